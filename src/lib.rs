@@ -13,3 +13,9 @@ pub mod time;
 // Layer 1: bytes.
 pub mod jute;
 pub mod proto;
+
+// Layer 6: the edge.
+pub mod config;
+
+// Layer 7: the program.
+pub mod cli;

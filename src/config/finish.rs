@@ -419,10 +419,11 @@ fn standing_alone(reading: &mut Reading) {
         }
         (_, _, Some(first)) => {
             let count = participants + observers;
+            let and = if alone { "" } else { ", and standaloneEnabled = true" };
             let text = format!(
                 "an ensemble of {count} is configured, and ensembles are not built yet: a server \
-                 that stood alone instead would not share its data; leave one member to run it alone{}",
-                if alone { "" } else { ", and standaloneEnabled = true" }
+                 that stood alone instead would not share its data; leave one member to run it \
+                 alone{and}"
             );
             (Problem::Refused, first, text)
         }

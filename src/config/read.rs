@@ -74,6 +74,9 @@ pub fn examine(sources: Sources<'_>, read_file: Option<ReadFile<'_>>) -> Examina
     reading.apply();
     super::finish::finish(&mut reading, read_file);
     reading.keep_settings();
+    // By line, as a person goes through the file; stable, so -D words keep their order.
+    reading.errors.sort_by(|a, b| a.origin.cmp(&b.origin));
+    reading.config.notes.sort_by(|a, b| a.origin.cmp(&b.origin));
     Examination { config: reading.config, errors: reading.errors }
 }
 
@@ -323,6 +326,9 @@ impl Reading {
 /// that it does not know, so a name with that prefix, or one that is read without it, has no
 /// effect.
 pub(super) fn resolve_in_file(written: &str, format: Format) -> Resolved {
+    if written.is_empty() {
+        return Resolved::Nothing("a value without a key, passed over".to_owned());
+    }
     let canonical = match written.strip_prefix(OWN_PREFIX) {
         Some(rest) if keys::find(rest).is_some_and(|key| key.place == Place::Bare) => rest,
         _ => written,

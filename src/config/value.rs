@@ -185,10 +185,7 @@ impl Kind {
                 _ => None,
             },
             Kind::Text | Kind::Path | Kind::Choice(_) | Kind::Server | Kind::Group => {
-                let text = match raw {
-                    Raw::Text(t) | Raw::Str(t) => t,
-                    _ => return None,
-                };
+                let (Raw::Text(text) | Raw::Str(text)) = raw else { return None };
                 let fits = match self {
                     Kind::Path => !text.is_empty() && !text.contains('\0'),
                     Kind::Choice(words) => words.iter().any(|w| w.eq_ignore_ascii_case(text)),

@@ -411,6 +411,9 @@ fn ensembles_are_refused_and_contradictory_ones_are_errors() {
         ("server.principal=x:1:2\n".to_owned(), Problem::Value, "allowed: server.N"),
         ("server.1=a:1\n".to_owned(), Problem::Value, "allowed: host"),
         ("group.1=1:x\n".to_owned(), Problem::Value, "allowed: server ids"),
+        (format!("{one}group.1=1:2\n"), Problem::Conflict, "there is no server.2"),
+        (format!("{one}group.1=1:1\n"), Problem::Conflict, "more than one group"),
+        (format!("{one}weight.1=1\n"), Problem::Conflict, "in no group"),
         ("weight.1=heavy\n".to_owned(), Problem::Value, "allowed: a whole number"),
     ] {
         let error = error(cfg(&lines));
@@ -548,8 +551,10 @@ fn every_key_is_acted_on_passed_over_with_a_line_or_refused() {
         let written = name_in_cfg(key);
         let said = examination.config.notes().iter().filter(|n| n.key == written).count();
         match key.fate {
-            // Alone in a file, these two are in contradiction to it.
-            Fate::Acted(_) if ["dynamicConfigFile", "standaloneEnabled"].contains(&key.name) => {
+            // Alone in a file, these are in contradiction to it.
+            Fate::Acted(_)
+                if ["dynamicConfigFile", "standaloneEnabled", "group.*"].contains(&key.name) =>
+            {
                 assert_eq!(examination.errors.len(), 1, "{line}");
             }
             Fate::Acted(acted) => {
@@ -672,6 +677,73 @@ fn conversion_keeps_what_a_key_means_not_only_how_it_is_written() {
         convert::convert(b"tickTime=x\nsnapCount=y", "a.cfg", Format::ZooCfg, Format::Toml)
             .unwrap_err();
     assert_eq!(errors.len(), 2);
+}
+
+// What ZooKeeper says to the same files.
+
+/// Lines added to a least file; whether `QuorumPeerConfig` of 3.9.4 takes them for a server that
+/// stands alone (recorded from it); whether we do; why, where that differs.
+const VERDICTS: &[(&str, bool, bool, &str)] = &[
+    ("", true, true, ""),
+    ("server.1=a:1:2\nserver.2=b:1:2:observer", false, false, ""),
+    ("server.2=b:1:2:observer", false, false, ""),
+    ("standaloneEnabled=false", false, false, ""),
+    ("server.1=a:1:2\nstandaloneEnabled=false", false, false, ""),
+    ("server.principal=x", false, false, ""),
+    ("clientPortAddress=", true, true, ""),
+    ("tickTime=0", false, false, ""),
+    ("tickTime=-5", false, false, ""),
+    ("minSessionTimeout=60001", false, false, ""),
+    ("minSessionTimeout=-7", true, false, "a negative time is surely a slip"),
+    ("autopurge.purgeInterval=1h", false, true, "3.10 has units"),
+    ("clientPort=0", true, true, ""),
+    ("clientPort=65536", false, false, ""),
+    ("weight.1=3\ngroup.1=1:2", false, false, ""),
+    ("groupies=1", false, true, "an unknown key is passed over with a line"),
+    ("weighty=1", false, true, "an unknown key is passed over with a line"),
+    ("version=zz", false, true, "an unknown key is passed over with a line"),
+    ("server.1=a:1:2;3;4", false, false, ""),
+    ("server.1=a:1:2;", true, true, ""),
+    ("server.1=[::1]:1:2;[::1]:3", true, true, ""),
+    ("server.1=a:1", false, false, ""),
+    ("server.-1=a:1:2", true, false, "a negative id is surely a slip"),
+    ("server.1=a:1:2:foo", false, false, ""),
+    ("server.1=a:1:70000", false, false, ""),
+    ("server.1=a: 1:2", false, false, ""),
+    ("server.1=a:1:1", false, false, ""),
+    ("server.1=a:1:2|b:1:2", false, true, "a server that stands alone opens none of them"),
+    ("maxClientCnxns=-1", true, true, ""),
+    ("=5", true, true, ""),
+    ("server=1", true, true, ""),
+    ("serverfoo=1", true, true, ""),
+    ("metricsProvider.className=Nope", false, true, "no class is loaded here"),
+    ("secureClientPortAddress=1.2.3.4", false, false, ""),
+    ("electionAlg=2", false, false, ""),
+    ("quorum.auth.serverRequireSasl=true", false, false, ""),
+    (
+        "tickTime=200000000",
+        false,
+        true,
+        "20 ticks overflow an int there; here the int's end is taken",
+    ),
+    ("clientPortListenBacklog=-5", true, true, ""),
+    ("multiAddress.reachabilityCheckTimeoutMs=0", true, true, ""),
+    ("peerType=Observer", true, true, ""),
+    ("dataDir=", false, false, ""),
+    ("localSessionsEnabled=yes", false, false, ""),
+    ("maxClientCnxns=0x10", false, false, ""),
+    ("maxCnxns=0x10", true, true, ""),
+    ("snapCount=x", true, false, "ZooKeeper takes the default without a word"),
+    ("digest.enabled=yes", true, false, "ZooKeeper takes it for false without a word"),
+];
+
+#[test]
+fn verdicts_are_zookeeper_s_except_where_a_reason_says_why_not() {
+    for &(lines, theirs, ours, reason) in VERDICTS {
+        let examination = cfg(lines);
+        assert_eq!(examination.errors.is_empty(), ours, "{lines}: {:#?}", examination.errors);
+        assert_eq!(theirs == ours, reason.is_empty(), "{lines}");
+    }
 }
 
 // Syntax.

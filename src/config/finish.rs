@@ -184,6 +184,38 @@ fn members(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) {
     for (key, accepted) in lines {
         add_member(reading, &key, &accepted);
     }
+    groups(reading);
+}
+
+/// With groups or weights, every participant is in exactly one group, and a group has members alone.
+// ZooKeeper: QuorumHierarchical.parse; a group of strangers ends there in a NullPointerException.
+fn groups(reading: &mut Reading) {
+    let quorum = &reading.config.quorum;
+    if quorum.groups.is_empty() && quorum.weights.is_empty() {
+        return;
+    }
+    let mut problems = Vec::new();
+    let mut group_of = BTreeMap::new();
+    for (group, line) in &quorum.groups {
+        for server in &line.servers {
+            if !quorum.servers.contains_key(server) {
+                problems.push((format!("group.{group}"), format!("there is no server.{server}")));
+            }
+            if group_of.insert(*server, *group).is_some() {
+                let text = format!("server {server} is in more than one group");
+                problems.push((format!("group.{group}"), text));
+            }
+        }
+    }
+    for (server, line) in &quorum.servers {
+        if line.role == Role::Participant && !group_of.contains_key(server) {
+            problems.push((format!("server.{server}"), "in no group, but there are groups".into()));
+        }
+    }
+    for (key, text) in problems {
+        let origin = reading.origin(&key);
+        reading.error(Problem::Conflict, &origin, &key, None, text);
+    }
 }
 
 fn add_member(reading: &mut Reading, key: &str, accepted: &Accepted) {
@@ -272,6 +304,7 @@ fn read_dynamic(reading: &mut Reading, path: &Path, read_file: &mut Option<ReadF
         reading.values.insert(key, accepted);
     }
     reading.config.quorum.version = version_of(path);
+    groups(reading);
 }
 
 /// The version in a dynamic file's name: what stands behind the last dot, if it is hexadecimal.

@@ -422,12 +422,12 @@ pub(super) static KEYS: &[Key] = &[
     file(
         Theme::Network,
         "clientPortListenBacklog",
-        int(-1),
+        any_int(),
         "-1",
         Fate::Acted(Acted {
             set: Set::Int(|c, v| c.network.listen_backlog = (v > 0).then(|| narrow(v))),
             get: |c| c.network.listen_backlog.map_or("-1".to_owned(), |v| v.to_string()),
-            about: "length of the listen queue; 0 and -1: our own choice",
+            about: "length of the listen queue; 0 or less: our own choice",
             verdict: fine,
         }),
     ),

@@ -40,7 +40,7 @@ pub(super) static KEYS: &[Key] = &[
     quorum("oraclePath", Kind::Text),
     quorum("reconfigEnabled", Kind::Bool).default("false"),
     ensemble("multiAddress.enabled", Kind::Bool).default("false"),
-    ensemble("multiAddress.reachabilityCheckTimeoutMs", int(1)).default("1000").unit("ms"),
+    ensemble("multiAddress.reachabilityCheckTimeoutMs", int(0)).default("1000").unit("ms"),
     ensemble("multiAddress.reachabilityCheckEnabled", Kind::Bool).default("true"),
     ensemble("cnxTimeout", int(0)).default("5000").unit("ms"),
     ensemble("quorumCnxnTimeoutMs", prop_int(-1)).default("-1").unit("ms"),

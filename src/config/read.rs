@@ -239,11 +239,21 @@ impl Reading {
                     self.note(Level::Info, &origin, &written, format!("no meaning here: {why}"));
                 }
                 Fate::Unbuilt(part) if asks_for_nothing(key, &value) => {
-                    self.note(Level::Info, &origin, &written, format!("as it is here: {part}"));
+                    self.note(
+                        Level::Info,
+                        &origin,
+                        &written,
+                        format!("asks for nothing that is missing here: {part}"),
+                    );
                 }
                 Fate::Unbuilt(part) => {
                     let level = if key.theme == Theme::Quorum { Level::Info } else { Level::Warn };
-                    self.note(level, &origin, &written, format!("passed over: {part}"));
+                    self.note(
+                        level,
+                        &origin,
+                        &written,
+                        format!("passed over; not built yet: {part}"),
+                    );
                 }
                 Fate::Refused { why, harmless } => {
                     if !harmless(&value) {

@@ -165,7 +165,7 @@ impl Reading {
         for line in &document.latin1_lines {
             let origin = Origin::File { name: name.clone(), line: *line };
             let text =
-                "bytes above 127 are read as ISO-8859-1, as Java does; write \\uXXXX instead";
+                "bytes above 127 are read as ISO-8859-1, as Java does; write \\uhhhh instead";
             self.note(Level::Warn, &origin, "", text.to_owned());
         }
         self.errors.extend(document.errors);

@@ -13,3 +13,6 @@ pub mod time;
 // Layer 1: bytes.
 pub mod jute;
 pub mod proto;
+
+// Layer 4: disk.
+pub mod io;

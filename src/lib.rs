@@ -16,3 +16,6 @@ pub mod proto;
 
 // Layer 4: disk.
 pub mod io;
+
+// Layer 6: the edge, the only place with effects.
+pub mod runtime;

@@ -1,0 +1,29 @@
+//! Where decisions meet the machine: executors, the log's ring, the disk worker, clocks, signals.
+//!
+//! The only module with `unsafe`, each with what makes it sound.
+
+mod clock;
+mod doorbell;
+mod limits_of_process;
+mod log_ring;
+mod signals;
+
+pub use clock::Clock;
+pub use doorbell::{Doorbell, Listener as DoorbellListener};
+pub use limits_of_process::{StartError, check_io_uring, raise_open_files};
+pub use log_ring::{LogRing, WRITES_IN_FLIGHT_MAX};
+pub use signals::{StopFlag, watch_signals};
+
+use crate::io::{IoFailure, IoFailureKind};
+
+/// The failure of one disk operation in the words of [`crate::io`]: what was done, then why not.
+fn failure(what: &str, error: &std::io::Error) -> IoFailure {
+    use std::io::ErrorKind;
+    let kind = match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            IoFailureKind::Full
+        }
+        _ => IoFailureKind::Other,
+    };
+    IoFailure { kind, text: format!("{what}: {error}") }
+}

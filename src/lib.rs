@@ -16,3 +16,4 @@ pub mod proto;
 
 // Layer 4: disk.
 pub mod io;
+pub mod txnlog;

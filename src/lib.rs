@@ -19,3 +19,4 @@ pub mod io;
 
 // Layer 6: the edge, the only place with effects.
 pub mod runtime;
+pub mod txnlog;

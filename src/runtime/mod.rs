@@ -3,12 +3,16 @@
 //! The only module with `unsafe`, each with what makes it sound.
 
 mod clock;
+mod data_folder;
+mod disk_worker;
 mod doorbell;
 mod limits_of_process;
 mod log_ring;
 mod signals;
 
 pub use clock::Clock;
+pub use data_folder::{DataFolder, FolderError, LogDevice};
+pub use disk_worker::{DiskWorker, Folders, OpenedSegment, WorkDone, replace, sync_folder};
 pub use doorbell::{Doorbell, Listener as DoorbellListener};
 pub use limits_of_process::{StartError, check_io_uring, raise_open_files};
 pub use log_ring::{LogRing, WRITES_IN_FLIGHT_MAX};

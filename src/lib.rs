@@ -13,3 +13,7 @@ pub mod time;
 // Layer 1: bytes.
 pub mod jute;
 pub mod proto;
+
+// Layer 6: the edge.
+pub mod admin;
+pub mod metrics;

@@ -16,3 +16,6 @@ pub mod proto;
 
 // Layer 4: disk.
 pub mod io;
+
+// Layer 5: requests.
+pub mod replica;

@@ -16,6 +16,7 @@ pub mod proto;
 
 // Layer 4: disk.
 pub mod io;
+pub mod txnlog;
 
 // Layer 5: requests.
 pub mod replica;

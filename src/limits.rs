@@ -25,6 +25,12 @@ pub const ELECTION_ADDRESS_BYTES_MAX: u32 = 2048;
 /// is read from a file of known size, so the bound only has to be sane.
 pub const LOG_RECORD_BYTES_MAX: u32 = 1 << 30;
 
+/// Bytes of one group buffer of the transaction log; there are two.
+///
+/// As much as a disk of today writes in about a millisecond: a longer group would only add to the
+/// latency of the first transaction in it. A longer transaction gets a buffer of its own.
+pub const LOG_GROUP_BYTES: usize = 1 << 20;
+
 /// Committed transactions kept in memory for followers that lag a little (`commitLogCount`).
 pub const COMMITTED_LOG_TXNS: usize = 500;
 

@@ -14,6 +14,13 @@ pub mod time;
 pub mod jute;
 pub mod proto;
 
+// Layer 4: disk.
+pub mod io;
+pub mod txnlog;
+
+// Layer 5: requests.
+pub mod replica;
+
 // Layer 6: the edge.
 pub mod admin;
 pub mod metrics;

@@ -13,3 +13,10 @@ pub mod time;
 // Layer 1: bytes.
 pub mod jute;
 pub mod proto;
+
+// Layer 2: state.
+pub mod acl;
+pub mod database;
+pub mod session;
+pub mod tree;
+pub mod watch;

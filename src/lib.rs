@@ -14,9 +14,23 @@ pub mod time;
 pub mod jute;
 pub mod proto;
 
+// Layer 2: state.
+pub mod acl;
+pub mod database;
+pub mod session;
+pub mod tree;
+pub mod watch;
+
 // Layer 4: disk.
 pub mod io;
 
 // Layer 6: the edge, the only place with effects.
 pub mod runtime;
 pub mod txnlog;
+
+// Layer 5: requests.
+pub mod replica;
+
+// Layer 6: the edge.
+pub mod admin;
+pub mod metrics;

@@ -23,14 +23,13 @@ pub mod watch;
 
 // Layer 4: disk.
 pub mod io;
-
-// Layer 6: the edge, the only place with effects.
-pub mod runtime;
 pub mod txnlog;
 
 // Layer 5: requests.
 pub mod replica;
 
-// Layer 6: the edge.
+// Layer 6: the edge, the only place with effects.
 pub mod admin;
 pub mod metrics;
+pub mod net;
+pub mod runtime;

@@ -11,11 +11,12 @@ mod listener;
 mod table;
 
 pub use census::{Census, Refusal};
-pub use listener::{bind, serve};
+pub use listener::{BACKLOG, bind, serve};
 pub use table::{Connections, NetOptions};
 
 use std::net::SocketAddr;
 
+use crate::admin::word::FourLetterWord;
 use crate::id::ConnectionId;
 
 /// What connections tell the core of the server. One of them is the replica itself, on the same
@@ -26,7 +27,14 @@ pub trait Core {
     /// One or more whole frames arrived, each with its length in front.
     fn frames(&self, conn: ConnectionId, frames: &[u8]);
     /// A four-letter word arrived instead of a first frame. Its answer closes the connection.
-    fn word(&self, conn: ConnectionId, word: [u8; 4], argument: Option<[u8; 8]>);
+    /// `argument` is what follows `stmk`.
+    fn word(
+        &self,
+        conn: ConnectionId,
+        remote: SocketAddr,
+        word: FourLetterWord,
+        argument: Option<[u8; 8]>,
+    );
     /// The connection is gone, or unusable.
     fn close(&self, conn: ConnectionId);
 }

@@ -17,9 +17,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use super::{Doorbell, failure};
-use crate::io::{
-    AlignedBuf, Completion, Done, IoFailure, Op, Place, SegmentId, Token, segment_temporary,
-};
+use crate::io::{AlignedBuf, Completion, Done, IoFailure, Op, Place, SegmentId, segment_temporary};
 
 /// Where the server's files are. `logs` and `snapshots` are the `version-2` folders.
 #[derive(Clone, Debug)]
@@ -385,7 +383,7 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::io::{IoFailureKind, Owner};
+    use crate::io::{IoFailureKind, Owner, Token};
 
     struct Rig {
         worker: DiskWorker,

@@ -31,3 +31,11 @@ fn failure(what: &str, error: &std::io::Error) -> IoFailure {
     };
     IoFailure { kind, text: format!("{what}: {error}") }
 }
+
+/// Makes a listening socket one of the current executor's.
+pub fn adopt_listener(listener: std::net::TcpListener) -> glommio::net::TcpListener {
+    use std::os::fd::{FromRawFd, IntoRawFd};
+    // SAFETY: the descriptor is open and given up by its owner in the same expression; the new
+    // owner closes it when dropped.
+    unsafe { glommio::net::TcpListener::from_raw_fd(listener.into_raw_fd()) }
+}

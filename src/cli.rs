@@ -1,7 +1,7 @@
 //! The command line: what can be said on it, and the `config` commands themselves.
 //!
-//! Exit codes: 0 for success, 1 for a failure, 2 for a wrong command line or configuration. The other
-//! commands are only defined here; `main` hands them to the parts that carry them out.
+//! Exit codes: 0 for success, 1 for a failure, 2 for a wrong command line or configuration. The
+//! other commands are only defined here; `main` hands them to the parts that carry them out.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write};

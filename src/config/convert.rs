@@ -1,8 +1,8 @@
 //! Turns a `zoo.cfg` into TOML and back, with comments that say what each key does.
 //!
-//! It works on what stands in the file, not on what is in force: unknown and refused keys are carried
-//! over, and so are the file's own comments. Comments that this writes begin with `#:` and are left out
-//! when they are read, so that a round trip does not pile them up.
+//! It works on what stands in the file, not on what is in force: unknown and refused keys are
+//! carried over, and so are the file's own comments. Comments that this writes begin with `#:` and
+//! are left out when they are read, so that a round trip does not pile them up.
 
 use super::document::{
     Comment, Document, Entry, Format, without_own_prefix, write_toml_key, write_toml_string,

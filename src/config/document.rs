@@ -1,10 +1,11 @@
-//! A configuration file as a list of entries with their lines: the common form of `zoo.cfg` and TOML.
+//! A configuration file as a list of entries with their lines: the common form of `zoo.cfg` and
+//! TOML.
 //!
 //! It knows nothing of what the keys mean. TOML's nested tables become dotted keys, so that
-//! `autopurge.purgeInterval = 1`, `"autopurge.purgeInterval" = 1` and `[autopurge] purgeInterval = 1`
-//! are one key; a dotted key below a quoted one cannot be written in TOML without quotes
-//! (`jute.maxbuffer` and `jute.maxbuffer.extrasize`). TOML is read into a tree with spans instead of a
-//! struct through serde: serde stops at the first error and forgets the lines.
+//! `autopurge.purgeInterval = 1`, `"autopurge.purgeInterval" = 1` and `[autopurge] purgeInterval =
+//! 1` are one key; a dotted key below a quoted one cannot be written in TOML without quotes
+//! (`jute.maxbuffer` and `jute.maxbuffer.extrasize`). TOML is read into a tree with spans instead
+//! of a struct through serde: serde stops at the first error and forgets the lines.
 
 use toml::de::{DeTable, DeValue};
 

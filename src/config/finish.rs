@@ -32,7 +32,8 @@ fn folders(reading: &mut Reading) {
         let Some(path) = reading.text(key).map(PathBuf::from) else { continue };
         // ZooKeeper: VerifyingFileFactory warns of the same paths.
         if path.is_relative() && !path.starts_with(".") {
-            let text = "a relative path depends on where the server is started; ./ in front says it is meant";
+            let text = "a relative path depends on where the server is started; ./ in front \
+             says it is meant";
             let origin = reading.origin(key);
             reading.note(Level::Warn, &origin, key, text.to_owned());
         }
@@ -129,7 +130,8 @@ fn connection_weights(reading: &mut Reading) {
         if weight < local {
             let origin = reading.origin(key);
             let text = format!(
-                "{local}, the weight of a local session, is taken instead of {weight}, as by ZooKeeper"
+                "{local}, the weight of a local session, is taken instead of \
+             {weight}, as by ZooKeeper"
             );
             reading.note(Level::Warn, &origin, key, text);
         }
@@ -345,12 +347,13 @@ fn client_address(reading: &mut Reading) {
     }
 }
 
-/// Whether two addresses are certainly different. Names are not resolved here, so a name contradicts
-/// nothing.
+/// Whether two addresses are certainly different. Names are not resolved here, so a name
+/// contradicts nothing.
 fn contradict(of_file: &Listen, of_line: &Listen) -> bool {
     let hosts = match (&of_file.host, &of_line.host) {
         (ListenHost::Ip(a), ListenHost::Ip(b)) => a != b,
-        // ZooKeeper: a wildcard in the file agrees with every interface, but not the other way round.
+        // ZooKeeper: a wildcard in the file agrees with every interface, but not the other way
+        // round.
         (ListenHost::Ip(_), ListenHost::Any) => true,
         (ListenHost::Any | ListenHost::Name(_), _) | (ListenHost::Ip(_), ListenHost::Name(_)) => {
             false
@@ -387,7 +390,8 @@ fn no_client_port(reading: &mut Reading) {
     reading.error(Problem::Missing, &origin, "clientPort", None, text);
 }
 
-/// One member stands alone, as `QuorumPeerMain` decides; more are an ensemble, which is not built yet.
+/// One member stands alone, as `QuorumPeerMain` decides; more are an ensemble, which is not built
+/// yet.
 fn standing_alone(reading: &mut Reading) {
     let quorum = &reading.config.quorum;
     let observers = quorum.servers.values().filter(|line| line.role == Role::Observer).count();

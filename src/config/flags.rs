@@ -1,7 +1,7 @@
 //! `-D` words of `SERVER_JVMFLAGS` and `JVMFLAGS`, as `zkServer.sh` would hand them to a JVM.
 //!
-//! The shell expands both without quotes, `SERVER_JVMFLAGS` first: words end at blanks, quotes are part
-//! of the word, and the last of two equal properties wins.
+//! The shell expands both without quotes, `SERVER_JVMFLAGS` first: words end at blanks, quotes are
+//! part of the word, and the last of two equal properties wins.
 
 /// One word of an environment variable.
 #[derive(Debug, Clone, PartialEq, Eq)]

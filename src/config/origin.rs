@@ -1,7 +1,7 @@
 //! Where a value came from, and what there is to say about it.
 //!
-//! Every message about the configuration begins with an [`Origin`], so that the reader finds the line
-//! to change without searching.
+//! Every message about the configuration begins with an [`Origin`], so that the reader finds the
+//! line to change without searching.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Java's properties syntax, read as `java.util.Properties.load(InputStream)` reads it and written so
-//! that it reads back equal.
+//! Java's properties syntax, read as `java.util.Properties.load(InputStream)` reads it and written
+//! so that it reads back equal.
 //!
 //! What it is not: it knows no key. The rules that are easy to break: bytes are ISO-8859-1 and not
 //! UTF-8; a continuation line loses its leading blanks; a `#` opens a comment only where a logical

@@ -1,5 +1,5 @@
-//! From entries and `-D` words to a [`Config`]: which value wins, what it becomes, and what there is to
-//! say about it.
+//! From entries and `-D` words to a [`Config`]: which value wins, what it becomes, and what there
+//! is to say about it.
 //!
 //! All errors are collected; the configuration is only handed out when there is none. What concerns
 //! several keys at once is decided in [`super::finish`], after every value has been read.
@@ -57,8 +57,8 @@ impl Examination {
     }
 }
 
-/// Reads everything. `read_file` is asked for the files that the configuration names (`myid` and the
-/// dynamic file); without it they are not looked at.
+/// Reads everything. `read_file` is asked for the files that the configuration names (`myid` and
+/// the dynamic file); without it they are not looked at.
 pub fn examine(sources: Sources<'_>, read_file: Option<ReadFile<'_>>) -> Examination {
     let mut reading = Reading {
         config: if sources.file.is_some() { Config::of_file() } else { Config::default() },
@@ -320,7 +320,8 @@ impl Reading {
 }
 
 /// The row of a file's key. `QuorumPeerConfig` makes a system property `zookeeper.k` of any key `k`
-/// that it does not know, so a name with that prefix, or one that is read without it, has no effect.
+/// that it does not know, so a name with that prefix, or one that is read without it, has no
+/// effect.
 pub(super) fn resolve_in_file(written: &str, format: Format) -> Resolved {
     let canonical = match written.strip_prefix(OWN_PREFIX) {
         Some(rest) if keys::find(rest).is_some_and(|key| key.place == Place::Bare) => rest,

@@ -192,7 +192,8 @@ pub fn keys_markdown() -> String {
             push(
                 &mut out,
                 format_args!(
-                    "{blank}### {}\n\n| key | allowed | default | where | what becomes of it |\n|---|---|---|---|---|\n",
+                    "{blank}### {}\n\n| key | allowed | default | where | what becomes of \
+             it |\n|---|---|---|---|---|\n",
                     theme_title(row.theme)
                 ),
             );

@@ -1,7 +1,7 @@
 //! The lines of an ensemble: `server.N`, `group.N` and `weight.N`.
 //!
-//! Read here in full, so that a single `server.1` can stand alone as it does with ZooKeeper; what an
-//! ensemble makes of more than one is not this module's.
+//! Read here in full, so that a single `server.1` can stand alone as it does with ZooKeeper; what
+//! an ensemble makes of more than one is not this module's.
 
 use std::fmt;
 
@@ -46,7 +46,8 @@ pub struct GroupLine {
     pub servers: Vec<u64>,
 }
 
-const SERVER_FORM: &str = "allowed: host:quorumPort:electionPort[:participant|:observer][|host:port:port…][;[host:]clientPort]";
+const SERVER_FORM: &str = "allowed: \
+             host:quorumPort:electionPort[:participant|:observer][|host:port:port…][;[host:]clientPort]";
 
 impl ServerLine {
     /// Reads the value of a `server.N` line.

@@ -1,8 +1,9 @@
-//! The configuration as the rest of the program sees it: plain typed fields, every one of them valid.
+//! The configuration as the rest of the program sees it: plain typed fields, every one of them
+//! valid.
 //!
 //! Each field names its unit, its default and the key that sets it; keys without the prefix
-//! `ringkeeper.` are ZooKeeper's. [`Config::default`] is the embedded default of `ringkeeper server`
-//! without a file; a file starts from [`Config::of_file`], because a `zoo.cfg` without
+//! `ringkeeper.` are ZooKeeper's. [`Config::default`] is the embedded default of `ringkeeper
+//! server` without a file; a file starts from [`Config::of_file`], because a `zoo.cfg` without
 //! `clientPortAddress` listens on every address and one without `dataDir` is an error.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,8 +52,8 @@ pub struct Setting {
 /// Folders, transaction log and snapshots.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Storage {
-    /// Folder of the snapshots, of `myid` and of the epoch files. Required in a file; without a file
-    /// `./ringkeeper-data`. Key `dataDir`.
+    /// Folder of the snapshots, of `myid` and of the epoch files. Required in a file; without a
+    /// file `./ringkeeper-data`. Key `dataDir`.
     pub data_dir: PathBuf,
     /// Folder of the transaction log. Default: [`Storage::data_dir`]. Key `dataLogDir`.
     pub data_log_dir: PathBuf,
@@ -61,11 +62,11 @@ pub struct Storage {
     /// Whether an empty folder is taken for a new, empty database (otherwise only with a file
     /// `initialize`). Default: true. Key `db.autocreate`.
     pub db_autocreate: bool,
-    /// Transactions between two snapshots; a snapshot is taken after half of it plus a random share of
-    /// the other half. At least 2. Default: 100 000. Key `snapCount`.
+    /// Transactions between two snapshots; a snapshot is taken after half of it plus a random
+    /// share of the other half. At least 2. Default: 100 000. Key `snapCount`.
     pub snap_count: u32,
-    /// Log bytes between two snapshots, halved and randomised like [`Storage::snap_count`]; `None`: no
-    /// such limit. Default: 4 GiB. Key `snapSizeLimitInKb` (KiB; 0 or less: none).
+    /// Log bytes between two snapshots, halved and randomised like [`Storage::snap_count`];
+    /// `None`: no such limit. Default: 4 GiB. Key `snapSizeLimitInKb` (KiB; 0 or less: none).
     pub snap_size_limit_bytes: Option<u64>,
     /// Size at which a log file is closed and the next one begun; `None`: no such limit.
     /// Default: none. Key `txnLogSizeLimitInKb` (KiB; 0 or less: none).
@@ -73,18 +74,20 @@ pub struct Storage {
     /// Bytes by which a log file is made ready ahead of the writes; 0: not at all.
     /// Default: 64 MiB. Key `preAllocSize` (KiB).
     pub pre_alloc_bytes: u64,
-    /// Whether a write is durable before it is acknowledged. Default: true. Key `forceSync` (yes, no).
+    /// Whether a write is durable before it is acknowledged. Default: true. Key `forceSync` (yes,
+    /// no).
     pub force_sync: bool,
-    /// A log write slower than this is logged as a warning and counted. Milliseconds. Default: 1000.
-    /// Key `fsync.warningthresholdms`.
+    /// A log write slower than this is logged as a warning and counted. Milliseconds. Default:
+    /// 1000. Key `fsync.warningthresholdms`.
     pub fsync_warning_threshold_ms: u64,
     /// Whether a folder with logs and no snapshot is accepted. Default: false.
     /// Key `snapshot.trust.empty`.
     pub snapshot_trust_empty: bool,
-    /// The compression that was asked for. Snapshots of every form are read; they are always written
-    /// uncompressed. Default: none. Key `snapshot.compression.method` (empty, gz, snappy).
+    /// The compression that was asked for. Snapshots of every form are read; they are always
+    /// written uncompressed. Default: none. Key `snapshot.compression.method` (empty, gz, snappy).
     pub snapshot_compression: SnapshotCompression,
-    /// Whether digests of the tree are kept, logged and checked. Default: true. Key `digest.enabled`.
+    /// Whether digests of the tree are kept, logged and checked. Default: true. Key
+    /// `digest.enabled`.
     pub digest_enabled: bool,
     /// Whether a snapshot ends with the last processed zxid (3.9). Default: true.
     /// Key `serializeLastProcessedZxid.enabled`.
@@ -121,7 +124,8 @@ pub struct Network {
     /// Where clients connect. Keys `clientPort` and `clientPortAddress`, or the client part of this
     /// server's `server.N` line.
     pub client: Listen,
-    /// Length of the listen queue; `None`: our own. Default: none. Key `clientPortListenBacklog` (−1).
+    /// Length of the listen queue; `None`: our own. Default: none. Key `clientPortListenBacklog`
+    /// (−1).
     pub listen_backlog: Option<u32>,
     /// Connections from one address; `None`: no limit. Default: 60.
     /// Key `maxClientCnxns` (0 or less: no limit).
@@ -164,8 +168,8 @@ pub enum ListenHost {
 /// Session times and kinds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sessions {
-    /// The unit of all session times; sessions expire on its multiples. Milliseconds. Default: 3000.
-    /// Key `tickTime`.
+    /// The unit of all session times; sessions expire on its multiples. Milliseconds. Default:
+    /// 3000. Key `tickTime`.
     pub tick_time_ms: u32,
     /// Shortest session timeout that is granted. Milliseconds. Default: 2 ticks.
     /// Key `minSessionTimeout` (−1).
@@ -179,8 +183,8 @@ pub struct Sessions {
     /// Whether a local session becomes global with its first ephemeral node. Default: false.
     /// Key `localSessionsUpgradingEnabled`. Apache's standalone server ignores it.
     pub local_sessions_upgrading_enabled: bool,
-    /// Whether a server cut off from its ensemble serves reads. It also puts `isro` on the whitelist.
-    /// Default: false. Key `readonlymode.enabled`, as a `-D` word.
+    /// Whether a server cut off from its ensemble serves reads. It also puts `isro` on the
+    /// whitelist. Default: false. Key `readonlymode.enabled`, as a `-D` word.
     pub read_only_mode_enabled: bool,
 }
 
@@ -249,7 +253,8 @@ impl ConnectionThrottle {
 pub struct Security {
     /// Whether ACLs are ignored. Default: false. Key `skipACL` (yes, no).
     pub skip_acl: bool,
-    /// Whether the scheme `digest` exists. Default: true. Key `DigestAuthenticationProvider.enabled`.
+    /// Whether the scheme `digest` exists. Default: true. Key
+    /// `DigestAuthenticationProvider.enabled`.
     pub digest_enabled: bool,
     /// The hash of `digest` ids. Default: SHA-1. Key `DigestAuthenticationProvider.digestAlg`.
     pub digest_algorithm: DigestAlgorithm,
@@ -337,8 +342,8 @@ pub struct Nodes {
     /// Time between two searches for empty containers and expired TTL nodes. Milliseconds.
     /// Default: 60 000. Key `znode.container.checkIntervalMs`, as a `-D` word.
     pub container_check_interval_ms: u32,
-    /// Such nodes deleted per minute. Default: 10 000. Key `znode.container.maxPerMinute`, as a `-D`
-    /// word.
+    /// Such nodes deleted per minute. Default: 10 000. Key `znode.container.maxPerMinute`, as a
+    /// `-D` word.
     pub container_max_per_minute: u32,
     /// A container that never had a child is deleted after this; `None`: never. Milliseconds.
     /// Default: never. Key `znode.container.maxNeverUsedIntervalMs` (0), as a `-D` word.
@@ -397,10 +402,12 @@ pub struct Quorum {
     pub dynamic_config_file: Option<PathBuf>,
 }
 
-/// What ZooKeeper has no key for. Prefix `ringkeeper.` in a `zoo.cfg`, table `[ringkeeper]` in TOML.
+/// What ZooKeeper has no key for. Prefix `ringkeeper.` in a `zoo.cfg`, table `[ringkeeper]` in
+/// TOML.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Own {
-    /// Cores that the server uses; `None`: as the machine has. Default: auto. Key `ringkeeper.cores`.
+    /// Cores that the server uses; `None`: as the machine has. Default: auto. Key
+    /// `ringkeeper.cores`.
     pub cores: Option<u32>,
     /// Whether each executor is bound to its core. Default: true. Key `ringkeeper.pin`.
     pub pin: bool,
@@ -408,7 +415,8 @@ pub struct Own {
     /// Microseconds. Default: auto. Key `ringkeeper.spinMicros`.
     pub spin_micros: Option<u32>,
     /// Replies and events buffered for one connection above which nothing more is read from it. A
-    /// single reply may be larger. Bytes. Default: 4 MiB. Key `ringkeeper.outputBytesPerConnectionMax`.
+    /// single reply may be larger. Bytes. Default: 4 MiB. Key
+    /// `ringkeeper.outputBytesPerConnectionMax`.
     pub output_bytes_per_connection_max: u64,
     /// Requests received and not yet answered, of all connections, above which no further ones are
     /// read. Bytes. Default: 256 MiB, or twice `jute.maxbuffer` where that is more.
@@ -466,8 +474,8 @@ impl Config {
         self.settings.get(key).map_or(&Origin::Default, |setting| &setting.origin)
     }
 
-    /// Every key that somebody set and that is known, by canonical name; whether it is acted on says
-    /// its row.
+    /// Every key that somebody set and that is known, by canonical name; whether it is acted on
+    /// says its row.
     pub fn settings(&self) -> impl Iterator<Item = (&str, &Setting)> {
         self.settings.iter().map(|(key, setting)| (key.as_str(), setting))
     }

@@ -1,8 +1,8 @@
 //! Kinds of values: how each is read from text and from TOML, and what is allowed.
 //!
 //! Reading follows the Java method that ZooKeeper reads the key with, in what is *accepted*: a base
-//! prefix where it calls `Integer.getInteger`, none where it calls `Integer.parseInt`. What ZooKeeper
-//! cannot read it often replaces with the default without a word; here that is an error.
+//! prefix where it calls `Integer.getInteger`, none where it calls `Integer.parseInt`. What
+//! ZooKeeper cannot read it often replaces with the default without a word; here that is an error.
 
 use std::fmt::Write as _;
 

@@ -4,18 +4,19 @@
 use super::super::value::{Below, Form, Kind};
 use super::{Fate, Key, Place, Theme, prop_int, prop_long};
 
-const NIO: &str =
-    "sockets are driven by io_uring, one executor to a core; there is no NIO thread to tune";
+const NIO: &str = "sockets are driven by io_uring, one executor to a core; there is \
+             no NIO thread to tune";
 const NETTY: &str = "there is no Netty here";
-const THREADS: &str = "requests run on the replica core; there is no commit processor with threads";
+const THREADS: &str = "requests run on the replica core; there is no commit processor \
+             with threads";
 const CACHE: &str = "replies are encoded from the tree; there is no cache of them";
-const GROUPS: &str =
-    "a group of writes is whatever arrived while the previous one was written; nothing waits";
+const GROUPS: &str = "a group of writes is whatever arrived while the previous one was \
+             written; nothing waits";
 const JVM: &str = "there is no JVM that could pause";
 const JMX: &str = "there is no JMX";
 const WATCHES: &str = "there is one watch table, cleaned as connections close";
-const LOG: &str =
-    "the log goes to standard error; see ringkeeper.logLevel and ringkeeper.logFormat";
+const LOG: &str = "the log goes to standard error; see ringkeeper.logLevel and \
+             ringkeeper.logFormat";
 const CLIENT: &str = "only clients read it";
 
 const fn row(theme: Theme, name: &'static str, kind: Kind, why: &'static str) -> Key {

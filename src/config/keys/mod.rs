@@ -1,9 +1,9 @@
 //! The table of every key: where it may stand, what it allows, and what becomes of it.
 //!
-//! One row per key of ZooKeeper 3.9 and per key of our own; families such as `server.N` have one row
-//! whose name ends in `*`. Reading, checking, converting, listing and the documentation all work from
-//! these rows, so a key cannot be known to one and unknown to another. A row that is acted on carries
-//! the function that stores its value and the one that shows it.
+//! One row per key of ZooKeeper 3.9 and per key of our own; families such as `server.N` have one
+//! row whose name ends in `*`. Reading, checking, converting, listing and the documentation all
+//! work from these rows, so a key cannot be known to one and unknown to another. A row that is
+//! acted on carries the function that stores its value and the one that shows it.
 
 mod acted;
 mod meaningless;
@@ -28,8 +28,8 @@ pub enum Place {
     Property,
     /// Like [`Place::Property`], and as `-Dkey` as well.
     PropertyOrBare,
-    /// As `-Dkey` alone with ZooKeeper; here also as `ringkeeper.key` in a `zoo.cfg` and as `key` in
-    /// TOML.
+    /// As `-Dkey` alone with ZooKeeper; here also as `ringkeeper.key` in a `zoo.cfg` and as `key`
+    /// in TOML.
     Bare,
     /// Our own, with its prefix: in the file, or as `-Dringkeeper.key`.
     Own,
@@ -44,8 +44,8 @@ pub enum Fate {
     Meaningless(&'static str),
     /// Nothing yet: the part it belongs to is not built. Passing it over harms nobody.
     Unbuilt(&'static str),
-    /// The part it belongs to is not built, and passing it over would weaken security or durability;
-    /// so any value but the harmless one is an error.
+    /// The part it belongs to is not built, and passing it over would weaken security or
+    /// durability; so any value but the harmless one is an error.
     Refused {
         /// Why, as a sentence with the way out.
         why: &'static str,
@@ -127,7 +127,8 @@ pub enum Theme {
 /// One row of the table.
 #[derive(Clone, Copy)]
 pub struct Key {
-    /// Name as a `zoo.cfg` writes it ([`Place::Bare`]: as `-D` writes it); ends in `*` for a family.
+    /// Name as a `zoo.cfg` writes it ([`Place::Bare`]: as `-D` writes it); ends in `*` for a
+    /// family.
     pub name: &'static str,
     /// Theme.
     pub theme: Theme,
@@ -160,6 +161,13 @@ impl Key {
 
     const fn secret(self) -> Self {
         Key { secret: true, ..self }
+    }
+
+    const fn about(self, about: &'static str) -> Self {
+        match self.fate {
+            Fate::Acted(acted) => Key { fate: Fate::Acted(Acted { about, ..acted }), ..self },
+            _ => self,
+        }
     }
 
     const fn verdict(self, verdict: fn(&Value) -> Verdict) -> Self {
@@ -302,7 +310,8 @@ const fn port() -> Kind {
     Kind::Int { min: 0, max: 65_535, form: Form::Decimal, below: Below::Refuse }
 }
 
-/// `-1` or more, with `Integer.MIN_VALUE` as the smallest: ZooKeeper gives the negative ones one meaning.
+/// `-1` or more, with `Integer.MIN_VALUE` as the smallest: ZooKeeper gives the negative ones one
+/// meaning.
 const fn any_int() -> Kind {
     int(i32::MIN as i64)
 }
@@ -318,6 +327,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::config::DigestAlgorithm;
     use crate::config::value::Raw;
 
     #[test]
@@ -391,6 +401,12 @@ mod tests {
                         assert_eq!(
                             crate::config::value::interval_ms(a),
                             crate::config::value::interval_ms(b)
+                        );
+                    }
+                    (Value::Text(a), Value::Text(_)) if a.starts_with("SHA") => {
+                        assert_eq!(
+                            DigestAlgorithm::from_name(a),
+                            DigestAlgorithm::from_name(&shown)
                         );
                     }
                     (Value::Text(a), Value::Text(b)) => {

@@ -63,8 +63,8 @@ fn provider(value: &Value) -> Verdict {
             Verdict::Warn("the scheme auth-key is not built: nobody can authenticate with it")
         }
         _ => Verdict::Refused(
-            "a class of your own cannot be loaded here, and without it ACLs may mean something \
-             else; remove the line if none depends on it",
+            "a class of your own cannot be loaded here, and without it ACLs may \
+             mean something else; remove the line if none depends on it",
         ),
     }
 }
@@ -113,14 +113,20 @@ pub(super) static KEYS: &[Key] = &[
     tls("client.portUnification", Kind::Bool).default("false"),
     Key::new(Theme::Security, Place::File, "portUnification", Kind::Bool, Fate::Unbuilt(TLS))
         .default("false"),
-    Key::new(Theme::Security, Place::File, "sslQuorumReloadCertFiles", Kind::Bool, Fate::Unbuilt(TLS))
-        .default("false"),
+    Key::new(
+        Theme::Security,
+        Place::File,
+        "sslQuorumReloadCertFiles",
+        Kind::Bool,
+        Fate::Unbuilt(TLS),
+    )
+    .default("false"),
     refused(
         Place::File,
         "sslQuorum",
         Kind::Bool,
-        "TLS between servers is not built yet, and without it they would talk in the clear; set it \
-         to false to accept that",
+        "TLS between servers is not built yet, and without it they would \
+             talk in the clear; set it to false to accept that",
         is_false,
     )
     .default("false"),
@@ -128,24 +134,24 @@ pub(super) static KEYS: &[Key] = &[
         Place::File,
         "secureClientPort",
         port(),
-        "TLS is not built yet, and a port for it would not be secure; remove the line, or put a TLS \
-         proxy in front of clientPort",
+        "TLS is not built yet, and a port for it would not be secure; \
+             remove the line, or put a TLS proxy in front of clientPort",
         never,
     ),
     refused(
         Place::File,
         "secureClientPortAddress",
         Kind::Text,
-        "TLS is not built yet, and a port for it would not be secure; remove the line, or put a TLS \
-         proxy in front of clientPort",
+        "TLS is not built yet, and a port for it would not be secure; \
+             remove the line, or put a TLS proxy in front of clientPort",
         never,
     ),
     refused(
         Place::Property,
         "sessionRequireClientSASLAuth",
         Kind::Bool,
-        "SASL is not built yet, and without it every client would be let in; set it to false to \
-         accept that",
+        "SASL is not built yet, and without it every client would be let \
+             in; set it to false to accept that",
         is_false,
     )
     .default("false"),
@@ -153,8 +159,8 @@ pub(super) static KEYS: &[Key] = &[
         Place::Property,
         "enforce.auth.enabled",
         Kind::Bool,
-        "enforced authentication is not built yet, and without it every client would be let in; set \
-         it to false to accept that",
+        "enforced authentication is not built yet, and without it every \
+             client would be let in; set it to false to accept that",
         is_false,
     )
     .default("false"),
@@ -169,8 +175,8 @@ pub(super) static KEYS: &[Key] = &[
         Place::File,
         "quorum.auth.enableSasl",
         Kind::Bool,
-        "SASL between servers is not built yet, and without it any server could join; set it to \
-         false to accept that",
+        "SASL between servers is not built yet, and without it any server \
+             could join; set it to false to accept that",
         is_false,
     )
     .default("false"),
@@ -178,8 +184,8 @@ pub(super) static KEYS: &[Key] = &[
         Place::File,
         "quorum.auth.serverRequireSasl",
         Kind::Bool,
-        "SASL between servers is not built yet, and without it any server could join; set it to \
-         false to accept that",
+        "SASL between servers is not built yet, and without it any server \
+             could join; set it to false to accept that",
         is_false,
     )
     .default("false"),
@@ -187,8 +193,8 @@ pub(super) static KEYS: &[Key] = &[
         Place::File,
         "quorum.auth.learnerRequireSasl",
         Kind::Bool,
-        "SASL between servers is not built yet, and without it any server could join; set it to \
-         false to accept that",
+        "SASL between servers is not built yet, and without it any server \
+             could join; set it to false to accept that",
         is_false,
     )
     .default("false"),
@@ -196,8 +202,8 @@ pub(super) static KEYS: &[Key] = &[
         Place::Property,
         "audit.enable",
         Kind::Bool,
-        "the audit log is not built yet, and changes would leave no trace in it; set it to false to \
-         accept that",
+        "the audit log is not built yet, and changes would leave no trace \
+             in it; set it to false to accept that",
         is_false,
     )
     .default("false"),
@@ -219,20 +225,45 @@ pub(super) static KEYS: &[Key] = &[
             get: |c| {
                 if c.security.ensemble_auth_enabled { ENSEMBLE_PROVIDER } else { "" }.to_owned()
             },
-            about: "the class EnsembleAuthenticationProvider makes the scheme ensemble known; digest \
-                    and ip are there without it; SASL and X509 are not built yet; others are refused",
+            about: "the class EnsembleAuthenticationProvider makes the scheme ensemble \
+             known; digest and ip are there without it; SASL and X509 are not \
+             built yet; others are refused",
             verdict: fine,
         }),
     )
     .verdict(provider),
-    Key::new(Theme::Security, Place::File, "quorum.auth.kerberos.servicePrincipal", Kind::Text, Fate::Unbuilt(QUORUM_SASL))
-        .default("zkquorum/localhost"),
-    Key::new(Theme::Security, Place::File, "quorum.auth.learner.saslLoginContext", Kind::Text, Fate::Unbuilt(QUORUM_SASL))
-        .default("QuorumLearner"),
-    Key::new(Theme::Security, Place::File, "quorum.auth.server.saslLoginContext", Kind::Text, Fate::Unbuilt(QUORUM_SASL))
-        .default("QuorumServer"),
-    Key::new(Theme::Security, Place::File, "quorum.cnxn.threads.size", any_int(), Fate::Unbuilt(QUORUM_SASL))
-        .default("20"),
+    Key::new(
+        Theme::Security,
+        Place::File,
+        "quorum.auth.kerberos.servicePrincipal",
+        Kind::Text,
+        Fate::Unbuilt(QUORUM_SASL),
+    )
+    .default("zkquorum/localhost"),
+    Key::new(
+        Theme::Security,
+        Place::File,
+        "quorum.auth.learner.saslLoginContext",
+        Kind::Text,
+        Fate::Unbuilt(QUORUM_SASL),
+    )
+    .default("QuorumLearner"),
+    Key::new(
+        Theme::Security,
+        Place::File,
+        "quorum.auth.server.saslLoginContext",
+        Kind::Text,
+        Fate::Unbuilt(QUORUM_SASL),
+    )
+    .default("QuorumServer"),
+    Key::new(
+        Theme::Security,
+        Place::File,
+        "quorum.cnxn.threads.size",
+        any_int(),
+        Fate::Unbuilt(QUORUM_SASL),
+    )
+    .default("20"),
     sasl("SASLAuthenticationProvider.superPassword", Kind::Text).secret(),
     sasl("superUser", Kind::Text),
     sasl("superUser.*", Kind::Text),

@@ -1,13 +1,13 @@
-//! Rows of parts that are not built yet, whose absence harms nobody: ensembles, the admin HTTP server,
-//! Prometheus, and the finer throttles.
+//! Rows of parts that are not built yet, whose absence harms nobody: ensembles, the admin HTTP
+//! server, Prometheus, and the finer throttles.
 
 use super::super::value::{Below, Form, Kind};
 use super::{Fate, Key, Place, RATIO, Theme, any_int, int, prop_int, prop_long};
 
 const ENSEMBLE: &str = "only ensembles need it, and they are not built yet";
 const ADMIN: &str = "the admin HTTP server is not built yet";
-const METRICS: &str =
-    "metrics providers are not built yet; the four-letter word mntr has the metrics";
+const METRICS: &str = "metrics providers are not built yet; the four-letter word mntr has \
+             the metrics";
 const THROTTLE: &str = "the request throttle has no such refinement yet";
 const PATHS: &str = "statistics by path are not built yet";
 

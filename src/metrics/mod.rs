@@ -4,4 +4,8 @@
 //! them; the numbers come from the replica, which keeps plain integers, and from the edge. Nothing
 //! is measured here.
 
+mod names;
 pub mod process;
+
+pub(crate) use names::rounded;
+pub use names::{Gauges, Value, WITHOUT_MEANING, each};

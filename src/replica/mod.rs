@@ -24,6 +24,7 @@ pub use stats::{ConnectionFacts, Latency, Stats};
 
 use std::net::SocketAddr;
 
+use crate::database::Database;
 use crate::id::{ConnectionId, SessionId, Zxid};
 use crate::io;
 use crate::time::{MonoUs, Now};
@@ -32,6 +33,7 @@ use crate::time::{MonoUs, Now};
 pub struct Replica {
     options: ReplicaOptions,
     stats: Stats,
+    database: Database,
 }
 
 impl Replica {
@@ -87,6 +89,11 @@ impl Replica {
     /// The options it was made with.
     pub fn options(&self) -> &ReplicaOptions {
         &self.options
+    }
+
+    /// The state that clients see.
+    pub fn database(&self) -> &Database {
+        &self.database
     }
 
     /// Its counters.

@@ -128,7 +128,8 @@ fn histogram() -> Histogram<u64> {
 }
 
 impl Stats {
-    pub(super) fn new(wall: WallMs, mono: MonoUs) -> Stats {
+    /// All zero, of a replica that came up now.
+    pub fn new(wall: WallMs, mono: MonoUs) -> Stats {
         Stats {
             packets_received: 0,
             packets_sent: 0,

@@ -23,9 +23,6 @@ use super::{Connections, Core};
 use crate::admin::word::FourLetterWord;
 use crate::id::ConnectionId;
 
-/// Unsent bytes beyond which a connection is not read until its client has read.
-const UNSENT_BYTES_BEFORE_PAUSE: usize = 1 << 20;
-
 /// Reads in a row before the other connections get their turn.
 const READS_PER_TURN: usize = 4;
 
@@ -47,6 +44,8 @@ pub(super) struct Connection {
     partial: RefCell<Vec<u8>>,
     /// Requests handed on and not yet answered.
     pub(super) outstanding: Cell<u32>,
+    /// Bytes of those requests.
+    pub(super) outstanding_bytes: Cell<u64>,
     /// Whether a whole frame has arrived.
     pub(super) greeted: Cell<bool>,
     end: RefCell<Option<End>>,
@@ -81,6 +80,7 @@ impl Connection {
             waker: RefCell::new(Waker::noop().clone()),
             partial: RefCell::default(),
             outstanding: Cell::new(0),
+            outstanding_bytes: Cell::new(0),
             greeted: Cell::new(false),
             end: RefCell::new(None),
         }
@@ -178,13 +178,11 @@ impl Connection {
             Some(End::ByCore) if !drained => return Poll::Pending,
             Some(end) => return Poll::Ready(end.clone()),
         }
-        if unsent_bytes > UNSENT_BYTES_BEFORE_PAUSE {
+        if unsent_bytes > table.shared.options.unsent_bytes_before_pause {
             return Poll::Pending;
         }
         for _ in 0..READS_PER_TURN {
-            if self.outstanding.get() > 0
-                && table.shared.outstanding.get() > table.shared.options.requests_outstanding_max
-            {
+            if self.outstanding.get() > 0 && table.is_throttled() {
                 table.shared.throttled.borrow_mut().push(cx.waker().clone());
                 return Poll::Pending;
             }
@@ -241,8 +239,7 @@ impl Connection {
         let found = split(bytes, table.shared.options.frame_bytes_max);
         if found.frames > 0 {
             self.greeted.set(true);
-            self.outstanding.set(self.outstanding.get() + found.frames);
-            table.shared.outstanding.set(table.shared.outstanding.get() + found.frames);
+            table.count(self, found.frames, found.whole_bytes as u64);
             core.frames(self.id, &bytes[..found.whole_bytes]);
         }
         match found.tail {

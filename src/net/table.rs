@@ -20,8 +20,12 @@ pub struct NetOptions {
     /// Requests of this core's connections in the server at once; beyond it, only connections
     /// that wait for nothing are read (`globalOutstandingLimit`, shared by the cores).
     pub requests_outstanding_max: u32,
+    /// Unsent bytes of a connection beyond which it is not read until its client has read.
+    pub unsent_bytes_before_pause: usize,
     /// Unsent bytes of a connection beyond which it is closed: its client does not read.
     pub unsent_bytes_max: usize,
+    /// Bytes of requests outstanding of this core's connections; beyond it, as for their number.
+    pub received_bytes_max: u64,
     /// How long a connection may take until its first frame is whole
     /// (`nio.sessionlessCnxnTimeout`).
     pub sessionless_timeout: Duration,
@@ -32,7 +36,9 @@ impl Default for NetOptions {
         NetOptions {
             frame_bytes_max: limits::FRAME_BYTES_MAX,
             requests_outstanding_max: 1000,
+            unsent_bytes_before_pause: 4 << 20,
             unsent_bytes_max: limits::CONNECTION_OUTPUT_BYTES_MAX,
+            received_bytes_max: 256 << 20,
             sessionless_timeout: Duration::from_secs(10),
         }
     }
@@ -59,6 +65,8 @@ pub(super) struct Shared {
     pub(super) census: Census,
     slots: RefCell<Slots>,
     pub(super) outstanding: Cell<u32>,
+    /// Bytes of the requests outstanding.
+    pub(super) outstanding_bytes: Cell<u64>,
     /// Connections that are not read because too much is outstanding.
     pub(super) throttled: RefCell<Vec<Waker>>,
     pub(super) scratch: RefCell<Box<[u8]>>,
@@ -84,6 +92,7 @@ impl Connections {
             census,
             slots: RefCell::default(),
             outstanding: Cell::new(0),
+            outstanding_bytes: Cell::new(0),
             throttled: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
             newcomers: RefCell::default(),
@@ -120,20 +129,41 @@ impl Connections {
     }
 
     fn answered(&self, connection: &Connection, answered: u32) {
+        let before = connection.outstanding.get();
+        let answered = answered.min(before);
         if answered == 0 {
             return;
         }
-        let answered = answered.min(connection.outstanding.get());
-        connection.outstanding.set(connection.outstanding.get() - answered);
-        self.release(answered);
+        // Which request was how long is not kept; the last answer squares the account.
+        let bytes = connection.outstanding_bytes.get();
+        let share = bytes * u64::from(answered) / u64::from(before);
+        connection.outstanding.set(before - answered);
+        connection.outstanding_bytes.set(bytes - share);
+        self.release(answered, share);
+    }
+
+    /// Whether so much is outstanding that only connections are read that wait for nothing.
+    pub(super) fn is_throttled(&self) -> bool {
+        let shared = &*self.shared;
+        shared.outstanding.get() > shared.options.requests_outstanding_max
+            || shared.outstanding_bytes.get() > shared.options.received_bytes_max
+    }
+
+    /// Counts requests that are handed on.
+    pub(super) fn count(&self, connection: &Connection, requests: u32, bytes: u64) {
+        connection.outstanding.set(connection.outstanding.get() + requests);
+        connection.outstanding_bytes.set(connection.outstanding_bytes.get() + bytes);
+        self.shared.outstanding.set(self.shared.outstanding.get() + requests);
+        self.shared.outstanding_bytes.set(self.shared.outstanding_bytes.get() + bytes);
     }
 
     /// Requests that no longer count; wakes who waited for that.
-    pub(super) fn release(&self, requests: u32) {
-        let outstanding = self.shared.outstanding.get() - requests;
-        self.shared.outstanding.set(outstanding);
-        if outstanding <= self.shared.options.requests_outstanding_max {
-            self.shared.throttled.borrow_mut().drain(..).for_each(Waker::wake);
+    fn release(&self, requests: u32, bytes: u64) {
+        let shared = &*self.shared;
+        shared.outstanding.set(shared.outstanding.get() - requests);
+        shared.outstanding_bytes.set(shared.outstanding_bytes.get() - bytes);
+        if !self.is_throttled() {
+            shared.throttled.borrow_mut().drain(..).for_each(Waker::wake);
         }
     }
 
@@ -173,7 +203,7 @@ impl Connections {
         slots.free.push(u32::try_from(slot).expect("bounded by 2^24"));
         slots.open -= 1;
         drop(slots);
-        self.release(connection.outstanding.replace(0));
+        self.release(connection.outstanding.replace(0), connection.outstanding_bytes.replace(0));
     }
 
     fn find(&self, conn: ConnectionId) -> Option<Rc<Connection>> {

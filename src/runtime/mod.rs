@@ -6,6 +6,7 @@ mod clock;
 mod data_folder;
 mod disk_worker;
 mod doorbell;
+mod event;
 mod limits_of_process;
 mod log_ring;
 mod signals;
@@ -14,6 +15,7 @@ pub use clock::Clock;
 pub use data_folder::{DataFolder, FolderError, LogDevice};
 pub use disk_worker::{DiskWorker, Folders, OpenedSegment, WorkDone, replace, sync_folder};
 pub use doorbell::{Doorbell, Listener as DoorbellListener};
+pub use event::Event;
 pub use limits_of_process::{StartError, check_io_uring, raise_open_files};
 pub use log_ring::{LogRing, WRITES_IN_FLIGHT_MAX};
 pub use signals::{StopFlag, watch_signals};
@@ -38,4 +40,12 @@ pub fn adopt_listener(listener: std::net::TcpListener) -> glommio::net::TcpListe
     // SAFETY: the descriptor is open and given up by its owner in the same expression; the new
     // owner closes it when dropped.
     unsafe { glommio::net::TcpListener::from_raw_fd(listener.into_raw_fd()) }
+}
+
+/// The processors that this process may run on.
+pub fn allowed_processors() -> Vec<usize> {
+    match rustix::thread::sched_getaffinity(None) {
+        Ok(set) => (0..rustix::thread::CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect(),
+        Err(_) => vec![0],
+    }
 }

@@ -14,9 +14,20 @@ pub mod time;
 pub mod jute;
 pub mod proto;
 
+// Layer 2: state.
+pub mod acl;
+pub mod database;
+pub mod session;
+pub mod tree;
+pub mod watch;
+
+// Layer 3: agreement.
+pub mod peer;
+
 // Layer 4: disk.
 pub mod io;
 pub mod txnlog;
 
 // Layer 5: requests.
+pub mod processor;
 pub mod replica;

@@ -367,11 +367,7 @@ impl Prep {
     }
 
     /// The ACL as it is stored (`fixupACL`).
-    fn fix_up(
-        &self,
-        acl: AclVector<'_>,
-        requester: &Requester<'_>,
-    ) -> Result<AclList, ErrorCode> {
+    fn fix_up(&self, acl: AclVector<'_>, requester: &Requester<'_>) -> Result<AclList, ErrorCode> {
         // The list that nearly all nodes have needs no look at its entries.
         let open = self.open.vector();
         if acl == open {

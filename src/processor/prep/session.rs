@@ -16,13 +16,7 @@ use crate::time::WallMs;
 /// A session asks for its own beginning or end: nothing about it is checked.
 fn for_session(session: SessionId, cxid: i32) -> Requester<'static> {
     const NOBODY: &[Identity] = &[];
-    Requester {
-        session,
-        cxid,
-        identities: NOBODY,
-        allowed: Ok(()),
-        allowed_ephemerals: Ok(()),
-    }
+    Requester { session, cxid, identities: NOBODY, allowed: Ok(()), allowed_ephemerals: Ok(()) }
 }
 
 impl Prep {

@@ -21,11 +21,15 @@ pub mod session;
 pub mod tree;
 pub mod watch;
 
+// Layer 3: agreement.
+pub mod peer;
+
 // Layer 4: disk.
 pub mod io;
 pub mod txnlog;
 
 // Layer 5: requests.
+pub mod processor;
 pub mod replica;
 
 // Layer 6: the edge, the only place with effects.

@@ -15,16 +15,14 @@ pub struct Stats {
     pub packets_received: u64,
     /// Frames to clients, events included (`packets_sent`).
     pub packets_sent: u64,
-    /// Requests by opcode, indexed as [`OpCode::ALL`].
-    pub requests: [u64; OpCode::ALL.len()],
+    /// Requests by opcode; see [`Stats::requests`].
+    requests: [u64; 128],
     /// From the arrival of a request to its reply, in ms (`min_latency` … `max_latency`).
     pub latency_ms: Latency,
     /// The same for reads, in µs.
     pub read_latency_us: Histogram<u64>,
     /// The same for writes, in µs.
     pub update_latency_us: Histogram<u64>,
-    /// From the append of a transaction to its commit, in µs.
-    pub commit_latency_us: Histogram<u64>,
     /// Size of the last reply of a client, in bytes (`last_client_response_size`).
     pub response_bytes_last: u64,
     /// Smallest reply (`min_client_response_size`).
@@ -105,7 +103,7 @@ pub struct Latency {
 impl Latency {
     /// Adds one.
     #[inline]
-    pub fn record(&mut self, value: u64) {
+    pub(super) fn record(&mut self, value: u64) {
         self.min = if self.count == 0 { value } else { self.min.min(value) };
         self.max = self.max.max(value);
         self.sum += value;
@@ -133,11 +131,10 @@ impl Stats {
         Stats {
             packets_received: 0,
             packets_sent: 0,
-            requests: [0; OpCode::ALL.len()],
+            requests: [0; 128],
             latency_ms: Latency::default(),
             read_latency_us: histogram(),
             update_latency_us: histogram(),
-            commit_latency_us: histogram(),
             response_bytes_last: 0,
             response_bytes_min: 0,
             response_bytes_max: 0,
@@ -171,6 +168,36 @@ impl Stats {
         }
     }
 
+    /// Requests with this opcode.
+    pub fn requests(&self, op: OpCode) -> u64 {
+        self.requests[Self::place(op)]
+    }
+
+    /// The low seven bits of an opcode's number tell all of them apart.
+    fn place(op: OpCode) -> usize {
+        usize::try_from(op.number() & 0x7f).expect("seven bits are no negative number")
+    }
+
+    #[inline]
+    pub(super) fn count_request(&mut self, op: OpCode) {
+        self.requests[Self::place(op)] += 1;
+    }
+
+    /// Reads answered in the turn in which they arrived: no time passed by our clock.
+    pub(super) fn record_prompt_reads(&mut self, count: u64) {
+        self.read_latency_us.record_n(0, count).expect("0 is within the bounds");
+        self.latency_ms.record(0);
+        self.latency_ms.count += count - 1;
+    }
+
+    pub(super) fn record_read(&mut self, us: u64) {
+        self.read_latency_us.saturating_record(us);
+    }
+
+    pub(super) fn record_update(&mut self, us: u64) {
+        self.update_latency_us.saturating_record(us);
+    }
+
     /// Clears what `srst` clears: packets, latencies and sizes.
     pub fn reset(&mut self) {
         self.packets_received = 0;
@@ -178,7 +205,6 @@ impl Stats {
         self.latency_ms = Latency::default();
         self.read_latency_us.reset();
         self.update_latency_us.reset();
-        self.commit_latency_us.reset();
         (self.response_bytes_last, self.response_bytes_min, self.response_bytes_max) = (0, 0, 0);
         (self.proposal_bytes_last, self.proposal_bytes_min, self.proposal_bytes_max) = (0, 0, 0);
     }
@@ -233,4 +259,17 @@ pub struct ConnectionFacts {
     pub latency_ms: Latency,
     /// Schemes and names of its identities.
     pub identities: Vec<(String, String)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_opcode_is_counted_in_a_place_of_its_own() {
+        let mut places: Vec<usize> = OpCode::ALL.iter().map(|&op| Stats::place(op)).collect();
+        places.sort_unstable();
+        places.dedup();
+        assert_eq!(places.len(), OpCode::ALL.len());
+    }
 }

@@ -76,8 +76,6 @@ pub fn replica(config: &Config, device: LogDevice) -> Result<ReplicaOptions, Str
         tick_ms: config.sessions.tick_time_ms,
         session_timeout_ms_min: millis(config.sessions.min_session_timeout_ms),
         session_timeout_ms_max: millis(config.sessions.max_session_timeout_ms),
-        local_sessions: config.sessions.local_sessions_enabled,
-        local_session_upgrades: config.sessions.local_sessions_upgrading_enabled,
         skip_acl: security.skip_acl,
         authentication: AuthenticationOptions {
             digest_enabled: security.digest_enabled,
@@ -99,8 +97,6 @@ pub fn replica(config: &Config, device: LogDevice) -> Result<ReplicaOptions, Str
         container_check_interval_ms: config.nodes.container_check_interval_ms.into(),
         container_removals_per_minute_max: config.nodes.container_max_per_minute,
         container_never_used_ms_max: config.nodes.container_max_never_used_interval_ms.unwrap_or(0),
-        snap_count: config.storage.snap_count,
-        snap_log_bytes_max: config.storage.snap_size_limit_bytes,
         txnlog: txnlog(config, device),
         ..ReplicaOptions::default()
     })

@@ -88,9 +88,7 @@ fn each_gauge(stats: &Stats, gauges: &Gauges, sink: &mut dyn FnMut(&str, Value))
 }
 
 fn each_counter(stats: &Stats, gauges: &Gauges, sink: &mut dyn FnMut(&str, Value)) {
-    let ops = |ops: &[OpCode]| -> u64 {
-        ops.iter().map(|op| stats.requests(*op)).sum()
-    };
+    let ops = |ops: &[OpCode]| -> u64 { ops.iter().map(|op| stats.requests(*op)).sum() };
     for (name, value) in [
         ("bytes_received_count", stats.bytes_received),
         ("response_bytes", stats.bytes_sent),

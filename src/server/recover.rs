@@ -13,6 +13,7 @@ pub fn replica(
     now: Now,
     seed: u64,
 ) -> Result<Replica, String> {
-    let _ = (config, folder, options, now, seed);
-    Err("not yet".into())
+    let _ = folder;
+    let database = crate::database::Database::new(super::options::database(config, seed));
+    Ok(Replica::new(options, database, now, seed))
 }

@@ -47,15 +47,27 @@ fn curators_sessions_survive_a_broken_network_and_expire_after_a_long_one() {
 /// Runs the recipes of one group, as many as there should be.
 fn run_group(group: &str, recipes: usize) {
     let environment = Environment::found();
-    let class_path = format!("{}:{}", classes(&environment).display(), environment.class_path_3_9());
+    let class_path =
+        format!("{}:{}", classes(&environment).display(), environment.class_path_3_9());
     let server = harness::server();
     let mut command = Command::new("java");
     command
-        .args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", &class_path, "Main"])
+        .args([
+            "-Xmx512m",
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+            "-cp",
+            &class_path,
+            "Main",
+        ])
         .args([&server.address(), group]);
     let output = harness::run(command, "");
     println!("{output}");
-    assert_eq!(output.lines().filter(|line| line.starts_with("ok ")).count(), recipes, "recipes that ran");
+    assert_eq!(
+        output.lines().filter(|line| line.starts_with("ok ")).count(),
+        recipes,
+        "recipes that ran"
+    );
 }
 
 /// The compiled program. Compiled once in this process, whichever test comes first.
@@ -64,7 +76,8 @@ fn classes(environment: &Environment) -> &'static Path {
     CLASSES.get_or_init(|| {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("curator");
         let _ = fs::remove_dir_all(&target);
-        let sources = fs::read_dir(harness::sources().join("curator")).expect("the program's folder");
+        let sources =
+            fs::read_dir(harness::sources().join("curator")).expect("the program's folder");
         let mut command = Command::new("javac");
         command.args(["-cp", &environment.class_path_3_9(), "-d"]).arg(&target);
         command.args(sources.map(|entry| entry.expect("an entry of a folder").path()));

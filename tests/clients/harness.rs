@@ -14,19 +14,25 @@ use ringkeeper_testkit::{Config, Program, Server};
 const CLIENT_LIMIT: Duration = Duration::from_secs(300);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The server under test, with TTL nodes allowed and containers reaped twice a second. One to a test: no test sees what
-/// another one left.
+/// The server under test, with TTL nodes allowed and containers reaped twice a second. One to a
+/// test: no test sees what another one left.
 pub fn server() -> Server {
     server_with(Config::new())
 }
 
 /// The same with more configuration.
 pub fn server_with(config: Config) -> Server {
-    let config = config.flag("-Dzookeeper.extendedTypesEnabled=true").flag("-Dznode.container.checkIntervalMs=500");
+    let config = config
+        .flag("-Dzookeeper.extendedTypesEnabled=true")
+        .flag("-Dznode.container.checkIntervalMs=500");
     let program = match env::var("RINGKEEPER_CLIENT_TESTS_AGAINST").as_deref() {
-        Err(_) | Ok("ringkeeper") => Program::Ringkeeper(PathBuf::from(env!("CARGO_BIN_EXE_ringkeeper"))),
+        Err(_) | Ok("ringkeeper") => {
+            Program::Ringkeeper(PathBuf::from(env!("CARGO_BIN_EXE_ringkeeper")))
+        }
         Ok("zookeeper-3.9") => Program::ZooKeeper39,
-        Ok(other) => panic!("RINGKEEPER_CLIENT_TESTS_AGAINST={other}: expected ringkeeper or zookeeper-3.9"),
+        Ok(other) => {
+            panic!("RINGKEEPER_CLIENT_TESTS_AGAINST={other}: expected ringkeeper or zookeeper-3.9")
+        }
     };
     Server::start(program, config)
 }
@@ -36,16 +42,20 @@ pub fn sources() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
 }
 
-/// Runs a client with this standard input; returns what it wrote to standard output and error, in one.
+/// Runs a client with this standard input; returns what it wrote to standard output and error, in
+/// one.
 ///
 /// # Panics
-/// If it cannot be started, does not end in time or ends with a failure; its output is then part of the message.
+/// If it cannot be started, does not end in time or ends with a failure; its output is then part of
+/// the message.
 pub fn run(mut command: Command, input: &str) -> String {
     let output_file = tempfile::NamedTempFile::new().expect("a temporary file");
-    let handle = || File::options().append(true).open(output_file.path()).expect("a temporary file");
+    let handle =
+        || File::options().append(true).open(output_file.path()).expect("a temporary file");
     command.stdin(Stdio::piped()).stdout(handle()).stderr(handle());
     let begun = Instant::now();
-    let mut client = command.spawn().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+    let mut client =
+        command.spawn().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
     let mut stdin = client.stdin.take().expect("standard input is piped, a few lines above");
     // A client that ended early tells more by its output than by our broken pipe.
     let _ = stdin.write_all(input.as_bytes());
@@ -61,7 +71,9 @@ pub fn run(mut command: Command, input: &str) -> String {
         }
         thread::sleep(POLL_INTERVAL);
     };
-    let output = String::from_utf8_lossy(&fs::read(output_file.path()).expect("the client's output")).into_owned();
+    let output =
+        String::from_utf8_lossy(&fs::read(output_file.path()).expect("the client's output"))
+            .into_owned();
     match status {
         Some(status) if status.success() => output,
         Some(status) => panic!("{command:?} ended with {status}:\n{output}"),

@@ -13,5 +13,8 @@ fn kazoos_recipes_all_pass() {
     command.arg("-u").arg(harness::sources().join("kazoo_recipes.py")).arg(server.address());
     let output = harness::run(command, "");
     println!("{output}");
-    assert!(output.lines().filter(|line| line.starts_with("ok ")).count() >= 25, "recipes that ran:\n{output}");
+    assert!(
+        output.lines().filter(|line| line.starts_with("ok ")).count() >= 25,
+        "recipes that ran:\n{output}"
+    );
 }

@@ -12,7 +12,8 @@ const DEFAULTS: [(&str, &str); 4] = [
     ("4lw.commands.whitelist", "*"),
 ];
 
-/// Lines of zoo.cfg, Java system properties and, if the test wants its own, the data folder and the port.
+/// Lines of zoo.cfg, Java system properties and, if the test wants its own, the data folder and the
+/// port.
 #[derive(Debug, Clone, Default)]
 pub struct Config {
     lines: Vec<(String, String)>,
@@ -22,7 +23,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// A standalone server on loopback with `tickTime=500`, every four-letter word allowed and no admin server.
+    /// A standalone server on loopback with `tickTime=500`, every four-letter word allowed and no
+    /// admin server.
     pub fn new() -> Self {
         Config::default()
     }
@@ -44,8 +46,9 @@ impl Config {
         self
     }
 
-    /// Adds a flag such as `-Dzookeeper.snapCount=100` or `-Xmx1g`. A Java server gets it on its command line, ringkeeper in
-    /// SERVER_JVMFLAGS, without those that only a Java machine has (all that do not begin with `-D`).
+    /// Adds a flag such as `-Dzookeeper.snapCount=100` or `-Xmx1g`. A Java server gets it on its
+    /// command line, ringkeeper in SERVER_JVMFLAGS, without those that only a Java machine has (all
+    /// that do not begin with `-D`).
     #[must_use]
     pub fn flag(mut self, flag: &str) -> Self {
         assert!(
@@ -56,7 +59,8 @@ impl Config {
         self
     }
 
-    /// Uses a folder of the test's own as `dataDir` instead of `data` in the server's temporary folder.
+    /// Uses a folder of the test's own as `dataDir` instead of `data` in the server's temporary
+    /// folder.
     #[must_use]
     pub fn data_dir(mut self, folder: &Path) -> Self {
         self.data_dir = Some(folder.to_owned());

@@ -1,15 +1,22 @@
-//! Where the programs of others that the tests run against lie on this machine, and which versions they are.
+//! Where the programs of others that the tests run against lie on this machine, and which versions
+//! they are.
 //!
-//! `cargo xtask setup` fills the environment; this file only finds it. Both sides read the layout here, so they cannot
-//! disagree.
+//! `cargo xtask setup` fills the environment; this file only finds it. Both sides read the layout
+//! here, so they cannot disagree.
 
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The versions that the downloaded part of the environment must have. Written into the stamp file when all of it is there;
-/// another text in the stamp means that the environment belongs to another revision of the tests.
-pub const PINS: &str = "zookeeper 3.9.4, curator 5.9.0 (source archive of pyspark 4.1.0)\nkazoo 2.11.0\npip 25.3\nlayout 1\n";
+/// The versions that the downloaded part of the environment must have. Written into the stamp file
+/// when all of it is there; another text in the stamp means that the environment belongs to another
+/// revision of the tests.
+pub const PINS: &str = "\
+zookeeper 3.9.4, curator 5.9.0 (source archive of pyspark 4.1.0)
+kazoo 2.11.0
+pip 25.3
+layout 1
+";
 
 const MISSING: &str =
     "The programs that this test runs against are not installed: run `cargo xtask setup` first.";
@@ -21,8 +28,9 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// The environment's place, whether or not anything is there: `$RINGKEEPER_TEST_ENV`, else `ringkeeper-test-env` in
-    /// `$XDG_CACHE_HOME` or `~/.cache`. It lies outside the checkout so that all checkouts of one user share it.
+    /// The environment's place, whether or not anything is there: `$RINGKEEPER_TEST_ENV`, else
+    /// `ringkeeper-test-env` in `$XDG_CACHE_HOME` or `~/.cache`. It lies outside the checkout so
+    /// that all checkouts of one user share it.
     ///
     /// # Panics
     /// If none of the three variables is set.

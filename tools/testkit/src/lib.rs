@@ -1,5 +1,6 @@
-//! Real servers for tests: ringkeeper itself, Apache ZooKeeper 3.9 and Apache ZooKeeper 3.8, all started, asked, killed and
-//! started again in the same way, so that one test can be run against any of them, or hand one folder from one to the next.
+//! Real servers for tests: ringkeeper itself, Apache ZooKeeper 3.9 and Apache ZooKeeper 3.8, all
+//! started, asked, killed and started again in the same way, so that one test can be run against
+//! any of them, or hand one folder from one to the next.
 //!
 //! ```no_run
 //! use ringkeeper_testkit::{Config, Program, Server};
@@ -11,14 +12,15 @@
 //! server.kill();                                           // kill -9
 //! server.restart();                                        // same folder, same port
 //! server.kill();
-//! server.restart_as(Program::ZooKeeper38);                 // same folder, same port, another server
+//! server.restart_as(Program::ZooKeeper38);                 // same folder, another server
 //! ```
 //!
-//! In a test of the root package, ringkeeper is `Server::ringkeeper(env!("CARGO_BIN_EXE_ringkeeper"), config)`.
+//! In a test of the root package, ringkeeper is
+//! `Server::ringkeeper(env!("CARGO_BIN_EXE_ringkeeper"), config)`.
 //!
-//! This is test code: what cannot go on panics with a message that says what to do. A server is killed when its `Server` is
-//! dropped, and also when the test process itself dies. If the test is failing at that moment, the end of the server's log
-//! is printed.
+//! This is test code: what cannot go on panics with a message that says what to do. A server is
+//! killed when its `Server` is dropped, and also when the test process itself dies. If the test is
+//! failing at that moment, the end of the server's log is printed.
 
 mod config;
 mod environment;

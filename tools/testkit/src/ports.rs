@@ -5,15 +5,15 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Below Linux's ephemeral range (32768 and up), so that no outgoing connection of a client can sit on a server's port while
-/// that server is down between two starts.
+/// Below Linux's ephemeral range (32768 and up), so that no outgoing connection of a client can sit
+/// on a server's port while that server is down between two starts.
 const RANGE: (u16, u16) = (20_000, 29_999);
 
 static TAKEN: AtomicU32 = AtomicU32::new(0);
 
-/// A port of 127.0.0.1 that nothing listens on now, and that no other call in this process returns until the whole range has
-/// been handed out. Other test processes begin elsewhere in the range (by process id), so two of them meet rarely; the
-/// server's start tells when they do.
+/// A port of 127.0.0.1 that nothing listens on now, and that no other call in this process returns
+/// until the whole range has been handed out. Other test processes begin elsewhere in the range (by
+/// process id), so two of them meet rarely; the server's start tells when they do.
 ///
 /// `RINGKEEPER_TEST_PORTS=first-last` names another range.
 ///
@@ -22,7 +22,8 @@ static TAKEN: AtomicU32 = AtomicU32::new(0);
 pub fn free_port() -> u16 {
     let (first, last) = range();
     let size = u32::from(last - first) + 1;
-    // 257 apart: a test process seldom starts more servers than that, and 257 shares no factor with a round range.
+    // 257 apart: a test process seldom starts more servers than that, and 257 shares no factor with
+    // a round range.
     let begin = process::id().wrapping_mul(257);
     for _ in 0..size {
         let step = begin.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed)) % size;

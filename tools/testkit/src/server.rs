@@ -16,7 +16,8 @@ use crate::config::Config;
 use crate::environment::Environment;
 use crate::ports::free_port;
 
-/// Long, because several Java machines may be starting on two cores at once. A server that exits early ends the wait.
+/// Long, because several Java machines may be starting on two cores at once. A server that exits
+/// early ends the wait.
 const START_TIMEOUT: Duration = Duration::from_secs(90);
 const POLL_INTERVAL: Duration = Duration::from_millis(25);
 const FOUR_LETTER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -27,7 +28,8 @@ const TAIL_LINES: usize = 60;
 /// Which server to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Program {
-    /// `<binary> server <zoo.cfg>`; tests of the root package give `env!("CARGO_BIN_EXE_ringkeeper")`.
+    /// `<binary> server <zoo.cfg>`; tests of the root package give
+    /// `env!("CARGO_BIN_EXE_ringkeeper")`.
     Ringkeeper(PathBuf),
     /// Apache ZooKeeper 3.9.4, from the jars of the test environment.
     ZooKeeper39,
@@ -66,7 +68,8 @@ impl Program {
         };
         let mut command = Command::new("java");
         command
-            // Small, quick to start, few threads: many of these share two cores. A test's own flags come later and win.
+            // Small, quick to start, few threads: many of these share two cores. A test's own flags
+            // come later and win.
             .args([
                 "-Xmx512m",
                 "-XX:+UseSerialGC",
@@ -94,13 +97,15 @@ pub struct Server {
 #[derive(Debug)]
 struct Running {
     child: Child,
-    /// A shell that kills the server when our end of its standard input closes, that is, when this process dies in whatever
-    /// way. (PR_SET_PDEATHSIG would fire when the *thread* that started the server ends.)
+    /// A shell that kills the server when our end of its standard input closes, that is, when this
+    /// process dies in whatever way. (PR_SET_PDEATHSIG would fire when the *thread* that started
+    /// the server ends.)
     watchdog: Child,
 }
 
 impl Server {
-    /// Starts ringkeeper; returns when it answers `srvr`. `binary` is `env!("CARGO_BIN_EXE_ringkeeper")`.
+    /// Starts ringkeeper; returns when it answers `srvr`. `binary` is
+    /// `env!("CARGO_BIN_EXE_ringkeeper")`.
     pub fn ringkeeper(binary: impl Into<PathBuf>, config: Config) -> Self {
         Self::start(Program::Ringkeeper(binary.into()), config)
     }
@@ -137,8 +142,9 @@ impl Server {
         server
     }
 
-    /// Folder, port and configuration only: nothing runs until [`Server::restart`], [`Server::restart_as`],
-    /// [`Server::spawn`] or [`Server::run_to_exit`]. To fill the data folder first.
+    /// Folder, port and configuration only: nothing runs until [`Server::restart`],
+    /// [`Server::restart_as`], [`Server::spawn`] or [`Server::run_to_exit`]. To fill the data
+    /// folder first.
     pub fn prepare(program: Program, config: Config) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("ringkeeper-test-")
@@ -159,7 +165,8 @@ impl Server {
         running.child.wait().expect("waiting for a child");
     }
 
-    /// SIGTERM; returns the exit status and how long the server took. Kills and panics if it takes longer than `limit`.
+    /// SIGTERM; returns the exit status and how long the server took. Kills and panics if it takes
+    /// longer than `limit`.
     pub fn terminate(&mut self, limit: Duration) -> (ExitStatus, Duration) {
         let begun = Instant::now();
         self.signal(Signal::TERM);
@@ -177,7 +184,8 @@ impl Server {
         self.signal(Signal::CONT);
     }
 
-    /// Starts again on the same folder and port, after [`Server::kill`] if it runs; returns when it answers `srvr`.
+    /// Starts again on the same folder and port, after [`Server::kill`] if it runs; returns when it
+    /// answers `srvr`.
     pub fn restart(&mut self) {
         self.kill();
         if let Err(why) = self.try_start() {
@@ -228,8 +236,8 @@ impl Server {
         self.running = Some(Running { child, watchdog });
     }
 
-    /// Starts it where it is expected to refuse: returns its exit status and what it wrote. Kills and panics if it runs
-    /// longer than `limit`.
+    /// Starts it where it is expected to refuse: returns its exit status and what it wrote. Kills
+    /// and panics if it runs longer than `limit`.
     pub fn run_to_exit(&mut self, limit: Duration) -> (ExitStatus, String) {
         let before = fs::metadata(self.log_file()).map_or(0, |meta| meta.len());
         self.spawn();
@@ -279,8 +287,8 @@ impl Server {
 
     /// True while the process exists.
     pub fn is_running(&mut self) -> bool {
-        // A child that has ended stays a zombie until wait_exit or kill, so that its id cannot be given to another process
-        // while the watchdog knows it.
+        // A child that has ended stays a zombie until wait_exit or kill, so that its id cannot be
+        // given to another process while the watchdog knows it.
         let Some(running) = &self.running else { return false };
         let stat =
             fs::read_to_string(format!("/proc/{}/stat", running.child.id())).unwrap_or_default();

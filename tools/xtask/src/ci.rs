@@ -1,5 +1,5 @@
-//! The checks that every change passes, as a table of steps. All of them run even if one fails; the end is a table of
-//! results.
+//! The checks that every change passes, as a table of steps. All of them run even if one fails; the
+//! end is a table of results.
 
 use std::env;
 use std::path::Path;
@@ -37,7 +37,8 @@ const STEPS: &[Step] = &[
         environment: &[],
     },
     Step { name: "setup", what: What::Setup, environment: &[] },
-    // Every file of every `tests` folder: whole processes, real clients, comparison with ZooKeeper, crashes.
+    // Every file of every `tests` folder: whole processes, real clients, comparison with ZooKeeper,
+    // crashes.
     Step {
         name: "integration",
         what: What::Cargo(&["test", "--workspace", "--no-fail-fast", "--test", "*"]),

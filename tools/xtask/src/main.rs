@@ -1,4 +1,5 @@
-//! `cargo xtask`: the project's chores in one place, in Rust, so that they run wherever the project builds.
+//! `cargo xtask`: the project's chores in one place, in Rust, so that they run wherever the project
+//! builds.
 
 mod ci;
 mod setup;
@@ -17,8 +18,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
-    /// Install what the tests run against: Debian packages, the jars of ZooKeeper 3.9 and Curator, a Python with kazoo.
-    /// Takes no time if all of it is there.
+    /// Install what the tests run against: Debian packages, the jars of ZooKeeper 3.9 and Curator,
+    /// a Python with kazoo. Takes no time if all of it is there.
     Setup,
     /// Run every check that a change must pass: formatting, style, lints, all tests, documentation.
     Ci {

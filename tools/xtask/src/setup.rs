@@ -1,10 +1,11 @@
-//! Installs the programs of others that the tests run against. Says what it does while it does it, does only what is
-//! missing, and where it may not install, names the packages to install by hand.
+//! Installs the programs of others that the tests run against. Says what it does while it does it,
+//! does only what is missing, and where it may not install, names the packages to install by hand.
 //!
 //! What comes from where:
 //! * Debian: Java, ZooKeeper 3.8.0 with `zkCli.sh`, the C client's `cli_mt`, Python.
-//! * The Python package index: kazoo; and the jars of ZooKeeper 3.9.4 and Curator 5.9.0, which lie in the source archive of
-//!   pyspark. They come through pip, so pip's own settings decide which index that is.
+//! * The Python package index: kazoo; and the jars of ZooKeeper 3.9.4 and Curator 5.9.0, which lie
+//!   in the source archive of pyspark. They come through pip, so pip's own settings decide which
+//!   index that is.
 
 use std::env;
 use std::fs::{self, File};
@@ -49,7 +50,8 @@ const JARS: &[&str] = &[
     "zookeeper-jute-3.9.4.jar",
 ];
 
-/// Something that must be on the machine, how to see that it is, and the Debian package that brings it.
+/// Something that must be on the machine, how to see that it is, and the Debian package that brings
+/// it.
 struct Requirement {
     package: &'static str,
     present: fn() -> bool,
@@ -113,8 +115,9 @@ fn install_packages() -> Result<(), String> {
             "The tests need Debian packages that are not installed, and {why}.\n\
              Install them by hand, then run this command again:\n\n    \
              sudo apt-get install --no-install-recommends {list}\n\n\
-             On another distribution: a JDK of version 11 or newer, Python 3 with venv, and Debian's build of ZooKeeper 3.8.0\n\
-             (server jars in /usr/share/java, zkCli.sh in /usr/share/zookeeper/bin, cli_mt in /usr/lib/zookeeper/bin)."
+             On another distribution: a JDK of version 17 or newer, Python 3 with venv, and Debian's\n\
+             build of ZooKeeper 3.8.0 (server jars in /usr/share/java, zkCli.sh in\n\
+             /usr/share/zookeeper/bin, cli_mt in /usr/lib/zookeeper/bin)."
         ))
     };
     if !runs("apt-get", &["--version"]) {
@@ -145,7 +148,8 @@ fn download(environment: &Environment) -> Result<(), String> {
         |what: &str, error: std::io::Error| format!("{what} in {}: {error}", folder.display());
     fs::create_dir_all(folder).map_err(|error| failed("making the folder", error))?;
 
-    // Several checkouts share the folder, so two runs may meet: the second waits and then finds the work done.
+    // Several checkouts share the folder, so two runs may meet: the second waits and then finds the
+    // work done.
     let lock =
         File::create(folder.join("lock")).map_err(|error| failed("making the lock", error))?;
     lock.lock().map_err(|error| failed("locking", error))?;
@@ -186,7 +190,8 @@ fn download(environment: &Environment) -> Result<(), String> {
 }
 
 fn fetch_jars(environment: &Environment) -> Result<(), String> {
-    // The script is given as an argument and not as a file, because the names of the jars go through standard input.
+    // The script is given as an argument and not as a file, because the names of the jars go
+    // through standard input.
     let mut child = Command::new(environment.python())
         .args(["-c", FETCH_JARS, JARS_ARCHIVE, JARS_ARCHIVE_SHA256])
         .arg(environment.jars())
@@ -237,7 +242,10 @@ mod tests {
     fn the_stamp_names_every_pinned_version() {
         for pinned in PYTHON_PACKAGES.iter().chain([&JARS_ARCHIVE]) {
             let words = pinned.replace("==", " ");
-            assert!(PINS.contains(&words), "{words} is not in {PINS:?}: old environments would be taken for new ones");
+            assert!(
+                PINS.contains(&words),
+                "{words} is not in {PINS:?}: old environments would be taken for new ones"
+            );
         }
         for jar in ["zookeeper-3.9.4.jar", "curator-recipes-5.9.0.jar"] {
             assert!(JARS.contains(&jar), "{jar}");

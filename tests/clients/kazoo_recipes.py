@@ -625,7 +625,8 @@ def large_values(clients):
 @recipe
 def reconfiguration_is_refused_by_a_lone_server(clients):
     fails(
-            clients.client().reconfig,
+        ReconfigDisabledError,
+        clients.client().reconfig,
         joining="server.2=127.0.0.1:2888:3888:participant;2181",
         leaving=None,
         new_members=None,

@@ -4,6 +4,8 @@
 //! `RINGKEEPER_CLIENT_TESTS_AGAINST=zookeeper-3.9 cargo test --test clients`. Without the variable
 //! they run against ringkeeper. The clients come from `cargo xtask setup`.
 
+mod cli_mt;
 mod curator;
 mod harness;
 mod kazoo;
+mod zkcli;

@@ -8,4 +8,5 @@ mod cli_mt;
 mod curator;
 mod harness;
 mod kazoo;
+mod rust_crate;
 mod zkcli;

@@ -1,1 +1,15 @@
-//! x
+//! Ringkeeper: a coordination server that speaks ZooKeeper's protocols and keeps ZooKeeper's files.
+//!
+//! The modules form layers; each imports only from its own layer or those above it in this list.
+//! The first five layers decide and never act: they read no clock, no random source, no file and
+//! no socket. `ARCHITECTURE.md` tells the whole story.
+
+// Layer 0: words.
+pub mod error;
+pub mod id;
+pub mod limits;
+pub mod time;
+
+// Layer 1: bytes.
+pub mod jute;
+pub mod proto;

@@ -1,0 +1,16 @@
+//! The records of ZooKeeper's protocols: what is on the wire and what is in the log.
+//!
+//! Only shapes live here, no rule about what a server does with them. Field names are ZooKeeper's
+//! (`zookeeper.jute`). Nullable strings and buffers are `Option`s, because null and empty differ.
+
+pub mod connect;
+pub mod data;
+pub mod event;
+pub mod opcode;
+pub mod quorum;
+pub mod request;
+pub mod response;
+pub mod txn;
+
+pub use data::{AclEntry, AclVector, Id, Stat, StatPersisted};
+pub use opcode::{CreateMode, OpCode};

@@ -14,6 +14,10 @@ pub mod time;
 pub mod jute;
 pub mod proto;
 
-// Layer 4: disk.
-pub mod io;
-pub mod txnlog;
+// Layer 2: state.
+pub mod acl;
+pub mod database;
+pub mod session;
+pub mod tree;
+pub mod watch;
+

@@ -1,0 +1,1 @@
+//! The nodes: where they lie, how they are found, what they weigh.

@@ -21,3 +21,6 @@ pub mod session;
 pub mod tree;
 pub mod watch;
 
+// Layer 4: disk.
+pub mod io;
+pub mod txnlog;

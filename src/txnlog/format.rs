@@ -10,12 +10,13 @@
 //! boundary of the file (the first one of a file includes the header). What a group lacks to a
 //! whole block is added to the entry of its last record, behind what readers look at:
 //! ```text
-//! last     TxnHeader | body | TxnDigest or 12 zeroes | zeroes | guard 28 bytes       then 0x42
+//! last     TxnHeader | body | TxnDigest or 12 zeroes | zeroes | guard 32 bytes       then 0x42
 //! guard    "RKG1" | u32 bytes of the group | u64 its offset in the file
 //!          | u32 CRC-32C of the group before it (0 for the first of a file)
 //!          | u32 how many sectors (512 bytes) of the group are all zero
 //!          | u32 CRC-32C of the group's bytes up to here, with the Adler-32 of its last
 //!            record taken for zero (that one covers the guard)
+//!          | u32 CRC-32C of the guard up to here
 //! ```
 //! 12 zeroes stand for a missing digest: a reader would take what follows the body for one, and
 //! version 0 is no version that it compares. The guard's own offset tells a stale or misplaced
@@ -44,11 +45,13 @@ pub(super) const END_OF_RECORD: u8 = 0x42;
 pub(super) const DIGEST_BYTES: usize = 12;
 
 /// Bytes of a guard.
-pub(super) const GUARD_BYTES: usize = 28;
+pub(super) const GUARD_BYTES: usize = 32;
 const GUARD_MAGIC: [u8; 4] = *b"RKG1";
 /// Bytes of a guard that its own CRC covers.
 const GUARD_CRC_AT: usize = 24;
-/// How many bytes of a group's end its CRC does not cover: the CRC itself and the end mark.
+/// Where in a guard its own checksum stands.
+const GUARD_SUM_AT: usize = 28;
+/// How many bytes of a group's end its CRC does not cover: both CRCs and the end mark.
 pub(super) const GUARD_UNCOVERED_BYTES: usize = GUARD_BYTES - GUARD_CRC_AT + RECORD_TAIL_BYTES;
 
 /// The unit in which a disk writes: a write may be torn between two, never within one.
@@ -122,13 +125,21 @@ impl Guard {
         group[start + 20..crc_at].copy_from_slice(&zero_sectors.to_be_bytes());
         let crc = crc32c::crc32c(&group[..crc_at]);
         group[crc_at..crc_at + 4].copy_from_slice(&crc.to_be_bytes());
+        let sum_at = start + GUARD_SUM_AT;
+        let sum = crc32c::crc32c(&group[start..sum_at]);
+        group[sum_at..sum_at + 4].copy_from_slice(&sum.to_be_bytes());
         Guard { bytes, offset, previous, zero_sectors, crc }
     }
 
-    /// What stands at the end of `entry`, if it looks like a guard. Nothing of it is checked yet.
+    /// The guard at the end of `entry`, if there is one that is whole in itself. Whether the group
+    /// is what it says is another question.
     pub fn at_end_of(entry: &[u8]) -> Option<Guard> {
         let guard = entry.last_chunk::<GUARD_BYTES>()?;
-        (guard[..4] == GUARD_MAGIC).then(|| Guard::fields(guard))
+        if guard[..4] != GUARD_MAGIC {
+            return None;
+        }
+        let sum = crc32c::crc32c(&guard[..GUARD_SUM_AT]).to_be_bytes();
+        (guard[GUARD_SUM_AT..] == sum).then(|| Guard::fields(guard))
     }
 
     /// Whether `entry` ends with what was once the guard of a group at `offset` with this many

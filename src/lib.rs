@@ -23,4 +23,5 @@ pub mod watch;
 
 // Layer 4: disk.
 pub mod io;
+pub mod snapshot;
 pub mod txnlog;

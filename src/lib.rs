@@ -26,6 +26,8 @@ pub mod peer;
 
 // Layer 4: disk.
 pub mod io;
+pub mod recovery;
+pub mod snapshot;
 pub mod txnlog;
 
 // Layer 5: requests.

@@ -96,7 +96,9 @@ impl DataFolder {
             }
         }
         locks.push(lock(data)?);
-        if canonical(data)? != canonical(logs)? {
+        // Two names of one folder are one folder to everybody above.
+        let logs = if canonical(data)? == canonical(logs)? { data } else { logs };
+        if logs != data {
             locks.push(lock(logs)?);
         }
         let folders = Folders {

@@ -2,8 +2,10 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, CWD, FlockOperation, StatxFlags, flock, statx};
 
@@ -15,6 +17,10 @@ const VERSION_FOLDER: &str = "version-2";
 
 /// The file whose lock says that a server runs on this folder. ZooKeeper passes over it.
 const LOCK_FILE: &str = ".ringkeeper.lock";
+
+/// How long the lock of a server that is no more is waited for: its ring holds it until the last
+/// write in flight is done.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why a folder cannot be used. The text says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +65,7 @@ pub enum FolderError {
 pub struct DataFolder {
     /// Where things are.
     pub folders: Folders,
-    _locks: Vec<File>,
+    locks: Vec<File>,
 }
 
 /// What the file system of the transaction log can do.
@@ -106,7 +112,12 @@ impl DataFolder {
             snapshots: data.join(VERSION_FOLDER),
             logs: logs.join(VERSION_FOLDER),
         };
-        Ok(DataFolder { folders, _locks: locks })
+        Ok(DataFolder { folders, locks })
+    }
+
+    /// The descriptors that hold the locks.
+    pub fn locks(&self) -> Vec<BorrowedFd<'_>> {
+        self.locks.iter().map(AsFd::as_fd).collect()
     }
 
     /// Tries what the log's file system can do, on a file of its own.
@@ -143,24 +154,32 @@ fn lock(folder: &Path) -> Result<File, FolderError> {
         .truncate(false)
         .open(&path)
         .map_err(io("cannot open"))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            let mut text = String::new();
-            // Without the number the message is poorer, not wrong.
-            let _ = file.read_to_string(&mut text);
-            return Err(FolderError::Locked {
-                folder: folder.into(),
-                pid: text.trim().parse().ok(),
-            });
+    let until = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => break,
+            Err(rustix::io::Errno::WOULDBLOCK) => {}
+            Err(error) => return Err(io("cannot lock")(error.into())),
         }
-        Err(error) => return Err(io("cannot lock")(error.into())),
+        let mut text = String::new();
+        // Without the number the message is poorer, not wrong.
+        let _ = file.rewind().and_then(|()| file.read_to_string(&mut text));
+        let pid = text.trim().parse().ok();
+        if pid.is_some_and(is_alive) || Instant::now() >= until {
+            return Err(FolderError::Locked { folder: folder.into(), pid });
+        }
+        std::thread::sleep(Duration::from_millis(10));
     }
     file.set_len(0)
         .and_then(|()| file.rewind())
         .and_then(|()| writeln!(file, "{}", std::process::id()))
         .map_err(io("cannot write"))?;
     Ok(file)
+}
+
+/// Whether the process is there. One of another container is not seen.
+fn is_alive(pid: u32) -> bool {
+    Path::new(&format!("/proc/{pid}")).exists()
 }
 
 fn probe(path: &Path) -> io::Result<LogDevice> {

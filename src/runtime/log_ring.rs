@@ -9,7 +9,7 @@
 //! next completion.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use io_uring::types::{Fd, Fixed};
 use io_uring::{IoUring, opcode};
@@ -72,19 +72,17 @@ pub type Lacks = Vec<String>;
 
 impl LogRing {
     /// A ring whose completions ring `bell` when asked.
-    pub fn new(bell: Doorbell) -> io::Result<(LogRing, Lacks)> {
+    ///
+    /// The ring holds on to `locks` until the kernel is done with it: after a `kill -9` a write in
+    /// flight may still reach the disk, and a server started at once must not read the log before.
+    pub fn new(bell: Doorbell, locks: &[BorrowedFd<'_>]) -> io::Result<(LogRing, Lacks)> {
         let ring = IoUring::new(RING_ENTRIES)?;
         let mut lacks = Vec::new();
         let submitter = ring.submitter();
         submitter.register_eventfd(bell.as_fd().as_raw_fd())?;
-        let slots = u32::try_from(SEGMENTS_OPEN_MAX).expect("a small constant");
-        let files_registered = match submitter.register_files_sparse(slots) {
-            Ok(()) => true,
-            Err(error) => {
-                lacks.push(format!("log files are not registered with io_uring: {error}"));
-                false
-            }
-        };
+        let mut files = [-1; SEGMENTS_OPEN_MAX].to_vec();
+        files.extend(locks.iter().map(AsRawFd::as_raw_fd));
+        submitter.register_files(&files)?;
         let slots = u32::try_from(BUFFERS_REGISTERED_MAX).expect("a small constant");
         let registered = match submitter.register_buffers_sparse(slots) {
             Ok(()) => Some([None; BUFFERS_REGISTERED_MAX]),
@@ -97,7 +95,7 @@ impl LogRing {
             ring,
             bell,
             segments: [const { None }; SEGMENTS_OPEN_MAX],
-            files_registered,
+            files_registered: true,
             buffers: Buffers { registered },
             in_flight: [const { None }; WRITES_IN_FLIGHT_MAX],
             in_flight_count: 0,
@@ -376,7 +374,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = std::fs::File::create_new(folder.path().join("log")).unwrap();
         file.set_len(1 << 16).unwrap();
-        let (mut ring, lacks) = LogRing::new(Doorbell::new().unwrap()).unwrap();
+        let (mut ring, lacks) = LogRing::new(Doorbell::new().unwrap(), &[]).unwrap();
         assert_eq!(lacks, Vec::<String>::new());
         ring.open_segment(SegmentId(1), file.try_clone().unwrap().into(), "log".into());
         for (number, slot) in [(1u64, Some(0)), (2, Some(1)), (3, None), (4, Some(0))] {
@@ -401,7 +399,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = std::fs::File::create_new(folder.path().join("log")).unwrap();
         let bell = Doorbell::new().unwrap();
-        let (mut ring, _) = LogRing::new(bell.clone()).unwrap();
+        let (mut ring, _) = LogRing::new(bell.clone(), &[]).unwrap();
         ring.open_segment(SegmentId(1), file.into(), "log".into());
         let counter = |bell: &Doorbell| {
             let mut polled = [rustix::event::PollFd::from_borrowed_fd(
@@ -425,8 +423,25 @@ mod tests {
     }
 
     #[test]
+    fn a_lock_lasts_as_long_as_the_ring() {
+        use rustix::fs::{FlockOperation, flock};
+        use std::os::fd::AsFd;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let held = std::fs::File::create(&path).unwrap();
+        flock(&held, FlockOperation::NonBlockingLockExclusive).unwrap();
+        let (ring, _) = LogRing::new(Doorbell::new().unwrap(), &[held.as_fd()]).unwrap();
+        drop(held);
+        let other = std::fs::File::open(&path).unwrap();
+        assert!(flock(&other, FlockOperation::NonBlockingLockExclusive).is_err());
+        drop(ring);
+        // The kernel takes a ring apart in its own time.
+        flock(&other, FlockOperation::LockExclusive).unwrap();
+    }
+
+    #[test]
     fn a_failed_write_names_the_file_and_the_reason() {
-        let (mut ring, _) = LogRing::new(Doorbell::new().unwrap()).unwrap();
+        let (mut ring, _) = LogRing::new(Doorbell::new().unwrap(), &[]).unwrap();
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         ring.open_segment(SegmentId(1), full.into(), "log.17".into());
         let completion = write_and_wait(&mut ring, 1, 0, AlignedBuf::zeroed(4096), 4096);

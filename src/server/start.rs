@@ -1,6 +1,7 @@
 //! From a configuration to a serving process, and to its end.
 
 use std::hash::{BuildHasher, Hasher};
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::mpsc;
@@ -18,6 +19,9 @@ use crate::runtime::{
     Clock, DataFolder, DiskWorker, Doorbell, LogRing, StopFlag, check_io_uring, raise_open_files,
     watch_signals,
 };
+
+/// How long an address in use is waited for.
+const ADDRESS_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Exit code of an orderly end.
 const EXIT_OK: u8 = 0;
@@ -189,8 +193,17 @@ fn listen(config: &Config, cores: u32) -> Result<(Vec<TcpListener>, SocketAddr),
         .map_err(|error| format!("clientPortAddress {:?}: {error}", network.client.host))?;
     let backlog = network.listen_backlog.unwrap_or(net::BACKLOG);
     let failed = |error| format!("cannot listen on {wanted} (clientPort): {error}");
+    // The sockets of a killed server live on in its rings until the kernel has taken them apart.
+    let until = Instant::now() + ADDRESS_PATIENCE;
     // Sharing an address is for our own cores: that nobody else has it shows a socket without.
-    let first = net::bind(wanted, backlog, false).map_err(failed)?;
+    let first = loop {
+        match net::bind(wanted, backlog, false) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            bound => break bound.map_err(failed)?,
+        }
+    };
     let address = first.local_addr().map_err(failed)?;
     warn_of_a_short_backlog(backlog);
     if cores == 1 {
@@ -223,8 +236,8 @@ fn host_maker(
         let seed = std::hash::RandomState::new().build_hasher().finish();
         let options = options::replica(&config, device)?;
         let replica = recover::replica(&config, &folder, options, clock.now(), seed)?;
-        let (ring, lacks) =
-            LogRing::new(bell.clone()).map_err(|error| format!("the ring of the log: {error}"))?;
+        let (ring, lacks) = LogRing::new(bell.clone(), &folder.locks())
+            .map_err(|error| format!("the ring of the log: {error}"))?;
         for lack in lacks {
             tracing::warn!("{lack}");
         }

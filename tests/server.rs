@@ -350,3 +350,64 @@ fn a_closed_session_is_answered_and_then_the_connection_ends() {
         assert_eq!(other.get("/ephemeral").header.err, -101);
     });
 }
+
+/// Resident memory of a process, in bytes.
+fn resident(pid: u32) -> u64 {
+    let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap();
+    let pages: u64 = statm.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * 4096
+}
+
+/// Processor time of a process so far, in clock ticks of 10 ms.
+fn ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+const MANY: usize = 9_000;
+
+#[test]
+fn thousands_of_connections_storm_in_idle_cheaply_and_harm_nobody() {
+    assert!(ringkeeper::runtime::raise_open_files() > MANY as u64 + 200, "the test needs files");
+    in_both_wirings(|config| {
+        let server = start(config.line("maxClientCnxns=0").line("maxSessionTimeout=60000"));
+        let before = resident(server.pid());
+        // Nobody waits for an answer before everybody has called.
+        let mut sockets: Vec<TcpStream> =
+            (0..MANY).map(|_| dial(server.socket_addr())).collect();
+        let hello = connect_frame(60_000);
+        for socket in &mut sockets {
+            socket.write_all(&hello).unwrap();
+        }
+        for socket in &mut sockets {
+            assert_eq!(read_frame(socket).unwrap().len(), 37);
+        }
+        let each = (resident(server.pid()) - before) / MANY as u64;
+        assert!(each <= 4096, "{each} bytes for each idle session");
+        // Idle sessions cost next to no time.
+        std::thread::sleep(Duration::from_millis(500));
+        let started = ticks(server.pid());
+        std::thread::sleep(Duration::from_secs(2));
+        let used = ticks(server.pid()) - started;
+        assert!(used <= 20, "{used} ticks in 2 s for idle sessions");
+        let mut client = Client::connect_with(server.socket_addr(), 60_000);
+        client.create("/served", b"", 0).ok();
+        drop(sockets);
+        client.set("/served", b"still").ok();
+    });
+}
+
+#[test]
+fn connections_that_send_nothing_harm_nobody() {
+    in_both_wirings(|config| {
+        let server = start(config.line("maxClientCnxns=0"));
+        let silent: Vec<TcpStream> = (0..2_000).map(|_| dial(server.socket_addr())).collect();
+        let mut client = Client::connect(server.socket_addr());
+        for _ in 0..20 {
+            client.ping();
+        }
+        drop(silent);
+        client.ping();
+    });
+}

@@ -1,0 +1,20 @@
+//! kazoo, the Python client: its recipes in `kazoo_recipes.py`.
+
+use std::process::Command;
+
+use ringkeeper_testkit::Environment;
+
+use crate::harness;
+
+#[test]
+fn kazoos_recipes_all_pass() {
+    let server = harness::server();
+    let mut command = Command::new(Environment::found().python());
+    command.arg("-u").arg(harness::sources().join("kazoo_recipes.py")).arg(server.address());
+    let output = harness::run(command, "");
+    println!("{output}");
+    assert!(
+        output.lines().filter(|line| line.starts_with("ok ")).count() >= 25,
+        "recipes that ran:\n{output}"
+    );
+}

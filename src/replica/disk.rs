@@ -8,7 +8,7 @@ use super::connection::{Answer, State, Waiting};
 use super::{DiskFull, InFlight, Replica};
 use crate::error::ErrorCode;
 use crate::id::Zxid;
-use crate::io::{Completion, Owner};
+use crate::io::{Completion, Op, Owner};
 use crate::proto::OpCode;
 use crate::time::Now;
 use crate::txnlog::{Append, Progress};
@@ -59,7 +59,7 @@ impl Replica {
         match self.txnlog.handle_completion(completion) {
             Progress::None => {}
             Progress::Synced(synced) => {
-                self.stats.groups_synced += 1;
+                self.stats.record_group(now.mono.since_us(self.group_started));
                 self.stats.log_bytes += u64::from(synced.bytes);
                 self.peer.handle_synced(synced.zxid);
                 self.follow_peer(now);
@@ -108,7 +108,11 @@ impl Replica {
         if self.shutting_down && self.in_flight.is_empty() {
             self.txnlog.close();
         }
+        let before = self.ops.len();
         self.txnlog.poll(&mut self.ops);
+        if self.ops[before..].iter().any(|op| matches!(op, Op::LogWrite { .. })) {
+            self.group_started = now.mono;
+        }
     }
 
     pub(super) fn on_disk_timeout(&mut self, now: Now) {

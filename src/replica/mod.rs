@@ -78,6 +78,8 @@ pub struct Replica {
     reaping: reap::Reaping,
     disk_full: DiskFull,
     large_bytes: usize,
+    /// When the group of transactions in flight was submitted.
+    group_started: MonoUs,
     shutting_down: bool,
     /// The moment of the event under way or, between events, of the last one.
     now: Now,
@@ -162,6 +164,7 @@ impl Replica {
             reaping: reap::Reaping::new(&options, now.mono),
             disk_full: DiskFull::No,
             large_bytes: 0,
+            group_started: now.mono,
             shutting_down: false,
             now,
             fatal: None,

@@ -152,7 +152,7 @@ impl Replica {
             prep: Prep::new(prep_options, &database),
             peer: Peer::standalone(last),
             txnlog: txnlog::Writer::new(options.txnlog.clone(), last, seed),
-            snapshots: Snapshots::new(seed),
+            snapshots: Snapshots::new(options.snapshot.clone(), last == Zxid::ZERO, seed),
             sessions,
             session_ids: IdGenerator::new(options.server_id, now.wall.0),
             by_session: HashMap::new(),
@@ -220,7 +220,9 @@ impl Replica {
             DiskFull::No => None,
             DiskFull::RetryAt(at) => Some(at),
         };
-        [self.sessions.next_expiry(), self.reaping.next(), disk].into_iter().flatten().min()
+        let snapshot = self.snapshots.wants_poll().then_some(self.now.mono);
+        let others = [self.reaping.next(), disk, snapshot];
+        others.into_iter().chain([self.sessions.next_expiry()]).flatten().min()
     }
 
     /// Begins to stop: new connections and requests are refused, what is in flight is finished.
@@ -230,13 +232,12 @@ impl Replica {
         self.shutting_down = true;
     }
 
-    /// Whether everything is finished after [`Replica::shutdown`]: no write in flight, no
-    /// operation of the disk, no file open.
+    /// Whether everything is finished after [`Replica::shutdown`]: no write in flight, no log file
+    /// open. A snapshot under way is left unfinished; the next start removes what there is of it.
     pub fn is_quiet(&self) -> bool {
         self.shutting_down
             && self.in_flight.is_empty()
             && self.txnlog.is_closed()
-            && self.snapshots.is_idle()
             && self.ops.is_empty()
             && self.dirty.is_empty()
     }

@@ -26,6 +26,7 @@ pub mod peer;
 
 // Layer 4: disk.
 pub mod io;
+pub mod recovery;
 pub mod snapshot;
 pub mod txnlog;
 

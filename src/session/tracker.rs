@@ -322,17 +322,17 @@ mod tests {
     }
 
     #[test]
-    fn a_hundred_thousand_sessions_that_are_touched_never_expire() {
+    fn twenty_thousand_sessions_that_are_touched_never_expire() {
         let mut tracker = Tracker::new(2000);
-        for id in 0..100_000 {
+        for id in 0..20_000 {
             tracker.add(SessionId(id), 10_000, at(0));
         }
         for round in 1..20 {
-            for id in (0..100_000).filter(|id| id % 1000 != 7) {
+            for id in (0..20_000).filter(|id| id % 1000 != 7) {
                 tracker.touch(SessionId(id), at(round * 3000));
             }
             let gone = expired(&mut tracker, round * 3000);
-            assert_eq!(gone.len(), if round == 4 { 100 } else { 0 }, "round {round}");
+            assert_eq!(gone.len(), if round == 4 { 20 } else { 0 }, "round {round}");
         }
     }
 }

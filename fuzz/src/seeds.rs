@@ -101,7 +101,7 @@ impl Parts {
 
 fn txn(op: OpCode, body: &TxnBody<'_>, digest: bool) -> Txn {
     let header = TxnHeader {
-        client_id: SessionId(0x1_0000_125a_9c_0000),
+        client_id: SessionId(0x0100_0012_5a9c_0000),
         cxid: 4,
         zxid: Zxid(0x1_0000_0003),
         time: 1_795_163_301_145,

@@ -4,8 +4,9 @@
 //! runtime does (log writes on its ring, everything else on one background thread), and so does
 //! the simulated disk. The rule that is easy to break: ops with no completion between them may be
 //! performed in any order, at the same time. Whoever needs an order waits for the completion.
-//! Exceptions, which the performer keeps: the `Snapshot*` ops run in the order given, and
-//! `SegmentClose` runs after every `LogWrite` given before it to the same segment.
+//! Exceptions, which the performer keeps: the `Snapshot*` ops run in the order given, and once one
+//! of them has failed, all fail up to the next `SnapshotAbandon`. (`SegmentName` and the segment's
+//! first `LogWrite` do run at the same time; `SegmentClose` comes when neither is under way.)
 
 mod buffer;
 
@@ -149,7 +150,7 @@ pub enum Op {
         /// The final name.
         name: String,
     },
-    /// Closes and removes the snapshot under way.
+    /// Closes and removes the snapshot under way, if any.
     SnapshotAbandon {
         /// Its name.
         token: Token,

@@ -31,4 +31,5 @@ pub mod replica;
 
 // Layer 6: the edge.
 pub mod admin;
+pub mod config;
 pub mod metrics;

@@ -45,3 +45,13 @@ fn the_corpus_of_quorum_packet_passes() {
 fn the_corpus_of_election_passes() {
     run("election", seeds::election(), targets::election::run);
 }
+
+#[test]
+fn the_corpus_of_txnlog_replay_passes() {
+    run("txnlog_replay", seeds::txnlog_replay(), targets::txnlog_replay::run);
+}
+
+#[test]
+fn the_corpus_of_config_passes() {
+    run("config", seeds::config(), targets::config::run);
+}

@@ -26,6 +26,10 @@ macro_rules! round_trip {
     }};
 }
 
+pub mod config;
+pub mod disk;
 pub mod election;
 pub mod quorum_packet;
+pub mod script;
 pub mod seeds;
+pub mod txnlog_replay;

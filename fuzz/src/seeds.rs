@@ -229,3 +229,59 @@ pub fn election() -> Seeds {
     }
     seeds
 }
+
+/// For `txnlog_replay`: stories of files, and the files of ZooKeeper.
+pub fn txnlog_replay() -> Seeds {
+    let mut seeds = Seeds::new();
+    // Block size, number of transactions, then of each: length, digest, flush; at last the damage.
+    let story = |block: u8, damage: &[u8]| {
+        let mut story = vec![1, block, 12];
+        for txn in 0..12 {
+            story.extend_from_slice(&[txn * 7, txn, txn]);
+        }
+        story.extend_from_slice(damage);
+        story
+    };
+    for block in 0..3 {
+        seeds.push((format!("whole_{block}"), story(block, &[0, 0xff, 0xff, 1, 0])));
+        seeds.push((format!("cut_{block}"), story(block, &[0, 0x08, 0x90, 0])));
+        seeds.push((format!("flipped_{block}"), story(block, &[0, 0x0a, 0x07, 1, 3])));
+        seeds.push((format!("blanked_{block}"), story(block, &[0, 0x0a, 0x00, 2, 64])));
+        let thrice = [2, 0x0a, 0x00, 2, 9, 0x12, 0x34, 1, 2, 0x20, 0x00, 0];
+        seeds.push((format!("damaged_thrice_{block}"), story(block, &thrice)));
+    }
+    seeds.push(("empty".into(), chosen(0, &[])));
+    seeds.push(("header_alone".into(), chosen(0, &file_header())));
+    seeds
+}
+
+/// The beginning of every log file.
+fn file_header() -> Vec<u8> {
+    let mut header = b"ZKLG".to_vec();
+    header.extend_from_slice(&2i32.to_be_bytes());
+    header.extend_from_slice(&0i64.to_be_bytes());
+    header
+}
+
+/// For `config`.
+pub fn config() -> Seeds {
+    let standalone = "# a comment\ntickTime=2000\ndataDir=/var/lib/zookeeper\nclientPort=2181\n\
+         maxClientCnxns=60\nautopurge.purgeInterval=1\n4lw.commands.whitelist=stat, ruok\n";
+    let member = "tickTime = 2000\ndataDir:/d\ninitLimit=5\nsyncLimit=2\n\
+         server.1=a:2888:3888;2181\nserver.2=[::1]:2888:3888:observer;0.0.0.0:2181\n\
+         group.1=1:2\nweight.1=1\nweight.2=3\nreconfigEnabled=true\n";
+    let toml = "tickTime = 2000\ndataDir = \"/d\"\nclientPort = 2181\nforceSync = \"no\"\n\
+         [ringkeeper]\ncores = 2\n";
+    let odd = "dataDir=/d\\\n  ata\nclientPort\\u003d=1\n!x\nnoSuchKey=1\nkey with space\n=\n";
+    vec![
+        ("standalone".into(), chosen(0, standalone.as_bytes())),
+        (
+            "flags".into(),
+            chosen(0, &[standalone.as_bytes(), b"\0-Djute.maxbuffer=2000000 -Dx -Xmx1g"].concat()),
+        ),
+        ("member".into(), chosen(0, &[member.as_bytes(), b"\0\x001\n"].concat())),
+        ("toml".into(), chosen(1, toml.as_bytes())),
+        ("odd".into(), chosen(0, odd.as_bytes())),
+        ("nothing".into(), chosen(0, b"")),
+    ]
+}

@@ -1,13 +1,32 @@
-//! placeholder
-#![allow(missing_docs)]
+//! The replicated state: tree, ACLs, sessions, quotas, and beside it the watches of this server.
+//!
+//! [`Database::apply`] is the one way to change what is replicated: live writes, followers and
+//! replay go through it, and it never fails, because what is committed has been checked. Nothing
+//! here decides whether a client may do something.
+//!
+//! The easy rule to break: equal transactions give equal trees on every server, so nothing here
+//! may depend on a clock, a random choice, or the order of a hash table.
+
+mod apply;
+mod load;
+mod quotas;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-use crate::acl::{AclId, AclList};
+use crate::acl::AclList;
 use crate::id::{ConnectionId, SessionId, Zxid};
-use crate::proto::data::{AclVector, Stat, StatPersisted};
+use crate::proto::data::{Stat, StatPersisted};
 use crate::proto::event::EventType;
-use crate::proto::txn::Txn;
+use crate::tree::{self, KindRules, NodeId, QuotaPaths, Tree};
 use crate::watch::WatchTable;
+
+pub use crate::tree::{NodeKind, NodeRef};
+pub use load::{DatabaseBuilder, LoadError};
+pub use snapshot::{SnapshotHead, SnapshotNode};
 
 /// Switches that change what transactions mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,265 +52,257 @@ impl Default for DatabaseOptions {
     }
 }
 
-/// What a node's `ephemeralOwner` says about it (`EphemeralType`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NodeKind {
-    Persistent,
-    Ephemeral(SessionId),
-    Container,
-    Ttl { ttl_ms: i64 },
+impl DatabaseOptions {
+    fn kind_rules(&self) -> KindRules {
+        KindRules { extended_types: self.extended_types, emulate_353_ttl: self.emulate_353_ttl }
+    }
 }
 
-/// One trigger: an event and who watches. One per trigger, in ZooKeeper's order.
+/// An event and the connections that watch for it: one for each trigger, in ZooKeeper's order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fired {
+    /// What happened.
     pub event: EventType,
+    /// To which node.
     pub path: Rc<str>,
+    /// By which transaction.
     pub zxid: Zxid,
-    /// Only watchers that may READ under this ACL get the event.
+    /// Only connections that may READ under this ACL are told: the node's, for a deleted node the
+    /// one it had, for changed children the parent's (CVE-2024-23944).
     pub acl: AclList,
+    /// Who watches, each once, in the order in which they began to.
     pub watchers: Vec<ConnectionId>,
 }
 
-/// What a transaction did, as far as its reply says.
+/// What a transaction did, as far as its reply needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Applied {
+    /// A node was created.
     Create {
+        /// Its Stat.
         stat: Stat,
     },
+    /// Data were set.
     SetData {
+        /// The node's Stat.
         stat: Stat,
     },
+    /// An ACL was set.
     SetAcl {
+        /// The node's Stat.
         stat: Stat,
     },
+    /// A node was deleted.
     Delete,
+    /// A session began.
     CreateSession,
+    /// A session ended, and its ephemeral nodes with it.
     CloseSession,
+    /// A version was checked, in a multi.
     Check,
-    /// An error; in a failed multi also 0 for parts before the one that failed.
+    /// The request had failed. In a failed multi, 0 for what stands before the part that failed.
     Error(i32),
+    /// The parts of a multi.
     Multi(Vec<Applied>),
 }
 
-#[derive(Debug)]
-pub struct Database {
-    options: DatabaseOptions,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub struct NodeRef<'a> {
-    database: &'a Database,
-}
-
-#[derive(Clone, Debug)]
-pub struct SnapshotHead {
-    pub zxid: Zxid,
-    pub digest: i64,
-    pub sessions: Vec<(SessionId, i32)>,
-    pub acls: Vec<(AclId, AclList)>,
-}
-
-/// A node as it was when the snapshot began. `path` is empty for the root, as in the file.
-#[derive(Clone, Copy, Debug)]
-pub struct SnapshotNode<'a> {
-    pub path: &'a str,
-    pub data: Option<&'a [u8]>,
-    pub acl: AclId,
-    pub stat: StatPersisted,
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("placeholder")]
-pub struct LoadError;
-
-#[derive(Debug)]
-pub struct DatabaseBuilder {
-    database: Database,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// When a container that never had a child may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct ReapRules {
-    /// `znode.container.maxNeverUsedIntervalMs`, 0 = never
+    /// `znode.container.maxNeverUsedIntervalMs`; 0: never.
     pub never_used_ms_max: i64,
 }
 
-#[allow(unused_variables)]
+/// Zxids between two entries of the digest log.
+const DIGEST_LOG_INTERVAL: i64 = 128;
+
+/// Entries of the digest log.
+const DIGEST_LOG_ENTRIES: usize = 1024;
+
+/// The digest that a loaded snapshot promises at a later zxid. Until it is reached the tree may
+/// hold more than its zxid says, as snapshots of ZooKeeper do, and no digest can be compared.
+#[derive(Clone, Copy, Debug)]
+struct Promise {
+    zxid: Zxid,
+    version: i32,
+    digest: i64,
+}
+
+/// The state that transactions make.
+#[derive(Debug)]
+pub struct Database {
+    options: DatabaseOptions,
+    tree: Tree,
+    watches: WatchTable,
+    /// Global sessions and their timeouts in ms.
+    sessions: BTreeMap<SessionId, i32>,
+    quotas: QuotaPaths,
+    last_processed: Zxid,
+    digest_log: VecDeque<(Zxid, i64)>,
+    digest_mismatches: u64,
+    digest_mismatch_last: Option<Zxid>,
+    promise: Option<Promise>,
+    /// Transactions may meet a tree that is ahead of them; see [`Database::set_tolerant`].
+    tolerant: bool,
+}
+
 impl Database {
+    /// The built-in nodes, no session, zxid 0.
     pub fn new(options: DatabaseOptions) -> Self {
-        todo!()
+        load::empty(options)
     }
+
+    /// A transaction that does not fit the tree is passed over as in replay, not taken as a broken
+    /// invariant. For a follower that received a fuzzy snapshot without its digest, and so does
+    /// not know how long the tree is ahead of the transactions.
+    pub fn set_tolerant(&mut self, tolerant: bool) {
+        self.tolerant = tolerant;
+    }
+
+    /// A new epoch begins, or an empty database is trusted: its zxid belongs to no transaction.
+    pub fn set_last_processed(&mut self, zxid: Zxid) {
+        self.last_processed = zxid;
+    }
+
+    /// The watches, to change.
+    pub fn watches_mut(&mut self) -> &mut WatchTable {
+        &mut self.watches
+    }
+
+    /// What it was made with.
     pub fn options(&self) -> &DatabaseOptions {
         &self.options
     }
+
+    /// The zxid of the last transaction.
     pub fn last_processed(&self) -> Zxid {
-        todo!()
+        self.last_processed
     }
-    /// For a new epoch without transactions.
-    pub fn set_last_processed(&mut self, zxid: Zxid) {
-        todo!()
-    }
+
+    /// The digest of the tree; 0 if digests are off.
     pub fn digest(&self) -> i64 {
-        todo!()
+        self.tree.digest()
     }
-    /// (zxid, digest) of each 128th zxid, oldest first, at most 1024.
+
+    /// The digest at each 128th zxid, the oldest first, at most 1024 of them.
     pub fn digest_log(&self) -> impl Iterator<Item = (Zxid, i64)> {
-        std::iter::empty()
+        self.digest_log.iter().copied()
     }
+
+    /// How often a transaction or a snapshot carried another digest than the tree's.
     pub fn digest_mismatches(&self) -> u64 {
-        todo!()
+        self.digest_mismatches
     }
+
+    /// Where that was the case last.
     pub fn digest_mismatch_last(&self) -> Option<Zxid> {
-        todo!()
+        self.digest_mismatch_last
     }
-    /// `""` and `"/"` are the root.
+
+    /// The node at a path. `""` and `"/"` are the root.
+    #[inline]
     pub fn node(&self, path: &str) -> Option<NodeRef<'_>> {
-        todo!()
+        self.tree.find(path).map(|id| self.tree.get(id))
     }
-    /// CRC32(path‖data), what a node's digest continues.
+
+    /// Where the digest of a node begins: CRC-32 of path and data.
     pub fn digest_seed(path: &str, data: Option<&[u8]>) -> u32 {
-        todo!()
+        tree::digest_seed(path, data)
     }
-    /// A node's digest: 0 under `/zookeeper/`.
+
+    /// The digest of the node at `path` with this seed and Stat; 0 below `/zookeeper`.
     pub fn digest_of(path: &str, seed: u32, stat: &StatPersisted) -> i64 {
-        todo!()
+        if tree::is_left_out(path) { 0 } else { tree::digest_of(seed, stat) }
     }
+
+    /// What a stored owner says about a node.
     pub fn kind_of(&self, ephemeral_owner: i64) -> NodeKind {
-        todo!()
+        self.tree.rules().kind(ephemeral_owner)
     }
-    /// In order of ids.
+
+    /// Global sessions and their timeouts in ms, in the order of their ids.
     pub fn sessions(&self) -> impl Iterator<Item = (SessionId, i32)> {
-        std::iter::empty()
+        self.sessions.iter().map(|(&id, &timeout_ms)| (id, timeout_ms))
     }
+
+    /// Number of global sessions.
     pub fn sessions_count(&self) -> usize {
-        todo!()
+        self.sessions.len()
     }
+
+    /// A global session's timeout in ms.
     pub fn session_timeout(&self, id: SessionId) -> Option<i32> {
-        todo!()
+        self.sessions.get(&id).copied()
     }
+
+    /// The paths of a session's ephemeral nodes.
     pub fn ephemerals(&self, id: SessionId) -> impl Iterator<Item = &str> {
-        std::iter::empty()
+        self.tree.owners().ephemerals(id).iter().map(|&node| self.tree.get(node).path())
     }
-    /// Sessions that own nodes, in order of ids.
+
+    /// Sessions that own nodes, in the order of their ids.
     pub fn ephemeral_owners(&self) -> impl Iterator<Item = SessionId> {
-        std::iter::empty()
+        self.tree.owners().sessions()
     }
+
+    /// Number of ephemeral nodes.
     pub fn ephemerals_count(&self) -> usize {
-        todo!()
+        self.tree.owners().ephemerals_count()
     }
+
+    /// Number of nodes.
+    // ZooKeeper: its table has the root twice, as "" and "/", and every figure it shows counts both.
     pub fn node_count(&self) -> usize {
-        todo!()
+        self.tree.len() + 1
     }
+
+    /// Bytes of all paths and data.
     pub fn approximate_data_size(&self) -> u64 {
-        todo!()
+        self.tree.data_bytes()
     }
-    /// Whether a hard limit would be exceeded.
-    pub fn quota_violated(&self, path: &str, bytes_delta: i64, count_delta: i64) -> bool {
-        todo!()
+
+    /// Number of different ACLs.
+    pub fn acl_count(&self) -> usize {
+        self.tree.acls().len()
     }
+
+    /// The watches.
     pub fn watches(&self) -> &WatchTable {
-        todo!()
+        &self.watches
     }
-    pub fn watches_mut(&mut self) -> &mut WatchTable {
-        todo!()
+
+    /// Paths of containers and TTL nodes that may be deleted now, at most `paths_max`
+    /// (`ContainerManager.getCandidates`).
+    pub fn reap_candidates(
+        &self,
+        now_wall_ms: i64,
+        rules: ReapRules,
+        paths_max: usize,
+    ) -> Vec<String> {
+        let owners = self.tree.owners();
+        let nodes = owners.containers().iter().chain(owners.ttls());
+        nodes
+            .filter(|&&id| self.may_be_reaped(id, now_wall_ms, rules))
+            .take(paths_max)
+            .map(|&id| self.tree.get(id).path().to_owned())
+            .collect()
     }
-    pub fn apply(&mut self, txn: &Txn, fired: &mut Vec<Fired>) -> Applied {
-        todo!()
-    }
-    pub fn apply_in_replay(&mut self, txn: &Txn) {
-        todo!()
-    }
-    /// After replay, before serving: ephemerals of sessions that do not exist are removed; returns how many.
-    pub fn remove_orphaned_ephemerals(&mut self) -> usize {
-        todo!()
-    }
-    /// Calls `visit` for each container / TTL node that may go, at most `max`.
-    pub fn reap_candidates(&self, now_wall_ms: i64, rules: ReapRules, max: usize) -> Vec<String> {
-        todo!()
-    }
-    pub fn snapshot_begin(&mut self) -> SnapshotHead {
-        todo!()
-    }
-    pub fn snapshot_next(
-        &mut self,
-        nodes_max: usize,
-        sink: &mut dyn FnMut(SnapshotNode<'_>),
-    ) -> bool {
-        todo!()
-    }
-    pub fn snapshot_end(&mut self) {
-        todo!()
-    }
-}
-#[allow(unused_variables)]
-impl<'a> NodeRef<'a> {
-    pub fn path(&self) -> &'a str {
-        todo!()
-    }
-    pub fn data(&self) -> Option<&'a [u8]> {
-        todo!()
-    }
-    pub fn stat(&self) -> Stat {
-        todo!()
-    }
-    pub fn stat_persisted(&self) -> StatPersisted {
-        todo!()
-    }
-    pub fn kind(&self) -> NodeKind {
-        todo!()
-    }
-    pub fn acl_id(&self) -> AclId {
-        todo!()
-    }
-    pub fn acl(&self) -> AclVector<'a> {
-        todo!()
-    }
-    pub fn acl_list(&self) -> &'a AclList {
-        todo!()
-    }
-    pub fn num_children(&self) -> usize {
-        todo!()
-    }
-    pub fn children(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        std::iter::empty()
-    }
-    /// All below it, itself excluded.
-    pub fn descendants_count(&self) -> usize {
-        todo!()
-    }
-    pub fn digest_seed(&self) -> u32 {
-        todo!()
-    }
-    pub fn digest(&self) -> i64 {
-        todo!()
-    }
-}
-#[allow(unused_variables)]
-impl DatabaseBuilder {
-    pub fn new(options: DatabaseOptions) -> Self {
-        todo!()
-    }
-    pub fn session(&mut self, id: SessionId, timeout_ms: i32) {
-        todo!()
-    }
-    pub fn acl(&mut self, id: AclId, acl: AclVector<'_>) {
-        todo!()
-    }
-    /// `path` is empty for the root, as in the file; parents before children.
-    pub fn node(
-        &mut self,
-        path: &str,
-        data: Option<&[u8]>,
-        acl: AclId,
-        stat: StatPersisted,
-    ) -> Result<(), LoadError> {
-        todo!()
-    }
-    /// The digest trailer: the tree is fuzzy until `zxid` is reached.
-    pub fn digest(&mut self, zxid: Zxid, version: i32, digest: i64) {
-        todo!()
-    }
-    pub fn finish(self, zxid: Zxid) -> Result<Database, LoadError> {
-        todo!()
+
+    fn may_be_reaped(&self, id: NodeId, now_wall_ms: i64, rules: ReapRules) -> bool {
+        let node = self.tree.get(id);
+        if node.num_children() > 0 {
+            return false;
+        }
+        let stat = node.stat_persisted();
+        let idle_ms = now_wall_ms.saturating_sub(stat.mtime);
+        match node.kind() {
+            // A child must have been there, else a container might go before its first use.
+            NodeKind::Container => {
+                let never_used_ms_max = rules.never_used_ms_max;
+                stat.cversion > 0 || (never_used_ms_max != 0 && idle_ms > never_used_ms_max)
+            }
+            NodeKind::Ttl { ttl_ms } => ttl_ms != 0 && idle_ms > ttl_ms,
+            NodeKind::Persistent | NodeKind::Ephemeral(_) => false,
+        }
     }
 }

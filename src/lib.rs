@@ -23,6 +23,7 @@ pub mod watch;
 
 // Layer 4: disk.
 pub mod io;
+pub mod recovery;
 pub mod snapshot;
 pub mod txnlog;
 

@@ -11,6 +11,13 @@ use ringkeeper::config::{
     SourceFile, Sources, Whitelist, convert, examine, parse,
 };
 
+#[path = "config/command_line.rs"]
+mod command_line;
+#[path = "config/every_key.rs"]
+mod every_key;
+#[path = "config/random.rs"]
+mod random;
+
 /// A file that starts a server, to which a test adds its line.
 const LEAST: &str = "dataDir=/d\nclientPort=2181\n";
 
@@ -44,7 +51,7 @@ fn good(examination: Examination) -> Config {
 
 /// The only error of an examination.
 fn error(examination: Examination) -> ConfigError {
-    let mut errors = examination.into_result().unwrap_err();
+    let mut errors = examination.into_result().expect_err("an error");
     assert_eq!(errors.len(), 1, "{errors:#?}");
     errors.remove(0)
 }
@@ -66,7 +73,7 @@ fn sample(key: &Key) -> String {
         Kind::Bool => "true".into(),
         Kind::YesNo if key.default == "yes" => "no".into(),
         Kind::YesNo => "yes".into(),
-        Kind::Int { max, .. } if max == 3 => "3".into(),
+        Kind::Int { max: 3, .. } => "3".into(),
         Kind::Int { .. } if key.name == "ringkeeper.requestBytesInFlightMax" => "9999999".into(),
         Kind::Int { .. } if key.name == "minSessionTimeout" => "4001".into(),
         Kind::Int { .. } if key.name == "maxSessionTimeout" => "70001".into(),
@@ -127,9 +134,9 @@ fn the_usual_file_is_read_with_all_its_lines() {
     assert_eq!(config.origin_of("forceSync").to_string(), "default");
     let notes = notes(&config);
     for expected in [
-        "zoo.cfg:3: initLimit: passed over: only ensembles need it",
-        "zoo.cfg:13: admin.enableServer: as it is here",
-        "zoo.cfg:14: metricsProvider.className: passed over: metrics providers are not built yet",
+        "zoo.cfg:3: initLimit: passed over; not built yet: ensembles",
+        "zoo.cfg:13: admin.enableServer: asks for nothing that is missing here",
+        "zoo.cfg:14: metricsProvider.className: passed over; not built yet: metrics providers",
         "zoo.cfg:19: jute.maxbuffer: has no effect in a zoo.cfg",
         "zoo.cfg:20: maxClientConns: unknown key, passed over; did you mean maxClientCnxns?",
     ] {
@@ -498,6 +505,18 @@ fn values_that_zookeeper_corrects_are_corrected_alike() {
 }
 
 #[test]
+fn the_whitelist_is_zookeeper_s() {
+    let words = |lines: &str| good(cfg(lines)).admin.four_letter_words;
+    assert!(words("").allows("srvr") && !words("").allows("isro"));
+    assert!(words("ringkeeper.readonlymode.enabled=true\n").allows("isro"));
+    assert_eq!(words("4lw.commands.whitelist=stat,*\n"), Whitelist::All);
+    let one = words("4lw.commands.whitelist= mntr ,,\n");
+    assert!(one.allows("mntr") && one.allows("srvr") && !one.allows("stat") && !one.allows(""));
+    let odd = good(cfg("4lw.commands.whitelist=mntr,stats\n"));
+    assert!(notes(&odd)[0].contains("no four-letter word"));
+}
+
+#[test]
 fn weights_multiply_the_bucket_when_they_count() {
     let lines = "connection_throttle_tokens=10\nconnection_throttle_fill_count=2\n";
     assert_eq!(good(cfg(lines)).limits.connection_throttle.bucket(), (10, 2));
@@ -518,165 +537,6 @@ fn a_file_that_is_no_configuration_is_refused_by_its_size() {
     let bytes = vec![b'#'; ringkeeper::config::FILE_BYTES_MAX + 1];
     let errors = parse(&bytes, "zoo.cfg").unwrap_err();
     assert!(errors[0].text.contains("larger than"), "{errors:?}");
-}
-
-// Every key.
-
-/// The keys of the reference list of ZooKeeper 3.9, families with `*`.
-const REFERENCE: &str = include_str!("config/reference_keys.txt");
-
-#[test]
-fn every_key_of_the_reference_has_a_row() {
-    let mut missing = Vec::new();
-    let mut count = 0;
-    for line in REFERENCE.lines().filter(|l| !l.is_empty() && !l.starts_with('#')) {
-        count += 1;
-        if keys::find(&line.replace('*', "1")).is_none() {
-            missing.push(line);
-        }
-    }
-    assert!(missing.is_empty(), "{missing:#?}");
-    assert!(count > 200, "{count}");
-}
-
-#[test]
-fn every_key_is_acted_on_passed_over_with_a_line_or_refused() {
-    for key in keys::all() {
-        let line = properties_line(&name_in_cfg(key), &sample(key));
-        // In a file, server.principal is taken for a member, as by ZooKeeper.
-        if key.name.starts_with("server.") && !key.is_family() {
-            continue;
-        }
-        let examination = cfg(&line);
-        let written = name_in_cfg(key);
-        let said = examination.config.notes().iter().filter(|n| n.key == written).count();
-        match key.fate {
-            // Alone in a file, these are in contradiction to it.
-            Fate::Acted(_)
-                if ["dynamicConfigFile", "standaloneEnabled", "group.*"].contains(&key.name) =>
-            {
-                assert_eq!(examination.errors.len(), 1, "{line}");
-            }
-            Fate::Acted(acted) => {
-                assert!(examination.errors.is_empty(), "{line}: {:#?}", examination.errors);
-                assert!(!acted.about.is_empty(), "{}", key.name);
-                let now = (acted.get)(&examination.config);
-                let before = (acted.get)(&cfg("").config);
-                assert_ne!(now, before, "{line} changed nothing");
-            }
-            Fate::Meaningless(why) | Fate::Unbuilt(why) => {
-                assert!(examination.errors.is_empty(), "{line}: {:#?}", examination.errors);
-                assert_eq!(said, 1, "{line}: {:#?}", notes(&examination.config));
-                assert!(!why.is_empty());
-                assert_eq!(settings(&examination.config), settings(&cfg("").config), "{line}");
-            }
-            Fate::Refused { why, .. } => {
-                assert_eq!(examination.errors.len(), 1, "{line}");
-                assert!(!why.is_empty());
-            }
-        }
-    }
-}
-
-#[test]
-fn every_range_is_an_error_beyond_both_ends() {
-    for key in keys::all() {
-        let wrong: Vec<String> = match key.kind {
-            Kind::Int { min, max, below, .. } => {
-                let beyond = i128::from(max) + 1;
-                let below = (below == Below::Refuse).then(|| (i128::from(min) - 1).to_string());
-                below.into_iter().chain([beyond.to_string(), "x".into(), "".into()]).collect()
-            }
-            Kind::IntOrAuto { min, max } => {
-                vec![(min - 1).to_string(), (max + 1).to_string(), "AUTO".into()]
-            }
-            Kind::Float { min, max } => {
-                vec![(min - 0.5).to_string(), (max + 0.5).to_string(), "x".into(), "NaN".into()]
-            }
-            Kind::Bool => vec!["yes".into(), "1".into(), "".into()],
-            Kind::YesNo => vec!["true".into(), "Yes".into(), "".into()],
-            Kind::Choice(_) => vec!["nonsense".into()],
-            Kind::Path => vec!["".into()],
-            Kind::Interval => vec!["".into(), "1w".into(), "h".into()],
-            Kind::Server | Kind::Group => vec!["".into(), "x".into()],
-            Kind::Text | Kind::List => continue,
-        };
-        for value in wrong {
-            let name = name_in_cfg(key);
-            let text = properties_line(&name, &value);
-            let errors = cfg(&text).errors;
-            let found = errors.iter().find(|e| e.key == name && e.problem == Problem::Value);
-            let found = found.unwrap_or_else(|| panic!("{text}: {errors:#?}"));
-            assert!(found.text.contains("allowed"), "{found}");
-            assert_eq!(found.value.is_none(), key.secret);
-        }
-    }
-}
-
-#[test]
-fn every_key_survives_the_way_to_toml_and_back() {
-    // One file with every key; refused keys and families included. What is written twice under two
-    // names would be ambiguous, so server.principal and server.realm stay out.
-    let mut text = String::from("# first comment\n");
-    for key in keys::all().filter(|k| k.is_family() || !k.name.starts_with("server.")) {
-        text.push_str(&properties_line(&name_in_cfg(key), &sample(key)));
-    }
-    text.push_str("unknown.key=some value\n# last comment\n");
-    let to_toml = convert::convert(text.as_bytes(), "a.cfg", Format::ZooCfg, Format::Toml).unwrap();
-    assert!(to_toml.notes.is_empty(), "{:#?}", to_toml.notes);
-    let back = convert::convert(to_toml.text.as_bytes(), "a.toml", Format::Toml, Format::ZooCfg)
-        .unwrap_or_else(|errors| panic!("{errors:#?}\n{}", to_toml.text));
-    let pairs = |text: &str| -> BTreeMap<String, String> {
-        let items = properties::read(text.as_bytes()).into_iter();
-        items
-            .filter_map(|item| match item {
-                Item::Pair { key, value, .. } => Some((key, value)),
-                Item::Comment { .. } | Item::Malformed { .. } => None,
-            })
-            .collect()
-    };
-    assert_eq!(pairs(&text), pairs(&back.text));
-    for comment in ["# first comment\n", "# last comment\n"] {
-        assert!(to_toml.text.contains(comment), "{}", to_toml.text);
-        assert!(back.text.contains(comment), "{}", back.text);
-    }
-    let again = convert::convert(back.text.as_bytes(), "a.cfg", Format::ZooCfg, Format::ZooCfg);
-    assert_eq!(again.unwrap().text, back.text, "own comments do not pile up");
-    // Both forms mean the same.
-    let cfg = file_with("a.cfg", &text, &[], &[]);
-    let toml = file_with("a.toml", &to_toml.text, &[], &[]);
-    assert_eq!(settings(&cfg.config), settings(&toml.config));
-    assert_eq!(cfg.errors.len(), toml.errors.len());
-}
-
-#[test]
-fn conversion_keeps_what_a_key_means_not_only_how_it_is_written() {
-    let text = "jute.maxbuffer=5000\ndataDir=/a\ndataDir=/b\nringkeeper=1\nclientPort=+7\n\
-                forceSync=no\nsnapCount=0x10\nautopurge.purgeInterval=+07\nringkeeper.pin=false\n";
-    let converted =
-        convert::convert(text.as_bytes(), "a.cfg", Format::ZooCfg, Format::Toml).unwrap();
-    let shown: Vec<_> = converted.notes.iter().map(|n| n.key.as_str()).collect();
-    assert_eq!(shown, vec!["jute.maxbuffer", "ringkeeper", "dataDir"]);
-    for line in [
-        "# jute.maxbuffer=5000",
-        "# dataDir=/a",
-        "dataDir = \"/b\"",
-        "clientPort = 7",
-        "forceSync = false",
-        "snapCount = 16",
-        "\"autopurge.purgeInterval\" = 7",
-        "[ringkeeper]",
-        "pin = false",
-    ] {
-        assert!(converted.text.lines().any(|l| l == line), "{line}\n{}", converted.text);
-    }
-    let before = good(file_with("a.cfg", text, &[], &[]));
-    let after = good(file_with("a.toml", &converted.text, &[], &[]));
-    assert_eq!(settings(&before), settings(&after));
-    let errors =
-        convert::convert(b"tickTime=x\nsnapCount=y", "a.cfg", Format::ZooCfg, Format::Toml)
-            .unwrap_err();
-    assert_eq!(errors.len(), 2);
 }
 
 // What ZooKeeper says to the same files.
@@ -778,94 +638,4 @@ fn properties_are_read_as_a_real_jvm_read_them() {
         }
     }
     assert_eq!(failures, 0);
-}
-
-mod random {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// Fragments that make lines which nearly mean something.
-    fn fragment() -> impl Strategy<Value = String> {
-        let names: Vec<String> = keys::all().map(name_in_cfg).collect();
-        prop_oneof![
-            proptest::sample::select(names),
-            proptest::sample::select(vec![
-                "=",
-                ":",
-                " ",
-                "\n",
-                "\\",
-                "\\\n",
-                "#",
-                "[",
-                "]",
-                "\"",
-                "'",
-                "-1",
-                "0x",
-                "9",
-                "true",
-                "yes",
-                "auto",
-                "a:1:2",
-                ";",
-                "|",
-                "{",
-                "}",
-                ",",
-                ".",
-                "\\u00",
-                "é",
-                "\u{1}",
-                "'''",
-                "-D",
-                "zookeeper.",
-                "ringkeeper.",
-                "server.",
-                "99999999999999999999",
-                "1e400",
-            ])
-            .prop_map(str::to_owned),
-        ]
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
-
-        #[test]
-        fn any_bytes_are_read_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            for name in ["zoo.cfg", "a.toml"] {
-                if let Ok(config) = parse(&bytes, name) {
-                    prop_assert!(!config.storage.data_dir.as_os_str().is_empty());
-                }
-            }
-        }
-
-        #[test]
-        fn lines_that_nearly_mean_something_are_read_without_a_panic(
-            parts in proptest::collection::vec(fragment(), 0..40),
-        ) {
-            let text = parts.concat();
-            for name in ["zoo.cfg", "a.toml"] {
-                let format = Format::of_name(name);
-                let flags = [("JVMFLAGS", text.as_str())];
-                let examination = file_with(name, &text, &flags, &[("a", &text), ("/d/myid", &text)]);
-                for error in &examination.errors {
-                    prop_assert!(!error.to_string().contains('\n'));
-                }
-                for to in [Format::ZooCfg, Format::Toml] {
-                    let Ok(converted) = convert::convert(text.as_bytes(), name, format, to) else {
-                        continue;
-                    };
-                    let name = if to == Format::Toml { "b.toml" } else { "b.cfg" };
-                    let after = file_with(name, &converted.text, &flags, &[("a", &text), ("/d/myid", &text)]);
-                    prop_assert_eq!(
-                        settings(&examination.config), settings(&after.config),
-                        "{}\n{}", text, converted.text
-                    );
-                }
-            }
-        }
-    }
 }

@@ -12,7 +12,7 @@ use super::keys::security::ENSEMBLE_PROVIDER;
 use super::origin::{Level, Origin, Problem};
 use super::read::{Accepted, FILE_BYTES_MAX, ReadFile, Reading};
 use super::server_line::{GroupLine, Role, ServerLine, number_of};
-use super::settings::{Listen, ListenHost, REQUEST_BYTES_IN_FLIGHT_MAX};
+use super::settings::{Listen, ListenHost, REQUEST_BYTES_IN_FLIGHT_MAX, Whitelist};
 use super::value::{Kind, Raw, Value};
 
 pub(super) fn finish(reading: &mut Reading, mut read_file: Option<ReadFile<'_>>) {
@@ -21,6 +21,7 @@ pub(super) fn finish(reading: &mut Reading, mut read_file: Option<ReadFile<'_>>)
     session_times(reading);
     connection_weights(reading);
     ensemble_scheme(reading);
+    read_only_word(reading);
     members(reading, &mut read_file);
     my_id(reading, &mut read_file);
     client_address(reading);
@@ -158,6 +159,16 @@ fn ensemble_scheme(reading: &mut Reading) {
             "has no effect without authProvider.1 = {ENSEMBLE_PROVIDER}, with ZooKeeper neither"
         );
         reading.note(Level::Warn, &origin, "ensembleAuthName", text);
+    }
+}
+
+// ZooKeeper: FourLetterCommands.isEnabled puts isro on the whitelist where read-only mode is on.
+fn read_only_word(reading: &mut Reading) {
+    let config = &mut reading.config;
+    if let (true, Whitelist::Only(words)) =
+        (config.sessions.read_only_mode_enabled, &mut config.admin.four_letter_words)
+    {
+        words.insert("isro".to_owned());
     }
 }
 

@@ -171,7 +171,7 @@ fn split(line: u32, bytes: &[u8]) -> Item {
     }
 }
 
-/// Resolves `\t \n \r \f`, `\uXXXX` (UTF-16 code units) and `\c` for any other `c`.
+/// Resolves `\t \n \r \f`, `\uhhhh` (UTF-16 code units) and `\c` for any other `c`.
 fn unescape(bytes: &[u8]) -> Result<String, &'static str> {
     let mut units: Vec<u16> = Vec::with_capacity(bytes.len());
     let mut at = 0;

@@ -165,7 +165,7 @@ impl Reading {
         for line in &document.latin1_lines {
             let origin = Origin::File { name: name.clone(), line: *line };
             let text =
-                "bytes above 127 are read as ISO-8859-1, as Java does; write \\uXXXX instead";
+                "bytes above 127 are read as ISO-8859-1, as Java does; write \\uhhhh instead";
             self.note(Level::Warn, &origin, "", text.to_owned());
         }
         self.errors.extend(document.errors);
@@ -239,11 +239,21 @@ impl Reading {
                     self.note(Level::Info, &origin, &written, format!("no meaning here: {why}"));
                 }
                 Fate::Unbuilt(part) if asks_for_nothing(key, &value) => {
-                    self.note(Level::Info, &origin, &written, format!("as it is here: {part}"));
+                    self.note(
+                        Level::Info,
+                        &origin,
+                        &written,
+                        format!("asks for nothing that is missing here: {part}"),
+                    );
                 }
                 Fate::Unbuilt(part) => {
                     let level = if key.theme == Theme::Quorum { Level::Info } else { Level::Warn };
-                    self.note(level, &origin, &written, format!("passed over: {part}"));
+                    self.note(
+                        level,
+                        &origin,
+                        &written,
+                        format!("passed over; not built yet: {part}"),
+                    );
                 }
                 Fate::Refused { why, harmless } => {
                     if !harmless(&value) {

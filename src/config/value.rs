@@ -219,6 +219,10 @@ impl Kind {
         match self {
             Kind::Bool => "true or false".to_owned(),
             Kind::YesNo => "yes or no".to_owned(),
+            Kind::Int { min: i64::MIN, .. } => "a whole number".to_owned(),
+            Kind::Int { min, max, below: Below::Refuse, .. } if min <= i64::from(i32::MIN) => {
+                format!("a whole number up to {max}")
+            }
             Kind::Int { min, max, below: Below::Refuse, .. } => {
                 format!("a whole number from {min} to {max}")
             }

@@ -536,10 +536,7 @@ pub(super) static KEYS: &[Key] = &[
         "false",
         plain!(Bool, sessions.read_only_mode_enabled),
     )
-    .about(
-        "answer isro; serving reads while cut off from the ensemble comes \
-             with ensembles",
-    ),
+    .about("answer isro; serving reads while cut off comes with ensembles"),
     // Limits.
     prop(
         Theme::Limits,

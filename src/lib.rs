@@ -21,6 +21,9 @@ pub mod session;
 pub mod tree;
 pub mod watch;
 
+// Layer 3: agreement.
+pub mod peer;
+
 // Layer 4: disk.
 pub mod io;
 pub mod recovery;
@@ -28,6 +31,7 @@ pub mod snapshot;
 pub mod txnlog;
 
 // Layer 5: requests.
+pub mod processor;
 pub mod replica;
 
 // Layer 6: the edge.

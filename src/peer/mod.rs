@@ -62,6 +62,14 @@ impl Peer {
         }
     }
 
+    /// The log has no room for what comes after `zxid`: it is as if it had not been proposed.
+    /// Only for transactions that were not written, and only where no other server saw them.
+    pub fn take_back(&mut self, zxid: Zxid) {
+        match self {
+            Peer::Standalone(standalone) => standalone.take_back(zxid),
+        }
+    }
+
     /// Everything up to `zxid` is durable in this server's log.
     pub fn handle_synced(&mut self, zxid: Zxid) {
         match self {

@@ -52,6 +52,17 @@ impl Standalone {
         self.synced = zxid;
     }
 
+    /// ZooKeeper has no such step: its log fails, and its server with it.
+    pub(super) fn take_back(&mut self, zxid: Zxid) {
+        while self.pending.back().is_some_and(|txn| txn.zxid() > zxid) {
+            self.pending.pop_back();
+        }
+        self.submitted_count = self.submitted_count.min(self.pending.len());
+        self.accepted = self.accepted.min(zxid);
+        self.submitted = self.submitted.min(zxid);
+        assert!(self.synced <= self.submitted, "what is durable cannot be taken back");
+    }
+
     pub(super) fn take_ready(&mut self, ready: &mut Ready) {
         for txn in self.pending.iter().skip(self.submitted_count) {
             ready.append.push(txn.clone());

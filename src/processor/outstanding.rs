@@ -10,19 +10,9 @@ use std::rc::Rc;
 
 use hashbrown::HashMap;
 
-use crate::acl::AclId;
+use crate::acl::AclList;
 use crate::id::{SessionId, Zxid};
-use crate::jute::VectorBuf;
-use crate::proto::{AclEntry, StatPersisted};
-
-/// The ACL of a node that is not as in the tree yet.
-#[derive(Clone, Debug)]
-pub enum PendingAcl {
-    /// The tree has it already.
-    Stored(AclId),
-    /// It comes with a transaction that is not applied.
-    New(Rc<VectorBuf<AclEntry<'static>>>),
-}
+use crate::proto::StatPersisted;
 
 /// A node as the newest proposed transaction leaves it.
 #[derive(Clone, Debug)]
@@ -36,7 +26,7 @@ pub struct ChangeRecord {
     /// Number of its children.
     pub children: u32,
     /// Its ACL.
-    pub acl: PendingAcl,
+    pub acl: AclList,
     /// Bytes of its data.
     pub data_bytes: usize,
     /// CRC of path and data, from which the digest is continued over the Stat.
@@ -55,21 +45,18 @@ struct Change {
 /// The records, and how to take the last request's back.
 #[derive(Default)]
 pub struct Outstanding {
+    /// Everything up to this was applied.
+    forgotten: Zxid,
     by_path: HashMap<Rc<str>, ChangeRecord>,
     /// One entry per change, in order of zxids: what to forget when.
     queue: VecDeque<Change>,
     /// Paths of `queue` whose entries have this owner, in the same order.
     by_owner: HashMap<SessionId, VecDeque<Rc<str>>>,
-    /// What the changes of the request under way replaced.
-    undo: Vec<(Rc<str>, Option<ChangeRecord>)>,
+    /// What changes replaced whose transaction is not yet sure to be logged; a suffix of `queue`.
+    undo: VecDeque<(Zxid, Rc<str>, Option<ChangeRecord>)>,
 }
 
 impl Outstanding {
-    /// A request begins: what it changes can be taken back until the next one begins.
-    pub fn begin(&mut self) {
-        self.undo.clear();
-    }
-
     /// The newest record of a path.
     #[inline]
     pub fn get(&self, path: &str) -> Option<&ChangeRecord> {
@@ -95,13 +82,21 @@ impl Outstanding {
         if owner != SessionId::NONE {
             self.by_owner.entry(owner).or_default().push_back(Rc::clone(&path));
         }
-        self.undo.push((Rc::clone(&path), before));
+        self.undo.push_back((zxid, Rc::clone(&path), before));
         self.queue.push_back(Change { zxid, path, owner });
     }
 
-    /// Takes back everything since [`Outstanding::begin`].
-    pub fn roll_back(&mut self) {
-        while let Some((path, before)) = self.undo.pop() {
+    /// The log has accepted everything up to `zxid`: that can no longer be taken back.
+    pub fn settle(&mut self, zxid: Zxid) {
+        while self.undo.front().is_some_and(|(changed, ..)| *changed <= zxid) {
+            self.undo.pop_front();
+        }
+    }
+
+    /// Takes back everything after `zxid`. Nothing of it was settled.
+    pub fn roll_back_after(&mut self, zxid: Zxid) {
+        while self.undo.back().is_some_and(|(changed, ..)| *changed > zxid) {
+            let (_, path, before) = self.undo.pop_back().expect("there is a back");
             let change = self.queue.pop_back().expect("every change that can be undone is queued");
             assert!(change.path == path, "changes are undone in reverse order");
             if change.owner != SessionId::NONE {
@@ -111,7 +106,8 @@ impl Outstanding {
                     self.by_owner.remove(&change.owner);
                 }
             }
-            match before {
+            // What was replaced may have been applied meanwhile: then the tree shows it.
+            match before.filter(|record| record.zxid > self.forgotten) {
                 Some(record) => self.by_path.insert(path, record),
                 None => self.by_path.remove(&path),
             };
@@ -120,6 +116,8 @@ impl Outstanding {
 
     /// The tree shows everything up to `zxid` now.
     pub fn forget(&mut self, zxid: Zxid) {
+        self.forgotten = zxid;
+        self.settle(zxid);
         while let Some(change) = self.queue.front() {
             if change.zxid > zxid {
                 return;
@@ -137,7 +135,6 @@ impl Outstanding {
                 self.by_path.remove(&change.path);
             }
         }
-        self.undo.clear();
     }
 
     /// Paths of ephemeral nodes of `session` that outstanding changes make or remove; a path may
@@ -167,7 +164,7 @@ mod tests {
             exists: true,
             stat: StatPersisted::default(),
             children: 0,
-            acl: PendingAcl::Stored(AclId(-1)),
+            acl: AclList::open(),
             data_bytes: 0,
             digest_seed: 0,
             digest: 0,
@@ -181,9 +178,7 @@ mod tests {
     #[test]
     fn a_newer_change_of_a_path_survives_the_older_ones_commit() {
         let mut outstanding = Outstanding::default();
-        outstanding.begin();
         outstanding.put("/a", record(1), SessionId::NONE);
-        outstanding.begin();
         outstanding.put("/a", record(2), SessionId::NONE);
         outstanding.forget(Zxid(1));
         assert_eq!(zxid_of(&outstanding, "/a"), Some(2));
@@ -194,17 +189,25 @@ mod tests {
     #[test]
     fn a_failed_request_leaves_no_trace() {
         let mut outstanding = Outstanding::default();
-        outstanding.begin();
         outstanding.put("/a", record(1), SessionId(7));
-        outstanding.begin();
         outstanding.put("/a", record(2), SessionId(7));
         outstanding.put("/b", record(2), SessionId(8));
         outstanding.put("/a", record(2), SessionId::NONE);
-        outstanding.roll_back();
+        outstanding.roll_back_after(Zxid(1));
         assert_eq!(zxid_of(&outstanding, "/a"), Some(1));
         assert_eq!(zxid_of(&outstanding, "/b"), None);
         assert_eq!(outstanding.touched_by(SessionId(7)).count(), 1);
         assert_eq!(outstanding.touched_by(SessionId(8)).count(), 0);
         assert_eq!(outstanding.len(), 1);
+    }
+
+    #[test]
+    fn what_is_taken_back_does_not_bring_back_what_the_tree_shows() {
+        let mut outstanding = Outstanding::default();
+        outstanding.put("/a", record(1), SessionId::NONE);
+        outstanding.put("/a", record(2), SessionId::NONE);
+        outstanding.forget(Zxid(1));
+        outstanding.roll_back_after(Zxid(1));
+        assert!(outstanding.is_empty() && outstanding.get("/a").is_none());
     }
 }

@@ -51,12 +51,30 @@ mod tests {
 
     #[test]
     fn paths_are_valid_exactly_as_in_zookeeper() {
-        for good in ["/", "/a", "/a/b", "/a..b", "/...", "/.a", "/\u{d7ff}", "/\u{f900}", "/\u{a0}"] {
+        for good in ["/", "/a", "/a/b", "/a..b", "/...", "/.a", "/\u{d7ff}", "/\u{f900}", "/\u{a0}"]
+        {
             assert!(is_valid(good), "{good:?}");
         }
         let bad = [
-            "", "a", "//", "/a/", "/a//b", "/.", "/..", "/a/./b", "/a/../b", "/\0", "/\u{1}", "/\u{1f}",
-            "/\u{7f}", "/\u{9f}", "/\u{e000}", "/\u{f8ff}", "/\u{fff0}", "/\u{fffd}", "/\u{1f600}",
+            "",
+            "a",
+            "//",
+            "/a/",
+            "/a//b",
+            "/.",
+            "/..",
+            "/a/./b",
+            "/a/../b",
+            "/\0",
+            "/\u{1}",
+            "/\u{1f}",
+            "/\u{7f}",
+            "/\u{9f}",
+            "/\u{e000}",
+            "/\u{f8ff}",
+            "/\u{fff0}",
+            "/\u{fffd}",
+            "/\u{1f600}",
         ];
         for bad in bad {
             assert!(!is_valid(bad), "{bad:?}");

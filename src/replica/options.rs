@@ -4,7 +4,7 @@ use crate::id::ServerId;
 use crate::limits;
 
 /// What an operator may choose about the core. Names in brackets are ZooKeeper's keys.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ReplicaOptions {
     /// The high byte of new session ids. ZooKeeper: a standalone server uses 1 here.
     pub server_id: ServerId,
@@ -14,17 +14,13 @@ pub struct ReplicaOptions {
     pub session_timeout_ms_min: i32,
     /// Longest session timeout granted (`maxSessionTimeout`).
     pub session_timeout_ms_max: i32,
-    /// Sessions live on the server of their connection only (`localSessionsEnabled`).
-    pub local_sessions: bool,
-    /// A local session becomes global when it creates an ephemeral node
-    /// (`localSessionsUpgradingEnabled`).
-    pub local_session_upgrades: bool,
-
     /// No permission is checked (`skipACL`).
     pub skip_acl: bool,
     /// Connections without an identity of one of these schemes are refused
     /// (`enforce.auth.enabled` with `enforce.auth.schemes`); empty: nobody is.
     pub enforced_auth_schemes: Vec<String>,
+    /// How identities are checked: digest algorithm, super user, ensemble name.
+    pub authentication: crate::acl::AuthenticationOptions,
     /// Hard quotas are enforced (`enforceQuota`).
     pub enforce_quota: bool,
     /// TTL nodes may be created (`extendedTypesEnabled`).
@@ -61,10 +57,10 @@ pub struct ReplicaOptions {
     /// (`znode.container.maxNeverUsedIntervalMs`); 0: never.
     pub container_never_used_ms_max: u64,
 
-    /// Transactions between two snapshots, at most (`snapCount`).
-    pub snap_count: u32,
-    /// Bytes of the log between two snapshots, at most (`snapSizeLimitInKb`); `None`: no bound.
-    pub snap_log_bytes_max: Option<u64>,
+    /// How the transaction log is written, and when a snapshot is due.
+    pub txnlog: crate::txnlog::WriterOptions,
+    /// How snapshots are written.
+    pub snapshot: crate::snapshot::WriterOptions,
 }
 
 impl Default for ReplicaOptions {
@@ -74,10 +70,9 @@ impl Default for ReplicaOptions {
             tick_ms: 3000,
             session_timeout_ms_min: 6000,
             session_timeout_ms_max: 60_000,
-            local_sessions: false,
-            local_session_upgrades: false,
             skip_acl: false,
             enforced_auth_schemes: Vec::new(),
+            authentication: crate::acl::AuthenticationOptions::default(),
             enforce_quota: false,
             extended_types: false,
             emulate_353_ttl: false,
@@ -93,8 +88,8 @@ impl Default for ReplicaOptions {
             container_check_interval_ms: 60_000,
             container_removals_per_minute_max: 10_000,
             container_never_used_ms_max: 0,
-            snap_count: 100_000,
-            snap_log_bytes_max: Some(4 << 30),
+            txnlog: crate::txnlog::WriterOptions::default(),
+            snapshot: crate::snapshot::WriterOptions::default(),
         }
     }
 }

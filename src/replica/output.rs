@@ -47,9 +47,9 @@ impl Output {
         }
     }
 
-    /// An empty buffer, perhaps one that was given back.
-    pub(super) fn buffer(&mut self) -> Vec<u8> {
-        self.spare.pop().unwrap_or_default()
+    /// Buffers that were given back.
+    pub(super) fn spare_mut(&mut self) -> &mut Vec<Vec<u8>> {
+        &mut self.spare
     }
 
     /// Whether there is nothing to do.

@@ -23,7 +23,7 @@ pub struct Stats {
     pub read_latency_us: Histogram<u64>,
     /// The same for writes, in µs.
     pub update_latency_us: Histogram<u64>,
-    /// From the append of a transaction to its commit, in µs.
+    /// From the submission of a group of transactions to its being durable, in µs.
     pub commit_latency_us: Histogram<u64>,
     /// Size of the last reply of a client, in bytes (`last_client_response_size`).
     pub response_bytes_last: u64,
@@ -120,6 +120,22 @@ impl Latency {
     }
 }
 
+/// The low seven bits of an opcode's number: they tell all of them apart.
+const fn low_bits(op: OpCode) -> usize {
+    (op.number() & 0x7f).unsigned_abs() as usize
+}
+
+/// Where an opcode stands in [`OpCode::ALL`], by its low bits.
+const PLACES: [u8; 128] = {
+    let mut places = [0; 128];
+    let mut index: u8 = 0;
+    while (index as usize) < OpCode::ALL.len() {
+        places[low_bits(OpCode::ALL[index as usize])] = index;
+        index += 1;
+    }
+    places
+};
+
 /// Latencies over an hour are cut to it: a bound for the memory of a histogram.
 const LATENCY_US_MAX: u64 = 3_600_000_000;
 
@@ -169,6 +185,31 @@ impl Stats {
             started: wall,
             started_mono: mono,
         }
+    }
+
+    #[inline]
+    pub(super) fn count_request(&mut self, op: OpCode) {
+        self.requests[usize::from(PLACES[low_bits(op)])] += 1;
+    }
+
+    /// Reads answered in the turn in which they arrived: no time passed by our clock.
+    pub(super) fn record_prompt_reads(&mut self, count: u64) {
+        self.read_latency_us.record_n(0, count).expect("0 is within the bounds");
+        self.latency_ms.record(0);
+        self.latency_ms.count += count - 1;
+    }
+
+    pub(super) fn record_read(&mut self, us: u64) {
+        self.read_latency_us.saturating_record(us);
+    }
+
+    pub(super) fn record_group(&mut self, us: u64) {
+        self.commit_latency_us.saturating_record(us);
+        self.groups_synced += 1;
+    }
+
+    pub(super) fn record_update(&mut self, us: u64) {
+        self.update_latency_us.saturating_record(us);
     }
 
     /// Clears what `srst` clears: packets, latencies and sizes.
@@ -233,4 +274,16 @@ pub struct ConnectionFacts {
     pub latency_ms: Latency,
     /// Schemes and names of its identities.
     pub identities: Vec<(String, String)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_opcode_is_counted_in_its_own_place() {
+        for (index, &op) in OpCode::ALL.iter().enumerate() {
+            assert_eq!(usize::from(PLACES[low_bits(op)]), index, "{op:?}");
+        }
+    }
 }

@@ -55,3 +55,8 @@ fn the_corpus_of_txnlog_replay_passes() {
 fn the_corpus_of_config_passes() {
     run("config", seeds::config(), targets::config::run);
 }
+
+#[test]
+fn the_corpus_of_client_passes() {
+    run("client", seeds::client(), targets::client::run);
+}

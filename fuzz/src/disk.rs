@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use ringkeeper::io::{Completion, Done, IoFailure, IoFailureKind, Op, Place, SegmentId};
+use ringkeeper::io::{
+    Completion, Done, IoFailure, IoFailureKind, Op, Place, SegmentId, segment_temporary,
+};
+use ringkeeper::recovery::MemoryFolder;
 
 /// Files by place and name, and the operations not yet performed.
 ///
@@ -50,6 +53,23 @@ impl Disk {
     /// The content of a segment, named or not, up to its last byte.
     pub fn segment(&self, segment: SegmentId) -> Option<&[u8]> {
         self.segments.get(&segment).map(|(_, bytes)| bytes.as_slice())
+    }
+
+    /// What a crash at this moment would leave: everything performed, nothing else.
+    pub fn after_crash(&self) -> MemoryFolder {
+        let folder = MemoryFolder::new();
+        for ((place, name), bytes) in &self.files {
+            let place = [Place::DataDir, Place::Snapshots, Place::Logs][usize::from(*place)];
+            folder.put(place, name, bytes.clone());
+        }
+        for (segment, (name, bytes)) in &self.segments {
+            let name = name.clone().unwrap_or_else(|| segment_temporary(*segment));
+            folder.put(Place::Logs, &name, bytes.clone());
+        }
+        if let Some((temporary, bytes)) = &self.snapshot {
+            folder.put(Place::Snapshots, temporary, bytes.clone());
+        }
+        folder
     }
 
     fn done(&mut self, op: Op) -> Result<Done, IoFailure> {

@@ -26,10 +26,12 @@ macro_rules! round_trip {
     }};
 }
 
+pub mod client;
 pub mod config;
 pub mod disk;
 pub mod election;
 pub mod quorum_packet;
+pub mod requests;
 pub mod script;
 pub mod seeds;
 pub mod txnlog_replay;

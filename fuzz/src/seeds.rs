@@ -285,3 +285,43 @@ pub fn config() -> Seeds {
         ("nothing".into(), chosen(0, b"")),
     ]
 }
+
+/// For `client`: scripts; see the target for the commands.
+pub fn client() -> Seeds {
+    // Creates and reads on two connections, a slow disk, a crash, a closed session.
+    let mut writes = vec![0];
+    for path in 0..8 {
+        // request: create; new session, zxid, timeout, read-only; path, data, version or flags.
+        writes.extend_from_slice(&[0, 0, 0, 0, 100, 1, path, 3, 0, 2, b'x', b'y', 0]);
+        writes.extend_from_slice(&[64, 4, 0, 0, 100, 1, path, 0]);
+        writes.extend_from_slice(&[10, 2]);
+    }
+    writes.extend_from_slice(&[11, 15, 1, 14, 11]);
+    // Every kind of request with small numbers, settled after each.
+    let mut kinds = vec![6];
+    for op in 0..29 {
+        kinds.extend_from_slice(&[0, op, 0, 0, 100, 1, 0, 3, 0, 1, b'd', 1, 2, 3, 0, 0, 11]);
+    }
+    // Watches, an expiry, a session taken up again.
+    let mut watches = vec![0];
+    for op in [5, 17, 20, 21, 0, 3, 2] {
+        watches.extend_from_slice(&[0, op, 0, 0, 20, 1, 0, 0, 0, 0, 0, 0]);
+        watches.extend_from_slice(&[64, op, 0, 0, 20, 1, 0, 1, 0, 0, 0, 0]);
+    }
+    watches.extend_from_slice(&[11, 9, 12, 20, 0, 4, 192, 0, 20, 1, 0, 0, 12, 200, 12, 200, 11]);
+    // Frames of anything.
+    let wild = [
+        &[0, 8, 0, 0, 4, 1, 2, 3, 4][..],
+        &[7, 1, 0, 0, 100, 1, 0, 0, 0, 9, 0, 3, 0, 0, 0],
+        &[8, 2, 0, 0, 0, 8, 0, 0, 0, 1, 0, 0, 0, 1, 0, 1, 7],
+        &[13, 0, 0, 0, 0, 0, 0, 1, 11, 12, 200, 13, 1, 11],
+    ]
+    .concat();
+    vec![
+        ("writes".into(), writes),
+        ("every_kind".into(), kinds),
+        ("watches".into(), watches),
+        ("anything".into(), wild),
+        ("nothing".into(), Vec::new()),
+    ]
+}

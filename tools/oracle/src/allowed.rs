@@ -33,6 +33,12 @@ pub const ALLOWED: &[Allowed] = &[
               cannot be told from the others. The events follow the order in which a session's ephemeral nodes are deleted.",
     },
     Allowed {
+        name: "createSession-by-a-client",
+        what: "Opcode -10 is not sent.",
+        why: "ZooKeeper carries it out as if it came from within, and answers a frame that has no reply header; here it is \
+              answered as unknown, like every internal operation.",
+    },
+    Allowed {
         name: "wrong-password",
         what: "A connect request with a wrong password is only sent while the session has no connection.",
         why: "ZooKeeper closes the session's other connection before it looks at the password, so that anybody who guesses \

@@ -25,7 +25,6 @@ const COUNTS: &[&str] = &[
     "zk_ephemerals_count",
     "zk_approximate_data_size",
     "zk_global_sessions",
-    "zk_digest_mismatches_count",
 ];
 
 /// Where the servers differ first.
@@ -102,7 +101,9 @@ impl Pair {
         let mut history = VecDeque::new();
         for (index, (number, step)) in plan.steps.iter().enumerate() {
             let label = format!("{number}: {}", step.label());
+            let begun = Instant::now();
             let mut outcome = self.step(step);
+            if begun.elapsed() > Duration::from_millis(500) { eprintln!("SLOW {label} {:?}", begun.elapsed()); }
             if outcome.is_ok() && index % PING_ALL_EVERY == PING_ALL_EVERY - 1 {
                 outcome = self.step(&Step::PingAll);
             }

@@ -111,7 +111,8 @@ impl Names {
     /// A reply to a request with this opcode.
     pub fn reply(&mut self, op: i32, header: &ReplyHeader, body: &[u8]) -> String {
         let mut text = format!("reply xid {} zxid {} err {}", header.xid, header.zxid, header.err);
-        if header.err == 0 {
+        // ZooKeeper: a multiRead that fails on the way answers an error with the body it had so far.
+        if header.err == 0 || !body.is_empty() {
             let mut input = Decoder::new(body);
             match self.body(op, &mut input) {
                 Ok(shown) => text += &shown,
@@ -123,8 +124,6 @@ impl Names {
             if !input.is_empty() {
                 write!(text, " + {}", bytes(input.rest())).expect("writing to a String");
             }
-        } else if !body.is_empty() {
-            write!(text, " with a body: {}", bytes(body)).expect("writing to a String");
         }
         text
     }

@@ -33,10 +33,16 @@ pub const ALLOWED: &[Allowed] = &[
               cannot be told from the others. The events follow the order in which a session's ephemeral nodes are deleted.",
     },
     Allowed {
-        name: "createSession-by-a-client",
-        what: "Opcode -10 is not sent.",
-        why: "ZooKeeper carries it out as if it came from within, and answers a frame that has no reply header; here it is \
-              answered as unknown, like every internal operation.",
+        name: "internal-operations",
+        what: "Opcodes -10 (createSession) and 20 (deleteContainer) are not sent.",
+        why: "ZooKeeper carries them out as if they came from within; createSession is even answered by a frame that has no \
+              reply header. Here they are answered as unknown, like every internal operation.",
+    },
+    Allowed {
+        name: "requests-that-stop-zookeeper",
+        what: "createTTL with flags of a node without TTL and a TTL outside of its range; a value in a quota's limits or \
+               statistics that is no quota. Neither is sent.",
+        why: "ZooKeeper 3.9.4 stops when it applies them, and does not start again, as they are in its log.",
     },
     Allowed {
         name: "wrong-password",

@@ -103,7 +103,13 @@ impl Draft {
                 Part::Path(Path::Literal(bytes)) => body.buffer(bytes.as_deref()),
                 Part::Path(Path::Recent(back)) => {
                     let newest_first = known.sequential.iter().rev();
-                    body.text(newest_first.skip(*back).map(|path| &path[..]).next().unwrap_or("/a/s-0000000000"))
+                    body.text(
+                        newest_first
+                            .skip(*back)
+                            .map(|path| &path[..])
+                            .next()
+                            .unwrap_or("/a/s-0000000000"),
+                    )
                 }
                 Part::ZxidBack(back) => body.long(known.zxid - back),
             };

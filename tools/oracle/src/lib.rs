@@ -11,7 +11,8 @@
 //! | `universe` | the few paths, values, identities and ACLs that everything is made of |
 //! | `draft` | a request before the zxids and names that only a run knows are filled in |
 //! | `operations` | one random operation |
-//! | `plan` | a sequence of steps; the hand-written ones about time |
+//! | `plan` | a sequence of steps |
+//! | `scripted` | the plan about expiry, containers and TTLs, written by hand |
 //! | `profile` | the server options under which plans run |
 //! | `render` | frames as canonical text |
 //! | `side` | one server: connections, sessions, what is known about its times |
@@ -26,6 +27,7 @@ mod plan;
 mod profile;
 mod render;
 mod rng;
+mod scripted;
 mod shrink;
 mod side;
 mod universe;
@@ -34,4 +36,5 @@ pub use allowed::{ALLOWED, Allowed};
 pub use pair::{Difference, Pair, Verdict, run_plan};
 pub use plan::{Plan, Step};
 pub use profile::{PROFILES, Profile};
+pub use scripted::timers;
 pub use shrink::shrink;

@@ -101,9 +101,7 @@ impl Pair {
         let mut history = VecDeque::new();
         for (index, (number, step)) in plan.steps.iter().enumerate() {
             let label = format!("{number}: {}", step.label());
-            let begun = Instant::now();
             let mut outcome = self.step(step);
-            if begun.elapsed() > Duration::from_millis(500) { eprintln!("SLOW {label} {:?}", begun.elapsed()); }
             if outcome.is_ok() && index % PING_ALL_EVERY == PING_ALL_EVERY - 1 {
                 outcome = self.step(&Step::PingAll);
             }
@@ -146,9 +144,9 @@ impl Pair {
         loop {
             let counts = [&self.left, &self.right].map(|side| {
                 let text = side.server().four_letter("mntr");
-                let kept = text.lines().filter(|line| {
-                    COUNTS.iter().any(|name| line.split('\t').next() == Some(name))
-                });
+                let kept = text
+                    .lines()
+                    .filter(|line| COUNTS.iter().any(|name| line.split('\t').next() == Some(name)));
                 let mut kept: Vec<&str> = kept.collect();
                 kept.sort_unstable();
                 kept.join("\n")

@@ -1,7 +1,6 @@
 //! A sequence of steps, made from a seed alone.
 
 use ringkeeper::proto::opcode::OpCode;
-use ringkeeper_rawclient::Body;
 
 use crate::draft::Draft;
 use crate::operations::{self, Shape};
@@ -184,7 +183,7 @@ fn random_step(rng: &mut Rng, shape: Shape) -> Step {
     match rng.below(1000) {
         0..850 => Step::Request(slot, operations::pipelined(rng, shape)),
         850..900 => Step::Request(slot, operations::alone(rng, shape)),
-        900..940 => {
+        900..940 if shape.bursts => {
             let count = 2 + rng.below(BURST_MAX - 1);
             let mut burst: Vec<Request> =
                 (0..count).map(|_| operations::pipelined(rng, shape)).collect();
@@ -229,11 +228,4 @@ fn random_garbage(rng: &mut Rng, shape: Shape) -> Vec<u8> {
         7 => [length(100), vec![0; 20]].concat(),
         _ => vec![0, 0],
     }
-}
-
-/// A request of a plan written by hand.
-pub fn request(slot: usize, op: OpCode, body: Body, words: &str) -> Step {
-    let draft = Draft::new(op.name()).body(body, words);
-    let closing = op == OpCode::CloseSession;
-    Step::Request(slot, Request::new(op.number(), draft).closing(closing))
 }

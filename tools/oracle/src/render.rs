@@ -53,7 +53,11 @@ impl Names {
     /// `t` if the time is the one that belongs to the zxid, else the time itself, which no other server will show.
     fn time(&mut self, zxid: i64, time: i64) -> String {
         if zxid == 0 || time == 0 {
-            return if zxid == 0 && time == 0 { "0".to_owned() } else { format!("zxid {zxid} time {time}") };
+            return if zxid == 0 && time == 0 {
+                "0".to_owned()
+            } else {
+                format!("zxid {zxid} time {time}")
+            };
         }
         if time < self.earliest_ms || time > self.latest_ms {
             return format!("{time} (outside of the run)");

@@ -6,7 +6,12 @@ use crate::pair::{Difference, Verdict, run_plan};
 use crate::plan::Plan;
 
 /// Removes steps as long as the servers still differ in some way; at most `attempts_max` runs.
-pub fn shrink(plan: &Plan, found: Difference, programs: &[Program; 2], attempts_max: usize) -> Difference {
+pub fn shrink(
+    plan: &Plan,
+    found: Difference,
+    programs: &[Program; 2],
+    attempts_max: usize,
+) -> Difference {
     let mut kept: Vec<usize> = plan.steps.iter().map(|(number, _)| *number).collect();
     if let Some(step) = found.step {
         kept.retain(|number| *number <= step);

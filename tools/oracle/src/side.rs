@@ -119,10 +119,10 @@ impl Side {
     /// # Panics
     /// If the server does not come back from a restart.
     pub fn finish(&mut self, step: &Step) -> Vec<String> {
-        if *step == Step::Restart {
-            if let Err(why) = self.server.wait_serving() {
-                panic!("{} did not restart: {why}\n{}", self.name(), self.server.log_tail(60));
-            }
+        if *step == Step::Restart
+            && let Err(why) = self.server.wait_serving()
+        {
+            panic!("{} did not restart: {why}\n{}", self.name(), self.server.log_tail(60));
         }
         for pending in std::mem::take(&mut self.pending) {
             match pending.kind {
@@ -137,7 +137,10 @@ impl Side {
 
     fn send(&mut self, slot: usize, requests: &[Request]) {
         if self.slots[slot].connection.is_none() {
-            self.connect(slot, Connect::New { timeout_ms: DEFAULT_TIMEOUT_MS, read_only: Some(false) });
+            self.connect(
+                slot,
+                Connect::New { timeout_ms: DEFAULT_TIMEOUT_MS, read_only: Some(false) },
+            );
             // The first frame must be answered before requests may follow on this connection.
             let opened = self.pending.pop().expect("connect left something to collect");
             self.collect_connect(opened.slot);
@@ -201,7 +204,9 @@ impl Side {
                 request.read_only = read_only;
             }
             Connect::Resume => (request.session_id, request.password) = (id, Some(&password[..])),
-            Connect::WrongPassword => (request.session_id, request.password) = (id, Some(&wrong[..])),
+            Connect::WrongPassword => {
+                (request.session_id, request.password) = (id, Some(&wrong[..]))
+            }
             Connect::NullPassword => (request.session_id, request.password) = (id, None),
             Connect::FutureZxid => {
                 (request.session_id, request.password) = (id, Some(&password[..]));

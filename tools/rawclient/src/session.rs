@@ -288,9 +288,7 @@ impl Session {
     /// As [`Session::call`].
     pub fn exists(&mut self, path: &str, watch: bool) -> Result<Option<Stat>, SessionError> {
         match self.call(OpCode::Exists, &Body::path_watch(path, watch)) {
-            Ok(reply) => {
-                Ok(Some(Stat::from_bytes(&reply.body).expect("exists answers a Stat")))
-            }
+            Ok(reply) => Ok(Some(Stat::from_bytes(&reply.body).expect("exists answers a Stat"))),
             Err(error) if error.is(ErrorCode::NoNode) => Ok(None),
             Err(error) => Err(error),
         }

@@ -237,7 +237,10 @@ mod tests {
     fn the_stamp_names_every_pinned_version() {
         for pinned in PYTHON_PACKAGES.iter().chain([&JARS_ARCHIVE]) {
             let words = pinned.replace("==", " ");
-            assert!(PINS.contains(&words), "{words} is not in {PINS:?}: old environments would be taken for new ones");
+            assert!(
+                PINS.contains(&words),
+                "{words} is not in {PINS:?}: old environments would be taken for new ones"
+            );
         }
         for jar in ["zookeeper-3.9.4.jar", "curator-recipes-5.9.0.jar"] {
             assert!(JARS.contains(&jar), "{jar}");

@@ -118,7 +118,7 @@ fn round_trip() -> io::Result<f64> {
 }
 
 fn histogram() -> Histogram<u64> {
-    Histogram::new(3).expect("three digits are allowed")
+    Histogram::new_with_bounds(1, 10_000_000_000, 3).expect("three digits are allowed")
 }
 
 fn record(latencies: &mut Histogram<u64>, begun: Instant) {

@@ -107,8 +107,8 @@ pub struct KeysArgs {
     /// As a JSON array.
     #[arg(long)]
     pub json: bool,
-    /// As the tables of the documentation.
-    #[arg(long, conflicts_with = "json", hide = true)]
+    /// As the tables of docs/configuration.md.
+    #[arg(long, conflicts_with = "json")]
     pub markdown: bool,
 }
 
@@ -165,6 +165,11 @@ pub fn load(
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Config, Vec<ConfigError>> {
     examine(path, variable).into_result()
+}
+
+/// Says every error of a configuration, a line each; the exit code is then [`EXIT_USAGE`].
+pub fn complain(errors: &[ConfigError], complaints: &mut dyn Write) -> io::Result<()> {
+    errors.iter().try_for_each(|error| writeln!(complaints, "{error}"))
 }
 
 fn examine(path: Option<&Path>, variable: impl Fn(&str) -> Option<String>) -> Examination {
@@ -248,7 +253,7 @@ fn run_convert(
     let bytes = match read_bounded(input) {
         Ok(bytes) => bytes,
         Err(error) => {
-            writeln!(complaints, "{}", unreadable(&name, &error))?;
+            complain(&[unreadable(&name, &error)], complaints)?;
             return Ok(EXIT_USAGE);
         }
     };
@@ -264,9 +269,7 @@ fn run_convert(
     let converted = match convert::convert(&bytes, &name, from, to) {
         Ok(converted) => converted,
         Err(errors) => {
-            for error in errors {
-                writeln!(complaints, "{error}")?;
-            }
+            complain(&errors, complaints)?;
             return Ok(EXIT_USAGE);
         }
     };

@@ -90,7 +90,7 @@ impl Document {
                         document.latin1_lines.push(line);
                     }
                     let raw = Raw::Text(java_trim(&value).to_owned());
-                    document.push(Entry { line, key: java_trim(&key).to_owned(), raw }, name);
+                    document.entries.push(Entry { line, key: java_trim(&key).to_owned(), raw });
                 }
             }
         }
@@ -140,15 +140,7 @@ impl Document {
                 continue;
             }
             spans.push(value.span());
-            self.push(Entry { line, key: full, raw: raw_of(value.get_ref()) }, name);
-        }
-    }
-
-    fn push(&mut self, entry: Entry, name: &str) {
-        if entry.key.is_empty() {
-            self.error(name, entry.line, "a value without a key".to_owned());
-        } else {
-            self.entries.push(entry);
+            self.entries.push(Entry { line, key: full, raw: raw_of(value.get_ref()) });
         }
     }
 
@@ -192,11 +184,11 @@ fn toml_comments(text: &str, lines: &LineIndex, spans: &[std::ops::Range<usize>]
     let mut offset = 0;
     for line in text.split_inclusive('\n') {
         let start = offset + (line.len() - line.trim_start().len());
-        if let Some(comment) = line.trim_start().strip_prefix('#') {
-            if !spans.iter().any(|span| span.start < start && start < span.end) {
-                let text = comment.trim_end_matches(['\n', '\r']).to_owned();
-                comments.push(Comment { line: lines.line_of(offset), text });
-            }
+        let comment = line.trim_start().strip_prefix('#');
+        let in_value = || spans.iter().any(|span| span.start < start && start < span.end);
+        if let Some(comment) = comment.filter(|_| !in_value()) {
+            let text = comment.trim_end_matches(['\n', '\r']).to_owned();
+            comments.push(Comment { line: lines.line_of(offset), text });
         }
         offset += line.len();
     }
@@ -324,13 +316,6 @@ mod tests {
         let document = toml("# one\na = '''\n# not this\n'''\n  # two\n");
         let texts: Vec<_> = document.comments.iter().map(|c| (c.line, c.text.as_str())).collect();
         assert_eq!(texts, vec![(1, " one"), (5, " two")]);
-    }
-
-    #[test]
-    fn an_empty_key_is_an_error_in_both_forms() {
-        assert_eq!(toml("\"\" = 1").errors.len(), 1);
-        let document = Document::read(b"\n= 1", "zoo.cfg", Format::ZooCfg);
-        assert_eq!(document.errors[0].to_string(), "zoo.cfg:2: a value without a key");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::keys::security::ENSEMBLE_PROVIDER;
 use super::origin::{Level, Origin, Problem};
 use super::read::{Accepted, FILE_BYTES_MAX, ReadFile, Reading};
 use super::server_line::{GroupLine, Role, ServerLine, number_of};
-use super::settings::{Listen, ListenHost, REQUEST_BYTES_IN_FLIGHT_MAX};
+use super::settings::{Listen, ListenHost, REQUEST_BYTES_IN_FLIGHT_MAX, Whitelist};
 use super::value::{Kind, Raw, Value};
 
 pub(super) fn finish(reading: &mut Reading, mut read_file: Option<ReadFile<'_>>) {
@@ -21,6 +21,7 @@ pub(super) fn finish(reading: &mut Reading, mut read_file: Option<ReadFile<'_>>)
     session_times(reading);
     connection_weights(reading);
     ensemble_scheme(reading);
+    read_only_word(reading);
     members(reading, &mut read_file);
     my_id(reading, &mut read_file);
     client_address(reading);
@@ -161,6 +162,16 @@ fn ensemble_scheme(reading: &mut Reading) {
     }
 }
 
+// ZooKeeper: FourLetterCommands.isEnabled puts isro on the whitelist where read-only mode is on.
+fn read_only_word(reading: &mut Reading) {
+    let config = &mut reading.config;
+    if let (true, Whitelist::Only(words)) =
+        (config.sessions.read_only_mode_enabled, &mut config.admin.four_letter_words)
+    {
+        words.insert("isro".to_owned());
+    }
+}
+
 /// Collects `server.N`, `group.N` and `weight.N`, from the file or from the dynamic file it names.
 fn members(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) {
     let dynamic = reading.text("dynamicConfigFile").map(PathBuf::from);
@@ -183,6 +194,38 @@ fn members(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) {
     }
     for (key, accepted) in lines {
         add_member(reading, &key, &accepted);
+    }
+    groups(reading);
+}
+
+/// With groups or weights, every participant is in exactly one group, and a group has members alone.
+// ZooKeeper: QuorumHierarchical.parse; a group of strangers ends there in a NullPointerException.
+fn groups(reading: &mut Reading) {
+    let quorum = &reading.config.quorum;
+    if quorum.groups.is_empty() && quorum.weights.is_empty() {
+        return;
+    }
+    let mut problems = Vec::new();
+    let mut group_of = BTreeMap::new();
+    for (group, line) in &quorum.groups {
+        for server in &line.servers {
+            if !quorum.servers.contains_key(server) {
+                problems.push((format!("group.{group}"), format!("there is no server.{server}")));
+            }
+            if group_of.insert(*server, *group).is_some() {
+                let text = format!("server {server} is in more than one group");
+                problems.push((format!("group.{group}"), text));
+            }
+        }
+    }
+    for (server, line) in &quorum.servers {
+        if line.role == Role::Participant && !group_of.contains_key(server) {
+            problems.push((format!("server.{server}"), "in no group, but there are groups".into()));
+        }
+    }
+    for (key, text) in problems {
+        let origin = reading.origin(&key);
+        reading.error(Problem::Conflict, &origin, &key, None, text);
     }
 }
 
@@ -272,6 +315,7 @@ fn read_dynamic(reading: &mut Reading, path: &Path, read_file: &mut Option<ReadF
         reading.values.insert(key, accepted);
     }
     reading.config.quorum.version = version_of(path);
+    groups(reading);
 }
 
 /// The version in a dynamic file's name: what stands behind the last dot, if it is hexadecimal.
@@ -419,10 +463,11 @@ fn standing_alone(reading: &mut Reading) {
         }
         (_, _, Some(first)) => {
             let count = participants + observers;
+            let and = if alone { "" } else { ", and standaloneEnabled = true" };
             let text = format!(
                 "an ensemble of {count} is configured, and ensembles are not built yet: a server \
-                 that stood alone instead would not share its data; leave one member to run it alone{}",
-                if alone { "" } else { ", and standaloneEnabled = true" }
+                 that stood alone instead would not share its data; leave one member to run it \
+                 alone{and}"
             );
             (Problem::Refused, first, text)
         }

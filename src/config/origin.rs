@@ -6,8 +6,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// Where a value came from.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// Where a value came from. Ordered by file and line.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Origin {
     /// Nobody set it.
     #[default]

@@ -83,12 +83,15 @@ impl<'a> LineReader<'a> {
         loop {
             let line = self.line;
             let Some(byte) = self.take() else {
-                // A backslash at the very end of the file joins nothing and is dropped.
+                // A backslash at the very end of the file joins nothing and is dropped; alone it is
+                // an empty key, as for Java.
+                if !escaped && text.is_empty() {
+                    return None;
+                }
                 if escaped {
                     text.pop();
                 }
-                return (!text.is_empty())
-                    .then_some(Logical::Line { line: first_line, bytes: text });
+                return Some(Logical::Line { line: first_line, bytes: text });
             };
             if skip_blanks {
                 if matches!(byte, b' ' | b'\t' | 0x0c) {
@@ -118,6 +121,9 @@ impl<'a> LineReader<'a> {
                 skip_blanks = true;
                 continued = true;
                 escaped = false;
+                if self.at == self.bytes.len() {
+                    return Some(Logical::Line { line: first_line, bytes: text });
+                }
                 if byte == b'\r' && self.bytes.get(self.at) == Some(&b'\n') {
                     self.take();
                 }
@@ -165,7 +171,7 @@ fn split(line: u32, bytes: &[u8]) -> Item {
     }
 }
 
-/// Resolves `\t \n \r \f`, `\uXXXX` (UTF-16 code units) and `\c` for any other `c`.
+/// Resolves `\t \n \r \f`, `\uhhhh` (UTF-16 code units) and `\c` for any other `c`.
 fn unescape(bytes: &[u8]) -> Result<String, &'static str> {
     let mut units: Vec<u16> = Vec::with_capacity(bytes.len());
     let mut at = 0;

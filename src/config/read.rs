@@ -74,6 +74,9 @@ pub fn examine(sources: Sources<'_>, read_file: Option<ReadFile<'_>>) -> Examina
     reading.apply();
     super::finish::finish(&mut reading, read_file);
     reading.keep_settings();
+    // By line, as a person goes through the file; stable, so -D words keep their order.
+    reading.errors.sort_by(|a, b| a.origin.cmp(&b.origin));
+    reading.config.notes.sort_by(|a, b| a.origin.cmp(&b.origin));
     Examination { config: reading.config, errors: reading.errors }
 }
 
@@ -162,7 +165,7 @@ impl Reading {
         for line in &document.latin1_lines {
             let origin = Origin::File { name: name.clone(), line: *line };
             let text =
-                "bytes above 127 are read as ISO-8859-1, as Java does; write \\uXXXX instead";
+                "bytes above 127 are read as ISO-8859-1, as Java does; write \\uhhhh instead";
             self.note(Level::Warn, &origin, "", text.to_owned());
         }
         self.errors.extend(document.errors);
@@ -236,11 +239,21 @@ impl Reading {
                     self.note(Level::Info, &origin, &written, format!("no meaning here: {why}"));
                 }
                 Fate::Unbuilt(part) if asks_for_nothing(key, &value) => {
-                    self.note(Level::Info, &origin, &written, format!("as it is here: {part}"));
+                    self.note(
+                        Level::Info,
+                        &origin,
+                        &written,
+                        format!("asks for nothing that is missing here: {part}"),
+                    );
                 }
                 Fate::Unbuilt(part) => {
                     let level = if key.theme == Theme::Quorum { Level::Info } else { Level::Warn };
-                    self.note(level, &origin, &written, format!("passed over: {part}"));
+                    self.note(
+                        level,
+                        &origin,
+                        &written,
+                        format!("passed over; not built yet: {part}"),
+                    );
                 }
                 Fate::Refused { why, harmless } => {
                     if !harmless(&value) {
@@ -323,6 +336,9 @@ impl Reading {
 /// that it does not know, so a name with that prefix, or one that is read without it, has no
 /// effect.
 pub(super) fn resolve_in_file(written: &str, format: Format) -> Resolved {
+    if written.is_empty() {
+        return Resolved::Nothing("a value without a key, passed over".to_owned());
+    }
     let canonical = match written.strip_prefix(OWN_PREFIX) {
         Some(rest) if keys::find(rest).is_some_and(|key| key.place == Place::Bare) => rest,
         _ => written,

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::keys::{self, Fate, Key, Place, Theme};
+use super::origin::Origin;
 use super::read::Examination;
 use super::settings::Config;
 
@@ -17,7 +18,7 @@ pub struct SummaryLine {
     /// Value as a `zoo.cfg` writes it; hidden if it is a secret.
     pub value: String,
     /// Where it stands.
-    pub origin: String,
+    pub origin: Origin,
 }
 
 /// The keys that somebody set and that are acted on, by name.
@@ -29,7 +30,7 @@ pub fn summary(config: &Config) -> Vec<SummaryLine> {
         .map(|(key, setting)| SummaryLine {
             key: key.to_owned(),
             value: setting.text.clone(),
-            origin: setting.origin.to_string(),
+            origin: setting.origin.clone(),
         })
         .collect()
 }
@@ -38,9 +39,10 @@ pub fn summary(config: &Config) -> Vec<SummaryLine> {
 pub fn check(name: &str, examination: &Examination) -> String {
     let Examination { config, errors } = examination;
     let mut out = String::new();
-    let refused: Vec<_> = errors.iter().map(|e| (e.origin.to_string(), e.key.clone())).collect();
     let mut acted = summary(config);
-    acted.retain(|line| !refused.contains(&(line.origin.clone(), line.key.clone())));
+    acted.retain(|line| !errors.iter().any(|e| e.origin == line.origin && e.key == line.key));
+    // By line, as a person goes through the file.
+    acted.sort_by(|a, b| a.origin.cmp(&b.origin));
     section(
         &mut out,
         "acted on",

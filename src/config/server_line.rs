@@ -46,8 +46,8 @@ pub struct GroupLine {
     pub servers: Vec<u64>,
 }
 
-const SERVER_FORM: &str = "allowed: \
-             host:quorumPort:electionPort[:participant|:observer][|host:port:port…][;[host:]clientPort]";
+const SERVER_FORM: &str = "allowed: host:quorumPort:electionPort[:participant|:observer]\
+                           [|host:port:port…][;[host:]clientPort]";
 
 impl ServerLine {
     /// Reads the value of a `server.N` line.

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use super::origin::{Note, Origin};
 use super::server_line::{GroupLine, ServerLine};
+use crate::limits::{FRAME_BYTES_MAX, TXN_EXTRA_BYTES_MAX};
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -521,8 +522,8 @@ impl Default for Network {
             max_cnxns: None,
             client_tcp_keep_alive: false,
             sessionless_cnxn_timeout_ms: 10_000,
-            jute_max_buffer: 0xf_ffff,
-            jute_max_buffer_extra: 0xf_ffff,
+            jute_max_buffer: FRAME_BYTES_MAX,
+            jute_max_buffer_extra: TXN_EXTRA_BYTES_MAX,
         }
     }
 }

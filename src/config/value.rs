@@ -185,10 +185,7 @@ impl Kind {
                 _ => None,
             },
             Kind::Text | Kind::Path | Kind::Choice(_) | Kind::Server | Kind::Group => {
-                let text = match raw {
-                    Raw::Text(t) | Raw::Str(t) => t,
-                    _ => return None,
-                };
+                let (Raw::Text(text) | Raw::Str(text)) = raw else { return None };
                 let fits = match self {
                     Kind::Path => !text.is_empty() && !text.contains('\0'),
                     Kind::Choice(words) => words.iter().any(|w| w.eq_ignore_ascii_case(text)),
@@ -222,6 +219,10 @@ impl Kind {
         match self {
             Kind::Bool => "true or false".to_owned(),
             Kind::YesNo => "yes or no".to_owned(),
+            Kind::Int { min: i64::MIN, .. } => "a whole number".to_owned(),
+            Kind::Int { min, max, below: Below::Refuse, .. } if min <= i64::from(i32::MIN) => {
+                format!("a whole number up to {max}")
+            }
             Kind::Int { min, max, below: Below::Refuse, .. } => {
                 format!("a whole number from {min} to {max}")
             }

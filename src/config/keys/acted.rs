@@ -422,12 +422,12 @@ pub(super) static KEYS: &[Key] = &[
     file(
         Theme::Network,
         "clientPortListenBacklog",
-        int(-1),
+        any_int(),
         "-1",
         Fate::Acted(Acted {
             set: Set::Int(|c, v| c.network.listen_backlog = (v > 0).then(|| narrow(v))),
             get: |c| c.network.listen_backlog.map_or("-1".to_owned(), |v| v.to_string()),
-            about: "length of the listen queue; 0 and -1: our own choice",
+            about: "length of the listen queue; 0 or less: our own choice",
             verdict: fine,
         }),
     ),
@@ -536,10 +536,7 @@ pub(super) static KEYS: &[Key] = &[
         "false",
         plain!(Bool, sessions.read_only_mode_enabled),
     )
-    .about(
-        "answer isro; serving reads while cut off from the ensemble comes \
-             with ensembles",
-    ),
+    .about("answer isro; serving reads while cut off comes with ensembles"),
     // Limits.
     prop(
         Theme::Limits,

@@ -2,7 +2,7 @@
 //! keys that only clients read.
 
 use super::super::value::{Below, Form, Kind};
-use super::{Fate, Key, Place, Theme, prop_int, prop_long};
+use super::{Fate, Key, Place, Theme};
 
 const NIO: &str = "sockets are driven by io_uring, one executor to a core; there is \
              no NIO thread to tune";
@@ -18,6 +18,14 @@ const WATCHES: &str = "there is one watch table, cleaned as connections close";
 const LOG: &str = "the log goes to standard error; see ringkeeper.logLevel and \
              ringkeeper.logFormat";
 const CLIENT: &str = "only clients read it";
+
+/// Whatever number is tuned for what does not exist: a range would only find fault.
+const ANY: Kind =
+    Kind::Int { min: i64::MIN, max: i64::MAX, form: Form::Based, below: Below::Refuse };
+
+/// The same, where ZooKeeper takes no base prefix.
+const ANY_DECIMAL: Kind =
+    Kind::Int { min: i64::MIN, max: i64::MAX, form: Form::Decimal, below: Below::Refuse };
 
 const fn row(theme: Theme, name: &'static str, kind: Kind, why: &'static str) -> Key {
     Key::new(theme, Place::Property, name, kind, Fate::Meaningless(why))
@@ -38,29 +46,29 @@ pub(super) static KEYS: &[Key] = &[
         "there is one kind of connection, driven by io_uring",
     )
     .default("org.apache.zookeeper.server.NIOServerCnxnFactory"),
-    pipeline("nio.numSelectorThreads", prop_int(1), NIO),
-    pipeline("nio.numWorkerThreads", prop_int(0), NIO),
-    pipeline("nio.directBufferBytes", prop_int(0), NIO).default("65536").unit("bytes"),
-    pipeline("nio.shutdownTimeout", prop_long(0), NIO).default("5000").unit("ms"),
-    pipeline("intBufferStartingSizeBytes", prop_int(32), "requests are decoded in place")
+    pipeline("nio.numSelectorThreads", ANY, NIO),
+    pipeline("nio.numWorkerThreads", ANY, NIO),
+    pipeline("nio.directBufferBytes", ANY, NIO).default("65536").unit("bytes"),
+    pipeline("nio.shutdownTimeout", ANY, NIO).default("5000").unit("ms"),
+    pipeline("intBufferStartingSizeBytes", ANY, "requests are decoded in place")
         .default("1024")
         .unit("bytes"),
     pipeline("netty.advancedFlowControl.enabled", Kind::Bool, NETTY).default("false"),
-    pipeline("netty.server.outstandingHandshake.limit", prop_int(-1), NETTY).default("-1"),
+    pipeline("netty.server.outstandingHandshake.limit", ANY, NETTY).default("-1"),
     pipeline("netty.server.earlyDropSecureConnectionHandshakes", Kind::Bool, NETTY)
         .default("false"),
-    pipeline("commitProcessor.numWorkerThreads", prop_int(0), THREADS),
-    pipeline("commitProcessor.maxReadBatchSize", prop_int(-1), THREADS).default("-1"),
-    pipeline("commitProcessor.maxCommitBatchSize", prop_int(1), THREADS).default("1"),
-    pipeline("commitProcessor.shutdownTimeout", prop_long(0), THREADS).default("5000").unit("ms"),
+    pipeline("commitProcessor.numWorkerThreads", ANY, THREADS),
+    pipeline("commitProcessor.maxReadBatchSize", ANY, THREADS).default("-1"),
+    pipeline("commitProcessor.maxCommitBatchSize", ANY, THREADS).default("1"),
+    pipeline("commitProcessor.shutdownTimeout", ANY, THREADS).default("5000").unit("ms"),
     pipeline("forward_learner_requests_to_commit_processor_disabled", Kind::Bool, THREADS)
         .default("false"),
     pipeline("follower.skipLearnerRequestToNextProcessor", Kind::Bool, THREADS).default("false"),
-    pipeline("maxResponseCacheSize", prop_int(0), CACHE).default("400"),
-    pipeline("maxGetChildrenResponseCacheSize", prop_int(0), CACHE).default("400"),
-    pipeline("flushDelay", prop_long(0), GROUPS).default("0").unit("ms"),
-    pipeline("maxWriteQueuePollTime", prop_long(0), GROUPS).unit("ms"),
-    pipeline("maxBatchSize", prop_int(0), GROUPS).default("1000"),
+    pipeline("maxResponseCacheSize", ANY, CACHE).default("400"),
+    pipeline("maxGetChildrenResponseCacheSize", ANY, CACHE).default("400"),
+    pipeline("flushDelay", ANY, GROUPS).default("0").unit("ms"),
+    pipeline("maxWriteQueuePollTime", ANY, GROUPS).unit("ms"),
+    pipeline("maxBatchSize", ANY, GROUPS).default("1000"),
     Key::new(Theme::Pipeline, Place::File, "jvm.pause.monitor", Kind::Bool, Fate::Meaningless(JVM))
         .default("false"),
     jvm("jvm.pause.warn-threshold.ms", "10000"),
@@ -69,16 +77,14 @@ pub(super) static KEYS: &[Key] = &[
     pipeline("jmx.log4j.disable", Kind::Bool, JMX).default("false"),
     pipeline("jmx.log4j.mbean", Kind::Text, JMX).default("log4j:hierarchy=default"),
     pipeline("messageTracker.Enabled", Kind::Bool, "there is no message tracker").default("false"),
-    pipeline("messageTracker.BufferSize", prop_int(1), "there is no message tracker").default("10"),
+    pipeline("messageTracker.BufferSize", ANY, "there is no message tracker").default("10"),
     row(Theme::Nodes, "watchManagerName", Kind::Text, WATCHES)
         .default("org.apache.zookeeper.server.watch.WatchManager"),
-    row(Theme::Nodes, "watcherCleanThreshold", prop_int(0), WATCHES).default("1000"),
-    row(Theme::Nodes, "watcherCleanIntervalInSeconds", prop_int(0), WATCHES)
-        .default("600")
-        .unit("s"),
-    row(Theme::Nodes, "watcherCleanThreadsNum", prop_int(1), WATCHES).default("2"),
-    row(Theme::Nodes, "maxInProcessingDeadWatchers", prop_int(-1), WATCHES).default("-1"),
-    row(Theme::Nodes, "bitHashCacheSize", prop_int(0), WATCHES).default("10"),
+    row(Theme::Nodes, "watcherCleanThreshold", ANY, WATCHES).default("1000"),
+    row(Theme::Nodes, "watcherCleanIntervalInSeconds", ANY, WATCHES).default("600").unit("s"),
+    row(Theme::Nodes, "watcherCleanThreadsNum", ANY, WATCHES).default("2"),
+    row(Theme::Nodes, "maxInProcessingDeadWatchers", ANY, WATCHES).default("-1"),
+    row(Theme::Nodes, "bitHashCacheSize", ANY, WATCHES).default("10"),
     row(Theme::Admin, "log.dir", Kind::Text, LOG),
     row(Theme::Admin, "log.file", Kind::Text, LOG),
     row(Theme::Admin, "log.threshold", Kind::Text, LOG),
@@ -102,13 +108,7 @@ pub(super) static KEYS: &[Key] = &[
 ];
 
 const fn jvm(name: &'static str, default: &'static str) -> Key {
-    Key::new(
-        Theme::Pipeline,
-        Place::File,
-        name,
-        Kind::Int { min: 0, max: i64::MAX, form: Form::Decimal, below: Below::Refuse },
-        Fate::Meaningless(JVM),
-    )
-    .default(default)
-    .unit("ms")
+    Key::new(Theme::Pipeline, Place::File, name, ANY_DECIMAL, Fate::Meaningless(JVM))
+        .default(default)
+        .unit("ms")
 }

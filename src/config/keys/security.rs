@@ -9,10 +9,11 @@ use super::{
     Acted, Fate, Key, Place, Set, Theme, Verdict, any_int, fine, port, prop_int, prop_long,
 };
 
-const TLS: &str = "TLS is not built yet: connections are not encrypted";
-const SASL: &str = "SASL is not built yet: clients cannot authenticate with it";
-const QUORUM_SASL: &str = "SASL between servers is not built yet";
-const X509: &str = "TLS is not built yet: no client has a certificate here";
+const TLS: &str = "TLS, so connections are not encrypted";
+const SASL: &str = "SASL, so clients cannot authenticate with it";
+const QUORUM_SASL: &str = "SASL between servers";
+const X509: &str = "TLS, so no client has a certificate here";
+const AUDIT: &str = "the audit log";
 
 const fn tls(name: &'static str, kind: Kind) -> Key {
     Key::new(Theme::Security, Place::Property, name, kind, Fate::Unbuilt(TLS))
@@ -169,7 +170,7 @@ pub(super) static KEYS: &[Key] = &[
         Place::Property,
         "enforce.auth.schemes",
         Kind::List,
-        Fate::Unbuilt("enforced authentication is not built yet"),
+        Fate::Unbuilt("enforced authentication"),
     ),
     refused(
         Place::File,
@@ -212,7 +213,7 @@ pub(super) static KEYS: &[Key] = &[
         Place::Property,
         "audit.impl.class",
         Kind::Text,
-        Fate::Unbuilt("the audit log is not built yet"),
+        Fate::Unbuilt(AUDIT),
     )
     .default("org.apache.zookeeper.audit.Slf4jAuditLogger"),
     Key::new(
@@ -296,7 +297,7 @@ pub(super) static KEYS: &[Key] = &[
         Place::Property,
         "IPAuthenticationProvider.usexforwardedfor",
         Kind::Bool,
-        Fate::Unbuilt("only the admin HTTP server reads it, and that is not built yet"),
+        Fate::Unbuilt("the admin HTTP server, which alone reads it"),
     )
     .default("false"),
     Key::new(
@@ -304,7 +305,7 @@ pub(super) static KEYS: &[Key] = &[
         Place::Property,
         "enableEagerACLCheck",
         Kind::Bool,
-        Fate::Unbuilt("learners alone read it, and ensembles are not built yet"),
+        Fate::Unbuilt("ensembles, whose learners alone read it"),
     )
     .default("false"),
 ];

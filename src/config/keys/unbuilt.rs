@@ -4,12 +4,11 @@
 use super::super::value::{Below, Form, Kind};
 use super::{Fate, Key, Place, RATIO, Theme, any_int, int, prop_int, prop_long};
 
-const ENSEMBLE: &str = "only ensembles need it, and they are not built yet";
-const ADMIN: &str = "the admin HTTP server is not built yet";
-const METRICS: &str = "metrics providers are not built yet; the four-letter word mntr has \
-             the metrics";
-const THROTTLE: &str = "the request throttle has no such refinement yet";
-const PATHS: &str = "statistics by path are not built yet";
+const ENSEMBLE: &str = "ensembles, which alone need it";
+const ADMIN: &str = "the admin HTTP server";
+const METRICS: &str = "metrics providers; the four-letter word mntr has the metrics";
+const THROTTLE: &str = "this refinement of the request throttle";
+const PATHS: &str = "statistics by path";
 
 const fn quorum(name: &'static str, kind: Kind) -> Key {
     Key::new(Theme::Quorum, Place::File, name, kind, Fate::Unbuilt(ENSEMBLE))
@@ -40,7 +39,7 @@ pub(super) static KEYS: &[Key] = &[
     quorum("oraclePath", Kind::Text),
     quorum("reconfigEnabled", Kind::Bool).default("false"),
     ensemble("multiAddress.enabled", Kind::Bool).default("false"),
-    ensemble("multiAddress.reachabilityCheckTimeoutMs", int(1)).default("1000").unit("ms"),
+    ensemble("multiAddress.reachabilityCheckTimeoutMs", int(0)).default("1000").unit("ms"),
     ensemble("multiAddress.reachabilityCheckEnabled", Kind::Bool).default("true"),
     ensemble("cnxTimeout", int(0)).default("5000").unit("ms"),
     ensemble("quorumCnxnTimeoutMs", prop_int(-1)).default("-1").unit("ms"),

@@ -217,3 +217,100 @@ impl AclTable {
         self.entries[slot.0 as usize].as_mut().expect("a counted reference keeps the slot in use")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::jute::VectorBuf;
+    use crate::proto::data::{AclEntry, Id};
+
+    fn list(name: u8) -> VectorBuf<AclEntry<'static>> {
+        let mut list = VectorBuf::default();
+        let id = Id { scheme: Some("world"), id: Some("anyone") };
+        list.push(&AclEntry { perms: i32::from(name), id });
+        list
+    }
+
+    proptest! {
+        #[test]
+        fn a_list_is_there_while_somebody_has_it(
+            draws in proptest::collection::vec((any::<bool>(), 0u8..6), 1..100),
+        ) {
+            let mut table = AclTable::new();
+            let mut held: Vec<(u8, AclSlot)> = Vec::new();
+            let mut ids = std::collections::BTreeMap::new();
+            for (add, name) in draws {
+                if add || held.is_empty() {
+                    let slot = table.intern(list(name).as_vector());
+                    let is_new = !held.iter().any(|(other, _)| *other == name);
+                    let id = table.id(slot);
+                    if is_new {
+                        prop_assert!(!ids.values().any(|known| *known == id), "ids are never reused");
+                        ids.insert(name, id);
+                    }
+                    prop_assert_eq!(ids[&name], id);
+                    held.push((name, slot));
+                } else {
+                    let (_, slot) = held.swap_remove(usize::from(name) % held.len());
+                    table.release(slot);
+                }
+                let mut names: Vec<u8> = held.iter().map(|(name, _)| *name).collect();
+                names.sort_unstable();
+                names.dedup();
+                prop_assert_eq!(table.len(), names.len());
+                prop_assert_eq!(table.iter().count(), names.len());
+                for (name, slot) in &held {
+                    let expected = list(*name);
+                    prop_assert_eq!(table.get(*slot), expected.as_vector());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_null_list_is_open_and_has_zookeepers_key() {
+        let mut table = AclTable::new();
+        let slot = table.intern(AclVector::NULL);
+        assert_eq!(table.id(slot), AclId(-1));
+        assert!(table.list(slot).permits(31, &[]));
+        table.release(slot);
+        assert!(table.is_empty());
+        let open = table.intern(list(31).as_vector());
+        assert_eq!(table.id(open), AclId(1), "the same list in words has a key of its own");
+    }
+
+    #[test]
+    fn loaded_lists_keep_their_keys_and_unused_ones_go() {
+        let mut table = AclTable::new();
+        for (id, name) in [(7, 1), (3, 2), (9, 1), (4, 5)] {
+            table.load(AclId(id), list(name).as_vector());
+        }
+        let seven = table.load_reference(AclId(7));
+        let nine = table.load_reference(AclId(9));
+        table.load_reference(AclId(4));
+        table.load_end();
+        assert_eq!(table.len(), 3);
+        assert_eq!((table.id(seven), table.id(nine)), (AclId(7), AclId(9)));
+        assert_eq!(table.intern(list(1).as_vector()), seven, "of two keys the first is taken");
+        table.release(seven);
+        table.release(seven);
+        table.release(nine);
+        assert_eq!(table.len(), 1);
+        let new = table.intern(list(1).as_vector());
+        assert_eq!(table.id(new), AclId(10), "above every key that the snapshot had");
+    }
+
+    #[test]
+    fn a_key_defined_twice_means_the_later_list() {
+        let mut table = AclTable::new();
+        table.load(AclId(1), list(1).as_vector());
+        table.load(AclId(1), list(2).as_vector());
+        let slot = table.load_reference(AclId(1));
+        table.load_end();
+        assert_eq!(table.get(slot), list(2).as_vector());
+        assert_eq!(table.intern(list(2).as_vector()), slot);
+        assert_ne!(table.intern(list(1).as_vector()), slot);
+    }
+}

@@ -8,9 +8,10 @@ use super::connection::{Answer, State, Waiting};
 use super::{DiskFull, InFlight, Replica};
 use crate::error::ErrorCode;
 use crate::id::Zxid;
-use crate::io::{Completion, Owner};
+use crate::io::{Completion, Op, Owner};
 use crate::proto::OpCode;
-use crate::time::Now;
+use crate::snapshot;
+use crate::time::{MonoUs, Now};
 use crate::txnlog::{Append, Progress};
 
 /// Time between two attempts to get room on a full disk. A guess: an operator who made room sees
@@ -19,25 +20,38 @@ const RETRY_MS: u64 = 1000;
 
 /// Snapshots: when one is due, and how far it is.
 pub(super) struct Snapshots {
+    writer: snapshot::Writer,
     requested: bool,
+    started: MonoUs,
     random: u64,
+    /// The log waits for the first snapshot: without one, ZooKeeper takes no log for its own.
+    log_waits: bool,
 }
 
 impl Snapshots {
-    pub fn new(seed: u64) -> Snapshots {
-        Snapshots { requested: false, random: seed | 1 }
+    /// `first`: the folder holds no snapshot of this state yet.
+    pub fn new(options: snapshot::WriterOptions, first: bool, seed: u64) -> Snapshots {
+        Snapshots {
+            writer: snapshot::Writer::new(options),
+            // ZooKeeper: a snapshot is written at every start.
+            requested: true,
+            started: MonoUs(0),
+            random: seed | 1,
+            log_waits: first,
+        }
     }
 
     pub fn request(&mut self) {
         self.requested = true;
     }
 
-    pub fn is_idle(&self) -> bool {
-        true
+    /// Whether a slice may be written at once.
+    pub fn wants_poll(&self) -> bool {
+        self.writer.wants_poll()
     }
 
     /// Any number (xorshift64).
-    pub fn random(&mut self) -> u64 {
+    fn random(&mut self) -> u64 {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
@@ -51,7 +65,8 @@ impl Replica {
         self.now = now;
         match completion.token.owner() {
             Owner::TxnLog => self.on_log_completion(now, completion),
-            Owner::Snapshot | Owner::Replica => {}
+            Owner::Snapshot => self.on_snapshot_completion(now, completion),
+            Owner::Replica => {}
         }
     }
 
@@ -59,7 +74,7 @@ impl Replica {
         match self.txnlog.handle_completion(completion) {
             Progress::None => {}
             Progress::Synced(synced) => {
-                self.stats.groups_synced += 1;
+                self.stats.record_group(now.mono.since_us(self.group_started));
                 self.stats.log_bytes += u64::from(synced.bytes);
                 self.peer.handle_synced(synced.zxid);
                 self.follow_peer(now);
@@ -92,6 +107,9 @@ impl Replica {
     pub(super) fn poll_disk(&mut self, now: Now) {
         self.follow_peer(now);
         while let Some(txn) = self.backlog.front() {
+            if self.snapshots.log_waits {
+                break;
+            }
             match self.txnlog.append(txn) {
                 Append::Accepted => {
                     self.prep.on_logged(txn.zxid());
@@ -108,7 +126,48 @@ impl Replica {
         if self.shutting_down && self.in_flight.is_empty() {
             self.txnlog.close();
         }
+        let before = self.ops.len();
         self.txnlog.poll(&mut self.ops);
+        if self.ops[before..].iter().any(|op| matches!(op, Op::LogWrite { .. })) {
+            self.group_started = now.mono;
+        }
+        self.poll_snapshot(now);
+    }
+
+    /// Begins a snapshot if one is due, and writes a slice of the one under way.
+    fn poll_snapshot(&mut self, now: Now) {
+        if self.shutting_down && !self.snapshots.log_waits {
+            return;
+        }
+        let due = self.snapshots.requested || self.txnlog.snapshot_due();
+        if due && !self.snapshots.writer.is_active() {
+            self.snapshots.requested = false;
+            self.snapshots.started = now.mono;
+            let random = self.snapshots.random();
+            self.txnlog.roll(random);
+            self.snapshots.writer.begin(&mut self.database, &mut self.ops);
+        }
+        self.snapshots.writer.poll(&mut self.database, &mut self.ops);
+    }
+
+    fn on_snapshot_completion(&mut self, now: Now, completion: Completion) {
+        match self.snapshots.writer.handle_completion(completion) {
+            snapshot::Progress::None => {}
+            snapshot::Progress::Done { zxid, name, bytes } => {
+                let ms = now.mono.since_us(self.snapshots.started) / 1000;
+                tracing::info!(%zxid, name, bytes, ms, "wrote a snapshot");
+                self.stats.snapshots_written += 1;
+                self.stats.snapshot_ms_last = ms;
+                self.snapshots.log_waits = false;
+            }
+            snapshot::Progress::Failed(failure) => {
+                tracing::error!(%failure, "gave a snapshot up");
+                self.stats.snapshot_errors += 1;
+                if self.snapshots.log_waits {
+                    self.fatal = Some(format!("the first snapshot cannot be written: {failure}"));
+                }
+            }
+        }
     }
 
     pub(super) fn on_disk_timeout(&mut self, now: Now) {

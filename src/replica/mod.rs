@@ -44,6 +44,7 @@ use crate::peer::{Peer, Ready};
 use crate::processor::{Prep, PrepOptions};
 use crate::proto::OpCode;
 use crate::proto::txn::Txn;
+use crate::recovery::Recovered;
 use crate::session::{IdGenerator, Timeouts, Tracker};
 use crate::time::{MonoUs, Now};
 use crate::txnlog;
@@ -78,6 +79,8 @@ pub struct Replica {
     reaping: reap::Reaping,
     disk_full: DiskFull,
     large_bytes: usize,
+    /// When the group of transactions in flight was submitted.
+    group_started: MonoUs,
     shutting_down: bool,
     /// The moment of the event under way or, between events, of the last one.
     now: Now,
@@ -123,7 +126,8 @@ struct InFlight {
 
 impl Replica {
     /// A replica over what recovery found. `seed` is any number that differs from run to run.
-    pub fn new(options: ReplicaOptions, database: Database, now: Now, seed: u64) -> Replica {
+    pub fn new(options: ReplicaOptions, recovered: Recovered, now: Now, seed: u64) -> Replica {
+        let Recovered { database, snapshot, .. } = recovered;
         let last = database.last_processed();
         let timeouts = Timeouts {
             min_ms: options.session_timeout_ms_min,
@@ -150,7 +154,7 @@ impl Replica {
             prep: Prep::new(prep_options, &database),
             peer: Peer::standalone(last),
             txnlog: txnlog::Writer::new(options.txnlog.clone(), last, seed),
-            snapshots: Snapshots::new(seed),
+            snapshots: Snapshots::new(options.snapshot.clone(), snapshot.is_none(), seed),
             sessions,
             session_ids: IdGenerator::new(options.server_id, now.wall.0),
             by_session: HashMap::new(),
@@ -162,6 +166,7 @@ impl Replica {
             reaping: reap::Reaping::new(&options, now.mono),
             disk_full: DiskFull::No,
             large_bytes: 0,
+            group_started: now.mono,
             shutting_down: false,
             now,
             fatal: None,
@@ -217,7 +222,9 @@ impl Replica {
             DiskFull::No => None,
             DiskFull::RetryAt(at) => Some(at),
         };
-        [self.sessions.next_expiry(), self.reaping.next(), disk].into_iter().flatten().min()
+        let snapshot = self.snapshots.wants_poll().then_some(self.now.mono);
+        let others = [self.reaping.next(), disk, snapshot];
+        others.into_iter().chain([self.sessions.next_expiry()]).flatten().min()
     }
 
     /// Begins to stop: new connections and requests are refused, what is in flight is finished.
@@ -227,13 +234,12 @@ impl Replica {
         self.shutting_down = true;
     }
 
-    /// Whether everything is finished after [`Replica::shutdown`]: no write in flight, no
-    /// operation of the disk, no file open.
+    /// Whether everything is finished after [`Replica::shutdown`]: no write in flight, no log file
+    /// open. A snapshot under way is left unfinished; the next start removes what there is of it.
     pub fn is_quiet(&self) -> bool {
         self.shutting_down
             && self.in_flight.is_empty()
             && self.txnlog.is_closed()
-            && self.snapshots.is_idle()
             && self.ops.is_empty()
             && self.dirty.is_empty()
     }

@@ -59,6 +59,8 @@ pub struct ReplicaOptions {
 
     /// How the transaction log is written, and when a snapshot is due.
     pub txnlog: crate::txnlog::WriterOptions,
+    /// How snapshots are written.
+    pub snapshot: crate::snapshot::WriterOptions,
 }
 
 impl Default for ReplicaOptions {
@@ -87,6 +89,7 @@ impl Default for ReplicaOptions {
             container_removals_per_minute_max: 10_000,
             container_never_used_ms_max: 0,
             txnlog: crate::txnlog::WriterOptions::default(),
+            snapshot: crate::snapshot::WriterOptions::default(),
         }
     }
 }

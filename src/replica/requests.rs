@@ -96,12 +96,9 @@ impl Replica {
         if !self.has_enforced_identity(connection) {
             return self.refuse_unauthenticated(slot, connection, xid);
         }
-        let large = match self.claim_large(frame.len()) {
-            Ok(large) => large,
-            Err(()) => {
-                self.stats.large_requests_rejected += 1;
-                return self.reject(slot, connection, "too many bytes of large requests at once");
-            }
+        let Some(large) = self.claim_large(frame.len()) else {
+            self.stats.large_requests_rejected += 1;
+            return self.reject(slot, connection, "too many bytes of large requests at once");
         };
         // ZooKeeper: a request of a session that is being closed is dropped without an answer;
         // so is one that arrives while the server stops.
@@ -471,18 +468,18 @@ impl Replica {
         }
     }
 
-    /// Counts a request as large. `Err`: there are too many already.
-    fn claim_large(&mut self, bytes: usize) -> Result<u32, ()> {
-        let Some(threshold) = self.options.large_request_bytes else { return Ok(0) };
+    /// Counts a request among the large ones, if it is one. `None`: there are too many already.
+    fn claim_large(&mut self, bytes: usize) -> Option<u32> {
+        let Some(threshold) = self.options.large_request_bytes else { return Some(0) };
         let bytes = u32::try_from(bytes).expect("a frame has such a length");
         if bytes <= threshold {
-            return Ok(0);
+            return Some(0);
         }
         if self.large_bytes + bytes as usize > self.options.large_requests_bytes_max {
-            return Err(());
+            return None;
         }
         self.large_bytes += bytes as usize;
-        Ok(bytes)
+        Some(bytes)
     }
 
     /// Closes a connection for what it did, with a line that says so.

@@ -49,6 +49,7 @@ impl Replica {
             self.stats.writes_refused_disk_full += 1;
             return self.reject(slot, connection, "no new session: the disk is full");
         };
+        self.stats.count_request(OpCode::CreateSession);
         let session = self.session_ids.next();
         connection.session = session;
         connection.state = State::Connecting;

@@ -15,14 +15,16 @@ pub struct Stats {
     pub packets_received: u64,
     /// Frames to clients, events included (`packets_sent`).
     pub packets_sent: u64,
-    /// Requests by opcode; see [`Stats::requests`].
-    requests: [u64; 128],
+    /// Requests by opcode, indexed as [`OpCode::ALL`].
+    pub requests: [u64; OpCode::ALL.len()],
     /// From the arrival of a request to its reply, in ms (`min_latency` … `max_latency`).
     pub latency_ms: Latency,
     /// The same for reads, in µs.
     pub read_latency_us: Histogram<u64>,
     /// The same for writes, in µs.
     pub update_latency_us: Histogram<u64>,
+    /// From the submission of a group of transactions to its being durable, in µs.
+    pub commit_latency_us: Histogram<u64>,
     /// Size of the last reply of a client, in bytes (`last_client_response_size`).
     pub response_bytes_last: u64,
     /// Smallest reply (`min_client_response_size`).
@@ -103,7 +105,7 @@ pub struct Latency {
 impl Latency {
     /// Adds one.
     #[inline]
-    pub(super) fn record(&mut self, value: u64) {
+    pub fn record(&mut self, value: u64) {
         self.min = if self.count == 0 { value } else { self.min.min(value) };
         self.max = self.max.max(value);
         self.sum += value;
@@ -118,6 +120,22 @@ impl Latency {
     }
 }
 
+/// The low seven bits of an opcode's number: they tell all of them apart.
+const fn low_bits(op: OpCode) -> usize {
+    (op.number() & 0x7f).unsigned_abs() as usize
+}
+
+/// Where an opcode stands in [`OpCode::ALL`], by its low bits.
+const PLACES: [u8; 128] = {
+    let mut places = [0; 128];
+    let mut index: u8 = 0;
+    while (index as usize) < OpCode::ALL.len() {
+        places[low_bits(OpCode::ALL[index as usize])] = index;
+        index += 1;
+    }
+    places
+};
+
 /// Latencies over an hour are cut to it: a bound for the memory of a histogram.
 const LATENCY_US_MAX: u64 = 3_600_000_000;
 
@@ -131,10 +149,11 @@ impl Stats {
         Stats {
             packets_received: 0,
             packets_sent: 0,
-            requests: [0; 128],
+            requests: [0; OpCode::ALL.len()],
             latency_ms: Latency::default(),
             read_latency_us: histogram(),
             update_latency_us: histogram(),
+            commit_latency_us: histogram(),
             response_bytes_last: 0,
             response_bytes_min: 0,
             response_bytes_max: 0,
@@ -168,19 +187,9 @@ impl Stats {
         }
     }
 
-    /// Requests with this opcode.
-    pub fn requests(&self, op: OpCode) -> u64 {
-        self.requests[Self::place(op)]
-    }
-
-    /// The low seven bits of an opcode's number tell all of them apart.
-    fn place(op: OpCode) -> usize {
-        usize::try_from(op.number() & 0x7f).expect("seven bits are no negative number")
-    }
-
     #[inline]
     pub(super) fn count_request(&mut self, op: OpCode) {
-        self.requests[Self::place(op)] += 1;
+        self.requests[usize::from(PLACES[low_bits(op)])] += 1;
     }
 
     /// Reads answered in the turn in which they arrived: no time passed by our clock.
@@ -194,6 +203,11 @@ impl Stats {
         self.read_latency_us.saturating_record(us);
     }
 
+    pub(super) fn record_group(&mut self, us: u64) {
+        self.commit_latency_us.saturating_record(us);
+        self.groups_synced += 1;
+    }
+
     pub(super) fn record_update(&mut self, us: u64) {
         self.update_latency_us.saturating_record(us);
     }
@@ -205,6 +219,7 @@ impl Stats {
         self.latency_ms = Latency::default();
         self.read_latency_us.reset();
         self.update_latency_us.reset();
+        self.commit_latency_us.reset();
         (self.response_bytes_last, self.response_bytes_min, self.response_bytes_max) = (0, 0, 0);
         (self.proposal_bytes_last, self.proposal_bytes_min, self.proposal_bytes_max) = (0, 0, 0);
     }
@@ -266,10 +281,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_opcode_is_counted_in_a_place_of_its_own() {
-        let mut places: Vec<usize> = OpCode::ALL.iter().map(|&op| Stats::place(op)).collect();
-        places.sort_unstable();
-        places.dedup();
-        assert_eq!(places.len(), OpCode::ALL.len());
+    fn every_opcode_is_counted_in_its_own_place() {
+        for (index, &op) in OpCode::ALL.iter().enumerate() {
+            assert_eq!(usize::from(PLACES[low_bits(op)]), index, "{op:?}");
+        }
     }
 }

@@ -609,3 +609,6 @@ impl WatchTable {
             + self.watch_index.bytes()
     }
 }
+
+#[cfg(test)]
+mod tests;

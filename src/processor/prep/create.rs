@@ -8,13 +8,8 @@ use crate::processor::path;
 use crate::proto::data::perms;
 use crate::proto::request::{CreateRequest, CreateTtlRequest};
 use crate::proto::{AclVector, CreateMode, OpCode, StatPersisted};
+use crate::tree::{CONTAINER_OWNER, ttl_owner};
 
-/// Stored owner of a container (`EphemeralType.CONTAINER_EPHEMERAL_OWNER`).
-const CONTAINER_OWNER: i64 = i64::MIN;
-/// The high byte of an extended owner; the feature in the two bytes below is 0, a time to live.
-const TTL_OWNER: i64 = -1 << 56;
-/// The longest time to live, in ms: what five bytes hold.
-const TTL_MS_MAX: i64 = 0xff_ffff_ffff;
 /// ZooKeeper's "no time to live".
 pub(super) const NO_TTL: i64 = -1;
 
@@ -46,7 +41,7 @@ impl<'a> Wanted<'a> {
             if !extended_types {
                 return Err(ErrorCode::Unimplemented);
             }
-            (1..=TTL_MS_MAX).contains(&self.ttl)
+            ttl_owner(self.ttl).is_some()
         } else {
             // ZooKeeper lets a createTTL without a time to live through, and fails to apply it.
             self.ttl < 0 && self.op != OpCode::CreateTtl
@@ -97,7 +92,7 @@ impl Prep {
         // flag in a plain create makes a persistent node.
         let owner = match wanted.op {
             OpCode::CreateContainer => CONTAINER_OWNER,
-            OpCode::CreateTtl => TTL_OWNER | wanted.ttl,
+            OpCode::CreateTtl => ttl_owner(wanted.ttl).ok_or(ErrorCode::BadArguments)?,
             _ if mode.is_ephemeral() => requester.session.0,
             _ => 0,
         };

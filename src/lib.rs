@@ -46,6 +46,4 @@ pub mod cli;
 pub mod server;
 // Layer 6: the edge.
 pub mod config;
-
-// Layer 7: the program.
-pub mod cli;
+pub mod metrics;

@@ -416,7 +416,7 @@ mod tests {
         ConnectionFacts {
             conn: ConnectionId(1),
             remote: SocketAddr::from(([127, 0, 0, 1], port)),
-            session: Some(SessionId(0x1_0000_125a_9c_0000)),
+            session: Some(SessionId(0x0100_0012_5a9c_0000)),
             timeout_ms: 10_000,
             established: WallMs(est),
             queued: 0,
@@ -530,7 +530,7 @@ mod tests {
 
     #[test]
     fn dump_is_zookeepers() {
-        let session = SessionId(0x1_0000_125a_9c_0000);
+        let session = SessionId(0x0100_0012_5a9c_0000);
         let at = WallMs(1_795_163_312_000);
         let ours = dump(
             &[(at, vec![session])],
@@ -542,7 +542,7 @@ mod tests {
 
     #[test]
     fn watches_are_told_as_zookeeper_tells_them() {
-        let session = SessionId(0x1_0000_125a_9c_0000);
+        let session = SessionId(0x0100_0012_5a9c_0000);
         assert_eq!(wchs(1, 2, 2), golden(ZOOKEEPER_3_8, "wchs"));
         let by_session = wchc([(session, ["/a", "/zz"])].into_iter());
         assert_eq!(by_session, golden(ZOOKEEPER_3_8, "wchc"));

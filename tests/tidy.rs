@@ -369,13 +369,13 @@ fn token(text: &str, before: Option<char>) -> (Kind, usize) {
             }
         }
     }
-    if text.starts_with('\'') {
+    if let Some(rest) = text.strip_prefix('\'') {
         // 'x' and '\n' are characters; 'a without a quote behind it is a lifetime.
         if text.starts_with("'\\") {
             return (Kind::Literal, until("'", 3));
         }
-        let letter = text[1..].chars().next().map_or(0, char::len_utf8);
-        if letter > 0 && text[1 + letter..].starts_with('\'') {
+        let letter = rest.chars().next().map_or(0, char::len_utf8);
+        if letter > 0 && rest[letter..].starts_with('\'') {
             return (Kind::Literal, letter + 2);
         }
     }

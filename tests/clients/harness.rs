@@ -23,6 +23,12 @@ pub fn server() -> Server {
     server_with(Config::new())
 }
 
+/// A line that puts connections and state on one executor.
+pub const ON_ONE_CORE: &str = "ringkeeper.cores=1";
+/// A line that gives each of two executors connections and another one the state. ZooKeeper takes
+/// either line for a property of which it knows nothing.
+pub const ON_SEVERAL_CORES: &str = "ringkeeper.cores=3";
+
 /// The same with more configuration.
 pub fn server_with(config: Config) -> Server {
     let config = config

@@ -288,12 +288,17 @@ async fn locks(address: &str) -> Outcome {
 }
 
 async fn sessions(address: &str) -> Outcome {
-    let client =
-        Client::connector().with_session_timeout(Duration::from_millis(1)).connect(address).await?;
-    // tickTime is 500 ms, and a session lasts at least two of them.
-    assert_eq!(client.session_timeout(), Duration::from_secs(1));
-    // Nothing is asked for several timeouts: pings keep it alive.
-    sleep(Duration::from_millis(2500)).await;
+    // tickTime is 500 ms, and a session lasts two to twenty of them. (Fewer are not asked for: this
+    // client gives up connecting after the time that it asks for.)
+    for (asked_ms, given_ms) in [(4_000, 4_000), (60_000, 10_000)] {
+        let timeout = Duration::from_millis(asked_ms);
+        let client = Client::connector().with_session_timeout(timeout).connect(address).await?;
+        assert_eq!(client.session_timeout(), Duration::from_millis(given_ms));
+    }
+    let timeout = Duration::from_secs(2);
+    let client = Client::connector().with_session_timeout(timeout).connect(address).await?;
+    // Nothing is asked for two timeouts: pings keep it alive.
+    sleep(2 * timeout).await;
     assert_eq!(client.state(), SessionState::SyncConnected);
 
     // Detached: the session outlives its client, and another one takes it over.

@@ -1,16 +1,29 @@
 //! What a server under test is started with: lines of zoo.cfg and -D flags.
 
+use std::env;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use crate::server::Program;
+
 /// Defaults that suit tests; a line of the test's own with the same key replaces them.
-const DEFAULTS: [(&str, &str); 4] = [
+const DEFAULTS: [(&str, &str); 5] = [
     // Sessions from 1 s to 10 s, so that a test of expiry takes seconds.
     ("tickTime", "500"),
     ("clientPortAddress", "127.0.0.1"),
     ("admin.enableServer", "false"),
     ("4lw.commands.whitelist", "*"),
+    // KiB that a log file grows by: many servers in a test run, little in each.
+    ("preAllocSize", "4096"),
 ];
+
+/// Defaults for ringkeeper only, which ZooKeeper would not know.
+// Many servers share the machine: bound to its first processors, they would starve each other.
+const RINGKEEPER_DEFAULTS: [(&str, &str); 1] = [("ringkeeper.pin", "false")];
+
+/// More lines for every ringkeeper of a test run, `key=value` separated by `;`. They win over the
+/// test's own: the whole run is to happen under them.
+const EXTRA_LINES: &str = "RINGKEEPER_TEST_LINES";
 
 /// Lines of zoo.cfg, Java system properties and, if the test wants its own, the data folder and the
 /// port.
@@ -86,15 +99,25 @@ impl Config {
         self.port
     }
 
-    /// The text of zoo.cfg.
-    pub(crate) fn text(&self, data_dir: &Path, port: u16) -> String {
+    /// The text of zoo.cfg for this kind of server.
+    pub(crate) fn text(&self, data_dir: &Path, port: u16, program: &Program) -> String {
+        match program {
+            Program::ZooKeeper39 | Program::ZooKeeper38 => self.merged(data_dir, port, &[]),
+            Program::Ringkeeper(_) => {
+                let extra = env::var(EXTRA_LINES).unwrap_or_default();
+                let extra = extra.split(';').filter(|line| !line.trim().is_empty());
+                let config = extra.fold(self.clone(), Config::line);
+                config.merged(data_dir, port, &RINGKEEPER_DEFAULTS)
+            }
+        }
+    }
+
+    fn merged(&self, data_dir: &Path, port: u16, more_defaults: &[(&str, &str)]) -> String {
         let mut text = format!("dataDir={}\nclientPort={port}\n", data_dir.display());
         let own = |key: &str| self.lines.iter().any(|(other, _)| other == key);
-        let defaults =
-            DEFAULTS.iter().filter(|(key, _)| !own(key)).map(|(key, value)| (*key, *value));
-        for (key, value) in
-            defaults.chain(self.lines.iter().map(|(key, value)| (&key[..], &value[..])))
-        {
+        let defaults = DEFAULTS.iter().chain(more_defaults).filter(|(key, _)| !own(key));
+        let own_lines = self.lines.iter().map(|(key, value)| (&key[..], &value[..]));
+        for (key, value) in defaults.copied().chain(own_lines) {
             writeln!(text, "{key}={value}").expect("writing into a String cannot fail");
         }
         text
@@ -109,7 +132,7 @@ mod tests {
     fn a_line_of_the_test_replaces_the_default_and_its_own_earlier_one() {
         let config =
             Config::new().line("tickTime=1000").line("syncEnabled=true").line("tickTime = 2000");
-        let text = config.text(Path::new("/tmp/d"), 20001);
+        let text = config.text(Path::new("/tmp/d"), 20001, &Program::ZooKeeper39);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             lines,
@@ -119,9 +142,19 @@ mod tests {
                 "clientPortAddress=127.0.0.1",
                 "admin.enableServer=false",
                 "4lw.commands.whitelist=*",
+                "preAllocSize=4096",
                 "syncEnabled=true",
                 "tickTime=2000",
             ]
         );
+    }
+
+    #[test]
+    fn ringkeeper_has_defaults_that_zookeeper_would_not_know() {
+        let merged = |config: Config| config.merged(Path::new("/d"), 20001, &RINGKEEPER_DEFAULTS);
+        assert!(merged(Config::new()).contains("\nringkeeper.pin=false\n"));
+        let pinned = merged(Config::new().line("ringkeeper.pin=true"));
+        assert_eq!(pinned.matches("ringkeeper.pin").count(), 1);
+        assert!(pinned.contains("\nringkeeper.pin=true\n"));
     }
 }

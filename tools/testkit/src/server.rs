@@ -211,7 +211,7 @@ impl Server {
     pub fn spawn(&mut self) {
         self.kill();
         let config_file = self.folder.path().join("zoo.cfg");
-        fs::write(&config_file, self.config.text(&self.data_dir, self.port))
+        fs::write(&config_file, self.config.text(&self.data_dir, self.port, &self.program))
             .expect("writing zoo.cfg");
         let mut log = self.open_log();
         writeln!(log, "---- {} on port {}", self.program.name(), self.port)

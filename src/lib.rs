@@ -44,6 +44,3 @@ pub mod runtime;
 // Layer 7: all of it together.
 pub mod cli;
 pub mod server;
-// Layer 6: the edge.
-pub mod config;
-pub mod metrics;

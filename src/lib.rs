@@ -26,3 +26,10 @@ pub mod io;
 pub mod recovery;
 pub mod snapshot;
 pub mod txnlog;
+
+// Layer 6: the edge.
+pub mod config;
+pub mod inspect;
+
+// Layer 7: the program.
+pub mod cli;

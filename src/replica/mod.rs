@@ -85,6 +85,9 @@ pub struct Replica {
     /// The moment of the event under way or, between events, of the last one.
     now: Now,
     fatal: Option<String>,
+    stopped: bool,
+    /// Requests that wait in the connections' queues, writes not counted.
+    requests_held: usize,
     stats: Stats,
     /// Operations for the next output.
     ops: Vec<io::Op>,
@@ -170,6 +173,8 @@ impl Replica {
             shutting_down: false,
             now,
             fatal: None,
+            stopped: false,
+            requests_held: 0,
             stats: Stats::new(now.wall, now.mono),
             ops: Vec::new(),
             prompt_reads: 0,
@@ -332,7 +337,7 @@ impl Replica {
 
     /// Requests that arrived and are not yet answered (`outstanding_requests`).
     pub fn requests_outstanding(&self) -> usize {
-        self.in_flight.len()
+        self.in_flight.len() + self.requests_held
     }
 
     /// The newest transaction applied.

@@ -247,6 +247,7 @@ impl Replica {
         connection.held_bytes += frame.len();
         let first = connection.queue.is_empty();
         connection.queue.push_back(Waiting::Request { frame: frame.into(), arrived, after });
+        self.requests_held += 1;
         if first {
             self.await_zxid(slot, after);
         }
@@ -267,6 +268,7 @@ impl Replica {
         }
         let first = connection.queue.is_empty();
         connection.queue.push_back(Waiting::Answer { answer, arrived: now.mono, after });
+        self.requests_held += 1;
         if first {
             self.await_zxid(slot, after);
         }
@@ -290,6 +292,7 @@ impl Replica {
                     }
                 }
             }
+            self.requests_held -= 1;
             match connection.queue.pop_front() {
                 Some(Waiting::Request { frame, arrived, .. }) => {
                     connection.held_bytes -= frame.len();
@@ -518,6 +521,7 @@ impl Replica {
     /// Gives back what the requests in a connection's queue have claimed.
     pub(super) fn release_queue(&mut self, connection: &mut Connection) {
         for waiting in connection.queue.drain(..) {
+            self.requests_held -= usize::from(!matches!(waiting, Waiting::Write));
             if let Waiting::Answer { answer, .. } = waiting {
                 self.large_bytes -= answer.large as usize;
             }

@@ -13,7 +13,9 @@
 //! in the bucket where it was put, and is moved on when that bucket's time has come.
 
 use std::collections::BTreeMap;
-use std::collections::HashMap;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 
 use crate::error::ErrorCode;
 use crate::id::{ServerId, SessionId};
@@ -36,7 +38,7 @@ struct Tracked {
 #[derive(Clone, Debug)]
 pub struct Tracker {
     tick_ms: u64,
-    sessions: HashMap<SessionId, Tracked>,
+    sessions: HashMap<SessionId, Tracked, FixedState>,
     /// By tick boundary. May hold sessions that are gone, or that have been heard of since.
     buckets: BTreeMap<u64, Vec<SessionId>>,
 }
@@ -45,7 +47,11 @@ impl Tracker {
     /// Without sessions. `tick_ms` is the configuration's `tickTime`.
     pub fn new(tick_ms: u32) -> Tracker {
         assert!(tick_ms > 0, "tickTime is positive");
-        Tracker { tick_ms: u64::from(tick_ms), sessions: HashMap::new(), buckets: BTreeMap::new() }
+        Tracker {
+            tick_ms: u64::from(tick_ms),
+            sessions: HashMap::default(),
+            buckets: BTreeMap::new(),
+        }
     }
 
     /// `ExpiryQueue.roundToNextInterval`: a boundary is rounded up to the next one, too.

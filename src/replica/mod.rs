@@ -15,12 +15,15 @@
 //! a connection's buffer while the transaction is applied, before any reply that could show it.
 
 mod auth;
+mod closing;
 mod commit;
 mod connection;
 mod disk;
 mod options;
 mod output;
+mod queue;
 mod reap;
+mod replies;
 mod requests;
 mod sessions;
 mod stats;

@@ -60,3 +60,20 @@ fn the_corpus_of_config_passes() {
 fn the_corpus_of_client_passes() {
     run("client", seeds::client(), targets::client::run);
 }
+
+/// Runs one input of one's own: `FUZZ_TARGET=client FUZZ_INPUT=crash-… cargo test --test fuzz_corpus`.
+#[test]
+fn an_input_named_in_the_environment_passes() {
+    let (Ok(target), Ok(file)) = (std::env::var("FUZZ_TARGET"), std::env::var("FUZZ_INPUT")) else {
+        return;
+    };
+    let bytes = fs::read(file).unwrap();
+    match target.as_str() {
+        "client" => targets::client::run(&bytes),
+        "config" => targets::config::run(&bytes),
+        "election" => targets::election::run(&bytes),
+        "quorum_packet" => targets::quorum_packet::run(&bytes),
+        "txnlog_replay" => targets::txnlog_replay::run(&bytes),
+        other => panic!("no target {other}"),
+    }
+}

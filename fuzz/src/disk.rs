@@ -74,8 +74,7 @@ impl Disk {
 
     fn done(&mut self, op: Op) -> Result<Done, IoFailure> {
         let full = || IoFailure { kind: IoFailureKind::Full, text: "no room".to_owned() };
-        let missing =
-            || IoFailure { kind: IoFailureKind::Other, text: "no snapshot".to_owned() };
+        let missing = || IoFailure { kind: IoFailureKind::Other, text: "no snapshot".to_owned() };
         match op {
             Op::LogWrite { segment, offset, buf, bytes, .. } => {
                 let (_, file) = self.segments.get_mut(&segment).expect("the segment is prepared");

@@ -34,7 +34,13 @@ pub mod txnlog;
 pub mod processor;
 pub mod replica;
 
-// Layer 6: the edge.
+// Layer 6: the edge, the only place with effects.
 pub mod admin;
 pub mod config;
 pub mod metrics;
+pub mod net;
+pub mod runtime;
+
+// Layer 7: all of it together.
+pub mod cli;
+pub mod server;

@@ -407,6 +407,9 @@ impl Database {
                 WatchKind::Data
             }
         };
+        if self.watches.is_empty() {
+            return;
+        }
         let node = self.tree.get(id);
         let path = node.path();
         let mut watchers = Vec::new();

@@ -251,6 +251,7 @@ pub fn recover(
         } else {
             // ZooKeeper: ZOOKEEPER-2325, 261; such a server votes for nobody before it was synced.
             zxid = Zxid::NONE;
+            database.set_last_processed(zxid);
             notes.push("the folder is empty, and may have lost its data: zxid -1".to_owned());
         }
     }

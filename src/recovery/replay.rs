@@ -8,7 +8,7 @@ use crate::database::Database;
 use crate::id::Zxid;
 use crate::io::Place;
 use crate::proto::txn::Txn;
-use crate::txnlog::{Entry, FILE_HEADER_BYTES, Reader, Verdict, plan};
+use crate::txnlog::{Entry, Reader, Verdict, plan};
 
 /// A change that makes a folder good, for Java as well.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,7 +84,6 @@ impl<'a> Replay<'a> {
         }
         let (bytes, bytes_total) = (reader.offset(), reader.bytes_total());
         progress(Step::Log { name, bytes, bytes_total, txns: self.txns });
-        let guarded = reader.is_guarded();
         let verdict = reader.verdict().expect("the reader has come to the end");
         match verdict.clone() {
             Verdict::Damaged { offset, zxid, reason } => {
@@ -97,22 +96,19 @@ impl<'a> Replay<'a> {
                 self.repairs.push(Repair { name: name.to_owned(), cut: None, reason });
             }
             Verdict::Clean { .. } => (),
-            Verdict::TornTail { end, reason } if end < FILE_HEADER_BYTES as u64 => {
-                // ZooKeeper: an empty last log is what a crash leaves just after its creation;
-                // any other is refused (`FileTxnIterator.goToNextLog`).
-                if !is_last {
-                    let zxid = Some(self.zxid);
-                    return Err(RecoveryError::Damaged { file: path, offset: end, zxid, reason });
-                }
-                self.repairs.push(Repair { name: name.to_owned(), cut: None, reason });
-            }
-            // In the middle of the logs only our own files: where Java went on behind a tail of
-            // its own, it stays as Java left it.
-            Verdict::TornTail { end, reason } if is_last || guarded => {
-                let cut = (entries > 0 || !is_last).then_some(end);
+            Verdict::TornTail { end, reason, .. } if is_last => {
+                // ZooKeeper: an empty last log is what a crash leaves just after its creation
+                // (`FileTxnIterator.goToNextLog`).
+                let cut = (entries > 0).then_some(end);
                 self.repairs.push(Repair { name: name.to_owned(), cut, reason });
             }
-            Verdict::TornTail { .. } => (),
+            // Java went on behind it, in another file: it stays as Java left it.
+            Verdict::TornTail { passable: true, .. } => (),
+            // Neither Java nor we ever begin another file behind such a tail: it came later.
+            Verdict::TornTail { end, reason, passable: false } => {
+                let zxid = Some(self.zxid);
+                return Err(RecoveryError::Damaged { file: path, offset: end, zxid, reason });
+            }
         }
         Ok(())
     }

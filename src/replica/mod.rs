@@ -44,6 +44,7 @@ use crate::peer::{Peer, Ready};
 use crate::processor::{Prep, PrepOptions};
 use crate::proto::OpCode;
 use crate::proto::txn::Txn;
+use crate::recovery::Recovered;
 use crate::session::{IdGenerator, Timeouts, Tracker};
 use crate::time::{MonoUs, Now};
 use crate::txnlog;
@@ -125,7 +126,8 @@ struct InFlight {
 
 impl Replica {
     /// A replica over what recovery found. `seed` is any number that differs from run to run.
-    pub fn new(options: ReplicaOptions, database: Database, now: Now, seed: u64) -> Replica {
+    pub fn new(options: ReplicaOptions, recovered: Recovered, now: Now, seed: u64) -> Replica {
+        let Recovered { database, snapshot, .. } = recovered;
         let last = database.last_processed();
         let timeouts = Timeouts {
             min_ms: options.session_timeout_ms_min,
@@ -152,7 +154,7 @@ impl Replica {
             prep: Prep::new(prep_options, &database),
             peer: Peer::standalone(last),
             txnlog: txnlog::Writer::new(options.txnlog.clone(), last, seed),
-            snapshots: Snapshots::new(options.snapshot.clone(), last == Zxid::ZERO, seed),
+            snapshots: Snapshots::new(options.snapshot.clone(), snapshot.is_none(), seed),
             sessions,
             session_ids: IdGenerator::new(options.server_id, now.wall.0),
             by_session: HashMap::new(),

@@ -14,3 +14,6 @@ mod writer;
 pub use format::Compression;
 pub use load::{Digest, Loaded, Parts, SnapshotError, Trailers, is_plausible, load, read};
 pub use writer::{Progress, SNAPSHOT_TEMPORARY, Writer, WriterOptions};
+
+#[cfg(test)]
+mod tests;

@@ -78,6 +78,9 @@ pub enum Verdict {
         end: u64,
         /// What was seen.
         reason: String,
+        /// Whether ZooKeeper's reader takes it for the end of the file, and goes on with the next;
+        /// otherwise it refuses to start.
+        passable: bool,
     },
     /// Something that was durable cannot be read.
     Damaged {
@@ -94,7 +97,7 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Verdict::Clean { end } => write!(f, "whole, {end} bytes in use"),
-            Verdict::TornTail { end, reason } => write!(f, "torn at offset {end}: {reason}"),
+            Verdict::TornTail { end, reason, .. } => write!(f, "torn at offset {end}: {reason}"),
             Verdict::Damaged { offset, zxid, reason } => {
                 write!(f, "damaged at offset {offset}")?;
                 if let Some(zxid) = zxid {
@@ -138,6 +141,16 @@ enum Shape {
     BadSum { end: u64 },
 }
 
+impl Shape {
+    /// See [`Verdict::TornTail`].
+    fn is_passable(&self) -> bool {
+        match self {
+            Shape::End | Shape::Short { .. } | Shape::NoMark { .. } => true,
+            Shape::Whole(_) | Shape::BadLength { .. } | Shape::BadSum { .. } => false,
+        }
+    }
+}
+
 /// A record that is not as it should be.
 struct Failure {
     offset: u64,
@@ -166,7 +179,7 @@ impl<R: Read + Seek> Reader<R> {
             }
             None => {
                 let reason = "the file ends inside its header".to_owned();
-                (FileKind::Other, Some(Verdict::TornTail { end: 0, reason }))
+                (FileKind::Other, Some(Verdict::TornTail { end: 0, reason, passable: false }))
             }
         };
         Ok(Reader {
@@ -319,7 +332,8 @@ impl<R: Read + Seek> Reader<R> {
 
     fn judge_plain(&mut self, failure: &Failure) -> io::Result<Verdict> {
         let end = failure.offset;
-        let torn = |reason: &str| Verdict::TornTail { end, reason: reason.to_owned() };
+        let passable = failure.shape.is_passable();
+        let torn = |reason: &str| Verdict::TornTail { end, reason: reason.to_owned(), passable };
         let total = self.window.bytes_total();
         Ok(match failure.shape {
             Shape::End if self.is_zero_from(end)? => Verdict::Clean { end },
@@ -340,6 +354,7 @@ impl<R: Read + Seek> Reader<R> {
     /// See the rules at the top of this file. `start` is where the group begins that failed.
     fn judge_guarded(&mut self, start: u64, failure: &Failure) -> io::Result<Verdict> {
         let end = failure.offset;
+        let passable = failure.shape.is_passable();
         let first_block = start / SECTOR_BYTES as u64 * SECTOR_BYTES as u64;
         let mut own_guard = None;
         let mut last_used = first_block;
@@ -378,7 +393,7 @@ impl<R: Read + Seek> Reader<R> {
             let cut = end == self.window.bytes_total() || end == start.max(16);
             let reason = "the end of the last group was not written".to_owned();
             let clean = Verdict::Clean { end };
-            return Ok(if cut { clean } else { Verdict::TornTail { end, reason } });
+            return Ok(if cut { clean } else { Verdict::TornTail { end, reason, passable } });
         }
         if last_used <= self.window.bytes_total() {
             let group = self.window.get(start, last_used)?;
@@ -397,7 +412,7 @@ impl<R: Read + Seek> Reader<R> {
             }
         }
         let reason = format!("{}; its group was not written to the end", failure.reason);
-        Ok(Verdict::TornTail { end, reason })
+        Ok(Verdict::TornTail { end, reason, passable })
     }
 
     /// The group's guard is there, the group is not as the guard says.
@@ -412,7 +427,8 @@ impl<R: Read + Seek> Reader<R> {
             let missing = found - guard.zero_sectors;
             let reason =
                 format!("{}; {missing} sectors of its group were not written", failure.reason);
-            return Ok(Verdict::TornTail { end: failure.offset, reason });
+            let passable = failure.shape.is_passable();
+            return Ok(Verdict::TornTail { end: failure.offset, reason, passable });
         }
         Ok(self.damaged(failure, "its group was written whole and changed later"))
     }

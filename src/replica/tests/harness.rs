@@ -15,6 +15,7 @@ use crate::proto::request::{
 };
 use crate::proto::response::ReplyHeader;
 use crate::proto::{AclEntry, AclVector, Id, OpCode};
+use crate::recovery::Recovered;
 use crate::replica::{Output, Replica, ReplicaOptions};
 use crate::time::{MonoUs, Now, WallMs};
 
@@ -73,8 +74,17 @@ impl Harness {
             digest_enabled: options.digest,
             hash_seed: 1,
         });
+        let recovered = Recovered {
+            database,
+            zxid: Zxid::ZERO,
+            epochs: None,
+            snapshot: None,
+            txns: 0,
+            recent: VecDeque::new(),
+            notes: Vec::new(),
+        };
         let mut harness = Harness {
-            replica: Replica::new(options, database, now, 7),
+            replica: Replica::new(options, recovered, now, 7),
             now,
             output: Output::default(),
             ops: VecDeque::new(),

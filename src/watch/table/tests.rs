@@ -136,6 +136,8 @@ fn check(table: &WatchTable, naive: &Naive) {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn the_table_is_what_the_list_is(
         draws in proptest::collection::vec((0u8..12, 0usize..6, 0u64..5, 0usize..5), 1..120),

@@ -37,6 +37,7 @@ pub mod replica;
 // Layer 6: the edge, the only place with effects.
 pub mod admin;
 pub mod config;
+pub mod inspect;
 pub mod metrics;
 pub mod net;
 pub mod runtime;
@@ -44,9 +45,3 @@ pub mod runtime;
 // Layer 7: all of it together.
 pub mod cli;
 pub mod server;
-// Layer 6: the edge.
-pub mod config;
-pub mod inspect;
-
-// Layer 7: the program.
-pub mod cli;

@@ -284,8 +284,7 @@ pub(super) async fn run(connection: Rc<Connection>, table: Connections, core: Rc
 /// Says that nothing more will come, and lets the client read the last bytes before the socket is
 /// closed.
 async fn linger(connection: &Connection) {
-    let closed =
-        poll_fn(|cx| Pin::new(&mut *connection.stream.borrow_mut()).poll_close(cx)).await;
+    let closed = poll_fn(|cx| Pin::new(&mut *connection.stream.borrow_mut()).poll_close(cx)).await;
     if closed.is_err() {
         return;
     }

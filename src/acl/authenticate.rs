@@ -1,0 +1,225 @@
+//! How a connection shows who it is: `digest`, `ip` and the name of the ensemble.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha1::Digest;
+
+use crate::acl::ip;
+use crate::acl::list::Identity;
+
+/// The hash of `digest` identities (`zookeeper.DigestAuthenticationProvider.digestAlg`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum DigestAlgorithm {
+    /// ZooKeeper's default.
+    #[default]
+    Sha1,
+    /// SHA-256.
+    Sha256,
+    /// SHA-512.
+    Sha512,
+    /// SHA3-256.
+    Sha3_256,
+    /// SHA3-512.
+    Sha3_512,
+}
+
+impl DigestAlgorithm {
+    /// The algorithm with this name in the configuration, as Java's `MessageDigest` knows it.
+    pub fn from_name(name: &str) -> Option<DigestAlgorithm> {
+        Some(match name.to_ascii_uppercase().as_str() {
+            "SHA1" | "SHA-1" | "SHA" => DigestAlgorithm::Sha1,
+            "SHA-256" => DigestAlgorithm::Sha256,
+            "SHA-512" => DigestAlgorithm::Sha512,
+            "SHA3-256" => DigestAlgorithm::Sha3_256,
+            "SHA3-512" => DigestAlgorithm::Sha3_512,
+            _ => return None,
+        })
+    }
+
+    fn base64_of(self, text: &[u8]) -> String {
+        match self {
+            DigestAlgorithm::Sha1 => STANDARD.encode(sha1::Sha1::digest(text)),
+            DigestAlgorithm::Sha256 => STANDARD.encode(sha2::Sha256::digest(text)),
+            DigestAlgorithm::Sha512 => STANDARD.encode(sha2::Sha512::digest(text)),
+            DigestAlgorithm::Sha3_256 => STANDARD.encode(sha3::Sha3_256::digest(text)),
+            DigestAlgorithm::Sha3_512 => STANDARD.encode(sha3::Sha3_512::digest(text)),
+        }
+    }
+}
+
+/// The name of a `digest` identity: `user:` and the base64 of the hash of `user:password`.
+pub fn digest_of(algorithm: DigestAlgorithm, user_password: &str) -> String {
+    let user = user_password.split(':').next().unwrap_or_default();
+    format!("{user}:{}", algorithm.base64_of(user_password.as_bytes()))
+}
+
+/// The identity that every connection has by its address.
+pub fn ip_identity(address: IpAddr) -> Identity {
+    Identity::new("ip", &ip::host_text(address))
+}
+
+/// What the configuration says about identities.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthenticationOptions {
+    /// `zookeeper.DigestAuthenticationProvider.enabled`.
+    pub digest_enabled: bool,
+    /// `zookeeper.DigestAuthenticationProvider.digestAlg`.
+    pub digest_algorithm: DigestAlgorithm,
+    /// `zookeeper.DigestAuthenticationProvider.superDigest`: the digest identity that may do all.
+    pub super_digest: Option<String>,
+    /// `zookeeper.ensembleAuthName`, split at commas; `None`: the scheme `ensemble` is unknown.
+    pub ensemble_names: Option<BTreeSet<String>>,
+}
+
+impl Default for AuthenticationOptions {
+    fn default() -> Self {
+        AuthenticationOptions {
+            digest_enabled: true,
+            digest_algorithm: DigestAlgorithm::default(),
+            super_digest: None,
+            ensemble_names: None,
+        }
+    }
+}
+
+/// Why an auth request failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthFailed {
+    /// Unknown scheme or no credentials: answer with `AuthFailed`, then close.
+    Refused,
+    /// Another ensemble is wanted: close at once, so that the client tries its next server.
+    WrongEnsemble,
+}
+
+/// Turns credentials into identities.
+#[derive(Clone, Debug, Default)]
+pub struct Authentication {
+    options: AuthenticationOptions,
+}
+
+impl Authentication {
+    /// With these options.
+    pub fn new(options: AuthenticationOptions) -> Authentication {
+        Authentication { options }
+    }
+
+    /// What it was made with.
+    pub fn options(&self) -> &AuthenticationOptions {
+        &self.options
+    }
+
+    /// The identities that an auth request adds to its connection; none is fine for `ensemble`.
+    ///
+    /// # Errors
+    /// The scheme is unknown or the credentials do not hold; the connection is to be closed.
+    pub fn authenticate(
+        &self,
+        scheme: Option<&str>,
+        auth: Option<&[u8]>,
+        remote: IpAddr,
+    ) -> Result<Vec<Identity>, AuthFailed> {
+        match scheme {
+            Some("digest") if self.options.digest_enabled => {
+                let auth = String::from_utf8_lossy(auth.ok_or(AuthFailed::Refused)?);
+                let name = digest_of(self.options.digest_algorithm, &auth);
+                let mut identities = Vec::with_capacity(2);
+                if self.options.super_digest.as_deref() == Some(name.as_str()) {
+                    identities.push(Identity::new("super", ""));
+                }
+                identities.push(Identity::new("digest", &name));
+                Ok(identities)
+            }
+            Some("ip") => Ok(vec![ip_identity(remote)]),
+            Some("ensemble") => {
+                let Some(names) = &self.options.ensemble_names else {
+                    return Err(AuthFailed::Refused);
+                };
+                let name = String::from_utf8_lossy(auth.unwrap_or_default());
+                if name.is_empty() || names.contains(&*name) {
+                    Ok(Vec::new())
+                } else {
+                    Err(AuthFailed::WrongEnsemble)
+                }
+            }
+            _ => Err(AuthFailed::Refused),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REMOTE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    #[test]
+    fn the_digest_of_a_user_is_the_documented_one() {
+        // The example of ZooKeeper's administrator's guide.
+        assert_eq!(
+            digest_of(DigestAlgorithm::Sha1, "super:test"),
+            "super:D/InIHSb7yEEbrWz8b9l71RjZJU="
+        );
+        assert_eq!(
+            digest_of(DigestAlgorithm::Sha256, "super:test"),
+            "super:wjySwxg860UATFtciuZ1lpzrCHrPeov6SPu/ZD56uig="
+        );
+    }
+
+    #[test]
+    fn every_algorithm_has_a_name_and_a_length() {
+        for (name, length) in
+            [("SHA1", 28), ("SHA-256", 44), ("sha-512", 88), ("SHA3-256", 44), ("SHA3-512", 88)]
+        {
+            let algorithm = DigestAlgorithm::from_name(name).unwrap();
+            assert_eq!(digest_of(algorithm, "u:p").len(), 2 + length, "{name}");
+        }
+        assert_eq!(DigestAlgorithm::from_name("MD4"), None);
+    }
+
+    #[test]
+    fn the_super_digest_adds_the_super_identity() {
+        let super_digest = Some(digest_of(DigestAlgorithm::Sha1, "super:test"));
+        let options = AuthenticationOptions { super_digest, ..AuthenticationOptions::default() };
+        let authentication = Authentication::new(options);
+        let got = authentication.authenticate(Some("digest"), Some(b"super:test"), REMOTE).unwrap();
+        assert_eq!(got[0], Identity::new("super", ""));
+        assert_eq!(got[1], Identity::new("digest", "super:D/InIHSb7yEEbrWz8b9l71RjZJU="));
+        let got = authentication.authenticate(Some("digest"), Some(b"a:b"), REMOTE).unwrap();
+        assert_eq!(got.len(), 1);
+    }
+
+    #[test]
+    fn what_is_unknown_or_missing_is_refused() {
+        let authentication = Authentication::default();
+        for scheme in [None, Some("nosuch"), Some("sasl"), Some("world"), Some("ensemble")] {
+            let got = authentication.authenticate(scheme, Some(b"x"), REMOTE);
+            assert_eq!(got, Err(AuthFailed::Refused), "{scheme:?}");
+        }
+        let got = authentication.authenticate(Some("digest"), None, REMOTE);
+        assert_eq!(got, Err(AuthFailed::Refused));
+        let off = AuthenticationOptions { digest_enabled: false, ..Default::default() };
+        let got = Authentication::new(off).authenticate(Some("digest"), Some(b"a:b"), REMOTE);
+        assert_eq!(got, Err(AuthFailed::Refused));
+    }
+
+    #[test]
+    fn an_address_shows_itself() {
+        let got = Authentication::default().authenticate(Some("ip"), None, REMOTE).unwrap();
+        assert_eq!(got, [Identity::new("ip", "127.0.0.1")]);
+    }
+
+    #[test]
+    fn the_wrong_ensemble_is_told_apart() {
+        let ensemble_names = Some(["one".to_owned(), "two".to_owned()].into());
+        let options = AuthenticationOptions { ensemble_names, ..Default::default() };
+        let authentication = Authentication::new(options);
+        for name in [Some(&b"one"[..]), Some(b"two"), Some(b""), None] {
+            assert_eq!(authentication.authenticate(Some("ensemble"), name, REMOTE), Ok(vec![]));
+        }
+        let got = authentication.authenticate(Some("ensemble"), Some(b"three"), REMOTE);
+        assert_eq!(got, Err(AuthFailed::WrongEnsemble));
+    }
+}

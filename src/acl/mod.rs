@@ -1,0 +1,17 @@
+//! Access control: interned ACLs, who may do what, and how a connection shows who it is.
+//!
+//! An ACL is kept as the bytes of its jute vector, once for all nodes that have it. Nothing here
+//! knows of nodes or connections: lists and identities come in, answers go out.
+
+mod authenticate;
+mod ip;
+mod list;
+mod rules;
+mod table;
+
+pub use authenticate::{
+    AuthFailed, Authentication, AuthenticationOptions, DigestAlgorithm, digest_of, ip_identity,
+};
+pub use list::{AclList, Identity};
+pub use rules::{FixUpError, fix_up, permits};
+pub use table::{AclId, AclSlot, AclTable};

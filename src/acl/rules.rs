@@ -1,0 +1,269 @@
+//! Who may do what, and what an ACL must look like (`checkACL`, `PrepRequestProcessor.fixupACL`).
+
+use crate::acl::ip;
+use crate::acl::list::Identity;
+use crate::error::ErrorCode;
+use crate::jute::VectorBuf;
+use crate::proto::data::{AclEntry, AclVector, Id};
+
+/// Whether an entry names everybody.
+fn is_anyone(id: &Id<'_>) -> bool {
+    id.scheme == Some("world") && id.id == Some("anyone")
+}
+
+/// Bits that everybody has; all for a list without entries.
+pub(super) fn perms_of_anyone(acl: AclVector<'_>) -> i32 {
+    if acl.is_empty() {
+        return -1;
+    }
+    acl.iter().filter(|entry| is_anyone(&entry.id)).fold(0, |bits, entry| bits | entry.perms)
+}
+
+/// Whether one of the identities is given one of the `wanted` bits.
+///
+/// A list without entries gives everything to everybody, the `super` scheme passes every list.
+// ZooKeeper: ZooKeeperServer.checkACL; a null or empty list allows.
+pub fn permits(acl: AclVector<'_>, wanted: i32, identities: &[Identity]) -> bool {
+    if acl.is_empty() || identities.iter().any(|identity| &*identity.scheme == "super") {
+        return true;
+    }
+    acl.iter().any(|entry| {
+        entry.perms & wanted != 0
+            && (is_anyone(&entry.id)
+                || identities.iter().any(|identity| identity_matches(identity, &entry.id)))
+    })
+}
+
+fn identity_matches(identity: &Identity, named: &Id<'_>) -> bool {
+    let (Some(scheme), Some(name)) = (named.scheme, named.id) else { return false };
+    if &*identity.scheme != scheme {
+        return false;
+    }
+    match scheme {
+        "digest" => &*identity.id == name,
+        "ip" => ip::matches(&identity.id, name),
+        _ => false,
+    }
+}
+
+/// Why an ACL was refused. Its [`code`](FixUpError::code) is what the client receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FixUpError {
+    /// Empty, an unknown scheme, a malformed id, or `auth` of a client that has shown nothing.
+    Invalid,
+    /// A field is null where Java's code needs an object.
+    // ZooKeeper: a NullPointerException in the request thread is answered as a marshalling error.
+    Null,
+}
+
+impl FixUpError {
+    /// The error code of the reply.
+    pub const fn code(self) -> ErrorCode {
+        match self {
+            FixUpError::Invalid => ErrorCode::InvalidAcl,
+            FixUpError::Null => ErrorCode::MarshallingError,
+        }
+    }
+}
+
+/// `Id.equals` and `ACL.equals` of generated Java, which cannot compare a null field.
+fn equal(one: &AclEntry<'_>, other: &AclEntry<'_>) -> Result<bool, FixUpError> {
+    if one.perms != other.perms {
+        return Ok(false);
+    }
+    if one.id.scheme.ok_or(FixUpError::Null)? != other.id.scheme.unwrap_or_default()
+        || other.id.scheme.is_none()
+    {
+        return Ok(false);
+    }
+    Ok(one.id.id.ok_or(FixUpError::Null)? == other.id.id.unwrap_or_default()
+        && other.id.id.is_some())
+}
+
+/// The ACL as it will be stored: duplicates dropped, `auth` replaced by the requester's identities.
+///
+/// `digest_enabled` is `DigestAuthenticationProvider.enabled`: without it the scheme is unknown.
+///
+/// # Errors
+/// The list is not one that a node may have.
+pub fn fix_up(
+    acl: AclVector<'_>,
+    identities: &[Identity],
+    digest_enabled: bool,
+) -> Result<VectorBuf<AclEntry<'static>>, FixUpError> {
+    let mut unique: Vec<AclEntry<'_>> = Vec::with_capacity(acl.len());
+    for entry in acl.iter() {
+        let mut known = false;
+        for earlier in &unique {
+            known = known || equal(&entry, earlier)?;
+        }
+        if !known {
+            unique.push(entry);
+        }
+    }
+    if unique.is_empty() {
+        return Err(FixUpError::Invalid);
+    }
+    let mut fixed = VectorBuf::default();
+    for entry in &unique {
+        let scheme = entry.id.scheme.ok_or(FixUpError::Invalid)?;
+        if scheme == "world" && entry.id.id.ok_or(FixUpError::Null)? == "anyone" {
+            fixed.push(entry);
+        } else if scheme == "auth" {
+            let mut found = false;
+            // ZooKeeper: an `ip` identity proves nothing (isAuthenticated is false).
+            let shown = identities.iter().filter(|id| digest_enabled && &*id.scheme == "digest");
+            for identity in shown {
+                found = true;
+                fixed.push(&AclEntry { perms: entry.perms, id: identity.as_id() });
+            }
+            if !found {
+                return Err(FixUpError::Invalid);
+            }
+        } else {
+            let valid = match scheme {
+                "digest" if digest_enabled => is_valid_digest(entry.id.id.ok_or(FixUpError::Null)?),
+                "ip" => ip::is_valid(entry.id.id.ok_or(FixUpError::Null)?),
+                _ => false,
+            };
+            if !valid {
+                return Err(FixUpError::Invalid);
+            }
+            fixed.push(entry);
+        }
+    }
+    Ok(fixed)
+}
+
+/// `user:hash`.
+// ZooKeeper: String.split(":") drops empty parts at the end, so "a:b:" is valid and "a:" is not.
+fn is_valid_digest(id: &str) -> bool {
+    let mut parts: Vec<&str> = id.split(':').collect();
+    while parts.len() > 1 && parts.last().is_some_and(|part| part.is_empty()) {
+        parts.pop();
+    }
+    parts.len() == 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::data::perms;
+
+    fn list(entries: &[(i32, Option<&str>, Option<&str>)]) -> VectorBuf<AclEntry<'static>> {
+        let mut list = VectorBuf::default();
+        for &(perms, scheme, id) in entries {
+            list.push(&AclEntry { perms, id: Id { scheme, id } });
+        }
+        list
+    }
+
+    fn fixed(
+        entries: &[(i32, Option<&str>, Option<&str>)],
+        identities: &[Identity],
+    ) -> Result<Vec<(i32, String, String)>, FixUpError> {
+        let list = list(entries);
+        let fixed = fix_up(list.as_vector(), identities, true)?;
+        let fixed: AclVector<'_> = fixed.as_vector();
+        Ok(fixed
+            .iter()
+            .map(|e| (e.perms, e.id.scheme.unwrap().to_owned(), e.id.id.unwrap().to_owned()))
+            .collect())
+    }
+
+    fn digest(name: &str) -> Identity {
+        Identity::new("digest", name)
+    }
+
+    #[test]
+    fn a_permission_is_given_by_any_entry_that_names_the_client() {
+        let acl = list(&[
+            (perms::READ, Some("world"), Some("anyone")),
+            (perms::WRITE, Some("digest"), Some("a:x")),
+            (perms::DELETE, Some("ip"), Some("10.0.0.0/8")),
+        ]);
+        let acl = acl.as_vector();
+        assert!(permits(acl, perms::READ, &[]));
+        assert!(!permits(acl, perms::WRITE, &[]));
+        assert!(permits(acl, perms::WRITE, &[digest("a:x")]));
+        assert!(permits(acl, perms::WRITE | perms::ADMIN, &[digest("a:x")]), "one bit is enough");
+        assert!(!permits(acl, perms::WRITE, &[digest("b:x")]));
+        assert!(permits(acl, perms::DELETE, &[Identity::new("ip", "10.9.8.7")]));
+        assert!(!permits(acl, perms::DELETE, &[Identity::new("ip", "11.9.8.7")]));
+        assert!(!permits(acl, perms::ADMIN, &[digest("a:x")]));
+        assert!(permits(acl, perms::ADMIN, &[Identity::new("super", "")]));
+    }
+
+    #[test]
+    fn a_list_without_entries_forbids_nothing() {
+        assert!(permits(AclVector::EMPTY, perms::ADMIN, &[]));
+        assert!(permits(AclVector::NULL, perms::ADMIN, &[]));
+    }
+
+    #[test]
+    fn an_unknown_scheme_or_a_null_matches_nobody() {
+        let acl =
+            list(&[(31, Some("sasl"), Some("u")), (31, None, None), (31, Some("world"), None)]);
+        assert!(!permits(acl.as_vector(), perms::READ, &[Identity::new("sasl", "u")]));
+    }
+
+    #[test]
+    fn auth_becomes_the_digest_identities_of_the_requester() {
+        let who = [Identity::new("ip", "1.2.3.4"), digest("a:x"), digest("b:y")];
+        let got = fixed(&[(31, Some("auth"), Some("whatever"))], &who).unwrap();
+        let expected = [(31, "digest", "a:x"), (31, "digest", "b:y")];
+        assert_eq!(got, expected.map(|(p, s, i)| (p, s.to_owned(), i.to_owned())));
+        assert_eq!(fixed(&[(31, Some("auth"), Some(""))], &who[..1]), Err(FixUpError::Invalid));
+    }
+
+    #[test]
+    fn duplicates_are_dropped_and_order_stays() {
+        let anyone = (1, Some("world"), Some("anyone"));
+        let ip = (1, Some("ip"), Some("1.2.3.4"));
+        assert_eq!(fixed(&[anyone, ip, anyone, ip], &[]).unwrap().len(), 2);
+        assert_eq!(fixed(&[(2, anyone.1, anyone.2), anyone], &[]).unwrap()[0].0, 2);
+    }
+
+    #[test]
+    fn ids_are_checked_by_their_scheme() {
+        for (scheme, id, valid) in [
+            ("world", "anyone", true),
+            ("world", "x", false),
+            ("digest", "a:b", true),
+            ("digest", "a", false),
+            ("digest", "a:", false),
+            ("digest", ":b", true),
+            ("digest", "a:b:", true),
+            ("digest", "a:b:c", false),
+            ("digest", "", false),
+            ("ip", "1.2.3.4/8", true),
+            ("ip", "nowhere", false),
+            ("super", "", false),
+            ("sasl", "u", false),
+        ] {
+            let got = fixed(&[(31, Some(scheme), Some(id))], &[]);
+            assert_eq!(got.is_ok(), valid, "{scheme}:{id}");
+        }
+    }
+
+    #[test]
+    fn nothing_and_nulls_are_refused_each_with_its_code() {
+        assert_eq!(fixed(&[], &[]), Err(FixUpError::Invalid));
+        assert_eq!(fix_up(AclVector::NULL, &[], true), Err(FixUpError::Invalid));
+        assert_eq!(fixed(&[(1, None, Some("x"))], &[]), Err(FixUpError::Invalid));
+        assert_eq!(fixed(&[(1, Some("world"), None)], &[]), Err(FixUpError::Null));
+        assert_eq!(fixed(&[(1, Some("digest"), None)], &[]), Err(FixUpError::Null));
+        let twice = [(1, Some("ip"), Some("::")), (1, None, Some("x"))];
+        assert_eq!(fixed(&twice, &[]), Err(FixUpError::Null));
+        assert_eq!(FixUpError::Null.code(), ErrorCode::MarshallingError);
+        assert_eq!(FixUpError::Invalid.code(), ErrorCode::InvalidAcl);
+    }
+
+    #[test]
+    fn without_the_digest_scheme_its_ids_are_unknown() {
+        let acl = list(&[(31, Some("digest"), Some("a:b"))]);
+        assert!(fix_up(acl.as_vector(), &[], false).is_err());
+        let acl = list(&[(31, Some("auth"), Some(""))]);
+        assert!(fix_up(acl.as_vector(), &[digest("a:b")], false).is_err());
+    }
+}

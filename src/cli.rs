@@ -1,0 +1,325 @@
+//! The command line: what can be said on it, and the `config` commands themselves.
+//!
+//! Exit codes: 0 for success, 1 for a failure, 2 for a wrong command line or configuration. The
+//! other commands are only defined here; `main` hands them to the parts that carry them out.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{
+    self, Config, ConfigError, Examination, FLAG_VARIABLES, Format, Origin, Problem, SourceFile,
+    Sources, convert, report,
+};
+
+/// Exit code of a command that did what it should.
+pub const EXIT_OK: u8 = 0;
+/// Exit code of a command that failed.
+pub const EXIT_FAILURE: u8 = 1;
+/// Exit code of a wrong command line or configuration; clap's is the same.
+pub const EXIT_USAGE: u8 = 2;
+
+/// A coordination server that takes the place of Apache ZooKeeper: same protocol, same files, same
+/// zoo.cfg.
+#[derive(Debug, Parser)]
+#[command(name = "ringkeeper", version, propagate_version = false, subcommand_required = true)]
+#[command(after_help = "Exit codes: 0 success, 1 failure, 2 wrong command line or configuration.")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a server until SIGTERM or SIGINT.
+    Server(ServerArgs),
+    /// Say which version this is.
+    Version,
+    /// Look at configuration files.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Look at transaction logs, ZooKeeper's as well.
+    #[command(subcommand)]
+    Txnlog(TxnlogCommand),
+    /// Look at snapshots, ZooKeeper's as well.
+    #[command(subcommand)]
+    Snapshot(SnapshotCommand),
+}
+
+/// Arguments of `server`.
+#[derive(Debug, Args)]
+pub struct ServerArgs {
+    /// A zoo.cfg, or a file in TOML if its name ends in .toml.
+    ///
+    /// Without it the server keeps its data in ./ringkeeper-data and listens on 127.0.0.1:2181.
+    /// System properties are taken from -D words in the environment variables SERVER_JVMFLAGS and
+    /// JVMFLAGS; what the file says wins over them.
+    pub config: Option<PathBuf>,
+}
+
+/// The `config` commands.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Turn a zoo.cfg into TOML, or TOML into a zoo.cfg.
+    Convert(ConvertArgs),
+    /// Say what a server would do with each key of a file, and whether it would start.
+    ///
+    /// The -D words of SERVER_JVMFLAGS and JVMFLAGS count, as they do for a server.
+    Check {
+        /// A zoo.cfg, or a file in TOML if its name ends in .toml.
+        file: PathBuf,
+    },
+    /// List every key: what it allows, its default, where it may stand, what becomes of it.
+    Keys(KeysArgs),
+}
+
+/// Arguments of `config convert`.
+#[derive(Debug, Args)]
+pub struct ConvertArgs {
+    /// The file to read: TOML if its name ends in .toml, otherwise a zoo.cfg.
+    pub input: PathBuf,
+    /// The file to write, or - for standard output; the form follows the name, as for the input.
+    pub output: PathBuf,
+    /// The form to write, whatever the name of the output; for - the default is the other one.
+    #[arg(long, value_enum)]
+    pub to: Option<FormArg>,
+    /// Write over an existing file.
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// A form of configuration files, on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FormArg {
+    /// Java properties.
+    ZooCfg,
+    /// TOML.
+    Toml,
+}
+
+/// Arguments of `config keys`.
+#[derive(Debug, Args)]
+pub struct KeysArgs {
+    /// As a JSON array.
+    #[arg(long)]
+    pub json: bool,
+    /// As the tables of docs/configuration.md.
+    #[arg(long, conflicts_with = "json")]
+    pub markdown: bool,
+}
+
+/// The `txnlog` commands.
+#[derive(Debug, Subcommand)]
+pub enum TxnlogCommand {
+    /// Print every transaction.
+    Dump(FilesArgs),
+    /// Check every record, and say where a file ends and whether it is whole.
+    Check(FilesArgs),
+}
+
+/// Arguments of commands on several files.
+#[derive(Debug, Args)]
+pub struct FilesArgs {
+    /// The files, such as version-2/log.1.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// One JSON object per line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The `snapshot` commands.
+#[derive(Debug, Subcommand)]
+pub enum SnapshotCommand {
+    /// Print every session and node.
+    Dump(FileArgs),
+    /// Check the file's seals and its digest.
+    Check(FileArgs),
+    /// Print how many nodes and bytes each part of the tree has.
+    Summary(FileArgs),
+}
+
+/// Arguments of commands on one file.
+#[derive(Debug, Args)]
+pub struct FileArgs {
+    /// The file, such as version-2/snapshot.0; .gz and .snappy are read as well.
+    pub file: PathBuf,
+    /// One JSON object per line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The line of `ringkeeper version`.
+pub fn version_line() -> String {
+    format!("ringkeeper {} (protocol and files of Apache ZooKeeper 3.9)", env!("CARGO_PKG_VERSION"))
+}
+
+/// Reads the configuration of a server: a file or the embedded default, the `-D` words of
+/// `variable(name)`, and the files that the configuration names.
+pub fn load(
+    path: Option<&Path>,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Config, Vec<ConfigError>> {
+    examine(path, variable).into_result()
+}
+
+/// Says every error of a configuration, a line each; the exit code is then [`EXIT_USAGE`].
+pub fn complain(errors: &[ConfigError], complaints: &mut dyn Write) -> io::Result<()> {
+    errors.iter().try_for_each(|error| writeln!(complaints, "{error}"))
+}
+
+fn examine(path: Option<&Path>, variable: impl Fn(&str) -> Option<String>) -> Examination {
+    let flags: Vec<(&str, String)> =
+        FLAG_VARIABLES.iter().filter_map(|&name| Some((name, variable(name)?))).collect();
+    let flags: Vec<(&str, &str)> = flags.iter().map(|(n, text)| (*n, text.as_str())).collect();
+    let mut read_file = |path: &Path| match read_bounded(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.to_string()),
+    };
+    let Some(path) = path else {
+        return config::examine(Sources { file: None, flags: &flags }, Some(&mut read_file));
+    };
+    let name = path.display().to_string();
+    match read_bounded(path) {
+        Ok(bytes) => {
+            let file = SourceFile { name: &name, bytes: &bytes, format: Format::of_name(&name) };
+            let sources = Sources { file: Some(file), flags: &flags };
+            config::examine(sources, Some(&mut read_file))
+        }
+        Err(error) => {
+            Examination { config: Config::default(), errors: vec![unreadable(&name, &error)] }
+        }
+    }
+}
+
+/// Reads a file, but not much more than a configuration may have.
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let limit = u64::try_from(config::FILE_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);
+    let mut bytes = Vec::new();
+    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn unreadable(name: &str, error: &io::Error) -> ConfigError {
+    ConfigError {
+        origin: Origin::file(name),
+        problem: Problem::Missing,
+        key: String::new(),
+        value: None,
+        text: format!("cannot be read: {error}"),
+    }
+}
+
+/// Carries out a `config` command and gives its exit code. Results go to `out`, complaints to
+/// `complaints`.
+pub fn run_config(
+    command: &ConfigCommand,
+    variable: impl Fn(&str) -> Option<String>,
+    out: &mut dyn Write,
+    complaints: &mut dyn Write,
+) -> io::Result<u8> {
+    match command {
+        ConfigCommand::Keys(KeysArgs { json, markdown }) => {
+            let text = match (json, markdown) {
+                (true, _) => report::keys_json()? + "\n",
+                (false, true) => report::keys_markdown(),
+                (false, false) => report::keys_text(),
+            };
+            out.write_all(text.as_bytes())?;
+            Ok(EXIT_OK)
+        }
+        ConfigCommand::Check { file } => {
+            let examination = examine(Some(file), variable);
+            let text = report::check(&file.display().to_string(), &examination);
+            out.write_all(text.as_bytes())?;
+            Ok(if examination.errors.is_empty() { EXIT_OK } else { EXIT_USAGE })
+        }
+        ConfigCommand::Convert(args) => run_convert(args, out, complaints),
+    }
+}
+
+fn run_convert(
+    args: &ConvertArgs,
+    out: &mut dyn Write,
+    complaints: &mut dyn Write,
+) -> io::Result<u8> {
+    let ConvertArgs { input, output, to, force } = args;
+    let name = input.display().to_string();
+    let bytes = match read_bounded(input) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            complain(&[unreadable(&name, &error)], complaints)?;
+            return Ok(EXIT_USAGE);
+        }
+    };
+    let from = Format::of_name(&name);
+    let to_standard_output = output.as_os_str() == "-";
+    let to = match to {
+        Some(FormArg::ZooCfg) => Format::ZooCfg,
+        Some(FormArg::Toml) => Format::Toml,
+        None if to_standard_output && from == Format::Toml => Format::ZooCfg,
+        None if to_standard_output => Format::Toml,
+        None => Format::of_name(&output.display().to_string()),
+    };
+    let converted = match convert::convert(&bytes, &name, from, to) {
+        Ok(converted) => converted,
+        Err(errors) => {
+            complain(&errors, complaints)?;
+            return Ok(EXIT_USAGE);
+        }
+    };
+    for note in &converted.notes {
+        writeln!(complaints, "{note}")?;
+    }
+    if to_standard_output {
+        out.write_all(converted.text.as_bytes())?;
+        return Ok(EXIT_OK);
+    }
+    match write_new(output, &converted.text, *force) {
+        Ok(()) => Ok(EXIT_OK),
+        Err(error) => {
+            let hint = match error.kind() {
+                io::ErrorKind::AlreadyExists => "; --force writes over it",
+                _ => "",
+            };
+            writeln!(complaints, "{}: cannot be written: {error}{hint}", output.display())?;
+            Ok(EXIT_FAILURE)
+        }
+    }
+}
+
+/// Writes a file whole or not at all, so that an interrupted run leaves no half of a configuration.
+fn write_new(path: &Path, text: &str, force: bool) -> io::Result<()> {
+    if !force {
+        return write_private(path, text);
+    }
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".tmp");
+    let temporary = PathBuf::from(temporary);
+    write_private(&temporary, text)?;
+    let renamed = fs::rename(&temporary, path);
+    if renamed.is_err() {
+        // The first error is the one to report.
+        let _ = fs::remove_file(&temporary);
+    }
+    renamed
+}
+
+/// Writes a file that must not exist yet, and takes it away again if that fails. It may hold
+/// passwords, so it is for its owner alone.
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    if written.is_err() {
+        // The first error is the one to report.
+        let _ = fs::remove_file(path);
+    }
+    written
+}

@@ -1,0 +1,288 @@
+//! Turns a `zoo.cfg` into TOML and back, with comments that say what each key does.
+//!
+//! It works on what stands in the file, not on what is in force: unknown and refused keys are
+//! carried over, and so are the file's own comments. Comments that this writes begin with `#:` and
+//! are left out when they are read, so that a round trip does not pile them up.
+
+use super::document::{
+    Comment, Document, Entry, Format, without_own_prefix, write_toml_key, write_toml_string,
+};
+use super::keys::{Fate, Key, OWN_PREFIX, Place};
+use super::origin::{ConfigError, Level, Note, Origin, Problem};
+use super::properties::{write_comment, write_pair};
+use super::read::{Resolved, resolve_in_file};
+use super::value::{Kind, Raw, Value};
+
+/// A converted file.
+#[derive(Debug, Clone)]
+pub struct Converted {
+    /// Its text.
+    pub text: String,
+    /// What could only be carried over as a comment.
+    pub notes: Vec<Note>,
+}
+
+/// One entry on its way: its comments, and its value as far as it is understood.
+struct Piece {
+    comments: Vec<String>,
+    about: Option<String>,
+    key: String,
+    value: Carried,
+}
+
+enum Carried {
+    Typed(Kind, Value),
+    Untyped(Raw),
+    /// Stands in the file but has no effect there, and would have one in the other form.
+    Inert(String),
+}
+
+/// Converts a file. `name` is for messages.
+pub fn convert(
+    bytes: &[u8],
+    name: &str,
+    from: Format,
+    to: Format,
+) -> Result<Converted, Vec<ConfigError>> {
+    let document = Document::read(bytes, name, from);
+    let mut errors = document.errors;
+    let mut notes = Vec::new();
+    let mut comments = document.comments.into_iter().peekable();
+    let mut pieces: Vec<Piece> = Vec::new();
+    for entry in document.entries {
+        let mut own_comments = Vec::new();
+        while let Some(comment) = comments.next_if(|c| c.line < entry.line) {
+            own_comments.extend(kept(comment));
+        }
+        match piece(entry, own_comments, name, from, &mut notes) {
+            Ok(piece) => pieces.push(piece),
+            Err(error) => errors.push(error),
+        }
+    }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    replace_doubles(&mut pieces, name, &mut notes);
+    let rest: Vec<String> = comments.filter_map(kept).collect();
+    let text = match to {
+        Format::ZooCfg => to_properties(&pieces, &rest),
+        Format::Toml => to_toml(&pieces, &rest),
+    };
+    Ok(Converted { text, notes })
+}
+
+fn kept(comment: Comment) -> Option<String> {
+    (!comment.text.starts_with(':')).then_some(comment.text)
+}
+
+fn piece(
+    entry: Entry,
+    comments: Vec<String>,
+    name: &str,
+    from: Format,
+    notes: &mut Vec<Note>,
+) -> Result<Piece, ConfigError> {
+    let Entry { line, key: written, raw } = entry;
+    let origin = Origin::File { name: name.into(), line };
+    let error = |text| ConfigError {
+        origin: origin.clone(),
+        problem: Problem::Value,
+        key: written.clone(),
+        value: None,
+        text,
+    };
+    match resolve_in_file(&written, from) {
+        Resolved::Key(row, canonical) => {
+            let value = row.kind.read(&raw).map_err(error)?;
+            let about = Some(about(row));
+            Ok(Piece { comments, about, key: canonical, value: Carried::Typed(row.kind, value) })
+        }
+        Resolved::Nothing(why) => {
+            if let Raw::Other(type_name) = raw {
+                return Err(error(format!("{type_name}: it cannot be carried over")));
+            }
+            // A key that only a -D word sets has no effect in a zoo.cfg, but has one in TOML; and a
+            // key named like our table would collide with it.
+            let bare = super::keys::find(&written).is_some_and(|row| row.place == Place::Bare);
+            if bare || written == OWN_PREFIX.trim_end_matches('.') {
+                let text = format!("carried over as a comment: {why}");
+                notes.push(Note { level: Level::Warn, origin, key: written.clone(), text });
+                let text = untyped_text(&raw);
+                return Ok(Piece {
+                    comments,
+                    about: None,
+                    key: written,
+                    value: Carried::Inert(text),
+                });
+            }
+            Ok(Piece { comments, about: Some(why), key: written, value: Carried::Untyped(raw) })
+        }
+    }
+}
+
+/// Keeps the last of equal keys, which is the one in force, and the others as comments.
+fn replace_doubles(pieces: &mut [Piece], name: &str, notes: &mut Vec<Note>) {
+    let mut seen = std::collections::HashSet::new();
+    for piece in pieces.iter_mut().rev() {
+        if matches!(piece.value, Carried::Inert(_)) || seen.insert(piece.key.clone()) {
+            continue;
+        }
+        let text = match &piece.value {
+            Carried::Typed(kind, value) => value.to_text(*kind),
+            Carried::Untyped(raw) => untyped_text(raw),
+            Carried::Inert(text) => text.clone(),
+        };
+        notes.push(Note {
+            level: Level::Warn,
+            origin: Origin::file(name),
+            key: piece.key.clone(),
+            text: "stands more than once; all but the last are carried over as comments".to_owned(),
+        });
+        piece.value = Carried::Inert(text);
+    }
+}
+
+fn about(row: &Key) -> String {
+    let (word, text) = row.fate_text();
+    let unit = if row.unit.is_empty() { String::new() } else { format!(" ({})", row.unit) };
+    match row.fate {
+        Fate::Acted(_) => format!("{text}{unit}"),
+        Fate::Meaningless(_) | Fate::Unbuilt(_) | Fate::Refused { .. } => format!("{word}: {text}"),
+    }
+}
+
+fn untyped_text(raw: &Raw) -> String {
+    match raw {
+        Raw::Text(text) | Raw::Str(text) => text.clone(),
+        Raw::Int(number) => number.to_string(),
+        Raw::Float(number) => number.to_string(),
+        Raw::Bool(boolean) => boolean.to_string(),
+        Raw::List(words) => words.join(","),
+        Raw::Other(_) => String::new(),
+    }
+}
+
+fn to_properties(pieces: &[Piece], rest: &[String]) -> String {
+    let mut out = String::new();
+    write_comment(
+        &mut out,
+        ": Written by ringkeeper config convert; lines that begin so are its own.",
+    );
+    for piece in pieces {
+        for comment in &piece.comments {
+            write_comment(&mut out, comment);
+        }
+        if let Some(about) = &piece.about {
+            write_comment(&mut out, &format!(": {about}"));
+        }
+        let bare = super::keys::find(&piece.key).is_some_and(|row| row.place == Place::Bare);
+        match &piece.value {
+            Carried::Typed(kind, value) if bare => {
+                write_pair(&mut out, &format!("{OWN_PREFIX}{}", piece.key), &value.to_text(*kind));
+            }
+            Carried::Typed(kind, value) => write_pair(&mut out, &piece.key, &value.to_text(*kind)),
+            Carried::Untyped(raw) => write_pair(&mut out, &piece.key, &untyped_text(raw)),
+            Carried::Inert(text) => write_comment(&mut out, &format!(" {}={text}", piece.key)),
+        }
+    }
+    for comment in rest {
+        write_comment(&mut out, comment);
+    }
+    out
+}
+
+fn to_toml(pieces: &[Piece], rest: &[String]) -> String {
+    let mut out = String::new();
+    toml_comment(
+        &mut out,
+        ": Written by ringkeeper config convert; lines that begin so are its own.",
+    );
+    let (own, others): (Vec<&Piece>, Vec<&Piece>) = pieces.iter().partition(|piece| {
+        without_own_prefix(&piece.key).is_some() && !matches!(piece.value, Carried::Inert(_))
+    });
+    for piece in others {
+        toml_piece(&mut out, piece, &piece.key);
+    }
+    // Comments behind the last key stay outside the table, which has to come last.
+    for comment in rest {
+        toml_comment(&mut out, comment);
+    }
+    if !own.is_empty() {
+        out.push_str("\n[ringkeeper]\n");
+    }
+    for piece in own {
+        toml_piece(&mut out, piece, without_own_prefix(&piece.key).unwrap_or(&piece.key));
+    }
+    out
+}
+
+fn toml_piece(out: &mut String, piece: &Piece, key: &str) {
+    for comment in &piece.comments {
+        toml_comment(out, comment);
+    }
+    if let Some(about) = &piece.about {
+        toml_comment(out, &format!(": {about}"));
+    }
+    if let Carried::Inert(text) = &piece.value {
+        toml_comment(out, &format!(" {key}={text}"));
+        return;
+    }
+    write_toml_key(out, key);
+    out.push_str(" = ");
+    match &piece.value {
+        Carried::Typed(kind, value) => toml_value(out, *kind, value),
+        Carried::Untyped(raw) => match raw {
+            Raw::Int(_) | Raw::Bool(_) => out.push_str(&untyped_text(raw)),
+            Raw::Float(number) => out.push_str(&toml_float(*number)),
+            Raw::List(words) => toml_list(out, words),
+            Raw::Text(text) | Raw::Str(text) => write_toml_string(out, text),
+            Raw::Other(_) => write_toml_string(out, ""),
+        },
+        Carried::Inert(_) => {}
+    }
+    out.push('\n');
+}
+
+fn toml_value(out: &mut String, kind: Kind, value: &Value) {
+    match value {
+        Value::Bool(boolean) => out.push_str(&boolean.to_string()),
+        Value::Int(number) => out.push_str(&number.to_string()),
+        Value::Float(number) => out.push_str(&toml_float(*number)),
+        Value::Auto => write_toml_string(out, "auto"),
+        Value::List(words) => toml_list(out, words),
+        // A bare number of hours is a number in TOML as well.
+        Value::Text(text) if kind == Kind::Interval && text.parse::<i32>().is_ok() => {
+            out.push_str(text.trim_start_matches('+').trim_start_matches('0'));
+            if text.trim_start_matches(['+', '0']).is_empty() {
+                out.push('0');
+            }
+        }
+        Value::Text(text) => write_toml_string(out, text),
+    }
+}
+
+/// A float that TOML reads as a float.
+fn toml_float(number: f64) -> String {
+    let text = number.to_string();
+    if text.contains('.') || !number.is_finite() { text } else { format!("{text}.0") }
+}
+
+fn toml_list(out: &mut String, words: &[String]) {
+    out.push('[');
+    for (i, word) in words.iter().enumerate() {
+        if i > 0 {
+            out.push_str(", ");
+        }
+        write_toml_string(out, word);
+    }
+    out.push(']');
+}
+
+fn toml_comment(out: &mut String, text: &str) {
+    for line in text.split(['\n', '\r']) {
+        out.push('#');
+        // TOML allows no control character but the tab in a comment.
+        out.extend(line.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }));
+        out.push('\n');
+    }
+}

@@ -1,0 +1,52 @@
+//! `-D` words of `SERVER_JVMFLAGS` and `JVMFLAGS`, as `zkServer.sh` would hand them to a JVM.
+//!
+//! The shell expands both without quotes, `SERVER_JVMFLAGS` first: words end at blanks, quotes are
+//! part of the word, and the last of two equal properties wins.
+
+/// One word of an environment variable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Word<'a> {
+    /// `-Dname=value`; without `=` the value is empty.
+    Property {
+        /// The property's name.
+        name: &'a str,
+        /// Its value.
+        value: &'a str,
+    },
+    /// Anything else: an option of the JVM.
+    Option(&'a str),
+}
+
+/// The words of one variable.
+pub fn words(text: &str) -> impl Iterator<Item = Word<'_>> {
+    text.split([' ', '\t', '\n']).filter(|word| !word.is_empty()).map(|word| {
+        match word.strip_prefix("-D") {
+            Some(property) if !property.is_empty() => {
+                let (name, value) = property.split_once('=').unwrap_or((property, ""));
+                Word::Property { name, value }
+            }
+            _ => Word::Option(word),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_split_as_an_unquoted_shell_expansion_splits_them() {
+        let found: Vec<_> = words(" -Xmx1g  -Da.b=c=d\t-De -Df=\"x y\" -D\n").collect();
+        assert_eq!(
+            found,
+            vec![
+                Word::Option("-Xmx1g"),
+                Word::Property { name: "a.b", value: "c=d" },
+                Word::Property { name: "e", value: "" },
+                Word::Property { name: "f", value: "\"x" },
+                Word::Option("y\""),
+                Word::Option("-D"),
+            ]
+        );
+    }
+}

@@ -1,0 +1,944 @@
+//! Rows of the keys that change what the server does.
+
+use std::collections::BTreeSet;
+
+use super::super::settings::{
+    Config, DigestAlgorithm, LogFormat, LogLevel, SnapshotCompression, Whitelist,
+};
+use super::super::value::{Below, Form, Kind, Value, interval_ms};
+use super::{
+    Acted, Fate, Key, Place, RATIO, Set, Theme, Verdict, any_int, fine, int, port, prop_int,
+    prop_int_or, prop_long,
+};
+
+/// A number from the table's range into a field. The rows' ranges make the saturation unreachable;
+/// a test stores both ends of each.
+fn narrow<T: TryFrom<i64> + Bounded>(number: i64) -> T {
+    T::try_from(number).unwrap_or(if number < 0 { T::LOWEST } else { T::HIGHEST })
+}
+
+trait Bounded {
+    const LOWEST: Self;
+    const HIGHEST: Self;
+}
+
+impl Bounded for u32 {
+    const LOWEST: Self = 0;
+    const HIGHEST: Self = u32::MAX;
+}
+
+impl Bounded for u64 {
+    const LOWEST: Self = 0;
+    const HIGHEST: Self = u64::MAX;
+}
+
+/// A field that is the value itself.
+macro_rules! plain {
+    ($variant:ident, $($field:ident).+) => {
+        Fate::Acted(Acted {
+            set: Set::$variant(|config, value| config.$($field).+ = value),
+            get: |config| config.$($field).+.to_string(),
+            about: "",
+            verdict: fine,
+        })
+    };
+}
+
+/// A number.
+macro_rules! number {
+    ($($field:ident).+) => {
+        Fate::Acted(Acted {
+            set: Set::Int(|config, value| config.$($field).+ = narrow(value)),
+            get: |config| config.$($field).+.to_string(),
+            about: "",
+            verdict: fine,
+        })
+    };
+}
+
+/// A number that means "none" at `$none` and at everything below it, times a unit.
+macro_rules! optional {
+    ($($field:ident).+, $none:literal, $unit:literal) => {
+        Fate::Acted(Acted {
+            set: Set::Int(|config, value| {
+                config.$($field).+ = (value > $none).then(|| narrow(value.saturating_mul($unit)));
+            }),
+            get: |config| match config.$($field).+ {
+                Some(value) => (value / $unit).to_string(),
+                None => $none.to_string(),
+            },
+            about: "",
+            verdict: fine,
+        })
+    };
+}
+
+/// true and false, written yes and no.
+macro_rules! yes_no {
+    ($($field:ident).+) => {
+        Fate::Acted(Acted {
+            set: Set::Bool(|config, value| config.$($field).+ = value),
+            get: |config| if config.$($field).+ { "yes" } else { "no" }.to_owned(),
+            about: "",
+            verdict: fine,
+        })
+    };
+}
+
+/// A value that is stored once all are read.
+macro_rules! together {
+    ($get:expr) => {
+        Fate::Acted(Acted { set: Set::Together, get: $get, about: "", verdict: fine })
+    };
+}
+
+/// A number or `auto`.
+macro_rules! auto {
+    ($($field:ident).+) => {
+        Fate::Acted(Acted {
+            set: Set::IntOrAuto(|config, value| config.$($field).+ = value.map(narrow)),
+            get: |config| config.$($field).+.map_or("auto".to_owned(), |v| v.to_string()),
+            about: "",
+            verdict: fine,
+        })
+    };
+}
+
+const fn file(
+    theme: Theme,
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    fate: Fate,
+) -> Key {
+    Key::new(theme, Place::File, name, kind, fate).default(default)
+}
+
+const fn prop(
+    theme: Theme,
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    fate: Fate,
+) -> Key {
+    Key::new(theme, Place::Property, name, kind, fate).default(default)
+}
+
+const fn bare(
+    theme: Theme,
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    fate: Fate,
+) -> Key {
+    Key::new(theme, Place::Bare, name, kind, fate).default(default)
+}
+
+const fn own(name: &'static str, kind: Kind, default: &'static str, fate: Fate) -> Key {
+    Key::new(Theme::Own, Place::Own, name, kind, fate).default(default)
+}
+
+/// Bytes of a bound of our own: up to a tebibyte, which no machine buffers.
+const fn bytes(min: i64) -> Kind {
+    Kind::Int { min, max: 1 << 40, form: Form::Based, below: Below::Refuse }
+}
+
+fn compression(value: &Value) -> Verdict {
+    match value {
+        Value::Text(method) if !method.is_empty() => Verdict::Warn(
+            "compressed snapshots are read; new snapshots are written \
+             uncompressed all the same",
+        ),
+        _ => Verdict::Fine,
+    }
+}
+
+fn force_sync(value: &Value) -> Verdict {
+    match value {
+        Value::Bool(false) => {
+            Verdict::Warn("acknowledged writes may be lost when the machine stops")
+        }
+        _ => Verdict::Fine,
+    }
+}
+
+fn skip_acl(value: &Value) -> Verdict {
+    match value {
+        Value::Bool(true) => Verdict::Warn("every client may read and change everything"),
+        _ => Verdict::Fine,
+    }
+}
+
+fn set_compression(config: &mut Config, method: &str) {
+    config.storage.snapshot_compression = match method.to_ascii_lowercase().as_str() {
+        "gz" => SnapshotCompression::Gz,
+        "snappy" => SnapshotCompression::Snappy,
+        _ => SnapshotCompression::None,
+    };
+}
+
+fn set_whitelist(config: &mut Config, words: &[String]) {
+    // ZooKeeper: FourLetterCommands.isEnabled; a `*` anywhere means all, and srvr is always in.
+    config.admin.four_letter_words = if words.iter().any(|w| w == "*") {
+        Whitelist::All
+    } else {
+        let words = words.iter().filter(|w| !w.is_empty()).cloned();
+        Whitelist::Only(words.chain(["srvr".to_owned()]).collect())
+    };
+}
+
+fn whitelist(value: &Value) -> Verdict {
+    const KNOWN: [&str; 20] = [
+        "", "*", "conf", "cons", "crst", "dirs", "dump", "envi", "gtmk", "hash", "isro", "mntr",
+        "ruok", "srst", "srvr", "stat", "stmk", "wchc", "wchp", "wchs",
+    ];
+    match value {
+        Value::List(words) if words.iter().any(|w| !KNOWN.contains(&w.as_str())) => {
+            Verdict::Warn("at least one of these is no four-letter word of ZooKeeper's")
+        }
+        _ => Verdict::Fine,
+    }
+}
+
+/// The digest names that Java and we both know.
+const DIGEST_NAMES: &[&str] = &[
+    "SHA1",
+    "SHA",
+    "SHA-1",
+    "SHA-224",
+    "SHA-256",
+    "SHA-384",
+    "SHA-512",
+    "SHA-512/224",
+    "SHA-512/256",
+    "SHA3-224",
+    "SHA3-256",
+    "SHA3-384",
+    "SHA3-512",
+];
+
+pub(super) static KEYS: &[Key] = &[
+    // Storage.
+    file(
+        Theme::Storage,
+        "dataDir",
+        Kind::Path,
+        "",
+        together!(|c| c.storage.data_dir.display().to_string()),
+    )
+    .about("folder of the snapshots and of myid; required in a file"),
+    file(
+        Theme::Storage,
+        "dataLogDir",
+        Kind::Path,
+        "",
+        together!(|c| c.storage.data_log_dir.display().to_string()),
+    )
+    .about("folder of the transaction log; dataDir if not set"),
+    prop(
+        Theme::Storage,
+        "datadir.autocreate",
+        Kind::Bool,
+        "true",
+        plain!(Bool, storage.datadir_autocreate),
+    )
+    .about("create missing folders"),
+    prop(Theme::Storage, "db.autocreate", Kind::Bool, "true", plain!(Bool, storage.db_autocreate))
+        .about(
+            "take an empty folder for a new database; otherwise only with a \
+             file named initialize",
+        ),
+    prop(Theme::Storage, "snapCount", prop_int_or(2, 2), "100000", number!(storage.snap_count))
+        .about(
+            "a snapshot after half as many transactions plus a random share of \
+             the other half",
+        )
+        .unit("transactions"),
+    prop(
+        Theme::Storage,
+        "snapSizeLimitInKb",
+        prop_long(i64::MIN / 1024),
+        "4194304",
+        optional!(storage.snap_size_limit_bytes, 0, 1024),
+    )
+    .about(
+        "a snapshot after half as many bytes of log plus a random share of \
+             the other half; 0 or less: no such limit",
+    )
+    .unit("KiB"),
+    prop(
+        Theme::Storage,
+        "txnLogSizeLimitInKb",
+        prop_long(i64::MIN / 1024),
+        "-1",
+        Fate::Acted(Acted {
+            set: Set::Int(|c, v| {
+                c.storage.txn_log_size_limit_bytes =
+                    (v > 0).then(|| narrow(v.saturating_mul(1024)));
+            }),
+            get: |c| {
+                c.storage
+                    .txn_log_size_limit_bytes
+                    .map_or("-1".to_owned(), |v| (v / 1024).to_string())
+            },
+            about: "close a log file of this size; 0 or less: no such limit",
+            verdict: fine,
+        }),
+    )
+    .unit("KiB"),
+    prop(
+        Theme::Storage,
+        "preAllocSize",
+        Kind::Int { min: 0, max: i64::MAX / 1024, form: Form::Decimal, below: Below::Take(0) },
+        "65536",
+        Fate::Acted(Acted {
+            set: Set::Int(|c, v| c.storage.pre_alloc_bytes = narrow(v.saturating_mul(1024))),
+            get: |c| (c.storage.pre_alloc_bytes / 1024).to_string(),
+            about: "make the log ready ahead of the writes in steps of this size",
+            verdict: fine,
+        }),
+    )
+    .unit("KiB"),
+    prop(Theme::Storage, "forceSync", Kind::YesNo, "yes", yes_no!(storage.force_sync))
+        .about("make a write durable before it is acknowledged")
+        .verdict(force_sync),
+    Key::new(
+        Theme::Storage,
+        Place::PropertyOrBare,
+        "fsync.warningthresholdms",
+        prop_long(0),
+        number!(storage.fsync_warning_threshold_ms),
+    )
+    .about("warn of log writes slower than this")
+    .default("1000")
+    .unit("ms"),
+    prop(
+        Theme::Storage,
+        "snapshot.trust.empty",
+        Kind::Bool,
+        "false",
+        plain!(Bool, storage.snapshot_trust_empty),
+    )
+    .about("accept a folder with logs and no snapshot"),
+    prop(
+        Theme::Storage,
+        "snapshot.compression.method",
+        Kind::Choice(&["", "gz", "snappy"]),
+        "",
+        Fate::Acted(Acted {
+            set: Set::Text(set_compression),
+            get: |c| {
+                match c.storage.snapshot_compression {
+                    SnapshotCompression::None => "",
+                    SnapshotCompression::Gz => "gz",
+                    SnapshotCompression::Snappy => "snappy",
+                }
+                .to_owned()
+            },
+            about: "in reading only: compressed snapshots are read, and written \
+             uncompressed",
+            verdict: compression,
+        }),
+    ),
+    prop(
+        Theme::Storage,
+        "digest.enabled",
+        Kind::Bool,
+        "true",
+        plain!(Bool, storage.digest_enabled),
+    )
+    .about("keep, log and check digests of the tree"),
+    prop(
+        Theme::Storage,
+        "serializeLastProcessedZxid.enabled",
+        Kind::Bool,
+        "true",
+        plain!(Bool, storage.serialize_last_processed_zxid),
+    )
+    .about("end a snapshot with the last processed zxid, as 3.9 does"),
+    prop(
+        Theme::Storage,
+        "closeSessionTxn.enabled",
+        Kind::Bool,
+        "true",
+        plain!(Bool, storage.close_session_txn),
+    )
+    .about(
+        "list the deleted paths in closeSession transactions, as 3.6 and \
+             later do",
+    ),
+    prop(
+        Theme::Storage,
+        "commitLogCount",
+        Kind::Int { min: 500, max: i32::MAX as i64, form: Form::Decimal, below: Below::Take(500) },
+        "500",
+        number!(storage.commit_log_count),
+    )
+    .about("committed transactions kept in memory for followers that lag")
+    .unit("transactions"),
+    file(
+        Theme::Storage,
+        "autopurge.snapRetainCount",
+        Kind::Int { min: 3, max: i32::MAX as i64, form: Form::Decimal, below: Below::Take(3) },
+        "3",
+        number!(storage.snap_retain_count),
+    )
+    .about("snapshots that a purge leaves, with the logs they need")
+    .unit("snapshots"),
+    file(
+        Theme::Storage,
+        "autopurge.purgeInterval",
+        Kind::Interval,
+        "0",
+        Fate::Acted(Acted {
+            set: Set::Text(|c, v| c.storage.purge_interval_ms = interval_ms(v).flatten()),
+            get: |c| match c.storage.purge_interval_ms {
+                None => "0".to_owned(),
+                Some(ms) if ms % 3_600_000 == 0 => (ms / 3_600_000).to_string(),
+                Some(ms) if ms % 1000 == 0 => format!("{}s", ms / 1000),
+                Some(ms) => format!("{ms}ms"),
+            },
+            about: "time between two purges; 0 or less: never",
+            verdict: fine,
+        }),
+    ),
+    // Network.
+    file(
+        Theme::Network,
+        "clientPort",
+        port(),
+        "",
+        together!(|c| c.network.client.port.to_string()),
+    )
+    .about("port for clients; 0 lets the system choose"),
+    file(
+        Theme::Network,
+        "clientPortAddress",
+        Kind::Text,
+        "",
+        together!(|c| c.network.client.host.to_string()),
+    )
+    .about("interface for clients; every address if not set"),
+    file(
+        Theme::Network,
+        "clientPortListenBacklog",
+        any_int(),
+        "-1",
+        Fate::Acted(Acted {
+            set: Set::Int(|c, v| c.network.listen_backlog = (v > 0).then(|| narrow(v))),
+            get: |c| c.network.listen_backlog.map_or("-1".to_owned(), |v| v.to_string()),
+            about: "length of the listen queue; 0 or less: our own choice",
+            verdict: fine,
+        }),
+    ),
+    file(
+        Theme::Network,
+        "maxClientCnxns",
+        any_int(),
+        "60",
+        optional!(network.max_client_cnxns, 0, 1),
+    )
+    .about("connections from one address; 0 or less: no limit"),
+    prop(Theme::Network, "maxCnxns", prop_int_or(0, 0), "0", optional!(network.max_cnxns, 0, 1))
+        .about("connections in all; 0: no limit"),
+    prop(
+        Theme::Network,
+        "clientTcpKeepAlive",
+        Kind::Bool,
+        "false",
+        plain!(Bool, network.client_tcp_keep_alive),
+    )
+    .about("TCP keep-alive on client connections"),
+    prop(
+        Theme::Network,
+        "nio.sessionlessCnxnTimeout",
+        prop_int(1),
+        "10000",
+        number!(network.sessionless_cnxn_timeout_ms),
+    )
+    .about("close a connection that opens no session")
+    .unit("ms"),
+    bare(
+        Theme::Network,
+        "jute.maxbuffer",
+        prop_int(128),
+        "1048575",
+        together!(|c| c.network.jute_max_buffer.to_string()),
+    )
+    .about("largest frame a client may send")
+    .unit("bytes"),
+    prop(
+        Theme::Network,
+        "jute.maxbuffer.extrasize",
+        prop_int_or(1024, 1024),
+        "1048575",
+        together!(|c| c.network.jute_max_buffer_extra.to_string()),
+    )
+    .about(
+        "what a record of our files may be larger than jute.maxbuffer; \
+             jute.maxbuffer if not set",
+    )
+    .unit("bytes"),
+    // Sessions.
+    file(
+        Theme::Sessions,
+        "tickTime",
+        int(1),
+        "3000",
+        together!(|c| c.sessions.tick_time_ms.to_string()),
+    )
+    .about("unit of all session times")
+    .unit("ms"),
+    file(
+        Theme::Sessions,
+        "minSessionTimeout",
+        int(-1),
+        "-1",
+        together!(|c| c.sessions.min_session_timeout_ms.to_string()),
+    )
+    .about("shortest session timeout; -1: 2 ticks")
+    .unit("ms"),
+    file(
+        Theme::Sessions,
+        "maxSessionTimeout",
+        int(-1),
+        "-1",
+        together!(|c| c.sessions.max_session_timeout_ms.to_string()),
+    )
+    .about("longest session timeout; -1: 20 ticks")
+    .unit("ms"),
+    file(
+        Theme::Sessions,
+        "localSessionsEnabled",
+        Kind::Bool,
+        "false",
+        plain!(Bool, sessions.local_sessions_enabled),
+    )
+    .about(
+        "new sessions are known to their server alone (Apache's standalone \
+             server ignores this)",
+    ),
+    file(
+        Theme::Sessions,
+        "localSessionsUpgradingEnabled",
+        Kind::Bool,
+        "false",
+        plain!(Bool, sessions.local_sessions_upgrading_enabled),
+    )
+    .about(
+        "a local session becomes global with its first ephemeral node \
+             (Apache's standalone server ignores this)",
+    ),
+    bare(
+        Theme::Sessions,
+        "readonlymode.enabled",
+        Kind::Bool,
+        "false",
+        plain!(Bool, sessions.read_only_mode_enabled),
+    )
+    .about("answer isro; serving reads while cut off comes with ensembles"),
+    // Limits.
+    prop(
+        Theme::Limits,
+        "globalOutstandingLimit",
+        prop_int(0),
+        "1000",
+        number!(limits.global_outstanding_limit),
+    )
+    .about("requests in process above which the sockets wait")
+    .unit("requests"),
+    prop(
+        Theme::Limits,
+        "request_throttle_max_requests",
+        prop_int_or(0, 0),
+        "0",
+        optional!(limits.request_throttle_max_requests, 0, 1),
+    )
+    .about("requests in process above which further ones queue; 0: no such limit")
+    .unit("requests"),
+    prop(
+        Theme::Limits,
+        "largeRequestMaxBytes",
+        prop_int_or(1, 104_857_600),
+        "104857600",
+        number!(limits.large_request_max_bytes),
+    )
+    .about("bytes of all large requests in process")
+    .unit("bytes"),
+    prop(
+        Theme::Limits,
+        "largeRequestThreshold",
+        prop_int_or(-1, -1),
+        "-1",
+        Fate::Acted(Acted {
+            // ZooKeeper: setLargeRequestThreshold takes 0 for -1.
+            set: Set::Int(|c, v| {
+                c.limits.large_request_threshold_bytes = (v > 0).then(|| narrow(v))
+            }),
+            get: |c| {
+                c.limits.large_request_threshold_bytes.map_or("-1".to_owned(), |v| v.to_string())
+            },
+            about: "size from which a request is large; 0 and -1: none is",
+            verdict: fine,
+        }),
+    )
+    .unit("bytes"),
+    prop(
+        Theme::Limits,
+        "connection_throttle_tokens",
+        prop_int(0),
+        "0",
+        number!(limits.connection_throttle.tokens),
+    )
+    .about("size of the bucket of new connections; 0: no throttle"),
+    prop(
+        Theme::Limits,
+        "connection_throttle_fill_time",
+        prop_int(1),
+        "1",
+        number!(limits.connection_throttle.fill_time_ms),
+    )
+    .about("time between two fillings")
+    .unit("ms"),
+    prop(
+        Theme::Limits,
+        "connection_throttle_fill_count",
+        prop_int(0),
+        "1",
+        number!(limits.connection_throttle.fill_count),
+    )
+    .about("tokens per filling"),
+    prop(
+        Theme::Limits,
+        "connection_throttle_freeze_time",
+        prop_int(-1),
+        "-1",
+        Fate::Acted(Acted {
+            set: Set::Int(|c, v| {
+                c.limits.connection_throttle.freeze_time_ms = u32::try_from(v).ok()
+            }),
+            get: |c| {
+                c.limits
+                    .connection_throttle
+                    .freeze_time_ms
+                    .map_or("-1".to_owned(), |v| v.to_string())
+            },
+            about: "time between two changes of the drop probability; -1: no random \
+             drops",
+            verdict: fine,
+        }),
+    )
+    .unit("ms"),
+    prop(
+        Theme::Limits,
+        "connection_throttle_drop_increase",
+        RATIO,
+        "0.02",
+        plain!(Float, limits.connection_throttle.drop_increase),
+    )
+    .about("step up of the drop probability"),
+    prop(
+        Theme::Limits,
+        "connection_throttle_drop_decrease",
+        RATIO,
+        "0.002",
+        plain!(Float, limits.connection_throttle.drop_decrease),
+    )
+    .about("step down of the drop probability"),
+    prop(
+        Theme::Limits,
+        "connection_throttle_decrease_ratio",
+        RATIO,
+        "0",
+        plain!(Float, limits.connection_throttle.decrease_ratio),
+    )
+    .about("share of free tokens from which the probability falls"),
+    prop(
+        Theme::Limits,
+        "connection_throttle_weight_enabled",
+        Kind::Bool,
+        "false",
+        plain!(Bool, limits.connection_throttle.weight_enabled),
+    )
+    .about("a connection costs its weight instead of one token"),
+    prop(
+        Theme::Limits,
+        "connection_throttle_global_session_weight",
+        prop_int_or(1, 3),
+        "3",
+        number!(limits.connection_throttle.global_session_weight),
+    )
+    .about("tokens for a new global session"),
+    prop(
+        Theme::Limits,
+        "connection_throttle_local_session_weight",
+        prop_int_or(1, 1),
+        "1",
+        number!(limits.connection_throttle.local_session_weight),
+    )
+    .about("tokens for a new local session"),
+    prop(
+        Theme::Limits,
+        "connection_throttle_renew_session_weight",
+        prop_int_or(1, 2),
+        "2",
+        number!(limits.connection_throttle.renew_session_weight),
+    )
+    .about("tokens for a reconnection"),
+    // Security.
+    prop(Theme::Security, "skipACL", Kind::YesNo, "no", yes_no!(security.skip_acl))
+        .about("ignore ACLs")
+        .verdict(skip_acl),
+    prop(
+        Theme::Security,
+        "DigestAuthenticationProvider.enabled",
+        Kind::Bool,
+        "true",
+        plain!(Bool, security.digest_enabled),
+    )
+    .about("the scheme digest"),
+    prop(
+        Theme::Security,
+        "DigestAuthenticationProvider.digestAlg",
+        Kind::Choice(DIGEST_NAMES),
+        "SHA1",
+        Fate::Acted(Acted {
+            set: Set::Text(|c, v| {
+                c.security.digest_algorithm = DigestAlgorithm::from_name(v).unwrap_or_default();
+            }),
+            get: |c| c.security.digest_algorithm.name().to_owned(),
+            about: "hash of the scheme digest",
+            verdict: fine,
+        }),
+    ),
+    prop(
+        Theme::Security,
+        "DigestAuthenticationProvider.superDigest",
+        Kind::Text,
+        "",
+        Fate::Acted(Acted {
+            set: Set::Text(|c, v| c.security.super_digest = (!v.is_empty()).then(|| v.to_owned())),
+            get: |c| c.security.super_digest.clone().unwrap_or_default(),
+            about: "digest id of the super user, super:hash",
+            verdict: fine,
+        }),
+    )
+    .secret(),
+    prop(
+        Theme::Security,
+        "ensembleAuthName",
+        Kind::List,
+        "",
+        Fate::Acted(Acted {
+            set: Set::List(|c, v| {
+                c.security.ensemble_auth_names = Some(v.iter().cloned().collect::<BTreeSet<_>>());
+            }),
+            get: |c| {
+                let names = c.security.ensemble_auth_names.iter().flatten();
+                names.cloned().collect::<Vec<_>>().join(",")
+            },
+            about: "names by which clients may call this ensemble, with authProvider.N \
+             = …EnsembleAuthenticationProvider",
+            verdict: fine,
+        }),
+    ),
+    // Nodes.
+    prop(
+        Theme::Nodes,
+        "extendedTypesEnabled",
+        Kind::Bool,
+        "false",
+        plain!(Bool, nodes.extended_types_enabled),
+    )
+    .about("TTL nodes"),
+    prop(
+        Theme::Nodes,
+        "emulate353TTLNodes",
+        Kind::Bool,
+        "false",
+        plain!(Bool, nodes.emulate_353_ttl_nodes),
+    )
+    .about("recognise TTL nodes of 3.5.3"),
+    prop(Theme::Nodes, "enforceQuota", Kind::Bool, "false", plain!(Bool, nodes.enforce_quota))
+        .about("enforce hard quotas"),
+    bare(
+        Theme::Nodes,
+        "znode.container.checkIntervalMs",
+        prop_int(1),
+        "60000",
+        number!(nodes.container_check_interval_ms),
+    )
+    .about("time between two searches for empty containers and expired TTL nodes")
+    .unit("ms"),
+    bare(
+        Theme::Nodes,
+        "znode.container.maxPerMinute",
+        prop_int(1),
+        "10000",
+        number!(nodes.container_max_per_minute),
+    )
+    .about("such nodes deleted per minute"),
+    bare(
+        Theme::Nodes,
+        "znode.container.maxNeverUsedIntervalMs",
+        prop_long(0),
+        "0",
+        optional!(nodes.container_max_never_used_interval_ms, 0, 1),
+    )
+    .about("delete a container that never had a child; 0: never")
+    .unit("ms"),
+    // Admin.
+    prop(
+        Theme::Admin,
+        "4lw.commands.whitelist",
+        Kind::List,
+        "srvr",
+        Fate::Acted(Acted {
+            set: Set::List(set_whitelist),
+            get: |c| match &c.admin.four_letter_words {
+                Whitelist::All => "*".to_owned(),
+                Whitelist::Only(words) => words.iter().cloned().collect::<Vec<_>>().join(","),
+            },
+            about: "four-letter words that are answered; srvr always is, * means all",
+            verdict: whitelist,
+        }),
+    ),
+    // Quorum: what a single server needs of it.
+    file(
+        Theme::Quorum,
+        "server.*",
+        Kind::Server,
+        "",
+        together!(|c| c.quorum.servers.len().to_string()),
+    )
+    .about(
+        "a member; one alone stands alone, more are refused until ensembles \
+             are built",
+    ),
+    file(
+        Theme::Quorum,
+        "group.*",
+        Kind::Group,
+        "",
+        together!(|c| c.quorum.groups.len().to_string()),
+    )
+    .about("a group of a hierarchical quorum"),
+    file(
+        Theme::Quorum,
+        "weight.*",
+        Kind::Int { min: 0, max: i64::MAX, form: Form::Decimal, below: Below::Refuse },
+        "",
+        together!(|c| c.quorum.weights.len().to_string()),
+    )
+    .about("a server's weight in its group"),
+    file(
+        Theme::Quorum,
+        "standaloneEnabled",
+        Kind::Bool,
+        "true",
+        plain!(Bool, quorum.standalone_enabled),
+    )
+    .about("a single member stands alone"),
+    file(
+        Theme::Quorum,
+        "dynamicConfigFile",
+        Kind::Path,
+        "",
+        together!(|c| c
+            .quorum
+            .dynamic_config_file
+            .as_ref()
+            .map(|p| p.display().to_string())
+            .unwrap_or_default()),
+    )
+    .about("file in which the members stand"),
+    // Our own.
+    own("ringkeeper.cores", Kind::IntOrAuto { min: 1, max: 1024 }, "auto", auto!(own.cores))
+        .about("cores that the server uses"),
+    own("ringkeeper.pin", Kind::Bool, "true", plain!(Bool, own.pin))
+        .about("bind each executor to its core"),
+    own(
+        "ringkeeper.spinMicros",
+        Kind::IntOrAuto { min: 0, max: 10_000 },
+        "auto",
+        auto!(own.spin_micros),
+    )
+    .about("how long an idle executor looks for work before it sleeps")
+    .unit("µs"),
+    own(
+        "ringkeeper.outputBytesPerConnectionMax",
+        bytes(65_536),
+        "4194304",
+        number!(own.output_bytes_per_connection_max),
+    )
+    .about(
+        "output buffered for one connection above which nothing more is \
+             read from it",
+    )
+    .unit("bytes"),
+    own(
+        "ringkeeper.requestBytesInFlightMax",
+        bytes(1_048_576),
+        "268435456",
+        together!(|c| c.own.request_bytes_in_flight_max.to_string()),
+    )
+    .about(
+        "requests received and not yet answered above which the sockets \
+             wait; at least jute.maxbuffer",
+    )
+    .unit("bytes"),
+    own(
+        "ringkeeper.multiReadReplyBytesMax",
+        bytes(1_048_576),
+        "67108864",
+        number!(own.multi_read_reply_bytes_max),
+    )
+    .about("largest reply to one multiRead")
+    .unit("bytes"),
+    own(
+        "ringkeeper.logFormat",
+        Kind::Choice(&["text", "json"]),
+        "text",
+        Fate::Acted(Acted {
+            set: Set::Text(|c, v| {
+                let json = v.eq_ignore_ascii_case("json");
+                c.own.log_format = if json { LogFormat::Json } else { LogFormat::Text };
+            }),
+            get: |c| {
+                match c.own.log_format {
+                    LogFormat::Text => "text",
+                    LogFormat::Json => "json",
+                }
+                .to_owned()
+            },
+            about: "form of the log lines",
+            verdict: fine,
+        }),
+    ),
+    own(
+        "ringkeeper.logLevel",
+        Kind::Choice(&["off", "error", "warn", "info", "debug", "trace"]),
+        "info",
+        Fate::Acted(Acted {
+            set: Set::Text(|c, v| {
+                let level = LEVELS.iter().find(|(name, _)| name.eq_ignore_ascii_case(v));
+                c.own.log_level = level.map_or(LogLevel::Info, |&(_, level)| level);
+            }),
+            get: |c| {
+                let name = LEVELS.iter().find(|&&(_, level)| level == c.own.log_level);
+                name.map_or("info", |&(name, _)| name).to_owned()
+            },
+            about: "least level that is logged",
+            verdict: fine,
+        }),
+    ),
+];
+
+const LEVELS: [(&str, LogLevel); 6] = [
+    ("off", LogLevel::Off),
+    ("error", LogLevel::Error),
+    ("warn", LogLevel::Warn),
+    ("info", LogLevel::Info),
+    ("debug", LogLevel::Debug),
+    ("trace", LogLevel::Trace),
+];

@@ -1,0 +1,114 @@
+//! Rows of keys that tune what does not exist here: the JVM, its thread pools, NIO, Netty, JMX; and
+//! keys that only clients read.
+
+use super::super::value::{Below, Form, Kind};
+use super::{Fate, Key, Place, Theme};
+
+const NIO: &str = "sockets are driven by io_uring, one executor to a core; there is \
+             no NIO thread to tune";
+const NETTY: &str = "there is no Netty here";
+const THREADS: &str = "requests run on the replica core; there is no commit processor \
+             with threads";
+const CACHE: &str = "replies are encoded from the tree; there is no cache of them";
+const GROUPS: &str = "a group of writes is whatever arrived while the previous one was \
+             written; nothing waits";
+const JVM: &str = "there is no JVM that could pause";
+const JMX: &str = "there is no JMX";
+const WATCHES: &str = "there is one watch table, cleaned as connections close";
+const LOG: &str = "the log goes to standard error; see ringkeeper.logLevel and \
+             ringkeeper.logFormat";
+const CLIENT: &str = "only clients read it";
+
+/// Whatever number is tuned for what does not exist: a range would only find fault.
+const ANY: Kind =
+    Kind::Int { min: i64::MIN, max: i64::MAX, form: Form::Based, below: Below::Refuse };
+
+/// The same, where ZooKeeper takes no base prefix.
+const ANY_DECIMAL: Kind =
+    Kind::Int { min: i64::MIN, max: i64::MAX, form: Form::Decimal, below: Below::Refuse };
+
+const fn row(theme: Theme, name: &'static str, kind: Kind, why: &'static str) -> Key {
+    Key::new(theme, Place::Property, name, kind, Fate::Meaningless(why))
+}
+
+const fn pipeline(name: &'static str, kind: Kind, why: &'static str) -> Key {
+    row(Theme::Pipeline, name, kind, why)
+}
+
+const fn client(name: &'static str) -> Key {
+    row(Theme::Client, name, Kind::Text, CLIENT)
+}
+
+pub(super) static KEYS: &[Key] = &[
+    pipeline(
+        "serverCnxnFactory",
+        Kind::Text,
+        "there is one kind of connection, driven by io_uring",
+    )
+    .default("org.apache.zookeeper.server.NIOServerCnxnFactory"),
+    pipeline("nio.numSelectorThreads", ANY, NIO),
+    pipeline("nio.numWorkerThreads", ANY, NIO),
+    pipeline("nio.directBufferBytes", ANY, NIO).default("65536").unit("bytes"),
+    pipeline("nio.shutdownTimeout", ANY, NIO).default("5000").unit("ms"),
+    pipeline("intBufferStartingSizeBytes", ANY, "requests are decoded in place")
+        .default("1024")
+        .unit("bytes"),
+    pipeline("netty.advancedFlowControl.enabled", Kind::Bool, NETTY).default("false"),
+    pipeline("netty.server.outstandingHandshake.limit", ANY, NETTY).default("-1"),
+    pipeline("netty.server.earlyDropSecureConnectionHandshakes", Kind::Bool, NETTY)
+        .default("false"),
+    pipeline("commitProcessor.numWorkerThreads", ANY, THREADS),
+    pipeline("commitProcessor.maxReadBatchSize", ANY, THREADS).default("-1"),
+    pipeline("commitProcessor.maxCommitBatchSize", ANY, THREADS).default("1"),
+    pipeline("commitProcessor.shutdownTimeout", ANY, THREADS).default("5000").unit("ms"),
+    pipeline("forward_learner_requests_to_commit_processor_disabled", Kind::Bool, THREADS)
+        .default("false"),
+    pipeline("follower.skipLearnerRequestToNextProcessor", Kind::Bool, THREADS).default("false"),
+    pipeline("maxResponseCacheSize", ANY, CACHE).default("400"),
+    pipeline("maxGetChildrenResponseCacheSize", ANY, CACHE).default("400"),
+    pipeline("flushDelay", ANY, GROUPS).default("0").unit("ms"),
+    pipeline("maxWriteQueuePollTime", ANY, GROUPS).unit("ms"),
+    pipeline("maxBatchSize", ANY, GROUPS).default("1000"),
+    Key::new(Theme::Pipeline, Place::File, "jvm.pause.monitor", Kind::Bool, Fate::Meaningless(JVM))
+        .default("false"),
+    jvm("jvm.pause.warn-threshold.ms", "10000"),
+    jvm("jvm.pause.info-threshold.ms", "1000"),
+    jvm("jvm.pause.sleep.time.ms", "500"),
+    pipeline("jmx.log4j.disable", Kind::Bool, JMX).default("false"),
+    pipeline("jmx.log4j.mbean", Kind::Text, JMX).default("log4j:hierarchy=default"),
+    pipeline("messageTracker.Enabled", Kind::Bool, "there is no message tracker").default("false"),
+    pipeline("messageTracker.BufferSize", ANY, "there is no message tracker").default("10"),
+    row(Theme::Nodes, "watchManagerName", Kind::Text, WATCHES)
+        .default("org.apache.zookeeper.server.watch.WatchManager"),
+    row(Theme::Nodes, "watcherCleanThreshold", ANY, WATCHES).default("1000"),
+    row(Theme::Nodes, "watcherCleanIntervalInSeconds", ANY, WATCHES).default("600").unit("s"),
+    row(Theme::Nodes, "watcherCleanThreadsNum", ANY, WATCHES).default("2"),
+    row(Theme::Nodes, "maxInProcessingDeadWatchers", ANY, WATCHES).default("-1"),
+    row(Theme::Nodes, "bitHashCacheSize", ANY, WATCHES).default("10"),
+    row(Theme::Admin, "log.dir", Kind::Text, LOG),
+    row(Theme::Admin, "log.file", Kind::Text, LOG),
+    row(Theme::Admin, "log.threshold", Kind::Text, LOG),
+    row(Theme::Admin, "log.maxfilesize", Kind::Text, LOG),
+    row(Theme::Admin, "log.maxbackupindex", Kind::Text, LOG),
+    row(Theme::Admin, "root.logger", Kind::Text, LOG),
+    row(Theme::Admin, "console.threshold", Kind::Text, LOG),
+    row(Theme::Admin, "tracelog.dir", Kind::Text, LOG),
+    row(Theme::Admin, "tracelog.file", Kind::Text, LOG),
+    client("client.secure"),
+    client("clientCnxnSocket"),
+    client("disableAutoWatchReset"),
+    client("request.timeout"),
+    client("sasl.client"),
+    client("sasl.client.canonicalize.hostname"),
+    client("sasl.client.username"),
+    client("sasl.clientconfig"),
+    // In a file these two would be taken for members of the ensemble, as by ZooKeeper.
+    client("server.principal"),
+    client("server.realm"),
+];
+
+const fn jvm(name: &'static str, default: &'static str) -> Key {
+    Key::new(Theme::Pipeline, Place::File, name, ANY_DECIMAL, Fate::Meaningless(JVM))
+        .default(default)
+        .unit("ms")
+}

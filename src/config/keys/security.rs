@@ -1,0 +1,311 @@
+//! Rows about TLS, SASL, authentication providers and the audit log.
+//!
+//! None of these parts is built. A key that only *offers* them (a key store, a principal) is passed
+//! over with a line: connections fail that would have been protected, none is less protected. A key
+//! that *demands* them is refused.
+
+use super::super::value::{Kind, Value};
+use super::{
+    Acted, Fate, Key, Place, Set, Theme, Verdict, any_int, fine, port, prop_int, prop_long,
+};
+
+const TLS: &str = "TLS, so connections are not encrypted";
+const SASL: &str = "SASL, so clients cannot authenticate with it";
+const QUORUM_SASL: &str = "SASL between servers";
+const X509: &str = "TLS, so no client has a certificate here";
+const AUDIT: &str = "the audit log";
+
+const fn tls(name: &'static str, kind: Kind) -> Key {
+    Key::new(Theme::Security, Place::Property, name, kind, Fate::Unbuilt(TLS))
+}
+
+const fn sasl(name: &'static str, kind: Kind) -> Key {
+    Key::new(Theme::Security, Place::Property, name, kind, Fate::Unbuilt(SASL))
+}
+
+const fn refused(
+    place: Place,
+    name: &'static str,
+    kind: Kind,
+    why: &'static str,
+    harmless: fn(&Value) -> bool,
+) -> Key {
+    Key::new(Theme::Security, place, name, kind, Fate::Refused { why, harmless })
+}
+
+fn is_false(value: &Value) -> bool {
+    *value == Value::Bool(false)
+}
+
+fn never(_: &Value) -> bool {
+    false
+}
+
+/// The class whose loading makes the scheme `ensemble` known.
+pub(in crate::config) const ENSEMBLE_PROVIDER: &str =
+    "org.apache.zookeeper.server.auth.EnsembleAuthenticationProvider";
+
+fn provider(value: &Value) -> Verdict {
+    const PACKAGE: &str = "org.apache.zookeeper.server.auth.";
+    let Value::Text(class) = value else { return Verdict::Fine };
+    match class.strip_prefix(PACKAGE) {
+        Some(
+            "EnsembleAuthenticationProvider"
+            | "DigestAuthenticationProvider"
+            | "IPAuthenticationProvider",
+        ) => Verdict::Fine,
+        Some("SASLAuthenticationProvider") => {
+            Verdict::Warn("SASL is not built yet: nobody can authenticate with it")
+        }
+        Some("X509AuthenticationProvider") => {
+            Verdict::Warn("TLS is not built yet: nobody has a certificate here")
+        }
+        Some("KeyAuthenticationProvider") => {
+            Verdict::Warn("the scheme auth-key is not built: nobody can authenticate with it")
+        }
+        _ => Verdict::Refused(
+            "a class of your own cannot be loaded here, and without it ACLs may \
+             mean something else; remove the line if none depends on it",
+        ),
+    }
+}
+
+/// The keys of `X509Util`, for clients and for servers.
+macro_rules! x509 {
+    ($($suffix:literal: $kind:expr),+ $(,)?) => {
+        &[
+            $(
+                tls(concat!("ssl.", $suffix), $kind),
+                tls(concat!("ssl.quorum.", $suffix), $kind),
+            )+
+        ]
+    };
+}
+
+pub(super) static X509_KEYS: &[Key] = x509! {
+    "protocol": Kind::Text,
+    "enabledProtocols": Kind::Text,
+    "ciphersuites": Kind::Text,
+    "keyStore.location": Kind::Text,
+    "keyStore.passwordPath": Kind::Text,
+    "keyStore.type": Kind::Text,
+    "trustStore.location": Kind::Text,
+    "trustStore.passwordPath": Kind::Text,
+    "trustStore.type": Kind::Text,
+    "context.supplier.class": Kind::Text,
+    "hostnameVerification": Kind::Bool,
+    "clientHostnameVerification": Kind::Bool,
+    "allowReverseDnsLookup": Kind::Bool,
+    "crl": Kind::Bool,
+    "ocsp": Kind::Bool,
+    "clientAuth": Kind::Choice(&["need", "want", "none"]),
+    "handshakeDetectionTimeoutMillis": prop_int(1),
+};
+
+pub(super) static KEYS: &[Key] = &[
+    tls("ssl.keyStore.password", Kind::Text).secret(),
+    tls("ssl.quorum.keyStore.password", Kind::Text).secret(),
+    tls("ssl.trustStore.password", Kind::Text).secret(),
+    tls("ssl.quorum.trustStore.password", Kind::Text).secret(),
+    tls("ssl.authProvider", Kind::Text).default("x509"),
+    tls("ssl.sslProvider", Kind::Text).default("JDK"),
+    tls("fips-mode", Kind::Bool).default("true"),
+    tls("client.certReload", Kind::Bool).default("false"),
+    tls("client.portUnification", Kind::Bool).default("false"),
+    Key::new(Theme::Security, Place::File, "portUnification", Kind::Bool, Fate::Unbuilt(TLS))
+        .default("false"),
+    Key::new(
+        Theme::Security,
+        Place::File,
+        "sslQuorumReloadCertFiles",
+        Kind::Bool,
+        Fate::Unbuilt(TLS),
+    )
+    .default("false"),
+    refused(
+        Place::File,
+        "sslQuorum",
+        Kind::Bool,
+        "TLS between servers is not built yet, and without it they would \
+             talk in the clear; set it to false to accept that",
+        is_false,
+    )
+    .default("false"),
+    refused(
+        Place::File,
+        "secureClientPort",
+        port(),
+        "TLS is not built yet, and a port for it would not be secure; \
+             remove the line, or put a TLS proxy in front of clientPort",
+        never,
+    ),
+    refused(
+        Place::File,
+        "secureClientPortAddress",
+        Kind::Text,
+        "TLS is not built yet, and a port for it would not be secure; \
+             remove the line, or put a TLS proxy in front of clientPort",
+        never,
+    ),
+    refused(
+        Place::Property,
+        "sessionRequireClientSASLAuth",
+        Kind::Bool,
+        "SASL is not built yet, and without it every client would be let \
+             in; set it to false to accept that",
+        is_false,
+    )
+    .default("false"),
+    refused(
+        Place::Property,
+        "enforce.auth.enabled",
+        Kind::Bool,
+        "enforced authentication is not built yet, and without it every \
+             client would be let in; set it to false to accept that",
+        is_false,
+    )
+    .default("false"),
+    Key::new(
+        Theme::Security,
+        Place::Property,
+        "enforce.auth.schemes",
+        Kind::List,
+        Fate::Unbuilt("enforced authentication"),
+    ),
+    refused(
+        Place::File,
+        "quorum.auth.enableSasl",
+        Kind::Bool,
+        "SASL between servers is not built yet, and without it any server \
+             could join; set it to false to accept that",
+        is_false,
+    )
+    .default("false"),
+    refused(
+        Place::File,
+        "quorum.auth.serverRequireSasl",
+        Kind::Bool,
+        "SASL between servers is not built yet, and without it any server \
+             could join; set it to false to accept that",
+        is_false,
+    )
+    .default("false"),
+    refused(
+        Place::File,
+        "quorum.auth.learnerRequireSasl",
+        Kind::Bool,
+        "SASL between servers is not built yet, and without it any server \
+             could join; set it to false to accept that",
+        is_false,
+    )
+    .default("false"),
+    refused(
+        Place::Property,
+        "audit.enable",
+        Kind::Bool,
+        "the audit log is not built yet, and changes would leave no trace \
+             in it; set it to false to accept that",
+        is_false,
+    )
+    .default("false"),
+    Key::new(
+        Theme::Security,
+        Place::Property,
+        "audit.impl.class",
+        Kind::Text,
+        Fate::Unbuilt(AUDIT),
+    )
+    .default("org.apache.zookeeper.audit.Slf4jAuditLogger"),
+    Key::new(
+        Theme::Security,
+        Place::Property,
+        "authProvider.*",
+        Kind::Text,
+        Fate::Acted(Acted {
+            set: Set::Together,
+            get: |c| {
+                if c.security.ensemble_auth_enabled { ENSEMBLE_PROVIDER } else { "" }.to_owned()
+            },
+            about: "the class EnsembleAuthenticationProvider makes the scheme ensemble \
+             known; digest and ip are there without it; SASL and X509 are not \
+             built yet; others are refused",
+            verdict: fine,
+        }),
+    )
+    .verdict(provider),
+    Key::new(
+        Theme::Security,
+        Place::File,
+        "quorum.auth.kerberos.servicePrincipal",
+        Kind::Text,
+        Fate::Unbuilt(QUORUM_SASL),
+    )
+    .default("zkquorum/localhost"),
+    Key::new(
+        Theme::Security,
+        Place::File,
+        "quorum.auth.learner.saslLoginContext",
+        Kind::Text,
+        Fate::Unbuilt(QUORUM_SASL),
+    )
+    .default("QuorumLearner"),
+    Key::new(
+        Theme::Security,
+        Place::File,
+        "quorum.auth.server.saslLoginContext",
+        Kind::Text,
+        Fate::Unbuilt(QUORUM_SASL),
+    )
+    .default("QuorumServer"),
+    Key::new(
+        Theme::Security,
+        Place::File,
+        "quorum.cnxn.threads.size",
+        any_int(),
+        Fate::Unbuilt(QUORUM_SASL),
+    )
+    .default("20"),
+    sasl("SASLAuthenticationProvider.superPassword", Kind::Text).secret(),
+    sasl("superUser", Kind::Text),
+    sasl("superUser.*", Kind::Text),
+    sasl("allowSaslFailedClients", Kind::Bool).default("false"),
+    sasl("letAnySaslUserDoX", Kind::Text),
+    sasl("sasl.serverconfig", Kind::Text).default("Server"),
+    Key::new(
+        Theme::Security,
+        Place::Bare,
+        "java.security.auth.login.config",
+        Kind::Text,
+        Fate::Unbuilt(SASL),
+    ),
+    sasl("kerberos.removeHostFromPrincipal", Kind::Bool).default("false"),
+    sasl("kerberos.removeRealmFromPrincipal", Kind::Bool).default("false"),
+    sasl("kerberos.canonicalizeHostNames", Kind::Bool).default("false"),
+    sasl("kerberos.minReLoginTimeMs", prop_long(0)).default("60000").unit("ms"),
+    sasl("requireKerberosConfig", Kind::Bool).default("false"),
+    sasl("security.auth_to_local", Kind::Text).default("DEFAULT"),
+    sasl("kinit", Kind::Text).default("/usr/bin/kinit"),
+    Key::new(
+        Theme::Security,
+        Place::Property,
+        "X509AuthenticationProvider.superUser",
+        Kind::Text,
+        Fate::Unbuilt(X509),
+    ),
+    Key::new(
+        Theme::Security,
+        Place::Property,
+        "IPAuthenticationProvider.usexforwardedfor",
+        Kind::Bool,
+        Fate::Unbuilt("the admin HTTP server, which alone reads it"),
+    )
+    .default("false"),
+    Key::new(
+        Theme::Security,
+        Place::Property,
+        "enableEagerACLCheck",
+        Kind::Bool,
+        Fate::Unbuilt("ensembles, whose learners alone read it"),
+    )
+    .default("false"),
+];

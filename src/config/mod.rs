@@ -1,0 +1,35 @@
+//! Configuration: `zoo.cfg`, TOML and `-D` words become one typed, valid [`Config`].
+//!
+//! It is pure: it reads no file and no environment variable, and it never panics on any input. Who
+//! calls it hands in bytes, and a function that reads the two further files a configuration may
+//! name. The rule that is easy to break: a key is described once, in its row of [`keys`]; nothing
+//! else may know a key's type, range, default or fate.
+
+pub mod convert;
+pub mod document;
+mod finish;
+mod flags;
+pub mod keys;
+mod origin;
+pub mod properties;
+mod read;
+pub mod report;
+mod server_line;
+mod settings;
+pub mod value;
+
+pub use document::Format;
+pub use origin::{ConfigError, Level, Note, Origin, Problem};
+pub use read::{Examination, FILE_BYTES_MAX, ReadFile, SourceFile, Sources, examine};
+pub use server_line::{GroupLine, MemberAddress, Role, ServerLine};
+pub use settings::*;
+
+/// The variables whose `-D` words count, in the order in which `zkServer.sh` hands them to the JVM.
+pub const FLAG_VARIABLES: [&str; 2] = ["SERVER_JVMFLAGS", "JVMFLAGS"];
+
+/// Reads one file by itself: no `-D` words, no `myid`, no dynamic file. `name` is for messages, and
+/// decides the form: TOML if it ends in `.toml`, otherwise Java properties.
+pub fn parse(bytes: &[u8], name: &str) -> Result<Config, Vec<ConfigError>> {
+    let file = SourceFile { name, bytes, format: Format::of_name(name) };
+    examine(Sources { file: Some(file), flags: &[] }, None).into_result()
+}

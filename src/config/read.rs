@@ -1,0 +1,441 @@
+//! From entries and `-D` words to a [`Config`]: which value wins, what it becomes, and what there
+//! is to say about it.
+//!
+//! All errors are collected; the configuration is only handed out when there is none. What concerns
+//! several keys at once is decided in [`super::finish`], after every value has been read.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::document::{Document, Format};
+use super::flags::{self, Word};
+use super::keys::{self, Fate, Key, OWN_PREFIX, Place, Set, Theme, Verdict};
+use super::origin::{ConfigError, Level, Note, Origin, Problem};
+use super::settings::{Config, Setting};
+use super::value::{Below, Kind, Raw, Value};
+
+/// Reads a file that a configuration names: its bytes, `None` if there is no such file, or why it
+/// cannot be read.
+pub type ReadFile<'a> = &'a mut dyn FnMut(&Path) -> Result<Option<Vec<u8>>, String>;
+
+/// A configuration file's larger than this is none. Bytes.
+pub const FILE_BYTES_MAX: usize = 1 << 20;
+
+/// Where configuration comes from.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sources<'a> {
+    /// The file, if one was named.
+    pub file: Option<SourceFile<'a>>,
+    /// Environment variables with `-D` words, the first one first: `SERVER_JVMFLAGS`, `JVMFLAGS`.
+    pub flags: &'a [(&'a str, &'a str)],
+}
+
+/// A configuration file.
+#[derive(Debug, Clone, Copy)]
+pub struct SourceFile<'a> {
+    /// Its name, for messages.
+    pub name: &'a str,
+    /// Its content.
+    pub bytes: &'a [u8],
+    /// Its form.
+    pub format: Format,
+}
+
+/// What became of a configuration: the best that could be made of it, and everything wrong with it.
+#[derive(Debug, Clone)]
+pub struct Examination {
+    /// The configuration; only valid if there are no errors.
+    pub config: Config,
+    /// Why a server cannot start with it.
+    pub errors: Vec<ConfigError>,
+}
+
+impl Examination {
+    /// The configuration, if it is one.
+    pub fn into_result(self) -> Result<Config, Vec<ConfigError>> {
+        if self.errors.is_empty() { Ok(self.config) } else { Err(self.errors) }
+    }
+}
+
+/// Reads everything. `read_file` is asked for the files that the configuration names (`myid` and
+/// the dynamic file); without it they are not looked at.
+pub fn examine(sources: Sources<'_>, read_file: Option<ReadFile<'_>>) -> Examination {
+    let mut reading = Reading {
+        config: if sources.file.is_some() { Config::of_file() } else { Config::default() },
+        errors: Vec::new(),
+        candidates: BTreeMap::new(),
+        values: BTreeMap::new(),
+        file: sources.file.map(|f| f.name.to_owned()),
+    };
+    reading.take_flags(sources.flags);
+    if let Some(file) = sources.file {
+        reading.take_file(file);
+    }
+    reading.apply();
+    super::finish::finish(&mut reading, read_file);
+    reading.keep_settings();
+    // By line, as a person goes through the file; stable, so -D words keep their order.
+    reading.errors.sort_by(|a, b| a.origin.cmp(&b.origin));
+    reading.config.notes.sort_by(|a, b| a.origin.cmp(&b.origin));
+    Examination { config: reading.config, errors: reading.errors }
+}
+
+/// A value that may take effect, before it is read.
+struct Candidate {
+    key: &'static Key,
+    /// As it was written, for messages.
+    written: String,
+    raw: Raw,
+    origin: Origin,
+}
+
+/// A value that was read.
+#[derive(Debug, Clone)]
+pub(super) struct Accepted {
+    pub value: Value,
+    pub written: String,
+    pub origin: Origin,
+}
+
+/// The state while a configuration is read.
+pub(super) struct Reading {
+    pub config: Config,
+    pub errors: Vec<ConfigError>,
+    /// By canonical name: the winner so far.
+    candidates: BTreeMap<String, Candidate>,
+    /// By canonical name: what was read without an error.
+    pub values: BTreeMap<String, Accepted>,
+    /// Name of the file, if there is one.
+    pub file: Option<String>,
+}
+
+/// What a name in a file or after `-D` stands for.
+pub(super) enum Resolved {
+    /// A key, under its canonical name.
+    Key(&'static Key, String),
+    /// Something that has no effect, for the reason given.
+    Nothing(String),
+}
+
+impl Reading {
+    /// Takes the words of all variables; a later word replaces an earlier one.
+    fn take_flags(&mut self, variables: &[(&str, &str)]) {
+        for &(variable, text) in variables {
+            let origin = Origin::Flag { variable: variable.into() };
+            let mut of_the_jvm = Vec::new();
+            for word in flags::words(text) {
+                match word {
+                    Word::Option(option) => of_the_jvm.push(option.to_owned()),
+                    Word::Property { name, value } => match resolve_flag(name) {
+                        None => of_the_jvm.push(format!("-D{name}")),
+                        Some(Resolved::Nothing(why)) => {
+                            self.note(Level::Warn, &origin, &format!("-D{name}"), why);
+                        }
+                        Some(Resolved::Key(key, canonical)) => {
+                            self.candidates.insert(
+                                canonical,
+                                Candidate {
+                                    key,
+                                    written: format!("-D{name}"),
+                                    raw: Raw::Text(value.trim().to_owned()),
+                                    origin: origin.clone(),
+                                },
+                            );
+                        }
+                    },
+                }
+            }
+            if !of_the_jvm.is_empty() {
+                let words = of_the_jvm.join(" ");
+                let text = format!("words for a JVM have no meaning here: {words}");
+                self.note(Level::Info, &origin, "", text);
+            }
+        }
+    }
+
+    /// Takes the entries of a file; a later entry replaces an earlier one and any `-D` word.
+    fn take_file(&mut self, file: SourceFile<'_>) {
+        if file.bytes.len() > FILE_BYTES_MAX {
+            let text = format!("larger than {FILE_BYTES_MAX} bytes, so it is no configuration");
+            self.error(Problem::Syntax, &Origin::file(file.name), "", None, text);
+            return;
+        }
+        let document = Document::read(file.bytes, file.name, file.format);
+        let name: std::sync::Arc<str> = file.name.into();
+        for line in &document.latin1_lines {
+            let origin = Origin::File { name: name.clone(), line: *line };
+            let text =
+                "bytes above 127 are read as ISO-8859-1, as Java does; write \\uhhhh instead";
+            self.note(Level::Warn, &origin, "", text.to_owned());
+        }
+        self.errors.extend(document.errors);
+        for entry in document.entries {
+            let origin = Origin::File { name: name.clone(), line: entry.line };
+            match resolve_in_file(&entry.key, file.format) {
+                Resolved::Nothing(why) => self.note(Level::Warn, &origin, &entry.key, why),
+                Resolved::Key(key, canonical) => {
+                    self.note_replaced(&canonical, &entry.key, &origin, file.format);
+                    self.candidates.insert(
+                        canonical,
+                        Candidate { key, written: entry.key, raw: entry.raw, origin },
+                    );
+                }
+            }
+        }
+    }
+
+    fn note_replaced(&mut self, canonical: &str, written: &str, origin: &Origin, format: Format) {
+        let Some(earlier) = self.candidates.get(canonical).map(|c| c.origin.clone()) else {
+            return;
+        };
+        match earlier {
+            Origin::File { .. } if format == Format::Toml => {
+                let text = format!("stands twice, also at {earlier}");
+                self.error(Problem::Conflict, origin, written, None, text);
+            }
+            Origin::File { .. } => {
+                let text = format!("replaces the value of {earlier}, as with Java");
+                self.note(Level::Warn, origin, written, text);
+            }
+            Origin::Flag { .. } | Origin::Default => {
+                let text = format!("the file wins over -D in {earlier}, as with ZooKeeper");
+                self.note(Level::Warn, origin, written, text);
+            }
+        }
+    }
+
+    /// Reads each winner by its kind, and does with it what its row says.
+    fn apply(&mut self) {
+        for (canonical, candidate) in std::mem::take(&mut self.candidates) {
+            let Candidate { key, written, raw, origin } = candidate;
+            let shown = (!key.secret).then(|| show(&raw));
+            let value = match key.kind.read(&raw) {
+                Ok(value) => value,
+                Err(text) => {
+                    let unit = if key.unit.is_empty() {
+                        String::new()
+                    } else {
+                        format!(" ({})", key.unit)
+                    };
+                    self.error(Problem::Value, &origin, &written, shown, text + &unit);
+                    continue;
+                }
+            };
+            let value = self.correct(key, value, &written, &origin);
+            match key.fate {
+                Fate::Acted(acted) => {
+                    match (acted.verdict)(&value) {
+                        Verdict::Fine => {}
+                        Verdict::Warn(text) => {
+                            self.note(Level::Warn, &origin, &written, text.to_owned());
+                        }
+                        Verdict::Refused(why) => {
+                            self.error(Problem::Refused, &origin, &written, shown, why.to_owned());
+                        }
+                    }
+                    store(&mut self.config, acted.set, &value);
+                }
+                Fate::Meaningless(why) => {
+                    self.note(Level::Info, &origin, &written, format!("no meaning here: {why}"));
+                }
+                Fate::Unbuilt(part) if asks_for_nothing(key, &value) => {
+                    self.note(
+                        Level::Info,
+                        &origin,
+                        &written,
+                        format!("asks for nothing that is missing here: {part}"),
+                    );
+                }
+                Fate::Unbuilt(part) => {
+                    let level = if key.theme == Theme::Quorum { Level::Info } else { Level::Warn };
+                    self.note(
+                        level,
+                        &origin,
+                        &written,
+                        format!("passed over; not built yet: {part}"),
+                    );
+                }
+                Fate::Refused { why, harmless } => {
+                    if !harmless(&value) {
+                        self.error(Problem::Refused, &origin, &written, shown, why.to_owned());
+                    }
+                }
+            }
+            self.values.insert(canonical, Accepted { value, written, origin });
+        }
+    }
+
+    /// Replaces a number that is too small where ZooKeeper does so.
+    fn correct(&mut self, key: &Key, value: Value, written: &str, origin: &Origin) -> Value {
+        let Kind::Int { min, below: Below::Take(other), .. } = key.kind else { return value };
+        match value {
+            Value::Int(number) if number < min => {
+                let text = format!("{other} is taken instead of {number}, as by ZooKeeper");
+                self.note(Level::Warn, origin, written, text);
+                Value::Int(other)
+            }
+            value => value,
+        }
+    }
+
+    fn keep_settings(&mut self) {
+        for (canonical, Accepted { value, origin, .. }) in &self.values {
+            let text = match keys::find(canonical) {
+                Some(key) if key.secret => "(hidden)".to_owned(),
+                Some(key) => value.to_text(key.kind),
+                None => continue,
+            };
+            let setting = Setting { text, origin: origin.clone() };
+            self.config.settings.insert(canonical.clone(), setting);
+        }
+    }
+
+    /// The number of a key that was set.
+    pub fn int(&self, key: &str) -> Option<i64> {
+        match self.values.get(key)?.value {
+            Value::Int(number) => Some(number),
+            _ => None,
+        }
+    }
+
+    /// The text of a key that was set.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        match &self.values.get(key)?.value {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Where a key that was set stands, otherwise the file.
+    pub fn origin(&self, key: &str) -> Origin {
+        match (self.values.get(key), &self.file) {
+            (Some(accepted), _) => accepted.origin.clone(),
+            (None, Some(name)) => Origin::file(name),
+            (None, None) => Origin::Default,
+        }
+    }
+
+    pub fn note(&mut self, level: Level, origin: &Origin, key: &str, text: String) {
+        self.config.notes.push(Note { level, origin: origin.clone(), key: key.to_owned(), text });
+    }
+
+    pub fn error(
+        &mut self,
+        problem: Problem,
+        origin: &Origin,
+        key: &str,
+        value: Option<String>,
+        text: String,
+    ) {
+        let (origin, key) = (origin.clone(), key.to_owned());
+        self.errors.push(ConfigError { origin, problem, key, value, text });
+    }
+}
+
+/// The row of a file's key. `QuorumPeerConfig` makes a system property `zookeeper.k` of any key `k`
+/// that it does not know, so a name with that prefix, or one that is read without it, has no
+/// effect.
+pub(super) fn resolve_in_file(written: &str, format: Format) -> Resolved {
+    if written.is_empty() {
+        return Resolved::Nothing("a value without a key, passed over".to_owned());
+    }
+    let canonical = match written.strip_prefix(OWN_PREFIX) {
+        Some(rest) if keys::find(rest).is_some_and(|key| key.place == Place::Bare) => rest,
+        _ => written,
+    };
+    // ZooKeeper: every file key that begins so is a member, also server.principal.
+    let family = written.starts_with("server.").then(|| keys::find("server.*")).flatten();
+    match family.or_else(|| keys::find(canonical)) {
+        Some(key)
+            if key.place == Place::Bare && canonical == written && format == Format::ZooCfg =>
+        {
+            Resolved::Nothing(format!(
+                "has no effect in a zoo.cfg, with ZooKeeper neither: write -D{written}=… in \
+                 SERVER_JVMFLAGS, or {OWN_PREFIX}{written} here"
+            ))
+        }
+        Some(key) => Resolved::Key(key, canonical.to_owned()),
+        None => Resolved::Nothing(unknown(written)),
+    }
+}
+
+/// The row of a `-D` word's name, `None` if it is none of ZooKeeper's.
+fn resolve_flag(name: &str) -> Option<Resolved> {
+    let nothing = |text: String| Some(Resolved::Nothing(text));
+    if let Some(rest) = name.strip_prefix("zookeeper.") {
+        return match keys::find(rest) {
+            Some(key) => match key.place {
+                Place::Property | Place::PropertyOrBare => {
+                    Some(Resolved::Key(key, rest.to_owned()))
+                }
+                Place::File => nothing("has no effect: it is read from the file alone".to_owned()),
+                Place::Bare => nothing(format!("has no effect: it is read as -D{rest}")),
+                Place::Own => nothing(format!("has no effect: it is read as -D{rest}")),
+            },
+            None => nothing(unknown(rest)),
+        };
+    }
+    match keys::find(name) {
+        Some(key) => match key.place {
+            Place::Bare | Place::PropertyOrBare | Place::Own => {
+                Some(Resolved::Key(key, name.to_owned()))
+            }
+            Place::Property => nothing(format!("has no effect: it is read as -Dzookeeper.{name}")),
+            Place::File => nothing("has no effect: it is read from the file alone".to_owned()),
+        },
+        None if name.starts_with(OWN_PREFIX) => nothing(unknown(name)),
+        None => None,
+    }
+}
+
+fn unknown(name: &str) -> String {
+    let stripped = name.strip_prefix("zookeeper.").filter(|rest| keys::find(rest).is_some());
+    match stripped.or_else(|| keys::similar(name)) {
+        Some(known) => format!("unknown key, passed over; did you mean {known}?"),
+        None => "unknown key, passed over".to_owned(),
+    }
+}
+
+/// Whether a value of a part that is not built asks for no more than its absence.
+fn asks_for_nothing(key: &Key, value: &Value) -> bool {
+    match value {
+        Value::Bool(asked) => !asked || key.default == "true",
+        Value::Text(text) => text.is_empty() || text == key.default,
+        _ => false,
+    }
+}
+
+fn store(config: &mut Config, set: Set, value: &Value) {
+    match (set, value) {
+        (Set::Bool(store), Value::Bool(value)) => store(config, *value),
+        (Set::Int(store), Value::Int(value)) => store(config, *value),
+        (Set::IntOrAuto(store), Value::Int(value)) => store(config, Some(*value)),
+        (Set::IntOrAuto(store), Value::Auto) => store(config, None),
+        (Set::Float(store), Value::Float(value)) => store(config, *value),
+        (Set::Text(store), Value::Text(value)) => store(config, value),
+        (Set::List(store), Value::List(value)) => store(config, value),
+        (Set::Together, _) => {}
+        (
+            Set::Bool(_)
+            | Set::Int(_)
+            | Set::IntOrAuto(_)
+            | Set::Float(_)
+            | Set::Text(_)
+            | Set::List(_),
+            _,
+        ) => unreachable!("a test of the table pairs every setter with the kind of its key"),
+    }
+}
+
+/// A value as it was written, for messages.
+fn show(raw: &Raw) -> String {
+    match raw {
+        Raw::Text(text) => text.clone(),
+        Raw::Str(text) => format!("\"{text}\""),
+        Raw::Int(number) => number.to_string(),
+        Raw::Float(number) => number.to_string(),
+        Raw::Bool(boolean) => boolean.to_string(),
+        Raw::List(words) => format!("[{}]", words.join(", ")),
+        Raw::Other(name) => (*name).to_owned(),
+    }
+}

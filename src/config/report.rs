@@ -1,0 +1,223 @@
+//! What a person reads about a configuration: the table of keys, the check of a file, the start-up
+//! summary.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::keys::{self, Fate, Key, Place, Theme};
+use super::origin::Origin;
+use super::read::Examination;
+use super::settings::Config;
+
+/// One line of the start-up summary: a key that somebody set and that is acted on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SummaryLine {
+    /// Canonical name.
+    pub key: String,
+    /// Value as a `zoo.cfg` writes it; hidden if it is a secret.
+    pub value: String,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+/// The keys that somebody set and that are acted on, by name.
+pub fn summary(config: &Config) -> Vec<SummaryLine> {
+    let acted = config
+        .settings()
+        .filter(|(key, _)| keys::find(key).is_some_and(|row| matches!(row.fate, Fate::Acted(_))));
+    acted
+        .map(|(key, setting)| SummaryLine {
+            key: key.to_owned(),
+            value: setting.text.clone(),
+            origin: setting.origin.clone(),
+        })
+        .collect()
+}
+
+/// The text of `config check`.
+pub fn check(name: &str, examination: &Examination) -> String {
+    let Examination { config, errors } = examination;
+    let mut out = String::new();
+    let mut acted = summary(config);
+    acted.retain(|line| !errors.iter().any(|e| e.origin == line.origin && e.key == line.key));
+    // By line, as a person goes through the file.
+    acted.sort_by(|a, b| a.origin.cmp(&b.origin));
+    section(
+        &mut out,
+        "acted on",
+        acted.iter().map(|line| {
+            format!("{}: {} = {}", line.origin, line.key, super::origin::printable(&line.value))
+        }),
+    );
+    section(&mut out, "passed over or worth knowing", config.notes().iter().map(|n| n.to_string()));
+    section(&mut out, "errors", errors.iter().map(|e| e.to_string()));
+    if errors.is_empty() {
+        let (storage, sessions) = (&config.storage, &config.sessions);
+        section(
+            &mut out,
+            "in force",
+            [
+                format!("data folder {}", storage.data_dir.display()),
+                format!("log folder {}", storage.data_log_dir.display()),
+                format!("clients at {}", config.network.client),
+                format!(
+                    "session timeouts from {} to {} ms",
+                    sessions.min_session_timeout_ms, sessions.max_session_timeout_ms
+                ),
+            ]
+            .into_iter(),
+        );
+        push(&mut out, format_args!("{name}: a server would start\n"));
+    } else {
+        let count = errors.len();
+        let plural = if count == 1 { "" } else { "s" };
+        push(&mut out, format_args!("{name}: {count} error{plural}, a server would not start\n"));
+    }
+    out
+}
+
+fn section(out: &mut String, title: &str, lines: impl Iterator<Item = String>) {
+    for (i, line) in lines.enumerate() {
+        if i == 0 {
+            push(out, format_args!("{title}:\n"));
+        }
+        push(out, format_args!("  {line}\n"));
+    }
+}
+
+fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
+    // Writing into a String cannot fail.
+    let _ = out.write_fmt(text);
+}
+
+/// One row of the table, for JSON.
+#[derive(Debug, Serialize)]
+struct Row<'a> {
+    key: &'a str,
+    theme: &'static str,
+    places: Vec<&'static str>,
+    allowed: String,
+    unit: &'a str,
+    default: &'a str,
+    fate: &'static str,
+    about: &'a str,
+}
+
+fn rows() -> Vec<&'static Key> {
+    let mut rows: Vec<&Key> = keys::all().collect();
+    rows.sort_by_key(|row| row.theme);
+    rows
+}
+
+/// The table as a JSON array.
+pub fn keys_json() -> Result<String, serde_json::Error> {
+    let rows: Vec<Row<'_>> = rows()
+        .into_iter()
+        .map(|row| {
+            let (fate, about) = row.fate_text();
+            Row {
+                key: row.name,
+                theme: theme_title(row.theme),
+                places: places(row.place),
+                allowed: row.kind.allowed(),
+                unit: row.unit,
+                default: row.default,
+                fate,
+                about,
+            }
+        })
+        .collect();
+    serde_json::to_string_pretty(&rows)
+}
+
+fn places(place: Place) -> Vec<&'static str> {
+    match place {
+        Place::File => vec!["file"],
+        Place::Property => vec!["file", "-Dzookeeper."],
+        Place::PropertyOrBare => vec!["file", "-Dzookeeper.", "-D"],
+        Place::Bare => vec!["-D", "ringkeeper. in zoo.cfg", "toml"],
+        Place::Own => vec!["file", "-D"],
+    }
+}
+
+fn theme_title(theme: Theme) -> &'static str {
+    match theme {
+        Theme::Storage => "Storage",
+        Theme::Network => "Network",
+        Theme::Sessions => "Sessions",
+        Theme::Limits => "Limits and throttles",
+        Theme::Security => "Security",
+        Theme::Nodes => "Nodes and watches",
+        Theme::Admin => "Operation",
+        Theme::Quorum => "Ensemble",
+        Theme::Pipeline => "The JVM, its threads and caches",
+        Theme::Client => "Clients",
+        Theme::Own => "Ringkeeper's own",
+    }
+}
+
+/// The table for people.
+pub fn keys_text() -> String {
+    let mut out = String::new();
+    let mut theme = None;
+    for row in rows() {
+        if theme.replace(row.theme) != Some(row.theme) {
+            let blank = if out.is_empty() { "" } else { "\n" };
+            push(&mut out, format_args!("{blank}{}\n", theme_title(row.theme)));
+        }
+        let (fate, about) = row.fate_text();
+        let default = match row.default {
+            "" => String::new(),
+            default => format!("; default {default}"),
+        };
+        push(
+            &mut out,
+            format_args!(
+                "  {}\n      {}{default}\n      where: {}\n      {fate}: {about}\n",
+                row.name,
+                row.allowed(),
+                row.place_text()
+            ),
+        );
+    }
+    out
+}
+
+/// The tables of the documentation.
+pub fn keys_markdown() -> String {
+    let mut out = String::new();
+    let mut theme = None;
+    for row in rows() {
+        if theme.replace(row.theme) != Some(row.theme) {
+            let blank = if out.is_empty() { "" } else { "\n" };
+            push(
+                &mut out,
+                format_args!(
+                    "{blank}### {}\n\n| key | allowed | default | where | what becomes of \
+             it |\n|---|---|---|---|---|\n",
+                    theme_title(row.theme)
+                ),
+            );
+        }
+        let (fate, about) = row.fate_text();
+        let default =
+            if row.default.is_empty() { String::new() } else { format!("`{}`", row.default) };
+        let place = match row.place {
+            Place::File => "F",
+            Place::Property => "F P",
+            Place::PropertyOrBare => "F P B",
+            Place::Bare => "B",
+            Place::Own => "O",
+        };
+        let allowed = row.allowed().replace('|', "\\|");
+        push(
+            &mut out,
+            format_args!(
+                "| `{}` | {allowed} | {default} | {place} | {fate}: {about} |\n",
+                row.name
+            ),
+        );
+    }
+    out
+}

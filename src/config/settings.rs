@@ -1,0 +1,665 @@
+//! The configuration as the rest of the program sees it: plain typed fields, every one of them
+//! valid.
+//!
+//! Each field names its unit, its default and the key that sets it; keys without the prefix
+//! `ringkeeper.` are ZooKeeper's. [`Config::default`] is the embedded default of `ringkeeper
+//! server` without a file; a file starts from [`Config::of_file`], because a `zoo.cfg` without
+//! `clientPortAddress` listens on every address and one without `dataDir` is an error.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+
+use super::origin::{Note, Origin};
+use super::server_line::{GroupLine, ServerLine};
+use crate::limits::{FRAME_BYTES_MAX, TXN_EXTRA_BYTES_MAX};
+
+/// Everything that can be configured.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Config {
+    /// Folders, log and snapshots.
+    pub storage: Storage,
+    /// Sockets.
+    pub network: Network,
+    /// Session times and kinds.
+    pub sessions: Sessions,
+    /// Back-pressure and throttling.
+    pub limits: Limits,
+    /// Who may do what.
+    pub security: Security,
+    /// Kinds of nodes and what becomes of them.
+    pub nodes: Nodes,
+    /// Four-letter words.
+    pub admin: Admin,
+    /// Members of the ensemble.
+    pub quorum: Quorum,
+    /// What ZooKeeper has no key for.
+    pub own: Own,
+    /// Every key that somebody set, by canonical name.
+    pub(super) settings: BTreeMap<String, Setting>,
+    /// What there is to say at start-up.
+    pub(super) notes: Vec<Note>,
+}
+
+/// A key that somebody set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// The value as a `zoo.cfg` writes it; hidden if it is a secret.
+    pub text: String,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+/// Folders, transaction log and snapshots.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Storage {
+    /// Folder of the snapshots, of `myid` and of the epoch files. Required in a file; without a
+    /// file `./ringkeeper-data`. Key `dataDir`.
+    pub data_dir: PathBuf,
+    /// Folder of the transaction log. Default: [`Storage::data_dir`]. Key `dataLogDir`.
+    pub data_log_dir: PathBuf,
+    /// Whether missing folders are created. Default: true. Key `datadir.autocreate`.
+    pub datadir_autocreate: bool,
+    /// Whether an empty folder is taken for a new, empty database (otherwise only with a file
+    /// `initialize`). Default: true. Key `db.autocreate`.
+    pub db_autocreate: bool,
+    /// Transactions between two snapshots; a snapshot is taken after half of it plus a random
+    /// share of the other half. At least 2. Default: 100 000. Key `snapCount`.
+    pub snap_count: u32,
+    /// Log bytes between two snapshots, halved and randomised like [`Storage::snap_count`];
+    /// `None`: no such limit. Default: 4 GiB. Key `snapSizeLimitInKb` (KiB; 0 or less: none).
+    pub snap_size_limit_bytes: Option<u64>,
+    /// Size at which a log file is closed and the next one begun; `None`: no such limit.
+    /// Default: none. Key `txnLogSizeLimitInKb` (KiB; 0 or less: none).
+    pub txn_log_size_limit_bytes: Option<u64>,
+    /// Bytes by which a log file is made ready ahead of the writes; 0: not at all.
+    /// Default: 64 MiB. Key `preAllocSize` (KiB).
+    pub pre_alloc_bytes: u64,
+    /// Whether a write is durable before it is acknowledged. Default: true. Key `forceSync` (yes,
+    /// no).
+    pub force_sync: bool,
+    /// A log write slower than this is logged as a warning and counted. Milliseconds. Default:
+    /// 1000. Key `fsync.warningthresholdms`.
+    pub fsync_warning_threshold_ms: u64,
+    /// Whether a folder with logs and no snapshot is accepted. Default: false.
+    /// Key `snapshot.trust.empty`.
+    pub snapshot_trust_empty: bool,
+    /// The compression that was asked for. Snapshots of every form are read; they are always
+    /// written uncompressed. Default: none. Key `snapshot.compression.method` (empty, gz, snappy).
+    pub snapshot_compression: SnapshotCompression,
+    /// Whether digests of the tree are kept, logged and checked. Default: true. Key
+    /// `digest.enabled`.
+    pub digest_enabled: bool,
+    /// Whether a snapshot ends with the last processed zxid (3.9). Default: true.
+    /// Key `serializeLastProcessedZxid.enabled`.
+    pub serialize_last_processed_zxid: bool,
+    /// Whether a closeSession transaction lists the paths it deletes (3.6). Default: true.
+    /// Key `closeSessionTxn.enabled`.
+    pub close_session_txn: bool,
+    /// Committed transactions kept in memory for followers that lag. At least 500. Default: 500.
+    /// Key `commitLogCount`.
+    pub commit_log_count: u32,
+    /// Snapshots that a purge leaves, with the logs they need. At least 3. Default: 3.
+    /// Key `autopurge.snapRetainCount`.
+    pub snap_retain_count: u32,
+    /// Time between two purges; `None`: never. Milliseconds. Default: never.
+    /// Key `autopurge.purgeInterval` (hours; with a suffix ms, s, m, h or d; 0 or less: never).
+    pub purge_interval_ms: Option<u64>,
+}
+
+/// Compression of snapshots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum SnapshotCompression {
+    /// Uncompressed.
+    #[default]
+    None,
+    /// gzip.
+    Gz,
+    /// Framed snappy.
+    Snappy,
+}
+
+/// Sockets towards clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    /// Where clients connect. Keys `clientPort` and `clientPortAddress`, or the client part of this
+    /// server's `server.N` line.
+    pub client: Listen,
+    /// Length of the listen queue; `None`: our own. Default: none. Key `clientPortListenBacklog`
+    /// (−1).
+    pub listen_backlog: Option<u32>,
+    /// Connections from one address; `None`: no limit. Default: 60.
+    /// Key `maxClientCnxns` (0 or less: no limit).
+    pub max_client_cnxns: Option<u32>,
+    /// Connections in all; `None`: no limit. Default: none. Key `maxCnxns` (0: no limit).
+    pub max_cnxns: Option<u32>,
+    /// Whether client connections have TCP keep-alive. Default: false. Key `clientTcpKeepAlive`.
+    pub client_tcp_keep_alive: bool,
+    /// A connection without a session is closed after this. Milliseconds. Default: 10 000.
+    /// Key `nio.sessionlessCnxnTimeout`.
+    pub sessionless_cnxn_timeout_ms: u32,
+    /// Largest frame a client may send. Bytes. Default: 0xfffff (1 MiB − 1).
+    /// Key `jute.maxbuffer`, as a `-D` word.
+    pub jute_max_buffer: u32,
+    /// What a record of our own files may be larger than [`Network::jute_max_buffer`]. Bytes.
+    /// At least 1024. Default: [`Network::jute_max_buffer`]. Key `jute.maxbuffer.extrasize`.
+    pub jute_max_buffer_extra: u32,
+}
+
+/// An address to listen on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// The interface.
+    pub host: ListenHost,
+    /// The port; 0 lets the system choose one.
+    pub port: u16,
+}
+
+/// The interface to listen on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListenHost {
+    /// Every address, IPv4 and IPv6.
+    Any,
+    /// One address.
+    Ip(IpAddr),
+    /// A name that has to be resolved.
+    Name(String),
+}
+
+/// Session times and kinds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sessions {
+    /// The unit of all session times; sessions expire on its multiples. Milliseconds. Default:
+    /// 3000. Key `tickTime`.
+    pub tick_time_ms: u32,
+    /// Shortest session timeout that is granted. Milliseconds. Default: 2 ticks.
+    /// Key `minSessionTimeout` (−1).
+    pub min_session_timeout_ms: u32,
+    /// Longest session timeout that is granted. Milliseconds. Default: 20 ticks.
+    /// Key `maxSessionTimeout` (−1).
+    pub max_session_timeout_ms: u32,
+    /// Whether new sessions are known to their server alone. Default: false.
+    /// Key `localSessionsEnabled`. Apache's standalone server ignores it.
+    pub local_sessions_enabled: bool,
+    /// Whether a local session becomes global with its first ephemeral node. Default: false.
+    /// Key `localSessionsUpgradingEnabled`. Apache's standalone server ignores it.
+    pub local_sessions_upgrading_enabled: bool,
+    /// Whether a server cut off from its ensemble serves reads. It also puts `isro` on the
+    /// whitelist. Default: false. Key `readonlymode.enabled`, as a `-D` word.
+    pub read_only_mode_enabled: bool,
+}
+
+/// Back-pressure and throttling.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limits {
+    /// Requests in process above which no further ones are read from the sockets. Default: 1000.
+    /// Key `globalOutstandingLimit`.
+    pub global_outstanding_limit: u32,
+    /// Requests in process above which further ones wait in a queue; `None`: no such limit.
+    /// Default: none. Key `request_throttle_max_requests` (0).
+    pub request_throttle_max_requests: Option<u32>,
+    /// A new connection must get past this. Keys `connection_throttle_*`.
+    pub connection_throttle: ConnectionThrottle,
+    /// Bytes that all large requests in process may have together. Default: 100 MiB.
+    /// Key `largeRequestMaxBytes`.
+    pub large_request_max_bytes: u32,
+    /// Size from which a request is large; `None`: none is. Bytes. Default: none.
+    /// Key `largeRequestThreshold` (−1).
+    pub large_request_threshold_bytes: Option<u32>,
+}
+
+/// The token bucket that new connections draw from, with its random drops before it is empty.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConnectionThrottle {
+    /// Size of the bucket; 0: no throttle. Default: 0. Key `connection_throttle_tokens`.
+    pub tokens: u32,
+    /// Time between two fillings. Milliseconds. Default: 1. Key `connection_throttle_fill_time`.
+    pub fill_time_ms: u32,
+    /// Tokens per filling. Default: 1. Key `connection_throttle_fill_count`.
+    pub fill_count: u32,
+    /// Time between two changes of the drop probability; `None`: no random drops. Milliseconds.
+    /// Default: none. Key `connection_throttle_freeze_time` (−1).
+    pub freeze_time_ms: Option<u32>,
+    /// Step up of the drop probability. Default: 0.02. Key `connection_throttle_drop_increase`.
+    pub drop_increase: f64,
+    /// Step down of the drop probability. Default: 0.002. Key `connection_throttle_drop_decrease`.
+    pub drop_decrease: f64,
+    /// Share of free tokens from which the probability falls. Default: 0.
+    /// Key `connection_throttle_decrease_ratio`.
+    pub decrease_ratio: f64,
+    /// Whether a connection costs its weight instead of one token. Default: false.
+    /// Key `connection_throttle_weight_enabled`.
+    pub weight_enabled: bool,
+    /// Tokens for a new global session. Default: 3.
+    /// Key `connection_throttle_global_session_weight`.
+    pub global_session_weight: u32,
+    /// Tokens for a new local session. Default: 1. Key `connection_throttle_local_session_weight`.
+    pub local_session_weight: u32,
+    /// Tokens for a reconnection. Default: 2. Key `connection_throttle_renew_session_weight`.
+    pub renew_session_weight: u32,
+}
+
+impl ConnectionThrottle {
+    /// Size of the bucket and tokens per filling as the throttle uses them: with weights, both are
+    /// meant in global sessions.
+    // ZooKeeper: the static initialiser of BlueThrottle multiplies both by the global weight.
+    pub fn bucket(&self) -> (u64, u64) {
+        let weight = if self.weight_enabled { u64::from(self.global_session_weight) } else { 1 };
+        (u64::from(self.tokens) * weight, u64::from(self.fill_count) * weight)
+    }
+}
+
+/// Who may do what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Security {
+    /// Whether ACLs are ignored. Default: false. Key `skipACL` (yes, no).
+    pub skip_acl: bool,
+    /// Whether the scheme `digest` exists. Default: true. Key
+    /// `DigestAuthenticationProvider.enabled`.
+    pub digest_enabled: bool,
+    /// The hash of `digest` ids. Default: SHA-1. Key `DigestAuthenticationProvider.digestAlg`.
+    pub digest_algorithm: DigestAlgorithm,
+    /// The super user's digest id, `super:base64(hash("super:password"))`. Default: none.
+    /// Key `DigestAuthenticationProvider.superDigest`.
+    pub super_digest: Option<String>,
+    /// Whether the scheme `ensemble` exists. Default: false. Key `authProvider.N` with the class
+    /// `org.apache.zookeeper.server.auth.EnsembleAuthenticationProvider`.
+    pub ensemble_auth_enabled: bool,
+    /// Names by which clients may call this ensemble; `None`: any. Default: none.
+    /// Key `ensembleAuthName` (comma list).
+    pub ensemble_auth_names: Option<BTreeSet<String>>,
+}
+
+/// Hashes for `digest` ids: those of Java's that are built in here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum DigestAlgorithm {
+    /// SHA-1, as every ZooKeeper has by default.
+    #[default]
+    Sha1,
+    /// SHA-224.
+    Sha224,
+    /// SHA-256.
+    Sha256,
+    /// SHA-384.
+    Sha384,
+    /// SHA-512.
+    Sha512,
+    /// SHA-512/224.
+    Sha512Of224,
+    /// SHA-512/256.
+    Sha512Of256,
+    /// SHA3-224.
+    Sha3Of224,
+    /// SHA3-256.
+    Sha3Of256,
+    /// SHA3-384.
+    Sha3Of384,
+    /// SHA3-512.
+    Sha3Of512,
+}
+
+impl DigestAlgorithm {
+    /// Every algorithm with Java's name for it.
+    pub const ALL: [(&'static str, DigestAlgorithm); 11] = [
+        ("SHA1", DigestAlgorithm::Sha1),
+        ("SHA-224", DigestAlgorithm::Sha224),
+        ("SHA-256", DigestAlgorithm::Sha256),
+        ("SHA-384", DigestAlgorithm::Sha384),
+        ("SHA-512", DigestAlgorithm::Sha512),
+        ("SHA-512/224", DigestAlgorithm::Sha512Of224),
+        ("SHA-512/256", DigestAlgorithm::Sha512Of256),
+        ("SHA3-224", DigestAlgorithm::Sha3Of224),
+        ("SHA3-256", DigestAlgorithm::Sha3Of256),
+        ("SHA3-384", DigestAlgorithm::Sha3Of384),
+        ("SHA3-512", DigestAlgorithm::Sha3Of512),
+    ];
+
+    /// The algorithm of Java's name, in either case; SHA-1 has three names.
+    pub fn from_name(name: &str) -> Option<Self> {
+        if name.eq_ignore_ascii_case("SHA") || name.eq_ignore_ascii_case("SHA-1") {
+            return Some(DigestAlgorithm::Sha1);
+        }
+        Self::ALL
+            .iter()
+            .find(|(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|&(_, algorithm)| algorithm)
+    }
+
+    /// Java's name.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|&&(_, a)| a == self).map_or("SHA1", |&(name, _)| name)
+    }
+}
+
+/// Kinds of nodes and what becomes of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nodes {
+    /// Whether TTL nodes exist. Default: false. Key `extendedTypesEnabled`.
+    pub extended_types_enabled: bool,
+    /// Whether TTL nodes written by 3.5.3 are recognised. Default: false. Key `emulate353TTLNodes`.
+    pub emulate_353_ttl_nodes: bool,
+    /// Whether hard quotas are enforced. Default: false. Key `enforceQuota`.
+    pub enforce_quota: bool,
+    /// Time between two searches for empty containers and expired TTL nodes. Milliseconds.
+    /// Default: 60 000. Key `znode.container.checkIntervalMs`, as a `-D` word.
+    pub container_check_interval_ms: u32,
+    /// Such nodes deleted per minute. Default: 10 000. Key `znode.container.maxPerMinute`, as a
+    /// `-D` word.
+    pub container_max_per_minute: u32,
+    /// A container that never had a child is deleted after this; `None`: never. Milliseconds.
+    /// Default: never. Key `znode.container.maxNeverUsedIntervalMs` (0), as a `-D` word.
+    pub container_max_never_used_interval_ms: Option<u64>,
+}
+
+/// What is there for operators.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Admin {
+    /// Four-letter words that are answered. Default: `srvr`. Key `4lw.commands.whitelist`.
+    pub four_letter_words: Whitelist,
+}
+
+/// Which four-letter words are answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whitelist {
+    /// All of them (`*`).
+    All,
+    /// These; `srvr` is always among them.
+    Only(BTreeSet<String>),
+}
+
+impl Default for Whitelist {
+    fn default() -> Self {
+        // ZooKeeper: FourLetterCommands adds srvr whatever the list says, for zkServer.sh needs it.
+        Whitelist::Only(BTreeSet::from(["srvr".to_owned()]))
+    }
+}
+
+impl Whitelist {
+    /// Whether the word is answered.
+    pub fn allows(&self, word: &str) -> bool {
+        match self {
+            Whitelist::All => true,
+            Whitelist::Only(words) => words.contains(word),
+        }
+    }
+}
+
+/// Members of the ensemble. A server that stands alone knows at most itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quorum {
+    /// The number in `dataDir/myid`, if there is one.
+    pub my_id: Option<u64>,
+    /// The members, by id. Keys `server.N`.
+    pub servers: BTreeMap<u64, ServerLine>,
+    /// Groups of a hierarchical quorum, by id. Keys `group.N`.
+    pub groups: BTreeMap<u64, GroupLine>,
+    /// Weights, by server id. Keys `weight.N`.
+    pub weights: BTreeMap<u64, u64>,
+    /// Version of the dynamic file, from its name. Default: 0.
+    pub version: u64,
+    /// Whether a single member stands alone. Default: true. Key `standaloneEnabled`.
+    pub standalone_enabled: bool,
+    /// The file in which the members stand. Default: none. Key `dynamicConfigFile`.
+    pub dynamic_config_file: Option<PathBuf>,
+}
+
+/// What ZooKeeper has no key for. Prefix `ringkeeper.` in a `zoo.cfg`, table `[ringkeeper]` in
+/// TOML.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Own {
+    /// Cores that the server uses; `None`: as the machine has. Default: auto. Key
+    /// `ringkeeper.cores`.
+    pub cores: Option<u32>,
+    /// Whether each executor is bound to its core. Default: true. Key `ringkeeper.pin`.
+    pub pin: bool,
+    /// How long an idle executor looks for work before it sleeps; `None`: by machine size.
+    /// Microseconds. Default: auto. Key `ringkeeper.spinMicros`.
+    pub spin_micros: Option<u32>,
+    /// Replies and events buffered for one connection above which nothing more is read from it. A
+    /// single reply may be larger. Bytes. Default: 4 MiB. Key
+    /// `ringkeeper.outputBytesPerConnectionMax`.
+    pub output_bytes_per_connection_max: u64,
+    /// Requests received and not yet answered, of all connections, above which no further ones are
+    /// read. Bytes. Default: 256 MiB, or twice `jute.maxbuffer` where that is more.
+    /// Key `ringkeeper.requestBytesInFlightMax`.
+    pub request_bytes_in_flight_max: u64,
+    /// Largest reply to one multiRead: it asks for thousands of nodes in one small request. Bytes.
+    /// Default: 64 MiB. Key `ringkeeper.multiReadReplyBytesMax`.
+    pub multi_read_reply_bytes_max: u64,
+    /// Form of the log lines. Default: text. Key `ringkeeper.logFormat`.
+    pub log_format: LogFormat,
+    /// Least level that is logged. Default: info. Key `ringkeeper.logLevel`.
+    pub log_level: LogLevel,
+}
+
+/// Form of the log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Least level that is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub enum LogLevel {
+    /// Nothing.
+    Off,
+    /// What stops the server or loses a connection through our fault.
+    Error,
+    /// What an operator should look at.
+    Warn,
+    /// What an operator may want to know.
+    #[default]
+    Info,
+    /// What helps to find an error.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl Config {
+    /// What a file starts from: ZooKeeper's defaults, no data folder, every address.
+    pub(super) fn of_file() -> Self {
+        let mut config = Config::default();
+        config.storage.data_dir = PathBuf::new();
+        config.storage.data_log_dir = PathBuf::new();
+        config.network.client = Listen { host: ListenHost::Any, port: 0 };
+        config
+    }
+
+    /// Where the value of a key came from. `key` is the key's name in [`super::keys`].
+    pub fn origin_of(&self, key: &str) -> &Origin {
+        self.settings.get(key).map_or(&Origin::Default, |setting| &setting.origin)
+    }
+
+    /// Every key that somebody set and that is known, by canonical name; whether it is acted on
+    /// says its row.
+    pub fn settings(&self) -> impl Iterator<Item = (&str, &Setting)> {
+        self.settings.iter().map(|(key, setting)| (key.as_str(), setting))
+    }
+
+    /// What there is to say at start-up: keys without meaning here, corrected values, unknown keys.
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
+    }
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        let data_dir = PathBuf::from("./ringkeeper-data");
+        Self {
+            data_log_dir: data_dir.clone(),
+            data_dir,
+            datadir_autocreate: true,
+            db_autocreate: true,
+            snap_count: 100_000,
+            snap_size_limit_bytes: Some(4_194_304 * 1024),
+            txn_log_size_limit_bytes: None,
+            pre_alloc_bytes: 65_536 * 1024,
+            force_sync: true,
+            fsync_warning_threshold_ms: 1000,
+            snapshot_trust_empty: false,
+            snapshot_compression: SnapshotCompression::None,
+            digest_enabled: true,
+            serialize_last_processed_zxid: true,
+            close_session_txn: true,
+            commit_log_count: 500,
+            snap_retain_count: 3,
+            purge_interval_ms: None,
+        }
+    }
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self {
+            client: Listen { host: ListenHost::Ip(Ipv4Addr::LOCALHOST.into()), port: 2181 },
+            listen_backlog: None,
+            max_client_cnxns: Some(60),
+            max_cnxns: None,
+            client_tcp_keep_alive: false,
+            sessionless_cnxn_timeout_ms: 10_000,
+            jute_max_buffer: FRAME_BYTES_MAX,
+            jute_max_buffer_extra: TXN_EXTRA_BYTES_MAX,
+        }
+    }
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self {
+            tick_time_ms: 3000,
+            min_session_timeout_ms: 6000,
+            max_session_timeout_ms: 60_000,
+            local_sessions_enabled: false,
+            local_sessions_upgrading_enabled: false,
+            read_only_mode_enabled: false,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            global_outstanding_limit: 1000,
+            request_throttle_max_requests: None,
+            connection_throttle: ConnectionThrottle::default(),
+            large_request_max_bytes: 100 * 1024 * 1024,
+            large_request_threshold_bytes: None,
+        }
+    }
+}
+
+impl Default for ConnectionThrottle {
+    fn default() -> Self {
+        Self {
+            tokens: 0,
+            fill_time_ms: 1,
+            fill_count: 1,
+            freeze_time_ms: None,
+            drop_increase: 0.02,
+            drop_decrease: 0.002,
+            decrease_ratio: 0.0,
+            weight_enabled: false,
+            global_session_weight: 3,
+            local_session_weight: 1,
+            renew_session_weight: 2,
+        }
+    }
+}
+
+impl Default for Security {
+    fn default() -> Self {
+        Self {
+            skip_acl: false,
+            digest_enabled: true,
+            digest_algorithm: DigestAlgorithm::Sha1,
+            super_digest: None,
+            ensemble_auth_enabled: false,
+            ensemble_auth_names: None,
+        }
+    }
+}
+
+impl Default for Nodes {
+    fn default() -> Self {
+        Self {
+            extended_types_enabled: false,
+            emulate_353_ttl_nodes: false,
+            enforce_quota: false,
+            container_check_interval_ms: 60_000,
+            container_max_per_minute: 10_000,
+            container_max_never_used_interval_ms: None,
+        }
+    }
+}
+
+impl Default for Quorum {
+    fn default() -> Self {
+        Self {
+            my_id: None,
+            servers: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            weights: BTreeMap::new(),
+            version: 0,
+            standalone_enabled: true,
+            dynamic_config_file: None,
+        }
+    }
+}
+
+impl Default for Own {
+    fn default() -> Self {
+        Self {
+            cores: None,
+            pin: true,
+            spin_micros: None,
+            output_bytes_per_connection_max: 4 * 1024 * 1024,
+            request_bytes_in_flight_max: REQUEST_BYTES_IN_FLIGHT_MAX,
+            multi_read_reply_bytes_max: 64 * 1024 * 1024,
+            log_format: LogFormat::Text,
+            log_level: LogLevel::Info,
+        }
+    }
+}
+
+/// Default of [`Own::request_bytes_in_flight_max`]. Guessed: a thousand requests (the default of
+/// `globalOutstandingLimit`) of a quarter of a MiB each.
+pub(super) const REQUEST_BYTES_IN_FLIGHT_MAX: u64 = 256 * 1024 * 1024;
+
+impl ListenHost {
+    /// The host as a configuration writes it, as `InetAddress.getByName` understands it.
+    pub fn parse(text: &str) -> Self {
+        // ZooKeeper: an empty clientPortAddress is the loopback address, by InetAddress.getByName.
+        if text.is_empty() {
+            return ListenHost::Ip(Ipv4Addr::LOCALHOST.into());
+        }
+        let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
+        match bare.parse::<IpAddr>() {
+            // Java's wildcard socket takes IPv4 and IPv6, whichever way it was written.
+            Ok(ip) if ip.is_unspecified() => ListenHost::Any,
+            Ok(ip) => ListenHost::Ip(ip),
+            Err(_) => ListenHost::Name(bare.to_owned()),
+        }
+    }
+}
+
+impl std::fmt::Display for ListenHost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ListenHost::Any => write!(f, "[{}]", Ipv6Addr::UNSPECIFIED),
+            ListenHost::Ip(IpAddr::V6(ip)) => write!(f, "[{ip}]"),
+            ListenHost::Ip(IpAddr::V4(ip)) => write!(f, "{ip}"),
+            ListenHost::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+impl std::fmt::Display for Listen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}

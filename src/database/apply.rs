@@ -1,0 +1,435 @@
+//! Transactions become changes of the tree (`DataTree.processTxn`), and changes become events.
+
+use crate::acl::AclList;
+use crate::database::{Applied, DIGEST_LOG_ENTRIES, DIGEST_LOG_INTERVAL, Database, Fired, Promise};
+use crate::error::ErrorCode;
+use crate::id::{SessionId, Zxid};
+use crate::jute::Vector;
+use crate::proto::data::{AclVector, Stat, StatPersisted};
+use crate::proto::event::EventType;
+use crate::proto::opcode::OpCode;
+use crate::proto::request::Paths;
+use crate::proto::txn::{DIGEST_VERSION, SubTxn, Txn, TxnBody, TxnHeader};
+use crate::tree::{CONTAINER_OWNER, NodeId, split_path, ttl_owner};
+use crate::watch::WatchKind;
+
+/// Where events go: nowhere in replay.
+type Events<'a> = Option<&'a mut Vec<Fired>>;
+
+/// What a create is made of, whatever its kind.
+struct Create<'a> {
+    path: Option<&'a str>,
+    data: Option<&'a [u8]>,
+    acl: AclVector<'a>,
+    /// Stored owner; `None` for a time to live that is not one.
+    owner: Option<i64>,
+    parent_cversion: i32,
+}
+
+/// Bytes of data, as quotas count them.
+pub(super) fn data_bytes(data: Option<&[u8]>) -> i64 {
+    i64::try_from(data.map_or(0, <[u8]>::len)).expect("a length fits 63 bits")
+}
+
+impl Database {
+    /// Applies a committed transaction and appends the events that it fires.
+    ///
+    /// Panics if it does not fit the state: zxids must grow, and what prep has checked must hold.
+    /// Only an error may have the zxid of the one before it.
+    // ZooKeeper: a request that could not be decoded is logged with the current zxid once more.
+    pub fn apply(&mut self, txn: &Txn, fired: &mut Vec<Fired>) -> Applied {
+        let header = txn.header();
+        assert!(
+            header.zxid > self.last_processed
+                || (header.zxid == self.last_processed && header.op == OpCode::Error),
+            "transactions are applied in order: {:?} after {:?}",
+            header.zxid,
+            self.last_processed
+        );
+        let applied = self.apply_body(header, &txn.body(), &mut Some(fired));
+        self.after(txn);
+        applied
+    }
+
+    /// Applies a transaction from a log to a tree that may be ahead of it: ZooKeeper's snapshots
+    /// hold changes made while they were written. What does not fit is passed over; after the last
+    /// transaction that the snapshot had seen, the tree is as if everything had fitted.
+    ///
+    /// Fires nothing. A transaction not newer than the last is ignored.
+    pub fn apply_in_replay(&mut self, txn: &Txn) {
+        if txn.zxid() <= self.last_processed {
+            return;
+        }
+        let tolerant = std::mem::replace(&mut self.tolerant, true);
+        self.apply_body(txn.header(), &txn.body(), &mut None);
+        self.tolerant = tolerant;
+        self.after(txn);
+    }
+
+    /// After replay, before the first client: deletes the ephemeral nodes of sessions that do not
+    /// exist, without a transaction (`ZooKeeperServer.loadData`). Tells how many.
+    pub fn remove_orphaned_ephemerals(&mut self) -> usize {
+        let orphaned: Vec<SessionId> = self
+            .ephemeral_owners()
+            .filter(|session| !self.sessions.contains_key(session))
+            .collect();
+        let before = self.ephemerals_count();
+        let tolerant = std::mem::replace(&mut self.tolerant, true);
+        for session in orphaned {
+            self.delete_ephemerals(session, self.last_processed, &mut None);
+        }
+        self.tolerant = tolerant;
+        before - self.ephemerals_count()
+    }
+
+    /// Whether a transaction that does not fit is passed over.
+    fn is_tolerant(&self) -> bool {
+        self.tolerant || self.promise.is_some()
+    }
+
+    /// The zxid, the digest and what was promised of it.
+    fn after(&mut self, txn: &Txn) {
+        let zxid = txn.zxid();
+        self.last_processed = self.last_processed.max(zxid);
+        if self.promise.is_some() {
+            self.settle_promise();
+            return;
+        }
+        if zxid.0 % DIGEST_LOG_INTERVAL == 0 {
+            if self.digest_log.len() == DIGEST_LOG_ENTRIES {
+                self.digest_log.pop_front();
+            }
+            self.digest_log.push_back((zxid, self.digest()));
+        }
+        if let Some(expected) = txn.digest_after()
+            && expected.version == DIGEST_VERSION
+        {
+            self.compare_digest(zxid, expected.tree_digest);
+        }
+    }
+
+    /// Compares the digest that a snapshot promised, if its zxid is reached, and forgets it.
+    pub(super) fn settle_promise(&mut self) {
+        let Some(Promise { zxid, version, digest }) = self.promise else { return };
+        if self.last_processed < zxid {
+            return;
+        }
+        self.promise = None;
+        if self.last_processed == zxid && version == DIGEST_VERSION {
+            self.compare_digest(zxid, digest);
+        }
+    }
+
+    /// A difference is counted, no more: Java's digest may be the wrong one.
+    fn compare_digest(&mut self, zxid: Zxid, expected: i64) {
+        if self.options.digest_enabled && expected != self.digest() {
+            self.digest_mismatches += 1;
+            self.digest_mismatch_last = Some(zxid);
+        }
+    }
+
+    fn apply_body(
+        &mut self,
+        header: &TxnHeader,
+        body: &TxnBody<'_>,
+        events: &mut Events<'_>,
+    ) -> Applied {
+        match self.try_body(header, body, events) {
+            Ok(applied) => applied,
+            Err(error) => {
+                assert!(
+                    self.is_tolerant(),
+                    "a committed transaction fits: {error} at {:?}, {:?}",
+                    header.zxid,
+                    header.op
+                );
+                Applied::Error(error.code())
+            }
+        }
+    }
+
+    fn try_body(
+        &mut self,
+        header: &TxnHeader,
+        body: &TxnBody<'_>,
+        events: &mut Events<'_>,
+    ) -> Result<Applied, ErrorCode> {
+        Ok(match *body {
+            TxnBody::Create(txn) => {
+                let owner = Some(if txn.ephemeral { header.client_id.0 } else { 0 });
+                let (path, data, acl) = (txn.path, txn.data, txn.acl);
+                let parent_cversion = txn.parent_cversion;
+                let create = Create { path, data, acl, owner, parent_cversion };
+                Applied::Create { stat: self.create(header, &create, events)? }
+            }
+            TxnBody::CreateContainer(txn) => {
+                let owner = Some(CONTAINER_OWNER);
+                let (path, data, acl) = (txn.path, txn.data, txn.acl);
+                let parent_cversion = txn.parent_cversion;
+                let create = Create { path, data, acl, owner, parent_cversion };
+                Applied::Create { stat: self.create(header, &create, events)? }
+            }
+            TxnBody::CreateTtl(txn) => {
+                let owner = ttl_owner(txn.ttl);
+                let (path, data, acl) = (txn.path, txn.data, txn.acl);
+                let parent_cversion = txn.parent_cversion;
+                let create = Create { path, data, acl, owner, parent_cversion };
+                Applied::Create { stat: self.create(header, &create, events)? }
+            }
+            TxnBody::Delete(txn) => {
+                self.delete(txn.path, header.zxid, events)?;
+                Applied::Delete
+            }
+            TxnBody::SetData(txn) => {
+                let stat = self.set_data(header, txn.path, txn.data, txn.version, events)?;
+                Applied::SetData { stat }
+            }
+            TxnBody::SetAcl(txn) => {
+                Applied::SetAcl { stat: self.set_acl(txn.path, txn.acl, txn.version)? }
+            }
+            TxnBody::Check(_) => Applied::Check,
+            TxnBody::CreateSession { timeout_ms } => {
+                self.sessions.insert(header.client_id, timeout_ms);
+                Applied::CreateSession
+            }
+            TxnBody::CloseSession { paths } => {
+                self.close_session(header, paths, events);
+                Applied::CloseSession
+            }
+            TxnBody::Error { err } => Applied::Error(err),
+            TxnBody::Multi(parts) => self.multi(header, parts, events),
+        })
+    }
+
+    /// All parts, or, if one of them is an error, none.
+    fn multi(
+        &mut self,
+        header: &TxnHeader,
+        parts: Vector<'_, SubTxn<'_>>,
+        events: &mut Events<'_>,
+    ) -> Applied {
+        let failed = parts.iter().any(|part| part.op == OpCode::Error.number());
+        let mut after_error = false;
+        let applied = TxnBody::parts(parts)
+            .map(|(op, body)| {
+                if let TxnBody::Error { err } = body {
+                    after_error = true;
+                    Applied::Error(err)
+                } else if !failed {
+                    self.apply_body(&TxnHeader { op, ..*header }, &body, events)
+                } else if after_error {
+                    Applied::Error(ErrorCode::RuntimeInconsistency.code())
+                } else {
+                    Applied::Error(0)
+                }
+            })
+            .collect();
+        Applied::Multi(applied)
+    }
+
+    fn create(
+        &mut self,
+        header: &TxnHeader,
+        create: &Create<'_>,
+        events: &mut Events<'_>,
+    ) -> Result<Stat, ErrorCode> {
+        let Create { path, data, acl, owner, parent_cversion } = *create;
+        let (path, owner) =
+            (path.ok_or(ErrorCode::BadArguments)?, owner.ok_or(ErrorCode::BadArguments)?);
+        let (parent_path, name) = split_path(path).ok_or(ErrorCode::BadArguments)?;
+        let parent = self.tree.find(parent_path).ok_or(ErrorCode::NoNode)?;
+        if let Some(existing) = self.tree.find(path) {
+            assert!(self.is_tolerant(), "a committed create makes a new node: {:?}", header.zxid);
+            // The tree is ahead of the log. The node is the one that this transaction made or a
+            // later one; its ACL may be missing in the snapshot, though, and the parent's version
+            // may be from before.
+            // ZooKeeper: the parent is mended for the type create alone, which leaves it wrong
+            // after a create2.
+            let slot = self.tree.intern(acl);
+            self.tree.set_acl(existing, slot);
+            self.count_create(parent, parent_cversion, header.zxid);
+            return Err(ErrorCode::NodeExists);
+        }
+        self.count_create(parent, parent_cversion, header.zxid);
+        let zxid = header.zxid;
+        let stat = StatPersisted {
+            czxid: zxid,
+            mzxid: zxid,
+            ctime: header.time,
+            mtime: header.time,
+            version: 0,
+            cversion: 0,
+            aversion: 0,
+            ephemeral_owner: owner,
+            pzxid: zxid,
+        };
+        let slot = self.tree.intern(acl);
+        let id = self.tree.insert(parent, path, data, slot, &stat);
+        let stat = self.tree.get(id).stat();
+        self.quota_on_create(parent_path, name, path, data_bytes(data));
+        if let Some(events) = events {
+            self.fire(events, EventType::NodeCreated, id, zxid);
+            self.fire(events, EventType::NodeChildrenChanged, parent, zxid);
+        }
+        Ok(stat)
+    }
+
+    /// The parent's version after a create, if that is not behind what it is.
+    fn count_create(&mut self, parent: NodeId, parent_cversion: i32, zxid: Zxid) {
+        let now = self.tree.get(parent).stat_persisted().cversion;
+        // Logs from before 3.4 do not tell.
+        let after = if parent_cversion == -1 { now.wrapping_add(1) } else { parent_cversion };
+        // ZooKeeper: so does a tree that is not ahead of its log, and after 2^31 creates under one
+        // parent neither number moves any more.
+        if after > now {
+            self.tree.update_stat(parent, |stat| {
+                stat.cversion = after;
+                stat.pzxid = zxid;
+            });
+        }
+    }
+
+    fn delete(
+        &mut self,
+        path: Option<&str>,
+        zxid: Zxid,
+        events: &mut Events<'_>,
+    ) -> Result<(), ErrorCode> {
+        let path = path.ok_or(ErrorCode::BadArguments)?;
+        let (parent_path, _) = split_path(path).ok_or(ErrorCode::BadArguments)?;
+        let parent = self.tree.find(parent_path).ok_or(ErrorCode::NoNode)?;
+        // Even if the node is gone already: then the parent in the snapshot may be older than that.
+        if zxid > self.tree.get(parent).stat_persisted().pzxid {
+            self.tree.update_stat(parent, |stat| stat.pzxid = zxid);
+        }
+        let id = self.tree.find(path).ok_or(ErrorCode::NoNode)?;
+        if self.tree.get(id).num_children() > 0 {
+            assert!(self.is_tolerant(), "a committed delete finds no children: {zxid:?}");
+            // The tree is ahead of the log: the node came back later and got these. They will be
+            // made again.
+            // ZooKeeper: leaves them in its table under a parent that does not know them.
+            let below: Vec<NodeId> =
+                self.tree.get(id).subtree().skip(1).map(|node| node.id()).collect();
+            for id in below.into_iter().rev() {
+                self.remove_leaf(id);
+            }
+        }
+        let acl = self.remove_leaf(id);
+        if let Some(events) = events {
+            self.fire_deleted(events, path, zxid, acl);
+            self.fire(events, EventType::NodeChildrenChanged, parent, zxid);
+        }
+        Ok(())
+    }
+
+    /// Removes a node without children from the tree and its quota.
+    fn remove_leaf(&mut self, id: NodeId) -> AclList {
+        let node = self.tree.get(id);
+        let bytes = data_bytes(node.data());
+        if self.quotas.is_empty() {
+            return self.tree.remove(id);
+        }
+        let path = node.path().to_owned();
+        let acl = self.tree.remove(id);
+        let (parent, name) = split_path(&path).expect("the root is not removed");
+        self.quota_on_delete(parent, name, &path, bytes);
+        acl
+    }
+
+    fn set_data(
+        &mut self,
+        header: &TxnHeader,
+        path: Option<&str>,
+        data: Option<&[u8]>,
+        version: i32,
+        events: &mut Events<'_>,
+    ) -> Result<Stat, ErrorCode> {
+        let path = path.ok_or(ErrorCode::BadArguments)?;
+        let id = self.tree.find(path).ok_or(ErrorCode::NoNode)?;
+        let grown = data_bytes(data) - data_bytes(self.tree.get(id).data());
+        self.tree.set_data(id, data, |stat| {
+            stat.mtime = header.time;
+            stat.mzxid = header.zxid;
+            stat.version = version;
+        });
+        let stat = self.tree.get(id).stat();
+        self.quota_on_set_data(path, grown);
+        if let Some(events) = events {
+            self.fire(events, EventType::NodeDataChanged, id, header.zxid);
+        }
+        Ok(stat)
+    }
+
+    fn set_acl(
+        &mut self,
+        path: Option<&str>,
+        acl: AclVector<'_>,
+        version: i32,
+    ) -> Result<Stat, ErrorCode> {
+        let path = path.ok_or(ErrorCode::BadArguments)?;
+        let id = self.tree.find(path).ok_or(ErrorCode::NoNode)?;
+        let slot = self.tree.intern(acl);
+        self.tree.set_acl(id, slot);
+        self.tree.update_stat(id, |stat| stat.aversion = version);
+        Ok(self.tree.get(id).stat())
+    }
+
+    /// The nodes that the transaction names, in its order, whoever owns them; then those that the
+    /// session owns beyond these, or, in old logs, all.
+    // ZooKeeper: a named node that is not there is passed over even live.
+    fn close_session(
+        &mut self,
+        header: &TxnHeader,
+        paths: Option<Paths<'_>>,
+        events: &mut Events<'_>,
+    ) {
+        self.sessions.remove(&header.client_id);
+        for path in paths.iter().flat_map(Vector::iter) {
+            // Even then its parent's pzxid moves, which a fuzzy snapshot may lack.
+            let _ = self.delete(path, header.zxid, events);
+        }
+        self.delete_ephemerals(header.client_id, header.zxid, events);
+    }
+
+    fn delete_ephemerals(&mut self, session: SessionId, zxid: Zxid, events: &mut Events<'_>) {
+        while let Some(&id) = self.tree.owners().ephemerals(session).last() {
+            let path = self.tree.get(id).path().to_owned();
+            self.delete(Some(&path), zxid, events)
+                .expect("the tree owns the node, and it is not the root");
+        }
+    }
+
+    /// Fires for a node that is there.
+    fn fire(&mut self, events: &mut Vec<Fired>, event: EventType, id: NodeId, zxid: Zxid) {
+        let kind = match event {
+            EventType::NodeChildrenChanged => WatchKind::Child,
+            EventType::NodeCreated | EventType::NodeDataChanged | EventType::NodeDeleted => {
+                WatchKind::Data
+            }
+        };
+        if self.watches.is_empty() {
+            return;
+        }
+        let node = self.tree.get(id);
+        let path = node.path();
+        let mut watchers = Vec::new();
+        let shared = self.watches.fire(path, kind, false, &mut watchers);
+        if !watchers.is_empty() {
+            let path = shared.unwrap_or_else(|| path.into());
+            let acl = node.acl_list().clone();
+            events.push(Fired { event, path, zxid, acl, watchers });
+        }
+    }
+
+    /// Fires for a node that is gone and had `acl`. Its child watches fire with its data watches,
+    /// nobody being told twice.
+    fn fire_deleted(&mut self, events: &mut Vec<Fired>, path: &str, zxid: Zxid, acl: AclList) {
+        let mut watchers = Vec::new();
+        let data = self.watches.fire(path, WatchKind::Data, false, &mut watchers);
+        let child = self.watches.fire(path, WatchKind::Child, true, &mut watchers);
+        if !watchers.is_empty() {
+            let path = data.or(child).unwrap_or_else(|| path.into());
+            events.push(Fired { event: EventType::NodeDeleted, path, zxid, acl, watchers });
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! A database out of the parts of a snapshot (`DataTree.deserialize`), and the one without any.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::acl::{AclId, AclList, AclSlot, AclTable};
+use crate::database::{Database, DatabaseOptions, Promise};
+use crate::id::{SessionId, Zxid};
+use crate::proto::data::{AclVector, StatPersisted, perms};
+use crate::tree::{QuotaPaths, Tree, split_path};
+use crate::watch::WatchTable;
+
+/// The parent of the built-in nodes.
+const PROC: &str = "/zookeeper";
+/// The parent of quotas.
+const QUOTA: &str = "/zookeeper/quota";
+/// The configuration of the ensemble.
+const CONFIG: &str = "/zookeeper/config";
+
+/// Why the parts of a snapshot make no database.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    /// The first node is not the root.
+    #[error("the first node is \"{path}\", not the root")]
+    NoRoot {
+        /// What stands there.
+        path: String,
+    },
+    /// A path that no node can have.
+    #[error("\"{path}\" is not a node's path")]
+    BadPath {
+        /// It.
+        path: String,
+    },
+    /// A node before its parent, or without one.
+    #[error("no parent of \"{path}\" stands before it")]
+    NoParent {
+        /// The node.
+        path: String,
+    },
+    /// Two nodes of one path.
+    #[error("\"{path}\" stands there twice")]
+    Twice {
+        /// It.
+        path: String,
+    },
+    /// The snapshot has no node at all.
+    #[error("there is no node")]
+    Empty,
+}
+
+fn with_tree(options: DatabaseOptions, tree: Tree) -> Database {
+    Database {
+        options,
+        tree,
+        watches: WatchTable::new(options.hash_seed),
+        sessions: BTreeMap::new(),
+        quotas: QuotaPaths::default(),
+        last_processed: Zxid::ZERO,
+        digest_log: VecDeque::new(),
+        digest_mismatches: 0,
+        digest_mismatch_last: None,
+        promise: None,
+        tolerant: false,
+    }
+}
+
+fn new_tree(
+    options: DatabaseOptions,
+    data: Option<&[u8]>,
+    acl: AclSlot,
+    stat: &StatPersisted,
+    acls: AclTable,
+) -> Tree {
+    let DatabaseOptions { digest_enabled, hash_seed, .. } = options;
+    Tree::new(options.kind_rules(), digest_enabled, hash_seed, stat, data, acl, acls)
+}
+
+/// The built-in nodes alone. Nothing created them, so all their numbers are 0.
+pub(super) fn empty(options: DatabaseOptions) -> Database {
+    let stat = StatPersisted::default();
+    let tree = new_tree(options, Some(&[]), AclSlot::OPEN, &stat, AclTable::new());
+    let mut database = with_tree(options, tree);
+    database.add_built_in(PROC);
+    database.add_built_in(QUOTA);
+    database.add_built_in(CONFIG);
+    database
+}
+
+impl Database {
+    /// Adds a built-in node that is not there.
+    fn add_built_in(&mut self, path: &str) {
+        if self.tree.find(path).is_some() {
+            return;
+        }
+        let (parent, _) = split_path(path).expect("the path is one of a node");
+        let parent = self.tree.find(parent).expect("built-in parents are added first");
+        let mut stat = StatPersisted::default();
+        let mut acl = AclSlot::OPEN;
+        if path == CONFIG {
+            // ZooKeeper: DataTree.addConfigNode sets its ACL with version -1.
+            stat.aversion = -1;
+            acl = self.tree.intern(AclList::of_anyone(perms::READ).vector());
+        }
+        self.tree.insert(parent, path, Some(&[]), acl, &stat);
+    }
+}
+
+/// Takes the parts of a snapshot in the order of the file: sessions, ACLs, nodes, digest.
+///
+/// The file may come from anywhere. Nothing in it makes this panic.
+#[derive(Debug)]
+pub struct DatabaseBuilder {
+    options: DatabaseOptions,
+    sessions: BTreeMap<SessionId, i32>,
+    /// Until the root comes.
+    acls: AclTable,
+    database: Option<Database>,
+    promise: Option<Promise>,
+}
+
+impl DatabaseBuilder {
+    /// Nothing yet.
+    pub fn new(options: DatabaseOptions) -> Self {
+        DatabaseBuilder {
+            options,
+            sessions: BTreeMap::new(),
+            acls: AclTable::new(),
+            database: None,
+            promise: None,
+        }
+    }
+
+    /// A session and its timeout in ms.
+    pub fn session(&mut self, id: SessionId, timeout_ms: i32) {
+        self.sessions.insert(id, timeout_ms);
+    }
+
+    /// What an ACL's key stands for; all of them before the first node.
+    pub fn acl(&mut self, id: AclId, acl: AclVector<'_>) {
+        match &mut self.database {
+            Some(database) => database.tree.acls_mut().load(id, acl),
+            None => self.acls.load(id, acl),
+        }
+    }
+
+    /// A node. `path` is empty for the root, which comes first, as in the file.
+    ///
+    /// # Errors
+    /// It cannot be a node at this place.
+    pub fn node(
+        &mut self,
+        path: &str,
+        data: Option<&[u8]>,
+        acl: AclId,
+        stat: StatPersisted,
+    ) -> Result<(), LoadError> {
+        let Some(database) = &mut self.database else {
+            if !path.is_empty() {
+                return Err(LoadError::NoRoot { path: path.to_owned() });
+            }
+            let mut acls = std::mem::take(&mut self.acls);
+            let slot = acls.load_reference(acl);
+            let tree = new_tree(self.options, data, slot, &stat, acls);
+            self.database = Some(with_tree(self.options, tree));
+            return Ok(());
+        };
+        let tree = &mut database.tree;
+        if path.is_empty() {
+            return Err(LoadError::Twice { path: "/".to_owned() });
+        }
+        let (parent, _) = split_path(path)
+            .filter(|_| path.starts_with('/'))
+            .ok_or_else(|| LoadError::BadPath { path: path.to_owned() })?;
+        let parent =
+            tree.find(parent).ok_or_else(|| LoadError::NoParent { path: path.to_owned() })?;
+        if tree.find(path).is_some() {
+            return Err(LoadError::Twice { path: path.to_owned() });
+        }
+        let slot = tree.acls_mut().load_reference(acl);
+        tree.insert(parent, path, data, slot, &stat);
+        Ok(())
+    }
+
+    /// The digest that the tree has, or will have when `zxid` is replayed: until then the tree is
+    /// fuzzy.
+    pub fn digest(&mut self, zxid: Zxid, version: i32, digest: i64) {
+        self.promise = Some(Promise { zxid, version, digest });
+    }
+
+    /// The database, to which transactions after `zxid` may be applied.
+    ///
+    /// The digest, if one was given for this zxid, has been compared: see
+    /// [`Database::digest_mismatches`].
+    ///
+    /// # Errors
+    /// There was no root.
+    pub fn finish(self, zxid: Zxid) -> Result<Database, LoadError> {
+        let mut database = self.database.ok_or(LoadError::Empty)?;
+        database.tree.acls_mut().load_end();
+        database.sessions = self.sessions;
+        database.last_processed = zxid;
+        // ZooKeeper: a digest of an earlier zxid belongs to an epoch that ended; 0 is "none".
+        database.promise =
+            self.promise.filter(|promise| promise.zxid > Zxid::ZERO && promise.zxid >= zxid);
+        // Folders from before 3.5 lack the last one.
+        database.add_built_in(PROC);
+        database.add_built_in(QUOTA);
+        database.add_built_in(CONFIG);
+        database.quota_set_up();
+        database.settle_promise();
+        Ok(database)
+    }
+}

@@ -1,0 +1,314 @@
+//! The replicated state: tree, ACLs, sessions, quotas, and beside it the watches of this server.
+//!
+//! [`Database::apply`] is the one way to change what is replicated: live writes, followers and
+//! replay go through it, and it never fails, because what is committed has been checked. Nothing
+//! here decides whether a client may do something.
+//!
+//! The easy rule to break: equal transactions give equal trees on every server, so nothing here
+//! may depend on a clock, a random choice, or the order of a hash table.
+
+mod apply;
+mod load;
+mod quotas;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use crate::acl::AclList;
+use crate::id::{ConnectionId, SessionId, Zxid};
+use crate::proto::data::{Stat, StatPersisted};
+use crate::proto::event::EventType;
+use crate::tree::{self, KindRules, NodeId, QuotaPaths, Tree};
+use crate::watch::WatchTable;
+
+pub use crate::tree::{NodeKind, NodeRef};
+pub use load::{DatabaseBuilder, LoadError};
+pub use snapshot::{SnapshotHead, SnapshotNode};
+
+/// Switches that change what transactions mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DatabaseOptions {
+    /// `zookeeper.extendedTypesEnabled`: owners that begin with 0xff are TTL nodes.
+    pub extended_types: bool,
+    /// `zookeeper.emulate353TTLNodes`: with extended types, every negative owner is a TTL node.
+    pub emulate_353_ttl: bool,
+    /// `zookeeper.digest.enabled`.
+    pub digest_enabled: bool,
+    /// Seeds the hash of the path index, so that nobody can choose paths that collide.
+    pub hash_seed: u64,
+}
+
+impl Default for DatabaseOptions {
+    fn default() -> Self {
+        DatabaseOptions {
+            extended_types: false,
+            emulate_353_ttl: false,
+            digest_enabled: true,
+            hash_seed: 0,
+        }
+    }
+}
+
+impl DatabaseOptions {
+    fn kind_rules(&self) -> KindRules {
+        KindRules { extended_types: self.extended_types, emulate_353_ttl: self.emulate_353_ttl }
+    }
+}
+
+/// An event and the connections that watch for it: one for each trigger, in ZooKeeper's order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fired {
+    /// What happened.
+    pub event: EventType,
+    /// To which node.
+    pub path: Rc<str>,
+    /// By which transaction.
+    pub zxid: Zxid,
+    /// Only connections that may READ under this ACL are told: the node's, for a deleted node the
+    /// one it had, for changed children the parent's (CVE-2024-23944).
+    pub acl: AclList,
+    /// Who watches, each once, in the order in which they began to.
+    pub watchers: Vec<ConnectionId>,
+}
+
+/// What a transaction did, as far as its reply needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// A node was created.
+    Create {
+        /// Its Stat.
+        stat: Stat,
+    },
+    /// Data were set.
+    SetData {
+        /// The node's Stat.
+        stat: Stat,
+    },
+    /// An ACL was set.
+    SetAcl {
+        /// The node's Stat.
+        stat: Stat,
+    },
+    /// A node was deleted.
+    Delete,
+    /// A session began.
+    CreateSession,
+    /// A session ended, and its ephemeral nodes with it.
+    CloseSession,
+    /// A version was checked, in a multi.
+    Check,
+    /// The request had failed. In a failed multi, 0 for what stands before the part that failed.
+    Error(i32),
+    /// The parts of a multi.
+    Multi(Vec<Applied>),
+}
+
+/// When a container that never had a child may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct ReapRules {
+    /// `znode.container.maxNeverUsedIntervalMs`; 0: never.
+    pub never_used_ms_max: i64,
+}
+
+/// Zxids between two entries of the digest log.
+const DIGEST_LOG_INTERVAL: i64 = 128;
+
+/// Entries of the digest log.
+const DIGEST_LOG_ENTRIES: usize = 1024;
+
+/// The digest that a loaded snapshot promises at a later zxid. Until it is reached the tree may
+/// hold more than its zxid says, as snapshots of ZooKeeper do, and no digest can be compared.
+#[derive(Clone, Copy, Debug)]
+struct Promise {
+    zxid: Zxid,
+    version: i32,
+    digest: i64,
+}
+
+/// The state that transactions make.
+#[derive(Debug)]
+pub struct Database {
+    options: DatabaseOptions,
+    tree: Tree,
+    watches: WatchTable,
+    /// Global sessions and their timeouts in ms.
+    sessions: BTreeMap<SessionId, i32>,
+    quotas: QuotaPaths,
+    last_processed: Zxid,
+    digest_log: VecDeque<(Zxid, i64)>,
+    digest_mismatches: u64,
+    digest_mismatch_last: Option<Zxid>,
+    promise: Option<Promise>,
+    /// Transactions may meet a tree that is ahead of them; see [`Database::set_tolerant`].
+    tolerant: bool,
+}
+
+impl Database {
+    /// The built-in nodes, no session, zxid 0.
+    pub fn new(options: DatabaseOptions) -> Self {
+        load::empty(options)
+    }
+
+    /// A transaction that does not fit the tree is passed over as in replay, not taken as a broken
+    /// invariant. For a follower that received a fuzzy snapshot without its digest, and so does
+    /// not know how long the tree is ahead of the transactions.
+    pub fn set_tolerant(&mut self, tolerant: bool) {
+        self.tolerant = tolerant;
+    }
+
+    /// A new epoch begins, or an empty database is trusted: its zxid belongs to no transaction.
+    pub fn set_last_processed(&mut self, zxid: Zxid) {
+        self.last_processed = zxid;
+    }
+
+    /// The watches, to change.
+    pub fn watches_mut(&mut self) -> &mut WatchTable {
+        &mut self.watches
+    }
+
+    /// What it was made with.
+    pub fn options(&self) -> &DatabaseOptions {
+        &self.options
+    }
+
+    /// The zxid of the last transaction.
+    pub fn last_processed(&self) -> Zxid {
+        self.last_processed
+    }
+
+    /// The digest of the tree; 0 if digests are off.
+    pub fn digest(&self) -> i64 {
+        self.tree.digest()
+    }
+
+    /// The digest at each 128th zxid, the oldest first, at most 1024 of them.
+    pub fn digest_log(&self) -> impl Iterator<Item = (Zxid, i64)> {
+        self.digest_log.iter().copied()
+    }
+
+    /// How often a transaction or a snapshot carried another digest than the tree's.
+    pub fn digest_mismatches(&self) -> u64 {
+        self.digest_mismatches
+    }
+
+    /// Where that was the case last.
+    pub fn digest_mismatch_last(&self) -> Option<Zxid> {
+        self.digest_mismatch_last
+    }
+
+    /// The zxid up to which the tree may be ahead of its transactions, after a fuzzy snapshot was
+    /// loaded. If replay ends before it, the log lacks transactions that the snapshot has.
+    pub fn fuzzy_until(&self) -> Option<Zxid> {
+        self.promise.map(|promise| promise.zxid)
+    }
+
+    /// The node at a path. `""` and `"/"` are the root.
+    #[inline]
+    pub fn node(&self, path: &str) -> Option<NodeRef<'_>> {
+        self.tree.find(path).map(|id| self.tree.get(id))
+    }
+
+    /// Where the digest of a node begins: CRC-32 of path and data.
+    pub fn digest_seed(path: &str, data: Option<&[u8]>) -> u32 {
+        tree::digest_seed(path, data)
+    }
+
+    /// The digest of the node at `path` with this seed and Stat; 0 below `/zookeeper`.
+    pub fn digest_of(path: &str, seed: u32, stat: &StatPersisted) -> i64 {
+        if tree::is_left_out(path) { 0 } else { tree::digest_of(seed, stat) }
+    }
+
+    /// What a stored owner says about a node.
+    pub fn kind_of(&self, ephemeral_owner: i64) -> NodeKind {
+        self.tree.rules().kind(ephemeral_owner)
+    }
+
+    /// Global sessions and their timeouts in ms, in the order of their ids.
+    pub fn sessions(&self) -> impl Iterator<Item = (SessionId, i32)> {
+        self.sessions.iter().map(|(&id, &timeout_ms)| (id, timeout_ms))
+    }
+
+    /// Number of global sessions.
+    pub fn sessions_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// A global session's timeout in ms.
+    pub fn session_timeout(&self, id: SessionId) -> Option<i32> {
+        self.sessions.get(&id).copied()
+    }
+
+    /// The paths of a session's ephemeral nodes.
+    pub fn ephemerals(&self, id: SessionId) -> impl Iterator<Item = &str> {
+        self.tree.owners().ephemerals(id).iter().map(|&node| self.tree.get(node).path())
+    }
+
+    /// Sessions that own nodes, in the order of their ids.
+    pub fn ephemeral_owners(&self) -> impl Iterator<Item = SessionId> {
+        self.tree.owners().sessions()
+    }
+
+    /// Number of ephemeral nodes.
+    pub fn ephemerals_count(&self) -> usize {
+        self.tree.owners().ephemerals_count()
+    }
+
+    /// Number of nodes.
+    // ZooKeeper: its table has the root twice, as "" and "/", and every figure it shows counts both.
+    pub fn node_count(&self) -> usize {
+        self.tree.len() + 1
+    }
+
+    /// Bytes of all paths and data.
+    pub fn approximate_data_size(&self) -> u64 {
+        self.tree.data_bytes()
+    }
+
+    /// Number of different ACLs.
+    pub fn acl_count(&self) -> usize {
+        self.tree.acls().len()
+    }
+
+    /// The watches.
+    pub fn watches(&self) -> &WatchTable {
+        &self.watches
+    }
+
+    /// Paths of containers and TTL nodes that may be deleted now, at most `paths_max`
+    /// (`ContainerManager.getCandidates`).
+    pub fn reap_candidates(
+        &self,
+        now_wall_ms: i64,
+        rules: ReapRules,
+        paths_max: usize,
+    ) -> Vec<String> {
+        let owners = self.tree.owners();
+        let nodes = owners.containers().iter().chain(owners.ttls());
+        nodes
+            .filter(|&&id| self.may_be_reaped(id, now_wall_ms, rules))
+            .take(paths_max)
+            .map(|&id| self.tree.get(id).path().to_owned())
+            .collect()
+    }
+
+    fn may_be_reaped(&self, id: NodeId, now_wall_ms: i64, rules: ReapRules) -> bool {
+        let node = self.tree.get(id);
+        if node.num_children() > 0 {
+            return false;
+        }
+        let stat = node.stat_persisted();
+        let idle_ms = now_wall_ms.saturating_sub(stat.mtime);
+        match node.kind() {
+            // A child must have been there, else a container might go before its first use.
+            NodeKind::Container => {
+                let never_used_ms_max = rules.never_used_ms_max;
+                stat.cversion > 0 || (never_used_ms_max != 0 && idle_ms > never_used_ms_max)
+            }
+            NodeKind::Ttl { ttl_ms } => ttl_ms != 0 && idle_ms > ttl_ms,
+            NodeKind::Persistent | NodeKind::Ephemeral(_) => false,
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The figures of quotas, kept as nodes of the tree (`DataTree.updateQuotaStat` and its kin).
+//!
+//! They follow the data without transactions: each server rewrites its own, which is why digests
+//! leave out everything below `/zookeeper/`.
+
+use crate::database::Database;
+use crate::tree::{NodeId, QuotaNumbers, limit_path, stat_path};
+
+/// Below it lie the quotas.
+const QUOTA_ROOT: &str = "/zookeeper/quota";
+const LIMIT_NAME: &str = "zookeeper_limits";
+const STAT_NAME: &str = "zookeeper_stats";
+
+impl Database {
+    /// Whether a hard limit forbids so many more bytes and nodes at `path`. The caller asks only
+    /// if `enforceQuota` is on.
+    pub fn quota_violated(&self, path: &str, bytes_delta: i64, count_delta: i64) -> bool {
+        let Some(prefix) = self.quotas.deepest(path) else { return false };
+        let (Some(limits), Some(now)) =
+            (self.node(&limit_path(&prefix)), self.node(&stat_path(&prefix)))
+        else {
+            return false;
+        };
+        let now = QuotaNumbers::parse(now.data());
+        QuotaNumbers::parse(limits.data()).is_hard_exceeded(&now, bytes_delta, count_delta)
+    }
+
+    /// A node was created under `parent`: it may be part of a quota, and count in one.
+    pub(super) fn quota_on_create(&mut self, parent: &str, name: &str, path: &str, bytes: i64) {
+        if let Some(limited) = parent.strip_prefix(QUOTA_ROOT) {
+            match name {
+                // ZooKeeper: a quota of the root throws in PathTrie; here it is none.
+                LIMIT_NAME => self.quotas.add(limited),
+                STAT_NAME => self.quota_recount(limited),
+                _ => {}
+            }
+        }
+        self.quota_add(path, bytes, 1);
+    }
+
+    /// A node was deleted.
+    pub(super) fn quota_on_delete(&mut self, parent: &str, name: &str, path: &str, bytes: i64) {
+        if name == LIMIT_NAME
+            && let Some(limited) = parent.strip_prefix(QUOTA_ROOT)
+        {
+            self.quotas.remove(limited);
+        }
+        self.quota_add(path, -bytes, -1);
+    }
+
+    /// Data grew by `bytes`.
+    pub(super) fn quota_on_set_data(&mut self, path: &str, bytes: i64) {
+        self.quota_add(path, bytes, 0);
+    }
+
+    fn quota_add(&mut self, path: &str, bytes: i64, count: i64) {
+        let Some(prefix) = self.quotas.deepest(path) else { return };
+        let Some(id) = self.tree.find(&stat_path(&prefix)) else { return };
+        let mut numbers = QuotaNumbers::parse(self.tree.get(id).data());
+        for (key, delta) in [(QuotaNumbers::COUNT, count), (QuotaNumbers::BYTES, bytes)] {
+            numbers.set(key, numbers.get(key).wrapping_add(delta));
+        }
+        self.quota_write(id, &numbers);
+    }
+
+    /// Counts what is below a path that has a quota, itself included.
+    fn quota_recount(&mut self, limited: &str) {
+        let (mut count, mut bytes) = (0, 0);
+        if let Some(top) = self.node(limited) {
+            for node in top.subtree() {
+                count += 1;
+                bytes += super::apply::data_bytes(node.data());
+            }
+        }
+        if let Some(id) = self.tree.find(&stat_path(limited)) {
+            self.quota_write(id, &QuotaNumbers::of(count, bytes));
+        }
+    }
+
+    fn quota_write(&mut self, id: NodeId, numbers: &QuotaNumbers) {
+        let text = numbers.to_string();
+        // Neither version nor times: no client did this.
+        self.tree.set_data(id, Some(text.as_bytes()), |_| {});
+    }
+
+    /// After a snapshot was loaded: finds the quotas in it, and counts.
+    pub(super) fn quota_set_up(&mut self) {
+        let Some(root) = self.node(QUOTA_ROOT) else { return };
+        let suffix = format!("/{LIMIT_NAME}");
+        let limited: Vec<String> = root
+            .subtree()
+            .filter(|node| node.num_children() == 0)
+            .filter_map(|node| node.path().strip_prefix(QUOTA_ROOT)?.strip_suffix(&suffix))
+            .map(str::to_owned)
+            .collect();
+        for path in limited {
+            self.quota_recount(&path);
+            self.quotas.add(&path);
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Random transactions that fit, beside the model.
+
+use proptest::prelude::*;
+
+use super::model::Model;
+use super::{acl_of, create_body, delete_body, multi_parts, set_body};
+use crate::database::{Database, DatabaseOptions};
+use crate::id::{SessionId, Zxid};
+use crate::jute::{Jute, VectorBuf};
+use crate::proto::data::AclEntry;
+use crate::proto::opcode::OpCode;
+use crate::proto::txn::{
+    CheckVersionTxn, CreateContainerTxn, CreateTtlTxn, SetAclTxn, Txn, TxnBody, TxnHeader,
+};
+
+/// One draw: what to do, where, with what.
+pub type Draw = (u8, u8, u8, u8);
+
+pub fn draws(count: usize) -> impl Strategy<Value = Vec<Draw>> {
+    proptest::collection::vec(any::<Draw>(), 1..count)
+}
+
+pub fn options() -> DatabaseOptions {
+    DatabaseOptions { extended_types: true, hash_seed: 3, ..DatabaseOptions::default() }
+}
+
+/// An open list more often than not.
+fn drawn_acl(draw: u8) -> VectorBuf<AclEntry<'static>> {
+    match draw % 8 {
+        0 => acl_of(&[(i32::from(draw), "digest", "a:b")]),
+        1 => acl_of(&[(1, "world", "anyone"), (31, "ip", "10.0.0.0/8")]),
+        _ => acl_of(&[(31, "world", "anyone")]),
+    }
+}
+
+fn drawn_data(draw: u8) -> Option<Vec<u8>> {
+    (!draw.is_multiple_of(7)).then(|| vec![draw; usize::from(draw % 40)])
+}
+
+/// A transaction that fits the model, out of a draw. Its parents' versions are told, as prep does.
+/// With `listed`, closed sessions always name their nodes: without, a fuzzy snapshot that lacks such
+/// a node leaves its parent's pzxid behind, in ZooKeeper as here.
+pub fn txn_for(model: &Model, zxid: i64, draw: Draw, listed: bool) -> Txn {
+    let (what, wherever, with, who) = draw;
+    let session = 0x10 + i64::from(who % 3);
+    let header = |op| TxnHeader {
+        client_id: SessionId(session),
+        cxid: 0,
+        zxid: Zxid(zxid),
+        time: zxid * 10,
+        op,
+    };
+    let ours: Vec<&String> =
+        model.nodes.keys().filter(|path| !path.starts_with("/zookeeper")).collect();
+    let path = ours[usize::from(wherever) % ours.len()].as_str();
+    let node = &model.nodes[path];
+    let data = drawn_data(with);
+    let acl = drawn_acl(with);
+    let name =
+        if path == "/" { format!("/n{}", with % 12) } else { format!("{path}/n{}", with % 12) };
+    let can_create =
+        node.stat.ephemeral_owner <= 0 && !model.nodes.contains_key(&name) && name.len() < 14;
+    let parent_cversion = node.stat.cversion + 1;
+    let error = || Txn::new(header(OpCode::Error), &TxnBody::Error { err: -101 }, None);
+    match what % 16 {
+        0..=6 if can_create => {
+            let TxnBody::Create(mut create) =
+                create_body(&name, data.as_deref(), acl.as_vector(), what % 16 > 4)
+            else {
+                unreachable!("create_body makes a create")
+            };
+            create.parent_cversion = parent_cversion;
+            let op = if what < 128 { OpCode::Create } else { OpCode::Create2 };
+            Txn::new(header(op), &TxnBody::Create(create), None)
+        }
+        7 if can_create => {
+            let acl = acl.as_vector();
+            let data = data.as_deref();
+            let path = Some(name.as_str());
+            let create = CreateContainerTxn { path, data, acl, parent_cversion };
+            Txn::new(header(OpCode::CreateContainer), &TxnBody::CreateContainer(create), None)
+        }
+        8 if can_create => {
+            let acl = acl.as_vector();
+            let data = data.as_deref();
+            let path = Some(name.as_str());
+            let create = CreateTtlTxn { path, data, acl, parent_cversion, ttl: 500 };
+            Txn::new(header(OpCode::CreateTtl), &TxnBody::CreateTtl(create), None)
+        }
+        9 | 10 if path != "/" && model.children(path).is_empty() => {
+            Txn::new(header(OpCode::Delete), &delete_body(path), None)
+        }
+        11 | 12 => {
+            let body = set_body(path, data.as_deref(), node.stat.version + 1);
+            Txn::new(header(OpCode::SetData), &body, None)
+        }
+        13 => {
+            let acl = acl.as_vector();
+            let txn = SetAclTxn { path: Some(path), acl, version: node.stat.aversion + 1 };
+            Txn::new(header(OpCode::SetAcl), &TxnBody::SetAcl(txn), None)
+        }
+        14 if who.is_multiple_of(2) => {
+            let mut list = VectorBuf::<Option<&str>>::default();
+            let owned = model.owned(session);
+            for path in &owned {
+                list.push(&Some(path.as_str()));
+            }
+            let paths = (listed || !with.is_multiple_of(4)).then(|| list.as_vector());
+            Txn::new(header(OpCode::CloseSession), &TxnBody::CloseSession { paths }, None)
+        }
+        14 => {
+            let body = TxnBody::CreateSession { timeout_ms: i32::from(with) };
+            Txn::new(header(OpCode::CreateSession), &body, None)
+        }
+        15 => {
+            let check = CheckVersionTxn { path: Some(path), version: node.stat.version };
+            let mut parts = vec![
+                (OpCode::Check, TxnBody::Check(check)),
+                (OpCode::SetData, set_body(path, data.as_deref(), node.stat.version + 1)),
+                (OpCode::SetData, set_body(path, Some(b"twice"), node.stat.version + 2)),
+            ];
+            if with.is_multiple_of(3) {
+                parts.push((OpCode::Error, TxnBody::Error { err: -110 }));
+            }
+            let list = multi_parts(&parts);
+            Txn::new(header(OpCode::Multi), &TxnBody::Multi(list.as_vector()), None)
+        }
+        _ => error(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn the_tree_is_what_the_naive_model_is(draws in draws(200)) {
+        let mut database = Database::new(options());
+        let mut model = Model::of(&database);
+        for (zxid, draw) in (1..).zip(draws) {
+            let txn = txn_for(&model, zxid, draw, false);
+            database.apply(&txn, &mut Vec::new());
+            model.apply(txn.header(), &txn.body());
+        }
+        model.check(&database);
+    }
+
+    #[test]
+    fn a_snapshot_is_the_state_at_its_beginning_whatever_comes_between(
+        before in draws(150),
+        during in draws(150),
+        slice in 1usize..20,
+        pace in 1usize..8,
+    ) {
+        let mut database = Database::new(options());
+        let mut model = Model::of(&database);
+        let mut zxid = 0;
+        for draw in before {
+            zxid += 1;
+            let txn = txn_for(&model, zxid, draw, false);
+            database.apply(&txn, &mut Vec::new());
+            model.apply(txn.header(), &txn.body());
+        }
+        let frozen = model.clone();
+        let head = database.snapshot_begin();
+        prop_assert_eq!(head.digest, frozen.digest());
+        prop_assert_eq!(head.zxid, Zxid(zxid));
+        let acl_of = |id| match head.acls.iter().find(|(known, _)| *known == id) {
+            Some((_, list)) => list.encoded().to_vec(),
+            None => acl_of(&[(31, "world", "anyone")]).as_vector::<AclEntry<'_>>().to_bytes(),
+        };
+        let mut seen = Model { sessions: frozen.sessions.clone(), ..Model::default() };
+        let mut during = during.into_iter();
+        loop {
+            let mut take = |node: crate::database::SnapshotNode<'_>| {
+                seen.take(&node, acl_of(node.acl));
+            };
+            let more = database.snapshot_next(slice, &mut take);
+            if !more {
+                break;
+            }
+            for draw in during.by_ref().take(pace) {
+                zxid += 1;
+                let txn = txn_for(&model, zxid, draw, false);
+                database.apply(&txn, &mut Vec::new());
+                model.apply(txn.header(), &txn.body());
+            }
+        }
+        database.snapshot_end();
+        prop_assert_eq!(seen.digest(), head.digest);
+        prop_assert_eq!(seen, frozen);
+        model.check(&database);
+    }
+}

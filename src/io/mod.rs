@@ -1,0 +1,259 @@
+//! The words between those who decide what goes to disk and those who do it.
+//!
+//! An [`Op`] is a wish, a [`Completion`] is what became of it. Nothing here performs anything: the
+//! runtime does (log writes on its ring, everything else on one background thread), and so does
+//! the simulated disk. The rule that is easy to break: ops with no completion between them may be
+//! performed in any order, at the same time. Whoever needs an order waits for the completion.
+//! Exceptions, which the performer keeps: the `Snapshot*` ops run in the order given, and once one
+//! of them has failed, all fail up to the next `SnapshotAbandon`. (`SegmentName` and the segment's
+//! first `LogWrite` do run at the same time; `SegmentClose` comes when neither is under way.)
+
+mod buffer;
+
+pub use buffer::{AlignedBuf, BUFFER_ALIGNMENT};
+
+/// Names one op; its completion carries the same.
+///
+/// The owner in the high byte lets whoever receives the completion pass it on unread.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Token(u64);
+
+/// Who asked for an op.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Owner {
+    /// The transaction log's writer.
+    TxnLog,
+    /// The snapshot writer.
+    Snapshot,
+    /// The replica: epochs, purge, the end.
+    Replica,
+}
+
+const OWNER_SHIFT: u32 = 56;
+
+impl Token {
+    /// A token of `owner`. Numbers count up from 0 and never reach 2^56.
+    pub const fn new(owner: Owner, number: u64) -> Token {
+        assert!(number >> OWNER_SHIFT == 0, "an owner's numbers stay below 2^56");
+        Token(((owner as u64) << OWNER_SHIFT) | number)
+    }
+
+    /// Who asked.
+    pub const fn owner(self) -> Owner {
+        match self.0 >> OWNER_SHIFT {
+            0 => Owner::TxnLog,
+            1 => Owner::Snapshot,
+            _ => Owner::Replica,
+        }
+    }
+
+    /// The number given by the owner.
+    pub const fn number(self) -> u64 {
+        self.0 & ((1 << OWNER_SHIFT) - 1)
+    }
+
+    /// Both in one word, for a ring's user data.
+    pub const fn to_word(self) -> u64 {
+        self.0
+    }
+
+    /// The reverse of [`Token::to_word`].
+    pub const fn from_word(word: u64) -> Token {
+        Token(word)
+    }
+}
+
+/// One file of the transaction log, from its preparation to its closing.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct SegmentId(pub u32);
+
+/// A folder of the server.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Place {
+    /// `dataDir` itself: `myid`, `initialize`.
+    DataDir,
+    /// `dataDir/version-2`: snapshots and the epoch files.
+    Snapshots,
+    /// `dataLogDir/version-2`: the transaction log.
+    Logs,
+}
+
+/// Something to be done to a disk. Every op has exactly one completion.
+#[derive(Debug)]
+pub enum Op {
+    /// Writes the first `bytes` of `buf` at `offset`; both are multiples of the log's block size.
+    /// The segment is open and prepared that far. The buffer comes back in [`Done::Buffer`].
+    LogWrite {
+        /// Its name.
+        token: Token,
+        /// Where to.
+        segment: SegmentId,
+        /// Byte offset in the segment.
+        offset: u64,
+        /// What.
+        buf: AlignedBuf,
+        /// How much of it.
+        bytes: u32,
+        /// Whether completion means durable (false only with `forceSync=no`).
+        sync: bool,
+    },
+    /// Makes a file in [`Place::Logs`] under [`segment_temporary`]'s name (replacing one of that
+    /// name), writes `header` and then zeroes up to `bytes`, really written, syncs file and
+    /// folder, and keeps it open for `LogWrite`. On failure nothing remains of it.
+    SegmentPrepare {
+        /// Its name.
+        token: Token,
+        /// The segment to be.
+        segment: SegmentId,
+        /// The whole size, a multiple of 4096.
+        bytes: u64,
+        /// What stands at its start.
+        header: [u8; 16],
+    },
+    /// Gives a prepared segment its final name, which must not exist yet, and syncs the folder.
+    SegmentName {
+        /// Its name.
+        token: Token,
+        /// Which.
+        segment: SegmentId,
+        /// The final name.
+        name: String,
+    },
+    /// Cuts the segment's unused zeroes off at `bytes_used`, and closes it. With `bytes_used` 0
+    /// the segment was never named: it is removed.
+    SegmentClose {
+        /// Its name.
+        token: Token,
+        /// Which.
+        segment: SegmentId,
+        /// The end of the last group in it.
+        bytes_used: u64,
+    },
+    /// Creates (or empties) a file in [`Place::Snapshots`] for the `SnapshotWrite`s that follow.
+    SnapshotCreate {
+        /// Its name.
+        token: Token,
+        /// The temporary name.
+        temporary: String,
+    },
+    /// Appends to the snapshot under way. The buffer comes back in [`Done::Bytes`].
+    SnapshotWrite {
+        /// Its name.
+        token: Token,
+        /// What.
+        bytes: Vec<u8>,
+    },
+    /// Syncs the snapshot, renames it, replacing one of that name, and syncs the folder.
+    SnapshotCommit {
+        /// Its name.
+        token: Token,
+        /// The final name.
+        name: String,
+    },
+    /// Closes and removes the snapshot under way, if any.
+    SnapshotAbandon {
+        /// Its name.
+        token: Token,
+    },
+    /// Replaces a small file: written under `name` + `.tmp`, synced, renamed, folder synced.
+    FileReplace {
+        /// Its name.
+        token: Token,
+        /// The folder.
+        place: Place,
+        /// The file.
+        name: String,
+        /// The new content.
+        content: Vec<u8>,
+    },
+    /// Removes files and syncs the folder. One that does not exist is no failure.
+    Remove {
+        /// Its name.
+        token: Token,
+        /// The folder.
+        place: Place,
+        /// The files.
+        names: Vec<String>,
+    },
+}
+
+impl Op {
+    /// Its name.
+    pub fn token(&self) -> Token {
+        match self {
+            Op::LogWrite { token, .. }
+            | Op::SegmentPrepare { token, .. }
+            | Op::SegmentName { token, .. }
+            | Op::SegmentClose { token, .. }
+            | Op::SnapshotCreate { token, .. }
+            | Op::SnapshotWrite { token, .. }
+            | Op::SnapshotCommit { token, .. }
+            | Op::SnapshotAbandon { token }
+            | Op::FileReplace { token, .. }
+            | Op::Remove { token, .. } => *token,
+        }
+    }
+}
+
+/// What became of an op.
+#[derive(Debug)]
+pub struct Completion {
+    /// The op's name.
+    pub token: Token,
+    /// Done, or why not.
+    pub result: Result<Done, IoFailure>,
+}
+
+/// An op that was done.
+#[derive(Debug)]
+pub enum Done {
+    /// Nothing comes back.
+    Plain,
+    /// The buffer of a `LogWrite`.
+    Buffer(AlignedBuf),
+    /// The emptied buffer of a `SnapshotWrite`.
+    Bytes(Vec<u8>),
+}
+
+/// An op that was not done. It is never tried again: after a failed write or sync nobody knows
+/// what the disk holds.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct IoFailure {
+    /// What to make of it.
+    pub kind: IoFailureKind,
+    /// The operation, the file, and the system's words.
+    pub text: String,
+}
+
+/// What a failure means for the one who asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IoFailureKind {
+    /// No room on the file system (ENOSPC, EDQUOT, EFBIG).
+    Full,
+    /// Everything else.
+    Other,
+}
+
+/// The name of a segment before it has its first transaction. Nobody takes such a file for a log;
+/// recovery removes those of an earlier run.
+pub fn segment_temporary(segment: SegmentId) -> String {
+    format!("{SEGMENT_TEMPORARY_PREFIX}{}", segment.0)
+}
+
+/// What the names of prepared segments begin with.
+pub const SEGMENT_TEMPORARY_PREFIX: &str = "prepared-segment-";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_keeps_its_owner_and_number() {
+        for owner in [Owner::TxnLog, Owner::Snapshot, Owner::Replica] {
+            let token = Token::new(owner, 77);
+            assert_eq!((token.owner(), token.number()), (owner, 77));
+            assert_eq!(Token::from_word(token.to_word()), token);
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The epoch files of a member of an ensemble (`QuorumPeer.loadDataBase`).
+
+use std::io;
+
+use super::RecoveryError;
+use super::folder::Folder;
+use crate::id::{Epoch, Zxid};
+use crate::io::Place;
+
+/// What a server has promised and whom it has followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Epochs {
+    /// `acceptedEpoch`: no leader of an earlier epoch is followed.
+    pub accepted: Epoch,
+    /// `currentEpoch`: the epoch of the leader whose history this server has taken over.
+    pub current: Epoch,
+}
+
+impl Epochs {
+    /// Name of the file that holds [`Epochs::accepted`].
+    pub const ACCEPTED_FILE: &'static str = "acceptedEpoch";
+    /// Name of the file that holds [`Epochs::current`].
+    pub const CURRENT_FILE: &'static str = "currentEpoch";
+}
+
+/// What `AtomicFileWritingIdiom` adds to a name while it writes.
+const TEMPORARY_SUFFIX: &str = ".tmp";
+
+/// Reads both files; creates what is missing from the last zxid.
+pub(super) fn recover(
+    folder: &dyn Folder,
+    zxid: Zxid,
+    notes: &mut Vec<String>,
+) -> Result<Epochs, RecoveryError> {
+    // ZooKeeper: zxid -1 has epoch -1, as `ZxidUtils` shifts; the files then say -1 as well.
+    let of_zxid = zxid.epoch();
+    let mut current = read_or_create(folder, Epochs::CURRENT_FILE, of_zxid, notes)?;
+    if of_zxid > current {
+        // A crash between the writing of the new value and its renaming.
+        let temporary = format!("{}{TEMPORARY_SUFFIX}", Epochs::CURRENT_FILE);
+        let Some(value) = read(folder, &temporary)? else {
+            let file = folder.describe(Place::Snapshots, Epochs::CURRENT_FILE);
+            let reason = format!(
+                "the current epoch, {current}, is older than the last zxid, {zxid}. If the file \
+                 was restored from a backup, restore the whole folder; or move this server's \
+                 version-2 folder aside and start it, it gets everything from the leader"
+            );
+            return Err(RecoveryError::Epoch { file, reason });
+        };
+        write(folder, Epochs::CURRENT_FILE, value)?;
+        notes.push(format!("currentEpoch is {value}, from {temporary}"));
+        current = value;
+    }
+    let accepted = read_or_create(folder, Epochs::ACCEPTED_FILE, of_zxid, notes)?;
+    if accepted < current {
+        let file = folder.describe(Place::Snapshots, Epochs::ACCEPTED_FILE);
+        let reason = format!(
+            "the accepted epoch, {accepted}, is less than the current epoch, {current}. Move this \
+             server's version-2 folder aside and start it, it gets everything from the leader"
+        );
+        return Err(RecoveryError::Epoch { file, reason });
+    }
+    Ok(Epochs { accepted, current })
+}
+
+fn read_or_create(
+    folder: &dyn Folder,
+    name: &str,
+    default: Epoch,
+    notes: &mut Vec<String>,
+) -> Result<Epoch, RecoveryError> {
+    if let Some(epoch) = read(folder, name)? {
+        return Ok(epoch);
+    }
+    write(folder, name, default)?;
+    notes.push(format!("{name} was not there: created with {default}, the epoch of the last zxid"));
+    Ok(default)
+}
+
+fn write(folder: &dyn Folder, name: &str, epoch: Epoch) -> Result<(), RecoveryError> {
+    folder.replace(Place::Snapshots, name, epoch.to_string().as_bytes()).map_err(|error| {
+        RecoveryError::Io { what: "write", file: folder.describe(Place::Snapshots, name), error }
+    })
+}
+
+fn read(folder: &dyn Folder, name: &str) -> Result<Option<Epoch>, RecoveryError> {
+    /// Longer than any number.
+    const TEXT_BYTES_MAX: u64 = 64;
+    let file = folder.describe(Place::Snapshots, name);
+    let mut text = String::new();
+    let got = folder
+        .open(Place::Snapshots, name)
+        .and_then(|file| io::Read::take(file, TEXT_BYTES_MAX).read_to_string_checked(&mut text));
+    match got {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(RecoveryError::Io { what: "read", file, error }),
+        Ok(()) => (),
+    }
+    // ZooKeeper: the first line counts (`BufferedReader.readLine`).
+    let line = text.lines().next().unwrap_or_default().trim();
+    match line.parse() {
+        Ok(epoch) => Ok(Some(Epoch(epoch))),
+        Err(_) => {
+            let reason = format!("{line:?} is not a number");
+            Err(RecoveryError::Epoch { file, reason })
+        }
+    }
+}
+
+trait ReadText {
+    fn read_to_string_checked(self, text: &mut String) -> io::Result<()>;
+}
+
+impl<R: io::Read> ReadText for R {
+    fn read_to_string_checked(mut self, text: &mut String) -> io::Result<()> {
+        self.read_to_string(text).map(|_| ())
+    }
+}

@@ -1,0 +1,153 @@
+//! The data folder as recovery sees it, and one that lives in memory.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io::{self, Cursor, Read, Seek};
+
+use crate::io::Place;
+
+/// A source of a file's bytes.
+pub trait ReadSeek: Read + Seek {}
+
+impl<T: Read + Seek> ReadSeek for T {}
+
+/// A file in a folder.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FileInfo {
+    /// Its name.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// What recovery does to the folders of a server, before anything else runs. Each change is durable
+/// when the call returns.
+pub trait Folder {
+    /// The plain files of a folder, in any order; none if there is no such folder.
+    ///
+    /// # Errors
+    /// The system's.
+    fn list(&self, place: Place) -> io::Result<Vec<FileInfo>>;
+
+    /// Opens a file to read it.
+    ///
+    /// # Errors
+    /// The system's; `NotFound` if there is none.
+    fn open(&self, place: Place, name: &str) -> io::Result<Box<dyn ReadSeek + '_>>;
+
+    /// Makes a file shorter, and syncs it.
+    ///
+    /// # Errors
+    /// The system's.
+    fn truncate(&self, place: Place, name: &str, bytes: u64) -> io::Result<()>;
+
+    /// Removes a file, and syncs the folder. One that is not there is no error.
+    ///
+    /// # Errors
+    /// The system's.
+    fn remove(&self, place: Place, name: &str) -> io::Result<()>;
+
+    /// Replaces or creates a file: written beside it, synced, renamed, folder synced.
+    ///
+    /// # Errors
+    /// The system's.
+    fn replace(&self, place: Place, name: &str, content: &[u8]) -> io::Result<()>;
+
+    /// Removes the file `initialize`, if it is there, from `dataLogDir` (which is `dataDir` unless
+    /// configured), above `version-2`. Whether it was there.
+    ///
+    /// # Errors
+    /// The system's.
+    fn take_initialize(&self) -> io::Result<bool>;
+
+    /// Whether snapshots and logs are in different folders.
+    fn logs_apart(&self) -> bool;
+
+    /// The whole path of a file, for messages.
+    fn describe(&self, place: Place, name: &str) -> String;
+}
+
+/// Folders in memory, for tests and the simulated disk.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryFolder {
+    /// Files by folder and name. With logs and snapshots in one folder, all are in `Snapshots`.
+    files: RefCell<BTreeMap<(u8, String), Vec<u8>>>,
+    /// Whether logs have a folder of their own.
+    pub apart: bool,
+}
+
+impl MemoryFolder {
+    /// Folders without files; snapshots and logs share one.
+    pub fn new() -> MemoryFolder {
+        MemoryFolder::default()
+    }
+
+    /// Creates or replaces a file.
+    pub fn put(&self, place: Place, name: &str, content: Vec<u8>) {
+        self.files.borrow_mut().insert(self.key(place, name), content);
+    }
+
+    /// A file's content.
+    pub fn get(&self, place: Place, name: &str) -> Option<Vec<u8>> {
+        self.files.borrow().get(&self.key(place, name)).cloned()
+    }
+
+    fn key(&self, place: Place, name: &str) -> (u8, String) {
+        let number = match place {
+            Place::DataDir => 0,
+            Place::Logs if self.apart => 2,
+            Place::Snapshots | Place::Logs => 1,
+        };
+        (number, name.to_owned())
+    }
+}
+
+impl Folder for MemoryFolder {
+    fn list(&self, place: Place) -> io::Result<Vec<FileInfo>> {
+        let (number, _) = self.key(place, "");
+        let files = self.files.borrow();
+        let here = files.iter().filter(|((at, _), _)| *at == number);
+        Ok(here
+            .map(|((_, name), content)| FileInfo {
+                name: name.clone(),
+                bytes: content.len() as u64,
+            })
+            .collect())
+    }
+
+    fn open(&self, place: Place, name: &str) -> io::Result<Box<dyn ReadSeek + '_>> {
+        match self.get(place, name) {
+            Some(content) => Ok(Box::new(Cursor::new(content))),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    fn truncate(&self, place: Place, name: &str, bytes: u64) -> io::Result<()> {
+        let mut files = self.files.borrow_mut();
+        let file = files.get_mut(&self.key(place, name)).ok_or(io::ErrorKind::NotFound)?;
+        file.truncate(usize::try_from(bytes).map_err(io::Error::other)?);
+        Ok(())
+    }
+
+    fn remove(&self, place: Place, name: &str) -> io::Result<()> {
+        self.files.borrow_mut().remove(&self.key(place, name));
+        Ok(())
+    }
+
+    fn replace(&self, place: Place, name: &str, content: &[u8]) -> io::Result<()> {
+        self.put(place, name, content.to_vec());
+        Ok(())
+    }
+
+    fn take_initialize(&self) -> io::Result<bool> {
+        Ok(self.files.borrow_mut().remove(&self.key(Place::DataDir, "initialize")).is_some())
+    }
+
+    fn logs_apart(&self) -> bool {
+        self.apart
+    }
+
+    fn describe(&self, place: Place, name: &str) -> String {
+        format!("{place:?}/{name}")
+    }
+}

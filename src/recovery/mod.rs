@@ -1,0 +1,429 @@
+//! From a data folder to the state it holds: the newest snapshot that is whole, and the log behind
+//! it (`FileTxnSnapLog.restore`, `QuorumPeer.loadDataBase`).
+//!
+//! Recovery repairs only what no acknowledged transaction can depend on: a torn tail is cut off, so
+//! that ZooKeeper could take the folder over as it is; files that an earlier run left unfinished are
+//! removed. Anything else that is wrong is refused with a sentence that says where it is and what
+//! can be done. Nothing is changed before everything was read.
+//!
+//! The log goes on in a new file. The easy rule to break: there is a snapshot before there is a
+//! log, for logs without a snapshot are refused, here as in ZooKeeper; so an empty folder gets its
+//! `snapshot.0` at once.
+
+mod epochs;
+mod folder;
+mod replay;
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Seek, SeekFrom};
+
+pub use epochs::Epochs;
+pub use folder::{FileInfo, Folder, MemoryFolder, ReadSeek};
+
+use crate::database::{Database, DatabaseOptions};
+use crate::id::Zxid;
+use crate::io::{Op, Place, SEGMENT_TEMPORARY_PREFIX};
+use crate::proto::txn::Txn;
+use crate::snapshot::{self, Compression, SNAPSHOT_TEMPORARY};
+use crate::txnlog::plan;
+
+/// What recovery may do.
+#[derive(Clone, Debug)]
+pub struct RecoveryOptions {
+    /// How the database is made.
+    pub database: DatabaseOptions,
+    /// `snapshot.trust.empty`: logs without any snapshot are replayed from nothing.
+    pub trust_empty: bool,
+    /// `db.autocreate`: an empty folder is a new, empty database.
+    pub autocreate: bool,
+    /// A member of an ensemble: epochs are read, created when missing, and checked; and sessions
+    /// are the leader's business.
+    pub ensemble: bool,
+    /// Transactions missing in the middle of the log are passed over.
+    pub allow_gaps: bool,
+    /// How many of the last transactions are kept for followers that lag a little.
+    pub recent_txns_max: usize,
+}
+
+impl Default for RecoveryOptions {
+    fn default() -> Self {
+        RecoveryOptions {
+            database: DatabaseOptions::default(),
+            trust_empty: false,
+            autocreate: true,
+            ensemble: false,
+            allow_gaps: false,
+            recent_txns_max: 0,
+        }
+    }
+}
+
+/// What was found.
+#[derive(Debug)]
+pub struct Recovered {
+    /// The state.
+    pub database: Database,
+    /// The last transaction in it; -1 if nothing is known, not even that there is nothing: then
+    /// the server may not vote.
+    pub zxid: Zxid,
+    /// The epochs; `None` for a server that stands alone.
+    pub epochs: Option<Epochs>,
+    /// The zxid of the snapshot that it began with.
+    pub snapshot: Option<Zxid>,
+    /// Transactions replayed behind the snapshot.
+    pub txns: u64,
+    /// The last of them.
+    pub recent: VecDeque<Txn>,
+    /// Sentences worth a line in the server's log: what was passed over, cut or removed.
+    pub notes: Vec<String>,
+}
+
+/// How far recovery has come; told now and then.
+#[derive(Clone, Copy, Debug)]
+pub enum Step<'a> {
+    /// Reading a snapshot.
+    Snapshot {
+        /// The file.
+        name: &'a str,
+        /// Bytes read, uncompressed.
+        bytes: u64,
+        /// Nodes read.
+        nodes: u64,
+    },
+    /// Replaying a log.
+    Log {
+        /// The file.
+        name: &'a str,
+        /// Bytes read.
+        bytes: u64,
+        /// Size of the file.
+        bytes_total: u64,
+        /// Transactions replayed, from all files.
+        txns: u64,
+    },
+}
+
+/// Why the folder cannot be used as it is. Each is a sentence with the way out.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoveryError {
+    /// The system refuses.
+    #[error("cannot {what} {file}: {error}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// With which file.
+        file: String,
+        /// The system's words.
+        error: io::Error,
+    },
+    /// A log holds less than it once did.
+    #[error(
+        "{file} is damaged at offset {offset}{}: {reason}. Acknowledged transactions would be \
+         lost, so the server does not start. In an ensemble: move this server's version-2 folder \
+         aside and start it, it gets everything from the leader. Alone: restore the folder from a \
+         backup; or, if what follows may be lost, cut the file with `truncate -s {offset}` and \
+         remove every log after it",
+        last_zxid(*zxid)
+    )]
+    Damaged {
+        /// The whole path of the log.
+        file: String,
+        /// Where.
+        offset: u64,
+        /// The last zxid that can be read before it.
+        zxid: Option<Zxid>,
+        /// What was seen.
+        reason: String,
+    },
+    /// Transactions are missing between two that are there.
+    #[error(
+        "transactions {after} to {before}, both excluded, are missing before offset {offset} of \
+         {file}. In an ensemble: move this server's version-2 folder aside and start it, it gets \
+         everything from the leader. Alone: bring back the log file that is missing; or, if those \
+         transactions may be lost, start once with -Dringkeeper.recovery.allowGaps=true"
+    )]
+    Gap {
+        /// The last zxid before the gap.
+        after: Zxid,
+        /// The first zxid behind it.
+        before: Zxid,
+        /// The log that holds `before`.
+        file: String,
+        /// Where.
+        offset: u64,
+    },
+    /// A zxid is lower than one before it.
+    #[error(
+        "{file} has zxid {zxid} at offset {offset}, behind {last}: zxids never go back. Two \
+         servers may have written to this folder. In an ensemble: move this server's version-2 \
+         folder aside and start it, it gets everything from the leader. Alone: restore the folder \
+         from a backup"
+    )]
+    Backwards {
+        /// The whole path of the log.
+        file: String,
+        /// Where.
+        offset: u64,
+        /// The zxid.
+        zxid: Zxid,
+        /// The one before it.
+        last: Zxid,
+    },
+    /// There are logs and no snapshot.
+    #[error(
+        "No snapshot found, but there are log entries (the first log is {file}). Something is \
+         broken: bring the snapshots back; or, when upgrading from a ZooKeeper older than 3.5 that \
+         never wrote one, start once with -Dzookeeper.snapshot.trust.empty=true"
+    )]
+    NoSnapshot {
+        /// The whole path of the first log.
+        file: String,
+    },
+    /// No snapshot can be read.
+    #[error(
+        "none of the snapshots in {folder} can be used ({reasons}). Restore them from a backup, or \
+         in an ensemble move this server's version-2 folder aside and start it"
+    )]
+    NoUsableSnapshot {
+        /// The folder.
+        folder: String,
+        /// Each with its reason.
+        reasons: String,
+    },
+    /// Logs and snapshots in the wrong folders.
+    #[error("{file}: {what}. Check if dataLogDir and dataDir are configured correctly")]
+    Misplaced {
+        /// The whole path of one of the files.
+        file: String,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// The epoch files contradict the log, or each other.
+    #[error("{file}: {reason}")]
+    Epoch {
+        /// The whole path of the file.
+        file: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+fn last_zxid(zxid: Option<Zxid>) -> String {
+    zxid.map_or(String::new(), |zxid| format!(", behind zxid {zxid}"))
+}
+
+/// How many snapshots are tried before giving up (`FileSnap.deserialize`).
+const SNAPSHOTS_TRIED_MAX: usize = 100;
+
+/// Reads the folder, repairs what may be repaired, and says what it holds.
+///
+/// # Errors
+/// See [`RecoveryError`]. No log and no snapshot was changed then.
+pub fn recover(
+    folder: &dyn Folder,
+    options: &RecoveryOptions,
+    progress: &mut dyn FnMut(Step<'_>),
+) -> Result<Recovered, RecoveryError> {
+    let files = Files::list(folder)?;
+    let mut notes = Vec::new();
+    let loaded = load_snapshot(folder, &files, options, progress, &mut notes)?;
+    let logs = plan::logs(files.logs.iter().map(|file| file.name.as_str()));
+
+    let (database, snapshot) = match loaded {
+        Some((database, zxid)) => (database, Some(zxid)),
+        None => (Database::new(options.database), None),
+    };
+    if snapshot.is_none()
+        && !options.trust_empty
+        && let Some(name) = replay::first_with_entries(folder, &logs)?
+    {
+        return Err(RecoveryError::NoSnapshot { file: folder.describe(Place::Logs, name) });
+    }
+    let mut replay = replay::Replay::new(database, snapshot, options);
+    replay.run(folder, &logs, progress)?;
+    let replay::Replay { mut database, mut zxid, txns, recent, repairs, .. } = replay;
+
+    let trusted = take_initialize(folder)? || options.autocreate;
+    if snapshot.is_none() && txns == 0 {
+        if trusted {
+            save_empty(folder, &mut database)?;
+            notes.push("the folder is empty: a new database begins".to_owned());
+        } else {
+            // ZooKeeper: ZOOKEEPER-2325, 261; such a server votes for nobody before it was synced.
+            zxid = Zxid::NONE;
+            database.set_last_processed(zxid);
+            notes.push("the folder is empty, and may have lost its data: zxid -1".to_owned());
+        }
+    }
+    let epochs = match options.ensemble {
+        true => Some(epochs::recover(folder, zxid, &mut notes)?),
+        false => None,
+    };
+    replay::repair(folder, &repairs, &mut notes)?;
+    remove_temporaries(folder, &files, &mut notes)?;
+
+    if !options.ensemble {
+        let orphans = database.remove_orphaned_ephemerals();
+        if orphans > 0 {
+            notes.push(format!("{orphans} ephemeral nodes of sessions that are gone were removed"));
+        }
+    }
+    let mismatches = database.digest_mismatches();
+    if mismatches > 0 {
+        notes.push(format!("{mismatches} digests in snapshot and log differ from the tree's"));
+    }
+    Ok(Recovered { database, zxid, epochs, snapshot, txns, recent, notes })
+}
+
+/// The files of both folders.
+struct Files {
+    snapshots: Vec<FileInfo>,
+    logs: Vec<FileInfo>,
+}
+
+impl Files {
+    fn list(folder: &dyn Folder) -> Result<Files, RecoveryError> {
+        let list = |place| {
+            folder.list(place).map_err(|error| RecoveryError::Io {
+                what: "list",
+                file: folder.describe(place, ""),
+                error,
+            })
+        };
+        let files = Files { snapshots: list(Place::Snapshots)?, logs: list(Place::Logs)? };
+        // ZooKeeper: FileTxnSnapLog.checkLogDir, checkSnapDir.
+        if folder.logs_apart() {
+            let misplaced = |files: &[FileInfo], prefix, place, what| {
+                let found = files.iter().find(|file| file.name.starts_with(prefix));
+                found.map_or(Ok(()), |file| {
+                    let file = folder.describe(place, &file.name);
+                    Err(RecoveryError::Misplaced { file, what })
+                })
+            };
+            let what = "the log directory has snapshot files";
+            misplaced(&files.logs, "snapshot.", Place::Logs, what)?;
+            let what = "the snapshot directory has log files";
+            misplaced(&files.snapshots, "log.", Place::Snapshots, what)?;
+        }
+        Ok(files)
+    }
+}
+
+/// The newest snapshot that can be read; `None` if there is not one that looks finished.
+fn load_snapshot(
+    folder: &dyn Folder,
+    files: &Files,
+    options: &RecoveryOptions,
+    progress: &mut dyn FnMut(Step<'_>),
+    notes: &mut Vec<String>,
+) -> Result<Option<(Database, Zxid)>, RecoveryError> {
+    let mut reasons: Vec<String> = Vec::new();
+    let mut tried = 0;
+    for (zxid, name) in plan::snapshots(files.snapshots.iter().map(|file| file.name.as_str())) {
+        let failed = |what, error| RecoveryError::Io {
+            what,
+            file: folder.describe(Place::Snapshots, name),
+            error,
+        };
+        let mut file =
+            folder.open(Place::Snapshots, name).map_err(|error| failed("open", error))?;
+        let compression = Compression::of_name(name);
+        if !looks_finished(&mut *file, compression).map_err(|error| failed("read", error))? {
+            notes.push(format!("{name} was passed over: it was never finished"));
+            continue;
+        }
+        tried += 1;
+        if tried > SNAPSHOTS_TRIED_MAX {
+            break;
+        }
+        let mut told = |bytes, nodes| progress(Step::Snapshot { name, bytes, nodes });
+        match snapshot::load(&mut file, compression, zxid, options.database, &mut told) {
+            Ok(loaded) => {
+                notes.extend(reasons.iter().map(|reason| format!("passed over: {reason}")));
+                return Ok(Some((loaded.database, zxid)));
+            }
+            Err(error) => reasons.push(format!("{name}: {error}")),
+        }
+    }
+    if reasons.is_empty() {
+        return Ok(None);
+    }
+    let folder = folder.describe(Place::Snapshots, "");
+    Err(RecoveryError::NoUsableSnapshot { folder, reasons: reasons.join("; ") })
+}
+
+/// Looks at the first and the last bytes. Leaves the file at its start.
+pub(crate) fn looks_finished<R: Read + Seek + ?Sized>(
+    mut file: &mut R,
+    compression: Compression,
+) -> io::Result<bool> {
+    const END_BYTES: u64 = 8;
+    let total = file.seek(SeekFrom::End(0))?;
+    let mut ends = [Vec::new(), Vec::new()];
+    for (end, start) in ends.iter_mut().zip([0, total.saturating_sub(END_BYTES)]) {
+        file.seek(SeekFrom::Start(start))?;
+        Read::take(&mut file, END_BYTES).read_to_end(end)?;
+    }
+    file.seek(SeekFrom::Start(0))?;
+    let [first, last] = ends;
+    Ok(snapshot::is_plausible(compression, &first, &last))
+}
+
+fn take_initialize(folder: &dyn Folder) -> Result<bool, RecoveryError> {
+    folder.take_initialize().map_err(|error| RecoveryError::Io {
+        what: "remove",
+        file: folder.describe(Place::DataDir, "initialize"),
+        error,
+    })
+}
+
+/// Writes the snapshot of a database without transactions.
+fn save_empty(folder: &dyn Folder, database: &mut Database) -> Result<(), RecoveryError> {
+    let options = snapshot::WriterOptions {
+        in_flight_bytes_max: usize::MAX,
+        ..snapshot::WriterOptions::default()
+    };
+    let mut writer = snapshot::Writer::new(options);
+    let mut ops = Vec::new();
+    writer.begin(database, &mut ops);
+    while writer.wants_poll() {
+        writer.poll(database, &mut ops);
+    }
+    let mut content = Vec::new();
+    for op in ops {
+        if let Op::SnapshotWrite { bytes, .. } = op {
+            content.extend_from_slice(&bytes);
+        }
+    }
+    let name = plan::snapshot_name(Zxid::ZERO);
+    folder.replace(Place::Snapshots, &name, &content).map_err(|error| RecoveryError::Io {
+        what: "write",
+        file: folder.describe(Place::Snapshots, &name),
+        error,
+    })
+}
+
+/// Removes what an earlier run prepared or did not finish.
+fn remove_temporaries(
+    folder: &dyn Folder,
+    files: &Files,
+    notes: &mut Vec<String>,
+) -> Result<(), RecoveryError> {
+    let unfinished = files.snapshots.iter().filter(|file| file.name == SNAPSHOT_TEMPORARY);
+    let prepared = files.logs.iter().filter(|file| file.name.starts_with(SEGMENT_TEMPORARY_PREFIX));
+    for (place, file) in unfinished
+        .map(|file| (Place::Snapshots, file))
+        .chain(prepared.map(|file| (Place::Logs, file)))
+    {
+        folder.remove(place, &file.name).map_err(|error| RecoveryError::Io {
+            what: "remove",
+            file: folder.describe(place, &file.name),
+            error,
+        })?;
+        notes.push(format!("{} was removed: left by an earlier run", file.name));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

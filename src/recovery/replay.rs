@@ -1,0 +1,191 @@
+//! Replaying the logs behind a snapshot.
+
+use std::collections::VecDeque;
+
+use super::folder::Folder;
+use super::{RecoveryError, RecoveryOptions, Step};
+use crate::database::Database;
+use crate::id::Zxid;
+use crate::io::Place;
+use crate::proto::txn::Txn;
+use crate::txnlog::{Entry, Reader, Verdict, plan};
+
+/// A change that makes a folder good, for Java as well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Repair {
+    name: String,
+    /// Where the file is cut. `None`: it is removed, since it holds nothing.
+    cut: Option<u64>,
+    reason: String,
+}
+
+/// The state while it is being read.
+pub(super) struct Replay<'a> {
+    pub database: Database,
+    /// The last transaction applied, or the snapshot's zxid.
+    pub zxid: Zxid,
+    pub txns: u64,
+    pub recent: VecDeque<Txn>,
+    pub repairs: Vec<Repair>,
+    /// Nothing up to this is applied again.
+    base: Option<Zxid>,
+    options: &'a RecoveryOptions,
+}
+
+/// Between two calls of the progress callback.
+const PROGRESS_TXNS: u64 = 10_000;
+
+impl<'a> Replay<'a> {
+    pub fn new(database: Database, base: Option<Zxid>, options: &'a RecoveryOptions) -> Replay<'a> {
+        Replay {
+            database,
+            zxid: base.unwrap_or(Zxid::ZERO),
+            txns: 0,
+            recent: VecDeque::new(),
+            repairs: Vec::new(),
+            base,
+            options,
+        }
+    }
+
+    /// Replays what follows the snapshot. `logs`: all of them, oldest first.
+    pub fn run(
+        &mut self,
+        folder: &dyn Folder,
+        logs: &[(Zxid, &str)],
+        progress: &mut dyn FnMut(Step<'_>),
+    ) -> Result<(), RecoveryError> {
+        let needed = plan::logs_from(logs, self.zxid);
+        for (index, (_, name)) in needed.iter().enumerate() {
+            self.file(folder, name, index + 1 == needed.len(), progress)?;
+        }
+        Ok(())
+    }
+
+    fn file(
+        &mut self,
+        folder: &dyn Folder,
+        name: &str,
+        is_last: bool,
+        progress: &mut dyn FnMut(Step<'_>),
+    ) -> Result<(), RecoveryError> {
+        let path = folder.describe(Place::Logs, name);
+        let failed = |what, error| RecoveryError::Io { what, file: path.clone(), error };
+        let file = folder.open(Place::Logs, name).map_err(|error| failed("open", error))?;
+        let mut reader = Reader::open(file).map_err(|error| failed("read", error))?;
+        let mut entries: u64 = 0;
+        while let Some(entry) = reader.next_entry().map_err(|error| failed("read", error))? {
+            entries += 1;
+            self.entry(entry, &path)?;
+            if entries.is_multiple_of(PROGRESS_TXNS) {
+                let (bytes, bytes_total) = (reader.offset(), reader.bytes_total());
+                progress(Step::Log { name, bytes, bytes_total, txns: self.txns });
+            }
+        }
+        let (bytes, bytes_total) = (reader.offset(), reader.bytes_total());
+        progress(Step::Log { name, bytes, bytes_total, txns: self.txns });
+        let verdict = reader.verdict().expect("the reader has come to the end");
+        match verdict.clone() {
+            Verdict::Damaged { offset, zxid, reason } => {
+                let zxid = zxid.or(Some(self.zxid));
+                return Err(RecoveryError::Damaged { file: path, offset, zxid, reason });
+            }
+            // A name without a record: taken by the next run for the very next zxid.
+            Verdict::Clean { .. } if entries == 0 && is_last => {
+                let reason = "it holds no transaction".to_owned();
+                self.repairs.push(Repair { name: name.to_owned(), cut: None, reason });
+            }
+            Verdict::Clean { .. } => (),
+            Verdict::TornTail { end, reason, .. } if is_last => {
+                // ZooKeeper: an empty last log is what a crash leaves just after its creation
+                // (`FileTxnIterator.goToNextLog`).
+                let cut = (entries > 0).then_some(end);
+                self.repairs.push(Repair { name: name.to_owned(), cut, reason });
+            }
+            // Java went on behind it, in another file: it stays as Java left it.
+            Verdict::TornTail { passable: true, .. } => (),
+            // Neither Java nor we ever begin another file behind such a tail: it came later.
+            Verdict::TornTail { end, reason, passable: false } => {
+                let zxid = Some(self.zxid);
+                return Err(RecoveryError::Damaged { file: path, offset: end, zxid, reason });
+            }
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, entry: Entry, path: &str) -> Result<(), RecoveryError> {
+        let zxid = entry.txn.zxid();
+        if self.base.is_some_and(|base| zxid <= base) {
+            return Ok(());
+        }
+        let known = self.base.is_some() || self.txns > 0;
+        if known && zxid < self.zxid {
+            let (file, offset, last) = (path.to_owned(), entry.offset, self.zxid);
+            return Err(RecoveryError::Backwards { file, offset, zxid, last });
+        }
+        // Within an epoch every zxid is logged. Between two, the last ones of the old epoch were
+        // never agreed on, and a new leader's are counted from 1.
+        let follows = zxid == self.zxid
+            || zxid.epoch() != self.zxid.epoch()
+            || self.zxid.next() == Some(zxid);
+        if known && !follows && !self.options.allow_gaps {
+            let (after, file) = (self.zxid, path.to_owned());
+            return Err(RecoveryError::Gap { after, before: zxid, file, offset: entry.offset });
+        }
+        self.database.apply_in_replay(&entry.txn);
+        self.zxid = zxid;
+        self.txns += 1;
+        if self.options.recent_txns_max > 0 {
+            if self.recent.len() == self.options.recent_txns_max {
+                self.recent.pop_front();
+            }
+            self.recent.push_back(entry.txn);
+        }
+        Ok(())
+    }
+}
+
+/// The first log with a transaction in it, by name.
+pub(super) fn first_with_entries<'n>(
+    folder: &dyn Folder,
+    logs: &[(Zxid, &'n str)],
+) -> Result<Option<&'n str>, RecoveryError> {
+    for (_, name) in logs {
+        let failed = |error| RecoveryError::Io {
+            what: "read",
+            file: folder.describe(Place::Logs, name),
+            error,
+        };
+        let file = folder.open(Place::Logs, name).map_err(failed)?;
+        if Reader::open(file).and_then(|mut log| log.next_entry()).map_err(failed)?.is_some() {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
+}
+
+/// Carries the repairs out.
+pub(super) fn repair(
+    folder: &dyn Folder,
+    repairs: &[Repair],
+    notes: &mut Vec<String>,
+) -> Result<(), RecoveryError> {
+    for Repair { name, cut, reason } in repairs {
+        let (what, done, note) = match cut {
+            Some(end) => {
+                let note = format!("{name} was cut at offset {end}, its torn tail: {reason}");
+                ("cut", folder.truncate(Place::Logs, name, *end), note)
+            }
+            None => {
+                let note = format!("{name} was removed, it holds no transaction: {reason}");
+                ("remove", folder.remove(Place::Logs, name), note)
+            }
+        };
+        done.map_err(|error| {
+            let file = folder.describe(Place::Logs, name);
+            RecoveryError::Io { what, file, error }
+        })?;
+        notes.push(note);
+    }
+    Ok(())
+}

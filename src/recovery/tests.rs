@@ -1,0 +1,309 @@
+//! Folders by construction, and one that ZooKeeper left.
+
+use std::path::PathBuf;
+
+use super::*;
+use crate::id::Epoch;
+use crate::txnlog::tests::{Disk, create};
+use crate::txnlog::{Append, Reader, Verdict, Writer, WriterOptions};
+
+fn recover_with(
+    folder: &MemoryFolder,
+    options: &RecoveryOptions,
+) -> Result<Recovered, RecoveryError> {
+    recover(folder, options, &mut |_| ())
+}
+
+fn recover_default(folder: &MemoryFolder) -> Result<Recovered, RecoveryError> {
+    recover_with(folder, &RecoveryOptions::default())
+}
+
+fn golden_folder() -> MemoryFolder {
+    let path =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/datadir-3.10-HEAD/version-2");
+    let folder = MemoryFolder::new();
+    for entry in std::fs::read_dir(path).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        folder.put(Place::Snapshots, &name, std::fs::read(entry.path()).unwrap());
+    }
+    folder
+}
+
+/// Logs the zxids of each run, a group each, into the folder: one file per run.
+fn log_runs(folder: &MemoryFolder, runs: &[&[i64]]) {
+    for run in runs {
+        let options = WriterOptions {
+            block_bytes: 512,
+            segment_bytes: 32 << 10,
+            group_bytes_max: 8 << 10,
+            txn_bytes_max: 4 << 10,
+            ..WriterOptions::default()
+        };
+        let mut disk = Disk::default();
+        let mut writer = Writer::new(options, Zxid(run[0] - 1), 0);
+        disk.run(&mut writer);
+        for zxid in *run {
+            assert_eq!(writer.append(&create(*zxid, b"data")), Append::Accepted);
+            disk.run(&mut writer);
+        }
+        for (name, content) in disk.files {
+            folder.put(Place::Logs, &name, content);
+        }
+    }
+}
+
+fn names(folder: &MemoryFolder) -> Vec<String> {
+    folder.list(Place::Snapshots).unwrap().into_iter().map(|file| file.name).collect()
+}
+
+#[test]
+fn a_folder_of_zookeeper_gives_zookeepers_state_from_every_snapshot() {
+    let whole = recover_default(&golden_folder()).unwrap();
+    assert_eq!(whole.snapshot, Some(Zxid(0x4_0000_0003)));
+    assert_eq!(whole.database.digest_mismatches(), 0, "{:?}", whole.notes);
+    let mut folder = golden_folder();
+    for name in ["snapshot.400000003", "snapshot.100000002"] {
+        folder.remove(Place::Snapshots, name).unwrap();
+        let older = recover_default(&folder).unwrap();
+        assert!(older.txns > whole.txns);
+        // Each transaction that carries a digest was compared with the tree after it.
+        assert_eq!(older.database.digest_mismatches(), 0, "{:?}", older.notes);
+        assert_eq!(older.zxid, whole.zxid);
+        assert_eq!(older.database.node_count(), whole.database.node_count());
+        folder = folder.clone();
+    }
+}
+
+#[test]
+fn every_log_of_zookeeper_reads_clean() {
+    let folder = golden_folder();
+    let mut counts = Vec::new();
+    for name in ["log.100000001", "log.400000001", "log.500000001"] {
+        let mut reader = Reader::open(folder.open(Place::Logs, name).unwrap()).unwrap();
+        let mut count = 0;
+        while let Some(entry) = reader.next_entry().unwrap() {
+            assert_eq!(entry.group, None);
+            count += 1;
+        }
+        assert!(matches!(reader.verdict(), Some(Verdict::Clean { .. })), "{name}");
+        assert!(!reader.is_guarded());
+        counts.push(count);
+    }
+    assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
+}
+
+#[test]
+fn a_damaged_snapshot_gives_way_to_the_one_before_it() {
+    let folder = golden_folder();
+    let whole = recover_default(&folder).unwrap();
+    let mut content = folder.get(Place::Snapshots, "snapshot.400000003").unwrap();
+    content[100] ^= 1;
+    folder.put(Place::Snapshots, "snapshot.400000003", content.clone());
+    let older = recover_default(&folder).unwrap();
+    assert_eq!(older.snapshot, Some(Zxid(0x1_0000_0002)));
+    assert_eq!((older.zxid, older.database.digest()), (whole.zxid, whole.database.digest()));
+    assert!(older.notes.iter().any(|note| note.contains("snapshot.400000003")));
+
+    content.truncate(500);
+    folder.put(Place::Snapshots, "snapshot.400000003", content);
+    let older = recover_default(&folder).unwrap();
+    assert!(older.notes.iter().any(|note| note.contains("never finished")), "{:?}", older.notes);
+
+    for name in ["snapshot.0", "snapshot.100000002"] {
+        let mut content = folder.get(Place::Snapshots, name).unwrap();
+        content[60] ^= 1;
+        folder.put(Place::Snapshots, name, content);
+    }
+    let error = recover_default(&folder).unwrap_err();
+    assert!(matches!(error, RecoveryError::NoUsableSnapshot { .. }), "{error}");
+}
+
+#[test]
+fn an_empty_folder_is_a_new_database_with_a_snapshot() {
+    let folder = MemoryFolder::new();
+    let first = recover_default(&folder).unwrap();
+    assert_eq!((first.zxid, first.snapshot, first.txns), (Zxid::ZERO, None, 0));
+    assert_eq!(names(&folder), ["snapshot.0"]);
+    log_runs(&folder, &[&[1, 2, 3]]);
+    let second = recover_default(&folder).unwrap();
+    assert_eq!((second.zxid, second.snapshot), (Zxid(3), Some(Zxid::ZERO)));
+    assert!(second.database.node("/node-3").is_some());
+    assert_eq!(second.epochs, None);
+}
+
+#[test]
+fn an_empty_folder_that_may_have_lost_its_data_is_not_trusted() {
+    let options =
+        RecoveryOptions { autocreate: false, ensemble: true, ..RecoveryOptions::default() };
+    let folder = MemoryFolder::new();
+    let unknown = recover_with(&folder, &options).unwrap();
+    assert_eq!(unknown.zxid, Zxid::NONE);
+    assert!(!names(&folder).iter().any(|name| name.starts_with("snapshot")));
+    let folder = MemoryFolder::new();
+    folder.put(Place::DataDir, "initialize", Vec::new());
+    let trusted = recover_with(&folder, &options).unwrap();
+    assert_eq!(trusted.zxid, Zxid::ZERO);
+    assert_eq!(folder.get(Place::DataDir, "initialize"), None);
+    assert_eq!(names(&folder), ["acceptedEpoch", "currentEpoch", "snapshot.0"]);
+}
+
+#[test]
+fn logs_without_a_snapshot_are_refused_unless_trusted() {
+    let folder = MemoryFolder::new();
+    log_runs(&folder, &[&[7, 8]]);
+    let before = names(&folder);
+    let error = recover_default(&folder).unwrap_err();
+    assert!(error.to_string().starts_with("No snapshot found, but there are log entries"));
+    assert_eq!(names(&folder), before);
+    let options = RecoveryOptions { trust_empty: true, ..RecoveryOptions::default() };
+    let trusted = recover_with(&folder, &options).unwrap();
+    assert_eq!((trusted.zxid, trusted.txns), (Zxid(8), 2));
+}
+
+/// A new database with two logs behind it.
+fn two_logs() -> MemoryFolder {
+    let folder = MemoryFolder::new();
+    recover_default(&folder).unwrap();
+    log_runs(&folder, &[&[1, 2, 3], &[4, 5, 6]]);
+    folder
+}
+
+#[test]
+fn a_torn_tail_is_cut_off_so_that_zookeeper_could_read_the_file() {
+    let whole = two_logs();
+    let content = whole.get(Place::Logs, "log.4").unwrap();
+    // The last of three groups of one block each loses its first sector: all of it.
+    let mut torn = content.clone();
+    torn[1024..1536].fill(0);
+    torn[1600] = 9;
+    let folder = whole.clone();
+    folder.put(Place::Logs, "log.4", torn);
+    let recovered = recover_default(&folder).unwrap();
+    assert_eq!(recovered.zxid, Zxid(5));
+    assert!(recovered.notes.iter().any(|note| note.contains("torn tail")), "{:?}", recovered.notes);
+    assert_eq!(folder.get(Place::Logs, "log.4").unwrap(), content[..1024]);
+    let again = recover_default(&folder).unwrap();
+    assert_eq!((again.zxid, again.notes), (Zxid(5), vec![]));
+
+    // Nothing left of the file: its name belongs to the next run.
+    let mut torn = content;
+    torn[16..].fill(0);
+    torn[600] = 9;
+    folder.put(Place::Logs, "log.4", torn);
+    assert_eq!(recover_default(&folder).unwrap().zxid, Zxid(3));
+    assert_eq!(folder.get(Place::Logs, "log.4"), None);
+}
+
+#[test]
+fn a_file_that_a_crash_left_empty_is_removed_only_at_the_end() {
+    let folder = two_logs();
+    for content in [vec![], vec![b'Z'; 9]] {
+        folder.put(Place::Logs, "log.7", content.clone());
+        assert_eq!(recover_default(&folder).unwrap().zxid, Zxid(6));
+        assert_eq!(folder.get(Place::Logs, "log.7"), None);
+        let middle = folder.clone();
+        middle.put(Place::Logs, "log.3", content);
+        let error = recover_default(&middle).unwrap_err();
+        assert!(matches!(error, RecoveryError::Damaged { .. }), "{error}");
+    }
+}
+
+#[test]
+fn damage_is_refused_with_file_offset_zxid_and_the_way_out() {
+    let folder = two_logs();
+    let mut content = folder.get(Place::Logs, "log.1").unwrap();
+    content[512 + 40] ^= 4;
+    folder.put(Place::Logs, "log.1", content);
+    let text = recover_default(&folder).unwrap_err().to_string();
+    for part in ["Logs/log.1", "at offset 512", "zxid 0x1", "a whole group follows", "backup"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    // Nothing was touched.
+    assert!(folder.get(Place::Logs, "log.4").is_some());
+}
+
+#[test]
+fn damage_before_the_snapshot_does_not_matter_only_if_nothing_needs_the_file() {
+    let folder = golden_folder();
+    let mut content = folder.get(Place::Logs, "log.100000001").unwrap();
+    content[100] ^= 1;
+    folder.put(Place::Logs, "log.100000001", content);
+    assert!(recover_default(&folder).is_ok());
+    folder.remove(Place::Snapshots, "snapshot.400000003").unwrap();
+    assert!(matches!(recover_default(&folder), Err(RecoveryError::Damaged { .. })));
+}
+
+#[test]
+fn a_missing_file_is_noticed() {
+    let folder = two_logs();
+    log_runs(&folder, &[&[7, 8]]);
+    folder.remove(Place::Logs, "log.4").unwrap();
+    let text = recover_default(&folder).unwrap_err().to_string();
+    assert!(text.contains("transactions 0x3 to 0x7, both excluded, are missing"), "{text}");
+    let options = RecoveryOptions { allow_gaps: true, ..RecoveryOptions::default() };
+    assert_eq!(recover_with(&folder, &options).unwrap().zxid, Zxid(8));
+    folder.remove(Place::Logs, "log.1").unwrap();
+    assert!(matches!(recover_default(&folder), Err(RecoveryError::Gap { .. })));
+}
+
+#[test]
+fn zxids_that_go_back_are_refused_and_a_new_epoch_is_not_a_gap() {
+    let folder = two_logs();
+    log_runs(&folder, &[&[0x1_0000_0001, 0x1_0000_0002]]);
+    assert_eq!(recover_default(&folder).unwrap().zxid, Zxid(0x1_0000_0002));
+    let back = folder.get(Place::Logs, "log.1").unwrap();
+    folder.put(Place::Logs, "log.100000003", back);
+    let error = recover_default(&folder).unwrap_err();
+    assert!(matches!(error, RecoveryError::Backwards { .. }), "{error}");
+}
+
+#[test]
+fn what_an_earlier_run_left_unfinished_is_removed() {
+    let folder = two_logs();
+    folder.put(Place::Logs, "prepared-segment-3", vec![0; 100]);
+    folder.put(Place::Snapshots, SNAPSHOT_TEMPORARY, vec![0; 100]);
+    let recovered = recover_default(&folder).unwrap();
+    assert_eq!(names(&folder), ["log.1", "log.4", "snapshot.0"]);
+    assert_eq!(recovered.notes.len(), 2);
+}
+
+#[test]
+fn logs_and_snapshots_may_not_change_places() {
+    let mut folder = MemoryFolder::new();
+    folder.apart = true;
+    recover_default(&folder).unwrap();
+    folder.put(Place::Snapshots, "log.1", vec![]);
+    assert!(matches!(recover_default(&folder), Err(RecoveryError::Misplaced { .. })));
+}
+
+#[test]
+fn epochs_are_created_checked_and_finished() {
+    let options = RecoveryOptions { ensemble: true, ..RecoveryOptions::default() };
+    let epochs = |folder: &MemoryFolder| recover_with(folder, &options).map(|r| r.epochs.unwrap());
+    let folder = golden_folder();
+    let found = epochs(&folder).unwrap();
+    assert_eq!((found.accepted, found.current), (Epoch(5), Epoch(5)));
+    folder.remove(Place::Snapshots, Epochs::ACCEPTED_FILE).unwrap();
+    folder.remove(Place::Snapshots, Epochs::CURRENT_FILE).unwrap();
+    assert_eq!(epochs(&folder).unwrap(), found);
+    assert_eq!(folder.get(Place::Snapshots, Epochs::CURRENT_FILE).unwrap(), b"5");
+
+    folder.put(Place::Snapshots, Epochs::CURRENT_FILE, b"4\n".to_vec());
+    let error = epochs(&folder).unwrap_err().to_string();
+    assert!(error.contains("the current epoch, 4, is older than the last zxid"), "{error}");
+    folder.put(Place::Snapshots, "currentEpoch.tmp", b"5".to_vec());
+    assert_eq!(epochs(&folder).unwrap(), found);
+    folder.put(Place::Snapshots, Epochs::ACCEPTED_FILE, b"4".to_vec());
+    assert!(matches!(epochs(&folder), Err(RecoveryError::Epoch { .. })));
+    folder.put(Place::Snapshots, Epochs::ACCEPTED_FILE, b"five".to_vec());
+    assert!(epochs(&folder).unwrap_err().to_string().contains("\"five\" is not a number"));
+}
+
+#[test]
+fn the_last_transactions_are_kept_for_followers() {
+    let options = RecoveryOptions { recent_txns_max: 4, ..RecoveryOptions::default() };
+    let recovered = recover_with(&two_logs(), &options).unwrap();
+    let zxids: Vec<i64> = recovered.recent.iter().map(|txn| txn.zxid().0).collect();
+    assert_eq!(zxids, [3, 4, 5, 6]);
+}

@@ -1,0 +1,173 @@
+//! The task that turns the replica, and how it waits for the log.
+//!
+//! While a group is being written the task looks at the log ring again and again, briefly: a
+//! completion seen that way costs no system call and no wake-up, which together cost as much as
+//! the write itself. What it must not do is to keep a core from others for long, so it lets the
+//! sockets have their turn in between, and after a while it sleeps: the kernel then rings the
+//! executor's bell with the completion.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::host::Host;
+use crate::runtime::{DoorbellListener, Event, StopFlag};
+use crate::time::MonoUs;
+
+/// How the turn task waits for a log write.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LogWait {
+    /// How long it looks by itself before it sleeps. Zero: it sleeps at once.
+    pub look: Duration,
+}
+
+/// How a turn loop ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Ended {
+    /// Everything in flight is done.
+    Quiet,
+    /// Something was still in flight when time was up.
+    Hurried,
+    /// The process must stop with this reason.
+    Fatal(String),
+}
+
+/// How long an orderly end may take until what is in flight is given up.
+const STOP_PATIENCE: Duration = Duration::from_millis(600);
+
+/// Time of looking at the ring before the sockets get their turn.
+const LOOK_AT_ONCE: Duration = Duration::from_micros(6);
+
+/// Turns the replica until `stop` is set and nothing is in flight. `stopping` is called once,
+/// when that begins.
+pub async fn turn(
+    host: Rc<Host>,
+    wait: LogWait,
+    stop: StopFlag,
+    alarm: Rc<Alarm>,
+    stopping: impl AsyncFnOnce(),
+) -> Ended {
+    let mut stopping = Some(stopping);
+    let mut deadline = None;
+    loop {
+        host.turn();
+        if let Some(reason) = host.fatal() {
+            return Ended::Fatal(reason);
+        }
+        if stop.is_set()
+            && let Some(stopping) = stopping.take()
+        {
+            stopping().await;
+            host.shutdown();
+            let until = Instant::now() + STOP_PATIENCE;
+            alarm.set(
+                host.clock()
+                    .mono()
+                    .plus_ms(STOP_PATIENCE.as_millis().try_into().unwrap_or(u64::MAX)),
+            );
+            deadline = Some(until);
+        }
+        if let Some(deadline) = deadline {
+            if host.is_quiet() {
+                return Ended::Quiet;
+            }
+            if Instant::now() >= deadline {
+                return Ended::Hurried;
+            }
+        }
+        match host.next_timeout() {
+            Some(at) if at <= host.clock().mono() => {
+                // Slices of a snapshot, say: the sockets get their turn in between.
+                glommio::executor().yield_task_queue_now().await;
+                continue;
+            }
+            Some(at) => alarm.set(at),
+            None => {}
+        }
+        if host.log_writes_in_flight() > 0 {
+            wait_for_log(&host, wait).await;
+        } else {
+            host.pending.wait().await;
+        }
+    }
+}
+
+/// Returns when a log write completed, or anything else happened.
+async fn wait_for_log(host: &Host, wait: LogWait) {
+    let started = Instant::now();
+    loop {
+        let looked = Instant::now();
+        while looked.elapsed() < LOOK_AT_ONCE {
+            if host.reap() {
+                return;
+            }
+            std::hint::spin_loop();
+        }
+        if host.pending.take() {
+            return;
+        }
+        if started.elapsed() >= wait.look {
+            break;
+        }
+        glommio::executor().yield_task_queue_now().await;
+    }
+    if host.park_log() {
+        host.pending.wait().await;
+    }
+    host.unpark_log();
+}
+
+/// Listens to the executor's bell: completions of a parked log, of the disk worker, signals.
+pub async fn answer_bell(host: Rc<Host>, bell: DoorbellListener) {
+    loop {
+        if let Err(error) = bell.rung().await {
+            tracing::error!("waiting for the disk failed: {error}");
+            return;
+        }
+        host.pending.set();
+    }
+}
+
+/// Wakes the turn task at a time that may be moved forward.
+pub struct Alarm {
+    at: std::cell::Cell<Option<MonoUs>>,
+    moved: Event,
+}
+
+impl Alarm {
+    /// Without a time yet.
+    pub fn new() -> Rc<Alarm> {
+        Rc::new(Alarm { at: std::cell::Cell::new(None), moved: Event::default() })
+    }
+
+    /// Rings at `at`, or earlier.
+    fn set(&self, at: MonoUs) {
+        if self.at.get().is_none_or(|set| at < set) {
+            self.at.set(Some(at));
+            self.moved.set();
+        }
+    }
+
+    /// Runs for ever. One timer, armed again only when the time moved forward: most turns leave
+    /// it alone.
+    pub async fn run(self: Rc<Self>, host: Rc<Host>) {
+        loop {
+            let Some(at) = self.at.get() else {
+                self.moved.wait().await;
+                continue;
+            };
+            let left = host.clock().instant_of(at).saturating_duration_since(Instant::now());
+            let rings = async {
+                glommio::timer::sleep(left).await;
+                true
+            };
+            let moves = async {
+                self.moved.wait().await;
+                false
+            };
+            if futures_lite::future::or(rings, moves).await {
+                self.at.set(None);
+                host.pending.set();
+            }
+        }
+    }
+}

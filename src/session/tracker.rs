@@ -1,0 +1,344 @@
+//! When sessions expire (`SessionTrackerImpl`, `ExpiryQueue`).
+//!
+//! Time is cut into ticks. A session expires at the first tick boundary after its timeout has
+//! passed since it was last heard of: never early, at most one tick late.
+//!
+//! ```text
+//! touch at t ──────── timeout ────────┐
+//! ───┼────────┼────────┼────────┼─────┴──┼────────   tick boundaries
+//!                                        └ expires here
+//! ```
+//!
+//! A touch is by far the most frequent call and only writes the session's own time: a session lies
+//! in the bucket where it was put, and is moved on when that bucket's time has come.
+
+use std::collections::BTreeMap;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use crate::error::ErrorCode;
+use crate::id::{ServerId, SessionId};
+use crate::time::MonoUs;
+
+#[derive(Clone, Copy, Debug)]
+struct Tracked {
+    timeout_ms: i32,
+    /// The tick boundary at which it expires if it is not heard of.
+    expires_ms: u64,
+    /// The bucket in which it lies. Invariant: not later than `expires_ms`.
+    bucket_ms: u64,
+    /// A close is on its way: nothing more may be done in its name.
+    closing: bool,
+    /// The server that its client is connected to, as far as known.
+    owner: Option<ServerId>,
+}
+
+/// The sessions of this ensemble (or of this server, if local) and when each expires.
+#[derive(Clone, Debug)]
+pub struct Tracker {
+    tick_ms: u64,
+    sessions: HashMap<SessionId, Tracked, FixedState>,
+    /// By tick boundary. May hold sessions that are gone, or that have been heard of since.
+    buckets: BTreeMap<u64, Vec<SessionId>>,
+}
+
+impl Tracker {
+    /// Without sessions. `tick_ms` is the configuration's `tickTime`.
+    pub fn new(tick_ms: u32) -> Tracker {
+        assert!(tick_ms > 0, "tickTime is positive");
+        Tracker {
+            tick_ms: u64::from(tick_ms),
+            sessions: HashMap::default(),
+            buckets: BTreeMap::new(),
+        }
+    }
+
+    /// `ExpiryQueue.roundToNextInterval`: a boundary is rounded up to the next one, too.
+    fn boundary_after(&self, now: MonoUs, timeout_ms: i32) -> u64 {
+        let due = now.as_ms().saturating_add(u64::try_from(timeout_ms).unwrap_or(0));
+        (due / self.tick_ms + 1).saturating_mul(self.tick_ms)
+    }
+
+    /// Tracks a session, or touches it with this timeout if it is tracked; true if it is new.
+    pub fn add(&mut self, id: SessionId, timeout_ms: i32, now: MonoUs) -> bool {
+        let boundary = self.boundary_after(now, timeout_ms);
+        if self.sessions.contains_key(&id) {
+            self.reschedule(id, boundary);
+            return false;
+        }
+        let session = Tracked {
+            timeout_ms,
+            expires_ms: boundary,
+            bucket_ms: boundary,
+            closing: false,
+            owner: None,
+        };
+        self.sessions.insert(id, session);
+        self.buckets.entry(boundary).or_default().push(id);
+        true
+    }
+
+    /// The session was heard of. False if it is unknown or being closed.
+    pub fn touch(&mut self, id: SessionId, now: MonoUs) -> bool {
+        match self.sessions.get(&id) {
+            Some(session) => self.touch_with(id, session.timeout_ms, now),
+            None => false,
+        }
+    }
+
+    /// The session was heard of on a connection that negotiated another timeout.
+    pub fn touch_with(&mut self, id: SessionId, timeout_ms: i32, now: MonoUs) -> bool {
+        let boundary = self.boundary_after(now, timeout_ms);
+        match self.sessions.get(&id) {
+            Some(session) if !session.closing => {
+                self.reschedule(id, boundary);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn reschedule(&mut self, id: SessionId, boundary: u64) {
+        let session = self.sessions.get_mut(&id).expect("the caller found it");
+        session.expires_ms = boundary;
+        if boundary < session.bucket_ms {
+            session.bucket_ms = boundary;
+            self.buckets.entry(boundary).or_default().push(id);
+        }
+    }
+
+    /// Marks a session as being closed: it can no longer be touched.
+    pub fn set_closing(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.closing = true;
+        }
+    }
+
+    /// Forgets a session; false if it was unknown.
+    pub fn remove(&mut self, id: SessionId) -> bool {
+        self.sessions.remove(&id).is_some()
+    }
+
+    /// Appends the sessions whose time has come, each once, and marks them as being closed.
+    pub fn expire(&mut self, now: MonoUs, expired: &mut Vec<SessionId>) {
+        while let Some(bucket) = self.buckets.first_entry() {
+            let boundary = *bucket.key();
+            if boundary > now.as_ms() {
+                break;
+            }
+            for id in bucket.remove() {
+                let Some(session) = self.sessions.get_mut(&id) else { continue };
+                if session.bucket_ms != boundary || session.closing {
+                    continue;
+                }
+                if session.expires_ms > boundary {
+                    session.bucket_ms = session.expires_ms;
+                    self.buckets.entry(session.expires_ms).or_default().push(id);
+                } else {
+                    session.closing = true;
+                    expired.push(id);
+                }
+            }
+        }
+    }
+
+    /// When to call [`Tracker::expire`] next; may turn out to be too early, never too late.
+    pub fn next_expiry(&self) -> Option<MonoUs> {
+        let (&boundary, _) = self.buckets.first_key_value()?;
+        Some(MonoUs(boundary.saturating_mul(1000)))
+    }
+
+    /// Whether a request of the session that arrived through the server `owner` may be carried
+    /// out. The first to ask becomes the owner.
+    ///
+    /// # Errors
+    /// `UnknownSession`, `SessionExpired` (it is being closed) or `SessionMoved`.
+    pub fn check(&mut self, id: SessionId, owner: ServerId) -> Result<(), ErrorCode> {
+        let session = self.sessions.get_mut(&id).ok_or(ErrorCode::UnknownSession)?;
+        if session.closing {
+            return Err(ErrorCode::SessionExpired);
+        }
+        match session.owner {
+            None => {
+                session.owner = Some(owner);
+                Ok(())
+            }
+            Some(known) if known == owner => Ok(()),
+            Some(_) => Err(ErrorCode::SessionMoved),
+        }
+    }
+
+    /// The session's client has connected to the server `owner`.
+    ///
+    /// # Errors
+    /// `SessionExpired`: it is unknown or being closed.
+    pub fn set_owner(&mut self, id: SessionId, owner: ServerId) -> Result<(), ErrorCode> {
+        match self.sessions.get_mut(&id) {
+            Some(session) if !session.closing => {
+                session.owner = Some(owner);
+                Ok(())
+            }
+            _ => Err(ErrorCode::SessionExpired),
+        }
+    }
+
+    /// Whether the session is known, even if being closed.
+    pub fn contains(&self, id: SessionId) -> bool {
+        self.sessions.contains_key(&id)
+    }
+
+    /// Whether the session is known and being closed.
+    pub fn is_closing(&self, id: SessionId) -> bool {
+        self.sessions.get(&id).is_some_and(|session| session.closing)
+    }
+
+    /// The timeout with which a session was first tracked, in ms.
+    pub fn timeout_ms(&self, id: SessionId) -> Option<i32> {
+        self.sessions.get(&id).map(|session| session.timeout_ms)
+    }
+
+    /// Number of sessions.
+    pub fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Whether there is no session.
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
+    /// The sessions by the moment at which they expire if not heard of, for `dump`.
+    pub fn by_expiry(&self) -> BTreeMap<MonoUs, Vec<SessionId>> {
+        let mut result: BTreeMap<MonoUs, Vec<SessionId>> = BTreeMap::new();
+        for (&id, session) in self.sessions.iter().filter(|(_, session)| !session.closing) {
+            result.entry(MonoUs(session.expires_ms.saturating_mul(1000))).or_default().push(id);
+        }
+        for ids in result.values_mut() {
+            ids.sort_unstable();
+        }
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: SessionId = SessionId(1);
+    const B: SessionId = SessionId(2);
+
+    fn at(ms: u64) -> MonoUs {
+        MonoUs(ms * 1000)
+    }
+
+    fn expired(tracker: &mut Tracker, ms: u64) -> Vec<SessionId> {
+        let mut expired = Vec::new();
+        tracker.expire(at(ms), &mut expired);
+        expired
+    }
+
+    #[test]
+    fn a_session_lives_its_timeout_and_up_to_a_tick_more() {
+        for start in 0..200 {
+            let mut tracker = Tracker::new(100);
+            tracker.add(A, 250, at(start));
+            let mut now = start;
+            while expired(&mut tracker, now).is_empty() {
+                now += 1;
+            }
+            assert!(now > start + 250, "not before its timeout");
+            assert!(now <= start + 350, "not more than a tick late");
+            assert_eq!(now % 100, 0, "at a tick boundary");
+            assert_eq!(now, ((start + 250) / 100 + 1) * 100, "at ZooKeeper's moment");
+        }
+    }
+
+    #[test]
+    fn a_touch_postpones_the_end() {
+        let mut tracker = Tracker::new(100);
+        tracker.add(A, 250, at(0));
+        tracker.add(B, 250, at(0));
+        assert_eq!(tracker.next_expiry(), Some(at(300)));
+        assert!(tracker.touch(A, at(200)));
+        assert_eq!(expired(&mut tracker, 299), []);
+        assert_eq!(expired(&mut tracker, 300), [B]);
+        assert_eq!(tracker.next_expiry(), Some(at(500)));
+        assert_eq!(expired(&mut tracker, 499), []);
+        assert_eq!(expired(&mut tracker, 500), [A]);
+        assert_eq!(tracker.next_expiry(), None);
+    }
+
+    #[test]
+    fn a_shorter_timeout_after_a_reconnect_brings_the_end_nearer() {
+        let mut tracker = Tracker::new(100);
+        tracker.add(A, 1000, at(0));
+        assert!(tracker.touch_with(A, 100, at(0)));
+        assert_eq!(tracker.timeout_ms(A), Some(1000));
+        assert_eq!(expired(&mut tracker, 200), [A]);
+        assert_eq!(expired(&mut tracker, 5000), []);
+    }
+
+    #[test]
+    fn an_expired_session_is_closing_and_expires_once() {
+        let mut tracker = Tracker::new(100);
+        tracker.add(A, 100, at(0));
+        assert_eq!(expired(&mut tracker, 1000), [A]);
+        assert!(tracker.is_closing(A));
+        assert!(!tracker.touch(A, at(1000)));
+        assert_eq!(tracker.check(A, ServerId(1)), Err(ErrorCode::SessionExpired));
+        assert_eq!(tracker.set_owner(A, ServerId(1)), Err(ErrorCode::SessionExpired));
+        assert_eq!(expired(&mut tracker, 9000), []);
+        assert!(tracker.remove(A));
+        assert!(!tracker.remove(A));
+        assert!(tracker.is_empty());
+    }
+
+    #[test]
+    fn a_removed_session_does_not_expire_even_if_it_comes_back() {
+        let mut tracker = Tracker::new(100);
+        tracker.add(A, 100, at(0));
+        tracker.remove(A);
+        tracker.add(A, 900, at(50));
+        assert_eq!(expired(&mut tracker, 200), []);
+        assert_eq!(expired(&mut tracker, 1000), [A]);
+    }
+
+    #[test]
+    fn the_first_server_that_asks_owns_the_session_until_it_moves() {
+        let mut tracker = Tracker::new(100);
+        assert_eq!(tracker.check(A, ServerId(1)), Err(ErrorCode::UnknownSession));
+        tracker.add(A, 100, at(0));
+        assert_eq!(tracker.check(A, ServerId(1)), Ok(()));
+        assert_eq!(tracker.check(A, ServerId(2)), Err(ErrorCode::SessionMoved));
+        assert_eq!(tracker.set_owner(A, ServerId(2)), Ok(()));
+        assert_eq!(tracker.check(A, ServerId(2)), Ok(()));
+    }
+
+    #[test]
+    fn sessions_are_listed_by_their_end() {
+        let mut tracker = Tracker::new(100);
+        tracker.add(B, 100, at(0));
+        tracker.add(A, 100, at(10));
+        tracker.touch_with(A, 900, at(10));
+        tracker.add(SessionId(3), 150, at(0));
+        let lists = tracker.by_expiry();
+        let lists: Vec<_> = lists.iter().map(|(end, ids)| (end.as_ms(), ids.len())).collect();
+        assert_eq!(lists, [(200, 2), (1000, 1)]);
+    }
+
+    #[test]
+    fn twenty_thousand_sessions_that_are_touched_never_expire() {
+        let mut tracker = Tracker::new(2000);
+        for id in 0..20_000 {
+            tracker.add(SessionId(id), 10_000, at(0));
+        }
+        for round in 1..20 {
+            for id in (0..20_000).filter(|id| id % 1000 != 7) {
+                tracker.touch(SessionId(id), at(round * 3000));
+            }
+            let gone = expired(&mut tracker, round * 3000);
+            assert_eq!(gone.len(), if round == 4 { 20 } else { 0 }, "round {round}");
+        }
+    }
+}

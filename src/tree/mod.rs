@@ -1,0 +1,511 @@
+//! The nodes: where they lie, how they are found, what they are worth in the digest.
+//!
+//! ```text
+//! path ── index (hash, slot) ──→ slab of nodes ──→ one allocation: path, data
+//!                                 │ parent, first child, next and previous sibling: slots
+//! ```
+//! This knows shapes, not rules: whoever changes the tree has decided that the change is right.
+//! What is kept here, and may never be forgotten at a change: the index, the sibling lists, the
+//! lists by owner, the digest, the size, the counts of ACLs, and a freeze in progress.
+
+mod digest;
+mod freeze;
+mod index;
+mod kind;
+mod node;
+mod owners;
+mod quota;
+
+use crate::acl::{AclId, AclList, AclSlot, AclTable};
+use crate::proto::data::{AclVector, Stat, StatPersisted};
+
+pub use digest::{digest_of, digest_seed, is_left_out};
+pub use freeze::FrozenNode;
+pub use index::{PathHash, PathIndex};
+pub use kind::{
+    CONTAINER_OWNER, EXTENDED_SERVER_ID_MAX, KindRules, NodeKind, TTL_MS_MAX, ttl_owner,
+};
+pub use node::NodeId;
+pub use quota::{QuotaNumbers, QuotaPaths, limit_path, stat_path};
+
+use freeze::Freeze;
+use node::{Node, Slab, text};
+use owners::Owners;
+
+/// Tables of the path index, as a power of two: each has some 500 entries at a million nodes.
+const INDEX_SHARDS_LOG2: u32 = 11;
+
+/// The parent's path and the node's name; `None` for the root and for what is no path of a node.
+pub fn split_path(path: &str) -> Option<(&str, &str)> {
+    let (parent, name) = path.rsplit_once('/')?;
+    if name.is_empty() || (!parent.is_empty() && !parent.starts_with('/')) {
+        return None;
+    }
+    Some((parent, name))
+}
+
+/// All nodes of a database.
+#[derive(Debug)]
+pub struct Tree {
+    rules: KindRules,
+    digest_enabled: bool,
+    slab: Slab,
+    index: PathIndex,
+    acls: AclTable,
+    owners: Owners,
+    digest: i64,
+    /// Bytes of all paths and data.
+    bytes: u64,
+    freeze: Option<Freeze>,
+}
+
+impl Tree {
+    /// A tree of a root alone.
+    pub fn new(
+        rules: KindRules,
+        digest_enabled: bool,
+        hash_seed: u64,
+        root: &StatPersisted,
+        root_data: Option<&[u8]>,
+        root_acl: AclSlot,
+        acls: AclTable,
+    ) -> Tree {
+        let mut tree = Tree {
+            rules,
+            digest_enabled,
+            slab: Slab::default(),
+            index: PathIndex::new(hash_seed, INDEX_SHARDS_LOG2),
+            acls,
+            owners: Owners::default(),
+            digest: 0,
+            bytes: 0,
+            freeze: None,
+        };
+        let id = tree.insert(NodeId::NONE, "/", root_data, root_acl, root);
+        assert!(id == NodeId::ROOT, "the root has the first slot");
+        tree
+    }
+
+    /// The node at a path. The empty path is the root, as ZooKeeper's files and code have it.
+    #[inline]
+    pub fn find(&self, path: &str) -> Option<NodeId> {
+        let path = if path.is_empty() { "/" } else { path };
+        let hash = self.index.hash(path);
+        self.index
+            .find(hash, |slot| self.slab.get(NodeId(slot)).path_bytes() == path.as_bytes())
+            .map(NodeId)
+    }
+
+    /// Adds a node; the caller knows that `path` is free, that its parent is `parent`, and has
+    /// counted the reference to `acl`.
+    pub fn insert(
+        &mut self,
+        parent: NodeId,
+        path: &str,
+        data: Option<&[u8]>,
+        acl: AclSlot,
+        stat: &StatPersisted,
+    ) -> NodeId {
+        let left_out = is_left_out(path);
+        let mut node = Node::new(path, data, left_out, acl, stat);
+        if self.digest_enabled && !left_out {
+            node.seed = digest_seed(path, data);
+        }
+        if let Some(freeze) = &mut self.freeze {
+            freeze.note_new(self.slab.next_slot());
+        }
+        let id = self.slab.insert(node);
+        self.index.insert(self.index.hash(path), id.0);
+        if let Some(parent) = parent.some() {
+            self.link(parent, id);
+        }
+        let kind = self.rules.kind(stat.ephemeral_owner);
+        let at = self.owners.add(kind, id);
+        self.slab.get_mut(id).owned_at = at;
+        self.bytes += blob_bytes(self.slab.get(id));
+        self.digest = self.digest.wrapping_add(self.digest_of_node(id));
+        id
+    }
+
+    fn link(&mut self, parent: NodeId, id: NodeId) {
+        let above = self.slab.get_mut(parent);
+        let first = std::mem::replace(&mut above.child_first, id);
+        above.children += 1;
+        let node = self.slab.get_mut(id);
+        node.parent = parent;
+        node.sibling_next = first;
+        if let Some(first) = first.some() {
+            self.slab.get_mut(first).sibling_previous = id;
+        }
+    }
+
+    fn unlink(&mut self, id: NodeId) {
+        let node = self.slab.get(id);
+        let (parent, next, previous) = (node.parent, node.sibling_next, node.sibling_previous);
+        if let Some(next) = next.some() {
+            self.slab.get_mut(next).sibling_previous = previous;
+        }
+        let above = self.slab.get_mut(parent);
+        above.children -= 1;
+        match previous.some() {
+            Some(previous) => self.slab.get_mut(previous).sibling_next = next,
+            None => above.child_first = next,
+        }
+    }
+
+    /// Removes a node without children, and gives the ACL that it had.
+    pub fn remove(&mut self, id: NodeId) -> AclList {
+        assert!(id != NodeId::ROOT, "the root stays");
+        assert!(self.slab.get(id).children == 0, "a node with children stays");
+        self.digest = self.digest.wrapping_sub(self.digest_of_node(id));
+        self.bytes -= blob_bytes(self.slab.get(id));
+        self.keep(id);
+        self.unlink(id);
+        let node = self.slab.remove(id);
+        self.index.remove(self.index.hash(node.path()), id.0);
+        if let Some(moved) = self.owners.remove(self.rules.kind(node.owner()), node.owned_at) {
+            self.slab.get_mut(moved).owned_at = node.owned_at;
+        }
+        let list = self.acls.list(node.acl).clone();
+        self.acls.release(node.acl);
+        if let Some(freeze) = &mut self.freeze {
+            freeze.keep_blob(id, node.blob, node.shape);
+        }
+        list
+    }
+
+    /// Changes a node's Stat; its owner stays.
+    pub fn update_stat(&mut self, id: NodeId, change: impl FnOnce(&mut StatPersisted)) {
+        self.keep(id);
+        self.digest = self.digest.wrapping_sub(self.digest_of_node(id));
+        let node = self.slab.get_mut(id);
+        let mut stat = node.stat();
+        change(&mut stat);
+        assert!(stat.ephemeral_owner == node.owner(), "a node keeps its kind for life");
+        node.set_stat(&stat);
+        self.digest = self.digest.wrapping_add(self.digest_of_node(id));
+    }
+
+    /// Replaces a node's data, and changes its Stat.
+    pub fn set_data(
+        &mut self,
+        id: NodeId,
+        data: Option<&[u8]>,
+        change: impl FnOnce(&mut StatPersisted),
+    ) {
+        self.keep(id);
+        self.digest = self.digest.wrapping_sub(self.digest_of_node(id));
+        let node = self.slab.get_mut(id);
+        self.bytes -= blob_bytes(node);
+        let (blob, shape) = node.replace_data(data);
+        self.bytes += blob_bytes(node);
+        if self.digest_enabled && !node.is_left_out() {
+            node.seed = digest_seed(node.path(), node.data());
+        }
+        let mut stat = node.stat();
+        change(&mut stat);
+        node.set_stat(&stat);
+        self.digest = self.digest.wrapping_add(self.digest_of_node(id));
+        if let Some(freeze) = &mut self.freeze {
+            freeze.keep_blob(id, blob, shape);
+        }
+    }
+
+    /// Replaces a node's ACL; the caller has counted the reference to the new one.
+    pub fn set_acl(&mut self, id: NodeId, acl: AclSlot) {
+        self.keep(id);
+        let old = std::mem::replace(&mut self.slab.get_mut(id).acl, acl);
+        self.acls.release(old);
+    }
+
+    /// Counts a reference to an ACL.
+    pub fn intern(&mut self, acl: AclVector<'_>) -> AclSlot {
+        self.acls.intern(acl)
+    }
+
+    /// While a snapshot is loaded.
+    pub fn acls_mut(&mut self) -> &mut AclTable {
+        &mut self.acls
+    }
+
+    /// The interned ACLs.
+    pub fn acls(&self) -> &AclTable {
+        &self.acls
+    }
+
+    fn keep(&mut self, id: NodeId) {
+        if let Some(freeze) = &mut self.freeze {
+            let node = self.slab.get(id);
+            freeze.keep(id, node, self.acls.id(node.acl));
+        }
+    }
+
+    /// Begins to keep the tree as it is, for [`Tree::freeze_next`].
+    pub fn freeze_begin(&mut self) {
+        assert!(self.freeze.is_none(), "one snapshot at a time");
+        self.freeze = Some(Freeze::new(self.slab.slots()));
+    }
+
+    /// Gives about `nodes_max` nodes as they were at the beginning, parents before children;
+    /// false when all have been given.
+    pub fn freeze_next(&mut self, nodes_max: usize, sink: &mut dyn FnMut(FrozenNode<'_>)) -> bool {
+        let Tree { freeze, slab, acls, .. } = self;
+        let freeze = freeze.as_mut().expect("a snapshot has begun");
+        freeze.advance(slab, |node| acls.id(node.acl), nodes_max, sink)
+    }
+
+    /// Ends the freeze, finished or not.
+    pub fn freeze_end(&mut self) {
+        self.freeze = None;
+    }
+
+    /// Nodes kept aside by a freeze.
+    pub fn frozen_kept(&self) -> usize {
+        self.freeze.as_ref().map_or(0, Freeze::kept)
+    }
+
+    #[inline]
+    fn digest_of_node(&self, id: NodeId) -> i64 {
+        let node = self.slab.get(id);
+        if !self.digest_enabled || node.is_left_out() {
+            0
+        } else {
+            digest_of(node.seed, &node.stat())
+        }
+    }
+
+    /// The digest of the whole tree; 0 if digests are off.
+    pub fn digest(&self) -> i64 {
+        self.digest
+    }
+
+    /// Number of nodes, the root counted once.
+    pub fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    /// Never: there is a root.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// Bytes of all paths and data.
+    pub fn data_bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Bytes of slots and index: what the tree takes besides paths and data.
+    pub fn overhead_bytes(&self) -> usize {
+        self.slab.bytes() + self.index.bytes()
+    }
+
+    /// How owners are read.
+    pub fn rules(&self) -> KindRules {
+        self.rules
+    }
+
+    /// Nodes by owner.
+    pub(crate) fn owners(&self) -> &Owners {
+        &self.owners
+    }
+
+    /// A view of a node.
+    #[inline]
+    pub fn get(&self, id: NodeId) -> NodeRef<'_> {
+        NodeRef { tree: self, node: self.slab.get(id), id }
+    }
+}
+
+fn blob_bytes(node: &Node) -> u64 {
+    u64::try_from(node.blob.len()).expect("a length fits 64 bits")
+}
+
+/// A node, to read. Cheap to copy.
+#[derive(Clone, Copy, Debug)]
+pub struct NodeRef<'a> {
+    tree: &'a Tree,
+    node: &'a Node,
+    id: NodeId,
+}
+
+impl<'a> NodeRef<'a> {
+    /// Its slot.
+    pub fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// Its path; `/` for the root.
+    pub fn path(&self) -> &'a str {
+        self.node.path()
+    }
+
+    /// Its data; null and empty differ.
+    #[inline]
+    pub fn data(&self) -> Option<&'a [u8]> {
+        self.node.data()
+    }
+
+    /// Its Stat as clients see it (`DataNode.copyStat`).
+    #[inline]
+    pub fn stat(&self) -> Stat {
+        let stored = self.node.stat();
+        let num_children = self.node.children.cast_signed();
+        let data_length = self.data().map_or(0, <[u8]>::len);
+        Stat {
+            czxid: stored.czxid,
+            mzxid: stored.mzxid,
+            ctime: stored.ctime,
+            mtime: stored.mtime,
+            version: stored.version,
+            // Creates were counted. Every child that is gone was one delete, and clients see the
+            // sum of both.
+            cversion: stored.cversion.wrapping_mul(2).wrapping_sub(num_children),
+            aversion: stored.aversion,
+            ephemeral_owner: self.tree.rules.owner_for_clients(stored.ephemeral_owner),
+            data_length: i32::try_from(data_length).expect("data are bounded far below 2 GiB"),
+            num_children,
+            pzxid: stored.pzxid,
+        }
+    }
+
+    /// What of its Stat is stored.
+    #[inline]
+    pub fn stat_persisted(&self) -> StatPersisted {
+        self.node.stat()
+    }
+
+    /// What kind of node it is.
+    pub fn kind(&self) -> NodeKind {
+        self.tree.rules.kind(self.node.owner())
+    }
+
+    /// ZooKeeper's key of its ACL.
+    pub fn acl_id(&self) -> AclId {
+        self.tree.acls.id(self.node.acl)
+    }
+
+    /// Its ACL.
+    pub fn acl(&self) -> AclVector<'a> {
+        self.tree.acls.get(self.node.acl)
+    }
+
+    /// Its ACL, to check quickly or to keep.
+    #[inline]
+    pub fn acl_list(&self) -> &'a AclList {
+        self.tree.acls.list(self.node.acl)
+    }
+
+    /// Its parent; none for the root.
+    pub fn parent(&self) -> Option<NodeRef<'a>> {
+        self.node.parent.some().map(|id| self.tree.get(id))
+    }
+
+    /// Number of children.
+    pub fn num_children(&self) -> usize {
+        self.node.children as usize
+    }
+
+    /// The names of its children, the newest first.
+    pub fn children(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        let cut = match self.node.path_bytes() {
+            b"/" => 1,
+            path => path.len() + 1,
+        };
+        self.child_nodes().map(move |child| text(&child.node.path_bytes()[cut..]))
+    }
+
+    /// Its children.
+    pub fn child_nodes(&self) -> impl Iterator<Item = NodeRef<'a>> + use<'a> {
+        let tree = self.tree;
+        let mut next = self.node.child_first;
+        std::iter::from_fn(move || {
+            let child = tree.get(next.some()?);
+            next = child.node.sibling_next;
+            Some(child)
+        })
+    }
+
+    /// Itself and everything below it, parents before children, without recursion.
+    pub fn subtree(&self) -> impl Iterator<Item = NodeRef<'a>> + use<'a> {
+        let (top, tree) = (self.id, self.tree);
+        let mut next = Some(*self);
+        std::iter::from_fn(move || {
+            let current = next?;
+            next = match current.node.child_first.some() {
+                Some(child) => Some(tree.get(child)),
+                None => {
+                    let mut at = current;
+                    loop {
+                        if at.id == top {
+                            break None;
+                        }
+                        if let Some(sibling) = at.node.sibling_next.some() {
+                            break Some(tree.get(sibling));
+                        }
+                        at = at.parent().expect("below the top there is always a parent");
+                    }
+                }
+            };
+            Some(current)
+        })
+    }
+
+    /// Number of nodes below it, itself not counted (`getAllChildrenNumber`).
+    pub fn descendants_count(&self) -> usize {
+        if self.id == NodeId::ROOT { self.tree.len() - 1 } else { self.subtree().count() - 1 }
+    }
+
+    /// Where its digest begins: CRC-32 of path and data. Not kept for nodes that digests leave out.
+    pub fn digest_seed(&self) -> u32 {
+        self.node.seed
+    }
+
+    /// Its digest; 0 if digests leave it out or are off.
+    pub fn digest(&self) -> i64 {
+        self.tree.digest_of_node(self.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_znode_takes_less_than_140_bytes_beside_path_and_data() {
+        let root = StatPersisted::default();
+        let (rules, acls) = (KindRules::default(), AclTable::new());
+        let mut tree = Tree::new(rules, true, 1, &root, None, AclSlot::OPEN, acls);
+        for n in 0..100_000 {
+            let path = format!("/n{n}");
+            tree.insert(NodeId::ROOT, &path, Some(b"data"), AclSlot::OPEN, &root);
+        }
+        let each = tree.overhead_bytes() / tree.len();
+        assert!(each < 140, "{each} bytes");
+        assert_eq!(tree.get(NodeId::ROOT).children().count(), 100_000);
+    }
+
+    #[test]
+    fn a_slot_is_used_again_and_its_new_node_is_found() {
+        let root = StatPersisted::default();
+        let (rules, acls) = (KindRules::default(), AclTable::new());
+        let mut tree = Tree::new(rules, true, 1, &root, None, AclSlot::OPEN, acls);
+        let first = tree.insert(NodeId::ROOT, "/a", None, AclSlot::OPEN, &root);
+        let second = tree.insert(NodeId::ROOT, "/b", None, AclSlot::OPEN, &root);
+        let digest = tree.digest();
+        tree.remove(first);
+        assert_eq!(tree.find("/a"), None);
+        let third = tree.insert(NodeId::ROOT, "/a", None, AclSlot::OPEN, &root);
+        assert_eq!(third, first);
+        assert_eq!(tree.digest(), digest);
+        assert_eq!(tree.get(second).parent().unwrap().children().collect::<Vec<_>>(), ["a", "b"]);
+    }
+
+    #[test]
+    fn a_path_is_split_only_where_it_names_a_node() {
+        assert_eq!(split_path("/a"), Some(("", "a")));
+        assert_eq!(split_path("/a/b"), Some(("/a", "b")));
+        for path in ["", "/", "a", "/a/", "a/b"] {
+            assert_eq!(split_path(path), None, "{path}");
+        }
+    }
+}

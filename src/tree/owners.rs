@@ -1,0 +1,78 @@
+//! Which nodes go by themselves: those of each session, the containers, those with a time to live.
+
+use std::collections::BTreeMap;
+
+use crate::id::SessionId;
+use crate::tree::kind::NodeKind;
+use crate::tree::node::NodeId;
+
+/// Nodes by what ends them. A node knows its place in its list, so that it leaves in no time.
+#[derive(Debug, Default)]
+pub(crate) struct Owners {
+    ephemerals: BTreeMap<SessionId, Vec<NodeId>>,
+    ephemerals_count: usize,
+    containers: Vec<NodeId>,
+    ttls: Vec<NodeId>,
+}
+
+impl Owners {
+    fn list(&mut self, kind: NodeKind) -> Option<&mut Vec<NodeId>> {
+        match kind {
+            NodeKind::Persistent => None,
+            NodeKind::Ephemeral(session) => Some(self.ephemerals.entry(session).or_default()),
+            NodeKind::Container => Some(&mut self.containers),
+            NodeKind::Ttl { .. } => Some(&mut self.ttls),
+        }
+    }
+
+    /// Adds a node and tells its place.
+    pub fn add(&mut self, kind: NodeKind, id: NodeId) -> u32 {
+        if matches!(kind, NodeKind::Ephemeral(_)) {
+            self.ephemerals_count += 1;
+        }
+        let Some(list) = self.list(kind) else { return 0 };
+        list.push(id);
+        u32::try_from(list.len() - 1).expect("fewer than 2^32 nodes")
+    }
+
+    /// Removes the node at a place and tells which one now has that place.
+    pub fn remove(&mut self, kind: NodeKind, at: u32) -> Option<NodeId> {
+        let at = at as usize;
+        let list = self.list(kind)?;
+        list.swap_remove(at);
+        let moved = list.get(at).copied();
+        let is_empty = list.is_empty();
+        if let NodeKind::Ephemeral(session) = kind {
+            self.ephemerals_count -= 1;
+            if is_empty {
+                self.ephemerals.remove(&session);
+            }
+        }
+        moved
+    }
+
+    /// The nodes of a session.
+    pub fn ephemerals(&self, session: SessionId) -> &[NodeId] {
+        self.ephemerals.get(&session).map_or(&[], Vec::as_slice)
+    }
+
+    /// Sessions that own nodes, in the order of their ids.
+    pub fn sessions(&self) -> impl Iterator<Item = SessionId> {
+        self.ephemerals.keys().copied()
+    }
+
+    /// Ephemeral nodes of all sessions.
+    pub fn ephemerals_count(&self) -> usize {
+        self.ephemerals_count
+    }
+
+    /// All containers.
+    pub fn containers(&self) -> &[NodeId] {
+        &self.containers
+    }
+
+    /// All nodes with a time to live.
+    pub fn ttls(&self) -> &[NodeId] {
+        &self.ttls
+    }
+}

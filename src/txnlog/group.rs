@@ -1,0 +1,209 @@
+//! A group being filled: records one behind the other in the very buffer that goes to the disk.
+
+use simd_adler32::Adler32;
+
+use super::format::{
+    DIGEST_BYTES, END_OF_RECORD, FILE_HEADER_BYTES, GUARD_BYTES, Guard, RECORD_HEAD_BYTES,
+    RECORD_TAIL_BYTES, file_header,
+};
+use crate::id::Zxid;
+use crate::io::AlignedBuf;
+use crate::proto::opcode::OpCode;
+use crate::proto::txn::{Txn, TxnBody, TxnHeader};
+
+/// Records on their way to the disk in one write.
+///
+/// Every record in it is complete at any time; sealing changes the last one only.
+pub(super) struct Group {
+    buf: AlignedBuf,
+    /// Bytes of all records, end marks included.
+    used: usize,
+    /// The last record, whose length grows to the end of the block.
+    last: Option<LastRecord>,
+    first_zxid: Zxid,
+    txns: u32,
+}
+
+struct LastRecord {
+    zxid: Zxid,
+    header: TxnHeader,
+    /// Where its checksum stands.
+    start: usize,
+    /// Checksum of its entry as it is.
+    adler: u32,
+    has_digest: bool,
+    /// It must not be padded; see [`is_ambiguous`].
+    ambiguous: bool,
+}
+
+/// A sealed group, ready to be written.
+pub(super) struct Sealed {
+    pub buf: AlignedBuf,
+    pub guard: Guard,
+    pub last_zxid: Zxid,
+    pub txns: u32,
+}
+
+/// What sealing may add to the records, before the rounding to blocks: the file's header, a filler
+/// record, zeroes for a digest, the guard.
+const SEAL_BYTES_MAX: usize =
+    FILE_HEADER_BYTES + RECORD_HEAD_BYTES + FILLER_ENTRY_BYTES + DIGEST_BYTES + GUARD_BYTES + 1;
+/// Header and body of an error transaction.
+const FILLER_ENTRY_BYTES: usize = TxnHeader::BYTES + 4;
+
+impl Group {
+    /// An empty group in `buf`, whatever that holds.
+    pub fn new(buf: AlignedBuf) -> Group {
+        Group { buf, used: 0, last: None, first_zxid: Zxid::ZERO, txns: 0 }
+    }
+
+    /// The capacity that a group of one transaction with an entry of `entry_bytes` needs.
+    pub fn capacity_for(entry_bytes: usize) -> usize {
+        RECORD_HEAD_BYTES + entry_bytes + RECORD_TAIL_BYTES + SEAL_BYTES_MAX
+    }
+
+    /// Adds a transaction, for which there [is room](Group::fits).
+    pub fn push(&mut self, txn: &Txn) {
+        assert!(self.fits(txn.bytes().len()), "the caller asked whether it fits");
+        if self.last.is_none() {
+            self.first_zxid = txn.zxid();
+        }
+        self.push_entry(txn.bytes(), txn.header(), txn.digest_after().is_some(), is_ambiguous(txn));
+        self.txns += 1;
+    }
+
+    /// Pads the group to whole blocks and guards it. It will stand at `offset` of its file, behind
+    /// the group whose CRC is `previous`.
+    pub fn seal(mut self, block_bytes: usize, offset: u64, previous: u32) -> Sealed {
+        assert!(self.last.is_some(), "a group that is written holds a transaction");
+        if self.last.as_ref().is_some_and(|last| last.ambiguous) {
+            self.push_filler();
+        }
+        if offset == 0 {
+            self.insert_file_header();
+        }
+        let bytes = self.sealed_bytes(block_bytes);
+        let Some(last) = self.last else { unreachable!("asserted above") };
+
+        let entry_start = last.start + RECORD_HEAD_BYTES;
+        let content_end = self.used - RECORD_TAIL_BYTES;
+        let entry_end = bytes - RECORD_TAIL_BYTES;
+        let entry_bytes =
+            u32::try_from(entry_end - entry_start).expect("a record is far below 4 GiB");
+        let group = &mut self.buf[..bytes];
+        group[content_end..].fill(0);
+        group[last.start + 8..entry_start].copy_from_slice(&entry_bytes.to_be_bytes());
+
+        // Three checksums meet here. The guard's CRC covers the record's Adler-32, which covers
+        // the guard: so the Adler field is zero while the CRC is computed, for reader and writer.
+        let adler_field = last.start..last.start + 8;
+        group[adler_field.clone()].fill(0);
+        let guard = Guard::put(group, offset, previous);
+        let mut adler = Adler32::from_checksum(last.adler);
+        adler.write(&group[content_end..entry_end]);
+        group[adler_field].copy_from_slice(&u64::from(adler.finish()).to_be_bytes());
+        group[entry_end] = END_OF_RECORD;
+
+        Sealed { buf: self.buf, guard, last_zxid: last.zxid, txns: self.txns }
+    }
+
+    /// Whether an entry of this length fits, whatever sealing adds.
+    pub fn fits(&self, entry_bytes: usize) -> bool {
+        self.used + Group::capacity_for(entry_bytes) <= self.buf.len()
+    }
+
+    /// An upper bound of the sealed size, after one more entry of this length.
+    pub fn sealed_bytes_with(&self, entry_bytes: usize, block_bytes: usize) -> usize {
+        (self.used + Group::capacity_for(entry_bytes)).next_multiple_of(block_bytes)
+    }
+
+    /// An upper bound of the sealed size as it is.
+    pub fn sealed_bytes_max(&self, block_bytes: usize) -> usize {
+        (self.used + SEAL_BYTES_MAX).next_multiple_of(block_bytes)
+    }
+
+    /// Whether it holds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.last.is_none()
+    }
+
+    /// Zxid of the first transaction, zero if there is none.
+    pub fn first_zxid(&self) -> Zxid {
+        self.first_zxid
+    }
+
+    /// Zxid of the last transaction, zero if there is none.
+    pub fn last_zxid(&self) -> Zxid {
+        self.last.as_ref().map_or(Zxid::ZERO, |last| last.zxid)
+    }
+
+    /// Transactions in it.
+    pub fn txns(&self) -> u32 {
+        self.txns
+    }
+
+    /// The buffer, as it is.
+    pub fn buf(&self) -> &AlignedBuf {
+        &self.buf
+    }
+
+    /// The buffer back from a group that was not written.
+    pub fn into_buf(self) -> AlignedBuf {
+        self.buf
+    }
+
+    fn sealed_bytes(&self, block_bytes: usize) -> usize {
+        let digest = match &self.last {
+            Some(last) if last.has_digest => 0,
+            _ => DIGEST_BYTES,
+        };
+        (self.used + digest + GUARD_BYTES).next_multiple_of(block_bytes)
+    }
+
+    fn push_entry(&mut self, entry: &[u8], header: &TxnHeader, has_digest: bool, ambiguous: bool) {
+        let start = self.used;
+        let entry_start = start + RECORD_HEAD_BYTES;
+        let entry_end = entry_start + entry.len();
+        let mut adler = Adler32::new();
+        adler.write(entry);
+        let adler = adler.finish();
+        let entry_bytes = u32::try_from(entry.len()).expect("a record is far below 4 GiB");
+        let buf = &mut self.buf[..];
+        buf[start..start + 8].copy_from_slice(&u64::from(adler).to_be_bytes());
+        buf[start + 8..entry_start].copy_from_slice(&entry_bytes.to_be_bytes());
+        buf[entry_start..entry_end].copy_from_slice(entry);
+        buf[entry_end] = END_OF_RECORD;
+        self.used = entry_end + RECORD_TAIL_BYTES;
+        let (zxid, header) = (header.zxid, *header);
+        self.last = Some(LastRecord { zxid, header, start, adler, has_digest, ambiguous });
+    }
+
+    /// An error transaction that repeats the last zxid. Readers skip it: ZooKeeper itself logs one
+    /// like it for a request that it cannot decode.
+    fn push_filler(&mut self) {
+        let Some(last) = &self.last else { return };
+        let header = TxnHeader { op: OpCode::Error, ..last.header };
+        let filler = Txn::new(header, &TxnBody::Error { err: 0 }, None);
+        assert_eq!(filler.bytes().len(), FILLER_ENTRY_BYTES);
+        self.push_entry(filler.bytes(), &header, false, false);
+    }
+
+    /// Moves the records to make room for the header: once per file, at most 1 MiB.
+    fn insert_file_header(&mut self) {
+        self.buf.copy_within(..self.used, FILE_HEADER_BYTES);
+        self.buf[..FILE_HEADER_BYTES].copy_from_slice(&file_header());
+        self.used += FILE_HEADER_BYTES;
+        if let Some(last) = &mut self.last {
+            last.start += FILE_HEADER_BYTES;
+        }
+    }
+}
+
+/// Whether zeroes behind the transaction would change how it is read.
+///
+/// ZooKeeper: a leader with `closeSessionTxn.enabled=false` sends closeSession without a body, and
+/// readers take what follows, be it a digest or zeroes, for a list of paths if it can be one.
+fn is_ambiguous(txn: &Txn) -> bool {
+    txn.header().op == OpCode::CloseSession
+        && matches!(txn.body(), TxnBody::CloseSession { paths: None })
+}

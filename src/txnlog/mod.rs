@@ -1,0 +1,23 @@
+//! The transaction log: what was agreed on, in ZooKeeper's own file format (`FileTxnLog`).
+//!
+//! [`Writer`] turns transactions into groups of whole blocks and says what is durable; [`Reader`]
+//! reads files back, ours and Java's, and tells a torn tail from damage; [`plan`] knows the names
+//! of files and which are still needed. `format` holds the layout that all three share.
+//!
+//! The rule that is easy to break: a segment holds nothing but zeroes behind its last group, ever.
+//! Java's reader stops at the first zero length, and ours takes sectors that are still zero for
+//! sectors that no write has reached.
+
+mod format;
+mod group;
+pub mod plan;
+mod reader;
+mod window;
+mod writer;
+
+pub use format::{FILE_HEADER_BYTES, file_header};
+pub use reader::{Entry, GroupEnd, Reader, Verdict};
+pub use writer::{Append, Progress, Synced, Writer, WriterOptions};
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,509 @@
+//! Reading a log file back, and what to think of its end.
+//!
+//! # How a tail is judged
+//! A disk writes whole sectors of 512 bytes; a write that a crash interrupts has some sectors of
+//! the new content and, since segments are zero-written ahead and never used again, zeroes in the
+//! others. Bit rot changes bits in a sector; that it leaves a sector of zeroes is not assumed.
+//! One group is in flight at a time, and the next one starts when the one before it is durable.
+//! So, where a file of ours has no valid record at some place:
+//!
+//! 1. A whole group lies further behind: the one here was durable. **Damage.**
+//! 2. The guard of the group is there, and the group has more zero sectors than its guard counted:
+//!    sectors are missing, it was never durable. **Torn tail.** Not more: it was written whole,
+//!    something changed it later. **Damage.**
+//! 3. The guard's sector is zero, or lies behind the end of the file: the group was never complete.
+//!    **Torn tail.** The sector holds a guard but for one field, or the end of the record that is
+//!    wrong, with no sector of it missing: it was written, and changed later. **Damage.**
+//!
+//! What remains undecided errs on the side of a torn tail only if both the guard and the length or
+//! end mark of a record are destroyed, in the last group of the file.
+//!
+//! Whole records before the tear are kept: they were written, Java's reader would take them too,
+//! and what was never acknowledged may be there.
+//!
+//! ZooKeeper's own files have no guards, and its rules decide (`FileTxnIterator`): a length of
+//! zero, the end of the file or a missing end mark end the file; a wrong checksum is damage, but for
+//! a record with nothing except zeroes behind it, which no fsync can have covered in full.
+
+use std::fmt;
+use std::io::{self, Read, Seek};
+
+use bytes::Bytes;
+use simd_adler32::adler32;
+
+use super::format::{
+    END_OF_RECORD, FILE_HEADER_BYTES, FileKind, GUARD_BYTES, Guard, RECORD_HEAD_BYTES,
+    RECORD_TAIL_BYTES, SECTOR_BYTES, is_zero, zero_sectors,
+};
+use super::window::Window;
+use crate::id::Zxid;
+use crate::limits;
+use crate::proto::txn::Txn;
+
+/// One record of a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Where the record begins in the file.
+    pub offset: u64,
+    /// Its bytes in the file, checksum and end mark included.
+    pub bytes: u64,
+    /// The transaction.
+    pub txn: Txn,
+    /// If it ends a guarded group: that group.
+    pub group: Option<GroupEnd>,
+}
+
+/// A guarded group that was read and found whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupEnd {
+    /// Where the group begins in the file.
+    pub offset: u64,
+    /// Its length.
+    pub bytes: u32,
+    /// Its CRC-32C, which the next group repeats.
+    pub crc: u32,
+}
+
+/// What the end of a file says about the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every record is whole, and nothing but zeroes follows.
+    Clean {
+        /// The end of the last record.
+        end: u64,
+    },
+    /// The last write did not finish. Nothing that was durable is missing.
+    TornTail {
+        /// The end of the last whole record: where the file is to be cut.
+        end: u64,
+        /// What was seen.
+        reason: String,
+        /// Whether ZooKeeper's reader takes it for the end of the file, and goes on with the next;
+        /// otherwise it refuses to start.
+        passable: bool,
+    },
+    /// Something that was durable cannot be read.
+    Damaged {
+        /// Where.
+        offset: u64,
+        /// The last zxid that can be read before it, if any in this file.
+        zxid: Option<Zxid>,
+        /// What was seen.
+        reason: String,
+    },
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Verdict::Clean { end } => write!(f, "whole, {end} bytes in use"),
+            Verdict::TornTail { end, reason, .. } => write!(f, "torn at offset {end}: {reason}"),
+            Verdict::Damaged { offset, zxid, reason } => {
+                write!(f, "damaged at offset {offset}")?;
+                if let Some(zxid) = zxid {
+                    write!(f, " (behind zxid {zxid})")?;
+                }
+                write!(f, ": {reason}")
+            }
+        }
+    }
+}
+
+/// Reads one log file, record by record.
+///
+/// In memory at a time: one group, or one record of ZooKeeper's.
+pub struct Reader<R> {
+    window: Window<R>,
+    kind: FileKind,
+    /// Where the group begins that is read next.
+    group_start: u64,
+    /// CRC of the group before it.
+    previous: u32,
+    /// Records of a group found whole, or of what is left of one, last first.
+    ready: Vec<Entry>,
+    last_zxid: Option<Zxid>,
+    verdict: Option<Verdict>,
+}
+
+/// What stands where a record could begin.
+enum Shape {
+    /// A record with a right checksum and its end mark. Its whole length.
+    Whole(u64),
+    /// Nothing: the file ends, or the length is zero.
+    End,
+    /// A length, but the file ends before the record does.
+    Short { end: u64 },
+    /// A length that no record has.
+    BadLength { len: i32 },
+    /// The end mark is not there.
+    NoMark { end: u64 },
+    /// The checksum is wrong.
+    BadSum { end: u64 },
+}
+
+impl Shape {
+    /// See [`Verdict::TornTail`].
+    fn is_passable(&self) -> bool {
+        match self {
+            Shape::End | Shape::Short { .. } | Shape::NoMark { .. } => true,
+            Shape::Whole(_) | Shape::BadLength { .. } | Shape::BadSum { .. } => false,
+        }
+    }
+}
+
+/// A record that is not as it should be.
+struct Failure {
+    offset: u64,
+    shape: Shape,
+    reason: String,
+}
+
+/// Records of a group that are held back until its guard was seen. More than any writer puts into
+/// one: what exceeds it is no group.
+const GROUP_BYTES_MAX: u64 = 256 << 20;
+
+impl<R: Read + Seek> Reader<R> {
+    /// Reads the header.
+    ///
+    /// # Errors
+    /// The file cannot be read. A file that is no log is no error here: the verdict says so.
+    pub fn open(source: R) -> io::Result<Reader<R>> {
+        let mut window = Window::new(source)?;
+        let header = window.get(0, FILE_HEADER_BYTES as u64)?;
+        let (kind, verdict) = match header.first_chunk() {
+            Some(header) => {
+                let kind = FileKind::of(header);
+                let reason = "it does not begin with a log's magic number \"ZKLG\"".to_owned();
+                let damaged = Verdict::Damaged { offset: 0, zxid: None, reason };
+                (kind, (kind == FileKind::Other).then_some(damaged))
+            }
+            None => {
+                let reason = "the file ends inside its header".to_owned();
+                (FileKind::Other, Some(Verdict::TornTail { end: 0, reason, passable: false }))
+            }
+        };
+        Ok(Reader {
+            window,
+            kind,
+            group_start: if kind == FileKind::Plain { FILE_HEADER_BYTES as u64 } else { 0 },
+            previous: 0,
+            ready: Vec::new(),
+            last_zxid: None,
+            verdict,
+        })
+    }
+
+    /// The next record, `None` behind the last one: then there is a [`Reader::verdict`].
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn next_entry(&mut self) -> io::Result<Option<Entry>> {
+        loop {
+            if let Some(entry) = self.ready.pop() {
+                return Ok(Some(entry));
+            }
+            if self.verdict.is_some() {
+                return Ok(None);
+            }
+            match self.kind {
+                FileKind::Guarded => self.read_group()?,
+                FileKind::Plain => self.read_plain()?,
+                FileKind::Other => unreachable!("its verdict was made when it was opened"),
+            }
+        }
+    }
+
+    /// What there is to say about the file, once every record was read.
+    pub fn verdict(&self) -> Option<&Verdict> {
+        self.verdict.as_ref().filter(|_| self.ready.is_empty())
+    }
+
+    /// Whether the file was written here, with guarded groups.
+    pub fn is_guarded(&self) -> bool {
+        self.kind == FileKind::Guarded
+    }
+
+    /// Size of the file, unused zeroes included.
+    pub fn bytes_total(&self) -> u64 {
+        self.window.bytes_total()
+    }
+
+    /// Where reading has come to.
+    pub fn offset(&self) -> u64 {
+        self.group_start
+    }
+
+    /// One record of ZooKeeper's.
+    fn read_plain(&mut self) -> io::Result<()> {
+        let offset = self.group_start;
+        match self.read_record(offset)? {
+            Ok((entry, _)) => {
+                self.group_start = offset + entry.bytes;
+                self.last_zxid = Some(entry.txn.zxid());
+                self.ready.push(entry);
+            }
+            Err(failure) => self.verdict = Some(self.judge_plain(&failure)?),
+        }
+        Ok(())
+    }
+
+    /// One of our groups: nothing of it is given out before its guard was checked.
+    fn read_group(&mut self) -> io::Result<()> {
+        let start = self.group_start;
+        let mut at = start.max(FILE_HEADER_BYTES as u64);
+        let mut entries = Vec::new();
+        let failure = loop {
+            let (mut entry, guard) = match self.read_record(at)? {
+                Ok(read) => read,
+                Err(failure) => break failure,
+            };
+            let end = at + entry.bytes;
+            let Some(guard) = guard.filter(|guard| guard.ends(start, end)) else {
+                at = end;
+                entries.push(entry);
+                if end - start > GROUP_BYTES_MAX {
+                    let reason = "records without end and no guard".to_owned();
+                    break Failure { offset: at, shape: Shape::End, reason };
+                }
+                continue;
+            };
+            let last_record = usize::try_from(at - start).expect("a group fits into memory");
+            if guard.previous != self.previous {
+                let reason = "the group does not follow the one before it".to_owned();
+                break Failure { offset: at, shape: Shape::BadSum { end }, reason };
+            }
+            if !guard.covers(self.window.get(start, end)?, last_record) {
+                let reason = "the group's CRC is wrong".to_owned();
+                break Failure { offset: at, shape: Shape::BadSum { end }, reason };
+            }
+            entry.group = Some(GroupEnd { offset: start, bytes: guard.bytes, crc: guard.crc });
+            entries.push(entry);
+            (self.group_start, self.previous) = (end, guard.crc);
+            self.give(entries);
+            return Ok(());
+        };
+        self.give(entries);
+        self.group_start = failure.offset;
+        self.verdict = Some(self.judge_guarded(start, &failure)?);
+        Ok(())
+    }
+
+    fn give(&mut self, mut entries: Vec<Entry>) {
+        if let Some(last) = entries.last() {
+            self.last_zxid = Some(last.txn.zxid());
+        }
+        entries.reverse();
+        self.ready = entries;
+    }
+
+    /// The record at `offset`, and what looks like a guard at its end.
+    fn read_record(&mut self, offset: u64) -> io::Result<Result<(Entry, Option<Guard>), Failure>> {
+        // While a group is read all of it stays in the window, for its CRC.
+        let keep = self.group_start;
+        let shape = shape_at(&mut self.window, keep, offset)?;
+        let reason = match &shape {
+            Shape::Whole(bytes) => {
+                let record = self.window.get(offset, offset + bytes)?;
+                let entry = &record[RECORD_HEAD_BYTES..record.len() - RECORD_TAIL_BYTES];
+                let guard = Guard::at_end_of(entry);
+                match Txn::parse(&Bytes::copy_from_slice(entry)) {
+                    Ok(txn) => {
+                        let entry = Entry { offset, bytes: *bytes, txn, group: None };
+                        return Ok(Ok((entry, guard)));
+                    }
+                    Err(error) => {
+                        format!("the checksum is right, but it is no transaction: {error}")
+                    }
+                }
+            }
+            Shape::End => "no record".to_owned(),
+            Shape::Short { .. } => "the file ends inside a record".to_owned(),
+            Shape::BadLength { len } => format!("a record of {len} bytes"),
+            Shape::NoMark { .. } => "a record without its end mark".to_owned(),
+            Shape::BadSum { .. } => "a record whose Adler-32 is wrong".to_owned(),
+        };
+        Ok(Err(Failure { offset, shape, reason }))
+    }
+
+    fn damaged(&self, failure: &Failure, why: &str) -> Verdict {
+        let reason = format!("{}; {why}", failure.reason);
+        Verdict::Damaged { offset: failure.offset, zxid: self.last_zxid, reason }
+    }
+
+    fn judge_plain(&mut self, failure: &Failure) -> io::Result<Verdict> {
+        let end = failure.offset;
+        let passable = failure.shape.is_passable();
+        let torn = |reason: &str| Verdict::TornTail { end, reason: reason.to_owned(), passable };
+        let total = self.window.bytes_total();
+        Ok(match failure.shape {
+            Shape::End if self.is_zero_from(end)? => Verdict::Clean { end },
+            Shape::End => torn("no record, but something behind it, which was never durable"),
+            Shape::Short { .. } | Shape::NoMark { .. } => torn(&failure.reason),
+            Shape::BadSum { end: record_end } if self.is_zero_from(record_end.min(total))? => {
+                torn("a record whose Adler-32 is wrong, and nothing behind it")
+            }
+            Shape::BadSum { .. } => self.damaged(failure, "records follow it"),
+            Shape::BadLength { .. } if self.is_zero_from(end + RECORD_HEAD_BYTES as u64)? => {
+                torn(&failure.reason)
+            }
+            Shape::BadLength { .. } => self.damaged(failure, "no such record is ever written"),
+            Shape::Whole(_) => self.damaged(failure, "no such record is ever written"),
+        })
+    }
+
+    /// See the rules at the top of this file. `start` is where the group begins that failed.
+    fn judge_guarded(&mut self, start: u64, failure: &Failure) -> io::Result<Verdict> {
+        let end = failure.offset;
+        let passable = failure.shape.is_passable();
+        let first_block = start / SECTOR_BYTES as u64 * SECTOR_BYTES as u64;
+        let mut own_guard = None;
+        let mut last_used = first_block;
+        let mut sector_start = first_block;
+        while sector_start < self.window.bytes_total() {
+            let sector_end = sector_start + SECTOR_BYTES as u64;
+            let sector = self.window.get(sector_start, sector_end)?;
+            if !is_zero(sector) {
+                last_used = sector_end;
+            }
+            let guard = if sector.len() == SECTOR_BYTES {
+                Guard::at_end_of(&sector[..SECTOR_BYTES - RECORD_TAIL_BYTES])
+            } else {
+                None
+            };
+            match guard {
+                Some(guard) if guard.ends(start, sector_end) => own_guard = Some(guard),
+                Some(guard) if guard.offset > start && guard.ends(guard.offset, sector_end) => {
+                    if self.is_whole_group(&guard)? {
+                        let at = guard.offset;
+                        let why = format!("a whole group follows at offset {at}");
+                        return Ok(self.damaged(failure, &why));
+                    }
+                }
+                _ => (),
+            }
+            sector_start = sector_end;
+        }
+
+        if let Some(guard) = own_guard {
+            return self.judge_by_guard(start, &guard, failure);
+        }
+        if self.is_zero_from(end)? {
+            // The end of the file: behind a whole group, or behind records of a group whose torn
+            // rest was cut off by an earlier recovery, or is all missing.
+            let cut = end == self.window.bytes_total() || end == start.max(16);
+            let reason = "the end of the last group was not written".to_owned();
+            let clean = Verdict::Clean { end };
+            return Ok(if cut { clean } else { Verdict::TornTail { end, reason, passable } });
+        }
+        if last_used <= self.window.bytes_total() {
+            let group = self.window.get(start, last_used)?;
+            let entry = &group[..group.len() - RECORD_TAIL_BYTES];
+            if Guard::was_at_end_of(entry, start, last_used - start) {
+                return Ok(self.damaged(failure, "the group was written whole, its guard is wrong"));
+            }
+            if let Shape::BadSum { end: record_end } | Shape::NoMark { end: record_end } =
+                failure.shape
+                && record_end == last_used
+            {
+                let from = end / SECTOR_BYTES as u64 * SECTOR_BYTES as u64;
+                if zero_sectors(self.window.get(from, record_end)?) == 0 {
+                    return Ok(self.damaged(failure, "all of its sectors were written"));
+                }
+            }
+        }
+        let reason = format!("{}; its group was not written to the end", failure.reason);
+        Ok(Verdict::TornTail { end, reason, passable })
+    }
+
+    /// The group's guard is there, the group is not as the guard says.
+    fn judge_by_guard(
+        &mut self,
+        start: u64,
+        guard: &Guard,
+        failure: &Failure,
+    ) -> io::Result<Verdict> {
+        let found = zero_sectors(self.window.get(start, start + u64::from(guard.bytes))?);
+        if found > guard.zero_sectors && guard.previous == self.previous {
+            let missing = found - guard.zero_sectors;
+            let reason =
+                format!("{}; {missing} sectors of its group were not written", failure.reason);
+            let passable = failure.shape.is_passable();
+            return Ok(Verdict::TornTail { end: failure.offset, reason, passable });
+        }
+        Ok(self.damaged(failure, "its group was written whole and changed later"))
+    }
+
+    /// Whether the group that `guard` speaks of is there, every byte of it.
+    fn is_whole_group(&mut self, guard: &Guard) -> io::Result<bool> {
+        let end = guard.offset + u64::from(guard.bytes);
+        let mut at = guard.offset.max(FILE_HEADER_BYTES as u64);
+        loop {
+            let Shape::Whole(bytes) = shape_at(&mut self.window, at, at)? else {
+                return Ok(false);
+            };
+            if at + bytes >= end {
+                break;
+            }
+            at += bytes;
+        }
+        let last_record = usize::try_from(at - guard.offset).expect("a group fits into memory");
+        Ok(guard.covers(self.window.get(guard.offset, end)?, last_record))
+    }
+
+    fn is_zero_from(&mut self, from: u64) -> io::Result<bool> {
+        const STEP: u64 = 64 << 10;
+        let mut at = from;
+        while at < self.window.bytes_total() {
+            if !is_zero(self.window.get(at, at + STEP)?) {
+                return Ok(false);
+            }
+            at += STEP;
+        }
+        Ok(true)
+    }
+}
+
+impl Guard {
+    /// Whether this is a guard of the group from `start` to `end`, by what it says itself.
+    fn ends(&self, start: u64, end: u64) -> bool {
+        self.offset == start
+            && self.offset.checked_add(u64::from(self.bytes)) == Some(end)
+            && u64::from(self.bytes) >= (RECORD_HEAD_BYTES + GUARD_BYTES) as u64
+    }
+}
+
+/// What stands at `offset`. The window keeps everything from `keep` on.
+fn shape_at<R: Read + Seek>(window: &mut Window<R>, keep: u64, offset: u64) -> io::Result<Shape> {
+    let total = window.bytes_total();
+    let entry_start = offset + RECORD_HEAD_BYTES as u64;
+    let before = usize::try_from(offset - keep).expect("a group fits into memory");
+    let bytes = window.get(keep, entry_start)?;
+    let Some(head) = bytes.get(before..).and_then(|rest| rest.first_chunk::<RECORD_HEAD_BYTES>())
+    else {
+        return Ok(Shape::End);
+    };
+    let &[a, b, c, d, e, f, g, h, len @ ..] = head;
+    let sum = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+    let len = i32::from_be_bytes(len);
+    if len == 0 {
+        return Ok(Shape::End);
+    }
+    let Some(entry_bytes) =
+        u32::try_from(len).ok().filter(|bytes| *bytes <= limits::LOG_RECORD_BYTES_MAX)
+    else {
+        return Ok(Shape::BadLength { len });
+    };
+    let end = entry_start + u64::from(entry_bytes) + RECORD_TAIL_BYTES as u64;
+    if end > total {
+        return Ok(Shape::Short { end });
+    }
+    let record = &window.get(keep, end)?[before..];
+    let (mark, entry) = record[RECORD_HEAD_BYTES..].split_last().expect("a record has an end mark");
+    if *mark != END_OF_RECORD {
+        return Ok(Shape::NoMark { end });
+    }
+    if u64::from(adler32(&entry)) != sum {
+        return Ok(Shape::BadSum { end });
+    }
+    Ok(Shape::Whole(end - offset))
+}

@@ -1,0 +1,524 @@
+//! The log by construction: files made by the writer, cut and damaged in every place.
+
+use std::collections::BTreeMap;
+use std::io::Cursor;
+
+use super::*;
+use crate::id::{SessionId, Zxid};
+use crate::io::{Completion, Done, IoFailure, IoFailureKind, Op, SegmentId};
+use crate::proto::data::AclVector;
+use crate::proto::opcode::OpCode;
+use crate::proto::request::Paths;
+use crate::proto::txn::{CreateTxn, DeleteTxn, Txn, TxnBody, TxnDigest, TxnHeader};
+
+/// Files of a disk that does at once what it is told.
+#[derive(Default)]
+pub(crate) struct Disk {
+    pub prepared: BTreeMap<SegmentId, Vec<u8>>,
+    pub names: BTreeMap<SegmentId, String>,
+    pub files: BTreeMap<String, Vec<u8>>,
+    /// No room for another segment.
+    pub full: bool,
+}
+
+impl Disk {
+    fn file(&mut self, segment: SegmentId) -> &mut Vec<u8> {
+        match self.names.get(&segment) {
+            Some(name) => self.files.get_mut(name).unwrap(),
+            None => self.prepared.get_mut(&segment).unwrap(),
+        }
+    }
+
+    pub fn perform(&mut self, op: Op) -> Completion {
+        let token = op.token();
+        let mut done = Done::Plain;
+        match op {
+            Op::LogWrite { segment, offset, buf, bytes, .. } => {
+                let (at, bytes) = (offset as usize, bytes as usize);
+                let file = self.file(segment);
+                assert!(at + bytes <= file.len(), "the segment was prepared that far");
+                assert!(file[at.max(16)..].iter().all(|byte| *byte == 0), "nothing written twice");
+                file[at..at + bytes].copy_from_slice(&buf[..bytes]);
+                done = Done::Buffer(buf);
+            }
+            Op::SegmentPrepare { .. } if self.full => {
+                let failure = IoFailure { kind: IoFailureKind::Full, text: "full".to_owned() };
+                return Completion { token, result: Err(failure) };
+            }
+            Op::SegmentPrepare { segment, bytes, header, .. } => {
+                let mut file = vec![0; bytes as usize];
+                file[..16].copy_from_slice(&header);
+                self.prepared.insert(segment, file);
+            }
+            Op::SegmentName { segment, name, .. } => {
+                let file = self.prepared.remove(&segment).unwrap();
+                assert!(self.files.insert(name.clone(), file).is_none(), "a name is used once");
+                self.names.insert(segment, name);
+            }
+            Op::SegmentClose { segment, bytes_used: 0, .. } => {
+                self.prepared.remove(&segment).unwrap();
+            }
+            Op::SegmentClose { segment, bytes_used, .. } => {
+                self.file(segment).truncate(bytes_used as usize);
+            }
+            other => panic!("not an op of the log: {other:?}"),
+        }
+        Completion { token, result: Ok(done) }
+    }
+
+    /// Polls and performs until nothing is left to do.
+    pub fn run(&mut self, writer: &mut Writer) -> Vec<Synced> {
+        let mut synced = Vec::new();
+        loop {
+            let mut ops = Vec::new();
+            writer.poll(&mut ops);
+            if ops.is_empty() {
+                return synced;
+            }
+            for op in ops {
+                match writer.handle_completion(self.perform(op)) {
+                    Progress::Synced(group) => synced.push(group),
+                    Progress::None | Progress::NoSpace(_) => (),
+                    Progress::Failed(failure) => panic!("{failure}"),
+                }
+            }
+        }
+    }
+}
+
+fn header(zxid: i64, op: OpCode) -> TxnHeader {
+    let client_id = SessionId(0x100_0000_0000_0001);
+    TxnHeader { client_id, cxid: 3, zxid: Zxid(zxid), time: 1_700_000_000_000, op }
+}
+
+pub(crate) fn create(zxid: i64, data: &[u8]) -> Txn {
+    let path = format!("/node-{zxid:x}");
+    let body = TxnBody::Create(CreateTxn {
+        path: Some(&path),
+        data: Some(data),
+        acl: AclVector::EMPTY,
+        ephemeral: false,
+        parent_cversion: 1,
+    });
+    // Of a version that nobody compares.
+    let digest = TxnDigest { version: 1, tree_digest: zxid ^ 0x5555_5555 };
+    Txn::new(header(zxid, OpCode::Create), &body, Some(digest))
+}
+
+fn delete_without_digest(zxid: i64) -> Txn {
+    let body = TxnBody::Delete(DeleteTxn { path: Some("/gone") });
+    Txn::new(header(zxid, OpCode::Delete), &body, None)
+}
+
+fn options(block_bytes: usize) -> WriterOptions {
+    WriterOptions {
+        block_bytes,
+        segment_bytes: 64 << 10,
+        group_bytes_max: 16 << 10,
+        txn_bytes_max: 32 << 10,
+        ..WriterOptions::default()
+    }
+}
+
+/// A writer with its first segment prepared.
+fn ready_writer(options: WriterOptions, disk: &mut Disk) -> Writer {
+    let mut writer = Writer::new(options, Zxid::ZERO, 0);
+    assert_eq!(writer.append(&create(1, b"")), Append::Full, "no segment yet");
+    disk.run(&mut writer);
+    assert!(writer.is_ready());
+    writer
+}
+
+/// Writes the groups one by one into one file; also where each of them ends.
+fn log_of(groups: &[Vec<Txn>], block_bytes: usize) -> (Vec<u8>, Vec<usize>) {
+    let mut disk = Disk::default();
+    let mut writer = ready_writer(options(block_bytes), &mut disk);
+    let mut ends = Vec::new();
+    for group in groups {
+        for txn in group {
+            assert_eq!(writer.append(txn), Append::Accepted);
+        }
+        let synced = disk.run(&mut writer);
+        let [synced] = synced[..] else { panic!("one group") };
+        assert_eq!(synced.zxid, group.last().unwrap().zxid());
+        assert_eq!(synced.txns as usize, group.len());
+        ends.push(writer.current_bytes() as usize);
+    }
+    assert_eq!(disk.files.len(), 1);
+    (disk.files.into_values().next().unwrap(), ends)
+}
+
+fn read(file: &[u8]) -> (Vec<Entry>, Verdict) {
+    let mut reader = Reader::open(Cursor::new(file)).unwrap();
+    let mut entries = Vec::new();
+    while let Some(entry) = reader.next_entry().unwrap() {
+        entries.push(entry);
+    }
+    let verdict = reader.verdict().expect("there is a verdict at the end").clone();
+    (entries, verdict)
+}
+
+fn txns(entries: &[Entry]) -> Vec<Txn> {
+    entries.iter().map(|entry| entry.txn.clone()).collect()
+}
+
+/// Groups of several sizes: a single one, several blocks, without digest, with zeroes for data.
+fn sample_groups() -> Vec<Vec<Txn>> {
+    vec![
+        vec![create(1, b"one")],
+        vec![create(2, &[7; 900]), create(3, b""), create(4, &[0; 1300])],
+        vec![delete_without_digest(5)],
+        vec![create(6, &[9; 300]), delete_without_digest(7), create(8, &[0x42; 700])],
+        vec![create(9, b"nine"), create(10, &[1; 2400]), create(11, b"eleven")],
+    ]
+}
+
+#[test]
+fn a_log_reads_as_it_was_written() {
+    for block in [512, 4096] {
+        let groups = sample_groups();
+        let (file, ends) = log_of(&groups, block);
+        let (entries, verdict) = read(&file);
+        assert_eq!(txns(&entries), groups.concat());
+        let end = *ends.last().unwrap();
+        assert_eq!(end % block, 0);
+        assert_eq!(verdict, Verdict::Clean { end: end as u64 });
+        let group_ends: Vec<usize> = entries
+            .iter()
+            .filter_map(|entry| entry.group)
+            .map(|group| (group.offset + u64::from(group.bytes)) as usize)
+            .collect();
+        assert_eq!(group_ends, ends);
+    }
+}
+
+#[test]
+fn a_log_cut_anywhere_in_its_last_two_groups_is_a_torn_tail() {
+    for block in [512, 4096] {
+        let groups = sample_groups();
+        let all = groups.concat();
+        let (file, ends) = log_of(&groups, block);
+        let start = ends[ends.len() - 3];
+        for cut in start..=*ends.last().unwrap() {
+            let whole_groups = ends.iter().filter(|end| **end <= cut).count();
+            let durable: usize = groups[..whole_groups].iter().map(Vec::len).sum();
+            let (entries, verdict) = read(&file[..cut]);
+            assert!(entries.len() >= durable, "cut at {cut}: a group was lost");
+            assert_eq!(txns(&entries), all[..entries.len()], "cut at {cut}");
+            let last = entries.last().unwrap();
+            let records_end = last.offset + last.bytes;
+            match verdict {
+                Verdict::Clean { end } => {
+                    assert_eq!(end, records_end, "cut at {cut}");
+                    // The first bytes of a checksum are zeroes.
+                    assert!(file[end as usize..cut].iter().all(|byte| *byte == 0), "cut at {cut}");
+                }
+                Verdict::TornTail { end, .. } => {
+                    assert!(end == records_end && end < cut as u64, "cut at {cut}");
+                    // What recovery makes of it reads clean, for Java as well.
+                    let (again, verdict) = read(&file[..end as usize]);
+                    assert_eq!(again.len(), entries.len());
+                    assert_eq!(verdict, Verdict::Clean { end });
+                }
+                Verdict::Damaged { .. } => panic!("cut at {cut}: {verdict}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_flipped_byte_in_the_last_two_groups_is_damage_and_never_a_shorter_log() {
+    for block in [512, 4096] {
+        let groups = sample_groups();
+        let all = groups.concat();
+        let (file, ends) = log_of(&groups, block);
+        let start = ends[ends.len() - 3];
+        for (at, mask) in
+            (start..*ends.last().unwrap()).flat_map(|at| [(at, 0xff), (at, 1), (at, 0x80)])
+        {
+            let mut flipped = file.clone();
+            flipped[at] ^= mask;
+            let (entries, verdict) = read(&flipped);
+            assert_eq!(txns(&entries), all[..entries.len()], "byte {at} ^ {mask:x}");
+            let Verdict::Damaged { offset, zxid, reason } = verdict else {
+                panic!("byte {at} ^ {mask:x} of {ends:?}: {verdict}");
+            };
+            assert!(offset <= at as u64, "byte {at}");
+            assert_eq!(zxid, entries.last().map(|entry| entry.txn.zxid()));
+            let follows = reason.contains("a whole group follows at offset");
+            assert_eq!(follows, at < ends[ends.len() - 2], "byte {at}: {reason}");
+        }
+    }
+}
+
+#[test]
+fn a_last_group_with_any_sectors_missing_is_a_torn_tail() {
+    let groups = sample_groups();
+    let all = groups.concat();
+    let durable = all.len() - groups.last().unwrap().len();
+    for block in [512, 4096] {
+        let (file, ends) = log_of(&groups, block);
+        let (start, end) = (ends[ends.len() - 2], ends[ends.len() - 1]);
+        let sectors = (end - start) / 512;
+        assert!((4..12).contains(&sectors), "{sectors} sectors");
+        for missing in 1..1u32 << sectors {
+            let mut torn = file.clone();
+            for sector in (0..sectors).filter(|sector| missing & (1 << sector) != 0) {
+                torn[start + sector * 512..start + (sector + 1) * 512].fill(0);
+            }
+            let (entries, verdict) = read(&torn);
+            assert!(entries.len() >= durable, "{missing:b}");
+            assert_eq!(txns(&entries), all[..entries.len()], "{missing:b}");
+            match verdict {
+                // Only sectors that were zero anyway are missing, or all of them.
+                Verdict::Clean { end: at } => {
+                    assert!(torn == file || at == start as u64, "{missing:b}");
+                }
+                Verdict::TornTail { end: at, .. } => assert!(at >= start as u64, "{missing:b}"),
+                Verdict::Damaged { .. } => panic!("{missing:b}: {verdict}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_torn_first_group_is_told_from_a_file_of_java() {
+    let groups = vec![vec![create(1, &[3; 700]), create(2, &[4; 900]), create(3, b"")]];
+    let (mut file, ends) = log_of(&groups, 512);
+    file[512..1024].fill(0);
+    assert!(ends[0] > 1536);
+    let (entries, verdict) = read(&file);
+    assert!(entries.is_empty());
+    assert!(matches!(verdict, Verdict::TornTail { end: 16, .. }), "{verdict}");
+}
+
+#[test]
+fn a_group_missing_between_two_is_damage() {
+    let groups = sample_groups();
+    let (mut file, ends) = log_of(&groups, 512);
+    file[ends[2]..ends[3]].fill(0);
+    let (entries, verdict) = read(&file);
+    assert_eq!(entries.len(), 5);
+    let Verdict::Damaged { offset, zxid, reason } = verdict else { panic!("{verdict}") };
+    assert_eq!((offset, zxid), (ends[2] as u64, Some(Zxid(5))));
+    assert!(reason.contains(&format!("a whole group follows at offset {}", ends[3])), "{reason}");
+}
+
+#[test]
+fn a_group_from_elsewhere_does_not_fit_the_chain() {
+    let (file, ends) = log_of(&sample_groups(), 512);
+    let mut other_groups = sample_groups();
+    other_groups[1][0] = create(2, &[8; 900]);
+    let (other, _) = log_of(&other_groups, 512);
+    let mut mixed = file[..ends[1]].to_vec();
+    mixed.extend_from_slice(&other[ends[1]..]);
+    let (entries, verdict) = read(&mixed);
+    assert_eq!(entries.len(), 4);
+    assert!(matches!(verdict, Verdict::Damaged { zxid: Some(Zxid(4)), .. }), "{verdict}");
+}
+
+#[test]
+fn a_close_session_without_paths_is_never_padded() {
+    let body = TxnBody::CloseSession { paths: None };
+    let digest = Some(TxnDigest { version: 2, tree_digest: 7_367_702_061 });
+    for digest in [None, digest] {
+        let close = Txn::new(header(1, OpCode::CloseSession), &body, digest);
+        let (file, _) = log_of(&[vec![close.clone()]], 512);
+        let (entries, verdict) = read(&file);
+        assert!(matches!(verdict, Verdict::Clean { .. }), "{verdict}");
+        assert_eq!(entries[0].txn, close);
+        assert_eq!(entries[1].txn.header().op, OpCode::Error);
+        assert_eq!((entries[1].txn.zxid(), entries.len()), (Zxid(1), 2));
+    }
+    let body = TxnBody::CloseSession { paths: Some(Paths::EMPTY) };
+    let close = Txn::new(header(1, OpCode::CloseSession), &body, None);
+    let (file, _) = log_of(&[vec![close.clone()]], 512);
+    assert_eq!(txns(&read(&file).0), [close]);
+}
+
+#[test]
+fn one_group_is_in_flight_and_the_next_is_what_arrived_meanwhile() {
+    let mut disk = Disk::default();
+    let mut writer = ready_writer(options(512), &mut disk);
+    assert_eq!(writer.append(&create(1, b"")), Append::Accepted);
+    let mut ops = Vec::new();
+    writer.poll(&mut ops);
+    let first: Vec<Op> = std::mem::take(&mut ops);
+    // The segment's name, the write, the preparation of the segment after it.
+    assert_eq!(first.len(), 3, "{first:?}");
+    for zxid in 2..10 {
+        assert_eq!(writer.append(&create(zxid, b"")), Append::Accepted);
+        writer.poll(&mut ops);
+        assert!(ops.is_empty(), "one group at a time: {ops:?}");
+    }
+    assert_eq!(writer.txns_pending(), 9);
+    let mut synced = Vec::new();
+    for op in first {
+        if let Progress::Synced(group) = writer.handle_completion(disk.perform(op)) {
+            synced.push(group);
+        }
+    }
+    synced.append(&mut disk.run(&mut writer));
+    let counts: Vec<(Zxid, u32)> = synced.iter().map(|group| (group.zxid, group.txns)).collect();
+    assert_eq!(counts, [(Zxid(1), 1), (Zxid(9), 8)]);
+    assert!(writer.is_idle());
+    assert_eq!(writer.synced(), Zxid(9));
+}
+
+#[test]
+fn a_segment_counts_as_written_only_with_its_name() {
+    for name_last in [false, true] {
+        let mut disk = Disk::default();
+        let mut writer = ready_writer(options(512), &mut disk);
+        assert_eq!(writer.append(&create(1, b"")), Append::Accepted);
+        let mut ops = Vec::new();
+        writer.poll(&mut ops);
+        ops.retain(|op| matches!(op, Op::LogWrite { .. } | Op::SegmentName { .. }));
+        if name_last {
+            ops.reverse();
+        }
+        let second = ops.pop().unwrap();
+        let first = disk.perform(ops.pop().unwrap());
+        assert!(matches!(writer.handle_completion(first), Progress::None));
+        assert_eq!(writer.synced(), Zxid::ZERO);
+        let second = disk.perform(second);
+        assert!(matches!(writer.handle_completion(second), Progress::Synced(_)));
+    }
+}
+
+#[test]
+fn files_change_when_they_are_full_or_rolled_and_hold_everything() {
+    let mut disk = Disk::default();
+    let mut writer = ready_writer(options(4096), &mut disk);
+    let mut written = Vec::new();
+    for zxid in 1..=60 {
+        let txn = create(zxid, &vec![1; 100 * zxid as usize]);
+        assert_eq!(writer.append(&txn), Append::Accepted);
+        written.push(txn);
+        if zxid == 7 {
+            writer.roll(0);
+        }
+        disk.run(&mut writer);
+    }
+    writer.close();
+    disk.run(&mut writer);
+    assert!(writer.is_closed());
+    assert!(disk.prepared.is_empty(), "the segment prepared in vain is gone");
+    assert!(disk.files.len() > 3);
+    assert!(disk.files.contains_key("log.7"));
+    let mut zxids: Vec<Zxid> =
+        disk.files.keys().map(|name| plan::log_zxid(name).unwrap()).collect();
+    zxids.sort_unstable();
+    let mut found = Vec::new();
+    for zxid in zxids {
+        let (entries, verdict) = read(&disk.files[&plan::log_name(zxid)]);
+        assert!(matches!(verdict, Verdict::Clean { .. }), "{verdict}");
+        assert_eq!(entries[0].txn.zxid(), zxid);
+        found.extend(txns(&entries));
+    }
+    assert_eq!(found, written);
+}
+
+#[test]
+fn a_full_disk_refuses_before_anything_is_written_and_recovers() {
+    let mut disk = Disk::default();
+    let mut writer = ready_writer(options(512), &mut disk);
+    disk.full = true;
+    let mut zxid = 1;
+    loop {
+        let txn = create(zxid, &[1; 4000]);
+        match writer.append(&txn) {
+            Append::Accepted => zxid += 1,
+            Append::NoSpace => break,
+            other => panic!("{other:?}"),
+        }
+        disk.run(&mut writer);
+    }
+    assert!(zxid > 10, "the current segment was filled first");
+    assert!(writer.is_idle() && writer.is_out_of_space());
+    assert_eq!(writer.synced(), Zxid(zxid - 1), "everything accepted is durable");
+    writer.retry_prepare();
+    disk.run(&mut writer);
+    assert_eq!(writer.append(&create(zxid, &[1; 4000])), Append::NoSpace);
+    disk.full = false;
+    writer.retry_prepare();
+    disk.run(&mut writer);
+    assert_eq!(writer.append(&create(zxid, &[1; 4000])), Append::Accepted);
+    disk.run(&mut writer);
+    assert_eq!(writer.synced(), Zxid(zxid));
+}
+
+#[test]
+fn a_failed_write_is_the_end() {
+    let mut disk = Disk::default();
+    let mut writer = ready_writer(options(512), &mut disk);
+    assert_eq!(writer.append(&create(1, b"")), Append::Accepted);
+    let mut ops = Vec::new();
+    writer.poll(&mut ops);
+    let write = ops.iter().find(|op| matches!(op, Op::LogWrite { .. })).unwrap().token();
+    // Even for want of room: the write was to blocks that were there.
+    let failure = IoFailure { kind: IoFailureKind::Full, text: "log.1: no space".to_owned() };
+    let progress =
+        writer.handle_completion(Completion { token: write, result: Err(failure.clone()) });
+    assert!(matches!(progress, Progress::Failed(told) if told == failure));
+    ops.clear();
+    writer.poll(&mut ops);
+    assert!(ops.is_empty(), "nothing is tried again");
+}
+
+#[test]
+fn a_transaction_longer_than_a_buffer_gets_its_own() {
+    let mut disk = Disk::default();
+    let mut writer = ready_writer(options(512), &mut disk);
+    let long = create(1, &[5; 30_000]);
+    assert_eq!(writer.append(&long), Append::Accepted);
+    assert_eq!(writer.append(&create(2, &[5; 5000])), Append::Full);
+    disk.run(&mut writer);
+    let mut last = 1;
+    for _ in 0..3 {
+        last += 1;
+        assert_eq!(writer.append(&create(last, &[5; 5000])), Append::Accepted);
+        disk.run(&mut writer);
+    }
+    assert_eq!(writer.append(&create(last + 1, &[5; 40_000])), Append::TooLarge);
+    assert_eq!(writer.buffers().count(), 2);
+    assert_eq!(writer.synced(), Zxid(last));
+}
+
+#[test]
+fn a_snapshot_is_due_between_half_and_all_of_snap_count() {
+    for (random, due_at) in [(0, 51), (49, 100), (50, 51)] {
+        let mut disk = Disk::default();
+        let options = WriterOptions { snap_count: 100, ..options(512) };
+        let mut writer = Writer::new(options, Zxid::ZERO, random);
+        disk.run(&mut writer);
+        let mut zxid = 0;
+        while !writer.snapshot_due() {
+            zxid += 1;
+            assert_eq!(writer.append(&create(zxid, b"")), Append::Accepted);
+            disk.run(&mut writer);
+        }
+        assert_eq!(zxid, due_at);
+        writer.roll(0);
+        assert!(!writer.snapshot_due());
+    }
+}
+
+#[test]
+fn a_zxid_that_comes_twice_never_gives_two_files_one_name() {
+    let mut disk = Disk::default();
+    let mut writer = ready_writer(options(512), &mut disk);
+    let body = TxnBody::Error { err: -8 };
+    let again = |zxid| Txn::new(header(zxid, OpCode::Error), &body, None);
+    assert_eq!(writer.append(&create(5, b"")), Append::Accepted);
+    disk.run(&mut writer);
+    writer.roll(0);
+    assert_eq!(writer.append(&again(5)), Append::Accepted);
+    disk.run(&mut writer);
+    assert_eq!(disk.files.len(), 1, "nothing but the old zxid: the old file");
+    assert_eq!(writer.append(&again(5)), Append::Accepted);
+    assert_eq!(writer.append(&create(6, b"")), Append::Accepted);
+    disk.run(&mut writer);
+    let names: Vec<&String> = disk.files.keys().collect();
+    assert_eq!(names, ["log.5", "log.6"]);
+}

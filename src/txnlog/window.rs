@@ -1,0 +1,85 @@
+//! A file seen through a window: any range of it, with few reads and without all of it in memory.
+
+use std::io::{self, Read, Seek, SeekFrom};
+
+/// How much is read at once.
+const READ_BYTES: usize = 256 << 10;
+
+/// A file of known size and the part of it that was read last.
+pub(super) struct Window<R> {
+    source: R,
+    bytes_total: u64,
+    /// Where in the file `data` begins.
+    start: u64,
+    data: Vec<u8>,
+}
+
+impl<R: Read + Seek> Window<R> {
+    /// Nothing is read yet but the size.
+    pub fn new(mut source: R) -> io::Result<Window<R>> {
+        let bytes_total = source.seek(SeekFrom::End(0))?;
+        Ok(Window { source, bytes_total, start: 0, data: Vec::new() })
+    }
+
+    /// The bytes from `from` up to `to`, fewer where the file ends before.
+    ///
+    /// Memory grows with what is asked for, and what is asked for lies within the file.
+    pub fn get(&mut self, from: u64, to: u64) -> io::Result<&[u8]> {
+        assert!(from <= to);
+        let to = to.min(self.bytes_total);
+        let from = from.min(to);
+        if from < self.start || from > self.start + self.data.len() as u64 {
+            self.start = from;
+            self.data.clear();
+        }
+        if to > self.start + self.data.len() as u64 {
+            let passed = offset_in(self.start, from);
+            self.data.drain(..passed);
+            self.start = from;
+            let wanted = offset_in(from, to).next_multiple_of(READ_BYTES);
+            self.fill(wanted)?;
+        }
+        if to > self.start + self.data.len() as u64 {
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the file became shorter while it was read",
+            ));
+        }
+        Ok(&self.data[offset_in(self.start, from)..offset_in(self.start, to)])
+    }
+
+    /// Size of the file.
+    pub fn bytes_total(&self) -> u64 {
+        self.bytes_total
+    }
+
+    /// Reads until `data` has `wanted` bytes or the file ends.
+    fn fill(&mut self, wanted: usize) -> io::Result<()> {
+        let missing = (wanted - self.data.len()) as u64;
+        self.source.seek(SeekFrom::Start(self.start + self.data.len() as u64))?;
+        self.source.by_ref().take(missing).read_to_end(&mut self.data)?;
+        Ok(())
+    }
+}
+
+fn offset_in(start: u64, offset: u64) -> usize {
+    usize::try_from(offset - start).expect("a window is as small as the memory that holds it")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_range_reads_as_the_file() {
+        let file: Vec<u8> = (0..700_000u32).map(|n| n.to_le_bytes()[0] ^ 0x5a).collect();
+        let end = file.len() as u64;
+        let mut window = Window::new(io::Cursor::new(&file)).unwrap();
+        let ranges = [(0, 10), (5, 300_000), (299_990, 300_010), (600_000, end + 9), (0, end)];
+        for (from, to) in ranges {
+            let wanted = &file[from as usize..(to.min(end)) as usize];
+            assert_eq!(window.get(from, to).unwrap(), wanted, "{from}..{to}");
+        }
+        assert_eq!(window.get(end + 5, end + 6).unwrap(), b"");
+    }
+}

@@ -1,0 +1,5 @@
+//! Watches: which connection wants to know about which path.
+
+mod table;
+
+pub use table::{WatchCounts, WatchKind, WatchMode, WatchTable, WatcherType};

@@ -1,0 +1,617 @@
+//! All watches of a server (`WatchManager`, two of them: data and child watches).
+//!
+//! ```text
+//! index ─→ paths:       name, [data list, child list] ──┐
+//!          watches:     path, connection, modes  ←──────┤ each watch is in two lists:
+//! ids   ─→ connections: list of its watches ────────────┘ its path's and its connection's
+//! ```
+//! A watch is 28 bytes in a slab and some 14 in an index by (path, connection, kind): adding,
+//! removing and firing one costs the same with one watcher of a path as with ten thousand, and a
+//! connection goes in time proportional to its own watches. A path is kept once, whoever watches.
+//! Lists keep the order in which watches were set, so that a run can be repeated.
+
+use std::rc::Rc;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use crate::id::ConnectionId;
+use crate::tree::{PathHash, PathIndex};
+
+/// How long a watch lives and what it covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WatchMode {
+    /// Fires once.
+    Standard,
+    /// Fires until removed.
+    Persistent,
+    /// Fires until removed, for the whole subtree; lies among the data watches only.
+    PersistentRecursive,
+}
+
+impl WatchMode {
+    const ALL_BITS: u8 = 7;
+
+    /// The mode with this number in an `addWatch` request.
+    pub const fn from_i32(number: i32) -> Option<WatchMode> {
+        match number {
+            0 => Some(WatchMode::Persistent),
+            1 => Some(WatchMode::PersistentRecursive),
+            _ => None,
+        }
+    }
+
+    const fn bit(self) -> u8 {
+        match self {
+            WatchMode::Standard => 1,
+            WatchMode::Persistent => 2,
+            WatchMode::PersistentRecursive => 4,
+        }
+    }
+}
+
+/// Which of ZooKeeper's two tables a watch is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WatchKind {
+    /// Set by exists and getData.
+    Data,
+    /// Set by getChildren.
+    Child,
+}
+
+/// What `checkWatches` and `removeWatches` ask for (`Watcher.WatcherType`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WatcherType {
+    /// Standard child watches.
+    Children,
+    /// Standard data watches.
+    Data,
+    /// Every kind and mode.
+    Any,
+    /// Persistent watches.
+    Persistent,
+    /// Persistent recursive watches.
+    PersistentRecursive,
+}
+
+impl WatcherType {
+    /// The type with this number on the wire.
+    pub const fn from_i32(number: i32) -> Option<WatcherType> {
+        Some(match number {
+            1 => WatcherType::Children,
+            2 => WatcherType::Data,
+            3 => WatcherType::Any,
+            4 => WatcherType::Persistent,
+            5 => WatcherType::PersistentRecursive,
+            _ => return None,
+        })
+    }
+
+    /// Mode bits per table: data, child.
+    const fn bits(self) -> [u8; 2] {
+        match self {
+            WatcherType::Children => [0, WatchMode::Standard.bit()],
+            WatcherType::Data => [WatchMode::Standard.bit(), 0],
+            WatcherType::Any => [WatchMode::ALL_BITS; 2],
+            WatcherType::Persistent => [WatchMode::Persistent.bit(); 2],
+            WatcherType::PersistentRecursive => [WatchMode::PersistentRecursive.bit(), 0],
+        }
+    }
+}
+
+/// The figures of `wchs`: data watches only, as ZooKeeper counts them.
+// ZooKeeper: its count of connections keeps those whose last standard watch has fired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct WatchCounts {
+    /// Connections that have a data watch.
+    pub connections: usize,
+    /// Paths that have a data watch.
+    pub paths: usize,
+    /// Data watches.
+    pub watches: usize,
+}
+
+/// The end of a list.
+const NONE: u32 = u32::MAX;
+
+/// One watch: a connection wants to know of a path, in one table. Modes share it.
+#[derive(Clone, Copy, Debug)]
+struct Watch {
+    path: u32,
+    connection: u32,
+    path_next: u32,
+    path_previous: u32,
+    connection_next: u32,
+    connection_previous: u32,
+    /// Mode bits. 0 only in free slots.
+    modes: u8,
+    kind: WatchKind,
+}
+
+const _: () = assert!(size_of::<Watch>() == 28);
+
+#[derive(Clone, Copy, Debug)]
+struct List {
+    first: u32,
+    last: u32,
+    count: u32,
+}
+
+const EMPTY: List = List { first: NONE, last: NONE, count: 0 };
+
+#[derive(Debug)]
+struct WatchedPath {
+    /// `None` in free slots.
+    name: Option<Rc<str>>,
+    /// Data and child watches.
+    lists: [List; 2],
+}
+
+#[derive(Debug)]
+struct Connection {
+    id: ConnectionId,
+    first: u32,
+    /// Data and child watches.
+    counts: [u32; 2],
+    /// The last firing that has taken it as a receiver.
+    mark: u64,
+}
+
+/// A slab: things in slots that are used again.
+#[derive(Debug)]
+struct Slots<T> {
+    things: Vec<T>,
+    free: Vec<u32>,
+}
+
+impl<T> Slots<T> {
+    const fn new() -> Self {
+        Slots { things: Vec::new(), free: Vec::new() }
+    }
+
+    fn insert(&mut self, thing: T) -> u32 {
+        match self.free.pop() {
+            Some(slot) => {
+                self.things[slot as usize] = thing;
+                slot
+            }
+            None => {
+                let slot = u32::try_from(self.things.len()).expect("fewer than 2^32 watches");
+                assert!(slot != NONE, "fewer than 2^32 watches");
+                self.things.push(thing);
+                slot
+            }
+        }
+    }
+
+    #[inline]
+    fn get(&self, slot: u32) -> &T {
+        &self.things[slot as usize]
+    }
+
+    #[inline]
+    fn get_mut(&mut self, slot: u32) -> &mut T {
+        &mut self.things[slot as usize]
+    }
+}
+
+/// Every watch of this server.
+#[derive(Debug)]
+pub struct WatchTable {
+    paths: Slots<WatchedPath>,
+    path_index: PathIndex,
+    watches: Slots<Watch>,
+    watch_index: PathIndex,
+    connections: Slots<Connection>,
+    connection_ids: HashMap<ConnectionId, u32, FixedState>,
+    /// Watches, data and child.
+    counts: [usize; 2],
+    /// Paths and connections that have a data watch.
+    data_paths: usize,
+    data_connections: usize,
+    /// Recursive watches: without any, firing does not look above the path.
+    recursive: usize,
+    firings: u64,
+}
+
+impl Default for WatchTable {
+    fn default() -> Self {
+        WatchTable::new(0)
+    }
+}
+
+impl WatchTable {
+    /// Without watches. The seed keeps clients from choosing paths that collide.
+    pub fn new(hash_seed: u64) -> WatchTable {
+        WatchTable {
+            paths: Slots::new(),
+            path_index: PathIndex::new(hash_seed, 10),
+            watches: Slots::new(),
+            watch_index: PathIndex::new(hash_seed, 10),
+            connections: Slots::new(),
+            connection_ids: HashMap::default(),
+            counts: [0; 2],
+            data_paths: 0,
+            data_connections: 0,
+            recursive: 0,
+            firings: 0,
+        }
+    }
+
+    /// Adds a standard watch, as a read with its watch flag set does; false if it was there.
+    pub fn add(&mut self, path: &str, connection: ConnectionId, kind: WatchKind) -> bool {
+        self.add_one(path, connection, kind, WatchMode::Standard)
+    }
+
+    /// Adds a watch as `addWatch` and `setWatches2` do: a persistent one to both tables, a
+    /// recursive one to the data watches; a standard one to both, which no request asks for.
+    pub fn add_mode(&mut self, path: &str, connection: ConnectionId, mode: WatchMode) -> bool {
+        let data = self.add_one(path, connection, WatchKind::Data, mode);
+        let child = mode != WatchMode::PersistentRecursive
+            && self.add_one(path, connection, WatchKind::Child, mode);
+        data || child
+    }
+
+    fn add_one(
+        &mut self,
+        path: &str,
+        connection: ConnectionId,
+        kind: WatchKind,
+        mode: WatchMode,
+    ) -> bool {
+        let path = match self.find_path(path) {
+            Some(found) => found,
+            None => {
+                let hash = self.path_index.hash(path);
+                let slot = self
+                    .paths
+                    .insert(WatchedPath { name: Some(Rc::from(path)), lists: [EMPTY; 2] });
+                self.path_index.insert(hash, slot);
+                slot
+            }
+        };
+        let connection = match self.connection_ids.get(&connection) {
+            Some(&found) => found,
+            None => {
+                let slot = self.connections.insert(Connection {
+                    id: connection,
+                    first: NONE,
+                    counts: [0; 2],
+                    mark: 0,
+                });
+                self.connection_ids.insert(connection, slot);
+                slot
+            }
+        };
+        let slot = match self.find_watch(path, connection, kind) {
+            Some(found) => found,
+            None => self.link(path, connection, kind),
+        };
+        let watch = self.watches.get_mut(slot);
+        let is_new = watch.modes & mode.bit() == 0;
+        watch.modes |= mode.bit();
+        if is_new && mode == WatchMode::PersistentRecursive {
+            self.recursive += 1;
+        }
+        is_new
+    }
+
+    /// Makes a watch without modes, which the caller gives it.
+    fn link(&mut self, path: u32, connection: u32, kind: WatchKind) -> u32 {
+        let table = kind as usize;
+        let watched = self.paths.get(path).lists[table];
+        let owner = self.connections.get(connection);
+        let slot = self.watches.insert(Watch {
+            path,
+            connection,
+            path_next: NONE,
+            path_previous: watched.last,
+            connection_next: owner.first,
+            connection_previous: NONE,
+            modes: 0,
+            kind,
+        });
+        if owner.first != NONE {
+            self.watches.get_mut(owner.first).connection_previous = slot;
+        }
+        if watched.last != NONE {
+            self.watches.get_mut(watched.last).path_next = slot;
+        }
+        let list = &mut self.paths.get_mut(path).lists[table];
+        if list.first == NONE {
+            list.first = slot;
+        }
+        list.last = slot;
+        list.count += 1;
+        let first_of_path = list.count == 1;
+        let owner = self.connections.get_mut(connection);
+        owner.first = slot;
+        owner.counts[table] += 1;
+        let first_of_connection = owner.counts[table] == 1;
+        self.counts[table] += 1;
+        if kind == WatchKind::Data {
+            self.data_paths += usize::from(first_of_path);
+            self.data_connections += usize::from(first_of_connection);
+        }
+        let hash = self.watch_hash(path, connection, kind);
+        self.watch_index.insert(hash, slot);
+        slot
+    }
+
+    /// Removes a watch; its path and its connection go with their last one.
+    fn unlink(&mut self, slot: u32) {
+        let watch = *self.watches.get(slot);
+        let table = watch.kind as usize;
+        self.watch_index.remove(self.watch_hash(watch.path, watch.connection, watch.kind), slot);
+        if watch.path_next != NONE {
+            self.watches.get_mut(watch.path_next).path_previous = watch.path_previous;
+        }
+        if watch.path_previous != NONE {
+            self.watches.get_mut(watch.path_previous).path_next = watch.path_next;
+        }
+        if watch.connection_next != NONE {
+            self.watches.get_mut(watch.connection_next).connection_previous =
+                watch.connection_previous;
+        }
+        if watch.connection_previous != NONE {
+            self.watches.get_mut(watch.connection_previous).connection_next = watch.connection_next;
+        }
+        let watched = self.paths.get_mut(watch.path);
+        let list = &mut watched.lists[table];
+        if watch.path_previous == NONE {
+            list.first = watch.path_next;
+        }
+        if watch.path_next == NONE {
+            list.last = watch.path_previous;
+        }
+        list.count -= 1;
+        let last_of_path = list.count == 0;
+        let path_is_free = watched.lists.iter().all(|list| list.count == 0);
+        let owner = self.connections.get_mut(watch.connection);
+        if watch.connection_previous == NONE {
+            owner.first = watch.connection_next;
+        }
+        owner.counts[table] -= 1;
+        let last_of_connection = owner.counts[table] == 0;
+        let connection_is_free = owner.first == NONE;
+        self.counts[table] -= 1;
+        if watch.kind == WatchKind::Data {
+            self.data_paths -= usize::from(last_of_path);
+            self.data_connections -= usize::from(last_of_connection);
+        }
+        if watch.modes & WatchMode::PersistentRecursive.bit() != 0 {
+            self.recursive -= 1;
+        }
+        self.watches.get_mut(slot).modes = 0;
+        self.watches.free.push(slot);
+        if path_is_free {
+            let name = self.paths.get_mut(watch.path).name.take().expect("a used slot has a name");
+            self.path_index.remove(self.path_index.hash(&name), watch.path);
+            self.paths.free.push(watch.path);
+        }
+        if connection_is_free {
+            let id = self.connections.get(watch.connection).id;
+            self.connection_ids.remove(&id);
+            self.connections.free.push(watch.connection);
+        }
+    }
+
+    /// Removes what `wanted` names; false if there was nothing of it.
+    pub fn remove(&mut self, path: &str, connection: ConnectionId, wanted: WatcherType) -> bool {
+        let mut removed = false;
+        for (kind, bits) in [WatchKind::Data, WatchKind::Child].into_iter().zip(wanted.bits()) {
+            let Some(slot) = self.find(path, connection, kind) else { continue };
+            let watch = self.watches.get_mut(slot);
+            let gone = watch.modes & bits;
+            if gone == 0 {
+                continue;
+            }
+            removed = true;
+            if gone == watch.modes {
+                self.unlink(slot);
+                continue;
+            }
+            watch.modes &= !gone;
+            if gone & WatchMode::PersistentRecursive.bit() != 0 {
+                self.recursive -= 1;
+            }
+        }
+        removed
+    }
+
+    /// Removes all watches of a connection that is gone.
+    pub fn remove_connection(&mut self, connection: ConnectionId) {
+        while let Some(&slot) = self.connection_ids.get(&connection) {
+            self.unlink(self.connections.get(slot).first);
+        }
+    }
+
+    /// Fires: appends to `receivers` each connection that watches `path` in the table `kind`, once,
+    /// standard watches being used up. Gives the path if it is a watched one, to share.
+    ///
+    /// Recursive watches above the path count, too. Called again with `again`, it goes on with the
+    /// same firing: a connection that has been taken is not taken twice.
+    // ZooKeeper: triggerWatch, with the watchers processed by the data table suppressed in the
+    // child table when a node is deleted.
+    pub(crate) fn fire(
+        &mut self,
+        path: &str,
+        kind: WatchKind,
+        again: bool,
+        receivers: &mut Vec<ConnectionId>,
+    ) -> Option<Rc<str>> {
+        if !again {
+            self.firings += 1;
+        }
+        if self.counts[kind as usize] == 0 {
+            return None;
+        }
+        let mut name = None;
+        if let Some(slot) = self.find_path(path) {
+            let mut next = self.paths.get(slot).lists[kind as usize].first;
+            if next != NONE {
+                name.clone_from(&self.paths.get(slot).name);
+            }
+            while next != NONE {
+                let watch = self.watches.get_mut(next);
+                let (at, connection) = (next, watch.connection);
+                next = watch.path_next;
+                let used_up = watch.modes == WatchMode::Standard.bit();
+                if !used_up {
+                    watch.modes &= !WatchMode::Standard.bit();
+                }
+                self.take(connection, receivers);
+                if used_up {
+                    self.unlink(at);
+                }
+            }
+        }
+        if self.recursive > 0 && kind == WatchKind::Data {
+            let mut above = path;
+            while above.len() > 1 {
+                let cut = above.rfind('/').unwrap_or(0);
+                above = if cut == 0 { "/" } else { &above[..cut] };
+                self.take_recursive(above, receivers);
+            }
+        }
+        name
+    }
+
+    fn take_recursive(&mut self, path: &str, receivers: &mut Vec<ConnectionId>) {
+        let Some(slot) = self.find_path(path) else { return };
+        let mut next = self.paths.get(slot).lists[WatchKind::Data as usize].first;
+        while next != NONE {
+            let watch = *self.watches.get(next);
+            next = watch.path_next;
+            if watch.modes & WatchMode::PersistentRecursive.bit() != 0 {
+                self.take(watch.connection, receivers);
+            }
+        }
+    }
+
+    /// Takes a connection as a receiver of the present firing, unless it is one.
+    fn take(&mut self, connection: u32, receivers: &mut Vec<ConnectionId>) {
+        let firing = self.firings;
+        let connection = self.connections.get_mut(connection);
+        if connection.mark != firing {
+            connection.mark = firing;
+            receivers.push(connection.id);
+        }
+    }
+
+    fn find_path(&self, path: &str) -> Option<u32> {
+        self.path_index.find(self.path_index.hash(path), |slot| {
+            self.paths.get(slot).name.as_deref() == Some(path)
+        })
+    }
+
+    fn watch_hash(&self, path: u32, connection: u32, kind: WatchKind) -> PathHash {
+        let mut key = [0; 9];
+        key[..4].copy_from_slice(&path.to_le_bytes());
+        key[4..8].copy_from_slice(&connection.to_le_bytes());
+        key[8] = kind as u8;
+        self.watch_index.hash_bytes(&key)
+    }
+
+    fn find_watch(&self, path: u32, connection: u32, kind: WatchKind) -> Option<u32> {
+        self.watch_index.find(self.watch_hash(path, connection, kind), |slot| {
+            let watch = self.watches.get(slot);
+            watch.path == path && watch.connection == connection && watch.kind == kind
+        })
+    }
+
+    fn find(&self, path: &str, connection: ConnectionId, kind: WatchKind) -> Option<u32> {
+        let &connection = self.connection_ids.get(&connection)?;
+        self.find_watch(self.find_path(path)?, connection, kind)
+    }
+
+    /// Whether the connection has a watch that `wanted` names.
+    pub fn contains(&self, path: &str, connection: ConnectionId, wanted: WatcherType) -> bool {
+        // ZooKeeper: containsWatcher looks for a persistent watch among the data watches only;
+        // it is always in both.
+        [WatchKind::Data, WatchKind::Child].into_iter().zip(wanted.bits()).any(|(kind, bits)| {
+            self.find(path, connection, kind)
+                .is_some_and(|slot| self.watches.get(slot).modes & bits != 0)
+        })
+    }
+
+    /// Number of watches in both tables (`zk_watch_count`).
+    pub fn len(&self) -> usize {
+        self.counts.iter().sum()
+    }
+
+    /// Whether there is no watch.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// For `wchs`.
+    pub fn counts(&self) -> WatchCounts {
+        WatchCounts {
+            connections: self.data_connections,
+            paths: self.data_paths,
+            watches: self.counts[WatchKind::Data as usize],
+        }
+    }
+
+    /// For `wchc`: each connection with data watches, and their paths. In no order of meaning.
+    pub fn for_each_connection(
+        &self,
+        visit: &mut dyn FnMut(ConnectionId, &mut dyn Iterator<Item = &str>),
+    ) {
+        for connection in &self.connections.things {
+            // A free slot's counts are 0: it became free with its last watch.
+            if connection.counts[WatchKind::Data as usize] == 0 {
+                continue;
+            }
+            let mut next = connection.first;
+            let mut paths = std::iter::from_fn(|| {
+                while next != NONE {
+                    let watch = self.watches.get(next);
+                    next = watch.connection_next;
+                    if watch.kind == WatchKind::Data {
+                        return self.paths.get(watch.path).name.as_deref();
+                    }
+                }
+                None
+            });
+            visit(connection.id, &mut paths);
+        }
+    }
+
+    /// For `wchp`: each path with data watches, and their connections. In no order of meaning.
+    pub fn for_each_path(
+        &self,
+        visit: &mut dyn FnMut(&str, &mut dyn Iterator<Item = ConnectionId>),
+    ) {
+        for watched in &self.paths.things {
+            let Some(name) = watched.name.as_deref() else { continue };
+            let list = watched.lists[WatchKind::Data as usize];
+            if list.count == 0 {
+                continue;
+            }
+            let mut next = list.first;
+            let mut connections = std::iter::from_fn(|| {
+                if next == NONE {
+                    return None;
+                }
+                let watch = self.watches.get(next);
+                next = watch.path_next;
+                Some(self.connections.get(watch.connection).id)
+            });
+            visit(name, &mut connections);
+        }
+    }
+
+    /// Bytes that the table takes, the names of paths not counted.
+    pub fn bytes(&self) -> usize {
+        self.paths.things.capacity() * size_of::<WatchedPath>()
+            + self.watches.things.capacity() * size_of::<Watch>()
+            + self.connections.things.capacity() * size_of::<Connection>()
+            + self.path_index.bytes()
+            + self.watch_index.bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,641 @@
+//! Configuration from outside: whole files, every refusal, every range, both forms of every key.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use ringkeeper::config::keys::{self, Fate, Key, Place};
+use ringkeeper::config::properties::{self, Item};
+use ringkeeper::config::value::{Below, Kind};
+use ringkeeper::config::{
+    Config, ConfigError, Examination, Format, Level, Listen, ListenHost, LogFormat, Problem,
+    SourceFile, Sources, Whitelist, convert, examine, parse,
+};
+
+#[path = "config/command_line.rs"]
+mod command_line;
+#[path = "config/every_key.rs"]
+mod every_key;
+#[path = "config/random.rs"]
+mod random;
+
+/// A file that starts a server, to which a test adds its line.
+const LEAST: &str = "dataDir=/d\nclientPort=2181\n";
+
+fn cfg(lines: &str) -> Examination {
+    cfg_with(lines, &[], &[])
+}
+
+/// Examines a `zoo.cfg` with `-D` words and with the files that it names.
+fn cfg_with(lines: &str, flags: &[(&str, &str)], files: &[(&str, &str)]) -> Examination {
+    let text = format!("{LEAST}{lines}");
+    file_with("zoo.cfg", &text, flags, files)
+}
+
+fn file_with(
+    name: &str,
+    text: &str,
+    flags: &[(&str, &str)],
+    files: &[(&str, &str)],
+) -> Examination {
+    let file = SourceFile { name, bytes: text.as_bytes(), format: Format::of_name(name) };
+    let mut read = |path: &Path| {
+        let found = files.iter().find(|(name, _)| Path::new(name) == path);
+        Ok(found.map(|(_, text)| text.as_bytes().to_vec()))
+    };
+    examine(Sources { file: Some(file), flags }, Some(&mut read))
+}
+
+fn good(examination: Examination) -> Config {
+    examination.into_result().unwrap_or_else(|errors| panic!("{errors:#?}"))
+}
+
+/// The only error of an examination.
+fn error(examination: Examination) -> ConfigError {
+    let mut errors = examination.into_result().expect_err("an error");
+    assert_eq!(errors.len(), 1, "{errors:#?}");
+    errors.remove(0)
+}
+
+fn notes(config: &Config) -> Vec<String> {
+    config.notes().iter().map(ToString::to_string).collect()
+}
+
+/// All settings, without what was said about them.
+fn settings(config: &Config) -> impl PartialEq + std::fmt::Debug + use<> {
+    let c = config.clone();
+    (c.storage, c.network, c.sessions, c.limits, c.security, c.nodes, c.admin, c.quorum, c.own)
+}
+
+/// A value that a key allows and that is not its default, as a `zoo.cfg` writes it.
+fn sample(key: &Key) -> String {
+    match key.kind {
+        Kind::Bool if key.default == "true" => "false".into(),
+        Kind::Bool => "true".into(),
+        Kind::YesNo if key.default == "yes" => "no".into(),
+        Kind::YesNo => "yes".into(),
+        Kind::Int { max: 3, .. } => "3".into(),
+        Kind::Int { .. } if key.name == "ringkeeper.requestBytesInFlightMax" => "9999999".into(),
+        Kind::Int { .. } if key.name == "minSessionTimeout" => "4001".into(),
+        Kind::Int { .. } if key.name == "maxSessionTimeout" => "70001".into(),
+        Kind::Int { min, max, .. } => (min.max(1001) + 7).min(max).to_string(),
+        Kind::IntOrAuto { .. } => "4".into(),
+        Kind::Float { .. } => "0.25".into(),
+        Kind::Text if key.name == "authProvider.*" => {
+            "org.apache.zookeeper.server.auth.EnsembleAuthenticationProvider".into()
+        }
+        Kind::Text => "some text, = with : ünusual #parts".into(),
+        Kind::Path => "/some/päth".into(),
+        Kind::Choice(words) => words[words.len() - 1].into(),
+        Kind::List => "srvr,stat".into(),
+        Kind::Interval => "36".into(),
+        Kind::Server => "zk1:2888:3888:participant;127.0.0.1:2181".into(),
+        Kind::Group => "1".into(),
+    }
+}
+
+/// A key's name as a `zoo.cfg` writes it; a family has a member 1.
+fn name_in_cfg(key: &Key) -> String {
+    match key.place {
+        Place::Bare => format!("ringkeeper.{}", key.name),
+        _ => key.name.replace('*', "1"),
+    }
+}
+
+fn properties_line(key: &str, value: &str) -> String {
+    let mut line = String::new();
+    properties::write_pair(&mut line, key, value);
+    line
+}
+
+// Whole files.
+
+#[test]
+fn the_usual_file_is_read_with_all_its_lines() {
+    let text = include_str!("config/standalone.cfg");
+    let config = good(file_with("zoo.cfg", text, &[], &[]));
+    assert_eq!(config.sessions.tick_time_ms, 2000);
+    assert_eq!(config.sessions.min_session_timeout_ms, 4000);
+    assert_eq!(config.sessions.max_session_timeout_ms, 40_000);
+    assert_eq!(config.storage.data_dir, Path::new("/var/lib/zookeeper"));
+    assert_eq!(config.storage.data_log_dir, Path::new("/var/lib/zookeeper-log"));
+    assert_eq!(config.network.client, Listen { host: ListenHost::Any, port: 2181 });
+    assert_eq!(config.network.max_client_cnxns, None);
+    assert_eq!(config.network.jute_max_buffer, 0xf_ffff, "no effect in a zoo.cfg");
+    assert_eq!(config.storage.snap_retain_count, 5);
+    assert_eq!(config.storage.purge_interval_ms, Some(86_400_000));
+    assert_eq!(config.storage.snap_count, 4096);
+    assert!(config.nodes.extended_types_enabled);
+    for word in ["stat", "ruok", "conf", "isro", "srvr"] {
+        assert!(config.admin.four_letter_words.allows(word), "{word}");
+    }
+    assert!(!config.admin.four_letter_words.allows("dump"));
+    assert_eq!(config.origin_of("tickTime").to_string(), "zoo.cfg:2");
+    assert_eq!(config.origin_of("4lw.commands.whitelist").to_string(), "zoo.cfg:11");
+    assert_eq!(config.origin_of("forceSync").to_string(), "default");
+    let notes = notes(&config);
+    for expected in [
+        "zoo.cfg:3: initLimit: passed over; not built yet: ensembles",
+        "zoo.cfg:13: admin.enableServer: asks for nothing that is missing here",
+        "zoo.cfg:14: metricsProvider.className: passed over; not built yet: metrics providers",
+        "zoo.cfg:19: jute.maxbuffer: has no effect in a zoo.cfg",
+        "zoo.cfg:20: maxClientConns: unknown key, passed over; did you mean maxClientCnxns?",
+    ] {
+        assert!(notes.iter().any(|n| n.starts_with(expected)), "{expected}\n{notes:#?}");
+    }
+}
+
+#[test]
+fn toml_says_the_same() {
+    let text = include_str!("config/standalone.toml");
+    let toml = good(file_with("s.toml", text, &[], &[]));
+    assert_eq!(toml.network.jute_max_buffer, 4_194_304);
+    assert_eq!(toml.network.jute_max_buffer_extra, 4_194_304);
+    assert_eq!(toml.own.cores, Some(2));
+    assert_eq!(toml.own.log_format, LogFormat::Json);
+    assert_eq!(toml.origin_of("autopurge.purgeInterval").to_string(), "s.toml:14");
+    let cfg = good(file_with(
+        "zoo.cfg",
+        &format!(
+            "{}\nringkeeper.jute.maxbuffer=4194304\nringkeeper.cores=2\nringkeeper.logFormat=json",
+            include_str!("config/standalone.cfg")
+        ),
+        &[],
+        &[],
+    ));
+    assert_eq!(settings(&toml), settings(&cfg));
+}
+
+#[test]
+fn a_real_member_is_refused_with_its_dynamic_file() {
+    let text = include_str!("config/member.cfg");
+    let dynamic = include_str!("config/zoo.cfg.dynamic.400000003");
+    let name = "/var/lib/zookeeper.cfg.dynamic.500000003";
+    let examination = file_with("zoo.cfg", text, &[], &[(name, dynamic)]);
+    let quorum = &examination.config.quorum;
+    assert_eq!(quorum.version, 0x5_0000_0003);
+    assert_eq!(quorum.servers.keys().copied().collect::<Vec<_>>(), vec![1, 3, 4]);
+    assert_eq!(examination.config.admin.four_letter_words, Whitelist::All);
+    let error = error(examination);
+    assert_eq!(error.problem, Problem::Refused);
+    assert!(error.to_string().starts_with(&format!("{name}:1: server.1: an ensemble of 3")));
+    let parsed = parse(text.as_bytes(), "zoo.cfg").unwrap();
+    assert_eq!(parsed.quorum.dynamic_config_file.as_deref(), Some(Path::new(name)));
+    assert_eq!(parsed.storage.pre_alloc_bytes, 65_536);
+}
+
+#[test]
+fn one_server_line_stands_alone_on_the_port_of_the_line() {
+    let text = include_str!("config/container.cfg");
+    let config = good(file_with("zoo.cfg", text, &[], &[("/data/myid", "1\n")]));
+    assert_eq!(config.network.client, Listen { host: ListenHost::Any, port: 2181 });
+    assert_eq!(config.quorum.my_id, Some(1));
+    assert!(notes(&config).iter().any(|n| n.contains("stands alone")));
+    // Without myid, ZooKeeper would listen nowhere.
+    let error = error(file_with("zoo.cfg", text, &[], &[]));
+    assert_eq!(error.problem, Problem::Missing);
+    assert!(error.text.contains("/data/myid"), "{error}");
+}
+
+#[test]
+fn one_server_in_a_dynamic_file_stands_alone_too() {
+    let text = "dataDir=/d\ndynamicConfigFile=/d/dyn.1f\n";
+    let dynamic = "server.7=127.0.0.1:1:2:participant;[::1]:2281\n";
+    let files = [("/d/dyn.1f", dynamic), ("/d/myid", "7")];
+    let config = good(file_with("zoo.cfg", text, &[], &files));
+    assert_eq!(config.network.client.to_string(), "[::1]:2281");
+    assert_eq!(config.quorum.version, 0x1f);
+    assert_eq!(config.origin_of("server.7").to_string(), "/d/dyn.1f:1");
+    for (line, expected) in [
+        ("version=1", "must not stand in a dynamic file"),
+        ("tickTime=1", "allowed in a dynamic file"),
+        ("server.8=x", "allowed: host"),
+        ("server.x=a:1:2", "allowed: server.N"),
+    ] {
+        let dynamic = format!("{dynamic}{line}\n");
+        let files = [("/d/dyn.1f", dynamic.as_str()), ("/d/myid", "7")];
+        let error = error(file_with("zoo.cfg", text, &[], &files));
+        assert!(error.to_string().starts_with("/d/dyn.1f:2: "), "{error}");
+        assert!(error.text.contains(expected), "{error}");
+    }
+    let error = error(file_with("zoo.cfg", &format!("{text}clientPort=1"), &[], &[]));
+    assert!(error.text.contains("there is no such file"), "{error}");
+}
+
+#[test]
+fn the_embedded_default_needs_no_file() {
+    let config = examine(Sources::default(), None).into_result().unwrap();
+    assert_eq!(settings(&config), settings(&Config::default()));
+    assert_eq!(config.network.client.to_string(), "127.0.0.1:2181");
+    assert_eq!(config.storage.data_dir, Path::new("./ringkeeper-data"));
+    let flags = [("SERVER_JVMFLAGS", "-Dzookeeper.snapCount=10 -Dringkeeper.cores=1")];
+    let config = examine(Sources { file: None, flags: &flags }, None).into_result().unwrap();
+    assert_eq!(config.storage.snap_count, 10);
+    assert_eq!(config.own.cores, Some(1));
+    assert_eq!(config.network.client.to_string(), "127.0.0.1:2181");
+}
+
+// Where a key may stand, and which value wins.
+
+#[test]
+fn the_file_wins_over_flags_and_later_flags_over_earlier_ones() {
+    let flags = [
+        (
+            "SERVER_JVMFLAGS",
+            "-Dzookeeper.snapCount=10 -Dzookeeper.maxCnxns=5 -Djute.maxbuffer=2000",
+        ),
+        ("JVMFLAGS", "-Dzookeeper.maxCnxns=6 -Dznode.container.maxPerMinute=7"),
+    ];
+    let config = good(cfg_with("snapCount=20\n", &flags, &[]));
+    assert_eq!(config.storage.snap_count, 20);
+    assert_eq!(config.network.max_cnxns, Some(6));
+    assert_eq!(config.network.jute_max_buffer, 2000);
+    assert_eq!(config.network.jute_max_buffer_extra, 2000);
+    assert_eq!(config.nodes.container_max_per_minute, 7);
+    assert_eq!(config.origin_of("maxCnxns").to_string(), "JVMFLAGS");
+    assert_eq!(config.origin_of("snapCount").to_string(), "zoo.cfg:3");
+    assert!(notes(&config).iter().any(|n| n.contains("the file wins over -D in SERVER_JVMFLAGS")));
+}
+
+#[test]
+fn a_flag_that_zookeeper_would_not_read_has_no_effect_and_says_so() {
+    for (word, expected) in [
+        ("-DsnapCount=7", "read as -Dzookeeper.snapCount"),
+        ("-Dzookeeper.tickTime=7", "read from the file alone"),
+        ("-DtickTime=7", "read from the file alone"),
+        ("-Dzookeeper.jute.maxbuffer=7", "read as -Djute.maxbuffer"),
+        ("-Dzookeeper.snapCuont=7", "did you mean snapCount?"),
+        ("-Dringkeeper.core=7", "did you mean ringkeeper.cores?"),
+        ("-Xmx512m", "words for a JVM have no meaning here: -Xmx512m"),
+        ("-Dcom.sun.management.jmxremote", "-Dcom.sun.management.jmxremote"),
+    ] {
+        let config = good(cfg_with("", &[("JVMFLAGS", word)], &[]));
+        assert_eq!(settings(&config), settings(&good(cfg(""))), "{word}");
+        let notes = notes(&config);
+        assert!(notes.len() == 1 && notes[0].contains(expected), "{word}: {notes:?}");
+    }
+    let both = good(cfg_with("", &[("JVMFLAGS", "-Dfsync.warningthresholdms=7")], &[]));
+    assert_eq!(both.storage.fsync_warning_threshold_ms, 7);
+    let prefixed =
+        good(cfg_with("", &[("JVMFLAGS", "-Dzookeeper.fsync.warningthresholdms=8")], &[]));
+    assert_eq!(prefixed.storage.fsync_warning_threshold_ms, 8);
+}
+
+#[test]
+fn a_wrong_flag_names_its_variable() {
+    let error = error(cfg_with("", &[("JVMFLAGS", "-Dzookeeper.snapCount=many")], &[]));
+    assert_eq!(
+        error.to_string(),
+        "JVMFLAGS: -Dzookeeper.snapCount = many: allowed: a whole number from 2 to 2147483647 \
+         (below: 2 is taken) (transactions)"
+    );
+    // What the file replaces is not looked at.
+    good(cfg_with("snapCount=3", &[("JVMFLAGS", "-Dzookeeper.snapCount=many")], &[]));
+}
+
+#[test]
+fn the_last_of_two_equal_keys_wins_in_a_zoo_cfg_and_is_an_error_in_toml() {
+    let config = good(cfg("tickTime=1000\ntickTime=5000\n"));
+    assert_eq!(config.sessions.tick_time_ms, 5000);
+    let expected = "zoo.cfg:4: tickTime: replaces the value of zoo.cfg:3, as with Java";
+    assert_eq!(notes(&config), vec![expected]);
+    let text = "dataDir = '/d'\nclientPort = 1\nautopurge.purgeInterval = 1\n\
+                \"autopurge.purgeInterval\" = 2";
+    let error = error(file_with("a.toml", text, &[], &[]));
+    assert!(error.text.starts_with("stands twice"), "{error}");
+}
+
+#[test]
+fn unknown_keys_are_passed_over_with_file_and_line() {
+    let config = good(cfg("what.is.this=1\nzookeeper.snapCount=5\nringkeeper.unknown=1\n"));
+    assert_eq!(config.storage.snap_count, 100_000, "the prefix is not for files");
+    assert!(config.notes().iter().all(|n| n.level == Level::Warn));
+    assert_eq!(
+        notes(&config),
+        vec![
+            "zoo.cfg:3: what.is.this: unknown key, passed over",
+            "zoo.cfg:4: zookeeper.snapCount: unknown key, passed over; did you mean snapCount?",
+            "zoo.cfg:5: ringkeeper.unknown: unknown key, passed over",
+        ]
+    );
+}
+
+#[test]
+fn bytes_beyond_ascii_are_read_as_java_reads_them_with_a_warning() {
+    let config = good(cfg("ensembleAuthName=caf\u{e9}\n"));
+    let names = config.security.ensemble_auth_names.clone().unwrap();
+    assert!(names.contains("caf\u{c3}\u{a9}"), "{names:?}");
+    assert!(notes(&config).iter().any(|n| n.contains("ISO-8859-1")));
+}
+
+// Errors.
+
+#[test]
+fn all_errors_are_reported_at_once_with_line_key_value_and_what_is_allowed() {
+    let text = "tickTime=abc\nclientPort=70000\nsnapCount=1.5\nskipACL=maybe\na=\\u12\n\
+                sslQuorum=true\nminSessionTimeout=5\nmaxSessionTimeout=4\n";
+    let errors = file_with("zoo.cfg", text, &[], &[]).into_result().unwrap_err();
+    let messages: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        messages,
+        vec![
+            "zoo.cfg: dataDir: not set, but required",
+            "zoo.cfg:1: tickTime = abc: allowed: a whole number from 1 to 2147483647 (ms)",
+            "zoo.cfg:2: clientPort = 70000: allowed: a whole number from 0 to 65535",
+            "zoo.cfg:3: snapCount = 1.5: allowed: a whole number from 2 to 2147483647 \
+             (below: 2 is taken) (transactions)",
+            "zoo.cfg:4: skipACL = maybe: allowed: yes or no",
+            "zoo.cfg:5: \\u must be followed by four hexadecimal digits",
+            "zoo.cfg:6: sslQuorum = true: TLS between servers is not built yet, and without it \
+             they would talk in the clear; set it to false to accept that",
+            "zoo.cfg:7: minSessionTimeout: minSessionTimeout (5 ms) must not be larger than \
+             maxSessionTimeout (4 ms)",
+        ]
+    );
+}
+
+#[test]
+fn a_secret_is_never_shown() {
+    let line = "DigestAuthenticationProvider.superDigest=super:geheim\n";
+    let config = good(cfg(line));
+    assert_eq!(config.security.super_digest.as_deref(), Some("super:geheim"));
+    let shown: Vec<_> = config.settings().map(|(_, s)| s.text.clone()).collect();
+    assert!(!shown.iter().any(|text| text.contains("geheim")), "{shown:?}");
+    let toml = "dataDir='/d'\nclientPort=1\n[DigestAuthenticationProvider]\nsuperDigest=4242";
+    let error = error(file_with("a.toml", toml, &[], &[]));
+    assert_eq!(error.value, None);
+    assert!(!error.to_string().contains("4242"), "{error}");
+}
+
+#[test]
+fn what_would_weaken_security_is_refused_unless_it_is_switched_off() {
+    let refused: Vec<&Key> =
+        keys::all().filter(|key| matches!(key.fate, Fate::Refused { .. })).collect();
+    let names: Vec<_> = refused.iter().map(|key| key.name).collect();
+    for expected in [
+        "sslQuorum",
+        "secureClientPort",
+        "secureClientPortAddress",
+        "sessionRequireClientSASLAuth",
+        "enforce.auth.enabled",
+        "quorum.auth.enableSasl",
+        "quorum.auth.serverRequireSasl",
+        "quorum.auth.learnerRequireSasl",
+        "audit.enable",
+    ] {
+        assert!(names.contains(&expected), "{expected}");
+    }
+    for key in refused {
+        let error = error(cfg(&properties_line(key.name, &sample(key))));
+        assert_eq!(error.problem, Problem::Refused, "{error}");
+        assert!(error.to_string().starts_with(&format!("zoo.cfg:3: {} = ", key.name)), "{error}");
+        assert!(error.text.contains("not built yet"), "{error}");
+        if key.kind == Kind::Bool {
+            assert_eq!(notes(&good(cfg(&format!("{}=false\n", key.name)))), Vec::<String>::new());
+        }
+        if key.place == Place::Property {
+            let word = format!("-Dzookeeper.{}={}", key.name, sample(key));
+            let errors = cfg_with("", &[("JVMFLAGS", &word)], &[]).errors;
+            assert_eq!(errors.len(), 1, "{word}");
+        }
+    }
+    let own_class = error(cfg("authProvider.1=com.example.Provider\n"));
+    assert_eq!(own_class.problem, Problem::Refused);
+    let sasl = "authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider\n";
+    assert!(notes(&good(cfg(sasl)))[0].contains("SASL is not built yet"));
+}
+
+#[test]
+fn ensembles_are_refused_and_contradictory_ones_are_errors() {
+    let one = "server.1=a:1:2\n";
+    let observer = "server.2=b:1:2:observer\n";
+    for (lines, problem, text) in [
+        (format!("{one}server.2=b:1:2\n"), Problem::Refused, "an ensemble of 2"),
+        (format!("{one}standaloneEnabled=false\n"), Problem::Refused, "standaloneEnabled = true"),
+        (format!("{one}{observer}"), Problem::Conflict, "observers need"),
+        (observer.to_owned(), Problem::Conflict, "observers need"),
+        ("standaloneEnabled=false\n".to_owned(), Problem::Conflict, "at least one server.N"),
+        (format!("{one}{observer}standaloneEnabled=false\n"), Problem::Refused, "an ensemble of 2"),
+        ("server.principal=x:1:2\n".to_owned(), Problem::Value, "allowed: server.N"),
+        ("server.1=a:1\n".to_owned(), Problem::Value, "allowed: host"),
+        ("group.1=1:x\n".to_owned(), Problem::Value, "allowed: server ids"),
+        (format!("{one}group.1=1:2\n"), Problem::Conflict, "there is no server.2"),
+        (format!("{one}group.1=1:1\n"), Problem::Conflict, "more than one group"),
+        (format!("{one}weight.1=1\n"), Problem::Conflict, "in no group"),
+        ("weight.1=heavy\n".to_owned(), Problem::Value, "allowed: a whole number"),
+    ] {
+        let error = error(cfg(&lines));
+        assert_eq!(error.problem, problem, "{lines}: {error}");
+        assert!(error.text.contains(text), "{lines}: {error}");
+    }
+    let text = "dynamicConfigFile=/dyn\nserver.1=a:1:2\n";
+    let error = error(cfg_with(text, &[], &[("/dyn", "")]));
+    assert!(error.text.contains("must stand in the dynamic file"), "{error}");
+}
+
+#[test]
+fn the_client_address_of_file_and_server_line_must_agree() {
+    let try_it = |file: &str, line: &str| {
+        let text = format!("dataDir=/d\n{file}\nserver.1=h:1:2;{line}\n");
+        file_with("zoo.cfg", &text, &[], &[("/d/myid", "1")])
+    };
+    let shown = |e: Examination| good(e).network.client.to_string();
+    assert_eq!(shown(try_it("clientPort=5", "5")), "[::]:5");
+    assert_eq!(shown(try_it("clientPort=5", "127.0.0.1:5")), "127.0.0.1:5");
+    assert_eq!(shown(try_it("clientPort=5\nclientPortAddress=::1", "[::1]:5")), "[::1]:5");
+    assert_eq!(shown(try_it("clientPort=5\nclientPortAddress=name", "127.0.0.1:5")), "127.0.0.1:5");
+    for (file, line) in [
+        ("clientPort=5", "6"),
+        ("clientPort=5\nclientPortAddress=127.0.0.1", "5"),
+        ("clientPort=5\nclientPortAddress=127.0.0.1", "127.0.0.2:5"),
+    ] {
+        let error = error(try_it(file, line));
+        assert_eq!(error.problem, Problem::Conflict, "{error}");
+    }
+    assert_eq!(good(cfg("clientPortAddress=\n")).network.client.to_string(), "127.0.0.1:2181");
+    let alone = error(file_with("zoo.cfg", "dataDir=/d\nclientPortAddress=::1", &[], &[]));
+    assert!(alone.text.contains("clientPort is not"), "{alone}");
+    let none = error(file_with("zoo.cfg", "dataDir=/d\n", &[], &[]));
+    assert_eq!(none.to_string(), "zoo.cfg: clientPort: not set: nobody could connect");
+}
+
+#[test]
+fn myid_must_be_a_number() {
+    for wrong in ["", "x", "1 ", " 1", "-1", "\n1"] {
+        let error = error(cfg_with("", &[], &[("/d/myid", wrong)]));
+        assert!(error.to_string().starts_with("/d/myid:1: the first line"), "{wrong:?}: {error}");
+    }
+    assert_eq!(good(cfg_with("", &[], &[("/d/myid", "12\r\n")])).quorum.my_id, Some(12));
+}
+
+#[test]
+fn session_times_follow_the_tick() {
+    let times = |lines: &str| {
+        let sessions = good(cfg(lines)).sessions;
+        (sessions.tick_time_ms, sessions.min_session_timeout_ms, sessions.max_session_timeout_ms)
+    };
+    assert_eq!(times(""), (3000, 6000, 60_000));
+    assert_eq!(times("tickTime=500\n"), (500, 1000, 10_000));
+    assert_eq!(
+        times("tickTime=500\nminSessionTimeout=-1\nmaxSessionTimeout=7\nminSessionTimeout=0\n"),
+        (500, 0, 7)
+    );
+    let most = u32::try_from(i32::MAX).unwrap();
+    assert_eq!(times("tickTime=2147483647\n"), (most, most, most));
+    assert_eq!(error(cfg("minSessionTimeout=60001\n")).problem, Problem::Conflict);
+}
+
+#[test]
+fn values_that_zookeeper_corrects_are_corrected_alike() {
+    let config =
+        good(cfg("snapCount=1\nautopurge.snapRetainCount=1\ncommitLogCount=3\nmaxCnxns=-4\n\
+         largeRequestMaxBytes=0\nlargeRequestThreshold=-9\njute.maxbuffer.extrasize=5\n\
+         preAllocSize=-1\nconnection_throttle_local_session_weight=5\n"));
+    assert_eq!(config.storage.snap_count, 2);
+    assert_eq!(config.storage.snap_retain_count, 3);
+    assert_eq!(config.storage.commit_log_count, 500);
+    assert_eq!(config.storage.pre_alloc_bytes, 0);
+    assert_eq!(config.network.max_cnxns, None);
+    assert_eq!(config.limits.large_request_max_bytes, 104_857_600);
+    assert_eq!(config.limits.large_request_threshold_bytes, None);
+    assert_eq!(config.network.jute_max_buffer_extra, 1024);
+    let throttle = &config.limits.connection_throttle;
+    assert_eq!((throttle.global_session_weight, throttle.renew_session_weight), (5, 5));
+    assert_eq!(config.notes().len(), 10, "{:#?}", notes(&config));
+    assert!(config.notes().iter().all(|n| n.text.contains("is taken instead of")));
+}
+
+#[test]
+fn the_whitelist_is_zookeeper_s() {
+    let words = |lines: &str| good(cfg(lines)).admin.four_letter_words;
+    assert!(words("").allows("srvr") && !words("").allows("isro"));
+    assert!(words("ringkeeper.readonlymode.enabled=true\n").allows("isro"));
+    assert_eq!(words("4lw.commands.whitelist=stat,*\n"), Whitelist::All);
+    let one = words("4lw.commands.whitelist= mntr ,,\n");
+    assert!(one.allows("mntr") && one.allows("srvr") && !one.allows("stat") && !one.allows(""));
+    let odd = good(cfg("4lw.commands.whitelist=mntr,stats\n"));
+    assert!(notes(&odd)[0].contains("no four-letter word"));
+}
+
+#[test]
+fn weights_multiply_the_bucket_when_they_count() {
+    let lines = "connection_throttle_tokens=10\nconnection_throttle_fill_count=2\n";
+    assert_eq!(good(cfg(lines)).limits.connection_throttle.bucket(), (10, 2));
+    let weighed = format!("{lines}connection_throttle_weight_enabled=true\n");
+    assert_eq!(good(cfg(&weighed)).limits.connection_throttle.bucket(), (30, 6));
+}
+
+#[test]
+fn own_bounds_leave_room_for_the_largest_request() {
+    let flags = [("JVMFLAGS", "-Djute.maxbuffer=1000000000")];
+    assert_eq!(good(cfg_with("", &flags, &[])).own.request_bytes_in_flight_max, 2_000_000_000);
+    let error = error(cfg_with("ringkeeper.requestBytesInFlightMax=2000000\n", &flags, &[]));
+    assert!(error.text.contains("at least jute.maxbuffer, which is 1000000000"), "{error}");
+}
+
+#[test]
+fn a_file_that_is_no_configuration_is_refused_by_its_size() {
+    let bytes = vec![b'#'; ringkeeper::config::FILE_BYTES_MAX + 1];
+    let errors = parse(&bytes, "zoo.cfg").unwrap_err();
+    assert!(errors[0].text.contains("larger than"), "{errors:?}");
+}
+
+// What ZooKeeper says to the same files.
+
+/// Lines added to a least file; whether `QuorumPeerConfig` of 3.9.4 takes them for a server that
+/// stands alone (recorded from it); whether we do; why, where that differs.
+const VERDICTS: &[(&str, bool, bool, &str)] = &[
+    ("", true, true, ""),
+    ("server.1=a:1:2\nserver.2=b:1:2:observer", false, false, ""),
+    ("server.2=b:1:2:observer", false, false, ""),
+    ("standaloneEnabled=false", false, false, ""),
+    ("server.1=a:1:2\nstandaloneEnabled=false", false, false, ""),
+    ("server.principal=x", false, false, ""),
+    ("clientPortAddress=", true, true, ""),
+    ("tickTime=0", false, false, ""),
+    ("tickTime=-5", false, false, ""),
+    ("minSessionTimeout=60001", false, false, ""),
+    ("minSessionTimeout=-7", true, false, "a negative time is surely a slip"),
+    ("autopurge.purgeInterval=1h", false, true, "3.10 has units"),
+    ("clientPort=0", true, true, ""),
+    ("clientPort=65536", false, false, ""),
+    ("weight.1=3\ngroup.1=1:2", false, false, ""),
+    ("groupies=1", false, true, "an unknown key is passed over with a line"),
+    ("weighty=1", false, true, "an unknown key is passed over with a line"),
+    ("version=zz", false, true, "an unknown key is passed over with a line"),
+    ("server.1=a:1:2;3;4", false, false, ""),
+    ("server.1=a:1:2;", true, true, ""),
+    ("server.1=[::1]:1:2;[::1]:3", true, true, ""),
+    ("server.1=a:1", false, false, ""),
+    ("server.-1=a:1:2", true, false, "a negative id is surely a slip"),
+    ("server.1=a:1:2:foo", false, false, ""),
+    ("server.1=a:1:70000", false, false, ""),
+    ("server.1=a: 1:2", false, false, ""),
+    ("server.1=a:1:1", false, false, ""),
+    ("server.1=a:1:2|b:1:2", false, true, "a server that stands alone opens none of them"),
+    ("maxClientCnxns=-1", true, true, ""),
+    ("=5", true, true, ""),
+    ("server=1", true, true, ""),
+    ("serverfoo=1", true, true, ""),
+    ("metricsProvider.className=Nope", false, true, "no class is loaded here"),
+    ("secureClientPortAddress=1.2.3.4", false, false, ""),
+    ("electionAlg=2", false, false, ""),
+    ("quorum.auth.serverRequireSasl=true", false, false, ""),
+    (
+        "tickTime=200000000",
+        false,
+        true,
+        "20 ticks overflow an int there; here the int's end is taken",
+    ),
+    ("clientPortListenBacklog=-5", true, true, ""),
+    ("multiAddress.reachabilityCheckTimeoutMs=0", true, true, ""),
+    ("peerType=Observer", true, true, ""),
+    ("dataDir=", false, false, ""),
+    ("localSessionsEnabled=yes", false, false, ""),
+    ("maxClientCnxns=0x10", false, false, ""),
+    ("maxCnxns=0x10", true, true, ""),
+    ("snapCount=x", true, false, "ZooKeeper takes the default without a word"),
+    ("digest.enabled=yes", true, false, "ZooKeeper takes it for false without a word"),
+];
+
+#[test]
+fn verdicts_are_zookeeper_s_except_where_a_reason_says_why_not() {
+    for &(lines, theirs, ours, reason) in VERDICTS {
+        let examination = cfg(lines);
+        assert_eq!(examination.errors.is_empty(), ours, "{lines}: {:#?}", examination.errors);
+        assert_eq!(theirs == ours, reason.is_empty(), "{lines}");
+    }
+}
+
+// Syntax.
+
+#[test]
+fn properties_are_read_as_a_real_jvm_read_them() {
+    // Recorded from java.util.Properties of OpenJDK 17 on seeded random input.
+    let mut failures = 0;
+    for line in include_str!("config/java_properties.jsonl").lines() {
+        let record: serde_json::Value = serde_json::from_str(line).unwrap();
+        let input: Vec<u8> = record["input"]
+            .as_str()
+            .unwrap()
+            .chars()
+            .map(|c| u8::try_from(u32::from(c)).unwrap())
+            .collect();
+        let mut pairs = serde_json::Map::new();
+        let mut malformed = false;
+        for item in properties::read(&input) {
+            match item {
+                Item::Pair { key, value, .. } => {
+                    pairs.insert(key, value.into());
+                }
+                Item::Malformed { .. } => malformed = true,
+                Item::Comment { .. } => {}
+            }
+        }
+        let ours = if malformed { serde_json::Value::Null } else { pairs.into() };
+        if ours != record["pairs"] {
+            failures += 1;
+            eprintln!("{line}\n  ours: {ours}");
+        }
+    }
+    assert_eq!(failures, 0);
+}

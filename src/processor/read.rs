@@ -321,8 +321,13 @@ fn multi_read(
         };
         match result {
             Ok(()) => {}
-            // ZooKeeper: what is not a KeeperException fails the request as a whole.
-            Err(ErrorCode::MarshallingError) => return Err(ErrorCode::MarshallingError),
+            // ZooKeeper: what is not a KeeperException fails the request as a whole, and the results
+            // so far stand behind the error.
+            Err(ErrorCode::MarshallingError) => {
+                out.truncate(start);
+                MultiHeader::END.encode(out);
+                return Err(ErrorCode::MarshallingError);
+            }
             Err(error) => {
                 out.truncate(start);
                 MultiHeader::error(error).encode(out);
@@ -347,17 +352,14 @@ pub fn set_watches(
     out: &mut Vec<u8>,
 ) -> (u64, Result<(), ErrorCode>) {
     let mut events = 0;
-    let mut result = try_set_watches(database, reader, request, out, &mut events);
-    let null = request.persistent.is_null() || request.persistent_recursive.is_null();
-    if op == OpCode::SetWatches2 && null {
-        result = Err(ErrorCode::MarshallingError);
-    }
+    let result = try_set_watches(database, reader, op, request, out, &mut events);
     (events, result)
 }
 
 fn try_set_watches(
     database: &mut Database,
     reader: &Reader<'_>,
+    op: OpCode,
     request: &SetWatchesRequest<'_>,
     out: &mut Vec<u8>,
     events: &mut u64,
@@ -397,13 +399,15 @@ fn try_set_watches(
             }
         }
     }
+    if op != OpCode::SetWatches2 {
+        return Ok(());
+    }
     for (list, mode) in [
         (request.persistent, WatchMode::Persistent),
         (request.persistent_recursive, WatchMode::PersistentRecursive),
     ] {
-        for path in list.iter() {
-            let path = path.ok_or(ErrorCode::MarshallingError)?;
-            database.watches_mut().add_mode(path, reader.conn, mode);
+        for path in paths(list)? {
+            database.watches_mut().add_mode(path?, reader.conn, mode);
         }
     }
     Ok(())

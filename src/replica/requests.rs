@@ -4,12 +4,12 @@ use super::connection::{Answer, Connection, Slot, State, Waiting};
 use super::{InFlight, Replica};
 use crate::error::ErrorCode;
 use crate::id::{ConnectionId, Zxid};
-use crate::jute::{Decoder, Jute, begin_frame, end_frame};
+use crate::jute::{DecodeError, Decoder, Jute, begin_frame, end_frame};
 use crate::limits;
 use crate::processor::read::{self, Reader};
 use crate::processor::{Requester, finish};
 use crate::proto::OpCode;
-use crate::proto::request::{RequestBody, RequestHeader};
+use crate::proto::request::{NULL_ACL_IN_MULTI, RequestBody, RequestHeader};
 use crate::proto::response::ReplyHeader;
 use crate::proto::txn::Txn;
 use crate::time::{MonoUs, Now};
@@ -167,8 +167,9 @@ impl Replica {
         let decoded = RequestBody::decode(op, body);
         let body = match decoded {
             Ok(Some(body)) => Some(body),
-            // ZooKeeper: a multi has taken its zxid before it is decoded, and fails with it.
-            _ if op == OpCode::Multi => {
+            // ZooKeeper: a multi that cannot be decoded takes a zxid and fails with it, unless
+            // decoding ends in a NullPointerException: then it is like any other request.
+            Err(why) if op == OpCode::Multi && !is_null_acl_in_multi(&why) => {
                 self.stats.requests_malformed += 1;
                 None
             }
@@ -357,7 +358,10 @@ impl Replica {
             if error == ErrorCode::MarshallingError {
                 self.stats.requests_malformed += 1;
             }
-            out.truncate(body_at);
+            // ZooKeeper: a multiRead that fails on the way shows the results so far behind the error.
+            if op != OpCode::MultiRead {
+                out.truncate(body_at);
+            }
             out[start + ERR_OFFSET..body_at].copy_from_slice(&error.code().to_be_bytes());
         }
         end_frame(out, start);
@@ -532,6 +536,10 @@ impl Replica {
             self.by_session.remove(&session);
         }
     }
+}
+
+fn is_null_acl_in_multi(why: &DecodeError) -> bool {
+    matches!(why, DecodeError::BadValue { what, .. } if *what == NULL_ACL_IN_MULTI)
 }
 
 /// Takes the first frame off, without its length. `None`: it is not whole.

@@ -63,5 +63,5 @@ pub fn replica(
         recovered.database.node_count(),
         begun.elapsed().as_millis()
     );
-    Ok(Replica::new(options, recovered.database, now, seed))
+    Ok(Replica::new(options, recovered, now, seed))
 }

@@ -18,6 +18,10 @@ impl Prep {
         requester: &Requester<'_>,
         parts: &[MultiOp<'_>],
     ) -> Txn {
+        // ZooKeeper: getPendingChanges looks at every path before anything else happens.
+        if parts.iter().any(|part| part.path().is_none()) {
+            return self.error_txn(stamp, requester, ErrorCode::MarshallingError);
+        }
         let mut planned: VectorBuf<SubTxn<'static>> = VectorBuf::default();
         let mut failed = false;
         let mut body = Vec::new();

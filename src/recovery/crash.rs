@@ -142,7 +142,7 @@ fn run(seed: u64) {
         }
         let built_in = Database::new(DatabaseOptions::default()).node_count();
         let nodes = recovered.database.node_count() - built_in;
-        assert_eq!(nodes as i64, last, "{}: nothing else is there", context());
+        assert_eq!(i64::try_from(nodes).unwrap(), last, "{}: nothing else is there", context());
         given.retain(|zxid, _| *zxid <= last);
         durable = last;
 

@@ -37,5 +37,19 @@ pub const COMMITTED_LOG_TXNS: usize = 500;
 /// Default of `globalOutstandingLimit`: requests in the server at once.
 pub const REQUESTS_OUTSTANDING_MAX: usize = 1000;
 
+/// Bytes that may wait unsent for one client before its connection is closed: it does not read.
+///
+/// A guess: several of the largest replies in use (the children of a node with a million of them
+/// are some 16 MiB), and small beside the memory of a server.
+pub const CONNECTION_OUTPUT_BYTES_MAX: usize = 64 << 20;
+
+/// Bytes of requests that one connection may have waiting behind its own writes or its session's
+/// creation: beyond it the connection is closed. `globalOutstandingLimit` stops reading before.
+pub const CONNECTION_HELD_BYTES_MAX: usize = 16 << 20;
+
+/// Default of `largeRequestMaxBytes`: bytes of large requests in the server at once.
+pub const LARGE_REQUESTS_BYTES_MAX: usize = 100 << 20;
+
+const _: () = assert!(CONNECTION_HELD_BYTES_MAX > FRAME_BYTES_MAX as usize);
 const _: () = assert!(CONNECT_FRAME_BYTES_MAX < FRAME_BYTES_MAX);
 const _: () = assert!(LOG_RECORD_BYTES_MAX > FRAME_BYTES_MAX + TXN_EXTRA_BYTES_MAX);

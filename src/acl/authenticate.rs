@@ -148,3 +148,78 @@ impl Authentication {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REMOTE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    #[test]
+    fn the_digest_of_a_user_is_the_documented_one() {
+        // The example of ZooKeeper's administrator's guide.
+        assert_eq!(
+            digest_of(DigestAlgorithm::Sha1, "super:test"),
+            "super:D/InIHSb7yEEbrWz8b9l71RjZJU="
+        );
+        assert_eq!(
+            digest_of(DigestAlgorithm::Sha256, "super:test"),
+            "super:wjySwxg860UATFtciuZ1lpzrCHrPeov6SPu/ZD56uig="
+        );
+    }
+
+    #[test]
+    fn every_algorithm_has_a_name_and_a_length() {
+        for (name, length) in
+            [("SHA1", 28), ("SHA-256", 44), ("sha-512", 88), ("SHA3-256", 44), ("SHA3-512", 88)]
+        {
+            let algorithm = DigestAlgorithm::from_name(name).unwrap();
+            assert_eq!(digest_of(algorithm, "u:p").len(), 2 + length, "{name}");
+        }
+        assert_eq!(DigestAlgorithm::from_name("MD4"), None);
+    }
+
+    #[test]
+    fn the_super_digest_adds_the_super_identity() {
+        let super_digest = Some(digest_of(DigestAlgorithm::Sha1, "super:test"));
+        let options = AuthenticationOptions { super_digest, ..AuthenticationOptions::default() };
+        let authentication = Authentication::new(options);
+        let got = authentication.authenticate(Some("digest"), Some(b"super:test"), REMOTE).unwrap();
+        assert_eq!(got[0], Identity::new("super", ""));
+        assert_eq!(got[1], Identity::new("digest", "super:D/InIHSb7yEEbrWz8b9l71RjZJU="));
+        let got = authentication.authenticate(Some("digest"), Some(b"a:b"), REMOTE).unwrap();
+        assert_eq!(got.len(), 1);
+    }
+
+    #[test]
+    fn what_is_unknown_or_missing_is_refused() {
+        let authentication = Authentication::default();
+        for scheme in [None, Some("nosuch"), Some("sasl"), Some("world"), Some("ensemble")] {
+            let got = authentication.authenticate(scheme, Some(b"x"), REMOTE);
+            assert_eq!(got, Err(AuthFailed::Refused), "{scheme:?}");
+        }
+        let got = authentication.authenticate(Some("digest"), None, REMOTE);
+        assert_eq!(got, Err(AuthFailed::Refused));
+        let off = AuthenticationOptions { digest_enabled: false, ..Default::default() };
+        let got = Authentication::new(off).authenticate(Some("digest"), Some(b"a:b"), REMOTE);
+        assert_eq!(got, Err(AuthFailed::Refused));
+    }
+
+    #[test]
+    fn an_address_shows_itself() {
+        let got = Authentication::default().authenticate(Some("ip"), None, REMOTE).unwrap();
+        assert_eq!(got, [Identity::new("ip", "127.0.0.1")]);
+    }
+
+    #[test]
+    fn the_wrong_ensemble_is_told_apart() {
+        let ensemble_names = Some(["one".to_owned(), "two".to_owned()].into());
+        let options = AuthenticationOptions { ensemble_names, ..Default::default() };
+        let authentication = Authentication::new(options);
+        for name in [Some(&b"one"[..]), Some(b"two"), Some(b""), None] {
+            assert_eq!(authentication.authenticate(Some("ensemble"), name, REMOTE), Ok(vec![]));
+        }
+        let got = authentication.authenticate(Some("ensemble"), Some(b"three"), REMOTE);
+        assert_eq!(got, Err(AuthFailed::WrongEnsemble));
+    }
+}

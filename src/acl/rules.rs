@@ -144,3 +144,126 @@ fn is_valid_digest(id: &str) -> bool {
     }
     parts.len() == 2
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::data::perms;
+
+    fn list(entries: &[(i32, Option<&str>, Option<&str>)]) -> VectorBuf<AclEntry<'static>> {
+        let mut list = VectorBuf::default();
+        for &(perms, scheme, id) in entries {
+            list.push(&AclEntry { perms, id: Id { scheme, id } });
+        }
+        list
+    }
+
+    fn fixed(
+        entries: &[(i32, Option<&str>, Option<&str>)],
+        identities: &[Identity],
+    ) -> Result<Vec<(i32, String, String)>, FixUpError> {
+        let list = list(entries);
+        let fixed = fix_up(list.as_vector(), identities, true)?;
+        let fixed: AclVector<'_> = fixed.as_vector();
+        Ok(fixed
+            .iter()
+            .map(|e| (e.perms, e.id.scheme.unwrap().to_owned(), e.id.id.unwrap().to_owned()))
+            .collect())
+    }
+
+    fn digest(name: &str) -> Identity {
+        Identity::new("digest", name)
+    }
+
+    #[test]
+    fn a_permission_is_given_by_any_entry_that_names_the_client() {
+        let acl = list(&[
+            (perms::READ, Some("world"), Some("anyone")),
+            (perms::WRITE, Some("digest"), Some("a:x")),
+            (perms::DELETE, Some("ip"), Some("10.0.0.0/8")),
+        ]);
+        let acl = acl.as_vector();
+        assert!(permits(acl, perms::READ, &[]));
+        assert!(!permits(acl, perms::WRITE, &[]));
+        assert!(permits(acl, perms::WRITE, &[digest("a:x")]));
+        assert!(permits(acl, perms::WRITE | perms::ADMIN, &[digest("a:x")]), "one bit is enough");
+        assert!(!permits(acl, perms::WRITE, &[digest("b:x")]));
+        assert!(permits(acl, perms::DELETE, &[Identity::new("ip", "10.9.8.7")]));
+        assert!(!permits(acl, perms::DELETE, &[Identity::new("ip", "11.9.8.7")]));
+        assert!(!permits(acl, perms::ADMIN, &[digest("a:x")]));
+        assert!(permits(acl, perms::ADMIN, &[Identity::new("super", "")]));
+    }
+
+    #[test]
+    fn a_list_without_entries_forbids_nothing() {
+        assert!(permits(AclVector::EMPTY, perms::ADMIN, &[]));
+        assert!(permits(AclVector::NULL, perms::ADMIN, &[]));
+    }
+
+    #[test]
+    fn an_unknown_scheme_or_a_null_matches_nobody() {
+        let acl =
+            list(&[(31, Some("sasl"), Some("u")), (31, None, None), (31, Some("world"), None)]);
+        assert!(!permits(acl.as_vector(), perms::READ, &[Identity::new("sasl", "u")]));
+    }
+
+    #[test]
+    fn auth_becomes_the_digest_identities_of_the_requester() {
+        let who = [Identity::new("ip", "1.2.3.4"), digest("a:x"), digest("b:y")];
+        let got = fixed(&[(31, Some("auth"), Some("whatever"))], &who).unwrap();
+        let expected = [(31, "digest", "a:x"), (31, "digest", "b:y")];
+        assert_eq!(got, expected.map(|(p, s, i)| (p, s.to_owned(), i.to_owned())));
+        assert_eq!(fixed(&[(31, Some("auth"), Some(""))], &who[..1]), Err(FixUpError::Invalid));
+    }
+
+    #[test]
+    fn duplicates_are_dropped_and_order_stays() {
+        let anyone = (1, Some("world"), Some("anyone"));
+        let ip = (1, Some("ip"), Some("1.2.3.4"));
+        assert_eq!(fixed(&[anyone, ip, anyone, ip], &[]).unwrap().len(), 2);
+        assert_eq!(fixed(&[(2, anyone.1, anyone.2), anyone], &[]).unwrap()[0].0, 2);
+    }
+
+    #[test]
+    fn ids_are_checked_by_their_scheme() {
+        for (scheme, id, valid) in [
+            ("world", "anyone", true),
+            ("world", "x", false),
+            ("digest", "a:b", true),
+            ("digest", "a", false),
+            ("digest", "a:", false),
+            ("digest", ":b", true),
+            ("digest", "a:b:", true),
+            ("digest", "a:b:c", false),
+            ("digest", "", false),
+            ("ip", "1.2.3.4/8", true),
+            ("ip", "nowhere", false),
+            ("super", "", false),
+            ("sasl", "u", false),
+        ] {
+            let got = fixed(&[(31, Some(scheme), Some(id))], &[]);
+            assert_eq!(got.is_ok(), valid, "{scheme}:{id}");
+        }
+    }
+
+    #[test]
+    fn nothing_and_nulls_are_refused_each_with_its_code() {
+        assert_eq!(fixed(&[], &[]), Err(FixUpError::Invalid));
+        assert_eq!(fix_up(AclVector::NULL, &[], true), Err(FixUpError::Invalid));
+        assert_eq!(fixed(&[(1, None, Some("x"))], &[]), Err(FixUpError::Invalid));
+        assert_eq!(fixed(&[(1, Some("world"), None)], &[]), Err(FixUpError::Null));
+        assert_eq!(fixed(&[(1, Some("digest"), None)], &[]), Err(FixUpError::Null));
+        let twice = [(1, Some("ip"), Some("::")), (1, None, Some("x"))];
+        assert_eq!(fixed(&twice, &[]), Err(FixUpError::Null));
+        assert_eq!(FixUpError::Null.code(), ErrorCode::MarshallingError);
+        assert_eq!(FixUpError::Invalid.code(), ErrorCode::InvalidAcl);
+    }
+
+    #[test]
+    fn without_the_digest_scheme_its_ids_are_unknown() {
+        let acl = list(&[(31, Some("digest"), Some("a:b"))]);
+        assert!(fix_up(acl.as_vector(), &[], false).is_err());
+        let acl = list(&[(31, Some("auth"), Some(""))]);
+        assert!(fix_up(acl.as_vector(), &[digest("a:b")], false).is_err());
+    }
+}

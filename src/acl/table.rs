@@ -4,7 +4,6 @@
 //! never reused. Its [`AclSlot`] is where it lies here: small, reused, and what nodes keep.
 
 use std::collections::{BTreeMap, HashMap};
-use std::rc::Rc;
 
 use crate::acl::list::AclList;
 use crate::proto::data::AclVector;
@@ -33,7 +32,8 @@ struct Entry {
     /// Nodes that have this list. Invariant: 0 only in free slots, in slot 0, and while loading.
     references: u64,
     list: AclList,
-    /// Whether `encoded` of this list leads here; not so for one that a snapshot failed to define.
+    /// Whether its bytes lead here: not so for a second id of one list, nor for a list that a
+    /// snapshot failed to define.
     interned: bool,
 }
 
@@ -42,7 +42,8 @@ struct Entry {
 pub struct AclTable {
     entries: Vec<Option<Entry>>,
     free: Vec<u32>,
-    by_bytes: HashMap<Rc<[u8]>, u32>,
+    /// By the bytes of the entries, so that a known list is found without making one.
+    by_bytes: HashMap<Box<[u8]>, u32>,
     /// Ids that a snapshot defined or used, while it is being loaded; then empty.
     loading: BTreeMap<AclId, u32>,
     id_last: i64,
@@ -72,17 +73,25 @@ impl AclTable {
         if acl.is_null() {
             return AclSlot::OPEN;
         }
-        let list = AclList::new(acl);
-        if let Some(&slot) = self.by_bytes.get(list.encoded()) {
+        if let Some(&slot) = self.by_bytes.get(acl.item_bytes()) {
             self.entry_mut(AclSlot(slot)).references += 1;
             return AclSlot(slot);
         }
-        self.id_last += 1;
-        let id = AclId(self.id_last);
-        let bytes = Rc::from(list.encoded());
+        let (id, list) = (self.new_id(), AclList::new(acl));
         let slot = self.insert(Entry { id, references: 1, list, interned: true });
-        self.by_bytes.insert(bytes, slot.0);
+        self.by_bytes.insert(acl.item_bytes().into(), slot.0);
         slot
+    }
+
+    /// An id that no list has had. A snapshot may have used the last number there is; then the
+    /// lowest that no list has now.
+    fn new_id(&mut self) -> AclId {
+        if let Some(next) = self.id_last.checked_add(1) {
+            self.id_last = next;
+            return AclId(next);
+        }
+        let is_free = |id: &i64| !self.entries.iter().flatten().any(|entry| entry.id.0 == *id);
+        AclId((1..i64::MAX).find(is_free).expect("fewer lists than numbers"))
     }
 
     /// Counts one reference less; the last one frees the slot.
@@ -136,14 +145,15 @@ impl AclTable {
             return;
         }
         self.id_last = self.id_last.max(id.0);
+        // ZooKeeper: refuses a null list here. Written again it must not be one.
+        let acl = if acl.is_null() { AclVector::EMPTY } else { acl };
         let list = AclList::new(acl);
-        let bytes: Rc<[u8]> = Rc::from(list.encoded());
         let slot = match self.loading.get(&id) {
             Some(&slot) => {
                 let entry = self.entry_mut(AclSlot(slot));
                 let old = std::mem::replace(&mut entry.list, list);
-                if self.by_bytes.get(old.encoded()) == Some(&slot) {
-                    self.by_bytes.remove(old.encoded());
+                if self.by_bytes.get(old.item_bytes()) == Some(&slot) {
+                    self.by_bytes.remove(old.item_bytes());
                 }
                 slot
             }
@@ -152,7 +162,7 @@ impl AclTable {
         self.loading.insert(id, slot);
         // Two ids for one list happen in ZooKeeper's files: nodes keep the id they have, and new
         // nodes take the first.
-        let first = *self.by_bytes.entry(bytes).or_insert(slot) == slot;
+        let first = *self.by_bytes.entry(acl.item_bytes().into()).or_insert(slot) == slot;
         self.entry_mut(AclSlot(slot)).interned = first;
     }
 
@@ -203,7 +213,7 @@ impl AclTable {
     fn remove(&mut self, slot: AclSlot) {
         let entry = self.entries[slot.0 as usize].take().expect("the slot is in use");
         if entry.interned {
-            self.by_bytes.remove(entry.list.encoded());
+            self.by_bytes.remove(entry.list.item_bytes());
         }
         self.free.push(slot.0);
     }
@@ -215,5 +225,117 @@ impl AclTable {
 
     fn entry_mut(&mut self, slot: AclSlot) -> &mut Entry {
         self.entries[slot.0 as usize].as_mut().expect("a counted reference keeps the slot in use")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::jute::VectorBuf;
+    use crate::proto::data::{AclEntry, Id};
+
+    fn list(name: u8) -> VectorBuf<AclEntry<'static>> {
+        let mut list = VectorBuf::default();
+        let id = Id { scheme: Some("world"), id: Some("anyone") };
+        list.push(&AclEntry { perms: i32::from(name), id });
+        list
+    }
+
+    proptest! {
+        #[test]
+        fn a_list_is_there_while_somebody_has_it(
+            draws in proptest::collection::vec((any::<bool>(), 0u8..6), 1..100),
+        ) {
+            let mut table = AclTable::new();
+            let mut held: Vec<(u8, AclSlot)> = Vec::new();
+            let mut ids = std::collections::BTreeMap::new();
+            for (add, name) in draws {
+                if add || held.is_empty() {
+                    let slot = table.intern(list(name).as_vector());
+                    let is_new = !held.iter().any(|(other, _)| *other == name);
+                    let id = table.id(slot);
+                    if is_new {
+                        prop_assert!(!ids.values().any(|known| *known == id), "ids are never reused");
+                        ids.insert(name, id);
+                    }
+                    prop_assert_eq!(ids[&name], id);
+                    held.push((name, slot));
+                } else {
+                    let (_, slot) = held.swap_remove(usize::from(name) % held.len());
+                    table.release(slot);
+                }
+                let mut names: Vec<u8> = held.iter().map(|(name, _)| *name).collect();
+                names.sort_unstable();
+                names.dedup();
+                prop_assert_eq!(table.len(), names.len());
+                prop_assert_eq!(table.iter().count(), names.len());
+                for (name, slot) in &held {
+                    let expected = list(*name);
+                    prop_assert_eq!(table.get(*slot), expected.as_vector());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_null_list_is_open_and_has_zookeepers_key() {
+        let mut table = AclTable::new();
+        let slot = table.intern(AclVector::NULL);
+        assert_eq!(table.id(slot), AclId(-1));
+        assert!(table.list(slot).permits(31, &[]));
+        table.release(slot);
+        assert!(table.is_empty());
+        let open = table.intern(list(31).as_vector());
+        assert_eq!(table.id(open), AclId(1), "the same list in words has a key of its own");
+    }
+
+    #[test]
+    fn loaded_lists_keep_their_keys_and_unused_ones_go() {
+        let mut table = AclTable::new();
+        for (id, name) in [(7, 1), (3, 2), (9, 1), (4, 5)] {
+            table.load(AclId(id), list(name).as_vector());
+        }
+        let seven = table.load_reference(AclId(7));
+        let nine = table.load_reference(AclId(9));
+        table.load_reference(AclId(4));
+        table.load_end();
+        assert_eq!(table.len(), 3);
+        assert_eq!((table.id(seven), table.id(nine)), (AclId(7), AclId(9)));
+        assert_eq!(table.intern(list(1).as_vector()), seven, "of two keys the first is taken");
+        table.release(seven);
+        table.release(seven);
+        table.release(nine);
+        assert_eq!(table.len(), 1);
+        let new = table.intern(list(1).as_vector());
+        assert_eq!(table.id(new), AclId(10), "above every key that the snapshot had");
+    }
+
+    #[test]
+    fn the_last_number_there_is_may_be_taken() {
+        let mut table = AclTable::new();
+        table.load(AclId(i64::MAX), list(1).as_vector());
+        table.load(AclId(1), AclVector::NULL);
+        table.load_reference(AclId(i64::MAX));
+        let empty = table.load_reference(AclId(1));
+        table.load_end();
+        assert_eq!(table.get(empty), AclVector::EMPTY);
+        let slot = table.intern(list(2).as_vector());
+        assert_eq!(table.id(slot), AclId(2));
+        let slot = table.intern(list(3).as_vector());
+        assert_eq!(table.id(slot), AclId(3));
+    }
+
+    #[test]
+    fn a_key_defined_twice_means_the_later_list() {
+        let mut table = AclTable::new();
+        table.load(AclId(1), list(1).as_vector());
+        table.load(AclId(1), list(2).as_vector());
+        let slot = table.load_reference(AclId(1));
+        table.load_end();
+        assert_eq!(table.get(slot), list(2).as_vector());
+        assert_eq!(table.intern(list(2).as_vector()), slot);
+        assert_ne!(table.intern(list(1).as_vector()), slot);
     }
 }

@@ -4,7 +4,7 @@ use crate::id::Zxid;
 use crate::jute::{DecodeError, Decoder, Jute, Vector};
 use crate::jute_record;
 use crate::proto::data::AclVector;
-use crate::proto::opcode::OpCode;
+use crate::proto::opcode::{CreateMode, OpCode};
 use crate::proto::response::MultiHeader;
 
 /// A vector of paths.
@@ -240,16 +240,31 @@ impl<'a> MultiOp<'a> {
         }
     }
 
+    /// The path that it is about; `None` if the client sent null.
+    pub fn path(&self) -> Option<&'a str> {
+        match self {
+            MultiOp::Create(_, request) => request.path,
+            MultiOp::CreateTtl(request) => request.path,
+            MultiOp::Delete(request) | MultiOp::Check(request) => request.path,
+            MultiOp::SetData(request) => request.path,
+            MultiOp::GetData(request) | MultiOp::GetChildren(request) => request.path,
+        }
+    }
+
     /// Whether it belongs into a multiRead.
     pub fn is_read(&self) -> bool {
         matches!(self, MultiOp::GetData(_) | MultiOp::GetChildren(_))
     }
 }
 
+/// Where [`decode_multi`] fails because of a create without an ACL list: the `what` of the error.
+pub const NULL_ACL_IN_MULTI: &str = "null ACL of a create within a multi";
+
 /// Reads the operations of a multi or multiRead up to its end (`MultiOperationRecord`).
 ///
 /// # Errors
-/// Truncated, an opcode that may not stand in a multi, or reads and writes mixed.
+/// Truncated, an opcode or a create mode that may not stand in a multi, a create without an ACL
+/// list, or reads and writes mixed.
 pub fn decode_multi<'a>(input: &mut Decoder<'a>) -> Result<Vec<MultiOp<'a>>, DecodeError> {
     let mut ops: Vec<MultiOp<'a>> = Vec::new();
     loop {
@@ -261,7 +276,9 @@ pub fn decode_multi<'a>(input: &mut Decoder<'a>) -> Result<Vec<MultiOp<'a>>, Dec
         let bad = |what| DecodeError::BadValue { what, value: i64::from(header.op), offset };
         let op = match OpCode::from_i32(header.op) {
             Some(op @ (OpCode::Create | OpCode::Create2 | OpCode::CreateContainer)) => {
-                MultiOp::Create(op, Jute::decode(input)?)
+                let request = CreateRequest::decode(input)?;
+                check_create_in_multi(&request, offset)?;
+                MultiOp::Create(op, request)
             }
             Some(OpCode::CreateTtl) => MultiOp::CreateTtl(Jute::decode(input)?),
             Some(OpCode::Delete) => MultiOp::Delete(Jute::decode(input)?),
@@ -276,6 +293,17 @@ pub fn decode_multi<'a>(input: &mut Decoder<'a>) -> Result<Vec<MultiOp<'a>>, Dec
         }
         ops.push(op);
     }
+}
+
+/// ZooKeeper: `MultiOperationRecord` makes `CreateOptions` of every create (but not of a createTTL)
+/// while it decodes, and these refuse unknown modes, then a null ACL, then a mode with a TTL.
+fn check_create_in_multi(request: &CreateRequest<'_>, offset: usize) -> Result<(), DecodeError> {
+    let bad = |what| DecodeError::BadValue { what, value: i64::from(request.flags), offset };
+    let mode = CreateMode::from_flag(request.flags).ok_or(bad("create mode within a multi"))?;
+    if request.acl.is_null() {
+        return Err(bad(NULL_ACL_IN_MULTI));
+    }
+    if mode.is_ttl() { Err(bad("create mode with a TTL within a multi")) } else { Ok(()) }
 }
 
 /// A request's body. One variant per shape; opcodes that share a shape share a variant.

@@ -13,7 +13,9 @@
 //! in the bucket where it was put, and is moved on when that bucket's time has come.
 
 use std::collections::BTreeMap;
-use std::collections::HashMap;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 
 use crate::error::ErrorCode;
 use crate::id::{ServerId, SessionId};
@@ -36,7 +38,7 @@ struct Tracked {
 #[derive(Clone, Debug)]
 pub struct Tracker {
     tick_ms: u64,
-    sessions: HashMap<SessionId, Tracked>,
+    sessions: HashMap<SessionId, Tracked, FixedState>,
     /// By tick boundary. May hold sessions that are gone, or that have been heard of since.
     buckets: BTreeMap<u64, Vec<SessionId>>,
 }
@@ -45,7 +47,11 @@ impl Tracker {
     /// Without sessions. `tick_ms` is the configuration's `tickTime`.
     pub fn new(tick_ms: u32) -> Tracker {
         assert!(tick_ms > 0, "tickTime is positive");
-        Tracker { tick_ms: u64::from(tick_ms), sessions: HashMap::new(), buckets: BTreeMap::new() }
+        Tracker {
+            tick_ms: u64::from(tick_ms),
+            sessions: HashMap::default(),
+            buckets: BTreeMap::new(),
+        }
     }
 
     /// `ExpiryQueue.roundToNextInterval`: a boundary is rounded up to the next one, too.
@@ -212,5 +218,127 @@ impl Tracker {
             ids.sort_unstable();
         }
         result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: SessionId = SessionId(1);
+    const B: SessionId = SessionId(2);
+
+    fn at(ms: u64) -> MonoUs {
+        MonoUs(ms * 1000)
+    }
+
+    fn expired(tracker: &mut Tracker, ms: u64) -> Vec<SessionId> {
+        let mut expired = Vec::new();
+        tracker.expire(at(ms), &mut expired);
+        expired
+    }
+
+    #[test]
+    fn a_session_lives_its_timeout_and_up_to_a_tick_more() {
+        for start in 0..200 {
+            let mut tracker = Tracker::new(100);
+            tracker.add(A, 250, at(start));
+            let mut now = start;
+            while expired(&mut tracker, now).is_empty() {
+                now += 1;
+            }
+            assert!(now > start + 250, "not before its timeout");
+            assert!(now <= start + 350, "not more than a tick late");
+            assert_eq!(now % 100, 0, "at a tick boundary");
+            assert_eq!(now, ((start + 250) / 100 + 1) * 100, "at ZooKeeper's moment");
+        }
+    }
+
+    #[test]
+    fn a_touch_postpones_the_end() {
+        let mut tracker = Tracker::new(100);
+        tracker.add(A, 250, at(0));
+        tracker.add(B, 250, at(0));
+        assert_eq!(tracker.next_expiry(), Some(at(300)));
+        assert!(tracker.touch(A, at(200)));
+        assert_eq!(expired(&mut tracker, 299), []);
+        assert_eq!(expired(&mut tracker, 300), [B]);
+        assert_eq!(tracker.next_expiry(), Some(at(500)));
+        assert_eq!(expired(&mut tracker, 499), []);
+        assert_eq!(expired(&mut tracker, 500), [A]);
+        assert_eq!(tracker.next_expiry(), None);
+    }
+
+    #[test]
+    fn a_shorter_timeout_after_a_reconnect_brings_the_end_nearer() {
+        let mut tracker = Tracker::new(100);
+        tracker.add(A, 1000, at(0));
+        assert!(tracker.touch_with(A, 100, at(0)));
+        assert_eq!(tracker.timeout_ms(A), Some(1000));
+        assert_eq!(expired(&mut tracker, 200), [A]);
+        assert_eq!(expired(&mut tracker, 5000), []);
+    }
+
+    #[test]
+    fn an_expired_session_is_closing_and_expires_once() {
+        let mut tracker = Tracker::new(100);
+        tracker.add(A, 100, at(0));
+        assert_eq!(expired(&mut tracker, 1000), [A]);
+        assert!(tracker.is_closing(A));
+        assert!(!tracker.touch(A, at(1000)));
+        assert_eq!(tracker.check(A, ServerId(1)), Err(ErrorCode::SessionExpired));
+        assert_eq!(tracker.set_owner(A, ServerId(1)), Err(ErrorCode::SessionExpired));
+        assert_eq!(expired(&mut tracker, 9000), []);
+        assert!(tracker.remove(A));
+        assert!(!tracker.remove(A));
+        assert!(tracker.is_empty());
+    }
+
+    #[test]
+    fn a_removed_session_does_not_expire_even_if_it_comes_back() {
+        let mut tracker = Tracker::new(100);
+        tracker.add(A, 100, at(0));
+        tracker.remove(A);
+        tracker.add(A, 900, at(50));
+        assert_eq!(expired(&mut tracker, 200), []);
+        assert_eq!(expired(&mut tracker, 1000), [A]);
+    }
+
+    #[test]
+    fn the_first_server_that_asks_owns_the_session_until_it_moves() {
+        let mut tracker = Tracker::new(100);
+        assert_eq!(tracker.check(A, ServerId(1)), Err(ErrorCode::UnknownSession));
+        tracker.add(A, 100, at(0));
+        assert_eq!(tracker.check(A, ServerId(1)), Ok(()));
+        assert_eq!(tracker.check(A, ServerId(2)), Err(ErrorCode::SessionMoved));
+        assert_eq!(tracker.set_owner(A, ServerId(2)), Ok(()));
+        assert_eq!(tracker.check(A, ServerId(2)), Ok(()));
+    }
+
+    #[test]
+    fn sessions_are_listed_by_their_end() {
+        let mut tracker = Tracker::new(100);
+        tracker.add(B, 100, at(0));
+        tracker.add(A, 100, at(10));
+        tracker.touch_with(A, 900, at(10));
+        tracker.add(SessionId(3), 150, at(0));
+        let lists = tracker.by_expiry();
+        let lists: Vec<_> = lists.iter().map(|(end, ids)| (end.as_ms(), ids.len())).collect();
+        assert_eq!(lists, [(200, 2), (1000, 1)]);
+    }
+
+    #[test]
+    fn twenty_thousand_sessions_that_are_touched_never_expire() {
+        let mut tracker = Tracker::new(2000);
+        for id in 0..20_000 {
+            tracker.add(SessionId(id), 10_000, at(0));
+        }
+        for round in 1..20 {
+            for id in (0..20_000).filter(|id| id % 1000 != 7) {
+                tracker.touch(SessionId(id), at(round * 3000));
+            }
+            let gone = expired(&mut tracker, round * 3000);
+            assert_eq!(gone.len(), if round == 4 { 20 } else { 0 }, "round {round}");
+        }
     }
 }

@@ -9,7 +9,8 @@
 //! The easy rule to break: *every* change of a node calls [`Freeze::keep`] first, and every new
 //! node [`Freeze::note_new`].
 
-use std::collections::HashMap;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 
 use crate::acl::AclId;
 use crate::proto::data::StatPersisted;
@@ -47,13 +48,13 @@ pub(super) struct Freeze {
     next: u32,
     /// One bit per slot: emitted, or free at the beginning.
     emitted: Vec<u64>,
-    formers: HashMap<NodeId, Former>,
+    formers: HashMap<NodeId, Former, FixedState>,
 }
 
 impl Freeze {
     pub fn new(slots: u32) -> Freeze {
         let words = slots.div_ceil(64) as usize;
-        Freeze { slots, next: 0, emitted: vec![0; words], formers: HashMap::new() }
+        Freeze { slots, next: 0, emitted: vec![0; words], formers: HashMap::default() }
     }
 
     fn is_emitted(&self, id: NodeId) -> bool {

@@ -115,17 +115,15 @@ mod tests {
     fn what_was_inserted_is_found_until_removed() {
         let names: Vec<String> = (0..5000).map(|n| format!("/n{n}")).collect();
         let mut index = PathIndex::new(7, 3);
-        let is = |path: &str| {
-            let path = path.to_owned();
-            let names = names.clone();
-            move |number: u32| names[number as usize] == path
+        let find = |index: &PathIndex, path: &str| {
+            index.find(index.hash(path), |number| names[number as usize] == path)
         };
         for (number, name) in (0u32..).zip(&names) {
-            assert_eq!(index.find(index.hash(name), is(name)), None);
+            assert_eq!(find(&index, name), None);
             index.insert(index.hash(name), number);
         }
         for (number, name) in (0u32..).zip(&names) {
-            assert_eq!(index.find(index.hash(name), is(name)), Some(number));
+            assert_eq!(find(&index, name), Some(number));
         }
         let full = index.bytes();
         for (number, name) in (0u32..).zip(&names).filter(|(number, _)| number % 100 != 0) {
@@ -133,7 +131,7 @@ mod tests {
         }
         for (number, name) in (0u32..).zip(&names) {
             let wanted = (number % 100 == 0).then_some(number);
-            assert_eq!(index.find(index.hash(name), is(name)), wanted);
+            assert_eq!(find(&index, name), wanted);
         }
         assert!(index.bytes() < full / 4, "a shrunken index gives memory back");
     }

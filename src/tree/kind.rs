@@ -15,6 +15,10 @@ pub const CONTAINER_OWNER: i64 = i64::MIN;
 /// The longest time to live, in ms: five bytes.
 pub const TTL_MS_MAX: i64 = 0xff_ffff_ffff;
 
+/// With extended types, no server may have a greater id: its sessions would look like extended
+/// owners (`EphemeralType.validateServerId`).
+pub const EXTENDED_SERVER_ID_MAX: i64 = 0xfe;
+
 /// The high byte of an extended owner.
 const EXTENDED_MASK: i64 = 0xff << 56;
 

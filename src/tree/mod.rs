@@ -22,7 +22,9 @@ use crate::proto::data::{AclVector, Stat, StatPersisted};
 pub use digest::{digest_of, digest_seed, is_left_out};
 pub use freeze::FrozenNode;
 pub use index::{PathHash, PathIndex};
-pub use kind::{CONTAINER_OWNER, KindRules, NodeKind, TTL_MS_MAX, ttl_owner};
+pub use kind::{
+    CONTAINER_OWNER, EXTENDED_SERVER_ID_MAX, KindRules, NodeKind, TTL_MS_MAX, ttl_owner,
+};
 pub use node::NodeId;
 pub use quota::{QuotaNumbers, QuotaPaths, limit_path, stat_path};
 
@@ -33,8 +35,14 @@ use owners::Owners;
 /// Tables of the path index, as a power of two: each has some 500 entries at a million nodes.
 const INDEX_SHARDS_LOG2: u32 = 11;
 
+/// Longest path of a node, in bytes: a bound of the memory layout, far above every frame.
+const PATH_BYTES_MAX: usize = 1 << 29;
+
 /// The parent's path and the node's name; `None` for the root and for what is no path of a node.
 pub fn split_path(path: &str) -> Option<(&str, &str)> {
+    if path.len() > PATH_BYTES_MAX {
+        return None;
+    }
     let (parent, name) = path.rsplit_once('/')?;
     if name.is_empty() || (!parent.is_empty() && !parent.starts_with('/')) {
         return None;
@@ -461,5 +469,49 @@ impl<'a> NodeRef<'a> {
     /// Its digest; 0 if digests leave it out or are off.
     pub fn digest(&self) -> i64 {
         self.tree.digest_of_node(self.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_znode_takes_less_than_140_bytes_beside_path_and_data() {
+        let root = StatPersisted::default();
+        let (rules, acls) = (KindRules::default(), AclTable::new());
+        let mut tree = Tree::new(rules, true, 1, &root, None, AclSlot::OPEN, acls);
+        for n in 0..100_000 {
+            let path = format!("/n{n}");
+            tree.insert(NodeId::ROOT, &path, Some(b"data"), AclSlot::OPEN, &root);
+        }
+        let each = tree.overhead_bytes() / tree.len();
+        assert!(each < 140, "{each} bytes");
+        assert_eq!(tree.get(NodeId::ROOT).children().count(), 100_000);
+    }
+
+    #[test]
+    fn a_slot_is_used_again_and_its_new_node_is_found() {
+        let root = StatPersisted::default();
+        let (rules, acls) = (KindRules::default(), AclTable::new());
+        let mut tree = Tree::new(rules, true, 1, &root, None, AclSlot::OPEN, acls);
+        let first = tree.insert(NodeId::ROOT, "/a", None, AclSlot::OPEN, &root);
+        let second = tree.insert(NodeId::ROOT, "/b", None, AclSlot::OPEN, &root);
+        let digest = tree.digest();
+        tree.remove(first);
+        assert_eq!(tree.find("/a"), None);
+        let third = tree.insert(NodeId::ROOT, "/a", None, AclSlot::OPEN, &root);
+        assert_eq!(third, first);
+        assert_eq!(tree.digest(), digest);
+        assert_eq!(tree.get(second).parent().unwrap().children().collect::<Vec<_>>(), ["a", "b"]);
+    }
+
+    #[test]
+    fn a_path_is_split_only_where_it_names_a_node() {
+        assert_eq!(split_path("/a"), Some(("", "a")));
+        assert_eq!(split_path("/a/b"), Some(("/a", "b")));
+        for path in ["", "/", "a", "/a/", "a/b"] {
+            assert_eq!(split_path(path), None, "{path}");
+        }
     }
 }

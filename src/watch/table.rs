@@ -10,8 +10,10 @@
 //! connection goes in time proportional to its own watches. A path is kept once, whoever watches.
 //! Lists keep the order in which watches were set, so that a run can be repeated.
 
-use std::collections::HashMap;
 use std::rc::Rc;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 
 use crate::id::ConnectionId;
 use crate::tree::{PathHash, PathIndex};
@@ -98,6 +100,7 @@ impl WatcherType {
 }
 
 /// The figures of `wchs`: data watches only, as ZooKeeper counts them.
+// ZooKeeper: its count of connections keeps those whose last standard watch has fired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct WatchCounts {
     /// Connections that have a data watch.
@@ -200,7 +203,7 @@ pub struct WatchTable {
     watches: Slots<Watch>,
     watch_index: PathIndex,
     connections: Slots<Connection>,
-    connection_ids: HashMap<ConnectionId, u32>,
+    connection_ids: HashMap<ConnectionId, u32, FixedState>,
     /// Watches, data and child.
     counts: [usize; 2],
     /// Paths and connections that have a data watch.
@@ -226,7 +229,7 @@ impl WatchTable {
             watches: Slots::new(),
             watch_index: PathIndex::new(hash_seed, 10),
             connections: Slots::new(),
-            connection_ids: HashMap::new(),
+            connection_ids: HashMap::default(),
             counts: [0; 2],
             data_paths: 0,
             data_connections: 0,
@@ -609,3 +612,6 @@ impl WatchTable {
             + self.watch_index.bytes()
     }
 }
+
+#[cfg(test)]
+mod tests;

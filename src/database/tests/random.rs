@@ -38,7 +38,9 @@ fn drawn_data(draw: u8) -> Option<Vec<u8>> {
 }
 
 /// A transaction that fits the model, out of a draw. Its parents' versions are told, as prep does.
-pub fn txn_for(model: &Model, zxid: i64, draw: Draw) -> Txn {
+/// With `listed`, closed sessions always name their nodes: without, a fuzzy snapshot that lacks such
+/// a node leaves its parent's pzxid behind, in ZooKeeper as here.
+pub fn txn_for(model: &Model, zxid: i64, draw: Draw, listed: bool) -> Txn {
     let (what, wherever, with, who) = draw;
     let session = 0x10 + i64::from(who % 3);
     let header = |op| TxnHeader {
@@ -103,7 +105,7 @@ pub fn txn_for(model: &Model, zxid: i64, draw: Draw) -> Txn {
             for path in &owned {
                 list.push(&Some(path.as_str()));
             }
-            let paths = (!with.is_multiple_of(4)).then(|| list.as_vector());
+            let paths = (listed || !with.is_multiple_of(4)).then(|| list.as_vector());
             Txn::new(header(OpCode::CloseSession), &TxnBody::CloseSession { paths }, None)
         }
         14 => {
@@ -135,7 +137,7 @@ proptest! {
         let mut database = Database::new(options());
         let mut model = Model::of(&database);
         for (zxid, draw) in (1..).zip(draws) {
-            let txn = txn_for(&model, zxid, draw);
+            let txn = txn_for(&model, zxid, draw, false);
             database.apply(&txn, &mut Vec::new());
             model.apply(txn.header(), &txn.body());
         }
@@ -154,7 +156,7 @@ proptest! {
         let mut zxid = 0;
         for draw in before {
             zxid += 1;
-            let txn = txn_for(&model, zxid, draw);
+            let txn = txn_for(&model, zxid, draw, false);
             database.apply(&txn, &mut Vec::new());
             model.apply(txn.header(), &txn.body());
         }
@@ -178,7 +180,7 @@ proptest! {
             }
             for draw in during.by_ref().take(pace) {
                 zxid += 1;
-                let txn = txn_for(&model, zxid, draw);
+                let txn = txn_for(&model, zxid, draw, false);
                 database.apply(&txn, &mut Vec::new());
                 model.apply(txn.header(), &txn.body());
             }

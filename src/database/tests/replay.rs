@@ -29,7 +29,7 @@ impl FuzzyWriter {
     fn step(&mut self) {
         for draw in self.draws.by_ref().take(self.pace) {
             self.zxid += 1;
-            let txn = txn_for(&self.model, self.zxid, draw);
+            let txn = txn_for(&self.model, self.zxid, draw, true);
             self.database.apply(&txn, &mut Vec::new());
             self.model.apply(txn.header(), &txn.body());
             self.log.push(with_digest(&txn, self.database.digest()));
@@ -65,7 +65,7 @@ proptest! {
         let mut zxid = 0;
         for draw in before {
             zxid += 1;
-            let txn = txn_for(&model, zxid, draw);
+            let txn = txn_for(&model, zxid, draw, true);
             database.apply(&txn, &mut Vec::new());
             model.apply(txn.header(), &txn.body());
         }
@@ -273,8 +273,12 @@ fn digests_are_not_compared_before_a_fuzzy_snapshot_ends() {
     builder.digest(Zxid(1), DIGEST_VERSION, exact);
     let mut database = builder.finish(Zxid(0)).unwrap();
     let acl = open_acl();
-    let body = create_body("/a", Some(b"1"), acl.as_vector(), false);
-    let wrong = with_digest(&Txn::new(header(1, OpCode::Create), &body, None), 1);
+    let TxnBody::Create(mut create) = create_body("/a", Some(b"1"), acl.as_vector(), false) else {
+        unreachable!("create_body makes a create")
+    };
+    create.parent_cversion = 1;
+    let create = Txn::new(header(1, OpCode::Create), &TxnBody::Create(create), None);
+    let wrong = with_digest(&create, 1);
     database.apply_in_replay(&wrong);
     assert_eq!(database.digest_mismatches(), 0, "the promise was kept, the txn's is not asked");
     let body = set_body("/a", None, 1);

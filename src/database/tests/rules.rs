@@ -254,3 +254,39 @@ fn children_and_descendants_are_counted() {
     assert_eq!(run.database.node("/").unwrap().descendants_count(), 8);
     assert_eq!(run.children("/"), ["a", "ab", "zookeeper"]);
 }
+
+#[test]
+fn the_digests_in_a_java_servers_log_are_ours() {
+    // Entries of a log of Apache ZooKeeper: create session, create /from-fake, create session,
+    // create /obs, an error; each but the last with the digest that Java computed.
+    const LOG: [&str; 5] = [
+        "0300001234560000000000000000000100000001000001a1f81bb904fffffff6\
+         00001f40000000020000000051c6d660",
+        "0300001234560000000000010000000100000002000001a1f81bb909000000010000000a2f66726f6d2d66616b\
+         650000000568656c6c6f000000010000001f00000005776f726c6400000006616e796f6e650000000001000000\
+         0200000001b726362d",
+        "0100001cdeb90000000000000000000400000001000001a1f81c9a65fffffff6\
+         000027100000000200000001b726362d",
+        "0100001cdeb90000000000010000000400000002000001a1f81c9a7200000001000000042f6f62730000000131\
+         000000010000001f00000005776f726c6400000006616e796f6e6500000000020000000200000001cde32e62",
+        "0100001d63000000000000010000000500000002000001a1f81d1eaaffffffffffffff92",
+    ];
+    let mut run = Run::new();
+    let mut digests = Vec::new();
+    for entry in LOG {
+        let bytes: Vec<u8> = entry
+            .as_bytes()
+            .chunks(2)
+            .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+            .collect();
+        let txn = Txn::parse(&bytes.into()).unwrap();
+        run.database.apply(&txn, &mut Vec::new());
+        if let Some(expected) = txn.digest_after() {
+            assert_eq!(expected.tree_digest, run.database.digest(), "{:?}", txn.zxid());
+            digests.push(expected.tree_digest);
+        }
+    }
+    assert_eq!(digests, [1_371_985_504, 7_367_702_061, 7_367_702_061, 7_749_185_122]);
+    assert_eq!(run.database.digest_mismatches(), 0);
+    assert_eq!(run.database.sessions_count(), 2);
+}

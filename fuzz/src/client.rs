@@ -1,0 +1,436 @@
+//! Clients of a live replica: connects, requests of every kind in any order, frames of anything,
+//! closes, time, and a disk that is slow, full, or cut off by a crash.
+//!
+//! What is checked besides "nothing panics": each request of a connection is answered once and in
+//! order; zxids in replies never go back; every digest is as foretold; what a client was told is
+//! durable; and recovery from what the disk holds gives the same tree.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+
+use ringkeeper::database::{Database, DatabaseOptions};
+use ringkeeper::error::ErrorCode;
+use ringkeeper::id::{ConnectionId, SessionId, Zxid};
+use ringkeeper::jute::{Decoder, Jute};
+use ringkeeper::proto::OpCode;
+use ringkeeper::proto::connect::{ConnectRequest, ConnectResponse};
+use ringkeeper::proto::request::RequestHeader;
+use ringkeeper::proto::response::ReplyHeader;
+use ringkeeper::recovery::{RecoveryOptions, recover};
+use ringkeeper::replica::{Output, Replica, ReplicaOptions};
+use ringkeeper::time::{MonoUs, Now, WallMs};
+
+use super::disk::Disk;
+use super::requests::{OPS, encode_body};
+use super::script::Script;
+
+/// Connections alive at the same time.
+const CONNECTIONS_MAX: usize = 4;
+
+struct Connection {
+    conn: ConnectionId,
+    /// Its connect request was sent.
+    introduced: bool,
+    /// Its connect response came.
+    connected: bool,
+    session: SessionId,
+    password: [u8; 16],
+    xid: i32,
+    /// Requests sent and not yet answered, whose answers come in order.
+    expected: VecDeque<(i32, OpCode)>,
+    /// Requests sent in frames that may not have been requests: from then on nothing is expected.
+    wild: bool,
+    zxid: Zxid,
+}
+
+struct World {
+    replica: Replica,
+    disk: Disk,
+    now: Now,
+    output: Output,
+    connections: BTreeMap<usize, Connection>,
+    next_connection: u64,
+    /// The newest transaction that any client was told of.
+    told: Zxid,
+    /// Sessions to take up again, and their passwords.
+    sessions: Vec<(SessionId, [u8; 16])>,
+    stopped: bool,
+}
+
+/// The input is a script of commands.
+pub fn run(data: &[u8]) {
+    let mut script = Script::new(data);
+    let mut world = World::new(script.byte());
+    while !script.is_empty() && !world.stopped {
+        world.command(&mut script);
+        world.turn();
+    }
+    world.end();
+}
+
+impl World {
+    fn new(choices: u8) -> World {
+        let mut options = ReplicaOptions {
+            tick_ms: 1000,
+            session_timeout_ms_min: 2000,
+            session_timeout_ms_max: 20_000,
+            skip_acl: choices & 1 != 0,
+            enforce_quota: choices & 2 != 0,
+            extended_types: choices & 4 != 0,
+            container_check_interval_ms: 3000,
+            container_never_used_ms_max: if choices & 8 != 0 { 5000 } else { 0 },
+            frame_bytes_max: 8 << 10,
+            txn_extra_bytes_max: 8 << 10,
+            connection_output_bytes_max: 1 << 20,
+            large_request_bytes: (choices & 16 != 0).then_some(200),
+            ..ReplicaOptions::default()
+        };
+        options.authentication.super_digest = Some("super:D/InIHSb7yEEbrWz8b9l71RjZJU=".into());
+        options.txnlog.block_bytes = 512;
+        options.txnlog.segment_bytes = 64 << 10;
+        options.txnlog.group_bytes_max = 32 << 10;
+        options.txnlog.txn_bytes_max = 16 << 10;
+        options.txnlog.snap_count = 8;
+        options.snapshot.nodes_max = 4;
+        let database = Database::new(DatabaseOptions {
+            extended_types: options.extended_types,
+            ..DatabaseOptions::default()
+        });
+        let now = Now { wall: WallMs(1_795_163_301_145), mono: MonoUs(5_000_000) };
+        let mut world = World {
+            replica: Replica::new(options, database, now, 7),
+            disk: Disk::default(),
+            now,
+            output: Output::default(),
+            connections: BTreeMap::new(),
+            next_connection: 1,
+            told: Zxid::ZERO,
+            sessions: Vec::new(),
+            stopped: false,
+        };
+        world.settle();
+        world
+    }
+
+    fn command(&mut self, script: &mut Script<'_>) {
+        let command = script.byte();
+        let slot = usize::from(command >> 6) % CONNECTIONS_MAX;
+        match command % 16 {
+            0..=6 => self.request(slot, script),
+            7 => self.wild_request(slot, script),
+            8 => self.raw_frame(slot, script),
+            9 => self.close(slot),
+            10 => {
+                for _ in 0..=script.below(8) {
+                    self.perform();
+                }
+            }
+            11 => self.settle(),
+            12 => self.wait(u64::from(script.byte()) * 50),
+            13 => self.disk.full = script.byte() % 4 == 0,
+            14 => self.close_session(slot),
+            _ => {
+                if script.byte() % 4 == 0 {
+                    self.replica.request_snapshot();
+                } else {
+                    self.crash();
+                }
+            }
+        }
+    }
+
+    /// The connection in this slot, opened and introduced if there is none.
+    fn connection(&mut self, slot: usize, script: &mut Script<'_>) -> &mut Connection {
+        if !self.connections.contains_key(&slot) {
+            let conn = ConnectionId(self.next_connection);
+            self.next_connection += 1;
+            let port = 40_000 + u16::try_from(slot).expect("slots are few");
+            self.replica.handle_open(self.now, conn, SocketAddr::from(([127, 0, 0, 1], port)));
+            let (session, password) = match script.byte() {
+                byte if byte < 192 => (SessionId::NONE, [0; 16]),
+                byte => {
+                    let known = self.sessions.get(usize::from(byte - 192)).copied();
+                    known.unwrap_or((SessionId(i64::from(byte)), [byte; 16]))
+                }
+            };
+            let request = ConnectRequest {
+                protocol_version: 0,
+                last_zxid_seen: Zxid(i64::from(script.byte() / 64)),
+                timeout_ms: i32::from(script.byte()) * 100,
+                session_id: session,
+                password: Some(&password),
+                read_only: [None, Some(false), Some(true)][script.below(3)],
+            };
+            self.replica.handle_frames(self.now, conn, &framed(&request.to_bytes()));
+            let connection = Connection {
+                conn,
+                introduced: true,
+                connected: false,
+                session: SessionId::NONE,
+                password,
+                xid: 0,
+                expected: VecDeque::new(),
+                wild: false,
+                zxid: Zxid::ZERO,
+            };
+            self.connections.insert(slot, connection);
+        }
+        self.connections.get_mut(&slot).expect("it was opened above")
+    }
+
+    /// A request that is one, of any kind.
+    fn request(&mut self, slot: usize, script: &mut Script<'_>) {
+        let now = self.now;
+        let op = OPS[script.below(OPS.len())];
+        let connection = self.connection(slot, script);
+        let xid = match op {
+            OpCode::Ping => -2,
+            OpCode::Auth => -4,
+            OpCode::SetWatches | OpCode::SetWatches2 => -8,
+            _ => {
+                connection.xid += 1;
+                connection.xid
+            }
+        };
+        let mut payload = RequestHeader { xid, op: op.number() }.to_bytes();
+        encode_body(op, script, &mut payload);
+        match op {
+            // Answered on arrival, before what was sent earlier.
+            OpCode::Auth => {}
+            // Unknown, or not allowed from a client: the connection may be closed for it.
+            OpCode::DeleteContainer | OpCode::Sasl => connection.wild = true,
+            _ => connection.expected.push_back((xid, op)),
+        }
+        let conn = connection.conn;
+        self.replica.handle_frames(now, conn, &framed(&payload));
+    }
+
+    /// A frame whose header is right and whose body is anything.
+    fn wild_request(&mut self, slot: usize, script: &mut Script<'_>) {
+        let now = self.now;
+        let op = i32::from(script.byte());
+        let op = match op {
+            250.. => op - 262,
+            128.. => op - 28,
+            _ => op,
+        };
+        let connection = self.connection(slot, script);
+        connection.wild = true;
+        let mut payload = RequestHeader { xid: script.int(), op }.to_bytes();
+        payload.extend_from_slice(script.bytes());
+        let conn = connection.conn;
+        self.replica.handle_frames(now, conn, &framed(&payload));
+    }
+
+    /// Frames of anything; perhaps in the place of the connect request.
+    fn raw_frame(&mut self, slot: usize, script: &mut Script<'_>) {
+        let now = self.now;
+        let conn = match self.connections.get_mut(&slot) {
+            Some(connection) => {
+                connection.wild = true;
+                connection.conn
+            }
+            None => {
+                let conn = ConnectionId(self.next_connection);
+                self.next_connection += 1;
+                self.replica.handle_open(now, conn, SocketAddr::from(([10, 0, 0, 1], 7)));
+                let connection = Connection {
+                    conn,
+                    introduced: false,
+                    connected: false,
+                    session: SessionId::NONE,
+                    password: [0; 16],
+                    xid: 0,
+                    expected: VecDeque::new(),
+                    wild: true,
+                    zxid: Zxid::ZERO,
+                };
+                self.connections.insert(slot, connection);
+                conn
+            }
+        };
+        let mut frames = Vec::new();
+        for _ in 0..=script.below(3) {
+            frames.extend_from_slice(&framed(script.bytes()));
+        }
+        self.replica.handle_frames(now, conn, &frames);
+    }
+
+    fn close(&mut self, slot: usize) {
+        if let Some(connection) = self.connections.remove(&slot) {
+            self.remember(&connection);
+            self.replica.handle_close(self.now, connection.conn);
+        }
+    }
+
+    fn close_session(&mut self, slot: usize) {
+        let Some(connection) = self.connections.get_mut(&slot) else { return };
+        connection.xid += 1;
+        let xid = connection.xid;
+        connection.expected.push_back((xid, OpCode::CloseSession));
+        let conn = connection.conn;
+        let payload = RequestHeader { xid, op: OpCode::CloseSession.number() }.to_bytes();
+        self.replica.handle_frames(self.now, conn, &framed(&payload));
+    }
+
+    fn remember(&mut self, connection: &Connection) {
+        if connection.session != SessionId::NONE && self.sessions.len() < 60 {
+            self.sessions.push((connection.session, connection.password));
+        }
+    }
+
+    fn wait(&mut self, ms: u64) {
+        self.now.mono = self.now.mono.plus_ms(ms);
+        self.now.wall.0 += i64::try_from(ms).expect("waits are short");
+        self.replica.handle_timeout(self.now);
+    }
+
+    /// Lets the disk do one thing.
+    fn perform(&mut self) -> bool {
+        if let Some(completion) = self.disk.perform() {
+            self.replica.handle_completion(self.now, completion);
+        }
+        self.turn();
+        self.disk.pending() > 0
+    }
+
+    fn settle(&mut self) {
+        self.turn();
+        while !self.stopped && self.perform() {}
+    }
+
+    /// Takes what the replica has to say.
+    fn turn(&mut self) {
+        self.replica.take_output(&mut self.output);
+        if let Some(reason) = self.output.fatal.take() {
+            // Only a disk without room may stop a server here.
+            assert!(self.disk.full, "stopped: {reason}");
+            self.stopped = true;
+        }
+        self.disk.submit(self.output.ops.drain(..));
+        let sends: Vec<_> = self.output.sends.drain(..).collect();
+        for send in sends {
+            let found = self.connections.iter().find(|(_, known)| known.conn == send.conn);
+            if let Some(slot) = found.map(|(slot, _)| *slot) {
+                self.receive(slot, &send.bytes);
+                if send.close {
+                    let connection = self.connections.remove(&slot).expect("it was found");
+                    self.remember(&connection);
+                }
+            }
+            self.output.recycle(send.bytes);
+        }
+        assert_eq!(self.replica.database().digest_mismatches(), 0, "a digest was not as foretold");
+    }
+
+    /// Looks at the frames for one connection.
+    fn receive(&mut self, slot: usize, mut bytes: &[u8]) {
+        let connection = self.connections.get_mut(&slot).expect("the caller found it");
+        while !bytes.is_empty() {
+            let (length, rest) = bytes.split_first_chunk::<4>().expect("frames are whole");
+            let length = usize::try_from(u32::from_be_bytes(*length)).expect("a small frame");
+            let (frame, rest) = rest.split_at(length);
+            bytes = rest;
+            assert!(connection.introduced || connection.wild, "a reply to nothing");
+            if !connection.connected {
+                let response = ConnectResponse::from_bytes(frame).expect("a connect response");
+                connection.connected = true;
+                connection.session = response.session_id;
+                connection.password = response.password;
+                continue;
+            }
+            let mut input = Decoder::new(frame);
+            let header = ReplyHeader::decode(&mut input).expect("a reply begins with its header");
+            let mut op = None;
+            match header.xid {
+                -1 if connection.wild => continue, // or a reply to a request of that number
+                -1 => {
+                    let event = input.i32().expect("an event has a type");
+                    assert!((1..=4).contains(&event) || event == -1, "event {event}");
+                    continue;
+                }
+                -4 => continue,
+                xid if !connection.wild => {
+                    let expected = connection.expected.pop_front();
+                    assert_eq!(expected.map(|(xid, _)| xid), Some(xid), "answered out of order");
+                    op = expected.map(|(_, op)| op);
+                }
+                _ => {}
+            }
+            // An operation that nobody knows has no place in the order, and -1 says so.
+            if header.zxid == Zxid::NONE {
+                assert_eq!(header.err, ErrorCode::Unimplemented.code());
+                continue;
+            }
+            if connection.wild && header.zxid == Zxid::ZERO {
+                continue; // authentication is answered beside the order
+            }
+            assert!(
+                header.zxid >= connection.zxid,
+                "{op:?} goes back from {} to {header:?}",
+                connection.zxid
+            );
+            connection.zxid = header.zxid;
+            self.told = self.told.max(header.zxid);
+        }
+    }
+
+    /// What a crash would leave now is a folder that a server starts on, and it holds all that
+    /// anybody was told.
+    fn crash(&self) {
+        let options = RecoveryOptions {
+            database: *self.replica.database().options(),
+            ..RecoveryOptions::default()
+        };
+        let folder = self.disk.after_crash();
+        let recovered = match recover(&folder, &options, &mut |_| {}) {
+            Ok(recovered) => recovered,
+            // Before the first snapshot nobody was told anything.
+            Err(error) => {
+                assert!(self.told <= Zxid::ZERO, "a folder of ours is refused: {error}");
+                return;
+            }
+        };
+        assert!(recovered.zxid >= self.told, "{} was told, {} kept", self.told, recovered.zxid);
+        let (live, kept) = (self.replica.database(), &recovered.database);
+        if recovered.zxid == live.last_processed() {
+            assert_eq!(kept.digest(), live.digest());
+            assert_eq!(kept.node_count(), live.node_count());
+            assert_eq!(kept.sessions().collect::<Vec<_>>(), live.sessions().collect::<Vec<_>>());
+            assert_eq!(kept.ephemerals_count(), live.ephemerals_count());
+            assert_eq!(kept.approximate_data_size(), live.approximate_data_size());
+        }
+    }
+
+    /// Everything comes to an end: each request has its answer, and the files hold it.
+    fn end(mut self) {
+        if self.stopped {
+            return self.crash();
+        }
+        self.disk.full = false;
+        for _ in 0..4 {
+            self.settle();
+            // A disk that was full is looked at again after a while.
+            self.wait(0);
+        }
+        self.settle();
+        for connection in self.connections.values() {
+            let waiting = !connection.wild && connection.connected;
+            assert!(
+                !waiting || connection.expected.is_empty(),
+                "{} requests without an answer, the first {:?}",
+                connection.expected.len(),
+                connection.expected.front()
+            );
+        }
+        self.replica.shutdown(self.now);
+        self.settle();
+        assert!(self.replica.is_quiet(), "something is still in flight");
+        self.crash();
+    }
+}
+
+fn framed(payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("a small frame");
+    [&length.to_be_bytes(), payload].concat()
+}

@@ -1,0 +1,32 @@
+//! What arrives on the election port: the handshake and the notifications.
+
+use ringkeeper::jute::{Decoder, Jute};
+use ringkeeper::proto::quorum::{ElectionHandshake, Notification};
+
+/// The first byte chooses the message.
+pub fn run(data: &[u8]) {
+    let Some((&choice, data)) = data.split_first() else { return };
+    let mut input = Decoder::new(data);
+    if choice % 2 == 0 {
+        let Some((handshake, read, encoded)) = round_trip!(ElectionHandshake<'_>, &mut input)
+        else {
+            return;
+        };
+        if let ElectionHandshake::Initial { addresses, .. } = handshake {
+            assert!(!addresses.is_empty() && addresses.len() <= 2048);
+        }
+        assert_eq!(encoded, read, "a handshake has one form");
+    } else {
+        let start = input;
+        let Ok(notification) = Notification::decode(&mut input) else { return };
+        // What an old server left out is written out: an empty configuration for none.
+        let whole = Notification { config: notification.config.or(Some(&[])), ..notification };
+        let encoded = notification.to_bytes();
+        assert_eq!(Notification::from_bytes(&encoded), Ok(whole), "not what was encoded");
+        // Before the version, both the end of an old message and what follows are as if it said so.
+        if input.since(&start).len() == 28 {
+            assert_eq!(notification.peer_epoch, notification.zxid.epoch());
+        }
+        assert!(notification.config.is_none_or(|config| config.len() <= 512 * 1024));
+    }
+}

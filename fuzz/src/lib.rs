@@ -1,0 +1,39 @@
+//! The bodies of the fuzz targets.
+//!
+//! Each is a function of bytes that panics when something is wrong and knows nothing of the engine,
+//! so that the ordinary tests run the committed corpus through it on a stable compiler
+//! (`tests/fuzz_corpus.rs`). A finding is kept as a file of the corpus whose name tells what went
+//! wrong.
+
+/// Decodes a value from the front of `input`, encodes it and decodes that: both values must be
+/// equal. `Some` value, the bytes that it was read from and its encoding; `None`: it is no such
+/// value. A macro because the two values borrow from different places.
+macro_rules! round_trip {
+    ($type:ty, $input:expr) => {{
+        let input: &mut ringkeeper::jute::Decoder<'_> = $input;
+        let start = *input;
+        match <$type as ringkeeper::jute::Jute<'_>>::decode(input) {
+            Err(_) => None,
+            Ok(value) => {
+                let encoded = ringkeeper::jute::Jute::to_bytes(&value);
+                let mut again = ringkeeper::jute::Decoder::new(&encoded);
+                let decoded = <$type as ringkeeper::jute::Jute<'_>>::decode(&mut again);
+                assert_eq!(decoded.as_ref(), Ok(&value), "not what was encoded");
+                assert!(again.is_empty(), "bytes of the encoding are left over");
+                Some((value, input.since(&start), encoded))
+            }
+        }
+    }};
+}
+
+pub mod client;
+pub mod config;
+pub mod disk;
+pub mod election;
+pub mod quorum_packet;
+pub mod requests;
+pub mod script;
+pub mod seeds;
+pub mod snapshot_load;
+pub mod tree_model;
+pub mod txnlog_replay;

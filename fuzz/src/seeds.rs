@@ -1,0 +1,371 @@
+//! Hand-made seeds: conversations and records that are right, for the engine to break.
+//!
+//! `UPDATE_SEEDS=1 cargo test --test fuzz_corpus` writes them into the corpus; without the variable
+//! that test holds the committed files against them.
+
+use ringkeeper::id::{Epoch, ServerId, SessionId, Zxid};
+use ringkeeper::jute::{Jute, Vector, VectorBuf};
+use ringkeeper::proto::OpCode;
+use ringkeeper::proto::data::{AclEntry, Id, perms};
+use ringkeeper::proto::quorum::{
+    ELECTION_PROTOCOL_V1, ELECTION_PROTOCOL_V2, ElectionHandshake, LearnerInfo, Notification,
+    PROTOCOL_VERSION, QuorumPacket, ServerState, packet,
+};
+use ringkeeper::proto::txn::{
+    CheckVersionTxn, CreateContainerTxn, CreateTtlTxn, CreateTxn, DeleteTxn, SetAclTxn, SetDataTxn,
+    SubTxn, Txn, TxnBody, TxnDigest, TxnHeader,
+};
+
+/// Seeds of one target by the names of their files.
+pub type Seeds = Vec<(String, Vec<u8>)>;
+
+/// Everything that the bodies of transactions borrow.
+struct Parts {
+    acl: VectorBuf<AclEntry<'static>>,
+    paths: VectorBuf<Option<&'static str>>,
+    multi: VectorBuf<SubTxn<'static>>,
+}
+
+impl Parts {
+    fn new() -> Parts {
+        let mut acl = VectorBuf::default();
+        acl.push(&AclEntry {
+            perms: perms::ALL,
+            id: Id { scheme: Some("world"), id: Some("anyone") },
+        });
+        acl.push(&AclEntry {
+            perms: perms::READ,
+            id: Id { scheme: Some("digest"), id: Some("u:xyz=") },
+        });
+        let mut paths = VectorBuf::default();
+        paths.push(&Some("/e"));
+        paths.push(&Some("/a/e0000000001"));
+        let mut multi: VectorBuf<SubTxn<'static>> = VectorBuf::default();
+        let mut part = |op: OpCode, body: TxnBody<'_>| {
+            let mut bytes = Vec::new();
+            body.encode(&mut bytes);
+            multi.push(&SubTxn { op: op.number(), body: Some(&bytes) });
+        };
+        part(OpCode::Check, TxnBody::Check(CheckVersionTxn { path: Some("/a"), version: 3 }));
+        part(OpCode::Delete, TxnBody::Delete(DeleteTxn { path: Some("/a/b") }));
+        part(OpCode::Error, TxnBody::Error { err: -2 });
+        Parts { acl, paths, multi }
+    }
+
+    fn bodies(&self) -> Vec<(&'static str, OpCode, TxnBody<'_>)> {
+        let (path, data) = (Some("/a"), Some(&b"value"[..]));
+        let acl = self.acl.as_vector();
+        let create = CreateTxn { path, data, acl, ephemeral: false, parent_cversion: 1 };
+        vec![
+            ("create", OpCode::Create, TxnBody::Create(create)),
+            (
+                "create2_ephemeral",
+                OpCode::Create2,
+                TxnBody::Create(CreateTxn { ephemeral: true, data: None, ..create }),
+            ),
+            (
+                "create_container",
+                OpCode::CreateContainer,
+                TxnBody::CreateContainer(CreateContainerTxn {
+                    path,
+                    data,
+                    acl,
+                    parent_cversion: 2,
+                }),
+            ),
+            (
+                "create_ttl",
+                OpCode::CreateTtl,
+                TxnBody::CreateTtl(CreateTtlTxn { path, data, acl, parent_cversion: 2, ttl: 5000 }),
+            ),
+            ("delete", OpCode::Delete, TxnBody::Delete(DeleteTxn { path })),
+            ("set_data", OpCode::SetData, TxnBody::SetData(SetDataTxn { path, data, version: 1 })),
+            ("set_acl", OpCode::SetAcl, TxnBody::SetAcl(SetAclTxn { path, acl, version: 1 })),
+            ("check", OpCode::Check, TxnBody::Check(CheckVersionTxn { path, version: 0 })),
+            (
+                "create_session",
+                OpCode::CreateSession,
+                TxnBody::CreateSession { timeout_ms: 10_000 },
+            ),
+            (
+                "close_session",
+                OpCode::CloseSession,
+                TxnBody::CloseSession { paths: Some(self.paths.as_vector()) },
+            ),
+            ("close_session_old", OpCode::CloseSession, TxnBody::CloseSession { paths: None }),
+            ("error", OpCode::Error, TxnBody::Error { err: -101 }),
+            ("multi", OpCode::Multi, TxnBody::Multi(self.multi.as_vector())),
+        ]
+    }
+}
+
+fn txn(op: OpCode, body: &TxnBody<'_>, digest: bool) -> Txn {
+    let header = TxnHeader {
+        client_id: SessionId(0x0100_0012_5a9c_0000),
+        cxid: 4,
+        zxid: Zxid(0x1_0000_0003),
+        time: 1_795_163_301_145,
+        op,
+    };
+    let digest = digest.then_some(TxnDigest { version: 2, tree_digest: 1_371_985_504 });
+    Txn::new(header, body, digest)
+}
+
+fn chosen(choice: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut seed = vec![choice];
+    seed.extend_from_slice(bytes);
+    seed
+}
+
+/// For `quorum_packet`.
+pub fn quorum_packet() -> Seeds {
+    let parts = Parts::new();
+    let mut seeds = Seeds::new();
+    for (name, op, body) in parts.bodies() {
+        seeds.push((format!("txn_{name}"), chosen(1, txn(op, &body, true).bytes())));
+        let mut padded = txn(op, &body, false).bytes().to_vec();
+        padded.extend_from_slice(&[0; 40]);
+        seeds.push((format!("txn_{name}_padded"), chosen(1, &padded)));
+    }
+    let info = LearnerInfo {
+        server_id: ServerId(2),
+        protocol_version: Some(PROTOCOL_VERSION),
+        config_version: Some(0x4_0000_0003),
+    };
+    for length in [8, 12, 20] {
+        seeds.push((format!("learner_info_{length}"), chosen(2, &info.to_bytes()[..length])));
+    }
+    let info = info.to_bytes();
+    let create = parts.bodies().remove(0);
+    let proposal = txn(create.1, &create.2, true);
+    let mut identities: VectorBuf<Id<'static>> = VectorBuf::default();
+    identities.push(&Id { scheme: Some("ip"), id: Some("127.0.0.1") });
+    let say = |packet_type, zxid, data: Option<&[u8]>, out: &mut Vec<u8>| {
+        QuorumPacket { packet_type, zxid: Zxid(zxid), data, authinfo: Vector::NULL }.encode(out);
+    };
+    let mut learner = vec![0];
+    say(packet::FOLLOWERINFO, 0x1_0000_0000, Some(&info), &mut learner);
+    say(packet::ACKEPOCH, 0x1_0000_0002, Some(&1i32.to_be_bytes()), &mut learner);
+    say(packet::ACK, 0x2_0000_0000, None, &mut learner);
+    QuorumPacket {
+        packet_type: packet::REQUEST,
+        zxid: Zxid::NONE,
+        data: Some(&[0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 1, 0, 0, 0, 2]),
+        authinfo: identities.as_vector(),
+    }
+    .encode(&mut learner);
+    say(packet::PING, 0x2_0000_0000, Some(&[0; 12]), &mut learner);
+    say(packet::REVALIDATE, -1, Some(&[0; 12]), &mut learner);
+    say(packet::SYNC, 0, Some(&[]), &mut learner);
+    seeds.push(("learner_speaks".into(), learner));
+    let mut leader = vec![0];
+    say(packet::LEADERINFO, 0x2_0000_0000, Some(&PROTOCOL_VERSION.to_be_bytes()), &mut leader);
+    say(packet::DIFF, 0x1_0000_0003, None, &mut leader);
+    say(packet::PROPOSAL, 0x1_0000_0003, Some(proposal.bytes()), &mut leader);
+    say(packet::COMMIT, 0x1_0000_0003, None, &mut leader);
+    say(
+        packet::NEWLEADER,
+        0x2_0000_0000,
+        Some(b"server.1=h:1:2:participant;0.0.0.0:3\nversion=0"),
+        &mut leader,
+    );
+    say(packet::UPTODATE, -1, None, &mut leader);
+    say(packet::INFORM, 0x2_0000_0001, Some(proposal.bytes()), &mut leader);
+    seeds.push(("leader_speaks".into(), leader));
+    for (name, packet_type) in
+        [("trunc", packet::TRUNC), ("snap", packet::SNAP), ("observer_info", packet::OBSERVERINFO)]
+    {
+        let mut stream = vec![0];
+        say(packet_type, 0x1_0000_0003, Some(&info), &mut stream);
+        seeds.push((name.into(), stream));
+    }
+    seeds
+}
+
+/// For `election`.
+pub fn election() -> Seeds {
+    let mut seeds = Seeds::new();
+    let server_id = ServerId(3);
+    for (name, handshake) in [
+        ("handshake_legacy", ElectionHandshake::Legacy { server_id }),
+        (
+            "handshake_one_address",
+            ElectionHandshake::Initial {
+                version: ELECTION_PROTOCOL_V1,
+                server_id,
+                addresses: "127.0.0.1:3888",
+            },
+        ),
+        (
+            "handshake_addresses",
+            ElectionHandshake::Initial {
+                version: ELECTION_PROTOCOL_V2,
+                server_id,
+                addresses: "[0:0:0:0:0:0:0:1]:3888|zk3.example.org:3888",
+            },
+        ),
+    ] {
+        seeds.push((name.into(), chosen(0, &handshake.to_bytes())));
+    }
+    for state in
+        [ServerState::Looking, ServerState::Following, ServerState::Leading, ServerState::Observing]
+    {
+        let notification = Notification {
+            state,
+            leader: server_id,
+            zxid: Zxid(0x2_0000_0001),
+            election_epoch: 7,
+            peer_epoch: Epoch(2),
+            config: Some(b"server.1=127.0.0.1:2888:3888:participant;0.0.0.0:2181\nversion=0"),
+        };
+        let name = format!("{state:?}").to_lowercase();
+        seeds.push((name, chosen(1, &notification.to_bytes())));
+        if state == ServerState::Looking {
+            for length in [28, 36, 40, 44] {
+                let bytes = &notification.to_bytes()[..length];
+                seeds.push((format!("looking_of_{length}_bytes"), chosen(1, bytes)));
+            }
+        }
+    }
+    seeds
+}
+
+/// For `txnlog_replay`: stories of files, and the files of ZooKeeper.
+pub fn txnlog_replay() -> Seeds {
+    let mut seeds = Seeds::new();
+    // Block size, number of transactions, then of each: length, digest, flush; at last the damage.
+    let story = |block: u8, damage: &[u8]| {
+        let mut story = vec![1, block, 12];
+        for txn in 0..12 {
+            story.extend_from_slice(&[txn * 7, txn, txn]);
+        }
+        story.extend_from_slice(damage);
+        story
+    };
+    for block in 0..3 {
+        seeds.push((format!("whole_{block}"), story(block, &[0, 0xff, 0xff, 1, 0])));
+        seeds.push((format!("cut_{block}"), story(block, &[0, 0x08, 0x90, 0])));
+        seeds.push((format!("flipped_{block}"), story(block, &[0, 0x0a, 0x07, 1, 3])));
+        seeds.push((format!("blanked_{block}"), story(block, &[0, 0x0a, 0x00, 2, 64])));
+        let thrice = [2, 0x0a, 0x00, 2, 9, 0x12, 0x34, 1, 2, 0x20, 0x00, 0];
+        seeds.push((format!("damaged_thrice_{block}"), story(block, &thrice)));
+    }
+    seeds.push(("empty".into(), chosen(0, &[])));
+    seeds.push(("header_alone".into(), chosen(0, &file_header())));
+    seeds
+}
+
+/// The beginning of every log file.
+fn file_header() -> Vec<u8> {
+    let mut header = b"ZKLG".to_vec();
+    header.extend_from_slice(&2i32.to_be_bytes());
+    header.extend_from_slice(&0i64.to_be_bytes());
+    header
+}
+
+/// For `config`.
+pub fn config() -> Seeds {
+    let standalone = "# a comment\ntickTime=2000\ndataDir=/var/lib/zookeeper\nclientPort=2181\n\
+         maxClientCnxns=60\nautopurge.purgeInterval=1\n4lw.commands.whitelist=stat, ruok\n";
+    let member = "tickTime = 2000\ndataDir:/d\ninitLimit=5\nsyncLimit=2\n\
+         server.1=a:2888:3888;2181\nserver.2=[::1]:2888:3888:observer;0.0.0.0:2181\n\
+         group.1=1:2\nweight.1=1\nweight.2=3\nreconfigEnabled=true\n";
+    let toml = "tickTime = 2000\ndataDir = \"/d\"\nclientPort = 2181\nforceSync = \"no\"\n\
+         [ringkeeper]\ncores = 2\n";
+    let odd = "dataDir=/d\\\n  ata\nclientPort\\u003d=1\n!x\nnoSuchKey=1\nkey with space\n=\n";
+    vec![
+        ("standalone".into(), chosen(0, standalone.as_bytes())),
+        (
+            "flags".into(),
+            chosen(0, &[standalone.as_bytes(), b"\0-Djute.maxbuffer=2000000 -Dx -Xmx1g"].concat()),
+        ),
+        ("member".into(), chosen(0, &[member.as_bytes(), b"\0\x001\n"].concat())),
+        ("toml".into(), chosen(1, toml.as_bytes())),
+        ("odd".into(), chosen(0, odd.as_bytes())),
+        ("nothing".into(), chosen(0, b"")),
+    ]
+}
+
+/// For `client`: scripts; see the target for the commands.
+pub fn client() -> Seeds {
+    // Creates and reads on two connections, a slow disk, a crash, a closed session.
+    let mut writes = vec![0];
+    for path in 0..8 {
+        // request: create; new session, zxid, timeout, read-only; path, data, version or flags.
+        writes.extend_from_slice(&[0, 0, 0, 0, 100, 1, path, 3, 0, 2, b'x', b'y', 0]);
+        writes.extend_from_slice(&[64, 4, 0, 0, 100, 1, path, 0]);
+        writes.extend_from_slice(&[10, 2]);
+    }
+    writes.extend_from_slice(&[11, 15, 1, 14, 11]);
+    // Every kind of request with small numbers, settled after each.
+    let mut kinds = vec![6];
+    for op in 0..29 {
+        kinds.extend_from_slice(&[0, op, 0, 0, 100, 1, 0, 3, 0, 1, b'd', 1, 2, 3, 0, 0, 11]);
+    }
+    // Watches, an expiry, a session taken up again.
+    let mut watches = vec![0];
+    for op in [5, 17, 20, 21, 0, 3, 2] {
+        watches.extend_from_slice(&[0, op, 0, 0, 20, 1, 0, 0, 0, 0, 0, 0]);
+        watches.extend_from_slice(&[64, op, 0, 0, 20, 1, 0, 1, 0, 0, 0, 0]);
+    }
+    watches.extend_from_slice(&[11, 9, 12, 20, 0, 4, 192, 0, 20, 1, 0, 0, 12, 200, 12, 200, 11]);
+    // Frames of anything.
+    let wild = [
+        &[0, 8, 0, 0, 4, 1, 2, 3, 4][..],
+        &[7, 1, 0, 0, 100, 1, 0, 0, 0, 9, 0, 3, 0, 0, 0],
+        &[8, 2, 0, 0, 0, 8, 0, 0, 0, 1, 0, 0, 0, 1, 0, 1, 7],
+        &[13, 0, 0, 0, 0, 0, 0, 1, 11, 12, 200, 13, 1, 11],
+    ]
+    .concat();
+    vec![
+        ("writes".into(), writes),
+        ("every_kind".into(), kinds),
+        ("watches".into(), watches),
+        ("anything".into(), wild),
+        ("nothing".into(), Vec::new()),
+    ]
+}
+
+/// Changes of every shape, more and more of them, with a snapshot under way.
+fn changes(count: u8) -> Vec<u8> {
+    let mut script = Vec::new();
+    for step in 0..count {
+        // Command; path and name; session, data, acl, parent's version, shape.
+        script.extend_from_slice(&[0, step, step * 3, 0, step, 40, step, step, step % 8]);
+        if step % 7 == 3 {
+            script.extend_from_slice(&[9, 50, step, 11, 12, 2]);
+        }
+        if step % 11 == 5 {
+            script.extend_from_slice(&[8, step, 2, 1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8]);
+        }
+    }
+    script.extend_from_slice(&[10, 1, 0, 14, 13, 15, 3]);
+    script
+}
+
+/// For `tree_model`.
+pub fn tree_model() -> Seeds {
+    let mut seeds: Seeds =
+        [3, 10, 30, 80].map(|count| (format!("changes_{count}"), changes(count))).into();
+    seeds.push(("nothing".into(), Vec::new()));
+    seeds
+}
+
+/// For `snapshot_load`.
+pub fn snapshot_load() -> Seeds {
+    let mut seeds = Seeds::new();
+    for (name, harm) in [("cut", 0), ("flipped", 1), ("gap", 2)] {
+        for at in [9, 0x150] {
+            let mut story = vec![3, 30];
+            // Thirty commands are read at most; what is left over is the harm.
+            story.extend_from_slice(&[0, 1, 3, 0, 1, 40, 1, 1, 0].repeat(30));
+            story.extend_from_slice(&u16::to_be_bytes(at));
+            story.extend_from_slice(&[harm, 2]);
+            seeds.push((format!("{name}_at_{at}"), story));
+        }
+    }
+    for choice in 0..3 {
+        seeds.push((format!("empty_{choice}"), vec![choice]));
+    }
+    seeds
+}

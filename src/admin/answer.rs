@@ -1,0 +1,677 @@
+//! The answers of the four-letter words, line by line as ZooKeeper writes them.
+//!
+//! Plain values in, text out. Tools read these lines: keys, punctuation, blank lines and missing
+//! line ends are part of the interface. The order of connections, sessions and watches is not: in
+//! ZooKeeper it is that of a hash table.
+
+use std::fmt::{self, Write};
+use std::net::{IpAddr, SocketAddr};
+
+use crate::admin::text::{JavaDate, JavaDouble};
+use crate::admin::version::full_version;
+use crate::id::{SessionId, Zxid};
+use crate::metrics::process::{Machine, Memory};
+use crate::metrics::{self, Gauges, Value};
+use crate::replica::{ConnectionFacts, Stats};
+use crate::time::WallMs;
+
+/// What a server that has nothing to serve answers most words.
+pub const NOT_SERVING: &str = "This ZooKeeper instance is not currently serving requests\n";
+
+/// The configuration that `conf` tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfFacts {
+    /// Port of plain client connections; -1 without one.
+    pub client_port: i32,
+    /// Port of client connections with TLS; -1 without one.
+    pub secure_client_port: i32,
+    /// The folder of the snapshots, absolute, `version-2` included as in ZooKeeper.
+    pub data_dir: String,
+    /// The folder of the transaction logs, likewise.
+    pub data_log_dir: String,
+    /// The basic unit of time.
+    pub tick_ms: u32,
+    /// Connections allowed from one address; 0: any number.
+    pub client_connections_max: u32,
+    /// Shortest session timeout granted.
+    pub session_timeout_ms_min: i32,
+    /// Longest session timeout granted.
+    pub session_timeout_ms_max: i32,
+    /// Backlog of the listening socket; -1: the system's.
+    pub listen_backlog: i32,
+    /// Number of the server; 0 when standalone.
+    pub server_id: i64,
+}
+
+/// Bytes of the data folders.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FolderBytes {
+    /// Snapshots.
+    pub data: u64,
+    /// Transaction logs.
+    pub log: u64,
+}
+
+/// What the server is, in `srvr`, `stat`, `mntr` and `isro`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Alone by configuration.
+    Standalone,
+    /// Leads an ensemble.
+    Leader,
+    /// Follows a leader.
+    Follower,
+    /// Follows a leader without a vote.
+    Observer,
+    /// Has no quorum and serves reads.
+    ReadOnly,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Mode::Standalone => "standalone",
+            Mode::Leader => "leader",
+            Mode::Follower => "follower",
+            Mode::Observer => "observer",
+            Mode::ReadOnly => "read-only",
+        })
+    }
+}
+
+/// Writing to a string cannot fail; this says so once.
+macro_rules! put {
+    ($out:expr, $($arg:tt)*) => {
+        write!($out, $($arg)*).expect("a string takes everything")
+    };
+}
+
+/// `conf`
+pub fn conf(facts: &ConfFacts, bytes: FolderBytes) -> String {
+    let ConfFacts {
+        client_port,
+        secure_client_port,
+        data_dir,
+        data_log_dir,
+        tick_ms,
+        client_connections_max,
+        session_timeout_ms_min,
+        session_timeout_ms_max,
+        listen_backlog,
+        server_id,
+    } = facts;
+    let FolderBytes { data, log } = bytes;
+    format!(
+        "clientPort={client_port}\n\
+         secureClientPort={secure_client_port}\n\
+         dataDir={data_dir}\n\
+         dataDirSize={data}\n\
+         dataLogDir={data_log_dir}\n\
+         dataLogSize={log}\n\
+         tickTime={tick_ms}\n\
+         maxClientCnxns={client_connections_max}\n\
+         minSessionTimeout={session_timeout_ms_min}\n\
+         maxSessionTimeout={session_timeout_ms_max}\n\
+         clientPortListenBacklog={listen_backlog}\n\
+         serverId={server_id}\n"
+    )
+}
+
+/// `dirs`
+pub fn dirs(bytes: FolderBytes) -> String {
+    format!("datadir_size: {}\nlogdir_size: {}\n", bytes.data, bytes.log)
+}
+
+/// `envi`: ZooKeeper's keys, but for those of a Java machine, of which there is none. The three of
+/// memory are the machine's here, not a heap's.
+pub fn envi(machine: &Machine, memory: Memory) -> String {
+    let Machine { host_name, os_name, os_arch, os_version, user_name, user_home, user_dir } =
+        machine;
+    let folder = |folder: &Option<std::path::PathBuf>| {
+        folder.as_ref().map_or("<NA>".to_owned(), |folder| folder.display().to_string())
+    };
+    format!(
+        "Environment:\n\
+         zookeeper.version={}\n\
+         host.name={host_name}\n\
+         os.name={os_name}\n\
+         os.arch={os_arch}\n\
+         os.version={os_version}\n\
+         user.name={user_name}\n\
+         user.home={}\n\
+         user.dir={}\n\
+         os.memory.free={}MB\n\
+         os.memory.max={}MB\n\
+         os.memory.total={}MB\n",
+        full_version(),
+        folder(user_home),
+        folder(user_dir),
+        memory.available_mib,
+        memory.total_mib,
+        memory.total_mib,
+    )
+}
+
+/// An address as `InetSocketAddress.toString` writes it: a slash for the missing name, and an IPv6
+/// address in full within brackets.
+struct JavaAddress(SocketAddr);
+
+impl fmt::Display for JavaAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.ip().to_canonical() {
+            IpAddr::V4(ip) => write!(f, "/{ip}:{}", self.0.port()),
+            IpAddr::V6(ip) => {
+                let [a, b, c, d, e, g, h, i] = ip.segments();
+                let port = self.0.port();
+                write!(f, "/[{a:x}:{b:x}:{c:x}:{d:x}:{e:x}:{g:x}:{h:x}:{i:x}]:{port}")
+            }
+        }
+    }
+}
+
+/// One connection in `cons` and, `brief`, in `stat` (`ServerCnxn.dumpConnectionInfo`).
+fn connection(out: &mut String, facts: &ConnectionFacts, brief: bool) {
+    let ConnectionFacts { remote, queued, received, sent, .. } = facts;
+    // The number in brackets is Java's interest set; 1: the server reads from the connection.
+    put!(out, " {}[1](queued={queued},recved={received},sent={sent}", JavaAddress(*remote));
+    if let (Some(session), false) = (facts.session, brief) {
+        put!(out, ",sid={session},lop={}", facts.last_op);
+        put!(out, ",est={},to={}", facts.established.0, facts.timeout_ms);
+        if facts.last_cxid >= 0 {
+            put!(out, ",lcxid=0x{:x}", facts.last_cxid);
+        }
+        let latency = &facts.latency_ms;
+        // ZooKeeper: the mean is a whole number here, cut off.
+        let mean = latency.sum.checked_div(latency.count).unwrap_or(0);
+        put!(
+            out,
+            ",lzxid={},lresp={},llat={},minlat={},avglat={mean},maxlat={}",
+            facts.last_zxid,
+            facts.last_response.0,
+            latency.last,
+            latency.min,
+            latency.max
+        );
+    }
+    out.push_str(")\n");
+}
+
+/// The connection that asks: it has sent the word, and nothing more is read from it.
+fn asker(out: &mut String, remote: SocketAddr) {
+    put!(out, " {}[0](queued=0,recved=1,sent=0)\n", JavaAddress(remote));
+}
+
+/// `cons`
+pub fn cons(connections: &[ConnectionFacts], asking: SocketAddr) -> String {
+    let mut out = String::new();
+    for facts in connections {
+        connection(&mut out, facts, false);
+    }
+    asker(&mut out, asking);
+    out.push('\n');
+    out
+}
+
+/// What `srvr` and `stat` say.
+#[derive(Clone, Copy, Debug)]
+pub struct Brief<'a> {
+    /// Counters.
+    pub stats: &'a Stats,
+    /// Levels.
+    pub gauges: &'a Gauges,
+    /// The last transaction applied.
+    pub zxid: Zxid,
+    /// What the server is.
+    pub mode: Mode,
+}
+
+/// `srvr`; `stat` when there are connections to list.
+///
+/// ZooKeeper: `stat` must not change: scripts cut it at `Mode:`.
+pub fn srvr(brief: &Brief<'_>, clients: Option<(&[ConnectionFacts], SocketAddr)>) -> String {
+    let Brief { stats, gauges, zxid, mode } = brief;
+    let mut out = format!("Zookeeper version: {}\n", full_version());
+    if *mode == Mode::ReadOnly {
+        out.push_str("READ-ONLY mode; serving only read-only clients\n");
+    }
+    if let Some((connections, asking)) = clients {
+        out.push_str("Clients:\n");
+        for facts in connections {
+            connection(&mut out, facts, true);
+        }
+        asker(&mut out, asking);
+        out.push('\n');
+    }
+    let latency = &stats.latency_ms;
+    let mean = JavaDouble(metrics::rounded(latency.average()));
+    put!(out, "Latency min/avg/max: {}/{mean}/{}\n", latency.min, latency.max);
+    put!(out, "Received: {}\n", stats.packets_received);
+    put!(out, "Sent: {}\n", stats.packets_sent);
+    put!(out, "Connections: {}\n", gauges.connections);
+    put!(out, "Outstanding: {}\n", gauges.requests_outstanding);
+    put!(out, "Zxid: {zxid}\n");
+    put!(out, "Mode: {mode}\n");
+    put!(out, "Node count: {}\n", gauges.znodes);
+    if *mode == Mode::Leader {
+        let (last, min, max) =
+            (stats.proposal_bytes_last, stats.proposal_bytes_min, stats.proposal_bytes_max);
+        put!(out, "Proposal sizes last/min/max: {last}/{min}/{max}\n");
+    }
+    out
+}
+
+/// `mntr`
+pub fn mntr(brief: &Brief<'_>) -> String {
+    let mut out = format!("zk_version\t{}\nzk_server_state\t{}\n", full_version(), brief.mode);
+    metrics::each(brief.stats, brief.gauges, &mut |name, value| match value {
+        Value::Integer(value) => put!(out, "zk_{name}\t{value}\n"),
+        Value::Signed(value) => put!(out, "zk_{name}\t{value}\n"),
+        Value::Real(value) => put!(out, "zk_{name}\t{}\n", JavaDouble(value)),
+    });
+    out
+}
+
+/// `isro`; `None`: not serving.
+pub fn isro(mode: Option<Mode>) -> &'static str {
+    match mode {
+        None => "null",
+        Some(Mode::ReadOnly) => "ro",
+        Some(Mode::Standalone | Mode::Leader | Mode::Follower | Mode::Observer) => "rw",
+    }
+}
+
+/// `hash`: zxids in hexadecimal without a mark, digests as signed numbers.
+pub fn hash(digests: impl Iterator<Item = (Zxid, i64)>) -> String {
+    let mut out = String::new();
+    for (zxid, digest) in digests {
+        put!(out, "{:x}: {digest}\n", zxid.0);
+    }
+    out
+}
+
+/// `dump`: sessions and connections by the time at which they expire, earliest first, and the
+/// ephemeral nodes of each session.
+pub fn dump<'a, P: Iterator<Item = &'a str>>(
+    sessions: &[(WallMs, Vec<SessionId>)],
+    ephemerals: impl ExactSizeIterator<Item = (SessionId, P)>,
+    connections: &[(WallMs, Vec<(SocketAddr, SessionId)>)],
+) -> String {
+    let mut out = String::from("SessionTracker dump:\nSession ");
+    expiry_sets(&mut out, sessions, |out, session| put!(out, "\t{session}\n"));
+    out.push_str("ephemeral nodes dump:\n");
+    put!(out, "Sessions with Ephemerals ({}):\n", ephemerals.len());
+    for (session, paths) in ephemerals {
+        put!(out, "{session}:\n");
+        for path in paths {
+            put!(out, "\t{path}\n");
+        }
+    }
+    out.push_str("Connections dump:\nConnections ");
+    expiry_sets(&mut out, connections, |out, (remote, session)| {
+        put!(out, "\tip: {} sessionId: {session}\n", JavaAddress(*remote));
+    });
+    out
+}
+
+/// `ExpiryQueue.dump`
+fn expiry_sets<T>(out: &mut String, sets: &[(WallMs, Vec<T>)], line: impl Fn(&mut String, &T)) {
+    let members: usize = sets.iter().map(|(_, members)| members.len()).sum();
+    put!(out, "Sets ({})/({members}):\n", sets.len());
+    for (expires, members) in sets {
+        put!(out, "{} expire at {}:\n", members.len(), JavaDate(*expires));
+        for member in members {
+            line(out, member);
+        }
+    }
+}
+
+/// `wchs`
+pub fn wchs(connections: usize, paths: usize, watches: usize) -> String {
+    format!("{connections} connections watching {paths} paths\nTotal watches:{watches}\n")
+}
+
+/// `wchc`: each session and the paths that it watches.
+pub fn wchc<'a, P: IntoIterator<Item = &'a str>>(
+    sessions: impl Iterator<Item = (SessionId, P)>,
+) -> String {
+    let mut out = String::new();
+    for (session, paths) in sessions {
+        put!(out, "{session}\n");
+        for path in paths {
+            put!(out, "\t{path}\n");
+        }
+    }
+    out.push('\n');
+    out
+}
+
+/// `wchp`: each path and the sessions that watch it.
+pub fn wchp<'a, S: IntoIterator<Item = SessionId>>(
+    paths: impl Iterator<Item = (&'a str, S)>,
+) -> String {
+    let mut out = String::new();
+    for (path, sessions) in paths {
+        put!(out, "{path}\n");
+        for session in sessions {
+            put!(out, "\t{session}\n");
+        }
+    }
+    out.push('\n');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::ConnectionId;
+    use crate::metrics::process::FileDescriptors;
+    use crate::replica::Latency;
+    use crate::time::MonoUs;
+
+    const ZOOKEEPER_3_8: &str =
+        include_str!("../../tests/golden/four_letter_words/zookeeper-3.8.0.txt");
+    const ZOOKEEPER_3_10: &str =
+        include_str!("../../tests/golden/four_letter_words/zookeeper-3.10-head.txt");
+
+    /// What ZooKeeper answered to `word`.
+    fn golden<'a>(file: &'a str, word: &str) -> &'a str {
+        let (_, rest) = file.split_once(&format!("===== {word}\n")).unwrap();
+        rest.split_once("<EOF>").unwrap().0
+    }
+
+    /// The same lines whatever their order: of connections, it is that of a hash table.
+    fn sorted(text: &str) -> Vec<&str> {
+        let mut lines: Vec<&str> = text.split('\n').collect();
+        lines.sort_unstable();
+        lines
+    }
+
+    /// Our version in place of the one that answered.
+    fn with_our_version(text: &str) -> String {
+        let line = |line: &str| match line.split_once("ersion: ") {
+            Some((key, _)) => format!("{key}ersion: {}", full_version()),
+            None => line.to_owned(),
+        };
+        text.split('\n').map(line).collect::<Vec<_>>().join("\n")
+    }
+
+    fn conf_facts(port: i32) -> ConfFacts {
+        ConfFacts {
+            client_port: port,
+            secure_client_port: -1,
+            data_dir: "/var/lib/zookeeper-2".into(),
+            data_log_dir: "/var/lib/zookeeper-2".into(),
+            tick_ms: 2000,
+            client_connections_max: 60,
+            session_timeout_ms_min: 4000,
+            session_timeout_ms_max: 40_000,
+            listen_backlog: -1,
+            server_id: 0,
+        }
+    }
+
+    /// The client of the golden file.
+    fn client(port: u16, latency: (u64, u64, u64, u64), est: i64, resp: i64) -> ConnectionFacts {
+        let (last, min, mean, max) = latency;
+        ConnectionFacts {
+            conn: ConnectionId(1),
+            remote: SocketAddr::from(([127, 0, 0, 1], port)),
+            session: Some(SessionId(0x0100_0012_5a9c_0000)),
+            timeout_ms: 10_000,
+            established: WallMs(est),
+            queued: 0,
+            received: 5,
+            sent: 5,
+            last_op: "EXIS",
+            last_cxid: 4,
+            last_zxid: Zxid(3),
+            last_response: WallMs(resp),
+            latency_ms: Latency { count: 5, sum: 5 * mean + 1, min, max, last },
+            identities: Vec::new(),
+        }
+    }
+
+    fn loopback(port: u16) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], port))
+    }
+
+    fn gauges() -> Gauges {
+        Gauges {
+            znodes: 7,
+            watches: 2,
+            ephemerals: 1,
+            data_bytes: 50,
+            sessions_global: 1,
+            sessions_local: 0,
+            connections: 2,
+            requests_outstanding: 0,
+            uptime_ms: 5950,
+            file_descriptors: FileDescriptors { open: Some(63), max: Some(20_000) },
+            digest_mismatches: 0,
+        }
+    }
+
+    fn stats(received: u64, sent: u64) -> Stats {
+        let mut stats = Stats::new(WallMs(0), MonoUs(0));
+        stats.packets_received = received;
+        stats.packets_sent = sent;
+        stats.latency_ms = Latency { count: 5, sum: 13, min: 0, max: 6, last: 2 };
+        stats
+    }
+
+    #[test]
+    fn conf_and_dirs_are_zookeepers() {
+        let bytes = FolderBytes { data: 66_009, log: 66_009 };
+        assert_eq!(conf(&conf_facts(23_938), bytes), golden(ZOOKEEPER_3_8, "conf"));
+        assert_eq!(dirs(bytes), golden(ZOOKEEPER_3_8, "dirs"));
+        let bytes = FolderBytes { data: 66_030, log: 66_030 };
+        assert_eq!(conf(&conf_facts(23_910), bytes), golden(ZOOKEEPER_3_10, "conf"));
+    }
+
+    #[test]
+    fn cons_is_zookeepers() {
+        let client = client(37_402, (2, 0, 2, 6), 1_795_163_301_145, 1_208_696);
+        let ours = cons(&[client], loopback(37_418));
+        assert_eq!(sorted(&ours), sorted(golden(ZOOKEEPER_3_8, "cons")));
+        assert!(ours.ends_with(")\n\n"));
+    }
+
+    #[test]
+    fn a_connection_without_a_session_is_told_in_brief() {
+        let mut fresh = client(1, (0, 0, 0, 0), 0, 0);
+        fresh.session = None;
+        let mut out = String::new();
+        connection(&mut out, &fresh, false);
+        assert_eq!(out, " /127.0.0.1:1[1](queued=0,recved=5,sent=5)\n");
+    }
+
+    #[test]
+    fn addresses_are_printed_as_java_prints_them() {
+        for (address, text) in [
+            ("10.1.2.3:2181", "/10.1.2.3:2181"),
+            ("[::1]:2181", "/[0:0:0:0:0:0:0:1]:2181"),
+            ("[2001:db8::a]:5", "/[2001:db8:0:0:0:0:0:a]:5"),
+            ("[::ffff:10.1.2.3]:2181", "/10.1.2.3:2181"),
+        ] {
+            assert_eq!(JavaAddress(address.parse().unwrap()).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn srvr_and_stat_are_zookeepers_but_for_the_version() {
+        let gauges = gauges();
+        let brief = |stats| Brief { stats, gauges: &gauges, zxid: Zxid(3), mode: Mode::Standalone };
+        let counted = stats(16, 16);
+        let ours = srvr(&brief(&counted), None);
+        assert_eq!(ours, with_our_version(golden(ZOOKEEPER_3_8, "srvr")));
+        let client = client(37_402, (2, 0, 2, 6), 0, 0);
+        let clients = [client];
+        let counted = stats(17, 17);
+        let ours = srvr(&brief(&counted), Some((&clients, loopback(37_522))));
+        let theirs = with_our_version(golden(ZOOKEEPER_3_8, "stat"));
+        assert_eq!(sorted(&ours), sorted(&theirs));
+        assert!(ours.starts_with(&theirs[..theirs.find("/127").unwrap()]));
+    }
+
+    #[test]
+    fn other_modes_say_more() {
+        let gauges = gauges();
+        let stats = stats(0, 0);
+        let of = |mode| srvr(&Brief { stats: &stats, gauges: &gauges, zxid: Zxid(3), mode }, None);
+        assert!(of(Mode::ReadOnly).contains("\nREAD-ONLY mode; serving only read-only clients\n"));
+        assert!(
+            of(Mode::Leader).contains("Mode: leader\nNode count: 7\nProposal sizes last/min/max: ")
+        );
+        assert_eq!(
+            (isro(Some(Mode::ReadOnly)), isro(Some(Mode::Leader)), isro(None)),
+            ("ro", "rw", "null")
+        );
+    }
+
+    #[test]
+    fn dump_is_zookeepers() {
+        let session = SessionId(0x0100_0012_5a9c_0000);
+        let at = WallMs(1_795_163_312_000);
+        let ours = dump(
+            &[(at, vec![session])],
+            [(session, ["/e"].into_iter())].into_iter(),
+            &[(at, vec![(loopback(37_402), session), (loopback(37_436), SessionId::NONE)])],
+        );
+        assert_eq!(ours, golden(ZOOKEEPER_3_8, "dump"));
+    }
+
+    #[test]
+    fn watches_are_told_as_zookeeper_tells_them() {
+        let session = SessionId(0x0100_0012_5a9c_0000);
+        assert_eq!(wchs(1, 2, 2), golden(ZOOKEEPER_3_8, "wchs"));
+        let by_session = wchc([(session, ["/a", "/zz"])].into_iter());
+        assert_eq!(by_session, golden(ZOOKEEPER_3_8, "wchc"));
+        let by_path = wchp([("/a", [session]), ("/zz", [session])].into_iter());
+        assert_eq!(by_path, golden(ZOOKEEPER_3_8, "wchp"));
+    }
+
+    #[test]
+    fn digests_are_told_by_zxid() {
+        let text = hash([(Zxid(0x80), -5), (Zxid(0x1_0000_0100), 7)].into_iter());
+        assert_eq!(text, "80: -5\n100000100: 7\n");
+    }
+
+    #[test]
+    fn the_environment_has_zookeepers_keys_but_for_javas() {
+        let machine = Machine {
+            host_name: "localhost".into(),
+            os_name: "Linux".into(),
+            os_arch: "amd64".into(),
+            os_version: "6.18.44-fc-v657".into(),
+            user_name: "root".into(),
+            user_home: Some("/var/lib/zookeeper".into()),
+            user_dir: None,
+        };
+        let ours = envi(&machine, Memory { available_mib: 248, total_mib: 256 });
+        let keys = |text: &str| -> Vec<String> {
+            let key = |line: &str| line.split('=').next().unwrap_or_default().to_owned();
+            text.lines().map(key).filter(|key| !key.starts_with("java.")).collect()
+        };
+        assert_eq!(keys(&ours), keys(golden(ZOOKEEPER_3_8, "envi")));
+        assert!(ours.contains("\nos.memory.free=248MB\n") && ours.contains("\nuser.dir=<NA>\n"));
+    }
+
+    /// The metric in a line of `mntr`, without its statistic.
+    fn metric(line: &str) -> &str {
+        let name = line.split('\t').next().unwrap().strip_prefix("zk_").unwrap();
+        match name.split_once('_') {
+            Some((
+                "avg" | "min" | "max" | "cnt" | "sum" | "p50" | "p95" | "p99" | "p999",
+                rest,
+            )) if !matches!(rest, "latency" | "client_response_size" | "file_descriptor_count") => {
+                rest
+            }
+            _ => name,
+        }
+    }
+
+    #[test]
+    fn each_metric_of_zookeeper_is_told_or_explained_and_none_twice() {
+        let gauges = gauges();
+        let stats = stats(14, 12);
+        let brief = Brief { stats: &stats, gauges: &gauges, zxid: Zxid(3), mode: Mode::Standalone };
+        let ours = mntr(&brief);
+        let mut names: Vec<&str> =
+            ours.lines().map(|line| line.split('\t').next().unwrap()).collect();
+        names.sort_unstable();
+        let all = names.len();
+        names.dedup();
+        assert_eq!(names.len(), all, "a name stands twice");
+        let explained = |name: &str| {
+            let mut known = metrics::WITHOUT_MEANING.iter().flat_map(|(_, names)| names.iter());
+            // The metrics of namespaces begin with the name of one.
+            known.any(|known| {
+                name == *known || known.ends_with("_per_namespace") && name.ends_with(known)
+            })
+        };
+        for line in
+            golden(ZOOKEEPER_3_10, "mntr").lines().chain(golden(ZOOKEEPER_3_8, "mntr").lines())
+        {
+            let name = line.split('\t').next().unwrap();
+            let told = names.binary_search(&name).is_ok();
+            let explained = explained(metric(line));
+            assert!(told || explained, "{name} is neither told nor explained");
+            assert!(!(told && explained), "{name} is told although it is said to have no meaning");
+        }
+        for line in ours.lines() {
+            let golden = golden(ZOOKEEPER_3_10, "mntr");
+            let name = line.split('\t').next().unwrap();
+            assert!(golden.contains(&format!("{name}\t")), "{name} is not ZooKeeper's");
+        }
+    }
+
+    #[test]
+    fn metrics_have_zookeepers_numbers_in_zookeepers_form() {
+        let gauges = gauges();
+        let mut stats = stats(14, 12);
+        (stats.response_bytes_last, stats.response_bytes_min, stats.response_bytes_max) =
+            (16, 16, 89);
+        for us in [1_000, 4_000, 6_000] {
+            stats.update_latency_us.record(us).unwrap();
+        }
+        let brief = Brief { stats: &stats, gauges: &gauges, zxid: Zxid(3), mode: Mode::Standalone };
+        let ours = mntr(&brief);
+        let value = |text: &str, name: &str| -> String {
+            let line = text.lines().find(|line| line.split('\t').next() == Some(name));
+            line.unwrap_or_else(|| panic!("no line {name}")).split('\t').nth(1).unwrap().to_owned()
+        };
+        let theirs = golden(ZOOKEEPER_3_8, "mntr");
+        for name in [
+            "zk_server_state",
+            "zk_avg_latency",
+            "zk_min_latency",
+            "zk_max_latency",
+            "zk_znode_count",
+            "zk_watch_count",
+            "zk_ephemerals_count",
+            "zk_approximate_data_size",
+            "zk_open_file_descriptor_count",
+            "zk_max_file_descriptor_count",
+            "zk_uptime",
+            "zk_packets_received",
+            "zk_packets_sent",
+            "zk_num_alive_connections",
+            "zk_global_sessions",
+            "zk_connection_drop_probability",
+            "zk_max_client_response_size",
+            "zk_min_client_response_size",
+            "zk_last_client_response_size",
+            "zk_p50_updatelatency",
+            "zk_p999_updatelatency",
+            "zk_cnt_updatelatency",
+            "zk_sum_updatelatency",
+            "zk_min_updatelatency",
+            "zk_max_updatelatency",
+        ] {
+            assert_eq!(value(&ours, name), value(theirs, name), "{name}");
+        }
+        // A histogram's mean is that of its buckets.
+        let mean: f64 = value(&ours, "zk_avg_updatelatency").parse().unwrap();
+        assert!((mean - 3.6667).abs() < 0.04, "{mean}");
+    }
+}

@@ -1,0 +1,11 @@
+//! Measurements by their names: what `mntr` prints, and what other ways of export will.
+//!
+//! Names and units are ZooKeeper's (durations in ms), because dashboards and alarms are written in
+//! them; the numbers come from the replica, which keeps plain integers, and from the edge. Nothing
+//! is measured here.
+
+mod names;
+pub mod process;
+
+pub(crate) use names::rounded;
+pub use names::{Gauges, Value, WITHOUT_MEANING, each};

@@ -1,0 +1,96 @@
+//! Who is connected: the bounds on connections, per address and altogether.
+//!
+//! Shared by all session cores, and touched only when a connection comes or goes.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The bounds and the counts.
+#[derive(Clone, Debug)]
+pub struct Census {
+    per_address_max: u32,
+    total_max: u32,
+    counts: Arc<Mutex<Counts>>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    total: u32,
+    by_address: HashMap<IpAddr, u32>,
+}
+
+/// Why a connection is not taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Refusal {
+    /// `maxClientCnxns`.
+    #[error("too many connections from this address (maxClientCnxns={0})")]
+    PerAddress(u32),
+    /// `maxCnxns`.
+    #[error("too many connections (maxCnxns={0})")]
+    Total(u32),
+}
+
+impl Census {
+    /// Bounds of 0 bound nothing, as in ZooKeeper.
+    pub fn new(per_address_max: u32, total_max: u32) -> Census {
+        Census { per_address_max, total_max, counts: Arc::default() }
+    }
+
+    /// Counts a connection in, or says why not. `Ok` obliges to call [`Census::leave`].
+    pub fn enter(&self, address: IpAddr) -> Result<(), Refusal> {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.total_max > 0 && counts.total >= self.total_max {
+            return Err(Refusal::Total(self.total_max));
+        }
+        let of_address = counts.by_address.entry(address).or_insert(0);
+        if self.per_address_max > 0 && *of_address >= self.per_address_max {
+            return Err(Refusal::PerAddress(self.per_address_max));
+        }
+        *of_address += 1;
+        counts.total += 1;
+        Ok(())
+    }
+
+    /// Counts it out again.
+    pub fn leave(&self, address: IpAddr) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_address = counts.by_address.get_mut(&address).expect("it was counted in");
+        *of_address -= 1;
+        if *of_address == 0 {
+            counts.by_address.remove(&address);
+        }
+        counts.total -= 1;
+    }
+
+    /// Connections now.
+    pub fn total(&self) -> u32 {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).total
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_bounds_hold_and_those_who_left_make_room() {
+        let census = Census::new(2, 3);
+        let (a, b) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        assert_eq!([census.enter(a), census.enter(a)], [Ok(()), Ok(())]);
+        assert_eq!(census.enter(a), Err(Refusal::PerAddress(2)));
+        assert_eq!(census.enter(b), Ok(()));
+        assert_eq!(census.enter(b), Err(Refusal::Total(3)));
+        census.leave(a);
+        assert_eq!(census.enter(b), Ok(()));
+        assert_eq!(census.total(), 3);
+    }
+
+    #[test]
+    fn zero_bounds_nothing() {
+        let census = Census::new(0, 0);
+        for _ in 0..100 {
+            census.enter(IpAddr::from([127, 0, 0, 1])).unwrap();
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Client connections: listening, framing, four-letter words, back-pressure, coalesced sends.
+//!
+//! A connection belongs to one session core for its whole life. Its bytes go to the core of the
+//! server, behind the [`Core`] trait, as whole frames; the core answers with at most one
+//! [`Send`](crate::replica::Send) per connection and turn. Nothing here knows what a frame means.
+
+mod census;
+mod connection;
+mod frame;
+mod listener;
+mod table;
+
+pub use census::{Census, Refusal};
+pub use listener::{BACKLOG, bind, serve};
+pub use table::{Connections, NetOptions};
+
+use std::net::SocketAddr;
+
+use crate::admin::word::FourLetterWord;
+use crate::id::ConnectionId;
+
+/// What connections tell the core of the server. One of them is the replica itself, on the same
+/// executor; another is the way to a replica on another core.
+pub trait Core {
+    /// A connection was accepted.
+    fn open(&self, conn: ConnectionId, remote: SocketAddr);
+    /// One or more whole frames arrived, each with its length in front.
+    fn frames(&self, conn: ConnectionId, frames: &[u8]);
+    /// A four-letter word arrived instead of a first frame. Its answer closes the connection.
+    /// `argument` is what follows `stmk`.
+    fn word(
+        &self,
+        conn: ConnectionId,
+        remote: SocketAddr,
+        word: FourLetterWord,
+        argument: Option<[u8; 8]>,
+    );
+    /// The connection is gone, or unusable.
+    fn close(&self, conn: ConnectionId);
+}

@@ -1,0 +1,241 @@
+//! The connections of one session core, and the delivery of bytes to them.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::{Rc, Weak};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use super::Census;
+use super::connection::Connection;
+use crate::id::ConnectionId;
+use crate::limits;
+use crate::replica::Send;
+
+/// What an operator may choose about connections.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NetOptions {
+    /// Longest frame of a client (`jute.maxbuffer`).
+    pub frame_bytes_max: u32,
+    /// Requests of this core's connections in the server at once; beyond it, only connections
+    /// that wait for nothing are read (`globalOutstandingLimit`, shared by the cores).
+    pub requests_outstanding_max: u32,
+    /// Unsent bytes of a connection beyond which it is not read until its client has read.
+    pub unsent_bytes_before_pause: usize,
+    /// Unsent bytes of a connection beyond which it is closed: its client does not read.
+    pub unsent_bytes_max: usize,
+    /// Bytes of requests outstanding of this core's connections; beyond it, as for their number.
+    pub received_bytes_max: u64,
+    /// How long a connection may take until its first frame is whole
+    /// (`nio.sessionlessCnxnTimeout`).
+    pub sessionless_timeout: Duration,
+}
+
+impl Default for NetOptions {
+    fn default() -> Self {
+        NetOptions {
+            frame_bytes_max: limits::FRAME_BYTES_MAX,
+            requests_outstanding_max: 1000,
+            unsent_bytes_before_pause: 4 << 20,
+            unsent_bytes_max: limits::CONNECTION_OUTPUT_BYTES_MAX,
+            received_bytes_max: 256 << 20,
+            sessionless_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Bytes read from a socket at once, into memory that all connections of a core share: an idle
+/// connection has no receive buffer of its own.
+const SCRATCH_BYTES: usize = 64 * 1024;
+
+/// Connections of one core that are open at once, at most: what a slot's bits can number.
+const SLOTS_MAX: usize = 1 << SLOT_BITS;
+const SLOT_BITS: u32 = 24;
+const SEQUENCE_BITS: u32 = 32;
+
+/// The connections of one session core. Clones are handles on the same table.
+#[derive(Clone)]
+pub struct Connections {
+    pub(super) shared: Rc<Shared>,
+}
+
+pub(super) struct Shared {
+    core: u8,
+    pub(super) options: NetOptions,
+    pub(super) census: Census,
+    slots: RefCell<Slots>,
+    pub(super) outstanding: Cell<u32>,
+    /// Bytes of the requests outstanding.
+    pub(super) outstanding_bytes: Cell<u64>,
+    /// Connections that are not read because too much is outstanding.
+    pub(super) throttled: RefCell<Vec<Waker>>,
+    pub(super) scratch: RefCell<Box<[u8]>>,
+    /// Connections whose first frame is awaited, oldest first.
+    newcomers: RefCell<VecDeque<(Instant, Weak<Connection>)>>,
+    pub(super) stopping: Cell<bool>,
+}
+
+#[derive(Default)]
+struct Slots {
+    connections: Vec<Option<Rc<Connection>>>,
+    free: Vec<u32>,
+    open: usize,
+    sequence: u32,
+}
+
+impl Connections {
+    /// An empty table of session core number `core`.
+    pub fn new(core: u8, options: NetOptions, census: Census) -> Connections {
+        let shared = Shared {
+            core,
+            options,
+            census,
+            slots: RefCell::default(),
+            outstanding: Cell::new(0),
+            outstanding_bytes: Cell::new(0),
+            throttled: RefCell::default(),
+            scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
+            newcomers: RefCell::default(),
+            stopping: Cell::new(false),
+        };
+        Connections { shared: Rc::new(shared) }
+    }
+
+    /// Which session core a connection belongs to.
+    pub fn core_of(conn: ConnectionId) -> u8 {
+        conn.0.to_be_bytes()[0]
+    }
+
+    /// Open connections.
+    pub fn len(&self) -> usize {
+        self.shared.slots.borrow().open
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Carries out one send of the replica. Gives the buffer back for reuse if all of it is out.
+    pub fn deliver(&self, send: Send) -> Option<Vec<u8>> {
+        // A connection that is gone needs nothing; the replica will hear, or has heard, of it.
+        let connection = self.find(send.conn)?;
+        self.answered(&connection, send.answered);
+        let spare = connection.send(send.bytes, self.shared.options.unsent_bytes_max);
+        if send.close {
+            connection.close_after_output();
+        }
+        spare
+    }
+
+    fn answered(&self, connection: &Connection, answered: u32) {
+        let before = connection.outstanding.get();
+        let answered = answered.min(before);
+        if answered == 0 {
+            return;
+        }
+        // Which request was how long is not kept; the last answer squares the account.
+        let bytes = connection.outstanding_bytes.get();
+        let share = bytes * u64::from(answered) / u64::from(before);
+        connection.outstanding.set(before - answered);
+        connection.outstanding_bytes.set(bytes - share);
+        self.release(answered, share);
+    }
+
+    /// Whether so much is outstanding that only connections are read that wait for nothing.
+    pub(super) fn is_throttled(&self) -> bool {
+        let shared = &*self.shared;
+        shared.outstanding.get() > shared.options.requests_outstanding_max
+            || shared.outstanding_bytes.get() > shared.options.received_bytes_max
+    }
+
+    /// Counts requests that are handed on.
+    pub(super) fn count(&self, connection: &Connection, requests: u32, bytes: u64) {
+        connection.outstanding.set(connection.outstanding.get() + requests);
+        connection.outstanding_bytes.set(connection.outstanding_bytes.get() + bytes);
+        self.shared.outstanding.set(self.shared.outstanding.get() + requests);
+        self.shared.outstanding_bytes.set(self.shared.outstanding_bytes.get() + bytes);
+    }
+
+    /// Requests that no longer count; wakes who waited for that.
+    fn release(&self, requests: u32, bytes: u64) {
+        let shared = &*self.shared;
+        shared.outstanding.set(shared.outstanding.get() - requests);
+        shared.outstanding_bytes.set(shared.outstanding_bytes.get() - bytes);
+        if !self.is_throttled() {
+            shared.throttled.borrow_mut().drain(..).for_each(Waker::wake);
+        }
+    }
+
+    /// Enters a connection; `None` when every slot is taken.
+    pub(super) fn insert(
+        &self,
+        make: impl FnOnce(ConnectionId) -> Connection,
+    ) -> Option<Rc<Connection>> {
+        let mut slots = self.shared.slots.borrow_mut();
+        let slot = match slots.free.pop() {
+            Some(slot) => slot,
+            None if slots.connections.len() < SLOTS_MAX => {
+                slots.connections.push(None);
+                u32::try_from(slots.connections.len() - 1).expect("bounded by 2^24")
+            }
+            None => return None,
+        };
+        slots.sequence = slots.sequence.wrapping_add(1);
+        let id = (u64::from(self.shared.core) << (SLOT_BITS + SEQUENCE_BITS))
+            | (u64::from(slots.sequence) << SLOT_BITS)
+            | u64::from(slot);
+        let connection = Rc::new(make(ConnectionId(id)));
+        slots.connections[slot as usize] = Some(connection.clone());
+        slots.open += 1;
+        drop(slots);
+        let deadline = Instant::now() + self.shared.options.sessionless_timeout;
+        self.shared.newcomers.borrow_mut().push_back((deadline, Rc::downgrade(&connection)));
+        Some(connection)
+    }
+
+    /// Takes a connection out; what it had outstanding counts no more.
+    pub(super) fn remove(&self, connection: &Connection) {
+        let slot = slot_of(connection.id);
+        let mut slots = self.shared.slots.borrow_mut();
+        let held = slots.connections[slot].take();
+        assert!(held.is_some_and(|held| held.id == connection.id), "removed once, from its slot");
+        slots.free.push(u32::try_from(slot).expect("bounded by 2^24"));
+        slots.open -= 1;
+        drop(slots);
+        self.release(connection.outstanding.replace(0), connection.outstanding_bytes.replace(0));
+    }
+
+    fn find(&self, conn: ConnectionId) -> Option<Rc<Connection>> {
+        let slots = self.shared.slots.borrow();
+        let connection = slots.connections.get(slot_of(conn))?.as_ref()?;
+        (connection.id == conn).then(|| connection.clone())
+    }
+
+    /// Closes connections that have sent no whole frame for too long. Call about once a second.
+    pub fn close_silent(&self, now: Instant) {
+        let mut newcomers = self.shared.newcomers.borrow_mut();
+        while newcomers.front().is_some_and(|(deadline, _)| *deadline <= now) {
+            let (_, connection) = newcomers.pop_front().expect("looked at just now");
+            if let Some(connection) = connection.upgrade()
+                && !connection.greeted.get()
+            {
+                connection.fail("no request came in time after connecting".into());
+            }
+        }
+    }
+
+    /// Takes no more from any socket, and closes each connection after what is still to be sent.
+    pub fn stop(&self) {
+        self.shared.stopping.set(true);
+        let slots = self.shared.slots.borrow();
+        for connection in slots.connections.iter().flatten() {
+            connection.close_after_output();
+        }
+    }
+}
+
+fn slot_of(conn: ConnectionId) -> usize {
+    let mask = (1 << SLOT_BITS) - 1;
+    usize::try_from(conn.0 & mask).expect("24 bits")
+}

@@ -1,0 +1,157 @@
+//! A server on its own: durable is committed.
+
+use std::collections::VecDeque;
+
+use crate::id::Zxid;
+use crate::proto::txn::Txn;
+
+use super::Ready;
+
+/// The peer of a standalone server.
+///
+/// Invariant: `committed ≤ synced ≤ submitted ≤ accepted`, and `pending` holds the transactions
+/// after `committed` up to `accepted`, of which those after `submitted` are still to be appended.
+#[derive(Debug)]
+pub struct Standalone {
+    accepted: Zxid,
+    submitted: Zxid,
+    synced: Zxid,
+    committed: Zxid,
+    pending: VecDeque<Txn>,
+    /// How many of `pending` were submitted.
+    submitted_count: usize,
+}
+
+impl Standalone {
+    pub(super) fn new(last: Zxid) -> Standalone {
+        Standalone {
+            accepted: last,
+            submitted: last,
+            synced: last,
+            committed: last,
+            pending: VecDeque::new(),
+            submitted_count: 0,
+        }
+    }
+
+    /// ZooKeeper: a standalone server counts on through the epoch's end (`hzxid` is just a long);
+    /// the new epoch then begins with counter 0. An ensemble may not, and elects a new leader.
+    pub(super) fn zxid_after(&self, last: Zxid) -> Option<Zxid> {
+        last.0.checked_add(1).map(Zxid)
+    }
+
+    pub(super) fn propose(&mut self, txn: Txn) {
+        assert!(txn.zxid() > self.accepted, "zxids rise: {} after {}", txn.zxid(), self.accepted);
+        self.accepted = txn.zxid();
+        self.pending.push_back(txn);
+    }
+
+    pub(super) fn handle_synced(&mut self, zxid: Zxid) {
+        assert!(zxid >= self.synced, "durability is never lost: {zxid} after {}", self.synced);
+        assert!(zxid <= self.submitted, "{zxid} was never submitted, only {}", self.submitted);
+        self.synced = zxid;
+    }
+
+    /// ZooKeeper has no such step: its log fails, and its server with it.
+    pub(super) fn take_back(&mut self, zxid: Zxid) {
+        while self.pending.back().is_some_and(|txn| txn.zxid() > zxid) {
+            self.pending.pop_back();
+        }
+        self.submitted_count = self.submitted_count.min(self.pending.len());
+        self.accepted = self.accepted.min(zxid);
+        self.submitted = self.submitted.min(zxid);
+        assert!(self.synced <= self.submitted, "what is durable cannot be taken back");
+    }
+
+    pub(super) fn take_ready(&mut self, ready: &mut Ready) {
+        for txn in self.pending.iter().skip(self.submitted_count) {
+            ready.append.push(txn.clone());
+        }
+        self.submitted_count = self.pending.len();
+        self.submitted = self.accepted;
+        while self.pending.front().is_some_and(|txn| txn.zxid() <= self.synced) {
+            let txn = self.pending.pop_front().expect("there is a front");
+            self.submitted_count -= 1;
+            self.committed = txn.zxid();
+            ready.commit.push(txn);
+        }
+        assert!(self.committed <= self.synced && self.synced <= self.submitted);
+    }
+
+    pub(super) fn accepted(&self) -> Zxid {
+        self.accepted
+    }
+
+    pub(super) fn committed(&self) -> Zxid {
+        self.committed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::SessionId;
+    use crate::proto::OpCode;
+    use crate::proto::txn::{TxnBody, TxnHeader};
+
+    fn txn(zxid: i64) -> Txn {
+        let header = TxnHeader {
+            client_id: SessionId(1),
+            cxid: 0,
+            zxid: Zxid(zxid),
+            time: 0,
+            op: OpCode::Error,
+        };
+        Txn::new(header, &TxnBody::Error { err: -101 }, None)
+    }
+
+    fn zxids(txns: &[Txn]) -> Vec<i64> {
+        txns.iter().map(|txn| txn.zxid().0).collect()
+    }
+
+    #[test]
+    fn nothing_is_committed_before_it_is_durable() {
+        let mut peer = Standalone::new(Zxid(4));
+        peer.propose(txn(5));
+        peer.propose(txn(6));
+        let mut ready = Ready::default();
+        peer.take_ready(&mut ready);
+        assert_eq!((zxids(&ready.append), zxids(&ready.commit)), (vec![5, 6], vec![]));
+        peer.propose(txn(7));
+        peer.handle_synced(Zxid(5));
+        let mut ready = Ready::default();
+        peer.take_ready(&mut ready);
+        assert_eq!((zxids(&ready.append), zxids(&ready.commit)), (vec![7], vec![5]));
+        peer.handle_synced(Zxid(7));
+        let mut ready = Ready::default();
+        peer.take_ready(&mut ready);
+        assert_eq!((zxids(&ready.append), zxids(&ready.commit)), (vec![], vec![6, 7]));
+        assert_eq!((peer.accepted(), peer.committed()), (Zxid(7), Zxid(7)));
+    }
+
+    #[test]
+    fn what_is_taken_back_is_never_committed_and_its_zxids_are_given_again() {
+        let mut peer = Standalone::new(Zxid(4));
+        for zxid in 5..9 {
+            peer.propose(txn(zxid));
+        }
+        peer.take_ready(&mut Ready::default());
+        peer.propose(txn(9));
+        peer.take_back(Zxid(6));
+        peer.propose(txn(7));
+        let mut ready = Ready::default();
+        peer.take_ready(&mut ready);
+        assert_eq!((zxids(&ready.append), zxids(&ready.commit)), (vec![7], vec![]));
+        peer.handle_synced(Zxid(7));
+        let mut ready = Ready::default();
+        peer.take_ready(&mut ready);
+        assert_eq!(zxids(&ready.commit), [5, 6, 7]);
+    }
+
+    #[test]
+    fn the_counter_of_a_server_on_its_own_runs_on_into_the_epoch() {
+        let peer = Standalone::new(Zxid(0xffff_ffff));
+        assert_eq!(peer.zxid_after(Zxid(0xffff_ffff)), Some(Zxid(0x1_0000_0000)));
+        assert_eq!(peer.zxid_after(Zxid(i64::MAX)), None);
+    }
+}

@@ -1,0 +1,117 @@
+//! From an applied transaction to the body of its reply (`FinalRequestProcessor`).
+
+use crate::database::Applied;
+use crate::error::ErrorCode;
+use crate::jute::Jute;
+use crate::proto::OpCode;
+use crate::proto::response::MultiHeader;
+use crate::proto::txn::{Txn, TxnBody};
+
+/// Appends the body of the reply. `Ok(0)` or the error's number for the reply's header; with an
+/// error nothing is appended.
+///
+/// # Errors
+/// The number of the error that the transaction carries. It need not be one that is known here:
+/// a transaction may come from a newer leader.
+pub fn reply(txn: &Txn, applied: &Applied, out: &mut Vec<u8>) -> Result<(), i32> {
+    match applied {
+        Applied::Error(error) => return Err(*error),
+        Applied::Multi(results) => multi(txn, results, out),
+        Applied::Create { stat } => {
+            path_of(&txn.body()).encode(out);
+            if txn.header().op != OpCode::Create {
+                stat.encode(out);
+            }
+        }
+        Applied::SetData { stat } | Applied::SetAcl { stat } => stat.encode(out),
+        Applied::Delete | Applied::Check | Applied::CreateSession | Applied::CloseSession => {}
+    }
+    Ok(())
+}
+
+/// The results of a multi. Failed as a whole or not, the reply's header says 0.
+fn multi(txn: &Txn, results: &[Applied], out: &mut Vec<u8>) {
+    let TxnBody::Multi(parts) = txn.body() else {
+        unreachable!("only a multi has several results")
+    };
+    for ((op, body), applied) in TxnBody::parts(parts).zip(results) {
+        if let Applied::Error(error) = applied {
+            MultiHeader { op: OpCode::Error.number(), done: false, err: *error }.encode(out);
+            error.encode(out);
+            continue;
+        }
+        // ZooKeeper: every create that answers a Stat is a create2 in the results.
+        let op = match op {
+            OpCode::CreateContainer | OpCode::CreateTtl => OpCode::Create2,
+            op => op,
+        };
+        MultiHeader { op: op.number(), done: false, err: 0 }.encode(out);
+        match applied {
+            Applied::Create { stat } => {
+                path_of(&body).encode(out);
+                if op != OpCode::Create {
+                    stat.encode(out);
+                }
+            }
+            Applied::SetData { stat } | Applied::SetAcl { stat } => stat.encode(out),
+            Applied::Delete | Applied::Check => {}
+            Applied::CreateSession
+            | Applied::CloseSession
+            | Applied::Multi(_)
+            | Applied::Error(_) => unreachable!("a multi has no such part"),
+        }
+    }
+    MultiHeader::END.encode(out);
+}
+
+fn path_of<'a>(body: &TxnBody<'a>) -> Option<&'a str> {
+    match body {
+        TxnBody::Create(body) => body.path,
+        TxnBody::CreateContainer(body) => body.path,
+        TxnBody::CreateTtl(body) => body.path,
+        TxnBody::Delete(_)
+        | TxnBody::SetData(_)
+        | TxnBody::SetAcl(_)
+        | TxnBody::Check(_)
+        | TxnBody::CreateSession { .. }
+        | TxnBody::CloseSession { .. }
+        | TxnBody::Error { .. }
+        | TxnBody::Multi(_) => unreachable!("it created no node"),
+    }
+}
+
+/// ZooKeeper's short name of an operation (`cons`: `lop`).
+pub const fn short_name(op: OpCode) -> &'static str {
+    match op {
+        OpCode::Create | OpCode::Create2 | OpCode::CreateContainer | OpCode::CreateTtl => "CREA",
+        OpCode::Delete | OpCode::DeleteContainer => "DELE",
+        OpCode::Exists => "EXIS",
+        OpCode::GetData => "GETD",
+        OpCode::SetData => "SETD",
+        OpCode::GetAcl => "GETA",
+        OpCode::SetAcl => "SETA",
+        OpCode::GetChildren | OpCode::GetChildren2 => "GETC",
+        OpCode::Sync => "SYNC",
+        OpCode::Ping => "PING",
+        OpCode::Check => "CHEC",
+        OpCode::Multi => "MULT",
+        OpCode::Reconfig => "RECO",
+        OpCode::CheckWatches => "CHKW",
+        OpCode::RemoveWatches => "REMW",
+        OpCode::MultiRead => "MLTR",
+        OpCode::SetWatches => "SETW",
+        OpCode::SetWatches2 => "STW2",
+        OpCode::AddWatch => "ADDW",
+        OpCode::GetEphemerals => "GETE",
+        OpCode::GetAllChildrenNumber => "GETACN",
+        OpCode::WhoAmI => "HOMI",
+        OpCode::CreateSession => "SESS",
+        OpCode::CloseSession => "CLOS",
+        OpCode::Notification | OpCode::Auth | OpCode::Sasl | OpCode::Error => "NA",
+    }
+}
+
+/// What the header of a reply says about a result.
+pub fn error_number(result: Result<(), ErrorCode>) -> i32 {
+    result.err().map_or(0, ErrorCode::code)
+}

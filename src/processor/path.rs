@@ -1,0 +1,93 @@
+//! What a path may look like (`PathUtils`).
+
+/// The root.
+pub const ROOT: &str = "/";
+
+/// Whether a whole path is well formed: absolute, no empty, `.` or `..` component, no trailing
+/// slash, none of the characters that ZooKeeper refuses.
+pub fn is_valid(path: &str) -> bool {
+    let Some(rest) = path.strip_prefix('/') else { return false };
+    rest.is_empty() || (rest.split('/').all(is_valid_name) && rest.chars().all(is_allowed))
+}
+
+fn is_valid_name(name: &str) -> bool {
+    !matches!(name, "" | "." | "..")
+}
+
+/// ZooKeeper: a path is checked by UTF-16 unit, so everything beyond the first plane is refused as
+/// a surrogate.
+fn is_allowed(character: char) -> bool {
+    !matches!(
+        character,
+        '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..
+    )
+}
+
+/// The parent's path; [`ROOT`] for the root's children. `None` if there is no slash at all or a
+/// NUL, which ZooKeeper finds before it looks for the parent.
+pub fn parent(path: &str) -> Option<&str> {
+    let slash = path.rfind('/')?;
+    if path.as_bytes().contains(&0) {
+        return None;
+    }
+    // ZooKeeper keeps the root under "" as well as "/"; here it has one name.
+    Some(if slash == 0 { ROOT } else { &path[..slash] })
+}
+
+/// The name under which a node is looked up: ZooKeeper finds the root under "" too.
+#[inline]
+pub fn lookup_name(path: &str) -> &str {
+    if path.is_empty() { ROOT } else { path }
+}
+
+/// Whether a node may not be deleted (`ZKDatabase.isSpecialPath`).
+pub fn is_special(path: &str) -> bool {
+    matches!(path, "/" | "/zookeeper" | "/zookeeper/quota" | "/zookeeper/config")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_valid_exactly_as_in_zookeeper() {
+        for good in ["/", "/a", "/a/b", "/a..b", "/...", "/.a", "/\u{d7ff}", "/\u{f900}", "/\u{a0}"]
+        {
+            assert!(is_valid(good), "{good:?}");
+        }
+        let bad = [
+            "",
+            "a",
+            "//",
+            "/a/",
+            "/a//b",
+            "/.",
+            "/..",
+            "/a/./b",
+            "/a/../b",
+            "/\0",
+            "/\u{1}",
+            "/\u{1f}",
+            "/\u{7f}",
+            "/\u{9f}",
+            "/\u{e000}",
+            "/\u{f8ff}",
+            "/\u{fff0}",
+            "/\u{fffd}",
+            "/\u{1f600}",
+        ];
+        for bad in bad {
+            assert!(!is_valid(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_parent_of_a_first_level_node_is_the_root() {
+        assert_eq!(parent("/a"), Some("/"));
+        assert_eq!(parent("/a/b"), Some("/a"));
+        assert_eq!(parent("/"), Some("/"));
+        assert_eq!(parent("/a/"), Some("/a"));
+        assert_eq!(parent("a"), None);
+        assert_eq!(parent("/a\0/b"), None);
+    }
+}

@@ -1,0 +1,390 @@
+//! From a request to a transaction (`PrepRequestProcessor`).
+//!
+//! Every write becomes a transaction, also one that fails: then an error transaction, so that all
+//! servers agree on the failure and the zxid is used up. What is checked, in which order and with
+//! which error, is ZooKeeper's. The rule that is easy to break: a request that fails leaves no
+//! change record behind, and one that succeeds leaves exactly what applying it will do.
+
+mod create;
+mod multi;
+mod ops;
+mod session;
+
+use std::borrow::Cow;
+
+use super::outstanding::{ChangeRecord, Outstanding};
+use crate::acl::{AclList, Identity, fix_up};
+use crate::database::Database;
+use crate::error::ErrorCode;
+use crate::id::{SessionId, Zxid};
+use crate::proto::request::RequestBody;
+use crate::proto::txn::{
+    CheckVersionTxn, CreateContainerTxn, CreateTtlTxn, CreateTxn, DIGEST_VERSION, DeleteTxn,
+    SetAclTxn, SetDataTxn, Txn, TxnBody, TxnDigest, TxnHeader,
+};
+use crate::proto::{AclEntry, AclVector, OpCode};
+use crate::time::WallMs;
+
+/// What changes how requests are prepared. Names as in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PrepOptions {
+    /// No permission is checked.
+    pub skip_acl: bool,
+    /// Whether the scheme `digest` is known.
+    pub digest_auth: bool,
+    /// Transactions carry the digest of the tree.
+    pub digest: bool,
+    /// Hard quotas are enforced.
+    pub enforce_quota: bool,
+    /// TTL nodes may be created.
+    pub extended_types: bool,
+    /// closeSession transactions list the session's ephemeral nodes.
+    pub close_session_paths: bool,
+    /// Reconfiguration is switched on.
+    pub reconfig: bool,
+    /// Longest transaction: beyond it a log could not be read again (ZOOKEEPER-4306).
+    pub txn_bytes_max: usize,
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Requester<'a> {
+    /// The session; [`SessionId::NONE`] for the server itself.
+    pub session: SessionId,
+    /// The client's xid.
+    pub cxid: i32,
+    /// The identities of its connection.
+    pub identities: &'a [Identity],
+    /// Whether the session may ask for anything (`checkSession`).
+    pub allowed: Result<(), ErrorCode>,
+    /// Whether it may own ephemeral nodes (`checkGlobalSession`).
+    pub allowed_ephemerals: Result<(), ErrorCode>,
+}
+
+/// A write on its way to the log.
+pub struct Prep {
+    options: PrepOptions,
+    outstanding: Outstanding,
+    /// The newest zxid given to a transaction.
+    last: Zxid,
+    /// The tree's digest once everything outstanding is applied.
+    digest: i64,
+    /// The same before the request under way.
+    digest_before: i64,
+    /// `world:anyone` with all permissions, and its bytes: what nearly every create asks for.
+    open: AclList,
+}
+
+/// What one operation asks of the tree, checked.
+struct Planned<'a> {
+    op: OpCode,
+    path: Cow<'a, str>,
+    data: Option<&'a [u8]>,
+    acl: Option<AclList>,
+    ephemeral: bool,
+    version: i32,
+    ttl: i64,
+}
+
+impl<'a> Planned<'a> {
+    fn new(op: OpCode, path: impl Into<Cow<'a, str>>) -> Planned<'a> {
+        Planned {
+            op,
+            path: path.into(),
+            data: None,
+            acl: None,
+            ephemeral: false,
+            version: 0,
+            ttl: 0,
+        }
+    }
+
+    fn body(&self) -> TxnBody<'_> {
+        let path = Some(self.path.as_ref());
+        let (data, version) = (self.data, self.version);
+        let acl = self.acl.as_ref().map_or(AclVector::NULL, AclList::vector);
+        match self.op {
+            OpCode::CreateContainer => TxnBody::CreateContainer(CreateContainerTxn {
+                path,
+                data,
+                acl,
+                parent_cversion: version,
+            }),
+            OpCode::CreateTtl => TxnBody::CreateTtl(CreateTtlTxn {
+                path,
+                data,
+                acl,
+                parent_cversion: version,
+                ttl: self.ttl,
+            }),
+            OpCode::Delete | OpCode::DeleteContainer => TxnBody::Delete(DeleteTxn { path }),
+            OpCode::SetData => TxnBody::SetData(SetDataTxn { path, data, version }),
+            OpCode::SetAcl => TxnBody::SetAcl(SetAclTxn { path, acl, version }),
+            OpCode::Check => TxnBody::Check(CheckVersionTxn { path, version }),
+            _ => TxnBody::Create(CreateTxn {
+                path,
+                data,
+                acl,
+                ephemeral: self.ephemeral,
+                parent_cversion: version,
+            }),
+        }
+    }
+}
+
+/// The time and place of the transaction being made.
+#[derive(Clone, Copy)]
+struct Stamp {
+    zxid: Zxid,
+    time: i64,
+}
+
+impl Prep {
+    /// Goes on behind what `database` holds.
+    pub fn new(options: PrepOptions, database: &Database) -> Prep {
+        Prep {
+            options,
+            outstanding: Outstanding::default(),
+            last: database.last_processed(),
+            digest: database.digest(),
+            digest_before: database.digest(),
+            open: AclList::open(),
+        }
+    }
+
+    /// Makes the transaction of a client's request. `zxid` is the next in order.
+    ///
+    /// Only what changes the tree may come here, and reconfig, which is refused.
+    pub fn prepare(
+        &mut self,
+        database: &Database,
+        now: WallMs,
+        zxid: Zxid,
+        requester: &Requester<'_>,
+        op: OpCode,
+        body: &RequestBody<'_>,
+    ) -> Txn {
+        self.begin(database, zxid);
+        let stamp = Stamp { zxid, time: now.0 };
+        let planned = match body {
+            RequestBody::Create(request) => self.plan_create(
+                database,
+                stamp,
+                requester,
+                &create::Wanted::from_create(op, request),
+            ),
+            RequestBody::CreateTtl(request) => {
+                self.plan_create(database, stamp, requester, &create::Wanted::from_ttl(request))
+            }
+            RequestBody::PathVersion(request) => {
+                self.plan_delete(database, stamp, requester, request)
+            }
+            RequestBody::SetData(request) => {
+                self.plan_set_data(database, stamp, requester, request)
+            }
+            RequestBody::SetAcl(request) => self.plan_set_acl(database, stamp, requester, request),
+            RequestBody::Multi(parts) => {
+                return self.prepare_multi(database, stamp, requester, parts);
+            }
+            RequestBody::Reconfig(_) => Err(self.refuse_reconfig(requester)),
+            RequestBody::PathWatch(_)
+            | RequestBody::Path(_)
+            | RequestBody::PathKind(_)
+            | RequestBody::Auth(_)
+            | RequestBody::Sasl(_)
+            | RequestBody::SetWatches(_)
+            | RequestBody::Empty => unreachable!("{op:?} changes nothing"),
+        };
+        self.finish(stamp, requester, planned)
+    }
+
+    /// Makes the transaction that removes an empty container or an expired TTL node.
+    pub fn prepare_reap(
+        &mut self,
+        database: &Database,
+        now: WallMs,
+        zxid: Zxid,
+        path: &str,
+    ) -> Txn {
+        self.begin(database, zxid);
+        let stamp = Stamp { zxid, time: now.0 };
+        let planned = self.plan_reap(database, stamp, path);
+        let server = Requester {
+            session: SessionId::NONE,
+            cxid: 0,
+            identities: &[],
+            allowed: Ok(()),
+            allowed_ephemerals: Ok(()),
+        };
+        self.finish(stamp, &server, planned)
+    }
+
+    /// Makes the transaction of a write that failed before it could be looked at.
+    pub fn prepare_error(
+        &mut self,
+        database: &Database,
+        now: WallMs,
+        zxid: Zxid,
+        requester: &Requester<'_>,
+        error: ErrorCode,
+    ) -> Txn {
+        self.begin(database, zxid);
+        self.error_txn(Stamp { zxid, time: now.0 }, requester, error)
+    }
+
+    /// The tree shows everything up to `zxid` now.
+    pub fn on_applied(&mut self, zxid: Zxid) {
+        self.outstanding.forget(zxid);
+    }
+
+    /// The log has accepted everything up to `zxid`.
+    pub fn on_logged(&mut self, zxid: Zxid) {
+        self.outstanding.settle(zxid);
+    }
+
+    /// Takes back everything after `zxid`: the log has no room for it. `digest` is the tree's
+    /// after the transaction `zxid`.
+    pub fn take_back(&mut self, zxid: Zxid, digest: i64) {
+        assert!(zxid <= self.last);
+        self.outstanding.roll_back_after(zxid);
+        self.last = zxid;
+        self.digest = digest;
+    }
+
+    /// The tree's digest once everything outstanding is applied.
+    pub fn digest(&self) -> i64 {
+        self.digest
+    }
+
+    /// The newest zxid given to a transaction.
+    pub fn last(&self) -> Zxid {
+        self.last
+    }
+
+    /// Changes proposed and not yet applied.
+    pub fn outstanding_changes(&self) -> usize {
+        self.outstanding.len()
+    }
+
+    fn begin(&mut self, database: &Database, zxid: Zxid) {
+        assert!(zxid > self.last, "zxids rise: {zxid} after {}", self.last);
+        self.last = zxid;
+        if self.outstanding.is_empty() {
+            self.digest = database.digest();
+        }
+        self.digest_before = self.digest;
+    }
+
+    fn finish(
+        &mut self,
+        stamp: Stamp,
+        requester: &Requester<'_>,
+        planned: Result<Planned<'_>, ErrorCode>,
+    ) -> Txn {
+        match planned {
+            Ok(planned) => {
+                let header = header(stamp, requester, planned.op);
+                let txn = Txn::new(header, &planned.body(), self.txn_digest());
+                if txn.bytes().len() <= self.options.txn_bytes_max {
+                    return txn;
+                }
+                self.roll_back(stamp);
+                self.error_txn(stamp, requester, ErrorCode::MarshallingError)
+            }
+            Err(error) => self.error_txn(stamp, requester, error),
+        }
+    }
+
+    /// Takes back what the request under way has recorded.
+    fn roll_back(&mut self, stamp: Stamp) {
+        self.outstanding.roll_back_after(Zxid(stamp.zxid.0 - 1));
+        self.digest = self.digest_before;
+    }
+
+    fn error_txn(&mut self, stamp: Stamp, requester: &Requester<'_>, error: ErrorCode) -> Txn {
+        let body = TxnBody::Error { err: error.code() };
+        // ZooKeeper: the transaction of a request that failed has no digest.
+        Txn::new(header(stamp, requester, OpCode::Error), &body, None)
+    }
+
+    fn txn_digest(&self) -> Option<TxnDigest> {
+        self.options
+            .digest
+            .then_some(TxnDigest { version: DIGEST_VERSION, tree_digest: self.digest })
+    }
+
+    /// The node as it will be once everything outstanding is applied.
+    fn record(&self, database: &Database, path: &str) -> Result<ChangeRecord, ErrorCode> {
+        if let Some(record) = self.outstanding.get(path) {
+            return if record.exists { Ok(record.clone()) } else { Err(ErrorCode::NoNode) };
+        }
+        let node = database.node(path).ok_or(ErrorCode::NoNode)?;
+        Ok(ChangeRecord {
+            zxid: Zxid::NONE,
+            exists: true,
+            stat: node.stat_persisted(),
+            children: u32::try_from(node.num_children()).unwrap_or(u32::MAX),
+            acl: node.acl_list().clone(),
+            data_bytes: node.data().map_or(0, <[u8]>::len),
+            digest_seed: node.digest_seed(),
+            digest: if self.options.digest { node.digest() } else { 0 },
+        })
+    }
+
+    fn exists(&self, database: &Database, path: &str) -> bool {
+        match self.outstanding.get(path) {
+            Some(record) => record.exists,
+            None => database.node(path).is_some(),
+        }
+    }
+
+    /// Records what the operation does to one node; `record.digest` is still the one before it.
+    fn change(&mut self, path: &str, mut record: ChangeRecord, stamp: Stamp, owner: SessionId) {
+        let before = record.digest;
+        record.zxid = stamp.zxid;
+        if self.options.digest {
+            record.digest = if record.exists {
+                Database::digest_of(path, record.digest_seed, &record.stat)
+            } else {
+                0
+            };
+            self.digest = self.digest.wrapping_add(record.digest.wrapping_sub(before));
+        }
+        self.outstanding.put(path, record, owner);
+    }
+
+    fn check_acl(
+        &self,
+        acl: &AclList,
+        wanted: i32,
+        requester: &Requester<'_>,
+    ) -> Result<(), ErrorCode> {
+        if self.options.skip_acl || acl.permits(wanted, requester.identities) {
+            Ok(())
+        } else {
+            Err(ErrorCode::NoAuth)
+        }
+    }
+
+    /// The ACL as it is stored (`fixupACL`).
+    fn fix_up(&self, acl: AclVector<'_>, requester: &Requester<'_>) -> Result<AclList, ErrorCode> {
+        // The list that nearly all nodes have needs no look at its entries.
+        let open = self.open.vector();
+        if acl == open {
+            return Ok(self.open.clone());
+        }
+        let fixed = fix_up(acl, requester.identities, self.options.digest_auth)
+            .map_err(|error| error.code())?;
+        Ok(AclList::new(fixed.as_vector::<AclEntry<'_>>()))
+    }
+}
+
+fn header(stamp: Stamp, requester: &Requester<'_>, op: OpCode) -> TxnHeader {
+    TxnHeader {
+        client_id: requester.session,
+        cxid: requester.cxid,
+        zxid: stamp.zxid,
+        time: stamp.time,
+        op,
+    }
+}

@@ -1,0 +1,213 @@
+//! delete, setData, setACL, check, the removal of containers, and the refusal of reconfig.
+
+use super::{ChangeRecord, Planned, Prep, Requester, Stamp};
+use crate::database::{Database, NodeKind};
+use crate::error::ErrorCode;
+use crate::id::SessionId;
+use crate::processor::path;
+use crate::proto::OpCode;
+use crate::proto::data::perms;
+use crate::proto::request::{PathVersion, SetAclRequest, SetDataRequest};
+
+/// "Any version will do."
+const ANY_VERSION: i32 = -1;
+
+/// The version after the current one, if that is the one expected.
+// ZooKeeper: -1 is left out when versions wrap, because it means any (ZOOKEEPER-4743).
+fn next_version(current: i32, expected: i32) -> Result<i32, ErrorCode> {
+    if expected != ANY_VERSION && expected != current {
+        return Err(ErrorCode::BadVersion);
+    }
+    Ok(match current.wrapping_add(1) {
+        ANY_VERSION => 0,
+        next => next,
+    })
+}
+
+impl Prep {
+    pub(super) fn plan_delete<'a>(
+        &mut self,
+        database: &Database,
+        stamp: Stamp,
+        requester: &Requester<'_>,
+        request: &PathVersion<'a>,
+    ) -> Result<Planned<'a>, ErrorCode> {
+        requester.allowed?;
+        let (path, parent_path) = deletable(request.path)?;
+        let parent = self.record(database, parent_path)?;
+        self.check_acl(&parent.acl, perms::DELETE, requester)?;
+        let node = self.record(database, path)?;
+        next_version(node.stat.version, request.version)?;
+        if node.children > 0 {
+            return Err(ErrorCode::NotEmpty);
+        }
+        self.change_removed(database, stamp, path, node, parent_path, parent);
+        Ok(Planned::new(OpCode::Delete, path))
+    }
+
+    pub(super) fn plan_reap<'a>(
+        &mut self,
+        database: &Database,
+        stamp: Stamp,
+        path: &'a str,
+    ) -> Result<Planned<'a>, ErrorCode> {
+        let (path, parent_path) = deletable(Some(path))?;
+        let node = self.record(database, path)?;
+        if node.children > 0 {
+            return Err(ErrorCode::NotEmpty);
+        }
+        // ZooKeeper asks only that the node be no ephemeral one. A node that was removed and made
+        // again as a persistent one meanwhile must stay.
+        match database.kind_of(node.stat.ephemeral_owner) {
+            NodeKind::Container | NodeKind::Ttl { .. } => (),
+            NodeKind::Ephemeral(_) | NodeKind::Persistent => return Err(ErrorCode::BadVersion),
+        }
+        let parent = self.record(database, parent_path)?;
+        self.change_removed(database, stamp, path, node, parent_path, parent);
+        Ok(Planned::new(OpCode::DeleteContainer, path))
+    }
+
+    /// Records that a node goes: its parent has a child less and a newer pzxid.
+    // ZooKeeper: the stored cversion counts creates only, so a delete leaves it.
+    pub(super) fn change_removed(
+        &mut self,
+        database: &Database,
+        stamp: Stamp,
+        path: &str,
+        node: ChangeRecord,
+        parent_path: &str,
+        mut parent: ChangeRecord,
+    ) {
+        let owner = match database.kind_of(node.stat.ephemeral_owner) {
+            NodeKind::Ephemeral(session) => session,
+            NodeKind::Persistent | NodeKind::Container | NodeKind::Ttl { .. } => SessionId::NONE,
+        };
+        parent.children = parent.children.checked_sub(1).expect("the node is one of its children");
+        parent.stat.pzxid = stamp.zxid;
+        self.change(parent_path, parent, stamp, SessionId::NONE);
+        self.change(path, ChangeRecord { exists: false, ..node }, stamp, owner);
+    }
+
+    pub(super) fn plan_set_data<'a>(
+        &mut self,
+        database: &Database,
+        stamp: Stamp,
+        requester: &Requester<'_>,
+        request: &SetDataRequest<'a>,
+    ) -> Result<Planned<'a>, ErrorCode> {
+        requester.allowed?;
+        let path = valid(request.path)?;
+        let mut node = self.record(database, path)?;
+        self.check_acl(&node.acl, perms::WRITE, requester)?;
+        let data_bytes = request.data.map_or(0, <[u8]>::len);
+        self.check_quota(database, path, data_bytes, node.data_bytes, 0)?;
+        let version = next_version(node.stat.version, request.version)?;
+        node.stat.version = version;
+        node.stat.mtime = stamp.time;
+        node.stat.mzxid = stamp.zxid;
+        node.data_bytes = data_bytes;
+        node.digest_seed = self.digest_seed(path, request.data);
+        self.change(path, node, stamp, SessionId::NONE);
+        let mut planned = Planned::new(OpCode::SetData, path);
+        planned.data = request.data;
+        planned.version = version;
+        Ok(planned)
+    }
+
+    pub(super) fn plan_set_acl<'a>(
+        &mut self,
+        database: &Database,
+        stamp: Stamp,
+        requester: &Requester<'_>,
+        request: &SetAclRequest<'a>,
+    ) -> Result<Planned<'a>, ErrorCode> {
+        requester.allowed?;
+        let path = valid(request.path)?;
+        let acl = self.fix_up(request.acl, requester)?;
+        let mut node = self.record(database, path)?;
+        self.check_acl(&node.acl, perms::ADMIN, requester)?;
+        let version = next_version(node.stat.aversion, request.version)?;
+        node.stat.aversion = version;
+        node.acl = acl.clone();
+        self.change(path, node, stamp, SessionId::NONE);
+        let mut planned = Planned::new(OpCode::SetAcl, path);
+        planned.acl = Some(acl);
+        planned.version = version;
+        Ok(planned)
+    }
+
+    pub(super) fn plan_check<'a>(
+        &mut self,
+        database: &Database,
+        requester: &Requester<'_>,
+        request: &PathVersion<'a>,
+    ) -> Result<Planned<'a>, ErrorCode> {
+        requester.allowed?;
+        let path = valid(request.path)?;
+        let node = self.record(database, path)?;
+        self.check_acl(&node.acl, perms::READ, requester)?;
+        let mut planned = Planned::new(OpCode::Check, path);
+        planned.version = next_version(node.stat.version, request.version)?;
+        Ok(planned)
+    }
+
+    /// A server on its own has no ensemble to change.
+    pub(super) fn refuse_reconfig(&self, requester: &Requester<'_>) -> ErrorCode {
+        if !self.options.reconfig {
+            return ErrorCode::ReconfigDisabled;
+        }
+        requester.allowed.err().unwrap_or(ErrorCode::Unimplemented)
+    }
+
+    pub(super) fn check_quota(
+        &self,
+        database: &Database,
+        path: &str,
+        bytes_after: usize,
+        bytes_before: usize,
+        count: i64,
+    ) -> Result<(), ErrorCode> {
+        if !self.options.enforce_quota {
+            return Ok(());
+        }
+        let signed = |bytes: usize| i64::try_from(bytes).expect("a node's data fit in a frame");
+        if database.quota_violated(path, signed(bytes_after) - signed(bytes_before), count) {
+            return Err(ErrorCode::QuotaExceeded);
+        }
+        Ok(())
+    }
+
+    pub(super) fn digest_seed(&self, path: &str, data: Option<&[u8]>) -> u32 {
+        if self.options.digest { Database::digest_seed(path, data) } else { 0 }
+    }
+}
+
+/// A path that may be deleted, and its parent (`getParentPathAndValidate`).
+fn deletable(path: Option<&str>) -> Result<(&str, &str), ErrorCode> {
+    // ZooKeeper: a null path ends in a NullPointerException, answered as a marshalling error.
+    let path = path.ok_or(ErrorCode::MarshallingError)?;
+    let parent = path::parent(path).ok_or(ErrorCode::BadArguments)?;
+    if path::is_special(path) {
+        return Err(ErrorCode::BadArguments);
+    }
+    Ok((path, parent))
+}
+
+/// A path that is well formed (`PathUtils.validatePath`).
+fn valid(path: Option<&str>) -> Result<&str, ErrorCode> {
+    path.filter(|path| path::is_valid(path)).ok_or(ErrorCode::BadArguments)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_that_means_any_is_never_given_to_a_node() {
+        assert_eq!(next_version(4, -1), Ok(5));
+        assert_eq!(next_version(4, 4), Ok(5));
+        assert_eq!(next_version(4, 3), Err(ErrorCode::BadVersion));
+        assert_eq!(next_version(i32::MAX, -1), Ok(i32::MIN));
+        assert_eq!(next_version(-2, -1), Ok(0));
+    }
+}

@@ -1,0 +1,424 @@
+//! Requests that change nothing: answered from the tree, the watches and the connection.
+//!
+//! The answer is written straight into the connection's buffer. An operation that fails may have
+//! written a part of its answer; the caller cuts it off. A watch is set exactly when the
+//! operation gets that far: not for a node that is missing (but by exists), not without permission.
+
+use crate::acl::{AclList, Identity};
+use crate::database::{Database, NodeRef};
+use crate::error::ErrorCode;
+use crate::id::{ConnectionId, SessionId, Zxid};
+use crate::jute::{Decoder, Jute, Vector};
+use crate::proto::data::perms;
+use crate::proto::event::{EventType, encode_event_frame};
+use crate::proto::request::{
+    MultiOp, PathKind, PathRequest, PathWatch, RequestBody, SetWatchesRequest,
+};
+use crate::proto::response::{ClientInfo, MultiHeader};
+use crate::proto::{AclEntry, Id, OpCode};
+use crate::watch::{WatchKind, WatchMode, WatcherType};
+
+/// Who reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader<'a> {
+    /// Its connection, to which watches belong.
+    pub conn: ConnectionId,
+    /// Its session.
+    pub session: SessionId,
+    /// Its identities.
+    pub identities: &'a [Identity],
+    /// No permission is checked.
+    pub skip_acl: bool,
+}
+
+impl Reader<'_> {
+    fn check(&self, node: &NodeRef<'_>, wanted: i32) -> Result<(), ErrorCode> {
+        if may(node.acl_list(), wanted, self.identities, self.skip_acl) {
+            Ok(())
+        } else {
+            Err(ErrorCode::NoAuth)
+        }
+    }
+}
+
+/// Whether an ACL permits something (`checkACL`).
+#[inline]
+pub fn may(acl: &AclList, wanted: i32, identities: &[Identity], skip_acl: bool) -> bool {
+    skip_acl || acl.permits(wanted, identities)
+}
+
+/// Whether `op` is answered here.
+pub const fn is_read(op: OpCode) -> bool {
+    matches!(
+        op,
+        OpCode::Exists
+            | OpCode::GetData
+            | OpCode::GetAcl
+            | OpCode::GetChildren
+            | OpCode::GetChildren2
+            | OpCode::Sync
+            | OpCode::Ping
+            | OpCode::CheckWatches
+            | OpCode::RemoveWatches
+            | OpCode::MultiRead
+            | OpCode::SetWatches
+            | OpCode::SetWatches2
+            | OpCode::GetEphemerals
+            | OpCode::GetAllChildrenNumber
+            | OpCode::AddWatch
+            | OpCode::WhoAmI
+    )
+}
+
+/// Carries `op` out and appends the body of its reply.
+///
+/// setWatches is not answered here but by [`set_watches`], because its events precede its reply.
+///
+/// # Errors
+/// The code for the reply's header. What was appended must be cut off.
+pub fn answer(
+    database: &mut Database,
+    reader: &Reader<'_>,
+    op: OpCode,
+    body: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), ErrorCode> {
+    let input = &mut Decoder::new(body);
+    match op {
+        OpCode::Exists => exists(database, reader, &decode(input)?, out),
+        OpCode::GetData => get_data(database, reader, &decode(input)?, out),
+        OpCode::GetChildren => get_children(database, reader, &decode(input)?, false, out),
+        OpCode::GetChildren2 => get_children(database, reader, &decode(input)?, true, out),
+        OpCode::GetAcl => get_acl(database, reader, &decode(input)?, out),
+        OpCode::GetAllChildrenNumber => {
+            let PathRequest { path } = decode(input)?;
+            let node = existing(database, path)?;
+            reader.check(&node, perms::READ)?;
+            i32::try_from(node.descendants_count()).unwrap_or(i32::MAX).encode(out);
+            Ok(())
+        }
+        OpCode::GetEphemerals => {
+            let PathRequest { path } = decode(input)?;
+            get_ephemerals(database, reader, path, out);
+            Ok(())
+        }
+        OpCode::Sync => {
+            let request: PathRequest<'_> = decode(input)?;
+            request.encode(out);
+            Ok(())
+        }
+        OpCode::Ping => Ok(()),
+        OpCode::CheckWatches => {
+            let (path, wanted) = watcher_request(decode(input)?)?;
+            if database.watches().contains(path, reader.conn, wanted) {
+                Ok(())
+            } else {
+                Err(ErrorCode::NoWatcher)
+            }
+        }
+        OpCode::RemoveWatches => {
+            let (path, wanted) = watcher_request(decode(input)?)?;
+            if database.watches_mut().remove(path, reader.conn, wanted) {
+                Ok(())
+            } else {
+                Err(ErrorCode::NoWatcher)
+            }
+        }
+        OpCode::AddWatch => {
+            let PathKind { path, kind } = decode(input)?;
+            let path = path.ok_or(ErrorCode::MarshallingError)?;
+            let mode = match kind {
+                0 => WatchMode::Persistent,
+                1 => WatchMode::PersistentRecursive,
+                _ => return Err(ErrorCode::MarshallingError),
+            };
+            database.watches_mut().add_mode(path, reader.conn, mode);
+            // ZooKeeper: the body is an ErrorResponse with the number 0.
+            0i32.encode(out);
+            Ok(())
+        }
+        OpCode::WhoAmI => {
+            who_am_i(reader, out);
+            Ok(())
+        }
+        OpCode::MultiRead => {
+            let Ok(Some(RequestBody::Multi(parts))) = RequestBody::decode(op, body) else {
+                return Err(ErrorCode::MarshallingError);
+            };
+            multi_read(database, reader, &parts, out)
+        }
+        _ => unreachable!("{op:?} is not answered from the tree"),
+    }
+}
+
+fn decode<'a, T: Jute<'a>>(input: &mut Decoder<'a>) -> Result<T, ErrorCode> {
+    T::decode(input).map_err(|_| ErrorCode::MarshallingError)
+}
+
+/// The node at a path that must be there.
+// ZooKeeper: a null path ends in a NullPointerException, answered as a marshalling error.
+fn existing<'d>(database: &'d Database, path: Option<&str>) -> Result<NodeRef<'d>, ErrorCode> {
+    database.node(path.ok_or(ErrorCode::MarshallingError)?).ok_or(ErrorCode::NoNode)
+}
+
+fn exists(
+    database: &mut Database,
+    reader: &Reader<'_>,
+    request: &PathWatch<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), ErrorCode> {
+    let path = request.path.ok_or(ErrorCode::MarshallingError)?;
+    if path.as_bytes().contains(&0) {
+        return Err(ErrorCode::BadArguments);
+    }
+    let found = match database.node(path) {
+        Some(node) => {
+            reader.check(&node, perms::READ)?;
+            node.stat().encode(out);
+            Ok(())
+        }
+        None => Err(ErrorCode::NoNode),
+    };
+    if request.watch {
+        database.watches_mut().add(path, reader.conn, WatchKind::Data);
+    }
+    found
+}
+
+fn get_data(
+    database: &mut Database,
+    reader: &Reader<'_>,
+    request: &PathWatch<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), ErrorCode> {
+    let node = existing(database, request.path)?;
+    reader.check(&node, perms::READ)?;
+    node.data().encode(out);
+    node.stat().encode(out);
+    if request.watch {
+        let path = request.path.expect("existing refused a null path");
+        database.watches_mut().add(path, reader.conn, WatchKind::Data);
+    }
+    Ok(())
+}
+
+fn get_children(
+    database: &mut Database,
+    reader: &Reader<'_>,
+    request: &PathWatch<'_>,
+    with_stat: bool,
+    out: &mut Vec<u8>,
+) -> Result<(), ErrorCode> {
+    let node = existing(database, request.path)?;
+    reader.check(&node, perms::READ)?;
+    let count = i32::try_from(node.num_children()).map_err(|_| ErrorCode::MarshallingError)?;
+    count.encode(out);
+    for name in node.children() {
+        Some(name).encode(out);
+    }
+    if with_stat {
+        node.stat().encode(out);
+    }
+    if request.watch {
+        let path = request.path.expect("existing refused a null path");
+        database.watches_mut().add(path, reader.conn, WatchKind::Child);
+    }
+    Ok(())
+}
+
+fn get_acl(
+    database: &Database,
+    reader: &Reader<'_>,
+    request: &PathRequest<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), ErrorCode> {
+    let node = existing(database, request.path)?;
+    reader.check(&node, perms::READ | perms::ADMIN)?;
+    let acl = node.acl();
+    if reader.check(&node, perms::ADMIN).is_ok() {
+        acl.encode(out);
+    } else {
+        // Who may not change the list does not see the hashes of passwords in it either.
+        i32::try_from(acl.len()).map_err(|_| ErrorCode::MarshallingError)?.encode(out);
+        for entry in acl.iter() {
+            match entry.id {
+                Id { scheme: Some("digest"), id: Some(id) } if id.contains(':') => {
+                    let user = id.split_once(':').map_or(id, |(user, _)| user);
+                    let masked = format!("{user}:x");
+                    let id = Id { scheme: Some("digest"), id: Some(&masked) };
+                    AclEntry { perms: entry.perms, id }.encode(out);
+                }
+                _ => entry.encode(out),
+            }
+        }
+    }
+    node.stat().encode(out);
+    Ok(())
+}
+
+// ZooKeeper: a prefix of characters, not of path components, and no permission is asked for.
+fn get_ephemerals(
+    database: &Database,
+    reader: &Reader<'_>,
+    prefix: Option<&str>,
+    out: &mut Vec<u8>,
+) {
+    let prefix = prefix.unwrap_or_default();
+    let all = matches!(prefix.trim(), "" | "/");
+    let count_at = out.len();
+    0i32.encode(out);
+    let mut count = 0i32;
+    for path in database.ephemerals(reader.session) {
+        if all || path.starts_with(prefix) {
+            Some(path).encode(out);
+            count += 1;
+        }
+    }
+    out[count_at..count_at + 4].copy_from_slice(&count.to_be_bytes());
+}
+
+fn watcher_request(request: PathKind<'_>) -> Result<(&str, WatcherType), ErrorCode> {
+    let wanted = WatcherType::from_i32(request.kind).ok_or(ErrorCode::MarshallingError)?;
+    // ZooKeeper: nobody watches a null path.
+    Ok((request.path.ok_or(ErrorCode::NoWatcher)?, wanted))
+}
+
+fn who_am_i(reader: &Reader<'_>, out: &mut Vec<u8>) {
+    let count = i32::try_from(reader.identities.len()).expect("a connection has few identities");
+    count.encode(out);
+    for identity in reader.identities {
+        // ZooKeeper: DigestAuthenticationProvider.getUserName keeps what is before the colon.
+        let user = match &*identity.scheme {
+            "digest" => identity.id.split(':').next().unwrap_or_default(),
+            _ => &identity.id,
+        };
+        ClientInfo { auth_scheme: Some(&identity.scheme), user: Some(user) }.encode(out);
+    }
+}
+
+fn multi_read(
+    database: &mut Database,
+    reader: &Reader<'_>,
+    parts: &[MultiOp<'_>],
+    out: &mut Vec<u8>,
+) -> Result<(), ErrorCode> {
+    for part in parts {
+        let start = out.len();
+        MultiHeader { op: part.op().number(), done: false, err: 0 }.encode(out);
+        // ZooKeeper: the watch flag of a part is dropped when the parts are decoded.
+        let result = match part {
+            MultiOp::GetData(request) => {
+                get_data(database, reader, &PathWatch { watch: false, ..*request }, out)
+            }
+            MultiOp::GetChildren(request) => {
+                get_children(database, reader, &PathWatch { watch: false, ..*request }, false, out)
+            }
+            MultiOp::Create(..)
+            | MultiOp::CreateTtl(_)
+            | MultiOp::Delete(_)
+            | MultiOp::SetData(_)
+            | MultiOp::Check(_) => Err(ErrorCode::MarshallingError),
+        };
+        match result {
+            Ok(()) => {}
+            // ZooKeeper: what is not a KeeperException fails the request as a whole, and the results
+            // so far stand behind the error.
+            Err(ErrorCode::MarshallingError) => {
+                out.truncate(start);
+                MultiHeader::END.encode(out);
+                return Err(ErrorCode::MarshallingError);
+            }
+            Err(error) => {
+                out.truncate(start);
+                MultiHeader::error(error).encode(out);
+                error.code().encode(out);
+            }
+        }
+    }
+    MultiHeader::END.encode(out);
+    Ok(())
+}
+
+/// Sets the watches of a client that lost its connection, and appends an event frame for each
+/// that would have fired meanwhile. Returns how many.
+///
+/// # Errors
+/// A null path or vector where ZooKeeper needs one: watches set until then stay set.
+pub fn set_watches(
+    database: &mut Database,
+    reader: &Reader<'_>,
+    op: OpCode,
+    request: &SetWatchesRequest<'_>,
+    out: &mut Vec<u8>,
+) -> (u64, Result<(), ErrorCode>) {
+    let mut events = 0;
+    let result = try_set_watches(database, reader, op, request, out, &mut events);
+    (events, result)
+}
+
+fn try_set_watches(
+    database: &mut Database,
+    reader: &Reader<'_>,
+    op: OpCode,
+    request: &SetWatchesRequest<'_>,
+    out: &mut Vec<u8>,
+    events: &mut u64,
+) -> Result<(), ErrorCode> {
+    let since = request.relative_zxid;
+    // ZooKeeper: an event goes out only to who may read the node; the events made up here come
+    // without an ACL and go to everybody.
+    let mut send = |event: EventType, path: &str| {
+        encode_event_frame(event, path, Zxid::NONE, out);
+        *events += 1;
+    };
+    for path in paths(request.data)? {
+        let path = path?;
+        match database.node(path).map(|node| node.stat_persisted().mzxid) {
+            None => send(EventType::NodeDeleted, path),
+            Some(mzxid) if mzxid > since => send(EventType::NodeDataChanged, path),
+            Some(_) => {
+                database.watches_mut().add(path, reader.conn, WatchKind::Data);
+            }
+        }
+    }
+    for path in paths(request.exist)? {
+        let path = path?;
+        if database.node(path).is_some() {
+            send(EventType::NodeCreated, path);
+        } else {
+            database.watches_mut().add(path, reader.conn, WatchKind::Data);
+        }
+    }
+    for path in paths(request.child)? {
+        let path = path?;
+        match database.node(path).map(|node| node.stat_persisted().pzxid) {
+            None => send(EventType::NodeDeleted, path),
+            Some(pzxid) if pzxid > since => send(EventType::NodeChildrenChanged, path),
+            Some(_) => {
+                database.watches_mut().add(path, reader.conn, WatchKind::Child);
+            }
+        }
+    }
+    if op != OpCode::SetWatches2 {
+        return Ok(());
+    }
+    for (list, mode) in [
+        (request.persistent, WatchMode::Persistent),
+        (request.persistent_recursive, WatchMode::PersistentRecursive),
+    ] {
+        for path in paths(list)? {
+            database.watches_mut().add_mode(path?, reader.conn, mode);
+        }
+    }
+    Ok(())
+}
+
+/// The paths of a list that may not be null, nor any of its items.
+fn paths<'a>(
+    list: Vector<'a, Option<&'a str>>,
+) -> Result<impl Iterator<Item = Result<&'a str, ErrorCode>>, ErrorCode> {
+    if list.is_null() {
+        return Err(ErrorCode::MarshallingError);
+    }
+    Ok(list.iter().map(|path| path.ok_or(ErrorCode::MarshallingError)))
+}

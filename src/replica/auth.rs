@@ -1,0 +1,118 @@
+//! Who a connection is: `auth`, `sasl`, and the demand to have shown something first.
+
+use super::Replica;
+use super::connection::{Connection, Slot};
+use crate::acl::AuthFailed;
+use crate::error::ErrorCode;
+use crate::id::Zxid;
+use crate::jute::{Jute, begin_frame, end_frame};
+use crate::proto::request::{AuthPacket, SaslRequest};
+use crate::proto::response::ReplyHeader;
+
+/// Identities that one connection may collect; ZooKeeper sets no bound.
+const IDENTITIES_MAX: usize = 1024;
+
+impl Replica {
+    /// Adds the identities that a client proves.
+    pub(super) fn on_auth(
+        &mut self,
+        slot: Slot,
+        connection: &mut Connection,
+        xid: i32,
+        body: &[u8],
+    ) {
+        let Ok(packet) = AuthPacket::from_bytes(body) else {
+            return self.reject(slot, connection, "a malformed auth packet");
+        };
+        let remote = connection.remote.ip();
+        match self.authentication.authenticate(packet.scheme, packet.auth, remote) {
+            Ok(identities) if connection.identities.len() + identities.len() <= IDENTITIES_MAX => {
+                for identity in identities {
+                    // ZooKeeper: the identities of a connection are a set.
+                    if !connection.identities.contains(&identity) {
+                        connection.identities.push(identity);
+                    }
+                }
+                self.reply_at_once(slot, connection, xid, 0, false);
+            }
+            Ok(_) | Err(AuthFailed::Refused) => {
+                self.stats.auth_failed += 1;
+                tracing::warn!(
+                    conn = %slot.id, remote = %connection.remote, scheme = packet.scheme,
+                    "authentication failed"
+                );
+                let err = ErrorCode::AuthFailed.code();
+                self.reply_at_once(slot, connection, xid, err, false);
+                self.close_taken(slot, connection);
+            }
+            Err(AuthFailed::WrongEnsemble) => {
+                self.stats.auth_failed += 1;
+                self.reject(slot, connection, "it looks for another ensemble");
+            }
+        }
+    }
+
+    /// ZooKeeper: a server without a JAAS section has no SASL server, and answers every token with
+    /// a null one and no error.
+    pub(super) fn on_sasl(
+        &mut self,
+        slot: Slot,
+        connection: &mut Connection,
+        xid: i32,
+        body: &[u8],
+    ) {
+        match SaslRequest::from_bytes(body) {
+            Ok(SaslRequest { token: Some(_) }) => {
+                self.reply_at_once(slot, connection, xid, 0, true);
+            }
+            Ok(SaslRequest { token: None }) | Err(_) => {
+                self.reject(slot, connection, "a malformed sasl request");
+            }
+        }
+    }
+
+    /// Whether the connection has shown an identity of a scheme that is demanded.
+    #[inline]
+    pub(super) fn has_enforced_identity(&self, connection: &Connection) -> bool {
+        let schemes = &self.options.enforced_auth_schemes;
+        schemes.is_empty()
+            || connection
+                .identities
+                .iter()
+                .any(|identity| schemes.iter().any(|scheme| *scheme == *identity.scheme))
+    }
+
+    pub(super) fn refuse_unauthenticated(
+        &mut self,
+        slot: Slot,
+        connection: &mut Connection,
+        xid: i32,
+    ) {
+        let err = ErrorCode::SessionClosedRequireSaslAuth.code();
+        self.reply_at_once(slot, connection, xid, err, false);
+        self.reject(slot, connection, "it has not authenticated");
+    }
+
+    /// A reply that does not go through the pipeline; its zxid is 0.
+    fn reply_at_once(
+        &mut self,
+        slot: Slot,
+        connection: &mut Connection,
+        xid: i32,
+        err: i32,
+        null_token: bool,
+    ) {
+        self.prepare_buffer(slot, connection);
+        let out = &mut connection.out;
+        let start = begin_frame(out);
+        ReplyHeader { xid, zxid: Zxid::ZERO, err }.encode(out);
+        if null_token {
+            None::<&[u8]>.encode(out);
+        }
+        end_frame(out, start);
+        connection.answered += 1;
+        connection.sent += 1;
+        self.stats.packets_sent += 1;
+        self.check_output(slot, connection);
+    }
+}

@@ -1,0 +1,97 @@
+//! From "committed" to what clients see: apply, events, the reply, the reads behind it.
+
+use super::connection::{Slot, State, Waiting};
+use super::{InFlight, Replica};
+use crate::database::{Applied, Fired};
+use crate::processor::read;
+use crate::proto::OpCode;
+use crate::proto::data::perms;
+use crate::proto::event::encode_event_frame;
+use crate::proto::txn::Txn;
+use crate::time::Now;
+
+impl Replica {
+    /// Applies a transaction, in zxid order, and tells those whom it concerns.
+    pub(super) fn on_committed(&mut self, now: Now, txn: &Txn) {
+        let mut fired = std::mem::take(&mut self.fired);
+        let applied = self.database.apply(txn, &mut fired);
+        self.prep.on_applied(txn.zxid());
+        self.stats.txns_applied += 1;
+        for event in &fired {
+            self.send_event(event);
+        }
+        fired.clear();
+        self.fired = fired;
+
+        let request = self.in_flight.pop_front().expect("every proposal is noted as in flight");
+        assert!(request.zxid == txn.zxid(), "{} is committed, {} waits", txn.zxid(), request.zxid);
+        self.large_bytes -= request.large as usize;
+        self.stats.record_update(now.mono.since_us(request.arrived));
+        if let Some(slot) = request.slot {
+            self.reply(now, slot, &request, txn, &applied);
+        }
+        if txn.header().op == OpCode::CloseSession {
+            self.on_session_closed(txn.header().client_id);
+        }
+        self.pass_barriers(now);
+    }
+
+    /// Writes an event into the buffer of everybody who watches and may read.
+    fn send_event(&mut self, event: &Fired) {
+        if event.watchers.is_empty() {
+            return;
+        }
+        let mut frame = std::mem::take(&mut self.frame);
+        frame.clear();
+        encode_event_frame(event.event, &event.path, event.zxid, &mut frame);
+        let mut sent = 0;
+        for &watcher in &event.watchers {
+            let Some(slot) = self.connections.find(watcher) else { continue };
+            let Some(mut connection) = self.connections.take(slot) else { continue };
+            let readable =
+                read::may(&event.acl, perms::READ, &connection.identities, self.options.skip_acl);
+            if readable && connection.is_open() {
+                self.prepare_buffer(slot, &mut connection);
+                connection.out.extend_from_slice(&frame);
+                connection.sent += 1;
+                sent += 1;
+                self.check_output(slot, &mut connection);
+            }
+            self.connections.put(slot, connection);
+        }
+        let place = usize::try_from(event.event.number() - 1).expect("event types count from 1");
+        self.stats.events_fired[place] += sent;
+        self.stats.packets_sent += sent;
+        self.stats.watch_bytes += sent * frame.len() as u64;
+        self.frame = frame;
+    }
+
+    fn reply(&mut self, now: Now, slot: Slot, request: &InFlight, txn: &Txn, applied: &Applied) {
+        let Some(mut connection) = self.connections.take(slot) else { return };
+        match connection.state {
+            State::Connecting => self.on_session_created(now, slot, &mut connection),
+            State::Ready | State::Ending => {
+                let front = connection.queue.pop_front();
+                assert!(matches!(front, Some(Waiting::Write)), "the queue begins with this write");
+                self.answer_write(now, slot, &mut connection, request, txn, applied);
+                self.advance(now, slot, &mut connection);
+            }
+            State::New | State::Closed => {}
+        }
+        self.connections.put(slot, connection);
+    }
+
+    /// Goes on with connections that waited for everybody's writes up to some zxid.
+    fn pass_barriers(&mut self, now: Now) {
+        while let Some(&(zxid, slot)) = self.barriers.front() {
+            if zxid > self.database.last_processed() {
+                return;
+            }
+            self.barriers.pop_front();
+            if let Some(mut connection) = self.connections.take(slot) {
+                self.advance(now, slot, &mut connection);
+                self.connections.put(slot, connection);
+            }
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! Connections: what the replica keeps of each, and where they lie.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use hashbrown::HashMap;
+
+use super::stats::{ConnectionFacts, Latency};
+use crate::acl::{Identity, ip_identity};
+use crate::id::{ConnectionId, SessionId, Zxid};
+use crate::proto::OpCode;
+use crate::time::{MonoUs, Now, WallMs};
+
+/// How far a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Its first frame is still to come.
+    New,
+    /// Its session is being created; frames that arrive meanwhile wait in `early`.
+    Connecting,
+    /// Its requests are carried out.
+    Ready,
+    /// Its session is being closed by its own wish; what still arrives is dropped.
+    Ending,
+    /// To be closed once its bytes are handed out; nothing more is written to it.
+    Closed,
+}
+
+/// One step of a connection's queue. The queue keeps the order of the session's replies; it is
+/// empty while nothing is in flight.
+#[derive(Debug)]
+pub(super) enum Waiting {
+    /// The reply of a transaction on its way.
+    Write,
+    /// A request behind it, to be looked at when it comes to the front.
+    Request {
+        /// Header and body, without the length.
+        frame: Box<[u8]>,
+        /// When it arrived.
+        arrived: MonoUs,
+        /// Not before this is applied.
+        after: Zxid,
+    },
+    /// An answer that is certain already.
+    Answer {
+        /// What it says.
+        answer: Answer,
+        /// When the request arrived.
+        arrived: MonoUs,
+        /// Not before this is applied.
+        after: Zxid,
+    },
+}
+
+/// The reply to a request that is refused without being carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub xid: i32,
+    pub op: Option<OpCode>,
+    pub err: i32,
+    /// Whether the reply's zxid is -1 rather than the newest, and the connection then closed: the
+    /// answer to an operation that is not known.
+    pub unknown: bool,
+    /// Bytes of the request if it counts as large.
+    pub large: u32,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub id: ConnectionId,
+    pub remote: SocketAddr,
+    pub state: State,
+    pub session: SessionId,
+    pub timeout_ms: i32,
+    /// What the connect request said; the response has the field if the request had it.
+    pub read_only: Option<bool>,
+    pub identities: Vec<Identity>,
+    /// Bytes for the client, since the last time they were taken.
+    pub out: Vec<u8>,
+    /// Requests finished since then.
+    pub answered: u32,
+    /// Whether it is in the list of those with something to take.
+    pub dirty: bool,
+    pub queue: VecDeque<Waiting>,
+    /// Bytes of frames in `queue` and `early`.
+    pub held_bytes: usize,
+    /// Whole frames that arrived before the session was there.
+    pub early: Vec<u8>,
+    pub established: WallMs,
+    pub received: u64,
+    pub sent: u64,
+    pub last_op: Option<OpCode>,
+    pub last_cxid: i32,
+    pub last_zxid: Zxid,
+    pub last_response: WallMs,
+    pub latency_ms: Latency,
+}
+
+impl Connection {
+    fn new(id: ConnectionId, remote: SocketAddr, now: Now) -> Connection {
+        Connection {
+            id,
+            remote,
+            state: State::New,
+            session: SessionId::NONE,
+            timeout_ms: 0,
+            read_only: None,
+            // ZooKeeper: every connection is its address from the start.
+            identities: vec![ip_identity(remote.ip())],
+            out: Vec::new(),
+            answered: 0,
+            dirty: false,
+            queue: VecDeque::new(),
+            held_bytes: 0,
+            early: Vec::new(),
+            established: now.wall,
+            received: 0,
+            sent: 0,
+            last_op: None,
+            last_cxid: 0,
+            last_zxid: Zxid::ZERO,
+            last_response: WallMs(0),
+            latency_ms: Latency::default(),
+        }
+    }
+
+    /// Whether bytes may still be written to it.
+    pub fn is_open(&self) -> bool {
+        self.state != State::Closed
+    }
+
+    pub fn facts(&self) -> ConnectionFacts {
+        ConnectionFacts {
+            conn: self.id,
+            remote: self.remote,
+            session: (self.session != SessionId::NONE).then_some(self.session),
+            timeout_ms: self.timeout_ms,
+            established: self.established,
+            queued: self.queue.len(),
+            received: self.received,
+            sent: self.sent,
+            last_op: self.last_op.map_or("NA", crate::processor::finish::short_name),
+            last_cxid: self.last_cxid,
+            last_zxid: self.last_zxid,
+            last_response: self.last_response,
+            latency_ms: self.latency_ms,
+            identities: self
+                .identities
+                .iter()
+                .map(|identity| (identity.scheme.to_string(), identity.id.to_string()))
+                .collect(),
+        }
+    }
+
+    pub fn reset_stats(&mut self) {
+        self.received = 0;
+        self.sent = 0;
+        self.latency_ms = Latency::default();
+    }
+}
+
+/// A connection's place, and its id to tell it from a later one in the same place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Slot {
+    index: usize,
+    pub id: ConnectionId,
+}
+
+/// All connections.
+///
+/// One that is worked on is taken out, so that everything else of the replica can be used at the
+/// same time; it must be put back before the next event.
+#[derive(Debug, Default)]
+pub(super) struct Connections {
+    slots: Vec<Option<Box<Connection>>>,
+    free: Vec<usize>,
+    by_id: HashMap<ConnectionId, usize>,
+}
+
+impl Connections {
+    /// A new connection. Its id was never used before.
+    pub fn open(&mut self, id: ConnectionId, remote: SocketAddr, now: Now) -> Slot {
+        let connection = Box::new(Connection::new(id, remote, now));
+        let index = match self.free.pop() {
+            Some(index) => {
+                self.slots[index] = Some(connection);
+                index
+            }
+            None => {
+                self.slots.push(Some(connection));
+                self.slots.len() - 1
+            }
+        };
+        let before = self.by_id.insert(id, index);
+        assert!(before.is_none(), "connection {id} was opened twice");
+        Slot { index, id }
+    }
+
+    pub fn find(&self, id: ConnectionId) -> Option<Slot> {
+        self.by_id.get(&id).map(|&index| Slot { index, id })
+    }
+
+    /// `None`: it is gone, or taken out.
+    pub fn get_mut(&mut self, slot: Slot) -> Option<&mut Connection> {
+        self.slots.get_mut(slot.index)?.as_deref_mut().filter(|found| found.id == slot.id)
+    }
+
+    pub fn get(&self, slot: Slot) -> Option<&Connection> {
+        self.slots.get(slot.index)?.as_deref().filter(|found| found.id == slot.id)
+    }
+
+    /// Takes a connection out. `None`: it is gone.
+    pub fn take(&mut self, slot: Slot) -> Option<Box<Connection>> {
+        let place = self.slots.get_mut(slot.index)?;
+        if place.as_ref().is_some_and(|found| found.id == slot.id) { place.take() } else { None }
+    }
+
+    /// Puts back what was taken out.
+    pub fn put(&mut self, slot: Slot, connection: Box<Connection>) {
+        assert!(connection.id == slot.id, "a connection goes back to its own place");
+        let before = self.slots[slot.index].replace(connection);
+        assert!(before.is_none(), "the place was kept free");
+    }
+
+    pub fn remove(&mut self, slot: Slot) {
+        if self.by_id.remove(&slot.id).is_some() {
+            self.slots[slot.index] = None;
+            self.free.push(slot.index);
+        }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Connection> {
+        self.slots.iter().filter_map(|slot| slot.as_deref())
+    }
+
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Connection> {
+        self.slots.iter_mut().filter_map(|slot| slot.as_deref_mut())
+    }
+
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+}

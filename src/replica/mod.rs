@@ -1,0 +1,375 @@
+//! The replica: the one owner of the server's state, without I/O and without a clock.
+//!
+//! Frames of clients, completions of the disk and the passing of time come in; bytes for clients
+//! and operations of the disk come out through [`Replica::take_output`]. One event at a time, on
+//! one thread.
+//!
+//! ```text
+//! handle_frames ─→ requests ─┬─ reads ──────────────────────────────────→ bytes
+//!                            └─ writes ─→ prep ─→ peer ─→ txnlog ─→ ops
+//! handle_completion ─→ txnlog ─→ peer ─→ database.apply ─→ events ─→ reply ─→ held reads
+//! ```
+//!
+//! The rule that is easy to break: everything a client is sent is in the order of its session. A
+//! request behind one of its own writes waits in the connection's queue; an event is written into
+//! a connection's buffer while the transaction is applied, before any reply that could show it.
+
+mod auth;
+mod closing;
+mod commit;
+mod connection;
+mod disk;
+mod options;
+mod output;
+mod queue;
+mod reap;
+mod replies;
+mod requests;
+mod sessions;
+mod stats;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use hashbrown::HashMap;
+
+pub use options::ReplicaOptions;
+pub use output::{Output, Send};
+pub use stats::{ConnectionFacts, Latency, Stats};
+
+use crate::acl::Authentication;
+use crate::database::{Database, Fired};
+use crate::id::{ConnectionId, SessionId, Zxid};
+use crate::io;
+use crate::peer::{Peer, Ready};
+use crate::processor::{Prep, PrepOptions};
+use crate::proto::OpCode;
+use crate::proto::txn::Txn;
+use crate::recovery::Recovered;
+use crate::session::{IdGenerator, Timeouts, Tracker};
+use crate::time::{MonoUs, Now};
+use crate::txnlog;
+
+use connection::{Connections, Slot, State};
+use disk::Snapshots;
+
+/// See the module's words.
+pub struct Replica {
+    options: ReplicaOptions,
+    authentication: Authentication,
+    timeouts: Timeouts,
+    database: Database,
+    prep: Prep,
+    peer: Peer,
+    txnlog: txnlog::Writer,
+    snapshots: Snapshots,
+    sessions: Tracker,
+    session_ids: IdGenerator,
+    /// The connection of each session that has one.
+    by_session: HashMap<SessionId, Slot>,
+    connections: Connections,
+    /// Connections with something to take, each once.
+    dirty: Vec<Slot>,
+    /// Transactions proposed and not applied, in order, and to whom each is answered.
+    in_flight: VecDeque<InFlight>,
+    /// Transactions proposed that the log has not taken yet, in order.
+    backlog: VecDeque<Txn>,
+    /// Connections whose queue begins with something that waits for other sessions' writes, in
+    /// order of the zxid that they wait for.
+    barriers: VecDeque<(Zxid, Slot)>,
+    reaping: reap::Reaping,
+    disk_full: DiskFull,
+    large_bytes: usize,
+    /// When the group of transactions in flight was submitted.
+    group_started: MonoUs,
+    shutting_down: bool,
+    /// The moment of the event under way or, between events, of the last one.
+    now: Now,
+    fatal: Option<String>,
+    stopped: bool,
+    /// Requests that wait in the connections' queues, writes not counted.
+    requests_held: usize,
+    stats: Stats,
+    /// Operations for the next output.
+    ops: Vec<io::Op>,
+    /// Reads answered in this turn without waiting.
+    prompt_reads: u64,
+    /// Buffers for connections.
+    spare: Vec<Vec<u8>>,
+    // Kept for their allocations.
+    ready: Ready,
+    fired: Vec<Fired>,
+    frame: Vec<u8>,
+    expired: Vec<SessionId>,
+}
+
+/// Whether writes are refused for want of room on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum DiskFull {
+    No,
+    /// The next attempt to get room.
+    RetryAt(MonoUs),
+}
+
+/// A transaction on its way.
+#[derive(Clone, Copy, Debug)]
+struct InFlight {
+    zxid: Zxid,
+    /// The tree's digest before it, in case that it is taken back.
+    digest_before: i64,
+    /// What was asked for; the transaction itself may be an error.
+    op: OpCode,
+    /// Who waits. `None`: nobody, the server itself asked.
+    slot: Option<Slot>,
+    session: SessionId,
+    xid: i32,
+    arrived: MonoUs,
+    /// Bytes of the request if it counts as large.
+    large: u32,
+}
+
+impl Replica {
+    /// A replica over what recovery found. `seed` is any number that differs from run to run.
+    pub fn new(options: ReplicaOptions, recovered: Recovered, now: Now, seed: u64) -> Replica {
+        let Recovered { database, snapshot, .. } = recovered;
+        let last = database.last_processed();
+        let timeouts = Timeouts {
+            min_ms: options.session_timeout_ms_min,
+            max_ms: options.session_timeout_ms_max,
+        };
+        let mut sessions = Tracker::new(options.tick_ms);
+        // ZooKeeper: every session has its whole timeout from the moment the server is up.
+        for (session, timeout_ms) in database.sessions() {
+            sessions.add(session, timeout_ms, now.mono);
+        }
+        let prep_options = PrepOptions {
+            skip_acl: options.skip_acl,
+            digest_auth: options.authentication.digest_enabled,
+            digest: options.digest,
+            enforce_quota: options.enforce_quota,
+            extended_types: options.extended_types,
+            close_session_paths: options.close_session_paths,
+            reconfig: options.reconfig,
+            txn_bytes_max: options.txnlog.txn_bytes_max,
+        };
+        Replica {
+            authentication: Authentication::new(options.authentication.clone()),
+            timeouts,
+            prep: Prep::new(prep_options, &database),
+            peer: Peer::standalone(last),
+            txnlog: txnlog::Writer::new(options.txnlog.clone(), last, seed),
+            snapshots: Snapshots::new(options.snapshot.clone(), snapshot.is_none(), seed),
+            sessions,
+            session_ids: IdGenerator::new(options.server_id, now.wall.0),
+            by_session: HashMap::new(),
+            connections: Connections::default(),
+            dirty: Vec::new(),
+            in_flight: VecDeque::new(),
+            backlog: VecDeque::new(),
+            barriers: VecDeque::new(),
+            reaping: reap::Reaping::new(&options, now.mono),
+            disk_full: DiskFull::No,
+            large_bytes: 0,
+            group_started: now.mono,
+            shutting_down: false,
+            now,
+            fatal: None,
+            stopped: false,
+            requests_held: 0,
+            stats: Stats::new(now.wall, now.mono),
+            ops: Vec::new(),
+            prompt_reads: 0,
+            spare: Vec::new(),
+            ready: Ready::default(),
+            fired: Vec::new(),
+            frame: Vec::new(),
+            expired: Vec::new(),
+            database,
+            options,
+        }
+    }
+
+    /// A socket was accepted. Nothing is answered before its first frame.
+    pub fn handle_open(&mut self, now: Now, conn: ConnectionId, remote: SocketAddr) {
+        self.now = now;
+        let slot = self.connections.open(conn, remote, now);
+        self.stats.connections_opened += 1;
+        if self.shutting_down {
+            self.close(slot);
+        }
+    }
+
+    /// The socket is gone: its watches go, its session stays until it expires. For a connection
+    /// that the replica closed itself ([`Send::close`]) this does nothing.
+    pub fn handle_close(&mut self, now: Now, conn: ConnectionId) {
+        self.now = now;
+        let Some(slot) = self.connections.find(conn) else { return };
+        if let Some(mut connection) = self.connections.take(slot) {
+            self.release_queue(&mut connection);
+            self.forget(slot, connection.session);
+        }
+        self.connections.remove(slot);
+    }
+
+    /// Time has passed. To be called at [`Replica::next_timeout`]; earlier or later does no harm.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.now = now;
+        self.expire_sessions(now);
+        self.reap(now);
+        self.on_disk_timeout(now);
+    }
+
+    /// When [`Replica::handle_timeout`] has something to do. May be in the past: then at once.
+    pub fn next_timeout(&self) -> Option<MonoUs> {
+        if self.shutting_down {
+            return None;
+        }
+        let disk = match self.disk_full {
+            DiskFull::No => None,
+            DiskFull::RetryAt(at) => Some(at),
+        };
+        let snapshot = self.snapshots.wants_poll().then_some(self.now.mono);
+        let others = [self.reaping.next(), disk, snapshot];
+        others.into_iter().chain([self.sessions.next_expiry()]).flatten().min()
+    }
+
+    /// Begins to stop: new connections and requests are refused, what is in flight is finished.
+    /// Done when [`Replica::is_quiet`].
+    pub fn shutdown(&mut self, now: Now) {
+        self.now = now;
+        self.shutting_down = true;
+    }
+
+    /// Whether everything is finished after [`Replica::shutdown`]: no write in flight, no log file
+    /// open. A snapshot under way is left unfinished; the next start removes what there is of it.
+    pub fn is_quiet(&self) -> bool {
+        self.shutting_down
+            && self.in_flight.is_empty()
+            && self.txnlog.is_closed()
+            && self.ops.is_empty()
+            && self.dirty.is_empty()
+    }
+
+    /// Moves what the turn produced into `out`, whose former content was carried out. To be
+    /// called once after each batch of `handle_…`: one turn's writes become one group.
+    pub fn take_output(&mut self, out: &mut Output) {
+        self.spare.append(out.spare_mut());
+        self.poll_disk(self.now);
+        out.ops.append(&mut self.ops);
+        out.fatal = self.fatal.take();
+        if self.prompt_reads > 0 {
+            self.stats.record_prompt_reads(self.prompt_reads);
+            self.prompt_reads = 0;
+        }
+        for slot in self.dirty.drain(..) {
+            let Some(connection) = self.connections.get_mut(slot) else { continue };
+            connection.dirty = false;
+            let close = connection.state == State::Closed;
+            out.sends.push(Send {
+                conn: slot.id,
+                bytes: std::mem::take(&mut connection.out),
+                answered: std::mem::take(&mut connection.answered),
+                close,
+            });
+            if close {
+                self.connections.remove(slot);
+            }
+        }
+    }
+
+    /// The options it was made with.
+    pub fn options(&self) -> &ReplicaOptions {
+        &self.options
+    }
+
+    /// The tree, its sessions and its watches.
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Its counters.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Clears the counters that `srst` clears.
+    pub fn reset_stats(&mut self) {
+        self.stats.reset();
+    }
+
+    /// Clears the counters of every connection (`crst`).
+    pub fn reset_connection_stats(&mut self) {
+        for connection in self.connections.iter_mut() {
+            connection.reset_stats();
+        }
+    }
+
+    /// The connections, in no order.
+    pub fn connections(&self) -> impl Iterator<Item = ConnectionFacts> + '_ {
+        self.connections.iter().map(|connection| connection.facts())
+    }
+
+    /// Number of connections, those without a session included (`num_alive_connections`).
+    pub fn connections_count(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// The facts of one connection.
+    pub fn connection(&self, conn: ConnectionId) -> Option<ConnectionFacts> {
+        let slot = self.connections.find(conn)?;
+        self.connections.get(slot).map(|connection| connection.facts())
+    }
+
+    /// Sessions by the time at which they expire if nothing more is heard (`dump`): the time by
+    /// the clock for durations, rising, and the sessions in no order.
+    pub fn session_expiries(&self) -> Vec<(MonoUs, Vec<SessionId>)> {
+        self.sessions.by_expiry().into_iter().collect()
+    }
+
+    /// Number of global sessions.
+    pub fn global_sessions_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Number of local sessions. A server on its own has none, as ZooKeeper's.
+    pub fn local_sessions_count(&self) -> usize {
+        0
+    }
+
+    /// Requests that arrived and are not yet answered (`outstanding_requests`).
+    pub fn requests_outstanding(&self) -> usize {
+        self.in_flight.len() + self.requests_held
+    }
+
+    /// The newest transaction applied.
+    pub fn last_processed(&self) -> Zxid {
+        self.database.last_processed()
+    }
+
+    /// The newest transaction proposed.
+    pub fn last_proposed(&self) -> Zxid {
+        self.prep.last()
+    }
+
+    /// ZooKeeper's word for the role (`mntr`, `stat`).
+    pub fn mode(&self) -> &'static str {
+        self.peer.mode()
+    }
+
+    /// Whether writes are refused because the disk is full.
+    pub fn is_disk_full(&self) -> bool {
+        self.disk_full != DiskFull::No
+    }
+
+    /// The writer of the log, for its counts and for the buffers that a ring registers.
+    pub fn txnlog(&self) -> &txnlog::Writer {
+        &self.txnlog
+    }
+
+    /// Takes a snapshot as soon as none is under way.
+    pub fn request_snapshot(&mut self) {
+        self.snapshots.request();
+    }
+}

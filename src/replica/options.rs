@@ -1,0 +1,95 @@
+//! How a replica behaves: plain values, made once from the configuration.
+
+use crate::id::ServerId;
+use crate::limits;
+
+/// What an operator may choose about the core. Names in brackets are ZooKeeper's keys.
+#[derive(Clone, Debug)]
+pub struct ReplicaOptions {
+    /// The high byte of new session ids. ZooKeeper: a standalone server uses 1 here.
+    pub server_id: ServerId,
+    /// The basic unit of time, and the width of a bucket of session expiry (`tickTime`).
+    pub tick_ms: u32,
+    /// Shortest session timeout granted (`minSessionTimeout`).
+    pub session_timeout_ms_min: i32,
+    /// Longest session timeout granted (`maxSessionTimeout`).
+    pub session_timeout_ms_max: i32,
+    /// No permission is checked (`skipACL`).
+    pub skip_acl: bool,
+    /// Connections without an identity of one of these schemes are refused
+    /// (`enforce.auth.enabled` with `enforce.auth.schemes`); empty: nobody is.
+    pub enforced_auth_schemes: Vec<String>,
+    /// How identities are checked: digest algorithm, super user, ensemble name.
+    pub authentication: crate::acl::AuthenticationOptions,
+    /// Hard quotas are enforced (`enforceQuota`).
+    pub enforce_quota: bool,
+    /// TTL nodes may be created (`extendedTypesEnabled`).
+    pub extended_types: bool,
+    /// TTL nodes are written as 3.5.3 did (`emulate353TTLNodes`).
+    pub emulate_353_ttl: bool,
+    /// Transactions carry the digest of the tree (`digest.enabled`).
+    pub digest: bool,
+    /// closeSession transactions list the session's ephemeral nodes (`closeSessionTxn.enabled`).
+    pub close_session_paths: bool,
+    /// Reconfiguration is switched on (`reconfigEnabled`).
+    pub reconfig: bool,
+
+    /// Longest frame of a client (`jute.maxbuffer`).
+    pub frame_bytes_max: u32,
+    /// What a transaction may be longer than its request (`jute.maxbuffer.extrasize`).
+    pub txn_extra_bytes_max: u32,
+    /// Requests in the server at once before sockets are no longer read
+    /// (`globalOutstandingLimit`).
+    pub requests_outstanding_max: usize,
+    /// Unsent bytes for one connection before it is closed: its client does not read.
+    pub connection_output_bytes_max: usize,
+    /// Requests longer than this count as large (`largeRequestThreshold`); `None`: none does.
+    pub large_request_bytes: Option<u32>,
+    /// Bytes of large requests in the server at once (`largeRequestMaxBytes`).
+    pub large_requests_bytes_max: usize,
+
+    /// Time between two searches for containers and TTL nodes to remove
+    /// (`znode.container.checkIntervalMs`).
+    pub container_check_interval_ms: u64,
+    /// Removals of containers and TTL nodes a minute (`znode.container.maxPerMinute`).
+    pub container_removals_per_minute_max: u32,
+    /// Age at which a container that never had a child is removed
+    /// (`znode.container.maxNeverUsedIntervalMs`); 0: never.
+    pub container_never_used_ms_max: u64,
+
+    /// How the transaction log is written, and when a snapshot is due.
+    pub txnlog: crate::txnlog::WriterOptions,
+    /// How snapshots are written.
+    pub snapshot: crate::snapshot::WriterOptions,
+}
+
+impl Default for ReplicaOptions {
+    fn default() -> Self {
+        ReplicaOptions {
+            server_id: ServerId(1),
+            tick_ms: 3000,
+            session_timeout_ms_min: 6000,
+            session_timeout_ms_max: 60_000,
+            skip_acl: false,
+            enforced_auth_schemes: Vec::new(),
+            authentication: crate::acl::AuthenticationOptions::default(),
+            enforce_quota: false,
+            extended_types: false,
+            emulate_353_ttl: false,
+            digest: true,
+            close_session_paths: true,
+            reconfig: false,
+            frame_bytes_max: limits::FRAME_BYTES_MAX,
+            txn_extra_bytes_max: limits::TXN_EXTRA_BYTES_MAX,
+            requests_outstanding_max: limits::REQUESTS_OUTSTANDING_MAX,
+            connection_output_bytes_max: limits::CONNECTION_OUTPUT_BYTES_MAX,
+            large_request_bytes: None,
+            large_requests_bytes_max: limits::LARGE_REQUESTS_BYTES_MAX,
+            container_check_interval_ms: 60_000,
+            container_removals_per_minute_max: 10_000,
+            container_never_used_ms_max: 0,
+            txnlog: crate::txnlog::WriterOptions::default(),
+            snapshot: crate::snapshot::WriterOptions::default(),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! What a replica wants done after a turn.
+
+use crate::id::ConnectionId;
+use crate::io;
+
+/// Everything that a turn produced, in the order in which it must be carried out: bytes to
+/// clients and operations of the disk do not wait for each other.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// Bytes for clients, at most one entry per connection.
+    pub sends: Vec<Send>,
+    /// Operations of the disk, in the order of their submission.
+    pub ops: Vec<io::Op>,
+    /// The process must stop with this reason; nothing else of the output may be carried out.
+    pub fatal: Option<String>,
+    spare: Vec<Vec<u8>>,
+}
+
+/// Bytes for one connection.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Send {
+    /// To whom.
+    pub conn: ConnectionId,
+    /// Whole frames. May be empty when the entry only closes or only gives credit.
+    pub bytes: Vec<u8>,
+    /// Requests that are finished since the last entry: so many more may be read.
+    pub answered: u32,
+    /// Whether to close the connection after these bytes. The replica has forgotten the
+    /// connection then and expects no `handle_close` for it (one is ignored).
+    pub close: bool,
+}
+
+/// Buffers kept for later turns, at most; more are dropped.
+const SPARE_BUFFERS_MAX: usize = 1024;
+/// A buffer larger than this is dropped rather than kept: one huge reply shall not pin memory.
+const SPARE_BYTES_MAX: usize = 256 * 1024;
+
+impl Output {
+    /// Gives a buffer back after its bytes were written, for a later turn.
+    pub fn recycle(&mut self, mut bytes: Vec<u8>) {
+        if self.spare.len() < SPARE_BUFFERS_MAX
+            && bytes.capacity() > 0
+            && bytes.capacity() <= SPARE_BYTES_MAX
+        {
+            bytes.clear();
+            self.spare.push(bytes);
+        }
+    }
+
+    /// Buffers that were given back.
+    pub(super) fn spare_mut(&mut self) -> &mut Vec<Vec<u8>> {
+        &mut self.spare
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.sends.is_empty() && self.ops.is_empty() && self.fatal.is_none()
+    }
+}

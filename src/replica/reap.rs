@@ -1,0 +1,81 @@
+//! Containers and TTL nodes whose time has come (`ContainerManager`).
+
+use std::collections::VecDeque;
+
+use super::{InFlight, Replica, ReplicaOptions};
+use crate::database::ReapRules;
+use crate::id::SessionId;
+use crate::proto::OpCode;
+use crate::time::{MonoUs, Now};
+
+/// Nodes found in one search, at most; the next search finds the rest.
+const CANDIDATES_MAX: usize = 10_000;
+const MINUTE_US: u64 = 60_000_000;
+
+/// When to search next, and what was found and is still to be removed, at a pace.
+pub(super) struct Reaping {
+    search_at: MonoUs,
+    remove_at: MonoUs,
+    pace_us: u64,
+    candidates: VecDeque<String>,
+}
+
+impl Reaping {
+    pub fn new(options: &ReplicaOptions, now: MonoUs) -> Reaping {
+        let per_minute = u64::from(options.container_removals_per_minute_max.max(1));
+        Reaping {
+            search_at: now.plus_ms(options.container_check_interval_ms),
+            remove_at: now,
+            pace_us: MINUTE_US / per_minute,
+            candidates: VecDeque::new(),
+        }
+    }
+
+    pub fn next(&self) -> Option<MonoUs> {
+        Some(if self.candidates.is_empty() { self.search_at } else { self.remove_at })
+    }
+}
+
+impl Replica {
+    /// Searches when it is time, and removes what was found.
+    pub(super) fn reap(&mut self, now: Now) {
+        if self.shutting_down {
+            return;
+        }
+        if self.reaping.candidates.is_empty() && now.mono >= self.reaping.search_at {
+            let interval_ms = self.options.container_check_interval_ms.max(1);
+            self.reaping.search_at = now.mono.plus_ms(interval_ms);
+            let never_used_ms_max =
+                i64::try_from(self.options.container_never_used_ms_max).unwrap_or(i64::MAX);
+            let rules = ReapRules { never_used_ms_max };
+            self.reaping.candidates =
+                self.database.reap_candidates(now.wall.0, rules, CANDIDATES_MAX).into();
+            self.reaping.remove_at = now.mono;
+        }
+        while now.mono >= self.reaping.remove_at {
+            let Some(path) = self.reaping.candidates.pop_front() else { return };
+            let Some(zxid) = self.next_zxid_for_write() else {
+                self.reaping.candidates.clear();
+                return;
+            };
+            tracing::info!(path, "removing an empty container or an expired TTL node");
+            let digest_before = self.prep.digest();
+            let txn = self.prep.prepare_reap(&self.database, now.wall, zxid, &path);
+            if txn.header().op == OpCode::DeleteContainer {
+                self.stats.containers_reaped += 1;
+            }
+            let request = InFlight {
+                zxid,
+                digest_before,
+                op: OpCode::DeleteContainer,
+                slot: None,
+                session: SessionId::NONE,
+                xid: 0,
+                arrived: now.mono,
+                large: 0,
+            };
+            self.propose(txn, request);
+            self.reaping.remove_at = MonoUs(self.reaping.remove_at.0 + self.reaping.pace_us.max(1));
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! Requests as they arrive: framed, told apart, and writes proposed.
+
+use super::connection::{Answer, Connection, Slot, State, Waiting};
+use super::{InFlight, Replica};
+use crate::error::ErrorCode;
+use crate::id::{ConnectionId, Zxid};
+use crate::jute::{DecodeError, Decoder, Jute};
+use crate::limits;
+use crate::processor::Requester;
+use crate::processor::read;
+use crate::proto::OpCode;
+use crate::proto::request::{NULL_ACL_IN_MULTI, RequestBody, RequestHeader};
+use crate::proto::txn::Txn;
+use crate::time::Now;
+
+/// Length of the length before a frame.
+const LENGTH_BYTES: usize = 4;
+
+impl Replica {
+    /// Whole frames arrived, one or more, each with its 4-byte length; the first of a connection
+    /// is its `ConnectRequest`. A frame's length was checked against `jute.maxbuffer`.
+    pub fn handle_frames(&mut self, now: Now, conn: ConnectionId, frames: &[u8]) {
+        self.now = now;
+        let Some(slot) = self.connections.find(conn) else { return };
+        let Some(mut connection) = self.connections.take(slot) else { return };
+        self.stats.bytes_received += frames.len() as u64;
+        self.on_frames(now, slot, &mut connection, frames);
+        self.connections.put(slot, connection);
+    }
+
+    /// As [`Replica::handle_frames`], for a connection that is taken out.
+    pub(super) fn on_frames(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        connection: &mut Connection,
+        mut frames: &[u8],
+    ) {
+        if connection.state == State::Ready {
+            // Once for all of them: it is one moment. False: the session is being closed.
+            self.sessions.touch_with(connection.session, connection.timeout_ms, now.mono);
+        }
+        while !frames.is_empty() {
+            let Some(frame) = split_frame(&mut frames) else {
+                self.reject(slot, connection, "a frame is longer than what arrived");
+                return;
+            };
+            match connection.state {
+                State::New => {
+                    connection.received += 1;
+                    self.stats.packets_received += 1;
+                    self.on_connect_request(now, slot, connection, frame);
+                }
+                State::Connecting => {
+                    let bytes = LENGTH_BYTES + frame.len();
+                    if connection.held_bytes + bytes > limits::CONNECTION_HELD_BYTES_MAX {
+                        self.reject(slot, connection, "too much before its session is there");
+                        return;
+                    }
+                    connection.held_bytes += bytes;
+                    let length = u32::try_from(frame.len()).expect("it came with such a length");
+                    connection.early.extend_from_slice(&length.to_be_bytes());
+                    connection.early.extend_from_slice(frame);
+                }
+                State::Ready => {
+                    connection.received += 1;
+                    self.stats.packets_received += 1;
+                    self.on_request(now, slot, connection, frame);
+                }
+                State::Ending => {
+                    connection.answered += 1;
+                    self.mark_dirty(slot, connection);
+                }
+                State::Closed => return,
+            }
+        }
+    }
+
+    /// A request of a connection whose session is there.
+    fn on_request(&mut self, now: Now, slot: Slot, connection: &mut Connection, frame: &[u8]) {
+        let mut input = Decoder::new(frame);
+        let Ok(RequestHeader { xid, op }) = RequestHeader::decode(&mut input) else {
+            self.reject(slot, connection, "a request without a whole header");
+            return;
+        };
+        let op = OpCode::from_i32(op);
+        match op {
+            // ZooKeeper answers these two in place, before what is in the pipeline.
+            Some(OpCode::Auth) => return self.on_auth(slot, connection, xid, input.rest()),
+            Some(OpCode::Sasl) => return self.on_sasl(slot, connection, xid, input.rest()),
+            _ => {}
+        }
+        if !self.has_enforced_identity(connection) {
+            return self.refuse_unauthenticated(slot, connection, xid);
+        }
+        let Some(large) = self.claim_large(frame.len()) else {
+            self.stats.large_requests_rejected += 1;
+            return self.reject(slot, connection, "too many bytes of large requests at once");
+        };
+        // ZooKeeper: a request of a session that is being closed is dropped without an answer;
+        // so is one that arrives while the server stops.
+        if self.shutting_down || self.sessions.is_closing(connection.session) {
+            self.large_bytes -= large as usize;
+            connection.answered += 1;
+            return self.mark_dirty(slot, connection);
+        }
+        let arrived = now.mono;
+        match op {
+            Some(op) if read::is_read(op) => {
+                self.stats.count_request(op);
+                // ZooKeeper: what sync waits for on a server on its own is the pipeline.
+                let after = if op == OpCode::Sync { self.prep.last() } else { Zxid::ZERO };
+                if connection.queue.is_empty() && self.database.last_processed() >= after {
+                    self.prompt_reads += 1;
+                    connection.latency_ms.record(0);
+                    self.answer_read(now, slot, connection, xid, op, input.rest());
+                    self.large_bytes -= large as usize;
+                } else {
+                    self.hold(slot, connection, frame, arrived, after);
+                    self.large_bytes -= large as usize;
+                }
+            }
+            Some(OpCode::CloseSession) => {
+                self.stats.count_request(OpCode::CloseSession);
+                self.on_close_session(now, slot, connection, xid, large);
+            }
+            Some(
+                op @ (OpCode::Create
+                | OpCode::Create2
+                | OpCode::CreateContainer
+                | OpCode::CreateTtl
+                | OpCode::Delete
+                | OpCode::SetData
+                | OpCode::SetAcl
+                | OpCode::Multi
+                | OpCode::Reconfig),
+            ) => {
+                self.stats.count_request(op);
+                self.on_write(now, slot, connection, xid, op, input.rest(), large);
+            }
+            // Unknown, or not for clients: check alone, and what servers say to each other.
+            op => {
+                tracing::warn!(conn = %slot.id, remote = %connection.remote, ?op, "unknown operation");
+                let err = ErrorCode::Unimplemented.code();
+                let answer = Answer { xid, op, err, unknown: true, large };
+                self.answer_in_turn(now, slot, connection, answer, Zxid::ZERO);
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a request in pieces that were just decoded")]
+    fn on_write(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        connection: &mut Connection,
+        xid: i32,
+        op: OpCode,
+        body: &[u8],
+        large: u32,
+    ) {
+        let refusal =
+            |err: ErrorCode| Answer { xid, op: Some(op), err: err.code(), unknown: false, large };
+        let decoded = RequestBody::decode(op, body);
+        let body = match decoded {
+            Ok(Some(body)) => Some(body),
+            // ZooKeeper: a multi that cannot be decoded takes a zxid and fails with it, unless
+            // decoding ends in a NullPointerException: then it is like any other request.
+            Err(why) if op == OpCode::Multi && !is_null_acl_in_multi(&why) => {
+                self.stats.requests_malformed += 1;
+                None
+            }
+            // ZooKeeper logs an error under the zxid that is the newest, which comes twice then.
+            // The error changes nothing and can be had without: the reply waits for that zxid.
+            _ => {
+                self.stats.requests_malformed += 1;
+                let after = self.prep.last();
+                let answer = refusal(ErrorCode::MarshallingError);
+                return self.answer_in_turn(now, slot, connection, answer, after);
+            }
+        };
+        let Some(zxid) = self.next_zxid_for_write() else {
+            self.stats.writes_refused_disk_full += 1;
+            let answer = refusal(ErrorCode::SystemError);
+            return self.answer_in_turn(now, slot, connection, answer, Zxid::ZERO);
+        };
+        let digest_before = self.prep.digest();
+        let requester = Requester {
+            session: connection.session,
+            cxid: xid,
+            identities: &connection.identities,
+            allowed: Ok(()),
+            allowed_ephemerals: Ok(()),
+        };
+        let (database, wall) = (&self.database, now.wall);
+        let txn = match &body {
+            Some(body) => self.prep.prepare(database, wall, zxid, &requester, op, body),
+            None => {
+                let error = ErrorCode::MarshallingError;
+                self.prep.prepare_error(database, wall, zxid, &requester, error)
+            }
+        };
+        connection.queue.push_back(Waiting::Write);
+        let request = InFlight {
+            zxid,
+            digest_before,
+            op,
+            slot: Some(slot),
+            session: connection.session,
+            xid,
+            arrived: now.mono,
+            large,
+        };
+        self.propose(txn, request);
+    }
+
+    /// The zxid of a new write. `None`: there is no room for it on the disk.
+    pub(super) fn next_zxid_for_write(&mut self) -> Option<Zxid> {
+        if self.is_disk_full() {
+            return None;
+        }
+        self.peer.zxid_after(self.prep.last())
+    }
+
+    /// Proposes what was prepared for `request`.
+    pub(super) fn propose(&mut self, txn: Txn, request: InFlight) {
+        self.stats.record_proposal(txn.bytes().len() as u64);
+        self.in_flight.push_back(request);
+        self.peer.propose(txn);
+    }
+
+    /// Counts a request among the large ones, if it is one. `None`: there are too many already.
+    fn claim_large(&mut self, bytes: usize) -> Option<u32> {
+        let Some(threshold) = self.options.large_request_bytes else { return Some(0) };
+        let bytes = u32::try_from(bytes).expect("a frame has such a length");
+        if bytes <= threshold {
+            return Some(0);
+        }
+        if self.large_bytes + bytes as usize > self.options.large_requests_bytes_max {
+            return None;
+        }
+        self.large_bytes += bytes as usize;
+        Some(bytes)
+    }
+}
+
+fn is_null_acl_in_multi(why: &DecodeError) -> bool {
+    matches!(why, DecodeError::BadValue { what, .. } if *what == NULL_ACL_IN_MULTI)
+}
+
+/// Takes the first frame off, without its length. `None`: it is not whole.
+fn split_frame<'a>(frames: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (length, rest) = frames.split_first_chunk::<LENGTH_BYTES>()?;
+    let length = usize::try_from(i32::from_be_bytes(*length)).ok()?;
+    let (frame, rest) = rest.split_at_checked(length)?;
+    *frames = rest;
+    Some(frame)
+}

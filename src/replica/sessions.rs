@@ -1,0 +1,225 @@
+//! Sessions: how they begin, are taken up again, end and expire.
+
+use super::connection::{Answer, Connection, Slot, State, Waiting};
+use super::{InFlight, Replica};
+use crate::error::ErrorCode;
+use crate::id::{SessionId, Zxid};
+use crate::jute::Jute;
+use crate::proto::OpCode;
+use crate::proto::connect::{ConnectRequest, ConnectResponse};
+use crate::session::password;
+use crate::time::Now;
+
+impl Replica {
+    /// The first frame of a connection.
+    pub(super) fn on_connect_request(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        connection: &mut Connection,
+        frame: &[u8],
+    ) {
+        let Ok(request) = ConnectRequest::from_bytes(frame) else {
+            return self.reject(slot, connection, "its first frame is no connect request");
+        };
+        if self.shutting_down {
+            return self.close_taken(slot, connection);
+        }
+        connection.read_only = request.read_only;
+        // A client must not be led back in time. It is told nothing: it tries another server.
+        if request.last_zxid_seen > self.database.last_processed() {
+            tracing::info!(
+                conn = %slot.id, remote = %connection.remote, session = %request.session_id,
+                seen = %request.last_zxid_seen, ours = %self.database.last_processed(),
+                "refusing a session: the client has seen a newer zxid"
+            );
+            self.stats.connections_rejected += 1;
+            return self.close_taken(slot, connection);
+        }
+        connection.timeout_ms = self.timeouts.clamp(request.timeout_ms);
+        if request.session_id == SessionId::NONE {
+            self.create_session(now, slot, connection);
+        } else {
+            self.reopen_session(now, slot, connection, &request);
+        }
+    }
+
+    fn create_session(&mut self, now: Now, slot: Slot, connection: &mut Connection) {
+        let Some(zxid) = self.next_zxid_for_write() else {
+            self.stats.writes_refused_disk_full += 1;
+            return self.reject(slot, connection, "no new session: the disk is full");
+        };
+        self.stats.count_request(OpCode::CreateSession);
+        let session = self.session_ids.next();
+        connection.session = session;
+        connection.state = State::Connecting;
+        self.sessions.add(session, connection.timeout_ms, now.mono);
+        self.by_session.insert(session, slot);
+        let digest_before = self.prep.digest();
+        let txn = self.prep.prepare_create_session(
+            &self.database,
+            now.wall,
+            zxid,
+            session,
+            connection.timeout_ms,
+        );
+        let request = InFlight {
+            zxid,
+            digest_before,
+            op: OpCode::CreateSession,
+            slot: Some(slot),
+            session,
+            xid: 0,
+            arrived: now.mono,
+            large: 0,
+        };
+        self.propose(txn, request);
+    }
+
+    fn reopen_session(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        connection: &mut Connection,
+        request: &ConnectRequest<'_>,
+    ) {
+        let session = request.session_id;
+        // The password first: ZooKeeper closes the session's other connection before it looks,
+        // so that anybody who guesses an id can cut a client off.
+        let valid = request.password == Some(&password(session)[..])
+            && self.sessions.touch_with(session, connection.timeout_ms, now.mono);
+        if !valid {
+            tracing::info!(
+                conn = %slot.id, remote = %connection.remote, %session,
+                "refusing a session: unknown, expired or a wrong password"
+            );
+            self.respond(
+                slot,
+                connection,
+                ConnectResponse::refused(connection.read_only.map(|_| false)),
+            );
+            return self.close_taken(slot, connection);
+        }
+        if let Some(old) = self.by_session.remove(&session) {
+            self.close(old);
+        }
+        self.stats.sessions_reopened += 1;
+        connection.session = session;
+        self.by_session.insert(session, slot);
+        self.begin_requests(slot, connection);
+    }
+
+    /// The session is there: the client is told, and what it sent meanwhile is looked at.
+    pub(super) fn on_session_created(&mut self, now: Now, slot: Slot, connection: &mut Connection) {
+        assert_eq!(connection.state, State::Connecting);
+        self.begin_requests(slot, connection);
+        connection.answered += 1;
+        let early = std::mem::take(&mut connection.early);
+        connection.held_bytes = 0;
+        self.on_frames(now, slot, connection, &early);
+    }
+
+    fn begin_requests(&mut self, slot: Slot, connection: &mut Connection) {
+        connection.state = State::Ready;
+        let response = ConnectResponse {
+            protocol_version: 0,
+            timeout_ms: connection.timeout_ms,
+            session_id: connection.session,
+            password: password(connection.session),
+            read_only: connection.read_only.map(|_| false),
+        };
+        self.respond(slot, connection, response);
+    }
+
+    fn respond(&mut self, slot: Slot, connection: &mut Connection, response: ConnectResponse) {
+        self.prepare_buffer(slot, connection);
+        response.encode_frame(&mut connection.out);
+        connection.sent += 1;
+        self.stats.packets_sent += 1;
+    }
+
+    /// A client closes its session.
+    pub(super) fn on_close_session(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        connection: &mut Connection,
+        xid: i32,
+        large: u32,
+    ) {
+        let session = connection.session;
+        if !self.propose_close_session(now, session, Some(slot), xid, large) {
+            let op = Some(OpCode::CloseSession);
+            let err = ErrorCode::SystemError.code();
+            let answer = Answer { xid, op, err, unknown: false, large };
+            return self.answer_in_turn(now, slot, connection, answer, Zxid::ZERO);
+        }
+        connection.queue.push_back(Waiting::Write);
+        connection.state = State::Ending;
+    }
+
+    /// Proposes the end of a session. False: the disk is full.
+    fn propose_close_session(
+        &mut self,
+        now: Now,
+        session: SessionId,
+        slot: Option<Slot>,
+        xid: i32,
+        large: u32,
+    ) -> bool {
+        let Some(zxid) = self.next_zxid_for_write() else {
+            self.stats.writes_refused_disk_full += 1;
+            return false;
+        };
+        let digest_before = self.prep.digest();
+        let (database, wall) = (&self.database, now.wall);
+        let txn = self.prep.prepare_close_session(database, wall, zxid, session, xid);
+        self.sessions.set_closing(session);
+        let request = InFlight {
+            zxid,
+            digest_before,
+            op: OpCode::CloseSession,
+            slot,
+            session,
+            xid,
+            arrived: now.mono,
+            large,
+        };
+        self.propose(txn, request);
+        true
+    }
+
+    /// Closes the sessions that nothing was heard of for their timeout.
+    pub(super) fn expire_sessions(&mut self, now: Now) {
+        if self.shutting_down {
+            return;
+        }
+        let mut expired = std::mem::take(&mut self.expired);
+        self.sessions.expire(now.mono, &mut expired);
+        for session in expired.drain(..) {
+            tracing::info!(%session, "expiring a session");
+            if self.propose_close_session(now, session, None, 0, 0) {
+                self.stats.sessions_expired += 1;
+            } else {
+                // No room on the disk for its end: it lives on for a timeout.
+                self.revive_session(now, session);
+            }
+        }
+        self.expired = expired;
+    }
+
+    /// A session whose end could not be logged is as it was.
+    pub(super) fn revive_session(&mut self, now: Now, session: SessionId) {
+        let timeout_ms = self.sessions.timeout_ms(session).unwrap_or(self.timeouts.max_ms);
+        self.sessions.remove(session);
+        self.sessions.add(session, timeout_ms, now.mono);
+    }
+
+    /// A session is gone: its connection, if it still has one, is closed after `last_reply`.
+    pub(super) fn on_session_closed(&mut self, session: SessionId) {
+        self.sessions.remove(session);
+        if let Some(slot) = self.by_session.remove(&session) {
+            self.close(slot);
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! What a replica counts about itself, for the four-letter words and the metrics.
+
+use std::net::SocketAddr;
+
+use hdrhistogram::Histogram;
+
+use crate::id::{ConnectionId, SessionId, Zxid};
+use crate::proto::OpCode;
+use crate::time::{MonoUs, WallMs};
+
+/// Counters that only grow, and a few levels. `reset` (`srst`) clears what ZooKeeper clears.
+#[derive(Clone, Debug)]
+pub struct Stats {
+    /// Frames from clients, connect requests included (`packets_received`).
+    pub packets_received: u64,
+    /// Frames to clients, events included (`packets_sent`).
+    pub packets_sent: u64,
+    /// Requests by opcode, indexed as [`OpCode::ALL`].
+    pub requests: [u64; OpCode::ALL.len()],
+    /// From the arrival of a request to its reply, in ms (`min_latency` … `max_latency`).
+    pub latency_ms: Latency,
+    /// The same for reads, in µs.
+    pub read_latency_us: Histogram<u64>,
+    /// The same for writes, in µs.
+    pub update_latency_us: Histogram<u64>,
+    /// From the submission of a group of transactions to its being durable, in µs.
+    pub commit_latency_us: Histogram<u64>,
+    /// Size of the last reply of a client, in bytes (`last_client_response_size`).
+    pub response_bytes_last: u64,
+    /// Smallest reply (`min_client_response_size`).
+    pub response_bytes_min: u64,
+    /// Largest reply (`max_client_response_size`).
+    pub response_bytes_max: u64,
+    /// Size of the last transaction, in bytes (`last_proposal_size`).
+    pub proposal_bytes_last: u64,
+    /// Smallest transaction (`min_proposal_size`).
+    pub proposal_bytes_min: u64,
+    /// Largest transaction (`max_proposal_size`).
+    pub proposal_bytes_max: u64,
+    /// Sum of the bytes of replies and events (`response_bytes`).
+    pub bytes_sent: u64,
+    /// Bytes of frames from clients (`bytes_received_count`).
+    pub bytes_received: u64,
+    /// Bytes of events (`watch_bytes`).
+    pub watch_bytes: u64,
+    /// Events sent, by type 1 to 4: created, deleted, changed, children.
+    pub events_fired: [u64; 4],
+    /// Transactions applied.
+    pub txns_applied: u64,
+    /// Bytes of transactions appended to the log.
+    pub log_bytes: u64,
+    /// Groups written to the log (`sync_processor_batch_size`'s count).
+    pub groups_synced: u64,
+    /// Connections opened (`connection_request_count`).
+    pub connections_opened: u64,
+    /// Sessions taken up again (`connection_revalidate_count`).
+    pub sessions_reopened: u64,
+    /// Sessions that expired (`stale_sessions_expired`).
+    pub sessions_expired: u64,
+    /// Connections refused or closed for what they sent (`connection_rejected`).
+    pub connections_rejected: u64,
+    /// Connections closed because their client did not read.
+    pub connections_slow: u64,
+    /// Requests that could not be decoded.
+    pub requests_malformed: u64,
+    /// Failed `auth` packets (`auth_failed_count`).
+    pub auth_failed: u64,
+    /// Large requests refused (`large_requests_rejected`).
+    pub large_requests_rejected: u64,
+    /// Requests answered with −112 or −118.
+    pub session_errors: u64,
+    /// Writes refused because the disk is full.
+    pub writes_refused_disk_full: u64,
+    /// Writes refused because a hard quota would be exceeded.
+    pub quota_exceeded: u64,
+    /// Containers and TTL nodes removed (`container_...`, `ttl_node_deleted_count`).
+    pub containers_reaped: u64,
+    /// Snapshots written.
+    pub snapshots_written: u64,
+    /// Duration of the last snapshot, ms (`snapshottime`).
+    pub snapshot_ms_last: u64,
+    /// Snapshots given up, e.g. for a full disk (`snapshot_error_count`).
+    pub snapshot_errors: u64,
+    /// When the replica came up.
+    pub started: WallMs,
+    /// The same by the clock for durations.
+    pub started_mono: MonoUs,
+}
+
+/// Number, sum and extremes of latencies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Latency {
+    /// How many.
+    pub count: u64,
+    /// Their sum.
+    pub sum: u64,
+    /// The smallest; 0 when there is none.
+    pub min: u64,
+    /// The largest.
+    pub max: u64,
+    /// The newest.
+    pub last: u64,
+}
+
+impl Latency {
+    /// Adds one.
+    #[inline]
+    pub fn record(&mut self, value: u64) {
+        self.min = if self.count == 0 { value } else { self.min.min(value) };
+        self.max = self.max.max(value);
+        self.sum += value;
+        self.count += 1;
+        self.last = value;
+    }
+
+    /// The mean; 0 when there is none.
+    pub fn average(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+        if self.count == 0 { 0.0 } else { self.sum as f64 / self.count as f64 }
+    }
+}
+
+/// The low seven bits of an opcode's number: they tell all of them apart.
+const fn low_bits(op: OpCode) -> usize {
+    (op.number() & 0x7f).unsigned_abs() as usize
+}
+
+/// Where an opcode stands in [`OpCode::ALL`], by its low bits.
+const PLACES: [u8; 128] = {
+    let mut places = [0; 128];
+    let mut index: u8 = 0;
+    while (index as usize) < OpCode::ALL.len() {
+        places[low_bits(OpCode::ALL[index as usize])] = index;
+        index += 1;
+    }
+    places
+};
+
+/// Latencies over an hour are cut to it: a bound for the memory of a histogram.
+const LATENCY_US_MAX: u64 = 3_600_000_000;
+
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LATENCY_US_MAX, 2).expect("the bounds are in order")
+}
+
+impl Stats {
+    /// All zero, of a replica that came up now.
+    pub fn new(wall: WallMs, mono: MonoUs) -> Stats {
+        Stats {
+            packets_received: 0,
+            packets_sent: 0,
+            requests: [0; OpCode::ALL.len()],
+            latency_ms: Latency::default(),
+            read_latency_us: histogram(),
+            update_latency_us: histogram(),
+            commit_latency_us: histogram(),
+            response_bytes_last: 0,
+            response_bytes_min: 0,
+            response_bytes_max: 0,
+            proposal_bytes_last: 0,
+            proposal_bytes_min: 0,
+            proposal_bytes_max: 0,
+            bytes_sent: 0,
+            bytes_received: 0,
+            watch_bytes: 0,
+            events_fired: [0; 4],
+            txns_applied: 0,
+            log_bytes: 0,
+            groups_synced: 0,
+            connections_opened: 0,
+            sessions_reopened: 0,
+            sessions_expired: 0,
+            connections_rejected: 0,
+            connections_slow: 0,
+            requests_malformed: 0,
+            auth_failed: 0,
+            large_requests_rejected: 0,
+            session_errors: 0,
+            writes_refused_disk_full: 0,
+            quota_exceeded: 0,
+            containers_reaped: 0,
+            snapshots_written: 0,
+            snapshot_ms_last: 0,
+            snapshot_errors: 0,
+            started: wall,
+            started_mono: mono,
+        }
+    }
+
+    #[inline]
+    pub(super) fn count_request(&mut self, op: OpCode) {
+        self.requests[usize::from(PLACES[low_bits(op)])] += 1;
+    }
+
+    /// Reads answered in the turn in which they arrived: no time passed by our clock.
+    pub(super) fn record_prompt_reads(&mut self, count: u64) {
+        self.read_latency_us.record_n(0, count).expect("0 is within the bounds");
+        self.latency_ms.record(0);
+        self.latency_ms.count += count - 1;
+    }
+
+    pub(super) fn record_read(&mut self, us: u64) {
+        self.read_latency_us.saturating_record(us);
+    }
+
+    pub(super) fn record_group(&mut self, us: u64) {
+        self.commit_latency_us.saturating_record(us);
+        self.groups_synced += 1;
+    }
+
+    pub(super) fn record_update(&mut self, us: u64) {
+        self.update_latency_us.saturating_record(us);
+    }
+
+    /// Clears what `srst` clears: packets, latencies and sizes.
+    pub fn reset(&mut self) {
+        self.packets_received = 0;
+        self.packets_sent = 0;
+        self.latency_ms = Latency::default();
+        self.read_latency_us.reset();
+        self.update_latency_us.reset();
+        self.commit_latency_us.reset();
+        (self.response_bytes_last, self.response_bytes_min, self.response_bytes_max) = (0, 0, 0);
+        (self.proposal_bytes_last, self.proposal_bytes_min, self.proposal_bytes_max) = (0, 0, 0);
+    }
+
+    pub(super) fn record_response(&mut self, bytes: u64) {
+        if self.response_bytes_min == 0 || bytes < self.response_bytes_min {
+            self.response_bytes_min = bytes;
+        }
+        self.response_bytes_last = bytes;
+        self.response_bytes_max = self.response_bytes_max.max(bytes);
+        self.bytes_sent += bytes;
+    }
+
+    pub(super) fn record_proposal(&mut self, bytes: u64) {
+        if self.proposal_bytes_min == 0 || bytes < self.proposal_bytes_min {
+            self.proposal_bytes_min = bytes;
+        }
+        self.proposal_bytes_last = bytes;
+        self.proposal_bytes_max = self.proposal_bytes_max.max(bytes);
+        self.log_bytes += bytes;
+    }
+}
+
+/// What is known of one connection (`cons`, `stat`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionFacts {
+    /// Our number for it.
+    pub conn: ConnectionId,
+    /// The client's address.
+    pub remote: SocketAddr,
+    /// Its session; `None` before there is one.
+    pub session: Option<SessionId>,
+    /// The session's timeout.
+    pub timeout_ms: i32,
+    /// When it was opened.
+    pub established: WallMs,
+    /// Requests not yet answered.
+    pub queued: usize,
+    /// Frames received.
+    pub received: u64,
+    /// Frames sent.
+    pub sent: u64,
+    /// Short name of the last operation (`PING`, `GETD` …; `NA` before the first).
+    pub last_op: &'static str,
+    /// The last request's xid.
+    pub last_cxid: i32,
+    /// The zxid in the last reply.
+    pub last_zxid: Zxid,
+    /// When the last reply was made.
+    pub last_response: WallMs,
+    /// Latencies in ms.
+    pub latency_ms: Latency,
+    /// Schemes and names of its identities.
+    pub identities: Vec<(String, String)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_opcode_is_counted_in_its_own_place() {
+        for (index, &op) in OpCode::ALL.iter().enumerate() {
+            assert_eq!(usize::from(PLACES[low_bits(op)]), index, "{op:?}");
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! A replica, a disk that does what it is told when it is told, and clients.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+
+use crate::database::{Database, DatabaseOptions};
+use crate::id::{ConnectionId, SessionId, Zxid};
+use crate::io::{Completion, Done, IoFailure, IoFailureKind, Op};
+use crate::jute::{Decoder, Jute, VectorBuf};
+use crate::proto::connect::{ConnectRequest, ConnectResponse};
+use crate::proto::data::perms;
+use crate::proto::request::{
+    CreateRequest, PathKind, PathRequest, PathVersion, PathWatch, RequestBody, RequestHeader,
+    SetDataRequest,
+};
+use crate::proto::response::ReplyHeader;
+use crate::proto::{AclEntry, AclVector, Id, OpCode};
+use crate::recovery::Recovered;
+use crate::replica::{Output, Replica, ReplicaOptions};
+use crate::time::{MonoUs, Now, WallMs};
+
+/// A frame from the replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    pub xid: i32,
+    pub zxid: i64,
+    pub err: i32,
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    pub fn decode<'a, T: Jute<'a>>(&'a self) -> T {
+        T::from_bytes(&self.body).unwrap()
+    }
+
+    /// Type and path of an event.
+    pub fn event(&self) -> (i32, String) {
+        assert_eq!(self.xid, -1, "{self:?} is no event");
+        let mut input = Decoder::new(&self.body);
+        let event_type = input.i32().unwrap();
+        assert_eq!(input.i32().unwrap(), 3, "the state is SyncConnected");
+        let path: Option<&str> = Jute::decode(&mut input).unwrap();
+        (event_type, path.unwrap().to_owned())
+    }
+}
+
+pub struct Harness {
+    pub replica: Replica,
+    pub now: Now,
+    output: Output,
+    /// Operations not yet done.
+    pub ops: VecDeque<Op>,
+    /// Bytes of each connection, not yet read.
+    received: HashMap<ConnectionId, Vec<u8>>,
+    pub closed: Vec<ConnectionId>,
+    pub answered: HashMap<ConnectionId, u32>,
+    pub fatal: Option<String>,
+    /// No segment can be prepared.
+    pub disk_full: bool,
+    next_connection: u64,
+}
+
+impl Harness {
+    pub fn new() -> Harness {
+        Harness::with(ReplicaOptions::default())
+    }
+
+    pub fn with(mut options: ReplicaOptions) -> Harness {
+        options.txnlog.segment_bytes = 4 << 20;
+        let now = Now { wall: WallMs(1_700_000_000_000), mono: MonoUs(5_000_000) };
+        let database = Database::new(DatabaseOptions {
+            extended_types: options.extended_types,
+            emulate_353_ttl: options.emulate_353_ttl,
+            digest_enabled: options.digest,
+            hash_seed: 1,
+        });
+        let recovered = Recovered {
+            database,
+            zxid: Zxid::ZERO,
+            epochs: None,
+            snapshot: None,
+            txns: 0,
+            recent: VecDeque::new(),
+            notes: Vec::new(),
+        };
+        let mut harness = Harness {
+            replica: Replica::new(options, recovered, now, 7),
+            now,
+            output: Output::default(),
+            ops: VecDeque::new(),
+            received: HashMap::new(),
+            closed: Vec::new(),
+            answered: HashMap::new(),
+            fatal: None,
+            disk_full: false,
+            next_connection: 1,
+        };
+        harness.settle();
+        harness
+    }
+
+    /// Takes what the replica wants, without doing anything of the disk.
+    pub fn turn(&mut self) {
+        self.replica.take_output(&mut self.output);
+        self.ops.extend(self.output.ops.drain(..));
+        let sends: Vec<_> = self.output.sends.drain(..).collect();
+        for send in sends {
+            self.received.entry(send.conn).or_default().extend_from_slice(&send.bytes);
+            *self.answered.entry(send.conn).or_default() += send.answered;
+            if send.close {
+                self.closed.push(send.conn);
+            }
+            self.output.recycle(send.bytes);
+        }
+        self.fatal = self.fatal.take().or(self.output.fatal.take());
+    }
+
+    /// Does one operation of the disk. False: there was none.
+    pub fn do_op(&mut self) -> bool {
+        let Some(op) = self.ops.pop_front() else { return false };
+        let token = op.token();
+        let result = match op {
+            Op::LogWrite { buf, .. } => Ok(Done::Buffer(buf)),
+            Op::SnapshotWrite { mut bytes, .. } => {
+                bytes.clear();
+                Ok(Done::Bytes(bytes))
+            }
+            Op::SegmentPrepare { .. } if self.disk_full => {
+                let text = "prepare: no space left on device".to_owned();
+                Err(IoFailure { kind: IoFailureKind::Full, text })
+            }
+            _ => Ok(Done::Plain),
+        };
+        self.replica.handle_completion(self.now, Completion { token, result });
+        self.turn();
+        true
+    }
+
+    /// Does everything until nothing is left to do.
+    pub fn settle(&mut self) {
+        self.turn();
+        while self.do_op() {}
+        assert_eq!(self.replica.database().digest_mismatches(), 0, "the digests differ");
+    }
+
+    pub fn open(&mut self) -> ConnectionId {
+        let conn = ConnectionId(self.next_connection);
+        self.next_connection += 1;
+        let remote: SocketAddr = "127.0.0.1:4000".parse().unwrap();
+        self.replica.handle_open(self.now, conn, remote);
+        conn
+    }
+
+    pub fn close(&mut self, conn: ConnectionId) {
+        self.replica.handle_close(self.now, conn);
+        self.turn();
+    }
+
+    pub fn send_frame(&mut self, conn: ConnectionId, payload: &[u8]) {
+        let mut frame = u32::try_from(payload.len()).unwrap().to_be_bytes().to_vec();
+        frame.extend_from_slice(payload);
+        self.replica.handle_frames(self.now, conn, &frame);
+        self.turn();
+    }
+
+    /// Sends a request without waiting for the disk.
+    pub fn send(&mut self, conn: ConnectionId, xid: i32, op: OpCode, body: &RequestBody<'_>) {
+        let mut payload = RequestHeader { xid, op: op.number() }.to_bytes();
+        body.encode(op, &mut payload);
+        self.send_frame(conn, &payload);
+    }
+
+    pub fn send_connect(&mut self, conn: ConnectionId, request: ConnectRequest<'_>) {
+        self.send_frame(conn, &request.to_bytes());
+    }
+
+    /// A connection with a new session.
+    pub fn connect(&mut self) -> Client {
+        let conn = self.open();
+        self.send_connect(conn, new_session());
+        self.settle();
+        let response = self.connect_response(conn);
+        assert_ne!(response.timeout_ms, 0, "the session was refused");
+        Client { conn, session: response.session_id, password: response.password }
+    }
+
+    pub fn connect_response(&mut self, conn: ConnectionId) -> ConnectResponse {
+        let frames = self.take_frames(conn);
+        assert_eq!(frames.len(), 1, "one frame answers a connect request");
+        ConnectResponse::from_bytes(&frames[0]).unwrap()
+    }
+
+    /// Sends a request, lets the disk work, and takes the one reply.
+    pub fn call(
+        &mut self,
+        conn: ConnectionId,
+        xid: i32,
+        op: OpCode,
+        body: &RequestBody<'_>,
+    ) -> Reply {
+        self.send(conn, xid, op, body);
+        self.settle();
+        let mut replies = self.replies(conn);
+        let reply = replies.pop().expect("there is a reply");
+        assert!(replies.is_empty(), "more than a reply: {replies:?}");
+        reply
+    }
+
+    pub fn take_frames(&mut self, conn: ConnectionId) -> Vec<Vec<u8>> {
+        let bytes = self.received.remove(&conn).unwrap_or_default();
+        let mut frames = Vec::new();
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            let length = u32::from_be_bytes(rest[..4].try_into().unwrap()) as usize;
+            frames.push(rest[4..4 + length].to_vec());
+            rest = &rest[4 + length..];
+        }
+        frames
+    }
+
+    /// The replies and events that came since the last look.
+    pub fn replies(&mut self, conn: ConnectionId) -> Vec<Reply> {
+        self.take_frames(conn)
+            .iter()
+            .map(|frame| {
+                let mut input = Decoder::new(frame);
+                let header = ReplyHeader::decode(&mut input).unwrap();
+                let body = input.rest().to_vec();
+                Reply { xid: header.xid, zxid: header.zxid.0, err: header.err, body }
+            })
+            .collect()
+    }
+
+    pub fn errors(&mut self, conn: ConnectionId) -> Vec<(i32, i32)> {
+        self.replies(conn).iter().map(|reply| (reply.xid, reply.err)).collect()
+    }
+
+    pub fn advance_ms(&mut self, ms: u64) {
+        self.now.mono = self.now.mono.plus_ms(ms);
+        self.now.wall = WallMs(self.now.wall.0 + i64::try_from(ms).unwrap());
+        self.replica.handle_timeout(self.now);
+        self.settle();
+    }
+
+    pub fn is_closed(&self, conn: ConnectionId) -> bool {
+        self.closed.contains(&conn)
+    }
+
+    pub fn last_zxid(&self) -> i64 {
+        self.replica.last_processed().0
+    }
+
+    /// Creates a node that everybody may do everything with.
+    pub fn create(&mut self, client: &Client, path: &str, flags: i32) -> Reply {
+        self.call(client.conn, 1, OpCode::Create, &create(path, b"", flags))
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Client {
+    pub conn: ConnectionId,
+    pub session: SessionId,
+    pub password: [u8; 16],
+}
+
+pub fn new_session() -> ConnectRequest<'static> {
+    ConnectRequest {
+        protocol_version: 0,
+        last_zxid_seen: Zxid::ZERO,
+        timeout_ms: 10_000,
+        session_id: SessionId::NONE,
+        password: Some(&[0; 16]),
+        read_only: Some(false),
+    }
+}
+
+/// `world:anyone` with these permissions, as the bytes of a vector.
+pub fn world(bits: i32) -> Vec<u8> {
+    acl(&[(bits, "world", "anyone")])
+}
+
+pub fn acl(entries: &[(i32, &str, &str)]) -> Vec<u8> {
+    let mut built = VectorBuf::<AclEntry<'static>>::default();
+    for &(perms, scheme, id) in entries {
+        built.push(&AclEntry { perms, id: Id { scheme: Some(scheme), id: Some(id) } });
+    }
+    built.as_vector::<AclEntry<'_>>().to_bytes()
+}
+
+/// The list that nearly all tests use, living for ever.
+pub fn open_acl() -> AclVector<'static> {
+    thread_local! {
+        static OPEN: &'static [u8] = Box::leak(world(perms::ALL).into_boxed_slice());
+    }
+    AclVector::from_bytes(OPEN.with(|bytes| *bytes)).unwrap()
+}
+
+pub fn create<'a>(path: &'a str, data: &'a [u8], flags: i32) -> RequestBody<'a> {
+    RequestBody::Create(CreateRequest {
+        path: Some(path),
+        data: Some(data),
+        acl: open_acl(),
+        flags,
+    })
+}
+
+pub fn create_with<'a>(path: &'a str, acl: &'a [u8]) -> RequestBody<'a> {
+    let acl = AclVector::from_bytes(acl).unwrap();
+    RequestBody::Create(CreateRequest { path: Some(path), data: None, acl, flags: 0 })
+}
+
+pub fn set_data<'a>(path: &'a str, data: &'a [u8], version: i32) -> RequestBody<'a> {
+    RequestBody::SetData(SetDataRequest { path: Some(path), data: Some(data), version })
+}
+
+pub fn delete(path: &str, version: i32) -> RequestBody<'_> {
+    RequestBody::PathVersion(PathVersion { path: Some(path), version })
+}
+
+pub fn watch(path: &str, watch: bool) -> RequestBody<'_> {
+    RequestBody::PathWatch(PathWatch { path: Some(path), watch })
+}
+
+pub fn path(path: &str) -> RequestBody<'_> {
+    RequestBody::Path(PathRequest { path: Some(path) })
+}
+
+pub fn kind(path: &str, kind: i32) -> RequestBody<'_> {
+    RequestBody::PathKind(PathKind { path: Some(path), kind })
+}

@@ -1,0 +1,9 @@
+//! Conversations with a replica over a disk in memory.
+
+mod disk;
+mod harness;
+mod random;
+mod reads;
+mod sessions;
+mod watches;
+mod writes;

@@ -1,0 +1,247 @@
+//! The data folders: made on the first start, held by one server at a time, asked what they can.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{AtFlags, CWD, FlockOperation, StatxFlags, flock, statx};
+
+use super::Folders;
+use crate::io::BUFFER_ALIGNMENT;
+
+/// The folder inside `dataDir` and `dataLogDir` that holds ZooKeeper's files since 3.0.
+const VERSION_FOLDER: &str = "version-2";
+
+/// The file whose lock says that a server runs on this folder. ZooKeeper passes over it.
+const LOCK_FILE: &str = ".ringkeeper.lock";
+
+/// How long the lock of a server that is no more is waited for: its ring holds it until the last
+/// write in flight is done.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why a folder cannot be used. The text says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// It is not there and may not be made.
+    #[error(
+        "{} does not exist, and zookeeper.datadir.autocreate=false forbids to create it",
+        folder.display()
+    )]
+    Missing {
+        /// Which.
+        folder: PathBuf,
+    },
+    /// Another server holds it.
+    #[error(
+        "{} is in use by another ringkeeper server{}: two servers on one folder would destroy it. \
+         Stop that one, or give this one a dataDir of its own",
+        folder.display(),
+        pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default()
+    )]
+    Locked {
+        /// Which.
+        folder: PathBuf,
+        /// The other's process id, if it could be read.
+        pid: Option<u32>,
+    },
+    /// The system said no.
+    #[error("{what} {}: {error}", path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The answer.
+        error: io::Error,
+    },
+}
+
+/// The folders of a running server. The locks are held until this is dropped, or the process ends
+/// in whatever way.
+#[derive(Debug)]
+pub struct DataFolder {
+    /// Where things are.
+    pub folders: Folders,
+    locks: Vec<File>,
+}
+
+/// What the file system of the transaction log can do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LogDevice {
+    /// Whether files can be opened with O_DIRECT in a way that suits our buffers.
+    pub direct: bool,
+    /// Multiple that offsets and lengths of writes must have: 512 to 4096.
+    pub block_bytes: usize,
+}
+
+impl DataFolder {
+    /// Makes the folders that are missing, if `create`, and locks them.
+    ///
+    /// # Errors
+    /// For an operator to read: missing, locked by another server, or what the system said.
+    pub fn open(data: &Path, logs: &Path, create: bool) -> Result<DataFolder, FolderError> {
+        let mut locks = Vec::new();
+        for folder in [data, logs] {
+            let inner = folder.join(VERSION_FOLDER);
+            if !inner.exists() {
+                if !create {
+                    return Err(FolderError::Missing { folder: inner });
+                }
+                std::fs::create_dir_all(&inner).map_err(|error| FolderError::Io {
+                    what: "cannot create",
+                    path: inner.clone(),
+                    error,
+                })?;
+                for durable in [Some(folder), folder.parent()].into_iter().flatten() {
+                    // A parent of the root or of a relative name is nothing to sync.
+                    let _ = super::sync_folder(durable);
+                }
+            }
+        }
+        locks.push(lock(data)?);
+        // Two names of one folder are one folder to everybody above.
+        let logs = if canonical(data)? == canonical(logs)? { data } else { logs };
+        if logs != data {
+            locks.push(lock(logs)?);
+        }
+        let folders = Folders {
+            data: data.into(),
+            snapshots: data.join(VERSION_FOLDER),
+            logs: logs.join(VERSION_FOLDER),
+        };
+        Ok(DataFolder { folders, locks })
+    }
+
+    /// The descriptors that hold the locks.
+    pub fn locks(&self) -> Vec<BorrowedFd<'_>> {
+        self.locks.iter().map(AsFd::as_fd).collect()
+    }
+
+    /// Tries what the log's file system can do, on a file of its own.
+    ///
+    /// # Errors
+    /// If no file can be made there at all.
+    pub fn probe_log_device(&self) -> Result<LogDevice, FolderError> {
+        let path = self.folders.logs.join(".ringkeeper.probe");
+        let probed = probe(&path);
+        // Left behind it would only be overwritten by the next start.
+        let _ = std::fs::remove_file(&path);
+        probed.map_err(|error| FolderError::Io { what: "cannot write to", path, error })
+    }
+}
+
+fn canonical(path: &Path) -> Result<PathBuf, FolderError> {
+    path.canonicalize().map_err(|error| FolderError::Io {
+        what: "cannot open",
+        path: path.into(),
+        error,
+    })
+}
+
+fn lock(folder: &Path) -> Result<File, FolderError> {
+    let path = folder.join(LOCK_FILE);
+    let io = |what| {
+        let path = path.clone();
+        move |error| FolderError::Io { what, path, error }
+    };
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(io("cannot open"))?;
+    let until = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => break,
+            Err(rustix::io::Errno::WOULDBLOCK) => {}
+            Err(error) => return Err(io("cannot lock")(error.into())),
+        }
+        let mut text = String::new();
+        // Without the number the message is poorer, not wrong.
+        let _ = file.rewind().and_then(|()| file.read_to_string(&mut text));
+        let pid = text.trim().parse().ok();
+        if pid.is_some_and(is_alive) || Instant::now() >= until {
+            return Err(FolderError::Locked { folder: folder.into(), pid });
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    file.set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| writeln!(file, "{}", std::process::id()))
+        .map_err(io("cannot write"))?;
+    Ok(file)
+}
+
+/// Whether the process is there. One of another container is not seen.
+fn is_alive(pid: u32) -> bool {
+    Path::new(&format!("/proc/{pid}")).exists()
+}
+
+fn probe(path: &Path) -> io::Result<LogDevice> {
+    let buffered = LogDevice { direct: false, block_bytes: BUFFER_ALIGNMENT };
+    let open = |flags| {
+        OpenOptions::new().write(true).create(true).truncate(true).custom_flags(flags).open(path)
+    };
+    let file = match open(libc::O_DIRECT) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            open(0)?;
+            return Ok(buffered);
+        }
+        Err(error) => return Err(error),
+    };
+    // A file system may accept the flag and refuse the write (some network ones do).
+    let block = crate::io::AlignedBuf::zeroed(BUFFER_ALIGNMENT);
+    if std::os::unix::fs::FileExt::write_all_at(&file, &block, 0).is_err() {
+        return Ok(buffered);
+    }
+    let block_bytes = match statx(CWD, path, AtFlags::empty(), StatxFlags::DIOALIGN) {
+        Ok(found) if found.stx_dio_offset_align > 0 => found.stx_dio_offset_align as usize,
+        // Kernels before 6.1 do not say; 4096 suits every disk.
+        _ => BUFFER_ALIGNMENT,
+    };
+    match block_bytes {
+        512..=BUFFER_ALIGNMENT if block_bytes.is_power_of_two() => {
+            Ok(LogDevice { direct: true, block_bytes })
+        }
+        _ => Ok(buffered),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_made_once_and_held_by_one_server() {
+        let base = tempfile::tempdir().unwrap();
+        let data = base.path().join("a/b");
+        let Err(FolderError::Missing { .. }) = DataFolder::open(&data, &data, false) else {
+            panic!("created what it may not")
+        };
+        let logs = base.path().join("logs");
+        let first = DataFolder::open(&data, &logs, true).unwrap();
+        assert!(data.join("version-2").is_dir() && logs.join("version-2").is_dir());
+        // A lock of the same process on another description is as foreign as another's.
+        let refused = DataFolder::open(&data, &data, true).unwrap_err();
+        assert!(refused.to_string().contains(&format!("pid {}", std::process::id())), "{refused}");
+        let refused = DataFolder::open(&base.path().join("other"), &logs, true).unwrap_err();
+        assert!(matches!(refused, FolderError::Locked { .. }));
+        drop(first);
+        DataFolder::open(&data, &logs, false).unwrap();
+    }
+
+    #[test]
+    fn the_device_of_the_log_is_probed_and_tmpfs_is_written_through_the_page_cache() {
+        let base = tempfile::tempdir().unwrap();
+        let folder = DataFolder::open(base.path(), base.path(), true).unwrap();
+        let device = folder.probe_log_device().unwrap();
+        assert!((512..=4096).contains(&device.block_bytes));
+        assert_eq!(std::fs::read_dir(&folder.folders.logs).unwrap().count(), 0);
+    }
+}

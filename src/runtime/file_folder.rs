@@ -1,0 +1,127 @@
+//! The data folder as recovery sees it, on the real file system.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::PathBuf;
+
+use super::{Folders, replace, sync_folder};
+use crate::io::Place;
+use crate::recovery::{FileInfo, Folder, ReadSeek};
+
+/// Plain `std::fs`: recovery runs before anything else does.
+#[derive(Clone, Debug)]
+pub struct FileFolder {
+    folders: Folders,
+}
+
+/// Bytes read ahead from a snapshot or a log: they are read once, from front to back.
+const READ_AHEAD_BYTES: usize = 1 << 20;
+
+/// What a new member of an ensemble may find above `version-2`, put there by the operator.
+const INITIALIZE_FILE: &str = "initialize";
+
+impl FileFolder {
+    /// The folders of a server.
+    pub fn new(folders: &Folders) -> FileFolder {
+        FileFolder { folders: folders.clone() }
+    }
+
+    fn file(&self, place: Place, name: &str) -> PathBuf {
+        self.folders.path(place).join(name)
+    }
+}
+
+impl Folder for FileFolder {
+    fn list(&self, place: Place) -> io::Result<Vec<FileInfo>> {
+        let entries = match std::fs::read_dir(self.folders.path(place)) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut files = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            // A name that is no text is none of ours.
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            // Links are followed: snapshots may be kept elsewhere.
+            let meta = std::fs::metadata(entry.path())?;
+            if meta.is_file() {
+                files.push(FileInfo { name, bytes: meta.len() });
+            }
+        }
+        Ok(files)
+    }
+
+    fn open(&self, place: Place, name: &str) -> io::Result<Box<dyn ReadSeek + '_>> {
+        let file = File::open(self.file(place, name))?;
+        Ok(Box::new(io::BufReader::with_capacity(READ_AHEAD_BYTES, file)))
+    }
+
+    fn truncate(&self, place: Place, name: &str, bytes: u64) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).open(self.file(place, name))?;
+        file.set_len(bytes)?;
+        file.sync_all()
+    }
+
+    fn remove(&self, place: Place, name: &str) -> io::Result<()> {
+        match std::fs::remove_file(self.file(place, name)) {
+            Ok(()) => sync_folder(self.folders.path(place)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn replace(&self, place: Place, name: &str, content: &[u8]) -> io::Result<()> {
+        replace(self.folders.path(place), name, content).map_err(io::Error::other)
+    }
+
+    fn take_initialize(&self) -> io::Result<bool> {
+        let above = self.folders.logs.parent().expect("version-2 is in a folder");
+        match std::fs::remove_file(above.join(INITIALIZE_FILE)) {
+            Ok(()) => sync_folder(above).map(|()| true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn logs_apart(&self) -> bool {
+        self.folders.logs != self.folders.snapshots
+    }
+
+    fn describe(&self, place: Place, name: &str) -> String {
+        self.file(place, name).display().to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    #[test]
+    fn files_are_listed_read_cut_replaced_and_removed() {
+        let base = tempfile::tempdir().unwrap();
+        let logs = base.path().join("logs/version-2");
+        let folders =
+            Folders { data: base.path().into(), snapshots: base.path().join("version-2"), logs };
+        let folder = FileFolder::new(&folders);
+        assert!(folder.logs_apart());
+        assert_eq!(folder.list(Place::Logs).unwrap(), []);
+        std::fs::create_dir_all(folders.logs.join("a-folder")).unwrap();
+        folder.replace(Place::Logs, "log.1", b"0123456789").unwrap();
+        folder.truncate(Place::Logs, "log.1", 4).unwrap();
+        let listed = folder.list(Place::Logs).unwrap();
+        assert_eq!(listed, [FileInfo { name: "log.1".into(), bytes: 4 }]);
+        let mut text = String::new();
+        folder.open(Place::Logs, "log.1").unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "0123");
+        folder.remove(Place::Logs, "log.1").unwrap();
+        folder.remove(Place::Logs, "log.1").unwrap();
+        let missing = folder.open(Place::Logs, "log.1").err().unwrap();
+        assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+        assert!(!folder.take_initialize().unwrap());
+        std::fs::write(base.path().join("logs/initialize"), b"").unwrap();
+        assert!(folder.take_initialize().unwrap());
+        assert!(folder.describe(Place::Logs, "log.1").ends_with("logs/version-2/log.1"));
+    }
+}

@@ -1,0 +1,53 @@
+//! Where decisions meet the machine: executors, the log's ring, the disk worker, clocks, signals.
+//!
+//! The only module with `unsafe`, each with what makes it sound.
+
+mod clock;
+mod data_folder;
+mod disk_worker;
+mod doorbell;
+mod event;
+mod file_folder;
+mod limits_of_process;
+mod log_ring;
+mod signals;
+
+pub use clock::Clock;
+pub use data_folder::{DataFolder, FolderError, LogDevice};
+pub use disk_worker::{DiskWorker, Folders, OpenedSegment, WorkDone, replace, sync_folder};
+pub use doorbell::{Doorbell, Listener as DoorbellListener};
+pub use event::Event;
+pub use file_folder::FileFolder;
+pub use limits_of_process::{StartError, check_io_uring, raise_open_files};
+pub use log_ring::{LogRing, WRITES_IN_FLIGHT_MAX};
+pub use signals::{StopFlag, watch_signals};
+
+use crate::io::{IoFailure, IoFailureKind};
+
+/// The failure of one disk operation in the words of [`crate::io`]: what was done, then why not.
+fn failure(what: &str, error: &std::io::Error) -> IoFailure {
+    use std::io::ErrorKind;
+    let kind = match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            IoFailureKind::Full
+        }
+        _ => IoFailureKind::Other,
+    };
+    IoFailure { kind, text: format!("{what}: {error}") }
+}
+
+/// Makes a listening socket one of the current executor's.
+pub fn adopt_listener(listener: std::net::TcpListener) -> glommio::net::TcpListener {
+    use std::os::fd::{FromRawFd, IntoRawFd};
+    // SAFETY: the descriptor is open and given up by its owner in the same expression; the new
+    // owner closes it when dropped.
+    unsafe { glommio::net::TcpListener::from_raw_fd(listener.into_raw_fd()) }
+}
+
+/// The processors that this process may run on.
+pub fn allowed_processors() -> Vec<usize> {
+    match rustix::thread::sched_getaffinity(None) {
+        Ok(set) => (0..rustix::thread::CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect(),
+        Err(_) => vec![0],
+    }
+}

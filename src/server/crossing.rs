@@ -1,0 +1,280 @@
+//! The queues between session cores and a replica on another core.
+//!
+//! One bounded single-producer single-consumer queue in each direction and per session core. What
+//! a turn of one executor has for the other crosses as one message: requests of many connections
+//! in one allocation, replies as the buffers they were made in. A full queue stops neither side:
+//! the next message only grows, and what it can hold is bounded by the requests outstanding, for
+//! connections with something outstanding are not read beyond that bound.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use glommio::GlommioError;
+use glommio::channels::shared_channel::{
+    ConnectedReceiver, ConnectedSender, SharedReceiver, SharedSender, new_bounded,
+};
+
+use super::host::Deliver;
+use crate::admin::word::FourLetterWord;
+use crate::id::ConnectionId;
+use crate::net::{Connections, Core};
+use crate::replica::Send;
+use crate::runtime::Event;
+
+/// Messages that a queue holds.
+const QUEUE_MESSAGES: usize = 256;
+
+/// What a session core tells the replica: the events of one turn.
+#[derive(Debug, Default)]
+pub struct Up {
+    events: Vec<UpEvent>,
+    /// The frames of all events, one after the other.
+    bytes: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum UpEvent {
+    Open { conn: ConnectionId, remote: SocketAddr },
+    Frames { conn: ConnectionId, bytes: usize },
+    Word { conn: ConnectionId, remote: SocketAddr, word: FourLetterWord, argument: Option<[u8; 8]> },
+    Close { conn: ConnectionId },
+}
+
+/// What the replica tells a session core.
+#[derive(Debug)]
+pub enum Down {
+    /// Bytes for its connections.
+    Sends(Vec<Send>),
+    /// Accept no more connections.
+    StopAccepting,
+    /// Close the connections after what is still to be sent, and end.
+    Stop,
+}
+
+/// The ends of both queues that a session core holds.
+pub struct SessionEnds {
+    up: SharedSender<Up>,
+    down: SharedReceiver<Down>,
+}
+
+/// The ends that the replica's core holds.
+pub struct ReplicaEnds {
+    up: SharedReceiver<Up>,
+    down: SharedSender<Down>,
+}
+
+/// Makes the two queues of one session core.
+pub fn queues() -> (SessionEnds, ReplicaEnds) {
+    let (up_sender, up_receiver) = new_bounded(QUEUE_MESSAGES);
+    let (down_sender, down_receiver) = new_bounded(QUEUE_MESSAGES);
+    (
+        SessionEnds { up: up_sender, down: down_receiver },
+        ReplicaEnds { up: up_receiver, down: down_sender },
+    )
+}
+
+/// On a session core: the way to the replica.
+pub struct Uplink {
+    next: RefCell<Up>,
+    filled: Event,
+}
+
+impl Uplink {
+    fn push(&self, event: UpEvent, bytes: &[u8]) {
+        let mut next = self.next.borrow_mut();
+        next.events.push(event);
+        next.bytes.extend_from_slice(bytes);
+        drop(next);
+        self.filled.set();
+    }
+}
+
+impl Core for Uplink {
+    fn open(&self, conn: ConnectionId, remote: SocketAddr) {
+        self.push(UpEvent::Open { conn, remote }, &[]);
+    }
+
+    fn frames(&self, conn: ConnectionId, frames: &[u8]) {
+        self.push(UpEvent::Frames { conn, bytes: frames.len() }, frames);
+    }
+
+    fn word(
+        &self,
+        conn: ConnectionId,
+        remote: SocketAddr,
+        word: FourLetterWord,
+        argument: Option<[u8; 8]>,
+    ) {
+        self.push(UpEvent::Word { conn, remote, word, argument }, &[]);
+    }
+
+    fn close(&self, conn: ConnectionId) {
+        self.push(UpEvent::Close { conn }, &[]);
+    }
+}
+
+impl SessionEnds {
+    /// Connects both queues, in the same order as [`ReplicaEnds::connect`]: each waits for the
+    /// other side in a busy loop.
+    pub async fn connect(self) -> (Rc<Uplink>, ConnectedReceiver<Down>) {
+        let up = self.up.connect().await;
+        let down = self.down.connect().await;
+        let uplink = Rc::new(Uplink { next: RefCell::default(), filled: Event::default() });
+        glommio::spawn_local(climb(uplink.clone(), up)).detach();
+        (uplink, down)
+    }
+}
+
+/// Sends what has gathered, again and again.
+async fn climb(uplink: Rc<Uplink>, up: ConnectedSender<Up>) {
+    loop {
+        uplink.filled.wait().await;
+        let events = std::mem::take(&mut *uplink.next.borrow_mut());
+        // The replica's core is gone only when the process ends.
+        if up.send(events).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// On a session core: carries out what comes down until it is told to stop. `accepting` is
+/// dropped when no more connections shall be accepted.
+pub async fn receive_down<A>(
+    down: ConnectedReceiver<Down>,
+    connections: Connections,
+    accepting: A,
+) {
+    let mut accepting = Some(accepting);
+    while let Some(message) = down.recv().await {
+        match message {
+            Down::Sends(sends) => {
+                for send in sends {
+                    connections.deliver(send);
+                }
+            }
+            Down::StopAccepting => accepting = None,
+            Down::Stop => break,
+        }
+    }
+    drop(accepting);
+    connections.stop();
+}
+
+/// On the replica's core: the way to one session core.
+struct Downlink {
+    sender: ConnectedSender<Down>,
+    /// Sends of this turn, and what did not fit into the queue before.
+    gathered: RefCell<Vec<Send>>,
+    /// Whether the task below waits for room in the queue.
+    waiting: Cell<bool>,
+    blocked: Event,
+}
+
+/// On the replica's core: the ways to all session cores.
+#[derive(Clone)]
+pub struct Downlinks {
+    links: Rc<[Downlink]>,
+}
+
+impl Downlinks {
+    /// Sends the same to every session core, after what is gathered.
+    pub async fn tell(&self, message: impl Fn() -> Down) {
+        for link in self.links.iter() {
+            let gathered = std::mem::take(&mut *link.gathered.borrow_mut());
+            if !gathered.is_empty() {
+                let _ = link.sender.send(Down::Sends(gathered)).await;
+            }
+            // A session core that is gone has nothing left to be told.
+            let _ = link.sender.send(message()).await;
+        }
+    }
+}
+
+impl Deliver for Downlinks {
+    fn deliver(&self, send: Send) -> Option<Vec<u8>> {
+        let core = usize::from(Connections::core_of(send.conn));
+        self.links[core].gathered.borrow_mut().push(send);
+        None
+    }
+
+    fn flush(&self) {
+        for link in self.links.iter() {
+            link.flush();
+        }
+    }
+}
+
+impl Downlink {
+    fn flush(&self) {
+        let mut gathered = self.gathered.borrow_mut();
+        if gathered.is_empty() || self.waiting.get() {
+            return;
+        }
+        match self.sender.try_send(Down::Sends(std::mem::take(&mut gathered))) {
+            Ok(()) => {}
+            Err(GlommioError::WouldBlock(glommio::ResourceType::Channel(Down::Sends(back)))) => {
+                *gathered = back;
+                self.waiting.set(true);
+                self.blocked.set();
+            }
+            // The session core is gone: the process ends.
+            Err(_) => {}
+        }
+    }
+}
+
+/// Waits for room in a full queue.
+async fn descend(links: Rc<[Downlink]>, index: usize) {
+    let link = &links[index];
+    loop {
+        link.blocked.wait().await;
+        let gathered = std::mem::take(&mut *link.gathered.borrow_mut());
+        if link.sender.send(Down::Sends(gathered)).await.is_err() {
+            return;
+        }
+        link.waiting.set(false);
+        link.flush();
+    }
+}
+
+/// The ends of all session cores, connected: what comes from them, by core, and the ways to them.
+pub async fn connect_all(ends: Vec<ReplicaEnds>) -> (Vec<ConnectedReceiver<Up>>, Downlinks) {
+    let mut receivers = Vec::with_capacity(ends.len());
+    let mut links = Vec::with_capacity(ends.len());
+    for end in ends {
+        receivers.push(end.up.connect().await);
+        links.push(Downlink {
+            sender: end.down.connect().await,
+            gathered: RefCell::default(),
+            waiting: Cell::new(false),
+            blocked: Event::default(),
+        });
+    }
+    let links: Rc<[Downlink]> = links.into();
+    for index in 0..links.len() {
+        glommio::spawn_local(descend(links.clone(), index)).detach();
+    }
+    (receivers, Downlinks { links })
+}
+
+/// On the replica's core: gives the replica what one session core sends.
+pub async fn receive_up(up: ConnectedReceiver<Up>, core: Rc<dyn Core>) {
+    while let Some(Up { events, bytes }) = up.recv().await {
+        let mut rest = bytes.as_slice();
+        for event in events {
+            match event {
+                UpEvent::Open { conn, remote } => core.open(conn, remote),
+                UpEvent::Frames { conn, bytes } => {
+                    let (frames, after) = rest.split_at(bytes);
+                    rest = after;
+                    core.frames(conn, frames);
+                }
+                UpEvent::Word { conn, remote, word, argument } => {
+                    core.word(conn, remote, word, argument);
+                }
+                UpEvent::Close { conn } => core.close(conn),
+            }
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! The replica and its hands: the log ring, the disk worker, the ways to its clients.
+//!
+//! One object on the replica's executor. Connections (or the ends of the queues from other cores)
+//! give it frames as they arrive; the turn task then lets the replica say what is to be done, and
+//! does it: bytes to clients first, they were waited for longest; then operations of the disk.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use crate::admin::Desk;
+use crate::admin::word::FourLetterWord;
+use crate::id::ConnectionId;
+use crate::io::{Completion, Op};
+use crate::net::Core;
+use crate::replica::{Output, Replica, Send};
+use crate::runtime::{Clock, DataFolder, DiskWorker, Event, LogRing};
+use crate::time::{MonoUs, Now};
+
+/// Whoever carries bytes to clients: the connections of this executor, or the queues to others.
+pub trait Deliver {
+    /// Carries out one send; gives its buffer back if it is free again.
+    fn deliver(&self, send: Send) -> Option<Vec<u8>>;
+    /// Called once after each turn's sends.
+    fn flush(&self) {}
+}
+
+/// See the module's words.
+pub struct Host {
+    replica: RefCell<Replica>,
+    output: RefCell<Output>,
+    ring: RefCell<LogRing>,
+    worker: DiskWorker,
+    desk: Desk,
+    clock: Clock,
+    clients: Box<dyn Deliver>,
+    /// Something came in that the turn task has to look at.
+    pub(super) pending: Event,
+    /// Answers to four-letter words, which do not come out of the replica.
+    answers: RefCell<Vec<Send>>,
+    /// Closings that wait for the last write to their segment.
+    closing: RefCell<Vec<Op>>,
+    completions: RefCell<Vec<Completion>>,
+    fatal: RefCell<Option<String>>,
+    /// The time read at the start of this turn's first event.
+    now: Cell<Option<Now>>,
+    /// Holds the locks of the folders.
+    _folder: DataFolder,
+}
+
+impl Host {
+    /// Puts the parts together.
+    pub fn new(
+        replica: Replica,
+        ring: LogRing,
+        worker: DiskWorker,
+        desk: Desk,
+        clock: Clock,
+        clients: Box<dyn Deliver>,
+        folder: DataFolder,
+    ) -> Rc<Host> {
+        Rc::new(Host {
+            replica: RefCell::new(replica),
+            output: RefCell::default(),
+            ring: RefCell::new(ring),
+            worker,
+            desk,
+            clock,
+            clients,
+            pending: Event::default(),
+            answers: RefCell::default(),
+            closing: RefCell::default(),
+            completions: RefCell::default(),
+            fatal: RefCell::new(None),
+            now: Cell::new(None),
+            _folder: folder,
+        })
+    }
+
+    /// The clocks, read once per batch of events: a reading costs as much as a small read request.
+    fn now(&self) -> Now {
+        match self.now.get() {
+            Some(now) => now,
+            None => {
+                let now = self.clock.now();
+                self.now.set(Some(now));
+                now
+            }
+        }
+    }
+
+    /// Writes of the log in flight.
+    pub fn log_writes_in_flight(&self) -> usize {
+        self.ring.borrow().in_flight()
+    }
+
+    /// Takes in finished log writes without a turn; says whether there were any.
+    pub fn reap(&self) -> bool {
+        let mut completions = self.completions.borrow_mut();
+        self.ring.borrow_mut().reap(&mut completions);
+        !completions.is_empty()
+    }
+
+    /// Completions ring the executor's bell from now on; false if one is there already.
+    pub fn park_log(&self) -> bool {
+        self.ring.borrow_mut().ring_when_done()
+    }
+
+    /// Completions ring no bell any more.
+    pub fn unpark_log(&self) {
+        self.ring.borrow_mut().ring_no_more();
+    }
+
+    /// One turn: completions and time in, bytes and operations out.
+    pub fn turn(&self) {
+        self.reap();
+        self.now.set(None);
+        let now = self.now();
+        let mut replica = self.replica.borrow_mut();
+        for completion in self.completions.borrow_mut().drain(..) {
+            replica.handle_completion(now, completion);
+        }
+        self.release_closings();
+        while let Some(done) = self.worker.done() {
+            if let Some(opened) = done.opened {
+                self.ring.borrow_mut().open_segment(opened.segment, opened.file, opened.name);
+            }
+            replica.handle_completion(now, done.completion);
+        }
+        if replica.next_timeout().is_some_and(|at| at <= now.mono) {
+            replica.handle_timeout(now);
+        }
+        let mut output = self.output.borrow_mut();
+        replica.take_output(&mut output);
+        drop(replica);
+        if let Some(reason) = output.fatal.take() {
+            *self.fatal.borrow_mut() = Some(reason);
+            return;
+        }
+        let mut sends = std::mem::take(&mut output.sends);
+        for send in sends.drain(..).chain(self.answers.borrow_mut().drain(..)) {
+            if let Some(spare) = self.clients.deliver(send) {
+                output.recycle(spare);
+            }
+        }
+        output.sends = sends;
+        self.clients.flush();
+        let mut ops = std::mem::take(&mut output.ops);
+        for op in ops.drain(..) {
+            self.perform(op);
+        }
+        output.ops = ops;
+        self.now.set(None);
+    }
+
+    fn perform(&self, op: Op) {
+        match op {
+            Op::LogWrite { token, segment, offset, buf, bytes, sync } => {
+                self.worker.note_log_write();
+                let written =
+                    self.ring.borrow_mut().write(token, segment, offset, buf, bytes, sync);
+                if let Err(error) = written {
+                    // The state of the write is unknown: as for any failed write, we stop.
+                    *self.fatal.borrow_mut() =
+                        Some(format!("submitting a write to the transaction log failed: {error}"));
+                }
+            }
+            Op::SegmentClose { segment, .. } if self.ring.borrow().is_writing_to(segment) => {
+                self.closing.borrow_mut().push(op);
+            }
+            Op::SegmentClose { segment, .. } => {
+                self.ring.borrow_mut().close_segment(segment);
+                self.worker.submit(op);
+            }
+            Op::SegmentPrepare { .. }
+            | Op::SegmentName { .. }
+            | Op::SnapshotCreate { .. }
+            | Op::SnapshotWrite { .. }
+            | Op::SnapshotCommit { .. }
+            | Op::SnapshotAbandon { .. }
+            | Op::FileReplace { .. }
+            | Op::Remove { .. } => self.worker.submit(op),
+        }
+    }
+
+    fn release_closings(&self) {
+        if self.closing.borrow().is_empty() {
+            return;
+        }
+        for op in std::mem::take(&mut *self.closing.borrow_mut()) {
+            self.perform(op);
+        }
+    }
+
+    /// Why the process must stop, if it must.
+    pub fn fatal(&self) -> Option<String> {
+        self.fatal.borrow_mut().take()
+    }
+
+    /// When the next turn is due without any event.
+    pub fn next_timeout(&self) -> Option<MonoUs> {
+        self.replica.borrow().next_timeout()
+    }
+
+    /// The clock that the replica is told.
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// Begins to stop: see [`Replica::shutdown`].
+    pub fn shutdown(&self) {
+        let now = self.now();
+        self.replica.borrow_mut().shutdown(now);
+        self.pending.set();
+    }
+
+    /// Whether nothing is in flight any more.
+    pub fn is_quiet(&self) -> bool {
+        self.ring.borrow().in_flight() == 0 && self.replica.borrow().is_quiet()
+    }
+}
+
+impl Core for Host {
+    fn open(&self, conn: ConnectionId, remote: SocketAddr) {
+        let now = self.now();
+        self.replica.borrow_mut().handle_open(now, conn, remote);
+    }
+
+    fn frames(&self, conn: ConnectionId, frames: &[u8]) {
+        let now = self.now();
+        self.replica.borrow_mut().handle_frames(now, conn, frames);
+        self.pending.set();
+    }
+
+    fn word(
+        &self,
+        conn: ConnectionId,
+        remote: SocketAddr,
+        word: FourLetterWord,
+        argument: Option<[u8; 8]>,
+    ) {
+        let now = self.now();
+        let mut replica = self.replica.borrow_mut();
+        let text = self.desk.answer(word, argument.unwrap_or_default(), &mut replica, remote, now);
+        self.answers.borrow_mut().push(Send {
+            conn,
+            bytes: text.into_bytes(),
+            answered: 0,
+            close: true,
+        });
+        self.pending.set();
+    }
+
+    fn close(&self, conn: ConnectionId) {
+        let now = self.now();
+        self.replica.borrow_mut().handle_close(now, conn);
+        self.pending.set();
+    }
+}

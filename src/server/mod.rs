@@ -1,0 +1,11 @@
+//! The server: configuration, folders, replica, connections and executors wired into one process.
+
+mod crossing;
+mod host;
+mod options;
+mod recover;
+mod start;
+mod turns;
+mod wiring;
+
+pub use start::run;

@@ -1,0 +1,67 @@
+//! Opening the state: recovery on the real folder, told to the operator.
+
+use std::time::{Duration, Instant};
+
+use super::options;
+use crate::config::Config;
+use crate::recovery::{RecoveryOptions, Step, recover};
+use crate::replica::{Replica, ReplicaOptions};
+use crate::runtime::{DataFolder, FileFolder};
+use crate::time::Now;
+
+/// How often a long recovery says how far it is.
+const PROGRESS_LINE_EVERY: Duration = Duration::from_secs(2);
+
+/// Recovers the state and makes the replica of it.
+///
+/// # Errors
+/// What is wrong with the folder and what can be done, for an operator.
+pub fn replica(
+    config: &Config,
+    folder: &DataFolder,
+    options: ReplicaOptions,
+    now: Now,
+    seed: u64,
+) -> Result<Replica, String> {
+    let recovery = RecoveryOptions {
+        database: options::database(config, seed),
+        trust_empty: config.storage.snapshot_trust_empty,
+        autocreate: config.storage.db_autocreate,
+        ..RecoveryOptions::default()
+    };
+    let begun = Instant::now();
+    let mut last_line = begun;
+    let mut progress = |step: Step<'_>| {
+        if last_line.elapsed() < PROGRESS_LINE_EVERY {
+            return;
+        }
+        last_line = Instant::now();
+        match step {
+            Step::Snapshot { name, bytes, nodes } => {
+                tracing::info!("reading {name}: {nodes} znodes, {bytes} bytes so far");
+            }
+            Step::Log { name, bytes, bytes_total, txns } => {
+                tracing::info!(
+                    "replaying {name}: {bytes} of {bytes_total} bytes, {txns} transactions so far"
+                );
+            }
+        }
+    };
+    let recovered = recover(&FileFolder::new(&folder.folders), &recovery, &mut progress)
+        .map_err(|error| error.to_string())?;
+    for note in &recovered.notes {
+        tracing::warn!("{note}");
+    }
+    let from = match recovered.snapshot {
+        Some(zxid) => format!("the snapshot of {zxid} and {} transactions", recovered.txns),
+        None if recovered.txns > 0 => format!("{} transactions and no snapshot", recovered.txns),
+        None => "an empty folder: a new server".to_owned(),
+    };
+    tracing::info!(
+        "state at zxid {} from {from}, {} znodes, in {} ms",
+        recovered.zxid,
+        recovered.database.node_count(),
+        begun.elapsed().as_millis()
+    );
+    Ok(Replica::new(options, recovered, now, seed))
+}

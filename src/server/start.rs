@@ -1,0 +1,251 @@
+//! From a configuration to a serving process, and to its end.
+
+use std::hash::{BuildHasher, Hasher};
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use super::host::{Deliver, Host};
+use super::options;
+use super::recover;
+use super::turns::Ended;
+use super::wiring::{self, Listening, MakeHost, News, Start, Wiring};
+use crate::admin::logging::{self, LogFormat, LogOptions, Role, Speaker};
+use crate::config::{self, Config, Level};
+use crate::id::Epoch;
+use crate::net::{self, Census};
+use crate::runtime::{
+    Clock, DataFolder, DiskWorker, Doorbell, LogRing, StopFlag, check_io_uring, raise_open_files,
+    watch_signals,
+};
+
+/// How long an address in use is waited for.
+const ADDRESS_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Exit code of an orderly end.
+const EXIT_OK: u8 = 0;
+/// Exit code when the server cannot start, or had to stop.
+const EXIT_FAILURE: u8 = 1;
+
+/// Runs a server until it is told to stop; returns the exit code of the process.
+///
+/// `file` is where the configuration came from, for the start-up screen; `None` for the embedded
+/// default.
+pub fn run(config: &Config, file: Option<&Path>) -> u8 {
+    let log = match logging::start(&log_options(config)) {
+        Ok(log) => log,
+        Err(error) => {
+            eprintln!("ringkeeper: the log cannot be set up: {error}");
+            return EXIT_FAILURE;
+        }
+    };
+    abort_after_a_panic();
+    let code = match serve(config, file, log.speaker()) {
+        Ok(()) => EXIT_OK,
+        Err(reason) => {
+            tracing::error!("{reason}");
+            EXIT_FAILURE
+        }
+    };
+    log.flush();
+    code
+}
+
+fn log_options(config: &Config) -> LogOptions {
+    let filter = match config.own.log_level {
+        config::LogLevel::Off => "off",
+        config::LogLevel::Error => "error",
+        config::LogLevel::Warn => "warn",
+        config::LogLevel::Info => "info",
+        config::LogLevel::Debug => "debug",
+        config::LogLevel::Trace => "trace",
+    };
+    // The libraries' own words help nobody who runs a server.
+    let filter = format!("warn,ringkeeper={filter}");
+    let format = match config.own.log_format {
+        config::LogFormat::Text => LogFormat::Text,
+        config::LogFormat::Json => LogFormat::Json,
+    };
+    LogOptions { filter, format }
+}
+
+/// A panic is a broken invariant: the process stops before anybody is answered. A thread that
+/// only ended would leave a server that looks alive.
+fn abort_after_a_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        report(info);
+        std::process::abort();
+    }));
+}
+
+fn serve(config: &Config, file: Option<&Path>, speaker: &Speaker) -> Result<(), String> {
+    let started = Instant::now();
+    tracing::info!("ringkeeper {} starts, pid {}", env!("CARGO_PKG_VERSION"), std::process::id());
+    match file {
+        Some(file) => tracing::info!("configuration: {}", file.display()),
+        None => tracing::info!(
+            "no configuration given: data in {}, clients on 127.0.0.1:2181 only; \
+             `ringkeeper server zoo.cfg` runs one of yours",
+            config.storage.data_dir.display()
+        ),
+    }
+    for note in config.notes() {
+        match note.level {
+            Level::Warn => tracing::warn!("{note}"),
+            Level::Info => tracing::info!("{note}"),
+        }
+    }
+    if config.quorum.servers.len() > 1 {
+        return Err("this version runs a server that stands alone; the configuration names an \
+                    ensemble of several (server.N)"
+            .to_owned());
+    }
+    check_io_uring().map_err(|error| error.to_string())?;
+    let files = raise_open_files();
+
+    let storage = &config.storage;
+    let folder =
+        DataFolder::open(&storage.data_dir, &storage.data_log_dir, storage.datadir_autocreate)
+            .map_err(|error| error.to_string())?;
+    let device = folder.probe_log_device().map_err(|error| error.to_string())?;
+    tracing::info!(
+        "data: {}, transaction log: {} ({})",
+        folder.folders.snapshots.display(),
+        folder.folders.logs.display(),
+        if device.direct {
+            format!("written directly in blocks of {} bytes", device.block_bytes)
+        } else {
+            "its file system has no O_DIRECT: written through the page cache, then synced".into()
+        }
+    );
+    if !storage.force_sync {
+        tracing::warn!(
+            "forceSync=no: writes are acknowledged before they are on disk; \
+             a power failure loses acknowledged writes"
+        );
+    }
+
+    let spin = config.own.spin_micros.map(|us| Duration::from_micros(us.into()));
+    let allowed = crate::runtime::allowed_processors();
+    let wiring = Wiring::choose(config.own.cores, config.own.pin, spin, &allowed);
+    let session_cores = wiring.session_cores.max(1);
+    let (sockets, address) = listen(config, session_cores)?;
+    tracing::info!("running as {}; up to {files} open files", wiring.describe());
+
+    let bell = Doorbell::new().map_err(|error| format!("an eventfd: {error}"))?;
+    let stop = StopFlag::default();
+    watch_signals(stop.clone(), vec![bell.clone()])
+        .map_err(|error| format!("signals cannot be watched: {error}"))?;
+    let listening = Listening {
+        sockets,
+        keep_alive: config.network.client_tcp_keep_alive,
+        options: options::net(config, session_cores),
+        census: Census::new(
+            config.network.max_client_cnxns.unwrap_or(0),
+            config.network.max_cnxns.unwrap_or(0),
+        ),
+    };
+    let (news_sender, news) = mpsc::channel();
+    let make_host = host_maker(config.clone(), folder, device, address.port());
+    let start = Start { make_host, bell, stop, news: news_sender };
+    let threads = wiring::start(&wiring, listening, start)?;
+    for what in news {
+        match what {
+            News::Serving => {
+                speaker.set_role(Role::Standalone, Epoch(0));
+                tracing::info!(
+                    "serving clients on {address}, {} ms after the start",
+                    started.elapsed().as_millis()
+                );
+            }
+            News::Failed(reason) => return Err(reason),
+            News::Ended(Ended::Fatal(reason)) => return Err(format!("stopping: {reason}")),
+            News::Ended(ended) => {
+                if ended == Ended::Hurried {
+                    tracing::warn!(
+                        "stopped while something was in flight; nothing that was \
+                                    acknowledged is lost"
+                    );
+                }
+                for thread in threads {
+                    if let Err(error) = thread.join() {
+                        return Err(format!("an executor failed: {error}"));
+                    }
+                }
+                tracing::info!("stopped");
+                return Ok(());
+            }
+        }
+    }
+    let failures: Vec<String> = threads
+        .into_iter()
+        .filter_map(|thread| thread.join().err())
+        .map(|error| error.to_string())
+        .collect();
+    Err(format!("the executors ended by themselves: {}", failures.join("; ")))
+}
+
+/// Binds one socket per session core.
+fn listen(config: &Config, cores: u32) -> Result<(Vec<TcpListener>, SocketAddr), String> {
+    let network = &config.network;
+    let wanted = options::listen_address(&network.client)
+        .map_err(|error| format!("clientPortAddress {:?}: {error}", network.client.host))?;
+    let backlog = network.listen_backlog.unwrap_or(net::BACKLOG);
+    let failed = |error| format!("cannot listen on {wanted} (clientPort): {error}");
+    // The sockets of a killed server live on in its rings until the kernel has taken them apart.
+    let until = Instant::now() + ADDRESS_PATIENCE;
+    // Sharing an address is for our own cores: that nobody else has it shows a socket without.
+    let first = loop {
+        match net::bind(wanted, backlog, false) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            bound => break bound.map_err(failed)?,
+        }
+    };
+    let address = first.local_addr().map_err(failed)?;
+    warn_of_a_short_backlog(backlog);
+    if cores == 1 {
+        return Ok((vec![first], address));
+    }
+    drop(first);
+    let sockets = (0..cores).map(|_| net::bind(address, backlog, true)).collect::<Result<_, _>>();
+    Ok((sockets.map_err(failed)?, address))
+}
+
+fn warn_of_a_short_backlog(backlog: u32) {
+    let Ok(text) = std::fs::read_to_string("/proc/sys/net/core/somaxconn") else { return };
+    let Ok(somaxconn) = text.trim().parse::<u32>() else { return };
+    if somaxconn < backlog {
+        tracing::info!(
+            "net.core.somaxconn={somaxconn} bounds the connections waiting to be accepted; \
+             `sysctl -w net.core.somaxconn={backlog}` stands a larger storm of clients"
+        );
+    }
+}
+
+fn host_maker(
+    config: Config,
+    folder: DataFolder,
+    device: crate::runtime::LogDevice,
+    port: u16,
+) -> MakeHost {
+    Box::new(move |clients: Box<dyn Deliver>, bell: Doorbell| {
+        let clock = Clock::start();
+        let seed = std::hash::RandomState::new().build_hasher().finish();
+        let options = options::replica(&config, device)?;
+        let replica = recover::replica(&config, &folder, options, clock.now(), seed)?;
+        let (ring, lacks) = LogRing::new(bell.clone(), &folder.locks())
+            .map_err(|error| format!("the ring of the log: {error}"))?;
+        for lack in lacks {
+            tracing::warn!("{lack}");
+        }
+        let worker = DiskWorker::start(folder.folders.clone(), bell, device.direct)
+            .map_err(|error| format!("the disk worker: {error}"))?;
+        let desk = options::desk(&config, &folder, port);
+        Ok(Host::new(replica, ring, worker, desk, clock, clients, folder))
+    })
+}

@@ -1,0 +1,242 @@
+//! The task that turns the replica, and how it waits for the log.
+//!
+//! While a group is being written the task looks at the log ring again and again, briefly: a
+//! completion seen that way costs no system call and no wake-up, which together cost as much as
+//! the write itself. What it must not do is to keep a core from others for long, so it lets the
+//! sockets have their turn in between, and after a while it sleeps: the kernel then rings the
+//! executor's bell with the completion.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::host::Host;
+use crate::runtime::{DoorbellListener, Event, StopFlag};
+use crate::time::MonoUs;
+
+/// How the turn task waits for a log write.
+///
+/// Looking is worth it only on a processor that nobody else wants: a thread that looks uses up its
+/// share, and when it is preempted it waits for milliseconds, while one that slept is let in at
+/// once. So a look that was interrupted, which shows as a gap in the clock, is followed by waits
+/// asleep: 16 of them, then twice as many each time it happens again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LogWait {
+    /// How long it looks by itself before it sleeps. Zero: it always sleeps at once.
+    look: Duration,
+    /// Waits asleep that are left.
+    asleep: u32,
+    /// How many there were the last time.
+    asleep_last: u32,
+}
+
+impl LogWait {
+    /// Nobody is preempted for less than this, and nothing else stops a thread for as long.
+    const GAP: Duration = Duration::from_micros(300);
+    const ASLEEP_MIN: u32 = 16;
+    const ASLEEP_MAX: u32 = 4096;
+
+    /// Looks for as long as `look`.
+    pub const fn new(look: Duration) -> LogWait {
+        LogWait { look, asleep: 0, asleep_last: 0 }
+    }
+
+    /// How long to look this time.
+    fn next_look(&mut self) -> Duration {
+        if self.asleep == 0 {
+            return self.look;
+        }
+        self.asleep -= 1;
+        Duration::ZERO
+    }
+
+    /// A look was interrupted.
+    fn interrupted(&mut self) {
+        self.asleep_last = (self.asleep_last * 2).clamp(Self::ASLEEP_MIN, Self::ASLEEP_MAX);
+        self.asleep = self.asleep_last;
+    }
+
+    /// A look saw the write complete.
+    fn paid(&mut self) {
+        self.asleep_last = self.asleep_last.saturating_sub(1);
+    }
+}
+
+/// How a turn loop ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Ended {
+    /// Everything in flight is done.
+    Quiet,
+    /// Something was still in flight when time was up.
+    Hurried,
+    /// The process must stop with this reason.
+    Fatal(String),
+}
+
+/// How long an orderly end may take until what is in flight is given up.
+const STOP_PATIENCE: Duration = Duration::from_millis(600);
+
+/// Time of looking at the ring before the sockets get their turn.
+const LOOK_AT_ONCE: Duration = Duration::from_micros(6);
+
+/// Turns the replica until `stop` is set and nothing is in flight. `stopping` is called once,
+/// when that begins.
+pub async fn turn(
+    host: Rc<Host>,
+    mut wait: LogWait,
+    stop: StopFlag,
+    alarm: Rc<Alarm>,
+    stopping: impl AsyncFnOnce(),
+) -> Ended {
+    let mut stopping = Some(stopping);
+    let mut deadline = None;
+    loop {
+        host.turn();
+        if let Some(reason) = host.fatal() {
+            return Ended::Fatal(reason);
+        }
+        if stop.is_set()
+            && let Some(stopping) = stopping.take()
+        {
+            stopping().await;
+            host.shutdown();
+            let until = Instant::now() + STOP_PATIENCE;
+            alarm.set(
+                host.clock()
+                    .mono()
+                    .plus_ms(STOP_PATIENCE.as_millis().try_into().unwrap_or(u64::MAX)),
+            );
+            deadline = Some(until);
+        }
+        if let Some(deadline) = deadline {
+            if host.is_quiet() {
+                return Ended::Quiet;
+            }
+            if Instant::now() >= deadline {
+                return Ended::Hurried;
+            }
+        }
+        match host.next_timeout() {
+            Some(at) if at <= host.clock().mono() => {
+                // Slices of a snapshot, say: the sockets get their turn in between.
+                glommio::executor().yield_task_queue_now().await;
+                continue;
+            }
+            Some(at) => alarm.set(at),
+            None => {}
+        }
+        if host.log_writes_in_flight() > 0 {
+            wait_for_log(&host, &mut wait).await;
+        } else {
+            host.pending.wait().await;
+        }
+    }
+}
+
+/// Returns when a log write completed, or anything else happened.
+async fn wait_for_log(host: &Host, wait: &mut LogWait) {
+    let look = wait.next_look();
+    let started = Instant::now();
+    let mut last = started;
+    while last - started < look {
+        let until = last + LOOK_AT_ONCE;
+        while last < until {
+            if host.reap() {
+                wait.paid();
+                return;
+            }
+            let now = Instant::now();
+            if now - last > LogWait::GAP {
+                wait.interrupted();
+                return;
+            }
+            last = now;
+        }
+        if host.pending.take() {
+            return;
+        }
+        glommio::executor().yield_task_queue_now().await;
+        last = Instant::now();
+    }
+    if host.park_log() {
+        host.pending.wait().await;
+    }
+    host.unpark_log();
+}
+
+/// Listens to the executor's bell: completions of a parked log, of the disk worker, signals.
+pub async fn answer_bell(host: Rc<Host>, bell: DoorbellListener) {
+    loop {
+        if let Err(error) = bell.rung().await {
+            tracing::error!("waiting for the disk failed: {error}");
+            return;
+        }
+        host.pending.set();
+    }
+}
+
+/// Wakes the turn task at a time that may be moved forward.
+pub struct Alarm {
+    at: std::cell::Cell<Option<MonoUs>>,
+    moved: Event,
+}
+
+impl Alarm {
+    /// Without a time yet.
+    pub fn new() -> Rc<Alarm> {
+        Rc::new(Alarm { at: std::cell::Cell::new(None), moved: Event::default() })
+    }
+
+    /// Rings at `at`, or earlier.
+    fn set(&self, at: MonoUs) {
+        if self.at.get().is_none_or(|set| at < set) {
+            self.at.set(Some(at));
+            self.moved.set();
+        }
+    }
+
+    /// Runs for ever. One timer, armed again only when the time moved forward: most turns leave
+    /// it alone.
+    pub async fn run(self: Rc<Self>, host: Rc<Host>) {
+        loop {
+            let Some(at) = self.at.get() else {
+                self.moved.wait().await;
+                continue;
+            };
+            let left = host.clock().instant_of(at).saturating_duration_since(Instant::now());
+            let rings = async {
+                glommio::timer::sleep(left).await;
+                true
+            };
+            let moves = async {
+                self.moved.wait().await;
+                false
+            };
+            if futures_lite::future::or(rings, moves).await {
+                self.at.set(None);
+                host.pending.set();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interrupted_looks_are_followed_by_ever_more_sleep_and_paid_ones_by_less() {
+        let look = Duration::from_micros(100);
+        let mut wait = LogWait::new(look);
+        assert_eq!(wait.next_look(), look);
+        for expected in [16, 32, 64] {
+            wait.interrupted();
+            let asleep = (0..).take_while(|_| wait.next_look().is_zero()).count();
+            assert_eq!(asleep, expected);
+        }
+        for _ in 0..1000 {
+            wait.paid();
+        }
+        wait.interrupted();
+        assert_eq!((0..).take_while(|_| wait.next_look().is_zero()).count(), 16);
+    }
+}

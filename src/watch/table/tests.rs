@@ -1,0 +1,266 @@
+//! The table beside a list of watches, and its quirks one by one.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const ONE: ConnectionId = ConnectionId(1);
+const TWO: ConnectionId = ConnectionId(2);
+
+fn fire(table: &mut WatchTable, path: &str, kind: WatchKind) -> Vec<u64> {
+    let mut receivers = Vec::new();
+    table.fire(path, kind, false, &mut receivers);
+    receivers.iter().map(|receiver| receiver.0).collect()
+}
+
+/// ZooKeeper's two tables as one list.
+#[derive(Default)]
+struct Naive {
+    watches: Vec<(String, ConnectionId, WatchKind, WatchMode)>,
+}
+
+impl Naive {
+    fn add(&mut self, path: &str, connection: ConnectionId, kind: WatchKind, mode: WatchMode) {
+        let watch = (path.to_owned(), connection, kind, mode);
+        if !self.watches.contains(&watch) {
+            self.watches.push(watch);
+        }
+    }
+
+    fn fire(&mut self, path: &str, kind: WatchKind) -> Vec<u64> {
+        let mut receivers: Vec<u64> = self
+            .watches
+            .iter()
+            .filter(|(at, _, in_kind, mode)| {
+                let below = *at == "/" || path.starts_with(&format!("{at}/"));
+                *in_kind == kind
+                    && (at == path || (below && *mode == WatchMode::PersistentRecursive))
+            })
+            .map(|(_, connection, _, _)| connection.0)
+            .collect();
+        receivers.sort_unstable();
+        receivers.dedup();
+        self.watches.retain(|(at, _, in_kind, mode)| {
+            at != path || *in_kind != kind || *mode != WatchMode::Standard
+        });
+        receivers
+    }
+
+    fn is_wanted(
+        watch: &(String, ConnectionId, WatchKind, WatchMode),
+        wanted: WatcherType,
+    ) -> bool {
+        let (_, _, kind, mode) = watch;
+        match wanted {
+            WatcherType::Any => true,
+            WatcherType::Data => *kind == WatchKind::Data && *mode == WatchMode::Standard,
+            WatcherType::Children => *kind == WatchKind::Child && *mode == WatchMode::Standard,
+            WatcherType::Persistent => *mode == WatchMode::Persistent,
+            WatcherType::PersistentRecursive => *mode == WatchMode::PersistentRecursive,
+        }
+    }
+
+    fn contains(&self, path: &str, connection: ConnectionId, wanted: WatcherType) -> bool {
+        self.watches
+            .iter()
+            .any(|watch| watch.0 == path && watch.1 == connection && Self::is_wanted(watch, wanted))
+    }
+
+    fn remove(&mut self, path: &str, connection: ConnectionId, wanted: WatcherType) -> bool {
+        let before = self.watches.len();
+        self.watches.retain(|watch| {
+            watch.0 != path || watch.1 != connection || !Self::is_wanted(watch, wanted)
+        });
+        self.watches.len() < before
+    }
+
+    /// Modes of one connection on one path in one table are one watch.
+    fn pairs(&self) -> Vec<(&str, ConnectionId, WatchKind)> {
+        let mut pairs: Vec<_> = self
+            .watches
+            .iter()
+            .map(|(path, connection, kind, _)| (path.as_str(), *connection, *kind))
+            .collect();
+        pairs.sort_unstable_by_key(|(path, connection, kind)| {
+            (path.to_owned(), connection.0, *kind as u8)
+        });
+        pairs.dedup();
+        pairs
+    }
+}
+
+const PATHS: [&str; 6] = ["/", "/a", "/a/b", "/a/b/c", "/ab", "/a/d"];
+const TYPES: [WatcherType; 5] = [
+    WatcherType::Children,
+    WatcherType::Data,
+    WatcherType::Any,
+    WatcherType::Persistent,
+    WatcherType::PersistentRecursive,
+];
+
+fn check(table: &WatchTable, naive: &Naive) {
+    let pairs = naive.pairs();
+    assert_eq!(table.len(), pairs.len());
+    assert_eq!(table.is_empty(), pairs.is_empty());
+    let data = || pairs.iter().filter(|(_, _, kind)| *kind == WatchKind::Data);
+    let mut by_path: Vec<(String, u64)> = Vec::new();
+    table.for_each_path(&mut |path, connections| {
+        by_path.extend(connections.map(|connection| (path.to_owned(), connection.0)));
+    });
+    by_path.sort_unstable();
+    let expected: Vec<(String, u64)> =
+        data().map(|(path, connection, _)| ((*path).to_owned(), connection.0)).collect();
+    assert_eq!(by_path, expected);
+    let mut by_connection: Vec<(String, u64)> = Vec::new();
+    table.for_each_connection(&mut |connection, paths| {
+        by_connection.extend(paths.map(|path| (path.to_owned(), connection.0)));
+    });
+    by_connection.sort_unstable();
+    assert_eq!(by_connection, expected);
+    let mut paths: Vec<&str> = data().map(|(path, _, _)| *path).collect();
+    paths.dedup();
+    let mut connections: Vec<u64> = data().map(|(_, connection, _)| connection.0).collect();
+    connections.sort_unstable();
+    connections.dedup();
+    let counts =
+        WatchCounts { connections: connections.len(), paths: paths.len(), watches: expected.len() };
+    assert_eq!(table.counts(), counts);
+    for path in PATHS {
+        for connection in (0..5).map(ConnectionId) {
+            for wanted in TYPES {
+                let expected = naive.contains(path, connection, wanted);
+                assert_eq!(table.contains(path, connection, wanted), expected);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn the_table_is_what_the_list_is(
+        draws in proptest::collection::vec((0u8..12, 0usize..6, 0u64..5, 0usize..5), 1..120),
+    ) {
+        let mut table = WatchTable::new(1);
+        let mut naive = Naive::default();
+        for (what, path, connection, which) in draws {
+            let (path, connection) = (PATHS[path], ConnectionId(connection));
+            match what {
+                0 | 1 => {
+                    table.add(path, connection, WatchKind::Data);
+                    naive.add(path, connection, WatchKind::Data, WatchMode::Standard);
+                }
+                2 | 3 => {
+                    table.add(path, connection, WatchKind::Child);
+                    naive.add(path, connection, WatchKind::Child, WatchMode::Standard);
+                }
+                4 | 5 => {
+                    table.add_mode(path, connection, WatchMode::Persistent);
+                    naive.add(path, connection, WatchKind::Data, WatchMode::Persistent);
+                    naive.add(path, connection, WatchKind::Child, WatchMode::Persistent);
+                }
+                6 => {
+                    table.add_mode(path, connection, WatchMode::PersistentRecursive);
+                    naive.add(path, connection, WatchKind::Data, WatchMode::PersistentRecursive);
+                }
+                7 => {
+                    let wanted = TYPES[which];
+                    let removed = table.remove(path, connection, wanted);
+                    prop_assert_eq!(removed, naive.remove(path, connection, wanted));
+                }
+                8 => {
+                    table.remove_connection(connection);
+                    naive.watches.retain(|watch| watch.1 != connection);
+                }
+                _ => {
+                    let kind = if what == 9 { WatchKind::Child } else { WatchKind::Data };
+                    let mut receivers = fire(&mut table, path, kind);
+                    receivers.sort_unstable();
+                    prop_assert_eq!(receivers, naive.fire(path, kind));
+                }
+            }
+            check(&table, &naive);
+        }
+    }
+}
+
+#[test]
+fn watches_of_one_path_fire_in_the_order_in_which_they_were_set() {
+    let mut table = WatchTable::default();
+    for connection in [5, 3, 9, 1, 3] {
+        table.add("/a", ConnectionId(connection), WatchKind::Data);
+    }
+    assert_eq!(fire(&mut table, "/a", WatchKind::Data), [5, 3, 9, 1]);
+    assert_eq!(fire(&mut table, "/a", WatchKind::Data), [0u64; 0]);
+}
+
+#[test]
+fn a_standard_watch_beside_a_persistent_one_is_used_up_alone() {
+    let mut table = WatchTable::default();
+    table.add("/a", ONE, WatchKind::Data);
+    table.add_mode("/a", ONE, WatchMode::Persistent);
+    assert_eq!(fire(&mut table, "/a", WatchKind::Data), [1]);
+    assert!(!table.contains("/a", ONE, WatcherType::Data));
+    assert!(table.contains("/a", ONE, WatcherType::Persistent));
+    assert_eq!(fire(&mut table, "/a", WatchKind::Data), [1]);
+}
+
+#[test]
+fn a_firing_that_goes_on_tells_nobody_twice() {
+    let mut table = WatchTable::default();
+    table.add("/a", ONE, WatchKind::Data);
+    table.add("/a", ONE, WatchKind::Child);
+    table.add("/a", TWO, WatchKind::Child);
+    let mut receivers = Vec::new();
+    table.fire("/a", WatchKind::Data, false, &mut receivers);
+    table.fire("/a", WatchKind::Child, true, &mut receivers);
+    assert_eq!(receivers, [ONE, TWO]);
+    assert!(table.is_empty());
+}
+
+#[test]
+fn removing_what_is_not_there_says_so() {
+    let mut table = WatchTable::default();
+    table.add("/a", ONE, WatchKind::Child);
+    assert!(!table.remove("/a", ONE, WatcherType::Data));
+    assert!(!table.remove("/a", TWO, WatcherType::Any));
+    assert!(!table.remove("/b", ONE, WatcherType::Any));
+    assert!(table.remove("/a", ONE, WatcherType::Children));
+    assert!(table.is_empty());
+    table.remove_connection(ONE);
+}
+
+#[test]
+fn ten_thousand_connections_on_one_path_come_and_go() {
+    let mut table = WatchTable::default();
+    for round in 0..3 {
+        for connection in 0..10_000 {
+            assert!(table.add("/a", ConnectionId(connection), WatchKind::Data));
+            table.add(&format!("/own/{connection}"), ConnectionId(connection), WatchKind::Child);
+        }
+        assert_eq!(table.len(), 20_000);
+        for connection in (0..10_000).filter(|connection| connection % 3 == round) {
+            table.remove_connection(ConnectionId(connection));
+        }
+        let left = fire(&mut table, "/a", WatchKind::Data).len();
+        assert_eq!(left, 10_000 - (0..10_000).filter(|n| n % 3 == round).count());
+        for connection in 0..10_000 {
+            table.remove_connection(ConnectionId(connection));
+        }
+        assert!(table.is_empty());
+    }
+    assert_eq!(table.watches.things.len(), 20_000, "slots are used again");
+}
+
+#[test]
+fn a_watch_takes_less_than_sixty_bytes_beside_its_path() {
+    let mut table = WatchTable::default();
+    for connection in 0..100 {
+        for path in 0..1000 {
+            table.add(&format!("/p{path}"), ConnectionId(connection), WatchKind::Data);
+        }
+    }
+    let each = table.bytes() / table.len();
+    assert!(each < 60, "{each} bytes");
+}

@@ -1,0 +1,4 @@
+/** One use of Curator, with assertions. */
+interface Recipe {
+    void run(Clients clients) throws Exception;
+}

@@ -1,0 +1,91 @@
+//! ringkeeper and Apache ZooKeeper 3.9.4 side by side under random operations: no answer may differ.
+//!
+//! Together these tests send more than 100,000 operations to each server. Longer runs, other seeds, and the repetition of a
+//! failure: `cargo run -p ringkeeper-oracle -- --help`.
+//!
+//! `RINGKEEPER_TEST_PEER=java` puts a second ZooKeeper in ringkeeper's place: that shows what the comparison itself lets
+//! differ. `RINGKEEPER_ORACLE_SEED` chooses another seed.
+
+use std::env;
+
+use ringkeeper_oracle::{Plan, Profile, Verdict, run_plan, timers};
+use ringkeeper_testkit::Program;
+
+const STEPS: usize = 8_000;
+/// What [`STEPS`] come to at least, pipelines counted by their requests. Nine profiles make more than 100,000.
+const OPERATIONS_MIN: usize = 11_200;
+/// The quota profile has no pipelines, so it makes up for them.
+const STEPS_WITHOUT_PIPELINES: usize = 11_300;
+
+#[test]
+fn plain_options() {
+    random("plain", STEPS);
+}
+
+#[test]
+fn extended_types() {
+    random("extended", STEPS);
+}
+
+#[test]
+fn no_acl_checks() {
+    random("skip-acl", STEPS);
+}
+
+#[test]
+fn hard_quotas() {
+    random("quota", STEPS_WITHOUT_PIPELINES);
+}
+
+#[test]
+fn local_sessions() {
+    random("local-sessions", STEPS);
+}
+
+#[test]
+fn sha_256_digests() {
+    random("sha-256", STEPS);
+}
+
+#[test]
+fn small_frames() {
+    random("small-frames", STEPS);
+}
+
+#[test]
+fn enforced_authentication() {
+    random("enforce-auth", STEPS);
+}
+
+#[test]
+fn reconfiguration_switched_on() {
+    random("reconfig-on", STEPS);
+}
+
+#[test]
+fn expiry_containers_and_ttl() {
+    check(&timers());
+}
+
+fn random(profile: &str, steps: usize) {
+    let profile = Profile::named(profile).expect("a profile of this name");
+    let seed = env::var("RINGKEEPER_ORACLE_SEED")
+        .map_or(20_261, |seed| seed.parse().expect("RINGKEEPER_ORACLE_SEED is a number"));
+    let operations = check(&Plan::random(profile, seed, steps));
+    assert!(operations >= OPERATIONS_MIN, "only {operations} operations");
+}
+
+fn check(plan: &Plan) -> usize {
+    let peer = match env::var("RINGKEEPER_TEST_PEER").as_deref() {
+        Ok("java") => Program::ZooKeeper39,
+        Ok(binary) => Program::Ringkeeper(binary.into()),
+        Err(_) => Program::Ringkeeper(env!("CARGO_BIN_EXE_ringkeeper").into()),
+    };
+    match run_plan(plan, &[Program::ZooKeeper39, peer]) {
+        Verdict::Same { operations, nodes } => {
+            println!("{operations} operations, {nodes} nodes at the end");
+            operations
+        }
+        Verdict::Different(difference) => panic!("{difference}"),
+    }
+}

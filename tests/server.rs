@@ -1,0 +1,412 @@
+//! The whole process, by raw bytes: both wirings, limits, bad input, kill and restart.
+
+mod raw;
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::{Duration, Instant};
+
+use raw::{Client, PATIENCE, connect_frame, dial, read_frame};
+use ringkeeper::jute::Jute;
+use ringkeeper::proto::OpCode;
+use ringkeeper::proto::event::WatcherEvent;
+use ringkeeper::proto::request::RequestBody;
+use ringkeeper_testkit::{Config, Program, Server};
+
+/// One executor for everything, and two session cores beside a replica core.
+const WIRINGS: [&str; 2] = ["ringkeeper.cores=1", "ringkeeper.cores=3"];
+
+fn binary() -> &'static str {
+    env!("CARGO_BIN_EXE_ringkeeper")
+}
+
+fn start(config: Config) -> Server {
+    Server::ringkeeper(binary(), config)
+}
+
+fn in_both_wirings(test: impl Fn(Config)) {
+    for wiring in WIRINGS {
+        test(Config::new().line(wiring));
+    }
+}
+
+/// Reads to the end; `None` if the other side reset the connection or left it open.
+fn read_to_end(socket: &mut TcpStream) -> Option<Vec<u8>> {
+    let mut all = Vec::new();
+    socket.read_to_end(&mut all).ok().map(|_| all)
+}
+
+#[test]
+fn clients_create_read_change_and_delete() {
+    in_both_wirings(|config| {
+        let server = start(config);
+        let mut a = Client::connect(server.socket_addr());
+        let mut b = Client::connect(server.socket_addr());
+        assert_ne!(a.session.session_id, b.session.session_id);
+        a.create("/node", b"one", 0).ok();
+        assert_eq!(a.create("/node", b"one", 0).header.err, -110);
+        assert_eq!(b.data("/node"), b"one");
+        b.set("/node", b"two").ok();
+        assert_eq!(a.data("/node"), b"two");
+        a.delete("/node").ok();
+        assert_eq!(b.get("/node").header.err, -101);
+        a.ping();
+    });
+}
+
+#[test]
+fn a_watch_fires_across_connections_before_the_change_can_be_read() {
+    in_both_wirings(|config| {
+        let server = start(config);
+        let mut watcher = Client::connect(server.socket_addr());
+        let mut writer = Client::connect(server.socket_addr());
+        writer.create("/watched", b"", 0).ok();
+        for _ in 0..20 {
+            watcher.call(OpCode::GetData, &raw::get("/watched", true)).ok();
+            writer.set("/watched", b"new").ok();
+            watcher.send(OpCode::GetData, &raw::get("/watched", false));
+            let event = watcher.receive().unwrap();
+            assert_eq!(event.header.xid, -1);
+            let event = WatcherEvent::from_bytes(&event.body).unwrap();
+            assert_eq!(event.path, Some("/watched"));
+            assert_ne!(watcher.receive().unwrap().header.xid, -1);
+        }
+    });
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order() {
+    in_both_wirings(|config| {
+        let server = start(config);
+        let mut client = Client::connect(server.socket_addr());
+        client.create("/n", b"", 0).ok();
+        let mut frames = Vec::new();
+        for round in 0..500 {
+            let data = format!("{round}").into_bytes();
+            frames.extend(client.frame(OpCode::SetData, &raw::set("/n", &data)));
+            frames.extend(client.frame(OpCode::GetData, &raw::get("/n", false)));
+        }
+        let mut socket = client.socket.try_clone().unwrap();
+        let sender = std::thread::spawn(move || socket.write_all(&frames).unwrap());
+        for round in 0..500 {
+            let set = client.receive().unwrap().ok();
+            let get = client.receive().unwrap().ok();
+            assert_eq!((set.header.xid, get.header.xid), (2 * round + 2, 2 * round + 3));
+            let text = format!("{round}");
+            assert_eq!(get.body[4..4 + text.len()], *text.as_bytes());
+        }
+        sender.join().unwrap();
+    });
+}
+
+#[test]
+fn frames_cut_anywhere_are_put_together() {
+    in_both_wirings(|config| {
+        let server = start(config);
+        let mut socket = dial(server.socket_addr());
+        for byte in connect_frame(10_000) {
+            socket.write_all(&[byte]).unwrap();
+        }
+        assert_eq!(read_frame(&mut socket).unwrap().len(), 37);
+    });
+}
+
+#[test]
+fn a_value_of_almost_a_mebibyte_goes_in_and_comes_out() {
+    in_both_wirings(|config| {
+        let server = start(config);
+        let mut client = Client::connect(server.socket_addr());
+        let value = vec![b'v'; 0xf_ffff - 200];
+        for path in ["/big1", "/big2"] {
+            client.create(path, &value, 0).ok();
+            assert_eq!(client.data(path).len(), value.len());
+        }
+        client.set("/big1", b"small").ok();
+        assert_eq!(client.data("/big1"), b"small");
+    });
+}
+
+#[test]
+fn a_bad_length_closes_that_connection_alone_and_the_log_says_why() {
+    in_both_wirings(|config| {
+        let server = start(config);
+        let mut good = Client::connect(server.socket_addr());
+        for length in [-1i32, 0x10_0000, i32::MAX, i32::MIN] {
+            let mut bad = Client::connect(server.socket_addr());
+            bad.socket.write_all(&length.to_be_bytes()).unwrap();
+            assert!(bad.receive().is_err());
+            good.ping();
+        }
+        assert!(server.log_tail(50).contains("jute.maxbuffer"), "{}", server.log_tail(50));
+    });
+}
+
+#[test]
+fn garbage_instead_of_a_connect_request_harms_nobody_else() {
+    in_both_wirings(|config| {
+        let server = start(config);
+        let mut good = Client::connect(server.socket_addr());
+        for bytes in [&[0u8, 0, 0, 2, 1, 2][..], &[0, 0, 0, 0], b"GET / HTTP/1.1\r\n\r\n"] {
+            let mut bad = dial(server.socket_addr());
+            bad.write_all(bytes).unwrap();
+            let _ = bad.shutdown(Shutdown::Write);
+            read_to_end(&mut bad);
+            good.ping();
+        }
+    });
+}
+
+#[test]
+fn four_letter_words_are_answered_and_the_connection_closed() {
+    in_both_wirings(|config| {
+        let server = start(config.line("4lw.commands.whitelist=ruok,stmk"));
+        let mut socket = dial(server.socket_addr());
+        // A line end behind the word must not cost the answer.
+        socket.write_all(b"ruok\n").unwrap();
+        assert_eq!(read_to_end(&mut socket).unwrap(), b"imok");
+        let mut socket = dial(server.socket_addr());
+        socket.write_all(b"stmk\0\0\0\0").unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+        socket.write_all(&[0, 0, 1, 50]).unwrap();
+        assert_eq!(read_to_end(&mut socket).unwrap(), b"306");
+        let mut socket = dial(server.socket_addr());
+        socket.write_all(b"cons").unwrap();
+        let refusal = String::from_utf8(read_to_end(&mut socket).unwrap()).unwrap();
+        assert!(refusal.contains("not in the whitelist"), "{refusal}");
+    });
+}
+
+#[test]
+fn acknowledged_writes_survive_kill_9() {
+    in_both_wirings(|config| {
+        let mut server = start(config);
+        for round in 0..3 {
+            let mut client = Client::connect(server.socket_addr());
+            for n in 0..50 {
+                let path = format!("/r{round}-{n}");
+                client.create(&path, path.as_bytes(), 0).ok();
+            }
+            server.kill();
+            server.restart();
+            let mut client = Client::connect(server.socket_addr());
+            for earlier in 0..=round {
+                for n in 0..50 {
+                    let path = format!("/r{earlier}-{n}");
+                    assert_eq!(client.data(&path), path.as_bytes());
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn sigterm_ends_the_server_within_a_second_and_loses_nothing() {
+    in_both_wirings(|config| {
+        let mut server = start(config);
+        let mut client = Client::connect(server.socket_addr());
+        client.create("/kept", b"yes", 0).ok();
+        let idle: Vec<Client> = (0..20).map(|_| Client::connect(server.socket_addr())).collect();
+        // Requests in flight when the signal comes.
+        for _ in 0..200 {
+            client.send(OpCode::SetData, &raw::set("/kept", b"still"));
+        }
+        let (status, took) = server.terminate(Duration::from_secs(10));
+        assert_eq!(status.code(), Some(0), "{}", server.log_tail(20));
+        assert!(took < Duration::from_secs(1), "{took:?}");
+        drop(idle);
+        server.restart();
+        let mut client = Client::connect(server.socket_addr());
+        let data = client.data("/kept");
+        assert!(data == b"still" || data == b"yes");
+    });
+}
+
+#[test]
+fn a_second_server_on_the_folder_refuses_and_names_the_first() {
+    let first = start(Config::new());
+    let config = Config::new().data_dir(first.data_dir());
+    let mut second = Server::prepare(Program::Ringkeeper(binary().into()), config);
+    let (status, said) = second.run_to_exit(PATIENCE);
+    assert_eq!(status.code(), Some(1));
+    assert!(said.contains(&format!("pid {}", first.pid())), "{said}");
+}
+
+#[test]
+fn a_taken_port_is_said_and_not_shared() {
+    let first = start(Config::new());
+    for wiring in WIRINGS {
+        let config = Config::new().line(wiring).port(first.port());
+        let mut second = Server::prepare(Program::Ringkeeper(binary().into()), config);
+        let (status, said) = second.run_to_exit(PATIENCE);
+        assert_eq!(status.code(), Some(1));
+        assert!(said.contains("cannot listen") && said.contains("clientPort"), "{said}");
+    }
+}
+
+#[test]
+fn connections_beyond_the_bounds_are_closed_and_others_are_served() {
+    in_both_wirings(|config| {
+        let server = start(config.line("maxClientCnxns=5"));
+        let mut held: Vec<Client> = (0..5).map(|_| Client::connect(server.socket_addr())).collect();
+        let mut refused = dial(server.socket_addr());
+        let _ = refused.write_all(&connect_frame(10_000));
+        assert!(read_frame(&mut refused).is_err());
+        held.iter_mut().for_each(Client::ping);
+        drop(held.pop());
+        // The server hears of the end a little later.
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let mut socket = dial(server.socket_addr());
+            let _ = socket.write_all(&connect_frame(10_000));
+            if read_frame(&mut socket).is_ok() {
+                break;
+            }
+            assert!(Instant::now() < deadline, "no room after a connection closed");
+        }
+    });
+}
+
+#[test]
+fn a_connection_that_says_nothing_is_closed_after_its_time() {
+    in_both_wirings(|config| {
+        let server = start(config.line("nio.sessionlessCnxnTimeout=500"));
+        let mut silent = dial(server.socket_addr());
+        let mut half = dial(server.socket_addr());
+        half.write_all(&connect_frame(10_000)[..20]).unwrap();
+        let mut client = Client::connect(server.socket_addr());
+        let begun = Instant::now();
+        assert_eq!(read_to_end(&mut silent).unwrap_or_default(), b"");
+        assert_eq!(read_to_end(&mut half).unwrap_or_default(), b"");
+        assert!(begun.elapsed() < PATIENCE);
+        client.ping();
+    });
+}
+
+#[test]
+fn a_client_that_does_not_read_stops_only_itself() {
+    in_both_wirings(|config| {
+        let server = start(config.line("ringkeeper.outputBytesPerConnectionMax=65536"));
+        let mut other = Client::connect(server.socket_addr());
+        let value = vec![b'x'; 200_000];
+        other.create("/large", &value, 0).ok();
+        let mut slow = Client::connect(server.socket_addr());
+        slow.socket.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+        // Far more replies than the sockets' buffers hold.
+        for _ in 0..200 {
+            let frame = slow.frame(OpCode::GetData, &raw::get("/large", false));
+            if slow.socket.write_all(&frame).is_err() {
+                break;
+            }
+        }
+        for _ in 0..50 {
+            other.set("/large", b"small").ok();
+            other.ping();
+        }
+        // And when it reads at last, everything is there, in order.
+        let mut last = 0;
+        for _ in 0..200 {
+            let reply = slow.receive().unwrap().ok();
+            assert_eq!(reply.header.xid, last + 1);
+            last = reply.header.xid;
+        }
+    });
+}
+
+#[test]
+fn many_sessions_write_at_once_beyond_the_outstanding_limit() {
+    in_both_wirings(|config| {
+        let server = start(config.line("globalOutstandingLimit=20"));
+        let address = server.socket_addr();
+        let clients: Vec<_> = (0..16)
+            .map(|number| {
+                std::thread::spawn(move || {
+                    let mut client = Client::connect(address);
+                    let path = format!("/c{number}");
+                    client.create(&path, b"", 0).ok();
+                    for _ in 0..20 {
+                        for _ in 0..16 {
+                            client.send(OpCode::SetData, &raw::set(&path, b"value"));
+                        }
+                        for _ in 0..16 {
+                            client.receive().unwrap().ok();
+                        }
+                    }
+                })
+            })
+            .collect();
+        clients.into_iter().for_each(|client| client.join().unwrap());
+    });
+}
+
+#[test]
+fn a_closed_session_is_answered_and_then_the_connection_ends() {
+    in_both_wirings(|config| {
+        let server = start(config);
+        let mut client = Client::connect(server.socket_addr());
+        client.create("/ephemeral", b"", 1).ok();
+        client.call(OpCode::CloseSession, &RequestBody::Empty).ok();
+        assert!(client.receive().is_err());
+        let mut other = Client::connect(server.socket_addr());
+        assert_eq!(other.get("/ephemeral").header.err, -101);
+    });
+}
+
+/// Resident memory of a process, in bytes.
+fn resident(pid: u32) -> u64 {
+    let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap();
+    let pages: u64 = statm.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * 4096
+}
+
+/// Processor time of a process so far, in clock ticks of 10 ms.
+fn ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+const MANY: usize = 9_000;
+
+#[test]
+fn thousands_of_connections_storm_in_idle_cheaply_and_harm_nobody() {
+    assert!(ringkeeper::runtime::raise_open_files() > MANY as u64 + 200, "the test needs files");
+    in_both_wirings(|config| {
+        let server = start(config.line("maxClientCnxns=0").line("maxSessionTimeout=60000"));
+        let before = resident(server.pid());
+        // Nobody waits for an answer before everybody has called.
+        let mut sockets: Vec<TcpStream> = (0..MANY).map(|_| dial(server.socket_addr())).collect();
+        let hello = connect_frame(60_000);
+        for socket in &mut sockets {
+            socket.write_all(&hello).unwrap();
+        }
+        for socket in &mut sockets {
+            assert_eq!(read_frame(socket).unwrap().len(), 37);
+        }
+        let each = (resident(server.pid()) - before) / MANY as u64;
+        assert!(each <= 4096, "{each} bytes for each idle session");
+        // Idle sessions cost next to no time.
+        std::thread::sleep(Duration::from_millis(500));
+        let started = ticks(server.pid());
+        std::thread::sleep(Duration::from_secs(2));
+        let used = ticks(server.pid()) - started;
+        assert!(used <= 20, "{used} ticks in 2 s for idle sessions");
+        let mut client = Client::connect_with(server.socket_addr(), 60_000);
+        client.create("/served", b"", 0).ok();
+        drop(sockets);
+        client.set("/served", b"still").ok();
+    });
+}
+
+#[test]
+fn connections_that_send_nothing_harm_nobody() {
+    in_both_wirings(|config| {
+        let server = start(config.line("maxClientCnxns=0"));
+        let silent: Vec<TcpStream> = (0..2_000).map(|_| dial(server.socket_addr())).collect();
+        let mut client = Client::connect(server.socket_addr());
+        for _ in 0..20 {
+            client.ping();
+        }
+        drop(silent);
+        client.ping();
+    });
+}

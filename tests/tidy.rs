@@ -1,0 +1,665 @@
+//! The rules of the source tree that no compiler knows: layers, what the core never touches,
+//! headers, leftovers, length. Each rule is a function from files to violations, and is itself
+//! tested on planted ones.
+//!
+//! It reads Rust as a lexer does (comments, strings, code), not as a compiler: good enough for
+//! rules about names, and no dependency.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+
+/// Which layer each module of `src` belongs to. A module imports from its own layer and from those
+/// with a lower number. `ARCHITECTURE.md` says what the layers are.
+const LAYERS: &[(u8, &[&str])] = &[
+    (0, &["id", "limits", "error", "time"]),
+    (1, &["jute", "proto"]),
+    (2, &["acl", "session", "watch", "tree", "database"]),
+    (3, &["quorum", "election", "zab", "peer"]),
+    (4, &["io", "txnlog", "snapshot", "recovery"]),
+    (5, &["processor", "replica"]),
+    (6, &["runtime", "net", "config", "metrics", "admin"]),
+    (7, &["server", "cli"]),
+    // Ensembles from a seed: may use everything, and nothing may use it.
+    (8, &["sim"]),
+];
+
+/// Layers up to this one decide and never act.
+const CORE_LAYER_MAX: u8 = 5;
+
+/// What has an effect, or an outcome that a seed does not fix.
+const NEVER_IN_CORE: &[&str] = &[
+    "std::fs",
+    "std::thread",
+    "std::process",
+    "std::env",
+    "std::os",
+    "Instant",
+    "SystemTime",
+    "TcpStream",
+    "TcpListener",
+    "UdpSocket",
+    "UnixStream",
+    "ToSocketAddrs",
+    "stdin",
+    "stdout",
+    "stderr",
+    "println!",
+    "eprintln!",
+    "glommio",
+    "tokio",
+    "rand",
+    "fastrand",
+    "getrandom",
+    "io_uring",
+    "rustix",
+    "libc",
+    "socket2",
+    "signal_hook",
+];
+
+const MAY_NAME_GLOMMIO: &[&str] = &["runtime", "net", "admin", "server"];
+const MAY_BE_UNSAFE: &[&str] = &["runtime"];
+
+/// In code, anywhere in the repository.
+const LEFTOVERS_IN_CODE: &[&str] =
+    &["#[ignore", "#[should_panic", "todo!", "unimplemented!", "dbg!"];
+/// In comments, anywhere in the repository.
+const LEFTOVERS_IN_COMMENTS: &[&str] = &["FIXME", "XXX", "TODO"];
+
+/// Beginnings of paths that exist on somebody's machine only.
+const PLACES: &[&str] = &["/work/", "/root/", "/home/", "/Users/"];
+
+const FILE_LINES_MAX: usize = 900;
+const MAIN_LINES_MAX: usize = 100;
+
+#[test]
+fn every_source_file_says_first_what_it_is() {
+    none(sources().iter().flat_map(header).collect());
+}
+
+#[test]
+fn a_module_imports_only_from_its_own_and_lower_layers() {
+    none(layering(&sources()));
+}
+
+#[test]
+fn the_core_reads_no_clock_no_random_source_no_file_and_no_socket() {
+    none(sources().iter().flat_map(effects_in_core).collect());
+}
+
+#[test]
+fn clippy_watches_every_module_of_the_core() {
+    none(sources().iter().flat_map(lints_of_core).collect());
+}
+
+#[test]
+fn only_the_edge_names_its_executor_and_only_the_runtime_is_unsafe() {
+    none(sources().iter().flat_map(confined).collect());
+}
+
+#[test]
+fn nothing_is_left_over_from_work_in_progress() {
+    let sources = of_kind(&["rs"], &["src", "tests", "benches", "tools", "fuzz"]);
+    none(sources.iter().flat_map(leftovers).collect());
+}
+
+#[test]
+fn a_file_is_one_idea_and_therefore_short() {
+    let sources = of_kind(&["rs", "java", "py"], &["src", "tests", "benches", "tools", "fuzz"]);
+    none(sources.iter().flat_map(length).collect());
+}
+
+#[test]
+fn no_file_names_the_machine_it_was_built_on() {
+    let mut files = of_kind(&[], &["src", "tests", "benches", "tools", ".ci", ".cargo"]);
+    files.extend(of_kind(&["rs", "toml"], &["fuzz"]));
+    files.extend(of_kind(&["md", "toml"], &[]));
+    // This file has to name what it forbids.
+    files.retain(|file| file.path != "tests/tidy.rs");
+    none(files.iter().flat_map(places).collect());
+}
+
+/// Where a rule is broken.
+#[derive(Debug, PartialEq, Eq)]
+struct Violation {
+    path: String,
+    line: usize,
+    what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.path, self.line, self.what)
+    }
+}
+
+/// A file of the repository; `path` is relative to its root, with `/`.
+struct Source {
+    path: String,
+    text: String,
+}
+
+impl Source {
+    /// The module directly under `src` that this file belongs to, or "" for `lib.rs`, `main.rs` and
+    /// files elsewhere.
+    fn module(&self) -> &str {
+        let Some(below) = self.path.strip_prefix("src/") else { return "" };
+        match below.split_once('/') {
+            Some((folder, _)) => folder,
+            None => below
+                .strip_suffix(".rs")
+                .filter(|name| !["lib", "main"].contains(name))
+                .unwrap_or(""),
+        }
+    }
+
+    /// How many modules deep this file is: 1 for `src/a.rs` and `src/a/mod.rs`, 2 for `src/a/b.rs`.
+    fn depth(&self) -> usize {
+        let parts = self.path.matches('/').count();
+        if self.path.ends_with("/mod.rs") { parts - 1 } else { parts }
+    }
+
+    /// True for a file that is compiled into tests only.
+    fn is_test(&self) -> bool {
+        self.path.ends_with("/tests.rs") || self.path.contains("/tests/")
+    }
+
+    fn violation(&self, at: usize, what: impl Into<String>) -> Violation {
+        let line = self.text[..at].matches('\n').count() + 1;
+        Violation { path: self.path.clone(), line, what: what.into() }
+    }
+}
+
+// ---- rules
+
+fn header(source: &Source) -> Option<Violation> {
+    let begins = source.text.starts_with("//! ");
+    (!begins).then(|| source.violation(0, "does not begin with a `//!` that says what it is"))
+}
+
+fn layering(sources: &[Source]) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for source in sources.iter().filter(|source| !source.module().is_empty()) {
+        let Some(own) = layer(source.module()) else {
+            let what = format!("module `{}` has no layer: add it to LAYERS", source.module());
+            violations.push(source.violation(0, what));
+            continue;
+        };
+        if source.is_test() {
+            continue;
+        }
+        for (at, name) in imports(source) {
+            match layer(&name) {
+                Some(other) if other > own => violations.push(source.violation(
+                    at,
+                    format!(
+                        "`{}` (layer {own}) imports from `{name}` (layer {other})",
+                        source.module()
+                    ),
+                )),
+                // Another name is a macro or an item of the crate's root, or does not compile.
+                Some(_) | None => {}
+            }
+        }
+    }
+    violations
+}
+
+fn effects_in_core(source: &Source) -> Vec<Violation> {
+    let in_core = layer(source.module()).is_some_and(|layer| layer <= CORE_LAYER_MAX);
+    if !in_core || source.is_test() {
+        return Vec::new();
+    }
+    let code = without_tests(&Parts::of(&source.text).code);
+    let found =
+        NEVER_IN_CORE.iter().flat_map(|word| find_words(&code, word).map(move |at| (at, word)));
+    found.map(|(at, word)| source.violation(at, format!("the core names `{word}`"))).collect()
+}
+
+/// The crate's root turns the lints on, module by module, because the edge must not have them.
+fn lints_of_core(source: &Source) -> Vec<Violation> {
+    const LINTS: &str = "#[warn(clippy::disallowed_methods, clippy::disallowed_types)]";
+    if source.path != "src/lib.rs" {
+        return Vec::new();
+    }
+    let mut violations = Vec::new();
+    let mut before = "";
+    let mut at = 0;
+    for line in source.text.split_inclusive('\n') {
+        let name = line.trim().strip_prefix("pub mod ").and_then(|rest| rest.strip_suffix(';'));
+        let in_core = name.and_then(layer).is_some_and(|layer| layer <= CORE_LAYER_MAX);
+        if in_core && before.trim() != LINTS {
+            violations
+                .push(source.violation(at, format!("belongs to the core; write {LINTS} above")));
+        }
+        before = line;
+        at += line.len();
+    }
+    violations
+}
+
+fn confined(source: &Source) -> Vec<Violation> {
+    if !source.path.starts_with("src/") {
+        return Vec::new();
+    }
+    let code = Parts::of(&source.text).code;
+    let mut violations = Vec::new();
+    for (word, allowed) in [("glommio", MAY_NAME_GLOMMIO), ("unsafe", MAY_BE_UNSAFE)] {
+        if !allowed.contains(&source.module()) {
+            let what = format!("only {} may name `{word}`", allowed.join(", "));
+            violations.extend(find_words(&code, word).map(|at| source.violation(at, what.clone())));
+        }
+    }
+    violations
+}
+
+fn leftovers(source: &Source) -> Vec<Violation> {
+    let parts = Parts::of(&source.text);
+    let in_code = LEFTOVERS_IN_CODE
+        .iter()
+        .flat_map(|word| find_words(&parts.code, word).map(move |at| (at, word)));
+    let in_comments = LEFTOVERS_IN_COMMENTS
+        .iter()
+        .flat_map(|word| find_words(&parts.comments, word).map(move |at| (at, word)));
+    in_code
+        .chain(in_comments)
+        .map(|(at, word)| source.violation(at, format!("`{word}` is left over")))
+        .collect()
+}
+
+fn length(source: &Source) -> Option<Violation> {
+    let lines = source.text.lines().count();
+    let max = if source.path == "src/main.rs" { MAIN_LINES_MAX } else { FILE_LINES_MAX };
+    (lines > max).then(|| source.violation(0, format!("{lines} lines; at most {max}")))
+}
+
+fn places(source: &Source) -> Vec<Violation> {
+    let named = PLACES.iter().flat_map(|place| source.text.match_indices(place));
+    named
+        .map(|(at, place)| source.violation(at, format!("names a place on one machine, {place}")))
+        .collect()
+}
+
+fn layer(module: &str) -> Option<u8> {
+    LAYERS.iter().find(|(_, modules)| modules.contains(&module)).map(|(layer, _)| *layer)
+}
+
+/// Every module at the crate's root that the code of this file (tests aside) names through
+/// `crate::` or enough `super::`, with where.
+fn imports(source: &Source) -> Vec<(usize, String)> {
+    let code = without_tests(&Parts::of(&source.text).code);
+    let mut imports = Vec::new();
+    for at in find_words(&code, "crate::") {
+        heads(&code, at + "crate::".len(), &mut imports);
+    }
+    for at in find_words(&code, "super::") {
+        // The first of a chain stands for all of it.
+        if code[..at].ends_with("super::") {
+            continue;
+        }
+        let mut end = at;
+        let mut steps = 0;
+        while code[end..].starts_with("super::") {
+            end += "super::".len();
+            steps += 1;
+        }
+        if steps == source.depth() {
+            heads(&code, end, &mut imports);
+        }
+    }
+    imports
+}
+
+/// The first names of a path or of each path in braces, from `at` on.
+fn heads(code: &str, at: usize, found: &mut Vec<(usize, String)>) {
+    let rest = &code[at..];
+    if !rest.trim_start().starts_with('{') {
+        let name: String = rest.chars().take_while(|letter| is_word(*letter)).collect();
+        found.push((at, name));
+        return;
+    }
+    let mut depth = 0;
+    let mut expecting = false;
+    for (offset, letter) in rest.char_indices() {
+        match letter {
+            '{' => {
+                depth += 1;
+                expecting = depth == 1;
+            }
+            '}' if depth == 1 => return,
+            '}' => depth -= 1,
+            ',' => expecting = depth == 1,
+            letter if expecting && is_word(letter) => {
+                heads(code, at + offset, found);
+                expecting = false;
+            }
+            _ => {}
+        }
+    }
+}
+
+// ---- reading Rust
+
+/// A source split into what is code and what is comment. Both have the length of the source; what
+/// belongs to the other part, and the inside of strings, is blank.
+struct Parts {
+    code: String,
+    comments: String,
+}
+
+impl Parts {
+    fn of(text: &str) -> Self {
+        let mut code = String::with_capacity(text.len());
+        let mut comments = String::with_capacity(text.len());
+        let mut at = 0;
+        while at < text.len() {
+            let (kind, length) = token(&text[at..], text[..at].chars().next_back());
+            let piece = &text[at..at + length];
+            code.push_str(&if kind == Kind::Code { piece.to_owned() } else { blank(piece) });
+            comments.push_str(&if kind == Kind::Comment { piece.to_owned() } else { blank(piece) });
+            at += length;
+        }
+        Parts { code, comments }
+    }
+}
+
+#[derive(PartialEq, Eq, Debug)]
+enum Kind {
+    Code,
+    Comment,
+    Literal,
+}
+
+/// What the text begins with, and how many bytes of it that is.
+fn token(text: &str, before: Option<char>) -> (Kind, usize) {
+    let until = |end: &str, from: usize| {
+        text[from..].find(end).map_or(text.len(), |at| from + at + end.len())
+    };
+    if text.starts_with("//") {
+        return (Kind::Comment, text.find('\n').unwrap_or(text.len()));
+    }
+    if text.starts_with("/*") {
+        return (Kind::Comment, block_comment(text));
+    }
+    if text.starts_with('"') {
+        return (Kind::Literal, quoted(text));
+    }
+    if !before.is_some_and(is_word) {
+        // r"…", r#"…"#, br#"…"#: nothing is escaped in it.
+        let raw = text.strip_prefix("br").or_else(|| text.strip_prefix('r'));
+        if let Some(rest) = raw {
+            let hashes = rest.chars().take_while(|letter| *letter == '#').count();
+            if rest[hashes..].starts_with('"') {
+                let open = text.len() - rest.len() + hashes + 1;
+                return (Kind::Literal, until(&format!("\"{}", "#".repeat(hashes)), open));
+            }
+        }
+    }
+    if let Some(rest) = text.strip_prefix('\'') {
+        // 'x' and '\n' are characters; 'a without a quote behind it is a lifetime.
+        if text.starts_with("'\\") {
+            return (Kind::Literal, until("'", 3));
+        }
+        let letter = rest.chars().next().map_or(0, char::len_utf8);
+        if letter > 0 && rest[letter..].starts_with('\'') {
+            return (Kind::Literal, letter + 2);
+        }
+    }
+    (Kind::Code, text.chars().next().map_or(0, char::len_utf8))
+}
+
+fn block_comment(text: &str) -> usize {
+    let mut depth = 0;
+    let mut at = 0;
+    while at < text.len() {
+        if text[at..].starts_with("/*") {
+            depth += 1;
+            at += 2;
+        } else if text[at..].starts_with("*/") {
+            depth -= 1;
+            at += 2;
+            if depth == 0 {
+                return at;
+            }
+        } else {
+            at += text[at..].chars().next().map_or(1, char::len_utf8);
+        }
+    }
+    text.len()
+}
+
+fn quoted(text: &str) -> usize {
+    let mut escaped = false;
+    for (at, letter) in text.char_indices().skip(1) {
+        match letter {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '"' => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// The same code with every item behind `#[cfg(test)]` blank.
+fn without_tests(code: &str) -> String {
+    let mut out = code.to_owned();
+    for (at, _) in code.match_indices("#[cfg(test)]") {
+        let Some(open) = code[at..].find(['{', ';']).map(|offset| at + offset) else { continue };
+        let mut depth = 0;
+        let mut end = open + 1;
+        for (offset, letter) in code[open..].char_indices() {
+            match letter {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                _ => {}
+            }
+            if depth == 0 {
+                end = open + offset + 1;
+                break;
+            }
+        }
+        out.replace_range(at..end, &blank(&code[at..end]));
+    }
+    out
+}
+
+/// As many bytes, lines kept.
+fn blank(text: &str) -> String {
+    text.bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }).collect()
+}
+
+/// Where the word stands by itself, not as a part of a longer one.
+fn find_words<'a>(text: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
+    text.match_indices(word).map(|(at, _)| at).filter(move |&at| {
+        let before = text[..at].chars().next_back().is_some_and(is_word);
+        let after = text[at + word.len()..].chars().next().is_some_and(is_word);
+        let open_ended = !word.ends_with(is_word);
+        let begins_as_word = word.starts_with(is_word);
+        !(before && begins_as_word) && (open_ended || !after)
+    })
+}
+
+fn is_word(letter: char) -> bool {
+    letter.is_alphanumeric() || letter == '_'
+}
+
+// ---- reading the repository
+
+fn sources() -> Vec<Source> {
+    of_kind(&["rs"], &["src"])
+}
+
+/// Files with these extensions (all if none is given) in these folders of the repository; in its
+/// root itself if no folder is given.
+fn of_kind(extensions: &[&str], folders: &[&str]) -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    if folders.is_empty() {
+        read(root, "", false, &mut found);
+    }
+    for folder in folders {
+        read(root, folder, true, &mut found);
+    }
+    found.retain(|file| {
+        let extension = Path::new(&file.path).extension().and_then(|extension| extension.to_str());
+        extensions.is_empty() || extension.is_some_and(|extension| extensions.contains(&extension))
+    });
+    found.sort_by(|one, other| one.path.cmp(&other.path));
+    found
+}
+
+fn read(root: &Path, folder: &str, deep: bool, found: &mut Vec<Source>) {
+    const NOT_OURS: &[&str] = &["target", "artifacts", "coverage", "corpus", "__pycache__"];
+    let Ok(entries) = fs::read_dir(root.join(folder)) else { return };
+    for entry in entries {
+        let entry = entry.expect("an entry of a folder");
+        let name = entry.file_name().into_string().expect("a file name in UTF-8");
+        let path = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
+        if entry.path().is_dir() {
+            if deep && !NOT_OURS.contains(&&name[..]) {
+                read(root, &path, deep, found);
+            }
+        } else if let Ok(text) = fs::read_to_string(entry.path()) {
+            // What is not text (golden data folders) has no rules.
+            found.push(Source { path, text });
+        }
+    }
+}
+
+fn none(violations: Vec<Violation>) {
+    let lines: Vec<String> = violations.iter().map(Violation::to_string).collect();
+    assert!(lines.is_empty(), "{} violations:\n{}", lines.len(), lines.join("\n"));
+}
+
+// ---- the rules on planted violations
+
+mod planted {
+    use super::*;
+
+    fn source(path: &str, text: &str) -> Source {
+        Source { path: path.to_owned(), text: text.to_owned() }
+    }
+
+    fn lines(violations: &[Violation]) -> Vec<usize> {
+        violations.iter().map(|violation| violation.line).collect()
+    }
+
+    #[test]
+    fn a_missing_header_is_seen() {
+        assert!(header(&source("src/id.rs", "//! Words.\nfn f() {}\n")).is_none());
+        assert!(header(&source("src/id.rs", "use std::fmt;\n//! Late.\n")).is_some());
+        assert!(header(&source("src/id.rs", "")).is_some());
+    }
+
+    #[test]
+    fn an_import_from_a_higher_layer_is_seen_in_every_form() {
+        let text = "//! X.\n\
+            use crate::id::Zxid;\n\
+            use crate::replica::Replica;\n\
+            use crate::{error::Code, net::{listener, client}, jute};\n\
+            fn f() { crate::server::run() }\n\
+            // crate::server in a comment\n\
+            const S: &str = \"crate::server\";\n\
+            use super::sim;\n\
+            use super::super::sim;\n\
+            #[cfg(test)]\n\
+            mod tests { use crate::sim::Cluster; }\n";
+        let found = layering(&[source("src/tree/node.rs", text)]);
+        assert_eq!(lines(&found), [3, 4, 5, 9], "{found:?}");
+        assert_eq!(found[0].what, "`tree` (layer 2) imports from `replica` (layer 5)");
+        assert_eq!(lines(&layering(&[source("src/tree.rs", "//! X.\nuse super::sim;\n")])), [2]);
+        assert_eq!(
+            layering(&[source("src/replica/mod.rs", "//! X.\nuse crate::peer::Ready;\n")]),
+            []
+        );
+        assert_eq!(layering(&[source("src/tree/tests.rs", "//! X.\nuse crate::sim::A;\n")]), []);
+    }
+
+    #[test]
+    fn a_module_without_a_layer_is_seen() {
+        let found =
+            layering(&[source("src/util.rs", "//! X.\n"), source("src/lib.rs", "//! X.\n")]);
+        assert_eq!(lines(&found), [1]);
+    }
+
+    #[test]
+    fn an_effect_in_the_core_is_seen_outside_its_tests_only() {
+        let text = "//! May say std::fs and Instant.\n\
+            use std::net::SocketAddr;\n\
+            use std::time::{Duration, Instant};\n\
+            fn f() { std::thread::yield_now(); let operand = 'r'; }\n\
+            fn g<'a>(brand: &'a str) { println!(\"{}\", \"tokio\") }\n\
+            #[cfg(test)]\n\
+            mod tests {\n\
+                use std::fs;\n\
+            }\n\
+            use glommio::Task;\n";
+        let found = effects_in_core(&source("src/processor/prep.rs", text));
+        let mut found = lines(&found);
+        found.sort_unstable();
+        assert_eq!(found, [3, 4, 5, 10]);
+        assert_eq!(effects_in_core(&source("src/runtime/clock.rs", text)), []);
+    }
+
+    #[test]
+    fn a_module_of_the_core_without_its_lints_is_seen() {
+        let text = "//! X.\n\
+            #[warn(clippy::disallowed_methods, clippy::disallowed_types)]\n\
+            pub mod tree;\n\
+            pub mod replica;\n\
+            pub mod net;\n";
+        assert_eq!(lines(&lints_of_core(&source("src/lib.rs", text))), [4]);
+    }
+
+    #[test]
+    fn the_executor_and_unsafe_code_are_seen_where_they_do_not_belong() {
+        let text = "//! X.\nuse glommio::Task;\nfn f() { unsafe { g() } }\n";
+        assert_eq!(lines(&confined(&source("src/config/mod.rs", text))), [2, 3]);
+        assert_eq!(lines(&confined(&source("src/net/mod.rs", text))), [3]);
+        assert_eq!(confined(&source("src/runtime/mod.rs", text)), []);
+    }
+
+    #[test]
+    fn what_is_left_over_is_seen_in_code_and_in_comments() {
+        let text = "//! Says todo! and #[ignore] in words.\n\
+            #[ignore = \"slow\"]\n\
+            fn f() { todo!() }\n\
+            // FIXME: later\n\
+            fn g() { let s = r#\"dbg!(\"x\") // TODO\"#; dbg!(s); }\n\
+            /* /* nested */ XXX */\n";
+        let mut found = lines(&leftovers(&source("tests/x.rs", text)));
+        found.sort_unstable();
+        assert_eq!(found, [2, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn a_long_file_is_seen() {
+        assert!(length(&source("src/id.rs", &"x\n".repeat(FILE_LINES_MAX))).is_none());
+        assert!(length(&source("src/id.rs", &"x\n".repeat(FILE_LINES_MAX + 1))).is_some());
+        assert!(length(&source("src/main.rs", &"x\n".repeat(MAIN_LINES_MAX + 1))).is_some());
+    }
+
+    #[test]
+    fn a_place_on_one_machine_is_seen() {
+        let found = places(&source("README.md", "see ../docs\nsee /home/ann/docs\n"));
+        assert_eq!(lines(&found), [2]);
+    }
+
+    #[test]
+    fn the_lexer_knows_strings_characters_lifetimes_and_comments() {
+        let text = r###"a("//", '"', '\'', b'x', br#"}"#) // "c" 'd'
+            let l: &'static str = "\"/*"; /* "x" */ b"###;
+        let parts = Parts::of(text);
+        assert_eq!(
+            parts.code.split_whitespace().collect::<String>(),
+            "a(,,,b,)letl:&'staticstr=;b"
+        );
+        assert_eq!(
+            parts.comments.split_whitespace().collect::<Vec<_>>().join(" "),
+            "// \"c\" 'd' /* \"x\" */"
+        );
+        assert_eq!(parts.code.len(), text.len());
+    }
+}

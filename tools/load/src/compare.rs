@@ -1,0 +1,155 @@
+//! ringkeeper and Apache ZooKeeper in turn, on fresh folders of the same disk, in the same run.
+//!
+//! A machine's speed drifts from minute to minute, so only ratios of medians of alternating turns say anything. ZooKeeper
+//! gets its default collector, its full compiler, a heap that does not starve it, and the warm-up.
+
+use std::time::Duration;
+
+use ringkeeper_testkit::{Config, Program, Server};
+
+use crate::CompareArguments;
+use crate::engine::{self, Load};
+use crate::floor;
+use crate::requests::Work;
+use crate::seconds;
+
+const VALUE_BYTES: usize = 100;
+const WARM_UP_PER_ROW: Duration = Duration::from_secs(1);
+
+struct Row {
+    name: &'static str,
+    sessions: usize,
+    depth: usize,
+    work: Work,
+}
+
+const ROWS: &[Row] = &[
+    Row { name: "1 session x 1 write", sessions: 1, depth: 1, work: Work::Set },
+    Row { name: "100 x 1 writes", sessions: 100, depth: 1, work: Work::Set },
+    Row { name: "100 x 16 writes", sessions: 100, depth: 16, work: Work::Set },
+    Row { name: "100 x 16 creates", sessions: 100, depth: 16, work: Work::Create },
+    Row { name: "1 session x 1 read", sessions: 1, depth: 1, work: Work::Get },
+    Row { name: "100 x 16 reads", sessions: 100, depth: 16, work: Work::Get },
+    Row { name: "1000 x 1 reads", sessions: 1000, depth: 1, work: Work::Get },
+];
+
+/// One server's turns at one row.
+#[derive(Debug, Default)]
+struct Turns {
+    per_second: Vec<f64>,
+    p50_us: Vec<f64>,
+    p99_us: Vec<f64>,
+}
+
+/// Runs the comparison and prints it as a Markdown table.
+///
+/// # Errors
+/// A server cannot be loaded, or the arguments make no sense.
+pub fn run(arguments: &CompareArguments) -> Result<(), String> {
+    let rows: Vec<&Row> = ROWS
+        .iter()
+        .filter(|row| arguments.row.as_ref().is_none_or(|wanted| row.name.contains(&wanted[..])))
+        .collect();
+    if rows.is_empty() || arguments.rounds == 0 {
+        return Err("nothing to compare".to_owned());
+    }
+    let ours = if arguments.ringkeeper.as_os_str() == "java" {
+        Program::ZooKeeper39
+    } else {
+        Program::Ringkeeper(arguments.ringkeeper.clone())
+    };
+    let programs = [ours, Program::ZooKeeper39];
+    let mut turns: Vec<[Turns; 2]> = rows.iter().map(|_| Default::default()).collect();
+    for round in 1..=arguments.rounds {
+        for (which, program) in programs.iter().enumerate() {
+            let folder = tempfile::Builder::new()
+                .prefix("ringkeeper-load-")
+                .tempdir_in(&arguments.folder)
+                .map_err(|error| format!("{}: {error}", arguments.folder.display()))?;
+            let server = Server::start(program.clone(), config().data_dir(folder.path()));
+            warm_up(&server, seconds(arguments.warm_up_seconds)?)?;
+            for (row, turns) in rows.iter().zip(&mut turns) {
+                let load = Load {
+                    sessions: row.sessions,
+                    depth: row.depth,
+                    work: row.work,
+                    value_bytes: VALUE_BYTES,
+                    warm_up: WARM_UP_PER_ROW,
+                    measured: seconds(arguments.seconds)?,
+                };
+                let measured = engine::run(server.socket_addr(), &load)
+                    .map_err(|why| format!("{}: {}: {why}", program.name(), row.name))?;
+                eprintln!("round {round} {:<14} {:<20} {measured}", program.name(), row.name);
+                turns[which].per_second.push(measured.per_second());
+                turns[which].p50_us.push(measured.micros_at(0.5));
+                turns[which].p99_us.push(measured.micros_at(0.99));
+            }
+        }
+    }
+    let floor = floor::measure(&arguments.folder)?;
+    print_table(&rows, &turns, programs[0].name(), programs[1].name());
+    println!(
+        "\nMedians of {} turns each, {} s per row, {VALUE_BYTES}-byte values, in turn on fresh folders. The ratio is the first \
+         server's speed to the second's: of latencies for one session, of operations per second otherwise.\n{floor}",
+        arguments.rounds, arguments.seconds
+    );
+    Ok(())
+}
+
+fn config() -> Config {
+    Config::new()
+        .line("tickTime=2000")
+        .line("maxClientCnxns=0")
+        // Later flags win over the test kit's, which suit many short runs.
+        .flag("-XX:-UseSerialGC")
+        .flag("-XX:+UseG1GC")
+        .flag("-XX:TieredStopAtLevel=4")
+        .flag("-Xmx2g")
+        .flag("-Dlog4j2.level=WARN")
+}
+
+fn warm_up(server: &Server, time: Duration) -> Result<(), String> {
+    for work in [Work::Set, Work::Create, Work::Get] {
+        let load = Load {
+            sessions: 100,
+            depth: 16,
+            work,
+            value_bytes: VALUE_BYTES,
+            warm_up: Duration::ZERO,
+            measured: time / 3,
+        };
+        engine::run(server.socket_addr(), &load)
+            .map_err(|why| format!("{}: warm-up: {why}", server.program().name()))?;
+    }
+    Ok(())
+}
+
+fn print_table(rows: &[&Row], turns: &[[Turns; 2]], ours: &str, theirs: &str) {
+    println!("| work | {ours} ops/s | p50 / p99 µs | {theirs} ops/s | p50 / p99 µs | ratio |");
+    println!("|---|---|---|---|---|---|");
+    for (row, [left, right]) in rows.iter().zip(turns) {
+        let alone = row.sessions * row.depth == 1;
+        let ratio = if alone {
+            median(&right.p50_us) / median(&left.p50_us)
+        } else {
+            median(&left.per_second) / median(&right.per_second)
+        };
+        println!(
+            "| {} | {:.0} | {:.0} / {:.0} | {:.0} | {:.0} / {:.0} | {ratio:.2} |",
+            row.name,
+            median(&left.per_second),
+            median(&left.p50_us),
+            median(&left.p99_us),
+            median(&right.per_second),
+            median(&right.p50_us),
+            median(&right.p99_us),
+        );
+    }
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 }
+}

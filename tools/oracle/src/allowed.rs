@@ -1,0 +1,58 @@
+//! What may differ between the servers. Everything else is a defect.
+
+/// One allowed difference.
+#[derive(Debug)]
+pub struct Allowed {
+    /// A short name.
+    pub name: &'static str,
+    /// What is not compared, and where the oracle takes care of it.
+    pub what: &'static str,
+    /// Why.
+    pub why: &'static str,
+}
+
+/// All of them.
+pub const ALLOWED: &[Allowed] = &[
+    Allowed {
+        name: "times",
+        what: "ctime and mtime: each server's times must be a function of the zxid that set them (equal zxid, equal time; \
+               zxid 0, time 0) and lie within the run; the values differ.",
+        why: "They are the servers' clocks.",
+    },
+    Allowed {
+        name: "session-ids",
+        what: "Session ids and passwords: each is mapped to the slot that opened the session; the password must be the one \
+               that the id implies.",
+        why: "Ids begin with the time of the server's start.",
+    },
+    Allowed {
+        name: "order-of-sets",
+        what: "The order of the lists in getChildren, getChildren2, getEphemerals, whoAmI and getACL (sorted before they are \
+               compared), and of the events of one closeSession.",
+        why: "In ZooKeeper they are the order of a hash set; of an ACL only the entries that replace `auth:` are, but they \
+              cannot be told from the others. The events follow the order in which a session's ephemeral nodes are deleted.",
+    },
+    Allowed {
+        name: "internal-operations",
+        what: "Opcodes -10 (createSession) and 20 (deleteContainer) are not sent.",
+        why: "ZooKeeper carries them out as if they came from within; createSession is even answered by a frame that has no \
+              reply header. Here they are answered as unknown, like every internal operation.",
+    },
+    Allowed {
+        name: "requests-that-stop-zookeeper",
+        what: "createTTL with flags of a node without TTL and a TTL outside of its range; a value in a quota's limits or \
+               statistics that is no quota. Neither is sent.",
+        why: "ZooKeeper 3.9.4 stops when it applies them, and does not start again, as they are in its log.",
+    },
+    Allowed {
+        name: "characters-above-u+ffff",
+        what: "Paths with such characters are not sent where the server sends them back (sync, setWatches).",
+        why: "ZooKeeper writes each half of a surrogate pair as three bytes, which is not UTF-8. No node can have such a path.",
+    },
+    Allowed {
+        name: "wrong-password",
+        what: "A connect request with a wrong password is only sent while the session has no connection.",
+        why: "ZooKeeper closes the session's other connection before it looks at the password, so that anybody who guesses \
+              an id can disconnect its owner; a server may check first.",
+    },
+];

@@ -1,0 +1,40 @@
+//! Two servers, one sequence of operations, every answer compared.
+//!
+//! A [`Plan`] is a list of steps made from a seed alone, never from what a server answered. [`Pair`] carries it out on two
+//! servers, one step at a time, and writes down what each server sent in a canonical text ([`render`](crate::render)) in which
+//! times and session ids have become names. The two texts must be equal. What may differ is listed in [`ALLOWED`], with the
+//! reason, and nowhere else.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `rng` | random numbers from a seed |
+//! | `universe` | the few paths, values, identities and ACLs that everything is made of |
+//! | `draft` | a request before the zxids and names that only a run knows are filled in |
+//! | `operations` | one random operation |
+//! | `plan` | a sequence of steps |
+//! | `scripted` | the plan about expiry, containers and TTLs, written by hand |
+//! | `profile` | the server options under which plans run |
+//! | `render` | frames as canonical text |
+//! | `side` | one server: connections, sessions, what is known about its times |
+//! | `pair` | both servers: carry out, compare, report |
+//! | `shrink` | fewer steps that still differ |
+
+mod allowed;
+mod draft;
+mod operations;
+mod pair;
+mod plan;
+mod profile;
+mod render;
+mod rng;
+mod scripted;
+mod shrink;
+mod side;
+mod universe;
+
+pub use allowed::{ALLOWED, Allowed};
+pub use pair::{Difference, Pair, Verdict, run_plan, run_plan_past};
+pub use plan::{Plan, Step};
+pub use profile::{PROFILES, Profile};
+pub use scripted::timers;
+pub use shrink::shrink;

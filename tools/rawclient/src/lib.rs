@@ -1,0 +1,21 @@
+//! A small blocking client for tests, on `std::net` and `ringkeeper::proto`.
+//!
+//! Three levels, each usable alone:
+//! * [`Connection`]: frames in and out, and what ends a connection (an end of file, silence);
+//! * [`Session`]: connect, reconnect, requests and pipelines, events kept apart;
+//! * [`dump`]: a whole tree with data, Stats and ACLs, to compare two servers or two moments.
+//!
+//! [`Body`] builds request bodies field by field, so that a test can also build wrong ones.
+//!
+//! It is for tests: it does no keep-alive, no retry and no watch bookkeeping. The rule that is easy to break: a session that
+//! is not used for longer than its timeout expires, because nothing here pings behind the caller's back.
+
+mod body;
+mod connection;
+mod dump;
+mod session;
+
+pub use body::{Acl, Body, OPEN_ACL};
+pub use connection::{Connection, Received};
+pub use dump::{DumpedNode, Tree, dump, first_difference};
+pub use session::{Event, Reply, Session, SessionError};

@@ -1,0 +1,33 @@
+//! Real servers for tests: ringkeeper itself, Apache ZooKeeper 3.9 and Apache ZooKeeper 3.8, all
+//! started, asked, killed and started again in the same way, so that one test can be run against
+//! any of them, or hand one folder from one to the next.
+//!
+//! ```no_run
+//! use ringkeeper_testkit::{Config, Program, Server};
+//!
+//! let config = Config::new().line("tickTime=500").flag("-Dzookeeper.extendedTypesEnabled=true");
+//! let mut server = Server::zookeeper_3_9(config);          // returns when it answers `srvr`
+//! let address = server.address();                          // 127.0.0.1:PORT
+//! assert!(server.four_letter("mntr").contains("zk_version"));
+//! server.kill();                                           // kill -9
+//! server.restart();                                        // same folder, same port
+//! server.kill();
+//! server.restart_as(Program::ZooKeeper38);                 // same folder, another server
+//! ```
+//!
+//! In a test of the root package, ringkeeper is
+//! `Server::ringkeeper(env!("CARGO_BIN_EXE_ringkeeper"), config)`.
+//!
+//! This is test code: what cannot go on panics with a message that says what to do. A server is
+//! killed when its `Server` is dropped, and also when the test process itself dies. If the test is
+//! failing at that moment, the end of the server's log is printed.
+
+mod config;
+mod environment;
+mod ports;
+mod server;
+
+pub use config::Config;
+pub use environment::{Environment, PINS};
+pub use ports::free_port;
+pub use server::{Program, Server};

@@ -256,6 +256,7 @@ impl Replica {
     /// called once after each batch of `handle_…`: one turn's writes become one group.
     pub fn take_output(&mut self, out: &mut Output) {
         self.spare.append(out.spare_mut());
+        self.spare.truncate(output::SPARE_BUFFERS_MAX);
         self.poll_disk(self.now);
         out.ops.append(&mut self.ops);
         out.fatal = self.fatal.take();

@@ -109,7 +109,7 @@ impl Replica {
             Some(op) if read::is_read(op) => {
                 self.stats.count_request(op);
                 // ZooKeeper: what sync waits for on a server on its own is the pipeline.
-                let after = if op == OpCode::Sync { self.prep.last() } else { Zxid::ZERO };
+                let after = if op == OpCode::Sync { self.prep.last() } else { connection.floor };
                 if connection.queue.is_empty() && self.database.last_processed() >= after {
                     self.prompt_reads += 1;
                     connection.latency_ms.record(0);

@@ -105,6 +105,10 @@ impl Replica {
         }
         self.stats.sessions_reopened += 1;
         connection.session = session;
+        // ZooKeeper keeps the order by session, not by connection: what the client reads here must
+        // not be older than what it wrote there.
+        let last_write = self.in_flight.iter().rev().find(|request| request.session == session);
+        connection.floor = last_write.map_or(Zxid::ZERO, |request| request.zxid);
         self.by_session.insert(session, slot);
         self.begin_requests(slot, connection);
     }

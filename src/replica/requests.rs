@@ -140,7 +140,12 @@ impl Replica {
             }
             // Unknown, or not for clients: check alone, and what servers say to each other.
             op => {
-                tracing::warn!(conn = %slot.id, remote = %connection.remote, ?op, "unknown operation");
+                if let Some(unsaid) = self.lines.allow(self.now.mono) {
+                    tracing::warn!(
+                        conn = %slot.id, remote = %connection.remote, ?op, unsaid,
+                        "an operation that is unknown or not for clients"
+                    );
+                }
                 let err = ErrorCode::Unimplemented.code();
                 let answer = Answer { xid, op, err, unknown: true, large };
                 self.answer_in_turn(now, slot, connection, answer, Zxid::ZERO);

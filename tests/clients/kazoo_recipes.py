@@ -172,7 +172,8 @@ def expiry_of_a_killed_process(clients):
     client.ensure_path(clients.root)
     program = (
         "import sys, time; from kazoo.client import KazooClient; "
-        "c = KazooClient(sys.argv[1], timeout=2.0); c.start(); c.create(sys.argv[2], ephemeral=True); print(flush=True); time.sleep(60)"
+        "c = KazooClient(sys.argv[1], timeout=2.0); c.start(); "
+        "c.create(sys.argv[2], ephemeral=True); print(flush=True); time.sleep(60)"
     )
     node = clients.root + "/mine"
     process = subprocess.Popen(

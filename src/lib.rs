@@ -55,6 +55,7 @@ pub mod replica;
 // Layer 6: the edge, the only place with effects.
 pub mod admin;
 pub mod config;
+pub mod inspect;
 pub mod metrics;
 pub mod net;
 pub mod runtime;

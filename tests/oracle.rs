@@ -78,7 +78,8 @@ fn random(profile: &str, steps: usize) {
 fn check(plan: &Plan) -> usize {
     let peer = match env::var("RINGKEEPER_TEST_PEER").as_deref() {
         Ok("java") => Program::ZooKeeper39,
-        _ => Program::Ringkeeper(env!("CARGO_BIN_EXE_ringkeeper").into()),
+        Ok(binary) => Program::Ringkeeper(binary.into()),
+        Err(_) => Program::Ringkeeper(env!("CARGO_BIN_EXE_ringkeeper").into()),
     };
     match run_plan(plan, &[Program::ZooKeeper39, peer]) {
         Verdict::Same { operations, nodes } => {

@@ -69,7 +69,8 @@ fn nothing_acknowledged_is_lost_by_kill_9() {
 fn program() -> Program {
     match env::var("RINGKEEPER_TEST_PEER").as_deref() {
         Ok("java") => Program::ZooKeeper39,
-        _ => Program::Ringkeeper(env!("CARGO_BIN_EXE_ringkeeper").into()),
+        Ok(binary) => Program::Ringkeeper(binary.into()),
+        Err(_) => Program::Ringkeeper(env!("CARGO_BIN_EXE_ringkeeper").into()),
     }
 }
 

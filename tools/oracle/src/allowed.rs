@@ -45,6 +45,11 @@ pub const ALLOWED: &[Allowed] = &[
         why: "ZooKeeper 3.9.4 stops when it applies them, and does not start again, as they are in its log.",
     },
     Allowed {
+        name: "characters-above-u+ffff",
+        what: "Paths with such characters are not sent where the server sends them back (sync, setWatches).",
+        why: "ZooKeeper writes each half of a surrogate pair as three bytes, which is not UTF-8. No node can have such a path.",
+    },
+    Allowed {
         name: "wrong-password",
         what: "A connect request with a wrong password is only sent while the session has no connection.",
         why: "ZooKeeper closes the session's other connection before it looks at the password, so that anybody who guesses \

@@ -33,7 +33,7 @@ mod side;
 mod universe;
 
 pub use allowed::{ALLOWED, Allowed};
-pub use pair::{Difference, Pair, Verdict, run_plan};
+pub use pair::{Difference, Pair, Verdict, run_plan, run_plan_past};
 pub use plan::{Plan, Step};
 pub use profile::{PROFILES, Profile};
 pub use scripted::timers;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use ringkeeper_oracle::{ALLOWED, PROFILES, Plan, Profile, Verdict, run_plan, shrink};
+use ringkeeper_oracle::{ALLOWED, PROFILES, Plan, Profile, Verdict, run_plan_past, shrink};
 use ringkeeper_testkit::Program;
 
 /// Sends random operations to two servers side by side and compares every answer.
@@ -33,9 +33,12 @@ struct Arguments {
     /// Take steps out while the servers still differ: at most so many runs.
     #[arg(long, default_value_t = 0)]
     shrink: usize,
-    /// Goes on after a difference.
+    /// Goes on with the next plan after a difference.
     #[arg(long)]
     keep_going: bool,
+    /// Goes on within a plan after so many differences, without the steps before them.
+    #[arg(long, default_value_t = 0)]
+    past: usize,
     /// Prints the steps and runs nothing.
     #[arg(long)]
     print: bool,
@@ -99,7 +102,10 @@ fn one(
         return true;
     }
     let begun = Instant::now();
-    match run_plan(&plan, programs) {
+    let verdict = run_plan_past(&plan, programs, arguments.past, |difference| {
+        println!("{}", difference.without_history());
+    });
+    match verdict {
         Verdict::Same { operations, nodes } => {
             let seconds = begun.elapsed().as_secs_f64();
             println!(

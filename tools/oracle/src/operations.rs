@@ -116,7 +116,8 @@ fn body_of(rng: &mut Rng, op: OpCode) -> Draft {
                 .path(universe::path(rng))
                 .body(Body::new().bool(watch), if watch { "watch" } else { "" })
         }
-        OpCode::GetAcl | OpCode::Sync | OpCode::GetEphemerals | OpCode::GetAllChildrenNumber => {
+        OpCode::Sync => draft.path(universe::echoed_path(rng)),
+        OpCode::GetAcl | OpCode::GetEphemerals | OpCode::GetAllChildrenNumber => {
             draft.path(universe::path(rng))
         }
         OpCode::SetAcl => {
@@ -158,8 +159,9 @@ fn body_of(rng: &mut Rng, op: OpCode) -> Draft {
                 } else {
                     let count = rng.below(4);
                     let head = Body::new().int(i32::try_from(count).expect("below 4"));
-                    (0..count)
-                        .fold(draft.body(head, "|"), |draft, _| draft.path(universe::path(rng)))
+                    (0..count).fold(draft.body(head, "|"), |draft, _| {
+                        draft.path(universe::echoed_path(rng))
+                    })
                 };
             }
             draft

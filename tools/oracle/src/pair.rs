@@ -58,13 +58,29 @@ pub enum Verdict {
     Different(Box<Difference>),
 }
 
+impl Difference {
+    /// What was asked, and the lines in which the two answers differ, with one before and one after.
+    pub fn without_history(&self) -> String {
+        let mut text = format!("The servers differ at step {:?}: {}\n", self.step, self.label);
+        let [left, right] =
+            [&self.left, &self.right].map(|(_, answer)| answer.lines().collect::<Vec<_>>());
+        let pairs = || left.iter().zip(&right);
+        let same_before = pairs().take_while(|(left, right)| left == right).count();
+        let backwards = || left.iter().rev().zip(right.iter().rev());
+        let same_after = backwards().take_while(|(left, right)| left == right).count();
+        for ((name, _), lines) in [(&self.left, &left), (&self.right, &right)] {
+            let start = same_before.saturating_sub(1);
+            let end = (lines.len() + 1).saturating_sub(same_after).clamp(start, lines.len());
+            text += &format!("  {name}, line {} of {}:\n", start + 1, lines.len());
+            lines[start..end].iter().for_each(|line| text += &format!("    {line}\n"));
+        }
+        text
+    }
+}
+
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "The servers differ at step {:?}: {}", self.step, self.label)?;
-        for (name, text) in [&self.left, &self.right] {
-            writeln!(f, "  {name}:")?;
-            text.lines().try_for_each(|line| writeln!(f, "    {line}"))?;
-        }
+        f.write_str(&self.without_history())?;
         writeln!(f, "The steps before it:")?;
         self.history.iter().try_for_each(|line| writeln!(f, "    {line}"))?;
         writeln!(f, "To repeat it:\n    {}", self.command)
@@ -80,8 +96,17 @@ pub struct Pair {
 
 /// Starts both servers on empty folders, carries out the plan, compares everything.
 pub fn run_plan(plan: &Plan, programs: &[Program; 2]) -> Verdict {
-    let mut pair = Pair::start(plan, programs);
-    pair.run(plan)
+    run_plan_past(plan, programs, 0, |_| {})
+}
+
+/// Like [`run_plan`], but tells up to `passed_max` differences and goes on. Later ones may follow from earlier ones.
+pub fn run_plan_past(
+    plan: &Plan,
+    programs: &[Program; 2],
+    passed_max: usize,
+    tell: impl FnMut(&Difference),
+) -> Verdict {
+    Pair::start(plan, programs).run(plan, passed_max, tell)
 }
 
 impl Pair {
@@ -96,17 +121,29 @@ impl Pair {
         })
     }
 
-    /// Carries out the plan and compares.
-    pub fn run(&mut self, plan: &Plan) -> Verdict {
-        let mut history = VecDeque::new();
+    /// Carries out the plan and compares; see [`run_plan_past`].
+    pub fn run(
+        &mut self,
+        plan: &Plan,
+        passed_max: usize,
+        mut tell: impl FnMut(&Difference),
+    ) -> Verdict {
+        let mut history: VecDeque<String> = VecDeque::new();
+        let mut passed = 0;
         for (index, (number, step)) in plan.steps.iter().enumerate() {
             let label = format!("{number}: {}", step.label());
             let mut outcome = self.step(step);
             if outcome.is_ok() && index % PING_ALL_EVERY == PING_ALL_EVERY - 1 {
                 outcome = self.step(&Step::PingAll);
             }
-            if let Err((left, right)) = outcome {
-                return self.different(plan, Some(*number), label, (left, right), history);
+            if let Err(answers) = outcome {
+                let found =
+                    self.different(plan, Some(*number), label.clone(), answers, history.clone());
+                if passed == passed_max {
+                    return Verdict::Different(found);
+                }
+                passed += 1;
+                tell(&found);
             }
             if history.len() == HISTORY_SHOWN {
                 history.pop_front();
@@ -115,14 +152,16 @@ impl Pair {
         }
         if let Err((left, right)) = self.step(&Step::PingAll) {
             let label = "ping on all connections at the end".to_owned();
-            return self.different(plan, None, label, (left, right), history);
+            return Verdict::Different(self.different(plan, None, label, (left, right), history));
         }
         if let Err((left, right)) = self.same_counts() {
-            return self.different(plan, None, "mntr".to_owned(), (left, right), history);
+            let label = "mntr".to_owned();
+            return Verdict::Different(self.different(plan, None, label, (left, right), history));
         }
         let (left, right) = (tree(plan, &mut self.left), tree(plan, &mut self.right));
         if let Some(difference) = tree_difference(&left, &right) {
-            return self.different(plan, None, "the trees".to_owned(), difference, history);
+            let label = "the trees".to_owned();
+            return Verdict::Different(self.different(plan, None, label, difference, history));
         }
         Verdict::Same { operations: plan.operations(), nodes: left.len() }
     }
@@ -169,15 +208,15 @@ impl Pair {
         label: String,
         (left, right): (String, String),
         history: VecDeque<String>,
-    ) -> Verdict {
-        Verdict::Different(Box::new(Difference {
+    ) -> Box<Difference> {
+        Box::new(Difference {
             step,
             label,
             left: (self.left.name(), left),
             right: (self.right.name(), right),
             history: history.into(),
             command: plan.command(),
-        }))
+        })
     }
 }
 

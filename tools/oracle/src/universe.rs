@@ -102,6 +102,18 @@ pub fn path(rng: &mut Rng) -> Path {
     }
 }
 
+/// A path that comes back to the client whether or not it is good.
+pub fn echoed_path(rng: &mut Rng) -> Path {
+    loop {
+        let path = path(rng);
+        // See `crate::ALLOWED`: four bytes of UTF-8 come back as six of something else.
+        let four_bytes = matches!(&path, Path::Literal(Some(bytes)) if bytes.contains(&0xf0));
+        if !four_bytes {
+            return path;
+        }
+    }
+}
+
 /// A path of an ordinary node or of a recent sequential one.
 pub fn good_path(rng: &mut Rng) -> Path {
     if rng.chance(88) { Path::of(rng.pick(NODES)) } else { Path::Recent(rng.below(6)) }

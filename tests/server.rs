@@ -374,8 +374,7 @@ fn thousands_of_connections_storm_in_idle_cheaply_and_harm_nobody() {
         let server = start(config.line("maxClientCnxns=0").line("maxSessionTimeout=60000"));
         let before = resident(server.pid());
         // Nobody waits for an answer before everybody has called.
-        let mut sockets: Vec<TcpStream> =
-            (0..MANY).map(|_| dial(server.socket_addr())).collect();
+        let mut sockets: Vec<TcpStream> = (0..MANY).map(|_| dial(server.socket_addr())).collect();
         let hello = connect_frame(60_000);
         for socket in &mut sockets {
             socket.write_all(&hello).unwrap();

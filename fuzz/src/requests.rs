@@ -1,13 +1,13 @@
 //! Requests out of a script: of every kind, about a few paths, so that they meet each other.
 
 use ringkeeper::jute::{Jute, Vector, VectorBuf};
+use ringkeeper::proto::OpCode;
 use ringkeeper::proto::data::{AclEntry, AclVector, Id};
 use ringkeeper::proto::request::{
     AuthPacket, CreateRequest, CreateTtlRequest, MultiOp, PathKind, PathRequest, PathVersion,
     PathWatch, Paths, ReconfigRequest, RequestBody, SetAclRequest, SetDataRequest,
     SetWatchesRequest,
 };
-use ringkeeper::proto::OpCode;
 
 use super::script::Script;
 
@@ -46,10 +46,30 @@ pub const OPS: [OpCode; 29] = [
 
 /// Right and wrong ones.
 const PATHS: [&str; 24] = [
-    "/a", "/a/b", "/a/b/c", "/a/b-", "/e", "/e/x", "/c", "/c/d", "/t", "/", "/zookeeper",
-    "/zookeeper/quota", "/zookeeper/quota/a", "/zookeeper/quota/a/zookeeper_limits",
-    "/zookeeper/quota/a/zookeeper_stats", "/zookeeper/config", "/a/", "//", "", "a", "/a/../b",
-    "/a/.", "/\u{fffd}", "/ü",
+    "/a",
+    "/a/b",
+    "/a/b/c",
+    "/a/b-",
+    "/e",
+    "/e/x",
+    "/c",
+    "/c/d",
+    "/t",
+    "/",
+    "/zookeeper",
+    "/zookeeper/quota",
+    "/zookeeper/quota/a",
+    "/zookeeper/quota/a/zookeeper_limits",
+    "/zookeeper/quota/a/zookeeper_stats",
+    "/zookeeper/config",
+    "/a/",
+    "//",
+    "",
+    "a",
+    "/a/../b",
+    "/a/.",
+    "/\u{fffd}",
+    "/ü",
 ];
 
 fn path(script: &mut Script<'_>) -> Option<&'static str> {

@@ -56,6 +56,11 @@ pub const ALLOWED: &[Allowed] = &[
         why: "ZooKeeper writes each half of a surrogate pair as three bytes, which is not UTF-8. No node can have such a path.",
     },
     Allowed {
+        name: "watches-on-null",
+        what: "addWatch, and the lists of persistent watches in setWatches2, are not sent a null path.",
+        why: "ZooKeeper accepts it and keeps a watch that can never fire; here it cannot be decoded (-5).",
+    },
+    Allowed {
         name: "wrong-password",
         what: "A connect request with a wrong password is only sent while the session has no connection.",
         why: "ZooKeeper closes the session's other connection before it looks at the password, so that anybody who guesses \

@@ -4,43 +4,58 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use ringkeeper::cli::{self, Cli, Command, ServerArgs};
+use ringkeeper::cli::{
+    self, Cli, Command, FileArgs, FilesArgs, ServerArgs, SnapshotCommand, TxnlogCommand,
+};
+use ringkeeper::inspect;
 
 fn main() -> ExitCode {
-    let arguments = Cli::parse();
-    ExitCode::from(carry_out(&arguments.command))
+    ExitCode::from(carry_out(&Cli::parse().command))
 }
 
 fn carry_out(command: &Command) -> u8 {
     let variable = |name: &str| std::env::var(name).ok();
-    match command {
-        Command::Server(ServerArgs { config }) => match cli::load(config.as_deref(), variable) {
-            Ok(settings) => ringkeeper::server::run(&settings, config.as_deref()),
-            Err(errors) => {
-                for error in errors {
-                    eprintln!("ringkeeper: {error}");
+    let out = &mut io::BufWriter::new(io::stdout().lock());
+    let code = match command {
+        Command::Server(ServerArgs { config }) => {
+            return match cli::load(config.as_deref(), variable) {
+                Ok(settings) => ringkeeper::server::run(&settings, config.as_deref()),
+                Err(errors) => {
+                    errors.iter().for_each(|error| eprintln!("ringkeeper: {error}"));
+                    cli::EXIT_USAGE
                 }
-                cli::EXIT_USAGE
-            }
-        },
-        Command::Version => {
-            said(writeln!(io::stdout(), "{}", cli::version_line()).map(|()| cli::EXIT_OK))
+            };
         }
-        Command::Config(command) => {
-            said(cli::run_config(command, variable, &mut io::stdout().lock(), &mut io::stderr()))
+        Command::Version => writeln!(out, "{}", cli::version_line()).map(|()| cli::EXIT_OK),
+        Command::Config(command) => cli::run_config(command, variable, out, &mut io::stderr()),
+        Command::Txnlog(TxnlogCommand::Dump(FilesArgs { files, json })) => {
+            inspect::dump_logs(files, *json, out).map(verdict)
         }
-        Command::Txnlog(_) | Command::Snapshot(_) => cli::EXIT_FAILURE,
-    }
-}
-
-/// The exit code of a command whose result may not have been read to its end.
-fn said(result: io::Result<u8>) -> u8 {
-    match result {
+        Command::Txnlog(TxnlogCommand::Check(FilesArgs { files, json })) => {
+            inspect::check_logs(files, *json, out).map(verdict)
+        }
+        Command::Snapshot(SnapshotCommand::Dump(FileArgs { file, json })) => {
+            inspect::dump_snapshot(file, *json, out).map(verdict)
+        }
+        Command::Snapshot(SnapshotCommand::Check(FileArgs { file, json })) => {
+            inspect::check_snapshot(file, *json, out).map(verdict)
+        }
+        Command::Snapshot(SnapshotCommand::Summary(FileArgs { file, json })) => {
+            inspect::summarize_snapshot(file, *json, out).map(verdict)
+        }
+    };
+    match code.and_then(|code| out.flush().map(|()| code)) {
         Ok(code) => code,
+        // Whoever reads has read enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => cli::EXIT_OK,
         Err(error) => {
             eprintln!("ringkeeper: {error}");
             cli::EXIT_FAILURE
         }
     }
+}
+
+/// The exit code of a command that looked whether files are whole.
+fn verdict(whole: bool) -> u8 {
+    if whole { cli::EXIT_OK } else { cli::EXIT_FAILURE }
 }

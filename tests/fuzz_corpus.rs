@@ -60,3 +60,32 @@ fn the_corpus_of_config_passes() {
 fn the_corpus_of_client_passes() {
     run("client", seeds::client(), targets::client::run);
 }
+
+#[test]
+fn the_corpus_of_tree_model_passes() {
+    run("tree_model", seeds::tree_model(), targets::tree_model::run);
+}
+
+#[test]
+fn the_corpus_of_snapshot_load_passes() {
+    run("snapshot_load", seeds::snapshot_load(), targets::snapshot_load::run);
+}
+
+/// Runs one input of one's own: `FUZZ_TARGET=client FUZZ_INPUT=crash-… cargo test --test fuzz_corpus`.
+#[test]
+fn an_input_named_in_the_environment_passes() {
+    let (Ok(target), Ok(file)) = (std::env::var("FUZZ_TARGET"), std::env::var("FUZZ_INPUT")) else {
+        return;
+    };
+    let bytes = fs::read(file).unwrap();
+    match target.as_str() {
+        "client" => targets::client::run(&bytes),
+        "config" => targets::config::run(&bytes),
+        "election" => targets::election::run(&bytes),
+        "quorum_packet" => targets::quorum_packet::run(&bytes),
+        "snapshot_load" => targets::snapshot_load::run(&bytes),
+        "tree_model" => targets::tree_model::run(&bytes),
+        "txnlog_replay" => targets::txnlog_replay::run(&bytes),
+        other => panic!("no target {other}"),
+    }
+}

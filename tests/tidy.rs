@@ -89,6 +89,11 @@ fn the_core_reads_no_clock_no_random_source_no_file_and_no_socket() {
 }
 
 #[test]
+fn clippy_watches_every_module_of_the_core() {
+    none(sources().iter().flat_map(lints_of_core).collect());
+}
+
+#[test]
 fn only_the_edge_names_its_executor_and_only_the_runtime_is_unsafe() {
     none(sources().iter().flat_map(confined).collect());
 }
@@ -210,6 +215,28 @@ fn effects_in_core(source: &Source) -> Vec<Violation> {
     let found =
         NEVER_IN_CORE.iter().flat_map(|word| find_words(&code, word).map(move |at| (at, word)));
     found.map(|(at, word)| source.violation(at, format!("the core names `{word}`"))).collect()
+}
+
+/// The crate's root turns the lints on, module by module, because the edge must not have them.
+fn lints_of_core(source: &Source) -> Vec<Violation> {
+    const LINTS: &str = "#[warn(clippy::disallowed_methods, clippy::disallowed_types)]";
+    if source.path != "src/lib.rs" {
+        return Vec::new();
+    }
+    let mut violations = Vec::new();
+    let mut before = "";
+    let mut at = 0;
+    for line in source.text.split_inclusive('\n') {
+        let name = line.trim().strip_prefix("pub mod ").and_then(|rest| rest.strip_suffix(';'));
+        let in_core = name.and_then(layer).is_some_and(|layer| layer <= CORE_LAYER_MAX);
+        if in_core && before.trim() != LINTS {
+            violations
+                .push(source.violation(at, format!("belongs to the core; write {LINTS} above")));
+        }
+        before = line;
+        at += line.len();
+    }
+    violations
 }
 
 fn confined(source: &Source) -> Vec<Violation> {
@@ -574,6 +601,16 @@ mod planted {
         found.sort_unstable();
         assert_eq!(found, [3, 4, 5, 10]);
         assert_eq!(effects_in_core(&source("src/runtime/clock.rs", text)), []);
+    }
+
+    #[test]
+    fn a_module_of_the_core_without_its_lints_is_seen() {
+        let text = "//! X.\n\
+            #[warn(clippy::disallowed_methods, clippy::disallowed_types)]\n\
+            pub mod tree;\n\
+            pub mod replica;\n\
+            pub mod net;\n";
+        assert_eq!(lines(&lints_of_core(&source("src/lib.rs", text))), [4]);
     }
 
     #[test]

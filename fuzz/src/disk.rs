@@ -74,6 +74,7 @@ impl Disk {
 
     fn done(&mut self, op: Op) -> Result<Done, IoFailure> {
         let full = || IoFailure { kind: IoFailureKind::Full, text: "no room".to_owned() };
+        let missing = || IoFailure { kind: IoFailureKind::Other, text: "no snapshot".to_owned() };
         match op {
             Op::LogWrite { segment, offset, buf, bytes, .. } => {
                 let (_, file) = self.segments.get_mut(&segment).expect("the segment is prepared");
@@ -122,7 +123,8 @@ impl Disk {
                 self.snapshot = Some((temporary, Vec::new()));
             }
             Op::SnapshotWrite { mut bytes, .. } => {
-                let (_, file) = self.snapshot.as_mut().expect("a snapshot was created");
+                // What was given behind a failed creation fails as well.
+                let Some((_, file)) = self.snapshot.as_mut() else { return Err(missing()) };
                 if self.full {
                     return Err(full());
                 }
@@ -131,7 +133,7 @@ impl Disk {
                 return Ok(Done::Bytes(bytes));
             }
             Op::SnapshotCommit { name, .. } => {
-                let (_, file) = self.snapshot.take().expect("a snapshot was created");
+                let Some((_, file)) = self.snapshot.take() else { return Err(missing()) };
                 self.files.insert((place_number(Place::Snapshots), name), file);
             }
             Op::SnapshotAbandon { .. } => self.snapshot = None,

@@ -34,4 +34,6 @@ pub mod quorum_packet;
 pub mod requests;
 pub mod script;
 pub mod seeds;
+pub mod snapshot_load;
+pub mod tree_model;
 pub mod txnlog_replay;

@@ -325,3 +325,47 @@ pub fn client() -> Seeds {
         ("nothing".into(), Vec::new()),
     ]
 }
+
+/// Changes of every shape, more and more of them, with a snapshot under way.
+fn changes(count: u8) -> Vec<u8> {
+    let mut script = Vec::new();
+    for step in 0..count {
+        // Command; path and name; session, data, acl, parent's version, shape.
+        script.extend_from_slice(&[0, step, step * 3, 0, step, 40, step, step, step % 8]);
+        if step % 7 == 3 {
+            script.extend_from_slice(&[9, 50, step, 11, 12, 2]);
+        }
+        if step % 11 == 5 {
+            script.extend_from_slice(&[8, step, 2, 1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8]);
+        }
+    }
+    script.extend_from_slice(&[10, 1, 0, 14, 13, 15, 3]);
+    script
+}
+
+/// For `tree_model`.
+pub fn tree_model() -> Seeds {
+    let mut seeds: Seeds =
+        [3, 10, 30, 80].map(|count| (format!("changes_{count}"), changes(count))).into();
+    seeds.push(("nothing".into(), Vec::new()));
+    seeds
+}
+
+/// For `snapshot_load`.
+pub fn snapshot_load() -> Seeds {
+    let mut seeds = Seeds::new();
+    for (name, harm) in [("cut", 0), ("flipped", 1), ("gap", 2)] {
+        for at in [9, 0x150] {
+            let mut story = vec![3, 30];
+            // Thirty commands are read at most; what is left over is the harm.
+            story.extend_from_slice(&[0, 1, 3, 0, 1, 40, 1, 1, 0].repeat(30));
+            story.extend_from_slice(&u16::to_be_bytes(at));
+            story.extend_from_slice(&[harm, 2]);
+            seeds.push((format!("{name}_at_{at}"), story));
+        }
+    }
+    for choice in 0..3 {
+        seeds.push((format!("empty_{choice}"), vec![choice]));
+    }
+    seeds
+}

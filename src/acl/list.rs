@@ -72,6 +72,11 @@ impl AclList {
         &self.0.encoded
     }
 
+    /// The bytes of the entries alone: what tells one list from another.
+    pub(super) fn item_bytes(&self) -> &[u8] {
+        &self.0.encoded[4..]
+    }
+
     /// As [`permits`](crate::acl::permits), quick for lists that name everybody.
     #[inline]
     pub fn permits(&self, wanted: i32, identities: &[Identity]) -> bool {

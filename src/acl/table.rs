@@ -4,7 +4,6 @@
 //! never reused. Its [`AclSlot`] is where it lies here: small, reused, and what nodes keep.
 
 use std::collections::{BTreeMap, HashMap};
-use std::rc::Rc;
 
 use crate::acl::list::AclList;
 use crate::proto::data::AclVector;
@@ -33,7 +32,8 @@ struct Entry {
     /// Nodes that have this list. Invariant: 0 only in free slots, in slot 0, and while loading.
     references: u64,
     list: AclList,
-    /// Whether `encoded` of this list leads here; not so for one that a snapshot failed to define.
+    /// Whether its bytes lead here: not so for a second id of one list, nor for a list that a
+    /// snapshot failed to define.
     interned: bool,
 }
 
@@ -42,7 +42,8 @@ struct Entry {
 pub struct AclTable {
     entries: Vec<Option<Entry>>,
     free: Vec<u32>,
-    by_bytes: HashMap<Rc<[u8]>, u32>,
+    /// By the bytes of the entries, so that a known list is found without making one.
+    by_bytes: HashMap<Box<[u8]>, u32>,
     /// Ids that a snapshot defined or used, while it is being loaded; then empty.
     loading: BTreeMap<AclId, u32>,
     id_last: i64,
@@ -72,17 +73,25 @@ impl AclTable {
         if acl.is_null() {
             return AclSlot::OPEN;
         }
-        let list = AclList::new(acl);
-        if let Some(&slot) = self.by_bytes.get(list.encoded()) {
+        if let Some(&slot) = self.by_bytes.get(acl.item_bytes()) {
             self.entry_mut(AclSlot(slot)).references += 1;
             return AclSlot(slot);
         }
-        self.id_last += 1;
-        let id = AclId(self.id_last);
-        let bytes = Rc::from(list.encoded());
+        let (id, list) = (self.new_id(), AclList::new(acl));
         let slot = self.insert(Entry { id, references: 1, list, interned: true });
-        self.by_bytes.insert(bytes, slot.0);
+        self.by_bytes.insert(acl.item_bytes().into(), slot.0);
         slot
+    }
+
+    /// An id that no list has had. A snapshot may have used the last number there is; then the
+    /// lowest that no list has now.
+    fn new_id(&mut self) -> AclId {
+        if let Some(next) = self.id_last.checked_add(1) {
+            self.id_last = next;
+            return AclId(next);
+        }
+        let is_free = |id: &i64| !self.entries.iter().flatten().any(|entry| entry.id.0 == *id);
+        AclId((1..i64::MAX).find(is_free).expect("fewer lists than numbers"))
     }
 
     /// Counts one reference less; the last one frees the slot.
@@ -136,14 +145,15 @@ impl AclTable {
             return;
         }
         self.id_last = self.id_last.max(id.0);
+        // ZooKeeper: refuses a null list here. Written again it must not be one.
+        let acl = if acl.is_null() { AclVector::EMPTY } else { acl };
         let list = AclList::new(acl);
-        let bytes: Rc<[u8]> = Rc::from(list.encoded());
         let slot = match self.loading.get(&id) {
             Some(&slot) => {
                 let entry = self.entry_mut(AclSlot(slot));
                 let old = std::mem::replace(&mut entry.list, list);
-                if self.by_bytes.get(old.encoded()) == Some(&slot) {
-                    self.by_bytes.remove(old.encoded());
+                if self.by_bytes.get(old.item_bytes()) == Some(&slot) {
+                    self.by_bytes.remove(old.item_bytes());
                 }
                 slot
             }
@@ -152,7 +162,7 @@ impl AclTable {
         self.loading.insert(id, slot);
         // Two ids for one list happen in ZooKeeper's files: nodes keep the id they have, and new
         // nodes take the first.
-        let first = *self.by_bytes.entry(bytes).or_insert(slot) == slot;
+        let first = *self.by_bytes.entry(acl.item_bytes().into()).or_insert(slot) == slot;
         self.entry_mut(AclSlot(slot)).interned = first;
     }
 
@@ -203,7 +213,7 @@ impl AclTable {
     fn remove(&mut self, slot: AclSlot) {
         let entry = self.entries[slot.0 as usize].take().expect("the slot is in use");
         if entry.interned {
-            self.by_bytes.remove(entry.list.encoded());
+            self.by_bytes.remove(entry.list.item_bytes());
         }
         self.free.push(slot.0);
     }
@@ -300,6 +310,21 @@ mod tests {
         assert_eq!(table.len(), 1);
         let new = table.intern(list(1).as_vector());
         assert_eq!(table.id(new), AclId(10), "above every key that the snapshot had");
+    }
+
+    #[test]
+    fn the_last_number_there_is_may_be_taken() {
+        let mut table = AclTable::new();
+        table.load(AclId(i64::MAX), list(1).as_vector());
+        table.load(AclId(1), AclVector::NULL);
+        table.load_reference(AclId(i64::MAX));
+        let empty = table.load_reference(AclId(1));
+        table.load_end();
+        assert_eq!(table.get(empty), AclVector::EMPTY);
+        let slot = table.intern(list(2).as_vector());
+        assert_eq!(table.id(slot), AclId(2));
+        let slot = table.intern(list(3).as_vector());
+        assert_eq!(table.id(slot), AclId(3));
     }
 
     #[test]

@@ -168,9 +168,8 @@ impl DatabaseBuilder {
         if path.is_empty() {
             return Err(LoadError::Twice { path: "/".to_owned() });
         }
-        let (parent, _) = split_path(path)
-            .filter(|_| path.starts_with('/'))
-            .ok_or_else(|| LoadError::BadPath { path: path.to_owned() })?;
+        let (parent, _) =
+            split_path(path).ok_or_else(|| LoadError::BadPath { path: path.to_owned() })?;
         let parent =
             tree.find(parent).ok_or_else(|| LoadError::NoParent { path: path.to_owned() })?;
         if tree.find(path).is_some() {

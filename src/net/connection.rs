@@ -284,12 +284,9 @@ pub(super) async fn run(connection: Rc<Connection>, table: Connections, core: Rc
 /// Says that nothing more will come, and lets the client read the last bytes before the socket is
 /// closed.
 async fn linger(connection: &Connection) {
-    {
-        let mut stream = connection.stream.borrow_mut();
-        let closed = poll_fn(|cx| Pin::new(&mut *stream).poll_close(cx)).await;
-        if closed.is_err() {
-            return;
-        }
+    let closed = poll_fn(|cx| Pin::new(&mut *connection.stream.borrow_mut()).poll_close(cx)).await;
+    if closed.is_err() {
+        return;
     }
     let drain = poll_fn(|cx| {
         let mut rest = [0; 512];

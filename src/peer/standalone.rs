@@ -130,6 +130,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_taken_back_is_never_committed_and_its_zxids_are_given_again() {
+        let mut peer = Standalone::new(Zxid(4));
+        for zxid in 5..9 {
+            peer.propose(txn(zxid));
+        }
+        peer.take_ready(&mut Ready::default());
+        peer.propose(txn(9));
+        peer.take_back(Zxid(6));
+        peer.propose(txn(7));
+        let mut ready = Ready::default();
+        peer.take_ready(&mut ready);
+        assert_eq!((zxids(&ready.append), zxids(&ready.commit)), (vec![7], vec![]));
+        peer.handle_synced(Zxid(7));
+        let mut ready = Ready::default();
+        peer.take_ready(&mut ready);
+        assert_eq!(zxids(&ready.commit), [5, 6, 7]);
+    }
+
+    #[test]
     fn the_counter_of_a_server_on_its_own_runs_on_into_the_epoch() {
         let peer = Standalone::new(Zxid(0xffff_ffff));
         assert_eq!(peer.zxid_after(Zxid(0xffff_ffff)), Some(Zxid(0x1_0000_0000)));

@@ -63,6 +63,9 @@ impl Replica {
     /// An operation of the disk is done, or has failed.
     pub fn handle_completion(&mut self, now: Now, completion: Completion) {
         self.now = now;
+        if self.stopped {
+            return;
+        }
         match completion.token.owner() {
             Owner::TxnLog => self.on_log_completion(now, completion),
             Owner::Snapshot => self.on_snapshot_completion(now, completion),
@@ -83,7 +86,7 @@ impl Replica {
                 tracing::error!(%failure, "no room for the next segment of the transaction log");
             }
             Progress::Failed(failure) => {
-                self.fatal = Some(format!("the transaction log cannot be written: {failure}"));
+                self.stop(format!("the transaction log cannot be written: {failure}"));
             }
         }
         if self.is_disk_full() && !self.txnlog.is_out_of_space() && self.txnlog.is_ready() {
@@ -103,8 +106,18 @@ impl Replica {
         self.ready = ready;
     }
 
+    /// The process must stop: nothing more is given to the disk, and so nothing is committed.
+    fn stop(&mut self, reason: String) {
+        tracing::error!(reason, "the server must stop");
+        self.stopped = true;
+        self.fatal = Some(reason);
+    }
+
     /// Gives the log what it takes, and collects the operations to be done.
     pub(super) fn poll_disk(&mut self, now: Now) {
+        if self.stopped {
+            return;
+        }
         self.follow_peer(now);
         while let Some(txn) = self.backlog.front() {
             if self.snapshots.log_waits {
@@ -164,7 +177,7 @@ impl Replica {
                 tracing::error!(%failure, "gave a snapshot up");
                 self.stats.snapshot_errors += 1;
                 if self.snapshots.log_waits {
-                    self.fatal = Some(format!("the first snapshot cannot be written: {failure}"));
+                    self.stop(format!("the first snapshot cannot be written: {failure}"));
                 }
             }
         }
@@ -241,6 +254,7 @@ impl Replica {
                     large: request.large,
                 };
                 let after = Zxid::ZERO;
+                self.requests_held += 1;
                 connection.queue[place] =
                     Waiting::Answer { answer, arrived: request.arrived, after };
             }

@@ -15,12 +15,15 @@
 //! a connection's buffer while the transaction is applied, before any reply that could show it.
 
 mod auth;
+mod closing;
 mod commit;
 mod connection;
 mod disk;
 mod options;
 mod output;
+mod queue;
 mod reap;
+mod replies;
 mod requests;
 mod sessions;
 mod stats;
@@ -85,6 +88,9 @@ pub struct Replica {
     /// The moment of the event under way or, between events, of the last one.
     now: Now,
     fatal: Option<String>,
+    stopped: bool,
+    /// Requests that wait in the connections' queues, writes not counted.
+    requests_held: usize,
     stats: Stats,
     /// Operations for the next output.
     ops: Vec<io::Op>,
@@ -170,6 +176,8 @@ impl Replica {
             shutting_down: false,
             now,
             fatal: None,
+            stopped: false,
+            requests_held: 0,
             stats: Stats::new(now.wall, now.mono),
             ops: Vec::new(),
             prompt_reads: 0,
@@ -332,7 +340,7 @@ impl Replica {
 
     /// Requests that arrived and are not yet answered (`outstanding_requests`).
     pub fn requests_outstanding(&self) -> usize {
-        self.in_flight.len()
+        self.in_flight.len() + self.requests_held
     }
 
     /// The newest transaction applied.

@@ -1,23 +1,20 @@
-//! Requests as they arrive: told apart, answered, proposed or made to wait their turn.
+//! Requests as they arrive: framed, told apart, and writes proposed.
 
 use super::connection::{Answer, Connection, Slot, State, Waiting};
 use super::{InFlight, Replica};
 use crate::error::ErrorCode;
 use crate::id::{ConnectionId, Zxid};
-use crate::jute::{DecodeError, Decoder, Jute, begin_frame, end_frame};
+use crate::jute::{DecodeError, Decoder, Jute};
 use crate::limits;
-use crate::processor::read::{self, Reader};
-use crate::processor::{Requester, finish};
+use crate::processor::Requester;
+use crate::processor::read;
 use crate::proto::OpCode;
 use crate::proto::request::{NULL_ACL_IN_MULTI, RequestBody, RequestHeader};
-use crate::proto::response::ReplyHeader;
 use crate::proto::txn::Txn;
-use crate::time::{MonoUs, Now};
+use crate::time::Now;
 
 /// Length of the length before a frame.
 const LENGTH_BYTES: usize = 4;
-/// Where a reply's error stands, counted from the frame's start.
-const ERR_OFFSET: usize = LENGTH_BYTES + 12;
 
 impl Replica {
     /// Whole frames arrived, one or more, each with its 4-byte length; the first of a connection
@@ -232,246 +229,6 @@ impl Replica {
         self.peer.propose(txn);
     }
 
-    /// Lets a request wait behind what its session has in flight.
-    fn hold(
-        &mut self,
-        slot: Slot,
-        connection: &mut Connection,
-        frame: &[u8],
-        arrived: MonoUs,
-        after: Zxid,
-    ) {
-        if connection.held_bytes + frame.len() > limits::CONNECTION_HELD_BYTES_MAX {
-            self.reject(slot, connection, "too many requests behind its own writes");
-            return;
-        }
-        connection.held_bytes += frame.len();
-        let first = connection.queue.is_empty();
-        connection.queue.push_back(Waiting::Request { frame: frame.into(), arrived, after });
-        if first {
-            self.await_zxid(slot, after);
-        }
-    }
-
-    /// Gives an answer that is certain, now or when its turn comes.
-    pub(super) fn answer_in_turn(
-        &mut self,
-        now: Now,
-        slot: Slot,
-        connection: &mut Connection,
-        answer: Answer,
-        after: Zxid,
-    ) {
-        if connection.queue.is_empty() && self.database.last_processed() >= after {
-            self.give_answer(now, slot, connection, &answer, now.mono);
-            return;
-        }
-        let first = connection.queue.is_empty();
-        connection.queue.push_back(Waiting::Answer { answer, arrived: now.mono, after });
-        if first {
-            self.await_zxid(slot, after);
-        }
-    }
-
-    fn await_zxid(&mut self, slot: Slot, after: Zxid) {
-        // Kept in order: who waits asks for the newest zxid, which only grows.
-        let at = self.barriers.partition_point(|(zxid, _)| *zxid <= after);
-        self.barriers.insert(at, (after, slot));
-    }
-
-    /// Goes on with a connection's queue up to the next thing that must wait.
-    pub(super) fn advance(&mut self, now: Now, slot: Slot, connection: &mut Connection) {
-        while connection.is_open() {
-            match connection.queue.front() {
-                None | Some(Waiting::Write) => return,
-                Some(Waiting::Request { after, .. } | Waiting::Answer { after, .. }) => {
-                    let after = *after;
-                    if self.database.last_processed() < after {
-                        return self.await_zxid(slot, after);
-                    }
-                }
-            }
-            match connection.queue.pop_front() {
-                Some(Waiting::Request { frame, arrived, .. }) => {
-                    connection.held_bytes -= frame.len();
-                    let mut input = Decoder::new(&frame);
-                    let header = RequestHeader::decode(&mut input)
-                        .expect("the header was read when the request arrived");
-                    let op = OpCode::from_i32(header.op).expect("only known operations are held");
-                    self.stats.record_read(now.mono.since_us(arrived));
-                    connection.latency_ms.record(now.mono.since_us(arrived) / 1000);
-                    self.stats.latency_ms.record(now.mono.since_us(arrived) / 1000);
-                    self.answer_read(now, slot, connection, header.xid, op, input.rest());
-                }
-                Some(Waiting::Answer { answer, arrived, .. }) => {
-                    self.give_answer(now, slot, connection, &answer, arrived);
-                }
-                Some(Waiting::Write) | None => unreachable!("the front was looked at"),
-            }
-        }
-    }
-
-    /// Carries a read out and writes its reply.
-    fn answer_read(
-        &mut self,
-        now: Now,
-        slot: Slot,
-        connection: &mut Connection,
-        xid: i32,
-        op: OpCode,
-        body: &[u8],
-    ) {
-        self.prepare_buffer(slot, connection);
-        let Connection { id, session, identities, out, .. } = connection;
-        let reader =
-            Reader { conn: *id, session: *session, identities, skip_acl: self.options.skip_acl };
-        let database = &mut self.database;
-        let mut result = Ok(());
-        if matches!(op, OpCode::SetWatches | OpCode::SetWatches2) {
-            let from = out.len();
-            let (events, done) = match RequestBody::decode(op, body) {
-                Ok(Some(RequestBody::SetWatches(request))) => {
-                    read::set_watches(database, &reader, op, &request, out)
-                }
-                _ => (0, Err(ErrorCode::MarshallingError)),
-            };
-            self.stats.watch_bytes += (out.len() - from) as u64;
-            self.stats.packets_sent += events;
-            connection.sent += events;
-            result = done;
-        }
-        let out = &mut connection.out;
-        let start = begin_frame(out);
-        let zxid = database.last_processed();
-        ReplyHeader { xid, zxid, err: 0 }.encode(out);
-        let body_at = out.len();
-        if !matches!(op, OpCode::SetWatches | OpCode::SetWatches2) {
-            let reader = Reader {
-                conn: connection.id,
-                session: connection.session,
-                identities: &connection.identities,
-                skip_acl: self.options.skip_acl,
-            };
-            result = read::answer(database, &reader, op, body, out);
-        }
-        if let Err(error) = result {
-            if error == ErrorCode::MarshallingError {
-                self.stats.requests_malformed += 1;
-            }
-            // ZooKeeper: a multiRead that fails on the way shows the results so far behind the error.
-            if op != OpCode::MultiRead {
-                out.truncate(body_at);
-            }
-            out[start + ERR_OFFSET..body_at].copy_from_slice(&error.code().to_be_bytes());
-        }
-        end_frame(out, start);
-        let bytes = out.len() - start;
-        self.on_replied(now, slot, connection, xid, Some(op), zxid, bytes);
-    }
-
-    /// Writes a reply that is only a header.
-    pub(super) fn give_answer(
-        &mut self,
-        now: Now,
-        slot: Slot,
-        connection: &mut Connection,
-        answer: &Answer,
-        arrived: MonoUs,
-    ) {
-        let zxid = if answer.unknown { Zxid::NONE } else { self.database.last_processed() };
-        self.large_bytes -= answer.large as usize;
-        self.prepare_buffer(slot, connection);
-        let out = &mut connection.out;
-        let start = begin_frame(out);
-        ReplyHeader { xid: answer.xid, zxid, err: answer.err }.encode(out);
-        end_frame(out, start);
-        let bytes = out.len() - start;
-        let waited = now.mono.since_us(arrived) / 1000;
-        connection.latency_ms.record(waited);
-        self.stats.latency_ms.record(waited);
-        self.on_replied(now, slot, connection, answer.xid, answer.op, zxid, bytes);
-        if answer.unknown {
-            self.close_taken(slot, connection);
-        }
-    }
-
-    /// Writes the reply of a transaction that was applied.
-    pub(super) fn answer_write(
-        &mut self,
-        now: Now,
-        slot: Slot,
-        connection: &mut Connection,
-        request: &InFlight,
-        txn: &Txn,
-        applied: &crate::database::Applied,
-    ) {
-        self.prepare_buffer(slot, connection);
-        let zxid = self.database.last_processed();
-        let out = &mut connection.out;
-        let start = begin_frame(out);
-        ReplyHeader { xid: request.xid, zxid, err: 0 }.encode(out);
-        let body_at = out.len();
-        if let Err(err) = finish::reply(txn, applied, out) {
-            out.truncate(body_at);
-            out[start + ERR_OFFSET..body_at].copy_from_slice(&err.to_be_bytes());
-        }
-        end_frame(out, start);
-        let bytes = out.len() - start;
-        let waited = now.mono.since_us(request.arrived) / 1000;
-        connection.latency_ms.record(waited);
-        self.stats.latency_ms.record(waited);
-        self.on_replied(now, slot, connection, request.xid, Some(request.op), zxid, bytes);
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "what a reply leaves behind in the counters")]
-    fn on_replied(
-        &mut self,
-        now: Now,
-        slot: Slot,
-        connection: &mut Connection,
-        xid: i32,
-        op: Option<OpCode>,
-        zxid: Zxid,
-        bytes: usize,
-    ) {
-        connection.answered += 1;
-        connection.sent += 1;
-        connection.last_op = op;
-        connection.last_cxid = xid;
-        connection.last_zxid = zxid;
-        connection.last_response = now.wall;
-        self.stats.packets_sent += 1;
-        self.stats.record_response(bytes as u64);
-        self.check_output(slot, connection);
-    }
-
-    /// Closes a connection whose buffer has grown beyond the bound in one turn.
-    pub(super) fn check_output(&mut self, slot: Slot, connection: &mut Connection) {
-        if connection.out.len() > self.options.connection_output_bytes_max {
-            self.stats.connections_slow += 1;
-            self.reject(slot, connection, "more unsent bytes than allowed");
-        }
-    }
-
-    /// Makes sure that there is a buffer to write to, and that it will be taken.
-    #[inline]
-    pub(super) fn prepare_buffer(&mut self, slot: Slot, connection: &mut Connection) {
-        if connection.out.capacity() == 0
-            && let Some(spare) = self.spare.pop()
-        {
-            connection.out = spare;
-        }
-        self.mark_dirty(slot, connection);
-    }
-
-    #[inline]
-    pub(super) fn mark_dirty(&mut self, slot: Slot, connection: &mut Connection) {
-        if !connection.dirty {
-            connection.dirty = true;
-            self.dirty.push(slot);
-        }
-    }
-
     /// Counts a request among the large ones, if it is one. `None`: there are too many already.
     fn claim_large(&mut self, bytes: usize) -> Option<u32> {
         let Some(threshold) = self.options.large_request_bytes else { return Some(0) };
@@ -484,57 +241,6 @@ impl Replica {
         }
         self.large_bytes += bytes as usize;
         Some(bytes)
-    }
-
-    /// Closes a connection for what it did, with a line that says so.
-    pub(super) fn reject(&mut self, slot: Slot, connection: &mut Connection, reason: &str) {
-        tracing::warn!(
-            conn = %slot.id,
-            remote = %connection.remote,
-            session = %connection.session,
-            reason,
-            "closing a connection"
-        );
-        self.stats.connections_rejected += 1;
-        self.close_taken(slot, connection);
-    }
-
-    /// Closes a connection that is not taken out.
-    pub(super) fn close(&mut self, slot: Slot) {
-        if let Some(mut connection) = self.connections.take(slot) {
-            self.close_taken(slot, &mut connection);
-            self.connections.put(slot, connection);
-        }
-    }
-
-    /// Closes a connection that is taken out: after the bytes written so far.
-    pub(super) fn close_taken(&mut self, slot: Slot, connection: &mut Connection) {
-        if !connection.is_open() {
-            return;
-        }
-        connection.state = State::Closed;
-        connection.early = Vec::new();
-        self.release_queue(connection);
-        self.forget(slot, connection.session);
-        self.mark_dirty(slot, connection);
-    }
-
-    /// Gives back what the requests in a connection's queue have claimed.
-    pub(super) fn release_queue(&mut self, connection: &mut Connection) {
-        for waiting in connection.queue.drain(..) {
-            if let Waiting::Answer { answer, .. } = waiting {
-                self.large_bytes -= answer.large as usize;
-            }
-        }
-        connection.held_bytes = 0;
-    }
-
-    /// The connection's watches go, and its session has no connection.
-    pub(super) fn forget(&mut self, slot: Slot, session: crate::id::SessionId) {
-        self.database.watches_mut().remove_connection(slot.id);
-        if self.by_session.get(&session) == Some(&slot) {
-            self.by_session.remove(&session);
-        }
     }
 }
 

@@ -12,8 +12,9 @@ use super::options;
 use super::recover;
 use super::turns::Ended;
 use super::wiring::{self, Listening, MakeHost, News, Start, Wiring};
-use crate::admin::logging::{self, LogFormat, LogOptions};
+use crate::admin::logging::{self, LogFormat, LogOptions, Role, Speaker};
 use crate::config::{self, Config, Level};
+use crate::id::Epoch;
 use crate::net::{self, Census};
 use crate::runtime::{
     Clock, DataFolder, DiskWorker, Doorbell, LogRing, StopFlag, check_io_uring, raise_open_files,
@@ -41,7 +42,7 @@ pub fn run(config: &Config, file: Option<&Path>) -> u8 {
         }
     };
     abort_after_a_panic();
-    let code = match serve(config, file) {
+    let code = match serve(config, file, log.speaker()) {
         Ok(()) => EXIT_OK,
         Err(reason) => {
             tracing::error!("{reason}");
@@ -80,7 +81,7 @@ fn abort_after_a_panic() {
     }));
 }
 
-fn serve(config: &Config, file: Option<&Path>) -> Result<(), String> {
+fn serve(config: &Config, file: Option<&Path>, speaker: &Speaker) -> Result<(), String> {
     let started = Instant::now();
     tracing::info!("ringkeeper {} starts, pid {}", env!("CARGO_PKG_VERSION"), std::process::id());
     match file {
@@ -154,6 +155,7 @@ fn serve(config: &Config, file: Option<&Path>) -> Result<(), String> {
     for what in news {
         match what {
             News::Serving => {
+                speaker.set_role(Role::Standalone, Epoch(0));
                 tracing::info!(
                     "serving clients on {address}, {} ms after the start",
                     started.elapsed().as_millis()

@@ -63,11 +63,12 @@ impl Wiring {
         let executors = session_cores as usize + 1;
         let bound = pin && session_cores > 0 && executors <= allowed.len();
         let processors = if bound { allowed[..executors].to_vec() } else { Vec::new() };
+        let look = spin.unwrap_or(LOG_LOOK);
         // Spinning takes a processor from others unless it is ours.
         let own = bound || machine > cores;
         let spin =
             spin.unwrap_or(if own && session_cores > 0 { SPIN_IF_OURS } else { Duration::ZERO });
-        Wiring { session_cores, processors, spin, log_wait: LogWait { look: LOG_LOOK } }
+        Wiring { session_cores, processors, spin, log_wait: LogWait::new(look) }
     }
 
     /// In words, for the start-up screen.

@@ -35,8 +35,14 @@ use owners::Owners;
 /// Tables of the path index, as a power of two: each has some 500 entries at a million nodes.
 const INDEX_SHARDS_LOG2: u32 = 11;
 
+/// Longest path of a node, in bytes: a bound of the memory layout, far above every frame.
+const PATH_BYTES_MAX: usize = 1 << 29;
+
 /// The parent's path and the node's name; `None` for the root and for what is no path of a node.
 pub fn split_path(path: &str) -> Option<(&str, &str)> {
+    if path.len() > PATH_BYTES_MAX {
+        return None;
+    }
     let (parent, name) = path.rsplit_once('/')?;
     if name.is_empty() || (!parent.is_empty() && !parent.starts_with('/')) {
         return None;

@@ -132,7 +132,7 @@ enum Shape {
     /// Nothing: the file ends, or the length is zero.
     End,
     /// A length, but the file ends before the record does.
-    Short { end: u64 },
+    Short,
     /// A length that no record has.
     BadLength { len: i32 },
     /// The end mark is not there.
@@ -145,7 +145,7 @@ impl Shape {
     /// See [`Verdict::TornTail`].
     fn is_passable(&self) -> bool {
         match self {
-            Shape::End | Shape::Short { .. } | Shape::NoMark { .. } => true,
+            Shape::End | Shape::Short | Shape::NoMark { .. } => true,
             Shape::Whole(_) | Shape::BadLength { .. } | Shape::BadSum { .. } => false,
         }
     }
@@ -317,7 +317,7 @@ impl<R: Read + Seek> Reader<R> {
                 }
             }
             Shape::End => "no record".to_owned(),
-            Shape::Short { .. } => "the file ends inside a record".to_owned(),
+            Shape::Short => "the file ends inside a record".to_owned(),
             Shape::BadLength { len } => format!("a record of {len} bytes"),
             Shape::NoMark { .. } => "a record without its end mark".to_owned(),
             Shape::BadSum { .. } => "a record whose Adler-32 is wrong".to_owned(),
@@ -338,7 +338,7 @@ impl<R: Read + Seek> Reader<R> {
         Ok(match failure.shape {
             Shape::End if self.is_zero_from(end)? => Verdict::Clean { end },
             Shape::End => torn("no record, but something behind it, which was never durable"),
-            Shape::Short { .. } | Shape::NoMark { .. } => torn(&failure.reason),
+            Shape::Short | Shape::NoMark { .. } => torn(&failure.reason),
             Shape::BadSum { end: record_end } if self.is_zero_from(record_end.min(total))? => {
                 torn("a record whose Adler-32 is wrong, and nothing behind it")
             }
@@ -372,12 +372,13 @@ impl<R: Read + Seek> Reader<R> {
             };
             match guard {
                 Some(guard) if guard.ends(start, sector_end) => own_guard = Some(guard),
-                Some(guard) if guard.offset > start && guard.ends(guard.offset, sector_end) => {
-                    if self.is_whole_group(&guard)? {
-                        let at = guard.offset;
-                        let why = format!("a whole group follows at offset {at}");
-                        return Ok(self.damaged(failure, &why));
-                    }
+                Some(guard)
+                    if guard.offset > start
+                        && guard.ends(guard.offset, sector_end)
+                        && self.is_whole_group(&guard)? =>
+                {
+                    let why = format!("a whole group follows at offset {}", guard.offset);
+                    return Ok(self.damaged(failure, &why));
                 }
                 _ => (),
             }
@@ -495,7 +496,7 @@ fn shape_at<R: Read + Seek>(window: &mut Window<R>, keep: u64, offset: u64) -> i
     };
     let end = entry_start + u64::from(entry_bytes) + RECORD_TAIL_BYTES as u64;
     if end > total {
-        return Ok(Shape::Short { end });
+        return Ok(Shape::Short);
     }
     let record = &window.get(keep, end)?[before..];
     let (mark, entry) = record[RECORD_HEAD_BYTES..].split_last().expect("a record has an end mark");

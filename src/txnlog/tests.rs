@@ -1,5 +1,7 @@
 //! The log by construction: files made by the writer, cut and damaged in every place.
 
+#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // small numbers of tests
+
 use std::collections::BTreeMap;
 use std::io::Cursor;
 

@@ -77,7 +77,7 @@ mod tests {
         let mut window = Window::new(io::Cursor::new(&file)).unwrap();
         let ranges = [(0, 10), (5, 300_000), (299_990, 300_010), (600_000, end + 9), (0, end)];
         for (from, to) in ranges {
-            let wanted = &file[from as usize..(to.min(end)) as usize];
+            let wanted = &file[offset_in(0, from)..offset_in(0, to.min(end))];
             assert_eq!(window.get(from, to).unwrap(), wanted, "{from}..{to}");
         }
         assert_eq!(window.get(end + 5, end + 6).unwrap(), b"");

@@ -64,7 +64,7 @@ fn check(mut command: Command, may_record: bool) {
 /// What does not depend on the moment, the port or the threads of the client: answers first, then
 /// the events, which another thread of the client writes.
 fn normal(output: &str) -> String {
-    let mut answers = String::new();
+    let mut answers: Vec<String> = Vec::new();
     let mut events = String::new();
     // The banner ends where the connection stands.
     let begin = output.find("state:SyncConnected type:None").expect("a connection");
@@ -80,10 +80,14 @@ fn normal(output: &str) -> String {
         if line.trim().is_empty() || skipped.iter().any(|word| line.starts_with(word)) {
             continue;
         }
-        answers.push_str(&sorted_list(line));
-        answers.push('\n');
+        answers.push(sorted_list(line));
     }
-    format!("{answers}---- events\n{events}")
+    // The identities of whoami come out of a hash table as well.
+    let header = answers.iter().position(|line| line == "Auth scheme: User");
+    if let Some(identities) = header.and_then(|header| answers.get_mut(header + 1..header + 3)) {
+        identities.sort_unstable();
+    }
+    format!("{}\n---- events\n{events}", answers.join("\n"))
 }
 
 /// A list in brackets in alphabetic order: the server promises none, and Java's is that of a hash

@@ -328,6 +328,7 @@ fn every_request_gives_its_credit_back_exactly_once() {
         h.send(client.conn, xid, OpCode::Exists, &watch("/a", false));
         h.send_frame(client.conn, &RequestHeader { xid, op: OpCode::SetData.number() }.to_bytes());
     }
+    assert_eq!(h.replica.requests_outstanding(), 15);
     h.settle();
     assert_eq!(h.answered[&client.conn], 16, "fifteen and the connect request");
     assert_eq!(h.replica.requests_outstanding(), 0);

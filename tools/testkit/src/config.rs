@@ -6,20 +6,30 @@ use std::path::{Path, PathBuf};
 
 use crate::server::Program;
 
-/// Defaults that suit tests; a line of the test's own with the same key replaces them.
-const DEFAULTS: [(&str, &str); 5] = [
-    // Sessions from 1 s to 10 s, so that a test of expiry takes seconds.
-    ("tickTime", "500"),
+/// What every server is started with; a line of the test's own with the same key replaces it.
+const DEFAULTS: &[(&str, &str)] = &[
     ("clientPortAddress", "127.0.0.1"),
     ("admin.enableServer", "false"),
     ("4lw.commands.whitelist", "*"),
+];
+
+/// More of them, which suit many short runs beside each other.
+const TEST_DEFAULTS: &[(&str, &str)] = &[
+    // Sessions from 1 s to 10 s, so that a test of expiry takes seconds.
+    ("tickTime", "500"),
     // KiB that a log file grows by: many servers in a test run, little in each.
     ("preAllocSize", "4096"),
 ];
 
-/// Defaults for ringkeeper only, which ZooKeeper would not know.
-// Many servers share the machine: bound to its first processors, they would starve each other.
-const RINGKEEPER_DEFAULTS: [(&str, &str); 1] = [("ringkeeper.pin", "false")];
+/// The same for ringkeeper only, since ZooKeeper would not know them.
+const RINGKEEPER_TEST_DEFAULTS: &[(&str, &str)] = &[
+    // Many servers share the machine: bound to its first processors, they would starve each other.
+    ("ringkeeper.pin", "false"),
+];
+
+/// The same for Java: small, quick to start, few threads.
+const JAVA_TEST_FLAGS: &[&str] =
+    &["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dlog4j2.level=INFO"];
 
 /// More lines for every ringkeeper of a test run, `key=value` separated by `;`. They win over the
 /// test's own: the whole run is to happen under them.
@@ -33,6 +43,7 @@ pub struct Config {
     flags: Vec<String>,
     data_dir: Option<PathBuf>,
     port: Option<u16>,
+    production: bool,
 }
 
 impl Config {
@@ -40,6 +51,12 @@ impl Config {
     /// admin server.
     pub fn new() -> Self {
         Config::default()
+    }
+
+    /// For measurements: each program with its own defaults, the Java machine whole. Only loopback,
+    /// the four-letter words and the admin server are as in [`Config::new`].
+    pub fn as_in_production() -> Self {
+        Config { production: true, ..Config::default() }
     }
 
     /// Adds a line of zoo.cfg, `key=value`. The last one with a key counts, also over the defaults.
@@ -87,8 +104,16 @@ impl Config {
         self
     }
 
-    pub(crate) fn flags(&self) -> &[String] {
-        &self.flags
+    /// Flags for a Java server; the test's own come last, so that they win.
+    pub(crate) fn java_flags(&self) -> Vec<&str> {
+        let defaults = if self.production { &[] } else { JAVA_TEST_FLAGS };
+        defaults.iter().copied().chain(self.flags.iter().map(|flag| &flag[..])).collect()
+    }
+
+    /// What ringkeeper finds in SERVER_JVMFLAGS.
+    pub(crate) fn properties(&self) -> String {
+        let properties = self.flags.iter().filter(|flag| flag.starts_with("-D"));
+        properties.map(|flag| &flag[..]).collect::<Vec<_>>().join(" ")
     }
 
     pub(crate) fn data_dir_or(&self, default: PathBuf) -> PathBuf {
@@ -107,15 +132,18 @@ impl Config {
                 let extra = env::var(EXTRA_LINES).unwrap_or_default();
                 let extra = extra.split(';').filter(|line| !line.trim().is_empty());
                 let config = extra.fold(self.clone(), Config::line);
-                config.merged(data_dir, port, &RINGKEEPER_DEFAULTS)
+                config.merged(data_dir, port, RINGKEEPER_TEST_DEFAULTS)
             }
         }
     }
 
-    fn merged(&self, data_dir: &Path, port: u16, more_defaults: &[(&str, &str)]) -> String {
+    fn merged(&self, data_dir: &Path, port: u16, of_program: &[(&str, &str)]) -> String {
         let mut text = format!("dataDir={}\nclientPort={port}\n", data_dir.display());
         let own = |key: &str| self.lines.iter().any(|(other, _)| other == key);
-        let defaults = DEFAULTS.iter().chain(more_defaults).filter(|(key, _)| !own(key));
+        let for_tests = if self.production { [].as_slice() } else { TEST_DEFAULTS };
+        let of_program = if self.production { &[] } else { of_program };
+        let defaults = DEFAULTS.iter().chain(for_tests).chain(of_program);
+        let defaults = defaults.filter(|(key, _)| !own(key));
         let own_lines = self.lines.iter().map(|(key, value)| (&key[..], &value[..]));
         for (key, value) in defaults.copied().chain(own_lines) {
             writeln!(text, "{key}={value}").expect("writing into a String cannot fail");
@@ -151,10 +179,20 @@ mod tests {
 
     #[test]
     fn ringkeeper_has_defaults_that_zookeeper_would_not_know() {
-        let merged = |config: Config| config.merged(Path::new("/d"), 20001, &RINGKEEPER_DEFAULTS);
+        let merged =
+            |config: Config| config.merged(Path::new("/d"), 20001, RINGKEEPER_TEST_DEFAULTS);
         assert!(merged(Config::new()).contains("\nringkeeper.pin=false\n"));
         let pinned = merged(Config::new().line("ringkeeper.pin=true"));
         assert_eq!(pinned.matches("ringkeeper.pin").count(), 1);
         assert!(pinned.contains("\nringkeeper.pin=true\n"));
+    }
+
+    #[test]
+    fn in_production_nothing_is_trimmed_to_tests() {
+        let config = Config::as_in_production().flag("-Xmx2g");
+        assert_eq!(config.java_flags(), ["-Xmx2g"]);
+        assert!(Config::new().flag("-Xmx2g").java_flags().ends_with(&["-Xmx2g"]));
+        let text = config.merged(Path::new("/d"), 20001, RINGKEEPER_TEST_DEFAULTS);
+        assert_eq!(text.lines().count(), 2 + DEFAULTS.len(), "{text}");
     }
 }

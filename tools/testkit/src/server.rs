@@ -47,38 +47,20 @@ impl Program {
         }
     }
 
-    fn command(&self, config_file: &Path, flags: &[String]) -> Command {
+    fn command(&self, config_file: &Path, config: &Config) -> Command {
         let class_path = match self {
             Program::Ringkeeper(binary) => {
                 let mut command = Command::new(binary);
-                let properties: Vec<&str> = flags
-                    .iter()
-                    .map(|flag| &flag[..])
-                    .filter(|flag| flag.starts_with("-D"))
-                    .collect();
-                command
-                    .arg("server")
-                    .arg(config_file)
-                    .env("SERVER_JVMFLAGS", properties.join(" "))
-                    .env_remove("JVMFLAGS");
+                command.arg("server").arg(config_file);
+                command.env("SERVER_JVMFLAGS", config.properties()).env_remove("JVMFLAGS");
                 return command;
             }
             Program::ZooKeeper39 => Environment::found().class_path_3_9(),
             Program::ZooKeeper38 => Environment::found().class_path_3_8(),
         };
         let mut command = Command::new("java");
-        command
-            // Small, quick to start, few threads: many of these share two cores. A test's own flags
-            // come later and win.
-            .args([
-                "-Xmx512m",
-                "-XX:+UseSerialGC",
-                "-XX:TieredStopAtLevel=1",
-                "-Dlog4j2.level=INFO",
-            ])
-            .args(flags)
-            .args(["-cp", &class_path, "org.apache.zookeeper.server.quorum.QuorumPeerMain"])
-            .arg(config_file);
+        command.args(config.java_flags()).args(["-cp", &class_path]);
+        command.arg("org.apache.zookeeper.server.quorum.QuorumPeerMain").arg(config_file);
         command
     }
 }
@@ -225,7 +207,7 @@ impl Server {
         let mut log = self.open_log();
         writeln!(log, "---- {} on port {}", self.program.name(), self.port)
             .expect("writing to the log");
-        let mut command = self.program.command(&config_file, self.config.flags());
+        let mut command = self.program.command(&config_file, &self.config);
         command.current_dir(self.folder.path()).stdin(Stdio::null());
         command.stdout(log.try_clone().expect("a second handle of the log")).stderr(log);
         let child =

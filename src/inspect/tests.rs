@@ -1,0 +1,154 @@
+//! The commands on ZooKeeper's files, and on damaged ones.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::*;
+
+fn golden(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden/datadir-3.10-HEAD/version-2")
+        .join(name)
+}
+
+fn logs() -> Vec<PathBuf> {
+    ["log.100000001", "log.400000001", "log.500000001"].map(golden).to_vec()
+}
+
+/// What a command prints, without the folder, and its answer.
+fn run(command: impl FnOnce(&mut dyn Write) -> io::Result<bool>) -> (String, bool) {
+    let mut out = Vec::new();
+    let whole = command(&mut out).unwrap();
+    let folder = golden("");
+    let text = String::from_utf8(out).unwrap();
+    (text.replace(folder.to_str().unwrap(), ""), whole)
+}
+
+fn damaged(folder: &tempfile::TempDir, name: &str, change: impl Fn(&mut Vec<u8>)) -> PathBuf {
+    let mut content = std::fs::read(golden(name)).unwrap();
+    change(&mut content);
+    let path = folder.path().join(name);
+    std::fs::write(&path, content).unwrap();
+    path
+}
+
+#[test]
+fn a_dump_of_logs_has_one_line_per_transaction() {
+    let (text, whole) = run(|out| dump_logs(&logs(), false, out));
+    assert!(whole);
+    let expected = std::fs::read_to_string(
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/txnlog_dump.txt"),
+    )
+    .unwrap();
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn json_lines_hold_the_same_transactions() {
+    let (text, _) = run(|out| dump_logs(&logs(), false, out));
+    let (json, whole) = run(|out| dump_logs(&logs(), true, out));
+    assert!(whole);
+    let objects: Vec<Value> =
+        json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(objects.len(), text.lines().count());
+    for (object, line) in objects.iter().zip(text.lines()) {
+        if let Some(zxid) = object["zxid"].as_str() {
+            assert!(line.starts_with(zxid), "{line}");
+            assert!(line.contains(object["type"].as_str().unwrap()), "{line}");
+        } else {
+            assert!(object["verdict"] == "clean" && line.starts_with("=="), "{line}");
+        }
+    }
+}
+
+#[test]
+fn a_check_of_whole_logs_says_so() {
+    let mut reversed = logs();
+    reversed.reverse();
+    let (text, whole) = run(|out| check_logs(&reversed, false, out));
+    assert!(whole, "{text}");
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 3);
+    assert!(lines[0].starts_with("log.100000001: written by ZooKeeper, "), "{text}");
+    assert!(lines.iter().all(|line| line.contains("; whole, ")), "{text}");
+    let (json, _) = run(|out| check_logs(&logs(), true, out));
+    assert!(json.lines().all(|line| line.contains(r#""verdict":"clean""#)), "{json}");
+}
+
+#[test]
+fn a_check_of_a_damaged_log_says_where_and_answers_no() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = damaged(&folder, "log.400000001", |content| content[40] ^= 1);
+    let (text, whole) = run(|out| check_logs(&[path], false, out));
+    assert!(!whole);
+    assert!(text.contains("damaged at offset 16: a record whose Adler-32 is wrong"), "{text}");
+    let (text, whole) = run(|out| check_logs(&[golden("log.nothing")], false, out));
+    assert!(!whole && text.starts_with("log.nothing: cannot be opened: "), "{text}");
+    let (text, whole) = run(|out| check_logs(&[golden("snapshot.0")], true, out));
+    assert!(!whole && text.contains("magic number"), "{text}");
+}
+
+#[test]
+fn a_check_of_logs_notices_what_is_missing_between_two() {
+    let folder = tempfile::tempdir().unwrap();
+    let one = damaged(&folder, "log.500000001", |content| {
+        // The record behind the first one moves over it.
+        let first = 16 + 13 + u32::from_be_bytes(content[24..28].try_into().unwrap()) as usize;
+        content.drain(16..first);
+    });
+    let (text, whole) = run(|out| check_logs(&[one.clone(), one], false, out));
+    assert!(!whole && text.contains("they never go back"), "{text}");
+}
+
+#[test]
+fn a_check_of_a_snapshot_compares_its_digest() {
+    let (text, whole) = run(|out| check_snapshot(&golden("snapshot.400000003"), false, out));
+    assert!(whole && text.contains("its digest 7749185122 is that of the tree"), "{text}");
+    let (text, whole) = run(|out| check_snapshot(&golden("snapshot.0"), true, out));
+    assert!(whole && text.contains(r#""digest":"none""#), "{text}");
+}
+
+#[test]
+fn a_check_of_a_damaged_snapshot_answers_no() {
+    let folder = tempfile::tempdir().unwrap();
+    let flipped = damaged(&folder, "snapshot.400000003", |content| content[200] ^= 1);
+    let (text, whole) = run(|out| check_snapshot(&flipped, false, out));
+    assert!(!whole, "{text}");
+    let short = damaged(&folder, "snapshot.100000002", |content| content.truncate(300));
+    let (text, whole) = run(|out| check_snapshot(&short, false, out));
+    assert!(!whole && text.contains("never finished"), "{text}");
+    let (text, whole) = run(|out| summarize_snapshot(&short, false, out));
+    assert!(!whole && text.contains("it ends too early"), "{text}");
+}
+
+#[test]
+fn a_dump_of_a_snapshot_shows_every_part() {
+    let (text, whole) = run(|out| dump_snapshot(&golden("snapshot.400000003"), false, out));
+    assert!(whole);
+    let expected = std::fs::read_to_string(
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/snapshot_dump.txt"),
+    )
+    .unwrap();
+    assert_eq!(text, expected);
+    let (json, _) = run(|out| dump_snapshot(&golden("snapshot.400000003"), true, out));
+    let count = |key: &str| {
+        let objects = json.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        objects.filter(|object| object.get(key).is_some()).count()
+    };
+    assert_eq!(count("path"), text.lines().filter(|line| line.starts_with('/')).count());
+    assert_eq!(count("session"), text.lines().filter(|line| line.starts_with("session")).count());
+}
+
+#[test]
+fn a_summary_counts_below_each_child_of_the_root() {
+    let (text, whole) = run(|out| summarize_snapshot(&golden("snapshot.400000003"), false, out));
+    assert!(whole);
+    let mut nodes = 0;
+    for line in text.lines().skip(2) {
+        nodes += line.split_whitespace().next().unwrap().parse::<u64>().unwrap();
+    }
+    let total: u64 = text.split_whitespace().next().unwrap().parse().unwrap();
+    assert_eq!(nodes, total, "{text}");
+    assert!(text.lines().any(|line| line.ends_with("  /zookeeper")), "{text}");
+}

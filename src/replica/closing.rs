@@ -1,0 +1,59 @@
+//! The end of a connection: for what it did, or because its session is over.
+
+use super::Replica;
+use super::connection::{Connection, Slot, State, Waiting};
+use crate::id::SessionId;
+
+impl Replica {
+    /// Closes a connection for what it did, with a line that says so.
+    pub(super) fn reject(&mut self, slot: Slot, connection: &mut Connection, reason: &str) {
+        tracing::warn!(
+            conn = %slot.id,
+            remote = %connection.remote,
+            session = %connection.session,
+            reason,
+            "closing a connection"
+        );
+        self.stats.connections_rejected += 1;
+        self.close_taken(slot, connection);
+    }
+
+    /// Closes a connection that is not taken out.
+    pub(super) fn close(&mut self, slot: Slot) {
+        if let Some(mut connection) = self.connections.take(slot) {
+            self.close_taken(slot, &mut connection);
+            self.connections.put(slot, connection);
+        }
+    }
+
+    /// Closes a connection that is taken out: after the bytes written so far.
+    pub(super) fn close_taken(&mut self, slot: Slot, connection: &mut Connection) {
+        if !connection.is_open() {
+            return;
+        }
+        connection.state = State::Closed;
+        connection.early = Vec::new();
+        self.release_queue(connection);
+        self.forget(slot, connection.session);
+        self.mark_dirty(slot, connection);
+    }
+
+    /// Gives back what the requests in a connection's queue have claimed.
+    pub(super) fn release_queue(&mut self, connection: &mut Connection) {
+        for waiting in connection.queue.drain(..) {
+            self.requests_held -= usize::from(!matches!(waiting, Waiting::Write));
+            if let Waiting::Answer { answer, .. } = waiting {
+                self.large_bytes -= answer.large as usize;
+            }
+        }
+        connection.held_bytes = 0;
+    }
+
+    /// The connection's watches go, and its session has no connection.
+    pub(super) fn forget(&mut self, slot: Slot, session: SessionId) {
+        self.database.watches_mut().remove_connection(slot.id);
+        if self.by_session.get(&session) == Some(&slot) {
+            self.by_session.remove(&session);
+        }
+    }
+}

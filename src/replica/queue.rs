@@ -1,0 +1,94 @@
+//! A connection's queue: what waits behind the writes that its session has in flight.
+
+use super::Replica;
+use super::connection::{Answer, Connection, Slot, Waiting};
+use crate::id::Zxid;
+use crate::jute::{Decoder, Jute};
+use crate::limits;
+use crate::proto::OpCode;
+use crate::proto::request::RequestHeader;
+use crate::time::{MonoUs, Now};
+
+impl Replica {
+    /// Lets a request wait behind what its session has in flight.
+    pub(super) fn hold(
+        &mut self,
+        slot: Slot,
+        connection: &mut Connection,
+        frame: &[u8],
+        arrived: MonoUs,
+        after: Zxid,
+    ) {
+        if connection.held_bytes + frame.len() > limits::CONNECTION_HELD_BYTES_MAX {
+            self.reject(slot, connection, "too many requests behind its own writes");
+            return;
+        }
+        connection.held_bytes += frame.len();
+        let first = connection.queue.is_empty();
+        connection.queue.push_back(Waiting::Request { frame: frame.into(), arrived, after });
+        self.requests_held += 1;
+        if first {
+            self.await_zxid(slot, after);
+        }
+    }
+
+    /// Gives an answer that is certain, now or when its turn comes.
+    pub(super) fn answer_in_turn(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        connection: &mut Connection,
+        answer: Answer,
+        after: Zxid,
+    ) {
+        if connection.queue.is_empty() && self.database.last_processed() >= after {
+            self.give_answer(now, slot, connection, &answer, now.mono);
+            return;
+        }
+        let first = connection.queue.is_empty();
+        connection.queue.push_back(Waiting::Answer { answer, arrived: now.mono, after });
+        self.requests_held += 1;
+        if first {
+            self.await_zxid(slot, after);
+        }
+    }
+
+    fn await_zxid(&mut self, slot: Slot, after: Zxid) {
+        // Kept in order: who waits asks for the newest zxid, which only grows.
+        let at = self.barriers.partition_point(|(zxid, _)| *zxid <= after);
+        self.barriers.insert(at, (after, slot));
+    }
+
+    /// Goes on with a connection's queue up to the next thing that must wait.
+    pub(super) fn advance(&mut self, now: Now, slot: Slot, connection: &mut Connection) {
+        while connection.is_open() {
+            match connection.queue.front() {
+                None | Some(Waiting::Write) => return,
+                Some(Waiting::Request { after, .. } | Waiting::Answer { after, .. }) => {
+                    let after = *after;
+                    if self.database.last_processed() < after {
+                        return self.await_zxid(slot, after);
+                    }
+                }
+            }
+            self.requests_held -= 1;
+            match connection.queue.pop_front() {
+                Some(Waiting::Request { frame, arrived, .. }) => {
+                    connection.held_bytes -= frame.len();
+                    let mut input = Decoder::new(&frame);
+                    let header = RequestHeader::decode(&mut input)
+                        .expect("the header was read when the request arrived");
+                    let op = OpCode::from_i32(header.op).expect("only known operations are held");
+                    self.stats.record_read(now.mono.since_us(arrived));
+                    connection.latency_ms.record(now.mono.since_us(arrived) / 1000);
+                    self.stats.latency_ms.record(now.mono.since_us(arrived) / 1000);
+                    self.answer_read(now, slot, connection, header.xid, op, input.rest());
+                }
+                Some(Waiting::Answer { answer, arrived, .. }) => {
+                    self.give_answer(now, slot, connection, &answer, arrived);
+                }
+                Some(Waiting::Write) | None => unreachable!("the front was looked at"),
+            }
+        }
+    }
+}

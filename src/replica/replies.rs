@@ -1,0 +1,180 @@
+//! Replies, written straight into the buffer of their connection.
+
+use super::connection::{Answer, Connection, Slot};
+use super::{InFlight, Replica};
+use crate::error::ErrorCode;
+use crate::id::Zxid;
+use crate::jute::{Jute, begin_frame, end_frame};
+use crate::processor::finish;
+use crate::processor::read::{self, Reader};
+use crate::proto::OpCode;
+use crate::proto::request::RequestBody;
+use crate::proto::response::ReplyHeader;
+use crate::proto::txn::Txn;
+use crate::time::{MonoUs, Now};
+
+/// Where a reply's error stands, counted from the frame's start: behind length, xid and zxid.
+const ERR_OFFSET: usize = 4 + 12;
+
+impl Replica {
+    /// Carries a read out and writes its reply.
+    pub(super) fn answer_read(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        connection: &mut Connection,
+        xid: i32,
+        op: OpCode,
+        body: &[u8],
+    ) {
+        self.prepare_buffer(slot, connection);
+        let Connection { id, session, identities, out, .. } = connection;
+        let reader =
+            Reader { conn: *id, session: *session, identities, skip_acl: self.options.skip_acl };
+        let database = &mut self.database;
+        let mut result = Ok(());
+        if matches!(op, OpCode::SetWatches | OpCode::SetWatches2) {
+            let from = out.len();
+            let (events, done) = match RequestBody::decode(op, body) {
+                Ok(Some(RequestBody::SetWatches(request))) => {
+                    read::set_watches(database, &reader, op, &request, out)
+                }
+                _ => (0, Err(ErrorCode::MarshallingError)),
+            };
+            self.stats.watch_bytes += (out.len() - from) as u64;
+            self.stats.packets_sent += events;
+            connection.sent += events;
+            result = done;
+        }
+        let out = &mut connection.out;
+        let start = begin_frame(out);
+        let zxid = database.last_processed();
+        ReplyHeader { xid, zxid, err: 0 }.encode(out);
+        let body_at = out.len();
+        if !matches!(op, OpCode::SetWatches | OpCode::SetWatches2) {
+            let reader = Reader {
+                conn: connection.id,
+                session: connection.session,
+                identities: &connection.identities,
+                skip_acl: self.options.skip_acl,
+            };
+            result = read::answer(database, &reader, op, body, out);
+        }
+        if let Err(error) = result {
+            if error == ErrorCode::MarshallingError {
+                self.stats.requests_malformed += 1;
+            }
+            // ZooKeeper: a multiRead that fails on the way shows the results so far behind the error.
+            if op != OpCode::MultiRead {
+                out.truncate(body_at);
+            }
+            out[start + ERR_OFFSET..body_at].copy_from_slice(&error.code().to_be_bytes());
+        }
+        end_frame(out, start);
+        let bytes = out.len() - start;
+        self.on_replied(now, slot, connection, xid, Some(op), zxid, bytes);
+    }
+
+    /// Writes a reply that is only a header.
+    pub(super) fn give_answer(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        connection: &mut Connection,
+        answer: &Answer,
+        arrived: MonoUs,
+    ) {
+        let zxid = if answer.unknown { Zxid::NONE } else { self.database.last_processed() };
+        self.large_bytes -= answer.large as usize;
+        self.prepare_buffer(slot, connection);
+        let out = &mut connection.out;
+        let start = begin_frame(out);
+        ReplyHeader { xid: answer.xid, zxid, err: answer.err }.encode(out);
+        end_frame(out, start);
+        let bytes = out.len() - start;
+        let waited = now.mono.since_us(arrived) / 1000;
+        connection.latency_ms.record(waited);
+        self.stats.latency_ms.record(waited);
+        self.on_replied(now, slot, connection, answer.xid, answer.op, zxid, bytes);
+        if answer.unknown {
+            self.close_taken(slot, connection);
+        }
+    }
+
+    /// Writes the reply of a transaction that was applied.
+    pub(super) fn answer_write(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        connection: &mut Connection,
+        request: &InFlight,
+        txn: &Txn,
+        applied: &crate::database::Applied,
+    ) {
+        self.prepare_buffer(slot, connection);
+        let zxid = self.database.last_processed();
+        let out = &mut connection.out;
+        let start = begin_frame(out);
+        ReplyHeader { xid: request.xid, zxid, err: 0 }.encode(out);
+        let body_at = out.len();
+        if let Err(err) = finish::reply(txn, applied, out) {
+            out.truncate(body_at);
+            out[start + ERR_OFFSET..body_at].copy_from_slice(&err.to_be_bytes());
+        }
+        end_frame(out, start);
+        let bytes = out.len() - start;
+        let waited = now.mono.since_us(request.arrived) / 1000;
+        connection.latency_ms.record(waited);
+        self.stats.latency_ms.record(waited);
+        self.on_replied(now, slot, connection, request.xid, Some(request.op), zxid, bytes);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what a reply leaves behind in the counters")]
+    fn on_replied(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        connection: &mut Connection,
+        xid: i32,
+        op: Option<OpCode>,
+        zxid: Zxid,
+        bytes: usize,
+    ) {
+        connection.answered += 1;
+        connection.sent += 1;
+        connection.last_op = op;
+        connection.last_cxid = xid;
+        connection.last_zxid = zxid;
+        connection.last_response = now.wall;
+        self.stats.packets_sent += 1;
+        self.stats.record_response(bytes as u64);
+        self.check_output(slot, connection);
+    }
+
+    /// Closes a connection whose buffer has grown beyond the bound in one turn.
+    pub(super) fn check_output(&mut self, slot: Slot, connection: &mut Connection) {
+        if connection.out.len() > self.options.connection_output_bytes_max {
+            self.stats.connections_slow += 1;
+            self.reject(slot, connection, "more unsent bytes than allowed");
+        }
+    }
+
+    /// Makes sure that there is a buffer to write to, and that it will be taken.
+    #[inline]
+    pub(super) fn prepare_buffer(&mut self, slot: Slot, connection: &mut Connection) {
+        if connection.out.capacity() == 0
+            && let Some(spare) = self.spare.pop()
+        {
+            connection.out = spare;
+        }
+        self.mark_dirty(slot, connection);
+    }
+
+    #[inline]
+    pub(super) fn mark_dirty(&mut self, slot: Slot, connection: &mut Connection) {
+        if !connection.dirty {
+            connection.dirty = true;
+            self.dirty.push(slot);
+        }
+    }
+}

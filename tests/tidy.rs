@@ -23,7 +23,7 @@ const LAYERS: &[(u8, &[&str])] = &[
     (3, &["quorum", "election", "zab", "peer"]),
     (4, &["io", "txnlog", "snapshot", "recovery"]),
     (5, &["processor", "replica"]),
-    (6, &["runtime", "net", "config", "metrics", "admin"]),
+    (6, &["runtime", "net", "config", "metrics", "admin", "inspect"]),
     (7, &["server", "cli"]),
     // Ensembles from a seed: may use everything, and nothing may use it.
     (8, &["sim"]),

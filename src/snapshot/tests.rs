@@ -1,6 +1,7 @@
 //! Snapshots written and read, whole and broken, ours and ZooKeeper's.
 
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // small numbers of tests
+#![allow(clippy::disallowed_methods, reason = "golden files are read from the disk")]
 
 use std::io::Write as _;
 use std::path::PathBuf;

@@ -24,7 +24,7 @@ const LAYERS: &[(u8, &[&str])] = &[
     (4, &["io", "txnlog", "snapshot", "recovery"]),
     (5, &["processor", "replica"]),
     (6, &["runtime", "net", "config", "metrics", "admin"]),
-    (7, &["server", "cli"]),
+    (7, &["server", "cli", "inspect"]),
     // Ensembles from a seed: may use everything, and nothing may use it.
     (8, &["sim"]),
 ];

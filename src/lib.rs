@@ -63,9 +63,3 @@ pub mod runtime;
 // Layer 7: all of it together.
 pub mod cli;
 pub mod server;
-// Layer 6: the edge.
-pub mod config;
-pub mod inspect;
-
-// Layer 7: the program.
-pub mod cli;

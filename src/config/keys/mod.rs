@@ -7,6 +7,7 @@
 
 mod acted;
 mod meaningless;
+mod row;
 pub(super) mod security;
 mod unbuilt;
 

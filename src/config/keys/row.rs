@@ -1,0 +1,214 @@
+//! How a row of an acted-on key is written: macros for its two closures, short constructors, and the
+//! words and checks that several rows share.
+
+use super::super::settings::{Config, SnapshotCompression, Whitelist};
+use super::super::value::{Below, Form, Kind, Value};
+use super::{Fate, Key, Place, Theme, Verdict};
+
+/// A number from the table's range into a field. The rows' ranges make the saturation unreachable;
+/// a test stores both ends of each.
+pub(super) fn narrow<T: TryFrom<i64> + Bounded>(number: i64) -> T {
+    T::try_from(number).unwrap_or(if number < 0 { T::LOWEST } else { T::HIGHEST })
+}
+
+pub(super) trait Bounded {
+    const LOWEST: Self;
+    const HIGHEST: Self;
+}
+
+impl Bounded for u32 {
+    const LOWEST: Self = 0;
+    const HIGHEST: Self = u32::MAX;
+}
+
+impl Bounded for u64 {
+    const LOWEST: Self = 0;
+    const HIGHEST: Self = u64::MAX;
+}
+
+/// A field that is the value itself.
+macro_rules! plain {
+    ($variant:ident, $($field:ident).+) => {
+        Fate::Acted(Acted {
+            set: Set::$variant(|config, value| config.$($field).+ = value),
+            get: |config| config.$($field).+.to_string(),
+            about: "",
+            verdict: fine,
+        })
+    };
+}
+
+/// A number.
+macro_rules! number {
+    ($($field:ident).+) => {
+        Fate::Acted(Acted {
+            set: Set::Int(|config, value| config.$($field).+ = narrow(value)),
+            get: |config| config.$($field).+.to_string(),
+            about: "",
+            verdict: fine,
+        })
+    };
+}
+
+/// A number that means "none" at `$none` and at everything below it, times a unit.
+macro_rules! optional {
+    ($($field:ident).+, $none:literal, $unit:literal) => {
+        Fate::Acted(Acted {
+            set: Set::Int(|config, value| {
+                config.$($field).+ = (value > $none).then(|| narrow(value.saturating_mul($unit)));
+            }),
+            get: |config| match config.$($field).+ {
+                Some(value) => (value / $unit).to_string(),
+                None => $none.to_string(),
+            },
+            about: "",
+            verdict: fine,
+        })
+    };
+}
+
+/// true and false, written yes and no.
+macro_rules! yes_no {
+    ($($field:ident).+) => {
+        Fate::Acted(Acted {
+            set: Set::Bool(|config, value| config.$($field).+ = value),
+            get: |config| if config.$($field).+ { "yes" } else { "no" }.to_owned(),
+            about: "",
+            verdict: fine,
+        })
+    };
+}
+
+/// A value that is stored once all are read.
+macro_rules! together {
+    ($get:expr) => {
+        Fate::Acted(Acted { set: Set::Together, get: $get, about: "", verdict: fine })
+    };
+}
+
+/// A number or `auto`.
+macro_rules! auto {
+    ($($field:ident).+) => {
+        Fate::Acted(Acted {
+            set: Set::IntOrAuto(|config, value| config.$($field).+ = value.map(narrow)),
+            get: |config| config.$($field).+.map_or("auto".to_owned(), |v| v.to_string()),
+            about: "",
+            verdict: fine,
+        })
+    };
+}
+
+pub(super) const fn file(
+    theme: Theme,
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    fate: Fate,
+) -> Key {
+    Key::new(theme, Place::File, name, kind, fate).default(default)
+}
+
+pub(super) const fn prop(
+    theme: Theme,
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    fate: Fate,
+) -> Key {
+    Key::new(theme, Place::Property, name, kind, fate).default(default)
+}
+
+pub(super) const fn bare(
+    theme: Theme,
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    fate: Fate,
+) -> Key {
+    Key::new(theme, Place::Bare, name, kind, fate).default(default)
+}
+
+pub(super) const fn own(name: &'static str, kind: Kind, default: &'static str, fate: Fate) -> Key {
+    Key::new(Theme::Own, Place::Own, name, kind, fate).default(default)
+}
+
+/// Bytes of a bound of our own: up to a tebibyte, which no machine buffers.
+pub(super) const fn bytes(min: i64) -> Kind {
+    Kind::Int { min, max: 1 << 40, form: Form::Based, below: Below::Refuse }
+}
+
+pub(super) fn compression(value: &Value) -> Verdict {
+    match value {
+        Value::Text(method) if !method.is_empty() => Verdict::Warn(
+            "compressed snapshots are read; new snapshots are written \
+             uncompressed all the same",
+        ),
+        _ => Verdict::Fine,
+    }
+}
+
+pub(super) fn force_sync(value: &Value) -> Verdict {
+    match value {
+        Value::Bool(false) => {
+            Verdict::Warn("acknowledged writes may be lost when the machine stops")
+        }
+        _ => Verdict::Fine,
+    }
+}
+
+pub(super) fn skip_acl(value: &Value) -> Verdict {
+    match value {
+        Value::Bool(true) => Verdict::Warn("every client may read and change everything"),
+        _ => Verdict::Fine,
+    }
+}
+
+pub(super) fn set_compression(config: &mut Config, method: &str) {
+    config.storage.snapshot_compression = match method.to_ascii_lowercase().as_str() {
+        "gz" => SnapshotCompression::Gz,
+        "snappy" => SnapshotCompression::Snappy,
+        _ => SnapshotCompression::None,
+    };
+}
+
+pub(super) fn set_whitelist(config: &mut Config, words: &[String]) {
+    // ZooKeeper: FourLetterCommands.isEnabled; a `*` anywhere means all, and srvr is always in.
+    config.admin.four_letter_words = if words.iter().any(|w| w == "*") {
+        Whitelist::All
+    } else {
+        let words = words.iter().filter(|w| !w.is_empty()).cloned();
+        Whitelist::Only(words.chain(["srvr".to_owned()]).collect())
+    };
+}
+
+pub(super) fn whitelist(value: &Value) -> Verdict {
+    const KNOWN: [&str; 20] = [
+        "", "*", "conf", "cons", "crst", "dirs", "dump", "envi", "gtmk", "hash", "isro", "mntr",
+        "ruok", "srst", "srvr", "stat", "stmk", "wchc", "wchp", "wchs",
+    ];
+    match value {
+        Value::List(words) if words.iter().any(|w| !KNOWN.contains(&w.as_str())) => {
+            Verdict::Warn("at least one of these is no four-letter word of ZooKeeper's")
+        }
+        _ => Verdict::Fine,
+    }
+}
+
+/// The digest names that Java and we both know.
+pub(super) const DIGEST_NAMES: &[&str] = &[
+    "SHA1",
+    "SHA",
+    "SHA-1",
+    "SHA-224",
+    "SHA-256",
+    "SHA-384",
+    "SHA-512",
+    "SHA-512/224",
+    "SHA-512/256",
+    "SHA3-224",
+    "SHA3-256",
+    "SHA3-384",
+    "SHA3-512",
+];
+
+pub(super) use {auto, number, optional, plain, together, yes_no};

@@ -56,7 +56,11 @@ pub fn run(arguments: &CompareArguments) -> Result<(), String> {
     let ours = if arguments.ringkeeper.as_os_str() == "java" {
         Program::ZooKeeper39
     } else {
-        Program::Ringkeeper(arguments.ringkeeper.clone())
+        // Servers run in folders of their own.
+        let binary = arguments.ringkeeper.canonicalize();
+        Program::Ringkeeper(
+            binary.map_err(|error| format!("{}: {error}", arguments.ringkeeper.display()))?,
+        )
     };
     let programs = [ours, Program::ZooKeeper39];
     let mut turns: Vec<[Turns; 2]> = rows.iter().map(|_| Default::default()).collect();

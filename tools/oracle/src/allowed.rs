@@ -45,9 +45,20 @@ pub const ALLOWED: &[Allowed] = &[
         why: "ZooKeeper 3.9.4 stops when it applies them, and does not start again, as they are in its log.",
     },
     Allowed {
+        name: "set-acl-in-a-pipeline",
+        what: "A pipeline has no setACL; outside of pipelines there are many. Pipelines are not used where quotas are enforced.",
+        why: "ZooKeeper checks a request against the ACL, and the quota, of the tree as far as it is applied by then, not \
+              against outstanding changes: what the answer is depends on its threads.",
+    },
+    Allowed {
         name: "characters-above-u+ffff",
         what: "Paths with such characters are not sent where the server sends them back (sync, setWatches).",
         why: "ZooKeeper writes each half of a surrogate pair as three bytes, which is not UTF-8. No node can have such a path.",
+    },
+    Allowed {
+        name: "watches-on-null",
+        what: "addWatch, and the lists of persistent watches in setWatches2, are not sent a null path.",
+        why: "ZooKeeper accepts it and keeps a watch that can never fire; here it cannot be decoded (-5).",
     },
     Allowed {
         name: "wrong-password",

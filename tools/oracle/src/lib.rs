@@ -38,3 +38,4 @@ pub use plan::{Plan, Step};
 pub use profile::{PROFILES, Profile};
 pub use scripted::timers;
 pub use shrink::shrink;
+pub use universe::digest_of;

@@ -56,7 +56,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let profiles: Vec<&'static Profile> = match &arguments.profile {
-        None => PROFILES.iter().filter(|profile| profile.name != "timers").collect(),
+        None => PROFILES.iter().filter(|profile| !profile.by_name_only).collect(),
         Some(name) => match Profile::named(name) {
             Some(profile) => vec![profile],
             None => {
@@ -69,7 +69,14 @@ fn main() -> ExitCode {
     let peer = if arguments.peer.as_os_str() == "java" {
         Program::ZooKeeper39
     } else {
-        Program::Ringkeeper(arguments.peer.clone())
+        // Servers run in folders of their own.
+        match arguments.peer.canonicalize() {
+            Ok(binary) => Program::Ringkeeper(binary),
+            Err(error) => {
+                eprintln!("{}: {error}", arguments.peer.display());
+                return ExitCode::from(2);
+            }
+        }
     };
     let programs = [Program::ZooKeeper39, peer];
     let mut differences = 0;

@@ -146,21 +146,28 @@ fn body_of(rng: &mut Rng, op: OpCode) -> Draft {
         }
         OpCode::AddWatch => {
             let mode = rng.pick(&[0, 1, 0, 1, 0, 1, 0, 1, 2, -1]);
-            draft.path(universe::path(rng)).body(Body::new().int(mode), &format!("mode {mode}"))
+            draft
+                .path(universe::echoed_path(rng))
+                .body(Body::new().int(mode), &format!("mode {mode}"))
         }
         OpCode::SetWatches | OpCode::SetWatches2 => {
             let back = i64::try_from(rng.below(12)).expect("below 12") * i64::from(rng.chance(80))
                 - i64::from(rng.chance(5)) * 1000;
             let lists = if op == OpCode::SetWatches2 { 5 } else { 3 };
             let mut draft = draft.zxid_back(back);
-            for _ in 0..lists {
+            for list in 0..lists {
                 draft = if rng.chance(3) {
                     draft.body(Body::new().int(-1), "null")
                 } else {
                     let count = rng.below(4);
                     let head = Body::new().int(i32::try_from(count).expect("below 4"));
                     (0..count).fold(draft.body(head, "|"), |draft, _| {
-                        draft.path(universe::echoed_path(rng))
+                        let null = list < 3 && rng.chance(1);
+                        draft.path(if null {
+                            Path::Literal(None)
+                        } else {
+                            universe::echoed_path(rng)
+                        })
                     })
                 };
             }

@@ -19,13 +19,8 @@ const HISTORY_SHOWN: usize = 24;
 const PING_ALL_EVERY: usize = 50;
 const COUNTS_LIMIT: Duration = Duration::from_secs(10);
 /// Lines of `mntr` that depend on the operations alone.
-const COUNTS: &[&str] = &[
-    "zk_znode_count",
-    "zk_watch_count",
-    "zk_ephemerals_count",
-    "zk_approximate_data_size",
-    "zk_global_sessions",
-];
+const COUNTS: &[&str] =
+    &["zk_znode_count", "zk_watch_count", "zk_ephemerals_count", "zk_global_sessions"];
 
 /// Where the servers differ first.
 #[derive(Debug)]

@@ -185,8 +185,11 @@ fn random_step(rng: &mut Rng, shape: Shape) -> Step {
         850..900 => Step::Request(slot, operations::alone(rng, shape)),
         900..940 if shape.bursts => {
             let count = 2 + rng.below(BURST_MAX - 1);
-            let mut burst: Vec<Request> =
-                (0..count).map(|_| operations::pipelined(rng, shape)).collect();
+            let mut burst: Vec<Request> = (0..count)
+                .map(|_| operations::pipelined(rng, shape))
+                // See `crate::ALLOWED`.
+                .filter(|request| request.op != OpCode::SetAcl.number())
+                .collect();
             if rng.chance(10) {
                 let close = Request::new(OpCode::CloseSession.number(), Draft::new("closeSession"));
                 burst.push(close.closing(true));

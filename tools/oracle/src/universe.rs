@@ -102,13 +102,16 @@ pub fn path(rng: &mut Rng) -> Path {
     }
 }
 
-/// A path that comes back to the client whether or not it is good.
+/// A path that comes back to the client, or is watched, whether or not it is good.
 pub fn echoed_path(rng: &mut Rng) -> Path {
     loop {
         let path = path(rng);
-        // See `crate::ALLOWED`: four bytes of UTF-8 come back as six of something else.
-        let four_bytes = matches!(&path, Path::Literal(Some(bytes)) if bytes.contains(&0xf0));
-        if !four_bytes {
+        // See `crate::ALLOWED`: four bytes of UTF-8 come back as six of something else, and null is watched.
+        let odd = match &path {
+            Path::Literal(bytes) => bytes.as_ref().is_none_or(|bytes| bytes.contains(&0xf0)),
+            Path::Recent(_) => false,
+        };
+        if !odd {
             return path;
         }
     }

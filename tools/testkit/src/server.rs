@@ -189,6 +189,15 @@ impl Server {
         self.restart();
     }
 
+    /// Takes other lines and flags for the next start.
+    ///
+    /// # Panics
+    /// If it runs.
+    pub fn reconfigure(&mut self, config: Config) {
+        assert!(self.running.is_none(), "the server runs with the options that it has");
+        self.config = config;
+    }
+
     /// Starts the process and does not wait for it to serve.
     pub fn spawn(&mut self) {
         self.kill();

@@ -1,5 +1,7 @@
 //! The whole process, by raw bytes: both wirings, limits, bad input, kill and restart.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod raw;
 
 use std::io::{Read, Write};

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
-use ringkeeper::database::{Database, DatabaseOptions};
+use ringkeeper::database::DatabaseOptions;
 use ringkeeper::error::ErrorCode;
 use ringkeeper::id::{ConnectionId, SessionId, Zxid};
 use ringkeeper::jute::{Decoder, Jute};
@@ -16,7 +16,7 @@ use ringkeeper::proto::OpCode;
 use ringkeeper::proto::connect::{ConnectRequest, ConnectResponse};
 use ringkeeper::proto::request::RequestHeader;
 use ringkeeper::proto::response::ReplyHeader;
-use ringkeeper::recovery::{RecoveryOptions, recover};
+use ringkeeper::recovery::{MemoryFolder, RecoveryOptions, recover};
 use ringkeeper::replica::{Output, Replica, ReplicaOptions};
 use ringkeeper::time::{MonoUs, Now, WallMs};
 
@@ -92,13 +92,18 @@ impl World {
         options.txnlog.txn_bytes_max = 16 << 10;
         options.txnlog.snap_count = 8;
         options.snapshot.nodes_max = 4;
-        let database = Database::new(DatabaseOptions {
-            extended_types: options.extended_types,
-            ..DatabaseOptions::default()
-        });
+        let recovery = RecoveryOptions {
+            database: DatabaseOptions {
+                extended_types: options.extended_types,
+                ..DatabaseOptions::default()
+            },
+            ..RecoveryOptions::default()
+        };
+        let recovered = recover(&MemoryFolder::new(), &recovery, &mut |_| {})
+            .expect("an empty folder is an empty database");
         let now = Now { wall: WallMs(1_795_163_301_145), mono: MonoUs(5_000_000) };
         let mut world = World {
-            replica: Replica::new(options, database, now, 7),
+            replica: Replica::new(options, recovered, now, 7),
             disk: Disk::default(),
             now,
             output: Output::default(),

@@ -49,13 +49,20 @@ pub fn convert(
     let mut notes = Vec::new();
     let mut comments = document.comments.into_iter().peekable();
     let mut pieces: Vec<Piece> = Vec::new();
-    for entry in document.entries {
+    let superseded = superseded(&document.entries, from);
+    for (entry, superseded) in document.entries.into_iter().zip(superseded) {
         let mut own_comments = Vec::new();
         while let Some(comment) = comments.next_if(|c| c.line < entry.line) {
             own_comments.extend(kept(comment));
         }
-        match piece(entry, own_comments, name, from, &mut notes) {
+        let (key, text) = (entry.key.clone(), untyped_text(&entry.raw));
+        match piece(entry, own_comments.clone(), name, from, &mut notes) {
             Ok(piece) => pieces.push(piece),
+            // Nobody looks at the value of a key that stands again further down.
+            Err(_) if superseded => {
+                let value = Carried::Inert(text);
+                pieces.push(Piece { comments: own_comments, about: None, key, value });
+            }
             Err(error) => errors.push(error),
         }
     }
@@ -69,6 +76,19 @@ pub fn convert(
         Format::Toml => to_toml(&pieces, &rest),
     };
     Ok(Converted { text, notes })
+}
+
+/// Which entries are not in force because their key stands again further down.
+fn superseded(entries: &[Entry], from: Format) -> Vec<bool> {
+    let canonical = |entry: &Entry| match resolve_in_file(&entry.key, from) {
+        Resolved::Key(_, canonical) => canonical,
+        Resolved::Nothing(_) => entry.key.clone(),
+    };
+    let mut seen = std::collections::HashSet::new();
+    let mut superseded: Vec<bool> =
+        entries.iter().rev().map(|entry| !seen.insert(canonical(entry))).collect();
+    superseded.reverse();
+    superseded
 }
 
 fn kept(comment: Comment) -> Option<String> {

@@ -96,7 +96,7 @@ fn each_counter(stats: &Stats, gauges: &Gauges, sink: &mut dyn FnMut(&str, Value
         ("bytes_received_count", stats.bytes_received),
         ("response_bytes", stats.bytes_sent),
         ("watch_bytes", stats.watch_bytes),
-        ("connection_request_count", stats.connections_opened),
+        ("connection_request_count", ops(&[OpCode::CreateSession]) + stats.sessions_reopened),
         ("connection_revalidate_count", stats.sessions_reopened),
         ("connection_rejected", stats.connections_rejected),
         ("stale_sessions_expired", stats.sessions_expired),
@@ -139,7 +139,8 @@ fn each_counter(stats: &Stats, gauges: &Gauges, sink: &mut dyn FnMut(&str, Value
 fn each_summary(stats: &Stats, sink: &mut dyn FnMut(&str, Value)) {
     distribution("readlatency", &stats.read_latency_us, sink);
     distribution("updatelatency", &stats.update_latency_us, sink);
-    distribution("sync_processor_queue_and_flush_time_ms", &stats.commit_latency_us, sink);
+    summary("fsynctime", &summary_of(&stats.commit_latency_us), 1000, sink);
+    summary("snapshottime", &stats.snapshot_ms, 1, sink);
 }
 
 /// Mean, ends, count and sum (`AvgMinMaxCounter`) of values that are `per_unit` to one shown.
@@ -153,24 +154,29 @@ fn summary(name: &str, values: &Latency, per_unit: u64, sink: &mut dyn FnMut(&st
 }
 
 /// A summary and its percentiles (`AvgMinMaxPercentileCounter`), of µs shown as ms.
-///
-/// The ends of a histogram are those of its buckets: right to 1 %.
 fn distribution(name: &str, us: &Histogram<u64>, sink: &mut dyn FnMut(&str, Value)) {
-    let count = us.len();
-    let (min, max) = if count == 0 { (0, 0) } else { (us.min(), us.max()) };
-    let mean = if count == 0 { 0.0 } else { us.mean() };
+    let values = summary_of(us);
+    summary(name, &values, 1000, sink);
+    for (label, percent) in [("p50", 50.0), ("p95", 95.0), ("p99", 99.0), ("p999", 99.9)] {
+        // A bucket's upper end may lie above everything recorded.
+        let value = us.value_at_percentile(percent).min(values.max);
+        sink(&format!("{label}_{name}"), Value::Integer(value / 1000));
+    }
+}
+
+/// The ends and the mean of a histogram: those of its buckets, right to 1 %.
+fn summary_of(values: &Histogram<u64>) -> Latency {
+    let count = values.len();
+    if count == 0 {
+        return Latency::default();
+    }
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "a sum of durations, positive; beyond the type it stays at its end"
     )]
-    let sum = (mean * real(count)) as u64;
-    summary(name, &Latency { count, sum, min, max, last: 0 }, 1000, sink);
-    for (label, percent) in [("p50", 50.0), ("p95", 95.0), ("p99", 99.0), ("p999", 99.9)] {
-        // A bucket's upper end may lie above everything recorded.
-        let value = us.value_at_percentile(percent).min(max);
-        sink(&format!("{label}_{name}"), Value::Integer((value + 500) / 1000));
-    }
+    let sum = (values.mean() * real(count)) as u64;
+    Latency { count, sum, min: values.min(), max: values.max(), last: 0 }
 }
 
 /// A mean as `AvgMinMaxCounter.getAvg` rounds it: four decimals.
@@ -216,6 +222,7 @@ pub const WITHOUT_MEANING: &[(&str, &[&str])] = &[
             "sync_processor_queue_time_ms",
             "sync_processor_queue_flush_time_ms",
             "sync_process_time",
+            "sync_processor_queue_and_flush_time_ms",
             "outstanding_changes_queued",
             "outstanding_changes_removed",
             "proposal_process_time",
@@ -329,8 +336,6 @@ pub const WITHOUT_MEANING: &[(&str, &[&str])] = &[
             "node_children_watch_count",
             "node_created_watch_count",
             "node_deleted_watch_count",
-            "fsynctime",
-            "snapshottime",
             "sync_processor_batch_size",
         ],
     ),

@@ -271,7 +271,9 @@ pub(super) async fn run(connection: Rc<Connection>, table: Connections, core: Rc
     match &end {
         End::ByCore => tracing::debug!(%remote, conn = %id, "connection closed"),
         End::ByClient => tracing::debug!(%remote, conn = %id, "connection closed by the client"),
-        End::Failed(reason) => tracing::warn!(%remote, conn = %id, "connection closed: {reason}"),
+        End::Failed(reason) => {
+            table.warn(format_args!("connection from {remote} closed: {reason}"));
+        }
     }
     table.remove(&connection);
     table.shared.census.leave(remote.ip());

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use glommio::net::TcpListener;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -19,9 +19,6 @@ pub const BACKLOG: u32 = 10_000;
 
 /// How long accepting pauses when the process has no descriptors left.
 const PAUSE_WITHOUT_DESCRIPTORS: Duration = Duration::from_millis(200);
-
-/// Lines about refused connections, at most one in this time.
-const REFUSAL_LINE_EVERY: Duration = Duration::from_secs(1);
 
 /// Listens at `address`. With `shared`, other sockets of this process may listen there too, and
 /// the kernel spreads connections over them; that no other process does is checked first.
@@ -57,7 +54,6 @@ pub async fn serve(
         let _ = socket2::SockRef::from(&listener).set_keepalive(true);
     }
     let listener: TcpListener = adopt_listener(listener);
-    let mut refusals = Refusals::default();
     loop {
         let accepted = match listener.shared_accept().await {
             Ok(accepted) => accepted,
@@ -65,13 +61,13 @@ pub async fn serve(
                 let error = io::Error::from(error);
                 match error.raw_os_error() {
                     Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
-                        refusals.note(&format!("cannot accept connections for now: {error}"));
+                        table.warn(format_args!("cannot accept connections for now: {error}"));
                         glommio::timer::sleep(PAUSE_WITHOUT_DESCRIPTORS).await;
                     }
                     // The client gave up before we came to it.
                     Some(libc::ECONNABORTED | libc::EINTR | libc::EPROTO) => {}
                     _ => {
-                        refusals.note(&format!("accepting a connection failed: {error}"));
+                        table.warn(format_args!("accepting a connection failed: {error}"));
                         glommio::timer::sleep(PAUSE_WITHOUT_DESCRIPTORS).await;
                     }
                 }
@@ -84,36 +80,14 @@ pub async fn serve(
         let Ok(remote) = peer else { continue };
         let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
         if let Err(refusal) = table.shared.census.enter(remote.ip()) {
-            refusals.note(&format!("connection from {remote} refused: {refusal}"));
+            table.warn(format_args!("connection from {remote} refused: {refusal}"));
             continue;
         }
         let Some(connection) = table.insert(|id| Connection::new(id, remote, stream)) else {
             table.shared.census.leave(remote.ip());
-            refusals.note("connection refused: no slots left");
+            table.warn(format_args!("connection refused: no slots left"));
             continue;
         };
         glommio::spawn_local(connection::run(connection, table.clone(), core.clone())).detach();
-    }
-}
-
-/// Lines about refusals, so few that a storm of them does not fill the disk.
-#[derive(Default)]
-struct Refusals {
-    last_line: Option<Instant>,
-    unsaid: u64,
-}
-
-impl Refusals {
-    fn note(&mut self, line: &str) {
-        let now = Instant::now();
-        if self.last_line.is_some_and(|last| now.duration_since(last) < REFUSAL_LINE_EVERY) {
-            self.unsaid += 1;
-            return;
-        }
-        self.last_line = Some(now);
-        match std::mem::take(&mut self.unsaid) {
-            0 => tracing::warn!("{line}"),
-            unsaid => tracing::warn!("{line} (and {unsaid} like it since the last line)"),
-        }
     }
 }

@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 
 use super::Census;
 use super::connection::Connection;
+use crate::admin::logging::Limiter;
 use crate::id::ConnectionId;
 use crate::limits;
 use crate::replica::Send;
+use crate::runtime::Clock;
 
 /// What an operator may choose about connections.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,6 +50,9 @@ impl Default for NetOptions {
 /// connection has no receive buffer of its own.
 const SCRATCH_BYTES: usize = 64 * 1024;
 
+/// Lines in the log about connections that clients can provoke, per second and core.
+const LINES_PER_SECOND_MAX: u32 = 20;
+
 /// Connections of one core that are open at once, at most: what a slot's bits can number.
 const SLOTS_MAX: usize = 1 << SLOT_BITS;
 const SLOT_BITS: u32 = 24;
@@ -72,7 +77,8 @@ pub(super) struct Shared {
     pub(super) scratch: RefCell<Box<[u8]>>,
     /// Connections whose first frame is awaited, oldest first.
     newcomers: RefCell<VecDeque<(Instant, Weak<Connection>)>>,
-    pub(super) stopping: Cell<bool>,
+    clock: Clock,
+    lines: RefCell<Limiter>,
 }
 
 #[derive(Default)]
@@ -96,7 +102,8 @@ impl Connections {
             throttled: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
             newcomers: RefCell::default(),
-            stopping: Cell::new(false),
+            clock: Clock::start(),
+            lines: RefCell::new(Limiter::new(LINES_PER_SECOND_MAX)),
         };
         Connections { shared: Rc::new(shared) }
     }
@@ -225,9 +232,18 @@ impl Connections {
         }
     }
 
+    /// Writes a line that a client can provoke at will, unless there were too many.
+    pub(super) fn warn(&self, line: std::fmt::Arguments<'_>) {
+        let shared = &*self.shared;
+        match shared.lines.borrow_mut().admit(shared.clock.mono()) {
+            Some(0) => tracing::warn!("{line}"),
+            Some(more) => tracing::warn!("{line} (and {more} lines like it were left out)"),
+            None => {}
+        }
+    }
+
     /// Takes no more from any socket, and closes each connection after what is still to be sent.
     pub fn stop(&self) {
-        self.shared.stopping.set(true);
         let slots = self.shared.slots.borrow();
         for connection in slots.connections.iter().flatten() {
             connection.close_after_output();

@@ -426,4 +426,6 @@ fn remove_temporaries(
 }
 
 #[cfg(test)]
+mod crash;
+#[cfg(test)]
 mod tests;

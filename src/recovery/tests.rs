@@ -94,6 +94,21 @@ fn every_log_of_zookeeper_reads_clean() {
 }
 
 #[test]
+fn compressed_snapshots_of_zookeeper_hold_the_state_that_the_logs_lead_to() {
+    let whole = recover_default(&golden_folder()).unwrap();
+    for name in ["snapshot.500000003.snappy", "snapshot.500000003.gz"] {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/compressed-3.9.4");
+        let folder = MemoryFolder::new();
+        folder.put(Place::Snapshots, name, std::fs::read(path.join(name)).unwrap());
+        let recovered = recover_default(&folder).unwrap();
+        assert_eq!(recovered.zxid, whole.zxid, "{name}");
+        assert_eq!(recovered.database.digest(), whole.database.digest(), "{name}");
+        assert_eq!(recovered.database.digest_mismatches(), 0, "{name}");
+        assert_eq!(recovered.database.node_count(), whole.database.node_count(), "{name}");
+    }
+}
+
+#[test]
 fn a_damaged_snapshot_gives_way_to_the_one_before_it() {
     let folder = golden_folder();
     let whole = recover_default(&folder).unwrap();

@@ -37,10 +37,12 @@ impl Replica {
             }
             Ok(_) | Err(AuthFailed::Refused) => {
                 self.stats.auth_failed += 1;
-                tracing::warn!(
-                    conn = %slot.id, remote = %connection.remote, scheme = packet.scheme,
-                    "authentication failed"
-                );
+                if let Some(unsaid) = self.lines.allow(self.now.mono) {
+                    tracing::warn!(
+                        conn = %slot.id, remote = %connection.remote, scheme = packet.scheme,
+                        unsaid, "authentication failed"
+                    );
+                }
                 let err = ErrorCode::AuthFailed.code();
                 self.reply_at_once(slot, connection, xid, err, false);
                 self.close_taken(slot, connection);

@@ -7,13 +7,12 @@ use crate::id::SessionId;
 impl Replica {
     /// Closes a connection for what it did, with a line that says so.
     pub(super) fn reject(&mut self, slot: Slot, connection: &mut Connection, reason: &str) {
-        tracing::warn!(
-            conn = %slot.id,
-            remote = %connection.remote,
-            session = %connection.session,
-            reason,
-            "closing a connection"
-        );
+        if let Some(unsaid) = self.lines.allow(self.now.mono) {
+            tracing::warn!(
+                conn = %slot.id, remote = %connection.remote, session = %connection.session,
+                reason, unsaid, "closing a connection"
+            );
+        }
         self.stats.connections_rejected += 1;
         self.close_taken(slot, connection);
     }

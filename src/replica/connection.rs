@@ -83,6 +83,9 @@ pub(super) struct Connection {
     /// Whether it is in the list of those with something to take.
     pub dirty: bool,
     pub queue: VecDeque<Waiting>,
+    /// Reads are not answered before this is applied: the session's last write of an earlier
+    /// connection that was still on its way when this one took the session up.
+    pub floor: Zxid,
     /// Bytes of frames in `queue` and `early`.
     pub held_bytes: usize,
     /// Whole frames that arrived before the session was there.
@@ -112,6 +115,7 @@ impl Connection {
             answered: 0,
             dirty: false,
             queue: VecDeque::new(),
+            floor: Zxid::ZERO,
             held_bytes: 0,
             early: Vec::new(),
             established: now.wall,

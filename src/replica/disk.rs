@@ -170,7 +170,7 @@ impl Replica {
                 let ms = now.mono.since_us(self.snapshots.started) / 1000;
                 tracing::info!(%zxid, name, bytes, ms, "wrote a snapshot");
                 self.stats.snapshots_written += 1;
-                self.stats.snapshot_ms_last = ms;
+                self.stats.snapshot_ms.record(ms);
                 self.snapshots.log_waits = false;
             }
             snapshot::Progress::Failed(failure) => {

@@ -19,6 +19,7 @@ mod closing;
 mod commit;
 mod connection;
 mod disk;
+mod lines;
 mod options;
 mod output;
 mod queue;
@@ -89,6 +90,7 @@ pub struct Replica {
     now: Now,
     fatal: Option<String>,
     stopped: bool,
+    lines: lines::Lines,
     /// Requests that wait in the connections' queues, writes not counted.
     requests_held: usize,
     stats: Stats,
@@ -177,6 +179,7 @@ impl Replica {
             now,
             fatal: None,
             stopped: false,
+            lines: lines::Lines::default(),
             requests_held: 0,
             stats: Stats::new(now.wall, now.mono),
             ops: Vec::new(),
@@ -256,6 +259,7 @@ impl Replica {
     /// called once after each batch of `handle_…`: one turn's writes become one group.
     pub fn take_output(&mut self, out: &mut Output) {
         self.spare.append(out.spare_mut());
+        self.spare.truncate(output::SPARE_BUFFERS_MAX);
         self.poll_disk(self.now);
         out.ops.append(&mut self.ops);
         out.fatal = self.fatal.take();

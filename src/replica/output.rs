@@ -31,9 +31,9 @@ pub struct Send {
 }
 
 /// Buffers kept for later turns, at most; more are dropped.
-const SPARE_BUFFERS_MAX: usize = 1024;
+pub(super) const SPARE_BUFFERS_MAX: usize = 512;
 /// A buffer larger than this is dropped rather than kept: one huge reply shall not pin memory.
-const SPARE_BYTES_MAX: usize = 256 * 1024;
+const SPARE_BYTES_MAX: usize = 64 * 1024;
 
 impl Output {
     /// Gives a buffer back after its bytes were written, for a later turn.

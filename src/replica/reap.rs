@@ -58,7 +58,9 @@ impl Replica {
                 self.reaping.candidates.clear();
                 return;
             };
-            tracing::info!(path, "removing an empty container or an expired TTL node");
+            if let Some(unsaid) = self.lines.allow(now.mono) {
+                tracing::info!(path, unsaid, "removing an empty container or an expired TTL node");
+            }
             let digest_before = self.prep.digest();
             let txn = self.prep.prepare_reap(&self.database, now.wall, zxid, &path);
             if txn.header().op == OpCode::DeleteContainer {

@@ -109,7 +109,7 @@ impl Replica {
             Some(op) if read::is_read(op) => {
                 self.stats.count_request(op);
                 // ZooKeeper: what sync waits for on a server on its own is the pipeline.
-                let after = if op == OpCode::Sync { self.prep.last() } else { Zxid::ZERO };
+                let after = if op == OpCode::Sync { self.prep.last() } else { connection.floor };
                 if connection.queue.is_empty() && self.database.last_processed() >= after {
                     self.prompt_reads += 1;
                     connection.latency_ms.record(0);
@@ -140,7 +140,12 @@ impl Replica {
             }
             // Unknown, or not for clients: check alone, and what servers say to each other.
             op => {
-                tracing::warn!(conn = %slot.id, remote = %connection.remote, ?op, "unknown operation");
+                if let Some(unsaid) = self.lines.allow(self.now.mono) {
+                    tracing::warn!(
+                        conn = %slot.id, remote = %connection.remote, ?op, unsaid,
+                        "an operation that is unknown or not for clients"
+                    );
+                }
                 let err = ErrorCode::Unimplemented.code();
                 let answer = Answer { xid, op, err, unknown: true, large };
                 self.answer_in_turn(now, slot, connection, answer, Zxid::ZERO);

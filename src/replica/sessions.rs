@@ -28,11 +28,13 @@ impl Replica {
         connection.read_only = request.read_only;
         // A client must not be led back in time. It is told nothing: it tries another server.
         if request.last_zxid_seen > self.database.last_processed() {
-            tracing::info!(
-                conn = %slot.id, remote = %connection.remote, session = %request.session_id,
-                seen = %request.last_zxid_seen, ours = %self.database.last_processed(),
-                "refusing a session: the client has seen a newer zxid"
-            );
+            if let Some(unsaid) = self.lines.allow(self.now.mono) {
+                tracing::info!(
+                    conn = %slot.id, remote = %connection.remote, session = %request.session_id,
+                    seen = %request.last_zxid_seen, ours = %self.database.last_processed(),
+                    unsaid, "refusing a session: the client has seen a newer zxid"
+                );
+            }
             self.stats.connections_rejected += 1;
             return self.close_taken(slot, connection);
         }
@@ -89,10 +91,12 @@ impl Replica {
         let valid = request.password == Some(&password(session)[..])
             && self.sessions.touch_with(session, connection.timeout_ms, now.mono);
         if !valid {
-            tracing::info!(
-                conn = %slot.id, remote = %connection.remote, %session,
-                "refusing a session: unknown, expired or a wrong password"
-            );
+            if let Some(unsaid) = self.lines.allow(self.now.mono) {
+                tracing::info!(
+                    conn = %slot.id, remote = %connection.remote, %session,
+                    unsaid, "refusing a session: unknown, expired or a wrong password"
+                );
+            }
             self.respond(
                 slot,
                 connection,
@@ -105,6 +109,10 @@ impl Replica {
         }
         self.stats.sessions_reopened += 1;
         connection.session = session;
+        // ZooKeeper keeps the order by session, not by connection: what the client reads here must
+        // not be older than what it wrote there.
+        let last_write = self.in_flight.iter().rev().find(|request| request.session == session);
+        connection.floor = last_write.map_or(Zxid::ZERO, |request| request.zxid);
         self.by_session.insert(session, slot);
         self.begin_requests(slot, connection);
     }
@@ -197,7 +205,9 @@ impl Replica {
         let mut expired = std::mem::take(&mut self.expired);
         self.sessions.expire(now.mono, &mut expired);
         for session in expired.drain(..) {
-            tracing::info!(%session, "expiring a session");
+            if let Some(unsaid) = self.lines.allow(self.now.mono) {
+                tracing::info!(%session, unsaid, "expiring a session");
+            }
             if self.propose_close_session(now, session, None, 0, 0) {
                 self.stats.sessions_expired += 1;
             } else {

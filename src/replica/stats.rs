@@ -77,8 +77,8 @@ pub struct Stats {
     pub containers_reaped: u64,
     /// Snapshots written.
     pub snapshots_written: u64,
-    /// Duration of the last snapshot, ms (`snapshottime`).
-    pub snapshot_ms_last: u64,
+    /// Durations of snapshots, from the beginning to the name, in ms (`snapshottime`).
+    pub snapshot_ms: Latency,
     /// Snapshots given up, e.g. for a full disk (`snapshot_error_count`).
     pub snapshot_errors: u64,
     /// When the replica came up.
@@ -180,7 +180,7 @@ impl Stats {
             quota_exceeded: 0,
             containers_reaped: 0,
             snapshots_written: 0,
-            snapshot_ms_last: 0,
+            snapshot_ms: Latency::default(),
             snapshot_errors: 0,
             started: wall,
             started_mono: mono,
@@ -212,16 +212,12 @@ impl Stats {
         self.update_latency_us.saturating_record(us);
     }
 
-    /// Clears what `srst` clears: packets, latencies and sizes.
+    /// Clears what `srst` clears: everything but failed authentications and the start.
+    // ZooKeeper: ServerStats.reset and ServerMetrics.resetAll.
     pub fn reset(&mut self) {
-        self.packets_received = 0;
-        self.packets_sent = 0;
-        self.latency_ms = Latency::default();
-        self.read_latency_us.reset();
-        self.update_latency_us.reset();
-        self.commit_latency_us.reset();
-        (self.response_bytes_last, self.response_bytes_min, self.response_bytes_max) = (0, 0, 0);
-        (self.proposal_bytes_last, self.proposal_bytes_min, self.proposal_bytes_max) = (0, 0, 0);
+        let auth_failed = self.auth_failed;
+        *self = Stats::new(self.started, self.started_mono);
+        self.auth_failed = auth_failed;
     }
 
     pub(super) fn record_response(&mut self, bytes: u64) {

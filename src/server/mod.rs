@@ -3,6 +3,7 @@
 mod crossing;
 mod host;
 mod options;
+mod purge;
 mod recover;
 mod start;
 mod turns;

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use super::host::{Deliver, Host};
 use super::options;
-use super::recover;
 use super::turns::Ended;
 use super::wiring::{self, Listening, MakeHost, News, Start, Wiring};
+use super::{purge, recover};
 use crate::admin::logging::{self, LogFormat, LogOptions, Role, Speaker};
 use crate::config::{self, Config, Level};
 use crate::id::Epoch;
@@ -148,6 +148,11 @@ fn serve(config: &Config, file: Option<&Path>, speaker: &Speaker) -> Result<(), 
             config.network.max_cnxns.unwrap_or(0),
         ),
     };
+    if let Some(interval_ms) = storage.purge_interval_ms {
+        let interval = Duration::from_millis(interval_ms);
+        purge::start(&folder.folders, storage.snap_retain_count as usize, interval)
+            .map_err(|error| format!("the purge of old files: {error}"))?;
+    }
     let (news_sender, news) = mpsc::channel();
     let make_host = host_maker(config.clone(), folder, device, address.port());
     let start = Start { make_host, bell, stop, news: news_sender };

@@ -3,9 +3,10 @@
 //! # How a tail is judged
 //! A disk writes whole sectors of 512 bytes; a write that a crash interrupts has some sectors of
 //! the new content and, since segments are zero-written ahead and never used again, zeroes in the
-//! others. Bit rot changes bits in a sector; that it leaves a sector of zeroes is not assumed.
-//! One group is in flight at a time, and the next one starts when the one before it is durable.
-//! So, where a file of ours has no valid record at some place:
+//! others (a file's first sector has the header from the beginning). Bit rot changes bits in a
+//! sector; that it leaves a sector of zeroes is not assumed. One group is in flight at a time, and
+//! the next one starts when the one before it is durable. So, where a file of ours has no valid
+//! record at some place:
 //!
 //! 1. A whole group lies further behind: the one here was durable. **Damage.**
 //! 2. The guard of the group is there, and the group has more zero sectors than its guard counted:
@@ -407,7 +408,7 @@ impl<R: Read + Seek> Reader<R> {
                 && record_end == last_used
             {
                 let from = end / SECTOR_BYTES as u64 * SECTOR_BYTES as u64;
-                if zero_sectors(self.window.get(from, record_end)?) == 0 {
+                if missing_sectors(from, self.window.get(from, record_end)?) == 0 {
                     return Ok(self.damaged(failure, "all of its sectors were written"));
                 }
             }
@@ -423,7 +424,7 @@ impl<R: Read + Seek> Reader<R> {
         guard: &Guard,
         failure: &Failure,
     ) -> io::Result<Verdict> {
-        let found = zero_sectors(self.window.get(start, start + u64::from(guard.bytes))?);
+        let found = missing_sectors(start, self.window.get(start, start + u64::from(guard.bytes))?);
         if found > guard.zero_sectors && guard.previous == self.previous {
             let missing = found - guard.zero_sectors;
             let reason =
@@ -471,6 +472,14 @@ impl Guard {
             && self.offset.checked_add(u64::from(self.bytes)) == Some(end)
             && u64::from(self.bytes) >= (RECORD_HEAD_BYTES + GUARD_BYTES) as u64
     }
+}
+
+/// How many sectors of what begins at `offset` a write may not have reached: those of zeroes, and
+/// the file's first if it is as it was prepared, with a header and no record.
+fn missing_sectors(offset: u64, bytes: &[u8]) -> u32 {
+    let only_header =
+        offset == 0 && bytes.get(FILE_HEADER_BYTES..SECTOR_BYTES).is_some_and(is_zero);
+    zero_sectors(bytes) + u32::from(only_header)
 }
 
 /// What stands at `offset`. The window keeps everything from `keep` on.

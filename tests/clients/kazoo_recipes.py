@@ -1,8 +1,9 @@
 """Runs kazoo's recipes against a server.
 
-usage: kazoo_recipes.py HOST:PORT [RECIPE...]     (the function names below; all of them if none is given)
+usage: kazoo_recipes.py HOST:PORT [RECIPE...]     (the function names below; all if none is given)
 
-One line per recipe; exits with 1 if one failed. Every recipe works under a path of its own, through clients of its own.
+One line per recipe; exits with 1 if one failed. Every recipe works under a path of its own, through
+clients of its own.
 """
 
 import datetime
@@ -30,7 +31,14 @@ from kazoo.exceptions import (
 from kazoo.recipe.cache import TreeCache, TreeEvent
 from kazoo.recipe.lease import MultiNonBlockingLease, NonBlockingLease
 from kazoo.recipe.watchers import PatientChildrenWatch
-from kazoo.security import ANYONE_ID_UNSAFE, CREATOR_ALL_ACL, OPEN_ACL_UNSAFE, READ_ACL_UNSAFE, make_acl, make_digest_acl
+from kazoo.security import (
+    ANYONE_ID_UNSAFE,
+    CREATOR_ALL_ACL,
+    OPEN_ACL_UNSAFE,
+    READ_ACL_UNSAFE,
+    make_acl,
+    make_digest_acl,
+)
 
 LIMIT = 20
 SHORT = 0.3
@@ -92,7 +100,9 @@ def together(functions):
         except BaseException as failure:
             failures.append(failure)
 
-    threads = [threading.Thread(target=run, args=(function,), daemon=True) for function in functions]
+    threads = [
+        threading.Thread(target=run, args=(function,), daemon=True) for function in functions
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -107,7 +117,10 @@ def basics(clients):
     client, node = clients.client(), clients.root + "/node"
     equal(client.create(node, b"one", makepath=True), node)
     data, stat = client.get(node)
-    equal((data, stat.version, stat.data_length, stat.children_count, stat.ephemeralOwner), (b"one", 0, 3, 0, 0))
+    equal(
+        (data, stat.version, stat.data_length, stat.children_count, stat.ephemeralOwner),
+        (b"one", 0, 3, 0, 0),
+    )
     equal(stat.czxid, stat.mzxid)
     fails(NodeExistsError, client.create, node)
     after = client.set(node, b"two!", version=0)
@@ -146,7 +159,10 @@ def ephemeral_and_sequence(clients):
     client.delete(names[2])
     equal(client.create(clients.root + "/n-", sequence=True), clients.root + "/n-0000000005")
     mortal.stop()
-    soon(lambda: not client.exists(mine) and not client.exists(both), "ephemeral nodes go with their session")
+    soon(
+        lambda: not client.exists(mine) and not client.exists(both),
+        "ephemeral nodes go with their session",
+    )
 
 
 @recipe
@@ -155,11 +171,14 @@ def expiry_of_a_killed_process(clients):
     client = clients.client()
     client.ensure_path(clients.root)
     program = (
-        "import sys, time; from kazoo.client import KazooClient; c = KazooClient(sys.argv[1], timeout=2.0); c.start(); "
+        "import sys, time; from kazoo.client import KazooClient; "
+        "c = KazooClient(sys.argv[1], timeout=2.0); c.start(); "
         "c.create(sys.argv[2], ephemeral=True); print(flush=True); time.sleep(60)"
     )
     node = clients.root + "/mine"
-    process = subprocess.Popen([sys.executable, "-c", program, clients.address, node], stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, clients.address, node], stdout=subprocess.PIPE
+    )
     process.stdout.readline()
     assert client.exists(node)
     # Stopped, so that its sockets stay open: only the missing pings tell.
@@ -170,7 +189,8 @@ def expiry_of_a_killed_process(clients):
     process.kill()
     process.wait()
     process.stdout.close()
-    # The last ping came at most a third of the timeout before; expiry is checked once a tick (500 ms).
+    # The last ping came at most a third of the timeout before; expiry is checked once a tick
+    # (500 ms).
     assert 1.0 < passed < 5.0, f"a session of 2 s expired after {passed:.1f} s"
 
 
@@ -221,7 +241,10 @@ def transactions(clients):
     transaction.check(clients.root + "/a", 0)
     transaction.delete(clients.root + "/a")
     results = transaction.commit()
-    equal([type(result) for result in results], [RolledBackError, BadVersionError, RuntimeInconsistency])
+    equal(
+        [type(result) for result in results],
+        [RolledBackError, BadVersionError, RuntimeInconsistency],
+    )
     equal(client.exists(clients.root + "/c"), None)
     equal(client.transaction().commit(), [])
 
@@ -242,17 +265,26 @@ def access_control(clients):
         lambda: stranger.set_acls(node, OPEN_ACL_UNSAFE),
     ):
         fails(NoAuthError, call)
-    stat = alice.set_acls(node, [make_digest_acl("alice", "secret", all=True), *READ_ACL_UNSAFE], version=0)
+    stat = alice.set_acls(
+        node, [make_digest_acl("alice", "secret", all=True), *READ_ACL_UNSAFE], version=0
+    )
     equal(stat.aversion, 1)
     equal(stranger.get(node)[0], b"private")
     equal(stranger.get_acls(node)[0][0].id.id, "alice:x")
     fails(NoAuthError, stranger.set, node, b"")
     fails(BadVersionError, alice.set_acls, node, OPEN_ACL_UNSAFE, version=0)
     fails(InvalidACLError, stranger.create, clients.root + "/x", acl=CREATOR_ALL_ACL)
-    fails(InvalidACLError, stranger.create, clients.root + "/x", acl=[make_acl("no such scheme", "x", all=True)])
+    fails(
+        InvalidACLError,
+        stranger.create,
+        clients.root + "/x",
+        acl=[make_acl("no such scheme", "x", all=True)],
+    )
     alice.create(clients.root + "/near", b"", acl=[make_acl("ip", "127.0.0.1", all=True)])
     equal(stranger.get(clients.root + "/near")[0], b"")
-    alice.create(clients.root + "/append", acl=[make_acl("world", ANYONE_ID_UNSAFE.id, create=True)])
+    alice.create(
+        clients.root + "/append", acl=[make_acl("world", ANYONE_ID_UNSAFE.id, create=True)]
+    )
     stranger.create(clients.root + "/append/child")
     fails(NoAuthError, stranger.get_children, clients.root + "/append")
     fails(NoAuthError, stranger.delete, clients.root + "/append/child")
@@ -293,7 +325,9 @@ def four_letter_words(clients):
 
 @recipe
 def lock(clients):
-    one, other = clients.client().Lock(clients.root, "one"), clients.client().Lock(clients.root, "other")
+    one, other = clients.client().Lock(clients.root, "one"), clients.client().Lock(
+        clients.root, "other"
+    )
     assert one.acquire()
     assert not other.acquire(blocking=False)
     equal(one.contenders(), ["one"])
@@ -347,7 +381,9 @@ def read_and_write_locks(clients):
 
 @recipe
 def semaphore(clients):
-    holders = [clients.client().Semaphore(clients.root, str(number), max_leases=2) for number in range(3)]
+    holders = [
+        clients.client().Semaphore(clients.root, str(number), max_leases=2) for number in range(3)
+    ]
     assert holders[0].acquire() and holders[1].acquire()
     assert not holders[2].acquire(blocking=False)
     equal(sorted(holders[2].lease_holders()), ["0", "1"])
@@ -458,7 +494,9 @@ def locking_queue(clients):
 
 @recipe
 def party(clients):
-    one, other = clients.client().Party(clients.root, "one"), clients.client().Party(clients.root, "other")
+    one, other = clients.client().Party(clients.root, "one"), clients.client().Party(
+        clients.root, "other"
+    )
     one.join()
     other.join()
     equal((sorted(one), len(other)), (["one", "other"], 2))
@@ -499,7 +537,9 @@ def set_partitioner(clients):
         raise AssertionError(f"never partitioned: {owned}")
 
     partitioners = [
-        clients.client().SetPartitioner(clients.root, set=items, identifier=str(number), time_boundary=0.2)
+        clients.client().SetPartitioner(
+            clients.root, set=items, identifier=str(number), time_boundary=0.2
+        )
         for number in range(3)
     ]
     together([lambda own=own, name=name: work(own, name) for name, own in enumerate(partitioners)])
@@ -515,7 +555,9 @@ def leases(clients):
     minute = datetime.timedelta(minutes=1)
 
     def lease(client, name):
-        return NonBlockingLease(client, clients.root + "/one", minute, identifier=name, utcnow=lambda: now[0])
+        return NonBlockingLease(
+            client, clients.root + "/one", minute, identifier=name, utcnow=lambda: now[0]
+        )
 
     assert lease(one, "one")
     assert not lease(other, "other")
@@ -524,7 +566,9 @@ def leases(clients):
     assert lease(other, "other")
 
     def either(client, name):
-        return MultiNonBlockingLease(client, 2, clients.root + "/two", minute, identifier=name, utcnow=lambda: now[0])
+        return MultiNonBlockingLease(
+            client, 2, clients.root + "/two", minute, identifier=name, utcnow=lambda: now[0]
+        )
 
     assert either(one, "one") and either(other, "other")
     assert not either(clients.client(), "third")
@@ -600,15 +644,22 @@ def tree_cache(clients):
 def many_requests_in_flight(clients):
     client = clients.client()
     client.ensure_path(clients.root)
-    creates = [client.create_async(f"{clients.root}/{number}", b"%d" % number) for number in range(1000)]
+    creates = [
+        client.create_async(f"{clients.root}/{number}", b"%d" % number) for number in range(1000)
+    ]
     reads = [client.get_async(f"{clients.root}/{number}") for number in range(1000)]
-    equal([create.get(LIMIT) for create in creates], [f"{clients.root}/{number}" for number in range(1000)])
+    equal(
+        [create.get(LIMIT) for create in creates],
+        [f"{clients.root}/{number}" for number in range(1000)],
+    )
     zxids = []
     for number, read in enumerate(reads):
         data, stat = read.get(LIMIT)
         equal(data, b"%d" % number)
         zxids.append(stat.czxid)
-    assert zxids == sorted(zxids) and len(set(zxids)) == 1000, "transactions in the order of the requests"
+    assert (
+        zxids == sorted(zxids) and len(set(zxids)) == 1000
+    ), "transactions in the order of the requests"
 
 
 @recipe

@@ -3,9 +3,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 
-use crate::database::{Database, DatabaseOptions};
+use crate::database::DatabaseOptions;
 use crate::id::{ConnectionId, SessionId, Zxid};
-use crate::io::{Completion, Done, IoFailure, IoFailureKind, Op};
+use crate::io::{Completion, Done, IoFailure, IoFailureKind, Op, Place, SegmentId};
 use crate::jute::{Decoder, Jute, VectorBuf};
 use crate::proto::connect::{ConnectRequest, ConnectResponse};
 use crate::proto::data::perms;
@@ -15,7 +15,7 @@ use crate::proto::request::{
 };
 use crate::proto::response::ReplyHeader;
 use crate::proto::{AclEntry, AclVector, Id, OpCode};
-use crate::recovery::Recovered;
+use crate::recovery::{MemoryFolder, Recovered, RecoveryOptions, recover};
 use crate::replica::{Output, Replica, ReplicaOptions};
 use crate::time::{MonoUs, Now, WallMs};
 
@@ -46,6 +46,8 @@ impl Reply {
 
 pub struct Harness {
     pub replica: Replica,
+    options: ReplicaOptions,
+    disk: Disk,
     pub now: Now,
     output: Output,
     /// Operations not yet done.
@@ -68,23 +70,12 @@ impl Harness {
     pub fn with(mut options: ReplicaOptions) -> Harness {
         options.txnlog.segment_bytes = 4 << 20;
         let now = Now { wall: WallMs(1_700_000_000_000), mono: MonoUs(5_000_000) };
-        let database = Database::new(DatabaseOptions {
-            extended_types: options.extended_types,
-            emulate_353_ttl: options.emulate_353_ttl,
-            digest_enabled: options.digest,
-            hash_seed: 1,
-        });
-        let recovered = Recovered {
-            database,
-            zxid: Zxid::ZERO,
-            epochs: None,
-            snapshot: None,
-            txns: 0,
-            recent: VecDeque::new(),
-            notes: Vec::new(),
-        };
+        let disk = Disk::default();
+        let recovered = disk.recover(&options);
         let mut harness = Harness {
-            replica: Replica::new(options, recovered, now, 7),
+            replica: Replica::new(options.clone(), recovered, now, 7),
+            options,
+            disk,
             now,
             output: Output::default(),
             ops: VecDeque::new(),
@@ -120,20 +111,25 @@ impl Harness {
         let Some(op) = self.ops.pop_front() else { return false };
         let token = op.token();
         let result = match op {
-            Op::LogWrite { buf, .. } => Ok(Done::Buffer(buf)),
-            Op::SnapshotWrite { mut bytes, .. } => {
-                bytes.clear();
-                Ok(Done::Bytes(bytes))
-            }
             Op::SegmentPrepare { .. } if self.disk_full => {
                 let text = "prepare: no space left on device".to_owned();
                 Err(IoFailure { kind: IoFailureKind::Full, text })
             }
-            _ => Ok(Done::Plain),
+            op => Ok(self.disk.perform(op)),
         };
         self.replica.handle_completion(self.now, Completion { token, result });
         self.turn();
         true
+    }
+
+    /// The server is gone, what was not done to the disk is lost, and it comes up again.
+    pub fn crash(&mut self) {
+        self.ops.clear();
+        self.received.clear();
+        self.disk.crash();
+        let recovered = self.disk.recover(&self.options);
+        self.replica = Replica::new(self.options.clone(), recovered, self.now, 8);
+        self.settle();
     }
 
     /// Does everything until nothing is left to do.
@@ -253,6 +249,73 @@ impl Harness {
     /// Creates a node that everybody may do everything with.
     pub fn create(&mut self, client: &Client, path: &str, flags: i32) -> Reply {
         self.call(client.conn, 1, OpCode::Create, &create(path, b"", flags))
+    }
+}
+
+/// Files in memory: those with their final names in a folder that recovery reads.
+#[derive(Default)]
+struct Disk {
+    folder: MemoryFolder,
+    /// Open segments: the final name, if given, and the content.
+    segments: HashMap<SegmentId, (Option<String>, Vec<u8>)>,
+    snapshot: Vec<u8>,
+}
+
+impl Disk {
+    fn perform(&mut self, op: Op) -> Done {
+        match op {
+            Op::LogWrite { segment, offset, buf, bytes, .. } => {
+                let (_, content) = self.segments.get_mut(&segment).unwrap();
+                let start = usize::try_from(offset).unwrap();
+                let end = start + bytes as usize;
+                content.resize(content.len().max(end), 0);
+                content[start..end].copy_from_slice(&buf[..bytes as usize]);
+                return Done::Buffer(buf);
+            }
+            Op::SegmentPrepare { segment, header, .. } => {
+                self.segments.insert(segment, (None, header.to_vec()));
+            }
+            Op::SegmentName { segment, name, .. } => {
+                assert!(self.folder.get(Place::Logs, &name).is_none(), "{name} exists already");
+                self.folder.put(Place::Logs, &name, Vec::new());
+                self.segments.get_mut(&segment).unwrap().0 = Some(name);
+            }
+            Op::SegmentClose { segment, .. } => {
+                if let Some((Some(name), content)) = self.segments.remove(&segment) {
+                    self.folder.put(Place::Logs, &name, content);
+                }
+            }
+            Op::SnapshotCreate { .. } | Op::SnapshotAbandon { .. } => self.snapshot.clear(),
+            Op::SnapshotWrite { mut bytes, .. } => {
+                self.snapshot.append(&mut bytes);
+                return Done::Bytes(bytes);
+            }
+            Op::SnapshotCommit { name, .. } => {
+                self.folder.put(Place::Snapshots, &name, std::mem::take(&mut self.snapshot));
+            }
+            Op::FileReplace { .. } | Op::Remove { .. } => {}
+        }
+        Done::Plain
+    }
+
+    fn crash(&mut self) {
+        for (name, content) in self.segments.drain().map(|(_, segment)| segment) {
+            if let Some(name) = name {
+                self.folder.put(Place::Logs, &name, content);
+            }
+        }
+        self.snapshot.clear();
+    }
+
+    fn recover(&self, options: &ReplicaOptions) -> Recovered {
+        let database = DatabaseOptions {
+            extended_types: options.extended_types,
+            emulate_353_ttl: options.emulate_353_ttl,
+            digest_enabled: options.digest,
+            hash_seed: 1,
+        };
+        let recovery = RecoveryOptions { database, ..RecoveryOptions::default() };
+        recover(&self.folder, &recovery, &mut |_| {}).unwrap()
     }
 }
 

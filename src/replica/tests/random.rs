@@ -117,3 +117,44 @@ fn digests_agree_and_replies_are_in_order_whatever_is_asked() {
 fn the_same_inputs_give_the_same_outputs() {
     assert_eq!(conversation(99), conversation(99));
 }
+
+#[test]
+fn what_was_acknowledged_is_there_after_a_crash_at_any_moment() {
+    for seed in 1..=40 {
+        let mut random = Random(seed * 0x1234_5677 + 1);
+        let mut options = crate::replica::ReplicaOptions::default();
+        options.txnlog.snap_count = 60;
+        let mut h = Harness::with(options);
+        let mut acknowledged: Vec<String> = Vec::new();
+        for _ in 0..3 {
+            let mut client = h.connect();
+            for _ in 0..random.below(150) {
+                match random.below(10) {
+                    0..=3 => h.send(client.conn, 5, OpCode::Create, &create("/n-", b"data", 2)),
+                    4 => h.send(client.conn, 6, OpCode::Create, &create("/e-", b"data", 3)),
+                    5 => {
+                        h.send(client.conn, 7, OpCode::CloseSession, &RequestBody::Empty);
+                        client = h.connect();
+                    }
+                    _ => {
+                        h.do_op();
+                    }
+                }
+                let replies = h.replies(client.conn);
+                for reply in replies.iter().filter(|reply| (reply.xid, reply.err) == (5, 0)) {
+                    acknowledged.push(reply.decode::<Option<&str>>().unwrap().to_owned());
+                }
+            }
+            let promised = h.replica.last_processed();
+            h.crash();
+            assert!(h.replica.last_processed() >= promised, "seed {seed}");
+            for path in &acknowledged {
+                assert!(h.replica.database().node(path).is_some(), "seed {seed}: {path} is gone");
+            }
+        }
+        let mut distinct = acknowledged.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        assert_eq!(distinct.len(), acknowledged.len(), "seed {seed}: a number was given twice");
+    }
+}

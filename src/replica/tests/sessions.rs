@@ -175,6 +175,36 @@ fn a_lost_connection_keeps_its_session_but_not_its_watches() {
 }
 
 #[test]
+fn a_read_after_a_reconnect_sees_the_write_before_it() {
+    let mut h = Harness::new();
+    let client = h.connect();
+    h.send(client.conn, 1, OpCode::Create, &create("/mine", b"", 0));
+    let conn = h.open();
+    h.send_connect(conn, again(&client));
+    assert_eq!(h.connect_response(conn).session_id, client.session);
+    h.send(conn, 1, OpCode::Exists, &watch("/mine", false));
+    assert!(h.replies(conn).is_empty());
+    h.settle();
+    assert_eq!(h.errors(conn), [(1, 0)]);
+}
+
+#[test]
+fn a_server_that_comes_back_knows_its_sessions_and_starts_their_clocks_anew() {
+    let mut h = Harness::new();
+    let client = h.connect();
+    h.create(&client, "/e", 1);
+    h.crash();
+    h.advance_ms(5000);
+    let conn = h.open();
+    h.send_connect(conn, ConnectRequest { last_zxid_seen: Zxid(2), ..again(&client) });
+    assert_eq!(h.connect_response(conn).session_id, client.session);
+    let back = Client { conn, ..client };
+    assert_eq!(h.create(&back, "/next", 0).zxid, 3);
+    h.advance_ms(60_000);
+    assert!(h.replica.database().node("/e").is_none());
+}
+
+#[test]
 fn shutting_down_finishes_what_is_in_flight_and_takes_nothing_new() {
     let mut h = Harness::new();
     let client = h.connect();

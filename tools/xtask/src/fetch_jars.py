@@ -1,11 +1,13 @@
-"""Keeps some jars out of a source archive on the Python package index, while the archive streams by.
+"""Keeps some jars out of a source archive on the Python package index, while it streams by.
 
-usage: fetch_jars.py PROJECT==VERSION SHA256 FOLDER     (names of jars on standard input, one a line)
+usage: fetch_jars.py PROJECT==VERSION SHA256 FOLDER     (names of jars on standard input)
 
-pip finds the archive and opens the connection, so pip's settings of index, proxy and certificates count here as well.
-`pip download` itself would first run the archive's build script, and would put all of it on the disk.
+pip finds the archive and opens the connection, so pip's settings of index, proxy and certificates
+count here as well. `pip download` itself would first run the archive's build script, and would put
+all of it on the disk.
 
-Nothing is kept unless the whole archive has the given SHA-256: the jars stand in a folder of another name until then.
+Nothing is kept unless the whole archive has the given SHA-256: the jars stand in a folder of
+another name until then.
 """
 
 import hashlib
@@ -22,7 +24,7 @@ MIB = 1 << 20
 
 
 class Counted:
-    """The body of an HTTP reply as a file that is read once: hashes and counts what passes, and says so now and then."""
+    """The body of an HTTP reply as a file that is read once: hashes and counts what passes."""
 
     def __init__(self, reply):
         self.chunks = reply.iter_content(MIB // 4)

@@ -1,0 +1,122 @@
+//! Removing old snapshots and logs now and then (`autopurge.*`, `DatadirCleanupManager`).
+//!
+//! A thread of its own that looks at the folders like an operator would: what stays is decided by
+//! the names alone, so it needs to know nothing of the running server, and the newest snapshots
+//! with every log that one of them needs are never touched.
+
+use std::io::{self, Read, Seek, SeekFrom};
+use std::time::Duration;
+
+use crate::io::Place;
+use crate::recovery::Folder;
+use crate::runtime::{FileFolder, Folders};
+use crate::snapshot::{Compression, is_plausible};
+use crate::txnlog::plan;
+
+/// Starts the thread: a purge at once and then after each `interval`.
+///
+/// # Errors
+/// The thread could not be made.
+pub fn start(folders: &Folders, kept: usize, interval: Duration) -> io::Result<()> {
+    let folder = FileFolder::new(folders);
+    std::thread::Builder::new().name("rk-purge".into()).spawn(move || {
+        loop {
+            match purge(&folder, kept) {
+                Ok(0) => {}
+                Ok(removed) => tracing::info!("removed {removed} old snapshots and logs"),
+                Err(error) => tracing::warn!("removing old snapshots and logs: {error}"),
+            }
+            std::thread::sleep(interval);
+        }
+    })?;
+    Ok(())
+}
+
+/// Removes what may go; says how many files.
+fn purge(folder: &dyn Folder, kept: usize) -> io::Result<usize> {
+    let snapshots = names(folder, Place::Snapshots)?;
+    let logs = names(folder, Place::Logs)?;
+    let mut whole = Vec::new();
+    for name in &snapshots {
+        if plan::snapshot_zxid(name).is_some() && looks_whole(folder, name)? {
+            whole.push(name.as_str());
+        }
+    }
+    let plan = plan::purge(
+        whole,
+        snapshots.iter().map(String::as_str),
+        logs.iter().map(String::as_str),
+        kept,
+    );
+    // Logs first: a snapshot without its older logs is whole, logs without a snapshot are not.
+    for name in &plan.logs {
+        folder.remove(Place::Logs, name)?;
+    }
+    for name in &plan.snapshots {
+        folder.remove(Place::Snapshots, name)?;
+    }
+    Ok(plan.logs.len() + plan.snapshots.len())
+}
+
+fn names(folder: &dyn Folder, place: Place) -> io::Result<Vec<String>> {
+    Ok(folder.list(place)?.into_iter().map(|file| file.name).collect())
+}
+
+fn looks_whole(folder: &dyn Folder, name: &str) -> io::Result<bool> {
+    const ENDS: usize = 16;
+    let mut file = folder.open(Place::Snapshots, name)?;
+    let length = file.seek(SeekFrom::End(0))?;
+    let mut end = |from: u64| -> io::Result<Vec<u8>> {
+        file.seek(SeekFrom::Start(from))?;
+        let mut bytes = Vec::new();
+        (&mut file).take(ENDS as u64).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let first = end(0)?;
+    let last = end(length.saturating_sub(ENDS as u64))?;
+    Ok(is_plausible(Compression::of_name(name), &first, &last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recovery::MemoryFolder;
+
+    fn whole_snapshot() -> Vec<u8> {
+        let mut bytes = b"ZKSN".to_vec();
+        bytes.extend([0; 40]);
+        bytes.extend([0, 0, 0, 1, b'/']);
+        bytes
+    }
+
+    #[test]
+    fn the_newest_whole_snapshots_and_their_logs_stay() {
+        let folder = MemoryFolder::new();
+        for zxid in [1, 5, 10, 15, 20] {
+            folder.put(Place::Snapshots, &format!("snapshot.{zxid:x}"), whole_snapshot());
+        }
+        folder.put(Place::Snapshots, "snapshot.30", b"ZKSN unfinished".to_vec());
+        for zxid in [1, 6, 11, 16, 21] {
+            folder.put(Place::Logs, &format!("log.{zxid:x}"), b"log".to_vec());
+        }
+        folder.put(Place::Snapshots, "currentEpoch", b"1".to_vec());
+        assert_eq!(purge(&folder, 3).unwrap(), 3);
+        let mut left = names(&folder, Place::Snapshots).unwrap();
+        left.sort();
+        let expected = [
+            "currentEpoch",
+            "log.10",
+            "log.15",
+            "log.b",
+            "log.6",
+            "snapshot.14",
+            "snapshot.30",
+            "snapshot.a",
+            "snapshot.f",
+        ];
+        let mut expected = expected.map(str::to_owned);
+        expected.sort();
+        assert_eq!(left, expected);
+        assert_eq!(purge(&folder, 3).unwrap(), 0);
+    }
+}

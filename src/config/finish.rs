@@ -21,6 +21,7 @@ pub(super) fn finish(reading: &mut Reading, mut read_file: Option<ReadFile<'_>>)
     session_times(reading);
     connection_weights(reading);
     ensemble_scheme(reading);
+    enforced_schemes(reading);
     read_only_word(reading);
     members(reading, &mut read_file);
     my_id(reading, &mut read_file);
@@ -159,6 +160,25 @@ fn ensemble_scheme(reading: &mut Reading) {
             "has no effect without authProvider.1 = {ENSEMBLE_PROVIDER}, with ZooKeeper neither"
         );
         reading.note(Level::Warn, &origin, "ensembleAuthName", text);
+    }
+}
+
+/// Schemes to be enforced count only with the switch; the switch alone lets nobody in.
+// ZooKeeper: AuthenticationHelper refuses to start with the switch and no scheme.
+fn enforced_schemes(reading: &mut Reading) {
+    let (switch, list) = ("enforce.auth.enabled", "enforce.auth.schemes");
+    let on = reading.values.get(switch).is_some_and(|a| a.value == Value::Bool(true));
+    let schemes: Vec<String> = match reading.values.get(list).map(|accepted| &accepted.value) {
+        Some(Value::List(words)) => words.iter().filter(|w| !w.is_empty()).cloned().collect(),
+        _ => Vec::new(),
+    };
+    let was_wrong = reading.errors.iter().any(|error| error.key == list);
+    if on && schemes.is_empty() && !was_wrong {
+        let origin = reading.origin(switch);
+        let text = format!("{list} must name at least one scheme: digest, ip or ensemble");
+        reading.error(Problem::Conflict, &origin, switch, None, text);
+    } else if on {
+        reading.config.security.enforced_auth_schemes = schemes;
     }
 }
 

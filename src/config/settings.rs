@@ -268,6 +268,9 @@ pub struct Security {
     /// Names by which clients may call this ensemble; `None`: any. Default: none.
     /// Key `ensembleAuthName` (comma list).
     pub ensemble_auth_names: Option<BTreeSet<String>>,
+    /// Schemes of which a client must have shown an identity before anything but `auth` is done
+    /// for it. Default: none, nobody must. Keys `enforce.auth.enabled`, `enforce.auth.schemes`.
+    pub enforced_auth_schemes: Vec<String>,
 }
 
 /// Hashes for `digest` ids: those of Java's that are built in here.
@@ -578,6 +581,7 @@ impl Default for Security {
     fn default() -> Self {
         Self {
             skip_acl: false,
+            enforced_auth_schemes: Vec::new(),
             digest_enabled: true,
             digest_algorithm: DigestAlgorithm::Sha1,
             super_digest: None,

@@ -346,11 +346,11 @@ mod tests {
         for key in all() {
             let Fate::Acted(Acted { set, get, .. }) = key.fate else { continue };
             let fits = match key.kind {
-                Kind::Bool | Kind::YesNo => matches!(set, Set::Bool(_)),
+                Kind::Bool | Kind::YesNo => matches!(set, Set::Bool(_) | Set::Together),
                 Kind::Int { .. } => matches!(set, Set::Int(_) | Set::Together),
                 Kind::IntOrAuto { .. } => matches!(set, Set::IntOrAuto(_)),
                 Kind::Float { .. } => matches!(set, Set::Float(_)),
-                Kind::List => matches!(set, Set::List(_)),
+                Kind::List => matches!(set, Set::List(_) | Set::Together),
                 Kind::Text | Kind::Path | Kind::Choice(_) | Kind::Interval => {
                     matches!(set, Set::Text(_) | Set::Together)
                 }

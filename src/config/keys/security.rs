@@ -102,6 +102,20 @@ pub(super) static X509_KEYS: &[Key] = x509! {
     "handshakeDetectionTimeoutMillis": prop_int(1),
 };
 
+/// The schemes that there are here and that a client can be held to.
+const ENFORCEABLE: [&str; 4] = ["", "digest", "ip", "ensemble"];
+
+fn enforced_schemes(value: &Value) -> Verdict {
+    match value {
+        Value::List(words) if words.iter().any(|w| !ENFORCEABLE.contains(&w.as_str())) => {
+            Verdict::Refused(
+                "only digest, ip and ensemble are built; without the others nobody could enter",
+            )
+        }
+        _ => Verdict::Fine,
+    }
+}
+
 pub(super) static KEYS: &[Key] = &[
     tls("ssl.keyStore.password", Kind::Text).secret(),
     tls("ssl.quorum.keyStore.password", Kind::Text).secret(),
@@ -156,13 +170,17 @@ pub(super) static KEYS: &[Key] = &[
         is_false,
     )
     .default("false"),
-    refused(
+    Key::new(
+        Theme::Security,
         Place::Property,
         "enforce.auth.enabled",
         Kind::Bool,
-        "enforced authentication is not built yet, and without it every \
-             client would be let in; set it to false to accept that",
-        is_false,
+        Fate::Acted(Acted {
+            set: Set::Together,
+            get: |c| (!c.security.enforced_auth_schemes.is_empty()).to_string(),
+            about: "whether a client must have authenticated by one of enforce.auth.schemes",
+            verdict: fine,
+        }),
     )
     .default("false"),
     Key::new(
@@ -170,7 +188,12 @@ pub(super) static KEYS: &[Key] = &[
         Place::Property,
         "enforce.auth.schemes",
         Kind::List,
-        Fate::Unbuilt("enforced authentication"),
+        Fate::Acted(Acted {
+            set: Set::Together,
+            get: |c| c.security.enforced_auth_schemes.join(","),
+            about: "the schemes that enforce.auth.enabled demands one of: digest, ip, ensemble",
+            verdict: enforced_schemes,
+        }),
     ),
     refused(
         Place::File,

@@ -127,7 +127,9 @@ impl Connections {
     pub fn deliver(&self, send: Send) -> Option<Vec<u8>> {
         // A connection that is gone needs nothing; the replica will hear, or has heard, of it.
         let connection = self.find(send.conn)?;
-        self.answered(&connection, send.answered);
+        // Of a connection that is being closed nothing is awaited any more, however long its client
+        // takes to read the last bytes; what it left unanswered must not slow the others down.
+        self.answered(&connection, if send.close { u32::MAX } else { send.answered });
         let spare = connection.send(send.bytes, self.shared.options.unsent_bytes_max);
         if send.close {
             connection.close_after_output();
@@ -147,6 +149,10 @@ impl Connections {
         connection.outstanding.set(before - answered);
         connection.outstanding_bytes.set(bytes - share);
         self.release(answered, share);
+        if answered == before && self.is_throttled() {
+            // With nothing outstanding it is read even so, but it may have begun to wait before.
+            connection.wake();
+        }
         // It may have stopped reading while others hold the bound: it waits for nothing now.
         if answered == before && self.is_throttled() {
             connection.wake();

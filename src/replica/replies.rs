@@ -155,6 +155,8 @@ impl Replica {
     pub(super) fn check_output(&mut self, slot: Slot, connection: &mut Connection) {
         if connection.out.len() > self.options.connection_output_bytes_max {
             self.stats.connections_slow += 1;
+            // It is of no use to a client that does not read, and of much to others.
+            connection.out = Vec::new();
             self.reject(slot, connection, "more unsent bytes than allowed");
         }
     }

@@ -46,6 +46,8 @@ pub(super) struct Connection {
     pub(super) outstanding: Cell<u32>,
     /// Bytes of those requests.
     pub(super) outstanding_bytes: Cell<u64>,
+    /// Whether it stands among those that wait for others' requests to be answered.
+    pub(super) throttled: Cell<bool>,
     /// Whether a whole frame has arrived.
     pub(super) greeted: Cell<bool>,
     end: RefCell<Option<End>>,
@@ -81,6 +83,7 @@ impl Connection {
             partial: RefCell::default(),
             outstanding: Cell::new(0),
             outstanding_bytes: Cell::new(0),
+            throttled: Cell::new(false),
             greeted: Cell::new(false),
             end: RefCell::new(None),
         }
@@ -184,7 +187,7 @@ impl Connection {
         }
         for _ in 0..READS_PER_TURN {
             if self.outstanding.get() > 0 && table.is_throttled() {
-                table.shared.throttled.borrow_mut().push(cx.waker().clone());
+                table.wait_for_room(self);
                 return Poll::Pending;
             }
             let mut scratch = table.shared.scratch.borrow_mut();

@@ -3,7 +3,6 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
-use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use super::Census;
@@ -73,7 +72,7 @@ pub(super) struct Shared {
     /// Bytes of the requests outstanding.
     pub(super) outstanding_bytes: Cell<u64>,
     /// Connections that are not read because too much is outstanding.
-    pub(super) throttled: RefCell<Vec<Waker>>,
+    throttled: RefCell<Vec<ConnectionId>>,
     pub(super) scratch: RefCell<Box<[u8]>>,
     /// Connections whose first frame is awaited, oldest first.
     newcomers: RefCell<VecDeque<(Instant, Weak<Connection>)>>,
@@ -166,6 +165,13 @@ impl Connections {
             || shared.outstanding_bytes.get() > shared.options.received_bytes_max
     }
 
+    /// Has a connection woken when it may be read again.
+    pub(super) fn wait_for_room(&self, connection: &Connection) {
+        if !connection.throttled.replace(true) {
+            self.shared.throttled.borrow_mut().push(connection.id);
+        }
+    }
+
     /// Counts requests that are handed on.
     pub(super) fn count(&self, connection: &Connection, requests: u32, bytes: u64) {
         connection.outstanding.set(connection.outstanding.get() + requests);
@@ -180,7 +186,12 @@ impl Connections {
         shared.outstanding.set(shared.outstanding.get() - requests);
         shared.outstanding_bytes.set(shared.outstanding_bytes.get() - bytes);
         if !self.is_throttled() {
-            shared.throttled.borrow_mut().drain(..).for_each(Waker::wake);
+            for conn in shared.throttled.borrow_mut().drain(..) {
+                if let Some(connection) = self.find(conn) {
+                    connection.throttled.set(false);
+                    connection.wake();
+                }
+            }
         }
     }
 
@@ -220,6 +231,9 @@ impl Connections {
         slots.free.push(u32::try_from(slot).expect("bounded by 2^24"));
         slots.open -= 1;
         drop(slots);
+        if connection.throttled.get() {
+            self.shared.throttled.borrow_mut().retain(|waiting| *waiting != connection.id);
+        }
         self.release(connection.outstanding.replace(0), connection.outstanding_bytes.replace(0));
     }
 

@@ -278,3 +278,106 @@ pub async fn receive_up(up: ConnectedReceiver<Up>, core: Rc<dyn Core>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use glommio::LocalExecutorBuilder;
+    use std::time::{Duration, Instant};
+
+    /// Answers each frame with itself, as a replica's turn would: after the events of a message.
+    struct Echo {
+        links: Downlinks,
+        closed: Cell<u8>,
+        all_closed: Event,
+    }
+
+    impl Core for Echo {
+        fn open(&self, conn: ConnectionId, remote: SocketAddr) {
+            assert_eq!(usize::from(remote.port()), usize::from(Connections::core_of(conn)));
+        }
+
+        fn frames(&self, conn: ConnectionId, frames: &[u8]) {
+            let bytes = frames.to_vec();
+            let _ = self.links.deliver(Send { conn, bytes, answered: 1, close: false });
+            self.links.flush();
+        }
+
+        fn word(&self, _: ConnectionId, _: SocketAddr, _: FourLetterWord, _: Option<[u8; 8]>) {}
+
+        fn close(&self, _: ConnectionId) {
+            self.closed.set(self.closed.get() + 1);
+            if self.closed.get() == SESSION_CORES {
+                self.all_closed.set();
+            }
+        }
+    }
+
+    const SESSION_CORES: u8 = 2;
+    const ROUNDS: u32 = 3000;
+    const BURST: u32 = 40;
+
+    /// Bursts and single messages with pauses of every length around the time in which an executor
+    /// falls asleep: a wake-up that is lost stops a round for ever.
+    #[test]
+    fn no_message_and_no_wake_up_is_lost_between_executors() {
+        let mut sessions = Vec::new();
+        let mut replica_ends = Vec::new();
+        for core in 0..SESSION_CORES {
+            let (session, replica) = queues();
+            replica_ends.push(replica);
+            sessions.push((core, session));
+        }
+        let mut executors = Vec::new();
+        let replica = LocalExecutorBuilder::default().spawn(move || async move {
+            let (ups, links) = connect_all(replica_ends).await;
+            let echo = Rc::new(Echo { links, closed: Cell::new(0), all_closed: Event::default() });
+            for up in ups {
+                glommio::spawn_local(receive_up(up, echo.clone())).detach();
+            }
+            echo.all_closed.wait().await;
+        });
+        executors.push(replica.unwrap());
+        for (core, ends) in sessions {
+            let executor = LocalExecutorBuilder::default().spawn(move || async move {
+                let (uplink, down) = ends.connect().await;
+                let conn = ConnectionId(u64::from(core) << 56 | 7);
+                uplink.open(conn, SocketAddr::from(([127, 0, 0, 1], core.into())));
+                for round in 0..ROUNDS {
+                    let burst = if round % 50 == 0 { BURST } else { 1 };
+                    for number in 0..burst {
+                        uplink.frames(conn, &(round * BURST + number).to_be_bytes());
+                        if number % 7 == 3 {
+                            glommio::executor().yield_task_queue_now().await;
+                        }
+                    }
+                    let mut answers = Vec::new();
+                    while answers.len() < burst as usize {
+                        let Some(Down::Sends(sends)) = down.recv().await else {
+                            panic!("the replica's end is gone")
+                        };
+                        answers.extend(sends.into_iter().map(|send| send.bytes));
+                    }
+                    let expected: Vec<Vec<u8>> = (0..burst)
+                        .map(|number| (round * BURST + number).to_be_bytes().to_vec())
+                        .collect();
+                    assert_eq!(answers, expected);
+                    let pause = Duration::from_micros(u64::from(round * 37 % 120));
+                    let until = Instant::now() + pause;
+                    if round % 3 == 0 {
+                        glommio::timer::sleep(pause).await;
+                    } else {
+                        while Instant::now() < until {}
+                    }
+                }
+                uplink.close(conn);
+                // The message leaves with another task.
+                glommio::timer::sleep(Duration::from_millis(50)).await;
+            });
+            executors.push(executor.unwrap());
+        }
+        for executor in executors {
+            executor.join().unwrap();
+        }
+    }
+}

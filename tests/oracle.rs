@@ -8,7 +8,7 @@
 
 use std::env;
 
-use ringkeeper_oracle::{Plan, Profile, Verdict, run_plan, timers};
+use ringkeeper_oracle::{PROFILES, Plan, Profile, Verdict, run_plan, timers};
 use ringkeeper_testkit::Program;
 
 const STEPS: usize = 9_000;

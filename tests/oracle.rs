@@ -8,7 +8,7 @@
 
 use std::env;
 
-use ringkeeper_oracle::{Plan, Profile, Verdict, run_plan, timers};
+use ringkeeper_oracle::{PROFILES, Plan, Profile, Verdict, run_plan, timers};
 use ringkeeper_testkit::Program;
 
 const STEPS: usize = 9_000;
@@ -63,9 +63,12 @@ fn expiry_containers_and_ttl() {
 }
 
 fn random(profile: &str, steps: usize) {
-    let profile = Profile::named(profile).expect("a profile of this name");
-    let seed = env::var("RINGKEEPER_ORACLE_SEED")
+    let first = env::var("RINGKEEPER_ORACLE_SEED")
         .map_or(20_261, |seed| seed.parse().expect("RINGKEEPER_ORACLE_SEED is a number"));
+    // Another plan for each.
+    let place = PROFILES.iter().position(|other| other.name == profile);
+    let seed: u64 = first + u64::try_from(place.expect("a profile of this name")).expect("64 bits");
+    let profile = Profile::named(profile).expect("a profile of this name");
     let operations = check(&Plan::random(profile, seed, steps));
     assert!(operations >= OPERATIONS_MIN, "only {operations} operations");
 }

@@ -94,7 +94,9 @@ pub fn answer(
             let PathRequest { path } = decode(input)?;
             let node = existing(database, path)?;
             reader.check(&node, perms::READ)?;
-            i32::try_from(node.descendants_count()).unwrap_or(i32::MAX).encode(out);
+            // ZooKeeper: the root is in DataTree's map twice, as "" and as "/", and counts as below "".
+            let count = node.descendants_count() + usize::from(path == Some(""));
+            i32::try_from(count).unwrap_or(i32::MAX).encode(out);
             Ok(())
         }
         OpCode::GetEphemerals => {

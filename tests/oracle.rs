@@ -53,8 +53,8 @@ fn small_frames() {
 }
 
 #[test]
-fn reconfiguration_switched_on() {
-    random("reconfig-on", STEPS);
+fn no_data_tree_digests() {
+    random("no-digest", STEPS);
 }
 
 #[test]

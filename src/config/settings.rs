@@ -426,6 +426,9 @@ pub struct Own {
     /// Largest reply to one multiRead: it asks for thousands of nodes in one small request. Bytes.
     /// Default: 64 MiB. Key `ringkeeper.multiReadReplyBytesMax`.
     pub multi_read_reply_bytes_max: u64,
+    /// Whether the server starts although transactions are missing in the middle of its log.
+    /// Default: false. Key `ringkeeper.allowLogGaps`.
+    pub allow_log_gaps: bool,
     /// Form of the log lines. Default: text. Key `ringkeeper.logFormat`.
     pub log_format: LogFormat,
     /// Least level that is logged. Default: info. Key `ringkeeper.logLevel`.
@@ -620,6 +623,7 @@ impl Default for Own {
             output_bytes_per_connection_max: 4 * 1024 * 1024,
             request_bytes_in_flight_max: REQUEST_BYTES_IN_FLIGHT_MAX,
             multi_read_reply_bytes_max: 64 * 1024 * 1024,
+            allow_log_gaps: false,
             log_format: LogFormat::Text,
             log_level: LogLevel::Info,
         }

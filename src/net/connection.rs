@@ -86,7 +86,8 @@ impl Connection {
         }
     }
 
-    fn wake(&self) {
+    /// Has its task look at it again.
+    pub(super) fn wake(&self) {
         self.waker.borrow().wake_by_ref();
     }
 

@@ -147,6 +147,10 @@ impl Connections {
         connection.outstanding.set(before - answered);
         connection.outstanding_bytes.set(bytes - share);
         self.release(answered, share);
+        // It may have stopped reading while others hold the bound: it waits for nothing now.
+        if answered == before && self.is_throttled() {
+            connection.wake();
+        }
     }
 
     /// Whether so much is outstanding that only connections are read that wait for nothing.

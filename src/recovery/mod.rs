@@ -140,7 +140,7 @@ pub enum RecoveryError {
         "transactions {after} to {before}, both excluded, are missing before offset {offset} of \
          {file}. In an ensemble: move this server's version-2 folder aside and start it, it gets \
          everything from the leader. Alone: bring back the log file that is missing; or, if those \
-         transactions may be lost, start once with -Dringkeeper.recovery.allowGaps=true"
+         transactions may be lost, start once with -Dringkeeper.allowLogGaps=true"
     )]
     Gap {
         /// The last zxid before the gap.

@@ -1,5 +1,7 @@
 //! Folders by construction, and one that ZooKeeper left.
 
+#![allow(clippy::disallowed_methods, reason = "golden files are read from the disk")]
+
 use std::path::PathBuf;
 
 use super::*;

@@ -328,10 +328,12 @@ impl Work {
     fn snapshot_commit(&mut self, name: &str) -> Outcome {
         let Some(snapshot) = self.snapshot.take() else { return Err(no_snapshot()) };
         let to = self.folders.snapshots.join(name);
-        snapshot
-            .file
-            .sync_all()
-            .and_then(|()| std::fs::rename(&snapshot.path, &to))
+        let named = snapshot.file.sync_all().and_then(|()| std::fs::rename(&snapshot.path, &to));
+        if named.is_err() {
+            // Nothing may remain of it: on a full disk the log needs the room.
+            let _ = std::fs::remove_file(&snapshot.path);
+        }
+        named
             .and_then(|()| sync_folder(&self.folders.snapshots))
             .map(|()| Done::Plain)
             .map_err(|error| failure(&format!("finishing {}", to.display()), &error))

@@ -27,6 +27,7 @@ pub fn replica(
         database: options::database(config, seed),
         trust_empty: config.storage.snapshot_trust_empty,
         autocreate: config.storage.db_autocreate,
+        allow_gaps: config.own.allow_log_gaps,
         ..RecoveryOptions::default()
     };
     let begun = Instant::now();

@@ -96,7 +96,7 @@ struct Active {
 enum Stage {
     /// Nodes are still to be taken from the database.
     Nodes,
-    /// All bytes were given to the disk.
+    /// All bytes were given to the disk; the name comes when it has them all.
     Finished,
     /// It is to be given up at the next poll.
     Failed,
@@ -149,7 +149,15 @@ impl Writer {
     pub fn poll(&mut self, database: &mut Database, ops: &mut Vec<Op>) {
         let Some(active) = &mut self.active else { return };
         match active.stage {
-            Stage::Finished | Stage::Abandoned => (),
+            Stage::Abandoned => (),
+            // Not before every write has succeeded: a file with a hole must not get the name.
+            Stage::Finished if active.commit.is_some() || !active.pending.is_empty() => (),
+            Stage::Finished => {
+                let token = next(&mut self.next_token);
+                active.pending.push((token, 0));
+                active.commit = Some(token);
+                ops.push(Op::SnapshotCommit { token, name: plan::snapshot_name(active.zxid) });
+            }
             Stage::Failed => {
                 if std::mem::take(&mut active.database_held) {
                     database.snapshot_end();
@@ -221,8 +229,9 @@ impl Writer {
     pub fn wants_poll(&self) -> bool {
         self.active.as_ref().is_some_and(|active| match active.stage {
             Stage::Nodes => active.in_flight_bytes < self.options.in_flight_bytes_max,
+            Stage::Finished => active.commit.is_none() && active.pending.is_empty(),
             Stage::Failed => true,
-            Stage::Finished | Stage::Abandoned => false,
+            Stage::Abandoned => false,
         })
     }
 
@@ -274,10 +283,6 @@ impl Active {
         }
         self.write(out, next_token, ops);
         self.stage = Stage::Finished;
-        let token = next(next_token);
-        self.pending.push((token, 0));
-        self.commit = Some(token);
-        ops.push(Op::SnapshotCommit { token, name: plan::snapshot_name(self.zxid) });
     }
 }
 

@@ -691,6 +691,10 @@ pub(super) static KEYS: &[Key] = &[
     )
     .about("largest reply to one multiRead")
     .unit("bytes"),
+    own("ringkeeper.allowLogGaps", Kind::Bool, "false", plain!(Bool, own.allow_log_gaps)).about(
+        "start although transactions are missing in the middle of the log; for one start, after \
+             a file was lost",
+    ),
     own(
         "ringkeeper.logFormat",
         Kind::Choice(&["text", "json"]),

@@ -2,6 +2,7 @@
 
 mod disk;
 mod harness;
+mod options;
 mod random;
 mod reads;
 mod sessions;

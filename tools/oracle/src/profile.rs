@@ -71,11 +71,7 @@ pub const PROFILES: &[Profile] = &[
         lines: &["enforce.auth.enabled=true", "enforce.auth.schemes=digest"],
         ..BASE
     },
-    Profile {
-        name: "reconfig-on",
-        lines: &["reconfigEnabled=true", "digest.enabled=false"],
-        ..BASE
-    },
+    Profile { name: "no-digest", lines: &["digest.enabled=false"], ..BASE },
     Profile {
         name: "timers",
         by_name_only: true,

@@ -1,0 +1,81 @@
+//! What an operator may switch, as clients see it.
+
+use super::harness::*;
+use crate::acl::{AuthenticationOptions, DigestAlgorithm, digest_of};
+use crate::error::ErrorCode;
+use crate::proto::OpCode;
+use crate::proto::data::perms;
+use crate::proto::request::{AuthPacket, RequestBody};
+use crate::replica::ReplicaOptions;
+
+#[test]
+fn skip_acl_lets_everybody_do_everything() {
+    let mut h = Harness::with(ReplicaOptions { skip_acl: true, ..ReplicaOptions::default() });
+    let client = h.connect();
+    h.call(client.conn, 1, OpCode::Create, &create_with("/a", &world(perms::ADMIN)));
+    assert_eq!(h.call(client.conn, 2, OpCode::GetData, &watch("/a", true)).err, 0);
+    h.send(client.conn, 3, OpCode::SetData, &set_data("/a", b"", -1));
+    h.settle();
+    assert_eq!(h.errors(client.conn), [(-1, 0), (3, 0)], "the event comes too");
+    assert_eq!(h.create(&client, "/a/b", 0).err, 0);
+}
+
+#[test]
+fn the_super_user_passes_every_acl() {
+    let digest = digest_of(DigestAlgorithm::default(), "root:secret");
+    let authentication =
+        AuthenticationOptions { super_digest: Some(digest), ..AuthenticationOptions::default() };
+    let mut h = Harness::with(ReplicaOptions { authentication, ..ReplicaOptions::default() });
+    let client = h.connect();
+    let nobody = acl(&[(perms::ALL, "digest", "nobody:x")]);
+    h.call(client.conn, 1, OpCode::Create, &create_with("/a", &nobody));
+    assert_eq!(h.create(&client, "/a/b", 0).err, ErrorCode::NoAuth.code());
+    let packet = AuthPacket { packet_type: 0, scheme: Some("digest"), auth: Some(b"root:secret") };
+    h.send(client.conn, -4, OpCode::Auth, &RequestBody::Auth(packet));
+    assert_eq!(h.errors(client.conn), [(-4, 0)]);
+    assert_eq!(h.create(&client, "/a/b", 0).err, 0);
+}
+
+#[test]
+fn a_hard_quota_is_enforced_where_that_is_switched_on() {
+    for (enforce_quota, expected) in [(false, 0), (true, ErrorCode::QuotaExceeded.code())] {
+        let mut h = Harness::with(ReplicaOptions { enforce_quota, ..ReplicaOptions::default() });
+        let client = h.connect();
+        h.create(&client, "/q", 0);
+        h.create(&client, "/zookeeper/quota/q", 0);
+        let limits = b"count=-1,bytes=-1=;byteHardLimit=-1;countHardLimit=2";
+        let stats = b"count=1,bytes=0";
+        for (name, data) in [("limits", &limits[..]), ("stats", &stats[..])] {
+            let path = format!("/zookeeper/quota/q/zookeeper_{name}");
+            assert_eq!(h.call(client.conn, 1, OpCode::Create, &create(&path, data, 0)).err, 0);
+        }
+        assert_eq!(h.create(&client, "/q/1", 0).err, 0);
+        assert_eq!(h.create(&client, "/q/2", 0).err, expected);
+    }
+}
+
+#[test]
+fn without_digests_nothing_else_changes() {
+    let mut h = Harness::with(ReplicaOptions { digest: false, ..ReplicaOptions::default() });
+    let client = h.connect();
+    h.create(&client, "/a", 0);
+    h.create(&client, "/a/e", 1);
+    h.send(client.conn, 1, OpCode::CloseSession, &RequestBody::Empty);
+    h.settle();
+    assert!(h.replica.database().node("/a/e").is_none());
+    assert_eq!(h.replica.database().digest(), 0);
+    h.crash();
+    assert!(h.replica.database().node("/a").is_some());
+}
+
+#[test]
+fn a_session_can_end_without_a_list_of_its_nodes() {
+    let options = ReplicaOptions { close_session_paths: false, ..ReplicaOptions::default() };
+    let mut h = Harness::with(options);
+    let client = h.connect();
+    h.create(&client, "/e", 1);
+    h.send(client.conn, 1, OpCode::CloseSession, &RequestBody::Empty);
+    h.settle();
+    assert!(h.replica.database().node("/e").is_none());
+    assert_eq!(h.errors(client.conn), [(1, 0)]);
+}

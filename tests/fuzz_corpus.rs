@@ -17,22 +17,23 @@ fn run(target: &str, seeds: Seeds, body: fn(&[u8])) {
     let folder = folder(target);
     let update = std::env::var_os("UPDATE_SEEDS").is_some();
     if update {
-        fs::create_dir_all(&folder).unwrap();
+        fs::create_dir_all(&folder).expect("a folder for the corpus");
     }
     for (name, bytes) in seeds {
         let file = folder.join(name);
         if update {
-            fs::write(&file, &bytes).unwrap();
+            fs::write(&file, &bytes).expect("a file of the corpus");
         }
         let committed = fs::read(&file).unwrap_or_default();
         assert!(committed == bytes, "{} is not what the seed says", file.display());
     }
+    let entries = fs::read_dir(&folder).expect("the corpus is committed");
     let mut files: Vec<_> =
-        fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        entries.map(|entry| entry.expect("the folder can be read").path()).collect();
     files.sort();
     for file in &files {
         println!("{}", file.display()); // the last line printed names what failed
-        body(&fs::read(file).unwrap());
+        body(&fs::read(file).expect("a file of the corpus"));
     }
 }
 

@@ -132,10 +132,10 @@ impl World {
             }
             11 => self.settle(),
             12 => self.wait(u64::from(script.byte()) * 50),
-            13 => self.disk.full = script.byte() % 4 == 0,
+            13 => self.disk.full = script.one_in(4),
             14 => self.close_session(slot),
             _ => {
-                if script.byte() % 4 == 0 {
+                if script.one_in(4) {
                     self.replica.request_snapshot();
                 } else {
                     self.crash();

@@ -166,10 +166,7 @@ pub fn encode_body(op: OpCode, script: &mut Script<'_>, out: &mut Vec<u8>) {
             }));
         }
         OpCode::Exists | OpCode::GetData | OpCode::GetChildren | OpCode::GetChildren2 => {
-            put(RequestBody::PathWatch(PathWatch {
-                path: path(script),
-                watch: script.byte() % 2 == 0,
-            }));
+            put(RequestBody::PathWatch(PathWatch { path: path(script), watch: script.one_in(2) }));
         }
         OpCode::GetAcl | OpCode::Sync | OpCode::GetEphemerals | OpCode::GetAllChildrenNumber => {
             put(RequestBody::Path(PathRequest { path: path(script) }));

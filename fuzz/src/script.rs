@@ -26,6 +26,11 @@ impl<'a> Script<'a> {
         usize::from(self.byte()) % end
     }
 
+    /// A choice that is made once in `times`.
+    pub fn one_in(&mut self, times: u8) -> bool {
+        self.byte().is_multiple_of(times)
+    }
+
     /// Two bytes.
     pub fn word(&mut self) -> u16 {
         u16::from_be_bytes([self.byte(), self.byte()])
@@ -36,21 +41,11 @@ impl<'a> Script<'a> {
         (i32::from(self.word()) << 16) | i32::from(self.word())
     }
 
-    /// Eight bytes.
-    pub fn long(&mut self) -> i64 {
-        (i64::from(self.int()) << 32) | (i64::from(self.int()) & 0xffff_ffff)
-    }
-
     /// A string of bytes with its length, two bytes, before it.
     pub fn bytes(&mut self) -> &'a [u8] {
         let length = usize::from(self.word()).min(self.0.len());
         let (bytes, rest) = self.0.split_at(length);
         self.0 = rest;
         bytes
-    }
-
-    /// Everything that is left.
-    pub fn rest(&mut self) -> &'a [u8] {
-        std::mem::take(&mut self.0)
     }
 }

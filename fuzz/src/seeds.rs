@@ -16,6 +16,13 @@ use ringkeeper::proto::txn::{
     SubTxn, Txn, TxnBody, TxnDigest, TxnHeader,
 };
 
+/// A file that ZooKeeper wrote.
+macro_rules! golden {
+    ($name:literal) => {
+        concat!("../../tests/golden/", $name)
+    };
+}
+
 /// Seeds of one target by the names of their files.
 pub type Seeds = Vec<(String, Vec<u8>)>;
 
@@ -252,6 +259,25 @@ pub fn txnlog_replay() -> Seeds {
     }
     seeds.push(("empty".into(), chosen(0, &[])));
     seeds.push(("header_alone".into(), chosen(0, &file_header())));
+    let logs: [(&str, &[u8]); 3] = [
+        (
+            "zookeeper_100000001",
+            include_bytes!(golden!("datadir-3.10-HEAD/version-2/log.100000001")),
+        ),
+        (
+            "zookeeper_400000001",
+            include_bytes!(golden!("datadir-3.10-HEAD/version-2/log.400000001")),
+        ),
+        (
+            "zookeeper_500000001",
+            include_bytes!(golden!("datadir-3.10-HEAD/version-2/log.500000001")),
+        ),
+    ];
+    for (name, log) in logs {
+        // Of the zeroes that ZooKeeper writes ahead of time, a few will do.
+        let used = log.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        seeds.push((name.into(), chosen(0, &log[..(used + 64).min(log.len())])));
+    }
     seeds
 }
 
@@ -366,6 +392,28 @@ pub fn snapshot_load() -> Seeds {
     }
     for choice in 0..3 {
         seeds.push((format!("empty_{choice}"), vec![choice]));
+    }
+    let files: [(&str, u8, &[u8]); 5] = [
+        ("zookeeper_0", 0, include_bytes!(golden!("datadir-3.10-HEAD/version-2/snapshot.0"))),
+        (
+            "zookeeper_100000002",
+            0,
+            include_bytes!(golden!("datadir-3.10-HEAD/version-2/snapshot.100000002")),
+        ),
+        (
+            "zookeeper_400000003",
+            0,
+            include_bytes!(golden!("datadir-3.10-HEAD/version-2/snapshot.400000003")),
+        ),
+        ("zookeeper_gz", 1, include_bytes!(golden!("compressed-3.9.4/snapshot.500000003.gz"))),
+        (
+            "zookeeper_snappy",
+            2,
+            include_bytes!(golden!("compressed-3.9.4/snapshot.500000003.snappy")),
+        ),
+    ];
+    for (name, choice, file) in files {
+        seeds.push((name.into(), chosen(choice, file)));
     }
     seeds
 }

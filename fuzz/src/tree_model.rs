@@ -151,7 +151,7 @@ impl World {
             && (parent.stat.ephemeral_owner <= 0)
             && fresh.len() < 200;
         let next = parent.stat.cversion + 1;
-        let parent_cversion = if script.byte() % 2 == 0 { next } else { -1 };
+        let parent_cversion = if script.one_in(2) { next } else { -1 };
         let path = Some(fresh.as_str());
         let has_children = self.model.keys().any(|path| path != "/" && parent_of(path) == known);
         let shape = script.byte() % 8;
@@ -205,7 +205,7 @@ impl World {
     fn multi(&mut self, script: &mut Script<'_>) {
         let before = self.model.clone();
         let zxid = Zxid(self.database.last_processed().0 + 1);
-        let fails = script.byte() % 4 == 0;
+        let fails = script.one_in(4);
         let mut parts: VectorBuf<SubTxn<'static>> = VectorBuf::default();
         for _ in 0..1 + script.below(4) {
             let mut made = None;
@@ -247,7 +247,7 @@ impl World {
         for path in &owned {
             list.push(&Some(path.as_str()));
         }
-        let paths = (script.byte() % 2 == 0).then(|| list.as_vector());
+        let paths = (script.one_in(2)).then(|| list.as_vector());
         self.apply(session, OpCode::CloseSession, &TxnBody::CloseSession { paths });
         let zxid = self.database.last_processed();
         self.sessions.remove(&session);

@@ -93,13 +93,13 @@ fn damaged(script: &mut Script<'_>) {
     flush(&mut writer);
     for zxid in 1..=i64::from(script.byte() % 40) {
         let length = usize::from(script.byte()) * 12;
-        let txn = set_data(zxid, &vec![b'd'; length], script.byte() % 2 == 0);
+        let txn = set_data(zxid, &vec![b'd'; length], script.one_in(2));
         match writer.append(&txn) {
             Append::Accepted => written.push(txn),
             // The group is full or the segment used up: enough has been written.
             _ => break,
         }
-        if script.byte() % 3 == 0 {
+        if script.one_in(3) {
             flush(&mut writer);
         }
     }

@@ -119,7 +119,7 @@ impl Bench {
         let start = cpu_time();
         for (at, (conn, frames)) in batches.iter().enumerate() {
             self.replica.handle_frames(self.now, *conn, frames);
-            if (at as u64 + 1) % CLIENTS == 0 {
+            if (at as u64 + 1).is_multiple_of(CLIENTS) {
                 self.settle();
             }
         }

@@ -412,3 +412,27 @@ fn connections_that_send_nothing_harm_nobody() {
         client.ping();
     });
 }
+
+#[test]
+fn running_out_of_descriptors_refuses_clients_and_nothing_else() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let limited = folder.path().join("limited");
+    let script = format!("#!/bin/sh\nulimit -n 200\nexec '{}' \"$@\"\n", binary());
+    std::fs::write(&limited, script).unwrap();
+    std::fs::set_permissions(&limited, std::fs::Permissions::from_mode(0o755)).unwrap();
+    in_both_wirings(|config| {
+        // Snapshots and segments need descriptors while the crowd is there.
+        let config = config.line("maxClientCnxns=0").line("snapCount=20").line("preAllocSize=64");
+        let mut server = Server::ringkeeper(limited.clone(), config);
+        let mut client = Client::connect(server.socket_addr());
+        let crowd: Vec<TcpStream> = (0..300).map(|_| dial(server.socket_addr())).collect();
+        for n in 0..100 {
+            client.create(&format!("/written{n}"), b"in need", 0).ok();
+        }
+        assert!(server.log_tail(50).contains("open files"), "{}", server.log_tail(50));
+        drop(crowd);
+        assert!(server.is_running());
+        client.ping();
+    });
+}

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct Census {
     per_address_max: u32,
     total_max: u32,
+    descriptors_max: u32,
     counts: Arc<Mutex<Counts>>,
 }
 
@@ -29,12 +30,18 @@ pub enum Refusal {
     /// `maxCnxns`.
     #[error("too many connections (maxCnxns={0})")]
     Total(u32),
+    /// The limit on open files, less what the server needs itself.
+    #[error(
+        "too many connections for the limit on open files ({0} are left for clients; `ulimit -n`)"
+    )]
+    Descriptors(u32),
 }
 
 impl Census {
-    /// Bounds of 0 bound nothing, as in ZooKeeper.
-    pub fn new(per_address_max: u32, total_max: u32) -> Census {
-        Census { per_address_max, total_max, counts: Arc::default() }
+    /// Bounds of 0 bound nothing, as in ZooKeeper. `descriptors_max` is what the process can open
+    /// and still have some left: without one, a disk operation fails and the server has to stop.
+    pub fn new(per_address_max: u32, total_max: u32, descriptors_max: u32) -> Census {
+        Census { per_address_max, total_max, descriptors_max, counts: Arc::default() }
     }
 
     /// Counts a connection in, or says why not. `Ok` obliges to call [`Census::leave`].
@@ -42,6 +49,9 @@ impl Census {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         if self.total_max > 0 && counts.total >= self.total_max {
             return Err(Refusal::Total(self.total_max));
+        }
+        if counts.total >= self.descriptors_max {
+            return Err(Refusal::Descriptors(self.descriptors_max));
         }
         let of_address = counts.by_address.entry(address).or_insert(0);
         if self.per_address_max > 0 && *of_address >= self.per_address_max {
@@ -75,7 +85,7 @@ mod tests {
 
     #[test]
     fn both_bounds_hold_and_those_who_left_make_room() {
-        let census = Census::new(2, 3);
+        let census = Census::new(2, 3, 100);
         let (a, b) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
         assert_eq!([census.enter(a), census.enter(a)], [Ok(()), Ok(())]);
         assert_eq!(census.enter(a), Err(Refusal::PerAddress(2)));
@@ -87,8 +97,16 @@ mod tests {
     }
 
     #[test]
+    fn the_servers_own_descriptors_are_kept_back() {
+        let census = Census::new(0, 0, 1);
+        assert_eq!(census.enter(IpAddr::from([10, 0, 0, 1])), Ok(()));
+        let refused = census.enter(IpAddr::from([10, 0, 0, 2]));
+        assert_eq!(refused, Err(Refusal::Descriptors(1)));
+    }
+
+    #[test]
     fn zero_bounds_nothing() {
-        let census = Census::new(0, 0);
+        let census = Census::new(0, 0, 1000);
         for _ in 0..100 {
             census.enter(IpAddr::from([127, 0, 0, 1])).unwrap();
         }

@@ -146,6 +146,7 @@ fn serve(config: &Config, file: Option<&Path>, speaker: &Speaker) -> Result<(), 
         census: Census::new(
             config.network.max_client_cnxns.unwrap_or(0),
             config.network.max_cnxns.unwrap_or(0),
+            descriptors_for_clients(files, session_cores),
         ),
     };
     if let Some(interval_ms) = storage.purge_interval_ms {
@@ -191,6 +192,16 @@ fn serve(config: &Config, file: Option<&Path>, speaker: &Speaker) -> Result<(), 
         .map(|error| error.to_string())
         .collect();
     Err(format!("the executors ended by themselves: {}", failures.join("; ")))
+}
+
+/// How many of the files that may be open can be clients.
+fn descriptors_for_clients(files: u64, session_cores: u32) -> u32 {
+    /// For the log, snapshots, `/proc`, and sockets between being accepted and refused.
+    const OWN: u64 = 48;
+    /// Rings, timers and bells of an executor, generously.
+    const PER_EXECUTOR: u64 = 16;
+    let own = OWN + PER_EXECUTOR * (u64::from(session_cores) + 1);
+    u32::try_from(files.saturating_sub(own)).unwrap_or(u32::MAX).max(16)
 }
 
 /// Binds one socket per session core.

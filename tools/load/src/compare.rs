@@ -101,13 +101,11 @@ pub fn run(arguments: &CompareArguments) -> Result<(), String> {
 }
 
 fn config() -> Config {
-    Config::new()
+    // Each server as an operator would run it: its own sizes of files, its own threads, the default
+    // collector and the whole compiler.
+    Config::as_in_production()
         .line("tickTime=2000")
         .line("maxClientCnxns=0")
-        // Later flags win over the test kit's, which suit many short runs.
-        .flag("-XX:-UseSerialGC")
-        .flag("-XX:+UseG1GC")
-        .flag("-XX:TieredStopAtLevel=4")
         .flag("-Xmx2g")
         .flag("-Dlog4j2.level=WARN")
 }

@@ -45,6 +45,7 @@ impl Bench {
             txns: 0,
             recent: VecDeque::new(),
             notes: Vec::new(),
+            news: Vec::new(),
         };
         let replica = Replica::new(ReplicaOptions::default(), recovered, now, 1);
         let mut bench = Bench { replica, output: Output::default(), now, bytes: 0, answered: 0 };

@@ -50,6 +50,10 @@ pub const CONNECTION_HELD_BYTES_MAX: usize = 16 << 20;
 /// Default of `largeRequestMaxBytes`: bytes of large requests in the server at once.
 pub const LARGE_REQUESTS_BYTES_MAX: usize = 100 << 20;
 
+/// Default of `ringkeeper.multiReadReplyBytesMax`: a small multiRead can ask for any number of large
+/// nodes.
+pub const MULTI_READ_BYTES_MAX: usize = 64 << 20;
+
 const _: () = assert!(CONNECTION_HELD_BYTES_MAX > FRAME_BYTES_MAX as usize);
 const _: () = assert!(CONNECT_FRAME_BYTES_MAX < FRAME_BYTES_MAX);
 const _: () = assert!(LOG_RECORD_BYTES_MAX > FRAME_BYTES_MAX + TXN_EXTRA_BYTES_MAX);

@@ -86,6 +86,7 @@ fn sample(key: &Key) -> String {
         Kind::Text => "some text, = with : ünusual #parts".into(),
         Kind::Path => "/some/päth".into(),
         Kind::Choice(words) => words[words.len() - 1].into(),
+        Kind::List if key.name == "enforce.auth.schemes" => "digest,ip".into(),
         Kind::List => "srvr,stat".into(),
         Kind::Interval => "36".into(),
         Kind::Server => "zk1:2888:3888:participant;127.0.0.1:2181".into(),
@@ -135,7 +136,7 @@ fn the_usual_file_is_read_with_all_its_lines() {
     let notes = notes(&config);
     for expected in [
         "zoo.cfg:3: initLimit: passed over; not built yet: ensembles",
-        "zoo.cfg:13: admin.enableServer: asks for nothing that is missing here",
+        "zoo.cfg:13: admin.enableServer: changes nothing; not built yet: the admin HTTP server",
         "zoo.cfg:14: metricsProvider.className: passed over; not built yet: metrics providers",
         "zoo.cfg:19: jute.maxbuffer: has no effect in a zoo.cfg",
         "zoo.cfg:20: maxClientConns: unknown key, passed over; did you mean maxClientCnxns?",
@@ -376,7 +377,6 @@ fn what_would_weaken_security_is_refused_unless_it_is_switched_off() {
         "secureClientPort",
         "secureClientPortAddress",
         "sessionRequireClientSASLAuth",
-        "enforce.auth.enabled",
         "quorum.auth.enableSasl",
         "quorum.auth.serverRequireSasl",
         "quorum.auth.learnerRequireSasl",
@@ -492,7 +492,6 @@ fn values_that_zookeeper_corrects_are_corrected_alike() {
          preAllocSize=-1\nconnection_throttle_local_session_weight=5\n"));
     assert_eq!(config.storage.snap_count, 2);
     assert_eq!(config.storage.snap_retain_count, 3);
-    assert_eq!(config.storage.commit_log_count, 500);
     assert_eq!(config.storage.pre_alloc_bytes, 0);
     assert_eq!(config.network.max_cnxns, None);
     assert_eq!(config.limits.large_request_max_bytes, 104_857_600);
@@ -500,8 +499,8 @@ fn values_that_zookeeper_corrects_are_corrected_alike() {
     assert_eq!(config.network.jute_max_buffer_extra, 1024);
     let throttle = &config.limits.connection_throttle;
     assert_eq!((throttle.global_session_weight, throttle.renew_session_weight), (5, 5));
-    assert_eq!(config.notes().len(), 10, "{:#?}", notes(&config));
-    assert!(config.notes().iter().all(|n| n.text.contains("is taken instead of")));
+    let corrected = config.notes().iter().filter(|n| n.text.contains("is taken instead of"));
+    assert_eq!(corrected.count(), 10, "{:#?}", notes(&config));
 }
 
 #[test]

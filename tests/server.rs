@@ -224,6 +224,48 @@ fn sigterm_ends_the_server_within_a_second_and_loses_nothing() {
 }
 
 #[test]
+fn the_first_start_is_told_in_lines_without_a_warning() {
+    let server = start(Config::new());
+    let log = server.log_tail(100);
+    let line = |text: &str| {
+        let found = log.lines().find(|line| line.contains(text));
+        found.unwrap_or_else(|| panic!("no line with {text:?} in\n{log}"))
+    };
+    for text in
+        [" starts, pid ", "configuration: ", "the data folder is empty: a new database begins"]
+    {
+        assert!(line(text).contains("INFO  [server=0 role=starting"), "{log}");
+    }
+    let serving = format!("serving clients on 127.0.0.1:{}", server.port());
+    assert!(line(&serving).contains("INFO  [server=0 role=standalone"), "{log}");
+    assert!(!log.contains("WARN") && !log.contains("ERROR"), "{log}");
+}
+
+#[test]
+fn a_wrong_configuration_ends_with_code_2_and_all_its_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("zoo.cfg");
+    let data = folder.path().join("data");
+    let lines = format!(
+        "dataDir={}\nclientPort=99999999\n\ntickTime=fast\nsslQuorum=true\n",
+        data.display()
+    );
+    std::fs::write(&file, lines).unwrap();
+    let run = std::process::Command::new(binary()).arg("server").arg(&file).output().unwrap();
+    assert_eq!(run.status.code(), Some(2));
+    let said = String::from_utf8(run.stderr).unwrap();
+    let name = file.display();
+    for line in [
+        format!("{name}:2: clientPort = 99999999: allowed: a whole number from 0 to 65535"),
+        format!("{name}:4: tickTime = fast: allowed: a whole number from 1 to 2147483647 (ms)"),
+        format!("{name}:5: sslQuorum = true: TLS between servers is not built yet"),
+    ] {
+        assert!(said.contains(&line), "{line}\n{said}");
+    }
+    assert!(!data.exists(), "nothing was begun");
+}
+
+#[test]
 fn a_second_server_on_the_folder_refuses_and_names_the_first() {
     let first = start(Config::new());
     let config = Config::new().data_dir(first.data_dir());

@@ -447,6 +447,7 @@ mod tests {
             requests_outstanding: 0,
             uptime_ms: 5950,
             file_descriptors: FileDescriptors { open: Some(63), max: Some(20_000) },
+            drop_probability: 0.0,
             digest_mismatches: 0,
         }
     }

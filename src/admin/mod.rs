@@ -163,6 +163,7 @@ fn gauges(replica: &Replica, asking: SocketAddr, now: Now) -> Gauges {
         sessions_global: count(replica.global_sessions_count()),
         sessions_local: count(replica.local_sessions_count()),
         connections: count(others) + 1,
+        drop_probability: replica.drop_probability(),
         requests_outstanding: count(replica.requests_outstanding()),
         uptime_ms: now.mono.since_us(replica.stats().started_mono) / 1000,
         file_descriptors: FileDescriptors::read(),

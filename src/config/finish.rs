@@ -179,6 +179,10 @@ fn enforced_schemes(reading: &mut Reading) {
         reading.error(Problem::Conflict, &origin, switch, None, text);
     } else if on {
         reading.config.security.enforced_auth_schemes = schemes;
+    } else if !schemes.is_empty() {
+        let origin = reading.origin(list);
+        let text = format!("has no effect without {switch}=true, with ZooKeeper neither");
+        reading.note(Level::Warn, &origin, list, text);
     }
 }
 

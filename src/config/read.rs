@@ -243,11 +243,13 @@ impl Reading {
                         Level::Info,
                         &origin,
                         &written,
-                        format!("asks for nothing that is missing here: {part}"),
+                        format!("changes nothing; not built yet: {part}"),
                     );
                 }
                 Fate::Unbuilt(part) => {
-                    let level = if key.theme == Theme::Quorum { Level::Info } else { Level::Warn };
+                    // What an ensemble would need is missed by nobody here.
+                    let alone = key.theme == Theme::Quorum || part.starts_with("ensembles");
+                    let level = if alone { Level::Info } else { Level::Warn };
                     self.note(
                         level,
                         &origin,

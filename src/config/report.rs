@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::keys::{self, Fate, Key, Place, Theme};
-use super::origin::Origin;
+use super::origin::{Level, Origin};
 use super::read::Examination;
 use super::settings::Config;
 
@@ -50,7 +50,11 @@ pub fn check(name: &str, examination: &Examination) -> String {
             format!("{}: {} = {}", line.origin, line.key, super::origin::printable(&line.value))
         }),
     );
-    section(&mut out, "passed over or worth knowing", config.notes().iter().map(|n| n.to_string()));
+    for (title, level) in [("passed over or worth knowing", Level::Info), ("warnings", Level::Warn)]
+    {
+        let notes = config.notes().iter().filter(|note| note.level == level);
+        section(&mut out, title, notes.map(ToString::to_string));
+    }
     section(&mut out, "errors", errors.iter().map(|e| e.to_string()));
     if errors.is_empty() {
         let (storage, sessions) = (&config.storage, &config.sessions);

@@ -78,15 +78,12 @@ pub struct Storage {
     /// Whether a write is durable before it is acknowledged. Default: true. Key `forceSync` (yes,
     /// no).
     pub force_sync: bool,
-    /// A log write slower than this is logged as a warning and counted. Milliseconds. Default:
+    /// A log write slower than this is warned of. Milliseconds. Default:
     /// 1000. Key `fsync.warningthresholdms`.
     pub fsync_warning_threshold_ms: u64,
     /// Whether a folder with logs and no snapshot is accepted. Default: false.
     /// Key `snapshot.trust.empty`.
     pub snapshot_trust_empty: bool,
-    /// The compression that was asked for. Snapshots of every form are read; they are always
-    /// written uncompressed. Default: none. Key `snapshot.compression.method` (empty, gz, snappy).
-    pub snapshot_compression: SnapshotCompression,
     /// Whether digests of the tree are kept, logged and checked. Default: true. Key
     /// `digest.enabled`.
     pub digest_enabled: bool,
@@ -96,27 +93,12 @@ pub struct Storage {
     /// Whether a closeSession transaction lists the paths it deletes (3.6). Default: true.
     /// Key `closeSessionTxn.enabled`.
     pub close_session_txn: bool,
-    /// Committed transactions kept in memory for followers that lag. At least 500. Default: 500.
-    /// Key `commitLogCount`.
-    pub commit_log_count: u32,
     /// Snapshots that a purge leaves, with the logs they need. At least 3. Default: 3.
     /// Key `autopurge.snapRetainCount`.
     pub snap_retain_count: u32,
     /// Time between two purges; `None`: never. Milliseconds. Default: never.
     /// Key `autopurge.purgeInterval` (hours; with a suffix ms, s, m, h or d; 0 or less: never).
     pub purge_interval_ms: Option<u64>,
-}
-
-/// Compression of snapshots.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum SnapshotCompression {
-    /// Uncompressed.
-    #[default]
-    None,
-    /// gzip.
-    Gz,
-    /// Framed snappy.
-    Snappy,
 }
 
 /// Sockets towards clients.
@@ -178,14 +160,8 @@ pub struct Sessions {
     /// Longest session timeout that is granted. Milliseconds. Default: 20 ticks.
     /// Key `maxSessionTimeout` (−1).
     pub max_session_timeout_ms: u32,
-    /// Whether new sessions are known to their server alone. Default: false.
-    /// Key `localSessionsEnabled`. Apache's standalone server ignores it.
-    pub local_sessions_enabled: bool,
-    /// Whether a local session becomes global with its first ephemeral node. Default: false.
-    /// Key `localSessionsUpgradingEnabled`. Apache's standalone server ignores it.
-    pub local_sessions_upgrading_enabled: bool,
-    /// Whether a server cut off from its ensemble serves reads. It also puts `isro` on the
-    /// whitelist. Default: false. Key `readonlymode.enabled`, as a `-D` word.
+    /// Whether `isro` is on the whitelist. That a server cut off from its ensemble serves reads
+    /// comes with ensembles. Default: false. Key `readonlymode.enabled`, as a `-D` word.
     pub read_only_mode_enabled: bool,
 }
 
@@ -195,10 +171,10 @@ pub struct Limits {
     /// Requests in process above which no further ones are read from the sockets. Default: 1000.
     /// Key `globalOutstandingLimit`.
     pub global_outstanding_limit: u32,
-    /// Requests in process above which further ones wait in a queue; `None`: no such limit.
-    /// Default: none. Key `request_throttle_max_requests` (0).
+    /// Like [`Limits::global_outstanding_limit`], and the smaller of the two counts; `None`: no
+    /// such limit. Default: none. Key `request_throttle_max_requests` (0).
     pub request_throttle_max_requests: Option<u32>,
-    /// A new connection must get past this. Keys `connection_throttle_*`.
+    /// A client that opens a session, or takes one up again, must get past this. Keys `connection_throttle_*`.
     pub connection_throttle: ConnectionThrottle,
     /// Bytes that all large requests in process may have together. Default: 100 MiB.
     /// Key `largeRequestMaxBytes`.
@@ -208,7 +184,7 @@ pub struct Limits {
     pub large_request_threshold_bytes: Option<u32>,
 }
 
-/// The token bucket that new connections draw from, with its random drops before it is empty.
+/// The token bucket that connecting draws from, with its random drops before it is empty.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConnectionThrottle {
     /// Size of the bucket; 0: no throttle. Default: 0. Key `connection_throttle_tokens`.
@@ -224,18 +200,19 @@ pub struct ConnectionThrottle {
     pub drop_increase: f64,
     /// Step down of the drop probability. Default: 0.002. Key `connection_throttle_drop_decrease`.
     pub drop_decrease: f64,
-    /// Share of free tokens from which the probability falls. Default: 0.
+    /// Share of the bucket that may be missing when the probability falls. Default: 0.
     /// Key `connection_throttle_decrease_ratio`.
     pub decrease_ratio: f64,
-    /// Whether a connection costs its weight instead of one token. Default: false.
+    /// Whether connecting costs its weight instead of one token. Default: false.
     /// Key `connection_throttle_weight_enabled`.
     pub weight_enabled: bool,
-    /// Tokens for a new global session. Default: 3.
+    /// Tokens for a new session. Default: 3.
     /// Key `connection_throttle_global_session_weight`.
     pub global_session_weight: u32,
-    /// Tokens for a new local session. Default: 1. Key `connection_throttle_local_session_weight`.
+    /// Least value of the other two weights; local sessions themselves come with ensembles.
+    /// Default: 1. Key `connection_throttle_local_session_weight`.
     pub local_session_weight: u32,
-    /// Tokens for a reconnection. Default: 2. Key `connection_throttle_renew_session_weight`.
+    /// Tokens for a session that is taken up again. Default: 2. Key `connection_throttle_renew_session_weight`.
     pub renew_session_weight: u32,
 }
 
@@ -426,7 +403,8 @@ pub struct Own {
     /// read. Bytes. Default: 256 MiB, or twice `jute.maxbuffer` where that is more.
     /// Key `ringkeeper.requestBytesInFlightMax`.
     pub request_bytes_in_flight_max: u64,
-    /// Largest reply to one multiRead: it asks for thousands of nodes in one small request. Bytes.
+    /// Largest reply to one multiRead: it asks for thousands of nodes in one small request; a
+    /// larger one becomes the error BADARGUMENTS. Bytes.
     /// Default: 64 MiB. Key `ringkeeper.multiReadReplyBytesMax`.
     pub multi_read_reply_bytes_max: u64,
     /// Whether the server starts although transactions are missing in the middle of its log.
@@ -508,11 +486,9 @@ impl Default for Storage {
             force_sync: true,
             fsync_warning_threshold_ms: 1000,
             snapshot_trust_empty: false,
-            snapshot_compression: SnapshotCompression::None,
             digest_enabled: true,
             serialize_last_processed_zxid: true,
             close_session_txn: true,
-            commit_log_count: 500,
             snap_retain_count: 3,
             purge_interval_ms: None,
         }
@@ -540,8 +516,6 @@ impl Default for Sessions {
             tick_time_ms: 3000,
             min_session_timeout_ms: 6000,
             max_session_timeout_ms: 60_000,
-            local_sessions_enabled: false,
-            local_sessions_upgrading_enabled: false,
             read_only_mode_enabled: false,
         }
     }

@@ -34,6 +34,8 @@ pub struct Gauges {
     pub sessions_local: u64,
     /// Client connections.
     pub connections: u64,
+    /// How likely a client that connects is refused by chance.
+    pub drop_probability: f64,
     /// Requests without a reply yet.
     pub requests_outstanding: u64,
     /// Since the replica came up, in ms.
@@ -74,8 +76,7 @@ fn each_gauge(stats: &Stats, gauges: &Gauges, sink: &mut dyn FnMut(&str, Value))
         integer("max_file_descriptor_count", max);
     }
     sink("avg_latency", Value::Real(rounded(stats.latency_ms.average())));
-    // Every connection is plain and none is dropped by chance: these are true zeroes.
-    sink("connection_drop_probability", Value::Real(0.0));
+    sink("connection_drop_probability", Value::Real(gauges.drop_probability));
     for (name, bytes) in [
         ("last_client_response_size", stats.response_bytes_last),
         ("max_client_response_size", stats.response_bytes_max),

@@ -29,6 +29,8 @@ pub struct Reader<'a> {
     pub identities: &'a [Identity],
     /// No permission is checked.
     pub skip_acl: bool,
+    /// Longest reply to one multiRead: a small request can ask for any number of large nodes.
+    pub multi_read_bytes_max: usize,
 }
 
 impl Reader<'_> {
@@ -304,6 +306,7 @@ fn multi_read(
     parts: &[MultiOp<'_>],
     out: &mut Vec<u8>,
 ) -> Result<(), ErrorCode> {
+    let begin = out.len();
     for part in parts {
         let start = out.len();
         MultiHeader { op: part.op().number(), done: false, err: 0 }.encode(out);
@@ -335,6 +338,9 @@ fn multi_read(
                 MultiHeader::error(error).encode(out);
                 error.code().encode(out);
             }
+        }
+        if out.len() - begin > reader.multi_read_bytes_max {
+            return Err(ErrorCode::BadArguments);
         }
     }
     MultiHeader::END.encode(out);

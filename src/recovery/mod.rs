@@ -74,8 +74,10 @@ pub struct Recovered {
     pub txns: u64,
     /// The last of them.
     pub recent: VecDeque<Txn>,
-    /// Sentences worth a line in the server's log: what was passed over, cut or removed.
+    /// What an operator should look at: what was passed over, cut or lost.
     pub notes: Vec<String>,
+    /// What is as it should be and worth a line.
+    pub news: Vec<String>,
 }
 
 /// How far recovery has come; told now and then.
@@ -225,7 +227,7 @@ pub fn recover(
     progress: &mut dyn FnMut(Step<'_>),
 ) -> Result<Recovered, RecoveryError> {
     let files = Files::list(folder)?;
-    let mut notes = Vec::new();
+    let (mut notes, mut news) = (Vec::new(), Vec::new());
     let loaded = load_snapshot(folder, &files, options, progress, &mut notes)?;
     let logs = plan::logs(files.logs.iter().map(|file| file.name.as_str()));
 
@@ -247,12 +249,12 @@ pub fn recover(
     if snapshot.is_none() && txns == 0 {
         if trusted {
             save_empty(folder, &mut database)?;
-            notes.push("the folder is empty: a new database begins".to_owned());
+            news.push("the data folder is empty: a new database begins".to_owned());
         } else {
             // ZooKeeper: ZOOKEEPER-2325, 261; such a server votes for nobody before it was synced.
             zxid = Zxid::NONE;
             database.set_last_processed(zxid);
-            notes.push("the folder is empty, and may have lost its data: zxid -1".to_owned());
+            notes.push("the data folder is empty, and may have lost its data: zxid -1".to_owned());
         }
     }
     let epochs = match options.ensemble {
@@ -260,19 +262,19 @@ pub fn recover(
         false => None,
     };
     replay::repair(folder, &repairs, &mut notes)?;
-    remove_temporaries(folder, &files, &mut notes)?;
+    remove_temporaries(folder, &files, &mut news)?;
 
     if !options.ensemble {
         let orphans = database.remove_orphaned_ephemerals();
         if orphans > 0 {
-            notes.push(format!("{orphans} ephemeral nodes of sessions that are gone were removed"));
+            news.push(format!("{orphans} ephemeral nodes of sessions that are gone were removed"));
         }
     }
     let mismatches = database.digest_mismatches();
     if mismatches > 0 {
         notes.push(format!("{mismatches} digests in snapshot and log differ from the tree's"));
     }
-    Ok(Recovered { database, zxid, epochs, snapshot, txns, recent, notes })
+    Ok(Recovered { database, zxid, epochs, snapshot, txns, recent, notes, news })
 }
 
 /// The files of both folders.
@@ -407,7 +409,7 @@ fn save_empty(folder: &dyn Folder, database: &mut Database) -> Result<(), Recove
 fn remove_temporaries(
     folder: &dyn Folder,
     files: &Files,
-    notes: &mut Vec<String>,
+    news: &mut Vec<String>,
 ) -> Result<(), RecoveryError> {
     let unfinished = files.snapshots.iter().filter(|file| file.name == SNAPSHOT_TEMPORARY);
     let prepared = files.logs.iter().filter(|file| file.name.starts_with(SEGMENT_TEMPORARY_PREFIX));
@@ -420,7 +422,7 @@ fn remove_temporaries(
             file: folder.describe(place, &file.name),
             error,
         })?;
-        notes.push(format!("{} was removed: left by an earlier run", file.name));
+        news.push(format!("{} was removed: left unfinished by an earlier run", file.name));
     }
     Ok(())
 }

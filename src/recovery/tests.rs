@@ -282,7 +282,7 @@ fn what_an_earlier_run_left_unfinished_is_removed() {
     folder.put(Place::Snapshots, SNAPSHOT_TEMPORARY, vec![0; 100]);
     let recovered = recover_default(&folder).unwrap();
     assert_eq!(names(&folder), ["log.1", "log.4", "snapshot.0"]);
-    assert_eq!(recovered.notes.len(), 2);
+    assert_eq!(recovered.news.len(), 2);
 }
 
 #[test]

@@ -77,7 +77,19 @@ impl Replica {
         match self.txnlog.handle_completion(completion) {
             Progress::None => {}
             Progress::Synced(synced) => {
-                self.stats.record_group(now.mono.since_us(self.group_started));
+                let us = now.mono.since_us(self.group_started);
+                self.stats.record_group(us);
+                if us / 1000 > self.options.log_write_warning_ms {
+                    self.stats.log_writes_slow += 1;
+                    if let Some(unsaid) = self.lines.allow(now.mono) {
+                        tracing::warn!(
+                            ms = us / 1000,
+                            bytes = synced.bytes,
+                            unsaid,
+                            "a write of the transaction log was slow: every write waits for it"
+                        );
+                    }
+                }
                 self.stats.log_bytes += u64::from(synced.bytes);
                 self.peer.handle_synced(synced.zxid);
                 self.follow_peer(now);

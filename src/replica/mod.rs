@@ -30,6 +30,7 @@ mod sessions;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod throttle;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -39,6 +40,7 @@ use hashbrown::HashMap;
 pub use options::ReplicaOptions;
 pub use output::{Output, Send};
 pub use stats::{ConnectionFacts, Latency, Stats};
+pub use throttle::ThrottleOptions;
 
 use crate::acl::Authentication;
 use crate::database::{Database, Fired};
@@ -82,6 +84,7 @@ pub struct Replica {
     barriers: VecDeque<(Zxid, Slot)>,
     reaping: reap::Reaping,
     disk_full: DiskFull,
+    throttle: throttle::Throttle,
     large_bytes: usize,
     /// When the group of transactions in flight was submitted.
     group_started: MonoUs,
@@ -173,6 +176,7 @@ impl Replica {
             barriers: VecDeque::new(),
             reaping: reap::Reaping::new(&options, now.mono),
             disk_full: DiskFull::No,
+            throttle: throttle::Throttle::new(options.throttle.clone(), now.mono, seed),
             large_bytes: 0,
             group_started: now.mono,
             shutting_down: false,
@@ -335,6 +339,11 @@ impl Replica {
     /// Number of global sessions.
     pub fn global_sessions_count(&self) -> usize {
         self.sessions.len()
+    }
+
+    /// How likely a client that connects is refused by chance, 0 to 1 (`connection_throttle_*`).
+    pub fn drop_probability(&self) -> f64 {
+        self.throttle.drop_probability()
     }
 
     /// Number of local sessions. A server on its own has none, as ZooKeeper's.

@@ -47,6 +47,10 @@ pub struct ReplicaOptions {
     pub large_request_bytes: Option<u32>,
     /// Bytes of large requests in the server at once (`largeRequestMaxBytes`).
     pub large_requests_bytes_max: usize,
+    /// Longest reply to one multiRead (`ringkeeper.multiReadReplyBytesMax`).
+    pub multi_read_bytes_max: usize,
+    /// What clients that connect must get past (`connection_throttle_*`).
+    pub throttle: super::ThrottleOptions,
 
     /// Time between two searches for containers and TTL nodes to remove
     /// (`znode.container.checkIntervalMs`).
@@ -57,6 +61,8 @@ pub struct ReplicaOptions {
     /// (`znode.container.maxNeverUsedIntervalMs`); 0: never.
     pub container_never_used_ms_max: u64,
 
+    /// A write of the log that took longer is warned of (`fsync.warningthresholdms`).
+    pub log_write_warning_ms: u64,
     /// How the transaction log is written, and when a snapshot is due.
     pub txnlog: crate::txnlog::WriterOptions,
     /// How snapshots are written.
@@ -85,9 +91,12 @@ impl Default for ReplicaOptions {
             connection_output_bytes_max: limits::CONNECTION_OUTPUT_BYTES_MAX,
             large_request_bytes: None,
             large_requests_bytes_max: limits::LARGE_REQUESTS_BYTES_MAX,
+            multi_read_bytes_max: limits::MULTI_READ_BYTES_MAX,
+            throttle: super::ThrottleOptions::default(),
             container_check_interval_ms: 60_000,
             container_removals_per_minute_max: 10_000,
             container_never_used_ms_max: 0,
+            log_write_warning_ms: 1000,
             txnlog: crate::txnlog::WriterOptions::default(),
             snapshot: crate::snapshot::WriterOptions::default(),
         }

@@ -29,8 +29,13 @@ impl Replica {
     ) {
         self.prepare_buffer(slot, connection);
         let Connection { id, session, identities, out, .. } = connection;
-        let reader =
-            Reader { conn: *id, session: *session, identities, skip_acl: self.options.skip_acl };
+        let reader = Reader {
+            conn: *id,
+            session: *session,
+            identities,
+            skip_acl: self.options.skip_acl,
+            multi_read_bytes_max: self.options.multi_read_bytes_max,
+        };
         let database = &mut self.database;
         let mut result = Ok(());
         if matches!(op, OpCode::SetWatches | OpCode::SetWatches2) {
@@ -57,6 +62,7 @@ impl Replica {
                 session: connection.session,
                 identities: &connection.identities,
                 skip_acl: self.options.skip_acl,
+                multi_read_bytes_max: self.options.multi_read_bytes_max,
             };
             result = read::answer(database, &reader, op, body, out);
         }
@@ -65,7 +71,8 @@ impl Replica {
                 self.stats.requests_malformed += 1;
             }
             // ZooKeeper: a multiRead that fails on the way shows the results so far behind the error.
-            if op != OpCode::MultiRead {
+            // One that is too large is ours alone, and its results are what is too large.
+            if op != OpCode::MultiRead || error == ErrorCode::BadArguments {
                 out.truncate(body_at);
             }
             out[start + ERR_OFFSET..body_at].copy_from_slice(&error.code().to_be_bytes());

@@ -25,6 +25,16 @@ impl Replica {
         if self.shutting_down {
             return self.close_taken(slot, connection);
         }
+        if !self.throttle.admit(now.mono, request.session_id != SessionId::NONE) {
+            if let Some(unsaid) = self.lines.allow(self.now.mono) {
+                tracing::warn!(
+                    conn = %slot.id, remote = %connection.remote,
+                    unsaid, "refusing a session: too many at once (connection_throttle_tokens)"
+                );
+            }
+            self.stats.connections_rejected += 1;
+            return self.close_taken(slot, connection);
+        }
         connection.read_only = request.read_only;
         // A client must not be led back in time. It is told nothing: it tries another server.
         if request.last_zxid_seen > self.database.last_processed() {

@@ -51,6 +51,8 @@ pub struct Stats {
     pub log_bytes: u64,
     /// Groups written to the log (`sync_processor_batch_size`'s count).
     pub groups_synced: u64,
+    /// Groups that took longer than `fsync.warningthresholdms`.
+    pub log_writes_slow: u64,
     /// Connections opened (`connection_request_count`).
     pub connections_opened: u64,
     /// Sessions taken up again (`connection_revalidate_count`).
@@ -170,6 +172,7 @@ impl Stats {
             connections_opened: 0,
             sessions_reopened: 0,
             sessions_expired: 0,
+            log_writes_slow: 0,
             connections_rejected: 0,
             connections_slow: 0,
             requests_malformed: 0,

@@ -13,9 +13,11 @@ use crate::database::DatabaseOptions;
 use crate::id::ServerId;
 use crate::limits;
 use crate::metrics::process::Machine;
-use crate::net::NetOptions;
-use crate::replica::ReplicaOptions;
+use crate::net::{Census, NetOptions};
+use crate::recovery::RecoveryOptions;
+use crate::replica::{ReplicaOptions, ThrottleOptions};
 use crate::runtime::{DataFolder, LogDevice};
+use crate::snapshot;
 use crate::txnlog::WriterOptions;
 
 /// The number in the high byte of a standalone server's session ids.
@@ -48,7 +50,7 @@ fn has_ipv6() -> bool {
 }
 
 /// What the tree is told.
-pub fn database(config: &Config, hash_seed: u64) -> DatabaseOptions {
+fn database(config: &Config, hash_seed: u64) -> DatabaseOptions {
     DatabaseOptions {
         extended_types: config.nodes.extended_types_enabled,
         emulate_353_ttl: config.nodes.emulate_353_ttl_nodes,
@@ -91,16 +93,81 @@ pub fn replica(config: &Config, device: LogDevice) -> Result<ReplicaOptions, Str
         close_session_paths: config.storage.close_session_txn,
         frame_bytes_max: config.network.jute_max_buffer,
         txn_extra_bytes_max: config.network.jute_max_buffer_extra,
-        requests_outstanding_max: config.limits.global_outstanding_limit as usize,
-        connection_output_bytes_max: limits::CONNECTION_OUTPUT_BYTES_MAX,
+        requests_outstanding_max: requests_outstanding_max(config) as usize,
+        connection_output_bytes_max: unsent_bytes_max(config),
         large_request_bytes: config.limits.large_request_threshold_bytes,
         large_requests_bytes_max: config.limits.large_request_max_bytes as usize,
+        multi_read_bytes_max: clamp(config.own.multi_read_reply_bytes_max),
+        throttle: throttle(&config.limits.connection_throttle),
         container_check_interval_ms: config.nodes.container_check_interval_ms.into(),
         container_removals_per_minute_max: config.nodes.container_max_per_minute,
         container_never_used_ms_max: config.nodes.container_max_never_used_interval_ms.unwrap_or(0),
+        log_write_warning_ms: config.storage.fsync_warning_threshold_ms,
         txnlog: txnlog(config, device),
+        snapshot: snapshot::WriterOptions {
+            digest: config.storage.digest_enabled,
+            last_zxid: config.storage.serialize_last_processed_zxid,
+            ..snapshot::WriterOptions::default()
+        },
         ..ReplicaOptions::default()
     })
+}
+
+fn throttle(throttle: &config::ConnectionThrottle) -> ThrottleOptions {
+    let (tokens, fill_tokens) = throttle.bucket();
+    let cost = |weight: u32| if throttle.weight_enabled { weight.into() } else { 1 };
+    ThrottleOptions {
+        tokens,
+        fill_ms: throttle.fill_time_ms.into(),
+        fill_tokens,
+        freeze_ms: throttle.freeze_time_ms.map(Into::into),
+        drop_increase: throttle.drop_increase,
+        drop_decrease: throttle.drop_decrease,
+        decrease_ratio: throttle.decrease_ratio,
+        new_session_tokens: cost(throttle.global_session_weight),
+        renewal_tokens: cost(throttle.renew_session_weight),
+    }
+}
+
+/// Requests in the server at once, of all cores.
+// ZooKeeper: RequestThrottler holds requests back in a queue; here they stay in the sockets.
+fn requests_outstanding_max(config: &Config) -> u32 {
+    let limits = &config.limits;
+    let throttle = limits.request_throttle_max_requests.unwrap_or(u32::MAX);
+    limits.global_outstanding_limit.min(throttle)
+}
+
+/// Unsent bytes of one connection at which it is closed: what an operator allows to be buffered,
+/// and the largest single reply, always fit.
+fn unsent_bytes_max(config: &Config) -> usize {
+    let own = &config.own;
+    let reply =
+        own.multi_read_reply_bytes_max.saturating_add(config.network.jute_max_buffer.into());
+    limits::CONNECTION_OUTPUT_BYTES_MAX
+        .max(clamp(own.output_bytes_per_connection_max))
+        .max(clamp(reply))
+}
+
+fn clamp(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+/// How the state is read from the disk.
+pub fn recovery(config: &Config, hash_seed: u64) -> RecoveryOptions {
+    RecoveryOptions {
+        database: database(config, hash_seed),
+        trust_empty: config.storage.snapshot_trust_empty,
+        autocreate: config.storage.db_autocreate,
+        allow_gaps: config.own.allow_log_gaps,
+        ..RecoveryOptions::default()
+    }
+}
+
+/// The bounds on connections; `descriptors_max` as [`Census::new`] takes it.
+pub fn census(config: &Config, descriptors_max: u32) -> Census {
+    let network = &config.network;
+    let (per_address, total) = (network.max_client_cnxns, network.max_cnxns);
+    Census::new(per_address.unwrap_or(0), total.unwrap_or(0), descriptors_max)
 }
 
 fn txnlog(config: &Config, device: LogDevice) -> WriterOptions {
@@ -121,11 +188,9 @@ fn txnlog(config: &Config, device: LogDevice) -> WriterOptions {
 pub fn net(config: &Config, cores: u32) -> NetOptions {
     NetOptions {
         frame_bytes_max: config.network.jute_max_buffer,
-        requests_outstanding_max: (config.limits.global_outstanding_limit / cores).max(1),
-        unsent_bytes_before_pause: usize::try_from(config.own.output_bytes_per_connection_max)
-            .unwrap_or(usize::MAX),
-        unsent_bytes_max: limits::CONNECTION_OUTPUT_BYTES_MAX
-            .max(usize::try_from(config.own.output_bytes_per_connection_max).unwrap_or(usize::MAX)),
+        requests_outstanding_max: (requests_outstanding_max(config) / cores).max(1),
+        unsent_bytes_before_pause: clamp(config.own.output_bytes_per_connection_max),
+        unsent_bytes_max: unsent_bytes_max(config),
         received_bytes_max: config.own.request_bytes_in_flight_max / u64::from(cores),
         sessionless_timeout: Duration::from_millis(
             config.network.sessionless_cnxn_timeout_ms.into(),
@@ -164,5 +229,161 @@ pub fn desk(config: &Config, folder: &DataFolder, port: u16) -> Desk {
         conf,
         machine: Machine::read(),
         mode: Mode::Standalone,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::keys::{self, Fate};
+
+    /// A key's line, and lines that it needs to count. Each must change what some part is told.
+    const TOLD: &[(&str, &str)] = &[
+        ("db.autocreate=false", ""),
+        ("snapCount=77", ""),
+        ("snapSizeLimitInKb=77", ""),
+        ("txnLogSizeLimitInKb=77", ""),
+        ("preAllocSize=77", ""),
+        ("forceSync=no", ""),
+        ("fsync.warningthresholdms=77", ""),
+        ("snapshot.trust.empty=true", ""),
+        ("digest.enabled=false", ""),
+        ("serializeLastProcessedZxid.enabled=false", ""),
+        ("closeSessionTxn.enabled=false", ""),
+        ("maxClientCnxns=77", ""),
+        ("maxCnxns=77", ""),
+        ("nio.sessionlessCnxnTimeout=77", ""),
+        ("ringkeeper.jute.maxbuffer=7777", ""),
+        ("jute.maxbuffer.extrasize=7777", ""),
+        ("tickTime=777", ""),
+        ("minSessionTimeout=777", ""),
+        ("maxSessionTimeout=77777", ""),
+        ("globalOutstandingLimit=77", ""),
+        ("request_throttle_max_requests=77", ""),
+        ("largeRequestMaxBytes=7777", ""),
+        ("largeRequestThreshold=777", ""),
+        ("connection_throttle_tokens=77", ""),
+        ("connection_throttle_fill_time=77", ""),
+        ("connection_throttle_fill_count=77", ""),
+        ("connection_throttle_freeze_time=77", ""),
+        ("connection_throttle_drop_increase=0.5", ""),
+        ("connection_throttle_drop_decrease=0.5", ""),
+        ("connection_throttle_decrease_ratio=0.5", ""),
+        ("connection_throttle_weight_enabled=true", ""),
+        ("connection_throttle_global_session_weight=77", WEIGHED),
+        ("connection_throttle_local_session_weight=77", WEIGHED),
+        ("connection_throttle_renew_session_weight=77", WEIGHED),
+        ("skipACL=yes", ""),
+        ("DigestAuthenticationProvider.enabled=false", ""),
+        ("DigestAuthenticationProvider.digestAlg=SHA-256", ""),
+        ("DigestAuthenticationProvider.superDigest=super:x", ""),
+        ("enforce.auth.enabled=true", "enforce.auth.schemes=digest"),
+        ("enforce.auth.schemes=ip", "enforce.auth.enabled=true\nenforce.auth.schemes=digest"),
+        ("authProvider.1=org.apache.zookeeper.server.auth.EnsembleAuthenticationProvider", ""),
+        (
+            "ensembleAuthName=ours",
+            "authProvider.1=org.apache.zookeeper.server.auth.EnsembleAuthenticationProvider",
+        ),
+        ("extendedTypesEnabled=true", ""),
+        ("emulate353TTLNodes=true", ""),
+        ("enforceQuota=true", ""),
+        ("ringkeeper.znode.container.checkIntervalMs=77", ""),
+        ("ringkeeper.znode.container.maxPerMinute=77", ""),
+        ("ringkeeper.znode.container.maxNeverUsedIntervalMs=77", ""),
+        ("ringkeeper.outputBytesPerConnectionMax=77777", ""),
+        ("ringkeeper.requestBytesInFlightMax=7777777", ""),
+        ("ringkeeper.multiReadReplyBytesMax=7777777", ""),
+        ("ringkeeper.allowLogGaps=true", ""),
+    ];
+
+    const WEIGHED: &str = "connection_throttle_tokens=5\nconnection_throttle_weight_enabled=true";
+
+    /// Keys that the start of the process takes from the configuration itself, or that say whether
+    /// there is one server or an ensemble.
+    const TAKEN_BY_THE_START: &[&str] = &[
+        "dataDir",
+        "dataLogDir",
+        "datadir.autocreate",
+        "autopurge.snapRetainCount",
+        "autopurge.purgeInterval",
+        "clientPort",
+        "clientPortAddress",
+        "clientPortListenBacklog",
+        "clientTcpKeepAlive",
+        "readonlymode.enabled",
+        "4lw.commands.whitelist",
+        "server.*",
+        "group.*",
+        "weight.*",
+        "standaloneEnabled",
+        "dynamicConfigFile",
+        "ringkeeper.cores",
+        "ringkeeper.pin",
+        "ringkeeper.spinMicros",
+        "ringkeeper.logFormat",
+        "ringkeeper.logLevel",
+    ];
+
+    /// Everything that the parts are told.
+    fn told(lines: &str) -> String {
+        let text = format!("dataDir=/d\nclientPort=1\n{lines}\n");
+        let config = config::parse(text.as_bytes(), "zoo.cfg").expect(lines);
+        let device = LogDevice { direct: true, block_bytes: 512 };
+        let replica = replica(&config, device).expect("built in");
+        let (net, census) = (net(&config, 1), census(&config, 1000));
+        format!("{replica:?}{net:?}{census:?}{:?}", recovery(&config, 1))
+    }
+
+    #[test]
+    fn every_key_that_is_acted_on_reaches_a_part() {
+        for (line, context) in TOLD {
+            assert_ne!(told(&format!("{context}\n{line}")), told(context), "{line}");
+        }
+    }
+
+    #[test]
+    fn no_key_that_is_acted_on_is_forgotten_here() {
+        for key in keys::all().filter(|key| matches!(key.fate, Fate::Acted(_))) {
+            let named = |line: &str| {
+                let written = line.split('=').next().expect("a line");
+                let bare = written.strip_prefix(keys::OWN_PREFIX).unwrap_or(written);
+                [written, bare]
+                    .into_iter()
+                    .any(|name| keys::find(name).is_some_and(|k| k.name == key.name))
+            };
+            let told = TOLD.iter().any(|(line, _)| named(line));
+            assert!(told != TAKEN_BY_THE_START.contains(&key.name), "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn limits_are_shared_by_the_cores_and_the_smaller_one_counts() {
+        let config = |lines: &str| {
+            let text = format!("dataDir=/d\nclientPort=1\n{lines}");
+            config::parse(text.as_bytes(), "zoo.cfg").expect("a configuration")
+        };
+        let max = |lines, cores| net(&config(lines), cores).requests_outstanding_max;
+        assert_eq!(max("", 4), 250);
+        assert_eq!(max("request_throttle_max_requests=80\n", 4), 20);
+        assert_eq!(max("request_throttle_max_requests=8000\n", 1), 1000);
+        assert_eq!(max("globalOutstandingLimit=1\n", 4), 1);
+        let snapshot = |lines| {
+            let device = LogDevice { direct: true, block_bytes: 512 };
+            let options = replica(&config(lines), device).expect("built in").snapshot;
+            (options.digest, options.last_zxid)
+        };
+        assert_eq!(snapshot(""), (true, true));
+        assert_eq!(snapshot("digest.enabled=false\n"), (false, true));
+        assert_eq!(snapshot("serializeLastProcessedZxid.enabled=false\n"), (true, false));
+    }
+
+    #[test]
+    fn the_largest_reply_fits_a_connection() {
+        for bytes in ["1048576", "67108864", "1099511627776"] {
+            let line =
+                format!("dataDir=/d\nclientPort=1\nringkeeper.multiReadReplyBytesMax={bytes}");
+            let config = config::parse(line.as_bytes(), "zoo.cfg").expect("a configuration");
+            assert!(unsent_bytes_max(&config) > clamp(config.own.multi_read_reply_bytes_max));
+        }
     }
 }

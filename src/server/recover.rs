@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::options;
 use crate::config::Config;
-use crate::recovery::{RecoveryOptions, Step, recover};
+use crate::recovery::{Step, recover};
 use crate::replica::{Replica, ReplicaOptions};
 use crate::runtime::{DataFolder, FileFolder};
 use crate::time::Now;
@@ -23,13 +23,7 @@ pub fn replica(
     now: Now,
     seed: u64,
 ) -> Result<Replica, String> {
-    let recovery = RecoveryOptions {
-        database: options::database(config, seed),
-        trust_empty: config.storage.snapshot_trust_empty,
-        autocreate: config.storage.db_autocreate,
-        allow_gaps: config.own.allow_log_gaps,
-        ..RecoveryOptions::default()
-    };
+    let recovery = options::recovery(config, seed);
     let begun = Instant::now();
     let mut last_line = begun;
     let mut progress = |step: Step<'_>| {
@@ -50,16 +44,21 @@ pub fn replica(
     };
     let recovered = recover(&FileFolder::new(&folder.folders), &recovery, &mut progress)
         .map_err(|error| error.to_string())?;
+    for line in &recovered.news {
+        tracing::info!("{line}");
+    }
     for note in &recovered.notes {
         tracing::warn!("{note}");
     }
     let from = match recovered.snapshot {
-        Some(zxid) => format!("the snapshot of {zxid} and {} transactions", recovered.txns),
-        None if recovered.txns > 0 => format!("{} transactions and no snapshot", recovered.txns),
-        None => "an empty folder: a new server".to_owned(),
+        Some(zxid) => format!(" from the snapshot of {zxid} and {} transactions", recovered.txns),
+        None if recovered.txns > 0 => {
+            format!(" from {} transactions and no snapshot", recovered.txns)
+        }
+        None => String::new(),
     };
     tracing::info!(
-        "state at zxid {} from {from}, {} znodes, in {} ms",
+        "state at zxid {}{from}, {} znodes, in {} ms",
         recovered.zxid,
         recovered.database.node_count(),
         begun.elapsed().as_millis()

@@ -15,7 +15,7 @@ use super::{purge, recover};
 use crate::admin::logging::{self, LogFormat, LogOptions, Role, Speaker};
 use crate::config::{self, Config, Level};
 use crate::id::Epoch;
-use crate::net::{self, Census};
+use crate::net;
 use crate::runtime::{
     Clock, DataFolder, DiskWorker, Doorbell, LogRing, StopFlag, check_io_uring, raise_open_files,
     watch_signals,
@@ -121,12 +121,6 @@ fn serve(config: &Config, file: Option<&Path>, speaker: &Speaker) -> Result<(), 
             "its file system has no O_DIRECT: written through the page cache, then synced".into()
         }
     );
-    if !storage.force_sync {
-        tracing::warn!(
-            "forceSync=no: writes are acknowledged before they are on disk; \
-             a power failure loses acknowledged writes"
-        );
-    }
 
     let spin = config.own.spin_micros.map(|us| Duration::from_micros(us.into()));
     let allowed = crate::runtime::allowed_processors();
@@ -143,11 +137,7 @@ fn serve(config: &Config, file: Option<&Path>, speaker: &Speaker) -> Result<(), 
         sockets,
         keep_alive: config.network.client_tcp_keep_alive,
         options: options::net(config, session_cores),
-        census: Census::new(
-            config.network.max_client_cnxns.unwrap_or(0),
-            config.network.max_cnxns.unwrap_or(0),
-            descriptors_for_clients(files, session_cores),
-        ),
+        census: options::census(config, descriptors_for_clients(files, session_cores)),
     };
     if let Some(interval_ms) = storage.purge_interval_ms {
         let interval = Duration::from_millis(interval_ms);

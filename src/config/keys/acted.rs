@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::settings::{
-    DigestAlgorithm, LogFormat, LogLevel, SnapshotCompression, Whitelist,
-};
+use super::super::settings::{DigestAlgorithm, LogFormat, LogLevel, Whitelist};
 use super::super::value::{Below, Form, Kind, interval_ms};
 use super::{
     Acted, Fate, Key, Place, RATIO, Set, Theme, any_int, fine, int, port, prop_int, prop_int_or,
@@ -118,26 +116,6 @@ pub(super) static KEYS: &[Key] = &[
     .about("accept a folder with logs and no snapshot"),
     prop(
         Theme::Storage,
-        "snapshot.compression.method",
-        Kind::Choice(&["", "gz", "snappy"]),
-        "",
-        Fate::Acted(Acted {
-            set: Set::Text(set_compression),
-            get: |c| {
-                match c.storage.snapshot_compression {
-                    SnapshotCompression::None => "",
-                    SnapshotCompression::Gz => "gz",
-                    SnapshotCompression::Snappy => "snappy",
-                }
-                .to_owned()
-            },
-            about: "in reading only: compressed snapshots are read, and written \
-             uncompressed",
-            verdict: compression,
-        }),
-    ),
-    prop(
-        Theme::Storage,
         "digest.enabled",
         Kind::Bool,
         "true",
@@ -163,15 +141,6 @@ pub(super) static KEYS: &[Key] = &[
         "list the deleted paths in closeSession transactions, as 3.6 and \
              later do",
     ),
-    prop(
-        Theme::Storage,
-        "commitLogCount",
-        Kind::Int { min: 500, max: i32::MAX as i64, form: Form::Decimal, below: Below::Take(500) },
-        "500",
-        number!(storage.commit_log_count),
-    )
-    .about("committed transactions kept in memory for followers that lag")
-    .unit("transactions"),
     file(
         Theme::Storage,
         "autopurge.snapRetainCount",
@@ -303,28 +272,6 @@ pub(super) static KEYS: &[Key] = &[
     )
     .about("longest session timeout; -1: 20 ticks")
     .unit("ms"),
-    file(
-        Theme::Sessions,
-        "localSessionsEnabled",
-        Kind::Bool,
-        "false",
-        plain!(Bool, sessions.local_sessions_enabled),
-    )
-    .about(
-        "new sessions are known to their server alone (Apache's standalone \
-             server ignores this)",
-    ),
-    file(
-        Theme::Sessions,
-        "localSessionsUpgradingEnabled",
-        Kind::Bool,
-        "false",
-        plain!(Bool, sessions.local_sessions_upgrading_enabled),
-    )
-    .about(
-        "a local session becomes global with its first ephemeral node \
-             (Apache's standalone server ignores this)",
-    ),
     bare(
         Theme::Sessions,
         "readonlymode.enabled",
@@ -332,7 +279,7 @@ pub(super) static KEYS: &[Key] = &[
         "false",
         plain!(Bool, sessions.read_only_mode_enabled),
     )
-    .about("answer isro; serving reads while cut off comes with ensembles"),
+    .about("put isro on the whitelist; serving reads while cut off comes with ensembles"),
     // Limits.
     prop(
         Theme::Limits,
@@ -350,7 +297,7 @@ pub(super) static KEYS: &[Key] = &[
         "0",
         optional!(limits.request_throttle_max_requests, 0, 1),
     )
-    .about("requests in process above which further ones queue; 0: no such limit")
+    .about("like globalOutstandingLimit, and the smaller of the two counts; 0: no such limit")
     .unit("requests"),
     prop(
         Theme::Limits,
@@ -386,7 +333,7 @@ pub(super) static KEYS: &[Key] = &[
         "0",
         number!(limits.connection_throttle.tokens),
     )
-    .about("size of the bucket of new connections; 0: no throttle"),
+    .about("size of the bucket that each session's connecting draws from; 0: no throttle"),
     prop(
         Theme::Limits,
         "connection_throttle_fill_time",
@@ -448,7 +395,7 @@ pub(super) static KEYS: &[Key] = &[
         "0",
         plain!(Float, limits.connection_throttle.decrease_ratio),
     )
-    .about("share of free tokens from which the probability falls"),
+    .about("share of the bucket that may be missing when the probability falls"),
     prop(
         Theme::Limits,
         "connection_throttle_weight_enabled",
@@ -456,7 +403,7 @@ pub(super) static KEYS: &[Key] = &[
         "false",
         plain!(Bool, limits.connection_throttle.weight_enabled),
     )
-    .about("a connection costs its weight instead of one token"),
+    .about("connecting costs its weight instead of one token"),
     prop(
         Theme::Limits,
         "connection_throttle_global_session_weight",
@@ -464,7 +411,7 @@ pub(super) static KEYS: &[Key] = &[
         "3",
         number!(limits.connection_throttle.global_session_weight),
     )
-    .about("tokens for a new global session"),
+    .about("tokens for a new session"),
     prop(
         Theme::Limits,
         "connection_throttle_local_session_weight",
@@ -472,7 +419,7 @@ pub(super) static KEYS: &[Key] = &[
         "1",
         number!(limits.connection_throttle.local_session_weight),
     )
-    .about("tokens for a new local session"),
+    .about("least weight of the other two; local sessions themselves come with ensembles"),
     prop(
         Theme::Limits,
         "connection_throttle_renew_session_weight",
@@ -480,7 +427,7 @@ pub(super) static KEYS: &[Key] = &[
         "2",
         number!(limits.connection_throttle.renew_session_weight),
     )
-    .about("tokens for a reconnection"),
+    .about("tokens for a session that is taken up again"),
     // Security.
     prop(Theme::Security, "skipACL", Kind::YesNo, "no", yes_no!(security.skip_acl))
         .about("ignore ACLs")
@@ -618,7 +565,7 @@ pub(super) static KEYS: &[Key] = &[
         "",
         together!(|c| c.quorum.groups.len().to_string()),
     )
-    .about("a group of a hierarchical quorum"),
+    .about("a group of a hierarchical quorum; checked, and of use to ensembles alone"),
     file(
         Theme::Quorum,
         "weight.*",
@@ -626,7 +573,7 @@ pub(super) static KEYS: &[Key] = &[
         "",
         together!(|c| c.quorum.weights.len().to_string()),
     )
-    .about("a server's weight in its group"),
+    .about("a server's weight in its group; checked, and of use to ensembles alone"),
     file(
         Theme::Quorum,
         "standaloneEnabled",
@@ -689,7 +636,7 @@ pub(super) static KEYS: &[Key] = &[
         "67108864",
         number!(own.multi_read_reply_bytes_max),
     )
-    .about("largest reply to one multiRead")
+    .about("largest reply to one multiRead; a larger one becomes the error BADARGUMENTS")
     .unit("bytes"),
     own("ringkeeper.allowLogGaps", Kind::Bool, "false", plain!(Bool, own.allow_log_gaps)).about(
         "start although transactions are missing in the middle of the log; for one start, after \

@@ -1,7 +1,7 @@
 //! How a row of an acted-on key is written: macros for its two closures, short constructors, and the
 //! words and checks that several rows share.
 
-use super::super::settings::{Config, SnapshotCompression, Whitelist};
+use super::super::settings::{Config, Whitelist};
 use super::super::value::{Below, Form, Kind, Value};
 use super::{Fate, Key, Place, Theme, Verdict};
 
@@ -137,16 +137,6 @@ pub(super) const fn bytes(min: i64) -> Kind {
     Kind::Int { min, max: 1 << 40, form: Form::Based, below: Below::Refuse }
 }
 
-pub(super) fn compression(value: &Value) -> Verdict {
-    match value {
-        Value::Text(method) if !method.is_empty() => Verdict::Warn(
-            "compressed snapshots are read; new snapshots are written \
-             uncompressed all the same",
-        ),
-        _ => Verdict::Fine,
-    }
-}
-
 pub(super) fn force_sync(value: &Value) -> Verdict {
     match value {
         Value::Bool(false) => {
@@ -161,14 +151,6 @@ pub(super) fn skip_acl(value: &Value) -> Verdict {
         Value::Bool(true) => Verdict::Warn("every client may read and change everything"),
         _ => Verdict::Fine,
     }
-}
-
-pub(super) fn set_compression(config: &mut Config, method: &str) {
-    config.storage.snapshot_compression = match method.to_ascii_lowercase().as_str() {
-        "gz" => SnapshotCompression::Gz,
-        "snappy" => SnapshotCompression::Snappy,
-        _ => SnapshotCompression::None,
-    };
 }
 
 pub(super) fn set_whitelist(config: &mut Config, words: &[String]) {

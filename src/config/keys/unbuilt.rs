@@ -5,6 +5,7 @@ use super::super::value::{Below, Form, Kind};
 use super::{Fate, Key, Place, RATIO, Theme, any_int, int, prop_int, prop_long};
 
 const ENSEMBLE: &str = "ensembles, which alone need it";
+const ALONE: &str = "ensembles; a server that stands alone ignores it, Apache's as well";
 const ADMIN: &str = "the admin HTTP server";
 const METRICS: &str = "metrics providers; the four-letter word mntr has the metrics";
 const THROTTLE: &str = "this refinement of the request throttle";
@@ -68,6 +69,36 @@ pub(super) static KEYS: &[Key] = &[
         .default("true"),
     Key::new(Theme::Quorum, Place::Bare, "follower.nodelay", Kind::Bool, Fate::Unbuilt(ENSEMBLE))
         .default("true"),
+    ensemble(
+        "commitLogCount",
+        Kind::Int { min: 500, max: i32::MAX as i64, form: Form::Decimal, below: Below::Take(500) },
+    )
+    .default("500")
+    .unit("transactions"),
+    Key::new(
+        Theme::Sessions,
+        Place::File,
+        "localSessionsEnabled",
+        Kind::Bool,
+        Fate::Unbuilt(ALONE),
+    )
+    .default("false"),
+    Key::new(
+        Theme::Sessions,
+        Place::File,
+        "localSessionsUpgradingEnabled",
+        Kind::Bool,
+        Fate::Unbuilt(ALONE),
+    )
+    .default("false"),
+    // Storage.
+    prop(
+        Theme::Storage,
+        "snapshot.compression.method",
+        Kind::Choice(&["", "gz", "snappy"]),
+        "the writing of compressed snapshots; new ones are uncompressed, and those in the folder \
+         are read in every form",
+    ),
     // Throttles.
     prop(Theme::Limits, "request_throttle_stall_time", prop_int(0), THROTTLE)
         .default("100")

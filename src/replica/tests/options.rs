@@ -4,9 +4,11 @@ use super::harness::*;
 use crate::acl::{AuthenticationOptions, DigestAlgorithm, digest_of};
 use crate::error::ErrorCode;
 use crate::proto::OpCode;
+use crate::proto::connect::ConnectRequest;
 use crate::proto::data::perms;
-use crate::proto::request::{AuthPacket, RequestBody};
-use crate::replica::ReplicaOptions;
+use crate::proto::request::{AuthPacket, MultiOp, PathWatch, RequestBody};
+use crate::replica::{ReplicaOptions, ThrottleOptions};
+use crate::time::Now;
 
 #[test]
 fn skip_acl_lets_everybody_do_everything() {
@@ -51,6 +53,64 @@ fn a_hard_quota_is_enforced_where_that_is_switched_on() {
         }
         assert_eq!(h.create(&client, "/q/1", 0).err, 0);
         assert_eq!(h.create(&client, "/q/2", 0).err, expected);
+    }
+}
+
+#[test]
+fn more_clients_at_once_than_the_throttle_has_tokens_are_turned_away() {
+    let throttle = ThrottleOptions {
+        tokens: 4,
+        fill_ms: 100,
+        new_session_tokens: 2,
+        ..ThrottleOptions::default()
+    };
+    let mut h = Harness::with(ReplicaOptions { throttle, ..ReplicaOptions::default() });
+    let one = h.connect();
+    let two = h.connect();
+    let third = h.open();
+    h.send_connect(third, new_session());
+    h.settle();
+    assert!(h.is_closed(third));
+    assert!(h.take_frames(third).is_empty(), "it is told nothing");
+    assert!(!h.is_closed(one.conn) && !h.is_closed(two.conn));
+    assert_eq!(h.replica.stats().connections_rejected, 1);
+    // A session that is taken up again costs less.
+    h.advance_ms(101);
+    let again = h.open();
+    let request =
+        ConnectRequest { session_id: one.session, password: Some(&one.password), ..new_session() };
+    h.send_connect(again, request);
+    h.settle();
+    assert!(!h.is_closed(again));
+}
+
+#[test]
+fn a_reply_to_a_multi_read_has_a_bound() {
+    let options = ReplicaOptions { multi_read_bytes_max: 2500, ..ReplicaOptions::default() };
+    let mut h = Harness::with(options);
+    let client = h.connect();
+    h.call(client.conn, 1, OpCode::Create, &create("/a", &[7; 1000], 0));
+    for (reads, error) in [(2, 0), (3, ErrorCode::BadArguments.code())] {
+        let part = MultiOp::GetData(PathWatch { path: Some("/a"), watch: false });
+        let parts = RequestBody::Multi(vec![part; reads]);
+        let reply = h.call(client.conn, 2, OpCode::MultiRead, &parts);
+        assert_eq!((reply.err, reply.body.is_empty()), (error, error != 0), "{reads} reads");
+    }
+    assert!(!h.is_closed(client.conn));
+}
+
+#[test]
+fn slow_writes_of_the_log_are_noticed() {
+    for (ms, slow) in [(50, 0), (51, 1)] {
+        let options = ReplicaOptions { log_write_warning_ms: 50, ..ReplicaOptions::default() };
+        let mut h = Harness::with(options);
+        let client = h.connect();
+        h.send(client.conn, 1, OpCode::Create, &create("/a", b"", 0));
+        h.turn();
+        h.now = Now { mono: h.now.mono.plus_ms(ms), ..h.now };
+        h.settle();
+        assert_eq!(h.errors(client.conn), [(1, 0)]);
+        assert_eq!(h.replica.stats().log_writes_slow, slow, "{ms} ms");
     }
 }
 

@@ -12,7 +12,7 @@ use ringkeeper_oracle::{PROFILES, Plan, Profile, Verdict, run_plan, timers};
 use ringkeeper_testkit::Program;
 
 const STEPS: usize = 9_000;
-/// What [`STEPS`] come to at least, pipelines counted by their requests. Eight profiles make more than 100,000.
+/// What [`STEPS`] come to at least, pipelines counted by their requests. Nine profiles make more than 100,000.
 const OPERATIONS_MIN: usize = 12_600;
 /// The quota profile has no pipelines, so it makes up for them.
 const STEPS_WITHOUT_PIPELINES: usize = 12_700;
@@ -50,6 +50,11 @@ fn sha_256_digests() {
 #[test]
 fn small_frames() {
     random("small-frames", STEPS);
+}
+
+#[test]
+fn enforced_authentication() {
+    random("enforce-auth", STEPS);
 }
 
 #[test]

@@ -379,6 +379,9 @@ pub struct Quorum {
     pub version: u64,
     /// Whether a single member stands alone. Default: true. Key `standaloneEnabled`.
     pub standalone_enabled: bool,
+    /// Whether reconfig is switched on. A server on its own refuses it either way. Default: false.
+    /// Key `reconfigEnabled`.
+    pub reconfig_enabled: bool,
     /// The file in which the members stand. Default: none. Key `dynamicConfigFile`.
     pub dynamic_config_file: Option<PathBuf>,
 }
@@ -587,6 +590,7 @@ impl Default for Quorum {
             weights: BTreeMap::new(),
             version: 0,
             standalone_enabled: true,
+            reconfig_enabled: false,
             dynamic_config_file: None,
         }
     }

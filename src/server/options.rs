@@ -79,6 +79,7 @@ pub fn replica(config: &Config, device: LogDevice) -> Result<ReplicaOptions, Str
         session_timeout_ms_min: millis(config.sessions.min_session_timeout_ms),
         session_timeout_ms_max: millis(config.sessions.max_session_timeout_ms),
         skip_acl: security.skip_acl,
+        reconfig: config.quorum.reconfig_enabled,
         authentication: AuthenticationOptions {
             digest_enabled: security.digest_enabled,
             digest_algorithm,
@@ -240,6 +241,7 @@ mod tests {
     /// A key's line, and lines that it needs to count. Each must change what some part is told.
     const TOLD: &[(&str, &str)] = &[
         ("db.autocreate=false", ""),
+        ("reconfigEnabled=true", ""),
         ("snapCount=77", ""),
         ("snapSizeLimitInKb=77", ""),
         ("txnLogSizeLimitInKb=77", ""),

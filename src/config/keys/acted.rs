@@ -584,6 +584,16 @@ pub(super) static KEYS: &[Key] = &[
     .about("a single member stands alone"),
     file(
         Theme::Quorum,
+        "reconfigEnabled",
+        Kind::Bool,
+        "false",
+        plain!(Bool, quorum.reconfig_enabled),
+    )
+    .about(
+        "reconfig is answered -6 (there is no ensemble to change) instead of -123 (switched off)",
+    ),
+    file(
+        Theme::Quorum,
         "dynamicConfigFile",
         Kind::Path,
         "",

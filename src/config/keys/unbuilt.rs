@@ -38,7 +38,6 @@ pub(super) static KEYS: &[Key] = &[
     quorum("syncEnabled", Kind::Bool).default("true"),
     quorum("observerMasterPort", any_int()).default("0"),
     quorum("oraclePath", Kind::Text),
-    quorum("reconfigEnabled", Kind::Bool).default("false"),
     ensemble("multiAddress.enabled", Kind::Bool).default("false"),
     ensemble("multiAddress.reachabilityCheckTimeoutMs", int(0)).default("1000").unit("ms"),
     ensemble("multiAddress.reachabilityCheckEnabled", Kind::Bool).default("true"),

@@ -56,11 +56,6 @@ pub const ALLOWED: &[Allowed] = &[
         why: "ZooKeeper writes each half of a surrogate pair as three bytes, which is not UTF-8. No node can have such a path.",
     },
     Allowed {
-        name: "reconfig-enabled",
-        what: "reconfigEnabled=true is not set; without it, both answer -123 to reconfig.",
-        why: "With it, ZooKeeper without an ensemble answers -6; here the key has no meaning without an ensemble.",
-    },
-    Allowed {
         name: "watches-on-null",
         what: "addWatch, and the lists of persistent watches in setWatches2, are not sent a null path.",
         why: "ZooKeeper accepts it and keeps a watch that can never fire; here it cannot be decoded (-5).",

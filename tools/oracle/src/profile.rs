@@ -64,14 +64,12 @@ pub const PROFILES: &[Profile] = &[
         frame_bytes_max: 4096,
         ..BASE
     },
-    // Only by name, as long as ringkeeper refuses to start with it.
     Profile {
         name: "enforce-auth",
-        by_name_only: true,
         lines: &["enforce.auth.enabled=true", "enforce.auth.schemes=digest"],
         ..BASE
     },
-    Profile { name: "no-digest", lines: &["digest.enabled=false"], ..BASE },
+    Profile { name: "no-digest", lines: &["digest.enabled=false", "reconfigEnabled=true"], ..BASE },
     Profile {
         name: "timers",
         by_name_only: true,

@@ -4,7 +4,7 @@
 //! leave out everything below `/zookeeper/`.
 
 use crate::database::Database;
-use crate::tree::{NodeId, QuotaNumbers, limit_path, stat_path};
+use crate::tree::{NodeId, QuotaExcess, QuotaNumbers, limit_path, stat_path};
 
 /// Below it lie the quotas.
 const QUOTA_ROOT: &str = "/zookeeper/quota";
@@ -12,17 +12,19 @@ const LIMIT_NAME: &str = "zookeeper_limits";
 const STAT_NAME: &str = "zookeeper_stats";
 
 impl Database {
-    /// Whether a hard limit forbids so many more bytes and nodes at `path`. The caller asks only
-    /// if `enforceQuota` is on.
-    pub fn quota_violated(&self, path: &str, bytes_delta: i64, count_delta: i64) -> bool {
-        let Some(prefix) = self.quotas.deepest(path) else { return false };
-        let (Some(limits), Some(now)) =
-            (self.node(&limit_path(&prefix)), self.node(&stat_path(&prefix)))
-        else {
-            return false;
-        };
-        let now = QuotaNumbers::parse(now.data());
-        QuotaNumbers::parse(limits.data()).is_hard_exceeded(&now, bytes_delta, count_delta)
+    /// The limit, and the path that has it, that so many more bytes and nodes at `path` go beyond.
+    /// The caller asks only if `enforceQuota` is on.
+    pub fn quota_excess(
+        &self,
+        path: &str,
+        bytes_delta: i64,
+        count_delta: i64,
+    ) -> Option<(String, QuotaExcess)> {
+        let prefix = self.quotas.deepest(path)?;
+        let limits = QuotaNumbers::parse(self.node(&limit_path(&prefix))?.data());
+        let now = QuotaNumbers::parse(self.node(&stat_path(&prefix))?.data());
+        let excess = limits.excess(&now, bytes_delta, count_delta)?;
+        Some((prefix, excess))
     }
 
     /// A node was created under `parent`: it may be part of a quota, and count in one.

@@ -205,6 +205,7 @@ impl Replica {
                 self.prep.prepare_error(database, wall, zxid, &requester, error)
             }
         };
+        self.say_quota_excess();
         connection.queue.push_back(Waiting::Write);
         let request = InFlight {
             zxid,
@@ -217,6 +218,22 @@ impl Replica {
             large,
         };
         self.propose(txn, request);
+    }
+
+    fn say_quota_excess(&mut self) {
+        let Some((path, excess)) = self.prep.take_quota_excess() else { return };
+        if let Some(unsaid) = self.lines.allow(self.now.mono) {
+            let limit = if excess.is_hard { "hard" } else { "soft" };
+            tracing::warn!(
+                path,
+                limit,
+                figure = excess.figure,
+                reached = excess.reached,
+                allowed = excess.limit,
+                unsaid,
+                "quota exceeded"
+            );
+        }
     }
 
     /// The zxid of a new write. `None`: there is no room for it on the disk.

@@ -26,7 +26,7 @@ pub use kind::{
     CONTAINER_OWNER, EXTENDED_SERVER_ID_MAX, KindRules, NodeKind, TTL_MS_MAX, ttl_owner,
 };
 pub use node::NodeId;
-pub use quota::{QuotaNumbers, QuotaPaths, limit_path, stat_path};
+pub use quota::{QuotaExcess, QuotaNumbers, QuotaPaths, limit_path, stat_path};
 
 use freeze::Freeze;
 use node::{Node, Slab, text};

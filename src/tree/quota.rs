@@ -168,18 +168,47 @@ impl QuotaNumbers {
         self.values.insert(key.to_owned(), value);
     }
 
-    /// Whether more by these differences is beyond a hard limit, with the figures of `now`.
+    /// The limit that more by these differences is beyond, with the figures of `now`; a hard one
+    /// rather than a soft one.
     // ZooKeeper: ZooKeeperServer.checkQuota; a soft limit only counts where there is no hard one,
     // and only makes a line in the log.
-    pub fn is_hard_exceeded(&self, now: &QuotaNumbers, bytes_delta: i64, count_delta: i64) -> bool {
-        let exceeded = |hard: &str, figure: &str, delta: i64| {
-            delta != 0
-                && self.get(hard) > -1
-                && now.get(figure).saturating_add(delta) > self.get(hard)
+    pub fn excess(
+        &self,
+        now: &QuotaNumbers,
+        bytes_delta: i64,
+        count_delta: i64,
+    ) -> Option<QuotaExcess> {
+        let excess = |hard: &str, figure: &'static str, delta: i64| {
+            let is_hard = self.get(hard) > -1;
+            let limit = self.get(if is_hard { hard } else { figure });
+            let reached = now.get(figure).saturating_add(delta);
+            (delta != 0 && limit > -1 && reached > limit).then_some(QuotaExcess {
+                figure,
+                reached,
+                limit,
+                is_hard,
+            })
         };
-        exceeded(Self::COUNT_HARD, Self::COUNT, count_delta)
-            || exceeded(Self::BYTES_HARD, Self::BYTES, bytes_delta)
+        let count = excess(Self::COUNT_HARD, Self::COUNT, count_delta);
+        let bytes = excess(Self::BYTES_HARD, Self::BYTES, bytes_delta);
+        match (count, bytes) {
+            (Some(count), Some(bytes)) if bytes.is_hard && !count.is_hard => Some(bytes),
+            (count, bytes) => count.or(bytes),
+        }
     }
+}
+
+/// A limit, and what goes beyond it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuotaExcess {
+    /// `count` or `bytes`.
+    pub figure: &'static str,
+    /// What the figure would be.
+    pub reached: i64,
+    /// What it should not be beyond.
+    pub limit: i64,
+    /// Whether the limit forbids it; a soft one only asks for a line in the log.
+    pub is_hard: bool,
 }
 
 impl fmt::Display for QuotaNumbers {
@@ -243,12 +272,18 @@ mod tests {
     fn only_hard_limits_forbid() {
         let now = QuotaNumbers::of(2, 10);
         let soft = QuotaNumbers::parse(Some(b"count=2,bytes=10"));
-        assert!(!soft.is_hard_exceeded(&now, 100, 1));
+        let excess = |limits: &QuotaNumbers, now: &QuotaNumbers, bytes, count| {
+            limits.excess(now, bytes, count).map(|excess| (excess.figure, excess.is_hard))
+        };
+        assert_eq!(excess(&soft, &now, 100, 1), Some(("count", false)));
+        assert_eq!(excess(&soft, &now, 100, 0), Some(("bytes", false)));
         let hard =
             QuotaNumbers::parse(Some(b"count=-1,bytes=-1=;byteHardLimit=12;countHardLimit=3"));
-        assert!(!hard.is_hard_exceeded(&now, 2, 1));
-        assert!(hard.is_hard_exceeded(&now, 3, 1));
-        assert!(hard.is_hard_exceeded(&QuotaNumbers::of(3, 0), 0, 1));
-        assert!(!hard.is_hard_exceeded(&QuotaNumbers::of(9, 99), 0, 0), "no change, no check");
+        assert_eq!(excess(&hard, &now, 2, 1), None);
+        assert_eq!(excess(&hard, &now, 3, 1), Some(("bytes", true)));
+        assert_eq!(excess(&hard, &QuotaNumbers::of(3, 0), 0, 1), Some(("count", true)));
+        assert_eq!(excess(&hard, &QuotaNumbers::of(9, 99), 0, 0), None, "no change, no check");
+        let mixed = QuotaNumbers::parse(Some(b"count=1,bytes=-1=;byteHardLimit=12"));
+        assert_eq!(excess(&mixed, &now, 9, 1), Some(("bytes", true)), "what forbids comes first");
     }
 }

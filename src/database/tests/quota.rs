@@ -7,6 +7,11 @@ use crate::database::DatabaseBuilder;
 const LIMITS: &str = "/zookeeper/quota/a/zookeeper_limits";
 const STATS: &str = "/zookeeper/quota/a/zookeeper_stats";
 
+/// Whether a hard limit forbids it.
+fn violated(database: &Database, path: &str, bytes_delta: i64, count_delta: i64) -> bool {
+    database.quota_excess(path, bytes_delta, count_delta).is_some_and(|(_, excess)| excess.is_hard)
+}
+
 /// `/a` with a quota, set as the command-line client does it.
 fn with_quota(limits: &str) -> Run {
     let mut run = Run::new();
@@ -42,20 +47,22 @@ fn figures_follow_without_a_change_of_stat() {
 #[test]
 fn only_hard_limits_are_violated() {
     let run = with_quota("count=1,bytes=1");
-    assert!(!run.database.quota_violated("/a/x", 100, 1));
+    let (path, excess) = run.database.quota_excess("/a/x", 100, 1).unwrap();
+    assert_eq!((&path[..], excess.reached, excess.limit, excess.is_hard), ("/a", 3, 1, false));
+    assert!(!violated(&run.database, "/a/x", 100, 1));
     let run = with_quota("count=-1,bytes=-1=;byteHardLimit=10;countHardLimit=3");
-    assert!(!run.database.quota_violated("/a/x", 2, 1));
-    assert!(run.database.quota_violated("/a/x", 3, 1));
-    assert!(run.database.quota_violated("/a", 0, 2));
-    assert!(!run.database.quota_violated("/b", 100, 100));
+    assert!(!violated(&run.database, "/a/x", 2, 1));
+    assert!(violated(&run.database, "/a/x", 3, 1));
+    assert!(violated(&run.database, "/a", 0, 2));
+    assert!(!violated(&run.database, "/b", 100, 100));
 }
 
 #[test]
 fn a_quota_ends_with_its_limits() {
     let mut run = with_quota("count=-1,bytes=-1=;countHardLimit=2");
-    assert!(run.database.quota_violated("/a/x", 0, 1));
+    assert!(violated(&run.database, "/a/x", 0, 1));
     run.delete(LIMITS);
-    assert!(!run.database.quota_violated("/a/x", 0, 1));
+    assert!(!violated(&run.database, "/a/x", 0, 1));
     run.create("/a/c", "1");
     assert_eq!(run.text(STATS), "count=2,bytes=8");
 }
@@ -78,10 +85,10 @@ fn a_quota_of_the_root_and_broken_figures_are_passed_over() {
     run.create("/zookeeper/quota/zookeeper_limits", "count=1,bytes=1=;countHardLimit=1");
     run.create("/zookeeper/quota/zookeeper_stats", "nonsense");
     run.create("/a", "");
-    assert!(!run.database.quota_violated("/a/b", 10, 10));
+    assert!(!violated(&run.database, "/a/b", 10, 10));
     run.create("/zookeeper/quota/a", "");
     run.create(LIMITS, "nonsense");
-    assert!(!run.database.quota_violated("/a/b", 10, 10), "no figures at all");
+    assert!(!violated(&run.database, "/a/b", 10, 10), "no figures at all");
     run.create(STATS, "nonsense");
     run.create("/a/b", "x");
     assert_eq!(run.text(STATS), "count=2,bytes=1");
@@ -100,6 +107,6 @@ fn quotas_of_a_snapshot_are_found_and_counted_anew() {
     }
     let database = builder.finish(Zxid(9)).unwrap();
     assert_eq!(database.node(STATS).unwrap().data(), Some(&b"count=2,bytes=8"[..]));
-    assert!(!database.quota_violated("/a/x", 0, 1));
-    assert!(database.quota_violated("/a/x", 0, 2));
+    assert!(!violated(&database, "/a/x", 0, 1));
+    assert!(violated(&database, "/a/x", 0, 2));
 }

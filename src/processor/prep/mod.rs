@@ -11,6 +11,7 @@ mod ops;
 mod session;
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 use super::outstanding::{ChangeRecord, Outstanding};
 use crate::acl::{AclList, Identity, fix_up};
@@ -24,6 +25,7 @@ use crate::proto::txn::{
 };
 use crate::proto::{AclEntry, AclVector, OpCode};
 use crate::time::WallMs;
+use crate::tree::QuotaExcess;
 
 /// What changes how requests are prepared. Names as in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +75,8 @@ pub struct Prep {
     digest_before: i64,
     /// `world:anyone` with all permissions, and its bytes: what nearly every create asks for.
     open: AclList,
+    /// The last quota that a request went beyond, until [`Prep::take_quota_excess`].
+    quota_excess: Cell<Option<(String, QuotaExcess)>>,
 }
 
 /// What one operation asks of the tree, checked.
@@ -149,6 +153,7 @@ impl Prep {
             digest: database.digest(),
             digest_before: database.digest(),
             open: AclList::open(),
+            quota_excess: Cell::new(None),
         }
     }
 
@@ -254,6 +259,12 @@ impl Prep {
     /// The tree's digest once everything outstanding is applied.
     pub fn digest(&self) -> i64 {
         self.digest
+    }
+
+    /// A quota, by its path, that a request since the last call went beyond: worth a line in the
+    /// log, for a soft limit has no other effect.
+    pub fn take_quota_excess(&self) -> Option<(String, QuotaExcess)> {
+        self.quota_excess.take()
     }
 
     /// The newest zxid given to a transaction.

@@ -171,10 +171,13 @@ impl Prep {
             return Ok(());
         }
         let signed = |bytes: usize| i64::try_from(bytes).expect("a node's data fit in a frame");
-        if database.quota_violated(path, signed(bytes_after) - signed(bytes_before), count) {
-            return Err(ErrorCode::QuotaExceeded);
-        }
-        Ok(())
+        let bytes = signed(bytes_after) - signed(bytes_before);
+        let Some((prefix, excess)) = database.quota_excess(path, bytes, count) else {
+            return Ok(());
+        };
+        let is_hard = excess.is_hard;
+        self.quota_excess.set(Some((prefix, excess)));
+        if is_hard { Err(ErrorCode::QuotaExceeded) } else { Ok(()) }
     }
 
     pub(super) fn digest_seed(&self, path: &str, data: Option<&[u8]>) -> u32 {

@@ -30,7 +30,7 @@ jute_record! {
         pub data: Option<&'a [u8]>,
         /// Its ACL.
         pub acl: AclVector<'a>,
-        /// A [`CreateMode`](crate::proto::CreateMode)'s flag.
+        /// The flag of a [`crate::proto::CreateMode`].
         pub flags: i32,
     }
 }

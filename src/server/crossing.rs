@@ -115,7 +115,7 @@ impl Core for Uplink {
 }
 
 impl SessionEnds {
-    /// Connects both queues, in the same order as [`ReplicaEnds::connect`]: each waits for the
+    /// Connects both queues, in the same order as [`connect_all`]: each waits for the
     /// other side in a busy loop.
     pub async fn connect(self) -> (Rc<Uplink>, ConnectedReceiver<Down>) {
         let up = self.up.connect().await;

@@ -1,6 +1,6 @@
 //! Snapshots: the whole state at one zxid, in ZooKeeper's own file format (`FileSnap`).
 //!
-//! [`Writer`] writes one while the server goes on, slice by slice; [`load`] makes a database of one,
+//! [`Writer`] writes one while the server goes on, slice by slice; [`load()`] makes a database of one,
 //! plain or compressed; [`read`] shows its parts to whoever asks. Ours are exact, ZooKeeper's are
 //! fuzzy: they may hold parts of transactions beyond the zxid in their name, so that replay must
 //! start at that zxid and bear with what is already there.

@@ -30,7 +30,7 @@ jute_record! {
         pub data: Option<&'a [u8]>,
         /// Its ACL.
         pub acl: AclVector<'a>,
-        /// The flag of a [`crate::proto::CreateMode`].
+        /// The flag of a [`CreateMode`].
         pub flags: i32,
     }
 }

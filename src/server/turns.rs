@@ -14,50 +14,16 @@ use crate::runtime::{DoorbellListener, Event, StopFlag};
 use crate::time::MonoUs;
 
 /// How the turn task waits for a log write.
-///
-/// Looking is worth it only on a processor that nobody else wants: a thread that looks uses up its
-/// share, and when it is preempted it waits for milliseconds, while one that slept is let in at
-/// once. So a look that was interrupted, which shows as a gap in the clock, is followed by waits
-/// asleep: 16 of them, then twice as many each time it happens again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LogWait {
     /// How long it looks by itself before it sleeps. Zero: it always sleeps at once.
     look: Duration,
-    /// Waits asleep that are left.
-    asleep: u32,
-    /// How many there were the last time.
-    asleep_last: u32,
 }
 
 impl LogWait {
-    /// Nobody is preempted for less than this, and nothing else stops a thread for as long.
-    const GAP: Duration = Duration::from_micros(300);
-    const ASLEEP_MIN: u32 = 16;
-    const ASLEEP_MAX: u32 = 4096;
-
     /// Looks for as long as `look`.
     pub const fn new(look: Duration) -> LogWait {
-        LogWait { look, asleep: 0, asleep_last: 0 }
-    }
-
-    /// How long to look this time.
-    fn next_look(&mut self) -> Duration {
-        if self.asleep == 0 {
-            return self.look;
-        }
-        self.asleep -= 1;
-        Duration::ZERO
-    }
-
-    /// A look was interrupted.
-    fn interrupted(&mut self) {
-        self.asleep_last = (self.asleep_last * 2).clamp(Self::ASLEEP_MIN, Self::ASLEEP_MAX);
-        self.asleep = self.asleep_last;
-    }
-
-    /// A look saw the write complete.
-    fn paid(&mut self) {
-        self.asleep_last = self.asleep_last.saturating_sub(1);
+        LogWait { look }
     }
 }
 
@@ -82,7 +48,7 @@ const LOOK_AT_ONCE: Duration = Duration::from_micros(6);
 /// when that begins.
 pub async fn turn(
     host: Rc<Host>,
-    mut wait: LogWait,
+    wait: LogWait,
     stop: StopFlag,
     alarm: Rc<Alarm>,
     stopping: impl AsyncFnOnce(),
@@ -125,7 +91,7 @@ pub async fn turn(
             None => {}
         }
         if host.log_writes_in_flight() > 0 {
-            wait_for_log(&host, &mut wait).await;
+            wait_for_log(&host, wait).await;
         } else {
             host.pending.wait().await;
         }
@@ -133,23 +99,16 @@ pub async fn turn(
 }
 
 /// Returns when a log write completed, or anything else happened.
-async fn wait_for_log(host: &Host, wait: &mut LogWait) {
-    let look = wait.next_look();
+async fn wait_for_log(host: &Host, wait: LogWait) {
     let started = Instant::now();
     let mut last = started;
-    while last - started < look {
+    while last - started < wait.look {
         let until = last + LOOK_AT_ONCE;
         while last < until {
             if host.reap() {
-                wait.paid();
                 return;
             }
-            let now = Instant::now();
-            if now - last > LogWait::GAP {
-                wait.interrupted();
-                return;
-            }
-            last = now;
+            last = Instant::now();
             // Not a courtesy: the kernel ends a direct write with O_DSYNC in a worker thread on
             // the processor that took the interrupt. If that is this one, a thread that only looks
             // keeps its own completion from happening until the next tick of the scheduler, 4 ms
@@ -221,27 +180,5 @@ impl Alarm {
                 host.pending.set();
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn interrupted_looks_are_followed_by_ever_more_sleep_and_paid_ones_by_less() {
-        let look = Duration::from_micros(100);
-        let mut wait = LogWait::new(look);
-        assert_eq!(wait.next_look(), look);
-        for expected in [16, 32, 64] {
-            wait.interrupted();
-            let asleep = (0..).take_while(|_| wait.next_look().is_zero()).count();
-            assert_eq!(asleep, expected);
-        }
-        for _ in 0..1000 {
-            wait.paid();
-        }
-        wait.interrupted();
-        assert_eq!((0..).take_while(|_| wait.next_look().is_zero()).count(), 16);
     }
 }

@@ -1,7 +1,7 @@
 //! Two servers, one sequence of operations, every answer compared.
 //!
 //! A [`Plan`] is a list of steps made from a seed alone, never from what a server answered. [`Pair`] carries it out on two
-//! servers, one step at a time, and writes down what each server sent in a canonical text ([`render`](crate::render)) in which
+//! servers, one step at a time, and writes down what each server sent in a canonical text (module `render`) in which
 //! times and session ids have become names. The two texts must be equal. What may differ is listed in [`ALLOWED`], with the
 //! reason, and nowhere else.
 //!

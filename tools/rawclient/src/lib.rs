@@ -3,7 +3,7 @@
 //! Three levels, each usable alone:
 //! * [`Connection`]: frames in and out, and what ends a connection (an end of file, silence);
 //! * [`Session`]: connect, reconnect, requests and pipelines, events kept apart;
-//! * [`dump`]: a whole tree with data, Stats and ACLs, to compare two servers or two moments.
+//! * [`dump()`]: a whole tree with data, Stats and ACLs, to compare two servers or two moments.
 //!
 //! [`Body`] builds request bodies field by field, so that a test can also build wrong ones.
 //!

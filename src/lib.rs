@@ -34,7 +34,13 @@ pub mod watch;
 
 // Layer 3: agreement.
 #[cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
+pub mod election;
+#[cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
 pub mod peer;
+#[cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
+pub mod quorum;
+#[cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
+pub mod zab;
 
 // Layer 4: disk.
 #[cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]

@@ -2,43 +2,57 @@
 //!
 //! A peer decides and never acts. What it wants done stands in a [`Ready`], whose fields are the
 //! order of durability. A server on its own is the smallest ensemble: its own disk is the
-//! quorum, so that a transaction is committed as soon as it is durable.
+//! quorum, so that a transaction is committed as soon as it is durable. A member of an ensemble
+//! ([`Member`]) elects a leader with the others, and leads or learns.
 //!
 //! ```text
-//! synced ≤ submitted ≤ accepted        committed ≤ synced (the quorum is this server's disk)
+//! synced ≤ submitted ≤ accepted        committed ≤ accepted
 //! ```
 
+pub mod link;
+mod member;
+mod options;
+mod ready;
 mod standalone;
 
+pub use member::Member;
+pub use options::PeerOptions;
+pub use ready::{ConfigChange, ForwardedRequest, Inbound, LogRead, Ready, Standing};
 pub use standalone::Standalone;
 
-use crate::id::Zxid;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+use crate::acl::Identity;
+use crate::id::{ServerId, SessionId, Zxid};
+use crate::proto::OpCode;
 use crate::proto::txn::Txn;
+use crate::quorum::Config;
+use crate::time::MonoUs;
+use crate::zab::Epochs;
 
-/// What a peer wants done. The caller owns it, so that its vectors are used again and again.
-///
-/// `append` goes to the log in this order, and [`Peer::handle_synced`] says when it is durable.
-/// `commit` waits for nothing: its transactions are applied at once, in this order.
-#[derive(Debug, Default)]
-pub struct Ready {
-    /// To be appended to the transaction log.
-    pub append: Vec<Txn>,
-    /// To be applied to the database, in zxid order.
-    pub commit: Vec<Txn>,
-}
-
-impl Ready {
-    /// Whether there is nothing to do.
-    pub fn is_empty(&self) -> bool {
-        self.append.is_empty() && self.commit.is_empty()
-    }
-}
+use link::{LinkEvent, LinkId};
 
 /// A server's part in the agreement.
 #[derive(Debug)]
 pub enum Peer {
     /// A server on its own.
     Standalone(Standalone),
+    /// A member of an ensemble.
+    Member(Box<Member>),
+}
+
+/// What a member begins with, from its disk.
+#[derive(Debug)]
+pub struct History {
+    /// The last transaction in log and database; -1: it must not vote before it is synchronised.
+    pub last: Zxid,
+    /// The last transactions, oldest first, up to `last` and without a gap.
+    pub recent: VecDeque<Txn>,
+    /// The epoch files.
+    pub epochs: Epochs,
 }
 
 impl Peer {
@@ -47,11 +61,42 @@ impl Peer {
         Peer::Standalone(Standalone::new(last))
     }
 
+    /// A member of the ensemble `config`. `seed` is any number that differs from run to run.
+    pub fn member(
+        options: PeerOptions,
+        config: Config,
+        history: History,
+        now: MonoUs,
+        seed: u64,
+    ) -> Peer {
+        Peer::Member(Box::new(Member::new(options, config, history, now, seed)))
+    }
+
+    /// The member; `None` for a server on its own.
+    pub fn as_member(&self) -> Option<&Member> {
+        match self {
+            Peer::Standalone(_) => None,
+            Peer::Member(member) => Some(member),
+        }
+    }
+
+    /// The member, to tell it something that a server on its own never hears.
+    ///
+    /// # Panics
+    /// If it is on its own.
+    pub fn member_mut(&mut self) -> &mut Member {
+        match self {
+            Peer::Standalone(_) => panic!("a server on its own has no ensemble"),
+            Peer::Member(member) => member,
+        }
+    }
+
     /// The zxid that a transaction gets after `last`. `None`: no more may be proposed in this
-    /// epoch.
+    /// epoch, or this server is no leader.
     pub fn zxid_after(&self, last: Zxid) -> Option<Zxid> {
         match self {
             Peer::Standalone(standalone) => standalone.zxid_after(last),
+            Peer::Member(member) => member.zxid_after(last),
         }
     }
 
@@ -59,14 +104,19 @@ impl Peer {
     pub fn propose(&mut self, txn: Txn) {
         match self {
             Peer::Standalone(standalone) => standalone.propose(txn),
+            Peer::Member(member) => member.propose(txn),
         }
     }
 
     /// The log has no room for what comes after `zxid`: it is as if it had not been proposed.
     /// Only for transactions that were not written, and only where no other server saw them.
+    ///
+    /// # Panics
+    /// On a member: others have seen what it proposed.
     pub fn take_back(&mut self, zxid: Zxid) {
         match self {
             Peer::Standalone(standalone) => standalone.take_back(zxid),
+            Peer::Member(_) => panic!("other servers have seen what would be taken back"),
         }
     }
 
@@ -74,20 +124,35 @@ impl Peer {
     pub fn handle_synced(&mut self, zxid: Zxid) {
         match self {
             Peer::Standalone(standalone) => standalone.handle_synced(zxid),
+            Peer::Member(member) => member.handle_synced(zxid),
         }
     }
 
-    /// Appends what is to be done to `ready`.
-    pub fn take_ready(&mut self, ready: &mut Ready) {
+    /// Appends what is to be done to `ready`. True: there is more, which may only be taken when
+    /// this was put in order.
+    pub fn take_ready(&mut self, ready: &mut Ready) -> bool {
         match self {
-            Peer::Standalone(standalone) => standalone.take_ready(ready),
+            Peer::Standalone(standalone) => {
+                standalone.take_ready(ready);
+                false
+            }
+            Peer::Member(member) => member.take_ready(ready),
         }
     }
 
-    /// The newest transaction proposed.
+    /// When [`Member::handle_timeout`] has something to do.
+    pub fn next_timeout(&self) -> Option<MonoUs> {
+        match self {
+            Peer::Standalone(_) => None,
+            Peer::Member(member) => member.next_timeout(),
+        }
+    }
+
+    /// The newest transaction proposed, here or by the leader.
     pub fn accepted(&self) -> Zxid {
         match self {
             Peer::Standalone(standalone) => standalone.accepted(),
+            Peer::Member(member) => member.accepted(),
         }
     }
 
@@ -95,6 +160,7 @@ impl Peer {
     pub fn committed(&self) -> Zxid {
         match self {
             Peer::Standalone(standalone) => standalone.committed(),
+            Peer::Member(member) => member.committed(),
         }
     }
 
@@ -102,6 +168,7 @@ impl Peer {
     pub fn mode(&self) -> &'static str {
         match self {
             Peer::Standalone(_) => "standalone",
+            Peer::Member(member) => member.mode(),
         }
     }
 }

@@ -6,22 +6,7 @@ use super::RecoveryError;
 use super::folder::Folder;
 use crate::id::{Epoch, Zxid};
 use crate::io::Place;
-
-/// What a server has promised and whom it has followed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Epochs {
-    /// `acceptedEpoch`: no leader of an earlier epoch is followed.
-    pub accepted: Epoch,
-    /// `currentEpoch`: the epoch of the leader whose history this server has taken over.
-    pub current: Epoch,
-}
-
-impl Epochs {
-    /// Name of the file that holds [`Epochs::accepted`].
-    pub const ACCEPTED_FILE: &'static str = "acceptedEpoch";
-    /// Name of the file that holds [`Epochs::current`].
-    pub const CURRENT_FILE: &'static str = "currentEpoch";
-}
+pub use crate::zab::Epochs;
 
 /// What `AtomicFileWritingIdiom` adds to a name while it writes.
 const TEMPORARY_SUFFIX: &str = ".tmp";

@@ -19,6 +19,7 @@ mod closing;
 mod commit;
 mod connection;
 mod disk;
+mod ensemble;
 mod lines;
 mod options;
 mod output;
@@ -38,7 +39,7 @@ use std::net::SocketAddr;
 use hashbrown::HashMap;
 
 pub use options::ReplicaOptions;
-pub use output::{Output, Send};
+pub use output::{Output, Reload, Send};
 pub use stats::{ConnectionFacts, Latency, Stats};
 pub use throttle::ThrottleOptions;
 

@@ -1,7 +1,9 @@
 //! What a replica wants done after a turn.
 
-use crate::id::ConnectionId;
+use crate::id::{ConnectionId, Zxid};
 use crate::io;
+use crate::peer::link::LinkOp;
+use crate::peer::{ConfigChange, LogRead};
 
 /// Everything that a turn produced, in the order in which it must be carried out: bytes to
 /// clients and operations of the disk do not wait for each other.
@@ -11,9 +13,26 @@ pub struct Output {
     pub sends: Vec<Send>,
     /// Operations of the disk, in the order of their submission.
     pub ops: Vec<io::Op>,
+    /// For other servers, in this order.
+    pub links: Vec<LinkOp>,
+    /// Reads of the log's files, answered with `Replica::handle_log_read`.
+    pub log_reads: Vec<LogRead>,
+    /// To be done at once, and answered with `Replica::handle_reloaded`. No op is in flight.
+    pub reload: Option<Reload>,
+    /// The files of the configuration to be written, in this order.
+    pub configs: Vec<ConfigChange>,
     /// The process must stop with this reason; nothing else of the output may be carried out.
     pub fatal: Option<String>,
     spare: Vec<Vec<u8>>,
+}
+
+/// Everything after a zxid goes: from the log's files, and with them the snapshots that hold it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reload {
+    /// The last transaction that stays.
+    pub truncate: Zxid,
+    /// Whether the database holds what goes, and must be read from the disk anew.
+    pub database: bool,
 }
 
 /// Bytes for one connection.
@@ -54,6 +73,12 @@ impl Output {
 
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.sends.is_empty() && self.ops.is_empty() && self.fatal.is_none()
+        self.sends.is_empty()
+            && self.ops.is_empty()
+            && self.links.is_empty()
+            && self.log_reads.is_empty()
+            && self.reload.is_none()
+            && self.configs.is_empty()
+            && self.fatal.is_none()
     }
 }

@@ -1,0 +1,161 @@
+//! The words between those who decide what servers say to each other and those who carry it.
+//!
+//! A [`LinkOp`] is a wish, a [`LinkEvent`] is what happened. Nothing here performs anything: the
+//! network does, and so does the simulated one. A link is one TCP connection between two servers,
+//! on any of the ports; bytes on it arrive in order or not at all. Whoever connects names the
+//! link; the network names those that it accepts.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+
+use crate::id::ServerId;
+
+/// One connection between servers, unique while the process lives and never reused.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct LinkId(u64);
+
+const ACCEPTED: u64 = 1 << 63;
+
+impl LinkId {
+    /// The `number`th link that this server opened.
+    pub const fn opened(number: u64) -> LinkId {
+        assert!(number < ACCEPTED, "there are not so many links");
+        LinkId(number)
+    }
+
+    /// The `number`th link that the network accepted for this server.
+    pub const fn accepted(number: u64) -> LinkId {
+        assert!(number < ACCEPTED, "there are not so many links");
+        LinkId(number | ACCEPTED)
+    }
+
+    /// Whether the other side opened it.
+    pub const fn is_accepted(self) -> bool {
+        self.0 & ACCEPTED != 0
+    }
+}
+
+/// What a link is for: the port on which it was accepted, or to which it was opened.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Port {
+    /// Between learners and their leader.
+    Quorum,
+    /// Elections.
+    Election,
+    /// Between observers and the follower that they learn from (`observerMasterPort`).
+    ObserverMaster,
+}
+
+/// A host, as it stands in the configuration, and a port. The name is resolved by the network,
+/// afresh at each attempt: addresses change.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Endpoint {
+    /// Name or address, an IPv6 address without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+/// Something for the network to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkOp {
+    /// From now on this server listens exactly there; what is already listened on stays. A failure
+    /// to bind is tried again by the network, with lines that say so.
+    Listen {
+        /// Where, and what for.
+        on: Vec<(Port, Endpoint)>,
+    },
+    /// Opens a connection to the first of `to` that answers: `Connected` or `Closed` follows.
+    Connect {
+        /// Its name, chosen by who asks.
+        link: LinkId,
+        /// What for.
+        port: Port,
+        /// To whom, for messages.
+        server: ServerId,
+        /// Where: the addresses of that server.
+        to: Vec<Endpoint>,
+        /// After which time it is given up, in ms.
+        timeout_ms: u64,
+    },
+    /// Sends bytes behind those sent before. `Sent` follows in its time.
+    Send {
+        /// On which.
+        link: LinkId,
+        /// What.
+        bytes: Bytes,
+    },
+    /// Closes after what was sent before has left, within a time that the network bounds. No event
+    /// of this link comes any more.
+    Close {
+        /// Which.
+        link: LinkId,
+    },
+}
+
+/// Something that happened on a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkEvent<'a> {
+    /// Another server, or anybody, has connected.
+    Accepted {
+        /// Its name.
+        link: LinkId,
+        /// The port on which.
+        port: Port,
+        /// From where.
+        remote: SocketAddr,
+    },
+    /// A connection asked for is there.
+    Connected {
+        /// Which.
+        link: LinkId,
+        /// To where.
+        remote: SocketAddr,
+    },
+    /// Bytes arrived.
+    Received {
+        /// On which.
+        link: LinkId,
+        /// What: a piece of the stream, of any length.
+        bytes: &'a [u8],
+    },
+    /// The network has passed so many more of the bytes of `Send` on to the kernel.
+    Sent {
+        /// On which.
+        link: LinkId,
+        /// How many.
+        bytes: u64,
+    },
+    /// It is over, by the other side or by the network; or it could not be opened.
+    Closed {
+        /// Which.
+        link: LinkId,
+        /// Why, in words for an operator.
+        reason: &'a str,
+    },
+}
+
+impl LinkEvent<'_> {
+    /// Which link it is about.
+    pub fn link(&self) -> LinkId {
+        match *self {
+            LinkEvent::Accepted { link, .. }
+            | LinkEvent::Connected { link, .. }
+            | LinkEvent::Received { link, .. }
+            | LinkEvent::Sent { link, .. }
+            | LinkEvent::Closed { link, .. } => link,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_that_were_opened_and_accepted_never_share_a_name() {
+        assert_ne!(LinkId::opened(7), LinkId::accepted(7));
+        assert!(LinkId::accepted(7).is_accepted() && !LinkId::opened(7).is_accepted());
+    }
+}

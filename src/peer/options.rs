@@ -1,0 +1,93 @@
+//! How a member of an ensemble behaves: plain values, made once from the configuration.
+
+use super::link::Endpoint;
+use crate::id::ServerId;
+
+/// What an operator may choose about the agreement. Names in brackets are ZooKeeper's keys.
+#[derive(Clone, Debug)]
+pub struct PeerOptions {
+    /// This server (`myid`).
+    pub me: ServerId,
+    /// The basic unit of time in ms (`tickTime`).
+    pub tick_ms: u64,
+    /// Ticks that a learner may take to connect and to be synchronised (`initLimit`).
+    pub init_limit: u64,
+    /// Ticks that a learner may be silent (`syncLimit`).
+    pub sync_limit: u64,
+    /// Ticks that a learner tries to reach its leader (`connectToLearnerMasterLimit`); 0: as
+    /// `initLimit`.
+    pub connect_limit: u64,
+    /// This server observes although the configuration may not say so (`peerType=observer`).
+    pub is_observer: bool,
+    /// Listen on all addresses (`quorumListenOnAllIPs`).
+    pub listen_on_all_ips: bool,
+    /// Say all addresses in the election handshake (`multiAddress.enabled`).
+    pub multi_address: bool,
+    /// Shortest and longest time until a vote is repeated, in ms
+    /// (`fastleader.minNotificationInterval`, `fastleader.maxNotificationInterval`).
+    pub notification_interval_ms: (u64, u64),
+    /// How long a connection of the election may take to be made, in ms (`cnxTimeout`).
+    pub election_connect_ms: u64,
+    /// Time between two attempts to reach the leader, in ms (`leaderConnectDelayDuringRetryMs`).
+    pub leader_connect_delay_ms: u64,
+    /// Time that an observer waits before it looks for a leader again, in ms
+    /// (`observer.reconnectDelayMs`), and before it asks all at once (`observer.election.DelayMs`).
+    pub observer_delays_ms: (u64, u64),
+    /// How long a leader waits for the epochs of a quorum, in ms (`leader.maxTimeToWaitForEpoch`);
+    /// `None`: `initLimit`.
+    pub wait_for_epoch_ms: Option<u64>,
+    /// Committed transactions kept in memory for learners (`commitLogCount`).
+    pub commit_log_txns: usize,
+    /// The log's files are read for learners that are farther behind (`snapshotSizeFactor` ≥ 0).
+    pub sync_from_log: bool,
+    /// Every learner gets the whole tree (`forceSnapshotSync`).
+    pub force_snapshot_sync: bool,
+    /// Observers that get the whole tree, or a difference, at once
+    /// (`leader.maxConcurrentSnapSyncs`, `leader.maxConcurrentDiffSyncs`).
+    pub concurrent_syncs_max: (usize, usize),
+    /// Reconfiguration is switched on (`reconfigEnabled`).
+    pub reconfig: bool,
+    /// A single voter may stand alone (`standaloneEnabled`): a reconfiguration must leave two.
+    pub standalone_enabled: bool,
+    /// Where observers may learn from this server when it follows (`observerMasterPort`).
+    pub observer_master: Option<Endpoint>,
+    /// The port on which other servers offer the same, for an observer.
+    pub observer_master_port: Option<u16>,
+    /// An outside witness decides between two servers (`oraclePath`).
+    pub has_oracle: bool,
+    /// Counter of the first zxid of an epoch, to test its end (`testingonly.initialZxid`).
+    pub initial_counter: u32,
+    /// The version of the configuration when it comes from a static file.
+    pub config_version: i64,
+}
+
+impl Default for PeerOptions {
+    fn default() -> Self {
+        PeerOptions {
+            me: ServerId(1),
+            tick_ms: 3000,
+            init_limit: 10,
+            sync_limit: 5,
+            connect_limit: 0,
+            is_observer: false,
+            listen_on_all_ips: false,
+            multi_address: false,
+            notification_interval_ms: (200, 60_000),
+            election_connect_ms: 5000,
+            leader_connect_delay_ms: 100,
+            observer_delays_ms: (0, 200),
+            wait_for_epoch_ms: None,
+            commit_log_txns: crate::limits::COMMITTED_LOG_TXNS,
+            sync_from_log: true,
+            force_snapshot_sync: false,
+            concurrent_syncs_max: (10, 100),
+            reconfig: false,
+            standalone_enabled: true,
+            observer_master: None,
+            observer_master_port: None,
+            has_oracle: false,
+            initial_counter: 0,
+            config_version: 0,
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The ensemble: its members, their roles, and what makes a quorum of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::id::ServerId;
+use crate::peer::link::Endpoint;
+
+/// A member's role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Role {
+    /// Votes.
+    #[default]
+    Participant,
+    /// Does not.
+    Observer,
+}
+
+/// One address of a member: a host with the port of the leader and that of elections.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberAddress {
+    /// Name or address, without brackets.
+    pub host: String,
+    /// Port on which a leader waits for learners.
+    pub quorum_port: u16,
+    /// Port of elections.
+    pub election_port: u16,
+}
+
+/// A member of the ensemble.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its addresses; at least one.
+    pub addresses: Vec<MemberAddress>,
+    /// Its role.
+    pub role: Role,
+    /// Where its clients connect, if its line says so; host `None`: on every address.
+    pub client: Option<(Option<String>, u16)>,
+}
+
+impl Member {
+    /// Where it waits for learners when it leads.
+    pub fn quorum_endpoints(&self) -> Vec<Endpoint> {
+        let endpoint = |a: &MemberAddress| Endpoint { host: a.host.clone(), port: a.quorum_port };
+        self.addresses.iter().map(endpoint).collect()
+    }
+
+    /// Where it takes part in elections.
+    pub fn election_endpoints(&self) -> Vec<Endpoint> {
+        let endpoint = |a: &MemberAddress| Endpoint { host: a.host.clone(), port: a.election_port };
+        self.addresses.iter().map(endpoint).collect()
+    }
+}
+
+/// The ensemble as of one version of its configuration (`QuorumMaj`, `QuorumHierarchical`).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Config {
+    /// All members, observers included.
+    pub members: BTreeMap<ServerId, Member>,
+    /// Groups of a hierarchical quorum; empty: a majority decides.
+    pub groups: BTreeMap<i64, BTreeSet<ServerId>>,
+    /// Weights in a hierarchical quorum; 1 where there is none.
+    pub weights: BTreeMap<ServerId, i64>,
+    /// The zxid of the reconfiguration that made it; 0 before the first.
+    pub version: i64,
+}
+
+/// Why a text is no configuration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line} of the configuration, {text:?}: {reason}")]
+pub struct ConfigError {
+    /// From 1.
+    pub line: usize,
+    /// The line.
+    pub text: String,
+    /// What is wrong, and what is allowed.
+    pub reason: String,
+}
+
+impl Config {
+    /// Whether the server votes.
+    pub fn is_voter(&self, id: ServerId) -> bool {
+        self.members.get(&id).is_some_and(|member| member.role == Role::Participant)
+    }
+
+    /// The voting members.
+    pub fn voters(&self) -> impl Iterator<Item = ServerId> + '_ {
+        self.members.iter().filter(|(_, m)| m.role == Role::Participant).map(|(id, _)| *id)
+    }
+}

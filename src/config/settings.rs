@@ -215,8 +215,7 @@ pub struct ConnectionThrottle {
     /// Tokens for a new session. Default: 3.
     /// Key `connection_throttle_global_session_weight`.
     pub global_session_weight: u32,
-    /// Least value of the other two weights; local sessions themselves come with ensembles.
-    /// Default: 1. Key `connection_throttle_local_session_weight`.
+    /// Least value of the other two weights. Default: 1. Key `connection_throttle_local_session_weight`.
     pub local_session_weight: u32,
     /// Tokens for a session that is taken up again. Default: 2. Key `connection_throttle_renew_session_weight`.
     pub renew_session_weight: u32,

@@ -9,14 +9,18 @@
 //! synced ≤ submitted ≤ accepted        committed ≤ accepted
 //! ```
 
+mod lasting;
 pub mod link;
 mod member;
 mod options;
+mod queue;
 mod ready;
 mod standalone;
 
+pub use lasting::{Lasting, MajorChange};
 pub use member::Member;
 pub use options::PeerOptions;
+pub use queue::ReadyQueue;
 pub use ready::{ConfigChange, ForwardedRequest, Inbound, LogRead, Ready, Standing};
 pub use standalone::Standalone;
 

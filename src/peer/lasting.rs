@@ -6,10 +6,10 @@ use crate::id::ServerId;
 use crate::quorum::{Config, Role};
 use crate::zab::{Epochs, Journal};
 
+use super::PeerOptions;
 use super::link::LinkIds;
 use super::queue::ReadyQueue;
 use super::ready::ConfigChange;
-use super::PeerOptions;
 
 /// What a member has and wants whether it looks, leads or learns.
 #[derive(Debug)]

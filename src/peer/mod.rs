@@ -18,7 +18,7 @@ mod ready;
 mod standalone;
 
 pub use lasting::{Lasting, MajorChange};
-pub use member::Member;
+pub use member::{Member, PeerFacts};
 pub use options::PeerOptions;
 pub use queue::ReadyQueue;
 pub use ready::{ConfigChange, ForwardedRequest, Inbound, LogRead, Ready, Standing};

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::peer::PeerOptions;
-use crate::proto::quorum::{LearnerInfo, PROTOCOL_VERSION};
 
 /// Attempts to connect before the leader is given up.
 // ZooKeeper: Learner.LeaderConnector.

@@ -41,11 +41,7 @@ impl Learner {
     }
 
     /// DIFF, TRUNC or SNAP.
-    pub(super) fn on_choice(
-        &mut self,
-        packet: &Packet,
-        lasting: &mut Lasting,
-    ) -> Result<(), Left> {
+    pub(super) fn on_choice(&mut self, packet: &Packet, lasting: &mut Lasting) -> Result<(), Left> {
         let last = lasting.journal.accepted();
         match packet.kind {
             packet::DIFF => {
@@ -98,7 +94,8 @@ impl Learner {
             self.stage = Stage::NewLeader;
             Ok(())
         } else {
-            let reason = format!("its log holds {zxid} and ours does not: asking again from {ours}");
+            let reason =
+                format!("its log holds {zxid} and ours does not: asking again from {ours}");
             Err(Left::new(reason))
         }
     }

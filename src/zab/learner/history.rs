@@ -2,7 +2,7 @@
 //! meanwhile (`Learner.syncWithLeader`).
 
 use super::*;
-use crate::peer::{MajorChange, Standing};
+use crate::peer::MajorChange;
 use crate::proto::OpCode;
 use crate::proto::txn::TxnBody;
 use crate::zab::Epochs;
@@ -162,7 +162,9 @@ impl Learner {
                     self.new_config = Some(config);
                 }
                 // ZooKeeper: Learner prints the exception and goes on.
-                Err(error) => tracing::warn!(%error, "the leader's configuration is not understood"),
+                Err(error) => {
+                    tracing::warn!(%error, "the leader's configuration is not understood")
+                }
             },
         }
         if lasting.epochs.current != self.epoch {
@@ -191,11 +193,8 @@ impl Learner {
         self.stage = Stage::Broadcast;
         self.uncommitted.clear();
         self.ack(Zxid::new(self.epoch, 0));
-        let (leader, epoch) = (self.target.leader, self.epoch);
-        lasting.ready.standing(match self.target.kind {
-            LearnerKind::Follower => Standing::Following { leader, epoch },
-            LearnerKind::Observer => Standing::Observing { leader, epoch },
-        });
+        let standing = self.standing().expect("it was just taken up");
+        lasting.ready.standing(standing);
         Ok(())
     }
 

@@ -30,7 +30,7 @@ use super::packets::{self, Packet, PacketError, PacketReader, put_bare};
 use crate::id::{Epoch, ServerId, Zxid};
 use crate::limits::{LEARNER_OUTPUT_BYTES_MAX, LOG_RECORD_BYTES_MAX};
 use crate::peer::link::{Endpoint, LinkEvent, LinkId, LinkOp, Port};
-use crate::peer::{Inbound, Lasting};
+use crate::peer::{Inbound, Lasting, Standing};
 use crate::proto::quorum::packet;
 use crate::proto::txn::Txn;
 use crate::quorum::Config;
@@ -236,6 +236,15 @@ impl Learner {
     /// The leader's epoch when the leader said that this server is up to date.
     pub fn is_up_to_date(&self) -> Option<Epoch> {
         (self.stage == Stage::Broadcast && self.failure.is_none()).then_some(self.epoch)
+    }
+
+    /// What the replica was told that this server is, even if the leader was left since.
+    pub fn standing(&self) -> Option<Standing> {
+        let (leader, epoch) = (self.target.leader, self.epoch);
+        (self.stage == Stage::Broadcast).then_some(match self.target.kind {
+            LearnerKind::Follower => Standing::Following { leader, epoch },
+            LearnerKind::Observer => Standing::Observing { leader, epoch },
+        })
     }
 
     /// Whether it is still connecting, learning the epoch, or getting the history

@@ -7,6 +7,8 @@
 
 pub mod convert;
 pub mod document;
+pub mod dynamic;
+mod ensemble;
 mod finish;
 mod flags;
 pub mod keys;
@@ -19,6 +21,7 @@ mod settings;
 pub mod value;
 
 pub use document::Format;
+pub use ensemble::Quorum;
 pub use origin::{ConfigError, Level, Note, Origin, Problem};
 pub use read::{Examination, FILE_BYTES_MAX, ReadFile, SourceFile, Sources, examine};
 pub use server_line::{GroupLine, MemberAddress, Role, ServerLine};

@@ -2,6 +2,7 @@
 
 use super::link::Endpoint;
 use crate::id::ServerId;
+use crate::quorum::Config;
 
 /// What an operator may choose about the agreement. Names in brackets are ZooKeeper's keys.
 #[derive(Clone, Debug)]
@@ -28,6 +29,9 @@ pub struct PeerOptions {
     pub notification_interval_ms: (u64, u64),
     /// How long a connection of the election may take to be made, in ms (`cnxTimeout`).
     pub election_connect_ms: u64,
+    /// How long the other side of a new connection of the election may take to say who it is, in
+    /// ms (`quorumCnxnTimeoutMs`; ZooKeeper's default is `syncLimit` ticks).
+    pub election_handshake_ms: u64,
     /// Time between two attempts to reach the leader, in ms (`leaderConnectDelayDuringRetryMs`).
     pub leader_connect_delay_ms: u64,
     /// Time that an observer waits before it looks for a leader again, in ms
@@ -59,6 +63,9 @@ pub struct PeerOptions {
     pub initial_counter: u32,
     /// The version of the configuration when it comes from a static file.
     pub config_version: i64,
+    /// A configuration that was proposed before the last end of this server and may have become
+    /// active since (`zoo.cfg.dynamic.next`).
+    pub last_seen: Option<Config>,
 }
 
 impl Default for PeerOptions {
@@ -74,6 +81,7 @@ impl Default for PeerOptions {
             multi_address: false,
             notification_interval_ms: (200, 60_000),
             election_connect_ms: 5000,
+            election_handshake_ms: 15_000,
             leader_connect_delay_ms: 100,
             observer_delays_ms: (0, 200),
             wait_for_epoch_ms: None,
@@ -88,6 +96,7 @@ impl Default for PeerOptions {
             has_oracle: false,
             initial_counter: 0,
             config_version: 0,
+            last_seen: None,
         }
     }
 }

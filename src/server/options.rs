@@ -110,6 +110,7 @@ pub fn replica(config: &Config, device: LogDevice) -> Result<ReplicaOptions, Str
             last_zxid: config.storage.serialize_last_processed_zxid,
             ..snapshot::WriterOptions::default()
         },
+        ..ReplicaOptions::default()
     })
 }
 

@@ -12,7 +12,13 @@ pub struct Member {
 
 #[expect(clippy::needless_pass_by_value, unused_variables, missing_docs, reason = "being built")]
 impl Member {
-    pub fn new(options: PeerOptions, config: Config, history: History, now: MonoUs, seed: u64) -> Member {
+    pub fn new(
+        options: PeerOptions,
+        config: Config,
+        history: History,
+        now: MonoUs,
+        seed: u64,
+    ) -> Member {
         Member { options, config: Rc::new(config), history }
     }
 
@@ -50,6 +56,12 @@ impl Member {
 
     /// What the outside witness says (`oraclePath`); asked for by the edge each tick.
     pub fn set_oracle(&mut self, now: MonoUs, says_yes: bool) {
+        unreachable!("not built yet")
+    }
+
+    /// Leaves the leader, or the lead: what must be written cannot be. Elections go on; it should not
+    /// be the one to be elected again at once.
+    pub fn leave(&mut self, now: MonoUs, reason: &str) {
         unreachable!("not built yet")
     }
 

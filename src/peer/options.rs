@@ -59,6 +59,8 @@ pub struct PeerOptions {
     pub initial_counter: u32,
     /// The version of the configuration when it comes from a static file.
     pub config_version: i64,
+    /// A bug put in on purpose; only in a build for tests.
+    pub planted: Option<crate::planted::PlantedBug>,
 }
 
 impl Default for PeerOptions {
@@ -88,6 +90,7 @@ impl Default for PeerOptions {
             has_oracle: false,
             initial_counter: 0,
             config_version: 0,
+            planted: None,
         }
     }
 }

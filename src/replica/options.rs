@@ -67,6 +67,8 @@ pub struct ReplicaOptions {
     pub txnlog: crate::txnlog::WriterOptions,
     /// How snapshots are written.
     pub snapshot: crate::snapshot::WriterOptions,
+    /// A bug put in on purpose; only in a build for tests.
+    pub planted: Option<crate::planted::PlantedBug>,
 }
 
 impl Default for ReplicaOptions {
@@ -99,6 +101,7 @@ impl Default for ReplicaOptions {
             log_write_warning_ms: 1000,
             txnlog: crate::txnlog::WriterOptions::default(),
             snapshot: crate::snapshot::WriterOptions::default(),
+            planted: None,
         }
     }
 }

@@ -56,6 +56,7 @@ fn database(config: &Config, hash_seed: u64) -> DatabaseOptions {
         emulate_353_ttl: config.nodes.emulate_353_ttl_nodes,
         digest_enabled: config.storage.digest_enabled,
         hash_seed,
+        record: false,
     }
 }
 
@@ -110,6 +111,7 @@ pub fn replica(config: &Config, device: LogDevice) -> Result<ReplicaOptions, Str
             last_zxid: config.storage.serialize_last_processed_zxid,
             ..snapshot::WriterOptions::default()
         },
+        planted: None,
     })
 }
 

@@ -171,6 +171,7 @@ pub fn peer(config: &Config, me: ServerId) -> PeerOptions {
         initial_counter: quorum.initial_zxid,
         config_version: i64::try_from(quorum.version).unwrap_or(i64::MAX),
         last_seen: quorum.last_seen.clone(),
+        planted: None,
     }
 }
 

@@ -13,6 +13,11 @@ pub const PASSWORD_BYTES: usize = 16;
 /// Longest name and value that a connect request's password may have before it is refused unread.
 pub const CONNECT_FRAME_BYTES_MAX: u32 = 1024;
 
+/// Longest list of a client's identities in a request that a learner passes on, in bytes.
+///
+/// A client may authenticate as often as it likes, but a frame at a time; ten is many.
+pub const AUTHINFO_BYTES_MAX: usize = 1 << 20;
+
 /// Longest message between servers on the election port (`QuorumCnxManager.PACKETMAXSIZE`).
 pub const ELECTION_MESSAGE_BYTES_MAX: u32 = 512 * 1024;
 

@@ -12,7 +12,13 @@ pub struct Member {
 
 #[expect(clippy::needless_pass_by_value, unused_variables, missing_docs, reason = "being built")]
 impl Member {
-    pub fn new(options: PeerOptions, config: Config, history: History, now: MonoUs, seed: u64) -> Member {
+    pub fn new(
+        options: PeerOptions,
+        config: Config,
+        history: History,
+        now: MonoUs,
+        seed: u64,
+    ) -> Member {
         Member { options, config: Rc::new(config), history }
     }
 

@@ -68,6 +68,8 @@ pub struct PeerOptions {
     /// A configuration that was proposed before the last end of this server and may have become
     /// active since (`zoo.cfg.dynamic.next`).
     pub last_seen: Option<Config>,
+    /// A bug put in on purpose; only in a build for tests.
+    pub planted: Option<crate::planted::PlantedBug>,
 }
 
 impl Default for PeerOptions {
@@ -100,6 +102,7 @@ impl Default for PeerOptions {
             initial_counter: 0,
             config_version: 0,
             last_seen: None,
+            planted: None,
         }
     }
 }

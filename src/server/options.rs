@@ -59,6 +59,7 @@ fn database(config: &Config, hash_seed: u64) -> DatabaseOptions {
         emulate_353_ttl: config.nodes.emulate_353_ttl_nodes,
         digest_enabled: config.storage.digest_enabled,
         hash_seed,
+        record: false,
     }
 }
 
@@ -120,6 +121,7 @@ pub fn replica(config: &Config, device: LogDevice) -> Result<ReplicaOptions, Str
         leader_serves: config.quorum.leader_serves,
         eager_acl_check: security.eager_acl_check,
         sync_enabled: config.quorum.observer_sync_enabled.unwrap_or(config.quorum.sync_enabled),
+        planted: None,
     })
 }
 

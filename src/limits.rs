@@ -64,6 +64,12 @@ pub const LOG_GROUP_BYTES: usize = 1 << 20;
 /// Committed transactions kept in memory for followers that lag a little (`commitLogCount`).
 pub const COMMITTED_LOG_TXNS: usize = 500;
 
+/// Bytes of transactions that are read from the log's files at once for a learner that is far
+/// behind: they are all in memory until they are sent.
+///
+/// A guess: beyond it the tree itself, which is sent piece by piece, is the better way.
+pub const LOG_READ_BYTES_MAX: u64 = 128 << 20;
+
 /// Default of `globalOutstandingLimit`: requests in the server at once.
 pub const REQUESTS_OUTSTANDING_MAX: usize = 1000;
 

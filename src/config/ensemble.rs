@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::server_line::{GroupLine, Role, ServerLine};
+use super::settings::ListenHost;
 use crate::id::ServerId;
 use crate::quorum;
 
@@ -45,6 +46,11 @@ pub struct Quorum {
     pub listen_on_all_ips: bool,
     /// What `peerType` says, if it is set; the list of servers decides. Key `peerType`.
     pub peer_type: Option<Role>,
+    /// Whether an observer keeps a transaction log and takes snapshots. Default: true.
+    /// Key `syncEnabled`.
+    pub sync_enabled: bool,
+    /// The same, and wins over it; `None`: not set. Key `observer.syncEnabled`.
+    pub observer_sync_enabled: Option<bool>,
     /// Port on which observers may learn from this server when it follows; `None`: they may not.
     /// Default: none. Key `observerMasterPort` (0 or less: none).
     pub observer_master_port: Option<u16>,
@@ -124,6 +130,8 @@ impl Default for Quorum {
             connect_to_learner_master_limit: 0,
             listen_on_all_ips: false,
             peer_type: None,
+            sync_enabled: true,
+            observer_sync_enabled: None,
             observer_master_port: None,
             oracle_path: None,
             multi_address_enabled: false,
@@ -156,8 +164,49 @@ impl Quorum {
         voters > 1 || voters == 1 && !self.standalone_enabled
     }
 
+    /// The ensemble as its members see it.
+    pub fn ensemble(&self) -> quorum::Config {
+        let id = |id: u64| ServerId(i64::try_from(id).unwrap_or(i64::MAX));
+        quorum::Config {
+            members: self.servers.iter().map(|(&n, line)| (id(n), member(line))).collect(),
+            groups: self
+                .groups
+                .iter()
+                .map(|(&group, line)| {
+                    (id(group).0, line.servers.iter().map(|&server| id(server)).collect())
+                })
+                .collect(),
+            weights: self.weights.iter().map(|(&n, &weight)| (id(n), id(weight).0)).collect(),
+            version: id(self.version).0,
+        }
+    }
+
     /// This server. `None`: there is no `myid`, which no ensemble can do without.
     pub fn me(&self) -> Option<ServerId> {
         self.my_id.and_then(|id| i64::try_from(id).ok()).map(ServerId)
+    }
+}
+
+fn member(line: &ServerLine) -> quorum::Member {
+    let host = |host: &ListenHost| match host {
+        ListenHost::Any => None,
+        ListenHost::Ip(ip) => Some(ip.to_string()),
+        ListenHost::Name(name) => Some(name.clone()),
+    };
+    quorum::Member {
+        addresses: line
+            .addresses
+            .iter()
+            .map(|address| quorum::MemberAddress {
+                host: address.host.clone(),
+                quorum_port: address.quorum_port,
+                election_port: address.election_port,
+            })
+            .collect(),
+        role: match line.role {
+            Role::Participant => quorum::Role::Participant,
+            Role::Observer => quorum::Role::Observer,
+        },
+        client: line.client.as_ref().map(|listen| (host(&listen.host), listen.port)),
     }
 }

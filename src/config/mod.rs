@@ -1,8 +1,8 @@
 //! Configuration: `zoo.cfg`, TOML and `-D` words become one typed, valid [`Config`].
 //!
-//! It is pure: it reads no file and no environment variable, and it never panics on any input. Who
-//! calls it hands in bytes, and a function that reads the two further files a configuration may
-//! name. The rule that is easy to break: a key is described once, in its row of [`keys`]; nothing
+//! It is pure, [`dynamic::Keeper`] apart: it reads no file and no environment variable, and it never
+//! panics on any input. Who calls it hands in bytes, and a function that reads the further files a
+//! configuration may name. The rule that is easy to break: a key is described once, in its row of [`keys`]; nothing
 //! else may know a key's type, range, default or fate.
 
 pub mod convert;
@@ -12,6 +12,7 @@ mod ensemble;
 mod finish;
 mod flags;
 pub mod keys;
+mod members;
 mod origin;
 pub mod properties;
 mod read;

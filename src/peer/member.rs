@@ -45,6 +45,8 @@ pub struct Member {
     promises: VecDeque<(u64, Promise)>,
     /// The epochs that are surely on the disk.
     epochs_durable: Epochs,
+    /// Epochs that are not are to be forgotten with the role.
+    is_reverting: bool,
     /// Attempts to join that failed, one after the other.
     failures: u32,
     /// Before this time it joins nobody again.
@@ -117,6 +119,7 @@ impl Member {
         };
         let mut member = Member {
             epochs_durable: lasting.epochs,
+            is_reverting: false,
             lasting,
             election,
             election_configs: (config, last_seen),
@@ -224,7 +227,13 @@ impl Member {
         while let Some((_, promise)) = self.promises.pop_front_if(|(at, _)| *at <= token) {
             match promise {
                 Promise::Cut(zxid) => self.lasting.journal.handle_cut(zxid),
-                Promise::Epochs(epochs) => self.epochs_durable = epochs,
+                Promise::Epochs(epochs) => {
+                    self.epochs_durable = epochs;
+                    // Those that were taken for undone, and were on their way all the same.
+                    let wanted = &mut self.lasting.epochs;
+                    wanted.accepted = wanted.accepted.max(epochs.accepted);
+                    wanted.current = wanted.current.max(epochs.current);
+                }
             }
         }
         if let Role::Leading(leader) = &mut self.role {
@@ -253,17 +262,19 @@ impl Member {
         self.settle();
     }
 
-    /// The leader is left, or the lead, for a reason of the replica's: its disk is full, say. What
-    /// was asked for and is not durable yet counts as not done.
-    pub fn abandon(&mut self, now: MonoUs, reason: &str) {
+    /// Leaves the leader, or the lead: what must be written cannot be. What was asked for and is
+    /// not durable counts as not done. It stays away for a moment, so that it is not elected again
+    /// at once.
+    pub fn leave(&mut self, now: MonoUs, reason: &str) {
         self.now = now;
+        self.is_reverting = true;
         match &mut self.role {
             Role::Leading(leader) => leader.resign(reason),
             Role::Learning(learner) => learner.abandon(reason.to_owned(), &mut self.lasting),
             Role::Looking | Role::Waiting { .. } => {}
         }
         self.settle();
-        self.lasting.epochs = self.epochs_durable;
+        self.is_reverting = false;
     }
 
     /// Exchanges `ready`, which must be empty, with what is to be done next. True: there is more,

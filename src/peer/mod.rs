@@ -9,12 +9,15 @@
 //! synced ≤ submitted ≤ accepted        committed ≤ accepted
 //! ```
 
+mod dispatch;
 mod lasting;
 pub mod link;
 mod member;
 mod options;
 mod queue;
 mod ready;
+#[cfg(test)]
+mod scripted;
 mod standalone;
 
 pub use lasting::{Lasting, MajorChange};
@@ -22,6 +25,8 @@ pub use member::{Member, PeerFacts};
 pub use options::PeerOptions;
 pub use queue::ReadyQueue;
 pub use ready::{ConfigChange, ForwardedRequest, Inbound, LogRead, Ready, Standing};
+#[cfg(test)]
+pub use scripted::Scripted;
 pub use standalone::Standalone;
 
 use std::collections::VecDeque;
@@ -46,6 +51,9 @@ pub enum Peer {
     Standalone(Standalone),
     /// A member of an ensemble.
     Member(Box<Member>),
+    /// One that decides what a test says.
+    #[cfg(test)]
+    Scripted(Box<Scripted>),
 }
 
 /// What a member begins with, from its disk.
@@ -81,6 +89,8 @@ impl Peer {
         match self {
             Peer::Standalone(_) => None,
             Peer::Member(member) => Some(member),
+            #[cfg(test)]
+            Peer::Scripted(_) => None,
         }
     }
 
@@ -92,6 +102,8 @@ impl Peer {
         match self {
             Peer::Standalone(_) => panic!("a server on its own has no ensemble"),
             Peer::Member(member) => member,
+            #[cfg(test)]
+            Peer::Scripted(_) => panic!("a scripted peer is no member"),
         }
     }
 
@@ -101,6 +113,8 @@ impl Peer {
         match self {
             Peer::Standalone(standalone) => standalone.zxid_after(last),
             Peer::Member(member) => member.zxid_after(last),
+            #[cfg(test)]
+            Peer::Scripted(scripted) => scripted.zxid_after(last),
         }
     }
 
@@ -109,6 +123,8 @@ impl Peer {
         match self {
             Peer::Standalone(standalone) => standalone.propose(txn),
             Peer::Member(member) => member.propose(txn),
+            #[cfg(test)]
+            Peer::Scripted(scripted) => scripted.proposed.push(txn),
         }
     }
 
@@ -121,6 +137,8 @@ impl Peer {
         match self {
             Peer::Standalone(standalone) => standalone.take_back(zxid),
             Peer::Member(_) => panic!("other servers have seen what would be taken back"),
+            #[cfg(test)]
+            Peer::Scripted(_) => panic!("other servers have seen what would be taken back"),
         }
     }
 
@@ -129,6 +147,8 @@ impl Peer {
         match self {
             Peer::Standalone(standalone) => standalone.handle_synced(zxid),
             Peer::Member(member) => member.handle_synced(zxid),
+            #[cfg(test)]
+            Peer::Scripted(scripted) => scripted.tell(format!("synced {zxid}")),
         }
     }
 
@@ -141,6 +161,8 @@ impl Peer {
                 false
             }
             Peer::Member(member) => member.take_ready(ready),
+            #[cfg(test)]
+            Peer::Scripted(scripted) => scripted.take_ready(ready),
         }
     }
 
@@ -149,6 +171,8 @@ impl Peer {
         match self {
             Peer::Standalone(_) => None,
             Peer::Member(member) => member.next_timeout(),
+            #[cfg(test)]
+            Peer::Scripted(_) => None,
         }
     }
 
@@ -157,6 +181,8 @@ impl Peer {
         match self {
             Peer::Standalone(standalone) => standalone.accepted(),
             Peer::Member(member) => member.accepted(),
+            #[cfg(test)]
+            Peer::Scripted(scripted) => scripted.accepted,
         }
     }
 
@@ -165,6 +191,8 @@ impl Peer {
         match self {
             Peer::Standalone(standalone) => standalone.committed(),
             Peer::Member(member) => member.committed(),
+            #[cfg(test)]
+            Peer::Scripted(scripted) => scripted.committed,
         }
     }
 
@@ -173,6 +201,8 @@ impl Peer {
         match self {
             Peer::Standalone(_) => "standalone",
             Peer::Member(member) => member.mode(),
+            #[cfg(test)]
+            Peer::Scripted(_) => "scripted",
         }
     }
 }

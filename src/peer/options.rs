@@ -55,6 +55,8 @@ pub struct PeerOptions {
     pub standalone_enabled: bool,
     /// Where observers may learn from this server when it follows (`observerMasterPort`).
     pub observer_master: Option<Endpoint>,
+    /// Bytes of proposals that are kept for those observers (`observerMaster.sizeLimit`).
+    pub observer_master_bytes_max: usize,
     /// The port on which other servers offer the same, for an observer.
     pub observer_master_port: Option<u16>,
     /// An outside witness decides between two servers (`oraclePath`).
@@ -66,6 +68,8 @@ pub struct PeerOptions {
     /// A configuration that was proposed before the last end of this server and may have become
     /// active since (`zoo.cfg.dynamic.next`).
     pub last_seen: Option<Config>,
+    /// A bug put in on purpose; only in a build for tests.
+    pub planted: Option<crate::planted::PlantedBug>,
 }
 
 impl Default for PeerOptions {
@@ -92,11 +96,13 @@ impl Default for PeerOptions {
             reconfig: false,
             standalone_enabled: true,
             observer_master: None,
+            observer_master_bytes_max: 32 * 1024 * 1024,
             observer_master_port: None,
             has_oracle: false,
             initial_counter: 0,
             config_version: 0,
             last_seen: None,
+            planted: None,
         }
     }
 }

@@ -82,6 +82,8 @@ pub struct ReplicaOptions {
     pub txnlog: crate::txnlog::WriterOptions,
     /// How snapshots are written.
     pub snapshot: crate::snapshot::WriterOptions,
+    /// A bug put in on purpose; only in a build for tests.
+    pub planted: Option<crate::planted::PlantedBug>,
 }
 
 impl Default for ReplicaOptions {
@@ -120,6 +122,7 @@ impl Default for ReplicaOptions {
             log_write_warning_ms: 1000,
             txnlog: crate::txnlog::WriterOptions::default(),
             snapshot: crate::snapshot::WriterOptions::default(),
+            planted: None,
         }
     }
 }

@@ -109,6 +109,19 @@ pub(super) static KEYS: &[Key] = &[
             verdict: fine,
         }),
     ),
+    quorum("syncEnabled", Kind::Bool, "true", plain!(Bool, quorum.sync_enabled))
+        .about("an observer keeps a transaction log and takes snapshots"),
+    property(
+        "observer.syncEnabled",
+        Kind::Bool,
+        "",
+        Fate::Acted(Acted {
+            set: Set::Bool(|c, v| c.quorum.observer_sync_enabled = Some(v)),
+            get: |c| c.quorum.observer_sync_enabled.map(|v| v.to_string()).unwrap_or_default(),
+            about: "the same, and wins over it",
+            verdict: fine,
+        }),
+    ),
     quorum(
         "observerMasterPort",
         Kind::Int { min: i32::MIN as i64, max: 65_535, form: Form::Decimal, below: Below::Refuse },

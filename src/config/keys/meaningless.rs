@@ -20,8 +20,6 @@ const LOG: &str = "the log goes to standard error; see ringkeeper.logLevel and \
 const SOCKETS: &str = "sending to and closing a connection between servers holds up nobody";
 const ADDRESSES: &str = "all addresses of a server are tried, and the first that answers is taken; \
              none is probed apart";
-const OBSERVER: &str = "an observer keeps log and snapshots as every server does: it costs little, \
-             and without them each start would fetch the whole tree";
 const NODELAY: &str = "connections between servers never wait for more to send";
 const CLIENT: &str = "only clients read it";
 
@@ -55,9 +53,6 @@ const fn client(name: &'static str) -> Key {
 }
 
 pub(super) static KEYS: &[Key] = &[
-    Key::new(Theme::Quorum, Place::File, "syncEnabled", Kind::Bool, Fate::Meaningless(OBSERVER))
-        .default("true"),
-    ensemble("observer.syncEnabled", Kind::Bool, OBSERVER),
     ensemble("multiAddress.reachabilityCheckTimeoutMs", ANY_DECIMAL, ADDRESSES)
         .default("1000")
         .unit("ms"),

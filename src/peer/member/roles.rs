@@ -240,6 +240,10 @@ impl Member {
             let (reconnect, election) = self.lasting.options.observer_delays_ms;
             ms = ms.max(self.random_below(reconnect) + self.random_below(election));
         }
+        if self.is_reverting {
+            self.lasting.epochs = self.epochs_durable;
+            ms = HOLD_MS_MAX;
+        }
         self.hold_until = self.now.plus_ms(ms);
     }
 

@@ -462,4 +462,6 @@ fn remove_temporaries(
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod past_tests;
+#[cfg(test)]
 mod tests;

@@ -13,11 +13,28 @@ pub const PASSWORD_BYTES: usize = 16;
 /// Longest name and value that a connect request's password may have before it is refused unread.
 pub const CONNECT_FRAME_BYTES_MAX: u32 = 1024;
 
+/// Longest list of a client's identities in a request that a learner passes on, in bytes.
+///
+/// A client may authenticate as often as it likes, but a frame at a time; ten is many.
+pub const AUTHINFO_BYTES_MAX: usize = 1 << 20;
+
 /// Longest message between servers on the election port (`QuorumCnxManager.PACKETMAXSIZE`).
 pub const ELECTION_MESSAGE_BYTES_MAX: u32 = 512 * 1024;
 
 /// Longest address list in the election handshake (`InitialMessage.parse`).
 pub const ELECTION_ADDRESS_BYTES_MAX: u32 = 2048;
+
+/// Longest text of a configuration: it travels in election messages.
+pub const CONFIG_BYTES_MAX: usize = 256 * 1024;
+
+/// Members of an ensemble. Ids above 255 collide in session ids, so that nobody has as many.
+pub const CONFIG_MEMBERS_MAX: usize = 1024;
+
+/// Addresses of one member (`multiAddress.enabled`); all of them must fit an election handshake.
+pub const MEMBER_ADDRESSES_MAX: usize = 16;
+
+/// Characters of a host's name: that of DNS is shorter.
+pub const HOST_BYTES_MAX: usize = 255;
 
 /// Longest single record of a transaction log that a reader accepts: beyond it a length is damage.
 ///
@@ -61,5 +78,6 @@ pub const LARGE_REQUESTS_BYTES_MAX: usize = 100 << 20;
 pub const MULTI_READ_BYTES_MAX: usize = 64 << 20;
 
 const _: () = assert!(CONNECTION_HELD_BYTES_MAX > FRAME_BYTES_MAX as usize);
+const _: () = assert!(CONFIG_BYTES_MAX < ELECTION_MESSAGE_BYTES_MAX as usize);
 const _: () = assert!(CONNECT_FRAME_BYTES_MAX < FRAME_BYTES_MAX);
 const _: () = assert!(LOG_RECORD_BYTES_MAX > FRAME_BYTES_MAX + TXN_EXTRA_BYTES_MAX);

@@ -1,7 +1,9 @@
 //! Transactions become changes of the tree (`DataTree.processTxn`), and changes become events.
 
 use crate::acl::AclList;
-use crate::database::{Applied, DIGEST_LOG_ENTRIES, DIGEST_LOG_INTERVAL, Database, Fired, Promise};
+use crate::database::{
+    Applied, DIGEST_LOG_ENTRIES, DIGEST_LOG_INTERVAL, Database, Fired, Promise, Recorded,
+};
 use crate::error::ErrorCode;
 use crate::id::{SessionId, Zxid};
 use crate::jute::Vector;
@@ -90,6 +92,10 @@ impl Database {
     /// The zxid, the digest and what was promised of it.
     fn after(&mut self, txn: &Txn) {
         let zxid = txn.zxid();
+        if self.options.record {
+            let (after, digest) = (self.last_processed, self.digest());
+            self.recorded.get_mut().push(Recorded { after, txn: txn.clone(), digest });
+        }
         self.last_processed = self.last_processed.max(zxid);
         if self.promise.is_some() {
             self.settle_promise();

@@ -1,5 +1,6 @@
 //! A database out of the parts of a snapshot (`DataTree.deserialize`), and the one without any.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::acl::{AclId, AclList, AclSlot, AclTable};
@@ -61,6 +62,7 @@ fn with_tree(options: DatabaseOptions, tree: Tree) -> Database {
         digest_mismatch_last: None,
         promise: None,
         tolerant: false,
+        recorded: RefCell::default(),
     }
 }
 

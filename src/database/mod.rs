@@ -14,6 +14,7 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
@@ -21,6 +22,7 @@ use crate::acl::AclList;
 use crate::id::{ConnectionId, SessionId, Zxid};
 use crate::proto::data::{Stat, StatPersisted};
 use crate::proto::event::EventType;
+use crate::proto::txn::Txn;
 use crate::tree::{self, KindRules, NodeId, QuotaPaths, Tree};
 use crate::watch::WatchTable;
 
@@ -39,6 +41,9 @@ pub struct DatabaseOptions {
     pub digest_enabled: bool,
     /// Seeds the hash of the path index, so that nobody can choose paths that collide.
     pub hash_seed: u64,
+    /// What is applied is kept until [`Database::take_recorded`]: for checkers, which want to see
+    /// the history that a state was made by. Costs memory without a bound.
+    pub record: bool,
 }
 
 impl Default for DatabaseOptions {
@@ -48,6 +53,7 @@ impl Default for DatabaseOptions {
             emulate_353_ttl: false,
             digest_enabled: true,
             hash_seed: 0,
+            record: false,
         }
     }
 }
@@ -144,6 +150,19 @@ pub struct Database {
     promise: Option<Promise>,
     /// Transactions may meet a tree that is ahead of them; see [`Database::set_tolerant`].
     tolerant: bool,
+    /// With [`DatabaseOptions::record`].
+    recorded: RefCell<Vec<Recorded>>,
+}
+
+/// A transaction that was applied, live or in replay.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// The zxid of the state before it.
+    pub after: Zxid,
+    /// It.
+    pub txn: Txn,
+    /// The digest of the tree then.
+    pub digest: i64,
 }
 
 impl Database {
@@ -185,6 +204,11 @@ impl Database {
     /// The zxid of the last transaction.
     pub fn last_processed(&self) -> Zxid {
         self.last_processed
+    }
+
+    /// What was applied since the last call; nothing without [`DatabaseOptions::record`].
+    pub fn take_recorded(&self) -> Vec<Recorded> {
+        self.recorded.take()
     }
 
     /// The digest of the tree; 0 if digests are off.

@@ -59,6 +59,12 @@ impl Member {
         unreachable!("not built yet")
     }
 
+    /// Leaves the leader, or the lead: what must be written cannot be. Elections go on; it should not
+    /// be the one to be elected again at once.
+    pub fn leave(&mut self, now: MonoUs, reason: &str) {
+        unreachable!("not built yet")
+    }
+
     pub fn take_ready(&mut self, ready: &mut Ready) -> bool {
         unreachable!("not built yet")
     }

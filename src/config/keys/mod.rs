@@ -6,6 +6,7 @@
 //! acted on carries the function that stores its value and the one that shows it.
 
 mod acted;
+mod ensemble;
 mod meaningless;
 mod row;
 pub(super) mod security;
@@ -216,9 +217,16 @@ impl Key {
 
 /// Every row, by theme.
 pub fn all() -> impl Iterator<Item = &'static Key> {
-    [acted::KEYS, security::X509_KEYS, security::KEYS, unbuilt::KEYS, meaningless::KEYS]
-        .into_iter()
-        .flatten()
+    [
+        acted::KEYS,
+        ensemble::KEYS,
+        security::X509_KEYS,
+        security::KEYS,
+        unbuilt::KEYS,
+        meaningless::KEYS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 struct Index {

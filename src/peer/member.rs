@@ -18,11 +18,10 @@ mod roles;
 #[cfg(test)]
 mod tests;
 
-pub use facts::PeerFacts;
-
 use super::*;
 use crate::election::{Election, ElectionOptions};
 use crate::quorum::Role as ConfigRole;
+use crate::zab::learner::LearnerKind;
 use crate::zab::{CommittedLog, Journal, Leader, Learner, Numbers};
 use held::HeldLinks;
 use link::{LinkIds, LinkOp, Port};
@@ -53,8 +52,10 @@ pub struct Member {
     hold_until: MonoUs,
     /// When it last began to look.
     looking_since: MonoUs,
-    /// How long it looked the last time.
-    election_ms: Option<u64>,
+    /// Since when it serves nobody.
+    unavailable_since: Option<MonoUs>,
+    /// When it began to join the leader.
+    joining_since: MonoUs,
     /// Since when it has the standing of a leader or learner.
     joined_at: Option<MonoUs>,
     /// The next follower to ask, for an observer that uses them.
@@ -116,6 +117,7 @@ impl Member {
             last_seen: last_seen.clone(),
             is_observer,
             ready: ReadyQueue::default(),
+            counts: PeerCounts::default(),
         };
         let mut member = Member {
             epochs_durable: lasting.epochs,
@@ -132,7 +134,8 @@ impl Member {
             failures: 0,
             hold_until: now,
             looking_since: now,
-            election_ms: None,
+            unavailable_since: Some(now),
+            joining_since: now,
             joined_at: None,
             next_master: 0,
             random: seed,

@@ -24,6 +24,17 @@ pub const ELECTION_MESSAGE_BYTES_MAX: u32 = 512 * 1024;
 /// Longest address list in the election handshake (`InitialMessage.parse`).
 pub const ELECTION_ADDRESS_BYTES_MAX: u32 = 2048;
 
+/// Connections on the election port that have not said yet who they are; the oldest makes room.
+pub const ELECTION_HANDSHAKES_MAX: usize = 64;
+
+/// Servers outside the configuration that are talked to on the election port: observers without
+/// an id, and servers that wait to be added.
+pub const ELECTION_STRANGERS_MAX: usize = 64;
+
+/// Bytes under way to one server on the election port before only the newest vote waits: a few
+/// votes, each with a configuration of usual size.
+pub const ELECTION_UNSENT_BYTES_MAX: u64 = 16 * 1024;
+
 /// Longest text of a configuration: it travels in election messages.
 pub const CONFIG_BYTES_MAX: usize = 256 * 1024;
 

@@ -59,6 +59,22 @@ pub const LOG_RECORD_BYTES_MAX: u32 = 1 << 30;
 /// latency of the first transaction in it. A longer transaction gets a buffer of its own.
 pub const LOG_GROUP_BYTES: usize = 1 << 20;
 
+/// Bytes of transactions that may wait for the log before a member of an ensemble leaves its leader:
+/// its disk does not keep up, and what waits is only in its memory. A guess: some seconds of a fast
+/// network.
+pub const LOG_BACKLOG_BYTES_MAX: usize = 256 << 20;
+
+/// Requests that learners passed on and that wait in a leader whose disk is full, and their bytes.
+/// Beyond either it stops to lead. A guess: some times `globalOutstandingLimit`.
+pub const DEFERRED_REQUESTS_MAX: usize = 10_000;
+/// See [`DEFERRED_REQUESTS_MAX`].
+pub const DEFERRED_BYTES_MAX: usize = 64 << 20;
+
+/// Transactions that a leader has proposed and not yet applied before it takes no more from
+/// learners and leaves: every learner bounds what its clients may have under way, so that no
+/// ensemble that works comes near.
+pub const PROPOSALS_PENDING_MAX: usize = 1 << 20;
+
 /// Committed transactions kept in memory for followers that lag a little (`commitLogCount`).
 pub const COMMITTED_LOG_TXNS: usize = 500;
 

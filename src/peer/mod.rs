@@ -10,6 +10,7 @@
 //! ```
 
 mod dispatch;
+mod facts;
 pub mod link;
 mod member;
 mod options;
@@ -18,6 +19,9 @@ mod ready;
 mod scripted;
 mod standalone;
 
+pub use facts::{
+    Durations, LeadingFacts, PeerCounts, PeerFacts, PeerPhase, PeerState, ReconfigFacts,
+};
 pub use member::Member;
 pub use options::PeerOptions;
 pub use ready::{ConfigChange, ForwardedRequest, Inbound, LogRead, Ready, Standing};

@@ -257,7 +257,12 @@ pub fn recovery(config: &Config, hash_seed: u64) -> RecoveryOptions {
         trust_empty: config.storage.snapshot_trust_empty,
         autocreate: config.storage.db_autocreate,
         allow_gaps: config.own.allow_log_gaps,
-        ..RecoveryOptions::default()
+        ensemble: config.quorum.is_distributed(),
+        recent_txns_max: if config.quorum.is_distributed() {
+            config.quorum.commit_log_count as usize
+        } else {
+            0
+        },
     }
 }
 

@@ -84,6 +84,18 @@ pub const COMMITTED_LOG_TXNS: usize = 500;
 /// A guess: beyond it the tree itself, which is sent piece by piece, is the better way.
 pub const LOG_READ_BYTES_MAX: u64 = 128 << 20;
 
+/// Connections between this server and others, at once. Hundreds of observers at one leader are in
+/// use, each with two connections.
+pub const LINKS_MAX: usize = 1024;
+
+/// Of those accepted, how many may come from one address: a small ensemble for a test, on one
+/// machine, has a few dozen.
+pub const LINKS_PER_REMOTE_MAX: u32 = 128;
+
+/// Connections that are being made, and names that are being resolved, at once: a thread each. An
+/// election connects to every voter.
+pub const LINK_JOBS_MAX: usize = 64;
+
 /// Default of `globalOutstandingLimit`: requests in the server at once.
 pub const REQUESTS_OUTSTANDING_MAX: usize = 1000;
 

@@ -13,6 +13,11 @@ pub const PASSWORD_BYTES: usize = 16;
 /// Longest name and value that a connect request's password may have before it is refused unread.
 pub const CONNECT_FRAME_BYTES_MAX: u32 = 1024;
 
+/// Longest list of a client's identities in a request that a learner passes on, in bytes.
+///
+/// A client may authenticate as often as it likes, but a frame at a time; ten is many.
+pub const AUTHINFO_BYTES_MAX: usize = 1 << 20;
+
 /// Longest message between servers on the election port (`QuorumCnxManager.PACKETMAXSIZE`).
 pub const ELECTION_MESSAGE_BYTES_MAX: u32 = 512 * 1024;
 
@@ -45,6 +50,12 @@ pub const LOG_GROUP_BYTES: usize = 1 << 20;
 
 /// Committed transactions kept in memory for followers that lag a little (`commitLogCount`).
 pub const COMMITTED_LOG_TXNS: usize = 500;
+
+/// Bytes of transactions that are read from the log's files at once for a learner that is far
+/// behind: they are all in memory until they are sent.
+///
+/// A guess: beyond it the tree itself, which is sent piece by piece, is the better way.
+pub const LOG_READ_BYTES_MAX: u64 = 128 << 20;
 
 /// Default of `globalOutstandingLimit`: requests in the server at once.
 pub const REQUESTS_OUTSTANDING_MAX: usize = 1000;

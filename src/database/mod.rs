@@ -172,10 +172,18 @@ impl Database {
     }
 
     /// A transaction that does not fit the tree is passed over as in replay, not taken as a broken
-    /// invariant. For a follower that received a fuzzy snapshot without its digest, and so does
-    /// not know how long the tree is ahead of the transactions.
+    /// invariant, and digests are not compared. For a follower that received a fuzzy snapshot
+    /// without its digest, and so does not know how long the tree is ahead of the transactions.
+    ///
+    /// It ends by itself as soon as a transaction's digest is the tree's.
     pub fn set_tolerant(&mut self, tolerant: bool) {
         self.tolerant = tolerant;
+    }
+
+    /// Whether the tree may be ahead of its transactions, nobody knows how long; see
+    /// [`Database::set_tolerant`]. A snapshot of it says no digest.
+    pub fn is_fuzzy(&self) -> bool {
+        self.tolerant || self.promise.is_some()
     }
 
     /// A new epoch begins, or an empty database is trusted: its zxid belongs to no transaction.

@@ -15,6 +15,7 @@ mod facts;
 mod held;
 mod listening;
 mod roles;
+mod tally;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ use crate::quorum::Role as ConfigRole;
 use crate::zab::{CommittedLog, Journal, Leader, Learner, Numbers};
 use held::HeldLinks;
 use link::{LinkIds, LinkOp, Port};
+use tally::Tally;
 
 /// What an election, a leader and a learner have in common, and which of them this server is now.
 #[derive(Debug)]
@@ -57,6 +59,8 @@ pub struct Member {
     election_ms: Option<u64>,
     /// Since when it has the standing of a leader or learner.
     joined_at: Option<MonoUs>,
+    /// What it counts for operators.
+    tally: Tally,
     /// The next follower to ask, for an observer that uses them.
     next_master: usize,
     random: u64,
@@ -134,6 +138,7 @@ impl Member {
             looking_since: now,
             election_ms: None,
             joined_at: None,
+            tally: Tally::default(),
             next_master: 0,
             random: seed,
             now,
@@ -282,6 +287,7 @@ impl Member {
     pub fn take_ready(&mut self, ready: &mut Ready) -> bool {
         self.collect();
         self.lasting.ready.take(ready);
+        self.tally.hand_over(ready, matches!(self.role, Role::Leading(_)));
         let cut = ready.truncate.or(ready.restore).map(Promise::Cut);
         let epochs = ready.epochs.map(Promise::Epochs);
         if cut.is_some() || epochs.is_some() {

@@ -20,6 +20,16 @@ pub struct PeerFacts {
     pub sync_mode: Option<SyncMode>,
     /// How long the last election took, in ms.
     pub election_ms: Option<u64>,
+    /// How long it took to join or to become the leader, once that is done, in ms.
+    pub join_ms: Option<u64>,
+    /// Since when it leads, follows or observes.
+    pub joined_at: Option<MonoUs>,
+    /// What it has counted since the process began.
+    pub counts: PeerCounts,
+    /// What it knows as a leader.
+    pub leading: Option<LeadingFacts>,
+    /// Observers that learn from it although it does not lead.
+    pub synced_observers: u64,
     /// How many servers vote.
     pub voters: usize,
     /// Whether a reconfiguration is proposed and not committed.
@@ -58,6 +68,11 @@ impl Member {
             zab_state,
             sync_mode,
             election_ms: self.election_ms,
+            join_ms: self.tally.join_ms,
+            joined_at: self.joined_at,
+            counts: self.tally.counts,
+            leading: None,
+            synced_observers: 0,
             voters: self.config().voters().count(),
             is_reconfiguring: self.is_reconfiguring(),
             failures: self.failures,

@@ -102,6 +102,7 @@ impl Member {
     pub(super) fn look(&mut self) {
         self.role = Role::Looking;
         self.looking_since = self.now;
+        self.tally.look(self.now);
         self.joined_at = None;
         let last = self.lasting.journal.accepted();
         let epoch = self.lasting.epochs.current;
@@ -112,6 +113,7 @@ impl Member {
     fn on_elected(&mut self, leader: ServerId) {
         let ms = self.now.since_us(self.looking_since) / 1000;
         self.election_ms = Some(ms);
+        self.tally.elected(self.now, ms);
         let state = if leader == self.me() {
             ServerState::Leading
         } else if self.lasting.is_observer {
@@ -277,6 +279,11 @@ impl Member {
             && self.joined_at.is_none()
         {
             self.joined_at = Some(self.now);
+            let standing = match &self.role {
+                Role::Leading(_) => Standing::Leading { epoch },
+                Role::Looking | Role::Waiting { .. } | Role::Learning(_) => self.standing,
+            };
+            self.tally.joined(self.now, standing);
             self.next_master = 0;
             self.election.set_vote_epoch(epoch);
         }

@@ -18,6 +18,19 @@ pub const CONNECT_FRAME_BYTES_MAX: u32 = 1024;
 /// A client may authenticate as often as it likes, but a frame at a time; ten is many.
 pub const AUTHINFO_BYTES_MAX: usize = 1 << 20;
 
+/// Bytes for its leader that a learner may have waiting before it takes the leader for dead.
+///
+/// Requests are bounded by `globalOutstandingLimit` and the length of a frame, but nobody fills
+/// both; beyond this the leader has stopped reading.
+pub const LEARNER_OUTPUT_BYTES_MAX: u64 = 256 << 20;
+
+/// Learners that a server keeps waiting while it does not know yet whether it will lead. They are
+/// members of the ensemble, or strangers.
+pub const HELD_LEARNERS_MAX: usize = 256;
+
+/// What such a learner may say before it is answered: FOLLOWERINFO, some 40 bytes.
+pub const HELD_LEARNER_BYTES_MAX: usize = 4096;
+
 /// Longest message between servers on the election port (`QuorumCnxManager.PACKETMAXSIZE`).
 pub const ELECTION_MESSAGE_BYTES_MAX: u32 = 512 * 1024;
 

@@ -11,19 +11,21 @@
 
 mod dispatch;
 mod facts;
+mod lasting;
 pub mod link;
 mod member;
 mod options;
+mod queue;
 mod ready;
 #[cfg(test)]
 mod scripted;
 mod standalone;
 
-pub use facts::{
-    Durations, LeadingFacts, PeerCounts, PeerFacts, PeerPhase, PeerState, ReconfigFacts,
-};
-pub use member::Member;
+pub use facts::{Durations, LeadingFacts, PeerCounts, ReconfigFacts};
+pub use lasting::{Lasting, MajorChange};
+pub use member::{Member, PeerFacts};
 pub use options::PeerOptions;
+pub use queue::ReadyQueue;
 pub use ready::{ConfigChange, ForwardedRequest, Inbound, LogRead, Ready, Standing};
 #[cfg(test)]
 pub use scripted::Scripted;

@@ -61,8 +61,9 @@ impl GroupLine {
 /// The number in `server.N`, `group.N` or `weight.N`.
 pub(super) fn number_of(key: &str) -> Result<u64, String> {
     let (word, number) = key.split_once('.').unwrap_or((key, ""));
-    // ZooKeeper takes any long; ids above 255 collide in session ids, and no ensemble has them.
-    number.parse().map_err(|_| format!("allowed: {word}.N with a number N from 0"))
+    // ZooKeeper takes any long.
+    let number = number.parse().ok().filter(|&number| i64::try_from(number).is_ok());
+    number.ok_or_else(|| format!("allowed: {word}.N with a number N from 0"))
 }
 
 impl fmt::Display for ServerLine {

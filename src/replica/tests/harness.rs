@@ -313,6 +313,7 @@ impl Disk {
             emulate_353_ttl: options.emulate_353_ttl,
             digest_enabled: options.digest,
             hash_seed: 1,
+            record: false,
         };
         let recovery = RecoveryOptions { database, ..RecoveryOptions::default() };
         recover(&self.folder, &recovery, &mut |_| {}).unwrap()

@@ -1,0 +1,1 @@
+//! Whole ensembles in one process, from one seed.

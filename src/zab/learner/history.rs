@@ -22,7 +22,7 @@ impl Learner {
                 let txn = packet.txn()?;
                 let last = self.uncommitted.back().map_or(lasting.journal.accepted(), Txn::zxid);
                 if !self.is_in_tree(txn.zxid()) {
-                    continuous(last, txn.zxid())?;
+                    self.continuous(last, txn.zxid())?;
                     self.uncommitted.push_back(txn);
                 }
                 Ok(())
@@ -49,7 +49,7 @@ impl Learner {
         if self.is_in_tree(zxid) {
             return Ok(());
         }
-        continuous(lasting.journal.accepted(), zxid)?;
+        self.continuous(lasting.journal.accepted(), zxid)?;
         if let Some(config) = config_of(&txn)? {
             lasting.see_config(config);
         }
@@ -103,7 +103,7 @@ impl Learner {
         while self.uncommitted.front().is_some_and(|txn| txn.zxid() <= zxid) {
             self.uncommitted.pop_front();
         }
-        continuous(lasting.journal.accepted(), zxid)?;
+        self.continuous(lasting.journal.accepted(), zxid)?;
         lasting.journal.accept(txn.clone());
         lasting.ready.append(txn.clone());
         let committed = lasting.journal.commit(zxid).map(|_| ());
@@ -203,15 +203,23 @@ impl Learner {
     fn is_in_tree(&self, zxid: Zxid) -> bool {
         zxid <= self.in_tree
     }
-}
 
-/// Nothing may be missing between two proposals (`Learner.enforceContinuousProposal`). A new epoch
-/// begins anew.
-fn continuous(last: Zxid, zxid: Zxid) -> Result<(), Left> {
-    if last.next() == Some(zxid) || zxid.epoch() > last.epoch() {
-        return Ok(());
+    /// Nothing may be missing between two proposals (`Learner.enforceContinuousProposal`). A new
+    /// epoch begins anew; the leader proposes in its own.
+    fn continuous(&self, last: Zxid, zxid: Zxid) -> Result<(), Left> {
+        let is_next = last.next() == Some(zxid) || zxid.epoch() > last.epoch();
+        let is_of_epoch = match self.stage {
+            Stage::Broadcast => zxid.epoch() == self.epoch,
+            _ => zxid.epoch() <= self.epoch,
+        };
+        if is_next && is_of_epoch {
+            return Ok(());
+        }
+        Err(Left::new(format!(
+            "it sent {zxid} after {last} in epoch {}: something is missing, or comes twice",
+            self.epoch
+        )))
     }
-    Err(Left::new(format!("it sent {zxid} after {last}: something is missing, or comes twice")))
 }
 
 /// What a reconfiguration makes of the ensemble.

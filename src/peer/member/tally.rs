@@ -67,6 +67,7 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::Epoch;
 
     fn at(ms: u64) -> MonoUs {
         MonoUs(ms * 1000)

@@ -172,15 +172,37 @@ impl Database {
     }
 
     /// A transaction that does not fit the tree is passed over as in replay, not taken as a broken
-    /// invariant. For a follower that received a fuzzy snapshot without its digest, and so does
-    /// not know how long the tree is ahead of the transactions.
+    /// invariant, and digests are not compared. For a follower that received a fuzzy snapshot
+    /// without its digest, and so does not know how long the tree is ahead of the transactions.
+    ///
+    /// It ends by itself as soon as a transaction's digest is the tree's.
     pub fn set_tolerant(&mut self, tolerant: bool) {
         self.tolerant = tolerant;
+    }
+
+    /// Whether the tree may be ahead of its transactions, nobody knows how long; see
+    /// [`Database::set_tolerant`]. A snapshot of it says no digest.
+    pub fn is_fuzzy(&self) -> bool {
+        self.tolerant || self.promise.is_some()
     }
 
     /// A new epoch begins, or an empty database is trusted: its zxid belongs to no transaction.
     pub fn set_last_processed(&mut self, zxid: Zxid) {
         self.last_processed = zxid;
+    }
+
+    /// Puts the configuration of the ensemble into its node, without a transaction: every server does
+    /// so at its start (`ZKDatabase.initConfigInZKDatabase`). Nothing happens if it is there already.
+    pub fn set_config(&mut self, text: &str, version: Zxid, now_wall_ms: i64) {
+        let id = self.tree.find(load::CONFIG).expect("every database has the node");
+        if self.tree.get(id).data() != Some(text.as_bytes()) {
+            self.tree.set_data(id, Some(text.as_bytes()), |stat| {
+                // ZooKeeper: the version of the node is set to "any".
+                stat.version = -1;
+                stat.mzxid = version;
+                stat.mtime = now_wall_ms;
+            });
+        }
     }
 
     /// The watches, to change.

@@ -16,11 +16,11 @@ fn recover_with(
     recover(folder, options, &mut |_| ())
 }
 
-fn recover_default(folder: &MemoryFolder) -> Result<Recovered, RecoveryError> {
+pub(super) fn recover_default(folder: &MemoryFolder) -> Result<Recovered, RecoveryError> {
     recover_with(folder, &RecoveryOptions::default())
 }
 
-fn golden_folder() -> MemoryFolder {
+pub(super) fn golden_folder() -> MemoryFolder {
     let path =
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/datadir-3.10-HEAD/version-2");
     let folder = MemoryFolder::new();

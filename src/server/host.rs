@@ -8,8 +8,10 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use super::ensemble::Teller;
 use crate::admin::Desk;
 use crate::admin::word::FourLetterWord;
+use crate::config::dynamic::Keeper;
 use crate::id::ConnectionId;
 use crate::io::{Completion, Op};
 use crate::net::Core;
@@ -44,21 +46,38 @@ pub struct Host {
     fatal: RefCell<Option<String>>,
     /// The time read at the start of this turn's first event.
     now: Cell<Option<Now>>,
+    /// Keeps what becomes of the ensemble's configuration.
+    keeper: RefCell<Keeper>,
+    /// Says what this server is in its ensemble.
+    teller: RefCell<Teller>,
     /// Holds the locks of the folders.
     _folder: DataFolder,
 }
 
+/// What a host works with.
+pub struct Parts {
+    /// Where the transaction log is written.
+    pub ring: LogRing,
+    /// Where everything else of the disk is done.
+    pub worker: DiskWorker,
+    /// What answers four-letter words.
+    pub desk: Desk,
+    /// The clocks.
+    pub clock: Clock,
+    /// Who carries bytes to clients.
+    pub clients: Box<dyn Deliver>,
+    /// Keeps what becomes of the ensemble's configuration.
+    pub keeper: Keeper,
+    /// Says what this server is in its ensemble.
+    pub teller: Teller,
+    /// The data.
+    pub folder: DataFolder,
+}
+
 impl Host {
     /// Puts the parts together.
-    pub fn new(
-        replica: Replica,
-        ring: LogRing,
-        worker: DiskWorker,
-        desk: Desk,
-        clock: Clock,
-        clients: Box<dyn Deliver>,
-        folder: DataFolder,
-    ) -> Rc<Host> {
+    pub fn new(replica: Replica, parts: Parts) -> Rc<Host> {
+        let Parts { ring, worker, desk, clock, clients, keeper, teller, folder } = parts;
         Rc::new(Host {
             replica: RefCell::new(replica),
             output: RefCell::default(),
@@ -73,6 +92,8 @@ impl Host {
             completions: RefCell::default(),
             fatal: RefCell::new(None),
             now: Cell::new(None),
+            keeper: RefCell::new(keeper),
+            teller: RefCell::new(teller),
             _folder: folder,
         })
     }
@@ -132,6 +153,7 @@ impl Host {
         }
         let mut output = self.output.borrow_mut();
         replica.take_output(&mut output);
+        self.teller.borrow_mut().tell(&replica);
         drop(replica);
         if let Some(reason) = output.fatal.take() {
             *self.fatal.borrow_mut() = Some(reason);
@@ -150,6 +172,9 @@ impl Host {
             self.perform(op);
         }
         output.ops = ops;
+        for change in output.configs.drain(..) {
+            self.keeper.borrow_mut().keep(&change);
+        }
         self.now.set(None);
     }
 

@@ -1,6 +1,7 @@
 //! The server: configuration, folders, replica, connections and executors wired into one process.
 
 mod crossing;
+mod ensemble;
 mod host;
 mod options;
 mod purge;

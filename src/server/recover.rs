@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::options;
 use crate::config::Config;
+use crate::id::Zxid;
 use crate::recovery::{Step, recover};
 use crate::replica::{Replica, ReplicaOptions};
 use crate::runtime::{DataFolder, FileFolder};
@@ -63,5 +64,17 @@ pub fn replica(
         recovered.database.node_count(),
         begun.elapsed().as_millis()
     );
-    Ok(Replica::new(options, recovered, now, seed))
+    let Some(me) = config.quorum.me().filter(|_| config.quorum.is_distributed()) else {
+        return Ok(Replica::new(options, recovered, now, seed));
+    };
+    if recovered.zxid == Zxid::NONE {
+        tracing::warn!(
+            "there is neither data nor a file `initialize` in {}, and db.autocreate is false: this \
+             server has no vote until a leader has given it the data",
+            folder.folders.snapshots.display()
+        );
+    }
+    let ensemble = config.quorum.ensemble();
+    let peer = options::peer(config, me);
+    Ok(Replica::member(options, peer, ensemble, recovered, now, seed))
 }

@@ -2,16 +2,15 @@
 
 use std::env;
 use std::fmt::Write;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
+use crate::network::Namespace;
 use crate::server::Program;
 
 /// What every server is started with; a line of the test's own with the same key replaces it.
-const DEFAULTS: &[(&str, &str)] = &[
-    ("clientPortAddress", "127.0.0.1"),
-    ("admin.enableServer", "false"),
-    ("4lw.commands.whitelist", "*"),
-];
+const DEFAULTS: &[(&str, &str)] =
+    &[("admin.enableServer", "false"), ("4lw.commands.whitelist", "*")];
 
 /// More of them, which suit many short runs beside each other.
 const TEST_DEFAULTS: &[(&str, &str)] = &[
@@ -43,6 +42,8 @@ pub struct Config {
     flags: Vec<String>,
     data_dir: Option<PathBuf>,
     port: Option<u16>,
+    host: Option<Ipv4Addr>,
+    namespace: Option<Namespace>,
     production: bool,
 }
 
@@ -104,6 +105,20 @@ impl Config {
         self
     }
 
+    /// Listens for clients on this address instead of 127.0.0.1.
+    #[must_use]
+    pub fn host(mut self, host: Ipv4Addr) -> Self {
+        self.host = Some(host);
+        self
+    }
+
+    /// Runs in a network namespace of its own. Whoever asks the server must be in a namespace with a way to it.
+    #[must_use]
+    pub fn namespace(mut self, namespace: Namespace) -> Self {
+        self.namespace = Some(namespace);
+        self
+    }
+
     /// Flags for a Java server; the test's own come last, so that they win.
     pub(crate) fn java_flags(&self) -> Vec<&str> {
         let defaults = if self.production { &[] } else { JAVA_TEST_FLAGS };
@@ -118,6 +133,19 @@ impl Config {
 
     pub(crate) fn data_dir_or(&self, default: PathBuf) -> PathBuf {
         self.data_dir.clone().unwrap_or(default)
+    }
+
+    /// Whether a line with this key was added.
+    pub fn has_line(&self, key: &str) -> bool {
+        self.lines.iter().any(|(other, _)| other == key)
+    }
+
+    pub(crate) fn host_or_loopback(&self) -> Ipv4Addr {
+        self.host.unwrap_or(Ipv4Addr::LOCALHOST)
+    }
+
+    pub(crate) fn place(&self) -> Option<&Namespace> {
+        self.namespace.as_ref()
     }
 
     pub(crate) fn fixed_port(&self) -> Option<u16> {
@@ -145,6 +173,10 @@ impl Config {
         let defaults = DEFAULTS.iter().chain(for_tests).chain(of_program);
         let defaults = defaults.filter(|(key, _)| !own(key));
         let own_lines = self.lines.iter().map(|(key, value)| (&key[..], &value[..]));
+        if !own("clientPortAddress") {
+            writeln!(text, "clientPortAddress={}", self.host_or_loopback())
+                .expect("writing into a String cannot fail");
+        }
         for (key, value) in defaults.copied().chain(own_lines) {
             writeln!(text, "{key}={value}").expect("writing into a String cannot fail");
         }
@@ -193,6 +225,6 @@ mod tests {
         assert_eq!(config.java_flags(), ["-Xmx2g"]);
         assert!(Config::new().flag("-Xmx2g").java_flags().ends_with(&["-Xmx2g"]));
         let text = config.merged(Path::new("/d"), 20001, RINGKEEPER_TEST_DEFAULTS);
-        assert_eq!(text.lines().count(), 2 + DEFAULTS.len(), "{text}");
+        assert_eq!(text.lines().count(), 3 + DEFAULTS.len(), "{text}");
     }
 }

@@ -18,16 +18,34 @@
 //! In a test of the root package, ringkeeper is
 //! `Server::ringkeeper(env!("CARGO_BIN_EXE_ringkeeper"), config)`.
 //!
+//! Several of them as an ensemble, of any programs:
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use ringkeeper_testkit::{Config, Ensemble, Program, Role};
+//!
+//! let programs = [Program::ZooKeeper38, Program::ZooKeeper39, Program::ZooKeeper39];
+//! let mut ensemble = Ensemble::start(&programs, Config::new());   // returns when all of them serve
+//! let leader = ensemble.leader();                                 // 1, 2 or 3
+//! ensemble.kill(leader);
+//! let next = ensemble.wait_leader(Duration::from_secs(30));
+//! ensemble.restart_as(leader, Program::ZooKeeper38);
+//! ```
+//!
 //! This is test code: what cannot go on panics with a message that says what to do. A server is
 //! killed when its `Server` is dropped, and also when the test process itself dies. If the test is
 //! failing at that moment, the end of the server's log is printed.
 
 mod config;
+mod ensemble;
 mod environment;
+mod network;
 mod ports;
 mod server;
 
 pub use config::Config;
+pub use ensemble::{Ensemble, Mode, Role};
 pub use environment::{Environment, PINS};
+pub use network::{Link, Namespace, Network};
 pub use ports::free_port;
 pub use server::{Program, Server};

@@ -3,7 +3,7 @@
 use std::env;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -23,7 +23,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(25);
 const FOUR_LETTER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Ports are chosen before the server binds them, so another process can come between.
 const START_ATTEMPTS_MAX: u32 = 3;
-const TAIL_LINES: usize = 60;
+pub(crate) const TAIL_LINES: usize = 60;
 
 /// Which server to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +73,8 @@ pub struct Server {
     folder: TempDir,
     data_dir: PathBuf,
     port: u16,
+    /// Whether `zoo.cfg` is written before each start, or left as the server itself wrote it.
+    writes_config: bool,
     running: Option<Running>,
 }
 
@@ -135,7 +137,7 @@ impl Server {
         let data_dir = config.data_dir_or(folder.path().join("data"));
         fs::create_dir_all(&data_dir).expect("a data folder");
         let port = config.fixed_port().unwrap_or_else(free_port);
-        Server { program, config, folder, data_dir, port, running: None }
+        Server { program, config, folder, data_dir, port, writes_config: true, running: None }
     }
 
     /// kill -9, and waits until the process is gone. Does nothing if it does not run.
@@ -198,20 +200,31 @@ impl Server {
         self.config = config;
     }
 
+    /// From now on a start leaves `zoo.cfg` as the run before left it: servers rewrite it when they are reconfigured.
+    /// Lines and flags given later have no effect on the file.
+    pub fn keep_config_file(&mut self) {
+        self.writes_config = false;
+    }
+
     /// Starts the process and does not wait for it to serve.
     pub fn spawn(&mut self) {
         self.kill();
         let config_file = self.folder.path().join("zoo.cfg");
-        fs::write(&config_file, self.config.text(&self.data_dir, self.port, &self.program))
-            .expect("writing zoo.cfg");
+        if self.writes_config || !config_file.exists() {
+            fs::write(&config_file, self.config.text(&self.data_dir, self.port, &self.program))
+                .expect("writing zoo.cfg");
+        }
         let mut log = self.open_log();
         writeln!(log, "---- {} on port {}", self.program.name(), self.port)
             .expect("writing to the log");
         let mut command = self.program.command(&config_file, &self.config);
         command.current_dir(self.folder.path()).stdin(Stdio::null());
         command.stdout(log.try_clone().expect("a second handle of the log")).stderr(log);
-        let child =
-            command.spawn().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+        let child = match self.config.place() {
+            None => command.spawn(),
+            Some(namespace) => namespace.run(|| command.spawn()),
+        };
+        let child = child.unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
         let watchdog = Command::new("sh")
             .args([
                 "-c",
@@ -225,6 +238,24 @@ impl Server {
             .spawn()
             .expect("a shell");
         self.running = Some(Running { child, watchdog });
+    }
+
+    /// Another program from the next start on.
+    ///
+    /// # Panics
+    /// If it runs.
+    pub fn become_program(&mut self, program: Program) {
+        assert!(self.running.is_none(), "the server runs as the program that it is");
+        self.program = program;
+    }
+
+    /// Lines and flags of the next start.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(crate) fn set_config(&mut self, config: Config) {
+        self.config = config;
     }
 
     /// Starts it where it is expected to refuse: returns its exit status and what it wrote. Kills
@@ -266,8 +297,7 @@ impl Server {
                 return Ok(());
             }
             if !self.is_running() {
-                let status = self.wait_exit(Duration::ZERO);
-                return Err(format!("it ended with {status}"));
+                return Err(format!("it ended with {}", self.wait_exit(Duration::ZERO)));
             }
             if begun.elapsed() > START_TIMEOUT {
                 return Err(format!("no answer to srvr within {START_TIMEOUT:?}"));
@@ -312,14 +342,14 @@ impl Server {
         &self.program
     }
 
-    /// `127.0.0.1:PORT`, the connect string for clients.
+    /// `HOST:PORT`, the connect string for clients; the host is 127.0.0.1 unless the test chose another.
     pub fn address(&self) -> String {
         self.socket_addr().to_string()
     }
 
     /// [`Server::address`], for sockets.
     pub fn socket_addr(&self) -> SocketAddr {
-        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+        SocketAddr::from((self.config.host_or_loopback(), self.port))
     }
 
     /// The client port.

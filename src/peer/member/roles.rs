@@ -76,6 +76,18 @@ impl Member {
                 }
                 return true;
             }
+            Some(Outcome::Deserted(by)) => {
+                match &mut self.role {
+                    Role::Waiting { leader } if *leader == by => self.look(),
+                    Role::Learning(learner) if learner.target().leader == by => {
+                        let reason = "it votes for another server itself".to_owned();
+                        learner.leave(reason, &mut self.lasting);
+                    }
+                    Role::Looking | Role::Waiting { .. } | Role::Leading(_) | Role::Learning(_) => {
+                    }
+                }
+                return true;
+            }
             None => {}
         }
         self.note_standing();

@@ -340,7 +340,8 @@ impl Learner {
 
     // ---- the end
 
-    fn leave(&mut self, reason: String, lasting: &mut Lasting) {
+    /// Leaves the leader for this reason, unless it was left before.
+    pub fn leave(&mut self, reason: String, lasting: &mut Lasting) {
         self.leave_for(Left { reason, next: None }, lasting);
     }
 

@@ -245,6 +245,38 @@ impl Member {
         self.settle();
     }
 
+    /// The log was cut, and the database was read anew because of that: it ends at `last`. To be
+    /// called before anything is done that came after the truncate.
+    ///
+    /// ```text
+    /// 1. a server at 1:2 gets the tree as of 1:9, and its leader is gone before it leads
+    /// 2. the next leader, at 1:7, says: cut at 1:7
+    /// 3. the snapshot 1:9 goes; what is left on the disk ends at 1:2
+    /// ```
+    /// ZooKeeper believes to be at 1:7 then, and serves without five transactions.
+    pub fn handle_reloaded(&mut self, now: MonoUs, last: Zxid) {
+        self.now = now;
+        let wanted = self.promises.iter().rev().find_map(|(_, promise)| match promise {
+            Promise::Cut(zxid) => Some(*zxid),
+            Promise::Epochs(_) => None,
+        });
+        if wanted.is_none_or(|wanted| last >= wanted) {
+            return;
+        }
+        tracing::warn!(%last, ?wanted, "the log holds less than was thought: joining anew from there");
+        self.is_reverting = true;
+        self.end_role("its history cannot be followed from here");
+        self.lasting.ready.forget_log();
+        self.lasting.journal.reset(last);
+        self.promises.retain(|(_, promise)| !matches!(promise, Promise::Cut(_)));
+        self.on_failure();
+        self.is_reverting = false;
+        self.hold_until = now;
+        self.become_looking();
+        self.look();
+        self.settle();
+    }
+
     /// The transactions asked for with [`LogRead`], in order; `None`: not there, too many bytes, or
     /// they cannot be read: the learner gets the whole tree.
     pub fn handle_log_read(&mut self, now: MonoUs, id: u64, txns: Option<Vec<Txn>>) {

@@ -3,9 +3,8 @@
 use std::fmt::Write;
 
 use crate::id::{ServerId, SessionId};
-use crate::peer::{PeerFacts, Standing};
+use crate::peer::{PeerFacts, PeerPhase, PeerState};
 use crate::quorum::{Config, Role};
-use crate::zab::learner::SyncMode;
 
 /// Writing to a string cannot fail; this says so once.
 macro_rules! put {
@@ -53,38 +52,32 @@ pub fn conf(limits: Limits, me: ServerId, config: &Config, is_read_only: bool) -
     out
 }
 
-/// The state of the peer (`QuorumPeer.getDetailedPeerState`): `following - broadcast - diff`.
-// ZooKeeper: the way of synchronisation is forgotten as soon as it serves.
+/// The state of the peer (`QuorumPeer.getDetailedPeerState`): `following - broadcast`.
+// ZooKeeper: QuorumPeer sets the way of synchronisation back to NONE as soon as it serves.
 pub fn peer_state(facts: &PeerFacts) -> String {
-    let state = match (facts.standing, facts.leader) {
-        (Standing::Leading { .. }, _) => "leading",
-        (Standing::Following { .. }, _) => "following",
-        (Standing::Observing { .. }, _) => "observing",
-        (Standing::Looking, _) => "looking",
+    let state = match facts.state {
+        PeerState::Looking => "looking",
+        PeerState::Leading => "leading",
+        PeerState::Following => "following",
+        PeerState::Observing => "observing",
     };
-    let mut out = state.to_owned();
-    if facts.zab_state != "election" {
-        put!(out, " - {}", facts.zab_state);
-    }
-    if let Some(mode) = facts.sync_mode.filter(|_| facts.zab_state != "broadcast") {
-        put!(out, " - {}", sync_mode(mode).to_lowercase());
+    let phase = match facts.phase {
+        PeerPhase::Election => "",
+        PeerPhase::Discovery => " - discovery",
+        PeerPhase::Synchronization => " - synchronization",
+        PeerPhase::Broadcast => " - broadcast",
+    };
+    let mut out = format!("{state}{phase}");
+    if let Some(mode) = facts.sync_mode.filter(|_| facts.phase != PeerPhase::Broadcast) {
+        put!(out, " - {}", mode.to_lowercase());
     }
     out
-}
-
-/// ZooKeeper's word for a way of synchronisation.
-pub fn sync_mode(mode: SyncMode) -> &'static str {
-    match mode {
-        SyncMode::Diff => "DIFF",
-        SyncMode::Trunc => "TRUNC",
-        SyncMode::Snap => "SNAP",
-    }
 }
 
 /// The lines of `mntr` that are no metrics, behind those of every server.
 pub fn monitor(facts: &PeerFacts) -> String {
     let mut out = format!("zk_peer_state\t{}\n", peer_state(facts));
-    if let (Standing::Observing { .. }, Some(master)) = (facts.standing, facts.master) {
+    if let Some(master) = facts.learner_master {
         put!(out, "zk_observer_master_id\t{master}\n");
     }
     out

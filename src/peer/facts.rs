@@ -1,7 +1,66 @@
-//! What a member knows of its ensemble and has counted, for operators: plain values, made when asked
+//! What a member knows about itself and its ensemble, for operators: plain values, made when asked
 //! for. Nothing decides by them.
 
+use std::rc::Rc;
+
+use crate::id::{Epoch, ServerId};
+use crate::quorum::Config;
 use crate::time::MonoUs;
+
+/// A member as its operator sees it.
+#[derive(Clone, Debug)]
+pub struct PeerFacts {
+    /// This server.
+    pub me: ServerId,
+    /// What it is.
+    pub state: PeerState,
+    /// How far it has come as that.
+    pub phase: PeerPhase,
+    /// How it got its leader's history, as a learner that has.
+    pub sync_mode: Option<&'static str>,
+    /// Who leads, if it follows, observes or leads itself.
+    pub leader: Option<ServerId>,
+    /// Whom it learns from, as an observer: the leader or a follower.
+    pub learner_master: Option<ServerId>,
+    /// The leader's epoch, or the last one that was current.
+    pub epoch: Epoch,
+    /// The active configuration.
+    pub config: Rc<Config>,
+    /// The last one proposed or seen; the active one if none is on its way.
+    pub last_seen: Rc<Config>,
+    /// What it knows as a leader.
+    pub leading: Option<LeadingFacts>,
+    /// Observers that learn from it although it does not lead.
+    pub synced_observers: u64,
+    /// What it has counted since the process began.
+    pub counts: PeerCounts,
+}
+
+/// ZooKeeper's `QuorumPeer.ServerState`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerState {
+    /// Without a leader.
+    Looking,
+    /// It leads.
+    Leading,
+    /// It follows.
+    Following,
+    /// It learns without a vote.
+    Observing,
+}
+
+/// ZooKeeper's `QuorumPeer.ZabState`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerPhase {
+    /// Nobody is elected.
+    Election,
+    /// The epoch is agreed on.
+    Discovery,
+    /// Histories are made equal.
+    Synchronization,
+    /// It serves.
+    Broadcast,
+}
 
 /// What a leader knows of its ensemble.
 #[derive(Clone, Debug)]

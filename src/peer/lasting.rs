@@ -6,10 +6,10 @@ use crate::id::ServerId;
 use crate::quorum::{Config, Role};
 use crate::zab::{Epochs, Journal};
 
-use super::PeerOptions;
 use super::link::LinkIds;
 use super::queue::ReadyQueue;
 use super::ready::ConfigChange;
+use super::{PeerCounts, PeerOptions};
 
 /// What a member has and wants whether it looks, leads or learns.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub struct Lasting {
     pub is_observer: bool,
     /// What it wants done.
     pub ready: ReadyQueue,
+    /// What it has counted.
+    pub counts: PeerCounts,
 }
 
 /// A new configuration means more than new addresses: the current leader is to be left.

@@ -15,19 +15,16 @@ mod facts;
 mod held;
 mod listening;
 mod roles;
-mod tally;
 #[cfg(test)]
 mod tests;
-
-pub use facts::PeerFacts;
 
 use super::*;
 use crate::election::{Election, ElectionOptions};
 use crate::quorum::Role as ConfigRole;
+use crate::zab::learner::LearnerKind;
 use crate::zab::{CommittedLog, Journal, Leader, Learner, Numbers};
 use held::HeldLinks;
 use link::{LinkIds, LinkOp, Port};
-use tally::Tally;
 
 /// What an election, a leader and a learner have in common, and which of them this server is now.
 #[derive(Debug)]
@@ -55,12 +52,12 @@ pub struct Member {
     hold_until: MonoUs,
     /// When it last began to look.
     looking_since: MonoUs,
-    /// How long it looked the last time.
-    election_ms: Option<u64>,
+    /// Since when it serves nobody.
+    unavailable_since: Option<MonoUs>,
+    /// When it began to join the leader.
+    joining_since: MonoUs,
     /// Since when it has the standing of a leader or learner.
     joined_at: Option<MonoUs>,
-    /// What it counts for operators.
-    tally: Tally,
     /// The next follower to ask, for an observer that uses them.
     next_master: usize,
     random: u64,
@@ -120,6 +117,7 @@ impl Member {
             last_seen: last_seen.clone(),
             is_observer,
             ready: ReadyQueue::default(),
+            counts: PeerCounts::default(),
         };
         let mut member = Member {
             epochs_durable: lasting.epochs,
@@ -136,9 +134,9 @@ impl Member {
             failures: 0,
             hold_until: now,
             looking_since: now,
-            election_ms: None,
+            unavailable_since: Some(now),
+            joining_since: now,
             joined_at: None,
-            tally: Tally::default(),
             next_master: 0,
             random: seed,
             now,
@@ -247,6 +245,38 @@ impl Member {
         self.settle();
     }
 
+    /// The log was cut, and the database was read anew because of that: it ends at `last`. To be
+    /// called before anything is done that came after the truncate.
+    ///
+    /// ```text
+    /// 1. a server at 1:2 gets the tree as of 1:9, and its leader is gone before it leads
+    /// 2. the next leader, at 1:7, says: cut at 1:7
+    /// 3. the snapshot 1:9 goes; what is left on the disk ends at 1:2
+    /// ```
+    /// ZooKeeper believes to be at 1:7 then, and serves without five transactions.
+    pub fn handle_reloaded(&mut self, now: MonoUs, last: Zxid) {
+        self.now = now;
+        let wanted = self.promises.iter().rev().find_map(|(_, promise)| match promise {
+            Promise::Cut(zxid) => Some(*zxid),
+            Promise::Epochs(_) => None,
+        });
+        if wanted.is_none_or(|wanted| last >= wanted) {
+            return;
+        }
+        tracing::warn!(%last, ?wanted, "the log holds less than was thought: joining anew from there");
+        self.is_reverting = true;
+        self.end_role("its history cannot be followed from here");
+        self.lasting.ready.forget_log();
+        self.lasting.journal.reset(last);
+        self.promises.retain(|(_, promise)| !matches!(promise, Promise::Cut(_)));
+        self.on_failure();
+        self.is_reverting = false;
+        self.hold_until = now;
+        self.become_looking();
+        self.look();
+        self.settle();
+    }
+
     /// The transactions asked for with [`LogRead`], in order; `None`: not there, too many bytes, or
     /// they cannot be read: the learner gets the whole tree.
     pub fn handle_log_read(&mut self, now: MonoUs, id: u64, txns: Option<Vec<Txn>>) {
@@ -287,7 +317,6 @@ impl Member {
     pub fn take_ready(&mut self, ready: &mut Ready) -> bool {
         self.collect();
         self.lasting.ready.take(ready);
-        self.tally.hand_over(ready, matches!(self.role, Role::Leading(_)));
         let cut = ready.truncate.or(ready.restore).map(Promise::Cut);
         let epochs = ready.epochs.map(Promise::Epochs);
         if cut.is_some() || epochs.is_some() {

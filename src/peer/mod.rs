@@ -21,9 +21,11 @@ mod ready;
 mod scripted;
 mod standalone;
 
-pub use facts::{Durations, LeadingFacts, PeerCounts, ReconfigFacts};
+pub use facts::{
+    Durations, LeadingFacts, PeerCounts, PeerFacts, PeerPhase, PeerState, ReconfigFacts,
+};
 pub use lasting::{Lasting, MajorChange};
-pub use member::{Member, PeerFacts};
+pub use member::Member;
 pub use options::PeerOptions;
 pub use queue::ReadyQueue;
 pub use ready::{ConfigChange, ForwardedRequest, Inbound, LogRead, Ready, Standing};

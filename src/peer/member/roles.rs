@@ -76,12 +76,14 @@ impl Member {
                 }
                 return true;
             }
-            Some(Outcome::Deserted(by)) => {
+            Some(Outcome::Deserted(leader)) => {
                 match &mut self.role {
-                    Role::Waiting { leader } if *leader == by => self.look(),
-                    Role::Learning(learner) if learner.target().leader == by => {
-                        let reason = "it votes for another server itself".to_owned();
-                        learner.leave(reason, &mut self.lasting);
+                    Role::Waiting { leader: elected } if *elected == leader => self.look(),
+                    Role::Learning(learner)
+                        if learner.is_connecting() && learner.target().leader == leader =>
+                    {
+                        let reason = "it votes for another one, and was not reached".to_owned();
+                        learner.abandon(reason, &mut self.lasting);
                     }
                     Role::Looking | Role::Waiting { .. } | Role::Leading(_) | Role::Learning(_) => {
                     }
@@ -114,8 +116,8 @@ impl Member {
     pub(super) fn look(&mut self) {
         self.role = Role::Looking;
         self.looking_since = self.now;
-        self.tally.look(self.now);
         self.joined_at = None;
+        self.lasting.counts.lookings += 1;
         let last = self.lasting.journal.accepted();
         let epoch = self.lasting.epochs.current;
         tracing::info!(%last, %epoch, "LOOKING for a leader");
@@ -124,8 +126,7 @@ impl Member {
 
     fn on_elected(&mut self, leader: ServerId) {
         let ms = self.now.since_us(self.looking_since) / 1000;
-        self.election_ms = Some(ms);
-        self.tally.elected(self.now, ms);
+        self.lasting.counts.elections_ms.add(ms);
         let state = if leader == self.me() {
             ServerState::Leading
         } else if self.lasting.is_observer {
@@ -157,6 +158,7 @@ impl Member {
             self.look();
             return;
         };
+        self.joining_since = self.now;
         let learner = Learner::new(target, self.now, &mut self.lasting);
         self.role = Role::Learning(Box::new(learner));
     }
@@ -205,8 +207,8 @@ impl Member {
         let Role::Learning(learner) = &self.role else { return };
         let left = learner.failure().expect("it was left for a reason").clone();
         let leader = learner.target().leader;
-        let stage = learner.zab_state();
-        tracing::warn!(%leader, stage, reason = left.reason, "leaving the leader");
+        let phase = learner.phase();
+        tracing::warn!(%leader, ?phase, reason = left.reason, "leaving the leader");
         self.on_failure();
         self.become_looking();
         if left.next.is_some() {
@@ -216,31 +218,49 @@ impl Member {
     }
 
     fn step_down(&mut self) {
-        let Role::Leading(mut leader) = std::mem::replace(&mut self.role, Role::Looking) else {
+        let Role::Leading(leader) = std::mem::replace(&mut self.role, Role::Looking) else {
             return;
         };
         let reason = leader.failure().expect("it steps down for a reason").to_owned();
         tracing::warn!(reason, "this server leads no more");
+        self.take_back(leader);
+        self.on_failure();
+        self.become_looking();
+        self.look();
+    }
+
+    /// What a leader leaves behind.
+    fn take_back(&mut self, mut leader: Box<Leader>) {
         leader.take_ready(self.lasting.ready.last());
         let remains = leader.into_remains();
         self.lasting.journal.resume(remains.recent, remains.pending);
         self.lasting.epochs = remains.epochs;
         self.lasting.config = remains.config;
         self.lasting.last_seen = remains.last_seen;
-        self.on_failure();
-        self.become_looking();
-        self.look();
     }
 
-    fn become_looking(&mut self) {
+    /// Ends whatever it does, at once.
+    pub(super) fn end_role(&mut self, reason: &str) {
+        match std::mem::replace(&mut self.role, Role::Looking) {
+            Role::Leading(mut leader) => {
+                leader.resign(reason);
+                self.take_back(leader);
+            }
+            Role::Learning(mut learner) => learner.abandon(reason.to_owned(), &mut self.lasting),
+            Role::Looking | Role::Waiting { .. } => {}
+        }
+    }
+
+    pub(super) fn become_looking(&mut self) {
         if self.standing != Standing::Looking {
             self.standing = Standing::Looking;
+            self.unavailable_since = Some(self.now);
             self.lasting.ready.standing(Standing::Looking);
         }
     }
 
     /// The next attempt waits if several failed one after the other.
-    fn on_failure(&mut self) {
+    pub(super) fn on_failure(&mut self) {
         let was_good =
             self.joined_at.is_some_and(|since| self.now.since_us(since) >= GOOD_MS * 1000);
         self.failures = if was_good { 0 } else { self.failures.saturating_add(1) };
@@ -291,14 +311,30 @@ impl Member {
             && self.joined_at.is_none()
         {
             self.joined_at = Some(self.now);
-            let standing = match &self.role {
-                Role::Leading(_) => Standing::Leading { epoch },
-                Role::Looking | Role::Waiting { .. } | Role::Learning(_) => self.standing,
-            };
-            self.tally.joined(self.now, standing);
+            self.count_joined();
             self.next_master = 0;
             self.election.set_vote_epoch(epoch);
         }
+    }
+
+    fn count_joined(&mut self) {
+        let ms_since = |since: MonoUs| self.now.since_us(since) / 1000;
+        let unavailable_ms = self.unavailable_since.map(ms_since);
+        let sync_ms = ms_since(self.joining_since);
+        let counts = &mut self.lasting.counts;
+        if let Some(ms) = unavailable_ms {
+            counts.unavailable_ms.add(ms);
+            if matches!(self.role, Role::Leading(_)) {
+                counts.leader_unavailable_ms.add(ms);
+            }
+        }
+        if let Role::Learning(learner) = &self.role {
+            match learner.target().kind {
+                LearnerKind::Follower => counts.follower_sync_ms.add(sync_ms),
+                LearnerKind::Observer => counts.observer_sync_ms.add(sync_ms),
+            }
+        }
+        self.unavailable_since = None;
     }
 
     /// The election, and whoever listens, hear of a new configuration.

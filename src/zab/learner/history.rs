@@ -53,6 +53,7 @@ impl Learner {
         if let Some(config) = config_of(&txn)? {
             lasting.see_config(config);
         }
+        lasting.counts.proposals_received += 1;
         lasting.journal.accept(txn.clone());
         lasting.ready.append(txn);
         // Before that, the ACK of NEWLEADER vouches for it.
@@ -78,6 +79,7 @@ impl Learner {
             Err(CommitError::Again) if self.is_in_tree(zxid) => return Ok(()),
             Err(error) => return Err(Left::new(format!("it commits {zxid}, but {error}"))),
         };
+        lasting.counts.commits_received += 1;
         if packet.kind == packet::COMMITANDACTIVATE {
             let (designated, _) = packet.designated_leader()?;
             return self.on_activate(txn, designated, lasting);
@@ -108,6 +110,7 @@ impl Learner {
         lasting.ready.append(txn.clone());
         let committed = lasting.journal.commit(zxid).map(|_| ());
         committed.map_err(|error| Left::new(format!("it informs of {zxid}, but {error}")))?;
+        lasting.counts.commits_received += 1;
         if let Some(designated) = designated {
             return self.on_activate(txn, designated, lasting);
         }

@@ -30,7 +30,7 @@ use super::packets::{self, Packet, PacketError, PacketReader, put_bare};
 use crate::id::{Epoch, ServerId, Zxid};
 use crate::limits::{LEARNER_OUTPUT_BYTES_MAX, LOG_RECORD_BYTES_MAX};
 use crate::peer::link::{Endpoint, LinkEvent, LinkId, LinkOp, Port};
-use crate::peer::{Inbound, Lasting, Standing};
+use crate::peer::{Inbound, Lasting, PeerPhase, Standing};
 use crate::proto::quorum::packet;
 use crate::proto::txn::Txn;
 use crate::quorum::Config;
@@ -247,14 +247,20 @@ impl Learner {
         })
     }
 
-    /// Whether it is still connecting, learning the epoch, or getting the history
-    /// (`QuorumPeer.ZabState`).
-    pub fn zab_state(&self) -> &'static str {
+    /// Whether it is still learning the epoch, or getting the history.
+    pub fn phase(&self) -> PeerPhase {
         match self.stage {
-            Stage::Connection { .. } | Stage::LeaderInfo | Stage::Choice => "discovery",
-            Stage::Snapshot { .. } | Stage::NewLeader | Stage::UpToDate => "synchronization",
-            Stage::Broadcast => "broadcast",
+            Stage::Connection { .. } | Stage::LeaderInfo | Stage::Choice => PeerPhase::Discovery,
+            Stage::Snapshot { .. } | Stage::NewLeader | Stage::UpToDate => {
+                PeerPhase::Synchronization
+            }
+            Stage::Broadcast => PeerPhase::Broadcast,
         }
+    }
+
+    /// Whether the leader was not reached yet.
+    pub fn is_connecting(&self) -> bool {
+        matches!(self.stage, Stage::Connection { .. })
     }
 
     /// How it got its leader's history.
@@ -340,8 +346,7 @@ impl Learner {
 
     // ---- the end
 
-    /// Leaves the leader for this reason, unless it was left before.
-    pub fn leave(&mut self, reason: String, lasting: &mut Lasting) {
+    fn leave(&mut self, reason: String, lasting: &mut Lasting) {
         self.leave_for(Left { reason, next: None }, lasting);
     }
 

@@ -63,6 +63,7 @@ impl Conversation {
             last_seen: config,
             is_observer: kind == LearnerKind::Observer,
             ready: ReadyQueue::default(),
+            counts: crate::peer::PeerCounts::default(),
         };
         let now = MonoUs(1_000_000);
         let learner = Learner::new(Self::target(kind), now, &mut lasting);

@@ -11,9 +11,11 @@
 
 mod dispatch;
 mod facts;
+mod lasting;
 pub mod link;
 mod member;
 mod options;
+mod queue;
 mod ready;
 #[cfg(test)]
 mod scripted;
@@ -22,8 +24,10 @@ mod standalone;
 pub use facts::{
     Durations, LeadingFacts, PeerCounts, PeerFacts, PeerPhase, PeerState, ReconfigFacts,
 };
+pub use lasting::{Lasting, MajorChange};
 pub use member::Member;
 pub use options::PeerOptions;
+pub use queue::ReadyQueue;
 pub use ready::{ConfigChange, ForwardedRequest, Inbound, LogRead, Ready, Standing};
 #[cfg(test)]
 pub use scripted::Scripted;

@@ -29,6 +29,16 @@ pub fn reply(txn: &Txn, applied: &Applied, out: &mut Vec<u8>) -> Result<(), i32>
     Ok(())
 }
 
+/// Whether the session belongs to another server: its client must not be told, but cut off.
+// ZooKeeper: FinalRequestProcessor looks into a multi for it, too.
+pub fn is_session_moved(applied: &Applied) -> bool {
+    match applied {
+        Applied::Error(error) => *error == ErrorCode::SessionMoved.code(),
+        Applied::Multi(parts) => parts.iter().any(is_session_moved),
+        _ => false,
+    }
+}
+
 /// The results of a multi. Failed as a whole or not, the reply's header says 0.
 fn multi(txn: &Txn, results: &[Applied], out: &mut Vec<u8>) {
     let TxnBody::Multi(parts) = txn.body() else {

@@ -100,6 +100,22 @@ pub const LOG_RECORD_BYTES_MAX: u32 = 1 << 30;
 /// latency of the first transaction in it. A longer transaction gets a buffer of its own.
 pub const LOG_GROUP_BYTES: usize = 1 << 20;
 
+/// Bytes of transactions that may wait for the log before a member of an ensemble leaves its leader:
+/// its disk does not keep up, and what waits is only in its memory. A guess: some seconds of a fast
+/// network.
+pub const LOG_BACKLOG_BYTES_MAX: usize = 256 << 20;
+
+/// Requests that learners passed on and that wait in a leader whose disk is full, and their bytes.
+/// Beyond either it stops to lead. A guess: some times `globalOutstandingLimit`.
+pub const DEFERRED_REQUESTS_MAX: usize = 10_000;
+/// See [`DEFERRED_REQUESTS_MAX`].
+pub const DEFERRED_BYTES_MAX: usize = 64 << 20;
+
+/// Transactions that a leader has proposed and not yet applied before it takes no more from
+/// learners and leaves: every learner bounds what its clients may have under way, so that no
+/// ensemble that works comes near.
+pub const PROPOSALS_PENDING_MAX: usize = 1 << 20;
+
 /// Committed transactions kept in memory for followers that lag a little (`commitLogCount`).
 pub const COMMITTED_LOG_TXNS: usize = 500;
 
@@ -108,6 +124,28 @@ pub const COMMITTED_LOG_TXNS: usize = 500;
 ///
 /// A guess: beyond it the tree itself, which is sent piece by piece, is the better way.
 pub const LOG_READ_BYTES_MAX: u64 = 128 << 20;
+
+/// Reads of the log's files that may wait, each with its transactions in memory when it is done. A
+/// learner that finds no place gets the whole tree.
+pub const LOG_READS_MAX: usize = 4;
+
+/// Transactions, and their bytes, that were appended and wait for the log: beyond one of them nothing
+/// more is read from other servers. The log of a disk that keeps up has a group of them waiting.
+pub const BACKLOG_TXNS_MAX: usize = 50_000;
+/// See [`BACKLOG_TXNS_MAX`].
+pub const BACKLOG_BYTES_MAX: usize = 64 << 20;
+
+/// Connections between this server and others, at once. Hundreds of observers at one leader are in
+/// use, each with two connections.
+pub const LINKS_MAX: usize = 1024;
+
+/// Of those accepted, how many may come from one address: a small ensemble for a test, on one
+/// machine, has a few dozen.
+pub const LINKS_PER_REMOTE_MAX: u32 = 128;
+
+/// Connections that are being made, and names that are being resolved, at once: a thread each. An
+/// election connects to every voter.
+pub const LINK_JOBS_MAX: usize = 64;
 
 /// Default of `globalOutstandingLimit`: requests in the server at once.
 pub const REQUESTS_OUTSTANDING_MAX: usize = 1000;

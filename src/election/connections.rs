@@ -45,7 +45,8 @@ const ATTEMPT_STALE_MS: u64 = 200;
 /// Younger than this, in ms, a connection to a smaller server stays when that one asks for it: its
 /// wish and the connection have crossed.
 const CROSSING_MS: u64 = 100;
-/// A connection that breaks earlier, in ms, and without a word, counts as a failed attempt.
+/// A connection that breaks earlier, in ms, is not made anew at once; without a word on it, it
+/// counts as a failed attempt.
 const SHORT_LIVED_MS: u64 = 1000;
 /// Attempts to tell something to a server when no leader is looked for. If it wants an answer, it
 /// asks again.
@@ -499,10 +500,10 @@ impl Connections {
         self.links.insert(link, LinkUse::Open(id));
         let channel = self.channels.get_mut(&id).expect("its link says so");
         (channel.is_called, channel.is_unreachable, channel.asked) = (false, false, 0);
+        channel.not_before = now;
         let (buffer, unsent, heard_at) = (Vec::new(), 0, None);
         channel.open = Some(Open { link, since: now, buffer, unsent, heard_at });
         tracing::debug!(server = id.0, "election connection");
-        self.flush(id);
         arrivals.push(Arrival::Up(id));
     }
 
@@ -537,10 +538,13 @@ impl Connections {
                 tracing::info!(server = id.0, reason, "election connection closed");
                 let channel = self.channels.get_mut(&id).expect("its link says so");
                 let open = channel.open.take().expect("its link says so");
-                if open.heard_at.is_none() && now < open.since.plus_ms(SHORT_LIVED_MS) {
+                if open.since.plus_ms(SHORT_LIVED_MS) <= now {
+                    channel.failures = 0;
+                } else if open.heard_at.is_none() {
                     self.on_failed(now, id, arrivals);
                 } else {
-                    channel.failures = 0;
+                    // Perhaps the other side is just replacing it.
+                    channel.not_before = channel.not_before.max(now.plus_ms(RETRY_MS.0));
                 }
                 if id < ServerId(0) {
                     self.channels.remove(&id);
@@ -606,7 +610,7 @@ impl Connections {
     }
 
     /// Sends the present vote if it is owed and there is room for it.
-    fn flush(&mut self, id: ServerId) {
+    pub(super) fn flush(&mut self, id: ServerId) {
         let Some(channel) = self.channels.get_mut(&id) else { return };
         let Some(open) = channel.open.as_mut() else { return };
         if channel.is_owed && open.unsent < ELECTION_UNSENT_BYTES_MAX {

@@ -342,6 +342,8 @@ impl Election {
     fn on_up(&mut self, now: MonoUs, id: ServerId) {
         if !matches!(self.phase, Phase::Idle) && self.electorate.is_voter(id) {
             self.connections.tell(now, id);
+        } else {
+            self.connections.flush(id);
         }
     }
 

@@ -1,1 +1,6 @@
-//! Tests.
+//! Elections among servers in one process: whole networks of them, and single rules by hand.
+
+mod connections;
+mod network;
+mod random;
+mod rules;

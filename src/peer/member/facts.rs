@@ -48,9 +48,47 @@ impl Member {
             epoch: self.leader().map_or(self.lasting.epochs, Leader::epochs).current,
             config: self.config().clone(),
             last_seen: self.last_seen_config().clone(),
-            leading: None,
+            leading: self.leader().map(leading),
             synced_observers: 0,
-            counts: self.lasting.counts,
+            counts: self.counts(),
         }
+    }
+
+    fn counts(&self) -> PeerCounts {
+        let mut counts = self.lasting.counts;
+        if let Some(leader) = self.leader() {
+            add_reign(&mut counts, leader);
+        }
+        counts
+    }
+}
+
+/// What a leader has counted, which goes with it.
+pub(super) fn add_reign(counts: &mut PeerCounts, leader: &Leader) {
+    let facts = leader.facts();
+    counts.snaps_sent += facts.syncs.0;
+    counts.diffs_sent += facts.syncs.1;
+    counts.proposals += facts.proposals;
+    let outstanding = u64::try_from(facts.proposals_outstanding).unwrap_or(u64::MAX);
+    counts.commits += facts.proposals.saturating_sub(outstanding);
+}
+
+fn leading(leader: &Leader) -> LeadingFacts {
+    let facts = leader.facts();
+    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    LeadingFacts {
+        since: facts.since,
+        learners: count(facts.learners.len()),
+        synced_followers: count(facts.synced_followers),
+        synced_non_voting_followers: count(facts.synced_non_voting_followers),
+        synced_observers: count(facts.synced_observers),
+        pending_syncs: count(facts.pending_syncs),
+        proposals_outstanding: count(facts.proposals_outstanding),
+        reconfig: facts.reconfig.map(|progress| ReconfigFacts {
+            version: progress.version,
+            since: progress.since,
+            acknowledged: count(progress.acknowledged.len()),
+            voters: count(progress.acknowledged.len() + progress.missing.len()),
+        }),
     }
 }

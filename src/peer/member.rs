@@ -219,7 +219,7 @@ impl Member {
     pub fn handle_synced(&mut self, zxid: Zxid) {
         self.lasting.journal.handle_synced(zxid);
         if let Role::Leading(leader) = &mut self.role {
-            leader.handle_synced(self.now, zxid);
+            leader.handle_synced(zxid);
         }
         self.settle();
     }
@@ -336,15 +336,13 @@ impl Member {
 
     /// Proposes a transaction, the next in order. Only while it leads.
     pub fn propose(&mut self, txn: Txn) {
-        let now = self.now;
-        self.leader_mut().propose(now, txn);
+        self.leader_mut().propose(txn);
     }
 
     /// Proposes a reconfiguration: `txn` is its transaction, `config` what it makes of the ensemble
     /// (its version is the transaction's zxid). Only while it leads.
     pub fn propose_reconfig(&mut self, txn: Txn, config: Config) {
-        let now = self.now;
-        self.leader_mut().propose_reconfig(now, txn, config);
+        self.leader_mut().propose_reconfig(txn, config);
     }
 
     /// Whether a quorum of that configuration is connected and synchronised
@@ -384,7 +382,7 @@ impl Member {
     /// that wait take part. Then come `snapshot_piece` and at last `snapshot_ends`.
     pub fn snapshot_begins(&mut self, zxid: Zxid) {
         if let Role::Leading(leader) = &mut self.role {
-            leader.snapshot_begins(self.now, zxid);
+            leader.snapshot_begins(zxid);
         }
     }
 
@@ -401,14 +399,14 @@ impl Member {
     /// The next piece of the tree.
     pub fn snapshot_piece(&mut self, bytes: Bytes) {
         if let Role::Leading(leader) = &mut self.role {
-            leader.snapshot_piece(bytes);
+            leader.snapshot_piece(&bytes);
         }
     }
 
     /// The tree is whole, the signature behind it included.
     pub fn snapshot_ends(&mut self) {
         if let Role::Leading(leader) = &mut self.role {
-            leader.snapshot_ends(self.now);
+            leader.snapshot_ends();
         }
         self.settle();
     }
@@ -494,6 +492,11 @@ impl Member {
     /// The last configuration that was proposed or seen; the active one if none is on its way.
     pub fn last_seen_config(&self) -> &Rc<Config> {
         self.leader().map_or(&self.lasting.last_seen, Leader::last_seen_config)
+    }
+
+    /// Whether a reconfiguration must leave two participants (`standaloneEnabled`).
+    pub fn standalone_enabled(&self) -> bool {
+        self.lasting.options.standalone_enabled
     }
 
     /// This server.

@@ -15,6 +15,7 @@
 //! a connection's buffer while the transaction is applied, before any reply that could show it.
 
 mod auth;
+mod behind;
 mod closing;
 mod commit;
 mod connection;

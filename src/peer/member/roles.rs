@@ -191,7 +191,7 @@ impl Member {
             numbers: self.numbers.clone(),
         };
         let mut leader = Leader::new(start, self.now);
-        leader.handle_synced(self.now, lasting.journal.synced());
+        leader.handle_synced(lasting.journal.synced());
         for held in self.held.take() {
             let (link, remote) = (held.link, held.remote);
             leader.handle_link(self.now, LinkEvent::Accepted { link, port: Port::Quorum, remote });

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
 use super::harness::{Client, Harness, Reply, new_session};
-use crate::id::{ConnectionId, ServerId};
+use crate::id::{ConnectionId, ServerId, SessionId};
 use crate::peer::PeerOptions;
 use crate::peer::link::{Endpoint, LinkEvent, LinkId, LinkOp, Port};
 use crate::proto::OpCode;
@@ -121,7 +121,8 @@ impl Cluster {
             }
             self.step();
         }
-        panic!("in vain: {what}");
+        let modes: Vec<_> = self.servers.values().map(|server| server.replica.mode()).collect();
+        panic!("in vain: {what}: {modes:?}");
     }
 
     pub fn advance_ms(&mut self, ms: u64) {
@@ -318,16 +319,20 @@ impl Cluster {
         panic!("no reply to {op:?}");
     }
 
-    /// Every server that is up has the same state.
-    pub fn assert_equal(&self) {
+    /// Every server that is up comes to have the same state.
+    pub fn settle_equal(&mut self) {
+        self.until("all serve and have the same state", |cluster| {
+            cluster.all_serve() && cluster.states().len() == 1
+        });
+    }
+
+    fn states(&self) -> BTreeSet<(i64, usize, Vec<(SessionId, i32)>)> {
         let up = self.servers.iter().filter(|(id, _)| self.is_up(**id));
-        let states: BTreeSet<_> = up
-            .map(|(_, server)| {
-                let database = server.replica.database();
-                let sessions: Vec<_> = database.sessions().collect();
-                (database.digest(), database.node_count(), sessions)
-            })
-            .collect();
-        assert_eq!(states.len(), 1, "{states:?}");
+        up.map(|(_, server)| {
+            let database = server.replica.database();
+            let sessions: Vec<_> = database.sessions().collect();
+            (database.digest(), database.node_count(), sessions)
+        })
+        .collect()
     }
 }

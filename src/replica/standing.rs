@@ -67,6 +67,8 @@ impl Replica {
             }
         }
         self.barriers.clear();
+        // What was outstanding may never be.
+        self.prep = Prep::new(self.prep_options(), &self.database);
         self.sessions = Tracker::new(self.options.tick_ms);
         let ensemble = &mut self.ensemble;
         ensemble.touched.clear();

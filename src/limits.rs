@@ -18,6 +18,18 @@ pub const CONNECT_FRAME_BYTES_MAX: u32 = 1024;
 /// A client may authenticate as often as it likes, but a frame at a time; ten is many.
 pub const AUTHINFO_BYTES_MAX: usize = 1 << 20;
 
+/// Bytes for its leader that a learner may have waiting before it takes the leader for dead.
+///
+/// Requests are bounded by `globalOutstandingLimit` and the length of a frame, but nobody fills
+/// both; beyond this the leader has stopped reading.
+pub const LEARNER_OUTPUT_BYTES_MAX: u64 = 256 << 20;
+
+/// Learners that a server keeps waiting while it does not know yet whether it will lead. They are
+/// members of the ensemble, or strangers.
+pub const HELD_LEARNERS_MAX: usize = 256;
+
+/// What such a learner may say before it is answered: FOLLOWERINFO, some 40 bytes.
+pub const HELD_LEARNER_BYTES_MAX: usize = 4096;
 /// Connections on the port of learners at once; more are closed. Observers may be in the hundreds.
 pub const LEARNERS_MAX: usize = 4096;
 
@@ -53,6 +65,17 @@ pub const ELECTION_MESSAGE_BYTES_MAX: u32 = 512 * 1024;
 /// Longest address list in the election handshake (`InitialMessage.parse`).
 pub const ELECTION_ADDRESS_BYTES_MAX: u32 = 2048;
 
+/// Connections on the election port that have not said yet who they are; the oldest makes room.
+pub const ELECTION_HANDSHAKES_MAX: usize = 64;
+
+/// Servers outside the configuration that are talked to on the election port: observers without
+/// an id, and servers that wait to be added.
+pub const ELECTION_STRANGERS_MAX: usize = 64;
+
+/// Bytes under way to one server on the election port before only the newest vote waits: a few
+/// votes, each with a configuration of usual size.
+pub const ELECTION_UNSENT_BYTES_MAX: u64 = 16 * 1024;
+
 /// Longest text of a configuration: it travels in election messages.
 pub const CONFIG_BYTES_MAX: usize = 256 * 1024;
 
@@ -77,6 +100,22 @@ pub const LOG_RECORD_BYTES_MAX: u32 = 1 << 30;
 /// latency of the first transaction in it. A longer transaction gets a buffer of its own.
 pub const LOG_GROUP_BYTES: usize = 1 << 20;
 
+/// Bytes of transactions that may wait for the log before a member of an ensemble leaves its leader:
+/// its disk does not keep up, and what waits is only in its memory. A guess: some seconds of a fast
+/// network.
+pub const LOG_BACKLOG_BYTES_MAX: usize = 256 << 20;
+
+/// Requests that learners passed on and that wait in a leader whose disk is full, and their bytes.
+/// Beyond either it stops to lead. A guess: some times `globalOutstandingLimit`.
+pub const DEFERRED_REQUESTS_MAX: usize = 10_000;
+/// See [`DEFERRED_REQUESTS_MAX`].
+pub const DEFERRED_BYTES_MAX: usize = 64 << 20;
+
+/// Transactions that a leader has proposed and not yet applied before it takes no more from
+/// learners and leaves: every learner bounds what its clients may have under way, so that no
+/// ensemble that works comes near.
+pub const PROPOSALS_PENDING_MAX: usize = 1 << 20;
+
 /// Committed transactions kept in memory for followers that lag a little (`commitLogCount`).
 pub const COMMITTED_LOG_TXNS: usize = 500;
 
@@ -85,6 +124,28 @@ pub const COMMITTED_LOG_TXNS: usize = 500;
 ///
 /// A guess: beyond it the tree itself, which is sent piece by piece, is the better way.
 pub const LOG_READ_BYTES_MAX: u64 = 128 << 20;
+
+/// Reads of the log's files that may wait, each with its transactions in memory when it is done. A
+/// learner that finds no place gets the whole tree.
+pub const LOG_READS_MAX: usize = 4;
+
+/// Transactions, and their bytes, that were appended and wait for the log: beyond one of them nothing
+/// more is read from other servers. The log of a disk that keeps up has a group of them waiting.
+pub const BACKLOG_TXNS_MAX: usize = 50_000;
+/// See [`BACKLOG_TXNS_MAX`].
+pub const BACKLOG_BYTES_MAX: usize = 64 << 20;
+
+/// Connections between this server and others, at once. Hundreds of observers at one leader are in
+/// use, each with two connections.
+pub const LINKS_MAX: usize = 1024;
+
+/// Of those accepted, how many may come from one address: a small ensemble for a test, on one
+/// machine, has a few dozen.
+pub const LINKS_PER_REMOTE_MAX: u32 = 128;
+
+/// Connections that are being made, and names that are being resolved, at once: a thread each. An
+/// election connects to every voter.
+pub const LINK_JOBS_MAX: usize = 64;
 
 /// Default of `globalOutstandingLimit`: requests in the server at once.
 pub const REQUESTS_OUTSTANDING_MAX: usize = 1000;

@@ -165,36 +165,8 @@ pub fn dynamic_text(config: &quorum::Config) -> String {
 }
 
 fn member_lines(config: &quorum::Config) -> Vec<String> {
-    let bracketed = |host: &str| match host.contains(':') {
-        true => format!("[{host}]"),
-        false => host.to_owned(),
-    };
-    let mut lines = Vec::new();
-    for (id, member) in &config.members {
-        let role = match member.role {
-            quorum::Role::Participant => "participant",
-            quorum::Role::Observer => "observer",
-        };
-        let addresses: Vec<String> = member
-            .addresses
-            .iter()
-            .map(|a| format!("{}:{}:{}:{role}", bracketed(&a.host), a.quorum_port, a.election_port))
-            .collect();
-        let client = match &member.client {
-            None => String::new(),
-            Some((None, port)) => format!(";0.0.0.0:{port}"),
-            Some((Some(host), port)) => format!(";{}:{port}", bracketed(host)),
-        };
-        lines.push(format!("server.{id}={}{client}", addresses.join("|")));
-    }
-    for (group, servers) in &config.groups {
-        let servers: Vec<String> = servers.iter().map(ToString::to_string).collect();
-        lines.push(format!("group.{group}={}", servers.join(":")));
-    }
-    for (server, weight) in &config.weights {
-        lines.push(format!("weight.{server}={weight}"));
-    }
-    lines
+    let text = config.to_text();
+    text.lines().filter(|line| !line.starts_with("version=")).map(str::to_owned).collect()
 }
 
 /// The name of a file beside another.

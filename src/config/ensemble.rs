@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::server_line::{GroupLine, Role, ServerLine};
-use super::settings::ListenHost;
 use crate::id::ServerId;
 use crate::quorum;
 
@@ -166,47 +165,30 @@ impl Quorum {
 
     /// The ensemble as its members see it.
     pub fn ensemble(&self) -> quorum::Config {
-        let id = |id: u64| ServerId(i64::try_from(id).unwrap_or(i64::MAX));
-        quorum::Config {
-            members: self.servers.iter().map(|(&n, line)| (id(n), member(line))).collect(),
+        // Numbers above a long are no configuration.
+        let long = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        let id = |n: u64| ServerId(long(n));
+        let mut ensemble = quorum::Config {
+            members: self.servers.iter().map(|(&n, line)| (id(n), line.member())).collect(),
             groups: self
                 .groups
                 .iter()
-                .map(|(&group, line)| {
-                    (id(group).0, line.servers.iter().map(|&server| id(server)).collect())
-                })
+                .map(|(&n, line)| (long(n), line.servers.iter().map(|&n| id(n)).collect()))
                 .collect(),
-            weights: self.weights.iter().map(|(&n, &weight)| (id(n), id(weight).0)).collect(),
-            version: id(self.version).0,
+            weights: self.weights.iter().map(|(&n, &weight)| (id(n), long(weight))).collect(),
+            version: long(self.version),
+        };
+        if !ensemble.groups.is_empty() {
+            let voters: Vec<ServerId> = ensemble.voters().collect();
+            for voter in voters {
+                ensemble.weights.entry(voter).or_insert(1);
+            }
         }
+        ensemble
     }
 
     /// This server. `None`: there is no `myid`, which no ensemble can do without.
     pub fn me(&self) -> Option<ServerId> {
         self.my_id.and_then(|id| i64::try_from(id).ok()).map(ServerId)
-    }
-}
-
-fn member(line: &ServerLine) -> quorum::Member {
-    let host = |host: &ListenHost| match host {
-        ListenHost::Any => None,
-        ListenHost::Ip(ip) => Some(ip.to_string()),
-        ListenHost::Name(name) => Some(name.clone()),
-    };
-    quorum::Member {
-        addresses: line
-            .addresses
-            .iter()
-            .map(|address| quorum::MemberAddress {
-                host: address.host.clone(),
-                quorum_port: address.quorum_port,
-                election_port: address.election_port,
-            })
-            .collect(),
-        role: match line.role {
-            Role::Participant => quorum::Role::Participant,
-            Role::Observer => quorum::Role::Observer,
-        },
-        client: line.client.as_ref().map(|listen| (host(&listen.host), listen.port)),
     }
 }

@@ -67,6 +67,14 @@ fn groups(reading: &mut Reading) {
             problems.push((format!("server.{server}"), "in no group, but there are groups".into()));
         }
     }
+    for (server, group) in &group_of {
+        let observes = quorum.servers.get(server).is_some_and(|line| line.role == Role::Observer);
+        if observes && !quorum.weights.contains_key(server) {
+            let text =
+                format!("server {server} is in a group, but does not vote and weighs nothing");
+            problems.push((format!("group.{group}"), text));
+        }
+    }
     for (key, text) in problems {
         let origin = reading.origin(&key);
         reading.error(Problem::Conflict, &origin, &key, None, text);
@@ -366,43 +374,8 @@ fn read_next(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) {
         Ok(Some(_)) => return passed_over(reading, format!("more than {FILE_BYTES_MAX} bytes")),
         Err(why) => return passed_over(reading, format!("cannot be read: {why}")),
     };
-    match next_config(&bytes) {
+    match crate::quorum::Config::from_bytes(&bytes) {
         Ok(next) => reading.config.quorum.last_seen = Some(next),
-        Err(why) => passed_over(reading, why),
+        Err(error) => passed_over(reading, error.to_string()),
     }
-}
-
-fn next_config(bytes: &[u8]) -> Result<crate::quorum::Config, String> {
-    let document = Document::read(bytes, "", Format::ZooCfg);
-    if let Some(error) = document.errors.first() {
-        return Err(error.text.clone());
-    }
-    let mut quorum = Quorum::default();
-    for entry in document.entries {
-        let Raw::Text(text) = &entry.raw else { continue };
-        let wrong = |why: String| format!("{} = {text}: {why}", entry.key);
-        match entry.key.split('.').next() {
-            Some("server") => {
-                let line = ServerLine::parse(text).map_err(wrong)?;
-                quorum.servers.insert(number_of(&entry.key)?, line);
-            }
-            Some("group") => {
-                let line = GroupLine::parse(text).map_err(wrong)?;
-                quorum.groups.insert(number_of(&entry.key)?, line);
-            }
-            Some("weight") => {
-                let weight = text.parse().map_err(|_| wrong("not a number".to_owned()))?;
-                quorum.weights.insert(number_of(&entry.key)?, weight);
-            }
-            Some("version") => {
-                quorum.version = u64::from_str_radix(text, 16)
-                    .map_err(|_| wrong("not a hexadecimal number".to_owned()))?;
-            }
-            _ => return Err(wrong("allowed: server.N, group.N, weight.N and version".to_owned())),
-        }
-    }
-    if quorum.servers.is_empty() {
-        return Err("it names no server".to_owned());
-    }
-    Ok(quorum.ensemble())
 }

@@ -15,7 +15,7 @@ const PROC: &str = "/zookeeper";
 /// The parent of quotas.
 const QUOTA: &str = "/zookeeper/quota";
 /// The configuration of the ensemble.
-const CONFIG: &str = "/zookeeper/config";
+pub(super) const CONFIG: &str = "/zookeeper/config";
 
 /// Why the parts of a snapshot make no database.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

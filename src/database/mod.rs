@@ -191,6 +191,20 @@ impl Database {
         self.last_processed = zxid;
     }
 
+    /// Puts the configuration of the ensemble into its node, without a transaction: every server does
+    /// so at its start (`ZKDatabase.initConfigInZKDatabase`). Nothing happens if it is there already.
+    pub fn set_config(&mut self, text: &str, version: Zxid, now_wall_ms: i64) {
+        let id = self.tree.find(load::CONFIG).expect("every database has the node");
+        if self.tree.get(id).data() != Some(text.as_bytes()) {
+            self.tree.set_data(id, Some(text.as_bytes()), |stat| {
+                // ZooKeeper: the version of the node is set to "any".
+                stat.version = -1;
+                stat.mzxid = version;
+                stat.mtime = now_wall_ms;
+            });
+        }
+    }
+
     /// The watches, to change.
     pub fn watches_mut(&mut self) -> &mut WatchTable {
         &mut self.watches

@@ -10,16 +10,24 @@
 //! ```
 
 mod dispatch;
+mod facts;
+mod lasting;
 pub mod link;
 mod member;
 mod options;
+mod queue;
 mod ready;
 #[cfg(test)]
 mod scripted;
 mod standalone;
 
+pub use facts::{
+    Durations, LeadingFacts, PeerCounts, PeerFacts, PeerPhase, PeerState, ReconfigFacts,
+};
+pub use lasting::{Lasting, MajorChange};
 pub use member::Member;
 pub use options::PeerOptions;
+pub use queue::ReadyQueue;
 pub use ready::{ConfigChange, ForwardedRequest, Inbound, LogRead, Ready, Standing};
 #[cfg(test)]
 pub use scripted::Scripted;

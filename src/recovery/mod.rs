@@ -76,7 +76,7 @@ pub struct Recovered {
     pub snapshot: Option<Zxid>,
     /// Transactions replayed behind the snapshot.
     pub txns: u64,
-    /// The last of them.
+    /// The last of them, without a gap and each zxid once.
     pub recent: VecDeque<Txn>,
     /// What an operator should look at: what was passed over, cut or lost.
     pub notes: Vec<String>,
@@ -267,7 +267,7 @@ pub fn recover(
     {
         return Err(RecoveryError::NoSnapshot { file: folder.describe(Place::Logs, name) });
     }
-    let mut replay = replay::Replay::new(database, snapshot, options);
+    let mut replay = replay::Replay::new(database, snapshot, files.snapshot_zxids(), options);
     replay.run(folder, &logs, progress)?;
     let replay::Replay { mut database, mut zxid, txns, recent, repairs, .. } = replay;
 
@@ -461,5 +461,7 @@ fn remove_temporaries(
 
 #[cfg(test)]
 mod crash;
+#[cfg(test)]
+mod past_tests;
 #[cfg(test)]
 mod tests;

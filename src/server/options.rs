@@ -259,7 +259,12 @@ pub fn recovery(config: &Config, hash_seed: u64) -> RecoveryOptions {
         trust_empty: config.storage.snapshot_trust_empty,
         autocreate: config.storage.db_autocreate,
         allow_gaps: config.own.allow_log_gaps,
-        ..RecoveryOptions::default()
+        ensemble: config.quorum.is_distributed(),
+        recent_txns_max: if config.quorum.is_distributed() {
+            config.quorum.commit_log_count as usize
+        } else {
+            0
+        },
     }
 }
 
@@ -395,7 +400,50 @@ mod tests {
         ("ringkeeper.requestBytesInFlightMax=7777777", ""),
         ("ringkeeper.multiReadReplyBytesMax=7777777", ""),
         ("ringkeeper.allowLogGaps=true", ""),
+        ("localSessionsEnabled=true", ""),
+        ("localSessionsUpgradingEnabled=true", ""),
+        ("ringkeeper.readonlymode.enabled=true", ""),
+        ("enableEagerACLCheck=true", ""),
+        ("server.4=d:1:2", ENSEMBLE),
+        ("group.1=1:2:3", ENSEMBLE),
+        (
+            "weight.1=2",
+            "group.1=1:2:3\nserver.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2\n\
+                        initLimit=5\nsyncLimit=2",
+        ),
+        ("standaloneEnabled=false", ENSEMBLE),
+        ("initLimit=77", ENSEMBLE),
+        ("syncLimit=77", ENSEMBLE),
+        ("connectToLearnerMasterLimit=77", ENSEMBLE),
+        ("quorumListenOnAllIPs=true", ENSEMBLE),
+        ("peerType=observer", ENSEMBLE),
+        ("syncEnabled=false", ENSEMBLE),
+        ("observer.syncEnabled=false", ENSEMBLE),
+        ("observerMasterPort=77", ENSEMBLE),
+        ("oraclePath=/o", ENSEMBLE),
+        ("multiAddress.enabled=true", ENSEMBLE),
+        ("cnxTimeout=77", ENSEMBLE),
+        ("quorumCnxnTimeoutMs=77", ENSEMBLE),
+        ("electionPortBindRetry=77", ENSEMBLE),
+        ("fastleader.minNotificationInterval=77", ENSEMBLE),
+        ("fastleader.maxNotificationInterval=777", ENSEMBLE),
+        ("leader.maxTimeToWaitForEpoch=77", ENSEMBLE),
+        ("leaderConnectDelayDuringRetryMs=77", ENSEMBLE),
+        ("leaderServes=no", ENSEMBLE),
+        ("leader.maxConcurrentSnapSyncs=77", ENSEMBLE),
+        ("leader.maxConcurrentDiffSyncs=77", ENSEMBLE),
+        ("observer.reconnectDelayMs=77", ENSEMBLE),
+        ("observer.election.DelayMs=77", ENSEMBLE),
+        ("observerMaster.sizeLimit=77", ENSEMBLE),
+        ("tcpKeepAlive=true", ENSEMBLE),
+        ("snapshotSizeFactor=-1", ENSEMBLE),
+        ("forceSnapshotSync=true", ENSEMBLE),
+        ("testingonly.initialZxid=77", ENSEMBLE),
+        ("commitLogCount=777", ENSEMBLE),
     ];
+
+    const ENSEMBLE: &str = "server.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2\n\
+                            initLimit=5\nsyncLimit=2";
 
     const WEIGHED: &str = "connection_throttle_tokens=5\nconnection_throttle_weight_enabled=true";
 
@@ -411,12 +459,8 @@ mod tests {
         "clientPortAddress",
         "clientPortListenBacklog",
         "clientTcpKeepAlive",
-        "readonlymode.enabled",
         "4lw.commands.whitelist",
-        "server.*",
-        "group.*",
-        "weight.*",
-        "standaloneEnabled",
+        "electionAlg",
         "dynamicConfigFile",
         "ringkeeper.cores",
         "ringkeeper.pin",
@@ -432,7 +476,10 @@ mod tests {
         let device = LogDevice { direct: true, block_bytes: 512 };
         let replica = replica(&config, device).expect("built in");
         let (net, census) = (net(&config, 1), census(&config, 1000));
-        format!("{replica:?}{net:?}{census:?}{:?}", recovery(&config, 1))
+        let (peer, ensemble) = (peer(&config, ServerId(1)), config.quorum.ensemble());
+        let between = between_servers(&config);
+        let recovery = recovery(&config, 1);
+        format!("{replica:?}{net:?}{census:?}{recovery:?}{peer:?}{ensemble:?}{between:?}")
     }
 
     #[test]
@@ -468,6 +515,12 @@ mod tests {
         assert_eq!(max("request_throttle_max_requests=80\n", 4), 20);
         assert_eq!(max("request_throttle_max_requests=8000\n", 1), 1000);
         assert_eq!(max("globalOutstandingLimit=1\n", 4), 1);
+        assert_eq!(max(&format!("{ENSEMBLE}\n"), 1), 1000, "it is not known to vote");
+        let mut voter = config(ENSEMBLE);
+        voter.quorum.my_id = Some(3);
+        assert_eq!(net(&voter, 1).requests_outstanding_max, 500);
+        voter.quorum.my_id = Some(4);
+        assert_eq!(net(&voter, 1).requests_outstanding_max, 1000);
         let snapshot = |lines| {
             let device = LogDevice { direct: true, block_bytes: 512 };
             let options = replica(&config(lines), device).expect("built in").snapshot;

@@ -22,4 +22,6 @@ pub use stream_writer::StreamWriter;
 pub use writer::{Progress, SNAPSHOT_TEMPORARY, Writer, WriterOptions};
 
 #[cfg(test)]
+mod stream_tests;
+#[cfg(test)]
 mod tests;

@@ -213,6 +213,23 @@ impl Writer {
         }
     }
 
+    /// Gives the snapshot under way up, unless it is about to get its name: the database is free at
+    /// once, the files when the completions of the ops have come.
+    pub fn give_up(&mut self, database: &mut Database) {
+        let Some(active) = &mut self.active else { return };
+        if std::mem::take(&mut active.database_held) {
+            database.snapshot_end();
+        }
+        if active.commit.is_none() && matches!(active.stage, Stage::Nodes | Stage::Finished) {
+            active.stage = Stage::Failed;
+        }
+    }
+
+    /// Whether the database keeps a state for a snapshot.
+    pub fn holds_database(&self) -> bool {
+        self.active.as_ref().is_some_and(|active| active.database_held)
+    }
+
     /// Whether a snapshot is under way.
     pub fn is_active(&self) -> bool {
         self.active.is_some()

@@ -346,6 +346,11 @@ impl Writer {
         self.state = State::Open;
     }
 
+    /// Whether transactions are taken.
+    pub fn is_open(&self) -> bool {
+        self.state == State::Open
+    }
+
     /// Whether everything after [`Writer::close`] is done.
     pub fn is_closed(&self) -> bool {
         self.state == State::Closed && self.closes == 0

@@ -381,7 +381,7 @@ mod tests {
                 Kind::Bool | Kind::YesNo => vec![Raw::Bool(true), Raw::Bool(false)],
                 // Near the upper end a unit must not overflow.
                 Kind::Int { min, max, .. } => {
-                    vec![Raw::Int(min.max(2)), Raw::Int(max - 1), Raw::Int(max)]
+                    vec![Raw::Int(min.max(2)), Raw::Int((max - 1).max(min)), Raw::Int(max)]
                 }
                 Kind::IntOrAuto { max, .. } => vec![Raw::Text("auto".into()), Raw::Int(max)],
                 Kind::Float { .. } => vec![Raw::Float(0.25)],

@@ -25,6 +25,7 @@ pub struct Connection {
     stream: TcpStream,
     inbox: Vec<u8>,
     taken: usize,
+    patience: Duration,
 }
 
 impl Connection {
@@ -33,10 +34,18 @@ impl Connection {
     /// # Errors
     /// The server cannot be reached.
     pub fn open(server: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&server, FRAME_TIMEOUT)?;
+        Self::open_within(server, FRAME_TIMEOUT)
+    }
+
+    /// Connects, and waits at most `patience` for this and for each frame.
+    ///
+    /// # Errors
+    /// The server cannot be reached.
+    pub fn open_within(server: SocketAddr, patience: Duration) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&server, patience)?;
         stream.set_nodelay(true)?;
-        stream.set_write_timeout(Some(FRAME_TIMEOUT))?;
-        Ok(Connection { stream, inbox: Vec::new(), taken: 0 })
+        stream.set_write_timeout(Some(patience))?;
+        Ok(Connection { stream, inbox: Vec::new(), taken: 0, patience })
     }
 
     /// Sends bytes as they are.
@@ -61,7 +70,7 @@ impl Connection {
 
     /// The next frame; waits long enough that silence means trouble.
     pub fn receive(&mut self) -> Received {
-        self.receive_within(FRAME_TIMEOUT)
+        self.receive_within(self.patience)
     }
 
     /// The next frame, waiting at most `limit`.

@@ -1,8 +1,9 @@
 //! A small blocking client for tests, on `std::net` and `ringkeeper::proto`.
 //!
-//! Three levels, each usable alone:
+//! Four levels, each usable alone:
 //! * [`Connection`]: frames in and out, and what ends a connection (an end of file, silence);
 //! * [`Session`]: connect, reconnect, requests and pipelines, events kept apart;
+//! * [`Roaming`]: a session that follows its ensemble from server to server;
 //! * [`dump()`]: a whole tree with data, Stats and ACLs, to compare two servers or two moments.
 //!
 //! [`Body`] builds request bodies field by field, so that a test can also build wrong ones.
@@ -13,9 +14,11 @@
 mod body;
 mod connection;
 mod dump;
+mod roaming;
 mod session;
 
 pub use body::{Acl, Body, OPEN_ACL};
 pub use connection::{Connection, Received};
 pub use dump::{DumpedNode, Tree, dump, first_difference};
+pub use roaming::{Failure, Roaming, WatchKind};
 pub use session::{Event, Reply, Session, SessionError};

@@ -67,6 +67,7 @@ pub struct Session {
     id: SessionId,
     password: [u8; 16],
     timeout_ms: i32,
+    read_only: bool,
     next_xid: i32,
     /// The newest zxid of any reply.
     last_zxid: Zxid,
@@ -103,14 +104,29 @@ impl Session {
         password: [u8; 16],
         last_zxid_seen: Zxid,
     ) -> io::Result<Self> {
-        let mut connection = Connection::open(server)?;
+        let connection = Connection::open(server)?;
+        Self::greet(connection, timeout_ms, id, password, last_zxid_seen, false)
+    }
+
+    /// Opens or resumes a session on a connection that was made before: [`SessionId::NONE`] for a new one.
+    ///
+    /// # Errors
+    /// The connection ends, or the server does not know the session (`NotFound`).
+    pub fn greet(
+        mut connection: Connection,
+        timeout_ms: i32,
+        id: SessionId,
+        password: [u8; 16],
+        last_zxid_seen: Zxid,
+        read_only: bool,
+    ) -> io::Result<Self> {
         let request = ConnectRequest {
             protocol_version: 0,
             last_zxid_seen,
             timeout_ms,
             session_id: id,
             password: Some(&password),
-            read_only: Some(false),
+            read_only: Some(read_only),
         };
         connection.send_frame(&request.to_bytes())?;
         let frame = match connection.receive() {
@@ -126,6 +142,7 @@ impl Session {
             id: response.session_id,
             password: response.password,
             timeout_ms: response.timeout_ms,
+            read_only: response.read_only.unwrap_or(false),
             next_xid: 1,
             last_zxid: Zxid::ZERO,
             events: VecDeque::new(),
@@ -145,6 +162,11 @@ impl Session {
     /// The timeout that the server gave.
     pub fn timeout_ms(&self) -> i32 {
         self.timeout_ms
+    }
+
+    /// Whether the server is in read-only mode.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
     }
 
     /// The newest zxid that a reply carried.

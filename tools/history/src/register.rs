@@ -1,0 +1,65 @@
+//! A znode's data as a sequential object: value and version.
+
+use stateright::semantics::SequentialSpec;
+
+/// What a client asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// setData with version -1.
+    Set {
+        /// The value, which no other write has.
+        value: u64,
+    },
+    /// setData with a version.
+    SetAt {
+        /// The version that it must meet.
+        version: i32,
+        /// The value, which no other write has.
+        value: u64,
+    },
+    /// sync and getData.
+    Read,
+}
+
+/// What a server answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// The version that the write made.
+    Written {
+        /// That of the Stat.
+        version: i32,
+    },
+    /// BADVERSION.
+    BadVersion,
+    /// What is there.
+    Seen {
+        /// That of the Stat.
+        version: i32,
+        /// The value; 0 if nobody has written.
+        value: u64,
+    },
+}
+
+/// A znode that was just created with the value 0.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Register {
+    version: i32,
+    value: u64,
+}
+
+impl SequentialSpec for Register {
+    type Op = Operation;
+    type Ret = Answer;
+
+    fn invoke(&mut self, operation: &Operation) -> Answer {
+        match *operation {
+            Operation::SetAt { version, .. } if version != self.version => Answer::BadVersion,
+            Operation::Set { value } | Operation::SetAt { value, .. } => {
+                self.version += 1;
+                self.value = value;
+                Answer::Written { version: self.version }
+            }
+            Operation::Read => Answer::Seen { version: self.version, value: self.value },
+        }
+    }
+}

@@ -98,7 +98,8 @@ pub(super) struct Server {
 #[derive(Default)]
 pub(super) struct Turn {
     pub ops: Vec<LinkOp>,
-    pub committed: Vec<(Zxid, i32)>,
+    /// And what the server was then.
+    pub committed: Vec<(Zxid, i32, Standing)>,
     pub standings: Vec<Standing>,
 }
 
@@ -197,7 +198,8 @@ impl Server {
         }
         for txn in ready.commit.drain(..) {
             self.state.apply(&txn);
-            turn.committed.push(*self.state.applied.last().unwrap());
+            let (zxid, content) = *self.state.applied.last().unwrap();
+            turn.committed.push((zxid, content, self.standing));
         }
         for standing in ready.standing.drain(..) {
             if let Standing::Leading { epoch } = standing {

@@ -30,6 +30,34 @@ pub const HELD_LEARNERS_MAX: usize = 256;
 
 /// What such a learner may say before it is answered: FOLLOWERINFO, some 40 bytes.
 pub const HELD_LEARNER_BYTES_MAX: usize = 4096;
+/// Connections on the port of learners at once; more are closed. Observers may be in the hundreds.
+pub const LEARNERS_MAX: usize = 4096;
+
+/// Bytes that a learner may send before it was asked for them: it waits for an answer then.
+pub const LEARNER_EARLY_BYTES_MAX: usize = 16 * 1024;
+
+/// Bytes of proposals and commits that may wait for one learner before it is cut off: it hangs, or it
+/// takes the whole tree more slowly than others write. What is broadcast is shared by all learners,
+/// so that many slow ones cost little more than one.
+pub const LEARNER_BACKLOG_BYTES_MAX: u64 = 256 << 20;
+
+/// Bytes on their way to one learner beyond which no more of the tree or of the history is made: what
+/// a fast network carries in some milliseconds.
+pub const LEARNER_WINDOW_BYTES: u64 = 4 << 20;
+
+/// How far one learner may lag behind another that gets the same tree, in bytes: beyond it the faster
+/// one waits, and the slower one is cut off if it does not move at all.
+pub const LEARNER_SPREAD_BYTES_MAX: u64 = 64 << 20;
+
+/// Bytes of history that are encoded at once.
+pub const HISTORY_CHUNK_BYTES: usize = 256 * 1024;
+
+/// Syncs of one learner that may wait for a commit: a learner passes on what its clients ask for, each
+/// of which waits for an answer.
+pub const LEARNER_SYNCS_MAX: usize = 100_000;
+
+const _: () = assert!(LEARNER_WINDOW_BYTES < LEARNER_SPREAD_BYTES_MAX);
+const _: () = assert!(LEARNER_SPREAD_BYTES_MAX < LEARNER_BACKLOG_BYTES_MAX);
 
 /// Longest message between servers on the election port (`QuorumCnxManager.PACKETMAXSIZE`).
 pub const ELECTION_MESSAGE_BYTES_MAX: u32 = 512 * 1024;
@@ -96,6 +124,16 @@ pub const COMMITTED_LOG_TXNS: usize = 500;
 ///
 /// A guess: beyond it the tree itself, which is sent piece by piece, is the better way.
 pub const LOG_READ_BYTES_MAX: u64 = 128 << 20;
+
+/// Reads of the log's files that may wait, each with its transactions in memory when it is done. A
+/// learner that finds no place gets the whole tree.
+pub const LOG_READS_MAX: usize = 4;
+
+/// Transactions, and their bytes, that were appended and wait for the log: beyond one of them nothing
+/// more is read from other servers. The log of a disk that keeps up has a group of them waiting.
+pub const BACKLOG_TXNS_MAX: usize = 50_000;
+/// See [`BACKLOG_TXNS_MAX`].
+pub const BACKLOG_BYTES_MAX: usize = 64 << 20;
 
 /// Connections between this server and others, at once. Hundreds of observers at one leader are in
 /// use, each with two connections.

@@ -219,7 +219,7 @@ impl Member {
     pub fn handle_synced(&mut self, zxid: Zxid) {
         self.lasting.journal.handle_synced(zxid);
         if let Role::Leading(leader) = &mut self.role {
-            leader.handle_synced(self.now, zxid);
+            leader.handle_synced(zxid);
         }
         self.settle();
     }
@@ -242,6 +242,38 @@ impl Member {
         if let Role::Leading(leader) = &mut self.role {
             leader.handle_durable(now, token);
         }
+        self.settle();
+    }
+
+    /// The log was cut, and the database was read anew because of that: it ends at `last`. To be
+    /// called before anything is done that came after the truncate.
+    ///
+    /// ```text
+    /// 1. a server at 1:2 gets the tree as of 1:9, and its leader is gone before it leads
+    /// 2. the next leader, at 1:7, says: cut at 1:7
+    /// 3. the snapshot 1:9 goes; what is left on the disk ends at 1:2
+    /// ```
+    /// ZooKeeper believes to be at 1:7 then, and serves without five transactions.
+    pub fn handle_reloaded(&mut self, now: MonoUs, last: Zxid) {
+        self.now = now;
+        let wanted = self.promises.iter().rev().find_map(|(_, promise)| match promise {
+            Promise::Cut(zxid) => Some(*zxid),
+            Promise::Epochs(_) => None,
+        });
+        if wanted.is_none_or(|wanted| last >= wanted) {
+            return;
+        }
+        tracing::warn!(%last, ?wanted, "the log holds less than was thought: joining anew from there");
+        self.is_reverting = true;
+        self.end_role("its history cannot be followed from here");
+        self.lasting.ready.forget_log();
+        self.lasting.journal.reset(last);
+        self.promises.retain(|(_, promise)| !matches!(promise, Promise::Cut(_)));
+        self.on_failure();
+        self.is_reverting = false;
+        self.hold_until = now;
+        self.become_looking();
+        self.look();
         self.settle();
     }
 
@@ -304,15 +336,13 @@ impl Member {
 
     /// Proposes a transaction, the next in order. Only while it leads.
     pub fn propose(&mut self, txn: Txn) {
-        let now = self.now;
-        self.leader_mut().propose(now, txn);
+        self.leader_mut().propose(txn);
     }
 
     /// Proposes a reconfiguration: `txn` is its transaction, `config` what it makes of the ensemble
     /// (its version is the transaction's zxid). Only while it leads.
     pub fn propose_reconfig(&mut self, txn: Txn, config: Config) {
-        let now = self.now;
-        self.leader_mut().propose_reconfig(now, txn, config);
+        self.leader_mut().propose_reconfig(txn, config);
     }
 
     /// Whether a quorum of that configuration is connected and synchronised
@@ -352,7 +382,7 @@ impl Member {
     /// that wait take part. Then come `snapshot_piece` and at last `snapshot_ends`.
     pub fn snapshot_begins(&mut self, zxid: Zxid) {
         if let Role::Leading(leader) = &mut self.role {
-            leader.snapshot_begins(self.now, zxid);
+            leader.snapshot_begins(zxid);
         }
     }
 
@@ -369,14 +399,14 @@ impl Member {
     /// The next piece of the tree.
     pub fn snapshot_piece(&mut self, bytes: Bytes) {
         if let Role::Leading(leader) = &mut self.role {
-            leader.snapshot_piece(bytes);
+            leader.snapshot_piece(&bytes);
         }
     }
 
     /// The tree is whole, the signature behind it included.
     pub fn snapshot_ends(&mut self) {
         if let Role::Leading(leader) = &mut self.role {
-            leader.snapshot_ends(self.now);
+            leader.snapshot_ends();
         }
         self.settle();
     }
@@ -462,6 +492,11 @@ impl Member {
     /// The last configuration that was proposed or seen; the active one if none is on its way.
     pub fn last_seen_config(&self) -> &Rc<Config> {
         self.leader().map_or(&self.lasting.last_seen, Leader::last_seen_config)
+    }
+
+    /// Whether a reconfiguration must leave two participants (`standaloneEnabled`).
+    pub fn standalone_enabled(&self) -> bool {
+        self.lasting.options.standalone_enabled
     }
 
     /// This server.

@@ -68,6 +68,8 @@ pub struct PeerOptions {
     /// A configuration that was proposed before the last end of this server and may have become
     /// active since (`zoo.cfg.dynamic.next`).
     pub last_seen: Option<Config>,
+    /// Longest data of a packet from a learner, in bytes (`jute.maxbuffer` and its extra size).
+    pub packet_bytes_max: usize,
     /// A bug put in on purpose; only in a build for tests.
     pub planted: Option<crate::planted::PlantedBug>,
 }
@@ -102,6 +104,8 @@ impl Default for PeerOptions {
             initial_counter: 0,
             config_version: 0,
             last_seen: None,
+            packet_bytes_max: (crate::limits::FRAME_BYTES_MAX + crate::limits::TXN_EXTRA_BYTES_MAX)
+                as usize,
             planted: None,
         }
     }

@@ -117,6 +117,19 @@ impl ReadyQueue {
         }
     }
 
+    /// Nothing of the log and nothing that depends on it is to be done any more.
+    pub fn forget_log(&mut self) {
+        for ready in &mut self.queue {
+            let ready_before = std::mem::take(ready);
+            *ready = Ready {
+                send: ready_before.send,
+                standing: ready_before.standing,
+                config: ready_before.config,
+                ..Ready::default()
+            };
+        }
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.queue.len()

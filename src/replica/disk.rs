@@ -35,12 +35,13 @@ pub(super) struct Snapshots {
 }
 
 impl Snapshots {
-    /// `first`: the folder holds no snapshot of this state yet.
-    pub fn new(options: snapshot::WriterOptions, first: bool, seed: u64) -> Snapshots {
+    /// `first`: the folder holds no snapshot yet. `alone`: the server is in no ensemble.
+    pub fn new(options: snapshot::WriterOptions, first: bool, alone: bool, seed: u64) -> Snapshots {
         Snapshots {
             writer: snapshot::Writer::new(options),
-            // ZooKeeper: a snapshot is written at every start.
-            requested: true,
+            // ZooKeeper: a server on its own writes one at every start. A member does not yet know
+            // whether its history is the ensemble's.
+            requested: first || alone,
             started: MonoUs(0),
             random: seed | 1,
             log_waits: first,

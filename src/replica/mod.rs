@@ -15,6 +15,7 @@
 //! a connection's buffer while the transaction is applied, before any reply that could show it.
 
 mod auth;
+mod behind;
 mod closing;
 mod commit;
 mod connection;
@@ -184,7 +185,12 @@ impl Replica {
             peer,
             ensemble,
             txnlog: txnlog::Writer::new(options.txnlog.clone(), last, seed),
-            snapshots: Snapshots::new(options.snapshot.clone(), snapshot.is_none(), seed),
+            snapshots: Snapshots::new(
+                options.snapshot.clone(),
+                snapshot.is_none(),
+                role == Role::Alone,
+                seed,
+            ),
             sessions,
             session_ids: IdGenerator::new(options.server_id, now.wall.0),
             by_session: HashMap::new(),

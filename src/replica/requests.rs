@@ -7,8 +7,8 @@ use crate::error::ErrorCode;
 use crate::id::{ConnectionId, Zxid};
 use crate::jute::{DecodeError, Decoder, Jute};
 use crate::limits;
-use crate::processor::Requester;
 use crate::processor::read;
+use crate::processor::{ReconfigFacts, Requester, config_of};
 use crate::proto::OpCode;
 use crate::proto::data::perms;
 use crate::proto::request::{NULL_ACL_IN_MULTI, RequestBody, RequestHeader};
@@ -319,7 +319,19 @@ impl Replica {
         op: OpCode,
         body: &RequestBody<'_>,
     ) -> Txn {
-        let txn = self.prep.prepare(&self.database, now.wall, zxid, requester, op, body);
+        let (database, wall) = (&self.database, now.wall);
+        let txn = match (body, self.peer.as_member()) {
+            (RequestBody::Reconfig(request), Some(member)) => {
+                let facts = ReconfigFacts {
+                    active: member.config(),
+                    last_seen: member.last_seen_config(),
+                    standalone_enabled: member.standalone_enabled(),
+                    is_quorum_synced: &|config| member.is_quorum_synced(config),
+                };
+                self.prep.prepare_reconfig(database, wall, zxid, requester, request, &facts)
+            }
+            _ => self.prep.prepare(database, wall, zxid, requester, op, body),
+        };
         self.say_quota_excess();
         txn
     }
@@ -382,7 +394,10 @@ impl Replica {
     pub(super) fn propose(&mut self, txn: Txn, request: InFlight) {
         self.stats.record_proposal(txn.bytes().len() as u64);
         self.in_flight.push_back(request);
-        self.peer.propose(txn);
+        match config_of(&txn) {
+            Some(config) => self.peer.member_mut().propose_reconfig(txn, config),
+            None => self.peer.propose(txn),
+        }
     }
 
     /// Counts a request among the large ones, if it is one. `None`: there are too many already.

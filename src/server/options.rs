@@ -172,6 +172,8 @@ pub fn peer(config: &Config, me: ServerId) -> PeerOptions {
         initial_counter: quorum.initial_zxid,
         config_version: i64::try_from(quorum.version).unwrap_or(i64::MAX),
         last_seen: quorum.last_seen.clone(),
+        packet_bytes_max: (config.network.jute_max_buffer as usize)
+            .saturating_add(config.network.jute_max_buffer_extra as usize),
         planted: None,
     }
 }

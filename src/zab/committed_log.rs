@@ -15,22 +15,23 @@ use crate::proto::txn::Txn;
 #[derive(Clone, Debug)]
 pub struct CommittedLog {
     txns: VecDeque<Txn>,
-    /// The last one that is not here any more. The history before it is ours too.
+    /// Where the history stood before the first of them.
     before: Zxid,
     last: Zxid,
     txns_max: usize,
 }
 
 impl CommittedLog {
-    /// The end of a history: `recent` are its last transactions up to `last`, without a gap.
+    /// The end of a history: `recent` are its last transactions up to `last`, without a gap. If they
+    /// do not reach to `last`, they are of no use.
     pub fn new(last: Zxid, recent: VecDeque<Txn>, txns_max: usize) -> CommittedLog {
-        // What stands before the first is not known: nobody is told that it is there.
-        let before = recent.front().map_or(last, |txn| Zxid(txn.zxid().0 - 1));
-        let mut log = CommittedLog { txns: VecDeque::new(), before, last: before, txns_max };
-        for txn in recent {
-            log.push(txn);
+        let mut log = CommittedLog { txns: VecDeque::new(), before: last, last, txns_max };
+        if recent.back().is_some_and(|txn| txn.zxid() == last) {
+            // Within an epoch no zxid is left out, and an epoch begins where the last one ended.
+            let first = recent.front().expect("there is a last one").zxid();
+            (log.before, log.last) = (Zxid(first.0 - 1), Zxid(first.0 - 1));
+            recent.into_iter().for_each(|txn| log.push(txn));
         }
-        assert!(log.txns.is_empty() || log.last == last, "the last ones reach to the end");
         log
     }
 
@@ -55,10 +56,11 @@ impl CommittedLog {
         }
         match self.txns.back() {
             Some(txn) => self.last = txn.zxid(),
-            None => (self.before, self.last) = (zxid, zxid),
+            None => {
+                self.last = self.last.min(zxid);
+                self.before = self.last;
+            }
         }
-        // The history may end in the first zxid of an epoch, which no transaction has.
-        self.last = self.last.max(zxid.min(self.last));
     }
 
     /// The history is another, which ends at `zxid` (SNAP).
@@ -72,7 +74,7 @@ impl CommittedLog {
         self.last
     }
 
-    /// The last one that was here and is not any more. The first that is here follows it directly.
+    /// The zxid that a history has to which those that are here follow directly.
     pub fn before(&self) -> Zxid {
         self.before
     }

@@ -103,6 +103,12 @@ impl Journal {
         }
     }
 
+    /// The log turned out to end at `zxid`, earlier than was believed.
+    pub fn reset(&mut self, zxid: Zxid) {
+        self.restore(zxid);
+        self.is_cutting = false;
+    }
+
     /// The truncate or restore up to `zxid` is done: what is heard from now on is about the new log.
     pub fn handle_cut(&mut self, zxid: Zxid) {
         self.is_cutting = false;

@@ -33,6 +33,8 @@ pub trait LinkCore {
     fn link_events(&self);
     /// Bytes arrived, behind all events before them.
     fn link_received(&self, link: LinkId, bytes: &[u8]);
+    /// It is no use going on.
+    fn link_fatal(&self, reason: String);
     /// Whether nothing more may be read for now; [`Links::resume`] ends it.
     fn is_behind(&self) -> bool;
 }
@@ -42,6 +44,9 @@ pub trait LinkCore {
 pub struct LinkOptions {
     /// Dead connections are looked for by the kernel (`tcpKeepAlive`).
     pub keep_alive: bool,
+    /// Attempts to listen at an address after which the server gives up, for its supervisor to act
+    /// (`electionPortBindRetry`). `None`: it goes on trying.
+    pub bind_attempts_max: Option<u32>,
 }
 
 /// All links of a server. Clones are the same.

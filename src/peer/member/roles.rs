@@ -191,7 +191,7 @@ impl Member {
             numbers: self.numbers.clone(),
         };
         let mut leader = Leader::new(start, self.now);
-        leader.handle_synced(self.now, lasting.journal.synced());
+        leader.handle_synced(lasting.journal.synced());
         for held in self.held.take() {
             let (link, remote) = (held.link, held.remote);
             leader.handle_link(self.now, LinkEvent::Accepted { link, port: Port::Quorum, remote });
@@ -218,23 +218,40 @@ impl Member {
     }
 
     fn step_down(&mut self) {
-        let Role::Leading(mut leader) = std::mem::replace(&mut self.role, Role::Looking) else {
+        let Role::Leading(leader) = std::mem::replace(&mut self.role, Role::Looking) else {
             return;
         };
         let reason = leader.failure().expect("it steps down for a reason").to_owned();
         tracing::warn!(reason, "this server leads no more");
+        self.take_back(leader);
+        self.on_failure();
+        self.become_looking();
+        self.look();
+    }
+
+    /// What a leader leaves behind.
+    fn take_back(&mut self, mut leader: Box<Leader>) {
         leader.take_ready(self.lasting.ready.last());
         let remains = leader.into_remains();
         self.lasting.journal.resume(remains.recent, remains.pending);
         self.lasting.epochs = remains.epochs;
         self.lasting.config = remains.config;
         self.lasting.last_seen = remains.last_seen;
-        self.on_failure();
-        self.become_looking();
-        self.look();
     }
 
-    fn become_looking(&mut self) {
+    /// Ends whatever it does, at once.
+    pub(super) fn end_role(&mut self, reason: &str) {
+        match std::mem::replace(&mut self.role, Role::Looking) {
+            Role::Leading(mut leader) => {
+                leader.resign(reason);
+                self.take_back(leader);
+            }
+            Role::Learning(mut learner) => learner.abandon(reason.to_owned(), &mut self.lasting),
+            Role::Looking | Role::Waiting { .. } => {}
+        }
+    }
+
+    pub(super) fn become_looking(&mut self) {
         if self.standing != Standing::Looking {
             self.standing = Standing::Looking;
             self.unavailable_since = Some(self.now);
@@ -243,7 +260,7 @@ impl Member {
     }
 
     /// The next attempt waits if several failed one after the other.
-    fn on_failure(&mut self) {
+    pub(super) fn on_failure(&mut self) {
         let was_good =
             self.joined_at.is_some_and(|since| self.now.since_us(since) >= GOOD_MS * 1000);
         self.failures = if was_good { 0 } else { self.failures.saturating_add(1) };

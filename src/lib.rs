@@ -12,6 +12,8 @@ pub mod id;
 #[cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
 pub mod limits;
 #[cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
+pub mod planted;
+#[cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
 pub mod time;
 
 // Layer 1: bytes.
@@ -69,3 +71,6 @@ pub mod runtime;
 // Layer 7: all of it together.
 pub mod cli;
 pub mod server;
+
+// Layer 8: ensembles from a seed. The server's binary holds nothing of it: nobody there names it.
+pub mod sim;

@@ -13,11 +13,80 @@ pub const PASSWORD_BYTES: usize = 16;
 /// Longest name and value that a connect request's password may have before it is refused unread.
 pub const CONNECT_FRAME_BYTES_MAX: u32 = 1024;
 
+/// Longest list of a client's identities in a request that a learner passes on, in bytes.
+///
+/// A client may authenticate as often as it likes, but a frame at a time; ten is many.
+pub const AUTHINFO_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes for its leader that a learner may have waiting before it takes the leader for dead.
+///
+/// Requests are bounded by `globalOutstandingLimit` and the length of a frame, but nobody fills
+/// both; beyond this the leader has stopped reading.
+pub const LEARNER_OUTPUT_BYTES_MAX: u64 = 256 << 20;
+
+/// Learners that a server keeps waiting while it does not know yet whether it will lead. They are
+/// members of the ensemble, or strangers.
+pub const HELD_LEARNERS_MAX: usize = 256;
+
+/// What such a learner may say before it is answered: FOLLOWERINFO, some 40 bytes.
+pub const HELD_LEARNER_BYTES_MAX: usize = 4096;
+/// Connections on the port of learners at once; more are closed. Observers may be in the hundreds.
+pub const LEARNERS_MAX: usize = 4096;
+
+/// Bytes that a learner may send before it was asked for them: it waits for an answer then.
+pub const LEARNER_EARLY_BYTES_MAX: usize = 16 * 1024;
+
+/// Bytes of proposals and commits that may wait for one learner before it is cut off: it hangs, or it
+/// takes the whole tree more slowly than others write. What is broadcast is shared by all learners,
+/// so that many slow ones cost little more than one.
+pub const LEARNER_BACKLOG_BYTES_MAX: u64 = 256 << 20;
+
+/// Bytes on their way to one learner beyond which no more of the tree or of the history is made: what
+/// a fast network carries in some milliseconds.
+pub const LEARNER_WINDOW_BYTES: u64 = 4 << 20;
+
+/// How far one learner may lag behind another that gets the same tree, in bytes: beyond it the faster
+/// one waits, and the slower one is cut off if it does not move at all.
+pub const LEARNER_SPREAD_BYTES_MAX: u64 = 64 << 20;
+
+/// Bytes of history that are encoded at once.
+pub const HISTORY_CHUNK_BYTES: usize = 256 * 1024;
+
+/// Syncs of one learner that may wait for a commit: a learner passes on what its clients ask for, each
+/// of which waits for an answer.
+pub const LEARNER_SYNCS_MAX: usize = 100_000;
+
+const _: () = assert!(LEARNER_WINDOW_BYTES < LEARNER_SPREAD_BYTES_MAX);
+const _: () = assert!(LEARNER_SPREAD_BYTES_MAX < LEARNER_BACKLOG_BYTES_MAX);
+
 /// Longest message between servers on the election port (`QuorumCnxManager.PACKETMAXSIZE`).
 pub const ELECTION_MESSAGE_BYTES_MAX: u32 = 512 * 1024;
 
 /// Longest address list in the election handshake (`InitialMessage.parse`).
 pub const ELECTION_ADDRESS_BYTES_MAX: u32 = 2048;
+
+/// Connections on the election port that have not said yet who they are; the oldest makes room.
+pub const ELECTION_HANDSHAKES_MAX: usize = 64;
+
+/// Servers outside the configuration that are talked to on the election port: observers without
+/// an id, and servers that wait to be added.
+pub const ELECTION_STRANGERS_MAX: usize = 64;
+
+/// Bytes under way to one server on the election port before only the newest vote waits: a few
+/// votes, each with a configuration of usual size.
+pub const ELECTION_UNSENT_BYTES_MAX: u64 = 16 * 1024;
+
+/// Longest text of a configuration: it travels in election messages.
+pub const CONFIG_BYTES_MAX: usize = 256 * 1024;
+
+/// Members of an ensemble. Ids above 255 collide in session ids, so that nobody has as many.
+pub const CONFIG_MEMBERS_MAX: usize = 1024;
+
+/// Addresses of one member (`multiAddress.enabled`); all of them must fit an election handshake.
+pub const MEMBER_ADDRESSES_MAX: usize = 16;
+
+/// Characters of a host's name: that of DNS is shorter.
+pub const HOST_BYTES_MAX: usize = 255;
 
 /// Longest single record of a transaction log that a reader accepts: beyond it a length is damage.
 ///
@@ -31,8 +100,52 @@ pub const LOG_RECORD_BYTES_MAX: u32 = 1 << 30;
 /// latency of the first transaction in it. A longer transaction gets a buffer of its own.
 pub const LOG_GROUP_BYTES: usize = 1 << 20;
 
+/// Bytes of transactions that may wait for the log before a member of an ensemble leaves its leader:
+/// its disk does not keep up, and what waits is only in its memory. A guess: some seconds of a fast
+/// network.
+pub const LOG_BACKLOG_BYTES_MAX: usize = 256 << 20;
+
+/// Requests that learners passed on and that wait in a leader whose disk is full, and their bytes.
+/// Beyond either it stops to lead. A guess: some times `globalOutstandingLimit`.
+pub const DEFERRED_REQUESTS_MAX: usize = 10_000;
+/// See [`DEFERRED_REQUESTS_MAX`].
+pub const DEFERRED_BYTES_MAX: usize = 64 << 20;
+
+/// Transactions that a leader has proposed and not yet applied before it takes no more from
+/// learners and leaves: every learner bounds what its clients may have under way, so that no
+/// ensemble that works comes near.
+pub const PROPOSALS_PENDING_MAX: usize = 1 << 20;
+
 /// Committed transactions kept in memory for followers that lag a little (`commitLogCount`).
 pub const COMMITTED_LOG_TXNS: usize = 500;
+
+/// Bytes of transactions that are read from the log's files at once for a learner that is far
+/// behind: they are all in memory until they are sent.
+///
+/// A guess: beyond it the tree itself, which is sent piece by piece, is the better way.
+pub const LOG_READ_BYTES_MAX: u64 = 128 << 20;
+
+/// Reads of the log's files that may wait, each with its transactions in memory when it is done. A
+/// learner that finds no place gets the whole tree.
+pub const LOG_READS_MAX: usize = 4;
+
+/// Transactions, and their bytes, that were appended and wait for the log: beyond one of them nothing
+/// more is read from other servers. The log of a disk that keeps up has a group of them waiting.
+pub const BACKLOG_TXNS_MAX: usize = 50_000;
+/// See [`BACKLOG_TXNS_MAX`].
+pub const BACKLOG_BYTES_MAX: usize = 64 << 20;
+
+/// Connections between this server and others, at once. Hundreds of observers at one leader are in
+/// use, each with two connections.
+pub const LINKS_MAX: usize = 1024;
+
+/// Of those accepted, how many may come from one address: a small ensemble for a test, on one
+/// machine, has a few dozen.
+pub const LINKS_PER_REMOTE_MAX: u32 = 128;
+
+/// Connections that are being made, and names that are being resolved, at once: a thread each. An
+/// election connects to every voter.
+pub const LINK_JOBS_MAX: usize = 64;
 
 /// Default of `globalOutstandingLimit`: requests in the server at once.
 pub const REQUESTS_OUTSTANDING_MAX: usize = 1000;
@@ -55,5 +168,6 @@ pub const LARGE_REQUESTS_BYTES_MAX: usize = 100 << 20;
 pub const MULTI_READ_BYTES_MAX: usize = 64 << 20;
 
 const _: () = assert!(CONNECTION_HELD_BYTES_MAX > FRAME_BYTES_MAX as usize);
+const _: () = assert!(CONFIG_BYTES_MAX < ELECTION_MESSAGE_BYTES_MAX as usize);
 const _: () = assert!(CONNECT_FRAME_BYTES_MAX < FRAME_BYTES_MAX);
 const _: () = assert!(LOG_RECORD_BYTES_MAX > FRAME_BYTES_MAX + TXN_EXTRA_BYTES_MAX);

@@ -13,6 +13,8 @@ use ringkeeper::config::{
 
 #[path = "config/command_line.rs"]
 mod command_line;
+#[path = "config/ensembles.rs"]
+mod ensembles;
 #[path = "config/every_key.rs"]
 mod every_key;
 #[path = "config/random.rs"]
@@ -135,7 +137,6 @@ fn the_usual_file_is_read_with_all_its_lines() {
     assert_eq!(config.origin_of("forceSync").to_string(), "default");
     let notes = notes(&config);
     for expected in [
-        "zoo.cfg:3: initLimit: passed over; not built yet: ensembles",
         "zoo.cfg:13: admin.enableServer: changes nothing; not built yet: the admin HTTP server",
         "zoo.cfg:14: metricsProvider.className: passed over; not built yet: metrics providers",
         "zoo.cfg:19: jute.maxbuffer: has no effect in a zoo.cfg",
@@ -153,7 +154,7 @@ fn toml_says_the_same() {
     assert_eq!(toml.network.jute_max_buffer_extra, 4_194_304);
     assert_eq!(toml.own.cores, Some(2));
     assert_eq!(toml.own.log_format, LogFormat::Json);
-    assert_eq!(toml.origin_of("autopurge.purgeInterval").to_string(), "s.toml:14");
+    assert_eq!(toml.origin_of("autopurge.purgeInterval").to_string(), "s.toml:16");
     let cfg = good(file_with(
         "zoo.cfg",
         &format!(
@@ -164,24 +165,6 @@ fn toml_says_the_same() {
         &[],
     ));
     assert_eq!(settings(&toml), settings(&cfg));
-}
-
-#[test]
-fn a_real_member_is_refused_with_its_dynamic_file() {
-    let text = include_str!("config/member.cfg");
-    let dynamic = include_str!("config/zoo.cfg.dynamic.400000003");
-    let name = "/var/lib/zookeeper.cfg.dynamic.500000003";
-    let examination = file_with("zoo.cfg", text, &[], &[(name, dynamic)]);
-    let quorum = &examination.config.quorum;
-    assert_eq!(quorum.version, 0x5_0000_0003);
-    assert_eq!(quorum.servers.keys().copied().collect::<Vec<_>>(), vec![1, 3, 4]);
-    assert_eq!(examination.config.admin.four_letter_words, Whitelist::All);
-    let error = error(examination);
-    assert_eq!(error.problem, Problem::Refused);
-    assert!(error.to_string().starts_with(&format!("{name}:1: server.1: an ensemble of 3")));
-    let parsed = parse(text.as_bytes(), "zoo.cfg").unwrap();
-    assert_eq!(parsed.quorum.dynamic_config_file.as_deref(), Some(Path::new(name)));
-    assert_eq!(parsed.storage.pre_alloc_bytes, 65_536);
 }
 
 #[test]
@@ -402,34 +385,6 @@ fn what_would_weaken_security_is_refused_unless_it_is_switched_off() {
     assert_eq!(own_class.problem, Problem::Refused);
     let sasl = "authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider\n";
     assert!(notes(&good(cfg(sasl)))[0].contains("SASL is not built yet"));
-}
-
-#[test]
-fn ensembles_are_refused_and_contradictory_ones_are_errors() {
-    let one = "server.1=a:1:2\n";
-    let observer = "server.2=b:1:2:observer\n";
-    for (lines, problem, text) in [
-        (format!("{one}server.2=b:1:2\n"), Problem::Refused, "an ensemble of 2"),
-        (format!("{one}standaloneEnabled=false\n"), Problem::Refused, "standaloneEnabled = true"),
-        (format!("{one}{observer}"), Problem::Conflict, "observers need"),
-        (observer.to_owned(), Problem::Conflict, "observers need"),
-        ("standaloneEnabled=false\n".to_owned(), Problem::Conflict, "at least one server.N"),
-        (format!("{one}{observer}standaloneEnabled=false\n"), Problem::Refused, "an ensemble of 2"),
-        ("server.principal=x:1:2\n".to_owned(), Problem::Value, "allowed: server.N"),
-        ("server.1=a:1\n".to_owned(), Problem::Value, "allowed: host"),
-        ("group.1=1:x\n".to_owned(), Problem::Value, "allowed: server ids"),
-        (format!("{one}group.1=1:2\n"), Problem::Conflict, "there is no server.2"),
-        (format!("{one}group.1=1:1\n"), Problem::Conflict, "more than one group"),
-        (format!("{one}weight.1=1\n"), Problem::Conflict, "in no group"),
-        ("weight.1=heavy\n".to_owned(), Problem::Value, "allowed: a whole number"),
-    ] {
-        let error = error(cfg(&lines));
-        assert_eq!(error.problem, problem, "{lines}: {error}");
-        assert!(error.text.contains(text), "{lines}: {error}");
-    }
-    let text = "dynamicConfigFile=/dyn\nserver.1=a:1:2\n";
-    let error = error(cfg_with(text, &[], &[("/dyn", "")]));
-    assert!(error.text.contains("must stand in the dynamic file"), "{error}");
 }
 
 #[test]

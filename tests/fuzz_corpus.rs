@@ -72,6 +72,11 @@ fn the_corpus_of_snapshot_load_passes() {
     run("snapshot_load", seeds::snapshot_load(), targets::snapshot_load::run);
 }
 
+#[test]
+fn the_corpus_of_snapshot_stream_passes() {
+    run("snapshot_stream", seeds::snapshot_stream(), targets::snapshot_stream::run);
+}
+
 /// Runs one input of one's own: `FUZZ_TARGET=client FUZZ_INPUT=crash-… cargo test --test fuzz_corpus`.
 #[test]
 fn an_input_named_in_the_environment_passes() {
@@ -85,6 +90,7 @@ fn an_input_named_in_the_environment_passes() {
         "election" => targets::election::run(&bytes),
         "quorum_packet" => targets::quorum_packet::run(&bytes),
         "snapshot_load" => targets::snapshot_load::run(&bytes),
+        "snapshot_stream" => targets::snapshot_stream::run(&bytes),
         "tree_model" => targets::tree_model::run(&bytes),
         "txnlog_replay" => targets::txnlog_replay::run(&bytes),
         other => panic!("no target {other}"),

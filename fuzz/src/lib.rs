@@ -35,5 +35,6 @@ pub mod requests;
 pub mod script;
 pub mod seeds;
 pub mod snapshot_load;
+pub mod snapshot_stream;
 pub mod tree_model;
 pub mod txnlog_replay;

@@ -417,3 +417,35 @@ pub fn snapshot_load() -> Seeds {
     }
     seeds
 }
+
+/// For `snapshot_stream`.
+pub fn snapshot_stream() -> Seeds {
+    let file: &[u8] = include_bytes!(golden!("datadir-3.10-HEAD/version-2/snapshot.400000003"));
+    // Between the header and the seals stands what a leader sends.
+    let tree = &file[16..file.len() - 13 - 33 - 21];
+    let mut whole = tree.to_vec();
+    whole.extend_from_slice(b"\0\0\0\x0aBenWasHere");
+    let mut seeds = Seeds::new();
+    for (name, piece_bytes) in [("one_byte", 1u16), ("odd", 97), ("all", u16::MAX)] {
+        let mut seed = piece_bytes.to_le_bytes().to_vec();
+        seed.extend_from_slice(&whole);
+        seeds.push((format!("zookeeper_{name}"), seed.clone()));
+        seed.extend_from_slice(b"more");
+        seeds.push((format!("zookeeper_{name}_and_more"), seed.clone()));
+        seed.truncate(seed.len() - 30);
+        seeds.push((format!("zookeeper_{name}_cut"), seed));
+    }
+    let hostile: [(&str, &[u8]); 4] = [
+        ("sessions_without_end", &[0x7f, 0xff, 0xff, 0xff, 1, 2, 3]),
+        (
+            "an_acl_without_end",
+            &[0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9, 0x7f, 255, 255, 255],
+        ),
+        ("a_path_without_end", &[0, 0, 0, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, b'/']),
+        ("nothing_but_the_end", b"\0\0\0\0\0\0\0\0\0\0\0\x01/\0\0\0\x0aBenWasHere"),
+    ];
+    for (name, stream) in hostile {
+        seeds.push((name.into(), [&[5, 0], stream].concat()));
+    }
+    seeds
+}

@@ -25,6 +25,7 @@ const OPTIONS: DatabaseOptions = DatabaseOptions {
     emulate_353_ttl: false,
     digest_enabled: true,
     hash_seed: 3,
+    record: false,
 };
 
 fn loaded(mut file: &[u8], compression: Compression, zxid: Zxid) -> Option<Loaded> {

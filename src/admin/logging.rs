@@ -186,7 +186,7 @@ pub struct Log {
 
 impl Log {
     /// Who speaks.
-    pub fn speaker(&self) -> &Speaker {
+    pub fn speaker(&self) -> &Arc<Speaker> {
         &self.speaker
     }
 

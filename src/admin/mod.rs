@@ -5,6 +5,7 @@
 //! connection.
 
 pub mod answer;
+pub mod ensemble;
 pub mod logging;
 pub mod text;
 pub mod version;

@@ -78,6 +78,48 @@ pub fn convert(
     Ok(Converted { text, notes })
 }
 
+/// A TOML file without the keys that `drops` names, and with others. Comments stay; the order of
+/// keys and the spelling of values may change.
+///
+/// # Errors
+/// It cannot be read.
+pub(super) fn rewritten_toml(
+    bytes: &[u8],
+    name: &str,
+    drops: &dyn Fn(&str) -> bool,
+    added: &[(&str, &str)],
+) -> Result<String, Vec<ConfigError>> {
+    let document = Document::read(bytes, name, Format::Toml);
+    let mut errors = document.errors;
+    let mut comments = document.comments.into_iter().peekable();
+    let mut pieces: Vec<Piece> = Vec::new();
+    let mut above = Vec::new();
+    for entry in document.entries {
+        while let Some(comment) = comments.next_if(|c| c.line < entry.line) {
+            above.extend(kept(comment));
+        }
+        if drops(&entry.key) {
+            continue;
+        }
+        match piece(entry, std::mem::take(&mut above), name, Format::Toml, &mut Vec::new()) {
+            Ok(piece) => pieces.push(piece),
+            Err(error) => errors.push(error),
+        }
+    }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let own = pieces.iter().position(|piece| without_own_prefix(&piece.key).is_some());
+    for &(key, value) in added {
+        let value = Carried::Untyped(Raw::Str(value.to_owned()));
+        let piece =
+            Piece { comments: std::mem::take(&mut above), about: None, key: key.to_owned(), value };
+        pieces.insert(own.unwrap_or(pieces.len()), piece);
+    }
+    let rest: Vec<String> = comments.filter_map(kept).collect();
+    Ok(to_toml(&pieces, &rest))
+}
+
 /// Which entries are not in force because their key stands again further down.
 fn superseded(entries: &[Entry], from: Format) -> Vec<bool> {
     let canonical = |entry: &Entry| match resolve_in_file(&entry.key, from) {

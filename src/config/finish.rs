@@ -1,19 +1,16 @@
-//! What several keys decide together: addresses, session timeouts, buffers, and whether the server
-//! stands alone.
+//! What several keys decide together: addresses, session timeouts, buffers. The members of an
+//! ensemble are [`super::members`]' business.
 //!
 //! The order is `QuorumPeerConfig.parseProperties`'s: folders, client port, session times, members.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 
-use super::document::{Document, Format};
 use super::keys::security::ENSEMBLE_PROVIDER;
-use super::origin::{Level, Origin, Problem};
-use super::read::{Accepted, FILE_BYTES_MAX, ReadFile, Reading};
-use super::server_line::{GroupLine, Role, ServerLine, number_of};
+use super::members;
+use super::origin::{Level, Problem};
+use super::read::{Accepted, ReadFile, Reading};
 use super::settings::{Listen, ListenHost, REQUEST_BYTES_IN_FLIGHT_MAX, Whitelist};
-use super::value::{Kind, Raw, Value};
+use super::value::Value;
 
 pub(super) fn finish(reading: &mut Reading, mut read_file: Option<ReadFile<'_>>) {
     folders(reading);
@@ -23,10 +20,10 @@ pub(super) fn finish(reading: &mut Reading, mut read_file: Option<ReadFile<'_>>)
     ensemble_scheme(reading);
     enforced_schemes(reading);
     read_only_word(reading);
-    members(reading, &mut read_file);
-    my_id(reading, &mut read_file);
+    members::collect(reading, &mut read_file);
+    members::my_id(reading, &mut read_file);
     client_address(reading);
-    standing_alone(reading);
+    members::stand(reading, read_file.is_some());
 }
 
 fn folders(reading: &mut Reading) {
@@ -196,185 +193,6 @@ fn read_only_word(reading: &mut Reading) {
     }
 }
 
-/// Collects `server.N`, `group.N` and `weight.N`, from the file or from the dynamic file it names.
-fn members(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) {
-    let dynamic = reading.text("dynamicConfigFile").map(PathBuf::from);
-    let is_member = |key: &str| ["server.", "group.", "weight."].iter().any(|p| key.starts_with(p));
-    let lines: Vec<(String, Accepted)> = reading
-        .values
-        .iter()
-        .filter(|(key, _)| is_member(key))
-        .map(|(key, accepted)| (key.clone(), accepted.clone()))
-        .collect();
-    if let Some(path) = dynamic {
-        for (_, Accepted { origin, written, .. }) in lines {
-            let text =
-                "must stand in the dynamic file, for there is a dynamicConfigFile".to_owned();
-            reading.error(Problem::Conflict, &origin, &written, None, text);
-        }
-        reading.config.quorum.dynamic_config_file = Some(path.clone());
-        read_dynamic(reading, &path, read_file);
-        return;
-    }
-    for (key, accepted) in lines {
-        add_member(reading, &key, &accepted);
-    }
-    groups(reading);
-}
-
-/// With groups or weights, every participant is in exactly one group, and a group has members alone.
-// ZooKeeper: QuorumHierarchical.parse; a group of strangers ends there in a NullPointerException.
-fn groups(reading: &mut Reading) {
-    let quorum = &reading.config.quorum;
-    if quorum.groups.is_empty() && quorum.weights.is_empty() {
-        return;
-    }
-    let mut problems = Vec::new();
-    let mut group_of = BTreeMap::new();
-    for (group, line) in &quorum.groups {
-        for server in &line.servers {
-            if !quorum.servers.contains_key(server) {
-                problems.push((format!("group.{group}"), format!("there is no server.{server}")));
-            }
-            if group_of.insert(*server, *group).is_some() {
-                let text = format!("server {server} is in more than one group");
-                problems.push((format!("group.{group}"), text));
-            }
-        }
-    }
-    for (server, line) in &quorum.servers {
-        if line.role == Role::Participant && !group_of.contains_key(server) {
-            problems.push((format!("server.{server}"), "in no group, but there are groups".into()));
-        }
-    }
-    for (key, text) in problems {
-        let origin = reading.origin(&key);
-        reading.error(Problem::Conflict, &origin, &key, None, text);
-    }
-}
-
-fn add_member(reading: &mut Reading, key: &str, accepted: &Accepted) {
-    let Accepted { value, written, origin } = accepted;
-    let id = match number_of(key) {
-        Ok(id) => id,
-        Err(text) => {
-            reading.error(Problem::Value, origin, written, None, text);
-            return;
-        }
-    };
-    let quorum = &mut reading.config.quorum;
-    // The values were accepted by their kinds, so parsing them again succeeds.
-    match value {
-        Value::Text(text) if key.starts_with("server.") => {
-            quorum.servers.extend(ServerLine::parse(text).ok().map(|line| (id, line)));
-        }
-        Value::Text(text) if key.starts_with("group.") => {
-            quorum.groups.extend(GroupLine::parse(text).ok().map(|line| (id, line)));
-        }
-        Value::Int(weight) => {
-            quorum.weights.extend(u64::try_from(*weight).ok().map(|weight| (id, weight)));
-        }
-        Value::Bool(_) | Value::Auto | Value::Float(_) | Value::Text(_) | Value::List(_) => {}
-    }
-}
-
-/// Reads a dynamic file: members alone, and no version, which is in its name.
-fn read_dynamic(reading: &mut Reading, path: &Path, read_file: &mut Option<ReadFile<'_>>) {
-    let Some(read_file) = read_file else { return };
-    let name = path.display().to_string();
-    let origin = reading.origin("dynamicConfigFile");
-    let bytes = match read_file(path) {
-        Ok(Some(bytes)) if bytes.len() <= FILE_BYTES_MAX => bytes,
-        Ok(Some(_)) => {
-            let text = format!("larger than {FILE_BYTES_MAX} bytes, so it is no configuration");
-            reading.error(Problem::Syntax, &Origin::file(&name), "", None, text);
-            return;
-        }
-        Ok(None) => {
-            let text = "there is no such file".to_owned();
-            reading.error(Problem::Missing, &origin, "dynamicConfigFile", Some(name), text);
-            return;
-        }
-        Err(why) => {
-            let text = format!("cannot be read: {why}");
-            reading.error(Problem::Missing, &origin, "dynamicConfigFile", Some(name), text);
-            return;
-        }
-    };
-    let document = Document::read(&bytes, &name, Format::ZooCfg);
-    reading.errors.extend(document.errors);
-    let name: Arc<str> = name.into();
-    let mut lines = BTreeMap::new();
-    for entry in document.entries {
-        let origin = Origin::File { name: name.clone(), line: entry.line };
-        let kind = match entry.key.split('.').next() {
-            Some("server") => Kind::Server,
-            Some("group") => Kind::Group,
-            Some("weight") => super::keys::find("weight.*").map_or(Kind::Text, |key| key.kind),
-            Some("version") => {
-                let text =
-                    "must not stand in a dynamic file: the version is in its name".to_owned();
-                reading.error(Problem::Conflict, &origin, &entry.key, None, text);
-                continue;
-            }
-            _ => {
-                let text = "allowed in a dynamic file: server.N, group.N and weight.N".to_owned();
-                reading.error(Problem::Conflict, &origin, &entry.key, None, text);
-                continue;
-            }
-        };
-        match kind.read(&entry.raw) {
-            Ok(value) => {
-                let accepted = Accepted { value, written: entry.key.clone(), origin };
-                lines.insert(entry.key, accepted);
-            }
-            Err(text) => {
-                let Raw::Text(value) = entry.raw else { continue };
-                reading.error(Problem::Value, &origin, &entry.key, Some(value), text);
-            }
-        }
-    }
-    for (key, accepted) in lines {
-        add_member(reading, &key, &accepted);
-        reading.values.insert(key, accepted);
-    }
-    reading.config.quorum.version = version_of(path);
-    groups(reading);
-}
-
-/// The version in a dynamic file's name: what stands behind the last dot, if it is hexadecimal.
-// ZooKeeper: QuorumPeerConfig.getVersionFromFilename.
-fn version_of(path: &Path) -> u64 {
-    let name = path.to_string_lossy();
-    let suffix = name.rsplit_once('.').map_or("", |(_, suffix)| suffix);
-    u64::from_str_radix(suffix, 16).unwrap_or(0)
-}
-
-fn my_id(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) {
-    let Some(read_file) = read_file else { return };
-    if reading.config.storage.data_dir.as_os_str().is_empty() {
-        return;
-    }
-    let path = reading.config.storage.data_dir.join("myid");
-    let origin = Origin::File { name: path.display().to_string().into(), line: 1 };
-    let bytes = match read_file(&path) {
-        Ok(Some(bytes)) => bytes,
-        Ok(None) => return,
-        Err(why) => {
-            reading.error(Problem::Missing, &origin, "", None, format!("cannot be read: {why}"));
-            return;
-        }
-    };
-    let first = bytes.split(|&b| b == b'\n' || b == b'\r').next().unwrap_or_default();
-    match std::str::from_utf8(first).ok().and_then(|text| text.parse().ok()) {
-        Some(id) => reading.config.quorum.my_id = Some(id),
-        None => {
-            let text = "the first line must be this server's number and nothing else".to_owned();
-            reading.error(Problem::Value, &origin, "", None, text);
-        }
-    }
-}
-
 /// The client address: of the file, or of this server's member line, as `setupClientPort` decides.
 fn client_address(reading: &mut Reading) {
     let port = reading.int("clientPort").and_then(|port| u16::try_from(port).ok());
@@ -431,8 +249,8 @@ fn contradict(of_file: &Listen, of_line: &Listen) -> bool {
 }
 
 fn no_client_port(reading: &mut Reading) {
-    if reading.config.quorum.servers.len() > 1 || reading.values.contains_key("secureClientPort") {
-        // The errors about those say enough.
+    if reading.values.contains_key("secureClientPort") {
+        // The error about that says enough.
         return;
     }
     let origin = reading.origin("clientPort");
@@ -456,47 +274,4 @@ fn no_client_port(reading: &mut Reading) {
         None => "not set: nobody could connect".to_owned(),
     };
     reading.error(Problem::Missing, &origin, "clientPort", None, text);
-}
-
-/// One member stands alone, as `QuorumPeerMain` decides; more are an ensemble, which is not built
-/// yet.
-fn standing_alone(reading: &mut Reading) {
-    let quorum = &reading.config.quorum;
-    let observers = quorum.servers.values().filter(|line| line.role == Role::Observer).count();
-    let participants = quorum.servers.len() - observers;
-    let first = quorum.servers.keys().next().map(|id| format!("server.{id}"));
-    let alone = quorum.standalone_enabled;
-    let dynamic_unread = quorum.dynamic_config_file.is_some() && quorum.servers.is_empty();
-    let (problem, key, text) = match (participants, observers, first) {
-        (0, 0, _) if alone || dynamic_unread => return,
-        (0, 0, _) => (
-            Problem::Conflict,
-            "standaloneEnabled".to_owned(),
-            "false, so at least one server.N must be a participant".to_owned(),
-        ),
-        (0 | 1, 1.., Some(first)) if alone || participants == 0 => (
-            Problem::Conflict,
-            first,
-            "observers need an ensemble of at least two participants".to_owned(),
-        ),
-        (1, 0, Some(first)) if alone => {
-            let origin = reading.origin(&first);
-            let text = "the only member, so this server stands alone".to_owned();
-            reading.note(Level::Info, &origin, &first, text);
-            return;
-        }
-        (_, _, Some(first)) => {
-            let count = participants + observers;
-            let and = if alone { "" } else { ", and standaloneEnabled = true" };
-            let text = format!(
-                "an ensemble of {count} is configured, and ensembles are not built yet: a server \
-                 that stood alone instead would not share its data; leave one member to run it \
-                 alone{and}"
-            );
-            (Problem::Refused, first, text)
-        }
-        (_, _, None) => return,
-    };
-    let origin = reading.origin(&key);
-    reading.error(problem, &origin, &key, None, text);
 }

@@ -1,15 +1,18 @@
 //! Configuration: `zoo.cfg`, TOML and `-D` words become one typed, valid [`Config`].
 //!
-//! It is pure: it reads no file and no environment variable, and it never panics on any input. Who
-//! calls it hands in bytes, and a function that reads the two further files a configuration may
-//! name. The rule that is easy to break: a key is described once, in its row of [`keys`]; nothing
+//! It is pure, [`dynamic::Keeper`] apart: it reads no file and no environment variable, and it never
+//! panics on any input. Who calls it hands in bytes, and a function that reads the further files a
+//! configuration may name. The rule that is easy to break: a key is described once, in its row of [`keys`]; nothing
 //! else may know a key's type, range, default or fate.
 
 pub mod convert;
 pub mod document;
+pub mod dynamic;
+mod ensemble;
 mod finish;
 mod flags;
 pub mod keys;
+mod members;
 mod origin;
 pub mod properties;
 mod read;
@@ -19,6 +22,7 @@ mod settings;
 pub mod value;
 
 pub use document::Format;
+pub use ensemble::Quorum;
 pub use origin::{ConfigError, Level, Note, Origin, Problem};
 pub use read::{Examination, FILE_BYTES_MAX, ReadFile, SourceFile, Sources, examine};
 pub use server_line::{GroupLine, MemberAddress, Role, ServerLine};

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::document::{Document, Format};
 use super::flags::{self, Word};
-use super::keys::{self, Fate, Key, OWN_PREFIX, Place, Set, Theme, Verdict};
+use super::keys::{self, Fate, Key, OWN_PREFIX, Place, Set, Verdict};
 use super::origin::{ConfigError, Level, Note, Origin, Problem};
 use super::settings::{Config, Setting};
 use super::value::{Below, Kind, Raw, Value};
@@ -247,11 +247,8 @@ impl Reading {
                     );
                 }
                 Fate::Unbuilt(part) => {
-                    // What an ensemble would need is missed by nobody here.
-                    let alone = key.theme == Theme::Quorum || part.starts_with("ensembles");
-                    let level = if alone { Level::Info } else { Level::Warn };
                     self.note(
-                        level,
+                        Level::Warn,
                         &origin,
                         &written,
                         format!("passed over; not built yet: {part}"),

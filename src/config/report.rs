@@ -69,6 +69,7 @@ pub fn check(name: &str, examination: &Examination) -> String {
                     "session timeouts from {} to {} ms",
                     sessions.min_session_timeout_ms, sessions.max_session_timeout_ms
                 ),
+                standing(config),
             ]
             .into_iter(),
         );
@@ -79,6 +80,19 @@ pub fn check(name: &str, examination: &Examination) -> String {
         push(&mut out, format_args!("{name}: {count} error{plural}, a server would not start\n"));
     }
     out
+}
+
+/// Alone, or one of whom.
+fn standing(config: &Config) -> String {
+    let quorum = &config.quorum;
+    match quorum.my_id.filter(|_| quorum.is_distributed()) {
+        None => "a server that stands alone".to_owned(),
+        Some(me) => {
+            let others: Vec<String> =
+                quorum.servers.iter().map(|(id, line)| format!("{id} ({})", line.role)).collect();
+            format!("server {me} of the ensemble {}", others.join(", "))
+        }
+    }
 }
 
 fn section(out: &mut String, title: &str, lines: impl Iterator<Item = String>) {

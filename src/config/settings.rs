@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
+use super::ensemble::Quorum;
 use super::origin::{Note, Origin};
-use super::server_line::{GroupLine, ServerLine};
 use crate::limits::{FRAME_BYTES_MAX, TXN_EXTRA_BYTES_MAX};
 
 /// Everything that can be configured.
@@ -160,9 +160,15 @@ pub struct Sessions {
     /// Longest session timeout that is granted. Milliseconds. Default: 20 ticks.
     /// Key `maxSessionTimeout` (−1).
     pub max_session_timeout_ms: u32,
-    /// Whether `isro` is on the whitelist. That a server cut off from its ensemble serves reads
-    /// comes with ensembles. Default: false. Key `readonlymode.enabled`, as a `-D` word.
+    /// Whether a server cut off from its ensemble serves reads, and `isro` is on the whitelist.
+    /// Default: false. Key `readonlymode.enabled`, as a `-D` word.
     pub read_only_mode_enabled: bool,
+    /// Whether sessions begin as local ones, known to one server of an ensemble alone.
+    /// Default: false. Key `localSessionsEnabled`.
+    pub local_sessions_enabled: bool,
+    /// Whether a local session becomes a global one when it creates an ephemeral node.
+    /// Default: false. Key `localSessionsUpgradingEnabled`.
+    pub local_sessions_upgrading_enabled: bool,
 }
 
 /// Back-pressure and throttling.
@@ -209,8 +215,7 @@ pub struct ConnectionThrottle {
     /// Tokens for a new session. Default: 3.
     /// Key `connection_throttle_global_session_weight`.
     pub global_session_weight: u32,
-    /// Least value of the other two weights; local sessions themselves come with ensembles.
-    /// Default: 1. Key `connection_throttle_local_session_weight`.
+    /// Least value of the other two weights. Default: 1. Key `connection_throttle_local_session_weight`.
     pub local_session_weight: u32,
     /// Tokens for a session that is taken up again. Default: 2. Key `connection_throttle_renew_session_weight`.
     pub renew_session_weight: u32,
@@ -248,6 +253,9 @@ pub struct Security {
     /// Schemes of which a client must have shown an identity before anything but `auth` is done
     /// for it. Default: none, nobody must. Keys `enforce.auth.enabled`, `enforce.auth.schemes`.
     pub enforced_auth_schemes: Vec<String>,
+    /// Whether a learner checks ACLs itself before it passes a request on to the leader.
+    /// Default: false. Key `enableEagerACLCheck`.
+    pub eager_acl_check: bool,
 }
 
 /// Hashes for `digest` ids: those of Java's that are built in here.
@@ -362,28 +370,6 @@ impl Whitelist {
             Whitelist::Only(words) => words.contains(word),
         }
     }
-}
-
-/// Members of the ensemble. A server that stands alone knows at most itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Quorum {
-    /// The number in `dataDir/myid`, if there is one.
-    pub my_id: Option<u64>,
-    /// The members, by id. Keys `server.N`.
-    pub servers: BTreeMap<u64, ServerLine>,
-    /// Groups of a hierarchical quorum, by id. Keys `group.N`.
-    pub groups: BTreeMap<u64, GroupLine>,
-    /// Weights, by server id. Keys `weight.N`.
-    pub weights: BTreeMap<u64, u64>,
-    /// Version of the dynamic file, from its name. Default: 0.
-    pub version: u64,
-    /// Whether a single member stands alone. Default: true. Key `standaloneEnabled`.
-    pub standalone_enabled: bool,
-    /// Whether reconfig is switched on. A server on its own refuses it either way. Default: false.
-    /// Key `reconfigEnabled`.
-    pub reconfig_enabled: bool,
-    /// The file in which the members stand. Default: none. Key `dynamicConfigFile`.
-    pub dynamic_config_file: Option<PathBuf>,
 }
 
 /// What ZooKeeper has no key for. Prefix `ringkeeper.` in a `zoo.cfg`, table `[ringkeeper]` in
@@ -520,6 +506,8 @@ impl Default for Sessions {
             min_session_timeout_ms: 6000,
             max_session_timeout_ms: 60_000,
             read_only_mode_enabled: false,
+            local_sessions_enabled: false,
+            local_sessions_upgrading_enabled: false,
         }
     }
 }
@@ -559,6 +547,7 @@ impl Default for Security {
         Self {
             skip_acl: false,
             enforced_auth_schemes: Vec::new(),
+            eager_acl_check: false,
             digest_enabled: true,
             digest_algorithm: DigestAlgorithm::Sha1,
             super_digest: None,
@@ -577,21 +566,6 @@ impl Default for Nodes {
             container_check_interval_ms: 60_000,
             container_max_per_minute: 10_000,
             container_max_never_used_interval_ms: None,
-        }
-    }
-}
-
-impl Default for Quorum {
-    fn default() -> Self {
-        Self {
-            my_id: None,
-            servers: BTreeMap::new(),
-            groups: BTreeMap::new(),
-            weights: BTreeMap::new(),
-            version: 0,
-            standalone_enabled: true,
-            reconfig_enabled: false,
-            dynamic_config_file: None,
         }
     }
 }

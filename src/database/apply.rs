@@ -1,7 +1,9 @@
 //! Transactions become changes of the tree (`DataTree.processTxn`), and changes become events.
 
 use crate::acl::AclList;
-use crate::database::{Applied, DIGEST_LOG_ENTRIES, DIGEST_LOG_INTERVAL, Database, Fired, Promise};
+use crate::database::{
+    Applied, DIGEST_LOG_ENTRIES, DIGEST_LOG_INTERVAL, Database, Fired, Promise, Recorded,
+};
 use crate::error::ErrorCode;
 use crate::id::{SessionId, Zxid};
 use crate::jute::Vector;
@@ -90,10 +92,21 @@ impl Database {
     /// The zxid, the digest and what was promised of it.
     fn after(&mut self, txn: &Txn) {
         let zxid = txn.zxid();
+        if self.options.record {
+            let (after, digest) = (self.last_processed, self.digest());
+            self.recorded.get_mut().push(Recorded { after, txn: txn.clone(), digest });
+        }
         self.last_processed = self.last_processed.max(zxid);
         if self.promise.is_some() {
             self.settle_promise();
             return;
+        }
+        if self.tolerant {
+            let expected = txn.digest_after().filter(|digest| digest.version == DIGEST_VERSION);
+            if expected.is_none_or(|digest| digest.tree_digest != self.digest()) {
+                return;
+            }
+            self.tolerant = false;
         }
         if zxid.0 % DIGEST_LOG_INTERVAL == 0 {
             if self.digest_log.len() == DIGEST_LOG_ENTRIES {

@@ -1,5 +1,6 @@
 //! A database out of the parts of a snapshot (`DataTree.deserialize`), and the one without any.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::acl::{AclId, AclList, AclSlot, AclTable};
@@ -14,7 +15,7 @@ const PROC: &str = "/zookeeper";
 /// The parent of quotas.
 const QUOTA: &str = "/zookeeper/quota";
 /// The configuration of the ensemble.
-const CONFIG: &str = "/zookeeper/config";
+pub(super) const CONFIG: &str = "/zookeeper/config";
 
 /// Why the parts of a snapshot make no database.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -61,6 +62,7 @@ fn with_tree(options: DatabaseOptions, tree: Tree) -> Database {
         digest_mismatch_last: None,
         promise: None,
         tolerant: false,
+        recorded: RefCell::default(),
     }
 }
 
@@ -116,6 +118,7 @@ pub struct DatabaseBuilder {
     acls: AclTable,
     database: Option<Database>,
     promise: Option<Promise>,
+    fuzzy: bool,
 }
 
 impl DatabaseBuilder {
@@ -127,6 +130,7 @@ impl DatabaseBuilder {
             acls: AclTable::new(),
             database: None,
             promise: None,
+            fuzzy: false,
         }
     }
 
@@ -186,6 +190,11 @@ impl DatabaseBuilder {
         self.promise = Some(Promise { zxid, version, digest });
     }
 
+    /// Nobody knows up to which zxid the tree is fuzzy; see [`Database::set_tolerant`].
+    pub fn fuzzy(&mut self) {
+        self.fuzzy = true;
+    }
+
     /// The database, to which transactions after `zxid` may be applied.
     ///
     /// The digest, if one was given for this zxid, has been compared: see
@@ -198,6 +207,7 @@ impl DatabaseBuilder {
         database.tree.acls_mut().load_end();
         database.sessions = self.sessions;
         database.last_processed = zxid;
+        database.tolerant = self.fuzzy;
         // ZooKeeper: a digest of an earlier zxid belongs to an epoch that ended; 0 is "none".
         database.promise =
             self.promise.filter(|promise| promise.zxid > Zxid::ZERO && promise.zxid >= zxid);

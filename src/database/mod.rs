@@ -14,6 +14,7 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
@@ -21,6 +22,7 @@ use crate::acl::AclList;
 use crate::id::{ConnectionId, SessionId, Zxid};
 use crate::proto::data::{Stat, StatPersisted};
 use crate::proto::event::EventType;
+use crate::proto::txn::Txn;
 use crate::tree::{self, KindRules, NodeId, QuotaPaths, Tree};
 use crate::watch::WatchTable;
 
@@ -39,6 +41,9 @@ pub struct DatabaseOptions {
     pub digest_enabled: bool,
     /// Seeds the hash of the path index, so that nobody can choose paths that collide.
     pub hash_seed: u64,
+    /// What is applied is kept until [`Database::take_recorded`]: for checkers, which want to see
+    /// the history that a state was made by. Costs memory without a bound.
+    pub record: bool,
 }
 
 impl Default for DatabaseOptions {
@@ -48,6 +53,7 @@ impl Default for DatabaseOptions {
             emulate_353_ttl: false,
             digest_enabled: true,
             hash_seed: 0,
+            record: false,
         }
     }
 }
@@ -144,6 +150,19 @@ pub struct Database {
     promise: Option<Promise>,
     /// Transactions may meet a tree that is ahead of them; see [`Database::set_tolerant`].
     tolerant: bool,
+    /// With [`DatabaseOptions::record`].
+    recorded: RefCell<Vec<Recorded>>,
+}
+
+/// A transaction that was applied, live or in replay.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// The zxid of the state before it.
+    pub after: Zxid,
+    /// It.
+    pub txn: Txn,
+    /// The digest of the tree then.
+    pub digest: i64,
 }
 
 impl Database {
@@ -153,15 +172,37 @@ impl Database {
     }
 
     /// A transaction that does not fit the tree is passed over as in replay, not taken as a broken
-    /// invariant. For a follower that received a fuzzy snapshot without its digest, and so does
-    /// not know how long the tree is ahead of the transactions.
+    /// invariant, and digests are not compared. For a follower that received a fuzzy snapshot
+    /// without its digest, and so does not know how long the tree is ahead of the transactions.
+    ///
+    /// It ends by itself as soon as a transaction's digest is the tree's.
     pub fn set_tolerant(&mut self, tolerant: bool) {
         self.tolerant = tolerant;
+    }
+
+    /// Whether the tree may be ahead of its transactions, nobody knows how long; see
+    /// [`Database::set_tolerant`]. A snapshot of it says no digest.
+    pub fn is_fuzzy(&self) -> bool {
+        self.tolerant || self.promise.is_some()
     }
 
     /// A new epoch begins, or an empty database is trusted: its zxid belongs to no transaction.
     pub fn set_last_processed(&mut self, zxid: Zxid) {
         self.last_processed = zxid;
+    }
+
+    /// Puts the configuration of the ensemble into its node, without a transaction: every server does
+    /// so at its start (`ZKDatabase.initConfigInZKDatabase`). Nothing happens if it is there already.
+    pub fn set_config(&mut self, text: &str, version: Zxid, now_wall_ms: i64) {
+        let id = self.tree.find(load::CONFIG).expect("every database has the node");
+        if self.tree.get(id).data() != Some(text.as_bytes()) {
+            self.tree.set_data(id, Some(text.as_bytes()), |stat| {
+                // ZooKeeper: the version of the node is set to "any".
+                stat.version = -1;
+                stat.mzxid = version;
+                stat.mtime = now_wall_ms;
+            });
+        }
     }
 
     /// The watches, to change.
@@ -177,6 +218,11 @@ impl Database {
     /// The zxid of the last transaction.
     pub fn last_processed(&self) -> Zxid {
         self.last_processed
+    }
+
+    /// What was applied since the last call; nothing without [`DatabaseOptions::record`].
+    pub fn take_recorded(&self) -> Vec<Recorded> {
+        self.recorded.take()
     }
 
     /// The digest of the tree; 0 if digests are off.

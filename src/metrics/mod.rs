@@ -4,6 +4,7 @@
 //! them; the numbers come from the replica, which keeps plain integers, and from the edge. Nothing
 //! is measured here.
 
+pub mod ensemble;
 mod names;
 pub mod process;
 

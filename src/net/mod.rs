@@ -1,4 +1,5 @@
-//! Client connections: listening, framing, four-letter words, back-pressure, coalesced sends.
+//! Client connections: listening, framing, four-letter words, back-pressure, coalesced sends. And
+//! [`links`]: connections to other servers.
 //!
 //! A connection belongs to one session core for its whole life. Its bytes go to the core of the
 //! server, behind the [`Core`] trait, as whole frames; the core answers with at most one
@@ -7,6 +8,7 @@
 mod census;
 mod connection;
 mod frame;
+pub mod links;
 mod listener;
 mod table;
 

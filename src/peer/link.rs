@@ -5,7 +5,9 @@
 //! on any of the ports; bytes on it arrive in order or not at all. Whoever connects names the
 //! link; the network names those that it accepts.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
+use std::rc::Rc;
 
 use bytes::Bytes;
 
@@ -33,6 +35,21 @@ impl LinkId {
     /// Whether the other side opened it.
     pub const fn is_accepted(self) -> bool {
         self.0 & ACCEPTED != 0
+    }
+}
+
+/// Hands out the names of the links that this server opens. Clones share one counter.
+#[derive(Clone, Debug, Default)]
+pub struct LinkIds {
+    opened: Rc<Cell<u64>>,
+}
+
+impl LinkIds {
+    /// A name that no link had before.
+    pub fn next(&self) -> LinkId {
+        let number = self.opened.get();
+        self.opened.set(number + 1);
+        LinkId::opened(number)
     }
 }
 
@@ -157,5 +174,13 @@ mod tests {
     fn links_that_were_opened_and_accepted_never_share_a_name() {
         assert_ne!(LinkId::opened(7), LinkId::accepted(7));
         assert!(LinkId::accepted(7).is_accepted() && !LinkId::opened(7).is_accepted());
+    }
+
+    #[test]
+    fn names_are_never_handed_out_twice() {
+        let ids = LinkIds::default();
+        let (one, other) = (ids.next(), ids.clone().next());
+        assert_ne!(one, other);
+        assert_ne!(ids.next(), other);
     }
 }

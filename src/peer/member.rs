@@ -1,17 +1,96 @@
 //! A member of an ensemble: LOOKING, LEADING, FOLLOWING or OBSERVING (`QuorumPeer`).
+//!
+//! ```text
+//!            elected another          UPTODATE
+//! LOOKING ───────────────▶ a learner ─────────▶ FOLLOWING, OBSERVING
+//!    │ ▲                       │                    │ any failure
+//!    │ └───────────────────────┴────────────────────┘
+//!    │       elected this one            a quorum has its history
+//!    └────────────────────────▶ a leader ───────────────────────▶ LEADING ──▶ LOOKING
+//! ```
+//! It hands every event to whom it concerns, and then settles what follows from it: somebody was
+//! elected, a leader was lost. What outlives a role is in [`Lasting`].
+
+mod facts;
+mod held;
+mod listening;
+mod roles;
+#[cfg(test)]
+mod tests;
 
 use super::*;
+use crate::election::{Election, ElectionOptions};
+use crate::quorum::Role as ConfigRole;
+use crate::zab::learner::LearnerKind;
+use crate::zab::{CommittedLog, Journal, Leader, Learner, Numbers};
+use held::HeldLinks;
+use link::{LinkIds, LinkOp, Port};
 
 /// What an election, a leader and a learner have in common, and which of them this server is now.
 #[derive(Debug)]
 pub struct Member {
-    options: PeerOptions,
-    config: Rc<Config>,
-    history: History,
+    lasting: Lasting,
+    election: Election,
+    /// The configurations that the election knows.
+    election_configs: (Rc<Config>, Rc<Config>),
+    role: Role,
+    /// The last standing told to the replica.
+    standing: Standing,
+    held: HeldLinks,
+    /// Where it was last said to listen.
+    listening: Vec<(Port, link::Endpoint)>,
+    numbers: Numbers,
+    /// What is done when a token is durable, oldest first.
+    promises: VecDeque<(u64, Promise)>,
+    /// The epochs that are surely on the disk.
+    epochs_durable: Epochs,
+    /// Epochs that are not are to be forgotten with the role.
+    is_reverting: bool,
+    /// Attempts to join that failed, one after the other.
+    failures: u32,
+    /// Before this time it joins nobody again.
+    hold_until: MonoUs,
+    /// When it last began to look.
+    looking_since: MonoUs,
+    /// Since when it serves nobody.
+    unavailable_since: Option<MonoUs>,
+    /// When it began to join the leader.
+    joining_since: MonoUs,
+    /// Since when it has the standing of a leader or learner.
+    joined_at: Option<MonoUs>,
+    /// The next follower to ask, for an observer that uses them.
+    next_master: usize,
+    random: u64,
+    /// The time of the last event.
+    now: MonoUs,
+    link_ops: Vec<LinkOp>,
 }
 
-#[expect(clippy::needless_pass_by_value, unused_variables, missing_docs, reason = "being built")]
+/// What this server is doing.
+#[derive(Debug)]
+enum Role {
+    /// Looks for a leader.
+    Looking,
+    /// Knows one, and joins it a little later: it failed before.
+    Waiting { leader: ServerId },
+    /// Leads, or tries to.
+    Leading(Box<Leader>),
+    /// Learns from a leader, or tries to.
+    Learning(Box<Learner>),
+}
+
+/// What is true when a token is durable.
+#[derive(Clone, Copy, Debug)]
+enum Promise {
+    /// The log ends there, or the tree was replaced by one as of there.
+    Cut(Zxid),
+    /// The files say so.
+    Epochs(Epochs),
+}
+
 impl Member {
+    /// A member that begins to look for a leader. `seed` is any number that differs from run to
+    /// run.
     pub fn new(
         options: PeerOptions,
         config: Config,
@@ -19,84 +98,276 @@ impl Member {
         now: MonoUs,
         seed: u64,
     ) -> Member {
-        Member { options, config: Rc::new(config), history }
+        let role = config.members.get(&options.me).map(|member| member.role);
+        let is_observer = role.map_or(options.is_observer, |role| role == ConfigRole::Observer);
+        let config = Rc::new(config);
+        let newer = options.last_seen.clone().filter(|seen| seen.version > config.version);
+        let last_seen = newer.map_or_else(|| config.clone(), Rc::new);
+        let ids = LinkIds::default();
+        let mut election =
+            Election::new(ElectionOptions::new(&options), config.clone(), ids.clone());
+        election.set_config(config.clone(), last_seen.clone());
+        let recent = CommittedLog::new(history.last, history.recent, options.commit_log_txns);
+        let lasting = Lasting {
+            options: Rc::new(options),
+            ids,
+            journal: Journal::new(history.last, recent),
+            epochs: history.epochs,
+            config: config.clone(),
+            last_seen: last_seen.clone(),
+            is_observer,
+            ready: ReadyQueue::default(),
+            counts: PeerCounts::default(),
+        };
+        let mut member = Member {
+            epochs_durable: lasting.epochs,
+            is_reverting: false,
+            lasting,
+            election,
+            election_configs: (config, last_seen),
+            role: Role::Looking,
+            standing: Standing::Looking,
+            held: HeldLinks::default(),
+            listening: Vec::new(),
+            numbers: Numbers::default(),
+            promises: VecDeque::new(),
+            failures: 0,
+            hold_until: now,
+            looking_since: now,
+            unavailable_since: Some(now),
+            joining_since: now,
+            joined_at: None,
+            next_master: 0,
+            random: seed,
+            now,
+            link_ops: Vec::new(),
+        };
+        member.listen();
+        member.look();
+        member.settle();
+        member
     }
 
     // ---- events, from the replica
 
     /// Something happened on a link.
     pub fn handle_link(&mut self, now: MonoUs, event: LinkEvent<'_>) {
-        unreachable!("not built yet")
+        self.now = now;
+        let link = event.link();
+        match event {
+            LinkEvent::Accepted { port: Port::Election, .. } => {
+                self.election.handle_link(now, event);
+            }
+            LinkEvent::Accepted { port: Port::Quorum, remote, .. } => match &mut self.role {
+                Role::Leading(leader) => leader.handle_link(now, event),
+                Role::Looking | Role::Waiting { .. } => {
+                    if let Some(refused) = self.held.accept(now, link, remote) {
+                        self.lasting.ready.send(LinkOp::Close { link: refused });
+                    }
+                }
+                // ZooKeeper: only a leader listens on this port.
+                Role::Learning(_) => self.lasting.ready.send(LinkOp::Close { link }),
+            },
+            LinkEvent::Accepted { port: Port::ObserverMaster, .. } => {
+                self.lasting.ready.send(LinkOp::Close { link });
+            }
+            _ if self.election.owns(link) => self.election.handle_link(now, event),
+            _ if self.held.owns(link) => {
+                if let Some(refused) = self.held.handle(event) {
+                    self.lasting.ready.send(LinkOp::Close { link: refused });
+                }
+            }
+            _ => match &mut self.role {
+                Role::Leading(leader) => leader.handle_link(now, event),
+                Role::Learning(learner) => learner.handle_link(now, event, &mut self.lasting),
+                Role::Looking | Role::Waiting { .. } => {}
+            },
+        }
+        self.settle();
     }
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: MonoUs) {
-        unreachable!("not built yet")
+        self.now = now;
+        self.election.handle_timeout(now);
+        match &mut self.role {
+            Role::Leading(leader) => leader.handle_timeout(now),
+            Role::Learning(learner) => learner.handle_timeout(now, &mut self.lasting),
+            Role::Looking | Role::Waiting { .. } => {}
+        }
+        let hold_ms = self.lasting.options.tick_ms.saturating_mul(self.lasting.options.init_limit);
+        while let Some(link) = self.held.expire(now, hold_ms) {
+            self.lasting.ready.send(LinkOp::Close { link });
+        }
+        self.settle();
     }
 
+    /// When [`Member::handle_timeout`] has something to do.
     pub fn next_timeout(&self) -> Option<MonoUs> {
-        unreachable!("not built yet")
+        let role = match &self.role {
+            Role::Leading(leader) => leader.next_timeout(),
+            Role::Learning(learner) => learner.next_timeout(&self.lasting),
+            Role::Waiting { .. } => Some(self.hold_until),
+            Role::Looking => None,
+        };
+        let hold_ms = self.lasting.options.tick_ms.saturating_mul(self.lasting.options.init_limit);
+        let times = [self.election.next_timeout(), role, self.held.next_timeout(hold_ms)];
+        times.into_iter().flatten().min()
     }
 
     /// Everything appended up to `zxid` is durable. Never goes back but after a truncate.
     pub fn handle_synced(&mut self, zxid: Zxid) {
-        unreachable!("not built yet")
+        self.lasting.journal.handle_synced(zxid);
+        if let Role::Leading(leader) = &mut self.role {
+            leader.handle_synced(zxid);
+        }
+        self.settle();
     }
 
     /// Everything of the `Ready` with this `durable`, and of those before it, is durable.
     pub fn handle_durable(&mut self, now: MonoUs, token: u64) {
-        unreachable!("not built yet")
+        self.now = now;
+        while let Some((_, promise)) = self.promises.pop_front_if(|(at, _)| *at <= token) {
+            match promise {
+                Promise::Cut(zxid) => self.lasting.journal.handle_cut(zxid),
+                Promise::Epochs(epochs) => {
+                    self.epochs_durable = epochs;
+                    // Those that were taken for undone, and were on their way all the same.
+                    let wanted = &mut self.lasting.epochs;
+                    wanted.accepted = wanted.accepted.max(epochs.accepted);
+                    wanted.current = wanted.current.max(epochs.current);
+                }
+            }
+        }
+        if let Role::Leading(leader) = &mut self.role {
+            leader.handle_durable(now, token);
+        }
+        self.settle();
+    }
+
+    /// The log was cut, and the database was read anew because of that: it ends at `last`. To be
+    /// called before anything is done that came after the truncate.
+    ///
+    /// ```text
+    /// 1. a server at 1:2 gets the tree as of 1:9, and its leader is gone before it leads
+    /// 2. the next leader, at 1:7, says: cut at 1:7
+    /// 3. the snapshot 1:9 goes; what is left on the disk ends at 1:2
+    /// ```
+    /// ZooKeeper believes to be at 1:7 then, and serves without five transactions.
+    pub fn handle_reloaded(&mut self, now: MonoUs, last: Zxid) {
+        self.now = now;
+        let wanted = self.promises.iter().rev().find_map(|(_, promise)| match promise {
+            Promise::Cut(zxid) => Some(*zxid),
+            Promise::Epochs(_) => None,
+        });
+        if wanted.is_none_or(|wanted| last >= wanted) {
+            return;
+        }
+        tracing::warn!(%last, ?wanted, "the log holds less than was thought: joining anew from there");
+        self.is_reverting = true;
+        self.end_role("its history cannot be followed from here");
+        self.lasting.ready.forget_log();
+        self.lasting.journal.reset(last);
+        self.promises.retain(|(_, promise)| !matches!(promise, Promise::Cut(_)));
+        self.on_failure();
+        self.is_reverting = false;
+        self.hold_until = now;
+        self.become_looking();
+        self.look();
+        self.settle();
     }
 
     /// The transactions asked for with [`LogRead`], in order; `None`: not there, too many bytes, or
     /// they cannot be read: the learner gets the whole tree.
     pub fn handle_log_read(&mut self, now: MonoUs, id: u64, txns: Option<Vec<Txn>>) {
-        unreachable!("not built yet")
+        self.now = now;
+        if let Role::Leading(leader) = &mut self.role {
+            leader.handle_log_read(now, id, txns);
+        }
+        self.settle();
     }
 
     /// What the outside witness says (`oraclePath`); asked for by the edge each tick.
     pub fn set_oracle(&mut self, now: MonoUs, says_yes: bool) {
-        unreachable!("not built yet")
+        self.now = now;
+        self.election.set_oracle(says_yes);
+        if let Role::Leading(leader) = &mut self.role {
+            leader.set_oracle(now, says_yes);
+        }
+        self.settle();
     }
 
+    /// Leaves the leader, or the lead: what must be written cannot be. What was asked for and is
+    /// not durable counts as not done. It stays away for a moment, so that it is not elected again
+    /// at once.
+    pub fn leave(&mut self, now: MonoUs, reason: &str) {
+        self.now = now;
+        self.is_reverting = true;
+        match &mut self.role {
+            Role::Leading(leader) => leader.resign(reason),
+            Role::Learning(learner) => learner.abandon(reason.to_owned(), &mut self.lasting),
+            Role::Looking | Role::Waiting { .. } => {}
+        }
+        self.settle();
+        self.is_reverting = false;
+    }
+
+    /// Exchanges `ready`, which must be empty, with what is to be done next. True: there is more,
+    /// to be taken when this was put in order.
     pub fn take_ready(&mut self, ready: &mut Ready) -> bool {
-        unreachable!("not built yet")
+        self.collect();
+        self.lasting.ready.take(ready);
+        let cut = ready.truncate.or(ready.restore).map(Promise::Cut);
+        let epochs = ready.epochs.map(Promise::Epochs);
+        if cut.is_some() || epochs.is_some() {
+            let token = *ready.durable.get_or_insert_with(|| self.numbers.next());
+            self.promises.extend(cut.into_iter().chain(epochs).map(|promise| (token, promise)));
+        }
+        !self.lasting.ready.is_empty()
     }
 
     // ---- the leader's part
 
+    /// The zxid that a transaction gets after `last`; `None`: no more in this epoch, or this server
+    /// does not lead.
     pub fn zxid_after(&self, last: Zxid) -> Option<Zxid> {
-        unreachable!("not built yet")
+        self.leader()?.zxid_after(last)
     }
 
+    /// Proposes a transaction, the next in order. Only while it leads.
     pub fn propose(&mut self, txn: Txn) {
-        unreachable!("not built yet")
+        self.leader_mut().propose(txn);
     }
 
     /// Proposes a reconfiguration: `txn` is its transaction, `config` what it makes of the ensemble
-    /// (its version is the transaction's zxid).
+    /// (its version is the transaction's zxid). Only while it leads.
     pub fn propose_reconfig(&mut self, txn: Txn, config: Config) {
-        unreachable!("not built yet")
+        self.leader_mut().propose_reconfig(txn, config);
     }
 
     /// Whether a quorum of that configuration is connected and synchronised
     /// (`Leader.isQuorumSynced`).
     pub fn is_quorum_synced(&self, config: &Config) -> bool {
-        unreachable!("not built yet")
+        self.leader().is_some_and(|leader| leader.is_quorum_synced(config))
     }
 
     /// Whether a reconfiguration is proposed and not yet committed.
     pub fn is_reconfiguring(&self) -> bool {
-        unreachable!("not built yet")
+        self.leader().is_some_and(Leader::is_reconfiguring)
     }
 
     /// A learner's sync: answered when what is proposed so far is committed.
     pub fn answer_sync(&mut self, link: LinkId) {
-        unreachable!("not built yet")
+        if let Role::Leading(leader) = &mut self.role {
+            leader.answer_sync(link);
+        }
     }
 
+    /// A learner's question about a session.
     pub fn answer_revalidate(&mut self, link: LinkId, session: SessionId, valid: bool) {
-        unreachable!("not built yet")
+        if let Role::Leading(leader) = &mut self.role {
+            leader.answer_revalidate(link, session, valid);
+        }
     }
 
     // ---- the whole tree, to learners: the replica serialises it
@@ -104,32 +375,40 @@ impl Member {
     /// Whether a learner waits for the whole tree. The replica, if the database is not held by
     /// another snapshot, then holds it and calls `snapshot_begins` at once, before any other event.
     pub fn wants_snapshot(&self) -> bool {
-        unreachable!("not built yet")
+        self.leader().is_some_and(Leader::wants_snapshot)
     }
 
     /// The database is held as of `zxid`, the last transaction handed out for commit. All learners
     /// that wait take part. Then come `snapshot_piece` and at last `snapshot_ends`.
     pub fn snapshot_begins(&mut self, zxid: Zxid) {
-        unreachable!("not built yet")
+        if let Role::Leading(leader) = &mut self.role {
+            leader.snapshot_begins(zxid);
+        }
     }
 
     /// Whether those who get the tree have room for more of it.
     pub fn wants_snapshot_piece(&self) -> bool {
-        unreachable!("not built yet")
+        self.leader().is_some_and(Leader::wants_snapshot_piece)
     }
 
     /// Whether anybody still gets the tree; if not, it is given up.
     pub fn sends_snapshot(&self) -> bool {
-        unreachable!("not built yet")
+        self.leader().is_some_and(Leader::sends_snapshot)
     }
 
+    /// The next piece of the tree.
     pub fn snapshot_piece(&mut self, bytes: Bytes) {
-        unreachable!("not built yet")
+        if let Role::Leading(leader) = &mut self.role {
+            leader.snapshot_piece(&bytes);
+        }
     }
 
     /// The tree is whole, the signature behind it included.
     pub fn snapshot_ends(&mut self) {
-        unreachable!("not built yet")
+        if let Role::Leading(leader) = &mut self.role {
+            leader.snapshot_ends();
+        }
+        self.settle();
     }
 
     // ---- the learner's part
@@ -143,54 +422,101 @@ impl Member {
         body: &[u8],
         identities: &[Identity],
     ) {
-        unreachable!("not built yet")
+        if let Role::Learning(learner) = &mut self.role {
+            learner.forward(session, cxid, op, body, identities, &mut self.lasting);
+        }
+        self.settle();
     }
 
     /// Asks the leader whether a session is alive, and that this server owns it (REVALIDATE).
     pub fn revalidate(&mut self, session: SessionId, timeout_ms: i32) {
-        unreachable!("not built yet")
+        if let Role::Learning(learner) = &mut self.role {
+            learner.revalidate(session, timeout_ms, &mut self.lasting);
+        }
+        self.settle();
     }
 
+    /// Answers [`Inbound::Ping`] with the sessions heard of and their timeouts in ms.
     pub fn answer_ping(&mut self, zxid: Zxid, touched: impl Iterator<Item = (SessionId, i32)>) {
-        unreachable!("not built yet")
+        if let Role::Learning(learner) = &mut self.role {
+            learner.answer_ping(zxid, touched, &mut self.lasting);
+        }
+        self.settle();
     }
 
     /// The tree is whole; `rest` is what came behind it.
     pub fn snapshot_received(&mut self, now: MonoUs, rest: &[u8]) {
-        unreachable!("not built yet")
+        self.now = now;
+        if let Role::Learning(learner) = &mut self.role {
+            learner.snapshot_received(rest, &mut self.lasting);
+        }
+        self.settle();
     }
 
     /// The tree cannot be read: the leader is left.
     pub fn snapshot_refused(&mut self, now: MonoUs, reason: &str) {
-        unreachable!("not built yet")
+        self.now = now;
+        if let Role::Learning(learner) = &mut self.role {
+            learner.snapshot_refused(reason, &mut self.lasting);
+        }
+        self.settle();
     }
 
     // ---- facts
 
+    /// The newest transaction of the log, written or on its way there.
     pub fn accepted(&self) -> Zxid {
-        unreachable!("not built yet")
+        self.leader().map_or(self.lasting.journal.accepted(), Leader::accepted)
     }
 
+    /// The newest transaction handed out for commit.
     pub fn committed(&self) -> Zxid {
-        unreachable!("not built yet")
+        self.leader().map_or(self.lasting.journal.committed(), Leader::committed)
     }
 
     /// `leader`, `follower`, `observer`; `leaderelection` while looking.
     pub fn mode(&self) -> &'static str {
-        unreachable!("not built yet")
+        match self.standing {
+            Standing::Looking => "leaderelection",
+            Standing::Leading { .. } => "leader",
+            Standing::Following { .. } => "follower",
+            Standing::Observing { .. } => "observer",
+        }
     }
 
     /// The active configuration.
     pub fn config(&self) -> &Rc<Config> {
-        &self.config
+        self.leader().map_or(&self.lasting.config, Leader::config)
     }
 
     /// The last configuration that was proposed or seen; the active one if none is on its way.
     pub fn last_seen_config(&self) -> &Rc<Config> {
-        unreachable!("not built yet")
+        self.leader().map_or(&self.lasting.last_seen, Leader::last_seen_config)
     }
 
+    /// Whether a reconfiguration must leave two participants (`standaloneEnabled`).
+    pub fn standalone_enabled(&self) -> bool {
+        self.lasting.options.standalone_enabled
+    }
+
+    /// This server.
     pub fn me(&self) -> ServerId {
-        self.options.me
+        self.lasting.options.me
+    }
+
+    fn leader(&self) -> Option<&Leader> {
+        match &self.role {
+            Role::Leading(leader) => Some(leader),
+            Role::Looking | Role::Waiting { .. } | Role::Learning(_) => None,
+        }
+    }
+
+    fn leader_mut(&mut self) -> &mut Leader {
+        match &mut self.role {
+            Role::Leading(leader) => leader,
+            Role::Looking | Role::Waiting { .. } | Role::Learning(_) => {
+                panic!("only a leader proposes")
+            }
+        }
     }
 }

@@ -9,15 +9,28 @@
 //! synced ≤ submitted ≤ accepted        committed ≤ accepted
 //! ```
 
+mod dispatch;
+mod facts;
+mod lasting;
 pub mod link;
 mod member;
 mod options;
+mod queue;
 mod ready;
+#[cfg(test)]
+mod scripted;
 mod standalone;
 
+pub use facts::{
+    Durations, LeadingFacts, PeerCounts, PeerFacts, PeerPhase, PeerState, ReconfigFacts,
+};
+pub use lasting::{Lasting, MajorChange};
 pub use member::Member;
 pub use options::PeerOptions;
+pub use queue::ReadyQueue;
 pub use ready::{ConfigChange, ForwardedRequest, Inbound, LogRead, Ready, Standing};
+#[cfg(test)]
+pub use scripted::Scripted;
 pub use standalone::Standalone;
 
 use std::collections::VecDeque;
@@ -42,6 +55,9 @@ pub enum Peer {
     Standalone(Standalone),
     /// A member of an ensemble.
     Member(Box<Member>),
+    /// One that decides what a test says.
+    #[cfg(test)]
+    Scripted(Box<Scripted>),
 }
 
 /// What a member begins with, from its disk.
@@ -77,6 +93,8 @@ impl Peer {
         match self {
             Peer::Standalone(_) => None,
             Peer::Member(member) => Some(member),
+            #[cfg(test)]
+            Peer::Scripted(_) => None,
         }
     }
 
@@ -88,6 +106,8 @@ impl Peer {
         match self {
             Peer::Standalone(_) => panic!("a server on its own has no ensemble"),
             Peer::Member(member) => member,
+            #[cfg(test)]
+            Peer::Scripted(_) => panic!("a scripted peer is no member"),
         }
     }
 
@@ -97,6 +117,8 @@ impl Peer {
         match self {
             Peer::Standalone(standalone) => standalone.zxid_after(last),
             Peer::Member(member) => member.zxid_after(last),
+            #[cfg(test)]
+            Peer::Scripted(scripted) => scripted.zxid_after(last),
         }
     }
 
@@ -105,6 +127,8 @@ impl Peer {
         match self {
             Peer::Standalone(standalone) => standalone.propose(txn),
             Peer::Member(member) => member.propose(txn),
+            #[cfg(test)]
+            Peer::Scripted(scripted) => scripted.proposed.push(txn),
         }
     }
 
@@ -117,6 +141,8 @@ impl Peer {
         match self {
             Peer::Standalone(standalone) => standalone.take_back(zxid),
             Peer::Member(_) => panic!("other servers have seen what would be taken back"),
+            #[cfg(test)]
+            Peer::Scripted(_) => panic!("other servers have seen what would be taken back"),
         }
     }
 
@@ -125,6 +151,8 @@ impl Peer {
         match self {
             Peer::Standalone(standalone) => standalone.handle_synced(zxid),
             Peer::Member(member) => member.handle_synced(zxid),
+            #[cfg(test)]
+            Peer::Scripted(scripted) => scripted.tell(format!("synced {zxid}")),
         }
     }
 
@@ -137,6 +165,8 @@ impl Peer {
                 false
             }
             Peer::Member(member) => member.take_ready(ready),
+            #[cfg(test)]
+            Peer::Scripted(scripted) => scripted.take_ready(ready),
         }
     }
 
@@ -145,6 +175,8 @@ impl Peer {
         match self {
             Peer::Standalone(_) => None,
             Peer::Member(member) => member.next_timeout(),
+            #[cfg(test)]
+            Peer::Scripted(_) => None,
         }
     }
 
@@ -153,6 +185,8 @@ impl Peer {
         match self {
             Peer::Standalone(standalone) => standalone.accepted(),
             Peer::Member(member) => member.accepted(),
+            #[cfg(test)]
+            Peer::Scripted(scripted) => scripted.accepted,
         }
     }
 
@@ -161,6 +195,8 @@ impl Peer {
         match self {
             Peer::Standalone(standalone) => standalone.committed(),
             Peer::Member(member) => member.committed(),
+            #[cfg(test)]
+            Peer::Scripted(scripted) => scripted.committed,
         }
     }
 
@@ -169,6 +205,8 @@ impl Peer {
         match self {
             Peer::Standalone(_) => "standalone",
             Peer::Member(member) => member.mode(),
+            #[cfg(test)]
+            Peer::Scripted(_) => "scripted",
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::link::Endpoint;
 use crate::id::ServerId;
+use crate::quorum::Config;
 
 /// What an operator may choose about the agreement. Names in brackets are ZooKeeper's keys.
 #[derive(Clone, Debug)]
@@ -28,6 +29,9 @@ pub struct PeerOptions {
     pub notification_interval_ms: (u64, u64),
     /// How long a connection of the election may take to be made, in ms (`cnxTimeout`).
     pub election_connect_ms: u64,
+    /// How long the other side of a new connection of the election may take to say who it is, in
+    /// ms (`quorumCnxnTimeoutMs`; ZooKeeper's default is `syncLimit` ticks).
+    pub election_handshake_ms: u64,
     /// Time between two attempts to reach the leader, in ms (`leaderConnectDelayDuringRetryMs`).
     pub leader_connect_delay_ms: u64,
     /// Time that an observer waits before it looks for a leader again, in ms
@@ -51,6 +55,8 @@ pub struct PeerOptions {
     pub standalone_enabled: bool,
     /// Where observers may learn from this server when it follows (`observerMasterPort`).
     pub observer_master: Option<Endpoint>,
+    /// Bytes of proposals that are kept for those observers (`observerMaster.sizeLimit`).
+    pub observer_master_bytes_max: usize,
     /// The port on which other servers offer the same, for an observer.
     pub observer_master_port: Option<u16>,
     /// An outside witness decides between two servers (`oraclePath`).
@@ -59,6 +65,13 @@ pub struct PeerOptions {
     pub initial_counter: u32,
     /// The version of the configuration when it comes from a static file.
     pub config_version: i64,
+    /// A configuration that was proposed before the last end of this server and may have become
+    /// active since (`zoo.cfg.dynamic.next`).
+    pub last_seen: Option<Config>,
+    /// Longest data of a packet from a learner, in bytes (`jute.maxbuffer` and its extra size).
+    pub packet_bytes_max: usize,
+    /// A bug put in on purpose; only in a build for tests.
+    pub planted: Option<crate::planted::PlantedBug>,
 }
 
 impl Default for PeerOptions {
@@ -74,6 +87,7 @@ impl Default for PeerOptions {
             multi_address: false,
             notification_interval_ms: (200, 60_000),
             election_connect_ms: 5000,
+            election_handshake_ms: 15_000,
             leader_connect_delay_ms: 100,
             observer_delays_ms: (0, 200),
             wait_for_epoch_ms: None,
@@ -84,10 +98,15 @@ impl Default for PeerOptions {
             reconfig: false,
             standalone_enabled: true,
             observer_master: None,
+            observer_master_bytes_max: 32 * 1024 * 1024,
             observer_master_port: None,
             has_oracle: false,
             initial_counter: 0,
             config_version: 0,
+            last_seen: None,
+            packet_bytes_max: (crate::limits::FRAME_BYTES_MAX + crate::limits::TXN_EXTRA_BYTES_MAX)
+                as usize,
+            planted: None,
         }
     }
 }

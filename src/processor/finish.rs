@@ -4,7 +4,7 @@ use crate::database::Applied;
 use crate::error::ErrorCode;
 use crate::jute::Jute;
 use crate::proto::OpCode;
-use crate::proto::response::MultiHeader;
+use crate::proto::response::{GetDataResponse, MultiHeader};
 use crate::proto::txn::{Txn, TxnBody};
 
 /// Appends the body of the reply. `Ok(0)` or the error's number for the reply's header; with an
@@ -23,10 +23,28 @@ pub fn reply(txn: &Txn, applied: &Applied, out: &mut Vec<u8>) -> Result<(), i32>
                 stat.encode(out);
             }
         }
+        // ZooKeeper answers the active configuration, which at this point is that of the transaction.
+        Applied::SetData { stat } if txn.header().op == OpCode::Reconfig => {
+            let data = match txn.body() {
+                TxnBody::SetData(body) => body.data,
+                _ => unreachable!("a reconfiguration sets the data of a node"),
+            };
+            GetDataResponse { data, stat: *stat }.encode(out);
+        }
         Applied::SetData { stat } | Applied::SetAcl { stat } => stat.encode(out),
         Applied::Delete | Applied::Check | Applied::CreateSession | Applied::CloseSession => {}
     }
     Ok(())
+}
+
+/// Whether the session belongs to another server: its client must not be told, but cut off.
+// ZooKeeper: FinalRequestProcessor looks into a multi for it, too.
+pub fn is_session_moved(applied: &Applied) -> bool {
+    match applied {
+        Applied::Error(error) => *error == ErrorCode::SessionMoved.code(),
+        Applied::Multi(parts) => parts.iter().any(is_session_moved),
+        _ => false,
+    }
 }
 
 /// The results of a multi. Failed as a whole or not, the reply's header says 0.

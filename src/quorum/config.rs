@@ -64,18 +64,6 @@ pub struct Config {
     pub version: i64,
 }
 
-/// Why a text is no configuration.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("line {line} of the configuration, {text:?}: {reason}")]
-pub struct ConfigError {
-    /// From 1.
-    pub line: usize,
-    /// The line.
-    pub text: String,
-    /// What is wrong, and what is allowed.
-    pub reason: String,
-}
-
 impl Config {
     /// Whether the server votes.
     pub fn is_voter(&self, id: ServerId) -> bool {
@@ -85,5 +73,10 @@ impl Config {
     /// The voting members.
     pub fn voters(&self) -> impl Iterator<Item = ServerId> + '_ {
         self.members.iter().filter(|(_, m)| m.role == Role::Participant).map(|(id, _)| *id)
+    }
+
+    /// Whether the server is a member without a vote.
+    pub fn is_observer(&self, id: ServerId) -> bool {
+        self.members.get(&id).is_some_and(|member| member.role == Role::Observer)
     }
 }

@@ -23,7 +23,20 @@ pub(super) fn recover(
     if of_zxid > current {
         // A crash between the writing of the new value and its renaming.
         let temporary = format!("{}{TEMPORARY_SUFFIX}", Epochs::CURRENT_FILE);
-        let Some(value) = read(folder, &temporary)? else {
+        let promised = read(folder, Epochs::ACCEPTED_FILE)?;
+        if let Some(value) = read(folder, &temporary)? {
+            write(folder, Epochs::CURRENT_FILE, value)?;
+            notes.push(format!("currentEpoch is {value}, from {temporary}"));
+            current = value;
+        } else if promised.is_some_and(|promised| of_zxid <= promised) {
+            // The end came while the history of a leader was being received: it is in the log
+            // before its epoch is ours, and what is there of it is safe to keep.
+            // ZooKeeper: refuses to start.
+            notes.push(format!(
+                "the last zxid, {zxid}, is of a later epoch than the current one, {current}: the \
+                 server stopped before it had the whole history of a leader"
+            ));
+        } else {
             let file = folder.describe(Place::Snapshots, Epochs::CURRENT_FILE);
             let reason = format!(
                 "the current epoch, {current}, is older than the last zxid, {zxid}. If the file \
@@ -31,10 +44,7 @@ pub(super) fn recover(
                  version-2 folder aside and start it, it gets everything from the leader"
             );
             return Err(RecoveryError::Epoch { file, reason });
-        };
-        write(folder, Epochs::CURRENT_FILE, value)?;
-        notes.push(format!("currentEpoch is {value}, from {temporary}"));
-        current = value;
+        }
     }
     let accepted = read_or_create(folder, Epochs::ACCEPTED_FILE, of_zxid, notes)?;
     if accepted < current {

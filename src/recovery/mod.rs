@@ -12,13 +12,17 @@
 
 mod epochs;
 mod folder;
+mod history;
 mod replay;
+mod truncate;
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Seek, SeekFrom};
 
 pub use epochs::Epochs;
 pub use folder::{FileInfo, Folder, MemoryFolder, ReadSeek};
+pub use history::{log_read_bytes_max, read_txns};
+pub use truncate::{discard_after, truncate};
 
 use crate::database::{Database, DatabaseOptions};
 use crate::id::Zxid;
@@ -72,7 +76,7 @@ pub struct Recovered {
     pub snapshot: Option<Zxid>,
     /// Transactions replayed behind the snapshot.
     pub txns: u64,
-    /// The last of them.
+    /// The last of them, without a gap and each zxid once.
     pub recent: VecDeque<Txn>,
     /// What an operator should look at: what was passed over, cut or lost.
     pub notes: Vec<String>,
@@ -200,6 +204,28 @@ pub enum RecoveryError {
         /// What is wrong.
         what: &'static str,
     },
+    /// A cut would leave nothing to begin with.
+    #[error(
+        "the log cannot be cut behind {zxid}: no snapshot of that state or of one before it is \
+         there. Move this server's version-2 folder aside and start it, it gets everything from \
+         the leader"
+    )]
+    NothingBefore {
+        /// Where to cut.
+        zxid: Zxid,
+    },
+    /// A cut at a transaction that is not there.
+    #[error(
+        "the log cannot be cut behind {zxid}: the last transaction up to it that this server has \
+         is {last}. Move this server's version-2 folder aside and start it, it gets everything \
+         from the leader"
+    )]
+    NotInHistory {
+        /// Where to cut.
+        zxid: Zxid,
+        /// What is there.
+        last: Zxid,
+    },
     /// The epoch files contradict the log, or each other.
     #[error("{file}: {reason}")]
     Epoch {
@@ -241,7 +267,7 @@ pub fn recover(
     {
         return Err(RecoveryError::NoSnapshot { file: folder.describe(Place::Logs, name) });
     }
-    let mut replay = replay::Replay::new(database, snapshot, options);
+    let mut replay = replay::Replay::new(database, snapshot, files.snapshot_zxids(), options);
     replay.run(folder, &logs, progress)?;
     let replay::Replay { mut database, mut zxid, txns, recent, repairs, .. } = replay;
 
@@ -284,6 +310,12 @@ struct Files {
 }
 
 impl Files {
+    /// The zxids in the names of all snapshots.
+    fn snapshot_zxids(&self) -> Vec<Zxid> {
+        let names = self.snapshots.iter().map(|file| file.name.as_str());
+        names.filter_map(plan::snapshot_zxid).collect()
+    }
+
     fn list(folder: &dyn Folder) -> Result<Files, RecoveryError> {
         let list = |place| {
             folder.list(place).map_err(|error| RecoveryError::Io {
@@ -429,5 +461,7 @@ fn remove_temporaries(
 
 #[cfg(test)]
 mod crash;
+#[cfg(test)]
+mod past_tests;
 #[cfg(test)]
 mod tests;

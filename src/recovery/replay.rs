@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::folder::Folder;
+use super::history::{is_hole, is_next};
 use super::{RecoveryError, RecoveryOptions, Step};
 use crate::database::Database;
 use crate::id::Zxid;
@@ -29,6 +30,8 @@ pub(super) struct Replay<'a> {
     pub repairs: Vec<Repair>,
     /// Nothing up to this is applied again.
     base: Option<Zxid>,
+    /// States of snapshots that were passed over.
+    passed_over: Vec<Zxid>,
     options: &'a RecoveryOptions,
 }
 
@@ -36,7 +39,16 @@ pub(super) struct Replay<'a> {
 const PROGRESS_TXNS: u64 = 10_000;
 
 impl<'a> Replay<'a> {
-    pub fn new(database: Database, base: Option<Zxid>, options: &'a RecoveryOptions) -> Replay<'a> {
+    /// `snapshots`: all that are there.
+    pub fn new(
+        database: Database,
+        base: Option<Zxid>,
+        snapshots: Vec<Zxid>,
+        options: &'a RecoveryOptions,
+    ) -> Replay<'a> {
+        let mut passed_over = snapshots;
+        // A state without a transaction of its epoch is that of the epoch before.
+        passed_over.retain(|at| base.is_some_and(|base| *at > base) && at.counter() != 0);
         Replay {
             database,
             zxid: base.unwrap_or(Zxid::ZERO),
@@ -44,6 +56,7 @@ impl<'a> Replay<'a> {
             recent: VecDeque::new(),
             repairs: Vec::new(),
             base,
+            passed_over,
             options,
         }
     }
@@ -124,18 +137,24 @@ impl<'a> Replay<'a> {
             return Err(RecoveryError::Backwards { file, offset, zxid, last });
         }
         // Within an epoch every zxid is logged. Between two, the last ones of the old epoch were
-        // never agreed on, and a new leader's are counted from 1.
+        // never agreed on, and a new leader's are counted from 1. A snapshot that cannot be read
+        // may be the tree that a leader sent: what it holds was not logged here.
         let follows = zxid == self.zxid
-            || zxid.epoch() != self.zxid.epoch()
+            || (zxid.epoch() != self.zxid.epoch() && !is_hole(&self.passed_over, self.zxid, zxid))
             || self.zxid.next() == Some(zxid);
         if known && !follows && !self.options.allow_gaps {
             let (after, file) = (self.zxid, path.to_owned());
             return Err(RecoveryError::Gap { after, before: zxid, file, offset: entry.offset });
         }
         self.database.apply_in_replay(&entry.txn);
-        self.zxid = zxid;
+        let before = std::mem::replace(&mut self.zxid, zxid);
         self.txns += 1;
-        if self.options.recent_txns_max > 0 {
+        // Of two with one zxid the second is an error that nobody misses.
+        let repeats = known && zxid == before;
+        if self.options.recent_txns_max > 0 && !repeats {
+            if !is_next(before, zxid) {
+                self.recent.clear();
+            }
             if self.recent.len() == self.options.recent_txns_max {
                 self.recent.pop_front();
             }

@@ -1,5 +1,7 @@
 //! The end of a connection: for what it did, or because its session is over.
 
+use std::collections::VecDeque;
+
 use super::Replica;
 use super::connection::{Connection, Slot, State, Waiting};
 use crate::id::SessionId;
@@ -31,6 +33,7 @@ impl Replica {
             return;
         }
         connection.state = State::Closed;
+        connection.parked = false;
         connection.early = Vec::new();
         self.release_queue(connection);
         self.forget(slot, connection.session);
@@ -39,13 +42,25 @@ impl Replica {
 
     /// Gives back what the requests in a connection's queue have claimed.
     pub(super) fn release_queue(&mut self, connection: &mut Connection) {
-        for waiting in connection.queue.drain(..) {
-            self.requests_held -= usize::from(!matches!(waiting, Waiting::Write));
-            if let Waiting::Answer { answer, .. } = waiting {
-                self.large_bytes -= answer.large as usize;
+        self.note_orphans(connection);
+        let queue = std::mem::take(&mut connection.queue);
+        self.release_steps(queue);
+        connection.held_bytes = 0;
+    }
+
+    /// Gives back what these steps of a queue have claimed.
+    pub(super) fn release_steps(&mut self, steps: VecDeque<Waiting>) {
+        for waiting in steps {
+            self.requests_held -= usize::from(waiting.is_held());
+            match waiting {
+                Waiting::Answer { answer, .. } => self.large_bytes -= answer.large as usize,
+                Waiting::Forwarded(request) => {
+                    self.ensemble.forwarded -= 1;
+                    self.large_bytes -= request.large as usize;
+                }
+                Waiting::Write | Waiting::Request { .. } => {}
             }
         }
-        connection.held_bytes = 0;
     }
 
     /// The connection's watches go, and its session has no connection.

@@ -3,7 +3,7 @@
 use super::connection::{Slot, State, Waiting};
 use super::{InFlight, Replica};
 use crate::database::{Applied, Fired};
-use crate::processor::read;
+use crate::processor::{finish, read};
 use crate::proto::OpCode;
 use crate::proto::data::perms;
 use crate::proto::event::encode_event_frame;
@@ -15,7 +15,6 @@ impl Replica {
     pub(super) fn on_committed(&mut self, now: Now, txn: &Txn) {
         let mut fired = std::mem::take(&mut self.fired);
         let applied = self.database.apply(txn, &mut fired);
-        self.prep.on_applied(txn.zxid());
         self.stats.txns_applied += 1;
         for event in &fired {
             self.send_event(event);
@@ -23,17 +22,29 @@ impl Replica {
         fired.clear();
         self.fired = fired;
 
+        if self.ensemble.proposes() {
+            self.prep.on_applied(txn.zxid());
+            self.answer_own(now, txn, &applied);
+        } else {
+            self.on_foreign_txn(now, txn, &applied);
+        }
+        match txn.header().op {
+            OpCode::CreateSession => self.on_global_session(txn.header().client_id),
+            OpCode::CloseSession => self.on_session_closed(txn.header().client_id),
+            _ => {}
+        }
+        self.pass_barriers(now);
+    }
+
+    /// A transaction that was made here.
+    fn answer_own(&mut self, now: Now, txn: &Txn, applied: &Applied) {
         let request = self.in_flight.pop_front().expect("every proposal is noted as in flight");
         assert!(request.zxid == txn.zxid(), "{} is committed, {} waits", txn.zxid(), request.zxid);
         self.large_bytes -= request.large as usize;
         self.stats.record_update(now.mono.since_us(request.arrived));
         if let Some(slot) = request.slot {
-            self.reply(now, slot, &request, txn, &applied);
+            self.reply(now, slot, &request, txn, applied);
         }
-        if txn.header().op == OpCode::CloseSession {
-            self.on_session_closed(txn.header().client_id);
-        }
-        self.pass_barriers(now);
     }
 
     /// Writes an event into the buffer of everybody who watches and may read.
@@ -73,10 +84,14 @@ impl Replica {
             State::Ready | State::Ending => {
                 let front = connection.queue.pop_front();
                 assert!(matches!(front, Some(Waiting::Write)), "the queue begins with this write");
-                self.answer_write(now, slot, &mut connection, request, txn, applied);
-                self.advance(now, slot, &mut connection);
+                if finish::is_session_moved(applied) {
+                    self.on_session_moved(slot, &mut connection);
+                } else {
+                    self.answer_write(now, slot, &mut connection, request, txn, applied);
+                    self.advance(now, slot, &mut connection);
+                }
             }
-            State::New | State::Closed => {}
+            State::New | State::Reopening | State::Closed => {}
         }
         self.connections.put(slot, connection);
     }

@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 
 use super::stats::{ConnectionFacts, Latency};
 use crate::acl::{Identity, ip_identity};
+use crate::error::ErrorCode;
 use crate::id::{ConnectionId, SessionId, Zxid};
 use crate::proto::OpCode;
 use crate::time::{MonoUs, Now, WallMs};
@@ -18,6 +19,8 @@ pub(super) enum State {
     New,
     /// Its session is being created; frames that arrive meanwhile wait in `early`.
     Connecting,
+    /// The leader is asked whether the session that it takes up again is alive; frames wait as well.
+    Reopening,
     /// Its requests are carried out.
     Ready,
     /// Its session is being closed by its own wish; what still arrives is dropped.
@@ -32,6 +35,8 @@ pub(super) enum State {
 pub(super) enum Waiting {
     /// The reply of a transaction on its way.
     Write,
+    /// On a learner: the reply of a request that was passed on to the leader.
+    Forwarded(Box<Forwarded>),
     /// A request behind it, to be looked at when it comes to the front.
     Request {
         /// Header and body, without the length.
@@ -52,6 +57,35 @@ pub(super) enum Waiting {
     },
 }
 
+impl Waiting {
+    /// Whether it is counted as held: it waits for nothing of its own.
+    pub fn is_held(&self) -> bool {
+        matches!(self, Waiting::Request { .. } | Waiting::Answer { .. })
+    }
+}
+
+/// A request that was passed on to the leader.
+#[derive(Debug)]
+pub(super) struct Forwarded {
+    /// The client's xid; 0 for the wish for a session.
+    pub xid: i32,
+    pub op: OpCode,
+    /// Header and body, to be passed on again to another leader.
+    pub frame: Box<[u8]>,
+    /// When it arrived.
+    pub arrived: MonoUs,
+    /// Bytes of the request if it counts as large.
+    pub large: u32,
+    /// The number of a sync; of anything else a transaction comes back.
+    pub sync: Option<u64>,
+    /// The sync is done.
+    pub is_done: bool,
+    /// The error to be told if it fails.
+    pub instead: Option<ErrorCode>,
+    /// Nobody is told: it was asked for on a connection of the session that is gone.
+    pub silent: bool,
+}
+
 /// The reply to a request that is refused without being carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
@@ -63,6 +97,8 @@ pub(super) struct Answer {
     pub unknown: bool,
     /// Bytes of the request if it counts as large.
     pub large: u32,
+    /// Whether the session is over then: a local one was closed.
+    pub ends: bool,
 }
 
 /// One connection.
@@ -73,6 +109,10 @@ pub(super) struct Connection {
     pub state: State,
     pub session: SessionId,
     pub timeout_ms: i32,
+    /// Its session is known to this server alone.
+    pub local: bool,
+    /// It waits for a leader; what arrives waits in `early`.
+    pub parked: bool,
     /// What the connect request said; the response has the field if the request had it.
     pub read_only: Option<bool>,
     pub identities: Vec<Identity>,
@@ -108,6 +148,8 @@ impl Connection {
             state: State::New,
             session: SessionId::NONE,
             timeout_ms: 0,
+            local: false,
+            parked: false,
             read_only: None,
             // ZooKeeper: every connection is its address from the start.
             identities: vec![ip_identity(remote.ip())],
@@ -132,6 +174,15 @@ impl Connection {
     /// Whether bytes may still be written to it.
     pub fn is_open(&self) -> bool {
         self.state != State::Closed
+    }
+
+    /// Whether what it asked for may still be carried out, or not.
+    pub fn awaits_writes(&self) -> bool {
+        self.queue.iter().any(|step| match step {
+            Waiting::Write => true,
+            Waiting::Forwarded(request) => request.sync.is_none(),
+            Waiting::Request { .. } | Waiting::Answer { .. } => false,
+        })
     }
 
     pub fn facts(&self) -> ConnectionFacts {
@@ -232,6 +283,14 @@ impl Connections {
             self.slots[slot.index] = None;
             self.free.push(slot.index);
         }
+    }
+
+    /// The places of all that are there, in the order of the places.
+    pub fn slots(&self) -> Vec<Slot> {
+        let places = self.slots.iter().enumerate();
+        places
+            .filter_map(|(index, slot)| slot.as_ref().map(|found| Slot { index, id: found.id }))
+            .collect()
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Connection> {

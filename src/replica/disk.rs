@@ -5,7 +5,9 @@
 //! told SYSTEMERROR, which says "not carried out"; reads go on; room is looked for every second.
 
 use super::connection::{Answer, State, Waiting};
+use super::ensemble::Role;
 use super::{DiskFull, InFlight, Replica};
+use crate::database::Database;
 use crate::error::ErrorCode;
 use crate::id::Zxid;
 use crate::io::{Completion, Op, Owner};
@@ -18,6 +20,10 @@ use crate::txnlog::{Append, Progress};
 /// it used at once, and a disk is not bothered by it.
 const RETRY_MS: u64 = 1000;
 
+/// Ticks for which a leader whose disk is full goes on. A guess: `syncLimit`'s default, after which
+/// it would give a follower up that does not answer.
+const FULL_TICKS_MAX: u64 = 5;
+
 /// Snapshots: when one is due, and how far it is.
 pub(super) struct Snapshots {
     writer: snapshot::Writer,
@@ -29,16 +35,32 @@ pub(super) struct Snapshots {
 }
 
 impl Snapshots {
-    /// `first`: the folder holds no snapshot of this state yet.
-    pub fn new(options: snapshot::WriterOptions, first: bool, seed: u64) -> Snapshots {
+    /// `first`: the folder holds no snapshot yet. `alone`: the server is in no ensemble.
+    pub fn new(options: snapshot::WriterOptions, first: bool, alone: bool, seed: u64) -> Snapshots {
         Snapshots {
             writer: snapshot::Writer::new(options),
-            // ZooKeeper: a snapshot is written at every start.
-            requested: true,
+            // ZooKeeper: a server on its own writes one at every start. A member does not yet know
+            // whether its history is the ensemble's.
+            requested: first || alone,
             started: MonoUs(0),
             random: seed | 1,
             log_waits: first,
         }
+    }
+
+    /// Whether a snapshot is under way, or the rest of one that was given up.
+    pub fn is_active(&self) -> bool {
+        self.writer.is_active()
+    }
+
+    pub fn holds_database(&self) -> bool {
+        self.writer.holds_database()
+    }
+
+    /// Gives the snapshot under way up. Another follows if the log waits for it.
+    pub fn give_up(&mut self, database: &mut Database) {
+        self.writer.give_up(database);
+        self.requested |= self.log_waits;
     }
 
     pub fn request(&mut self) {
@@ -69,7 +91,7 @@ impl Replica {
         match completion.token.owner() {
             Owner::TxnLog => self.on_log_completion(now, completion),
             Owner::Snapshot => self.on_snapshot_completion(now, completion),
-            Owner::Replica => {}
+            Owner::Replica => self.on_file_completion(now, completion),
         }
     }
 
@@ -104,22 +126,13 @@ impl Replica {
         if self.is_disk_full() && !self.txnlog.is_out_of_space() && self.txnlog.is_ready() {
             tracing::info!("there is room on the disk again: writes are accepted");
             self.disk_full = DiskFull::No;
+            self.ensemble.full_since = None;
+            self.propose_deferred(now);
         }
-    }
-
-    /// Does what the peer wants done.
-    fn follow_peer(&mut self, now: Now) {
-        let mut ready = std::mem::take(&mut self.ready);
-        self.peer.take_ready(&mut ready);
-        self.backlog.extend(ready.append.drain(..));
-        for txn in ready.commit.drain(..) {
-            self.on_committed(now, &txn);
-        }
-        self.ready = ready;
     }
 
     /// The process must stop: nothing more is given to the disk, and so nothing is committed.
-    fn stop(&mut self, reason: String) {
+    pub(super) fn stop(&mut self, reason: String) {
         tracing::error!(reason, "the server must stop");
         self.stopped = true;
         self.fatal = Some(reason);
@@ -131,24 +144,11 @@ impl Replica {
             return;
         }
         self.follow_peer(now);
-        while let Some(txn) = self.backlog.front() {
-            if self.snapshots.log_waits {
-                break;
-            }
-            match self.txnlog.append(txn) {
-                Append::Accepted => {
-                    self.prep.on_logged(txn.zxid());
-                    self.backlog.pop_front();
-                }
-                Append::Full => break,
-                Append::NoSpace => {
-                    self.refuse_backlog(now);
-                    break;
-                }
-                Append::TooLarge => unreachable!("prep makes no transaction that is too large"),
-            }
+        self.feed_log(now);
+        while self.run_steps(now) {
+            self.feed_log(now);
         }
-        if self.shutting_down && self.in_flight.is_empty() {
+        if self.shutting_down && self.is_done(now) {
             self.txnlog.close();
         }
         let before = self.ops.len();
@@ -159,20 +159,77 @@ impl Replica {
         self.poll_snapshot(now);
     }
 
+    /// Gives the log what it takes.
+    fn feed_log(&mut self, now: Now) {
+        while let Some(txn) = self.backlog.front() {
+            if self.snapshots.log_waits
+                || !self.ensemble.steps.may_append()
+                || !self.txnlog.is_open()
+            {
+                return;
+            }
+            match self.txnlog.append(txn) {
+                Append::Accepted => {
+                    self.prep.on_logged(txn.zxid());
+                    self.ensemble.steps.on_taken(txn.bytes().len());
+                    self.backlog.pop_front();
+                }
+                Append::Full => return,
+                Append::NoSpace if self.ensemble.role == Role::Alone => {
+                    return self.refuse_backlog(now);
+                }
+                Append::NoSpace => return self.wait_for_room(now),
+                Append::TooLarge => {
+                    let (zxid, bytes) = (txn.zxid(), txn.bytes().len());
+                    return self.stop(format!(
+                        "transaction {zxid} of the leader has {bytes} bytes, more than this server                          may log: raise jute.maxbuffer (and jute.maxbuffer.extrasize) to what the                          other servers have"
+                    ));
+                }
+            }
+        }
+    }
+
+    /// What was proposed cannot be taken back, other servers have it: it waits for room.
+    fn wait_for_room(&mut self, now: Now) {
+        if !self.is_disk_full() {
+            tracing::error!(
+                waiting = self.backlog.len(),
+                "the disk is full: transactions wait until there is room"
+            );
+            self.disk_full = DiskFull::RetryAt(now.mono.plus_ms(RETRY_MS));
+            self.ensemble.full_since = Some(now.mono);
+        }
+    }
+
+    /// Whether what was under way at a shutdown is done, or has had its time.
+    pub(super) fn is_done(&self, now: Now) -> bool {
+        let has_waited = self.ensemble.quiet_at.is_some_and(|at| now.mono >= at);
+        (self.in_flight.is_empty() && self.ensemble.forwarded == 0) || has_waited
+    }
+
     /// Begins a snapshot if one is due, and writes a slice of the one under way.
     fn poll_snapshot(&mut self, now: Now) {
         if self.shutting_down && !self.snapshots.log_waits {
             return;
         }
         let due = self.snapshots.requested || self.txnlog.snapshot_due();
-        if due && !self.snapshots.writer.is_active() {
-            self.snapshots.requested = false;
-            self.snapshots.started = now.mono;
-            let random = self.snapshots.random();
-            self.txnlog.roll(random);
-            self.snapshots.writer.begin(&mut self.database, &mut self.ops);
+        if due
+            && !self.snapshots.writer.is_active()
+            && self.ensemble.outgoing.is_none()
+            && self.ensemble.steps.may_snapshot()
+            && (self.ensemble.keeps_log || self.snapshots.requested)
+        {
+            self.begin_snapshot(now);
         }
         self.snapshots.writer.poll(&mut self.database, &mut self.ops);
+    }
+
+    pub(super) fn begin_snapshot(&mut self, now: Now) {
+        self.snapshots.requested = false;
+        self.snapshots.started = now.mono;
+        let random = self.snapshots.random();
+        self.txnlog.roll(random);
+        self.snapshots.writer.begin(&mut self.database, &mut self.ops);
     }
 
     fn on_snapshot_completion(&mut self, now: Now, completion: Completion) {
@@ -184,11 +241,17 @@ impl Replica {
                 self.stats.snapshots_written += 1;
                 self.stats.snapshot_ms.record(ms);
                 self.snapshots.log_waits = false;
+                self.ensemble.newest_snapshot = self.ensemble.newest_snapshot.max(zxid);
+                if self.ensemble.steps.writes_received_tree() {
+                    self.on_received_tree_written(now);
+                }
             }
             snapshot::Progress::Failed(failure) => {
                 tracing::error!(%failure, "gave a snapshot up");
                 self.stats.snapshot_errors += 1;
-                if self.snapshots.log_waits {
+                if self.ensemble.steps.writes_received_tree() {
+                    self.stop(format!("the leader's tree cannot be written: {failure}"));
+                } else if self.snapshots.log_waits {
                     self.stop(format!("the first snapshot cannot be written: {failure}"));
                 }
             }
@@ -201,7 +264,17 @@ impl Replica {
         {
             self.txnlog.retry_prepare();
             self.disk_full = DiskFull::RetryAt(now.mono.plus_ms(RETRY_MS));
+            let waits = |since: MonoUs| now.mono >= since.plus_ms(self.lead_without_room_ms());
+            if self.ensemble.role == Role::Leading && self.ensemble.full_since.is_some_and(waits) {
+                self.ensemble.full_since = Some(now.mono);
+                self.peer.leave(now.mono, "the disk is full: another server may lead");
+            }
         }
+    }
+
+    /// How long a leader waits for room on its disk before another may lead.
+    fn lead_without_room_ms(&self) -> u64 {
+        u64::from(self.options.tick_ms) * FULL_TICKS_MAX
     }
 
     /// Takes back what the log has no room for.
@@ -217,6 +290,7 @@ impl Replica {
         self.prep.take_back(cut, digest);
         self.peer.take_back(cut);
         self.backlog.clear();
+        self.ensemble.steps.on_taken_back(cut);
         self.disk_full = DiskFull::RetryAt(now.mono.plus_ms(RETRY_MS));
         let mut refused = Vec::new();
         while self.in_flight.back().is_some_and(|request| request.zxid > cut) {
@@ -264,6 +338,7 @@ impl Replica {
                     err,
                     unknown: false,
                     large: request.large,
+                    ends: false,
                 };
                 let after = Zxid::ZERO;
                 self.requests_held += 1;

@@ -1,48 +1,289 @@
 //! The replica as a member of an ensemble: what comes from other servers and what the peer makes of
 //! it, carried out in the order of durability.
 
-use super::{Replica, ReplicaOptions};
-use crate::peer::PeerOptions;
-use crate::peer::link::LinkEvent;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use hashbrown::HashMap;
+
+use super::connection::Slot;
+use super::steps::Steps;
+use super::{Reload, Replica, ReplicaOptions};
+use crate::database::Database;
+use crate::id::{Epoch, ServerId, SessionId, Zxid};
+use crate::peer::link::{LinkEvent, LinkOp};
+use crate::peer::{
+    ConfigChange, ForwardedRequest, History, Inbound, LogRead, Peer, PeerOptions, Ready,
+};
 use crate::proto::txn::Txn;
 use crate::quorum::Config;
 use crate::recovery::Recovered;
-use crate::time::Now;
+use crate::session::Tracker;
+use crate::snapshot::{StreamReader, StreamWriter};
+use crate::time::{MonoUs, Now};
 
-#[expect(clippy::needless_pass_by_value, unused_variables, reason = "being built")]
+/// What a server now is, as far as its clients are concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// On its own.
+    Alone,
+    /// Without a leader. Nobody is served, or, after a while, clients that only read.
+    Looking,
+    /// The leader.
+    Leading,
+    /// A follower or an observer.
+    Learning,
+}
+
+/// What a member of an ensemble has beyond a server on its own.
+pub(super) struct Ensemble {
+    pub role: Role,
+    pub me: ServerId,
+    /// The epoch in which it served last.
+    pub epoch: Epoch,
+    /// Since when it has no leader.
+    pub looking_since: MonoUs,
+    /// It has no leader and serves clients that only read.
+    pub read_only: bool,
+    /// It keeps a transaction log; an observer need not (`syncEnabled`).
+    pub keeps_log: bool,
+
+    /// What is to be done to the disk, in its order.
+    pub steps: Steps,
+    /// The rest of a `Ready` whose truncation must be done first.
+    pub stalled: Option<Ready>,
+    /// Of the reads of the database that a truncation makes necessary.
+    pub newest_snapshot: Zxid,
+
+    // For the next output.
+    pub links: Vec<LinkOp>,
+    pub log_reads: Vec<LogRead>,
+    pub configs: Vec<ConfigChange>,
+    pub reload: Option<Reload>,
+
+    /// The leader's tree on its way to us.
+    pub incoming: Option<Box<StreamReader>>,
+    /// It is whole, and takes the place of ours with the next `Ready::restore`.
+    pub received: Option<Box<Database>>,
+    /// Our tree on its way to learners.
+    pub outgoing: Option<StreamWriter>,
+
+    /// On a learner: the sessions heard of since the leader last asked, and their timeouts.
+    pub touched: BTreeMap<SessionId, i32>,
+    /// On a learner: connections whose session the leader was asked about, by session, in the order
+    /// of the questions.
+    pub revalidating: HashMap<SessionId, VecDeque<Slot>>,
+    /// On a learner: the syncs that were passed on, in their order, each with its number.
+    pub syncs: VecDeque<(Slot, u64)>,
+    pub next_sync: u64,
+    /// On a learner: requests that were passed on for a session and whose connection is gone, by
+    /// their xids. What the session reads on its next connection comes after them.
+    pub orphans: HashMap<SessionId, VecDeque<i32>>,
+    /// Requests passed on and not yet answered.
+    pub forwarded: usize,
+
+    /// On a leader: requests of learners for which there is no room on the disk.
+    pub deferred: VecDeque<ForwardedRequest>,
+    pub deferred_bytes: usize,
+    /// Since when the disk has no room.
+    pub full_since: Option<MonoUs>,
+
+    /// Connections that wait for a leader, and until when.
+    pub parked: Vec<(MonoUs, Slot)>,
+
+    /// Sessions that only this server knows.
+    pub local: Tracker,
+    /// Local sessions on their way to become global ones.
+    pub upgrading: BTreeSet<SessionId>,
+
+    /// For whoever needs any number.
+    pub random: u64,
+    /// After a shutdown: until when requests in flight are waited for.
+    pub quiet_at: Option<MonoUs>,
+}
+
+impl Ensemble {
+    pub fn new(role: Role, me: ServerId, options: &ReplicaOptions, now: Now, seed: u64) -> Self {
+        Ensemble {
+            role,
+            me,
+            epoch: Epoch(-1),
+            looking_since: now.mono,
+            read_only: false,
+            keeps_log: true,
+            steps: Steps::default(),
+            stalled: None,
+            newest_snapshot: Zxid::ZERO,
+            links: Vec::new(),
+            log_reads: Vec::new(),
+            configs: Vec::new(),
+            reload: None,
+            incoming: None,
+            received: None,
+            outgoing: None,
+            touched: BTreeMap::new(),
+            revalidating: HashMap::new(),
+            syncs: VecDeque::new(),
+            next_sync: 0,
+            orphans: HashMap::new(),
+            forwarded: 0,
+            deferred: VecDeque::new(),
+            deferred_bytes: 0,
+            full_since: None,
+            parked: Vec::new(),
+            local: Tracker::new(options.tick_ms),
+            upgrading: BTreeSet::new(),
+            random: seed | 1,
+            quiet_at: None,
+        }
+    }
+
+    /// Whether transactions are made here.
+    pub fn proposes(&self) -> bool {
+        matches!(self.role, Role::Alone | Role::Leading)
+    }
+
+    pub fn is_learning(&self) -> bool {
+        self.role == Role::Learning
+    }
+
+    /// Any number (xorshift64).
+    pub fn random(&mut self) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random
+    }
+}
+
 impl Replica {
     /// A replica that is a member of the ensemble `config`, over what recovery found. `seed` is any
     /// number that differs from run to run.
+    ///
+    /// # Panics
+    /// If recovery was not told that this is a member of an ensemble: there are no epochs then.
     pub fn member(
         options: ReplicaOptions,
         peer: PeerOptions,
         config: Config,
-        recovered: Recovered,
+        mut recovered: Recovered,
         now: Now,
         seed: u64,
     ) -> Replica {
-        unreachable!("not built yet")
+        let epochs = recovered.epochs.expect("recovery reads the epochs of a member");
+        let history =
+            History { last: recovered.zxid, recent: std::mem::take(&mut recovered.recent), epochs };
+        let me = peer.me;
+        let observes = peer.is_observer || !config.is_voter(me);
+        let keeps_log = options.sync_enabled || !observes;
+        recovered.database.set_config(&config.to_text(), Zxid(config.version), now.wall.0);
+        let peer = Peer::member(peer, config, history, now.mono, seed);
+        let mut replica = Replica::assemble(options, peer, Role::Looking, me, recovered, now, seed);
+        replica.ensemble.steps.epochs_on_disk = Some(epochs);
+        replica.ensemble.keeps_log = keeps_log;
+        replica
     }
 
     /// Something happened on a link to another server.
     pub fn handle_link(&mut self, now: Now, event: LinkEvent<'_>) {
-        unreachable!("not built yet")
+        self.now = now;
+        if self.stopped {
+            return;
+        }
+        self.peer.handle_link(now.mono, event);
+        self.follow_peer(now);
     }
 
-    /// A [`Reload`](super::Reload) is done: the database read anew, if it was asked for; or why the
-    /// server must stop.
-    pub fn handle_reloaded(&mut self, now: Now, result: Result<Option<Recovered>, String>) {
-        unreachable!("not built yet")
-    }
-
-    /// The transactions of a [`LogRead`](crate::peer::LogRead), in order; `None`: not there, more
-    /// than may be read, or they cannot be read.
+    /// The transactions of a [`LogRead`], in order; `None`: not there, more than may be read, or they
+    /// cannot be read.
     pub fn handle_log_read(&mut self, now: Now, id: u64, txns: Option<Vec<Txn>>) {
-        unreachable!("not built yet")
+        self.now = now;
+        self.peer.handle_log_read(now.mono, id, txns);
+        self.follow_peer(now);
     }
 
     /// What the outside witness says (`oraclePath`): told by the edge each tick.
     pub fn set_oracle(&mut self, now: Now, says_yes: bool) {
-        unreachable!("not built yet")
+        self.now = now;
+        self.peer.set_oracle(now.mono, says_yes);
+        self.follow_peer(now);
+    }
+
+    /// Carries out what the peer wants done, as far as it may be done now.
+    pub(super) fn follow_peer(&mut self, now: Now) {
+        while self.ensemble.stalled.is_none() && !self.stopped {
+            let mut ready = std::mem::take(&mut self.ready);
+            let more = self.peer.take_ready(&mut ready);
+            if ready.is_empty() && !more {
+                self.ready = ready;
+                return;
+            }
+            let stalls = self.plan_disk(now, &mut ready);
+            if stalls {
+                self.ensemble.stalled = Some(ready);
+                return;
+            }
+            self.follow_in_memory(now, &mut ready);
+            self.ready = ready;
+        }
+    }
+
+    /// Of a `Ready`, what waits for no disk.
+    pub(super) fn follow_in_memory(&mut self, now: Now, ready: &mut Ready) {
+        for txn in ready.commit.drain(..) {
+            self.on_committed(now, &txn);
+        }
+        for standing in ready.standing.drain(..) {
+            self.on_standing(now, standing);
+        }
+        self.ensemble.configs.append(&mut ready.config);
+        for inbound in ready.inbound.drain(..) {
+            self.on_inbound(now, inbound);
+        }
+        assert!(ready.is_empty(), "everything that a peer wants is carried out");
+    }
+
+    fn on_inbound(&mut self, now: Now, inbound: Inbound) {
+        match inbound {
+            Inbound::Request(request) => self.on_forwarded_request(now, request),
+            Inbound::Touch { session, timeout_ms } => {
+                if self.ensemble.role == Role::Leading {
+                    self.sessions.touch_with(session, timeout_ms, now.mono);
+                }
+            }
+            Inbound::Revalidate { link, server, session, timeout_ms } => {
+                self.on_revalidate(now, link, server, session, timeout_ms);
+            }
+            Inbound::Revalidated { session, valid } => self.on_revalidated(now, session, valid),
+            Inbound::SyncDone => self.on_sync_done(now),
+            Inbound::Ping { zxid } => {
+                let touched = std::mem::take(&mut self.ensemble.touched);
+                self.peer.answer_ping(zxid, touched.into_iter());
+            }
+            Inbound::SnapshotBegins { zxid } => self.on_snapshot_begins(zxid),
+            Inbound::Snapshot { bytes } => self.on_snapshot_piece(now, &bytes),
+            Inbound::SnapshotAborted => {
+                self.ensemble.incoming = None;
+                self.ensemble.received = None;
+            }
+        }
+    }
+
+    /// What it is in its ensemble, for `mntr` and the admin server.
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// Whether it has no leader and serves clients that only read (`isro`).
+    pub fn is_read_only(&self) -> bool {
+        self.ensemble.read_only
+    }
+
+    /// Whether clients are served, if only readers.
+    pub fn serves(&self) -> bool {
+        match self.ensemble.role {
+            Role::Alone | Role::Learning => true,
+            Role::Leading => self.options.leader_serves,
+            Role::Looking => self.ensemble.read_only,
+        }
     }
 }

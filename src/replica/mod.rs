@@ -15,12 +15,16 @@
 //! a connection's buffer while the transaction is applied, before any reply that could show it.
 
 mod auth;
+mod behind;
 mod closing;
 mod commit;
 mod connection;
 mod disk;
 mod ensemble;
+mod forward;
+mod learners;
 mod lines;
+mod local;
 mod options;
 mod output;
 mod queue;
@@ -28,10 +32,13 @@ mod reap;
 mod replies;
 mod requests;
 mod sessions;
+mod standing;
 mod stats;
+mod steps;
 #[cfg(test)]
 mod tests;
 mod throttle;
+mod tree;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -45,7 +52,7 @@ pub use throttle::ThrottleOptions;
 
 use crate::acl::Authentication;
 use crate::database::{Database, Fired};
-use crate::id::{ConnectionId, SessionId, Zxid};
+use crate::id::{ConnectionId, ServerId, SessionId, Zxid};
 use crate::io;
 use crate::peer::{Peer, Ready};
 use crate::processor::{Prep, PrepOptions};
@@ -58,6 +65,7 @@ use crate::txnlog;
 
 use connection::{Connections, Slot, State};
 use disk::Snapshots;
+use ensemble::{Ensemble, Role};
 
 /// See the module's words.
 pub struct Replica {
@@ -67,6 +75,7 @@ pub struct Replica {
     database: Database,
     prep: Prep,
     peer: Peer,
+    ensemble: Ensemble,
     txnlog: txnlog::Writer,
     snapshots: Snapshots,
     sessions: Tracker,
@@ -139,6 +148,20 @@ struct InFlight {
 impl Replica {
     /// A replica over what recovery found. `seed` is any number that differs from run to run.
     pub fn new(options: ReplicaOptions, recovered: Recovered, now: Now, seed: u64) -> Replica {
+        let peer = Peer::standalone(recovered.database.last_processed());
+        let me = options.server_id;
+        Replica::assemble(options, peer, Role::Alone, me, recovered, now, seed)
+    }
+
+    fn assemble(
+        options: ReplicaOptions,
+        peer: Peer,
+        role: Role,
+        me: ServerId,
+        recovered: Recovered,
+        now: Now,
+        seed: u64,
+    ) -> Replica {
         let Recovered { database, snapshot, .. } = recovered;
         let last = database.last_processed();
         let timeouts = Timeouts {
@@ -146,27 +169,28 @@ impl Replica {
             max_ms: options.session_timeout_ms_max,
         };
         let mut sessions = Tracker::new(options.tick_ms);
-        // ZooKeeper: every session has its whole timeout from the moment the server is up.
-        for (session, timeout_ms) in database.sessions() {
-            sessions.add(session, timeout_ms, now.mono);
+        if role == Role::Alone {
+            // ZooKeeper: every session has its whole timeout from the moment the server is up.
+            for (session, timeout_ms) in database.sessions() {
+                sessions.add(session, timeout_ms, now.mono);
+            }
         }
-        let prep_options = PrepOptions {
-            skip_acl: options.skip_acl,
-            digest_auth: options.authentication.digest_enabled,
-            digest: options.digest,
-            enforce_quota: options.enforce_quota,
-            extended_types: options.extended_types,
-            close_session_paths: options.close_session_paths,
-            reconfig: options.reconfig,
-            txn_bytes_max: options.txnlog.txn_bytes_max,
-        };
+        let mut ensemble = Ensemble::new(role, me, &options, now, seed);
+        ensemble.steps.start(last);
+        ensemble.newest_snapshot = snapshot.unwrap_or(Zxid::ZERO);
         Replica {
             authentication: Authentication::new(options.authentication.clone()),
             timeouts,
-            prep: Prep::new(prep_options, &database),
-            peer: Peer::standalone(last),
+            prep: Prep::new(prep_options(&options), &database),
+            peer,
+            ensemble,
             txnlog: txnlog::Writer::new(options.txnlog.clone(), last, seed),
-            snapshots: Snapshots::new(options.snapshot.clone(), snapshot.is_none(), seed),
+            snapshots: Snapshots::new(
+                options.snapshot.clone(),
+                snapshot.is_none(),
+                role == Role::Alone,
+                seed,
+            ),
             sessions,
             session_ids: IdGenerator::new(options.server_id, now.wall.0),
             by_session: HashMap::new(),
@@ -224,23 +248,32 @@ impl Replica {
     /// Time has passed. To be called at [`Replica::next_timeout`]; earlier or later does no harm.
     pub fn handle_timeout(&mut self, now: Now) {
         self.now = now;
+        self.peer.handle_timeout(now.mono);
+        self.follow_peer(now);
         self.expire_sessions(now);
         self.reap(now);
+        self.on_standing_timeout(now);
         self.on_disk_timeout(now);
     }
 
     /// When [`Replica::handle_timeout`] has something to do. May be in the past: then at once.
     pub fn next_timeout(&self) -> Option<MonoUs> {
         if self.shutting_down {
-            return None;
+            let peer = self.peer.next_timeout();
+            return peer.into_iter().chain(self.ensemble.quiet_at).min();
         }
         let disk = match self.disk_full {
             DiskFull::No => None,
             DiskFull::RetryAt(at) => Some(at),
         };
-        let snapshot = self.snapshots.wants_poll().then_some(self.now.mono);
-        let others = [self.reaping.next(), disk, snapshot];
-        others.into_iter().chain([self.sessions.next_expiry()]).flatten().min()
+        let slice = self.snapshots.wants_poll() || self.outgoing_wants_poll();
+        let slice = slice.then_some(self.now.mono);
+        let reaping = if self.ensemble.proposes() { self.reaping.next() } else { None };
+        let sessions = self.sessions.next_expiry();
+        let local = self.ensemble.local.next_expiry();
+        let standing = self.next_standing_timeout();
+        let peer = self.peer.next_timeout();
+        [reaping, disk, slice, sessions, local, standing, peer].into_iter().flatten().min()
     }
 
     /// Begins to stop: new connections and requests are refused, what is in flight is finished.
@@ -248,13 +281,17 @@ impl Replica {
     pub fn shutdown(&mut self, now: Now) {
         self.now = now;
         self.shutting_down = true;
+        if self.ensemble.role != Role::Alone && self.ensemble.quiet_at.is_none() {
+            // What is under way may wait for servers that do not answer.
+            self.ensemble.quiet_at = Some(now.mono.plus_ms(self.options.tick_ms.into()));
+        }
     }
 
     /// Whether everything is finished after [`Replica::shutdown`]: no write in flight, no log file
     /// open. A snapshot under way is left unfinished; the next start removes what there is of it.
     pub fn is_quiet(&self) -> bool {
         self.shutting_down
-            && self.in_flight.is_empty()
+            && self.is_done(self.now)
             && self.txnlog.is_closed()
             && self.ops.is_empty()
             && self.dirty.is_empty()
@@ -266,6 +303,13 @@ impl Replica {
         self.spare.append(out.spare_mut());
         self.spare.truncate(output::SPARE_BUFFERS_MAX);
         self.poll_disk(self.now);
+        self.poll_outgoing();
+        // What was told to the peer meanwhile has its consequences in this turn.
+        self.follow_peer(self.now);
+        out.links.append(&mut self.ensemble.links);
+        out.log_reads.append(&mut self.ensemble.log_reads);
+        out.configs.append(&mut self.ensemble.configs);
+        out.reload = self.ensemble.reload.take();
         out.ops.append(&mut self.ops);
         out.fatal = self.fatal.take();
         if self.prompt_reads > 0 {
@@ -286,6 +330,10 @@ impl Replica {
                 self.connections.remove(slot);
             }
         }
+    }
+
+    fn prep_options(&self) -> PrepOptions {
+        prep_options(&self.options)
     }
 
     /// The options it was made with.
@@ -339,7 +387,7 @@ impl Replica {
 
     /// Number of global sessions.
     pub fn global_sessions_count(&self) -> usize {
-        self.sessions.len()
+        if self.ensemble.proposes() { self.sessions.len() } else { self.database.sessions_count() }
     }
 
     /// How likely a client that connects is refused by chance, 0 to 1 (`connection_throttle_*`).
@@ -349,12 +397,12 @@ impl Replica {
 
     /// Number of local sessions. A server on its own has none, as ZooKeeper's.
     pub fn local_sessions_count(&self) -> usize {
-        0
+        self.ensemble.local.len()
     }
 
     /// Requests that arrived and are not yet answered (`outstanding_requests`).
     pub fn requests_outstanding(&self) -> usize {
-        self.in_flight.len() + self.requests_held
+        self.in_flight.len() + self.ensemble.forwarded + self.requests_held
     }
 
     /// The newest transaction applied.
@@ -364,7 +412,7 @@ impl Replica {
 
     /// The newest transaction proposed.
     pub fn last_proposed(&self) -> Zxid {
-        self.prep.last()
+        if self.ensemble.proposes() { self.prep.last() } else { self.peer.accepted() }
     }
 
     /// ZooKeeper's word for the role (`mntr`, `stat`).
@@ -385,5 +433,18 @@ impl Replica {
     /// Takes a snapshot as soon as none is under way.
     pub fn request_snapshot(&mut self) {
         self.snapshots.request();
+    }
+}
+
+fn prep_options(options: &ReplicaOptions) -> PrepOptions {
+    PrepOptions {
+        skip_acl: options.skip_acl,
+        digest_auth: options.authentication.digest_enabled,
+        digest: options.digest,
+        enforce_quota: options.enforce_quota,
+        extended_types: options.extended_types,
+        close_session_paths: options.close_session_paths,
+        reconfig: options.reconfig,
+        txn_bytes_max: options.txnlog.txn_bytes_max,
     }
 }

@@ -61,12 +61,29 @@ pub struct ReplicaOptions {
     /// (`znode.container.maxNeverUsedIntervalMs`); 0: never.
     pub container_never_used_ms_max: u64,
 
+    /// New sessions are known to the server of their client alone (`localSessionsEnabled`). Only
+    /// for a member of an ensemble; so are all options down to `sync_enabled`.
+    pub local_sessions: bool,
+    /// A local session that wants an ephemeral node becomes a global one
+    /// (`localSessionsUpgradingEnabled`); otherwise it is refused with -120.
+    pub local_sessions_upgrading: bool,
+    /// A server that has no leader serves clients that only read (`readonlymode.enabled`).
+    pub read_only_mode: bool,
+    /// A leader serves clients (`leaderServes`).
+    pub leader_serves: bool,
+    /// A learner checks permissions before it passes a write on (`enableEagerACLCheck`).
+    pub eager_acl_check: bool,
+    /// An observer keeps a transaction log and takes snapshots (`syncEnabled`).
+    pub sync_enabled: bool,
+
     /// A write of the log that took longer is warned of (`fsync.warningthresholdms`).
     pub log_write_warning_ms: u64,
     /// How the transaction log is written, and when a snapshot is due.
     pub txnlog: crate::txnlog::WriterOptions,
     /// How snapshots are written.
     pub snapshot: crate::snapshot::WriterOptions,
+    /// A bug put in on purpose; only in a build for tests.
+    pub planted: Option<crate::planted::PlantedBug>,
 }
 
 impl Default for ReplicaOptions {
@@ -96,9 +113,16 @@ impl Default for ReplicaOptions {
             container_check_interval_ms: 60_000,
             container_removals_per_minute_max: 10_000,
             container_never_used_ms_max: 0,
+            local_sessions: false,
+            local_sessions_upgrading: false,
+            read_only_mode: false,
+            leader_serves: true,
+            eager_acl_check: false,
+            sync_enabled: true,
             log_write_warning_ms: 1000,
             txnlog: crate::txnlog::WriterOptions::default(),
             snapshot: crate::snapshot::WriterOptions::default(),
+            planted: None,
         }
     }
 }

@@ -64,6 +64,16 @@ impl Replica {
         while connection.is_open() {
             match connection.queue.front() {
                 None | Some(Waiting::Write) => return,
+                Some(Waiting::Forwarded(request)) => {
+                    if !request.is_done {
+                        return;
+                    }
+                    let Some(Waiting::Forwarded(request)) = connection.queue.pop_front() else {
+                        unreachable!("the front was looked at")
+                    };
+                    self.answer_sync(now, slot, connection, &request);
+                    continue;
+                }
                 Some(Waiting::Request { after, .. } | Waiting::Answer { after, .. }) => {
                     let after = *after;
                     if self.database.last_processed() < after {
@@ -87,7 +97,9 @@ impl Replica {
                 Some(Waiting::Answer { answer, arrived, .. }) => {
                     self.give_answer(now, slot, connection, &answer, arrived);
                 }
-                Some(Waiting::Write) | None => unreachable!("the front was looked at"),
+                Some(Waiting::Write | Waiting::Forwarded(_)) | None => {
+                    unreachable!("the front was looked at")
+                }
             }
         }
     }

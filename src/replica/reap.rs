@@ -39,7 +39,7 @@ impl Reaping {
 impl Replica {
     /// Searches when it is time, and removes what was found.
     pub(super) fn reap(&mut self, now: Now) {
-        if self.shutting_down {
+        if self.shutting_down || !self.ensemble.proposes() {
             return;
         }
         if self.reaping.candidates.is_empty() && now.mono >= self.reaping.search_at {

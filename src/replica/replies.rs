@@ -106,6 +106,10 @@ impl Replica {
         if answer.unknown {
             self.close_taken(slot, connection);
         }
+        if answer.ends {
+            self.ensemble.local.remove(connection.session);
+            self.close_taken(slot, connection);
+        }
     }
 
     /// Writes the reply of a transaction that was applied.

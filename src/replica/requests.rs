@@ -1,14 +1,16 @@
 //! Requests as they arrive: framed, told apart, and writes proposed.
 
 use super::connection::{Answer, Connection, Slot, State, Waiting};
+use super::ensemble::Role;
 use super::{InFlight, Replica};
 use crate::error::ErrorCode;
 use crate::id::{ConnectionId, Zxid};
 use crate::jute::{DecodeError, Decoder, Jute};
 use crate::limits;
-use crate::processor::Requester;
 use crate::processor::read;
+use crate::processor::{ReconfigFacts, Requester, config_of};
 use crate::proto::OpCode;
+use crate::proto::data::perms;
 use crate::proto::request::{NULL_ACL_IN_MULTI, RequestBody, RequestHeader};
 use crate::proto::txn::Txn;
 use crate::time::Now;
@@ -37,30 +39,30 @@ impl Replica {
         mut frames: &[u8],
     ) {
         if connection.state == State::Ready {
-            // Once for all of them: it is one moment. False: the session is being closed.
-            self.sessions.touch_with(connection.session, connection.timeout_ms, now.mono);
+            // Once for all of them: it is one moment.
+            self.touch(now, connection);
         }
         while !frames.is_empty() {
             let Some(frame) = split_frame(&mut frames) else {
                 self.reject(slot, connection, "a frame is longer than what arrived");
                 return;
             };
+            if connection.parked && connection.is_open() {
+                if !self.keep_early(slot, connection, frame) {
+                    return;
+                }
+                continue;
+            }
             match connection.state {
                 State::New => {
                     connection.received += 1;
                     self.stats.packets_received += 1;
                     self.on_connect_request(now, slot, connection, frame);
                 }
-                State::Connecting => {
-                    let bytes = LENGTH_BYTES + frame.len();
-                    if connection.held_bytes + bytes > limits::CONNECTION_HELD_BYTES_MAX {
-                        self.reject(slot, connection, "too much before its session is there");
+                State::Connecting | State::Reopening => {
+                    if !self.keep_early(slot, connection, frame) {
                         return;
                     }
-                    connection.held_bytes += bytes;
-                    let length = u32::try_from(frame.len()).expect("it came with such a length");
-                    connection.early.extend_from_slice(&length.to_be_bytes());
-                    connection.early.extend_from_slice(frame);
                 }
                 State::Ready => {
                     connection.received += 1;
@@ -76,8 +78,41 @@ impl Replica {
         }
     }
 
+    /// Lets a frame wait until the session is there, or a leader. False: it is too much.
+    fn keep_early(&mut self, slot: Slot, connection: &mut Connection, frame: &[u8]) -> bool {
+        let bytes = LENGTH_BYTES + frame.len();
+        if connection.held_bytes + bytes > limits::CONNECTION_HELD_BYTES_MAX {
+            self.reject(slot, connection, "too much before its session is there");
+            return false;
+        }
+        connection.held_bytes += bytes;
+        let length = u32::try_from(frame.len()).expect("it came with such a length");
+        connection.early.extend_from_slice(&length.to_be_bytes());
+        connection.early.extend_from_slice(frame);
+        true
+    }
+
+    /// The session was heard of.
+    fn touch(&mut self, now: Now, connection: &Connection) {
+        let (session, timeout_ms) = (connection.session, connection.timeout_ms);
+        if connection.local {
+            self.ensemble.local.touch_with(session, timeout_ms, now.mono);
+        } else if self.ensemble.proposes() {
+            // False: the session is being closed.
+            self.sessions.touch_with(session, timeout_ms, now.mono);
+        } else {
+            self.ensemble.touched.insert(session, timeout_ms);
+        }
+    }
+
     /// A request of a connection whose session is there.
-    fn on_request(&mut self, now: Now, slot: Slot, connection: &mut Connection, frame: &[u8]) {
+    pub(super) fn on_request(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        connection: &mut Connection,
+        frame: &[u8],
+    ) {
         let mut input = Decoder::new(frame);
         let Ok(RequestHeader { xid, op }) = RequestHeader::decode(&mut input) else {
             self.reject(slot, connection, "a request without a whole header");
@@ -99,13 +134,39 @@ impl Replica {
         };
         // ZooKeeper: a request of a session that is being closed is dropped without an answer;
         // so is one that arrives while the server stops.
-        if self.shutting_down || self.sessions.is_closing(connection.session) {
+        if self.shutting_down
+            || self.sessions.is_closing(connection.session)
+            || (connection.local && self.ensemble.local.is_closing(connection.session))
+        {
             self.large_bytes -= large as usize;
             connection.answered += 1;
             return self.mark_dirty(slot, connection);
         }
         let arrived = now.mono;
+        if let Some(op) = op
+            && !read::is_read(op)
+            && self.ensemble.role == Role::Leading
+            && !self.is_disk_full()
+            && self.peer.zxid_after(self.prep.last()).is_none()
+        {
+            // The epoch is used up, or over: the next leader, or this server, takes it from here.
+            self.large_bytes -= large as usize;
+            self.park(now, slot, connection);
+            if connection.is_open() {
+                self.keep_early(slot, connection, frame);
+            }
+            return;
+        }
         match op {
+            Some(OpCode::Sync) if !self.ensemble.proposes() => {
+                self.stats.count_request(OpCode::Sync);
+                if self.ensemble.is_learning() {
+                    let op = OpCode::Sync;
+                    self.forward(now, slot, connection, xid, op, input.rest(), large, None);
+                } else {
+                    self.refuse_read_only(now, slot, connection, xid, OpCode::Sync, large);
+                }
+            }
             Some(op) if read::is_read(op) => {
                 self.stats.count_request(op);
                 // ZooKeeper: what sync waits for on a server on its own is the pipeline.
@@ -147,7 +208,7 @@ impl Replica {
                     );
                 }
                 let err = ErrorCode::Unimplemented.code();
-                let answer = Answer { xid, op, err, unknown: true, large };
+                let answer = Answer { xid, op, err, unknown: true, large, ends: false };
                 self.answer_in_turn(now, slot, connection, answer, Zxid::ZERO);
             }
         }
@@ -164,14 +225,28 @@ impl Replica {
         body: &[u8],
         large: u32,
     ) {
-        let refusal =
-            |err: ErrorCode| Answer { xid, op: Some(op), err: err.code(), unknown: false, large };
+        if self.ensemble.role == Role::Looking {
+            return self.refuse_read_only(now, slot, connection, xid, op, large);
+        }
+        let refusal = |err: ErrorCode| Answer {
+            xid,
+            op: Some(op),
+            err: err.code(),
+            unknown: false,
+            large,
+            ends: false,
+        };
+        let raw = body;
         let decoded = RequestBody::decode(op, body);
         let body = match decoded {
             Ok(Some(body)) => Some(body),
             // ZooKeeper: a multi that cannot be decoded takes a zxid and fails with it, unless
             // decoding ends in a NullPointerException: then it is like any other request.
-            Err(why) if op == OpCode::Multi && !is_null_acl_in_multi(&why) => {
+            Err(why)
+                if op == OpCode::Multi
+                    && !is_null_acl_in_multi(&why)
+                    && self.ensemble.proposes() =>
+            {
                 self.stats.requests_malformed += 1;
                 None
             }
@@ -179,33 +254,48 @@ impl Replica {
             // The error changes nothing and can be had without: the reply waits for that zxid.
             _ => {
                 self.stats.requests_malformed += 1;
-                let after = self.prep.last();
+                let after = self.newest_zxid();
                 let answer = refusal(ErrorCode::MarshallingError);
                 return self.answer_in_turn(now, slot, connection, answer, after);
             }
         };
+        let upgraded = match &body {
+            Some(body) => self.maybe_upgrade(now, connection, op, body),
+            None => Ok(()),
+        };
+        if self.ensemble.is_learning() {
+            if self.options.eager_acl_check
+                && let Some(body) = &body
+                && !self.may_write(connection, body)
+            {
+                let answer = refusal(ErrorCode::NoAuth);
+                return self.answer_in_turn(now, slot, connection, answer, Zxid::ZERO);
+            }
+            let instead = upgraded.err();
+            return self.forward(now, slot, connection, xid, op, raw, large, instead);
+        }
         let Some(zxid) = self.next_zxid_for_write() else {
             self.stats.writes_refused_disk_full += 1;
             let answer = refusal(ErrorCode::SystemError);
             return self.answer_in_turn(now, slot, connection, answer, Zxid::ZERO);
         };
         let digest_before = self.prep.digest();
+        let (allowed, allowed_ephemerals) =
+            self.check_session(connection.session, self.ensemble.me);
         let requester = Requester {
             session: connection.session,
             cxid: xid,
             identities: &connection.identities,
-            allowed: Ok(()),
-            allowed_ephemerals: Ok(()),
+            allowed,
+            allowed_ephemerals: upgraded.and(allowed_ephemerals),
         };
-        let (database, wall) = (&self.database, now.wall);
         let txn = match &body {
-            Some(body) => self.prep.prepare(database, wall, zxid, &requester, op, body),
+            Some(body) => self.prepare(now, zxid, &requester, op, body),
             None => {
                 let error = ErrorCode::MarshallingError;
-                self.prep.prepare_error(database, wall, zxid, &requester, error)
+                self.prep.prepare_error(&self.database, now.wall, zxid, &requester, error)
             }
         };
-        self.say_quota_excess();
         connection.queue.push_back(Waiting::Write);
         let request = InFlight {
             zxid,
@@ -218,6 +308,62 @@ impl Replica {
             large,
         };
         self.propose(txn, request);
+    }
+
+    /// Makes the transaction of a write, of a client here or at a learner.
+    pub(super) fn prepare(
+        &mut self,
+        now: Now,
+        zxid: Zxid,
+        requester: &Requester<'_>,
+        op: OpCode,
+        body: &RequestBody<'_>,
+    ) -> Txn {
+        let (database, wall) = (&self.database, now.wall);
+        let txn = match (body, self.peer.as_member()) {
+            (RequestBody::Reconfig(request), Some(member)) => {
+                let facts = ReconfigFacts {
+                    active: member.config(),
+                    last_seen: member.last_seen_config(),
+                    standalone_enabled: member.standalone_enabled(),
+                    is_quorum_synced: &|config| member.is_quorum_synced(config),
+                };
+                self.prep.prepare_reconfig(database, wall, zxid, requester, request, &facts)
+            }
+            _ => self.prep.prepare(database, wall, zxid, requester, op, body),
+        };
+        self.say_quota_excess();
+        txn
+    }
+
+    /// A request that a server without a leader does not carry out (`ReadOnlyRequestProcessor`).
+    pub(super) fn refuse_read_only(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        connection: &mut Connection,
+        xid: i32,
+        op: OpCode,
+        large: u32,
+    ) {
+        let err = ErrorCode::NotReadOnly.code();
+        let answer = Answer { xid, op: Some(op), err, unknown: false, large, ends: false };
+        self.answer_in_turn(now, slot, connection, answer, Zxid::ZERO);
+    }
+
+    /// What a learner can say about a permission before it passes a write on
+    /// (`ZooKeeperServer.authWriteRequest`); the leader has the last word.
+    fn may_write(&self, connection: &Connection, body: &RequestBody<'_>) -> bool {
+        let (path, wanted) = match body {
+            RequestBody::Create(request) => (parent_of(request.path), perms::CREATE),
+            RequestBody::CreateTtl(request) => (parent_of(request.path), perms::CREATE),
+            RequestBody::PathVersion(request) => (parent_of(request.path), perms::DELETE),
+            RequestBody::SetData(request) => (request.path, perms::WRITE),
+            RequestBody::SetAcl(request) => (request.path, perms::ADMIN),
+            _ => return true,
+        };
+        let Some(node) = path.and_then(|path| self.database.node(path)) else { return true };
+        read::may(node.acl_list(), wanted, &connection.identities, self.options.skip_acl)
     }
 
     fn say_quota_excess(&mut self) {
@@ -248,7 +394,10 @@ impl Replica {
     pub(super) fn propose(&mut self, txn: Txn, request: InFlight) {
         self.stats.record_proposal(txn.bytes().len() as u64);
         self.in_flight.push_back(request);
-        self.peer.propose(txn);
+        match config_of(&txn) {
+            Some(config) => self.peer.member_mut().propose_reconfig(txn, config),
+            None => self.peer.propose(txn),
+        }
     }
 
     /// Counts a request among the large ones, if it is one. `None`: there are too many already.
@@ -264,6 +413,10 @@ impl Replica {
         self.large_bytes += bytes as usize;
         Some(bytes)
     }
+}
+
+fn parent_of(path: Option<&str>) -> Option<&str> {
+    path.and_then(crate::processor::path::parent)
 }
 
 fn is_null_acl_in_multi(why: &DecodeError) -> bool {

@@ -1,6 +1,7 @@
 //! Sessions: how they begin, are taken up again, end and expire.
 
 use super::connection::{Answer, Connection, Slot, State, Waiting};
+use super::ensemble::Role;
 use super::{InFlight, Replica};
 use crate::error::ErrorCode;
 use crate::id::{SessionId, Zxid};
@@ -22,7 +23,11 @@ impl Replica {
         let Ok(request) = ConnectRequest::from_bytes(frame) else {
             return self.reject(slot, connection, "its first frame is no connect request");
         };
-        if self.shutting_down {
+        if self.shutting_down || !self.serves() {
+            return self.close_taken(slot, connection);
+        }
+        // ZooKeeper: told nothing, such a client tries another server.
+        if self.ensemble.read_only && request.read_only != Some(true) {
             return self.close_taken(slot, connection);
         }
         if !self.throttle.admit(now.mono, request.session_id != SessionId::NONE) {
@@ -57,15 +62,37 @@ impl Replica {
     }
 
     fn create_session(&mut self, now: Now, slot: Slot, connection: &mut Connection) {
+        if self.options.local_sessions && self.ensemble.role != Role::Alone {
+            return self.create_local_session(now, slot, connection);
+        }
+        if self.ensemble.role == Role::Looking {
+            return self.reject(slot, connection, "no new session without a leader");
+        }
+        self.stats.count_request(OpCode::CreateSession);
+        connection.session = self.session_ids.next();
+        connection.state = State::Connecting;
+        self.propose_create_session(now, slot, connection);
+    }
+
+    /// Everybody is to know the session of a connection.
+    pub(super) fn propose_create_session(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        connection: &mut Connection,
+    ) {
+        let session = connection.session;
+        if self.ensemble.is_learning() {
+            self.by_session.insert(session, slot);
+            return self.forward_create_session(now, slot, connection);
+        }
         let Some(zxid) = self.next_zxid_for_write() else {
             self.stats.writes_refused_disk_full += 1;
             return self.reject(slot, connection, "no new session: the disk is full");
         };
-        self.stats.count_request(OpCode::CreateSession);
-        let session = self.session_ids.next();
-        connection.session = session;
-        connection.state = State::Connecting;
         self.sessions.add(session, connection.timeout_ms, now.mono);
+        // It has just been added.
+        let _ = self.sessions.set_owner(session, self.ensemble.me);
         self.by_session.insert(session, slot);
         let digest_before = self.prep.digest();
         let txn = self.prep.prepare_create_session(
@@ -98,27 +125,110 @@ impl Replica {
         let session = request.session_id;
         // The password first: ZooKeeper closes the session's other connection before it looks,
         // so that anybody who guesses an id can cut a client off.
-        let valid = request.password == Some(&password(session)[..])
-            && self.sessions.touch_with(session, connection.timeout_ms, now.mono);
-        if !valid {
-            if let Some(unsaid) = self.lines.allow(self.now.mono) {
-                tracing::info!(
-                    conn = %slot.id, remote = %connection.remote, %session,
-                    unsaid, "refusing a session: unknown, expired or a wrong password"
-                );
-            }
-            self.respond(
-                slot,
-                connection,
-                ConnectResponse::refused(connection.read_only.map(|_| false)),
-            );
-            return self.close_taken(slot, connection);
+        if request.password != Some(&password(session)[..]) {
+            return self.refuse_session(slot, connection, session);
         }
+        let timeout_ms = connection.timeout_ms;
+        if self.ensemble.local.contains(session) {
+            if !self.ensemble.local.touch_with(session, timeout_ms, now.mono) {
+                return self.refuse_session(slot, connection, session);
+            }
+            connection.local = true;
+            return self.take_session_up(now, slot, connection, session);
+        }
+        match self.ensemble.role {
+            // ZooKeeper: a global session is not refused, it may go on elsewhere.
+            Role::Looking if self.database.session_timeout(session).is_some() => {
+                self.close_taken(slot, connection);
+            }
+            Role::Looking => self.refuse_session(slot, connection, session),
+            Role::Learning | Role::Alone | Role::Leading => {
+                connection.session = session;
+                connection.state = State::Reopening;
+                self.confirm_session(now, slot, connection);
+            }
+        }
+    }
+
+    /// Finds out whether the session of a connection is alive, here or from the leader.
+    pub(super) fn confirm_session(&mut self, now: Now, slot: Slot, connection: &mut Connection) {
+        let (session, timeout_ms) = (connection.session, connection.timeout_ms);
+        if self.ensemble.is_learning() {
+            self.ensemble.revalidating.entry(session).or_default().push_back(slot);
+            return self.peer.revalidate(session, timeout_ms);
+        }
+        let valid = self.sessions.touch_with(session, timeout_ms, now.mono)
+            && self.sessions.set_owner(session, self.ensemble.me).is_ok();
+        self.on_session_confirmed(now, slot, connection, valid);
+    }
+
+    /// The leader's answer to the oldest question about a session.
+    pub(super) fn on_revalidated(&mut self, now: Now, session: SessionId, valid: bool) {
+        let Some(slots) = self.ensemble.revalidating.get_mut(&session) else {
+            tracing::warn!(%session, "the leader answers a question that was not asked");
+            return;
+        };
+        let slot = slots.pop_front();
+        if slots.is_empty() {
+            self.ensemble.revalidating.remove(&session);
+        }
+        let Some(slot) = slot else { return };
+        let Some(mut connection) = self.connections.take(slot) else { return };
+        if connection.is_open() {
+            self.on_session_confirmed(now, slot, &mut connection, valid);
+        }
+        self.connections.put(slot, connection);
+    }
+
+    fn on_session_confirmed(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        connection: &mut Connection,
+        valid: bool,
+    ) {
+        let session = connection.session;
+        match (connection.state, valid) {
+            (State::Reopening, true) => {
+                self.take_session_up(now, slot, connection, session);
+                let early = std::mem::take(&mut connection.early);
+                connection.held_bytes = 0;
+                if !early.is_empty() {
+                    self.on_frames(now, slot, connection, &early);
+                }
+            }
+            (State::Reopening, false) => self.refuse_session(slot, connection, session),
+            (_, true) if connection.parked => self.unpark(now, slot, connection),
+            (_, true) => {}
+            (_, false) => self.close_taken(slot, connection),
+        }
+    }
+
+    fn refuse_session(&mut self, slot: Slot, connection: &mut Connection, session: SessionId) {
+        if let Some(unsaid) = self.lines.allow(self.now.mono) {
+            tracing::info!(
+                conn = %slot.id, remote = %connection.remote, %session,
+                unsaid, "refusing a session: unknown, expired or a wrong password"
+            );
+        }
+        let read_only = connection.read_only.map(|_| self.ensemble.read_only);
+        self.respond(slot, connection, ConnectResponse::refused(read_only));
+        self.close_taken(slot, connection);
+    }
+
+    fn take_session_up(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        connection: &mut Connection,
+        session: SessionId,
+    ) {
         if let Some(old) = self.by_session.remove(&session) {
             self.close(old);
         }
         self.stats.sessions_reopened += 1;
         connection.session = session;
+        self.adopt_orphans(now, connection);
         // ZooKeeper keeps the order by session, not by connection: what the client reads here must
         // not be older than what it wrote there.
         let last_write = self.in_flight.iter().rev().find(|request| request.session == session);
@@ -137,14 +247,14 @@ impl Replica {
         self.on_frames(now, slot, connection, &early);
     }
 
-    fn begin_requests(&mut self, slot: Slot, connection: &mut Connection) {
+    pub(super) fn begin_requests(&mut self, slot: Slot, connection: &mut Connection) {
         connection.state = State::Ready;
         let response = ConnectResponse {
             protocol_version: 0,
             timeout_ms: connection.timeout_ms,
             session_id: connection.session,
             password: password(connection.session),
-            read_only: connection.read_only.map(|_| false),
+            read_only: connection.read_only.map(|_| self.ensemble.read_only),
         };
         self.respond(slot, connection, response);
     }
@@ -166,10 +276,28 @@ impl Replica {
         large: u32,
     ) {
         let session = connection.session;
+        if connection.local {
+            self.close_local_session(now, slot, connection, xid, large);
+            return;
+        }
+        let op = OpCode::CloseSession;
+        match self.ensemble.role {
+            Role::Looking => {
+                return self.refuse_read_only(now, slot, connection, xid, op, large);
+            }
+            Role::Learning => {
+                self.forward(now, slot, connection, xid, op, &[], large, None);
+                if connection.is_open() {
+                    connection.state = State::Ending;
+                }
+                return;
+            }
+            Role::Alone | Role::Leading => {}
+        }
         if !self.propose_close_session(now, session, Some(slot), xid, large) {
-            let op = Some(OpCode::CloseSession);
+            let op = Some(op);
             let err = ErrorCode::SystemError.code();
-            let answer = Answer { xid, op, err, unknown: false, large };
+            let answer = Answer { xid, op, err, unknown: false, large, ends: false };
             return self.answer_in_turn(now, slot, connection, answer, Zxid::ZERO);
         }
         connection.queue.push_back(Waiting::Write);
@@ -177,7 +305,7 @@ impl Replica {
     }
 
     /// Proposes the end of a session. False: the disk is full.
-    fn propose_close_session(
+    pub(super) fn propose_close_session(
         &mut self,
         now: Now,
         session: SessionId,
@@ -212,6 +340,10 @@ impl Replica {
         if self.shutting_down {
             return;
         }
+        self.expire_local_sessions(now);
+        if !self.ensemble.proposes() {
+            return;
+        }
         let mut expired = std::mem::take(&mut self.expired);
         self.sessions.expire(now.mono, &mut expired);
         for session in expired.drain(..) {
@@ -238,8 +370,10 @@ impl Replica {
     /// A session is gone: its connection, if it still has one, is closed after `last_reply`.
     pub(super) fn on_session_closed(&mut self, session: SessionId) {
         self.sessions.remove(session);
+        self.ensemble.touched.remove(&session);
         if let Some(slot) = self.by_session.remove(&session) {
             self.close(slot);
         }
+        self.ensemble.orphans.remove(&session);
     }
 }

@@ -44,6 +44,25 @@ pub fn adopt_listener(listener: std::net::TcpListener) -> glommio::net::TcpListe
     unsafe { glommio::net::TcpListener::from_raw_fd(listener.into_raw_fd()) }
 }
 
+/// Makes a connection one of the current executor's.
+pub fn adopt_stream(stream: std::net::TcpStream) -> glommio::net::TcpStream {
+    use std::os::fd::{FromRawFd, IntoRawFd};
+    // SAFETY: the descriptor is open and given up by its owner in the same expression; the new
+    // owner closes it when dropped.
+    unsafe { glommio::net::TcpStream::from_raw_fd(stream.into_raw_fd()) }
+}
+
+/// Another descriptor of a connection, which belongs to no executor.
+///
+/// # Errors
+/// The system's: no descriptors are left.
+pub fn std_stream(stream: &glommio::net::TcpStream) -> std::io::Result<std::net::TcpStream> {
+    use std::os::fd::{AsRawFd, BorrowedFd};
+    // SAFETY: the stream keeps its descriptor open while it is borrowed.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
+    Ok(borrowed.try_clone_to_owned()?.into())
+}
+
 /// The processors that this process may run on.
 pub fn allowed_processors() -> Vec<usize> {
     match rustix::thread::sched_getaffinity(None) {

@@ -1,8 +1,11 @@
 //! The server: configuration, folders, replica, connections and executors wired into one process.
 
 mod crossing;
+mod ensemble;
 mod host;
 mod options;
+mod oracle;
+mod past;
 mod purge;
 mod recover;
 mod start;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::acl::{AuthenticationOptions, DigestAlgorithm};
@@ -14,6 +15,8 @@ use crate::id::ServerId;
 use crate::limits;
 use crate::metrics::process::Machine;
 use crate::net::{Census, NetOptions};
+use crate::peer::PeerOptions;
+use crate::peer::link::Endpoint;
 use crate::recovery::RecoveryOptions;
 use crate::replica::{ReplicaOptions, ThrottleOptions};
 use crate::runtime::{DataFolder, LogDevice};
@@ -56,6 +59,7 @@ fn database(config: &Config, hash_seed: u64) -> DatabaseOptions {
         emulate_353_ttl: config.nodes.emulate_353_ttl_nodes,
         digest_enabled: config.storage.digest_enabled,
         hash_seed,
+        record: false,
     }
 }
 
@@ -70,11 +74,12 @@ pub fn replica(config: &Config, device: LogDevice) -> Result<ReplicaOptions, Str
     let digest_algorithm = DigestAlgorithm::from_name(digest_name).ok_or_else(|| {
         format!("DigestAuthenticationProvider.digestAlg: {digest_name} is not built in")
     })?;
+    let is_member = config.quorum.is_distributed();
     let ensemble_names = security
         .ensemble_auth_enabled
         .then(|| security.ensemble_auth_names.clone().unwrap_or_default());
     Ok(ReplicaOptions {
-        server_id: STANDALONE_SESSION_SERVER,
+        server_id: config.quorum.me().filter(|_| is_member).unwrap_or(STANDALONE_SESSION_SERVER),
         tick_ms: config.sessions.tick_time_ms,
         session_timeout_ms_min: millis(config.sessions.min_session_timeout_ms),
         session_timeout_ms_max: millis(config.sessions.max_session_timeout_ms),
@@ -110,7 +115,92 @@ pub fn replica(config: &Config, device: LogDevice) -> Result<ReplicaOptions, Str
             last_zxid: config.storage.serialize_last_processed_zxid,
             ..snapshot::WriterOptions::default()
         },
+        local_sessions: config.sessions.local_sessions_enabled,
+        local_sessions_upgrading: config.sessions.local_sessions_upgrading_enabled,
+        read_only_mode: config.sessions.read_only_mode_enabled,
+        leader_serves: config.quorum.leader_serves,
+        eager_acl_check: security.eager_acl_check,
+        sync_enabled: config.quorum.observer_sync_enabled.unwrap_or(config.quorum.sync_enabled),
+        planted: None,
     })
+}
+
+/// What a member of an ensemble is told; `me` is this server.
+pub fn peer(config: &Config, me: ServerId) -> PeerOptions {
+    let quorum = &config.quorum;
+    let client_host = quorum.servers.get(&u64::try_from(me.0).unwrap_or(u64::MAX));
+    let own_host = client_host.and_then(|line| line.addresses.first()).map(|a| a.host.clone());
+    let tick_ms = u64::from(config.sessions.tick_time_ms);
+    PeerOptions {
+        me,
+        tick_ms,
+        init_limit: quorum.init_limit.into(),
+        sync_limit: quorum.sync_limit.into(),
+        connect_limit: quorum.connect_to_learner_master_limit.into(),
+        is_observer: quorum.peer_type == Some(config::Role::Observer),
+        listen_on_all_ips: quorum.listen_on_all_ips,
+        multi_address: quorum.multi_address_enabled,
+        notification_interval_ms: (
+            quorum.min_notification_interval_ms.into(),
+            quorum.max_notification_interval_ms.into(),
+        ),
+        election_connect_ms: quorum.cnx_timeout_ms.into(),
+        // ZooKeeper: QuorumPeer.createCnxnManager.
+        election_handshake_ms: quorum
+            .quorum_cnxn_timeout_ms
+            .map_or(tick_ms * u64::from(quorum.sync_limit), u64::from),
+        leader_connect_delay_ms: quorum.leader_connect_delay_ms.into(),
+        observer_delays_ms: (quorum.observer_reconnect_delay_ms, quorum.observer_election_delay_ms),
+        wait_for_epoch_ms: quorum.max_time_to_wait_for_epoch_ms.map(Into::into),
+        commit_log_txns: quorum.commit_log_count as usize,
+        sync_from_log: quorum.snapshot_size_factor >= 0.0,
+        force_snapshot_sync: quorum.force_snapshot_sync,
+        concurrent_syncs_max: (
+            quorum.max_concurrent_snap_syncs as usize,
+            quorum.max_concurrent_diff_syncs as usize,
+        ),
+        reconfig: quorum.reconfig_enabled,
+        standalone_enabled: quorum.standalone_enabled,
+        // ZooKeeper: ObserverMaster listens at the server's own quorum address.
+        observer_master: own_host
+            .zip(quorum.observer_master_port)
+            .map(|(host, port)| Endpoint { host, port }),
+        observer_master_bytes_max: quorum.observer_master_size_limit as usize,
+        observer_master_port: quorum.observer_master_port,
+        has_oracle: quorum.oracle_path.is_some(),
+        initial_counter: quorum.initial_zxid,
+        config_version: i64::try_from(quorum.version).unwrap_or(i64::MAX),
+        last_seen: quorum.last_seen.clone(),
+        packet_bytes_max: (config.network.jute_max_buffer as usize)
+            .saturating_add(config.network.jute_max_buffer_extra as usize),
+        planted: None,
+    }
+}
+
+/// What the network between servers and the disk are told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EnsembleOptions {
+    /// Attempts to listen on a port between servers (`electionPortBindRetry`); `None`: until it
+    /// works.
+    pub bind_attempts_max: Option<u32>,
+    /// TCP keep-alive on connections between servers (`tcpKeepAlive`).
+    pub keep_alive: bool,
+    /// Share of a snapshot's size up to which transactions are read from the log for a learner
+    /// (`snapshotSizeFactor`); below 0: none.
+    pub snapshot_size_factor: f64,
+    /// The outside witness (`oraclePath`), to be read each tick.
+    pub oracle_path: Option<PathBuf>,
+}
+
+/// What the network between servers and the disk are told.
+pub fn between_servers(config: &Config) -> EnsembleOptions {
+    let quorum = &config.quorum;
+    EnsembleOptions {
+        bind_attempts_max: quorum.election_port_bind_retry,
+        keep_alive: quorum.tcp_keep_alive,
+        snapshot_size_factor: quorum.snapshot_size_factor,
+        oracle_path: quorum.oracle_path.clone(),
+    }
 }
 
 fn throttle(throttle: &config::ConnectionThrottle) -> ThrottleOptions {
@@ -129,12 +219,22 @@ fn throttle(throttle: &config::ConnectionThrottle) -> ThrottleOptions {
     }
 }
 
+/// By how many servers the limit on requests is shared.
+// ZooKeeper: getGlobalOutstandingLimit of LeaderZooKeeperServer and FollowerZooKeeperServer; an
+// observer has all of it.
+fn shares(config: &Config) -> u32 {
+    let ensemble = config.quorum.ensemble();
+    let votes = config.quorum.me().is_some_and(|me| ensemble.is_voter(me));
+    let voters = u32::try_from(ensemble.voters().count()).unwrap_or(u32::MAX);
+    if config.quorum.is_distributed() && votes && voters > 2 { voters - 1 } else { 1 }
+}
+
 /// Requests in the server at once, of all cores.
 // ZooKeeper: RequestThrottler holds requests back in a queue; here they stay in the sockets.
 fn requests_outstanding_max(config: &Config) -> u32 {
     let limits = &config.limits;
     let throttle = limits.request_throttle_max_requests.unwrap_or(u32::MAX);
-    limits.global_outstanding_limit.min(throttle)
+    (limits.global_outstanding_limit / shares(config)).min(throttle)
 }
 
 /// Unsent bytes of one connection at which it is closed: what an operator allows to be buffered,
@@ -159,7 +259,12 @@ pub fn recovery(config: &Config, hash_seed: u64) -> RecoveryOptions {
         trust_empty: config.storage.snapshot_trust_empty,
         autocreate: config.storage.db_autocreate,
         allow_gaps: config.own.allow_log_gaps,
-        ..RecoveryOptions::default()
+        ensemble: config.quorum.is_distributed(),
+        recent_txns_max: if config.quorum.is_distributed() {
+            config.quorum.commit_log_count as usize
+        } else {
+            0
+        },
     }
 }
 
@@ -295,7 +400,50 @@ mod tests {
         ("ringkeeper.requestBytesInFlightMax=7777777", ""),
         ("ringkeeper.multiReadReplyBytesMax=7777777", ""),
         ("ringkeeper.allowLogGaps=true", ""),
+        ("localSessionsEnabled=true", ""),
+        ("localSessionsUpgradingEnabled=true", ""),
+        ("ringkeeper.readonlymode.enabled=true", ""),
+        ("enableEagerACLCheck=true", ""),
+        ("server.4=d:1:2", ENSEMBLE),
+        ("group.1=1:2:3", ENSEMBLE),
+        (
+            "weight.1=2",
+            "group.1=1:2:3\nserver.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2\n\
+                        initLimit=5\nsyncLimit=2",
+        ),
+        ("standaloneEnabled=false", ENSEMBLE),
+        ("initLimit=77", ENSEMBLE),
+        ("syncLimit=77", ENSEMBLE),
+        ("connectToLearnerMasterLimit=77", ENSEMBLE),
+        ("quorumListenOnAllIPs=true", ENSEMBLE),
+        ("peerType=observer", ENSEMBLE),
+        ("syncEnabled=false", ENSEMBLE),
+        ("observer.syncEnabled=false", ENSEMBLE),
+        ("observerMasterPort=77", ENSEMBLE),
+        ("oraclePath=/o", ENSEMBLE),
+        ("multiAddress.enabled=true", ENSEMBLE),
+        ("cnxTimeout=77", ENSEMBLE),
+        ("quorumCnxnTimeoutMs=77", ENSEMBLE),
+        ("electionPortBindRetry=77", ENSEMBLE),
+        ("fastleader.minNotificationInterval=77", ENSEMBLE),
+        ("fastleader.maxNotificationInterval=777", ENSEMBLE),
+        ("leader.maxTimeToWaitForEpoch=77", ENSEMBLE),
+        ("leaderConnectDelayDuringRetryMs=77", ENSEMBLE),
+        ("leaderServes=no", ENSEMBLE),
+        ("leader.maxConcurrentSnapSyncs=77", ENSEMBLE),
+        ("leader.maxConcurrentDiffSyncs=77", ENSEMBLE),
+        ("observer.reconnectDelayMs=77", ENSEMBLE),
+        ("observer.election.DelayMs=77", ENSEMBLE),
+        ("observerMaster.sizeLimit=77", ENSEMBLE),
+        ("tcpKeepAlive=true", ENSEMBLE),
+        ("snapshotSizeFactor=-1", ENSEMBLE),
+        ("forceSnapshotSync=true", ENSEMBLE),
+        ("testingonly.initialZxid=77", ENSEMBLE),
+        ("commitLogCount=777", ENSEMBLE),
     ];
+
+    const ENSEMBLE: &str = "server.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2\n\
+                            initLimit=5\nsyncLimit=2";
 
     const WEIGHED: &str = "connection_throttle_tokens=5\nconnection_throttle_weight_enabled=true";
 
@@ -311,12 +459,8 @@ mod tests {
         "clientPortAddress",
         "clientPortListenBacklog",
         "clientTcpKeepAlive",
-        "readonlymode.enabled",
         "4lw.commands.whitelist",
-        "server.*",
-        "group.*",
-        "weight.*",
-        "standaloneEnabled",
+        "electionAlg",
         "dynamicConfigFile",
         "ringkeeper.cores",
         "ringkeeper.pin",
@@ -332,7 +476,10 @@ mod tests {
         let device = LogDevice { direct: true, block_bytes: 512 };
         let replica = replica(&config, device).expect("built in");
         let (net, census) = (net(&config, 1), census(&config, 1000));
-        format!("{replica:?}{net:?}{census:?}{:?}", recovery(&config, 1))
+        let (peer, ensemble) = (peer(&config, ServerId(1)), config.quorum.ensemble());
+        let between = between_servers(&config);
+        let recovery = recovery(&config, 1);
+        format!("{replica:?}{net:?}{census:?}{recovery:?}{peer:?}{ensemble:?}{between:?}")
     }
 
     #[test]
@@ -368,6 +515,12 @@ mod tests {
         assert_eq!(max("request_throttle_max_requests=80\n", 4), 20);
         assert_eq!(max("request_throttle_max_requests=8000\n", 1), 1000);
         assert_eq!(max("globalOutstandingLimit=1\n", 4), 1);
+        assert_eq!(max(&format!("{ENSEMBLE}\n"), 1), 1000, "it is not known to vote");
+        let mut voter = config(ENSEMBLE);
+        voter.quorum.my_id = Some(3);
+        assert_eq!(net(&voter, 1).requests_outstanding_max, 500);
+        voter.quorum.my_id = Some(4);
+        assert_eq!(net(&voter, 1).requests_outstanding_max, 1000);
         let snapshot = |lines| {
             let device = LogDevice { direct: true, block_bytes: 512 };
             let options = replica(&config(lines), device).expect("built in").snapshot;

@@ -4,18 +4,23 @@ use std::hash::{BuildHasher, Hasher};
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use super::host::{Deliver, Host};
+use super::ensemble::{self, Teller};
+use super::host::{Deliver, Host, Parts};
 use super::options;
+use super::past::Past;
+use super::recover::Opener;
 use super::turns::Ended;
 use super::wiring::{self, Listening, MakeHost, News, Start, Wiring};
-use super::{purge, recover};
+use super::{oracle, purge, recover};
 use crate::admin::logging::{self, LogFormat, LogOptions, Role, Speaker};
+use crate::config::dynamic::Keeper;
 use crate::config::{self, Config, Level};
 use crate::id::Epoch;
 use crate::net;
+use crate::net::links::{LinkOptions, Links};
 use crate::runtime::{
     Clock, DataFolder, DiskWorker, Doorbell, LogRing, StopFlag, check_io_uring, raise_open_files,
     watch_signals,
@@ -81,7 +86,7 @@ fn abort_after_a_panic() {
     }));
 }
 
-fn serve(config: &Config, file: Option<&Path>, speaker: &Speaker) -> Result<(), String> {
+fn serve(config: &Config, file: Option<&Path>, speaker: &Arc<Speaker>) -> Result<(), String> {
     let started = Instant::now();
     tracing::info!("ringkeeper {} starts, pid {}", env!("CARGO_PKG_VERSION"), std::process::id());
     match file {
@@ -98,10 +103,11 @@ fn serve(config: &Config, file: Option<&Path>, speaker: &Speaker) -> Result<(), 
             Level::Info => tracing::info!("{note}"),
         }
     }
-    if config.quorum.servers.len() > 1 {
-        return Err("this version runs a server that stands alone; the configuration names an \
-                    ensemble of several (server.N)"
-            .to_owned());
+    let keeper = Keeper::new(config, file);
+    if let Some(me) = ensemble::me(config) {
+        speaker.set_server(me);
+        ensemble::introduce(config, me);
+        keeper.back_up();
     }
     check_io_uring().map_err(|error| error.to_string())?;
     let files = raise_open_files();
@@ -145,11 +151,17 @@ fn serve(config: &Config, file: Option<&Path>, speaker: &Speaker) -> Result<(), 
             .map_err(|error| format!("the purge of old files: {error}"))?;
     }
     let (news_sender, news) = mpsc::channel();
-    let make_host = host_maker(config.clone(), folder, device, address.port());
+    let teller = Teller::new(config, speaker.clone());
+    let make_host = host_maker(config.clone(), folder, device, address.port(), keeper, teller);
     let start = Start { make_host, bell, stop, news: news_sender };
     let threads = wiring::start(&wiring, listening, start)?;
     for what in news {
         match what {
+            News::Serving if config.quorum.is_distributed() => tracing::info!(
+                "listening for clients on {address}, {} ms after the start; they are served as \
+                 soon as there is a leader",
+                started.elapsed().as_millis()
+            ),
             News::Serving => {
                 speaker.set_role(Role::Standalone, Epoch(0));
                 tracing::info!(
@@ -238,20 +250,50 @@ fn host_maker(
     folder: DataFolder,
     device: crate::runtime::LogDevice,
     port: u16,
+    keeper: Keeper,
+    teller: Teller,
 ) -> MakeHost {
     Box::new(move |clients: Box<dyn Deliver>, bell: Doorbell| {
         let clock = Clock::start();
         let seed = std::hash::RandomState::new().build_hasher().finish();
         let options = options::replica(&config, device)?;
-        let replica = recover::replica(&config, &folder, options, clock.now(), seed)?;
+        let opener = Opener::new(&config, &folder.folders, seed);
+        let recovered = opener.open()?;
+        let replica = recover::replica(&config, &folder, options, recovered, clock.now(), seed);
         let (ring, lacks) = LogRing::new(bell.clone(), &folder.locks())
             .map_err(|error| format!("the ring of the log: {error}"))?;
         for lack in lacks {
             tracing::warn!("{lack}");
         }
-        let worker = DiskWorker::start(folder.folders.clone(), bell, device.direct)
+        let worker = DiskWorker::start(folder.folders.clone(), bell.clone(), device.direct)
             .map_err(|error| format!("the disk worker: {error}"))?;
+        let between = options::between_servers(&config);
+        let link_options = LinkOptions {
+            keep_alive: between.keep_alive,
+            bind_attempts_max: between.bind_attempts_max,
+        };
+        let links = Links::new(link_options, bell.clone());
+        let past = Past::start(&folder.folders, between.snapshot_size_factor, bell)
+            .map_err(|error| format!("the reader of the log: {error}"))?;
         let desk = options::desk(&config, &folder, port);
-        Ok(Host::new(replica, ring, worker, desk, clock, clients, folder))
+        let parts = Parts {
+            ring,
+            worker,
+            desk,
+            clock,
+            clients,
+            keeper,
+            teller,
+            links,
+            past,
+            opener,
+            folder,
+        };
+        let host = Host::new(replica, parts);
+        if let Some(path) = between.oracle_path.filter(|_| config.quorum.is_distributed()) {
+            let every = Duration::from_millis(config.sessions.tick_time_ms.into());
+            glommio::spawn_local(oracle::watch(path, every, host.clone())).detach();
+        }
+        Ok(host)
     })
 }

@@ -157,6 +157,11 @@ pub fn load(
     {
         builder.digest(at, version, digest);
     }
+    // A tree that came from a leader, which went on meanwhile; or one of a ZooKeeper that was just
+    // loaded.
+    if trailers.digest.is_some_and(|digest| digest.zxid == Zxid::ZERO) && zxid > Zxid::ZERO {
+        builder.fuzzy();
+    }
     let database = builder
         .finish(zxid)
         .map_err(|error| SnapshotError::Tree { offset: trailers.bytes, error })?;

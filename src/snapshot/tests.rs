@@ -64,7 +64,7 @@ fn options() -> WriterOptions {
     }
 }
 
-fn sample(nodes: i64) -> Database {
+pub(super) fn sample(nodes: i64) -> Database {
     let mut database = Database::new(DatabaseOptions::default());
     for zxid in 1..=nodes {
         database.apply_in_replay(&create(zxid, &vec![7; zxid as usize]));
@@ -101,11 +101,11 @@ fn write(database: &mut Database, disk: &mut Disk) -> Vec<Progress> {
     told
 }
 
-fn load_plain(bytes: &[u8], zxid: Zxid) -> Result<Loaded, SnapshotError> {
+pub(super) fn load_plain(bytes: &[u8], zxid: Zxid) -> Result<Loaded, SnapshotError> {
     load(&mut &bytes[..], Compression::None, zxid, DatabaseOptions::default(), &mut |_, _| ())
 }
 
-fn same(a: &Database, b: &Database, path: &str) {
+pub(super) fn same(a: &Database, b: &Database, path: &str) {
     let (a_node, b_node) = (a.node(path).unwrap(), b.node(path).unwrap());
     assert_eq!(a_node.stat(), b_node.stat(), "{path}");
     assert_eq!(a_node.data(), b_node.data(), "{path}");
@@ -116,7 +116,22 @@ fn same(a: &Database, b: &Database, path: &str) {
     }
 }
 
-fn written(nodes: i64) -> Vec<u8> {
+/// The file of a database as it is.
+pub(super) fn write_file(database: &mut Database) -> Vec<u8> {
+    let mut disk = Disk::default();
+    let mut writer = Writer::new(options());
+    let mut ops = Vec::new();
+    writer.begin(database, &mut ops);
+    while writer.is_active() {
+        writer.poll(database, &mut ops);
+        for op in ops.drain(..) {
+            let _ = writer.handle_completion(disk.perform(op));
+        }
+    }
+    disk.done.unwrap().1
+}
+
+pub(super) fn written(nodes: i64) -> Vec<u8> {
     let mut disk = Disk::default();
     let told = write(&mut sample(nodes), &mut disk);
     let (name, bytes) = disk.done.expect("it was finished");

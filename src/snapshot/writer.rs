@@ -7,6 +7,7 @@
 use simd_adler32::Adler32;
 
 use super::format::HEADER;
+use super::parts;
 use crate::database::Database;
 use crate::id::Zxid;
 use crate::io::{Completion, Done, IoFailure, Op, Owner, Token};
@@ -47,9 +48,6 @@ impl Default for WriterOptions {
     }
 }
 
-/// Nodes taken at once between two looks at the size of the slice.
-const STEP_NODES: usize = 16;
-
 /// What a completion means.
 #[derive(Debug)]
 #[must_use]
@@ -81,6 +79,8 @@ pub struct Writer {
 struct Active {
     zxid: Zxid,
     digest: i64,
+    /// The tree may be ahead of its zxid; see [`Database::is_fuzzy`].
+    fuzzy: bool,
     adler: Adler32,
     bytes: u64,
     stage: Stage,
@@ -117,6 +117,7 @@ impl Writer {
         let mut active = Active {
             zxid: head.zxid,
             digest: head.digest,
+            fuzzy: database.is_fuzzy(),
             adler: Adler32::new(),
             bytes: 0,
             stage: Stage::Nodes,
@@ -131,16 +132,7 @@ impl Writer {
 
         let mut out = Vec::with_capacity(self.options.slice_bytes);
         out.extend_from_slice(&HEADER);
-        count(head.sessions.len()).encode(&mut out);
-        for (id, timeout_ms) in &head.sessions {
-            id.0.encode(&mut out);
-            timeout_ms.encode(&mut out);
-        }
-        count(head.acls.len()).encode(&mut out);
-        for (key, acl) in &head.acls {
-            key.0.encode(&mut out);
-            out.extend_from_slice(acl.encoded());
-        }
+        parts::head(&head, &mut out);
         active.write(out, &mut self.next_token, ops);
         self.active = Some(active);
     }
@@ -170,7 +162,8 @@ impl Writer {
             Stage::Nodes if active.in_flight_bytes >= self.options.in_flight_bytes_max => (),
             Stage::Nodes => {
                 let mut out = self.spare.pop().unwrap_or_default();
-                let more = slice(database, &self.options, &mut out);
+                let (nodes_max, bytes) = (self.options.nodes_max, self.options.slice_bytes);
+                let more = parts::slice(database, nodes_max, bytes, &mut out);
                 if more {
                     active.write(out, &mut self.next_token, ops);
                     return;
@@ -220,6 +213,23 @@ impl Writer {
         }
     }
 
+    /// Gives the snapshot under way up, unless it is about to get its name: the database is free at
+    /// once, the files when the completions of the ops have come.
+    pub fn give_up(&mut self, database: &mut Database) {
+        let Some(active) = &mut self.active else { return };
+        if std::mem::take(&mut active.database_held) {
+            database.snapshot_end();
+        }
+        if active.commit.is_none() && matches!(active.stage, Stage::Nodes | Stage::Finished) {
+            active.stage = Stage::Failed;
+        }
+    }
+
+    /// Whether the database keeps a state for a snapshot.
+    pub fn holds_database(&self) -> bool {
+        self.active.as_ref().is_some_and(|active| active.database_held)
+    }
+
     /// Whether a snapshot is under way.
     pub fn is_active(&self) -> bool {
         self.active.is_some()
@@ -259,7 +269,7 @@ impl Active {
         next_token: &mut u64,
         ops: &mut Vec<Op>,
     ) {
-        Some("/").encode(&mut out);
+        parts::end(&mut out);
         let mut adler = self.adler.clone();
         let mut summed = 0;
         let mut seal = |out: &mut Vec<u8>| {
@@ -270,9 +280,11 @@ impl Active {
         };
         seal(&mut out);
         if options.digest {
-            // ZooKeeper: a digest of zxid 0 is none (`ZxidDigest`).
-            let digest = if self.zxid == Zxid::ZERO { 0 } else { self.digest };
-            self.zxid.0.encode(&mut out);
+            // ZooKeeper: a digest of zxid 0 is none (`ZxidDigest`). A tree that came over the
+            // network while its leader went on is none of any zxid yet.
+            let zxid = if self.fuzzy { Zxid::ZERO } else { self.zxid };
+            let digest = if zxid == Zxid::ZERO { 0 } else { self.digest };
+            zxid.0.encode(&mut out);
             DIGEST_VERSION.encode(&mut out);
             digest.encode(&mut out);
             seal(&mut out);
@@ -284,31 +296,6 @@ impl Active {
         self.write(out, next_token, ops);
         self.stage = Stage::Finished;
     }
-}
-
-/// Encodes nodes until the slice is full. Whether there are more.
-fn slice(database: &mut Database, options: &WriterOptions, out: &mut Vec<u8>) -> bool {
-    let mut nodes_left = options.nodes_max.max(1);
-    loop {
-        let step = nodes_left.min(STEP_NODES);
-        let more = database.snapshot_next(step, &mut |node| {
-            Some(node.path).encode(out);
-            node.data.encode(out);
-            node.acl.0.encode(out);
-            node.stat.encode(out);
-        });
-        nodes_left -= step;
-        if !more {
-            return false;
-        }
-        if nodes_left == 0 || out.len() >= options.slice_bytes {
-            return true;
-        }
-    }
-}
-
-fn count(count: usize) -> i32 {
-    i32::try_from(count).expect("sessions and ACLs are far fewer than 2^31")
 }
 
 fn next(next_token: &mut u64) -> Token {

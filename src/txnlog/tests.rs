@@ -569,3 +569,46 @@ fn no_garbage_makes_a_reader_stumble_or_invent() {
         assert_eq!(txns(&entries), all[..entries.len()]);
     }
 }
+
+#[test]
+fn a_closed_log_opens_again_behind_any_zxid_with_the_same_buffers() {
+    let mut disk = Disk::default();
+    let mut writer = Writer::new(options(512), Zxid(0), 0);
+    let mut slots: Vec<_> = writer.buffers().map(crate::io::AlignedBuf::slot).collect();
+    let mut addresses: Vec<_> = writer.buffers().map(|buf| buf.as_ptr()).collect();
+    disk.run(&mut writer);
+    for (first, last) in [(1, 0x500), (0x1_0000_0021, 0x1_0000_0030), (7, 9)] {
+        for zxid in [first, first + 1] {
+            // The second is longer than a buffer.
+            let data = vec![1; if zxid == first { 10 } else { 20 << 10 }];
+            while writer.append(&create(zxid, &data)) != Append::Accepted {
+                disk.run(&mut writer);
+            }
+        }
+        writer.close();
+        assert!(!writer.is_closed());
+        disk.run(&mut writer);
+        assert!(writer.is_closed());
+        assert!(disk.prepared.is_empty(), "the segment that was prepared is removed");
+        // What is cut off here may come again.
+        disk.files.remove("log.7");
+        writer.reopen(Zxid(last), 0);
+        assert_eq!((writer.appended(), writer.synced()), (Zxid(last), Zxid(last)));
+        let mut slots_now: Vec<_> = writer.buffers().map(crate::io::AlignedBuf::slot).collect();
+        let mut addresses_now: Vec<_> = writer.buffers().map(|buf| buf.as_ptr()).collect();
+        slots_now.sort_unstable();
+        slots.sort_unstable();
+        addresses_now.sort_unstable();
+        addresses.sort_unstable();
+        assert_eq!((&slots_now, &addresses_now), (&slots, &addresses));
+        disk.run(&mut writer);
+        if last == 0x1_0000_0030 {
+            // A cut: the next transactions go on behind a lower zxid.
+            writer.close();
+            disk.run(&mut writer);
+            writer.reopen(Zxid(6), 0);
+            disk.run(&mut writer);
+        }
+    }
+    assert_eq!(disk.files.len(), 2, "{:?}", disk.files.keys());
+}

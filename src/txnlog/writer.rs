@@ -332,6 +332,25 @@ impl Writer {
         }
     }
 
+    /// Opens a log that [is closed](Writer::is_closed) again, behind `last`, in a file of its own:
+    /// after its files were cut, or where a snapshot goes on that was received. The buffers stay
+    /// those that were registered. `random` as in [`Writer::new`].
+    ///
+    /// No file may have a transaction behind `last`.
+    pub fn reopen(&mut self, last: Zxid, random: u64) {
+        assert!(self.is_closed(), "a log is opened again when it is closed");
+        assert!(self.is_idle() && self.spare.len() == 1, "both buffers are at home");
+        self.snapshot_rule = SnapshotRule::new(&self.options, random);
+        self.rolled = false;
+        (self.appended, self.submitted, self.synced) = (last, last, last);
+        self.state = State::Open;
+    }
+
+    /// Whether transactions are taken.
+    pub fn is_open(&self) -> bool {
+        self.state == State::Open
+    }
+
     /// Whether everything after [`Writer::close`] is done.
     pub fn is_closed(&self) -> bool {
         self.state == State::Closed && self.closes == 0

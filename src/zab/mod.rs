@@ -1,6 +1,17 @@
 //! Atomic broadcast: discovery, synchronisation and broadcast, from the leader's side (`Leader`,
 //! `LearnerHandler`) and from the learner's (`Learner`, `Follower`, `Observer`).
 
+mod committed_log;
 mod epochs;
+pub mod journal;
+pub mod leader;
+pub mod learner;
+mod numbers;
+pub mod packets;
 
+pub use committed_log::CommittedLog;
 pub use epochs::Epochs;
+pub use journal::Journal;
+pub use leader::Leader;
+pub use learner::Learner;
+pub use numbers::Numbers;

@@ -93,7 +93,9 @@ fn check_says_what_is_acted_on_passed_over_and_wrong() {
     let path = folder.path().join("zoo.cfg");
     std::fs::write(
         &path,
-        format!("{LEAST}initLimit=5\nDigestAuthenticationProvider.superDigest=geheim\n"),
+        format!(
+            "{LEAST}leader.closeSocketAsync=true\nDigestAuthenticationProvider.superDigest=geheim\n"
+        ),
     )
     .unwrap();
     let (code, out, complaints) = config_with(&["check", text(&path)], |name| {

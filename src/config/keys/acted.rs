@@ -279,7 +279,23 @@ pub(super) static KEYS: &[Key] = &[
         "false",
         plain!(Bool, sessions.read_only_mode_enabled),
     )
-    .about("put isro on the whitelist; serving reads while cut off comes with ensembles"),
+    .about("serve reads while cut off from the ensemble, and put isro on the whitelist"),
+    file(
+        Theme::Sessions,
+        "localSessionsEnabled",
+        Kind::Bool,
+        "false",
+        plain!(Bool, sessions.local_sessions_enabled),
+    )
+    .about("in an ensemble, sessions begin as local ones, known to one server alone"),
+    file(
+        Theme::Sessions,
+        "localSessionsUpgradingEnabled",
+        Kind::Bool,
+        "false",
+        plain!(Bool, sessions.local_sessions_upgrading_enabled),
+    )
+    .about("a local session becomes a global one when it creates an ephemeral node"),
     // Limits.
     prop(
         Theme::Limits,
@@ -419,7 +435,7 @@ pub(super) static KEYS: &[Key] = &[
         "1",
         number!(limits.connection_throttle.local_session_weight),
     )
-    .about("least weight of the other two; local sessions themselves come with ensembles"),
+    .about("least weight of the other two"),
     prop(
         Theme::Limits,
         "connection_throttle_renew_session_weight",
@@ -485,6 +501,14 @@ pub(super) static KEYS: &[Key] = &[
             verdict: fine,
         }),
     ),
+    prop(
+        Theme::Security,
+        "enableEagerACLCheck",
+        Kind::Bool,
+        "false",
+        plain!(Bool, security.eager_acl_check),
+    )
+    .about("a learner checks ACLs itself before it passes a request on to the leader"),
     // Nodes.
     prop(
         Theme::Nodes,
@@ -546,65 +570,6 @@ pub(super) static KEYS: &[Key] = &[
             verdict: whitelist,
         }),
     ),
-    // Quorum: what a single server needs of it.
-    file(
-        Theme::Quorum,
-        "server.*",
-        Kind::Server,
-        "",
-        together!(|c| c.quorum.servers.len().to_string()),
-    )
-    .about(
-        "a member; one alone stands alone, more are refused until ensembles \
-             are built",
-    ),
-    file(
-        Theme::Quorum,
-        "group.*",
-        Kind::Group,
-        "",
-        together!(|c| c.quorum.groups.len().to_string()),
-    )
-    .about("a group of a hierarchical quorum; checked, and of use to ensembles alone"),
-    file(
-        Theme::Quorum,
-        "weight.*",
-        Kind::Int { min: 0, max: i64::MAX, form: Form::Decimal, below: Below::Refuse },
-        "",
-        together!(|c| c.quorum.weights.len().to_string()),
-    )
-    .about("a server's weight in its group; checked, and of use to ensembles alone"),
-    file(
-        Theme::Quorum,
-        "standaloneEnabled",
-        Kind::Bool,
-        "true",
-        plain!(Bool, quorum.standalone_enabled),
-    )
-    .about("a single member stands alone"),
-    file(
-        Theme::Quorum,
-        "reconfigEnabled",
-        Kind::Bool,
-        "false",
-        plain!(Bool, quorum.reconfig_enabled),
-    )
-    .about(
-        "reconfig is answered -6 (there is no ensemble to change) instead of -123 (switched off)",
-    ),
-    file(
-        Theme::Quorum,
-        "dynamicConfigFile",
-        Kind::Path,
-        "",
-        together!(|c| c
-            .quorum
-            .dynamic_config_file
-            .as_ref()
-            .map(|p| p.display().to_string())
-            .unwrap_or_default()),
-    )
-    .about("file in which the members stand"),
     // Our own.
     own("ringkeeper.cores", Kind::IntOrAuto { min: 1, max: 1024 }, "auto", auto!(own.cores))
         .about("cores that the server uses"),

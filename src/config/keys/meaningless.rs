@@ -17,6 +17,10 @@ const JMX: &str = "there is no JMX";
 const WATCHES: &str = "there is one watch table, cleaned as connections close";
 const LOG: &str = "the log goes to standard error; see ringkeeper.logLevel and \
              ringkeeper.logFormat";
+const SOCKETS: &str = "sending to and closing a connection between servers holds up nobody";
+const ADDRESSES: &str = "all addresses of a server are tried, and the first that answers is taken; \
+             none is probed apart";
+const NODELAY: &str = "connections between servers never wait for more to send";
 const CLIENT: &str = "only clients read it";
 
 /// Whatever number is tuned for what does not exist: a range would only find fault.
@@ -35,11 +39,36 @@ const fn pipeline(name: &'static str, kind: Kind, why: &'static str) -> Key {
     row(Theme::Pipeline, name, kind, why)
 }
 
+const fn ensemble(name: &'static str, kind: Kind, why: &'static str) -> Key {
+    row(Theme::Quorum, name, kind, why)
+}
+
+const fn nodelay(name: &'static str) -> Key {
+    Key::new(Theme::Quorum, Place::Bare, name, Kind::Bool, Fate::Meaningless(NODELAY))
+        .default("true")
+}
+
 const fn client(name: &'static str) -> Key {
     row(Theme::Client, name, Kind::Text, CLIENT)
 }
 
 pub(super) static KEYS: &[Key] = &[
+    ensemble("multiAddress.reachabilityCheckTimeoutMs", ANY_DECIMAL, ADDRESSES)
+        .default("1000")
+        .unit("ms"),
+    ensemble("multiAddress.reachabilityCheckEnabled", Kind::Bool, ADDRESSES).default("true"),
+    ensemble("leader.ackLoggingFrequency", ANY, "every acknowledgement is counted").default("1000"),
+    ensemble("leader.closeSocketAsync", Kind::Bool, SOCKETS).default("false"),
+    ensemble("learner.closeSocketAsync", Kind::Bool, SOCKETS).default("false"),
+    ensemble("learner.asyncSending", Kind::Bool, SOCKETS).default("false"),
+    ensemble(
+        "test.allowDiscontinuousProposals",
+        Kind::Bool,
+        "ZooKeeper's own tests alone need it; a gap between proposals is never accepted here",
+    )
+    .default("false"),
+    nodelay("leader.nodelay"),
+    nodelay("follower.nodelay"),
     pipeline(
         "serverCnxnFactory",
         Kind::Text,

@@ -6,6 +6,7 @@
 //! acted on carries the function that stores its value and the one that shows it.
 
 mod acted;
+mod ensemble;
 mod meaningless;
 mod row;
 pub(super) mod security;
@@ -216,9 +217,16 @@ impl Key {
 
 /// Every row, by theme.
 pub fn all() -> impl Iterator<Item = &'static Key> {
-    [acted::KEYS, security::X509_KEYS, security::KEYS, unbuilt::KEYS, meaningless::KEYS]
-        .into_iter()
-        .flatten()
+    [
+        acted::KEYS,
+        ensemble::KEYS,
+        security::X509_KEYS,
+        security::KEYS,
+        unbuilt::KEYS,
+        meaningless::KEYS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 struct Index {
@@ -373,7 +381,7 @@ mod tests {
                 Kind::Bool | Kind::YesNo => vec![Raw::Bool(true), Raw::Bool(false)],
                 // Near the upper end a unit must not overflow.
                 Kind::Int { min, max, .. } => {
-                    vec![Raw::Int(min.max(2)), Raw::Int(max - 1), Raw::Int(max)]
+                    vec![Raw::Int(min.max(2)), Raw::Int((max - 1).max(min)), Raw::Int(max)]
                 }
                 Kind::IntOrAuto { max, .. } => vec![Raw::Text("auto".into()), Raw::Int(max)],
                 Kind::Float { .. } => vec![Raw::Float(0.25)],

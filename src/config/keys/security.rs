@@ -323,12 +323,4 @@ pub(super) static KEYS: &[Key] = &[
         Fate::Unbuilt("the admin HTTP server, which alone reads it"),
     )
     .default("false"),
-    Key::new(
-        Theme::Security,
-        Place::Property,
-        "enableEagerACLCheck",
-        Kind::Bool,
-        Fate::Unbuilt("ensembles, whose learners alone read it"),
-    )
-    .default("false"),
 ];

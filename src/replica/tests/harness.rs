@@ -4,9 +4,11 @@ use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 
 use crate::database::DatabaseOptions;
-use crate::id::{ConnectionId, SessionId, Zxid};
+use crate::id::{ConnectionId, ServerId, SessionId, Zxid};
 use crate::io::{Completion, Done, IoFailure, IoFailureKind, Op, Place, SegmentId};
 use crate::jute::{Decoder, Jute, VectorBuf};
+use crate::peer::link::LinkOp;
+use crate::peer::{Peer, Ready, Scripted};
 use crate::proto::connect::{ConnectRequest, ConnectResponse};
 use crate::proto::data::perms;
 use crate::proto::request::{
@@ -15,8 +17,9 @@ use crate::proto::request::{
 };
 use crate::proto::response::ReplyHeader;
 use crate::proto::{AclEntry, AclVector, Id, OpCode};
-use crate::recovery::{MemoryFolder, Recovered, RecoveryOptions, recover};
-use crate::replica::{Output, Replica, ReplicaOptions};
+use crate::recovery::{MemoryFolder, Recovered, RecoveryOptions, discard_after, recover, truncate};
+use crate::replica::ensemble::Role;
+use crate::replica::{Output, Reload, Replica, ReplicaOptions};
 use crate::time::{MonoUs, Now, WallMs};
 
 /// A frame from the replica.
@@ -59,6 +62,10 @@ pub struct Harness {
     pub fatal: Option<String>,
     /// No segment can be prepared.
     pub disk_full: bool,
+    /// No small file can be replaced.
+    pub files_full: bool,
+    /// What went to other servers.
+    pub links: Vec<LinkOp>,
     next_connection: u64,
 }
 
@@ -67,13 +74,27 @@ impl Harness {
         Harness::with(ReplicaOptions::default())
     }
 
-    pub fn with(mut options: ReplicaOptions) -> Harness {
+    pub fn with(options: ReplicaOptions) -> Harness {
+        Harness::build(options, false, false)
+    }
+
+    /// A member of an ensemble whose peer does as it is told; its id is 1.
+    pub fn scripted(options: ReplicaOptions) -> Harness {
+        Harness::build(options, true, false)
+    }
+
+    /// The same on a full disk.
+    pub fn scripted_without_room(options: ReplicaOptions) -> Harness {
+        Harness::build(options, true, true)
+    }
+
+    fn build(mut options: ReplicaOptions, scripted: bool, disk_full: bool) -> Harness {
         options.txnlog.segment_bytes = 4 << 20;
         let now = Now { wall: WallMs(1_700_000_000_000), mono: MonoUs(5_000_000) };
-        let disk = Disk::default();
+        let disk = Disk { ensemble: scripted, ..Disk::default() };
         let recovered = disk.recover(&options);
         let mut harness = Harness {
-            replica: Replica::new(options.clone(), recovered, now, 7),
+            replica: start(&options, recovered, now, 7),
             options,
             disk,
             now,
@@ -83,7 +104,9 @@ impl Harness {
             closed: Vec::new(),
             answered: HashMap::new(),
             fatal: None,
-            disk_full: false,
+            disk_full,
+            files_full: false,
+            links: Vec::new(),
             next_connection: 1,
         };
         harness.settle();
@@ -103,7 +126,33 @@ impl Harness {
             }
             self.output.recycle(send.bytes);
         }
+        self.links.append(&mut self.output.links);
         self.fatal = self.fatal.take().or(self.output.fatal.take());
+        if let Some(reload) = self.output.reload.take() {
+            assert!(self.ops.is_empty(), "no op is in flight");
+            let recovered = self.disk.reload(&self.options, reload);
+            self.replica.handle_reloaded(self.now, Ok(recovered));
+            self.turn();
+        }
+    }
+
+    /// The peer of a scripted member.
+    pub fn peer(&mut self) -> &mut Scripted {
+        match &mut self.replica.peer {
+            Peer::Scripted(scripted) => scripted,
+            Peer::Standalone(_) | Peer::Member(_) => panic!("the peer is not scripted"),
+        }
+    }
+
+    /// The peer wants something done.
+    pub fn decide(&mut self, ready: Ready) {
+        self.peer().readys.push_back(ready);
+        self.turn();
+    }
+
+    /// Files of the disk, by name.
+    pub fn file(&self, name: &str) -> Option<Vec<u8>> {
+        self.disk.folder.get(Place::Snapshots, name)
     }
 
     /// Does one operation of the disk. False: there was none.
@@ -113,6 +162,10 @@ impl Harness {
         let result = match op {
             Op::SegmentPrepare { .. } if self.disk_full => {
                 let text = "prepare: no space left on device".to_owned();
+                Err(IoFailure { kind: IoFailureKind::Full, text })
+            }
+            Op::FileReplace { .. } if self.files_full => {
+                let text = "replace: no space left on device".to_owned();
                 Err(IoFailure { kind: IoFailureKind::Full, text })
             }
             op => Ok(self.disk.perform(op)),
@@ -128,7 +181,7 @@ impl Harness {
         self.received.clear();
         self.disk.crash();
         let recovered = self.disk.recover(&self.options);
-        self.replica = Replica::new(self.options.clone(), recovered, self.now, 8);
+        self.replica = start(&self.options, recovered, self.now, 8);
         self.settle();
     }
 
@@ -252,9 +305,26 @@ impl Harness {
     }
 }
 
+/// A server on its own, or a scripted member if the folder is that of a member.
+fn start(options: &ReplicaOptions, recovered: Recovered, now: Now, seed: u64) -> Replica {
+    let Some(epochs) = recovered.epochs else {
+        return Replica::new(options.clone(), recovered, now, seed);
+    };
+    let last = recovered.zxid;
+    let scripted = Scripted { committed: last, accepted: last, ..Scripted::default() };
+    let peer = Peer::Scripted(Box::new(scripted));
+    let me = ServerId(1);
+    let options = options.clone();
+    let mut replica = Replica::assemble(options, peer, Role::Looking, me, recovered, now, seed);
+    replica.ensemble.steps.epochs_on_disk = Some(epochs);
+    replica
+}
+
 /// Files in memory: those with their final names in a folder that recovery reads.
 #[derive(Default)]
 struct Disk {
+    /// It is that of a member of an ensemble.
+    ensemble: bool,
     folder: MemoryFolder,
     /// Open segments: the final name, if given, and the content.
     segments: HashMap<SegmentId, (Option<String>, Vec<u8>)>,
@@ -293,9 +363,24 @@ impl Disk {
             Op::SnapshotCommit { name, .. } => {
                 self.folder.put(Place::Snapshots, &name, std::mem::take(&mut self.snapshot));
             }
-            Op::FileReplace { .. } | Op::Remove { .. } => {}
+            Op::FileReplace { place, name, content, .. } => {
+                self.folder.put(place, &name, content);
+            }
+            Op::Remove { .. } => {}
         }
         Done::Plain
+    }
+
+    /// What the edge does when the log is to be cut.
+    fn reload(&self, options: &ReplicaOptions, reload: Reload) -> Option<Recovered> {
+        assert!(self.segments.is_empty(), "every file of the log is closed");
+        if reload.database {
+            truncate(&self.folder, reload.truncate).unwrap();
+            Some(self.recover(options))
+        } else {
+            discard_after(&self.folder, reload.truncate).unwrap();
+            None
+        }
     }
 
     fn crash(&mut self) {
@@ -313,8 +398,10 @@ impl Disk {
             emulate_353_ttl: options.emulate_353_ttl,
             digest_enabled: options.digest,
             hash_seed: 1,
+            record: false,
         };
-        let recovery = RecoveryOptions { database, ..RecoveryOptions::default() };
+        let ensemble = self.ensemble;
+        let recovery = RecoveryOptions { database, ensemble, ..RecoveryOptions::default() };
         recover(&self.folder, &recovery, &mut |_| {}).unwrap()
     }
 }

@@ -3,9 +3,10 @@
 //! A machine's speed drifts from minute to minute, so only ratios of medians of alternating turns say anything. ZooKeeper
 //! gets its default collector, its full compiler, a heap that does not starve it, and the warm-up.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use ringkeeper_testkit::{Config, Program, Server};
+use ringkeeper_testkit::{Config, Ensemble, Program, Server};
 
 use crate::CompareArguments;
 use crate::engine::{self, Load};
@@ -23,7 +24,7 @@ struct Row {
     work: Work,
 }
 
-const ROWS: &[Row] = &[
+const ROWS_ALONE: &[Row] = &[
     Row { name: "1 session x 1 write", sessions: 1, depth: 1, work: Work::Set },
     Row { name: "100 x 1 writes", sessions: 100, depth: 1, work: Work::Set },
     Row { name: "100 x 16 writes", sessions: 100, depth: 16, work: Work::Set },
@@ -32,6 +33,42 @@ const ROWS: &[Row] = &[
     Row { name: "100 x 16 reads", sessions: 100, depth: 16, work: Work::Get },
     Row { name: "1000 x 1 reads", sessions: 1000, depth: 1, work: Work::Get },
 ];
+
+/// The first session is the leader's, the others are spread over all.
+const ROWS_OF_ENSEMBLES: &[Row] = &[
+    Row { name: "1 session x 1 write", sessions: 1, depth: 1, work: Work::Set },
+    Row { name: "99 x 1 writes", sessions: 99, depth: 1, work: Work::Set },
+    Row { name: "99 x 16 writes", sessions: 99, depth: 16, work: Work::Set },
+    Row { name: "99 x 4, 90 % reads", sessions: 99, depth: 4, work: Work::Mix },
+    Row { name: "99 x 16 reads", sessions: 99, depth: 16, work: Work::Get },
+];
+
+/// What has its turn.
+enum Started {
+    Server(Server),
+    Ensemble(Ensemble),
+}
+
+impl Started {
+    fn start(program: &Program, servers: usize, folder: &std::path::Path) -> Started {
+        if servers == 1 {
+            return Started::Server(Server::start(program.clone(), config().data_dir(folder)));
+        }
+        Started::Ensemble(Ensemble::start(&vec![program.clone(); servers], config()))
+    }
+
+    /// Where clients connect; the leader of an ensemble comes first.
+    fn addresses(&mut self) -> Vec<SocketAddr> {
+        match self {
+            Started::Server(server) => vec![server.socket_addr()],
+            Started::Ensemble(ensemble) => {
+                let leader = ensemble.leader();
+                let others = ensemble.ids().filter(|&id| id != leader);
+                std::iter::once(leader).chain(others).map(|id| ensemble.address(id)).collect()
+            }
+        }
+    }
+}
 
 /// One server's turns at one row.
 #[derive(Debug, Default)]
@@ -46,11 +83,17 @@ struct Turns {
 /// # Errors
 /// A server cannot be loaded, or the arguments make no sense.
 pub fn run(arguments: &CompareArguments) -> Result<(), String> {
-    let rows: Vec<&Row> = ROWS
+    let all = if arguments.servers == 1 { ROWS_ALONE } else { ROWS_OF_ENSEMBLES };
+    if arguments.servers > 1 {
+        // Each server of an ensemble makes a folder of its own there.
+        tempfile::env::override_temp_dir(&arguments.folder)
+            .map_err(|before| format!("the folder is already {}", before.display()))?;
+    }
+    let rows: Vec<&Row> = all
         .iter()
         .filter(|row| arguments.row.as_ref().is_none_or(|wanted| row.name.contains(&wanted[..])))
         .collect();
-    if rows.is_empty() || arguments.rounds == 0 {
+    if rows.is_empty() || arguments.rounds == 0 || arguments.servers == 0 {
         return Err("nothing to compare".to_owned());
     }
     let ours = if arguments.ringkeeper.as_os_str() == "java" {
@@ -70,8 +113,10 @@ pub fn run(arguments: &CompareArguments) -> Result<(), String> {
                 .prefix("ringkeeper-load-")
                 .tempdir_in(&arguments.folder)
                 .map_err(|error| format!("{}: {error}", arguments.folder.display()))?;
-            let server = Server::start(program.clone(), config().data_dir(folder.path()));
-            warm_up(&server, seconds(arguments.warm_up_seconds)?)?;
+            let mut started = Started::start(program, arguments.servers, folder.path());
+            let addresses = started.addresses();
+            warm_up(&addresses, seconds(arguments.warm_up_seconds)?)
+                .map_err(|why| format!("{}: warm-up: {why}", program.name()))?;
             for (row, turns) in rows.iter().zip(&mut turns) {
                 let load = Load {
                     sessions: row.sessions,
@@ -81,7 +126,7 @@ pub fn run(arguments: &CompareArguments) -> Result<(), String> {
                     warm_up: WARM_UP_PER_ROW,
                     measured: seconds(arguments.seconds)?,
                 };
-                let measured = engine::run(server.socket_addr(), &load)
+                let measured = engine::run(&addresses, &load)
                     .map_err(|why| format!("{}: {}: {why}", program.name(), row.name))?;
                 eprintln!("round {round} {:<14} {:<20} {measured}", program.name(), row.name);
                 turns[which].per_second.push(measured.per_second());
@@ -93,9 +138,9 @@ pub fn run(arguments: &CompareArguments) -> Result<(), String> {
     let floor = floor::measure(&arguments.folder)?;
     print_table(&rows, &turns, programs[0].name(), programs[1].name());
     println!(
-        "\nMedians of {} turns each, {} s per row, {VALUE_BYTES}-byte values, in turn on fresh folders. The ratio is the first \
+        "\n{} server(s) each. Medians of {} turns each, {} s per row, {VALUE_BYTES}-byte values, in turn on fresh folders. The ratio is the first \
          server's speed to the second's: of latencies for one session, of operations per second otherwise.\n{floor}",
-        arguments.rounds, arguments.seconds
+        arguments.servers, arguments.rounds, arguments.seconds
     );
     Ok(())
 }
@@ -110,7 +155,7 @@ fn config() -> Config {
         .flag("-Dlog4j2.level=WARN")
 }
 
-fn warm_up(server: &Server, time: Duration) -> Result<(), String> {
+fn warm_up(servers: &[SocketAddr], time: Duration) -> Result<(), String> {
     for work in [Work::Set, Work::Create, Work::Get] {
         let load = Load {
             sessions: 100,
@@ -120,8 +165,7 @@ fn warm_up(server: &Server, time: Duration) -> Result<(), String> {
             warm_up: Duration::ZERO,
             measured: time / 3,
         };
-        engine::run(server.socket_addr(), &load)
-            .map_err(|why| format!("{}: warm-up: {why}", server.program().name()))?;
+        engine::run(servers, &load)?;
     }
     Ok(())
 }

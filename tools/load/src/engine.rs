@@ -51,14 +51,15 @@ struct Client {
     waits_for_space: bool,
 }
 
-/// Runs the load and measures.
+/// Runs the load and measures. The sessions are spread evenly over the servers of an ensemble, the
+/// first one to the first of them.
 ///
 /// # Errors
-/// The server cannot be reached, refuses, or falls silent.
-pub fn run(server: SocketAddr, load: &Load) -> Result<Measured, String> {
+/// A server cannot be reached, refuses, or falls silent.
+pub fn run(servers: &[SocketAddr], load: &Load) -> Result<Measured, String> {
     let root = format!("/load-{:x}", std::process::id() ^ clock_bits());
     let value = vec![b'v'; load.value_bytes];
-    let mut clients = connect(server, load, &root, &value)?;
+    let mut clients = connect(servers, load, &root, &value)?;
     let poll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|error| error.to_string())?;
     for (index, client) in clients.iter().enumerate() {
         client.stream.set_nonblocking(true).map_err(|error| error.to_string())?;
@@ -122,13 +123,13 @@ pub fn run(server: SocketAddr, load: &Load) -> Result<Measured, String> {
 }
 
 fn connect(
-    server: SocketAddr,
+    servers: &[SocketAddr],
     load: &Load,
     root: &str,
     value: &[u8],
 ) -> Result<Vec<Client>, String> {
     let mut clients = Vec::with_capacity(load.sessions);
-    for index in 0..load.sessions {
+    for (index, &server) in (0..load.sessions).zip(servers.iter().cycle()) {
         let mut stream =
             TcpStream::connect(server).map_err(|error| format!("{server}: {error}"))?;
         stream.set_nodelay(true).map_err(|error| error.to_string())?;

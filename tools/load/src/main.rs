@@ -1,4 +1,4 @@
-//! `ringkeeper-load`: closed-loop load on one server, and a comparison of two.
+//! `ringkeeper-load`: closed-loop load on a server or an ensemble, and a comparison of two.
 //!
 //! Every session keeps `--depth` requests in flight and sends the next when one is answered. One thread serves all sessions
 //! through epoll, with one read and one write for as many requests as are there, so that on a small machine the servers get
@@ -32,9 +32,9 @@ struct Arguments {
 /// Closed-loop load on a ZooKeeper-compatible server.
 #[derive(Debug, Args)]
 struct LoadArguments {
-    /// The server's client port.
-    #[arg(long, value_name = "HOST:PORT")]
-    server: String,
+    /// Client ports: of one server, or of several of an ensemble, over which the sessions are spread.
+    #[arg(long, value_name = "HOST:PORT,…", value_delimiter = ',')]
+    server: Vec<String>,
     /// Sessions.
     #[arg(long, default_value_t = 1)]
     sessions: usize,
@@ -73,6 +73,9 @@ struct CompareArguments {
     /// The ringkeeper binary, or `java` for a second ZooKeeper.
     #[arg(long, default_value = "target/release/ringkeeper")]
     ringkeeper: PathBuf,
+    /// Servers of each ensemble; 1: each alone.
+    #[arg(long, default_value_t = 1)]
+    servers: usize,
     /// How often each server has its turn.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
@@ -110,7 +113,8 @@ fn main() -> ExitCode {
 }
 
 fn run_load(arguments: &LoadArguments) -> Result<(), String> {
-    let server = resolve(&arguments.server)?;
+    let servers =
+        arguments.server.iter().map(|server| resolve(server)).collect::<Result<Vec<_>, _>>()?;
     if arguments.sessions == 0 || arguments.depth == 0 {
         return Err("--sessions and --depth must be at least 1".to_owned());
     }
@@ -122,7 +126,7 @@ fn run_load(arguments: &LoadArguments) -> Result<(), String> {
         warm_up: seconds(arguments.warm_up_seconds)?,
         measured: seconds(arguments.seconds)?,
     };
-    let result = engine::run(server, &load)?;
+    let result = engine::run(&servers, &load)?;
     println!("{result}");
     println!("{}", result.json(&load));
     Ok(())

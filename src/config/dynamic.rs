@@ -1,0 +1,292 @@
+//! The files in which a changed ensemble is kept: `zoo.cfg.dynamic.next` for a configuration that
+//! was proposed, `zoo.cfg.dynamic.VERSION` for the active one, and the static file, which names it.
+//!
+//! Imitates `QuorumPeer.setLastSeenQuorumVerifier` and `setQuorumVerifier`. The texts are made by
+//! pure functions; [`Keeper`] alone touches files, and does nothing where `reconfigEnabled` is
+//! false. The rule that is easy to break: the dynamic file must be durable before the static file
+//! names it, or a crash between them leaves a server without members. A failure is a line in the
+//! log that says what to do: the server knows its ensemble without these files until it ends.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::convert;
+use super::document::Format;
+use super::properties;
+use super::settings::Config;
+use crate::id::ServerId;
+use crate::peer::ConfigChange;
+use crate::quorum;
+
+/// What is put behind the name of the static file, and the version in hexadecimal behind that.
+const DYNAMIC: &str = ".dynamic.";
+
+/// What is put behind the name of the static file for a configuration that was proposed.
+pub const NEXT: &str = ".dynamic.next";
+
+/// What is put behind the name of the static file for its copy as it was at first.
+const BACKUP: &str = ".bak";
+
+/// Keeps the files of one server's configuration.
+#[derive(Debug)]
+pub struct Keeper {
+    /// The static file. `None`: there is none to keep, or reconfiguration is switched off.
+    file: Option<PathBuf>,
+    me: Option<ServerId>,
+    /// Version of the newest configuration heard of.
+    seen: i64,
+    /// Version of the active one.
+    active: i64,
+    /// Whether the members still stand in the static file, which is to be copied before it changes.
+    members_in_static: bool,
+}
+
+impl Keeper {
+    /// For a server that runs with `config`, read from `file`.
+    pub fn new(config: &Config, file: Option<&Path>) -> Keeper {
+        let quorum = &config.quorum;
+        let kept = quorum.reconfig_enabled && quorum.is_distributed();
+        let active = i64::try_from(quorum.version).unwrap_or(i64::MAX);
+        let seen = quorum.last_seen.as_ref().map_or(active, |next| next.version.max(active));
+        Keeper {
+            file: file.filter(|_| kept).map(Path::to_owned),
+            me: quorum.me(),
+            seen,
+            active,
+            members_in_static: quorum.dynamic_config_file.is_none(),
+        }
+    }
+
+    /// Copies a static file that holds members to its neighbour `.bak`, for it will be rewritten.
+    // ZooKeeper: QuorumPeerConfig.backupOldConfig, at each start until the file names a dynamic one.
+    pub fn back_up(&self) {
+        let Some(file) = self.file.as_deref().filter(|_| self.members_in_static) else { return };
+        let backup = beside(file, BACKUP);
+        if let Err(error) = fs::read(file).and_then(|bytes| replace(&backup, &bytes)) {
+            tracing::error!(
+                "{} cannot be copied to {}: {error}; a reconfiguration will rewrite it: make the \
+                 folder writable for this server, or copy it by hand",
+                file.display(),
+                backup.display()
+            );
+        }
+    }
+
+    /// Keeps what became known about the ensemble.
+    pub fn keep(&mut self, change: &ConfigChange) {
+        let Some(file) = self.file.clone() else { return };
+        match change {
+            ConfigChange::Proposed(config) => self.keep_proposed(&file, config),
+            ConfigChange::Active(config) => self.keep_active(&file, config),
+        }
+    }
+
+    fn keep_proposed(&mut self, file: &Path, config: &quorum::Config) {
+        if config.version == self.seen {
+            return;
+        }
+        self.seen = config.version;
+        let next = beside(file, NEXT);
+        let version = config.version;
+        match replace(&next, next_text(config).as_bytes()) {
+            Ok(()) => tracing::info!(
+                "configuration {version:x} is proposed: kept in {} until it is active",
+                next.display()
+            ),
+            Err(error) => tracing::error!(
+                "configuration {version:x} is proposed, but cannot be kept in {}: {error}; if all \
+                 servers stop before it is active everywhere, this one will not know of it: make \
+                 the folder writable for this server",
+                next.display()
+            ),
+        }
+    }
+
+    fn keep_active(&mut self, file: &Path, config: &quorum::Config) {
+        if config.version <= self.active {
+            return;
+        }
+        self.active = config.version;
+        self.seen = self.seen.max(config.version);
+        let version = config.version;
+        let dynamic = beside(file, &format!("{DYNAMIC}{version:x}"));
+        // Its client address is only taken from the static file if it stands in the other one.
+        let own_client = self.me.and_then(|me| config.members.get(&me)?.client.as_ref());
+        let rewritten = replace(&dynamic, dynamic_text(config).as_bytes())
+            .and_then(|()| rewrite_static(file, &dynamic, own_client.is_some()));
+        match rewritten {
+            Ok(()) => {
+                self.members_in_static = false;
+                tracing::info!(
+                    "configuration {version:x} is active: kept in {}, which {} names now",
+                    dynamic.display(),
+                    file.display()
+                );
+            }
+            Err(error) => tracing::error!(
+                "configuration {version:x} is active, but cannot be kept in {} and {}: {error}; \
+                 the server goes on with it, but would start again with the members that stand in \
+                 these files: make the folder writable for this server, or write by hand into {}:\n{}",
+                dynamic.display(),
+                file.display(),
+                dynamic.display(),
+                dynamic_text(config)
+            ),
+        }
+        if self.seen == version {
+            let next = beside(file, NEXT);
+            match fs::remove_file(&next) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => tracing::warn!(
+                    "{} is of no use any more and cannot be removed: {error}",
+                    next.display()
+                ),
+            }
+        }
+    }
+}
+
+/// The content of `.dynamic.next`: the members and the version, sorted as texts.
+// ZooKeeper: QuorumPeerConfig.writeDynamicConfig sorts, so server.10 comes before server.2.
+pub fn next_text(config: &quorum::Config) -> String {
+    let mut lines = member_lines(config);
+    lines.push(format!("version={:x}", config.version));
+    lines.sort_unstable();
+    lines.join("\n")
+}
+
+/// The content of `.dynamic.VERSION`: the members alone, sorted as texts.
+pub fn dynamic_text(config: &quorum::Config) -> String {
+    let mut lines = member_lines(config);
+    lines.sort_unstable();
+    lines.join("\n")
+}
+
+fn member_lines(config: &quorum::Config) -> Vec<String> {
+    let text = config.to_text();
+    text.lines().filter(|line| !line.starts_with("version=")).map(str::to_owned).collect()
+}
+
+/// The name of a file beside another.
+pub fn beside(file: &Path, suffix: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// The static file without its members, and with the name of the dynamic file.
+///
+/// # Errors
+/// It is no TOML any more.
+pub fn static_text(
+    bytes: &[u8],
+    name: &str,
+    dynamic: &str,
+    drop_client: bool,
+) -> Result<Vec<u8>, String> {
+    let drops = |key: &str| is_dropped(key, drop_client);
+    match Format::of_name(name) {
+        Format::ZooCfg => Ok(static_properties(bytes, dynamic, drops)),
+        Format::Toml => {
+            convert::rewritten_toml(bytes, name, &drops, &[("dynamicConfigFile", dynamic)])
+                .map(String::into_bytes)
+                .map_err(|errors| errors[0].to_string())
+        }
+    }
+}
+
+/// What does not stay in the static file.
+// ZooKeeper: QuorumPeerConfig.editStaticConfig goes by the beginnings of the keys; with clientPort
+// it also drops clientPortListenBacklog, which stays here.
+fn is_dropped(key: &str, drop_client: bool) -> bool {
+    ["server.", "group", "weight", "dynamicConfigFile", "peerType"]
+        .iter()
+        .any(|prefix| key.starts_with(prefix))
+        || drop_client && (key == "clientPort" || key == "clientPortAddress")
+}
+
+/// The lines that stay, as they are. ZooKeeper writes keys and values anew, without the comments
+/// and in the order of a hash table; it reads what this leaves.
+fn static_properties(bytes: &[u8], dynamic: &str, drops: impl Fn(&str) -> bool) -> Vec<u8> {
+    let items = properties::read(bytes);
+    let starts: Vec<(u32, bool)> = items
+        .iter()
+        .map(|item| match item {
+            properties::Item::Comment { line, .. } | properties::Item::Malformed { line, .. } => {
+                (*line, false)
+            }
+            properties::Item::Pair { line, key, .. } => (*line, drops(properties::java_trim(key))),
+        })
+        .collect();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut next = starts.iter().peekable();
+    let mut dropping = false;
+    for (index, line) in physical_lines(bytes).into_iter().enumerate() {
+        while let Some((start, drop)) = next.peek()
+            && usize::try_from(*start).is_ok_and(|start| start <= index + 1)
+        {
+            dropping = *drop;
+            next.next();
+        }
+        // Blank lines belong to no key.
+        if !dropping || line.iter().all(u8::is_ascii_whitespace) {
+            out.extend_from_slice(line);
+        }
+    }
+    if out.last().is_some_and(|&last| last != b'\n' && last != b'\r') {
+        out.push(b'\n');
+    }
+    let mut line = String::new();
+    properties::write_pair(&mut line, "dynamicConfigFile", dynamic);
+    out.extend_from_slice(line.as_bytes());
+    out
+}
+
+/// Lines with their ends: `\n`, `\r` or `\r\n`, as properties count them.
+fn physical_lines(bytes: &[u8]) -> Vec<&[u8]> {
+    let mut lines = Vec::new();
+    let mut start = 0;
+    for (i, &byte) in bytes.iter().enumerate() {
+        if byte == b'\n' || byte == b'\r' && bytes.get(i + 1) != Some(&b'\n') {
+            lines.push(&bytes[start..=i]);
+            start = i + 1;
+        }
+    }
+    if start < bytes.len() {
+        lines.push(&bytes[start..]);
+    }
+    lines
+}
+
+fn rewrite_static(file: &Path, dynamic: &Path, drop_client: bool) -> io::Result<()> {
+    let bytes = fs::read(file)?;
+    let dynamic = dynamic.canonicalize()?;
+    let named = dynamic.to_str().ok_or_else(|| {
+        io::Error::new(io::ErrorKind::InvalidData, "the folder's name is not UTF-8")
+    })?;
+    let name = file.to_string_lossy();
+    let text = static_text(&bytes, &name, named, drop_client)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    replace(file, &text)
+}
+
+/// Replaces a file in one step that a crash cannot divide (`AtomicFileWritingIdiom`).
+fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    let tmp = beside(file, ".tmp");
+    let written = write_synced(&tmp, bytes).and_then(|()| fs::rename(&tmp, file));
+    if let Err(error) = written {
+        // What is left of it would only puzzle; a failure to remove it changes nothing.
+        let _ = fs::remove_file(&tmp);
+        return Err(error);
+    }
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+fn write_synced(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut out = File::create(file)?;
+    out.write_all(bytes)?;
+    out.sync_all()
+}

@@ -1,0 +1,194 @@
+//! What a configuration says about an ensemble: its members, and how they agree.
+//!
+//! A server that stands alone knows at most itself; [`Quorum::is_distributed`] says which it is.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::server_line::{GroupLine, Role, ServerLine};
+use crate::id::ServerId;
+use crate::quorum;
+
+/// Members of the ensemble, and everything that concerns the servers among themselves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Quorum {
+    /// The number in `dataDir/myid`, if there is one.
+    pub my_id: Option<u64>,
+    /// The members, by id. Keys `server.N`.
+    pub servers: BTreeMap<u64, ServerLine>,
+    /// Groups of a hierarchical quorum, by id. Keys `group.N`.
+    pub groups: BTreeMap<u64, GroupLine>,
+    /// Weights, by server id. Keys `weight.N`.
+    pub weights: BTreeMap<u64, u64>,
+    /// Version of the dynamic file, from its name. Default: 0.
+    pub version: u64,
+    /// Whether a single member stands alone. Default: true. Key `standaloneEnabled`.
+    pub standalone_enabled: bool,
+    /// Whether reconfig is switched on. A server on its own refuses it either way. Default: false.
+    /// Key `reconfigEnabled`.
+    pub reconfig_enabled: bool,
+    /// The file in which the members stand. Default: none. Key `dynamicConfigFile`.
+    pub dynamic_config_file: Option<PathBuf>,
+    /// A configuration that was proposed and not known to be active when the server last ended:
+    /// the content of the configuration file's neighbour `.dynamic.next`.
+    pub last_seen: Option<quorum::Config>,
+    /// Ticks that a learner may take to connect and to be synchronised. Required in an ensemble.
+    /// Key `initLimit`.
+    pub init_limit: u32,
+    /// Ticks that a learner may be silent. Required in an ensemble. Key `syncLimit`.
+    pub sync_limit: u32,
+    /// Ticks that a learner tries to reach its leader; 0: as [`Quorum::init_limit`]. Default: 0.
+    /// Key `connectToLearnerMasterLimit`.
+    pub connect_to_learner_master_limit: u32,
+    /// Whether the ports between servers are listened on at every address. Default: false.
+    /// Key `quorumListenOnAllIPs`.
+    pub listen_on_all_ips: bool,
+    /// What `peerType` says, if it is set; the list of servers decides. Key `peerType`.
+    pub peer_type: Option<Role>,
+    /// Whether an observer keeps a transaction log and takes snapshots. Default: true.
+    /// Key `syncEnabled`.
+    pub sync_enabled: bool,
+    /// The same, and wins over it; `None`: not set. Key `observer.syncEnabled`.
+    pub observer_sync_enabled: Option<bool>,
+    /// Port on which observers may learn from this server when it follows; `None`: they may not.
+    /// Default: none. Key `observerMasterPort` (0 or less: none).
+    pub observer_master_port: Option<u16>,
+    /// A file in which an outside witness says `1` to let one of two servers go on alone. Default:
+    /// none. Key `oraclePath`.
+    pub oracle_path: Option<PathBuf>,
+    /// Whether a server may have several addresses. Default: false. Key `multiAddress.enabled`.
+    pub multi_address_enabled: bool,
+    /// How long a connection of the election may take to be made. Milliseconds. Default: 5000.
+    /// Key `cnxTimeout`.
+    pub cnx_timeout_ms: u32,
+    /// How long a new connection of the election may take to say who it is; `None`: `syncLimit`
+    /// ticks. Milliseconds. Default: none. Key `quorumCnxnTimeoutMs` (0 or less: none).
+    pub quorum_cnxn_timeout_ms: Option<u32>,
+    /// Attempts to listen on the ports between servers; `None`: until it works. Default: 3.
+    /// Key `electionPortBindRetry` (0: until it works).
+    pub election_port_bind_retry: Option<u32>,
+    /// Shortest time until a vote is repeated. Milliseconds. Default: 200.
+    /// Key `fastleader.minNotificationInterval`.
+    pub min_notification_interval_ms: u32,
+    /// Longest time until a vote is repeated. Milliseconds. Default: 60 000.
+    /// Key `fastleader.maxNotificationInterval`.
+    pub max_notification_interval_ms: u32,
+    /// How long a leader waits for the epochs of a quorum; `None`: `initLimit` ticks.
+    /// Milliseconds. Default: none. Key `leader.maxTimeToWaitForEpoch` (-1: none).
+    pub max_time_to_wait_for_epoch_ms: Option<u32>,
+    /// Time between two attempts to reach the leader. Milliseconds. Default: 100.
+    /// Key `leaderConnectDelayDuringRetryMs`.
+    pub leader_connect_delay_ms: u32,
+    /// Whether a leader serves clients. Default: true. Key `leaderServes` (yes, no).
+    pub leader_serves: bool,
+    /// Observers that get the whole tree at once. Default: 10. Key
+    /// `leader.maxConcurrentSnapSyncs`.
+    pub max_concurrent_snap_syncs: u32,
+    /// Observers that get a difference at once. Default: 100. Key
+    /// `leader.maxConcurrentDiffSyncs`.
+    pub max_concurrent_diff_syncs: u32,
+    /// Time that an observer waits before it looks for a leader again. Milliseconds. Default: 0.
+    /// Key `observer.reconnectDelayMs`.
+    pub observer_reconnect_delay_ms: u64,
+    /// Time that an observer waits at most before it asks everybody for the leader. Milliseconds.
+    /// Default: 200. Key `observer.election.DelayMs`.
+    pub observer_election_delay_ms: u64,
+    /// Bytes of proposals that a follower keeps for its observers. Default: 32 MiB.
+    /// Key `observerMaster.sizeLimit`.
+    pub observer_master_size_limit: u32,
+    /// Whether connections between servers have TCP keep-alive. Default: false. Key
+    /// `tcpKeepAlive`.
+    pub tcp_keep_alive: bool,
+    /// Share of a snapshot's size up to which a learner gets transactions of the log instead;
+    /// below 0: never from the log. Default: 0.33. Key `snapshotSizeFactor`.
+    pub snapshot_size_factor: f64,
+    /// Whether every learner gets the whole tree. Default: false. Key `forceSnapshotSync`.
+    pub force_snapshot_sync: bool,
+    /// Counter of the first zxid of an epoch, for tests of its end. Default: 0.
+    /// Key `testingonly.initialZxid`.
+    pub initial_zxid: u32,
+    /// Committed transactions kept in memory for learners. At least 500. Default: 500.
+    /// Key `commitLogCount`.
+    pub commit_log_count: u32,
+}
+
+impl Default for Quorum {
+    fn default() -> Self {
+        Self {
+            my_id: None,
+            servers: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            weights: BTreeMap::new(),
+            version: 0,
+            standalone_enabled: true,
+            reconfig_enabled: false,
+            dynamic_config_file: None,
+            last_seen: None,
+            init_limit: 0,
+            sync_limit: 0,
+            connect_to_learner_master_limit: 0,
+            listen_on_all_ips: false,
+            peer_type: None,
+            sync_enabled: true,
+            observer_sync_enabled: None,
+            observer_master_port: None,
+            oracle_path: None,
+            multi_address_enabled: false,
+            cnx_timeout_ms: 5000,
+            quorum_cnxn_timeout_ms: None,
+            election_port_bind_retry: Some(3),
+            min_notification_interval_ms: 200,
+            max_notification_interval_ms: 60_000,
+            max_time_to_wait_for_epoch_ms: None,
+            leader_connect_delay_ms: 100,
+            leader_serves: true,
+            max_concurrent_snap_syncs: 10,
+            max_concurrent_diff_syncs: 100,
+            observer_reconnect_delay_ms: 0,
+            observer_election_delay_ms: 200,
+            observer_master_size_limit: 32 * 1024 * 1024,
+            tcp_keep_alive: false,
+            snapshot_size_factor: 0.33,
+            force_snapshot_sync: false,
+            initial_zxid: 0,
+            commit_log_count: 500,
+        }
+    }
+}
+
+impl Quorum {
+    /// Whether this server is one of an ensemble (`QuorumPeerConfig.isDistributed`).
+    pub fn is_distributed(&self) -> bool {
+        let voters = self.servers.values().filter(|line| line.role == Role::Participant).count();
+        voters > 1 || voters == 1 && !self.standalone_enabled
+    }
+
+    /// The ensemble as its members see it.
+    pub fn ensemble(&self) -> quorum::Config {
+        // Numbers above a long are no configuration.
+        let long = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        let id = |n: u64| ServerId(long(n));
+        let mut ensemble = quorum::Config {
+            members: self.servers.iter().map(|(&n, line)| (id(n), line.member())).collect(),
+            groups: self
+                .groups
+                .iter()
+                .map(|(&n, line)| (long(n), line.servers.iter().map(|&n| id(n)).collect()))
+                .collect(),
+            weights: self.weights.iter().map(|(&n, &weight)| (id(n), long(weight))).collect(),
+            version: long(self.version),
+        };
+        if !ensemble.groups.is_empty() {
+            let voters: Vec<ServerId> = ensemble.voters().collect();
+            for voter in voters {
+                ensemble.weights.entry(voter).or_insert(1);
+            }
+        }
+        ensemble
+    }
+
+    /// This server. `None`: there is no `myid`, which no ensemble can do without.
+    pub fn me(&self) -> Option<ServerId> {
+        self.my_id.and_then(|id| i64::try_from(id).ok()).map(ServerId)
+    }
+}

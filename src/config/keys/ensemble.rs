@@ -1,0 +1,286 @@
+//! Rows of the keys by which servers agree among themselves: members, times of elections and of
+//! learners, how learners are brought up to date.
+
+use std::path::PathBuf;
+
+use super::super::server_line::Role;
+use super::super::value::{Below, Form, Kind};
+use super::{Acted, Fate, Key, Set, Theme, fine, int, prop_int, prop_long};
+
+use super::row::*;
+
+const fn quorum(name: &'static str, kind: Kind, default: &'static str, fate: Fate) -> Key {
+    file(Theme::Quorum, name, kind, default, fate)
+}
+
+const fn property(name: &'static str, kind: Kind, default: &'static str, fate: Fate) -> Key {
+    prop(Theme::Quorum, name, kind, default, fate)
+}
+
+/// A path that may be missing.
+macro_rules! path {
+    ($($field:ident).+) => {
+        Fate::Acted(Acted {
+            set: Set::Text(|config, value| config.$($field).+ = Some(PathBuf::from(value))),
+            get: |config| {
+                config.$($field).+.as_ref().map(|p| p.display().to_string()).unwrap_or_default()
+            },
+            about: "",
+            verdict: fine,
+        })
+    };
+}
+
+pub(super) static KEYS: &[Key] = &[
+    quorum("server.*", Kind::Server, "", together!(|c| c.quorum.servers.len().to_string())).about(
+        "a member of the ensemble; one participant alone stands alone, unless standaloneEnabled is \
+         false",
+    ),
+    quorum("group.*", Kind::Group, "", together!(|c| c.quorum.groups.len().to_string()))
+        .about("a group of a hierarchical quorum"),
+    quorum(
+        "weight.*",
+        Kind::Int { min: 0, max: i64::MAX, form: Form::Decimal, below: Below::Refuse },
+        "",
+        together!(|c| c.quorum.weights.len().to_string()),
+    )
+    .about("a server's weight in its group; 1 if not set"),
+    quorum("standaloneEnabled", Kind::Bool, "true", plain!(Bool, quorum.standalone_enabled))
+        .about("a single participant stands alone"),
+    quorum("reconfigEnabled", Kind::Bool, "false", plain!(Bool, quorum.reconfig_enabled)).about(
+        "the ensemble may be changed with reconfig, and is kept in files of its own, which the \
+         server writes; a server on its own refuses it either way",
+    ),
+    quorum(
+        "dynamicConfigFile",
+        Kind::Path,
+        "",
+        together!(|c| c
+            .quorum
+            .dynamic_config_file
+            .as_ref()
+            .map(|p| p.display().to_string())
+            .unwrap_or_default()),
+    )
+    .about("file in which the members stand; its name ends in their version"),
+    quorum("initLimit", int(0), "0", number!(quorum.init_limit))
+        .about(
+            "how long a learner may take to connect and to be synchronised; required in an \
+                ensemble",
+        )
+        .unit("ticks"),
+    quorum("syncLimit", int(0), "0", number!(quorum.sync_limit))
+        .about("how long a learner may be silent; required in an ensemble")
+        .unit("ticks"),
+    quorum(
+        "connectToLearnerMasterLimit",
+        int(0),
+        "0",
+        number!(quorum.connect_to_learner_master_limit),
+    )
+    .about("how long a learner tries to reach its leader; 0: initLimit")
+    .unit("ticks"),
+    quorum(
+        "electionAlg",
+        Kind::Int { min: 3, max: 3, form: Form::Decimal, below: Below::Refuse },
+        "3",
+        together!(|c| c
+            .settings()
+            .find(|(key, _)| *key == "electionAlg")
+            .map_or("", |_| "3")
+            .to_owned()),
+    )
+    .about("the way to elect a leader; there is one, as with ZooKeeper"),
+    quorum("quorumListenOnAllIPs", Kind::Bool, "false", plain!(Bool, quorum.listen_on_all_ips))
+        .about("listen at every address on the ports between servers"),
+    quorum(
+        "peerType",
+        Kind::Choice(&["participant", "observer"]),
+        "participant",
+        Fate::Acted(Acted {
+            set: Set::Text(|c, v| {
+                let observer = v.eq_ignore_ascii_case("observer");
+                c.quorum.peer_type =
+                    Some(if observer { Role::Observer } else { Role::Participant });
+            }),
+            get: |c| c.quorum.peer_type.unwrap_or_default().to_string(),
+            about: "this server's role; where the list of servers says something else, the list \
+                    counts",
+            verdict: fine,
+        }),
+    ),
+    quorum("syncEnabled", Kind::Bool, "true", plain!(Bool, quorum.sync_enabled))
+        .about("an observer keeps a transaction log and takes snapshots"),
+    property(
+        "observer.syncEnabled",
+        Kind::Bool,
+        "",
+        Fate::Acted(Acted {
+            set: Set::Bool(|c, v| c.quorum.observer_sync_enabled = Some(v)),
+            get: |c| c.quorum.observer_sync_enabled.map(|v| v.to_string()).unwrap_or_default(),
+            about: "the same, and wins over it",
+            verdict: fine,
+        }),
+    ),
+    quorum(
+        "observerMasterPort",
+        Kind::Int { min: i32::MIN as i64, max: 65_535, form: Form::Decimal, below: Below::Refuse },
+        "0",
+        Fate::Acted(Acted {
+            set: Set::Int(|c, v| {
+                c.quorum.observer_master_port = u16::try_from(v).ok().filter(|&port| port > 0);
+            }),
+            get: |c| c.quorum.observer_master_port.unwrap_or(0).to_string(),
+            about: "port on which observers may learn from this server when it follows; 0 or \
+                    less: they may not",
+            verdict: fine,
+        }),
+    ),
+    quorum("oraclePath", Kind::Text, "", path!(quorum.oracle_path))
+        .about("file in which an outside witness says 1 to let one of two servers go on alone"),
+    property(
+        "multiAddress.enabled",
+        Kind::Bool,
+        "false",
+        plain!(Bool, quorum.multi_address_enabled),
+    )
+    .about("a server may have several addresses; 3.5 and older do not understand it"),
+    property("cnxTimeout", int(0), "5000", number!(quorum.cnx_timeout_ms))
+        .about("how long a connection of the election may take to be made")
+        .unit("ms"),
+    property(
+        "quorumCnxnTimeoutMs",
+        prop_int(-1),
+        "-1",
+        Fate::Acted(Acted {
+            set: Set::Int(|c, v| {
+                c.quorum.quorum_cnxn_timeout_ms = u32::try_from(v).ok().filter(|&ms| ms > 0);
+            }),
+            get: |c| c.quorum.quorum_cnxn_timeout_ms.map_or("-1".to_owned(), |v| v.to_string()),
+            about: "how long a new connection of the election may take to say who it is; 0 and \
+                    -1: syncLimit",
+            verdict: fine,
+        }),
+    )
+    .unit("ms"),
+    property(
+        "electionPortBindRetry",
+        prop_int(0),
+        "3",
+        Fate::Acted(Acted {
+            set: Set::Int(|c, v| {
+                c.quorum.election_port_bind_retry = u32::try_from(v).ok().filter(|&n| n > 0);
+            }),
+            get: |c| c.quorum.election_port_bind_retry.unwrap_or(0).to_string(),
+            about: "attempts to listen on the ports between servers; 0: until it works",
+            verdict: fine,
+        }),
+    ),
+    property(
+        "fastleader.minNotificationInterval",
+        prop_int(1),
+        "200",
+        number!(quorum.min_notification_interval_ms),
+    )
+    .about("shortest time until a vote is repeated")
+    .unit("ms"),
+    property(
+        "fastleader.maxNotificationInterval",
+        prop_int(1),
+        "60000",
+        number!(quorum.max_notification_interval_ms),
+    )
+    .about("longest time until a vote is repeated")
+    .unit("ms"),
+    property(
+        "leader.maxTimeToWaitForEpoch",
+        prop_int(-1),
+        "-1",
+        Fate::Acted(Acted {
+            set: Set::Int(|c, v| c.quorum.max_time_to_wait_for_epoch_ms = u32::try_from(v).ok()),
+            get: |c| {
+                c.quorum.max_time_to_wait_for_epoch_ms.map_or("-1".to_owned(), |v| v.to_string())
+            },
+            about: "how long a leader waits for a quorum to follow it; -1: initLimit",
+            verdict: fine,
+        }),
+    )
+    .unit("ms"),
+    property(
+        "leaderConnectDelayDuringRetryMs",
+        prop_int(0),
+        "100",
+        number!(quorum.leader_connect_delay_ms),
+    )
+    .about("time between two attempts to reach the leader")
+    .unit("ms"),
+    property("leaderServes", Kind::YesNo, "yes", yes_no!(quorum.leader_serves))
+        .about("a leader serves clients"),
+    property(
+        "leader.maxConcurrentSnapSyncs",
+        prop_int(1),
+        "10",
+        number!(quorum.max_concurrent_snap_syncs),
+    )
+    .about("observers that get the whole tree at once"),
+    property(
+        "leader.maxConcurrentDiffSyncs",
+        prop_int(1),
+        "100",
+        number!(quorum.max_concurrent_diff_syncs),
+    )
+    .about("observers that get a difference at once"),
+    property(
+        "observer.reconnectDelayMs",
+        prop_long(0),
+        "0",
+        number!(quorum.observer_reconnect_delay_ms),
+    )
+    .about("time that an observer waits before it looks for a leader again")
+    .unit("ms"),
+    property(
+        "observer.election.DelayMs",
+        prop_long(0),
+        "200",
+        number!(quorum.observer_election_delay_ms),
+    )
+    .about("time that an observer waits at most before it asks everybody for the leader")
+    .unit("ms"),
+    property(
+        "observerMaster.sizeLimit",
+        prop_int(0),
+        "33554432",
+        number!(quorum.observer_master_size_limit),
+    )
+    .about("proposals that a follower keeps for its observers")
+    .unit("bytes"),
+    property("tcpKeepAlive", Kind::Bool, "false", plain!(Bool, quorum.tcp_keep_alive))
+        .about("TCP keep-alive on connections between servers"),
+    property(
+        "snapshotSizeFactor",
+        Kind::Float { min: -1e9, max: 1.0 },
+        "0.33",
+        plain!(Float, quorum.snapshot_size_factor),
+    )
+    .about(
+        "share of a snapshot's size up to which a learner gets transactions of the log instead of \
+         the whole tree; below 0: never from the log",
+    ),
+    property("forceSnapshotSync", Kind::Bool, "false", plain!(Bool, quorum.force_snapshot_sync))
+        .about("every learner gets the whole tree"),
+    property(
+        "testingonly.initialZxid",
+        Kind::Int { min: 0, max: u32::MAX as i64, form: Form::Decimal, below: Below::Refuse },
+        "0",
+        number!(quorum.initial_zxid),
+    )
+    .about("counter of the first zxid of an epoch, to test what happens at its end"),
+    property(
+        "commitLogCount",
+        Kind::Int { min: 500, max: i32::MAX as i64, form: Form::Decimal, below: Below::Take(500) },
+        "500",
+        number!(quorum.commit_log_count),
+    )
+    .about("committed transactions kept in memory for learners")
+    .unit("transactions"),
+];

@@ -1,0 +1,381 @@
+//! The members of an ensemble: from the lines of the file, or of the dynamic file it names, to an
+//! ensemble that this server can be one of, or to a server that stands alone.
+//!
+//! Imitates `QuorumPeerConfig.setupQuorumPeerConfig`, `parseDynamicConfig` and `checkValidity`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::document::{Document, Format};
+use super::dynamic;
+use super::ensemble::Quorum;
+use super::origin::{Level, Origin, Problem};
+use super::read::{Accepted, FILE_BYTES_MAX, ReadFile, Reading};
+use super::server_line::{GroupLine, Role, ServerLine, number_of};
+use super::value::{Kind, Raw, Value};
+
+/// Collects `server.N`, `group.N` and `weight.N`, from the file or from the dynamic file it names.
+pub(super) fn collect(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) {
+    let dynamic = reading.text("dynamicConfigFile").map(PathBuf::from);
+    let is_member = |key: &str| ["server.", "group.", "weight."].iter().any(|p| key.starts_with(p));
+    let lines: Vec<(String, Accepted)> = reading
+        .values
+        .iter()
+        .filter(|(key, _)| is_member(key))
+        .map(|(key, accepted)| (key.clone(), accepted.clone()))
+        .collect();
+    if let Some(path) = dynamic {
+        for (_, Accepted { origin, written, .. }) in lines {
+            let text =
+                "must stand in the dynamic file, for there is a dynamicConfigFile".to_owned();
+            reading.error(Problem::Conflict, &origin, &written, None, text);
+        }
+        reading.config.quorum.dynamic_config_file = Some(path.clone());
+        read_dynamic(reading, &path, read_file);
+        read_next(reading, read_file);
+        return;
+    }
+    for (key, accepted) in lines {
+        add_member(reading, &key, &accepted);
+    }
+    groups(reading);
+}
+
+/// With groups or weights, every participant is in exactly one group, and a group has members alone.
+// ZooKeeper: QuorumHierarchical.parse; a group of strangers ends there in a NullPointerException.
+fn groups(reading: &mut Reading) {
+    let quorum = &reading.config.quorum;
+    if quorum.groups.is_empty() && quorum.weights.is_empty() {
+        return;
+    }
+    let mut problems = Vec::new();
+    let mut group_of = BTreeMap::new();
+    for (group, line) in &quorum.groups {
+        for server in &line.servers {
+            if !quorum.servers.contains_key(server) {
+                problems.push((format!("group.{group}"), format!("there is no server.{server}")));
+            }
+            if group_of.insert(*server, *group).is_some() {
+                let text = format!("server {server} is in more than one group");
+                problems.push((format!("group.{group}"), text));
+            }
+        }
+    }
+    for (server, line) in &quorum.servers {
+        if line.role == Role::Participant && !group_of.contains_key(server) {
+            problems.push((format!("server.{server}"), "in no group, but there are groups".into()));
+        }
+    }
+    for (server, group) in &group_of {
+        let observes = quorum.servers.get(server).is_some_and(|line| line.role == Role::Observer);
+        if observes && !quorum.weights.contains_key(server) {
+            let text =
+                format!("server {server} is in a group, but does not vote and weighs nothing");
+            problems.push((format!("group.{group}"), text));
+        }
+    }
+    for (key, text) in problems {
+        let origin = reading.origin(&key);
+        reading.error(Problem::Conflict, &origin, &key, None, text);
+    }
+}
+
+fn add_member(reading: &mut Reading, key: &str, accepted: &Accepted) {
+    let Accepted { value, written, origin } = accepted;
+    let id = match number_of(key) {
+        Ok(id) => id,
+        Err(text) => {
+            reading.error(Problem::Value, origin, written, None, text);
+            return;
+        }
+    };
+    let quorum = &mut reading.config.quorum;
+    // The values were accepted by their kinds, so parsing them again succeeds.
+    match value {
+        Value::Text(text) if key.starts_with("server.") => {
+            quorum.servers.extend(ServerLine::parse(text).ok().map(|line| (id, line)));
+        }
+        Value::Text(text) if key.starts_with("group.") => {
+            quorum.groups.extend(GroupLine::parse(text).ok().map(|line| (id, line)));
+        }
+        Value::Int(weight) => {
+            quorum.weights.extend(u64::try_from(*weight).ok().map(|weight| (id, weight)));
+        }
+        Value::Bool(_) | Value::Auto | Value::Float(_) | Value::Text(_) | Value::List(_) => {}
+    }
+}
+
+/// Reads a dynamic file: members alone, and no version, which is in its name.
+fn read_dynamic(reading: &mut Reading, path: &Path, read_file: &mut Option<ReadFile<'_>>) {
+    let Some(read_file) = read_file else { return };
+    let name = path.display().to_string();
+    let origin = reading.origin("dynamicConfigFile");
+    let bytes = match read_file(path) {
+        Ok(Some(bytes)) if bytes.len() <= FILE_BYTES_MAX => bytes,
+        Ok(Some(_)) => {
+            let text = format!("larger than {FILE_BYTES_MAX} bytes, so it is no configuration");
+            reading.error(Problem::Syntax, &Origin::file(&name), "", None, text);
+            return;
+        }
+        Ok(None) => {
+            let text = "there is no such file".to_owned();
+            reading.error(Problem::Missing, &origin, "dynamicConfigFile", Some(name), text);
+            return;
+        }
+        Err(why) => {
+            let text = format!("cannot be read: {why}");
+            reading.error(Problem::Missing, &origin, "dynamicConfigFile", Some(name), text);
+            return;
+        }
+    };
+    let document = Document::read(&bytes, &name, Format::ZooCfg);
+    reading.errors.extend(document.errors);
+    let name: Arc<str> = name.into();
+    let mut lines = BTreeMap::new();
+    for entry in document.entries {
+        let origin = Origin::File { name: name.clone(), line: entry.line };
+        let kind = match entry.key.split('.').next() {
+            Some("server") => Kind::Server,
+            Some("group") => Kind::Group,
+            Some("weight") => super::keys::find("weight.*").map_or(Kind::Text, |key| key.kind),
+            Some("version") => {
+                let text =
+                    "must not stand in a dynamic file: the version is in its name".to_owned();
+                reading.error(Problem::Conflict, &origin, &entry.key, None, text);
+                continue;
+            }
+            _ => {
+                let text = "allowed in a dynamic file: server.N, group.N and weight.N".to_owned();
+                reading.error(Problem::Conflict, &origin, &entry.key, None, text);
+                continue;
+            }
+        };
+        match kind.read(&entry.raw) {
+            Ok(value) => {
+                let accepted = Accepted { value, written: entry.key.clone(), origin };
+                lines.insert(entry.key, accepted);
+            }
+            Err(text) => {
+                let Raw::Text(value) = entry.raw else { continue };
+                reading.error(Problem::Value, &origin, &entry.key, Some(value), text);
+            }
+        }
+    }
+    for (key, accepted) in lines {
+        add_member(reading, &key, &accepted);
+        reading.values.insert(key, accepted);
+    }
+    reading.config.quorum.version = version_of(path);
+    groups(reading);
+}
+
+/// The version in a dynamic file's name: what stands behind the last dot, if it is hexadecimal.
+// ZooKeeper: QuorumPeerConfig.getVersionFromFilename.
+fn version_of(path: &Path) -> u64 {
+    let name = path.to_string_lossy();
+    let suffix = name.rsplit_once('.').map_or("", |(_, suffix)| suffix);
+    u64::from_str_radix(suffix, 16).unwrap_or(0)
+}
+
+pub(super) fn my_id(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) {
+    let Some(read_file) = read_file else { return };
+    if reading.config.storage.data_dir.as_os_str().is_empty() {
+        return;
+    }
+    let path = reading.config.storage.data_dir.join("myid");
+    let origin = Origin::File { name: path.display().to_string().into(), line: 1 };
+    let bytes = match read_file(&path) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return,
+        Err(why) => {
+            reading.error(Problem::Missing, &origin, "", None, format!("cannot be read: {why}"));
+            return;
+        }
+    };
+    let first = bytes.split(|&b| b == b'\n' || b == b'\r').next().unwrap_or_default();
+    match std::str::from_utf8(first).ok().and_then(|text| text.parse().ok()) {
+        Some(id) => reading.config.quorum.my_id = Some(id),
+        None => {
+            let text = "the first line must be this server's number and nothing else".to_owned();
+            reading.error(Problem::Value, &origin, "", None, text);
+        }
+    }
+}
+
+/// Whether this server stands alone or is one of an ensemble, and whether it can be.
+/// `files_were_read` is false where a file is looked at by itself.
+pub(super) fn stand(reading: &mut Reading, files_were_read: bool) {
+    let quorum = &reading.config.quorum;
+    let observers = quorum.servers.values().filter(|line| line.role == Role::Observer).count();
+    let participants = quorum.servers.len() - observers;
+    let first = quorum.servers.keys().next().map(|id| format!("server.{id}"));
+    let alone = quorum.standalone_enabled;
+    let dynamic_unread = quorum.dynamic_config_file.is_some() && quorum.servers.is_empty();
+    let (key, text) = match (participants, observers, first) {
+        (0, 0, _) if alone || dynamic_unread => return,
+        (0, 0, _) => (
+            "standaloneEnabled".to_owned(),
+            "false, so at least one server.N must be a participant".to_owned(),
+        ),
+        (0 | 1, 1.., Some(first)) if alone || participants == 0 => {
+            (first, "observers need an ensemble of at least two participants".to_owned())
+        }
+        (1, 0, Some(first)) if alone => {
+            let origin = reading.origin(&first);
+            let text = "the only member, so this server stands alone".to_owned();
+            reading.note(Level::Info, &origin, &first, text);
+            return;
+        }
+        (_, _, Some(first)) => return distributed(reading, &first, participants, files_were_read),
+        (_, _, None) => return,
+    };
+    let origin = reading.origin(&key);
+    reading.error(Problem::Conflict, &origin, &key, None, text);
+}
+
+/// What a member of an ensemble needs, and what its operator should know.
+fn distributed(reading: &mut Reading, first: &str, participants: usize, files_were_read: bool) {
+    // ZooKeeper: QuorumPeerConfig.checkValidity; 0 is "not set".
+    for (key, limit) in [
+        ("initLimit", reading.config.quorum.init_limit),
+        ("syncLimit", reading.config.quorum.sync_limit),
+    ] {
+        if limit == 0 && !reading.errors.iter().any(|error| error.key == key) {
+            let origin = reading.origin(key);
+            let text = format!("{key} is not set, and an ensemble needs it; allowed: ticks from 1");
+            reading.error(Problem::Missing, &origin, key, None, text);
+        }
+    }
+    let text = match participants {
+        0 | 1 => None,
+        2 => Some(
+            "two participants: no server failure will be tolerated; you need at least 3 servers",
+        ),
+        n if n % 2 == 0 => Some(
+            "an even number of participants tolerates no more failures than one less; consider an \
+             odd number of servers",
+        ),
+        _ => None,
+    };
+    if let Some(text) = text {
+        let origin = reading.origin(first);
+        reading.note(Level::Warn, &origin, first, text.to_owned());
+    }
+    addresses(reading);
+    own_line(reading, files_were_read);
+    intervals(reading);
+}
+
+/// Several addresses of one server are an extension that all servers must know.
+// ZooKeeper: QuorumServer.initializeWithAddressString.
+fn addresses(reading: &mut Reading) {
+    if reading.config.quorum.multi_address_enabled {
+        return;
+    }
+    let several = |(_, line): &(&u64, &ServerLine)| line.addresses.len() > 1;
+    let keys: Vec<String> = reading
+        .config
+        .quorum
+        .servers
+        .iter()
+        .filter(several)
+        .map(|(id, _)| format!("server.{id}"))
+        .collect();
+    for key in keys {
+        let origin = reading.origin(&key);
+        let text = "several addresses, which multiAddress.enabled = true would allow".to_owned();
+        reading.error(Problem::Conflict, &origin, &key, None, text);
+    }
+}
+
+/// This server's number, its line and its role.
+fn own_line(reading: &mut Reading, files_were_read: bool) {
+    if !files_were_read || reading.config.storage.data_dir.as_os_str().is_empty() {
+        return;
+    }
+    let path = reading.config.storage.data_dir.join("myid").display().to_string();
+    let Quorum { my_id, servers, peer_type, .. } = &reading.config.quorum;
+    let Some(my_id) = *my_id else {
+        let origin = Origin::file(&path);
+        if !reading
+            .errors
+            .iter()
+            .any(|error| matches!(&error.origin, Origin::File { name, .. } if **name == *path))
+        {
+            let text = "myid file is missing: write the number of this server into it, the N of its \
+                        server.N line";
+            reading.error(Problem::Missing, &origin, "", None, text.to_owned());
+        }
+        return;
+    };
+    let origin = Origin::File { name: path.into(), line: 1 };
+    let Some(line) = servers.get(&my_id) else {
+        let known: Vec<String> = servers.keys().map(ToString::to_string).collect();
+        let text = format!(
+            "My id {my_id} not in the peer list: there is no server.{my_id}, but there are servers \
+             {}",
+            known.join(", ")
+        );
+        return reading.error(Problem::Conflict, &origin, "", None, text);
+    };
+    let role = line.role;
+    let said = *peer_type;
+    if my_id > SERVER_ID_MAX {
+        let text = format!(
+            "numbers above {SERVER_ID_MAX} do not fit a session's id: sessions of this server may \
+             get the ids of another's"
+        );
+        reading.note(Level::Warn, &origin, "", text);
+    }
+    // ZooKeeper: QuorumPeerConfig.setupPeerType, which also warns where peerType is not set.
+    if let Some(said) = said.filter(|&said| said != role) {
+        let origin = reading.origin("peerType");
+        let text = format!("{said}, but the list of servers says {role}, and the list counts");
+        reading.note(Level::Warn, &origin, "peerType", text);
+    }
+    reading.config.quorum.peer_type = Some(role);
+}
+
+/// The largest number that a session's id has room for.
+// ZooKeeper: SessionTrackerImpl.initializeNextSessionId puts it into the highest byte.
+const SERVER_ID_MAX: u64 = 255;
+
+fn intervals(reading: &mut Reading) {
+    let Quorum { min_notification_interval_ms: min, max_notification_interval_ms: max, .. } =
+        reading.config.quorum;
+    if min > max {
+        let key = "fastleader.minNotificationInterval";
+        let origin = reading.origin(key);
+        let text = format!(
+            "{min} ms must not be larger than fastleader.maxNotificationInterval, which is {max} ms"
+        );
+        reading.error(Problem::Conflict, &origin, key, None, text);
+    }
+}
+
+/// Reads the configuration that was proposed when the server last ended, if there is one.
+// ZooKeeper: QuorumPeerConfig.parse, which also passes over a file that it cannot read.
+fn read_next(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) {
+    let (Some(read_file), Some(file)) = (read_file, reading.file.clone()) else { return };
+    if !reading.config.quorum.reconfig_enabled {
+        return;
+    }
+    let path = dynamic::beside(Path::new(&file), dynamic::NEXT);
+    let origin = Origin::file(&path.display().to_string());
+    let passed_over = |reading: &mut Reading, why: String| {
+        let text =
+            format!("passed over, so a reconfiguration that was under way is forgotten: {why}");
+        reading.note(Level::Warn, &origin, "", text);
+    };
+    let bytes = match read_file(&path) {
+        Ok(None) => return,
+        Ok(Some(bytes)) if bytes.len() <= FILE_BYTES_MAX => bytes,
+        Ok(Some(_)) => return passed_over(reading, format!("more than {FILE_BYTES_MAX} bytes")),
+        Err(why) => return passed_over(reading, format!("cannot be read: {why}")),
+    };
+    match crate::quorum::Config::from_bytes(&bytes) {
+        Ok(next) => reading.config.quorum.last_seen = Some(next),
+        Err(error) => passed_over(reading, error.to_string()),
+    }
+}

@@ -1,0 +1,622 @@
+//! One connection to each other server, and the newest vote on it (`QuorumCnxManager`).
+//!
+//! Of two servers, the one with the larger id has opened the connection that stays. A smaller one
+//! that wants to talk connects, says who and where it is, and hangs up; the larger one calls back.
+//!
+//! ```text
+//! smaller                      larger
+//!    ──connect, handshake, close──▶     closes the old connection, if there is one
+//!    ◀──connect, handshake─────────
+//!    ◀──votes──────────────────────▶
+//! ```
+//! What a server says is always its present vote, so that nothing queues: a server is *owed* the
+//! vote or it is not. ZooKeeper has a queue of one, and repeats the last message on a new
+//! connection.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::ElectionOptions;
+use super::handshake::{self, Caller, Reading};
+use super::notification;
+use crate::id::ServerId;
+use crate::limits::{
+    ELECTION_HANDSHAKES_MAX, ELECTION_MESSAGE_BYTES_MAX, ELECTION_STRANGERS_MAX,
+    ELECTION_UNSENT_BYTES_MAX,
+};
+use crate::peer::link::{Endpoint, LinkEvent, LinkId, LinkIds, LinkOp, Port};
+use crate::quorum::Config;
+use crate::time::MonoUs;
+
+/// Shortest and longest time between two attempts to reach a server, in ms. The first is what a
+/// restarted process needs at least; the last keeps the load of a server that is away for long
+/// small and its return quick.
+const RETRY_MS: (u64, u64) = (50, 1000);
+/// The same after a larger server was asked to call back: it needs two round trips, and asking it
+/// again breaks the connection that it has just made.
+const CALL_BACK_MS: (u64, u64) = (500, 4000);
+/// How long the first attempt may take, in ms, and how long the next ones, both up to `cnxTimeout`.
+/// The kernel repeats a lost packet after 1, 3 and 7 s: beginning anew is faster when the other
+/// machine, or the network, has come back meanwhile.
+const CONNECT_MS: (u64, u64) = (1000, 2000);
+/// An attempt as old as this, in ms, gives way to a new one when its server turns up.
+const ATTEMPT_STALE_MS: u64 = 200;
+/// Younger than this, in ms, a connection to a smaller server stays when that one asks for it: its
+/// wish and the connection have crossed.
+const CROSSING_MS: u64 = 100;
+/// A connection that breaks earlier, in ms, is not made anew at once; without a word on it, it
+/// counts as a failed attempt.
+const SHORT_LIVED_MS: u64 = 1000;
+/// Attempts to tell something to a server when no leader is looked for. If it wants an answer, it
+/// asks again.
+const SETTLED_ATTEMPTS_MAX: u32 = 3;
+
+/// What came from another server.
+#[derive(Debug)]
+pub(super) enum Arrival {
+    /// A connection stands.
+    Up(ServerId),
+    /// No connection could be made.
+    Failed,
+    /// A message.
+    Message(ServerId, Vec<u8>),
+}
+
+#[derive(Debug)]
+struct Open {
+    link: LinkId,
+    since: MonoUs,
+    /// What has come and is no whole message yet.
+    buffer: Vec<u8>,
+    /// Bytes given to the network and not passed on by it.
+    unsent: u64,
+    /// When something came last.
+    heard_at: Option<MonoUs>,
+}
+
+#[derive(Debug)]
+struct Attempt {
+    link: LinkId,
+    since: MonoUs,
+}
+
+/// What is known about one other server. Default: nothing.
+#[derive(Debug, Default)]
+struct Channel {
+    open: Option<Open>,
+    attempt: Option<Attempt>,
+    /// Where it said it is.
+    said: Vec<Endpoint>,
+    /// It has not heard the present vote.
+    is_owed: bool,
+    /// It has asked to be called.
+    is_called: bool,
+    /// An attempt has failed since it was heard of, or since a leader is looked for.
+    is_unreachable: bool,
+    failures: u32,
+    /// How often it was asked to call back, in vain so far.
+    asked: u32,
+    /// No attempt before.
+    not_before: MonoUs,
+}
+
+#[derive(Debug)]
+enum LinkUse {
+    /// Somebody has connected, and not said who it is.
+    Unknown,
+    Attempt(ServerId),
+    Open(ServerId),
+}
+
+#[derive(Debug)]
+struct Unknown {
+    buffer: Vec<u8>,
+    until: MonoUs,
+}
+
+/// The connections of the election port. See the module.
+#[derive(Debug)]
+pub(super) struct Connections {
+    me: ServerId,
+    connect_ms: u64,
+    multi_address: bool,
+    ids: LinkIds,
+    /// Where the members are, and who they are: several addresses where configurations differ.
+    members: BTreeMap<ServerId, Vec<Endpoint>>,
+    /// Who is to be reached while a leader is looked for.
+    wanted: Vec<ServerId>,
+    channels: BTreeMap<ServerId, Channel>,
+    links: BTreeMap<LinkId, LinkUse>,
+    unknown: BTreeMap<LinkId, Unknown>,
+    handshake: Bytes,
+    message: Bytes,
+    /// The next id for an observer without one.
+    next_observer: i64,
+    ops: Vec<LinkOp>,
+}
+
+impl Connections {
+    pub(super) fn new(options: &ElectionOptions, ids: LinkIds) -> Connections {
+        Connections {
+            me: options.me,
+            connect_ms: options.connect_ms,
+            multi_address: options.multi_address,
+            ids,
+            members: BTreeMap::new(),
+            wanted: Vec::new(),
+            channels: BTreeMap::new(),
+            links: BTreeMap::new(),
+            unknown: BTreeMap::new(),
+            handshake: handshake::write(options.me, &[], false),
+            message: Bytes::new(),
+            next_observer: -1,
+            ops: Vec::new(),
+        }
+    }
+
+    /// Who the members are and where: by the active configuration, then by the next one.
+    pub(super) fn set_members(&mut self, active: &Config, next: &Config) {
+        self.members.clear();
+        for (id, member) in active.members.iter().chain(&next.members) {
+            let known = self.members.entry(*id).or_default();
+            for endpoint in member.election_endpoints() {
+                if !known.contains(&endpoint) {
+                    known.push(endpoint);
+                }
+            }
+        }
+        let mine = self.members.get(&self.me).map_or(&[][..], Vec::as_slice);
+        self.handshake = handshake::write(self.me, mine, self.multi_address);
+    }
+
+    /// What this server says from now on.
+    pub(super) fn set_message(&mut self, message: Bytes) {
+        self.message = message;
+    }
+
+    /// A leader is looked for: these are reached, and what failed before is forgotten.
+    pub(super) fn look(&mut self, now: MonoUs, wanted: impl Iterator<Item = ServerId>) {
+        self.wanted = wanted.filter(|id| *id != self.me).collect();
+        for id in self.wanted.clone() {
+            let channel = self.channels.entry(id).or_default();
+            channel.is_unreachable = false;
+            let wait = if channel.asked == 0 { RETRY_MS.0 } else { CALL_BACK_MS.0 };
+            channel.not_before = channel.not_before.min(now.plus_ms(wait));
+            (channel.failures, channel.asked) = (0, 0);
+        }
+        self.maintain(now);
+    }
+
+    /// No leader is looked for: who is not owed anything is not called any more.
+    pub(super) fn settle(&mut self) {
+        self.wanted.clear();
+        for channel in self.channels.values_mut() {
+            channel.failures = 0;
+            if !channel.is_owed
+                && !channel.is_called
+                && let Some(attempt) = channel.attempt.take()
+            {
+                self.links.remove(&attempt.link);
+                self.ops.push(LinkOp::Close { link: attempt.link });
+            }
+        }
+    }
+
+    /// Says the present vote to a server, as soon as it can be reached.
+    pub(super) fn tell(&mut self, now: MonoUs, id: ServerId) {
+        assert!(id != self.me, "nobody needs a connection to know what itself votes");
+        self.channels.entry(id).or_default().is_owed = true;
+        self.flush(id);
+        self.maintain(now);
+    }
+
+    pub(super) fn owns(&self, link: LinkId) -> bool {
+        self.links.contains_key(&link)
+    }
+
+    /// Whether the server could not be reached since a leader is looked for.
+    pub(super) fn is_unreachable(&self, id: ServerId) -> bool {
+        self.channels.get(&id).is_some_and(|c| c.is_unreachable && c.open.is_none())
+    }
+
+    /// Makes the connection anew if nothing was heard on it for so long: it may be dead without
+    /// anybody having been told.
+    pub(super) fn renew_if_silent(&mut self, now: MonoUs, id: ServerId, silence_ms: u64) {
+        let Some(channel) = self.channels.get_mut(&id) else { return };
+        let is_silent = channel
+            .open
+            .as_ref()
+            .is_some_and(|open| open.heard_at.unwrap_or(open.since).plus_ms(silence_ms) <= now);
+        if is_silent {
+            tracing::info!(
+                server = id.0,
+                "nothing was heard on the election connection: making it anew"
+            );
+            self.close_open(id);
+            self.maintain(now);
+        }
+    }
+
+    pub(super) fn handle_link(
+        &mut self,
+        now: MonoUs,
+        event: LinkEvent<'_>,
+        arrivals: &mut Vec<Arrival>,
+    ) {
+        match event {
+            LinkEvent::Accepted { link, remote, .. } => {
+                tracing::debug!(%remote, "connection on the election port");
+                self.on_accepted(now, link);
+            }
+            LinkEvent::Connected { link, .. } => self.on_connected(now, link, arrivals),
+            LinkEvent::Received { link, bytes } => self.on_received(now, link, bytes, arrivals),
+            LinkEvent::Sent { link, bytes } => {
+                if let Some(LinkUse::Open(id)) = self.links.get(&link) {
+                    let id = *id;
+                    if let Some(open) = self.channels.get_mut(&id).and_then(|c| c.open.as_mut()) {
+                        open.unsent = open.unsent.saturating_sub(bytes);
+                    }
+                    self.flush(id);
+                }
+            }
+            LinkEvent::Closed { link, reason } => self.on_closed(now, link, reason, arrivals),
+        }
+        self.maintain(now);
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: MonoUs) {
+        let late: Vec<LinkId> =
+            self.unknown.iter().filter(|(_, u)| u.until <= now).map(|(link, _)| *link).collect();
+        for link in late {
+            self.refuse(link, "it did not say who it is");
+        }
+        self.maintain(now);
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<MonoUs> {
+        let handshakes = self.unknown.values().map(|unknown| unknown.until);
+        let attempts = self
+            .channels
+            .iter()
+            .filter(|(id, channel)| self.is_to_be_called(**id, channel))
+            .map(|(_, channel)| channel.not_before);
+        handshakes.chain(attempts).min()
+    }
+
+    pub(super) fn take(&mut self, ops: &mut Vec<LinkOp>) {
+        ops.append(&mut self.ops);
+    }
+
+    // ---- who connects
+
+    fn on_accepted(&mut self, now: MonoUs, link: LinkId) {
+        if self.unknown.len() >= ELECTION_HANDSHAKES_MAX {
+            // Those who mean it say at once who they are: the one that waits longest does not.
+            let oldest = self.unknown.iter().min_by_key(|(_, unknown)| unknown.until);
+            let oldest = *oldest.expect("there are some").0;
+            self.refuse(oldest, "too many connections have not said who they are");
+        }
+        self.links.insert(link, LinkUse::Unknown);
+        let until = now.plus_ms(self.connect_ms.max(1));
+        self.unknown.insert(link, Unknown { buffer: Vec::new(), until });
+    }
+
+    fn refuse(&mut self, link: LinkId, reason: &str) {
+        tracing::warn!(reason, "closing a connection on the election port");
+        self.unknown.remove(&link);
+        self.links.remove(&link);
+        self.ops.push(LinkOp::Close { link });
+    }
+
+    /// The beginning of an accepted connection.
+    fn on_beginning(
+        &mut self,
+        now: MonoUs,
+        link: LinkId,
+        bytes: &[u8],
+        arrivals: &mut Vec<Arrival>,
+    ) {
+        let unknown = self.unknown.get_mut(&link).expect("its use says so");
+        unknown.buffer.extend_from_slice(bytes);
+        match handshake::read(&unknown.buffer) {
+            Reading::Partial => {}
+            Reading::Refused(reason) => self.refuse(link, &reason),
+            Reading::Whole(caller, length) => {
+                let unknown = self.unknown.remove(&link).expect("its use says so");
+                self.on_caller(now, link, caller, &unknown.buffer[length..], arrivals);
+            }
+        }
+    }
+
+    fn on_caller(
+        &mut self,
+        now: MonoUs,
+        link: LinkId,
+        caller: Caller,
+        rest: &[u8],
+        arrivals: &mut Vec<Arrival>,
+    ) {
+        let Caller { mut id, addresses } = caller;
+        if id == ServerId(i64::MAX) {
+            id = ServerId(self.next_observer);
+            self.next_observer -= 1;
+        }
+        if id == self.me {
+            self.refuse(link, "a server with our own id has connected: myid must differ");
+            return;
+        }
+        if !self.has_room_for(id) {
+            self.refuse(link, "too many servers that are not in the configuration");
+            return;
+        }
+        let is_ours_to_open = ServerId(0) <= id && id < self.me;
+        let channel = self.channels.entry(id).or_default();
+        channel.is_unreachable = false;
+        channel.said = addresses;
+        if is_ours_to_open {
+            self.links.remove(&link);
+            self.ops.push(LinkOp::Close { link });
+            self.on_called(now, id);
+        } else {
+            self.open(now, id, link, arrivals);
+            self.on_message_bytes(now, id, rest, arrivals);
+        }
+    }
+
+    /// A smaller server wants to talk: it is called back, for what it said last counts.
+    fn on_called(&mut self, now: MonoUs, id: ServerId) {
+        let channel = self.channels.get_mut(&id).expect("it has called");
+        let is_young = |since: MonoUs, ms: u64| now < since.plus_ms(ms);
+        if channel.open.as_ref().is_some_and(|open| is_young(open.since, CROSSING_MS)) {
+            return;
+        }
+        if let Some(attempt) = &channel.attempt {
+            if is_young(attempt.since, ATTEMPT_STALE_MS) {
+                return;
+            }
+            self.drop_attempt(id);
+        }
+        self.close_open(id);
+        let channel = self.channels.get_mut(&id).expect("it has called");
+        channel.is_called = true;
+        channel.failures = 0;
+        channel.not_before = channel.not_before.min(now.plus_ms(RETRY_MS.0));
+    }
+
+    /// Strangers have a bound; one that is not connected makes room.
+    fn has_room_for(&mut self, id: ServerId) -> bool {
+        if self.members.contains_key(&id) || self.channels.contains_key(&id) {
+            return true;
+        }
+        let is_stranger = |id: &ServerId| !self.members.contains_key(id);
+        let strangers = self.channels.keys().filter(|id| is_stranger(id)).count();
+        if strangers < ELECTION_STRANGERS_MAX {
+            return true;
+        }
+        let idle = self
+            .channels
+            .iter()
+            .find(|(id, c)| is_stranger(id) && c.open.is_none() && c.attempt.is_none());
+        let Some(idle) = idle.map(|(id, _)| *id) else { return false };
+        self.channels.remove(&idle);
+        true
+    }
+
+    // ---- whom we connect to
+
+    fn is_to_be_called(&self, id: ServerId, channel: &Channel) -> bool {
+        channel.open.is_none()
+            && channel.attempt.is_none()
+            && (channel.is_owed || channel.is_called || self.wanted.contains(&id))
+            && id >= ServerId(0)
+    }
+
+    /// Begins the attempts that are due.
+    fn maintain(&mut self, now: MonoUs) {
+        let due: Vec<ServerId> = self
+            .channels
+            .iter()
+            .filter(|(id, channel)| {
+                self.is_to_be_called(**id, channel) && channel.not_before <= now
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for id in due {
+            self.attempt(now, id);
+        }
+    }
+
+    fn attempt(&mut self, now: MonoUs, id: ServerId) {
+        let channel = self.channels.get_mut(&id).expect("it is to be called");
+        let mut to = channel.said.clone();
+        for endpoint in self.members.get(&id).into_iter().flatten() {
+            if !to.contains(endpoint) {
+                to.push(endpoint.clone());
+            }
+        }
+        if to.is_empty() {
+            // It can only call itself.
+            (channel.is_owed, channel.is_called) = (false, false);
+            channel.not_before = now.plus_ms(RETRY_MS.1);
+            return;
+        }
+        let link = self.ids.next();
+        channel.attempt = Some(Attempt { link, since: now });
+        channel.not_before = now.plus_ms(RETRY_MS.0);
+        let patience = if channel.failures == 0 { CONNECT_MS.0 } else { CONNECT_MS.1 };
+        let timeout_ms = patience.min(self.connect_ms).max(1);
+        self.links.insert(link, LinkUse::Attempt(id));
+        self.ops.push(LinkOp::Connect { link, port: Port::Election, server: id, to, timeout_ms });
+    }
+
+    fn on_connected(&mut self, now: MonoUs, link: LinkId, arrivals: &mut Vec<Arrival>) {
+        let Some(LinkUse::Attempt(id)) = self.links.get(&link) else {
+            self.close_stray(link);
+            return;
+        };
+        let id = *id;
+        self.ops.push(LinkOp::Send { link, bytes: self.handshake.clone() });
+        let channel = self.channels.get_mut(&id).expect("its link says so");
+        channel.attempt = None;
+        channel.is_called = false;
+        if id > self.me {
+            // It is larger, and calls back.
+            self.links.remove(&link);
+            self.ops.push(LinkOp::Close { link });
+            let wait = (CALL_BACK_MS.0 << channel.asked.min(10)).min(CALL_BACK_MS.1);
+            channel.asked += 1;
+            channel.not_before = now.plus_ms(wait);
+            self.give_up_if_settled(id);
+        } else {
+            self.open(now, id, link, arrivals);
+        }
+    }
+
+    fn on_failed(&mut self, now: MonoUs, id: ServerId, arrivals: &mut Vec<Arrival>) {
+        let channel = self.channels.get_mut(&id).expect("its link says so");
+        channel.is_unreachable = true;
+        let wait = (RETRY_MS.0 << channel.failures.min(10)).min(RETRY_MS.1);
+        channel.failures += 1;
+        channel.not_before = channel.not_before.max(now.plus_ms(wait));
+        self.give_up_if_settled(id);
+        arrivals.push(Arrival::Failed);
+    }
+
+    fn give_up_if_settled(&mut self, id: ServerId) {
+        let is_wanted = self.wanted.contains(&id);
+        let channel = self.channels.get_mut(&id).expect("an attempt was made");
+        if !is_wanted && channel.failures + channel.asked >= SETTLED_ATTEMPTS_MAX {
+            (channel.is_owed, channel.is_called) = (false, false);
+            (channel.failures, channel.asked) = (0, 0);
+        }
+    }
+
+    // ---- a connection that stands
+
+    fn open(&mut self, now: MonoUs, id: ServerId, link: LinkId, arrivals: &mut Vec<Arrival>) {
+        self.close_open(id);
+        self.drop_attempt(id);
+        self.links.insert(link, LinkUse::Open(id));
+        let channel = self.channels.get_mut(&id).expect("its link says so");
+        (channel.is_called, channel.is_unreachable, channel.asked) = (false, false, 0);
+        channel.not_before = now;
+        let (buffer, unsent, heard_at) = (Vec::new(), 0, None);
+        channel.open = Some(Open { link, since: now, buffer, unsent, heard_at });
+        tracing::debug!(server = id.0, "election connection");
+        arrivals.push(Arrival::Up(id));
+    }
+
+    fn close_open(&mut self, id: ServerId) {
+        let channel = self.channels.get_mut(&id);
+        if let Some(open) = channel.and_then(|channel| channel.open.take()) {
+            self.links.remove(&open.link);
+            self.ops.push(LinkOp::Close { link: open.link });
+        }
+    }
+
+    fn drop_attempt(&mut self, id: ServerId) {
+        let channel = self.channels.get_mut(&id);
+        if let Some(attempt) = channel.and_then(|channel| channel.attempt.take()) {
+            self.links.remove(&attempt.link);
+            self.ops.push(LinkOp::Close { link: attempt.link });
+        }
+    }
+
+    fn on_closed(&mut self, now: MonoUs, link: LinkId, reason: &str, arrivals: &mut Vec<Arrival>) {
+        match self.links.remove(&link) {
+            None => {}
+            Some(LinkUse::Unknown) => {
+                self.unknown.remove(&link);
+            }
+            Some(LinkUse::Attempt(id)) => {
+                tracing::debug!(server = id.0, reason, "cannot connect to the election port");
+                self.channels.get_mut(&id).expect("its link says so").attempt = None;
+                self.on_failed(now, id, arrivals);
+            }
+            Some(LinkUse::Open(id)) => {
+                tracing::info!(server = id.0, reason, "election connection closed");
+                let channel = self.channels.get_mut(&id).expect("its link says so");
+                let open = channel.open.take().expect("its link says so");
+                if open.since.plus_ms(SHORT_LIVED_MS) <= now {
+                    channel.failures = 0;
+                } else if open.heard_at.is_none() {
+                    self.on_failed(now, id, arrivals);
+                } else {
+                    // Perhaps the other side is just replacing it.
+                    channel.not_before = channel.not_before.max(now.plus_ms(RETRY_MS.0));
+                }
+                if id < ServerId(0) {
+                    self.channels.remove(&id);
+                }
+            }
+        }
+    }
+
+    fn close_stray(&mut self, link: LinkId) {
+        tracing::debug!(?link, "closing a link that nobody waits for");
+        self.ops.push(LinkOp::Close { link });
+    }
+
+    fn on_received(
+        &mut self,
+        now: MonoUs,
+        link: LinkId,
+        bytes: &[u8],
+        arrivals: &mut Vec<Arrival>,
+    ) {
+        match self.links.get(&link) {
+            Some(LinkUse::Unknown) => self.on_beginning(now, link, bytes, arrivals),
+            Some(LinkUse::Open(id)) => self.on_message_bytes(now, *id, bytes, arrivals),
+            // Nobody speaks before it was asked.
+            Some(LinkUse::Attempt(_)) | None => self.close_stray(link),
+        }
+    }
+
+    fn on_message_bytes(
+        &mut self,
+        now: MonoUs,
+        id: ServerId,
+        bytes: &[u8],
+        arrivals: &mut Vec<Arrival>,
+    ) {
+        let channel = self.channels.get_mut(&id).expect("its link says so");
+        let open = channel.open.as_mut().expect("its link says so");
+        open.buffer.extend_from_slice(bytes);
+        let mut at = 0;
+        let mut refused = None;
+        while let Some(length) = open.buffer.get(at..at + 4) {
+            let length = u32::from_be_bytes(length.try_into().expect("four bytes"));
+            // A negative length of Java's is a large one here.
+            if !(1..=ELECTION_MESSAGE_BYTES_MAX).contains(&length) {
+                refused = Some(length);
+                break;
+            }
+            let length = usize::try_from(length).expect("a small number");
+            let Some(body) = open.buffer.get(at + 4..at + 4 + length) else { break };
+            open.heard_at = Some(now);
+            channel.failures = 0;
+            if body.len() >= notification::BYTES_MIN {
+                arrivals.push(Arrival::Message(id, body.to_vec()));
+            }
+            at += 4 + length;
+        }
+        open.buffer.drain(..at);
+        if let Some(length) = refused {
+            tracing::warn!(server = id.0, length, "closing an election connection: no such length");
+            self.close_open(id);
+            self.on_failed(now, id, arrivals);
+        }
+    }
+
+    /// Sends the present vote if it is owed and there is room for it.
+    pub(super) fn flush(&mut self, id: ServerId) {
+        let Some(channel) = self.channels.get_mut(&id) else { return };
+        let Some(open) = channel.open.as_mut() else { return };
+        if channel.is_owed && open.unsent < ELECTION_UNSENT_BYTES_MAX {
+            channel.is_owed = false;
+            open.unsent += u64::try_from(self.message.len()).expect("a small number");
+            self.ops.push(LinkOp::Send { link: open.link, bytes: self.message.clone() });
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The first bytes on a connection of the election port (`QuorumCnxManager.InitialMessage`).
+
+use bytes::Bytes;
+
+use crate::id::ServerId;
+use crate::jute::{Decoder, Jute};
+use crate::limits::{ELECTION_ADDRESS_BYTES_MAX, HOST_BYTES_MAX};
+use crate::peer::link::Endpoint;
+use crate::proto::quorum::{ELECTION_PROTOCOL_V1, ELECTION_PROTOCOL_V2, ElectionHandshake};
+use crate::quorum::{bracketed, host_and_ports, is_wildcard};
+
+/// Who has connected.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Caller {
+    /// Its id; `i64::MAX`: an observer that has none.
+    pub(super) id: ServerId,
+    /// Where it says that it can be reached; may be empty.
+    pub(super) addresses: Vec<Endpoint>,
+}
+
+/// What the first bytes of a connection are.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// Not enough of them yet.
+    Partial,
+    /// A handshake of so many bytes; what follows are messages.
+    Whole(Caller, usize),
+    /// None.
+    Refused(String),
+}
+
+const VERSION_BYTES: usize = 8;
+const LENGTH_AT: usize = 16;
+const ADDRESS_AT: usize = 20;
+
+/// Reads the beginning of a connection.
+pub(super) fn read(bytes: &[u8]) -> Reading {
+    let Some(version) = i64_at(bytes, 0) else { return Reading::Partial };
+    let length = if version >= 0 {
+        VERSION_BYTES
+    } else if version != ELECTION_PROTOCOL_V1 && version != ELECTION_PROTOCOL_V2 {
+        return Reading::Refused(format!("it speaks an unknown version, {version}"));
+    } else {
+        let Some(length) = bytes.get(LENGTH_AT..ADDRESS_AT) else { return Reading::Partial };
+        let length = u32::from_be_bytes(length.try_into().expect("four bytes"));
+        if !(1..=ELECTION_ADDRESS_BYTES_MAX).contains(&length) {
+            return Reading::Refused(format!("its address has {length} bytes"));
+        }
+        ADDRESS_AT + usize::try_from(length).expect("a small number")
+    };
+    let Some(bytes) = bytes.get(..length) else { return Reading::Partial };
+    let caller = match ElectionHandshake::decode(&mut Decoder::new(bytes)) {
+        Err(error) => Err(error.to_string()),
+        Ok(ElectionHandshake::Legacy { server_id }) => {
+            Ok(Caller { id: server_id, addresses: Vec::new() })
+        }
+        Ok(ElectionHandshake::Initial { server_id, addresses, .. }) => {
+            read_addresses(addresses).map(|addresses| Caller { id: server_id, addresses })
+        }
+    };
+    match caller {
+        Ok(caller) if caller.id < ServerId(0) => {
+            Reading::Refused(format!("{} is no id of a server", caller.id))
+        }
+        Ok(caller) => Reading::Whole(caller, length),
+        Err(reason) => Reading::Refused(reason),
+    }
+}
+
+fn i64_at(bytes: &[u8], at: usize) -> Option<i64> {
+    let bytes = bytes.get(at..at + 8)?;
+    Some(i64::from_be_bytes(bytes.try_into().expect("eight bytes")))
+}
+
+fn read_addresses(text: &str) -> Result<Vec<Endpoint>, String> {
+    let mut endpoints = Vec::new();
+    for address in text.trim_end_matches('|').split('|') {
+        let [host, port] = host_and_ports(address)?[..] else {
+            return Err(format!("{address:?} is no address with a port"));
+        };
+        let port = port.parse().map_err(|_| format!("{port:?} is no port"))?;
+        if host.is_empty() || host.len() > HOST_BYTES_MAX {
+            return Err(format!("{address:?} has no usable host"));
+        }
+        // Nobody can be reached at a wildcard; it only says that the server listens everywhere.
+        if !is_wildcard(host) {
+            endpoints.push(Endpoint { host: host.to_owned(), port });
+        }
+    }
+    Ok(endpoints)
+}
+
+/// What this server says when it connects. `addresses` are those of its own elections; without one
+/// the old form is used, which says only who it is.
+pub(super) fn write(me: ServerId, addresses: &[Endpoint], multi_address: bool) -> Bytes {
+    let shown = if multi_address { addresses } else { &addresses[..addresses.len().min(1)] };
+    let text: Vec<String> =
+        shown.iter().map(|to| format!("{}:{}", bracketed(&to.host), to.port)).collect();
+    let text = text.join("|");
+    let too_long = u32::try_from(text.len()).is_ok_and(|n| n > ELECTION_ADDRESS_BYTES_MAX);
+    let handshake = if text.is_empty() || too_long {
+        ElectionHandshake::Legacy { server_id: me }
+    } else {
+        let version = if multi_address { ELECTION_PROTOCOL_V2 } else { ELECTION_PROTOCOL_V1 };
+        ElectionHandshake::Initial { version, server_id: me, addresses: &text }
+    };
+    handshake.to_bytes().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(host: &str, port: u16) -> Endpoint {
+        Endpoint { host: host.into(), port }
+    }
+
+    fn whole(id: i64, addresses: &[Endpoint], length: usize) -> Reading {
+        Reading::Whole(Caller { id: ServerId(id), addresses: addresses.to_vec() }, length)
+    }
+
+    #[test]
+    fn a_handshake_is_read_from_pieces_and_up_to_its_end() {
+        for (addresses, multi, length) in [
+            (vec![at("zk1", 3888)], false, 28),
+            (vec![at("zk1", 3888), at("0:0:0:0:0:0:0:1", 3888)], true, 51),
+        ] {
+            let mut bytes = write(ServerId(2), &addresses, multi).to_vec();
+            for cut in 0..bytes.len() {
+                assert_eq!(read(&bytes[..cut]), Reading::Partial, "{cut}");
+            }
+            bytes.extend([1, 2, 3]);
+            assert_eq!(read(&bytes), whole(2, &addresses, length));
+        }
+    }
+
+    #[test]
+    fn the_first_version_says_one_address_and_a_server_without_any_its_id() {
+        let two = [at("a", 1), at("b", 2)];
+        assert_eq!(read(&write(ServerId(2), &two, false)), whole(2, &two[..1], 23));
+        assert_eq!(read(&write(ServerId(2), &[], false)), whole(2, &[], 8));
+    }
+
+    #[test]
+    fn wildcards_are_no_addresses() {
+        let said = [at("0.0.0.0", 1), at("::", 2), at("b", 3)];
+        assert_eq!(read(&write(ServerId(2), &said, true)), whole(2, &said[2..], 53));
+    }
+
+    #[test]
+    fn what_is_no_handshake_is_refused_at_once() {
+        let initial = |version: i64, id: i64, text: &str| {
+            let length = i32::try_from(text.len()).unwrap();
+            let head = [&version.to_be_bytes()[..], &id.to_be_bytes(), &length.to_be_bytes()];
+            [&head.concat()[..], text.as_bytes()].concat()
+        };
+        for (bytes, reason) in [
+            (initial(-1, 1, "a:1"), "unknown version"),
+            (initial(-65536, 1, ""), "has 0 bytes"),
+            (initial(-65536, 1, &"a".repeat(2049)), "has 2049 bytes"),
+            (initial(-65536, 1, "a"), "no address"),
+            (initial(-65536, 1, "a:b"), "no port"),
+            (initial(-65536, 1, "a:65536"), "no port"),
+            (initial(-65536, 1, "a:1:2"), "no address"),
+            (initial(-65536, 1, ":1"), "no usable host"),
+            (initial(-65536, 1, "[::1:3"), "matching"),
+            (initial(-65536, -7, "a:1"), "no id"),
+        ] {
+            let Reading::Refused(said) = read(&bytes) else { panic!("{bytes:?}") };
+            assert!(said.contains(reason), "{said}");
+        }
+        let mut text = initial(-65536, 1, "ab:1");
+        text[20] = 0xff;
+        assert!(matches!(read(&text), Reading::Refused(_)));
+        // Somebody who speaks HTTP is not waited for.
+        assert!(matches!(
+            read(b"GET / HTTP/1.1\r\n\r\n"),
+            Reading::Whole(..) | Reading::Refused(_)
+        ));
+    }
+}

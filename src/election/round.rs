@@ -1,0 +1,294 @@
+//! One search for a leader: which votes are in, and when they suffice (`FastLeaderElection`).
+//!
+//! ```text
+//! received  votes of this round: of those who look, and of those who have just decided in it
+//! outside   what servers say that have a leader, of any round (ZooKeeper's `outofelection`)
+//! ```
+//! A newer round replaces an older one and its votes; a vote of an older round is answered, not
+//! counted. An established leader is joined when a quorum follows it *and it says itself that it
+//! leads*: otherwise a leader that has just died would be elected over and over.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use super::Vote;
+use super::notification::Ballot;
+use crate::id::{ServerId, Zxid};
+use crate::proto::quorum::ServerState;
+use crate::quorum::{AckTracker, Config, Oracle};
+
+/// Who votes, and what makes a quorum.
+#[derive(Debug, Clone)]
+pub(super) struct Electorate {
+    pub(super) me: ServerId,
+    pub(super) active: Rc<Config>,
+    /// Counts besides `active` while it is newer.
+    pub(super) last_seen: Rc<Config>,
+    /// What the outside witness says, where there is one.
+    pub(super) oracle: Option<bool>,
+}
+
+impl Electorate {
+    fn next(&self) -> Option<&Config> {
+        (self.last_seen.version > self.active.version).then_some(&*self.last_seen)
+    }
+
+    /// Whether the server votes in the active or in the next configuration.
+    pub(super) fn is_voter(&self, id: ServerId) -> bool {
+        self.active.is_voter(id) || self.next().is_some_and(|next| next.is_voter(id))
+    }
+
+    /// All of them, this server included.
+    pub(super) fn voters(&self) -> BTreeSet<ServerId> {
+        let next = self.next().into_iter().flat_map(Config::voters);
+        self.active.voters().chain(next).collect()
+    }
+
+    fn weight(&self, id: ServerId) -> i64 {
+        match self.next() {
+            Some(next) if !self.active.members.contains_key(&id) => next.weight(id),
+            _ => self.active.weight(id),
+        }
+    }
+
+    /// Whether `new` beats `old`: the newer history wins, the larger id among equals
+    /// (`totalOrderPredicate`). A server without weight never wins, and always loses, so that it
+    /// does not go on voting for itself when its history happens to be the newest.
+    pub(super) fn is_better(&self, new: Vote, old: Vote) -> bool {
+        let rank = |vote: Vote| (vote.peer_epoch, vote.zxid, vote.leader);
+        self.weight(new.leader) != 0 && (self.weight(old.leader) == 0 || rank(new) > rank(old))
+    }
+
+    fn tracker(&self, agreeing: impl Iterator<Item = ServerId>) -> AckTracker {
+        let mut tracker = AckTracker::of_both(&self.active, &self.last_seen);
+        for id in agreeing {
+            tracker.add(id);
+        }
+        tracker
+    }
+
+    fn has_all_quorums(&self, tracker: &AckTracker) -> bool {
+        // While a server looks for a leader, it has no followers: the witness is needed.
+        let oracle = self.oracle.map(|says_yes| Oracle { needed: true, says_yes });
+        tracker.has_all_quorums_with(oracle)
+    }
+
+    /// Whether a witness exists, decides here, and has given its word to the other server.
+    fn oracle_is_with_the_other(&self) -> bool {
+        self.oracle == Some(false) && self.voters().len() <= 2
+    }
+}
+
+/// A leader, and who is for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Agreement {
+    pub(super) vote: Vote,
+    pub(super) round: i64,
+    pub(super) supporters: BTreeSet<ServerId>,
+}
+
+/// What follows from a vote.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Consequence {
+    /// Nothing, but that it may count.
+    Noted,
+    /// It is of an older round: the sender gets ours.
+    Answer,
+    /// Our own vote has changed: everybody gets it.
+    Proposes,
+    /// There is a leader already.
+    Joins(Agreement),
+}
+
+/// One search. See the module.
+#[derive(Debug)]
+pub(super) struct Round {
+    pub(super) number: i64,
+    /// What this server would vote if it were alone.
+    initial: Vote,
+    /// What it votes for.
+    pub(super) proposed: Vote,
+    received: BTreeMap<ServerId, Ballot>,
+    outside: BTreeMap<ServerId, Ballot>,
+}
+
+impl Round {
+    pub(super) fn new(electorate: &Electorate, number: i64, initial: Vote) -> Round {
+        let (received, outside) = (BTreeMap::new(), BTreeMap::new());
+        let mut round = Round { number, initial, proposed: initial, received, outside };
+        round.propose(electorate, initial);
+        round
+    }
+
+    /// Votes for somebody, and notes that.
+    fn propose(&mut self, electorate: &Electorate, vote: Vote) {
+        self.proposed = vote;
+        // ZooKeeper sends its own vote to itself; so does a voter only, and its vote for nobody
+        // would not be accepted.
+        if electorate.is_voter(electorate.me) && electorate.is_voter(vote.leader) {
+            let (state, round) = (ServerState::Looking, self.number);
+            let own = Ballot { state, vote, round, is_versioned: true };
+            self.received.insert(electorate.me, own);
+        }
+    }
+
+    /// A voter has spoken.
+    pub(super) fn consider(
+        &mut self,
+        electorate: &Electorate,
+        from: ServerId,
+        ballot: Ballot,
+    ) -> Consequence {
+        if !electorate.is_voter(from) || !electorate.is_voter(ballot.vote.leader) {
+            tracing::debug!(
+                server = from.0,
+                leader = ballot.vote.leader.0,
+                "vote of or for a server that does not vote"
+            );
+            return Consequence::Noted;
+        }
+        match ballot.state {
+            ServerState::Looking => self.consider_looking(electorate, from, ballot),
+            ServerState::Following => self.consider_established(electorate, from, ballot),
+            ServerState::Leading => {
+                let consequence = self.consider_established(electorate, from, ballot);
+                // ZooKeeper: FastLeaderElection.receivedLeadingNotification (ZOOKEEPER-3922). Of
+                // two servers, the witness has chosen the other: it leads without a quorum.
+                if consequence == Consequence::Noted && electorate.oracle_is_with_the_other() {
+                    let supporters = BTreeSet::from([from]);
+                    let Ballot { vote, round, .. } = ballot;
+                    return Consequence::Joins(Agreement { vote, round, supporters });
+                }
+                consequence
+            }
+            ServerState::Observing => Consequence::Noted,
+        }
+    }
+
+    fn consider_looking(
+        &mut self,
+        electorate: &Electorate,
+        from: ServerId,
+        ballot: Ballot,
+    ) -> Consequence {
+        if ballot.round < self.number {
+            return Consequence::Answer;
+        }
+        // A server without a database votes for nobody, and nobody for it; it waits until others
+        // have a leader.
+        if self.initial.zxid == Zxid::NONE || ballot.vote.zxid == Zxid::NONE {
+            return Consequence::Noted;
+        }
+        let proposes = if ballot.round > self.number {
+            self.number = ballot.round;
+            self.received.clear();
+            let better = electorate.is_better(ballot.vote, self.initial);
+            self.propose(electorate, if better { ballot.vote } else { self.initial });
+            true
+        } else if electorate.is_better(ballot.vote, self.proposed) {
+            self.propose(electorate, ballot.vote);
+            true
+        } else {
+            false
+        };
+        self.received.insert(from, ballot);
+        if proposes { Consequence::Proposes } else { Consequence::Noted }
+    }
+
+    fn consider_established(
+        &mut self,
+        electorate: &Electorate,
+        from: ServerId,
+        ballot: Ballot,
+    ) -> Consequence {
+        let Ballot { vote, round, .. } = ballot;
+        if round == self.number {
+            self.received.insert(from, ballot);
+            let agree = self.received.iter().filter(|(_, other)| {
+                if other.state == ServerState::Looking {
+                    other.vote == vote && other.round == round
+                } else {
+                    // ZooKeeper: it stores these votes without their version, and then compares
+                    // with Vote.equals, which looks at the epoch only where the versions agree.
+                    other.vote.leader == vote.leader
+                        && (ballot.is_versioned || other.vote.peer_epoch == vote.peer_epoch)
+                }
+            });
+            let tracker = electorate.tracker(agree.map(|(id, _)| *id));
+            if electorate.has_all_quorums(&tracker)
+                && self.leader_confirms(electorate, &self.received, ballot)
+            {
+                let supporters = tracker.acks().clone();
+                return Consequence::Joins(Agreement { vote, round, supporters });
+            }
+        }
+        self.outside.insert(from, ballot);
+        // ZooKeeper: Vote.equals. Zxids and rounds of established votes differ for good reasons
+        // (ZOOKEEPER-1805), and so do epochs of servers before ZOOKEEPER-1732.
+        let agree = self.outside.iter().filter(|(_, other)| {
+            other.vote.leader == vote.leader
+                && (other.is_versioned != ballot.is_versioned
+                    || other.vote.peer_epoch == vote.peer_epoch)
+        });
+        let tracker = electorate.tracker(agree.map(|(id, _)| *id));
+        if electorate.has_all_quorums(&tracker)
+            && self.leader_confirms(electorate, &self.outside, ballot)
+        {
+            self.number = round;
+            let supporters = tracker.acks().clone();
+            return Consequence::Joins(Agreement { vote, round, supporters });
+        }
+        Consequence::Noted
+    }
+
+    /// Whether the leader itself says that it leads (`checkLeader`).
+    fn leader_confirms(
+        &self,
+        electorate: &Electorate,
+        votes: &BTreeMap<ServerId, Ballot>,
+        ballot: Ballot,
+    ) -> bool {
+        let leader = ballot.vote.leader;
+        if leader == electorate.me {
+            // All the others think that this server leads. It does if they think of this round, and
+            // if it has something to lead with.
+            return ballot.round == self.number && self.initial.zxid != Zxid::NONE;
+        }
+        votes.get(&leader).is_some_and(|vote| vote.state == ServerState::Leading)
+    }
+
+    /// What a quorum agrees on, if it is what this server proposes (`termPredicate`).
+    pub(super) fn agreement(&self, electorate: &Electorate) -> Option<Agreement> {
+        if self.initial.zxid == Zxid::NONE {
+            return None;
+        }
+        let agree = self
+            .received
+            .iter()
+            .filter(|(_, other)| other.vote == self.proposed && other.round == self.number);
+        let tracker = electorate.tracker(agree.map(|(id, _)| *id));
+        let (vote, round) = (self.proposed, self.number);
+        (electorate.is_voter(vote.leader) && electorate.has_all_quorums(&tracker))
+            .then(|| Agreement { vote, round, supporters: tracker.acks().clone() })
+    }
+
+    /// Whether no better vote can come: everybody who could win has voted in this round, but for
+    /// those of whom `is_unreachable` says that they cannot.
+    pub(super) fn is_complete(
+        &self,
+        electorate: &Electorate,
+        is_unreachable: impl Fn(ServerId) -> bool,
+    ) -> bool {
+        electorate.voters().into_iter().all(|id| {
+            id == electorate.me
+                || self.received.contains_key(&id)
+                || electorate.weight(id) == 0
+                || is_unreachable(id)
+        })
+    }
+
+    /// Whether the server has voted in this round, or said what it has elected.
+    pub(super) fn has_heard(&self, id: ServerId) -> bool {
+        self.received.contains_key(&id) || self.outside.contains_key(&id)
+    }
+}

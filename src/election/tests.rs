@@ -1,0 +1,6 @@
+//! Elections among servers in one process: whole networks of them, and single rules by hand.
+
+mod connections;
+mod network;
+mod random;
+mod rules;

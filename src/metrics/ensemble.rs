@@ -1,0 +1,108 @@
+//! ZooKeeper's metrics of ensembles, and a few of our own: where each value comes from.
+
+use super::names::{Value, rounded};
+use crate::peer::{Durations, PeerFacts, PeerState};
+use crate::replica::Stats;
+use crate::time::MonoUs;
+
+/// Our own, which no ZooKeeper has: what an operator watches during a reconfiguration, and the epoch.
+pub const OWN: &[&str] = &[
+    "config_version",
+    "current_epoch",
+    "proposals_outstanding",
+    "reconfig_in_progress",
+    "reconfig_version",
+    "reconfig_acknowledged",
+    "reconfig_voters",
+    "reconfig_elapsed_ms",
+];
+
+/// Calls `sink` with every metric that a member of an ensemble has and a server alone has not.
+pub fn each(
+    facts: &PeerFacts,
+    stats: &Stats,
+    is_read_only: bool,
+    now: MonoUs,
+    sink: &mut dyn FnMut(&str, Value),
+) {
+    let mut integer = |name: &str, value: u64| sink(name, Value::Integer(value));
+    if !is_read_only {
+        integer("quorum_size", facts.config.voters().count() as u64);
+    }
+    if let Some(leading) = &facts.leading {
+        integer("learners", leading.learners);
+        integer("synced_followers", leading.synced_followers);
+        integer("synced_non_voting_followers", leading.synced_non_voting_followers);
+        integer("synced_observers", leading.synced_observers);
+        integer("pending_syncs", leading.pending_syncs);
+        integer("leader_uptime", now.since_us(leading.since) / 1000);
+        integer("proposals_outstanding", leading.proposals_outstanding);
+    } else if facts.state == PeerState::Following {
+        integer("synced_observers", facts.synced_observers);
+    }
+    let counts = &facts.counts;
+    for (name, value) in [
+        ("looking_count", counts.lookings),
+        ("snap_count", counts.snaps_sent),
+        ("diff_count", counts.diffs_sent),
+        ("proposal_count", counts.proposals),
+        ("commit_count", counts.commits),
+        ("learner_proposal_received_count", counts.proposals_received),
+        ("learner_commit_received_count", counts.commits_received),
+        ("current_epoch", u64::try_from(facts.epoch.0).unwrap_or(0)),
+        ("config_version", u64::try_from(facts.config.version).unwrap_or(0)),
+    ] {
+        integer(name, value);
+    }
+    reconfig(facts, now, &mut integer);
+    if facts.state == PeerState::Leading {
+        for (name, bytes) in [
+            ("last_proposal_size", stats.proposal_bytes_last),
+            ("min_proposal_size", stats.proposal_bytes_min),
+            ("max_proposal_size", stats.proposal_bytes_max),
+        ] {
+            sink(name, Value::Signed(bytes_or_none(bytes)));
+        }
+    }
+    for (name, durations) in [
+        ("election_time", counts.elections_ms),
+        ("unavailable_time", counts.unavailable_ms),
+        ("leader_unavailable_time", counts.leader_unavailable_ms),
+        ("follower_sync_time", counts.follower_sync_ms),
+        ("observer_sync_time", counts.observer_sync_ms),
+    ] {
+        summary(name, durations, sink);
+    }
+}
+
+/// A reconfiguration that the leader has proposed, or that this server has heard of, until it is
+/// active.
+fn reconfig(facts: &PeerFacts, now: MonoUs, integer: &mut impl FnMut(&str, u64)) {
+    let is_open = facts.last_seen.version > facts.config.version;
+    let leading = facts.leading.as_ref().and_then(|leading| leading.reconfig.as_ref());
+    integer("reconfig_in_progress", u64::from(is_open || leading.is_some()));
+    if is_open {
+        integer("reconfig_version", u64::try_from(facts.last_seen.version).unwrap_or(0));
+    }
+    if let Some(reconfig) = leading {
+        integer("reconfig_acknowledged", reconfig.acknowledged);
+        integer("reconfig_voters", reconfig.voters);
+        integer("reconfig_elapsed_ms", now.since_us(reconfig.since) / 1000);
+    }
+}
+
+/// A size that is -1 before the first.
+// ZooKeeper: BufferStats starts at -1. No proposal is empty, so 0 is "none" here.
+pub fn bytes_or_none(bytes: u64) -> i64 {
+    if bytes == 0 { -1 } else { i64::try_from(bytes).unwrap_or(i64::MAX) }
+}
+
+fn summary(name: &str, durations: Durations, sink: &mut dyn FnMut(&str, Value)) {
+    let Durations { count, sum, min, max } = durations;
+    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+    let mean = if count == 0 { 0.0 } else { sum as f64 / count as f64 };
+    sink(&format!("avg_{name}"), Value::Real(rounded(mean)));
+    for (part, value) in [("min", min), ("max", max), ("cnt", count), ("sum", sum)] {
+        sink(&format!("{part}_{name}"), Value::Integer(value));
+    }
+}

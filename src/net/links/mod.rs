@@ -1,0 +1,423 @@
+//! Connections to other servers: carries out [`LinkOp`]s and says what happened as [`LinkEvent`]s.
+//!
+//! All of it lives on the replica's executor, so that a proposal or an ACK crosses no core: what
+//! arrives goes to the replica as it lies in the receive buffer; what leaves is written by the turn
+//! that produced it, one system call per link, and only what the socket does not take waits. Names
+//! are resolved, and connections made, on threads of their own, since both may take seconds.
+//!
+//! Nothing here knows what the bytes mean. A link that says nothing, or the wrong thing, is for the
+//! one who owns it to close.
+
+mod helpers;
+mod link;
+mod listen;
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::rc::{Rc, Weak};
+use std::time::{Duration, Instant};
+
+use crate::limits;
+use crate::peer::link::{Endpoint, LinkEvent, LinkId, LinkOp, Port};
+use crate::runtime::Doorbell;
+
+use helpers::{Helpers, Job, Outcome};
+use link::Link;
+use listen::Listener;
+
+/// Who hears what happens on links: the replica's host.
+pub trait LinkCore {
+    /// Events are there for [`Links::deliver`].
+    fn link_events(&self);
+    /// Bytes arrived, behind all events before them.
+    fn link_received(&self, link: LinkId, bytes: &[u8]);
+    /// It is no use going on.
+    fn link_fatal(&self, reason: String);
+    /// Whether nothing more may be read for now; [`Links::resume`] ends it.
+    fn is_behind(&self) -> bool;
+}
+
+/// What an operator may choose about links.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LinkOptions {
+    /// Dead connections are looked for by the kernel (`tcpKeepAlive`).
+    pub keep_alive: bool,
+    /// Attempts to listen at an address after which the server gives up, for its supervisor to act
+    /// (`electionPortBindRetry`). `None`: it goes on trying.
+    pub bind_attempts_max: Option<u32>,
+}
+
+/// All links of a server. Clones are the same.
+#[derive(Clone)]
+pub struct Links {
+    shared: Rc<Shared>,
+}
+
+struct Shared {
+    options: LinkOptions,
+    core: RefCell<Option<Weak<dyn LinkCore>>>,
+    links: RefCell<BTreeMap<LinkId, Slot>>,
+    listeners: RefCell<Vec<Listener>>,
+    helpers: Helpers,
+    /// What the helpers are at, by job.
+    jobs: RefCell<BTreeMap<u64, Waiting>>,
+    events: RefCell<VecDeque<Event>>,
+    /// Links with something to be written at the end of the turn.
+    dirty: RefCell<Vec<Rc<Link>>>,
+    /// Links that would read, but the replica is behind.
+    paused: RefCell<Vec<Rc<Link>>>,
+    /// Accepted links by remote address.
+    remotes: RefCell<BTreeMap<IpAddr, u32>>,
+    accepted: Cell<u64>,
+    /// Read into by all links in turn.
+    scratch: RefCell<Box<[u8]>>,
+    /// Emptied buffers.
+    spare: RefCell<Vec<Vec<u8>>>,
+    /// Links that were closed here and still write their last bytes.
+    ending: Cell<usize>,
+}
+
+/// A link as those who own it see it.
+enum Slot {
+    Connecting,
+    Open(Rc<Link>),
+}
+
+/// Who waits for a job of the helpers.
+enum Waiting {
+    Link(LinkId),
+    Listener(Rc<listen::Bound>),
+}
+
+/// A [`LinkEvent`] that waits for the next turn. Bytes never wait.
+enum Event {
+    Accepted { link: LinkId, port: Port, remote: SocketAddr },
+    Connected { link: LinkId, remote: SocketAddr },
+    Sent { link: LinkId, bytes: u64 },
+    Closed { link: LinkId, reason: String },
+}
+
+impl Event {
+    fn link(&self) -> LinkId {
+        match *self {
+            Event::Accepted { link, .. }
+            | Event::Connected { link, .. }
+            | Event::Sent { link, .. }
+            | Event::Closed { link, .. } => link,
+        }
+    }
+}
+
+/// Bytes read at once.
+const SCRATCH_BYTES: usize = 256 << 10;
+
+/// From so many bytes on somebody is told at once that they have left: more of a tree may follow.
+/// Fewer are told with the next turn, which comes anyway.
+const SENT_BYTES_TOLD_AT_ONCE: u64 = 32 << 10;
+
+/// Buffers kept for later turns.
+const SPARE_BUFFERS_MAX: usize = 16;
+
+impl Links {
+    /// Without any link. `bell` wakes the executor, on which all of this must be used.
+    pub fn new(options: LinkOptions, bell: Doorbell) -> Links {
+        Links {
+            shared: Rc::new(Shared {
+                options,
+                core: RefCell::new(None),
+                links: RefCell::default(),
+                listeners: RefCell::default(),
+                helpers: Helpers::new(bell),
+                jobs: RefCell::default(),
+                events: RefCell::default(),
+                dirty: RefCell::default(),
+                paused: RefCell::default(),
+                remotes: RefCell::default(),
+                accepted: Cell::new(0),
+                scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
+                spare: RefCell::default(),
+                ending: Cell::new(0),
+            }),
+        }
+    }
+
+    /// Who is told from now on.
+    pub fn set_core(&self, core: Weak<dyn LinkCore>) {
+        *self.shared.core.borrow_mut() = Some(core);
+    }
+
+    /// Carries out a wish. What is to be sent leaves with [`Links::flush`].
+    pub fn perform(&self, op: LinkOp) {
+        match op {
+            LinkOp::Listen { on } => self.listen(&on),
+            LinkOp::Connect { link, port, server, to, timeout_ms } => {
+                tracing::debug!(?port, %server, ?to, "connecting");
+                self.connect(link, to, Duration::from_millis(timeout_ms));
+            }
+            LinkOp::Send { link, bytes } => {
+                // A link that is gone: its owner hears of it, or closed it.
+                let Some(Slot::Open(link)) = self.shared.links.borrow().get(&link).map(Slot::share)
+                else {
+                    return;
+                };
+                if link.push(bytes, &self.shared) {
+                    self.shared.dirty.borrow_mut().push(link);
+                }
+            }
+            LinkOp::Close { link } => self.close(link),
+        }
+    }
+
+    /// Writes what the turn has to send.
+    pub fn flush(&self) {
+        let mut dirty = self.shared.dirty.borrow_mut();
+        for link in dirty.drain(..) {
+            link.flush(&self.shared);
+        }
+    }
+
+    /// Tells what happened since the last time, but for bytes, which never wait.
+    pub fn deliver(&self, mut tell: impl FnMut(LinkEvent<'_>)) {
+        self.poll_helpers();
+        // What is told may not change the queue, it only asks the replica.
+        let mut events = self.shared.events.borrow_mut();
+        for event in events.drain(..) {
+            tell(match &event {
+                Event::Accepted { link, port, remote } => {
+                    LinkEvent::Accepted { link: *link, port: *port, remote: *remote }
+                }
+                Event::Connected { link, remote } => {
+                    LinkEvent::Connected { link: *link, remote: *remote }
+                }
+                Event::Sent { link, bytes } => LinkEvent::Sent { link: *link, bytes: *bytes },
+                Event::Closed { link, reason } => LinkEvent::Closed { link: *link, reason },
+            });
+        }
+    }
+
+    /// The replica is not behind any more.
+    pub fn resume(&self) {
+        let mut paused = self.shared.paused.borrow_mut();
+        for link in paused.drain(..) {
+            link.wake();
+        }
+    }
+
+    /// Whether a link waits for [`Links::resume`].
+    pub fn is_paused(&self) -> bool {
+        !self.shared.paused.borrow().is_empty()
+    }
+
+    /// Closes everything; done when the last bytes have left, or after `patience`.
+    pub async fn stop(&self, patience: Duration) {
+        self.shared.listeners.borrow_mut().clear();
+        self.flush();
+        let links: Vec<LinkId> = self.shared.links.borrow().keys().copied().collect();
+        for link in links {
+            self.close(link);
+        }
+        let until = Instant::now() + patience;
+        while self.shared.ending.get() > 0 && Instant::now() < until {
+            glommio::timer::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Links that are open.
+    pub fn count(&self) -> usize {
+        self.shared.links.borrow().len()
+    }
+
+    fn listen(&self, on: &[(Port, Endpoint)]) {
+        let mut listeners = self.shared.listeners.borrow_mut();
+        listeners.retain(|listener| on.iter().any(|(port, at)| listener.is(*port, at)));
+        for (port, at) in on {
+            if !listeners.iter().any(|listener| listener.is(*port, at)) {
+                listeners.push(Listener::start(self.clone(), *port, at.clone()));
+            }
+        }
+    }
+
+    fn connect(&self, link: LinkId, to: Vec<Endpoint>, timeout: Duration) {
+        let before = self.shared.links.borrow_mut().insert(link, Slot::Connecting);
+        assert!(before.is_none(), "{link:?} is used a second time");
+        let Some(job) = self.shared.helpers.start(Job::Connect { to, timeout }) else {
+            return self.ended(link, "too many connections are being made".to_owned());
+        };
+        self.shared.jobs.borrow_mut().insert(job, Waiting::Link(link));
+        // A resolver may hang for longer than anybody waits.
+        let links = self.clone();
+        glommio::spawn_local(async move {
+            glommio::timer::sleep(timeout + Duration::from_millis(50)).await;
+            let connecting =
+                matches!(links.shared.links.borrow().get(&link), Some(Slot::Connecting));
+            if connecting {
+                links.ended(link, format!("no answer within {} ms", timeout.as_millis()));
+            }
+        })
+        .detach();
+    }
+
+    fn close(&self, link: LinkId) {
+        let slot = self.shared.links.borrow_mut().remove(&link);
+        self.shared.events.borrow_mut().retain(|event| event.link() != link);
+        match slot {
+            Some(Slot::Open(open)) => {
+                open.flush(&self.shared);
+                open.close_after_output();
+                self.shared.ending.set(self.shared.ending.get() + 1);
+            }
+            Some(Slot::Connecting) | None => {}
+        }
+    }
+
+    /// Takes what the helpers have finished.
+    fn poll_helpers(&self) {
+        while let Some((job, outcome)) = self.shared.helpers.finished() {
+            let waiting = self.shared.jobs.borrow_mut().remove(&job);
+            match (waiting, outcome) {
+                (Some(Waiting::Link(link)), Outcome::Connected(result)) => {
+                    self.on_connected(link, result);
+                }
+                (Some(Waiting::Listener(bound)), Outcome::Bound(result)) => bound.set(result),
+                (Some(Waiting::Link(_)), Outcome::Bound(_))
+                | (Some(Waiting::Listener(_)), Outcome::Connected(_))
+                | (None, _) => unreachable!("an outcome of another job"),
+            }
+        }
+    }
+
+    fn on_connected(&self, link: LinkId, result: Result<(TcpStream, SocketAddr), String>) {
+        // Closed meanwhile, or too late.
+        if !matches!(self.shared.links.borrow().get(&link), Some(Slot::Connecting)) {
+            return;
+        }
+        match result {
+            Err(reason) => self.ended(link, reason),
+            Ok((stream, remote)) => match self.open(link, stream, remote, false) {
+                Ok(()) => self.tell(Event::Connected { link, remote }),
+                Err(error) => self.ended(link, error.to_string()),
+            },
+        }
+    }
+
+    /// A connection that came in at a listener.
+    fn accept(&self, stream: TcpStream, port: Port, remote: SocketAddr) {
+        let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
+        let from_there = self.shared.remotes.borrow().get(&remote.ip()).copied().unwrap_or(0);
+        let refusal = if self.count() >= limits::LINKS_MAX {
+            Some(format!("there are {} links already", self.count()))
+        } else if from_there >= limits::LINKS_PER_REMOTE_MAX {
+            Some(format!("{from_there} links come from there already"))
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            tracing::warn!("connection from {remote} to the {port:?} port refused: {refusal}");
+            return;
+        }
+        let number = self.shared.accepted.get();
+        self.shared.accepted.set(number + 1);
+        let link = LinkId::accepted(number);
+        match self.open(link, stream, remote, true) {
+            Ok(()) => self.tell(Event::Accepted { link, port, remote }),
+            Err(error) => tracing::warn!("connection from {remote} could not be used: {error}"),
+        }
+    }
+
+    fn open(
+        &self,
+        id: LinkId,
+        stream: TcpStream,
+        remote: SocketAddr,
+        accepted: bool,
+    ) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        if self.shared.options.keep_alive {
+            socket2::SockRef::from(&stream).set_keepalive(true)?;
+        }
+        let link = Rc::new(Link::new(id, stream)?);
+        self.shared.links.borrow_mut().insert(id, Slot::Open(link.clone()));
+        let counted = accepted.then(|| remote.ip());
+        if let Some(remote) = counted {
+            *self.shared.remotes.borrow_mut().entry(remote).or_default() += 1;
+        }
+        let links = self.clone();
+        glommio::spawn_local(async move {
+            link::run(&link, &links).await;
+            if let Some(remote) = counted {
+                links.forget_remote(remote);
+            }
+        })
+        .detach();
+        Ok(())
+    }
+
+    fn forget_remote(&self, remote: IpAddr) {
+        let mut remotes = self.shared.remotes.borrow_mut();
+        if let Some(count) = remotes.get_mut(&remote) {
+            *count -= 1;
+            if *count == 0 {
+                remotes.remove(&remote);
+            }
+        }
+    }
+
+    /// A link is over without its owner having closed it.
+    fn ended(&self, link: LinkId, reason: String) {
+        self.shared.links.borrow_mut().remove(&link);
+        self.tell(Event::Closed { link, reason });
+    }
+
+    fn tell(&self, event: Event) {
+        self.shared.events.borrow_mut().push_back(event);
+        if let Some(core) = self.core() {
+            core.link_events();
+        }
+    }
+
+    fn core(&self) -> Option<Rc<dyn LinkCore>> {
+        self.shared.core.borrow().as_ref().and_then(Weak::upgrade)
+    }
+}
+
+impl Slot {
+    fn share(&self) -> Slot {
+        match self {
+            Slot::Connecting => Slot::Connecting,
+            Slot::Open(link) => Slot::Open(link.clone()),
+        }
+    }
+}
+
+impl Shared {
+    /// Bytes of a link have gone to the kernel.
+    fn sent(&self, link: LinkId, bytes: u64) {
+        if bytes == 0 || !self.links.borrow().contains_key(&link) {
+            return;
+        }
+        let mut events = self.events.borrow_mut();
+        match events.back_mut() {
+            Some(Event::Sent { link: last, bytes: before }) if *last == link => *before += bytes,
+            _ => events.push_back(Event::Sent { link, bytes }),
+        }
+        drop(events);
+        if bytes >= SENT_BYTES_TOLD_AT_ONCE
+            && let Some(core) = self.core.borrow().as_ref().and_then(Weak::upgrade)
+        {
+            core.link_events();
+        }
+    }
+
+    fn recycle(&self, mut buffer: Vec<u8>) {
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < SPARE_BUFFERS_MAX {
+            buffer.clear();
+            spare.push(buffer);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

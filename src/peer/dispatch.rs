@@ -1,0 +1,184 @@
+//! What a member of an ensemble is told, and asked, by the replica. A server on its own hears none
+//! of it.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+use super::Peer;
+use super::link::{LinkEvent, LinkId};
+use crate::acl::Identity;
+use crate::id::{SessionId, Zxid};
+use crate::proto::OpCode;
+use crate::proto::txn::Txn;
+use crate::quorum::Config;
+use crate::time::MonoUs;
+
+const ALONE: &str = "a server on its own has no ensemble";
+
+/// Passes a call on to the member; in tests a scripted one writes it down.
+macro_rules! to_member {
+    ($peer:expr, $member:ident => $call:expr, $($words:tt)+) => {
+        match $peer {
+            Peer::Standalone(_) => panic!("{ALONE}"),
+            Peer::Member($member) => $call,
+            #[cfg(test)]
+            Peer::Scripted(scripted) => scripted.tell(format!($($words)+)),
+        }
+    };
+}
+
+impl Peer {
+    /// See [`Member::handle_link`](super::Member::handle_link).
+    pub fn handle_link(&mut self, now: MonoUs, event: LinkEvent<'_>) {
+        to_member!(self, m => m.handle_link(now, event), "link {event:?}");
+    }
+
+    /// Time has passed; nothing for a server on its own.
+    pub fn handle_timeout(&mut self, now: MonoUs) {
+        if let Peer::Member(member) = self {
+            member.handle_timeout(now);
+        }
+    }
+
+    /// See [`Member::handle_durable`](super::Member::handle_durable).
+    pub fn handle_durable(&mut self, now: MonoUs, token: u64) {
+        to_member!(self, m => m.handle_durable(now, token), "durable {token}");
+    }
+
+    /// See [`Member::handle_log_read`](super::Member::handle_log_read).
+    pub fn handle_log_read(&mut self, now: MonoUs, id: u64, txns: Option<Vec<Txn>>) {
+        to_member!(self, m => m.handle_log_read(now, id, txns), "log read {id} {}", txns.is_some());
+    }
+
+    /// See [`Member::set_oracle`](super::Member::set_oracle).
+    pub fn set_oracle(&mut self, now: MonoUs, says_yes: bool) {
+        to_member!(self, m => m.set_oracle(now, says_yes), "oracle {says_yes}");
+    }
+
+    /// See [`Member::leave`](super::Member::leave).
+    pub fn leave(&mut self, now: MonoUs, reason: &str) {
+        to_member!(self, m => m.leave(now, reason), "leave: {reason}");
+    }
+
+    /// See [`Member::answer_sync`](super::Member::answer_sync).
+    pub fn answer_sync(&mut self, link: LinkId) {
+        to_member!(self, m => m.answer_sync(link), "answer sync {link:?}");
+    }
+
+    /// See [`Member::answer_revalidate`](super::Member::answer_revalidate).
+    pub fn answer_revalidate(&mut self, link: LinkId, session: SessionId, valid: bool) {
+        to_member!(
+            self, m => m.answer_revalidate(link, session, valid),
+            "answer revalidate {link:?} {session} {valid}"
+        );
+    }
+
+    /// See [`Member::wants_snapshot`](super::Member::wants_snapshot).
+    pub fn wants_snapshot(&self) -> bool {
+        match self {
+            Peer::Standalone(_) => false,
+            Peer::Member(member) => member.wants_snapshot(),
+            #[cfg(test)]
+            Peer::Scripted(scripted) => scripted.wants_snapshot,
+        }
+    }
+
+    /// See [`Member::snapshot_begins`](super::Member::snapshot_begins).
+    pub fn snapshot_begins(&mut self, zxid: Zxid) {
+        #[cfg(test)]
+        if let Peer::Scripted(scripted) = self {
+            scripted.wants_snapshot = false;
+            scripted.sends_snapshot = true;
+        }
+        to_member!(self, m => m.snapshot_begins(zxid), "snapshot begins {zxid}");
+    }
+
+    /// See [`Member::wants_snapshot_piece`](super::Member::wants_snapshot_piece).
+    pub fn wants_snapshot_piece(&self) -> bool {
+        match self {
+            Peer::Standalone(_) => false,
+            Peer::Member(member) => member.wants_snapshot_piece(),
+            #[cfg(test)]
+            Peer::Scripted(scripted) => scripted.sends_snapshot,
+        }
+    }
+
+    /// See [`Member::sends_snapshot`](super::Member::sends_snapshot).
+    pub fn sends_snapshot(&self) -> bool {
+        match self {
+            Peer::Standalone(_) => false,
+            Peer::Member(member) => member.sends_snapshot(),
+            #[cfg(test)]
+            Peer::Scripted(scripted) => scripted.sends_snapshot,
+        }
+    }
+
+    /// See [`Member::snapshot_piece`](super::Member::snapshot_piece).
+    pub fn snapshot_piece(&mut self, bytes: Bytes) {
+        match self {
+            Peer::Standalone(_) => panic!("{ALONE}"),
+            Peer::Member(member) => member.snapshot_piece(bytes),
+            #[cfg(test)]
+            Peer::Scripted(scripted) => scripted.pieces.extend_from_slice(&bytes),
+        }
+    }
+
+    /// See [`Member::snapshot_ends`](super::Member::snapshot_ends).
+    pub fn snapshot_ends(&mut self) {
+        #[cfg(test)]
+        if let Peer::Scripted(scripted) = self {
+            scripted.sends_snapshot = false;
+        }
+        to_member!(self, m => m.snapshot_ends(), "snapshot ends");
+    }
+
+    /// See [`Member::forward`](super::Member::forward).
+    pub fn forward(
+        &mut self,
+        session: SessionId,
+        cxid: i32,
+        op: OpCode,
+        body: &[u8],
+        identities: &[Identity],
+    ) {
+        to_member!(
+            self, m => m.forward(session, cxid, op, body, identities),
+            "forward {session} {cxid} {op:?}"
+        );
+    }
+
+    /// See [`Member::revalidate`](super::Member::revalidate).
+    pub fn revalidate(&mut self, session: SessionId, timeout_ms: i32) {
+        to_member!(
+            self, m => m.revalidate(session, timeout_ms),
+            "revalidate {session} {timeout_ms}"
+        );
+    }
+
+    /// See [`Member::answer_ping`](super::Member::answer_ping).
+    pub fn answer_ping(&mut self, zxid: Zxid, touched: impl Iterator<Item = (SessionId, i32)>) {
+        to_member!(
+            self, m => m.answer_ping(zxid, touched),
+            "answer ping {zxid} {:?}", touched.collect::<Vec<_>>()
+        );
+    }
+
+    /// See [`Member::snapshot_received`](super::Member::snapshot_received).
+    pub fn snapshot_received(&mut self, now: MonoUs, rest: &[u8]) {
+        to_member!(
+            self, m => m.snapshot_received(now, rest),
+            "snapshot received, {} more", rest.len()
+        );
+    }
+
+    /// See [`Member::snapshot_refused`](super::Member::snapshot_refused).
+    pub fn snapshot_refused(&mut self, now: MonoUs, reason: &str) {
+        to_member!(self, m => m.snapshot_refused(now, reason), "snapshot refused: {reason}");
+    }
+
+    /// The active configuration of the ensemble.
+    pub fn config(&self) -> Option<&Rc<Config>> {
+        self.as_member().map(super::Member::config)
+    }
+}

@@ -1,0 +1,150 @@
+//! What a member knows about itself and its ensemble, for operators: plain values, made when asked
+//! for. Nothing decides by them.
+
+use std::rc::Rc;
+
+use crate::id::{Epoch, ServerId};
+use crate::quorum::Config;
+use crate::time::MonoUs;
+
+/// A member as its operator sees it.
+#[derive(Clone, Debug)]
+pub struct PeerFacts {
+    /// This server.
+    pub me: ServerId,
+    /// What it is.
+    pub state: PeerState,
+    /// How far it has come as that.
+    pub phase: PeerPhase,
+    /// How it got its leader's history, as a learner that has.
+    pub sync_mode: Option<&'static str>,
+    /// Who leads, if it follows, observes or leads itself.
+    pub leader: Option<ServerId>,
+    /// Whom it learns from, as an observer: the leader or a follower.
+    pub learner_master: Option<ServerId>,
+    /// The leader's epoch, or the last one that was current.
+    pub epoch: Epoch,
+    /// The active configuration.
+    pub config: Rc<Config>,
+    /// The last one proposed or seen; the active one if none is on its way.
+    pub last_seen: Rc<Config>,
+    /// What it knows as a leader.
+    pub leading: Option<LeadingFacts>,
+    /// Observers that learn from it although it does not lead.
+    pub synced_observers: u64,
+    /// What it has counted since the process began.
+    pub counts: PeerCounts,
+}
+
+/// ZooKeeper's `QuorumPeer.ServerState`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerState {
+    /// Without a leader.
+    Looking,
+    /// It leads.
+    Leading,
+    /// It follows.
+    Following,
+    /// It learns without a vote.
+    Observing,
+}
+
+/// ZooKeeper's `QuorumPeer.ZabState`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerPhase {
+    /// Nobody is elected.
+    Election,
+    /// The epoch is agreed on.
+    Discovery,
+    /// Histories are made equal.
+    Synchronization,
+    /// It serves.
+    Broadcast,
+}
+
+/// What a leader knows of its ensemble.
+#[derive(Clone, Debug)]
+pub struct LeadingFacts {
+    /// When it was elected.
+    pub since: MonoUs,
+    /// Everybody who is connected as a learner.
+    pub learners: u64,
+    /// Voters that have its history.
+    pub synced_followers: u64,
+    /// Followers without a vote in the active configuration that have it.
+    pub synced_non_voting_followers: u64,
+    /// Observers that have it.
+    pub synced_observers: u64,
+    /// Syncs that wait for a commit.
+    pub pending_syncs: u64,
+    /// Proposals that a quorum has not acknowledged yet.
+    pub proposals_outstanding: u64,
+    /// The reconfiguration that is proposed and not committed.
+    pub reconfig: Option<ReconfigFacts>,
+}
+
+/// How far a reconfiguration has come.
+#[derive(Clone, Debug)]
+pub struct ReconfigFacts {
+    /// The version that it makes.
+    pub version: i64,
+    /// When it was proposed.
+    pub since: MonoUs,
+    /// Voters of the new configuration that have it in their logs.
+    pub acknowledged: u64,
+    /// Voters of the new configuration.
+    pub voters: u64,
+}
+
+/// Durations in ms: how many, their sum and their ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Durations {
+    /// How many.
+    pub count: u64,
+    /// Together.
+    pub sum: u64,
+    /// The shortest; 0 without any.
+    pub min: u64,
+    /// The longest.
+    pub max: u64,
+}
+
+impl Durations {
+    /// Takes one in.
+    pub fn add(&mut self, ms: u64) {
+        self.min = if self.count == 0 { ms } else { self.min.min(ms) };
+        self.max = self.max.max(ms);
+        self.count += 1;
+        self.sum = self.sum.saturating_add(ms);
+    }
+}
+
+/// What a member counts, by ZooKeeper's names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PeerCounts {
+    /// How often it began to look for a leader (`looking_count`).
+    pub lookings: u64,
+    /// From the beginning of an election to its end (`election_time`).
+    pub elections_ms: Durations,
+    /// From the loss of a leader to serving again (`unavailable_time`).
+    pub unavailable_ms: Durations,
+    /// The same where this server then leads (`leader_unavailable_time`).
+    pub leader_unavailable_ms: Durations,
+    /// From the beginning of a follower's connection to its being up to date
+    /// (`follower_sync_time`).
+    pub follower_sync_ms: Durations,
+    /// The same of an observer (`observer_sync_time`).
+    pub observer_sync_ms: Durations,
+    /// Learners that got the whole tree (`snap_count`).
+    pub snaps_sent: u64,
+    /// Learners that got a difference (`diff_count`).
+    pub diffs_sent: u64,
+    /// Proposals made as a leader (`proposal_count`).
+    pub proposals: u64,
+    /// Commits as a leader (`commit_count`).
+    pub commits: u64,
+    /// Proposals received as a learner (`learner_proposal_received_count`).
+    pub proposals_received: u64,
+    /// Commits received as a learner (`learner_commit_received_count`).
+    pub commits_received: u64,
+}

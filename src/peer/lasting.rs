@@ -1,0 +1,118 @@
+//! What a member keeps through all its roles.
+
+use std::rc::Rc;
+
+use crate::id::ServerId;
+use crate::quorum::{Config, Role};
+use crate::zab::{Epochs, Journal};
+
+use super::link::LinkIds;
+use super::queue::ReadyQueue;
+use super::ready::ConfigChange;
+use super::{PeerCounts, PeerOptions};
+
+/// What a member has and wants whether it looks, leads or learns.
+#[derive(Debug)]
+pub struct Lasting {
+    /// How it behaves.
+    pub options: Rc<PeerOptions>,
+    /// Names for the links that it opens.
+    pub ids: LinkIds,
+    /// Its log.
+    pub journal: Journal,
+    /// Its epochs, as they are or will be on the disk.
+    pub epochs: Epochs,
+    /// The active configuration.
+    pub config: Rc<Config>,
+    /// The newest configuration that was proposed or seen; the active one if none is on its way.
+    pub last_seen: Rc<Config>,
+    /// Whether it takes part as an observer (`QuorumPeer.learnerType`).
+    pub is_observer: bool,
+    /// What it wants done.
+    pub ready: ReadyQueue,
+    /// What it has counted.
+    pub counts: PeerCounts,
+}
+
+/// A new configuration means more than new addresses: the current leader is to be left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MajorChange {
+    /// Who leads from now on, without an election; `None`: there is one.
+    pub leader: Option<ServerId>,
+}
+
+impl Lasting {
+    /// A configuration was proposed, or told by a leader (`setLastSeenQuorumVerifier`).
+    pub fn see_config(&mut self, config: Rc<Config>) {
+        if !self.options.reconfig || config.version == self.last_seen.version {
+            return;
+        }
+        if config.version < self.last_seen.version {
+            // ZooKeeper: QuorumPeer logs an error and takes it over all the same: what was seen
+            // before was never committed, or the leader would know it.
+            tracing::warn!(
+                told = config.version,
+                known = self.last_seen.version,
+                "an older configuration replaces the one that was proposed last"
+            );
+        }
+        self.last_seen = config.clone();
+        self.ready.config(ConfigChange::Proposed(config));
+    }
+
+    /// A configuration has become active (`QuorumPeer.processReconfig`). `leader` is who leads now,
+    /// `designated` who shall lead from now on, if that was said.
+    pub fn activate_config(
+        &mut self,
+        config: Rc<Config>,
+        leader: ServerId,
+        designated: Option<ServerId>,
+    ) -> Option<MajorChange> {
+        if !self.options.reconfig || config.version <= self.config.version {
+            return None;
+        }
+        let before = std::mem::replace(&mut self.config, config.clone());
+        if config.version > self.last_seen.version {
+            self.last_seen = config.clone();
+        }
+        tracing::info!(version = config.version, "a new configuration is active");
+        self.ready.config(ConfigChange::Active(config.clone()));
+        if before.members == config.members
+            && before.groups == config.groups
+            && before.weights == config.weights
+        {
+            return None;
+        }
+        let is_new_role = self.update_role();
+        let is_new_leader = match designated {
+            Some(designated) => designated != leader,
+            None => {
+                let voter = |config: &Config| {
+                    let member = config.members.get(&leader)?;
+                    (member.role == Role::Participant).then(|| member.addresses.clone())
+                };
+                let known = voter(&before);
+                known.is_none() || known != voter(&config)
+            }
+        };
+        (is_new_role || is_new_leader).then_some(MajorChange { leader: designated })
+    }
+
+    /// Takes the role that the configuration says. A server that is not in it follows without a
+    /// vote (`QuorumPeer.updateLearnerType`).
+    fn update_role(&mut self) -> bool {
+        let role = self.config.members.get(&self.options.me).map(|member| member.role);
+        let is_observer = role == Some(Role::Observer);
+        let changed = is_observer != self.is_observer;
+        if changed {
+            let role = match role {
+                Some(Role::Observer) => "an observer",
+                Some(Role::Participant) => "a voting participant",
+                None => "a participant without a vote",
+            };
+            tracing::info!("this server becomes {role}");
+        }
+        self.is_observer = is_observer;
+        changed
+    }
+}

@@ -1,0 +1,68 @@
+//! Where this server waits for the others, and where it finds its leader.
+
+use super::*;
+use crate::zab::learner::{LearnerKind, LearnerTarget};
+use link::Endpoint;
+
+/// Every address of the machine.
+const ANY_HOST: &str = "0.0.0.0";
+
+impl Member {
+    /// Says where to listen, if that changed.
+    pub(super) fn listen(&mut self) {
+        let lasting = &self.lasting;
+        let me = lasting.options.me;
+        let known = lasting.config.members.get(&me).or_else(|| lasting.last_seen.members.get(&me));
+        // A server that was taken out of the ensemble stays where it is.
+        let Some(known) = known else { return };
+        let any = |mut endpoint: Endpoint| {
+            if lasting.options.listen_on_all_ips {
+                ANY_HOST.clone_into(&mut endpoint.host);
+            }
+            endpoint
+        };
+        let quorum = known.quorum_endpoints().into_iter().map(|at| (Port::Quorum, any(at)));
+        let election = known.election_endpoints().into_iter().map(|at| (Port::Election, any(at)));
+        let mut on: Vec<(Port, Endpoint)> = Vec::new();
+        for place in quorum.chain(election) {
+            if !on.contains(&place) {
+                on.push(place);
+            }
+        }
+        if on != self.listening {
+            self.listening.clone_from(&on);
+            self.lasting.ready.send(LinkOp::Listen { on });
+        }
+    }
+
+    /// Where to learn from when `leader` leads.
+    pub(super) fn target(&mut self, leader: ServerId) -> Option<LearnerTarget> {
+        let lasting = &self.lasting;
+        let kind = if lasting.is_observer { LearnerKind::Observer } else { LearnerKind::Follower };
+        if let Some(port) = lasting.options.observer_master_port.filter(|_| lasting.is_observer) {
+            // ZooKeeper: QuorumPeer.nextObserverMaster, in a random order. It asks the leader on
+            // that port in its turn, too, and finds nobody there; here the leader is the last
+            // resort, on its own port.
+            let masters: Vec<ServerId> =
+                lasting.config.voters().filter(|id| *id != leader).collect();
+            let at = self.next_master % (masters.len() + 1);
+            self.next_master = at + 1;
+            if let Some(master) = masters.get(at).copied() {
+                let member = &lasting.config.members[&master];
+                let at = |endpoint: Endpoint| Endpoint { port, ..endpoint };
+                let to = member.quorum_endpoints().into_iter().map(at).collect();
+                return Some(LearnerTarget {
+                    leader,
+                    master,
+                    to,
+                    port: Port::ObserverMaster,
+                    kind,
+                });
+            }
+        }
+        let members = |config: &Rc<Config>| config.members.get(&leader).cloned();
+        let member = members(&lasting.config).or_else(|| members(&lasting.last_seen))?;
+        let to = member.quorum_endpoints();
+        Some(LearnerTarget { leader, master: leader, to, port: Port::Quorum, kind })
+    }
+}

@@ -1,0 +1,356 @@
+//! From one role to another.
+
+use super::*;
+use crate::election::Outcome;
+use crate::proto::quorum::ServerState;
+use crate::zab::leader::LeaderStart;
+
+/// Roles that may follow from one event: a single voter elects itself and leads at once. More would
+/// be a circle.
+const STEPS_MAX: usize = 64;
+/// The longest time between two attempts to join.
+const HOLD_MS_MAX: u64 = 1000;
+/// A leader that was followed for so long was a good one.
+const GOOD_MS: u64 = 1000;
+
+impl Member {
+    /// Whatever follows from the last event.
+    pub(super) fn settle(&mut self) {
+        for _ in 0..STEPS_MAX {
+            if !self.step() {
+                return;
+            }
+        }
+        panic!("what follows from one event never ends: the server would hang");
+    }
+
+    /// Takes over what the leader wants done, and what was collected for the replica.
+    pub(super) fn collect(&mut self) {
+        for _ in 0..STEPS_MAX {
+            match &mut self.role {
+                Role::Leading(leader) => {
+                    if self.lasting.ready.last().durable.is_some() {
+                        self.lasting.ready.begin();
+                    }
+                    let ready = self.lasting.ready.last();
+                    leader.take_ready(ready);
+                    if let Some(standing) = ready.standing.last() {
+                        self.standing = *standing;
+                    }
+                }
+                Role::Learning(learner) => {
+                    // Pieces of a tree are handed over one by one: when the tree is whole, what
+                    // stands behind it comes back.
+                    if self.lasting.ready.len() <= 1 {
+                        learner.flush(&mut self.lasting);
+                    }
+                }
+                Role::Looking | Role::Waiting { .. } => {}
+            }
+            let was_leading = matches!(self.role, Role::Leading(_));
+            self.settle();
+            if was_leading == matches!(self.role, Role::Leading(_)) {
+                return;
+            }
+        }
+    }
+
+    /// One consequence. True: there may be more.
+    fn step(&mut self) -> bool {
+        let outcome = self.election.take(&mut self.link_ops);
+        for op in self.link_ops.drain(..) {
+            self.lasting.ready.send(op);
+        }
+        match outcome {
+            Some(Outcome::Elected(elected)) => {
+                if matches!(self.role, Role::Looking) {
+                    self.on_elected(elected.leader);
+                }
+                return true;
+            }
+            Some(Outcome::NewerConfig(config)) => {
+                if matches!(self.role, Role::Looking) {
+                    self.lasting.activate_config(config, self.me(), None);
+                    self.tell_config();
+                    self.look();
+                }
+                return true;
+            }
+            Some(Outcome::Deserted(leader)) => {
+                match &mut self.role {
+                    Role::Waiting { leader: elected } if *elected == leader => self.look(),
+                    Role::Learning(learner)
+                        if learner.is_connecting() && learner.target().leader == leader =>
+                    {
+                        let reason = "it votes for another one, and was not reached".to_owned();
+                        learner.abandon(reason, &mut self.lasting);
+                    }
+                    Role::Looking | Role::Waiting { .. } | Role::Leading(_) | Role::Learning(_) => {
+                    }
+                }
+                return true;
+            }
+            None => {}
+        }
+        self.note_standing();
+        self.tell_config();
+        match &self.role {
+            Role::Waiting { leader } if self.now >= self.hold_until => {
+                let leader = *leader;
+                self.join(leader);
+                true
+            }
+            Role::Leading(leader) if leader.failure().is_some() => {
+                self.step_down();
+                true
+            }
+            Role::Learning(learner) if learner.failure().is_some() => {
+                self.leave_leader();
+                true
+            }
+            Role::Looking | Role::Waiting { .. } | Role::Leading(_) | Role::Learning(_) => false,
+        }
+    }
+
+    /// Looks for a leader.
+    pub(super) fn look(&mut self) {
+        self.role = Role::Looking;
+        self.looking_since = self.now;
+        self.joined_at = None;
+        self.lasting.counts.lookings += 1;
+        let last = self.lasting.journal.accepted();
+        let epoch = self.lasting.epochs.current;
+        tracing::info!(%last, %epoch, "LOOKING for a leader");
+        self.election.look(self.now, last, epoch);
+    }
+
+    fn on_elected(&mut self, leader: ServerId) {
+        let ms = self.now.since_us(self.looking_since) / 1000;
+        self.lasting.counts.elections_ms.add(ms);
+        let state = if leader == self.me() {
+            ServerState::Leading
+        } else if self.lasting.is_observer {
+            ServerState::Observing
+        } else {
+            ServerState::Following
+        };
+        tracing::info!(%leader, ms, "a leader is elected, this server is {state:?}");
+        self.election.settle(state);
+        if self.now < self.hold_until {
+            self.role = Role::Waiting { leader };
+        } else {
+            self.join(leader);
+        }
+    }
+
+    /// Becomes the leader's learner, or leader.
+    fn join(&mut self, leader: ServerId) {
+        if leader == self.me() {
+            self.lead();
+            return;
+        }
+        for held in self.held.take() {
+            self.lasting.ready.send(LinkOp::Close { link: held.link });
+        }
+        let Some(target) = self.target(leader) else {
+            tracing::warn!(%leader, "the elected leader is not in the configuration");
+            self.on_failure();
+            self.look();
+            return;
+        };
+        self.joining_since = self.now;
+        let learner = Learner::new(target, self.now, &mut self.lasting);
+        self.role = Role::Learning(Box::new(learner));
+    }
+
+    fn lead(&mut self) {
+        if self.lasting.journal.accepted() < Zxid::ZERO {
+            // ZooKeeper: ZOOKEEPER-2325. A server that has lost its data must not make others
+            // follow it.
+            tracing::error!(
+                "this server is elected, but its data folder is empty and does not say that the \
+                 ensemble is new (zkServer-initialize.sh): it does not lead"
+            );
+            self.hold_until = self.now.plus_ms(HOLD_MS_MAX);
+            self.role = Role::Waiting { leader: self.me() };
+            return;
+        }
+        let lasting = &mut self.lasting;
+        // A leader's whole log is the history of its epoch.
+        while let Some(zxid) = lasting.journal.pending().front().map(Txn::zxid) {
+            let txn = lasting.journal.commit(zxid).expect("it is the front of what is pending");
+            lasting.ready.commit(txn);
+        }
+        let start = LeaderStart {
+            options: lasting.options.clone(),
+            config: lasting.config.clone(),
+            last_seen: lasting.last_seen.clone(),
+            epochs: lasting.epochs,
+            last: lasting.journal.accepted(),
+            recent: lasting.journal.take_recent(),
+            numbers: self.numbers.clone(),
+        };
+        let mut leader = Leader::new(start, self.now);
+        leader.handle_synced(lasting.journal.synced());
+        for held in self.held.take() {
+            let (link, remote) = (held.link, held.remote);
+            leader.handle_link(self.now, LinkEvent::Accepted { link, port: Port::Quorum, remote });
+            if !held.received.is_empty() {
+                let bytes = &held.received;
+                leader.handle_link(self.now, LinkEvent::Received { link, bytes });
+            }
+        }
+        self.role = Role::Leading(Box::new(leader));
+    }
+
+    fn leave_leader(&mut self) {
+        let Role::Learning(learner) = &self.role else { return };
+        let left = learner.failure().expect("it was left for a reason").clone();
+        let leader = learner.target().leader;
+        let phase = learner.phase();
+        tracing::warn!(%leader, ?phase, reason = left.reason, "leaving the leader");
+        self.on_failure();
+        self.become_looking();
+        if left.next.is_some() {
+            self.hold_until = self.now;
+        }
+        self.look();
+    }
+
+    fn step_down(&mut self) {
+        let Role::Leading(leader) = std::mem::replace(&mut self.role, Role::Looking) else {
+            return;
+        };
+        let reason = leader.failure().expect("it steps down for a reason").to_owned();
+        tracing::warn!(reason, "this server leads no more");
+        self.take_back(leader);
+        self.on_failure();
+        self.become_looking();
+        self.look();
+    }
+
+    /// What a leader leaves behind.
+    fn take_back(&mut self, mut leader: Box<Leader>) {
+        leader.take_ready(self.lasting.ready.last());
+        let remains = leader.into_remains();
+        self.lasting.journal.resume(remains.recent, remains.pending);
+        self.lasting.epochs = remains.epochs;
+        self.lasting.config = remains.config;
+        self.lasting.last_seen = remains.last_seen;
+    }
+
+    /// Ends whatever it does, at once.
+    pub(super) fn end_role(&mut self, reason: &str) {
+        match std::mem::replace(&mut self.role, Role::Looking) {
+            Role::Leading(mut leader) => {
+                leader.resign(reason);
+                self.take_back(leader);
+            }
+            Role::Learning(mut learner) => learner.abandon(reason.to_owned(), &mut self.lasting),
+            Role::Looking | Role::Waiting { .. } => {}
+        }
+    }
+
+    pub(super) fn become_looking(&mut self) {
+        if self.standing != Standing::Looking {
+            self.standing = Standing::Looking;
+            self.unavailable_since = Some(self.now);
+            self.lasting.ready.standing(Standing::Looking);
+        }
+    }
+
+    /// The next attempt waits if several failed one after the other.
+    pub(super) fn on_failure(&mut self) {
+        let was_good =
+            self.joined_at.is_some_and(|since| self.now.since_us(since) >= GOOD_MS * 1000);
+        self.failures = if was_good { 0 } else { self.failures.saturating_add(1) };
+        let mut ms = match self.failures {
+            0 | 1 => 0,
+            failures => (50u64 << failures.min(10)).min(HOLD_MS_MAX),
+        };
+        if self.lasting.is_observer {
+            // ZooKeeper: Observer.waitForObserverElectionDelay, waitForReconnectDelay: a random
+            // part of each, so that not all of them come at once.
+            let (reconnect, election) = self.lasting.options.observer_delays_ms;
+            ms = ms.max(self.random_below(reconnect) + self.random_below(election));
+        }
+        if self.is_reverting {
+            self.lasting.epochs = self.epochs_durable;
+            ms = HOLD_MS_MAX;
+        }
+        self.hold_until = self.now.plus_ms(ms);
+    }
+
+    /// A random number below `end`; 0 if there is none (splitmix64).
+    fn random_below(&mut self, end: u64) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut number = self.random;
+        number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (number ^ (number >> 31)).checked_rem(end).unwrap_or(0)
+    }
+
+    /// Takes note of a role that is in effect: others who look are told its epoch.
+    fn note_standing(&mut self) {
+        let epoch = match &mut self.role {
+            Role::Learning(learner) => {
+                if let Some(standing) = learner.standing() {
+                    self.standing = standing;
+                }
+                learner.is_up_to_date()
+            }
+            Role::Leading(leader) => {
+                for server in self.election.take_looking() {
+                    leader.handle_looking(self.now, server);
+                }
+                leader.epoch().filter(|_| leader.is_active())
+            }
+            Role::Looking | Role::Waiting { .. } => None,
+        };
+        if let Some(epoch) = epoch
+            && self.joined_at.is_none()
+        {
+            self.joined_at = Some(self.now);
+            self.count_joined();
+            self.next_master = 0;
+            self.election.set_vote_epoch(epoch);
+        }
+    }
+
+    fn count_joined(&mut self) {
+        let ms_since = |since: MonoUs| self.now.since_us(since) / 1000;
+        let unavailable_ms = self.unavailable_since.map(ms_since);
+        let sync_ms = ms_since(self.joining_since);
+        let counts = &mut self.lasting.counts;
+        if let Some(ms) = unavailable_ms {
+            counts.unavailable_ms.add(ms);
+            if matches!(self.role, Role::Leading(_)) {
+                counts.leader_unavailable_ms.add(ms);
+            }
+        }
+        if let Role::Learning(learner) = &self.role {
+            match learner.target().kind {
+                LearnerKind::Follower => counts.follower_sync_ms.add(sync_ms),
+                LearnerKind::Observer => counts.observer_sync_ms.add(sync_ms),
+            }
+        }
+        self.unavailable_since = None;
+    }
+
+    /// The election, and whoever listens, hear of a new configuration.
+    fn tell_config(&mut self) {
+        if let Role::Leading(leader) = &self.role {
+            self.lasting.config = leader.config().clone();
+            self.lasting.last_seen = leader.last_seen_config().clone();
+        }
+        let (active, last_seen) = (&self.lasting.config, &self.lasting.last_seen);
+        if Rc::ptr_eq(active, &self.election_configs.0)
+            && Rc::ptr_eq(last_seen, &self.election_configs.1)
+        {
+            return;
+        }
+        self.election_configs = (active.clone(), last_seen.clone());
+        self.election.set_config(active.clone(), last_seen.clone());
+        self.listen();
+    }
+}

@@ -1,0 +1,150 @@
+//! Links between the servers of a test: pipes with delays, that break and that stall.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::*;
+
+/// One end of a link: which server, in which of its lives, under which name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct End {
+    pub server: usize,
+    pub life: u64,
+    pub link: LinkId,
+}
+
+/// What arrives.
+#[derive(Debug)]
+pub(super) enum Arrival {
+    Accepted(Port),
+    Connected,
+    Bytes(Vec<u8>),
+    Sent(u64),
+    Closed(&'static str),
+}
+
+/// Everything that is under way between servers.
+#[derive(Debug, Default)]
+pub(super) struct Network {
+    /// The other end of each end.
+    peers: BTreeMap<End, End>,
+    /// By time, then by number: nothing overtakes on one link.
+    arrivals: BTreeMap<(u64, u64), (End, Arrival)>,
+    /// When the last thing arrives at each end.
+    latest: BTreeMap<End, u64>,
+    number: u64,
+    accepted: u64,
+    /// Servers that do not reach each other.
+    pub cut: BTreeSet<(usize, usize)>,
+    stalled: VecDeque<(End, Arrival)>,
+}
+
+impl Network {
+    pub fn is_cut(&self, one: usize, other: usize) -> bool {
+        self.cut.contains(&(one.min(other), one.max(other)))
+    }
+
+    fn push(&mut self, at: u64, end: End, arrival: Arrival) {
+        let latest = self.latest.entry(end).or_insert(0);
+        *latest = at.max(*latest);
+        self.number += 1;
+        self.arrivals.insert((*latest, self.number), (end, arrival));
+    }
+
+    pub fn next_at(&self) -> Option<u64> {
+        self.arrivals.keys().next().map(|(at, _)| *at)
+    }
+
+    /// What arrives now. What crosses a cut waits until it is healed.
+    pub fn pop(&mut self, now: u64) -> Option<(End, Arrival)> {
+        while self.next_at().is_some_and(|at| at <= now) {
+            let (_, (end, arrival)) = self.arrivals.pop_first().unwrap();
+            let crosses =
+                self.peers.get(&end).is_some_and(|peer| self.is_cut(peer.server, end.server));
+            if crosses && !matches!(arrival, Arrival::Sent(_)) {
+                self.stalled.push_back((end, arrival));
+                continue;
+            }
+            return Some((end, arrival));
+        }
+        None
+    }
+
+    pub fn heal(&mut self, now: u64) {
+        self.cut.clear();
+        for (end, arrival) in std::mem::take(&mut self.stalled) {
+            self.push(now, end, arrival);
+        }
+    }
+
+    /// A connection from `from` to a port of `to`, which may be down.
+    pub fn connect(
+        &mut self,
+        now: u64,
+        random: &mut Random,
+        from: End,
+        to: Option<(usize, u64)>,
+        port: Port,
+        timeout_ms: u64,
+    ) {
+        let at = now + random.below(2000);
+        match to {
+            Some((server, _)) if self.is_cut(from.server, server) => {
+                self.push(now + timeout_ms * 1000, from, Arrival::Closed("timed out"));
+            }
+            Some((server, life)) => {
+                self.accepted += 1;
+                let end = End { server, life, link: LinkId::accepted(self.accepted) };
+                self.peers.insert(from, end);
+                self.peers.insert(end, from);
+                self.push(at, end, Arrival::Accepted(port));
+                self.push(at, from, Arrival::Connected);
+            }
+            None => self.push(at, from, Arrival::Closed("refused")),
+        }
+    }
+
+    pub fn send(&mut self, now: u64, random: &mut Random, from: End, bytes: &[u8]) {
+        let Some(to) = self.peers.get(&from).copied() else { return };
+        let mut rest = bytes;
+        // In one piece, or in several.
+        while !rest.is_empty() {
+            let length =
+                if random.below(4) == 0 { 1 + random.below(20) as usize } else { rest.len() };
+            let (piece, later) = rest.split_at(length.min(rest.len()));
+            let at = now + 50 + random.below(1500);
+            self.push(at, to, Arrival::Bytes(piece.to_vec()));
+            rest = later;
+        }
+        self.push(now + random.below(100), from, Arrival::Sent(bytes.len() as u64));
+    }
+
+    pub fn close(&mut self, now: u64, random: &mut Random, end: End) {
+        let Some(peer) = self.peers.remove(&end) else { return };
+        self.peers.remove(&peer);
+        self.arrivals.retain(|_, (at, _)| *at != end);
+        self.push(now + 50 + random.below(1500), peer, Arrival::Closed("closed by the other side"));
+    }
+
+    /// All links of a server that is gone.
+    pub fn close_all(&mut self, now: u64, random: &mut Random, server: usize) {
+        let ends: Vec<End> =
+            self.peers.keys().filter(|end| end.server == server).copied().collect();
+        for end in ends {
+            self.close(now, random, end);
+        }
+        self.arrivals.retain(|_, (end, _)| end.server != server);
+        self.stalled.retain(|(end, _)| end.server != server);
+    }
+
+    /// Some link of this server breaks.
+    pub fn break_one(&mut self, now: u64, random: &mut Random, server: usize) {
+        let ends: Vec<End> =
+            self.peers.keys().filter(|end| end.server == server).copied().collect();
+        if let Some(end) = random.choose(&ends).copied() {
+            let peer = self.peers[&end];
+            self.close(now, random, end);
+            self.push(now, end, Arrival::Closed("broken"));
+            let _ = peer;
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! What members do.
+
+use super::ensemble::Ensemble;
+use super::*;
+
+fn serving(seed: u64, voters: usize, observers: usize) -> Ensemble {
+    let mut it = Ensemble::new(seed, voters, observers);
+    it.start_all();
+    it.run_until(10_000, "served by all", |it| it.servers.iter().all(|s| s.serves()));
+    it
+}
+
+#[test]
+fn three_servers_elect_one_and_agree() {
+    let mut it = serving(1, 3, 0);
+    assert_eq!(it.leader(), Some(2));
+    assert!(it.now < 2_500_000, "it took until {}", it.now);
+    for _ in 0..20 {
+        it.write();
+        it.run_ms(1);
+    }
+    it.recover();
+    assert_eq!(it.committed.len(), 23);
+}
+
+#[test]
+fn a_server_on_its_own_may_be_an_ensemble() {
+    let mut it = serving(2, 1, 0);
+    it.write();
+    it.recover();
+    it.crash(0);
+    it.start(0);
+    it.recover();
+    assert_eq!(it.reigns, [0, 0]);
+}
+
+#[test]
+fn observers_learn_and_do_not_decide() {
+    let mut it = serving(3, 3, 2);
+    it.write();
+    it.crash(3);
+    it.crash(4);
+    it.write();
+    it.run_ms(100);
+    it.recover();
+    // Observers make no quorum.
+    it.crash(0);
+    it.crash(1);
+    it.run_until(5_000, "without a leader", |it| it.leader().is_none());
+    it.run_ms(3_000);
+    assert_eq!(it.leader(), None);
+    it.recover();
+}
+
+#[test]
+fn when_the_leader_is_gone_another_one_leads() {
+    let mut it = serving(4, 3, 0);
+    for _ in 0..10 {
+        it.write();
+    }
+    let former = it.leader().unwrap();
+    it.crash(former);
+    let crashed_at = it.now;
+    it.run_until(5_000, "led by another", |it| it.leader().is_some());
+    assert!(it.now - crashed_at < 1_000_000, "it took {} us", it.now - crashed_at);
+    for _ in 0..10 {
+        it.write();
+    }
+    it.run_ms(100);
+    it.recover();
+    assert_ne!(it.leader(), Some(former));
+}
+
+#[test]
+fn a_leader_that_loses_its_quorum_steps_down_and_what_it_proposed_alone_goes() {
+    let mut it = serving(5, 3, 0);
+    it.write();
+    it.run_ms(50);
+    let former = it.leader().unwrap();
+    for at in (0..3).filter(|at| *at != former) {
+        it.network.cut.insert((at.min(former), at.max(former)));
+    }
+    // Nobody hears of these.
+    for _ in 0..4 {
+        it.write();
+    }
+    it.run_until(5_000, "led by another", |it| it.leader().is_some_and(|at| at != former));
+    it.write();
+    it.run_ms(3_000);
+    assert!(!it.servers[former].serves());
+    it.recover();
+}
+
+#[test]
+fn a_server_that_was_away_for_long_gets_the_whole_tree() {
+    let mut it = serving(6, 3, 0);
+    it.options.sync_from_log = false;
+    it.crash(0);
+    for _ in 0..50 {
+        it.write();
+        it.run_ms(1);
+    }
+    it.recover();
+}
+
+#[test]
+fn the_end_of_an_epoch_begins_another() {
+    let mut it = Ensemble::new(7, 3, 0);
+    it.options.initial_counter = u32::MAX - 5;
+    it.start_all();
+    it.run_until(10_000, "served by all", |it| it.servers.iter().all(|s| s.serves()));
+    it.options.initial_counter = 0;
+    for _ in 0..40 {
+        it.write();
+        it.run_ms(100);
+    }
+    assert!(it.reigns.len() > 1, "{:?}", it.reigns);
+    it.recover();
+}
+
+/// Crashes, restarts, cuts, broken links, writes: one after the other, as the seed says.
+fn torment(seed: u64) {
+    let mut random = Random(seed ^ 0xabcd);
+    let voters = [3, 3, 5, 2][random.below(4) as usize];
+    let observers = random.below(3) as usize;
+    let count = (voters + observers) as u64;
+    let mut it = Ensemble::new(seed, voters, observers);
+    it.options.sync_from_log = random.below(2) == 0;
+    it.options.commit_log_txns = [2, 8, 100][random.below(3) as usize];
+    it.start_all();
+    for _ in 0..25 {
+        it.run_ms(random.below(600));
+        for _ in 0..random.below(6) {
+            it.write();
+            it.run_ms(random.below(3));
+        }
+        let at = random.below(count) as usize;
+        match random.below(10) {
+            0..4 => {
+                if it.servers[at].member.is_some() {
+                    it.crash(at);
+                } else {
+                    it.start(at);
+                }
+            }
+            4 => {
+                let other = random.below(count) as usize;
+                it.network.cut.insert((at.min(other), at.max(other)));
+            }
+            5 => it.network.heal(it.now),
+            6 | 7 => {
+                let Ensemble { network, random, now, .. } = &mut it;
+                network.break_one(*now, random, at);
+            }
+            8 => {
+                if let Some(leader) = it.leader() {
+                    it.crash(leader);
+                }
+            }
+            _ => {
+                // Everybody who is up starts, so that something happens at all.
+                for at in 0..voters {
+                    if it.servers[at].member.is_none() {
+                        it.start(at);
+                    }
+                }
+            }
+        }
+        it.check_all();
+    }
+    it.recover();
+}
+
+#[test]
+fn whatever_happens_nothing_committed_is_lost() {
+    let first: u64 = option_env!("SEED").and_then(|seed| seed.parse().ok()).unwrap_or(0);
+    let count: u64 = option_env!("SEEDS").and_then(|seed| seed.parse().ok()).unwrap_or(60);
+    for seed in first..first + count {
+        torment(seed);
+    }
+}

@@ -1,0 +1,309 @@
+//! One server of a test: a member, a database that is a list, and a disk that is slow.
+
+use super::*;
+
+/// A database: what was applied, and the last zxid.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct State {
+    pub applied: Vec<(Zxid, i32)>,
+    pub last: Zxid,
+}
+
+impl State {
+    pub fn apply(&mut self, txn: &Txn) {
+        assert!(txn.zxid() > self.last, "{} is applied after {}", txn.zxid(), self.last);
+        let TxnBody::Error { err } = txn.body() else { panic!("all are of one kind") };
+        self.applied.push((txn.zxid(), err));
+        self.last = txn.zxid();
+    }
+
+    /// What goes over the wire as the whole tree.
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut out = (self.applied.len() as u64).to_be_bytes().to_vec();
+        for (zxid, content) in &self.applied {
+            out.extend_from_slice(&zxid.0.to_be_bytes());
+            out.extend_from_slice(&content.to_be_bytes());
+        }
+        out
+    }
+
+    /// The tree at the beginning of `bytes`, if all of it is there, and how long it is.
+    fn parse(bytes: &[u8], zxid: Zxid) -> Option<(State, usize)> {
+        let count =
+            usize::try_from(u64::from_be_bytes(bytes.get(..8)?.try_into().unwrap())).unwrap();
+        let end = 8 + count * 12;
+        let items = bytes.get(8..end)?.chunks(12).map(|item| {
+            let zxid = i64::from_be_bytes(item[..8].try_into().unwrap());
+            (Zxid(zxid), i32::from_be_bytes(item[8..].try_into().unwrap()))
+        });
+        Some((State { applied: items.collect(), last: zxid }, end))
+    }
+}
+
+/// What survives.
+#[derive(Clone, Debug)]
+pub(super) struct Disk {
+    pub snapshots: Vec<State>,
+    pub log: Vec<Txn>,
+    pub epochs: Epochs,
+}
+
+impl Disk {
+    pub fn recover(&self) -> State {
+        let mut state = self.snapshots.last().expect("there is one").clone();
+        let newer: Vec<&Txn> = self.log.iter().filter(|txn| txn.zxid() > state.last).collect();
+        newer.into_iter().for_each(|txn| state.apply(txn));
+        state
+    }
+
+    fn truncate(&mut self, zxid: Zxid) {
+        self.snapshots.retain(|state| state.last <= zxid);
+        self.log.retain(|txn| txn.zxid() <= zxid);
+        assert!(!self.snapshots.is_empty(), "nothing is left");
+    }
+}
+
+/// What is under way to the disk, in its order.
+#[derive(Debug)]
+pub(super) enum Step {
+    Truncate(Zxid),
+    Restore(State),
+    Append(Vec<Txn>),
+    Epochs(Epochs),
+    Send(Vec<LinkOp>),
+    Durable(u64),
+}
+
+/// One server.
+pub(super) struct Server {
+    pub id: ServerId,
+    pub life: u64,
+    /// None while it is down.
+    pub member: Option<Member>,
+    pub state: State,
+    pub disk: Disk,
+    pub steps: VecDeque<Step>,
+    /// When the first step is done.
+    pub step_at: u64,
+    pub standing: Standing,
+    /// Of the last proposal, while it leads.
+    pub proposed: Zxid,
+    incoming: Option<(Zxid, Vec<u8>)>,
+    received: Option<State>,
+    pub log_reads: Vec<(u64, LogRead)>,
+    pub config_changes: usize,
+}
+
+/// What a turn of a server means for the others.
+#[derive(Default)]
+pub(super) struct Turn {
+    pub ops: Vec<LinkOp>,
+    /// And what the server was then.
+    pub committed: Vec<(Zxid, i32, Standing)>,
+    pub standings: Vec<Standing>,
+}
+
+impl Server {
+    pub fn new(id: ServerId) -> Server {
+        let epochs = Epochs { accepted: Epoch(0), current: Epoch(0) };
+        Server {
+            id,
+            life: 0,
+            member: None,
+            state: State::default(),
+            disk: Disk { snapshots: vec![State::default()], log: Vec::new(), epochs },
+            steps: VecDeque::new(),
+            step_at: u64::MAX,
+            standing: Standing::Looking,
+            proposed: Zxid::ZERO,
+            incoming: None,
+            received: None,
+            log_reads: Vec::new(),
+            config_changes: 0,
+        }
+    }
+
+    pub fn start(&mut self, now: u64, options: &PeerOptions, config: &Config, seed: u64) {
+        self.state = self.disk.recover();
+        let newest = self.disk.snapshots.last().unwrap().last;
+        let log = self.disk.log.iter().filter(|txn| txn.zxid() > newest).cloned();
+        let history =
+            History { last: self.state.last, recent: log.collect(), epochs: self.disk.epochs };
+        let options = PeerOptions { me: self.id, ..options.clone() };
+        self.life += 1;
+        self.standing = Standing::Looking;
+        self.member = Some(Member::new(options, config.clone(), history, MonoUs(now), seed));
+    }
+
+    /// The process is gone; of what was on its way to the disk, perhaps a part got there.
+    pub fn crash(&mut self, random: &mut Random) {
+        self.member = None;
+        if let Some(Step::Append(txns)) = self.steps.pop_front() {
+            let count = random.below(txns.len() as u64 + 1) as usize;
+            self.disk.log.extend(txns.into_iter().take(count));
+        }
+        self.steps.clear();
+        self.step_at = u64::MAX;
+        self.incoming = None;
+        self.received = None;
+        self.log_reads.clear();
+        self.standing = Standing::Looking;
+    }
+
+    /// Takes what the member wants done, until there is no more.
+    pub fn turn(&mut self, now: u64, random: &mut Random) -> Turn {
+        let mut turn = Turn::default();
+        let mut ready = Ready::default();
+        loop {
+            self.give_tree(random);
+            // As the replica does: what comes behind a cut of the log waits for it.
+            if self.steps.iter().any(|step| matches!(step, Step::Truncate(_))) {
+                break;
+            }
+            let more = self.member.as_mut().unwrap().take_ready(&mut ready);
+            let idle = ready.is_empty();
+            self.carry_out(now, random, &mut ready, &mut turn);
+            if idle && !more {
+                break;
+            }
+        }
+        turn
+    }
+
+    fn carry_out(&mut self, now: u64, random: &mut Random, ready: &mut Ready, turn: &mut Turn) {
+        turn.ops.append(&mut ready.send);
+        let before = self.steps.len();
+        if let Some(zxid) = ready.truncate.take() {
+            self.steps.push_back(Step::Truncate(zxid));
+            assert!(ready.commit.is_empty() && ready.append.is_empty());
+        }
+        if ready.restore.take().is_some() {
+            self.state = self.received.take().expect("a tree was received");
+            self.steps.push_back(Step::Restore(self.state.clone()));
+        }
+        if !ready.append.is_empty() {
+            self.steps.push_back(Step::Append(std::mem::take(&mut ready.append)));
+        }
+        if let Some(epochs) = ready.epochs.take() {
+            self.steps.push_back(Step::Epochs(epochs));
+        }
+        if !ready.send_after_sync.is_empty() {
+            self.steps.push_back(Step::Send(std::mem::take(&mut ready.send_after_sync)));
+        }
+        if let Some(token) = ready.durable.take() {
+            self.steps.push_back(Step::Durable(token));
+        }
+        if before == 0 && !self.steps.is_empty() {
+            self.step_at = now + self.disk_us(random);
+        }
+        for txn in ready.commit.drain(..) {
+            self.state.apply(&txn);
+            let (zxid, content) = *self.state.applied.last().unwrap();
+            turn.committed.push((zxid, content, self.standing));
+        }
+        for standing in ready.standing.drain(..) {
+            if let Standing::Leading { epoch } = standing {
+                self.proposed = Zxid::new(epoch, 0);
+                self.state.last = self.proposed;
+            }
+            self.standing = standing;
+            turn.standings.push(standing);
+        }
+        self.config_changes += ready.config.len();
+        ready.config.clear();
+        for read in ready.log_reads.drain(..) {
+            self.log_reads.push((now + random.below(5000), read));
+        }
+        let member = self.member.as_mut().unwrap();
+        for inbound in ready.inbound.drain(..) {
+            match inbound {
+                Inbound::Ping { zxid } => member.answer_ping(zxid, std::iter::empty()),
+                Inbound::SnapshotBegins { zxid } => self.incoming = Some((zxid, Vec::new())),
+                Inbound::Snapshot { bytes } => {
+                    let (zxid, buffer) = self.incoming.as_mut().expect("a tree began");
+                    buffer.extend_from_slice(&bytes);
+                    if let Some((state, end)) = State::parse(buffer, *zxid) {
+                        let (_, buffer) = self.incoming.take().unwrap();
+                        self.received = Some(state);
+                        member.snapshot_received(MonoUs(now), &buffer[end..]);
+                    }
+                }
+                Inbound::SnapshotAborted => self.incoming = None,
+                Inbound::Request(_)
+                | Inbound::Touch { .. }
+                | Inbound::Revalidate { .. }
+                | Inbound::Revalidated { .. }
+                | Inbound::SyncDone => {}
+            }
+        }
+    }
+
+    /// The tree, to those who wait for it.
+    fn give_tree(&mut self, random: &mut Random) {
+        let member = self.member.as_mut().unwrap();
+        if !member.wants_snapshot() {
+            return;
+        }
+        member.snapshot_begins(self.state.last);
+        let bytes = self.state.to_bytes();
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            let length = (1 + random.below(200) as usize).min(rest.len());
+            member.snapshot_piece(Bytes::copy_from_slice(&rest[..length]));
+            rest = &rest[length..];
+        }
+        member.snapshot_ends();
+    }
+
+    /// The first step of the disk is done.
+    pub fn step(&mut self, now: u64, random: &mut Random) -> Vec<LinkOp> {
+        let step = self.steps.pop_front().expect("its time was set");
+        let member = self.member.as_mut().unwrap();
+        let mut ops = Vec::new();
+        match step {
+            Step::Truncate(zxid) => {
+                self.disk.truncate(zxid);
+                if self.state.last > zxid {
+                    self.state = self.disk.recover();
+                    member.handle_reloaded(MonoUs(now), self.state.last);
+                }
+            }
+            Step::Restore(state) => self.disk.snapshots.push(state),
+            Step::Append(txns) => {
+                let last = txns.last().unwrap().zxid();
+                self.disk.log.extend(txns);
+                member.handle_synced(last);
+            }
+            Step::Epochs(epochs) => self.disk.epochs = epochs,
+            Step::Send(send) => ops = send,
+            Step::Durable(token) => member.handle_durable(MonoUs(now), token),
+        }
+        self.step_at = if self.steps.is_empty() { u64::MAX } else { now + self.disk_us(random) };
+        ops
+    }
+
+    fn disk_us(&self, random: &mut Random) -> u64 {
+        match self.steps.front() {
+            Some(Step::Send(_) | Step::Durable(_)) => 0,
+            _ if random.below(20) == 0 => random.below(30_000),
+            _ => random.below(1000),
+        }
+    }
+
+    pub fn answer_log_read(&mut self, now: u64, random: &mut Random, read: LogRead) {
+        let log = &self.disk.log;
+        let from = log.iter().rposition(|txn| txn.zxid() <= read.from);
+        let txns = from.filter(|_| random.below(10) > 0).map(|from| {
+            log[from..].iter().filter(|txn| txn.zxid() <= read.to).cloned().collect::<Vec<_>>()
+        });
+        self.member.as_mut().unwrap().handle_log_read(MonoUs(now), read.id, txns);
+    }
+
+    pub fn serves(&self) -> bool {
+        self.member.is_some() && self.standing != Standing::Looking
+    }
+
+    pub fn leads(&self) -> bool {
+        self.member.is_some() && matches!(self.standing, Standing::Leading { .. })
+    }
+}

@@ -1,0 +1,221 @@
+//! Wishes in the order of their durability, where one [`Ready`] cannot hold them all.
+//!
+//! The easy rule to break: within a `Ready` the fields have an order of their own, whatever the
+//! order in which they were filled. So what would come too early in the last one begins another.
+
+use std::collections::VecDeque;
+
+use super::link::LinkOp;
+use super::ready::{ConfigChange, Inbound, Ready, Standing};
+use crate::id::Zxid;
+use crate::proto::txn::Txn;
+use crate::zab::Epochs;
+
+/// What is to be done, oldest first.
+#[derive(Debug, Default)]
+pub struct ReadyQueue {
+    queue: VecDeque<Ready>,
+    /// The last one is complete: what comes next begins another.
+    sealed: bool,
+    /// One that was emptied, for its vectors.
+    spare: Option<Ready>,
+}
+
+impl ReadyQueue {
+    /// May be carried out at once.
+    pub fn send(&mut self, op: LinkOp) {
+        self.last().send.push(op);
+    }
+
+    /// Everything after `zxid` goes. Nothing is put into the same `Ready` any more, so that its
+    /// end says that the cut was made.
+    pub fn truncate(&mut self, zxid: Zxid) {
+        self.cut().truncate = Some(zxid);
+        self.sealed = true;
+    }
+
+    /// The database that was received replaces ours; sealed like a truncate.
+    pub fn restore(&mut self, zxid: Zxid) {
+        self.cut().restore = Some(zxid);
+        self.sealed = true;
+    }
+
+    /// To the log. More of them may always join those before: what waits for the earlier ones then
+    /// waits a little longer.
+    pub fn append(&mut self, txn: Txn) {
+        self.last().append.push(txn);
+    }
+
+    /// To the two files, behind what was appended so far. A second pair begins another `Ready`: a
+    /// promise that depends on the first does not wait for the second.
+    pub fn epochs(&mut self, epochs: Epochs) {
+        if self.last().epochs.is_some() {
+            self.begin();
+        }
+        self.last().epochs = Some(epochs);
+    }
+
+    /// To be sent when everything so far is durable.
+    pub fn send_after_sync(&mut self, op: LinkOp) {
+        self.last().send_after_sync.push(op);
+    }
+
+    /// To be applied.
+    pub fn commit(&mut self, txn: Txn) {
+        let last = self.last();
+        if !last.standing.is_empty() || !last.config.is_empty() || !last.inbound.is_empty() {
+            self.begin();
+        }
+        self.last().commit.push(txn);
+    }
+
+    /// What the server now is.
+    pub fn standing(&mut self, standing: Standing) {
+        let last = self.last();
+        if !last.config.is_empty() || !last.inbound.is_empty() {
+            self.begin();
+        }
+        self.last().standing.push(standing);
+    }
+
+    /// News of the configuration.
+    pub fn config(&mut self, change: ConfigChange) {
+        if !self.last().inbound.is_empty() {
+            self.begin();
+        }
+        self.last().config.push(change);
+    }
+
+    /// For the replica.
+    pub fn inbound(&mut self, inbound: Inbound) {
+        self.last().inbound.push(inbound);
+    }
+
+    /// The last `Ready`, for one who fills several fields; it is not sealed.
+    pub fn last(&mut self) -> &mut Ready {
+        if self.queue.is_empty() || self.sealed {
+            self.begin();
+        }
+        self.queue.back_mut().expect("there is one: it was just begun if there was none")
+    }
+
+    /// Begins another `Ready`.
+    pub fn begin(&mut self) {
+        self.sealed = false;
+        self.queue.push_back(self.spare.take().unwrap_or_default());
+    }
+
+    /// Exchanges the oldest one with `ready`, which is empty.
+    pub fn take(&mut self, ready: &mut Ready) {
+        assert!(ready.is_empty(), "what was taken is carried out before more is");
+        if let Some(mut oldest) = self.queue.pop_front() {
+            std::mem::swap(&mut oldest, ready);
+            self.spare = Some(oldest);
+        }
+        if self.queue.is_empty() {
+            self.sealed = false;
+        }
+    }
+
+    /// Nothing of the log and nothing that depends on it is to be done any more.
+    pub fn forget_log(&mut self) {
+        for ready in &mut self.queue {
+            let ready_before = std::mem::take(ready);
+            *ready = Ready {
+                send: ready_before.send,
+                standing: ready_before.standing,
+                config: ready_before.config,
+                ..Ready::default()
+            };
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether nothing is to be done.
+    pub fn is_empty(&self) -> bool {
+        self.queue.iter().all(Ready::is_empty)
+    }
+
+    /// A `Ready` for a truncate or restore: one in which nothing stands that must come before.
+    fn cut(&mut self) -> &mut Ready {
+        let last = self.last();
+        let is_free = last.truncate.is_none()
+            && last.restore.is_none()
+            && last.append.is_empty()
+            && last.epochs.is_none()
+            && last.send_after_sync.is_empty()
+            && last.durable.is_none()
+            && last.commit.is_empty()
+            && last.standing.is_empty()
+            && last.config.is_empty()
+            && last.inbound.is_empty();
+        if !is_free {
+            self.begin();
+        }
+        self.last()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{Epoch, SessionId};
+    use crate::proto::OpCode;
+    use crate::proto::txn::{TxnBody, TxnHeader};
+
+    fn txn(zxid: i64) -> Txn {
+        let zxid = Zxid(zxid);
+        let header =
+            TxnHeader { client_id: SessionId(1), cxid: 0, zxid, time: 0, op: OpCode::Error };
+        Txn::new(header, &TxnBody::Error { err: -101 }, None)
+    }
+
+    fn take(queue: &mut ReadyQueue) -> Ready {
+        let mut ready = Ready::default();
+        queue.take(&mut ready);
+        ready
+    }
+
+    #[test]
+    fn a_cut_of_the_log_waits_for_what_came_before_and_holds_up_what_comes_after() {
+        let mut queue = ReadyQueue::default();
+        queue.append(txn(5));
+        queue.truncate(Zxid(3));
+        queue.append(txn(4));
+        queue.commit(txn(4));
+        let (first, cut, last) = (take(&mut queue), take(&mut queue), take(&mut queue));
+        assert_eq!((first.append.len(), first.truncate), (1, None));
+        assert_eq!((cut.truncate, cut.append.len()), (Some(Zxid(3)), 0));
+        assert_eq!((last.append.len(), last.commit.len()), (1, 1));
+        assert!(queue.is_empty() && queue.len() == 0);
+    }
+
+    #[test]
+    fn a_promise_waits_for_its_own_epochs_and_not_for_later_ones() {
+        let mut queue = ReadyQueue::default();
+        let close = LinkOp::Close { link: super::super::link::LinkId::opened(1) };
+        queue.epochs(Epochs { accepted: Epoch(2), current: Epoch(1) });
+        queue.send_after_sync(close.clone());
+        queue.epochs(Epochs { accepted: Epoch(2), current: Epoch(2) });
+        queue.send_after_sync(close);
+        let (first, second) = (take(&mut queue), take(&mut queue));
+        assert_eq!(first.epochs.map(|e| e.current), Some(Epoch(1)));
+        assert_eq!((first.send_after_sync.len(), second.send_after_sync.len()), (1, 1));
+        assert_eq!(second.epochs.map(|e| e.current), Some(Epoch(2)));
+    }
+
+    #[test]
+    fn a_commit_is_never_applied_before_a_standing_that_came_first() {
+        let mut queue = ReadyQueue::default();
+        queue.commit(txn(1));
+        queue.standing(Standing::Looking);
+        queue.commit(txn(2));
+        let (first, second) = (take(&mut queue), take(&mut queue));
+        assert_eq!((first.commit.len(), first.standing.len()), (1, 1));
+        assert_eq!((second.commit.len(), second.standing.len()), (1, 0));
+    }
+}

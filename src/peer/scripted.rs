@@ -1,0 +1,60 @@
+//! A peer for tests of those who carry out what a peer decides: its decisions are given to it, and
+//! what it is told is written down.
+
+use std::collections::VecDeque;
+
+use super::Ready;
+use crate::id::{Epoch, Zxid};
+use crate::proto::txn::Txn;
+
+/// A member of an ensemble that decides nothing itself.
+#[derive(Debug, Default)]
+pub struct Scripted {
+    /// What it wants done, in order; each is handed out as one `Ready`.
+    pub readys: VecDeque<Ready>,
+    /// What it was told, in words.
+    pub told: Vec<String>,
+    /// What was proposed.
+    pub proposed: Vec<Txn>,
+    /// The epoch in which it gives zxids; `None`: it is no leader.
+    pub leads: Option<Epoch>,
+    /// The newest transaction that it handed out for commit.
+    pub committed: Zxid,
+    /// The newest transaction of all.
+    pub accepted: Zxid,
+    /// A learner waits for the tree.
+    pub wants_snapshot: bool,
+    /// A learner gets the tree.
+    pub sends_snapshot: bool,
+    /// The bytes of the tree that it was given.
+    pub pieces: Vec<u8>,
+}
+
+impl Scripted {
+    pub(super) fn tell(&mut self, what: String) {
+        self.told.push(what);
+    }
+
+    /// What it was told since the last look.
+    pub fn take_told(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.told)
+    }
+
+    pub(super) fn take_ready(&mut self, ready: &mut Ready) -> bool {
+        assert!(ready.is_empty(), "a Ready is carried out before the next is taken");
+        if let Some(next) = self.readys.pop_front() {
+            *ready = next;
+            if let Some(txn) = ready.commit.last() {
+                self.committed = txn.zxid();
+            }
+            if let Some(txn) = ready.append.last() {
+                self.accepted = txn.zxid();
+            }
+        }
+        !self.readys.is_empty()
+    }
+
+    pub(super) fn zxid_after(&self, last: Zxid) -> Option<Zxid> {
+        self.leads.filter(|epoch| last.epoch() == *epoch).and_then(|_| last.next())
+    }
+}

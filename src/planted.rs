@@ -1,0 +1,57 @@
+//! Bugs put in on purpose, to show that the simulation finds such bugs.
+//!
+//! Each place that has one asks [`is`], which is `false` at compile time unless the package is built
+//! with the feature `planted-bugs`: a server that serves anybody has none of them.
+
+/// A bug that can be switched on in a build with the feature `planted-bugs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PlantedBug {
+    /// A transaction counts as durable when its write was submitted.
+    AckBeforeSync,
+    /// The epoch files are not read at a restart: promises made before are forgotten.
+    VoteForgottenOnRestart,
+    /// What stands behind a torn record of the log is taken for good.
+    TornTailAccepted,
+    /// A learner that is told to truncate its log goes on without doing it.
+    TruncSkipped,
+    /// Watch events are written behind the replies of the same turn.
+    WatchAfterData,
+    /// A learner applies two committed transactions in the wrong order.
+    CommitOutOfOrder,
+}
+
+impl PlantedBug {
+    /// All of them.
+    pub const ALL: [PlantedBug; 6] = [
+        PlantedBug::AckBeforeSync,
+        PlantedBug::VoteForgottenOnRestart,
+        PlantedBug::TornTailAccepted,
+        PlantedBug::TruncSkipped,
+        PlantedBug::WatchAfterData,
+        PlantedBug::CommitOutOfOrder,
+    ];
+}
+
+/// Whether `bug` is the one that is switched on. Without the feature: never, known to the compiler.
+#[inline]
+pub const fn is(planted: Option<PlantedBug>, bug: PlantedBug) -> bool {
+    match planted {
+        Some(planted) => cfg!(feature = "planted-bugs") && planted as u8 == bug as u8,
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bug_is_there_only_if_it_was_chosen_in_a_build_that_has_them() {
+        let built_in = cfg!(feature = "planted-bugs");
+        for bug in PlantedBug::ALL {
+            assert!(!is(None, bug));
+            assert_eq!(is(Some(bug), bug), built_in);
+        }
+        assert!(!is(Some(PlantedBug::TruncSkipped), PlantedBug::AckBeforeSync));
+    }
+}

@@ -1,0 +1,224 @@
+//! When enough members have agreed (`QuorumMaj`, `QuorumHierarchical`, `QuorumOracleMaj`).
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use super::Config;
+use crate::id::ServerId;
+
+/// What an outside witness adds to an ensemble of two (`QuorumOracleMaj`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Oracle {
+    /// The other server is not there: its word counts. True until a leader has a follower.
+    pub needed: bool,
+    /// This server may go on alone.
+    pub says_yes: bool,
+}
+
+impl Config {
+    /// Whether these servers are a quorum. Those that do not vote do not count.
+    pub fn has_quorum(&self, servers: &BTreeSet<ServerId>) -> bool {
+        self.has_quorum_of(|id| servers.contains(&id))
+    }
+
+    /// Whether those for which `agrees` are a quorum.
+    pub fn has_quorum_of(&self, agrees: impl Fn(ServerId) -> bool) -> bool {
+        if self.is_hierarchical() {
+            return self.has_groups_of(agrees);
+        }
+        let (mut voters, mut agreeing) = (0, 0);
+        for id in self.voters() {
+            voters += 1;
+            agreeing += usize::from(agrees(id));
+        }
+        agreeing > voters / 2
+    }
+
+    /// The same with a witness that decides between two. `None`: there is none.
+    pub fn has_quorum_with(&self, servers: &BTreeSet<ServerId>, oracle: Option<Oracle>) -> bool {
+        if self.has_quorum(servers) {
+            return true;
+        }
+        let Some(Oracle { needed, says_yes }) = oracle else { return false };
+        !self.is_hierarchical() && self.voters().count() <= 2 && needed && says_yes
+    }
+
+    /// Weight in a majority of the groups that weigh anything, of more than half in each.
+    fn has_groups_of(&self, agrees: impl Fn(ServerId) -> bool) -> bool {
+        let (mut groups, mut agreeing) = (0, 0);
+        for servers in self.groups.values() {
+            // Weights are not negative, and there are fewer than 2^32 of them.
+            let weigh = |id: &ServerId| i128::from(self.weight(*id));
+            let all: i128 = servers.iter().map(weigh).sum();
+            if all == 0 {
+                continue;
+            }
+            groups += 1;
+            let part: i128 =
+                servers.iter().filter(|id| self.is_voter(**id) && agrees(**id)).map(weigh).sum();
+            agreeing += usize::from(part > all / 2);
+        }
+        agreeing > groups / 2
+    }
+
+    /// Whether groups and weights decide, not the majority.
+    pub fn is_hierarchical(&self) -> bool {
+        !self.groups.is_empty() || !self.weights.is_empty()
+    }
+
+    /// What a server's vote weighs; who weighs nothing never leads.
+    pub fn weight(&self, id: ServerId) -> i64 {
+        // ZooKeeper: QuorumMaj.getWeight is 1 for everybody.
+        if self.is_hierarchical() { self.weights.get(&id).copied().unwrap_or(0) } else { 1 }
+    }
+}
+
+/// Who has agreed to something, under one configuration, or under two while one follows the other
+/// (`SyncedLearnerTracker`).
+#[derive(Debug, Clone, Default)]
+pub struct AckTracker {
+    configs: Vec<Rc<Config>>,
+    acks: BTreeSet<ServerId>,
+}
+
+impl AckTracker {
+    /// Nobody has agreed yet. Without a configuration everybody has.
+    pub fn new(config: Rc<Config>) -> AckTracker {
+        AckTracker { configs: vec![config], acks: BTreeSet::new() }
+    }
+
+    /// The configuration that is active, and with it the last one seen if that is newer.
+    pub fn of_both(active: &Rc<Config>, last_seen: &Rc<Config>) -> AckTracker {
+        let mut tracker = AckTracker::new(active.clone());
+        if last_seen.version > active.version {
+            tracker.add_config(last_seen.clone());
+        }
+        tracker
+    }
+
+    /// A quorum of this configuration is needed too.
+    pub fn add_config(&mut self, config: Rc<Config>) {
+        self.configs.push(config);
+    }
+
+    /// A server agrees. False: it votes in none of the configurations, and does not count.
+    pub fn add(&mut self, id: ServerId) -> bool {
+        let counts = self.configs.iter().any(|config| config.is_voter(id));
+        if counts {
+            self.acks.insert(id);
+        }
+        counts
+    }
+
+    /// Whether the server votes in every configuration.
+    pub fn has_voter(&self, id: ServerId) -> bool {
+        self.configs.iter().all(|config| config.is_voter(id))
+    }
+
+    /// Whether every configuration has its quorum.
+    pub fn has_all_quorums(&self) -> bool {
+        self.configs.iter().all(|config| config.has_quorum(&self.acks))
+    }
+
+    /// The same with a witness.
+    pub fn has_all_quorums_with(&self, oracle: Option<Oracle>) -> bool {
+        self.configs.iter().all(|config| config.has_quorum_with(&self.acks, oracle))
+    }
+
+    /// Who has agreed.
+    pub fn acks(&self) -> &BTreeSet<ServerId> {
+        &self.acks
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> Rc<Config> {
+        Rc::new(Config::parse(text).unwrap())
+    }
+
+    fn set(ids: &[i64]) -> BTreeSet<ServerId> {
+        ids.iter().copied().map(ServerId).collect()
+    }
+
+    fn majority(voters: i64) -> Rc<Config> {
+        let lines: String = (1..=voters).map(|i| format!("server.{i}=a:1:2\n")).collect();
+        config(&format!("{lines}server.100=a:1:2:observer"))
+    }
+
+    #[test]
+    fn more_than_half_of_the_voters_are_a_majority() {
+        for (voters, needed) in [(1, 1), (2, 2), (3, 2), (4, 3), (5, 3)] {
+            let config = majority(voters);
+            let ids: Vec<i64> = (1..=voters).collect();
+            assert!(config.has_quorum(&set(&ids[..needed])), "{voters}");
+            assert!(!config.has_quorum(&set(&ids[..needed - 1])), "{voters}");
+        }
+        // Observers and strangers count for nothing.
+        assert!(!majority(3).has_quorum(&set(&[1, 100, 7])));
+    }
+
+    // The scenarios of ZooKeeper's HierarchicalQuorumTest.
+    #[test]
+    fn groups_decide_by_weight() {
+        let servers: String = (1..=9).map(|i| format!("server.{i}=a:1:2\n")).collect();
+        let config = config(&format!(
+            "{servers}group.1=1:2:3\ngroup.2=4:5:6\ngroup.3=7:8:9\n\
+             weight.7=0\nweight.8=0\nweight.9=0"
+        ));
+        // The third group weighs nothing, so that both of the others are needed.
+        assert!(config.has_quorum(&set(&[1, 2, 4, 5])));
+        assert!(!config.has_quorum(&set(&[1, 2, 3, 4])));
+        assert!(!config.has_quorum(&set(&[1, 2, 7, 8, 9])));
+        assert!(!config.has_quorum(&set(&[])));
+        assert_eq!((config.weight(ServerId(1)), config.weight(ServerId(7))), (1, 0));
+    }
+
+    #[test]
+    fn a_heavy_server_outweighs_its_group() {
+        let servers: String = (1..=3).map(|i| format!("server.{i}=a:1:2\n")).collect();
+        let config = config(&format!("{servers}group.1=1:2:3\nweight.1=3"));
+        assert!(config.has_quorum(&set(&[1])));
+        assert!(!config.has_quorum(&set(&[2, 3])));
+        let max = i64::MAX;
+        let heavy =
+            format!("{servers}group.1=1:2:3\nweight.1={max}\nweight.2={max}\nweight.3={max}");
+        let heavy = Config::parse(&heavy).unwrap();
+        assert!(heavy.has_quorum(&set(&[1, 2])) && !heavy.has_quorum(&set(&[3])));
+    }
+
+    #[test]
+    fn a_witness_decides_between_two_servers_only() {
+        let yes = Some(Oracle { needed: true, says_yes: true });
+        assert!(majority(2).has_quorum_with(&set(&[1]), yes));
+        for oracle in [
+            None,
+            Some(Oracle { needed: true, says_yes: false }),
+            Some(Oracle { needed: false, says_yes: true }),
+        ] {
+            assert!(!majority(2).has_quorum_with(&set(&[1]), oracle));
+        }
+        assert!(!majority(3).has_quorum_with(&set(&[1]), yes));
+        assert!(majority(2).has_quorum_with(&set(&[1, 2]), None));
+    }
+
+    #[test]
+    fn during_a_reconfiguration_both_configurations_need_their_quorum() {
+        let (old, new) = (
+            config("server.1=a:1:2\nserver.2=a:1:2\nserver.3=a:1:2\nversion=1"),
+            config("server.3=a:1:2\nserver.4=a:1:2\nserver.5=a:1:2\nversion=2"),
+        );
+        let mut tracker = AckTracker::of_both(&old, &new);
+        assert!(tracker.add(ServerId(1)) && tracker.add(ServerId(3)));
+        assert!(!tracker.has_all_quorums());
+        assert!(!tracker.add(ServerId(9)));
+        assert!(tracker.add(ServerId(5)));
+        assert!(tracker.has_all_quorums());
+        assert!(tracker.has_voter(ServerId(3)) && !tracker.has_voter(ServerId(1)));
+        // An older one does not count.
+        assert!(!AckTracker::of_both(&new, &old).has_voter(ServerId(1)));
+        assert!(AckTracker::of_both(&new, &old).has_voter(ServerId(4)));
+    }
+}

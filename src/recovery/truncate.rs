@@ -1,0 +1,233 @@
+//! Cutting the end of a history that its ensemble did not keep (TRUNC, `FileTxnLog.truncate`).
+//!
+//! Unlike ZooKeeper's, a cut also removes the snapshots that hold what goes: read again, they would
+//! bring it back (ZOOKEEPER-1549, ZOOKEEPER-4837).
+//!
+//! # Why this order
+//! A crash may come between any two changes, and the folder must be recoverable then, to a state
+//! that this server once had. Snapshots go first, the newest before the others, then logs, the
+//! newest first, then the last file is cut: up to the last snapshot the folder recovers to its old
+//! end, afterwards to one end after the other. Were logs first, a snapshot that ZooKeeper wrote,
+//! which holds parts of transactions behind its name, would stand there without them.
+//!
+//! Where the log has a hole behind the cut, which a snapshot bridges, that order would leave logs
+//! that do not follow; there the newest file goes first, of whatever kind.
+
+use std::io::Read as _;
+
+use super::folder::Folder;
+use super::history::{is_hole, is_next};
+use super::{Files, RecoveryError, looks_finished};
+use crate::acl::AclId;
+use crate::database::LoadError;
+use crate::id::{SessionId, Zxid};
+use crate::io::Place;
+use crate::proto::data::{AclVector, StatPersisted};
+use crate::snapshot::{self, Compression, Parts};
+use crate::txnlog::{Reader, Verdict, plan};
+
+/// Removes everything behind `zxid`: from the log, and the snapshots that hold it. Returns what was
+/// done, for lines in the log. Nobody may have the log open.
+///
+/// # Errors
+/// See [`RecoveryError`]. Nothing was changed if the state at `zxid` cannot be had from this folder;
+/// after an error of the system the folder can be recovered, with some of it still there.
+pub fn truncate(folder: &dyn Folder, zxid: Zxid) -> Result<Vec<String>, RecoveryError> {
+    cut(folder, zxid, true)
+}
+
+/// The same where the folder need not hold the state at `zxid` itself, since a snapshot of it is
+/// about to come (SNAP to a server that was ahead), or nothing of what goes was applied.
+///
+/// # Errors
+/// As for [`truncate`].
+pub fn discard_after(folder: &dyn Folder, zxid: Zxid) -> Result<Vec<String>, RecoveryError> {
+    cut(folder, zxid, false)
+}
+
+/// A change. Orders by zxid, then logs behind snapshots.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Change<'n> {
+    Snapshot(Zxid, &'n str),
+    Log(Zxid, &'n str),
+}
+
+fn cut(folder: &dyn Folder, zxid: Zxid, exact: bool) -> Result<Vec<String>, RecoveryError> {
+    let files = Files::list(folder)?;
+    let snapshots = plan::snapshots(files.snapshots.iter().map(|file| file.name.as_str()));
+    let logs = plan::logs(files.logs.iter().map(|file| file.name.as_str()));
+
+    let mut notes = Vec::new();
+    let mut changes: Vec<Change<'_>> = Vec::new();
+    let mut base = None;
+    for (at, name) in &snapshots {
+        if *at > zxid {
+            changes.push(Change::Snapshot(*at, name));
+            continue;
+        }
+        match last_in(folder, name)? {
+            None => notes.push(format!("{name} cannot be read, and was passed over")),
+            Some(last) if last.max(*at) > zxid => changes.push(Change::Snapshot(*at, name)),
+            Some(_) => {
+                base = Some(*at);
+                break;
+            }
+        }
+    }
+    let Some(base) = base else { return Err(RecoveryError::NothingBefore { zxid }) };
+
+    let zxids = files.snapshot_zxids();
+    let walk = walk(folder, &logs, base, zxid, &zxids)?;
+    if exact && walk.reached != zxid && zxid.counter() != 0 {
+        return Err(RecoveryError::NotInHistory { zxid, last: walk.reached });
+    }
+    changes
+        .extend(logs.iter().filter(|(at, _)| *at > zxid).map(|(at, name)| Change::Log(*at, name)));
+    // Newest first; snapshots before logs if nothing speaks against it.
+    changes.sort_unstable_by(|a, b| b.cmp(a));
+    if !walk.has_hole_behind {
+        changes.sort_by_key(|change| matches!(change, Change::Log(..)));
+    }
+    for change in changes {
+        let (place, name) = match change {
+            Change::Snapshot(_, name) => (Place::Snapshots, name),
+            Change::Log(_, name) => (Place::Logs, name),
+        };
+        remove(folder, place, name)?;
+        notes.push(format!("{name} was removed: it is behind {zxid}"));
+    }
+    for (name, offset) in walk.cuts.into_iter().rev() {
+        if offset == 0 {
+            remove(folder, Place::Logs, name)?;
+            notes.push(format!("{name} was removed: everything in it is behind {zxid}"));
+            continue;
+        }
+        folder.truncate(Place::Logs, name, offset).map_err(|error| {
+            let file = folder.describe(Place::Logs, name);
+            RecoveryError::Io { what: "cut", file, error }
+        })?;
+        notes.push(format!("{name} was cut at offset {offset}, behind {zxid}"));
+    }
+    Ok(notes)
+}
+
+fn remove(folder: &dyn Folder, place: Place, name: &str) -> Result<(), RecoveryError> {
+    folder.remove(place, name).map_err(|error| {
+        let file = folder.describe(place, name);
+        RecoveryError::Io { what: "remove", file, error }
+    })
+}
+
+/// What the logs say about a cut.
+struct Walk<'n> {
+    /// The last transaction that stays, or the snapshot before it.
+    reached: Zxid,
+    /// Files that begin before the cut and end behind it, and where they are cut; 0: removed.
+    cuts: Vec<(&'n str, u64)>,
+    /// Behind the cut something is missing, or cannot be read.
+    has_hole_behind: bool,
+}
+
+/// Reads the logs behind the snapshot at `base`.
+fn walk<'n>(
+    folder: &dyn Folder,
+    logs: &[(Zxid, &'n str)],
+    base: Zxid,
+    zxid: Zxid,
+    snapshots: &[Zxid],
+) -> Result<Walk<'n>, RecoveryError> {
+    let mut walk = Walk { reached: base, cuts: Vec::new(), has_hole_behind: false };
+    let mut last = base;
+    for (_, name) in plan::logs_from(logs, base) {
+        let path = || folder.describe(Place::Logs, name);
+        let failed = |error| RecoveryError::Io { what: "read", file: path(), error };
+        let file = folder.open(Place::Logs, name).map_err(failed)?;
+        let mut reader = Reader::open(file).map_err(failed)?;
+        let (mut kept, mut cut) = (0, None);
+        while let Some(entry) = reader.next_entry().map_err(failed)? {
+            let at = entry.txn.zxid();
+            if at <= zxid {
+                kept += 1;
+            } else if cut.is_none() {
+                cut = Some(entry.offset);
+            }
+            if at <= last {
+                continue;
+            }
+            if !is_next(last, at) && last != base || is_hole(snapshots, last, at) {
+                if at <= zxid && last.epoch() == at.epoch() {
+                    let offset = entry.offset;
+                    return Err(RecoveryError::Gap {
+                        after: last,
+                        before: at,
+                        file: path(),
+                        offset,
+                    });
+                }
+                walk.has_hole_behind |= at > zxid;
+            }
+            last = at;
+            if at <= zxid {
+                walk.reached = at;
+            }
+        }
+        match reader.verdict().expect("the reader has come to the end") {
+            Verdict::Damaged { offset, reason, .. } if cut.is_none() && last < zxid => {
+                let (offset, reason) = (*offset, reason.clone());
+                return Err(RecoveryError::Damaged {
+                    file: path(),
+                    offset,
+                    zxid: Some(last),
+                    reason,
+                });
+            }
+            // What is wrong lies behind the cut, and goes with it.
+            Verdict::Damaged { offset, .. } | Verdict::TornTail { end: offset, .. }
+                if last >= zxid =>
+            {
+                cut = cut.or(Some(*offset));
+                walk.has_hole_behind = true;
+            }
+            Verdict::Damaged { .. } | Verdict::TornTail { .. } | Verdict::Clean { .. } => (),
+        }
+        if let Some(offset) = cut {
+            walk.cuts.push((name, if kept > 0 { offset } else { 0 }));
+        }
+    }
+    // Those that begin behind the cut are removed anyway.
+    walk.cuts.retain(|(name, _)| plan::log_zxid(name).is_some_and(|first| first <= zxid));
+    Ok(walk)
+}
+
+/// The last transaction of which a snapshot may hold something; `None` if it cannot be read.
+fn last_in(folder: &dyn Folder, name: &str) -> Result<Option<Zxid>, RecoveryError> {
+    struct Nobody;
+    impl Parts for Nobody {
+        fn session(&mut self, _: SessionId, _: i32) {}
+        fn acl(&mut self, _: AclId, _: AclVector<'_>) {}
+        fn node(
+            &mut self,
+            _: &str,
+            _: Option<&[u8]>,
+            _: AclId,
+            _: StatPersisted,
+        ) -> Result<(), LoadError> {
+            Ok(())
+        }
+        fn progress(&mut self, _: u64, _: u64) {}
+    }
+    let failed = |error| {
+        let file = folder.describe(Place::Snapshots, name);
+        RecoveryError::Io { what: "read", file, error }
+    };
+    let compression = Compression::of_name(name);
+    let mut file = folder.open(Place::Snapshots, name).map_err(failed)?;
+    if !looks_finished(&mut *file, compression).map_err(failed)? {
+        return Ok(None);
+    }
+    let Ok(trailers) = snapshot::read(&mut file.by_ref(), compression, &mut Nobody) else {
+        return Ok(None);
+    };
+    let digest = trailers.digest.map_or(Zxid::ZERO, |digest| digest.zxid);
+    Ok(Some(trailers.last_zxid.unwrap_or(Zxid::ZERO).max(digest)))
+}

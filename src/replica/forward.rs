@@ -1,0 +1,268 @@
+//! A learner's part in writes and syncs: they are passed on to the leader, and answered when what
+//! became of them arrives (`FollowerRequestProcessor`, `CommitProcessor`).
+//!
+//! The rule that is easy to break: a transaction belongs to a request if it has the session and the
+//! xid of the *first* request of that session that is under way. Anything else with that session
+//! comes from another server, to which the client has moved, or from the leader itself.
+
+use super::connection::{Answer, Connection, Forwarded, Slot, State, Waiting};
+use super::{InFlight, Replica};
+use crate::database::Applied;
+use crate::error::ErrorCode;
+use crate::id::Zxid;
+use crate::jute::Jute;
+use crate::limits;
+use crate::processor::finish;
+use crate::proto::OpCode;
+use crate::proto::request::RequestHeader;
+use crate::proto::txn::Txn;
+use crate::time::Now;
+
+/// Length of a request's header.
+const HEADER_BYTES: usize = 8;
+
+impl Replica {
+    /// Passes a request on. `instead`: the error to be told whatever becomes of it.
+    #[expect(clippy::too_many_arguments, reason = "a request in pieces that were just decoded")]
+    pub(super) fn forward(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        connection: &mut Connection,
+        xid: i32,
+        op: OpCode,
+        body: &[u8],
+        large: u32,
+        instead: Option<ErrorCode>,
+    ) {
+        let mut frame = RequestHeader { xid, op: op.number() }.to_bytes();
+        frame.extend_from_slice(body);
+        if connection.held_bytes + frame.len() > limits::CONNECTION_HELD_BYTES_MAX {
+            self.large_bytes -= large as usize;
+            self.reject(slot, connection, "too many requests behind its own writes");
+            return;
+        }
+        connection.held_bytes += frame.len();
+        self.peer.forward(connection.session, xid, op, body, &connection.identities);
+        let sync = (op == OpCode::Sync).then(|| {
+            let number = self.ensemble.next_sync;
+            self.ensemble.next_sync += 1;
+            self.ensemble.syncs.push_back((slot, number));
+            number
+        });
+        self.ensemble.forwarded += 1;
+        connection.queue.push_back(Waiting::Forwarded(Box::new(Forwarded {
+            xid,
+            op,
+            frame: frame.into(),
+            arrived: now.mono,
+            large,
+            sync,
+            is_done: false,
+            instead,
+            silent: false,
+        })));
+    }
+
+    /// Passes on the wish for a session.
+    pub(super) fn forward_create_session(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        connection: &mut Connection,
+    ) {
+        let body = connection.timeout_ms.to_bytes();
+        self.forward(now, slot, connection, 0, OpCode::CreateSession, &body, 0, None);
+    }
+
+    /// A transaction was applied that was not made here: perhaps a client of ours waits for it.
+    pub(super) fn on_foreign_txn(&mut self, now: Now, txn: &Txn, applied: &Applied) {
+        let header = txn.header();
+        let session = header.client_id;
+        let Some(&slot) = self.by_session.get(&session) else {
+            return self.on_orphan(txn);
+        };
+        let Some(mut connection) = self.connections.take(slot) else { return };
+        let first = connection
+            .queue
+            .iter()
+            .position(|step| matches!(step, Waiting::Forwarded(request) if request.sync.is_none()));
+        if let Some(first) = first
+            && let Some(Waiting::Forwarded(request)) = connection.queue.get(first)
+            && request.xid == header.cxid
+            && is_of(request.op, header.op)
+        {
+            // What it passed on before was a sync, of which the leader knows, because the
+            // transaction came behind it: everything that it asked for is applied.
+            for step in connection.queue.iter_mut().take(first) {
+                if let Waiting::Forwarded(sync) = step {
+                    sync.is_done = true;
+                }
+            }
+            self.advance(now, slot, &mut connection);
+            if connection.is_open() {
+                self.answer_forwarded(now, slot, &mut connection, txn, applied);
+            }
+        }
+        self.connections.put(slot, connection);
+    }
+
+    fn answer_forwarded(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        connection: &mut Connection,
+        txn: &Txn,
+        applied: &Applied,
+    ) {
+        let Some(Waiting::Forwarded(request)) = connection.queue.pop_front() else {
+            unreachable!("everything before it was answered")
+        };
+        self.ensemble.forwarded -= 1;
+        self.large_bytes -= request.large as usize;
+        connection.held_bytes -= request.frame.len();
+        self.stats.record_update(now.mono.since_us(request.arrived));
+        if request.silent {
+            return self.advance(now, slot, connection);
+        }
+        if connection.state == State::Connecting {
+            return match applied {
+                Applied::CreateSession => self.on_session_created(now, slot, connection),
+                _ => self.reject(slot, connection, "the leader refuses its session"),
+            };
+        }
+        if finish::is_session_moved(applied) {
+            return self.on_session_moved(slot, connection);
+        }
+        if let Some(error) = request.instead
+            && matches!(applied, Applied::Error(_))
+        {
+            let answer = Answer {
+                xid: request.xid,
+                op: Some(request.op),
+                err: error.code(),
+                unknown: false,
+                large: 0,
+                ends: false,
+            };
+            self.give_answer(now, slot, connection, &answer, request.arrived);
+        } else {
+            let request = InFlight {
+                zxid: txn.zxid(),
+                digest_before: 0,
+                op: request.op,
+                slot: Some(slot),
+                session: connection.session,
+                xid: request.xid,
+                arrived: request.arrived,
+                large: 0,
+            };
+            self.answer_write(now, slot, connection, &request, txn, applied);
+        }
+        self.advance(now, slot, connection);
+    }
+
+    /// The session is somebody else's now.
+    // ZooKeeper: FinalRequestProcessor tells the client nothing, or else it would take the reply for
+    // one of its new connection (ZOOKEEPER-710).
+    pub(super) fn on_session_moved(&mut self, slot: Slot, connection: &mut Connection) {
+        self.stats.session_errors += 1;
+        self.reject(slot, connection, "its session has moved to another server");
+    }
+
+    /// A transaction for a session whose connection here is gone.
+    fn on_orphan(&mut self, txn: &Txn) {
+        let header = txn.header();
+        if let Some(xids) = self.ensemble.orphans.get_mut(&header.client_id)
+            && xids.front() == Some(&header.cxid)
+        {
+            xids.pop_front();
+            if xids.is_empty() {
+                self.ensemble.orphans.remove(&header.client_id);
+            }
+        }
+    }
+
+    /// A connection goes while requests of its session are under way.
+    pub(super) fn note_orphans(&mut self, connection: &Connection) {
+        if !self.ensemble.is_learning() {
+            return;
+        }
+        let xids = connection.queue.iter().filter_map(|step| match step {
+            Waiting::Forwarded(request) if request.sync.is_none() => Some(request.xid),
+            _ => None,
+        });
+        let xids: Vec<i32> = xids.collect();
+        if !xids.is_empty() {
+            self.ensemble.orphans.entry(connection.session).or_default().extend(xids);
+        }
+    }
+
+    /// A connection takes a session up again: what it asks for comes after what its session has
+    /// under way.
+    pub(super) fn adopt_orphans(&mut self, now: Now, connection: &mut Connection) {
+        for xid in self.ensemble.orphans.remove(&connection.session).unwrap_or_default() {
+            self.ensemble.forwarded += 1;
+            connection.queue.push_back(Waiting::Forwarded(Box::new(Forwarded {
+                xid,
+                op: OpCode::Error,
+                frame: Box::default(),
+                arrived: now.mono,
+                large: 0,
+                sync: None,
+                is_done: false,
+                instead: None,
+                silent: true,
+            })));
+        }
+    }
+
+    /// The oldest sync that was passed on is done.
+    pub(super) fn on_sync_done(&mut self, now: Now) {
+        let Some((slot, number)) = self.ensemble.syncs.pop_front() else {
+            tracing::warn!("the leader answers a sync that was not asked for");
+            return;
+        };
+        let Some(mut connection) = self.connections.take(slot) else { return };
+        for step in &mut connection.queue {
+            if let Waiting::Forwarded(request) = step
+                && request.sync == Some(number)
+            {
+                request.is_done = true;
+            }
+        }
+        self.advance(now, slot, &mut connection);
+        self.connections.put(slot, connection);
+    }
+
+    /// A sync that is done and whose turn it is.
+    pub(super) fn answer_sync(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        connection: &mut Connection,
+        request: &Forwarded,
+    ) {
+        self.ensemble.forwarded -= 1;
+        self.large_bytes -= request.large as usize;
+        connection.held_bytes -= request.frame.len();
+        let body = request.frame.get(HEADER_BYTES..).unwrap_or_default();
+        self.answer_read(now, slot, connection, request.xid, OpCode::Sync, body);
+    }
+
+    /// What a request may not be told before it is applied here: nothing, on a learner.
+    pub(super) fn newest_zxid(&self) -> Zxid {
+        if self.ensemble.proposes() { self.prep.last() } else { Zxid::ZERO }
+    }
+}
+
+/// Whether a transaction can be what became of a request.
+fn is_of(request: OpCode, txn: OpCode) -> bool {
+    let about_sessions = |op| matches!(op, OpCode::CreateSession | OpCode::CloseSession);
+    match (request, txn) {
+        // Of one whose connection is gone nothing but the xid is known.
+        (OpCode::Error, _) | (_, OpCode::Error) => true,
+        (request, txn) if about_sessions(request) || about_sessions(txn) => request == txn,
+        _ => true,
+    }
+}

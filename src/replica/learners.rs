@@ -1,0 +1,207 @@
+//! The leader's part for clients of other servers: their requests, and whose their sessions are.
+
+use super::ensemble::Role;
+use super::{InFlight, Replica};
+use crate::error::ErrorCode;
+use crate::id::{ServerId, SessionId, Zxid};
+use crate::jute::Jute;
+use crate::limits;
+use crate::peer::ForwardedRequest;
+use crate::peer::link::LinkId;
+use crate::processor::Requester;
+use crate::proto::OpCode;
+use crate::proto::request::RequestBody;
+use crate::proto::txn::Txn;
+use crate::time::Now;
+
+impl Replica {
+    /// A learner passes a request on.
+    pub(super) fn on_forwarded_request(&mut self, now: Now, request: ForwardedRequest) {
+        if self.ensemble.role != Role::Leading {
+            tracing::debug!(server = %request.server, "a request for a leader that is none");
+            return;
+        }
+        if !self.ensemble.deferred.is_empty() || self.is_disk_full() {
+            return self.defer(now, request);
+        }
+        self.propose_forwarded(now, &request);
+    }
+
+    /// Keeps a request until there is room on the disk: it was not given a zxid, so that nobody waits
+    /// for it, but the learner that sent it.
+    fn defer(&mut self, now: Now, request: ForwardedRequest) {
+        let ensemble = &mut self.ensemble;
+        ensemble.deferred_bytes += request.body.len();
+        ensemble.deferred.push_back(request);
+        if ensemble.deferred.len() > limits::DEFERRED_REQUESTS_MAX
+            || ensemble.deferred_bytes > limits::DEFERRED_BYTES_MAX
+        {
+            self.peer.leave(now.mono, "the disk is full, and too many requests wait for room");
+        }
+    }
+
+    /// There is room on the disk again.
+    pub(super) fn propose_deferred(&mut self, now: Now) {
+        while !self.is_disk_full()
+            && let Some(request) = self.ensemble.deferred.pop_front()
+        {
+            self.ensemble.deferred_bytes -= request.body.len();
+            self.propose_forwarded(now, &request);
+        }
+    }
+
+    fn propose_forwarded(&mut self, now: Now, request: &ForwardedRequest) {
+        let op = OpCode::from_i32(request.op);
+        if op == Some(OpCode::Sync) {
+            return self.peer.answer_sync(request.link);
+        }
+        if self.in_flight.len() >= limits::PROPOSALS_PENDING_MAX {
+            return self.peer.leave(now.mono, "too many transactions wait for a quorum");
+        }
+        // None: the epoch is used up, or over. The learner passes the request on again, to the next
+        // leader.
+        let Some(zxid) = self.peer.zxid_after(self.prep.last()) else { return };
+        let op = op.unwrap_or(OpCode::Error);
+        self.stats.count_request(op);
+        match op {
+            OpCode::CreateSession => self.create_session_for(now, request, zxid),
+            OpCode::CloseSession => {
+                self.propose_close_session(now, request.session, None, request.cxid, 0);
+            }
+            OpCode::Create
+            | OpCode::Create2
+            | OpCode::CreateContainer
+            | OpCode::CreateTtl
+            | OpCode::Delete
+            | OpCode::SetData
+            | OpCode::SetAcl
+            | OpCode::Multi
+            | OpCode::Reconfig => self.write_for(now, request, zxid, op),
+            _ => {
+                let txn = self.error_for(now, request, zxid, ErrorCode::Unimplemented);
+                self.propose_for(now, request, zxid, op, txn);
+            }
+        }
+    }
+
+    fn create_session_for(&mut self, now: Now, request: &ForwardedRequest, zxid: Zxid) {
+        let op = OpCode::CreateSession;
+        let Ok(timeout_ms) = i32::from_bytes(&request.body) else {
+            let txn = self.error_for(now, request, zxid, ErrorCode::MarshallingError);
+            return self.propose_for(now, request, zxid, op, txn);
+        };
+        self.sessions.add(request.session, timeout_ms, now.mono);
+        // An unknown session has just been added; of one that is being closed nobody is the owner.
+        let _ = self.sessions.set_owner(request.session, request.server);
+        let (database, wall) = (&self.database, now.wall);
+        let txn =
+            self.prep.prepare_create_session(database, wall, zxid, request.session, timeout_ms);
+        self.propose_for(now, request, zxid, op, txn);
+    }
+
+    fn write_for(&mut self, now: Now, request: &ForwardedRequest, zxid: Zxid, op: OpCode) {
+        let (allowed, allowed_ephemerals) = self.check_session(request.session, request.server);
+        let requester = Requester {
+            session: request.session,
+            cxid: request.cxid,
+            identities: &request.identities,
+            allowed,
+            allowed_ephemerals,
+        };
+        let txn = match RequestBody::decode(op, &request.body) {
+            Ok(Some(body)) => self.prepare(now, zxid, &requester, op, &body),
+            // ZooKeeper logs it under the zxid before, which comes twice then. One of its own does as
+            // well: what counts is that the learner hears of it.
+            Ok(None) | Err(_) => {
+                self.stats.requests_malformed += 1;
+                self.error_for(now, request, zxid, ErrorCode::MarshallingError)
+            }
+        };
+        self.propose_for(now, request, zxid, op, txn);
+    }
+
+    fn error_for(
+        &mut self,
+        now: Now,
+        request: &ForwardedRequest,
+        zxid: Zxid,
+        error: ErrorCode,
+    ) -> Txn {
+        let requester = Requester {
+            session: request.session,
+            cxid: request.cxid,
+            identities: &request.identities,
+            allowed: Ok(()),
+            allowed_ephemerals: Ok(()),
+        };
+        self.prep.prepare_error(&self.database, now.wall, zxid, &requester, error)
+    }
+
+    fn propose_for(
+        &mut self,
+        now: Now,
+        request: &ForwardedRequest,
+        zxid: Zxid,
+        op: OpCode,
+        txn: Txn,
+    ) {
+        let request = InFlight {
+            zxid,
+            digest_before: 0,
+            op,
+            slot: None,
+            session: request.session,
+            xid: request.cxid,
+            arrived: now.mono,
+            large: 0,
+        };
+        self.propose(txn, request);
+    }
+
+    /// A client has taken its session up again at a learner (`Leader.revalidateSession`).
+    pub(super) fn on_revalidate(
+        &mut self,
+        now: Now,
+        link: LinkId,
+        server: ServerId,
+        session: SessionId,
+        timeout_ms: i32,
+    ) {
+        let valid = self.ensemble.role == Role::Leading
+            && self.sessions.touch_with(session, timeout_ms, now.mono)
+            && self.sessions.set_owner(session, server).is_ok();
+        self.peer.answer_revalidate(link, session, valid);
+    }
+
+    /// Whether a session may ask for anything through the server `owner`, and whether it may own
+    /// ephemeral nodes (`LeaderSessionTracker`).
+    pub(super) fn check_session(
+        &mut self,
+        session: SessionId,
+        owner: ServerId,
+    ) -> (Result<(), ErrorCode>, Result<(), ErrorCode>) {
+        if self.ensemble.role == Role::Alone {
+            return (Ok(()), Ok(()));
+        }
+        let global = self.sessions.check(session, owner);
+        let ephemerals = global.map_err(|error| match error {
+            ErrorCode::UnknownSession => ErrorCode::SessionExpired,
+            error => error,
+        });
+        let any = match global {
+            Err(ErrorCode::UnknownSession) => {
+                let local = self.ensemble.local.contains(session)
+                    // A local session of another server.
+                    || (self.options.local_sessions && server_of(session) != self.ensemble.me);
+                if local { Ok(()) } else { Err(ErrorCode::SessionExpired) }
+            }
+            other => other,
+        };
+        (any, ephemerals)
+    }
+}
+
+/// The server that made a session's id.
+fn server_of(session: SessionId) -> ServerId {
+    ServerId(session.0 >> 56)
+}

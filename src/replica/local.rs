@@ -1,0 +1,136 @@
+//! Local sessions: known to one server alone, until they want an ephemeral node
+//! (`UpgradeableSessionTracker`, `LocalSessionTracker`).
+
+use super::connection::{Answer, Connection, Slot};
+use super::{InFlight, Replica};
+use crate::error::ErrorCode;
+use crate::id::{SessionId, Zxid};
+use crate::jute::Jute;
+use crate::proto::request::{MultiOp, RequestBody};
+use crate::proto::{CreateMode, OpCode};
+use crate::time::Now;
+
+impl Replica {
+    /// A session that nobody else hears of.
+    pub(super) fn create_local_session(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        connection: &mut Connection,
+    ) {
+        self.stats.count_request(OpCode::CreateSession);
+        let session = self.session_ids.next();
+        connection.session = session;
+        connection.local = true;
+        self.ensemble.local.add(session, connection.timeout_ms, now.mono);
+        self.by_session.insert(session, slot);
+        self.begin_requests(slot, connection);
+    }
+
+    /// A client closes its local session: in its turn, and without anybody else.
+    pub(super) fn close_local_session(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        connection: &mut Connection,
+        xid: i32,
+        large: u32,
+    ) {
+        self.ensemble.local.set_closing(connection.session);
+        let op = Some(OpCode::CloseSession);
+        let answer = Answer { xid, op, err: 0, unknown: false, large, ends: true };
+        self.answer_in_turn(now, slot, connection, answer, Zxid::ZERO);
+    }
+
+    /// Local sessions that nothing was heard of.
+    pub(super) fn expire_local_sessions(&mut self, now: Now) {
+        let mut expired = std::mem::take(&mut self.expired);
+        self.ensemble.local.expire(now.mono, &mut expired);
+        for session in expired.drain(..) {
+            tracing::debug!(%session, "expiring a local session");
+            self.stats.sessions_expired += 1;
+            self.end_local_session(session);
+        }
+        self.expired = expired;
+    }
+
+    pub(super) fn end_local_session(&mut self, session: SessionId) {
+        self.ensemble.local.remove(session);
+        if let Some(slot) = self.by_session.remove(&session) {
+            self.close(slot);
+        }
+    }
+
+    /// Before a write of a local session: if it wants an ephemeral node, the session becomes a global
+    /// one first.
+    ///
+    /// # Errors
+    /// It may not.
+    pub(super) fn maybe_upgrade(
+        &mut self,
+        now: Now,
+        connection: &mut Connection,
+        op: OpCode,
+        body: &RequestBody<'_>,
+    ) -> Result<(), ErrorCode> {
+        if !connection.local || !wants_ephemeral(op, body) {
+            return Ok(());
+        }
+        if !self.options.local_sessions_upgrading {
+            return Err(ErrorCode::EphemeralOnLocalSession);
+        }
+        let session = connection.session;
+        let timeout_ms = self.ensemble.local.timeout_ms(session).unwrap_or(connection.timeout_ms);
+        if self.ensemble.is_learning() {
+            let body = timeout_ms.to_bytes();
+            self.peer.forward(session, 0, OpCode::CreateSession, &body, &[]);
+        } else {
+            let Some(zxid) = self.next_zxid_for_write() else { return Err(ErrorCode::SystemError) };
+            self.sessions.add(session, timeout_ms, now.mono);
+            let digest_before = self.prep.digest();
+            let (database, wall) = (&self.database, now.wall);
+            let txn = self.prep.prepare_create_session(database, wall, zxid, session, timeout_ms);
+            let request = InFlight {
+                zxid,
+                digest_before,
+                op: OpCode::CreateSession,
+                slot: None,
+                session,
+                xid: 0,
+                arrived: now.mono,
+                large: 0,
+            };
+            self.propose(txn, request);
+        }
+        tracing::info!(%session, "a local session becomes a global one");
+        self.ensemble.local.remove(session);
+        self.ensemble.upgrading.insert(session);
+        connection.local = false;
+        Ok(())
+    }
+
+    /// A session is known to everybody now.
+    pub(super) fn on_global_session(&mut self, session: SessionId) {
+        self.ensemble.upgrading.remove(&session);
+        self.ensemble.local.remove(session);
+    }
+}
+
+/// Whether a request creates an ephemeral node (`QuorumZooKeeperServer.checkUpgradeSession`).
+fn wants_ephemeral(op: OpCode, body: &RequestBody<'_>) -> bool {
+    let is_ephemeral =
+        |flags: i32| CreateMode::from_flag(flags).is_some_and(CreateMode::is_ephemeral);
+    match (op, body) {
+        (OpCode::Create | OpCode::Create2, RequestBody::Create(request)) => {
+            is_ephemeral(request.flags)
+        }
+        (OpCode::Multi, RequestBody::Multi(parts)) => parts.iter().any(|part| {
+            matches!(
+                part,
+                MultiOp::Create(OpCode::Create | OpCode::Create2, request)
+                    if is_ephemeral(request.flags)
+            )
+        }),
+        _ => false,
+    }
+}

@@ -1,0 +1,257 @@
+//! What a server becomes in its ensemble, and what that means for its clients.
+//!
+//! ZooKeeper closes every connection when the leader is lost. Here a connection is *parked*: what
+//! it asks for waits, bounded in time and bytes, until there is a leader whose history continues
+//! what the client has seen, and its session was confirmed by that leader. A request that was passed
+//! on to the leader that is gone is passed on again, if it is not in the new leader's history: then it
+//! can never be committed any more, because a quorum has promised not to follow the old epoch.
+//!
+//! ```text
+//! 1. The request is on its way to the leader of epoch 5, whose connection breaks.
+//! 2. A leader of epoch 6 has a quorum; this server has its whole history.
+//! 3. The request is in it: it was applied, and its client was answered, on the way.
+//!    It is not: nobody will ever commit it in epoch 5, so it is passed on in epoch 6.
+//! With the same leader in the same epoch step 3 does not hold: the request may still lie in a
+//! buffer there. Then the connection is closed, and its client does not know, as with ZooKeeper.
+//! ```
+
+use super::Replica;
+use super::connection::{Connection, Slot, State, Waiting};
+use super::ensemble::Role;
+use super::reap::Reaping;
+use crate::id::{Epoch, Zxid};
+use crate::peer::Standing;
+use crate::processor::Prep;
+use crate::session::Tracker;
+use crate::time::{MonoUs, Now};
+
+/// A server without a leader serves readers after this time, or after a tick if that is longer.
+// ZooKeeper: QuorumPeer.run.
+const READ_ONLY_AFTER_MS: u64 = 2000;
+
+/// Ticks for which a connection waits for a leader. A guess: an election of servers that are there
+/// takes far less, and a client gives a server up after two thirds of its timeout, which by default
+/// is no shorter than this.
+const PARKED_TICKS: u64 = 2;
+
+impl Replica {
+    pub(super) fn on_standing(&mut self, now: Now, standing: Standing) {
+        match standing {
+            Standing::Looking => self.become_looking(now),
+            Standing::Leading { epoch } => self.become_leading(now, epoch),
+            Standing::Following { leader, epoch } => {
+                // What was applied before the leader said that we are up to date is all that its tree
+                // may have been ahead of.
+                self.database.set_tolerant(false);
+                tracing::info!(%leader, %epoch, "following: clients are served");
+                self.become_learning(now, epoch);
+            }
+            Standing::Observing { leader, epoch } => {
+                tracing::info!(%leader, %epoch, "observing: clients are served");
+                self.become_learning(now, epoch);
+            }
+        }
+    }
+
+    fn become_looking(&mut self, now: Now) {
+        if self.ensemble.role != Role::Looking {
+            tracing::warn!("no leader: clients wait");
+            self.ensemble.looking_since = now.mono;
+        }
+        self.ensemble.role = Role::Looking;
+        // Of what was proposed here nobody knows yet whether it will be committed.
+        for request in std::mem::take(&mut self.in_flight) {
+            self.large_bytes -= request.large as usize;
+            if let Some(slot) = request.slot {
+                self.close(slot);
+            }
+        }
+        self.barriers.clear();
+        self.sessions = Tracker::new(self.options.tick_ms);
+        let ensemble = &mut self.ensemble;
+        ensemble.touched.clear();
+        ensemble.revalidating.clear();
+        ensemble.syncs.clear();
+        ensemble.orphans.clear();
+        ensemble.deferred.clear();
+        ensemble.deferred_bytes = 0;
+        ensemble.upgrading.clear();
+        for slot in self.connections.slots() {
+            let Some(mut connection) = self.connections.take(slot) else { continue };
+            match connection.state {
+                State::New | State::Closed => {}
+                State::Connecting | State::Reopening | State::Ready | State::Ending => {
+                    self.park(now, slot, &mut connection);
+                }
+            }
+            self.connections.put(slot, connection);
+        }
+    }
+
+    fn become_leading(&mut self, now: Now, epoch: Epoch) {
+        tracing::info!(%epoch, "leading: clients are served");
+        assert!(self.in_flight.is_empty(), "nothing was proposed before");
+        self.database.set_last_processed(Zxid::new(epoch, 0));
+        self.prep = Prep::new(self.prep_options(), &self.database);
+        // ZooKeeper: every session has its whole timeout from the moment that there is a leader.
+        self.sessions = Tracker::new(self.options.tick_ms);
+        for (session, timeout_ms) in self.database.sessions() {
+            self.sessions.add(session, timeout_ms, now.mono);
+        }
+        self.reaping = Reaping::new(&self.options, now.mono);
+        self.ensemble.full_since = None;
+        self.begin_to_serve(now, Role::Leading, epoch);
+    }
+
+    fn become_learning(&mut self, now: Now, epoch: Epoch) {
+        self.begin_to_serve(now, Role::Learning, epoch);
+    }
+
+    fn begin_to_serve(&mut self, now: Now, role: Role, epoch: Epoch) {
+        let before = std::mem::replace(&mut self.ensemble.epoch, epoch);
+        self.ensemble.role = role;
+        if std::mem::take(&mut self.ensemble.read_only) {
+            self.close_readers();
+        }
+        let parked = std::mem::take(&mut self.ensemble.parked);
+        for (until, slot) in parked {
+            let Some(mut connection) = self.connections.take(slot) else { continue };
+            if connection.parked {
+                if !self.serves() || (epoch <= before && connection.awaits_writes()) {
+                    self.close_taken(slot, &mut connection);
+                } else {
+                    self.confirm(now, slot, &mut connection, until);
+                }
+            }
+            self.connections.put(slot, connection);
+        }
+    }
+
+    /// Lets a connection wait until there is a leader.
+    pub(super) fn park(&mut self, now: Now, slot: Slot, connection: &mut Connection) {
+        if connection.parked || !connection.is_open() {
+            return;
+        }
+        let timeout_ms = u64::try_from(connection.timeout_ms).unwrap_or(0);
+        let wait_ms = (u64::from(self.options.tick_ms) * PARKED_TICKS).min(timeout_ms);
+        connection.parked = true;
+        connection.floor = Zxid::ZERO;
+        // What an earlier connection of the session had under way is part of the history, or never
+        // will be.
+        let forwarded = &mut self.ensemble.forwarded;
+        connection.queue.retain(|step| {
+            let silent = matches!(step, Waiting::Forwarded(request) if request.silent);
+            *forwarded -= usize::from(silent);
+            !silent
+        });
+        self.ensemble.parked.push((now.mono.plus_ms(wait_ms), slot));
+    }
+
+    /// When the first parked connection has waited long enough, or readers may be served.
+    pub(super) fn next_standing_timeout(&self) -> Option<MonoUs> {
+        let parked = self.ensemble.parked.iter().map(|(until, _)| *until).min();
+        let read_only = (self.options.read_only_mode
+            && self.ensemble.role == Role::Looking
+            && !self.ensemble.read_only)
+            .then(|| self.read_only_at());
+        parked.into_iter().chain(read_only).min()
+    }
+
+    fn read_only_at(&self) -> MonoUs {
+        let wait_ms = READ_ONLY_AFTER_MS.max(self.options.tick_ms.into());
+        self.ensemble.looking_since.plus_ms(wait_ms)
+    }
+
+    pub(super) fn on_standing_timeout(&mut self, now: Now) {
+        if self.options.read_only_mode
+            && self.ensemble.role == Role::Looking
+            && !self.ensemble.read_only
+            && now.mono >= self.read_only_at()
+        {
+            tracing::warn!("still no leader: clients that only read are served");
+            self.ensemble.read_only = true;
+        }
+        let due = |(until, _): &(MonoUs, Slot)| *until <= now.mono;
+        if !self.ensemble.parked.iter().any(due) {
+            return;
+        }
+        let (due, rest) = std::mem::take(&mut self.ensemble.parked).into_iter().partition(due);
+        self.ensemble.parked = rest;
+        let due: Vec<(MonoUs, Slot)> = due;
+        for (_, slot) in due {
+            if self.connections.get(slot).is_some_and(|connection| connection.parked) {
+                self.close(slot);
+            }
+        }
+    }
+
+    /// Asks for what a parked connection needs to go on.
+    fn confirm(&mut self, now: Now, slot: Slot, connection: &mut Connection, until: MonoUs) {
+        if connection.local || connection.state == State::Connecting {
+            return self.unpark(now, slot, connection);
+        }
+        if connection.state == State::Reopening {
+            connection.parked = false;
+            return self.confirm_session(now, slot, connection);
+        }
+        // Until the leader has answered it goes on waiting.
+        self.ensemble.parked.push((until, slot));
+        self.confirm_session(now, slot, connection);
+    }
+
+    /// Everything goes on: what waited is looked at as if it had just arrived.
+    pub(super) fn unpark(&mut self, now: Now, slot: Slot, connection: &mut Connection) {
+        connection.parked = false;
+        if connection.state == State::Connecting {
+            let queue = std::mem::take(&mut connection.queue);
+            self.release_steps(queue);
+            return self.propose_create_session(now, slot, connection);
+        }
+        connection.state = State::Ready;
+        let queue = std::mem::take(&mut connection.queue);
+        let early = std::mem::take(&mut connection.early);
+        connection.held_bytes = 0;
+        for step in queue {
+            self.requests_held -= usize::from(step.is_held());
+            match step {
+                Waiting::Write => unreachable!("what was proposed here was given up"),
+                Waiting::Request { frame, .. } => self.on_request(now, slot, connection, &frame),
+                Waiting::Forwarded(request) => {
+                    self.ensemble.forwarded -= 1;
+                    self.large_bytes -= request.large as usize;
+                    self.on_request(now, slot, connection, &request.frame);
+                }
+                Waiting::Answer { answer, .. } => {
+                    self.answer_in_turn(now, slot, connection, answer, Zxid::ZERO);
+                }
+            }
+            if !connection.is_open() {
+                return;
+            }
+        }
+        self.on_frames(now, slot, connection, &early);
+    }
+
+    /// The clients of a tree that is no more.
+    pub(super) fn close_all_clients(&mut self) {
+        for slot in self.connections.slots() {
+            if self.connections.get(slot).is_some_and(|found| found.state != State::New) {
+                self.close(slot);
+            }
+        }
+        self.ensemble.parked.clear();
+    }
+
+    /// Clients that were served without a leader.
+    fn close_readers(&mut self) {
+        for slot in self.connections.slots() {
+            let reader = self
+                .connections
+                .get(slot)
+                .is_some_and(|found| found.state == State::Ready && !found.parked);
+            if reader {
+                self.close(slot);
+            }
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! What a peer decides is carried out in the order of durability.
+
+use super::harness::Harness;
+use crate::id::{Epoch, SessionId, Zxid};
+use crate::io::Op;
+use crate::peer::link::{LinkId, LinkOp};
+use crate::peer::{Inbound, Ready, Standing};
+use crate::proto::OpCode;
+use crate::proto::txn::{Txn, TxnBody, TxnHeader};
+use crate::replica::ReplicaOptions;
+use crate::snapshot::StreamWriter;
+use crate::zab::Epochs;
+
+fn zxid(epoch: i64, counter: u32) -> Zxid {
+    Zxid::new(Epoch(epoch), counter)
+}
+
+/// A session that begins: the smallest change that can be told from others.
+pub fn txn(at: Zxid) -> Txn {
+    let header = TxnHeader {
+        client_id: SessionId(at.0),
+        cxid: 0,
+        zxid: at,
+        time: 0,
+        op: OpCode::CreateSession,
+    };
+    Txn::new(header, &TxnBody::CreateSession { timeout_ms: 1000 }, None)
+}
+
+fn txns(epoch: i64, counters: std::ops::RangeInclusive<u32>) -> Vec<Txn> {
+    counters.map(|counter| txn(zxid(epoch, counter))).collect()
+}
+
+fn close(number: u64) -> Vec<LinkOp> {
+    vec![LinkOp::Close { link: LinkId::opened(number) }]
+}
+
+fn epochs(accepted: i64, current: i64) -> Epochs {
+    Epochs { accepted: Epoch(accepted), current: Epoch(current) }
+}
+
+fn member() -> Harness {
+    Harness::scripted(ReplicaOptions::default())
+}
+
+/// A member that has logged and applied so many transactions of epoch 1.
+fn member_with(count: u32) -> Harness {
+    let mut harness = member();
+    harness.decide(Ready {
+        append: txns(1, 1..=count),
+        commit: txns(1, 1..=count),
+        epochs: Some(epochs(1, 1)),
+        ..Ready::default()
+    });
+    harness.settle();
+    assert_eq!(harness.replica.txnlog().synced(), zxid(1, count));
+    harness.links.clear();
+    harness.peer().take_told();
+    harness
+}
+
+fn sessions(harness: &Harness) -> usize {
+    harness.replica.database().sessions_count()
+}
+
+#[test]
+fn what_depends_on_the_disk_leaves_after_log_and_epochs() {
+    let mut harness = member();
+    harness.settle();
+    harness.decide(Ready {
+        send: close(1),
+        append: txns(1, 1..=3),
+        commit: txns(1, 1..=2),
+        epochs: Some(epochs(2, 1)),
+        send_after_sync: close(2),
+        durable: Some(7),
+        ..Ready::default()
+    });
+    assert_eq!(harness.links, close(1), "only what waits for nothing");
+    assert_eq!(sessions(&harness), 2, "a commit waits for no disk");
+    let mut files = Vec::new();
+    while let Some(op) = harness.ops.front() {
+        if let Op::FileReplace { name, .. } = op {
+            assert_eq!(harness.replica.txnlog().synced(), zxid(1, 3), "the log comes first");
+            files.push(name.clone());
+        }
+        assert_eq!(harness.links.len(), 1);
+        harness.do_op();
+    }
+    assert_eq!(files, ["acceptedEpoch", "currentEpoch"]);
+    assert_eq!(harness.links[1..], close(2));
+    assert_eq!(harness.file("acceptedEpoch").unwrap(), b"2");
+    assert_eq!(harness.file("currentEpoch").unwrap(), b"1");
+    let told = harness.peer().take_told();
+    assert_eq!(told.last().unwrap(), "durable 7");
+    assert_eq!(told[told.len() - 2], format!("synced {}", zxid(1, 3)));
+}
+
+#[test]
+fn a_later_ready_does_not_overtake_an_earlier_one() {
+    let mut harness = member();
+    harness.settle();
+    harness.decide(Ready {
+        append: txns(1, 1..=1),
+        epochs: Some(epochs(1, 1)),
+        send_after_sync: close(1),
+        ..Ready::default()
+    });
+    harness.decide(Ready { send_after_sync: close(2), durable: Some(1), ..Ready::default() });
+    harness.decide(Ready { append: txns(1, 2..=2), send_after_sync: close(3), ..Ready::default() });
+    harness.settle();
+    let order: Vec<_> = [1, 2, 3].into_iter().flat_map(close).collect();
+    assert_eq!(harness.links, order);
+}
+
+#[test]
+fn an_epoch_file_that_does_not_fit_makes_it_leave_and_nothing_untrue_is_said() {
+    let mut harness = member();
+    harness.settle();
+    harness.files_full = true;
+    harness.decide(Ready {
+        epochs: Some(epochs(3, 1)),
+        send_after_sync: close(1),
+        durable: Some(5),
+        ..Ready::default()
+    });
+    harness.settle();
+    assert_eq!(harness.links, []);
+    assert_eq!(harness.peer().take_told(), ["leave: no room on the disk for an epoch file"]);
+    assert!(harness.fatal.is_none());
+
+    harness.files_full = false;
+    harness.decide(Ready {
+        epochs: Some(epochs(3, 1)),
+        send_after_sync: close(2),
+        ..Ready::default()
+    });
+    harness.settle();
+    assert_eq!(harness.links, close(2));
+    assert_eq!(harness.file("acceptedEpoch").unwrap(), b"3");
+}
+
+#[test]
+fn a_truncation_of_what_was_applied_reads_the_database_again_before_anything_goes_on() {
+    let mut harness = member_with(5);
+    harness.decide(Ready {
+        truncate: Some(zxid(1, 3)),
+        epochs: Some(epochs(2, 2)),
+        append: txns(2, 1..=2),
+        commit: txns(2, 1..=1),
+        send_after_sync: close(1),
+        ..Ready::default()
+    });
+    assert_eq!(sessions(&harness), 5, "the commit waits for the truncation");
+    harness.settle();
+    assert!(harness.fatal.is_none(), "{:?}", harness.fatal);
+    assert_eq!(harness.replica.last_processed(), zxid(2, 1));
+    assert_eq!(sessions(&harness), 4);
+    assert_eq!(harness.replica.txnlog().synced(), zxid(2, 2));
+    assert_eq!(harness.links, close(1));
+
+    harness.crash();
+    assert_eq!(harness.replica.last_processed(), zxid(2, 2), "the log holds both of the new ones");
+    assert_eq!(sessions(&harness), 5);
+}
+
+#[test]
+fn a_truncation_of_what_was_only_logged_leaves_the_database() {
+    let mut harness = member_with(2);
+    harness.decide(Ready { append: txns(1, 3..=6), ..Ready::default() });
+    harness.decide(Ready {
+        truncate: Some(zxid(1, 4)),
+        commit: txns(1, 3..=4),
+        ..Ready::default()
+    });
+    harness.settle();
+    assert_eq!(harness.replica.last_processed(), zxid(1, 4));
+    harness.crash();
+    assert_eq!(harness.replica.last_processed(), zxid(1, 4));
+}
+
+/// The bytes of another server's tree.
+fn tree(of: &mut Harness) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut writer = StreamWriter::begin(&mut of.replica.database);
+    while let Some(piece) = writer.next_piece(&mut of.replica.database) {
+        bytes.extend_from_slice(&piece);
+    }
+    bytes
+}
+
+fn receive(harness: &mut Harness, at: Zxid, mut bytes: Vec<u8>) {
+    bytes.extend_from_slice(b"rest");
+    let mut inbound = vec![Inbound::SnapshotBegins { zxid: at }];
+    let pieces = bytes.chunks(17);
+    inbound.extend(pieces.map(|piece| Inbound::Snapshot { bytes: piece.to_vec().into() }));
+    harness.decide(Ready { inbound, ..Ready::default() });
+    let told = harness.peer().take_told();
+    assert!(told.iter().any(|told| told.starts_with("snapshot received")), "{told:?}");
+}
+
+#[test]
+fn a_received_tree_is_on_the_disk_before_anything_behind_it() {
+    let mut leader = member_with(8);
+    let bytes = tree(&mut leader);
+    let mut harness = member_with(2);
+    receive(&mut harness, zxid(1, 8), bytes);
+    assert_eq!(sessions(&harness), 2, "not before the peer says so");
+    harness.decide(Ready {
+        restore: Some(zxid(1, 8)),
+        append: txns(1, 9..=10),
+        epochs: Some(epochs(4, 4)),
+        send_after_sync: close(1),
+        commit: txns(1, 9..=9),
+        ..Ready::default()
+    });
+    assert_eq!(sessions(&harness), 9, "in memory it is there at once");
+    while let Some(op) = harness.ops.front() {
+        match op {
+            Op::LogWrite { .. } | Op::FileReplace { .. } => {
+                assert!(harness.file("snapshot.100000009").is_some(), "the tree comes first");
+            }
+            _ => {}
+        }
+        assert_eq!(harness.links, []);
+        harness.do_op();
+    }
+    assert_eq!(harness.links, close(1));
+    assert!(harness.fatal.is_none(), "{:?}", harness.fatal);
+    harness.crash();
+    assert_eq!(harness.replica.last_processed(), zxid(1, 10));
+    assert_eq!(sessions(&harness), 10);
+}
+
+#[test]
+fn what_was_never_committed_does_not_come_back_behind_a_received_tree() {
+    let mut leader = member_with(3);
+    let bytes = tree(&mut leader);
+    let mut harness = member_with(2);
+    // Logged, and never committed by anybody.
+    harness.decide(Ready { append: txns(1, 3..=7), ..Ready::default() });
+    harness.settle();
+    receive(&mut harness, zxid(1, 3), bytes);
+    harness.decide(Ready { restore: Some(zxid(1, 3)), ..Ready::default() });
+    harness.settle();
+    harness.crash();
+    assert_eq!(harness.replica.last_processed(), zxid(1, 3));
+    assert_eq!(sessions(&harness), 3);
+}
+
+#[test]
+fn a_crash_at_any_moment_of_a_restoration_leaves_the_old_state_or_the_new_one() {
+    for done in 0..40 {
+        let mut leader = member_with(8);
+        let bytes = tree(&mut leader);
+        let mut harness = member_with(2);
+        receive(&mut harness, zxid(1, 8), bytes);
+        harness.decide(Ready {
+            restore: Some(zxid(1, 8)),
+            append: txns(1, 9..=9),
+            epochs: Some(epochs(2, 2)),
+            send_after_sync: close(1),
+            ..Ready::default()
+        });
+        for _ in 0..done {
+            harness.do_op();
+        }
+        let acknowledged = !harness.links.is_empty();
+        let last = if acknowledged { zxid(1, 9) } else { zxid(1, 2) };
+        harness.crash();
+        assert!(harness.replica.last_processed() >= last, "after {done} operations");
+        let expected = harness.replica.last_processed().counter() as usize;
+        assert_eq!(sessions(&harness), expected, "after {done} operations");
+    }
+}
+
+#[test]
+fn bytes_that_are_no_tree_are_refused() {
+    let mut harness = member_with(2);
+    let bytes = vec![0xff; 40];
+    let inbound = vec![
+        Inbound::SnapshotBegins { zxid: zxid(1, 8) },
+        Inbound::Snapshot { bytes: bytes.into() },
+        Inbound::Snapshot { bytes: vec![0; 9].into() },
+    ];
+    harness.decide(Ready { inbound, ..Ready::default() });
+    let told = harness.peer().take_told();
+    assert_eq!(told.len(), 1);
+    assert!(told[0].starts_with("snapshot refused: "), "{told:?}");
+    assert_eq!(sessions(&harness), 2);
+}
+
+#[test]
+fn the_tree_goes_to_a_learner_as_it_was_when_it_began() {
+    let mut harness = member_with(3);
+    harness.decide(Ready {
+        standing: vec![Standing::Leading { epoch: Epoch(2) }],
+        ..Ready::default()
+    });
+    harness.peer().leads = Some(Epoch(2));
+    harness.peer().wants_snapshot = true;
+    harness.turn();
+    let told = harness.peer().take_told();
+    assert!(told.contains(&format!("snapshot begins {}", zxid(2, 0))), "{told:?}");
+    while harness.peer().sends_snapshot {
+        assert!(harness.replica.next_timeout() <= Some(harness.now.mono), "it wants to go on");
+        harness.turn();
+    }
+    let bytes = std::mem::take(&mut harness.peer().pieces);
+    let mut learner = member_with(1);
+    receive(&mut learner, zxid(2, 0), bytes);
+    learner.decide(Ready { restore: Some(zxid(2, 0)), ..Ready::default() });
+    learner.settle();
+    assert_eq!(learner.replica.database().digest(), harness.replica.database().digest());
+    assert_eq!(sessions(&learner), 3);
+}

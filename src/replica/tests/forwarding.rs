@@ -1,0 +1,309 @@
+//! A learner passes writes and syncs on, and answers what comes back.
+
+use super::harness::{Client, Harness, create, new_session, path, set_data, watch};
+use crate::error::ErrorCode;
+use crate::id::{ConnectionId, Epoch, ServerId, SessionId, Zxid};
+use crate::peer::{Inbound, Ready, Standing};
+use crate::proto::OpCode;
+use crate::proto::connect::ConnectRequest;
+use crate::proto::data::AclVector;
+use crate::proto::request::RequestBody;
+use crate::proto::txn::{CreateTxn, Txn, TxnBody, TxnHeader};
+use crate::replica::ReplicaOptions;
+use crate::zab::Epochs;
+
+pub fn zxid(epoch: i64, counter: u32) -> Zxid {
+    Zxid::new(Epoch(epoch), counter)
+}
+
+pub fn txn(at: Zxid, session: SessionId, cxid: i32, op: OpCode, body: &TxnBody<'_>) -> Txn {
+    Txn::new(TxnHeader { client_id: session, cxid, zxid: at, time: 0, op }, body, None)
+}
+
+pub fn created(at: Zxid, client: &Client, cxid: i32, path: &str) -> Txn {
+    let body = TxnBody::Create(CreateTxn {
+        path: Some(path),
+        data: Some(b""),
+        acl: AclVector::NULL,
+        ephemeral: false,
+        parent_cversion: 1,
+    });
+    txn(at, client.session, cxid, OpCode::Create, &body)
+}
+
+pub fn failed(at: Zxid, session: SessionId, cxid: i32, error: ErrorCode) -> Txn {
+    txn(at, session, cxid, OpCode::Error, &TxnBody::Error { err: error.code() })
+}
+
+pub fn commit(harness: &mut Harness, txn: Txn) {
+    let txns = vec![txn];
+    harness.decide(Ready { append: txns.clone(), commit: txns, ..Ready::default() });
+    harness.settle();
+}
+
+pub fn become_(harness: &mut Harness, standing: Standing) {
+    harness.decide(Ready { standing: vec![standing], ..Ready::default() });
+    harness.settle();
+}
+
+pub fn inbound(harness: &mut Harness, inbound: Inbound) {
+    harness.decide(Ready { inbound: vec![inbound], ..Ready::default() });
+    harness.settle();
+}
+
+pub fn following(epoch: i64) -> Standing {
+    Standing::Following { leader: ServerId(2), epoch: Epoch(epoch) }
+}
+
+pub fn follower_with(options: ReplicaOptions) -> Harness {
+    let mut harness = Harness::scripted(options);
+    let epochs = Epochs { accepted: Epoch(1), current: Epoch(1) };
+    harness.decide(Ready { epochs: Some(epochs), ..Ready::default() });
+    become_(&mut harness, following(1));
+    harness
+}
+
+pub fn follower() -> Harness {
+    follower_with(ReplicaOptions::default())
+}
+
+/// What the peer was told, but for what is durable.
+pub fn told(harness: &mut Harness) -> Vec<String> {
+    let mut told = harness.peer().take_told();
+    told.retain(|told| !told.starts_with("synced"));
+    told
+}
+
+/// A client whose session the leader has created at `at`.
+pub fn connect(harness: &mut Harness, at: Zxid) -> Client {
+    let conn = harness.open();
+    harness.send_connect(conn, new_session());
+    let told = told(harness);
+    let [forwarded] = &told[..] else { panic!("one request was passed on: {told:?}") };
+    let words: Vec<&str> = forwarded.split(' ').collect();
+    assert_eq!((words[0], words[2], words[3]), ("forward", "0", "CreateSession"));
+    let session = i64::from_str_radix(words[1].trim_start_matches("0x"), 16).unwrap();
+    let session = SessionId(session);
+    let body = TxnBody::CreateSession { timeout_ms: 10_000 };
+    commit(harness, txn(at, session, 0, OpCode::CreateSession, &body));
+    let response = harness.connect_response(conn);
+    assert_eq!((response.session_id, response.timeout_ms), (session, 10_000));
+    Client { conn, session, password: response.password }
+}
+
+fn xids(harness: &mut Harness, conn: ConnectionId) -> Vec<i32> {
+    harness.replies(conn).iter().map(|reply| reply.xid).collect()
+}
+
+#[test]
+fn a_session_begins_when_the_leaders_transaction_is_applied() {
+    let mut harness = follower();
+    let conn = harness.open();
+    harness.send_connect(conn, new_session());
+    harness.settle();
+    assert_eq!(harness.take_frames(conn).len(), 0, "not before");
+    told(&mut harness);
+    let client = connect(&mut harness, zxid(1, 1));
+    assert_eq!(client.session.0 >> 56, 1, "the id is one of this server's");
+}
+
+#[test]
+fn a_write_is_answered_from_what_was_applied_and_reads_wait_behind_it() {
+    let mut harness = follower();
+    let client = connect(&mut harness, zxid(1, 1));
+    harness.send(client.conn, 1, OpCode::Create, &create("/a", b"", 0));
+    harness.send(client.conn, 2, OpCode::Exists, &watch("/a", false));
+    assert_eq!(told(&mut harness), [format!("forward {} 1 Create", client.session)]);
+    // The same xid from somebody else, and another of the session's own: not what it waits for.
+    commit(&mut harness, failed(zxid(1, 2), SessionId(99), 1, ErrorCode::NoNode));
+    commit(&mut harness, failed(zxid(1, 3), client.session, 7, ErrorCode::NoNode));
+    assert_eq!(harness.replies(client.conn), []);
+    commit(&mut harness, created(zxid(1, 4), &client, 1, "/a"));
+    let replies = harness.replies(client.conn);
+    assert_eq!(replies.iter().map(|r| (r.xid, r.err)).collect::<Vec<_>>(), [(1, 0), (2, 0)]);
+    assert_eq!(replies[0].zxid, zxid(1, 4).0);
+    assert_eq!(replies[0].decode::<Option<&str>>(), Some("/a"));
+}
+
+#[test]
+fn errors_of_the_leader_are_told_and_a_session_that_moved_is_cut_off() {
+    let mut harness = follower();
+    let client = connect(&mut harness, zxid(1, 1));
+    harness.send(client.conn, 1, OpCode::SetData, &set_data("/x", b"1", -1));
+    commit(&mut harness, failed(zxid(1, 2), client.session, 1, ErrorCode::NoNode));
+    assert_eq!(harness.errors(client.conn), [(1, -101)]);
+    harness.send(client.conn, 2, OpCode::SetData, &set_data("/x", b"1", -1));
+    commit(&mut harness, failed(zxid(1, 3), client.session, 2, ErrorCode::SessionMoved));
+    assert_eq!(harness.replies(client.conn), [], "it is told nothing");
+    assert!(harness.is_closed(client.conn));
+}
+
+#[test]
+fn what_cannot_be_decoded_is_not_passed_on() {
+    let mut harness = follower();
+    let client = connect(&mut harness, zxid(1, 1));
+    harness.send_frame(client.conn, &[0, 0, 0, 1, 0, 0, 0, 1, 0xff]);
+    assert_eq!(harness.errors(client.conn), [(1, ErrorCode::MarshallingError.code())]);
+    assert_eq!(told(&mut harness), [] as [&str; 0]);
+}
+
+#[test]
+fn syncs_are_answered_in_their_order_and_in_that_of_their_sessions() {
+    let mut harness = follower();
+    let one = connect(&mut harness, zxid(1, 1));
+    let two = connect(&mut harness, zxid(1, 2));
+    harness.send(one.conn, 1, OpCode::Create, &create("/a", b"", 0));
+    harness.send(one.conn, 2, OpCode::Sync, &path("/a"));
+    harness.send(one.conn, 3, OpCode::Exists, &watch("/a", false));
+    harness.send(two.conn, 4, OpCode::Sync, &path("/"));
+    inbound(&mut harness, Inbound::SyncDone);
+    assert_eq!(xids(&mut harness, one.conn), [] as [i32; 0], "its own write comes before");
+    inbound(&mut harness, Inbound::SyncDone);
+    let replies = harness.replies(two.conn);
+    assert_eq!((replies[0].xid, replies[0].err), (4, 0));
+    assert_eq!(replies[0].decode::<Option<&str>>(), Some("/"));
+    commit(&mut harness, created(zxid(1, 3), &one, 1, "/a"));
+    assert_eq!(xids(&mut harness, one.conn), [1, 2, 3]);
+    // One that nobody asked for does no harm.
+    inbound(&mut harness, Inbound::SyncDone);
+}
+
+#[test]
+fn a_session_is_closed_by_the_leaders_transaction() {
+    let mut harness = follower();
+    let one = connect(&mut harness, zxid(1, 1));
+    let two = connect(&mut harness, zxid(1, 2));
+    harness.send(one.conn, 9, OpCode::CloseSession, &RequestBody::Empty);
+    assert_eq!(harness.replies(one.conn), []);
+    let end = TxnBody::CloseSession { paths: None };
+    commit(&mut harness, txn(zxid(1, 3), one.session, 9, OpCode::CloseSession, &end));
+    assert_eq!(harness.errors(one.conn), [(9, 0)]);
+    assert!(harness.is_closed(one.conn));
+    // One that expired.
+    commit(&mut harness, txn(zxid(1, 4), two.session, 0, OpCode::CloseSession, &end));
+    assert_eq!(harness.replies(two.conn), []);
+    assert!(harness.is_closed(two.conn));
+}
+
+fn reopen(client: &Client) -> ConnectRequest<'_> {
+    ConnectRequest { session_id: client.session, password: Some(&client.password), ..new_session() }
+}
+
+#[test]
+fn a_session_is_taken_up_again_when_the_leader_says_that_it_is_alive() {
+    let mut harness = follower();
+    let client = connect(&mut harness, zxid(1, 1));
+    for valid in [true, false] {
+        let conn = harness.open();
+        harness.send_connect(conn, reopen(&client));
+        harness.send(conn, 1, OpCode::Exists, &watch("/", false));
+        let asked = format!("revalidate {} 10000", client.session);
+        assert_eq!(told(&mut harness), [asked]);
+        assert_eq!(harness.take_frames(conn).len(), 0);
+        inbound(&mut harness, Inbound::Revalidated { session: client.session, valid });
+        let frames = harness.take_frames(conn);
+        if valid {
+            assert_eq!(frames.len(), 2, "the response, and the read that waited");
+            assert!(harness.is_closed(client.conn), "the older connection is closed");
+        } else {
+            assert_eq!(frames.len(), 1);
+            assert_eq!(frames[0][4..8], [0; 4], "the timeout says: expired");
+            assert!(harness.is_closed(conn));
+        }
+    }
+    let conn = harness.open();
+    harness.send_connect(conn, ConnectRequest { password: Some(&[1; 16]), ..reopen(&client) });
+    assert_eq!(told(&mut harness), [] as [&str; 0], "a wrong password is not worth a question");
+    assert!(harness.is_closed(conn));
+    // An answer to nothing.
+    inbound(&mut harness, Inbound::Revalidated { session: client.session, valid: true });
+}
+
+#[test]
+fn a_read_on_a_new_connection_comes_after_what_the_session_wrote_on_the_old_one() {
+    let mut harness = follower();
+    let client = connect(&mut harness, zxid(1, 1));
+    harness.send(client.conn, 5, OpCode::Create, &create("/a", b"", 0));
+    harness.close(client.conn);
+    let conn = harness.open();
+    harness.send_connect(conn, reopen(&client));
+    inbound(&mut harness, Inbound::Revalidated { session: client.session, valid: true });
+    harness.take_frames(conn);
+    harness.send(conn, 1, OpCode::Exists, &watch("/a", false));
+    assert_eq!(harness.replies(conn), []);
+    commit(&mut harness, created(zxid(1, 2), &client, 5, "/a"));
+    assert_eq!(harness.errors(conn), [(1, 0)], "it sees the node, and no reply of the other one");
+}
+
+#[test]
+fn the_leader_hears_of_the_sessions_that_were_heard_of() {
+    let mut harness = follower();
+    let client = connect(&mut harness, zxid(1, 1));
+    harness.send(client.conn, -2, OpCode::Ping, &RequestBody::Empty);
+    inbound(&mut harness, Inbound::Ping { zxid: zxid(1, 1) });
+    let answer = format!("answer ping {} [({:?}, 10000)]", zxid(1, 1), client.session);
+    assert_eq!(told(&mut harness), [answer]);
+    inbound(&mut harness, Inbound::Ping { zxid: zxid(1, 1) });
+    assert_eq!(told(&mut harness), [format!("answer ping {} []", zxid(1, 1))]);
+}
+
+#[test]
+fn a_watch_on_a_learner_fires_for_what_others_write() {
+    let mut harness = follower();
+    let client = connect(&mut harness, zxid(1, 1));
+    harness.call(client.conn, 1, OpCode::Exists, &watch("/a", true));
+    let other = Client { session: SessionId(77), ..client };
+    commit(&mut harness, created(zxid(1, 2), &other, 1, "/a"));
+    let replies = harness.replies(client.conn);
+    assert_eq!(replies.len(), 1);
+    assert_eq!(replies[0].event(), (1, "/a".to_owned()));
+}
+
+#[test]
+fn a_local_session_needs_nobody_until_it_wants_an_ephemeral_node() {
+    let options = ReplicaOptions {
+        local_sessions: true,
+        local_sessions_upgrading: true,
+        ..ReplicaOptions::default()
+    };
+    let mut harness = follower_with(options);
+    let client = harness.connect();
+    assert_eq!(told(&mut harness), [] as [&str; 0]);
+    assert_eq!(harness.replica.local_sessions_count(), 1);
+    let session = client.session;
+    harness.send(client.conn, 1, OpCode::Create, &create("/e", b"", 1));
+    let expected =
+        [format!("forward {session} 0 CreateSession"), format!("forward {session} 1 Create")];
+    assert_eq!(told(&mut harness), expected);
+    let body = TxnBody::CreateSession { timeout_ms: 10_000 };
+    commit(&mut harness, txn(zxid(1, 1), session, 0, OpCode::CreateSession, &body));
+    assert_eq!(harness.replies(client.conn), []);
+    commit(&mut harness, created(zxid(1, 2), &client, 1, "/e"));
+    assert_eq!(harness.errors(client.conn), [(1, 0)]);
+    assert_eq!(harness.replica.local_sessions_count(), 0);
+}
+
+#[test]
+fn a_local_session_that_may_not_become_global_is_refused_its_ephemeral_node() {
+    let options = ReplicaOptions { local_sessions: true, ..ReplicaOptions::default() };
+    let mut harness = follower_with(options);
+    let client = harness.connect();
+    harness.send(client.conn, 1, OpCode::Create, &create("/e", b"", 1));
+    commit(&mut harness, failed(zxid(1, 1), client.session, 1, ErrorCode::SessionExpired));
+    assert_eq!(harness.errors(client.conn), [(1, ErrorCode::EphemeralOnLocalSession.code())]);
+    harness.send(client.conn, 2, OpCode::CloseSession, &RequestBody::Empty);
+    assert_eq!(harness.errors(client.conn), [(2, 0)]);
+    assert!(harness.is_closed(client.conn));
+    assert_eq!(harness.replica.local_sessions_count(), 0);
+}
+
+#[test]
+fn a_local_session_expires_where_it_lives() {
+    let options = ReplicaOptions { local_sessions: true, ..ReplicaOptions::default() };
+    let mut harness = follower_with(options);
+    let client = harness.connect();
+    assert!(harness.replica.next_timeout().is_some());
+    harness.advance_ms(20_000);
+    assert!(harness.is_closed(client.conn));
+    assert_eq!(harness.replica.local_sessions_count(), 0);
+}

@@ -1,0 +1,381 @@
+//! What becomes of clients when their server changes its part in the ensemble; and the leader's part.
+
+use super::forwarding::{
+    become_, commit, connect, created, failed, follower, follower_with, following, inbound, told,
+    zxid,
+};
+use super::harness::{Harness, create, new_session, path, watch};
+use crate::acl::Identity;
+use crate::error::ErrorCode;
+use crate::id::{Epoch, ServerId, SessionId};
+use crate::jute::Jute;
+use crate::peer::link::LinkId;
+use crate::peer::{ForwardedRequest, Inbound, Ready, Standing};
+use crate::proto::OpCode;
+use crate::proto::connect::{ConnectRequest, ConnectResponse};
+use crate::proto::request::RequestBody;
+use crate::proto::txn::{Txn, TxnBody};
+use crate::replica::ReplicaOptions;
+
+fn leader_with(options: ReplicaOptions) -> Harness {
+    let mut harness = Harness::scripted(options);
+    harness.settle();
+    lead(&mut harness, 1);
+    harness
+}
+
+fn leader() -> Harness {
+    leader_with(ReplicaOptions::default())
+}
+
+fn lead(harness: &mut Harness, epoch: i64) {
+    harness.peer().leads = Some(Epoch(epoch));
+    become_(harness, Standing::Leading { epoch: Epoch(epoch) });
+}
+
+/// Everything that was proposed is committed.
+fn commit_proposed(harness: &mut Harness) -> Vec<Txn> {
+    let proposed = std::mem::take(&mut harness.peer().proposed);
+    let (append, commit) = (proposed.clone(), proposed.clone());
+    harness.decide(Ready { append, commit, ..Ready::default() });
+    harness.settle();
+    proposed
+}
+
+const LINK: LinkId = LinkId::accepted(4);
+
+fn request(session: SessionId, cxid: i32, op: OpCode, body: &RequestBody<'_>) -> ForwardedRequest {
+    let mut bytes = Vec::new();
+    body.encode(op, &mut bytes);
+    ForwardedRequest {
+        link: LINK,
+        server: ServerId(3),
+        session,
+        cxid,
+        op: op.number(),
+        body: bytes.into(),
+        identities: vec![Identity { scheme: "ip".into(), id: "10.0.0.1".into() }],
+    }
+}
+
+fn session_of_server_3(harness: &mut Harness) -> SessionId {
+    let session = SessionId(3 << 56);
+    let mut wish = request(session, 0, OpCode::CreateSession, &RequestBody::Empty);
+    wish.body = 9000.to_bytes().into();
+    inbound(harness, Inbound::Request(wish));
+    let proposed = commit_proposed(harness);
+    assert!(matches!(proposed[0].body(), TxnBody::CreateSession { timeout_ms: 9000 }));
+    session
+}
+
+fn errors_of(txns: &[Txn]) -> Vec<i32> {
+    let error = |txn: &Txn| match txn.body() {
+        TxnBody::Error { err } => err,
+        _ => 0,
+    };
+    txns.iter().map(error).collect()
+}
+
+#[test]
+fn a_leader_gives_zxids_of_its_epoch_and_answers_what_was_committed() {
+    let mut harness = leader();
+    assert_eq!(harness.replica.last_processed(), zxid(1, 0));
+    let conn = harness.open();
+    harness.send_connect(conn, new_session());
+    let proposed = commit_proposed(&mut harness);
+    assert_eq!(proposed[0].zxid(), zxid(1, 1));
+    assert_ne!(harness.connect_response(conn).timeout_ms, 0);
+    harness.send(conn, 1, OpCode::Create, &create("/a", b"", 0));
+    assert_eq!(harness.replies(conn), []);
+    commit_proposed(&mut harness);
+    assert_eq!(harness.errors(conn), [(1, 0)]);
+}
+
+#[test]
+fn requests_of_learners_become_transactions_with_their_session_and_xid() {
+    let mut harness = leader();
+    let session = session_of_server_3(&mut harness);
+    let op = OpCode::Create;
+    let wish = request(session, 5, op, &create("/a", b"", 1));
+    inbound(&mut harness, Inbound::Request(wish.clone()));
+    inbound(&mut harness, Inbound::Request(ForwardedRequest { cxid: 6, ..wish.clone() }));
+    inbound(&mut harness, Inbound::Request(ForwardedRequest { cxid: 7, op: 11, ..wish.clone() }));
+    let body = vec![1].into();
+    inbound(&mut harness, Inbound::Request(ForwardedRequest { cxid: 8, body, ..wish }));
+    let proposed = commit_proposed(&mut harness);
+    let cxids: Vec<_> = proposed.iter().map(|txn| txn.header().cxid).collect();
+    assert_eq!(cxids, [5, 6, 7, 8]);
+    assert!(proposed.iter().all(|txn| txn.header().client_id == session));
+    assert_eq!(errors_of(&proposed), [0, -110, -6, -5]);
+}
+
+#[test]
+fn a_session_belongs_to_the_server_that_took_it_up_last() {
+    let mut harness = leader();
+    let session = session_of_server_3(&mut harness);
+    let wish = request(session, 5, OpCode::Create, &create("/a", b"", 0));
+    let server = ServerId(2);
+    let ask = Inbound::Revalidate { link: LINK, server, session, timeout_ms: 9000 };
+    inbound(&mut harness, ask);
+    assert_eq!(told(&mut harness), [format!("answer revalidate {LINK:?} {session} true")]);
+    inbound(&mut harness, Inbound::Request(wish.clone()));
+    inbound(&mut harness, Inbound::Request(ForwardedRequest { server, ..wish }));
+    assert_eq!(errors_of(&commit_proposed(&mut harness)), [-118, 0]);
+    let unknown = SessionId(12345);
+    inbound(
+        &mut harness,
+        Inbound::Revalidate { link: LINK, server, session: unknown, timeout_ms: 1 },
+    );
+    assert_eq!(told(&mut harness), [format!("answer revalidate {LINK:?} {unknown} false")]);
+}
+
+#[test]
+fn a_session_that_no_learner_hears_of_expires_on_the_leader() {
+    let mut harness = leader();
+    let session = session_of_server_3(&mut harness);
+    harness.advance_ms(8000);
+    inbound(&mut harness, Inbound::Touch { session, timeout_ms: 9000 });
+    harness.advance_ms(8000);
+    assert_eq!(harness.peer().proposed.len(), 0);
+    harness.advance_ms(8000);
+    let proposed = commit_proposed(&mut harness);
+    assert_eq!(proposed.len(), 1);
+    assert_eq!(proposed[0].header().op, OpCode::CloseSession);
+}
+
+#[test]
+fn a_learners_sync_is_answered_by_the_peer_in_order() {
+    let mut harness = leader();
+    let session = session_of_server_3(&mut harness);
+    told(&mut harness);
+    inbound(&mut harness, Inbound::Request(request(session, 1, OpCode::Sync, &path("/"))));
+    assert_eq!(told(&mut harness), [format!("answer sync {LINK:?}")]);
+}
+
+#[test]
+fn a_parked_connection_goes_on_with_the_next_leader() {
+    let mut harness = follower();
+    let client = connect(&mut harness, zxid(1, 1));
+    become_(&mut harness, Standing::Looking);
+    harness.send(client.conn, 1, OpCode::Exists, &watch("/", false));
+    harness.send(client.conn, 2, OpCode::Create, &create("/a", b"", 0));
+    assert!(!harness.is_closed(client.conn));
+    become_(&mut harness, following(2));
+    assert_eq!(told(&mut harness), [format!("revalidate {} 10000", client.session)]);
+    assert_eq!(harness.replies(client.conn), []);
+    inbound(&mut harness, Inbound::Revalidated { session: client.session, valid: true });
+    assert_eq!(harness.errors(client.conn), [(1, 0)]);
+    assert_eq!(told(&mut harness), [format!("forward {} 2 Create", client.session)]);
+    commit(&mut harness, created(zxid(2, 1), &client, 2, "/a"));
+    assert_eq!(harness.errors(client.conn), [(2, 0)]);
+    assert_eq!(harness.replica.requests_outstanding(), 0);
+}
+
+#[test]
+fn a_parked_connection_goes_on_when_its_own_server_leads() {
+    let mut harness = follower();
+    let client = connect(&mut harness, zxid(1, 1));
+    become_(&mut harness, Standing::Looking);
+    harness.send(client.conn, 2, OpCode::Create, &create("/a", b"", 0));
+    lead(&mut harness, 2);
+    commit_proposed(&mut harness);
+    assert_eq!(harness.errors(client.conn), [(2, 0)]);
+}
+
+#[test]
+fn a_session_that_is_over_is_cut_off_when_there_is_a_leader_again() {
+    let mut harness = follower();
+    let client = connect(&mut harness, zxid(1, 1));
+    become_(&mut harness, Standing::Looking);
+    become_(&mut harness, following(2));
+    inbound(&mut harness, Inbound::Revalidated { session: client.session, valid: false });
+    assert!(harness.is_closed(client.conn));
+}
+
+#[test]
+fn a_write_on_its_way_to_a_leader_that_is_gone_is_carried_out_once() {
+    // In the history of the next leader, or not.
+    for committed in [true, false] {
+        let mut harness = follower();
+        let client = connect(&mut harness, zxid(1, 1));
+        harness.send(client.conn, 2, OpCode::Create, &create("/a", b"", 0));
+        harness.send(client.conn, 3, OpCode::Exists, &watch("/a", false));
+        told(&mut harness);
+        become_(&mut harness, Standing::Looking);
+        if committed {
+            commit(&mut harness, created(zxid(1, 2), &client, 2, "/a"));
+            assert_eq!(harness.errors(client.conn), [(2, 0), (3, 0)]);
+        }
+        become_(&mut harness, following(2));
+        inbound(&mut harness, Inbound::Revalidated { session: client.session, valid: true });
+        let told = told(&mut harness);
+        assert_eq!(told.len(), if committed { 1 } else { 2 }, "{told:?}");
+        if !committed {
+            assert_eq!(told[1], format!("forward {} 2 Create", client.session));
+            commit(&mut harness, created(zxid(2, 1), &client, 2, "/a"));
+            assert_eq!(harness.errors(client.conn), [(2, 0), (3, 0)]);
+        }
+        assert_eq!(harness.replica.requests_outstanding(), 0);
+    }
+}
+
+#[test]
+fn a_write_on_its_way_to_a_leader_that_still_leads_ends_the_connection() {
+    let mut harness = follower();
+    let client = connect(&mut harness, zxid(1, 1));
+    harness.send(client.conn, 2, OpCode::Create, &create("/a", b"", 0));
+    become_(&mut harness, Standing::Looking);
+    become_(&mut harness, following(1));
+    assert!(harness.is_closed(client.conn), "the request may still lie in a buffer of the leader");
+    assert_eq!(harness.replica.requests_outstanding(), 0);
+}
+
+#[test]
+fn what_a_leader_proposed_itself_ends_the_connection_if_it_loses_the_lead() {
+    let mut harness = leader();
+    let conn = harness.open();
+    harness.send_connect(conn, new_session());
+    commit_proposed(&mut harness);
+    harness.take_frames(conn);
+    let idle = harness.open();
+    harness.send_connect(idle, new_session());
+    commit_proposed(&mut harness);
+    harness.send(conn, 1, OpCode::Create, &create("/a", b"", 0));
+    harness.peer().leads = None;
+    become_(&mut harness, Standing::Looking);
+    assert!(harness.is_closed(conn), "nobody knows what becomes of its write");
+    assert!(!harness.is_closed(idle));
+    // It is in the history of the next leader after all.
+    commit_proposed(&mut harness);
+    assert!(harness.replica.database().node("/a").is_some());
+}
+
+#[test]
+fn a_leader_whose_epoch_is_used_up_lets_writes_wait_for_the_next_one() {
+    let mut harness = leader();
+    let conn = harness.open();
+    harness.send_connect(conn, new_session());
+    commit_proposed(&mut harness);
+    harness.take_frames(conn);
+    harness.send(conn, 1, OpCode::Create, &create("/a", b"", 0));
+    harness.peer().leads = None;
+    harness.send(conn, 2, OpCode::Create, &create("/b", b"", 0));
+    harness.send(conn, 3, OpCode::Exists, &watch("/b", false));
+    commit_proposed(&mut harness);
+    assert_eq!(harness.errors(conn), [(1, 0)]);
+    become_(&mut harness, Standing::Looking);
+    lead(&mut harness, 2);
+    commit_proposed(&mut harness);
+    assert_eq!(harness.errors(conn), [(2, 0), (3, 0)]);
+    assert!(!harness.is_closed(conn));
+}
+
+#[test]
+fn nobody_waits_for_a_leader_for_ever() {
+    let mut harness = follower();
+    let client = connect(&mut harness, zxid(1, 1));
+    become_(&mut harness, Standing::Looking);
+    assert!(harness.replica.next_timeout().is_some());
+    harness.advance_ms(5900);
+    assert!(!harness.is_closed(client.conn));
+    harness.advance_ms(200);
+    assert!(harness.is_closed(client.conn));
+    let conn = harness.open();
+    harness.send_connect(conn, new_session());
+    assert!(harness.is_closed(conn), "and nobody is let in");
+}
+
+#[test]
+fn another_tree_ends_every_connection() {
+    let mut harness = follower();
+    let client = connect(&mut harness, zxid(1, 1));
+    commit(&mut harness, failed(zxid(1, 2), SessionId(5), 1, ErrorCode::NoNode));
+    become_(&mut harness, Standing::Looking);
+    harness.decide(Ready { truncate: Some(zxid(1, 1)), ..Ready::default() });
+    harness.settle();
+    assert_eq!(harness.replica.last_processed(), zxid(1, 1));
+    assert!(harness.is_closed(client.conn));
+}
+
+fn reader() -> ConnectRequest<'static> {
+    ConnectRequest { read_only: Some(true), ..new_session() }
+}
+
+#[test]
+fn a_server_without_a_leader_serves_readers_after_a_while() {
+    let options =
+        ReplicaOptions { read_only_mode: true, local_sessions: true, ..ReplicaOptions::default() };
+    let mut harness = follower_with(options);
+    become_(&mut harness, Standing::Looking);
+    harness.advance_ms(2999);
+    let conn = harness.open();
+    harness.send_connect(conn, reader());
+    assert!(harness.is_closed(conn), "not yet");
+    harness.advance_ms(1);
+    assert!(harness.replica.is_read_only());
+
+    let conn = harness.open();
+    harness.send_connect(conn, new_session());
+    assert!(harness.is_closed(conn), "it wants to write");
+    let conn = harness.open();
+    harness.send_connect(conn, reader());
+    let response: ConnectResponse = harness.connect_response(conn);
+    assert_eq!(response.read_only, Some(true));
+    harness.send(conn, 1, OpCode::Exists, &watch("/", false));
+    harness.send(conn, 2, OpCode::Create, &create("/a", b"", 0));
+    harness.send(conn, 3, OpCode::Sync, &path("/"));
+    harness.send(conn, 4, OpCode::CloseSession, &RequestBody::Empty);
+    assert_eq!(harness.errors(conn), [(1, 0), (2, -119), (3, -119), (4, 0)]);
+
+    let conn = harness.open();
+    harness.send_connect(conn, reader());
+    become_(&mut harness, following(2));
+    assert!(harness.is_closed(conn), "it shall ask for a server that writes");
+    assert!(!harness.replica.is_read_only());
+}
+
+#[test]
+fn a_leader_may_be_told_to_serve_no_clients() {
+    let options = ReplicaOptions { leader_serves: false, ..ReplicaOptions::default() };
+    let mut harness = follower_with(options);
+    let client = connect(&mut harness, zxid(1, 1));
+    become_(&mut harness, Standing::Looking);
+    lead(&mut harness, 2);
+    assert!(harness.is_closed(client.conn));
+    let conn = harness.open();
+    harness.send_connect(conn, new_session());
+    assert!(harness.is_closed(conn));
+}
+
+#[test]
+fn a_leader_whose_disk_is_full_refuses_its_own_clients_and_lets_the_others_wait() {
+    let options = ReplicaOptions::default();
+    let mut harness = Harness::scripted_without_room(options);
+    lead(&mut harness, 1);
+    let session = SessionId(3 << 56);
+    let wish = request(session, 1, OpCode::Create, &create("/a", b"", 0));
+    // Proposed before anybody knows.
+    inbound(&mut harness, Inbound::Request(wish.clone()));
+    let proposed = std::mem::take(&mut harness.peer().proposed);
+    harness.decide(Ready { append: proposed.clone(), commit: proposed, ..Ready::default() });
+    harness.settle();
+    assert!(harness.replica.is_disk_full());
+    inbound(&mut harness, Inbound::Request(wish));
+    assert_eq!(harness.peer().proposed.len(), 0, "it waits");
+    harness.disk_full = false;
+    harness.advance_ms(1000);
+    assert!(!harness.replica.is_disk_full());
+    assert_eq!(harness.peer().proposed.len(), 1);
+    assert_eq!(harness.replica.txnlog().synced(), zxid(1, 1));
+
+    let mut harness = Harness::scripted_without_room(ReplicaOptions::default());
+    lead(&mut harness, 1);
+    let wish = request(session, 1, OpCode::Create, &create("/a", b"", 0));
+    inbound(&mut harness, Inbound::Request(wish));
+    commit_proposed(&mut harness);
+    told(&mut harness);
+    for _ in 0..20 {
+        harness.advance_ms(1000);
+    }
+    assert_eq!(told(&mut harness), ["leave: the disk is full: another server may lead"]);
+}

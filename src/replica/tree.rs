@@ -1,0 +1,132 @@
+//! Whole trees between servers: ours on its way to learners, and the leader's taking the place of
+//! ours.
+
+use super::Replica;
+use crate::database::Database;
+use crate::id::Zxid;
+use crate::snapshot::{StreamProgress, StreamReader, StreamWriter};
+use crate::time::Now;
+
+/// Why another tree takes the place of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// The leader sent it.
+    Received,
+    /// Ours held what the ensemble never committed, and was read from the disk anew.
+    Cut,
+}
+
+impl Replica {
+    // ---- out
+
+    /// Begins to send the tree if a learner waits for it and nobody else holds the database, and
+    /// gives the next piece.
+    pub(super) fn poll_outgoing(&mut self) {
+        if self.ensemble.outgoing.is_none() {
+            if self.ensemble.stalled.is_some()
+                || self.snapshots.holds_database()
+                || !self.peer.wants_snapshot()
+            {
+                return;
+            }
+            let writer = StreamWriter::begin(&mut self.database);
+            tracing::info!(zxid = %writer.zxid(), "sending the whole tree to a learner");
+            self.peer.snapshot_begins(writer.zxid());
+            self.ensemble.outgoing = Some(writer);
+        }
+        if !self.peer.sends_snapshot() {
+            return self.give_up_outgoing();
+        }
+        if !self.peer.wants_snapshot_piece() {
+            return;
+        }
+        let writer = self.ensemble.outgoing.as_mut().expect("it was looked at");
+        match writer.next_piece(&mut self.database) {
+            Some(bytes) => self.peer.snapshot_piece(bytes),
+            None => {
+                self.ensemble.outgoing = None;
+                self.peer.snapshot_ends();
+            }
+        }
+    }
+
+    /// Whether a piece can be given at once.
+    pub(super) fn outgoing_wants_poll(&self) -> bool {
+        match self.ensemble.outgoing {
+            Some(_) => self.peer.wants_snapshot_piece() || !self.peer.sends_snapshot(),
+            None => false,
+        }
+    }
+
+    fn give_up_outgoing(&mut self) {
+        if let Some(writer) = self.ensemble.outgoing.take() {
+            writer.abandon(&mut self.database);
+        }
+    }
+
+    /// Nobody holds the database any more: it is about to be replaced, or files are about to be cut.
+    pub(super) fn give_up_snapshots(&mut self) {
+        self.give_up_outgoing();
+        self.snapshots.give_up(&mut self.database);
+    }
+
+    // ---- in
+
+    pub(super) fn on_snapshot_begins(&mut self, zxid: Zxid) {
+        tracing::info!(%zxid, "receiving the leader's whole tree");
+        let options = *self.database.options();
+        self.ensemble.received = None;
+        self.ensemble.incoming = Some(Box::new(StreamReader::new(options, zxid)));
+    }
+
+    pub(super) fn on_snapshot_piece(&mut self, now: Now, bytes: &[u8]) {
+        let Some(reader) = &mut self.ensemble.incoming else { return };
+        match reader.feed(bytes) {
+            Ok(StreamProgress::NeedMore) => {}
+            Ok(StreamProgress::Done { database, consumed }) => {
+                let (bytes_read, nodes) = reader.progress();
+                tracing::info!(zxid = %reader.zxid(), bytes = bytes_read, nodes, "received the leader's whole tree");
+                self.ensemble.incoming = None;
+                self.ensemble.received = Some(database);
+                self.peer.snapshot_received(now.mono, &bytes[consumed..]);
+            }
+            Err(error) => {
+                self.ensemble.incoming = None;
+                self.peer.snapshot_refused(now.mono, &error.to_string());
+            }
+        }
+    }
+
+    /// The received tree takes the place of ours.
+    pub(super) fn restore_in_memory(&mut self, now: Now, zxid: Zxid) {
+        let received = self.ensemble.received.take();
+        let database = *received.expect("a restore comes after a tree that was received");
+        assert_eq!(database.last_processed(), zxid, "the tree that was received is the one meant");
+        self.replace_database(now, database, Reason::Received);
+    }
+
+    /// Another tree takes the place of ours, and does not continue it: whoever has seen ours must
+    /// begin anew.
+    pub(super) fn replace_database(&mut self, now: Now, database: Database, reason: Reason) {
+        self.give_up_snapshots();
+        self.close_all_clients();
+        self.database = database;
+        let reset = match reason {
+            Reason::Received => !self.options.reconfig,
+            Reason::Cut => true,
+        };
+        // ZooKeeper: without reconfigurations every server shows its own configuration, whatever
+        // the tree of its leader says (ZOOKEEPER-2819).
+        if reset {
+            self.show_config(now);
+        }
+    }
+
+    /// Puts the active configuration into its node.
+    pub(super) fn show_config(&mut self, now: Now) {
+        if let Some(config) = self.peer.config() {
+            let (text, version) = (config.to_text(), Zxid(config.version));
+            self.database.set_config(&text, version, now.wall.0);
+        }
+    }
+}

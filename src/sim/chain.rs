@@ -1,0 +1,197 @@
+//! Every transaction that any server ever applied, and what came before it.
+//!
+//! In ZAB a zxid names a transaction, and with it the whole history before it. So all servers that
+//! ever apply a zxid, live, in replay, or as part of a received tree, must have the same bytes, the
+//! same zxid before it, and the same digest after it; whether the transaction stays or is truncated
+//! later.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::database::Recorded;
+use crate::id::{ServerId, Zxid};
+use crate::proto::txn::Txn;
+
+/// A transaction and what is known of it.
+#[derive(Debug)]
+pub struct Link {
+    /// It.
+    pub txn: Txn,
+    /// The transaction before it.
+    pub before: Zxid,
+    /// The digest of the tree after it.
+    pub digest: i64,
+    /// Who applied it first.
+    pub by: ServerId,
+    /// When.
+    pub at: u64,
+}
+
+/// See the module's words.
+#[derive(Debug, Default)]
+pub struct Chain {
+    links: BTreeMap<Zxid, Link>,
+    /// The first zxids of epochs, which belong to no transaction, and the transaction before each.
+    epochs: BTreeMap<Zxid, Zxid>,
+    /// Digests of states at a zxid, with who had it first.
+    digests: BTreeMap<Zxid, (i64, ServerId)>,
+    /// Sessions that were closed, and when that was applied first.
+    leaders: BTreeMap<i64, ServerId>,
+}
+
+/// Whether a zxid is only the beginning of an epoch.
+fn is_marker(zxid: Zxid) -> bool {
+    zxid.counter() == 0 && zxid.0 > 0
+}
+
+impl Chain {
+    /// The transaction that a state of this zxid ends with.
+    pub fn resolve(&self, mut zxid: Zxid) -> Zxid {
+        while is_marker(zxid) && !self.links.contains_key(&zxid) {
+            match self.epochs.get(&zxid) {
+                Some(before) => zxid = *before,
+                None => break,
+            }
+        }
+        zxid
+    }
+
+    /// A server has applied transactions. `seen` is the zxid of its state when it was last looked
+    /// at. Returns those that nobody had applied before.
+    ///
+    /// # Errors
+    /// It contradicts what was applied before, here or elsewhere.
+    pub fn applied(
+        &mut self,
+        now: u64,
+        server: ServerId,
+        recorded: Vec<Recorded>,
+    ) -> Result<Vec<Zxid>, String> {
+        let mut fresh = Vec::new();
+        for Recorded { after, txn, digest } in recorded {
+            let zxid = txn.zxid();
+            let before = self.resolve(after);
+            let Some(link) = self.links.get(&zxid) else {
+                self.links.insert(zxid, Link { txn, before, digest, by: server, at: now });
+                fresh.push(zxid);
+                continue;
+            };
+            if link.txn.bytes() != txn.bytes() {
+                return Err(format!(
+                    "server {server} applied another transaction at {zxid} than server {}: {:?} \
+                     {:?}, not {:?} {:?}",
+                    link.by,
+                    txn.header(),
+                    txn.body(),
+                    link.txn.header(),
+                    link.txn.body()
+                ));
+            }
+            // The beginning of an epoch may be known by now that was not known then.
+            let known = self.resolve(link.before);
+            if known != before && !is_marker(known) && !is_marker(before) {
+                return Err(format!(
+                    "server {server} applied {zxid} after {before}, server {} after {known}",
+                    link.by
+                ));
+            }
+            if link.digest != digest {
+                return Err(format!(
+                    "server {server} has digest {digest:x} at {zxid}, server {} had {:x}",
+                    link.by, link.digest
+                ));
+            }
+        }
+        Ok(fresh)
+    }
+
+    /// The state of a server. `before`: the last transaction that it has applied, as far as known.
+    ///
+    /// # Errors
+    /// Another server had another state at this zxid.
+    pub fn state(
+        &mut self,
+        server: ServerId,
+        zxid: Zxid,
+        digest: i64,
+        before: Zxid,
+    ) -> Result<(), String> {
+        if is_marker(zxid) && !self.links.contains_key(&zxid) {
+            let before = self.resolve(before);
+            if before < zxid {
+                let known = *self.epochs.entry(zxid).or_insert(before);
+                if self.resolve(known) != before && !is_marker(before) {
+                    return Err(format!(
+                        "server {server} begins the epoch of {zxid} behind {before}, another \
+                         behind {known}"
+                    ));
+                }
+            }
+        }
+        let (known, first) = *self.digests.entry(zxid).or_insert((digest, server));
+        if known != digest {
+            return Err(format!(
+                "server {server} has digest {digest:x} at {zxid}, server {first} had {known:x}"
+            ));
+        }
+        if let Some(link) = self.links.get(&zxid)
+            && link.digest != digest
+        {
+            return Err(format!(
+                "server {server} has digest {digest:x} at {zxid}, server {} had {:x}",
+                link.by, link.digest
+            ));
+        }
+        Ok(())
+    }
+
+    /// A server leads an epoch, and serves.
+    ///
+    /// # Errors
+    /// Another did before.
+    pub fn leads(&mut self, server: ServerId, epoch: i64) -> Result<(), String> {
+        let first = *self.leaders.entry(epoch).or_insert(server);
+        if first == server {
+            Ok(())
+        } else {
+            Err(format!("servers {first} and {server} both led epoch {epoch}"))
+        }
+    }
+
+    /// The one history that ends with `last`, oldest first.
+    ///
+    /// # Errors
+    /// A part of it was never applied by anybody.
+    pub fn history(&self, last: Zxid) -> Result<Vec<&Link>, String> {
+        let mut links = Vec::new();
+        let mut at = self.resolve(last);
+        while at != Zxid::ZERO {
+            let link = self
+                .links
+                .get(&at)
+                .ok_or_else(|| format!("{at} is part of the history, and nobody applied it"))?;
+            links.push(link);
+            let before = self.resolve(link.before);
+            if before >= at {
+                return Err(format!("{at} comes after {before}"));
+            }
+            at = before;
+        }
+        links.reverse();
+        Ok(links)
+    }
+
+    /// What is known of a zxid.
+    pub fn get(&self, zxid: Zxid) -> Option<&Link> {
+        self.links.get(&zxid)
+    }
+
+    /// The first zxids of epochs that were seen.
+    pub fn epochs(&self) -> BTreeSet<Zxid> {
+        self.epochs.keys().copied().collect()
+    }
+
+    /// How many transactions there were.
+    pub fn len(&self) -> usize {
+        self.links.len()
+    }
+}

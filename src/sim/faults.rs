@@ -1,0 +1,323 @@
+//! What goes wrong, when, and how it is set right.
+
+use super::network::Latency;
+use super::plan::{MS, SECOND};
+use super::server::State;
+use super::world::{Event, Phase, World};
+
+/// Something that goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A process or machine goes.
+    Crash,
+    /// All of them.
+    CrashAll,
+    /// One server after the other is restarted.
+    RollingRestart,
+    /// A server stands still.
+    Pause,
+    /// A connection breaks.
+    Cut,
+    /// Ways are blocked.
+    Partition,
+    /// A disk is full.
+    DiskFull,
+    /// A disk is slow.
+    DiskSlow,
+    /// A disk fails.
+    DiskFails,
+    /// A date jumps.
+    ClockJump,
+}
+
+const KINDS: [Kind; 10] = [
+    Kind::Crash,
+    Kind::CrashAll,
+    Kind::RollingRestart,
+    Kind::Pause,
+    Kind::Cut,
+    Kind::Partition,
+    Kind::DiskFull,
+    Kind::DiskSlow,
+    Kind::DiskFails,
+    Kind::ClockJump,
+];
+
+/// A fault, or its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// One of a kind comes, and the next one is planned.
+    Comes(Kind),
+    /// A step of a rolling restart.
+    Roll(usize),
+    /// Ways are free again.
+    Join,
+    /// A disk is as it was.
+    DiskHeals(usize),
+    /// An operator looks at a server that refused to start.
+    Operator(usize),
+}
+
+impl World {
+    fn rate(&self, kind: Kind) -> Option<u64> {
+        let faults = &self.plan.faults;
+        match kind {
+            Kind::Crash => faults.crash,
+            Kind::CrashAll => faults.crash_all,
+            Kind::RollingRestart => faults.rolling_restart,
+            Kind::Pause => faults.pause,
+            Kind::Cut => faults.cut,
+            Kind::Partition => faults.partition,
+            Kind::DiskFull => faults.disk_full,
+            Kind::DiskSlow => faults.disk_slow,
+            Kind::DiskFails => faults.disk_fails,
+            Kind::ClockJump => faults.clock_jump,
+        }
+    }
+
+    /// Plans the first fault of each kind.
+    pub(super) fn plan_faults(&mut self) {
+        for kind in KINDS {
+            self.plan_next(kind);
+        }
+    }
+
+    fn plan_next(&mut self, kind: Kind) {
+        if let Some(mean) = self.rate(kind) {
+            let at = self.now + 1 + self.rng.waiting(mean);
+            self.schedule(at, Event::Fault(Fault::Comes(kind)));
+        }
+    }
+
+    pub(super) fn fault(&mut self, fault: Fault) {
+        match fault {
+            Fault::Comes(_) if self.phase != Phase::Chaos => (),
+            Fault::Comes(kind) => {
+                self.stats.faults += 1;
+                let now = self.now;
+                self.trace.event(now, &[20, kind as u64], || format!("fault: {kind:?}"));
+                self.come(kind);
+                self.plan_next(kind);
+            }
+            Fault::Roll(index) => {
+                if self.phase == Phase::Chaos && index < self.servers.len() {
+                    self.crash_and_restart(index, false, 300 * MS);
+                    let at = self.now + SECOND + self.rng.waiting(2 * SECOND);
+                    self.schedule(at, Event::Fault(Fault::Roll(index + 1)));
+                }
+            }
+            Fault::Join => {
+                let now = self.now;
+                self.trace.event(now, &[21], || "all ways are free".to_owned());
+                self.network.free_all(now);
+            }
+            Fault::DiskHeals(index) => self.heal_disk(index),
+            Fault::Operator(index) => self.operator(index),
+        }
+    }
+
+    fn come(&mut self, kind: Kind) {
+        let now = self.now;
+        let index = self.rng.index(self.servers.len());
+        match kind {
+            Kind::Crash => {
+                let power = self.rng.one_in(2);
+                // Now and then the one that matters most.
+                let leader = self.leader().filter(|_| self.rng.one_in(3));
+                self.crash_and_restart(leader.unwrap_or(index), power, 3 * SECOND);
+            }
+            Kind::CrashAll => {
+                let power = self.rng.one_in(2);
+                for index in 0..self.servers.len() {
+                    self.crash_and_restart(index, power, SECOND);
+                }
+            }
+            Kind::RollingRestart => self.fault(Fault::Roll(0)),
+            Kind::Pause => {
+                let tick = u64::from(self.plan.tick_ms) * MS;
+                let long = *self.rng.pick(&[tick / 4, tick, 4 * tick, 12 * tick]);
+                self.servers[index].paused_until =
+                    now + 1 + self.rng.waiting(long).min(10 * SECOND);
+            }
+            Kind::Cut => {
+                let all = self.network.all();
+                if !all.is_empty() {
+                    let conn = *self.rng.pick(&all);
+                    self.network.cut(now, conn);
+                }
+            }
+            Kind::Partition => self.partition(),
+            Kind::DiskFull => self.trouble(index, |server| server.disk.trouble.full = true),
+            Kind::DiskSlow => {
+                let slowed = *self.rng.pick(&[5, 50, 500]);
+                self.trouble(index, |server| server.disk.speed.slowed = slowed);
+            }
+            Kind::DiskFails => {
+                let rate = *self.rng.pick(&[10, 100, 1000]);
+                self.trouble(index, |server| server.disk.trouble.failing_per_mille = rate);
+            }
+            Kind::ClockJump => {
+                let far = *self.rng.pick(&[100, 10_000, 3_600_000, 1_000_000_000]);
+                let ms = i64::try_from(self.rng.below(2 * far)).expect("a small number");
+                let off = i64::try_from(far).expect("a small number");
+                self.servers[index].clock.jump(ms - off);
+            }
+        }
+    }
+
+    fn trouble(&mut self, index: usize, make: impl Fn(&mut super::server::Server)) {
+        make(&mut self.servers[index]);
+        let at = self.now + 1 + self.rng.waiting(3 * SECOND);
+        self.schedule(at, Event::Fault(Fault::DiskHeals(index)));
+    }
+
+    fn heal_disk(&mut self, index: usize) {
+        let disk = &mut self.servers[index].disk;
+        disk.trouble = super::disk::Trouble::default();
+        disk.speed.slowed = 1;
+    }
+
+    /// Blocks ways between servers, and for some clients, for a while.
+    fn partition(&mut self) {
+        let now = self.now;
+        let count = self.servers.len();
+        let one_way = self.rng.one_in(3);
+        if self.rng.one_in(3) {
+            // One way, or one pair.
+            let (from, to) = (self.rng.index(count), self.rng.index(count));
+            if from != to {
+                self.network.set_blocked(now, from, to, true);
+                if !one_way {
+                    self.network.set_blocked(now, to, from, true);
+                }
+            }
+        } else {
+            let sides: Vec<bool> =
+                (0..count + self.clients.len()).map(|_| self.rng.one_in(2)).collect();
+            for from in 0..count {
+                for to in 0..sides.len() {
+                    if from != to && sides[from] && !sides[to] {
+                        self.network.set_blocked(now, from, to, true);
+                        if !one_way {
+                            self.network.set_blocked(now, to, from, true);
+                        }
+                    }
+                }
+            }
+        }
+        let tick = u64::from(self.plan.tick_ms) * MS;
+        let long = *self.rng.pick(&[tick, 8 * tick, 20 * tick]);
+        let at = now + 1 + self.rng.waiting(long);
+        self.schedule(at, Event::Fault(Fault::Join));
+    }
+
+    /// The server that leads, if one says so.
+    pub(super) fn leader(&self) -> Option<usize> {
+        self.servers.iter().position(|server| {
+            server.replica.as_ref().is_some_and(|replica| replica.mode() == "leader")
+        })
+    }
+
+    fn crash_and_restart(&mut self, index: usize, power: bool, mean: u64) {
+        if !self.servers[index].is_running() {
+            return;
+        }
+        self.crash(index, power);
+        let faults = &self.plan.faults;
+        let (flips, cuts) = (faults.flips_per_mille, faults.recovery_cut_per_mille);
+        if self.phase == Phase::Chaos && self.rng.per_mille(flips) {
+            self.flip(index);
+        }
+        if self.phase == Phase::Chaos && self.rng.per_mille(cuts) {
+            let changes = self.rng.below(4);
+            self.servers[index].disk.cut_recovery_after(Some(changes));
+        }
+        let at = self.now + 50 * MS + self.rng.waiting(mean);
+        self.schedule(at, Event::Start(index));
+    }
+
+    fn flip(&mut self, index: usize) {
+        let Some(flip) = self.servers[index].disk.flip_a_bit() else { return };
+        let now = self.now;
+        self.trace.event(now, &[22, index as u64], || format!("s{}: {flip:?}", index + 1));
+        self.servers[index].flips.push(flip);
+    }
+
+    /// A server stopped by itself.
+    pub(super) fn stopped(&mut self, index: usize, reason: &str) {
+        let now = self.now;
+        self.trace.event(now, &[23, index as u64], || format!("s{} stops: {reason}", index + 1));
+        let explained = self.servers[index].disk.erred || !self.servers[index].flips.is_empty();
+        if !explained {
+            return self.fail(format!(
+                "server {} stopped without a fault that explains it: {reason}",
+                index + 1
+            ));
+        }
+        self.crash_and_restart(index, false, SECOND);
+    }
+
+    /// A server does not start with the folder it has.
+    pub(super) fn refused(&mut self, index: usize, reason: &str) {
+        let power_went = reason.contains("the power went during recovery");
+        let full = self.servers[index].disk.trouble.full;
+        if power_went || full {
+            self.servers[index].state = State::Down { machine: power_went };
+            let at = self.now + 200 * MS;
+            return self.schedule(at, Event::Start(index));
+        }
+        if self.servers[index].flips.is_empty() {
+            return self.fail(format!(
+                "server {} does not start, and nothing was done to its files: {reason}",
+                index + 1
+            ));
+        }
+        self.servers[index].state = State::Refused(reason.to_owned());
+        let at = self.now + SECOND + self.rng.waiting(3 * SECOND);
+        self.schedule(at, Event::Fault(Fault::Operator(index)));
+    }
+
+    /// What the message says: in an ensemble the folder is set aside, alone a backup is restored.
+    /// Never do more servers than a minority begin anew at a time.
+    fn operator(&mut self, index: usize) {
+        if !matches!(self.servers[index].state, State::Refused(_)) {
+            return;
+        }
+        let now = self.now;
+        let anew =
+            self.servers.iter().filter(|server| server.is_voter && server.began_anew).count();
+        let may = !self.plan.is_standalone() && anew < (self.plan.voters - 1) / 2;
+        let server = &mut self.servers[index];
+        if may {
+            server.disk.set_aside();
+            server.began_anew = true;
+            self.stats.set_aside += 1;
+        } else {
+            for flip in server.flips.drain(..) {
+                server.disk.turn(&flip);
+            }
+        }
+        server.flips.clear();
+        server.state = State::Down { machine: false };
+        self.trace.event(now, &[24, index as u64, u64::from(may)], || {
+            let what = if may { "sets the folder aside" } else { "restores the folder" };
+            format!("s{}: the operator {what}", index + 1)
+        });
+        self.schedule(now + 100 * MS, Event::Start(index));
+    }
+
+    /// Nothing goes wrong from now on, and what did is set right.
+    pub fn heal(&mut self) {
+        self.enter(Phase::Healing);
+        let now = self.now;
+        self.network.free_all(now);
+        self.network.set_latency(Latency { least: 30, mean: 200, spikes_per_mille: 0, spike: 0 });
+        for index in 0..self.servers.len() {
+            self.heal_disk(index);
+            let server = &mut self.servers[index];
+            server.disk.speed.log_write = server.disk.speed.log_write.min(1000);
+            server.disk.speed.other = server.disk.speed.other.min(5000);
+            server.clock.set_right();
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! What clients asked for and what they were told: the material of the checkers.
+
+use std::collections::BTreeMap;
+
+use crate::id::{SessionId, Zxid};
+use crate::proto::data::Stat;
+use crate::proto::event::EventType;
+
+/// One part of a multi.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// See [`Request::Set`].
+    Set {
+        /// The node.
+        path: String,
+        /// Its new data.
+        data: Vec<u8>,
+        /// The version expected, -1 for any.
+        version: i32,
+    },
+    /// The version of a node is this.
+    Check {
+        /// The node.
+        path: String,
+        /// The version expected.
+        version: i32,
+    },
+    /// See [`Request::Create`]; neither ephemeral nor sequential.
+    Create {
+        /// The node.
+        path: String,
+        /// Its data.
+        data: Vec<u8>,
+    },
+    /// See [`Request::Delete`].
+    Delete {
+        /// The node.
+        path: String,
+        /// The version expected, -1 for any.
+        version: i32,
+    },
+}
+
+/// What a client asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Creates a node.
+    Create {
+        /// The node; for a sequential one, all but the number.
+        path: String,
+        /// Its data.
+        data: Vec<u8>,
+        /// It goes with the session.
+        ephemeral: bool,
+        /// Its name ends in a number of its own.
+        sequential: bool,
+    },
+    /// Replaces the data.
+    Set {
+        /// The node.
+        path: String,
+        /// Its new data.
+        data: Vec<u8>,
+        /// The version expected, -1 for any.
+        version: i32,
+    },
+    /// Deletes a node.
+    Delete {
+        /// The node.
+        path: String,
+        /// The version expected, -1 for any.
+        version: i32,
+    },
+    /// All or nothing.
+    Multi(Vec<Part>),
+    /// Reads data and Stat.
+    Get {
+        /// The node.
+        path: String,
+        /// Leaves a watch.
+        watch: bool,
+    },
+    /// Reads the Stat.
+    Exists {
+        /// The node.
+        path: String,
+        /// Leaves a watch.
+        watch: bool,
+    },
+    /// Reads the names of the children, and the Stat.
+    Children {
+        /// The node.
+        path: String,
+        /// Leaves a watch.
+        watch: bool,
+    },
+    /// Everything that was acknowledged before is seen by what follows.
+    Sync {
+        /// Any path.
+        path: String,
+    },
+    /// Sets watches again.
+    SetWatches {
+        /// The newest zxid seen.
+        relative: Zxid,
+        /// What was watched, by path and kind.
+        watches: Vec<(String, Watched)>,
+    },
+    /// Ends the session.
+    Close,
+}
+
+impl Request {
+    /// Whether it makes a transaction.
+    pub fn is_write(&self) -> bool {
+        matches!(
+            self,
+            Request::Create { .. }
+                | Request::Set { .. }
+                | Request::Delete { .. }
+                | Request::Multi(_)
+                | Request::Close
+        )
+    }
+}
+
+/// What a watch is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Watched {
+    /// Data of a node that was there.
+    Data,
+    /// A node that was not there.
+    Missing,
+    /// The children.
+    Children,
+}
+
+/// What a reply says beside its header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Nothing more, or nothing that is looked at.
+    Nothing,
+    /// A path.
+    Path(String),
+    /// Data and Stat.
+    Data(Option<Vec<u8>>, Stat),
+    /// A Stat.
+    Stat(Stat),
+    /// Names in order, and the Stat.
+    Children(Vec<String>, Stat),
+}
+
+/// What became of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Not yet, or never: the connection was lost.
+    Unknown,
+    /// There was a reply.
+    Replied {
+        /// When.
+        at: u64,
+        /// The zxid in its header.
+        zxid: Zxid,
+        /// 0, or an error.
+        err: i32,
+        /// The rest.
+        answer: Answer,
+    },
+}
+
+/// A request and what became of it.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Who asked.
+    pub client: usize,
+    /// In which session.
+    pub session: SessionId,
+    /// Over which of the client's connections.
+    pub connection: u64,
+    /// Its number, unique in the session.
+    pub xid: i32,
+    /// What for.
+    pub request: Request,
+    /// When.
+    pub invoked: u64,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// A frame as it arrived.
+#[derive(Clone, Debug)]
+pub enum Seen {
+    /// A session was begun or taken up again.
+    Connected {
+        /// Which.
+        session: SessionId,
+    },
+    /// The reply of a call, by its place.
+    Reply(usize),
+    /// The reply of a ping.
+    Pong,
+    /// A watch event.
+    Event {
+        /// What happened.
+        event: EventType,
+        /// To which node.
+        path: String,
+    },
+}
+
+/// A frame, and where it arrived.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// Whose.
+    pub client: usize,
+    /// On which of the client's connections.
+    pub connection: u64,
+    /// In which session.
+    pub session: SessionId,
+    /// The zxid in its header.
+    pub zxid: Zxid,
+    /// What it was.
+    pub seen: Seen,
+}
+
+/// Everything that all clients saw.
+#[derive(Debug, Default)]
+pub struct History {
+    /// By invocation.
+    pub calls: Vec<Call>,
+    /// By arrival.
+    pub frames: Vec<Frame>,
+    /// Every session that a client ever had.
+    pub leases: BTreeMap<SessionId, Lease>,
+}
+
+/// What is known about a session from its client.
+#[derive(Clone, Copy, Debug)]
+pub struct Lease {
+    /// Its client.
+    pub client: usize,
+    /// The timeout agreed on.
+    pub timeout_ms: i32,
+    /// When the last thing was sent that a server has answered: it was alive then.
+    pub heard: u64,
+    /// When its client was told that it has expired.
+    pub expired: Option<u64>,
+}
+
+impl History {
+    /// A session was begun or taken up again, by something sent at `sent`.
+    pub fn session_is_alive(&mut self, id: SessionId, client: usize, timeout_ms: i32, sent: u64) {
+        let lease = self.leases.entry(id).or_insert(Lease {
+            client,
+            timeout_ms,
+            heard: sent,
+            expired: None,
+        });
+        lease.heard = lease.heard.max(sent);
+        lease.timeout_ms = timeout_ms;
+    }
+
+    /// Something that was sent at `sent` was answered.
+    pub fn session_was_heard(&mut self, id: SessionId, sent: u64) {
+        if let Some(lease) = self.leases.get_mut(&id) {
+            lease.heard = lease.heard.max(sent);
+        }
+    }
+
+    /// A client was told that its session has expired.
+    pub fn told_expired(&mut self, id: SessionId, now: u64) {
+        if let Some(lease) = self.leases.get_mut(&id) {
+            lease.expired = Some(now);
+        }
+    }
+}

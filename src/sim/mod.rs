@@ -1,0 +1,39 @@
+//! Whole ensembles in one process, from one seed.
+//!
+//! A run puts replicas into a world of its own: disks, a network, clocks, clients, and faults, all
+//! drawn from the seed. First things go wrong, then everything is set right and the ensemble must
+//! come together; in the end checkers compare what the clients were told with the one history that
+//! the servers have. Equal seeds give equal runs, event by event ([`Outcome::hash`]).
+//!
+//! ```text
+//! seed → Plan → World { servers: Replica on Disk and Clock, Network, clients } → History, Chain → check
+//! ```
+//! The replicas are driven as the real edge drives them (`server::host`). The easy rule to break:
+//! nothing here may depend on anything but the seed, such as the order of a hash table.
+
+mod chain;
+mod check;
+mod client;
+mod clock;
+mod cluster;
+mod disk;
+mod faults;
+mod history;
+mod model;
+mod network;
+mod plan;
+mod report;
+mod rng;
+mod run;
+mod server;
+mod trace;
+mod watches;
+mod wire;
+mod workload;
+mod world;
+
+pub use plan::Shape;
+pub use report::Outcome;
+pub use rng::Rng;
+pub use run::{Options, run};
+pub use trace::Sink;

@@ -1,0 +1,268 @@
+//! A tree as simple as can be, to compare what servers said with what the history means.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::history::{Part, Request};
+use crate::error::ErrorCode;
+use crate::id::{SessionId, Zxid};
+use crate::proto::data::Stat;
+use crate::proto::txn::{Txn, TxnBody};
+
+/// A node of the model.
+#[derive(Clone, Debug, Default)]
+pub struct Node {
+    /// Its data.
+    pub data: Option<Vec<u8>>,
+    /// What a client would be told, `num_children` and `data_length` included.
+    pub stat: Stat,
+    /// Names of its children.
+    pub children: BTreeSet<String>,
+}
+
+/// The tree and its sessions.
+#[derive(Debug, Default)]
+pub struct Model {
+    /// By path; the root is "/".
+    pub nodes: BTreeMap<String, Node>,
+    /// Sessions that live.
+    pub sessions: BTreeSet<SessionId>,
+    /// Every sequential name ever given.
+    pub names: BTreeSet<String>,
+}
+
+/// The folder in which clients create sequential nodes.
+const SEQUENTIAL: &str = "/q/s-";
+
+fn parent(path: &str) -> &str {
+    match path.rfind('/') {
+        None | Some(0) => "/",
+        Some(at) => &path[..at],
+    }
+}
+
+impl Model {
+    /// The built-in nodes.
+    pub fn new() -> Model {
+        let mut model = Model::default();
+        model.nodes.insert("/".to_owned(), Node::default());
+        for path in ["/zookeeper", "/zookeeper/config", "/zookeeper/quota"] {
+            model.nodes.insert(path.to_owned(), Node::default());
+            let name = path.rsplit('/').next().unwrap_or_default().to_owned();
+            let above = model.nodes.get_mut(parent(path)).expect("made before");
+            above.children.insert(name);
+            above.stat.num_children += 1;
+        }
+        model
+    }
+
+    /// What a request would meet now: nothing in its way, or an error.
+    pub fn obstacle(&self, request: &Request) -> Option<ErrorCode> {
+        match request {
+            Request::Create { path, sequential, .. } => self.create_obstacle(path, *sequential),
+            Request::Set { path, version, .. } => self.version_obstacle(path, *version),
+            Request::Delete { path, version } => self.delete_obstacle(path, *version),
+            Request::Multi(parts) => {
+                // The parts see each other: on a copy.
+                let mut copy = Model {
+                    nodes: self.nodes.clone(),
+                    sessions: BTreeSet::new(),
+                    names: BTreeSet::new(),
+                };
+                parts.iter().find_map(|part| copy.part(part))
+            }
+            _ => None,
+        }
+    }
+
+    fn part(&mut self, part: &Part) -> Option<ErrorCode> {
+        let zxid = Zxid::ZERO;
+        match part {
+            Part::Set { path, data, version } => {
+                let obstacle = self.version_obstacle(path, *version);
+                if obstacle.is_none() {
+                    self.set(path, Some(data), zxid, 0);
+                }
+                obstacle
+            }
+            Part::Check { path, version } => self.version_obstacle(path, *version),
+            Part::Create { path, data } => {
+                let obstacle = self.create_obstacle(path, false);
+                if obstacle.is_none() {
+                    self.create(path, Some(data), 0, zxid, 0);
+                }
+                obstacle
+            }
+            Part::Delete { path, version } => {
+                let obstacle = self.delete_obstacle(path, *version);
+                if obstacle.is_none() {
+                    self.delete(path, zxid);
+                }
+                obstacle
+            }
+        }
+    }
+
+    fn create_obstacle(&self, path: &str, sequential: bool) -> Option<ErrorCode> {
+        let Some(above) = self.nodes.get(parent(path)) else { return Some(ErrorCode::NoNode) };
+        if !sequential && self.nodes.contains_key(path) {
+            return Some(ErrorCode::NodeExists);
+        }
+        (above.stat.ephemeral_owner != 0).then_some(ErrorCode::NoChildrenForEphemerals)
+    }
+
+    fn version_obstacle(&self, path: &str, version: i32) -> Option<ErrorCode> {
+        let Some(node) = self.nodes.get(path) else { return Some(ErrorCode::NoNode) };
+        (version != -1 && version != node.stat.version).then_some(ErrorCode::BadVersion)
+    }
+
+    fn delete_obstacle(&self, path: &str, version: i32) -> Option<ErrorCode> {
+        self.version_obstacle(path, version).or_else(|| {
+            let node = self.nodes.get(path)?;
+            (!node.children.is_empty()).then_some(ErrorCode::NotEmpty)
+        })
+    }
+
+    /// Carries out a transaction. Returns the paths whose data or existence changed, and those whose
+    /// children did.
+    ///
+    /// # Errors
+    /// It does not fit, or breaks a rule about sessions, ephemeral nodes or sequential names.
+    pub fn apply(&mut self, txn: &Txn) -> Result<(), String> {
+        let header = txn.header();
+        let (zxid, time) = (header.zxid, header.time);
+        self.body(&txn.body(), header.client_id, zxid, time)
+    }
+
+    fn body(
+        &mut self,
+        body: &TxnBody<'_>,
+        session: SessionId,
+        zxid: Zxid,
+        time: i64,
+    ) -> Result<(), String> {
+        match body {
+            TxnBody::Create(create) => {
+                let path = create.path.unwrap_or_default();
+                if let Some(error) = self.create_obstacle(path, false) {
+                    return Err(format!("{zxid} creates {path}: {error}"));
+                }
+                let owner = if create.ephemeral { session } else { SessionId::NONE };
+                if create.ephemeral && !self.sessions.contains(&session) {
+                    return Err(format!(
+                        "{zxid} creates the ephemeral node {path} of session {session}, which does \
+                         not live"
+                    ));
+                }
+                if path.starts_with(SEQUENTIAL) && !self.names.insert(path.to_owned()) {
+                    return Err(format!("{zxid} gives the sequential name {path} once more"));
+                }
+                self.create(path, create.data, owner.0, zxid, time);
+            }
+            TxnBody::SetData(set) => {
+                let path = set.path.unwrap_or_default();
+                let Some(node) = self.nodes.get(path) else {
+                    return Err(format!("{zxid} sets {path}, which is not there"));
+                };
+                if set.version != -1 && set.version != node.stat.version + 1 {
+                    return Err(format!(
+                        "{zxid} makes version {} of {path}, which has version {}",
+                        set.version, node.stat.version
+                    ));
+                }
+                self.set(path, set.data, zxid, time);
+            }
+            TxnBody::Delete(delete) => {
+                let path = delete.path.unwrap_or_default();
+                if let Some(error) = self.delete_obstacle(path, -1) {
+                    return Err(format!("{zxid} deletes {path}: {error}"));
+                }
+                self.delete(path, zxid);
+            }
+            TxnBody::Check(_) | TxnBody::Error { .. } => (),
+            TxnBody::CreateSession { .. } => {
+                if !self.sessions.insert(session) {
+                    return Err(format!("{zxid} begins session {session}, which lives"));
+                }
+            }
+            TxnBody::CloseSession { paths } => {
+                self.sessions.remove(&session);
+                let owned: BTreeSet<String> = self
+                    .nodes
+                    .iter()
+                    .filter(|(_, node)| node.stat.ephemeral_owner == session.0 && session.0 != 0)
+                    .map(|(path, _)| path.clone())
+                    .collect();
+                if let Some(paths) = paths {
+                    let named: BTreeSet<String> =
+                        paths.iter().map(|path| path.unwrap_or_default().to_owned()).collect();
+                    if named != owned {
+                        return Err(format!(
+                            "{zxid} closes session {session} and deletes {named:?}; it owns \
+                             {owned:?}"
+                        ));
+                    }
+                }
+                for path in owned {
+                    self.delete(&path, zxid);
+                }
+            }
+            TxnBody::Multi(parts) => {
+                for (_, part) in TxnBody::parts(*parts) {
+                    self.body(&part, session, zxid, time)?;
+                }
+            }
+            TxnBody::CreateContainer(_) | TxnBody::CreateTtl(_) | TxnBody::SetAcl(_) => {
+                return Err(format!("{zxid} is something that no client asks for"));
+            }
+        }
+        Ok(())
+    }
+
+    fn create(&mut self, path: &str, data: Option<&[u8]>, owner: i64, zxid: Zxid, time: i64) {
+        let stat = Stat {
+            czxid: zxid,
+            mzxid: zxid,
+            pzxid: zxid,
+            ctime: time,
+            mtime: time,
+            ephemeral_owner: owner,
+            data_length: length(data),
+            ..Stat::default()
+        };
+        let node = Node { data: data.map(<[u8]>::to_vec), stat, children: BTreeSet::new() };
+        self.nodes.insert(path.to_owned(), node);
+        self.change_children(path, zxid, true);
+    }
+
+    fn set(&mut self, path: &str, data: Option<&[u8]>, zxid: Zxid, time: i64) {
+        let node = self.nodes.get_mut(path).expect("the caller looked");
+        node.data = data.map(<[u8]>::to_vec);
+        node.stat.data_length = length(data);
+        node.stat.version += 1;
+        node.stat.mzxid = zxid;
+        node.stat.mtime = time;
+    }
+
+    fn delete(&mut self, path: &str, zxid: Zxid) {
+        self.nodes.remove(path);
+        self.change_children(path, zxid, false);
+    }
+
+    fn change_children(&mut self, path: &str, zxid: Zxid, created: bool) {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let above = self.nodes.get_mut(parent(path)).expect("a node has a parent");
+        if created {
+            above.children.insert(name.to_owned());
+            above.stat.num_children += 1;
+        } else {
+            above.children.remove(name);
+            above.stat.num_children -= 1;
+        }
+        above.stat.cversion += 1;
+        above.stat.pzxid = zxid;
+    }
+}
+
+fn length(data: Option<&[u8]>) -> i32 {
+    i32::try_from(data.map_or(0, <[u8]>::len)).expect("small data")
+}

@@ -1,0 +1,375 @@
+//! A network of byte streams: in order or not at all, late, cut into pieces, held up, reset.
+//!
+//! A connection has two pipes. What is put into one arrives behind what was put into it before, after
+//! a time of its own. Where the way is blocked nothing arrives, and nothing is lost either, until
+//! somebody gives up: so do real streams, whose bytes are sent again and again.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::rng::Rng;
+
+/// A machine: servers first, then clients.
+pub type Node = usize;
+
+/// One connection, unique in a run.
+pub type ConnId = u64;
+
+/// How long bytes take, in µs.
+#[derive(Clone, Copy, Debug)]
+pub struct Latency {
+    /// At least.
+    pub least: u64,
+    /// The mean of what comes on top.
+    pub mean: u64,
+    /// So often in a thousand it is [`Latency::spike`] more.
+    pub spikes_per_mille: u64,
+    /// See there.
+    pub spike: u64,
+}
+
+/// Something that arrives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Parcel {
+    /// The other side has accepted.
+    Established,
+    /// Bytes of the stream.
+    Bytes(Vec<u8>),
+    /// The stream is over, in good order or not.
+    End(&'static str),
+}
+
+/// Who stands at an end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// Which machine.
+    pub node: Node,
+    /// Which of its lives; a later one knows nothing of the connection.
+    pub life: u64,
+    /// Its own name for the connection.
+    pub name: u64,
+    /// It has closed the connection, or never knew of it: nothing is told to it any more.
+    pub closed: bool,
+}
+
+/// One direction.
+#[derive(Debug, Default)]
+struct Pipe {
+    parcels: VecDeque<(u64, Parcel)>,
+    last_arrival: u64,
+    /// When the next delivery happens, or would have happened if the way were free.
+    scheduled: Option<u64>,
+    put_in: u64,
+    arrived: u64,
+    /// Bytes that the sender knows to be on their way.
+    told: u64,
+    /// Nothing more goes in.
+    ended: bool,
+}
+
+/// A connection.
+#[derive(Debug)]
+pub struct Connection {
+    /// Who opened it, and who accepted it.
+    pub ends: [End; 2],
+    pipes: [Pipe; 2],
+    /// What it is for: a word of the world's.
+    pub kind: u8,
+    /// The acceptor knows of it.
+    pub accepted: bool,
+}
+
+/// All connections, and which ways are blocked.
+pub struct Network {
+    rng: Rng,
+    latency: Latency,
+    /// Bytes that a sender's system takes ahead of what has arrived.
+    window: u64,
+    /// Longest piece in which bytes arrive.
+    piece_max: u64,
+    connections: BTreeMap<ConnId, Connection>,
+    next: ConnId,
+    nodes: usize,
+    /// By sender and receiver.
+    blocked: Vec<bool>,
+    /// Deliveries to be scheduled: the time, the connection, and its end that receives.
+    due: Vec<(u64, ConnId, usize)>,
+}
+
+impl Network {
+    /// Nothing blocked, nobody connected.
+    pub fn new(rng: Rng, latency: Latency, window: u64, piece_max: u64, nodes: usize) -> Network {
+        Network {
+            rng,
+            latency,
+            window,
+            piece_max,
+            connections: BTreeMap::new(),
+            next: 1,
+            nodes,
+            blocked: vec![false; nodes * nodes],
+            due: Vec::new(),
+        }
+    }
+
+    /// Calm weather.
+    pub fn set_latency(&mut self, latency: Latency) {
+        self.latency = latency;
+    }
+
+    /// A time that something takes to arrive.
+    pub fn delay(&mut self) -> u64 {
+        let Latency { least, mean, spikes_per_mille, spike } = self.latency;
+        let late = if self.rng.per_mille(spikes_per_mille) { self.rng.below(spike) } else { 0 };
+        least + self.rng.waiting(mean) + late
+    }
+
+    /// A connection that is being opened.
+    pub fn open(&mut self, kind: u8, opener: End, acceptor: Node) -> ConnId {
+        let id = self.next;
+        self.next += 1;
+        let unknown = End { node: acceptor, life: 0, name: 0, closed: true };
+        let ends = [opener, unknown];
+        let pipes = Default::default();
+        self.connections.insert(id, Connection { ends, pipes, kind, accepted: false });
+        id
+    }
+
+    /// A connection that is still there.
+    pub fn get(&self, id: ConnId) -> Option<&Connection> {
+        self.connections.get(&id)
+    }
+
+    /// Number of connections.
+    pub fn len(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// The acceptor's system has taken it.
+    pub fn accept(&mut self, now: u64, id: ConnId, life: u64, name: u64) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let node = connection.ends[1].node;
+        connection.ends[1] = End { node, life, name, closed: false };
+        connection.accepted = true;
+        self.put(now, id, 0, Parcel::Established);
+    }
+
+    /// It could not be opened.
+    pub fn refuse(&mut self, now: u64, id: ConnId, why: &'static str) {
+        self.put(now, id, 0, Parcel::End(why));
+    }
+
+    /// Bytes from the end `from`. False: nobody takes them any more.
+    pub fn send(&mut self, now: u64, id: ConnId, from: usize, bytes: &[u8]) {
+        let to = 1 - from;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let most = usize::try_from(self.piece_max).unwrap_or(usize::MAX).min(rest.len());
+            let length = if self.rng.one_in(3) { 1 + self.rng.index(most) } else { most };
+            let (piece, behind) = rest.split_at(length);
+            rest = behind;
+            self.put(now, id, to, Parcel::Bytes(piece.to_vec()));
+        }
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.pipes[to].put_in += bytes.len() as u64;
+        }
+    }
+
+    /// The end `from` closes: the other hears of it behind everything that was sent.
+    pub fn close(&mut self, now: u64, id: ConnId, from: usize) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        connection.ends[from].closed = true;
+        connection.pipes[from].parcels.clear();
+        connection.pipes[from].ended = true;
+        self.put(now, id, 1 - from, Parcel::End("closed by the other side"));
+        self.collect(id);
+    }
+
+    /// The connection breaks: both hear of it, and what was on its way is lost.
+    pub fn cut(&mut self, now: u64, id: ConnId) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        for pipe in &mut connection.pipes {
+            pipe.parcels.clear();
+            pipe.last_arrival = now;
+        }
+        for to in 0..2 {
+            self.put(now, id, to, Parcel::End("connection reset"));
+        }
+    }
+
+    fn put(&mut self, now: u64, id: ConnId, to: usize, parcel: Parcel) {
+        let delay = self.delay();
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let pipe = &mut connection.pipes[to];
+        if pipe.ended {
+            return;
+        }
+        pipe.ended = matches!(parcel, Parcel::End(_));
+        let arrival = (now + delay).max(pipe.last_arrival + 1);
+        pipe.last_arrival = arrival;
+        pipe.parcels.push_back((arrival, parcel));
+        if pipe.scheduled.is_none() {
+            pipe.scheduled = Some(arrival);
+            self.due.push((arrival, id, to));
+        }
+    }
+
+    /// Deliveries to be scheduled by the caller.
+    pub fn take_due(&mut self) -> Vec<(u64, ConnId, usize)> {
+        std::mem::take(&mut self.due)
+    }
+
+    /// What arrives now at the end `to`; bytes of several parcels may arrive as one. `None`: the
+    /// way is blocked, or nothing is there.
+    pub fn arrive(&mut self, now: u64, id: ConnId, to: usize) -> Option<Parcel> {
+        let connection = self.connections.get_mut(&id)?;
+        let (sender, receiver) = (connection.ends[1 - to].node, connection.ends[to].node);
+        let pipe = &mut connection.pipes[to];
+        if pipe.scheduled != Some(now) || self.blocked[sender * self.nodes + receiver] {
+            // Scheduled anew when the way is free.
+            return None;
+        }
+        match pipe.parcels.front() {
+            None => {
+                pipe.scheduled = None;
+                return None;
+            }
+            Some((at, _)) if *at > now => {
+                pipe.scheduled = Some(*at);
+                self.due.push((*at, id, to));
+                return None;
+            }
+            Some(_) => (),
+        }
+        let (_, mut parcel) = pipe.parcels.pop_front().expect("it was looked at");
+        if let Parcel::Bytes(bytes) = &mut parcel {
+            while let Some((at, Parcel::Bytes(_))) = pipe.parcels.front()
+                && *at <= now
+                && self.rng.one_in(2)
+            {
+                if let Some((_, Parcel::Bytes(more))) = pipe.parcels.pop_front() {
+                    bytes.extend_from_slice(&more);
+                }
+            }
+            pipe.arrived += bytes.len() as u64;
+        }
+        pipe.scheduled = pipe.parcels.front().map(|(at, _)| (*at).max(now + 1));
+        if let Some(at) = pipe.scheduled {
+            self.due.push((at, id, to));
+        }
+        Some(parcel)
+    }
+
+    /// The receiver does not run: what arrives is taken later.
+    pub fn postpone(&mut self, now: u64, id: ConnId, to: usize, until: u64) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let pipe = &mut connection.pipes[to];
+        if pipe.scheduled == Some(now) {
+            pipe.scheduled = Some(until);
+            self.due.push((until, id, to));
+        }
+    }
+
+    /// Bytes came to an end that knows nothing of the connection: its system says so.
+    pub fn reject(&mut self, now: u64, id: ConnId, to: usize) {
+        self.put(now, id, 1 - to, Parcel::End("connection reset"));
+    }
+
+    /// How many more bytes the end `from` may be told to be on their way.
+    pub fn newly_sent(&mut self, id: ConnId, from: usize) -> u64 {
+        let Some(connection) = self.connections.get_mut(&id) else { return 0 };
+        let (to, back) = (connection.ends[1 - from].node, connection.ends[from].node);
+        // Where nothing comes back, nobody knows that anything has arrived.
+        if self.blocked[to * self.nodes + back] {
+            return 0;
+        }
+        let pipe = &mut connection.pipes[1 - from];
+        let known = pipe.put_in.min(pipe.arrived + self.window);
+        let news = known.saturating_sub(pipe.told);
+        pipe.told = pipe.told.max(known);
+        news
+    }
+
+    /// An end has been told that it is over, or is gone without a word to the other.
+    pub fn forget(&mut self, id: ConnId, end: usize) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        connection.ends[end].closed = true;
+        if !connection.accepted {
+            self.connections.remove(&id);
+        }
+        self.collect(id);
+    }
+
+    /// Nothing more will come of a connection that was never accepted.
+    pub fn abandon(&mut self, id: ConnId) {
+        self.connections.remove(&id);
+    }
+
+    /// Forgets a connection that both ends have left.
+    fn collect(&mut self, id: ConnId) {
+        let gone = |c: &Connection| c.accepted && c.ends[0].closed && c.ends[1].closed;
+        if self.connections.get(&id).is_some_and(gone) {
+            self.connections.remove(&id);
+        }
+    }
+
+    /// The connections of a machine, with the end that it is at.
+    pub fn of(&self, node: Node) -> Vec<(ConnId, usize)> {
+        let ends = |(id, connection): (&ConnId, &Connection)| {
+            let end = (0..2).find(|end| connection.ends[*end].node == node)?;
+            Some((*id, end))
+        };
+        self.connections.iter().filter_map(ends).collect()
+    }
+
+    /// All connections.
+    pub fn all(&self) -> Vec<ConnId> {
+        self.connections.keys().copied().collect()
+    }
+
+    /// What was sent to this end and has not arrived is lost.
+    pub fn lose(&mut self, id: ConnId, to: usize) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.pipes[to].parcels.clear();
+        }
+    }
+
+    /// Whether bytes go from one machine to another.
+    pub fn is_blocked(&self, from: Node, to: Node) -> bool {
+        self.blocked[from * self.nodes + to]
+    }
+
+    /// Blocks a way, or frees it: then what waited arrives.
+    pub fn set_blocked(&mut self, now: u64, from: Node, to: Node, blocked: bool) {
+        self.blocked[from * self.nodes + to] = blocked;
+        if blocked {
+            return;
+        }
+        let mut late = Vec::new();
+        for (id, connection) in &mut self.connections {
+            for end in 0..2 {
+                let way = (connection.ends[1 - end].node, connection.ends[end].node);
+                if way == (from, to) && connection.pipes[end].scheduled.is_some() {
+                    late.push((*id, end));
+                }
+            }
+        }
+        for (id, end) in late {
+            let at = now + self.delay();
+            if let Some(connection) = self.connections.get_mut(&id) {
+                connection.pipes[end].scheduled = Some(at);
+            }
+            self.due.push((at, id, end));
+        }
+    }
+
+    /// Frees every way.
+    pub fn free_all(&mut self, now: u64) {
+        for from in 0..self.nodes {
+            for to in 0..self.nodes {
+                if self.is_blocked(from, to) {
+                    self.set_blocked(now, from, to, false);
+                }
+            }
+        }
+    }
+}

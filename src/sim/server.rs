@@ -1,0 +1,256 @@
+//! One server: a machine with its disk and its clocks, and the replica that runs on it now and then.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+
+use super::clock::Clock;
+use super::disk::{Disk, Flip};
+use super::network::{ConnId, Node};
+use super::plan::Plan;
+use super::rng::Rng;
+use crate::database::DatabaseOptions;
+use crate::id::{ServerId, Zxid};
+use crate::peer::PeerOptions;
+use crate::peer::link::{Endpoint, LinkId, Port};
+use crate::quorum::{Config, Member, MemberAddress, Role};
+use crate::recovery::{Recovered, RecoveryError, RecoveryOptions, recover};
+use crate::replica::{Output, Replica, ReplicaOptions};
+use crate::time::Now;
+use crate::{snapshot, txnlog};
+
+/// Port on which a simulated leader waits for learners.
+pub const QUORUM_PORT: u16 = 2888;
+/// Port of simulated elections.
+pub const ELECTION_PORT: u16 = 3888;
+/// Longest frame of a simulated client.
+const FRAME_BYTES_MAX: u32 = 4096;
+
+/// What a server does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Its process runs.
+    Running,
+    /// Its process is gone and will be started.
+    Down {
+        /// The machine is gone as well: nobody refuses its connections.
+        machine: bool,
+    },
+    /// It refused to start; an operator has to do something.
+    Refused(String),
+}
+
+/// A server.
+pub struct Server {
+    /// Its number.
+    pub id: ServerId,
+    /// Its machine in the network.
+    pub node: Node,
+    /// Whether its vote counts.
+    pub is_voter: bool,
+    /// Its disk.
+    pub disk: Disk,
+    /// Its clocks.
+    pub clock: Clock,
+    /// What it does.
+    pub state: State,
+    /// Its processes so far.
+    pub life: u64,
+    /// It stands still until then.
+    pub paused_until: u64,
+    /// The process.
+    pub replica: Option<Box<Replica>>,
+    /// Kept for its buffers.
+    pub output: Output,
+    /// A turn will come.
+    pub turn_scheduled: bool,
+    /// When its timer rings.
+    pub timer_at: Option<u64>,
+    /// Its links to other servers: the connection, and which end of it.
+    pub links: BTreeMap<LinkId, (ConnId, usize)>,
+    /// Its clients.
+    pub conns: BTreeMap<u64, ConnId>,
+    /// What arrived from clients and is not a whole frame yet.
+    pub partial: BTreeMap<u64, Vec<u8>>,
+    /// Where it listens.
+    pub listening: Vec<(Port, Endpoint)>,
+    /// Links that it accepted.
+    pub accepted: u64,
+    /// The configuration in its files.
+    pub config: Rc<Config>,
+    /// The log of transactions reached to here when the state was last looked at.
+    pub seen: Zxid,
+    /// Bits of its files that are not what they were.
+    pub flips: Vec<Flip>,
+    /// Its folder was set aside, and it has no history yet.
+    pub began_anew: bool,
+    rng: Rng,
+}
+
+impl Server {
+    /// A server that was never started.
+    pub fn new(index: usize, plan: &Plan, disk: Disk, config: Rc<Config>, mut rng: Rng) -> Server {
+        let off = i64::try_from(rng.below(2 * plan.drift_max + 1)).expect("a small number");
+        let drift = off - i64::try_from(plan.drift_max).expect("a small number");
+        Server {
+            id: server_id(index),
+            node: index,
+            is_voter: index < plan.voters,
+            disk,
+            clock: Clock::new(drift, rng.between(1, 1 << 40)),
+            state: State::Down { machine: false },
+            life: 0,
+            paused_until: 0,
+            replica: None,
+            output: Output::default(),
+            turn_scheduled: false,
+            timer_at: None,
+            links: BTreeMap::new(),
+            conns: BTreeMap::new(),
+            partial: BTreeMap::new(),
+            listening: Vec::new(),
+            accepted: 0,
+            config,
+            seen: Zxid::ZERO,
+            flips: Vec::new(),
+            began_anew: false,
+            rng,
+        }
+    }
+
+    /// Reads the folder and begins a process.
+    ///
+    /// # Errors
+    /// Why the folder cannot be used.
+    pub fn start(&mut self, now: Now, plan: &Plan) -> Result<(), RecoveryError> {
+        self.life += 1;
+        let recovered = self.recover(plan)?;
+        let seed = self.rng.next();
+        let options = replica_options(self.id, plan);
+        let replica = if plan.is_standalone() {
+            Replica::new(options, recovered, now, seed)
+        } else {
+            let peer = peer_options(self.id, !self.is_voter, plan);
+            let config = (*self.config).clone();
+            Replica::member(options, peer, config, recovered, now, seed)
+        };
+        self.replica = Some(Box::new(replica));
+        self.state = State::Running;
+        Ok(())
+    }
+
+    /// What the folder holds.
+    ///
+    /// # Errors
+    /// Why it cannot be used.
+    pub fn recover(&mut self, plan: &Plan) -> Result<Recovered, RecoveryError> {
+        let options = RecoveryOptions {
+            database: DatabaseOptions {
+                hash_seed: self.rng.next(),
+                record: true,
+                ..DatabaseOptions::default()
+            },
+            // A member whose folder was set aside must not vote as if it had never known anything.
+            autocreate: plan.is_standalone(),
+            ensemble: !plan.is_standalone(),
+            recent_txns_max: plan.commit_log_txns,
+            ..RecoveryOptions::default()
+        };
+        recover(&self.disk, &options, &mut |_| ())
+    }
+
+    /// Forgets everything that was the process's.
+    pub fn end(&mut self) {
+        self.replica = None;
+        self.output = Output::default();
+        self.turn_scheduled = false;
+        self.timer_at = None;
+        self.links.clear();
+        self.conns.clear();
+        self.partial.clear();
+        self.listening.clear();
+        self.paused_until = 0;
+    }
+
+    /// Whether its process runs.
+    pub fn is_running(&self) -> bool {
+        self.state == State::Running
+    }
+}
+
+/// The number of a server.
+pub fn server_id(index: usize) -> ServerId {
+    ServerId(i64::try_from(index + 1).expect("a handful of servers"))
+}
+
+/// The name under which a server is found.
+pub fn host(id: ServerId) -> String {
+    format!("s{id}")
+}
+
+/// Which server a name means.
+pub fn index_of_host(host: &str) -> Option<usize> {
+    host.strip_prefix('s')?.parse::<usize>().ok()?.checked_sub(1)
+}
+
+/// The address of a machine, with a port of the moment.
+pub fn address(node: Node, number: u64) -> SocketAddr {
+    let node = u8::try_from(node).expect("a handful of machines");
+    let port = 10_000 + u16::try_from(number % 50_000).expect("below 50000");
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, node + 1)), port)
+}
+
+/// The ensemble that the run begins with.
+pub fn first_config(plan: &Plan) -> Config {
+    let member = |index: usize| {
+        let role = if index < plan.voters { Role::Participant } else { Role::Observer };
+        let address = MemberAddress {
+            host: host(server_id(index)),
+            quorum_port: QUORUM_PORT,
+            election_port: ELECTION_PORT,
+        };
+        (server_id(index), Member { addresses: vec![address], role, client: None })
+    };
+    Config { members: (0..plan.servers()).map(member).collect(), ..Config::default() }
+}
+
+fn replica_options(id: ServerId, plan: &Plan) -> ReplicaOptions {
+    let tick = i32::try_from(plan.tick_ms).expect("about a second");
+    ReplicaOptions {
+        server_id: id,
+        tick_ms: plan.tick_ms,
+        session_timeout_ms_min: 2 * tick,
+        session_timeout_ms_max: 20 * tick,
+        frame_bytes_max: FRAME_BYTES_MAX,
+        txn_extra_bytes_max: FRAME_BYTES_MAX,
+        txnlog: txnlog::WriterOptions {
+            block_bytes: plan.block_bytes,
+            segment_bytes: plan.segment_bytes,
+            group_bytes_max: 16 << 10,
+            txn_bytes_max: 2 * FRAME_BYTES_MAX as usize,
+            snap_count: plan.snap_count,
+            ..txnlog::WriterOptions::default()
+        },
+        snapshot: snapshot::WriterOptions {
+            nodes_max: 64,
+            slice_bytes: 4096,
+            in_flight_bytes_max: 64 << 10,
+            ..snapshot::WriterOptions::default()
+        },
+        planted: plan.planted,
+        ..ReplicaOptions::default()
+    }
+}
+
+fn peer_options(id: ServerId, is_observer: bool, plan: &Plan) -> PeerOptions {
+    PeerOptions {
+        me: id,
+        tick_ms: plan.tick_ms.into(),
+        init_limit: plan.init_limit,
+        sync_limit: plan.sync_limit,
+        is_observer,
+        commit_log_txns: plan.commit_log_txns,
+        planted: plan.planted,
+        ..PeerOptions::default()
+    }
+}

@@ -1,0 +1,67 @@
+//! What happened, in order: always as one number, on wish as lines.
+//!
+//! Two runs of one seed are the same if their numbers are: every event goes into it, with its time
+//! and with the bytes it carried.
+
+use std::hash::{BuildHasher, Hasher};
+
+use foldhash::fast::FixedState;
+
+/// Takes the lines of a run; the times are in µs.
+pub type Sink = Box<dyn FnMut(u64, &str)>;
+
+/// The trace of one run.
+#[derive(Default)]
+pub struct Trace {
+    hash: u64,
+    events: u64,
+    sink: Option<Sink>,
+}
+
+impl Trace {
+    /// With lines for `sink`, if there is one.
+    pub fn new(sink: Option<Sink>) -> Trace {
+        Trace { hash: 0, events: 0, sink }
+    }
+
+    /// An event: words that tell it from others, and its line.
+    pub fn event(&mut self, now: u64, words: &[u64], line: impl FnOnce() -> String) {
+        self.events += 1;
+        let mut hasher = FixedState::with_seed(self.hash).build_hasher();
+        hasher.write_u64(now);
+        for word in words {
+            hasher.write_u64(*word);
+        }
+        self.hash = hasher.finish();
+        self.say(now, line);
+    }
+
+    /// Bytes that somebody said to somebody.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        let mut hasher = FixedState::with_seed(self.hash).build_hasher();
+        hasher.write(bytes);
+        self.hash = hasher.finish();
+    }
+
+    /// A line alone.
+    pub fn say(&mut self, now: u64, line: impl FnOnce() -> String) {
+        if let Some(sink) = &mut self.sink {
+            sink(now, &line());
+        }
+    }
+
+    /// Whether somebody reads the lines.
+    pub fn is_read(&self) -> bool {
+        self.sink.is_some()
+    }
+
+    /// All events so far in one number.
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// How many there were.
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+}

@@ -1,0 +1,198 @@
+//! The client protocol from the client's side: requests to bytes, bytes to answers.
+
+use super::history::{Answer, Part, Request, Watched};
+use crate::id::{SessionId, Zxid};
+use crate::jute::{DecodeError, Decoder, Jute, VectorBuf, begin_frame, end_frame};
+use crate::limits::PASSWORD_BYTES;
+use crate::proto::connect::ConnectRequest;
+use crate::proto::data::{Stat, perms};
+use crate::proto::request::{
+    CreateRequest, MultiOp, PathRequest, PathVersion, PathWatch, Paths, RequestBody, RequestHeader,
+    SetDataRequest, SetWatchesRequest,
+};
+use crate::proto::response::xid;
+use crate::proto::{AclEntry, AclVector, CreateMode, Id, OpCode};
+
+/// The first frame of a connection.
+pub fn connect(known: Option<(SessionId, [u8; PASSWORD_BYTES], Zxid)>, timeout_ms: i32) -> Vec<u8> {
+    let (session_id, password, last_zxid_seen) =
+        known.unwrap_or((SessionId::NONE, [0; PASSWORD_BYTES], Zxid::ZERO));
+    let request = ConnectRequest {
+        protocol_version: 0,
+        last_zxid_seen,
+        timeout_ms,
+        session_id,
+        password: Some(&password),
+        read_only: Some(false),
+    };
+    framed(|out| request.encode(out))
+}
+
+/// A ping.
+pub fn ping() -> Vec<u8> {
+    framed(|out| RequestHeader { xid: xid::PING, op: OpCode::Ping.number() }.encode(out))
+}
+
+fn framed(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut out = Vec::new();
+    let start = begin_frame(&mut out);
+    write(&mut out);
+    end_frame(&mut out, start);
+    out
+}
+
+/// A request as a frame.
+pub fn request(number: i32, request: &Request) -> Vec<u8> {
+    let mut acl = VectorBuf::<AclEntry<'static>>::default();
+    acl.push(&AclEntry { perms: perms::ALL, id: Id { scheme: Some("world"), id: Some("anyone") } });
+    let acl = acl.as_vector::<AclEntry<'_>>();
+    let lists = Lists::of(request);
+    let (op, body) = body(request, acl, &lists);
+    framed(|out| {
+        RequestHeader { xid: number, op: op.number() }.encode(out);
+        body.encode(op, out);
+    })
+}
+
+/// The lists of a setWatches.
+struct Lists {
+    data: VectorBuf<Option<&'static str>>,
+    missing: VectorBuf<Option<&'static str>>,
+    children: VectorBuf<Option<&'static str>>,
+}
+
+impl Lists {
+    fn of(request: &Request) -> Lists {
+        let list = |wanted: Watched| {
+            let mut built = VectorBuf::default();
+            if let Request::SetWatches { watches, .. } = request {
+                for (path, _) in watches.iter().filter(|(_, kind)| *kind == wanted) {
+                    built.push(&Some(path.as_str()));
+                }
+            }
+            built
+        };
+        Lists {
+            data: list(Watched::Data),
+            missing: list(Watched::Missing),
+            children: list(Watched::Children),
+        }
+    }
+}
+
+fn body<'a>(
+    request: &'a Request,
+    acl: AclVector<'a>,
+    lists: &'a Lists,
+) -> (OpCode, RequestBody<'a>) {
+    let read = |path, watch| RequestBody::PathWatch(PathWatch { path: Some(path), watch });
+    match request {
+        Request::Create { path, data, ephemeral, sequential } => {
+            let mode = match (ephemeral, sequential) {
+                (false, false) => CreateMode::Persistent,
+                (true, false) => CreateMode::Ephemeral,
+                (false, true) => CreateMode::PersistentSequential,
+                (true, true) => CreateMode::EphemeralSequential,
+            };
+            let flags = mode.flag();
+            let body = CreateRequest { path: Some(path), data: Some(data), acl, flags };
+            (OpCode::Create, RequestBody::Create(body))
+        }
+        Request::Set { path, data, version } => {
+            let (path, data, version) = (Some(path.as_str()), Some(data.as_slice()), *version);
+            (OpCode::SetData, RequestBody::SetData(SetDataRequest { path, data, version }))
+        }
+        Request::Delete { path, version } => {
+            let body = PathVersion { path: Some(path), version: *version };
+            (OpCode::Delete, RequestBody::PathVersion(body))
+        }
+        Request::Multi(parts) => {
+            let ops = parts.iter().map(|part| multi_op(part, acl)).collect();
+            (OpCode::Multi, RequestBody::Multi(ops))
+        }
+        Request::Get { path, watch } => (OpCode::GetData, read(path, *watch)),
+        Request::Exists { path, watch } => (OpCode::Exists, read(path, *watch)),
+        Request::Children { path, watch } => (OpCode::GetChildren2, read(path, *watch)),
+        Request::Sync { path } => {
+            (OpCode::Sync, RequestBody::Path(PathRequest { path: Some(path) }))
+        }
+        Request::SetWatches { relative, .. } => {
+            let body = SetWatchesRequest {
+                relative_zxid: *relative,
+                data: lists.data.as_vector(),
+                exist: lists.missing.as_vector(),
+                child: lists.children.as_vector(),
+                persistent: Paths::NULL,
+                persistent_recursive: Paths::NULL,
+            };
+            (OpCode::SetWatches, RequestBody::SetWatches(body))
+        }
+        Request::Close => (OpCode::CloseSession, RequestBody::Empty),
+    }
+}
+
+fn multi_op<'a>(part: &'a Part, acl: AclVector<'a>) -> MultiOp<'a> {
+    match part {
+        Part::Set { path, data, version } => MultiOp::SetData(SetDataRequest {
+            path: Some(path),
+            data: Some(data),
+            version: *version,
+        }),
+        Part::Check { path, version } => {
+            MultiOp::Check(PathVersion { path: Some(path), version: *version })
+        }
+        Part::Create { path, data } => MultiOp::Create(
+            OpCode::Create,
+            CreateRequest { path: Some(path), data: Some(data), acl, flags: 0 },
+        ),
+        Part::Delete { path, version } => {
+            MultiOp::Delete(PathVersion { path: Some(path), version: *version })
+        }
+    }
+}
+
+/// Reads what follows the header of a reply without an error.
+///
+/// # Errors
+/// It is cut short.
+pub fn answer(request: &Request, input: &mut Decoder<'_>) -> Result<Answer, DecodeError> {
+    let text = |input: &mut Decoder<'_>| {
+        let text: Option<&str> = Jute::decode(input)?;
+        Ok(text.unwrap_or_default().to_owned())
+    };
+    Ok(match request {
+        Request::Create { .. } => Answer::Path(text(input)?),
+        Request::Set { .. } | Request::Exists { .. } => Answer::Stat(Stat::decode(input)?),
+        Request::Get { .. } => {
+            let data: Option<&[u8]> = Jute::decode(input)?;
+            Answer::Data(data.map(<[u8]>::to_vec), Stat::decode(input)?)
+        }
+        Request::Children { .. } => {
+            let names: Paths<'_> = Jute::decode(input)?;
+            let names = names.iter().map(|name| name.unwrap_or_default().to_owned());
+            let mut names: Vec<String> = names.collect();
+            names.sort_unstable();
+            Answer::Children(names, Stat::decode(input)?)
+        }
+        Request::Delete { .. }
+        | Request::Multi(_)
+        | Request::Sync { .. }
+        | Request::SetWatches { .. }
+        | Request::Close => Answer::Nothing,
+    })
+}
+
+/// Takes a whole frame, without its length, from what arrived.
+pub fn take_frame(incoming: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let length = whole_frame(incoming)?;
+    let frame = incoming[4..length].to_vec();
+    incoming.drain(..length);
+    Some(frame)
+}
+
+/// The length of the first frame, with its length field, if all of it is there.
+pub fn whole_frame(incoming: &[u8]) -> Option<usize> {
+    let length = incoming.first_chunk::<4>()?;
+    let end = 4 + usize::try_from(u32::from_be_bytes(*length)).ok()?;
+    (incoming.len() >= end).then_some(end)
+}

@@ -1,0 +1,251 @@
+//! The whole tree as it comes from a leader (`Learner.syncWithLeader`, SNAP), in pieces of any length.
+//!
+//! Push: the replica feeds what arrived, and a piece costs what is in it, so that a tree of
+//! gigabytes holds nobody up. The bytes may be anything: lengths are checked, nothing is allocated
+//! for bytes that are not there, and what is built is checked by [`DatabaseBuilder`]. Kept between
+//! two pieces is one item that is not whole yet.
+
+use super::load::SnapshotError;
+use super::stream_writer::SIGNATURE;
+use crate::acl::AclId;
+use crate::database::{Database, DatabaseBuilder, DatabaseOptions};
+use crate::id::{SessionId, Zxid};
+use crate::jute::{DecodeError, Decoder, Jute};
+use crate::limits;
+use crate::proto::data::{AclVector, StatPersisted};
+
+/// Reads a tree out of pieces.
+#[derive(Debug)]
+pub struct StreamReader {
+    zxid: Zxid,
+    builder: DatabaseBuilder,
+    stage: Stage,
+    /// The beginning of the next item, when a piece ended inside it.
+    held: Vec<u8>,
+    /// No item can be read before `held` has so many bytes.
+    wanted: usize,
+    /// Bytes of whole items.
+    offset: u64,
+    nodes: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    SessionsCount,
+    /// So many are left.
+    Sessions(i32),
+    AclsCount,
+    Acls(i32),
+    Nodes,
+    Signature,
+    /// The database was given out, or an error.
+    Ended,
+}
+
+/// What a piece led to.
+#[derive(Debug)]
+pub enum StreamProgress {
+    /// More must come.
+    NeedMore,
+    /// The tree is whole.
+    Done {
+        /// The state, which may be ahead of its zxid: see [`Database::is_fuzzy`].
+        database: Box<Database>,
+        /// How many bytes of the piece belong to the tree. The rest is another's.
+        consumed: usize,
+    },
+}
+
+/// Bytes of one ACL, at most: several of the longest frame that a client may send by default.
+const ACL_BYTES_MAX: usize = 4 << 20;
+
+/// An item that was read.
+enum Step {
+    Item,
+    /// The signature: the end.
+    End,
+}
+
+/// Why no item was read.
+enum Stop {
+    /// The item is not whole: so many bytes of it are wanted, at least.
+    Wanted(usize),
+    Error(SnapshotError),
+}
+
+impl StreamReader {
+    /// A tree of the state at `zxid`, as the leader says, or a little later.
+    pub fn new(options: DatabaseOptions, zxid: Zxid) -> StreamReader {
+        StreamReader {
+            zxid,
+            builder: DatabaseBuilder::new(options),
+            stage: Stage::SessionsCount,
+            held: Vec::new(),
+            wanted: 0,
+            offset: 0,
+            nodes: 0,
+        }
+    }
+
+    /// The zxid it was made with.
+    pub fn zxid(&self) -> Zxid {
+        self.zxid
+    }
+
+    /// Bytes and nodes read so far, for a line now and then.
+    pub fn progress(&self) -> (u64, u64) {
+        (self.offset, self.nodes)
+    }
+
+    /// Takes the next piece.
+    ///
+    /// # Errors
+    /// The bytes are not those of a tree. Nothing can be fed any more.
+    ///
+    /// # Panics
+    /// After the end, or after an error.
+    pub fn feed(&mut self, piece: &[u8]) -> Result<StreamProgress, SnapshotError> {
+        let held_before = self.held.len();
+        if held_before == 0 {
+            return self.read(piece, 0);
+        }
+        self.held.extend_from_slice(piece);
+        if self.held.len() < self.wanted {
+            return Ok(StreamProgress::NeedMore);
+        }
+        let bytes = std::mem::take(&mut self.held);
+        self.read(&bytes, held_before)
+    }
+
+    /// Reads all whole items of `bytes`, of which the first `held` were fed before.
+    fn read(&mut self, bytes: &[u8], held: usize) -> Result<StreamProgress, SnapshotError> {
+        let mut at = 0;
+        loop {
+            match self.item(&bytes[at..]) {
+                Ok((Step::Item, taken)) => {
+                    at += taken;
+                    self.offset += taken as u64;
+                }
+                Ok((Step::End, taken)) => {
+                    at += taken;
+                    self.offset += taken as u64;
+                    let database = Box::new(self.finish()?);
+                    let consumed = at.checked_sub(held).expect("the end was not there before");
+                    return Ok(StreamProgress::Done { database, consumed });
+                }
+                Err(Stop::Wanted(wanted)) => {
+                    self.held = bytes[at..].to_vec();
+                    self.wanted = wanted;
+                    return Ok(StreamProgress::NeedMore);
+                }
+                Err(Stop::Error(error)) => {
+                    self.stage = Stage::Ended;
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    fn finish(&mut self) -> Result<Database, SnapshotError> {
+        self.stage = Stage::Ended;
+        let options = DatabaseOptions::default();
+        let mut builder = std::mem::replace(&mut self.builder, DatabaseBuilder::new(options));
+        builder.fuzzy();
+        let offset = self.offset;
+        builder.finish(self.zxid).map_err(|error| SnapshotError::Tree { offset, error })
+    }
+
+    /// The item at the front of `bytes`, and its length.
+    fn item(&mut self, bytes: &[u8]) -> Result<(Step, usize), Stop> {
+        let mut input = Decoder::new(bytes);
+        match self.stage {
+            Stage::SessionsCount => {
+                let count = self.of(input.i32())?;
+                self.stage = Stage::Sessions(self.count(count, "sessions")?);
+            }
+            Stage::Sessions(0) => self.stage = Stage::AclsCount,
+            Stage::Sessions(left) => {
+                let id = SessionId(self.of(input.i64())?);
+                let timeout_ms = self.of(input.i32())?;
+                self.builder.session(id, timeout_ms);
+                self.stage = Stage::Sessions(left - 1);
+            }
+            Stage::AclsCount => {
+                let count = self.of(input.i32())?;
+                self.stage = Stage::Acls(self.count(count, "ACLs")?);
+            }
+            Stage::Acls(0) => self.stage = Stage::Nodes,
+            Stage::Acls(left) => {
+                let key = AclId(self.of(input.i64())?);
+                let acl = match AclVector::decode(&mut input) {
+                    Err(DecodeError::Truncated { .. }) if bytes.len() > ACL_BYTES_MAX => {
+                        return Err(self.malformed("an ACL longer than any that is ever written"));
+                    }
+                    acl => self.of(acl)?,
+                };
+                self.builder.acl(key, acl);
+                self.stage = Stage::Acls(left - 1);
+            }
+            Stage::Nodes => {
+                let Some(path) = self.text(&mut input, "path")? else {
+                    return Err(self.malformed("a node without a path"));
+                };
+                if path == b"/" {
+                    self.stage = Stage::Signature;
+                    return Ok((Step::Item, input.offset()));
+                }
+                let data = self.text(&mut input, "data")?;
+                let acl = AclId(self.of(input.i64())?);
+                let stat = self.of(StatPersisted::decode(&mut input))?;
+                let Ok(path) = std::str::from_utf8(path) else {
+                    return Err(self.malformed("a path that is not UTF-8"));
+                };
+                let offset = self.offset;
+                self.builder
+                    .node(path, data, acl, stat)
+                    .map_err(|error| Stop::Error(SnapshotError::Tree { offset, error }))?;
+                self.nodes += 1;
+            }
+            Stage::Signature => {
+                let bytes = self.of(input.length())?;
+                if bytes != Some(SIGNATURE.len()) {
+                    return Err(self.malformed("no signature behind the tree"));
+                }
+                if self.of(input.take(SIGNATURE.len()))? != SIGNATURE.as_bytes() {
+                    return Err(self.malformed("another signature behind the tree"));
+                }
+                return Ok((Step::End, input.offset()));
+            }
+            Stage::Ended => panic!("the tree has ended"),
+        }
+        Ok((Step::Item, input.offset()))
+    }
+
+    fn text<'a>(&self, input: &mut Decoder<'a>, what: &str) -> Result<Option<&'a [u8]>, Stop> {
+        let Some(bytes) = self.of(input.length())? else { return Ok(None) };
+        if bytes > limits::LOG_RECORD_BYTES_MAX as usize {
+            return Err(self.malformed(&format!("{what} of {bytes} bytes")));
+        }
+        self.of(input.take(bytes)).map(Some)
+    }
+
+    fn of<T>(&self, decoded: Result<T, DecodeError>) -> Result<T, Stop> {
+        decoded.map_err(|error| match error {
+            DecodeError::Truncated { offset, wanted, .. } => Stop::Wanted(offset + wanted),
+            error => self.malformed(&error.to_string()),
+        })
+    }
+
+    fn count(&self, count: i32, what: &str) -> Result<i32, Stop> {
+        // ZooKeeper: loops that count down to 0 take a negative count for none.
+        if count < -1 {
+            return Err(self.malformed(&format!("{count} {what}")));
+        }
+        Ok(count.max(0))
+    }
+
+    fn malformed(&self, reason: &str) -> Stop {
+        let reason = reason.to_owned();
+        Stop::Error(SnapshotError::Malformed { offset: self.offset, reason })
+    }
+}

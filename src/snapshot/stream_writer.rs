@@ -1,0 +1,81 @@
+//! The whole tree on its way to a learner (`LearnerHandler`, SNAP): what a snapshot holds between its
+//! header and its first seal, and a signature.
+//!
+//! Pull: whoever sends asks for the next piece when there is room for it. The database keeps the
+//! state of the beginning readable meanwhile, so at most one snapshot, to the disk or to learners,
+//! is under way.
+
+use bytes::Bytes;
+
+use super::parts;
+use crate::database::Database;
+use crate::id::Zxid;
+use crate::jute::Jute;
+
+/// What follows the tree, so that a learner sees that nothing is missing.
+pub(super) const SIGNATURE: &str = "BenWasHere";
+
+/// Nodes in a piece, at most. A node costs some 200 ns: a fifth of a millisecond.
+const PIECE_NODES: usize = 1000;
+
+/// Bytes after which a piece ends, even with fewer nodes.
+const PIECE_BYTES: usize = 128 << 10;
+
+/// A tree being sent.
+///
+/// It must be drained, or given up with [`StreamWriter::abandon`]: until then the database keeps
+/// what it changes.
+#[derive(Debug)]
+pub struct StreamWriter {
+    zxid: Zxid,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Sessions and ACLs are to be given, as they are here.
+    Head(Vec<u8>),
+    Nodes,
+    Done,
+}
+
+impl StreamWriter {
+    /// Holds the database as it is. No other snapshot of it may be under way.
+    pub fn begin(database: &mut Database) -> StreamWriter {
+        let head = database.snapshot_begin();
+        let mut out = Vec::with_capacity(PIECE_BYTES);
+        parts::head(&head, &mut out);
+        StreamWriter { zxid: head.zxid, stage: Stage::Head(out) }
+    }
+
+    /// The state that is sent: its last transaction.
+    pub fn zxid(&self) -> Zxid {
+        self.zxid
+    }
+
+    /// The next piece, some 128 KiB unless a node is larger; `None` behind the last one, the
+    /// database is free then.
+    pub fn next_piece(&mut self, database: &mut Database) -> Option<Bytes> {
+        let mut out = match &mut self.stage {
+            Stage::Done => return None,
+            Stage::Head(out) => std::mem::take(out),
+            Stage::Nodes => Vec::with_capacity(PIECE_BYTES + PIECE_BYTES / 4),
+        };
+        self.stage = Stage::Nodes;
+        if !parts::slice(database, PIECE_NODES, PIECE_BYTES, &mut out) {
+            database.snapshot_end();
+            self.stage = Stage::Done;
+            parts::end(&mut out);
+            Some(SIGNATURE).encode(&mut out);
+        }
+        Some(Bytes::from(out))
+    }
+
+    /// Gives it up: the database is free.
+    pub fn abandon(self, database: &mut Database) {
+        match self.stage {
+            Stage::Head(_) | Stage::Nodes => database.snapshot_end(),
+            Stage::Done => (),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The last committed transactions, in memory (`ZKDatabase.committedLog`).
+//!
+//! A leader brings learners that lag a little up to date from it without touching the disk. Every
+//! member keeps it, because it may lead next.
+
+use std::collections::VecDeque;
+use std::collections::vec_deque;
+
+use crate::id::Zxid;
+use crate::proto::txn::Txn;
+
+/// The last committed transactions.
+///
+/// Invariant: `txns` are all those after `before` up to `last`, in order and without a gap.
+#[derive(Clone, Debug)]
+pub struct CommittedLog {
+    txns: VecDeque<Txn>,
+    /// Where the history stood before the first of them.
+    before: Zxid,
+    last: Zxid,
+    txns_max: usize,
+}
+
+impl CommittedLog {
+    /// The end of a history: `recent` are its last transactions up to `last`, without a gap. If they
+    /// do not reach to `last`, they are of no use.
+    pub fn new(last: Zxid, recent: VecDeque<Txn>, txns_max: usize) -> CommittedLog {
+        let mut log = CommittedLog { txns: VecDeque::new(), before: last, last, txns_max };
+        if recent.back().is_some_and(|txn| txn.zxid() == last) {
+            // Within an epoch no zxid is left out, and an epoch begins where the last one ended.
+            let first = recent.front().expect("there is a last one").zxid();
+            (log.before, log.last) = (Zxid(first.0 - 1), Zxid(first.0 - 1));
+            recent.into_iter().for_each(|txn| log.push(txn));
+        }
+        log
+    }
+
+    /// The next transaction was committed.
+    ///
+    /// # Panics
+    /// If it is not later than all others.
+    pub fn push(&mut self, txn: Txn) {
+        assert!(txn.zxid() > self.last, "{} is committed after {}", txn.zxid(), self.last);
+        self.last = txn.zxid();
+        self.txns.push_back(txn);
+        while self.txns.len() > self.txns_max {
+            let txn = self.txns.pop_front().expect("it is longer than the limit");
+            self.before = txn.zxid();
+        }
+    }
+
+    /// Nothing after `zxid` was ever committed (TRUNC).
+    pub fn truncate(&mut self, zxid: Zxid) {
+        while self.txns.back().is_some_and(|txn| txn.zxid() > zxid) {
+            self.txns.pop_back();
+        }
+        match self.txns.back() {
+            Some(txn) => self.last = txn.zxid(),
+            None => {
+                self.last = self.last.min(zxid);
+                self.before = self.last;
+            }
+        }
+    }
+
+    /// The history is another, which ends at `zxid` (SNAP).
+    pub fn reset(&mut self, zxid: Zxid) {
+        self.txns.clear();
+        (self.before, self.last) = (zxid, zxid);
+    }
+
+    /// The zxid of the last one, whether it is here or not.
+    pub fn last(&self) -> Zxid {
+        self.last
+    }
+
+    /// The zxid that a history has to which those that are here follow directly.
+    pub fn before(&self) -> Zxid {
+        self.before
+    }
+
+    /// The oldest that is here.
+    pub fn first(&self) -> Option<Zxid> {
+        self.txns.front().map(Txn::zxid)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.txns.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.txns.is_empty()
+    }
+
+    /// Oldest first.
+    pub fn iter(&self) -> vec_deque::Iter<'_, Txn> {
+        self.txns.iter()
+    }
+
+    /// Those after `zxid`, oldest first.
+    pub fn after(&self, zxid: Zxid) -> vec_deque::Iter<'_, Txn> {
+        self.txns.range(self.txns.partition_point(|txn| txn.zxid() <= zxid)..)
+    }
+}

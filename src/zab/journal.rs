@@ -1,0 +1,184 @@
+//! What this server has accepted, and how much of it is committed; it outlives leaders.
+
+use std::collections::VecDeque;
+
+use crate::id::Zxid;
+use crate::proto::txn::Txn;
+
+use super::CommittedLog;
+
+/// The transactions of the log from the point where they may still be lost.
+///
+/// ```text
+///   recent (committed, the last of them) │ pending (accepted, not known committed)
+///                              committed ┘                         accepted ┘
+/// synced ≤ accepted, and goes its own way
+/// ```
+/// Invariant: zxids rise; `pending` holds exactly what lies after `committed` up to `accepted`.
+#[derive(Debug)]
+pub struct Journal {
+    accepted: Zxid,
+    committed: Zxid,
+    synced: Zxid,
+    pending: VecDeque<Txn>,
+    /// Away while this server leads: the leader keeps it.
+    recent: Option<CommittedLog>,
+    /// The log is being cut or replaced: what is heard of its durability is about the former one.
+    is_cutting: bool,
+}
+
+/// Why a transaction cannot be committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    /// It was committed before.
+    #[error("it is committed already")]
+    Again,
+    /// Another one comes first, or it was never proposed.
+    #[error("the next proposal is {}", .0.map_or("not there".to_owned(), |zxid| zxid.to_string()))]
+    NotNext(Option<Zxid>),
+}
+
+impl Journal {
+    /// A journal over a log and a database that both reach to `last`, and all of it durable.
+    pub fn new(last: Zxid, recent: CommittedLog) -> Journal {
+        Journal {
+            accepted: last,
+            committed: last,
+            synced: last,
+            pending: VecDeque::new(),
+            recent: Some(recent),
+            is_cutting: false,
+        }
+    }
+
+    /// A transaction goes to the log, the next in order.
+    pub fn accept(&mut self, txn: Txn) {
+        assert!(txn.zxid() > self.accepted, "zxids rise: {} after {}", txn.zxid(), self.accepted);
+        self.accepted = txn.zxid();
+        self.pending.push_back(txn);
+    }
+
+    /// The oldest pending transaction is committed; it must be this one.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn commit(&mut self, zxid: Zxid) -> Result<Txn, CommitError> {
+        if zxid <= self.committed {
+            return Err(CommitError::Again);
+        }
+        match self.pending.front() {
+            Some(txn) if txn.zxid() == zxid => {}
+            front => return Err(CommitError::NotNext(front.map(Txn::zxid))),
+        }
+        let txn = self.pending.pop_front().expect("there is a front");
+        self.committed = zxid;
+        if let Some(recent) = &mut self.recent {
+            recent.push(txn.clone());
+        }
+        Ok(txn)
+    }
+
+    /// Nothing after `zxid` stays.
+    pub fn truncate(&mut self, zxid: Zxid) {
+        assert!(zxid < self.accepted, "there is something to cut off");
+        self.pending.retain(|txn| txn.zxid() <= zxid);
+        self.accepted = zxid;
+        self.committed = self.committed.min(zxid);
+        self.synced = self.synced.min(zxid);
+        self.is_cutting = true;
+        if let Some(recent) = &mut self.recent {
+            recent.truncate(zxid);
+        }
+    }
+
+    /// All of it is replaced by a tree as of `zxid`.
+    pub fn restore(&mut self, zxid: Zxid) {
+        self.pending.clear();
+        self.accepted = zxid;
+        self.committed = zxid;
+        self.synced = zxid;
+        self.is_cutting = true;
+        if let Some(recent) = &mut self.recent {
+            recent.reset(zxid);
+        }
+    }
+
+    /// The log turned out to end at `zxid`, earlier than was believed.
+    pub fn reset(&mut self, zxid: Zxid) {
+        self.restore(zxid);
+        self.is_cutting = false;
+    }
+
+    /// The truncate or restore up to `zxid` is done: what is heard from now on is about the new log.
+    pub fn handle_cut(&mut self, zxid: Zxid) {
+        self.is_cutting = false;
+        self.synced = zxid.min(self.accepted);
+    }
+
+    /// Everything up to `zxid` is durable.
+    pub fn handle_synced(&mut self, zxid: Zxid) {
+        if !self.is_cutting {
+            // While this server leads, the leader knows what is accepted.
+            let accepted = if self.recent.is_some() { self.accepted } else { zxid };
+            self.synced = self.synced.max(zxid.min(accepted));
+        }
+    }
+
+    /// The newest transaction of the log at or before `zxid`, as far as memory reaches; `None`: not
+    /// known.
+    pub fn newest_up_to(&self, zxid: Zxid) -> Option<Zxid> {
+        let pending = self.pending.iter().rev().map(Txn::zxid).find(|at| *at <= zxid);
+        pending.or_else(|| {
+            if zxid >= self.committed {
+                return Some(self.committed);
+            }
+            let recent = self.recent.as_ref()?;
+            recent.iter().rev().map(Txn::zxid).find(|at| *at <= zxid)
+        })
+    }
+
+    /// The leader takes the committed ones over.
+    pub fn take_recent(&mut self) -> CommittedLog {
+        self.recent.take().expect("only one leader at a time takes it")
+    }
+
+    /// The leader gives them back, and with them what it proposed and did not commit.
+    pub fn resume(&mut self, recent: CommittedLog, pending: Vec<Txn>) {
+        assert!(self.recent.is_none(), "what is put back was taken");
+        assert!(self.pending.is_empty(), "a leader begins with all of it committed");
+        self.committed = recent.last().max(self.committed);
+        self.accepted = pending.last().map_or(self.committed, Txn::zxid);
+        assert!(
+            pending.iter().all(|txn| txn.zxid() > self.committed),
+            "what is pending is not committed"
+        );
+        self.pending = pending.into();
+        self.recent = Some(recent);
+        self.synced = self.synced.min(self.accepted);
+    }
+
+    /// The last committed ones; `None` while this server leads.
+    pub fn recent(&self) -> Option<&CommittedLog> {
+        self.recent.as_ref()
+    }
+
+    /// Transactions that are accepted and not known to be committed, oldest first.
+    pub fn pending(&self) -> &VecDeque<Txn> {
+        &self.pending
+    }
+
+    /// The newest transaction of the log, written or on its way there.
+    pub fn accepted(&self) -> Zxid {
+        self.accepted
+    }
+
+    /// The newest transaction handed out for commit.
+    pub fn committed(&self) -> Zxid {
+        self.committed
+    }
+
+    /// Up to where the log is known to be durable.
+    pub fn synced(&self) -> Zxid {
+        self.synced
+    }
+}

@@ -1,0 +1,132 @@
+//! Who has which transactions in its log.
+//!
+//! A server's log is a prefix of the leader's, so that one zxid per server says all: it has logged
+//! whatever it acknowledged, and everything before (`Proposal.addAck` keeps a set per proposal).
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use crate::id::{ServerId, Zxid};
+use crate::peer::link::LinkId;
+use crate::quorum::{Config, Oracle};
+
+/// The newest acknowledgement of each server.
+#[derive(Debug, Default)]
+pub(super) struct Acks {
+    own: Option<(ServerId, Zxid)>,
+    of: BTreeMap<ServerId, (LinkId, Zxid)>,
+}
+
+impl Acks {
+    /// The leader's own log reaches to `zxid`.
+    pub(super) fn record_own(&mut self, me: ServerId, zxid: Zxid) {
+        self.own = Some((me, zxid));
+    }
+
+    /// A server is about to be synchronised, and may cut its log for that. What it acknowledged
+    /// before does not count any more, and what still comes on an older link never will.
+    ///
+    /// 1. A follower logs and acknowledges 7, which is not committed, and loses its connection.
+    /// 2. It comes back; what is not committed is cut off its log, and sent again.
+    /// 3. Another one acknowledges 7. With the first acknowledgement that were a quorum, and 7
+    ///    committed, though only two logs of three hold it at that time, or one.
+    pub(super) fn begin(&mut self, server: ServerId, link: LinkId) {
+        self.of.insert(server, (link, Zxid::NONE));
+    }
+
+    /// A server has logged everything up to `zxid`.
+    pub(super) fn record(&mut self, server: ServerId, link: LinkId, zxid: Zxid) {
+        if let Some((of, acked)) = self.of.get_mut(&server)
+            && *of == link
+        {
+            *acked = zxid.max(*acked);
+        }
+    }
+
+    /// Up to where a server has logged what was proposed in this epoch.
+    pub(super) fn of(&self, server: ServerId) -> Zxid {
+        match self.own {
+            Some((me, zxid)) if me == server => zxid,
+            _ => self.of.get(&server).map_or(Zxid::NONE, |(_, zxid)| *zxid),
+        }
+    }
+
+    /// The newest zxid that a quorum of each configuration has logged.
+    pub(super) fn quorum(&self, configs: &[Rc<Config>], oracle: Option<Oracle>) -> Zxid {
+        let own = self.own.map(|(_, zxid)| zxid);
+        let mut zxids: Vec<Zxid> =
+            self.of.values().map(|(_, zxid)| *zxid).chain(own).filter(|z| z.0 >= 0).collect();
+        zxids.sort_unstable();
+        let has_quorum = |zxid: Zxid| {
+            configs.iter().all(|config| {
+                let agrees = |server| self.of(server) >= zxid;
+                config.has_quorum_of(agrees)
+                    || oracle.is_some_and(|_| {
+                        let agreeing = config.voters().filter(|server| agrees(*server)).collect();
+                        config.has_quorum_with(&agreeing, oracle)
+                    })
+            })
+        };
+        zxids.into_iter().rev().find(|zxid| has_quorum(*zxid)).unwrap_or(Zxid::NONE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(ids: &[i64]) -> Rc<Config> {
+        let lines: String = ids.iter().map(|id| format!("server.{id}=a:1:2\n")).collect();
+        Rc::new(Config::parse(&lines).unwrap())
+    }
+
+    #[test]
+    fn a_quorum_has_what_its_slowest_member_has() {
+        let mut acks = Acks::default();
+        let configs = [config(&[1, 2, 3])];
+        acks.record_own(ServerId(1), Zxid(9));
+        assert_eq!(acks.quorum(&configs, None), Zxid::NONE);
+        for server in [2, 3, 4] {
+            acks.begin(ServerId(server), LinkId::accepted(server as u64));
+        }
+        // Server 4 does not vote.
+        acks.record(ServerId(4), LinkId::accepted(4), Zxid(8));
+        assert_eq!(acks.quorum(&configs, None), Zxid::NONE);
+        acks.record(ServerId(3), LinkId::accepted(3), Zxid(5));
+        acks.record(ServerId(2), LinkId::accepted(2), Zxid(7));
+        assert_eq!(acks.quorum(&configs, None), Zxid(7));
+        // In a configuration with 4 and 5, neither is enough.
+        let both = [config(&[1, 2, 3]), config(&[1, 4, 5])];
+        assert_eq!(acks.quorum(&both, None), Zxid(7));
+        let both = [config(&[1, 2, 3]), config(&[3, 4, 5])];
+        assert_eq!(acks.quorum(&both, None), Zxid(5));
+    }
+
+    #[test]
+    fn what_a_server_acknowledged_before_it_came_again_does_not_count() {
+        let mut acks = Acks::default();
+        let configs = [config(&[1, 2, 3])];
+        let (old, new) = (LinkId::accepted(1), LinkId::accepted(2));
+        acks.record_own(ServerId(1), Zxid(7));
+        acks.begin(ServerId(2), old);
+        acks.record(ServerId(2), old, Zxid(7));
+        acks.begin(ServerId(2), new);
+        acks.record(ServerId(2), old, Zxid(7));
+        assert_eq!(acks.quorum(&configs, None), Zxid::NONE);
+        acks.record(ServerId(2), new, Zxid(6));
+        assert_eq!(acks.quorum(&configs, None), Zxid(6));
+    }
+
+    #[test]
+    fn a_witness_stands_for_the_other_one_of_two() {
+        let mut acks = Acks::default();
+        acks.record_own(ServerId(1), Zxid(7));
+        let configs = [config(&[1, 2])];
+        let yes = Some(Oracle { needed: true, says_yes: true });
+        assert_eq!(acks.quorum(&configs, yes), Zxid(7));
+        assert_eq!(
+            acks.quorum(&configs, Some(Oracle { needed: false, says_yes: true })),
+            Zxid::NONE
+        );
+    }
+}

@@ -1,0 +1,348 @@
+//! Broadcast: proposals, acknowledgements, commits, and what learners ask for meanwhile
+//! (`Leader.propose`, `processAck`, `tryToCommit`, `processSync`; the loop of `LearnerHandler`).
+
+use std::rc::Rc;
+
+use bytes::BufMut;
+use tracing::{debug, info, warn};
+
+use super::Leader;
+use super::discovery::{Refusal, text};
+use super::handler::Stage;
+use crate::id::{ServerId, SessionId, Zxid};
+use crate::limits::LEARNER_SYNCS_MAX;
+use crate::peer::link::LinkId;
+use crate::peer::{ConfigChange, ForwardedRequest, Inbound};
+use crate::proto::quorum::packet;
+use crate::proto::txn::Txn;
+use crate::quorum::{Config, Oracle};
+use crate::time::MonoUs;
+use crate::zab::packets::{
+    Packet, put_bare, put_commit_and_activate, put_inform_and_activate, put_revalidated, put_txn,
+};
+
+/// A transaction that is proposed and not committed.
+#[derive(Debug)]
+pub(super) struct Proposal {
+    pub(super) txn: Txn,
+    /// A quorum of each of them must have it.
+    pub(super) quorums: Rc<Vec<Rc<Config>>>,
+    /// What it makes of the ensemble, if it is a reconfiguration.
+    pub(super) reconfig: Option<Rc<Config>>,
+    pub(super) since: MonoUs,
+}
+
+/// A sync that waits for a commit.
+#[derive(Debug)]
+pub(super) struct PendingSync {
+    link: LinkId,
+    after: Zxid,
+}
+
+impl Leader {
+    // ---- what learners say
+
+    pub(super) fn on_received(&mut self, link: LinkId, bytes: &[u8]) {
+        let Some(handler) = self.learners.handlers.get_mut(&link) else { return };
+        handler.heard_at = self.now;
+        handler.reader.push(bytes);
+        self.advance(link);
+    }
+
+    /// Takes the packets of a learner that may be taken now.
+    pub(super) fn advance(&mut self, link: LinkId) {
+        loop {
+            let Some(handler) = self.learners.handlers.get_mut(&link) else { return };
+            if handler.talks_too_early() {
+                self.learners.refuse(link, "it does not wait for its answer");
+                return;
+            }
+            if !handler.listens() || self.failure.is_some() {
+                return;
+            }
+            let packet = match handler.reader.next() {
+                Ok(Some(packet)) => packet,
+                Ok(None) => return,
+                Err(error) => {
+                    self.learners.refuse(link, &error.to_string());
+                    return;
+                }
+            };
+            handler.packets_received += 1;
+            let stage = handler.stage;
+            let done = match stage {
+                Stage::Info => self.on_info(link, &packet),
+                Stage::AckEpoch => self.on_ack_epoch(link, &packet),
+                Stage::NewLeaderAck => self.on_new_leader_ack(link, &packet),
+                Stage::Broadcast => self.on_packet(link, &packet),
+                _ => unreachable!("this stage does not listen"),
+            };
+            if let Err(reason) = done {
+                self.learners.refuse(link, &reason);
+                self.maybe_leave();
+            }
+        }
+    }
+
+    fn on_packet(&mut self, link: LinkId, packet: &Packet) -> Result<(), Refusal> {
+        let handler = self.learners.handlers.get_mut(&link).expect("its packet was just read");
+        handler.tick_deadline = self.tick + self.options.sync_limit;
+        let server = handler.server;
+        match packet.kind {
+            packet::ACK => {
+                handler.ack_clock.handle_ack(packet.zxid);
+                self.on_ack(link, packet.zxid);
+            }
+            packet::PING => {
+                for (session, timeout_ms) in packet.touched().map_err(text)? {
+                    self.out.inbound.push(Inbound::Touch { session, timeout_ms });
+                }
+            }
+            packet::REVALIDATE => {
+                let (session, timeout_ms) = packet.session_and_timeout().map_err(text)?;
+                let question = Inbound::Revalidate { link, server, session, timeout_ms };
+                self.out.inbound.push(question);
+            }
+            packet::REQUEST => {
+                let (session, cxid, op, body) = packet.request().map_err(text)?;
+                handler.requests += 1;
+                self.out.inbound.push(Inbound::Request(ForwardedRequest {
+                    link,
+                    server,
+                    session,
+                    cxid,
+                    op,
+                    body,
+                    identities: packet.authinfo.clone(),
+                }));
+            }
+            kind => warn!("{} sent a packet of type {kind}: ignored", handler.name()),
+        }
+        Ok(())
+    }
+
+    fn on_ack(&mut self, link: LinkId, zxid: Zxid) {
+        let Some(server) = self.counts(link) else { return };
+        // The first zxid of the epoch acknowledges UPTODATE.
+        if zxid.counter() == 0 || zxid <= self.committed {
+            return;
+        }
+        if zxid > self.proposed {
+            warn!("server {server} acknowledges {zxid}, which was never proposed: ignored");
+            return;
+        }
+        if let Some(handler) = self.learners.handlers.get_mut(&link) {
+            handler.acked = zxid.max(handler.acked);
+        }
+        self.acks.record(server, link, zxid);
+    }
+
+    // ---- the replica's part, once it leads
+
+    /// The zxid that a transaction gets after `last`; `None`: no more in this epoch.
+    pub fn zxid_after(&self, last: Zxid) -> Option<Zxid> {
+        if !self.is_active() || self.failure.is_some() || self.handover.is_some() {
+            return None;
+        }
+        let first = Zxid::new(self.epoch?, 0);
+        assert!(last >= first, "{last} is before this epoch, which begins with {first}");
+        let before = if last == first { self.options.initial_counter } else { last.counter() };
+        // ZooKeeper: Leader.propose never uses the last counter, and begins a new epoch instead.
+        let counter = before.checked_add(1).filter(|counter| *counter != u32::MAX)?;
+        Some(Zxid::new(self.epoch?, counter))
+    }
+
+    /// Proposes a transaction, the next in order.
+    pub fn propose(&mut self, txn: Txn) {
+        self.on_proposal(txn, None);
+    }
+
+    /// Proposes a reconfiguration and what it makes of the ensemble.
+    pub fn propose_reconfig(&mut self, txn: Txn, config: Config) {
+        assert!(!self.is_reconfiguring(), "one reconfiguration at a time");
+        self.last_seen = Rc::new(config);
+        self.out.config.push(ConfigChange::Proposed(self.last_seen.clone()));
+        self.set_quorums();
+        let config = self.last_seen.clone();
+        self.on_proposal(txn, Some(config));
+    }
+
+    fn on_proposal(&mut self, txn: Txn, reconfig: Option<Rc<Config>>) {
+        let zxid = txn.zxid();
+        assert!(self.is_active(), "only an active leader proposes");
+        assert!(zxid > self.proposed, "zxids rise: {zxid} after {}", self.proposed);
+        assert_eq!(Some(zxid.epoch()), self.epoch, "a leader proposes in its own epoch");
+        self.proposed = zxid;
+        self.sizes.add(txn.bytes().len());
+        self.learners.broadcast(|out| put_txn(out, packet::PROPOSAL, &txn));
+        for handler in self.learners.handlers.values_mut() {
+            if handler.is_forwarding_follower() && handler.stage.has_history() {
+                handler.ack_clock.handle_proposal(self.now, zxid);
+            }
+        }
+        self.out.append.push(txn.clone());
+        let quorums = self.quorums.clone();
+        self.proposals.push_back(Proposal { txn, quorums, reconfig, since: self.now });
+    }
+
+    /// Answers a learner's sync when what is proposed so far is committed.
+    pub fn answer_sync(&mut self, link: LinkId) {
+        if self.proposals.is_empty() {
+            self.send_sync(link);
+            return;
+        }
+        let Some(handler) = self.learners.handlers.get_mut(&link) else { return };
+        handler.syncs_pending += 1;
+        if handler.syncs_pending > LEARNER_SYNCS_MAX {
+            self.learners.refuse(link, "too many of its syncs wait for a commit");
+            return;
+        }
+        self.syncs.push_back(PendingSync { link, after: self.proposed });
+    }
+
+    fn send_sync(&mut self, link: LinkId) {
+        self.learners.put(link, |out| put_bare(out, packet::SYNC, Zxid::ZERO));
+    }
+
+    /// Answers a learner's question about a session.
+    pub fn answer_revalidate(&mut self, link: LinkId, session: SessionId, valid: bool) {
+        self.learners.put(link, |out| put_revalidated(out, session, valid));
+    }
+
+    /// Whether a quorum of that configuration is connected and synchronised
+    /// (`Leader.isQuorumSynced`).
+    pub fn is_quorum_synced(&self, config: &Config) -> bool {
+        let synced = |server: ServerId| {
+            server == self.options.me
+                || self.learners.of_server(server).any(|handler| {
+                    handler.is_forwarding_follower() && handler.is_in_sync(self.tick)
+                })
+        };
+        config.has_quorum_of(synced)
+    }
+
+    /// Whether a reconfiguration is proposed and not committed.
+    pub fn is_reconfiguring(&self) -> bool {
+        // ZooKeeper: without dynamic configurations the first one keeps its version.
+        self.options.reconfig && self.last_seen.version > self.config.version
+    }
+
+    // ---- commit
+
+    /// What an outside witness adds to the quorum of two servers; `None`: there is none.
+    pub(super) fn oracle(&self) -> Option<Oracle> {
+        let is_alone = || {
+            !self.learners.handlers.values().any(super::handler::Handler::is_forwarding_follower)
+        };
+        self.options
+            .has_oracle
+            .then(|| Oracle { needed: is_alone(), says_yes: self.oracle_says_yes })
+    }
+
+    /// Commits in order whatever a quorum has in its log.
+    pub(super) fn maybe_commit(&mut self) {
+        while self.failure.is_none()
+            && self.handover.is_none()
+            && let Some(first) = self.proposals.front()
+        {
+            let quorums = first.quorums.clone();
+            let end = self.acks.quorum(&quorums, self.oracle());
+            if end < first.txn.zxid() {
+                return;
+            }
+            while self.handover.is_none()
+                && self.proposals.front().is_some_and(|first| {
+                    first.txn.zxid() <= end && Rc::ptr_eq(&first.quorums, &quorums)
+                })
+            {
+                let proposal = self.proposals.pop_front().expect("there is a front");
+                self.commit(proposal);
+            }
+        }
+    }
+
+    fn commit(&mut self, proposal: Proposal) {
+        let Proposal { txn, reconfig, .. } = proposal;
+        let zxid = txn.zxid();
+        assert!(zxid > self.committed, "commits are in order: {zxid} after {}", self.committed);
+        self.committed = zxid;
+        match reconfig {
+            None => {
+                self.learners.broadcast(|out| put_bare(out, packet::COMMIT, zxid));
+                self.learners.inform(|out| put_txn(out, packet::INFORM, &txn));
+            }
+            Some(config) => {
+                let leader = self.designate(&config, |server| self.acks.of(server) >= zxid, zxid);
+                info!("configuration {:x} is active, and server {leader} leads", config.version);
+                self.learners.broadcast(|out| put_commit_and_activate(out, zxid, leader));
+                self.learners.inform(|out| put_inform_and_activate(out, &txn, leader));
+                self.activate_config(config, leader);
+            }
+        }
+        self.log.push(txn.clone());
+        self.out.commit.push(txn);
+        while self.syncs.front().is_some_and(|sync| sync.after <= zxid) {
+            let PendingSync { link, .. } = self.syncs.pop_front().expect("there is a front");
+            if let Some(handler) = self.learners.handlers.get_mut(&link) {
+                handler.syncs_pending -= 1;
+                self.send_sync(link);
+            }
+        }
+        if self.proposals.is_empty() && self.handover.is_none() && self.zxid_after(zxid).is_none() {
+            self.fail(format!("roll-over: no zxid is left after {zxid}, a new epoch must begin"));
+        }
+    }
+
+    /// Who leads under `config`: this server, if it votes there at the same address; otherwise
+    /// whoever of its voters has logged most (`Leader.getDesignatedLeader`).
+    pub(super) fn designate(
+        &self,
+        config: &Config,
+        has_acked: impl Fn(ServerId) -> bool,
+        zxid: Zxid,
+    ) -> ServerId {
+        let me = self.options.me;
+        let address = |config: &Config| config.members.get(&me).map(|m| m.quorum_endpoints());
+        if config.is_voter(me) && address(config) == address(&self.config) {
+            return me;
+        }
+        let candidates = config.voters().filter(|server| *server != me && has_acked(*server));
+        let best = candidates
+            .max_by_key(|server| (self.acks.of(*server).max(zxid), std::cmp::Reverse(*server)));
+        // Nobody else can: a single voter that has only moved.
+        best.unwrap_or(me)
+    }
+
+    pub(super) fn activate_config(&mut self, config: Rc<Config>, leader: ServerId) {
+        if config.version > self.config.version {
+            self.config = config;
+            if self.last_seen.version < self.config.version {
+                self.last_seen = self.config.clone();
+            }
+            self.out.config.push(ConfigChange::Active(self.config.clone()));
+            self.set_quorums();
+        }
+        if leader != self.options.me {
+            debug!("server {leader} leads from now on");
+            // Followers go by themselves when they hear of it: were we to close first, they might
+            // not hear it.
+            let limit_ms = self.options.sync_limit.saturating_mul(self.options.tick_ms);
+            self.handover = Some((leader, self.now.plus_ms(limit_ms)));
+        }
+    }
+
+    /// After the lead was given away: steps down when all who vote have heard of it and gone.
+    pub(super) fn maybe_leave(&mut self) {
+        let Some((leader, until)) = self.handover else { return };
+        let mut handlers = self.learners.handlers.values();
+        let is_alone = !handlers.any(super::handler::Handler::is_forwarding_follower);
+        if is_alone || self.now >= until {
+            self.fail(format!("server {leader} leads after the reconfiguration"));
+        }
+    }
+}
+
+/// Writes what is broadcast to everybody at once.
+pub(super) fn put_ping(out: &mut impl BufMut, proposed: Zxid) {
+    put_bare(out, packet::PING, proposed);
+}

@@ -1,0 +1,458 @@
+//! From the election to the first proposal: the epoch, and a quorum with this leader's history
+//! (`Leader.lead`, `getEpochToPropose`, `waitForEpochAck`, `waitForNewLeaderAck`, `startZkServer`).
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use bytes::{BufMut, BytesMut};
+use tracing::{debug, info, warn};
+
+use super::broadcast::Proposal;
+use super::handler::Stage;
+use super::learners::{Tail, TailFor};
+use super::{Leader, history};
+use crate::id::{Epoch, ServerId, Zxid};
+use crate::peer::link::LinkId;
+use crate::peer::{ConfigChange, PeerOptions, Standing};
+use crate::proto::quorum::packet;
+use crate::quorum::{AckTracker, Config};
+use crate::time::MonoUs;
+use crate::zab::Epochs;
+use crate::zab::packets::{Packet, PacketError, put_bare, put_data, put_leader_info, put_txn};
+
+/// Where a leader is on its way to serving. Each phase waits for what its name says.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// A quorum to say which epochs it has accepted.
+    Discovery {
+        /// Who has.
+        connecting: BTreeSet<ServerId>,
+        /// The epoch that would be later than all of these.
+        epoch: Epoch,
+        /// How long.
+        until: MonoUs,
+    },
+    /// `acceptedEpoch` to be durable.
+    Accepting {
+        /// With this number.
+        token: u64,
+    },
+    /// A quorum to accept the epoch.
+    EpochAcks {
+        /// Who has.
+        electing: BTreeSet<ServerId>,
+        /// How long.
+        until: MonoUs,
+    },
+    /// A quorum to have the history, this leader included.
+    Synchronization {
+        /// Who has, under the active configuration and the one that is to follow it.
+        acks: AckTracker,
+        /// `currentEpoch` is durable with this number, and all of the history with it.
+        token: u64,
+        /// How long.
+        until: MonoUs,
+    },
+    /// Nothing: it leads.
+    Broadcast,
+}
+
+impl Phase {
+    pub(super) fn discovery(
+        options: &PeerOptions,
+        config: &Config,
+        epochs: Epochs,
+        now: MonoUs,
+    ) -> Phase {
+        let connecting = Some(options.me).filter(|me| config.is_voter(*me)).into_iter().collect();
+        let epoch = Epoch(epochs.accepted.0 + 1);
+        Phase::Discovery { connecting, epoch, until: init_end(options, now) }
+    }
+
+    pub(super) fn is_broadcast(&self) -> bool {
+        matches!(self, Phase::Broadcast)
+    }
+
+    /// Until when it may last, and what an operator is told then.
+    pub(super) fn limit(&self) -> Option<(MonoUs, String)> {
+        match self {
+            Phase::Discovery { connecting, until, .. } => {
+                Some((*until, format!("only the servers {} have come to it", list(connecting))))
+            }
+            Phase::EpochAcks { electing, until } => Some((
+                *until,
+                format!("only the servers {} have accepted its epoch", list(electing)),
+            )),
+            Phase::Synchronization { acks, until, .. } => {
+                Some((*until, format!("only the servers {} have its history", list(acks.acks()))))
+            }
+            // Our own disk.
+            Phase::Accepting { .. } | Phase::Broadcast => None,
+        }
+    }
+}
+
+fn init_end(options: &PeerOptions, now: MonoUs) -> MonoUs {
+    now.plus_ms(options.init_limit.saturating_mul(options.tick_ms))
+}
+
+fn list(servers: &BTreeSet<ServerId>) -> String {
+    let servers: Vec<String> = servers.iter().map(ServerId::to_string).collect();
+    if servers.is_empty() { "(none)".to_owned() } else { servers.join(", ") }
+}
+
+/// The latest epoch that a learner may say it has accepted: a zxid has 32 bits for it, one of them
+/// its sign.
+const EPOCH_MAX: Epoch = Epoch(i32::MAX as i64 - 1);
+
+/// Why a learner is sent away.
+pub(super) type Refusal = String;
+
+impl Leader {
+    /// Whether what this learner says counts as the word of a voter.
+    pub(super) fn counts(&self, link: LinkId) -> Option<ServerId> {
+        let handler = self.learners.handlers.get(&link)?;
+        // An observer is not asked what it has, even if the configuration calls it a voter.
+        (!handler.is_observer).then_some(handler.server)
+    }
+
+    // ---- FOLLOWERINFO, OBSERVERINFO → LEADERINFO
+
+    pub(super) fn on_info(&mut self, link: LinkId, packet: &Packet) -> Result<(), Refusal> {
+        let is_observer = match packet.kind {
+            packet::FOLLOWERINFO => false,
+            packet::OBSERVERINFO => true,
+            kind => return Err(format!("its first packet has the type {kind}, not FOLLOWERINFO")),
+        };
+        let info = packet.learner_info().map_err(text)?;
+        let server = info.map_or_else(
+            || {
+                self.nameless -= 1;
+                ServerId(self.nameless)
+            },
+            |info| info.server_id,
+        );
+        if let Some(theirs) = info.and_then(|info| info.config_version)
+            && theirs > self.config.version
+        {
+            let ours = self.config.version;
+            return Err(format!("it has a later configuration: {theirs:x}, here {ours:x}"));
+        }
+        let accepted = packet.zxid.epoch();
+        let is_old = info.and_then(|info| info.protocol_version).is_none_or(|v| v < 0x10000);
+        if accepted > EPOCH_MAX && !is_old {
+            return Err(format!("no epoch is left after {accepted}, which it has accepted"));
+        }
+        let handler = self.learners.handlers.get_mut(&link).expect("its packet was just read");
+        handler.server = server;
+        handler.is_observer = is_observer;
+        handler.is_old = is_old;
+        handler.info_zxid = packet.zxid;
+        handler.reader.set_data_bytes_max(self.options.packet_bytes_max);
+        handler.stage = Stage::Epoch;
+        info!("{} has come", handler.name());
+        if !self.config.members.contains_key(&server) {
+            info!("server {server} is not in the configuration {:x}", self.config.version);
+        }
+        let voter = self.counts(link).filter(|server| self.config.is_voter(*server));
+        if let Phase::Discovery { connecting, epoch, .. } = &mut self.phase {
+            if accepted >= *epoch {
+                *epoch = Epoch(accepted.0 + 1);
+            }
+            connecting.extend(voter);
+        }
+        self.maybe_decide_epoch();
+        if self.says_epoch() {
+            self.send_leader_info(link);
+        }
+        Ok(())
+    }
+
+    /// Whether the epoch is known, and durable here.
+    fn says_epoch(&self) -> bool {
+        !matches!(self.phase, Phase::Discovery { .. } | Phase::Accepting { .. })
+    }
+
+    pub(super) fn maybe_decide_epoch(&mut self) {
+        let Phase::Discovery { connecting, epoch, .. } = &self.phase else { return };
+        let (epoch, me) = (*epoch, self.options.me);
+        let oracle = self.oracle();
+        if !connecting.contains(&me) || !self.config.has_quorum_with(connecting, oracle) {
+            return;
+        }
+        info!("the epoch is {epoch}");
+        self.epoch = Some(epoch);
+        self.epochs.accepted = epoch;
+        let token = self.want_epochs();
+        self.phase = Phase::Accepting { token };
+        // ZooKeeper: Leader.lead gives the first configuration the version of its epoch, so that it
+        // is later than whatever a server that joins was told. It is agreed on with NEWLEADER.
+        if self.options.reconfig && self.config.version == 0 && self.last_seen.version == 0 {
+            let mut config = (*self.config).clone();
+            config.version = Zxid::new(epoch, 0).0;
+            self.last_seen = Rc::new(config);
+            self.out.config.push(ConfigChange::Proposed(self.last_seen.clone()));
+            self.set_quorums();
+        }
+    }
+
+    fn want_epochs(&mut self) -> u64 {
+        let token = self.numbers.next();
+        self.out.epochs = Some((self.epochs, token));
+        token
+    }
+
+    fn send_leader_info(&mut self, link: LinkId) {
+        let epoch = self.epoch.expect("it was decided");
+        let handler = self.learners.handlers.get_mut(&link).expect("it waits for this");
+        if handler.is_old {
+            // It knows no epochs: its last zxid says what it followed.
+            let zxid = handler.info_zxid;
+            if let Err(reason) = self.on_epoch_accepted(link, Some(zxid.epoch()), zxid) {
+                self.learners.refuse(link, &reason);
+            }
+            return;
+        }
+        handler.stage = Stage::AckEpoch;
+        handler.heard_at = self.now;
+        self.learners.put(link, |out| put_leader_info(out, epoch));
+    }
+
+    pub(super) fn on_durable(&mut self, durable: u64) {
+        match &mut self.phase {
+            Phase::Accepting { token } if *token == durable => {
+                let electing = Some(self.options.me)
+                    .filter(|me| self.config.is_voter(*me) && self.summary.1 != Zxid::NONE);
+                self.phase = Phase::EpochAcks {
+                    electing: electing.into_iter().collect(),
+                    until: init_end(&self.options, self.now),
+                };
+                for link in self.links_at(|stage| stage == Stage::Epoch) {
+                    self.send_leader_info(link);
+                    self.advance(link);
+                }
+                self.maybe_finish_epoch();
+            }
+            Phase::Synchronization { acks, token, .. } if *token == durable => {
+                acks.add(self.options.me);
+                self.maybe_activate();
+            }
+            _ => {}
+        }
+    }
+
+    fn links_at(&self, at: impl Fn(Stage) -> bool) -> Vec<LinkId> {
+        let handlers = self.learners.handlers.values();
+        handlers.filter(|handler| at(handler.stage)).map(|handler| handler.link).collect()
+    }
+
+    // ---- ACKEPOCH
+
+    pub(super) fn on_ack_epoch(&mut self, link: LinkId, packet: &Packet) -> Result<(), Refusal> {
+        if packet.kind != packet::ACKEPOCH {
+            return Err(format!("ACKEPOCH was due, and a packet of type {} came", packet.kind));
+        }
+        let current = packet.current_epoch().map_err(text)?;
+        self.on_epoch_accepted(link, current, packet.zxid)
+    }
+
+    fn on_epoch_accepted(
+        &mut self,
+        link: LinkId,
+        current: Option<Epoch>,
+        last: Zxid,
+    ) -> Result<(), Refusal> {
+        let voter = self.counts(link).filter(|server| self.config.is_voter(*server));
+        if let Phase::EpochAcks { electing, .. } = &mut self.phase
+            && let Some(current) = current
+        {
+            let (epoch, end) = self.summary;
+            if (current, last) > (epoch, end) {
+                return Err(format!(
+                    "it is ahead of this leader: it followed epoch {current} up to {last}, and \
+                     this server epoch {epoch} up to {end}"
+                ));
+            }
+            if last != Zxid::NONE {
+                electing.extend(voter);
+            }
+        }
+        let handler = self.learners.handlers.get_mut(&link).expect("its packet was just read");
+        handler.stage = Stage::EpochQuorum { last };
+        if matches!(self.phase, Phase::EpochAcks { .. }) {
+            self.maybe_finish_epoch();
+        } else {
+            self.begin_sync(link, last);
+        }
+        Ok(())
+    }
+
+    fn maybe_finish_epoch(&mut self) {
+        let Phase::EpochAcks { electing, .. } = &self.phase else { return };
+        let oracle = self.oracle();
+        if !electing.contains(&self.options.me) || !self.config.has_quorum_with(electing, oracle) {
+            return;
+        }
+        self.epochs.current = self.epochs.accepted;
+        let token = self.want_epochs();
+        self.phase = Phase::Synchronization {
+            acks: AckTracker::of_both(&self.config, &self.last_seen),
+            token,
+            until: init_end(&self.options, self.now),
+        };
+        let waiting: Vec<(LinkId, Zxid)> = self
+            .learners
+            .handlers
+            .values()
+            .filter_map(|handler| match handler.stage {
+                Stage::EpochQuorum { last } => Some((handler.link, last)),
+                _ => None,
+            })
+            .collect();
+        for (link, last) in waiting {
+            self.begin_sync(link, last);
+            self.advance(link);
+        }
+    }
+
+    // ---- DIFF, TRUNC, SNAP, NEWLEADER → ACK
+
+    fn begin_sync(&mut self, link: LinkId, last: Zxid) {
+        if let Some(server) = self.counts(link) {
+            self.acks.begin(server, link);
+        }
+        if let Some(handler) = self.learners.handlers.get_mut(&link) {
+            handler.heard_at = self.now;
+        }
+        let tail = self.tail();
+        let history = history(&self.options, &self.log, self.committed);
+        self.learners.begin_sync(link, last, &history, &tail);
+    }
+
+    /// What follows a learner's history now.
+    pub(super) fn tail(&self) -> LeaderTail {
+        let mut outstanding = BytesMut::new();
+        for Proposal { txn, .. } in &self.proposals {
+            put_txn(&mut outstanding, packet::PROPOSAL, txn);
+        }
+        LeaderTail {
+            outstanding,
+            new_leader: Zxid::new(self.epoch.expect("it was decided"), 0),
+            config: self.last_seen.to_text(),
+        }
+    }
+
+    pub(super) fn on_new_leader_ack(
+        &mut self,
+        link: LinkId,
+        packet: &Packet,
+    ) -> Result<(), Refusal> {
+        if packet.kind != packet::ACK {
+            return Err(format!("ACK was due, and a packet of type {} came", packet.kind));
+        }
+        let counts = self.counts(link);
+        let new_leader = Zxid::new(self.epoch.expect("it was decided"), 0);
+        let handler = self.learners.handlers.get_mut(&link).expect("its packet was just read");
+        handler.stage = Stage::Activation;
+        handler.sync_kind = None;
+        debug!("{} has the history", handler.name());
+        if let Phase::Synchronization { acks, .. } = &mut self.phase {
+            if packet.zxid == new_leader {
+                if let Some(server) = counts {
+                    acks.add(server);
+                }
+            } else {
+                warn!("{} acknowledged {}, not {new_leader}", handler.name(), packet.zxid);
+            }
+            self.maybe_activate();
+        } else {
+            self.send_up_to_date(link);
+        }
+        Ok(())
+    }
+
+    fn maybe_activate(&mut self) {
+        let Phase::Synchronization { acks, .. } = &self.phase else { return };
+        // ZooKeeper: the leader's own acknowledgement waits for its epoch file alone; ours stands
+        // behind everything that it has appended before.
+        if !acks.has_all_quorums_with(self.oracle()) || !self.has_own_history() {
+            return;
+        }
+        let epoch = self.epoch.expect("it was decided");
+        info!("servers {} have the history: leading epoch {epoch}", list(acks.acks()));
+        let acked = acks.acks().clone();
+        self.phase = Phase::Broadcast;
+        self.proposed = Zxid::new(epoch, 0);
+        self.committed = self.proposed;
+        self.tick = 0;
+        let mut serves = true;
+        if self.options.reconfig {
+            let config = self.last_seen.clone();
+            let leader = self.designate(&config, |server| acked.contains(&server), self.proposed);
+            self.activate_config(config, leader);
+            serves = leader == self.options.me;
+        }
+        if serves {
+            self.out.standing.push(Standing::Leading { epoch });
+        }
+        for link in self.links_at(|stage| stage == Stage::Activation) {
+            self.send_up_to_date(link);
+            self.advance(link);
+        }
+    }
+
+    /// Whether this server's own history is durable, and its epoch with it.
+    fn has_own_history(&self) -> bool {
+        match &self.phase {
+            Phase::Synchronization { acks, .. } => acks.acks().contains(&self.options.me),
+            _ => false,
+        }
+    }
+
+    fn send_up_to_date(&mut self, link: LinkId) {
+        self.learners.put(link, |out| put_bare(out, packet::UPTODATE, Zxid::NONE));
+        let handler = self.learners.handlers.get_mut(&link).expect("it waits for this");
+        handler.stage = Stage::Broadcast;
+        handler.heard_at = self.now;
+        info!("{} is up to date", handler.name());
+    }
+
+    // ---- doubts
+
+    /// A voter looks for a leader, as its notification says: it may have changed its mind
+    /// (`Leader.reportLookingSid`).
+    pub fn handle_looking(&mut self, now: MonoUs, server: ServerId) {
+        self.now = now;
+        let Phase::Discovery { .. } = &self.phase else { return };
+        let Some(limit_ms) = self.options.wait_for_epoch_ms else { return };
+        if self.config.is_voter(server) && now.since_us(self.since) / 1000 > limit_ms {
+            self.fail(format!("server {server} has changed its mind and looks for a leader"));
+        }
+    }
+}
+
+/// What follows the history that a leader sends.
+#[derive(Debug)]
+pub(super) struct LeaderTail {
+    outstanding: BytesMut,
+    new_leader: Zxid,
+    config: String,
+}
+
+impl Tail for LeaderTail {
+    fn write(&self, of: TailFor, out: &mut BytesMut) {
+        if !of.is_observer {
+            out.put_slice(&self.outstanding);
+        }
+        if of.is_old {
+            put_bare(out, packet::NEWLEADER, self.new_leader);
+        } else {
+            put_data(out, packet::NEWLEADER, self.new_leader, self.config.as_bytes());
+        }
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+pub(super) fn text(error: PacketError) -> Refusal {
+    error.to_string()
+}

@@ -1,0 +1,187 @@
+//! What a leader knows, for operators: plain values, made when asked for.
+
+use std::net::SocketAddr;
+
+use super::Leader;
+use super::handler::{Stage, SyncKind};
+use crate::id::{ServerId, Zxid};
+use crate::time::MonoUs;
+
+/// A leader as its operator sees it (`mntr`, `/commands/leader`, `/commands/observers`).
+#[derive(Clone, Debug)]
+pub struct LeaderFacts {
+    /// When it was elected.
+    pub since: MonoUs,
+    /// Whether it serves.
+    pub is_active: bool,
+    /// Everybody who is connected as a learner.
+    pub learners: Vec<LearnerFacts>,
+    /// Voters that have its history.
+    pub synced_followers: usize,
+    /// Followers without a vote in the active configuration that have it.
+    pub synced_non_voting_followers: usize,
+    /// Observers that have it.
+    pub synced_observers: usize,
+    /// Syncs that wait for a commit.
+    pub pending_syncs: usize,
+    /// Proposals that no quorum has acknowledged yet.
+    pub proposals_outstanding: usize,
+    /// The newest one, committed or not.
+    pub proposed: Zxid,
+    /// The newest one committed.
+    pub committed: Zxid,
+    /// Sizes of proposals.
+    pub sizes: ProposalSizes,
+    /// How many proposals and commits it has made.
+    pub proposals: u64,
+    /// Learners that got the whole tree, and learners that got a difference.
+    pub syncs: (u64, u64),
+    /// The same at this moment.
+    pub syncs_running: (usize, usize),
+    /// The reconfiguration that is proposed and not committed.
+    pub reconfig: Option<ReconfigProgress>,
+}
+
+/// A learner as its leader's operator sees it (`LearnerHandler.getLearnerHandlerInfo`).
+#[derive(Clone, Debug)]
+pub struct LearnerFacts {
+    /// Who it is; `None`: it did not say so yet.
+    pub server: Option<ServerId>,
+    /// Where it connected from.
+    pub remote: SocketAddr,
+    /// When.
+    pub since: MonoUs,
+    /// Whether it observes.
+    pub is_observer: bool,
+    /// What it waits for, in a word.
+    pub stage: &'static str,
+    /// Whether it has the history and was heard of lately.
+    pub is_synced: bool,
+    /// The newest transaction that it has acknowledged.
+    pub acked: Zxid,
+    /// Bytes that wait for it, here or in the network.
+    pub queued_bytes: u64,
+    /// Bytes that were handed to the network for it.
+    pub sent_bytes: u64,
+    /// Packets that came from it.
+    pub packets_received: u64,
+    /// Requests among them.
+    pub requests: u64,
+}
+
+/// Sizes of proposals in bytes (`BufferStats`); -1: there was none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProposalSizes {
+    /// The last one.
+    pub last: i64,
+    /// The shortest.
+    pub min: i64,
+    /// The longest.
+    pub max: i64,
+    /// How many.
+    pub count: u64,
+}
+
+impl Default for ProposalSizes {
+    fn default() -> Self {
+        ProposalSizes { last: -1, min: -1, max: -1, count: 0 }
+    }
+}
+
+impl ProposalSizes {
+    pub(super) fn add(&mut self, bytes: usize) {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.last = bytes;
+        self.min = if self.min == -1 { bytes } else { self.min.min(bytes) };
+        self.max = self.max.max(bytes);
+        self.count += 1;
+    }
+}
+
+/// How far a reconfiguration has come.
+#[derive(Clone, Debug)]
+pub struct ReconfigProgress {
+    /// The version that it makes.
+    pub version: i64,
+    /// When it was proposed.
+    pub since: MonoUs,
+    /// Voters of the new configuration that have it in their logs.
+    pub acknowledged: Vec<ServerId>,
+    /// Voters of the new configuration that do not.
+    pub missing: Vec<ServerId>,
+}
+
+impl Leader {
+    /// What it knows.
+    pub fn facts(&self) -> LeaderFacts {
+        let handlers = || self.learners.handlers.values();
+        let learners = handlers()
+            .map(|handler| LearnerFacts {
+                server: handler.is_known().then_some(handler.server),
+                remote: handler.remote,
+                since: handler.since,
+                is_observer: handler.is_observer,
+                stage: stage_name(handler.stage),
+                is_synced: handler.stage.has_history() && handler.is_in_sync(self.tick),
+                acked: handler.acked,
+                queued_bytes: handler.outbox.queued(),
+                sent_bytes: handler.outbox.handed(),
+                packets_received: handler.packets_received,
+                requests: handler.requests,
+            })
+            .collect();
+        // ZooKeeper: forwardingFollowers and observingLearners, whoever gets what is broadcast.
+        let live = || handlers().filter(|handler| handler.outbox.is_live());
+        let followers = || live().filter(|handler| !handler.is_observer);
+        let voters = followers().filter(|h| self.config.is_voter(h.server)).count();
+        LeaderFacts {
+            since: self.since,
+            is_active: self.is_active(),
+            learners,
+            synced_followers: voters,
+            synced_non_voting_followers: followers().count() - voters,
+            synced_observers: live().filter(|handler| handler.is_observer).count(),
+            pending_syncs: self.syncs.len(),
+            proposals_outstanding: self.proposals.len(),
+            proposed: self.proposed,
+            committed: self.committed,
+            sizes: self.sizes,
+            proposals: self.sizes.count,
+            syncs: self.learners.syncs,
+            syncs_running: (
+                self.learners.syncs_running(SyncKind::Snapshot),
+                self.learners.syncs_running(SyncKind::Diff),
+            ),
+            reconfig: self.reconfig_progress(),
+        }
+    }
+
+    fn reconfig_progress(&self) -> Option<ReconfigProgress> {
+        let proposal = self.proposals.iter().find(|proposal| proposal.reconfig.is_some())?;
+        let config = proposal.reconfig.as_ref()?;
+        let has = |server: &ServerId| self.acks.of(*server) >= proposal.txn.zxid();
+        let (acknowledged, missing) = config.voters().partition(has);
+        let (version, since) = (config.version, proposal.since);
+        Some(ReconfigProgress { version, since, acknowledged, missing })
+    }
+
+    /// Forgets the sizes of proposals so far (`srst`).
+    pub fn reset_stats(&mut self) {
+        self.sizes = ProposalSizes { count: self.sizes.count, ..ProposalSizes::default() };
+    }
+}
+
+fn stage_name(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Info => "connected",
+        Stage::Epoch => "waits for the epoch",
+        Stage::AckEpoch => "asked to accept the epoch",
+        Stage::EpochQuorum { .. } => "waits for a quorum to accept the epoch",
+        Stage::LogRead { .. } => "waits for the log to be read",
+        Stage::Snapshot => "waits for the tree",
+        Stage::SnapshotEnd => "gets the tree",
+        Stage::NewLeaderAck => "gets the history",
+        Stage::Activation => "has the history",
+        Stage::Broadcast => "synchronised",
+    }
+}

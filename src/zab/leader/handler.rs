@@ -1,0 +1,228 @@
+//! One learner as its leader sees it (`LearnerHandler`).
+
+use std::net::SocketAddr;
+
+use super::outbox::Outbox;
+use crate::id::{ServerId, Zxid};
+use crate::limits::LEARNER_EARLY_BYTES_MAX;
+use crate::peer::link::LinkId;
+use crate::time::MonoUs;
+use crate::zab::packets::PacketReader;
+
+/// How far a learner has come. Each stage waits for what its name says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// For FOLLOWERINFO or OBSERVERINFO.
+    Info,
+    /// For the epoch to be known and durable here.
+    Epoch,
+    /// For ACKEPOCH.
+    AckEpoch,
+    /// For a quorum to have accepted the epoch.
+    EpochQuorum {
+        /// The learner's last zxid.
+        last: Zxid,
+    },
+    /// For the log's files to be read.
+    LogRead {
+        /// The name of the wish.
+        id: u64,
+        /// The learner's last zxid.
+        last: Zxid,
+    },
+    /// For the database to be held.
+    Snapshot,
+    /// For the whole tree to be sent.
+    SnapshotEnd,
+    /// For ACK of NEWLEADER.
+    NewLeaderAck,
+    /// For the leader to become active.
+    Activation,
+    /// For whatever happens.
+    Broadcast,
+}
+
+impl Stage {
+    /// Whether the learner may say something now.
+    fn listens(self) -> bool {
+        match self {
+            Stage::Info | Stage::AckEpoch | Stage::NewLeaderAck | Stage::Broadcast => true,
+            Stage::Epoch
+            | Stage::EpochQuorum { .. }
+            | Stage::LogRead { .. }
+            | Stage::Snapshot
+            | Stage::SnapshotEnd
+            | Stage::Activation => false,
+        }
+    }
+
+    /// Whether it has acknowledged the history.
+    pub(super) fn has_history(self) -> bool {
+        matches!(self, Stage::Activation | Stage::Broadcast)
+    }
+}
+
+/// What counts against the number of synchronisations at once (`LearnerSyncThrottler`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SyncKind {
+    Snapshot,
+    Diff,
+}
+
+/// When a learner acknowledges too late (`LearnerHandler.SyncLimitCheck`): the oldest proposal
+/// whose acknowledgement is missing, and the newest one.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct AckClock {
+    oldest: Option<(Zxid, MonoUs)>,
+    newest: Option<(Zxid, MonoUs)>,
+}
+
+impl AckClock {
+    pub(super) fn handle_proposal(&mut self, now: MonoUs, zxid: Zxid) {
+        match self.oldest {
+            None => self.oldest = Some((zxid, now)),
+            Some(_) => self.newest = Some((zxid, now)),
+        }
+    }
+
+    pub(super) fn handle_ack(&mut self, zxid: Zxid) {
+        if self.oldest.is_some_and(|(oldest, _)| oldest <= zxid) {
+            self.oldest = self.newest.take().filter(|(newest, _)| *newest > zxid);
+        }
+    }
+
+    /// How long the oldest one has been waiting, in ms.
+    pub(super) fn waiting_ms(&self, now: MonoUs) -> u64 {
+        self.oldest.map_or(0, |(_, since)| now.since_us(since) / 1000)
+    }
+
+    /// The clock stood still for so long.
+    pub(super) fn shift(&mut self, ms: u64) {
+        for (_, since) in self.oldest.iter_mut().chain(&mut self.newest) {
+            *since = since.plus_ms(ms);
+        }
+    }
+}
+
+/// One learner.
+#[derive(Debug)]
+pub(super) struct Handler {
+    pub(super) link: LinkId,
+    pub(super) remote: SocketAddr,
+    pub(super) since: MonoUs,
+    pub(super) reader: PacketReader,
+    pub(super) outbox: Outbox,
+    pub(super) stage: Stage,
+    /// Who it says it is; not before it said so.
+    pub(super) server: ServerId,
+    pub(super) is_observer: bool,
+    /// It speaks the protocol from before epochs were agreed on (3.3).
+    pub(super) is_old: bool,
+    /// The zxid of its first packet: the epoch that it had accepted, or, from an old server, the
+    /// last of its log.
+    pub(super) info_zxid: Zxid,
+    pub(super) sync_kind: Option<SyncKind>,
+    /// When something last came from it, or went to it in a stage in which it has to be silent.
+    pub(super) heard_at: MonoUs,
+    /// Up to this tick it counts as synchronised.
+    pub(super) tick_deadline: u64,
+    pub(super) ack_clock: AckClock,
+    pub(super) syncs_pending: usize,
+    /// The newest transaction that it has acknowledged.
+    pub(super) acked: Zxid,
+    pub(super) packets_received: u64,
+    pub(super) requests: u64,
+}
+
+impl Handler {
+    pub(super) fn new(
+        link: LinkId,
+        remote: SocketAddr,
+        now: MonoUs,
+        tick_deadline: u64,
+    ) -> Handler {
+        Handler {
+            link,
+            remote,
+            since: now,
+            // Nobody who has not said who he is may send much.
+            reader: PacketReader::new(LEARNER_EARLY_BYTES_MAX),
+            outbox: Outbox::default(),
+            stage: Stage::Info,
+            server: ServerId(0),
+            is_observer: false,
+            is_old: false,
+            info_zxid: Zxid::ZERO,
+            sync_kind: None,
+            heard_at: now,
+            tick_deadline,
+            ack_clock: AckClock::default(),
+            syncs_pending: 0,
+            acked: Zxid::NONE,
+            packets_received: 0,
+            requests: 0,
+        }
+    }
+
+    /// Whether a packet of it may be taken now.
+    pub(super) fn listens(&self) -> bool {
+        self.stage.listens()
+    }
+
+    /// Whether it has said who it is.
+    pub(super) fn is_known(&self) -> bool {
+        self.stage != Stage::Info
+    }
+
+    /// Whether it waits in silence, and yet says more than a few bytes.
+    pub(super) fn talks_too_early(&self) -> bool {
+        !self.stage.listens() && self.reader.buffered() > LEARNER_EARLY_BYTES_MAX
+    }
+
+    /// Whether something moves between us.
+    pub(super) fn is_in_sync(&self, tick: u64) -> bool {
+        self.is_known() && tick <= self.tick_deadline
+    }
+
+    /// A follower that gets what is proposed.
+    pub(super) fn is_forwarding_follower(&self) -> bool {
+        !self.is_observer && self.outbox.is_live()
+    }
+
+    /// Its name in a line for operators.
+    pub(super) fn name(&self) -> String {
+        let kind = if self.is_observer { "observer" } else { "follower" };
+        match self.is_known() {
+            true => format!("{kind} {} at {}", self.server, self.remote),
+            false => format!("a learner at {}", self.remote),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_runs_from_the_oldest_proposal_without_an_acknowledgement() {
+        let mut clock = AckClock::default();
+        let at = |ms: u64| MonoUs(ms * 1000);
+        assert_eq!(clock.waiting_ms(at(50)), 0);
+        clock.handle_proposal(at(100), Zxid(1));
+        clock.handle_proposal(at(110), Zxid(2));
+        clock.handle_proposal(at(120), Zxid(3));
+        assert_eq!(clock.waiting_ms(at(150)), 50);
+        clock.handle_ack(Zxid(1));
+        assert_eq!(clock.waiting_ms(at(150)), 30);
+        clock.handle_ack(Zxid(2));
+        assert_eq!(clock.waiting_ms(at(150)), 30);
+        clock.shift(10);
+        assert_eq!(clock.waiting_ms(at(150)), 20);
+        clock.handle_ack(Zxid(3));
+        assert_eq!(clock.waiting_ms(at(1000)), 0);
+        clock.handle_proposal(at(2000), Zxid(4));
+        clock.handle_proposal(at(2010), Zxid(5));
+        clock.handle_ack(Zxid(5));
+        assert_eq!(clock.waiting_ms(at(9000)), 0);
+    }
+}

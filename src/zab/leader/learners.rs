@@ -1,0 +1,404 @@
+//! All learners of one leader, or of one observer master: what they have in common. Broadcasts
+//! are encoded once, the tree is serialised once.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use bytes::{Bytes, BytesMut};
+use tracing::{info, warn};
+
+use super::handler::{Handler, Stage, SyncKind};
+use super::outbox::Outbox;
+use super::sync::{History, Plan, Stream, choose_from_files};
+use crate::id::{ServerId, Zxid};
+use crate::limits::{LEARNER_SPREAD_BYTES_MAX, LEARNER_WINDOW_BYTES, LEARNERS_MAX};
+use crate::peer::link::{LinkId, LinkOp};
+use crate::peer::{LogRead, PeerOptions};
+use crate::proto::quorum::packet;
+use crate::proto::txn::Txn;
+use crate::time::MonoUs;
+use crate::zab::packets::{put_bare, put_txn};
+use crate::zab::{CommittedLog, Numbers};
+
+/// What follows the history of a learner: whatever was proposed and not committed (followers), and
+/// NEWLEADER.
+pub(super) trait Tail {
+    /// Writes it.
+    fn write(&self, of: TailFor, out: &mut BytesMut);
+}
+
+/// For whom a tail is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TailFor {
+    pub(super) is_observer: bool,
+    pub(super) is_old: bool,
+}
+
+/// The learners.
+#[derive(Debug)]
+pub(super) struct Learners {
+    pub(super) handlers: BTreeMap<LinkId, Handler>,
+    options: Rc<PeerOptions>,
+    numbers: Numbers,
+    /// For everybody who follows, of this turn.
+    followers: BytesMut,
+    /// For everybody who observes, of this turn.
+    observers: BytesMut,
+    ops: Vec<LinkOp>,
+    log_reads: Vec<LogRead>,
+    /// What the log held when its files were asked for, by the name of the wish.
+    memories: BTreeMap<u64, CommittedLog>,
+    /// Since when the slowest of those who get the tree has not moved, while others wait for it.
+    stalled: Option<(MonoUs, LinkId, u64)>,
+    /// How many got the whole tree, and how many a difference.
+    pub(super) syncs: (u64, u64),
+}
+
+impl Learners {
+    pub(super) fn new(options: Rc<PeerOptions>, numbers: Numbers) -> Learners {
+        Learners {
+            handlers: BTreeMap::new(),
+            options,
+            numbers,
+            followers: BytesMut::new(),
+            observers: BytesMut::new(),
+            ops: Vec::new(),
+            log_reads: Vec::new(),
+            memories: BTreeMap::new(),
+            stalled: None,
+            syncs: (0, 0),
+        }
+    }
+
+    // ---- coming and going
+
+    pub(super) fn accept(&mut self, now: MonoUs, link: LinkId, remote: SocketAddr, deadline: u64) {
+        if self.handlers.len() >= LEARNERS_MAX {
+            warn!(%remote, "no more learners: there are {LEARNERS_MAX}");
+            self.ops.push(LinkOp::Close { link });
+            return;
+        }
+        self.handlers.insert(link, Handler::new(link, remote, now, deadline));
+    }
+
+    /// The other side has closed, or the network has.
+    pub(super) fn forget(&mut self, link: LinkId, reason: &str) {
+        if let Some(handler) = self.handlers.remove(&link) {
+            if handler.is_known() {
+                info!("lost {}: {reason}", handler.name());
+            }
+            self.release(&handler);
+        }
+    }
+
+    /// Closes the link of a learner.
+    pub(super) fn refuse(&mut self, link: LinkId, reason: &str) {
+        if let Some(handler) = self.handlers.remove(&link) {
+            warn!("closing the connection of {}: {reason}", handler.name());
+            self.ops.push(LinkOp::Close { link });
+            self.release(&handler);
+        }
+    }
+
+    fn release(&mut self, handler: &Handler) {
+        if let Stage::LogRead { id, .. } = handler.stage {
+            self.memories.remove(&id);
+        }
+        if self.stalled.is_some_and(|(_, link, _)| link == handler.link) {
+            self.stalled = None;
+        }
+    }
+
+    /// Closes all, behind what waits for them.
+    pub(super) fn close_all(&mut self) {
+        self.flush();
+        for (link, _) in std::mem::take(&mut self.handlers) {
+            self.ops.push(LinkOp::Close { link });
+        }
+        self.memories.clear();
+        self.log_reads.clear();
+    }
+
+    // ---- sending
+
+    /// Something for this learner alone.
+    pub(super) fn put(&mut self, link: LinkId, write: impl FnOnce(&mut BytesMut)) {
+        if let Some(handler) = self.handlers.get_mut(&link) {
+            let shared =
+                if handler.is_observer { self.observers.len() } else { self.followers.len() };
+            handler.outbox.put(shared, write);
+        }
+    }
+
+    /// For everybody who follows.
+    pub(super) fn broadcast(&mut self, write: impl FnOnce(&mut BytesMut)) {
+        if self.handlers.values().any(Handler::is_forwarding_follower) {
+            write(&mut self.followers);
+        }
+    }
+
+    /// For everybody who observes.
+    pub(super) fn inform(&mut self, write: impl FnOnce(&mut BytesMut)) {
+        if self.handlers.values().any(|h| h.is_observer && h.outbox.is_live()) {
+            write(&mut self.observers);
+        }
+    }
+
+    fn flush(&mut self) {
+        let followers = self.followers.split().freeze();
+        let observers = self.observers.split().freeze();
+        for (link, handler) in &mut self.handlers {
+            let shared = if handler.is_observer { &observers } else { &followers };
+            handler.outbox.flush(*link, shared, &mut self.ops);
+        }
+    }
+
+    /// The turn ends.
+    pub(super) fn take(&mut self, ops: &mut Vec<LinkOp>, log_reads: &mut Vec<LogRead>) {
+        self.flush();
+        let hanging: Vec<LinkId> = self
+            .handlers
+            .iter()
+            .filter(|(_, handler)| handler.outbox.is_too_long())
+            .map(|(link, _)| *link)
+            .collect();
+        for link in hanging {
+            self.refuse(link, "it does not take what is sent, and too much waits for it");
+        }
+        ops.append(&mut self.ops);
+        log_reads.append(&mut self.log_reads);
+    }
+
+    /// The network has passed bytes on.
+    pub(super) fn handle_sent(&mut self, now: MonoUs, link: LinkId, bytes: u64) {
+        if let Some(handler) = self.handlers.get_mut(&link) {
+            handler.outbox.handle_sent(bytes);
+            if matches!(handler.stage, Stage::SnapshotEnd | Stage::NewLeaderAck) {
+                handler.heard_at = now;
+            }
+        }
+    }
+
+    // ---- synchronisation
+
+    /// Brings a learner up to date, whose last zxid is `peer`.
+    pub(super) fn begin_sync(
+        &mut self,
+        link: LinkId,
+        peer: Zxid,
+        history: &History<'_>,
+        tail: &impl Tail,
+    ) {
+        let plan = history.choose(peer);
+        match plan {
+            Plan::Stream(stream) => {
+                if self.admit(link, SyncKind::Diff) {
+                    self.shut(link);
+                    self.go_live(link, tail);
+                    self.stream(link, peer, stream);
+                }
+            }
+            Plan::ReadLog => {
+                if !self.admit(link, SyncKind::Diff) {
+                    return;
+                }
+                let id = self.numbers.next();
+                self.log_reads.push(LogRead { id, from: peer, to: history.log.last() });
+                self.memories.insert(id, history.log.clone());
+                self.shut(link);
+                self.go_live(link, tail);
+                self.set_stage(link, Stage::LogRead { id, last: peer });
+            }
+            Plan::Snapshot => self.wait_for_snapshot(link, peer),
+        }
+    }
+
+    /// The log's files were read.
+    pub(super) fn handle_log_read(&mut self, now: MonoUs, id: u64, txns: Option<Vec<Txn>>) {
+        let Some(memory) = self.memories.remove(&id) else { return };
+        let found = self.handlers.values().find_map(|handler| match handler.stage {
+            Stage::LogRead { id: own, last } if own == id => Some((handler.link, last)),
+            _ => None,
+        });
+        let (link, peer) = found.expect("a memory goes with its learner");
+        if let Some(handler) = self.handlers.get_mut(&link) {
+            handler.heard_at = now;
+        }
+        match txns.and_then(|txns| choose_from_files(txns, &memory, peer)) {
+            Some(stream) => self.stream(link, peer, stream),
+            None => {
+                if let Some(handler) = self.handlers.get_mut(&link) {
+                    handler.outbox.forget();
+                    handler.sync_kind = None;
+                }
+                self.wait_for_snapshot(link, peer);
+            }
+        }
+    }
+
+    fn wait_for_snapshot(&mut self, link: LinkId, peer: Zxid) {
+        if self.admit(link, SyncKind::Snapshot) {
+            info!("{} has {peer} and gets the whole tree", self.handlers[&link].name());
+            self.set_stage(link, Stage::Snapshot);
+        }
+    }
+
+    fn stream(&mut self, link: LinkId, peer: Zxid, stream: Stream) {
+        self.syncs.1 += 1;
+        let Some(handler) = self.handlers.get_mut(&link) else { return };
+        let kind = if stream.kind == packet::DIFF { "DIFF" } else { "TRUNC" };
+        let (name, txns) = (handler.name(), stream.history.len());
+        info!("{name} has {peer} and gets {kind} {} and {txns} transactions", stream.zxid);
+        let mut op = BytesMut::new();
+        put_bare(&mut op, stream.kind, stream.zxid);
+        handler.outbox.put_ahead(op.freeze());
+        handler.outbox.open(stream.history);
+        handler.stage = Stage::NewLeaderAck;
+    }
+
+    /// Counts a synchronisation; observers are refused when there are too many.
+    fn admit(&mut self, link: LinkId, kind: SyncKind) -> bool {
+        let running = self.syncs_running(kind);
+        let max = match kind {
+            SyncKind::Snapshot => self.options.concurrent_syncs_max.0,
+            SyncKind::Diff => self.options.concurrent_syncs_max.1,
+        };
+        let Some(handler) = self.handlers.get_mut(&link) else { return false };
+        if handler.is_observer && running >= max {
+            self.refuse(link, "too many learners are being synchronised already");
+            return false;
+        }
+        handler.sync_kind = Some(kind);
+        true
+    }
+
+    pub(super) fn syncs_running(&self, kind: SyncKind) -> usize {
+        self.handlers.values().filter(|handler| handler.sync_kind == Some(kind)).count()
+    }
+
+    fn shut(&mut self, link: LinkId) {
+        self.outbox(link).shut();
+    }
+
+    /// Everything proposed and not committed, NEWLEADER, and from then on what is broadcast.
+    fn go_live(&mut self, link: LinkId, tail: &impl Tail) {
+        let handler = self.handlers.get_mut(&link).expect("the learner is there");
+        let shared = if handler.is_observer { self.observers.len() } else { self.followers.len() };
+        let of = TailFor { is_observer: handler.is_observer, is_old: handler.is_old };
+        handler.outbox.put(shared, |out| tail.write(of, out));
+        handler.outbox.go_live(shared);
+    }
+
+    fn outbox(&mut self, link: LinkId) -> &mut Outbox {
+        &mut self.handlers.get_mut(&link).expect("the learner is there").outbox
+    }
+
+    fn set_stage(&mut self, link: LinkId, stage: Stage) {
+        self.handlers.get_mut(&link).expect("the learner is there").stage = stage;
+    }
+
+    // ---- the whole tree
+
+    fn at_stage(&self, stage: Stage) -> impl Iterator<Item = &Handler> {
+        self.handlers.values().filter(move |handler| handler.stage == stage)
+    }
+
+    pub(super) fn wants_snapshot(&self) -> bool {
+        !self.sends_snapshot() && self.at_stage(Stage::Snapshot).next().is_some()
+    }
+
+    pub(super) fn sends_snapshot(&self) -> bool {
+        self.at_stage(Stage::SnapshotEnd).next().is_some()
+    }
+
+    /// The database is held as of `zxid`: everybody who waits gets SNAP, and behind the tree what
+    /// was committed since.
+    pub(super) fn snapshot_begins(
+        &mut self,
+        now: MonoUs,
+        zxid: Zxid,
+        history: &History<'_>,
+        tail: &impl Tail,
+    ) {
+        let waiting: Vec<LinkId> = self.at_stage(Stage::Snapshot).map(|h| h.link).collect();
+        if zxid < history.log.before() {
+            // More was committed since than memory holds: the next one will be newer.
+            return;
+        }
+        let mut op = BytesMut::new();
+        put_bare(&mut op, packet::SNAP, zxid);
+        let op = op.freeze();
+        for link in waiting {
+            self.shut(link);
+            let mut since = BytesMut::new();
+            for txn in history.log.after(zxid) {
+                put_txn(&mut since, packet::PROPOSAL, txn);
+                put_bare(&mut since, packet::COMMIT, txn.zxid());
+            }
+            if !since.is_empty() {
+                self.put(link, |out| out.extend_from_slice(&since));
+            }
+            self.go_live(link, tail);
+            let handler = self.handlers.get_mut(&link).expect("it was just found");
+            handler.outbox.put_ahead(op.clone());
+            handler.stage = Stage::SnapshotEnd;
+            handler.heard_at = now;
+            self.syncs.0 += 1;
+        }
+        self.stalled = None;
+    }
+
+    /// Whether those who get the tree have room: one of them has, and none is too far behind.
+    pub(super) fn wants_snapshot_piece(&self) -> bool {
+        let unsent = || self.at_stage(Stage::SnapshotEnd).map(|handler| handler.outbox.unsent());
+        let (Some(least), Some(most)) = (unsent().min(), unsent().max()) else { return false };
+        least < LEARNER_WINDOW_BYTES && most < LEARNER_SPREAD_BYTES_MAX
+    }
+
+    pub(super) fn snapshot_piece(&mut self, bytes: &Bytes) {
+        for handler in self.handlers.values_mut() {
+            if handler.stage == Stage::SnapshotEnd {
+                handler.outbox.put_ahead(bytes.clone());
+            }
+        }
+    }
+
+    pub(super) fn snapshot_ends(&mut self, now: MonoUs) {
+        for handler in self.handlers.values_mut() {
+            if handler.stage == Stage::SnapshotEnd {
+                handler.outbox.open(VecDeque::new());
+                handler.stage = Stage::NewLeaderAck;
+                handler.heard_at = now;
+            }
+        }
+        self.stalled = None;
+    }
+
+    /// Cuts the one off for whom all others wait, if it does not move for `limit_ms`.
+    pub(super) fn check_stall(&mut self, now: MonoUs, limit_ms: u64) {
+        let slowest =
+            self.at_stage(Stage::SnapshotEnd).max_by_key(|handler| handler.outbox.unsent());
+        let Some(slowest) = slowest.filter(|h| h.outbox.unsent() >= LEARNER_SPREAD_BYTES_MAX)
+        else {
+            self.stalled = None;
+            return;
+        };
+        let (link, unsent) = (slowest.link, slowest.outbox.unsent());
+        match self.stalled {
+            Some((since, of, at)) if of == link && at <= unsent => {
+                if now.since_us(since) / 1000 >= limit_ms {
+                    self.refuse(link, "others wait for it, and it does not take the tree");
+                }
+            }
+            _ => self.stalled = Some((now, link, unsent)),
+        }
+    }
+
+    // ---- facts
+
+    /// The links of one server.
+    pub(super) fn of_server(&self, server: ServerId) -> impl Iterator<Item = &Handler> {
+        self.handlers.values().filter(move |handler| handler.is_known() && handler.server == server)
+    }
+}

@@ -1,0 +1,380 @@
+//! A leader: finds out the epoch, brings learners up to date, broadcasts (`Leader`).
+//!
+//! ```text
+//! Discovery → Accepting → EpochAcks → Synchronization → Broadcast
+//! epochs of    acceptedEpoch  ACKEPOCHs    ACKs of NEWLEADER,
+//! a quorum     durable        of a quorum  currentEpoch durable
+//! ```
+//! It decides and never acts: links, disk and database are words that come and go. The rule that
+//! is easiest to break: a learner sees every transaction once, from its history and from what is
+//! broadcast meanwhile. So it goes live in the same step in which its history is chosen.
+
+mod acks;
+mod broadcast;
+mod discovery;
+mod duties;
+mod facts;
+mod handler;
+mod learners;
+mod outbox;
+mod sync;
+#[cfg(test)]
+mod tests;
+
+pub use facts::{LeaderFacts, LearnerFacts, ProposalSizes, ReconfigProgress};
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use tracing::warn;
+
+use super::{CommittedLog, Epochs, Numbers};
+use crate::id::{Epoch, ServerId, Zxid};
+use crate::peer::link::{LinkEvent, LinkId, Port};
+use crate::peer::{ConfigChange, Inbound, PeerOptions, Ready, Standing};
+use crate::proto::txn::Txn;
+use crate::quorum::Config;
+use crate::time::MonoUs;
+use acks::Acks;
+use broadcast::{PendingSync, Proposal};
+use discovery::Phase;
+use learners::Learners;
+
+/// What a leader begins with.
+#[derive(Debug)]
+pub struct LeaderStart {
+    /// How it behaves.
+    pub options: Rc<PeerOptions>,
+    /// The active configuration.
+    pub config: Rc<Config>,
+    /// The last one proposed; the active one if none is on its way.
+    pub last_seen: Rc<Config>,
+    /// The epoch files.
+    pub epochs: Epochs,
+    /// The last transaction in its log; all of it is handed out for commit.
+    pub last: Zxid,
+    /// The last transactions, up to `last`.
+    pub recent: CommittedLog,
+    /// Shared by all leaders and learners of this process.
+    pub numbers: Numbers,
+}
+
+/// What is left of a leader.
+#[derive(Debug)]
+pub struct LeaderRemains {
+    /// The last committed transactions.
+    pub recent: CommittedLog,
+    /// Proposed and not committed: they stay in the log.
+    pub pending: Vec<Txn>,
+    /// The epoch files as they were last wanted.
+    pub epochs: Epochs,
+    /// The active configuration.
+    pub config: Rc<Config>,
+    /// The last one proposed.
+    pub last_seen: Rc<Config>,
+}
+
+/// A leader, from its election until it steps down.
+///
+/// ```text
+/// history (committed before) │ committed │ proposed, not committed │
+///          last of the log ──┘  committed┘                proposed ┘
+/// ```
+/// Invariant: `committed ≤ proposed`, and `proposals` is what lies between, in order.
+#[derive(Debug)]
+pub struct Leader {
+    options: Rc<PeerOptions>,
+    config: Rc<Config>,
+    last_seen: Rc<Config>,
+    /// The active configuration, and the one that is to follow it.
+    quorums: Rc<Vec<Rc<Config>>>,
+    numbers: Numbers,
+    /// As last wanted.
+    epochs: Epochs,
+    /// What it had followed, and the last of its history, when it was elected.
+    summary: (Epoch, Zxid),
+    epoch: Option<Epoch>,
+    phase: Phase,
+    learners: Learners,
+    /// How many learners did not say who they are; their ids count down from -1.
+    nameless: i64,
+
+    log: CommittedLog,
+    proposals: VecDeque<Proposal>,
+    proposed: Zxid,
+    committed: Zxid,
+    acks: Acks,
+    syncs: VecDeque<PendingSync>,
+    sizes: ProposalSizes,
+    /// Since when proposals in flight are this leader's to commit: not any more after a
+    /// reconfiguration that gives the lead to this server, until then.
+    handover: Option<(ServerId, MonoUs)>,
+
+    /// The time of the last event.
+    now: MonoUs,
+    since: MonoUs,
+    tick: u64,
+    is_half_tick: bool,
+    next_half_tick: MonoUs,
+    oracle_says_yes: bool,
+    failure: Option<String>,
+
+    out: Out,
+}
+
+/// What is to be done, until it is taken.
+#[derive(Debug, Default)]
+struct Out {
+    append: Vec<Txn>,
+    epochs: Option<(Epochs, u64)>,
+    commit: Vec<Txn>,
+    standing: Vec<Standing>,
+    config: Vec<ConfigChange>,
+    inbound: Vec<Inbound>,
+}
+
+impl Leader {
+    /// A leader that was just elected.
+    pub fn new(start: LeaderStart, now: MonoUs) -> Leader {
+        let LeaderStart { options, config, last_seen, epochs, last, recent, numbers } = start;
+        let learners = Learners::new(options.clone(), numbers.clone());
+        let half_tick_at = now.plus_ms(options.tick_ms.div_ceil(2));
+        let phase = Phase::discovery(&options, &config, epochs, now);
+        let mut leader = Leader {
+            options,
+            quorums: Rc::new(Vec::new()),
+            config,
+            last_seen,
+            numbers,
+            epochs,
+            summary: (epochs.current, last),
+            epoch: None,
+            phase,
+            learners,
+            nameless: 0,
+            log: recent,
+            proposals: VecDeque::new(),
+            proposed: last,
+            committed: last,
+            acks: Acks::default(),
+            syncs: VecDeque::new(),
+            sizes: ProposalSizes::default(),
+            handover: None,
+            now,
+            since: now,
+            tick: 0,
+            is_half_tick: false,
+            next_half_tick: half_tick_at,
+            oracle_says_yes: false,
+            failure: None,
+            out: Out::default(),
+        };
+        leader.set_quorums();
+        leader.maybe_decide_epoch();
+        leader
+    }
+
+    // ---- events
+
+    /// Something happened on a learner's link: also those accepted before the election, which come
+    /// again as `Accepted` and, if bytes came, `Received`.
+    pub fn handle_link(&mut self, now: MonoUs, event: LinkEvent<'_>) {
+        self.now = now;
+        if self.failure.is_some() {
+            return;
+        }
+        match event {
+            LinkEvent::Accepted { link, port: Port::Quorum, remote } => {
+                let deadline = self.tick + self.options.init_limit + self.options.sync_limit;
+                self.learners.accept(now, link, remote, deadline);
+            }
+            LinkEvent::Accepted { .. } | LinkEvent::Connected { .. } => {}
+            LinkEvent::Received { link, bytes } => self.on_received(link, bytes),
+            LinkEvent::Sent { link, bytes } => self.learners.handle_sent(now, link, bytes),
+            LinkEvent::Closed { link, reason } => {
+                self.learners.forget(link, reason);
+                self.maybe_leave();
+            }
+        }
+        self.maybe_commit();
+    }
+
+    /// Whether this link is a learner's.
+    pub fn owns(&self, link: LinkId) -> bool {
+        self.learners.handlers.contains_key(&link)
+    }
+
+    /// Everything appended up to `zxid` is durable: the leader's own acknowledgement.
+    pub fn handle_synced(&mut self, zxid: Zxid) {
+        self.acks.record_own(self.options.me, zxid);
+        self.maybe_commit();
+    }
+
+    /// What was asked for with `Ready.durable` is; a token of somebody else is ignored.
+    pub fn handle_durable(&mut self, now: MonoUs, token: u64) {
+        self.now = now;
+        if self.failure.is_none() {
+            self.on_durable(token);
+        }
+    }
+
+    /// The answer to a `LogRead`; one of somebody else's is ignored.
+    pub fn handle_log_read(&mut self, now: MonoUs, id: u64, txns: Option<Vec<Txn>>) {
+        self.now = now;
+        self.learners.handle_log_read(now, id, txns);
+    }
+
+    /// What the outside witness says.
+    pub fn set_oracle(&mut self, now: MonoUs, says_yes: bool) {
+        self.now = now;
+        self.oracle_says_yes = says_yes;
+        self.maybe_commit();
+    }
+
+    /// Appends what is to be done: `send`, `append`, `epochs` with `durable`, `commit`, `standing`,
+    /// `config`, `inbound`, `log_reads`. Never `truncate` or `restore`, and one `Ready` is always
+    /// enough.
+    pub fn take_ready(&mut self, ready: &mut Ready) {
+        self.learners.take(&mut ready.send, &mut ready.log_reads);
+        if self.failure.is_some() {
+            self.learners.close_all();
+            self.learners.take(&mut ready.send, &mut ready.log_reads);
+        }
+        ready.append.append(&mut self.out.append);
+        if let Some((epochs, token)) = self.out.epochs.take() {
+            ready.epochs = Some(epochs);
+            ready.durable = Some(token);
+        }
+        ready.commit.append(&mut self.out.commit);
+        ready.standing.append(&mut self.out.standing);
+        ready.config.append(&mut self.out.config);
+        ready.inbound.append(&mut self.out.inbound);
+        assert!(self.committed <= self.proposed, "what is committed was proposed");
+    }
+
+    /// Why it must step down. To be asked after `take_ready`, in which it took its leave.
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
+    /// Takes leave of all learners, for the reason that whoever leads this server has: their links
+    /// are closed with the next `take_ready`.
+    pub fn resign(&mut self, reason: &str) {
+        self.fail(reason.to_owned());
+    }
+
+    /// What is left when it has stepped down.
+    pub fn into_remains(self) -> LeaderRemains {
+        LeaderRemains {
+            recent: self.log,
+            pending: self.proposals.into_iter().map(|proposal| proposal.txn).collect(),
+            epochs: self.epochs,
+            config: self.config,
+            last_seen: self.last_seen,
+        }
+    }
+
+    fn fail(&mut self, reason: String) {
+        if self.failure.is_none() {
+            warn!("server {} steps down as the leader: {reason}", self.options.me);
+            self.failure = Some(reason);
+        }
+    }
+
+    // ---- the whole tree
+
+    /// Whether a learner waits for the whole tree, and none is on its way.
+    pub fn wants_snapshot(&self) -> bool {
+        self.failure.is_none() && self.learners.wants_snapshot()
+    }
+
+    /// The database is held as of `zxid`, the last transaction handed out for commit (or the first
+    /// zxid of this epoch, before the first transaction in it). If [`Leader::sends_snapshot`] is
+    /// false behind it, nobody can use it.
+    pub fn snapshot_begins(&mut self, zxid: Zxid) {
+        let tail = self.tail();
+        let history = history(&self.options, &self.log, self.committed);
+        self.learners.snapshot_begins(self.now, zxid, &history, &tail);
+    }
+
+    /// Whether those who get the tree have room for more of it.
+    pub fn wants_snapshot_piece(&self) -> bool {
+        self.learners.wants_snapshot_piece()
+    }
+
+    /// Whether anybody still gets the tree.
+    pub fn sends_snapshot(&self) -> bool {
+        self.failure.is_none() && self.learners.sends_snapshot()
+    }
+
+    /// The next piece of the tree.
+    pub fn snapshot_piece(&mut self, bytes: &Bytes) {
+        self.learners.snapshot_piece(bytes);
+    }
+
+    /// The tree is whole, the signature behind it included.
+    pub fn snapshot_ends(&mut self) {
+        self.learners.snapshot_ends(self.now);
+    }
+
+    // ---- facts
+
+    /// Its epoch, once it is known.
+    pub fn epoch(&self) -> Option<Epoch> {
+        self.epoch
+    }
+
+    /// Whether a quorum has its history: it serves.
+    pub fn is_active(&self) -> bool {
+        self.phase.is_broadcast()
+    }
+
+    /// Who leads next, after a reconfiguration that took the lead from this server.
+    pub fn designated(&self) -> Option<ServerId> {
+        self.handover.map(|(server, _)| server)
+    }
+
+    /// The newest transaction proposed.
+    pub fn accepted(&self) -> Zxid {
+        self.proposed
+    }
+
+    /// The newest transaction handed out for commit.
+    pub fn committed(&self) -> Zxid {
+        self.committed
+    }
+
+    /// The epoch files as they were last wanted.
+    pub fn epochs(&self) -> Epochs {
+        self.epochs
+    }
+
+    /// The active configuration.
+    pub fn config(&self) -> &Rc<Config> {
+        &self.config
+    }
+
+    /// The last one proposed; the active one if none is on its way.
+    pub fn last_seen_config(&self) -> &Rc<Config> {
+        &self.last_seen
+    }
+
+    fn set_quorums(&mut self) {
+        let mut configs = vec![self.config.clone()];
+        if self.last_seen.version > self.config.version {
+            configs.push(self.last_seen.clone());
+        }
+        self.quorums = Rc::new(configs);
+    }
+}
+
+/// What the choice of a synchronisation depends on.
+fn history<'a>(options: &PeerOptions, log: &'a CommittedLog, committed: Zxid) -> sync::History<'a> {
+    sync::History {
+        log,
+        committed,
+        has_files: options.sync_from_log,
+        force_snapshot: options.force_snapshot_sync,
+    }
+}

@@ -1,0 +1,282 @@
+//! What brings a learner to the leader's history: the missing end, a cut before it, or the whole
+//! tree (`LearnerHandler.syncFollower`, `queueCommittedProposals`).
+//!
+//! The choice is a function of both histories, without side effects.
+
+use std::collections::VecDeque;
+
+use crate::id::Zxid;
+use crate::proto::quorum::packet;
+use crate::proto::txn::Txn;
+use crate::zab::CommittedLog;
+
+/// What the choice depends on, besides the learner's last zxid.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct History<'a> {
+    /// The last committed transactions, up to the last one.
+    pub(super) log: &'a CommittedLog,
+    /// The last zxid of the database: that of the log, or the first one of this epoch.
+    pub(super) committed: Zxid,
+    /// Whether the log's files may be read.
+    pub(super) has_files: bool,
+    /// Everybody gets the whole tree.
+    pub(super) force_snapshot: bool,
+}
+
+/// How a learner is brought up to date.
+#[derive(Debug)]
+pub(super) enum Plan {
+    /// With this packet and the committed transactions behind it.
+    Stream(Stream),
+    /// With the log's files, if they reach back far enough.
+    ReadLog,
+    /// With the whole tree.
+    Snapshot,
+}
+
+/// DIFF or TRUNC, and what follows.
+#[derive(Debug)]
+pub(super) struct Stream {
+    /// DIFF or TRUNC.
+    pub(super) kind: i32,
+    /// The last zxid that will come, or the one to which it is to be cut.
+    pub(super) zxid: Zxid,
+    /// What the learner lacks then.
+    pub(super) history: VecDeque<Txn>,
+}
+
+impl History<'_> {
+    /// What to do for a learner whose last zxid is `peer`.
+    pub(super) fn choose(&self, peer: Zxid) -> Plan {
+        let last = self.log.last();
+        if self.force_snapshot {
+            return Plan::Snapshot;
+        }
+        if peer == self.committed {
+            return Plan::Stream(Stream::diff(peer, VecDeque::new()));
+        }
+        if peer > last && peer.counter() != 0 {
+            // It may have led, and proposed what nobody else has. A learner cuts behind the record
+            // with that zxid, which the first zxid of an epoch has not.
+            return if last.counter() == 0 {
+                Plan::Snapshot
+            } else {
+                Plan::Stream(Stream { kind: packet::TRUNC, zxid: last, history: VecDeque::new() })
+            };
+        }
+        // ZooKeeper: LearnerHandler reads the files for one who has just what precedes.
+        if peer == self.log.before() {
+            return Plan::Stream(Stream::diff(last, self.log.iter().cloned().collect()));
+        }
+        match self.log.first() {
+            Some(first) if first <= peer && peer <= last => {
+                let history = self.log.iter().cloned().collect();
+                walk(history, peer, last).map_or(Plan::Snapshot, Plan::Stream)
+            }
+            _ if peer < self.log.first().unwrap_or(last) && self.has_files => Plan::ReadLog,
+            _ => Plan::Snapshot,
+        }
+    }
+}
+
+impl Stream {
+    fn diff(last: Zxid, history: VecDeque<Txn>) -> Stream {
+        Stream { kind: packet::DIFF, zxid: last, history }
+    }
+}
+
+/// The same with what the log's files hold, and behind it what memory held when they were asked for.
+/// `None`: it takes the whole tree, for there is a gap, or what the learner has is not known to be
+/// ours.
+pub(super) fn choose_from_files(
+    files: Vec<Txn>,
+    memory: &CommittedLog,
+    peer: Zxid,
+) -> Option<Stream> {
+    if files.first()?.zxid() > peer {
+        return None;
+    }
+    let mut history: VecDeque<Txn> = VecDeque::with_capacity(files.len() + memory.len());
+    for txn in files {
+        if history.back().is_none_or(|last| last.zxid() < txn.zxid()) {
+            history.push_back(txn);
+        }
+    }
+    let end = history.back().expect("there is a first one").zxid();
+    if end < memory.before() {
+        return None;
+    }
+    history.extend(memory.after(end).cloned());
+    walk(history, peer, memory.last())
+}
+
+/// Finds the learner's place in a history that begins at or before it.
+fn walk(mut history: VecDeque<Txn>, peer: Zxid, last: Zxid) -> Option<Stream> {
+    let place = history.partition_point(|txn| txn.zxid() <= peer);
+    let before = place.checked_sub(1).map(|at| history[at].zxid());
+    let next = history.get(place).map(Txn::zxid);
+    history.drain(..place);
+    if before == Some(peer) || peer.counter() == 0 {
+        // A learner that ends with the first zxid of an epoch has all that was before that epoch.
+        return (!has_gap(Some(peer), &history)).then(|| Stream::diff(last, history));
+    }
+    // It has something that is not ours.
+    let (before, next) = (before?, next?);
+    // Never across the end of an epoch: it may not have what we would cut it back to.
+    if next.epoch() != peer.epoch() || before.counter() == 0 || has_gap(None, &history) {
+        return None;
+    }
+    Some(Stream { kind: packet::TRUNC, zxid: before, history })
+}
+
+/// Whether a zxid is left out within an epoch, as none ever is.
+fn has_gap(from: Option<Zxid>, history: &VecDeque<Txn>) -> bool {
+    let zxids = from.into_iter().chain(history.iter().map(Txn::zxid));
+    zxids
+        .clone()
+        .zip(zxids.skip(1))
+        .any(|(one, next)| one.epoch() == next.epoch() && one.next() != Some(next))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{Epoch, SessionId};
+    use crate::proto::OpCode;
+    use crate::proto::txn::{TxnBody, TxnHeader};
+
+    fn txn(zxid: Zxid) -> Txn {
+        let (client_id, op) = (SessionId(0), OpCode::Error);
+        let header = TxnHeader { client_id, cxid: 0, zxid, time: 0, op };
+        Txn::new(header, &TxnBody::Error { err: 0 }, None)
+    }
+
+    fn at(epoch: i64, counter: u32) -> Zxid {
+        Zxid::new(Epoch(epoch), counter)
+    }
+
+    fn log(zxids: &[Zxid]) -> CommittedLog {
+        let last = *zxids.last().unwrap();
+        CommittedLog::new(last, zxids.iter().copied().map(txn).collect(), 500)
+    }
+
+    /// `DIFF 2:3: 2:2 2:3`
+    fn text(stream: &Stream) -> String {
+        let kind = if stream.kind == packet::DIFF { "DIFF" } else { "TRUNC" };
+        let history = stream.history.iter().map(Txn::zxid).chain([stream.zxid]);
+        let mut zxids: Vec<String> =
+            history.map(|z| format!("{}:{}", z.epoch(), z.counter())).collect();
+        let op = zxids.pop().unwrap();
+        format!("{kind} {op}: {}", zxids.join(" ")).trim_end().to_owned()
+    }
+
+    fn choice(log: &CommittedLog, committed: Zxid, peer: Zxid) -> String {
+        let history = History { log, committed, has_files: true, force_snapshot: false };
+        match history.choose(peer) {
+            Plan::Stream(stream) => text(&stream),
+            Plan::ReadLog => "files".to_owned(),
+            Plan::Snapshot => "SNAP".to_owned(),
+        }
+    }
+
+    fn from_files(files: &[Zxid], memory: &CommittedLog, peer: Zxid) -> String {
+        let files = files.iter().copied().map(txn).collect();
+        choose_from_files(files, memory, peer).map_or("SNAP".to_owned(), |stream| text(&stream))
+    }
+
+    // The cases are those of ZooKeeper's LearnerHandlerTest, with zxids that an ensemble can have.
+
+    #[test]
+    fn with_nothing_in_memory_only_the_end_is_known() {
+        let empty = CommittedLog::new(at(1, 5), VecDeque::new(), 500);
+        assert_eq!(choice(&empty, at(1, 5), at(1, 7)), "TRUNC 1:5:");
+        assert_eq!(choice(&empty, at(1, 5), at(1, 5)), "DIFF 1:5:");
+        assert_eq!(choice(&empty, at(1, 5), at(0, 0)), "files");
+        let history =
+            History { log: &empty, committed: at(1, 5), has_files: false, force_snapshot: false };
+        assert!(matches!(history.choose(at(0, 0)), Plan::Snapshot));
+    }
+
+    #[test]
+    fn one_within_memory_gets_what_it_lacks() {
+        let log = log(&[at(1, 2), at(1, 3), at(1, 4), at(1, 5)]);
+        assert_eq!(choice(&log, at(1, 5), at(1, 3)), "DIFF 1:5: 1:4 1:5");
+        assert_eq!(choice(&log, at(1, 5), at(1, 2)), "DIFF 1:5: 1:3 1:4 1:5");
+        assert_eq!(choice(&log, at(1, 5), at(1, 5)), "DIFF 1:5:");
+        // The one before the first needs no files.
+        assert_eq!(choice(&log, at(1, 5), at(1, 1)), "DIFF 1:5: 1:2 1:3 1:4 1:5");
+        assert_eq!(choice(&log, at(1, 5), at(1, 9)), "TRUNC 1:5:");
+        assert_eq!(choice(&log, at(1, 5), at(0, 9)), "files");
+    }
+
+    #[test]
+    fn what_nobody_else_has_is_cut_off_within_its_epoch_only() {
+        // The learner has 1:4, proposed by the leader of epoch 1 before it failed; our history goes
+        // on with epoch 2, whose leader did not have it.
+        let log = log(&[at(1, 2), at(1, 3), at(2, 1)]);
+        assert_eq!(choice(&log, at(2, 1), at(1, 4)), "SNAP");
+        assert_eq!(choice(&log, at(2, 1), at(1, 3)), "DIFF 2:1: 2:1");
+        // Where zxids were left out within the epoch, one between them is.
+        let files = [at(1, 2), at(1, 3), at(1, 5)];
+        assert_eq!(from_files(&files, &self::log(&[at(1, 5)]), at(1, 4)), "TRUNC 1:3: 1:5");
+        // One that lacks nothing of ours and has more is cut back to our end, as ZooKeeper does.
+        assert_eq!(choice(&log, at(2, 1), at(3, 1)), "TRUNC 2:1:");
+    }
+
+    #[test]
+    fn the_first_zxid_of_an_epoch_is_everything_before_it() {
+        let log = log(&[at(1, 1), at(1, 2)]);
+        assert_eq!(choice(&log, at(2, 0), at(1, 0)), "DIFF 1:2: 1:1 1:2");
+        assert_eq!(choice(&log, at(2, 0), at(2, 0)), "DIFF 2:0:");
+        assert_eq!(choice(&log, at(2, 0), at(1, 2)), "DIFF 1:2:");
+        assert_eq!(choice(&log, at(2, 0), at(0, 0)), "files");
+        // ZooKeeper: LearnerHandler has no case for this one.
+        assert_eq!(choice(&log, at(5, 0), at(4, 0)), "SNAP");
+        let later = self::log(&[at(1, 1), at(1, 2), at(3, 1)]);
+        assert_eq!(choice(&later, at(3, 1), at(2, 0)), "DIFF 3:1: 3:1");
+    }
+
+    #[test]
+    fn nobody_is_cut_to_a_zxid_that_no_transaction_has() {
+        let empty = CommittedLog::new(at(2, 0), VecDeque::new(), 500);
+        assert_eq!(choice(&empty, at(2, 0), at(2, 4)), "SNAP");
+    }
+
+    #[test]
+    fn files_continue_into_memory() {
+        let memory = log(&[at(1, 6), at(1, 7), at(1, 8)]);
+        let files: Vec<Zxid> = (2..=7).map(|counter| at(1, counter)).collect();
+        assert_eq!(from_files(&files, &memory, at(1, 4)), "DIFF 1:8: 1:5 1:6 1:7 1:8");
+        assert_eq!(from_files(&files, &memory, at(1, 2)), "DIFF 1:8: 1:3 1:4 1:5 1:6 1:7 1:8");
+        // They do not reach back to the learner.
+        assert_eq!(from_files(&files, &memory, at(1, 1)), "SNAP");
+        assert_eq!(from_files(&[], &memory, at(1, 1)), "SNAP");
+    }
+
+    #[test]
+    fn a_gap_anywhere_takes_the_whole_tree() {
+        let memory = log(&[at(1, 7), at(1, 8)]);
+        assert_eq!(from_files(&[at(1, 2), at(1, 3), at(1, 4)], &memory, at(1, 3)), "SNAP");
+        let torn = [at(1, 2), at(1, 3), at(1, 5), at(1, 6), at(1, 7)];
+        assert_eq!(from_files(&torn, &memory, at(1, 3)), "SNAP");
+        assert_eq!(from_files(&torn, &memory, at(1, 5)), "DIFF 1:8: 1:6 1:7 1:8");
+        let twice = [at(1, 5), at(1, 6), at(1, 5), at(1, 6), at(1, 7)];
+        assert_eq!(from_files(&twice, &memory, at(1, 5)), "DIFF 1:8: 1:6 1:7 1:8");
+    }
+
+    #[test]
+    fn a_cut_never_crosses_the_end_of_an_epoch() {
+        let memory = log(&[at(4, 1)]);
+        let files = [at(1, 1), at(2, 1), at(2, 2), at(4, 1)];
+        assert_eq!(from_files(&files, &memory, at(3, 1)), "SNAP");
+        assert_eq!(from_files(&files, &memory, at(2, 2)), "DIFF 4:1: 4:1");
+    }
+
+    #[test]
+    fn the_operator_may_force_the_whole_tree() {
+        let log = log(&[at(1, 1)]);
+        let history =
+            History { log: &log, committed: at(1, 1), has_files: true, force_snapshot: true };
+        assert!(matches!(history.choose(at(1, 1)), Plan::Snapshot));
+    }
+}

@@ -1,0 +1,494 @@
+//! Conversations with a leader as text: each line is an event, what the leader does about it
+//! follows, indented. A zxid is written `epoch:counter`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+use super::super::{Leader, LeaderStart};
+use crate::id::{Epoch, ServerId, SessionId, Zxid};
+use crate::jute::Jute;
+use crate::peer::link::{LinkEvent, LinkId, LinkOp, Port};
+use crate::peer::{ConfigChange, Inbound, PeerOptions, Ready};
+use crate::proto::OpCode;
+use crate::proto::quorum::{LearnerInfo, packet};
+use crate::proto::txn::{Txn, TxnBody, TxnHeader};
+use crate::quorum::Config;
+use crate::time::MonoUs;
+use crate::zab::packets::{Packet, PacketReader, put_bare, put_data, put_request, put_touched};
+use crate::zab::{CommittedLog, Epochs, Numbers};
+
+pub(super) const TREE_END: &[u8] = b"BenWasHere";
+
+pub(super) fn zxid(text: &str) -> Zxid {
+    if text == "none" {
+        return Zxid::NONE;
+    }
+    let (epoch, counter) = text.split_once(':').unwrap_or_else(|| panic!("no zxid: {text}"));
+    Zxid::new(Epoch(epoch.parse().unwrap()), counter.parse().unwrap())
+}
+
+pub(super) fn shown(zxid: Zxid) -> String {
+    if zxid == Zxid::NONE {
+        return "none".to_owned();
+    }
+    format!("{}:{}", zxid.epoch(), zxid.counter())
+}
+
+pub(super) fn txn(zxid: Zxid) -> Txn {
+    let header = TxnHeader { client_id: SessionId(0), cxid: 0, zxid, time: 0, op: OpCode::Error };
+    Txn::new(header, &TxnBody::Error { err: 0 }, None)
+}
+
+/// `1,2,3/4@100000000`: voters, observers, version.
+pub(super) fn config(text: &str) -> Config {
+    let (members, version) = text.split_once('@').unwrap_or((text, "0"));
+    let (voters, observers) = members.split_once('/').unwrap_or((members, ""));
+    let line = |id: &str, role: &str| format!("server.{id}=h{id}:2888:3888:{role}\n");
+    let ids = |text: &str| text.split(',').filter(|id| !id.is_empty()).map(str::to_owned).collect();
+    let (voters, observers): (Vec<String>, Vec<String>) = (ids(voters), ids(observers));
+    let voters: String = voters.iter().map(|id| line(id, "participant")).collect();
+    let observers: String = observers.iter().map(|id| line(id, "observer")).collect();
+    Config::parse(&format!("{voters}{observers}version={version}")).unwrap()
+}
+
+pub(super) fn name_of(kind: i32) -> &'static str {
+    const NAMES: [&str; 19] = [
+        "REQUEST",
+        "PROPOSAL",
+        "ACK",
+        "COMMIT",
+        "PING",
+        "REVALIDATE",
+        "SYNC",
+        "INFORM",
+        "COMMITANDACTIVATE",
+        "NEWLEADER",
+        "FOLLOWERINFO",
+        "UPTODATE",
+        "DIFF",
+        "TRUNC",
+        "SNAP",
+        "OBSERVERINFO",
+        "LEADERINFO",
+        "ACKEPOCH",
+        "INFORMANDACTIVATE",
+    ];
+    NAMES[usize::try_from(kind).unwrap() - 1]
+}
+
+/// What a learner hears: packets, and a tree behind SNAP.
+struct Ear {
+    reader: PacketReader,
+    tree: Option<Vec<u8>>,
+}
+
+pub(super) struct Script {
+    pub(super) leader: Leader,
+    pub(super) now: MonoUs,
+    ears: BTreeMap<LinkId, Ear>,
+    next_link: u64,
+    links: BTreeMap<String, LinkId>,
+    tokens: Vec<u64>,
+    reads: Vec<u64>,
+    synced: Option<Zxid>,
+    /// Whether the network passes bytes on.
+    pub(super) carries: bool,
+    pub(super) out: String,
+}
+
+impl Script {
+    /// `1 of 1,2,3/4 accepted=0 current=0 last=0:0 recent=1:1,1:2 reconfig …`.
+    pub(super) fn new(words: &str) -> Script {
+        let mut words = words.split_whitespace();
+        let me = ServerId(words.next().unwrap().parse().unwrap());
+        assert_eq!(words.next(), Some("of"));
+        let active = config(words.next().unwrap());
+        let mut options = PeerOptions {
+            me,
+            tick_ms: 1000,
+            init_limit: 10,
+            sync_limit: 5,
+            ..PeerOptions::default()
+        };
+        let mut epochs = Epochs { accepted: Epoch(0), current: Epoch(0) };
+        let (mut last, mut recent, mut seen) = (Zxid::ZERO, Vec::new(), active.clone());
+        for word in words {
+            let (key, value) = word.split_once('=').unwrap_or((word, ""));
+            match key {
+                "epochs" => {
+                    let (accepted, current) = value.split_once(',').unwrap();
+                    epochs.accepted = Epoch(accepted.parse().unwrap());
+                    epochs.current = Epoch(current.parse().unwrap());
+                }
+                "last" => last = zxid(value),
+                "recent" => recent = value.split(',').map(|at| txn(zxid(at))).collect(),
+                "seen" => seen = config(value),
+                "reconfig" => options.reconfig = true,
+                "oracle" => options.has_oracle = true,
+                "nofiles" => options.sync_from_log = false,
+                "force" => options.force_snapshot_sync = true,
+                "syncs" => {
+                    let max = value.parse().unwrap();
+                    options.concurrent_syncs_max = (max, max);
+                }
+                "counter" => options.initial_counter = value.parse().unwrap(),
+                "wait" => options.wait_for_epoch_ms = Some(value.parse().unwrap()),
+                other => panic!("unknown option {other}"),
+            }
+        }
+        if let Some(txn) = recent.last() {
+            last = txn.zxid();
+        }
+        let recent = CommittedLog::new(last, recent.into(), options.commit_log_txns);
+        let start = LeaderStart {
+            options: Rc::new(options),
+            config: Rc::new(active),
+            last_seen: Rc::new(seen),
+            epochs,
+            last,
+            recent,
+            numbers: Numbers::default(),
+        };
+        let mut script = Script {
+            leader: Leader::new(start, MonoUs(0)),
+            now: MonoUs(0),
+            ears: BTreeMap::new(),
+            next_link: 0,
+            links: BTreeMap::new(),
+            tokens: Vec::new(),
+            reads: Vec::new(),
+            synced: None,
+            carries: true,
+            out: String::new(),
+        };
+        script.take();
+        script
+    }
+
+    /// Runs the lines of a conversation and gives it back with what happened.
+    pub(super) fn run(text: &str) -> String {
+        let mut lines = text.lines();
+        let mut out = String::new();
+        let mut script = None;
+        for line in &mut lines {
+            if line.starts_with("    ") {
+                continue;
+            }
+            let _ = writeln!(out, "{line}");
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            match (&mut script, line.strip_prefix("leader ")) {
+                (_, Some(words)) => script = Some(Script::new(words)),
+                (Some(script), None) => script.event(line),
+                (None, None) => panic!("a conversation begins with a leader"),
+            }
+            out.push_str(&std::mem::take(&mut script.as_mut().unwrap().out));
+        }
+        out
+    }
+
+    pub(super) fn event(&mut self, line: &str) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            ["connect", name] => {
+                self.connect(name);
+            }
+            ["close", name] => {
+                let link = self.links[name];
+                let event = LinkEvent::Closed { link, reason: "it is gone" };
+                self.leader.handle_link(self.now, event);
+            }
+            ["durable"] => {
+                for token in std::mem::take(&mut self.tokens) {
+                    self.leader.handle_durable(self.now, token);
+                }
+            }
+            ["synced"] => {
+                let synced = self.synced.expect("something was appended");
+                self.leader.handle_synced(synced);
+            }
+            ["propose", at] => self.leader.propose(txn(zxid(at))),
+            ["reconfig", at, to] => {
+                let at = zxid(at);
+                let mut to = config(to);
+                to.version = at.0;
+                self.leader.propose_reconfig(txn(at), to);
+            }
+            ["sync", name] => self.leader.answer_sync(self.links[name]),
+            ["revalidate", name, session, valid] => {
+                let session = SessionId(session.parse().unwrap());
+                self.leader.answer_revalidate(self.links[name], session, valid == "alive");
+            }
+            ["tick"] => {
+                // Half of one.
+                self.now = self.now.plus_ms(500);
+                self.leader.handle_timeout(self.now);
+            }
+            ["wait", ms] => {
+                self.now = self.now.plus_ms(ms.parse().unwrap());
+                self.leader.handle_timeout(self.now);
+            }
+            ["looking", server] => {
+                self.leader.handle_looking(self.now, ServerId(server.parse().unwrap()));
+            }
+            ["oracle", word] => self.leader.set_oracle(self.now, word == "yes"),
+            ["files", "none"] => self.files(None),
+            ["files", zxids] => {
+                let txns = zxids.split(',').map(|at| txn(zxid(at))).collect();
+                self.files(Some(txns));
+            }
+            ["hold", at] => {
+                assert!(self.leader.wants_snapshot());
+                self.leader.snapshot_begins(zxid(at));
+                assert!(!self.leader.wants_snapshot());
+            }
+            ["tree", piece] => {
+                assert!(self.leader.wants_snapshot_piece());
+                self.leader.snapshot_piece(&Bytes::copy_from_slice(piece.as_bytes()));
+            }
+            ["tree-end"] => {
+                self.leader.snapshot_piece(&Bytes::from_static(TREE_END));
+                self.leader.snapshot_ends();
+            }
+            [name, "->", kind, ref rest @ ..] => {
+                let bytes = packet_of(name, kind, rest);
+                let link = self.links[name];
+                self.leader.handle_link(self.now, LinkEvent::Received { link, bytes: &bytes });
+            }
+            _ => panic!("unknown event: {line}"),
+        }
+        self.take();
+    }
+
+    pub(super) fn connect(&mut self, name: &str) -> LinkId {
+        let link = LinkId::accepted(self.next_link);
+        self.next_link += 1;
+        self.links.insert(name.to_owned(), link);
+        let ear = Ear { reader: PacketReader::new(1 << 20), tree: None };
+        self.ears.insert(link, ear);
+        let remote = "10.0.0.9:4000".parse().unwrap();
+        self.leader.handle_link(self.now, LinkEvent::Accepted { link, port: Port::Quorum, remote });
+        link
+    }
+
+    fn files(&mut self, txns: Option<Vec<Txn>>) {
+        let id = self.reads.pop().expect("a read was asked for");
+        self.leader.handle_log_read(self.now, id, txns);
+    }
+
+    fn name(&self, link: LinkId) -> String {
+        let found = self.links.iter().find(|(_, of)| **of == link);
+        found.map_or(format!("{link:?}"), |(name, _)| name.clone())
+    }
+
+    pub(super) fn take(&mut self) {
+        let mut ready = Ready::default();
+        self.leader.take_ready(&mut ready);
+        for op in std::mem::take(&mut ready.send) {
+            match op {
+                LinkOp::Send { link, bytes } => {
+                    for line in self.hear(link, &bytes) {
+                        let _ = writeln!(self.out, "    {} <- {line}", self.name(link));
+                    }
+                    if self.carries {
+                        let sent = bytes.len() as u64;
+                        self.leader.handle_link(self.now, LinkEvent::Sent { link, bytes: sent });
+                    }
+                }
+                LinkOp::Close { link } => {
+                    let _ = writeln!(self.out, "    close {}", self.name(link));
+                }
+                other => panic!("a leader never wants {other:?}"),
+            }
+        }
+        self.show(&ready);
+        if let Some(reason) = self.leader.failure() {
+            let _ = writeln!(self.out, "    steps down: {reason}");
+        }
+    }
+
+    fn show(&mut self, ready: &Ready) {
+        let mut say = |line: String| {
+            let _ = writeln!(self.out, "    {line}");
+        };
+        assert!(ready.truncate.is_none() && ready.restore.is_none());
+        assert!(ready.send_after_sync.is_empty());
+        let list =
+            |txns: &[Txn]| txns.iter().map(|txn| shown(txn.zxid())).collect::<Vec<_>>().join(" ");
+        if !ready.append.is_empty() {
+            say(format!("append {}", list(&ready.append)));
+            self.synced = ready.append.last().map(Txn::zxid);
+        }
+        if let Some(epochs) = ready.epochs {
+            say(format!("write epochs accepted={} current={}", epochs.accepted, epochs.current));
+        }
+        self.tokens.extend(ready.durable);
+        if !ready.commit.is_empty() {
+            say(format!("commit {}", list(&ready.commit)));
+        }
+        for standing in &ready.standing {
+            say(format!("{standing:?}"));
+        }
+        for change in &ready.config {
+            let (word, config) = match change {
+                ConfigChange::Proposed(config) => ("proposed", config),
+                ConfigChange::Active(config) => ("active", config),
+            };
+            let voters: Vec<String> = config.voters().map(|id| id.to_string()).collect();
+            say(format!("config {:x} {word}: voters {}", config.version, voters.join(",")));
+        }
+        for inbound in &ready.inbound {
+            say(match inbound {
+                Inbound::Request(request) => format!(
+                    "request of server {}: session {} cxid {} op {} body {:?} from {:?}",
+                    request.server,
+                    request.session,
+                    request.cxid,
+                    request.op,
+                    String::from_utf8_lossy(&request.body),
+                    request.identities.iter().map(|id| id.scheme.to_string()).collect::<Vec<_>>()
+                ),
+                Inbound::Touch { session, timeout_ms } => format!("touch {session} {timeout_ms}"),
+                Inbound::Revalidate { server, session, timeout_ms, .. } => {
+                    format!("server {server} asks for session {session} {timeout_ms}")
+                }
+                other => panic!("a leader never says {other:?}"),
+            });
+        }
+        for read in &ready.log_reads {
+            self.reads.push(read.id);
+            say(format!("read the log's files from {} to {}", shown(read.from), shown(read.to)));
+        }
+    }
+
+    /// What a learner makes of bytes that come to it.
+    fn hear(&mut self, link: LinkId, bytes: &[u8]) -> Vec<String> {
+        let ear = self.ears.get_mut(&link).expect("bytes go to links that were accepted");
+        let mut lines = Vec::new();
+        let mut rest = bytes.to_vec();
+        loop {
+            if let Some(tree) = &mut ear.tree {
+                tree.append(&mut rest);
+                let end = tree.windows(TREE_END.len()).position(|window| window == TREE_END);
+                let Some(end) = end else {
+                    if !tree.is_empty() {
+                        lines.push(format!("tree {}", String::from_utf8_lossy(tree)));
+                        tree.clear();
+                    }
+                    return lines;
+                };
+                lines.push(format!("tree {} BenWasHere", String::from_utf8_lossy(&tree[..end])));
+                rest = tree.split_off(end + TREE_END.len());
+                ear.tree = None;
+            }
+            ear.reader.push(&std::mem::take(&mut rest));
+            loop {
+                let Some(packet) = ear.reader.next().unwrap() else { return lines };
+                lines.push(describe(&packet));
+                if packet.kind == packet::SNAP {
+                    rest = ear.reader.take_rest();
+                    ear.tree = Some(Vec::new());
+                    break;
+                }
+            }
+        }
+    }
+}
+
+fn describe(packet: &Packet) -> String {
+    let mut line = format!("{} {}", name_of(packet.kind), shown(packet.zxid));
+    match packet.kind {
+        packet::LEADERINFO => {
+            assert_eq!(packet.data.as_deref(), Some(&[0, 1, 0, 0][..]));
+        }
+        packet::NEWLEADER => match packet.data.as_deref() {
+            None => line.push_str(" without a configuration"),
+            Some(data) => {
+                let config = Config::from_bytes(data).unwrap();
+                let voters: Vec<String> = config.voters().map(|id| id.to_string()).collect();
+                let _ = write!(line, " version={:x} voters {}", config.version, voters.join(","));
+            }
+        },
+        packet::PROPOSAL | packet::INFORM => {
+            packet.txn().unwrap();
+        }
+        packet::COMMITANDACTIVATE => {
+            let _ = write!(line, " leader {}", packet.designated_leader().unwrap().0);
+        }
+        packet::INFORMANDACTIVATE => {
+            let (leader, rest) = packet.designated_leader().unwrap();
+            let txn = Txn::parse(&rest).unwrap();
+            let _ = write!(line, " leader {leader} txn {}", shown(txn.zxid()));
+        }
+        packet::REVALIDATE => {
+            let (session, valid) = packet.session_and_validity().unwrap();
+            let _ = write!(line, " {session} {}", if valid { "alive" } else { "dead" });
+        }
+        _ => assert!(packet.data.is_none(), "{line} has data"),
+    }
+    line
+}
+
+/// The bytes of what a learner says.
+pub(super) fn packet_of(name: &str, kind: &str, rest: &[&str]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let server: i64 = name.trim_end_matches('\'').parse().unwrap_or(0);
+    match (kind, rest) {
+        ("FOLLOWERINFO" | "OBSERVERINFO", [at, rest @ ..]) => {
+            let kind =
+                if kind == "FOLLOWERINFO" { packet::FOLLOWERINFO } else { packet::OBSERVERINFO };
+            let mut info = LearnerInfo {
+                server_id: ServerId(server),
+                protocol_version: Some(0x10000),
+                config_version: Some(0),
+            };
+            match rest {
+                [] => {}
+                ["nobody"] => {
+                    put_bare(&mut out, kind, zxid(at));
+                    return out;
+                }
+                ["12"] => info.config_version = None,
+                ["8"] => info.protocol_version = None,
+                [version] => info.config_version = i64::from_str_radix(version, 16).ok(),
+                _ => panic!("unknown info"),
+            }
+            put_data(&mut out, kind, zxid(at), &info.to_bytes());
+        }
+        ("ACKEPOCH", [last, current]) => {
+            let current: i32 = current.parse().unwrap();
+            put_data(&mut out, packet::ACKEPOCH, zxid(last), &current.to_be_bytes());
+        }
+        ("ACK", [at]) => put_bare(&mut out, packet::ACK, zxid(at)),
+        ("REQUEST", [session, cxid, op, body, schemes @ ..]) => {
+            let identities: Vec<_> =
+                schemes.iter().map(|scheme| crate::acl::Identity::new(scheme, "me")).collect();
+            let session = SessionId(session.parse().unwrap());
+            let (cxid, op) = (cxid.parse().unwrap(), op.parse().unwrap());
+            put_request(&mut out, session, cxid, op, body.as_bytes(), &identities);
+        }
+        ("PING", sessions) => {
+            let touched = sessions.iter().map(|s| (SessionId(s.parse().unwrap()), 4000));
+            put_touched(&mut out, Zxid::ZERO, touched);
+        }
+        ("REVALIDATE", [session]) => {
+            crate::zab::packets::put_revalidate(
+                &mut out,
+                SessionId(session.parse().unwrap()),
+                4000,
+            );
+        }
+        ("bytes", [hex]) => {
+            for pair in hex.as_bytes().chunks(2) {
+                out.push(u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap());
+            }
+        }
+        ("type", [kind]) => put_bare(&mut out, kind.parse().unwrap(), Zxid::ZERO),
+        _ => panic!("unknown packet {kind} {rest:?}"),
+    }
+    out
+}

@@ -1,0 +1,41 @@
+//! After UPTODATE: what a leader tells those who follow or observe it (`Follower.processPacket`,
+//! `Observer.processPacket`).
+
+use super::*;
+
+impl Learner {
+    pub(super) fn on_broadcast(
+        &mut self,
+        packet: &Packet,
+        lasting: &mut Lasting,
+    ) -> Result<(), Left> {
+        let is_follower = self.target.kind == LearnerKind::Follower;
+        match packet.kind {
+            packet::PROPOSAL if is_follower => self.on_proposal(packet, lasting),
+            packet::COMMIT | packet::COMMITANDACTIVATE if is_follower => {
+                self.on_commit(packet, lasting)
+            }
+            packet::INFORM | packet::INFORMANDACTIVATE if !is_follower => {
+                self.on_inform(packet, lasting)
+            }
+            packet::PING => {
+                lasting.ready.inbound(Inbound::Ping { zxid: packet.zxid });
+                Ok(())
+            }
+            packet::REVALIDATE => {
+                let (session, valid) = packet.session_and_validity()?;
+                lasting.ready.inbound(Inbound::Revalidated { session, valid });
+                Ok(())
+            }
+            packet::SYNC => {
+                lasting.ready.inbound(Inbound::SyncDone);
+                Ok(())
+            }
+            other => {
+                // ZooKeeper: followers and observers log what they do not expect here.
+                tracing::warn!(packet = name(other), zxid = %packet.zxid, "not expected: ignored");
+                Ok(())
+            }
+        }
+    }
+}

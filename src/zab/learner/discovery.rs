@@ -1,0 +1,140 @@
+//! The leader's epoch, and its choice of how to bring this server up to date
+//! (`Learner.registerWithLeader`, the beginning of `Learner.syncWithLeader`).
+
+use super::*;
+use crate::zab::Epochs;
+
+impl Learner {
+    /// LEADERINFO: the epoch is accepted on disk, then ACKEPOCH says so and how far our log goes.
+    pub(super) fn on_leader_info(
+        &mut self,
+        packet: &Packet,
+        lasting: &mut Lasting,
+    ) -> Result<(), Left> {
+        if packet.kind != packet::LEADERINFO {
+            // ZooKeeper: Learner goes on with a NEWLEADER here, from leaders before 3.4.
+            let name = name(packet.kind);
+            return Err(Left::new(format!("{name} is its first packet, not LEADERINFO")));
+        }
+        let epoch = packet.zxid.epoch();
+        let accepted = lasting.epochs.accepted;
+        if epoch < accepted {
+            let reason = format!("its epoch, {epoch}, is less than the accepted one, {accepted}");
+            return Err(Left::new(reason));
+        }
+        self.epoch = epoch;
+        // ZooKeeper: -1 says that this epoch was acknowledged before, perhaps to another leader: it
+        // does not count again.
+        let mut current = None;
+        if epoch > accepted {
+            lasting.epochs.accepted = epoch;
+            let epochs = Epochs { accepted: epoch, current: lasting.epochs.current };
+            lasting.ready.epochs(epochs);
+            current = Some(lasting.epochs.current);
+        }
+        self.stage = Stage::Choice;
+        let last = lasting.journal.accepted();
+        let mut bytes = Vec::new();
+        packets::put_ack_epoch(&mut bytes, last, current);
+        self.send_after_sync(lasting, bytes);
+        Ok(())
+    }
+
+    /// DIFF, TRUNC or SNAP.
+    pub(super) fn on_choice(&mut self, packet: &Packet, lasting: &mut Lasting) -> Result<(), Left> {
+        let last = lasting.journal.accepted();
+        match packet.kind {
+            packet::DIFF => {
+                tracing::info!(from = %last, to = %packet.zxid, "getting what is missing");
+                self.sync_mode = Some(SyncMode::Diff);
+                // All that we said we had is the leader's history, too.
+                Self::commit_up_to(last, lasting);
+                self.stage = Stage::NewLeader;
+            }
+            packet::TRUNC => return self.on_trunc(packet.zxid, lasting),
+            packet::SNAP => {
+                if packet.zxid < Zxid::ZERO {
+                    return Err(Left::new(format!("it offers its tree as of {}", packet.zxid)));
+                }
+                tracing::info!(from = %last, to = %packet.zxid, "getting the whole tree");
+                self.sync_mode = Some(SyncMode::Snap);
+                self.stage = Stage::Snapshot { zxid: packet.zxid };
+                lasting.ready.inbound(Inbound::SnapshotBegins { zxid: packet.zxid });
+            }
+            other => {
+                let name = name(other);
+                let reason = format!("{name} came where DIFF, TRUNC or SNAP was expected");
+                return Err(Left::new(reason));
+            }
+        }
+        Ok(())
+    }
+
+    fn on_trunc(&mut self, zxid: Zxid, lasting: &mut Lasting) -> Result<(), Left> {
+        let last = lasting.journal.accepted();
+        if zxid > last || zxid < Zxid::ZERO {
+            let reason = format!("it says to cut the log at {zxid}, the last is {last}");
+            return Err(Left::new(reason));
+        }
+        self.sync_mode = Some(SyncMode::Trunc);
+        // ZooKeeper: Learner believes that its log holds everything up to where it is cut. It may
+        // not when the leader's history went another way before that point (its own last epoch was
+        // not ours): then a transaction would be missing for good. So we cut where our log still
+        // is the leader's, and ask again from there.
+        let ours = lasting.journal.newest_up_to(zxid).unwrap_or(zxid);
+        tracing::warn!(from = %last, to = %ours, "cutting the log, the leader does not have its end");
+        if ours < last {
+            Self::commit_up_to(ours, lasting);
+            lasting.journal.truncate(ours);
+            lasting.ready.truncate(ours);
+        } else {
+            Self::commit_up_to(last, lasting);
+        }
+        if ours == zxid {
+            self.stage = Stage::NewLeader;
+            Ok(())
+        } else {
+            let reason =
+                format!("its log holds {zxid} and ours does not: asking again from {ours}");
+            Err(Left::new(reason))
+        }
+    }
+
+    /// What was pending up to `zxid` is the leader's history.
+    fn commit_up_to(zxid: Zxid, lasting: &mut Lasting) {
+        while let Some(next) = lasting.journal.pending().front().map(Txn::zxid)
+            && next <= zxid
+        {
+            let txn = lasting.journal.commit(next).expect("it is the front of what is pending");
+            lasting.ready.commit(txn);
+        }
+    }
+
+    /// The tree is whole; `rest` is what came behind it.
+    pub fn snapshot_received(&mut self, rest: &[u8], lasting: &mut Lasting) {
+        let Stage::Snapshot { zxid } = self.stage else { return };
+        if self.failure.is_some() {
+            return;
+        }
+        lasting.journal.restore(zxid);
+        lasting.ready.restore(zxid);
+        self.in_tree = zxid;
+        self.stage = Stage::NewLeader;
+        // What came since the last piece was handed over stands behind `rest`.
+        let later = self.tree.split();
+        self.on_bytes(rest, lasting);
+        if self.failure.is_none() {
+            self.on_bytes(&later, lasting);
+        }
+        self.flush_acks(lasting);
+    }
+
+    /// The tree cannot be read.
+    pub fn snapshot_refused(&mut self, reason: &str, lasting: &mut Lasting) {
+        if let Stage::Snapshot { .. } = self.stage {
+            // The replica has given the tree up itself.
+            self.stage = Stage::NewLeader;
+            self.leave(format!("its tree cannot be read: {reason}"), lasting);
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Between the leader's choice and UPTODATE: the history, NEWLEADER, and what is broadcast
+//! meanwhile (`Learner.syncWithLeader`).
+
+use super::*;
+use crate::peer::MajorChange;
+use crate::proto::OpCode;
+use crate::proto::txn::TxnBody;
+use crate::zab::Epochs;
+use crate::zab::journal::CommitError;
+
+impl Learner {
+    pub(super) fn on_history(
+        &mut self,
+        packet: &Packet,
+        lasting: &mut Lasting,
+    ) -> Result<(), Left> {
+        match packet.kind {
+            packet::PROPOSAL if self.target.kind == LearnerKind::Follower => {
+                self.on_proposal(packet, lasting)
+            }
+            packet::PROPOSAL => {
+                let txn = packet.txn()?;
+                let last = self.uncommitted.back().map_or(lasting.journal.accepted(), Txn::zxid);
+                if !self.is_in_tree(txn.zxid()) {
+                    self.continuous(last, txn.zxid())?;
+                    self.uncommitted.push_back(txn);
+                }
+                Ok(())
+            }
+            packet::COMMIT | packet::COMMITANDACTIVATE => self.on_commit(packet, lasting),
+            packet::INFORM | packet::INFORMANDACTIVATE => self.on_inform(packet, lasting),
+            packet::NEWLEADER => self.on_new_leader(packet, lasting),
+            packet::UPTODATE => self.on_up_to_date(lasting),
+            // ZooKeeper: Learner reads these over. An answer to a PING would be taken for the ACK
+            // of NEWLEADER.
+            packet::PING | packet::SYNC | packet::REVALIDATE => Ok(()),
+            other => Err(Left::new(format!("{} came in the middle of its history", name(other)))),
+        }
+    }
+
+    /// A follower logs a proposal.
+    pub(super) fn on_proposal(
+        &mut self,
+        packet: &Packet,
+        lasting: &mut Lasting,
+    ) -> Result<(), Left> {
+        let txn = packet.txn()?;
+        let zxid = txn.zxid();
+        if self.is_in_tree(zxid) {
+            return Ok(());
+        }
+        self.continuous(lasting.journal.accepted(), zxid)?;
+        if let Some(config) = config_of(&txn)? {
+            lasting.see_config(config);
+        }
+        lasting.counts.proposals_received += 1;
+        lasting.journal.accept(txn.clone());
+        lasting.ready.append(txn);
+        // Before that, the ACK of NEWLEADER vouches for it.
+        if self.stage != Stage::NewLeader {
+            self.ack(zxid);
+        }
+        Ok(())
+    }
+
+    /// COMMIT of the oldest proposal.
+    pub(super) fn on_commit(&mut self, packet: &Packet, lasting: &mut Lasting) -> Result<(), Left> {
+        let zxid = packet.zxid;
+        // An observer gets no proposals but with its history; they are logged when they are
+        // committed, because an old leader also sends it some that never will be.
+        if self.uncommitted.front().is_some_and(|txn| txn.zxid() == zxid) {
+            let txn = self.uncommitted.pop_front().expect("there is a front");
+            lasting.journal.accept(txn.clone());
+            lasting.ready.append(txn);
+        }
+        let txn = match lasting.journal.commit(zxid) {
+            Ok(txn) => txn,
+            // The tree was taken after the commit was queued.
+            Err(CommitError::Again) if self.is_in_tree(zxid) => return Ok(()),
+            Err(error) => return Err(Left::new(format!("it commits {zxid}, but {error}"))),
+        };
+        lasting.counts.commits_received += 1;
+        if packet.kind == packet::COMMITANDACTIVATE {
+            let (designated, _) = packet.designated_leader()?;
+            return self.on_activate(txn, designated, lasting);
+        }
+        lasting.ready.commit(txn);
+        Ok(())
+    }
+
+    /// An observer logs and applies what was committed.
+    pub(super) fn on_inform(&mut self, packet: &Packet, lasting: &mut Lasting) -> Result<(), Left> {
+        let (designated, txn) = if packet.kind == packet::INFORMANDACTIVATE {
+            let (designated, data) = packet.designated_leader()?;
+            let inner = Packet { data: Some(data), ..packet.clone() };
+            (Some(designated), inner.txn()?)
+        } else {
+            (None, packet.txn()?)
+        };
+        let zxid = txn.zxid();
+        if self.is_in_tree(zxid) {
+            return Ok(());
+        }
+        // What an old leader proposed to an observer is committed with this.
+        while self.uncommitted.front().is_some_and(|txn| txn.zxid() <= zxid) {
+            self.uncommitted.pop_front();
+        }
+        self.continuous(lasting.journal.accepted(), zxid)?;
+        lasting.journal.accept(txn.clone());
+        lasting.ready.append(txn.clone());
+        let committed = lasting.journal.commit(zxid).map(|_| ());
+        committed.map_err(|error| Left::new(format!("it informs of {zxid}, but {error}")))?;
+        lasting.counts.commits_received += 1;
+        if let Some(designated) = designated {
+            return self.on_activate(txn, designated, lasting);
+        }
+        lasting.ready.commit(txn);
+        Ok(())
+    }
+
+    /// A committed reconfiguration.
+    fn on_activate(
+        &mut self,
+        txn: Txn,
+        designated: ServerId,
+        lasting: &mut Lasting,
+    ) -> Result<(), Left> {
+        let zxid = txn.zxid();
+        let config = config_of(&txn)?;
+        lasting.ready.commit(txn);
+        let Some(config) = config else {
+            return Err(Left::new(format!("{zxid} is activated, but is no reconfiguration")));
+        };
+        let change = lasting.activate_config(config, self.target.leader, Some(designated));
+        left_for(change)
+    }
+
+    /// NEWLEADER: what came so far is our history, and goes to the disk; then the epoch; only then
+    /// the leader is told.
+    ///
+    /// ```text
+    /// ZOOKEEPER-3911, 4646: 1. history applied, not yet on disk  2. ACK  3. crash: committed
+    ///                       transactions are gone
+    /// ZOOKEEPER-4643, 4785: 1. currentEpoch on disk  2. crash before the history is: the server now
+    ///                       wins elections with a log that lacks what that epoch began with
+    /// ZOOKEEPER-4394:       the COMMIT of a proposal that came before NEWLEADER, but not with it,
+    ///                       found no proposal
+    /// ```
+    /// All of them are orders of the fields of one `Ready`: append → epochs → send_after_sync.
+    fn on_new_leader(&mut self, packet: &Packet, lasting: &mut Lasting) -> Result<(), Left> {
+        if self.stage == Stage::UpToDate {
+            return Err(Left::new("it sent NEWLEADER twice".to_owned()));
+        }
+        if packet.zxid.epoch() != self.epoch {
+            let (said, before) = (packet.zxid.epoch(), self.epoch);
+            return Err(Left::new(format!("its epoch was {before}, and is {said} in NEWLEADER")));
+        }
+        match packet.data.as_deref() {
+            // ZooKeeper: leaders without a configuration send nothing or a single byte.
+            None | Some([] | [_]) => {}
+            Some(text) => match Config::from_bytes(text) {
+                Ok(config) => {
+                    let config = Rc::new(config);
+                    lasting.see_config(config.clone());
+                    self.new_config = Some(config);
+                }
+                // ZooKeeper: Learner prints the exception and goes on.
+                Err(error) => {
+                    tracing::warn!(%error, "the leader's configuration is not understood")
+                }
+            },
+        }
+        if lasting.epochs.current != self.epoch {
+            lasting.epochs = Epochs { accepted: self.epoch, current: self.epoch };
+            lasting.ready.epochs(lasting.epochs);
+        }
+        self.stage = Stage::UpToDate;
+        self.ack(packet.zxid);
+        // The leader takes the first ACK for that of NEWLEADER, and waits for one for each proposal
+        // that was not committed when it was sent.
+        if self.target.kind == LearnerKind::Follower {
+            let pending: Vec<Zxid> = lasting.journal.pending().iter().map(Txn::zxid).collect();
+            pending.into_iter().for_each(|zxid| self.ack(zxid));
+        }
+        self.flush_acks(lasting);
+        Ok(())
+    }
+
+    fn on_up_to_date(&mut self, lasting: &mut Lasting) -> Result<(), Left> {
+        if self.stage != Stage::UpToDate {
+            return Err(Left::new("UPTODATE came before NEWLEADER".to_owned()));
+        }
+        if let Some(config) = self.new_config.take() {
+            left_for(lasting.activate_config(config, self.target.leader, None))?;
+        }
+        self.stage = Stage::Broadcast;
+        self.uncommitted.clear();
+        self.ack(Zxid::new(self.epoch, 0));
+        let standing = self.standing().expect("it was just taken up");
+        lasting.ready.standing(standing);
+        Ok(())
+    }
+
+    /// Whether a transaction is in the tree that was received. A leader queues what is broadcast
+    /// before it takes the tree, so that the first ones may be in it.
+    fn is_in_tree(&self, zxid: Zxid) -> bool {
+        zxid <= self.in_tree
+    }
+
+    /// Nothing may be missing between two proposals (`Learner.enforceContinuousProposal`). A new
+    /// epoch begins anew; the leader proposes in its own.
+    fn continuous(&self, last: Zxid, zxid: Zxid) -> Result<(), Left> {
+        let is_next = last.next() == Some(zxid) || zxid.epoch() > last.epoch();
+        let is_of_epoch = match self.stage {
+            Stage::Broadcast => zxid.epoch() == self.epoch,
+            _ => zxid.epoch() <= self.epoch,
+        };
+        if is_next && is_of_epoch {
+            return Ok(());
+        }
+        Err(Left::new(format!(
+            "it sent {zxid} after {last} in epoch {}: something is missing, or comes twice",
+            self.epoch
+        )))
+    }
+}
+
+/// What a reconfiguration makes of the ensemble.
+fn config_of(txn: &Txn) -> Result<Option<Rc<Config>>, Left> {
+    if txn.header().op != OpCode::Reconfig {
+        return Ok(None);
+    }
+    let TxnBody::SetData(body) = txn.body() else { return Ok(None) };
+    match Config::from_bytes(body.data.unwrap_or_default()) {
+        Ok(config) => Ok(Some(Rc::new(config))),
+        Err(error) => {
+            Err(Left::new(format!("the reconfiguration {} makes no sense: {error}", txn.zxid())))
+        }
+    }
+}
+
+fn left_for(change: Option<MajorChange>) -> Result<(), Left> {
+    let Some(change) = change else { return Ok(()) };
+    let reason = "a reconfiguration changed its leader or this server's role".to_owned();
+    Err(Left { reason, next: change.leader })
+}

@@ -1,0 +1,408 @@
+//! The learner's side of ZAB: a follower or an observer of one leader (`Learner`, `Follower`,
+//! `Observer`).
+//!
+//! ```text
+//! connect → FOLLOWERINFO → LEADERINFO → ACKEPOCH → DIFF, TRUNC or SNAP → history → NEWLEADER → ACK
+//!         → UPTODATE → ACK → broadcast, until the leader is left
+//! ```
+//! Whatever vouches for something on the disk leaves behind it: the accepted epoch before ACKEPOCH,
+//! the history and then the current epoch before the ACK of NEWLEADER, each proposal before its ACK.
+//! Nothing but that ACK may reach the leader between ACKEPOCH and UPTODATE, for it takes the first
+//! packet for it.
+//!
+//! A learner belongs to one attempt with one leader. When [`Learner::failure`] says why it ended,
+//! it is thrown away, and what it got stays in the [`Journal`](super::Journal).
+
+mod broadcast;
+mod connect;
+mod discovery;
+mod history;
+mod requests;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use bytes::{Bytes, BytesMut};
+
+use super::packets::{self, Packet, PacketError, PacketReader, put_bare};
+use crate::id::{Epoch, ServerId, Zxid};
+use crate::limits::{LEARNER_OUTPUT_BYTES_MAX, LOG_RECORD_BYTES_MAX};
+use crate::peer::link::{Endpoint, LinkEvent, LinkId, LinkOp, Port};
+use crate::peer::{Inbound, Lasting, PeerPhase, Standing};
+use crate::proto::quorum::packet;
+use crate::proto::txn::Txn;
+use crate::quorum::Config;
+use crate::time::MonoUs;
+
+/// Whom to learn from, and as what.
+#[derive(Clone, Debug)]
+pub struct LearnerTarget {
+    /// Who leads.
+    pub leader: ServerId,
+    /// Who is connected to: the leader, or a follower that serves observers.
+    pub master: ServerId,
+    /// Where that is.
+    pub to: Vec<Endpoint>,
+    /// Which of its ports these are.
+    pub port: Port,
+    /// Whether this server follows or observes.
+    pub kind: LearnerKind,
+}
+
+/// A learner that votes, or one that does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LearnerKind {
+    /// Gets proposals, acknowledges them and waits for their commit.
+    Follower,
+    /// Gets what is committed.
+    Observer,
+}
+
+/// How a learner got its leader's history (`QuorumPeer.SyncMode`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncMode {
+    /// What it lacked.
+    Diff,
+    /// Less than it had, and then what it lacked.
+    Trunc,
+    /// The whole tree.
+    Snap,
+}
+
+/// Why the leader was left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// In words for an operator.
+    pub reason: String,
+    /// Who is to be followed next, without an election: a reconfiguration said so.
+    pub next: Option<ServerId>,
+}
+
+impl Left {
+    fn new(reason: String) -> Left {
+        Left { reason, next: None }
+    }
+}
+
+impl From<PacketError> for Left {
+    fn from(error: PacketError) -> Left {
+        Left::new(format!("it sent {error}"))
+    }
+}
+
+/// How far a learner has come. Each stage waits for what its name says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// For a connection: the how manieth attempt, when the next one begins if none is under way,
+    /// and when it is given up.
+    Connection { tries: u32, retry_at: Option<MonoUs>, give_up: MonoUs },
+    /// For LEADERINFO.
+    LeaderInfo,
+    /// For DIFF, TRUNC or SNAP.
+    Choice,
+    /// For the rest of the tree.
+    Snapshot { zxid: Zxid },
+    /// For the rest of the history, and NEWLEADER.
+    NewLeader,
+    /// For UPTODATE.
+    UpToDate,
+    /// For whatever happens.
+    Broadcast,
+}
+
+/// One attempt to learn from one leader.
+#[derive(Debug)]
+pub struct Learner {
+    target: LearnerTarget,
+    link: Option<LinkId>,
+    stage: Stage,
+    /// The leader's, from LEADERINFO on.
+    epoch: Epoch,
+    sync_mode: Option<SyncMode>,
+    /// When something was last heard of the leader.
+    heard: MonoUs,
+    input: PacketReader,
+    /// Pieces of the tree that were not handed on yet.
+    tree: BytesMut,
+    /// Proposals up to here are in the tree that was received.
+    in_tree: Zxid,
+    /// Acknowledgements for what is appended in this turn.
+    acks: Vec<u8>,
+    /// An observer's proposals of the history whose COMMIT has not come.
+    uncommitted: VecDeque<Txn>,
+    /// The configuration of NEWLEADER, active with UPTODATE.
+    new_config: Option<Rc<Config>>,
+    /// Bytes for the leader that the network still has.
+    unsent_bytes: u64,
+    failure: Option<Left>,
+}
+
+impl Learner {
+    /// Begins to connect.
+    pub fn new(target: LearnerTarget, now: MonoUs, lasting: &mut Lasting) -> Learner {
+        let mut learner = Learner {
+            target,
+            link: None,
+            stage: connect::first(now, &lasting.options),
+            epoch: Epoch(0),
+            sync_mode: None,
+            heard: now,
+            input: PacketReader::new(LOG_RECORD_BYTES_MAX as usize),
+            tree: BytesMut::new(),
+            in_tree: Zxid(i64::MIN),
+            acks: Vec::new(),
+            uncommitted: VecDeque::new(),
+            new_config: None,
+            unsent_bytes: 0,
+            failure: None,
+        };
+        learner.connect(now, lasting);
+        learner
+    }
+
+    /// Something happened on the link to the leader.
+    pub fn handle_link(&mut self, now: MonoUs, event: LinkEvent<'_>, lasting: &mut Lasting) {
+        if self.failure.is_some() || !self.owns(event.link()) {
+            return;
+        }
+        match event {
+            LinkEvent::Accepted { .. } => {}
+            LinkEvent::Connected { .. } => self.on_connected(now, lasting),
+            LinkEvent::Received { bytes, .. } => {
+                self.heard = now;
+                self.on_bytes(bytes, lasting);
+                self.flush_acks(lasting);
+            }
+            LinkEvent::Sent { bytes, .. } => {
+                self.unsent_bytes = self.unsent_bytes.saturating_sub(bytes);
+            }
+            LinkEvent::Closed { reason, .. } => self.on_closed(now, reason, lasting),
+        }
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: MonoUs, lasting: &mut Lasting) {
+        if self.failure.is_some() || self.next_timeout(lasting).is_none_or(|at| now < at) {
+            return;
+        }
+        if let Stage::Connection { .. } = self.stage {
+            self.on_connection_timeout(now, lasting);
+        } else {
+            let ms = self.silence_ms_max(lasting);
+            self.leave(format!("nothing was heard of it for {ms} ms"), lasting);
+        }
+    }
+
+    /// When [`Learner::handle_timeout`] has something to do.
+    pub fn next_timeout(&self, lasting: &Lasting) -> Option<MonoUs> {
+        match self.stage {
+            _ if self.failure.is_some() => None,
+            Stage::Connection { retry_at, give_up, .. } => Some(retry_at.unwrap_or(give_up)),
+            _ => Some(self.heard.plus_ms(self.silence_ms_max(lasting))),
+        }
+    }
+
+    /// Puts into the last `Ready` what was collected over a turn. To be called when no other is
+    /// taken before that one.
+    pub fn flush(&mut self, lasting: &mut Lasting) {
+        if !self.tree.is_empty() && self.failure.is_none() {
+            let bytes = self.tree.split().freeze();
+            lasting.ready.inbound(Inbound::Snapshot { bytes });
+        }
+    }
+
+    /// The leader is left, for a reason that arose elsewhere.
+    pub fn abandon(&mut self, reason: String, lasting: &mut Lasting) {
+        self.leave(reason, lasting);
+    }
+
+    /// Why the leader was left.
+    pub fn failure(&self) -> Option<&Left> {
+        self.failure.as_ref()
+    }
+
+    /// Whether this is its link.
+    pub fn owns(&self, link: LinkId) -> bool {
+        self.link == Some(link)
+    }
+
+    /// From whom and as what.
+    pub fn target(&self) -> &LearnerTarget {
+        &self.target
+    }
+
+    /// The leader's epoch when the leader said that this server is up to date.
+    pub fn is_up_to_date(&self) -> Option<Epoch> {
+        (self.stage == Stage::Broadcast && self.failure.is_none()).then_some(self.epoch)
+    }
+
+    /// What the replica was told that this server is, even if the leader was left since.
+    pub fn standing(&self) -> Option<Standing> {
+        let (leader, epoch) = (self.target.leader, self.epoch);
+        (self.stage == Stage::Broadcast).then_some(match self.target.kind {
+            LearnerKind::Follower => Standing::Following { leader, epoch },
+            LearnerKind::Observer => Standing::Observing { leader, epoch },
+        })
+    }
+
+    /// Whether it is still learning the epoch, or getting the history.
+    pub fn phase(&self) -> PeerPhase {
+        match self.stage {
+            Stage::Connection { .. } | Stage::LeaderInfo | Stage::Choice => PeerPhase::Discovery,
+            Stage::Snapshot { .. } | Stage::NewLeader | Stage::UpToDate => {
+                PeerPhase::Synchronization
+            }
+            Stage::Broadcast => PeerPhase::Broadcast,
+        }
+    }
+
+    /// Whether the leader was not reached yet.
+    pub fn is_connecting(&self) -> bool {
+        matches!(self.stage, Stage::Connection { .. })
+    }
+
+    /// How it got its leader's history.
+    pub fn sync_mode(&self) -> Option<SyncMode> {
+        self.sync_mode
+    }
+
+    // ---- bytes to packets
+
+    fn on_bytes(&mut self, bytes: &[u8], lasting: &mut Lasting) {
+        if let Stage::Snapshot { .. } = self.stage {
+            self.tree.extend_from_slice(bytes);
+            return;
+        }
+        self.input.push(bytes);
+        while self.failure.is_none() {
+            if let Stage::Snapshot { .. } = self.stage {
+                self.tree.extend_from_slice(&self.input.take_rest());
+                return;
+            }
+            match self.input.next() {
+                Ok(Some(packet)) => self.on_packet(&packet, lasting),
+                Ok(None) => return,
+                Err(error) => self.leave(format!("it sent {error}"), lasting),
+            }
+        }
+    }
+
+    fn on_packet(&mut self, packet: &Packet, lasting: &mut Lasting) {
+        let result = match self.stage {
+            Stage::Connection { .. } | Stage::Snapshot { .. } => Ok(()),
+            Stage::LeaderInfo => self.on_leader_info(packet, lasting),
+            Stage::Choice => self.on_choice(packet, lasting),
+            Stage::NewLeader | Stage::UpToDate => self.on_history(packet, lasting),
+            Stage::Broadcast => self.on_broadcast(packet, lasting),
+        };
+        if let Err(left) = result {
+            self.leave_for(left, lasting);
+        }
+    }
+
+    // ---- sending
+
+    /// To the leader, at once.
+    fn send(&mut self, lasting: &mut Lasting, bytes: Vec<u8>) {
+        if let Some(op) = self.send_op(lasting, bytes) {
+            lasting.ready.send(op);
+        }
+    }
+
+    /// To the leader, when everything before it is durable.
+    fn send_after_sync(&mut self, lasting: &mut Lasting, bytes: Vec<u8>) {
+        // What was acknowledged before leaves before.
+        self.flush_acks(lasting);
+        if let Some(op) = self.send_op(lasting, bytes) {
+            lasting.ready.send_after_sync(op);
+        }
+    }
+
+    /// A proposal was appended: its ACK leaves when it is durable.
+    fn ack(&mut self, zxid: Zxid) {
+        put_bare(&mut self.acks, packet::ACK, zxid);
+    }
+
+    fn flush_acks(&mut self, lasting: &mut Lasting) {
+        if !self.acks.is_empty() {
+            let acks = std::mem::take(&mut self.acks);
+            if let Some(op) = self.send_op(lasting, acks) {
+                lasting.ready.send_after_sync(op);
+            }
+        }
+    }
+
+    fn send_op(&mut self, lasting: &mut Lasting, bytes: Vec<u8>) -> Option<LinkOp> {
+        let link = self.link.filter(|_| self.failure.is_none())?;
+        self.unsent_bytes += bytes.len() as u64;
+        if self.unsent_bytes > LEARNER_OUTPUT_BYTES_MAX {
+            self.leave(format!("it does not read: {} bytes wait", self.unsent_bytes), lasting);
+            return None;
+        }
+        Some(LinkOp::Send { link, bytes: Bytes::from(bytes) })
+    }
+
+    // ---- the end
+
+    fn leave(&mut self, reason: String, lasting: &mut Lasting) {
+        self.leave_for(Left { reason, next: None }, lasting);
+    }
+
+    fn leave_for(&mut self, left: Left, lasting: &mut Lasting) {
+        if self.failure.is_some() {
+            return;
+        }
+        self.flush_acks(lasting);
+        if self.failure.is_some() {
+            return;
+        }
+        if let Stage::Snapshot { .. } = self.stage {
+            self.tree.clear();
+            lasting.ready.inbound(Inbound::SnapshotAborted);
+        }
+        if let Some(link) = self.link {
+            lasting.ready.send(LinkOp::Close { link });
+        }
+        self.failure = Some(left);
+    }
+
+    /// How long the leader may be silent.
+    fn silence_ms_max(&self, lasting: &Lasting) -> u64 {
+        let options = &lasting.options;
+        let ticks = match self.stage {
+            Stage::Broadcast => options.sync_limit,
+            // ZooKeeper: Learner gives it only syncLimit ticks between its ACK of NEWLEADER and
+            // UPTODATE. But then the leader waits for a quorum, for which it has initLimit.
+            _ => options.init_limit.max(options.sync_limit),
+        };
+        options.tick_ms.saturating_mul(ticks)
+    }
+}
+
+/// ZooKeeper's name of a packet's type (`LearnerHandler.packetToString`).
+fn name(packet_type: i32) -> &'static str {
+    match packet_type {
+        packet::REQUEST => "REQUEST",
+        packet::PROPOSAL => "PROPOSAL",
+        packet::ACK => "ACK",
+        packet::COMMIT => "COMMIT",
+        packet::PING => "PING",
+        packet::REVALIDATE => "REVALIDATE",
+        packet::SYNC => "SYNC",
+        packet::INFORM => "INFORM",
+        packet::COMMITANDACTIVATE => "COMMITANDACTIVATE",
+        packet::NEWLEADER => "NEWLEADER",
+        packet::FOLLOWERINFO => "FOLLOWERINFO",
+        packet::UPTODATE => "UPTODATE",
+        packet::DIFF => "DIFF",
+        packet::TRUNC => "TRUNC",
+        packet::SNAP => "SNAP",
+        packet::OBSERVERINFO => "OBSERVERINFO",
+        packet::LEADERINFO => "LEADERINFO",
+        packet::ACKEPOCH => "ACKEPOCH",
+        packet::INFORMANDACTIVATE => "INFORMANDACTIVATE",
+        _ => "an unknown packet",
+    }
+}

@@ -1,0 +1,50 @@
+//! What a learner asks of its leader for its clients (`Learner.request`, `validateSession`,
+//! `ping`).
+
+use super::*;
+use crate::acl::Identity;
+use crate::id::SessionId;
+use crate::proto::OpCode;
+
+impl Learner {
+    /// Passes a client's request on.
+    pub fn forward(
+        &mut self,
+        session: SessionId,
+        cxid: i32,
+        op: OpCode,
+        body: &[u8],
+        identities: &[Identity],
+        lasting: &mut Lasting,
+    ) {
+        let mut bytes = Vec::with_capacity(64 + body.len());
+        packets::put_request(&mut bytes, session, cxid, op.number(), body, identities);
+        self.ask(bytes, lasting);
+    }
+
+    /// Asks whether a session is alive.
+    pub fn revalidate(&mut self, session: SessionId, timeout_ms: i32, lasting: &mut Lasting) {
+        let mut bytes = Vec::new();
+        packets::put_revalidate(&mut bytes, session, timeout_ms);
+        self.ask(bytes, lasting);
+    }
+
+    /// Answers a PING with the sessions heard of. Its data is never null: the leader reads it.
+    pub fn answer_ping(
+        &mut self,
+        zxid: Zxid,
+        touched: impl Iterator<Item = (SessionId, i32)>,
+        lasting: &mut Lasting,
+    ) {
+        let mut bytes = Vec::new();
+        packets::put_touched(&mut bytes, zxid, touched);
+        self.ask(bytes, lasting);
+    }
+
+    /// Only a learner that is up to date asks: before, the leader expects other things.
+    fn ask(&mut self, bytes: Vec<u8>, lasting: &mut Lasting) {
+        if self.is_up_to_date().is_some() {
+            self.send(lasting, bytes);
+        }
+    }
+}

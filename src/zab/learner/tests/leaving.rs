@@ -1,0 +1,133 @@
+//! When a leader is left.
+
+use super::*;
+
+fn left(mut it: Conversation, write: impl FnOnce(&mut Vec<u8>)) -> String {
+    it.says(write);
+    it.learner.failure().expect("it left").reason.clone()
+}
+
+fn chosen() -> Conversation {
+    let log = [z(1, 1), z(1, 2)];
+    let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &log);
+    it.says(|out| put_leader_info(out, Epoch(2)));
+    it
+}
+
+#[test]
+fn connecting_is_tried_five_times() {
+    let mut it = Conversation::new(LearnerKind::Follower, 1, 1, &[]);
+    for _ in 0..4 {
+        assert!(it.told().starts_with("connect"));
+        let event = LinkEvent::Closed { link: it.learner.link.unwrap(), reason: "refused" };
+        it.learner.handle_link(it.now, event, &mut it.lasting);
+        assert_eq!(it.told(), "");
+        assert_eq!(it.learner.next_timeout(&it.lasting), Some(it.now.plus_ms(100)));
+        it.now = it.now.plus_ms(100);
+        it.learner.handle_timeout(it.now, &mut it.lasting);
+    }
+    it.told();
+    let event = LinkEvent::Closed { link: it.learner.link.unwrap(), reason: "refused" };
+    it.learner.handle_link(it.now, event, &mut it.lasting);
+    assert_eq!(it.told(), "left: it could not be reached, 5 times: refused");
+}
+
+#[test]
+fn a_connection_that_is_not_made_in_time_is_given_up() {
+    let mut it = Conversation::new(LearnerKind::Follower, 1, 1, &[]);
+    it.told();
+    assert_eq!(it.waits_ms(999), "");
+    assert_eq!(it.waits_ms(1), "close\n--\nleft: it could not be reached in time");
+}
+
+#[test]
+fn a_silent_leader_is_left() {
+    let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[]);
+    assert_eq!(it.waits_ms(999), "");
+    assert_eq!(it.waits_ms(1), "close\n--\nleft: nothing was heard of it for 1000 ms");
+    let mut it = Conversation::following();
+    assert_eq!(it.waits_ms(499), "");
+    it.says(|out| put_bare(out, packet::PING, Zxid::ZERO));
+    assert_eq!(it.waits_ms(499), "");
+    assert_eq!(it.waits_ms(1), "close\n--\nleft: nothing was heard of it for 500 ms");
+}
+
+#[test]
+fn a_leader_of_an_earlier_epoch_is_left() {
+    let it = Conversation::connected(LearnerKind::Follower, 3, 3, &[]);
+    let reason = left(it, |out| put_leader_info(out, Epoch(2)));
+    assert_eq!(reason, "its epoch, 2, is less than the accepted one, 3");
+}
+
+#[test]
+fn a_gap_between_proposals_is_not_accepted() {
+    let mut it = chosen();
+    it.says(|out| put_bare(out, packet::DIFF, z(1, 4)));
+    let reason = left(it, |out| put_txn(out, packet::PROPOSAL, &txn(z(1, 4))));
+    assert_eq!(
+        reason,
+        "it sent 0x100000004 after 0x100000002 in epoch 2: something is missing, or comes twice"
+    );
+    let mut it = Conversation::following();
+    it.says(|out| put_txn(out, packet::PROPOSAL, &txn(z(2, 1))));
+    left(it, |out| put_txn(out, packet::PROPOSAL, &txn(z(2, 1))));
+    let it = Conversation::following();
+    left(it, |out| put_txn(out, packet::PROPOSAL, &txn(z(1, 7))));
+}
+
+#[test]
+fn a_commit_of_what_was_not_proposed_is_not_passed_over() {
+    let it = Conversation::following();
+    let reason = left(it, |out| put_bare(out, packet::COMMIT, z(2, 1)));
+    assert_eq!(reason, "it commits 0x200000001, but the next proposal is not there");
+    let mut it = Conversation::following();
+    it.says(|out| (1..4).for_each(|at| put_txn(out, packet::PROPOSAL, &txn(z(2, at)))));
+    let reason = left(it, |out| put_bare(out, packet::COMMIT, z(2, 2)));
+    assert_eq!(reason, "it commits 0x200000002, but the next proposal is 0x200000001");
+}
+
+#[test]
+fn packets_out_of_their_order_are_errors() {
+    let new = || Conversation::connected(LearnerKind::Follower, 1, 1, &[]);
+    left(new(), |out| put_bare(out, packet::NEWLEADER, z(2, 0)));
+    left(new(), |out| out.extend_from_slice(b"HTTP/1.1 400 Bad Request\r\n"));
+    left(chosen(), |out| put_bare(out, packet::NEWLEADER, z(2, 0)));
+    left(chosen(), |out| put_bare(out, packet::TRUNC, z(1, 3)));
+    left(chosen(), |out| put_bare(out, packet::SNAP, Zxid::NONE));
+    let history = || {
+        let mut it = chosen();
+        it.says(|out| put_bare(out, packet::DIFF, z(1, 2)));
+        it
+    };
+    left(history(), |out| put_bare(out, packet::UPTODATE, Zxid::NONE));
+    left(history(), |out| put_bare(out, packet::NEWLEADER, z(3, 0)));
+    left(history(), |out| put_bare(out, packet::DIFF, z(1, 2)));
+    left(history(), |out| put_data(out, packet::PROPOSAL, z(1, 3), b"no transaction"));
+    let mut it = history();
+    it.says(|out| put_bare(out, packet::NEWLEADER, z(2, 0)));
+    left(it, |out| put_bare(out, packet::NEWLEADER, z(2, 0)));
+}
+
+#[test]
+fn the_end_of_a_link_in_the_middle_of_a_tree_gives_the_tree_up() {
+    let mut it = chosen();
+    it.says(|out| put_bare(out, packet::SNAP, z(1, 9)));
+    it.bytes(b"half");
+    let event = LinkEvent::Closed { link: it.learner.link.unwrap(), reason: "reset" };
+    it.learner.handle_link(it.now, event, &mut it.lasting);
+    assert_eq!(it.told(), "SnapshotAborted\n--\nleft: the connection ended: reset");
+    // Nothing was lost by that.
+    assert_eq!(it.lasting.journal.accepted(), z(1, 2));
+}
+
+#[test]
+fn a_leader_that_does_not_read_is_left() {
+    let mut it = Conversation::following();
+    let body = vec![0; 1 << 20];
+    for _ in 0..=LEARNER_OUTPUT_BYTES_MAX >> 20 {
+        let (learner, lasting) = (&mut it.learner, &mut it.lasting);
+        learner.forward(SessionId(7), 3, OpCode::Create, &body, &[], lasting);
+        it.lasting.ready = ReadyQueue::default();
+    }
+    assert!(it.learner.failure().unwrap().reason.starts_with("it does not read"));
+}

@@ -1,0 +1,134 @@
+//! ZooKeeper's bugs of this part that lost data, each told to its end.
+
+use super::*;
+
+/// ZOOKEEPER-3911, ZOOKEEPER-4646. 1. A follower gets history with its DIFF, applies it and answers
+/// NEWLEADER. 2. The leader counts it, and the epoch begins. 3. All crash before the follower's log
+/// is written: what was committed is on fewer disks than a quorum.
+#[test]
+fn the_ack_of_newleader_leaves_behind_the_history() {
+    let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[]);
+    it.says(|out| put_leader_info(out, Epoch(2)));
+    let first = it.says(|out| {
+        put_bare(out, packet::DIFF, z(1, 2));
+        put_txn(out, packet::PROPOSAL, &txn(z(1, 1)));
+        put_bare(out, packet::COMMIT, z(1, 1));
+    });
+    let second = it.says(|out| {
+        put_txn(out, packet::PROPOSAL, &txn(z(1, 2)));
+        put_bare(out, packet::COMMIT, z(1, 2));
+        put_bare(out, packet::NEWLEADER, z(2, 0));
+    });
+    assert_eq!(first, "append 0x100000001\ncommit 0x100000001");
+    assert_eq!(
+        second,
+        "append 0x100000002\nepochs 2 2\nsynced: ACK 0x200000000\ncommit 0x100000002"
+    );
+}
+
+/// ZOOKEEPER-4643, ZOOKEEPER-4785. 1. A follower writes currentEpoch 2, then the history of that
+/// epoch (or snapshot, after a TRUNC or SNAP). 2. It crashes between the two. 3. With epoch 2 and the
+/// log of epoch 1 it wins an election against servers that have all of it, and cuts their logs.
+#[test]
+fn the_current_epoch_is_written_behind_the_history_it_vouches_for() {
+    // A DIFF: the epochs are in the Ready of the history, behind it.
+    let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[z(1, 1)]);
+    it.says(|out| put_leader_info(out, Epoch(2)));
+    let got = it.says(|out| {
+        put_bare(out, packet::DIFF, z(1, 2));
+        put_txn(out, packet::PROPOSAL, &txn(z(1, 2)));
+        put_bare(out, packet::NEWLEADER, z(2, 0));
+    });
+    assert!(got.starts_with("append 0x100000002\nepochs 2 2\nsynced: ACK"), "{got}");
+    // A TRUNC.
+    let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[z(1, 1), z(1, 2)]);
+    it.says(|out| put_leader_info(out, Epoch(2)));
+    let got = it.says(|out| {
+        put_bare(out, packet::TRUNC, z(1, 1));
+        put_bare(out, packet::NEWLEADER, z(2, 0));
+    });
+    assert_eq!(got, "truncate 0x100000001\n--\nepochs 2 2\nsynced: ACK 0x200000000");
+    // A SNAP.
+    let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[z(1, 1)]);
+    it.says(|out| put_leader_info(out, Epoch(2)));
+    it.says(|out| put_bare(out, packet::SNAP, z(1, 9)));
+    let mut rest = Vec::new();
+    put_bare(&mut rest, packet::NEWLEADER, z(2, 0));
+    it.learner.snapshot_received(&rest, &mut it.lasting);
+    assert_eq!(it.told(), "restore 0x100000009\n--\nepochs 2 2\nsynced: ACK 0x200000000");
+}
+
+/// ZOOKEEPER-4394. 1. A proposal comes with the history, its COMMIT does not yet. 2. NEWLEADER. 3. The
+/// COMMIT finds no proposal, or the proposal was thrown away: the follower goes on without it. And
+/// the leader waits for an ACK of it that never comes.
+#[test]
+fn a_proposal_before_newleader_may_be_committed_after_it() {
+    for commit_before_up_to_date in [true, false] {
+        let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[]);
+        it.says(|out| put_leader_info(out, Epoch(2)));
+        let got = it.says(|out| {
+            put_bare(out, packet::DIFF, Zxid::ZERO);
+            put_txn(out, packet::PROPOSAL, &txn(z(2, 1)));
+            put_bare(out, packet::NEWLEADER, z(2, 0));
+        });
+        assert_eq!(got, "append 0x200000001\nepochs 2 2\nsynced: ACK 0x200000000, ACK 0x200000001");
+        let got = it.says(|out| {
+            if commit_before_up_to_date {
+                put_bare(out, packet::COMMIT, z(2, 1));
+            }
+            put_bare(out, packet::UPTODATE, Zxid::NONE);
+            if !commit_before_up_to_date {
+                put_bare(out, packet::COMMIT, z(2, 1));
+            }
+        });
+        assert!(got.contains("commit 0x200000001"), "{got}");
+        assert!(it.learner.failure().is_none());
+    }
+}
+
+/// What comes between NEWLEADER and UPTODATE is logged and acknowledged like everything else, behind
+/// the ACK of NEWLEADER.
+#[test]
+fn a_proposal_between_newleader_and_uptodate_is_acknowledged() {
+    let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[]);
+    it.says(|out| put_leader_info(out, Epoch(2)));
+    let got = it.says(|out| {
+        put_bare(out, packet::DIFF, Zxid::ZERO);
+        put_bare(out, packet::NEWLEADER, z(2, 0));
+        put_txn(out, packet::PROPOSAL, &txn(z(2, 1)));
+        put_bare(out, packet::UPTODATE, Zxid::NONE);
+        put_bare(out, packet::COMMIT, z(2, 1));
+    });
+    assert_eq!(
+        got,
+        "append 0x200000001\nepochs 2 2\nsynced: ACK 0x200000000\n\
+         Following { leader: ServerId(3), epoch: Epoch(2) }\n--\n\
+         synced: ACK 0x200000001, ACK 0x200000000\ncommit 0x200000001"
+    );
+}
+
+/// The accepted epoch is a promise: it is on the disk before ACKEPOCH says so.
+#[test]
+fn the_accepted_epoch_is_written_before_it_is_promised() {
+    let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[]);
+    let got = it.says(|out| put_leader_info(out, Epoch(2)));
+    assert_eq!(got, "epochs 2 1\nsynced: ACKEPOCH 0x0 [00000001]");
+}
+
+/// ZooKeeper cuts a log at a zxid that is not in it and then believes to have it. 1. This server
+/// wrote 1:1 and 2:1, and crashed before it wrote currentEpoch 2. 2. Another leads epoch 3 with
+/// 1:1, 1:2. 3. "Cut at 1:2": 1:1 stays, and 1:2 would never come.
+#[test]
+fn a_log_is_not_believed_to_hold_where_it_was_cut() {
+    let mut it = Conversation::connected(LearnerKind::Follower, 2, 1, &[z(1, 1), z(2, 1)]);
+    it.says(|out| put_leader_info(out, Epoch(3)));
+    let got = it.says(|out| put_bare(out, packet::TRUNC, z(1, 2)));
+    assert_eq!(
+        got,
+        "truncate 0x100000001\n--\nclose\n--\n\
+         left: its log holds 0x100000002 and ours does not: asking again from 0x100000001"
+    );
+    let mut it = it.again();
+    let got = it.says(|out| put_leader_info(out, Epoch(3)));
+    assert_eq!(got, "synced: ACKEPOCH 0x100000001 [ffffffff]");
+}

@@ -1,0 +1,214 @@
+//! A learner against a leader that says what a test wants. What it makes of it is told line by line,
+//! in the order of durability.
+
+mod leaving;
+mod lost_data;
+mod stages;
+
+use super::*;
+use crate::id::SessionId;
+use crate::peer::{PeerOptions, Ready, ReadyQueue};
+use crate::proto::OpCode;
+use crate::proto::txn::{SetDataTxn, TxnBody, TxnHeader};
+use crate::zab::packets::{put_data, put_inform_and_activate, put_leader_info, put_txn};
+use crate::zab::{CommittedLog, Epochs, Journal};
+
+const LEADER: ServerId = ServerId(3);
+
+pub(super) fn config(version: i64, text: &str) -> Config {
+    Config::from_bytes(format!("{text}version={version:x}").as_bytes()).unwrap()
+}
+
+const THREE: &str = "server.1=h1:2888:3888:participant\nserver.2=h2:2888:3888:participant\n\
+                     server.3=h3:2888:3888:participant\n";
+
+pub(super) fn z(epoch: i64, counter: u32) -> Zxid {
+    Zxid::new(Epoch(epoch), counter)
+}
+
+pub(super) fn txn(zxid: Zxid) -> Txn {
+    let header = TxnHeader { client_id: SessionId(1), cxid: 0, zxid, time: 0, op: OpCode::Error };
+    Txn::new(header, &TxnBody::Error { err: -101 }, None)
+}
+
+pub(super) fn reconfig(zxid: Zxid, text: &str) -> Txn {
+    let header =
+        TxnHeader { client_id: SessionId(1), cxid: 0, zxid, time: 0, op: OpCode::Reconfig };
+    let data = Some(text.as_bytes());
+    let path = Some("/zookeeper/config");
+    Txn::new(header, &TxnBody::SetData(SetDataTxn { path, data, version: -1 }), None)
+}
+
+/// A learner and its end of the connection.
+pub(super) struct Conversation {
+    pub(super) learner: Learner,
+    pub(super) lasting: Lasting,
+    pub(super) now: MonoUs,
+    reader: PacketReader,
+}
+
+impl Conversation {
+    /// A server whose log ends with `log`, and which has followed epoch `current`.
+    pub(super) fn new(kind: LearnerKind, accepted: i64, current: i64, log: &[Zxid]) -> Self {
+        let options = PeerOptions { tick_ms: 100, reconfig: true, ..PeerOptions::default() };
+        let last = log.last().copied().unwrap_or(Zxid::ZERO);
+        let recent = CommittedLog::new(last, log.iter().map(|zxid| txn(*zxid)).collect(), 500);
+        let config = Rc::new(config(0, THREE));
+        let mut lasting = Lasting {
+            options: Rc::new(options),
+            ids: crate::peer::link::LinkIds::default(),
+            journal: Journal::new(last, recent),
+            epochs: Epochs { accepted: Epoch(accepted), current: Epoch(current) },
+            config: config.clone(),
+            last_seen: config,
+            is_observer: kind == LearnerKind::Observer,
+            ready: ReadyQueue::default(),
+            counts: crate::peer::PeerCounts::default(),
+        };
+        let now = MonoUs(1_000_000);
+        let learner = Learner::new(Self::target(kind), now, &mut lasting);
+        let reader = PacketReader::new(1000);
+        Conversation { learner, lasting, now, reader }
+    }
+
+    fn target(kind: LearnerKind) -> LearnerTarget {
+        let to = vec![Endpoint { host: "h3".to_owned(), port: 2888 }];
+        LearnerTarget { leader: LEADER, master: LEADER, to, port: Port::Quorum, kind }
+    }
+
+    /// One that has said who it is.
+    pub(super) fn connected(kind: LearnerKind, accepted: i64, current: i64, log: &[Zxid]) -> Self {
+        let mut it = Self::new(kind, accepted, current, log);
+        it.told();
+        it.connect();
+        it.told();
+        it
+    }
+
+    /// A follower in epoch 2 with nothing in its log, up to date.
+    pub(super) fn following() -> Self {
+        let mut it = Self::connected(LearnerKind::Follower, 1, 1, &[]);
+        it.says(|out| put_leader_info(out, Epoch(2)));
+        it.says(|out| put_bare(out, packet::DIFF, Zxid::ZERO));
+        it.says(|out| put_bare(out, packet::NEWLEADER, z(2, 0)));
+        it.says(|out| put_bare(out, packet::UPTODATE, Zxid::NONE));
+        it
+    }
+
+    /// Another attempt with what is left of this one.
+    pub(super) fn again(mut self) -> Self {
+        let kind = self.learner.target().kind;
+        self.learner = Learner::new(Self::target(kind), self.now, &mut self.lasting);
+        self.reader = PacketReader::new(1000);
+        self.told();
+        self.connect();
+        self.told();
+        self
+    }
+
+    pub(super) fn connect(&mut self) {
+        let link = self.learner.link.unwrap();
+        let remote = "127.0.0.1:1".parse().unwrap();
+        let event = LinkEvent::Connected { link, remote };
+        self.learner.handle_link(self.now, event, &mut self.lasting);
+    }
+
+    /// The leader says something; what the learner makes of it.
+    pub(super) fn says(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut bytes = Vec::new();
+        write(&mut bytes);
+        self.bytes(&bytes);
+        self.told()
+    }
+
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+        let Some(link) = self.learner.link else { return };
+        let event = LinkEvent::Received { link, bytes };
+        self.learner.handle_link(self.now, event, &mut self.lasting);
+    }
+
+    /// Time passes.
+    pub(super) fn waits_ms(&mut self, ms: u64) -> String {
+        self.now = self.now.plus_ms(ms);
+        self.learner.handle_timeout(self.now, &mut self.lasting);
+        self.told()
+    }
+
+    /// Everything that is to be done, in order: a line for each field of each `Ready`, `--` between
+    /// two of them.
+    pub(super) fn told(&mut self) -> String {
+        let mut readies = Vec::new();
+        loop {
+            if self.lasting.ready.len() <= 1 {
+                self.learner.flush(&mut self.lasting);
+            }
+            if self.lasting.ready.is_empty() {
+                break;
+            }
+            let mut ready = Ready::default();
+            self.lasting.ready.take(&mut ready);
+            if !ready.is_empty() {
+                readies.push(self.describe(&ready));
+            }
+        }
+        if let Some(left) = self.learner.failure() {
+            let next = left.next.map_or(String::new(), |next| format!(" for {next}"));
+            readies.push(format!("left{next}: {}", left.reason));
+        }
+        readies.join("\n--\n")
+    }
+
+    fn describe(&mut self, ready: &Ready) -> String {
+        let zxids = |txns: &[Txn]| {
+            let zxids: Vec<String> = txns.iter().map(|txn| txn.zxid().to_string()).collect();
+            zxids.join(" ")
+        };
+        let mut lines = Vec::new();
+        for op in &ready.send {
+            lines.push(self.op(op));
+        }
+        lines.extend(ready.truncate.map(|zxid| format!("truncate {zxid}")));
+        lines.extend(ready.restore.map(|zxid| format!("restore {zxid}")));
+        if !ready.append.is_empty() {
+            lines.push(format!("append {}", zxids(&ready.append)));
+        }
+        lines.extend(ready.epochs.map(|e| format!("epochs {} {}", e.accepted, e.current)));
+        for op in &ready.send_after_sync {
+            let op = self.op(op);
+            lines.push(format!("synced: {op}"));
+        }
+        if !ready.commit.is_empty() {
+            lines.push(format!("commit {}", zxids(&ready.commit)));
+        }
+        lines.extend(ready.standing.iter().map(|standing| format!("{standing:?}")));
+        lines.extend(ready.config.iter().map(|change| match change {
+            crate::peer::ConfigChange::Proposed(config) => format!("proposed {:x}", config.version),
+            crate::peer::ConfigChange::Active(config) => format!("active {:x}", config.version),
+        }));
+        lines.extend(ready.inbound.iter().map(|inbound| match inbound {
+            Inbound::Snapshot { bytes } => format!("tree {}", String::from_utf8_lossy(bytes)),
+            other => format!("{other:?}"),
+        }));
+        lines.join("\n")
+    }
+
+    fn op(&mut self, op: &LinkOp) -> String {
+        match op {
+            LinkOp::Listen { .. } => "listen".to_owned(),
+            LinkOp::Connect { timeout_ms, .. } => format!("connect {timeout_ms}"),
+            LinkOp::Close { .. } => "close".to_owned(),
+            LinkOp::Send { bytes, .. } => {
+                self.reader.push(bytes);
+                let mut packets = Vec::new();
+                while let Some(packet) = self.reader.next().unwrap() {
+                    let data = packet.data.as_ref().map_or(String::new(), |data| {
+                        let hex: String = data.iter().map(|byte| format!("{byte:02x}")).collect();
+                        format!(" [{hex}]")
+                    });
+                    packets.push(format!("{} {}{data}", name(packet.kind), packet.zxid));
+                }
+                packets.join(", ")
+            }
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! Every stage as it should go.
+
+use super::*;
+
+#[test]
+fn a_follower_goes_through_all_stages() {
+    let mut it = Conversation::new(LearnerKind::Follower, 1, 1, &[z(1, 1)]);
+    assert_eq!(it.told(), "connect 1000");
+    it.connect();
+    assert_eq!(it.told(), "FOLLOWERINFO 0x100000000 [0000000000000001000100000000000000000000]");
+    assert_eq!(
+        it.says(|out| put_leader_info(out, Epoch(2))),
+        "epochs 2 1\nsynced: ACKEPOCH 0x100000001 [00000001]"
+    );
+    assert_eq!(it.says(|out| put_bare(out, packet::DIFF, z(1, 2))), "");
+    let got = it.says(|out| {
+        put_txn(out, packet::PROPOSAL, &txn(z(1, 2)));
+        put_bare(out, packet::COMMIT, z(1, 2));
+        put_data(out, packet::NEWLEADER, z(2, 0), format!("{THREE}version=0").as_bytes());
+    });
+    assert_eq!(got, "append 0x100000002\nepochs 2 2\nsynced: ACK 0x200000000\ncommit 0x100000002");
+    assert_eq!(
+        it.says(|out| put_bare(out, packet::UPTODATE, Zxid::NONE)),
+        "synced: ACK 0x200000000\nFollowing { leader: ServerId(3), epoch: Epoch(2) }"
+    );
+    let got = it.says(|out| put_txn(out, packet::PROPOSAL, &txn(z(2, 1))));
+    assert_eq!(got, "append 0x200000001\nsynced: ACK 0x200000001");
+    assert_eq!(it.says(|out| put_bare(out, packet::COMMIT, z(2, 1))), "commit 0x200000001");
+    assert_eq!(it.learner.is_up_to_date(), Some(Epoch(2)));
+}
+
+#[test]
+fn packets_may_come_byte_by_byte() {
+    let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[]);
+    let mut bytes = Vec::new();
+    put_leader_info(&mut bytes, Epoch(2));
+    put_bare(&mut bytes, packet::DIFF, z(1, 1));
+    put_txn(&mut bytes, packet::PROPOSAL, &txn(z(1, 1)));
+    put_bare(&mut bytes, packet::COMMIT, z(1, 1));
+    put_bare(&mut bytes, packet::NEWLEADER, z(2, 0));
+    for byte in bytes {
+        it.bytes(&[byte]);
+    }
+    assert_eq!(
+        it.told(),
+        "append 0x100000001\nepochs 2 1\nsynced: ACKEPOCH 0x0 [00000001]\ncommit 0x100000001\n--\n\
+         epochs 2 2\nsynced: ACK 0x200000000"
+    );
+}
+
+#[test]
+fn proposals_of_one_turn_are_acknowledged_together() {
+    let mut it = Conversation::following();
+    let got = it.says(|out| {
+        (1..4).for_each(|counter| put_txn(out, packet::PROPOSAL, &txn(z(2, counter))));
+    });
+    assert_eq!(
+        got,
+        "append 0x200000001 0x200000002 0x200000003\n\
+         synced: ACK 0x200000001, ACK 0x200000002, ACK 0x200000003"
+    );
+}
+
+#[test]
+fn an_epoch_that_was_accepted_before_is_not_counted_again() {
+    let mut it = Conversation::connected(LearnerKind::Follower, 2, 1, &[z(1, 1)]);
+    assert_eq!(
+        it.says(|out| put_leader_info(out, Epoch(2))),
+        "synced: ACKEPOCH 0x100000001 [ffffffff]"
+    );
+}
+
+#[test]
+fn a_log_that_is_too_long_is_cut_before_anything_is_appended() {
+    let log = [z(1, 1), z(1, 2), z(1, 3)];
+    let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &log);
+    it.says(|out| put_leader_info(out, Epoch(2)));
+    let got = it.says(|out| {
+        put_bare(out, packet::TRUNC, z(1, 2));
+        put_txn(out, packet::PROPOSAL, &txn(z(2, 1)));
+        put_bare(out, packet::COMMIT, z(2, 1));
+        put_bare(out, packet::NEWLEADER, z(2, 0));
+    });
+    assert_eq!(
+        got,
+        "truncate 0x100000002\n--\n\
+         append 0x200000001\nepochs 2 2\nsynced: ACK 0x200000000\ncommit 0x200000001"
+    );
+}
+
+#[test]
+fn a_tree_replaces_everything_and_what_it_holds_is_not_taken_twice() {
+    let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[z(1, 1)]);
+    it.says(|out| put_leader_info(out, Epoch(2)));
+    let got = it.says(|out| {
+        put_bare(out, packet::SNAP, z(1, 9));
+        out.extend_from_slice(b"abc");
+    });
+    assert_eq!(got, "SnapshotBegins { zxid: Zxid(0x100000009) }\ntree abc");
+    // The replica finds the end within the piece.
+    it.bytes(b"defg");
+    assert_eq!(it.told(), "tree defg");
+    let mut rest = Vec::new();
+    put_txn(&mut rest, packet::PROPOSAL, &txn(z(1, 9)));
+    put_bare(&mut rest, packet::COMMIT, z(1, 9));
+    put_txn(&mut rest, packet::PROPOSAL, &txn(z(1, 10)));
+    let (rest, later) = rest.split_at(30);
+    // What came meanwhile stands behind.
+    it.bytes(later);
+    it.learner.snapshot_received(rest, &mut it.lasting);
+    assert_eq!(it.told(), "restore 0x100000009\n--\nappend 0x10000000a");
+    assert_eq!(
+        it.says(|out| put_bare(out, packet::NEWLEADER, z(2, 0))),
+        "epochs 2 2\nsynced: ACK 0x200000000, ACK 0x10000000a"
+    );
+}
+
+#[test]
+fn what_was_pending_under_the_former_leader_is_committed_with_a_diff() {
+    let mut it = Conversation::following();
+    it.says(|out| {
+        put_txn(out, packet::PROPOSAL, &txn(z(2, 1)));
+        put_txn(out, packet::PROPOSAL, &txn(z(2, 2)));
+        put_bare(out, packet::COMMIT, z(2, 1));
+    });
+    let mut it = it.again();
+    assert_eq!(
+        it.says(|out| put_leader_info(out, Epoch(3))),
+        "epochs 3 2\nsynced: ACKEPOCH 0x200000002 [00000002]"
+    );
+    assert_eq!(it.says(|out| put_bare(out, packet::DIFF, z(2, 2))), "commit 0x200000002");
+}
+
+#[test]
+fn what_was_pending_and_is_cut_off_is_never_committed() {
+    let mut it = Conversation::following();
+    it.says(|out| (1..4).for_each(|at| put_txn(out, packet::PROPOSAL, &txn(z(2, at)))));
+    let mut it = it.again();
+    it.says(|out| put_leader_info(out, Epoch(3)));
+    let got = it.says(|out| put_bare(out, packet::TRUNC, z(2, 2)));
+    assert_eq!(got, "commit 0x200000001 0x200000002\n--\ntruncate 0x200000002");
+    assert_eq!(it.lasting.journal.accepted(), z(2, 2));
+}
+
+#[test]
+fn an_observer_logs_what_it_is_informed_of() {
+    let mut it = Conversation::connected(LearnerKind::Observer, 1, 1, &[]);
+    it.says(|out| put_leader_info(out, Epoch(2)));
+    let got = it.says(|out| {
+        put_bare(out, packet::DIFF, z(1, 1));
+        put_txn(out, packet::PROPOSAL, &txn(z(1, 1)));
+        // An old leader also proposes to observers what it has not committed.
+        put_txn(out, packet::PROPOSAL, &txn(z(1, 2)));
+        put_bare(out, packet::COMMIT, z(1, 1));
+        put_bare(out, packet::NEWLEADER, z(2, 0));
+        put_txn(out, packet::INFORM, &txn(z(1, 2)));
+        put_bare(out, packet::UPTODATE, Zxid::NONE);
+        put_txn(out, packet::INFORM, &txn(z(2, 1)));
+    });
+    assert_eq!(
+        got,
+        "append 0x100000001 0x100000002 0x200000001\nepochs 2 2\n\
+         synced: ACK 0x200000000\n\
+         commit 0x100000001 0x100000002\nObserving { leader: ServerId(3), epoch: Epoch(2) }\n--\n\
+         synced: ACK 0x200000000\ncommit 0x200000001"
+    );
+}
+
+#[test]
+fn requests_carry_identities_and_pings_carry_sessions() {
+    let mut it = Conversation::following();
+    let (learner, lasting) = (&mut it.learner, &mut it.lasting);
+    learner.forward(SessionId(7), 3, OpCode::Create, b"body", &[], lasting);
+    learner.revalidate(SessionId(8), 4000, lasting);
+    learner.answer_ping(z(2, 0), std::iter::empty(), lasting);
+    learner.answer_ping(z(2, 0), [(SessionId(9), 5)].into_iter(), lasting);
+    let got = it.told();
+    assert_eq!(
+        got,
+        "REQUEST 0xffffffffffffffff [00000000000000070000000300000001626f6479]\n\
+         REVALIDATE 0xffffffffffffffff [000000000000000800000fa0]\n\
+         PING 0x200000000 []\n\
+         PING 0x200000000 [000000000000000900000005]"
+    );
+    let got = it.says(|out| {
+        put_bare(out, packet::PING, z(2, 5));
+        put_bare(out, packet::SYNC, Zxid::ZERO);
+        put_data(out, packet::REVALIDATE, Zxid::NONE, &[0, 0, 0, 0, 0, 0, 0, 8, 1]);
+    });
+    assert_eq!(
+        got,
+        "Ping { zxid: Zxid(0x200000005) }\nSyncDone\n\
+         Revalidated { session: SessionId(0x8), valid: true }"
+    );
+}
+
+#[test]
+fn a_ping_is_not_answered_before_the_ack_of_newleader_was_heard() {
+    let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[]);
+    it.says(|out| put_leader_info(out, Epoch(2)));
+    let got = it.says(|out| {
+        put_bare(out, packet::DIFF, Zxid::ZERO);
+        put_bare(out, packet::PING, Zxid::ZERO);
+        put_bare(out, packet::NEWLEADER, z(2, 0));
+        put_bare(out, packet::PING, Zxid::ZERO);
+    });
+    assert_eq!(got, "epochs 2 2\nsynced: ACK 0x200000000");
+}
+
+#[test]
+fn a_configuration_is_seen_when_proposed_and_active_when_committed() {
+    let mut it = Conversation::following();
+    let four = format!("{THREE}server.4=h4:2888:3888:observer\nversion=200000001");
+    let got = it.says(|out| put_txn(out, packet::PROPOSAL, &reconfig(z(2, 1), &four)));
+    assert_eq!(got, "append 0x200000001\nsynced: ACK 0x200000001\nproposed 200000001");
+    let activate =
+        |out: &mut Vec<u8>| crate::zab::packets::put_commit_and_activate(out, z(2, 1), LEADER);
+    assert_eq!(it.says(activate), "commit 0x200000001\nactive 200000001");
+    assert!(it.learner.failure().is_none());
+}
+
+#[test]
+fn a_new_leader_by_reconfiguration_is_followed_without_an_election() {
+    let mut it = Conversation::following();
+    let text = "server.1=h1:2888:3888:participant\nserver.2=h2:2888:3888:participant\n\
+                version=200000001";
+    let got = it.says(|out| {
+        put_txn(out, packet::PROPOSAL, &reconfig(z(2, 1), text));
+        crate::zab::packets::put_commit_and_activate(out, z(2, 1), ServerId(2));
+    });
+    assert_eq!(
+        got,
+        "append 0x200000001\nproposed 200000001\n--\n\
+         close\nsynced: ACK 0x200000001\ncommit 0x200000001\nactive 200000001\n--\n\
+         left for 2: a reconfiguration changed its leader or this server's role"
+    );
+}
+
+#[test]
+fn an_observer_that_becomes_a_voter_leaves_to_come_back_as_one() {
+    let mut it = Conversation::connected(LearnerKind::Observer, 1, 1, &[]);
+    it.says(|out| put_leader_info(out, Epoch(2)));
+    it.says(|out| put_bare(out, packet::DIFF, Zxid::ZERO));
+    it.says(|out| put_bare(out, packet::NEWLEADER, z(2, 0)));
+    it.says(|out| put_bare(out, packet::UPTODATE, Zxid::NONE));
+    let voters = format!("{THREE}version=200000001");
+    let got = it.says(|out| {
+        put_inform_and_activate(out, &reconfig(z(2, 1), &voters), LEADER);
+    });
+    assert!(got.contains("commit 0x200000001"), "{got}");
+    // The members are the same as before here: only the version changed.
+    assert!(it.learner.failure().is_none());
+    let more = format!("{THREE}server.4=h4:2888:3888:observer\nversion=200000002");
+    let got = it.says(|out| {
+        put_inform_and_activate(out, &reconfig(z(2, 2), &more), LEADER);
+    });
+    assert!(
+        got.ends_with("left for 3: a reconfiguration changed its leader or this server's role")
+    );
+    assert!(!it.lasting.is_observer);
+}

@@ -400,6 +400,11 @@ impl Replica {
         self.ensemble.local.len()
     }
 
+    /// When local sessions expire: the time, and those whose time it is.
+    pub fn local_session_expiries(&self) -> Vec<(MonoUs, Vec<SessionId>)> {
+        self.ensemble.local.by_expiry().into_iter().collect()
+    }
+
     /// Requests that arrived and are not yet answered (`outstanding_requests`).
     pub fn requests_outstanding(&self) -> usize {
         self.in_flight.len() + self.ensemble.forwarded + self.requests_held

@@ -5,6 +5,23 @@ use crate::peer::facts::{PeerPhase, PeerState};
 use crate::zab::learner::SyncMode;
 
 impl Member {
+    /// What it is, also while it only tries to be that.
+    pub fn state(&self) -> PeerState {
+        match &self.role {
+            Role::Looking | Role::Waiting { .. } => PeerState::Looking,
+            Role::Leading(_) => PeerState::Leading,
+            Role::Learning(learner) => match learner.target().kind {
+                LearnerKind::Follower => PeerState::Following,
+                LearnerKind::Observer => PeerState::Observing,
+            },
+        }
+    }
+
+    /// What it last told the replica to be.
+    pub fn standing(&self) -> Standing {
+        self.standing
+    }
+
     /// What it knows about itself and its ensemble.
     pub fn facts(&self) -> PeerFacts {
         let (state, leader, learner_master, phase) = match &self.role {

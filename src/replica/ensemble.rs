@@ -87,7 +87,8 @@ pub(super) struct Ensemble {
     /// Since when the disk has no room.
     pub full_since: Option<MonoUs>,
 
-    /// Connections that wait for a leader, and until when.
+    /// Connections that wait for a leader, and until when. One that no longer does, or that does
+    /// again, may have an entry with another time.
     pub parked: Vec<(MonoUs, Slot)>,
 
     /// Sessions that only this server knows.

@@ -47,7 +47,7 @@ impl Replica {
                 self.reject(slot, connection, "a frame is longer than what arrived");
                 return;
             };
-            if connection.parked && connection.is_open() {
+            if connection.parked.is_some() && connection.is_open() {
                 if !self.keep_early(slot, connection, frame) {
                     return;
                 }

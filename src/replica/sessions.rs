@@ -198,7 +198,7 @@ impl Replica {
                 }
             }
             (State::Reopening, false) => self.refuse_session(slot, connection, session),
-            (_, true) if connection.parked => self.unpark(now, slot, connection),
+            (_, true) if connection.parked.is_some() => self.unpark(now, slot, connection),
             (_, true) => {}
             (_, false) => self.close_taken(slot, connection),
         }

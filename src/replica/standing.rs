@@ -116,7 +116,7 @@ impl Replica {
         let parked = std::mem::take(&mut self.ensemble.parked);
         for (until, slot) in parked {
             let Some(mut connection) = self.connections.take(slot) else { continue };
-            if connection.parked {
+            if connection.parked == Some(until) {
                 if !self.serves() || (epoch <= before && connection.awaits_writes()) {
                     self.close_taken(slot, &mut connection);
                 } else {
@@ -129,12 +129,13 @@ impl Replica {
 
     /// Lets a connection wait until there is a leader.
     pub(super) fn park(&mut self, now: Now, slot: Slot, connection: &mut Connection) {
-        if connection.parked || !connection.is_open() {
+        if connection.parked.is_some() || !connection.is_open() {
             return;
         }
         let timeout_ms = u64::try_from(connection.timeout_ms).unwrap_or(0);
         let wait_ms = (u64::from(self.options.tick_ms) * PARKED_TICKS).min(timeout_ms);
-        connection.parked = true;
+        let until = now.mono.plus_ms(wait_ms);
+        connection.parked = Some(until);
         connection.floor = Zxid::ZERO;
         // What an earlier connection of the session had under way is part of the history, or never
         // will be.
@@ -144,7 +145,7 @@ impl Replica {
             *forwarded -= usize::from(silent);
             !silent
         });
-        self.ensemble.parked.push((now.mono.plus_ms(wait_ms), slot));
+        self.ensemble.parked.push((until, slot));
     }
 
     /// When the first parked connection has waited long enough, or readers may be served.
@@ -178,8 +179,8 @@ impl Replica {
         let (due, rest) = std::mem::take(&mut self.ensemble.parked).into_iter().partition(due);
         self.ensemble.parked = rest;
         let due: Vec<(MonoUs, Slot)> = due;
-        for (_, slot) in due {
-            if self.connections.get(slot).is_some_and(|connection| connection.parked) {
+        for (until, slot) in due {
+            if self.connections.get(slot).is_some_and(|found| found.parked == Some(until)) {
                 self.close(slot);
             }
         }
@@ -191,7 +192,7 @@ impl Replica {
             return self.unpark(now, slot, connection);
         }
         if connection.state == State::Reopening {
-            connection.parked = false;
+            connection.parked = None;
             return self.confirm_session(now, slot, connection);
         }
         // Until the leader has answered it goes on waiting.
@@ -201,7 +202,7 @@ impl Replica {
 
     /// Everything goes on: what waited is looked at as if it had just arrived.
     pub(super) fn unpark(&mut self, now: Now, slot: Slot, connection: &mut Connection) {
-        connection.parked = false;
+        connection.parked = None;
         if connection.state == State::Connecting {
             let queue = std::mem::take(&mut connection.queue);
             self.release_steps(queue);
@@ -248,7 +249,7 @@ impl Replica {
             let reader = self
                 .connections
                 .get(slot)
-                .is_some_and(|found| found.state == State::Ready && !found.parked);
+                .is_some_and(|found| found.state == State::Ready && found.parked.is_none());
             if reader {
                 self.close(slot);
             }

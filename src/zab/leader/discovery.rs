@@ -465,7 +465,6 @@ impl Tail for LeaderTail {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 pub(super) fn text(error: PacketError) -> Refusal {
     error.to_string()
 }

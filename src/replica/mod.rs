@@ -38,6 +38,7 @@ mod steps;
 #[cfg(test)]
 mod tests;
 mod throttle;
+mod transfer;
 mod tree;
 
 use std::collections::VecDeque;

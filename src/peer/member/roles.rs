@@ -256,7 +256,7 @@ impl Member {
     /// What a leader leaves behind.
     fn take_back(&mut self, mut leader: Box<Leader>) {
         leader.take_ready(self.lasting.ready.last());
-        facts::add_reign(&mut self.lasting.counts, &leader);
+        facts::add_reign(&mut self.lasting.counts, &leader.facts());
         let remains = leader.into_remains();
         self.lasting.journal.resume(remains.recent, remains.pending);
         self.lasting.epochs = remains.epochs;

@@ -235,6 +235,11 @@ impl Replica {
         for standing in ready.standing.drain(..) {
             self.on_standing(now, standing);
         }
+        if ready.config.iter().any(|change| matches!(change, ConfigChange::Active(_))) {
+            // ZooKeeper: QuorumPeer.processReconfig. The first version has no transaction, and a
+            // learner may hear of a configuration before its transaction.
+            self.show_config(now);
+        }
         self.ensemble.configs.append(&mut ready.config);
         for inbound in ready.inbound.drain(..) {
             self.on_inbound(now, inbound);

@@ -8,7 +8,7 @@ use crate::id::{ConnectionId, ServerId, SessionId, Zxid};
 use crate::io::{Completion, Done, IoFailure, IoFailureKind, Op, Place, SegmentId};
 use crate::jute::{Decoder, Jute, VectorBuf};
 use crate::peer::link::LinkOp;
-use crate::peer::{Peer, Ready, Scripted};
+use crate::peer::{Peer, PeerOptions, Ready, Scripted};
 use crate::proto::connect::{ConnectRequest, ConnectResponse};
 use crate::proto::data::perms;
 use crate::proto::request::{
@@ -17,6 +17,7 @@ use crate::proto::request::{
 };
 use crate::proto::response::ReplyHeader;
 use crate::proto::{AclEntry, AclVector, Id, OpCode};
+use crate::quorum::Config;
 use crate::recovery::{MemoryFolder, Recovered, RecoveryOptions, discard_after, recover, truncate};
 use crate::replica::ensemble::Role;
 use crate::replica::{Output, Reload, Replica, ReplicaOptions};
@@ -86,6 +87,25 @@ impl Harness {
     /// The same on a full disk.
     pub fn scripted_without_room(options: ReplicaOptions) -> Harness {
         Harness::build(options, true, true)
+    }
+
+    /// Server 1, the only voter of an ensemble that may be changed. It leads.
+    pub fn voter(options: ReplicaOptions) -> Harness {
+        let mut harness = Harness::build(options.clone(), true, false);
+        harness.ops.clear();
+        let recovered = harness.disk.recover(&harness.options);
+        let peer = PeerOptions {
+            me: ServerId(1),
+            reconfig: options.reconfig,
+            standalone_enabled: false,
+            ..PeerOptions::default()
+        };
+        let config = Config::parse("server.1=zk1:2888:3888;2181").unwrap();
+        let options = harness.options.clone();
+        harness.replica = Replica::member(options, peer, config, recovered, harness.now, 7);
+        harness.settle();
+        harness.advance_ms(1);
+        harness
     }
 
     fn build(mut options: ReplicaOptions, scripted: bool, disk_full: bool) -> Harness {

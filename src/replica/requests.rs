@@ -47,7 +47,7 @@ impl Replica {
                 self.reject(slot, connection, "a frame is longer than what arrived");
                 return;
             };
-            if connection.parked && connection.is_open() {
+            if connection.parked.is_some() && connection.is_open() {
                 if !self.keep_early(slot, connection, frame) {
                     return;
                 }
@@ -145,11 +145,9 @@ impl Replica {
         let arrived = now.mono;
         if let Some(op) = op
             && !read::is_read(op)
-            && self.ensemble.role == Role::Leading
-            && !self.is_disk_full()
-            && self.peer.zxid_after(self.prep.last()).is_none()
+            && self.epoch_is_over()
         {
-            // The epoch is used up, or over: the next leader, or this server, takes it from here.
+            // The next leader, or this server, takes it from here.
             self.large_bytes -= large as usize;
             self.park(now, slot, connection);
             if connection.is_open() {
@@ -380,6 +378,14 @@ impl Replica {
                 "quota exceeded"
             );
         }
+    }
+
+    /// Whether this leader makes no more transactions in its epoch: all its zxids are used up, or it
+    /// is about to lead no more.
+    pub(super) fn epoch_is_over(&self) -> bool {
+        self.ensemble.role == Role::Leading
+            && !self.is_disk_full()
+            && self.peer.zxid_after(self.prep.last()).is_none()
     }
 
     /// The zxid of a new write. `None`: there is no room for it on the disk.

@@ -298,6 +298,7 @@ fn decided(model: &Model, call: &Call, txn: &Txn) -> Result<(), String> {
 fn answered(model: &Model, call: &Call, txn: &Txn) -> Result<(), String> {
     let Outcome::Replied { err, answer, .. } = &call.outcome else { return Ok(()) };
     let said = error_of(txn);
+    let err = if let Answer::Multi(part) = answer { part } else { err };
     if *err != said && (is_meant(*err) || is_meant(said) || *err == 0) {
         return Err(format!("{} was answered {err}, the transaction says {said}", what(call)));
     }
@@ -349,7 +350,7 @@ fn read(model: &Model, call: &Call) -> Result<(), String> {
             // The root's numbers begin before the history does.
             names.iter().eq(node.children.iter()) && (path == "/" || *stat == node.stat)
         }
-        Answer::Path(_) | Answer::Nothing => !is_meant(*err),
+        Answer::Path(_) | Answer::Multi(_) | Answer::Nothing => !is_meant(*err),
     };
     if same { Ok(()) } else { wrong(&node) }
 }

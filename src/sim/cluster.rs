@@ -12,7 +12,8 @@ use crate::id::{ConnectionId, Zxid};
 use crate::peer::LogRead;
 use crate::peer::link::{Endpoint, LinkEvent, LinkId, LinkOp, Port};
 use crate::proto::OpCode;
-use crate::replica::Output;
+use crate::recovery::{discard_after, log_read_bytes_max, read_txns, truncate};
+use crate::replica::{Output, Reload};
 
 /// Connections of clients, beside those of [`Port`]s.
 pub const CLIENT: u8 = 0;
@@ -602,15 +603,53 @@ impl World {
             return;
         }
         let at = self.read_clock(index);
+        let now = self.now;
         let server = &mut self.servers[index];
-        let txns = None;
+        let found = log_read_bytes_max(&server.disk, 33)
+            .and_then(|bytes_max| read_txns(&server.disk, read.from, read.to, bytes_max));
+        let txns = found.unwrap_or_default();
+        self.trace.event(
+            now,
+            &[9, index as u64, txns.as_ref().map_or(0, |txns| txns.len() as u64)],
+            || {
+                let count = txns.as_ref().map(Vec::len);
+                format!("s{}: reads {count:?} from its log for a learner: {read:?}", index + 1)
+            },
+        );
         let Some(replica) = &mut server.replica else { return };
         replica.handle_log_read(at, read.id, txns);
         self.wake_server(index);
     }
 
-    fn reload(&mut self, index: usize, reload: crate::replica::Reload) {
-        let _ = (index, reload);
-        self.fail("a reload, which is not built yet".to_owned());
+    fn reload(&mut self, index: usize, reload: Reload) {
+        let now = self.now;
+        let read = self.read_clock(index);
+        let plan = self.plan.clone();
+        let server = &mut self.servers[index];
+        assert!(!server.disk.is_busy(), "no op is in flight when files are cut");
+        let cut = if reload.database { truncate } else { discard_after };
+        let result = cut(&server.disk, reload.truncate)
+            .and_then(|_| if reload.database { server.recover(&plan).map(Some) } else { Ok(None) });
+        self.trace.event(now, &[10, index as u64, reload.truncate.0.cast_unsigned()], || {
+            format!(
+                "s{}: {reload:?}, {}",
+                index + 1,
+                if result.is_ok() { "done" } else { "failed" }
+            )
+        });
+        let result = result.map_err(|error| error.to_string());
+        if let Ok(Some(recovered)) = &result {
+            let recorded = recovered.database.take_recorded();
+            let id = server.id;
+            let before = recorded.last().map_or(recovered.zxid, |last| last.txn.zxid());
+            if let Err(what) = self.chain.applied(now, id, recorded) {
+                return self.fail(what);
+            }
+            self.servers[index].seen = self.chain.resolve(before);
+        }
+        if let Some(replica) = &mut self.servers[index].replica {
+            replica.handle_reloaded(read, result);
+        }
+        self.wake_server(index);
     }
 }

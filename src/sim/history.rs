@@ -146,6 +146,8 @@ pub enum Answer {
     Data(Option<Vec<u8>>, Stat),
     /// A Stat.
     Stat(Stat),
+    /// Of a multi: the error of the part that failed, 0 if none did.
+    Multi(i32),
     /// Names in order, and the Stat.
     Children(Vec<String>, Stat),
 }

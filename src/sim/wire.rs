@@ -1,6 +1,7 @@
 //! The client protocol from the client's side: requests to bytes, bytes to answers.
 
 use super::history::{Answer, Part, Request, Watched};
+use crate::error::ErrorCode;
 use crate::id::{SessionId, Zxid};
 use crate::jute::{DecodeError, Decoder, Jute, VectorBuf, begin_frame, end_frame};
 use crate::limits::PASSWORD_BYTES;
@@ -10,7 +11,7 @@ use crate::proto::request::{
     CreateRequest, MultiOp, PathRequest, PathVersion, PathWatch, Paths, RequestBody, RequestHeader,
     SetDataRequest, SetWatchesRequest,
 };
-use crate::proto::response::xid;
+use crate::proto::response::{MultiHeader, xid};
 use crate::proto::{AclEntry, AclVector, CreateMode, Id, OpCode};
 
 /// The first frame of a connection.
@@ -174,12 +175,39 @@ pub fn answer(request: &Request, input: &mut Decoder<'_>) -> Result<Answer, Deco
             names.sort_unstable();
             Answer::Children(names, Stat::decode(input)?)
         }
+        Request::Multi(_) => Answer::Multi(multi_error(input)?),
         Request::Delete { .. }
-        | Request::Multi(_)
         | Request::Sync { .. }
         | Request::SetWatches { .. }
         | Request::Close => Answer::Nothing,
     })
+}
+
+/// The error of the part of a multi that failed; 0 if none did.
+fn multi_error(input: &mut Decoder<'_>) -> Result<i32, DecodeError> {
+    const BEHIND: i32 = ErrorCode::RuntimeInconsistency.code();
+    let mut first = 0;
+    loop {
+        let header = MultiHeader::decode(input)?;
+        if header.done {
+            return Ok(first);
+        }
+        match OpCode::from_i32(header.op) {
+            Some(OpCode::Error) => {
+                let err = input.i32()?;
+                if first == 0 && err != BEHIND {
+                    first = err;
+                }
+            }
+            Some(OpCode::Create) => {
+                Option::<&str>::decode(input)?;
+            }
+            Some(OpCode::SetData) => {
+                Stat::decode(input)?;
+            }
+            _ => (),
+        }
+    }
 }
 
 /// Takes a whole frame, without its length, from what arrived.

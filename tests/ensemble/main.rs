@@ -5,8 +5,10 @@
 //! `RINGKEEPER_TEST_PEER=java` puts Apache ZooKeeper 3.9 in ringkeeper's place, to try the tests themselves; any other value
 //! is the path of a ringkeeper binary.
 
+mod faults;
 mod ground;
 mod load;
 mod migration;
 mod mixed;
+mod partitions;
 mod same;

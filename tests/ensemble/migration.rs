@@ -20,8 +20,10 @@ fn servers_are_replaced_one_by_one_there_and_back_under_load() {
     let java = migrate(&Program::ZooKeeper38);
     let with_us = migrate(&ours());
     println!(
-        "longest time without an acknowledged write: {with_us:.0?} by way of {}, {java:.0?} with Apache ZooKeeper alone",
-        ours().name()
+        "longest time without an acknowledged write: {} ms by way of {}, {} ms with Apache ZooKeeper alone",
+        with_us.as_millis(),
+        ours().name(),
+        java.as_millis()
     );
 }
 
@@ -35,8 +37,13 @@ fn migrate(by_way_of: &Program) -> Duration {
     }
     let longest = longest_gap(&load.recorder().acknowledgements());
     let summary = load.finish();
-    same::check(&mut ensemble, &format!("3.8, {}, 3.9", by_way_of.name()));
-    println!("3.8, {}, 3.9 in {:.1?}: {summary:?}", by_way_of.name(), begun.elapsed());
+    same::trees(&mut ensemble, &format!("3.8, {}, 3.9", by_way_of.name()));
+    let mismatches: Vec<u64> = ensemble.ids().map(|id| same::mismatches(&ensemble, id)).collect();
+    println!(
+        "3.8, {}, 3.9 in {:.1?}: {summary:?}, digest mismatches {mismatches:?}",
+        by_way_of.name(),
+        begun.elapsed()
+    );
     longest
 }
 
@@ -55,12 +62,12 @@ fn roll(ensemble: &mut Ensemble, program: &Program, load: &Load) {
         let acknowledged = load.recorder().acknowledgements();
         let since = &acknowledged[before.saturating_sub(1)..];
         println!(
-            "  server {id}{} is {} after {:.1?}; {} writes meanwhile, at most {:.0?} without one",
+            "  server {id}{} is {} after {:.1?}; {} writes meanwhile, at most {} ms without one",
             if id == leader { " (the leader)" } else { "" },
             program.name(),
             moment.elapsed(),
             since.len(),
-            longest_gap(since),
+            longest_gap(since).as_millis(),
         );
     }
 }

@@ -345,6 +345,8 @@ impl Links {
         }
         let links = self.clone();
         glommio::spawn_local(async move {
+            // A task begins to run while it is spawned: in the middle of a turn.
+            futures_lite::future::yield_now().await;
             link::run(&link, &links).await;
             if let Some(remote) = counted {
                 links.forget_remote(remote);

@@ -50,6 +50,7 @@ impl Reply {
 
 pub struct Harness {
     pub replica: Replica,
+    kind: Kind,
     options: ReplicaOptions,
     disk: Disk,
     pub now: Now,
@@ -76,45 +77,32 @@ impl Harness {
     }
 
     pub fn with(options: ReplicaOptions) -> Harness {
-        Harness::build(options, false, false)
+        Harness::build(options, Kind::Alone, false)
     }
 
     /// A member of an ensemble whose peer does as it is told; its id is 1.
     pub fn scripted(options: ReplicaOptions) -> Harness {
-        Harness::build(options, true, false)
+        Harness::build(options, Kind::Scripted, false)
     }
 
     /// The same on a full disk.
     pub fn scripted_without_room(options: ReplicaOptions) -> Harness {
-        Harness::build(options, true, true)
+        Harness::build(options, Kind::Scripted, true)
     }
 
-    /// Server 1, the only voter of an ensemble that may be changed. It leads.
-    pub fn voter(options: ReplicaOptions) -> Harness {
-        let mut harness = Harness::build(options.clone(), true, false);
-        harness.ops.clear();
-        let recovered = harness.disk.recover(&harness.options);
-        let peer = PeerOptions {
-            me: ServerId(1),
-            reconfig: options.reconfig,
-            standalone_enabled: false,
-            ..PeerOptions::default()
-        };
-        let config = Config::parse("server.1=zk1:2888:3888;2181").unwrap();
-        let options = harness.options.clone();
-        harness.replica = Replica::member(options, peer, config, recovered, harness.now, 7);
-        harness.settle();
-        harness.advance_ms(1);
-        harness
+    /// A member of an ensemble.
+    pub fn member(options: ReplicaOptions, peer: PeerOptions, config: Config) -> Harness {
+        Harness::build(options, Kind::Member(Box::new((peer, config))), false)
     }
 
-    fn build(mut options: ReplicaOptions, scripted: bool, disk_full: bool) -> Harness {
+    fn build(mut options: ReplicaOptions, kind: Kind, disk_full: bool) -> Harness {
         options.txnlog.segment_bytes = 4 << 20;
         let now = Now { wall: WallMs(1_700_000_000_000), mono: MonoUs(5_000_000) };
-        let disk = Disk { ensemble: scripted, ..Disk::default() };
+        let disk = Disk { ensemble: !matches!(kind, Kind::Alone), ..Disk::default() };
         let recovered = disk.recover(&options);
         let mut harness = Harness {
-            replica: start(&options, recovered, now, 7),
+            replica: start(&kind, &options, recovered, now, 7),
+            kind,
             options,
             disk,
             now,
@@ -201,7 +189,7 @@ impl Harness {
         self.received.clear();
         self.disk.crash();
         let recovered = self.disk.recover(&self.options);
-        self.replica = start(&self.options, recovered, self.now, 8);
+        self.replica = start(&self.kind, &self.options, recovered, self.now, 8);
         self.settle();
     }
 
@@ -287,6 +275,10 @@ impl Harness {
         frames
     }
 
+    pub fn has_received(&self, conn: ConnectionId) -> bool {
+        self.received.get(&conn).is_some_and(|bytes| !bytes.is_empty())
+    }
+
     /// The replies and events that came since the last look.
     pub fn replies(&mut self, conn: ConnectionId) -> Vec<Reply> {
         self.take_frames(conn)
@@ -325,11 +317,29 @@ impl Harness {
     }
 }
 
-/// A server on its own, or a scripted member if the folder is that of a member.
-fn start(options: &ReplicaOptions, recovered: Recovered, now: Now, seed: u64) -> Replica {
-    let Some(epochs) = recovered.epochs else {
-        return Replica::new(options.clone(), recovered, now, seed);
-    };
+/// What a server is.
+enum Kind {
+    Alone,
+    Scripted,
+    Member(Box<(PeerOptions, Config)>),
+}
+
+fn start(
+    kind: &Kind,
+    options: &ReplicaOptions,
+    recovered: Recovered,
+    now: Now,
+    seed: u64,
+) -> Replica {
+    match kind {
+        Kind::Alone => return Replica::new(options.clone(), recovered, now, seed),
+        Kind::Scripted => (),
+        Kind::Member(member) => {
+            let (peer, config) = (member.0.clone(), member.1.clone());
+            return Replica::member(options.clone(), peer, config, recovered, now, seed);
+        }
+    }
+    let epochs = recovered.epochs.unwrap();
     let last = recovered.zxid;
     let scripted = Scripted { committed: last, accepted: last, ..Scripted::default() };
     let peer = Peer::Scripted(Box::new(scripted));

@@ -2,7 +2,9 @@
 
 use super::harness::{Client, Harness, Reply, watch};
 use crate::error::ErrorCode;
+use crate::id::ServerId;
 use crate::jute::Jute;
+use crate::peer::PeerOptions;
 use crate::proto::OpCode;
 use crate::proto::request::{ReconfigRequest, RequestBody};
 use crate::proto::response::GetDataResponse;
@@ -11,9 +13,20 @@ use crate::replica::ReplicaOptions;
 
 const CONFIG: &str = "/zookeeper/config";
 
+/// Server 1, the only voter of its ensemble. It leads.
+fn voter_with(reconfig: bool) -> Harness {
+    let options = ReplicaOptions { reconfig, skip_acl: true, ..ReplicaOptions::default() };
+    let (me, standalone_enabled) = (ServerId(1), false);
+    let peer = PeerOptions { me, reconfig, standalone_enabled, ..PeerOptions::default() };
+    let config = Config::parse("server.1=zk1:2888:3888;2181").unwrap();
+    let mut harness = Harness::member(options, peer, config);
+    harness.settle();
+    harness.advance_ms(1);
+    harness
+}
+
 fn voter() -> Harness {
-    let options = ReplicaOptions { reconfig: true, skip_acl: true, ..ReplicaOptions::default() };
-    Harness::voter(options)
+    voter_with(true)
 }
 
 fn reconfig(h: &mut Harness, client: &Client, joining: &str, expected: i64) -> Reply {
@@ -96,8 +109,7 @@ fn a_change_that_is_refused_leaves_everything_as_it_is() {
 
 #[test]
 fn where_it_is_switched_off_nobody_changes_anything() {
-    let options = ReplicaOptions { skip_acl: true, ..ReplicaOptions::default() };
-    let mut h = Harness::voter(options);
+    let mut h = voter_with(false);
     let client = h.connect();
     let reply = reconfig(&mut h, &client, "server.2=zk2:2888:3888:observer;2181", -1);
     assert_eq!(reply.err, ErrorCode::ReconfigDisabled.code());

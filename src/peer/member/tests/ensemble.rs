@@ -240,10 +240,12 @@ impl Ensemble {
         let state = &self.servers[at].state;
         let known = self.committed.range(..=state.last).map(|(zxid, content)| (*zxid, *content));
         let known: Vec<(Zxid, i32)> = known.collect();
-        assert_eq!(
-            state.applied,
-            known,
-            "seed={}: server {} at {} serves something else than what was committed",
+        let missing: Vec<_> = known.iter().filter(|one| !state.applied.contains(one)).collect();
+        let others: Vec<_> = state.applied.iter().filter(|one| !known.contains(one)).collect();
+        assert!(
+            missing.is_empty() && others.is_empty() && known.len() == state.applied.len(),
+            "seed={}: server {} at {} serves something else than what was committed: without \
+             {missing:?}, but with {others:?}",
             self.seed,
             at + 1,
             state.last

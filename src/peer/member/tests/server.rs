@@ -296,6 +296,14 @@ impl Server {
         let txns = from.filter(|_| random.below(10) > 0).map(|from| {
             log[from..].iter().filter(|txn| txn.zxid() <= read.to).cloned().collect::<Vec<_>>()
         });
+        // Where a tree was received, the log has a hole.
+        let is_whole = |txns: &Vec<Txn>| {
+            let snapshots = &self.disk.snapshots;
+            let is_hole = |last, next| snapshots.iter().any(|s| last < s.last && s.last < next);
+            txns.last().is_some_and(|txn| txn.zxid() == read.to)
+                && !txns.windows(2).any(|two| is_hole(two[0].zxid(), two[1].zxid()))
+        };
+        let txns = txns.filter(is_whole);
         self.member.as_mut().unwrap().handle_log_read(MonoUs(now), read.id, txns);
     }
 

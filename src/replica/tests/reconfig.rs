@@ -1,6 +1,7 @@
-//! A client changes the ensemble.
+//! A client changes the ensemble: one server by itself, and whole ensembles.
 
-use super::harness::{Client, Harness, Reply, watch};
+use super::cluster::{Cluster, config_text};
+use super::harness::{Client, Harness, Reply, create, watch};
 use crate::error::ErrorCode;
 use crate::id::ServerId;
 use crate::jute::Jute;
@@ -114,4 +115,112 @@ fn where_it_is_switched_off_nobody_changes_anything() {
     let reply = reconfig(&mut h, &client, "server.2=zk2:2888:3888:observer;2181", -1);
     assert_eq!(reply.err, ErrorCode::ReconfigDisabled.code());
     assert_eq!(config(&h).version, 0, "a version comes with the first change that is possible");
+}
+
+// ---- with several servers
+
+fn ensemble(observers: i64) -> Cluster {
+    let options = ReplicaOptions { reconfig: true, skip_acl: true, ..ReplicaOptions::default() };
+    let peer = PeerOptions { reconfig: true, ..PeerOptions::default() };
+    Cluster::with(3, observers, &options, &peer)
+}
+
+/// Asks server `at` for a change, and gives what comes of it.
+fn change(cluster: &mut Cluster, at: i64, joining: Option<&str>, leaving: Option<&str>) -> Config {
+    let client = cluster.connect(at);
+    let body = RequestBody::Reconfig(ReconfigRequest {
+        joining_servers: joining,
+        leaving_servers: leaving,
+        new_members: None,
+        cur_config_id: -1,
+    });
+    let reply = cluster.call(at, &client, 7, OpCode::Reconfig, &body);
+    assert_eq!(reply.err, 0);
+    let data: GetDataResponse<'_> = reply.decode();
+    let config = Config::from_bytes(data.data.unwrap()).unwrap();
+    assert_eq!(config.version, reply.zxid);
+    config
+}
+
+fn all_know(cluster: &Cluster, wanted: &Config) -> bool {
+    cluster.servers.iter().filter(|(id, _)| cluster.is_up(**id)).all(|(_, server)| {
+        let is_shown = config(server) == *wanted;
+        is_shown && server.replica.peer().config().is_some_and(|config| **config == *wanted)
+    })
+}
+
+fn writes(cluster: &mut Cluster, at: i64, path: &str) {
+    let client = cluster.connect(at);
+    let reply = cluster.call(at, &client, 1, OpCode::Create, &create(path, b"", 0));
+    assert_eq!(reply.err, 0);
+}
+
+#[test]
+fn an_observer_becomes_a_voter_and_the_leader_may_leave() {
+    let mut cluster = ensemble(1);
+    let (leader, follower) = (cluster.leader().unwrap(), cluster.follower());
+    let voter = "server.4=127.0.0.1:2004:3004:participant;5004";
+    let config = change(&mut cluster, follower, Some(voter), None);
+    cluster.until("all know that 4 votes", |c| all_know(c, &config) && c.all_serve());
+    assert!(config.is_voter(ServerId(4)));
+    writes(&mut cluster, 4, "/a");
+
+    let config = change(&mut cluster, follower, None, Some(&leader.to_string()));
+    assert!(!config.members.contains_key(&ServerId(leader)));
+    // It hands over, and asks to follow without a vote.
+    cluster.until("another one leads", |c| {
+        let others_serve = c.servers.iter().all(|(id, s)| *id == leader || s.replica.serves());
+        c.leader().is_some_and(|other| other != leader) && others_serve
+    });
+    cluster.kill(leader);
+    cluster.until("the others go on", |c| {
+        c.leader().is_some() && all_know(c, &config) && c.all_serve()
+    });
+    writes(&mut cluster, follower, "/b");
+    // Two of three are a quorum now; of the four before they were none.
+    let other = (1..=3).find(|id| ![leader, follower].contains(id)).unwrap();
+    cluster.kill(other);
+    cluster.until("two go on", |c| c.leader().is_some() && c.all_serve());
+    writes(&mut cluster, 4, "/c");
+}
+
+#[test]
+fn a_new_server_learns_from_the_leader_before_it_is_added() {
+    let mut cluster = ensemble(0);
+    let follower = cluster.follower();
+    writes(&mut cluster, follower, "/a");
+    let options = ReplicaOptions {
+        reconfig: true,
+        skip_acl: true,
+        server_id: ServerId(4),
+        tick_ms: 1000,
+        ..ReplicaOptions::default()
+    };
+    let peer =
+        PeerOptions { me: ServerId(4), reconfig: true, tick_ms: 1000, ..PeerOptions::default() };
+    let with_itself = Config::parse(&config_text(4, 0)).unwrap();
+    cluster.servers.insert(4, Harness::member(options, peer, with_itself));
+    cluster.until("server 4 serves", Cluster::all_serve);
+    assert!(cluster.server(4).replica.database().node("/a").is_some());
+
+    let voter = "server.4=127.0.0.1:2004:3004:participant;5004";
+    let config = change(&mut cluster, follower, Some(voter), None);
+    cluster.until("all know that 4 votes", |c| all_know(c, &config) && c.all_serve());
+    let leader = cluster.leader().unwrap();
+    cluster.kill(leader);
+    cluster.until("three go on", |c| c.leader().is_some() && c.all_serve());
+    writes(&mut cluster, 4, "/b");
+}
+
+#[test]
+fn a_server_that_was_away_hears_of_the_change_when_it_is_back() {
+    let mut cluster = ensemble(0);
+    let (leader, away) = (cluster.leader().unwrap(), cluster.follower());
+    cluster.kill(away);
+    let observer = "server.9=127.0.0.1:2009:3009:observer;5009";
+    let config = change(&mut cluster, leader, Some(observer), None);
+    cluster.start(away);
+    cluster.until("it knows", |c| all_know(c, &config) && c.all_serve());
+    writes(&mut cluster, away, "/a");
+    cluster.settle_equal();
 }

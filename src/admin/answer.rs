@@ -16,6 +16,7 @@ use crate::metrics::{self, Gauges, Value};
 use crate::peer::PeerFacts;
 use crate::replica::{ConnectionFacts, Stats};
 use crate::time::{MonoUs, WallMs};
+use crate::zab::leader::ProposalSizes;
 
 /// What a server that has nothing to serve answers most words.
 pub const NOT_SERVING: &str = "This ZooKeeper instance is not currently serving requests\n";
@@ -225,13 +226,15 @@ pub struct Brief<'a> {
     pub zxid: Zxid,
     /// What the server is.
     pub mode: Mode,
+    /// Sizes of its proposals, if it leads.
+    pub proposal_sizes: Option<ProposalSizes>,
 }
 
 /// `srvr`; `stat` when there are connections to list.
 ///
 /// ZooKeeper: `stat` must not change: scripts cut it at `Mode:`.
 pub fn srvr(brief: &Brief<'_>, clients: Option<(&[ConnectionFacts], SocketAddr)>) -> String {
-    let Brief { stats, gauges, zxid, mode } = brief;
+    let Brief { stats, gauges, zxid, mode, proposal_sizes } = brief;
     let mut out = format!("Zookeeper version: {}\n", full_version());
     if *mode == Mode::ReadOnly {
         out.push_str("READ-ONLY mode; serving only read-only clients\n");
@@ -254,10 +257,7 @@ pub fn srvr(brief: &Brief<'_>, clients: Option<(&[ConnectionFacts], SocketAddr)>
     put!(out, "Zxid: {zxid}\n");
     put!(out, "Mode: {mode}\n");
     put!(out, "Node count: {}\n", gauges.znodes);
-    if *mode == Mode::Leader {
-        let [last, min, max] =
-            [stats.proposal_bytes_last, stats.proposal_bytes_min, stats.proposal_bytes_max]
-                .map(metrics::ensemble::bytes_or_none);
+    if let Some(ProposalSizes { last, min, max, .. }) = proposal_sizes {
         put!(out, "Proposal sizes last/min/max: {last}/{min}/{max}\n");
     }
     out
@@ -278,7 +278,7 @@ pub fn mntr(brief: &Brief<'_>, facts: Option<&PeerFacts>, now: MonoUs) -> String
     };
     metrics::each(brief.stats, brief.gauges, &mut sink);
     if let Some(facts) = facts {
-        metrics::ensemble::each(facts, brief.stats, is_read_only, now, &mut sink);
+        metrics::ensemble::each(facts, is_read_only, now, &mut sink);
     }
     out
 }
@@ -517,7 +517,13 @@ mod tests {
     #[test]
     fn srvr_and_stat_are_zookeepers_but_for_the_version() {
         let gauges = gauges();
-        let brief = |stats| Brief { stats, gauges: &gauges, zxid: Zxid(3), mode: Mode::Standalone };
+        let brief = |stats| Brief {
+            stats,
+            gauges: &gauges,
+            zxid: Zxid(3),
+            mode: Mode::Standalone,
+            proposal_sizes: None,
+        };
         let counted = stats(16, 16);
         let ours = srvr(&brief(&counted), None);
         assert_eq!(ours, with_our_version(golden(ZOOKEEPER_3_8, "srvr")));
@@ -534,10 +540,15 @@ mod tests {
     fn other_modes_say_more() {
         let gauges = gauges();
         let stats = stats(0, 0);
-        let of = |mode| srvr(&Brief { stats: &stats, gauges: &gauges, zxid: Zxid(3), mode }, None);
+        let of = |mode| {
+            let proposal_sizes = (mode == Mode::Leader).then(ProposalSizes::default);
+            let zxid = Zxid(3);
+            srvr(&Brief { stats: &stats, gauges: &gauges, zxid, mode, proposal_sizes }, None)
+        };
         assert!(of(Mode::ReadOnly).contains("\nREAD-ONLY mode; serving only read-only clients\n"));
         assert!(
-            of(Mode::Leader).contains("Mode: leader\nNode count: 7\nProposal sizes last/min/max: ")
+            of(Mode::Leader)
+                .ends_with("Mode: leader\nNode count: 7\nProposal sizes last/min/max: -1/-1/-1\n")
         );
         assert_eq!(
             (isro(Some(Mode::ReadOnly)), isro(Some(Mode::Leader)), isro(None)),
@@ -611,7 +622,13 @@ mod tests {
     fn each_metric_of_zookeeper_is_told_or_explained_and_none_twice() {
         let gauges = gauges();
         let stats = stats(14, 12);
-        let brief = Brief { stats: &stats, gauges: &gauges, zxid: Zxid(3), mode: Mode::Standalone };
+        let brief = Brief {
+            stats: &stats,
+            gauges: &gauges,
+            zxid: Zxid(3),
+            mode: Mode::Standalone,
+            proposal_sizes: None,
+        };
         let ours = mntr(&brief, None, MonoUs(0));
         let mut names: Vec<&str> =
             ours.lines().map(|line| line.split('\t').next().unwrap()).collect();
@@ -651,7 +668,13 @@ mod tests {
         for us in [1_000, 4_000, 6_000] {
             stats.update_latency_us.record(us).unwrap();
         }
-        let brief = Brief { stats: &stats, gauges: &gauges, zxid: Zxid(3), mode: Mode::Standalone };
+        let brief = Brief {
+            stats: &stats,
+            gauges: &gauges,
+            zxid: Zxid(3),
+            mode: Mode::Standalone,
+            proposal_sizes: None,
+        };
         let ours = mntr(&brief, None, MonoUs(0));
         let value = |text: &str, name: &str| -> String {
             let line = text.lines().find(|line| line.split('\t').next() == Some(name));

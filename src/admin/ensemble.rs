@@ -103,9 +103,10 @@ mod tests {
     use crate::id::{Epoch, Zxid};
     use crate::metrics::process::FileDescriptors;
     use crate::metrics::{self, Gauges};
-    use crate::peer::{LeadingFacts, PeerCounts, ReconfigFacts};
+    use crate::peer::PeerCounts;
     use crate::replica::Stats;
     use crate::time::{MonoUs, WallMs};
+    use crate::zab::leader::{LeaderFacts, LearnerFacts, ProposalSizes, ReconfigProgress};
 
     /// What a leader, a follower, an observer, a server without a quorum and a read-only one of
     /// Apache ZooKeeper 3.9.4 answered.
@@ -142,6 +143,39 @@ mod tests {
         assert!(text.contains("electionPort=2|4\nquorumPort=1|3\n"), "{text}");
     }
 
+    fn leading() -> LeaderFacts {
+        let learner = |server: i64| LearnerFacts {
+            server: Some(ServerId(server)),
+            remote: "127.0.0.1:5".parse().unwrap(),
+            since: MonoUs(0),
+            is_observer: server == 3,
+            stage: "synchronised",
+            is_synced: true,
+            acked: Zxid(0),
+            queued_bytes: 0,
+            sent_bytes: 0,
+            packets_received: 0,
+            requests: 0,
+        };
+        LeaderFacts {
+            since: MonoUs(1_000_000),
+            is_active: true,
+            learners: vec![learner(1), learner(3)],
+            synced_followers: 1,
+            synced_non_voting_followers: 0,
+            synced_observers: 1,
+            pending_syncs: 0,
+            proposals_outstanding: 0,
+            proposed: Zxid(0x1_0000_0006),
+            committed: Zxid(0x1_0000_0006),
+            sizes: ProposalSizes { last: 92, min: 48, max: 92, count: 6 },
+            proposals: 6,
+            syncs: (1, 1),
+            syncs_running: (0, 0),
+            reconfig: None,
+        }
+    }
+
     fn facts(state: PeerState) -> PeerFacts {
         let config = Rc::new(config());
         PeerFacts {
@@ -154,25 +188,14 @@ mod tests {
             epoch: Epoch(1),
             config: config.clone(),
             last_seen: config,
-            leading: (state == PeerState::Leading).then_some(LeadingFacts {
-                since: MonoUs(1_000_000),
-                learners: 2,
-                synced_followers: 1,
-                synced_non_voting_followers: 0,
-                synced_observers: 1,
-                pending_syncs: 0,
-                proposals_outstanding: 0,
-                reconfig: None,
-            }),
+            leading: (state == PeerState::Leading).then(leading),
             synced_observers: 0,
             counts: PeerCounts { proposals: 6, commits: 6, ..PeerCounts::default() },
         }
     }
 
     fn mntr(facts: &PeerFacts, mode: Mode) -> String {
-        let mut stats = Stats::new(WallMs(0), MonoUs(0));
-        (stats.proposal_bytes_last, stats.proposal_bytes_min, stats.proposal_bytes_max) =
-            (92, 48, 92);
+        let stats = Stats::new(WallMs(0), MonoUs(0));
         let gauges = Gauges {
             znodes: 8,
             watches: 1,
@@ -187,7 +210,8 @@ mod tests {
             drop_probability: 0.0,
             digest_mismatches: 0,
         };
-        let brief = Brief { stats: &stats, gauges: &gauges, zxid: Zxid(3), mode };
+        let brief =
+            Brief { stats: &stats, gauges: &gauges, zxid: Zxid(3), mode, proposal_sizes: None };
         answer::mntr(&brief, Some(facts), MonoUs(43_771_000))
     }
 
@@ -287,11 +311,11 @@ mod tests {
         assert_eq!(value(&quiet, "zk_config_version"), Some("4294967296"));
         facts.last_seen = Rc::new(Config { version: 0x1_0000_0007, ..config() });
         let leading = facts.leading.as_mut().unwrap();
-        leading.reconfig = Some(ReconfigFacts {
+        leading.reconfig = Some(ReconfigProgress {
             version: 0x1_0000_0007,
             since: MonoUs(43_000_000),
-            acknowledged: 1,
-            voters: 3,
+            acknowledged: vec![ServerId(2)],
+            missing: vec![ServerId(1), ServerId(4)],
         });
         let busy = mntr(&facts, Mode::Leader);
         for (name, expected) in [

@@ -190,7 +190,14 @@ impl Desk {
 }
 
 fn brief<'a>(replica: &'a Replica, gauges: &'a Gauges, mode: Mode) -> Brief<'a> {
-    Brief { stats: replica.stats(), gauges, zxid: replica.last_processed(), mode }
+    let leading = replica.peer().as_member().and_then(|member| member.facts().leading);
+    Brief {
+        stats: replica.stats(),
+        gauges,
+        zxid: replica.last_processed(),
+        mode,
+        proposal_sizes: leading.map(|leading| leading.sizes),
+    }
 }
 
 fn mntr(replica: &Replica, brief: &Brief<'_>, now: Now) -> String {

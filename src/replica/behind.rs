@@ -1,4 +1,5 @@
-//! Whether the log keeps up with what other servers send.
+//! What the edge asks before it waits: does the log keep up with other servers, and does a client
+//! wait for them.
 
 use super::Replica;
 use crate::limits;
@@ -15,5 +16,10 @@ impl Replica {
             bytes += txn.bytes().len();
             bytes > limits::BACKLOG_BYTES_MAX
         })
+    }
+
+    /// Whether a client's request waits for the log or for other servers.
+    pub fn awaits_commit(&self) -> bool {
+        !self.in_flight.is_empty() || self.ensemble.forwarded > 0
     }
 }

@@ -38,6 +38,7 @@ mod steps;
 #[cfg(test)]
 mod tests;
 mod throttle;
+mod transfer;
 mod tree;
 
 use std::collections::VecDeque;
@@ -354,6 +355,9 @@ impl Replica {
     /// Clears the counters that `srst` clears.
     pub fn reset_stats(&mut self) {
         self.stats.reset();
+        if let Peer::Member(member) = &mut self.peer {
+            member.reset_stats();
+        }
     }
 
     /// Clears the counters of every connection (`crst`).

@@ -43,11 +43,11 @@ impl Replica {
                 // What was applied before the leader said that we are up to date is all that its tree
                 // may have been ahead of.
                 self.database.set_tolerant(false);
-                tracing::info!(%leader, %epoch, "following: clients are served");
+                tracing::debug!(%leader, %epoch, "following: clients are served");
                 self.become_learning(now, epoch);
             }
             Standing::Observing { leader, epoch } => {
-                tracing::info!(%leader, %epoch, "observing: clients are served");
+                tracing::debug!(%leader, %epoch, "observing: clients are served");
                 self.become_learning(now, epoch);
             }
         }
@@ -55,7 +55,7 @@ impl Replica {
 
     fn become_looking(&mut self, now: Now) {
         if self.ensemble.role != Role::Looking {
-            tracing::warn!("no leader: clients wait");
+            tracing::debug!("no leader: clients wait");
             self.ensemble.looking_since = now.mono;
         }
         self.ensemble.role = Role::Looking;
@@ -91,7 +91,7 @@ impl Replica {
     }
 
     fn become_leading(&mut self, now: Now, epoch: Epoch) {
-        tracing::info!(%epoch, "leading: clients are served");
+        tracing::debug!(%epoch, "leading: clients are served");
         assert!(self.in_flight.is_empty(), "nothing was proposed before");
         self.database.set_last_processed(Zxid::new(epoch, 0));
         self.prep = Prep::new(self.prep_options(), &self.database);

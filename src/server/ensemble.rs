@@ -116,13 +116,14 @@ impl Teller {
         speaker.set_role(role, epoch);
         let counts = &facts.counts;
         let joining_ms = counts.follower_sync_ms.sum + counts.observer_sync_ms.sum;
-        let line = standing_line(&facts, standing, joining_ms - self.joining_ms, self.told);
+        let line = standing_line(&facts, standing, joining_ms - self.joining_ms);
         match standing {
-            Standing::Looking if self.told.is_some() => tracing::warn!("{line}"),
-            Standing::Looking
-            | Standing::Leading { .. }
-            | Standing::Following { .. }
-            | Standing::Observing { .. } => tracing::info!("{line}"),
+            // That it looks is said by the peer, and its reason; here what that means for clients.
+            Standing::Looking if self.told.is_none() => {}
+            Standing::Looking => tracing::warn!("{line}"),
+            Standing::Leading { .. } | Standing::Following { .. } | Standing::Observing { .. } => {
+                tracing::info!("{line}")
+            }
         }
         self.joining_ms = joining_ms;
         self.told = Some(standing);
@@ -130,16 +131,15 @@ impl Teller {
 }
 
 /// What the server is now, for an operator at three in the morning.
-fn standing_line(facts: &PeerFacts, now: Standing, ms: u64, before: Option<Standing>) -> String {
+fn standing_line(facts: &PeerFacts, now: Standing, ms: u64) -> String {
     let synchronised = match facts.sync_mode {
         Some(mode) => format!(", synchronised by {mode} in {ms} ms"),
         None => String::new(),
     };
     match now {
-        Standing::Looking if before.is_some() => {
+        Standing::Looking => {
             "looking for a leader; clients are not served until there is one".to_owned()
         }
-        Standing::Looking => "looking for a leader".to_owned(),
         Standing::Leading { epoch } => format!(
             "leading, epoch {epoch}, of {} voters; serving clients",
             facts.config.voters().count()
@@ -216,24 +216,24 @@ mod tests {
         let (leader, epoch) = (ServerId(2), Epoch(5));
         let following = Standing::Following { leader, epoch };
         assert_eq!(
-            standing_line(&facts(PeerState::Following), following, 12, None),
+            standing_line(&facts(PeerState::Following), following, 12),
             "following server 2, epoch 5, synchronised by DIFF in 12 ms; serving clients"
         );
         let mut observer = facts(PeerState::Observing);
         observer.learner_master = Some(ServerId(3));
         assert_eq!(
-            standing_line(&observer, Standing::Observing { leader, epoch }, 7, None),
+            standing_line(&observer, Standing::Observing { leader, epoch }, 7),
             "observing server 2 through server 3, epoch 5, synchronised by DIFF in 7 ms; serving \
              clients"
         );
         let mut leading = facts(PeerState::Leading);
         leading.sync_mode = None;
         assert_eq!(
-            standing_line(&leading, Standing::Leading { epoch }, 0, None),
+            standing_line(&leading, Standing::Leading { epoch }, 0),
             "leading, epoch 5, of 3 voters; serving clients"
         );
         assert_eq!(
-            standing_line(&leading, Standing::Looking, 0, Some(following)),
+            standing_line(&leading, Standing::Looking, 0),
             "looking for a leader; clients are not served until there is one"
         );
     }

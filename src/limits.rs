@@ -125,6 +125,16 @@ pub const COMMITTED_LOG_TXNS: usize = 500;
 /// A guess: beyond it the tree itself, which is sent piece by piece, is the better way.
 pub const LOG_READ_BYTES_MAX: u64 = 128 << 20;
 
+/// Reads of the log's files that may wait, each with its transactions in memory when it is done. A
+/// learner that finds no place gets the whole tree.
+pub const LOG_READS_MAX: usize = 4;
+
+/// Transactions, and their bytes, that were appended and wait for the log: beyond one of them nothing
+/// more is read from other servers. The log of a disk that keeps up has a group of them waiting.
+pub const BACKLOG_TXNS_MAX: usize = 50_000;
+/// See [`BACKLOG_TXNS_MAX`].
+pub const BACKLOG_BYTES_MAX: usize = 64 << 20;
+
 /// Connections between this server and others, at once. Hundreds of observers at one leader are in
 /// use, each with two connections.
 pub const LINKS_MAX: usize = 1024;

@@ -8,7 +8,7 @@ mod disk;
 use std::net::SocketAddr;
 
 use disk::Disk;
-use ringkeeper::admin::{ConfFacts, Desk, FourLetterWord, Mode, Whitelist};
+use ringkeeper::admin::{ConfFacts, Desk, FourLetterWord, Whitelist};
 use ringkeeper::id::{ConnectionId, SessionId, Zxid};
 use ringkeeper::jute::{Jute, VectorBuf};
 use ringkeeper::metrics::process::Machine;
@@ -62,7 +62,7 @@ impl Bench {
             whitelist: Whitelist::new(Some(whitelist), false),
             conf,
             machine: Machine::read(),
-            mode: Mode::Standalone,
+            ensemble: None,
         };
         let replica = Replica::new(options, recovered, now, 7);
         let mut bench = Bench { replica, disk: Disk::default(), desk, now, folder };

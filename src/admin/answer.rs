@@ -7,13 +7,16 @@
 use std::fmt::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 
+use crate::admin::ensemble;
 use crate::admin::text::{JavaDate, JavaDouble};
 use crate::admin::version::full_version;
 use crate::id::{SessionId, Zxid};
 use crate::metrics::process::{Machine, Memory};
 use crate::metrics::{self, Gauges, Value};
+use crate::peer::PeerFacts;
 use crate::replica::{ConnectionFacts, Stats};
-use crate::time::WallMs;
+use crate::time::{MonoUs, WallMs};
+use crate::zab::leader::ProposalSizes;
 
 /// What a server that has nothing to serve answers most words.
 pub const NOT_SERVING: &str = "This ZooKeeper instance is not currently serving requests\n";
@@ -223,13 +226,15 @@ pub struct Brief<'a> {
     pub zxid: Zxid,
     /// What the server is.
     pub mode: Mode,
+    /// Sizes of its proposals, if it leads.
+    pub proposal_sizes: Option<ProposalSizes>,
 }
 
 /// `srvr`; `stat` when there are connections to list.
 ///
 /// ZooKeeper: `stat` must not change: scripts cut it at `Mode:`.
 pub fn srvr(brief: &Brief<'_>, clients: Option<(&[ConnectionFacts], SocketAddr)>) -> String {
-    let Brief { stats, gauges, zxid, mode } = brief;
+    let Brief { stats, gauges, zxid, mode, proposal_sizes } = brief;
     let mut out = format!("Zookeeper version: {}\n", full_version());
     if *mode == Mode::ReadOnly {
         out.push_str("READ-ONLY mode; serving only read-only clients\n");
@@ -252,22 +257,29 @@ pub fn srvr(brief: &Brief<'_>, clients: Option<(&[ConnectionFacts], SocketAddr)>
     put!(out, "Zxid: {zxid}\n");
     put!(out, "Mode: {mode}\n");
     put!(out, "Node count: {}\n", gauges.znodes);
-    if *mode == Mode::Leader {
-        let (last, min, max) =
-            (stats.proposal_bytes_last, stats.proposal_bytes_min, stats.proposal_bytes_max);
+    if let Some(ProposalSizes { last, min, max, .. }) = proposal_sizes {
         put!(out, "Proposal sizes last/min/max: {last}/{min}/{max}\n");
     }
     out
 }
 
-/// `mntr`
-pub fn mntr(brief: &Brief<'_>) -> String {
+/// `mntr`; `facts` are those of a member of an ensemble.
+pub fn mntr(brief: &Brief<'_>, facts: Option<&PeerFacts>, now: MonoUs) -> String {
     let mut out = format!("zk_version\t{}\nzk_server_state\t{}\n", full_version(), brief.mode);
-    metrics::each(brief.stats, brief.gauges, &mut |name, value| match value {
+    let is_read_only = brief.mode == Mode::ReadOnly;
+    // ZooKeeper: ReadOnlyZooKeeperServer is no QuorumZooKeeperServer, so it has no peer_state.
+    if let Some(facts) = facts.filter(|_| !is_read_only) {
+        out += &ensemble::monitor(facts);
+    }
+    let mut sink = |name: &str, value: Value| match value {
         Value::Integer(value) => put!(out, "zk_{name}\t{value}\n"),
         Value::Signed(value) => put!(out, "zk_{name}\t{value}\n"),
         Value::Real(value) => put!(out, "zk_{name}\t{}\n", JavaDouble(value)),
-    });
+    };
+    metrics::each(brief.stats, brief.gauges, &mut sink);
+    if let Some(facts) = facts {
+        metrics::ensemble::each(facts, is_read_only, now, &mut sink);
+    }
     out
 }
 
@@ -289,16 +301,21 @@ pub fn hash(digests: impl Iterator<Item = (Zxid, i64)>) -> String {
     out
 }
 
-/// `dump`: sessions and connections by the time at which they expire, earliest first, and the
-/// ephemeral nodes of each session.
+/// Sessions by the time at which they expire, earliest first, in `dump`.
+pub fn session_sets(sessions: &[(WallMs, Vec<SessionId>)]) -> String {
+    let mut out = String::from("Session ");
+    expiry_sets(&mut out, sessions, |out, session| put!(out, "\t{session}\n"));
+    out
+}
+
+/// `dump`: the sessions in words of their tracker, the ephemeral nodes of each session, and the
+/// connections by the time at which they expire, earliest first.
 pub fn dump<'a, P: Iterator<Item = &'a str>>(
-    sessions: &[(WallMs, Vec<SessionId>)],
+    sessions: &str,
     ephemerals: impl ExactSizeIterator<Item = (SessionId, P)>,
     connections: &[(WallMs, Vec<(SocketAddr, SessionId)>)],
 ) -> String {
-    let mut out = String::from("SessionTracker dump:\nSession ");
-    expiry_sets(&mut out, sessions, |out, session| put!(out, "\t{session}\n"));
-    out.push_str("ephemeral nodes dump:\n");
+    let mut out = format!("SessionTracker dump:\n{sessions}ephemeral nodes dump:\n");
     put!(out, "Sessions with Ephemerals ({}):\n", ephemerals.len());
     for (session, paths) in ephemerals {
         put!(out, "{session}:\n");
@@ -366,7 +383,6 @@ mod tests {
     use crate::id::ConnectionId;
     use crate::metrics::process::FileDescriptors;
     use crate::replica::Latency;
-    use crate::time::MonoUs;
 
     const ZOOKEEPER_3_8: &str =
         include_str!("../../tests/golden/four_letter_words/zookeeper-3.8.0.txt");
@@ -501,7 +517,13 @@ mod tests {
     #[test]
     fn srvr_and_stat_are_zookeepers_but_for_the_version() {
         let gauges = gauges();
-        let brief = |stats| Brief { stats, gauges: &gauges, zxid: Zxid(3), mode: Mode::Standalone };
+        let brief = |stats| Brief {
+            stats,
+            gauges: &gauges,
+            zxid: Zxid(3),
+            mode: Mode::Standalone,
+            proposal_sizes: None,
+        };
         let counted = stats(16, 16);
         let ours = srvr(&brief(&counted), None);
         assert_eq!(ours, with_our_version(golden(ZOOKEEPER_3_8, "srvr")));
@@ -518,10 +540,15 @@ mod tests {
     fn other_modes_say_more() {
         let gauges = gauges();
         let stats = stats(0, 0);
-        let of = |mode| srvr(&Brief { stats: &stats, gauges: &gauges, zxid: Zxid(3), mode }, None);
+        let of = |mode| {
+            let proposal_sizes = (mode == Mode::Leader).then(ProposalSizes::default);
+            let zxid = Zxid(3);
+            srvr(&Brief { stats: &stats, gauges: &gauges, zxid, mode, proposal_sizes }, None)
+        };
         assert!(of(Mode::ReadOnly).contains("\nREAD-ONLY mode; serving only read-only clients\n"));
         assert!(
-            of(Mode::Leader).contains("Mode: leader\nNode count: 7\nProposal sizes last/min/max: ")
+            of(Mode::Leader)
+                .ends_with("Mode: leader\nNode count: 7\nProposal sizes last/min/max: -1/-1/-1\n")
         );
         assert_eq!(
             (isro(Some(Mode::ReadOnly)), isro(Some(Mode::Leader)), isro(None)),
@@ -534,7 +561,7 @@ mod tests {
         let session = SessionId(0x0100_0012_5a9c_0000);
         let at = WallMs(1_795_163_312_000);
         let ours = dump(
-            &[(at, vec![session])],
+            &session_sets(&[(at, vec![session])]),
             [(session, ["/e"].into_iter())].into_iter(),
             &[(at, vec![(loopback(37_402), session), (loopback(37_436), SessionId::NONE)])],
         );
@@ -595,8 +622,14 @@ mod tests {
     fn each_metric_of_zookeeper_is_told_or_explained_and_none_twice() {
         let gauges = gauges();
         let stats = stats(14, 12);
-        let brief = Brief { stats: &stats, gauges: &gauges, zxid: Zxid(3), mode: Mode::Standalone };
-        let ours = mntr(&brief);
+        let brief = Brief {
+            stats: &stats,
+            gauges: &gauges,
+            zxid: Zxid(3),
+            mode: Mode::Standalone,
+            proposal_sizes: None,
+        };
+        let ours = mntr(&brief, None, MonoUs(0));
         let mut names: Vec<&str> =
             ours.lines().map(|line| line.split('\t').next().unwrap()).collect();
         names.sort_unstable();
@@ -635,8 +668,14 @@ mod tests {
         for us in [1_000, 4_000, 6_000] {
             stats.update_latency_us.record(us).unwrap();
         }
-        let brief = Brief { stats: &stats, gauges: &gauges, zxid: Zxid(3), mode: Mode::Standalone };
-        let ours = mntr(&brief);
+        let brief = Brief {
+            stats: &stats,
+            gauges: &gauges,
+            zxid: Zxid(3),
+            mode: Mode::Standalone,
+            proposal_sizes: None,
+        };
+        let ours = mntr(&brief, None, MonoUs(0));
         let value = |text: &str, name: &str| -> String {
             let line = text.lines().find(|line| line.split('\t').next() == Some(name));
             line.unwrap_or_else(|| panic!("no line {name}")).split('\t').nth(1).unwrap().to_owned()

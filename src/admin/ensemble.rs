@@ -93,3 +93,262 @@ pub fn global_sessions(sessions: impl Iterator<Item = (SessionId, i32)>) -> Stri
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::admin::answer::{self, Brief, Mode};
+    use crate::id::{Epoch, Zxid};
+    use crate::metrics::process::FileDescriptors;
+    use crate::metrics::{self, Gauges};
+    use crate::peer::PeerCounts;
+    use crate::replica::Stats;
+    use crate::time::{MonoUs, WallMs};
+    use crate::zab::leader::{LeaderFacts, LearnerFacts, ProposalSizes, ReconfigProgress};
+
+    /// What a leader, a follower, an observer, a server without a quorum and a read-only one of
+    /// Apache ZooKeeper 3.9.4 answered.
+    const GOLDEN: &str = include_str!("../../tests/golden/four_letter_words/ensemble-3.9.4.txt");
+
+    fn golden(who: &str, word: &str) -> &'static str {
+        let (_, rest) = GOLDEN.split_once(&format!("===== {who} {word}\n")).expect(word);
+        rest.split_once("<EOF>").expect("an end").0
+    }
+
+    fn config() -> Config {
+        Config::parse(
+            "server.1=127.0.0.1:42011:42021:participant\n\
+             server.2=127.0.0.1:42012:42022:participant\n\
+             server.3=127.0.0.1:42013:42023:observer\n\
+             version=100000000",
+        )
+        .unwrap()
+    }
+
+    const LIMITS: Limits = Limits { init: 10, sync: 5 };
+
+    #[test]
+    fn conf_ends_with_the_ensemble() {
+        for (who, me) in [("follower", 1), ("leader", 2), ("observer", 3)] {
+            let theirs = golden(who, "conf");
+            let (_, tail) = theirs.split_once(&format!("serverId={me}\n")).unwrap();
+            assert_eq!(conf(LIMITS, ServerId(me), &config(), false), tail, "{who}");
+        }
+        let (_, tail) = golden("read-only", "conf").split_once("serverId=1\n").unwrap();
+        assert_eq!(conf(LIMITS, ServerId(1), &config(), true), tail);
+        let several = Config::parse("server.1=a:1:2|b:3:4:participant\nversion=0").unwrap();
+        let text = conf(LIMITS, ServerId(1), &several, true);
+        assert!(text.contains("electionPort=2|4\nquorumPort=1|3\n"), "{text}");
+    }
+
+    fn leading() -> LeaderFacts {
+        let learner = |server: i64| LearnerFacts {
+            server: Some(ServerId(server)),
+            remote: "127.0.0.1:5".parse().unwrap(),
+            since: MonoUs(0),
+            is_observer: server == 3,
+            stage: "synchronised",
+            is_synced: true,
+            acked: Zxid(0),
+            queued_bytes: 0,
+            sent_bytes: 0,
+            packets_received: 0,
+            requests: 0,
+        };
+        LeaderFacts {
+            since: MonoUs(1_000_000),
+            is_active: true,
+            learners: vec![learner(1), learner(3)],
+            synced_followers: 1,
+            synced_non_voting_followers: 0,
+            synced_observers: 1,
+            pending_syncs: 0,
+            proposals_outstanding: 0,
+            proposed: Zxid(0x1_0000_0006),
+            committed: Zxid(0x1_0000_0006),
+            sizes: ProposalSizes { last: 92, min: 48, max: 92, count: 6 },
+            proposals: 6,
+            syncs: (1, 1),
+            syncs_running: (0, 0),
+            reconfig: None,
+        }
+    }
+
+    fn facts(state: PeerState) -> PeerFacts {
+        let config = Rc::new(config());
+        PeerFacts {
+            me: ServerId(1),
+            state,
+            phase: PeerPhase::Broadcast,
+            sync_mode: Some("SNAP").filter(|_| state != PeerState::Leading),
+            leader: Some(ServerId(2)),
+            learner_master: Some(ServerId(2)).filter(|_| state == PeerState::Observing),
+            epoch: Epoch(1),
+            config: config.clone(),
+            last_seen: config,
+            leading: (state == PeerState::Leading).then(leading),
+            synced_observers: 0,
+            counts: PeerCounts { proposals: 6, commits: 6, ..PeerCounts::default() },
+        }
+    }
+
+    fn mntr(facts: &PeerFacts, mode: Mode) -> String {
+        let stats = Stats::new(WallMs(0), MonoUs(0));
+        let gauges = Gauges {
+            znodes: 8,
+            watches: 1,
+            ephemerals: 3,
+            data_bytes: 211,
+            sessions_global: 3,
+            sessions_local: 0,
+            connections: 2,
+            requests_outstanding: 0,
+            uptime_ms: 42_862,
+            file_descriptors: FileDescriptors { open: Some(63), max: Some(20_000) },
+            drop_probability: 0.0,
+            digest_mismatches: 0,
+        };
+        let brief =
+            Brief { stats: &stats, gauges: &gauges, zxid: Zxid(3), mode, proposal_sizes: None };
+        answer::mntr(&brief, Some(facts), MonoUs(43_771_000))
+    }
+
+    fn value<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+        text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('\t'))
+    }
+
+    #[test]
+    fn what_each_role_tells_is_zookeepers() {
+        for (who, state, mode) in [
+            ("leader", PeerState::Leading, Mode::Leader),
+            ("follower", PeerState::Following, Mode::Follower),
+            ("observer", PeerState::Observing, Mode::Observer),
+            ("read-only", PeerState::Looking, Mode::ReadOnly),
+        ] {
+            let ours = mntr(&facts(state), mode);
+            let theirs = golden(who, "mntr");
+            for name in [
+                "zk_server_state",
+                "zk_peer_state",
+                "zk_observer_master_id",
+                "zk_quorum_size",
+                "zk_learners",
+                "zk_synced_followers",
+                "zk_synced_non_voting_followers",
+                "zk_pending_syncs",
+                "zk_last_proposal_size",
+                "zk_min_proposal_size",
+                "zk_max_proposal_size",
+            ] {
+                assert_eq!(value(&ours, name), value(theirs, name), "{who} {name}\n{ours}");
+            }
+        }
+        let leader = mntr(&facts(PeerState::Leading), Mode::Leader);
+        assert_eq!(value(&leader, "zk_synced_observers"), Some("1"));
+        assert_eq!(value(&leader, "zk_leader_uptime"), Some("42771"));
+        assert_eq!(value(&leader, "zk_proposal_count"), Some("6"));
+    }
+
+    /// The metric in a line of `mntr`, without its statistic and the number of a learner.
+    fn metric(name: &str) -> &str {
+        let name = name.strip_prefix("zk_").unwrap();
+        let rest = match name.split_once('_') {
+            Some((
+                "avg" | "min" | "max" | "cnt" | "sum" | "p50" | "p95" | "p99" | "p999",
+                rest,
+            )) => rest,
+            _ => name,
+        };
+        match rest.split_once('_') {
+            Some((number, rest)) if number.parse::<u64>().is_ok() => rest,
+            _ => rest,
+        }
+    }
+
+    #[test]
+    fn each_metric_of_a_leader_is_told_or_explained_and_none_twice() {
+        let ours = mntr(&facts(PeerState::Leading), Mode::Leader);
+        let mut names: Vec<&str> =
+            ours.lines().map(|line| line.split('\t').next().unwrap()).collect();
+        names.sort_unstable();
+        let all = names.len();
+        names.dedup();
+        assert_eq!(names.len(), all, "a name stands twice");
+        let explained = |name: &str| {
+            let known = metrics::WITHOUT_MEANING
+                .iter()
+                .filter(|(why, _)| *why != metrics::ENSEMBLES_ALONE)
+                .flat_map(|(_, names)| names.iter());
+            known.into_iter().any(|known| {
+                name == *known || known.ends_with("_per_namespace") && name.ends_with(known)
+            })
+        };
+        let theirs = golden("leader", "mntr");
+        for line in theirs.lines() {
+            let name = line.split('\t').next().unwrap();
+            let told = names.binary_search(&name).is_ok();
+            let explained = explained(metric(name));
+            assert!(told || explained, "{name} is neither told nor explained");
+            assert!(!(told && explained), "{name} is told although it is said not to be");
+        }
+        for name in names {
+            let is_own = metrics::ensemble::OWN.contains(&name.strip_prefix("zk_").unwrap());
+            // Counters of 3.10, which 3.9 has not.
+            let is_newer = name.starts_with("zk_op_count_");
+            let is_theirs = is_newer || theirs.contains(&format!("{name}\t"));
+            assert!(is_own != is_theirs, "{name} is not ZooKeeper's");
+        }
+    }
+
+    #[test]
+    fn a_reconfiguration_can_be_watched() {
+        let mut facts = facts(PeerState::Leading);
+        let quiet = mntr(&facts, Mode::Leader);
+        assert_eq!(value(&quiet, "zk_reconfig_in_progress"), Some("0"));
+        assert_eq!(value(&quiet, "zk_reconfig_version"), None);
+        assert_eq!(value(&quiet, "zk_config_version"), Some("4294967296"));
+        facts.last_seen = Rc::new(Config { version: 0x1_0000_0007, ..config() });
+        let leading = facts.leading.as_mut().unwrap();
+        leading.reconfig = Some(ReconfigProgress {
+            version: 0x1_0000_0007,
+            since: MonoUs(43_000_000),
+            acknowledged: vec![ServerId(2)],
+            missing: vec![ServerId(1), ServerId(4)],
+        });
+        let busy = mntr(&facts, Mode::Leader);
+        for (name, expected) in [
+            ("zk_reconfig_in_progress", "1"),
+            ("zk_reconfig_version", "4294967303"),
+            ("zk_reconfig_acknowledged", "1"),
+            ("zk_reconfig_voters", "3"),
+            ("zk_reconfig_elapsed_ms", "771"),
+        ] {
+            assert_eq!(value(&busy, name), Some(expected), "{name}");
+        }
+    }
+
+    #[test]
+    fn states_are_zookeepers_words() {
+        let mut facts = facts(PeerState::Following);
+        assert_eq!(peer_state(&facts), "following - broadcast");
+        facts.phase = PeerPhase::Synchronization;
+        assert_eq!(peer_state(&facts), "following - synchronization - snap");
+        facts.phase = PeerPhase::Discovery;
+        facts.sync_mode = None;
+        assert_eq!(peer_state(&facts), "following - discovery");
+        (facts.state, facts.phase) = (PeerState::Looking, PeerPhase::Election);
+        assert_eq!(peer_state(&facts), "looking");
+    }
+
+    #[test]
+    fn a_learner_tells_the_sessions_of_its_leader() {
+        let ids = [0x3_0000_2c61_5a00_00, 0x1_0000_2c5c_b700_00, 0x2_0000_2c5c_d500_00];
+        let ours = global_sessions(ids.into_iter().map(|id| (SessionId(id), 20_000)));
+        let theirs = golden("follower", "dump");
+        let theirs = theirs.strip_prefix("SessionTracker dump:\n").unwrap();
+        assert!(theirs.starts_with(&ours), "{ours}\n{theirs}");
+        assert_eq!(global_sessions(std::iter::empty()), "Global Sessions(0):\n");
+    }
+}

@@ -11,6 +11,7 @@ pub mod text;
 pub mod version;
 pub mod word;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -21,6 +22,7 @@ use crate::admin::answer::{Brief, FolderBytes};
 use crate::id::SessionId;
 use crate::metrics::Gauges;
 use crate::metrics::process::{FileDescriptors, Machine, Memory, folder_bytes};
+use crate::peer::{Member, PeerState};
 use crate::replica::{ConnectionFacts, Replica};
 use crate::time::{MonoUs, Now, WallMs};
 
@@ -33,8 +35,34 @@ pub struct Desk {
     pub conf: ConfFacts,
     /// What the server runs on.
     pub machine: Machine,
-    /// What the server is.
-    pub mode: Mode,
+    /// What a member of an ensemble tells besides; `None`: the server stands alone.
+    pub ensemble: Option<EnsembleDesk>,
+}
+
+/// What a member of an ensemble tells that the replica does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EnsembleDesk {
+    /// The limits in ticks.
+    pub limits: ensemble::Limits,
+    /// Whether there are local sessions.
+    pub local_sessions: bool,
+}
+
+/// What the server is; `None`: it serves nobody.
+fn mode(replica: &Replica) -> Option<Mode> {
+    if !replica.serves() {
+        return None;
+    }
+    if replica.is_read_only() {
+        return Some(Mode::ReadOnly);
+    }
+    match replica.peer().as_member().map(Member::state) {
+        None => Some(Mode::Standalone),
+        Some(PeerState::Looking) => None,
+        Some(PeerState::Leading) => Some(Mode::Leader),
+        Some(PeerState::Following) => Some(Mode::Follower),
+        Some(PeerState::Observing) => Some(Mode::Observer),
+    }
 }
 
 impl Desk {
@@ -55,24 +83,25 @@ impl Desk {
         if !self.whitelist.allows(word) {
             return word::refusal(word);
         }
+        let Some(mode) = mode(replica) else { return self.answer_not_serving(word, argument) };
         match word {
-            FourLetterWord::Conf => answer::conf(&self.conf, self.folder_bytes()),
+            FourLetterWord::Conf => self.conf(replica, mode),
             FourLetterWord::Cons => answer::cons(&others(replica, asking), asking),
             FourLetterWord::Crst => {
                 replica.reset_connection_stats();
                 "Connection stats reset.\n".to_owned()
             }
             FourLetterWord::Dirs => answer::dirs(self.folder_bytes()),
-            FourLetterWord::Dump => dump(replica, asking, now),
+            FourLetterWord::Dump => self.dump(replica, asking, now),
             FourLetterWord::Envi => answer::envi(&self.machine, Memory::read()),
             FourLetterWord::Gtmk => word::TRACE_MASK.to_string(),
             // ZooKeeper: sets the mask and answers it; here it is only answered.
             FourLetterWord::Stmk => i64::from_be_bytes(argument).to_string(),
             FourLetterWord::Hash => answer::hash(replica.database().digest_log()),
-            FourLetterWord::Isro => answer::isro(Some(self.mode)).to_owned(),
+            FourLetterWord::Isro => answer::isro(Some(mode)).to_owned(),
             FourLetterWord::Mntr => {
                 let gauges = gauges(replica, asking, now);
-                answer::mntr(&self.brief(replica, &gauges))
+                mntr(replica, &brief(replica, &gauges, mode), now)
             }
             FourLetterWord::Ruok => "imok".to_owned(),
             FourLetterWord::Srst => {
@@ -81,12 +110,12 @@ impl Desk {
             }
             FourLetterWord::Srvr => {
                 let gauges = gauges(replica, asking, now);
-                answer::srvr(&self.brief(replica, &gauges), None)
+                answer::srvr(&brief(replica, &gauges, mode), None)
             }
             FourLetterWord::Stat => {
                 let gauges = gauges(replica, asking, now);
                 let connections = others(replica, asking);
-                answer::srvr(&self.brief(replica, &gauges), Some((&connections, asking)))
+                answer::srvr(&brief(replica, &gauges, mode), Some((&connections, asking)))
             }
             FourLetterWord::Wchc => watches_by_session(replica),
             FourLetterWord::Wchp => watches_by_path(replica),
@@ -133,8 +162,23 @@ impl Desk {
         }
     }
 
-    fn brief<'a>(&self, replica: &'a Replica, gauges: &'a Gauges) -> Brief<'a> {
-        Brief { stats: replica.stats(), gauges, zxid: replica.last_processed(), mode: self.mode }
+    fn conf(&self, replica: &Replica, mode: Mode) -> String {
+        let mut out = answer::conf(&self.conf, self.folder_bytes());
+        if let (Some(desk), Some(member)) = (self.ensemble, replica.peer().as_member()) {
+            let is_read_only = mode == Mode::ReadOnly;
+            out += &ensemble::conf(desk.limits, member.me(), member.config(), is_read_only);
+        }
+        out
+    }
+
+    fn dump(&self, replica: &Replica, asking: SocketAddr, now: Now) -> String {
+        let leads = match replica.peer().as_member().map(Member::state) {
+            None | Some(PeerState::Leading) => true,
+            Some(PeerState::Looking | PeerState::Following | PeerState::Observing) => false,
+        };
+        let local = self.ensemble.filter(|desk| desk.local_sessions);
+        let local = local.map(|_| replica.local_session_expiries());
+        dump(replica, leads, local.as_deref(), asking, now)
     }
 
     fn folder_bytes(&self) -> FolderBytes {
@@ -143,6 +187,22 @@ impl Desk {
             log: folder_bytes(&PathBuf::from(&self.conf.data_log_dir)),
         }
     }
+}
+
+fn brief<'a>(replica: &'a Replica, gauges: &'a Gauges, mode: Mode) -> Brief<'a> {
+    let leading = replica.peer().as_member().and_then(|member| member.facts().leading);
+    Brief {
+        stats: replica.stats(),
+        gauges,
+        zxid: replica.last_processed(),
+        mode,
+        proposal_sizes: leading.map(|leading| leading.sizes),
+    }
+}
+
+fn mntr(replica: &Replica, brief: &Brief<'_>, now: Now) -> String {
+    let facts = replica.peer().as_member().map(Member::facts);
+    answer::mntr(brief, facts.as_ref(), now.mono)
 }
 
 /// The connections but for the one that asks: whether the replica has heard of that one depends on
@@ -178,43 +238,81 @@ fn on_the_wall(at: MonoUs, now: Now) -> WallMs {
     WallMs(now.wall.0.saturating_add(ms(at).saturating_sub(ms(now.mono))))
 }
 
-fn dump(replica: &Replica, asking: SocketAddr, now: Now) -> String {
+/// What expires when, on the wall.
+type Expiries<T> = Vec<(WallMs, Vec<T>)>;
+
+fn dump(
+    replica: &Replica,
+    leads: bool,
+    local: Option<&[(MonoUs, Vec<SessionId>)]>,
+    asking: SocketAddr,
+    now: Now,
+) -> String {
     let database = replica.database();
-    let expiries = replica.session_expiries();
-    let connections = others(replica, asking);
-    let mut sessions_dumped = Vec::with_capacity(expiries.len());
-    let mut connections_dumped = Vec::new();
-    // ZooKeeper: connections have a queue of their own, of the same timeouts as the sessions'; one
-    // without a session has a short time of its own and is listed with those that expire last.
-    let mut unknown: Vec<(SocketAddr, SessionId)> = vec![(asking, SessionId::NONE)];
-    let mut by_session: std::collections::HashMap<SessionId, SocketAddr> =
-        connections.iter().filter_map(|facts| Some((facts.session?, facts.remote))).collect();
-    for (at, sessions) in expiries {
-        let expires = on_the_wall(at, now);
-        let connected: Vec<(SocketAddr, SessionId)> = sessions
-            .iter()
-            .filter_map(|session| Some((by_session.remove(session)?, *session)))
-            .collect();
-        if !connected.is_empty() {
-            connections_dumped.push((expires, connected));
-        }
-        sessions_dumped.push((expires, sessions));
+    let global = if leads { replica.session_expiries() } else { Vec::new() };
+    let sets = |expiries: &[(MonoUs, Vec<SessionId>)]| -> Expiries<SessionId> {
+        expiries.iter().map(|(at, sessions)| (on_the_wall(*at, now), sessions.clone())).collect()
+    };
+    let mut sessions = String::new();
+    if let Some(local) = local {
+        sessions += "Local ";
+        sessions += &answer::session_sets(&sets(local));
     }
-    unknown.extend(
-        connections
-            .iter()
-            .filter(|facts| facts.session.is_none_or(|id| by_session.contains_key(&id)))
-            .map(|facts| (facts.remote, facts.session.unwrap_or(SessionId::NONE))),
-    );
-    match connections_dumped.last_mut() {
-        Some((_, last)) => last.append(&mut unknown),
-        None => connections_dumped.push((now.wall, unknown)),
+    if !leads {
+        sessions += &ensemble::global_sessions(database.sessions());
+    } else {
+        // ZooKeeper: only LeaderSessionTracker with local sessions says that these are global.
+        sessions += if local.is_some() { "Global " } else { "" };
+        sessions += &answer::session_sets(&sets(&global));
     }
+    let expiries: Vec<_> = global.into_iter().chain(local.into_iter().flatten().cloned()).collect();
+    let connections = connection_expiries(replica, expiries, asking, now);
     let owners: Vec<_> = database
         .ephemeral_owners()
         .map(|session| (session, database.ephemerals(session)))
         .collect();
-    answer::dump(&sessions_dumped, owners.into_iter(), &connections_dumped)
+    answer::dump(&sessions, owners.into_iter(), &connections)
+}
+
+/// The connections by the time at which they expire.
+// ZooKeeper: connections have a queue of their own, of the same timeouts as the sessions'. Here
+// those of sessions that a leader watches over are listed as if heard of just now; one without a
+// session has a short time of its own and is listed with those that expire last.
+fn connection_expiries(
+    replica: &Replica,
+    expiries: Vec<(MonoUs, Vec<SessionId>)>,
+    asking: SocketAddr,
+    now: Now,
+) -> Expiries<(SocketAddr, SessionId)> {
+    let connections = others(replica, asking);
+    let mut unknown: Vec<(SocketAddr, SessionId)> = vec![(asking, SessionId::NONE)];
+    let mut by_session: BTreeMap<SessionId, &ConnectionFacts> =
+        connections.iter().filter_map(|facts| Some((facts.session?, facts))).collect();
+    let mut sets: BTreeMap<WallMs, Vec<(SocketAddr, SessionId)>> = BTreeMap::new();
+    for (at, sessions) in expiries {
+        for session in sessions {
+            if let Some(facts) = by_session.remove(&session) {
+                let set = sets.entry(on_the_wall(at, now)).or_default();
+                set.push((facts.remote, session));
+            }
+        }
+    }
+    for (session, facts) in by_session {
+        let at = WallMs(now.wall.0.saturating_add(i64::from(facts.timeout_ms)));
+        sets.entry(at).or_default().push((facts.remote, session));
+    }
+    unknown.extend(
+        connections
+            .iter()
+            .filter(|facts| facts.session.is_none())
+            .map(|facts| (facts.remote, SessionId::NONE)),
+    );
+    let mut sets: Expiries<_> = sets.into_iter().collect();
+    match sets.last_mut() {
+        Some((_, last)) => last.append(&mut unknown),
+        None => sets.push((now.wall, unknown)),
+    }
+    sets
 }
 
 fn watches_by_session(replica: &Replica) -> String {

@@ -2,7 +2,6 @@
 
 use super::names::{Value, rounded};
 use crate::peer::{Durations, PeerFacts, PeerState};
-use crate::replica::Stats;
 use crate::time::MonoUs;
 
 /// Our own, which no ZooKeeper has: what an operator watches during a reconfiguration, and the epoch.
@@ -10,6 +9,8 @@ pub const OWN: &[&str] = &[
     "config_version",
     "current_epoch",
     "proposals_outstanding",
+    "syncs_running_snap",
+    "syncs_running_diff",
     "reconfig_in_progress",
     "reconfig_version",
     "reconfig_acknowledged",
@@ -18,25 +19,25 @@ pub const OWN: &[&str] = &[
 ];
 
 /// Calls `sink` with every metric that a member of an ensemble has and a server alone has not.
-pub fn each(
-    facts: &PeerFacts,
-    stats: &Stats,
-    is_read_only: bool,
-    now: MonoUs,
-    sink: &mut dyn FnMut(&str, Value),
-) {
+pub fn each(facts: &PeerFacts, is_read_only: bool, now: MonoUs, sink: &mut dyn FnMut(&str, Value)) {
     let mut integer = |name: &str, value: u64| sink(name, Value::Integer(value));
     if !is_read_only {
         integer("quorum_size", facts.config.voters().count() as u64);
     }
     if let Some(leading) = &facts.leading {
-        integer("learners", leading.learners);
-        integer("synced_followers", leading.synced_followers);
-        integer("synced_non_voting_followers", leading.synced_non_voting_followers);
-        integer("synced_observers", leading.synced_observers);
-        integer("pending_syncs", leading.pending_syncs);
+        for (name, count) in [
+            ("learners", leading.learners.len()),
+            ("synced_followers", leading.synced_followers),
+            ("synced_non_voting_followers", leading.synced_non_voting_followers),
+            ("synced_observers", leading.synced_observers),
+            ("pending_syncs", leading.pending_syncs),
+            ("proposals_outstanding", leading.proposals_outstanding),
+            ("syncs_running_snap", leading.syncs_running.0),
+            ("syncs_running_diff", leading.syncs_running.1),
+        ] {
+            integer(name, count as u64);
+        }
         integer("leader_uptime", now.since_us(leading.since) / 1000);
-        integer("proposals_outstanding", leading.proposals_outstanding);
     } else if facts.state == PeerState::Following {
         integer("synced_observers", facts.synced_observers);
     }
@@ -55,13 +56,13 @@ pub fn each(
         integer(name, value);
     }
     reconfig(facts, now, &mut integer);
-    if facts.state == PeerState::Leading {
+    if let Some(leading) = &facts.leading {
         for (name, bytes) in [
-            ("last_proposal_size", stats.proposal_bytes_last),
-            ("min_proposal_size", stats.proposal_bytes_min),
-            ("max_proposal_size", stats.proposal_bytes_max),
+            ("last_proposal_size", leading.sizes.last),
+            ("min_proposal_size", leading.sizes.min),
+            ("max_proposal_size", leading.sizes.max),
         ] {
-            sink(name, Value::Signed(bytes_or_none(bytes)));
+            sink(name, Value::Signed(bytes));
         }
     }
     for (name, durations) in [
@@ -85,16 +86,11 @@ fn reconfig(facts: &PeerFacts, now: MonoUs, integer: &mut impl FnMut(&str, u64))
         integer("reconfig_version", u64::try_from(facts.last_seen.version).unwrap_or(0));
     }
     if let Some(reconfig) = leading {
-        integer("reconfig_acknowledged", reconfig.acknowledged);
-        integer("reconfig_voters", reconfig.voters);
+        let (acknowledged, missing) = (reconfig.acknowledged.len(), reconfig.missing.len());
+        integer("reconfig_acknowledged", acknowledged as u64);
+        integer("reconfig_voters", (acknowledged + missing) as u64);
         integer("reconfig_elapsed_ms", now.since_us(reconfig.since) / 1000);
     }
-}
-
-/// A size that is -1 before the first.
-// ZooKeeper: BufferStats starts at -1. No proposal is empty, so 0 is "none" here.
-pub fn bytes_or_none(bytes: u64) -> i64 {
-    if bytes == 0 { -1 } else { i64::try_from(bytes).unwrap_or(i64::MAX) }
 }
 
 fn summary(name: &str, durations: Durations, sink: &mut dyn FnMut(&str, Value)) {

@@ -9,4 +9,4 @@ mod names;
 pub mod process;
 
 pub(crate) use names::rounded;
-pub use names::{Gauges, Value, WITHOUT_MEANING, each};
+pub use names::{ENSEMBLES_ALONE, Gauges, Value, WITHOUT_MEANING, each};

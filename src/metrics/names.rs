@@ -190,6 +190,9 @@ fn real(value: u64) -> f64 {
     value as f64
 }
 
+/// Why a server that stands alone does not show some metrics that members of an ensemble show.
+pub const ENSEMBLES_ALONE: &str = "the ensemble: a server that stands alone has none of it";
+
 /// The metrics of ZooKeeper that are not shown, by the beginning or the whole of their names after
 /// `avg_`, `p50_` and the like, and why. A tool that asks for one finds no line rather than a lie.
 pub const WITHOUT_MEANING: &[(&str, &[&str])] = &[
@@ -274,35 +277,40 @@ pub const WITHOUT_MEANING: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "the ensemble: a standalone server has none of it",
+        ENSEMBLES_ALONE,
         &[
-            "ack_latency",
             "commit_count",
-            "commit_propagation_latency",
             "diff_count",
             "election_time",
             "follower_sync_time",
-            "inflight_diff_count",
-            "inflight_snap_count",
             "leader_unavailable_time",
             "learner_commit_received_count",
-            "learner_handler_qp_size",
-            "learner_handler_qp_time_ms",
             "learner_proposal_received_count",
-            "learner_request_processor_queue_size",
             "looking_count",
             "observer_sync_time",
+            "proposal_count",
+            "snap_count",
+            "unavailable_time",
+        ],
+    ),
+    (
+        "figures of an ensemble that are not kept",
+        &[
+            "ack_latency",
+            "commit_propagation_latency",
+            "inflight_diff_count",
+            "inflight_snap_count",
+            "learner_handler_qp_size",
+            "learner_handler_qp_time_ms",
+            "learner_request_processor_queue_size",
             "om_commit_process_time_ms",
             "om_proposal_process_time_ms",
             "proposal_ack_creation_latency",
-            "proposal_count",
             "proposal_latency",
             "quit_leading_due_to_disloyal_voter",
             "quorum_ack_latency",
             "revalidate_count",
             "skip_learner_request_to_next_processor_count",
-            "snap_count",
-            "unavailable_time",
             "cnxn_closed_without_zk_server_running",
         ],
     ),

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use crate::id::{Epoch, ServerId};
 use crate::quorum::Config;
-use crate::time::MonoUs;
+use crate::zab::leader::LeaderFacts;
 
 /// A member as its operator sees it.
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ pub struct PeerFacts {
     /// The last one proposed or seen; the active one if none is on its way.
     pub last_seen: Rc<Config>,
     /// What it knows as a leader.
-    pub leading: Option<LeadingFacts>,
+    pub leading: Option<LeaderFacts>,
     /// Observers that learn from it although it does not lead.
     pub synced_observers: u64,
     /// What it has counted since the process began.
@@ -60,40 +60,6 @@ pub enum PeerPhase {
     Synchronization,
     /// It serves.
     Broadcast,
-}
-
-/// What a leader knows of its ensemble.
-#[derive(Clone, Debug)]
-pub struct LeadingFacts {
-    /// When it was elected.
-    pub since: MonoUs,
-    /// Everybody who is connected as a learner.
-    pub learners: u64,
-    /// Voters that have its history.
-    pub synced_followers: u64,
-    /// Followers without a vote in the active configuration that have it.
-    pub synced_non_voting_followers: u64,
-    /// Observers that have it.
-    pub synced_observers: u64,
-    /// Syncs that wait for a commit.
-    pub pending_syncs: u64,
-    /// Proposals that a quorum has not acknowledged yet.
-    pub proposals_outstanding: u64,
-    /// The reconfiguration that is proposed and not committed.
-    pub reconfig: Option<ReconfigFacts>,
-}
-
-/// How far a reconfiguration has come.
-#[derive(Clone, Debug)]
-pub struct ReconfigFacts {
-    /// The version that it makes.
-    pub version: i64,
-    /// When it was proposed.
-    pub since: MonoUs,
-    /// Voters of the new configuration that have it in their logs.
-    pub acknowledged: u64,
-    /// Voters of the new configuration.
-    pub voters: u64,
 }
 
 /// Durations in ms: how many, their sum and their ends.

@@ -75,7 +75,7 @@ impl Lasting {
         if config.version > self.last_seen.version {
             self.last_seen = config.clone();
         }
-        tracing::info!(version = config.version, "a new configuration is active");
+        tracing::info!("configuration {:x} is active", config.version);
         self.ready.config(ConfigChange::Active(config.clone()));
         if before.members == config.members
             && before.groups == config.groups

@@ -494,6 +494,11 @@ impl Member {
         self.leader().map_or(&self.lasting.last_seen, Leader::last_seen_config)
     }
 
+    /// Whether a reconfiguration must leave two participants (`standaloneEnabled`).
+    pub fn standalone_enabled(&self) -> bool {
+        self.lasting.options.standalone_enabled
+    }
+
     /// This server.
     pub fn me(&self) -> ServerId {
         self.lasting.options.me

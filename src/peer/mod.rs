@@ -21,9 +21,7 @@ mod ready;
 mod scripted;
 mod standalone;
 
-pub use facts::{
-    Durations, LeadingFacts, PeerCounts, PeerFacts, PeerPhase, PeerState, ReconfigFacts,
-};
+pub use facts::{Durations, PeerCounts, PeerFacts, PeerPhase, PeerState};
 pub use lasting::{Lasting, MajorChange};
 pub use member::Member;
 pub use options::PeerOptions;

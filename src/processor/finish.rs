@@ -4,7 +4,7 @@ use crate::database::Applied;
 use crate::error::ErrorCode;
 use crate::jute::Jute;
 use crate::proto::OpCode;
-use crate::proto::response::MultiHeader;
+use crate::proto::response::{GetDataResponse, MultiHeader};
 use crate::proto::txn::{Txn, TxnBody};
 
 /// Appends the body of the reply. `Ok(0)` or the error's number for the reply's header; with an
@@ -22,6 +22,14 @@ pub fn reply(txn: &Txn, applied: &Applied, out: &mut Vec<u8>) -> Result<(), i32>
             if txn.header().op != OpCode::Create {
                 stat.encode(out);
             }
+        }
+        // ZooKeeper answers the active configuration, which at this point is that of the transaction.
+        Applied::SetData { stat } if txn.header().op == OpCode::Reconfig => {
+            let data = match txn.body() {
+                TxnBody::SetData(body) => body.data,
+                _ => unreachable!("a reconfiguration sets the data of a node"),
+            };
+            GetDataResponse { data, stat: *stat }.encode(out);
         }
         Applied::SetData { stat } | Applied::SetAcl { stat } => stat.encode(out),
         Applied::Delete | Applied::Check | Applied::CreateSession | Applied::CloseSession => {}

@@ -16,10 +16,12 @@ pub(super) fn recover(
     folder: &dyn Folder,
     zxid: Zxid,
     notes: &mut Vec<String>,
+    news: &mut Vec<String>,
 ) -> Result<Epochs, RecoveryError> {
+    let mut created = Vec::new();
     // ZooKeeper: zxid -1 has epoch -1, as `ZxidUtils` shifts; the files then say -1 as well.
     let of_zxid = zxid.epoch();
-    let mut current = read_or_create(folder, Epochs::CURRENT_FILE, of_zxid, notes)?;
+    let mut current = read_or_create(folder, Epochs::CURRENT_FILE, of_zxid, &mut created)?;
     if of_zxid > current {
         // A crash between the writing of the new value and its renaming.
         let temporary = format!("{}{TEMPORARY_SUFFIX}", Epochs::CURRENT_FILE);
@@ -46,7 +48,9 @@ pub(super) fn recover(
             return Err(RecoveryError::Epoch { file, reason });
         }
     }
-    let accepted = read_or_create(folder, Epochs::ACCEPTED_FILE, of_zxid, notes)?;
+    let accepted = read_or_create(folder, Epochs::ACCEPTED_FILE, of_zxid, &mut created)?;
+    // A new server has none yet; one with data should have them.
+    if zxid > Zxid::ZERO { notes } else { news }.append(&mut created);
     if accepted < current {
         let file = folder.describe(Place::Snapshots, Epochs::ACCEPTED_FILE);
         let reason = format!(

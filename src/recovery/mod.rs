@@ -284,7 +284,7 @@ pub fn recover(
         }
     }
     let epochs = match options.ensemble {
-        true => Some(epochs::recover(folder, zxid, &mut notes)?),
+        true => Some(epochs::recover(folder, zxid, &mut notes, &mut news)?),
         false => None,
     };
     replay::repair(folder, &repairs, &mut notes)?;

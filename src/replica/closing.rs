@@ -33,7 +33,7 @@ impl Replica {
             return;
         }
         connection.state = State::Closed;
-        connection.parked = false;
+        connection.parked = None;
         connection.early = Vec::new();
         self.release_queue(connection);
         self.forget(slot, connection.session);

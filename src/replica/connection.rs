@@ -111,8 +111,8 @@ pub(super) struct Connection {
     pub timeout_ms: i32,
     /// Its session is known to this server alone.
     pub local: bool,
-    /// It waits for a leader; what arrives waits in `early`.
-    pub parked: bool,
+    /// It waits for a leader, until then; what arrives waits in `early`.
+    pub parked: Option<MonoUs>,
     /// What the connect request said; the response has the field if the request had it.
     pub read_only: Option<bool>,
     pub identities: Vec<Identity>,
@@ -149,7 +149,7 @@ impl Connection {
             session: SessionId::NONE,
             timeout_ms: 0,
             local: false,
-            parked: false,
+            parked: None,
             read_only: None,
             // ZooKeeper: every connection is its address from the start.
             identities: vec![ip_identity(remote.ip())],

@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 
 use super::connection::Slot;
 use super::steps::Steps;
+use super::transfer::Transfer;
 use super::{Reload, Replica, ReplicaOptions};
 use crate::database::Database;
 use crate::id::{Epoch, ServerId, SessionId, Zxid};
@@ -61,11 +62,11 @@ pub(super) struct Ensemble {
     pub reload: Option<Reload>,
 
     /// The leader's tree on its way to us.
-    pub incoming: Option<Box<StreamReader>>,
+    pub incoming: Option<(Box<StreamReader>, Transfer)>,
     /// It is whole, and takes the place of ours with the next `Ready::restore`.
     pub received: Option<Box<Database>>,
     /// Our tree on its way to learners.
-    pub outgoing: Option<StreamWriter>,
+    pub outgoing: Option<(StreamWriter, Transfer)>,
 
     /// On a learner: the sessions heard of since the leader last asked, and their timeouts.
     pub touched: BTreeMap<SessionId, i32>,
@@ -87,7 +88,8 @@ pub(super) struct Ensemble {
     /// Since when the disk has no room.
     pub full_since: Option<MonoUs>,
 
-    /// Connections that wait for a leader, and until when.
+    /// Connections that wait for a leader, and until when. One that no longer does, or that does
+    /// again, may have an entry with another time.
     pub parked: Vec<(MonoUs, Slot)>,
 
     /// Sessions that only this server knows.

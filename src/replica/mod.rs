@@ -15,6 +15,7 @@
 //! a connection's buffer while the transaction is applied, before any reply that could show it.
 
 mod auth;
+mod behind;
 mod closing;
 mod commit;
 mod connection;
@@ -37,6 +38,7 @@ mod steps;
 #[cfg(test)]
 mod tests;
 mod throttle;
+mod transfer;
 mod tree;
 
 use std::collections::VecDeque;
@@ -353,6 +355,9 @@ impl Replica {
     /// Clears the counters that `srst` clears.
     pub fn reset_stats(&mut self) {
         self.stats.reset();
+        if let Peer::Member(member) = &mut self.peer {
+            member.reset_stats();
+        }
     }
 
     /// Clears the counters of every connection (`crst`).
@@ -397,6 +402,11 @@ impl Replica {
     /// Number of local sessions. A server on its own has none, as ZooKeeper's.
     pub fn local_sessions_count(&self) -> usize {
         self.ensemble.local.len()
+    }
+
+    /// When local sessions expire: the time, and those whose time it is.
+    pub fn local_session_expiries(&self) -> Vec<(MonoUs, Vec<SessionId>)> {
+        self.ensemble.local.by_expiry().into_iter().collect()
     }
 
     /// Requests that arrived and are not yet answered (`outstanding_requests`).

@@ -7,8 +7,8 @@ use crate::error::ErrorCode;
 use crate::id::{ConnectionId, Zxid};
 use crate::jute::{DecodeError, Decoder, Jute};
 use crate::limits;
-use crate::processor::Requester;
 use crate::processor::read;
+use crate::processor::{ReconfigFacts, Requester, config_of};
 use crate::proto::OpCode;
 use crate::proto::data::perms;
 use crate::proto::request::{NULL_ACL_IN_MULTI, RequestBody, RequestHeader};
@@ -47,7 +47,7 @@ impl Replica {
                 self.reject(slot, connection, "a frame is longer than what arrived");
                 return;
             };
-            if connection.parked && connection.is_open() {
+            if connection.parked.is_some() && connection.is_open() {
                 if !self.keep_early(slot, connection, frame) {
                     return;
                 }
@@ -145,11 +145,9 @@ impl Replica {
         let arrived = now.mono;
         if let Some(op) = op
             && !read::is_read(op)
-            && self.ensemble.role == Role::Leading
-            && !self.is_disk_full()
-            && self.peer.zxid_after(self.prep.last()).is_none()
+            && self.epoch_is_over()
         {
-            // The epoch is used up, or over: the next leader, or this server, takes it from here.
+            // The next leader, or this server, takes it from here.
             self.large_bytes -= large as usize;
             self.park(now, slot, connection);
             if connection.is_open() {
@@ -319,7 +317,19 @@ impl Replica {
         op: OpCode,
         body: &RequestBody<'_>,
     ) -> Txn {
-        let txn = self.prep.prepare(&self.database, now.wall, zxid, requester, op, body);
+        let (database, wall) = (&self.database, now.wall);
+        let txn = match (body, self.peer.as_member()) {
+            (RequestBody::Reconfig(request), Some(member)) => {
+                let facts = ReconfigFacts {
+                    active: member.config(),
+                    last_seen: member.last_seen_config(),
+                    standalone_enabled: member.standalone_enabled(),
+                    is_quorum_synced: &|config| member.is_quorum_synced(config),
+                };
+                self.prep.prepare_reconfig(database, wall, zxid, requester, request, &facts)
+            }
+            _ => self.prep.prepare(database, wall, zxid, requester, op, body),
+        };
         self.say_quota_excess();
         txn
     }
@@ -370,6 +380,14 @@ impl Replica {
         }
     }
 
+    /// Whether this leader makes no more transactions in its epoch: all its zxids are used up, or it
+    /// is about to lead no more.
+    pub(super) fn epoch_is_over(&self) -> bool {
+        self.ensemble.role == Role::Leading
+            && !self.is_disk_full()
+            && self.peer.zxid_after(self.prep.last()).is_none()
+    }
+
     /// The zxid of a new write. `None`: there is no room for it on the disk.
     pub(super) fn next_zxid_for_write(&mut self) -> Option<Zxid> {
         if self.is_disk_full() {
@@ -382,7 +400,10 @@ impl Replica {
     pub(super) fn propose(&mut self, txn: Txn, request: InFlight) {
         self.stats.record_proposal(txn.bytes().len() as u64);
         self.in_flight.push_back(request);
-        self.peer.propose(txn);
+        match config_of(&txn) {
+            Some(config) => self.peer.member_mut().propose_reconfig(txn, config),
+            None => self.peer.propose(txn),
+        }
     }
 
     /// Counts a request among the large ones, if it is one. `None`: there are too many already.

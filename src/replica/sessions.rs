@@ -86,6 +86,9 @@ impl Replica {
             self.by_session.insert(session, slot);
             return self.forward_create_session(now, slot, connection);
         }
+        if self.epoch_is_over() {
+            return self.park(now, slot, connection);
+        }
         let Some(zxid) = self.next_zxid_for_write() else {
             self.stats.writes_refused_disk_full += 1;
             return self.reject(slot, connection, "no new session: the disk is full");
@@ -198,7 +201,7 @@ impl Replica {
                 }
             }
             (State::Reopening, false) => self.refuse_session(slot, connection, session),
-            (_, true) if connection.parked => self.unpark(now, slot, connection),
+            (_, true) if connection.parked.is_some() => self.unpark(now, slot, connection),
             (_, true) => {}
             (_, false) => self.close_taken(slot, connection),
         }
@@ -241,7 +244,6 @@ impl Replica {
     pub(super) fn on_session_created(&mut self, now: Now, slot: Slot, connection: &mut Connection) {
         assert_eq!(connection.state, State::Connecting);
         self.begin_requests(slot, connection);
-        connection.answered += 1;
         let early = std::mem::take(&mut connection.early);
         connection.held_bytes = 0;
         self.on_frames(now, slot, connection, &early);
@@ -249,6 +251,8 @@ impl Replica {
 
     pub(super) fn begin_requests(&mut self, slot: Slot, connection: &mut Connection) {
         connection.state = State::Ready;
+        // The connect request.
+        connection.answered += 1;
         let response = ConnectResponse {
             protocol_version: 0,
             timeout_ms: connection.timeout_ms,

@@ -43,11 +43,11 @@ impl Replica {
                 // What was applied before the leader said that we are up to date is all that its tree
                 // may have been ahead of.
                 self.database.set_tolerant(false);
-                tracing::info!(%leader, %epoch, "following: clients are served");
+                tracing::debug!(%leader, %epoch, "following: clients are served");
                 self.become_learning(now, epoch);
             }
             Standing::Observing { leader, epoch } => {
-                tracing::info!(%leader, %epoch, "observing: clients are served");
+                tracing::debug!(%leader, %epoch, "observing: clients are served");
                 self.become_learning(now, epoch);
             }
         }
@@ -55,7 +55,7 @@ impl Replica {
 
     fn become_looking(&mut self, now: Now) {
         if self.ensemble.role != Role::Looking {
-            tracing::warn!("no leader: clients wait");
+            tracing::debug!("no leader: clients wait");
             self.ensemble.looking_since = now.mono;
         }
         self.ensemble.role = Role::Looking;
@@ -67,6 +67,8 @@ impl Replica {
             }
         }
         self.barriers.clear();
+        // What was outstanding may never be.
+        self.prep = Prep::new(self.prep_options(), &self.database);
         self.sessions = Tracker::new(self.options.tick_ms);
         let ensemble = &mut self.ensemble;
         ensemble.touched.clear();
@@ -89,7 +91,7 @@ impl Replica {
     }
 
     fn become_leading(&mut self, now: Now, epoch: Epoch) {
-        tracing::info!(%epoch, "leading: clients are served");
+        tracing::debug!(%epoch, "leading: clients are served");
         assert!(self.in_flight.is_empty(), "nothing was proposed before");
         self.database.set_last_processed(Zxid::new(epoch, 0));
         self.prep = Prep::new(self.prep_options(), &self.database);
@@ -116,7 +118,7 @@ impl Replica {
         let parked = std::mem::take(&mut self.ensemble.parked);
         for (until, slot) in parked {
             let Some(mut connection) = self.connections.take(slot) else { continue };
-            if connection.parked {
+            if connection.parked == Some(until) {
                 if !self.serves() || (epoch <= before && connection.awaits_writes()) {
                     self.close_taken(slot, &mut connection);
                 } else {
@@ -129,12 +131,13 @@ impl Replica {
 
     /// Lets a connection wait until there is a leader.
     pub(super) fn park(&mut self, now: Now, slot: Slot, connection: &mut Connection) {
-        if connection.parked || !connection.is_open() {
+        if connection.parked.is_some() || !connection.is_open() {
             return;
         }
         let timeout_ms = u64::try_from(connection.timeout_ms).unwrap_or(0);
         let wait_ms = (u64::from(self.options.tick_ms) * PARKED_TICKS).min(timeout_ms);
-        connection.parked = true;
+        let until = now.mono.plus_ms(wait_ms);
+        connection.parked = Some(until);
         connection.floor = Zxid::ZERO;
         // What an earlier connection of the session had under way is part of the history, or never
         // will be.
@@ -144,7 +147,7 @@ impl Replica {
             *forwarded -= usize::from(silent);
             !silent
         });
-        self.ensemble.parked.push((now.mono.plus_ms(wait_ms), slot));
+        self.ensemble.parked.push((until, slot));
     }
 
     /// When the first parked connection has waited long enough, or readers may be served.
@@ -178,8 +181,8 @@ impl Replica {
         let (due, rest) = std::mem::take(&mut self.ensemble.parked).into_iter().partition(due);
         self.ensemble.parked = rest;
         let due: Vec<(MonoUs, Slot)> = due;
-        for (_, slot) in due {
-            if self.connections.get(slot).is_some_and(|connection| connection.parked) {
+        for (until, slot) in due {
+            if self.connections.get(slot).is_some_and(|found| found.parked == Some(until)) {
                 self.close(slot);
             }
         }
@@ -191,7 +194,7 @@ impl Replica {
             return self.unpark(now, slot, connection);
         }
         if connection.state == State::Reopening {
-            connection.parked = false;
+            connection.parked = None;
             return self.confirm_session(now, slot, connection);
         }
         // Until the leader has answered it goes on waiting.
@@ -201,7 +204,7 @@ impl Replica {
 
     /// Everything goes on: what waited is looked at as if it had just arrived.
     pub(super) fn unpark(&mut self, now: Now, slot: Slot, connection: &mut Connection) {
-        connection.parked = false;
+        connection.parked = None;
         if connection.state == State::Connecting {
             let queue = std::mem::take(&mut connection.queue);
             self.release_steps(queue);
@@ -248,7 +251,7 @@ impl Replica {
             let reader = self
                 .connections
                 .get(slot)
-                .is_some_and(|found| found.state == State::Ready && !found.parked);
+                .is_some_and(|found| found.state == State::Ready && found.parked.is_none());
             if reader {
                 self.close(slot);
             }

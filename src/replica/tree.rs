@@ -2,6 +2,7 @@
 //! ours.
 
 use super::Replica;
+use super::transfer::Transfer;
 use crate::database::Database;
 use crate::id::Zxid;
 use crate::snapshot::{StreamProgress, StreamReader, StreamWriter};
@@ -32,7 +33,7 @@ impl Replica {
             let writer = StreamWriter::begin(&mut self.database);
             tracing::info!(zxid = %writer.zxid(), "sending the whole tree to a learner");
             self.peer.snapshot_begins(writer.zxid());
-            self.ensemble.outgoing = Some(writer);
+            self.ensemble.outgoing = Some((writer, Transfer::begin(self.now.mono)));
         }
         if !self.peer.sends_snapshot() {
             return self.give_up_outgoing();
@@ -40,10 +41,19 @@ impl Replica {
         if !self.peer.wants_snapshot_piece() {
             return;
         }
-        let writer = self.ensemble.outgoing.as_mut().expect("it was looked at");
+        let now = self.now.mono;
+        let (writer, transfer) = self.ensemble.outgoing.as_mut().expect("it was looked at");
         match writer.next_piece(&mut self.database) {
-            Some(bytes) => self.peer.snapshot_piece(bytes),
+            Some(bytes) => {
+                if transfer.advance(now, bytes.len()) {
+                    let (bytes, ms) = (transfer.bytes(), transfer.ms(now));
+                    tracing::info!(bytes, ms, "sending the whole tree: so far");
+                }
+                self.peer.snapshot_piece(bytes);
+            }
             None => {
+                let (bytes, ms, zxid) = (transfer.bytes(), transfer.ms(now), writer.zxid());
+                tracing::info!(%zxid, bytes, ms, "sent the whole tree");
                 self.ensemble.outgoing = None;
                 self.peer.snapshot_ends();
             }
@@ -59,7 +69,8 @@ impl Replica {
     }
 
     fn give_up_outgoing(&mut self) {
-        if let Some(writer) = self.ensemble.outgoing.take() {
+        if let Some((writer, transfer)) = self.ensemble.outgoing.take() {
+            tracing::info!(bytes = transfer.bytes(), "nobody gets the whole tree any more");
             writer.abandon(&mut self.database);
         }
     }
@@ -76,16 +87,29 @@ impl Replica {
         tracing::info!(%zxid, "receiving the leader's whole tree");
         let options = *self.database.options();
         self.ensemble.received = None;
-        self.ensemble.incoming = Some(Box::new(StreamReader::new(options, zxid)));
+        let reader = Box::new(StreamReader::new(options, zxid));
+        self.ensemble.incoming = Some((reader, Transfer::begin(self.now.mono)));
     }
 
     pub(super) fn on_snapshot_piece(&mut self, now: Now, bytes: &[u8]) {
-        let Some(reader) = &mut self.ensemble.incoming else { return };
+        let Some((reader, transfer)) = &mut self.ensemble.incoming else { return };
+        let is_due = transfer.advance(now.mono, bytes.len());
         match reader.feed(bytes) {
+            Ok(StreamProgress::NeedMore) if is_due => {
+                let ((bytes, nodes), ms) = (reader.progress(), transfer.ms(now.mono));
+                tracing::info!(bytes, nodes, ms, "receiving the leader's whole tree: so far");
+            }
             Ok(StreamProgress::NeedMore) => {}
             Ok(StreamProgress::Done { database, consumed }) => {
-                let (bytes_read, nodes) = reader.progress();
-                tracing::info!(zxid = %reader.zxid(), bytes = bytes_read, nodes, "received the leader's whole tree");
+                let ((bytes_read, nodes), ms) = (reader.progress(), transfer.ms(now.mono));
+                let zxid = reader.zxid();
+                tracing::info!(
+                    %zxid,
+                    bytes = bytes_read,
+                    nodes,
+                    ms,
+                    "received the leader's whole tree"
+                );
                 self.ensemble.incoming = None;
                 self.ensemble.received = Some(database);
                 self.peer.snapshot_received(now.mono, &bytes[consumed..]);

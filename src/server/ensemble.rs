@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crate::admin::logging::{Role, Speaker};
 use crate::config::Config;
-use crate::id::{Epoch, ServerId};
+use crate::id::ServerId;
+use crate::peer::{PeerFacts, Standing};
 use crate::quorum::{self, Member};
 use crate::replica::Replica;
 
@@ -85,18 +86,155 @@ fn describe(member: &Member) -> String {
 pub struct Teller {
     /// `None`: it stands alone, and stays so.
     speaker: Option<Arc<Speaker>>,
-    told: Option<&'static str>,
+    told: Option<Standing>,
+    /// Milliseconds spent on joining leaders, until it was last told.
+    joining_ms: u64,
 }
 
 impl Teller {
     /// For a server that runs with `config`.
     pub fn new(config: &Config, speaker: Arc<Speaker>) -> Teller {
-        Teller { speaker: me(config).map(|_| speaker), told: None }
+        Teller { speaker: me(config).map(|_| speaker), told: None, joining_ms: 0 }
     }
 
     /// Says what the replica is, if that is new.
     pub fn tell(&mut self, replica: &Replica) {
-        let Some(speaker) = &self.speaker else { return };
-        let _ = (replica, &self.told, Role::Looking, Epoch(0), speaker);
+        let (Some(speaker), Some(member)) = (&self.speaker, replica.peer().as_member()) else {
+            return;
+        };
+        let standing = member.standing();
+        if self.told == Some(standing) {
+            return;
+        }
+        let facts = member.facts();
+        let (role, epoch) = match standing {
+            Standing::Looking => (Role::Looking, facts.epoch),
+            Standing::Leading { epoch } => (Role::Leading, epoch),
+            Standing::Following { epoch, .. } => (Role::Following, epoch),
+            Standing::Observing { epoch, .. } => (Role::Observing, epoch),
+        };
+        speaker.set_role(role, epoch);
+        let counts = &facts.counts;
+        let joining_ms = counts.follower_sync_ms.sum + counts.observer_sync_ms.sum;
+        let line = standing_line(&facts, standing, joining_ms - self.joining_ms);
+        match standing {
+            // That it looks is said by the peer, and its reason; here what that means for clients.
+            Standing::Looking if self.told.is_none() => {}
+            Standing::Looking => tracing::warn!("{line}"),
+            Standing::Leading { .. } | Standing::Following { .. } | Standing::Observing { .. } => {
+                tracing::info!("{line}")
+            }
+        }
+        self.joining_ms = joining_ms;
+        self.told = Some(standing);
+    }
+}
+
+/// What the server is now, for an operator at three in the morning.
+fn standing_line(facts: &PeerFacts, now: Standing, ms: u64) -> String {
+    let synchronised = match facts.sync_mode {
+        Some(mode) => format!(", synchronised by {mode} in {ms} ms"),
+        None => String::new(),
+    };
+    match now {
+        Standing::Looking => {
+            "looking for a leader; clients are not served until there is one".to_owned()
+        }
+        Standing::Leading { epoch } => format!(
+            "leading, epoch {epoch}, of {} voters; serving clients",
+            facts.config.voters().count()
+        ),
+        Standing::Following { leader, epoch } => {
+            format!("following server {leader}, epoch {epoch}{synchronised}; serving clients")
+        }
+        Standing::Observing { leader, epoch } => {
+            let through = match facts.learner_master.filter(|&master| master != leader) {
+                Some(master) => format!(" through server {master}"),
+                None => String::new(),
+            };
+            format!(
+                "observing server {leader}{through}, epoch {epoch}{synchronised}; serving clients"
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::config;
+    use crate::id::Epoch;
+    use crate::peer::{PeerCounts, PeerPhase, PeerState};
+
+    const TEXT: &str = "dataDir=/d\nclientPort=1\ntickTime=2000\ninitLimit=10\nsyncLimit=5\n\
+                        server.1=zk1:2888:3888;2181\nserver.2=zk2:2888:3888\n\
+                        server.3=zk3:2888:3888;10.0.0.3:2182\nserver.4=zk4:2888:3888:observer\n";
+
+    #[test]
+    fn the_members_are_introduced_with_their_roles_and_ports() {
+        let config = config::parse(TEXT.as_bytes(), "zoo.cfg").unwrap();
+        let lines = introduction(&config, &config.quorum.ensemble(), ServerId(2));
+        assert_eq!(
+            lines,
+            [
+                "server 2 of an ensemble of 3 participants and 1 observer; 2 of them decide; \
+                 configuration version 0; a learner may take 20000 ms to be synchronised and be \
+                 silent for 10000 ms",
+                "server 1: participant at zk1 (quorum port 2888, election port 3888), clients on \
+                 port 2181",
+                "server 2 (this server): participant at zk2 (quorum port 2888, election port 3888)",
+                "server 3: participant at zk3 (quorum port 2888, election port 3888), clients at \
+                 10.0.0.3 port 2182",
+                "server 4: observer at zk4 (quorum port 2888, election port 3888)",
+            ]
+        );
+    }
+
+    fn facts(state: PeerState) -> PeerFacts {
+        let config = config::parse(TEXT.as_bytes(), "zoo.cfg").unwrap().quorum.ensemble();
+        let config = Rc::new(config);
+        PeerFacts {
+            me: ServerId(1),
+            state,
+            phase: PeerPhase::Broadcast,
+            sync_mode: Some("DIFF"),
+            leader: Some(ServerId(2)),
+            learner_master: None,
+            epoch: Epoch(5),
+            config: config.clone(),
+            last_seen: config,
+            leading: None,
+            synced_observers: 0,
+            counts: PeerCounts::default(),
+        }
+    }
+
+    #[test]
+    fn a_role_is_told_in_a_sentence() {
+        let (leader, epoch) = (ServerId(2), Epoch(5));
+        let following = Standing::Following { leader, epoch };
+        assert_eq!(
+            standing_line(&facts(PeerState::Following), following, 12),
+            "following server 2, epoch 5, synchronised by DIFF in 12 ms; serving clients"
+        );
+        let mut observer = facts(PeerState::Observing);
+        observer.learner_master = Some(ServerId(3));
+        assert_eq!(
+            standing_line(&observer, Standing::Observing { leader, epoch }, 7),
+            "observing server 2 through server 3, epoch 5, synchronised by DIFF in 7 ms; serving \
+             clients"
+        );
+        let mut leading = facts(PeerState::Leading);
+        leading.sync_mode = None;
+        assert_eq!(
+            standing_line(&leading, Standing::Leading { epoch }, 0),
+            "leading, epoch 5, of 3 voters; serving clients"
+        );
+        assert_eq!(
+            standing_line(&leading, Standing::Looking, 0),
+            "looking for a leader; clients are not served until there is one"
+        );
     }
 }

@@ -1,20 +1,26 @@
 //! The replica and its hands: the log ring, the disk worker, the ways to its clients.
 //!
 //! One object on the replica's executor. Connections (or the ends of the queues from other cores)
-//! give it frames as they arrive; the turn task then lets the replica say what is to be done, and
-//! does it: bytes to clients first, they were waited for longest; then operations of the disk.
+//! give it frames as they arrive, links to other servers their bytes; the turn task then lets the
+//! replica say what is to be done, and does it: bytes to clients first, they were waited for longest;
+//! then those to other servers; then operations of the disk, since a proposal that left before its own
+//! write began is written here and there at the same time.
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
 use super::ensemble::Teller;
+use super::past::Past;
+use super::recover::Opener;
 use crate::admin::Desk;
 use crate::admin::word::FourLetterWord;
 use crate::config::dynamic::Keeper;
 use crate::id::ConnectionId;
 use crate::io::{Completion, Op};
 use crate::net::Core;
+use crate::net::links::{LinkCore, Links};
+use crate::peer::link::{LinkEvent, LinkId};
 use crate::replica::{Output, Replica, Send};
 use crate::runtime::{Clock, DataFolder, DiskWorker, Event, LogRing};
 use crate::time::{MonoUs, Now};
@@ -50,6 +56,12 @@ pub struct Host {
     keeper: RefCell<Keeper>,
     /// Says what this server is in its ensemble.
     teller: RefCell<Teller>,
+    /// Connections to other servers.
+    links: Links,
+    /// Reads the log for others.
+    past: Past,
+    /// Reads the state anew.
+    opener: Opener,
     /// Holds the locks of the folders.
     _folder: DataFolder,
 }
@@ -70,6 +82,12 @@ pub struct Parts {
     pub keeper: Keeper,
     /// Says what this server is in its ensemble.
     pub teller: Teller,
+    /// Connections to other servers.
+    pub links: Links,
+    /// Reads the log for others.
+    pub past: Past,
+    /// Reads the state anew.
+    pub opener: Opener,
     /// The data.
     pub folder: DataFolder,
 }
@@ -77,8 +95,20 @@ pub struct Parts {
 impl Host {
     /// Puts the parts together.
     pub fn new(replica: Replica, parts: Parts) -> Rc<Host> {
-        let Parts { ring, worker, desk, clock, clients, keeper, teller, folder } = parts;
-        Rc::new(Host {
+        let Parts {
+            ring,
+            worker,
+            desk,
+            clock,
+            clients,
+            keeper,
+            teller,
+            links,
+            past,
+            opener,
+            folder,
+        } = parts;
+        let host = Rc::new(Host {
             replica: RefCell::new(replica),
             output: RefCell::default(),
             ring: RefCell::new(ring),
@@ -94,8 +124,26 @@ impl Host {
             now: Cell::new(None),
             keeper: RefCell::new(keeper),
             teller: RefCell::new(teller),
+            links,
+            past,
+            opener,
             _folder: folder,
-        })
+        });
+        let core: Rc<dyn LinkCore> = host.clone();
+        host.links.set_core(Rc::downgrade(&core));
+        host
+    }
+
+    /// Connections to other servers.
+    pub fn links(&self) -> &Links {
+        &self.links
+    }
+
+    /// What the outside witness says.
+    pub fn set_oracle(&self, says_yes: bool) {
+        let now = self.now();
+        self.replica.borrow_mut().set_oracle(now, says_yes);
+        self.pending.set();
     }
 
     /// The clocks, read once per batch of events: a reading costs as much as a small read request.
@@ -113,6 +161,11 @@ impl Host {
     /// Writes of the log in flight.
     pub fn log_writes_in_flight(&self) -> usize {
         self.ring.borrow().in_flight()
+    }
+
+    /// Whether a client's request waits for other servers, the log having done its part.
+    pub fn awaits_others(&self) -> bool {
+        self.links.count() > 0 && self.replica.borrow().awaits_commit()
     }
 
     /// Takes in finished log writes without a turn; says whether there were any.
@@ -141,6 +194,7 @@ impl Host {
         for completion in self.completions.borrow_mut().drain(..) {
             replica.handle_completion(now, completion);
         }
+        self.links.deliver(|event| replica.handle_link(now, event));
         self.release_closings();
         while let Some(done) = self.worker.done() {
             if let Some(opened) = done.opened {
@@ -148,12 +202,16 @@ impl Host {
             }
             replica.handle_completion(now, done.completion);
         }
+        while let Some((id, txns)) = self.past.done() {
+            replica.handle_log_read(now, id, txns);
+        }
         if replica.next_timeout().is_some_and(|at| at <= now.mono) {
             replica.handle_timeout(now);
         }
         let mut output = self.output.borrow_mut();
         replica.take_output(&mut output);
         self.teller.borrow_mut().tell(&replica);
+        let is_behind = replica.is_behind();
         drop(replica);
         if let Some(reason) = output.fatal.take() {
             *self.fatal.borrow_mut() = Some(reason);
@@ -167,6 +225,10 @@ impl Host {
         }
         output.sends = sends;
         self.clients.flush();
+        for op in output.links.drain(..) {
+            self.links.perform(op);
+        }
+        self.links.flush();
         let mut ops = std::mem::take(&mut output.ops);
         for op in ops.drain(..) {
             self.perform(op);
@@ -175,7 +237,24 @@ impl Host {
         for change in output.configs.drain(..) {
             self.keeper.borrow_mut().keep(&change);
         }
+        for wish in output.log_reads.drain(..) {
+            if !self.past.submit(wish) {
+                self.replica.borrow_mut().handle_log_read(now, wish.id, None);
+                self.pending.set();
+            }
+        }
+        let reload = output.reload.take();
+        drop(output);
         self.now.set(None);
+        if let Some(reload) = reload {
+            let result = self.opener.reload(reload);
+            // Reading may have taken a while.
+            self.replica.borrow_mut().handle_reloaded(self.clock.now(), result);
+            self.pending.set();
+        }
+        if !is_behind {
+            self.links.resume();
+        }
     }
 
     fn perform(&self, op: Op) {
@@ -280,5 +359,29 @@ impl Core for Host {
         let now = self.now();
         self.replica.borrow_mut().handle_close(now, conn);
         self.pending.set();
+    }
+}
+
+impl LinkCore for Host {
+    fn link_events(&self) {
+        self.pending.set();
+    }
+
+    fn link_received(&self, link: LinkId, bytes: &[u8]) {
+        let now = self.now();
+        let mut replica = self.replica.borrow_mut();
+        // That the link is there comes before what it says.
+        self.links.deliver(|event| replica.handle_link(now, event));
+        replica.handle_link(now, LinkEvent::Received { link, bytes });
+        self.pending.set();
+    }
+
+    fn link_fatal(&self, reason: String) {
+        *self.fatal.borrow_mut() = Some(reason);
+        self.pending.set();
+    }
+
+    fn is_behind(&self) -> bool {
+        self.replica.borrow().is_behind()
     }
 }

@@ -4,6 +4,8 @@ mod crossing;
 mod ensemble;
 mod host;
 mod options;
+mod oracle;
+mod past;
 mod purge;
 mod recover;
 mod start;

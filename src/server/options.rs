@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use crate::acl::{AuthenticationOptions, DigestAlgorithm};
 use crate::admin::answer::ConfFacts;
+use crate::admin::ensemble::Limits;
 use crate::admin::word::FourLetterWord;
-use crate::admin::{Desk, Mode, Whitelist};
+use crate::admin::{Desk, EnsembleDesk, Whitelist};
 use crate::config::{self, Config, ListenHost};
 use crate::database::DatabaseOptions;
 use crate::id::ServerId;
@@ -327,13 +328,20 @@ pub fn desk(config: &Config, folder: &DataFolder, port: u16) -> Desk {
             .network
             .listen_backlog
             .map_or(-1, |backlog| i32::try_from(backlog).unwrap_or(i32::MAX)),
-        server_id: STANDALONE_SERVER_ID,
+        server_id: config
+            .quorum
+            .me()
+            .filter(|_| config.quorum.is_distributed())
+            .map_or(STANDALONE_SERVER_ID, |me| me.0),
     };
     Desk {
         whitelist: Whitelist::new(Some(&words.join(",")), config.sessions.read_only_mode_enabled),
         conf,
         machine: Machine::read(),
-        mode: Mode::Standalone,
+        ensemble: config.quorum.is_distributed().then(|| EnsembleDesk {
+            limits: Limits { init: config.quorum.init_limit, sync: config.quorum.sync_limit },
+            local_sessions: config.sessions.local_sessions_enabled,
+        }),
     }
 }
 

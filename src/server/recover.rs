@@ -5,67 +5,103 @@ use std::time::{Duration, Instant};
 use super::options;
 use crate::config::Config;
 use crate::id::Zxid;
-use crate::recovery::{Step, recover};
-use crate::replica::{Replica, ReplicaOptions};
-use crate::runtime::{DataFolder, FileFolder};
+use crate::recovery::{self, Recovered, RecoveryOptions, Step};
+use crate::replica::{Reload, Replica, ReplicaOptions};
+use crate::runtime::{DataFolder, FileFolder, Folders};
 use crate::time::Now;
 
 /// How often a long recovery says how far it is.
 const PROGRESS_LINE_EVERY: Duration = Duration::from_secs(2);
 
-/// Recovers the state and makes the replica of it.
-///
-/// # Errors
-/// What is wrong with the folder and what can be done, for an operator.
+/// Reads the state from the disk, at the start and whenever an ensemble has it read anew.
+#[derive(Debug)]
+pub struct Opener {
+    folder: FileFolder,
+    options: RecoveryOptions,
+}
+
+impl Opener {
+    /// Reads the folders as the configuration says.
+    pub fn new(config: &Config, folders: &Folders, seed: u64) -> Opener {
+        Opener { folder: FileFolder::new(folders), options: options::recovery(config, seed) }
+    }
+
+    /// What the folders hold. What is to be told about it is told.
+    ///
+    /// # Errors
+    /// What is wrong with the folder and what can be done, for an operator.
+    pub fn open(&self) -> Result<Recovered, String> {
+        let begun = Instant::now();
+        let mut last_line = begun;
+        let mut progress = |step: Step<'_>| {
+            if last_line.elapsed() < PROGRESS_LINE_EVERY {
+                return;
+            }
+            last_line = Instant::now();
+            match step {
+                Step::Snapshot { name, bytes, nodes } => {
+                    tracing::info!("reading {name}: {nodes} znodes, {bytes} bytes so far");
+                }
+                Step::Log { name, bytes, bytes_total, txns } => tracing::info!(
+                    "replaying {name}: {bytes} of {bytes_total} bytes, {txns} transactions so far"
+                ),
+            }
+        };
+        let recovered = recovery::recover(&self.folder, &self.options, &mut progress)
+            .map_err(|error| error.to_string())?;
+        for line in &recovered.news {
+            tracing::info!("{line}");
+        }
+        for note in &recovered.notes {
+            tracing::warn!("{note}");
+        }
+        let from = match recovered.snapshot {
+            Some(zxid) => {
+                format!(" from the snapshot of {zxid} and {} transactions", recovered.txns)
+            }
+            None if recovered.txns > 0 => {
+                format!(" from {} transactions and no snapshot", recovered.txns)
+            }
+            None => String::new(),
+        };
+        tracing::info!(
+            "state at zxid {}{from}, {} znodes, in {} ms",
+            recovered.zxid,
+            recovered.database.node_count(),
+            begun.elapsed().as_millis()
+        );
+        Ok(recovered)
+    }
+
+    /// Cuts the end of the history off, as the leader said, and reads the state anew if it held
+    /// some of what is gone.
+    ///
+    /// # Errors
+    /// As for [`Opener::open`]: the server must stop.
+    pub fn reload(&self, reload: Reload) -> Result<Option<Recovered>, String> {
+        let Reload { truncate, database } = reload;
+        let cut = if database { recovery::truncate } else { recovery::discard_after };
+        for note in cut(&self.folder, truncate).map_err(|error| error.to_string())? {
+            tracing::info!("{note}");
+        }
+        if !database {
+            return Ok(None);
+        }
+        self.open().map(Some)
+    }
+}
+
+/// Makes the replica of what was found.
 pub fn replica(
     config: &Config,
     folder: &DataFolder,
     options: ReplicaOptions,
+    recovered: Recovered,
     now: Now,
     seed: u64,
-) -> Result<Replica, String> {
-    let recovery = options::recovery(config, seed);
-    let begun = Instant::now();
-    let mut last_line = begun;
-    let mut progress = |step: Step<'_>| {
-        if last_line.elapsed() < PROGRESS_LINE_EVERY {
-            return;
-        }
-        last_line = Instant::now();
-        match step {
-            Step::Snapshot { name, bytes, nodes } => {
-                tracing::info!("reading {name}: {nodes} znodes, {bytes} bytes so far");
-            }
-            Step::Log { name, bytes, bytes_total, txns } => {
-                tracing::info!(
-                    "replaying {name}: {bytes} of {bytes_total} bytes, {txns} transactions so far"
-                );
-            }
-        }
-    };
-    let recovered = recover(&FileFolder::new(&folder.folders), &recovery, &mut progress)
-        .map_err(|error| error.to_string())?;
-    for line in &recovered.news {
-        tracing::info!("{line}");
-    }
-    for note in &recovered.notes {
-        tracing::warn!("{note}");
-    }
-    let from = match recovered.snapshot {
-        Some(zxid) => format!(" from the snapshot of {zxid} and {} transactions", recovered.txns),
-        None if recovered.txns > 0 => {
-            format!(" from {} transactions and no snapshot", recovered.txns)
-        }
-        None => String::new(),
-    };
-    tracing::info!(
-        "state at zxid {}{from}, {} znodes, in {} ms",
-        recovered.zxid,
-        recovered.database.node_count(),
-        begun.elapsed().as_millis()
-    );
+) -> Replica {
     let Some(me) = config.quorum.me().filter(|_| config.quorum.is_distributed()) else {
-        return Ok(Replica::new(options, recovered, now, seed));
+        return Replica::new(options, recovered, now, seed);
     };
     if recovered.zxid == Zxid::NONE {
         tracing::warn!(
@@ -76,5 +112,5 @@ pub fn replica(
     }
     let ensemble = config.quorum.ensemble();
     let peer = options::peer(config, me);
-    Ok(Replica::member(options, peer, ensemble, recovered, now, seed))
+    Replica::member(options, peer, ensemble, recovered, now, seed)
 }

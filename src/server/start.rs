@@ -10,14 +10,17 @@ use std::time::{Duration, Instant};
 use super::ensemble::{self, Teller};
 use super::host::{Deliver, Host, Parts};
 use super::options;
+use super::past::Past;
+use super::recover::Opener;
 use super::turns::Ended;
 use super::wiring::{self, Listening, MakeHost, News, Start, Wiring};
-use super::{purge, recover};
+use super::{oracle, purge, recover};
 use crate::admin::logging::{self, LogFormat, LogOptions, Role, Speaker};
 use crate::config::dynamic::Keeper;
 use crate::config::{self, Config, Level};
 use crate::id::Epoch;
 use crate::net;
+use crate::net::links::{LinkOptions, Links};
 use crate::runtime::{
     Clock, DataFolder, DiskWorker, Doorbell, LogRing, StopFlag, check_io_uring, raise_open_files,
     watch_signals,
@@ -254,16 +257,43 @@ fn host_maker(
         let clock = Clock::start();
         let seed = std::hash::RandomState::new().build_hasher().finish();
         let options = options::replica(&config, device)?;
-        let replica = recover::replica(&config, &folder, options, clock.now(), seed)?;
+        let opener = Opener::new(&config, &folder.folders, seed);
+        let recovered = opener.open()?;
+        let replica = recover::replica(&config, &folder, options, recovered, clock.now(), seed);
         let (ring, lacks) = LogRing::new(bell.clone(), &folder.locks())
             .map_err(|error| format!("the ring of the log: {error}"))?;
         for lack in lacks {
             tracing::warn!("{lack}");
         }
-        let worker = DiskWorker::start(folder.folders.clone(), bell, device.direct)
+        let worker = DiskWorker::start(folder.folders.clone(), bell.clone(), device.direct)
             .map_err(|error| format!("the disk worker: {error}"))?;
+        let between = options::between_servers(&config);
+        let link_options = LinkOptions {
+            keep_alive: between.keep_alive,
+            bind_attempts_max: between.bind_attempts_max,
+        };
+        let links = Links::new(link_options, bell.clone());
+        let past = Past::start(&folder.folders, between.snapshot_size_factor, bell)
+            .map_err(|error| format!("the reader of the log: {error}"))?;
         let desk = options::desk(&config, &folder, port);
-        let parts = Parts { ring, worker, desk, clock, clients, keeper, teller, folder };
-        Ok(Host::new(replica, parts))
+        let parts = Parts {
+            ring,
+            worker,
+            desk,
+            clock,
+            clients,
+            keeper,
+            teller,
+            links,
+            past,
+            opener,
+            folder,
+        };
+        let host = Host::new(replica, parts);
+        if let Some(path) = between.oracle_path.filter(|_| config.quorum.is_distributed()) {
+            let every = Duration::from_millis(config.sessions.tick_time_ms.into());
+            glommio::spawn_local(oracle::watch(path, every, host.clone())).detach();
+        }
+        Ok(host)
     })
 }

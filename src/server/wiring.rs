@@ -214,7 +214,8 @@ fn start_one(wiring: &Wiring, listening: Listening, start: Start) -> Result<Thre
         let accepting = RefCell::new(serve_all(sockets, keep_alive, &connections, &core));
         tell(&news, News::Serving);
         let stop_accepting = async || accepting.borrow_mut().clear();
-        let ended = turns::turn(host, wait, stop, alarm, stop_accepting).await;
+        let ended = turns::turn(host.clone(), wait, stop, alarm, stop_accepting).await;
+        host.links().stop(FAREWELL).await;
         farewell(&connections).await;
         tell(&news, News::Ended(ended));
     });
@@ -274,7 +275,8 @@ async fn replica_core(ends: Vec<ReplicaEnds>, start: Start, wait: LogWait) {
     }
     tell(&news, News::Serving);
     let stop_accepting = async || downlinks.tell(|| Down::StopAccepting).await;
-    let ended = turns::turn(host, wait, stop, alarm, stop_accepting).await;
+    let ended = turns::turn(host.clone(), wait, stop, alarm, stop_accepting).await;
+    host.links().stop(FAREWELL).await;
     downlinks.tell(|| Down::Stop).await;
     tell(&news, News::Ended(ended));
 }

@@ -48,6 +48,11 @@ impl Listener {
         Listener { port, at, _task: task }
     }
 
+    #[cfg(test)]
+    pub fn at(&self) -> &Endpoint {
+        &self.at
+    }
+
     pub fn is(&self, port: Port, at: &Endpoint) -> bool {
         self.port == port && self.at == *at
     }
@@ -92,8 +97,19 @@ async fn listen(links: &Links, port: Port, at: &Endpoint) -> TcpListener {
                 bound.outcome.borrow_mut().take().expect("it was set")
             }
         };
+        let attempts_max = links.shared.options.bind_attempts_max;
         match result {
             Ok(listener) => return listener,
+            // ZooKeeper: QuorumCnxManager.Listener ends the process then.
+            Err(reason) if attempts_max.is_some_and(|max| attempt >= max) => {
+                if let Some(core) = links.core() {
+                    core.link_fatal(format!(
+                        "cannot listen for other servers at {}:{} ({port:?}) after {attempt} \
+                         attempts (electionPortBindRetry): {reason}",
+                        at.host, at.port
+                    ));
+                }
+            }
             Err(reason) if attempt.is_multiple_of(ATTEMPTS_PER_LINE) => tracing::error!(
                 "cannot listen for other servers at {}:{} ({port:?}): {reason}. Tried for {} s, \
                  trying on: this server takes no part in its ensemble until it works",

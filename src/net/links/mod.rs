@@ -33,6 +33,8 @@ pub trait LinkCore {
     fn link_events(&self);
     /// Bytes arrived, behind all events before them.
     fn link_received(&self, link: LinkId, bytes: &[u8]);
+    /// It is no use going on.
+    fn link_fatal(&self, reason: String);
     /// Whether nothing more may be read for now; [`Links::resume`] ends it.
     fn is_behind(&self) -> bool;
 }
@@ -42,6 +44,9 @@ pub trait LinkCore {
 pub struct LinkOptions {
     /// Dead connections are looked for by the kernel (`tcpKeepAlive`).
     pub keep_alive: bool,
+    /// Attempts to listen at an address after which the server gives up, for its supervisor to act
+    /// (`electionPortBindRetry`). `None`: it goes on trying.
+    pub bind_attempts_max: Option<u32>,
 }
 
 /// All links of a server. Clones are the same.
@@ -340,6 +345,8 @@ impl Links {
         }
         let links = self.clone();
         glommio::spawn_local(async move {
+            // A task begins to run while it is spawned: in the middle of a turn.
+            futures_lite::future::yield_now().await;
             link::run(&link, &links).await;
             if let Some(remote) = counted {
                 links.forget_remote(remote);

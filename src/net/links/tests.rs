@@ -1,1 +1,365 @@
+//! Links over the loopback interface, with a core that writes down what it hears.
 
+use std::time::Instant;
+
+use bytes::Bytes;
+use glommio::LocalExecutor;
+
+use super::*;
+use crate::id::ServerId;
+use crate::runtime::Event;
+
+/// What was heard, in order; bytes of a link are put together.
+#[derive(Default)]
+struct Heard {
+    events: RefCell<Vec<String>>,
+    links: RefCell<Vec<LinkId>>,
+    bytes: RefCell<BTreeMap<LinkId, Vec<u8>>>,
+    sent: Cell<u64>,
+    behind: Cell<bool>,
+    /// Bytes arrived.
+    arrived: Event,
+    /// Whether a link answers with what it was sent.
+    echo: Cell<bool>,
+    own: RefCell<Option<Links>>,
+}
+
+impl Heard {
+    fn hear(&self, links: &Links) {
+        links.deliver(|event| {
+            self.events.borrow_mut().push(match event {
+                LinkEvent::Accepted { link, port, .. } => {
+                    self.links.borrow_mut().push(link);
+                    format!("accepted {port:?}")
+                }
+                LinkEvent::Connected { link, .. } => {
+                    self.links.borrow_mut().push(link);
+                    "connected".to_owned()
+                }
+                LinkEvent::Received { .. } => unreachable!("bytes never wait"),
+                LinkEvent::Sent { bytes, .. } => {
+                    self.sent.set(self.sent.get() + bytes);
+                    return;
+                }
+                LinkEvent::Closed { reason, .. } => format!("closed: {reason}"),
+            });
+        });
+    }
+
+    fn events(&self) -> Vec<String> {
+        self.events.borrow().clone()
+    }
+}
+
+impl LinkCore for Heard {
+    fn link_events(&self) {}
+
+    fn link_received(&self, link: LinkId, bytes: &[u8]) {
+        let own = self.own.borrow();
+        let links = own.as_ref().expect("it was set");
+        self.hear(links);
+        if self.echo.get() {
+            links.perform(LinkOp::Send { link, bytes: Bytes::copy_from_slice(bytes) });
+            links.flush();
+        }
+        self.bytes.borrow_mut().entry(link).or_default().extend_from_slice(bytes);
+        self.arrived.set();
+    }
+
+    fn link_fatal(&self, reason: String) {
+        self.events.borrow_mut().push(format!("fatal: {reason}"));
+    }
+
+    fn is_behind(&self) -> bool {
+        self.behind.get()
+    }
+}
+
+struct Side {
+    links: Links,
+    heard: Rc<Heard>,
+}
+
+impl Side {
+    fn new() -> Side {
+        Side::with(LinkOptions::default())
+    }
+
+    fn with(options: LinkOptions) -> Side {
+        let links = Links::new(options, Doorbell::new().unwrap());
+        let heard = Rc::new(Heard::default());
+        *heard.own.borrow_mut() = Some(links.clone());
+        let core: Rc<dyn LinkCore> = heard.clone();
+        links.set_core(Rc::downgrade(&core));
+        Side { links, heard }
+    }
+
+    /// Listens at a port that was free a moment ago.
+    async fn listen(&self) -> Endpoint {
+        let port = free_port();
+        let at = Endpoint { host: "127.0.0.1".to_owned(), port };
+        self.links.perform(LinkOp::Listen { on: vec![(Port::Quorum, at.clone())] });
+        at
+    }
+
+    fn connect(&self, number: u64, to: Vec<Endpoint>, timeout_ms: u64) -> LinkId {
+        let link = LinkId::opened(number);
+        let (port, server) = (Port::Quorum, ServerId(2));
+        self.links.perform(LinkOp::Connect { link, port, server, to, timeout_ms });
+        link
+    }
+
+    fn send(&self, link: LinkId, bytes: impl Into<Bytes>) {
+        self.links.perform(LinkOp::Send { link, bytes: bytes.into() });
+    }
+
+    fn received(&self, link: LinkId) -> usize {
+        self.heard.bytes.borrow().get(&link).map_or(0, Vec::len)
+    }
+}
+
+fn free_port() -> u16 {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    socket.local_addr().unwrap().port()
+}
+
+/// Waits until `condition` holds, hearing what both have to say.
+async fn until(sides: &[&Side], what: &str, mut condition: impl FnMut() -> bool) {
+    let patience = Instant::now() + Duration::from_secs(10);
+    loop {
+        for side in sides {
+            side.heard.hear(&side.links);
+            side.links.flush();
+        }
+        if condition() {
+            return;
+        }
+        let events: Vec<_> = sides.iter().map(|side| side.heard.events()).collect();
+        assert!(Instant::now() < patience, "{what}: {events:?}");
+        glommio::timer::sleep(Duration::from_micros(200)).await;
+    }
+}
+
+/// Two sides with a link between them: the server, its end, the client, its end.
+async fn linked() -> (Side, LinkId, Side, LinkId) {
+    let (server, client) = (Side::new(), Side::new());
+    let at = server.listen().await;
+    let mut number = 0;
+    // The listener may come a moment later than the connection.
+    loop {
+        number += 1;
+        let link = client.connect(number, vec![at.clone()], 1000);
+        let before = client.heard.events().len();
+        until(&[&server, &client], "an outcome", || client.heard.events().len() > before).await;
+        if client.heard.events().last().unwrap() == "connected" {
+            until(&[&server, &client], "accepted", || !server.heard.links.borrow().is_empty())
+                .await;
+            let accepted = server.heard.links.borrow()[0];
+            return (server, accepted, client, link);
+        }
+    }
+}
+
+#[test]
+fn bytes_arrive_in_order_whatever_their_sizes_and_are_told_to_have_left() {
+    LocalExecutor::default().run(async {
+        let (server, accepted, client, link) = linked().await;
+        let mut sent = Vec::new();
+        for size in [1usize, 20, 3000, 100_000, 7, 2048, 2049, 1 << 20, 5, 65_536, 65_537] {
+            let bytes: Vec<u8> = (0..size).map(|at| (at ^ size).to_le_bytes()[0]).collect();
+            sent.extend_from_slice(&bytes);
+            client.send(link, bytes);
+        }
+        until(&[&server, &client], "everything", || server.received(accepted) == sent.len()).await;
+        assert_eq!(server.heard.bytes.borrow()[&accepted], sent);
+        assert_eq!(client.heard.sent.get(), sent.len() as u64);
+        assert_eq!(server.heard.events(), ["accepted Quorum"]);
+    });
+}
+
+#[test]
+fn what_was_sent_before_a_close_arrives_and_the_other_side_hears_of_it() {
+    LocalExecutor::default().run(async {
+        let (server, accepted, client, link) = linked().await;
+        // The client says something that nobody reads before the end.
+        client.send(link, vec![1; 1000]);
+        server.send(accepted, vec![7; 3 << 20]);
+        server.links.perform(LinkOp::Close { link: accepted });
+        server.send(accepted, vec![8; 10]);
+        until(&[&server, &client], "the end", || client.heard.events().len() > 1).await;
+        assert_eq!(client.received(link), 3 << 20);
+        assert!(client.heard.events()[1].starts_with("closed: "), "{:?}", client.heard.events());
+        assert_eq!(server.heard.events(), ["accepted Quorum"], "no event after its own close");
+        assert_eq!((server.links.count(), client.links.count()), (0, 0));
+        server.links.stop(Duration::from_secs(5)).await;
+        assert_eq!(server.links.shared.ending.get(), 0);
+        until(&[&server], "forgotten", || server.links.shared.remotes.borrow().is_empty()).await;
+    });
+}
+
+#[test]
+fn a_connection_that_cannot_be_made_is_closed_with_its_reason() {
+    LocalExecutor::default().run(async {
+        let client = Side::new();
+        let nobody = Endpoint { host: "127.0.0.1".to_owned(), port: free_port() };
+        client.connect(1, vec![nobody], 1000);
+        let unknown = Endpoint { host: "no-such-host.invalid".to_owned(), port: 1 };
+        client.connect(2, vec![unknown], 3000);
+        client.connect(3, vec![], 1000);
+        until(&[&client], "three ends", || client.heard.events().len() == 3).await;
+        let events = client.heard.events().join("\n");
+        assert!(events.contains("refused"), "{events}");
+        assert!(events.contains("no-such-host.invalid"), "{events}");
+        assert!(events.contains("no address to connect to"), "{events}");
+        assert_eq!(client.links.count(), 0);
+    });
+}
+
+#[test]
+fn all_addresses_are_tried() {
+    LocalExecutor::default().run(async {
+        let (server, _, client, _) = linked().await;
+        let at = server.links.shared.listeners.borrow()[0].at().clone();
+        let nobody = Endpoint { host: "127.0.0.1".to_owned(), port: free_port() };
+        client.connect(100, vec![nobody, at], 2000);
+        until(&[&server, &client], "the second", || client.heard.links.borrow().len() == 2).await;
+    });
+}
+
+#[test]
+fn a_connection_that_is_closed_before_it_is_there_says_nothing_more() {
+    LocalExecutor::default().run(async {
+        let (server, _, client, _) = linked().await;
+        let at = server.links.shared.listeners.borrow()[0].at().clone();
+        let before = client.heard.events();
+        let link = client.connect(100, vec![at], 1000);
+        client.links.perform(LinkOp::Close { link });
+        until(&[&server, &client], "the job", || client.links.shared.jobs.borrow().is_empty())
+            .await;
+        until(&[&server, &client], "its end", || {
+            server.heard.events().last().unwrap().starts_with("closed")
+        })
+        .await;
+        assert_eq!(client.heard.events(), before);
+    });
+}
+
+#[test]
+fn listeners_come_and_go_and_open_links_stay() {
+    LocalExecutor::default().run(async {
+        let (server, accepted, client, link) = linked().await;
+        let old = server.links.shared.listeners.borrow()[0].at().clone();
+        let new = server.listen().await;
+        // The kernel takes the old socket apart a moment later.
+        for number in 100.. {
+            let before = client.heard.events().len();
+            client.connect(number, vec![old.clone()], 1000);
+            until(&[&server, &client], "outcome", || client.heard.events().len() > before).await;
+            if client.heard.events().last().unwrap().contains("refused") {
+                break;
+            }
+            assert!(number < 150, "{:?}", client.heard.events());
+        }
+        client.send(link, &b"still here"[..]);
+        until(&[&server, &client], "bytes", || server.received(accepted) == 10).await;
+        for number in 200.. {
+            assert!(number < 250, "{:?}", client.heard.events());
+            let before = client.heard.events().len();
+            client.connect(number, vec![new.clone()], 1000);
+            until(&[&server, &client], "outcome", || client.heard.events().len() > before).await;
+            if client.heard.events().last().unwrap() == "connected" {
+                break;
+            }
+        }
+    });
+}
+
+#[test]
+fn an_address_in_use_is_tried_again_and_given_up_only_if_so_configured() {
+    LocalExecutor::default().run(async {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let at = Endpoint { host: "127.0.0.1".to_owned(), port };
+        let patient = Side::new();
+        let server =
+            Side::with(LinkOptions { bind_attempts_max: Some(1), ..LinkOptions::default() });
+        for side in [&patient, &server] {
+            side.links.perform(LinkOp::Listen { on: vec![(Port::Election, at.clone())] });
+        }
+        until(&[&patient, &server], "giving up", || !server.heard.events().is_empty()).await;
+        assert!(server.heard.events()[0].contains("electionPortBindRetry"));
+        drop(taken);
+        server.links.perform(LinkOp::Listen { on: Vec::new() });
+        let client = Side::new();
+        for number in 1.. {
+            let before = client.heard.events().len();
+            client.connect(number, vec![at.clone()], 1000);
+            until(&[&patient, &client], "outcome", || client.heard.events().len() > before).await;
+            if client.heard.events().last().unwrap() == "connected" {
+                break;
+            }
+            glommio::timer::sleep(Duration::from_millis(50)).await;
+        }
+    });
+}
+
+#[test]
+fn nothing_is_read_while_the_core_is_behind_and_all_of_it_afterwards() {
+    LocalExecutor::default().run(async {
+        let (server, accepted, client, link) = linked().await;
+        server.heard.behind.set(true);
+        client.send(link, vec![1; 32 << 20]);
+        let mut stalled = 0;
+        until(&[&server, &client], "a stall", || {
+            let sent = client.heard.sent.get();
+            stalled = if sent == 0 { 0 } else { stalled + 1 };
+            stalled > 100
+        })
+        .await;
+        assert!(server.received(accepted) <= 4 * SCRATCH_BYTES, "{}", server.received(accepted));
+        assert!(client.heard.sent.get() < 32 << 20);
+        server.heard.behind.set(false);
+        server.links.resume();
+        until(&[&server, &client], "all", || server.received(accepted) == 32 << 20).await;
+    });
+}
+
+#[test]
+fn links_from_one_address_are_bounded() {
+    LocalExecutor::default().run(async {
+        let (server, _, _client, _) = linked().await;
+        let at = server.links.shared.listeners.borrow()[0].at().clone();
+        let mut streams = Vec::new();
+        for _ in 0..limits::LINKS_PER_REMOTE_MAX + 20 {
+            streams.push(std::net::TcpStream::connect((at.host.as_str(), at.port)).unwrap());
+            server.heard.hear(&server.links);
+            glommio::timer::sleep(Duration::from_micros(500)).await;
+        }
+        let max = limits::LINKS_PER_REMOTE_MAX as usize;
+        until(&[&server], "the bound", || server.links.count() == max).await;
+        drop(streams);
+        until(&[&server], "their ends", || server.links.count() <= 1).await;
+    });
+}
+
+/// Not a measurement to compare with, but a message that crosses cores or waits for a timer shows.
+#[test]
+fn a_message_and_its_answer_take_no_detours() {
+    LocalExecutor::default().run(async {
+        let (server, accepted, client, link) = linked().await;
+        server.heard.echo.set(true);
+        let rounds = 2000usize;
+        let began = Instant::now();
+        for round in 1..=rounds {
+            client.send(link, &[9u8; 100][..]);
+            client.links.flush();
+            while client.received(link) < round * 100 {
+                client.heard.arrived.wait().await;
+            }
+        }
+        let per_round = began.elapsed() / u32::try_from(rounds).unwrap();
+        println!("a round trip of 100 bytes: {per_round:?}");
+        assert_eq!(server.received(accepted), rounds * 100);
+        assert!(per_round < Duration::from_millis(5), "{per_round:?}");
+    });
+}

@@ -2,9 +2,27 @@
 
 use super::*;
 use crate::peer::facts::{PeerPhase, PeerState};
+use crate::zab::leader::LeaderFacts;
 use crate::zab::learner::SyncMode;
 
 impl Member {
+    /// What it is, also while it only tries to be that.
+    pub fn state(&self) -> PeerState {
+        match &self.role {
+            Role::Looking | Role::Waiting { .. } => PeerState::Looking,
+            Role::Leading(_) => PeerState::Leading,
+            Role::Learning(learner) => match learner.target().kind {
+                LearnerKind::Follower => PeerState::Following,
+                LearnerKind::Observer => PeerState::Observing,
+            },
+        }
+    }
+
+    /// What it last told the replica to be.
+    pub fn standing(&self) -> Standing {
+        self.standing
+    }
+
     /// What it knows about itself and its ensemble.
     pub fn facts(&self) -> PeerFacts {
         let (state, leader, learner_master, phase) = match &self.role {
@@ -48,9 +66,34 @@ impl Member {
             epoch: self.leader().map_or(self.lasting.epochs, Leader::epochs).current,
             config: self.config().clone(),
             last_seen: self.last_seen_config().clone(),
-            leading: None,
+            leading: self.leader().map(Leader::facts),
             synced_observers: 0,
-            counts: self.lasting.counts,
+            counts: self.counts(),
         }
     }
+
+    /// What it has counted, as the leader that it is now included.
+    fn counts(&self) -> PeerCounts {
+        let mut counts = self.lasting.counts;
+        if let Some(leader) = self.leader() {
+            add_reign(&mut counts, &leader.facts());
+        }
+        counts
+    }
+
+    /// Forgets the sizes of proposals (`srst`).
+    pub fn reset_stats(&mut self) {
+        if let Role::Leading(leader) = &mut self.role {
+            leader.reset_stats();
+        }
+    }
+}
+
+/// Adds what a leader has counted in its reign.
+pub(super) fn add_reign(counts: &mut PeerCounts, reign: &LeaderFacts) {
+    counts.proposals += reign.proposals;
+    counts.commits += reign.proposals.saturating_sub(reign.proposals_outstanding as u64);
+    let (snaps, diffs) = reign.syncs;
+    counts.snaps_sent += snaps;
+    counts.diffs_sent += diffs;
 }

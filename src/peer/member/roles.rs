@@ -232,6 +232,7 @@ impl Member {
     /// What a leader leaves behind.
     fn take_back(&mut self, mut leader: Box<Leader>) {
         leader.take_ready(self.lasting.ready.last());
+        super::facts::add_reign(&mut self.lasting.counts, &leader.facts());
         let remains = leader.into_remains();
         self.lasting.journal.resume(remains.recent, remains.pending);
         self.lasting.epochs = remains.epochs;

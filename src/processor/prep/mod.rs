@@ -8,7 +8,12 @@
 mod create;
 mod multi;
 mod ops;
+mod reconfig;
+#[cfg(test)]
+mod reconfig_tests;
 mod session;
+
+pub use reconfig::{ReconfigFacts, config_of};
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -122,7 +127,9 @@ impl<'a> Planned<'a> {
                 ttl: self.ttl,
             }),
             OpCode::Delete | OpCode::DeleteContainer => TxnBody::Delete(DeleteTxn { path }),
-            OpCode::SetData => TxnBody::SetData(SetDataTxn { path, data, version }),
+            OpCode::SetData | OpCode::Reconfig => {
+                TxnBody::SetData(SetDataTxn { path, data, version })
+            }
             OpCode::SetAcl => TxnBody::SetAcl(SetAclTxn { path, acl, version }),
             OpCode::Check => TxnBody::Check(CheckVersionTxn { path, version }),
             _ => TxnBody::Create(CreateTxn {
@@ -159,7 +166,8 @@ impl Prep {
 
     /// Makes the transaction of a client's request. `zxid` is the next in order.
     ///
-    /// Only what changes the tree may come here, and reconfig, which is refused.
+    /// Only what changes the tree may come here. A reconfig is refused: a server on its own has no
+    /// ensemble, and a leader calls [`Prep::prepare_reconfig`].
     pub fn prepare(
         &mut self,
         database: &Database,

@@ -8,7 +8,7 @@ use crate::id::{ConnectionId, ServerId, SessionId, Zxid};
 use crate::io::{Completion, Done, IoFailure, IoFailureKind, Op, Place, SegmentId};
 use crate::jute::{Decoder, Jute, VectorBuf};
 use crate::peer::link::LinkOp;
-use crate::peer::{Peer, Ready, Scripted};
+use crate::peer::{Peer, PeerOptions, Ready, Scripted};
 use crate::proto::connect::{ConnectRequest, ConnectResponse};
 use crate::proto::data::perms;
 use crate::proto::request::{
@@ -17,6 +17,7 @@ use crate::proto::request::{
 };
 use crate::proto::response::ReplyHeader;
 use crate::proto::{AclEntry, AclVector, Id, OpCode};
+use crate::quorum::Config;
 use crate::recovery::{MemoryFolder, Recovered, RecoveryOptions, discard_after, recover, truncate};
 use crate::replica::ensemble::Role;
 use crate::replica::{Output, Reload, Replica, ReplicaOptions};
@@ -49,6 +50,7 @@ impl Reply {
 
 pub struct Harness {
     pub replica: Replica,
+    kind: Kind,
     options: ReplicaOptions,
     disk: Disk,
     pub now: Now,
@@ -75,26 +77,32 @@ impl Harness {
     }
 
     pub fn with(options: ReplicaOptions) -> Harness {
-        Harness::build(options, false, false)
+        Harness::build(options, Kind::Alone, false)
     }
 
     /// A member of an ensemble whose peer does as it is told; its id is 1.
     pub fn scripted(options: ReplicaOptions) -> Harness {
-        Harness::build(options, true, false)
+        Harness::build(options, Kind::Scripted, false)
     }
 
     /// The same on a full disk.
     pub fn scripted_without_room(options: ReplicaOptions) -> Harness {
-        Harness::build(options, true, true)
+        Harness::build(options, Kind::Scripted, true)
     }
 
-    fn build(mut options: ReplicaOptions, scripted: bool, disk_full: bool) -> Harness {
+    /// A member of an ensemble.
+    pub fn member(options: ReplicaOptions, peer: PeerOptions, config: Config) -> Harness {
+        Harness::build(options, Kind::Member(Box::new((peer, config))), false)
+    }
+
+    fn build(mut options: ReplicaOptions, kind: Kind, disk_full: bool) -> Harness {
         options.txnlog.segment_bytes = 4 << 20;
         let now = Now { wall: WallMs(1_700_000_000_000), mono: MonoUs(5_000_000) };
-        let disk = Disk { ensemble: scripted, ..Disk::default() };
+        let disk = Disk { ensemble: !matches!(kind, Kind::Alone), ..Disk::default() };
         let recovered = disk.recover(&options);
         let mut harness = Harness {
-            replica: start(&options, recovered, now, 7),
+            replica: start(&kind, &options, recovered, now, 7),
+            kind,
             options,
             disk,
             now,
@@ -181,7 +189,7 @@ impl Harness {
         self.received.clear();
         self.disk.crash();
         let recovered = self.disk.recover(&self.options);
-        self.replica = start(&self.options, recovered, self.now, 8);
+        self.replica = start(&self.kind, &self.options, recovered, self.now, 8);
         self.settle();
     }
 
@@ -267,6 +275,10 @@ impl Harness {
         frames
     }
 
+    pub fn has_received(&self, conn: ConnectionId) -> bool {
+        self.received.get(&conn).is_some_and(|bytes| !bytes.is_empty())
+    }
+
     /// The replies and events that came since the last look.
     pub fn replies(&mut self, conn: ConnectionId) -> Vec<Reply> {
         self.take_frames(conn)
@@ -305,11 +317,29 @@ impl Harness {
     }
 }
 
-/// A server on its own, or a scripted member if the folder is that of a member.
-fn start(options: &ReplicaOptions, recovered: Recovered, now: Now, seed: u64) -> Replica {
-    let Some(epochs) = recovered.epochs else {
-        return Replica::new(options.clone(), recovered, now, seed);
-    };
+/// What a server is.
+enum Kind {
+    Alone,
+    Scripted,
+    Member(Box<(PeerOptions, Config)>),
+}
+
+fn start(
+    kind: &Kind,
+    options: &ReplicaOptions,
+    recovered: Recovered,
+    now: Now,
+    seed: u64,
+) -> Replica {
+    match kind {
+        Kind::Alone => return Replica::new(options.clone(), recovered, now, seed),
+        Kind::Scripted => (),
+        Kind::Member(member) => {
+            let (peer, config) = (member.0.clone(), member.1.clone());
+            return Replica::member(options.clone(), peer, config, recovered, now, seed);
+        }
+    }
+    let epochs = recovered.epochs.unwrap();
     let last = recovered.zxid;
     let scripted = Scripted { committed: last, accepted: last, ..Scripted::default() };
     let peer = Peer::Scripted(Box::new(scripted));

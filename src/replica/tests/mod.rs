@@ -1,7 +1,9 @@
 //! Conversations with a replica over a disk in memory.
 
+mod cluster;
 mod disk;
 mod durability;
+mod ensemble;
 mod forwarding;
 mod harness;
 mod options;

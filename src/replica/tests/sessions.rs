@@ -70,6 +70,7 @@ fn a_session_is_taken_up_again_and_its_other_connection_closed() {
     let response = h.connect_response(conn);
     assert_eq!((response.session_id, response.timeout_ms), (client.session, 10_000));
     assert!(h.is_closed(client.conn));
+    assert_eq!(h.answered[&conn], 1, "the connect request counts as a request");
     let moved = Client { conn, ..client };
     assert_eq!(h.create(&moved, "/f", 1).err, 0);
     let node = h.replica.database().node("/e").unwrap();

@@ -86,8 +86,8 @@ mod tests {
         let configs = [config(&[1, 2, 3])];
         acks.record_own(ServerId(1), Zxid(9));
         assert_eq!(acks.quorum(&configs, None), Zxid::NONE);
-        for server in [2, 3, 4] {
-            acks.begin(ServerId(server), LinkId::accepted(server as u64));
+        for (server, link) in [(2, 2), (3, 3), (4, 4)] {
+            acks.begin(ServerId(server), LinkId::accepted(link));
         }
         // Server 4 does not vote.
         acks.record(ServerId(4), LinkId::accepted(4), Zxid(8));

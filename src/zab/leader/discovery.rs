@@ -132,6 +132,9 @@ impl Leader {
             },
             |info| info.server_id,
         );
+        if server == self.options.me {
+            return Err(format!("it says that it is server {server}, which is this one"));
+        }
         if let Some(theirs) = info.and_then(|info| info.config_version)
             && theirs > self.config.version
         {
@@ -319,6 +322,16 @@ impl Leader {
 
     fn begin_sync(&mut self, link: LinkId, last: Zxid) {
         if let Some(server) = self.counts(link) {
+            // ZooKeeper lets both be. What still comes on the older one may be from before.
+            let older = self.learners.of_server(server);
+            let older: Vec<LinkId> = older
+                .filter(|handler| handler.link != link && !handler.is_observer)
+                .filter(|handler| handler.stage != Stage::Epoch && handler.stage != Stage::AckEpoch)
+                .map(|handler| handler.link)
+                .collect();
+            for older in older {
+                self.learners.refuse(older, "it has connected anew");
+            }
             self.acks.begin(server, link);
         }
         if let Some(handler) = self.learners.handlers.get_mut(&link) {
@@ -452,7 +465,6 @@ impl Tail for LeaderTail {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 pub(super) fn text(error: PacketError) -> Refusal {
     error.to_string()
 }

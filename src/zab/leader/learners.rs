@@ -75,9 +75,16 @@ impl Learners {
 
     pub(super) fn accept(&mut self, now: MonoUs, link: LinkId, remote: SocketAddr, deadline: u64) {
         if self.handlers.len() >= LEARNERS_MAX {
-            warn!(%remote, "no more learners: there are {LEARNERS_MAX}");
-            self.ops.push(LinkOp::Close { link });
-            return;
+            // Whoever does not even say who he is shall not keep out those who do.
+            let stranger = self.at_stage(Stage::Info).min_by_key(|handler| handler.since);
+            match stranger.map(|handler| handler.link) {
+                Some(stranger) => self.refuse(stranger, "others wait for its place"),
+                None => {
+                    warn!(%remote, "no more learners: there are {LEARNERS_MAX}");
+                    self.ops.push(LinkOp::Close { link });
+                    return;
+                }
+            }
         }
         self.handlers.insert(link, Handler::new(link, remote, now, deadline));
     }

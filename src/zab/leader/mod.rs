@@ -138,6 +138,8 @@ impl Leader {
     /// A leader that was just elected.
     pub fn new(start: LeaderStart, now: MonoUs) -> Leader {
         let LeaderStart { options, config, last_seen, epochs, last, recent, numbers } = start;
+        // ZooKeeper: QuorumPeer keeps no proposed configuration if reconfiguration is switched off.
+        let last_seen = if options.reconfig { last_seen } else { config.clone() };
         let learners = Learners::new(options.clone(), numbers.clone());
         let half_tick_at = now.plus_ms(options.tick_ms.div_ceil(2));
         let phase = Phase::discovery(&options, &config, epochs, now);
@@ -264,7 +266,7 @@ impl Leader {
         self.fail(reason.to_owned());
     }
 
-    /// What is left when it has stepped down.
+    /// What is left when it has stepped down, behind the last `take_ready`.
     pub fn into_remains(self) -> LeaderRemains {
         LeaderRemains {
             recent: self.log,

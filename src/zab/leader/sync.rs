@@ -49,7 +49,8 @@ impl History<'_> {
     /// What to do for a learner whose last zxid is `peer`.
     pub(super) fn choose(&self, peer: Zxid) -> Plan {
         let last = self.log.last();
-        if self.force_snapshot {
+        // Below 0: it does not know what it has.
+        if self.force_snapshot || peer.0 < 0 {
             return Plan::Snapshot;
         }
         if peer == self.committed {

@@ -22,7 +22,7 @@ impl Learner {
                 let txn = packet.txn()?;
                 let last = self.uncommitted.back().map_or(lasting.journal.accepted(), Txn::zxid);
                 if !self.is_in_tree(txn.zxid()) {
-                    self.continuous(last, txn.zxid())?;
+                    self.continuous(last, txn.zxid(), lasting)?;
                     self.uncommitted.push_back(txn);
                 }
                 Ok(())
@@ -49,7 +49,7 @@ impl Learner {
         if self.is_in_tree(zxid) {
             return Ok(());
         }
-        self.continuous(lasting.journal.accepted(), zxid)?;
+        self.continuous(lasting.journal.accepted(), zxid, lasting)?;
         if let Some(config) = config_of(&txn)? {
             lasting.see_config(config);
         }
@@ -105,7 +105,7 @@ impl Learner {
         while self.uncommitted.front().is_some_and(|txn| txn.zxid() <= zxid) {
             self.uncommitted.pop_front();
         }
-        self.continuous(lasting.journal.accepted(), zxid)?;
+        self.continuous(lasting.journal.accepted(), zxid, lasting)?;
         lasting.journal.accept(txn.clone());
         lasting.ready.append(txn.clone());
         let committed = lasting.journal.commit(zxid).map(|_| ());
@@ -208,9 +208,13 @@ impl Learner {
     }
 
     /// Nothing may be missing between two proposals (`Learner.enforceContinuousProposal`). A new
-    /// epoch begins anew; the leader proposes in its own.
-    fn continuous(&self, last: Zxid, zxid: Zxid) -> Result<(), Left> {
-        let is_next = last.next() == Some(zxid) || zxid.epoch() > last.epoch();
+    /// epoch begins anew with 1; the leader proposes in its own.
+    // ZooKeeper: it passes over whatever is missing at the beginning of an epoch, with a warning.
+    fn continuous(&self, last: Zxid, zxid: Zxid, lasting: &Lasting) -> Result<(), Left> {
+        let is_first = |zxid: Zxid| {
+            zxid.counter() == 1 || zxid.counter() == lasting.options.initial_counter.wrapping_add(1)
+        };
+        let is_next = last.next() == Some(zxid) || (zxid.epoch() > last.epoch() && is_first(zxid));
         let is_of_epoch = match self.stage {
             Stage::Broadcast => zxid.epoch() == self.epoch,
             _ => zxid.epoch() <= self.epoch,

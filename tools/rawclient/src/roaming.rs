@@ -21,7 +21,7 @@ use crate::connection::Connection;
 use crate::session::{Event, Reply, Session, SessionError};
 
 /// Between two rounds of attempts to connect.
-const RETRY_INTERVAL: Duration = Duration::from_millis(5);
+const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Why a request did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq)]

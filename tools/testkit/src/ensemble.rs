@@ -153,7 +153,7 @@ impl Ensemble {
     }
 
     /// The ids, 1 to N.
-    pub fn ids(&self) -> impl Iterator<Item = usize> + use<> {
+    pub fn ids(&self) -> impl DoubleEndedIterator<Item = usize> + use<> {
         1..=self.servers.len()
     }
 

@@ -71,7 +71,18 @@ impl Network {
 
     pub fn heal(&mut self, now: u64) {
         self.cut.clear();
-        for (end, arrival) in std::mem::take(&mut self.stalled) {
+        let stalled = std::mem::take(&mut self.stalled);
+        let ends: BTreeSet<End> = stalled.iter().map(|(end, _)| *end).collect();
+        // What was sent later still comes later.
+        let later: Vec<(u64, u64)> = self
+            .arrivals
+            .iter()
+            .filter(|(_, (end, _))| ends.contains(end))
+            .map(|(key, _)| *key)
+            .collect();
+        let later: Vec<(End, Arrival)> =
+            later.iter().map(|key| self.arrivals.remove(key).unwrap()).collect();
+        for (end, arrival) in stalled.into_iter().chain(later) {
             self.push(now, end, arrival);
         }
     }

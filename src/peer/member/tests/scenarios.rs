@@ -174,7 +174,7 @@ fn torment(seed: u64) {
 #[test]
 fn whatever_happens_nothing_committed_is_lost() {
     let first: u64 = option_env!("SEED").and_then(|seed| seed.parse().ok()).unwrap_or(0);
-    let count: u64 = option_env!("SEEDS").and_then(|seed| seed.parse().ok()).unwrap_or(60);
+    let count: u64 = option_env!("SEEDS").and_then(|seed| seed.parse().ok()).unwrap_or(100);
     for seed in first..first + count {
         torment(seed);
     }

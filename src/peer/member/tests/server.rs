@@ -98,7 +98,8 @@ pub(super) struct Server {
 #[derive(Default)]
 pub(super) struct Turn {
     pub ops: Vec<LinkOp>,
-    pub committed: Vec<(Zxid, i32)>,
+    /// And what the server was then.
+    pub committed: Vec<(Zxid, i32, Standing)>,
     pub standings: Vec<Standing>,
 }
 
@@ -197,7 +198,8 @@ impl Server {
         }
         for txn in ready.commit.drain(..) {
             self.state.apply(&txn);
-            turn.committed.push(*self.state.applied.last().unwrap());
+            let (zxid, content) = *self.state.applied.last().unwrap();
+            turn.committed.push((zxid, content, self.standing));
         }
         for standing in ready.standing.drain(..) {
             if let Standing::Leading { epoch } = standing {
@@ -294,6 +296,14 @@ impl Server {
         let txns = from.filter(|_| random.below(10) > 0).map(|from| {
             log[from..].iter().filter(|txn| txn.zxid() <= read.to).cloned().collect::<Vec<_>>()
         });
+        // Where a tree was received, the log has a hole.
+        let is_whole = |txns: &Vec<Txn>| {
+            let snapshots = &self.disk.snapshots;
+            let is_hole = |last, next| snapshots.iter().any(|s| last < s.last && s.last < next);
+            txns.last().is_some_and(|txn| txn.zxid() == read.to)
+                && !txns.windows(2).any(|two| is_hole(two[0].zxid(), two[1].zxid()))
+        };
+        let txns = txns.filter(is_whole);
         self.member.as_mut().unwrap().handle_log_read(MonoUs(now), read.id, txns);
     }
 

@@ -1,0 +1,134 @@
+//! reconfig: from the members that a client wants to the transaction that makes them so.
+//!
+//! The transaction sets the data of `/zookeeper/config`, whose version stays -1; what the ensemble
+//! makes of it is the peer's. Whether it may be is checked in ZooKeeper's order, the permission
+//! last.
+
+use std::fmt;
+use std::rc::Rc;
+
+use super::{Planned, Prep, Requester, Stamp};
+use crate::database::Database;
+use crate::error::ErrorCode;
+use crate::id::{SessionId, Zxid};
+use crate::proto::OpCode;
+use crate::proto::data::perms;
+use crate::proto::request::ReconfigRequest;
+use crate::proto::txn::{Txn, TxnBody};
+use crate::quorum::{Config, ReconfigError, Reconfiguration};
+use crate::time::WallMs;
+
+/// The node that holds the configuration.
+pub const CONFIG_PATH: &str = "/zookeeper/config";
+
+/// "Any configuration will do."
+const ANY_CONFIG: i64 = -1;
+
+/// What the leader's peer knows of the ensemble.
+pub struct ReconfigFacts<'a> {
+    /// The active configuration.
+    pub active: &'a Rc<Config>,
+    /// The last one proposed or seen.
+    pub last_seen: &'a Rc<Config>,
+    /// A reconfiguration must leave two participants (`standaloneEnabled`).
+    pub standalone_enabled: bool,
+    /// Whether a quorum of a configuration is connected and has the leader's history.
+    pub is_quorum_synced: &'a dyn Fn(&Config) -> bool,
+}
+
+impl fmt::Debug for ReconfigFacts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { active, last_seen, standalone_enabled, is_quorum_synced: _ } = self;
+        f.debug_struct("ReconfigFacts")
+            .field("active", active)
+            .field("last_seen", last_seen)
+            .field("standalone_enabled", standalone_enabled)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Prep {
+    /// Makes the transaction of a reconfiguration on the leader of an ensemble.
+    pub fn prepare_reconfig(
+        &mut self,
+        database: &Database,
+        now: WallMs,
+        zxid: Zxid,
+        requester: &Requester<'_>,
+        request: &ReconfigRequest<'_>,
+        facts: &ReconfigFacts<'_>,
+    ) -> Txn {
+        self.begin(database, zxid);
+        let stamp = Stamp { zxid, time: now.0 };
+        match self.plan_reconfig(database, stamp, requester, request, facts) {
+            Ok(text) => {
+                let mut planned = Planned::new(OpCode::Reconfig, CONFIG_PATH);
+                planned.data = Some(text.as_bytes());
+                planned.version = -1;
+                self.finish(stamp, requester, Ok(planned))
+            }
+            Err(error) => self.finish(stamp, requester, Err(error)),
+        }
+    }
+
+    fn plan_reconfig(
+        &mut self,
+        database: &Database,
+        stamp: Stamp,
+        requester: &Requester<'_>,
+        request: &ReconfigRequest<'_>,
+        facts: &ReconfigFacts<'_>,
+    ) -> Result<String, ErrorCode> {
+        if !self.options.reconfig {
+            return Err(ErrorCode::ReconfigDisabled);
+        }
+        requester.allowed?;
+        let last_seen = facts.last_seen;
+        if last_seen.version != facts.active.version {
+            return Err(ErrorCode::ReconfigInProgress);
+        }
+        if request.cur_config_id != ANY_CONFIG && request.cur_config_id != last_seen.version {
+            return Err(ErrorCode::BadVersion);
+        }
+        let change = Reconfiguration {
+            joining: request.joining_servers,
+            leaving: request.leaving_servers,
+            new_members: request.new_members,
+        };
+        let config = last_seen
+            .reconfigured(change, stamp.zxid.0, facts.standalone_enabled)
+            .map_err(|error| {
+                tracing::warn!(zxid = %stamp.zxid, %error, "reconfiguration refused");
+                match error {
+                    ReconfigError::BadArguments(_) => ErrorCode::BadArguments,
+                    ReconfigError::Marshalling(_) => ErrorCode::MarshallingError,
+                }
+            })?;
+        if !(facts.is_quorum_synced)(&config) {
+            tracing::warn!(
+                zxid = %stamp.zxid,
+                "reconfiguration refused: no quorum of the new members is connected and up to date"
+            );
+            return Err(ErrorCode::NewConfigNoQuorum);
+        }
+        let mut node = self.record(database, CONFIG_PATH)?;
+        self.check_acl(&node.acl, perms::WRITE, requester)?;
+        let text = config.to_text();
+        node.stat.version = -1;
+        node.stat.mtime = stamp.time;
+        node.stat.mzxid = stamp.zxid;
+        node.data_bytes = text.len();
+        node.digest_seed = self.digest_seed(CONFIG_PATH, Some(text.as_bytes()));
+        self.change(CONFIG_PATH, node, stamp, SessionId::NONE);
+        Ok(text)
+    }
+}
+
+/// The configuration to which a transaction leads, if it is a reconfiguration.
+pub fn config_of(txn: &Txn) -> Option<Config> {
+    if txn.header().op != OpCode::Reconfig {
+        return None;
+    }
+    let TxnBody::SetData(body) = txn.body() else { return None };
+    Config::from_bytes(body.data?).ok()
+}

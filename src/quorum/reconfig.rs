@@ -1,0 +1,268 @@
+//! What a reconfiguration makes of a configuration (`PrepRequestProcessor`, case reconfig).
+
+use std::collections::BTreeMap;
+
+use super::server_line::{is_loopback, is_wildcard};
+use super::{Config, Member};
+use crate::id::ServerId;
+
+/// What a client asks for. With new members the others are not looked at.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Reconfiguration<'a> {
+    /// Servers to be added or changed: `server.N=…`, with commas between.
+    pub joining: Option<&'a str>,
+    /// Ids of servers to be removed, with commas between.
+    pub leaving: Option<&'a str>,
+    /// The whole configuration, with commas or line ends between.
+    pub new_members: Option<&'a str>,
+}
+
+/// Why a reconfiguration is refused, with an explanation for the log.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReconfigError {
+    /// ZooKeeper's `BadArguments`.
+    #[error("{0}")]
+    BadArguments(String),
+    /// ZooKeeper's `MarshallingError`: what Java throws where a number is none.
+    #[error("{0}")]
+    Marshalling(String),
+}
+
+use ReconfigError::{BadArguments, Marshalling};
+
+impl Config {
+    /// The configuration after the change; `version` is the zxid of its transaction.
+    ///
+    /// # Errors
+    /// As ZooKeeper refuses it. Whether a quorum of the result is there, others have to ask.
+    pub fn reconfigured(
+        &self,
+        change: Reconfiguration<'_>,
+        version: i64,
+        standalone_enabled: bool,
+    ) -> Result<Config, ReconfigError> {
+        let mut config = match change.new_members {
+            Some(members) => whole(members, standalone_enabled)?,
+            None if self.is_hierarchical() => {
+                let reason = "servers can be added and removed only where a majority decides";
+                return Err(BadArguments(reason.to_owned()));
+            }
+            None => Config { members: self.changed(change)?, ..Config::default() },
+        };
+        config.version = version;
+        let voters = config.voters().count();
+        let needed = if standalone_enabled { 2 } else { 1 };
+        if voters < needed {
+            let reason = format!("the result has {voters} participants, needed: {needed}");
+            return Err(BadArguments(reason));
+        }
+        Ok(config)
+    }
+
+    /// Whether nothing but the version differs.
+    pub fn has_same_members(&self, other: &Config) -> bool {
+        let Config { members, groups, weights, version: _ } = self;
+        (members, groups, weights) == (&other.members, &other.groups, &other.weights)
+    }
+
+    fn changed(
+        &self,
+        change: Reconfiguration<'_>,
+    ) -> Result<BTreeMap<ServerId, Member>, ReconfigError> {
+        let mut members = self.members.clone();
+        for leaving in words(change.leaving, ',') {
+            members.remove(&server_id(leaving)?);
+        }
+        for joining in words(change.joining, ',') {
+            let parts: Vec<&str> = words(Some(joining), '=').collect();
+            let [key, value] = parts[..] else {
+                return Err(BadArguments(format!("{joining:?} is not of the form server.N=…")));
+            };
+            // ZooKeeper: what follows the last dot, whatever stands before it.
+            let id = server_id(key.rsplit('.').next().unwrap_or(key))?;
+            let member = Member::parse(value).map_err(BadArguments)?;
+            if member.client.is_none() {
+                return Err(BadArguments(format!("server {id} needs a port for clients")));
+            }
+            for (other, known) in &members {
+                if *other != id
+                    && let Some(address) = member.common_address(known)
+                {
+                    let reason =
+                        format!("{address} of server {id} is used by server {other} already");
+                    return Err(BadArguments(reason));
+                }
+            }
+            members.insert(id, member);
+        }
+        Ok(members)
+    }
+}
+
+/// A whole configuration; commas count as line ends.
+fn whole(members: &str, standalone_enabled: bool) -> Result<Config, ReconfigError> {
+    let config = Config::parse_any(&members.replace(',', "\n"))
+        .map_err(|error| BadArguments(error.to_string()))?;
+    // ZooKeeper: QuorumPeerConfig.parseDynamicConfig throws no ConfigException here.
+    let observers = config.members.len() - config.voters().count();
+    match config.voters().count() {
+        0 if !standalone_enabled => Err(Marshalling("there is no participant".to_owned())),
+        0 if observers > 0 => Err(Marshalling("there are only observers".to_owned())),
+        1 if standalone_enabled && observers > 0 => {
+            Err(Marshalling("one participant and observers are no ensemble".to_owned()))
+        }
+        _ => Ok(config),
+    }
+}
+
+// ZooKeeper: StringUtils.split.
+fn words(text: Option<&str>, separator: char) -> impl Iterator<Item = &str> {
+    text.into_iter()
+        .flat_map(move |text| text.split(separator))
+        .map(str::trim)
+        .filter(|word| !word.is_empty())
+}
+
+fn server_id(text: &str) -> Result<ServerId, ReconfigError> {
+    let id: i64 = text.parse().map_err(|_| Marshalling(format!("{text:?} is no server id")))?;
+    // A negative id would be taken for that of an observer without one.
+    if id < 0 { Err(BadArguments(format!("{id} is no server id"))) } else { Ok(ServerId(id)) }
+}
+
+impl Member {
+    /// An address that both use, if there is one (`QuorumServer.checkAddressDuplicate`).
+    ///
+    /// ZooKeeper compares resolved addresses; here names are compared as they are. What stands for
+    /// every address, or for the machine itself, may be used by all.
+    fn common_address(&self, other: &Member) -> Option<String> {
+        let others: Vec<(&str, u16)> = other.sockets().collect();
+        let common = self.sockets().find(|(host, port)| {
+            others.iter().any(|(h, p)| p == port && h.eq_ignore_ascii_case(host))
+        });
+        common.map(|(host, port)| format!("{host}:{port}"))
+    }
+
+    fn sockets(&self) -> impl Iterator<Item = (&str, u16)> {
+        let servers = self.addresses.iter().flat_map(|address| {
+            [(&*address.host, address.quorum_port), (&*address.host, address.election_port)]
+        });
+        let clients = self.client.iter().filter_map(|(host, port)| Some((host.as_deref()?, *port)));
+        servers.chain(clients).filter(|(host, _)| !is_wildcard(host) && !is_loopback(host))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        let text = "server.1=a:1:2;3\nserver.2=b:1:2;3\nserver.3=c:1:2:observer;3\nversion=7";
+        Config::parse(text).unwrap()
+    }
+
+    fn incremental(joining: &str, leaving: &str) -> Result<String, ReconfigError> {
+        let (joining, leaving) = (Some(joining), Some(leaving));
+        let change = Reconfiguration { joining, leaving, new_members: None };
+        config().reconfigured(change, 0x10, true).map(|config| config.to_text())
+    }
+
+    fn bulk(members: &str, standalone_enabled: bool) -> Result<String, ReconfigError> {
+        let change = Reconfiguration { new_members: Some(members), ..Default::default() };
+        config().reconfigured(change, 0x10, standalone_enabled).map(|config| config.to_text())
+    }
+
+    fn is_bad(result: &Result<String, ReconfigError>) -> bool {
+        matches!(result, Err(BadArguments(_)))
+    }
+
+    fn is_marshalling(result: &Result<String, ReconfigError>) -> bool {
+        matches!(result, Err(Marshalling(_)))
+    }
+
+    #[test]
+    fn servers_join_change_and_leave() {
+        let joined = incremental("server.4=d:1:2;3, server.5 = e:1:2:observer;h:4", "3").unwrap();
+        assert_eq!(
+            joined,
+            "server.1=a:1:2:participant;0.0.0.0:3\nserver.2=b:1:2:participant;0.0.0.0:3\n\
+             server.4=d:1:2:participant;0.0.0.0:3\nserver.5=e:1:2:observer;h:4\nversion=10"
+        );
+        // The same id again is a change: an observer becomes a participant.
+        let changed = incremental("server.3=c:1:2:participant;3", "").unwrap();
+        assert!(changed.contains("server.3=c:1:2:participant;0.0.0.0:3"), "{changed}");
+        // Who leaves and joins has joined; who is not there may leave.
+        let moved = incremental("server.2=x:1:2;3", "2,9").unwrap();
+        assert!(moved.contains("server.2=x:1:2"), "{moved}");
+    }
+
+    #[test]
+    fn wrong_arguments_are_refused_as_zookeeper_does() {
+        for joining in [
+            "server.4",
+            "server.4=d:1:2;3=x",
+            "server.4=d:1;3",
+            "server.4=d:1:2",
+            "server.4=d:1:1;3",
+            "server.4=a:1:9;3",
+            "server.4=d:1:2;b:2",
+            "server.-4=d:1:2;3",
+        ] {
+            assert!(is_bad(&incremental(joining, "")), "{joining}");
+        }
+        for joining in ["server.x=d:1:2;3", "x=d:1:2;3"] {
+            assert!(is_marshalling(&incremental(joining, "")), "{joining}");
+        }
+        assert!(is_marshalling(&incremental("", "x")));
+        assert!(is_bad(&incremental("", "2")), "one participant is too few");
+    }
+
+    #[test]
+    fn addresses_that_everybody_may_have_are_no_conflict() {
+        let text = "server.1=127.0.0.1:1:2;0.0.0.0:3\nserver.2=127.0.0.1:4:5;0.0.0.0:3";
+        let config = Config::parse(text).unwrap();
+        let joining = Some("server.3=127.0.0.1:1:2;3");
+        let change = Reconfiguration { joining, ..Default::default() };
+        assert!(config.reconfigured(change, 1, true).is_ok());
+    }
+
+    #[test]
+    fn all_members_may_be_named_at_once() {
+        let text = "server.2=b:1:2:participant;0.0.0.0:3\nserver.9=i:1:2:participant\nversion=10";
+        assert_eq!(bulk("server.2=b:1:2;3,server.9=i:1:2,version=77", true).unwrap(), text);
+        let groups = bulk("server.1=a:1:2\nserver.2=b:1:2\ngroup.1=1:2", true).unwrap();
+        assert!(groups.ends_with("group.1=1:2\nweight.1=1\nweight.2=1\nversion=10"), "{groups}");
+        assert!(bulk("server.1=a:1:2", false).is_ok());
+        for (members, standalone_enabled) in [
+            ("server.1=a:1:2", true),
+            ("", true),
+            ("clientPort=1\nserver.1=a:1:2", true),
+            ("server.1=a:1", true),
+        ] {
+            assert!(is_bad(&bulk(members, standalone_enabled)), "{members}");
+        }
+        for (members, standalone_enabled) in [
+            ("", false),
+            ("server.1=a:1:2:observer", true),
+            ("server.1=a:1:2,server.2=b:1:2:observer", true),
+        ] {
+            assert!(is_marshalling(&bulk(members, standalone_enabled)), "{members}");
+        }
+    }
+
+    #[test]
+    fn where_groups_decide_all_members_must_be_named() {
+        let text = "server.1=a:1:2\nserver.2=b:1:2\ngroup.1=1:2";
+        let config = Config::parse(text).unwrap();
+        let change = Reconfiguration { leaving: Some("9"), ..Default::default() };
+        assert!(matches!(config.reconfigured(change, 1, true), Err(BadArguments(_))));
+    }
+
+    #[test]
+    fn the_version_is_not_part_of_the_members() {
+        let newer = Config { version: 9, ..config() };
+        assert!(config().has_same_members(&newer));
+        let mut other = config();
+        other.members.remove(&ServerId(1));
+        assert!(!config().has_same_members(&other));
+    }
+}

@@ -1,0 +1,25 @@
+//! What the edge asks before it waits: does the log keep up with other servers, and does a client
+//! wait for them.
+
+use super::Replica;
+use crate::limits;
+
+impl Replica {
+    /// Whether so much waits for the log that nothing more should be read from other servers. Their
+    /// sockets hold it, and in the end the leader's.
+    pub fn is_behind(&self) -> bool {
+        if self.backlog.len() > limits::BACKLOG_TXNS_MAX {
+            return true;
+        }
+        let mut bytes = 0;
+        self.backlog.iter().any(|txn| {
+            bytes += txn.bytes().len();
+            bytes > limits::BACKLOG_BYTES_MAX
+        })
+    }
+
+    /// Whether a client's request waits for the log or for other servers.
+    pub fn awaits_commit(&self) -> bool {
+        !self.in_flight.is_empty() || self.ensemble.forwarded > 0
+    }
+}

@@ -1,0 +1,212 @@
+//! Clients that write all the time, whatever happens to the ensemble, and remember everything.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use ringkeeper::jute::Jute;
+use ringkeeper::proto::data::Stat;
+use ringkeeper::proto::opcode::OpCode;
+use ringkeeper_history::{Answer, Key, Operation, Recorder, Summary};
+use ringkeeper_rawclient::{Body, Failure, OPEN_ACL, Roaming};
+
+use crate::ground::{LIMIT, LONG_MS, Random};
+
+const BAD_VERSION: i32 = -103;
+/// After so many requests all workers go on to the next register: the search for a sequential order is quadratic.
+const REQUESTS_PER_REGISTER: u64 = 80;
+/// How long no server may take a session. A test may cut everything off for a while.
+const OUTAGE_LIMIT: Duration = Duration::from_secs(90);
+
+/// How a load behaves.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// How many sessions write.
+    pub workers: usize,
+    /// What each of them waits after an answer.
+    pub pause: Duration,
+    /// When a worker takes its server for dead.
+    pub patience: Duration,
+}
+
+impl Pace {
+    /// Enough to notice everything, little enough to leave the two cores to the servers.
+    pub const GENTLE: Pace =
+        Pace { workers: 3, pause: Duration::from_millis(4), patience: Duration::from_secs(2) };
+}
+
+#[derive(Debug)]
+struct Shared {
+    recorder: Recorder,
+    stopping: AtomicBool,
+    requests: AtomicU64,
+    registers: AtomicU32,
+}
+
+/// Workers at work.
+#[derive(Debug)]
+pub struct Load {
+    shared: Arc<Shared>,
+    servers: Vec<SocketAddr>,
+    workers: Vec<JoinHandle<Roaming>>,
+}
+
+impl Load {
+    /// Starts the workers, each on a server of its own while there are enough.
+    pub fn start(servers: &[SocketAddr], pace: Pace) -> Self {
+        let shared = Arc::new(Shared {
+            recorder: Recorder::new(),
+            stopping: AtomicBool::new(false),
+            requests: AtomicU64::new(0),
+            registers: AtomicU32::new(0),
+        });
+        let mut session = session(servers, 0, pace);
+        session.create("/load", None, OPEN_ACL, 0, LIMIT).expect("create");
+        session.close(LIMIT).expect("closeSession");
+        let workers = (0..pace.workers).map(|number| {
+            let (shared, servers) = (shared.clone(), servers.to_vec());
+            thread::spawn(move || Worker::start(&shared, &servers, number, pace).run())
+        });
+        Load { workers: workers.collect(), shared, servers: servers.to_vec() }
+    }
+
+    /// What they did so far.
+    pub fn recorder(&self) -> &Recorder {
+        &self.shared.recorder
+    }
+
+    /// Waits until a write is acknowledged that was sent after this call; returns how long that took since `moment`.
+    pub fn wait_acknowledged(&self, moment: Instant) -> Duration {
+        let begun = Instant::now();
+        loop {
+            if let Some(took) = self.shared.recorder.first_acknowledged_after(moment) {
+                return took;
+            }
+            assert!(
+                begun.elapsed() < OUTAGE_LIMIT,
+                "no write is acknowledged for {OUTAGE_LIMIT:?}"
+            );
+            for worker in &self.workers {
+                assert!(!worker.is_finished(), "a worker has failed, see its panic above");
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Ends the load while the ensemble serves. Every session must still own its ephemeral node, and the whole history must
+    /// be one that a single server could have answered.
+    pub fn finish(self) -> Summary {
+        self.shared.stopping.store(true, Ordering::Relaxed);
+        for worker in self.workers {
+            let mut session = worker.join().expect("a worker, see its panic above");
+            let mine = ephemeral_of(&session);
+            let (_, stat) = session.read(&mine, LIMIT).expect("its ephemeral node");
+            assert_eq!(stat.ephemeral_owner, session.id().0, "{mine}");
+            session.close(LIMIT).expect("closeSession");
+        }
+        let mut reader =
+            Roaming::open(&self.servers, LONG_MS, LIMIT, LIMIT).expect("a session to read with");
+        for key in 0..=self.shared.registers.load(Ordering::Relaxed) {
+            let call = self.shared.recorder.invoke(key, Operation::Read);
+            match reader.read(&path_of(key), LIMIT) {
+                Ok((data, stat)) => {
+                    let value = value_of(data.as_deref().unwrap_or_default());
+                    call.returned(Answer::Seen { version: stat.version, value }, 0);
+                }
+                // Nobody may have come to make it.
+                Err(Failure::Refused(-101)) => call.unknown(),
+                Err(failure) => panic!("reading register {key}: {failure:?}"),
+            }
+        }
+        reader.close(LIMIT).expect("closeSession");
+        self.shared.recorder.check().unwrap_or_else(|why| panic!("{why}"))
+    }
+}
+
+fn session(servers: &[SocketAddr], place: usize, pace: Pace) -> Roaming {
+    let mut servers = servers.to_vec();
+    let count = servers.len();
+    servers.rotate_left(place % count);
+    Roaming::open(&servers, LONG_MS, pace.patience, OUTAGE_LIMIT).expect("a session")
+}
+
+fn path_of(key: Key) -> String {
+    format!("/load/r{key}")
+}
+
+fn ephemeral_of(session: &Roaming) -> String {
+    format!("/load/alive-{:x}", session.id().0)
+}
+
+fn value_of(data: &[u8]) -> u64 {
+    std::str::from_utf8(data).ok().and_then(|text| text.parse().ok()).expect("a number in it")
+}
+
+struct Worker<'a> {
+    shared: &'a Shared,
+    session: Roaming,
+    random: Random,
+    pace: Pace,
+    /// The versions that it saw last.
+    versions: BTreeMap<Key, i32>,
+    values: u64,
+}
+
+impl<'a> Worker<'a> {
+    fn start(shared: &'a Shared, servers: &[SocketAddr], number: usize, pace: Pace) -> Self {
+        let mut session = session(servers, number, pace);
+        let mine = ephemeral_of(&session);
+        session.create(&mine, None, OPEN_ACL, 1, OUTAGE_LIMIT).expect("create");
+        let values = (number as u64 + 1) << 40;
+        let random = Random(values);
+        Worker { shared, session, random, pace, versions: BTreeMap::new(), values }
+    }
+
+    fn run(mut self) -> Roaming {
+        while !self.shared.stopping.load(Ordering::Relaxed) {
+            self.step();
+            thread::sleep(self.pace.pause);
+        }
+        self.session
+    }
+
+    fn step(&mut self) {
+        let request = self.shared.requests.fetch_add(1, Ordering::Relaxed);
+        let key = u32::try_from(request / REQUESTS_PER_REGISTER).expect("few registers");
+        let path = path_of(key);
+        if !self.versions.contains_key(&key) {
+            let made = self.session.create(&path, Some(b"0"), OPEN_ACL, 0, OUTAGE_LIMIT);
+            made.unwrap_or_else(|failure| panic!("creating {path}: {failure:?}"));
+            self.versions.insert(key, 0);
+            self.shared.registers.fetch_max(key, Ordering::Relaxed);
+        }
+        // So that what is unknown is unknown because of the request, not because there was no server.
+        self.session
+            .connect(OUTAGE_LIMIT)
+            .unwrap_or_else(|failure| panic!("a server for the session: {failure:?}"));
+        self.values += 1;
+        let value = self.values;
+        let (operation, version) = if self.random.below(3) == 0 {
+            let version = self.versions[&key];
+            (Operation::SetAt { version, value }, version)
+        } else {
+            (Operation::Set { value }, -1)
+        };
+        let body = Body::set_data(&path, Some(value.to_string().as_bytes()), version);
+        let call = self.shared.recorder.invoke(key, operation);
+        match self.session.call(OpCode::SetData, &body, OUTAGE_LIMIT) {
+            Ok(reply) => {
+                let stat = Stat::from_bytes(&reply.body).expect("setData answers a Stat");
+                assert_eq!(stat.mzxid, reply.header.zxid, "the zxid of this write");
+                self.versions.insert(key, stat.version);
+                call.returned(Answer::Written { version: stat.version }, stat.mzxid.0);
+            }
+            Err(Failure::Refused(BAD_VERSION)) => call.returned(Answer::BadVersion, 0),
+            Err(Failure::Unknown) => call.unknown(),
+            Err(failure) => panic!("setData {path}: {failure:?}"),
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Whole ensembles of real processes: ringkeeper alone, and mixed with Apache ZooKeeper 3.8 and 3.9.
+//!
+//! One ensemble at a time, whatever the number of test threads: three Java machines fill two cores. A bounded choice runs by
+//! default; `RINGKEEPER_ENSEMBLE=all` runs everything, `RINGKEEPER_FAULT_ROUNDS=100` more rounds of faults.
+//! `RINGKEEPER_TEST_PEER=java` puts Apache ZooKeeper 3.9 in ringkeeper's place, to try the tests themselves; any other value
+//! is the path of a ringkeeper binary.
+
+mod faults;
+mod ground;
+mod load;
+mod migration;
+mod mixed;
+mod partitions;
+mod same;

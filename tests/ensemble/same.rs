@@ -1,0 +1,93 @@
+//! All servers of an ensemble hold the same: trees with Stats and ACLs, digests, sessions' ephemerals.
+
+use std::collections::BTreeSet;
+
+use ringkeeper::proto::opcode::OpCode;
+use ringkeeper_rawclient::{Body, Session, Tree, dump, first_difference};
+use ringkeeper_testkit::{Ensemble, Program};
+
+use crate::ground::LONG_MS;
+
+const CONFIG_NODE: &str = "/zookeeper/config";
+
+/// Compares all servers that run, while nobody writes, and their digests; returns the tree. Java has found no digest that is
+/// not its own.
+///
+/// # Panics
+/// With the first difference.
+pub fn check(ensemble: &mut Ensemble, what: &str) -> Tree {
+    let tree = trees(ensemble, what);
+    let running = running(ensemble);
+    same_digests(ensemble, &running, what);
+    for id in running {
+        assert_eq!(mismatches(ensemble, id), 0, "{what}: digest mismatches of server {id}");
+    }
+    tree
+}
+
+/// The same without the digests. Apache ZooKeeper alone finds mismatches at times when servers are replaced under load.
+pub fn trees(ensemble: &mut Ensemble, what: &str) -> Tree {
+    let running = running(ensemble);
+    let trees: Vec<Tree> = running.iter().map(|id| tree(ensemble, *id, what)).collect();
+    for (id, tree) in running.iter().zip(&trees).skip(1) {
+        if let Some(difference) = first_difference(&trees[0], tree) {
+            panic!(
+                "{what}: servers {} ({}) and {id} ({}) differ at {difference}",
+                running[0],
+                ensemble.server(running[0]).program().name(),
+                ensemble.server(*id).program().name()
+            );
+        }
+    }
+    trees.into_iter().next().expect("a server runs")
+}
+
+fn running(ensemble: &mut Ensemble) -> Vec<usize> {
+    ensemble.ids().filter(|id| ensemble.server_mut(*id).is_running()).collect()
+}
+
+/// How many digests a server found that were not its own.
+pub fn mismatches(ensemble: &Ensemble, id: usize) -> u64 {
+    let count = ensemble.mntr(id, "digest_mismatches_count");
+    match ensemble.server(id).program() {
+        Program::Ringkeeper(_) => count.map_or(0, |count| count.parse().expect("a number")),
+        _ => count.expect("Java counts them").parse().expect("a number"),
+    }
+}
+
+/// What one server shows after a sync.
+fn tree(ensemble: &Ensemble, id: usize, what: &str) -> Tree {
+    let fail = |error: &dyn std::fmt::Debug| -> ! { panic!("{what}: server {id}: {error:?}") };
+    let mut session =
+        Session::open(ensemble.address(id), LONG_MS).unwrap_or_else(|error| fail(&error));
+    if let Err(error) = session.authenticate("digest", b"ann:secret") {
+        fail(&error);
+    }
+    if let Err(error) = session.call(OpCode::Sync, &Body::path("/")) {
+        fail(&error);
+    }
+    let mut tree = dump(&mut session, "/").unwrap_or_else(|error| fail(&error));
+    if let Some(node) = tree.get_mut(CONFIG_NODE) {
+        // ZooKeeper: each server writes this node when it starts, without a transaction, with the time of its own clock.
+        node.stat = None;
+    }
+    if let Err(error) = session.close() {
+        fail(&error);
+    }
+    tree
+}
+
+/// Digests at the zxids that all list are equal. Returns how many zxids all of them list: it is every 128th one, of those
+/// that came while all of them were there.
+pub fn same_digests(ensemble: &Ensemble, running: &[usize], what: &str) -> usize {
+    let all: Vec<_> = running.iter().map(|id| ensemble.digests(*id)).collect();
+    let common =
+        all.iter().skip(1).fold(all[0].keys().collect::<BTreeSet<_>>(), |common, other| {
+            common.into_iter().filter(|zxid| other.contains_key(zxid)).collect()
+        });
+    for zxid in &common {
+        let values: BTreeSet<_> = all.iter().map(|digests| &digests[*zxid]).collect();
+        assert!(values.len() == 1, "{what}: digests at 0x{zxid:x}: {values:?}");
+    }
+    common.len()
+}

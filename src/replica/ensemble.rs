@@ -237,6 +237,12 @@ impl Replica {
         for standing in ready.standing.drain(..) {
             self.on_standing(now, standing);
         }
+        let is_new = ready.config.iter().any(|change| matches!(change, ConfigChange::Active(_)));
+        if is_new && self.options.reconfig {
+            // ZooKeeper: QuorumPeer.processReconfig. The first version has no transaction, and a
+            // learner may hear of a configuration before its transaction.
+            self.show_config(now);
+        }
         self.ensemble.configs.append(&mut ready.config);
         for inbound in ready.inbound.drain(..) {
             self.on_inbound(now, inbound);

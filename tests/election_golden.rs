@@ -14,6 +14,8 @@
 //! what it does, until an empty line
 //! ```
 
+#![expect(clippy::unwrap_used, reason = "a conversation that makes no sense ends the test")]
+
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;

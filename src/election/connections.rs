@@ -441,6 +441,10 @@ impl Connections {
             channel.not_before = now.plus_ms(RETRY_MS.1);
             return;
         }
+        // An address that swallows everything must not hide the others for ever.
+        if channel.failures % 2 == 1 {
+            to.reverse();
+        }
         let link = self.ids.next();
         channel.attempt = Some(Attempt { link, since: now });
         channel.not_before = now.plus_ms(RETRY_MS.0);

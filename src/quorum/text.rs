@@ -153,9 +153,9 @@ impl fmt::Display for Config {
     }
 }
 
-/// Java's `Long.parseLong(text, 16)`.
+/// Java's `Long.parseLong(text, 16)`; a version is a zxid, and no zxid is negative.
 fn parse_hex(text: &str) -> Option<i64> {
-    i64::from_str_radix(text, 16).ok()
+    i64::from_str_radix(text, 16).ok().filter(|version| *version >= 0)
 }
 
 fn number_of(key: &str) -> Result<i64, String> {
@@ -270,6 +270,7 @@ mod tests {
             ("server.-1=a:1:2", 1, "no number"),
             ("server.99999999999999999999=a:1:2", 1, "no number"),
             ("version=xyz\nserver.1=a:1:2", 1, "hexadecimal"),
+            ("version=-3\nserver.1=a:1:2", 1, "hexadecimal"),
             ("version=10000000000000000\nserver.1=a:1:2", 1, "hexadecimal"),
             ("clientPort=2181\nserver.1=a:1:2", 1, "unknown"),
             ("server.1=a:1:2\ngroup.1=1\ngroup.2=1", 3, "more than one group"),
@@ -283,6 +284,36 @@ mod tests {
             assert!(error.reason.contains(reason), "{text:?}: {error}");
         }
         assert!(Config::from_bytes(&[0xff]).is_err());
+    }
+
+    #[test]
+    fn what_is_read_from_a_damaged_text_can_be_written_and_read_again() {
+        let whole = format!("{GOLDEN}\ngroup.1=1:3\nweight.1=2");
+        let alphabet = b"0123456789=:;|.[]#!\\\n\r\t ,svegrwn-+";
+        let mut random: u64 = 7;
+        let mut below = |bound: usize| {
+            random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            usize::try_from(random >> 33).unwrap() % bound
+        };
+        let mut read = 0;
+        for _ in 0..20_000 {
+            let mut bytes = whole.clone().into_bytes();
+            for _ in 0..=below(4) {
+                let at = below(bytes.len());
+                match below(3) {
+                    0 => bytes[at] = alphabet[below(alphabet.len())],
+                    1 => bytes.insert(at, alphabet[below(alphabet.len())]),
+                    _ => _ = bytes.remove(at),
+                }
+            }
+            if let Ok(config) = Config::from_bytes(&bytes) {
+                read += 1;
+                let text = config.to_text();
+                let again = Config::parse(&text);
+                assert_eq!(again.as_ref().map(Config::to_text), Ok(text), "{config:?}");
+            }
+        }
+        assert!(read > 1000, "{read}");
     }
 
     #[test]

@@ -237,13 +237,10 @@ impl Replica {
         for standing in ready.standing.drain(..) {
             self.on_standing(now, standing);
         }
-        // ZooKeeper: QuorumPeer.processReconfig shows the configuration, of which a learner may have
-        // heard without its transaction (Learner.syncWithLeader).
-        for change in &ready.config {
-            if let (ConfigChange::Active(config), true) = (change, self.options.reconfig) {
-                let (text, version) = (config.to_text(), Zxid(config.version));
-                self.database.set_config(&text, version, now.wall.0);
-            }
+        if ready.config.iter().any(|change| matches!(change, ConfigChange::Active(_))) {
+            // ZooKeeper: QuorumPeer.processReconfig. The first version has no transaction, and a
+            // learner may hear of a configuration before its transaction.
+            self.show_config(now);
         }
         self.ensemble.configs.append(&mut ready.config);
         for inbound in ready.inbound.drain(..) {

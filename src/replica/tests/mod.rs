@@ -9,6 +9,7 @@ mod harness;
 mod options;
 mod random;
 mod reads;
+mod reconfig;
 mod sessions;
 mod standing;
 mod watches;

@@ -211,6 +211,16 @@ impl Election {
         self.connections.settle();
     }
 
+    /// A reconfiguration has named the leader: this server looks no more and follows or leads,
+    /// without a search (`QuorumPeer.updateVote`).
+    pub fn designate(&mut self, state: ServerState, vote: Vote) {
+        assert!(state != ServerState::Looking, "who knows its leader does not look");
+        self.outcome = None;
+        self.phase = Phase::Settled { state, vote };
+        self.refresh_message();
+        self.connections.settle();
+    }
+
     /// The leader's new epoch goes into the vote that others get (`QuorumPeer.updateElectionVote`).
     pub fn set_vote_epoch(&mut self, epoch: Epoch) {
         if let Phase::Settled { vote, .. } = &mut self.phase {

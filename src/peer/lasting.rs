@@ -100,7 +100,7 @@ impl Lasting {
 
     /// Takes the role that the configuration says. A server that is not in it follows without a
     /// vote (`QuorumPeer.updateLearnerType`).
-    fn update_role(&mut self) -> bool {
+    pub(super) fn update_role(&mut self) -> bool {
         let role = self.config.members.get(&self.options.me).map(|member| member.role);
         let is_observer = role == Some(Role::Observer);
         let changed = is_observer != self.is_observer;

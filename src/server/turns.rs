@@ -6,6 +6,7 @@
 //! sockets have their turn in between, and after a while it sleeps: the kernel then rings the
 //! executor's bell with the completion.
 
+use std::net::TcpListener;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -45,13 +46,14 @@ const STOP_PATIENCE: Duration = Duration::from_millis(600);
 const LOOK_AT_ONCE: Duration = Duration::from_micros(6);
 
 /// Turns the replica until `stop` is set and nothing is in flight. `stopping` is called once,
-/// when that begins.
+/// when that begins; `moving` when clients are to connect elsewhere.
 pub async fn turn(
     host: Rc<Host>,
     wait: LogWait,
     stop: StopFlag,
     alarm: Rc<Alarm>,
     stopping: impl AsyncFnOnce(),
+    moving: impl AsyncFn(Vec<TcpListener>),
 ) -> Ended {
     let mut stopping = Some(stopping);
     let mut deadline = None;
@@ -59,6 +61,11 @@ pub async fn turn(
         host.turn();
         if let Some(reason) = host.fatal() {
             return Ended::Fatal(reason);
+        }
+        if let Some(sockets) = host.new_sockets()
+            && stopping.is_some()
+        {
+            moving(sockets).await;
         }
         if stop.is_set()
             && let Some(stopping) = stopping.take()

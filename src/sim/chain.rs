@@ -115,7 +115,8 @@ impl Chain {
         digest: i64,
         before: Zxid,
     ) -> Result<(), String> {
-        if is_marker(zxid) && !self.links.contains_key(&zxid) {
+        // -1: nothing is known of what it had.
+        if before >= Zxid::ZERO && is_marker(zxid) && !self.links.contains_key(&zxid) {
             let before = self.resolve(before);
             if before < zxid {
                 let known = *self.epochs.entry(zxid).or_insert(before);

@@ -206,6 +206,10 @@ impl Model {
                     self.delete(&path, zxid);
                 }
             }
+            // One that failed is kept as it was meant, and changes nothing.
+            TxnBody::Multi(parts)
+                if TxnBody::parts(*parts)
+                    .any(|(_, part)| matches!(part, TxnBody::Error { .. })) => {}
             TxnBody::Multi(parts) => {
                 for (_, part) in TxnBody::parts(*parts) {
                     self.body(&part, session, zxid, time)?;

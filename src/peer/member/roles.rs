@@ -1,7 +1,7 @@
 //! From one role to another.
 
 use super::*;
-use crate::election::Outcome;
+use crate::election::{Outcome, Vote};
 use crate::proto::quorum::ServerState;
 use crate::zab::leader::LeaderStart;
 
@@ -127,13 +127,7 @@ impl Member {
     fn on_elected(&mut self, leader: ServerId) {
         let ms = self.now.since_us(self.looking_since) / 1000;
         self.lasting.counts.elections_ms.add(ms);
-        let state = if leader == self.me() {
-            ServerState::Leading
-        } else if self.lasting.is_observer {
-            ServerState::Observing
-        } else {
-            ServerState::Following
-        };
+        let state = self.state_under(leader);
         tracing::info!(%leader, ms, "a leader is elected, this server is {state:?}");
         self.election.settle(state);
         if self.now < self.hold_until {
@@ -211,10 +205,10 @@ impl Member {
         tracing::warn!(%leader, ?phase, reason = left.reason, "leaving the leader");
         self.on_failure();
         self.become_looking();
-        if left.next.is_some() {
-            self.hold_until = self.now;
+        match left.next {
+            Some(next) => self.follow_designated(next),
+            None => self.look(),
         }
-        self.look();
     }
 
     fn step_down(&mut self) {
@@ -223,21 +217,59 @@ impl Member {
         };
         let reason = leader.failure().expect("it steps down for a reason").to_owned();
         tracing::warn!(reason, "this server leads no more");
+        let designated = leader.designated();
         self.take_back(leader);
         self.on_failure();
         self.become_looking();
-        self.look();
+        match designated {
+            Some(next) => self.follow_designated(next),
+            None => self.look(),
+        }
+    }
+
+    /// Follows whom a reconfiguration has named, or leads, without an election. If that fails,
+    /// there is one.
+    fn follow_designated(&mut self, leader: ServerId) {
+        self.hold_until = self.now;
+        self.looking_since = self.now;
+        self.joined_at = None;
+        self.role = Role::Looking;
+        self.tell_config();
+        let zxid = self.lasting.journal.accepted();
+        let vote = Vote { leader, zxid, peer_epoch: self.lasting.epochs.current };
+        self.election.designate(self.state_under(leader), vote);
+        tracing::info!(%leader, "a reconfiguration has named the leader");
+        self.join(leader);
+    }
+
+    /// What this server is when that one leads.
+    fn state_under(&self, leader: ServerId) -> ServerState {
+        if leader == self.me() {
+            ServerState::Leading
+        } else if self.lasting.is_observer {
+            ServerState::Observing
+        } else {
+            ServerState::Following
+        }
     }
 
     /// What a leader leaves behind.
     fn take_back(&mut self, mut leader: Box<Leader>) {
         leader.take_ready(self.lasting.ready.last());
-        super::facts::add_reign(&mut self.lasting.counts, &leader.facts());
+        facts::add_reign(&mut self.lasting.counts, &leader.facts());
         let remains = leader.into_remains();
         self.lasting.journal.resume(remains.recent, remains.pending);
         self.lasting.epochs = remains.epochs;
-        self.lasting.config = remains.config;
-        self.lasting.last_seen = remains.last_seen;
+        self.take_configs(remains.config, remains.last_seen);
+    }
+
+    /// The configurations as a leader has them.
+    fn take_configs(&mut self, config: Rc<Config>, last_seen: Rc<Config>) {
+        self.lasting.last_seen = last_seen;
+        if !Rc::ptr_eq(&config, &self.lasting.config) {
+            self.lasting.config = config;
+            self.lasting.update_role();
+        }
     }
 
     /// Ends whatever it does, at once.
@@ -341,8 +373,8 @@ impl Member {
     /// The election, and whoever listens, hear of a new configuration.
     fn tell_config(&mut self) {
         if let Role::Leading(leader) = &self.role {
-            self.lasting.config = leader.config().clone();
-            self.lasting.last_seen = leader.last_seen_config().clone();
+            let (config, last_seen) = (leader.config().clone(), leader.last_seen_config().clone());
+            self.take_configs(config, last_seen);
         }
         let (active, last_seen) = (&self.lasting.config, &self.lasting.last_seen);
         if Rc::ptr_eq(active, &self.election_configs.0)

@@ -3,7 +3,6 @@
 
 use std::rc::Rc;
 
-use bytes::BufMut;
 use tracing::{debug, info, warn};
 
 use super::Leader;
@@ -42,34 +41,11 @@ pub(super) struct PendingSync {
 impl Leader {
     // ---- what learners say
 
-    pub(super) fn on_received(&mut self, link: LinkId, bytes: &[u8]) {
-        let Some(handler) = self.learners.handlers.get_mut(&link) else { return };
-        handler.heard_at = self.now;
-        handler.reader.push(bytes);
-        self.advance(link);
-    }
-
     /// Takes the packets of a learner that may be taken now.
     pub(super) fn advance(&mut self, link: LinkId) {
-        loop {
-            let Some(handler) = self.learners.handlers.get_mut(&link) else { return };
-            if handler.talks_too_early() {
-                self.learners.refuse(link, "it does not wait for its answer");
-                return;
-            }
-            if !handler.listens() || self.failure.is_some() {
-                return;
-            }
-            let packet = match handler.reader.next() {
-                Ok(Some(packet)) => packet,
-                Ok(None) => return,
-                Err(error) => {
-                    self.learners.refuse(link, &error.to_string());
-                    return;
-                }
-            };
-            handler.packets_received += 1;
-            let stage = handler.stage;
+        while self.failure.is_none()
+            && let Some((stage, packet)) = self.learners.next_packet(link)
+        {
             let done = match stage {
                 Stage::Info => self.on_info(link, &packet),
                 Stage::AckEpoch => self.on_ack_epoch(link, &packet),
@@ -79,9 +55,9 @@ impl Leader {
             };
             if let Err(reason) = done {
                 self.learners.refuse(link, &reason);
-                self.maybe_leave();
             }
         }
+        self.maybe_leave();
     }
 
     fn on_packet(&mut self, link: LinkId, packet: &Packet) -> Result<(), Refusal> {
@@ -340,9 +316,4 @@ impl Leader {
             self.fail(format!("server {leader} leads after the reconfiguration"));
         }
     }
-}
-
-/// Writes what is broadcast to everybody at once.
-pub(super) fn put_ping(out: &mut impl BufMut, proposed: Zxid) {
-    put_bare(out, packet::PING, proposed);
 }

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use super::Leader;
-use super::handler::{Stage, SyncKind};
+use super::handler::{Handler, Stage, SyncKind};
+use super::learners::Learners;
 use crate::id::{ServerId, Zxid};
 use crate::time::MonoUs;
 
@@ -115,21 +116,6 @@ impl Leader {
     /// What it knows.
     pub fn facts(&self) -> LeaderFacts {
         let handlers = || self.learners.handlers.values();
-        let learners = handlers()
-            .map(|handler| LearnerFacts {
-                server: handler.is_known().then_some(handler.server),
-                remote: handler.remote,
-                since: handler.since,
-                is_observer: handler.is_observer,
-                stage: stage_name(handler.stage),
-                is_synced: handler.stage.has_history() && handler.is_in_sync(self.tick),
-                acked: handler.acked,
-                queued_bytes: handler.outbox.queued(),
-                sent_bytes: handler.outbox.handed(),
-                packets_received: handler.packets_received,
-                requests: handler.requests,
-            })
-            .collect();
         // ZooKeeper: forwardingFollowers and observingLearners, whoever gets what is broadcast.
         let live = || handlers().filter(|handler| handler.outbox.is_live());
         let followers = || live().filter(|handler| !handler.is_observer);
@@ -137,7 +123,7 @@ impl Leader {
         LeaderFacts {
             since: self.since,
             is_active: self.is_active(),
-            learners,
+            learners: self.learners.facts(self.tick),
             synced_followers: voters,
             synced_non_voting_followers: followers().count() - voters,
             synced_observers: live().filter(|handler| handler.is_observer).count(),
@@ -168,6 +154,26 @@ impl Leader {
     /// Forgets the sizes of proposals so far (`srst`).
     pub fn reset_stats(&mut self) {
         self.sizes = ProposalSizes { count: self.sizes.count, ..ProposalSizes::default() };
+    }
+}
+
+impl Learners {
+    /// What is known of each.
+    pub(super) fn facts(&self, tick: u64) -> Vec<LearnerFacts> {
+        let facts = |handler: &Handler| LearnerFacts {
+            server: handler.is_known().then_some(handler.server),
+            remote: handler.remote,
+            since: handler.since,
+            is_observer: handler.is_observer,
+            stage: stage_name(handler.stage),
+            is_synced: handler.stage.has_history() && handler.is_in_sync(tick),
+            acked: handler.acked,
+            queued_bytes: handler.outbox.queued(),
+            sent_bytes: handler.outbox.handed(),
+            packets_received: handler.packets_received,
+            requests: handler.requests,
+        };
+        self.handlers.values().map(facts).collect()
     }
 }
 

@@ -18,7 +18,7 @@ use crate::peer::{LogRead, PeerOptions};
 use crate::proto::quorum::packet;
 use crate::proto::txn::Txn;
 use crate::time::MonoUs;
-use crate::zab::packets::{put_bare, put_txn};
+use crate::zab::packets::{Packet, put_bare, put_txn};
 use crate::zab::{CommittedLog, Numbers};
 
 /// What follows the history of a learner: whatever was proposed and not committed (followers), and
@@ -41,6 +41,8 @@ pub(super) struct Learners {
     pub(super) handlers: BTreeMap<LinkId, Handler>,
     options: Rc<PeerOptions>,
     numbers: Numbers,
+    /// Bytes that may wait for one of them.
+    backlog_bytes_max: u64,
     /// For everybody who follows, of this turn.
     followers: BytesMut,
     /// For everybody who observes, of this turn.
@@ -56,11 +58,16 @@ pub(super) struct Learners {
 }
 
 impl Learners {
-    pub(super) fn new(options: Rc<PeerOptions>, numbers: Numbers) -> Learners {
+    pub(super) fn new(
+        options: Rc<PeerOptions>,
+        numbers: Numbers,
+        backlog_bytes_max: u64,
+    ) -> Learners {
         Learners {
             handlers: BTreeMap::new(),
             options,
             numbers,
+            backlog_bytes_max,
             followers: BytesMut::new(),
             observers: BytesMut::new(),
             ops: Vec::new(),
@@ -127,6 +134,91 @@ impl Learners {
         self.log_reads.clear();
     }
 
+    // ---- what they say
+
+    /// A piece of a learner's stream.
+    pub(super) fn handle_received(&mut self, now: MonoUs, link: LinkId, bytes: &[u8]) {
+        if let Some(handler) = self.handlers.get_mut(&link) {
+            handler.heard_at = now;
+            handler.reader.push(bytes);
+        }
+    }
+
+    /// The next packet of a learner that may be taken now, and the stage in which it comes. Whoever
+    /// breaks the protocol is sent away.
+    pub(super) fn next_packet(&mut self, link: LinkId) -> Option<(Stage, Packet)> {
+        let handler = self.handlers.get_mut(&link)?;
+        if handler.talks_too_early() {
+            self.refuse(link, "it does not wait for its answer");
+            return None;
+        }
+        if !handler.listens() {
+            return None;
+        }
+        match handler.reader.next() {
+            Ok(packet) => {
+                handler.packets_received += u64::from(packet.is_some());
+                packet.map(|packet| (handler.stage, packet))
+            }
+            Err(error) => {
+                self.refuse(link, &error.to_string());
+                None
+            }
+        }
+    }
+
+    // ---- the clock
+
+    /// This process stood still for so long, and could hear nobody: what they said meanwhile comes
+    /// next.
+    pub(super) fn excuse(&mut self, ms: u64) {
+        for handler in self.handlers.values_mut() {
+            handler.heard_at = handler.heard_at.plus_ms(ms);
+            handler.ack_clock.shift(ms);
+        }
+    }
+
+    /// Sends away who said nothing, or took nothing, for too long.
+    pub(super) fn drop_silent(&mut self, now: MonoUs) {
+        let tick_ms = self.options.tick_ms;
+        let init_ms = self.options.init_limit.saturating_mul(tick_ms);
+        let sync_ms = self.options.sync_limit.saturating_mul(tick_ms);
+        let reason = |handler: &Handler| {
+            let silent_ms = now.since_us(handler.heard_at) / 1000;
+            match handler.stage {
+                // It waits for us.
+                Stage::Epoch
+                | Stage::EpochQuorum { .. }
+                | Stage::LogRead { .. }
+                | Stage::Snapshot
+                | Stage::Activation => None,
+                Stage::Info | Stage::AckEpoch | Stage::SnapshotEnd | Stage::NewLeaderAck => {
+                    (silent_ms >= init_ms).then_some("it was silent for initLimit ticks")
+                }
+                Stage::Broadcast if silent_ms >= sync_ms => {
+                    Some("it was silent for syncLimit ticks")
+                }
+                Stage::Broadcast => (handler.ack_clock.waiting_ms(now) >= sync_ms)
+                    .then_some("it did not acknowledge a proposal for syncLimit ticks"),
+            }
+        };
+        let silent: Vec<(LinkId, &str)> = self
+            .handlers
+            .values()
+            .filter_map(|handler| reason(handler).map(|reason| (handler.link, reason)))
+            .collect();
+        for (link, reason) in silent {
+            self.refuse(link, reason);
+        }
+        self.check_stall(now, tick_ms);
+    }
+
+    /// Asks everybody whether he is there.
+    pub(super) fn ping(&mut self, proposed: Zxid) {
+        self.broadcast(|out| put_bare(out, packet::PING, proposed));
+        self.inform(|out| put_bare(out, packet::PING, proposed));
+    }
+
     // ---- sending
 
     /// Something for this learner alone.
@@ -167,7 +259,7 @@ impl Learners {
         let hanging: Vec<LinkId> = self
             .handlers
             .iter()
-            .filter(|(_, handler)| handler.outbox.is_too_long())
+            .filter(|(_, handler)| handler.outbox.queued() > self.backlog_bytes_max)
             .map(|(link, _)| *link)
             .collect();
         for link in hanging {
@@ -360,7 +452,12 @@ impl Learners {
     pub(super) fn wants_snapshot_piece(&self) -> bool {
         let unsent = || self.at_stage(Stage::SnapshotEnd).map(|handler| handler.outbox.unsent());
         let (Some(least), Some(most)) = (unsent().min(), unsent().max()) else { return false };
-        least < LEARNER_WINDOW_BYTES && most < LEARNER_SPREAD_BYTES_MAX
+        least < LEARNER_WINDOW_BYTES && most < self.spread_bytes_max()
+    }
+
+    /// How far those who get the tree may be apart.
+    fn spread_bytes_max(&self) -> u64 {
+        LEARNER_SPREAD_BYTES_MAX.min(self.backlog_bytes_max / 2)
     }
 
     pub(super) fn snapshot_piece(&mut self, bytes: &Bytes) {
@@ -383,11 +480,10 @@ impl Learners {
     }
 
     /// Cuts the one off for whom all others wait, if it does not move for `limit_ms`.
-    pub(super) fn check_stall(&mut self, now: MonoUs, limit_ms: u64) {
+    fn check_stall(&mut self, now: MonoUs, limit_ms: u64) {
         let slowest =
             self.at_stage(Stage::SnapshotEnd).max_by_key(|handler| handler.outbox.unsent());
-        let Some(slowest) = slowest.filter(|h| h.outbox.unsent() >= LEARNER_SPREAD_BYTES_MAX)
-        else {
+        let Some(slowest) = slowest.filter(|h| h.outbox.unsent() >= self.spread_bytes_max()) else {
             self.stalled = None;
             return;
         };

@@ -16,12 +16,14 @@ mod duties;
 mod facts;
 mod handler;
 mod learners;
+mod observer_master;
 mod outbox;
 mod sync;
 #[cfg(test)]
 mod tests;
 
 pub use facts::{LeaderFacts, LearnerFacts, ProposalSizes, ReconfigProgress};
+pub use observer_master::{MasterView, ObserverMaster, Upstream};
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -31,6 +33,7 @@ use tracing::warn;
 
 use super::{CommittedLog, Epochs, Numbers};
 use crate::id::{Epoch, ServerId, Zxid};
+use crate::limits::LEARNER_BACKLOG_BYTES_MAX;
 use crate::peer::link::{LinkEvent, LinkId, Port};
 use crate::peer::{ConfigChange, Inbound, PeerOptions, Ready, Standing};
 use crate::proto::txn::Txn;
@@ -140,7 +143,7 @@ impl Leader {
         let LeaderStart { options, config, last_seen, epochs, last, recent, numbers } = start;
         // ZooKeeper: QuorumPeer keeps no proposed configuration if reconfiguration is switched off.
         let last_seen = if options.reconfig { last_seen } else { config.clone() };
-        let learners = Learners::new(options.clone(), numbers.clone());
+        let learners = Learners::new(options.clone(), numbers.clone(), LEARNER_BACKLOG_BYTES_MAX);
         let half_tick_at = now.plus_ms(options.tick_ms.div_ceil(2));
         let phase = Phase::discovery(&options, &config, epochs, now);
         let mut leader = Leader {
@@ -192,7 +195,10 @@ impl Leader {
                 self.learners.accept(now, link, remote, deadline);
             }
             LinkEvent::Accepted { .. } | LinkEvent::Connected { .. } => {}
-            LinkEvent::Received { link, bytes } => self.on_received(link, bytes),
+            LinkEvent::Received { link, bytes } => {
+                self.learners.handle_received(now, link, bytes);
+                self.advance(link);
+            }
             LinkEvent::Sent { link, bytes } => self.learners.handle_sent(now, link, bytes),
             LinkEvent::Closed { link, reason } => {
                 self.learners.forget(link, reason);

@@ -14,7 +14,7 @@ use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::limits::{HISTORY_CHUNK_BYTES, LEARNER_BACKLOG_BYTES_MAX, LEARNER_WINDOW_BYTES};
+use crate::limits::{HISTORY_CHUNK_BYTES, LEARNER_WINDOW_BYTES};
 use crate::peer::link::{LinkId, LinkOp};
 use crate::proto::quorum::packet;
 use crate::proto::txn::Txn;
@@ -178,7 +178,8 @@ impl Outbox {
         self.unsent + self.ahead.iter().map(|bytes| bytes.len() as u64).sum::<u64>()
     }
 
-    /// Bytes that wait, wherever.
+    /// Bytes that wait, wherever. What is unsent of the tree or of the history is bounded by its
+    /// spread or its window.
     pub(super) fn queued(&self) -> u64 {
         self.unsent() + self.held_bytes
     }
@@ -186,11 +187,5 @@ impl Outbox {
     /// All bytes that were ever handed over.
     pub(super) fn handed(&self) -> u64 {
         self.handed
-    }
-
-    /// Whether it lags so far that it must be cut off.
-    pub(super) fn is_too_long(&self) -> bool {
-        // What is unsent of the tree or of the history is bounded by its window or its spread.
-        self.queued() > LEARNER_BACKLOG_BYTES_MAX
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::network::{Arrival, End, Network};
 use super::server::{Server, Turn};
 use super::*;
+use crate::proto::txn::SetDataTxn;
 
 pub(super) struct Ensemble {
     pub seed: u64,
@@ -14,6 +15,8 @@ pub(super) struct Ensemble {
     pub servers: Vec<Server>,
     pub options: PeerOptions,
     pub config: Config,
+    /// What stands in the files of some servers instead.
+    pub own_configs: BTreeMap<usize, Config>,
     /// Who led in each epoch.
     leaders: BTreeMap<Epoch, usize>,
     /// What was committed by a leader that served.
@@ -51,6 +54,7 @@ impl Ensemble {
             servers: servers.collect(),
             options,
             config,
+            own_configs: BTreeMap::new(),
             leaders: BTreeMap::new(),
             committed: BTreeMap::new(),
             content: 0,
@@ -65,7 +69,8 @@ impl Ensemble {
 
     pub fn start(&mut self, at: usize) {
         let seed = self.random.next();
-        self.servers[at].start(self.now, &self.options, &self.config, seed);
+        let config = self.own_configs.get(&at).unwrap_or(&self.config);
+        self.servers[at].start(self.now, &self.options, config, seed);
         self.take_turn(at);
     }
 
@@ -279,6 +284,27 @@ impl Ensemble {
             self.take_turn(at);
         }
         writes
+    }
+
+    /// The leader proposes another ensemble.
+    pub fn reconfigure(&mut self, lines: &str) {
+        let at = self.leader().expect("somebody leads");
+        let server = &mut self.servers[at];
+        let member = server.member.as_mut().unwrap();
+        let zxid = member.zxid_after(server.proposed).unwrap();
+        server.proposed = zxid;
+        let config = Config::parse(&format!("{lines}version={:x}", zxid.0)).unwrap();
+        assert!(member.is_quorum_synced(&config), "a quorum of it is there");
+        let header =
+            TxnHeader { client_id: SessionId(1), cxid: 0, zxid, time: 0, op: OpCode::Reconfig };
+        let text = config.to_text();
+        let body = SetDataTxn {
+            path: Some("/zookeeper/config"),
+            data: Some(text.as_bytes()),
+            version: -1,
+        };
+        member.propose_reconfig(Txn::new(header, &TxnBody::SetData(body), None), config);
+        self.take_turn(at);
     }
 
     /// Everything is well from now on; everybody serves in the end and has the same.

@@ -118,6 +118,62 @@ fn the_end_of_an_epoch_begins_another() {
     it.recover();
 }
 
+fn lines(roles: &[(usize, &str)]) -> String {
+    let line = |(id, role): &(usize, &str)| format!("server.{id}=h{id}:2888:3888:{role}\n");
+    roles.iter().map(line).collect()
+}
+
+#[test]
+fn servers_join_change_their_role_and_go() {
+    let mut it = Ensemble::new(8, 4, 0);
+    it.options.reconfig = true;
+    let three = [(1, "participant"), (2, "participant"), (3, "participant")];
+    it.config = Config::parse(&format!("{}version=0", lines(&three))).unwrap();
+    // The one that joins has itself in its file.
+    let joining = [&three[..], &[(4, "observer")]].concat();
+    it.own_configs.insert(3, Config::parse(&format!("{}version=0", lines(&joining))).unwrap());
+    it.start_all();
+    it.run_until(10_000, "served by all", |it| it.servers.iter().all(|s| s.serves()));
+    assert_eq!(it.leader(), Some(2));
+    let version =
+        |it: &Ensemble, at: usize| it.servers[at].member.as_ref().unwrap().config().version;
+    assert!(version(&it, 0) > 0, "the first leader gives it a version");
+
+    it.reconfigure(&lines(&joining));
+    let wanted = it.servers[2].proposed.0;
+    // ZooKeeper: who is in no configuration follows without a vote; now it comes back as another.
+    it.run_until(5_000, "known to all", |it| {
+        (0..4).all(|at| version(it, at) == wanted)
+            && matches!(it.servers[3].standing, Standing::Observing { .. })
+    });
+
+    it.reconfigure(&lines(&[&three[..], &[(4, "participant")]].concat()));
+    let wanted = it.servers[2].proposed.0;
+    it.run_until(5_000, "known to all", |it| {
+        (0..4).all(|at| version(it, at) == wanted && it.servers[at].serves())
+            && matches!(it.servers[3].standing, Standing::Following { .. })
+    });
+
+    // The leader itself goes: the lead is handed over.
+    let rest = [(1, "participant"), (2, "participant"), (4, "participant")];
+    it.reconfigure(&lines(&rest));
+    let wanted = it.servers[2].proposed.0;
+    let before = it.now;
+    it.run_until(5_000, "led by another", |it| {
+        it.leader().is_some_and(|at| at != 2 && version(it, at) == wanted)
+    });
+    assert!(it.now - before < 1_000_000, "it took {} us", it.now - before);
+    it.crash(2);
+    it.write();
+    it.run_ms(200);
+    it.check_all();
+    // The three that are left need no fourth.
+    let at = it.leader().unwrap();
+    it.crash(at);
+    it.run_until(5_000, "led by another", |it| it.leader().is_some());
+    it.check_all();
+}
+
 /// Crashes, restarts, cuts, broken links, writes: one after the other, as the seed says.
 fn torment(seed: u64) {
     let mut random = Random(seed ^ 0xabcd);

@@ -12,8 +12,12 @@ pub(super) struct State {
 impl State {
     pub fn apply(&mut self, txn: &Txn) {
         assert!(txn.zxid() > self.last, "{} is applied after {}", txn.zxid(), self.last);
-        let TxnBody::Error { err } = txn.body() else { panic!("all are of one kind") };
-        self.applied.push((txn.zxid(), err));
+        let content = match txn.body() {
+            TxnBody::Error { err } => err,
+            // Of a reconfiguration there is one with its zxid.
+            _ => -1,
+        };
+        self.applied.push((txn.zxid(), content));
         self.last = txn.zxid();
     }
 

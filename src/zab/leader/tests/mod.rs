@@ -2,6 +2,7 @@
 //! `UPDATE_GOLDEN=1`, which only those should do who can explain the difference.
 
 mod flow;
+mod observers;
 mod script;
 
 use std::path::Path;

@@ -399,7 +399,7 @@ impl Script {
     }
 }
 
-fn describe(packet: &Packet) -> String {
+pub(super) fn describe(packet: &Packet) -> String {
     let mut line = format!("{} {}", name_of(packet.kind), shown(packet.zxid));
     match packet.kind {
         packet::LEADERINFO => {

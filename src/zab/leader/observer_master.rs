@@ -1,0 +1,383 @@
+//! A follower that observers learn from, so that the leader has fewer to serve (`ObserverMaster`).
+//!
+//! It plays the leader for them, with its own history: what it has committed it informs them of,
+//! what they ask for it passes on to the leader and the answers back. The rule that is easiest to
+//! break: a transaction is told with [`ObserverMaster::committed`] in the same step in which the
+//! history that [`MasterView`] shows gets it, or an observer that comes between gets it twice, or not
+//! at all.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use bytes::{Bytes, BytesMut};
+use tracing::{info, warn};
+
+use super::discovery::{Refusal, text};
+use super::facts::LearnerFacts;
+use super::handler::Stage;
+use super::learners::{Learners, Tail, TailFor};
+use super::sync::History;
+use crate::id::{Epoch, ServerId, SessionId, Zxid};
+use crate::limits::{LEARNER_SYNCS_MAX, LEARNER_WINDOW_BYTES};
+use crate::peer::link::{LinkEvent, LinkId, Port};
+use crate::peer::{ForwardedRequest, Inbound, PeerOptions, Ready};
+use crate::proto::OpCode;
+use crate::proto::quorum::packet;
+use crate::proto::txn::Txn;
+use crate::quorum::Config;
+use crate::time::MonoUs;
+use crate::zab::packets::{
+    Packet, put_bare, put_data, put_inform_and_activate, put_leader_info, put_revalidated, put_txn,
+};
+use crate::zab::{CommittedLog, Numbers};
+
+/// What a follower has, as its observers may see it.
+#[derive(Clone, Copy, Debug)]
+pub struct MasterView<'a> {
+    /// The last committed transactions.
+    pub log: &'a CommittedLog,
+    /// The last one handed out for commit, or the first zxid of the epoch.
+    pub committed: Zxid,
+    /// The active configuration.
+    pub config: &'a Config,
+    /// The last one proposed; the active one if none is on its way.
+    pub last_seen: &'a Config,
+}
+
+/// What is to be passed on to the leader, in this order.
+#[derive(Clone, Debug)]
+pub enum Upstream {
+    /// A client's request: with [`ForwardedRequest::op`] as it came.
+    Request(ForwardedRequest),
+    /// A question about a session, with its timeout in ms.
+    Revalidate(SessionId, i32),
+}
+
+/// The observers of one follower, while it follows one leader.
+#[derive(Debug)]
+pub struct ObserverMaster {
+    options: Rc<PeerOptions>,
+    epoch: Epoch,
+    learners: Learners,
+    /// The newest transaction that they were informed of.
+    informed: Zxid,
+    /// Whose syncs the leader has still to answer, oldest first; `None`: this server's own.
+    syncs: VecDeque<Option<LinkId>>,
+    /// The same with questions about sessions; this server's own are not among them.
+    revalidations: VecDeque<(LinkId, SessionId, i32)>,
+    upstream: Vec<Upstream>,
+    inbound: Vec<Inbound>,
+    now: MonoUs,
+    next_half_tick: MonoUs,
+}
+
+impl ObserverMaster {
+    /// A follower that is up to date, in the epoch of its leader.
+    pub fn new(
+        options: Rc<PeerOptions>,
+        numbers: Numbers,
+        epoch: Epoch,
+        committed: Zxid,
+        now: MonoUs,
+    ) -> ObserverMaster {
+        let backlog_bytes_max = u64::try_from(options.observer_master_bytes_max)
+            .unwrap_or(u64::MAX)
+            .max(4 * LEARNER_WINDOW_BYTES);
+        ObserverMaster {
+            learners: Learners::new(options.clone(), numbers, backlog_bytes_max),
+            next_half_tick: now.plus_ms(options.tick_ms.div_ceil(2)),
+            options,
+            epoch,
+            informed: committed,
+            syncs: VecDeque::new(),
+            revalidations: VecDeque::new(),
+            upstream: Vec::new(),
+            inbound: Vec::new(),
+            now,
+        }
+    }
+
+    // ---- events
+
+    /// Something happened on a link of the observers' port.
+    pub fn handle_link(&mut self, now: MonoUs, event: LinkEvent<'_>, view: MasterView<'_>) {
+        self.now = now;
+        match event {
+            LinkEvent::Accepted { link, port: Port::ObserverMaster, remote } => {
+                self.learners.accept(now, link, remote, u64::MAX);
+            }
+            LinkEvent::Accepted { .. } | LinkEvent::Connected { .. } => {}
+            LinkEvent::Received { link, bytes } => {
+                self.learners.handle_received(now, link, bytes);
+                self.advance(link, view);
+            }
+            LinkEvent::Sent { link, bytes } => self.learners.handle_sent(now, link, bytes),
+            LinkEvent::Closed { link, reason } => self.learners.forget(link, reason),
+        }
+    }
+
+    /// Whether this link is an observer's.
+    pub fn owns(&self, link: LinkId) -> bool {
+        self.learners.handlers.contains_key(&link)
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: MonoUs) {
+        self.now = now;
+        if now < self.next_half_tick {
+            return;
+        }
+        let half_tick_ms = self.options.tick_ms.div_ceil(2);
+        let late_ms = now.since_us(self.next_half_tick) / 1000;
+        if late_ms >= half_tick_ms {
+            self.learners.excuse(late_ms);
+        }
+        self.next_half_tick = now.plus_ms(half_tick_ms);
+        self.learners.drop_silent(now);
+        self.learners.ping(self.informed);
+    }
+
+    /// When [`ObserverMaster::handle_timeout`] has something to do.
+    pub fn next_timeout(&self) -> MonoUs {
+        self.next_half_tick
+    }
+
+    /// The answer to a `LogRead`; one of somebody else's is ignored.
+    pub fn handle_log_read(&mut self, now: MonoUs, id: u64, txns: Option<Vec<Txn>>) {
+        self.now = now;
+        self.learners.handle_log_read(now, id, txns);
+    }
+
+    /// A transaction is committed, the next in order. `leader`: it is a reconfiguration, and this
+    /// server leads then.
+    pub fn committed(&mut self, txn: &Txn, leader: Option<ServerId>) {
+        assert!(txn.zxid() > self.informed, "{} is committed after {}", txn.zxid(), self.informed);
+        self.informed = txn.zxid();
+        self.learners.inform(|out| match leader {
+            None => put_txn(out, packet::INFORM, txn),
+            Some(leader) => put_inform_and_activate(out, txn, leader),
+        });
+    }
+
+    /// This server passes a sync of its own on to the leader.
+    pub fn own_sync(&mut self) {
+        self.syncs.push_back(None);
+    }
+
+    /// The leader answers the oldest sync. True: it is this server's own.
+    pub fn sync_done(&mut self) -> bool {
+        let Some(Some(link)) = self.syncs.pop_front() else { return true };
+        if let Some(handler) = self.learners.handlers.get_mut(&link) {
+            handler.syncs_pending -= 1;
+        }
+        self.learners.put(link, |out| put_bare(out, packet::SYNC, Zxid::ZERO));
+        false
+    }
+
+    /// The leader says whether a session is alive. True: this server itself had asked.
+    pub fn revalidated(&mut self, session: SessionId, valid: bool) -> bool {
+        // ZooKeeper: ObserverMaster.revalidateLearnerSession; the leader answers in order.
+        if self.revalidations.front().is_none_or(|(_, asked, _)| *asked != session) {
+            return true;
+        }
+        let (link, _, timeout_ms) = self.revalidations.pop_front().expect("there is a front");
+        self.learners.put(link, |out| put_revalidated(out, session, valid));
+        if valid {
+            self.inbound.push(Inbound::Touch { session, timeout_ms });
+        }
+        false
+    }
+
+    /// Appends what is to be done: `send`, `log_reads` and `inbound`; and what the leader is to be
+    /// asked.
+    pub fn take(&mut self, ready: &mut Ready, upstream: &mut Vec<Upstream>) {
+        self.learners.take(&mut ready.send, &mut ready.log_reads);
+        ready.inbound.append(&mut self.inbound);
+        upstream.append(&mut self.upstream);
+    }
+
+    /// Takes leave of all observers: this server follows no more.
+    pub fn close(mut self, ready: &mut Ready) {
+        self.learners.close_all();
+        self.learners.take(&mut ready.send, &mut ready.log_reads);
+    }
+
+    // ---- the whole tree, as with a leader
+
+    /// Whether an observer waits for the whole tree, and none is on its way.
+    pub fn wants_snapshot(&self) -> bool {
+        self.learners.wants_snapshot()
+    }
+
+    /// The database is held as of `zxid`.
+    pub fn snapshot_begins(&mut self, zxid: Zxid, view: MasterView<'_>) {
+        let tail = self.tail(view);
+        self.learners.snapshot_begins(self.now, zxid, &self.history(view), &tail);
+    }
+
+    /// Whether those who get the tree have room for more of it.
+    pub fn wants_snapshot_piece(&self) -> bool {
+        self.learners.wants_snapshot_piece()
+    }
+
+    /// Whether anybody still gets the tree.
+    pub fn sends_snapshot(&self) -> bool {
+        self.learners.sends_snapshot()
+    }
+
+    /// The next piece of the tree.
+    pub fn snapshot_piece(&mut self, bytes: &Bytes) {
+        self.learners.snapshot_piece(bytes);
+    }
+
+    /// The tree is whole, the signature behind it included.
+    pub fn snapshot_ends(&mut self) {
+        self.learners.snapshot_ends(self.now);
+    }
+
+    // ---- facts
+
+    /// What is known of each observer.
+    pub fn facts(&self) -> Vec<LearnerFacts> {
+        self.learners.facts(0)
+    }
+
+    /// How many get what is committed (`synced_observers`).
+    pub fn synced_observers(&self) -> usize {
+        self.learners.handlers.values().filter(|handler| handler.outbox.is_live()).count()
+    }
+
+    // ---- what observers say
+
+    fn advance(&mut self, link: LinkId, view: MasterView<'_>) {
+        while let Some((stage, packet)) = self.learners.next_packet(link) {
+            let done = match stage {
+                Stage::Info => self.on_info(link, &packet, view),
+                Stage::AckEpoch => self.on_ack_epoch(link, &packet, view),
+                Stage::NewLeaderAck => self.on_new_leader_ack(link, &packet),
+                Stage::Broadcast => self.on_packet(link, &packet),
+                _ => unreachable!("this stage does not listen"),
+            };
+            if let Err(reason) = done {
+                self.learners.refuse(link, &reason);
+            }
+        }
+    }
+
+    fn on_info(
+        &mut self,
+        link: LinkId,
+        packet: &Packet,
+        view: MasterView<'_>,
+    ) -> Result<(), Refusal> {
+        if packet.kind != packet::OBSERVERINFO {
+            return Err(format!("only observers learn from a follower: type {}", packet.kind));
+        }
+        let info = packet.learner_info().map_err(text)?;
+        let Some(info) = info.filter(|info| info.protocol_version.is_some()) else {
+            return Err("it is older than observers that learn from followers".to_owned());
+        };
+        if info.config_version.is_some_and(|theirs| theirs > view.config.version) {
+            return Err("it has a later configuration".to_owned());
+        }
+        let handler = self.learners.handlers.get_mut(&link).expect("its packet was just read");
+        handler.server = info.server_id;
+        handler.is_observer = true;
+        handler.reader.set_data_bytes_max(self.options.packet_bytes_max);
+        handler.stage = Stage::AckEpoch;
+        info!("{} has come", handler.name());
+        let epoch = self.epoch;
+        self.learners.put(link, |out| put_leader_info(out, epoch));
+        Ok(())
+    }
+
+    fn on_ack_epoch(
+        &mut self,
+        link: LinkId,
+        packet: &Packet,
+        view: MasterView<'_>,
+    ) -> Result<(), Refusal> {
+        if packet.kind != packet::ACKEPOCH {
+            return Err(format!("ACKEPOCH was due, and a packet of type {} came", packet.kind));
+        }
+        packet.current_epoch().map_err(text)?;
+        let tail = self.tail(view);
+        self.learners.begin_sync(link, packet.zxid, &self.history(view), &tail);
+        Ok(())
+    }
+
+    fn on_new_leader_ack(&mut self, link: LinkId, packet: &Packet) -> Result<(), Refusal> {
+        if packet.kind != packet::ACK {
+            return Err(format!("ACK was due, and a packet of type {} came", packet.kind));
+        }
+        self.learners.put(link, |out| put_bare(out, packet::UPTODATE, Zxid::NONE));
+        let handler = self.learners.handlers.get_mut(&link).expect("its packet was just read");
+        handler.sync_kind = None;
+        handler.stage = Stage::Broadcast;
+        info!("{} is up to date", handler.name());
+        Ok(())
+    }
+
+    fn on_packet(&mut self, link: LinkId, packet: &Packet) -> Result<(), Refusal> {
+        let handler = self.learners.handlers.get_mut(&link).expect("its packet was just read");
+        match packet.kind {
+            // Of UPTODATE: observers acknowledge nothing else.
+            packet::ACK => {}
+            packet::PING => {
+                for (session, timeout_ms) in packet.touched().map_err(text)? {
+                    self.inbound.push(Inbound::Touch { session, timeout_ms });
+                }
+            }
+            packet::REVALIDATE => {
+                let (session, timeout_ms) = packet.session_and_timeout().map_err(text)?;
+                if self.revalidations.len() >= LEARNER_SYNCS_MAX {
+                    return Err("too many questions about sessions wait for the leader".to_owned());
+                }
+                self.revalidations.push_back((link, session, timeout_ms));
+                self.upstream.push(Upstream::Revalidate(session, timeout_ms));
+            }
+            packet::REQUEST => {
+                let (session, cxid, op, body) = packet.request().map_err(text)?;
+                handler.requests += 1;
+                if op == OpCode::Sync.number() {
+                    handler.syncs_pending += 1;
+                    if handler.syncs_pending > LEARNER_SYNCS_MAX {
+                        return Err("too many of its syncs wait for the leader".to_owned());
+                    }
+                    self.syncs.push_back(Some(link));
+                }
+                self.upstream.push(Upstream::Request(ForwardedRequest {
+                    link,
+                    server: handler.server,
+                    session,
+                    cxid,
+                    op,
+                    body,
+                    identities: packet.authinfo.clone(),
+                }));
+            }
+            kind => warn!("{} sent a packet of type {kind}: ignored", handler.name()),
+        }
+        Ok(())
+    }
+
+    fn history<'a>(&self, view: MasterView<'a>) -> History<'a> {
+        super::history(&self.options, view.log, view.committed)
+    }
+
+    fn tail(&self, view: MasterView<'_>) -> MasterTail {
+        MasterTail { new_leader: Zxid::new(self.epoch, 0), config: view.last_seen.to_text() }
+    }
+}
+
+/// What follows the history that an observer master sends.
+struct MasterTail {
+    new_leader: Zxid,
+    config: String,
+}
+
+impl Tail for MasterTail {
+    fn write(&self, _of: TailFor, out: &mut BytesMut) {
+        put_data(out, packet::NEWLEADER, self.new_leader, self.config.as_bytes());
+    }
+}

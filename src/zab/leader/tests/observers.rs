@@ -1,0 +1,206 @@
+//! Observers that learn from a follower.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+use super::super::{MasterView, ObserverMaster, Upstream};
+use super::script::{self, TREE_END, describe, packet_of, shown, txn, zxid};
+use crate::id::{Epoch, ServerId, SessionId};
+use crate::peer::link::{LinkEvent, LinkId, LinkOp, Port};
+use crate::peer::{Inbound, PeerOptions, Ready};
+use crate::quorum::Config;
+use crate::time::MonoUs;
+use crate::zab::packets::PacketReader;
+use crate::zab::{CommittedLog, Numbers};
+
+const LINK: LinkId = LinkId::accepted(1);
+
+struct World {
+    master: ObserverMaster,
+    log: CommittedLog,
+    config: Config,
+    now: MonoUs,
+}
+
+impl World {
+    fn new() -> World {
+        let options = PeerOptions { me: ServerId(2), tick_ms: 1000, ..PeerOptions::default() };
+        let recent = [zxid("1:4"), zxid("1:5")].map(txn);
+        let log = CommittedLog::new(zxid("1:5"), recent.into(), 500);
+        let numbers = Numbers::default();
+        let master =
+            ObserverMaster::new(Rc::new(options), numbers, Epoch(3), zxid("1:5"), MonoUs(0));
+        World { master, log, config: script::config("1,2,3/4"), now: MonoUs(0) }
+    }
+
+    /// What happens on the link, and what comes of it.
+    fn link(&mut self, event: LinkEvent<'_>) {
+        let view = MasterView {
+            log: &self.log,
+            committed: self.log.last(),
+            config: &self.config,
+            last_seen: &self.config,
+        };
+        self.master.handle_link(self.now, event, view);
+    }
+
+    fn connect(&mut self) {
+        let remote = "10.0.0.9:4000".parse().unwrap();
+        self.link(LinkEvent::Accepted { link: LINK, port: Port::ObserverMaster, remote });
+    }
+
+    fn say(&mut self, words: &str) {
+        let words: Vec<&str> = words.split_whitespace().collect();
+        let bytes = packet_of("4", words[0], &words[1..]);
+        self.link(LinkEvent::Received { link: LINK, bytes: &bytes });
+    }
+
+    fn commit(&mut self, at: &str, leader: Option<ServerId>) {
+        let txn = txn(zxid(at));
+        self.log.push(txn.clone());
+        self.master.committed(&txn, leader);
+    }
+
+    /// What the observer hears, what the leader is asked, what the replica is told.
+    fn take(&mut self) -> Vec<String> {
+        let (mut ready, mut upstream, mut lines) = (Ready::default(), Vec::new(), Vec::new());
+        self.master.take(&mut ready, &mut upstream);
+        for op in ready.send {
+            match op {
+                LinkOp::Send { bytes, .. } => {
+                    let mut reader = PacketReader::new(1 << 20);
+                    let bytes = bytes.strip_suffix(TREE_END).unwrap_or(&bytes);
+                    reader.push(bytes);
+                    while let Some(packet) = reader.next().unwrap() {
+                        lines.push(describe(&packet));
+                    }
+                }
+                LinkOp::Close { .. } => lines.push("close".to_owned()),
+                other => panic!("{other:?}"),
+            }
+        }
+        for wish in upstream {
+            lines.push(match wish {
+                Upstream::Request(request) => format!("ask op {} {}", request.op, request.session),
+                Upstream::Revalidate(session, _) => format!("ask whether {session} is alive"),
+            });
+        }
+        for inbound in ready.inbound {
+            let Inbound::Touch { session, .. } = inbound else { panic!("{inbound:?}") };
+            lines.push(format!("touch {session}"));
+        }
+        for read in ready.log_reads {
+            lines.push(format!("read from {}", shown(read.from)));
+        }
+        lines
+    }
+
+    fn join(&mut self, last: &str) -> Vec<String> {
+        self.connect();
+        self.say("OBSERVERINFO 1:0");
+        assert_eq!(self.take(), ["LEADERINFO 3:0"]);
+        self.say(&format!("ACKEPOCH {last} 1"));
+        self.take()
+    }
+}
+
+#[test]
+fn an_observer_learns_from_a_follower() {
+    let mut world = World::new();
+    let new_leader = "NEWLEADER 3:0 version=0 voters 1,2,3";
+    assert_eq!(world.join("1:4"), ["DIFF 1:5", "PROPOSAL 1:5", "COMMIT 1:5", new_leader]);
+    world.commit("3:1", None);
+    world.say("ACK 3:0");
+    assert_eq!(world.take(), ["INFORM 3:1", "UPTODATE none"]);
+    world.say("ACK 3:0");
+    world.commit("3:2", Some(ServerId(1)));
+    world.commit("3:3", None);
+    assert_eq!(world.take(), ["INFORMANDACTIVATE 3:2 leader 1 txn 3:2", "INFORM 3:3"]);
+    world.now = world.now.plus_ms(500);
+    world.master.handle_timeout(world.now);
+    assert_eq!(world.take(), ["PING 3:3"]);
+}
+
+#[test]
+fn what_an_observer_asks_goes_to_the_leader_and_the_answer_back() {
+    let mut world = World::new();
+    world.join("1:5");
+    world.say("ACK 3:0");
+    world.take();
+    world.say("REQUEST 7 1 9 path");
+    world.say("REQUEST 7 2 1 node");
+    world.say("REVALIDATE 8");
+    world.say("PING 7");
+    let asked = ["ask op 9 0x7", "ask op 1 0x7", "ask whether 0x8 is alive", "touch 0x7"];
+    assert_eq!(world.take(), asked);
+    // This server's own sync stands behind the observer's.
+    world.master.own_sync();
+    assert!(!world.master.sync_done());
+    assert_eq!(world.take(), ["SYNC 0:0"]);
+    assert!(world.master.sync_done());
+    assert!(world.take().is_empty());
+    // Another session was this server's own question.
+    assert!(world.master.revalidated(SessionId(9), true));
+    assert!(!world.master.revalidated(SessionId(8), true));
+    assert_eq!(world.take(), ["REVALIDATE none 0x8 alive", "touch 0x8"]);
+    // The observer goes before its answer comes.
+    world.say("REQUEST 7 1 9 path");
+    world.link(LinkEvent::Closed { link: LINK, reason: "gone" });
+    assert!(!world.master.sync_done());
+}
+
+#[test]
+fn only_observers_learn_from_a_follower() {
+    for words in [
+        "FOLLOWERINFO 1:0",
+        "OBSERVERINFO 1:0 nobody",
+        "OBSERVERINFO 1:0 8",
+        "ACK 1:1",
+        "OBSERVERINFO 1:0 100000000",
+    ] {
+        let mut world = World::new();
+        world.connect();
+        world.say(words);
+        assert_eq!(world.take(), ["close"], "{words}");
+    }
+    let mut world = World::new();
+    world.connect();
+    world.now = world.now.plus_ms(10_000);
+    world.master.handle_timeout(world.now);
+    world.now = world.now.plus_ms(10_000);
+    world.master.handle_timeout(world.now);
+    assert!(world.master.owns(LINK), "this process stood still");
+    for _ in 0..20 {
+        world.now = world.now.plus_ms(500);
+        world.master.handle_timeout(world.now);
+    }
+    assert_eq!(world.take(), ["close"]);
+}
+
+#[test]
+fn an_observer_that_is_far_behind_gets_files_or_the_tree() {
+    let mut world = World::new();
+    assert_eq!(world.join("1:1"), ["read from 1:1"]);
+    world.commit("3:1", None);
+    world.master.handle_log_read(world.now, 1, None);
+    assert!(world.take().is_empty() && world.master.wants_snapshot());
+    let view = MasterView {
+        log: &world.log,
+        committed: zxid("3:1"),
+        config: &world.config,
+        last_seen: &world.config,
+    };
+    world.master.snapshot_begins(zxid("3:1"), view);
+    assert_eq!(world.take(), ["SNAP 3:1"]);
+    world.commit("3:2", None);
+    assert!(world.master.wants_snapshot_piece());
+    world.master.snapshot_piece(&Bytes::from_static(TREE_END));
+    world.master.snapshot_ends();
+    let lines = world.take();
+    assert_eq!(lines, ["NEWLEADER 3:0 version=0 voters 1,2,3", "INFORM 3:2"]);
+    assert_eq!(world.master.synced_observers(), 1);
+    let mut ready = Ready::default();
+    world.master.close(&mut ready);
+    assert_eq!(ready.send, [LinkOp::Close { link: LINK }]);
+}

@@ -92,8 +92,6 @@ pub async fn turn(
         }
         if host.log_writes_in_flight() > 0 {
             wait_for_log(&host, wait).await;
-        } else if host.awaits_others() {
-            wait_for_others(&host, wait).await;
         } else {
             host.pending.wait().await;
         }
@@ -127,21 +125,6 @@ async fn wait_for_log(host: &Host, wait: LogWait) {
         host.pending.wait().await;
     }
     host.unpark_log();
-}
-
-/// Returns when anything happened. An answer of another server is looked for as a log write is:
-/// it comes as soon, and waking up costs as much.
-async fn wait_for_others(host: &Host, wait: LogWait) {
-    let until = Instant::now() + wait.look;
-    while Instant::now() < until {
-        glommio::executor().yield_task_queue_now().await;
-        if host.pending.take() {
-            return;
-        }
-        // The other server may be one that wants this very processor.
-        std::thread::yield_now();
-    }
-    host.pending.wait().await;
 }
 
 /// Listens to the executor's bell: completions of a parked log, of the disk worker, signals.

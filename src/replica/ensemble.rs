@@ -237,7 +237,8 @@ impl Replica {
         for standing in ready.standing.drain(..) {
             self.on_standing(now, standing);
         }
-        if ready.config.iter().any(|change| matches!(change, ConfigChange::Active(_))) {
+        let is_new = ready.config.iter().any(|change| matches!(change, ConfigChange::Active(_)));
+        if is_new && self.options.reconfig {
             // ZooKeeper: QuorumPeer.processReconfig. The first version has no transaction, and a
             // learner may hear of a configuration before its transaction.
             self.show_config(now);

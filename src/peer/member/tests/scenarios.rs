@@ -118,6 +118,52 @@ fn the_end_of_an_epoch_begins_another() {
     it.recover();
 }
 
+fn with_masters(it: &mut Ensemble) {
+    it.options.observer_master = Some(Endpoint { host: "127.0.0.1".to_owned(), port: 2889 });
+    it.options.observer_master_port = Some(2889);
+}
+
+#[test]
+fn observers_learn_from_followers() {
+    let mut it = Ensemble::new(9, 3, 2);
+    with_masters(&mut it);
+    it.start_all();
+    it.run_until(10_000, "served by all", |it| it.servers.iter().all(|s| s.serves()));
+    let master = |it: &Ensemble, at: usize| {
+        it.servers[at].member.as_ref().unwrap().facts().learner_master.unwrap()
+    };
+    let leader = it.servers[it.leader().unwrap()].id;
+    assert_ne!(master(&it, 3), leader);
+    assert_ne!(master(&it, 4), leader);
+    for _ in 0..20 {
+        it.write();
+        it.run_ms(2);
+    }
+    // What they ask goes over their master to the leader and back.
+    let observer = &mut it.servers[3];
+    let member = observer.member.as_mut().unwrap();
+    member.forward(SessionId(1), 1, OpCode::Sync, b"", &[]);
+    member.revalidate(SessionId(5), 4000);
+    it.take_turn(3);
+    let follower = usize::try_from(master(&it, 3).0 - 1).unwrap();
+    let member = it.servers[follower].member.as_mut().unwrap();
+    member.forward(SessionId(2), 1, OpCode::Sync, b"", &[]);
+    it.take_turn(follower);
+    it.run_until(1_000, "answered", |it| {
+        let mut answers = it.servers[3].answers.clone();
+        answers.sort();
+        answers == ["session 5 true", "synced"]
+            && it.servers[follower].answers.contains(&"synced".to_owned())
+    });
+    // When the master goes, they find another one.
+    it.crash(follower);
+    it.write();
+    it.run_until(5_000, "served by observers", |it| {
+        it.servers[3].serves() && master(it, 3) != it.servers[follower].id
+    });
+    it.recover();
+}
+
 fn lines(roles: &[(usize, &str)]) -> String {
     let line = |(id, role): &(usize, &str)| format!("server.{id}=h{id}:2888:3888:{role}\n");
     roles.iter().map(line).collect()
@@ -182,6 +228,9 @@ fn torment(seed: u64) {
     let count = (voters + observers) as u64;
     let mut it = Ensemble::new(seed, voters, observers);
     it.options.sync_from_log = random.below(2) == 0;
+    if random.below(2) == 0 {
+        with_masters(&mut it);
+    }
     it.options.commit_log_txns = [2, 8, 100][random.below(3) as usize];
     it.start_all();
     for _ in 0..25 {

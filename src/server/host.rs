@@ -179,11 +179,6 @@ impl Host {
         self.ring.borrow().in_flight()
     }
 
-    /// Whether a client's request waits for other servers, the log having done its part.
-    pub fn awaits_others(&self) -> bool {
-        self.links.count() > 0 && self.replica.borrow().awaits_commit()
-    }
-
     /// Takes in finished log writes without a turn; says whether there were any.
     pub fn reap(&self) -> bool {
         let mut completions = self.completions.borrow_mut();

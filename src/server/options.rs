@@ -338,7 +338,7 @@ pub fn desk(config: &Config, folder: &DataFolder, port: u16) -> Desk {
         whitelist: Whitelist::new(Some(&words.join(",")), config.sessions.read_only_mode_enabled),
         conf,
         machine: Machine::read(),
-        ensemble: config.quorum.is_distributed().then(|| EnsembleDesk {
+        ensemble: config.quorum.is_distributed().then_some(EnsembleDesk {
             limits: Limits { init: config.quorum.init_limit, sync: config.quorum.sync_limit },
             local_sessions: config.sessions.local_sessions_enabled,
         }),

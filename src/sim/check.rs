@@ -214,7 +214,7 @@ fn error_of(txn: &Txn) -> i32 {
         TxnBody::Error { err } => err,
         TxnBody::Multi(parts) => TxnBody::parts(parts)
             .find_map(|(_, part)| match part {
-                TxnBody::Error { err } if err != 0 && is_meant(err) => Some(err),
+                TxnBody::Error { err } if err != 0 => Some(err),
                 _ => None,
             })
             .unwrap_or(0),

@@ -142,6 +142,35 @@ fn a_log_that_is_cut_within_a_hole_is_filled_again() {
     it.start(0);
     it.recover();
     assert_eq!(it.committed.len(), 10);
+    // It has left the leader and come again.
+    assert!(it.servers[0].member.as_ref().unwrap().facts().counts.lookings >= 2);
+}
+
+/// ZOOKEEPER-2325. 1. Something is committed by 1 and 3. 2. All stop, and 1 loses its disk. 3. 1 and 2
+/// start: they are a quorum, and know nothing of it.
+#[test]
+fn a_server_that_lost_its_disk_does_not_vote_before_it_has_it_again() {
+    let mut it = serving(11, 3, 0);
+    it.crash(1);
+    for _ in 0..10 {
+        it.write();
+    }
+    it.run_ms(100);
+    let before = it.committed.len();
+    it.crash(0);
+    it.crash(2);
+    let nothing = State { applied: Vec::new(), last: Zxid::NONE };
+    let disk = &mut it.servers[0].disk;
+    disk.snapshots = vec![nothing];
+    disk.log.clear();
+    disk.epochs = Epochs { accepted: Epoch(-1), current: Epoch(-1) };
+    it.start(0);
+    it.start(1);
+    it.run_ms(5_000);
+    assert_eq!(it.leader(), None);
+    it.start(2);
+    it.recover();
+    assert_eq!(it.committed.len(), before + 3);
 }
 
 fn with_masters(it: &mut Ensemble) {

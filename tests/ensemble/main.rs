@@ -10,5 +10,6 @@ mod ground;
 mod load;
 mod migration;
 mod mixed;
+mod oracle;
 mod partitions;
 mod same;

@@ -11,4 +11,5 @@ mod load;
 mod migration;
 mod mixed;
 mod partitions;
+mod reconfig;
 mod same;

@@ -266,6 +266,7 @@ pub fn recovery(config: &Config, hash_seed: u64) -> RecoveryOptions {
         } else {
             0
         },
+        planted: None,
     }
 }
 

@@ -10,6 +10,7 @@ mod ground;
 mod load;
 mod migration;
 mod mixed;
+mod oracle;
 mod partitions;
 mod reconfig;
 mod same;

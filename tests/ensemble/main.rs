@@ -12,4 +12,5 @@ mod migration;
 mod mixed;
 mod oracle;
 mod partitions;
+mod reconfig;
 mod same;

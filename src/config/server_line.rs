@@ -30,10 +30,7 @@ impl ServerLine {
     /// Reads the value of a `server.N` line.
     pub fn parse(text: &str) -> Result<Self, String> {
         let Member { addresses, role, client } = Member::parse(text)?;
-        let client = client.map(|(host, port)| Listen {
-            host: host.map_or(ListenHost::Any, |host| ListenHost::parse(&host)),
-            port,
-        });
+        let client = client.as_ref().map(Listen::of_member);
         Ok(ServerLine { addresses, role, client })
     }
 

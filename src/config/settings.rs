@@ -590,6 +590,14 @@ impl Default for Own {
 /// `globalOutstandingLimit`) of a quarter of a MiB each.
 pub(super) const REQUEST_BYTES_IN_FLIGHT_MAX: u64 = 256 * 1024 * 1024;
 
+impl Listen {
+    /// The client address of a member of an ensemble.
+    pub fn of_member((host, port): &(Option<String>, u16)) -> Listen {
+        let host = host.as_ref().map_or(ListenHost::Any, |host| ListenHost::parse(host));
+        Listen { host, port: *port }
+    }
+}
+
 impl ListenHost {
     /// The host as a configuration writes it, as `InetAddress.getByName` understands it.
     pub fn parse(text: &str) -> Self {

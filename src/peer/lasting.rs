@@ -2,9 +2,11 @@
 
 use std::rc::Rc;
 
-use crate::id::ServerId;
+use crate::id::{ServerId, Zxid};
+use crate::proto::txn::Txn;
 use crate::quorum::{Config, Role};
-use crate::zab::{Epochs, Journal};
+use crate::zab::leader::{MasterView, ObserverMaster};
+use crate::zab::{CommitError, Epochs, Journal};
 
 use super::link::LinkIds;
 use super::queue::ReadyQueue;
@@ -32,6 +34,8 @@ pub struct Lasting {
     pub ready: ReadyQueue,
     /// What it has counted.
     pub counts: PeerCounts,
+    /// Those who learn from it while it follows.
+    pub observers: Option<Box<ObserverMaster>>,
 }
 
 /// A new configuration means more than new addresses: the current leader is to be left.
@@ -42,6 +46,31 @@ pub struct MajorChange {
 }
 
 impl Lasting {
+    /// The oldest pending transaction is committed, which must be this one. Its observers hear of
+    /// it. `designated`: it is a reconfiguration that says who leads.
+    ///
+    /// # Errors
+    /// Another one is the oldest.
+    pub fn commit(&mut self, zxid: Zxid, designated: Option<ServerId>) -> Result<Txn, CommitError> {
+        let txn = self.journal.commit(zxid)?;
+        if let Some(observers) = &mut self.observers {
+            observers.committed(&txn, designated);
+        }
+        Ok(txn)
+    }
+
+    /// Those who learn from it, and what they may see.
+    pub fn observers(&mut self) -> Option<(&mut ObserverMaster, MasterView<'_>)> {
+        let observers = self.observers.as_deref_mut()?;
+        let view = MasterView {
+            log: self.journal.recent()?,
+            committed: self.journal.committed(),
+            config: &self.config,
+            last_seen: &self.last_seen,
+        };
+        Some((observers, view))
+    }
+
     /// A configuration was proposed, or told by a leader (`setLastSeenQuorumVerifier`).
     pub fn see_config(&mut self, config: Rc<Config>) {
         if !self.options.reconfig || config.version == self.last_seen.version {

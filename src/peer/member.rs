@@ -118,6 +118,7 @@ impl Member {
             is_observer,
             ready: ReadyQueue::default(),
             counts: PeerCounts::default(),
+            observers: None,
         };
         let mut member = Member {
             epochs_durable: lasting.epochs,
@@ -169,7 +170,15 @@ impl Member {
                 Role::Learning(_) => self.lasting.ready.send(LinkOp::Close { link }),
             },
             LinkEvent::Accepted { port: Port::ObserverMaster, .. } => {
-                self.lasting.ready.send(LinkOp::Close { link });
+                match self.lasting.observers() {
+                    Some((observers, view)) => observers.handle_link(now, event, view),
+                    None => self.lasting.ready.send(LinkOp::Close { link }),
+                }
+            }
+            _ if self.lasting.observers.as_ref().is_some_and(|it| it.owns(link)) => {
+                if let Some((observers, view)) = self.lasting.observers() {
+                    observers.handle_link(now, event, view);
+                }
             }
             _ if self.election.owns(link) => self.election.handle_link(now, event),
             _ if self.held.owns(link) => {
@@ -195,6 +204,9 @@ impl Member {
             Role::Learning(learner) => learner.handle_timeout(now, &mut self.lasting),
             Role::Looking | Role::Waiting { .. } => {}
         }
+        if let Some(observers) = &mut self.lasting.observers {
+            observers.handle_timeout(now);
+        }
         let hold_ms = self.lasting.options.tick_ms.saturating_mul(self.lasting.options.init_limit);
         while let Some(link) = self.held.expire(now, hold_ms) {
             self.lasting.ready.send(LinkOp::Close { link });
@@ -211,7 +223,9 @@ impl Member {
             Role::Looking => None,
         };
         let hold_ms = self.lasting.options.tick_ms.saturating_mul(self.lasting.options.init_limit);
-        let times = [self.election.next_timeout(), role, self.held.next_timeout(hold_ms)];
+        let observers = self.lasting.observers.as_ref().map(|it| it.next_timeout());
+        let held = self.held.next_timeout(hold_ms);
+        let times = [self.election.next_timeout(), role, observers, held];
         times.into_iter().flatten().min()
     }
 
@@ -283,6 +297,8 @@ impl Member {
         self.now = now;
         if let Role::Leading(leader) = &mut self.role {
             leader.handle_log_read(now, id, txns);
+        } else if let Some(observers) = &mut self.lasting.observers {
+            observers.handle_log_read(now, id, txns);
         }
         self.settle();
     }
@@ -375,7 +391,9 @@ impl Member {
     /// Whether a learner waits for the whole tree. The replica, if the database is not held by
     /// another snapshot, then holds it and calls `snapshot_begins` at once, before any other event.
     pub fn wants_snapshot(&self) -> bool {
+        let observers = self.lasting.observers.as_ref();
         self.leader().is_some_and(Leader::wants_snapshot)
+            || observers.is_some_and(|it| it.wants_snapshot())
     }
 
     /// The database is held as of `zxid`, the last transaction handed out for commit. All learners
@@ -383,23 +401,31 @@ impl Member {
     pub fn snapshot_begins(&mut self, zxid: Zxid) {
         if let Role::Leading(leader) = &mut self.role {
             leader.snapshot_begins(zxid);
+        } else if let Some((observers, view)) = self.lasting.observers() {
+            observers.snapshot_begins(zxid, view);
         }
     }
 
     /// Whether those who get the tree have room for more of it.
     pub fn wants_snapshot_piece(&self) -> bool {
+        let observers = self.lasting.observers.as_ref();
         self.leader().is_some_and(Leader::wants_snapshot_piece)
+            || observers.is_some_and(|it| it.wants_snapshot_piece())
     }
 
     /// Whether anybody still gets the tree; if not, it is given up.
     pub fn sends_snapshot(&self) -> bool {
+        let observers = self.lasting.observers.as_ref();
         self.leader().is_some_and(Leader::sends_snapshot)
+            || observers.is_some_and(|it| it.sends_snapshot())
     }
 
     /// The next piece of the tree.
     pub fn snapshot_piece(&mut self, bytes: Bytes) {
         if let Role::Leading(leader) = &mut self.role {
             leader.snapshot_piece(&bytes);
+        } else if let Some(observers) = &mut self.lasting.observers {
+            observers.snapshot_piece(&bytes);
         }
     }
 
@@ -407,6 +433,8 @@ impl Member {
     pub fn snapshot_ends(&mut self) {
         if let Role::Leading(leader) = &mut self.role {
             leader.snapshot_ends();
+        } else if let Some(observers) = &mut self.lasting.observers {
+            observers.snapshot_ends();
         }
         self.settle();
     }

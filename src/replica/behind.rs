@@ -1,5 +1,4 @@
-//! What the edge asks before it waits: does the log keep up with other servers, and does a client
-//! wait for them.
+//! Whether the log keeps up with what other servers send.
 
 use super::Replica;
 use crate::limits;
@@ -16,10 +15,5 @@ impl Replica {
             bytes += txn.bytes().len();
             bytes > limits::BACKLOG_BYTES_MAX
         })
-    }
-
-    /// Whether a client's request waits for the log or for other servers.
-    pub fn awaits_commit(&self) -> bool {
-        !self.in_flight.is_empty() || self.ensemble.forwarded > 0
     }
 }

@@ -7,7 +7,7 @@
 //! connections with something outstanding are not read beyond that bound.
 
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 
 use glommio::GlommioError;
@@ -46,6 +46,8 @@ enum UpEvent {
 pub enum Down {
     /// Bytes for its connections.
     Sends(Vec<Send>),
+    /// Accept connections there from now on, and nowhere else.
+    Listen(TcpListener),
     /// Accept no more connections.
     StopAccepting,
     /// Close the connections after what is still to be sent, and end.
@@ -138,14 +140,15 @@ async fn climb(uplink: Rc<Uplink>, up: ConnectedSender<Up>) {
     }
 }
 
-/// On a session core: carries out what comes down until it is told to stop. `accepting` is
-/// dropped when no more connections shall be accepted.
+/// On a session core: carries out what comes down until it is told to stop. What `accept` gives for
+/// a socket is dropped when no more connections shall be accepted there.
 pub async fn receive_down<A>(
     down: ConnectedReceiver<Down>,
     connections: Connections,
-    accepting: A,
+    socket: TcpListener,
+    accept: impl Fn(TcpListener) -> A,
 ) {
-    let mut accepting = Some(accepting);
+    let mut accepting = Some(accept(socket));
     while let Some(message) = down.recv().await {
         match message {
             Down::Sends(sends) => {
@@ -153,6 +156,7 @@ pub async fn receive_down<A>(
                     connections.deliver(send);
                 }
             }
+            Down::Listen(socket) => accepting = Some(accept(socket)),
             Down::StopAccepting => accepting = None,
             Down::Stop => break,
         }
@@ -178,6 +182,14 @@ pub struct Downlinks {
 }
 
 impl Downlinks {
+    /// Gives each session core a socket to accept connections on from now on.
+    pub async fn listen(&self, sockets: Vec<TcpListener>) {
+        for (link, socket) in self.links.iter().zip(sockets) {
+            // A session core that is gone accepts nothing.
+            let _ = link.sender.send(Down::Listen(socket)).await;
+        }
+    }
+
     /// Sends the same to every session core, after what is gathered.
     pub async fn tell(&self, message: impl Fn() -> Down) {
         for link in self.links.iter() {

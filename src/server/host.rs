@@ -7,9 +7,10 @@
 //! write began is written here and there at the same time.
 
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 
+use super::client_port::ClientPort;
 use super::ensemble::Teller;
 use super::past::Past;
 use super::recover::Opener;
@@ -20,6 +21,7 @@ use crate::id::ConnectionId;
 use crate::io::{Completion, Op};
 use crate::net::Core;
 use crate::net::links::{LinkCore, Links};
+use crate::peer::ConfigChange;
 use crate::peer::link::{LinkEvent, LinkId};
 use crate::replica::{Output, Replica, Send};
 use crate::runtime::{Clock, DataFolder, DiskWorker, Event, LogRing};
@@ -39,7 +41,7 @@ pub struct Host {
     output: RefCell<Output>,
     ring: RefCell<LogRing>,
     worker: DiskWorker,
-    desk: Desk,
+    desk: RefCell<Desk>,
     clock: Clock,
     clients: Box<dyn Deliver>,
     /// Something came in that the turn task has to look at.
@@ -56,6 +58,10 @@ pub struct Host {
     keeper: RefCell<Keeper>,
     /// Says what this server is in its ensemble.
     teller: RefCell<Teller>,
+    /// Where clients connect.
+    client_port: RefCell<ClientPort>,
+    /// Sockets at another address, for clients to connect to from now on.
+    new_sockets: RefCell<Option<Vec<TcpListener>>>,
     /// Connections to other servers.
     links: Links,
     /// Reads the log for others.
@@ -82,6 +88,8 @@ pub struct Parts {
     pub keeper: Keeper,
     /// Says what this server is in its ensemble.
     pub teller: Teller,
+    /// Where clients connect.
+    pub client_port: ClientPort,
     /// Connections to other servers.
     pub links: Links,
     /// Reads the log for others.
@@ -103,6 +111,7 @@ impl Host {
             clients,
             keeper,
             teller,
+            client_port,
             links,
             past,
             opener,
@@ -113,7 +122,7 @@ impl Host {
             output: RefCell::default(),
             ring: RefCell::new(ring),
             worker,
-            desk,
+            desk: RefCell::new(desk),
             clock,
             clients,
             pending: Event::default(),
@@ -124,6 +133,8 @@ impl Host {
             now: Cell::new(None),
             keeper: RefCell::new(keeper),
             teller: RefCell::new(teller),
+            client_port: RefCell::new(client_port),
+            new_sockets: RefCell::new(None),
             links,
             past,
             opener,
@@ -137,6 +148,11 @@ impl Host {
     /// Connections to other servers.
     pub fn links(&self) -> &Links {
         &self.links
+    }
+
+    /// Where clients are to connect from now on, if that has just changed.
+    pub fn new_sockets(&self) -> Option<Vec<TcpListener>> {
+        self.new_sockets.borrow_mut().take()
     }
 
     /// What the outside witness says.
@@ -161,11 +177,6 @@ impl Host {
     /// Writes of the log in flight.
     pub fn log_writes_in_flight(&self) -> usize {
         self.ring.borrow().in_flight()
-    }
-
-    /// Whether a client's request waits for other servers, the log having done its part.
-    pub fn awaits_others(&self) -> bool {
-        self.links.count() > 0 && self.replica.borrow().awaits_commit()
     }
 
     /// Takes in finished log writes without a turn; says whether there were any.
@@ -236,6 +247,12 @@ impl Host {
         output.ops = ops;
         for change in output.configs.drain(..) {
             self.keeper.borrow_mut().keep(&change);
+            if let ConfigChange::Active(config) = &change
+                && let Some((sockets, port)) = self.client_port.borrow_mut().follow(config)
+            {
+                self.desk.borrow_mut().conf.client_port = port.into();
+                *self.new_sockets.borrow_mut() = Some(sockets);
+            }
         }
         for wish in output.log_reads.drain(..) {
             if !self.past.submit(wish) {
@@ -345,7 +362,8 @@ impl Core for Host {
     ) {
         let now = self.now();
         let mut replica = self.replica.borrow_mut();
-        let text = self.desk.answer(word, argument.unwrap_or_default(), &mut replica, remote, now);
+        let desk = self.desk.borrow();
+        let text = desk.answer(word, argument.unwrap_or_default(), &mut replica, remote, now);
         self.answers.borrow_mut().push(Send {
             conn,
             bytes: text.into_bytes(),

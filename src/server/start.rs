@@ -1,12 +1,11 @@
 //! From a configuration to a serving process, and to its end.
 
 use std::hash::{BuildHasher, Hasher};
-use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
+use super::client_port::ClientPort;
 use super::ensemble::{self, Teller};
 use super::host::{Deliver, Host, Parts};
 use super::options;
@@ -25,9 +24,6 @@ use crate::runtime::{
     Clock, DataFolder, DiskWorker, Doorbell, LogRing, StopFlag, check_io_uring, raise_open_files,
     watch_signals,
 };
-
-/// How long an address in use is waited for.
-const ADDRESS_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Exit code of an orderly end.
 const EXIT_OK: u8 = 0;
@@ -132,7 +128,9 @@ fn serve(config: &Config, file: Option<&Path>, speaker: &Arc<Speaker>) -> Result
     let allowed = crate::runtime::allowed_processors();
     let wiring = Wiring::choose(config.own.cores, config.own.pin, spin, &allowed);
     let session_cores = wiring.session_cores.max(1);
-    let (sockets, address) = listen(config, session_cores)?;
+    let (client_port, sockets) = ClientPort::open(config, session_cores)?;
+    let address = client_port.address();
+    warn_of_a_short_backlog(config.network.listen_backlog.unwrap_or(net::BACKLOG));
     tracing::info!("running as {}; up to {files} open files", wiring.describe());
 
     let bell = Doorbell::new().map_err(|error| format!("an eventfd: {error}"))?;
@@ -152,7 +150,7 @@ fn serve(config: &Config, file: Option<&Path>, speaker: &Arc<Speaker>) -> Result
     }
     let (news_sender, news) = mpsc::channel();
     let teller = Teller::new(config, speaker.clone());
-    let make_host = host_maker(config.clone(), folder, device, address.port(), keeper, teller);
+    let make_host = host_maker(config.clone(), folder, device, client_port, keeper, teller);
     let start = Start { make_host, bell, stop, news: news_sender };
     let threads = wiring::start(&wiring, listening, start)?;
     for what in news {
@@ -206,34 +204,6 @@ fn descriptors_for_clients(files: u64, session_cores: u32) -> u32 {
     u32::try_from(files.saturating_sub(own)).unwrap_or(u32::MAX).max(16)
 }
 
-/// Binds one socket per session core.
-fn listen(config: &Config, cores: u32) -> Result<(Vec<TcpListener>, SocketAddr), String> {
-    let network = &config.network;
-    let wanted = options::listen_address(&network.client)
-        .map_err(|error| format!("clientPortAddress {:?}: {error}", network.client.host))?;
-    let backlog = network.listen_backlog.unwrap_or(net::BACKLOG);
-    let failed = |error| format!("cannot listen on {wanted} (clientPort): {error}");
-    // The sockets of a killed server live on in its rings until the kernel has taken them apart.
-    let until = Instant::now() + ADDRESS_PATIENCE;
-    // Sharing an address is for our own cores: that nobody else has it shows a socket without.
-    let first = loop {
-        match net::bind(wanted, backlog, false) {
-            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < until => {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            bound => break bound.map_err(failed)?,
-        }
-    };
-    let address = first.local_addr().map_err(failed)?;
-    warn_of_a_short_backlog(backlog);
-    if cores == 1 {
-        return Ok((vec![first], address));
-    }
-    drop(first);
-    let sockets = (0..cores).map(|_| net::bind(address, backlog, true)).collect::<Result<_, _>>();
-    Ok((sockets.map_err(failed)?, address))
-}
-
 fn warn_of_a_short_backlog(backlog: u32) {
     let Ok(text) = std::fs::read_to_string("/proc/sys/net/core/somaxconn") else { return };
     let Ok(somaxconn) = text.trim().parse::<u32>() else { return };
@@ -249,7 +219,7 @@ fn host_maker(
     config: Config,
     folder: DataFolder,
     device: crate::runtime::LogDevice,
-    port: u16,
+    client_port: ClientPort,
     keeper: Keeper,
     teller: Teller,
 ) -> MakeHost {
@@ -275,7 +245,7 @@ fn host_maker(
         let links = Links::new(link_options, bell.clone());
         let past = Past::start(&folder.folders, between.snapshot_size_factor, bell)
             .map_err(|error| format!("the reader of the log: {error}"))?;
-        let desk = options::desk(&config, &folder, port);
+        let desk = options::desk(&config, &folder, client_port.address().port());
         let parts = Parts {
             ring,
             worker,
@@ -284,6 +254,7 @@ fn host_maker(
             clients,
             keeper,
             teller,
+            client_port,
             links,
             past,
             opener,

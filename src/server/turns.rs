@@ -6,11 +6,12 @@
 //! sockets have their turn in between, and after a while it sleeps: the kernel then rings the
 //! executor's bell with the completion.
 
+use std::net::TcpListener;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::host::Host;
-use crate::runtime::{DoorbellListener, Event, StopFlag};
+use crate::runtime::{DoorbellListener, Event, StopFlag, thread_cpu_time};
 use crate::time::MonoUs;
 
 /// How the turn task waits for a log write.
@@ -24,6 +25,50 @@ impl LogWait {
     /// Looks for as long as `look`.
     pub const fn new(look: Duration) -> LogWait {
         LogWait { look }
+    }
+}
+
+/// Whether looking pays: it does on a processor that nobody else wants. Where others do (several
+/// servers of an ensemble on one small machine), each look takes from them what this server waits for,
+/// and the scheduler then makes it wait for its own turn, where it lets a thread that slept run at
+/// once.
+#[derive(Debug, Default)]
+struct Contention {
+    /// Time of looking in this window, and what this thread had of it.
+    looked: Duration,
+    had: Duration,
+    /// No looking before this.
+    pause_until: Option<Instant>,
+}
+
+/// Time of looking over which is judged.
+const CONTENTION_WINDOW: Duration = Duration::from_millis(20);
+
+/// How long nothing is looked for after that: a try costs a hundredth then.
+const CONTENTION_PAUSE: Duration = Duration::from_secs(2);
+
+impl Contention {
+    /// Whether to look now.
+    fn allows(&mut self, now: Instant) -> bool {
+        if self.pause_until.is_some_and(|until| now < until) {
+            return false;
+        }
+        self.pause_until = None;
+        true
+    }
+
+    /// A look took this long, and this thread had so much of it. More than a third for others is
+    /// more than the kernel's own threads take, which end the write that is waited for.
+    fn note(&mut self, now: Instant, looked: Duration, had: Duration) {
+        self.looked += looked;
+        self.had += had;
+        if self.looked < CONTENTION_WINDOW {
+            return;
+        }
+        if self.had < self.looked * 2 / 3 {
+            self.pause_until = Some(now + CONTENTION_PAUSE);
+        }
+        (self.looked, self.had) = (Duration::ZERO, Duration::ZERO);
     }
 }
 
@@ -45,20 +90,27 @@ const STOP_PATIENCE: Duration = Duration::from_millis(600);
 const LOOK_AT_ONCE: Duration = Duration::from_micros(6);
 
 /// Turns the replica until `stop` is set and nothing is in flight. `stopping` is called once,
-/// when that begins.
+/// when that begins; `moving` when clients are to connect elsewhere.
 pub async fn turn(
     host: Rc<Host>,
     wait: LogWait,
     stop: StopFlag,
     alarm: Rc<Alarm>,
     stopping: impl AsyncFnOnce(),
+    moving: impl AsyncFn(Vec<TcpListener>),
 ) -> Ended {
     let mut stopping = Some(stopping);
     let mut deadline = None;
+    let mut contention = Contention::default();
     loop {
         host.turn();
         if let Some(reason) = host.fatal() {
             return Ended::Fatal(reason);
+        }
+        if let Some(sockets) = host.new_sockets()
+            && stopping.is_some()
+        {
+            moving(sockets).await;
         }
         if stop.is_set()
             && let Some(stopping) = stopping.take()
@@ -91,24 +143,36 @@ pub async fn turn(
             None => {}
         }
         if host.log_writes_in_flight() > 0 {
-            wait_for_log(&host, wait).await;
-        } else if host.awaits_others() {
-            wait_for_others(&host, wait).await;
+            // A server that stands alone has its machine's processors, or shares them with clients.
+            let judged = host.links().count() > 0;
+            let started = Instant::now();
+            if judged && !contention.allows(started) {
+                sleep_for_log(&host).await;
+            } else {
+                let had = judged.then(thread_cpu_time);
+                let seen = look_for_log(&host, wait, started).await;
+                if let Some(had) = had {
+                    let now = Instant::now();
+                    contention.note(now, now - started, thread_cpu_time() - had);
+                }
+                if !seen {
+                    sleep_for_log(&host).await;
+                }
+            }
         } else {
             host.pending.wait().await;
         }
     }
 }
 
-/// Returns when a log write completed, or anything else happened.
-async fn wait_for_log(host: &Host, wait: LogWait) {
-    let started = Instant::now();
+/// Looks for a completed log write; true if there is one, or anything else happened.
+async fn look_for_log(host: &Host, wait: LogWait, started: Instant) -> bool {
     let mut last = started;
     while last - started < wait.look {
         let until = last + LOOK_AT_ONCE;
         while last < until {
             if host.reap() {
-                return;
+                return true;
             }
             last = Instant::now();
             // Not a courtesy: the kernel ends a direct write with O_DSYNC in a worker thread on
@@ -118,30 +182,20 @@ async fn wait_for_log(host: &Host, wait: LogWait) {
             std::thread::yield_now();
         }
         if host.pending.take() {
-            return;
+            return true;
         }
         glommio::executor().yield_task_queue_now().await;
         last = Instant::now();
     }
+    false
+}
+
+/// Returns when a log write completed, or anything else happened.
+async fn sleep_for_log(host: &Host) {
     if host.park_log() {
         host.pending.wait().await;
     }
     host.unpark_log();
-}
-
-/// Returns when anything happened. An answer of another server is looked for as a log write is:
-/// it comes as soon, and waking up costs as much.
-async fn wait_for_others(host: &Host, wait: LogWait) {
-    let until = Instant::now() + wait.look;
-    while Instant::now() < until {
-        glommio::executor().yield_task_queue_now().await;
-        if host.pending.take() {
-            return;
-        }
-        // The other server may be one that wants this very processor.
-        std::thread::yield_now();
-    }
-    host.pending.wait().await;
 }
 
 /// Listens to the executor's bell: completions of a parked log, of the disk worker, signals.
@@ -197,5 +251,28 @@ impl Alarm {
                 host.pending.set();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looking_pauses_where_others_want_the_processor_and_is_tried_again() {
+        let began = Instant::now();
+        let mut contention = Contention::default();
+        let look = Duration::from_millis(1);
+        for _ in 0..100 {
+            contention.note(began, look, look * 9 / 10);
+            assert!(contention.allows(began));
+        }
+        for _ in 0..20 {
+            assert!(contention.allows(began));
+            contention.note(began, look, look / 2);
+        }
+        assert!(!contention.allows(began));
+        assert!(!contention.allows(began + CONTENTION_PAUSE - look));
+        assert!(contention.allows(began + CONTENTION_PAUSE));
     }
 }

@@ -169,20 +169,24 @@ impl Deliver for Connections {
 /// Dropping it ends the tasks.
 type Tasks = Vec<Task<()>>;
 
-fn serve_all(
+/// Closes connections that open no session, for ever.
+fn watch_silence(connections: &Connections) {
+    let connections = connections.clone();
+    glommio::spawn_local(async move {
+        loop {
+            glommio::timer::sleep(SILENCE_CHECK_EVERY).await;
+            connections.close_silent(Instant::now());
+        }
+    })
+    .detach();
+}
+
+fn accept_all(
     sockets: Vec<TcpListener>,
     keep_alive: bool,
     connections: &Connections,
     core: &Rc<dyn Core>,
 ) -> Tasks {
-    let silence = connections.clone();
-    glommio::spawn_local(async move {
-        loop {
-            glommio::timer::sleep(SILENCE_CHECK_EVERY).await;
-            silence.close_silent(Instant::now());
-        }
-    })
-    .detach();
     let serve = |socket| {
         glommio::spawn_local(net::serve(socket, keep_alive, connections.clone(), core.clone()))
     };
@@ -211,10 +215,16 @@ fn start_one(wiring: &Wiring, listening: Listening, start: Start) -> Result<Thre
         let alarm = Alarm::new();
         glommio::spawn_local(alarm.clone().run(host.clone())).detach();
         let core: Rc<dyn Core> = host.clone();
-        let accepting = RefCell::new(serve_all(sockets, keep_alive, &connections, &core));
+        watch_silence(&connections);
+        let accept = |sockets| accept_all(sockets, keep_alive, &connections, &core);
+        let accepting = RefCell::new(accept(sockets));
         tell(&news, News::Serving);
         let stop_accepting = async || accepting.borrow_mut().clear();
-        let ended = turns::turn(host.clone(), wait, stop, alarm, stop_accepting).await;
+        let listen = async |sockets| {
+            let new = accept(sockets);
+            *accepting.borrow_mut() = new;
+        };
+        let ended = turns::turn(host.clone(), wait, stop, alarm, stop_accepting, listen).await;
         host.links().stop(FAREWELL).await;
         farewell(&connections).await;
         tell(&news, News::Ended(ended));
@@ -256,8 +266,9 @@ async fn session_core(
     // Waits until the replica is there: it connects when the files are read.
     let (uplink, down) = ends.connect().await;
     let uplink: Rc<dyn Core> = uplink;
-    let accepting = serve_all(vec![socket], keep_alive, &connections, &uplink);
-    crossing::receive_down(down, connections.clone(), accepting).await;
+    watch_silence(&connections);
+    let accept = |socket| accept_all(vec![socket], keep_alive, &connections, &uplink);
+    crossing::receive_down(down, connections.clone(), socket, accept).await;
     farewell(&connections).await;
 }
 
@@ -275,7 +286,8 @@ async fn replica_core(ends: Vec<ReplicaEnds>, start: Start, wait: LogWait) {
     }
     tell(&news, News::Serving);
     let stop_accepting = async || downlinks.tell(|| Down::StopAccepting).await;
-    let ended = turns::turn(host.clone(), wait, stop, alarm, stop_accepting).await;
+    let listen = async |sockets| downlinks.listen(sockets).await;
+    let ended = turns::turn(host.clone(), wait, stop, alarm, stop_accepting, listen).await;
     host.links().stop(FAREWELL).await;
     downlinks.tell(|| Down::Stop).await;
     tell(&news, News::Ended(ended));

@@ -11,7 +11,7 @@ pub mod packets;
 
 pub use committed_log::CommittedLog;
 pub use epochs::Epochs;
-pub use journal::Journal;
+pub use journal::{CommitError, Journal};
 pub use leader::Leader;
 pub use learner::Learner;
 pub use numbers::Numbers;

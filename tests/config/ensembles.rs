@@ -183,7 +183,7 @@ fn a_configuration_that_was_proposed_is_read_and_a_broken_one_passed_over() {
 // The files that keep it.
 
 fn config(text: &str) -> quorum::Config {
-    quorum::Config::parse(text).unwrap()
+    quorum::Config::parse(text).expect("a configuration")
 }
 
 const GOLDEN_STATIC: &str = "\
@@ -254,13 +254,13 @@ struct Folder {
 
 impl Folder {
     fn new(more: &str) -> Folder {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("a folder for tests");
         let data = folder.path().display();
-        std::fs::write(folder.path().join("myid"), "1").unwrap();
+        std::fs::write(folder.path().join("myid"), "1").expect("a folder for tests");
         let text = format!("# ours\ndataDir={data}\nclientPort=2181\n{THREE}{more}");
-        std::fs::write(folder.path().join("zoo.cfg"), text).unwrap();
+        std::fs::write(folder.path().join("zoo.cfg"), text).expect("a folder for tests");
         let path = folder.path().join("zoo.cfg");
-        let config = ringkeeper::cli::load(Some(&path), |_| None).unwrap();
+        let config = ringkeeper::cli::load(Some(&path), |_| None).expect("a folder for tests");
         Folder { folder, config }
     }
 
@@ -273,9 +273,15 @@ impl Folder {
     }
 
     fn names(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(self.folder.path()).unwrap();
-        let mut names: Vec<String> =
-            entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        let entries = std::fs::read_dir(self.folder.path()).expect("a folder for tests");
+        let mut names: Vec<String> = entries
+            .map(|e| {
+                e.expect("a folder for tests")
+                    .file_name()
+                    .into_string()
+                    .expect("a folder for tests")
+            })
+            .collect();
         names.sort();
         names
     }
@@ -376,4 +382,52 @@ fn files_that_cannot_be_written_stop_nobody() {
     keeper.keep(&proposed(SECOND));
     assert_eq!(folder.text("zoo.cfg"), zoo_cfg, "it must not name what is not there");
     assert!(folder.names().iter().all(|name| !name.ends_with(".tmp")), "{:?}", folder.names());
+}
+
+/// What Apache ZooKeeper 3.9.4 made of the files of server 1 at its first start and at two
+/// reconfigurations: an observer joined, then server 1 got a client address.
+#[test]
+fn the_files_are_those_that_zookeeper_left_at_the_same_reconfigurations() {
+    const BEFORE: &str = include_str!("../golden/reconfig-3.9.4/zoo.cfg.before");
+    const CHANGES: [(&str, Option<&str>, &str); 3] = [
+        ("100000000", None, include_str!("../golden/reconfig-3.9.4/zoo.cfg.dynamic.100000000")),
+        (
+            "100000009",
+            Some(include_str!("../golden/reconfig-3.9.4/zoo.cfg.100000009")),
+            include_str!("../golden/reconfig-3.9.4/zoo.cfg.dynamic.100000009"),
+        ),
+        (
+            "10000000a",
+            Some(include_str!("../golden/reconfig-3.9.4/zoo.cfg.10000000a")),
+            include_str!("../golden/reconfig-3.9.4/zoo.cfg.dynamic.10000000a"),
+        ),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().canonicalize().unwrap();
+    let here = |text: &str| text.replace("FOLDER", path.to_str().unwrap());
+    let read = |name: &str| std::fs::read_to_string(path.join(name)).unwrap();
+    std::fs::create_dir(path.join("data")).unwrap();
+    std::fs::write(path.join("data/myid"), "1").unwrap();
+    std::fs::write(path.join("zoo.cfg"), here(BEFORE)).unwrap();
+    let config = ringkeeper::cli::load(Some(&path.join("zoo.cfg")), |_| None).unwrap();
+    let mut keeper = Keeper::new(&config, Some(&path.join("zoo.cfg")));
+    keeper.back_up();
+    for (version, theirs, dynamic) in CHANGES {
+        let text = format!("{dynamic}\nversion={version}");
+        keeper.keep(&proposed(&text));
+        keeper.keep(&active(&text));
+        assert_eq!(read(&format!("zoo.cfg.dynamic.{version}")), dynamic);
+        let Some(theirs) = theirs else { continue };
+        let pairs = |text: &str| -> Vec<String> {
+            // ZooKeeper drops the backlog together with the port; that is no part of the address.
+            let stays = |line: &&str| !line.starts_with('#') && !line.contains("Backlog");
+            let mut lines: Vec<String> = text.lines().filter(stays).map(str::to_owned).collect();
+            lines.sort();
+            lines
+        };
+        assert_eq!(pairs(&read("zoo.cfg")), pairs(&here(theirs)), "{version}");
+    }
+    assert_eq!(read("zoo.cfg.bak"), here(BEFORE));
+    assert!(!path.join("zoo.cfg.dynamic.next").exists());
+    assert!(read("zoo.cfg").contains("# a comment\n"), "comments stay");
 }

@@ -67,7 +67,9 @@ impl Member {
             config: self.config().clone(),
             last_seen: self.last_seen_config().clone(),
             leading: self.leader().map(Leader::facts),
-            synced_observers: 0,
+            synced_observers: self.lasting.observers.as_ref().map_or(0, |observers| {
+                u64::try_from(observers.synced_observers()).unwrap_or(u64::MAX)
+            }),
             counts: self.counts(),
         }
     }

@@ -23,8 +23,11 @@ impl Member {
         };
         let quorum = known.quorum_endpoints().into_iter().map(|at| (Port::Quorum, any(at)));
         let election = known.election_endpoints().into_iter().map(|at| (Port::Election, any(at)));
+        // ZooKeeper: only while it follows; whoever else is asked refuses.
+        let observers = lasting.observers.as_ref().and(lasting.options.observer_master.clone());
+        let observers = observers.map(|at| (Port::ObserverMaster, at));
         let mut on: Vec<(Port, Endpoint)> = Vec::new();
-        for place in quorum.chain(election) {
+        for place in quorum.chain(election).chain(observers) {
             if !on.contains(&place) {
                 on.push(place);
             }

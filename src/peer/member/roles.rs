@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::election::{Outcome, Vote};
+use crate::id::Epoch;
 use crate::proto::quorum::ServerState;
-use crate::zab::leader::LeaderStart;
+use crate::zab::leader::{LeaderStart, ObserverMaster};
 
 /// Roles that may follow from one event: a single voter elects itself and leads at once. More would
 /// be a circle.
@@ -39,6 +40,12 @@ impl Member {
                     }
                 }
                 Role::Learning(learner) => {
+                    if let Some(mut observers) = self.lasting.observers.take() {
+                        let mut asked = Vec::new();
+                        observers.take(self.lasting.ready.last(), &mut asked);
+                        self.lasting.observers = Some(observers);
+                        asked.iter().for_each(|asked| learner.relay(asked, &mut self.lasting));
+                    }
                     // Pieces of a tree are handed over one by one: when the tree is whole, what
                     // stands behind it comes back.
                     if self.lasting.ready.len() <= 1 {
@@ -203,6 +210,7 @@ impl Member {
         let leader = learner.target().leader;
         let phase = learner.phase();
         tracing::warn!(%leader, ?phase, reason = left.reason, "leaving the leader");
+        self.end_observers();
         self.on_failure();
         self.become_looking();
         match left.next {
@@ -279,8 +287,34 @@ impl Member {
                 leader.resign(reason);
                 self.take_back(leader);
             }
-            Role::Learning(mut learner) => learner.abandon(reason.to_owned(), &mut self.lasting),
+            Role::Learning(mut learner) => {
+                learner.abandon(reason.to_owned(), &mut self.lasting);
+                self.end_observers();
+            }
             Role::Looking | Role::Waiting { .. } => {}
+        }
+    }
+
+    /// Observers learn from it while it follows.
+    fn begin_observers(&mut self, epoch: Epoch) {
+        let is_follower = matches!(
+            &self.role,
+            Role::Learning(learner) if learner.target().kind == LearnerKind::Follower
+        );
+        if is_follower && self.lasting.options.observer_master.is_some() {
+            let options = self.lasting.options.clone();
+            let committed = self.lasting.journal.committed();
+            let numbers = self.numbers.clone();
+            let observers = ObserverMaster::new(options, numbers, epoch, committed, self.now);
+            self.lasting.observers = Some(Box::new(observers));
+            self.listen();
+        }
+    }
+
+    fn end_observers(&mut self) {
+        if let Some(observers) = self.lasting.observers.take() {
+            observers.close(self.lasting.ready.last());
+            self.listen();
         }
     }
 
@@ -347,6 +381,7 @@ impl Member {
             self.count_joined();
             self.next_master = 0;
             self.election.set_vote_epoch(epoch);
+            self.begin_observers(epoch);
         }
     }
 

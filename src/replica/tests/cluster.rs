@@ -27,6 +27,9 @@ enum Event {
     Closed { link: LinkId },
 }
 
+/// Digest, number of nodes, sessions.
+type State = (i64, usize, Vec<(SessionId, i32)>);
+
 /// Servers 1 to N.
 pub struct Cluster {
     pub servers: BTreeMap<i64, Harness>,
@@ -326,7 +329,7 @@ impl Cluster {
         });
     }
 
-    fn states(&self) -> BTreeSet<(i64, usize, Vec<(SessionId, i32)>)> {
+    fn states(&self) -> BTreeSet<State> {
         let up = self.servers.iter().filter(|(id, _)| self.is_up(**id));
         up.map(|(_, server)| {
             let database = server.replica.database();

@@ -151,11 +151,6 @@ impl Leader {
         self.proposed = zxid;
         self.sizes.add(txn.bytes().len());
         self.learners.broadcast(|out| put_txn(out, packet::PROPOSAL, &txn));
-        for handler in self.learners.handlers.values_mut() {
-            if handler.is_forwarding_follower() && handler.stage.has_history() {
-                handler.ack_clock.handle_proposal(self.now, zxid);
-            }
-        }
         self.out.append.push(txn.clone());
         let quorums = self.quorums.clone();
         self.proposals.push_back(Proposal { txn, quorums, reconfig, since: self.now });

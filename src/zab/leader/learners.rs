@@ -47,6 +47,9 @@ pub(super) struct Learners {
     followers: BytesMut,
     /// For everybody who observes, of this turn.
     observers: BytesMut,
+    /// Whether there is anybody for either; true as well if he has gone in this turn.
+    has_followers: bool,
+    has_observers: bool,
     ops: Vec<LinkOp>,
     log_reads: Vec<LogRead>,
     /// What the log held when its files were asked for, by the name of the wish.
@@ -70,6 +73,8 @@ impl Learners {
             backlog_bytes_max,
             followers: BytesMut::new(),
             observers: BytesMut::new(),
+            has_followers: false,
+            has_observers: false,
             ops: Vec::new(),
             log_reads: Vec::new(),
             memories: BTreeMap::new(),
@@ -232,14 +237,14 @@ impl Learners {
 
     /// For everybody who follows.
     pub(super) fn broadcast(&mut self, write: impl FnOnce(&mut BytesMut)) {
-        if self.handlers.values().any(Handler::is_forwarding_follower) {
+        if self.has_followers {
             write(&mut self.followers);
         }
     }
 
     /// For everybody who observes.
     pub(super) fn inform(&mut self, write: impl FnOnce(&mut BytesMut)) {
-        if self.handlers.values().any(|h| h.is_observer && h.outbox.is_live()) {
+        if self.has_observers {
             write(&mut self.observers);
         }
     }
@@ -247,9 +252,23 @@ impl Learners {
     fn flush(&mut self) {
         let followers = self.followers.split().freeze();
         let observers = self.observers.split().freeze();
+        (self.has_followers, self.has_observers) = (false, false);
         for (link, handler) in &mut self.handlers {
-            let shared = if handler.is_observer { &observers } else { &followers };
+            let (shared, has_any) = match handler.is_observer {
+                true => (&observers, &mut self.has_observers),
+                false => (&followers, &mut self.has_followers),
+            };
+            *has_any |= handler.outbox.is_live();
             handler.outbox.flush(*link, shared, &mut self.ops);
+        }
+    }
+
+    /// Something was proposed up to `zxid`, which followers have to acknowledge.
+    pub(super) fn expect_acks(&mut self, now: MonoUs, zxid: Zxid) {
+        for handler in self.handlers.values_mut() {
+            if handler.is_forwarding_follower() && handler.stage.has_history() {
+                handler.ack_clock.handle_proposal(now, zxid);
+            }
         }
     }
 
@@ -387,6 +406,10 @@ impl Learners {
         let of = TailFor { is_observer: handler.is_observer, is_old: handler.is_old };
         handler.outbox.put(shared, |out| tail.write(of, out));
         handler.outbox.go_live(shared);
+        match handler.is_observer {
+            true => self.has_observers = true,
+            false => self.has_followers = true,
+        }
     }
 
     fn outbox(&mut self, link: LinkId) -> &mut Outbox {

@@ -244,6 +244,9 @@ impl Leader {
     /// `config`, `inbound`, `log_reads`. Never `truncate` or `restore`, and one `Ready` is always
     /// enough.
     pub fn take_ready(&mut self, ready: &mut Ready) {
+        if let Some(txn) = self.out.append.last() {
+            self.learners.expect_acks(self.now, txn.zxid());
+        }
         self.learners.take(&mut ready.send, &mut ready.log_reads);
         if self.failure.is_some() {
             self.learners.close_all();

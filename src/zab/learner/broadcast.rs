@@ -24,11 +24,17 @@ impl Learner {
             }
             packet::REVALIDATE => {
                 let (session, valid) = packet.session_and_validity()?;
-                lasting.ready.inbound(Inbound::Revalidated { session, valid });
+                let observers = lasting.observers.as_mut();
+                if observers.is_none_or(|observers| observers.revalidated(session, valid)) {
+                    lasting.ready.inbound(Inbound::Revalidated { session, valid });
+                }
                 Ok(())
             }
             packet::SYNC => {
-                lasting.ready.inbound(Inbound::SyncDone);
+                let observers = lasting.observers.as_mut();
+                if observers.is_none_or(|observers| observers.sync_done()) {
+                    lasting.ready.inbound(Inbound::SyncDone);
+                }
                 Ok(())
             }
             other => {

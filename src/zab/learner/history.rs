@@ -5,8 +5,7 @@ use super::*;
 use crate::peer::MajorChange;
 use crate::proto::OpCode;
 use crate::proto::txn::TxnBody;
-use crate::zab::Epochs;
-use crate::zab::journal::CommitError;
+use crate::zab::{CommitError, Epochs};
 
 impl Learner {
     pub(super) fn on_history(
@@ -73,15 +72,18 @@ impl Learner {
             lasting.journal.accept(txn.clone());
             lasting.ready.append(txn);
         }
-        let txn = match lasting.journal.commit(zxid) {
+        let designated = match packet.kind {
+            packet::COMMITANDACTIVATE => Some(packet.designated_leader()?.0),
+            _ => None,
+        };
+        let txn = match lasting.commit(zxid, designated) {
             Ok(txn) => txn,
             // The tree was taken after the commit was queued.
             Err(CommitError::Again) if self.is_in_tree(zxid) => return Ok(()),
             Err(error) => return Err(Left::new(format!("it commits {zxid}, but {error}"))),
         };
         lasting.counts.commits_received += 1;
-        if packet.kind == packet::COMMITANDACTIVATE {
-            let (designated, _) = packet.designated_leader()?;
+        if let Some(designated) = designated {
             return self.on_activate(txn, designated, lasting);
         }
         lasting.ready.commit(txn);

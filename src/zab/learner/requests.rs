@@ -4,7 +4,9 @@
 use super::*;
 use crate::acl::Identity;
 use crate::id::SessionId;
+use crate::peer::ForwardedRequest;
 use crate::proto::OpCode;
+use crate::zab::leader::Upstream;
 
 impl Learner {
     /// Passes a client's request on.
@@ -17,8 +19,39 @@ impl Learner {
         identities: &[Identity],
         lasting: &mut Lasting,
     ) {
+        if op == OpCode::Sync
+            && self.is_up_to_date().is_some()
+            && let Some(observers) = &mut lasting.observers
+        {
+            observers.own_sync();
+        }
+        self.pass_on(session, cxid, op.number(), body, identities, lasting);
+    }
+
+    /// What an observer of this follower asks of the leader.
+    pub fn relay(&mut self, asked: &Upstream, lasting: &mut Lasting) {
+        match asked {
+            Upstream::Request(request) => {
+                let ForwardedRequest { session, cxid, op, body, identities, .. } = request;
+                self.pass_on(*session, *cxid, *op, body, identities, lasting);
+            }
+            Upstream::Revalidate(session, timeout_ms) => {
+                self.revalidate(*session, *timeout_ms, lasting);
+            }
+        }
+    }
+
+    fn pass_on(
+        &mut self,
+        session: SessionId,
+        cxid: i32,
+        op: i32,
+        body: &[u8],
+        identities: &[Identity],
+        lasting: &mut Lasting,
+    ) {
         let mut bytes = Vec::with_capacity(64 + body.len());
-        packets::put_request(&mut bytes, session, cxid, op.number(), body, identities);
+        packets::put_request(&mut bytes, session, cxid, op, body, identities);
         self.ask(bytes, lasting);
     }
 

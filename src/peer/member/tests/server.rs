@@ -96,6 +96,8 @@ pub(super) struct Server {
     received: Option<State>,
     pub log_reads: Vec<(u64, LogRead)>,
     pub config_changes: usize,
+    /// What the replica was told about its questions.
+    pub answers: Vec<String>,
 }
 
 /// What a turn of a server means for the others.
@@ -124,6 +126,7 @@ impl Server {
             received: None,
             log_reads: Vec::new(),
             config_changes: 0,
+            answers: Vec::new(),
         }
     }
 
@@ -143,7 +146,7 @@ impl Server {
     pub fn crash(&mut self, random: &mut Random) {
         self.member = None;
         if let Some(Step::Append(txns)) = self.steps.pop_front() {
-            let count = random.below(txns.len() as u64 + 1) as usize;
+            let count = random.index(txns.len() + 1);
             self.disk.log.extend(txns.into_iter().take(count));
         }
         self.steps.clear();
@@ -233,11 +236,19 @@ impl Server {
                     }
                 }
                 Inbound::SnapshotAborted => self.incoming = None,
-                Inbound::Request(_)
-                | Inbound::Touch { .. }
-                | Inbound::Revalidate { .. }
-                | Inbound::Revalidated { .. }
-                | Inbound::SyncDone => {}
+                Inbound::Request(request) => {
+                    if request.op == OpCode::Sync.number() {
+                        member.answer_sync(request.link);
+                    }
+                }
+                Inbound::Revalidate { link, session, .. } => {
+                    member.answer_revalidate(link, session, true);
+                }
+                Inbound::Revalidated { session, valid } => {
+                    self.answers.push(format!("session {} {valid}", session.0));
+                }
+                Inbound::SyncDone => self.answers.push("synced".to_owned()),
+                Inbound::Touch { session, .. } => self.answers.push(format!("touch {}", session.0)),
             }
         }
     }
@@ -252,7 +263,7 @@ impl Server {
         let bytes = self.state.to_bytes();
         let mut rest = &bytes[..];
         while !rest.is_empty() {
-            let length = (1 + random.below(200) as usize).min(rest.len());
+            let length = (1 + random.index(200)).min(rest.len());
             member.snapshot_piece(Bytes::copy_from_slice(&rest[..length]));
             rest = &rest[length..];
         }

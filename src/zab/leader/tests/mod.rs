@@ -1,6 +1,7 @@
 //! Scripted learners against a leader: whole conversations in `tests/golden/zab`, written anew with
 //! `UPDATE_GOLDEN=1`, which only those should do who can explain the difference.
 
+mod backlog;
 mod flow;
 mod observers;
 mod script;

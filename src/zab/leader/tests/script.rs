@@ -94,8 +94,8 @@ pub(super) struct Script {
     tokens: Vec<u64>,
     reads: Vec<u64>,
     synced: Option<Zxid>,
-    /// Whether the network passes bytes on.
-    pub(super) carries: bool,
+    /// Who takes nothing: the network cannot pass on what is sent to them.
+    pub(super) hanging: Vec<String>,
     pub(super) out: String,
 }
 
@@ -161,7 +161,7 @@ impl Script {
             tokens: Vec::new(),
             reads: Vec::new(),
             synced: None,
-            carries: true,
+            hanging: Vec::new(),
             out: String::new(),
         };
         script.take();
@@ -189,6 +189,17 @@ impl Script {
             out.push_str(&std::mem::take(&mut script.as_mut().unwrap().out));
         }
         out
+    }
+
+    /// The network passes on all that was sent to somebody who was hanging.
+    pub(super) fn sent(&mut self, name: &str) {
+        let event = LinkEvent::Sent { link: self.links[name], bytes: u64::MAX };
+        self.leader.handle_link(self.now, event);
+    }
+
+    /// What happened since the last question.
+    pub(super) fn said(&mut self) -> String {
+        std::mem::take(&mut self.out)
     }
 
     pub(super) fn event(&mut self, line: &str) {
@@ -268,7 +279,7 @@ impl Script {
         let link = LinkId::accepted(self.next_link);
         self.next_link += 1;
         self.links.insert(name.to_owned(), link);
-        let ear = Ear { reader: PacketReader::new(1 << 20), tree: None };
+        let ear = Ear { reader: PacketReader::new(1 << 24), tree: None };
         self.ears.insert(link, ear);
         let remote = "10.0.0.9:4000".parse().unwrap();
         self.leader.handle_link(self.now, LinkEvent::Accepted { link, port: Port::Quorum, remote });
@@ -294,7 +305,7 @@ impl Script {
                     for line in self.hear(link, &bytes) {
                         let _ = writeln!(self.out, "    {} <- {line}", self.name(link));
                     }
-                    if self.carries {
+                    if !self.hanging.contains(&self.name(link)) {
                         let sent = bytes.len() as u64;
                         self.leader.handle_link(self.now, LinkEvent::Sent { link, bytes: sent });
                     }

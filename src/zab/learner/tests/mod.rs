@@ -64,6 +64,7 @@ impl Conversation {
             is_observer: kind == LearnerKind::Observer,
             ready: ReadyQueue::default(),
             counts: crate::peer::PeerCounts::default(),
+            observers: None,
         };
         let now = MonoUs(1_000_000);
         let learner = Learner::new(Self::target(kind), now, &mut lasting);

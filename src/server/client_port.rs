@@ -1,0 +1,155 @@
+//! Where clients connect: bound at the start, and anew when a reconfiguration says so
+//! (`ServerCnxnFactory.reconfigure`).
+
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, TcpListener};
+use std::time::{Duration, Instant};
+
+use super::{ensemble, options};
+use crate::config::{Config, Listen};
+use crate::id::ServerId;
+use crate::net;
+use crate::quorum;
+
+/// How long an address in use is waited for at the start.
+const ADDRESS_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The address of clients, and how it is listened on.
+#[derive(Debug)]
+pub struct ClientPort {
+    me: Option<ServerId>,
+    listen: Listen,
+    address: SocketAddr,
+    backlog: u32,
+    /// Sockets that share the address: one per session core.
+    sockets: u32,
+}
+
+impl ClientPort {
+    /// Binds as many sockets as there are session cores.
+    ///
+    /// # Errors
+    /// The address does not resolve or cannot be listened on, for an operator.
+    pub fn open(config: &Config, sockets: u32) -> Result<(ClientPort, Vec<TcpListener>), String> {
+        let listen = config.network.client.clone();
+        let wanted = options::listen_address(&listen)
+            .map_err(|error| format!("clientPortAddress {:?}: {error}", listen.host))?;
+        let backlog = config.network.listen_backlog.unwrap_or(net::BACKLOG);
+        // The sockets of a killed server live on in its rings until the kernel has taken them apart.
+        let until = Instant::now() + ADDRESS_PATIENCE;
+        let (bound, address) = loop {
+            match bind(wanted, backlog, sockets) {
+                Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < until => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                bound => {
+                    break bound.map_err(|error| {
+                        format!("cannot listen on {wanted} (clientPort): {error}")
+                    })?;
+                }
+            }
+        };
+        Ok((ClientPort { me: ensemble::me(config), listen, address, backlog, sockets }, bound))
+    }
+
+    /// Where clients connect.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Sockets where an active configuration wants the clients of this server to connect, and the
+    /// port, if that is elsewhere. Those who are connected stay so.
+    pub fn follow(&mut self, config: &quorum::Config) -> Option<(Vec<TcpListener>, u16)> {
+        let client = config.members.get(&self.me?)?.client.as_ref()?;
+        let listen = Listen::of_member(client);
+        if listen == self.listen {
+            return None;
+        }
+        let bound = options::listen_address(&listen)
+            .and_then(|address| bind(address, self.backlog, self.sockets));
+        match bound {
+            Ok((sockets, address)) => {
+                tracing::info!(
+                    "clients connect to {address} from now on, no more to {}, as configuration \
+                     {:x} says; who is connected stays so",
+                    self.address,
+                    config.version
+                );
+                (self.listen, self.address) = (listen, address);
+                Some((sockets, address.port()))
+            }
+            Err(error) => {
+                tracing::error!(
+                    "configuration {:x} wants clients to connect to {listen}, where this server \
+                     cannot listen: {error}; they still connect to {}: free the address and \
+                     restart this server, or reconfigure it",
+                    config.version,
+                    self.address
+                );
+                None
+            }
+        }
+    }
+}
+
+/// Binds sockets that share an address.
+fn bind(
+    wanted: SocketAddr,
+    backlog: u32,
+    sockets: u32,
+) -> io::Result<(Vec<TcpListener>, SocketAddr)> {
+    // Sharing an address is for our own cores: that nobody else has it shows a socket without.
+    let first = net::bind(wanted, backlog, false)?;
+    let address = first.local_addr()?;
+    if sockets == 1 {
+        return Ok((vec![first], address));
+    }
+    drop(first);
+    let shared = (0..sockets).map(|_| net::bind(address, backlog, true)).collect::<Result<_, _>>();
+    Ok((shared?, address))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    fn member(text: &str) -> ClientPort {
+        let lines =
+            "dataDir=/d\nclientPort=0\ninitLimit=5\nsyncLimit=2\nserver.2=b:1:2\nserver.3=c:1:2\n";
+        let text = format!("{lines}{text}");
+        let mut config = config::parse(text.as_bytes(), "zoo.cfg").unwrap();
+        config.quorum.my_id = Some(1);
+        config.network.client = config.quorum.servers[&1].client.clone().unwrap();
+        ClientPort::open(&config, 2).unwrap().0
+    }
+
+    fn active(line: &str) -> quorum::Config {
+        quorum::Config::parse(&format!("{line}\nserver.2=b:1:2\nversion=100000005")).unwrap()
+    }
+
+    #[test]
+    fn clients_move_where_the_active_configuration_says() {
+        let mut port = member("server.1=a:1:2;127.0.0.1:0\n");
+        let first = port.address();
+        // The same, none at all, and a server that is no member any more: nothing moves.
+        for line in ["server.1=a:1:2;127.0.0.1:0", "server.1=a:1:2", "server.4=a:1:2;9"] {
+            assert!(port.follow(&active(line)).is_none(), "{line}");
+        }
+        let other = TcpListener::bind("127.0.0.2:0").unwrap().local_addr().unwrap().port();
+        let (sockets, at) =
+            port.follow(&active(&format!("server.1=a:1:2;127.0.0.2:{other}"))).unwrap();
+        assert_eq!((sockets.len(), at), (2, other));
+        assert_ne!(port.address(), first);
+    }
+
+    #[test]
+    fn an_address_that_is_taken_leaves_clients_where_they_are() {
+        let mut port = member("server.1=a:1:2;127.0.0.1:0\n");
+        let first = port.address();
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = taken.local_addr().unwrap().port();
+        assert!(port.follow(&active(&format!("server.1=a:1:2;127.0.0.1:{at}"))).is_none());
+        assert_eq!(port.address(), first);
+    }
+}

@@ -7,9 +7,11 @@
 
 mod faults;
 mod ground;
+mod kazoo_suite;
 mod load;
 mod migration;
 mod mixed;
 mod oracle;
 mod partitions;
+mod roles;
 mod same;

@@ -344,7 +344,7 @@ mod tests {
 
     #[test]
     fn a_learner_tells_the_sessions_of_its_leader() {
-        let ids = [0x3_0000_2c61_5a00_00, 0x1_0000_2c5c_b700_00, 0x2_0000_2c5c_d500_00];
+        let ids = [0x0300_002c_615a_0000, 0x0100_002c_5cb7_0000, 0x0200_002c_5cd5_0000];
         let ours = global_sessions(ids.into_iter().map(|id| (SessionId(id), 20_000)));
         let theirs = golden("follower", "dump");
         let theirs = theirs.strip_prefix("SessionTracker dump:\n").unwrap();

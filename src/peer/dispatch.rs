@@ -46,6 +46,11 @@ impl Peer {
         to_member!(self, m => m.handle_durable(now, token), "durable {token}");
     }
 
+    /// See [`Member::handle_reloaded`](super::Member::handle_reloaded).
+    pub fn handle_reloaded(&mut self, now: MonoUs, last: Zxid) {
+        to_member!(self, m => m.handle_reloaded(now, last), "reloaded {last}");
+    }
+
     /// See [`Member::handle_log_read`](super::Member::handle_log_read).
     pub fn handle_log_read(&mut self, now: MonoUs, id: u64, txns: Option<Vec<Txn>>) {
         to_member!(self, m => m.handle_log_read(now, id, txns), "log read {id} {}", txns.is_some());

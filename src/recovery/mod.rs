@@ -27,6 +27,7 @@ pub use truncate::{discard_after, truncate};
 use crate::database::{Database, DatabaseOptions};
 use crate::id::Zxid;
 use crate::io::{Op, Place, SEGMENT_TEMPORARY_PREFIX};
+use crate::planted::PlantedBug;
 use crate::proto::txn::Txn;
 use crate::snapshot::{self, Compression, SNAPSHOT_TEMPORARY};
 use crate::txnlog::plan;
@@ -47,6 +48,8 @@ pub struct RecoveryOptions {
     pub allow_gaps: bool,
     /// How many of the last transactions are kept for followers that lag a little.
     pub recent_txns_max: usize,
+    /// A bug put in on purpose; only in a build for tests.
+    pub planted: Option<PlantedBug>,
 }
 
 impl Default for RecoveryOptions {
@@ -58,6 +61,7 @@ impl Default for RecoveryOptions {
             ensemble: false,
             allow_gaps: false,
             recent_txns_max: 0,
+            planted: None,
         }
     }
 }

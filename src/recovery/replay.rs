@@ -1,6 +1,9 @@
 //! Replaying the logs behind a snapshot.
 
 use std::collections::VecDeque;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+
+use bytes::Bytes;
 
 use super::folder::Folder;
 use super::history::{is_hole, is_next};
@@ -8,8 +11,9 @@ use super::{RecoveryError, RecoveryOptions, Step};
 use crate::database::Database;
 use crate::id::Zxid;
 use crate::io::Place;
-use crate::proto::txn::Txn;
-use crate::txnlog::{Entry, Reader, Verdict, plan};
+use crate::planted::{self, PlantedBug};
+use crate::proto::txn::{DIGEST_VERSION, Txn};
+use crate::txnlog::{self, Entry, Reader, Verdict, plan};
 
 /// A change that makes a folder good, for Java as well.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +36,8 @@ pub(super) struct Replay<'a> {
     base: Option<Zxid>,
     /// States of snapshots that were passed over.
     passed_over: Vec<Zxid>,
+    /// Those among them that hold no transaction of their epoch.
+    passed_over_empty: Vec<Zxid>,
     options: &'a RecoveryOptions,
 }
 
@@ -46,9 +52,10 @@ impl<'a> Replay<'a> {
         snapshots: Vec<Zxid>,
         options: &'a RecoveryOptions,
     ) -> Replay<'a> {
-        let mut passed_over = snapshots;
-        // A state without a transaction of its epoch is that of the epoch before.
-        passed_over.retain(|at| base.is_some_and(|base| *at > base) && at.counter() != 0);
+        // A state without a transaction of its epoch is that of the epoch before: whether all of
+        // that was logged here its zxid does not tell.
+        let newer = snapshots.into_iter().filter(|at| base.is_some_and(|base| *at > base));
+        let (passed_over_empty, passed_over) = newer.partition(|at| at.counter() == 0);
         Replay {
             database,
             zxid: base.unwrap_or(Zxid::ZERO),
@@ -57,6 +64,7 @@ impl<'a> Replay<'a> {
             repairs: Vec::new(),
             base,
             passed_over,
+            passed_over_empty,
             options,
         }
     }
@@ -113,6 +121,9 @@ impl<'a> Replay<'a> {
                 // ZooKeeper: an empty last log is what a crash leaves just after its creation
                 // (`FileTxnIterator.goToNextLog`).
                 let cut = (entries > 0).then_some(end);
+                if planted::is(self.options.planted, PlantedBug::TornTailAccepted) {
+                    self.accept_torn(folder, name, end).map_err(|error| failed("read", error))?;
+                }
                 self.repairs.push(Repair { name: name.to_owned(), cut, reason });
             }
             // Java went on behind it, in another file: it stays as Java left it.
@@ -122,6 +133,32 @@ impl<'a> Replay<'a> {
                 let zxid = Some(self.zxid);
                 return Err(RecoveryError::Damaged { file: path, offset: end, zxid, reason });
             }
+        }
+        Ok(())
+    }
+
+    /// The planted bug: whatever of the torn group can be read at all is taken for transactions.
+    fn accept_torn(&mut self, folder: &dyn Folder, name: &str, from: u64) -> io::Result<()> {
+        /// Adler-32 as eight bytes, and the length.
+        const HEAD_BYTES: usize = 12;
+        let mut file = folder.open(Place::Logs, name)?;
+        file.seek(SeekFrom::Start(from.max(txnlog::FILE_HEADER_BYTES as u64)))?;
+        let mut rest = Vec::new();
+        file.read_to_end(&mut rest)?;
+        let mut rest = Bytes::from(rest);
+        while let Some(length) = rest.get(8..HEAD_BYTES).and_then(|length| length.first_chunk()) {
+            let end = HEAD_BYTES + usize::try_from(u32::from_be_bytes(*length)).unwrap_or(0);
+            if end == HEAD_BYTES || end >= rest.len() {
+                break;
+            }
+            let Ok(txn) = Txn::parse(&rest.slice(HEAD_BYTES..end)) else { break };
+            if txn.zxid() <= self.zxid {
+                break;
+            }
+            self.zxid = txn.zxid();
+            self.txns += 1;
+            self.database.apply_in_replay(&txn);
+            rest = rest.slice(end + 1..);
         }
         Ok(())
     }
@@ -146,7 +183,16 @@ impl<'a> Replay<'a> {
             let (after, file) = (self.zxid, path.to_owned());
             return Err(RecoveryError::Gap { after, before: zxid, file, offset: entry.offset });
         }
+        let doubtful = known && is_hole(&self.passed_over_empty, self.zxid, zxid);
+        let mismatches = self.database.digest_mismatches();
         self.database.apply_in_replay(&entry.txn);
+        // Without a digest nobody can tell, and nobody shall serve what may lack transactions.
+        let fits = entry.txn.digest_after().is_some_and(|digest| digest.version == DIGEST_VERSION)
+            && self.database.digest_mismatches() == mismatches;
+        if doubtful && !fits && !self.options.allow_gaps {
+            let (after, file) = (self.zxid, path.to_owned());
+            return Err(RecoveryError::Gap { after, before: zxid, file, offset: entry.offset });
+        }
         let before = std::mem::replace(&mut self.zxid, zxid);
         self.txns += 1;
         // Of two with one zxid the second is an error that nobody misses.

@@ -3,6 +3,7 @@
 use super::connection::{Slot, State, Waiting};
 use super::{InFlight, Replica};
 use crate::database::{Applied, Fired};
+use crate::planted::{self, PlantedBug};
 use crate::processor::{finish, read};
 use crate::proto::OpCode;
 use crate::proto::data::perms;
@@ -16,11 +17,10 @@ impl Replica {
         let mut fired = std::mem::take(&mut self.fired);
         let applied = self.database.apply(txn, &mut fired);
         self.stats.txns_applied += 1;
-        for event in &fired {
-            self.send_event(event);
+        let late = planted::is(self.options.planted, PlantedBug::WatchAfterData);
+        if !late {
+            self.send_events(&fired);
         }
-        fired.clear();
-        self.fired = fired;
 
         if self.ensemble.proposes() {
             self.prep.on_applied(txn.zxid());
@@ -34,6 +34,17 @@ impl Replica {
             _ => {}
         }
         self.pass_barriers(now);
+        if late {
+            self.send_events(&fired);
+        }
+        fired.clear();
+        self.fired = fired;
+    }
+
+    fn send_events(&mut self, fired: &[Fired]) {
+        for event in fired {
+            self.send_event(event);
+        }
     }
 
     /// A transaction that was made here.

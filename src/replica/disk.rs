@@ -11,6 +11,7 @@ use crate::database::Database;
 use crate::error::ErrorCode;
 use crate::id::Zxid;
 use crate::io::{Completion, Op, Owner};
+use crate::planted::{self, PlantedBug};
 use crate::proto::OpCode;
 use crate::snapshot;
 use crate::time::{MonoUs, Now};
@@ -113,7 +114,8 @@ impl Replica {
                     }
                 }
                 self.stats.log_bytes += u64::from(synced.bytes);
-                self.peer.handle_synced(synced.zxid);
+                let bug = planted::is(self.options.planted, PlantedBug::AckBeforeSync);
+                self.peer.handle_synced(if bug { self.txnlog.appended() } else { synced.zxid });
                 self.follow_peer(now);
             }
             Progress::NoSpace(failure) => {
@@ -155,6 +157,10 @@ impl Replica {
         self.txnlog.poll(&mut self.ops);
         if self.ops[before..].iter().any(|op| matches!(op, Op::LogWrite { .. })) {
             self.group_started = now.mono;
+            if planted::is(self.options.planted, PlantedBug::AckBeforeSync) {
+                self.peer.handle_synced(self.txnlog.appended());
+                self.follow_peer(now);
+            }
         }
         self.poll_snapshot(now);
     }

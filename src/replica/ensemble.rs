@@ -15,12 +15,14 @@ use crate::peer::link::{LinkEvent, LinkOp};
 use crate::peer::{
     ConfigChange, ForwardedRequest, History, Inbound, LogRead, Peer, PeerOptions, Ready,
 };
+use crate::planted::{self, PlantedBug};
 use crate::proto::txn::Txn;
 use crate::quorum::Config;
 use crate::recovery::Recovered;
 use crate::session::Tracker;
 use crate::snapshot::{StreamReader, StreamWriter};
 use crate::time::{MonoUs, Now};
+use crate::zab::Epochs;
 
 /// What a server now is, as far as its clients are concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,7 +173,11 @@ impl Replica {
         now: Now,
         seed: u64,
     ) -> Replica {
-        let epochs = recovered.epochs.expect("recovery reads the epochs of a member");
+        let mut epochs = recovered.epochs.expect("recovery reads the epochs of a member");
+        if planted::is(options.planted, PlantedBug::VoteForgottenOnRestart) {
+            let epoch = recovered.zxid.epoch();
+            epochs = Epochs { accepted: epoch, current: epoch };
+        }
         let history =
             History { last: recovered.zxid, recent: std::mem::take(&mut recovered.recent), epochs };
         let me = peer.me;
@@ -231,6 +237,12 @@ impl Replica {
 
     /// Of a `Ready`, what waits for no disk.
     pub(super) fn follow_in_memory(&mut self, now: Now, ready: &mut Ready) {
+        if planted::is(self.options.planted, PlantedBug::CommitOutOfOrder)
+            && self.ensemble.is_learning()
+            && ready.commit.len() > 1
+        {
+            ready.commit.swap(0, 1);
+        }
         for txn in ready.commit.drain(..) {
             self.on_committed(now, &txn);
         }

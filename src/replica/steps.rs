@@ -326,19 +326,20 @@ impl Replica {
         let first = self.ensemble.steps.planned.front().expect("it is the first step");
         match first.step {
             Step::Truncate(zxid) => {
+                let mut end = zxid;
                 if let Some(recovered) = recovered {
                     self.replace_database(now, recovered.database, Reason::Cut);
                     let last = self.database.last_processed();
                     if last < zxid && zxid.counter() != 0 {
-                        return self.stop(format!(
-                            "the leader says that this server has transaction {zxid}, but its log \
-                             has nothing between {last} and what was cut off; after a restart it \
-                             gets what it lacks"
-                        ));
+                        // Where a tree was received, the log has a hole: what was cut off was the
+                        // only thing behind it.
+                        end = last;
+                        self.peer.handle_reloaded(now.mono, last);
+                    } else {
+                        self.database.set_last_processed(zxid);
                     }
-                    self.database.set_last_processed(zxid);
                 }
-                self.reopen_log(zxid);
+                self.reopen_log(end);
                 self.ensemble.steps.pop();
                 if let Some(mut ready) = self.ensemble.stalled.take() {
                     self.follow_in_memory(now, &mut ready);

@@ -115,7 +115,8 @@ mod tests {
     use crate::config;
 
     fn member(text: &str) -> ClientPort {
-        let lines = "dataDir=/d\ninitLimit=5\nsyncLimit=2\nserver.2=b:1:2\nserver.3=c:1:2\n";
+        let lines =
+            "dataDir=/d\nclientPort=0\ninitLimit=5\nsyncLimit=2\nserver.2=b:1:2\nserver.3=c:1:2\n";
         let text = format!("{lines}{text}");
         let mut config = config::parse(text.as_bytes(), "zoo.cfg").unwrap();
         config.quorum.my_id = Some(1);

@@ -266,6 +266,7 @@ pub fn recovery(config: &Config, hash_seed: u64) -> RecoveryOptions {
         } else {
             0
         },
+        planted: None,
     }
 }
 
@@ -338,7 +339,7 @@ pub fn desk(config: &Config, folder: &DataFolder, port: u16) -> Desk {
         whitelist: Whitelist::new(Some(&words.join(",")), config.sessions.read_only_mode_enabled),
         conf,
         machine: Machine::read(),
-        ensemble: config.quorum.is_distributed().then(|| EnsembleDesk {
+        ensemble: config.quorum.is_distributed().then_some(EnsembleDesk {
             limits: Limits { init: config.quorum.init_limit, sync: config.quorum.sync_limit },
             local_sessions: config.sessions.local_sessions_enabled,
         }),

@@ -150,11 +150,13 @@ pub async fn turn(
                 sleep_for_log(&host).await;
             } else {
                 let had = judged.then(thread_cpu_time);
-                if !look_for_log(&host, wait, started).await {
-                    sleep_for_log(&host).await;
-                } else if let Some(had) = had {
+                let seen = look_for_log(&host, wait, started).await;
+                if let Some(had) = had {
                     let now = Instant::now();
                     contention.note(now, now - started, thread_cpu_time() - had);
+                }
+                if !seen {
+                    sleep_for_log(&host).await;
                 }
             }
         } else {

@@ -208,13 +208,16 @@ fn sessions(history: &History, links: &[&Link]) -> Result<(), String> {
     Ok(())
 }
 
+/// In a multi that failed: a part behind the one that did.
+const BEHIND: i32 = ErrorCode::RuntimeInconsistency.code();
+
 /// The error that a transaction tells its client.
 fn error_of(txn: &Txn) -> i32 {
     match txn.body() {
         TxnBody::Error { err } => err,
         TxnBody::Multi(parts) => TxnBody::parts(parts)
             .find_map(|(_, part)| match part {
-                TxnBody::Error { err } if err != 0 => Some(err),
+                TxnBody::Error { err } if err != 0 && err != BEHIND => Some(err),
                 _ => None,
             })
             .unwrap_or(0),

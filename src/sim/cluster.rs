@@ -11,6 +11,7 @@ use super::world::{Event, Phase, World};
 use crate::id::{ConnectionId, Zxid};
 use crate::peer::LogRead;
 use crate::peer::link::{Endpoint, LinkEvent, LinkId, LinkOp, Port};
+use crate::planted::{self, PlantedBug};
 use crate::proto::OpCode;
 use crate::recovery::{discard_after, log_read_bytes_max, read_txns, truncate};
 use crate::replica::{Output, Reload};
@@ -122,6 +123,11 @@ impl World {
         server.end();
         server.state = State::Down { machine: power };
         for (conn, end) in self.network.of(index) {
+            let is_knock = end == 1 && self.network.get(conn).is_some_and(|known| !known.accepted);
+            if is_knock {
+                // Who knocks will see that nobody is there.
+                continue;
+            }
             if power {
                 // The others hear of it when they send something, or when it is up again.
                 if self.rng.one_in(2) {
@@ -243,9 +249,7 @@ impl World {
             if let Err(what) = self.chain.state(id, last, digest, before) {
                 return self.fail(what);
             }
-            if seen.is_none() {
-                self.servers[index].seen = self.chain.resolve(last);
-            }
+            self.servers[index].seen = self.chain.resolve(last);
         }
         if mismatches > 0 {
             self.fail(format!("server {id} has a digest that its transactions did not foretell"));
@@ -350,6 +354,8 @@ impl World {
                 let acceptor = target.filter(|target| *target < self.servers.len());
                 let opener = (index, life, 0);
                 let conn = self.open(kind_of(port), opener, acceptor.unwrap_or(index), until);
+                self.trace
+                    .say(now, || format!("s{}: its {link:?} is connection {conn}", index + 1));
                 self.servers[index].links.insert(link, (conn, 0));
                 if acceptor.is_none() {
                     self.network.refuse(now, conn, "unknown host");
@@ -364,6 +370,7 @@ impl World {
                 self.schedule(now + 10, Event::Sent { conn, from: end });
             }
             LinkOp::Close { link } => {
+                self.trace.say(now, || format!("s{}: closes {link:?}", index + 1));
                 if let Some((conn, end)) = self.servers[index].links.remove(&link) {
                     self.network.close(now, conn, end);
                 }
@@ -425,7 +432,7 @@ impl World {
         let life = server.life;
         let Some(replica) = &mut server.replica else { return };
         self.trace.event(now, &[7, index as u64, u64::from(kind), number], || {
-            format!("s{}: accepts {kind} from node {}", index + 1, opener.node)
+            format!("s{}: accepts {conn} ({kind}) from node {}", index + 1, opener.node)
         });
         if kind == CLIENT {
             replica.handle_open(read, ConnectionId(number), remote);
@@ -628,7 +635,9 @@ impl World {
         let server = &mut self.servers[index];
         assert!(!server.disk.is_busy(), "no op is in flight when files are cut");
         let cut = if reload.database { truncate } else { discard_after };
-        let result = cut(&server.disk, reload.truncate)
+        let skipped = planted::is(plan.planted, PlantedBug::TruncSkipped);
+        let cut = if skipped { Ok(Vec::new()) } else { cut(&server.disk, reload.truncate) };
+        let result = cut
             .and_then(|_| if reload.database { server.recover(&plan).map(Some) } else { Ok(None) });
         self.trace.event(now, &[10, index as u64, reload.truncate.0.cast_unsigned()], || {
             format!(

@@ -18,6 +18,9 @@ use crate::recovery::{FileInfo, Folder, ReadSeek};
 /// What a log write is cut into when it is torn.
 const SECTOR_BYTES: usize = 512;
 
+/// The longest time that an op takes, in µs.
+const TOOK_MAX: u64 = 3_000_000;
+
 /// How fast a disk is, in µs.
 #[derive(Clone, Copy, Debug)]
 pub struct Speed {
@@ -121,7 +124,8 @@ impl Disk {
             Op::LogWrite { .. } => self.speed.log_write,
             _ => self.speed.other,
         };
-        let took = 5 + self.rng.waiting(mean * self.speed.slowed);
+        // Longer is a disk that is broken, which the system would say.
+        let took = 5 + self.rng.waiting(mean * self.speed.slowed).min(TOOK_MAX);
         let mut at = now + took;
         if is_of_snapshot(&op) {
             at = at.max(self.snapshot_busy_until + 1);

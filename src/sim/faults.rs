@@ -143,7 +143,9 @@ impl World {
                 let all = self.network.all();
                 if !all.is_empty() {
                     let conn = *self.rng.pick(&all);
-                    self.network.cut(now, conn);
+                    if self.network.get(conn).is_some_and(|known| known.accepted) {
+                        self.network.cut(now, conn);
+                    }
                 }
             }
             Kind::Partition => self.partition(),

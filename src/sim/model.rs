@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::history::{Part, Request};
 use crate::error::ErrorCode;
 use crate::id::{SessionId, Zxid};
+use crate::jute::Vector;
 use crate::proto::data::Stat;
-use crate::proto::txn::{Txn, TxnBody};
+use crate::proto::txn::{SubTxn, Txn, TxnBody};
 
 /// A node of the model.
 #[derive(Clone, Debug, Default)]
@@ -206,10 +207,8 @@ impl Model {
                     self.delete(&path, zxid);
                 }
             }
-            // One that failed is kept as it was meant, and changes nothing.
-            TxnBody::Multi(parts)
-                if TxnBody::parts(*parts)
-                    .any(|(_, part)| matches!(part, TxnBody::Error { .. })) => {}
+            // The parts before the one that failed stand there as they were asked for.
+            TxnBody::Multi(parts) if has_failed(*parts) => (),
             TxnBody::Multi(parts) => {
                 for (_, part) in TxnBody::parts(*parts) {
                     self.body(&part, session, zxid, time)?;
@@ -265,6 +264,11 @@ impl Model {
         above.stat.cversion += 1;
         above.stat.pzxid = zxid;
     }
+}
+
+/// Whether a part of a multi failed, and so all of it.
+pub fn has_failed(parts: Vector<'_, SubTxn<'_>>) -> bool {
+    TxnBody::parts(parts).any(|(_, part)| matches!(part, TxnBody::Error { .. }))
 }
 
 fn length(data: Option<&[u8]>) -> i32 {

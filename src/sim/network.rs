@@ -224,7 +224,9 @@ impl Network {
         let connection = self.connections.get_mut(&id)?;
         let (sender, receiver) = (connection.ends[1 - to].node, connection.ends[to].node);
         let pipe = &mut connection.pipes[to];
-        if pipe.scheduled != Some(now) || self.blocked[sender * self.nodes + receiver] {
+        // That nobody accepts is known without a word from the other side.
+        let blocked = connection.accepted && self.blocked[sender * self.nodes + receiver];
+        if blocked || pipe.scheduled.is_none_or(|at| at > now) {
             // Scheduled anew when the way is free.
             return None;
         }
@@ -263,7 +265,7 @@ impl Network {
     pub fn postpone(&mut self, now: u64, id: ConnId, to: usize, until: u64) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let pipe = &mut connection.pipes[to];
-        if pipe.scheduled == Some(now) {
+        if pipe.scheduled.is_some_and(|at| at <= now) {
             pipe.scheduled = Some(until);
             self.due.push((until, id, to));
         }

@@ -154,6 +154,7 @@ impl Server {
             autocreate: plan.is_standalone(),
             ensemble: !plan.is_standalone(),
             recent_txns_max: plan.commit_log_txns,
+            planted: plan.planted,
             ..RecoveryOptions::default()
         };
         recover(&self.disk, &options, &mut |_| ())

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::history::{Answer, Frame, History, Outcome, Request, Seen, Watched};
-use super::model::Model;
+use super::model::{Model, has_failed};
 use crate::id::{SessionId, Zxid};
 use crate::proto::event::EventType;
 use crate::proto::txn::{Txn, TxnBody};
@@ -38,10 +38,7 @@ impl Changes {
                     }
                 }
             }
-            // One that failed is kept as it was meant, and changes nothing.
-            TxnBody::Multi(parts)
-                if TxnBody::parts(*parts)
-                    .any(|(_, part)| matches!(part, TxnBody::Error { .. })) => {}
+            TxnBody::Multi(parts) if has_failed(*parts) => (),
             TxnBody::Multi(parts) => {
                 for (_, part) in TxnBody::parts(*parts) {
                     self.body(&part, session, zxid, model);

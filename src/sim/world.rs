@@ -132,6 +132,8 @@ pub struct World {
     pub failure: Option<String>,
     /// Counts.
     pub stats: Stats,
+    /// Calls that are in the trace.
+    told: usize,
 }
 
 impl World {
@@ -163,6 +165,7 @@ impl World {
             phase_since: 0,
             failure: None,
             stats: Stats::default(),
+            told: 0,
             plan,
         };
         for server in 0..world.servers.len() {
@@ -268,6 +271,20 @@ impl World {
     /// Carries out what a client wants, and sets its alarm.
     pub fn client_acts(&mut self, index: usize, acts: Vec<Act>) {
         let now = self.now;
+        if self.trace.is_read() {
+            for place in self.told..self.history.calls.len() {
+                let call = &self.history.calls[place];
+                let line = format!(
+                    "client {index}: connection {}, session {}, asks {} {:.100}",
+                    call.connection,
+                    call.session,
+                    call.xid,
+                    format!("{:?}", call.request)
+                );
+                self.trace.say(now, || line);
+            }
+            self.told = self.history.calls.len();
+        }
         for act in acts {
             match act {
                 Act::Open { server, number } => {

@@ -22,6 +22,7 @@ pub use stream_writer::StreamWriter;
 pub use writer::{Progress, SNAPSHOT_TEMPORARY, Writer, WriterOptions};
 
 #[cfg(test)]
+#[path = "tests/stream.rs"]
 mod stream_tests;
 #[cfg(test)]
 mod tests;

@@ -183,7 +183,7 @@ fn a_configuration_that_was_proposed_is_read_and_a_broken_one_passed_over() {
 // The files that keep it.
 
 fn config(text: &str) -> quorum::Config {
-    quorum::Config::parse(text).unwrap()
+    quorum::Config::parse(text).expect("a configuration")
 }
 
 const GOLDEN_STATIC: &str = "\
@@ -254,13 +254,13 @@ struct Folder {
 
 impl Folder {
     fn new(more: &str) -> Folder {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("a folder for tests");
         let data = folder.path().display();
-        std::fs::write(folder.path().join("myid"), "1").unwrap();
+        std::fs::write(folder.path().join("myid"), "1").expect("a folder for tests");
         let text = format!("# ours\ndataDir={data}\nclientPort=2181\n{THREE}{more}");
-        std::fs::write(folder.path().join("zoo.cfg"), text).unwrap();
+        std::fs::write(folder.path().join("zoo.cfg"), text).expect("a folder for tests");
         let path = folder.path().join("zoo.cfg");
-        let config = ringkeeper::cli::load(Some(&path), |_| None).unwrap();
+        let config = ringkeeper::cli::load(Some(&path), |_| None).expect("a folder for tests");
         Folder { folder, config }
     }
 
@@ -273,9 +273,15 @@ impl Folder {
     }
 
     fn names(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(self.folder.path()).unwrap();
-        let mut names: Vec<String> =
-            entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        let entries = std::fs::read_dir(self.folder.path()).expect("a folder for tests");
+        let mut names: Vec<String> = entries
+            .map(|e| {
+                e.expect("a folder for tests")
+                    .file_name()
+                    .into_string()
+                    .expect("a folder for tests")
+            })
+            .collect();
         names.sort();
         names
     }

@@ -15,7 +15,8 @@
 //! | `scripted` | the plan about expiry, containers and TTLs, written by hand |
 //! | `profile` | the server options under which plans run |
 //! | `render` | frames as canonical text |
-//! | `side` | one server: connections, sessions, what is known about its times |
+//! | `servers` | a server alone, or an ensemble with each client on another member |
+//! | `side` | one side: connections, sessions, what is known about its times |
 //! | `pair` | both servers: carry out, compare, report |
 //! | `shrink` | fewer steps that still differ |
 
@@ -28,14 +29,16 @@ mod profile;
 mod render;
 mod rng;
 mod scripted;
+mod servers;
 mod shrink;
 mod side;
 mod universe;
 
 pub use allowed::{ALLOWED, Allowed};
-pub use pair::{Difference, Pair, Verdict, run_plan, run_plan_past};
+pub use pair::{Difference, Pair, Verdict, run_plan, run_plan_on_ensembles, run_plan_past};
 pub use plan::{Plan, Step};
 pub use profile::{PROFILES, Profile};
 pub use scripted::timers;
+pub use servers::Shape;
 pub use shrink::shrink;
 pub use universe::digest_of;

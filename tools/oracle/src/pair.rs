@@ -9,8 +9,9 @@ use ringkeeper::proto::opcode::OpCode;
 use ringkeeper_rawclient::{Body, DumpedNode, Session, Tree, dump};
 use ringkeeper_testkit::Program;
 
-use crate::plan::{Plan, Step};
+use crate::plan::{CONFIG_NODE, Plan, Step};
 use crate::render;
+use crate::servers::{Servers, Shape};
 use crate::side::Side;
 use crate::universe::{SUPER, USERS};
 
@@ -94,6 +95,12 @@ pub fn run_plan(plan: &Plan, programs: &[Program; 2]) -> Verdict {
     run_plan_past(plan, programs, 0, |_| {})
 }
 
+/// The same with an ensemble on each side, and each slot's connections to another member. Before a client acts, its member
+/// is brought up to date.
+pub fn run_plan_on_ensembles(plan: &Plan, programs: &[Program; 2]) -> Verdict {
+    Pair::start(plan, programs, Shape::Ensemble).run(plan, 0, |_| {})
+}
+
 /// Like [`run_plan`], but tells up to `passed_max` differences and goes on. Later ones may follow from earlier ones.
 pub fn run_plan_past(
     plan: &Plan,
@@ -101,16 +108,16 @@ pub fn run_plan_past(
     passed_max: usize,
     tell: impl FnMut(&Difference),
 ) -> Verdict {
-    Pair::start(plan, programs).run(plan, passed_max, tell)
+    Pair::start(plan, programs, Shape::Alone).run(plan, passed_max, tell)
 }
 
 impl Pair {
-    /// Starts both servers.
-    pub fn start(plan: &Plan, [left, right]: &[Program; 2]) -> Self {
+    /// Starts both sides.
+    pub fn start(plan: &Plan, [left, right]: &[Program; 2], shape: Shape) -> Self {
         // Side by side: a Java machine takes its time.
         thread::scope(|scope| {
-            let other = scope.spawn(|| Side::start(right.clone(), plan.profile));
-            let left = Side::start(left.clone(), plan.profile);
+            let other = scope.spawn(|| Side::start(right, plan.profile, shape));
+            let left = Side::start(left, plan.profile, shape);
             let right = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             Pair { left, right }
         })
@@ -177,13 +184,15 @@ impl Pair {
         let deadline = Instant::now() + COUNTS_LIMIT;
         loop {
             let counts = [&self.left, &self.right].map(|side| {
-                let text = side.server().four_letter("mntr");
-                let kept = text
-                    .lines()
-                    .filter(|line| COUNTS.iter().any(|name| line.split('\t').next() == Some(name)));
-                let mut kept: Vec<&str> = kept.collect();
-                kept.sort_unstable();
-                kept.join("\n")
+                let texts = side.servers().four_letter("mntr").into_iter().map(|text| {
+                    let kept = text.lines().filter(|line| {
+                        COUNTS.iter().any(|name| line.split('\t').next() == Some(name))
+                    });
+                    let mut kept: Vec<&str> = kept.collect();
+                    kept.sort_unstable();
+                    kept.join("\n")
+                });
+                texts.collect::<Vec<_>>().join("\n--\n")
             });
             let [left, right] = counts;
             if left == right {
@@ -217,13 +226,16 @@ impl Pair {
 
 /// The tree in canonical text, read by a session with every identity that there is.
 fn tree(plan: &Plan, side: &mut Side) -> Vec<(String, String)> {
-    let mut session = Session::open(side.server().socket_addr(), 100_000)
+    let mut session = Session::open(side.servers().address(0), 100_000)
         .unwrap_or_else(|error| panic!("{}: {error}", side.name()));
     let proofs = USERS.iter().chain(plan.profile.has_super.then_some(&SUPER));
     for proof in proofs {
         session.authenticate("digest", proof.as_bytes()).expect("digest is always accepted");
     }
-    let tree = dump(&mut session, "/").expect("the server answers");
+    let mut tree = dump(&mut session, "/").expect("the server answers");
+    if matches!(side.servers(), Servers::Ensemble { .. }) {
+        tree.remove(CONFIG_NODE);
+    }
     session.call(OpCode::CloseSession, &Body::new()).expect("closeSession");
     canonical(side, tree)
 }

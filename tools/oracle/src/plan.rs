@@ -10,6 +10,8 @@ use crate::rng::Rng;
 /// How many sessions a plan plays with.
 pub const SLOTS: usize = 5;
 const BURST_MAX: usize = 24;
+/// Where an ensemble keeps its configuration.
+pub const CONFIG_NODE: &str = "/zookeeper/config";
 
 /// A request of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,13 +97,33 @@ pub struct Plan {
 impl Plan {
     /// `length` random steps.
     pub fn random(profile: &'static Profile, seed: u64, length: usize) -> Self {
+        Self::random_in_shape(profile, seed, length, profile.shape(), profile.restarts)
+    }
+
+    /// `length` random steps for ensembles: no restarts, after which the epochs would not be the same on both sides, and
+    /// nothing that cannot be decoded, nothing about the node of the configuration, which holds ports and the time of a start.
+    // ZooKeeper: a write request that cannot be decoded is never committed, and the follower that forwarded it waits for it:
+    // no later sync of its clients is followed by an answer (CommitProcessor, queuedWriteRequests).
+    pub fn random_for_ensembles(profile: &'static Profile, seed: u64, length: usize) -> Self {
+        let shape = Shape { broken_bodies: false, ..profile.shape() };
+        let mut plan = Self::random_in_shape(profile, seed, length, shape, false);
+        plan.steps.retain(|(_, step)| !step.label().contains(CONFIG_NODE));
+        plan
+    }
+
+    fn random_in_shape(
+        profile: &'static Profile,
+        seed: u64,
+        length: usize,
+        shape: Shape,
+        restarts: bool,
+    ) -> Self {
         let mut rng = Rng::new(seed);
-        let shape = profile.shape();
         // At most one restart, in the middle third.
         let restart = length / 3 + rng.below(length / 3 + 1);
         let steps = (0..length)
             .map(|number| {
-                let step = if number == restart && profile.restarts {
+                let step = if number == restart && restarts {
                     Step::Restart
                 } else {
                     random_step(&mut rng, shape)

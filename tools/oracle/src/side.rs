@@ -10,12 +10,13 @@ use ringkeeper::proto::opcode::OpCode;
 use ringkeeper::proto::request::RequestHeader;
 use ringkeeper::proto::response::{ReplyHeader, xid};
 use ringkeeper_rawclient::{Connection, Received};
-use ringkeeper_testkit::{Program, Server};
+use ringkeeper_testkit::Program;
 
 use crate::draft::{Draft, Known};
 use crate::plan::{Connect, Request, SLOTS, Step};
 use crate::profile::Profile;
 use crate::render::{Names, created_path};
+use crate::servers::{Servers, Shape};
 
 /// How long a server may take to close a connection that it must close.
 const CLOSE_LIMIT: Duration = Duration::from_secs(3);
@@ -56,7 +57,7 @@ enum PendingKind {
 /// One server and everything that the plan has to do with it.
 #[derive(Debug)]
 pub struct Side {
-    server: Server,
+    servers: Servers,
     profile: &'static Profile,
     slots: Vec<Slot>,
     known: Known,
@@ -67,10 +68,10 @@ pub struct Side {
 }
 
 impl Side {
-    /// Starts the server.
-    pub fn start(program: Program, profile: &'static Profile) -> Self {
+    /// Starts the servers.
+    pub fn start(program: &Program, profile: &'static Profile, shape: Shape) -> Self {
         Side {
-            server: Server::start(program, profile.config()),
+            servers: Servers::start(program, &profile.config(), shape),
             profile,
             slots: (0..SLOTS).map(|_| Slot::default()).collect(),
             known: Known::default(),
@@ -83,12 +84,12 @@ impl Side {
 
     /// Which server it is.
     pub fn name(&self) -> &'static str {
-        self.server.program().name()
+        self.servers.name()
     }
 
-    /// The server, to ask it.
-    pub fn server(&self) -> &Server {
-        &self.server
+    /// The servers, to ask them.
+    pub fn servers(&self) -> &Servers {
+        &self.servers
     }
 
     /// A Stat in canonical text.
@@ -107,9 +108,8 @@ impl Side {
             Step::Garbage(slot, bytes) => self.send_garbage(*slot, bytes),
             Step::PingAll | Step::Wait(_) => self.ping_all(),
             Step::Restart => {
-                self.server.kill();
                 self.slots.iter_mut().for_each(|slot| slot.connection = None);
-                self.server.spawn();
+                self.servers.begin_restart();
             }
         }
     }
@@ -119,10 +119,8 @@ impl Side {
     /// # Panics
     /// If the server does not come back from a restart.
     pub fn finish(&mut self, step: &Step) -> Vec<String> {
-        if *step == Step::Restart
-            && let Err(why) = self.server.wait_serving()
-        {
-            panic!("{} did not restart: {why}\n{}", self.name(), self.server.log_tail(60));
+        if *step == Step::Restart {
+            self.servers.finish_restart();
         }
         for pending in std::mem::take(&mut self.pending) {
             match pending.kind {
@@ -136,6 +134,7 @@ impl Side {
     }
 
     fn send(&mut self, slot: usize, requests: &[Request]) {
+        self.servers.bring_up_to_date(slot);
         if self.slots[slot].connection.is_none() {
             self.connect(
                 slot,
@@ -186,6 +185,7 @@ impl Side {
     }
 
     fn connect(&mut self, slot: usize, how: Connect) {
+        self.servers.bring_up_to_date(slot);
         let place = &mut self.slots[slot];
         let mut request = ConnectRequest {
             protocol_version: 0,
@@ -220,7 +220,7 @@ impl Side {
             old = None;
         }
         let mut connection =
-            Connection::open(self.server.socket_addr()).expect("the server accepts connections");
+            Connection::open(self.servers.address(slot)).expect("the server accepts connections");
         connection.send_frame(&request.to_bytes()).expect("the server reads the first frame");
         place.connection = Some(connection);
         self.pending.push(Pending { slot, kind: PendingKind::Connect });

@@ -36,7 +36,12 @@ impl Random {
         self.next() % end.max(1)
     }
 
+    /// An index below `end`.
+    pub fn index(&mut self, end: usize) -> usize {
+        usize::try_from(self.below(end as u64)).expect("it is below a usize")
+    }
+
     pub fn choose<'a, T>(&mut self, from: &'a [T]) -> Option<&'a T> {
-        if from.is_empty() { None } else { from.get(self.below(from.len() as u64) as usize) }
+        if from.is_empty() { None } else { from.get(self.index(from.len())) }
     }
 }

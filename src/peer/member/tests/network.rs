@@ -119,8 +119,7 @@ impl Network {
         let mut rest = bytes;
         // In one piece, or in several.
         while !rest.is_empty() {
-            let length =
-                if random.below(4) == 0 { 1 + random.below(20) as usize } else { rest.len() };
+            let length = if random.below(4) == 0 { 1 + random.index(20) } else { rest.len() };
             let (piece, later) = rest.split_at(length.min(rest.len()));
             let at = now + 50 + random.below(1500);
             self.push(at, to, Arrival::Bytes(piece.to_vec()));

@@ -1,6 +1,7 @@
 //! What members do.
 
 use super::ensemble::Ensemble;
+use super::server::State;
 use super::*;
 
 fn serving(seed: u64, voters: usize, observers: usize) -> Ensemble {
@@ -118,6 +119,60 @@ fn the_end_of_an_epoch_begins_another() {
     it.recover();
 }
 
+/// It goes like this: 1. A server at 1:2 got the tree as of 1:9 from a leader that then did not lead. 2. The next leader
+/// is at 1:7 and says: cut at 1:7. 3. Behind 1:2 nothing is left: it must not believe to be at 1:7.
+#[test]
+fn a_log_that_is_cut_within_a_hole_is_filled_again() {
+    let mut it = Ensemble::new(10, 3, 0);
+    it.options.commit_log_txns = 100;
+    let zxid = |counter: i32| Zxid::new(Epoch(1), counter.unsigned_abs());
+    let log: Vec<Txn> = (1..=9).map(|counter| txn(zxid(counter), counter)).collect();
+    for at in 1..3 {
+        it.servers[at].disk.log = log[..7].to_vec();
+        it.servers[at].disk.epochs = Epochs { accepted: Epoch(1), current: Epoch(1) };
+        it.start(at);
+    }
+    it.run_until(5_000, "led", |it| it.leader().is_some());
+    let mut tree = State::default();
+    log.iter().for_each(|txn| tree.apply(txn));
+    let disk = &mut it.servers[0].disk;
+    disk.log = log[..2].to_vec();
+    disk.snapshots.push(tree);
+    disk.epochs = Epochs { accepted: Epoch(1), current: Epoch(0) };
+    it.start(0);
+    it.recover();
+    assert_eq!(it.committed.len(), 10);
+    // It has left the leader and come again.
+    assert!(it.servers[0].member.as_ref().unwrap().facts().counts.lookings >= 2);
+}
+
+/// ZOOKEEPER-2325. 1. Something is committed by 1 and 3. 2. All stop, and 1 loses its disk. 3. 1 and 2
+/// start: they are a quorum, and know nothing of it.
+#[test]
+fn a_server_that_lost_its_disk_does_not_vote_before_it_has_it_again() {
+    let mut it = serving(11, 3, 0);
+    it.crash(1);
+    for _ in 0..10 {
+        it.write();
+    }
+    it.run_ms(100);
+    let before = it.committed.len();
+    it.crash(0);
+    it.crash(2);
+    let nothing = State { applied: Vec::new(), last: Zxid::NONE };
+    let disk = &mut it.servers[0].disk;
+    disk.snapshots = vec![nothing];
+    disk.log.clear();
+    disk.epochs = Epochs { accepted: Epoch(-1), current: Epoch(-1) };
+    it.start(0);
+    it.start(1);
+    it.run_ms(5_000);
+    assert_eq!(it.leader(), None);
+    it.start(2);
+    it.recover();
+    assert_eq!(it.committed.len(), before + 3);
+}
+
 fn with_masters(it: &mut Ensemble) {
     it.options.observer_master = Some(Endpoint { host: "127.0.0.1".to_owned(), port: 2889 });
     it.options.observer_master_port = Some(2889);
@@ -223,15 +278,15 @@ fn servers_join_change_their_role_and_go() {
 /// Crashes, restarts, cuts, broken links, writes: one after the other, as the seed says.
 fn torment(seed: u64) {
     let mut random = Random(seed ^ 0xabcd);
-    let voters = [3, 3, 5, 2][random.below(4) as usize];
-    let observers = random.below(3) as usize;
-    let count = (voters + observers) as u64;
+    let voters = [3, 3, 5, 2][random.index(4)];
+    let observers = random.index(3);
+    let count = voters + observers;
     let mut it = Ensemble::new(seed, voters, observers);
     it.options.sync_from_log = random.below(2) == 0;
     if random.below(2) == 0 {
         with_masters(&mut it);
     }
-    it.options.commit_log_txns = [2, 8, 100][random.below(3) as usize];
+    it.options.commit_log_txns = [2, 8, 100][random.index(3)];
     it.start_all();
     for _ in 0..25 {
         it.run_ms(random.below(600));
@@ -239,7 +294,7 @@ fn torment(seed: u64) {
             it.write();
             it.run_ms(random.below(3));
         }
-        let at = random.below(count) as usize;
+        let at = random.index(count);
         match random.below(10) {
             0..4 => {
                 if it.servers[at].member.is_some() {
@@ -249,7 +304,7 @@ fn torment(seed: u64) {
                 }
             }
             4 => {
-                let other = random.below(count) as usize;
+                let other = random.index(count);
                 it.network.cut.insert((at.min(other), at.max(other)));
             }
             5 => it.network.heal(it.now),

@@ -146,7 +146,7 @@ impl Server {
     pub fn crash(&mut self, random: &mut Random) {
         self.member = None;
         if let Some(Step::Append(txns)) = self.steps.pop_front() {
-            let count = random.below(txns.len() as u64 + 1) as usize;
+            let count = random.index(txns.len() + 1);
             self.disk.log.extend(txns.into_iter().take(count));
         }
         self.steps.clear();
@@ -263,7 +263,7 @@ impl Server {
         let bytes = self.state.to_bytes();
         let mut rest = &bytes[..];
         while !rest.is_empty() {
-            let length = (1 + random.below(200) as usize).min(rest.len());
+            let length = (1 + random.index(200)).min(rest.len());
             member.snapshot_piece(Bytes::copy_from_slice(&rest[..length]));
             rest = &rest[length..];
         }

@@ -1,0 +1,39 @@
+//! Three ringkeeper servers and three of Apache ZooKeeper 3.9.4 side by side under random operations, each client on another
+//! member: no answer may differ.
+
+use std::env;
+use std::time::Instant;
+
+use ringkeeper_oracle::{PROFILES, Plan, Verdict, run_plan_on_ensembles};
+use ringkeeper_testkit::Program;
+
+use crate::ground::{everything, ours, turn};
+
+const STEPS: usize = 1_200;
+const STEPS_OF_ALL: usize = 6_000;
+/// Of a bounded run.
+const CHOSEN: &[&str] = &["plain", "extended"];
+
+#[test]
+fn ensembles_answer_alike() {
+    let _turn = turn();
+    let first = env::var("RINGKEEPER_ORACLE_SEED")
+        .map_or(20_262, |seed| seed.parse().expect("RINGKEEPER_ORACLE_SEED is a number"));
+    for (place, profile) in (0_u64..).zip(PROFILES) {
+        let wanted = !profile.by_name_only && (everything() || CHOSEN.contains(&profile.name));
+        if !wanted {
+            continue;
+        }
+        let begun = Instant::now();
+        let steps = if everything() { STEPS_OF_ALL } else { STEPS };
+        let plan = Plan::random_for_ensembles(profile, first + place, steps);
+        match run_plan_on_ensembles(&plan, &[Program::ZooKeeper39, ours()]) {
+            Verdict::Same { operations, nodes } => println!(
+                "{}: {operations} operations, {nodes} nodes at the end, {:.1?}",
+                profile.name,
+                begun.elapsed()
+            ),
+            Verdict::Different(difference) => panic!("{}: {difference}", profile.name),
+        }
+    }
+}

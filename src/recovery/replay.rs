@@ -12,7 +12,7 @@ use crate::database::Database;
 use crate::id::Zxid;
 use crate::io::Place;
 use crate::planted::{self, PlantedBug};
-use crate::proto::txn::Txn;
+use crate::proto::txn::{DIGEST_VERSION, Txn};
 use crate::txnlog::{self, Entry, Reader, Verdict, plan};
 
 /// A change that makes a folder good, for Java as well.
@@ -36,6 +36,8 @@ pub(super) struct Replay<'a> {
     base: Option<Zxid>,
     /// States of snapshots that were passed over.
     passed_over: Vec<Zxid>,
+    /// Those among them that hold no transaction of their epoch.
+    passed_over_empty: Vec<Zxid>,
     options: &'a RecoveryOptions,
 }
 
@@ -50,9 +52,10 @@ impl<'a> Replay<'a> {
         snapshots: Vec<Zxid>,
         options: &'a RecoveryOptions,
     ) -> Replay<'a> {
-        let mut passed_over = snapshots;
-        // A state without a transaction of its epoch is that of the epoch before.
-        passed_over.retain(|at| base.is_some_and(|base| *at > base) && at.counter() != 0);
+        // A state without a transaction of its epoch is that of the epoch before: whether all of
+        // that was logged here its zxid does not tell.
+        let newer = snapshots.into_iter().filter(|at| base.is_some_and(|base| *at > base));
+        let (passed_over_empty, passed_over) = newer.partition(|at| at.counter() == 0);
         Replay {
             database,
             zxid: base.unwrap_or(Zxid::ZERO),
@@ -61,6 +64,7 @@ impl<'a> Replay<'a> {
             repairs: Vec::new(),
             base,
             passed_over,
+            passed_over_empty,
             options,
         }
     }
@@ -179,7 +183,16 @@ impl<'a> Replay<'a> {
             let (after, file) = (self.zxid, path.to_owned());
             return Err(RecoveryError::Gap { after, before: zxid, file, offset: entry.offset });
         }
+        let doubtful = known && is_hole(&self.passed_over_empty, self.zxid, zxid);
+        let mismatches = self.database.digest_mismatches();
         self.database.apply_in_replay(&entry.txn);
+        // Without a digest nobody can tell, and nobody shall serve what may lack transactions.
+        let fits = entry.txn.digest_after().is_some_and(|digest| digest.version == DIGEST_VERSION)
+            && self.database.digest_mismatches() == mismatches;
+        if doubtful && !fits && !self.options.allow_gaps {
+            let (after, file) = (self.zxid, path.to_owned());
+            return Err(RecoveryError::Gap { after, before: zxid, file, offset: entry.offset });
+        }
         let before = std::mem::replace(&mut self.zxid, zxid);
         self.txns += 1;
         // Of two with one zxid the second is an error that nobody misses.

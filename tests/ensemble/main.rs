@@ -13,5 +13,6 @@ mod migration;
 mod mixed;
 mod oracle;
 mod partitions;
+mod reconfig;
 mod roles;
 mod same;

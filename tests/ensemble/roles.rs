@@ -10,7 +10,7 @@ use ringkeeper::proto::opcode::OpCode;
 use ringkeeper_rawclient::{Body, Connection, Failure, OPEN_ACL, Roaming, Session, SessionError};
 use ringkeeper_testkit::{Config, Ensemble, Mode, Role};
 
-use crate::faults::one_leader;
+use crate::faults::{one_leader, wait_quorum};
 use crate::ground::{LIMIT, LONG_MS, config, ours, turn};
 use crate::load::{Load, Pace};
 use crate::same;
@@ -227,7 +227,7 @@ fn weights_decide_what_a_quorum_is() {
     ensemble.kill(1);
     ensemble.wait_mode(2, LIMIT, |mode| mode.is_none());
     ensemble.restart(1);
-    load.wait_acknowledged(Instant::now());
+    wait_quorum(&mut ensemble, &load);
     let summary = load.finish();
     same::trees(&mut ensemble, "with weights");
     println!("{summary:?}");

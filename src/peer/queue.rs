@@ -191,7 +191,7 @@ mod tests {
         assert_eq!((first.append.len(), first.truncate), (1, None));
         assert_eq!((cut.truncate, cut.append.len()), (Some(Zxid(3)), 0));
         assert_eq!((last.append.len(), last.commit.len()), (1, 1));
-        assert!(queue.is_empty() && queue.len() == 0);
+        assert!(queue.is_empty());
     }
 
     #[test]

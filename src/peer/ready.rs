@@ -20,7 +20,9 @@ use crate::zab::Epochs;
 ///                                                            and restore of this `Ready` in memory
 /// ```
 /// Of two of them, the later's `truncate` and `restore` come after everything of the earlier; its
-/// `append` comes after the earlier's `truncate`, `restore` and `append`. ZooKeeper keeps this order
+/// `append` comes after the earlier's `truncate`, `restore` and `append`, and its `epochs` and
+/// `send_after_sync` after everything of the earlier. A `LinkOp` for a link that is gone is nothing to
+/// do. ZooKeeper keeps this order
 /// by hand, and lost data where it did not (ZOOKEEPER-3911, 4646, 4643, 4785).
 #[derive(Debug, Default)]
 pub struct Ready {

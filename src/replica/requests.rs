@@ -239,11 +239,12 @@ impl Replica {
         let body = match decoded {
             Ok(Some(body)) => Some(body),
             // ZooKeeper: a multi that cannot be decoded takes a zxid and fails with it, unless
-            // decoding ends in a NullPointerException: then it is like any other request.
+            // decoding ends in a NullPointerException: then it is like any other request. A
+            // learner's goes to the leader for that.
             Err(why)
                 if op == OpCode::Multi
                     && !is_null_acl_in_multi(&why)
-                    && self.ensemble.proposes() =>
+                    && (self.ensemble.proposes() || self.ensemble.is_learning()) =>
             {
                 self.stats.requests_malformed += 1;
                 None

@@ -7,9 +7,12 @@
 
 mod faults;
 mod ground;
+mod kazoo_suite;
 mod load;
 mod migration;
 mod mixed;
 mod oracle;
 mod partitions;
+mod reconfig;
+mod roles;
 mod same;

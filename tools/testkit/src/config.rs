@@ -135,6 +135,13 @@ impl Config {
         self.data_dir.clone().unwrap_or(default)
     }
 
+    /// Takes a line back.
+    #[must_use]
+    pub fn without_line(mut self, key: &str) -> Self {
+        self.lines.retain(|(other, _)| other != key);
+        self
+    }
+
     /// Whether a line with this key was added.
     pub fn has_line(&self, key: &str) -> bool {
         self.lines.iter().any(|(other, _)| other == key)

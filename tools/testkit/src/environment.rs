@@ -18,6 +18,21 @@ pip 25.3
 layout 1
 ";
 
+/// What the Python for kazoo's own test suite has, as pip installs it; also the text of its stamp. pyOpenSSL 25 has lost
+/// what the suite's harness calls.
+pub const KAZOO_SUITE: &[&str] = &[
+    "pip==25.3",
+    "kazoo==2.11.0",
+    "pytest==9.2.0",
+    "pytest-timeout==2.4.0",
+    "objgraph==3.7.0",
+    "gevent==26.9.0",
+    "eventlet==0.41.3",
+    "pyjks==20.0.0",
+    "pyOpenSSL==24.3.0",
+    "pure-sasl==0.6.2",
+];
+
 const MISSING: &str =
     "The programs that this test runs against are not installed: run `cargo xtask setup` first.";
 
@@ -60,6 +75,9 @@ impl Environment {
         if !self.downloads_complete() {
             lacking.push(format!("jars and Python packages in {}", self.folder.display()));
         }
+        if !self.kazoo_suite_complete() {
+            lacking.push(format!("kazoo's test suite in {}", self.kazoo_suite().display()));
+        }
         for file in [self.zookeeper_3_8_jar(), self.cli_mt(), self.zkcli()] {
             if !file.exists() {
                 lacking.push(file.display().to_string());
@@ -101,6 +119,30 @@ impl Environment {
     /// The Python that has kazoo.
     pub fn python(&self) -> PathBuf {
         self.folder.join("venv/bin/python")
+    }
+
+    /// Whether the Python for kazoo's own test suite is there in the pinned versions.
+    pub fn kazoo_suite_complete(&self) -> bool {
+        fs::read_to_string(self.kazoo_suite_stamp())
+            .is_ok_and(|text| text == KAZOO_SUITE.join("\n"))
+    }
+
+    /// The file that holds [`KAZOO_SUITE`], one a line, once all of it is installed.
+    pub fn kazoo_suite_stamp(&self) -> PathBuf {
+        self.kazoo_suite().join("stamp")
+    }
+
+    /// The virtual environment of kazoo's own test suite.
+    pub fn kazoo_suite(&self) -> PathBuf {
+        self.folder.join("kazoo-suite")
+    }
+
+    /// What the suite's harness gives to a real Java as its class path. Debian's manifest of ZooKeeper does not name all
+    /// parts of netty, and the harness configures its server to use it.
+    pub fn class_path_3_8_with_netty(&self) -> String {
+        let parts = ["all", "codec", "handler", "buffer", "common", "transport", "resolver"];
+        let netty = parts.map(|part| format!("/usr/share/java/netty-{part}.jar"));
+        format!("{}:{}", self.class_path_3_8(), netty.join(":"))
     }
 
     /// The C client's command line, from Debian's `zookeeper-bin`.

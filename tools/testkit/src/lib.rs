@@ -45,7 +45,7 @@ mod server;
 
 pub use config::Config;
 pub use ensemble::{Ensemble, Mode, Role};
-pub use environment::{Environment, PINS};
+pub use environment::{Environment, KAZOO_SUITE, PINS};
 pub use network::{Link, Namespace, Network};
 pub use ports::free_port;
 pub use server::{Program, Server};

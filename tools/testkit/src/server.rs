@@ -206,6 +206,11 @@ impl Server {
         self.writes_config = false;
     }
 
+    /// The opposite of [`Server::keep_config_file`]: the next start writes `zoo.cfg` anew.
+    pub fn write_config_file(&mut self) {
+        self.writes_config = true;
+    }
+
     /// Starts the process and does not wait for it to serve.
     pub fn spawn(&mut self) {
         self.kill();

@@ -3,7 +3,7 @@
 //!
 //! What comes from where:
 //! * Debian: Java, ZooKeeper 3.8.0 with `zkCli.sh`, the C client's `cli_mt`, Python.
-//! * The Python package index: kazoo; and the jars of ZooKeeper 3.9.4 and Curator 5.9.0, which lie
+//! * The Python package index: kazoo, and what its own test suite needs; and the jars of ZooKeeper 3.9.4 and Curator 5.9.0, which lie
 //!   in the source archive of pyspark. They come through pip, so pip's own settings decide which
 //!   index that is.
 
@@ -13,7 +13,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use ringkeeper_testkit::{Environment, PINS};
+use ringkeeper_testkit::{Environment, KAZOO_SUITE, PINS};
 
 const FETCH_JARS: &str = include_str!("fetch_jars.py");
 const JARS_ARCHIVE: &str = "pyspark==4.1.0";
@@ -72,6 +72,10 @@ const REQUIREMENTS: &[Requirement] = &[
     },
     Requirement { package: "zookeeper", present: || Environment::place().zkcli().exists() },
     Requirement { package: "zookeeper-bin", present: || Environment::place().cli_mt().exists() },
+    // Networks that tests make and break.
+    Requirement { package: "iproute2", present: || runs("ip", &["-V"]) },
+    // A part of kazoo's test suite comes as C.
+    Requirement { package: "gcc", present: || runs("gcc", &["--version"]) },
     Requirement { package: "python3", present: || runs("python3", &["--version"]) },
     Requirement {
         package: "python3-venv",
@@ -87,13 +91,14 @@ pub fn run() -> Result<(), String> {
     let environment = Environment::place();
     if environment.downloads_complete()
         && environment.lacking().is_empty()
-        && runs("javac", &["-version"])
+        && REQUIREMENTS.iter().all(|need| (need.present)())
     {
         println!("The test environment in {} is complete.", environment.folder().display());
         return Ok(());
     }
     install_packages()?;
     download(&environment)?;
+    install_kazoo_suite(&environment)?;
     let lacking = environment.lacking();
     if lacking.is_empty() {
         println!("The test environment in {} is complete.", environment.folder().display());
@@ -189,6 +194,31 @@ fn download(environment: &Environment) -> Result<(), String> {
     fs::write(environment.stamp(), PINS).map_err(|error| failed("writing the stamp", error))
 }
 
+/// kazoo's own tests with what they import, apart from the Python of the other tests. The stamp comes last.
+fn install_kazoo_suite(environment: &Environment) -> Result<(), String> {
+    let folder = environment.kazoo_suite();
+    let failed =
+        |what: &str, error: std::io::Error| format!("{what} in {}: {error}", folder.display());
+    let lock = File::create(environment.folder().join("lock"))
+        .map_err(|error| failed("making the lock", error))?;
+    lock.lock().map_err(|error| failed("locking", error))?;
+    if environment.kazoo_suite_complete() {
+        return Ok(());
+    }
+    println!("kazoo's own test suite: {}", KAZOO_SUITE.join(", "));
+    if folder.exists() {
+        fs::remove_dir_all(&folder).map_err(|error| failed("removing an older state", error))?;
+    }
+    checked(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+    checked(
+        Command::new(folder.join("bin/python"))
+            .args(["-m", "pip", "--disable-pip-version-check", "install", "--quiet"])
+            .args(KAZOO_SUITE),
+    )?;
+    fs::write(environment.kazoo_suite_stamp(), KAZOO_SUITE.join("\n"))
+        .map_err(|error| failed("writing the stamp", error))
+}
+
 fn fetch_jars(environment: &Environment) -> Result<(), String> {
     // The script is given as an argument and not as a file, because the names of the jars go
     // through standard input.
@@ -247,6 +277,7 @@ mod tests {
                 "{words} is not in {PINS:?}: old environments would be taken for new ones"
             );
         }
+        assert!(KAZOO_SUITE.contains(&PYTHON_PACKAGES[1]), "one version of kazoo for all");
         for jar in ["zookeeper-3.9.4.jar", "curator-recipes-5.9.0.jar"] {
             assert!(JARS.contains(&jar), "{jar}");
         }

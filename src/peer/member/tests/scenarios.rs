@@ -119,7 +119,7 @@ fn the_end_of_an_epoch_begins_another() {
     it.recover();
 }
 
-/// 1. A server at 1:2 got the tree as of 1:9 from a leader that then did not lead. 2. The next leader
+/// It goes like this: 1. A server at 1:2 got the tree as of 1:9 from a leader that then did not lead. 2. The next leader
 /// is at 1:7 and says: cut at 1:7. 3. Behind 1:2 nothing is left: it must not believe to be at 1:7.
 #[test]
 fn a_log_that_is_cut_within_a_hole_is_filled_again() {

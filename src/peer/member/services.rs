@@ -1,0 +1,153 @@
+//! What the replica asks of a leader or a learner, passed on to it.
+
+use super::*;
+
+impl Member {
+    // ---- the leader's part
+
+    /// The zxid that a transaction gets after `last`; `None`: no more in this epoch, or this server
+    /// does not lead.
+    pub fn zxid_after(&self, last: Zxid) -> Option<Zxid> {
+        self.leader()?.zxid_after(last)
+    }
+
+    /// Proposes a transaction, the next in order. Only while it leads.
+    pub fn propose(&mut self, txn: Txn) {
+        self.leader_mut().propose(txn);
+    }
+
+    /// Proposes a reconfiguration: `txn` is its transaction, `config` what it makes of the ensemble
+    /// (its version is the transaction's zxid). Only while it leads.
+    pub fn propose_reconfig(&mut self, txn: Txn, config: Config) {
+        self.leader_mut().propose_reconfig(txn, config);
+    }
+
+    /// Whether a quorum of that configuration is connected and synchronised
+    /// (`Leader.isQuorumSynced`).
+    pub fn is_quorum_synced(&self, config: &Config) -> bool {
+        self.leader().is_some_and(|leader| leader.is_quorum_synced(config))
+    }
+
+    /// Whether a reconfiguration is proposed and not yet committed.
+    pub fn is_reconfiguring(&self) -> bool {
+        self.leader().is_some_and(Leader::is_reconfiguring)
+    }
+
+    /// A learner's sync: answered when what is proposed so far is committed.
+    pub fn answer_sync(&mut self, link: LinkId) {
+        if let Role::Leading(leader) = &mut self.role {
+            leader.answer_sync(link);
+        }
+    }
+
+    /// A learner's question about a session.
+    pub fn answer_revalidate(&mut self, link: LinkId, session: SessionId, valid: bool) {
+        if let Role::Leading(leader) = &mut self.role {
+            leader.answer_revalidate(link, session, valid);
+        }
+    }
+
+    // ---- the whole tree, to learners: the replica serialises it
+
+    /// Whether a learner waits for the whole tree. The replica, if the database is not held by
+    /// another snapshot, then holds it and calls `snapshot_begins` at once, before any other event.
+    pub fn wants_snapshot(&self) -> bool {
+        let observers = self.lasting.observers.as_ref();
+        self.leader().is_some_and(Leader::wants_snapshot)
+            || observers.is_some_and(|it| it.wants_snapshot())
+    }
+
+    /// The database is held as of `zxid`, the last transaction handed out for commit. All learners
+    /// that wait take part. Then come `snapshot_piece` and at last `snapshot_ends`.
+    pub fn snapshot_begins(&mut self, zxid: Zxid) {
+        if let Role::Leading(leader) = &mut self.role {
+            leader.snapshot_begins(zxid);
+        } else if let Some((observers, view)) = self.lasting.observers() {
+            observers.snapshot_begins(zxid, view);
+        }
+    }
+
+    /// Whether those who get the tree have room for more of it.
+    pub fn wants_snapshot_piece(&self) -> bool {
+        let observers = self.lasting.observers.as_ref();
+        self.leader().is_some_and(Leader::wants_snapshot_piece)
+            || observers.is_some_and(|it| it.wants_snapshot_piece())
+    }
+
+    /// Whether anybody still gets the tree; if not, it is given up.
+    pub fn sends_snapshot(&self) -> bool {
+        let observers = self.lasting.observers.as_ref();
+        self.leader().is_some_and(Leader::sends_snapshot)
+            || observers.is_some_and(|it| it.sends_snapshot())
+    }
+
+    /// The next piece of the tree.
+    pub fn snapshot_piece(&mut self, bytes: Bytes) {
+        if let Role::Leading(leader) = &mut self.role {
+            leader.snapshot_piece(&bytes);
+        } else if let Some(observers) = &mut self.lasting.observers {
+            observers.snapshot_piece(&bytes);
+        }
+    }
+
+    /// The tree is whole, the signature behind it included.
+    pub fn snapshot_ends(&mut self) {
+        if let Role::Leading(leader) = &mut self.role {
+            leader.snapshot_ends();
+        } else if let Some(observers) = &mut self.lasting.observers {
+            observers.snapshot_ends();
+        }
+        self.settle();
+    }
+
+    // ---- the learner's part
+
+    /// Passes a client's request on to the leader (REQUEST).
+    pub fn forward(
+        &mut self,
+        session: SessionId,
+        cxid: i32,
+        op: OpCode,
+        body: &[u8],
+        identities: &[Identity],
+    ) {
+        if let Role::Learning(learner) = &mut self.role {
+            learner.forward(session, cxid, op, body, identities, &mut self.lasting);
+        }
+        self.settle();
+    }
+
+    /// Asks the leader whether a session is alive, and that this server owns it (REVALIDATE).
+    pub fn revalidate(&mut self, session: SessionId, timeout_ms: i32) {
+        if let Role::Learning(learner) = &mut self.role {
+            learner.revalidate(session, timeout_ms, &mut self.lasting);
+        }
+        self.settle();
+    }
+
+    /// Answers [`Inbound::Ping`] with the sessions heard of and their timeouts in ms.
+    pub fn answer_ping(&mut self, zxid: Zxid, touched: impl Iterator<Item = (SessionId, i32)>) {
+        if let Role::Learning(learner) = &mut self.role {
+            learner.answer_ping(zxid, touched, &mut self.lasting);
+        }
+        self.settle();
+    }
+
+    /// The tree is whole; `rest` is what came behind it.
+    pub fn snapshot_received(&mut self, now: MonoUs, rest: &[u8]) {
+        self.now = now;
+        if let Role::Learning(learner) = &mut self.role {
+            learner.snapshot_received(rest, &mut self.lasting);
+        }
+        self.settle();
+    }
+
+    /// The tree cannot be read: the leader is left.
+    pub fn snapshot_refused(&mut self, now: MonoUs, reason: &str) {
+        self.now = now;
+        if let Role::Learning(learner) = &mut self.role {
+            learner.snapshot_refused(reason, &mut self.lasting);
+        }
+        self.settle();
+    }
+}

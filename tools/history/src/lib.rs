@@ -332,8 +332,8 @@ mod tests {
 
     #[test]
     fn a_doctored_history_is_noticed() {
-        type Story = (&'static str, fn(&Recorder));
-        let doctored: [Story; 5] = [
+        type Doctor = fn(&Recorder);
+        let doctored: [(&str, Doctor); 5] = [
             ("an acknowledged write is lost", |recorder| {
                 write(recorder, 1, 10, 1, 0x101);
                 write(recorder, 1, 11, 2, 0x102);

@@ -22,8 +22,6 @@ pub struct Link {
     pub digest: i64,
     /// Who applied it first.
     pub by: ServerId,
-    /// When.
-    pub at: u64,
 }
 
 /// See the module's words.
@@ -62,7 +60,6 @@ impl Chain {
     /// It contradicts what was applied before, here or elsewhere.
     pub fn applied(
         &mut self,
-        now: u64,
         server: ServerId,
         recorded: Vec<Recorded>,
     ) -> Result<Vec<Zxid>, String> {
@@ -71,7 +68,7 @@ impl Chain {
             let zxid = txn.zxid();
             let before = self.resolve(after);
             let Some(link) = self.links.get(&zxid) else {
-                self.links.insert(zxid, Link { txn, before, digest, by: server, at: now });
+                self.links.insert(zxid, Link { txn, before, digest, by: server });
                 fresh.push(zxid);
                 continue;
             };
@@ -183,10 +180,5 @@ impl Chain {
     /// The first zxids of epochs that were seen.
     pub fn epochs(&self) -> BTreeSet<Zxid> {
         self.epochs.keys().copied().collect()
-    }
-
-    /// How many transactions there were.
-    pub fn len(&self) -> usize {
-        self.links.len()
     }
 }

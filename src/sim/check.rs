@@ -325,11 +325,10 @@ fn answered(model: &Model, call: &Call, txn: &Txn) -> Result<(), String> {
 /// Whether a read shows the state that it says it is from.
 fn read(model: &Model, call: &Call) -> Result<(), String> {
     let Outcome::Replied { zxid, err, answer, .. } = &call.outcome else { return Ok(()) };
-    let path = match &call.request {
-        Request::Get { path, .. }
-        | Request::Exists { path, .. }
-        | Request::Children { path, .. } => path,
-        _ => return Ok(()),
+    let (Request::Get { path, .. } | Request::Exists { path, .. } | Request::Children { path, .. }) =
+        &call.request
+    else {
+        return Ok(());
     };
     let wrong = |expected: &dyn std::fmt::Debug| {
         let (expected, answer) = (format!("{expected:?}"), format!("{answer:?}"));

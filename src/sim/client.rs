@@ -147,11 +147,6 @@ impl Client {
         u64::try_from(ms).unwrap_or(0) * MS
     }
 
-    /// Whether it has a session and a server that serves it.
-    pub fn is_served(&self) -> bool {
-        self.link == Link::Ready
-    }
-
     /// When it wants to be woken next.
     pub fn next_wake(&self) -> u64 {
         match self.link {
@@ -246,13 +241,6 @@ impl Client {
         self.next_xid = 1;
     }
 
-    /// Ends the session in good order.
-    pub fn close_session(&mut self, now: u64, history: &mut History, acts: &mut Vec<Act>) {
-        if self.link == Link::Ready {
-            self.call(now, Request::Close, history, acts);
-        }
-    }
-
     /// Bytes arrived.
     ///
     /// # Errors
@@ -309,7 +297,7 @@ impl Client {
         });
         self.link = Link::Ready;
         history.session_is_alive(id, self.index, response.timeout_ms, self.sent_at);
-        self.note(history, relative.unwrap_or(Zxid::ZERO), Seen::Connected { session: id });
+        self.note(history, relative.unwrap_or(Zxid::ZERO), Seen::Connected);
         if let Some(relative) = relative
             && !self.watches.is_empty()
         {

@@ -100,7 +100,7 @@ impl World {
         let (last, digest) = (replica.last_processed(), replica.database().digest());
         let before = recorded.last().map_or(last, |last| last.txn.zxid());
         self.trace.say(now, || format!("s{id}: begins at {last}"));
-        if let Err(what) = self.chain.applied(now, id, recorded) {
+        if let Err(what) = self.chain.applied(id, recorded) {
             return self.fail(what);
         }
         self.servers[index].seen = self.chain.resolve(before);
@@ -236,7 +236,7 @@ impl World {
                 format!("s{id}: applies {} {:?} {session} {cxid}", txn.zxid(), header.op)
             });
         }
-        let fresh = match self.chain.applied(now, id, recorded) {
+        let fresh = match self.chain.applied(id, recorded) {
             Ok(fresh) => fresh,
             Err(what) => return self.fail(what),
         };
@@ -653,7 +653,7 @@ impl World {
             let recorded = recovered.database.take_recorded();
             let id = server.id;
             let before = recorded.last().map_or(recovered.zxid, |last| last.txn.zxid());
-            if let Err(what) = self.chain.applied(now, id, recorded) {
+            if let Err(what) = self.chain.applied(id, recorded) {
                 return self.fail(what);
             }
             self.servers[index].seen = self.chain.resolve(before);

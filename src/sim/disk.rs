@@ -434,14 +434,6 @@ impl Disk {
         let names = files.keys().map(|(_, name)| name.as_str());
         crate::txnlog::plan::snapshots(names).iter().any(|(zxid, _)| zxid.0 > 0)
     }
-
-    /// Names and sizes of all files.
-    pub fn listing(&self) -> String {
-        let files = self.files.borrow();
-        let lines: Vec<String> =
-            files.iter().map(|((_, name), file)| format!("{name}:{}", file.len())).collect();
-        lines.join(" ")
-    }
 }
 
 fn is_of_snapshot(op: &Op) -> bool {

@@ -193,10 +193,7 @@ pub struct Call {
 #[derive(Clone, Debug)]
 pub enum Seen {
     /// A session was begun or taken up again.
-    Connected {
-        /// Which.
-        session: SessionId,
-    },
+    Connected,
     /// The reply of a call, by its place.
     Reply(usize),
     /// The reply of a ping.

@@ -139,11 +139,6 @@ impl Network {
         self.connections.get(&id)
     }
 
-    /// Number of connections.
-    pub fn len(&self) -> usize {
-        self.connections.len()
-    }
-
     /// The acceptor's system has taken it.
     pub fn accept(&mut self, now: u64, id: ConnId, life: u64, name: u64) {
         let Some(connection) = self.connections.get_mut(&id) else { return };

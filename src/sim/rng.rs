@@ -11,17 +11,17 @@ impl Rng {
     /// The stream of a seed.
     pub fn new(seed: u64) -> Rng {
         let mut rng = Rng(seed ^ 0x5851_f42d_4c95_7f2d);
-        rng.next();
+        rng.word();
         rng
     }
 
     /// A stream of its own for one part, so that what one part draws does not shift the others.
     pub fn fork(&mut self) -> Rng {
-        Rng::new(self.next())
+        Rng::new(self.word())
     }
 
     /// Any number.
-    pub fn next(&mut self) -> u64 {
+    pub fn word(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(STEP);
         let mut word = self.0;
         word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -32,7 +32,7 @@ impl Rng {
     /// 0 up to `end`, excluded; 0 for 0.
     pub fn below(&mut self, end: u64) -> u64 {
         // The high half of a product: unbiased enough, and no division.
-        let product = u128::from(self.next()) * u128::from(end);
+        let product = u128::from(self.word()) * u128::from(end);
         u64::try_from(product >> 64).expect("the high half of 128 bits")
     }
 
@@ -66,7 +66,7 @@ impl Rng {
     /// ten times the mean.
     pub fn waiting(&mut self, mean: u64) -> u64 {
         // -ln(u), by halvings: the number of halvings passed, and a straight line between.
-        let word = self.next();
+        let word = self.word();
         let halvings = u64::from(word.leading_zeros());
         let rest = (word << halvings) << 1 >> 54;
         // ln 2 in 1/1024: 710.
@@ -83,7 +83,7 @@ mod tests {
     fn equal_seeds_give_equal_streams_and_others_do_not() {
         let numbers = |seed| {
             let mut rng = Rng::new(seed);
-            (0..8).map(|_| rng.next()).collect::<Vec<_>>()
+            (0..8).map(|_| rng.word()).collect::<Vec<_>>()
         };
         assert_eq!(numbers(1), numbers(1));
         assert_ne!(numbers(1), numbers(2));

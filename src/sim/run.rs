@@ -196,7 +196,7 @@ fn end(world: &mut World, outcome: &mut Outcome) -> Result<(), String> {
         })?;
         let id = world.servers[index].id;
         let recorded = recovered.database.take_recorded();
-        world.chain.applied(world.now, id, recorded)?;
+        world.chain.applied(id, recorded)?;
         let found = world.chain.resolve(recovered.zxid);
         if found != end {
             return Err(format!("server {id} has {found} on its disk instead of {end}"));

@@ -44,8 +44,6 @@ pub enum State {
 pub struct Server {
     /// Its number.
     pub id: ServerId,
-    /// Its machine in the network.
-    pub node: Node,
     /// Whether its vote counts.
     pub is_voter: bool,
     /// Its disk.
@@ -94,7 +92,6 @@ impl Server {
         let drift = off - i64::try_from(plan.drift_max).expect("a small number");
         Server {
             id: server_id(index),
-            node: index,
             is_voter: index < plan.voters,
             disk,
             clock: Clock::new(drift, rng.between(1, 1 << 40)),
@@ -125,7 +122,7 @@ impl Server {
     pub fn start(&mut self, now: Now, plan: &Plan) -> Result<(), RecoveryError> {
         self.life += 1;
         let recovered = self.recover(plan)?;
-        let seed = self.rng.next();
+        let seed = self.rng.word();
         let options = replica_options(self.id, plan);
         let replica = if plan.is_standalone() {
             Replica::new(options, recovered, now, seed)
@@ -146,7 +143,7 @@ impl Server {
     pub fn recover(&mut self, plan: &Plan) -> Result<Recovered, RecoveryError> {
         let options = RecoveryOptions {
             database: DatabaseOptions {
-                hash_seed: self.rng.next(),
+                hash_seed: self.rng.word(),
                 record: true,
                 ..DatabaseOptions::default()
             },
@@ -243,6 +240,9 @@ fn replica_options(id: ServerId, plan: &Plan) -> ReplicaOptions {
     }
 }
 
+/// Counter with which epochs begin whose end is to be reached.
+const EPOCH_NEARLY_USED_UP: u32 = u32::MAX - 200;
+
 fn peer_options(id: ServerId, is_observer: bool, plan: &Plan) -> PeerOptions {
     PeerOptions {
         me: id,
@@ -251,6 +251,7 @@ fn peer_options(id: ServerId, is_observer: bool, plan: &Plan) -> PeerOptions {
         sync_limit: plan.sync_limit,
         is_observer,
         commit_log_txns: plan.commit_log_txns,
+        initial_counter: if plan.short_epochs { EPOCH_NEARLY_USED_UP } else { 0 },
         planted: plan.planted,
         ..PeerOptions::default()
     }

@@ -106,7 +106,7 @@ pub fn check(history: &History, changes: &Changes) -> Result<usize, String> {
         let seen = newest.entry(frame.session).or_insert(Zxid::ZERO);
         let (armed, told) = connections.entry((frame.client, frame.connection)).or_default();
         match &frame.seen {
-            Seen::Connected { .. } => (),
+            Seen::Connected => (),
             Seen::Event { event, path } => {
                 events += 1;
                 if frame.zxid != Zxid::NONE && frame.zxid < *seen {

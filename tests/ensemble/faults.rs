@@ -12,6 +12,7 @@ use crate::same;
 /// 100 for a long run: `RINGKEEPER_FAULT_ROUNDS`.
 const ROUNDS: usize = 15;
 const ROUNDS_OF_COMPARISON: usize = 4;
+const BETWEEN_KILLS: Duration = Duration::from_millis(1500);
 const BEFORE_FAULT_MS: usize = 400;
 
 /// Who is struck.
@@ -60,6 +61,8 @@ fn a_killed_leader_is_replaced() {
             Ensemble::start(&[program.clone(), program.clone(), program.clone()], config());
         let load = Load::start(&ensemble.addresses(), Pace::GENTLE);
         for _ in 0..if everything() { ROUNDS } else { ROUNDS_OF_COMPARISON } {
+            // A leader that dies now and then, not one after the other.
+            thread::sleep(BETWEEN_KILLS);
             kill_round(&mut ensemble, &load, Victim::Leader, &mut random, &mut times);
         }
         load.finish();

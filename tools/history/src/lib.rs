@@ -237,11 +237,11 @@ fn versions_agree_with_time(entries: &[&Entry]) -> Result<(), String> {
         }
     }
     for entry in entries {
-        if let Moment::Returned { answer: Answer::Seen { version, value }, .. } = &entry.moment {
-            if written.get(version).is_some_and(|other| other != value) {
-                let why = format!("call {} saw another value than was written", entry.call);
-                return Err(told(&why, entries));
-            }
+        if let Moment::Returned { answer: Answer::Seen { version, value }, .. } = &entry.moment
+            && written.get(version).is_some_and(|other| other != value)
+        {
+            let why = format!("call {} saw another value than was written", entry.call);
+            return Err(told(&why, entries));
         }
     }
     Ok(())
@@ -332,7 +332,8 @@ mod tests {
 
     #[test]
     fn a_doctored_history_is_noticed() {
-        let doctored: [(&str, fn(&Recorder)); 5] = [
+        type Doctor = fn(&Recorder);
+        let doctored: [(&str, Doctor); 5] = [
             ("an acknowledged write is lost", |recorder| {
                 write(recorder, 1, 10, 1, 0x101);
                 write(recorder, 1, 11, 2, 0x102);

@@ -14,6 +14,7 @@ use ringkeeper::sim::{Options, Outcome, Shape, run};
 const FOUND: &[(u64, &str)] = &[
     (112, "a hole in the log behind a damaged snapshot of the beginning of an epoch"),
     (196, "a request that was lost with a leader was waited for, and the next one sent twice"),
+    (1004, "a server had accepted a later epoch than the leader that the others had found"),
     (1075, "an epoch file that was being replaced at the crash kept the server from starting"),
     (1109, "as 196, on another way"),
     (1136, "a parked client was told of a write that its new leader then never committed"),

@@ -6,7 +6,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use bytes::Bytes;
 
 use super::folder::Folder;
-use super::history::{is_hole, is_next};
+use super::history::is_next;
 use super::{RecoveryError, RecoveryOptions, Step};
 use crate::database::Database;
 use crate::id::Zxid;
@@ -36,8 +36,8 @@ pub(super) struct Replay<'a> {
     base: Option<Zxid>,
     /// States of snapshots that were passed over.
     passed_over: Vec<Zxid>,
-    /// Those among them that hold no transaction of their epoch.
-    passed_over_empty: Vec<Zxid>,
+    /// Those among them that were finished once, and cannot be read.
+    damaged: Vec<Zxid>,
     options: &'a RecoveryOptions,
 }
 
@@ -45,17 +45,16 @@ pub(super) struct Replay<'a> {
 const PROGRESS_TXNS: u64 = 10_000;
 
 impl<'a> Replay<'a> {
-    /// `snapshots`: all that are there.
+    /// `snapshots`: all that are there; `damaged`: those of them that cannot be read.
     pub fn new(
         database: Database,
         base: Option<Zxid>,
         snapshots: Vec<Zxid>,
+        damaged: Vec<Zxid>,
         options: &'a RecoveryOptions,
     ) -> Replay<'a> {
-        // A state without a transaction of its epoch is that of the epoch before: whether all of
-        // that was logged here its zxid does not tell.
-        let newer = snapshots.into_iter().filter(|at| base.is_some_and(|base| *at > base));
-        let (passed_over_empty, passed_over) = newer.partition(|at| at.counter() == 0);
+        let mut passed_over = snapshots;
+        passed_over.retain(|at| base.is_some_and(|base| *at > base));
         Replay {
             database,
             zxid: base.unwrap_or(Zxid::ZERO),
@@ -64,7 +63,7 @@ impl<'a> Replay<'a> {
             repairs: Vec::new(),
             base,
             passed_over,
-            passed_over_empty,
+            damaged,
             options,
         }
     }
@@ -137,6 +136,15 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
+    /// Whether transactions are missing before `zxid`, the first of an epoch in the log.
+    ///
+    /// The tree that a leader sent is written when more was logged behind it, and may be named by
+    /// the beginning of an epoch: so any newer snapshot may hold what was never logged here.
+    fn is_gap(&self, zxid: Zxid) -> bool {
+        let between = |at: &Zxid| self.zxid < *at && *at < zxid && at.counter() != 0;
+        self.passed_over.iter().any(between) || self.damaged.iter().any(|at| *at > self.zxid)
+    }
+
     /// The planted bug: whatever of the torn group can be read at all is taken for transactions.
     fn accept_torn(&mut self, folder: &dyn Folder, name: &str, from: u64) -> io::Result<()> {
         /// Adler-32 as eight bytes, and the length.
@@ -176,17 +184,17 @@ impl<'a> Replay<'a> {
         // Within an epoch every zxid is logged. Between two, the last ones of the old epoch were
         // never agreed on, and a new leader's are counted from 1. A snapshot that cannot be read
         // may be the tree that a leader sent: what it holds was not logged here.
-        let follows = zxid == self.zxid
-            || (zxid.epoch() != self.zxid.epoch() && !is_hole(&self.passed_over, self.zxid, zxid))
-            || self.zxid.next() == Some(zxid);
+        let begins = zxid.epoch() != self.zxid.epoch();
+        let follows =
+            zxid == self.zxid || (begins && !self.is_gap(zxid)) || self.zxid.next() == Some(zxid);
         if known && !follows && !self.options.allow_gaps {
             let (after, file) = (self.zxid, path.to_owned());
             return Err(RecoveryError::Gap { after, before: zxid, file, offset: entry.offset });
         }
-        let doubtful = known && is_hole(&self.passed_over_empty, self.zxid, zxid);
+        // One that was never finished has rarely to do with it; then the digest tells.
+        let doubtful = known && begins && self.passed_over.iter().any(|at| *at > self.zxid);
         let mismatches = self.database.digest_mismatches();
         self.database.apply_in_replay(&entry.txn);
-        // Without a digest nobody can tell, and nobody shall serve what may lack transactions.
         let fits = entry.txn.digest_after().is_some_and(|digest| digest.version == DIGEST_VERSION)
             && self.database.digest_mismatches() == mismatches;
         if doubtful && !fits && !self.options.allow_gaps {

@@ -35,7 +35,10 @@ impl Replica {
         connection.state = State::Closed;
         connection.early = Vec::new();
         self.release_queue(connection);
-        connection.parked = None;
+        if connection.parked.take().is_some() {
+            // What was withheld may never have become true.
+            connection.out.clear();
+        }
         self.forget(slot, connection.session);
         self.mark_dirty(slot, connection);
     }

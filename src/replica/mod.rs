@@ -317,8 +317,17 @@ impl Replica {
             self.stats.record_prompt_reads(self.prompt_reads);
             self.prompt_reads = 0;
         }
+        let mut withheld = Vec::new();
         for slot in self.dirty.drain(..) {
             let Some(connection) = self.connections.get_mut(slot) else { continue };
+            if connection.parked.is_some() {
+                // Without a leader nobody knows whether what is being applied will stay.
+                if !self.shutting_down {
+                    withheld.push(slot);
+                    continue;
+                }
+                connection.out.clear();
+            }
             connection.dirty = false;
             let close = connection.state == State::Closed;
             out.sends.push(Send {
@@ -331,6 +340,7 @@ impl Replica {
                 self.connections.remove(slot);
             }
         }
+        self.dirty = withheld;
     }
 
     fn prep_options(&self) -> PrepOptions {

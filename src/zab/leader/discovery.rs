@@ -163,6 +163,18 @@ impl Leader {
                 *epoch = Epoch(accepted.0 + 1);
             }
             connecting.extend(voter);
+        } else if accepted > self.epochs.accepted
+            && !is_old
+            && self.config.members.contains_key(&server)
+        {
+            // It may follow no leader of an earlier epoch, ever. ZooKeeper: Learner leaves such a
+            // leader again and again, until something else makes it stop leading.
+            let ours = self.epochs.accepted;
+            self.fail(format!(
+                "server {server} has accepted epoch {accepted} and cannot follow in epoch {ours}: a \
+                 later one must begin"
+            ));
+            return Ok(());
         }
         self.maybe_decide_epoch();
         if self.says_epoch() {

@@ -26,7 +26,12 @@ pub(super) fn recover(
         // A crash between the writing of the new value and its renaming.
         let temporary = format!("{}{TEMPORARY_SUFFIX}", Epochs::CURRENT_FILE);
         let promised = read(folder, Epochs::ACCEPTED_FILE)?;
-        if let Some(value) = read(folder, &temporary)? {
+        // One that holds no number, or a part of one, was still being written: it never counted.
+        let written = match read(folder, &temporary) {
+            Err(RecoveryError::Epoch { .. }) => None,
+            other => other?.filter(|value| *value >= of_zxid),
+        };
+        if let Some(value) = written {
             write(folder, Epochs::CURRENT_FILE, value)?;
             notes.push(format!("currentEpoch is {value}, from {temporary}"));
             current = value;

@@ -309,6 +309,11 @@ fn epochs_are_created_checked_and_finished() {
     folder.put(Place::Snapshots, Epochs::CURRENT_FILE, b"4\n".to_vec());
     let found_4 = epochs(&folder).unwrap();
     assert_eq!((found_4.accepted, found_4.current), (Epoch(5), Epoch(4)), "history half received");
+    for torn in [&b"\0"[..], b"", b"4"] {
+        folder.put(Place::Snapshots, "currentEpoch.tmp", torn.to_vec());
+        assert_eq!(epochs(&folder).unwrap(), found_4, "never finished: {torn:?}");
+    }
+    folder.remove(Place::Snapshots, "currentEpoch.tmp").unwrap();
     folder.put(Place::Snapshots, Epochs::ACCEPTED_FILE, b"4\n".to_vec());
     let error = epochs(&folder).unwrap_err().to_string();
     assert!(error.contains("the current epoch, 4, is older than the last zxid"), "{error}");

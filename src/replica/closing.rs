@@ -33,9 +33,9 @@ impl Replica {
             return;
         }
         connection.state = State::Closed;
-        connection.parked = None;
         connection.early = Vec::new();
         self.release_queue(connection);
+        connection.parked = None;
         self.forget(slot, connection.session);
         self.mark_dirty(slot, connection);
     }

@@ -2,8 +2,9 @@
 //! became of them arrives (`FollowerRequestProcessor`, `CommitProcessor`).
 //!
 //! The rule that is easy to break: a transaction belongs to a request if it has the session and the
-//! xid of the *first* request of that session that is under way. Anything else with that session
-//! comes from another server, to which the client has moved, or from the leader itself.
+//! xid of a request of that session that is under way, and then nothing before that may still be
+//! under way, for the leader takes them in order. Anything else with that session comes from another
+//! server, to which the client has moved, or from the leader itself.
 
 use super::connection::{Answer, Connection, Forwarded, Slot, State, Waiting};
 use super::{InFlight, Replica};
@@ -83,28 +84,46 @@ impl Replica {
             return self.on_orphan(txn);
         };
         let Some(mut connection) = self.connections.take(slot) else { return };
-        let first = connection
-            .queue
-            .iter()
-            .position(|step| matches!(step, Waiting::Forwarded(request) if request.sync.is_none()));
-        if let Some(first) = first
-            && let Some(Waiting::Forwarded(request)) = connection.queue.get(first)
-            && request.xid == header.cxid
-            && is_of(request.op, header.op)
-        {
-            // What it passed on before was a sync, of which the leader knows, because the
-            // transaction came behind it: everything that it asked for is applied.
-            for step in connection.queue.iter_mut().take(first) {
-                if let Waiting::Forwarded(sync) = step {
-                    sync.is_done = true;
-                }
+        let found = connection.queue.iter().position(|step| match step {
+            Waiting::Forwarded(request) => {
+                request.sync.is_none() && request.xid == header.cxid && is_of(request.op, header.op)
             }
+            Waiting::Write | Waiting::Request { .. } | Waiting::Answer { .. } => false,
+        });
+        if let Some(found) = found {
+            self.pass_up_to(slot, &mut connection, found);
             self.advance(now, slot, &mut connection);
             if connection.is_open() {
                 self.answer_forwarded(now, slot, &mut connection, txn, applied);
             }
         }
         self.connections.put(slot, connection);
+    }
+
+    /// What became of the request at this place of a queue has arrived: what it was passed on behind
+    /// must be over as well.
+    fn pass_up_to(&mut self, slot: Slot, connection: &mut Connection, place: usize) {
+        let mut place = place;
+        let mut index = 0;
+        while index < place {
+            match &mut connection.queue[index] {
+                // The leader knows of the sync, because the transaction came behind it: everything
+                // that it asked for is applied.
+                Waiting::Forwarded(sync) if sync.sync.is_some() => sync.is_done = true,
+                Waiting::Forwarded(request) if request.silent => {
+                    self.ensemble.forwarded -= 1;
+                    connection.queue.remove(index);
+                    place -= 1;
+                    continue;
+                }
+                Waiting::Forwarded(_) => {
+                    // Were it passed on again some day, it might be carried out twice.
+                    return self.reject(slot, connection, "the leader left one of its writes out");
+                }
+                Waiting::Write | Waiting::Request { .. } | Waiting::Answer { .. } => {}
+            }
+            index += 1;
+        }
     }
 
     fn answer_forwarded(
@@ -185,7 +204,8 @@ impl Replica {
 
     /// A connection goes while requests of its session are under way.
     pub(super) fn note_orphans(&mut self, connection: &Connection) {
-        if !self.ensemble.is_learning() {
+        // What was passed on to a leader that is lost may never come.
+        if !self.ensemble.is_learning() || connection.parked.is_some() {
             return;
         }
         let xids = connection.queue.iter().filter_map(|step| match step {

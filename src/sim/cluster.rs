@@ -231,7 +231,9 @@ impl World {
         let seen = recorded.last().map(|last| last.txn.zxid());
         for txn in recorded.iter().map(|recorded| &recorded.txn) {
             self.trace.event(now, &[3, index as u64, txn.zxid().0.cast_unsigned()], || {
-                format!("s{id}: applies {} {:?}", txn.zxid(), txn.header().op)
+                let header = txn.header();
+                let (session, cxid) = (header.client_id, header.cxid);
+                format!("s{id}: applies {} {:?} {session} {cxid}", txn.zxid(), header.op)
             });
         }
         let fresh = match self.chain.applied(now, id, recorded) {

@@ -231,6 +231,33 @@ fn a_write_on_its_way_to_a_leader_that_still_leads_ends_the_connection() {
 }
 
 #[test]
+fn what_was_lost_with_a_leader_keeps_no_later_connection_waiting() {
+    let mut harness = follower();
+    let client = connect(&mut harness, zxid(1, 1));
+    harness.send(client.conn, 2, OpCode::Create, &create("/a", b"", 0));
+    become_(&mut harness, Standing::Looking);
+    // The same leader in the same epoch, which never got the request.
+    become_(&mut harness, following(1));
+    assert!(harness.is_closed(client.conn));
+    let conn = harness.open();
+    let again = ConnectRequest {
+        session_id: client.session,
+        password: Some(&client.password),
+        ..new_session()
+    };
+    harness.send_connect(conn, again);
+    inbound(&mut harness, Inbound::Revalidated { session: client.session, valid: true });
+    harness.take_frames(conn);
+    harness.send(conn, 3, OpCode::Exists, &watch("/", false));
+    assert_eq!(harness.errors(conn), [(3, 0)]);
+    // Between two of its requests one was left out.
+    harness.send(conn, 4, OpCode::Create, &create("/b", b"", 0));
+    harness.send(conn, 5, OpCode::Create, &create("/c", b"", 0));
+    commit(&mut harness, failed(zxid(1, 2), client.session, 5, ErrorCode::NoNode));
+    assert!(harness.is_closed(conn), "it is not passed on again later");
+}
+
+#[test]
 fn what_a_leader_proposed_itself_ends_the_connection_if_it_loses_the_lead() {
     let mut harness = leader();
     let conn = harness.open();

@@ -158,9 +158,24 @@ impl Server {
         (status, begun.elapsed())
     }
 
-    /// SIGSTOP: the process keeps its sockets and does nothing.
+    /// SIGSTOP: the process keeps its sockets and does nothing. Returns when all its threads have stopped: one that is in
+    /// the kernel at the moment of the signal may finish a little more.
     pub fn pause(&self) {
         self.signal(Signal::STOP);
+        let begun = Instant::now();
+        while !self.all_threads_stopped() {
+            assert!(begun.elapsed() < START_TIMEOUT, "a server does not stop");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn all_threads_stopped(&self) -> bool {
+        let Ok(tasks) = fs::read_dir(format!("/proc/{}/task", self.pid())) else { return false };
+        tasks.flatten().all(|task| {
+            // A thread that has ended meanwhile does nothing either.
+            let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+        })
     }
 
     /// SIGCONT, after [`Server::pause`].

@@ -50,6 +50,11 @@ const JARS: &[&str] = &[
     "zookeeper-jute-3.9.4.jar",
 ];
 
+/// Fails where Python's C headers are missing.
+const HAS_HEADERS: &str = "\
+import os, sysconfig
+open(os.path.join(sysconfig.get_paths()['include'], 'Python.h'))";
+
 /// Something that must be on the machine, how to see that it is, and the Debian package that brings
 /// it.
 struct Requirement {
@@ -76,6 +81,7 @@ const REQUIREMENTS: &[Requirement] = &[
     Requirement { package: "iproute2", present: || runs("ip", &["-V"]) },
     // A part of kazoo's test suite comes as C.
     Requirement { package: "gcc", present: || runs("gcc", &["--version"]) },
+    Requirement { package: "python3-dev", present: || runs("python3", &["-c", HAS_HEADERS]) },
     Requirement { package: "python3", present: || runs("python3", &["--version"]) },
     Requirement {
         package: "python3-venv",

@@ -239,6 +239,10 @@ impl World {
     }
 
     fn flip(&mut self, index: usize) {
+        // Where gaps must be allowed, damage may look like one.
+        if self.plan.short_epochs {
+            return;
+        }
         let Some(flip) = self.servers[index].disk.flip_a_bit() else { return };
         let now = self.now;
         self.trace.event(now, &[22, index as u64], || format!("s{}: {flip:?}", index + 1));

@@ -152,6 +152,8 @@ impl Server {
             ensemble: !plan.is_standalone(),
             recent_txns_max: plan.commit_log_txns,
             planted: plan.planted,
+            // There the first transaction of an epoch is not its first zxid.
+            allow_gaps: plan.short_epochs,
             ..RecoveryOptions::default()
         };
         recover(&self.disk, &options, &mut |_| ())

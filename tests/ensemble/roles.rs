@@ -17,8 +17,8 @@ use crate::same;
 
 const ANY_CONFIG: i64 = -1;
 const PATIENCE: Duration = Duration::from_secs(5);
-/// So that a new epoch is near: 150 writes away.
-const INITIAL_COUNTER: i64 = 0xffff_ffff - 150;
+/// So that a new epoch is near: 600 writes away, and the one after it not too near.
+const INITIAL_COUNTER: i64 = 0xffff_ffff - 600;
 
 /// A request to change the ensemble, repeated while another change is under way.
 fn reconfig(session: &mut Roaming, joining: Option<&str>, leaving: Option<&str>) {

@@ -142,7 +142,9 @@ impl<'a> Replay<'a> {
     /// the beginning of an epoch: so any newer snapshot may hold what was never logged here.
     fn is_gap(&self, zxid: Zxid) -> bool {
         let between = |at: &Zxid| self.zxid < *at && *at < zxid && at.counter() != 0;
-        self.passed_over.iter().any(between) || self.damaged.iter().any(|at| *at > self.zxid)
+        // Who stands alone was sent no tree; there the digest tells.
+        let damaged = self.options.ensemble && self.damaged.iter().any(|at| *at > self.zxid);
+        damaged || self.passed_over.iter().any(between)
     }
 
     /// The planted bug: whatever of the torn group can be read at all is taken for transactions.

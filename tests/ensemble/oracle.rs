@@ -14,13 +14,17 @@ const STEPS_OF_ALL: usize = 6_000;
 /// Of a bounded run.
 const CHOSEN: &[&str] = &["plain", "extended"];
 
+/// Apache ZooKeeper's followers stall under this one (a sync that is never answered), with or without ringkeeper beside them.
+const NOT_COMPARABLE: &str = "local-sessions";
+
 #[test]
 fn ensembles_answer_alike() {
     let _turn = turn();
     let first = env::var("RINGKEEPER_ORACLE_SEED")
         .map_or(20_262, |seed| seed.parse().expect("RINGKEEPER_ORACLE_SEED is a number"));
     for (place, profile) in (0_u64..).zip(PROFILES) {
-        let wanted = !profile.by_name_only && (everything() || CHOSEN.contains(&profile.name));
+        let comparable = !profile.by_name_only && profile.name != NOT_COMPARABLE;
+        let wanted = comparable && (everything() || CHOSEN.contains(&profile.name));
         if !wanted {
             continue;
         }

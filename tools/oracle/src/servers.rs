@@ -64,7 +64,11 @@ impl Servers {
             let first_epoch = ensemble.server(MEMBERS).four_letter("srvr").contains("Zxid: 0x1");
             if ensemble.leader() == MEMBERS && first_epoch {
                 let heralds = ensemble.addresses().into_iter().map(|server| {
-                    Session::open(server, HERALD_TIMEOUT_MS).expect("a session with a member")
+                    let mut herald =
+                        Session::open(server, HERALD_TIMEOUT_MS).expect("a session with a member");
+                    // Where authentication is enforced, nothing is answered without.
+                    herald.authenticate("digest", b"herald:herald").expect("digest is accepted");
+                    herald
                 });
                 let heralds = heralds.collect();
                 return Servers::Ensemble { ensemble: Box::new(ensemble), heralds };

@@ -258,8 +258,7 @@ pub fn recover(
 ) -> Result<Recovered, RecoveryError> {
     let files = Files::list(folder)?;
     let (mut notes, mut news) = (Vec::new(), Vec::new());
-    let mut damaged = Vec::new();
-    let loaded = load_snapshot(folder, &files, options, progress, &mut notes, &mut damaged)?;
+    let loaded = load_snapshot(folder, &files, options, progress, &mut notes)?;
     let logs = plan::logs(files.logs.iter().map(|file| file.name.as_str()));
 
     let (database, snapshot) = match loaded {
@@ -272,8 +271,7 @@ pub fn recover(
     {
         return Err(RecoveryError::NoSnapshot { file: folder.describe(Place::Logs, name) });
     }
-    let mut replay =
-        replay::Replay::new(database, snapshot, files.snapshot_zxids(), damaged, options);
+    let mut replay = replay::Replay::new(database, snapshot, files.snapshot_zxids(), options);
     replay.run(folder, &logs, progress)?;
     let replay::Replay { mut database, mut zxid, txns, recent, repairs, .. } = replay;
 
@@ -356,7 +354,6 @@ fn load_snapshot(
     options: &RecoveryOptions,
     progress: &mut dyn FnMut(Step<'_>),
     notes: &mut Vec<String>,
-    damaged: &mut Vec<Zxid>,
 ) -> Result<Option<(Database, Zxid)>, RecoveryError> {
     let mut reasons: Vec<String> = Vec::new();
     let mut tried = 0;
@@ -383,10 +380,7 @@ fn load_snapshot(
                 notes.extend(reasons.iter().map(|reason| format!("passed over: {reason}")));
                 return Ok(Some((loaded.database, zxid)));
             }
-            Err(error) => {
-                reasons.push(format!("{name}: {error}"));
-                damaged.push(zxid);
-            }
+            Err(error) => reasons.push(format!("{name}: {error}")),
         }
     }
     if reasons.is_empty() {

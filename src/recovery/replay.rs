@@ -36,8 +36,6 @@ pub(super) struct Replay<'a> {
     base: Option<Zxid>,
     /// States of snapshots that were passed over.
     passed_over: Vec<Zxid>,
-    /// Those among them that were finished once, and cannot be read.
-    damaged: Vec<Zxid>,
     options: &'a RecoveryOptions,
 }
 
@@ -45,12 +43,11 @@ pub(super) struct Replay<'a> {
 const PROGRESS_TXNS: u64 = 10_000;
 
 impl<'a> Replay<'a> {
-    /// `snapshots`: all that are there; `damaged`: those of them that cannot be read.
+    /// `snapshots`: all that are there.
     pub fn new(
         database: Database,
         base: Option<Zxid>,
         snapshots: Vec<Zxid>,
-        damaged: Vec<Zxid>,
         options: &'a RecoveryOptions,
     ) -> Replay<'a> {
         let mut passed_over = snapshots;
@@ -63,7 +60,6 @@ impl<'a> Replay<'a> {
             repairs: Vec::new(),
             base,
             passed_over,
-            damaged,
             options,
         }
     }
@@ -138,13 +134,13 @@ impl<'a> Replay<'a> {
 
     /// Whether transactions are missing before `zxid`, the first of an epoch in the log.
     ///
-    /// The tree that a leader sent is written when more was logged behind it, and may be named by
-    /// the beginning of an epoch: so any newer snapshot may hold what was never logged here.
+    /// The tree that a leader sent is written when more was logged behind it: so any newer snapshot
+    /// may hold what was never logged here. A leader counts from 1.
     fn is_gap(&self, zxid: Zxid) -> bool {
         let between = |at: &Zxid| self.zxid < *at && *at < zxid && at.counter() != 0;
-        // Who stands alone was sent no tree; there the digest tells.
-        let damaged = self.options.ensemble && self.damaged.iter().any(|at| *at > self.zxid);
-        damaged || self.passed_over.iter().any(between)
+        let newer = |at: &Zxid| *at > self.zxid;
+        self.passed_over.iter().any(between)
+            || (zxid.counter() != 1 && self.passed_over.iter().any(newer))
     }
 
     /// The planted bug: whatever of the torn group can be read at all is taken for transactions.
@@ -193,7 +189,7 @@ impl<'a> Replay<'a> {
             let (after, file) = (self.zxid, path.to_owned());
             return Err(RecoveryError::Gap { after, before: zxid, file, offset: entry.offset });
         }
-        // One that was never finished has rarely to do with it; then the digest tells.
+        // A tree sent before an epoch's first transaction leaves a hole that only the digest shows.
         let doubtful = known && begins && self.passed_over.iter().any(|at| *at > self.zxid);
         let mismatches = self.database.digest_mismatches();
         self.database.apply_in_replay(&entry.txn);

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::Replica;
 use super::connection::{Connection, Slot, State, Waiting};
+use super::ensemble::Role;
 use crate::id::SessionId;
 
 impl Replica {
@@ -35,7 +36,8 @@ impl Replica {
         connection.state = State::Closed;
         connection.early = Vec::new();
         self.release_queue(connection);
-        if connection.parked.take().is_some() {
+        let is_looking = self.ensemble.role == Role::Looking;
+        if connection.parked.take().is_some() && is_looking {
             // What was withheld may never have become true.
             connection.out.clear();
         }

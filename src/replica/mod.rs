@@ -317,10 +317,11 @@ impl Replica {
             self.stats.record_prompt_reads(self.prompt_reads);
             self.prompt_reads = 0;
         }
+        let is_looking = self.ensemble.role == ensemble::Role::Looking;
         let mut withheld = Vec::new();
         for slot in self.dirty.drain(..) {
             let Some(connection) = self.connections.get_mut(slot) else { continue };
-            if connection.parked.is_some() {
+            if connection.parked.is_some() && is_looking {
                 // Without a leader nobody knows whether what is being applied will stay.
                 if !self.shutting_down {
                     withheld.push(slot);

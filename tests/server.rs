@@ -226,7 +226,16 @@ fn sigterm_ends_the_server_within_a_second_and_loses_nothing() {
 #[test]
 fn the_first_start_is_told_in_lines_without_a_warning() {
     let server = start(Config::new());
-    let log = server.log_tail(100);
+    // Another thread than the one that serves says so.
+    let serving = format!("serving clients on 127.0.0.1:{}", server.port());
+    let until = Instant::now() + Duration::from_secs(10);
+    let log = loop {
+        let log = server.log_tail(100);
+        if log.contains(&serving) || Instant::now() > until {
+            break log;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
     let line = |text: &str| {
         let found = log.lines().find(|line| line.contains(text));
         found.unwrap_or_else(|| panic!("no line with {text:?} in\n{log}"))
@@ -236,7 +245,6 @@ fn the_first_start_is_told_in_lines_without_a_warning() {
     {
         assert!(line(text).contains("INFO  [server=0 role=starting"), "{log}");
     }
-    let serving = format!("serving clients on 127.0.0.1:{}", server.port());
     assert!(line(&serving).contains("INFO  [server=0 role=standalone"), "{log}");
     // Of the machine there may be something to say, of the folder there is not.
     let warned = |line: &str| line.contains("WARN") || line.contains("ERROR");

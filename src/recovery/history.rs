@@ -43,7 +43,6 @@ pub fn read_txns(
 ) -> Result<Option<Vec<Txn>>, RecoveryError> {
     let files = Files::list(folder)?;
     let logs = plan::logs(files.logs.iter().map(|file| file.name.as_str()));
-    let snapshots = files.snapshot_zxids();
     let mut txns: Vec<Txn> = Vec::new();
     let mut bytes: u64 = 0;
     for (_, name) in plan::logs_from(&logs, from) {
@@ -70,7 +69,7 @@ pub fn read_txns(
                 // Between two epochs a hole that a received tree left cannot always be told: the tree
                 // may be written at a later zxid than it was received. Who is so far behind gets the
                 // whole tree.
-                Some(last) if last.next() != Some(zxid) || is_hole(&snapshots, last, zxid) => {
+                Some(last) if last.next() != Some(zxid) => {
                     if zxid > from {
                         return Ok(None);
                     }

@@ -70,7 +70,8 @@ pub(super) struct Ensemble {
     /// Our tree on its way to learners.
     pub outgoing: Option<(StreamWriter, Transfer)>,
 
-    /// On a learner: the sessions heard of since the leader last asked, and their timeouts.
+    /// On a learner: the sessions heard of since the leader last asked, and their timeouts; those of
+    /// the observers that learn from it as well.
     pub touched: BTreeMap<SessionId, i32>,
     /// On a learner: connections whose session the leader was asked about, by session, in the order
     /// of the questions.
@@ -265,11 +266,15 @@ impl Replica {
     fn on_inbound(&mut self, now: Now, inbound: Inbound) {
         match inbound {
             Inbound::Request(request) => self.on_forwarded_request(now, request),
-            Inbound::Touch { session, timeout_ms } => {
-                if self.ensemble.role == Role::Leading {
-                    self.sessions.touch_with(session, timeout_ms, now.mono);
+            Inbound::Touch { session, timeout_ms } => match self.ensemble.role {
+                Role::Leading => _ = self.sessions.touch_with(session, timeout_ms, now.mono),
+                // From an observer that learns from this follower: the leader hears of it with the
+                // follower's own. What it does not know is not worth passing on, nor keeping.
+                Role::Learning if self.database.session_timeout(session).is_some() => {
+                    self.ensemble.touched.insert(session, timeout_ms);
                 }
-            }
+                Role::Learning | Role::Alone | Role::Looking => {}
+            },
             Inbound::Revalidate { link, server, session, timeout_ms } => {
                 self.on_revalidate(now, link, server, session, timeout_ms);
             }

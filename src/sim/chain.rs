@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::database::Recorded;
 use crate::id::{ServerId, Zxid};
-use crate::proto::txn::Txn;
+use crate::proto::txn::{Txn, TxnBody};
 
 /// A transaction and what is known of it.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub struct Chain {
     digests: BTreeMap<Zxid, (i64, ServerId)>,
     /// Sessions that were closed, and when that was applied first.
     leaders: BTreeMap<i64, ServerId>,
+    /// Configurations as texts, by version, with who had each first.
+    configs: BTreeMap<Zxid, (String, ServerId)>,
 }
 
 /// Whether a zxid is only the beginning of an epoch.
@@ -147,6 +149,51 @@ impl Chain {
         } else {
             Err(format!("servers {first} and {server} both led epoch {epoch}"))
         }
+    }
+
+    /// A server works with a configuration. True: it is the first that does.
+    ///
+    /// # Errors
+    /// It is not the one that was agreed on.
+    pub fn configured(
+        &mut self,
+        server: ServerId,
+        zxid: Zxid,
+        text: String,
+    ) -> Result<bool, String> {
+        if let Some((known, first)) = self.configs.get(&zxid) {
+            if *known != text {
+                return Err(format!(
+                    "server {server} works with the configuration\n{text}\nof version {zxid}, server \
+                     {first} with\n{known}"
+                ));
+            }
+            return Ok(false);
+        }
+        self.configs.insert(zxid, (text, server));
+        Ok(true)
+    }
+
+    /// Every configuration that a server ever worked with was agreed on; but for the first one, to
+    /// which a leader gives the zxid that its epoch begins with.
+    ///
+    /// # Errors
+    /// One was not.
+    pub fn configs_are_in(&self, links: &[&Link]) -> Result<(), String> {
+        for (zxid, (text, server)) in &self.configs {
+            let link = links.binary_search_by_key(zxid, |link| link.txn.zxid());
+            let made = link.ok().and_then(|at| match links[at].txn.body() {
+                TxnBody::SetData(set) => set.data,
+                _ => None,
+            });
+            if made != Some(text.as_bytes()) && !is_marker(*zxid) {
+                return Err(format!(
+                    "server {server} worked with the configuration of {zxid}, which the history does \
+                     not have:\n{text}"
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// The one history that ends with `last`, oldest first.

@@ -3,7 +3,7 @@
 //! A reply carries the zxid of the state that it was made from. So every reply can be compared with
 //! a simple model at exactly that zxid; nothing has to be searched for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::chain::{Chain, Link};
 use super::history::{Answer, Call, History, Outcome, Request};
@@ -42,21 +42,31 @@ fn is_meant(err: i32) -> bool {
     MEANT.iter().any(|code| code.code() == err)
 }
 
-/// Compares everything with the history that ends with `last`.
+/// Compares everything with the history that ends with `last`. `local`: sessions begin without a
+/// transaction, and may end so. Returns the sessions that were begun by one as well.
 ///
 /// # Errors
 /// What cannot have come of it.
-pub fn check(history: &History, chain: &Chain, last: Zxid) -> Result<(Checked, Model), String> {
+pub fn check(
+    history: &History,
+    chain: &Chain,
+    last: Zxid,
+    local: bool,
+) -> Result<(Checked, Model, BTreeSet<SessionId>), String> {
     let links = chain.history(last)?;
     let mut checked = Checked { txns: links.len(), ..Checked::default() };
+    chain.configs_are_in(&links)?;
+    let begun = sessions(history, &links, local)?;
     let by_request = by_request(&links)?;
-    let of_zxid = acknowledged(history, &by_request, &mut checked)?;
+    let ends_unseen = |call: &Call| {
+        local && call.request == Request::Close && !begun.contains(&call.session)
+    };
+    let of_zxid = acknowledged(history, &by_request, &ends_unseen, &mut checked)?;
     real_time_order(history, &by_request)?;
     synced_reads(history, &by_request)?;
-    sessions(history, &links)?;
     let (model, changes) = replay(history, chain, &links, &of_zxid, &mut checked)?;
     checked.events = watches::check(history, &changes)?;
-    Ok((checked, model))
+    Ok((checked, model, begun))
 }
 
 type ByRequest = BTreeMap<(SessionId, i32), Zxid>;
@@ -86,15 +96,17 @@ fn what(call: &Call) -> String {
     format!("client {client}'s request {xid} in {session}, asked for at {invoked} µs, {text:.160}")
 }
 
-/// Every acknowledged write is in the history, at the zxid that its reply says.
+/// Every acknowledged write is in the history, at the zxid that its reply says; but for those that
+/// make no transaction.
 fn acknowledged(
     history: &History,
     by_request: &ByRequest,
+    makes_none: &dyn Fn(&Call) -> bool,
     checked: &mut Checked,
 ) -> Result<BTreeMap<Zxid, usize>, String> {
     let mut of_zxid = BTreeMap::new();
     for (place, call) in history.calls.iter().enumerate() {
-        if !call.request.is_write() {
+        if !call.request.is_write() || makes_none(call) {
             continue;
         }
         let found = by_request.get(&(call.session, call.xid)).copied();
@@ -180,32 +192,39 @@ fn synced_reads(history: &History, by_request: &ByRequest) -> Result<(), String>
 }
 
 /// Every session that a client ever had was begun, and one that was said to have expired was ended.
-fn sessions(history: &History, links: &[&Link]) -> Result<(), String> {
-    let mut begun = BTreeMap::new();
-    let mut ended = BTreeMap::new();
+fn sessions(
+    history: &History,
+    links: &[&Link],
+    local: bool,
+) -> Result<BTreeSet<SessionId>, String> {
+    let mut begun = BTreeSet::new();
+    let mut ended = BTreeSet::new();
     for link in links {
         let header = link.txn.header();
         match header.op {
-            OpCode::CreateSession => drop(begun.insert(header.client_id, header.zxid)),
-            OpCode::CloseSession => drop(ended.insert(header.client_id, header.zxid)),
+            OpCode::CreateSession => _ = begun.insert(header.client_id),
+            OpCode::CloseSession => _ = ended.insert(header.client_id),
             _ => (),
         }
     }
     for (id, lease) in &history.leases {
-        if !begun.contains_key(id) {
+        if !begun.contains(id) {
+            if local {
+                continue;
+            }
             return Err(format!(
                 "LOST: session {id} of client {} is not in the history",
                 lease.client
             ));
         }
-        if lease.expired.is_some() && !ended.contains_key(id) {
+        if lease.expired.is_some() && !ended.contains(id) {
             return Err(format!(
                 "session {id} of client {} was said to have expired, and never ended",
                 lease.client
             ));
         }
     }
-    Ok(())
+    Ok(begun)
 }
 
 /// In a multi that failed: a part behind the one that did.
@@ -240,7 +259,7 @@ fn replay(
         }
     }
     let epochs = chain.epochs();
-    let known: std::collections::BTreeSet<Zxid> =
+    let known: BTreeSet<Zxid> =
         links.iter().map(|link| link.txn.zxid()).chain(epochs).chain([Zxid::ZERO]).collect();
     if let Some((zxid, calls)) = reads.iter().find(|(zxid, _)| !known.contains(*zxid)) {
         return Err(format!(
@@ -282,7 +301,9 @@ fn replay(
 /// Whether a write was rightly carried out, or rightly refused.
 fn decided(model: &Model, call: &Call, txn: &Txn) -> Result<(), String> {
     let err = error_of(txn);
-    if err != 0 && !is_meant(err) {
+    // Why a reconfiguration is refused is no matter of the tree.
+    let is_reconfig = matches!(call.request, Request::Reconfig { .. });
+    if is_reconfig || (err != 0 && !is_meant(err)) {
         return Ok(());
     }
     let expected = model.obstacle(&call.request).map_or(0, ErrorCode::code);
@@ -317,6 +338,9 @@ fn answered(model: &Model, call: &Call, txn: &Txn) -> Result<(), String> {
             } else {
                 Err(format!("{} was answered {stat:?}, not {:?}", what(call), node.stat))
             }
+        }
+        (Answer::Data(data, _), TxnBody::SetData(set)) if data.as_deref() != set.data => {
+            Err(format!("{} was answered with another configuration than was made", what(call)))
         }
         _ => Ok(()),
     }

@@ -450,6 +450,23 @@ impl Client {
         });
     }
 
+    /// Whether it is connected, and asks for things.
+    pub fn is_ready(&self) -> bool {
+        self.link == Link::Ready && self.mode == Mode::Active
+    }
+
+    /// Asks for something that it has not thought of itself.
+    pub fn ask_for(
+        &mut self,
+        now: u64,
+        request: Request,
+        history: &mut History,
+        acts: &mut Vec<Act>,
+    ) {
+        assert!(self.is_ready(), "who asks is connected");
+        self.call(now, request, history, acts);
+    }
+
     /// Thinks of something and asks for it.
     fn ask(&mut self, now: u64, history: &mut History, acts: &mut Vec<Act>) {
         if !self.folders_made {

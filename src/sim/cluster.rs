@@ -44,6 +44,11 @@ impl World {
         if !matches!(self.servers[index].state, State::Down { .. }) {
             return;
         }
+        if self.plan.changes() && !self.is_member(index) {
+            // It says that it is not among its members, and ends.
+            self.servers[index].state = State::Out;
+            return;
+        }
         let server = &mut self.servers[index];
         let read = server.clock.read(now);
         let started = server.start(read, &self.plan);
@@ -316,9 +321,7 @@ impl World {
             self.reload(index, reload);
         }
         for change in std::mem::take(&mut output.configs) {
-            if let crate::peer::ConfigChange::Active(config) = change {
-                self.servers[index].config = config;
-            }
+            self.keep_config(index, change);
         }
     }
 

@@ -28,9 +28,11 @@ pub enum Kind {
     DiskFails,
     /// A date jumps.
     ClockJump,
+    /// The operator changes the ensemble.
+    Reconfig,
 }
 
-const KINDS: [Kind; 10] = [
+const KINDS: [Kind; 11] = [
     Kind::Crash,
     Kind::CrashAll,
     Kind::RollingRestart,
@@ -41,6 +43,7 @@ const KINDS: [Kind; 10] = [
     Kind::DiskSlow,
     Kind::DiskFails,
     Kind::ClockJump,
+    Kind::Reconfig,
 ];
 
 /// A fault, or its end.
@@ -56,6 +59,10 @@ pub enum Fault {
     DiskHeals(usize),
     /// An operator looks at a server that refused to start.
     Operator(usize),
+    /// The operator asks for the change that he has prepared.
+    Ask,
+    /// The operator looks who is a member, and who should run.
+    Tidy,
 }
 
 impl World {
@@ -72,6 +79,7 @@ impl World {
             Kind::DiskSlow => faults.disk_slow,
             Kind::DiskFails => faults.disk_fails,
             Kind::ClockJump => faults.clock_jump,
+            Kind::Reconfig => faults.reconfig,
         }
     }
 
@@ -79,6 +87,9 @@ impl World {
     pub(super) fn plan_faults(&mut self) {
         for kind in KINDS {
             self.plan_next(kind);
+        }
+        if self.plan.changes() {
+            self.plan_tidying();
         }
     }
 
@@ -113,6 +124,8 @@ impl World {
             }
             Fault::DiskHeals(index) => self.heal_disk(index),
             Fault::Operator(index) => self.operator(index),
+            Fault::Ask => self.ask_for_change(),
+            Fault::Tidy => self.tidy(),
         }
     }
 
@@ -158,6 +171,7 @@ impl World {
                 let rate = *self.rng.pick(&[10, 100, 1000]);
                 self.trouble(index, |server| server.disk.trouble.failing_per_mille = rate);
             }
+            Kind::Reconfig => self.prepare_change(),
             Kind::ClockJump => {
                 let far = *self.rng.pick(&[100, 10_000, 3_600_000, 1_000_000_000]);
                 let ms = i64::try_from(self.rng.below(2 * far)).expect("a small number");
@@ -292,7 +306,10 @@ impl World {
         let now = self.now;
         let anew =
             self.servers.iter().filter(|server| server.is_voter && server.began_anew).count();
-        let may = !self.plan.is_standalone() && anew < (self.plan.voters - 1) / 2;
+        // Who votes is not known for sure while the ensemble is changed.
+        let may = !self.plan.is_standalone()
+            && !self.plan.changes()
+            && anew < (self.plan.voters - 1) / 2;
         let server = &mut self.servers[index];
         if may {
             server.disk.set_aside();

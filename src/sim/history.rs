@@ -106,6 +106,17 @@ pub enum Request {
         /// What was watched, by path and kind.
         watches: Vec<(String, Watched)>,
     },
+    /// Changes the ensemble; the texts are those of the request.
+    Reconfig {
+        /// Members that come, or change.
+        joining: Option<String>,
+        /// Members that go.
+        leaving: Option<String>,
+        /// All members from now on.
+        members: Option<String>,
+        /// The version that is to be changed, -1 for any.
+        version: i64,
+    },
     /// Ends the session.
     Close,
 }
@@ -119,6 +130,7 @@ impl Request {
                 | Request::Set { .. }
                 | Request::Delete { .. }
                 | Request::Multi(_)
+                | Request::Reconfig { .. }
                 | Request::Close
         )
     }

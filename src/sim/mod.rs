@@ -12,6 +12,7 @@
 //! nothing here may depend on anything but the seed, such as the order of a hash table.
 
 mod chain;
+mod changes;
 mod check;
 mod client;
 mod clock;

@@ -16,10 +16,15 @@ pub enum Shape {
     /// Any.
     #[default]
     Any,
+    /// Any whose members stay what they are.
+    Steady,
     /// A server on its own.
     Standalone,
     /// Three, five or seven voters, with observers or without.
     Ensemble,
+    /// The same, and an operator who adds and removes servers and changes their roles; often with
+    /// local sessions, and observers that learn from followers.
+    Changing,
 }
 
 /// Mean times between two faults of a kind, in µs of the whole ensemble; `None`: never.
@@ -45,6 +50,8 @@ pub struct FaultRates {
     pub disk_fails: Option<u64>,
     /// A date is set to another.
     pub clock_jump: Option<u64>,
+    /// The operator changes the ensemble.
+    pub reconfig: Option<u64>,
     /// Of the restarts after a crash, so many in a thousand find a flipped bit.
     pub flips_per_mille: u64,
     /// Of the restarts after a crash, so many in a thousand lose power again during recovery.
@@ -58,6 +65,8 @@ pub struct Plan {
     pub voters: usize,
     /// Servers that do not.
     pub observers: usize,
+    /// Servers that are no members at first.
+    pub spares: usize,
     /// Clients.
     pub clients: usize,
     /// Mean time between two requests of a client, in µs.
@@ -100,17 +109,43 @@ pub struct Plan {
     pub drift_max: u64,
     /// Whether the first election begins with a reserve of zxids that is nearly used up.
     pub short_epochs: bool,
+    /// Sessions are local until they want an ephemeral node.
+    pub local_sessions: bool,
+    /// Observers learn from followers.
+    pub observer_masters: bool,
     /// The bug that is put in.
     pub planted: Option<PlantedBug>,
 }
 
 impl Plan {
-    /// Draws a plan.
-    pub fn draw(rng: &mut Rng, shape: Shape, planted: Option<PlantedBug>) -> Plan {
+    /// Draws a plan. `beside`: for what steady ensembles know nothing of, so that a seed means the
+    /// same one as before there were others.
+    pub fn draw(
+        rng: &mut Rng,
+        beside: &mut Rng,
+        shape: Shape,
+        planted: Option<PlantedBug>,
+    ) -> Plan {
+        let shape = match shape {
+            Shape::Any if beside.one_in(2) => Shape::Changing,
+            Shape::Any => Shape::Steady,
+            shape => shape,
+        };
+        let mut plan = Self::steady(rng, shape, planted);
+        if shape == Shape::Changing {
+            plan.spares = beside.index(3);
+            plan.faults.reconfig = Some(*beside.pick(&[2, 4, 8]) * SECOND);
+            plan.local_sessions = beside.one_in(3);
+            plan.observer_masters = beside.one_in(2);
+        }
+        plan
+    }
+
+    fn steady(rng: &mut Rng, shape: Shape, planted: Option<PlantedBug>) -> Plan {
         let standalone = match shape {
-            Shape::Any => rng.one_in(8),
+            Shape::Any | Shape::Steady => rng.one_in(8),
             Shape::Standalone => true,
-            Shape::Ensemble => false,
+            Shape::Ensemble | Shape::Changing => false,
         };
         let voters = if standalone { 1 } else { *rng.pick(&[3, 3, 3, 3, 5, 5, 7]) };
         let observers = if standalone || !rng.one_in(3) { 0 } else { rng.index(2) + 1 };
@@ -120,6 +155,7 @@ impl Plan {
         Plan {
             voters,
             observers,
+            spares: 0,
             clients: 2 + rng.index(5),
             think: *rng.pick(&[20, 50, 100, 200]) * MS,
             depth: *rng.pick(&[1, 2, 4, 8]),
@@ -150,6 +186,8 @@ impl Plan {
             commit_log_txns: *rng.pick(&[3, 20, 100, 500]),
             drift_max: *rng.pick(&[0, 200, 20_000]),
             short_epochs: !standalone && rng.one_in(12),
+            local_sessions: false,
+            observer_masters: false,
             planted,
         }
     }
@@ -181,14 +219,20 @@ impl Plan {
             disk_slow,
             disk_fails,
             clock_jump,
+            reconfig: None,
             flips_per_mille: *rng.pick(&[0, 0, 50, 200]),
             recovery_cut_per_mille: *rng.pick(&[0, 100]),
         }
     }
 
-    /// Voters and observers.
+    /// All servers there are, members or not.
     pub fn servers(&self) -> usize {
-        self.voters + self.observers
+        self.voters + self.observers + self.spares
+    }
+
+    /// Whether the ensemble is changed while it runs.
+    pub fn changes(&self) -> bool {
+        self.faults.reconfig.is_some()
     }
 
     /// Whether there is one server on its own.

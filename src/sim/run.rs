@@ -48,8 +48,11 @@ fn listen_to_panics() {
 pub fn run(seed: u64, options: Options, sink: Option<Sink>) -> Outcome {
     listen_to_panics();
     let mut rng = Rng::new(seed);
-    let plan = Plan::draw(&mut rng, options.shape, options.planted);
-    let shape = format!("{} voters, {} observers", plan.voters, plan.observers);
+    let plan = Plan::draw(&mut rng, &mut Rng::new(!seed), options.shape, options.planted);
+    let mut shape = format!("{} voters, {} observers", plan.voters, plan.observers);
+    if plan.changes() {
+        shape.push_str(&format!(", {} more servers, reconfigurations", plan.spares));
+    }
     let mut world = World::new(plan, rng, Trace::new(sink));
     let now = world.now;
     let text = format!("{:?}", world.plan);
@@ -107,11 +110,7 @@ fn come_together(world: &mut World) {
     let bound = 60 * SECOND + 6 * world.plan.init_limit * tick;
     let written: Vec<u64> = world.clients.iter().map(|client| client.writes_acknowledged).collect();
     let so = world.run_until_so(bound, |world| {
-        let all_serve = world.servers.iter().all(|server| {
-            server.replica.as_ref().is_some_and(|replica| {
-                matches!(replica.mode(), "standalone" | "leader" | "follower" | "observer")
-            })
-        });
+        let all_serve = world.is_together();
         let clients = world.clients.iter().zip(&written);
         all_serve
             && clients.into_iter().all(|(client, before)| client.writes_acknowledged > *before)
@@ -147,10 +146,16 @@ fn states(world: &World) -> String {
     world.servers.iter().map(state).collect::<Vec<_>>().join(", ")
 }
 
+/// The servers that take part in the end.
+fn members(world: &World) -> impl Iterator<Item = &super::server::Server> {
+    let newest = world.newest_config();
+    world.servers.iter().filter(move |server| newest.members.contains_key(&server.id))
+}
+
 /// All servers come to the same state.
 fn agree(world: &mut World) {
     let so = world.run_until_so(20 * SECOND, |world| {
-        let mut states = world.servers.iter().map(|server| {
+        let mut states = members(world).map(|server| {
             let replica = server.replica.as_ref()?;
             let last = world.chain.resolve(replica.last_processed());
             Some((last, replica.database().digest()))
@@ -166,15 +171,18 @@ fn agree(world: &mut World) {
 
 /// The checks at the end.
 fn end(world: &mut World, outcome: &mut Outcome) -> Result<(), String> {
-    let replica = world.servers[0].replica.as_ref().ok_or("no server")?;
+    let first = members(world).next().and_then(|server| server.replica.as_ref());
+    let replica = first.ok_or("no server")?;
     let last = replica.last_processed();
-    let (checked, model) = check::check(&world.history, &world.chain, last)?;
+    let local = world.plan.local_sessions;
+    let (checked, model, begun) = check::check(&world.history, &world.chain, last, local)?;
     outcome.checked = checked;
     let living: BTreeSet<SessionId> = world
         .clients
         .iter()
         .filter_map(|client| client.session)
         .map(|session| session.id)
+        .filter(|id| !local || begun.contains(id))
         .collect();
     if let Some(lost) = living.difference(&model.sessions).next() {
         return Err(format!("session {lost} has a client and is gone"));
@@ -188,7 +196,8 @@ fn end(world: &mut World, outcome: &mut Outcome) -> Result<(), String> {
     }
     // What is on the disks is what was agreed on.
     let end = world.chain.resolve(last);
-    for index in 0..world.servers.len() {
+    let there: Vec<usize> = members(world).map(|server| server.index()).collect();
+    for index in there {
         world.crash(index, true);
         let plan = world.plan.clone();
         let recovered = world.servers[index].recover(&plan).map_err(|error| {

@@ -23,6 +23,8 @@ use crate::{snapshot, txnlog};
 pub const QUORUM_PORT: u16 = 2888;
 /// Port of simulated elections.
 pub const ELECTION_PORT: u16 = 3888;
+/// Port on which simulated followers wait for observers.
+pub const OBSERVER_MASTER_PORT: u16 = 2889;
 /// Longest frame of a simulated client.
 const FRAME_BYTES_MAX: u32 = 4096;
 
@@ -38,13 +40,15 @@ pub enum State {
     },
     /// It refused to start; an operator has to do something.
     Refused(String),
+    /// It is no member, and nobody starts it.
+    Out,
 }
 
 /// A server.
 pub struct Server {
     /// Its number.
     pub id: ServerId,
-    /// Whether its vote counts.
+    /// Whether its vote counts at first.
     pub is_voter: bool,
     /// Its disk.
     pub disk: Disk,
@@ -76,6 +80,10 @@ pub struct Server {
     pub accepted: u64,
     /// The configuration in its files.
     pub config: Rc<Config>,
+    /// The one that was proposed, in its files as well, until it is active.
+    pub next: Option<Rc<Config>>,
+    /// It was started to become a member, and has time for that until then.
+    pub joining_until: u64,
     /// The log of transactions reached to here when the state was last looked at.
     pub seen: Zxid,
     /// Bits of its files that are not what they were.
@@ -90,12 +98,13 @@ impl Server {
     pub fn new(index: usize, plan: &Plan, disk: Disk, config: Rc<Config>, mut rng: Rng) -> Server {
         let off = i64::try_from(rng.below(2 * plan.drift_max + 1)).expect("a small number");
         let drift = off - i64::try_from(plan.drift_max).expect("a small number");
+        let is_member = config.members.contains_key(&server_id(index));
         Server {
             id: server_id(index),
             is_voter: index < plan.voters,
             disk,
             clock: Clock::new(drift, rng.between(1, 1 << 40)),
-            state: State::Down { machine: false },
+            state: if is_member { State::Down { machine: false } } else { State::Out },
             life: 0,
             paused_until: 0,
             replica: None,
@@ -108,6 +117,8 @@ impl Server {
             listening: Vec::new(),
             accepted: 0,
             config,
+            next: None,
+            joining_until: 0,
             seen: Zxid::ZERO,
             flips: Vec::new(),
             began_anew: false,
@@ -127,7 +138,8 @@ impl Server {
         let replica = if plan.is_standalone() {
             Replica::new(options, recovered, now, seed)
         } else {
-            let peer = peer_options(self.id, !self.is_voter, plan);
+            let mut peer = peer_options(self.id, self.config.is_observer(self.id), plan);
+            peer.last_seen = self.next.as_deref().cloned();
             let config = (*self.config).clone();
             Replica::member(options, peer, config, recovered, now, seed)
         };
@@ -172,6 +184,11 @@ impl Server {
         self.paused_until = 0;
     }
 
+    /// Its place among the servers.
+    pub fn index(&self) -> usize {
+        usize::try_from(self.id.0 - 1).expect("numbered from 1")
+    }
+
     /// Whether its process runs.
     pub fn is_running(&self) -> bool {
         self.state == State::Running
@@ -204,14 +221,20 @@ pub fn address(node: Node, number: u64) -> SocketAddr {
 pub fn first_config(plan: &Plan) -> Config {
     let member = |index: usize| {
         let role = if index < plan.voters { Role::Participant } else { Role::Observer };
-        let address = MemberAddress {
-            host: host(server_id(index)),
-            quorum_port: QUORUM_PORT,
-            election_port: ELECTION_PORT,
-        };
-        (server_id(index), Member { addresses: vec![address], role, client: None })
+        (server_id(index), member(server_id(index), role))
     };
-    Config { members: (0..plan.servers()).map(member).collect(), ..Config::default() }
+    let members = (0..plan.voters + plan.observers).map(member).collect();
+    Config { members, ..Config::default() }
+}
+
+/// A server as a member.
+pub fn member(id: ServerId, role: Role) -> Member {
+    let address = MemberAddress {
+        host: host(id),
+        quorum_port: QUORUM_PORT,
+        election_port: ELECTION_PORT,
+    };
+    Member { addresses: vec![address], role, client: None }
 }
 
 fn replica_options(id: ServerId, plan: &Plan) -> ReplicaOptions {
@@ -237,6 +260,11 @@ fn replica_options(id: ServerId, plan: &Plan) -> ReplicaOptions {
             in_flight_bytes_max: 64 << 10,
             ..snapshot::WriterOptions::default()
         },
+        // Whoever asks may change the ensemble.
+        reconfig: plan.changes(),
+        skip_acl: plan.changes(),
+        local_sessions: plan.local_sessions,
+        local_sessions_upgrading: plan.local_sessions,
         planted: plan.planted,
         ..ReplicaOptions::default()
     }
@@ -253,6 +281,11 @@ fn peer_options(id: ServerId, is_observer: bool, plan: &Plan) -> PeerOptions {
         sync_limit: plan.sync_limit,
         is_observer,
         commit_log_txns: plan.commit_log_txns,
+        reconfig: plan.changes(),
+        observer_master: plan
+            .observer_masters
+            .then(|| Endpoint { host: host(id), port: OBSERVER_MASTER_PORT }),
+        observer_master_port: plan.observer_masters.then_some(OBSERVER_MASTER_PORT),
         initial_counter: if plan.short_epochs { EPOCH_NEARLY_USED_UP } else { 0 },
         planted: plan.planted,
         ..PeerOptions::default()

@@ -9,7 +9,7 @@ use crate::proto::connect::ConnectRequest;
 use crate::proto::data::{Stat, perms};
 use crate::proto::request::{
     CreateRequest, MultiOp, PathRequest, PathVersion, PathWatch, Paths, RequestBody, RequestHeader,
-    SetDataRequest, SetWatchesRequest,
+    ReconfigRequest, SetDataRequest, SetWatchesRequest,
 };
 use crate::proto::response::{MultiHeader, xid};
 use crate::proto::{AclEntry, AclVector, CreateMode, Id, OpCode};
@@ -128,6 +128,15 @@ fn body<'a>(
             };
             (OpCode::SetWatches, RequestBody::SetWatches(body))
         }
+        Request::Reconfig { joining, leaving, members, version } => {
+            let body = ReconfigRequest {
+                joining_servers: joining.as_deref(),
+                leaving_servers: leaving.as_deref(),
+                new_members: members.as_deref(),
+                cur_config_id: *version,
+            };
+            (OpCode::Reconfig, RequestBody::Reconfig(body))
+        }
         Request::Close => (OpCode::CloseSession, RequestBody::Empty),
     }
 }
@@ -164,7 +173,7 @@ pub fn answer(request: &Request, input: &mut Decoder<'_>) -> Result<Answer, Deco
     Ok(match request {
         Request::Create { .. } => Answer::Path(text(input)?),
         Request::Set { .. } | Request::Exists { .. } => Answer::Stat(Stat::decode(input)?),
-        Request::Get { .. } => {
+        Request::Get { .. } | Request::Reconfig { .. } => {
             let data: Option<&[u8]> = Jute::decode(input)?;
             Answer::Data(data.map(<[u8]>::to_vec), Stat::decode(input)?)
         }

@@ -100,6 +100,8 @@ pub struct Stats {
     pub set_aside: u64,
     /// Leaders that served.
     pub reigns: u64,
+    /// Configurations that became active.
+    pub configs: u64,
 }
 
 /// Everything.
@@ -132,6 +134,8 @@ pub struct World {
     pub failure: Option<String>,
     /// Counts.
     pub stats: Stats,
+    /// A change of the ensemble that the operator has prepared.
+    pub change: Option<super::history::Request>,
     /// Calls that are in the trace.
     told: usize,
 }
@@ -165,6 +169,7 @@ impl World {
             phase_since: 0,
             failure: None,
             stats: Stats::default(),
+            change: None,
             told: 0,
             plan,
         };

@@ -43,8 +43,10 @@ struct Arguments {
 #[derive(Clone, Copy, ValueEnum)]
 enum Which {
     Any,
+    Steady,
     Standalone,
     Ensemble,
+    Changing,
 }
 
 fn bug(name: &str) -> Result<PlantedBug, String> {
@@ -56,6 +58,8 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let shape = match arguments.shape {
         Which::Any => Shape::Any,
+        Which::Steady => Shape::Steady,
+        Which::Changing => Shape::Changing,
         Which::Standalone => Shape::Standalone,
         Which::Ensemble => Shape::Ensemble,
     };
@@ -72,6 +76,8 @@ fn replay(seed: u64, options: Options) -> String {
     let mut line = format!("cargo run --profile sim -p ringkeeper-sim{features} -- --seed {seed}");
     match options.shape {
         Shape::Any => (),
+        Shape::Steady => line.push_str(" --shape steady"),
+        Shape::Changing => line.push_str(" --shape changing"),
         Shape::Standalone => line.push_str(" --shape standalone"),
         Shape::Ensemble => line.push_str(" --shape ensemble"),
     }

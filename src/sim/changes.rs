@@ -1,0 +1,299 @@
+//! The operator who changes the ensemble while it runs, as the manual tells him to: a server that is
+//! to join is started with the members there are and itself, then the change is asked for through
+//! some client; a server that was taken out is stopped when the others no longer need it.
+//!
+//! He looks at files and at what servers say of themselves. What he asks for may be refused, or be
+//! lost with the client or with the leader; then he tries something else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use super::faults::Fault;
+use super::history::Request;
+use super::plan::{MS, SECOND};
+use super::server::{self, State, server_id};
+use super::world::{Event, Phase, World};
+use crate::id::{ServerId, Zxid};
+use crate::peer::ConfigChange;
+use crate::quorum::{Config, Role};
+
+/// Time that a server has to become a member.
+const JOINING: u64 = 20 * SECOND;
+/// Time between two looks at the ensemble.
+const TIDYING: u64 = SECOND;
+/// Members that vote, at most.
+const VOTERS_MAX: usize = 7;
+
+impl World {
+    // ---- what is known
+
+    /// The newest configuration that a server works with.
+    pub(super) fn newest_config(&self) -> Rc<Config> {
+        let newest = self.servers.iter().max_by_key(|server| server.config.version);
+        newest.expect("there is a server").config.clone()
+    }
+
+    /// Whether its own files say that it is a member.
+    pub(super) fn is_member(&self, index: usize) -> bool {
+        self.servers[index].config.members.contains_key(&server_id(index))
+    }
+
+    /// Servers that take part, or would if a change that is on its way became active.
+    fn needed(&self) -> BTreeSet<ServerId> {
+        let newest = self.newest_config();
+        let next = self.servers.iter().filter_map(|server| server.next.as_ref());
+        let next = next.filter(|next| next.version > newest.version);
+        next.chain([&newest]).flat_map(|config| config.members.keys().copied()).collect()
+    }
+
+    /// Whether those who decide from now on know that they do.
+    fn is_settled(&self, config: &Config) -> bool {
+        let knows = |id: &ServerId| {
+            let known = self.servers.iter().find(|server| server.id == *id);
+            known.is_some_and(|server| server.config.version == config.version)
+        };
+        config.voters().filter(knows).count() > config.voters().count() / 2
+    }
+
+    /// Whether every member of the newest configuration works with it, in its role, and nobody else
+    /// does anything.
+    pub(super) fn is_together(&self) -> bool {
+        let newest = self.newest_config();
+        self.servers.iter().all(|server| {
+            let Some(member) = newest.members.get(&server.id) else {
+                return server.state == State::Out;
+            };
+            let Some(replica) = &server.replica else { return false };
+            let is_in_role = match replica.mode() {
+                "standalone" | "leader" | "follower" => member.role == Role::Participant,
+                "observer" => member.role == Role::Observer,
+                _ => false,
+            };
+            is_in_role && server.config.version == newest.version
+        })
+    }
+
+    // ---- files
+
+    /// A server writes its configuration down (`config::dynamic::Keeper`).
+    pub(super) fn keep_config(&mut self, index: usize, change: ConfigChange) {
+        let now = self.now;
+        let server = &mut self.servers[index];
+        let (config, is_active) = match change {
+            ConfigChange::Proposed(config) => (config, false),
+            ConfigChange::Active(config) => (config, true),
+        };
+        let version = config.version.cast_unsigned();
+        self.trace.event(now, &[11, index as u64, version, u64::from(is_active)], || {
+            let what = if is_active { "active" } else { "proposed" };
+            format!("s{}: configuration {version:x} is {what}", index + 1)
+        });
+        if !is_active {
+            server.next = Some(config);
+            return;
+        }
+        if config.version <= server.config.version {
+            return;
+        }
+        if server.next.as_ref().is_some_and(|next| next.version <= config.version) {
+            server.next = None;
+        }
+        server.config = config.clone();
+        let id = server.id;
+        match self.chain.configured(id, Zxid(config.version), config.to_text()) {
+            Ok(is_first) => self.stats.configs += u64::from(is_first),
+            Err(what) => self.fail(what),
+        }
+    }
+
+    // ---- changes
+
+    /// Thinks of a change, and starts servers that are to join.
+    pub(super) fn prepare_change(&mut self) {
+        if self.change.is_some() {
+            return;
+        }
+        let newest = self.newest_config();
+        let members: Vec<usize> = self.indices(|id| newest.members.contains_key(&id));
+        let voters: Vec<usize> = self.indices(|id| newest.is_voter(id));
+        let outside: Vec<usize> = self.indices(|id| !newest.members.contains_key(&id));
+        let role = if self.rng.one_in(3) { Role::Observer } else { Role::Participant };
+        let what = self.rng.below(10);
+        let change = match what {
+            0..3 if !outside.is_empty() && voters.len() < VOTERS_MAX => {
+                let index = *self.rng.pick(&outside);
+                Change { joining: vec![(index, role)], ..Change::default() }
+            }
+            0..6 if members.len() > 2 => {
+                let leader = self.leader().filter(|leader| members.contains(leader));
+                let leader = leader.filter(|_| self.rng.one_in(3));
+                let index = leader.unwrap_or_else(|| *self.rng.pick(&members));
+                Change { leaving: vec![index], ..Change::default() }
+            }
+            6..8 => {
+                let index = *self.rng.pick(&members);
+                Change { joining: vec![(index, role)], ..Change::default() }
+            }
+            8 => self.whole_ensemble(),
+            // A mistake: nobody is left, or too few.
+            _ => Change { leaving: members.clone(), ..Change::default() },
+        };
+        for (index, role) in change.joining.iter().chain(&change.members) {
+            if outside.contains(index) {
+                self.start_to_join(*index, *role, &newest);
+            }
+        }
+        let version = if self.rng.one_in(4) { newest.version } else { -1 };
+        self.change = Some(change.request(version));
+        let at = self.now + 300 * MS + self.rng.waiting(2 * SECOND);
+        self.schedule(at, Event::Fault(Fault::Ask));
+    }
+
+    fn indices(&self, is_wanted: impl Fn(ServerId) -> bool) -> Vec<usize> {
+        (0..self.servers.len()).filter(|index| is_wanted(server_id(*index))).collect()
+    }
+
+    /// Another ensemble of the servers there are, all named at once.
+    fn whole_ensemble(&mut self) -> Change {
+        let mut members = Vec::new();
+        for index in 0..self.servers.len() {
+            // The first three keep it going.
+            let is_in = members.len() < 3 || self.rng.one_in(2);
+            if is_in {
+                let votes = members.len() < 3 || self.rng.one_in(2);
+                members.push((index, if votes { Role::Participant } else { Role::Observer }));
+            }
+        }
+        Change { members, ..Change::default() }
+    }
+
+    fn start_to_join(&mut self, index: usize, role: Role, newest: &Config) {
+        let now = self.now;
+        let server = &mut self.servers[index];
+        server.joining_until = now + JOINING;
+        if server.state != State::Out {
+            return;
+        }
+        // As written by hand: without a version, so that whatever the ensemble says is newer.
+        let mut members = newest.members.clone();
+        members.insert(server.id, server::member(server.id, role));
+        server.config = Rc::new(Config { members, ..Config::default() });
+        server.next = None;
+        server.state = State::Down { machine: false };
+        self.schedule(now + 50 * MS, Event::Start(index));
+    }
+
+    /// Asks for what was prepared, through whoever is connected.
+    pub(super) fn ask_for_change(&mut self) {
+        let Some(request) = self.change.take() else { return };
+        let ready: Vec<usize> =
+            (0..self.clients.len()).filter(|index| self.clients[*index].is_ready()).collect();
+        if self.phase != Phase::Chaos || ready.is_empty() {
+            return;
+        }
+        let index = *self.rng.pick(&ready);
+        let now = self.now;
+        let mut acts = Vec::new();
+        self.clients[index].ask_for(now, request, &mut self.history, &mut acts);
+        self.client_acts(index, acts);
+    }
+
+    // ---- order
+
+    /// Plans the next look at the ensemble.
+    pub(super) fn plan_tidying(&mut self) {
+        let at = self.now + TIDYING;
+        self.schedule(at, Event::Fault(Fault::Tidy));
+    }
+
+    /// Stops servers that are no members any more, and starts those that are.
+    pub(super) fn tidy(&mut self) {
+        self.plan_tidying();
+        let newest = self.newest_config();
+        let is_settled = self.is_settled(&newest);
+        let needed = self.needed();
+        let leads = self.leader().is_some_and(|leader| {
+            let leader = &self.servers[leader];
+            leader.config.version == newest.version && leader.seen > Zxid(newest.version)
+        });
+        for index in 0..self.servers.len() {
+            let (id, now) = (server_id(index), self.now);
+            let is_needed = needed.contains(&id) || self.servers[index].joining_until > now;
+            if self.servers[index].is_running() && is_settled && !is_needed {
+                self.crash(index, false);
+                self.servers[index].state = State::Out;
+            } else if self.servers[index].state == State::Out && needed.contains(&id) {
+                self.give_config(index, &newest);
+            } else if self.phase != Phase::Chaos && leads && self.is_left_behind(index, &newest) {
+                self.crash(index, false);
+                self.give_config(index, &newest);
+            }
+        }
+    }
+
+    /// A member that has not been told of the ensemble that it is in, and does not find it alone:
+    /// those whom it knows may all be gone.
+    fn is_left_behind(&self, index: usize, newest: &Config) -> bool {
+        let server = &self.servers[index];
+        let is_old = server.config.version != newest.version;
+        let seeks = server.replica.as_ref().is_some_and(|replica| {
+            !matches!(replica.mode(), "leader" | "follower" | "observer" | "standalone")
+        });
+        let patience = 30 * SECOND;
+        newest.members.contains_key(&server.id)
+            && is_old
+            && seeks
+            && self.now > self.phase_since + patience
+    }
+
+    fn give_config(&mut self, index: usize, newest: &Rc<Config>) {
+        let now = self.now;
+        let server = &mut self.servers[index];
+        let id = server.id;
+        server.config = if newest.members.contains_key(&id) {
+            newest.clone()
+        } else {
+            let mut members = newest.members.clone();
+            members.insert(id, server::member(id, Role::Participant));
+            Rc::new(Config { members, ..Config::default() })
+        };
+        server.next = None;
+        server.joining_until = now + JOINING;
+        server.state = State::Down { machine: false };
+        self.trace.event(now, &[25, index as u64], || {
+            format!("s{}: the operator gives it the newest configuration", index + 1)
+        });
+        self.schedule(now + 50 * MS, Event::Start(index));
+    }
+}
+
+/// A change by the places of the servers.
+#[derive(Debug, Default)]
+struct Change {
+    joining: Vec<(usize, Role)>,
+    leaving: Vec<usize>,
+    members: Vec<(usize, Role)>,
+}
+
+impl Change {
+    fn request(&self, version: i64) -> Request {
+        let lines = |members: &[(usize, Role)]| {
+            let members: BTreeMap<_, _> = members
+                .iter()
+                .map(|(index, role)| (server_id(*index), server::member(server_id(*index), *role)))
+                .collect();
+            let text = Config { members, ..Config::default() }.to_text();
+            let lines: Vec<&str> =
+                text.lines().filter(|line| line.starts_with("server.")).collect();
+            (!lines.is_empty()).then(|| lines.join(","))
+        };
+        let leaving: Vec<String> =
+            self.leaving.iter().map(|index| server_id(*index).to_string()).collect();
+        Request::Reconfig {
+            joining: lines(&self.joining),
+            leaving: (!leaving.is_empty()).then(|| leaving.join(",")),
+            members: lines(&self.members),
+            version,
+        }
+    }
+}

@@ -46,9 +46,9 @@ impl Peer {
         to_member!(self, m => m.handle_durable(now, token), "durable {token}");
     }
 
-    /// See [`Member::handle_reloaded`](super::Member::handle_reloaded).
-    pub fn handle_reloaded(&mut self, now: MonoUs, last: Zxid) {
-        to_member!(self, m => m.handle_reloaded(now, last), "reloaded {last}");
+    /// See [`Member::handle_not_cut`](super::Member::handle_not_cut).
+    pub fn handle_not_cut(&mut self, now: MonoUs, last: Zxid) {
+        to_member!(self, m => m.handle_not_cut(now, last), "not cut, ends at {last}");
     }
 
     /// See [`Member::handle_log_read`](super::Member::handle_log_read).

@@ -30,6 +30,8 @@ pub struct Lasting {
     pub last_seen: Rc<Config>,
     /// Whether it takes part as an observer (`QuorumPeer.learnerType`).
     pub is_observer: bool,
+    /// Its log ends with what no leader has, and cannot be cut: it needs the leader's whole tree.
+    pub wants_tree: bool,
     /// What it wants done.
     pub ready: ReadyQueue,
     /// What it has counted.

@@ -117,6 +117,7 @@ impl Member {
             config: config.clone(),
             last_seen: last_seen.clone(),
             is_observer,
+            wants_tree: false,
             ready: ReadyQueue::default(),
             counts: PeerCounts::default(),
             observers: None,
@@ -260,25 +261,23 @@ impl Member {
         self.settle();
     }
 
-    /// The log was cut, and the database was read anew because of that: it ends at `last`. To be
-    /// called before anything is done that came after the truncate.
+    /// The log cannot be cut as was asked for: what is left would not be the state there. Nothing
+    /// was changed, it ends at `last`. To be called before anything is done that came after the
+    /// truncate.
     ///
     /// ```text
     /// 1. a server at 1:2 gets the tree as of 1:9, and its leader is gone before it leads
     /// 2. the next leader, at 1:7, says: cut at 1:7
-    /// 3. the snapshot 1:9 goes; what is left on the disk ends at 1:2
+    /// 3. without the snapshot 1:9, what is on the disk ends at 1:2
     /// ```
-    /// ZooKeeper believes to be at 1:7 then, and serves without five transactions.
-    pub fn handle_reloaded(&mut self, now: MonoUs, last: Zxid) {
+    /// ZooKeeper believes to be at 1:7 then, and serves without five transactions, or stops. To go
+    /// back to 1:2 would be as wrong if the tree had been acknowledged: its currentEpoch would vouch
+    /// for a history that lacks what was committed before. So the server stays what it is, and asks
+    /// for the whole tree.
+    pub fn handle_not_cut(&mut self, now: MonoUs, last: Zxid) {
         self.now = now;
-        let wanted = self.promises.iter().rev().find_map(|(_, promise)| match promise {
-            Promise::Cut(zxid) => Some(*zxid),
-            Promise::Epochs(_) => None,
-        });
-        if wanted.is_none_or(|wanted| last >= wanted) {
-            return;
-        }
-        tracing::warn!(%last, ?wanted, "the log holds less than was thought: joining anew from there");
+        tracing::warn!(%last, "the log cannot be cut there: asking for the whole tree");
+        self.lasting.wants_tree = true;
         self.is_reverting = true;
         self.end_role("its history cannot be followed from here");
         self.lasting.ready.forget_log();

@@ -238,6 +238,13 @@ impl Replica {
         self.snapshots.writer.begin(&mut self.database, &mut self.ops);
     }
 
+    /// The same while the log is closed.
+    pub(super) fn begin_snapshot_alone(&mut self, now: Now) {
+        self.snapshots.requested = false;
+        self.snapshots.started = now.mono;
+        self.snapshots.writer.begin(&mut self.database, &mut self.ops);
+    }
+
     fn on_snapshot_completion(&mut self, now: Now, completion: Completion) {
         match self.snapshots.writer.handle_completion(completion) {
             snapshot::Progress::None => {}

@@ -47,7 +47,7 @@ use std::net::SocketAddr;
 use hashbrown::HashMap;
 
 pub use options::ReplicaOptions;
-pub use output::{Output, Reload, Send};
+pub use output::{Output, Reload, Reloaded, Send};
 pub use stats::{ConnectionFacts, Latency, Stats};
 pub use throttle::ThrottleOptions;
 

@@ -4,6 +4,7 @@ use crate::id::{ConnectionId, Zxid};
 use crate::io;
 use crate::peer::link::LinkOp;
 use crate::peer::{ConfigChange, LogRead};
+use crate::recovery::{Recovered, RecoveryError};
 
 /// Everything that a turn produced, in the order in which it must be carried out: bytes to
 /// clients and operations of the disk do not wait for each other.
@@ -33,6 +34,36 @@ pub struct Reload {
     pub truncate: Zxid,
     /// Whether the database holds what goes, and must be read from the disk anew.
     pub database: bool,
+}
+
+/// What came of a [`Reload`].
+#[derive(Debug)]
+pub enum Reloaded {
+    /// The files are cut. With the database as it is there, if it was asked for.
+    Cut(Option<Box<Recovered>>),
+    /// The folder does not hold the state at the cut; nothing was changed.
+    NotHeld,
+}
+
+impl Reloaded {
+    /// Carries a [`Reload`] out: cuts the files, and reads what is left.
+    ///
+    /// # Errors
+    /// Why the server must stop.
+    pub fn carry_out(
+        reload: Reload,
+        cut: impl FnOnce() -> Result<(), RecoveryError>,
+        recover: impl FnOnce() -> Result<Recovered, String>,
+    ) -> Result<Reloaded, String> {
+        match cut() {
+            Ok(()) if reload.database => Ok(Reloaded::Cut(Some(Box::new(recover()?)))),
+            Ok(()) => Ok(Reloaded::Cut(None)),
+            Err(RecoveryError::NothingBefore { .. } | RecoveryError::NotInHistory { .. }) => {
+                Ok(Reloaded::NotHeld)
+            }
+            Err(error) => Err(error.to_string()),
+        }
+    }
 }
 
 /// Bytes for one connection.

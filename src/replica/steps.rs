@@ -3,6 +3,7 @@
 //! ```text
 //! truncate: log closed → its files cut, the database read again → log reopened
 //! restore:  log closed → files cut if they reach too far → the received tree's snapshot → log reopened
+//!           (where nothing would be left, its snapshot comes before the cut)
 //! epochs:   acceptedEpoch → currentEpoch
 //! send, durable: what is true only after everything before it
 //! ```
@@ -14,14 +15,13 @@ use std::collections::VecDeque;
 
 use super::ensemble::Role;
 use super::tree::Reason;
-use super::{Reload, Replica};
+use super::{Reload, Reloaded, Replica};
 use crate::id::Zxid;
 use crate::io::{Completion, IoFailureKind, Op, Owner, Place, Token};
 use crate::limits;
 use crate::peer::Ready;
 use crate::peer::link::LinkOp;
 use crate::proto::txn::Txn;
-use crate::recovery::Recovered;
 use crate::time::Now;
 use crate::zab::Epochs;
 
@@ -59,8 +59,10 @@ enum Phase {
     Closing,
     /// The edge cuts the files.
     Reloading,
-    /// The received tree is being written.
-    Snapshot,
+    /// The received tree is being written. `before_cut`: it is all that will be left of the files.
+    Snapshot { before_cut: bool },
+    /// It is written, and the files are cut behind it.
+    CuttingBehind,
     /// A file is being replaced; the epochs that are on the disk afterwards.
     File(Token, Epochs),
 }
@@ -100,7 +102,7 @@ impl Steps {
 
     /// Whether the received tree is being written.
     pub fn writes_received_tree(&self) -> bool {
-        self.phase == Phase::Snapshot
+        matches!(self.phase, Phase::Snapshot { .. })
     }
 
     /// The log has taken a transaction.
@@ -300,7 +302,11 @@ impl Replica {
                 self.ensemble.steps.phase = Phase::Reloading;
                 false
             }
-            Phase::Closing | Phase::Reloading | Phase::Snapshot | Phase::File(..) => false,
+            Phase::Closing
+            | Phase::Reloading
+            | Phase::Snapshot { .. }
+            | Phase::CuttingBehind
+            | Phase::File(..) => false,
         }
     }
 
@@ -314,45 +320,68 @@ impl Replica {
         self.txnlog.is_closed() && !self.snapshots.is_active()
     }
 
-    /// A [`Reload`] is done: the database read anew, if it was asked for; or why the server must
-    /// stop.
-    pub fn handle_reloaded(&mut self, now: Now, result: Result<Option<Recovered>, String>) {
+    /// A [`Reload`] is done; or why the server must stop.
+    pub fn handle_reloaded(&mut self, now: Now, result: Result<Reloaded, String>) {
         self.now = now;
-        let recovered = match result {
-            Ok(recovered) => recovered,
+        let reloaded = match result {
+            Ok(reloaded) => reloaded,
             Err(reason) => return self.stop(format!("the log cannot be cut: {reason}")),
         };
-        assert_eq!(self.ensemble.steps.phase, Phase::Reloading, "a reload was asked for");
+        let phase = self.ensemble.steps.phase;
         let first = self.ensemble.steps.planned.front().expect("it is the first step");
-        match first.step {
-            Step::Truncate(zxid) => {
-                let mut end = zxid;
-                if let Some(recovered) = recovered {
-                    self.replace_database(now, recovered.database, Reason::Cut);
-                    let last = self.database.last_processed();
-                    if last < zxid && zxid.counter() != 0 {
-                        // Where a tree was received, the log has a hole: what was cut off was the
-                        // only thing behind it.
-                        end = last;
-                        self.peer.handle_reloaded(now.mono, last);
-                    } else {
-                        self.database.set_last_processed(zxid);
+        match (&first.step, phase) {
+            (Step::Truncate(zxid), Phase::Reloading) => self.on_truncated(now, *zxid, reloaded),
+            (Step::Restore(zxid), Phase::Reloading) => {
+                let zxid = *zxid;
+                match reloaded {
+                    Reloaded::Cut(_) => self.begin_received_snapshot(now, zxid),
+                    Reloaded::NotHeld => {
+                        // Cut now, the folder would hold nothing: it must be recoverable at any
+                        // moment.
+                        self.ensemble.steps.phase = Phase::Snapshot { before_cut: true };
+                        self.begin_snapshot_alone(now);
                     }
                 }
-                self.reopen_log(end);
+            }
+            (Step::Restore(zxid), Phase::CuttingBehind) => {
+                let zxid = *zxid;
+                assert!(matches!(reloaded, Reloaded::Cut(_)), "the snapshot there is of {zxid}");
+                self.reopen_log(zxid);
                 self.ensemble.steps.pop();
-                if let Some(mut ready) = self.ensemble.stalled.take() {
-                    self.follow_in_memory(now, &mut ready);
-                    self.ready = ready;
-                }
-                self.follow_peer(now);
             }
-            Step::Restore(zxid) => self.begin_received_snapshot(now, zxid),
-            Step::Epochs(_) | Step::Send(_) | Step::Durable(_) => {
-                unreachable!("such a step asks for no reload")
-            }
+            (step, phase) => unreachable!("{step:?} asks for no reload while it is {phase:?}"),
         }
         self.run_steps(now);
+    }
+
+    fn on_truncated(&mut self, now: Now, zxid: Zxid, reloaded: Reloaded) {
+        let end = match reloaded {
+            Reloaded::Cut(Some(recovered)) => {
+                self.replace_database(now, recovered.database, Reason::Cut);
+                let last = self.database.last_processed();
+                if last < zxid && zxid.counter() != 0 {
+                    return self.stop(format!(
+                        "the log was cut behind {zxid}, and what is left of it ends at {last}"
+                    ));
+                }
+                self.database.set_last_processed(zxid);
+                zxid
+            }
+            Reloaded::Cut(None) => zxid,
+            Reloaded::NotHeld => {
+                let end = self.txnlog.appended();
+                self.ensemble.steps.log_end = end;
+                self.peer.handle_not_cut(now.mono, end);
+                end
+            }
+        };
+        self.reopen_log(end);
+        self.ensemble.steps.pop();
+        if let Some(mut ready) = self.ensemble.stalled.take() {
+            self.follow_in_memory(now, &mut ready);
+            self.ready = ready;
+        }
+        self.follow_peer(now);
     }
 
     fn reopen_log(&mut self, last: Zxid) {
@@ -380,19 +409,33 @@ impl Replica {
                 }
                 false
             }
-            Phase::Closing | Phase::Reloading | Phase::Snapshot | Phase::File(..) => false,
+            Phase::Closing
+            | Phase::Reloading
+            | Phase::Snapshot { .. }
+            | Phase::CuttingBehind
+            | Phase::File(..) => false,
         }
     }
 
     fn begin_received_snapshot(&mut self, now: Now, zxid: Zxid) {
         self.reopen_log(zxid);
-        self.ensemble.steps.phase = Phase::Snapshot;
+        self.ensemble.steps.phase = Phase::Snapshot { before_cut: false };
         self.begin_snapshot(now);
     }
 
     /// The received tree is on the disk.
     pub(super) fn on_received_tree_written(&mut self, now: Now) {
-        assert!(self.ensemble.steps.writes_received_tree());
+        let steps = &mut self.ensemble.steps;
+        let Phase::Snapshot { before_cut } = steps.phase else { unreachable!("it was written") };
+        if before_cut {
+            let Some(Planned { step: Step::Restore(zxid), .. }) = steps.planned.front() else {
+                unreachable!("only this step writes a tree")
+            };
+            let zxid = *zxid;
+            steps.phase = Phase::CuttingBehind;
+            self.ensemble.reload = Some(Reload { truncate: zxid, database: false });
+            return;
+        }
         let done = self.ensemble.steps.pop();
         assert!(matches!(done, Step::Restore(_)), "{done:?}");
         self.run_steps(now);

@@ -6,7 +6,7 @@ use super::options;
 use crate::config::Config;
 use crate::id::Zxid;
 use crate::recovery::{self, Recovered, RecoveryOptions, Step};
-use crate::replica::{Reload, Replica, ReplicaOptions};
+use crate::replica::{Reload, Reloaded, Replica, ReplicaOptions};
 use crate::runtime::{DataFolder, FileFolder, Folders};
 use crate::time::Now;
 
@@ -78,16 +78,16 @@ impl Opener {
     ///
     /// # Errors
     /// As for [`Opener::open`]: the server must stop.
-    pub fn reload(&self, reload: Reload) -> Result<Option<Recovered>, String> {
+    pub fn reload(&self, reload: Reload) -> Result<Reloaded, String> {
         let Reload { truncate, database } = reload;
-        let cut = if database { recovery::truncate } else { recovery::discard_after };
-        for note in cut(&self.folder, truncate).map_err(|error| error.to_string())? {
-            tracing::info!("{note}");
-        }
-        if !database {
-            return Ok(None);
-        }
-        self.open().map(Some)
+        let cut = || {
+            let cut = if database { recovery::truncate } else { recovery::discard_after };
+            for note in cut(&self.folder, truncate)? {
+                tracing::info!("{note}");
+            }
+            Ok(())
+        };
+        Reloaded::carry_out(reload, cut, || self.open())
     }
 }
 

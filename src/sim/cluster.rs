@@ -14,7 +14,7 @@ use crate::peer::link::{Endpoint, LinkEvent, LinkId, LinkOp, Port};
 use crate::planted::{self, PlantedBug};
 use crate::proto::OpCode;
 use crate::recovery::{discard_after, log_read_bytes_max, read_txns, truncate};
-use crate::replica::{Output, Reload};
+use crate::replica::{Output, Reload, Reloaded};
 
 /// Connections of clients, beside those of [`Port`]s.
 pub const CLIENT: u8 = 0;
@@ -639,20 +639,27 @@ impl World {
         let plan = self.plan.clone();
         let server = &mut self.servers[index];
         assert!(!server.disk.is_busy(), "no op is in flight when files are cut");
-        let cut = if reload.database { truncate } else { discard_after };
         let skipped = planted::is(plan.planted, PlantedBug::TruncSkipped);
-        let cut = if skipped { Ok(Vec::new()) } else { cut(&server.disk, reload.truncate) };
-        let result = cut
-            .and_then(|_| if reload.database { server.recover(&plan).map(Some) } else { Ok(None) });
+        let cut = || {
+            let cut = if reload.database { truncate } else { discard_after };
+            if skipped { Ok(()) } else { cut(&server.disk, reload.truncate).map(drop) }
+        };
+        let result = cut();
+        let result = Reloaded::carry_out(reload, || result, || {
+            server.recover(&plan).map_err(|error| error.to_string())
+        });
         self.trace.event(now, &[10, index as u64, reload.truncate.0.cast_unsigned()], || {
             format!(
                 "s{}: {reload:?}, {}",
                 index + 1,
-                if result.is_ok() { "done" } else { "failed" }
+                match &result {
+                    Ok(Reloaded::Cut(_)) => "done",
+                    Ok(Reloaded::NotHeld) => "is not held",
+                    Err(_) => "failed",
+                }
             )
         });
-        let result = result.map_err(|error| error.to_string());
-        if let Ok(Some(recovered)) = &result {
+        if let Ok(Reloaded::Cut(Some(recovered))) = &result {
             let recorded = recovered.database.take_recorded();
             let id = server.id;
             let before = recorded.last().map_or(recovered.zxid, |last| last.txn.zxid());

@@ -177,6 +177,7 @@ impl Member {
             return;
         }
         let lasting = &mut self.lasting;
+        lasting.wants_tree = false;
         // A leader's whole log is the history of its epoch.
         while let Some(zxid) = lasting.journal.pending().front().map(Txn::zxid) {
             let txn = lasting.journal.commit(zxid).expect("it is the front of what is pending");

@@ -20,7 +20,7 @@ use crate::proto::{AclEntry, AclVector, Id, OpCode};
 use crate::quorum::Config;
 use crate::recovery::{MemoryFolder, Recovered, RecoveryOptions, discard_after, recover, truncate};
 use crate::replica::ensemble::Role;
-use crate::replica::{Output, Reload, Replica, ReplicaOptions};
+use crate::replica::{Output, Reload, Reloaded, Replica, ReplicaOptions};
 use crate::time::{MonoUs, Now, WallMs};
 
 /// A frame from the replica.
@@ -138,8 +138,8 @@ impl Harness {
         self.fatal = self.fatal.take().or(self.output.fatal.take());
         if let Some(reload) = self.output.reload.take() {
             assert!(self.ops.is_empty(), "no op is in flight");
-            let recovered = self.disk.reload(&self.options, reload);
-            self.replica.handle_reloaded(self.now, Ok(recovered));
+            let reloaded = self.disk.reload(&self.options, reload);
+            self.replica.handle_reloaded(self.now, Ok(reloaded));
             self.turn();
         }
     }
@@ -402,15 +402,13 @@ impl Disk {
     }
 
     /// What the edge does when the log is to be cut.
-    fn reload(&self, options: &ReplicaOptions, reload: Reload) -> Option<Recovered> {
+    fn reload(&self, options: &ReplicaOptions, reload: Reload) -> Reloaded {
         assert!(self.segments.is_empty(), "every file of the log is closed");
-        if reload.database {
-            truncate(&self.folder, reload.truncate).unwrap();
-            Some(self.recover(options))
-        } else {
-            discard_after(&self.folder, reload.truncate).unwrap();
-            None
-        }
+        let cut = || {
+            let cut = if reload.database { truncate } else { discard_after };
+            cut(&self.folder, reload.truncate).map(drop)
+        };
+        Reloaded::carry_out(reload, cut, || Ok(self.recover(options))).unwrap()
     }
 
     fn crash(&mut self) {

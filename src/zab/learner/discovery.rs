@@ -33,7 +33,9 @@ impl Learner {
             current = Some(lasting.epochs.current);
         }
         self.stage = Stage::Choice;
-        let last = lasting.journal.accepted();
+        // Who does not say what it has gets everything, from ZooKeeper's leaders as well: they send
+        // no TRUNC to a zxid of another epoch (LearnerHandler.queueCommittedProposals).
+        let last = if lasting.wants_tree { Zxid::NONE } else { lasting.journal.accepted() };
         let mut bytes = Vec::new();
         packets::put_ack_epoch(&mut bytes, last, current);
         self.send_after_sync(lasting, bytes);
@@ -44,6 +46,10 @@ impl Learner {
     pub(super) fn on_choice(&mut self, packet: &Packet, lasting: &mut Lasting) -> Result<(), Left> {
         let last = lasting.journal.accepted();
         match packet.kind {
+            packet::DIFF | packet::TRUNC if lasting.wants_tree => {
+                let name = name(packet.kind);
+                return Err(Left::new(format!("{name} came where the whole tree was asked for")));
+            }
             packet::DIFF => {
                 tracing::info!(from = %last, to = %packet.zxid, "getting what is missing");
                 self.sync_mode = Some(SyncMode::Diff);
@@ -116,6 +122,7 @@ impl Learner {
         if self.failure.is_some() {
             return;
         }
+        lasting.wants_tree = false;
         lasting.journal.restore(zxid);
         lasting.ready.restore(zxid);
         self.in_tree = zxid;

@@ -65,6 +65,14 @@ impl Disk {
         self.log.retain(|txn| txn.zxid() <= zxid);
         assert!(!self.snapshots.is_empty(), "nothing is left");
     }
+
+    /// Whether the state at `zxid` can be had from it.
+    fn holds(&self, zxid: Zxid) -> bool {
+        let mut cut = self.clone();
+        cut.snapshots.retain(|state| state.last <= zxid);
+        cut.log.retain(|txn| txn.zxid() <= zxid);
+        !cut.snapshots.is_empty() && (cut.recover().last == zxid || zxid.counter() == 0)
+    }
 }
 
 /// What is under way to the disk, in its order.
@@ -277,10 +285,13 @@ impl Server {
         let mut ops = Vec::new();
         match step {
             Step::Truncate(zxid) => {
-                self.disk.truncate(zxid);
-                if self.state.last > zxid {
+                if self.state.last <= zxid {
+                    self.disk.truncate(zxid);
+                } else if self.disk.holds(zxid) {
+                    self.disk.truncate(zxid);
                     self.state = self.disk.recover();
-                    member.handle_reloaded(MonoUs(now), self.state.last);
+                } else {
+                    member.handle_not_cut(MonoUs(now), self.state.last);
                 }
             }
             Step::Restore(state) => self.disk.snapshots.push(state),

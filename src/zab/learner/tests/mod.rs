@@ -62,6 +62,7 @@ impl Conversation {
             config: config.clone(),
             last_seen: config,
             is_observer: kind == LearnerKind::Observer,
+            wants_tree: false,
             ready: ReadyQueue::default(),
             counts: crate::peer::PeerCounts::default(),
             observers: None,

@@ -230,7 +230,14 @@ impl Round {
                 && (other.is_versioned != ballot.is_versioned
                     || other.vote.peer_epoch == vote.peer_epoch)
         });
-        let tracker = electorate.tracker(agree.map(|(id, _)| *id));
+        // A configuration that was proposed to this server need not count here, as it does in
+        // ZooKeeper: if nobody carried it out, those who lead and follow do not know it, and it may
+        // need the vote of this very server, which would look for a leader for ever. If somebody did,
+        // a leader without its quorum gets no further than discovery.
+        let mut tracker = AckTracker::new(electorate.active.clone());
+        for (id, _) in agree {
+            tracker.add(*id);
+        }
         if electorate.has_all_quorums(&tracker)
             && self.leader_confirms(electorate, &self.outside, ballot)
         {

@@ -191,6 +191,17 @@ fn during_a_reconfiguration_a_leader_needs_both_quorums() {
 }
 
 #[test]
+fn a_leader_is_joined_though_a_change_that_never_came_would_need_this_server() {
+    let mut electorate = three(3);
+    let never = "server.2=b:1:2\nserver.3=c:1:2\nversion=7";
+    electorate.last_seen = Rc::new(Config::parse(never).unwrap());
+    let mut round = Round::new(&electorate, 1, vote(3, 9, 1));
+    says(&mut round, &electorate, 1, ballot(Following, vote(2, 5, 2), 3));
+    let joins = says(&mut round, &electorate, 2, ballot(Leading, vote(2, 5, 2), 3));
+    assert_eq!(leader_of(&joins), Some(2));
+}
+
+#[test]
 fn a_witness_lets_one_of_two_servers_lead_and_the_other_follow() {
     let mut electorate = electorate(1, "server.1=a:1:2\nserver.2=b:1:2");
     let mut round = Round::new(&electorate, 1, vote(1, 5, 1));

@@ -52,6 +52,8 @@ pub struct Draft {
     pub label: String,
     /// Cuts the finished body here.
     pub cut_percent: Option<usize>,
+    /// What ZooKeeper makes of it in a pipeline depends on its threads.
+    pub is_unsteady: bool,
 }
 
 impl Draft {
@@ -91,6 +93,7 @@ impl Draft {
     pub fn draft(mut self, other: Draft) -> Self {
         self.label += &format!(" {{{}}}", other.label);
         self.parts.extend(other.parts);
+        self.is_unsteady |= other.is_unsteady;
         self
     }
 

@@ -191,7 +191,10 @@ fn create(rng: &mut Rng, op: OpCode) -> Draft {
     let value = universe::data(rng);
     let words = format!("{} {words} flags {flags}", data_words(value.as_deref()));
     let body = Body::new().buffer(value.as_deref()).append(&acl).int(flags);
-    let draft = Draft::new(op.name()).path(path).body(body, &words);
+    let mut draft = Draft::new(op.name()).path(path).body(body, &words);
+    // See `crate::ALLOWED`.
+    let has_other_kind = matches!(op, OpCode::CreateContainer | OpCode::CreateTtl);
+    draft.is_unsteady = has_other_kind && matches!(flags, 1 | 3);
     if op == OpCode::CreateTtl {
         // Long, so that no node of a plan lives or dies by the clock; the plans about time have their own.
         let ttls: &[i64] = match flags {

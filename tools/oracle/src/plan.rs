@@ -217,6 +217,7 @@ fn random_step(rng: &mut Rng, shape: Shape) -> Step {
                 .map(|_| operations::pipelined(rng, shape))
                 // See `crate::ALLOWED`.
                 .filter(|request| request.op != OpCode::SetAcl.number())
+                .filter(|request| !request.draft.is_unsteady)
                 .collect();
             if rng.chance(10) {
                 let close = Request::new(OpCode::CloseSession.number(), Draft::new("closeSession"));

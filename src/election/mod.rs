@@ -22,7 +22,7 @@ use crate::limits::ELECTION_STRANGERS_MAX;
 use crate::peer::PeerOptions;
 use crate::peer::link::{LinkEvent, LinkId, LinkIds, LinkOp};
 use crate::proto::quorum::ServerState;
-use crate::quorum::Config;
+use crate::quorum::{Config, Role};
 use crate::time::MonoUs;
 
 use connections::{Arrival, Connections};
@@ -34,7 +34,7 @@ use round::{Agreement, Consequence, Electorate, Round};
 pub struct ElectionOptions {
     /// This server.
     pub me: ServerId,
-    /// This server observes although the configuration may not say so (`peerType=observer`).
+    /// Where the configuration does not name it, this server observes (`peerType=observer`).
     pub is_observer: bool,
     /// Shortest and longest time until a vote is repeated, in ms.
     pub interval_ms: (u64, u64),
@@ -181,7 +181,9 @@ impl Election {
     pub fn look(&mut self, now: MonoUs, zxid: Zxid, epoch: Epoch) {
         self.round = self.round.saturating_add(1);
         let me = self.options.me;
-        let votes = self.electorate.active.is_voter(me) && !self.options.is_observer;
+        // What the configuration says goes before what this server was started as
+        // (QuorumPeer.updateLearnerType).
+        let votes = self.electorate.active.is_voter(me);
         let initial = if votes { Vote { leader: me, zxid, peer_epoch: epoch } } else { NOBODY };
         tracing::info!(round = self.round, %zxid, epoch = epoch.0, votes, "looking for a leader");
         let interval_ms = self.options.interval_ms.0.max(1);
@@ -498,12 +500,17 @@ impl Election {
         }
     }
 
+    fn is_observer(&self) -> bool {
+        let role = self.electorate.active.members.get(&self.options.me).map(|member| member.role);
+        role.map_or(self.options.is_observer, |role| role == Role::Observer)
+    }
+
     fn on_elected(&mut self, now: MonoUs, agreement: Agreement) {
         let Agreement { vote, round, supporters } = agreement;
         let leader = vote.leader;
         let state = if leader == self.options.me {
             ServerState::Leading
-        } else if self.electorate.active.is_observer(self.options.me) || self.options.is_observer {
+        } else if self.is_observer() {
             ServerState::Observing
         } else {
             ServerState::Following

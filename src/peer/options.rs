@@ -18,7 +18,7 @@ pub struct PeerOptions {
     /// Ticks that a learner tries to reach its leader (`connectToLearnerMasterLimit`); 0: as
     /// `initLimit`.
     pub connect_limit: u64,
-    /// This server observes although the configuration may not say so (`peerType=observer`).
+    /// Where the configuration does not name it, this server observes (`peerType=observer`).
     pub is_observer: bool,
     /// Listen on all addresses (`quorumListenOnAllIPs`).
     pub listen_on_all_ips: bool,

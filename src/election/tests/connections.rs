@@ -164,6 +164,16 @@ fn a_larger_server_keeps_what_it_opened_and_votes_there() {
 }
 
 #[test]
+fn an_observer_that_was_made_a_participant_votes() {
+    // It was started with peerType=observer; the ensemble says otherwise by now.
+    let mut hand = Hand::with(ElectionOptions { is_observer: true, ..options(3) });
+    hand.look();
+    let (link, ..) = hand.attempts()[0].clone();
+    hand.event(LinkEvent::Connected { link, remote: REMOTE });
+    assert_eq!(hand.votes(), [(link, ServerState::Looking, 3)]);
+}
+
+#[test]
 fn a_smaller_caller_is_called_back_where_it_says_and_its_old_connection_is_closed() {
     let mut hand = Hand::new(3);
     hand.look();

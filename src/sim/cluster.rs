@@ -422,7 +422,7 @@ impl World {
                 let here = server::host(server.id);
                 let is_it = |(port, at): &(Port, Endpoint)| {
                     kind_of(*port) == kind
-                        && (at.host == here || at.host.is_empty() || at.host == "0.0.0.0")
+                        && (at.host == here || at.host.is_empty() || at.host == "::")
                 };
                 server.replica.is_some() && server.listening.iter().any(is_it)
             }

@@ -4,7 +4,7 @@
 //! that does; an ensemble is small, and connections between its servers are made rarely.
 
 use std::cell::Cell;
-use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -123,5 +123,13 @@ fn connect(to: &[Endpoint], timeout: Duration) -> Result<(TcpStream, SocketAddr)
 fn listen(at: &Endpoint) -> Result<TcpListener, String> {
     let addresses = resolve(at)?;
     // ZooKeeper: of a name with several addresses the first one counts.
-    bind(addresses[0], BACKLOG, false).map_err(|error| format!("{}: {error}", addresses[0]))
+    let first = addresses[0];
+    let bound = match bind(first, BACKLOG, false) {
+        // A machine without IPv6 has its other addresses all the same.
+        Err(_) if first.is_ipv6() && first.ip().is_unspecified() => {
+            bind((Ipv4Addr::UNSPECIFIED, first.port()).into(), BACKLOG, false)
+        }
+        bound => bound,
+    };
+    bound.map_err(|error| format!("{first}: {error}"))
 }

@@ -4,8 +4,8 @@ use super::*;
 use crate::zab::learner::{LearnerKind, LearnerTarget};
 use link::Endpoint;
 
-/// Every address of the machine.
-const ANY_HOST: &str = "0.0.0.0";
+/// Every address of the machine, of both families.
+const ANY_HOST: &str = "::";
 
 impl Member {
     /// Says where to listen, if that changed.

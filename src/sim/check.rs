@@ -58,9 +58,8 @@ pub fn check(
     chain.configs_are_in(&links)?;
     let begun = sessions(history, &links, local)?;
     let by_request = by_request(&links)?;
-    let ends_unseen = |call: &Call| {
-        local && call.request == Request::Close && !begun.contains(&call.session)
-    };
+    let ends_unseen =
+        |call: &Call| local && call.request == Request::Close && !begun.contains(&call.session);
     let of_zxid = acknowledged(history, &by_request, &ends_unseen, &mut checked)?;
     real_time_order(history, &by_request)?;
     synced_reads(history, &by_request)?;

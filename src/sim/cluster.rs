@@ -645,9 +645,11 @@ impl World {
             if skipped { Ok(()) } else { cut(&server.disk, reload.truncate).map(drop) }
         };
         let result = cut();
-        let result = Reloaded::carry_out(reload, || result, || {
-            server.recover(&plan).map_err(|error| error.to_string())
-        });
+        let result = Reloaded::carry_out(
+            reload,
+            || result,
+            || server.recover(&plan).map_err(|error| error.to_string()),
+        );
         self.trace.event(now, &[10, index as u64, reload.truncate.0.cast_unsigned()], || {
             format!(
                 "s{}: {reload:?}, {}",

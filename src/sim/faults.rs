@@ -307,9 +307,8 @@ impl World {
         let anew =
             self.servers.iter().filter(|server| server.is_voter && server.began_anew).count();
         // Who votes is not known for sure while the ensemble is changed.
-        let may = !self.plan.is_standalone()
-            && !self.plan.changes()
-            && anew < (self.plan.voters - 1) / 2;
+        let may =
+            !self.plan.is_standalone() && !self.plan.changes() && anew < (self.plan.voters - 1) / 2;
         let server = &mut self.servers[index];
         if may {
             server.disk.set_aside();

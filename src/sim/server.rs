@@ -229,11 +229,8 @@ pub fn first_config(plan: &Plan) -> Config {
 
 /// A server as a member.
 pub fn member(id: ServerId, role: Role) -> Member {
-    let address = MemberAddress {
-        host: host(id),
-        quorum_port: QUORUM_PORT,
-        election_port: ELECTION_PORT,
-    };
+    let address =
+        MemberAddress { host: host(id), quorum_port: QUORUM_PORT, election_port: ELECTION_PORT };
     Member { addresses: vec![address], role, client: None }
 }
 

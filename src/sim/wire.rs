@@ -8,8 +8,8 @@ use crate::limits::PASSWORD_BYTES;
 use crate::proto::connect::ConnectRequest;
 use crate::proto::data::{Stat, perms};
 use crate::proto::request::{
-    CreateRequest, MultiOp, PathRequest, PathVersion, PathWatch, Paths, RequestBody, RequestHeader,
-    ReconfigRequest, SetDataRequest, SetWatchesRequest,
+    CreateRequest, MultiOp, PathRequest, PathVersion, PathWatch, Paths, ReconfigRequest,
+    RequestBody, RequestHeader, SetDataRequest, SetWatchesRequest,
 };
 use crate::proto::response::{MultiHeader, xid};
 use crate::proto::{AclEntry, AclVector, CreateMode, Id, OpCode};

@@ -44,6 +44,21 @@ const STEPS: &[Step] = &[
         what: What::Cargo(&["test", "--workspace", "--no-fail-fast", "--test", "*"]),
         environment: &[],
     },
+    // Optimised, because it takes up to a thousand runs to find a bug.
+    Step {
+        name: "planted",
+        what: What::Cargo(&[
+            "test",
+            "--profile",
+            "sim",
+            "--features",
+            "planted-bugs",
+            "--test",
+            "sim",
+            "planted",
+        ]),
+        environment: &[],
+    },
     Step {
         name: "doctest",
         what: What::Cargo(&["test", "--workspace", "--no-fail-fast", "--doc"]),

@@ -322,6 +322,15 @@ impl Ensemble {
         self.places[id - 1].text()
     }
 
+    /// Whether the server takes part in elections: something listens at its address for them.
+    pub fn takes_part(&self, id: usize) -> bool {
+        let line = self.server_line(id);
+        let mut parts = line.split(':');
+        let (host, port) = (parts.next(), parts.nth(1).and_then(|port| port.parse().ok()));
+        let (host, port): (&str, u16) = host.zip(port).expect("host:quorum:election");
+        std::net::TcpStream::connect((host, port)).is_ok()
+    }
+
     /// A value of `mntr`, with or without the `zk_` before its name; `None` if the server has no such line.
     pub fn mntr(&self, id: usize, name: &str) -> Option<String> {
         let answer = self.server(id).four_letter("mntr");

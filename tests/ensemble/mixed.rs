@@ -272,7 +272,7 @@ impl Mix {
         for id in &order {
             self.ensemble.spawn(*id);
             let begun = Instant::now();
-            while self.ensemble.server(*id).try_four_letter("srvr").is_err() {
+            while !self.ensemble.takes_part(*id) {
                 assert!(begun.elapsed() < LIMIT, "server {id} does not answer");
                 thread::sleep(Duration::from_millis(10));
             }

@@ -235,7 +235,7 @@ fn random_step(rng: &mut Rng, shape: Shape) -> Step {
 fn random_connect(rng: &mut Rng) -> Connect {
     match rng.below(12) {
         0..3 => Connect::New {
-            timeout_ms: rng.pick(&[100_000, 0, -1, 1, 99_999, 300_000, i32::MAX, i32::MIN]),
+            timeout_ms: rng.pick(&[600_000, 0, -1, 1, 599_999, 900_000, i32::MAX, i32::MIN]),
             read_only: rng.pick(&[None, Some(false), Some(true)]),
         },
         3..8 => Connect::Resume,

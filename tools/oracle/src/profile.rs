@@ -93,7 +93,7 @@ impl Profile {
     pub fn config(&self) -> Config {
         let mut config = Config::new()
             // No session of a plan may expire while it runs, whatever timeout its client wished for.
-            .line("minSessionTimeout=100000")
+            .line("minSessionTimeout=600000")
             .line("maxSessionTimeout=2000000")
             .line("maxClientCnxns=0")
             // Durability is another test's matter; here it would only cost time.

@@ -20,7 +20,7 @@ use crate::servers::{Servers, Shape};
 
 /// How long a server may take to close a connection that it must close.
 const CLOSE_LIMIT: Duration = Duration::from_secs(3);
-const DEFAULT_TIMEOUT_MS: i32 = 200_000;
+const DEFAULT_TIMEOUT_MS: i32 = 900_000;
 const CLOCK_SLACK_MS: i64 = 5_000;
 const SEQUENTIAL_NAMES_MAX: usize = 16;
 

@@ -39,6 +39,7 @@
 mod config;
 mod ensemble;
 mod environment;
+mod guarded;
 mod network;
 mod ports;
 mod server;
@@ -46,6 +47,7 @@ mod server;
 pub use config::Config;
 pub use ensemble::{Ensemble, Mode, Role};
 pub use environment::{Environment, KAZOO_SUITE, PINS};
+pub use guarded::Guarded;
 pub use network::{Link, Namespace, Network};
 pub use ports::free_port;
 pub use server::{Program, Server};

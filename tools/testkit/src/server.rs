@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use tempfile::TempDir;
 
 use crate::config::Config;
 use crate::environment::Environment;
+use crate::guarded::Guarded;
 use crate::ports::free_port;
 
 /// Long, because several Java machines may be starting on two cores at once. A server that exits
@@ -75,16 +76,7 @@ pub struct Server {
     port: u16,
     /// Whether `zoo.cfg` is written before each start, or left as the server itself wrote it.
     writes_config: bool,
-    running: Option<Running>,
-}
-
-#[derive(Debug)]
-struct Running {
-    child: Child,
-    /// A shell that kills the server when our end of its standard input closes, that is, when this
-    /// process dies in whatever way. (PR_SET_PDEATHSIG would fire when the *thread* that started
-    /// the server ends.)
-    watchdog: Child,
+    running: Option<Guarded>,
 }
 
 impl Server {
@@ -142,11 +134,9 @@ impl Server {
 
     /// kill -9, and waits until the process is gone. Does nothing if it does not run.
     pub fn kill(&mut self) {
-        let Some(mut running) = self.running.take() else { return };
-        // The watchdog first: it must not find another process under the server's id.
-        running.stop_watchdog();
-        running.child.kill().expect("SIGKILL to a child that has not been waited for");
-        running.child.wait().expect("waiting for a child");
+        if let Some(mut running) = self.running.take() {
+            running.kill();
+        }
     }
 
     /// SIGTERM; returns the exit status and how long the server took. Kills and panics if it takes
@@ -245,19 +235,7 @@ impl Server {
             Some(namespace) => namespace.run(|| command.spawn()),
         };
         let child = child.unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
-        let watchdog = Command::new("sh")
-            .args([
-                "-c",
-                r#"while read -r line; do :; done; kill -9 "$1""#,
-                "watchdog",
-                &child.id().to_string(),
-            ])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("a shell");
-        self.running = Some(Running { child, watchdog });
+        self.running = Some(Guarded::watch(child));
     }
 
     /// Another program from the next start on.
@@ -303,9 +281,7 @@ impl Server {
             }
             thread::sleep(POLL_INTERVAL);
         }
-        let mut running = self.running.take().expect("a server that was started");
-        running.stop_watchdog();
-        running.child.wait().expect("waiting for a child")
+        self.running.take().expect("a server that was started").wait()
     }
 
     /// Waits until `srvr` is answered. For use after [`Server::spawn`].
@@ -328,13 +304,7 @@ impl Server {
 
     /// True while the process exists.
     pub fn is_running(&mut self) -> bool {
-        // A child that has ended stays a zombie until wait_exit or kill, so that its id cannot be
-        // given to another process while the watchdog knows it.
-        let Some(running) = &self.running else { return false };
-        let stat =
-            fs::read_to_string(format!("/proc/{}/stat", running.child.id())).unwrap_or_default();
-        let state = stat.rsplit_once(") ").map_or("Z", |(_, rest)| &rest[..1]);
-        state != "Z" && state != "X"
+        self.running.as_ref().is_some_and(Guarded::is_running)
     }
 
     /// The answer to a four-letter word.
@@ -382,7 +352,7 @@ impl Server {
     /// # Panics
     /// If it does not run.
     pub fn pid(&self) -> u32 {
-        self.running.as_ref().expect("a running server").child.id()
+        self.running.as_ref().expect("a running server").id()
     }
 
     /// The temporary folder: `zoo.cfg`, `log` and, unless the test chose another, `data`.
@@ -436,13 +406,6 @@ impl Server {
             .and_then(Pid::from_raw)
             .expect("a process id is a positive int");
         kill_process(pid, signal).expect("a signal to a child that has not been waited for");
-    }
-}
-
-impl Running {
-    fn stop_watchdog(&mut self) {
-        self.watchdog.kill().expect("SIGKILL to a child that has not been waited for");
-        self.watchdog.wait().expect("waiting for a child");
     }
 }
 

@@ -1,0 +1,101 @@
+//! The workloads of `ringkeeper-bench`, each kind of them for a moment, against ringkeeper and
+//! Apache ZooKeeper: nothing fails, everything is counted, and the tree is left as it was.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use ringkeeper_bench::definition::{Definition, Load, Work};
+use ringkeeper_bench::engine::{self, Target};
+use ringkeeper_bench::result::Measured;
+use ringkeeper_rawclient::Session;
+use ringkeeper_testkit::{Config, Program, Server};
+
+/// A definition that ships, made small.
+fn small(name: &str) -> Definition {
+    let path = format!(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/definitions/{}.toml"), name);
+    let mut definition = Definition::read(Path::new(&path)).expect("it ships");
+    (definition.warm_up_s, definition.seconds, definition.slice_ms) = (0.0, 1.0, 200);
+    match &mut definition.work {
+        Work::Mix(mix) => {
+            mix.sessions = mix.sessions.min(10);
+            mix.znodes = mix.znodes.min(200);
+            mix.children = mix.children.min(20);
+        }
+        Work::Lock(lock) => lock.sessions = 5,
+        Work::Discovery(discovery) => {
+            (discovery.services, discovery.instances, discovery.clients) = (3, 2, 2);
+        }
+        Work::FanOut(fan_out) => (fan_out.watchers, fan_out.writes_per_second) = (20, 10.0),
+        Work::ConnectStorm(storm) => storm.sessions = 50,
+        Work::Churn(churn) => churn.sessions = 5,
+    }
+    definition
+}
+
+fn run(server: SocketAddr, definition: &Definition) -> Measured {
+    let mut target = Target::new(vec![server]);
+    target.threads = 2;
+    let measured = engine::run(&target, definition, None, &mut |_| {});
+    measured.unwrap_or_else(|why| panic!("{}: {why}", definition.name))
+}
+
+fn every_kind_of_work_is_done_without_an_error(program: Program) {
+    let server = Server::start(program, Config::new().line("maxClientCnxns=0"));
+    let address = server.socket_addr();
+    let names = [
+        "everything",
+        "keeper-bench",
+        "zipfian-90",
+        "open-2000",
+        "reads-watched",
+        "lock-contended",
+        "lock-free",
+        "discovery",
+        "fan-out",
+        "connect-storm",
+        "ephemeral-churn",
+    ];
+    for name in names {
+        let definition = small(name);
+        let measured = run(address, &definition);
+        assert!(measured.errors.is_empty(), "{name}: {:?}", measured.errors);
+        assert_eq!(measured.sessions_lost, 0, "{name}");
+        assert!(measured.all.count > 0, "{name}: {measured:?}");
+        assert_eq!(measured.timeline.len(), 5, "{name}");
+        if let Work::Mix(mix) = &definition.work
+            && let Load::Open { per_second } = mix.load
+        {
+            // One second of it, whatever the server did.
+            assert_eq!(measured.all.count.to_string(), per_second.to_string(), "{name}");
+        }
+    }
+    let all = run(address, &small("everything"));
+    let operations: Vec<&str> = all.operations.keys().map(String::as_str).collect();
+    let expected = [
+        "children",
+        "create",
+        "create_ephemeral",
+        "delete",
+        "exists",
+        "get",
+        "multi",
+        "multi_read",
+        "set",
+        "sync",
+    ];
+    assert_eq!(operations, expected);
+    let mut session = Session::open(address, 10_000).expect("the server accepts a session");
+    let (children, _) = session.children("/", false).expect("everybody may read the root");
+    assert_eq!(children, ["zookeeper"], "nodes are left behind");
+}
+
+#[test]
+fn ringkeeper_serves_every_workload_without_an_error() {
+    let binary = env!("CARGO_BIN_EXE_ringkeeper").into();
+    every_kind_of_work_is_done_without_an_error(Program::Ringkeeper(binary));
+}
+
+#[test]
+fn zookeeper_serves_every_workload_without_an_error() {
+    every_kind_of_work_is_done_without_an_error(Program::ZooKeeper39);
+}

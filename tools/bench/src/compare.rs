@@ -1,0 +1,203 @@
+//! Programs side by side: each in turn on fresh folders of the same disk, round by round.
+//!
+//! A machine's speed drifts from minute to minute, so a figure alone says little. Each round gives
+//! every program one turn and measures the floor beside them; what counts is the ratio of two turns
+//! of one round. Odd and even rounds go through the programs in opposite directions: who always
+//! came second would always meet a warmer, fuller disk.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::definition::Definition;
+use crate::engine::Progress;
+use crate::null_server;
+use crate::output::Output;
+use crate::peers::Launch;
+use crate::result::Line;
+use crate::turn::{Job, Turn, suits};
+
+/// A parameter of ladders that is the size of the ensemble.
+const SERVERS: &str = "servers";
+const FLOOR_SECONDS: f64 = 2.0;
+
+/// What is compared, and how.
+#[derive(Debug)]
+pub struct Plan {
+    /// The programs.
+    pub launches: Vec<Launch>,
+    /// The workloads, each with the sizes of ensembles to run it on.
+    pub workloads: Vec<(Definition, Vec<usize>)>,
+    /// How often each program has its turn.
+    pub rounds: u32,
+    /// Threads of the generator, over which the sessions are divided.
+    pub threads: usize,
+    /// Load on each program before its first workload.
+    pub warm_up: Duration,
+    /// Where the servers have their folders.
+    pub folder: PathBuf,
+}
+
+/// What is going on, for whoever watches.
+#[derive(Debug, Clone, Copy)]
+pub enum News<'a> {
+    /// A program starts and is warmed up.
+    Starting {
+        /// Its name in results.
+        program: &'a str,
+        /// Servers of the ensemble.
+        servers: usize,
+        /// From 1.
+        round: u32,
+    },
+    /// A workload is going on.
+    Progress {
+        /// Its title.
+        title: &'a str,
+        /// How far it is.
+        progress: &'a Progress,
+    },
+    /// Something is known.
+    Line(&'a Line),
+    /// A program is not meant for a workload, and why.
+    Unsuitable {
+        /// Its name in results.
+        program: &'a str,
+        /// The workload's title.
+        title: &'a str,
+        /// In words.
+        why: &'a str,
+    },
+    /// A program failed at a workload, and how.
+    Missing {
+        /// Its name in results.
+        program: &'a str,
+        /// The workload's title.
+        title: &'a str,
+        /// In words.
+        why: &'a str,
+    },
+}
+
+/// Compares, and returns all lines, each of which is also written to `output` when it is known.
+///
+/// A workload that fails is told and left out; the others go on.
+///
+/// # Errors
+/// A program does not start, the results cannot be written, or the floor cannot be measured.
+pub fn run(
+    plan: &Plan,
+    output: &mut Output,
+    watcher: &mut dyn FnMut(&News<'_>),
+) -> Result<Vec<Line>, String> {
+    let mut comparison = Comparison { plan, output, watcher, lines: Vec::new() };
+    let mut sizes: Vec<usize> =
+        plan.workloads.iter().flat_map(|(_, servers)| servers.iter().copied()).collect();
+    sizes.sort_unstable();
+    sizes.dedup();
+    for round in 1..=plan.rounds {
+        let floor = null_server::floor(&plan.folder, FLOOR_SECONDS, round)
+            .map_err(|error| format!("the floor: {error}"))?;
+        comparison.keep(Line::Floor(floor))?;
+        for servers in &sizes {
+            let mut launches: Vec<&Launch> = plan.launches.iter().collect();
+            if round % 2 == 0 {
+                launches.reverse();
+            }
+            for launch in launches {
+                comparison.turn(launch, *servers, round)?;
+            }
+        }
+    }
+    Ok(comparison.lines)
+}
+
+struct Comparison<'a> {
+    plan: &'a Plan,
+    output: &'a mut Output,
+    watcher: &'a mut dyn FnMut(&News<'_>),
+    lines: Vec<Line>,
+}
+
+impl Comparison<'_> {
+    /// One program's turn at all workloads.
+    fn turn(&mut self, launch: &Launch, servers: usize, round: u32) -> Result<(), String> {
+        let mut turn: Option<Turn<'_>> = None;
+        for job in self.plan.jobs(servers) {
+            let title = &job.definition.title;
+            if let Err(why) = suits(launch.peer, job.definition) {
+                (self.watcher)(&News::Unsuitable { program: &launch.name, title, why: &why });
+                continue;
+            }
+            let mut begun = match turn.take() {
+                Some(turn) => turn,
+                None => {
+                    (self.watcher)(&News::Starting { program: &launch.name, servers, round });
+                    let Plan { threads, warm_up, folder, .. } = self.plan;
+                    Turn::begin(launch, servers, round, *threads, *warm_up, folder)?
+                }
+            };
+            let watcher = &mut *self.watcher;
+            match begun.run(&job, &mut |progress| watcher(&News::Progress { title, progress })) {
+                Ok(mut row) => {
+                    if is_servers_ladder(job.definition) {
+                        row.step = Some((SERVERS.to_owned(), as_u64(servers)));
+                    }
+                    self.keep(Line::Row(row))?;
+                    turn = Some(begun);
+                }
+                // The next workload meets fresh servers: nobody knows what these are still busy
+                // with.
+                Err(why) => watcher(&News::Missing { program: &launch.name, title, why: &why }),
+            }
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, line: Line) -> Result<(), String> {
+        self.output.line(&line)?;
+        (self.watcher)(&News::Line(&line));
+        self.lines.push(line);
+        Ok(())
+    }
+}
+
+impl Plan {
+    /// What is run on ensembles of this size.
+    fn jobs(&self, servers: usize) -> Vec<Job<'_>> {
+        let mut jobs = Vec::new();
+        for (definition, sizes) in &self.workloads {
+            if !sizes.contains(&servers) {
+                continue;
+            }
+            match &definition.step {
+                Some(steps) if !is_servers_ladder(definition) => {
+                    jobs.extend(
+                        steps.values.iter().map(|step| Job { definition, step: Some(*step) }),
+                    );
+                }
+                Some(_) | None => jobs.push(Job { definition, step: None }),
+            }
+        }
+        jobs
+    }
+}
+
+/// The sizes of ensembles that a workload is to run on: those that it names, or, of a ladder over
+/// them, its steps. `wanted`: only these; empty: all.
+pub fn sizes(definition: &Definition, wanted: &[usize]) -> Vec<usize> {
+    let named: Vec<usize> = match &definition.step {
+        Some(steps) if is_servers_ladder(definition) => {
+            steps.values.iter().filter_map(|value| usize::try_from(*value).ok()).collect()
+        }
+        Some(_) | None => definition.servers.clone(),
+    };
+    named.into_iter().filter(|size| wanted.is_empty() || wanted.contains(size)).collect()
+}
+
+fn is_servers_ladder(definition: &Definition) -> bool {
+    definition.step.as_ref().is_some_and(|steps| steps.parameter == SERVERS)
+}
+
+fn as_u64(count: usize) -> u64 {
+    u64::try_from(count).expect("a usize is at most 64 bits")
+}

@@ -1,0 +1,216 @@
+//! Writes while snapshots of a large tree are taken, and the same writes without.
+//!
+//! One server with as many znodes as asked for. First it is loaded while no snapshot is due, then
+//! started again with so small a `snapCount` that one snapshot follows the other, and loaded in the
+//! same way. The begin and the end of each are read from the data folder, in which every program of
+//! ZooKeeper's kind writes them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{Scene, Stage};
+use crate::definition::Definition;
+use crate::engine;
+use crate::header;
+use crate::peers::{Launch, Running};
+use crate::result::{FailureTimeline, Measured, Row};
+use crate::turn::Watcher;
+
+/// Names of the two rows, as goals have them.
+pub const WITHOUT: &str = "writes-without-snapshots";
+/// The other one.
+pub const BESIDE: &str = "writes-beside-snapshots";
+
+/// No snapshot within any run.
+const NEVER: &str = "snapCount=2000000000";
+/// The size of the log asks for snapshots too.
+const NEVER_BY_SIZE: &str = "-Dzookeeper.snapSizeLimitInKb=2000000000";
+/// Znodes under each parent.
+const CHILDREN: u32 = 1000;
+const VALUE_BYTES: u32 = 100;
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// How the names of whole snapshots begin.
+const FINAL_PREFIX: &str = "snapshot.";
+/// A file that has not grown for so long is whole.
+const STILL_FOR: Duration = Duration::from_millis(400);
+
+/// What was seen.
+#[derive(Debug)]
+pub struct Snapshots {
+    /// The timeline with snapshots.
+    pub timeline: FailureTimeline,
+    /// Without and with them.
+    pub rows: [Row; 2],
+}
+
+/// Loads one server without and with snapshots of a tree of that many znodes.
+///
+/// # Errors
+/// It does not start, or the load cannot be prepared.
+pub fn snapshots(
+    launch: &Launch,
+    znodes: u32,
+    txns_between: u32,
+    load: &Definition,
+    round: u32,
+    folder: &Path,
+    watcher: Watcher<'_>,
+) -> Result<Snapshots, String> {
+    let quiet = launch.clone().line(NEVER).flag(NEVER_BY_SIZE);
+    let mut running = quiet.start(1, folder)?;
+    let mut target = running.target()?;
+    engine::populate(&target, znodes, CHILDREN, VALUE_BYTES)
+        .map_err(|error| format!("{}: {error}", launch.name))?;
+    target.clean_up = false;
+    let title = format!("snapshots of {znodes} znodes are taken");
+    let scene = Scene { title: &title, launch, servers: 1 };
+    let (_, without) = scene.play(&target, load, watcher, |_| {})?;
+
+    let busy = launch.clone().line(format!("snapCount={txns_between}"));
+    restart(&mut running, &busy)?;
+    let data = data_folder(&mut running)?;
+    let (mut timeline, beside) =
+        scene.play(&target, load, watcher, |stage| watch(&data, load.seconds, stage))?;
+    timeline.events.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let row = |workload: &str, measured: Measured| Row {
+        workload: workload.to_owned(),
+        title: format!("{}, {znodes} znodes", workload.replace('-', " ")),
+        program: launch.name.clone(),
+        commit: launch.commit.clone(),
+        servers: 1,
+        round,
+        step: None,
+        measured,
+        resources: None,
+        load_average: header::load_average(),
+    };
+    Ok(Snapshots { timeline, rows: [row(WITHOUT, without), row(BESIDE, beside)] })
+}
+
+fn restart(running: &mut Running, launch: &Launch) -> Result<(), String> {
+    let server = running.server_mut().ok_or("a server of ZooKeeper's kind is needed")?;
+    let config = launch.config().data_dir(server.data_dir());
+    server.restart_with(config);
+    Ok(())
+}
+
+fn data_folder(running: &mut Running) -> Result<PathBuf, String> {
+    let server = running.server_mut().ok_or("a server of ZooKeeper's kind is needed")?;
+    Ok(server.data_dir().join("version-2"))
+}
+
+/// Notes when snapshots begin and end, until the load is over.
+fn watch(folder: &Path, seconds: f64, stage: &mut Stage) {
+    let mut watch = Watch::begin(Instant::now(), list(folder));
+    while stage.now_s() < seconds {
+        thread::sleep(POLL_INTERVAL);
+        for (at, what) in watch.look(Instant::now(), list(folder)) {
+            stage.event_at(at, what);
+        }
+    }
+}
+
+/// Follows the files of a data folder. A program writes a snapshot under its own name, or under
+/// another name that becomes it.
+struct Watch {
+    known: BTreeMap<String, Seen>,
+    is_writing: bool,
+}
+
+/// A snapshot's file.
+struct Seen {
+    bytes: u64,
+    grew: Instant,
+    is_over: bool,
+}
+
+impl Watch {
+    /// What is there already is no news.
+    fn begin(now: Instant, files: BTreeMap<String, u64>) -> Watch {
+        let seen = |(name, bytes)| (name, Seen { bytes, grew: now, is_over: true });
+        Watch { known: files.into_iter().map(seen).collect(), is_writing: false }
+    }
+
+    /// What happened, and when, by how the folder looks now.
+    fn look(&mut self, now: Instant, files: BTreeMap<String, u64>) -> Vec<(Instant, &'static str)> {
+        let mut events = Vec::new();
+        self.known.retain(|name, _| files.contains_key(name));
+        for (name, bytes) in files {
+            let seen = Seen { bytes, grew: now, is_over: false };
+            match self.known.get_mut(&name) {
+                None => {
+                    if !self.is_writing {
+                        events.push((now, "snapshot begins"));
+                        self.is_writing = true;
+                    }
+                    self.known.insert(name, seen);
+                }
+                Some(known) if known.bytes != bytes => *known = seen,
+                Some(_) => {}
+            }
+        }
+        for (name, seen) in &mut self.known {
+            let is_still = now - seen.grew >= STILL_FOR;
+            if name.starts_with(FINAL_PREFIX) && !seen.is_over && is_still {
+                seen.is_over = true;
+                if self.is_writing {
+                    events.push((seen.grew, "snapshot is whole"));
+                    self.is_writing = false;
+                }
+            }
+        }
+        events
+    }
+}
+
+/// Files that are, or are to become, snapshots.
+fn list(folder: &Path) -> BTreeMap<String, u64> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let named = entries.filter_map(|entry| {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        // It may be renamed or removed at this moment.
+        let bytes = entry.metadata().ok()?.len();
+        name.contains("snapshot").then_some((name, bytes))
+    });
+    named.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(files: &[(&str, u64)]) -> BTreeMap<String, u64> {
+        files.iter().map(|(name, bytes)| ((*name).to_owned(), *bytes)).collect()
+    }
+
+    #[test]
+    fn a_snapshot_that_grows_under_its_name_ends_when_it_stops_growing() {
+        let begun = Instant::now();
+        let at = |ms| begun + Duration::from_millis(ms);
+        let mut watch = Watch::begin(at(0), folder(&[("snapshot.1", 50)]));
+        assert_eq!(watch.look(at(1000), folder(&[("snapshot.1", 50)])), []);
+        let files = folder(&[("snapshot.1", 50), ("snapshot.2", 10)]);
+        assert_eq!(watch.look(at(1100), files), [(at(1100), "snapshot begins")]);
+        let files = folder(&[("snapshot.1", 50), ("snapshot.2", 20)]);
+        assert_eq!(watch.look(at(1400), files.clone()), []);
+        assert_eq!(watch.look(at(1700), files.clone()), []);
+        assert_eq!(watch.look(at(1800), files.clone()), [(at(1400), "snapshot is whole")]);
+        assert_eq!(watch.look(at(3000), files), []);
+    }
+
+    #[test]
+    fn a_snapshot_that_is_renamed_begins_with_its_first_name() {
+        let begun = Instant::now();
+        let at = |ms| begun + Duration::from_millis(ms);
+        let mut watch = Watch::begin(at(0), folder(&[]));
+        let events = watch.look(at(100), folder(&[("new-snapshot", 10)]));
+        assert_eq!(events, [(at(100), "snapshot begins")]);
+        assert_eq!(watch.look(at(900), folder(&[("new-snapshot", 10)])), []);
+        assert_eq!(watch.look(at(1000), folder(&[("snapshot.5", 30)])), []);
+        let events = watch.look(at(1500), folder(&[("snapshot.5", 30)]));
+        assert_eq!(events, [(at(1000), "snapshot is whole")]);
+    }
+}

@@ -1,0 +1,29 @@
+//! `ringkeeper-bench`: measures ZooKeeper-compatible servers and ensembles.
+//!
+//! A [`definition`] is a workload as data; the [`engine`] runs it against a [`engine::Target`] and
+//! returns a [`result::Measured`]; a [`result::Line`] is what is kept of it, one JSON line each.
+//! Beside them stand what no server can beat ([`null_server`], [`disk`]) and what a person sees
+//! meanwhile ([`progress`]), and what is made of the lines afterwards ([`report`]).
+
+pub mod ab;
+pub mod cli;
+pub mod compare;
+pub mod definition;
+pub mod disk;
+pub mod engine;
+pub mod etcd;
+pub mod failures;
+pub mod goals;
+pub mod header;
+pub mod memory;
+pub mod null_server;
+pub mod output;
+pub mod peers;
+pub mod progress;
+pub mod report;
+pub mod resources;
+pub mod result;
+pub mod small_disk;
+pub mod statistics;
+pub mod table;
+pub mod turn;

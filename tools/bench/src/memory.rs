@@ -1,0 +1,312 @@
+//! What znodes, watches and sessions cost a server in memory, and whether it stays flat while
+//! sessions and nodes come and go.
+//!
+//! Resident memory is what an operator pays. A program with a garbage collector also holds garbage,
+//! and room for more, so for Java the heap after a full collection is measured beside it, and that
+//! is what the bytes of each thing are computed from: the comparison that favours Java.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ringkeeper::proto::OpCode;
+use ringkeeper_rawclient::{Body, Session};
+
+use crate::definition::Definition;
+use crate::engine::{self, Phase};
+use crate::peers::{Launch, Peer, Running};
+use crate::resources::memory;
+use crate::result::{Elapsed, MemoryRow, float};
+use crate::turn::Watcher;
+
+/// Znodes under each parent.
+const CHILDREN: u32 = 1000;
+const VALUE_BYTES: u32 = 100;
+/// Sessions that hold the watches.
+const WATCHERS: u32 = 100;
+/// Watches left with one message.
+const WATCHES_AT_ONCE: usize = 1000;
+/// Long, so that sessions outlive the opening of the others and the weighing without a word.
+const SESSION_TIMEOUT_MS: i32 = 600_000;
+const SESSION_TIMEOUT_LINE: &str = "maxSessionTimeout=600000";
+/// Threads that open sessions: a session is a durable write, and they share one.
+const OPENERS: u32 = 32;
+/// A server may still be tidying up.
+const SETTLE: Duration = Duration::from_secs(2);
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
+const START_WITHIN: Duration = Duration::from_secs(180);
+const SAMPLE_EVERY_S: f64 = 5.0;
+
+/// How many of each.
+#[derive(Debug, Clone, Copy)]
+pub struct Counts {
+    /// Znodes with 100 bytes of data.
+    pub znodes: u32,
+    /// Data watches, each of another znode.
+    pub watches: u32,
+    /// Idle sessions.
+    pub sessions: u32,
+}
+
+/// What was found out.
+#[derive(Debug)]
+pub struct Memory {
+    /// Of znodes, watches and sessions.
+    pub rows: Vec<MemoryRow>,
+    /// How long the server takes to start with all those znodes.
+    pub restart: Elapsed,
+}
+
+/// Memory as it is at a moment.
+#[derive(Debug, Clone, Copy)]
+struct Sample {
+    resident: u64,
+    live: Option<u64>,
+}
+
+/// A server whose memory is measured.
+struct Subject<'a> {
+    launch: &'a Launch,
+    running: Running,
+    round: u32,
+}
+
+/// Fills one server and weighs it.
+///
+/// # Errors
+/// It does not start, refuses, or `jcmd` is missing for a Java server.
+pub fn weigh(
+    launch: &Launch,
+    counts: Counts,
+    round: u32,
+    folder: &Path,
+    tell: &mut dyn FnMut(&str),
+) -> Result<Memory, String> {
+    let patient = launch.clone().line(SESSION_TIMEOUT_LINE);
+    let mut subject = Subject { launch, running: patient.start(1, folder)?, round };
+    let explain = |error: engine::Error| format!("{}: {error}", launch.name);
+    let mut rows = Vec::new();
+    let target = subject.running.target()?;
+    // One of each kind of request, so that what is made once is not counted as a znode.
+    let warm = engine::populate(&target, 100, CHILDREN, VALUE_BYTES).map_err(explain)?;
+    engine::remove(&target, &warm).map_err(explain)?;
+
+    tell("znodes");
+    let empty = subject.sample()?;
+    let root = engine::populate(&target, counts.znodes, CHILDREN, VALUE_BYTES).map_err(explain)?;
+    // After a restart only the state is left: neither what the requests that made it needed, nor
+    // the last of them, which ZooKeeper keeps for its followers.
+    tell("restart");
+    let restart = subject.restart(counts.znodes)?;
+    let filled = subject.sample()?;
+    rows.push(subject.row("znode", counts.znodes, empty, filled));
+
+    tell("watches");
+    let server = subject.address()?;
+    let mut watchers = open(server, WATCHERS)?;
+    let watches = counts.watches.min(counts.znodes);
+    leave_watches(&mut watchers, &root, watches)?;
+    let with = subject.sample()?;
+    ping(&mut watchers)?;
+    rows.push(subject.row("watch", watches, filled, with));
+    drop(watchers);
+
+    // Another one: sessions would find the room that the watches left.
+    subject.restart(counts.znodes)?;
+    tell("sessions");
+    let before = subject.sample()?;
+    let mut idle = open(server, counts.sessions)?;
+    let with = subject.sample()?;
+    ping(&mut idle)?;
+    rows.push(subject.row("session", counts.sessions, before, with));
+    Ok(Memory { rows, restart })
+}
+
+/// Runs a load that makes and removes things for as long as it says, and samples memory meanwhile.
+/// `count` of each row is the second at which it was taken.
+///
+/// # Errors
+/// The server does not start, or the load cannot be prepared.
+pub fn churn(
+    launch: &Launch,
+    load: &Definition,
+    folder: &Path,
+    watcher: Watcher<'_>,
+) -> Result<Vec<MemoryRow>, String> {
+    let mut subject = Subject { launch, running: launch.start(1, folder)?, round: 1 };
+    let mut target = subject.running.target()?;
+    target.clean_up = false;
+    let pid = subject.pid()?;
+    let mut first = None;
+    let mut next = 0.0;
+    let mut rows = Vec::new();
+    engine::run(&target, load, None, &mut |progress| {
+        watcher(progress);
+        let Some(slice) = progress.slice.filter(|_| progress.phase == Phase::Measuring) else {
+            return;
+        };
+        if slice.at_s < next {
+            return;
+        }
+        next = slice.at_s + SAMPLE_EVERY_S;
+        // A server that has died shows in the errors of the load.
+        let Ok(resident) = memory(pid, "VmRSS") else { return };
+        let now = Sample { resident, live: None };
+        let before = *first.get_or_insert(now);
+        rows.push(subject.row("after churn", whole_seconds(slice.at_s), before, now));
+    })
+    .map_err(|error| format!("{}: {error}", launch.name))?;
+    Ok(rows)
+}
+
+impl Subject<'_> {
+    fn sample(&mut self) -> Result<Sample, String> {
+        thread::sleep(SETTLE);
+        let pid = self.pid()?;
+        let live = match self.launch.peer {
+            Peer::ZooKeeper39 | Peer::ZooKeeper38 => Some(live_heap(pid)?),
+            Peer::Ringkeeper | Peer::Etcd => None,
+        };
+        let resident = memory(pid, "VmRSS").map_err(|error| error.to_string())?;
+        Ok(Sample { resident, live })
+    }
+
+    fn row(&self, what: &str, count: u32, before: Sample, with: Sample) -> MemoryRow {
+        let resident = float(with.resident) - float(before.resident);
+        let bytes = match (before.live, with.live) {
+            (Some(before), Some(with)) => float(with) - float(before),
+            (Some(_) | None, _) => resident,
+        };
+        MemoryRow {
+            program: self.launch.name.clone(),
+            round: self.round,
+            what: what.to_owned(),
+            count: u64::from(count),
+            resident_bytes_before: before.resident,
+            resident_bytes: with.resident,
+            live_bytes_before: before.live,
+            live_bytes: with.live,
+            bytes_each: bytes / f64::from(count.max(1)),
+        }
+    }
+
+    /// kill -9, start, and how long until it answers.
+    fn restart(&mut self, znodes: u32) -> Result<Elapsed, String> {
+        let name = &self.launch.name;
+        let server = self.running.server_mut().ok_or("a server of ZooKeeper's kind is needed")?;
+        server.kill();
+        let begun = Instant::now();
+        server.spawn();
+        while !server.try_four_letter("srvr").is_ok_and(|text| text.contains("Zxid:")) {
+            if !server.is_running() || begun.elapsed() > START_WITHIN {
+                return Err(format!("{name} does not start again:\n{}", server.log_tail(20)));
+            }
+            thread::sleep(POLL_INTERVAL);
+        }
+        Ok(Elapsed {
+            program: name.clone(),
+            servers: 1,
+            round: self.round,
+            what: format!("restart with {znodes} znodes"),
+            seconds: begun.elapsed().as_secs_f64(),
+        })
+    }
+
+    fn address(&mut self) -> Result<SocketAddr, String> {
+        self.running.addresses()?.first().copied().ok_or_else(|| "no server".to_owned())
+    }
+
+    fn pid(&self) -> Result<u32, String> {
+        self.running.pids().first().copied().ok_or_else(|| "no server".to_owned())
+    }
+}
+
+fn open(server: SocketAddr, count: u32) -> Result<Vec<Session>, String> {
+    engine::allow_files(u64::from(count)).map_err(|error| error.to_string())?;
+    let one = move || {
+        Session::open(server, SESSION_TIMEOUT_MS)
+            .map_err(|error| format!("{server}: opening a session: {error}"))
+    };
+    thread::scope(|scope| {
+        let openers: Vec<_> = (0..OPENERS)
+            .map(|opener| {
+                let share = count / OPENERS + u32::from(opener < count % OPENERS);
+                scope.spawn(move || (0..share).map(|_| one()).collect::<Result<Vec<_>, _>>())
+            })
+            .collect();
+        let mut all = Vec::new();
+        for opener in openers {
+            all.extend(opener.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        Ok(all)
+    })
+}
+
+/// One watch on each of the first nodes that [`engine::populate`] made, in turn by the sessions.
+fn leave_watches(sessions: &mut [Session], root: &str, watches: u32) -> Result<(), String> {
+    let explain = |error| format!("leaving a watch: {error:?}");
+    let mut leaf = 0;
+    while leaf < watches {
+        for session in &mut *sessions {
+            let mut frames = Vec::new();
+            let mut count = 0;
+            while count < WATCHES_AT_ONCE && leaf < watches {
+                let path = engine::path_of(root, CHILDREN, leaf);
+                session.queue(OpCode::Exists, &Body::path_watch(&path, true), &mut frames);
+                count += 1;
+                leaf += 1;
+            }
+            session.connection().send_raw(&frames).map_err(|error| error.to_string())?;
+            for _ in 0..count {
+                let reply = session.receive().map_err(explain)?;
+                if reply.header.err != 0 {
+                    return Err(format!("leaving a watch: error {}", reply.header.err));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// All of them must have survived until now.
+fn ping(sessions: &mut [Session]) -> Result<(), String> {
+    for session in sessions {
+        session.ping().map_err(|error| format!("a session was lost meanwhile: {error:?}"))?;
+    }
+    Ok(())
+}
+
+/// The bytes of a Java heap that are in use after a full collection.
+fn live_heap(pid: u32) -> Result<u64, String> {
+    jcmd(pid, "GC.run")?;
+    let text = jcmd(pid, "GC.heap_info")?;
+    // `garbage-first heap   total 262144K, used 12345K [0x…`; a young and an old generation have a
+    // line each with another collector.
+    let mut kib = 0;
+    for line in text.lines().filter(|line| line.contains(" total ")) {
+        let used = line.split(" used ").nth(1).and_then(|rest| rest.split('K').next());
+        kib += used
+            .and_then(|number| number.trim().parse::<u64>().ok())
+            .ok_or_else(|| format!("jcmd {pid} GC.heap_info: no `used` in `{line}`"))?;
+    }
+    if kib == 0 { Err(format!("jcmd {pid} GC.heap_info says: {text}")) } else { Ok(kib * 1024) }
+}
+
+fn jcmd(pid: u32, command: &str) -> Result<String, String> {
+    let output = Command::new("jcmd").args([&pid.to_string(), command]).output();
+    let output =
+        output.map_err(|error| format!("cannot run `jcmd`, which comes with a JDK: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.success() {
+        return Ok(text);
+    }
+    Err(format!("jcmd {pid} {command}: {text}{}", String::from_utf8_lossy(&output.stderr)))
+}
+
+fn whole_seconds(seconds: f64) -> u32 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+    let whole = seconds as u32;
+    whole
+}

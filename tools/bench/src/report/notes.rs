@@ -1,0 +1,44 @@
+//! What people have to say about a run: a file beside the results, kept apart from what was
+//! measured.
+//!
+//! ```toml
+//! title = "Ringkeeper 0.2 on two cores"
+//! summary = "…"
+//!
+//! [notes]
+//! ladder-sessions = "It bends at 1000, because …"
+//! ```
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Deserialize;
+
+/// Text for a report. An empty line ends a paragraph.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Notes {
+    /// The page's title.
+    pub title: Option<String>,
+    /// What stands under it.
+    pub summary: Option<String>,
+    /// By workload, or by the title of a timeline.
+    pub notes: BTreeMap<String, String>,
+}
+
+impl Notes {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not of this form; the text says where.
+    pub fn read(path: &Path) -> Result<Notes, String> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| format!("{}: {error}", path.display()))?;
+        toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
+    }
+
+    /// What was said about one of them.
+    pub fn of(&self, name: &str) -> Option<&str> {
+        self.notes.get(name).map(|text| &text[..])
+    }
+}

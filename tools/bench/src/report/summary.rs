@@ -1,0 +1,459 @@
+//! The lines of one or several results files, put in order: which rounds belong together, which
+//! program is which series, what is compared with what. Everything that a report shows is decided
+//! here; Markdown and HTML only write it down.
+
+use std::collections::BTreeMap;
+
+use super::figure::Figure;
+use crate::result::{
+    Difference, Elapsed, FailureTimeline, Floor, GoalResult, Line, MemoryRow, OpResult,
+    Percentiles, Row, RunHeader,
+};
+
+/// Everything that a report is about.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    /// One for each file, usually.
+    pub runs: Vec<RunHeader>,
+    /// Each round's.
+    pub floors: Vec<Floor>,
+    /// In the order of the files.
+    pub goals: Vec<GoalResult>,
+    /// Names of all series; an index into it is a series' number, and chooses its colour.
+    pub series: Vec<String>,
+    /// Rows without a parameter, by what was done.
+    pub workloads: Vec<Workload>,
+    /// Rows with one.
+    pub ladders: Vec<Ladder>,
+    /// As they are.
+    pub failures: Vec<FailureTimeline>,
+    /// By what they are about, then by program.
+    pub memory: Vec<Memory>,
+    /// By what took the time, then by program.
+    pub elapsed: Vec<Duration>,
+    /// As they are.
+    pub differences: Vec<Difference>,
+}
+
+/// What so many things of a kind cost one program.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    /// As in [`MemoryRow`].
+    pub what: String,
+    /// As in [`MemoryRow`].
+    pub program: String,
+    /// How many of them; after churn, the seconds that it has lasted.
+    pub count: u64,
+    /// By round; never empty.
+    pub rows: Vec<MemoryRow>,
+}
+
+/// How long something took one program.
+#[derive(Clone, Debug)]
+pub struct Duration {
+    /// As in [`Elapsed`]; the size of the ensemble comes first if there is more than one.
+    pub what: String,
+    /// As in [`Elapsed`].
+    pub program: String,
+    /// Of the rounds.
+    pub seconds: Figure,
+}
+
+/// One workload against one size of ensemble, by whoever was measured.
+#[derive(Clone, Debug)]
+pub struct Workload {
+    /// The definition's name.
+    pub name: String,
+    /// The definition's title; the size of the ensemble comes first if there is more than one.
+    pub title: String,
+    /// Ours first.
+    pub entries: Vec<Entry>,
+}
+
+/// All rounds of one series at one workload, or at one step of a ladder.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Number in [`Summary::series`].
+    pub series: usize,
+    /// By round; never empty.
+    pub rows: Vec<Row>,
+}
+
+/// One workload with a parameter.
+#[derive(Clone, Debug)]
+pub struct Ladder {
+    /// The definition's name.
+    pub name: String,
+    /// The definition's title.
+    pub title: String,
+    /// What varies.
+    pub parameter: String,
+    /// Ours first; of each series, its steps in ascending order.
+    pub lines: Vec<(usize, Vec<(u64, Entry)>)>,
+}
+
+/// What one entry is worth against the reference: above 1 is better, always.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ratios {
+    /// Operations per second.
+    pub rate: Option<Figure>,
+    /// The reference's p50 by this one's.
+    pub p50: Option<Figure>,
+    /// The reference's p99 by this one's.
+    pub p99: Option<Figure>,
+}
+
+impl Summary {
+    /// Puts the lines of each file in order. Rounds of a later file follow those of the ones before,
+    /// so that a ratio compares only what ran in turn.
+    pub fn of(files: impl IntoIterator<Item = Vec<Line>>) -> Summary {
+        let mut summary = Summary::default();
+        let mut rows: Vec<Row> = Vec::new();
+        let (mut memory, mut elapsed) = (Vec::new(), Vec::new());
+        let mut rounds = 0;
+        for file in files {
+            let before = rounds;
+            for line in file {
+                match line {
+                    Line::Run(run) => summary.runs.push(run),
+                    Line::Floor(floor) => {
+                        let round = floor.round + before;
+                        summary.floors.push(Floor { round, ..floor });
+                    }
+                    Line::Row(row) => {
+                        let round = row.round + before;
+                        rounds = rounds.max(round);
+                        rows.push(Row { round, ..row });
+                    }
+                    Line::Failures(failures) => summary.failures.push(failures),
+                    Line::Memory(row) => memory.push(row),
+                    Line::Elapsed(row) => elapsed.push(row),
+                    Line::Difference(difference) => summary.differences.push(difference),
+                    Line::Goal(goal) => summary.goals.push(goal),
+                }
+            }
+        }
+        summary.memory = memory_by_kind(memory);
+        summary.elapsed = elapsed_by_kind(&elapsed);
+        let names = Names::of(&rows);
+        summary.name_series(&names, &rows);
+        for row in rows {
+            let name = names.name(&row);
+            let series = summary.number(&name);
+            match row.step.clone() {
+                None => summary.add_row(series, row),
+                Some((parameter, value)) => summary.add_step(series, &parameter, value, row),
+            }
+        }
+        summary.sort();
+        summary
+    }
+
+    /// The median of the rounds' floors.
+    pub fn floor(&self, of: impl Fn(&Floor) -> f64) -> Option<Figure> {
+        Figure::of(self.floors.iter().map(of))
+    }
+
+    /// The number of a program's series, for lines that carry no commit.
+    pub fn series_of(&self, program: &str) -> usize {
+        let exact = self.series.iter().position(|name| name == program);
+        exact
+            .or_else(|| self.series.iter().position(|name| name.starts_with(program)))
+            .unwrap_or(self.series.len())
+    }
+
+    /// The series that others are compared with: Apache ZooKeeper, the newest; of two commits, the
+    /// first.
+    pub fn reference(&self, entries: &[Entry]) -> Option<usize> {
+        let zookeepers = entries.iter().map(|entry| entry.series);
+        let zookeepers = zookeepers.filter(|series| self.series[*series].starts_with("zookeeper"));
+        let newest = zookeepers.max_by(|one, other| self.series[*one].cmp(&self.series[*other]));
+        let ours = |entry: &&Entry| is_ours(&self.series[entry.series]);
+        newest.or_else(|| {
+            let mut ours = entries.iter().filter(ours);
+            let first = ours.next()?;
+            ours.next().map(|_| first.series)
+        })
+    }
+
+    /// An entry against the reference among its neighbours, round by round. `None` for the
+    /// reference itself and where there is none.
+    pub fn ratios(&self, entry: &Entry, neighbours: &[Entry]) -> Option<Ratios> {
+        let reference = self.reference(neighbours)?;
+        let reference = neighbours.iter().find(|other| other.series == reference)?;
+        if reference.series == entry.series || !same_protocol(&self.series[entry.series]) {
+            return None;
+        }
+        let each = |ratio: fn(&OpResult, &OpResult) -> f64| {
+            Figure::of(entry.rows.iter().filter_map(|row| {
+                let other = reference.rows.iter().find(|other| other.round == row.round)?;
+                Some(ratio(&row.measured.all, &other.measured.all))
+            }))
+        };
+        Some(Ratios {
+            rate: each(|own, other| own.per_second / other.per_second),
+            p50: each(|own, other| other.percentiles.p50_us / own.percentiles.p50_us),
+            p99: each(|own, other| other.percentiles.p99_us / own.percentiles.p99_us),
+        })
+    }
+
+    /// Names of all series, ours first, so that ours has the first colour in every report.
+    fn name_series(&mut self, names: &Names, rows: &[Row]) {
+        let mut found: Vec<String> = Vec::new();
+        let programs = self.failures.iter().map(|failures| failures.program.clone());
+        let programs = programs.chain(self.memory.iter().map(|memory| memory.program.clone()));
+        let programs = programs.chain(self.elapsed.iter().map(|elapsed| elapsed.program.clone()));
+        for name in rows.iter().map(|row| names.name(row)).chain(programs) {
+            // A program without a commit is the series of that program, if there is one.
+            if !found.iter().any(|known| *known == name || known.starts_with(&format!("{name} "))) {
+                found.push(name);
+            }
+        }
+        found.sort_by_key(|name| !is_ours(name));
+        self.series = found;
+    }
+
+    fn number(&self, name: &str) -> usize {
+        let found = self.series.iter().position(|known| known == name);
+        found.expect("every row's series has a name since name_series")
+    }
+
+    fn add_row(&mut self, series: usize, row: Row) {
+        let title = with_servers(&row.title, row.servers);
+        let workloads = &mut self.workloads;
+        let known = workloads.iter().position(|w| w.name == row.workload && w.title == title);
+        let at = known.unwrap_or_else(|| {
+            let (name, entries) = (row.workload.clone(), Vec::new());
+            workloads.push(Workload { name, title, entries });
+            workloads.len() - 1
+        });
+        add(&mut workloads[at].entries, series, row);
+    }
+
+    fn add_step(&mut self, series: usize, parameter: &str, value: u64, row: Row) {
+        let of_servers = parameter == "servers";
+        let title =
+            if of_servers { row.title.clone() } else { with_servers(&row.title, row.servers) };
+        let same = |ladder: &Ladder| {
+            ladder.name == row.workload && ladder.title == title && ladder.parameter == parameter
+        };
+        let at = self.ladders.iter().position(same).unwrap_or_else(|| {
+            let (name, parameter) = (row.workload.clone(), parameter.to_owned());
+            self.ladders.push(Ladder { name, title: title.clone(), parameter, lines: Vec::new() });
+            self.ladders.len() - 1
+        });
+        let lines = &mut self.ladders[at].lines;
+        let at = lines.iter().position(|(of, _)| *of == series).unwrap_or_else(|| {
+            lines.push((series, Vec::new()));
+            lines.len() - 1
+        });
+        let steps = &mut lines[at].1;
+        match steps.iter_mut().find(|(step, _)| *step == value) {
+            Some((_, entry)) => entry.rows.push(row),
+            None => steps.push((value, Entry { series, rows: vec![row] })),
+        }
+    }
+
+    fn sort(&mut self) {
+        for workload in &mut self.workloads {
+            workload.entries.sort_by_key(|entry| entry.series);
+            for entry in &mut workload.entries {
+                entry.rows.sort_by_key(|row| row.round);
+            }
+        }
+        for ladder in &mut self.ladders {
+            ladder.lines.sort_by_key(|(series, _)| *series);
+            for (_, steps) in &mut ladder.lines {
+                steps.sort_by_key(|(value, _)| *value);
+            }
+        }
+    }
+}
+
+impl Entry {
+    /// The median over the rounds of anything in a row.
+    pub fn figure(&self, of: impl Fn(&Row) -> f64) -> Figure {
+        let none = Figure { median: 0.0, least: 0.0, most: 0.0 };
+        Figure::of(self.rows.iter().map(of)).unwrap_or(none)
+    }
+
+    /// Operations per second.
+    pub fn rate(&self) -> Figure {
+        self.figure(|row| row.measured.all.per_second)
+    }
+
+    /// One of the latency's percentiles.
+    pub fn latency(&self, of: impl Fn(&Percentiles) -> f64) -> Figure {
+        self.figure(|row| of(&row.measured.all.percentiles))
+    }
+
+    /// Requests in flight at once on average, by Little's law; the median stands for the mean.
+    pub fn in_flight(&self) -> f64 {
+        self.rate().median * self.latency(|latency| latency.p50_us).median / 1e6
+    }
+
+    /// Errors of all rounds, by name.
+    pub fn errors(&self) -> BTreeMap<&str, u64> {
+        let mut errors = BTreeMap::new();
+        for (name, count) in self.rows.iter().flat_map(|row| &row.measured.errors) {
+            *errors.entry(&name[..]).or_insert(0) += count;
+        }
+        errors
+    }
+
+    /// Sessions lost, of all rounds.
+    pub fn sessions_lost(&self) -> u64 {
+        self.rows.iter().map(|row| row.measured.sessions_lost).sum()
+    }
+
+    /// What an operation costs the servers, if that was measured.
+    pub fn cost(&self) -> Option<Cost> {
+        let each = |of: fn(&Row) -> Option<f64>| Figure::of(self.rows.iter().filter_map(of));
+        Some(Cost {
+            cpu_us: each(|row| per_operation(row, row.resources.as_ref()?.cpu_seconds * 1e6))?,
+            server_bytes: each(|row| {
+                per_operation(row, as_f64(row.resources.as_ref()?.server_bytes_written))
+            })?,
+            device_bytes: each(|row| {
+                per_operation(row, as_f64(row.resources.as_ref()?.device_bytes_written))
+            })?,
+            device_writes: each(|row| {
+                per_operation(row, as_f64(row.resources.as_ref()?.device_writes))
+            })?,
+            memory_peak_bytes: each(|row| Some(as_f64(row.resources.as_ref()?.memory_peak_bytes)))?,
+        })
+    }
+}
+
+/// What one operation costs all servers together, and the most memory that they had.
+#[derive(Clone, Copy, Debug)]
+pub struct Cost {
+    /// Time on a core, in µs.
+    pub cpu_us: Figure,
+    /// Bytes that the servers wrote.
+    pub server_bytes: Figure,
+    /// Bytes written to the device, the file system's journal and others' included.
+    pub device_bytes: Figure,
+    /// Writes that the device carried out.
+    pub device_writes: Figure,
+    /// Not by operation.
+    pub memory_peak_bytes: Figure,
+}
+
+impl Memory {
+    /// The median over the rounds of anything in a row; `None` where no round has it.
+    pub fn figure(&self, of: impl Fn(&MemoryRow) -> Option<f64>) -> Option<Figure> {
+        Figure::of(self.rows.iter().filter_map(of))
+    }
+
+    /// Bytes that each costs.
+    pub fn each(&self) -> f64 {
+        self.figure(|row| Some(row.bytes_each)).map_or(0.0, |figure| figure.median)
+    }
+}
+
+fn memory_by_kind(rows: Vec<MemoryRow>) -> Vec<Memory> {
+    let mut kinds: Vec<Memory> = Vec::new();
+    for row in rows {
+        let same = kinds.iter_mut().find(|kind| {
+            kind.what == row.what && kind.program == row.program && kind.count == row.count
+        });
+        match same {
+            Some(kind) => kind.rows.push(row),
+            None => kinds.push(Memory {
+                what: row.what.clone(),
+                program: row.program.clone(),
+                count: row.count,
+                rows: vec![row],
+            }),
+        }
+    }
+    together(kinds, |kind| &kind.what)
+}
+
+fn elapsed_by_kind(rows: &[Elapsed]) -> Vec<Duration> {
+    let mut kinds: Vec<(String, String, Vec<f64>)> = Vec::new();
+    for row in rows {
+        let what = with_servers(&row.what, row.servers);
+        match kinds.iter_mut().find(|(of, program, _)| *of == what && *program == row.program) {
+            Some((_, _, rounds)) => rounds.push(row.seconds),
+            None => kinds.push((what, row.program.clone(), vec![row.seconds])),
+        }
+    }
+    let kinds = kinds.into_iter().filter_map(|(what, program, rounds)| {
+        Some(Duration { what, program, seconds: Figure::of(rounds)? })
+    });
+    together(kinds.collect(), |kind| &kind.what)
+}
+
+/// Those with one name next to each other, otherwise in their order.
+fn together<T>(kinds: Vec<T>, name: impl Fn(&T) -> &str) -> Vec<T> {
+    let mut names: Vec<String> = Vec::new();
+    for kind in &kinds {
+        if !names.iter().any(|known| known == name(kind)) {
+            names.push(name(kind).to_owned());
+        }
+    }
+    let mut kinds = kinds;
+    kinds.sort_by_key(|kind| names.iter().position(|known| known == name(kind)));
+    kinds
+}
+
+/// Which names rows have as series: the program, and its commit where several were measured.
+struct Names {
+    commits: BTreeMap<String, Vec<Option<String>>>,
+}
+
+impl Names {
+    fn of(rows: &[Row]) -> Names {
+        let mut commits: BTreeMap<String, Vec<Option<String>>> = BTreeMap::new();
+        for row in rows {
+            let known = commits.entry(row.program.clone()).or_default();
+            if !known.contains(&row.commit) {
+                known.push(row.commit.clone());
+            }
+        }
+        Names { commits }
+    }
+
+    fn name(&self, row: &Row) -> String {
+        let several = self.commits.get(&row.program).is_some_and(|commits| commits.len() > 1);
+        match &row.commit {
+            Some(commit) if several => format!("{} {commit}", row.program),
+            _ => row.program.clone(),
+        }
+    }
+}
+
+/// Whether a series is this project's.
+pub fn is_ours(series: &str) -> bool {
+    series.starts_with("ringkeeper")
+}
+
+/// Integers of results are far below the 53 bits of a float, or only for a picture.
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+pub fn as_f64(count: u64) -> f64 {
+    count as f64
+}
+
+/// A peer with a protocol of its own is shown beside the others, but a ratio would say too much.
+fn same_protocol(series: &str) -> bool {
+    !series.contains("own protocol")
+}
+
+/// By what was answered while the cost was counted.
+fn per_operation(row: &Row, total: f64) -> Option<f64> {
+    let answered = row.measured.all.per_second * row.measured.seconds;
+    (answered > 0.0).then(|| total / answered)
+}
+
+fn with_servers(title: &str, servers: usize) -> String {
+    if servers == 1 { title.to_owned() } else { format!("{servers} servers, {title}") }
+}
+
+fn add(entries: &mut Vec<Entry>, series: usize, row: Row) {
+    match entries.iter_mut().find(|entry| entry.series == series) {
+        Some(entry) => entry.rows.push(row),
+        None => entries.push(Entry { series, rows: vec![row] }),
+    }
+}

@@ -1,0 +1,105 @@
+//! A disk of its own for a server, small enough to be filled: an ext4 file system in a file, which
+//! only root can mount.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+const BLOCK_BYTES: usize = 1024 * 1024;
+/// A killed server's files are closed a moment later.
+const UNMOUNT_ATTEMPTS: u32 = 50;
+const UNMOUNT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A mounted file system. Unmounted and removed when dropped.
+#[derive(Debug)]
+pub struct SmallDisk {
+    place: TempDir,
+}
+
+impl SmallDisk {
+    /// Makes one below `folder`.
+    ///
+    /// # Errors
+    /// This process may not mount, or `mkfs.ext4` is missing.
+    pub fn mount(folder: &Path, mib: u32) -> Result<SmallDisk, String> {
+        let explain = |error: io::Error| format!("{}: {error}", folder.display());
+        let place = tempfile::Builder::new()
+            .prefix("ringkeeper-bench-disk-")
+            .tempdir_in(folder)
+            .map_err(explain)?;
+        let image = place.path().join("image");
+        let mount = place.path().join("disk");
+        fs::create_dir(&mount).map_err(explain)?;
+        File::create(&image)
+            .and_then(|file| file.set_len(u64::from(mib) << 20))
+            .map_err(explain)?;
+        run("mkfs.ext4", &["-q", "-F"], &[&image])?;
+        run("mount", &["-o", "loop"], &[&image, &mount])?;
+        Ok(SmallDisk { place })
+    }
+
+    /// Where it is mounted.
+    pub fn folder(&self) -> PathBuf {
+        self.place.path().join("disk")
+    }
+
+    /// Takes all the room there is.
+    ///
+    /// # Errors
+    /// Anything but a full disk.
+    pub fn fill(&self) -> io::Result<()> {
+        let mut ballast = File::options().create(true).append(true).open(self.ballast())?;
+        let mut bytes = BLOCK_BYTES;
+        // Smaller and smaller pieces: the last ones matter to whoever needs one block.
+        while bytes >= 512 {
+            match ballast.write_all(&vec![1; bytes]) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => bytes /= 2,
+                Err(error) => return Err(error),
+            }
+        }
+        ballast.sync_data()
+    }
+
+    /// Gives that room back.
+    ///
+    /// # Errors
+    /// It was not filled.
+    pub fn free(&self) -> io::Result<()> {
+        fs::remove_file(self.ballast())
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.folder().join("ballast")
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        for _ in 0..UNMOUNT_ATTEMPTS {
+            if run("umount", &[], &[&self.folder()]).is_ok() {
+                return;
+            }
+            thread::sleep(UNMOUNT_PAUSE);
+        }
+        eprintln!("{}: still in use, and therefore still mounted", self.folder().display());
+    }
+}
+
+fn run(program: &str, options: &[&str], paths: &[&Path]) -> Result<(), String> {
+    let output = Command::new(program)
+        .args(options)
+        .args(paths)
+        .output()
+        .map_err(|error| format!("cannot run `{program}`: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let why = String::from_utf8_lossy(&output.stderr);
+    Err(format!("`{program}` failed (a disk of its own takes root): {}", why.trim()))
+}

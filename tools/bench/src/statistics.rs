@@ -1,0 +1,152 @@
+//! What a handful of noisy figures says: medians, spread, and whether two sets differ.
+//!
+//! Not for latencies of single requests, of which there are millions: those live in histograms.
+//! Here a figure is the outcome of one turn, and there are three to twenty of them. Turns come in
+//! pairs that saw the same minutes of the machine, so what counts is the ratio within each pair.
+
+/// A significance test looks at every assignment of signs up to this many pairs, and at a random
+/// part of them beyond.
+const PAIRS_EXACT_MAX: usize = 16;
+const SAMPLES: u32 = 100_000;
+
+/// The middle value; the mean of the two middle ones of an even number.
+///
+/// # Panics
+/// If there is none.
+pub fn median(values: &[f64]) -> f64 {
+    assert!(!values.is_empty(), "a median of nothing");
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 }
+}
+
+/// Smallest and largest.
+///
+/// # Panics
+/// If there is none.
+pub fn range(values: &[f64]) -> (f64, f64) {
+    assert!(!values.is_empty(), "a range of nothing");
+    values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
+        (low.min(*value), high.max(*value))
+    })
+}
+
+/// How far the values lie apart, as a part of their median: 0.1 is ±5 %.
+///
+/// # Panics
+/// If there is none.
+pub fn spread(values: &[f64]) -> f64 {
+    let (low, high) = range(values);
+    let middle = median(values);
+    if middle == 0.0 { 0.0 } else { (high - low) / middle }
+}
+
+/// The probability that pairs of equals look as different as these do, in either direction.
+///
+/// The permutation test of paired samples: if both sides of a pair come from the same
+/// distribution, each logarithm of a ratio could as well have the other sign. Of all assignments of
+/// signs, this is the part whose sum is at least as far from zero as the observed one. It assumes
+/// nothing about the distribution. With n pairs it cannot be below 2^(1-n): at least six pairs are
+/// needed for a figure below 0.05.
+///
+/// Ratios are of positive figures; 1.0 means no difference. No pairs: 1.0.
+pub fn significance(ratios: &[f64]) -> f64 {
+    let logarithms: Vec<f64> = ratios.iter().map(|ratio| ratio.ln()).collect();
+    let observed: f64 = logarithms.iter().sum();
+    // Sums of the same figures with other signs differ in the last bits.
+    let limit = observed.abs() * (1.0 - 1e-12);
+    let is_extreme = |signs: u64| {
+        let signed = logarithms.iter().enumerate();
+        let sum: f64 = signed.map(|(at, x)| if signs >> at & 1 == 1 { *x } else { -*x }).sum();
+        sum.abs() >= limit
+    };
+    if logarithms.len() <= PAIRS_EXACT_MAX {
+        let all = 1_u32 << logarithms.len();
+        let extreme = (0..all).filter(|signs| is_extreme(u64::from(*signs))).count();
+        return f64::from(u32::try_from(extreme).expect("at most all")) / f64::from(all);
+    }
+    // The same figures give the same answer: the seed is fixed. The observed assignment is one of
+    // those counted, so that the answer is never zero.
+    let mut random = SplitMix(0x9e37_79b9_7f4a_7c15);
+    let extreme = (0..SAMPLES).filter(|_| is_extreme(random.next())).count();
+    f64::from(u32::try_from(extreme + 1).expect("few samples")) / f64::from(SAMPLES + 1)
+}
+
+/// What single tests say when several are made at once (Holm's method): the figures to hold against
+/// the limit, in the order given. Twenty rows of two equal programs would otherwise show one
+/// "difference" at 0.05.
+pub fn adjusted(probabilities: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..probabilities.len()).collect();
+    order.sort_by(|a, b| probabilities[*a].total_cmp(&probabilities[*b]));
+    let mut adjusted = vec![1.0; probabilities.len()];
+    let mut largest = 0.0_f64;
+    for (rank, at) in order.iter().enumerate() {
+        let left = u32::try_from(probabilities.len() - rank).expect("few rows");
+        largest = largest.max((probabilities[*at] * f64::from(left)).min(1.0));
+        adjusted[*at] = largest;
+    }
+    adjusted
+}
+
+/// Steele, Lea and Flood's generator: enough for choosing signs.
+struct SplitMix(u64);
+
+impl SplitMix {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians_and_spreads_do_not_depend_on_the_order() {
+        assert_eq!(median(&[9.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[4.0, 1.0, 2.0, 9.0]), 3.0);
+        assert_eq!(range(&[4.0, 1.0, 2.0]), (1.0, 4.0));
+        assert_eq!(spread(&[90.0, 110.0, 100.0]), 0.2);
+    }
+
+    #[test]
+    fn pairs_that_all_say_the_same_are_as_significant_as_their_number_allows() {
+        for pairs in 1..=10_u32 {
+            let ratios: Vec<f64> = (0..pairs).map(|pair| 1.5 + f64::from(pair) / 100.0).collect();
+            let expected = 2.0 / f64::from(1_u32 << pairs);
+            assert_eq!(significance(&ratios), expected, "{pairs} pairs");
+            let other_way: Vec<f64> = ratios.iter().map(|ratio| 1.0 / ratio).collect();
+            assert_eq!(significance(&other_way), expected, "{pairs} pairs the other way");
+        }
+    }
+
+    #[test]
+    fn equal_or_balanced_pairs_are_no_difference() {
+        assert_eq!(significance(&[]), 1.0);
+        assert_eq!(significance(&[1.0; 8]), 1.0);
+        assert_eq!(significance(&[2.0, 0.5, 2.0, 0.5, 2.0, 0.5]), 1.0);
+    }
+
+    #[test]
+    fn many_pairs_are_sampled_and_agree_with_the_exact_answer() {
+        // Sixteen pairs exactly, and the same with a seventeenth that says nothing.
+        let mut ratios: Vec<f64> =
+            (0..16_u32).map(|pair| if pair % 4 == 0 { 0.95 } else { 1.03 }).collect();
+        let exact = significance(&ratios);
+        ratios.push(1.0);
+        let sampled = significance(&ratios);
+        assert!((exact - sampled).abs() < 0.01, "{exact} and {sampled}");
+    }
+
+    #[test]
+    fn several_tests_at_once_must_each_be_surer() {
+        assert_eq!(adjusted(&[0.01, 0.5, 0.02]), [0.03, 0.5, 0.04]);
+        assert_eq!(adjusted(&[0.4, 0.5]), [0.8, 0.8]);
+        assert_eq!(adjusted(&[]), Vec::<f64>::new());
+    }
+}

@@ -1,0 +1,168 @@
+//! One program's turn: it is started on fresh folders, warmed up, and runs one workload after the
+//! other, with what each cost its servers.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::definition::{Definition, Load, Mix, Operations, Work};
+use crate::engine::{self, Phase, Progress, Target};
+use crate::etcd;
+use crate::header;
+use crate::peers::{Launch, Peer, Running};
+use crate::resources::Meter;
+use crate::result::{Measured, Row};
+
+/// The load that compilers and caches are warmed up with: enough of each kind of request, on all
+/// sessions.
+const WARM_UP_SESSIONS: u32 = 100;
+const WARM_UP_DEPTH: u32 = 16;
+
+/// A workload of a turn.
+#[derive(Debug, Clone)]
+pub struct Job<'a> {
+    /// What is done.
+    pub definition: &'a Definition,
+    /// The value of its parameter, of a ladder.
+    pub step: Option<u64>,
+}
+
+/// A program that has its turn.
+#[derive(Debug)]
+pub struct Turn<'a> {
+    launch: &'a Launch,
+    servers: usize,
+    round: u32,
+    /// Of the generator.
+    threads: usize,
+    running: Running,
+}
+
+/// Who is told how far a row is.
+pub type Watcher<'a> = &'a mut dyn FnMut(&Progress);
+
+impl<'a> Turn<'a> {
+    /// Starts the program and warms it up.
+    ///
+    /// # Errors
+    /// It does not start, or not even the warm-up can be prepared.
+    pub fn begin(
+        launch: &'a Launch,
+        servers: usize,
+        round: u32,
+        threads: usize,
+        warm_up: Duration,
+        folder: &Path,
+    ) -> Result<Self, String> {
+        let running = launch.start(servers, folder)?;
+        let mut turn = Turn { launch, servers, round, threads, running };
+        turn.warm_up(warm_up)?;
+        Ok(turn)
+    }
+
+    /// Runs one workload.
+    ///
+    /// # Errors
+    /// It cannot be prepared, or the servers died of it.
+    pub fn run(&mut self, job: &Job<'_>, watcher: Watcher<'_>) -> Result<Row, String> {
+        let mut target = self.running.target()?;
+        target.threads = self.threads;
+        let pids = self.running.pids();
+        let folder = self.running.folder();
+        let mut meter: Option<Meter> = None;
+        let mut resources = None;
+        let mut watch = |progress: &Progress| {
+            if progress.phase == Phase::Measuring {
+                let meter = meter.get_or_insert_with(|| Meter::begin(&pids, folder));
+                if progress.done >= 1.0 && resources.is_none() {
+                    resources = meter.end();
+                }
+            }
+            watcher(progress);
+        };
+        let measured = load(self.launch.peer, &target, job, &mut watch)?;
+        let Definition { name, title, step: steps, .. } = job.definition;
+        let step =
+            steps.as_ref().zip(job.step).map(|(steps, value)| (steps.parameter.clone(), value));
+        Ok(Row {
+            workload: name.clone(),
+            title: title.clone(),
+            program: self.launch.name.clone(),
+            commit: self.launch.commit.clone(),
+            servers: self.servers,
+            round: self.round,
+            step,
+            measured,
+            resources,
+            load_average: header::load_average(),
+        })
+    }
+
+    /// The servers.
+    pub fn running(&mut self) -> &mut Running {
+        &mut self.running
+    }
+
+    fn warm_up(&mut self, time: Duration) -> Result<(), String> {
+        let begun = Instant::now();
+        let target = self.running.target()?;
+        for operations in [
+            Operations { set: 1, ..Operations::default() },
+            Operations { create: 1, ..Operations::default() },
+            Operations { get: 1, ..Operations::default() },
+        ] {
+            let definition = warm_up(operations, time.as_secs_f64() / 3.0);
+            let job = Job { definition: &definition, step: None };
+            load(self.launch.peer, &target, &job, &mut |_| {})
+                .map_err(|why| format!("warm-up of {}: {why}", self.launch.name))?;
+            if begun.elapsed() >= time {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a program can run a workload at all.
+///
+/// # Errors
+/// It cannot; says why.
+pub fn suits(peer: Peer, definition: &Definition) -> Result<(), String> {
+    match peer {
+        Peer::Ringkeeper | Peer::ZooKeeper39 | Peer::ZooKeeper38 => Ok(()),
+        Peer::Etcd => etcd::suits(definition),
+    }
+}
+
+fn load(
+    peer: Peer,
+    target: &Target,
+    job: &Job<'_>,
+    watcher: Watcher<'_>,
+) -> Result<Measured, String> {
+    match peer {
+        Peer::Ringkeeper | Peer::ZooKeeper39 | Peer::ZooKeeper38 => {
+            engine::run(target, job.definition, job.step, watcher)
+                .map_err(|error| error.to_string())
+        }
+        Peer::Etcd => etcd::run(&target.servers, job.definition, watcher),
+    }
+}
+
+fn warm_up(operations: Operations, seconds: f64) -> Definition {
+    Definition {
+        name: "warm-up".to_owned(),
+        title: "warm-up".to_owned(),
+        why: String::new(),
+        groups: Vec::new(),
+        servers: Vec::new(),
+        warm_up_s: 0.0,
+        seconds,
+        slice_ms: 1000,
+        step: None,
+        work: Work::Mix(Mix::new(
+            WARM_UP_SESSIONS,
+            Load::Closed { depth: WARM_UP_DEPTH },
+            operations,
+        )),
+    }
+}

@@ -3,6 +3,8 @@
 //! They stand here, and not with the other tests of the simulation, so that nothing that serves
 //! anybody is built with them.
 
+#![cfg(feature = "planted-bugs")]
+
 use ringkeeper::planted::PlantedBug;
 use ringkeeper::sim::{Options, Shape, run};
 

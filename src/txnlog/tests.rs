@@ -518,33 +518,6 @@ fn a_snapshot_is_due_between_half_and_all_of_snap_count() {
 }
 
 #[test]
-fn a_snapshot_waits_until_the_log_is_worth_half_of_the_last_one() {
-    let mut disk = Disk::default();
-    let options = WriterOptions { snap_count: 2, ..options(512) };
-    let mut writer = Writer::new(options, Zxid::ZERO, 0);
-    disk.run(&mut writer);
-    writer.note_snapshot_bytes(10_000);
-    let (mut zxid, mut logged) = (0, 0);
-    while !writer.snapshot_due() {
-        zxid += 1;
-        let txn = create(zxid, &[1; 300]);
-        logged += txn.bytes().len();
-        assert_eq!(writer.append(&txn), Append::Accepted);
-        disk.run(&mut writer);
-    }
-    assert!((5000..5400).contains(&logged), "{logged} bytes after {zxid} transactions");
-    // The next one begins: what it will have is not known, the last one counts.
-    writer.roll(0);
-    for more in 1..=3 {
-        assert_eq!(writer.append(&create(zxid + more, b"")), Append::Accepted);
-        disk.run(&mut writer);
-    }
-    assert!(!writer.snapshot_due());
-    writer.note_snapshot_bytes(100);
-    assert!(writer.snapshot_due());
-}
-
-#[test]
 fn a_zxid_that_comes_twice_never_gives_two_files_one_name() {
     let mut disk = Disk::default();
     let mut writer = ready_writer(options(512), &mut disk);

@@ -46,11 +46,6 @@ pub struct WriterOptions {
     pub snap_count: u64,
     /// `snapSizeLimitInKb` in bytes, used like `snap_count`; 0 for none.
     pub snap_bytes: u64,
-    /// A snapshot that is due by `snap_count` waits until the log behind the last one has this share
-    /// of that one's bytes, in per cent: to write a large tree again and again would cost the disk
-    /// many times what the log does, and a log shorter than the snapshot is read in less time.
-    // ZooKeeper: SyncRequestProcessor.shouldSnapshot knows nothing of the sort.
-    pub snapshot_share_percent: u64,
     /// `txnLogSizeLimitInKb` in bytes: a file that has grown beyond it gets no more groups.
     pub log_bytes_max: Option<u64>,
 }
@@ -65,7 +60,6 @@ impl Default for WriterOptions {
             sync: true,
             snap_count: 100_000,
             snap_bytes: 4 << 30,
-            snapshot_share_percent: 50,
             log_bytes_max: None,
         }
     }
@@ -129,8 +123,6 @@ pub struct Writer {
     /// The next group shall start a segment.
     rolled: bool,
     snapshot_rule: SnapshotRule,
-    /// Size of the last snapshot, as far as known.
-    snapshot_bytes: u64,
     appended: Zxid,
     submitted: Zxid,
     synced: Zxid,
@@ -181,13 +173,11 @@ struct SnapshotRule {
     txns: u64,
     bytes: u64,
     txns_max: u64,
-    /// With fewer bytes than that `txns_max` does not count.
-    bytes_min: u64,
     bytes_max: Option<u64>,
 }
 
 impl SnapshotRule {
-    fn new(options: &WriterOptions, snapshot_bytes: u64, random: u64) -> SnapshotRule {
+    fn new(options: &WriterOptions, random: u64) -> SnapshotRule {
         // ZooKeeper: half of the limit and a random part of the other half, so that not all
         // servers of an ensemble take a snapshot at once.
         let limit = |whole: u64, random: u64| {
@@ -198,14 +188,12 @@ impl SnapshotRule {
             txns: 0,
             bytes: 0,
             txns_max: limit(options.snap_count, random),
-            bytes_min: snapshot_bytes / 100 * options.snapshot_share_percent,
             bytes_max: (options.snap_bytes > 0).then(|| limit(options.snap_bytes, random >> 16)),
         }
     }
 
     fn is_due(&self) -> bool {
-        (self.txns > self.txns_max && self.bytes >= self.bytes_min)
-            || self.bytes_max.is_some_and(|max| self.bytes > max)
+        self.txns > self.txns_max || self.bytes_max.is_some_and(|max| self.bytes > max)
     }
 }
 
@@ -233,8 +221,7 @@ impl Writer {
             next_segment: 0,
             next_token: 0,
             rolled: false,
-            snapshot_rule: SnapshotRule::new(&options, 0, random),
-            snapshot_bytes: 0,
+            snapshot_rule: SnapshotRule::new(&options, random),
             appended: last,
             submitted: last,
             synced: last,
@@ -326,14 +313,7 @@ impl Writer {
     /// a snapshot begins. The segment changes as soon as one is prepared.
     pub fn roll(&mut self, random: u64) {
         self.rolled = self.current.is_some();
-        self.snapshot_rule = SnapshotRule::new(&self.options, self.snapshot_bytes, random);
-    }
-
-    /// The snapshot that began with the last [`Writer::roll`] has so many bytes; see
-    /// [`WriterOptions::snapshot_share_percent`].
-    pub fn note_snapshot_bytes(&mut self, bytes: u64) {
-        self.snapshot_bytes = bytes;
-        self.snapshot_rule.bytes_min = bytes / 100 * self.options.snapshot_share_percent;
+        self.snapshot_rule = SnapshotRule::new(&self.options, random);
     }
 
     /// Tries again to prepare a segment after [`Progress::NoSpace`]: called now and then by a
@@ -360,7 +340,7 @@ impl Writer {
     pub fn reopen(&mut self, last: Zxid, random: u64) {
         assert!(self.is_closed(), "a log is opened again when it is closed");
         assert!(self.is_idle() && self.spare.len() == 1, "both buffers are at home");
-        self.snapshot_rule = SnapshotRule::new(&self.options, self.snapshot_bytes, random);
+        self.snapshot_rule = SnapshotRule::new(&self.options, random);
         self.rolled = false;
         (self.appended, self.submitted, self.synced) = (last, last, last);
         self.state = State::Open;

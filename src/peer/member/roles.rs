@@ -92,8 +92,10 @@ impl Member {
                         let reason = "it votes for another one, and was not reached".to_owned();
                         learner.abandon(reason, &mut self.lasting);
                     }
-                    Role::Looking | Role::Waiting { .. } | Role::Leading(_) | Role::Learning(_) => {
-                    }
+                    // It was elected and has changed its mind in one breath: of the two only this
+                    // was heard here.
+                    Role::Looking => self.look(),
+                    Role::Waiting { .. } | Role::Leading(_) | Role::Learning(_) => {}
                 }
                 return true;
             }

@@ -6,6 +6,7 @@
 
 mod ensemble;
 mod network;
+mod one_breath;
 mod scenarios;
 mod server;
 

@@ -84,6 +84,10 @@ impl World {
                 continue;
             }
             let Some(lease) = self.history.leases.get(&header.client_id) else { continue };
+            if !self.plan.is_standalone() && lease.heard < self.phase_since {
+                // By a server, perhaps, that is gone.
+                continue;
+            }
             let timeout = u64::try_from(lease.timeout_ms).unwrap_or(0) * MS;
             // Clocks may be some hundredths too fast.
             let earliest = lease.heard + timeout - timeout / 20;

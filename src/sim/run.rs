@@ -91,7 +91,11 @@ fn through(world: &mut World, outcome: &mut Outcome) {
     }
     // Every session that nobody holds any more expires in this time, though the clock may be slow.
     let tick = u64::from(world.plan.tick_ms) * MS;
-    let patience = 22 * tick + 22 * tick / 10 + 5 * SECOND;
+    let mut patience = 22 * tick + 22 * tick / 10 + 5 * SECOND;
+    if world.plan.short_epochs {
+        // An epoch may end meanwhile, and a new leader gives every session its whole time again.
+        patience *= 2;
+    }
     let until = world.now + patience;
     world.run_until(until);
     agree(world);

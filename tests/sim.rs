@@ -61,6 +61,11 @@ const FOUND: &[(Shape, u64, &str)] = &[
         1092,
         "a server waited for ever for a change of the ensemble that nobody had carried out",
     ),
+    (
+        Shape::Any,
+        701_824,
+        "a local session that was closed behind its writes lost them with the leader, unanswered",
+    ),
     (Shape::Any, 6190, "an observer that became a participant did not vote until its restart"),
 ];
 

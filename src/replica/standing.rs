@@ -214,6 +214,14 @@ impl Replica {
         let queue = std::mem::take(&mut connection.queue);
         let early = std::mem::take(&mut connection.early);
         connection.held_bytes = 0;
+        let session = connection.session;
+        if connection.local && self.ensemble.local.is_closing(session) {
+            // What came before its end would be dropped now, as what comes behind it is.
+            let local = &mut self.ensemble.local;
+            let timeout_ms = local.timeout_ms(session).unwrap_or(self.timeouts.max_ms);
+            local.remove(session);
+            local.add(session, timeout_ms, now.mono);
+        }
         for step in queue {
             self.requests_held -= usize::from(step.is_held());
             match step {
@@ -225,6 +233,9 @@ impl Replica {
                     self.on_request(now, slot, connection, &request.frame);
                 }
                 Waiting::Answer { answer, .. } => {
+                    if answer.ends && connection.local {
+                        self.ensemble.local.set_closing(session);
+                    }
                     self.answer_in_turn(now, slot, connection, answer, Zxid::ZERO);
                 }
             }

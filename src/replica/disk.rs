@@ -231,11 +231,9 @@ impl Replica {
     }
 
     pub(super) fn begin_snapshot(&mut self, now: Now) {
-        self.snapshots.requested = false;
-        self.snapshots.started = now.mono;
         let random = self.snapshots.random();
         self.txnlog.roll(random);
-        self.snapshots.writer.begin(&mut self.database, &mut self.ops);
+        self.begin_snapshot_alone(now);
     }
 
     /// The same while the log is closed.

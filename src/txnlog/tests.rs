@@ -19,6 +19,8 @@ pub(crate) struct Disk {
     pub prepared: BTreeMap<SegmentId, Vec<u8>>,
     pub names: BTreeMap<SegmentId, String>,
     pub files: BTreeMap<String, Vec<u8>>,
+    /// Sizes of all segments it was asked for.
+    pub sizes: Vec<u64>,
     /// No room for another segment.
     pub full: bool,
 }
@@ -48,6 +50,7 @@ impl Disk {
                 return Completion { token, result: Err(failure) };
             }
             Op::SegmentPrepare { segment, bytes, header, .. } => {
+                self.sizes.push(bytes);
                 let mut file = vec![0; bytes as usize];
                 file[..16].copy_from_slice(&header);
                 self.prepared.insert(segment, file);
@@ -515,6 +518,43 @@ fn a_snapshot_is_due_between_half_and_all_of_snap_count() {
         writer.roll(0);
         assert!(!writer.snapshot_due());
     }
+}
+
+#[test]
+fn a_segment_is_as_large_as_what_lies_between_two_snapshots() {
+    const MIB: u64 = 1 << 20;
+    let mut disk = Disk::default();
+    let options = WriterOptions {
+        segment_bytes: 8 * MIB,
+        segment_bytes_min: 2 * MIB,
+        txn_bytes_max: 1 << 20,
+        ..options(512)
+    };
+    let mut writer = ready_writer(options, &mut disk);
+    let mut zxid = 0;
+    let mut log = |writer: &mut Writer, disk: &mut Disk, bytes: u64| {
+        let before = disk.sizes.len();
+        for _ in 0..bytes / (256 << 10) {
+            zxid += 1;
+            assert_eq!(writer.append(&create(zxid, &[7; 256 << 10])), Append::Accepted);
+            disk.run(writer);
+        }
+        disk.sizes[before..].to_vec()
+    };
+    assert_eq!(disk.sizes, [2 * MIB], "nothing is known yet");
+    // While it grows, each is larger than the one before.
+    let grown = log(&mut writer, &mut disk, 12 * MIB);
+    assert!(grown.is_sorted() && grown.iter().all(|bytes| bytes % MIB == 0), "{grown:?}");
+    assert_eq!((grown[0], grown.last()), (2 * MIB, Some(&(8 * MIB))));
+    // One was there already; those behind the next snapshots are what lay between them, and some.
+    writer.roll(0);
+    log(&mut writer, &mut disk, 3 * MIB);
+    writer.roll(0);
+    assert_eq!(log(&mut writer, &mut disk, 3 * MIB), [4 * MIB]);
+    writer.roll(0);
+    assert_eq!(log(&mut writer, &mut disk, MIB), [4 * MIB]);
+    writer.roll(0);
+    assert_eq!(log(&mut writer, &mut disk, MIB), [2 * MIB]);
 }
 
 #[test]

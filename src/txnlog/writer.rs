@@ -29,13 +29,18 @@ use crate::io::{
 use crate::limits;
 use crate::proto::txn::Txn;
 
+/// Sizes of segments are multiples of it, the least and the largest excepted.
+const SEGMENT_STEP_BYTES: u64 = 1 << 20;
+
 /// How the log is written.
 #[derive(Clone, Debug)]
 pub struct WriterOptions {
     /// The disk's logical block: groups end on its multiples. A power of two, 512 to 4096.
     pub block_bytes: usize,
-    /// Size of a segment (`preAllocSize`); raised if it could not hold the largest group.
+    /// Size of a segment, at most (`preAllocSize`); raised if it could not hold the largest group.
     pub segment_bytes: u64,
+    /// Size of a segment, at least, with the same exception: see [`Writer::next_segment_bytes`].
+    pub segment_bytes_min: u64,
     /// Capacity of each of the two group buffers.
     pub group_bytes_max: usize,
     /// Longest transaction that is accepted.
@@ -55,6 +60,7 @@ impl Default for WriterOptions {
         WriterOptions {
             block_bytes: BUFFER_ALIGNMENT,
             segment_bytes: 64 << 20,
+            segment_bytes_min: 16 << 20,
             group_bytes_max: limits::LOG_GROUP_BYTES,
             txn_bytes_max: limits::FRAME_BYTES_MAX as usize + limits::TXN_EXTRA_BYTES_MAX as usize,
             sync: true,
@@ -123,6 +129,8 @@ pub struct Writer {
     /// The next group shall start a segment.
     rolled: bool,
     snapshot_rule: SnapshotRule,
+    /// Bytes logged between the last two calls of [`Writer::roll`].
+    rolled_bytes: u64,
     appended: Zxid,
     submitted: Zxid,
     synced: Zxid,
@@ -150,6 +158,8 @@ struct Flight {
 
 struct Segment {
     id: SegmentId,
+    /// Prepared that far.
+    bytes: u64,
     /// The zxid in its name.
     name: Zxid,
     /// Where the next group goes.
@@ -162,8 +172,8 @@ struct Segment {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Next {
     None,
-    Preparing(Token, SegmentId),
-    Prepared(SegmentId),
+    Preparing { token: Token, segment: SegmentId, bytes: u64 },
+    Prepared { segment: SegmentId, bytes: u64 },
     /// The last attempt found no room.
     NoSpace,
 }
@@ -212,6 +222,8 @@ impl Writer {
         let largest = (largest + block).next_multiple_of(BUFFER_ALIGNMENT) as u64;
         let segment_bytes = options.segment_bytes.next_multiple_of(BUFFER_ALIGNMENT as u64);
         options.segment_bytes = segment_bytes.max(largest);
+        let least = options.segment_bytes_min.next_multiple_of(BUFFER_ALIGNMENT as u64);
+        options.segment_bytes_min = least.max(largest).min(options.segment_bytes);
         Writer {
             filling: Group::new(AlignedBuf::zeroed_in_slot(options.group_bytes_max, 0)),
             spare: vec![AlignedBuf::zeroed_in_slot(options.group_bytes_max, 1)],
@@ -222,6 +234,7 @@ impl Writer {
             next_token: 0,
             rolled: false,
             snapshot_rule: SnapshotRule::new(&options, random),
+            rolled_bytes: 0,
             appended: last,
             submitted: last,
             synced: last,
@@ -249,9 +262,9 @@ impl Writer {
         let bytes = self.filling.sealed_bytes_with(entry_bytes, self.options.block_bytes);
         if !self.fits_current(bytes) {
             match self.next {
-                Next::Prepared(_) => (),
+                Next::Prepared { .. } => (),
                 Next::NoSpace => return Append::NoSpace,
-                Next::None | Next::Preparing(..) => return Append::Full,
+                Next::None | Next::Preparing { .. } => return Append::Full,
             }
         }
         if !self.filling.fits(entry_bytes) {
@@ -287,10 +300,10 @@ impl Writer {
     pub fn handle_completion(&mut self, completion: Completion) -> Progress {
         assert_eq!(completion.token.owner(), Owner::TxnLog, "{:?}", completion.token);
         let token = completion.token;
-        if let Next::Preparing(preparing, segment) = self.next
+        if let Next::Preparing { token: preparing, segment, bytes } = self.next
             && preparing == token
         {
-            return self.on_prepared(segment, completion.result);
+            return self.on_prepared(segment, bytes, completion.result);
         }
         let in_flight =
             self.flight.as_ref().is_some_and(|f| f.write == Some(token) || f.name == Some(token));
@@ -313,6 +326,7 @@ impl Writer {
     /// a snapshot begins. The segment changes as soon as one is prepared.
     pub fn roll(&mut self, random: u64) {
         self.rolled = self.current.is_some();
+        self.rolled_bytes = self.snapshot_rule.bytes;
         self.snapshot_rule = SnapshotRule::new(&self.options, random);
     }
 
@@ -363,7 +377,7 @@ impl Writer {
 
     /// Whether a segment is there to write to; false until the first one is prepared.
     pub fn is_ready(&self) -> bool {
-        self.current.is_some() || matches!(self.next, Next::Prepared(_))
+        self.current.is_some() || matches!(self.next, Next::Prepared { .. })
     }
 
     /// Whether the last attempt to prepare a segment found no room.
@@ -416,7 +430,19 @@ impl Writer {
     fn fits_current(&self, bytes: usize) -> bool {
         self.current
             .as_ref()
-            .is_some_and(|segment| segment.offset + bytes as u64 <= self.options.segment_bytes)
+            .is_some_and(|segment| segment.offset + bytes as u64 <= segment.bytes)
+    }
+
+    /// Zeroes are written for a whole segment, and what a snapshot makes superfluous of them was
+    /// written for nothing: where a hundred thousand small transactions lie between two snapshots, that
+    /// is most of 64 MiB. So a segment gets what lay between the last two of them, or has come
+    /// since, and a quarter more: snapshots do not come after the same number each time.
+    fn next_segment_bytes(&self) -> u64 {
+        let expected = self.rolled_bytes.max(self.snapshot_rule.bytes);
+        let with_room = expected.saturating_add(expected / 4);
+        with_room
+            .next_multiple_of(SEGMENT_STEP_BYTES)
+            .clamp(self.options.segment_bytes_min, self.options.segment_bytes)
     }
 
     fn maybe_prepare(&mut self, ops: &mut Vec<Op>) {
@@ -425,15 +451,20 @@ impl Writer {
         }
         let (token, segment) = (self.token(), SegmentId(self.next_segment));
         self.next_segment += 1;
-        self.next = Next::Preparing(token, segment);
-        let (bytes, header) = (self.options.segment_bytes, file_header());
+        let (bytes, header) = (self.next_segment_bytes(), file_header());
+        self.next = Next::Preparing { token, segment, bytes };
         ops.push(Op::SegmentPrepare { token, segment, bytes, header });
     }
 
-    fn on_prepared(&mut self, segment: SegmentId, result: Result<Done, IoFailure>) -> Progress {
+    fn on_prepared(
+        &mut self,
+        segment: SegmentId,
+        bytes: u64,
+        result: Result<Done, IoFailure>,
+    ) -> Progress {
         match result {
             Ok(_) => {
-                self.next = Next::Prepared(segment);
+                self.next = Next::Prepared { segment, bytes };
                 Progress::None
             }
             Err(failure) if failure.kind == IoFailureKind::Full => {
@@ -467,7 +498,7 @@ impl Writer {
         let offset = current.offset;
         current.offset += u64::from(guard.bytes);
         current.previous = guard.crc;
-        assert!(current.offset <= self.options.segment_bytes, "the group fits the segment");
+        assert!(current.offset <= current.bytes, "the group fits the segment");
         assert!(last_zxid >= self.submitted);
         self.submitted = last_zxid;
 
@@ -480,7 +511,7 @@ impl Writer {
 
     /// Goes on to the prepared segment if there is one. Returns the token of its naming.
     fn start_segment(&mut self, fits_current: bool, ops: &mut Vec<Op>) -> Option<Token> {
-        let Next::Prepared(id) = self.next else {
+        let Next::Prepared { segment: id, bytes } = self.next else {
             assert!(fits_current, "append claimed room for what it accepted");
             return None;
         };
@@ -494,7 +525,7 @@ impl Writer {
         }
         self.next = Next::None;
         self.rolled = false;
-        let new = Segment { id, name, offset: 0, previous: 0 };
+        let new = Segment { id, bytes, name, offset: 0, previous: 0 };
         if let Some(old) = self.current.replace(new) {
             self.push_close(old.id, old.offset, ops);
         }
@@ -528,13 +559,13 @@ impl Writer {
     }
 
     fn maybe_close(&mut self, ops: &mut Vec<Op>) {
-        if !self.is_idle() || matches!(self.next, Next::Preparing(..)) {
+        if !self.is_idle() || matches!(self.next, Next::Preparing { .. }) {
             return;
         }
         if let Some(old) = self.current.take() {
             self.push_close(old.id, old.offset, ops);
         }
-        if let Next::Prepared(segment) = self.next {
+        if let Next::Prepared { segment, .. } = self.next {
             self.push_close(segment, 0, ops);
         }
         self.next = Next::None;

@@ -384,6 +384,9 @@ pub struct Own {
     /// How long an idle executor looks for work before it sleeps; `None`: by machine size.
     /// Microseconds. Default: auto. Key `ringkeeper.spinMicros`.
     pub spin_micros: Option<u32>,
+    /// What share of the last snapshot's bytes the log has to have before another one is taken, if
+    /// that one was large. Per cent. Default: 50. Key `ringkeeper.snapshotSharePercent`.
+    pub snapshot_share_percent: u32,
     /// Replies and events buffered for one connection above which nothing more is read from it. A
     /// single reply may be larger. Bytes. Default: 4 MiB. Key
     /// `ringkeeper.outputBytesPerConnectionMax`.
@@ -576,6 +579,7 @@ impl Default for Own {
             cores: None,
             pin: true,
             spin_micros: None,
+            snapshot_share_percent: 50,
             output_bytes_per_connection_max: 4 * 1024 * 1024,
             request_bytes_in_flight_max: REQUEST_BYTES_IN_FLIGHT_MAX,
             multi_read_reply_bytes_max: 64 * 1024 * 1024,

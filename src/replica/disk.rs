@@ -252,6 +252,7 @@ impl Replica {
                 self.stats.snapshots_written += 1;
                 self.stats.snapshot_ms.record(ms);
                 self.snapshots.log_waits = false;
+                self.txnlog.note_snapshot_bytes(bytes);
                 self.ensemble.newest_snapshot = self.ensemble.newest_snapshot.max(zxid);
                 if self.ensemble.steps.writes_received_tree() {
                     self.on_received_tree_written(now);

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
+use super::bulk_file::BulkFile;
 use super::{Doorbell, failure};
 use crate::io::{AlignedBuf, Completion, Done, IoFailure, Op, Place, SegmentId, segment_temporary};
 
@@ -64,10 +65,6 @@ const OPS_WAITING_MAX: usize = 1024;
 
 /// Bytes of zeroes written at once to a new segment.
 const ZERO_CHUNK_BYTES: usize = 256 * 1024;
-
-/// Snapshot bytes between two syncs: what one sync has to bring to the disk stays small, so that
-/// a log write behind it in the device's queue waits for little.
-const SNAPSHOT_BYTES_PER_SYNC: u64 = 4 << 20;
 
 /// The hands of the server on its disk, log writes excepted.
 pub struct DiskWorker {
@@ -190,9 +187,8 @@ struct Segment {
 }
 
 struct Snapshot {
-    file: File,
+    file: BulkFile,
     path: PathBuf,
-    unsynced: u64,
 }
 
 type Outcome = Result<Done, IoFailure>;
@@ -299,39 +295,30 @@ impl Work {
 
     fn snapshot_create(&mut self, temporary: &str) -> Outcome {
         let path = self.folders.snapshots.join(temporary);
-        let file = File::create(&path)
+        let file = BulkFile::create(&path)
             .map_err(|error| failure(&format!("creating {}", path.display()), &error))?;
-        self.snapshot = Some(Snapshot { file, path, unsynced: 0 });
+        self.snapshot = Some(Snapshot { file, path });
         Ok(Done::Plain)
     }
 
     fn snapshot_write(&mut self, mut bytes: Vec<u8>) -> Outcome {
         let Some(snapshot) = &mut self.snapshot else { return Err(no_snapshot()) };
         let started = Instant::now();
-        let mut write = || {
-            snapshot.file.write_all(&bytes)?;
-            snapshot.unsynced += bytes.len() as u64;
-            if snapshot.unsynced >= SNAPSHOT_BYTES_PER_SYNC {
-                snapshot.unsynced = 0;
-                snapshot.file.sync_data()?;
-            }
-            Ok(())
-        };
-        write().map_err(|error: io::Error| {
-            failure(&format!("writing {}", snapshot.path.display()), &error)
-        })?;
+        let written = snapshot.file.write(&bytes);
+        written
+            .map_err(|error| failure(&format!("writing {}", snapshot.path.display()), &error))?;
         self.pace.after_chunk(started.elapsed());
         bytes.clear();
         Ok(Done::Bytes(bytes))
     }
 
     fn snapshot_commit(&mut self, name: &str) -> Outcome {
-        let Some(snapshot) = self.snapshot.take() else { return Err(no_snapshot()) };
+        let Some(Snapshot { file, path }) = self.snapshot.take() else { return Err(no_snapshot()) };
         let to = self.folders.snapshots.join(name);
-        let named = snapshot.file.sync_all().and_then(|()| std::fs::rename(&snapshot.path, &to));
+        let named = file.finish().and_then(|()| std::fs::rename(&path, &to));
         if named.is_err() {
             // Nothing may remain of it: on a full disk the log needs the room.
-            let _ = std::fs::remove_file(&snapshot.path);
+            let _ = std::fs::remove_file(&path);
         }
         named
             .and_then(|()| sync_folder(&self.folders.snapshots))

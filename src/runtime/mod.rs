@@ -2,6 +2,7 @@
 //!
 //! The only module with `unsafe`, each with what makes it sound.
 
+mod bulk_file;
 mod clock;
 mod data_folder;
 mod disk_worker;

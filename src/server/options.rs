@@ -286,6 +286,7 @@ fn txnlog(config: &Config, device: LogDevice) -> WriterOptions {
         sync: config.storage.force_sync,
         snap_count: config.storage.snap_count.into(),
         snap_bytes: config.storage.snap_size_limit_bytes.unwrap_or(0),
+        snapshot_share_percent: config.own.snapshot_share_percent.into(),
         log_bytes_max: config.storage.txn_log_size_limit_bytes,
         ..WriterOptions::default()
     }
@@ -405,6 +406,7 @@ mod tests {
         ("ringkeeper.znode.container.checkIntervalMs=77", ""),
         ("ringkeeper.znode.container.maxPerMinute=77", ""),
         ("ringkeeper.znode.container.maxNeverUsedIntervalMs=77", ""),
+        ("ringkeeper.snapshotSharePercent=77", ""),
         ("ringkeeper.outputBytesPerConnectionMax=77777", ""),
         ("ringkeeper.requestBytesInFlightMax=7777777", ""),
         ("ringkeeper.multiReadReplyBytesMax=7777777", ""),

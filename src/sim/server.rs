@@ -249,6 +249,8 @@ fn replica_options(id: ServerId, plan: &Plan) -> ReplicaOptions {
             group_bytes_max: 16 << 10,
             txn_bytes_max: 2 * FRAME_BYTES_MAX as usize,
             snap_count: plan.snap_count,
+            // Often, so that much can go wrong with them.
+            snapshot_share_percent: 0,
             ..txnlog::WriterOptions::default()
         },
         snapshot: snapshot::WriterOptions {

@@ -558,6 +558,35 @@ fn a_segment_is_as_large_as_what_lies_between_two_snapshots() {
 }
 
 #[test]
+fn a_snapshot_waits_until_the_log_is_worth_half_of_the_last_one() {
+    let mut disk = Disk::default();
+    let snap_count = 2;
+    let options = WriterOptions { snap_count, snapshot_bytes_cheap: 1000, ..options(512) };
+    let mut writer = Writer::new(options, Zxid::ZERO, 0);
+    disk.run(&mut writer);
+    writer.note_snapshot_bytes(10_000);
+    let (mut zxid, mut logged) = (0, 0);
+    while !writer.snapshot_due() {
+        zxid += 1;
+        let txn = create(zxid, &[1; 300]);
+        logged += txn.bytes().len();
+        assert_eq!(writer.append(&txn), Append::Accepted);
+        disk.run(&mut writer);
+    }
+    assert!((5000..5400).contains(&logged), "{logged} bytes after {zxid} transactions");
+    // The next one begins: what it will have is not known, the last one counts.
+    writer.roll(0);
+    for more in 1..=3 {
+        assert_eq!(writer.append(&create(zxid + more, b"")), Append::Accepted);
+        disk.run(&mut writer);
+    }
+    assert!(!writer.snapshot_due());
+    // One that costs nothing to speak of waits for nothing.
+    writer.note_snapshot_bytes(999);
+    assert!(writer.snapshot_due());
+}
+
+#[test]
 fn a_zxid_that_comes_twice_never_gives_two_files_one_name() {
     let mut disk = Disk::default();
     let mut writer = ready_writer(options(512), &mut disk);

@@ -51,6 +51,13 @@ pub struct WriterOptions {
     pub snap_count: u64,
     /// `snapSizeLimitInKb` in bytes, used like `snap_count`; 0 for none.
     pub snap_bytes: u64,
+    /// A snapshot that is due by `snap_count` waits until the log behind the last one has this share
+    /// of that one's bytes, in per cent: to write a large tree again and again would cost the disk
+    /// many times what the log does, and a log shorter than the snapshot is read in less time.
+    // ZooKeeper: SyncRequestProcessor.shouldSnapshot knows nothing of the sort.
+    pub snapshot_share_percent: u64,
+    /// A smaller one waits for nothing: the zeroes of a new segment cost as much.
+    pub snapshot_bytes_cheap: u64,
     /// `txnLogSizeLimitInKb` in bytes: a file that has grown beyond it gets no more groups.
     pub log_bytes_max: Option<u64>,
 }
@@ -66,8 +73,20 @@ impl Default for WriterOptions {
             sync: true,
             snap_count: 100_000,
             snap_bytes: 4 << 30,
+            snapshot_share_percent: 50,
+            snapshot_bytes_cheap: 16 << 20,
             log_bytes_max: None,
         }
+    }
+}
+
+impl WriterOptions {
+    /// How much log there is to be before another snapshot, if the last one has `snapshot_bytes`.
+    fn log_bytes_worth(&self, snapshot_bytes: u64) -> u64 {
+        if snapshot_bytes < self.snapshot_bytes_cheap {
+            return 0;
+        }
+        snapshot_bytes / 100 * self.snapshot_share_percent
     }
 }
 
@@ -131,6 +150,8 @@ pub struct Writer {
     snapshot_rule: SnapshotRule,
     /// Bytes logged between the last two calls of [`Writer::roll`].
     rolled_bytes: u64,
+    /// Size of the last snapshot, as far as known.
+    snapshot_bytes: u64,
     appended: Zxid,
     submitted: Zxid,
     synced: Zxid,
@@ -172,8 +193,15 @@ struct Segment {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Next {
     None,
-    Preparing { token: Token, segment: SegmentId, bytes: u64 },
-    Prepared { segment: SegmentId, bytes: u64 },
+    Preparing {
+        token: Token,
+        segment: SegmentId,
+        bytes: u64,
+    },
+    Prepared {
+        segment: SegmentId,
+        bytes: u64,
+    },
     /// The last attempt found no room.
     NoSpace,
 }
@@ -183,11 +211,13 @@ struct SnapshotRule {
     txns: u64,
     bytes: u64,
     txns_max: u64,
+    /// With fewer bytes than that `txns_max` does not count.
+    bytes_min: u64,
     bytes_max: Option<u64>,
 }
 
 impl SnapshotRule {
-    fn new(options: &WriterOptions, random: u64) -> SnapshotRule {
+    fn new(options: &WriterOptions, snapshot_bytes: u64, random: u64) -> SnapshotRule {
         // ZooKeeper: half of the limit and a random part of the other half, so that not all
         // servers of an ensemble take a snapshot at once.
         let limit = |whole: u64, random: u64| {
@@ -198,12 +228,14 @@ impl SnapshotRule {
             txns: 0,
             bytes: 0,
             txns_max: limit(options.snap_count, random),
+            bytes_min: options.log_bytes_worth(snapshot_bytes),
             bytes_max: (options.snap_bytes > 0).then(|| limit(options.snap_bytes, random >> 16)),
         }
     }
 
     fn is_due(&self) -> bool {
-        self.txns > self.txns_max || self.bytes_max.is_some_and(|max| self.bytes > max)
+        (self.txns > self.txns_max && self.bytes >= self.bytes_min)
+            || self.bytes_max.is_some_and(|max| self.bytes > max)
     }
 }
 
@@ -233,8 +265,9 @@ impl Writer {
             next_segment: 0,
             next_token: 0,
             rolled: false,
-            snapshot_rule: SnapshotRule::new(&options, random),
+            snapshot_rule: SnapshotRule::new(&options, 0, random),
             rolled_bytes: 0,
+            snapshot_bytes: 0,
             appended: last,
             submitted: last,
             synced: last,
@@ -327,7 +360,14 @@ impl Writer {
     pub fn roll(&mut self, random: u64) {
         self.rolled = self.current.is_some();
         self.rolled_bytes = self.snapshot_rule.bytes;
-        self.snapshot_rule = SnapshotRule::new(&self.options, random);
+        self.snapshot_rule = SnapshotRule::new(&self.options, self.snapshot_bytes, random);
+    }
+
+    /// The snapshot that began with the last [`Writer::roll`] has so many bytes; see
+    /// [`WriterOptions::snapshot_share_percent`].
+    pub fn note_snapshot_bytes(&mut self, bytes: u64) {
+        self.snapshot_bytes = bytes;
+        self.snapshot_rule.bytes_min = self.options.log_bytes_worth(bytes);
     }
 
     /// Tries again to prepare a segment after [`Progress::NoSpace`]: called now and then by a
@@ -354,7 +394,7 @@ impl Writer {
     pub fn reopen(&mut self, last: Zxid, random: u64) {
         assert!(self.is_closed(), "a log is opened again when it is closed");
         assert!(self.is_idle() && self.spare.len() == 1, "both buffers are at home");
-        self.snapshot_rule = SnapshotRule::new(&self.options, random);
+        self.snapshot_rule = SnapshotRule::new(&self.options, self.snapshot_bytes, random);
         self.rolled = false;
         (self.appended, self.submitted, self.synced) = (last, last, last);
         self.state = State::Open;
@@ -428,9 +468,7 @@ impl Writer {
     }
 
     fn fits_current(&self, bytes: usize) -> bool {
-        self.current
-            .as_ref()
-            .is_some_and(|segment| segment.offset + bytes as u64 <= segment.bytes)
+        self.current.as_ref().is_some_and(|segment| segment.offset + bytes as u64 <= segment.bytes)
     }
 
     /// Zeroes are written for a whole segment, and what a snapshot makes superfluous of them was

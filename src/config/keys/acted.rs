@@ -584,6 +584,17 @@ pub(super) static KEYS: &[Key] = &[
     .about("how long an idle executor looks for work before it sleeps")
     .unit("µs"),
     own(
+        "ringkeeper.snapshotSharePercent",
+        Kind::Int { min: 0, max: 1000, form: Form::Decimal, below: Below::Refuse },
+        "50",
+        number!(own.snapshot_share_percent),
+    )
+    .about(
+        "a snapshot due by snapCount waits until the log has this share of the last \
+             snapshot's bytes, if that had 16 MiB or more; 0: it never waits, as in ZooKeeper",
+    )
+    .unit("%"),
+    own(
         "ringkeeper.outputBytesPerConnectionMax",
         bytes(65_536),
         "4194304",

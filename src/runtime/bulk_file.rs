@@ -1,0 +1,135 @@
+//! A file that is written once, from front to back, past the page cache where that is possible.
+//!
+//! A large snapshot is read again only when the server starts. Written through the page cache it takes
+//! fresh pages for all of itself, each of them cleared or copied to by the processor, and the
+//! kernel then writes them back when it likes, in front of the log.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+
+use crate::io::{AlignedBuf, BUFFER_ALIGNMENT};
+
+/// Bytes that are written at once. A guess: large enough that the call does not matter, small enough that a
+/// log write waits little behind one of them in the device's queue.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// Bytes between two syncs of a file that goes through the page cache: what one sync has to bring to
+/// the disk stays small, so that a log write behind it in the device's queue waits for little.
+const BYTES_PER_SYNC: u64 = 4 << 20;
+
+/// See the module's words.
+#[derive(Debug)]
+pub struct BulkFile {
+    file: File,
+    way: Way,
+}
+
+#[derive(Debug)]
+enum Way {
+    /// Whole chunks at multiples of their length; the rest waits here.
+    Direct { chunk: AlignedBuf, filled: usize, written: u64 },
+    /// The file system has no O_DIRECT.
+    Cached { unsynced: u64 },
+}
+
+impl BulkFile {
+    /// Creates or empties a file.
+    ///
+    /// # Errors
+    /// As `open(2)` has them.
+    pub fn create(path: &Path) -> io::Result<BulkFile> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        match options.clone().custom_flags(libc::O_DIRECT).open(path) {
+            Ok(file) => {
+                let chunk = AlignedBuf::zeroed(CHUNK_BYTES);
+                Ok(BulkFile { file, way: Way::Direct { chunk, filled: 0, written: 0 } })
+            }
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                let file = options.open(path)?;
+                Ok(BulkFile { file, way: Way::Cached { unsynced: 0 } })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Appends bytes, or keeps some of them until there are more.
+    ///
+    /// # Errors
+    /// As `write(2)` has them; the file is of no use then.
+    pub fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        match &mut self.way {
+            Way::Direct { chunk, filled, written } => {
+                while !bytes.is_empty() {
+                    let part = bytes.len().min(CHUNK_BYTES - *filled);
+                    chunk[*filled..*filled + part].copy_from_slice(&bytes[..part]);
+                    *filled += part;
+                    bytes = &bytes[part..];
+                    if *filled == CHUNK_BYTES {
+                        self.file.write_all_at(&chunk[..CHUNK_BYTES], *written)?;
+                        *written += CHUNK_BYTES as u64;
+                        *filled = 0;
+                    }
+                }
+            }
+            Way::Cached { unsynced } => {
+                self.file.write_all(bytes)?;
+                *unsynced += bytes.len() as u64;
+                if *unsynced >= BYTES_PER_SYNC {
+                    *unsynced = 0;
+                    self.file.sync_data()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what is still kept, and makes everything durable.
+    ///
+    /// # Errors
+    /// As `write(2)` and `fsync(2)` have them.
+    pub fn finish(mut self) -> io::Result<()> {
+        if let Way::Direct { chunk, filled, written } = &mut self.way
+            && *filled > 0
+        {
+            let blocks = filled.next_multiple_of(BUFFER_ALIGNMENT);
+            chunk[*filled..blocks].fill(0);
+            self.file.write_all_at(&chunk[..blocks], *written)?;
+            self.file.set_len(*written + *filled as u64)?;
+        }
+        self.file.sync_all()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_length_arrives_whole_both_ways() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let all: Vec<u8> = (0..3 * CHUNK_BYTES).map(|at| (at % 251) as u8).collect();
+        let block = BUFFER_ALIGNMENT;
+        let lengths = [0, 1, block - 1, block, block + 1, CHUNK_BYTES - 1, CHUNK_BYTES];
+        for bytes in lengths.into_iter().chain([CHUNK_BYTES + 1, 2 * CHUNK_BYTES + block + 7]) {
+            for piece in [bytes.max(1), 1000, block] {
+                for cached in [false, true] {
+                    let path = folder.path().join("file");
+                    let mut file = BulkFile::create(&path).expect("created");
+                    if cached {
+                        let file_again = File::create(&path).expect("created");
+                        file = BulkFile { file: file_again, way: Way::Cached { unsynced: 0 } };
+                    }
+                    all[..bytes].chunks(piece).for_each(|piece| {
+                        file.write(piece).expect("written");
+                    });
+                    file.finish().expect("finished");
+                    let found = std::fs::read(&path).expect("read");
+                    assert!(found == all[..bytes], "{bytes} bytes in pieces of {piece}");
+                }
+            }
+        }
+    }
+}

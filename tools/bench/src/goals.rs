@@ -66,6 +66,8 @@ pub enum Subject {
     Memory(String),
     /// How long something takes, by its name.
     Elapsed(String),
+    /// Requests per second of the core alone, by their kind.
+    Core(String),
 }
 
 /// A figure of a workload.
@@ -176,7 +178,9 @@ impl Goal {
         let (workload, servers) = match &self.of {
             Subject::Workload { name, servers, figure: _ }
             | Subject::Staged { name, servers, figure: _ } => (name.clone(), *servers),
-            Subject::Memory(what) | Subject::Elapsed(what) => (what.clone(), 1),
+            Subject::Memory(what) | Subject::Elapsed(what) | Subject::Core(what) => {
+                (what.clone(), 1)
+            }
         };
         let unit = if reference.is_some() { "×" } else { self.of.unit() };
         Some(GoalResult {
@@ -210,6 +214,7 @@ impl Subject {
             }
             Subject::Memory(_) => Subject::Memory(other.to_owned()),
             Subject::Elapsed(_) => Subject::Elapsed(other.to_owned()),
+            Subject::Core(_) => Subject::Core(other.to_owned()),
         }
     }
 
@@ -231,6 +236,10 @@ impl Subject {
             (Subject::Elapsed(what), Line::Elapsed(row)) => {
                 (row.what == *what && of(&row.program)).then_some((row.round, row.seconds))
             }
+            // Nobody else's core is in this process.
+            (Subject::Core(request), Line::Core(row)) => {
+                (row.request == *request && program == OURS).then_some((row.round, row.per_second))
+            }
             _ => None,
         };
         lines.iter().filter_map(figure).collect()
@@ -244,6 +253,7 @@ impl Subject {
             },
             Subject::Memory(_) => "bytes",
             Subject::Elapsed(_) => "s",
+            Subject::Core(_) => "/s",
         }
     }
 }
@@ -284,7 +294,7 @@ fn floor(lines: &[Line], with_write: bool) -> Figures {
 
 #[cfg(test)]
 mod tests {
-    use crate::result::{Elapsed, Floor, Measured, MemoryRow, OpResult, Percentiles};
+    use crate::result::{CoreRow, Elapsed, Floor, Measured, MemoryRow, OpResult, Percentiles};
 
     use super::*;
 
@@ -318,6 +328,12 @@ mod tests {
         of.elapsed = "restart"
         against = "zookeeper-3.9"
         at_most = 0.1
+
+        [[goal]]
+        title = "reads of the core"
+        of.core = "getData"
+        against = "nothing"
+        at_least = 3_000_000
     "#;
 
     fn row(program: &str, workload: &str, round: u32, per_second: f64, us: f64) -> Line {
@@ -399,6 +415,9 @@ mod tests {
                 seconds,
             })
         };
+        let core = |request: &str, per_second| {
+            Line::Core(CoreRow { round: 1, request: request.to_owned(), per_second })
+        };
         let lines = [
             Line::Memory(MemoryRow {
                 program: "ringkeeper".to_owned(),
@@ -415,6 +434,8 @@ mod tests {
             row("ringkeeper", "w", 1, 1.0, 100.0),
             elapsed("ringkeeper", 0.5),
             elapsed("zookeeper 3.9.4", 10.0),
+            core("setData", 1e6),
+            core("getData", 2e6),
         ];
         let judged: Vec<_> = goals
             .judge(&lines)
@@ -427,6 +448,7 @@ mod tests {
                 ("≤ 300 bytes".to_owned(), 290.0, true),
                 ("≤ 2 × w".to_owned(), 3.0, false),
                 ("≤ 0.1 × ZooKeeper 3.9".to_owned(), 0.05, true),
+                ("≥ 3000000 /s".to_owned(), 2e6, false),
             ]
         );
     }

@@ -208,6 +208,25 @@ fn a_clean_run_raises_no_doubt_and_each_flaw_one() {
 }
 
 #[test]
+fn what_is_wrong_with_several_runs_is_said_once() {
+    let run = |date: &str, loadavg_before| {
+        let mut header = example::header();
+        (header.date, header.loadavg_before) = (date.to_owned(), loadavg_before);
+        (header.dirty, header.rounds) = (true, 1);
+        vec![Line::Run(header)]
+    };
+    let summary = Summary::of([run("2026-03", 1.5), run("2026-01", 4.0), run("2026-02", 0.0)]);
+    let doubts = doubts(&summary);
+    assert_eq!(doubts.len(), 3, "{doubts:?}");
+    assert!(doubts[1].contains("before 2 of 3 runs: load average up to 4.0"), "{doubts:?}");
+    assert!(doubts[2].starts_with("3 of 3 runs had fewer than three rounds"), "{doubts:?}");
+    let circumstances = summary.circumstances();
+    assert_eq!(circumstances.len(), 1);
+    assert_eq!(circumstances[0].1, ["2026-01", "2026-03"]);
+    assert!(html::page(&summary, &Notes::default()).contains("2026-01 to 2026-03 · commit"));
+}
+
+#[test]
 fn after_an_event_the_longest_silence_is_found_and_belongs_to_it_alone() {
     let slice = |at: u32, operations| Slice {
         at_s: f64::from(at) / 10.0,

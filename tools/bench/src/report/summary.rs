@@ -157,6 +157,26 @@ impl Summary {
         summary
     }
 
+    /// What was measured on one machine at one commit: those runs, and the dates of the first and the last of them.
+    pub fn circumstances(&self) -> Vec<(&RunHeader, Vec<&str>)> {
+        let mut all: Vec<(&RunHeader, Vec<&str>)> = Vec::new();
+        let same = |one: &RunHeader, other: &RunHeader| {
+            let of = |run: &RunHeader| (run.commit.clone(), run.dirty, run.cpu.clone(), run.cores);
+            of(one) == of(other)
+        };
+        for run in &self.runs {
+            match all.iter_mut().find(|(known, _)| same(known, run)) {
+                Some((_, dates)) => dates.push(&run.date),
+                None => all.push((run, vec![&run.date])),
+            }
+        }
+        for (_, dates) in &mut all {
+            dates.sort_unstable();
+            dates.drain(1..dates.len().max(2) - 1);
+        }
+        all
+    }
+
     /// The median of the rounds' floors.
     pub fn floor(&self, of: impl Fn(&Floor) -> f64) -> Option<Figure> {
         Figure::of(self.floors.iter().map(of))

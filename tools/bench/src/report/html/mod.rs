@@ -48,9 +48,9 @@ pub fn page(summary: &Summary, notes: &Notes) -> String {
                 header {
                     h1 { (title) }
                     p.verdict { (verdict(summary)) }
-                    @for run in &summary.runs {
+                    @for (run, dates) in summary.circumstances() {
                         p.muted {
-                            (run.date) " · commit " code { (run.commit) }
+                            (dates.join(" to ")) " · commit " code { (run.commit) }
                             @if run.dirty { " with changes" }
                             " · " (run.cpu) ", " (run.cores) " cores"
                         }

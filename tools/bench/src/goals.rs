@@ -9,7 +9,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::result::{GoalResult, Line, Row};
+use crate::report::words;
+use crate::result::{GoalResult, Line, Row, float};
 use crate::statistics::{median, range};
 
 /// How the names of programs begin in results.
@@ -64,6 +65,8 @@ pub enum Subject {
     },
     /// Bytes for each `znode`, `watch` or `session`.
     Memory(String),
+    /// Resident memory of the whole server with its `znode`s, `watch`es or `session`s.
+    Resident(String),
     /// How long something takes, by its name.
     Elapsed(String),
     /// Requests per second of the core alone, by their kind.
@@ -178,17 +181,19 @@ impl Goal {
         let (workload, servers) = match &self.of {
             Subject::Workload { name, servers, figure: _ }
             | Subject::Staged { name, servers, figure: _ } => (name.clone(), *servers),
-            Subject::Memory(what) | Subject::Elapsed(what) | Subject::Core(what) => {
-                (what.clone(), 1)
-            }
+            Subject::Memory(what)
+            | Subject::Resident(what)
+            | Subject::Elapsed(what)
+            | Subject::Core(what) => (what.clone(), 1),
         };
         let unit = if reference.is_some() { "×" } else { self.of.unit() };
+        let in_words = if unit == "/s" { words::count(limit) } else { limit.to_string() };
         Some(GoalResult {
             title: self.title.clone(),
             workload,
             servers,
             goal: format!(
-                "{} {limit} {unit}{}",
+                "{} {in_words} {unit}{}",
                 if at_most { "≤" } else { "≥" },
                 self.against.words()
             ),
@@ -213,6 +218,7 @@ impl Subject {
                 Subject::Staged { name: other.to_owned(), servers: *servers, figure: *figure }
             }
             Subject::Memory(_) => Subject::Memory(other.to_owned()),
+            Subject::Resident(_) => Subject::Resident(other.to_owned()),
             Subject::Elapsed(_) => Subject::Elapsed(other.to_owned()),
             Subject::Core(_) => Subject::Core(other.to_owned()),
         }
@@ -233,6 +239,8 @@ impl Subject {
             (Subject::Memory(what), Line::Memory(row)) => {
                 (row.what == *what && of(&row.program)).then_some((row.round, row.bytes_each))
             }
+            (Subject::Resident(what), Line::Memory(row)) => (row.what == *what && of(&row.program))
+                .then(|| (row.round, float(row.resident_bytes))),
             (Subject::Elapsed(what), Line::Elapsed(row)) => {
                 (row.what == *what && of(&row.program)).then_some((row.round, row.seconds))
             }
@@ -251,7 +259,7 @@ impl Subject {
                 Figure::PerSecond => "/s",
                 Figure::P50 | Figure::P99 | Figure::P99_9 => "µs",
             },
-            Subject::Memory(_) => "bytes",
+            Subject::Memory(_) | Subject::Resident(_) => "bytes",
             Subject::Elapsed(_) => "s",
             Subject::Core(_) => "/s",
         }
@@ -316,6 +324,12 @@ mod tests {
         of.memory = "znode"
         against = "nothing"
         at_most = 300
+
+        [[goal]]
+        title = "a server"
+        of.resident = "znode"
+        against = "zookeeper-3.9"
+        at_most = 0.2
 
         [[goal]]
         title = "with snapshots"
@@ -418,18 +432,22 @@ mod tests {
         let core = |request: &str, per_second| {
             Line::Core(CoreRow { round: 1, request: request.to_owned(), per_second })
         };
-        let lines = [
+        let memory = |program: &str, resident_bytes, bytes_each| {
             Line::Memory(MemoryRow {
-                program: "ringkeeper".to_owned(),
+                program: program.to_owned(),
                 round: 1,
                 what: "znode".to_owned(),
                 count: 1_000_000,
                 resident_bytes_before: 0,
-                resident_bytes: 290_000_000,
+                resident_bytes,
                 live_bytes_before: None,
                 live_bytes: None,
-                bytes_each: 290.0,
-            }),
+                bytes_each,
+            })
+        };
+        let lines = [
+            memory("ringkeeper", 300_000_000, 290.0),
+            memory("zookeeper 3.9.4", 1_200_000_000, 460.0),
             row("ringkeeper", "s", 1, 1.0, 300.0),
             row("ringkeeper", "w", 1, 1.0, 100.0),
             elapsed("ringkeeper", 0.5),
@@ -446,9 +464,10 @@ mod tests {
             judged,
             [
                 ("≤ 300 bytes".to_owned(), 290.0, true),
+                ("≤ 0.2 × ZooKeeper 3.9".to_owned(), 0.25, false),
                 ("≤ 2 × w".to_owned(), 3.0, false),
                 ("≤ 0.1 × ZooKeeper 3.9".to_owned(), 0.05, true),
-                ("≥ 3000000 /s".to_owned(), 2e6, false),
+                ("≥ 3 M /s".to_owned(), 2e6, false),
             ]
         );
     }

@@ -80,10 +80,11 @@ pub enum News<'a> {
 
 /// Compares, and returns all lines, each of which is also written to `output` when it is known.
 ///
-/// A workload that fails is told and left out; the others go on.
+/// A workload that fails is told and left out; the others go on. So is a program that does not start,
+/// if it did before.
 ///
 /// # Errors
-/// A program does not start, the results cannot be written, or the floor cannot be measured.
+/// A program does not start at all, the results cannot be written, or the floor cannot be measured.
 pub fn run(
     plan: &Plan,
     output: &mut Output,
@@ -122,8 +123,13 @@ impl Comparison<'_> {
     /// One program's turn at all workloads.
     fn turn(&mut self, launch: &Launch, servers: usize, round: u32) -> Result<(), String> {
         let mut turn: Option<Turn<'_>> = None;
+        let mut before: Option<&Definition> = None;
         for job in self.plan.jobs(servers) {
             let title = &job.definition.title;
+            if before.is_some_and(|before| want_other_servers(before, job.definition)) {
+                turn = None;
+            }
+            before = Some(job.definition);
             if let Err(why) = suits(launch.peer, job.definition) {
                 (self.watcher)(&News::Unsuitable { program: &launch.name, title, why: &why });
                 continue;
@@ -133,7 +139,18 @@ impl Comparison<'_> {
                 None => {
                     (self.watcher)(&News::Starting { program: &launch.name, servers, round });
                     let Plan { threads, warm_up, folder, .. } = self.plan;
-                    Turn::begin(launch, servers, round, *threads, *warm_up, folder)?
+                    match Turn::begin(launch, servers, round, *threads, *warm_up, folder) {
+                        Ok(turn) => turn,
+                        Err(why) if self.has_run(launch) => {
+                            (self.watcher)(&News::Missing {
+                                program: &launch.name,
+                                title,
+                                why: &why,
+                            });
+                            continue;
+                        }
+                        Err(why) => return Err(why),
+                    }
                 }
             };
             let watcher = &mut *self.watcher;
@@ -151,6 +168,14 @@ impl Comparison<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether a row of it is there: then it is no mistake on the command line that keeps it from
+    /// starting.
+    fn has_run(&self, launch: &Launch) -> bool {
+        self.lines.iter().any(|line| {
+            matches!(line, Line::Row(row) if row.program == launch.name && row.commit == launch.commit)
+        })
     }
 
     fn keep(&mut self, line: Line) -> Result<(), String> {
@@ -182,6 +207,11 @@ impl Plan {
     }
 }
 
+/// Whether a workload must not meet the servers that another one leaves.
+fn want_other_servers(before: &Definition, next: &Definition) -> bool {
+    before.name != next.name && (before.fresh || next.fresh)
+}
+
 /// The sizes of ensembles that a workload is to run on: those that it names, or, of a ladder over
 /// them, its steps. `wanted`: only these; empty: all.
 pub fn sizes(definition: &Definition, wanted: &[usize]) -> Vec<usize> {
@@ -200,4 +230,27 @@ fn is_servers_ladder(definition: &Definition) -> bool {
 
 fn as_u64(count: usize) -> u64 {
     u64::try_from(count).expect("a usize is at most 64 bits")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::definition::Operations;
+    use crate::null_server;
+
+    use super::*;
+
+    #[test]
+    fn only_another_workload_wants_other_servers_and_only_beside_a_fresh_one() {
+        let definition = |name: &str, fresh| {
+            let operations = Operations { get: 1, ..Operations::default() };
+            let workload = null_server::workload(name, 1, 1, operations);
+            Definition { name: name.to_owned(), fresh, ..workload }
+        };
+        let plain = |name| definition(name, false);
+        let fresh = |name| definition(name, true);
+        assert!(!want_other_servers(&plain("a"), &plain("b")));
+        assert!(!want_other_servers(&fresh("a"), &fresh("a")), "steps of one ladder");
+        assert!(want_other_servers(&fresh("a"), &plain("b")));
+        assert!(want_other_servers(&plain("a"), &fresh("b")));
+    }
 }

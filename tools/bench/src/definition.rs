@@ -40,6 +40,10 @@ pub struct Definition {
     /// The length of the timeline's slices.
     #[serde(default = "one_second_ms")]
     pub slice_ms: u32,
+    /// Whether `compare` gives it servers of its own, and those that come after it others: it leaves
+    /// them with a large heap, or must not find one.
+    #[serde(default)]
+    pub fresh: bool,
     /// The parameter to vary, of a ladder.
     #[serde(default)]
     pub step: Option<Steps>,

@@ -10,7 +10,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -63,36 +63,28 @@ enum Way {
     Fdatasync,
 }
 
-/// A prepared file, which is removed when this is dropped.
+/// A prepared file without a name, so that it is gone however this process ends.
 struct Prepared {
-    path: PathBuf,
     direct: File,
     cached: File,
     buffered: bool,
-}
-
-impl Drop for Prepared {
-    fn drop(&mut self) {
-        // A file that cannot be removed is in nobody's way, and its name says whose it is.
-        let _ = fs::remove_file(&self.path);
-    }
 }
 
 impl Prepared {
     fn new(folder: &Path) -> io::Result<Prepared> {
         let path = folder.join(format!("ringkeeper-bench-disk-{}", std::process::id()));
         let cached = File::create(&path)?;
-        let zeroes = AlignedBuf::zeroed(LARGEST_GROUP_BYTES);
-        let mut prepared = Prepared { path, direct: cached.try_clone()?, cached, buffered: true };
-        for at in (0..FILE_BYTES).step_by(LARGEST_GROUP_BYTES) {
-            prepared.cached.write_all_at(&zeroes, at)?;
-        }
-        prepared.cached.sync_all()?;
         let direct = i32::try_from(OFlags::DIRECT.bits()).expect("flags of open are an int");
-        if let Ok(file) = OpenOptions::new().write(true).custom_flags(direct).open(&prepared.path) {
-            (prepared.direct, prepared.buffered) = (file, false);
+        let direct = OpenOptions::new().write(true).custom_flags(direct).open(&path);
+        fs::remove_file(&path)?;
+        let zeroes = AlignedBuf::zeroed(LARGEST_GROUP_BYTES);
+        for at in (0..FILE_BYTES).step_by(LARGEST_GROUP_BYTES) {
+            cached.write_all_at(&zeroes, at)?;
         }
-        Ok(prepared)
+        cached.sync_all()?;
+        let buffered = direct.is_err();
+        let direct = direct.or_else(|_| cached.try_clone())?;
+        Ok(Prepared { direct, cached, buffered })
     }
 
     fn measure(&self, bytes: usize, way: Way, time: Duration) -> io::Result<Percentiles> {

@@ -9,7 +9,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::result::{GoalResult, Line, Row};
+use crate::report::words;
+use crate::result::{GoalResult, Line, Row, float};
 use crate::statistics::{median, range};
 
 /// How the names of programs begin in results.
@@ -64,8 +65,12 @@ pub enum Subject {
     },
     /// Bytes for each `znode`, `watch` or `session`.
     Memory(String),
+    /// Resident memory of the whole server with its `znode`s, `watch`es or `session`s.
+    Resident(String),
     /// How long something takes, by its name.
     Elapsed(String),
+    /// Requests per second of the core alone, by their kind.
+    Core(String),
 }
 
 /// A figure of a workload.
@@ -176,15 +181,19 @@ impl Goal {
         let (workload, servers) = match &self.of {
             Subject::Workload { name, servers, figure: _ }
             | Subject::Staged { name, servers, figure: _ } => (name.clone(), *servers),
-            Subject::Memory(what) | Subject::Elapsed(what) => (what.clone(), 1),
+            Subject::Memory(what)
+            | Subject::Resident(what)
+            | Subject::Elapsed(what)
+            | Subject::Core(what) => (what.clone(), 1),
         };
         let unit = if reference.is_some() { "×" } else { self.of.unit() };
+        let in_words = if unit == "/s" { words::count(limit) } else { limit.to_string() };
         Some(GoalResult {
             title: self.title.clone(),
             workload,
             servers,
             goal: format!(
-                "{} {limit} {unit}{}",
+                "{} {in_words} {unit}{}",
                 if at_most { "≤" } else { "≥" },
                 self.against.words()
             ),
@@ -209,7 +218,9 @@ impl Subject {
                 Subject::Staged { name: other.to_owned(), servers: *servers, figure: *figure }
             }
             Subject::Memory(_) => Subject::Memory(other.to_owned()),
+            Subject::Resident(_) => Subject::Resident(other.to_owned()),
             Subject::Elapsed(_) => Subject::Elapsed(other.to_owned()),
+            Subject::Core(_) => Subject::Core(other.to_owned()),
         }
     }
 
@@ -228,8 +239,14 @@ impl Subject {
             (Subject::Memory(what), Line::Memory(row)) => {
                 (row.what == *what && of(&row.program)).then_some((row.round, row.bytes_each))
             }
+            (Subject::Resident(what), Line::Memory(row)) => (row.what == *what && of(&row.program))
+                .then(|| (row.round, float(row.resident_bytes))),
             (Subject::Elapsed(what), Line::Elapsed(row)) => {
                 (row.what == *what && of(&row.program)).then_some((row.round, row.seconds))
+            }
+            // Nobody else's core is in this process.
+            (Subject::Core(request), Line::Core(row)) => {
+                (row.request == *request && program == OURS).then_some((row.round, row.per_second))
             }
             _ => None,
         };
@@ -242,8 +259,9 @@ impl Subject {
                 Figure::PerSecond => "/s",
                 Figure::P50 | Figure::P99 | Figure::P99_9 => "µs",
             },
-            Subject::Memory(_) => "bytes",
+            Subject::Memory(_) | Subject::Resident(_) => "bytes",
             Subject::Elapsed(_) => "s",
+            Subject::Core(_) => "/s",
         }
     }
 }
@@ -284,7 +302,7 @@ fn floor(lines: &[Line], with_write: bool) -> Figures {
 
 #[cfg(test)]
 mod tests {
-    use crate::result::{Elapsed, Floor, Measured, MemoryRow, OpResult, Percentiles};
+    use crate::result::{CoreRow, Elapsed, Floor, Measured, MemoryRow, OpResult, Percentiles};
 
     use super::*;
 
@@ -308,6 +326,12 @@ mod tests {
         at_most = 300
 
         [[goal]]
+        title = "a server"
+        of.resident = "znode"
+        against = "zookeeper-3.9"
+        at_most = 0.2
+
+        [[goal]]
         title = "with snapshots"
         of.staged = { name = "s", servers = 1, figure = "p99" }
         against.workload = "w"
@@ -318,6 +342,12 @@ mod tests {
         of.elapsed = "restart"
         against = "zookeeper-3.9"
         at_most = 0.1
+
+        [[goal]]
+        title = "reads of the core"
+        of.core = "getData"
+        against = "nothing"
+        at_least = 3_000_000
     "#;
 
     fn row(program: &str, workload: &str, round: u32, per_second: f64, us: f64) -> Line {
@@ -399,22 +429,31 @@ mod tests {
                 seconds,
             })
         };
-        let lines = [
+        let core = |request: &str, per_second| {
+            Line::Core(CoreRow { round: 1, request: request.to_owned(), per_second })
+        };
+        let memory = |program: &str, resident_bytes, bytes_each| {
             Line::Memory(MemoryRow {
-                program: "ringkeeper".to_owned(),
+                program: program.to_owned(),
                 round: 1,
                 what: "znode".to_owned(),
                 count: 1_000_000,
                 resident_bytes_before: 0,
-                resident_bytes: 290_000_000,
+                resident_bytes,
                 live_bytes_before: None,
                 live_bytes: None,
-                bytes_each: 290.0,
-            }),
+                bytes_each,
+            })
+        };
+        let lines = [
+            memory("ringkeeper", 300_000_000, 290.0),
+            memory("zookeeper 3.9.4", 1_200_000_000, 460.0),
             row("ringkeeper", "s", 1, 1.0, 300.0),
             row("ringkeeper", "w", 1, 1.0, 100.0),
             elapsed("ringkeeper", 0.5),
             elapsed("zookeeper 3.9.4", 10.0),
+            core("setData", 1e6),
+            core("getData", 2e6),
         ];
         let judged: Vec<_> = goals
             .judge(&lines)
@@ -425,8 +464,10 @@ mod tests {
             judged,
             [
                 ("≤ 300 bytes".to_owned(), 290.0, true),
+                ("≤ 0.2 × ZooKeeper 3.9".to_owned(), 0.25, false),
                 ("≤ 2 × w".to_owned(), 3.0, false),
                 ("≤ 0.1 × ZooKeeper 3.9".to_owned(), 0.05, true),
+                ("≥ 3 M /s".to_owned(), 2e6, false),
             ]
         );
     }

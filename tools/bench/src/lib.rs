@@ -2,8 +2,9 @@
 //!
 //! A [`definition`] is a workload as data; the [`engine`] runs it against a [`engine::Target`] and
 //! returns a [`result::Measured`]; a [`result::Line`] is what is kept of it, one JSON line each.
-//! Beside them stand what no server can beat ([`null_server`], [`disk`]) and what a person sees
-//! meanwhile ([`progress`]), and what is made of the lines afterwards ([`report`]).
+//! Beside them stand what no server can beat ([`null_server`], [`disk`]), ringkeeper's core without
+//! anything around it ([`in_process`]), what a person sees meanwhile ([`progress`]), and what is made
+//! of the lines afterwards ([`report`]).
 
 pub mod ab;
 pub mod cli;
@@ -15,6 +16,7 @@ pub mod etcd;
 pub mod failures;
 pub mod goals;
 pub mod header;
+pub mod in_process;
 pub mod memory;
 pub mod null_server;
 pub mod output;

@@ -290,6 +290,7 @@ pub fn workload(name: &str, sessions: u32, depth: u32, operations: Operations) -
         warm_up_s: 0.5,
         seconds: 2.0,
         slice_ms: 500,
+        fresh: false,
         step: None,
         work: Work::Mix(Mix::new(sessions, Load::Closed { depth }, operations)),
     }

@@ -9,7 +9,6 @@ use std::str::FromStr;
 use std::sync::OnceLock;
 
 use ringkeeper_testkit::{Config, Ensemble, Environment, Program, Server};
-use tempfile::TempDir;
 
 use crate::engine::Target;
 use crate::etcd;
@@ -44,19 +43,15 @@ pub struct Launch {
     heap: String,
 }
 
-/// A program that runs, as one server or several. Ends when dropped, and its folders with it.
+/// A program that runs, as one server or several. Ends when dropped, or when this process dies, and its folders with
+/// it.
 #[derive(Debug)]
-pub struct Running {
-    servers: Servers,
-    /// The data of servers that have no folder of their own.
-    folder: TempDir,
-}
-
-/// The processes.
-#[derive(Debug)]
-enum Servers {
+pub enum Running {
+    /// One server of ZooKeeper's kind.
     Alone(Box<Server>),
+    /// Several that form an ensemble.
     Ensemble(Box<Ensemble>),
+    /// One or several of etcd's.
     Etcd(etcd::Cluster),
 }
 
@@ -189,22 +184,13 @@ impl Launch {
     /// Starts that many servers on fresh folders below `folder`; returns when they serve.
     ///
     /// # Errors
-    /// The folders cannot be made, or etcd does not start.
-    ///
-    /// # Panics
-    /// If a server of ZooKeeper's kind does not start, with the end of its log.
+    /// The folders cannot be made, or a server does not start; with the end of its log.
     pub fn start(&self, servers: usize, folder: &Path) -> Result<Running, String> {
         settle_in(folder)?;
-        let own = tempfile::Builder::new()
-            .prefix("ringkeeper-bench-")
-            .tempdir_in(folder)
-            .map_err(|error| format!("{}: {error}", folder.display()))?;
-        let servers = match self.program() {
-            None => Servers::Etcd(etcd::Cluster::start(servers, own.path())?),
-            Some(program) if servers == 1 => {
-                let config = self.config().data_dir(&own.path().join("data"));
-                Servers::Alone(Box::new(Server::start(program, config)))
-            }
+        match self.program() {
+            None => etcd::Cluster::start(servers, folder).map(Running::Etcd),
+            Some(program) if servers == 1 => Server::launch(program, self.config())
+                .map(|server| Running::Alone(Box::new(server))),
             Some(program) => {
                 let config = match self.peer {
                     // They share the machine: all of them bound to its first processor would
@@ -212,10 +198,10 @@ impl Launch {
                     Peer::Ringkeeper => self.config().line("ringkeeper.pin=false"),
                     Peer::ZooKeeper39 | Peer::ZooKeeper38 | Peer::Etcd => self.config(),
                 };
-                Servers::Ensemble(Box::new(Ensemble::start(&vec![program; servers], config)))
+                let ensemble = Ensemble::launch(&vec![program; servers], config)?;
+                Ok(Running::Ensemble(Box::new(ensemble)))
             }
-        };
-        Ok(Running { servers, folder: own })
+        }
     }
 
     /// Starts one server of ZooKeeper's kind whose data lie in `data`; the rest of it lies below
@@ -223,20 +209,13 @@ impl Launch {
     ///
     /// # Errors
     /// As [`Launch::start`], or it is no such program.
-    ///
-    /// # Panics
-    /// As [`Launch::start`].
     pub fn start_on(&self, data: &Path, folder: &Path) -> Result<Running, String> {
         settle_in(folder)?;
         let program = self
             .program()
             .ok_or_else(|| format!("{} is no program of ZooKeeper's kind", self.name))?;
-        let own = tempfile::Builder::new()
-            .prefix("ringkeeper-bench-")
-            .tempdir_in(folder)
-            .map_err(|error| format!("{}: {error}", folder.display()))?;
-        let server = Server::start(program, self.config().data_dir(&data.join("data")));
-        Ok(Running { servers: Servers::Alone(Box::new(server)), folder: own })
+        let server = Server::launch(program, self.config().data_dir(&data.join("data")))?;
+        Ok(Running::Alone(Box::new(server)))
     }
 }
 
@@ -254,46 +233,50 @@ impl Running {
     /// # Errors
     /// The servers do not say who leads.
     pub fn addresses(&mut self) -> Result<Vec<SocketAddr>, String> {
-        Ok(match &mut self.servers {
-            Servers::Alone(server) => vec![server.socket_addr()],
-            Servers::Ensemble(ensemble) => {
-                let leader = ensemble.leader();
+        Ok(match self {
+            Running::Alone(server) => vec![server.socket_addr()],
+            Running::Ensemble(ensemble) => {
+                let leader = ensemble.find_leader()?;
                 let others = ensemble.ids().filter(|&id| id != leader);
                 std::iter::once(leader).chain(others).map(|id| ensemble.address(id)).collect()
             }
-            Servers::Etcd(cluster) => cluster.addresses()?,
+            Running::Etcd(cluster) => cluster.addresses()?,
         })
     }
 
     /// The processes of the servers.
     pub fn pids(&self) -> Vec<u32> {
-        match &self.servers {
-            Servers::Alone(server) => vec![server.pid()],
-            Servers::Ensemble(ensemble) => {
+        match self {
+            Running::Alone(server) => vec![server.pid()],
+            Running::Ensemble(ensemble) => {
                 ensemble.ids().map(|id| ensemble.server(id).pid()).collect()
             }
-            Servers::Etcd(cluster) => cluster.pids(),
+            Running::Etcd(cluster) => cluster.pids(),
         }
     }
 
-    /// A folder on the file system that the servers write to.
+    /// A folder that the servers write to.
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        match self {
+            Running::Alone(server) => server.data_dir(),
+            Running::Ensemble(ensemble) => ensemble.server(1).data_dir(),
+            Running::Etcd(cluster) => cluster.folder(),
+        }
     }
 
     /// The server, if it is one of ZooKeeper's kind alone.
     pub fn server_mut(&mut self) -> Option<&mut Server> {
-        match &mut self.servers {
-            Servers::Alone(server) => Some(server),
-            Servers::Ensemble(_) | Servers::Etcd(_) => None,
+        match self {
+            Running::Alone(server) => Some(server),
+            Running::Ensemble(_) | Running::Etcd(_) => None,
         }
     }
 
     /// The ensemble, if it is one of ZooKeeper's kind.
     pub fn ensemble_mut(&mut self) -> Option<&mut Ensemble> {
-        match &mut self.servers {
-            Servers::Ensemble(ensemble) => Some(ensemble),
-            Servers::Alone(_) | Servers::Etcd(_) => None,
+        match self {
+            Running::Ensemble(ensemble) => Some(ensemble),
+            Running::Alone(_) | Running::Etcd(_) => None,
         }
     }
 }

@@ -27,6 +27,8 @@ pub enum Line {
     Memory(MemoryRow),
     /// How long something took.
     Elapsed(Elapsed),
+    /// What the core alone does, in process.
+    Core(CoreRow),
     /// How two commits differ at one workload.
     Difference(Difference),
     /// A goal, and what was reached.
@@ -244,6 +246,17 @@ pub struct Elapsed {
     pub what: String,
     /// How long.
     pub seconds: f64,
+}
+
+/// What ringkeeper's replica does on one core, without sockets and disk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CoreRow {
+    /// From 1.
+    pub round: u32,
+    /// The kind of request, such as `getData`.
+    pub request: String,
+    /// How many of them it answers in one second of processor time.
+    pub per_second: f64,
 }
 
 /// How two commits differ at one workload, by pairs of turns.

@@ -8,6 +8,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use ringkeeper_testkit::Watchdog;
 use tempfile::TempDir;
 
 const BLOCK_BYTES: usize = 1024 * 1024;
@@ -15,10 +16,21 @@ const BLOCK_BYTES: usize = 1024 * 1024;
 const UNMOUNT_ATTEMPTS: u32 = 50;
 const UNMOUNT_PAUSE: Duration = Duration::from_millis(100);
 
-/// A mounted file system. Unmounted and removed when dropped.
+/// If this process dies: `"$1"` is where it is mounted, `"$2"` the folder of it all. The server that uses it is being
+/// killed meanwhile.
+const UNMOUNT_AND_REMOVE: &str = r#"
+    attempts=50
+    until umount "$1" || [ $attempts = 0 ]; do
+        attempts=$((attempts - 1))
+        sleep 0.1
+    done
+    mountpoint -q "$1" || rm -rf -- "$2""#;
+
+/// A mounted file system. Unmounted and removed when dropped, or when this process dies.
 #[derive(Debug)]
 pub struct SmallDisk {
     place: TempDir,
+    _watchdog: Watchdog,
 }
 
 impl SmallDisk {
@@ -40,7 +52,8 @@ impl SmallDisk {
             .map_err(explain)?;
         run("mkfs.ext4", &["-q", "-F"], &[&image])?;
         run("mount", &["-o", "loop"], &[&image, &mount])?;
-        Ok(SmallDisk { place })
+        let watchdog = Watchdog::new(UNMOUNT_AND_REMOVE, [mount.as_path(), place.path()]);
+        Ok(SmallDisk { place, _watchdog: watchdog })
     }
 
     /// Where it is mounted.

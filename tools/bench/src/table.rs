@@ -4,6 +4,8 @@
 
 use std::fmt::Write;
 
+use crate::report::html::goal_value;
+use crate::report::words::range as range_of;
 use crate::result::{Difference, GoalResult, Line, Row, float};
 use crate::statistics::{median, range};
 
@@ -143,12 +145,12 @@ fn line_of(entry: &Entry<'_>, of_work: &[&Row], reference: &str) -> String {
 pub fn goals(goals: &[GoalResult]) -> String {
     let mut table = String::from("| goal | | reached | spread | met |\n|---|---|---|---|---|\n");
     for goal in goals {
-        let GoalResult { title, goal: words, unit, reached, spread, met, .. } = goal;
+        let GoalResult { title, goal: words, reached, spread, met, .. } = goal;
         writeln!(
             table,
-            "| {title} | {words} | {reached:.2} {unit} | {:.2}–{:.2} | {} |",
-            spread.0,
-            spread.1,
+            "| {title} | {words} | {} | {} | {} |",
+            goal_value(goal, *reached),
+            range_of(spread.0, spread.1, |figure| goal_value(goal, figure)),
             if *met { "yes" } else { "**no**" }
         )
         .expect("writing into a String cannot fail");

@@ -158,6 +158,7 @@ fn warm_up(operations: Operations, seconds: f64) -> Definition {
         warm_up_s: 0.0,
         seconds,
         slice_ms: 1000,
+        fresh: false,
         step: None,
         work: Work::Mix(Mix::new(
             WARM_UP_SESSIONS,

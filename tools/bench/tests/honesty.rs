@@ -135,6 +135,7 @@ fn definition(mix: Mix) -> Definition {
         warm_up_s: 0.0,
         seconds: 0.5,
         slice_ms: 100,
+        fresh: false,
         step: None,
         work: Work::Mix(mix),
     }

@@ -13,7 +13,7 @@ use ringkeeper_bench::report::doubts::doubts;
 use ringkeeper_bench::report::notes::Notes;
 use ringkeeper_bench::report::summary::Summary;
 use ringkeeper_bench::report::{self, charts, headline, html, markdown};
-use ringkeeper_bench::result::{FailureTimeline, Line, Row, Slice};
+use ringkeeper_bench::result::{CoreRow, FailureTimeline, Line, Resources, Row, Slice};
 
 fn rows(rates: &[(&str, u32, f64)]) -> Vec<Line> {
     let row = |&(program, round, rate): &(&str, u32, f64)| {
@@ -103,6 +103,64 @@ fn rounds_of_one_file_are_never_compared_with_those_of_another() {
 }
 
 #[test]
+fn goals_of_several_files_form_one_table_and_the_last_answer_counts() {
+    let goal = |title: &str, reached: f64| {
+        let goals = example::goals().into_iter();
+        let mut goal = goals.last().expect("an example has goals");
+        (goal.title, goal.reached, goal.met) = (title.to_owned(), reached, reached >= goal.limit);
+        Line::Goal(goal)
+    };
+    let files = [
+        vec![goal("reads", 9.0), goal("writes", 2.0)],
+        vec![goal("restart", 8.0), goal("writes", 8.5)],
+    ];
+    let summary = Summary::of(files);
+    let goals: Vec<_> = summary.goals.iter().map(|goal| (&goal.title[..], goal.reached)).collect();
+    assert_eq!(goals, [("reads", 9.0), ("writes", 8.5), ("restart", 8.0)]);
+    let text = markdown::text(&summary, &Notes::default());
+    assert_eq!(text.matches("## Goals").count(), 1);
+    assert!(text.contains("3 of 3 goals reached"), "{text}");
+}
+
+#[test]
+fn a_goal_says_what_its_workload_cost_our_servers() {
+    let mut lines = rows(&[(OURS, 1, 1000.0), (ZOOKEEPER, 1, 1000.0)]);
+    for (at, cpu_seconds) in [(0, 0.05), (1, 5.0)] {
+        only_row(&mut lines[at]).resources = Some(Resources {
+            cpu_seconds,
+            server_bytes_written: 5 * 700_000,
+            device_writes: 5 * 250,
+            ..Resources::default()
+        });
+    }
+    let mut goal = example::goals().remove(0);
+    (goal.workload, goal.servers) = ("writes".to_owned(), 1);
+    lines.push(Line::Goal(goal.clone()));
+    let summary = Summary::of([lines]);
+    assert_eq!(summary.cost_of(&goal).unwrap().cpu_us.median, 10.0);
+    let text = markdown::text(&summary, &Notes::default());
+    let line = text.lines().find(|line| line.contains("single write p50")).unwrap();
+    assert!(line.ends_with("| 10 µs | 700 B | 0.25 |"), "{line}");
+    assert!(html::page(&summary, &Notes::default()).contains("700 B"));
+    goal.servers = 3;
+    assert!(summary.cost_of(&goal).is_none(), "nothing was measured with three servers");
+}
+
+#[test]
+fn what_the_core_does_is_shown_as_the_median_of_the_rounds() {
+    let row = |round, per_second| {
+        Line::Core(CoreRow { round, request: "getData".to_owned(), per_second })
+    };
+    let summary = Summary::of([vec![row(1, 4e6), row(2, 5e6), row(3, 9e6)]]);
+    for report in
+        [html::page(&summary, &Notes::default()), markdown::text(&summary, &Notes::default())]
+    {
+        assert!(report.contains("getData") && report.contains("5 M"), "{report}");
+        assert!(report.contains("0.2 µs"), "{report}");
+    }
+}
+
+#[test]
 fn two_commits_of_one_program_are_two_series_and_the_first_is_the_reference() {
     let mut lines = rows(&[(OURS, 1, 100.0), (OURS, 1, 150.0)]);
     only_row(&mut lines[1]).commit = Some("fedcba9".to_owned());
@@ -147,6 +205,25 @@ fn a_clean_run_raises_no_doubt_and_each_flaw_one() {
     ] {
         assert!(doubts.contains(doubt), "{doubt} is not among\n{doubts}");
     }
+}
+
+#[test]
+fn what_is_wrong_with_several_runs_is_said_once() {
+    let run = |date: &str, loadavg_before| {
+        let mut header = example::header();
+        (header.date, header.loadavg_before) = (date.to_owned(), loadavg_before);
+        (header.dirty, header.rounds) = (true, 1);
+        vec![Line::Run(header)]
+    };
+    let summary = Summary::of([run("2026-03", 1.5), run("2026-01", 4.0), run("2026-02", 0.0)]);
+    let doubts = doubts(&summary);
+    assert_eq!(doubts.len(), 3, "{doubts:?}");
+    assert!(doubts[1].contains("before 2 of 3 runs: load average up to 4.0"), "{doubts:?}");
+    assert!(doubts[2].starts_with("3 of 3 runs had fewer than three rounds"), "{doubts:?}");
+    let circumstances = summary.circumstances();
+    assert_eq!(circumstances.len(), 1);
+    assert_eq!(circumstances[0].1, ["2026-01", "2026-03"]);
+    assert!(html::page(&summary, &Notes::default()).contains("2026-01 to 2026-03 · commit"));
 }
 
 #[test]
@@ -235,14 +312,15 @@ fn a_line_that_is_no_result_is_named_by_file_and_number() {
 #[test]
 fn remarks_stand_beside_what_they_are_about() {
     let notes: Notes = toml::from_str(
-        "title = 'A title'\nsummary = 'In short.'\n[notes]\nladder-sessions = 'It bends because.'",
+        "title = 'A title'\nsummary = 'In short.'\n[notes]\nladder-sessions = 'It bends because.'\n'mix-90 × 3' = 'Of three.'\nmix-90 = 'Of one.'",
     )
     .unwrap();
     let summary = Summary::of([example::run()]);
     for report in [html::page(&summary, &notes), markdown::text(&summary, &notes)] {
-        for text in ["A title", "In short.", "It bends because."] {
+        for text in ["A title", "In short.", "It bends because.", "Of three."] {
             assert!(report.contains(text), "{text} is missing");
         }
+        assert!(!report.contains("Of one."), "a remark about another size of ensemble");
     }
 }
 

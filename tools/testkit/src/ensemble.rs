@@ -76,12 +76,26 @@ pub struct Ensemble {
 
 impl Ensemble {
     /// Starts participants; returns when all of them serve.
+    ///
+    /// # Panics
+    /// If one of them does not, with the end of all logs.
     pub fn start(programs: &[Program], config: Config) -> Self {
+        Self::launch(programs, config).unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// The same for who can do without them.
+    ///
+    /// # Errors
+    /// One of them does not serve in time; with the end of all logs.
+    pub fn launch(programs: &[Program], config: Config) -> Result<Self, String> {
         let members: Vec<_> =
             programs.iter().map(|program| (program.clone(), Role::Participant)).collect();
         let mut ensemble = Self::prepare(&members, config);
-        ensemble.start_all();
-        ensemble
+        ensemble.servers.iter_mut().for_each(Server::spawn);
+        for id in ensemble.ids() {
+            ensemble.await_mode(id, SERVE_TIMEOUT, |mode| mode.is_some())?;
+        }
+        Ok(ensemble)
     }
 
     /// Folders, ports and configuration only: nothing runs.
@@ -225,22 +239,28 @@ impl Ensemble {
         limit: Duration,
         wanted: impl Fn(Option<Mode>) -> bool,
     ) -> Option<Mode> {
+        self.await_mode(id, limit, wanted).unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    fn await_mode(
+        &mut self,
+        id: usize,
+        limit: Duration,
+        wanted: impl Fn(Option<Mode>) -> bool,
+    ) -> Result<Option<Mode>, String> {
         let begun = Instant::now();
         loop {
             let mode = self.mode(id);
             if wanted(mode) {
-                return mode;
+                return Ok(mode);
             }
-            assert!(
-                self.server_mut(id).is_running(),
-                "server {id} ended\n{}",
-                self.tails(TAIL_LINES)
-            );
-            assert!(
-                begun.elapsed() < limit,
-                "server {id} is {mode:?} after {limit:?}\n{}",
-                self.tails(TAIL_LINES)
-            );
+            if !self.server_mut(id).is_running() {
+                return Err(format!("server {id} ended\n{}", self.tails(TAIL_LINES)));
+            }
+            if begun.elapsed() >= limit {
+                let tails = self.tails(TAIL_LINES);
+                return Err(format!("server {id} is {mode:?} after {limit:?}\n{tails}"));
+            }
             thread::sleep(POLL_INTERVAL);
         }
     }
@@ -274,14 +294,28 @@ impl Ensemble {
 
     /// The same among some of the servers: one that is paused would not answer.
     pub fn wait_leader_among(&mut self, ids: &[usize], limit: Duration) -> usize {
+        self.find_leader_among(ids, limit).unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// The leader, for who can do without one.
+    ///
+    /// # Errors
+    /// Nobody says that it leads within a minute and a half; with the end of all logs.
+    pub fn find_leader(&mut self) -> Result<usize, String> {
+        self.find_leader_among(&self.ids().collect::<Vec<_>>(), SERVE_TIMEOUT)
+    }
+
+    fn find_leader_among(&mut self, ids: &[usize], limit: Duration) -> Result<usize, String> {
         let begun = Instant::now();
         loop {
             for id in ids {
                 if self.server_mut(*id).is_running() && self.mode(*id) == Some(Mode::Leader) {
-                    return *id;
+                    return Ok(*id);
                 }
             }
-            assert!(begun.elapsed() < limit, "no leader in {limit:?}\n{}", self.tails(TAIL_LINES));
+            if begun.elapsed() >= limit {
+                return Err(format!("no leader in {limit:?}\n{}", self.tails(TAIL_LINES)));
+            }
             thread::sleep(POLL_INTERVAL);
         }
     }

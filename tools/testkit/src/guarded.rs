@@ -1,64 +1,61 @@
 //! A child process that does not outlive this one, in whatever way this one ends.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus};
 
-/// A running child. Killed when dropped, and when this process dies.
+use crate::watchdog::Watchdog;
+
+/// `"$1"` is the process, `"$2"` the folder, which may be empty. A process that is being killed may still make a file
+/// while its folder is being emptied.
+const KILL_AND_REMOVE: &str = r#"
+    kill -9 "$1"
+    [ -n "$2" ] || exit
+    for attempt in 1 2 3 4 5 6 7 8 9 10; do
+        rm -rf -- "$2"
+        sleep 0.1
+        [ -e "$2" ] || exit
+    done"#;
+
+/// A running child. Killed when dropped, and when this process dies; in the latter case its folder goes with it.
 #[derive(Debug)]
 pub struct Guarded {
     child: Child,
-    /// A shell that kills the child when our end of its standard input closes, that is, when this
-    /// process dies in whatever way. (PR_SET_PDEATHSIG would fire when the *thread* that started
-    /// the child ends.)
-    watchdog: Child,
-    waited: bool,
+    /// Until the child has been waited for: its id may be another process's after that.
+    watchdog: Option<Watchdog>,
 }
 
 impl Guarded {
-    /// Starts the command.
+    /// Starts the command. If this process dies before the child has ended, `folder` is removed.
     ///
     /// # Errors
     /// It cannot be run.
-    pub fn spawn(command: &mut Command) -> io::Result<Self> {
-        Ok(Self::watch(command.spawn()?))
+    pub fn spawn(command: &mut Command, folder: Option<&Path>) -> io::Result<Self> {
+        Ok(Self::watch(command.spawn()?, folder))
     }
 
     /// Guards a child that runs already.
-    pub(crate) fn watch(child: Child) -> Self {
-        let watchdog = Command::new("sh")
-            .args([
-                "-c",
-                r#"while read -r line; do :; done; kill -9 "$1""#,
-                "watchdog",
-                &child.id().to_string(),
-            ])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("a shell");
-        Guarded { child, watchdog, waited: false }
+    pub(crate) fn watch(child: Child, folder: Option<&Path>) -> Self {
+        let pid = child.id().to_string();
+        let arguments = [OsStr::new(&pid), folder.map_or(OsStr::new(""), Path::as_os_str)];
+        let watchdog = Some(Watchdog::new(KILL_AND_REMOVE, arguments));
+        Guarded { child, watchdog }
     }
 
     /// kill -9, and waits until the process is gone.
     pub fn kill(&mut self) {
-        if self.waited {
-            return;
-        }
         // The watchdog first: it must not find another process under the child's id.
-        self.stop_watchdog();
-        self.child.kill().expect("SIGKILL to a child that has not been waited for");
-        self.child.wait().expect("waiting for a child");
-        self.waited = true;
+        if self.watchdog.take().is_some() {
+            self.child.kill().expect("SIGKILL to a child that has not been waited for");
+            self.child.wait().expect("waiting for a child");
+        }
     }
 
     /// Waits until the process ends by itself.
     pub fn wait(&mut self) -> ExitStatus {
-        if !self.waited {
-            self.stop_watchdog();
-            self.waited = true;
-        }
+        self.watchdog = None;
         self.child.wait().expect("waiting for a child")
     }
 
@@ -68,17 +65,12 @@ impl Guarded {
         let stat =
             fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
         let state = stat.rsplit_once(") ").map_or("Z", |(_, rest)| &rest[..1]);
-        !self.waited && state != "Z" && state != "X"
+        self.watchdog.is_some() && state != "Z" && state != "X"
     }
 
     /// The process id.
     pub fn id(&self) -> u32 {
         self.child.id()
-    }
-
-    fn stop_watchdog(&mut self) {
-        self.watchdog.kill().expect("SIGKILL to a child that has not been waited for");
-        self.watchdog.wait().expect("waiting for a child");
     }
 }
 

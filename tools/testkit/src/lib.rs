@@ -33,7 +33,7 @@
 //! ```
 //!
 //! This is test code: what cannot go on panics with a message that says what to do. A server is
-//! killed when its `Server` is dropped, and also when the test process itself dies. If the test is
+//! killed when its `Server` is dropped, and also when the test process itself dies; its folder goes with it. If the test is
 //! failing at that moment, the end of the server's log is printed.
 
 mod config;
@@ -43,6 +43,7 @@ mod guarded;
 mod network;
 mod ports;
 mod server;
+mod watchdog;
 
 pub use config::Config;
 pub use ensemble::{Ensemble, Mode, Role};
@@ -51,3 +52,4 @@ pub use guarded::Guarded;
 pub use network::{Link, Namespace, Network};
 pub use ports::free_port;
 pub use server::{Program, Server};
+pub use watchdog::Watchdog;

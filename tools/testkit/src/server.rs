@@ -101,6 +101,14 @@ impl Server {
     /// # Panics
     /// If it exits or does not answer in time, with the end of its log.
     pub fn start(program: Program, config: Config) -> Self {
+        Self::launch(program, config).unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// The same for who can do without it.
+    ///
+    /// # Errors
+    /// It exits or does not answer in time; with the end of its log.
+    pub fn launch(program: Program, config: Config) -> Result<Self, String> {
         let mut server = Self::prepare(program, config);
         for attempt in 1.. {
             match server.try_start() {
@@ -112,10 +120,10 @@ impl Server {
                 {
                     server.port = free_port();
                 }
-                Err(why) => server.start_failed(&why),
+                Err(why) => return Err(server.not_started(&why)),
             }
         }
-        server
+        Ok(server)
     }
 
     /// Folder, port and configuration only: nothing runs until [`Server::restart`],
@@ -178,7 +186,7 @@ impl Server {
     pub fn restart(&mut self) {
         self.kill();
         if let Err(why) = self.try_start() {
-            self.start_failed(&why);
+            panic!("{}", self.not_started(&why));
         }
     }
 
@@ -235,7 +243,8 @@ impl Server {
             Some(namespace) => namespace.run(|| command.spawn()),
         };
         let child = child.unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
-        self.running = Some(Guarded::watch(child));
+        let folder = (!keeps_folders()).then(|| self.folder.path());
+        self.running = Some(Guarded::watch(child, folder));
     }
 
     /// Another program from the next start on.
@@ -383,9 +392,9 @@ impl Server {
         self.wait_serving()
     }
 
-    fn start_failed(&mut self, why: &str) -> ! {
+    fn not_started(&mut self, why: &str) -> String {
         self.kill();
-        panic!("{} did not start: {why}\n{}", self.program.name(), self.log_tail(TAIL_LINES));
+        format!("{} did not start: {why}\n{}", self.program.name(), self.log_tail(TAIL_LINES))
     }
 
     fn lost_its_port(&self) -> bool {
@@ -419,9 +428,13 @@ impl Drop for Server {
                 self.log_tail(TAIL_LINES)
             );
         }
-        if env::var_os("RINGKEEPER_KEEP_TEST_FOLDERS").is_some() {
+        if keeps_folders() {
             self.folder.disable_cleanup(true);
             eprintln!("kept {}", self.folder.path().display());
         }
     }
+}
+
+fn keeps_folders() -> bool {
+    env::var_os("RINGKEEPER_KEEP_TEST_FOLDERS").is_some()
 }

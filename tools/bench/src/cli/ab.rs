@@ -7,11 +7,10 @@ use clap::Args;
 
 use crate::ab::{self, Built};
 use crate::cli::narrator::Narrator;
-use crate::cli::selection::select;
+use crate::cli::places::Places;
+use crate::cli::selection::Selection;
 use crate::compare::{self, Plan};
-use crate::definition::Definition;
 use crate::header;
-use crate::output::Output;
 use crate::peers::{Launch, Peer};
 use crate::result::Line;
 use crate::statistics::significance;
@@ -25,15 +24,8 @@ pub struct Arguments {
     first: String,
     /// What it became.
     second: String,
-    /// Workloads by name.
-    #[arg(long, value_delimiter = ',', value_name = "NAME,…", required_unless_present = "group")]
-    workloads: Vec<String>,
-    /// All workloads of a group, such as `goals`.
-    #[arg(long)]
-    group: Option<String>,
-    /// Sizes of ensembles; those that the workloads name if not given.
-    #[arg(long, value_delimiter = ',', value_name = "N,…")]
-    servers: Vec<usize>,
+    #[command(flatten)]
+    selection: Selection,
     /// Pairs of turns. Fewer than six never show a difference: chance alone does as much once in
     /// sixteen times with five.
     #[arg(long, default_value_t = 10)]
@@ -44,18 +36,11 @@ pub struct Arguments {
     /// Seconds of load on each program before its first workload.
     #[arg(long, default_value_t = 2.0)]
     warm_up_seconds: f64,
-    /// Threads of the generator, over which the sessions are divided.
-    #[arg(long, default_value_t = 1)]
-    threads: usize,
     /// Where the servers have their folders: on the disk to measure.
     #[arg(long, default_value = ".")]
     folder: PathBuf,
-    /// Where the definitions of workloads lie.
-    #[arg(long, default_value = "benches/definitions")]
-    definitions: PathBuf,
-    /// Where to write all results, one JSON line each.
-    #[arg(long, value_name = "FILE")]
-    output: Option<PathBuf>,
+    #[command(flatten)]
+    places: Places,
 }
 
 /// Builds, compares, tests.
@@ -64,10 +49,20 @@ pub struct Arguments {
 /// A revision that does not exist or does not build, a workload that does not exist, or a server
 /// that does not start.
 pub fn run(arguments: &Arguments) -> Result<(), String> {
-    let workloads = arguments.chosen()?;
+    let Arguments { selection, places, .. } = arguments;
+    if selection.is_empty() {
+        return Err(
+            "name workloads with --workloads or --group; `ringkeeper-bench list` shows them"
+                .to_owned(),
+        );
+    }
+    let mut workloads = selection.chosen(&places.definitions)?;
+    for (definition, _) in &mut workloads {
+        definition.seconds = arguments.seconds;
+    }
     let warm_up = Duration::try_from_secs_f64(arguments.warm_up_seconds)
         .map_err(|error| format!("--warm-up-seconds: {error}"))?;
-    let mut output = Output::create(arguments.output.as_deref())?;
+    let mut output = places.results.output()?;
     let mut tell = |text: &str| eprintln!("{text}");
     let first = ab::build(&arguments.first, &mut tell)?;
     let second = ab::build(&arguments.second, &mut tell)?;
@@ -90,7 +85,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
         launches: vec![launch(&first, &names.0)?, launch(&second, &names.1)?],
         workloads,
         rounds: arguments.rounds,
-        threads: arguments.threads,
+        threads: selection.threads,
         warm_up,
         folder: arguments.folder.clone(),
     };
@@ -111,23 +106,5 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     match narrator.missing() {
         0 => Ok(()),
         missing => Err(format!("{missing} rows are missing; the lines above say why")),
-    }
-}
-
-impl Arguments {
-    fn chosen(&self) -> Result<Vec<(Definition, Vec<usize>)>, String> {
-        let all = select(&self.definitions, &self.workloads, self.group.as_deref())?;
-        let mut chosen = Vec::new();
-        for mut definition in all {
-            definition.seconds = self.seconds;
-            let sizes = compare::sizes(&definition, &self.servers);
-            if !sizes.is_empty() {
-                chosen.push((definition, sizes));
-            }
-        }
-        if chosen.is_empty() {
-            return Err("no workload for these sizes of ensembles".to_owned());
-        }
-        Ok(chosen)
     }
 }

@@ -1,19 +1,17 @@
 //! `ringkeeper-bench failures`: timelines through failures.
 
-use std::path::PathBuf;
-
 use clap::{Args, ValueEnum};
 
-use crate::cli::selection::select;
+use crate::cli::judgement::{Judgement, conclude};
+use crate::cli::places::Places;
+use crate::cli::programs::Programs;
 use crate::definition::{Definition, Work};
 use crate::failures::{self, Snapshots};
-use crate::goals::Goals;
 use crate::header;
 use crate::output::Output;
-use crate::peers::{Launch, Peer};
+use crate::peers::Launch;
 use crate::progress::{Display, summary};
 use crate::result::{FailureTimeline, Line};
-use crate::table;
 
 /// What happens to the servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -39,9 +37,6 @@ pub struct Arguments {
         default_values_t = [Scenario::Members, Scenario::Takeover, Scenario::Snapshots, Scenario::FullDisk]
     )]
     scenarios: Vec<Scenario>,
-    /// The programs: ringkeeper, zookeeper-3.9, zookeeper-3.8.
-    #[arg(long, value_delimiter = ',', default_values_t = [Peer::Ringkeeper, Peer::ZooKeeper39])]
-    programs: Vec<Peer>,
     /// Servers of the ensemble whose members fail.
     #[arg(long, default_value_t = 3)]
     servers: usize,
@@ -63,27 +58,12 @@ pub struct Arguments {
     /// How often each leader is killed for `takeover`.
     #[arg(long, default_value_t = 10)]
     kills: u32,
-    /// Where the servers have their folders: on the disk to measure.
-    #[arg(long, default_value = ".")]
-    folder: PathBuf,
-    /// The ringkeeper binary.
-    #[arg(long, default_value = "target/release/ringkeeper")]
-    ringkeeper: PathBuf,
-    /// Another line of ringkeeper's configuration; may be given several times.
-    #[arg(long, value_name = "KEY=VALUE")]
-    ringkeeper_line: Vec<String>,
-    /// The heap of each Java server.
-    #[arg(long, default_value = "2g")]
-    heap: String,
-    /// Where the definitions of workloads lie.
-    #[arg(long, default_value = "benches/definitions")]
-    definitions: PathBuf,
-    /// The goals.
-    #[arg(long, default_value = "benches/goals.toml")]
-    goals: PathBuf,
-    /// A file for the results, one JSON line each; `ringkeeper-bench report` reads it.
-    #[arg(long, value_name = "FILE")]
-    output: Option<PathBuf>,
+    #[command(flatten)]
+    programs: Programs,
+    #[command(flatten)]
+    places: Places,
+    #[command(flatten)]
+    judgement: Judgement,
 }
 
 /// Plays the scenarios.
@@ -92,27 +72,17 @@ pub struct Arguments {
 /// A program that is missing or does not start, a workload that does not exist, or a disk that
 /// cannot be mounted.
 pub fn run(arguments: &Arguments) -> Result<(), String> {
-    let goals = Goals::read(&arguments.goals)?;
+    let goals = arguments.judgement.goals()?;
     let loads = Loads {
         members: arguments.definition(&arguments.workload)?,
         snapshots: arguments.definition(&arguments.snapshot_workload)?,
         full_disk: arguments.definition(&arguments.full_disk_workload)?,
     };
-    let mut launches = Vec::new();
-    for peer in &arguments.programs {
-        let launch = Launch::find(*peer, &arguments.ringkeeper, &arguments.heap)?;
-        launches.push(match peer {
-            Peer::Ringkeeper => launch.of_working_tree(&arguments.ringkeeper_line),
-            Peer::ZooKeeper39 | Peer::ZooKeeper38 => launch,
-            Peer::Etcd => return Err("etcd has no failure scenario here".to_owned()),
-        });
-    }
-    let mut session = Session {
-        output: Output::create(arguments.output.as_deref())?,
-        lines: Vec::new(),
-        failed: 0,
-    };
-    session.keep(Line::Run(header::collect(&arguments.folder, loads.members.seconds, 1)))?;
+    let launches = arguments.programs.launches_of_zookeepers_kind()?;
+    let mut session =
+        Session { output: arguments.places.results.output()?, lines: Vec::new(), failed: 0 };
+    let folder = &arguments.programs.folder;
+    session.keep(Line::Run(header::collect(folder, loads.members.seconds, 1)))?;
     for scenario in &arguments.scenarios {
         for launch in &launches {
             if let Err(why) = session.play(*scenario, launch, arguments, &loads) {
@@ -121,13 +91,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
             }
         }
     }
-    let judged = goals.judge(&session.lines);
-    for goal in &judged {
-        session.keep(Line::Goal(goal.clone()))?;
-    }
-    if !judged.is_empty() {
-        println!("{}", table::goals(&judged));
-    }
+    conclude(&goals, &session.lines, &mut session.output)?;
     match session.failed {
         0 => Ok(()),
         failed => Err(format!("{failed} scenarios failed; the lines above say why")),
@@ -155,7 +119,8 @@ impl Session {
         arguments: &Arguments,
         loads: &Loads,
     ) -> Result<(), String> {
-        let Arguments { servers, znodes, snap_count, kills, folder, .. } = arguments;
+        let Arguments { servers, znodes, snap_count, kills, .. } = arguments;
+        let folder = &arguments.programs.folder;
         let mut display = Display::new(&format!("{}: {scenario:?}", launch.name));
         let show = &mut |progress: &_| display.show(progress);
         let lines = match scenario {
@@ -230,8 +195,7 @@ fn tell(timeline: &FailureTimeline) {
 
 impl Arguments {
     fn definition(&self, name: &str) -> Result<Definition, String> {
-        let mut found = select(&self.definitions, &[name.to_owned()], None)?;
-        let definition = found.pop().expect("a name that was found");
+        let definition = self.places.definition(name)?;
         if !matches!(definition.work, Work::Mix(_)) {
             return Err(format!("{name}: failures are watched under a mix of requests"));
         }

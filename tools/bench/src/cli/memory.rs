@@ -1,26 +1,19 @@
 //! `ringkeeper-bench memory`: what things cost a server in memory.
 
-use std::path::PathBuf;
-
 use clap::Args;
 
-use crate::cli::selection::select;
-use crate::goals::Goals;
+use crate::cli::judgement::{Judgement, conclude};
+use crate::cli::places::Places;
+use crate::cli::programs::Programs;
 use crate::header;
 use crate::memory::{self, Counts};
-use crate::output::Output;
-use crate::peers::{Launch, Peer};
 use crate::progress::Display;
 use crate::result::{Line, MemoryRow, float};
-use crate::table;
 
 /// Fills a server with znodes, watches and sessions, and says what each costs in memory; how long
 /// it takes to start again with them; and whether its memory stays flat under churn.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The programs: ringkeeper, zookeeper-3.9, zookeeper-3.8.
-    #[arg(long, value_delimiter = ',', default_values_t = [Peer::Ringkeeper, Peer::ZooKeeper39])]
-    programs: Vec<Peer>,
     /// How often each program is filled.
     #[arg(long, default_value_t = 1)]
     rounds: u32,
@@ -39,27 +32,12 @@ pub struct Arguments {
     /// The workload that makes and removes things.
     #[arg(long, default_value = "ephemeral-churn")]
     churn_workload: String,
-    /// Where the servers have their folders.
-    #[arg(long, default_value = ".")]
-    folder: PathBuf,
-    /// The ringkeeper binary.
-    #[arg(long, default_value = "target/release/ringkeeper")]
-    ringkeeper: PathBuf,
-    /// Another line of ringkeeper's configuration; may be given several times.
-    #[arg(long, value_name = "KEY=VALUE")]
-    ringkeeper_line: Vec<String>,
-    /// The heap of each Java server.
-    #[arg(long, default_value = "2g")]
-    heap: String,
-    /// Where the definitions of workloads lie.
-    #[arg(long, default_value = "benches/definitions")]
-    definitions: PathBuf,
-    /// The goals.
-    #[arg(long, default_value = "benches/goals.toml")]
-    goals: PathBuf,
-    /// A file for the results, one JSON line each; `ringkeeper-bench report` reads it.
-    #[arg(long, value_name = "FILE")]
-    output: Option<PathBuf>,
+    #[command(flatten)]
+    programs: Programs,
+    #[command(flatten)]
+    places: Places,
+    #[command(flatten)]
+    judgement: Judgement,
 }
 
 /// Weighs.
@@ -67,28 +45,19 @@ pub struct Arguments {
 /// # Errors
 /// A program that is missing or does not start, or a workload that does not exist.
 pub fn run(arguments: &Arguments) -> Result<(), String> {
-    let Arguments { rounds, znodes, watches, sessions, churn_seconds, folder, .. } = arguments;
-    let goals = Goals::read(&arguments.goals)?;
+    let Arguments { rounds, znodes, watches, sessions, churn_seconds, places, .. } = arguments;
+    let folder = &arguments.programs.folder;
+    let goals = arguments.judgement.goals()?;
     let counts = Counts { znodes: *znodes, watches: *watches, sessions: *sessions };
     let churn = if *churn_seconds > 0.0 {
-        let mut found =
-            select(&arguments.definitions, std::slice::from_ref(&arguments.churn_workload), None)?;
-        let mut definition = found.pop().expect("a name that was found");
+        let mut definition = places.definition(&arguments.churn_workload)?;
         definition.seconds = *churn_seconds;
         Some(definition)
     } else {
         None
     };
-    let mut launches = Vec::new();
-    for peer in &arguments.programs {
-        let launch = Launch::find(*peer, &arguments.ringkeeper, &arguments.heap)?;
-        launches.push(match peer {
-            Peer::Ringkeeper => launch.of_working_tree(&arguments.ringkeeper_line),
-            Peer::ZooKeeper39 | Peer::ZooKeeper38 => launch,
-            Peer::Etcd => return Err("etcd has no sessions and watches of this kind".to_owned()),
-        });
-    }
-    let mut output = Output::create(arguments.output.as_deref())?;
+    let launches = arguments.programs.launches_of_zookeepers_kind()?;
+    let mut output = places.results.output()?;
     output.line(&Line::Run(header::collect(folder, *churn_seconds, *rounds)))?;
     let mut lines = Vec::new();
     let mut keep = |line: Line| {
@@ -113,14 +82,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
             rows?.into_iter().map(Line::Memory).try_for_each(&mut keep)?;
         }
     }
-    let judged = goals.judge(&lines);
-    for goal in &judged {
-        output.line(&Line::Goal(goal.clone()))?;
-    }
-    if !judged.is_empty() {
-        println!("{}", table::goals(&judged));
-    }
-    Ok(())
+    conclude(&goals, &lines, &mut output)
 }
 
 fn tell(line: &Line) {

@@ -3,11 +3,15 @@
 mod ab;
 mod ceiling;
 mod compare;
+mod core;
 mod disk;
 mod failures;
+mod judgement;
 mod list;
 mod memory;
 mod narrator;
+mod places;
+mod programs;
 mod report;
 mod run;
 mod selection;
@@ -28,7 +32,7 @@ struct Arguments {
 enum Command {
     /// Two commits of this project against each other, with a test of significance.
     Ab(ab::Arguments),
-    /// ringkeeper and its peers side by side.
+    /// ringkeeper and its peers side by side, at the workloads of the goals if none is named.
     Compare(compare::Arguments),
     /// Runs workloads on servers that are already there.
     Run(run::Arguments),
@@ -36,6 +40,8 @@ enum Command {
     Disk(disk::Arguments),
     /// Measures what the generator itself can do here, against a server that does nothing.
     Ceiling(ceiling::Arguments),
+    /// What ringkeeper's core does on one processor core, in this process: no sockets, no disk.
+    Core(core::Arguments),
     /// What clients see while servers fail and come back.
     Failures(failures::Arguments),
     /// What znodes, watches and sessions cost a server in memory.
@@ -55,6 +61,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(arguments),
         Command::Disk(arguments) => disk::run(arguments),
         Command::Ceiling(arguments) => ceiling::run(arguments),
+        Command::Core(arguments) => core::run(arguments),
         Command::Failures(arguments) => failures::run(arguments),
         Command::Memory(arguments) => memory::run(arguments),
         Command::List(arguments) => list::run(arguments),

@@ -3,10 +3,10 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
+use crate::cli::places::Places;
 use crate::definition::Definition;
 use crate::engine::{self, Target};
 use crate::header;
-use crate::output::Output;
 use crate::progress::{Display, summary};
 use crate::result::{Line, Measured, Row};
 
@@ -40,12 +40,8 @@ pub struct Arguments {
     /// What the results call the program.
     #[arg(long, default_value = "the server")]
     program: String,
-    /// A file for the results, one JSON line each.
-    #[arg(long, value_name = "FILE")]
-    output: Option<PathBuf>,
-    /// Where the definitions lie.
-    #[arg(long, default_value = "benches/definitions")]
-    definitions: PathBuf,
+    #[command(flatten)]
+    places: Places,
 }
 
 /// Runs each workload, each step of a ladder, and prints what was measured.
@@ -58,12 +54,12 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     let definitions = arguments
         .workloads
         .iter()
-        .map(|name| read(&arguments.definitions, name))
+        .map(|name| read(&arguments.places.definitions, name))
         .collect::<Result<Vec<_>, _>>()?;
     let mut target = Target::new(servers);
     target.threads = arguments.threads;
     target.clean_up = !arguments.keep;
-    let mut output = Output::create(arguments.output.as_deref())?;
+    let mut output = arguments.places.results.output()?;
     let here = Path::new(".");
     output.line(&Line::Run(header::collect(here, arguments.seconds.unwrap_or(0.0), 1)))?;
     for mut definition in definitions {

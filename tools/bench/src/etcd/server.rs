@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use ringkeeper_testkit::{Guarded, free_port};
 use serde_json::Value;
+use tempfile::TempDir;
 
 const BINARY: &str = "etcd";
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -21,6 +22,8 @@ const TAIL_LINES: usize = 20;
 #[derive(Debug)]
 pub struct Cluster {
     members: Vec<Member>,
+    /// Dropped after them.
+    folder: TempDir,
 }
 
 #[derive(Debug)]
@@ -46,12 +49,17 @@ pub fn version() -> Result<String, String> {
 }
 
 impl Cluster {
-    /// Starts that many servers with their data under `folder`; returns when all of them are
-    /// healthy.
+    /// Starts that many servers with their data in a fresh folder below `place`; returns when all of
+    /// them are healthy.
     ///
     /// # Errors
     /// A server cannot be run or does not get healthy; says what its log ends with.
-    pub fn start(servers: usize, folder: &Path) -> Result<Cluster, String> {
+    pub fn start(servers: usize, place: &Path) -> Result<Cluster, String> {
+        let folder = tempfile::Builder::new()
+            .prefix("ringkeeper-bench-")
+            .tempdir_in(place)
+            .map_err(|error| format!("{}: {error}", place.display()))?;
+        let own = folder.path();
         let ports: Vec<(u16, u16)> = (0..servers).map(|_| (free_port(), free_port())).collect();
         let name = |at: usize| format!("etcd{}", at + 1);
         let url = |port: u16| format!("http://127.0.0.1:{port}");
@@ -62,13 +70,13 @@ impl Cluster {
             .collect();
         let mut members = Vec::new();
         for (at, (client, peer)) in ports.iter().enumerate() {
-            let log = folder.join(format!("{}.log", name(at)));
+            let log = own.join(format!("{}.log", name(at)));
             let explain = |error: std::io::Error| format!("{}: {error}", log.display());
             let out = File::create(&log).map_err(explain)?;
             let mut command = Command::new(BINARY);
             command
                 .args(["--name", &name(at), "--data-dir"])
-                .arg(folder.join(name(at)))
+                .arg(own.join(name(at)))
                 .args(["--listen-client-urls", &url(*client)])
                 .args(["--advertise-client-urls", &url(*client)])
                 .args(["--listen-peer-urls", &url(*peer)])
@@ -78,13 +86,13 @@ impl Cluster {
                 .stdin(Stdio::null())
                 .stdout(out.try_clone().map_err(explain)?)
                 .stderr(out);
-            let process = Guarded::spawn(&mut command).map_err(|error| {
+            let process = Guarded::spawn(&mut command, Some(own)).map_err(|error| {
                 format!("cannot run `{BINARY}`: {error}; Debian's package is `etcd-server`")
             })?;
             let client = SocketAddr::from((Ipv4Addr::LOCALHOST, *client));
             members.push(Member { process, client, log });
         }
-        let cluster = Cluster { members };
+        let cluster = Cluster { members, folder };
         cluster.members.iter().try_for_each(Member::wait_healthy)?;
         Ok(cluster)
     }
@@ -105,6 +113,11 @@ impl Cluster {
         }
         leaders.append(&mut others);
         Ok(leaders)
+    }
+
+    /// Where their data lie.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// The process ids.

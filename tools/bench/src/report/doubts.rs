@@ -4,6 +4,7 @@
 use super::figure::Figure;
 use super::summary::{Entry, Summary};
 use super::words;
+use crate::result::RunHeader;
 
 /// Above this part of a second per second the generator may be what was measured.
 const GENERATOR_BUSY_MAX: f64 = 0.9;
@@ -11,6 +12,8 @@ const GENERATOR_BUSY_MAX: f64 = 0.9;
 const SPREAD_MAX: f64 = 0.5;
 /// Load per core before the run from which others were at work; a guess.
 const LOAD_PER_CORE_MAX: f64 = 0.3;
+/// Rounds of which the outer two say something.
+const ROUNDS_MIN: u32 = 3;
 /// Longer lists help nobody.
 const NAMED_MAX: usize = 6;
 
@@ -24,29 +27,52 @@ pub fn doubts(summary: &Summary) -> Vec<String> {
 }
 
 fn about_runs(summary: &Summary, doubts: &mut Vec<String>) {
-    for run in &summary.runs {
-        if run.dirty {
+    let all = summary.runs.len();
+    let mut dirty: Vec<&str> = Vec::new();
+    for run in summary.runs.iter().filter(|run| run.dirty) {
+        if !dirty.contains(&&run.commit[..]) {
+            dirty.push(&run.commit);
             doubts.push(format!(
                 "The working tree had changes on top of commit {}: nobody can build exactly this again.",
                 run.commit
             ));
         }
-        #[expect(clippy::cast_precision_loss, reason = "a number of cores")]
-        let cores = run.cores.max(1) as f64;
-        if run.loadavg_before / cores > LOAD_PER_CORE_MAX {
+    }
+    let load = |run: &&RunHeader| run.loadavg_before / cores(run) > LOAD_PER_CORE_MAX;
+    match &summary.runs.iter().filter(load).collect::<Vec<_>>()[..] {
+        [] => {}
+        [run] => doubts.push(format!(
+            "The machine was not quiet: load average {:.1} on {} cores before the run of {}.",
+            run.loadavg_before, run.cores, run.date
+        )),
+        several => {
+            let most = several.iter().map(|run| run.loadavg_before).fold(0.0, f64::max);
             doubts.push(format!(
-                "The machine was not quiet: load average {:.1} on {} cores before the run of {}.",
-                run.loadavg_before, run.cores, run.date
-            ));
-        }
-        if run.rounds < 3 {
-            doubts.push(format!(
-                "Only {} in the run of {}: the spread of so few says little.",
-                if run.rounds == 1 { "one round" } else { "two rounds" },
-                run.date
+                "The machine was not quiet before {} of {all} runs: load average up to {most:.1} on {} cores.",
+                several.len(),
+                several[0].cores
             ));
         }
     }
+    let few = |run: &&RunHeader| run.rounds < ROUNDS_MIN;
+    match &summary.runs.iter().filter(few).collect::<Vec<_>>()[..] {
+        [] => {}
+        [run] => doubts.push(format!(
+            "Only {} in the run of {}: the spread of so few says little.",
+            if run.rounds == 1 { "one round" } else { "two rounds" },
+            run.date
+        )),
+        several => doubts.push(format!(
+            "{} of {all} runs had fewer than three rounds: the spread of so few says little.",
+            several.len()
+        )),
+    }
+}
+
+fn cores(run: &RunHeader) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a number of cores")]
+    let cores = run.cores.max(1) as f64;
+    cores
 }
 
 fn about_floor(summary: &Summary, doubts: &mut Vec<String>) {

@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 use super::charts;
 use super::doubts::doubts;
 use super::figure::Figure;
-use super::html::{difference_title, goal_value, verdict};
+use super::html::{COST_OF_EACH, difference_title, goal_value, verdict};
 use super::notes::Notes;
-use super::summary::{Entry, Ladder, Summary, as_f64};
+use super::summary::{Cost, Entry, Ladder, Summary, as_f64};
 use super::words;
 use crate::result::{FailureTimeline, MemoryRow};
 
@@ -39,6 +39,7 @@ pub fn text(summary: &Summary, notes: &Notes) -> String {
     failures(summary, &mut out);
     elapsed(summary, &mut out);
     memory(summary, &mut out);
+    core(summary, &mut out);
     out
 }
 
@@ -88,15 +89,40 @@ fn goals(summary: &Summary, out: &mut String) {
     }
     out.push_str("## Goals\n\n");
     let rows = summary.goals.iter().map(|goal| {
-        vec![
+        let mut row = vec![
             goal.title.clone(),
             goal.goal.clone(),
             goal_value(goal, goal.reached),
             words::range(goal.spread.0, goal.spread.1, |value| goal_value(goal, value)),
             if goal.met { "✓".to_owned() } else { "✗ missed".to_owned() },
-        ]
+        ];
+        row.extend(cost(summary.cost_of(goal)));
+        row
     });
-    table(&["workload", "goal", "reached", "lowest–highest round", ""], rows, out);
+    let head = [
+        "workload",
+        "goal",
+        "reached",
+        "lowest–highest round",
+        "",
+        "CPU",
+        "bytes",
+        "device writes",
+    ];
+    table(&head, rows, out);
+    put(out, format_args!("{COST_OF_EACH}\n\n"));
+}
+
+/// Processor time, bytes and device writes for each operation.
+fn cost(cost: Option<Cost>) -> [String; 3] {
+    match cost {
+        Some(cost) => [
+            words::micros(cost.cpu_us.median),
+            words::bytes(cost.server_bytes.median),
+            words::ratio(cost.device_writes.median),
+        ],
+        None => ["–", "–", "–"].map(str::to_owned),
+    }
 }
 
 fn workloads(summary: &Summary, notes: &Notes, out: &mut String) {
@@ -122,7 +148,7 @@ fn workloads(summary: &Summary, notes: &Notes, out: &mut String) {
         ["workload", "", "operations/s", "p50", "p99", "p99.9", "max", "rate ×", "p50 ×", "p99 ×"];
     table(&head, rows, out);
     for workload in &summary.workloads {
-        if let Some(note) = notes.of(&workload.name) {
+        if let Some(note) = notes.of_size(&workload.name, workload.servers) {
             put(out, format_args!("**{}**: {}\n\n", workload.title, note.trim()));
         }
     }
@@ -156,7 +182,11 @@ fn costs(summary: &Summary, out: &mut String) {
         }
     }
     if !rows.is_empty() {
-        out.push_str("## What an operation costs the servers\n\n");
+        out.push_str(
+            "## What an operation costs the servers\n\nAll servers of an ensemble together. Device bytes and \
+             device writes are counted for the whole device, with the file system's journal and whatever \
+             others wrote meanwhile.\n\n",
+        );
         let head = [
             "workload",
             "",
@@ -176,7 +206,7 @@ fn ladder(summary: &Summary, ladder: &Ladder, notes: &Notes, out: &mut String) {
     if let Some(bend) = charts::bend(ladder, summary) {
         put(out, format_args!("{bend}\n\n"));
     }
-    if let Some(note) = notes.of(&ladder.name) {
+    if let Some(note) = notes.of_size(&ladder.name, ladder.servers) {
         put(out, format_args!("{}\n\n", note.trim()));
     }
     let rows = ladder.lines.iter().flat_map(|(of, steps)| {
@@ -184,10 +214,22 @@ fn ladder(summary: &Summary, ladder: &Ladder, notes: &Notes, out: &mut String) {
             let step = words::step(&ladder.parameter, as_f64(*value));
             let mut row = vec![step, series(summary, *of)];
             row.extend(figures(entry));
+            row.extend(cost(entry.cost()));
             row
         })
     });
-    let head = [&parameter[..], "", "operations/s", "p50", "p99", "p99.9", "max"];
+    let head = [
+        &parameter[..],
+        "",
+        "operations/s",
+        "p50",
+        "p99",
+        "p99.9",
+        "max",
+        "CPU",
+        "bytes",
+        "device writes",
+    ];
     table(&head, rows, out);
 }
 
@@ -281,6 +323,20 @@ fn memory(summary: &Summary, out: &mut String) {
         ]
     });
     table(&["what", "", "how many, how long", "resident", "live", "each"], rows, out);
+}
+
+fn core(summary: &Summary, out: &mut String) {
+    if summary.core.is_empty() {
+        return;
+    }
+    out.push_str(
+        "## The core alone\n\nIn one process, by the processor time of one thread: no sockets, no disk.\n\n",
+    );
+    let rows = summary.core.iter().map(|(request, rate)| {
+        let each = words::micros(1e6 / rate.median);
+        vec![request.clone(), spread(*rate, words::count), each]
+    });
+    table(&["request", "per second", "time of one"], rows, out);
 }
 
 fn series(summary: &Summary, number: usize) -> String {

@@ -7,6 +7,7 @@
 //!
 //! [notes]
 //! ladder-sessions = "It bends at 1000, because …"
+//! "ladder-sessions × 3" = "With three servers it does not, because …"
 //! ```
 
 use std::collections::BTreeMap;
@@ -22,7 +23,7 @@ pub struct Notes {
     pub title: Option<String>,
     /// What stands under it.
     pub summary: Option<String>,
-    /// By workload, or by the title of a timeline.
+    /// By workload, or by workload and servers of the ensemble, or by the title of a timeline.
     pub notes: BTreeMap<String, String>,
 }
 
@@ -40,5 +41,10 @@ impl Notes {
     /// What was said about one of them.
     pub fn of(&self, name: &str) -> Option<&str> {
         self.notes.get(name).map(|text| &text[..])
+    }
+
+    /// What was said about a workload on so many servers, or about it in general.
+    pub fn of_size(&self, workload: &str, servers: usize) -> Option<&str> {
+        self.of(&format!("{workload} × {servers}")).or_else(|| self.of(workload))
     }
 }

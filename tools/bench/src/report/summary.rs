@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::figure::Figure;
 use crate::result::{
-    Difference, Elapsed, FailureTimeline, Floor, GoalResult, Line, MemoryRow, OpResult,
+    CoreRow, Difference, Elapsed, FailureTimeline, Floor, GoalResult, Line, MemoryRow, OpResult,
     Percentiles, Row, RunHeader,
 };
 
@@ -17,7 +17,7 @@ pub struct Summary {
     pub runs: Vec<RunHeader>,
     /// Each round's.
     pub floors: Vec<Floor>,
-    /// In the order of the files.
+    /// In the order of the files; one that a later file answers again stands with the later answer.
     pub goals: Vec<GoalResult>,
     /// Names of all series; an index into it is a series' number, and chooses its colour.
     pub series: Vec<String>,
@@ -33,6 +33,8 @@ pub struct Summary {
     pub elapsed: Vec<Duration>,
     /// As they are.
     pub differences: Vec<Difference>,
+    /// What the core alone does in a second of processor time, by kind of request.
+    pub core: Vec<(String, Figure)>,
 }
 
 /// What so many things of a kind cost one program.
@@ -66,6 +68,8 @@ pub struct Workload {
     pub name: String,
     /// The definition's title; the size of the ensemble comes first if there is more than one.
     pub title: String,
+    /// Servers of the ensemble; 1: alone.
+    pub servers: usize,
     /// Ours first.
     pub entries: Vec<Entry>,
 }
@@ -86,6 +90,8 @@ pub struct Ladder {
     pub name: String,
     /// The definition's title.
     pub title: String,
+    /// Servers of the ensemble, 1: alone; where they are what varies, those of the first row.
+    pub servers: usize,
     /// What varies.
     pub parameter: String,
     /// Ours first; of each series, its steps in ascending order.
@@ -109,7 +115,7 @@ impl Summary {
     pub fn of(files: impl IntoIterator<Item = Vec<Line>>) -> Summary {
         let mut summary = Summary::default();
         let mut rows: Vec<Row> = Vec::new();
-        let (mut memory, mut elapsed) = (Vec::new(), Vec::new());
+        let (mut memory, mut elapsed, mut core) = (Vec::new(), Vec::new(), Vec::new());
         let mut rounds = 0;
         for file in files {
             let before = rounds;
@@ -129,12 +135,14 @@ impl Summary {
                     Line::Memory(row) => memory.push(row),
                     Line::Elapsed(row) => elapsed.push(row),
                     Line::Difference(difference) => summary.differences.push(difference),
-                    Line::Goal(goal) => summary.goals.push(goal),
+                    Line::Core(row) => core.push(row),
+                    Line::Goal(goal) => summary.add_goal(goal),
                 }
             }
         }
         summary.memory = memory_by_kind(memory);
         summary.elapsed = elapsed_by_kind(&elapsed);
+        summary.core = core_by_kind(&core);
         let names = Names::of(&rows);
         summary.name_series(&names, &rows);
         for row in rows {
@@ -147,6 +155,26 @@ impl Summary {
         }
         summary.sort();
         summary
+    }
+
+    /// What was measured on one machine at one commit: those runs, and the dates of the first and the last of them.
+    pub fn circumstances(&self) -> Vec<(&RunHeader, Vec<&str>)> {
+        let mut all: Vec<(&RunHeader, Vec<&str>)> = Vec::new();
+        let same = |one: &RunHeader, other: &RunHeader| {
+            let of = |run: &RunHeader| (run.commit.clone(), run.dirty, run.cpu.clone(), run.cores);
+            of(one) == of(other)
+        };
+        for run in &self.runs {
+            match all.iter_mut().find(|(known, _)| same(known, run)) {
+                Some((_, dates)) => dates.push(&run.date),
+                None => all.push((run, vec![&run.date])),
+            }
+        }
+        for (_, dates) in &mut all {
+            dates.sort_unstable();
+            dates.drain(1..dates.len().max(2) - 1);
+        }
+        all
     }
 
     /// The median of the rounds' floors.
@@ -213,6 +241,23 @@ impl Summary {
         self.series = found;
     }
 
+    fn add_goal(&mut self, goal: GoalResult) {
+        match self.goals.iter_mut().find(|known| known.title == goal.title) {
+            Some(known) => *known = goal,
+            None => self.goals.push(goal),
+        }
+    }
+
+    /// What our servers paid for each operation of the workload that a goal is about.
+    pub fn cost_of(&self, goal: &GoalResult) -> Option<Cost> {
+        let workload = self
+            .workloads
+            .iter()
+            .find(|known| known.name == goal.workload && known.servers == goal.servers)?;
+        let ours = workload.entries.iter().find(|entry| is_ours(&self.series[entry.series]))?;
+        ours.cost()
+    }
+
     fn number(&self, name: &str) -> usize {
         let found = self.series.iter().position(|known| known == name);
         found.expect("every row's series has a name since name_series")
@@ -223,8 +268,8 @@ impl Summary {
         let workloads = &mut self.workloads;
         let known = workloads.iter().position(|w| w.name == row.workload && w.title == title);
         let at = known.unwrap_or_else(|| {
-            let (name, entries) = (row.workload.clone(), Vec::new());
-            workloads.push(Workload { name, title, entries });
+            let (name, servers, entries) = (row.workload.clone(), row.servers, Vec::new());
+            workloads.push(Workload { name, title, servers, entries });
             workloads.len() - 1
         });
         add(&mut workloads[at].entries, series, row);
@@ -238,8 +283,13 @@ impl Summary {
             ladder.name == row.workload && ladder.title == title && ladder.parameter == parameter
         };
         let at = self.ladders.iter().position(same).unwrap_or_else(|| {
-            let (name, parameter) = (row.workload.clone(), parameter.to_owned());
-            self.ladders.push(Ladder { name, title: title.clone(), parameter, lines: Vec::new() });
+            self.ladders.push(Ladder {
+                name: row.workload.clone(),
+                title: title.clone(),
+                servers: row.servers,
+                parameter: parameter.to_owned(),
+                lines: Vec::new(),
+            });
             self.ladders.len() - 1
         });
         let lines = &mut self.ladders[at].lines;
@@ -384,6 +434,17 @@ fn elapsed_by_kind(rows: &[Elapsed]) -> Vec<Duration> {
         Some(Duration { what, program, seconds: Figure::of(rounds)? })
     });
     together(kinds.collect(), |kind| &kind.what)
+}
+
+fn core_by_kind(rows: &[CoreRow]) -> Vec<(String, Figure)> {
+    let mut kinds: Vec<(String, Vec<f64>)> = Vec::new();
+    for row in rows {
+        match kinds.iter_mut().find(|(request, _)| *request == row.request) {
+            Some((_, rounds)) => rounds.push(row.per_second),
+            None => kinds.push((row.request.clone(), vec![row.per_second])),
+        }
+    }
+    kinds.into_iter().filter_map(|(request, rounds)| Some((request, Figure::of(rounds)?))).collect()
 }
 
 /// Those with one name next to each other, otherwise in their order.

@@ -333,7 +333,7 @@ fn differences() -> Vec<Difference> {
     ]
 }
 
-fn goals() -> Vec<GoalResult> {
+pub fn goals() -> Vec<GoalResult> {
     let goal = |title: &str, workload: &str, servers, limit, at_most, reached: f64| GoalResult {
         title: title.to_owned(),
         workload: workload.to_owned(),

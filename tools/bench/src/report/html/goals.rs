@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use super::super::summary::Summary;
 use super::super::words;
+use super::costs;
 use crate::result::GoalResult;
 
 /// The bar's whole width stands for eight times worse to eight times better than the goal.
@@ -22,6 +23,7 @@ pub(super) fn section(summary: &Summary) -> Option<Markup> {
                         th { "goal" }
                         th.number { "reached" }
                         th.number { "rounds" }
+                        (costs::head())
                         th { div.scale { span { "an eighth" } span { "the goal" } span { "eight times" } } }
                         th { }
                     }
@@ -33,6 +35,7 @@ pub(super) fn section(summary: &Summary) -> Option<Markup> {
                             td { (goal.goal) }
                             td.number { b { (value(goal, goal.reached)) } }
                             td.number { (words::range(goal.spread.0, goal.spread.1, |figure| value(goal, figure))) }
+                            (costs::cells(summary.cost_of(goal)))
                             td { (bar(goal)) }
                             td {
                                 @if goal.met { span.met { "✓ reached" } }
@@ -43,7 +46,10 @@ pub(super) fn section(summary: &Summary) -> Option<Markup> {
                 }
             }
         }
-        p.muted { "A bar that passes the line in the middle reaches its goal; the thin line is the spread of the rounds." }
+        p.muted {
+            "A bar that passes the line in the middle reaches its goal; the thin line is the spread of the rounds. "
+            (costs::EACH)
+        }
     })
 }
 

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::super::notes::Notes;
 use super::super::summary::{Ladder, Summary, as_f64};
 use super::super::{charts, words};
-use super::{legend, paragraphs, picture, series_name, spread};
+use super::{costs, legend, paragraphs, picture, series_name, spread};
 
 pub(super) fn section(summary: &Summary, notes: &Notes) -> Option<Markup> {
     if summary.ladders.is_empty() {
@@ -20,7 +20,7 @@ fn article(summary: &Summary, ladder: &Ladder, notes: &Notes) -> Markup {
         article {
             h3 { (words::capital(&ladder.title)) " " code { (ladder.name) } }
             @if let Some(bend) = charts::bend(ladder, summary) { p { (bend) } }
-            (paragraphs(notes.of(&ladder.name)))
+            (paragraphs(notes.of_size(&ladder.name, ladder.servers)))
             (legend(summary, ladder.lines.iter().map(|(series, _)| *series)))
             div.pair { (picture(&rate)) (picture(&latency)) }
             details { summary { "The figures" } (table(summary, ladder)) }
@@ -38,6 +38,7 @@ fn table(summary: &Summary, ladder: &Ladder) -> Markup {
                         th.number { "operations/s" }
                         th.number { "p50" } th.number { "p99" } th.number { "p99.9" }
                         th.number { "max" }
+                        (costs::head())
                     }
                 }
                 tbody {
@@ -51,6 +52,7 @@ fn table(summary: &Summary, ladder: &Ladder) -> Markup {
                                 td.number { (spread(entry.latency(|of| of.p99_us), words::micros)) }
                                 td.number { (spread(entry.latency(|of| of.p99_9_us), words::micros)) }
                                 td.number { (spread(entry.latency(|of| of.max_us), words::micros)) }
+                                (costs::cells(entry.cost()))
                             }
                         }
                     }

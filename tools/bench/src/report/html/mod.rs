@@ -4,6 +4,7 @@
 //! Templates are maud's, which escapes whatever comes from a results file; only charts, which are
 //! made here, are put in as they are.
 
+mod core;
 mod costs;
 mod differences;
 mod elapsed;
@@ -14,6 +15,7 @@ mod machine;
 mod memory;
 mod workloads;
 
+pub use costs::EACH as COST_OF_EACH;
 pub use differences::title as difference_title;
 pub use goals::value as goal_value;
 
@@ -46,9 +48,9 @@ pub fn page(summary: &Summary, notes: &Notes) -> String {
                 header {
                     h1 { (title) }
                     p.verdict { (verdict(summary)) }
-                    @for run in &summary.runs {
+                    @for (run, dates) in summary.circumstances() {
                         p.muted {
-                            (run.date) " · commit " code { (run.commit) }
+                            (dates.join(" to ")) " · commit " code { (run.commit) }
                             @if run.dirty { " with changes" }
                             " · " (run.cpu) ", " (run.cores) " cores"
                         }
@@ -88,6 +90,7 @@ fn sections(summary: &Summary, notes: &Notes) -> Vec<Section> {
         ("failures", "Through failures", failures::section(summary, notes)),
         ("elapsed", "How long it takes", elapsed::section(summary)),
         ("memory", "Memory", memory::section(summary)),
+        ("core", "The core alone", core::section(summary)),
         ("machine", "Machine, floor, command", machine::section(summary)),
     ];
     let present = all

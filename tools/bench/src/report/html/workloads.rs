@@ -21,7 +21,7 @@ fn article(summary: &Summary, workload: &Workload, notes: &Notes) -> Markup {
         article {
             h3 { (words::capital(&workload.title)) " " code { (workload.name) } }
             (table(summary, workload))
-            (paragraphs(notes.of(&workload.name)))
+            (paragraphs(notes.of_size(&workload.name, workload.servers)))
             (picture(&charts::percentiles(workload, charts::floor_of(summary, workload))))
             @if operations || charts::timeline(workload).is_some() {
                 details {

@@ -1,0 +1,345 @@
+//! The replica of ringkeeper in this process, on one core: no sockets, no disk, no other thread. What is left is what a
+//! request costs the one object through which all of them go.
+//!
+//! Fifty clients pipeline 32 requests each; the disk does everything at once; there are ten thousand znodes. Time is
+//! the thread's own, so that a busy machine does not count.
+
+use std::collections::VecDeque;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use ringkeeper::database::{Database, DatabaseOptions};
+use ringkeeper::id::{ConnectionId, SessionId, Zxid};
+use ringkeeper::io::{Completion, Done, Op};
+use ringkeeper::jute::{Jute, VectorBuf};
+use ringkeeper::proto::OpCode;
+use ringkeeper::proto::connect::ConnectRequest;
+use ringkeeper::proto::data::{AclEntry, Id};
+use ringkeeper::proto::request::{
+    CreateRequest, MultiOp, PathVersion, PathWatch, RequestBody, RequestHeader, SetDataRequest,
+};
+use ringkeeper::recovery::Recovered;
+use ringkeeper::replica::{Output, Replica, ReplicaOptions};
+use ringkeeper::time::{MonoUs, Now, WallMs};
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::result::float;
+
+const CLIENTS: u64 = 50;
+const PIPELINED: u64 = 32;
+/// What all clients together send before the replica gets to answer.
+pub const TURN: u64 = CLIENTS * PIPELINED;
+const ZNODES: u64 = 10_000;
+const DATA: [u8; 100] = [7; 100];
+/// The parent of everything.
+const TOP: &str = "/bench";
+/// Measured after so much of the time: memory that is used for the first time costs more.
+const WARM_UP_PART: u32 = 5;
+
+/// A replica with its clients.
+pub struct Core {
+    replica: Replica,
+    output: Output,
+    now: Now,
+    answered: u64,
+    /// Requests made so far: no two turns ask for the same.
+    made: u64,
+}
+
+/// Requests of all clients, one buffer each.
+#[derive(Debug)]
+pub struct Batch(Vec<(ConnectionId, Vec<u8>)>);
+
+/// A kind of request.
+#[derive(Debug, Clone, Copy)]
+pub struct Kind {
+    /// Its name, such as `getData`.
+    pub name: &'static str,
+    make: Make,
+}
+
+/// How requests of a kind are made.
+#[derive(Debug, Clone, Copy)]
+enum Make {
+    /// About nodes that are there and stay, by the request's number.
+    OnWhatIsThere(fn(u64) -> Request),
+    /// Creates with these flags, of nodes that go again off the clock, or the tree would grow with the speed.
+    Creates(i32),
+    /// Deletes of nodes that are made off the clock.
+    Deletes,
+}
+
+/// Its operation and its body.
+type Request = (OpCode, Vec<u8>);
+
+/// All kinds.
+pub const KINDS: [Kind; 10] = [
+    Kind { name: "ping", make: Make::OnWhatIsThere(|_| (OpCode::Ping, Vec::new())) },
+    Kind { name: "exists", make: Make::OnWhatIsThere(|n| read(OpCode::Exists, &path(n), false)) },
+    Kind { name: "getData", make: Make::OnWhatIsThere(|n| read(OpCode::GetData, &path(n), false)) },
+    Kind {
+        name: "getData with a watch",
+        make: Make::OnWhatIsThere(|n| read(OpCode::GetData, &path(n), true)),
+    },
+    Kind {
+        name: "setData",
+        make: Make::OnWhatIsThere(|n| body(OpCode::SetData, &RequestBody::SetData(set(&path(n))))),
+    },
+    Kind { name: "multi of three setData", make: Make::OnWhatIsThere(multi) },
+    Kind { name: "create", make: Make::Creates(0) },
+    Kind { name: "create ephemeral", make: Make::Creates(1) },
+    Kind { name: "create sequential", make: Make::Creates(2) },
+    Kind { name: "delete", make: Make::Deletes },
+];
+
+/// Requests of a kind that one core answers in a second, measured for so long.
+pub fn per_second(core: &mut Core, kind: &Kind, time: Duration) -> f64 {
+    let mut took = Duration::ZERO;
+    while took < time / WARM_UP_PART {
+        took += core.turn(kind, TURN);
+    }
+    let (mut took, mut turns) = (Duration::ZERO, 0);
+    while took < time {
+        took += core.turn(kind, TURN);
+        turns += 1;
+    }
+    float(turns * TURN) / took.as_secs_f64()
+}
+
+impl Core {
+    /// An empty tree, then clients, then znodes.
+    ///
+    /// # Panics
+    /// If the replica does not answer as it must: here and below.
+    pub fn new() -> Core {
+        let now = Now { wall: WallMs(1_700_000_000_000), mono: MonoUs(0) };
+        let recovered = Recovered {
+            database: Database::new(DatabaseOptions::default()),
+            zxid: Zxid::ZERO,
+            epochs: None,
+            snapshot: None,
+            txns: 0,
+            recent: VecDeque::new(),
+            notes: Vec::new(),
+            news: Vec::new(),
+        };
+        let replica = Replica::new(ReplicaOptions::default(), recovered, now, 1);
+        let mut core = Core { replica, output: Output::default(), now, answered: 0, made: 0 };
+        core.settle();
+        let client = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        for id in 1..=CLIENTS {
+            let conn = ConnectionId(id);
+            core.replica.handle_open(now, conn, client);
+            let request = ConnectRequest {
+                protocol_version: 0,
+                last_zxid_seen: Zxid::ZERO,
+                timeout_ms: 30_000,
+                session_id: SessionId::NONE,
+                password: None,
+                read_only: None,
+            };
+            core.replica.handle_frames(now, conn, &frame(&request.to_bytes()));
+        }
+        core.settle();
+        core.populate();
+        core
+    }
+
+    /// Makes so many requests, at most [`TURN`], sends them all, and returns the time that this thread had until all
+    /// were answered; what has to be made before and to be removed after that does not count.
+    pub fn turn(&mut self, kind: &Kind, count: u64) -> Duration {
+        let parent = node(0);
+        let new = |n: u64| format!("{parent}/c-{n}");
+        let batch = match kind.make {
+            Make::OnWhatIsThere(make) => self.batch(count, make),
+            Make::Creates(flags) => self.batch(count, |n| create(&new(n), flags)),
+            Make::Deletes => {
+                let creates = self.batch(count, |n| create(&new(n), 0));
+                self.send(&creates);
+                self.batch(count, |n| delete(&new(n - count)))
+            }
+        };
+        let answered = self.answered;
+        let begun = thread_time();
+        self.send(&batch);
+        let took = thread_time() - begun;
+        assert_eq!(self.answered - answered, count, "every request was answered");
+        match kind.make {
+            Make::OnWhatIsThere(_) => {}
+            Make::Creates(_) => self.clear(&parent, count),
+            Make::Deletes => self.clear(&parent, 0),
+        }
+        took
+    }
+
+    fn populate(&mut self) {
+        let batch = self.batch(1, |_| create(TOP, 0));
+        self.send(&batch);
+        self.made = 0;
+        while self.made < ZNODES {
+            let batch = self.batch(1000, |n| create(&node(n), 0));
+            self.send(&batch);
+        }
+        assert_eq!(self.children(TOP).len(), usize::try_from(ZNODES).expect("64 bits"));
+    }
+
+    /// So many requests, dealt out to the clients in turn; each is made of its number.
+    fn batch(&mut self, count: u64, make: impl Fn(u64) -> Request) -> Batch {
+        let mut batch: Vec<_> = (1..=CLIENTS).map(|id| (ConnectionId(id), Vec::new())).collect();
+        let clients = batch.len();
+        for (n, client) in (self.made..self.made + count).zip((0..clients).cycle()) {
+            let (op, body) = make(n);
+            let mut payload = RequestHeader { xid: 1, op: op.number() }.to_bytes();
+            payload.extend_from_slice(&body);
+            batch[client].1.extend_from_slice(&frame(&payload));
+        }
+        batch.retain(|(_, frames)| !frames.is_empty());
+        self.made += count;
+        Batch(batch)
+    }
+
+    /// Everything is asked, then everything is answered.
+    fn send(&mut self, batch: &Batch) {
+        for (conn, frames) in &batch.0 {
+            self.replica.handle_frames(self.now, *conn, frames);
+        }
+        self.settle();
+    }
+
+    /// Deletes the nodes under `parent`, so many.
+    fn clear(&mut self, parent: &str, expected: u64) {
+        let paths = self.children(parent);
+        assert_eq!(paths.len(), usize::try_from(expected).expect("64 bits"), "all were made");
+        let made = self.made;
+        let path = |n: u64| &paths[usize::try_from(n - made).expect("64 bits")];
+        let batch = self.batch(expected, |n| delete(path(n)));
+        self.send(&batch);
+    }
+
+    fn children(&self, parent: &str) -> Vec<String> {
+        let parent = self.replica.database().node(parent).expect("a node that was made");
+        parent.children().map(|name| format!("{}/{name}", parent.path())).collect()
+    }
+
+    /// Turns until nothing is left to do.
+    fn settle(&mut self) {
+        loop {
+            self.replica.take_output(&mut self.output);
+            assert!(self.output.fatal.is_none(), "{:?}", self.output.fatal);
+            let sends = std::mem::take(&mut self.output.sends);
+            for send in sends {
+                self.answered += u64::from(send.answered);
+                self.output.recycle(send.bytes);
+            }
+            if self.output.ops.is_empty() {
+                return;
+            }
+            let ops: Vec<Op> = self.output.ops.drain(..).collect();
+            for op in ops {
+                let token = op.token();
+                let done = match op {
+                    Op::LogWrite { buf, .. } => Done::Buffer(buf),
+                    Op::SnapshotWrite { mut bytes, .. } => {
+                        bytes.clear();
+                        Done::Bytes(bytes)
+                    }
+                    _ => Done::Plain,
+                };
+                let completion = Completion { token, result: Ok(done) };
+                self.replica.handle_completion(self.now, completion);
+            }
+        }
+    }
+}
+
+impl Default for Core {
+    fn default() -> Core {
+        Core::new()
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        assert_eq!(self.replica.database().digest_mismatches(), 0);
+    }
+}
+
+/// Time that this thread was on a core.
+fn thread_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).expect("time since the thread began")
+}
+
+fn frame(payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("a short request");
+    let mut frame = length.to_be_bytes().to_vec();
+    frame.extend_from_slice(payload);
+    frame
+}
+
+fn body(op: OpCode, body: &RequestBody<'_>) -> Request {
+    let mut out = Vec::new();
+    body.encode(op, &mut out);
+    (op, out)
+}
+
+fn create(path: &str, flags: i32) -> Request {
+    let mut acl: VectorBuf<AclEntry<'_>> = VectorBuf::default();
+    let id = Id { scheme: Some("world"), id: Some("anyone") };
+    acl.push(&AclEntry { perms: 31, id });
+    let acl = acl.as_vector();
+    let request = CreateRequest { path: Some(path), data: Some(&DATA), acl, flags };
+    body(OpCode::Create, &RequestBody::Create(request))
+}
+
+fn delete(path: &str) -> Request {
+    let request = PathVersion { path: Some(path), version: -1 };
+    body(OpCode::Delete, &RequestBody::PathVersion(request))
+}
+
+fn read(op: OpCode, path: &str, watch: bool) -> Request {
+    body(op, &RequestBody::PathWatch(PathWatch { path: Some(path), watch }))
+}
+
+fn set(path: &str) -> SetDataRequest<'_> {
+    SetDataRequest { path: Some(path), data: Some(&DATA), version: -1 }
+}
+
+fn multi(n: u64) -> Request {
+    let paths = [path(n), path(n + 1), path(n + 2)];
+    let parts = paths.iter().map(|path| MultiOp::SetData(set(path))).collect();
+    body(OpCode::Multi, &RequestBody::Multi(parts))
+}
+
+fn node(n: u64) -> String {
+    format!("{TOP}/node-{n:018}")
+}
+
+/// One of the nodes that are there, here and there.
+fn path(n: u64) -> String {
+    node(n.wrapping_mul(0x9e37_79b9) % ZNODES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_request_is_answered_and_leaves_the_tree_as_it_was() {
+        let mut core = Core::new();
+        let before = core.children(TOP).len();
+        for kind in &KINDS {
+            core.turn(kind, 60);
+            assert_eq!(core.children(TOP).len(), before, "{}", kind.name);
+            assert!(core.children(&node(0)).is_empty(), "{}", kind.name);
+        }
+    }
+
+    #[test]
+    fn a_rate_is_of_the_time_that_was_asked_for() {
+        let mut core = Core::new();
+        let made = core.made;
+        let rate = per_second(&mut core, &KINDS[0], Duration::from_millis(20));
+        assert!(rate.is_finite() && rate > 0.0);
+        assert!(core.made >= made + 2 * TURN, "{made} {}", core.made);
+    }
+}

@@ -11,6 +11,7 @@ use disk::Disk;
 use ringkeeper::admin::{ConfFacts, Desk, FourLetterWord, Whitelist};
 use ringkeeper::id::{ConnectionId, SessionId, Zxid};
 use ringkeeper::jute::{Jute, VectorBuf};
+use ringkeeper::metrics::Stalls;
 use ringkeeper::metrics::process::Machine;
 use ringkeeper::proto::OpCode;
 use ringkeeper::proto::connect::ConnectRequest;
@@ -62,6 +63,7 @@ impl Bench {
             whitelist: Whitelist::new(Some(whitelist), false),
             conf,
             machine: Machine::read(),
+            stalls: Stalls::default(),
             ensemble: None,
         };
         let replica = Replica::new(options, recovered, now, 7);

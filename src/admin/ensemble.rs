@@ -102,7 +102,7 @@ mod tests {
     use crate::admin::answer::{self, Brief, Mode};
     use crate::id::{Epoch, Zxid};
     use crate::metrics::process::FileDescriptors;
-    use crate::metrics::{self, Gauges};
+    use crate::metrics::{self, Gauges, Stalls};
     use crate::peer::PeerCounts;
     use crate::replica::Stats;
     use crate::time::{MonoUs, WallMs};
@@ -210,8 +210,14 @@ mod tests {
             drop_probability: 0.0,
             digest_mismatches: 0,
         };
-        let brief =
-            Brief { stats: &stats, gauges: &gauges, zxid: Zxid(3), mode, proposal_sizes: None };
+        let brief = Brief {
+            stats: &stats,
+            gauges: &gauges,
+            stalls: &Stalls::default(),
+            zxid: Zxid(3),
+            mode,
+            proposal_sizes: None,
+        };
         answer::mntr(&brief, Some(facts), MonoUs(43_771_000))
     }
 
@@ -294,7 +300,8 @@ mod tests {
             assert!(!(told && explained), "{name} is told although it is said not to be");
         }
         for name in names {
-            let is_own = metrics::ensemble::OWN.contains(&name.strip_prefix("zk_").unwrap());
+            let is_own = metrics::ensemble::OWN.contains(&name.strip_prefix("zk_").unwrap())
+                || metrics::STALLS_OWN.iter().any(|own| name.ends_with(own));
             // Counters of 3.10, which 3.9 has not.
             let is_newer = name.starts_with("zk_op_count_");
             let is_theirs = is_newer || theirs.contains(&format!("{name}\t"));

@@ -20,8 +20,8 @@ pub use word::{FourLetterWord, Whitelist};
 
 use crate::admin::answer::{Brief, FolderBytes};
 use crate::id::SessionId;
-use crate::metrics::Gauges;
 use crate::metrics::process::{FileDescriptors, Machine, Memory, folder_bytes};
+use crate::metrics::{Gauges, Stalls};
 use crate::peer::{Member, PeerState};
 use crate::replica::{ConnectionFacts, Replica};
 use crate::time::{MonoUs, Now, WallMs};
@@ -35,6 +35,8 @@ pub struct Desk {
     pub conf: ConfFacts,
     /// What the server runs on.
     pub machine: Machine,
+    /// How often the server stood still.
+    pub stalls: Stalls,
     /// What a member of an ensemble tells besides; `None`: the server stands alone.
     pub ensemble: Option<EnsembleDesk>,
 }
@@ -73,7 +75,7 @@ impl Desk {
     /// few system calls for sizes of folders and numbers of files. Words are for people and agents
     /// that ask a few times a minute.
     pub fn answer(
-        &self,
+        &mut self,
         word: FourLetterWord,
         argument: [u8; word::TRACE_MASK_BYTES],
         replica: &mut Replica,
@@ -101,21 +103,22 @@ impl Desk {
             FourLetterWord::Isro => answer::isro(Some(mode)).to_owned(),
             FourLetterWord::Mntr => {
                 let gauges = gauges(replica, asking, now);
-                mntr(replica, &brief(replica, &gauges, mode), now)
+                mntr(replica, &self.brief(replica, &gauges, mode), now)
             }
             FourLetterWord::Ruok => "imok".to_owned(),
             FourLetterWord::Srst => {
                 replica.reset_stats();
+                self.stalls = Stalls::default();
                 "Server stats reset.\n".to_owned()
             }
             FourLetterWord::Srvr => {
                 let gauges = gauges(replica, asking, now);
-                answer::srvr(&brief(replica, &gauges, mode), None)
+                answer::srvr(&self.brief(replica, &gauges, mode), None)
             }
             FourLetterWord::Stat => {
                 let gauges = gauges(replica, asking, now);
                 let connections = others(replica, asking);
-                answer::srvr(&brief(replica, &gauges, mode), Some((&connections, asking)))
+                answer::srvr(&self.brief(replica, &gauges, mode), Some((&connections, asking)))
             }
             FourLetterWord::Wchc => watches_by_session(replica),
             FourLetterWord::Wchp => watches_by_path(replica),
@@ -181,22 +184,23 @@ impl Desk {
         dump(replica, leads, local.as_deref(), asking, now)
     }
 
+    fn brief<'a>(&'a self, replica: &'a Replica, gauges: &'a Gauges, mode: Mode) -> Brief<'a> {
+        let leading = replica.peer().as_member().and_then(|member| member.facts().leading);
+        Brief {
+            stats: replica.stats(),
+            gauges,
+            stalls: &self.stalls,
+            zxid: replica.last_processed(),
+            mode,
+            proposal_sizes: leading.map(|leading| leading.sizes),
+        }
+    }
+
     fn folder_bytes(&self) -> FolderBytes {
         FolderBytes {
             data: folder_bytes(&PathBuf::from(&self.conf.data_dir)),
             log: folder_bytes(&PathBuf::from(&self.conf.data_log_dir)),
         }
-    }
-}
-
-fn brief<'a>(replica: &'a Replica, gauges: &'a Gauges, mode: Mode) -> Brief<'a> {
-    let leading = replica.peer().as_member().and_then(|member| member.facts().leading);
-    Brief {
-        stats: replica.stats(),
-        gauges,
-        zxid: replica.last_processed(),
-        mode,
-        proposal_sizes: leading.map(|leading| leading.sizes),
     }
 }
 

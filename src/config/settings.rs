@@ -384,6 +384,9 @@ pub struct Own {
     /// How long an idle executor looks for work before it sleeps; `None`: by machine size.
     /// Microseconds. Default: auto. Key `ringkeeper.spinMicros`.
     pub spin_micros: Option<u32>,
+    /// How long the server may stand still, answering nobody, before that is counted and logged; 0:
+    /// never. Milliseconds. Default: 5. Key `ringkeeper.stallMillis`.
+    pub stall_millis: u32,
     /// What share of the last snapshot's bytes the log has to have before another one is taken, if
     /// that one was large. Per cent. Default: 50. Key `ringkeeper.snapshotSharePercent`.
     pub snapshot_share_percent: u32,
@@ -579,6 +582,7 @@ impl Default for Own {
             cores: None,
             pin: true,
             spin_micros: None,
+            stall_millis: 5,
             snapshot_share_percent: 50,
             output_bytes_per_connection_max: 4 * 1024 * 1024,
             request_bytes_in_flight_max: REQUEST_BYTES_IN_FLIGHT_MAX,

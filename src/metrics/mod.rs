@@ -7,6 +7,8 @@
 pub mod ensemble;
 mod names;
 pub mod process;
+mod stalls;
 
 pub(crate) use names::rounded;
 pub use names::{ENSEMBLES_ALONE, Gauges, Value, WITHOUT_MEANING, each};
+pub use stalls::{OWN as STALLS_OWN, Stalls, each as each_stall};

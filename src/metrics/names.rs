@@ -145,7 +145,12 @@ fn each_summary(stats: &Stats, sink: &mut dyn FnMut(&str, Value)) {
 }
 
 /// Mean, ends, count and sum (`AvgMinMaxCounter`) of values that are `per_unit` to one shown.
-fn summary(name: &str, values: &Latency, per_unit: u64, sink: &mut dyn FnMut(&str, Value)) {
+pub(super) fn summary(
+    name: &str,
+    values: &Latency,
+    per_unit: u64,
+    sink: &mut dyn FnMut(&str, Value),
+) {
     let unit = real(per_unit);
     sink(&format!("avg_{name}"), Value::Real(rounded(values.average() / unit)));
     sink(&format!("min_{name}"), Value::Integer(values.min / per_unit));

@@ -2,6 +2,7 @@
 //! (`UpgradeableSessionTracker`, `LocalSessionTracker`).
 
 use super::connection::{Answer, Connection, Slot};
+use super::sessions::SESSIONS_EXPIRED_AT_ONCE_MAX;
 use super::{InFlight, Replica};
 use crate::error::ErrorCode;
 use crate::id::{SessionId, Zxid};
@@ -45,7 +46,7 @@ impl Replica {
     /// Local sessions that nothing was heard of.
     pub(super) fn expire_local_sessions(&mut self, now: Now) {
         let mut expired = std::mem::take(&mut self.expired);
-        self.ensemble.local.expire(now.mono, &mut expired);
+        self.ensemble.local.expire(now.mono, SESSIONS_EXPIRED_AT_ONCE_MAX, &mut expired);
         for session in expired.drain(..) {
             tracing::debug!(%session, "expiring a local session");
             self.stats.sessions_expired += 1;

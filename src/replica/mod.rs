@@ -119,6 +119,8 @@ pub struct Replica {
     fired: Vec<Fired>,
     frame: Vec<u8>,
     expired: Vec<SessionId>,
+    /// The last end of a session that was proposed because nothing was heard of it.
+    expired_up_to: Zxid,
 }
 
 /// Whether writes are refused for want of room on the disk.
@@ -219,6 +221,7 @@ impl Replica {
             fired: Vec::new(),
             frame: Vec::new(),
             expired: Vec::new(),
+            expired_up_to: Zxid::ZERO,
             database,
             options,
         }
@@ -270,7 +273,7 @@ impl Replica {
         let slice = self.snapshots.wants_poll() || self.outgoing_wants_poll();
         let slice = slice.then_some(self.now.mono);
         let reaping = if self.ensemble.proposes() { self.reaping.next() } else { None };
-        let sessions = self.sessions.next_expiry();
+        let sessions = if self.may_expire() { self.sessions.next_expiry() } else { None };
         let local = self.ensemble.local.next_expiry();
         let standing = self.next_standing_timeout();
         let peer = self.peer.next_timeout();

@@ -34,6 +34,12 @@ impl Clock {
         MonoUs(us.saturating_add(ORIGIN_US))
     }
 
+    /// What this clock showed at `instant`.
+    pub fn mono_of(&self, instant: Instant) -> MonoUs {
+        let since = instant.saturating_duration_since(self.origin);
+        MonoUs(u64::try_from(since.as_micros()).unwrap_or(u64::MAX).saturating_add(ORIGIN_US))
+    }
+
     /// The instant at which this clock shows `at`.
     pub fn instant_of(&self, at: MonoUs) -> Instant {
         self.origin + Duration::from_micros(at.0.saturating_sub(ORIGIN_US))
@@ -52,6 +58,49 @@ pub fn thread_cpu_time() -> Duration {
     Duration::new(seconds, nanos)
 }
 
+/// What this thread has had of the machine since it began: differences of two readings say why it
+/// did not get on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ThreadUse {
+    /// Time on a processor.
+    pub ran: Duration,
+    /// How often it gave its processor up to wait for something.
+    pub waits: u64,
+    /// How often its processor was taken from it for others.
+    pub preemptions: u64,
+    /// How often it waited for a page of memory to be read from a disk.
+    pub page_reads: u64,
+}
+
+impl ThreadUse {
+    /// Asks the system: two system calls, a microsecond together.
+    pub fn read() -> ThreadUse {
+        let ran = thread_cpu_time();
+        // SAFETY: a structure of numbers, for which zeroes are a value.
+        let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+        // SAFETY: the pointer is to a value of this frame, which the kernel fills.
+        let failed = unsafe { libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage) };
+        assert_eq!(failed, 0, "every kernel of today counts this");
+        let count = |number: libc::c_long| u64::try_from(number).unwrap_or(0);
+        ThreadUse {
+            ran,
+            waits: count(usage.ru_nvcsw),
+            preemptions: count(usage.ru_nivcsw),
+            page_reads: count(usage.ru_majflt),
+        }
+    }
+
+    /// What was had since `earlier`.
+    pub fn since(self, earlier: ThreadUse) -> ThreadUse {
+        ThreadUse {
+            ran: self.ran.saturating_sub(earlier.ran),
+            waits: self.waits.saturating_sub(earlier.waits),
+            preemptions: self.preemptions.saturating_sub(earlier.preemptions),
+            page_reads: self.page_reads.saturating_sub(earlier.page_reads),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,6 +112,14 @@ mod tests {
         let b = clock.now().mono;
         assert!(a.0 >= ORIGIN_US && b >= a);
         assert!(clock.instant_of(b) <= Instant::now());
+    }
+
+    #[test]
+    fn a_thread_that_sleeps_is_counted_as_waiting() {
+        let before = ThreadUse::read();
+        std::thread::sleep(Duration::from_millis(20));
+        let had = ThreadUse::read().since(before);
+        assert!(had.waits >= 1 && had.ran < Duration::from_millis(15), "{had:?}");
     }
 
     #[test]

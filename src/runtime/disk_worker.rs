@@ -154,19 +154,29 @@ impl DiskWorker {
 struct Pace {
     log_writes: Arc<AtomicU64>,
     seen: u64,
+    busy_until: Option<Instant>,
 }
 
 impl Pace {
     const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
+    /// How long the log counts as busy after a write. A fast disk takes several chunks between two
+    /// log writes of a busy server: to step back only after a chunk that a log write fell into is
+    /// hardly to step back at all.
+    const BUSY_FOR: Duration = Duration::from_millis(100);
+
     fn new(log_writes: Arc<AtomicU64>) -> Pace {
-        Pace { log_writes, seen: 0 }
+        Pace { log_writes, seen: 0, busy_until: None }
     }
 
     fn after_chunk(&mut self, took: Duration) {
         let writes = self.log_writes.load(Ordering::Relaxed);
+        let now = Instant::now();
         if writes != self.seen {
             self.seen = writes;
+            self.busy_until = Some(now + Self::BUSY_FOR);
+        }
+        if self.busy_until.is_some_and(|until| now < until) {
             std::thread::sleep((took * 3).min(Self::LONGEST_PAUSE));
         }
     }

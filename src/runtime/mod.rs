@@ -13,7 +13,7 @@ mod limits_of_process;
 mod log_ring;
 mod signals;
 
-pub use clock::{Clock, thread_cpu_time};
+pub use clock::{Clock, ThreadUse, thread_cpu_time};
 pub use data_folder::{DataFolder, FolderError, LogDevice};
 pub use disk_worker::{DiskWorker, Folders, OpenedSegment, WorkDone, replace, sync_folder};
 pub use doorbell::{Doorbell, Listener as DoorbellListener};

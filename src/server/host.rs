@@ -9,11 +9,13 @@
 use std::cell::{Cell, RefCell};
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use super::client_port::ClientPort;
 use super::ensemble::Teller;
 use super::past::Past;
 use super::recover::Opener;
+use super::stalls::{Ms, Stall, Stalls, Step};
 use crate::admin::Desk;
 use crate::admin::word::FourLetterWord;
 use crate::config::dynamic::Keeper;
@@ -24,7 +26,7 @@ use crate::net::links::{LinkCore, Links};
 use crate::peer::ConfigChange;
 use crate::peer::link::{LinkEvent, LinkId};
 use crate::replica::{Output, Replica, Send};
-use crate::runtime::{Clock, DataFolder, DiskWorker, Event, LogRing};
+use crate::runtime::{Clock, DataFolder, DiskWorker, Event, LogRing, ThreadUse};
 use crate::time::{MonoUs, Now};
 
 /// Whoever carries bytes to clients: the connections of this executor, or the queues to others.
@@ -54,6 +56,10 @@ pub struct Host {
     fatal: RefCell<Option<String>>,
     /// The time read at the start of this turn's first event.
     now: Cell<Option<Now>>,
+    /// Looks for times in which nobody was served.
+    stalls: RefCell<Stalls>,
+    /// A turn has ended.
+    turned: Event,
     /// Keeps what becomes of the ensemble's configuration.
     keeper: RefCell<Keeper>,
     /// Says what this server is in its ensemble.
@@ -98,6 +104,8 @@ pub struct Parts {
     pub opener: Opener,
     /// The data.
     pub folder: DataFolder,
+    /// `ringkeeper.stallMillis`.
+    pub stall_ms: u32,
 }
 
 impl Host {
@@ -116,7 +124,9 @@ impl Host {
             past,
             opener,
             folder,
+            stall_ms,
         } = parts;
+        let stalls = Stalls::new(stall_ms, clock.mono(), ThreadUse::read());
         let host = Rc::new(Host {
             replica: RefCell::new(replica),
             output: RefCell::default(),
@@ -131,6 +141,8 @@ impl Host {
             completions: RefCell::default(),
             fatal: RefCell::new(None),
             now: Cell::new(None),
+            stalls: RefCell::new(stalls),
+            turned: Event::default(),
             keeper: RefCell::new(keeper),
             teller: RefCell::new(teller),
             client_port: RefCell::new(client_port),
@@ -169,6 +181,10 @@ impl Host {
             None => {
                 let now = self.clock.now();
                 self.now.set(Some(now));
+                let mut stalls = self.stalls.borrow_mut();
+                if stalls.begin(now.mono) {
+                    stalls.read(now.mono, ThreadUse::read());
+                }
                 now
             }
         }
@@ -196,18 +212,34 @@ impl Host {
         self.ring.borrow_mut().ring_no_more();
     }
 
-    /// One turn: completions and time in, bytes and operations out.
-    pub fn turn(&self) {
+    /// One turn: completions and time in, bytes and operations out. Gives the time of its end.
+    pub fn turn(&self) -> MonoUs {
         self.reap();
         self.now.set(None);
         let now = self.now();
+        self.stalls.borrow_mut().mark(Step::Requests, now.mono);
+        let last = self.turn_steps(now);
+        let ended = self.clock.mono();
+        let stall = self.stalls.borrow_mut().end(last, ended);
+        if let Some(stall) = stall {
+            self.report(&stall, ended);
+        }
+        self.turned.set();
+        ended
+    }
+
+    /// The steps of a turn; which one was the last.
+    fn turn_steps(&self, now: Now) -> Step {
         let mut replica = self.replica.borrow_mut();
+        let before = (replica.stats().sessions_expired, replica.stats().txns_applied);
         for completion in self.completions.borrow_mut().drain(..) {
             replica.handle_completion(now, completion);
         }
         self.links.deliver(|event| replica.handle_link(now, event));
         self.release_closings();
+        let mut files = false;
         while let Some(done) = self.worker.done() {
+            files = true;
             if let Some(opened) = done.opened {
                 self.ring.borrow_mut().open_segment(opened.segment, opened.file, opened.name);
             }
@@ -215,18 +247,26 @@ impl Host {
         }
         while let Some((id, txns)) = self.past.done() {
             replica.handle_log_read(now, id, txns);
+            files = true;
+        }
+        if files {
+            self.mark(Step::Files);
         }
         if replica.next_timeout().is_some_and(|at| at <= now.mono) {
+            self.mark(Step::Core);
             replica.handle_timeout(now);
+            self.mark(Step::Timers);
         }
         let mut output = self.output.borrow_mut();
         replica.take_output(&mut output);
+        self.mark(Step::Core);
+        self.note_work(&replica, before, &output);
         self.teller.borrow_mut().tell(&replica);
         let is_behind = replica.is_behind();
         drop(replica);
         if let Some(reason) = output.fatal.take() {
             *self.fatal.borrow_mut() = Some(reason);
-            return;
+            return Step::Core;
         }
         let mut sends = std::mem::take(&mut output.sends);
         for send in sends.drain(..).chain(self.answers.borrow_mut().drain(..)) {
@@ -240,6 +280,7 @@ impl Host {
             self.links.perform(op);
         }
         self.links.flush();
+        self.mark(Step::Sends);
         let mut ops = std::mem::take(&mut output.ops);
         for op in ops.drain(..) {
             self.perform(op);
@@ -263,7 +304,10 @@ impl Host {
         let reload = output.reload.take();
         drop(output);
         self.now.set(None);
+        let mut last = Step::Disk;
         if let Some(reload) = reload {
+            self.mark(last);
+            last = Step::Reload;
             let result = self.opener.reload(reload);
             // Reading may have taken a while.
             self.replica.borrow_mut().handle_reloaded(self.clock.now(), result);
@@ -271,6 +315,125 @@ impl Host {
         }
         if !is_behind {
             self.links.resume();
+        }
+        last
+    }
+
+    /// The time since the last mark went to `step`.
+    fn mark(&self, step: Step) {
+        let mut stalls = self.stalls.borrow_mut();
+        if stalls.is_on() {
+            stalls.mark(step, self.clock.mono());
+        }
+    }
+
+    /// Keeps what the turn has to show for its time.
+    fn note_work(&self, replica: &Replica, before: (u64, u64), output: &Output) {
+        let mut stalls = self.stalls.borrow_mut();
+        if !stalls.is_on() {
+            return;
+        }
+        let work = stalls.work();
+        let stats = replica.stats();
+        work.expired += stats.sessions_expired.saturating_sub(before.0);
+        work.applied += stats.txns_applied.saturating_sub(before.1);
+        for send in &output.sends {
+            work.bytes_out += send.bytes.len() as u64;
+        }
+        for op in &output.ops {
+            match op {
+                Op::LogWrite { bytes, .. } => work.log_bytes += u64::from(*bytes),
+                Op::SnapshotWrite { bytes, .. } => work.snapshot_bytes += bytes.len() as u64,
+                Op::SegmentPrepare { .. }
+                | Op::SegmentName { .. }
+                | Op::SegmentClose { .. }
+                | Op::SnapshotCreate { .. }
+                | Op::SnapshotCommit { .. }
+                | Op::SnapshotAbandon { .. }
+                | Op::FileReplace { .. }
+                | Op::Remove { .. } => {}
+            }
+        }
+    }
+
+    /// The next turn follows without sleeping.
+    pub fn goes_on(&self, ended: MonoUs) {
+        let mut stalls = self.stalls.borrow_mut();
+        if stalls.goes_on() {
+            stalls.read(ended, ThreadUse::read());
+        }
+    }
+
+    /// This thread was awake at `last`, the last time that it looked for something, and does not
+    /// sleep before the next turn.
+    pub fn was_awake(&self, last: Instant) {
+        self.stalls.borrow_mut().awake(self.clock.mono_of(last));
+    }
+
+    /// How long this thread may be unheard of without that being a stall; `None`: for ever.
+    pub fn stall_threshold(&self) -> Option<Duration> {
+        let stalls = self.stalls.borrow();
+        stalls.is_on().then(|| Duration::from_micros(stalls.threshold_us()))
+    }
+
+    /// This thread looked for a log write at `from`, and did not get to look again before `to`.
+    pub fn was_held(&self, from: Instant, to: Instant) {
+        let (from, to) = (self.clock.mono_of(from), self.clock.mono_of(to));
+        let stall = self.stalls.borrow_mut().looked(from, to);
+        if let Some(stall) = stall {
+            self.report(&stall, to);
+        }
+    }
+
+    /// Finds out whether this thread runs when it should, as long as there are turns: all `period` it
+    /// is to be awake. To be run as a task of its own.
+    pub async fn beat(self: Rc<Self>, period: Duration) {
+        loop {
+            self.turned.wait().await;
+            loop {
+                self.stalls.borrow_mut().due(Some(self.clock.mono_of(Instant::now() + period)));
+                glommio::timer::sleep(period).await;
+                let now = self.clock.mono();
+                let stall = self.stalls.borrow_mut().on_due(now);
+                if let Some(stall) = stall {
+                    self.report(&stall, now);
+                }
+                if !self.turned.take() {
+                    break;
+                }
+            }
+            self.stalls.borrow_mut().due(None);
+        }
+    }
+
+    /// Counts a stall, and says so if the log is not full of them.
+    fn report(&self, stall: &Stall, now: MonoUs) {
+        let mut stalls = self.stalls.borrow_mut();
+        let (cause, had) = stalls.cause(stall, now, ThreadUse::read());
+        self.desk.borrow_mut().stalls.record(stall.us / 1000, cause.is_system());
+        let ran_ms = Ms(u64::try_from(had.ran.as_micros()).unwrap_or(u64::MAX));
+        macro_rules! line {
+            ($level:ident, $($unsaid:tt)*) => {
+                tracing::$level!(
+                    %ran_ms,
+                    parts = stall.parts(),
+                    work = %stall.work,
+                    waits = had.waits,
+                    preemptions = had.preemptions,
+                    page_reads = had.page_reads,
+                    $($unsaid)*
+                    "stood still for {} ms, mostly {}: {}",
+                    Ms(stall.us),
+                    stall.mostly().describe(),
+                    cause.describe()
+                )
+            };
+        }
+        match stalls.say(stall, now) {
+            Some(say) => {
+                line!(warn, unsaid = say.unsaid, unsaid_ms_max = %Ms(say.unsaid_us_max),);
+            }
+            None => line!(debug,),
         }
     }
 
@@ -345,11 +508,17 @@ impl Core for Host {
     fn open(&self, conn: ConnectionId, remote: SocketAddr) {
         let now = self.now();
         self.replica.borrow_mut().handle_open(now, conn, remote);
+        self.stalls.borrow_mut().work().opened += 1;
+        self.pending.set();
     }
 
     fn frames(&self, conn: ConnectionId, frames: &[u8]) {
         let now = self.now();
         self.replica.borrow_mut().handle_frames(now, conn, frames);
+        let mut stalls = self.stalls.borrow_mut();
+        stalls.work().batches += 1;
+        stalls.work().bytes_in += frames.len() as u64;
+        drop(stalls);
         self.pending.set();
     }
 
@@ -362,7 +531,7 @@ impl Core for Host {
     ) {
         let now = self.now();
         let mut replica = self.replica.borrow_mut();
-        let desk = self.desk.borrow();
+        let mut desk = self.desk.borrow_mut();
         let text = desk.answer(word, argument.unwrap_or_default(), &mut replica, remote, now);
         self.answers.borrow_mut().push(Send {
             conn,
@@ -376,6 +545,8 @@ impl Core for Host {
     fn close(&self, conn: ConnectionId) {
         let now = self.now();
         self.replica.borrow_mut().handle_close(now, conn);
+        self.stalls.borrow_mut().work().closed += 1;
+        self.pending.set();
         self.pending.set();
     }
 }

@@ -9,6 +9,7 @@ mod oracle;
 mod past;
 mod purge;
 mod recover;
+mod stalls;
 mod start;
 mod turns;
 mod wiring;

@@ -14,6 +14,7 @@ use crate::config::{self, Config, ListenHost};
 use crate::database::DatabaseOptions;
 use crate::id::ServerId;
 use crate::limits;
+use crate::metrics::Stalls;
 use crate::metrics::process::Machine;
 use crate::net::{Census, NetOptions};
 use crate::peer::PeerOptions;
@@ -340,6 +341,7 @@ pub fn desk(config: &Config, folder: &DataFolder, port: u16) -> Desk {
         whitelist: Whitelist::new(Some(&words.join(",")), config.sessions.read_only_mode_enabled),
         conf,
         machine: Machine::read(),
+        stalls: Stalls::default(),
         ensemble: config.quorum.is_distributed().then_some(EnsembleDesk {
             limits: Limits { init: config.quorum.init_limit, sync: config.quorum.sync_limit },
             local_sessions: config.sessions.local_sessions_enabled,
@@ -476,6 +478,7 @@ mod tests {
         "ringkeeper.cores",
         "ringkeeper.pin",
         "ringkeeper.spinMicros",
+        "ringkeeper.stallMillis",
         "ringkeeper.logFormat",
         "ringkeeper.logLevel",
     ];

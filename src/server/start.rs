@@ -259,6 +259,7 @@ fn host_maker(
             past,
             opener,
             folder,
+            stall_ms: config.own.stall_millis,
         };
         let host = Host::new(replica, parts);
         if let Some(path) = between.oracle_path.filter(|_| config.quorum.is_distributed()) {

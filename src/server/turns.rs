@@ -103,7 +103,7 @@ pub async fn turn(
     let mut deadline = None;
     let mut contention = Contention::default();
     loop {
-        host.turn();
+        let ended = host.turn();
         if let Some(reason) = host.fatal() {
             return Ended::Fatal(reason);
         }
@@ -134,7 +134,8 @@ pub async fn turn(
             }
         }
         match host.next_timeout() {
-            Some(at) if at <= host.clock().mono() => {
+            Some(at) if at <= ended => {
+                host.goes_on(ended);
                 // Slices of a snapshot, say: the sockets get their turn in between.
                 glommio::executor().yield_task_queue_now().await;
                 continue;
@@ -168,13 +169,18 @@ pub async fn turn(
 /// Looks for a completed log write; true if there is one, or anything else happened.
 async fn look_for_log(host: &Host, wait: LogWait, started: Instant) -> bool {
     let mut last = started;
+    let threshold = host.stall_threshold().unwrap_or(Duration::MAX);
     while last - started < wait.look {
         let until = last + LOOK_AT_ONCE;
         while last < until {
             if host.reap() {
+                host.was_awake(last);
                 return true;
             }
-            last = Instant::now();
+            let before = std::mem::replace(&mut last, Instant::now());
+            if last - before >= threshold {
+                host.was_held(before, last);
+            }
             // Not a courtesy: the kernel ends a direct write with O_DSYNC in a worker thread on
             // the processor that took the interrupt. If that is this one, a thread that only looks
             // keeps its own completion from happening until the next tick of the scheduler, 4 ms
@@ -182,10 +188,14 @@ async fn look_for_log(host: &Host, wait: LogWait, started: Instant) -> bool {
             std::thread::yield_now();
         }
         if host.pending.take() {
+            host.was_awake(last);
             return true;
         }
         glommio::executor().yield_task_queue_now().await;
-        last = Instant::now();
+        let before = std::mem::replace(&mut last, Instant::now());
+        if last - before >= threshold {
+            host.was_held(before, last);
+        }
     }
     false
 }

@@ -299,6 +299,9 @@ fn prepare(
     bell: &Doorbell,
 ) -> Result<Rc<Host>, String> {
     let host = make_host(clients, bell.clone())?;
+    if let Some(period) = host.stall_threshold() {
+        glommio::spawn_local(host.clone().beat(period)).detach();
+    }
     let listener = bell.listen().map_err(|error| format!("the doorbell: {error}"))?;
     glommio::spawn_local(turns::answer_bell(host.clone(), listener)).detach();
     Ok(host)

@@ -12,7 +12,7 @@
 //! A touch is by far the most frequent call and only writes the session's own time: a session lies
 //! in the bucket where it was put, and is moved on when that bucket's time has come.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -20,6 +20,9 @@ use hashbrown::HashMap;
 use crate::error::ErrorCode;
 use crate::id::{ServerId, SessionId};
 use crate::time::MonoUs;
+
+/// To find that a session has been heard of costs a fiftieth of what its end costs.
+const LOOKS_PER_EXPIRED: usize = 20;
 
 #[derive(Clone, Copy, Debug)]
 struct Tracked {
@@ -40,7 +43,7 @@ pub struct Tracker {
     tick_ms: u64,
     sessions: HashMap<SessionId, Tracked, FixedState>,
     /// By tick boundary. May hold sessions that are gone, or that have been heard of since.
-    buckets: BTreeMap<u64, Vec<SessionId>>,
+    buckets: BTreeMap<u64, VecDeque<SessionId>>,
 }
 
 impl Tracker {
@@ -75,7 +78,7 @@ impl Tracker {
             owner: None,
         };
         self.sessions.insert(id, session);
-        self.buckets.entry(boundary).or_default().push(id);
+        self.buckets.entry(boundary).or_default().push_back(id);
         true
     }
 
@@ -104,7 +107,7 @@ impl Tracker {
         session.expires_ms = boundary;
         if boundary < session.bucket_ms {
             session.bucket_ms = boundary;
-            self.buckets.entry(boundary).or_default().push(id);
+            self.buckets.entry(boundary).or_default().push_back(id);
         }
     }
 
@@ -120,25 +123,37 @@ impl Tracker {
         self.sessions.remove(&id).is_some()
     }
 
-    /// Appends the sessions whose time has come, each once, and marks them as being closed.
-    pub fn expire(&mut self, now: MonoUs, expired: &mut Vec<SessionId>) {
-        while let Some(bucket) = self.buckets.first_entry() {
+    /// Appends sessions whose time has come, each once, and marks them as being closed. If `max` of
+    /// them are found, or many more looked at, the rest waits for the next call, which
+    /// [`Tracker::next_expiry`] then wants at once: thousands of clients that vanish together must
+    /// not keep the others waiting. Who is heard of until then lives on.
+    pub fn expire(&mut self, now: MonoUs, max: usize, expired: &mut Vec<SessionId>) {
+        let mut looks = max.saturating_mul(LOOKS_PER_EXPIRED);
+        let mut left = max;
+        while left > 0
+            && looks > 0
+            && let Some(mut bucket) = self.buckets.first_entry()
+        {
             let boundary = *bucket.key();
             if boundary > now.as_ms() {
-                break;
+                return;
             }
-            for id in bucket.remove() {
-                let Some(session) = self.sessions.get_mut(&id) else { continue };
-                if session.bucket_ms != boundary || session.closing {
-                    continue;
-                }
-                if session.expires_ms > boundary {
-                    session.bucket_ms = session.expires_ms;
-                    self.buckets.entry(session.expires_ms).or_default().push(id);
-                } else {
-                    session.closing = true;
-                    expired.push(id);
-                }
+            let Some(id) = bucket.get_mut().pop_front() else {
+                bucket.remove();
+                continue;
+            };
+            looks -= 1;
+            let Some(session) = self.sessions.get_mut(&id) else { continue };
+            if session.bucket_ms != boundary || session.closing {
+                continue;
+            }
+            if session.expires_ms > boundary {
+                session.bucket_ms = session.expires_ms;
+                self.buckets.entry(session.expires_ms).or_default().push_back(id);
+            } else {
+                session.closing = true;
+                expired.push(id);
+                left -= 1;
             }
         }
     }
@@ -234,7 +249,7 @@ mod tests {
 
     fn expired(tracker: &mut Tracker, ms: u64) -> Vec<SessionId> {
         let mut expired = Vec::new();
-        tracker.expire(at(ms), &mut expired);
+        tracker.expire(at(ms), usize::MAX, &mut expired);
         expired
     }
 
@@ -267,6 +282,39 @@ mod tests {
         assert_eq!(expired(&mut tracker, 499), []);
         assert_eq!(expired(&mut tracker, 500), [A]);
         assert_eq!(tracker.next_expiry(), None);
+    }
+
+    #[test]
+    fn many_that_end_together_do_so_in_portions_and_who_is_heard_of_meanwhile_lives_on() {
+        let mut tracker = Tracker::new(100);
+        for id in 1..=50 {
+            tracker.add(SessionId(id), 100, at(0));
+        }
+        let mut portion = Vec::new();
+        tracker.expire(at(200), 20, &mut portion);
+        assert_eq!(portion, (1..=20).map(SessionId).collect::<Vec<_>>());
+        assert_eq!(tracker.next_expiry(), Some(at(200)), "the rest is due");
+        assert!(tracker.touch(SessionId(50), at(200)));
+        assert!(!tracker.touch(SessionId(20), at(200)));
+        portion.clear();
+        tracker.expire(at(200), 20, &mut portion);
+        tracker.expire(at(200), 20, &mut portion);
+        assert_eq!(portion, (21..=49).map(SessionId).collect::<Vec<_>>());
+        assert_eq!(expired(&mut tracker, 400), [SessionId(50)]);
+    }
+
+    #[test]
+    fn sessions_that_were_heard_of_count_less_and_still_count() {
+        let mut tracker = Tracker::new(100);
+        for id in 1..=LOOKS_PER_EXPIRED + 1 {
+            tracker.add(SessionId(i64::try_from(id).unwrap()), 100, at(0));
+            assert!(tracker.touch(SessionId(i64::try_from(id).unwrap()), at(150)));
+        }
+        let mut portion = Vec::new();
+        tracker.expire(at(200), 1, &mut portion);
+        assert_eq!(tracker.next_expiry(), Some(at(200)), "one was not looked at");
+        tracker.expire(at(200), 1, &mut portion);
+        assert_eq!((portion.len(), tracker.next_expiry()), (0, Some(at(300))));
     }
 
     #[test]

@@ -584,6 +584,14 @@ pub(super) static KEYS: &[Key] = &[
     .about("how long an idle executor looks for work before it sleeps")
     .unit("µs"),
     own(
+        "ringkeeper.stallMillis",
+        Kind::Int { min: 0, max: 60_000, form: Form::Decimal, below: Below::Refuse },
+        "5",
+        number!(own.stall_millis),
+    )
+    .about("count and log each time that the server stood still for so long; 0: never")
+    .unit("ms"),
+    own(
         "ringkeeper.snapshotSharePercent",
         Kind::Int { min: 0, max: 1000, form: Form::Decimal, below: Below::Refuse },
         "50",

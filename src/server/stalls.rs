@@ -1,0 +1,570 @@
+//! When the server stood still: the replica had something to do, or should have been awake, and for
+//! so long nobody was served.
+//!
+//! Everything here is told the time; the host reads clocks, most of which it reads anyway. A span
+//! begins with the first event after the end of a turn and ends with the end of the next turn. In
+//! between the thread never sleeps of its own will, so all of it is work or being held off. While the
+//! thread sleeps nothing can be said of it, save by a promise: a timer that is due. [`Stalls::due`]
+//! takes it, and whoever runs later than that was held off since.
+//!
+//! Not a stall: to wait asleep for clients or the disk, however long.
+
+use std::fmt::{self, Write as _};
+use std::time::Duration;
+
+use crate::runtime::ThreadUse;
+use crate::time::MonoUs;
+
+/// What the time of a span went to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// Runnable, and did not get to run.
+    Held,
+    /// Between two looks for a log write, which lie a microsecond apart.
+    Look,
+    /// Requests, bytes of other servers, whatever else the executor did before the turn.
+    Requests,
+    /// What was done to files: segments, snapshots, parts of the log that others want.
+    Files,
+    /// Sessions that expire, containers, elections.
+    Timers,
+    /// Transactions applied, groups for the log, a slice of a snapshot.
+    Core,
+    /// Answers and events to clients, messages to other servers.
+    Sends,
+    /// Operations handed to the disk.
+    Disk,
+    /// The state read from the disk anew.
+    Reload,
+}
+
+impl Step {
+    const ALL: [Step; 9] = [
+        Step::Held,
+        Step::Look,
+        Step::Requests,
+        Step::Files,
+        Step::Timers,
+        Step::Core,
+        Step::Sends,
+        Step::Disk,
+        Step::Reload,
+    ];
+
+    /// For the log.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Step::Held => "waiting to run",
+            Step::Look => "waiting to run between two looks for a log write",
+            Step::Requests => "handling requests",
+            Step::Files => "taking in work on files",
+            Step::Timers => "expiring sessions and other timers",
+            Step::Core => "applying transactions, filling the log, a slice of a snapshot",
+            Step::Sends => "sending answers",
+            Step::Disk => "handing work to the disk",
+            Step::Reload => "reading the state from the disk anew",
+        }
+    }
+}
+
+/// How much was done in a span.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Work {
+    /// Batches of requests, each of one connection.
+    pub batches: u64,
+    /// Their bytes.
+    pub bytes_in: u64,
+    /// Connections opened.
+    pub opened: u64,
+    /// Connections that clients closed.
+    pub closed: u64,
+    /// Bytes to clients.
+    pub bytes_out: u64,
+    /// Bytes for the transaction log.
+    pub log_bytes: u64,
+    /// Bytes of a snapshot.
+    pub snapshot_bytes: u64,
+    /// Transactions applied.
+    pub applied: u64,
+    /// Sessions expired.
+    pub expired: u64,
+}
+
+impl fmt::Display for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut between = "";
+        for (number, what) in [
+            (self.batches, "batches of requests"),
+            (self.bytes_in, "bytes of requests"),
+            (self.opened, "connections opened"),
+            (self.closed, "connections closed"),
+            (self.expired, "sessions expired"),
+            (self.applied, "transactions applied"),
+            (self.snapshot_bytes, "bytes of a snapshot"),
+            (self.log_bytes, "bytes to the log"),
+            (self.bytes_out, "bytes to clients"),
+        ] {
+            if number > 0 {
+                write!(f, "{between}{number} {what}")?;
+                between = ", ";
+            }
+        }
+        if between.is_empty() { f.write_str("nothing") } else { Ok(()) }
+    }
+}
+
+/// Why the server stood still.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cause {
+    /// It worked most of the time.
+    Own,
+    /// Others had its processor.
+    Preempted,
+    /// Memory had to be read from a disk.
+    Paged,
+    /// It waited in the kernel, for a disk or a lock, or the whole process was stopped.
+    Blocked,
+    /// Not even the kernel knows of it.
+    Machine,
+}
+
+impl Cause {
+    /// Of a stall in which the thread had `used`.
+    fn of(stall: &Stall, used: ThreadUse) -> Cause {
+        if micros(used.ran) * 2 >= stall.us {
+            // There is no work of ours between two looks: interrupts have it on our account, or the
+            // machine below.
+            if stall.mostly() == Step::Look { Cause::Machine } else { Cause::Own }
+        } else if used.page_reads > 0 {
+            Cause::Paged
+        } else if used.preemptions > used.waits {
+            Cause::Preempted
+        } else if used.waits > 0 {
+            Cause::Blocked
+        } else {
+            Cause::Machine
+        }
+    }
+
+    /// Whether the system is to blame, not the server's own work.
+    pub fn is_system(self) -> bool {
+        self != Cause::Own
+    }
+
+    /// For the log.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Cause::Own => "its own work took so long",
+            Cause::Preempted => "others had its processor",
+            Cause::Paged => "its memory had to be read from a disk (swap?)",
+            Cause::Blocked => {
+                "it waited in the kernel, for a disk or a lock, or the process was stopped"
+            }
+            Cause::Machine => {
+                "interrupts, or the machine itself was held off (a virtual one, beside others?)"
+            }
+        }
+    }
+}
+
+/// One stall.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stall {
+    /// How long.
+    pub us: u64,
+    /// What its time went to, by [`Step`].
+    parts: [u64; Step::ALL.len()],
+    /// What was done.
+    pub work: Work,
+}
+
+impl Stall {
+    /// The largest part.
+    pub fn mostly(&self) -> Step {
+        let largest = Step::ALL.into_iter().max_by_key(|step| self.parts[*step as usize]);
+        largest.expect("there are steps")
+    }
+
+    /// All parts that count, the longest first.
+    pub fn parts(&self) -> String {
+        let mut steps = Step::ALL;
+        steps.sort_by_key(|step| std::cmp::Reverse(self.parts[*step as usize]));
+        let mut text = String::new();
+        for step in steps {
+            let us = self.parts[step as usize];
+            if us >= self.us / 50 && us > 0 {
+                let between = if text.is_empty() { "" } else { ", " };
+                let _ = write!(text, "{between}{} {} ms", step.describe(), Ms(us));
+            }
+        }
+        text
+    }
+}
+
+/// Microseconds, shown as milliseconds with one decimal.
+pub struct Ms(pub u64);
+
+impl fmt::Display for Ms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.0 / 1000, self.0 % 1000 / 100)
+    }
+}
+
+/// What to say in the log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Say {
+    /// Stalls since the last line, this one not counted.
+    pub unsaid: u64,
+    /// The longest of them.
+    pub unsaid_us_max: u64,
+}
+
+/// A reading of what the thread had of the machine is not older than this when a span begins. A
+/// reading costs a microsecond, so this is a twentieth of a per cent.
+const READING_AGE_US_MAX: u64 = 2_000;
+
+/// Time between two lines at first; it doubles up to the other while stalls keep coming. Guesses: an
+/// operator who looks at a bad moment sees a line a second, and a bad day fills no disk.
+const PAUSE_US_MIN: u64 = 1_000_000;
+const PAUSE_US_MAX: u64 = 64_000_000;
+
+/// See the module's words.
+#[derive(Debug)]
+pub struct Stalls {
+    /// 0: nothing is looked for.
+    threshold_us: u64,
+    /// The span under way: since when.
+    since: Option<MonoUs>,
+    /// Up to where its time is in `parts`.
+    marked: MonoUs,
+    parts: [u64; Step::ALL.len()],
+    work: Work,
+    /// End of the last span.
+    ended: MonoUs,
+    /// When the thread was to be awake, whatever else happens. Once passed, it stays until moved.
+    due: Option<MonoUs>,
+    /// The thread was awake then, and has not slept since; for the next span.
+    awake: Option<MonoUs>,
+    /// Of which the differences are taken, and when it was read.
+    reading: (MonoUs, ThreadUse),
+    /// When the next line may be written, and how long the pause after it is.
+    silent_until: MonoUs,
+    pause_us: u64,
+    /// The longest that was said since stalls keep coming.
+    said_us_max: u64,
+    unsaid: Say,
+}
+
+impl Stalls {
+    /// Looks for stalls of so many ms or more; of none if 0.
+    pub fn new(threshold_ms: u32, now: MonoUs, used: ThreadUse) -> Stalls {
+        Stalls {
+            threshold_us: u64::from(threshold_ms) * 1000,
+            since: None,
+            marked: now,
+            parts: [0; Step::ALL.len()],
+            work: Work::default(),
+            ended: now,
+            due: None,
+            awake: None,
+            reading: (now, used),
+            silent_until: MonoUs(0),
+            pause_us: PAUSE_US_MIN,
+            said_us_max: 0,
+            unsaid: Say { unsaid: 0, unsaid_us_max: 0 },
+        }
+    }
+
+    /// Whether stalls are looked for at all; if not, nothing else here needs to be called.
+    pub fn is_on(&self) -> bool {
+        self.threshold_us > 0
+    }
+
+    /// From which length on.
+    pub fn threshold_us(&self) -> u64 {
+        self.threshold_us
+    }
+
+    /// Something happened: a span begins, unless one is under way. True: a new reading is wanted.
+    #[inline]
+    pub fn begin(&mut self, now: MonoUs) -> bool {
+        let awake = self.awake.take();
+        if !self.is_on() || self.since.is_some() {
+            return false;
+        }
+        let since = self.awake_since(awake.or(self.due), now).unwrap_or(now);
+        self.since = Some(since);
+        self.marked = since;
+        if since < now {
+            // The reading before it is the one to compare with.
+            self.mark(if awake.is_some() { Step::Look } else { Step::Held }, now);
+            return false;
+        }
+        now.since_us(self.reading.0) > READING_AGE_US_MAX
+    }
+
+    /// Since when the thread should have run, if that is a threshold ago.
+    fn awake_since(&self, awake: Option<MonoUs>, now: MonoUs) -> Option<MonoUs> {
+        let since = awake?.max(self.ended);
+        (now.since_us(since) >= self.threshold_us && now > since).then_some(since)
+    }
+
+    /// A new reading.
+    pub fn read(&mut self, now: MonoUs, used: ThreadUse) {
+        self.reading = (now, used);
+    }
+
+    /// The time since the last mark went to `step`.
+    #[inline]
+    pub fn mark(&mut self, step: Step, now: MonoUs) {
+        self.parts[step as usize] += now.since_us(self.marked);
+        self.marked = now;
+    }
+
+    /// What is being done.
+    pub fn work(&mut self) -> &mut Work {
+        &mut self.work
+    }
+
+    /// The turn has ended, its last part was `step`. Says whether the span was a stall.
+    #[inline]
+    pub fn end(&mut self, step: Step, now: MonoUs) -> Option<Stall> {
+        let since = self.since.take()?;
+        self.mark(step, now);
+        self.ended = now;
+        let parts = std::mem::take(&mut self.parts);
+        let work = std::mem::take(&mut self.work);
+        let us = now.since_us(since);
+        (us >= self.threshold_us).then_some(Stall { us, parts, work })
+    }
+
+    /// After the end of a turn: the next one follows without sleeping. True: a new reading is wanted.
+    pub fn goes_on(&mut self) -> bool {
+        if !self.is_on() {
+            return false;
+        }
+        self.since = Some(self.ended);
+        self.marked = self.ended;
+        self.ended.since_us(self.reading.0) > READING_AGE_US_MAX
+    }
+
+    /// The thread was awake at `at`, and does not sleep before the next span.
+    pub fn awake(&mut self, at: MonoUs) {
+        self.awake = Some(at);
+    }
+
+    /// The thread looked for a log write at `from`, and again at `to` only.
+    pub fn looked(&mut self, from: MonoUs, to: MonoUs) -> Option<Stall> {
+        self.unheard(Step::Look, from, to)
+    }
+
+    fn unheard(&mut self, step: Step, from: MonoUs, to: MonoUs) -> Option<Stall> {
+        if !self.is_on() || self.since.is_some() || to.since_us(from) < self.threshold_us {
+            return None;
+        }
+        self.since = Some(from.max(self.ended));
+        self.marked = from.max(self.ended);
+        self.end(step, to)
+    }
+
+    /// The thread will be awake at `at`, whatever happens before.
+    pub fn due(&mut self, at: Option<MonoUs>) {
+        self.due = at;
+    }
+
+    /// What was due has come. A stall if it is late, and nothing in between has said why.
+    pub fn on_due(&mut self, now: MonoUs) -> Option<Stall> {
+        if !self.is_on() || self.since.is_some() {
+            // A turn follows; it sees it all.
+            return None;
+        }
+        let since = self.awake_since(self.due, now)?;
+        self.unheard(Step::Held, since, now)
+    }
+
+    /// Why the server stood still, by a reading at its end.
+    pub fn cause(&mut self, stall: &Stall, now: MonoUs, used: ThreadUse) -> (Cause, ThreadUse) {
+        let (_, before) = std::mem::replace(&mut self.reading, (now, used));
+        let mut had = used.since(before);
+        // The reading may be a little older than the stall.
+        had.ran = had.ran.min(Duration::from_micros(stall.us));
+        (Cause::of(stall, had), had)
+    }
+
+    /// Whether the log gets a line about a stall, and what it has to make up for. One of twice the
+    /// length of those said lately is always said.
+    pub fn say(&mut self, stall: &Stall, now: MonoUs) -> Option<Say> {
+        if now < self.silent_until && stall.us < 2 * self.said_us_max {
+            self.unsaid.unsaid += 1;
+            self.unsaid.unsaid_us_max = self.unsaid.unsaid_us_max.max(stall.us);
+            return None;
+        }
+        if now.0 >= self.silent_until.0.saturating_add(self.pause_us) {
+            (self.pause_us, self.said_us_max) = (PAUSE_US_MIN, stall.us);
+        } else {
+            self.pause_us = (self.pause_us * 2).min(PAUSE_US_MAX);
+            self.said_us_max = self.said_us_max.max(stall.us);
+        }
+        self.silent_until = MonoUs(now.0 + self.pause_us);
+        Some(std::mem::replace(&mut self.unsaid, Say { unsaid: 0, unsaid_us_max: 0 }))
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: MonoUs = MonoUs(10_000_000);
+
+    fn at(us: u64) -> MonoUs {
+        MonoUs(START.0 + us)
+    }
+
+    fn stalls() -> Stalls {
+        Stalls::new(5, START, ThreadUse::default())
+    }
+
+    fn ran(us: u64) -> ThreadUse {
+        ThreadUse { ran: Duration::from_micros(us), ..ThreadUse::default() }
+    }
+
+    #[test]
+    fn a_span_is_a_stall_from_the_threshold_on_and_knows_its_largest_part() {
+        let mut stalls = stalls();
+        stalls.begin(at(0));
+        stalls.mark(Step::Requests, at(1_000));
+        assert_eq!(stalls.end(Step::Core, at(4_999)), None);
+        stalls.begin(at(10_000));
+        stalls.mark(Step::Requests, at(11_000));
+        stalls.work().expired += 7;
+        stalls.mark(Step::Timers, at(14_500));
+        let stall = stalls.end(Step::Core, at(15_000)).expect("5 ms");
+        assert_eq!((stall.us, stall.mostly()), (5_000, Step::Timers));
+        assert_eq!(stall.work.to_string(), "7 sessions expired");
+        assert_eq!(
+            stall.parts(),
+            "expiring sessions and other timers 3.5 ms, handling requests 1.0 ms, applying \
+             transactions, filling the log, a slice of a snapshot 0.5 ms"
+        );
+        stalls.begin(at(20_000));
+        assert_eq!(stalls.end(Step::Core, at(20_100)), None, "nothing is left of the last span");
+    }
+
+    #[test]
+    fn to_sleep_until_there_is_work_is_no_stall() {
+        let mut stalls = stalls();
+        stalls.begin(at(0));
+        assert_eq!(stalls.end(Step::Core, at(100)), None);
+        stalls.begin(at(60_000_000));
+        assert_eq!(stalls.end(Step::Core, at(60_000_100)), None);
+    }
+
+    #[test]
+    fn a_turn_that_follows_without_sleep_counts_from_the_end_of_the_last() {
+        let mut stalls = stalls();
+        stalls.begin(at(0));
+        assert_eq!(stalls.end(Step::Core, at(100)), None);
+        stalls.goes_on();
+        stalls.begin(at(7_000));
+        stalls.mark(Step::Requests, at(7_000));
+        let stall = stalls.end(Step::Core, at(7_100)).expect("the others took 6.9 ms");
+        assert_eq!((stall.us, stall.mostly()), (7_000, Step::Requests));
+    }
+
+    #[test]
+    fn who_runs_later_than_promised_was_held_off_since_the_promise_or_the_last_turn() {
+        let mut stalls = stalls();
+        stalls.due(Some(at(5_000)));
+        // An event finds it first.
+        stalls.begin(at(25_000));
+        let stall = stalls.end(Step::Core, at(25_200)).expect("20 ms late");
+        assert_eq!((stall.us, stall.mostly()), (20_200, Step::Held));
+        // The timer itself comes a little later: the rest is no stall.
+        assert_eq!(stalls.on_due(at(25_300)), None);
+        stalls.due(Some(at(30_300)));
+        let stall = stalls.on_due(at(40_300)).expect("10 ms late, and nothing else happened");
+        assert_eq!((stall.us, stall.mostly()), (10_000, Step::Held));
+        stalls.due(None);
+        stalls.begin(at(90_000));
+        assert_eq!(stalls.end(Step::Core, at(90_100)), None);
+    }
+
+    #[test]
+    fn who_looks_and_is_not_heard_of_was_held_off() {
+        let mut stalls = stalls();
+        assert_eq!(stalls.looked(at(0), at(4_999)), None);
+        let stall = stalls.looked(at(5_000), at(10_000)).expect("5 ms");
+        assert_eq!((stall.us, stall.mostly()), (5_000, Step::Look));
+        let spinning = stalls.cause(&stall, at(10_000), ran(5_000)).0;
+        assert_eq!(spinning, Cause::Machine, "there is no work of ours in that");
+        stalls.awake(at(11_000));
+        stalls.begin(at(19_000));
+        assert_eq!(stalls.end(Step::Core, at(19_000)).expect("8 ms").mostly(), Step::Look);
+        // That it was awake counts for the next span alone.
+        stalls.begin(at(40_000));
+        assert_eq!(stalls.end(Step::Core, at(40_100)), None);
+    }
+
+    #[test]
+    fn the_cause_is_told_by_what_the_thread_had_of_the_machine() {
+        let stall = |stalls: &mut Stalls| {
+            stalls.begin(at(0));
+            stalls.end(Step::Core, at(10_000)).expect("a stall")
+        };
+        let cause = |used: ThreadUse| {
+            let mut stalls = stalls();
+            let stall = stall(&mut stalls);
+            stalls.cause(&stall, at(10_000), used).0
+        };
+        assert_eq!(cause(ran(9_000)), Cause::Own);
+        assert_eq!(cause(ThreadUse { preemptions: 2, ..ran(1_000) }), Cause::Preempted);
+        assert_eq!(cause(ThreadUse { waits: 1, ..ran(1_000) }), Cause::Blocked);
+        assert_eq!(cause(ran(1_000)), Cause::Machine);
+        assert_eq!(cause(ThreadUse { waits: 3, page_reads: 3, ..ran(0) }), Cause::Paged);
+    }
+
+    #[test]
+    fn a_reading_is_wanted_when_the_last_one_is_old_and_taken_once() {
+        let mut stalls = stalls();
+        assert!(!stalls.begin(at(1_000)));
+        assert_eq!(stalls.end(Step::Core, at(1_001)), None);
+        assert!(stalls.begin(at(3_000)));
+        stalls.read(at(3_000), ran(50));
+        assert_eq!(stalls.end(Step::Core, at(3_001)), None);
+        assert!(!stalls.goes_on());
+        assert!(!stalls.begin(at(4_000)));
+    }
+
+    #[test]
+    fn the_log_gets_ever_fewer_lines_and_what_is_new_at_once() {
+        let mut stalls = stalls();
+        let stall = |ms: u64| Stall { us: ms * 1000, parts: [0; 9], work: Work::default() };
+        let mut said = 0;
+        // Ten a second, for ten minutes.
+        for n in 0..6_000_u64 {
+            said += u32::from(stalls.say(&stall(20), at(n * 100_000)).is_some());
+        }
+        assert!((10..=20).contains(&said), "{said}");
+        let say = stalls.say(&stall(40), at(600_000_000)).expect("twice as long");
+        assert!(say.unsaid > 0 && say.unsaid_us_max == 20_000);
+        assert_eq!(stalls.say(&stall(40), at(600_000_001)), None);
+        let after = at(900_000_000);
+        assert_eq!(stalls.say(&stall(5), after).expect("after a quiet time").unsaid, 1);
+        assert!(stalls.say(&stall(5), MonoUs(after.0 + 1_000_000)).is_some());
+    }
+
+    #[test]
+    fn nothing_is_looked_for_where_it_is_switched_off() {
+        let mut stalls = Stalls::new(0, START, ThreadUse::default());
+        stalls.due(Some(at(5)));
+        assert!(!stalls.begin(at(90_000_000)));
+        assert_eq!(stalls.end(Step::Core, at(99_000_000)), None);
+        assert!(!stalls.goes_on());
+        assert_eq!(stalls.looked(at(0), at(99_000_000)), None);
+        assert_eq!(stalls.on_due(at(99_000_000)), None);
+    }
+}

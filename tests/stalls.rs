@@ -1,0 +1,105 @@
+//! A server that stands still says so, in its log and in `mntr`, and says whose fault it was.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod raw;
+
+use std::time::{Duration, Instant};
+
+use raw::{Client, PATIENCE};
+use ringkeeper::proto::OpCode;
+use ringkeeper_rawclient::{Body, OPEN_ACL, Session};
+use ringkeeper_testkit::{Config, Server};
+
+/// One executor for everything, and two session cores beside a replica core.
+const WIRINGS: [&str; 2] = ["ringkeeper.cores=1", "ringkeeper.cores=3"];
+
+fn start(config: Config) -> Server {
+    Server::ringkeeper(env!("CARGO_BIN_EXE_ringkeeper"), config.line("ringkeeper.logLevel=debug"))
+}
+
+/// The value of a metric.
+fn metric(server: &Server, name: &str) -> u64 {
+    let text = server.four_letter("mntr");
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("zk_{name}\t")));
+    line.unwrap_or_else(|| panic!("no {name} in\n{text}")).parse().unwrap()
+}
+
+/// Lines of the log about stalls with this cause.
+fn lines(server: &Server, cause: &str) -> usize {
+    let log = std::fs::read_to_string(server.log_file()).unwrap();
+    log.lines().filter(|line| line.contains("stood still for ") && line.contains(cause)).count()
+}
+
+fn until(what: &str, server: &Server, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < PATIENCE, "not seen: {what}\n{}", server.log_tail(50));
+    }
+}
+
+#[test]
+fn a_process_that_is_stopped_under_load_says_that_the_system_held_it_off() {
+    for wiring in WIRINGS {
+        let server = start(Config::new().line(wiring));
+        let mut client = Client::connect(server.socket_addr());
+        // A stop that comes when the server has been idle for a while is none that anybody noticed.
+        until("a stop of 100 ms in mntr", &server, || {
+            let frame = client.frame(OpCode::GetData, &raw::get("/", false));
+            for _ in 0..100 {
+                std::io::Write::write_all(&mut client.socket, &frame).unwrap();
+            }
+            server.pause();
+            // How long the server is stopped is what is tested.
+            std::thread::sleep(Duration::from_millis(100));
+            server.resume();
+            for _ in 0..100 {
+                client.receive().unwrap();
+            }
+            let held = metric(&server, "stalls_held_off");
+            held > 0 && metric(&server, "max_stall_time_ms") >= 80
+        });
+        until("a line that says why", &server, || {
+            lines(
+                &server,
+                "it waited in the kernel, for a disk or a lock, or the process was stopped",
+            ) + lines(&server, "others had its processor")
+                > 0
+        });
+    }
+}
+
+#[test]
+fn a_request_that_takes_long_is_the_servers_own_work() {
+    for wiring in WIRINGS {
+        let server = start(Config::new().line(wiring).line("jute.maxbuffer=67108864"));
+        let mut session = Session::open(server.socket_addr(), 30_000).unwrap();
+        // Whatever the machine, one that doubles takes long enough in the end.
+        let (mut round, mut count) = (0, 500);
+        until("its own work in the log", &server, || {
+            let create = |n| Body::create(&format!("/{round}-{n}"), Some(b"x"), OPEN_ACL, 0);
+            let number = OpCode::Create.number();
+            let multi = (0..count).fold(Body::new(), |body, n| body.multi_op(number, &create(n)));
+            session.call(OpCode::Multi, &multi.multi_end()).unwrap();
+            (round, count) = (round + 1, (count * 2).min(200_000));
+            lines(&server, "its own work took so long") > 0
+        });
+        assert!(
+            metric(&server, "cnt_stall_time_ms") > metric(&server, "stalls_held_off"),
+            "one was its own"
+        );
+    }
+}
+
+#[test]
+fn a_server_that_is_told_not_to_look_counts_nothing() {
+    let server = start(Config::new().line("ringkeeper.stallMillis=0"));
+    let mut client = Client::connect(server.socket_addr());
+    for _ in 0..3 {
+        server.pause();
+        server.resume();
+        client.get("/").ok();
+    }
+    assert_eq!(metric(&server, "cnt_stall_time_ms"), 0);
+    assert_eq!(lines(&server, ""), 0);
+}

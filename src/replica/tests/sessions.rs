@@ -1,5 +1,6 @@
 //! Sessions: set-up, reconnects, closes, expiry.
 
+use super::super::sessions::SESSIONS_EXPIRED_AT_ONCE_MAX;
 use super::harness::*;
 use crate::id::{SessionId, Zxid};
 use crate::jute::Jute;
@@ -142,6 +143,34 @@ fn a_session_that_is_not_heard_of_expires_with_its_nodes() {
     h.send_connect(conn, again(&client));
     assert_eq!(h.connect_response(conn).session_id, SessionId::NONE);
     assert_eq!(h.replica.stats().sessions_expired, 1);
+}
+
+#[test]
+fn sessions_that_end_together_do_so_in_portions_each_after_the_one_before_is_applied() {
+    const SESSIONS: usize = 2 * SESSIONS_EXPIRED_AT_ONCE_MAX + 1;
+    let mut h = Harness::new();
+    for _ in 0..SESSIONS {
+        h.connect();
+    }
+    h.advance_ms(6000);
+    let other = h.connect();
+    h.now.mono = h.now.mono.plus_ms(9000);
+    let expired = |h: &Harness| usize::try_from(h.replica.stats().sessions_expired).unwrap();
+    assert_eq!(expired(&h), 0);
+    // However often it has a turn: until the first portion is applied there is no second.
+    for _ in 0..3 {
+        h.replica.handle_timeout(h.now);
+    }
+    assert_eq!(expired(&h), SESSIONS_EXPIRED_AT_ONCE_MAX);
+    assert!(h.replica.next_timeout().is_none_or(|at| at > h.now.mono));
+    h.settle();
+    assert!(h.replica.next_timeout().is_some_and(|at| at <= h.now.mono));
+    while expired(&h) < SESSIONS {
+        h.replica.handle_timeout(h.now);
+        h.settle();
+    }
+    assert_eq!(h.replica.global_sessions_count(), 1);
+    h.create(&other, "/a", 0);
 }
 
 #[test]

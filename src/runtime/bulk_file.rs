@@ -110,7 +110,8 @@ mod tests {
     #[test]
     fn every_length_arrives_whole_both_ways() {
         let folder = tempfile::tempdir().expect("a folder");
-        let all: Vec<u8> = (0..3 * CHUNK_BYTES).map(|at| (at % 251) as u8).collect();
+        let all: Vec<u8> =
+            (0..3 * CHUNK_BYTES).map(|at| u8::try_from(at % 251).expect("below 251")).collect();
         let block = BUFFER_ALIGNMENT;
         let lengths = [0, 1, block - 1, block, block + 1, CHUNK_BYTES - 1, CHUNK_BYTES];
         for bytes in lengths.into_iter().chain([CHUNK_BYTES + 1, 2 * CHUNK_BYTES + block + 7]) {

@@ -9,9 +9,6 @@ use ringkeeper::cli::{
 };
 use ringkeeper::inspect;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     ExitCode::from(carry_out(&Cli::parse().command))
 }

@@ -9,6 +9,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+
 use crate::io::{AlignedBuf, BUFFER_ALIGNMENT};
 
 /// Bytes that are written at once. A guess: large enough that the call does not matter, small enough that a
@@ -32,6 +34,26 @@ enum Way {
     Direct { chunk: AlignedBuf, filled: usize, written: u64 },
     /// The file system has no O_DIRECT.
     Cached { unsynced: u64 },
+}
+
+/// Whether the file system took O_DIRECT when the file was opened, but not in what ended with
+/// `error`: then it goes through the page cache from now on, and may be tried again.
+pub(super) fn refuses_direct(file: &File, error: &io::Error) -> bool {
+    if error.kind() != io::ErrorKind::InvalidInput {
+        return false;
+    }
+    let flags = fcntl_getfl(file);
+    flags.is_ok_and(|flags| {
+        flags.contains(OFlags::DIRECT) && fcntl_setfl(file, flags - OFlags::DIRECT).is_ok()
+    })
+}
+
+/// All of `bytes` at `offset`, past the page cache if the file system lets us.
+fn write_direct(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    match file.write_all_at(bytes, offset) {
+        Err(error) if refuses_direct(file, &error) => file.write_all_at(bytes, offset),
+        result => result,
+    }
 }
 
 impl BulkFile {
@@ -68,7 +90,7 @@ impl BulkFile {
                     *filled += part;
                     bytes = &bytes[part..];
                     if *filled == CHUNK_BYTES {
-                        self.file.write_all_at(&chunk[..CHUNK_BYTES], *written)?;
+                        write_direct(&self.file, &chunk[..CHUNK_BYTES], *written)?;
                         *written += CHUNK_BYTES as u64;
                         *filled = 0;
                     }
@@ -96,7 +118,7 @@ impl BulkFile {
         {
             let blocks = filled.next_multiple_of(BUFFER_ALIGNMENT);
             chunk[*filled..blocks].fill(0);
-            self.file.write_all_at(&chunk[..blocks], *written)?;
+            write_direct(&self.file, &chunk[..blocks], *written)?;
             self.file.set_len(*written + *filled as u64)?;
         }
         self.file.sync_all()
@@ -106,6 +128,20 @@ impl BulkFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_refuses_direct_writes_goes_through_the_page_cache() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("file");
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).custom_flags(libc::O_DIRECT);
+        let file = options.open(&path).expect("tests have a file system with O_DIRECT");
+        // What no disk takes: half a block.
+        write_direct(&file, &[1; 100], 0).expect("written");
+        assert_eq!(std::fs::read(&path).expect("read"), [1; 100]);
+        let refused = io::Error::from(io::ErrorKind::InvalidInput);
+        assert!(!refuses_direct(&file, &refused), "once");
+    }
 
     #[test]
     fn every_length_arrives_whole_both_ways() {

@@ -1,9 +1,10 @@
 //! The data folder as recovery sees it, on the real file system.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
 use std::path::PathBuf;
 
+use super::read_ahead::ReadAhead;
 use super::{Folders, replace, sync_folder};
 use crate::io::Place;
 use crate::recovery::{FileInfo, Folder, ReadSeek};
@@ -13,9 +14,6 @@ use crate::recovery::{FileInfo, Folder, ReadSeek};
 pub struct FileFolder {
     folders: Folders,
 }
-
-/// Bytes read ahead from a snapshot or a log: they are read once, from front to back.
-const READ_AHEAD_BYTES: usize = 1 << 20;
 
 /// What a new member of an ensemble may find above `version-2`, put there by the operator.
 const INITIALIZE_FILE: &str = "initialize";
@@ -53,8 +51,7 @@ impl Folder for FileFolder {
     }
 
     fn open(&self, place: Place, name: &str) -> io::Result<Box<dyn ReadSeek + '_>> {
-        let file = File::open(self.file(place, name))?;
-        Ok(Box::new(io::BufReader::with_capacity(READ_AHEAD_BYTES, file)))
+        Ok(Box::new(ReadAhead::open(&self.file(place, name))?))
     }
 
     fn truncate(&self, place: Place, name: &str, bytes: u64) -> io::Result<()> {

@@ -11,6 +11,7 @@ mod event;
 mod file_folder;
 mod limits_of_process;
 mod log_ring;
+mod read_ahead;
 mod signals;
 
 pub use clock::{Clock, ThreadUse, thread_cpu_time};

@@ -148,10 +148,6 @@ impl Connections {
         connection.outstanding.set(before - answered);
         connection.outstanding_bytes.set(bytes - share);
         self.release(answered, share);
-        if answered == before && self.is_throttled() {
-            // With nothing outstanding it is read even so, but it may have begun to wait before.
-            connection.wake();
-        }
         // It may have stopped reading while others hold the bound: it waits for nothing now.
         if answered == before && self.is_throttled() {
             connection.wake();

@@ -12,8 +12,7 @@ use crate::session::password;
 use crate::time::Now;
 
 /// Sessions that expire in one turn, at most. Each costs 6 µs here and as much again when its end is
-/// applied, so this is two
-/// milliseconds; when ten thousand clients vanish, the others go on meanwhile.
+/// applied, so this is two milliseconds; when ten thousand clients vanish, the others go on meanwhile.
 pub(super) const SESSIONS_EXPIRED_AT_ONCE_MAX: usize = 200;
 
 impl Replica {

@@ -12,7 +12,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -72,6 +72,7 @@ pub struct DiskWorker {
     files: SyncSender<Op>,
     done: Receiver<WorkDone>,
     log_writes: Arc<AtomicU64>,
+    log_waits: Arc<AtomicBool>,
     threads: Vec<std::thread::JoinHandle<()>>,
 }
 
@@ -81,6 +82,7 @@ impl DiskWorker {
     pub fn start(folders: Folders, bell: Doorbell, direct: bool) -> io::Result<DiskWorker> {
         let (done_sender, done) = sync_channel(2 * OPS_WAITING_MAX);
         let log_writes = Arc::new(AtomicU64::new(0));
+        let log_waits = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::new();
         let mut start = |name: &str| -> io::Result<SyncSender<Op>> {
             let (sender, ops) = sync_channel(OPS_WAITING_MAX);
@@ -89,7 +91,7 @@ impl DiskWorker {
                 direct,
                 segments: HashMap::new(),
                 snapshot: None,
-                pace: Pace::new(log_writes.clone()),
+                pace: Pace::new(log_writes.clone(), log_waits.clone()),
                 zeroes: None,
             };
             let (done, bell) = (done_sender.clone(), bell.clone());
@@ -105,7 +107,7 @@ impl DiskWorker {
         };
         let segments = start("rk-segments")?;
         let files = start("rk-files")?;
-        Ok(DiskWorker { segments, files, done, log_writes, threads })
+        Ok(DiskWorker { segments, files, done, log_writes, log_waits, threads })
     }
 
     /// Hands over an op; its completion comes out of [`DiskWorker::done`].
@@ -138,6 +140,12 @@ impl DiskWorker {
         self.log_writes.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Says whether the log waits for the next segment, or soon will: then nothing steps back that is
+    /// done to a segment.
+    pub fn note_log_waits(&self, waits: bool) {
+        self.log_waits.store(waits, Ordering::Relaxed);
+    }
+
     /// Lets the threads finish what they have and waits for them.
     pub fn finish(self) {
         drop((self.segments, self.files));
@@ -153,6 +161,7 @@ impl DiskWorker {
 /// Steps back while the log is busy: bulk work then gets a quarter of the time.
 struct Pace {
     log_writes: Arc<AtomicU64>,
+    log_waits: Arc<AtomicBool>,
     seen: u64,
     busy_until: Option<Instant>,
 }
@@ -165,8 +174,15 @@ impl Pace {
     /// hardly to step back at all.
     const BUSY_FOR: Duration = Duration::from_millis(100);
 
-    fn new(log_writes: Arc<AtomicU64>) -> Pace {
-        Pace { log_writes, seen: 0, busy_until: None }
+    fn new(log_writes: Arc<AtomicU64>, log_waits: Arc<AtomicBool>) -> Pace {
+        Pace { log_writes, log_waits, seen: 0, busy_until: None }
+    }
+
+    /// After a chunk of a segment: the log itself may be waiting for it.
+    fn after_zeroes(&mut self, took: Duration) {
+        if !self.log_waits.load(Ordering::Relaxed) {
+            self.after_chunk(took);
+        }
     }
 
     fn after_chunk(&mut self, took: Duration) {
@@ -271,7 +287,7 @@ impl Work {
             file.write_all_at(part, offset)?;
             offset += part.len() as u64;
             chunk[..header.len()].fill(0);
-            self.pace.after_chunk(started.elapsed());
+            self.pace.after_zeroes(started.elapsed());
         }
         file.sync_all()?;
         sync_folder(path.parent().expect("a file is in a folder"))?;

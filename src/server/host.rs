@@ -263,6 +263,7 @@ impl Host {
         self.note_work(&replica, before, &output);
         self.teller.borrow_mut().tell(&replica);
         let is_behind = replica.is_behind();
+        self.worker.note_log_waits(replica.txnlog().is_short_of_room());
         drop(replica);
         if let Some(reason) = output.fatal.take() {
             *self.fatal.borrow_mut() = Some(reason);
@@ -546,7 +547,6 @@ impl Core for Host {
         let now = self.now();
         self.replica.borrow_mut().handle_close(now, conn);
         self.stalls.borrow_mut().work().closed += 1;
-        self.pending.set();
         self.pending.set();
     }
 }

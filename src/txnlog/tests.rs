@@ -558,6 +558,34 @@ fn a_segment_is_as_large_as_what_lies_between_two_snapshots() {
 }
 
 #[test]
+fn room_is_short_when_half_of_a_segment_is_used_and_the_next_is_not_there() {
+    let mut disk = Disk::default();
+    let mut writer = Writer::new(options(512), Zxid::ZERO, 0);
+    let mut ops = Vec::new();
+    writer.poll(&mut ops);
+    assert!(writer.is_short_of_room(), "there is none at all");
+    let _ = writer.handle_completion(disk.perform(ops.pop().expect("one preparation")));
+    let mut preparing = None;
+    let mut used = 0;
+    for zxid in 1..=30 {
+        assert_eq!(writer.append(&create(zxid, &[1; 1500])), Append::Accepted);
+        let mut ops = Vec::new();
+        writer.poll(&mut ops);
+        for op in ops {
+            match op {
+                Op::SegmentPrepare { .. } => preparing = Some(op),
+                op => drop(writer.handle_completion(disk.perform(op))),
+            }
+        }
+        used = writer.current_bytes();
+        assert_eq!(writer.is_short_of_room(), used > 32 << 10, "{used} of 64 KiB");
+    }
+    assert!(used > 32 << 10);
+    let _ = writer.handle_completion(disk.perform(preparing.expect("one ahead")));
+    assert!(!writer.is_short_of_room());
+}
+
+#[test]
 fn a_snapshot_waits_until_the_log_is_worth_half_of_the_last_one() {
     let mut disk = Disk::default();
     let snap_count = 2;

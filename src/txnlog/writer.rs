@@ -425,6 +425,13 @@ impl Writer {
         self.next == Next::NoSpace
     }
 
+    /// Whether the next segment is being prepared and half of the current one is used: where
+    /// transactions are large, they would soon wait for it.
+    pub fn is_short_of_room(&self) -> bool {
+        matches!(self.next, Next::Preparing { .. })
+            && self.current.as_ref().is_none_or(|segment| segment.offset > segment.bytes / 2)
+    }
+
     /// Whether everything appended is durable.
     pub fn is_idle(&self) -> bool {
         self.flight.is_none() && self.filling.is_empty()

@@ -16,6 +16,7 @@ pub mod etcd;
 pub mod failures;
 pub mod goals;
 pub mod header;
+pub mod idle;
 pub mod in_process;
 pub mod memory;
 pub mod null_server;

@@ -16,6 +16,7 @@ use ringkeeper_rawclient::{Body, Session};
 
 use crate::definition::Definition;
 use crate::engine::{self, Phase};
+use crate::idle;
 use crate::peers::{Launch, Peer, Running};
 use crate::resources::memory;
 use crate::result::{Elapsed, MemoryRow, float};
@@ -31,8 +32,6 @@ const WATCHES_AT_ONCE: usize = 1000;
 /// Long, so that sessions outlive the opening of the others and the weighing without a word.
 const SESSION_TIMEOUT_MS: i32 = 600_000;
 const SESSION_TIMEOUT_LINE: &str = "maxSessionTimeout=600000";
-/// Threads that open sessions: a session is a durable write, and they share one.
-const OPENERS: u32 = 32;
 /// A server may still be tidying up.
 const SETTLE: Duration = Duration::from_secs(2);
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
@@ -105,7 +104,7 @@ pub fn weigh(
 
     tell("watches");
     let server = subject.address()?;
-    let mut watchers = open(server, WATCHERS)?;
+    let mut watchers = idle::open(server, SESSION_TIMEOUT_MS, WATCHERS)?;
     let watches = counts.watches.min(counts.znodes);
     leave_watches(&mut watchers, &root, watches)?;
     let with = subject.sample()?;
@@ -117,7 +116,7 @@ pub fn weigh(
     subject.restart(counts.znodes)?;
     tell("sessions");
     let before = subject.sample()?;
-    let mut idle = open(server, counts.sessions)?;
+    let mut idle = idle::open(server, SESSION_TIMEOUT_MS, counts.sessions)?;
     let with = subject.sample()?;
     ping(&mut idle)?;
     rows.push(subject.row("session", counts.sessions, before, with));
@@ -221,27 +220,6 @@ impl Subject<'_> {
     fn pid(&self) -> Result<u32, String> {
         self.running.pids().first().copied().ok_or_else(|| "no server".to_owned())
     }
-}
-
-fn open(server: SocketAddr, count: u32) -> Result<Vec<Session>, String> {
-    engine::allow_files(u64::from(count)).map_err(|error| error.to_string())?;
-    let one = move || {
-        Session::open(server, SESSION_TIMEOUT_MS)
-            .map_err(|error| format!("{server}: opening a session: {error}"))
-    };
-    thread::scope(|scope| {
-        let openers: Vec<_> = (0..OPENERS)
-            .map(|opener| {
-                let share = count / OPENERS + u32::from(opener < count % OPENERS);
-                scope.spawn(move || (0..share).map(|_| one()).collect::<Result<Vec<_>, _>>())
-            })
-            .collect();
-        let mut all = Vec::new();
-        for opener in openers {
-            all.extend(opener.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
-        }
-        Ok(all)
-    })
 }
 
 /// One watch on each of the first nodes that [`engine::populate`] made, in turn by the sessions.

@@ -138,7 +138,7 @@ impl Session {
                 times.into_iter().map(Line::Elapsed).collect()
             }
             Scenario::Snapshots => {
-                let Snapshots { timeline, rows } = failures::snapshots(
+                let Snapshots { timelines, rows } = failures::snapshots(
                     launch,
                     *znodes,
                     *snap_count,
@@ -147,7 +147,8 @@ impl Session {
                     folder,
                     show,
                 )?;
-                rows.into_iter().map(Line::Row).chain([Line::Failures(timeline)]).collect()
+                let timelines = timelines.into_iter().map(Line::Failures);
+                rows.into_iter().map(Line::Row).chain(timelines).collect()
             }
             Scenario::FullDisk => {
                 vec![Line::Failures(failures::full_disk(launch, &loads.full_disk, folder, show)?)]

@@ -1,12 +1,14 @@
-//! Writes while snapshots of a large tree are taken, and the same writes without.
+//! Writes while everything goes on that a server has to do beside them, and the same writes without.
 //!
 //! One server with as many znodes as asked for. First it is loaded while no snapshot is due, then
 //! started again with so small a `snapCount` that one snapshot follows the other, and loaded in the
-//! same way. The begin and the end of each are read from the data folder, in which every program of
-//! ZooKeeper's kind writes them.
+//! same way; each snapshot also begins another file of the log. The begin and the end of each are read
+//! from the data folder, in which every program of ZooKeeper's kind writes them. Then once more, and
+//! thousands of clients vanish at once meanwhile, each with an ephemeral node, and their sessions expire.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,23 +17,41 @@ use super::{Scene, Stage};
 use crate::definition::Definition;
 use crate::engine;
 use crate::header;
-use crate::peers::{Launch, Running};
+use crate::idle;
+use crate::peers::{Launch, Peer, Running};
 use crate::result::{FailureTimeline, Measured, Row};
 use crate::turn::Watcher;
+use ringkeeper_rawclient::{OPEN_ACL, Session};
 
 /// Names of the two rows, as goals have them.
 pub const WITHOUT: &str = "writes-without-snapshots";
 /// The other one.
 pub const BESIDE: &str = "writes-beside-snapshots";
+/// The one with clients that vanish.
+const BESIDE_ALL: &str = "writes-beside-snapshots-and-expiry";
 
 /// No snapshot within any run.
 const NEVER: &str = "snapCount=2000000000";
 /// The size of the log asks for snapshots too.
 const NEVER_BY_SIZE: &str = "-Dzookeeper.snapSizeLimitInKb=2000000000";
+/// A program that waits with a snapshot until it is worth it is told not to.
+const AT_ONCE: &str = "ringkeeper.snapshotSharePercent=0";
+/// Clients that vanish.
+const VANISHING: u32 = 5000;
+/// Of their sessions: the load is being measured when it is over, and long measured when they are gone.
+const VANISHING_TIMEOUT_MS: i32 = 15_000;
+/// Parent of their nodes.
+const VANISHING_PARENT: &str = "/vanishing";
+const PERSISTENT: i32 = 0;
+const EPHEMERAL: i32 = 1;
+/// Who looks at their nodes outlives them.
+const OBSERVER_TIMEOUT_MS: i32 = 40_000;
 /// Znodes under each parent.
 const CHILDREN: u32 = 1000;
 const VALUE_BYTES: u32 = 100;
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// The event of a snapshot's end.
+const WHOLE: &str = "snapshot is whole";
 /// How the names of whole snapshots begin.
 const FINAL_PREFIX: &str = "snapshot.";
 /// A file that has not grown for so long is whole.
@@ -40,10 +60,10 @@ const STILL_FOR: Duration = Duration::from_millis(400);
 /// What was seen.
 #[derive(Debug)]
 pub struct Snapshots {
-    /// The timeline with snapshots.
-    pub timeline: FailureTimeline,
-    /// Without and with them.
-    pub rows: [Row; 2],
+    /// The timelines with snapshots, and with clients that vanish too.
+    pub timelines: [FailureTimeline; 2],
+    /// Without and with snapshots, and with clients that vanish too.
+    pub rows: [Row; 3],
 }
 
 /// Loads one server without and with snapshots of a tree of that many znodes.
@@ -69,12 +89,25 @@ pub fn snapshots(
     let scene = Scene { title: &title, launch, servers: 1 };
     let (_, without) = scene.play(&target, load, watcher, |_| {})?;
 
-    let busy = launch.clone().line(format!("snapCount={txns_between}"));
+    let mut busy = launch.clone().line(format!("snapCount={txns_between}"));
+    if launch.peer == Peer::Ringkeeper {
+        busy = busy.line(AT_ONCE);
+    }
     restart(&mut running, &busy)?;
     let data = data_folder(&mut running)?;
-    let (mut timeline, beside) =
-        scene.play(&target, load, watcher, |stage| watch(&data, load.seconds, stage))?;
-    timeline.events.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let address = running.addresses()?.first().copied().ok_or("no server")?;
+    let (taken, beside) =
+        scene.play(&target, load, watcher, |stage| watch(&data, None, load.seconds, stage))?;
+    let taken = with_snapshots(launch, taken)?;
+
+    let mut vanishing =
+        Vanishing::open(address).map_err(|error| format!("{}: {error}", launch.name))?;
+    let title = format!("{VANISHING} clients vanish, {title}");
+    let scene = Scene { title: &title, launch, servers: 1 };
+    let (all, beside_all) = scene.play(&target, load, watcher, |stage| {
+        watch(&data, Some(&mut vanishing), load.seconds, stage);
+    })?;
+    let all = with_snapshots(launch, all)?;
     let row = |workload: &str, measured: Measured| Row {
         workload: workload.to_owned(),
         title: format!("{}, {znodes} znodes", workload.replace('-', " ")),
@@ -87,7 +120,21 @@ pub fn snapshots(
         resources: None,
         load_average: header::load_average(),
     };
-    Ok(Snapshots { timeline, rows: [row(WITHOUT, without), row(BESIDE, beside)] })
+    let rows = [row(WITHOUT, without), row(BESIDE, beside), row(BESIDE_ALL, beside_all)];
+    Ok(Snapshots { timelines: [taken, all], rows })
+}
+
+/// A timeline in which there is something to see.
+fn with_snapshots(
+    launch: &Launch,
+    mut timeline: FailureTimeline,
+) -> Result<FailureTimeline, String> {
+    timeline.events.sort_by(|a, b| a.0.total_cmp(&b.0));
+    if timeline.events.iter().any(|(_, event)| event == WHOLE) {
+        Ok(timeline)
+    } else {
+        Err(format!("{}: no snapshot was taken: there is nothing to compare", launch.name))
+    }
 }
 
 fn restart(running: &mut Running, launch: &Launch) -> Result<(), String> {
@@ -102,13 +149,65 @@ fn data_folder(running: &mut Running) -> Result<PathBuf, String> {
     Ok(server.data_dir().join("version-2"))
 }
 
-/// Notes when snapshots begin and end, until the load is over.
-fn watch(folder: &Path, seconds: f64, stage: &mut Stage) {
+/// Notes when snapshots begin and end, and what becomes of the clients that vanish, until the load is
+/// over.
+fn watch(folder: &Path, mut vanishing: Option<&mut Vanishing>, seconds: f64, stage: &mut Stage) {
     let mut watch = Watch::begin(Instant::now(), list(folder));
+    if let Some(vanishing) = &mut vanishing {
+        stage.event(format!("{VANISHING} clients vanish"));
+        vanishing.vanish();
+    }
     while stage.now_s() < seconds {
         thread::sleep(POLL_INTERVAL);
         for (at, what) in watch.look(Instant::now(), list(folder)) {
             stage.event_at(at, what);
+        }
+        if let Some(what) = vanishing.as_mut().and_then(|vanishing| vanishing.look()) {
+            stage.event(what);
+        }
+    }
+}
+
+/// Clients with an ephemeral node each, that stop talking, and one that sees what becomes of the nodes.
+struct Vanishing {
+    clients: Vec<Session>,
+    observer: Session,
+    left: i32,
+}
+
+impl Vanishing {
+    fn open(server: SocketAddr) -> Result<Vanishing, String> {
+        let mut observer = Session::open(server, OBSERVER_TIMEOUT_MS)
+            .map_err(|error| format!("{server}: opening a session: {error}"))?;
+        observer
+            .create(VANISHING_PARENT, None, OPEN_ACL, PERSISTENT)
+            .map_err(|error| format!("{VANISHING_PARENT}: {error:?}"))?;
+        let clients =
+            idle::open_with(server, VANISHING_TIMEOUT_MS, VANISHING, |client, number| {
+                let path = format!("{VANISHING_PARENT}/{number}");
+                let made = client.create(&path, None, OPEN_ACL, EPHEMERAL);
+                made.map(drop).map_err(|error| format!("{path}: {error:?}"))
+            })?;
+        Ok(Vanishing { left: i32::try_from(clients.len()).unwrap_or(i32::MAX), clients, observer })
+    }
+
+    /// Without a word: closing a connection ends no session.
+    fn vanish(&mut self) {
+        self.clients.clear();
+    }
+
+    /// What is new of their nodes.
+    fn look(&mut self) -> Option<&'static str> {
+        // A server that does not answer shows in the load.
+        let stat = self.observer.exists(VANISHING_PARENT, false).ok().flatten()?;
+        let before = std::mem::replace(&mut self.left, stat.num_children);
+        match self.left {
+            left if left == before => None,
+            0 => Some("the last session has expired"),
+            _ if before == i32::try_from(VANISHING).unwrap_or(i32::MAX) => {
+                Some("sessions begin to expire")
+            }
+            _ => None,
         }
     }
 }
@@ -157,7 +256,7 @@ impl Watch {
             if name.starts_with(FINAL_PREFIX) && !seen.is_over && is_still {
                 seen.is_over = true;
                 if self.is_writing {
-                    events.push((seen.grew, "snapshot is whole"));
+                    events.push((seen.grew, WHOLE));
                     self.is_writing = false;
                 }
             }

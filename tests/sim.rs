@@ -67,6 +67,12 @@ const FOUND: &[(Shape, u64, &str)] = &[
         "a local session that was closed behind its writes lost them with the leader, unanswered",
     ),
     (Shape::Any, 6190, "an observer that became a participant did not vote until its restart"),
+    (
+        Shape::Any,
+        5_000_280,
+        "a server voted for ever for one that only a proposed configuration named, and did not \
+         follow the round of those who waited for its own vote",
+    ),
 ];
 
 /// Fixed seeds beside them, of any ensemble.

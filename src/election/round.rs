@@ -5,8 +5,9 @@
 //! outside   what servers say that have a leader, of any round (ZooKeeper's `outofelection`)
 //! ```
 //! A newer round replaces an older one and its votes; a vote of an older round is answered, not
-//! counted. An established leader is joined when a quorum follows it *and it says itself that it
-//! leads*: otherwise a leader that has just died would be elected over and over.
+//! counted. While a new configuration is proposed, its members vote too, but only those of the
+//! active one can be elected. An established leader is joined when a quorum follows it *and it says
+//! itself that it leads*: otherwise a leader that has just died would be elected over and over.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -36,6 +37,13 @@ impl Electorate {
     /// Whether the server votes in the active or in the next configuration.
     pub(super) fn is_voter(&self, id: ServerId) -> bool {
         self.active.is_voter(id) || self.next().is_some_and(|next| next.is_voter(id))
+    }
+
+    /// Whether the server can be elected: only by the configuration that is active. One that was
+    /// proposed is not known to all who vote, and the others would never vote for a server that it
+    /// adds: this server would wait for them for ever.
+    fn may_lead(&self, id: ServerId) -> bool {
+        self.active.is_voter(id)
     }
 
     /// All of them, this server included.
@@ -125,11 +133,18 @@ impl Round {
         self.proposed = vote;
         // ZooKeeper sends its own vote to itself; so does a voter only, and its vote for nobody
         // would not be accepted.
-        if electorate.is_voter(electorate.me) && electorate.is_voter(vote.leader) {
+        if electorate.is_voter(electorate.me) && electorate.may_lead(vote.leader) {
             let (state, round) = (ServerState::Looking, self.number);
             let own = Ballot { state, vote, round, is_versioned: true };
             self.received.insert(electorate.me, own);
         }
+    }
+
+    /// A newer round: what was said in the older ones is void.
+    fn begin(&mut self, electorate: &Electorate, number: i64, vote: Vote) {
+        self.number = number;
+        self.received.clear();
+        self.propose(electorate, vote);
     }
 
     /// A voter has spoken.
@@ -139,13 +154,14 @@ impl Round {
         from: ServerId,
         ballot: Ballot,
     ) -> Consequence {
-        if !electorate.is_voter(from) || !electorate.is_voter(ballot.vote.leader) {
-            tracing::debug!(
-                server = from.0,
-                leader = ballot.vote.leader.0,
-                "vote of or for a server that does not vote"
-            );
+        let leader = ballot.vote.leader;
+        if !electorate.is_voter(from) {
+            tracing::debug!(server = from.0, leader = leader.0, "vote of a server without a vote");
             return Consequence::Noted;
+        }
+        if !electorate.may_lead(leader) {
+            tracing::debug!(server = from.0, leader = leader.0, "vote for one that cannot lead");
+            return self.consider_undecided(electorate, ballot);
         }
         match ballot.state {
             ServerState::Looking => self.consider_looking(electorate, from, ballot),
@@ -165,6 +181,20 @@ impl Round {
         }
     }
 
+    /// A voter names nobody who could lead. Its vote does not count, but its round does:
+    ///
+    /// 1. A server that only the proposed configuration names looks for the second time, and votes
+    ///    for nobody. This server is in round 1, and needs a quorum of that configuration.
+    /// 2. There, the vote of this server is of an older round: it is answered, not counted.
+    /// 3. If the answer changed nothing here, as with ZooKeeper, both would look for ever.
+    fn consider_undecided(&mut self, electorate: &Electorate, ballot: Ballot) -> Consequence {
+        if ballot.state != ServerState::Looking || ballot.round <= self.number {
+            return Consequence::Noted;
+        }
+        self.begin(electorate, ballot.round, self.initial);
+        Consequence::Proposes
+    }
+
     fn consider_looking(
         &mut self,
         electorate: &Electorate,
@@ -180,10 +210,9 @@ impl Round {
             return Consequence::Noted;
         }
         let proposes = if ballot.round > self.number {
-            self.number = ballot.round;
-            self.received.clear();
             let better = electorate.is_better(ballot.vote, self.initial);
-            self.propose(electorate, if better { ballot.vote } else { self.initial });
+            let vote = if better { ballot.vote } else { self.initial };
+            self.begin(electorate, ballot.round, vote);
             true
         } else if electorate.is_better(ballot.vote, self.proposed) {
             self.propose(electorate, ballot.vote);
@@ -275,7 +304,7 @@ impl Round {
             .filter(|(_, other)| other.vote == self.proposed && other.round == self.number);
         let tracker = electorate.tracker(agree.map(|(id, _)| *id));
         let (vote, round) = (self.proposed, self.number);
-        (electorate.is_voter(vote.leader) && electorate.has_all_quorums(&tracker))
+        (electorate.may_lead(vote.leader) && electorate.has_all_quorums(&tracker))
             .then(|| Agreement { vote, round, supporters: tracker.acks().clone() })
     }
 

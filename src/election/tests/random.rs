@@ -1,8 +1,12 @@
 //! Whole networks: whatever the delays and faults, one leader with the best history.
 
+use std::rc::Rc;
+
 use super::network::{History, Network, config_of, options};
+use crate::election::ElectionOptions;
 use crate::id::{Epoch, ServerId, Zxid};
 use crate::proto::quorum::ServerState;
+use crate::quorum::Config;
 
 fn history(epoch: i64, counter: u32) -> History {
     History { zxid: Zxid::new(Epoch(epoch), counter), epoch: Epoch(epoch) }
@@ -143,6 +147,34 @@ fn observers_learn_whom_the_others_have_elected() {
         network.start(options(10), &with_ten, history(0, 0));
         let took = network.run_until(3000, |n| n.agreed().is_some());
         assert!(took.is_some_and(|ms| ms < 1000), "seed={seed} {took:?} {:?}", network.leaders());
+    }
+}
+
+#[test]
+fn servers_of_a_change_that_was_only_proposed_let_a_member_lead() {
+    for seed in 0..20 {
+        let options = |me: i64| ElectionOptions { reconfig: true, ..options(me) };
+        let mut network = Network::new(seed);
+        // Both were to become members, and were set up by hand, so that they take themselves for
+        // members. Server 3 has the change in its log, server 4 has nothing.
+        network.start(options(3), &config_of(3), history(1, 9));
+        network.start(options(4), &config_of(4), history(0, 0));
+        network.look(ServerId(3));
+        network.look(ServerId(4));
+        // Only server 1 knows the change.
+        let config =
+            |servers: i64, version: i64| format!("{}version={version}", config_of(servers));
+        network.start(options(1), &config(2, 4), history(1, 9));
+        let parsed = |text: String| Rc::new(Config::parse(&text).unwrap());
+        let election = &mut network.server(1).election;
+        election.set_config(parsed(config(2, 4)), parsed(config(4, 7)));
+        network.look(ServerId(1));
+        network.run(2000);
+        assert_eq!(network.leaders(), [None, None, None], "seed={seed}");
+        network.start(options(2), &config(2, 4), history(1, 7));
+        let took = network.run_until(5000, |n| n.agreed().is_some());
+        assert!(took.is_some(), "seed={seed} {:?}", network.leaders());
+        assert_eq!(network.agreed(), Some(ServerId(1)), "seed={seed}");
     }
 }
 

@@ -191,6 +191,33 @@ fn during_a_reconfiguration_a_leader_needs_both_quorums() {
 }
 
 #[test]
+fn a_server_that_only_a_proposed_configuration_names_is_no_candidate() {
+    let mut electorate = three(1);
+    let next = "server.1=a:1:2\nserver.5=e:1:2\nserver.6=f:1:2\nversion=7";
+    electorate.last_seen = Rc::new(Config::parse(next).unwrap());
+    let mut round = Round::new(&electorate, 1, vote(1, 5, 1));
+    for number in [1, 2] {
+        says(&mut round, &electorate, 5, ballot(Looking, vote(5, 9, 9), number));
+        assert_eq!((round.number, round.proposed), (number, vote(1, 5, 1)));
+    }
+}
+
+#[test]
+fn the_round_of_a_voter_that_votes_for_nobody_is_followed() {
+    let mut electorate = three(1);
+    let next = "server.1=a:1:2\nserver.5=e:1:2\nserver.6=f:1:2\nversion=7";
+    electorate.last_seen = Rc::new(Config::parse(next).unwrap());
+    let mut round = Round::new(&electorate, 1, vote(1, 5, 1));
+    says(&mut round, &electorate, 2, ballot(Looking, vote(2, 9, 1), 1));
+    let nobody = |number| ballot(Looking, vote(i64::MIN, i64::MIN, i64::MIN), number);
+    assert_eq!(says(&mut round, &electorate, 9, nobody(7)), Consequence::Noted);
+    assert_eq!(says(&mut round, &electorate, 6, nobody(1)), Consequence::Noted);
+    assert_eq!((round.number, round.proposed), (1, vote(2, 9, 1)));
+    assert_eq!(says(&mut round, &electorate, 6, nobody(4)), Consequence::Proposes);
+    assert_eq!((round.number, round.proposed), (4, vote(1, 5, 1)));
+}
+
+#[test]
 fn a_leader_is_joined_though_a_change_that_never_came_would_need_this_server() {
     let mut electorate = three(3);
     let never = "server.2=b:1:2\nserver.3=c:1:2\nversion=7";

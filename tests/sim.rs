@@ -73,6 +73,12 @@ const FOUND: &[(Shape, u64, &str)] = &[
         "a server voted for ever for one that only a proposed configuration named, and did not \
          follow the round of those who waited for its own vote",
     ),
+    (
+        Shape::Changing,
+        6_000_311,
+        "a server that joined while a change of the ensemble was proposed worked with it, although \
+         it was never committed",
+    ),
 ];
 
 /// Fixed seeds beside them, of any ensemble.

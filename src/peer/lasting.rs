@@ -68,7 +68,6 @@ impl Lasting {
             log: self.journal.recent()?,
             committed: self.journal.committed(),
             config: &self.config,
-            last_seen: &self.last_seen,
         };
         Some((observers, view))
     }

@@ -360,10 +360,15 @@ impl Leader {
         for Proposal { txn, .. } in &self.proposals {
             put_txn(&mut outstanding, packet::PROPOSAL, txn);
         }
+        // What was proposed and not yet committed becomes active with this epoch, and later ones with
+        // their own commit: a learner takes what stands here for active.
+        // ZooKeeper: LearnerHandler sends the last one proposed, which may never be committed.
+        let is_leading = matches!(self.phase, Phase::Broadcast);
+        let config = if is_leading { &self.config } else { &self.last_seen };
         LeaderTail {
             outstanding,
             new_leader: Zxid::new(self.epoch.expect("it was decided"), 0),
-            config: self.last_seen.to_text(),
+            config: config.to_text(),
         }
     }
 

@@ -40,8 +40,6 @@ pub struct MasterView<'a> {
     pub committed: Zxid,
     /// The active configuration.
     pub config: &'a Config,
-    /// The last one proposed; the active one if none is on its way.
-    pub last_seen: &'a Config,
 }
 
 /// What is to be passed on to the leader, in this order.
@@ -366,7 +364,7 @@ impl ObserverMaster {
     }
 
     fn tail(&self, view: MasterView<'_>) -> MasterTail {
-        MasterTail { new_leader: Zxid::new(self.epoch, 0), config: view.last_seen.to_text() }
+        MasterTail { new_leader: Zxid::new(self.epoch, 0), config: view.config.to_text() }
     }
 }
 

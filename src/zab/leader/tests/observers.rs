@@ -36,12 +36,7 @@ impl World {
 
     /// What happens on the link, and what comes of it.
     fn link(&mut self, event: LinkEvent<'_>) {
-        let view = MasterView {
-            log: &self.log,
-            committed: self.log.last(),
-            config: &self.config,
-            last_seen: &self.config,
-        };
+        let view = MasterView { log: &self.log, committed: self.log.last(), config: &self.config };
         self.master.handle_link(self.now, event, view);
     }
 
@@ -185,12 +180,7 @@ fn an_observer_that_is_far_behind_gets_files_or_the_tree() {
     world.commit("3:1", None);
     world.master.handle_log_read(world.now, 1, None);
     assert!(world.take().is_empty() && world.master.wants_snapshot());
-    let view = MasterView {
-        log: &world.log,
-        committed: zxid("3:1"),
-        config: &world.config,
-        last_seen: &world.config,
-    };
+    let view = MasterView { log: &world.log, committed: zxid("3:1"), config: &world.config };
     world.master.snapshot_begins(zxid("3:1"), view);
     assert_eq!(world.take(), ["SNAP 3:1"]);
     world.commit("3:2", None);

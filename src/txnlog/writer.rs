@@ -39,7 +39,8 @@ pub struct WriterOptions {
     pub block_bytes: usize,
     /// Size of a segment, at most (`preAllocSize`); raised if it could not hold the largest group.
     pub segment_bytes: u64,
-    /// Size of a segment, at least, with the same exception: see [`Writer::next_segment_bytes`].
+    /// Size of a segment, at least, with the same exception. In between, it is what lies between two
+    /// snapshots.
     pub segment_bytes_min: u64,
     /// Capacity of each of the two group buffers.
     pub group_bytes_max: usize,

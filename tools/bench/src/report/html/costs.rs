@@ -7,7 +7,7 @@ use super::super::summary::{Cost, Entry, Summary, Workload};
 use super::super::words;
 use super::{series_name, spread};
 
-/// What the columns of [`head`] are.
+/// What the columns of `head` are.
 pub const EACH: &str = "CPU, bytes and device writes are what one answered operation cost our servers, all of them \
                         together: bytes as the kernel accounts them to the processes, writes as the whole device \
                         counts them, the file system's journal and whatever others wrote included.";

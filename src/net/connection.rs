@@ -1,27 +1,24 @@
-//! One client connection: its task, its unsent bytes, its end.
+//! One client connection: what arrives, its unsent bytes, its end.
 //!
-//! The task reads into memory shared by all connections of the core and hands whole frames on
-//! from there, so that only a frame cut in two is ever copied. Bytes to the client are written at
-//! once by whoever delivers them; only what the socket does not take is kept, and the task writes
-//! it when there is room.
+//! It reads into memory shared by all connections of the core and hands whole frames on from there,
+//! so that only a frame cut in two is ever copied. Bytes to the client are written at once by whoever
+//! delivers them; only what the socket does not take is kept until there is room.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use futures_lite::io::{AsyncRead, AsyncWrite};
-use glommio::net::TcpStream;
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
 use super::frame::{LENGTH_BYTES, Tail, split};
 use super::{Connections, Core};
 use crate::admin::word::FourLetterWord;
 use crate::id::ConnectionId;
+use crate::runtime::{Readiness, Ready, Timer, Watch};
 
 /// Reads in a row before the other connections get their turn.
 const READS_PER_TURN: usize = 4;
@@ -36,10 +33,13 @@ const LINGER: Duration = Duration::from_secs(1);
 pub(super) struct Connection {
     pub(super) id: ConnectionId,
     remote: SocketAddr,
-    stream: RefCell<TcpStream>,
+    socket: OwnedFd,
+    /// Whose connection it is, and who is told of it.
+    table: Connections,
+    core: Rc<dyn Core>,
+    /// Tells when the socket is ready; none before it runs and when it is over.
+    watch: RefCell<Option<Watch>>,
     unsent: RefCell<Unsent>,
-    /// Wakes the connection's task.
-    waker: RefCell<Waker>,
     /// The start of a frame whose rest has not arrived.
     partial: RefCell<Vec<u8>>,
     /// Requests handed on and not yet answered.
@@ -51,6 +51,8 @@ pub(super) struct Connection {
     /// Whether a whole frame has arrived.
     pub(super) greeted: Cell<bool>,
     end: RefCell<Option<End>>,
+    /// The core has heard of its end, and the client may read the last bytes.
+    lingers: RefCell<Option<Timer>>,
 }
 
 #[derive(Default)]
@@ -73,25 +75,43 @@ enum End {
 }
 
 impl Connection {
-    pub(super) fn new(id: ConnectionId, remote: SocketAddr, stream: TcpStream) -> Connection {
+    pub(super) fn new(
+        id: ConnectionId,
+        remote: SocketAddr,
+        socket: OwnedFd,
+        table: Connections,
+        core: Rc<dyn Core>,
+    ) -> Connection {
         Connection {
             id,
             remote,
-            stream: RefCell::new(stream),
+            socket,
+            table,
+            core,
+            watch: RefCell::new(None),
             unsent: RefCell::default(),
-            waker: RefCell::new(Waker::noop().clone()),
             partial: RefCell::default(),
             outstanding: Cell::new(0),
             outstanding_bytes: Cell::new(0),
             throttled: Cell::new(false),
             greeted: Cell::new(false),
             end: RefCell::new(None),
+            lingers: RefCell::new(None),
         }
     }
 
-    /// Has its task look at it again.
+    /// Begins to listen to the client.
+    pub(super) fn run(self: Rc<Self>) {
+        self.core.open(self.id, self.remote);
+        let watch = self.table.shared.reactor.watch(self.socket.as_fd(), self.clone());
+        *self.watch.borrow_mut() = Some(watch);
+    }
+
+    /// Looks at it again soon: there may be room, or it has come to an end.
     pub(super) fn wake(&self) {
-        self.waker.borrow().wake_by_ref();
+        if let Some(watch) = &*self.watch.borrow() {
+            watch.again();
+        }
     }
 
     /// Closes it for a reason worth a line in the log.
@@ -129,30 +149,24 @@ impl Connection {
         unsent.bytes += bytes.len();
         unsent.buffers.push_back(bytes);
         if unsent.buffers.len() > 1 {
-            // The socket is full, and the task waits for room.
+            // The socket is full, and we wait for room.
             return None;
         }
-        // The task's own waker: if the socket is full, the task goes on when there is room.
-        let waker = self.waker.borrow();
-        let (result, spare) = self.flush(&mut unsent, &mut Context::from_waker(&waker));
-        drop((unsent, waker));
-        if let Poll::Ready(Err(error)) = result {
+        let (result, spare) = self.flush(&mut unsent);
+        drop(unsent);
+        if let Err(error) = result {
             self.fail(error.to_string());
         }
         spare
     }
 
-    /// Writes what the socket takes. Ready when nothing is left, or nothing can be written at all.
-    fn flush(
-        &self,
-        unsent: &mut Unsent,
-        cx: &mut Context<'_>,
-    ) -> (Poll<io::Result<()>>, Option<Vec<u8>>) {
+    /// Writes what the socket takes; if that is not all, waits for room.
+    fn flush(&self, unsent: &mut Unsent) -> (io::Result<()>, Option<Vec<u8>>) {
         let mut spare = None;
-        let mut stream = self.stream.borrow_mut();
         while let Some(front) = unsent.buffers.front() {
-            match Pin::new(&mut *stream).poll_write(cx, &front[unsent.front_sent..]) {
-                Poll::Ready(Ok(wrote)) => {
+            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+            match send(&self.socket, &front[unsent.front_sent..], flags) {
+                Ok(wrote) => {
                     unsent.front_sent += wrote;
                     unsent.bytes -= wrote;
                     if unsent.front_sent == front.len() {
@@ -160,64 +174,70 @@ impl Connection {
                         spare = unsent.buffers.pop_front();
                     }
                 }
-                Poll::Ready(Err(error)) => return (Poll::Ready(Err(error)), spare),
-                Poll::Pending => return (Poll::Pending, spare),
+                Err(rustix::io::Errno::AGAIN) => {
+                    if let Some(watch) = &*self.watch.borrow() {
+                        watch.want_room();
+                    }
+                    break;
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return (Err(error.into()), spare),
             }
         }
-        (Poll::Ready(Ok(())), spare)
+        (Ok(()), spare)
     }
 
-    fn poll(&self, table: &Connections, core: &dyn Core, cx: &mut Context<'_>) -> Poll<End> {
-        self.waker.borrow_mut().clone_from(cx.waker());
+    /// Does what can be done now; its end, if it has come to it.
+    fn advance(&self, what: Readiness) -> Option<End> {
         let mut unsent = self.unsent.borrow_mut();
-        let drained = match self.flush(&mut unsent, cx).0 {
-            Poll::Ready(Ok(())) => true,
-            Poll::Ready(Err(error)) => return Poll::Ready(End::Failed(error.to_string())),
-            Poll::Pending => false,
-        };
+        if let Err(error) = self.flush(&mut unsent).0 {
+            return Some(End::Failed(error.to_string()));
+        }
         let unsent_bytes = unsent.bytes;
         drop(unsent);
         match &*self.end.borrow() {
             None => {}
-            Some(End::ByCore) if !drained => return Poll::Pending,
-            Some(end) => return Poll::Ready(end.clone()),
+            Some(End::ByCore) if unsent_bytes > 0 => return None,
+            Some(end) => return Some(end.clone()),
         }
+        let table = &self.table;
         if unsent_bytes > table.shared.options.unsent_bytes_before_pause {
-            return Poll::Pending;
+            return None;
         }
         for _ in 0..READS_PER_TURN {
             if self.outstanding.get() > 0 && table.is_throttled() {
                 table.wait_for_room(self);
-                return Poll::Pending;
+                return None;
             }
             let mut scratch = table.shared.scratch.borrow_mut();
-            let read = {
-                let mut stream = self.stream.borrow_mut();
-                Pin::new(&mut *stream).poll_read(cx, &mut scratch)
-            };
-            match read {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(0)) => return Poll::Ready(End::ByClient),
-                Poll::Ready(Err(error)) => return Poll::Ready(End::Failed(error.to_string())),
-                Poll::Ready(Ok(bytes)) => {
-                    if let Err(reason) = self.received(table, core, &scratch[..bytes]) {
-                        return Poll::Ready(End::Failed(reason));
+            match recv(&self.socket, &mut **scratch, RecvFlags::DONTWAIT) {
+                Ok((0, _)) => return Some(End::ByClient),
+                Ok((bytes, _)) => {
+                    if let Err(reason) = self.received(&scratch[..bytes]) {
+                        return Some(End::Failed(reason));
+                    }
+                    // Whatever comes now is told anew; its end has been told with the bytes.
+                    if bytes < scratch.len() && !what.hung_up {
+                        return None;
                     }
                 }
+                Err(rustix::io::Errno::AGAIN) => return None,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Some(End::Failed(io::Error::from(error).to_string())),
             }
         }
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        self.wake();
+        None
     }
 
-    fn received(&self, table: &Connections, core: &dyn Core, bytes: &[u8]) -> Result<(), String> {
+    fn received(&self, bytes: &[u8]) -> Result<(), String> {
         let mut partial = self.partial.borrow_mut();
         if partial.is_empty() {
-            let used = self.hand_on(table, core, bytes)?;
+            let used = self.hand_on(bytes)?;
             partial.extend_from_slice(&bytes[used..]);
         } else {
             partial.extend_from_slice(bytes);
-            let used = self.hand_on(table, core, &partial)?;
+            let used = self.hand_on(&partial)?;
             partial.drain(..used);
         }
         if partial.is_empty() && partial.capacity() > PARTIAL_BYTES_KEPT {
@@ -233,7 +253,8 @@ impl Connection {
     }
 
     /// Hands whole frames on; returns how many bytes are dealt with.
-    fn hand_on(&self, table: &Connections, core: &dyn Core, bytes: &[u8]) -> Result<usize, String> {
+    fn hand_on(&self, bytes: &[u8]) -> Result<usize, String> {
+        let (table, core) = (&self.table, &*self.core);
         if !self.greeted.get()
             && let Some(first) = bytes.first_chunk::<4>()
             && let Some(word) = FourLetterWord::parse(*first)
@@ -265,50 +286,60 @@ impl Connection {
         }
         0
     }
-}
 
-/// Runs a connection to its end.
-pub(super) async fn run(connection: Rc<Connection>, table: Connections, core: Rc<dyn Core>) {
-    core.open(connection.id, connection.remote);
-    let end = poll_fn(|cx| connection.poll(&table, &*core, cx)).await;
-    let (id, remote) = (connection.id, connection.remote);
-    match &end {
-        End::ByCore => tracing::debug!(%remote, conn = %id, "connection closed"),
-        End::ByClient => tracing::debug!(%remote, conn = %id, "connection closed by the client"),
-        End::Failed(reason) => {
-            table.warn(format_args!("connection from {remote} closed: {reason}"));
-        }
-    }
-    table.remove(&connection);
-    table.shared.census.leave(remote.ip());
-    core.close(id);
-    if end == End::ByCore {
-        linger(&connection).await;
-    }
-}
-
-/// Says that nothing more will come, and lets the client read the last bytes before the socket is
-/// closed.
-async fn linger(connection: &Connection) {
-    let closed = poll_fn(|cx| Pin::new(&mut *connection.stream.borrow_mut()).poll_close(cx)).await;
-    if closed.is_err() {
-        return;
-    }
-    let drain = poll_fn(|cx| {
-        let mut rest = [0; 512];
-        for _ in 0..READS_PER_TURN {
-            let read = Pin::new(&mut *connection.stream.borrow_mut()).poll_read(cx, &mut rest);
-            match read {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
-                Poll::Ready(Ok(_)) => {}
+    /// Tells everybody that it is over.
+    fn finish(self: &Rc<Self>, end: &End) {
+        let (id, remote) = (self.id, self.remote);
+        match end {
+            End::ByCore => tracing::debug!(%remote, conn = %id, "connection closed"),
+            End::ByClient => {
+                tracing::debug!(%remote, conn = %id, "connection closed by the client")
+            }
+            End::Failed(reason) => {
+                self.table.warn(format_args!("connection from {remote} closed: {reason}"));
             }
         }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    });
-    let patience = async {
-        glommio::timer::sleep(LINGER).await;
-    };
-    futures_lite::future::or(drain, patience).await;
+        self.table.remove(self);
+        self.table.shared.census.leave(remote.ip());
+        self.core.close(id);
+        if *end != End::ByCore || shutdown(&self.socket, Shutdown::Write).is_err() {
+            return self.forget();
+        }
+        // Nothing more will come, and the client may read the last bytes.
+        let this = self.clone();
+        let timer = self.table.shared.reactor.after(LINGER, move || this.forget());
+        *self.lingers.borrow_mut() = Some(timer);
+        self.drain();
+    }
+
+    /// Reads what nobody needs any more, until the client closes its side.
+    fn drain(&self) {
+        let mut rest = [0; 512];
+        for _ in 0..READS_PER_TURN {
+            match recv(&self.socket, &mut rest, RecvFlags::DONTWAIT) {
+                Ok((0, _)) => return self.forget(),
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::AGAIN) => return,
+                Err(_) => return self.forget(),
+            }
+        }
+        self.wake();
+    }
+
+    /// Lets go of the socket: the reactor's hold on it is the last.
+    fn forget(&self) {
+        let watch = self.watch.borrow_mut().take();
+        let timer = self.lingers.borrow_mut().take();
+        drop((watch, timer));
+    }
+}
+
+impl Ready for Connection {
+    fn ready(self: Rc<Self>, what: Readiness) {
+        if self.lingers.borrow().is_some() {
+            self.drain();
+        } else if let Some(end) = self.advance(what) {
+            self.finish(&end);
+        }
+    }
 }

@@ -1,16 +1,17 @@
 //! Listening and accepting.
 
+use std::cell::RefCell;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::Duration;
 
-use glommio::net::TcpListener;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::connection::{self, Connection};
+use super::connection::Connection;
 use super::{Connections, Core};
-use crate::runtime::adopt_listener;
+use crate::runtime::{Readiness, Ready, Timer, Watch, accept};
 
 /// Connections the kernel may hold that are not accepted yet, unless `clientPortListenBacklog`
 /// says otherwise: a storm of ten thousand clients after a network failure must not see refusals.
@@ -20,12 +21,15 @@ pub const BACKLOG: u32 = 10_000;
 /// How long accepting pauses when the process has no descriptors left.
 const PAUSE_WITHOUT_DESCRIPTORS: Duration = Duration::from_millis(200);
 
+/// Connections accepted in a row before those that are there get their turn.
+const ACCEPTED_PER_TURN: usize = 64;
+
 /// Listens at `address`. With `shared`, other sockets of this process may listen there too, and
 /// the kernel spreads connections over them; that no other process does is checked first.
 ///
 /// # Errors
 /// The system's, e.g. that the address is in use.
-pub fn bind(address: SocketAddr, backlog: u32, shared: bool) -> io::Result<std::net::TcpListener> {
+pub fn bind(address: SocketAddr, backlog: u32, shared: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if shared {
@@ -42,52 +46,107 @@ pub fn bind(address: SocketAddr, backlog: u32, shared: bool) -> io::Result<std::
     Ok(socket.into())
 }
 
-/// Accepts connections for ever.
-pub async fn serve(
-    listener: std::net::TcpListener,
+/// Accepts clients as long as it lives.
+pub struct Accepting {
+    listener: Rc<Listener>,
+}
+
+struct Listener {
+    socket: TcpListener,
+    table: Connections,
+    core: Rc<dyn Core>,
+    watch: RefCell<Option<Watch>>,
+    pause: RefCell<Option<Timer>>,
+}
+
+/// Accepts connections from now on.
+///
+/// # Errors
+/// The system's.
+pub fn serve(
+    socket: TcpListener,
     keep_alive: bool,
     table: Connections,
     core: Rc<dyn Core>,
-) {
+) -> io::Result<Accepting> {
     if keep_alive {
         // Accepted sockets inherit it. Without it, dead clients are found by their sessions.
-        let _ = socket2::SockRef::from(&listener).set_keepalive(true);
+        let _ = socket2::SockRef::from(&socket).set_keepalive(true);
     }
-    let listener: TcpListener = adopt_listener(listener);
-    loop {
-        let accepted = match listener.shared_accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                let error = io::Error::from(error);
-                match error.raw_os_error() {
-                    Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
-                        table.warn(format_args!("cannot accept connections for now: {error}"));
-                        glommio::timer::sleep(PAUSE_WITHOUT_DESCRIPTORS).await;
-                    }
+    socket.set_nonblocking(true)?;
+    let reactor = table.shared.reactor.clone();
+    let (watch, pause) = (RefCell::new(None), RefCell::new(None));
+    let listener = Rc::new(Listener { socket, table, core, watch, pause });
+    let watch = reactor.watch(listener.socket.as_fd(), listener.clone());
+    *listener.watch.borrow_mut() = Some(watch);
+    Ok(Accepting { listener })
+}
+
+impl Drop for Accepting {
+    fn drop(&mut self) {
+        self.listener.pause.take();
+        self.listener.watch.take();
+    }
+}
+
+impl Ready for Listener {
+    fn ready(self: Rc<Self>, _: Readiness) {
+        if self.pause.borrow().is_some() {
+            return;
+        }
+        for _ in 0..ACCEPTED_PER_TURN {
+            match accept(&self.socket) {
+                Ok(Some((socket, remote))) => self.enter(socket, remote),
+                Ok(None) => return,
+                Err(error) => match error.raw_os_error() {
                     // The client gave up before we came to it.
-                    Some(libc::ECONNABORTED | libc::EINTR | libc::EPROTO) => {}
-                    _ => {
-                        table.warn(format_args!("accepting a connection failed: {error}"));
-                        glommio::timer::sleep(PAUSE_WITHOUT_DESCRIPTORS).await;
+                    Some(libc::ECONNABORTED | libc::EPROTO) => {}
+                    Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
+                        self.table.warn(format_args!("cannot accept connections for now: {error}"));
+                        return self.rest();
                     }
-                }
-                continue;
+                    _ => {
+                        self.table.warn(format_args!("accepting a connection failed: {error}"));
+                        return self.rest();
+                    }
+                },
             }
-        };
-        let peer = accepted.peer_addr();
-        let stream = accepted.bind_to_executor();
-        // Gone already: dropping the stream closes it.
-        let Ok(remote) = peer else { continue };
+        }
+        self.look_again();
+    }
+}
+
+impl Listener {
+    fn look_again(&self) {
+        if let Some(watch) = &*self.watch.borrow() {
+            watch.again();
+        }
+    }
+
+    /// Accepts nothing for a while.
+    fn rest(self: &Rc<Self>) {
+        let this = self.clone();
+        let pause = self.table.shared.reactor.after(PAUSE_WITHOUT_DESCRIPTORS, move || {
+            this.pause.take();
+            this.look_again();
+        });
+        *self.pause.borrow_mut() = Some(pause);
+    }
+
+    fn enter(&self, socket: std::os::fd::OwnedFd, remote: SocketAddr) {
         let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
+        let table = &self.table;
         if let Err(refusal) = table.shared.census.enter(remote.ip()) {
             table.warn(format_args!("connection from {remote} refused: {refusal}"));
-            continue;
+            return;
         }
-        let Some(connection) = table.insert(|id| Connection::new(id, remote, stream)) else {
+        let (own, core) = (table.clone(), self.core.clone());
+        let Some(connection) = table.insert(|id| Connection::new(id, remote, socket, own, core))
+        else {
             table.shared.census.leave(remote.ip());
             table.warn(format_args!("connection refused: no slots left"));
-            continue;
+            return;
         };
-        glommio::spawn_local(connection::run(connection, table.clone(), core.clone())).detach();
+        connection.run();
     }
 }

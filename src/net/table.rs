@@ -11,7 +11,7 @@ use crate::admin::logging::Limiter;
 use crate::id::ConnectionId;
 use crate::limits;
 use crate::replica::Send;
-use crate::runtime::Clock;
+use crate::runtime::{Clock, Reactor};
 
 /// What an operator may choose about connections.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,6 +67,7 @@ pub(super) struct Shared {
     core: u8,
     pub(super) options: NetOptions,
     pub(super) census: Census,
+    pub(super) reactor: Reactor,
     slots: RefCell<Slots>,
     pub(super) outstanding: Cell<u32>,
     /// Bytes of the requests outstanding.
@@ -90,11 +91,12 @@ struct Slots {
 
 impl Connections {
     /// An empty table of session core number `core`.
-    pub fn new(core: u8, options: NetOptions, census: Census) -> Connections {
+    pub fn new(core: u8, options: NetOptions, census: Census, reactor: Reactor) -> Connections {
         let shared = Shared {
             core,
             options,
             census,
+            reactor,
             slots: RefCell::default(),
             outstanding: Cell::new(0),
             outstanding_bytes: Cell::new(0),

@@ -11,6 +11,7 @@ mod event;
 mod file_folder;
 mod limits_of_process;
 mod log_ring;
+mod reactor;
 mod read_ahead;
 mod signals;
 
@@ -22,6 +23,7 @@ pub use event::Event;
 pub use file_folder::FileFolder;
 pub use limits_of_process::{StartError, check_io_uring, raise_open_files};
 pub use log_ring::{LogRing, WRITES_IN_FLIGHT_MAX};
+pub use reactor::{Reactor, Readiness, Ready, Sleeping, Timer, Watch};
 pub use signals::{StopFlag, watch_signals};
 
 use crate::io::{IoFailure, IoFailureKind};
@@ -38,31 +40,28 @@ fn failure(what: &str, error: &std::io::Error) -> IoFailure {
     IoFailure { kind, text: format!("{what}: {error}") }
 }
 
-/// Makes a listening socket one of the current executor's.
-pub fn adopt_listener(listener: std::net::TcpListener) -> glommio::net::TcpListener {
-    use std::os::fd::{FromRawFd, IntoRawFd};
-    // SAFETY: the descriptor is open and given up by its owner in the same expression; the new
-    // owner closes it when dropped.
-    unsafe { glommio::net::TcpListener::from_raw_fd(listener.into_raw_fd()) }
-}
-
-/// Makes a connection one of the current executor's.
-pub fn adopt_stream(stream: std::net::TcpStream) -> glommio::net::TcpStream {
-    use std::os::fd::{FromRawFd, IntoRawFd};
-    // SAFETY: the descriptor is open and given up by its owner in the same expression; the new
-    // owner closes it when dropped.
-    unsafe { glommio::net::TcpStream::from_raw_fd(stream.into_raw_fd()) }
-}
-
-/// Another descriptor of a connection, which belongs to no executor.
+/// Takes the next connection of a listening socket that does not block; `None`: there is none.
 ///
 /// # Errors
-/// The system's: no descriptors are left.
-pub fn std_stream(stream: &glommio::net::TcpStream) -> std::io::Result<std::net::TcpStream> {
-    use std::os::fd::{AsRawFd, BorrowedFd};
-    // SAFETY: the stream keeps its descriptor open while it is borrowed.
-    let borrowed = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
-    Ok(borrowed.try_clone_to_owned()?.into())
+/// As `accept4(2)`.
+pub fn accept(
+    listener: &std::net::TcpListener,
+) -> std::io::Result<Option<(std::os::fd::OwnedFd, std::net::SocketAddr)>> {
+    use rustix::io::Errno;
+    use rustix::net::{SocketFlags, acceptfrom_with};
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    loop {
+        match acceptfrom_with(listener, flags) {
+            // Gone already: dropping the socket closes it.
+            Ok((_, None)) | Err(Errno::INTR) => {}
+            Ok((socket, Some(remote))) => match std::net::SocketAddr::try_from(remote) {
+                Ok(remote) => return Ok(Some((socket, remote))),
+                Err(_) => {}
+            },
+            Err(Errno::AGAIN) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 /// The processors that this process may run on.

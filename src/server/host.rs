@@ -26,7 +26,7 @@ use crate::net::links::{LinkCore, Links};
 use crate::peer::ConfigChange;
 use crate::peer::link::{LinkEvent, LinkId};
 use crate::replica::{Output, Replica, Send};
-use crate::runtime::{Clock, DataFolder, DiskWorker, Event, LogRing, ThreadUse};
+use crate::runtime::{Clock, DataFolder, DiskWorker, LogRing, Reactor, ThreadUse, Timer};
 use crate::time::{MonoUs, Now};
 
 /// Whoever carries bytes to clients: the connections of this executor, or the queues to others.
@@ -45,9 +45,9 @@ pub struct Host {
     worker: DiskWorker,
     desk: RefCell<Desk>,
     clock: Clock,
+    /// What the thread waits on; stirred when something came in that the turn task has to look at.
+    reactor: Reactor,
     clients: Box<dyn Deliver>,
-    /// Something came in that the turn task has to look at.
-    pub(super) pending: Event,
     /// Answers to four-letter words, which do not come out of the replica.
     answers: RefCell<Vec<Send>>,
     /// Closings that wait for the last write to their segment.
@@ -58,8 +58,10 @@ pub struct Host {
     now: Cell<Option<Now>>,
     /// Looks for times in which nobody was served.
     stalls: RefCell<Stalls>,
-    /// A turn has ended.
-    turned: Event,
+    /// Rings when this thread should have been awake, as long as there are turns.
+    beat: RefCell<Option<Timer>>,
+    /// A turn has ended since the last beat.
+    turned: Cell<bool>,
     /// Keeps what becomes of the ensemble's configuration.
     keeper: RefCell<Keeper>,
     /// Says what this server is in its ensemble.
@@ -88,6 +90,8 @@ pub struct Parts {
     pub desk: Desk,
     /// The clocks.
     pub clock: Clock,
+    /// What the thread waits on.
+    pub reactor: Reactor,
     /// Who carries bytes to clients.
     pub clients: Box<dyn Deliver>,
     /// Keeps what becomes of the ensemble's configuration.
@@ -116,6 +120,7 @@ impl Host {
             worker,
             desk,
             clock,
+            reactor,
             clients,
             keeper,
             teller,
@@ -134,15 +139,16 @@ impl Host {
             worker,
             desk: RefCell::new(desk),
             clock,
+            reactor,
             clients,
-            pending: Event::default(),
             answers: RefCell::default(),
             closing: RefCell::default(),
             completions: RefCell::default(),
             fatal: RefCell::new(None),
             now: Cell::new(None),
             stalls: RefCell::new(stalls),
-            turned: Event::default(),
+            beat: RefCell::new(None),
+            turned: Cell::new(false),
             keeper: RefCell::new(keeper),
             teller: RefCell::new(teller),
             client_port: RefCell::new(client_port),
@@ -155,6 +161,11 @@ impl Host {
         let core: Rc<dyn LinkCore> = host.clone();
         host.links.set_core(Rc::downgrade(&core));
         host
+    }
+
+    /// What the thread waits on.
+    pub fn reactor(&self) -> Reactor {
+        self.reactor.clone()
     }
 
     /// Connections to other servers.
@@ -171,7 +182,7 @@ impl Host {
     pub fn set_oracle(&self, says_yes: bool) {
         let now = self.now();
         self.replica.borrow_mut().set_oracle(now, says_yes);
-        self.pending.set();
+        self.reactor.stir();
     }
 
     /// The clocks, read once per batch of events: a reading costs as much as a small read request.
@@ -213,7 +224,7 @@ impl Host {
     }
 
     /// One turn: completions and time in, bytes and operations out. Gives the time of its end.
-    pub fn turn(&self) -> MonoUs {
+    pub fn turn(self: &Rc<Self>) -> MonoUs {
         self.reap();
         self.now.set(None);
         let now = self.now();
@@ -224,7 +235,10 @@ impl Host {
         if let Some(stall) = stall {
             self.report(&stall, ended);
         }
-        self.turned.set();
+        if self.beat.borrow().is_none() {
+            self.expect_to_be_awake();
+        }
+        self.turned.set(true);
         ended
     }
 
@@ -299,7 +313,7 @@ impl Host {
         for wish in output.log_reads.drain(..) {
             if !self.past.submit(wish) {
                 self.replica.borrow_mut().handle_log_read(now, wish.id, None);
-                self.pending.set();
+                self.reactor.stir();
             }
         }
         let reload = output.reload.take();
@@ -312,7 +326,7 @@ impl Host {
             let result = self.opener.reload(reload);
             // Reading may have taken a while.
             self.replica.borrow_mut().handle_reloaded(self.clock.now(), result);
-            self.pending.set();
+            self.reactor.stir();
         }
         if !is_behind {
             self.links.resume();
@@ -386,23 +400,31 @@ impl Host {
         }
     }
 
-    /// Finds out whether this thread runs when it should, as long as there are turns: all `period` it
-    /// is to be awake. To be run as a task of its own.
-    pub async fn beat(self: Rc<Self>, period: Duration) {
-        loop {
-            self.turned.wait().await;
-            loop {
-                self.stalls.borrow_mut().due(Some(self.clock.mono_of(Instant::now() + period)));
-                glommio::timer::sleep(period).await;
-                let now = self.clock.mono();
-                let stall = self.stalls.borrow_mut().on_due(now);
-                if let Some(stall) = stall {
-                    self.report(&stall, now);
-                }
-                if !self.turned.take() {
-                    break;
-                }
+    /// Finds out whether this thread runs when it should, as long as there are turns: after the time
+    /// that counts as a stall it is to be awake.
+    fn expect_to_be_awake(self: &Rc<Self>) {
+        let Some(period) = self.stall_threshold() else { return };
+        self.stalls.borrow_mut().due(Some(self.clock.mono_of(Instant::now() + period)));
+        self.turned.set(false);
+        let this = Rc::downgrade(self);
+        let beat = self.reactor.after(period, move || {
+            if let Some(this) = this.upgrade() {
+                this.is_awake();
             }
+        });
+        *self.beat.borrow_mut() = Some(beat);
+    }
+
+    fn is_awake(self: &Rc<Self>) {
+        self.beat.take();
+        let now = self.clock.mono();
+        let stall = self.stalls.borrow_mut().on_due(now);
+        if let Some(stall) = stall {
+            self.report(&stall, now);
+        }
+        if self.turned.get() {
+            self.expect_to_be_awake();
+        } else {
             self.stalls.borrow_mut().due(None);
         }
     }
@@ -496,7 +518,7 @@ impl Host {
     pub fn shutdown(&self) {
         let now = self.now();
         self.replica.borrow_mut().shutdown(now);
-        self.pending.set();
+        self.reactor.stir();
     }
 
     /// Whether nothing is in flight any more.
@@ -510,7 +532,7 @@ impl Core for Host {
         let now = self.now();
         self.replica.borrow_mut().handle_open(now, conn, remote);
         self.stalls.borrow_mut().work().opened += 1;
-        self.pending.set();
+        self.reactor.stir();
     }
 
     fn frames(&self, conn: ConnectionId, frames: &[u8]) {
@@ -520,7 +542,7 @@ impl Core for Host {
         stalls.work().batches += 1;
         stalls.work().bytes_in += frames.len() as u64;
         drop(stalls);
-        self.pending.set();
+        self.reactor.stir();
     }
 
     fn word(
@@ -540,20 +562,20 @@ impl Core for Host {
             answered: 0,
             close: true,
         });
-        self.pending.set();
+        self.reactor.stir();
     }
 
     fn close(&self, conn: ConnectionId) {
         let now = self.now();
         self.replica.borrow_mut().handle_close(now, conn);
         self.stalls.borrow_mut().work().closed += 1;
-        self.pending.set();
+        self.reactor.stir();
     }
 }
 
 impl LinkCore for Host {
     fn link_events(&self) {
-        self.pending.set();
+        self.reactor.stir();
     }
 
     fn link_received(&self, link: LinkId, bytes: &[u8]) {
@@ -562,12 +584,12 @@ impl LinkCore for Host {
         // That the link is there comes before what it says.
         self.links.deliver(|event| replica.handle_link(now, event));
         replica.handle_link(now, LinkEvent::Received { link, bytes });
-        self.pending.set();
+        self.reactor.stir();
     }
 
     fn link_fatal(&self, reason: String) {
         *self.fatal.borrow_mut() = Some(reason);
-        self.pending.set();
+        self.reactor.stir();
     }
 
     fn is_behind(&self) -> bool {

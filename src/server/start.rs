@@ -21,8 +21,8 @@ use crate::id::Epoch;
 use crate::net;
 use crate::net::links::{LinkOptions, Links};
 use crate::runtime::{
-    Clock, DataFolder, DiskWorker, Doorbell, LogRing, StopFlag, check_io_uring, raise_open_files,
-    watch_signals,
+    Clock, DataFolder, DiskWorker, Doorbell, LogRing, Reactor, StopFlag, check_io_uring,
+    raise_open_files, watch_signals,
 };
 
 /// Exit code of an orderly end.
@@ -223,7 +223,7 @@ fn host_maker(
     keeper: Keeper,
     teller: Teller,
 ) -> MakeHost {
-    Box::new(move |clients: Box<dyn Deliver>, bell: Doorbell| {
+    Box::new(move |clients: Box<dyn Deliver>, bell: Doorbell, reactor: Reactor| {
         let clock = Clock::start();
         let seed = std::hash::RandomState::new().build_hasher().finish();
         let options = options::replica(&config, device)?;
@@ -242,7 +242,7 @@ fn host_maker(
             keep_alive: between.keep_alive,
             bind_attempts_max: between.bind_attempts_max,
         };
-        let links = Links::new(link_options, bell.clone());
+        let links = Links::new(link_options, bell.clone(), reactor.clone());
         let past = Past::start(&folder.folders, between.snapshot_size_factor, bell)
             .map_err(|error| format!("the reader of the log: {error}"))?;
         let desk = options::desk(&config, &folder, client_port.address().port());
@@ -251,6 +251,7 @@ fn host_maker(
             worker,
             desk,
             clock,
+            reactor,
             clients,
             keeper,
             teller,
@@ -264,7 +265,7 @@ fn host_maker(
         let host = Host::new(replica, parts);
         if let Some(path) = between.oracle_path.filter(|_| config.quorum.is_distributed()) {
             let every = Duration::from_millis(config.sessions.tick_time_ms.into());
-            glommio::spawn_local(oracle::watch(path, every, host.clone())).detach();
+            oracle::watch(path, every, &host);
         }
         Ok(host)
     })

@@ -6,13 +6,13 @@
 //! sockets have their turn in between, and after a while it sleeps: the kernel then rings the
 //! executor's bell with the completion.
 
+use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::host::Host;
-use crate::runtime::{DoorbellListener, Event, StopFlag, thread_cpu_time};
-use crate::time::MonoUs;
+use crate::runtime::{Reactor, StopFlag, thread_cpu_time};
 
 /// How the turn task waits for a log write.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -86,26 +86,37 @@ pub enum Ended {
 /// How long an orderly end may take until what is in flight is given up.
 const STOP_PATIENCE: Duration = Duration::from_millis(600);
 
-/// Time of looking at the ring before the sockets get their turn.
-const LOOK_AT_ONCE: Duration = Duration::from_micros(6);
-
 /// Turns the replica until `stop` is set and nothing is in flight. `stopping` is called once,
 /// when that begins; `moving` when clients are to connect elsewhere.
 pub async fn turn(
     host: Rc<Host>,
     wait: LogWait,
     stop: StopFlag,
-    alarm: Rc<Alarm>,
     stopping: impl AsyncFnOnce(),
     moving: impl AsyncFn(Vec<TcpListener>),
 ) -> Ended {
+    let reactor = host.reactor();
+    match turns(&host, &reactor, wait, stop, stopping, moving).await {
+        Ok(ended) => ended,
+        Err(error) => Ended::Fatal(format!("the ring of the sockets cannot be used: {error}")),
+    }
+}
+
+async fn turns(
+    host: &Rc<Host>,
+    reactor: &Reactor,
+    wait: LogWait,
+    stop: StopFlag,
+    stopping: impl AsyncFnOnce(),
+    moving: impl AsyncFn(Vec<TcpListener>),
+) -> io::Result<Ended> {
     let mut stopping = Some(stopping);
     let mut deadline = None;
     let mut contention = Contention::default();
     loop {
         let ended = host.turn();
         if let Some(reason) = host.fatal() {
-            return Ended::Fatal(reason);
+            return Ok(Ended::Fatal(reason));
         }
         if let Some(sockets) = host.new_sockets()
             && stopping.is_some()
@@ -117,151 +128,92 @@ pub async fn turn(
         {
             stopping().await;
             host.shutdown();
-            let until = Instant::now() + STOP_PATIENCE;
-            alarm.set(
-                host.clock()
-                    .mono()
-                    .plus_ms(STOP_PATIENCE.as_millis().try_into().unwrap_or(u64::MAX)),
-            );
-            deadline = Some(until);
+            deadline = Some(Instant::now() + STOP_PATIENCE);
         }
         if let Some(deadline) = deadline {
             if host.is_quiet() {
-                return Ended::Quiet;
+                return Ok(Ended::Quiet);
             }
             if Instant::now() >= deadline {
-                return Ended::Hurried;
+                return Ok(Ended::Hurried);
             }
         }
-        match host.next_timeout() {
-            Some(at) if at <= ended => {
-                host.goes_on(ended);
-                // Slices of a snapshot, say: the sockets get their turn in between.
-                glommio::executor().yield_task_queue_now().await;
-                continue;
-            }
-            Some(at) => alarm.set(at),
-            None => {}
+        let due = host.next_timeout();
+        if due.is_some_and(|at| at <= ended) {
+            host.goes_on(ended);
+            // Slices of a snapshot, say: the sockets get their turn in between.
+            reactor.breathe().await;
+            reactor.dispatch()?;
+            continue;
         }
+        let due = due.map(|at| host.clock().instant_of(at));
+        let until = [due, deadline].into_iter().flatten().min();
         if host.log_writes_in_flight() > 0 {
             // A server that stands alone has its machine's processors, or shares them with clients.
             let judged = host.links().count() > 0;
             let started = Instant::now();
-            if judged && !contention.allows(started) {
-                sleep_for_log(&host).await;
-            } else {
-                let had = judged.then(thread_cpu_time);
-                let seen = look_for_log(&host, wait, started).await;
-                if let Some(had) = had {
-                    let now = Instant::now();
-                    contention.note(now, now - started, thread_cpu_time() - had);
+            let look = !judged || contention.allows(started);
+            let had = (judged && look).then(thread_cpu_time);
+            let seen = look && look_for_log(host, reactor, wait, started, until).await?;
+            if let Some(had) = had {
+                let now = Instant::now();
+                contention.note(now, now - started, thread_cpu_time() - had);
+            }
+            if !seen {
+                if host.park_log() {
+                    reactor.sleep(until).await?;
                 }
-                if !seen {
-                    sleep_for_log(&host).await;
-                }
+                host.unpark_log();
             }
         } else {
-            host.pending.wait().await;
+            reactor.sleep(until).await?;
         }
+        reactor.dispatch()?;
     }
 }
 
+/// Time of looking before other tasks of the executor get their turn.
+const LOOK_AT_ONCE: Duration = Duration::from_micros(6);
+
 /// Looks for a completed log write; true if there is one, or anything else happened.
-async fn look_for_log(host: &Host, wait: LogWait, started: Instant) -> bool {
+async fn look_for_log(
+    host: &Host,
+    reactor: &Reactor,
+    wait: LogWait,
+    started: Instant,
+    until: Option<Instant>,
+) -> io::Result<bool> {
     let mut last = started;
+    let mut breathed = started;
     let threshold = host.stall_threshold().unwrap_or(Duration::MAX);
-    while last - started < wait.look {
-        let until = last + LOOK_AT_ONCE;
-        while last < until {
-            if host.reap() {
-                host.was_awake(last);
-                return true;
-            }
-            let before = std::mem::replace(&mut last, Instant::now());
-            if last - before >= threshold {
-                host.was_held(before, last);
-            }
-            // Not a courtesy: the kernel ends a direct write with O_DSYNC in a worker thread on
-            // the processor that took the interrupt. If that is this one, a thread that only looks
-            // keeps its own completion from happening until the next tick of the scheduler, 4 ms
-            // (benches/log_ring.rs shows it).
-            std::thread::yield_now();
-        }
-        if host.pending.take() {
+    let end = until.map_or(started + wait.look, |until| until.min(started + wait.look));
+    while last < end {
+        if host.reap() {
             host.was_awake(last);
-            return true;
+            return Ok(true);
         }
-        glommio::executor().yield_task_queue_now().await;
+        if reactor.has_events() {
+            host.was_awake(last);
+            reactor.dispatch()?;
+        }
+        if reactor.take_stirred() {
+            return Ok(true);
+        }
+        // Not a courtesy: the kernel ends a direct write with O_DSYNC in a worker thread on the
+        // processor that took the interrupt. If that is this one, a thread that only looks keeps its
+        // own completion from happening until the next tick of the scheduler, 4 ms
+        // (benches/log_ring.rs shows it).
+        std::thread::yield_now();
+        if last - breathed >= LOOK_AT_ONCE {
+            breathed = last;
+            reactor.breathe().await;
+        }
         let before = std::mem::replace(&mut last, Instant::now());
         if last - before >= threshold {
             host.was_held(before, last);
         }
     }
-    false
-}
-
-/// Returns when a log write completed, or anything else happened.
-async fn sleep_for_log(host: &Host) {
-    if host.park_log() {
-        host.pending.wait().await;
-    }
-    host.unpark_log();
-}
-
-/// Listens to the executor's bell: completions of a parked log, of the disk worker, signals.
-pub async fn answer_bell(host: Rc<Host>, bell: DoorbellListener) {
-    loop {
-        if let Err(error) = bell.rung().await {
-            tracing::error!("waiting for the disk failed: {error}");
-            return;
-        }
-        host.pending.set();
-    }
-}
-
-/// Wakes the turn task at a time that may be moved forward.
-pub struct Alarm {
-    at: std::cell::Cell<Option<MonoUs>>,
-    moved: Event,
-}
-
-impl Alarm {
-    /// Without a time yet.
-    pub fn new() -> Rc<Alarm> {
-        Rc::new(Alarm { at: std::cell::Cell::new(None), moved: Event::default() })
-    }
-
-    /// Rings at `at`, or earlier.
-    fn set(&self, at: MonoUs) {
-        if self.at.get().is_none_or(|set| at < set) {
-            self.at.set(Some(at));
-            self.moved.set();
-        }
-    }
-
-    /// Runs for ever. One timer, armed again only when the time moved forward: most turns leave
-    /// it alone.
-    pub async fn run(self: Rc<Self>, host: Rc<Host>) {
-        loop {
-            let Some(at) = self.at.get() else {
-                self.moved.wait().await;
-                continue;
-            };
-            let left = host.clock().instant_of(at).saturating_duration_since(Instant::now());
-            let rings = async {
-                glommio::timer::sleep(left).await;
-                true
-            };
-            let moves = async {
-                self.moved.wait().await;
-                false
-            };
-            if futures_lite::future::or(rings, moves).await {
-                self.at.set(None);
-                host.pending.set();
-            }
-        }
-    }
+    Ok(false)
 }
 
 #[cfg(test)]

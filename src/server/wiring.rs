@@ -11,14 +11,14 @@ use std::rc::Rc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
-use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement, Task};
+use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 
 use super::crossing::{self, Down, ReplicaEnds, SessionEnds};
 use super::host::{Deliver, Host};
-use super::turns::{self, Alarm, Ended, LogWait};
-use crate::net::{self, Census, Connections, Core, NetOptions};
+use super::turns::{self, Ended, LogWait};
+use crate::net::{self, Accepting, Census, Connections, Core, NetOptions};
 use crate::replica::Send;
-use crate::runtime::{Doorbell, StopFlag};
+use crate::runtime::{Doorbell, Reactor, Sleeping, StopFlag};
 
 /// Session cores at most: one replica core feeds no more.
 const SESSION_CORES_MAX: u32 = 12;
@@ -130,8 +130,9 @@ pub enum News {
 }
 
 /// Makes the host on its own executor, for a replica does not move between threads.
-pub type MakeHost =
-    Box<dyn FnOnce(Box<dyn Deliver>, Doorbell) -> Result<Rc<Host>, String> + std::marker::Send>;
+pub type MakeHost = Box<
+    dyn FnOnce(Box<dyn Deliver>, Doorbell, Reactor) -> Result<Rc<Host>, String> + std::marker::Send,
+>;
 
 /// What the executor of the replica needs.
 pub struct Start {
@@ -166,19 +167,14 @@ impl Deliver for Connections {
     }
 }
 
-/// Dropping it ends the tasks.
-type Tasks = Vec<Task<()>>;
-
 /// Closes connections that open no session, for ever.
-fn watch_silence(connections: &Connections) {
-    let connections = connections.clone();
-    glommio::spawn_local(async move {
-        loop {
-            glommio::timer::sleep(SILENCE_CHECK_EVERY).await;
-            connections.close_silent(Instant::now());
-        }
-    })
-    .detach();
+fn watch_silence(connections: Connections, reactor: &Reactor) {
+    let then = reactor.clone();
+    let look = move || {
+        connections.close_silent(Instant::now());
+        watch_silence(connections, &then);
+    };
+    reactor.after(SILENCE_CHECK_EVERY, look).detach();
 }
 
 fn accept_all(
@@ -186,19 +182,25 @@ fn accept_all(
     keep_alive: bool,
     connections: &Connections,
     core: &Rc<dyn Core>,
-) -> Tasks {
-    let serve = |socket| {
-        glommio::spawn_local(net::serve(socket, keep_alive, connections.clone(), core.clone()))
+) -> Vec<Accepting> {
+    let serve = |socket| match net::serve(socket, keep_alive, connections.clone(), core.clone()) {
+        Ok(accepting) => Some(accepting),
+        Err(error) => {
+            tracing::error!("clients cannot be listened for: {error}");
+            None
+        }
     };
-    sockets.into_iter().map(serve).collect()
+    sockets.into_iter().filter_map(serve).collect()
 }
 
 /// Lets connections get their last bytes.
-async fn farewell(connections: &Connections) {
+async fn farewell(connections: &Connections, reactor: &Reactor) {
     connections.stop();
     let until = Instant::now() + FAREWELL;
     while !connections.is_empty() && Instant::now() < until {
-        glommio::timer::sleep(Duration::from_millis(5)).await;
+        if reactor.dispatch().is_err() || reactor.sleep(Some(until)).await.is_err() {
+            return;
+        }
     }
 }
 
@@ -207,15 +209,17 @@ fn start_one(wiring: &Wiring, listening: Listening, start: Start) -> Result<Thre
     let wait = wiring.log_wait;
     let executor = wiring.executor(0, "rk-server").spawn(move || async move {
         let Start { make_host, bell, stop, news } = start;
-        let connections = Connections::new(0, options, census);
-        let host = match prepare(make_host, Box::new(connections.clone()), &bell) {
+        let reactor = match Reactor::new(bell.clone(), Sleeping::Alone) {
+            Ok(reactor) => reactor,
+            Err(error) => return tell(&news, no_reactor(&error)),
+        };
+        let connections = Connections::new(0, options, census, reactor.clone());
+        let host = match make_host(Box::new(connections.clone()), bell, reactor.clone()) {
             Ok(host) => host,
             Err(error) => return tell(&news, News::Failed(error)),
         };
-        let alarm = Alarm::new();
-        glommio::spawn_local(alarm.clone().run(host.clone())).detach();
         let core: Rc<dyn Core> = host.clone();
-        watch_silence(&connections);
+        watch_silence(connections.clone(), &reactor);
         let accept = |sockets| accept_all(sockets, keep_alive, &connections, &core);
         let accepting = RefCell::new(accept(sockets));
         tell(&news, News::Serving);
@@ -224,9 +228,9 @@ fn start_one(wiring: &Wiring, listening: Listening, start: Start) -> Result<Thre
             let new = accept(sockets);
             *accepting.borrow_mut() = new;
         };
-        let ended = turns::turn(host.clone(), wait, stop, alarm, stop_accepting, listen).await;
+        let ended = turns::turn(host.clone(), wait, stop, stop_accepting, listen).await;
         host.links().stop(FAREWELL).await;
-        farewell(&connections).await;
+        farewell(&connections, &reactor).await;
         tell(&news, News::Ended(ended));
     });
     Ok(vec![executor.map_err(|error| error.to_string())?])
@@ -262,49 +266,61 @@ async fn session_core(
     options: NetOptions,
     census: Census,
 ) {
-    let connections = Connections::new(core, options, census);
+    let bell = Doorbell::new();
+    let reactor = match bell.and_then(|bell| Reactor::new(bell, Sleeping::Among)) {
+        Ok(reactor) => reactor,
+        Err(error) => return tracing::error!("a session core cannot wait for sockets: {error}"),
+    };
+    let connections = Connections::new(core, options, census, reactor.clone());
     // Waits until the replica is there: it connects when the files are read.
     let (uplink, down) = ends.connect().await;
     let uplink: Rc<dyn Core> = uplink;
-    watch_silence(&connections);
+    watch_silence(connections.clone(), &reactor);
     let accept = |socket| accept_all(vec![socket], keep_alive, &connections, &uplink);
-    crossing::receive_down(down, connections.clone(), socket, accept).await;
-    farewell(&connections).await;
+    let told = crossing::receive_down(down, connections.clone(), socket, accept);
+    let served = serve_sockets(&reactor);
+    futures_lite::future::or(told, served).await;
+    farewell(&connections, &reactor).await;
+}
+
+/// Tells connections what has happened, for ever.
+async fn serve_sockets(reactor: &Reactor) {
+    loop {
+        let served = match reactor.dispatch() {
+            Ok(()) => reactor.sleep(None).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = served {
+            return tracing::error!("the ring of the sockets cannot be used: {error}");
+        }
+    }
+}
+
+fn no_reactor(error: &std::io::Error) -> News {
+    News::Failed(format!("the ring of the sockets: {error}"))
 }
 
 async fn replica_core(ends: Vec<ReplicaEnds>, start: Start, wait: LogWait) {
     let Start { make_host, bell, stop, news } = start;
     let (ups, downlinks) = crossing::connect_all(ends).await;
-    let host = match prepare(make_host, Box::new(downlinks.clone()), &bell) {
+    let reactor = match Reactor::new(bell.clone(), Sleeping::Among) {
+        Ok(reactor) => reactor,
+        Err(error) => return tell(&news, no_reactor(&error)),
+    };
+    let host = match make_host(Box::new(downlinks.clone()), bell, reactor) {
         Ok(host) => host,
         Err(error) => return tell(&news, News::Failed(error)),
     };
-    let alarm = Alarm::new();
-    glommio::spawn_local(alarm.clone().run(host.clone())).detach();
     for up in ups {
         glommio::spawn_local(crossing::receive_up(up, host.clone())).detach();
     }
     tell(&news, News::Serving);
     let stop_accepting = async || downlinks.tell(|| Down::StopAccepting).await;
     let listen = async |sockets| downlinks.listen(sockets).await;
-    let ended = turns::turn(host.clone(), wait, stop, alarm, stop_accepting, listen).await;
+    let ended = turns::turn(host.clone(), wait, stop, stop_accepting, listen).await;
     host.links().stop(FAREWELL).await;
     downlinks.tell(|| Down::Stop).await;
     tell(&news, News::Ended(ended));
-}
-
-fn prepare(
-    make_host: MakeHost,
-    clients: Box<dyn Deliver>,
-    bell: &Doorbell,
-) -> Result<Rc<Host>, String> {
-    let host = make_host(clients, bell.clone())?;
-    if let Some(period) = host.stall_threshold() {
-        glommio::spawn_local(host.clone().beat(period)).detach();
-    }
-    let listener = bell.listen().map_err(|error| format!("the doorbell: {error}"))?;
-    glommio::spawn_local(turns::answer_bell(host.clone(), listener)).detach();
-    Ok(host)
 }
 
 fn tell(news: &Sender<News>, what: News) {

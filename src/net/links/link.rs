@@ -1,22 +1,20 @@
-//! One link: its task, its unsent bytes, its end.
+//! One link: what arrives, its unsent bytes, its end.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::net::TcpStream;
-use std::pin::Pin;
+use std::net::{IpAddr, Shutdown, TcpStream};
+use std::os::fd::AsFd;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_lite::io::{AsyncRead, AsyncWrite};
+use rustix::net::{RecvFlags, recv};
 use socket2::SockRef;
 
 use super::{Links, Shared};
 use crate::peer::link::LinkId;
-use crate::runtime::adopt_stream;
+use crate::runtime::{Readiness, Ready, Timer, Watch};
 
 /// Reads in a row before others get their turn.
 const READS_PER_TURN: usize = 4;
@@ -37,14 +35,19 @@ const LINGER: Duration = Duration::from_secs(1);
 
 pub(super) struct Link {
     id: LinkId,
-    /// For reading, and to hear when there is room to write.
-    stream: RefCell<glommio::net::TcpStream>,
-    /// The same socket, for writing several pieces at once.
     socket: TcpStream,
+    links: Links,
+    /// Where it came from, if it was accepted: it counts there until it is over.
+    accepted_from: Option<IpAddr>,
+    /// Tells when the socket is ready; none before it runs and when it is over.
+    watch: RefCell<Option<Watch>>,
     unsent: RefCell<Unsent>,
-    waker: RefCell<Waker>,
     end: RefCell<Option<End>>,
     paused: Cell<bool>,
+    /// Bounds the time for the last bytes.
+    patience: RefCell<Option<Timer>>,
+    /// Nothing more is written, and the other side may read what was.
+    said_farewell: Cell<bool>,
 }
 
 #[derive(Default)]
@@ -54,7 +57,7 @@ struct Unsent {
     front_sent: usize,
     /// Whether the end of the turn writes it.
     dirty: bool,
-    /// Whether the socket is full, and the task waits for room.
+    /// Whether the socket is full, and we wait for room.
     full: bool,
 }
 
@@ -82,22 +85,38 @@ enum End {
 }
 
 impl Link {
-    pub fn new(id: LinkId, socket: TcpStream) -> io::Result<Link> {
-        let stream = adopt_stream(socket.try_clone()?);
+    pub fn new(
+        id: LinkId,
+        socket: TcpStream,
+        links: Links,
+        accepted_from: Option<IpAddr>,
+    ) -> io::Result<Link> {
+        socket.set_nonblocking(true)?;
         Ok(Link {
             id,
-            stream: RefCell::new(stream),
             socket,
+            links,
+            accepted_from,
+            watch: RefCell::new(None),
             unsent: RefCell::default(),
-            waker: RefCell::new(Waker::noop().clone()),
             end: RefCell::new(None),
             paused: Cell::new(false),
+            patience: RefCell::new(None),
+            said_farewell: Cell::new(false),
         })
+    }
+
+    /// Begins to listen to the other side.
+    pub fn run(self: Rc<Self>) {
+        let watch = self.links.shared.reactor.watch(self.socket.as_fd(), self.clone());
+        *self.watch.borrow_mut() = Some(watch);
     }
 
     pub fn wake(&self) {
         self.paused.set(false);
-        self.waker.borrow().wake_by_ref();
+        if let Some(watch) = &*self.watch.borrow() {
+            watch.again();
+        }
     }
 
     /// Keeps bytes for the end of the turn. Whether it is the first time in this turn.
@@ -124,13 +143,12 @@ impl Link {
     }
 
     /// Writes what the socket takes now.
-    pub fn flush(&self, shared: &Shared) {
+    pub fn flush(&self) {
         self.unsent.borrow_mut().dirty = false;
         if self.unsent.borrow().full {
             return;
         }
-        let waker = self.waker.borrow().clone();
-        if let Poll::Ready(Err(error)) = self.write(shared, &mut Context::from_waker(&waker)) {
+        if let Err(error) = self.write() {
             self.fail(error.to_string());
         }
     }
@@ -151,13 +169,14 @@ impl Link {
         self.wake();
     }
 
-    /// Ready when nothing is left, or nothing can be written at all.
-    fn write(&self, shared: &Shared, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Writes what the socket takes; if that is not all, waits for room. Whether nothing is left.
+    fn write(&self) -> io::Result<bool> {
+        let shared = &self.links.shared;
         let mut unsent = self.unsent.borrow_mut();
         let mut sent = 0;
         let result = loop {
             if unsent.pieces.is_empty() {
-                break Poll::Ready(Ok(()));
+                break Ok(true);
             }
             match self.write_once(&unsent) {
                 Ok(bytes) => {
@@ -166,22 +185,15 @@ impl Link {
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let front = unsent.pieces.front().expect("there is one").bytes();
-                    let front = &front[unsent.front_sent..];
-                    // Tries once more, and has the task woken when there is room.
-                    match Pin::new(&mut *self.stream.borrow_mut()).poll_write(cx, front) {
-                        Poll::Pending => break Poll::Pending,
-                        Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
-                        Poll::Ready(Ok(bytes)) => {
-                            sent += bytes as u64;
-                            unsent.remove(bytes, shared);
-                        }
+                    if let Some(watch) = &*self.watch.borrow() {
+                        watch.want_room();
                     }
+                    break Ok(false);
                 }
-                Err(error) => break Poll::Ready(Err(error)),
+                Err(error) => break Err(error),
             }
         };
-        unsent.full = result.is_pending();
+        unsent.full = matches!(result, Ok(false));
         drop(unsent);
         shared.sent(self.id, sent);
         result
@@ -199,46 +211,103 @@ impl Link {
         SockRef::from(&self.socket).send_vectored_with_flags(&slices[..count], flags)
     }
 
-    fn poll(&self, links: &Links, cx: &mut Context<'_>) -> Poll<Option<String>> {
-        self.waker.borrow_mut().clone_from(cx.waker());
-        let drained = match self.write(&links.shared, cx) {
-            Poll::Ready(Ok(())) => true,
-            Poll::Ready(Err(error)) => return Poll::Ready(Some(error.to_string())),
-            Poll::Pending => false,
-        };
-        match &*self.end.borrow() {
-            None => {}
-            Some(End::ByCore) if !drained => return Poll::Pending,
-            Some(End::ByCore) => return Poll::Ready(None),
-            Some(End::Failed(reason)) => return Poll::Ready(Some(reason.clone())),
+    /// Does what can be done now; why it is over, if it is and its owner does not know.
+    fn advance(self: &Rc<Self>, what: Readiness) -> Option<String> {
+        if let Err(error) = self.write() {
+            return Some(error.to_string());
         }
-        let Some(core) = links.core() else { return Poll::Ready(None) };
+        if let Some(End::Failed(reason)) = &*self.end.borrow() {
+            return Some(reason.clone());
+        }
+        // Without a server there is nobody to read for.
+        let core = self.links.core()?;
         for _ in 0..READS_PER_TURN {
             if core.is_behind() {
-                if !self.paused.replace(true)
-                    && let Some(super::Slot::Open(this)) =
-                        links.shared.links.borrow().get(&self.id).map(super::Slot::share)
-                {
-                    links.shared.paused.borrow_mut().push(this);
+                if !self.paused.replace(true) {
+                    self.links.shared.paused.borrow_mut().push(self.clone());
                 }
-                return Poll::Pending;
+                return None;
             }
-            let mut scratch = links.shared.scratch.borrow_mut();
-            let read = Pin::new(&mut *self.stream.borrow_mut()).poll_read(cx, &mut scratch);
-            match read {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(0)) => {
-                    return Poll::Ready(Some("closed by the other side".to_owned()));
+            let mut scratch = self.links.shared.scratch.borrow_mut();
+            let room = scratch.len();
+            match recv(&self.socket, &mut **scratch, RecvFlags::DONTWAIT) {
+                Ok((0, _)) => return Some("closed by the other side".to_owned()),
+                Ok((bytes, _)) => {
+                    core.link_received(self.id, &scratch[..bytes]);
+                    if self.end.borrow().is_some() {
+                        break;
+                    }
+                    // Whatever comes now is told anew; its end has been told with the bytes.
+                    if bytes < room && !what.hung_up {
+                        return None;
+                    }
                 }
-                Poll::Ready(Err(error)) => return Poll::Ready(Some(error.to_string())),
-                Poll::Ready(Ok(bytes)) => core.link_received(self.id, &scratch[..bytes]),
-            }
-            if self.end.borrow().is_some() {
-                break;
+                Err(rustix::io::Errno::AGAIN) => return None,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Some(io::Error::from(error).to_string()),
             }
         }
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        self.wake();
+        None
+    }
+
+    /// Writes the last bytes, says that nothing more will come, and lets the other side read them.
+    fn depart(self: &Rc<Self>) {
+        if self.patience.borrow().is_none() {
+            let this = self.clone();
+            let timer = self.links.shared.reactor.after(LINGER, move || this.forget());
+            *self.patience.borrow_mut() = Some(timer);
+        }
+        if !self.said_farewell.get() {
+            match self.write() {
+                Ok(false) => return,
+                Ok(true) if self.socket.shutdown(Shutdown::Write).is_ok() => {
+                    self.said_farewell.set(true);
+                }
+                Ok(true) => return self.forget(),
+                Err(error) => {
+                    tracing::debug!(link = ?self.id, %error, "a link that was being closed failed");
+                    return self.forget();
+                }
+            }
+        }
+        let mut rest = [0; 4096];
+        for _ in 0..READS_PER_TURN {
+            match recv(&self.socket, &mut rest, RecvFlags::DONTWAIT) {
+                Ok((0, _)) => return self.forget(),
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::AGAIN) => return,
+                Err(_) => return self.forget(),
+            }
+        }
+        self.wake();
+    }
+
+    /// Lets go of the socket: the reactor's hold on it is the last.
+    fn forget(&self) {
+        let watch = self.watch.borrow_mut().take();
+        if watch.is_none() {
+            return;
+        }
+        let timer = self.patience.borrow_mut().take();
+        if let Some(remote) = self.accepted_from {
+            self.links.forget_remote(remote);
+        }
+        if matches!(&*self.end.borrow(), Some(End::ByCore)) {
+            self.links.departed();
+        }
+        drop((watch, timer));
+    }
+}
+
+impl Ready for Link {
+    fn ready(self: Rc<Self>, what: Readiness) {
+        if matches!(&*self.end.borrow(), Some(End::ByCore)) {
+            self.depart();
+        } else if let Some(reason) = self.advance(what) {
+            self.links.ended(self.id, reason);
+            self.forget();
+        }
     }
 }
 
@@ -260,52 +329,4 @@ impl Unsent {
             }
         }
     }
-}
-
-/// Runs a link to its end.
-pub(super) async fn run(link: &Rc<Link>, links: &Links) {
-    let end = poll_fn(|cx| {
-        let end = link.poll(links, cx);
-        if end.is_pending() && matches!(&*link.end.borrow(), Some(End::ByCore)) {
-            // Its last bytes are written with a bound in time, below.
-            return Poll::Ready(None);
-        }
-        end
-    })
-    .await;
-    match end {
-        Some(reason) if matches!(&*link.end.borrow(), Some(End::ByCore)) => {
-            tracing::debug!(link = ?link.id, reason, "a link that was being closed failed");
-        }
-        Some(reason) => return links.ended(link.id, reason),
-        None => {
-            let patience = async {
-                glommio::timer::sleep(LINGER).await;
-            };
-            futures_lite::future::or(say_farewell(link, links), patience).await;
-        }
-    }
-    // Nobody was there to close it if the server has gone.
-    links.shared.ending.set(links.shared.ending.get().saturating_sub(1));
-}
-
-/// Writes the last bytes, says that nothing more will come, and lets the other side read them.
-async fn say_farewell(link: &Link, links: &Links) {
-    let written = poll_fn(|cx| link.write(&links.shared, cx)).await;
-    if written.is_err() || link.socket.shutdown(std::net::Shutdown::Write).is_err() {
-        return;
-    }
-    poll_fn(|cx| {
-        let mut rest = [0; 4096];
-        for _ in 0..READS_PER_TURN {
-            match Pin::new(&mut *link.stream.borrow_mut()).poll_read(cx, &mut rest) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
-                Poll::Ready(Ok(_)) => {}
-            }
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }

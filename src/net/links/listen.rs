@@ -1,16 +1,15 @@
 //! Listening for other servers, on ports that may change while the server runs.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::TcpListener;
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
-
-use glommio::Task;
 
 use super::helpers::Job;
 use super::{Links, Waiting};
 use crate::peer::link::{Endpoint, Port};
-use crate::runtime::{Event, adopt_listener, std_stream};
+use crate::runtime::{Readiness, Ready, Timer, Watch, accept};
 
 /// Time between two attempts to listen.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
@@ -21,105 +20,150 @@ const ATTEMPTS_PER_LINE: u32 = 30;
 /// How long accepting pauses after a failure: the process may have no descriptors left.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// Connections accepted in a row.
+const ACCEPTED_PER_TURN: usize = 16;
+
 /// One address. Dropping it stops listening there.
 pub(super) struct Listener {
+    inner: Rc<Inner>,
+}
+
+/// What the reactor and the helpers hold on to.
+pub(super) struct Inner {
+    links: Links,
     port: Port,
     at: Endpoint,
-    _task: Task<()>,
-}
-
-/// Where the outcome of an attempt to bind is put.
-#[derive(Default)]
-pub(super) struct Bound {
-    outcome: RefCell<Option<Result<TcpListener, String>>>,
-    is_there: Event,
-}
-
-impl Bound {
-    pub fn set(&self, outcome: Result<TcpListener, String>) {
-        *self.outcome.borrow_mut() = Some(outcome);
-        self.is_there.set();
-    }
+    began: Instant,
+    attempts: Cell<u32>,
+    /// The socket, once it is bound, and what tells of connections.
+    bound: RefCell<Option<(Watch, Rc<TcpListener>)>>,
+    pause: RefCell<Option<Timer>>,
+    stopped: Cell<bool>,
 }
 
 impl Listener {
     pub fn start(links: Links, port: Port, at: Endpoint) -> Listener {
-        let task = glommio::spawn_local(serve(links, port, at.clone()));
-        Listener { port, at, _task: task }
+        let inner = Rc::new(Inner {
+            links,
+            port,
+            at,
+            began: Instant::now(),
+            attempts: Cell::new(0),
+            bound: RefCell::new(None),
+            pause: RefCell::new(None),
+            stopped: Cell::new(false),
+        });
+        inner.attempt();
+        Listener { inner }
     }
 
     #[cfg(test)]
     pub fn at(&self) -> &Endpoint {
-        &self.at
+        &self.inner.at
     }
 
     pub fn is(&self, port: Port, at: &Endpoint) -> bool {
-        self.port == port && self.at == *at
+        self.inner.port == port && self.inner.at == *at
     }
 }
 
-async fn serve(links: Links, port: Port, at: Endpoint) {
-    let listener = listen(&links, port, &at).await;
-    tracing::info!("listening for other servers at {}:{} ({port:?})", at.host, at.port);
-    let listener = adopt_listener(listener);
-    loop {
-        let accepted = match listener.shared_accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!("accepting a connection of another server failed: {error}");
-                glommio::timer::sleep(PAUSE).await;
-                continue;
-            }
-        };
-        let peer = accepted.peer_addr();
-        // Gone already: dropping the stream closes it.
-        let Ok(remote) = peer else { continue };
-        match std_stream(&accepted.bind_to_executor()) {
-            Ok(stream) => links.accept(stream, port, remote),
-            Err(error) => {
-                tracing::warn!("connection from {remote} could not be used: {error}");
-                glommio::timer::sleep(PAUSE).await;
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.inner.stopped.set(true);
+        self.inner.bound.take();
+        self.inner.pause.take();
+    }
+}
+
+impl Inner {
+    fn attempt(self: &Rc<Self>) {
+        let shared = &self.links.shared;
+        match shared.helpers.start(Job::Bind { at: self.at.clone() }) {
+            None => self.on_bound(Err("too many names are being resolved".to_owned())),
+            Some(job) => {
+                shared.jobs.borrow_mut().insert(job, Waiting::Listener(self.clone()));
             }
         }
     }
-}
 
-/// Tries until it works.
-async fn listen(links: &Links, port: Port, at: &Endpoint) -> TcpListener {
-    let began = Instant::now();
-    for attempt in 0u32.. {
-        let bound = Rc::new(Bound::default());
-        let result = match links.shared.helpers.start(Job::Bind { at: at.clone() }) {
-            None => Err("too many names are being resolved".to_owned()),
-            Some(job) => {
-                links.shared.jobs.borrow_mut().insert(job, Waiting::Listener(bound.clone()));
-                bound.is_there.wait().await;
-                bound.outcome.borrow_mut().take().expect("it was set")
+    /// What became of the attempt. Tries until it works.
+    pub fn on_bound(self: &Rc<Self>, outcome: Result<TcpListener, String>) {
+        if self.stopped.get() {
+            return;
+        }
+        let (port, at, attempt) = (self.port, &self.at, self.attempts.get());
+        self.attempts.set(attempt.saturating_add(1));
+        let outcome = outcome.and_then(|socket| match socket.set_nonblocking(true) {
+            Ok(()) => Ok(socket),
+            Err(error) => Err(error.to_string()),
+        });
+        let reason = match outcome {
+            Ok(socket) => {
+                tracing::info!("listening for other servers at {}:{} ({port:?})", at.host, at.port);
+                let socket = Rc::new(socket);
+                let watch = self.links.shared.reactor.watch(socket.as_fd(), self.clone());
+                *self.bound.borrow_mut() = Some((watch, socket));
+                return;
             }
+            Err(reason) => reason,
         };
-        let attempts_max = links.shared.options.bind_attempts_max;
-        match result {
-            Ok(listener) => return listener,
+        let attempts_max = self.links.shared.options.bind_attempts_max;
+        if attempts_max.is_some_and(|max| attempt >= max) {
             // ZooKeeper: QuorumCnxManager.Listener ends the process then.
-            Err(reason) if attempts_max.is_some_and(|max| attempt >= max) => {
-                if let Some(core) = links.core() {
-                    core.link_fatal(format!(
-                        "cannot listen for other servers at {}:{} ({port:?}) after {attempt} \
-                         attempts (electionPortBindRetry): {reason}",
-                        at.host, at.port
-                    ));
-                }
+            if let Some(core) = self.links.core() {
+                core.link_fatal(format!(
+                    "cannot listen for other servers at {}:{} ({port:?}) after {attempt} attempts \
+                     (electionPortBindRetry): {reason}",
+                    at.host, at.port
+                ));
             }
-            Err(reason) if attempt.is_multiple_of(ATTEMPTS_PER_LINE) => tracing::error!(
+        } else if attempt.is_multiple_of(ATTEMPTS_PER_LINE) {
+            tracing::error!(
                 "cannot listen for other servers at {}:{} ({port:?}): {reason}. Tried for {} s, \
                  trying on: this server takes no part in its ensemble until it works",
                 at.host,
                 at.port,
-                began.elapsed().as_secs()
-            ),
-            Err(_) => {}
+                self.began.elapsed().as_secs()
+            );
         }
-        glommio::timer::sleep(RETRY_EVERY).await;
+        self.after(RETRY_EVERY, Inner::attempt);
     }
-    unreachable!("there are more attempts than seconds")
+
+    fn after(self: &Rc<Self>, pause: Duration, then: impl FnOnce(&Rc<Self>) + 'static) {
+        let this = self.clone();
+        let timer = self.links.shared.reactor.after(pause, move || {
+            this.pause.take();
+            then(&this);
+        });
+        *self.pause.borrow_mut() = Some(timer);
+    }
+
+    fn look_again(&self) {
+        if let Some((watch, _)) = &*self.bound.borrow() {
+            watch.again();
+        }
+    }
+}
+
+impl Ready for Inner {
+    fn ready(self: Rc<Self>, _: Readiness) {
+        if self.pause.borrow().is_some() {
+            return;
+        }
+        for _ in 0..ACCEPTED_PER_TURN {
+            let Some(socket) = self.bound.borrow().as_ref().map(|(_, socket)| socket.clone())
+            else {
+                return;
+            };
+            match accept(&socket) {
+                Ok(Some((stream, remote))) => self.links.accept(stream.into(), self.port, remote),
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::warn!("accepting a connection of another server failed: {error}");
+                    return self.after(PAUSE, |this| this.look_again());
+                }
+            }
+        }
+        self.look_again();
+    }
 }

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use crate::limits;
 use crate::peer::link::{Endpoint, LinkEvent, LinkId, LinkOp, Port};
-use crate::runtime::Doorbell;
+use crate::runtime::{Doorbell, Reactor};
 
 use helpers::{Helpers, Job, Outcome};
 use link::Link;
@@ -57,6 +57,7 @@ pub struct Links {
 
 struct Shared {
     options: LinkOptions,
+    reactor: Reactor,
     core: RefCell<Option<Weak<dyn LinkCore>>>,
     links: RefCell<BTreeMap<LinkId, Slot>>,
     listeners: RefCell<Vec<Listener>>,
@@ -88,7 +89,7 @@ enum Slot {
 /// Who waits for a job of the helpers.
 enum Waiting {
     Link(LinkId),
-    Listener(Rc<listen::Bound>),
+    Listener(Rc<listen::Inner>),
 }
 
 /// A [`LinkEvent`] that waits for the next turn. Bytes never wait.
@@ -121,11 +122,12 @@ const SENT_BYTES_TOLD_AT_ONCE: u64 = 32 << 10;
 const SPARE_BUFFERS_MAX: usize = 16;
 
 impl Links {
-    /// Without any link. `bell` wakes the executor, on which all of this must be used.
-    pub fn new(options: LinkOptions, bell: Doorbell) -> Links {
+    /// Without any link, for the thread of `reactor`, which `bell` wakes.
+    pub fn new(options: LinkOptions, bell: Doorbell, reactor: Reactor) -> Links {
         Links {
             shared: Rc::new(Shared {
                 options,
+                reactor,
                 core: RefCell::new(None),
                 links: RefCell::default(),
                 listeners: RefCell::default(),
@@ -174,7 +176,7 @@ impl Links {
     pub fn flush(&self) {
         let mut dirty = self.shared.dirty.borrow_mut();
         for link in dirty.drain(..) {
-            link.flush(&self.shared);
+            link.flush();
         }
     }
 
@@ -219,8 +221,11 @@ impl Links {
             self.close(link);
         }
         let until = Instant::now() + patience;
+        let reactor = &self.shared.reactor;
         while self.shared.ending.get() > 0 && Instant::now() < until {
-            glommio::timer::sleep(Duration::from_millis(1)).await;
+            if reactor.dispatch().is_err() || reactor.sleep(Some(until)).await.is_err() {
+                return;
+            }
         }
     }
 
@@ -248,15 +253,14 @@ impl Links {
         self.shared.jobs.borrow_mut().insert(job, Waiting::Link(link));
         // A resolver may hang for longer than anybody waits.
         let links = self.clone();
-        glommio::spawn_local(async move {
-            glommio::timer::sleep(timeout + Duration::from_millis(50)).await;
+        let give_up = move || {
             let connecting =
                 matches!(links.shared.links.borrow().get(&link), Some(Slot::Connecting));
             if connecting {
                 links.ended(link, format!("no answer within {} ms", timeout.as_millis()));
             }
-        })
-        .detach();
+        };
+        self.shared.reactor.after(timeout + Duration::from_millis(50), give_up).detach();
     }
 
     fn close(&self, link: LinkId) {
@@ -264,7 +268,7 @@ impl Links {
         self.shared.events.borrow_mut().retain(|event| event.link() != link);
         match slot {
             Some(Slot::Open(open)) => {
-                open.flush(&self.shared);
+                open.flush();
                 open.close_after_output();
                 self.shared.ending.set(self.shared.ending.get() + 1);
             }
@@ -280,7 +284,9 @@ impl Links {
                 (Some(Waiting::Link(link)), Outcome::Connected(result)) => {
                     self.on_connected(link, result);
                 }
-                (Some(Waiting::Listener(bound)), Outcome::Bound(result)) => bound.set(result),
+                (Some(Waiting::Listener(listener)), Outcome::Bound(result)) => {
+                    listener.on_bound(result);
+                }
                 (Some(Waiting::Link(_)), Outcome::Bound(_))
                 | (Some(Waiting::Listener(_)), Outcome::Connected(_))
                 | (None, _) => unreachable!("an outcome of another job"),
@@ -337,23 +343,19 @@ impl Links {
         if self.shared.options.keep_alive {
             socket2::SockRef::from(&stream).set_keepalive(true)?;
         }
-        let link = Rc::new(Link::new(id, stream)?);
+        let accepted_from = accepted.then(|| remote.ip());
+        let link = Rc::new(Link::new(id, stream, self.clone(), accepted_from)?);
         self.shared.links.borrow_mut().insert(id, Slot::Open(link.clone()));
-        let counted = accepted.then(|| remote.ip());
-        if let Some(remote) = counted {
+        if let Some(remote) = accepted_from {
             *self.shared.remotes.borrow_mut().entry(remote).or_default() += 1;
         }
-        let links = self.clone();
-        glommio::spawn_local(async move {
-            // A task begins to run while it is spawned: in the middle of a turn.
-            futures_lite::future::yield_now().await;
-            link::run(&link, &links).await;
-            if let Some(remote) = counted {
-                links.forget_remote(remote);
-            }
-        })
-        .detach();
+        link.run();
         Ok(())
+    }
+
+    /// A link that was closed here has written its last bytes.
+    fn departed(&self) {
+        self.shared.ending.set(self.shared.ending.get().saturating_sub(1));
     }
 
     fn forget_remote(&self, remote: IpAddr) {

@@ -7,7 +7,7 @@ use glommio::LocalExecutor;
 
 use super::*;
 use crate::id::ServerId;
-use crate::runtime::Event;
+use crate::runtime::Sleeping;
 
 /// What was heard, in order; bytes of a link are put together.
 #[derive(Default)]
@@ -17,8 +17,6 @@ struct Heard {
     bytes: RefCell<BTreeMap<LinkId, Vec<u8>>>,
     sent: Cell<u64>,
     behind: Cell<bool>,
-    /// Bytes arrived.
-    arrived: Event,
     /// Whether a link answers with what it was sent.
     echo: Cell<bool>,
     own: RefCell<Option<Links>>,
@@ -63,7 +61,6 @@ impl LinkCore for Heard {
             links.flush();
         }
         self.bytes.borrow_mut().entry(link).or_default().extend_from_slice(bytes);
-        self.arrived.set();
     }
 
     fn link_fatal(&self, reason: String) {
@@ -78,20 +75,32 @@ impl LinkCore for Heard {
 struct Side {
     links: Links,
     heard: Rc<Heard>,
+    reactor: Reactor,
+}
+
+fn reactor() -> Reactor {
+    Reactor::new(Doorbell::new().unwrap(), Sleeping::Alone).unwrap()
+}
+
+/// Lets happen what happens within a moment.
+async fn moment(reactor: &Reactor, long: Duration) {
+    reactor.sleep(Some(Instant::now() + long)).await.unwrap();
+    reactor.dispatch().unwrap();
 }
 
 impl Side {
-    fn new() -> Side {
-        Side::with(LinkOptions::default())
+    fn new(reactor: &Reactor) -> Side {
+        Side::with(LinkOptions::default(), reactor)
     }
 
-    fn with(options: LinkOptions) -> Side {
-        let links = Links::new(options, Doorbell::new().unwrap());
+    fn with(options: LinkOptions, reactor: &Reactor) -> Side {
+        let bell = Doorbell::new().unwrap();
+        let links = Links::new(options, bell, reactor.clone());
         let heard = Rc::new(Heard::default());
         *heard.own.borrow_mut() = Some(links.clone());
         let core: Rc<dyn LinkCore> = heard.clone();
         links.set_core(Rc::downgrade(&core));
-        Side { links, heard }
+        Side { links, heard, reactor: reactor.clone() }
     }
 
     /// Listens at a port that was free a moment ago.
@@ -136,13 +145,14 @@ async fn until(sides: &[&Side], what: &str, mut condition: impl FnMut() -> bool)
         }
         let events: Vec<_> = sides.iter().map(|side| side.heard.events()).collect();
         assert!(Instant::now() < patience, "{what}: {events:?}");
-        glommio::timer::sleep(Duration::from_micros(200)).await;
+        moment(&sides[0].reactor, Duration::from_micros(200)).await;
     }
 }
 
 /// Two sides with a link between them: the server, its end, the client, its end.
 async fn linked() -> (Side, LinkId, Side, LinkId) {
-    let (server, client) = (Side::new(), Side::new());
+    let reactor = reactor();
+    let (server, client) = (Side::new(&reactor), Side::new(&reactor));
     let at = server.listen().await;
     let mut number = 0;
     // The listener may come a moment later than the connection.
@@ -202,7 +212,7 @@ fn what_was_sent_before_a_close_arrives_and_the_other_side_hears_of_it() {
 #[test]
 fn a_connection_that_cannot_be_made_is_closed_with_its_reason() {
     LocalExecutor::default().run(async {
-        let client = Side::new();
+        let client = Side::new(&reactor());
         let nobody = Endpoint { host: "127.0.0.1".to_owned(), port: free_port() };
         client.connect(1, vec![nobody], 1000);
         let unknown = Endpoint { host: "no-such-host.invalid".to_owned(), port: 1 };
@@ -282,9 +292,10 @@ fn an_address_in_use_is_tried_again_and_given_up_only_if_so_configured() {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = taken.local_addr().unwrap().port();
         let at = Endpoint { host: "127.0.0.1".to_owned(), port };
-        let patient = Side::new();
-        let server =
-            Side::with(LinkOptions { bind_attempts_max: Some(1), ..LinkOptions::default() });
+        let reactor = reactor();
+        let patient = Side::new(&reactor);
+        let options = LinkOptions { bind_attempts_max: Some(1), ..LinkOptions::default() };
+        let server = Side::with(options, &reactor);
         for side in [&patient, &server] {
             side.links.perform(LinkOp::Listen { on: vec![(Port::Election, at.clone())] });
         }
@@ -292,7 +303,7 @@ fn an_address_in_use_is_tried_again_and_given_up_only_if_so_configured() {
         assert!(server.heard.events()[0].contains("electionPortBindRetry"));
         drop(taken);
         server.links.perform(LinkOp::Listen { on: Vec::new() });
-        let client = Side::new();
+        let client = Side::new(&reactor);
         for number in 1.. {
             let before = client.heard.events().len();
             client.connect(number, vec![at.clone()], 1000);
@@ -300,7 +311,7 @@ fn an_address_in_use_is_tried_again_and_given_up_only_if_so_configured() {
             if client.heard.events().last().unwrap() == "connected" {
                 break;
             }
-            glommio::timer::sleep(Duration::from_millis(50)).await;
+            moment(&reactor, Duration::from_millis(50)).await;
         }
     });
 }
@@ -335,7 +346,7 @@ fn links_from_one_address_are_bounded() {
         for _ in 0..limits::LINKS_PER_REMOTE_MAX + 20 {
             streams.push(std::net::TcpStream::connect((at.host.as_str(), at.port)).unwrap());
             server.heard.hear(&server.links);
-            glommio::timer::sleep(Duration::from_micros(500)).await;
+            moment(&server.reactor, Duration::from_micros(500)).await;
         }
         let max = limits::LINKS_PER_REMOTE_MAX as usize;
         until(&[&server], "the bound", || server.links.count() == max).await;
@@ -356,7 +367,7 @@ fn a_message_and_its_answer_take_no_detours() {
             client.send(link, &[9u8; 100][..]);
             client.links.flush();
             while client.received(link) < round * 100 {
-                client.heard.arrived.wait().await;
+                moment(&client.reactor, Duration::from_secs(1)).await;
             }
         }
         let per_round = began.elapsed() / u32::try_from(rounds).unwrap();

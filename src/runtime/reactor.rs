@@ -1,0 +1,643 @@
+//! The ring on which a thread waits for its sockets, its bell and its timers.
+//!
+//! A raw io_uring ring with one multishot poll per socket. What is ready is told by a call, in the
+//! thread's own time ([`Reactor::dispatch`]); whether anything is, a look at memory shared with the
+//! kernel says without a system call ([`Reactor::has_events`]). With deferred task work (Linux 6.1)
+//! nothing interrupts the thread while it works. To sleep takes one system call: it hands in what is
+//! new, and returns with what has happened.
+//!
+//! glommio's own reactor takes four or five for that: three rings, two timers armed and cancelled at
+//! each turn, and one ring polled in another; a third of the time of a server in an ensemble that
+//! is asked for one write at a time. So where an executor has nothing of glommio's to wait for
+//! ([`Sleeping::Alone`]), the thread sleeps here; an executor with channels to others sleeps in
+//! glommio, and this ring rings its bell ([`Sleeping::Among`]).
+//!
+//! Readiness is an edge: who was told reads until there is less than he asked for, or asks to be
+//! told [`Watch::again`].
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use io_uring::types::{Fd, SubmitArgs, Timespec};
+use io_uring::{IoUring, cqueue, opcode, squeue};
+
+use super::{Doorbell, Event};
+
+/// Entries that wait to be handed in; more wait in memory of our own.
+const SUBMISSIONS: u32 = 256;
+
+/// Completions the kernel can tell before it has to keep them elsewhere.
+const COMPLETIONS: u32 = 4096;
+
+/// Completions handled by one [`Reactor::dispatch`]: what else is to be done has its turn in between.
+const COMPLETIONS_PER_DISPATCH: usize = 512;
+
+const READABLE: u32 = (libc::POLLIN | libc::POLLRDHUP) as u32;
+const WRITABLE: u32 = libc::POLLOUT as u32;
+const HUNG_UP: u32 = (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) as u32;
+
+/// Who is told that a socket is ready.
+pub trait Ready {
+    /// It is, or it asked to be told again.
+    fn ready(self: Rc<Self>, what: Readiness);
+}
+
+/// What a socket is ready for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Readiness {
+    /// There is room to write; told once after [`Watch::want_room`].
+    pub room: bool,
+    /// The other side will send no more, or something is wrong: reading on says what.
+    pub hung_up: bool,
+}
+
+/// How the thread sleeps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sleeping {
+    /// In this ring. Nothing that waits for glommio is heard of meanwhile.
+    Alone,
+    /// In glommio's reactor, woken by the bell.
+    Among,
+}
+
+/// The reactor of one thread. Clones are the same.
+#[derive(Clone)]
+pub struct Reactor {
+    inner: Rc<Inner>,
+}
+
+struct Inner {
+    ring: RefCell<IoUring>,
+    /// What found no room among the submissions.
+    backlog: RefCell<VecDeque<squeue::Entry>>,
+    sources: RefCell<Sources>,
+    /// Who is to be told with the next dispatch without the kernel saying so.
+    again: RefCell<Vec<Key>>,
+    /// Emptied lists, for the next dispatch.
+    told: RefCell<Vec<Key>>,
+    found: RefCell<Vec<Found>>,
+    timers: RefCell<BTreeMap<(Instant, u64), Box<dyn FnOnce()>>>,
+    timers_made: Cell<u64>,
+    /// Something happened that the thread's loop has to look at.
+    stirred: Event,
+    sleeping: Sleeping,
+    bell: Doorbell,
+    alarm: Alarm,
+}
+
+/// A completion as it lies in the ring.
+struct Found {
+    user_data: u64,
+    result: i32,
+    more: bool,
+}
+
+/// A source and which of those that had its place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Key {
+    slot: u32,
+    generation: u32,
+}
+
+#[derive(Default)]
+struct Sources {
+    slots: Vec<Source>,
+    free: Vec<u32>,
+}
+
+#[derive(Default)]
+struct Source {
+    generation: u32,
+    open: Option<Open>,
+}
+
+struct Open {
+    fd: RawFd,
+    owner: Rc<dyn Ready>,
+    waits_for_room: bool,
+}
+
+/// What a completion is about; the upper two bits of its user data.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum About {
+    /// A socket's input.
+    Input = 0,
+    /// A socket's room for output.
+    Room = 1,
+    /// The bell.
+    Bell = 2,
+    /// A poll was taken back.
+    Removal = 3,
+}
+
+/// 30 bits: more sockets than a process may have.
+const SLOT_BITS: u32 = 30;
+
+impl Key {
+    fn user_data(self, about: About) -> u64 {
+        (about as u64) << 62 | u64::from(self.slot) << 32 | u64::from(self.generation)
+    }
+
+    fn of(user_data: u64) -> (About, Key) {
+        let about = match user_data >> 62 {
+            0 => About::Input,
+            1 => About::Room,
+            2 => About::Bell,
+            _ => About::Removal,
+        };
+        let slot = u32::try_from(user_data >> 32 & ((1 << SLOT_BITS) - 1)).expect("30 bits");
+        let generation = u32::try_from(user_data & u64::from(u32::MAX)).expect("32 bits");
+        (about, Key { slot, generation })
+    }
+}
+
+impl Reactor {
+    /// A reactor for the current thread, which alone may use it. `bell` wakes the thread.
+    ///
+    /// # Errors
+    /// The system's: no ring can be made.
+    pub fn new(bell: Doorbell, sleeping: Sleeping) -> io::Result<Reactor> {
+        let ring = make_ring()?;
+        if sleeping == Sleeping::Among {
+            ring.submitter().register_eventfd(bell.as_fd().as_raw_fd())?;
+        }
+        let reactor = Reactor {
+            inner: Rc::new(Inner {
+                ring: RefCell::new(ring),
+                backlog: RefCell::default(),
+                sources: RefCell::default(),
+                again: RefCell::default(),
+                told: RefCell::default(),
+                found: RefCell::default(),
+                timers: RefCell::default(),
+                timers_made: Cell::new(0),
+                stirred: Event::default(),
+                sleeping,
+                bell,
+                alarm: Alarm::default(),
+            }),
+        };
+        match sleeping {
+            Sleeping::Alone => reactor.inner.watch_bell(),
+            Sleeping::Among => {
+                glommio::spawn_local(answer_bell(reactor.clone())).detach();
+                glommio::spawn_local(ring_alarm(reactor.clone())).detach();
+            }
+        }
+        Ok(reactor)
+    }
+
+    /// Tells `owner` from now on what a socket is ready for, input that is there already included.
+    /// The socket must not block, and must stay open until the watch is dropped.
+    pub fn watch(&self, socket: BorrowedFd<'_>, owner: Rc<dyn Ready>) -> Watch {
+        let fd = socket.as_raw_fd();
+        let key = self.inner.sources.borrow_mut().insert(Open { fd, owner, waits_for_room: false });
+        self.inner.poll_input(key, fd);
+        Watch { reactor: self.clone(), key }
+    }
+
+    /// Calls `then` from [`Reactor::dispatch`] when `delay` is over, unless the timer is dropped.
+    pub fn after(&self, delay: Duration, then: impl FnOnce() + 'static) -> Timer {
+        let number = self.inner.timers_made.get();
+        self.inner.timers_made.set(number + 1);
+        let key = (Instant::now() + delay, number);
+        self.inner.timers.borrow_mut().insert(key, Box::new(then));
+        Timer { reactor: self.clone(), key, is_detached: false }
+    }
+
+    /// The thread's loop has something to look at: the next [`Reactor::sleep`] returns at once.
+    pub fn stir(&self) {
+        self.inner.stirred.set();
+    }
+
+    /// Whether it was stirred since the last time.
+    pub fn take_stirred(&self) -> bool {
+        self.inner.stirred.take()
+    }
+
+    /// Whether a dispatch would find anything, timers aside. No system call.
+    pub fn has_events(&self) -> bool {
+        let inner = &*self.inner;
+        if !inner.again.borrow().is_empty() || !inner.backlog.borrow().is_empty() {
+            return true;
+        }
+        let mut ring = inner.ring.borrow_mut();
+        if !ring.completion().is_empty() {
+            return true;
+        }
+        let submissions = ring.submission();
+        submissions.taskrun() || submissions.cq_overflow() || !submissions.is_empty()
+    }
+
+    /// Tells everybody what has happened, and calls the timers that are due.
+    ///
+    /// # Errors
+    /// The system's: the ring cannot be used any more.
+    pub fn dispatch(&self) -> io::Result<()> {
+        let inner = &*self.inner;
+        let mut told = std::mem::take(&mut *inner.told.borrow_mut());
+        std::mem::swap(&mut told, &mut *inner.again.borrow_mut());
+        for key in told.drain(..) {
+            inner.tell(key, Readiness::default());
+        }
+        *inner.told.borrow_mut() = told;
+        let mut found = std::mem::take(&mut *inner.found.borrow_mut());
+        inner.collect(&mut found)?;
+        for completion in found.drain(..) {
+            self.handle(&completion);
+        }
+        *inner.found.borrow_mut() = found;
+        self.fire();
+        Ok(())
+    }
+
+    fn handle(&self, found: &Found) {
+        let inner = &*self.inner;
+        let (about, key) = Key::of(found.user_data);
+        match about {
+            About::Removal => {}
+            About::Bell => {
+                if !found.more {
+                    inner.watch_bell();
+                }
+                self.stir();
+            }
+            About::Input => {
+                let Some(fd) = inner.sources.borrow().fd(key) else { return };
+                if !found.more {
+                    // The kernel has ended it, for want of room for completions.
+                    inner.poll_input(key, fd);
+                }
+                // An error of the poll itself: whoever reads will see what is wrong.
+                let events = u32::try_from(found.result).unwrap_or(HUNG_UP);
+                let hung_up = events & HUNG_UP != 0;
+                inner.tell(key, Readiness { room: false, hung_up });
+            }
+            About::Room => {
+                if let Some(open) = inner.sources.borrow_mut().get(key) {
+                    open.waits_for_room = false;
+                }
+                inner.tell(key, Readiness { room: true, hung_up: false });
+            }
+        }
+    }
+
+    fn fire(&self) {
+        if self.inner.timers.borrow().is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        loop {
+            let mut timers = self.inner.timers.borrow_mut();
+            let Some(entry) = timers.first_entry() else { return };
+            if entry.key().0 > now {
+                return;
+            }
+            let then = entry.remove();
+            drop(timers);
+            then();
+        }
+    }
+
+    /// Returns when there is something for [`Reactor::dispatch`], when it was stirred, at `until`,
+    /// or earlier.
+    ///
+    /// # Errors
+    /// As for [`Reactor::dispatch`].
+    pub async fn sleep(&self, until: Option<Instant>) -> io::Result<()> {
+        let inner = &*self.inner;
+        let timer = inner.timers.borrow().keys().next().map(|(at, _)| *at);
+        let until = [until, timer].into_iter().flatten().min();
+        match inner.sleeping {
+            Sleeping::Alone => {
+                if self.take_stirred() || !inner.again.borrow().is_empty() {
+                    return Ok(());
+                }
+                inner.block(until)
+            }
+            Sleeping::Among => {
+                inner.submit()?;
+                if self.take_stirred() || self.has_events() {
+                    // Whatever else the executor has to do is done all the same.
+                    self.breathe().await;
+                    return Ok(());
+                }
+                if let Some(until) = until {
+                    inner.alarm.set(until);
+                }
+                inner.stirred.wait().await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Lets the other tasks of the executor run.
+    pub async fn breathe(&self) {
+        match self.inner.sleeping {
+            Sleeping::Alone => {}
+            Sleeping::Among => glommio::executor().yield_task_queue_now().await,
+        }
+    }
+}
+
+/// With what the kernel offers: completions that wait until this thread asks for them, or else
+/// those that do not interrupt it.
+fn make_ring() -> io::Result<IoUring> {
+    let mut deferred = IoUring::builder();
+    deferred
+        .setup_cqsize(COMPLETIONS)
+        .setup_single_issuer()
+        .setup_defer_taskrun()
+        .setup_taskrun_flag();
+    let mut cooperative = IoUring::builder();
+    cooperative.setup_cqsize(COMPLETIONS).setup_coop_taskrun().setup_taskrun_flag();
+    let mut plain = IoUring::builder();
+    plain.setup_cqsize(COMPLETIONS);
+    deferred
+        .build(SUBMISSIONS)
+        .or_else(|_| cooperative.build(SUBMISSIONS))
+        .or_else(|_| plain.build(SUBMISSIONS))
+}
+
+impl Inner {
+    fn tell(&self, key: Key, what: Readiness) {
+        let owner = match self.sources.borrow_mut().get(key) {
+            Some(open) => open.owner.clone(),
+            None => return,
+        };
+        owner.ready(what);
+    }
+
+    fn poll_input(&self, key: Key, fd: RawFd) {
+        let poll = opcode::PollAdd::new(Fd(fd), READABLE).multi(true).build();
+        self.push(poll.user_data(key.user_data(About::Input)));
+    }
+
+    /// Rings are edges: the counter is never read.
+    fn watch_bell(&self) {
+        let fd = Fd(self.bell.as_fd().as_raw_fd());
+        let poll = opcode::PollAdd::new(fd, libc::POLLIN as u32).multi(true).build();
+        self.push(poll.user_data(Key { slot: 0, generation: 0 }.user_data(About::Bell)));
+    }
+
+    /// Queues an entry that points at no memory of ours.
+    fn push(&self, entry: squeue::Entry) {
+        let mut backlog = self.backlog.borrow_mut();
+        if backlog.is_empty() {
+            let mut ring = self.ring.borrow_mut();
+            // SAFETY: polls and their removals name a descriptor and a number; there is no memory
+            // that would have to outlive them. A descriptor that was closed, or even names another
+            // file by the time it is handed in, only brings completions of a source that is known
+            // to be gone.
+            if unsafe { ring.submission().push(&entry) }.is_ok() {
+                return;
+            }
+        }
+        backlog.push_back(entry);
+    }
+
+    /// Moves as much of the backlog into the ring as there is room.
+    fn advance(&self, ring: &mut IoUring) {
+        let mut backlog = self.backlog.borrow_mut();
+        if backlog.is_empty() {
+            return;
+        }
+        let mut submissions = ring.submission();
+        while let Some(entry) = backlog.front() {
+            // SAFETY: as in `push`.
+            if unsafe { submissions.push(entry) }.is_err() {
+                return;
+            }
+            backlog.pop_front();
+        }
+    }
+
+    /// Hands in what is queued, and lets the kernel tell what it has kept back.
+    fn submit(&self) -> io::Result<()> {
+        let mut ring = self.ring.borrow_mut();
+        loop {
+            self.advance(&mut ring);
+            let submissions = ring.submission();
+            if submissions.is_empty() && !submissions.taskrun() && !submissions.cq_overflow() {
+                return Ok(());
+            }
+            drop(submissions);
+            if !transient(ring.submit())? || self.backlog.borrow().is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes completions out of the ring, up to a bound.
+    fn collect(&self, found: &mut Vec<Found>) -> io::Result<()> {
+        loop {
+            self.submit()?;
+            let mut ring = self.ring.borrow_mut();
+            let before = found.len();
+            let room = COMPLETIONS_PER_DISPATCH - before;
+            found.extend(ring.completion().take(room).map(|entry| Found {
+                user_data: entry.user_data(),
+                result: entry.result(),
+                more: cqueue::more(entry.flags()),
+            }));
+            if found.len() == before || found.len() == COMPLETIONS_PER_DISPATCH {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Sleeps until there is a completion, or `until`.
+    fn block(&self, until: Option<Instant>) -> io::Result<()> {
+        let mut ring = self.ring.borrow_mut();
+        self.advance(&mut ring);
+        if !self.backlog.borrow().is_empty() {
+            drop(ring);
+            return self.submit();
+        }
+        if !ring.completion().is_empty() {
+            return Ok(());
+        }
+        let waited = match until {
+            None => ring.submit_and_wait(1),
+            Some(until) => {
+                let left = Timespec::from(until.saturating_duration_since(Instant::now()));
+                ring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&left))
+            }
+        };
+        transient(waited).map(|_| ())
+    }
+}
+
+/// Whether the kernel took what it was given; errors that pass by themselves are none.
+fn transient(result: io::Result<usize>) -> io::Result<bool> {
+    match result {
+        Ok(_) => Ok(true),
+        Err(error) => match error.raw_os_error() {
+            Some(libc::ETIME | libc::EINTR | libc::EAGAIN | libc::EBUSY) => Ok(false),
+            _ => Err(error),
+        },
+    }
+}
+
+impl Sources {
+    fn insert(&mut self, open: Open) -> Key {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Source::default());
+            u32::try_from(self.slots.len() - 1).expect("fewer sockets than 2^30")
+        });
+        let source = &mut self.slots[slot as usize];
+        source.generation = source.generation.wrapping_add(1);
+        source.open = Some(open);
+        Key { slot, generation: source.generation }
+    }
+
+    fn get(&mut self, key: Key) -> Option<&mut Open> {
+        let source = self.slots.get_mut(key.slot as usize)?;
+        if source.generation == key.generation { source.open.as_mut() } else { None }
+    }
+
+    fn fd(&self, key: Key) -> Option<RawFd> {
+        let source = self.slots.get(key.slot as usize)?;
+        let open = source.open.as_ref()?;
+        (source.generation == key.generation).then_some(open.fd)
+    }
+
+    fn remove(&mut self, key: Key) -> Option<Open> {
+        let source = self.slots.get_mut(key.slot as usize)?;
+        if source.generation != key.generation {
+            return None;
+        }
+        let open = source.open.take()?;
+        self.free.push(key.slot);
+        Some(open)
+    }
+}
+
+/// As long as it lives, its owner is told what the socket is ready for. It keeps the owner alive.
+pub struct Watch {
+    reactor: Reactor,
+    key: Key,
+}
+
+impl Watch {
+    /// Has the owner told with the next dispatch.
+    pub fn again(&self) {
+        let mut again = self.reactor.inner.again.borrow_mut();
+        again.push(self.key);
+    }
+
+    /// Has the owner told once there is room to write.
+    pub fn want_room(&self) {
+        let inner = &*self.reactor.inner;
+        let mut sources = inner.sources.borrow_mut();
+        let Some(open) = sources.get(self.key) else { return };
+        if std::mem::replace(&mut open.waits_for_room, true) {
+            return;
+        }
+        let poll = opcode::PollAdd::new(Fd(open.fd), WRITABLE).build();
+        drop(sources);
+        inner.push(poll.user_data(self.key.user_data(About::Room)));
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let inner = &*self.reactor.inner;
+        // In two steps: dropping the owner may drop other watches.
+        let removed = inner.sources.borrow_mut().remove(self.key);
+        let Some(open) = removed else { return };
+        for (about, is_there) in [(About::Input, true), (About::Room, open.waits_for_room)] {
+            if is_there {
+                let removal = opcode::PollRemove::new(self.key.user_data(about)).build();
+                inner.push(removal.user_data(self.key.user_data(About::Removal)));
+            }
+        }
+    }
+}
+
+/// Calls what it was made for when its time comes, unless it is dropped before.
+#[must_use = "a timer that is dropped does not ring"]
+pub struct Timer {
+    reactor: Reactor,
+    key: (Instant, u64),
+    is_detached: bool,
+}
+
+impl Timer {
+    /// It rings even if nobody keeps it.
+    pub fn detach(mut self) {
+        self.is_detached = true;
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        if self.is_detached {
+            return;
+        }
+        let removed = self.reactor.inner.timers.borrow_mut().remove(&self.key);
+        // What it would have called may hold timers of its own.
+        drop(removed);
+    }
+}
+
+/// Wakes a thread that sleeps in glommio's reactor. One timer of glommio's, armed again only when
+/// the time moves forward: most turns leave it alone.
+#[derive(Default)]
+struct Alarm {
+    at: Cell<Option<Instant>>,
+    moved: Event,
+}
+
+impl Alarm {
+    /// Rings at `at`, or earlier.
+    fn set(&self, at: Instant) {
+        if self.at.get().is_none_or(|set| at < set) {
+            self.at.set(Some(at));
+            self.moved.set();
+        }
+    }
+}
+
+async fn ring_alarm(reactor: Reactor) {
+    let alarm = &reactor.inner.alarm;
+    loop {
+        let Some(at) = alarm.at.get() else {
+            alarm.moved.wait().await;
+            continue;
+        };
+        let rings = async {
+            glommio::timer::sleep(at.saturating_duration_since(Instant::now())).await;
+            true
+        };
+        let moves = async {
+            alarm.moved.wait().await;
+            false
+        };
+        if futures_lite::future::or(rings, moves).await {
+            alarm.at.set(None);
+            reactor.stir();
+        }
+    }
+}
+
+async fn answer_bell(reactor: Reactor) {
+    let listener = match reactor.inner.bell.listen() {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!("the doorbell: {error}");
+            return;
+        }
+    };
+    loop {
+        if let Err(error) = listener.rung().await {
+            tracing::error!("waiting for the doorbell failed: {error}");
+            return;
+        }
+        reactor.stir();
+    }
+}

@@ -37,14 +37,10 @@ const LOCKED_KIB_MIN: u64 = 512;
 pub fn check_io_uring() -> Result<(), StartError> {
     match io_uring::IoUring::new(8) {
         Ok(ring) => {
-            let mut probe = io_uring::Probe::new();
-            let probed = ring.submitter().register_probe(&mut probe);
-            let old = probed.is_err()
-                || !probe.is_supported(io_uring::opcode::Write::CODE)
-                || !probe.is_supported(io_uring::opcode::Recv::CODE);
-            if old {
+            // Came with the same version as polls that stay armed.
+            if !ring.params().is_feature_resource_tagging() {
                 return Err(StartError::IoUring(
-                    "this kernel's io_uring is too old: Linux 5.8 or newer is needed".into(),
+                    "this kernel's io_uring is too old: Linux 5.13 or newer is needed".into(),
                 ));
             }
         }

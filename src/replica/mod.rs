@@ -428,6 +428,12 @@ impl Replica {
         self.in_flight.len() + self.ensemble.forwarded + self.requests_held
     }
 
+    /// Whether other servers are to say something before what is under way here can go on: that
+    /// they have logged it, that it is committed, what became of a request.
+    pub fn awaits_others(&self) -> bool {
+        self.ensemble.forwarded > 0 || self.peer().accepted() != self.peer().committed()
+    }
+
     /// The newest transaction applied.
     pub fn last_processed(&self) -> Zxid {
         self.database.last_processed()

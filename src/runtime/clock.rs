@@ -48,7 +48,7 @@ impl Clock {
 
 /// How long this thread has had a processor. The difference to the time that passed is what others
 /// had of it.
-pub fn thread_cpu_time() -> Duration {
+fn thread_cpu_time() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the pointer is to a value of this frame, which the kernel fills.
     let failed = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };

@@ -15,7 +15,7 @@ mod reactor;
 mod read_ahead;
 mod signals;
 
-pub use clock::{Clock, ThreadUse, thread_cpu_time};
+pub use clock::{Clock, ThreadUse};
 pub use data_folder::{DataFolder, FolderError, LogDevice};
 pub use disk_worker::{DiskWorker, Folders, OpenedSegment, WorkDone, replace, sync_folder};
 pub use doorbell::{Doorbell, Listener as DoorbellListener};

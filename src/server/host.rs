@@ -206,6 +206,11 @@ impl Host {
         self.ring.borrow().in_flight()
     }
 
+    /// Whether other servers are to say something that a client waits for.
+    pub fn awaits_others(&self) -> bool {
+        self.replica.borrow().awaits_others()
+    }
+
     /// Takes in finished log writes without a turn; says whether there were any.
     pub fn reap(&self) -> bool {
         let mut completions = self.completions.borrow_mut();

@@ -1,10 +1,9 @@
-//! The task that turns the replica, and how it waits for the log.
+//! The task that turns the replica, and how it waits.
 //!
-//! While a group is being written the task looks at the log ring again and again, briefly: a
-//! completion seen that way costs no system call and no wake-up, which together cost as much as
-//! the write itself. What it must not do is to keep a core from others for long, so it lets the
-//! sockets have their turn in between, and after a while it sleeps: the kernel then rings the
-//! executor's bell with the completion.
+//! While a group is being written, or other servers are asked, the task looks at the rings again and
+//! again, briefly: what is seen that way costs no system call and no wake-up, which together cost as
+//! much as the write itself. What it must not do is to keep a core from others, so it yields after
+//! each look, and after a while it sleeps: the kernel then rings the executor's bell.
 
 use std::io;
 use std::net::TcpListener;
@@ -12,63 +11,25 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::host::Host;
-use crate::runtime::{Reactor, StopFlag, thread_cpu_time};
+use crate::runtime::{Reactor, StopFlag};
 
-/// How the turn task waits for a log write.
+/// How the turn task waits for what a client waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct LogWait {
-    /// How long it looks by itself before it sleeps. Zero: it always sleeps at once.
-    look: Duration,
+pub struct Patience {
+    /// How long it looks for a log write before it sleeps. Zero: it always sleeps at once.
+    log: Duration,
+    /// How long it looks for what other servers have to say.
+    others: Duration,
 }
 
-impl LogWait {
-    /// Looks for as long as `look`.
-    pub const fn new(look: Duration) -> LogWait {
-        LogWait { look }
-    }
-}
+/// An answer of another server takes a few wake-ups, or a disk write there, and is looked for only so
+/// long that the last of them is saved: 100 µs did as well as 500, for less.
+const OTHERS_LOOK_MAX: Duration = Duration::from_micros(100);
 
-/// Whether looking pays: it does on a processor that nobody else wants. Where others do (several
-/// servers of an ensemble on one small machine), each look takes from them what this server waits for,
-/// and the scheduler then makes it wait for its own turn, where it lets a thread that slept run at
-/// once.
-#[derive(Debug, Default)]
-struct Contention {
-    /// Time of looking in this window, and what this thread had of it.
-    looked: Duration,
-    had: Duration,
-    /// No looking before this.
-    pause_until: Option<Instant>,
-}
-
-/// Time of looking over which is judged.
-const CONTENTION_WINDOW: Duration = Duration::from_millis(20);
-
-/// How long nothing is looked for after that: a try costs a hundredth then.
-const CONTENTION_PAUSE: Duration = Duration::from_secs(2);
-
-impl Contention {
-    /// Whether to look now.
-    fn allows(&mut self, now: Instant) -> bool {
-        if self.pause_until.is_some_and(|until| now < until) {
-            return false;
-        }
-        self.pause_until = None;
-        true
-    }
-
-    /// A look took this long, and this thread had so much of it. More than a third for others is
-    /// more than the kernel's own threads take, which end the write that is waited for.
-    fn note(&mut self, now: Instant, looked: Duration, had: Duration) {
-        self.looked += looked;
-        self.had += had;
-        if self.looked < CONTENTION_WINDOW {
-            return;
-        }
-        if self.had < self.looked * 2 / 3 {
-            self.pause_until = Some(now + CONTENTION_PAUSE);
-        }
-        (self.looked, self.had) = (Duration::ZERO, Duration::ZERO);
+impl Patience {
+    /// Looks for a log write as long as `look`.
+    pub fn new(look: Duration) -> Patience {
+        Patience { log: look, others: look.min(OTHERS_LOOK_MAX) }
     }
 }
 
@@ -90,13 +51,13 @@ const STOP_PATIENCE: Duration = Duration::from_millis(600);
 /// when that begins; `moving` when clients are to connect elsewhere.
 pub async fn turn(
     host: Rc<Host>,
-    wait: LogWait,
+    patience: Patience,
     stop: StopFlag,
     stopping: impl AsyncFnOnce(),
     moving: impl AsyncFn(Vec<TcpListener>),
 ) -> Ended {
     let reactor = host.reactor();
-    match turns(&host, &reactor, wait, stop, stopping, moving).await {
+    match turns(&host, &reactor, patience, stop, stopping, moving).await {
         Ok(ended) => ended,
         Err(error) => Ended::Fatal(format!("the ring of the sockets cannot be used: {error}")),
     }
@@ -105,15 +66,16 @@ pub async fn turn(
 async fn turns(
     host: &Rc<Host>,
     reactor: &Reactor,
-    wait: LogWait,
+    patience: Patience,
     stop: StopFlag,
     stopping: impl AsyncFnOnce(),
     moving: impl AsyncFn(Vec<TcpListener>),
 ) -> io::Result<Ended> {
     let mut stopping = Some(stopping);
     let mut deadline = None;
-    let mut contention = Contention::default();
     loop {
+        // What it was stirred for until now, this turn sees.
+        let _ = reactor.take_stirred();
         let ended = host.turn();
         if let Some(reason) = host.fatal() {
             return Ok(Ended::Fatal(reason));
@@ -148,25 +110,17 @@ async fn turns(
         }
         let due = due.map(|at| host.clock().instant_of(at));
         let until = [due, deadline].into_iter().flatten().min();
-        if host.log_writes_in_flight() > 0 {
-            // A server that stands alone has its machine's processors, or shares them with clients.
-            let judged = host.links().count() > 0;
-            let started = Instant::now();
-            let look = !judged || contention.allows(started);
-            let had = (judged && look).then(thread_cpu_time);
-            let seen = look && look_for_log(host, reactor, wait, started, until).await?;
-            if let Some(had) = had {
-                let now = Instant::now();
-                contention.note(now, now - started, thread_cpu_time() - had);
-            }
-            if !seen {
-                if host.park_log() {
-                    reactor.sleep(until).await?;
-                }
-                host.unpark_log();
-            }
-        } else {
+        let writes = host.log_writes_in_flight() > 0;
+        let long = match () {
+            () if writes => patience.log,
+            () if host.awaits_others() => patience.others,
+            () => Duration::ZERO,
+        };
+        if !look(host, reactor, long, until).await? && (!writes || host.park_log()) {
             reactor.sleep(until).await?;
+        }
+        if writes {
+            host.unpark_log();
         }
         reactor.dispatch()?;
     }
@@ -175,18 +129,21 @@ async fn turns(
 /// Time of looking before other tasks of the executor get their turn.
 const LOOK_AT_ONCE: Duration = Duration::from_micros(6);
 
-/// Looks for a completed log write; true if there is one, or anything else happened.
-async fn look_for_log(
+/// Looks for what has happened, for so `long`; true if something has.
+async fn look(
     host: &Host,
     reactor: &Reactor,
-    wait: LogWait,
-    started: Instant,
+    long: Duration,
     until: Option<Instant>,
 ) -> io::Result<bool> {
+    if long.is_zero() {
+        return Ok(false);
+    }
+    let started = Instant::now();
     let mut last = started;
     let mut breathed = started;
     let threshold = host.stall_threshold().unwrap_or(Duration::MAX);
-    let end = until.map_or(started + wait.look, |until| until.min(started + wait.look));
+    let end = until.map_or(started + long, |until| until.min(started + long));
     while last < end {
         if host.reap() {
             host.was_awake(last);
@@ -214,27 +171,4 @@ async fn look_for_log(
         }
     }
     Ok(false)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn looking_pauses_where_others_want_the_processor_and_is_tried_again() {
-        let began = Instant::now();
-        let mut contention = Contention::default();
-        let look = Duration::from_millis(1);
-        for _ in 0..100 {
-            contention.note(began, look, look * 9 / 10);
-            assert!(contention.allows(began));
-        }
-        for _ in 0..20 {
-            assert!(contention.allows(began));
-            contention.note(began, look, look / 2);
-        }
-        assert!(!contention.allows(began));
-        assert!(!contention.allows(began + CONTENTION_PAUSE - look));
-        assert!(contention.allows(began + CONTENTION_PAUSE));
-    }
 }

@@ -15,7 +15,7 @@ use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 
 use super::crossing::{self, Down, ReplicaEnds, SessionEnds};
 use super::host::{Deliver, Host};
-use super::turns::{self, Ended, LogWait};
+use super::turns::{self, Ended, Patience};
 use crate::net::{self, Accepting, Census, Connections, Core, NetOptions};
 use crate::replica::Send;
 use crate::runtime::{Doorbell, Reactor, Sleeping, StopFlag};
@@ -44,8 +44,8 @@ pub struct Wiring {
     pub processors: Vec<usize>,
     /// How long an executor without work looks for some before it sleeps.
     pub spin: Duration,
-    /// How the log is waited for.
-    pub log_wait: LogWait,
+    /// How the log and other servers are waited for.
+    pub patience: Patience,
 }
 
 impl Wiring {
@@ -68,7 +68,7 @@ impl Wiring {
         let own = bound || machine > cores;
         let spin =
             spin.unwrap_or(if own && session_cores > 0 { SPIN_IF_OURS } else { Duration::ZERO });
-        Wiring { session_cores, processors, spin, log_wait: LogWait::new(look) }
+        Wiring { session_cores, processors, spin, patience: Patience::new(look) }
     }
 
     /// In words, for the start-up screen.
@@ -206,7 +206,7 @@ async fn farewell(connections: &Connections, reactor: &Reactor) {
 
 fn start_one(wiring: &Wiring, listening: Listening, start: Start) -> Result<Threads, String> {
     let Listening { sockets, keep_alive, options, census } = listening;
-    let wait = wiring.log_wait;
+    let patience = wiring.patience;
     let executor = wiring.executor(0, "rk-server").spawn(move || async move {
         let Start { make_host, bell, stop, news } = start;
         let reactor = match Reactor::new(bell.clone(), Sleeping::Alone) {
@@ -228,7 +228,7 @@ fn start_one(wiring: &Wiring, listening: Listening, start: Start) -> Result<Thre
             let new = accept(sockets);
             *accepting.borrow_mut() = new;
         };
-        let ended = turns::turn(host.clone(), wait, stop, stop_accepting, listen).await;
+        let ended = turns::turn(host.clone(), patience, stop, stop_accepting, listen).await;
         host.links().stop(FAREWELL).await;
         farewell(&connections, &reactor).await;
         tell(&news, News::Ended(ended));
@@ -238,7 +238,7 @@ fn start_one(wiring: &Wiring, listening: Listening, start: Start) -> Result<Thre
 
 fn start_many(wiring: &Wiring, listening: Listening, start: Start) -> Result<Threads, String> {
     let Listening { sockets, keep_alive, options, census } = listening;
-    let wait = wiring.log_wait;
+    let patience = wiring.patience;
     let mut threads = Vec::new();
     let mut replica_ends = Vec::new();
     assert_eq!(sockets.len(), wiring.session_cores as usize, "each session core has its socket");
@@ -253,7 +253,7 @@ fn start_many(wiring: &Wiring, listening: Listening, start: Start) -> Result<Thr
         threads.push(executor.map_err(|error| error.to_string())?);
     }
     let executor =
-        wiring.executor(0, "rk-replica").spawn(move || replica_core(replica_ends, start, wait));
+        wiring.executor(0, "rk-replica").spawn(move || replica_core(replica_ends, start, patience));
     threads.push(executor.map_err(|error| error.to_string())?);
     Ok(threads)
 }
@@ -300,7 +300,7 @@ fn no_reactor(error: &std::io::Error) -> News {
     News::Failed(format!("the ring of the sockets: {error}"))
 }
 
-async fn replica_core(ends: Vec<ReplicaEnds>, start: Start, wait: LogWait) {
+async fn replica_core(ends: Vec<ReplicaEnds>, start: Start, patience: Patience) {
     let Start { make_host, bell, stop, news } = start;
     let (ups, downlinks) = crossing::connect_all(ends).await;
     let reactor = match Reactor::new(bell.clone(), Sleeping::Among) {
@@ -317,7 +317,7 @@ async fn replica_core(ends: Vec<ReplicaEnds>, start: Start, wait: LogWait) {
     tell(&news, News::Serving);
     let stop_accepting = async || downlinks.tell(|| Down::StopAccepting).await;
     let listen = async |sockets| downlinks.listen(sockets).await;
-    let ended = turns::turn(host.clone(), wait, stop, stop_accepting, listen).await;
+    let ended = turns::turn(host.clone(), patience, stop, stop_accepting, listen).await;
     host.links().stop(FAREWELL).await;
     downlinks.tell(|| Down::Stop).await;
     tell(&news, News::Ended(ended));

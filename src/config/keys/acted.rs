@@ -581,7 +581,7 @@ pub(super) static KEYS: &[Key] = &[
         "auto",
         auto!(own.spin_micros),
     )
-    .about("how long an idle executor looks for work before it sleeps")
+    .about("how long the server looks for a log write, and at most 100 µs of it for other servers, before it sleeps")
     .unit("µs"),
     own(
         "ringkeeper.stallMillis",

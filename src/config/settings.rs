@@ -381,7 +381,8 @@ pub struct Own {
     pub cores: Option<u32>,
     /// Whether each executor is bound to its core. Default: true. Key `ringkeeper.pin`.
     pub pin: bool,
-    /// How long an idle executor looks for work before it sleeps; `None`: by machine size.
+    /// How long a log write is looked for before the server sleeps, and other servers' answers for at
+    /// most 100 µs of that; `None`: 500 µs.
     /// Microseconds. Default: auto. Key `ringkeeper.spinMicros`.
     pub spin_micros: Option<u32>,
     /// How long the server may stand still, answering nobody, before that is counted and logged; 0:

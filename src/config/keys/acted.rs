@@ -581,7 +581,10 @@ pub(super) static KEYS: &[Key] = &[
         "auto",
         auto!(own.spin_micros),
     )
-    .about("how long the server looks for a log write, and at most 100 µs of it for other servers, before it sleeps")
+    .about(
+        "how long the server looks for a log write, and for at most 100 µs of that for other servers, \
+         before it sleeps",
+    )
     .unit("µs"),
     own(
         "ringkeeper.stallMillis",

@@ -126,7 +126,7 @@ mod tests {
     use crate::io::{Completion, Done, Op};
     use crate::proto::OpCode;
     use crate::proto::txn::{SetDataTxn, Txn, TxnBody, TxnHeader};
-    use crate::txnlog::{Append, Writer, WriterOptions};
+    use crate::txnlog::{Append, Progress, Writer, WriterOptions};
 
     /// The file of a log with so many transactions.
     fn log(txns: i64) -> Vec<u8> {
@@ -145,7 +145,8 @@ mod tests {
                     }
                     _ => Done::Plain,
                 };
-                writer.handle_completion(Completion { token, result: Ok(done) });
+                let progress = writer.handle_completion(Completion { token, result: Ok(done) });
+                assert!(matches!(progress, Progress::None | Progress::Synced(_)), "{progress:?}");
             }
             if zxid == txns && writer.is_idle() {
                 return file;

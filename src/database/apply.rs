@@ -250,7 +250,7 @@ impl Database {
         let (path, owner) =
             (path.ok_or(ErrorCode::BadArguments)?, owner.ok_or(ErrorCode::BadArguments)?);
         let (parent_path, name) = split_path(path).ok_or(ErrorCode::BadArguments)?;
-        let parent = self.tree.find(parent_path).ok_or(ErrorCode::NoNode)?;
+        let parent = self.tree.find_parent(parent_path).ok_or(ErrorCode::NoNode)?;
         if let Some(existing) = self.tree.find(path) {
             assert!(self.is_tolerant(), "a committed create makes a new node: {:?}", header.zxid);
             // The tree is ahead of the log. The node is the one that this transaction made or a

@@ -174,8 +174,9 @@ impl DatabaseBuilder {
         }
         let (parent, _) =
             split_path(path).ok_or_else(|| LoadError::BadPath { path: path.to_owned() })?;
-        let parent =
-            tree.find(parent).ok_or_else(|| LoadError::NoParent { path: path.to_owned() })?;
+        let parent = tree
+            .find_parent(parent)
+            .ok_or_else(|| LoadError::NoParent { path: path.to_owned() })?;
         if tree.find(path).is_some() {
             return Err(LoadError::Twice { path: path.to_owned() });
         }

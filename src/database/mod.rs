@@ -257,6 +257,12 @@ impl Database {
         self.tree.find(path).map(|id| self.tree.get(id))
     }
 
+    /// Brings the node at a path, if there is one, into the processor's caches.
+    #[inline]
+    pub fn warm(&self, path: &[u8]) {
+        self.tree.warm(path);
+    }
+
     /// Where the digest of a node begins: CRC-32 of path and data.
     pub fn digest_seed(path: &str, data: Option<&[u8]>) -> u32 {
         tree::digest_seed(path, data)

@@ -411,6 +411,22 @@ impl Txn {
         self.header.zxid
     }
 
+    /// The path that it is about, if its body begins with one: as bytes, quickly, to look ahead.
+    #[inline]
+    pub fn path_ahead(&self) -> Option<&[u8]> {
+        match self.header.op {
+            OpCode::Create
+            | OpCode::Create2
+            | OpCode::SetData
+            | OpCode::SetAcl
+            | OpCode::Delete => {
+                let body = &self.bytes[TxnHeader::BYTES..self.body_end];
+                <Option<&[u8]>>::decode(&mut Decoder::new(body)).ok()?
+            }
+            _ => None,
+        }
+    }
+
     /// The digest of the tree afterwards, if the maker computed one.
     pub fn digest_after(&self) -> Option<TxnDigest> {
         self.digest

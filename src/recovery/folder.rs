@@ -5,11 +5,48 @@ use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read, Seek};
 
 use crate::io::Place;
+use crate::txnlog::{Entry, Reader, Verdict};
 
 /// A source of a file's bytes.
 pub trait ReadSeek: Read + Seek {}
 
 impl<T: Read + Seek> ReadSeek for T {}
+
+/// The records of a log, in their order; as [`Reader`] gives them.
+pub trait LogEntries {
+    /// The next record; `None` behind the last one: then there is a verdict.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    fn next_entry(&mut self) -> io::Result<Option<Entry>>;
+
+    /// What there is to say about the file, once every record was taken.
+    fn verdict(&self) -> Option<&Verdict>;
+
+    /// Where reading has come to.
+    fn offset(&self) -> u64;
+
+    /// Size of the file.
+    fn bytes_total(&self) -> u64;
+}
+
+impl<R: Read + Seek> LogEntries for Reader<R> {
+    fn next_entry(&mut self) -> io::Result<Option<Entry>> {
+        Reader::next_entry(self)
+    }
+
+    fn verdict(&self) -> Option<&Verdict> {
+        Reader::verdict(self)
+    }
+
+    fn offset(&self) -> u64 {
+        Reader::offset(self)
+    }
+
+    fn bytes_total(&self) -> u64 {
+        Reader::bytes_total(self)
+    }
+}
 
 /// A file in a folder.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,6 +71,14 @@ pub trait Folder {
     /// # Errors
     /// The system's; `NotFound` if there is none.
     fn open(&self, place: Place, name: &str) -> io::Result<Box<dyn ReadSeek + '_>>;
+
+    /// Opens a log to read all of its records.
+    ///
+    /// # Errors
+    /// The system's; `NotFound` if there is none.
+    fn open_log(&self, name: &str) -> io::Result<Box<dyn LogEntries + '_>> {
+        Ok(Box::new(Reader::open(self.open(Place::Logs, name)?)?))
+    }
 
     /// Makes a file shorter, and syncs it.
     ///

@@ -20,7 +20,7 @@ use std::collections::VecDeque;
 use std::io::{self, Read, Seek, SeekFrom};
 
 pub use epochs::Epochs;
-pub use folder::{FileInfo, Folder, MemoryFolder, ReadSeek};
+pub use folder::{FileInfo, Folder, LogEntries, MemoryFolder, ReadSeek};
 pub use history::{log_read_bytes_max, read_txns};
 pub use truncate::{discard_after, truncate};
 

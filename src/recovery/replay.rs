@@ -5,7 +5,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 
 use bytes::Bytes;
 
-use super::folder::Folder;
+use super::folder::{Folder, LogEntries};
 use super::history::is_next;
 use super::{RecoveryError, RecoveryOptions, Step};
 use crate::database::Database;
@@ -38,6 +38,9 @@ pub(super) struct Replay<'a> {
     passed_over: Vec<Zxid>,
     options: &'a RecoveryOptions,
 }
+
+/// Transactions whose nodes are fetched together.
+const WARMED_TOGETHER: usize = 8;
 
 /// Between two calls of the progress callback.
 const PROGRESS_TXNS: u64 = 10_000;
@@ -87,15 +90,22 @@ impl<'a> Replay<'a> {
     ) -> Result<(), RecoveryError> {
         let path = folder.describe(Place::Logs, name);
         let failed = |what, error| RecoveryError::Io { what, file: path.clone(), error };
-        let file = folder.open(Place::Logs, name).map_err(|error| failed("open", error))?;
-        let mut reader = Reader::open(file).map_err(|error| failed("read", error))?;
+        let mut reader = folder.open_log(name).map_err(|error| failed("open", error))?;
         let mut entries: u64 = 0;
-        while let Some(entry) = reader.next_entry().map_err(|error| failed("read", error))? {
-            entries += 1;
-            self.entry(entry, &path)?;
-            if entries.is_multiple_of(PROGRESS_TXNS) {
-                let (bytes, bytes_total) = (reader.offset(), reader.bytes_total());
-                progress(Step::Log { name, bytes, bytes_total, txns: self.txns });
+        let mut next = Vec::with_capacity(WARMED_TOGETHER);
+        loop {
+            let read = self.warm(&mut *reader, &mut next);
+            // What stands before an error counts: it may be wrong for another reason.
+            for entry in next.drain(..) {
+                entries += 1;
+                self.entry(entry, &path)?;
+                if entries.is_multiple_of(PROGRESS_TXNS) {
+                    let (bytes, bytes_total) = (reader.offset(), reader.bytes_total());
+                    progress(Step::Log { name, bytes, bytes_total, txns: self.txns });
+                }
+            }
+            if read.map_err(|error| failed("read", error))? {
+                break;
             }
         }
         let (bytes, bytes_total) = (reader.offset(), reader.bytes_total());
@@ -130,6 +140,19 @@ impl<'a> Replay<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Takes the next records, and has the processor fetch the nodes that they are about: their searches wait for the
+    /// memory together. True behind the last record.
+    fn warm(&self, reader: &mut dyn LogEntries, next: &mut Vec<Entry>) -> io::Result<bool> {
+        while next.len() < WARMED_TOGETHER {
+            let Some(entry) = reader.next_entry()? else { return Ok(true) };
+            next.push(entry);
+        }
+        for path in next.iter().filter_map(|entry| entry.txn.path_ahead()) {
+            self.database.warm(path);
+        }
+        Ok(false)
     }
 
     /// Whether transactions are missing before `zxid`, the first of an epoch in the log.

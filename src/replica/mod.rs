@@ -40,6 +40,7 @@ mod tests;
 mod throttle;
 mod transfer;
 mod tree;
+mod warm;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

@@ -2,6 +2,7 @@
 
 use super::connection::{Answer, Connection, Slot, State, Waiting};
 use super::ensemble::Role;
+use super::warm::{WARMED_TOGETHER, warm};
 use super::{InFlight, Replica};
 use crate::error::ErrorCode;
 use crate::id::{ConnectionId, Zxid};
@@ -42,7 +43,13 @@ impl Replica {
             // Once for all of them: it is one moment.
             self.touch(now, connection);
         }
+        let mut warmed: usize = 0;
         while !frames.is_empty() {
+            if warmed == 0 {
+                warmed = WARMED_TOGETHER;
+                warm(&self.database, frames);
+            }
+            warmed -= 1;
             let Some(frame) = split_frame(&mut frames) else {
                 self.reject(slot, connection, "a frame is longer than what arrived");
                 return;
@@ -431,7 +438,7 @@ fn is_null_acl_in_multi(why: &DecodeError) -> bool {
 }
 
 /// Takes the first frame off, without its length. `None`: it is not whole.
-fn split_frame<'a>(frames: &mut &'a [u8]) -> Option<&'a [u8]> {
+pub(super) fn split_frame<'a>(frames: &mut &'a [u8]) -> Option<&'a [u8]> {
     let (length, rest) = frames.split_first_chunk::<LENGTH_BYTES>()?;
     let length = usize::try_from(i32::from_be_bytes(*length)).ok()?;
     let (frame, rest) = rest.split_at_checked(length)?;

@@ -5,9 +5,10 @@ use std::io;
 use std::path::PathBuf;
 
 use super::read_ahead::ReadAhead;
-use super::{Folders, replace, sync_folder};
+use super::{Folders, log_ahead, replace, sync_folder};
 use crate::io::Place;
-use crate::recovery::{FileInfo, Folder, ReadSeek};
+use crate::recovery::{FileInfo, Folder, LogEntries, ReadSeek};
+use crate::txnlog::Reader;
 
 /// Plain `std::fs`: recovery runs before anything else does.
 #[derive(Clone, Debug)]
@@ -52,6 +53,10 @@ impl Folder for FileFolder {
 
     fn open(&self, place: Place, name: &str) -> io::Result<Box<dyn ReadSeek + '_>> {
         Ok(Box::new(ReadAhead::open(&self.file(place, name))?))
+    }
+
+    fn open_log(&self, name: &str) -> io::Result<Box<dyn LogEntries + '_>> {
+        log_ahead::ahead(Reader::open(ReadAhead::open(&self.file(Place::Logs, name))?)?)
     }
 
     fn truncate(&self, place: Place, name: &str, bytes: u64) -> io::Result<()> {

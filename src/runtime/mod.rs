@@ -10,6 +10,7 @@ mod doorbell;
 mod event;
 mod file_folder;
 mod limits_of_process;
+mod log_ahead;
 mod log_ring;
 mod reactor;
 mod read_ahead;

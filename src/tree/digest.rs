@@ -27,6 +27,11 @@ pub fn digest_seed(path: &str, data: Option<&[u8]>) -> u32 {
     crc.finalize()
 }
 
+/// As [`digest_seed`], of a path and data that lie behind each other; not the root's.
+pub(super) fn digest_seed_of_both(path_and_data: &[u8]) -> u32 {
+    crc32fast::hash(path_and_data)
+}
+
 /// The digest of a node that is not left out, from its seed and Stat.
 pub fn digest_of(seed: u32, stat: &StatPersisted) -> i64 {
     let StatPersisted {

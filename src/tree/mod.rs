@@ -28,6 +28,7 @@ pub use kind::{
 pub use node::NodeId;
 pub use quota::{QuotaExcess, QuotaNumbers, QuotaPaths, limit_path, stat_path};
 
+use digest::digest_seed_of_both;
 use freeze::Freeze;
 use node::{Node, Slab, text};
 use owners::Owners;
@@ -63,6 +64,11 @@ pub struct Tree {
     /// Bytes of all paths and data.
     bytes: u64,
     freeze: Option<Freeze>,
+    /// The parent of the last insert, which as a rule is that of the next, too.
+    parent_last: NodeId,
+    /// The digest of the node whose Stat changed last, which as a rule is the one that changes next: a parent under
+    /// which nodes are made. Whatever else changes that node forgets it.
+    digest_last: Option<(NodeId, i64)>,
 }
 
 impl Tree {
@@ -86,6 +92,8 @@ impl Tree {
             digest: 0,
             bytes: 0,
             freeze: None,
+            parent_last: NodeId::ROOT,
+            digest_last: None,
         };
         let id = tree.insert(NodeId::NONE, "/", root_data, root_acl, root);
         assert!(id == NodeId::ROOT, "the root has the first slot");
@@ -102,6 +110,25 @@ impl Tree {
             .map(NodeId)
     }
 
+    /// As [`Tree::find`], for the parent of a node that is about to be inserted.
+    #[inline]
+    pub fn find_parent(&self, path: &str) -> Option<NodeId> {
+        // A slot that is somebody else's by now has another path; one that is free has none.
+        if !path.is_empty() && self.slab.get(self.parent_last).path_bytes() == path.as_bytes() {
+            return Some(self.parent_last);
+        }
+        self.find(path)
+    }
+
+    /// Brings what is read of a node into the processor's caches.
+    #[inline]
+    pub fn warm(&self, path: &[u8]) {
+        let hash = self.index.hash_bytes(path);
+        let found = self.index.find(hash, |slot| self.slab.get(NodeId(slot)).path_bytes() == path);
+        let last = found.and_then(|slot| self.slab.get(NodeId(slot)).blob.last());
+        std::hint::black_box(last.copied());
+    }
+
     /// Adds a node; the caller knows that `path` is free, that its parent is `parent`, and has
     /// counted the reference to `acl`.
     pub fn insert(
@@ -115,7 +142,7 @@ impl Tree {
         let left_out = is_left_out(path);
         let mut node = Node::new(path, data, left_out, acl, stat);
         if self.digest_enabled && !left_out {
-            node.seed = digest_seed(path, data);
+            node.seed = seed_of(&node);
         }
         if let Some(freeze) = &mut self.freeze {
             freeze.note_new(self.slab.next_slot());
@@ -124,6 +151,7 @@ impl Tree {
         self.index.insert(self.index.hash(path), id.0);
         if let Some(parent) = parent.some() {
             self.link(parent, id);
+            self.parent_last = parent;
         }
         let kind = self.rules.kind(stat.ephemeral_owner);
         let at = self.owners.add(kind, id);
@@ -163,6 +191,7 @@ impl Tree {
     pub fn remove(&mut self, id: NodeId) -> AclList {
         assert!(id != NodeId::ROOT, "the root stays");
         assert!(self.slab.get(id).children == 0, "a node with children stays");
+        self.digest_last = None;
         self.digest = self.digest.wrapping_sub(self.digest_of_node(id));
         self.bytes -= blob_bytes(self.slab.get(id));
         self.keep(id);
@@ -183,13 +212,18 @@ impl Tree {
     /// Changes a node's Stat; its owner stays.
     pub fn update_stat(&mut self, id: NodeId, change: impl FnOnce(&mut StatPersisted)) {
         self.keep(id);
-        self.digest = self.digest.wrapping_sub(self.digest_of_node(id));
+        let before = match self.digest_last {
+            Some((last, digest)) if last == id => digest,
+            Some(_) | None => self.digest_of_node(id),
+        };
         let node = self.slab.get_mut(id);
         let mut stat = node.stat();
         change(&mut stat);
         assert!(stat.ephemeral_owner == node.owner(), "a node keeps its kind for life");
         node.set_stat(&stat);
-        self.digest = self.digest.wrapping_add(self.digest_of_node(id));
+        let after = self.digest_of_node(id);
+        self.digest_last = Some((id, after));
+        self.digest = self.digest.wrapping_sub(before).wrapping_add(after);
     }
 
     /// Replaces a node's data, and changes its Stat.
@@ -200,13 +234,14 @@ impl Tree {
         change: impl FnOnce(&mut StatPersisted),
     ) {
         self.keep(id);
+        self.digest_last = None;
         self.digest = self.digest.wrapping_sub(self.digest_of_node(id));
         let node = self.slab.get_mut(id);
         self.bytes -= blob_bytes(node);
         let (blob, shape) = node.replace_data(data);
         self.bytes += blob_bytes(node);
         if self.digest_enabled && !node.is_left_out() {
-            node.seed = digest_seed(node.path(), node.data());
+            node.seed = seed_of(node);
         }
         let mut stat = node.stat();
         change(&mut stat);
@@ -319,6 +354,14 @@ impl Tree {
     #[inline]
     pub fn get(&self, id: NodeId) -> NodeRef<'_> {
         NodeRef { tree: self, node: self.slab.get(id), id }
+    }
+}
+
+/// Path and data lie behind each other as the seed wants them: one sum, not two short ones.
+fn seed_of(node: &Node) -> u32 {
+    match node.path_bytes() {
+        b"/" => digest_seed("/", node.data()),
+        _ => digest_seed_of_both(&node.blob),
     }
 }
 

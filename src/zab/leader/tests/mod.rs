@@ -48,6 +48,7 @@ conversations! {
     leader_reconfig
     leader_reconfig_handover
     leader_reconfig_finished
+    leader_reconfig_joiner
     leader_quorum_lost
     leader_too_late
     leader_learner_hangs

@@ -128,12 +128,25 @@ impl Mix {
         let voters = ensemble.ids().filter(voter).rev().collect();
         let mut mix = Mix { ensemble, what: names(members), voters, written: 0 };
         let first = mix.voters[0];
+        // On a busy machine Java may take longer for its first votes than others wait for them.
+        for _ in 0..3 {
+            if mix.start_all_after(first) == first {
+                return mix;
+            }
+            mix.ensemble.kill_all();
+        }
         mix.start_led_by(first);
         mix
     }
 
     /// Starts all that do not run, this one first; it leads if no other one has more.
     fn start_led_by(&mut self, leader: usize) {
+        let now = self.start_all_after(leader);
+        assert_eq!(now, leader, "{}: who leads", self.what);
+    }
+
+    /// Starts all that do not run, this one first; who leads then.
+    fn start_all_after(&mut self, leader: usize) -> usize {
         let ensemble = &mut self.ensemble;
         ensemble.spawn(leader);
         let begun = Instant::now();
@@ -143,8 +156,7 @@ impl Mix {
             thread::sleep(Duration::from_millis(10));
         }
         ensemble.start_all();
-        let now = ensemble.leader();
-        assert_eq!(now, leader, "{}: who leads", self.what);
+        ensemble.leader()
     }
 
     fn run(mut self) {

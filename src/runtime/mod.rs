@@ -53,12 +53,14 @@ pub fn accept(
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     loop {
         match acceptfrom_with(listener, flags) {
-            // Gone already: dropping the socket closes it.
-            Ok((_, None)) | Err(Errno::INTR) => {}
-            Ok((socket, Some(remote))) => match std::net::SocketAddr::try_from(remote) {
-                Ok(remote) => return Ok(Some((socket, remote))),
-                Err(_) => {}
-            },
+            Ok((socket, remote)) => {
+                // Without an address it is gone already: dropping the socket closes it.
+                let remote = remote.map(std::net::SocketAddr::try_from);
+                if let Some(Ok(remote)) = remote {
+                    return Ok(Some((socket, remote)));
+                }
+            }
+            Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => return Ok(None),
             Err(error) => return Err(error.into()),
         }

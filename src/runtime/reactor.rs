@@ -80,7 +80,7 @@ struct Inner {
     /// Emptied lists, for the next dispatch.
     told: RefCell<Vec<Key>>,
     found: RefCell<Vec<Found>>,
-    timers: RefCell<BTreeMap<(Instant, u64), Box<dyn FnOnce()>>>,
+    timers: RefCell<Timers>,
     timers_made: Cell<u64>,
     /// Something happened that the thread's loop has to look at.
     stirred: Event,
@@ -88,6 +88,9 @@ struct Inner {
     bell: Doorbell,
     alarm: Alarm,
 }
+
+/// What is to be called when, and a number, for several may be due at one time.
+type Timers = BTreeMap<(Instant, u64), Box<dyn FnOnce()>>;
 
 /// A completion as it lies in the ring.
 struct Found {

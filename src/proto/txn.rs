@@ -340,10 +340,13 @@ pub struct Txn {
     bytes: Bytes,
 }
 
+/// Room for a create of a path of 60 bytes with data of 100 and one ACL entry, without growing.
+const TYPICAL_BYTES: usize = 256;
+
 impl Txn {
     /// Encodes a transaction.
     pub fn new(header: TxnHeader, body: &TxnBody<'_>, digest: Option<TxnDigest>) -> Txn {
-        let mut out = Vec::with_capacity(160);
+        let mut out = Vec::with_capacity(TYPICAL_BYTES);
         header.encode(&mut out);
         body.encode(&mut out);
         let body_end = out.len();

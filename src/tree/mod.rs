@@ -238,7 +238,9 @@ impl Tree {
         self.digest = self.digest.wrapping_sub(self.digest_of_node(id));
         let node = self.slab.get_mut(id);
         self.bytes -= blob_bytes(node);
-        let (blob, shape) = node.replace_data(data);
+        // Without a new allocation where it can be. A snapshot under way wants the former data.
+        let in_place = self.freeze.is_none() && node.overwrite_data(data);
+        let former = (!in_place).then(|| node.replace_data(data));
         self.bytes += blob_bytes(node);
         if self.digest_enabled && !node.is_left_out() {
             node.seed = seed_of(node);
@@ -247,7 +249,7 @@ impl Tree {
         change(&mut stat);
         node.set_stat(&stat);
         self.digest = self.digest.wrapping_add(self.digest_of_node(id));
-        if let Some(freeze) = &mut self.freeze {
+        if let (Some(freeze), Some((blob, shape))) = (&mut self.freeze, former) {
             freeze.keep_blob(id, blob, shape);
         }
     }

@@ -156,6 +156,18 @@ impl Node {
         self.shape.split(&self.blob).1
     }
 
+    /// Puts data in the place of the old; false, and nothing done, if it does not fit exactly.
+    pub fn overwrite_data(&mut self, data: Option<&[u8]>) -> bool {
+        let at = self.shape.path_bytes();
+        let shape = Shape::new(at, data.is_none(), self.is_left_out());
+        let bytes = data.unwrap_or_default();
+        let fits = shape == self.shape && self.blob.len() - at == bytes.len();
+        if fits {
+            self.blob[at..].copy_from_slice(bytes);
+        }
+        fits
+    }
+
     /// Replaces the data and gives the old allocation and its shape.
     pub fn replace_data(&mut self, data: Option<&[u8]>) -> (Box<[u8]>, Shape) {
         let blob = join(self.path_bytes(), data);

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use glommio::LocalExecutor;
+use futures_lite::future::block_on;
 
 use super::*;
 use crate::id::ServerId;
@@ -172,7 +172,7 @@ async fn linked() -> (Side, LinkId, Side, LinkId) {
 
 #[test]
 fn bytes_arrive_in_order_whatever_their_sizes_and_are_told_to_have_left() {
-    LocalExecutor::default().run(async {
+    block_on(async {
         let (server, accepted, client, link) = linked().await;
         let mut sent = Vec::new();
         for size in [1usize, 20, 3000, 100_000, 7, 2048, 2049, 1 << 20, 5, 65_536, 65_537] {
@@ -189,7 +189,7 @@ fn bytes_arrive_in_order_whatever_their_sizes_and_are_told_to_have_left() {
 
 #[test]
 fn what_was_sent_before_a_close_arrives_and_the_other_side_hears_of_it() {
-    LocalExecutor::default().run(async {
+    block_on(async {
         let (server, accepted, client, link) = linked().await;
         // The client says something that nobody reads before the end.
         client.send(link, vec![1; 1000]);
@@ -211,7 +211,7 @@ fn what_was_sent_before_a_close_arrives_and_the_other_side_hears_of_it() {
 
 #[test]
 fn a_connection_that_cannot_be_made_is_closed_with_its_reason() {
-    LocalExecutor::default().run(async {
+    block_on(async {
         let client = Side::new(&reactor());
         let nobody = Endpoint { host: "127.0.0.1".to_owned(), port: free_port() };
         client.connect(1, vec![nobody], 1000);
@@ -229,7 +229,7 @@ fn a_connection_that_cannot_be_made_is_closed_with_its_reason() {
 
 #[test]
 fn all_addresses_are_tried() {
-    LocalExecutor::default().run(async {
+    block_on(async {
         let (server, _, client, _) = linked().await;
         let at = server.links.shared.listeners.borrow()[0].at().clone();
         let nobody = Endpoint { host: "127.0.0.1".to_owned(), port: free_port() };
@@ -240,7 +240,7 @@ fn all_addresses_are_tried() {
 
 #[test]
 fn a_connection_that_is_closed_before_it_is_there_says_nothing_more() {
-    LocalExecutor::default().run(async {
+    block_on(async {
         let (server, _, client, _) = linked().await;
         let at = server.links.shared.listeners.borrow()[0].at().clone();
         let before = client.heard.events();
@@ -258,7 +258,7 @@ fn a_connection_that_is_closed_before_it_is_there_says_nothing_more() {
 
 #[test]
 fn listeners_come_and_go_and_open_links_stay() {
-    LocalExecutor::default().run(async {
+    block_on(async {
         let (server, accepted, client, link) = linked().await;
         let old = server.links.shared.listeners.borrow()[0].at().clone();
         let new = server.listen().await;
@@ -288,7 +288,7 @@ fn listeners_come_and_go_and_open_links_stay() {
 
 #[test]
 fn an_address_in_use_is_tried_again_and_given_up_only_if_so_configured() {
-    LocalExecutor::default().run(async {
+    block_on(async {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = taken.local_addr().unwrap().port();
         let at = Endpoint { host: "127.0.0.1".to_owned(), port };
@@ -318,7 +318,7 @@ fn an_address_in_use_is_tried_again_and_given_up_only_if_so_configured() {
 
 #[test]
 fn nothing_is_read_while_the_core_is_behind_and_all_of_it_afterwards() {
-    LocalExecutor::default().run(async {
+    block_on(async {
         let (server, accepted, client, link) = linked().await;
         server.heard.behind.set(true);
         client.send(link, vec![1; 32 << 20]);
@@ -339,7 +339,7 @@ fn nothing_is_read_while_the_core_is_behind_and_all_of_it_afterwards() {
 
 #[test]
 fn links_from_one_address_are_bounded() {
-    LocalExecutor::default().run(async {
+    block_on(async {
         let (server, _, _client, _) = linked().await;
         let at = server.links.shared.listeners.borrow()[0].at().clone();
         let mut streams = Vec::new();
@@ -358,7 +358,7 @@ fn links_from_one_address_are_bounded() {
 /// Not a measurement to compare with, but a message that crosses cores or waits for a timer shows.
 #[test]
 fn a_message_and_its_answer_take_no_detours() {
-    LocalExecutor::default().run(async {
+    block_on(async {
         let (server, accepted, client, link) = linked().await;
         server.heard.echo.set(true);
         let rounds = 2000usize;

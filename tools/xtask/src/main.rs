@@ -2,7 +2,9 @@
 //! builds.
 
 mod ci;
+mod nightly;
 mod setup;
+mod steps;
 
 use std::process::ExitCode;
 
@@ -29,16 +31,29 @@ enum Chore {
         #[arg(long)]
         list: bool,
     },
+    /// Run the checks that take hours: every wiring and mix, long simulations, long loads.
+    Nightly {
+        /// Run only these steps (see --list), in the usual order.
+        steps: Vec<String>,
+        /// Name the steps and the commands they stand for, and run nothing.
+        #[arg(long)]
+        list: bool,
+    },
 }
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().chore {
         Chore::Setup => setup::run(),
         Chore::Ci { list: true, .. } => {
-            ci::list();
+            steps::list(ci::STEPS);
             Ok(())
         }
-        Chore::Ci { steps, list: false } => ci::run(&steps),
+        Chore::Ci { steps, list: false } => steps::run(ci::STEPS, &steps, ci::LIMIT),
+        Chore::Nightly { list: true, .. } => {
+            steps::list(nightly::STEPS);
+            Ok(())
+        }
+        Chore::Nightly { steps, list: false } => steps::run(nightly::STEPS, &steps, nightly::LIMIT),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

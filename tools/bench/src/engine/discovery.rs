@@ -4,7 +4,7 @@
 //! watches the list and reads it again whenever it changes. A node's name carries which instance it
 //! is and when its registration was due, so that every client knows what it learns the news of.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use ringkeeper::jute::Jute;
 use ringkeeper::proto::event::WatcherEvent;
@@ -52,6 +52,9 @@ pub struct DiscoveryWorkload {
     members: Vec<Member>,
     /// Where the search for an instance that can leave goes on.
     next_to_leave: usize,
+    /// Changes that are due while no instance is there to leave: the time when each was due, and its
+    /// number. The next registration takes the first of them, and its latency counts from that time.
+    overdue: VecDeque<(u64, u64)>,
     /// Registrations that ended: when that was due, and whether in order.
     ended: HashMap<(usize, Name), (u64, bool)>,
     scratch: Vec<Name>,
@@ -86,6 +89,7 @@ impl DiscoveryWorkload {
             schedule: Schedule::new(discovery.changes_per_second * part),
             members: vec![Member::default(); size(share.count) * unit],
             next_to_leave: 0,
+            overdue: VecDeque::new(),
             ended: HashMap::new(),
             scratch: Vec::new(),
             ready: 0,
@@ -129,7 +133,7 @@ impl DiscoveryWorkload {
             self.members[index].registered && io.sessions[index].state == State::Live
         });
         let Some(index) = found else {
-            return io.failed(NOTICE, "no instance was there to leave", due);
+            return self.overdue.push_back((due, number));
         };
         // The next one is of the next service.
         self.next_to_leave = (index + self.unit) % count + usize::from(index + self.unit >= count);
@@ -209,6 +213,11 @@ impl Workload for DiscoveryWorkload {
         self.mark_ready(index);
         if request.operation == REGISTER {
             self.members[index].registered = true;
+            if !io.stopped
+                && let Some((due, number)) = self.overdue.pop_front()
+            {
+                self.change(io, due, number);
+            }
         } else if reply.error.is_none() {
             self.on_list(io, index, reply.body);
         }
@@ -244,6 +253,14 @@ impl Workload for DiscoveryWorkload {
 
     fn on_time(&mut self, io: &mut Io) {
         if io.stopped {
+            // Each change needs an instance: one that no registration took for so long that a
+            // session would have expired is a failure of the server.
+            let timeout_ns = u64::from(self.timeout_ms) * 1_000_000;
+            for (due, _) in self.overdue.drain(..) {
+                if io.now.saturating_sub(due) > timeout_ns {
+                    io.failed(NOTICE, "no instance came back", due);
+                }
+            }
             return self.schedule.end();
         }
         let now = io.due_until();

@@ -36,6 +36,10 @@ pub const LEARNERS_MAX: usize = 4096;
 /// Bytes that a learner may send before it was asked for them: it waits for an answer then.
 pub const LEARNER_EARLY_BYTES_MAX: usize = 16 * 1024;
 
+/// Points of its history that a learner tells its leader about, so that two histories with the same
+/// zxids are told apart: most of what a server keeps in memory, in what it may send at once.
+pub const HISTORY_MARKS_MAX: usize = 320;
+
 /// Bytes of proposals and commits that may wait for one learner before it is cut off: it hangs, or it
 /// takes the whole tree more slowly than others write. What is broadcast is shared by all learners,
 /// so that many slow ones cost little more than one.

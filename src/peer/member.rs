@@ -108,7 +108,8 @@ impl Member {
         let mut election =
             Election::new(ElectionOptions::new(&options), config.clone(), ids.clone());
         election.set_config(config.clone(), last_seen.clone());
-        let recent = CommittedLog::new(history.last, history.recent, options.commit_log_txns);
+        let recent = CommittedLog::new(history.last, history.recent, options.commit_log_txns)
+            .with_digest(history.digest);
         let lasting = Lasting {
             options: Rc::new(options),
             ids,

@@ -67,6 +67,8 @@ pub struct History {
     pub recent: VecDeque<Txn>,
     /// The epoch files.
     pub epochs: Epochs,
+    /// The digest of the tree at `last`, if it is sure.
+    pub digest: Option<i64>,
 }
 
 impl Peer {

@@ -179,8 +179,17 @@ impl Replica {
             let epoch = recovered.zxid.epoch();
             epochs = Epochs { accepted: epoch, current: epoch };
         }
-        let history =
-            History { last: recovered.zxid, recent: std::mem::take(&mut recovered.recent), epochs };
+        let database = &recovered.database;
+        // A tree that was found wrong must not speak for its history.
+        let is_sure = database.options().digest_enabled
+            && !database.is_fuzzy()
+            && database.digest_mismatches() == 0;
+        let history = History {
+            last: recovered.zxid,
+            digest: is_sure.then(|| database.digest()),
+            recent: std::mem::take(&mut recovered.recent),
+            epochs,
+        };
         let me = peer.me;
         let observes = peer.is_observer || !config.is_voter(me);
         let keeps_log = options.sync_enabled || !observes;

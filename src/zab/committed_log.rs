@@ -9,6 +9,8 @@ use std::collections::vec_deque;
 use crate::id::Zxid;
 use crate::proto::txn::Txn;
 
+use super::Mark;
+
 /// The last committed transactions.
 ///
 /// Invariant: `txns` are all those after `before` up to `last`, in order and without a gap.
@@ -17,6 +19,8 @@ pub struct CommittedLog {
     txns: VecDeque<Txn>,
     /// Where the history stood before the first of them.
     before: Zxid,
+    /// What is known of the history there.
+    before_mark: Option<Mark>,
     last: Zxid,
     txns_max: usize,
 }
@@ -25,7 +29,8 @@ impl CommittedLog {
     /// The end of a history: `recent` are its last transactions up to `last`, without a gap. If they
     /// do not reach to `last`, they are of no use.
     pub fn new(last: Zxid, recent: VecDeque<Txn>, txns_max: usize) -> CommittedLog {
-        let mut log = CommittedLog { txns: VecDeque::new(), before: last, last, txns_max };
+        let mut log =
+            CommittedLog { txns: VecDeque::new(), before: last, before_mark: None, last, txns_max };
         if recent.back().is_some_and(|txn| txn.zxid() == last) {
             // Within an epoch no zxid is left out, and an epoch begins where the last one ended.
             let first = recent.front().expect("there is a last one").zxid();
@@ -33,6 +38,17 @@ impl CommittedLog {
             recent.into_iter().for_each(|txn| log.push(txn));
         }
         log
+    }
+
+    /// The same, where the tree at the end has this digest: what is known of a history of which no
+    /// transaction is here.
+    pub fn with_digest(mut self, digest: Option<i64>) -> CommittedLog {
+        // The first zxid of an epoch is no transaction's: who stands there has all that was before.
+        if self.txns.is_empty() && self.before.counter() != 0 {
+            let of_tree = |digest| Mark { zxid: self.before, txn: None, digest: Some(digest) };
+            self.before_mark = digest.map(of_tree);
+        }
+        self
     }
 
     /// The next transaction was committed.
@@ -46,6 +62,7 @@ impl CommittedLog {
         while self.txns.len() > self.txns_max {
             let txn = self.txns.pop_front().expect("it is longer than the limit");
             self.before = txn.zxid();
+            self.before_mark = Some(Mark::of(&txn));
         }
     }
 
@@ -58,7 +75,10 @@ impl CommittedLog {
             Some(txn) => self.last = txn.zxid(),
             None => {
                 self.last = self.last.min(zxid);
-                self.before = self.last;
+                if self.before != self.last {
+                    self.before = self.last;
+                    self.before_mark = None;
+                }
             }
         }
     }
@@ -67,6 +87,20 @@ impl CommittedLog {
     pub fn reset(&mut self, zxid: Zxid) {
         self.txns.clear();
         (self.before, self.last) = (zxid, zxid);
+        self.before_mark = None;
+    }
+
+    /// What is known of the history at this zxid.
+    pub fn mark(&self, zxid: Zxid) -> Option<Mark> {
+        match self.txns.binary_search_by_key(&zxid, Txn::zxid) {
+            Ok(at) => Some(Mark::of(&self.txns[at])),
+            Err(_) => self.before_mark.filter(|mark| mark.zxid == zxid),
+        }
+    }
+
+    /// What is known of the history, the newest first.
+    pub fn marks(&self) -> impl Iterator<Item = Mark> + '_ {
+        self.txns.iter().rev().map(Mark::of).chain(self.before_mark)
     }
 
     /// The zxid of the last one, whether it is here or not.

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use crate::id::Zxid;
 use crate::proto::txn::Txn;
 
-use super::CommittedLog;
+use super::{CommittedLog, Mark, Marks};
 
 /// The transactions of the log from the point where they may still be lost.
 ///
@@ -135,6 +135,13 @@ impl Journal {
             let recent = self.recent.as_ref()?;
             recent.iter().rev().map(Txn::zxid).find(|at| *at <= zxid)
         })
+    }
+
+    /// Points of its history, for a leader that compares them with its own.
+    pub fn marks(&self) -> Marks {
+        let pending = self.pending.iter().rev().map(Mark::of);
+        let recent = self.recent.iter().flat_map(CommittedLog::marks);
+        Marks::choose(pending.chain(recent))
     }
 
     /// The leader takes the committed ones over.

@@ -4,8 +4,10 @@
 mod committed_log;
 mod epochs;
 pub mod journal;
+mod kept_out;
 pub mod leader;
 pub mod learner;
+mod marks;
 mod numbers;
 pub mod packets;
 
@@ -14,4 +16,5 @@ pub use epochs::Epochs;
 pub use journal::{CommitError, Journal};
 pub use leader::Leader;
 pub use learner::Learner;
+pub use marks::{Mark, Marks};
 pub use numbers::Numbers;

@@ -15,6 +15,16 @@ use crate::proto::data::Id;
 use crate::proto::quorum::{LearnerInfo, PROTOCOL_VERSION, packet};
 use crate::proto::txn::Txn;
 
+use super::{Mark, Marks};
+
+/// What follows in the data of LEADERINFO and ACKEPOCH where both servers are Ringkeepers: histories
+/// are compared, and whoever cannot be counted may follow without a vote.
+// ZooKeeper: Learner and LearnerHandler read the first four bytes, and no further.
+const MARKS_KNOWN: &[u8; 4] = b"RKm1";
+
+/// Bytes of the protocol's version in LEADERINFO, and of the epoch in ACKEPOCH.
+const NUMBER_BYTES: usize = 4;
+
 /// Bytes before the data of a packet: type, zxid and the data's length.
 const HEAD_BYTES: usize = 4 + 8 + 4;
 
@@ -241,6 +251,33 @@ impl Packet {
         Ok((epoch != -1).then_some(Epoch(i64::from(epoch))))
     }
 
+    /// What stands behind the number of LEADERINFO and ACKEPOCH; `None`: the other side is Apache
+    /// ZooKeeper.
+    fn behind_number(&self) -> Option<&[u8]> {
+        self.data.as_deref()?.get(NUMBER_BYTES..)?.strip_prefix(MARKS_KNOWN)
+    }
+
+    /// LEADERINFO: whether the leader compares histories, and lets a learner follow that it cannot
+    /// count.
+    pub fn knows_marks(&self) -> bool {
+        self.behind_number().is_some()
+    }
+
+    /// ACKEPOCH: points of the learner's history; none from Apache ZooKeeper.
+    ///
+    /// # Errors
+    /// They are malformed, or too many.
+    pub fn marks(&self) -> Result<Marks, PacketError> {
+        let bytes = self.behind_number().unwrap_or_default();
+        Marks::decode(bytes).ok_or_else(|| self.wrong())
+    }
+
+    /// LEADERINFO where the leader's choice was due: the learner's history is another one. How the
+    /// leader's is where they differ.
+    pub fn other_history(&self) -> Option<Mark> {
+        (self.kind == packet::LEADERINFO).then(|| self.behind_number().and_then(Mark::decode))?
+    }
+
     /// COMMITANDACTIVATE, INFORMANDACTIVATE: who is to lead, and what follows that.
     ///
     /// # Errors
@@ -376,15 +413,34 @@ pub fn put_learner_info(
 
 /// Writes LEADERINFO.
 pub fn put_leader_info(out: &mut impl BufMut, epoch: Epoch) {
-    let version = PROTOCOL_VERSION.to_be_bytes();
-    put_data(out, packet::LEADERINFO, Zxid::new(epoch, 0), &version);
+    let parts = [&PROTOCOL_VERSION.to_be_bytes()[..], MARKS_KNOWN];
+    put_parts(out, packet::LEADERINFO, Zxid::new(epoch, 0), parts);
 }
 
-/// Writes ACKEPOCH; `None`: the epoch was accepted before, this one must not be counted.
-pub fn put_ack_epoch(out: &mut impl BufMut, last: Zxid, current: Option<Epoch>) {
+/// Writes what [`Packet::other_history`] reads: only to a learner that has sent marks.
+pub fn put_other_history(out: &mut impl BufMut, epoch: Epoch, leaders: Mark) {
+    let mut data = PROTOCOL_VERSION.to_be_bytes().to_vec();
+    data.extend_from_slice(MARKS_KNOWN);
+    leaders.encode(&mut data);
+    put_data(out, packet::LEADERINFO, Zxid::new(epoch, 0), &data);
+}
+
+/// Writes ACKEPOCH; `None`: the epoch was accepted before, this one must not be counted. `marks`:
+/// only to a leader that knows them.
+pub fn put_ack_epoch(
+    out: &mut impl BufMut,
+    last: Zxid,
+    current: Option<Epoch>,
+    marks: Option<&Marks>,
+) {
     let number = current.map_or(-1, |epoch| epoch.0);
     let number = i32::try_from(number).expect("an epoch has 32 bits");
-    put_data(out, packet::ACKEPOCH, last, &number.to_be_bytes());
+    let mut data = number.to_be_bytes().to_vec();
+    if let Some(marks) = marks {
+        data.extend_from_slice(MARKS_KNOWN);
+        marks.encode(&mut data);
+    }
+    put_data(out, packet::ACKEPOCH, last, &data);
 }
 
 /// Writes REVALIDATE as a learner asks it.
@@ -454,7 +510,7 @@ mod tests {
     fn stream() -> Vec<u8> {
         let mut out = Vec::new();
         put_learner_info(&mut out, packet::FOLLOWERINFO, Epoch(3), ServerId(2), 9);
-        put_ack_epoch(&mut out, Zxid(7), None);
+        put_ack_epoch(&mut out, Zxid(7), None, None);
         put_bare(&mut out, packet::ACK, Zxid(8));
         let identities = [Identity::new("digest", "a:b"), Identity::new("ip", "")];
         put_request(&mut out, SessionId(5), 4, 1, b"body", &identities);

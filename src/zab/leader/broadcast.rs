@@ -186,7 +186,9 @@ impl Leader {
         let synced = |server: ServerId| {
             server == self.options.me
                 || self.learners.of_server(server).any(|handler| {
-                    handler.is_forwarding_follower() && handler.is_in_sync(self.tick)
+                    handler.counts()
+                        && handler.is_forwarding_follower()
+                        && handler.is_in_sync(self.tick)
                 })
         };
         config.has_quorum_of(synced)
@@ -202,9 +204,8 @@ impl Leader {
 
     /// What an outside witness adds to the quorum of two servers; `None`: there is none.
     pub(super) fn oracle(&self) -> Option<Oracle> {
-        let is_alone = || {
-            !self.learners.handlers.values().any(super::handler::Handler::is_forwarding_follower)
-        };
+        let mut handlers = self.learners.handlers.values();
+        let mut is_alone = || !handlers.any(|it| it.counts() && it.is_forwarding_follower());
         self.options
             .has_oracle
             .then(|| Oracle { needed: is_alone(), says_yes: self.oracle_says_yes })

@@ -8,7 +8,7 @@ use bytes::{BufMut, BytesMut};
 use tracing::{debug, info, warn};
 
 use super::broadcast::Proposal;
-use super::handler::Stage;
+use super::handler::{Handler, Stage};
 use super::learners::{Tail, TailFor};
 use super::{Leader, history};
 use crate::id::{Epoch, ServerId, Zxid};
@@ -17,8 +17,8 @@ use crate::peer::{ConfigChange, PeerOptions, Standing};
 use crate::proto::quorum::packet;
 use crate::quorum::{AckTracker, Config};
 use crate::time::MonoUs;
-use crate::zab::Epochs;
 use crate::zab::packets::{Packet, PacketError, put_bare, put_data, put_leader_info, put_txn};
+use crate::zab::{Epochs, kept_out};
 
 /// Where a leader is on its way to serving. Each phase waits for what its name says.
 #[derive(Debug)]
@@ -112,8 +112,23 @@ impl Leader {
     /// Whether what this learner says counts as the word of a voter.
     pub(super) fn counts(&self, link: LinkId) -> Option<ServerId> {
         let handler = self.learners.handlers.get(&link)?;
-        // An observer is not asked what it has, even if the configuration calls it a voter.
-        (!handler.is_observer).then_some(handler.server)
+        handler.counts().then_some(handler.server)
+    }
+
+    /// Whether the learner's ACK of NEWLEADER counts as the word of a voter.
+    ///
+    /// An observer of the active configuration is one of those that the next one may need: it does
+    /// not know that it will vote, for only what is active is known to all, and without its word the
+    /// change would never be carried out. Its ACK says what a follower's does: it has the history,
+    /// and the epoch. What is proposed later it does not acknowledge.
+    // ZooKeeper: Leader.waitForNewLeaderAck asks only who votes (ReconfigRecoveryTest,
+    // testCurrentObserverIsParticipantInNewConfig).
+    fn vouches(&self, handler: &Handler) -> Option<ServerId> {
+        let may_vote_next = handler.is_observer
+            && handler.is_known()
+            && !handler.is_guest
+            && !self.config.is_voter(handler.server);
+        (handler.counts() || may_vote_next).then_some(handler.server)
     }
 
     // ---- FOLLOWERINFO, OBSERVERINFO → LEADERINFO
@@ -157,30 +172,60 @@ impl Leader {
         if !self.config.members.contains_key(&server) {
             info!("server {server} is not in the configuration {:x}", self.config.version);
         }
+        if let Some(ours) = self.epoch
+            && accepted > ours
+            && !is_old
+        {
+            warn!("{} {}", handler.name(), kept_out::leader_of_later_epoch(accepted, ours));
+            handler.is_guest = true;
+        }
         let voter = self.counts(link).filter(|server| self.config.is_voter(*server));
         if let Phase::Discovery { connecting, epoch, .. } = &mut self.phase {
             if accepted >= *epoch {
                 *epoch = Epoch(accepted.0 + 1);
             }
             connecting.extend(voter);
-        } else if accepted > self.epochs.accepted
-            && !is_old
-            && self.config.members.contains_key(&server)
-        {
-            // It may follow no leader of an earlier epoch, ever. ZooKeeper: Learner leaves such a
-            // leader again and again, until something else makes it stop leading.
-            let ours = self.epochs.accepted;
-            self.fail(format!(
-                "server {server} has accepted epoch {accepted} and cannot follow in epoch {ours}: a \
-                 later one must begin"
-            ));
-            return Ok(());
         }
         self.maybe_decide_epoch();
+        self.maybe_give_way();
         if self.says_epoch() {
             self.send_leader_info(link);
         }
         Ok(())
+    }
+
+    /// Steps down before it leads if it lacks a quorum that it could have in a later epoch.
+    ///
+    /// 1. Server 3 accepts epoch 7 from a leader that then gets no further.
+    /// 2. Servers 1 and 2 agree on epoch 6, and 2 fails before it has the history.
+    /// 3. Server 3 comes. Its word cannot count in epoch 6, and would in epoch 8.
+    ///
+    /// A leader that has its quorum keeps the lead, whoever comes: one server with an epoch from
+    /// elsewhere must not take an ensemble's leader from it, nor be elected for that epoch.
+    // ZooKeeper: Leader waits for initLimit in that case, and then looks for a quorum again.
+    pub(super) fn maybe_give_way(&mut self) {
+        let configs = match self.phase {
+            Phase::Accepting { .. } | Phase::EpochAcks { .. } => vec![self.config.clone()],
+            Phase::Synchronization { .. } => self.quorums.to_vec(),
+            Phase::Discovery { .. } | Phase::Broadcast => return,
+        };
+        let handlers = || self.learners.handlers.values();
+        let Some(guest) = handlers().find(|handler| handler.is_guest) else { return };
+        let guest = guest.server;
+        let has_quorum = |counts: &dyn Fn(&Handler) -> bool| {
+            let present = handlers().filter(|handler| counts(handler));
+            let present = present.map(|handler| handler.server).chain([self.options.me]).collect();
+            let oracle = self.oracle();
+            configs.iter().all(|config| config.has_quorum_with(&present, oracle))
+        };
+        let vouches = |handler: &Handler| self.vouches(handler).is_some();
+        if !has_quorum(&vouches) && has_quorum(&|handler| vouches(handler) || handler.is_guest) {
+            self.fail(format!(
+                "server {guest} is needed for a quorum and has accepted a later epoch than \
+                 {}: an even later one must begin",
+                self.epochs.accepted
+            ));
+        }
     }
 
     /// Whether the epoch is known, and durable here.
@@ -268,7 +313,11 @@ impl Leader {
             return Err(format!("ACKEPOCH was due, and a packet of type {} came", packet.kind));
         }
         let current = packet.current_epoch().map_err(text)?;
-        self.on_epoch_accepted(link, current, packet.zxid)
+        let epoch = self.epoch.expect("it was decided");
+        if self.learners.compare_history(link, epoch, packet, &self.log)? {
+            self.on_epoch_accepted(link, current, packet.zxid)?;
+        }
+        Ok(())
     }
 
     fn on_epoch_accepted(
@@ -333,7 +382,8 @@ impl Leader {
     // ---- DIFF, TRUNC, SNAP, NEWLEADER → ACK
 
     fn begin_sync(&mut self, link: LinkId, last: Zxid) {
-        if let Some(server) = self.counts(link) {
+        let handler = self.learners.handlers.get(&link);
+        if let Some(server) = handler.filter(|it| !it.is_observer).map(|it| it.server) {
             // ZooKeeper lets both be. What still comes on the older one may be from before.
             let older = self.learners.of_server(server);
             let older: Vec<LinkId> = older
@@ -380,7 +430,7 @@ impl Leader {
         if packet.kind != packet::ACK {
             return Err(format!("ACK was due, and a packet of type {} came", packet.kind));
         }
-        let counts = self.counts(link);
+        let counts = self.learners.handlers.get(&link).and_then(|handler| self.vouches(handler));
         let new_leader = Zxid::new(self.epoch.expect("it was decided"), 0);
         let handler = self.learners.handlers.get_mut(&link).expect("its packet was just read");
         handler.stage = Stage::Activation;

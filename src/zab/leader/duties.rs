@@ -53,7 +53,7 @@ impl Leader {
     fn check_quorum(&mut self) {
         let handlers = self.learners.handlers.values();
         let synced: BTreeSet<ServerId> = handlers
-            .filter(|handler| !handler.is_observer && handler.is_in_sync(self.tick))
+            .filter(|handler| handler.counts() && handler.is_in_sync(self.tick))
             .map(|handler| handler.server)
             .chain([self.options.me])
             .collect();

@@ -119,7 +119,7 @@ impl Leader {
         // ZooKeeper: forwardingFollowers and observingLearners, whoever gets what is broadcast.
         let live = || handlers().filter(|handler| handler.outbox.is_live());
         let followers = || live().filter(|handler| !handler.is_observer);
-        let voters = followers().filter(|h| self.config.is_voter(h.server)).count();
+        let voters = followers().filter(|h| h.counts() && self.config.is_voter(h.server)).count();
         LeaderFacts {
             since: self.since,
             is_active: self.is_active(),

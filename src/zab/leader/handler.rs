@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 
 use super::outbox::Outbox;
-use crate::id::{ServerId, Zxid};
+use crate::id::{Epoch, ServerId, Zxid};
 use crate::limits::LEARNER_EARLY_BYTES_MAX;
 use crate::peer::link::LinkId;
 use crate::time::MonoUs;
+use crate::zab::Marks;
 use crate::zab::packets::PacketReader;
 
 /// How far a learner has come. Each stage waits for what its name says.
@@ -116,6 +117,13 @@ pub(super) struct Handler {
     /// Who it says it is; not before it said so.
     pub(super) server: ServerId,
     pub(super) is_observer: bool,
+    /// It follows, but its word counts for nothing: it has accepted a later epoch than this leader's,
+    /// and so has promised another leader to have no part in what is agreed on here.
+    pub(super) is_guest: bool,
+    /// Points of its history, until it is brought up to date.
+    pub(super) marks: Marks,
+    /// The epoch that it was told.
+    pub(super) epoch: Epoch,
     /// It speaks the protocol from before epochs were agreed on (3.3).
     pub(super) is_old: bool,
     /// The zxid of its first packet: the epoch that it had accepted, or, from an old server, the
@@ -151,6 +159,9 @@ impl Handler {
             stage: Stage::Info,
             server: ServerId(0),
             is_observer: false,
+            is_guest: false,
+            marks: Marks::default(),
+            epoch: Epoch(0),
             is_old: false,
             info_zxid: Zxid::ZERO,
             sync_kind: None,
@@ -189,9 +200,19 @@ impl Handler {
         !self.is_observer && self.outbox.is_live()
     }
 
+    /// Whether its acknowledgements count where it votes.
+    pub(super) fn counts(&self) -> bool {
+        // An observer is not asked what it has, even if the configuration calls it a voter.
+        self.is_known() && !self.is_observer && !self.is_guest
+    }
+
     /// Its name in a line for operators.
     pub(super) fn name(&self) -> String {
-        let kind = if self.is_observer { "observer" } else { "follower" };
+        let kind = match (self.is_observer, self.is_guest) {
+            (true, _) => "observer",
+            (false, false) => "follower",
+            (false, true) => "follower without a vote",
+        };
         match self.is_known() {
             true => format!("{kind} {} at {}", self.server, self.remote),
             false => format!("a learner at {}", self.remote),

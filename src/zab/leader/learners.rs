@@ -11,15 +11,15 @@ use tracing::{info, warn};
 use super::handler::{Handler, Stage, SyncKind};
 use super::outbox::Outbox;
 use super::sync::{History, Plan, Stream, choose_from_files};
-use crate::id::{ServerId, Zxid};
+use crate::id::{Epoch, ServerId, Zxid};
 use crate::limits::{LEARNER_SPREAD_BYTES_MAX, LEARNER_WINDOW_BYTES, LEARNERS_MAX};
 use crate::peer::link::{LinkId, LinkOp};
 use crate::peer::{LogRead, PeerOptions};
 use crate::proto::quorum::packet;
 use crate::proto::txn::Txn;
 use crate::time::MonoUs;
-use crate::zab::packets::{Packet, put_bare, put_txn};
-use crate::zab::{CommittedLog, Numbers};
+use crate::zab::packets::{Packet, put_bare, put_other_history, put_txn};
+use crate::zab::{CommittedLog, Mark, Marks, Numbers, kept_out};
 
 /// What follows the history of a learner: whatever was proposed and not committed (followers), and
 /// NEWLEADER.
@@ -118,6 +118,35 @@ impl Learners {
             self.ops.push(LinkOp::Close { link });
             self.release(&handler);
         }
+    }
+
+    /// Whether a learner that says ACKEPOCH may have our history, as far as memory tells. If not, it
+    /// is told and sent away.
+    pub(super) fn compare_history(
+        &mut self,
+        link: LinkId,
+        epoch: Epoch,
+        packet: &Packet,
+        log: &CommittedLog,
+    ) -> Result<bool, String> {
+        let handler = self.handlers.get_mut(&link).expect("its packet was just read");
+        handler.marks = packet.marks().map_err(|error| error.to_string())?;
+        handler.epoch = epoch;
+        match handler.marks.difference(|zxid| log.mark(zxid)) {
+            Some((theirs, ours)) => {
+                self.refuse_other_history(link, theirs, ours);
+                Ok(false)
+            }
+            None => Ok(true),
+        }
+    }
+
+    fn refuse_other_history(&mut self, link: LinkId, theirs: Mark, ours: Mark) {
+        let Some(handler) = self.handlers.get(&link) else { return };
+        let mut bytes = BytesMut::new();
+        put_other_history(&mut bytes, handler.epoch, ours);
+        self.ops.push(LinkOp::Send { link, bytes: bytes.freeze() });
+        self.refuse(link, &kept_out::leader_of_other_history(theirs, ours));
     }
 
     fn release(&mut self, handler: &Handler) {
@@ -308,7 +337,12 @@ impl Learners {
         history: &History<'_>,
         tail: &impl Tail,
     ) {
-        let plan = history.choose(peer);
+        let Some(handler) = self.handlers.get_mut(&link) else { return };
+        let plan = history.choose(peer, handler.marks.at(peer).is_some());
+        if !matches!(plan, Plan::ReadLog) {
+            // They were compared with all that is in memory.
+            handler.marks = Marks::default();
+        }
         match plan {
             Plan::Stream(stream) => {
                 if self.admit(link, SyncKind::Diff) {
@@ -342,6 +376,15 @@ impl Learners {
         let (link, peer) = found.expect("a memory goes with its learner");
         if let Some(handler) = self.handlers.get_mut(&link) {
             handler.heard_at = now;
+        }
+        // What memory did not tell, the files may.
+        let marks = std::mem::take(&mut self.handlers.get_mut(&link).expect("it was found").marks);
+        let differs = |txn: &Txn| {
+            let (theirs, ours) = (marks.at(txn.zxid())?, Mark::of(txn));
+            theirs.contradicts(&ours).then_some((theirs, ours))
+        };
+        if let Some((theirs, ours)) = txns.iter().flatten().find_map(differs) {
+            return self.refuse_other_history(link, theirs, ours);
         }
         match txns.and_then(|txns| choose_from_files(txns, &memory, peer)) {
             Some(stream) => self.stream(link, peer, stream),

@@ -203,6 +203,7 @@ impl Leader {
             LinkEvent::Closed { link, reason } => {
                 self.learners.forget(link, reason);
                 self.maybe_leave();
+                self.maybe_give_way();
             }
         }
         self.maybe_commit();

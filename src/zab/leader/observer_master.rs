@@ -299,6 +299,9 @@ impl ObserverMaster {
             return Err(format!("ACKEPOCH was due, and a packet of type {} came", packet.kind));
         }
         packet.current_epoch().map_err(text)?;
+        if !self.learners.compare_history(link, self.epoch, packet, view.log)? {
+            return Ok(());
+        }
         let tail = self.tail(view);
         self.learners.begin_sync(link, packet.zxid, &self.history(view), &tail);
         Ok(())

@@ -46,8 +46,8 @@ pub(super) struct Stream {
 }
 
 impl History<'_> {
-    /// What to do for a learner whose last zxid is `peer`.
-    pub(super) fn choose(&self, peer: Zxid) -> Plan {
+    /// What to do for a learner whose last zxid is `peer`. `has_mark`: it says what it has there.
+    pub(super) fn choose(&self, peer: Zxid, has_mark: bool) -> Plan {
         let last = self.log.last();
         // Below 0: it does not know what it has.
         if self.force_snapshot || peer.0 < 0 {
@@ -65,8 +65,10 @@ impl History<'_> {
                 Plan::Stream(Stream { kind: packet::TRUNC, zxid: last, history: VecDeque::new() })
             };
         }
-        // ZooKeeper: LearnerHandler reads the files for one who has just what precedes.
-        if peer == self.log.before() {
+        // ZooKeeper: LearnerHandler reads the files for one who has just what precedes. Here only if
+        // they can tell whether it does.
+        let files_tell = has_mark && self.has_files && self.log.mark(peer).is_none();
+        if peer == self.log.before() && !files_tell {
             return Plan::Stream(Stream::diff(last, self.log.iter().cloned().collect()));
         }
         match self.log.first() {
@@ -173,7 +175,7 @@ mod tests {
 
     fn choice(log: &CommittedLog, committed: Zxid, peer: Zxid) -> String {
         let history = History { log, committed, has_files: true, force_snapshot: false };
-        match history.choose(peer) {
+        match history.choose(peer, false) {
             Plan::Stream(stream) => text(&stream),
             Plan::ReadLog => "files".to_owned(),
             Plan::Snapshot => "SNAP".to_owned(),
@@ -195,7 +197,7 @@ mod tests {
         assert_eq!(choice(&empty, at(1, 5), at(0, 0)), "files");
         let history =
             History { log: &empty, committed: at(1, 5), has_files: false, force_snapshot: false };
-        assert!(matches!(history.choose(at(0, 0)), Plan::Snapshot));
+        assert!(matches!(history.choose(at(0, 0), false), Plan::Snapshot));
     }
 
     #[test]
@@ -278,6 +280,6 @@ mod tests {
         let log = log(&[at(1, 1)]);
         let history =
             History { log: &log, committed: at(1, 1), has_files: true, force_snapshot: true };
-        assert!(matches!(history.choose(at(1, 1)), Plan::Snapshot));
+        assert!(matches!(history.choose(at(1, 1), false), Plan::Snapshot));
     }
 }

@@ -2,7 +2,7 @@
 //! (`Learner.registerWithLeader`, the beginning of `Learner.syncWithLeader`).
 
 use super::*;
-use crate::zab::Epochs;
+use crate::zab::{Epochs, kept_out};
 
 impl Learner {
     /// LEADERINFO: the epoch is accepted on disk, then ACKEPOCH says so and how far our log goes.
@@ -18,8 +18,16 @@ impl Learner {
         }
         let epoch = packet.zxid.epoch();
         let accepted = lasting.epochs.accepted;
-        if epoch < accepted {
-            let reason = format!("its epoch, {epoch}, is less than the accepted one, {accepted}");
+        // A leader that knows marks counts nobody who has accepted a later epoch: to follow it then
+        // breaks no promise, for nothing is agreed on with this server's word.
+        // ZooKeeper: Learner leaves such a leader again and again.
+        if epoch < accepted && lasting.epochs.current > epoch {
+            let followed = lasting.epochs.current;
+            let reason = kept_out::learner_of_later_epoch(self.target.leader, epoch, followed);
+            return Err(Left::new(reason));
+        }
+        if epoch < accepted && !packet.knows_marks() {
+            let reason = kept_out::learner_of_later_promise(self.target.leader, epoch, accepted);
             return Err(Left::new(reason));
         }
         self.epoch = epoch;
@@ -37,7 +45,8 @@ impl Learner {
         // no TRUNC to a zxid of another epoch (LearnerHandler.queueCommittedProposals).
         let last = if lasting.wants_tree { Zxid::NONE } else { lasting.journal.accepted() };
         let mut bytes = Vec::new();
-        packets::put_ack_epoch(&mut bytes, last, current);
+        let marks = packet.knows_marks().then(|| lasting.journal.marks());
+        packets::put_ack_epoch(&mut bytes, last, current, marks.as_ref());
         self.send_after_sync(lasting, bytes);
         Ok(())
     }
@@ -68,6 +77,10 @@ impl Learner {
                 lasting.ready.inbound(Inbound::SnapshotBegins { zxid: packet.zxid });
             }
             other => {
+                if let Some(leaders) = packet.other_history() {
+                    let own = lasting.journal.marks().at(leaders.zxid);
+                    return Err(Left::new(kept_out::learner_of_other_history(own, leaders)));
+                }
                 let name = name(other);
                 let reason = format!("{name} came where DIFF, TRUNC or SNAP was expected");
                 return Err(Left::new(reason));

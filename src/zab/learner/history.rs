@@ -173,7 +173,9 @@ impl Learner {
             },
         }
         if lasting.epochs.current != self.epoch {
-            lasting.epochs = Epochs { accepted: self.epoch, current: self.epoch };
+            // A later epoch that was accepted stays so.
+            let accepted = lasting.epochs.accepted.max(self.epoch);
+            lasting.epochs = Epochs { accepted, current: self.epoch };
             lasting.ready.epochs(lasting.epochs);
         }
         self.stage = Stage::UpToDate;

@@ -79,6 +79,12 @@ impl Ensemble {
         self.network.close_all(self.now, &mut self.random, at);
     }
 
+    /// A quorum has lost its data: what was committed before is not known any more.
+    pub fn forget_history(&mut self) {
+        self.leaders.clear();
+        self.committed.clear();
+    }
+
     /// Runs for so long.
     pub fn run_ms(&mut self, ms: u64) {
         let until = self.now + ms * 1000;

@@ -5,6 +5,7 @@
 //! again, everybody serves and has all of it.
 
 mod ensemble;
+mod histories;
 mod network;
 mod one_breath;
 mod scenarios;
@@ -17,7 +18,8 @@ use link::Endpoint;
 
 /// A transaction that can be told from others.
 fn txn(zxid: Zxid, content: i32) -> Txn {
-    let header = TxnHeader { client_id: SessionId(1), cxid: 0, zxid, time: 0, op: OpCode::Error };
+    let time = i64::from(content);
+    let header = TxnHeader { client_id: SessionId(1), cxid: 0, zxid, time, op: OpCode::Error };
     Txn::new(header, &TxnBody::Error { err: content }, None)
 }
 

@@ -32,6 +32,7 @@ fn a_server_that_votes_for_itself_and_at_once_for_another_is_not_waited_for() {
     let history = History {
         last: Zxid::ZERO,
         recent: VecDeque::new(),
+        digest: None,
         epochs: Epochs { accepted: Epoch(0), current: Epoch(0) },
     };
     let now = MonoUs(1_000_000);

@@ -275,6 +275,45 @@ fn servers_join_change_their_role_and_go() {
     it.check_all();
 }
 
+/// ZooKeeper's ReconfigRecoveryTest, testCurrentObserverIsParticipantInNewConfig: a change of the
+/// ensemble was proposed and not carried out when all stopped. It needs a server that observes, and
+/// one that still has a joiner's configuration.
+#[test]
+fn a_change_that_needs_a_present_observer_and_a_joiner_is_completed() {
+    let mut it = Ensemble::new(12, 4, 0);
+    it.options.reconfig = true;
+    let before = [(1, "participant"), (2, "participant"), (3, "observer")];
+    it.config = Config::parse(&format!("{}version=100000000", lines(&before))).unwrap();
+    for at in 0..3 {
+        it.start(at);
+    }
+    it.run_until(10_000, "served by three", |it| it.servers[..3].iter().all(|s| s.serves()));
+    it.write();
+    it.run_ms(100);
+    for at in 0..3 {
+        it.crash(at);
+    }
+    let after = lines(&[(3, "participant"), (4, "participant")]);
+    let proposed = Config::parse(&format!("{after}version=200000000")).unwrap();
+    it.options.last_seen = Some(proposed);
+    for at in 0..3 {
+        it.start(at);
+    }
+    it.options.last_seen = None;
+    let joining = [&before[..], &[(4, "participant")]].concat();
+    it.own_configs.insert(3, Config::parse(&format!("{}version=0", lines(&joining))).unwrap());
+    it.start(3);
+    let version =
+        |it: &Ensemble, at: usize| it.servers[at].member.as_ref().unwrap().config().version;
+    it.run_until(10_000, "carried out", |it| {
+        (2..4).all(|at| version(it, at) == 0x2_0000_0000 && it.servers[at].serves())
+    });
+    it.write();
+    it.run_ms(200);
+    it.check_all();
+    assert!(it.leader().is_some_and(|at| at >= 2));
+}
+
 /// Crashes, restarts, cuts, broken links, writes: one after the other, as the seed says.
 fn torment(seed: u64) {
     let mut random = Random(seed ^ 0xabcd);

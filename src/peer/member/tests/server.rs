@@ -138,12 +138,22 @@ impl Server {
         }
     }
 
+    /// Its folder is emptied, and says that the ensemble is new.
+    pub fn wipe(&mut self) {
+        self.disk = Server::new(self.id).disk;
+        self.proposed = Zxid::ZERO;
+    }
+
     pub fn start(&mut self, now: u64, options: &PeerOptions, config: &Config, seed: u64) {
         self.state = self.disk.recover();
         let newest = self.disk.snapshots.last().unwrap().last;
         let log = self.disk.log.iter().filter(|txn| txn.zxid() > newest).cloned();
-        let history =
-            History { last: self.state.last, recent: log.collect(), epochs: self.disk.epochs };
+        let history = History {
+            last: self.state.last,
+            recent: log.collect(),
+            epochs: self.disk.epochs,
+            digest: None,
+        };
         let options = PeerOptions { me: self.id, ..options.clone() };
         self.life += 1;
         self.standing = Standing::Looking;

@@ -35,6 +35,9 @@ conversations! {
     leader_discovery
     leader_old_protocol
     leader_refuses
+    leader_later_epoch
+    leader_other_history
+    leader_reconfig_observer
     leader_alone
     leader_sync_diff
     leader_sync_trunc

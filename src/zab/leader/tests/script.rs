@@ -17,8 +17,10 @@ use crate::proto::quorum::{LearnerInfo, packet};
 use crate::proto::txn::{Txn, TxnBody, TxnHeader};
 use crate::quorum::Config;
 use crate::time::MonoUs;
-use crate::zab::packets::{Packet, PacketReader, put_bare, put_data, put_request, put_touched};
-use crate::zab::{CommittedLog, Epochs, Numbers};
+use crate::zab::packets::{
+    Packet, PacketReader, put_ack_epoch, put_bare, put_data, put_request, put_touched,
+};
+use crate::zab::{CommittedLog, Epochs, Mark, Marks, Numbers};
 
 pub(super) const TREE_END: &[u8] = b"BenWasHere";
 
@@ -414,7 +416,12 @@ pub(super) fn describe(packet: &Packet) -> String {
     let mut line = format!("{} {}", name_of(packet.kind), shown(packet.zxid));
     match packet.kind {
         packet::LEADERINFO => {
-            assert_eq!(packet.data.as_deref(), Some(&[0, 1, 0, 0][..]));
+            // ZooKeeper reads no more than this.
+            assert_eq!(packet.data.as_ref().unwrap()[..4], [0, 1, 0, 0]);
+            assert!(packet.knows_marks());
+            if let Some(mark) = packet.other_history() {
+                let _ = write!(line, " at {} is {mark}", shown(mark.zxid));
+            }
         }
         packet::NEWLEADER => match packet.data.as_deref() {
             None => line.push_str(" without a configuration"),
@@ -473,6 +480,18 @@ pub(super) fn packet_of(name: &str, kind: &str, rest: &[&str]) -> Vec<u8> {
         ("ACKEPOCH", [last, current]) => {
             let current: i32 = current.parse().unwrap();
             put_data(&mut out, packet::ACKEPOCH, zxid(last), &current.to_be_bytes());
+        }
+        // `1:2=7`: at 1:2 there is a transaction of the 7th millisecond.
+        ("ACKEPOCH", [last, current, marks @ ..]) => {
+            let current: i64 = current.parse().unwrap();
+            let mark = |word: &&str| {
+                let (at, time) = word.split_once('=').unwrap();
+                let txn = Some((SessionId(0), time.parse().unwrap()));
+                Mark { zxid: zxid(at), txn, digest: None }
+            };
+            let marks = Marks::choose(marks.iter().rev().map(mark));
+            let current = Some(Epoch(current)).filter(|epoch| epoch.0 != -1);
+            put_ack_epoch(&mut out, zxid(last), current, Some(&marks));
         }
         ("ACK", [at]) => put_bare(&mut out, packet::ACK, zxid(at)),
         ("REQUEST", [session, cxid, op, body, schemes @ ..]) => {

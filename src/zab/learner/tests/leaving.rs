@@ -54,9 +54,45 @@ fn a_silent_leader_is_left() {
 
 #[test]
 fn a_leader_of_an_earlier_epoch_is_left() {
+    // It has followed a later one: the leader's history is another.
     let it = Conversation::connected(LearnerKind::Follower, 3, 3, &[]);
     let reason = left(it, |out| put_leader_info(out, Epoch(2)));
-    assert_eq!(reason, "its epoch, 2, is less than the accepted one, 3");
+    let expected = "server 3 leads epoch 2, and this server has followed epoch 3";
+    assert!(reason.starts_with(expected), "{reason}");
+    assert!(reason.contains("move its version-2 folders"), "{reason}");
+    // Apache ZooKeeper would count it.
+    let it = Conversation::connected(LearnerKind::Follower, 3, 1, &[]);
+    let version = crate::proto::quorum::PROTOCOL_VERSION.to_be_bytes();
+    let reason = left(it, |out| put_data(out, packet::LEADERINFO, z(2, 0), &version));
+    let expected = "server 3 leads epoch 2, and this server has accepted epoch 3";
+    assert!(reason.starts_with(expected), "{reason}");
+}
+
+/// What was promised to a leader that got no further stays promised: this one does not count it.
+#[test]
+fn a_leader_that_does_not_count_it_is_followed_in_an_earlier_epoch_than_was_accepted() {
+    let mut it = Conversation::connected(LearnerKind::Follower, 3, 1, &[z(1, 1)]);
+    assert_eq!(
+        it.says(|out| put_leader_info(out, Epoch(2))),
+        "synced: ACKEPOCH 0x100000001 [ffffffff] and marks"
+    );
+    it.says(|out| put_bare(out, packet::DIFF, z(1, 1)));
+    assert_eq!(
+        it.says(|out| put_bare(out, packet::NEWLEADER, z(2, 0))),
+        "epochs 3 2\nsynced: ACK 0x200000000"
+    );
+    it.says(|out| put_bare(out, packet::UPTODATE, Zxid::NONE));
+    assert_eq!(it.learner.is_up_to_date(), Some(Epoch(2)));
+}
+
+#[test]
+fn a_leader_with_another_history_is_left_with_what_can_be_done() {
+    let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[z(1, 1)]);
+    it.says(|out| put_leader_info(out, Epoch(2)));
+    let theirs = Mark { zxid: z(1, 1), txn: Some((SessionId(9), 5)), digest: None };
+    let reason = left(it, |out| put_other_history(out, Epoch(2), theirs));
+    assert!(reason.contains("at zxid 0x100000001 it has a transaction of session"), "{reason}");
+    assert!(reason.contains("move its version-2 folders"), "{reason}");
 }
 
 #[test]

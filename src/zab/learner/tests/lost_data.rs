@@ -130,5 +130,5 @@ fn a_log_is_not_believed_to_hold_where_it_was_cut() {
     );
     let mut it = it.again();
     let got = it.says(|out| put_leader_info(out, Epoch(3)));
-    assert_eq!(got, "synced: ACKEPOCH 0x100000001 [ffffffff]");
+    assert_eq!(got, "synced: ACKEPOCH 0x100000001 [ffffffff] and marks");
 }

@@ -10,8 +10,10 @@ use crate::id::SessionId;
 use crate::peer::{PeerOptions, Ready, ReadyQueue};
 use crate::proto::OpCode;
 use crate::proto::txn::{SetDataTxn, TxnBody, TxnHeader};
-use crate::zab::packets::{put_data, put_inform_and_activate, put_leader_info, put_txn};
-use crate::zab::{CommittedLog, Epochs, Journal};
+use crate::zab::packets::{
+    put_data, put_inform_and_activate, put_leader_info, put_other_history, put_txn,
+};
+use crate::zab::{CommittedLog, Epochs, Journal, Mark, Marks};
 
 const LEADER: ServerId = ServerId(3);
 
@@ -203,9 +205,16 @@ impl Conversation {
                 self.reader.push(bytes);
                 let mut packets = Vec::new();
                 while let Some(packet) = self.reader.next().unwrap() {
+                    let marks = packet.marks().ok().filter(|_| packet.kind == packet::ACKEPOCH);
+                    let marks = marks.filter(|marks| *marks != Marks::default());
                     let data = packet.data.as_ref().map_or(String::new(), |data| {
+                        let data = match packet.kind {
+                            packet::ACKEPOCH => &data[..4],
+                            _ => data,
+                        };
                         let hex: String = data.iter().map(|byte| format!("{byte:02x}")).collect();
-                        format!(" [{hex}]")
+                        let marks = marks.map_or("", |_| " and marks");
+                        format!(" [{hex}]{marks}")
                     });
                     packets.push(format!("{} {}{data}", name(packet.kind), packet.zxid));
                 }

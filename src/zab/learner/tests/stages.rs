@@ -10,7 +10,7 @@ fn a_follower_goes_through_all_stages() {
     assert_eq!(it.told(), "FOLLOWERINFO 0x100000000 [0000000000000001000100000000000000000000]");
     assert_eq!(
         it.says(|out| put_leader_info(out, Epoch(2))),
-        "epochs 2 1\nsynced: ACKEPOCH 0x100000001 [00000001]"
+        "epochs 2 1\nsynced: ACKEPOCH 0x100000001 [00000001] and marks"
     );
     assert_eq!(it.says(|out| put_bare(out, packet::DIFF, z(1, 2))), "");
     let got = it.says(|out| {
@@ -66,7 +66,7 @@ fn an_epoch_that_was_accepted_before_is_not_counted_again() {
     let mut it = Conversation::connected(LearnerKind::Follower, 2, 1, &[z(1, 1)]);
     assert_eq!(
         it.says(|out| put_leader_info(out, Epoch(2))),
-        "synced: ACKEPOCH 0x100000001 [ffffffff]"
+        "synced: ACKEPOCH 0x100000001 [ffffffff] and marks"
     );
 }
 
@@ -126,7 +126,7 @@ fn what_was_pending_under_the_former_leader_is_committed_with_a_diff() {
     let mut it = it.again();
     assert_eq!(
         it.says(|out| put_leader_info(out, Epoch(3))),
-        "epochs 3 2\nsynced: ACKEPOCH 0x200000002 [00000002]"
+        "epochs 3 2\nsynced: ACKEPOCH 0x200000002 [00000002] and marks"
     );
     assert_eq!(it.says(|out| put_bare(out, packet::DIFF, z(2, 2))), "commit 0x200000002");
 }

@@ -1,0 +1,128 @@
+//! Two histories in one ensemble: never mixed, whoever comes first.
+
+use super::ensemble::Ensemble;
+use super::server::Server;
+use super::*;
+
+fn contents(server: &Server) -> Vec<i32> {
+    server.state.applied.iter().map(|(_, content)| *content).collect()
+}
+
+/// Five servers through some epochs, and then four of them begin anew.
+fn four_of_five_begin_anew(seed: u64) -> Ensemble {
+    let mut it = Ensemble::new(seed, 5, 0);
+    for _ in 0..3 {
+        it.start_all();
+        it.run_until(10_000, "served by all", |it| it.servers.iter().all(Server::serves));
+        it.write();
+        it.run_ms(100);
+        (0..5).for_each(|at| it.crash(at));
+    }
+    for at in 0..4 {
+        it.servers[at].wipe();
+    }
+    it.forget_history();
+    it
+}
+
+/// ZooKeeper's QuorumZxidSyncTest, testBehindLeader.
+#[test]
+fn who_has_followed_a_later_epoch_is_kept_out_by_an_ensemble_that_works() {
+    let mut it = four_of_five_begin_anew(21);
+    (0..4).for_each(|at| it.start(at));
+    it.run_until(10_000, "served by four", |it| it.servers[..4].iter().all(Server::serves));
+    it.write();
+    it.run_ms(100);
+    let leader = it.leader();
+    it.start(4);
+    it.run_ms(10_000);
+    assert_eq!(it.leader(), leader, "the leader keeps the lead");
+    assert_eq!(it.reigns.iter().filter(|at| Some(**at) == leader).count(), it.reigns[3..].len());
+    assert!(it.servers[..4].iter().all(Server::serves) && !it.servers[4].serves());
+    it.write();
+    it.run_ms(100);
+    for at in 0..4 {
+        assert_eq!(contents(&it.servers[at]), [4, 5], "server {}", at + 1);
+    }
+    assert_eq!(contents(&it.servers[4]), [1, 2, 3]);
+    // What its log says can be done about it.
+    it.crash(4);
+    it.servers[4].wipe();
+    it.recover();
+}
+
+/// The same when all of them are started again: the fifth has followed the latest epoch, so it is
+/// elected; but nobody takes its history who has another.
+#[test]
+fn who_leads_with_another_history_gets_no_quorum() {
+    let mut it = four_of_five_begin_anew(22);
+    (0..4).for_each(|at| it.start(at));
+    it.run_until(10_000, "served by four", |it| it.servers[..4].iter().all(Server::serves));
+    it.write();
+    it.run_ms(100);
+    (0..4).for_each(|at| it.crash(at));
+    it.start_all();
+    it.run_ms(10_000);
+    // Whoever serves has not mixed them.
+    for at in 0..4 {
+        assert_eq!(contents(&it.servers[at]), [4], "server {}", at + 1);
+    }
+    assert!(!it.servers[4].serves());
+    it.crash(4);
+    it.run_until(10_000, "served by four", |it| it.servers[..4].iter().all(Server::serves));
+    it.servers[4].wipe();
+    it.recover();
+}
+
+/// The zxids agree, and so do the epochs: only what stands there does not.
+#[test]
+fn who_has_the_same_zxids_of_another_history_gets_no_difference() {
+    let mut it = Ensemble::new(23, 3, 0);
+    let zxid = |counter| Zxid::new(Epoch(1), counter);
+    for at in 0..3 {
+        let base = if at == 2 { 100 } else { 0 };
+        let disk = &mut it.servers[at].disk;
+        disk.log = (1..4).map(|n| txn(zxid(n), base + i32::try_from(n).unwrap())).collect();
+        disk.epochs = Epochs { accepted: Epoch(1), current: Epoch(1) };
+    }
+    it.start(0);
+    it.start(1);
+    it.run_until(10_000, "served by two", |it| it.servers[..2].iter().all(Server::serves));
+    it.start(2);
+    it.run_ms(5_000);
+    assert!(it.leader().is_some() && !it.servers[2].serves());
+    it.write();
+    it.run_ms(100);
+    assert_eq!(contents(&it.servers[0])[..3], [1, 2, 3]);
+    assert_eq!(contents(&it.servers[0]), contents(&it.servers[1]));
+    assert_eq!(contents(&it.servers[2]), [101, 102, 103]);
+}
+
+/// What a server promised to a leader that got no further does not keep it out, nor does it take the
+/// lead from the leader that the others have found.
+#[test]
+fn who_has_only_accepted_a_later_epoch_follows_without_a_vote() {
+    let mut it = Ensemble::new(24, 3, 0);
+    it.start(0);
+    it.start(1);
+    it.run_until(10_000, "served by two", |it| it.servers[..2].iter().all(Server::serves));
+    it.write();
+    it.run_ms(100);
+    let leader = it.leader();
+    it.servers[2].disk.epochs = Epochs { accepted: Epoch(9), current: Epoch(0) };
+    it.start(2);
+    it.run_until(2_000, "served by all", |it| it.servers.iter().all(Server::serves));
+    assert_eq!(it.leader(), leader);
+    // It makes no quorum.
+    let other = (0..2).find(|at| Some(*at) != leader).unwrap();
+    it.crash(other);
+    let committed = it.committed.len();
+    it.write();
+    it.run_ms(50);
+    assert_eq!(it.committed.len(), committed);
+    // But the next leader counts it, in a later epoch than it had accepted.
+    it.run_until(5_000, "led again", |it| it.leader().is_some() && it.reigns.len() > 1);
+    it.run_until(5_000, "committed", |it| it.committed.len() > committed);
+    assert_eq!(it.servers[2].disk.epochs.current, Epoch(10));
+    it.recover();
+}

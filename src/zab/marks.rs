@@ -1,0 +1,195 @@
+//! Points of a history, by which two servers find out whether they have the same one.
+//!
+//! A zxid alone does not tell: if a quorum loses its data and begins anew, epochs and zxids come
+//! again with other transactions. So a learner tells its leader, beside its last zxid, who asked for
+//! its last transactions and when, and what the digest of the tree was behind each. A zxid belongs
+//! to one transaction of one leader, so that two different marks of one zxid are proof of two
+//! histories; equal ones, or none in common, prove nothing more than zxids do.
+
+use crate::id::{SessionId, Zxid};
+use crate::jute::Decoder;
+use crate::limits::HISTORY_MARKS_MAX;
+use crate::proto::txn::{DIGEST_VERSION, Txn};
+
+/// The newest transactions have a mark each; of those before only some, ever further apart.
+const MARKS_DENSE: usize = 256;
+
+// The older ones are at powers of two: 64 of them reach further back than memory does.
+const _: () = assert!(MARKS_DENSE + 64 == HISTORY_MARKS_MAX);
+
+/// What a server knows about one point of its history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Where it is.
+    pub zxid: Zxid,
+    /// Who asked for the transaction there, and the leader's clock then, in ms; `None`: it is not
+    /// at hand.
+    pub txn: Option<(SessionId, i64)>,
+    /// The digest of the tree behind it; `None`: not known.
+    pub digest: Option<i64>,
+}
+
+impl Mark {
+    /// Length of the encoding.
+    const BYTES: usize = 8 + 1 + 8 + 8 + 8;
+    const HAS_TXN: u8 = 1;
+    const HAS_DIGEST: u8 = 2;
+
+    /// Of a transaction that is at hand.
+    pub fn of(txn: &Txn) -> Mark {
+        let header = txn.header();
+        let digest = txn.digest_after().filter(|digest| digest.version == DIGEST_VERSION);
+        Mark {
+            zxid: header.zxid,
+            txn: Some((header.client_id, header.time)),
+            digest: digest.map(|digest| digest.tree_digest),
+        }
+    }
+
+    /// Whether both are of one zxid, and no one history has both.
+    pub fn contradicts(&self, other: &Mark) -> bool {
+        fn differ<T: PartialEq>(one: Option<T>, other: Option<T>) -> bool {
+            one.zip(other).is_some_and(|(one, other)| one != other)
+        }
+        self.zxid == other.zxid
+            && (differ(self.txn, other.txn) || differ(self.digest, other.digest))
+    }
+
+    /// Appends the encoding.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let has_txn = if self.txn.is_some() { Mark::HAS_TXN } else { 0 };
+        let has_digest = if self.digest.is_some() { Mark::HAS_DIGEST } else { 0 };
+        let (session, time) = self.txn.unwrap_or((SessionId(0), 0));
+        out.extend_from_slice(&self.zxid.0.to_be_bytes());
+        out.push(has_txn | has_digest);
+        out.extend_from_slice(&session.0.to_be_bytes());
+        out.extend_from_slice(&time.to_be_bytes());
+        out.extend_from_slice(&self.digest.unwrap_or(0).to_be_bytes());
+    }
+
+    /// Reads one; `None`: the bytes are none.
+    pub fn decode(bytes: &[u8]) -> Option<Mark> {
+        if bytes.len() != Mark::BYTES {
+            return None;
+        }
+        let mut input = Decoder::new(bytes);
+        let zxid = Zxid(input.i64().ok()?);
+        let flags = input.take(1).ok()?[0];
+        let txn = (SessionId(input.i64().ok()?), input.i64().ok()?);
+        let digest = input.i64().ok()?;
+        Some(Mark {
+            zxid,
+            txn: (flags & Mark::HAS_TXN != 0).then_some(txn),
+            digest: (flags & Mark::HAS_DIGEST != 0).then_some(digest),
+        })
+    }
+}
+
+impl std::fmt::Display for Mark {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.txn {
+            Some((session, time)) => write!(f, "a transaction of session {session} at {time} ms")?,
+            None => write!(f, "a snapshot")?,
+        }
+        match self.digest {
+            Some(digest) => write!(f, " (digest {digest:x})"),
+            None => write!(f, " (digest unknown)"),
+        }
+    }
+}
+
+/// Marks of one history: zxids rise, and there are at most [`HISTORY_MARKS_MAX`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Marks(Vec<Mark>);
+
+impl Marks {
+    /// A choice of `all`, which begin with the newest.
+    pub fn choose(all: impl Iterator<Item = Mark>) -> Marks {
+        let chosen = all.enumerate().filter(|(at, _)| *at < MARKS_DENSE || at.is_power_of_two());
+        let mut marks: Vec<Mark> = chosen.map(|(_, mark)| mark).take(HISTORY_MARKS_MAX).collect();
+        marks.reverse();
+        Marks(marks)
+    }
+
+    /// The oldest point at which another history, of which `known` says what is there, is not this
+    /// one: how it is here, and there.
+    pub fn difference(&self, known: impl Fn(Zxid) -> Option<Mark>) -> Option<(Mark, Mark)> {
+        self.0.iter().find_map(|mark| {
+            known(mark.zxid).filter(|other| mark.contradicts(other)).map(|other| (*mark, other))
+        })
+    }
+
+    /// The mark of this zxid, if there is one.
+    pub fn at(&self, zxid: Zxid) -> Option<Mark> {
+        let at = self.0.binary_search_by_key(&zxid, |mark| mark.zxid).ok()?;
+        Some(self.0[at])
+    }
+
+    /// Appends the encoding.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        self.0.iter().for_each(|mark| mark.encode(out));
+    }
+
+    /// Reads them; `None`: the bytes are none, or too many.
+    pub fn decode(bytes: &[u8]) -> Option<Marks> {
+        let (items, rest) = bytes.as_chunks::<{ Mark::BYTES }>();
+        if !rest.is_empty() || items.len() > HISTORY_MARKS_MAX {
+            return None;
+        }
+        let marks: Vec<Mark> =
+            items.iter().map(|item| Mark::decode(item)).collect::<Option<_>>()?;
+        marks.is_sorted_by(|one, next| one.zxid < next.zxid).then_some(Marks(marks))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark(zxid: i64, txn: Option<i64>, digest: Option<i64>) -> Mark {
+        Mark { zxid: Zxid(zxid), txn: txn.map(|time| (SessionId(7), time)), digest }
+    }
+
+    #[test]
+    fn only_what_both_know_can_differ() {
+        let one = mark(5, Some(100), Some(1));
+        assert!(!one.contradicts(&one));
+        assert!(one.contradicts(&mark(5, Some(101), Some(1))));
+        assert!(one.contradicts(&mark(5, Some(100), Some(2))));
+        assert!(one.contradicts(&mark(5, None, Some(2))));
+        assert!(!one.contradicts(&mark(5, Some(100), None)));
+        assert!(!one.contradicts(&mark(5, None, None)));
+        assert!(!one.contradicts(&mark(6, Some(101), Some(2))));
+    }
+
+    #[test]
+    fn they_are_read_as_they_were_written() {
+        let all = [mark(9, Some(3), Some(-1)), mark(8, None, Some(4)), mark(2, Some(1), None)];
+        let marks = Marks::choose(all.into_iter());
+        let mut bytes = Vec::new();
+        marks.encode(&mut bytes);
+        assert_eq!(Marks::decode(&bytes), Some(marks.clone()));
+        assert_eq!(marks.at(Zxid(8)), Some(all[1]));
+        assert_eq!(marks.at(Zxid(7)), None);
+        assert_eq!(Marks::decode(&bytes[1..]), None);
+        // Zxids rise, and there is a bound.
+        let twice = [&bytes[..], &bytes[..]].concat();
+        assert_eq!(Marks::decode(&twice), None);
+        assert_eq!(Marks::decode(&vec![0; Mark::BYTES * (HISTORY_MARKS_MAX + 1)]), None);
+        assert_eq!(Marks::decode(&[]), Some(Marks::default()));
+    }
+
+    #[test]
+    fn a_long_history_has_marks_further_and_further_apart() {
+        let all = (1..=100_000).rev().map(|zxid| mark(zxid, Some(zxid), None));
+        let marks = Marks::choose(all);
+        assert!(marks.0.len() <= HISTORY_MARKS_MAX, "{}", marks.0.len());
+        assert_eq!(marks.at(Zxid(100_000 - 255)).unwrap().zxid, Zxid(100_000 - 255));
+        assert!(marks.at(Zxid(100_000 - 65_536)).is_some());
+        // The oldest difference is found.
+        let known = |zxid: Zxid| Some(mark(zxid.0, Some(zxid.0.max(50_000)), None));
+        let (ours, theirs) = marks.difference(known).unwrap();
+        assert_eq!(ours.zxid, Zxid(100_000 - 65_536));
+        assert_eq!(theirs.txn, Some((SessionId(7), 50_000)));
+    }
+}

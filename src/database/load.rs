@@ -39,7 +39,9 @@ pub enum LoadError {
         path: String,
     },
     /// Two nodes of one path.
-    #[error("\"{path}\" stands there twice")]
+    ///
+    /// ZooKeeper: DataTree.deserialize takes the second, and forgets which children the first had.
+    #[error("\"{path}\" stands there twice, and which of the two is right nobody can tell")]
     Twice {
         /// It.
         path: String,

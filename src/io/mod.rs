@@ -241,12 +241,27 @@ pub fn segment_temporary(segment: SegmentId) -> String {
     format!("{SEGMENT_TEMPORARY_PREFIX}{}", segment.0)
 }
 
+/// Whether [`segment_temporary`] makes this name.
+pub fn is_segment_temporary(name: &str) -> bool {
+    let number = name.strip_prefix(SEGMENT_TEMPORARY_PREFIX).and_then(|text| text.parse().ok());
+    number.is_some_and(|number| segment_temporary(SegmentId(number)) == name)
+}
+
 /// What the names of prepared segments begin with.
-pub const SEGMENT_TEMPORARY_PREFIX: &str = "prepared-segment-";
+const SEGMENT_TEMPORARY_PREFIX: &str = "prepared-segment-";
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_a_writer_prepared_has_the_name_of_a_prepared_segment() {
+        assert!(is_segment_temporary(&segment_temporary(SegmentId(17))));
+        for other in ["prepared-segment-", "prepared-segment-01", "prepared-segment-3.bak", "log.1"]
+        {
+            assert!(!is_segment_temporary(other), "{other}");
+        }
+    }
 
     #[test]
     fn a_token_keeps_its_owner_and_number() {

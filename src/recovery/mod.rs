@@ -26,7 +26,7 @@ pub use truncate::{discard_after, truncate};
 
 use crate::database::{Database, DatabaseOptions};
 use crate::id::Zxid;
-use crate::io::{Op, Place, SEGMENT_TEMPORARY_PREFIX};
+use crate::io::{Op, Place, is_segment_temporary};
 use crate::planted::PlantedBug;
 use crate::proto::txn::Txn;
 use crate::snapshot::{self, Compression, SNAPSHOT_TEMPORARY};
@@ -164,10 +164,11 @@ pub enum RecoveryError {
     },
     /// A zxid is lower than one before it.
     #[error(
-        "{file} has zxid {zxid} at offset {offset}, behind {last}: zxids never go back. Two \
-         servers may have written to this folder. In an ensemble: move this server's version-2 \
-         folder aside and start it, it gets everything from the leader. Alone: restore the folder \
-         from a backup"
+        "{file} has zxid {zxid} at offset {offset}, behind {last} in the logs before it: they overlap, \
+         and zxids never go back. Two servers may have written to this folder, or somebody copied a \
+         log into it. If one of the files came from elsewhere, move it out of the folder. In an \
+         ensemble: move this server's version-2 folder aside and start it, it gets everything from \
+         the leader. Alone: restore the folder from a backup"
     )]
     Backwards {
         /// The whole path of the log.
@@ -258,6 +259,7 @@ pub fn recover(
 ) -> Result<Recovered, RecoveryError> {
     let files = Files::list(folder)?;
     let (mut notes, mut news) = (Vec::new(), Vec::new());
+    notes.extend(files.foreign_note(folder.logs_apart()));
     let loaded = load_snapshot(folder, &files, options, progress, &mut notes)?;
     let logs = plan::logs(files.logs.iter().map(|file| file.name.as_str()));
 
@@ -320,6 +322,22 @@ impl Files {
         names.filter_map(plan::snapshot_zxid).collect()
     }
 
+    /// What there is to say about files with names that only resemble those of logs and snapshots.
+    fn foreign_note(&self, logs_apart: bool) -> Option<String> {
+        const NAMED_MAX: usize = 5;
+        let logs = logs_apart.then_some(&self.logs).into_iter().flatten();
+        let names = self.snapshots.iter().chain(logs).map(|file| file.name.as_str());
+        let foreign: Vec<&str> = names.filter(|name| plan::is_foreign(name)).collect();
+        let shown = foreign[..foreign.len().min(NAMED_MAX)].join(", ");
+        let more = if foreign.len() > NAMED_MAX { ", …" } else { "" };
+        (!foreign.is_empty()).then(|| {
+            format!(
+                "{shown}{more}: left alone, for no server gives a file such a name. ZooKeeper may \
+                 read it: move it out of the folder before ZooKeeper gets it"
+            )
+        })
+    }
+
     fn list(folder: &dyn Folder) -> Result<Files, RecoveryError> {
         let list = |place| {
             folder.list(place).map_err(|error| RecoveryError::Io {
@@ -331,17 +349,17 @@ impl Files {
         let files = Files { snapshots: list(Place::Snapshots)?, logs: list(Place::Logs)? };
         // ZooKeeper: FileTxnSnapLog.checkLogDir, checkSnapDir.
         if folder.logs_apart() {
-            let misplaced = |files: &[FileInfo], prefix, place, what| {
-                let found = files.iter().find(|file| file.name.starts_with(prefix));
+            let misplaced = |files: &[FileInfo], kind: fn(&str) -> Option<Zxid>, place, what| {
+                let found = files.iter().find(|file| kind(&file.name).is_some());
                 found.map_or(Ok(()), |file| {
                     let file = folder.describe(place, &file.name);
                     Err(RecoveryError::Misplaced { file, what })
                 })
             };
             let what = "the log directory has snapshot files";
-            misplaced(&files.logs, "snapshot.", Place::Logs, what)?;
+            misplaced(&files.logs, plan::snapshot_zxid, Place::Logs, what)?;
             let what = "the snapshot directory has log files";
-            misplaced(&files.snapshots, "log.", Place::Snapshots, what)?;
+            misplaced(&files.snapshots, plan::log_zxid, Place::Snapshots, what)?;
         }
         Ok(files)
     }
@@ -448,7 +466,7 @@ fn remove_temporaries(
     news: &mut Vec<String>,
 ) -> Result<(), RecoveryError> {
     let unfinished = files.snapshots.iter().filter(|file| file.name == SNAPSHOT_TEMPORARY);
-    let prepared = files.logs.iter().filter(|file| file.name.starts_with(SEGMENT_TEMPORARY_PREFIX));
+    let prepared = files.logs.iter().filter(|file| is_segment_temporary(&file.name));
     for (place, file) in unfinished
         .map(|file| (Place::Snapshots, file))
         .chain(prepared.map(|file| (Place::Logs, file)))

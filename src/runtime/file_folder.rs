@@ -2,13 +2,13 @@
 
 use std::fs::OpenOptions;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::read_ahead::ReadAhead;
 use super::{Folders, log_ahead, replace, sync_folder};
 use crate::io::Place;
 use crate::recovery::{FileInfo, Folder, LogEntries, ReadSeek};
-use crate::txnlog::Reader;
+use crate::txnlog::{Reader, plan};
 
 /// Plain `std::fs`: recovery runs before anything else does.
 #[derive(Clone, Debug)]
@@ -43,9 +43,15 @@ impl Folder for FileFolder {
             // A name that is no text is none of ours.
             let Ok(name) = entry.file_name().into_string() else { continue };
             // Links are followed: snapshots may be kept elsewhere.
-            let meta = std::fs::metadata(entry.path())?;
-            if meta.is_file() {
-                files.push(FileInfo { name, bytes: meta.len() });
+            match std::fs::metadata(entry.path()) {
+                Ok(meta) if meta.is_file() => files.push(FileInfo { name, bytes: meta.len() }),
+                Ok(_) => {}
+                // A purge, or whoever owns a file that is none of ours, may have removed it meanwhile.
+                Err(error)
+                    if error.kind() == io::ErrorKind::NotFound && !entry.path().is_symlink() => {}
+                // What is wrong with a file of somebody else is not ours to judge.
+                Err(_) if !plan::is_ours(&name) => {}
+                Err(error) => return Err(unreachable_file(&entry.path(), &error)),
             }
         }
         Ok(files)
@@ -95,6 +101,20 @@ impl Folder for FileFolder {
     }
 }
 
+/// Names the file, and where it points: the folder that is being listed is not what is wrong.
+fn unreachable_file(path: &Path, error: &io::Error) -> io::Error {
+    let file = path.display();
+    let text = match std::fs::read_link(path) {
+        Ok(target) => format!(
+            "{file} is a link to {}, which cannot be read: {error}. Bring that file back, or remove \
+             the link if the server is to start without it",
+            target.display()
+        ),
+        Err(_) => format!("{file}: {error}"),
+    };
+    io::Error::new(error.kind(), text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,5 +145,23 @@ mod tests {
         std::fs::write(base.path().join("logs/initialize"), b"").unwrap();
         assert!(folder.take_initialize().unwrap());
         assert!(folder.describe(Place::Logs, "log.1").ends_with("logs/version-2/log.1"));
+    }
+
+    #[test]
+    fn a_link_to_nothing_names_itself_if_it_is_ours_and_is_passed_over_otherwise() {
+        let base = tempfile::tempdir().unwrap();
+        let here = base.path().join("version-2");
+        std::fs::create_dir(&here).unwrap();
+        let folders =
+            Folders { data: base.path().into(), snapshots: here.clone(), logs: here.clone() };
+        let folder = FileFolder::new(&folders);
+        std::fs::write(base.path().join("elsewhere"), b"12345").unwrap();
+        std::os::unix::fs::symlink("../elsewhere", here.join("snapshot.5")).unwrap();
+        std::os::unix::fs::symlink("/nowhere/at/all", here.join("snapshot.9.bak")).unwrap();
+        let listed = folder.list(Place::Snapshots).unwrap();
+        assert_eq!(listed, [FileInfo { name: "snapshot.5".into(), bytes: 5 }]);
+        std::os::unix::fs::symlink("/nowhere/at/all", here.join("snapshot.9")).unwrap();
+        let error = folder.list(Place::Snapshots).unwrap_err().to_string();
+        assert!(error.contains("snapshot.9 is a link to /nowhere/at/all"), "{error}");
     }
 }

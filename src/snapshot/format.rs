@@ -43,7 +43,8 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// What the name of a file says.
+    /// What the name of a file says. A server reads only the names in
+    /// [`plan`](crate::txnlog::plan); the commands that look into a file take any.
     pub fn of_name(name: &str) -> Compression {
         // ZooKeeper: SnapStream.getStreamMode ignores the case.
         match name.rsplit('.').next() {

@@ -91,6 +91,13 @@ impl FileKind {
             FileKind::Plain
         }
     }
+
+    /// Whether a file that ends inside its header may be a log: it has the beginning of one, or
+    /// nothing yet.
+    pub fn may_begin(bytes: &[u8]) -> bool {
+        let magic = &FILE_MAGIC[..bytes.len().min(FILE_MAGIC.len())];
+        bytes.starts_with(magic) || is_zero(bytes)
+    }
 }
 
 /// The end of one of our groups.
@@ -223,7 +230,13 @@ mod tests {
         assert_eq!(FileKind::of(&header), FileKind::Guarded);
         header[8..].fill(0);
         assert_eq!(FileKind::of(&header), FileKind::Plain);
+        for bytes in 0..FILE_HEADER_BYTES {
+            assert!(
+                FileKind::may_begin(&header[..bytes]) && FileKind::may_begin(&[0; 15][..bytes])
+            );
+        }
         header[0] = 0;
         assert_eq!(FileKind::of(&header), FileKind::Other);
+        assert!(!FileKind::may_begin(b"a note") && !FileKind::may_begin(b"Z-"));
     }
 }

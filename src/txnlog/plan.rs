@@ -15,19 +15,44 @@ pub fn snapshot_name(zxid: Zxid) -> String {
 
 /// The zxid in the name of a log. `None`: not the name of one.
 pub fn log_zxid(name: &str) -> Option<Zxid> {
-    zxid_in_name(name, "log")
+    zxid_of(name.strip_prefix(LOG_PREFIX)?)
 }
 
 /// The zxid in the name of a snapshot, compressed or not. `None`: not the name of one.
 pub fn snapshot_zxid(name: &str) -> Option<Zxid> {
-    zxid_in_name(name, "snapshot")
+    let rest = name.strip_prefix(SNAPSHOT_PREFIX)?;
+    let compressed = SNAPSHOT_SUFFIXES.iter().find_map(|suffix| rest.strip_suffix(suffix));
+    zxid_of(compressed.unwrap_or(rest))
 }
 
-/// ZooKeeper: Util.getZxidFromName looks at the first two parts between dots, and takes what
-/// Long.parseLong takes, a sign and upper case included. Its -1 for "none" is no zxid here either.
-fn zxid_in_name(name: &str, prefix: &str) -> Option<Zxid> {
-    let digits = name.strip_prefix(prefix)?.strip_prefix('.')?.split('.').next()?;
-    i64::from_str_radix(digits, 16).ok().filter(|zxid| *zxid >= 0).map(Zxid)
+/// Whether a server gives a log or a snapshot this name.
+pub fn is_ours(name: &str) -> bool {
+    log_zxid(name).is_some() || snapshot_zxid(name).is_some()
+}
+
+/// Whether the name looks like that of a log or a snapshot, though no server ever gives one: a copy
+/// that somebody put there, such as `log.1.bak`. It is left alone, and ZooKeeper may not leave it so.
+pub fn is_foreign(name: &str) -> bool {
+    !is_ours(name) && (name.starts_with(LOG_PREFIX) || name.starts_with(SNAPSHOT_PREFIX))
+}
+
+const LOG_PREFIX: &str = "log.";
+const SNAPSHOT_PREFIX: &str = "snapshot.";
+/// What a compressed snapshot's name ends with (`SnapStream.StreamMode.getFileExtension`).
+const SNAPSHOT_SUFFIXES: [&str; 2] = [".gz", ".snappy"];
+
+/// Only what a server writes is a number here: `Long.toHexString`, that is lower case without a sign
+/// or leading zeroes.
+///
+/// ZooKeeper: Util.getZxidFromName takes whatever stands between the first two dots, in upper case
+/// and with zeroes before it as well, so that it replays `log.1.bak` and `log.01` beside `log.1`.
+/// Java's parser stops at the largest positive long, and so does this one.
+fn zxid_of(digits: &str) -> Option<Zxid> {
+    let written = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    if !digits.bytes().all(written) || (digits.starts_with('0') && digits != "0") {
+        return None;
+    }
+    i64::from_str_radix(digits, 16).ok().map(Zxid)
 }
 
 /// The logs, oldest first, with their zxids.
@@ -52,11 +77,7 @@ pub fn snapshots<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<(Zxid, &'a
 /// (`FileTxnLog.getLogFiles`).
 pub fn logs_from<'a, 'n>(logs: &'a [(Zxid, &'n str)], zxid: Zxid) -> &'a [(Zxid, &'n str)] {
     let after = logs.partition_point(|(first, _)| *first <= zxid);
-    let first = after.checked_sub(1).map_or(0, |last| {
-        // Two names of one zxid, such as log.1 and log.01, belong together.
-        logs.partition_point(|(first, _)| *first < logs[last].0)
-    });
-    &logs[first..]
+    &logs[after.saturating_sub(1)..]
 }
 
 /// Fewest snapshots that may be kept (`autopurge.snapRetainCount`).
@@ -108,14 +129,54 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_read_as_zookeeper_reads_them() {
+    fn only_names_that_a_server_writes_are_read() {
         assert_eq!(log_zxid("log.100000001"), Some(Zxid(0x1_0000_0001)));
-        assert_eq!(log_zxid(&log_name(Zxid(0xab))), Some(Zxid(0xab)));
-        assert_eq!(snapshot_zxid("snapshot.aB.gz"), Some(Zxid(0xab)));
-        assert_eq!(snapshot_zxid(&snapshot_name(Zxid(7))), Some(Zxid(7)));
-        for other in ["log", "log.", "log.x", "logs.1", "snapshot.1", "log.-1", "x.log.1"] {
-            assert_eq!(log_zxid(other), None, "{other}");
+        assert_eq!(log_zxid("log.0"), Some(Zxid(0)));
+        assert_eq!(log_zxid("log.7fffffffffffffff"), Some(Zxid(i64::MAX)));
+        assert_eq!(snapshot_zxid("snapshot.ab"), Some(Zxid(0xab)));
+        assert_eq!(snapshot_zxid("snapshot.ab.gz"), Some(Zxid(0xab)));
+        assert_eq!(snapshot_zxid("snapshot.ab.snappy"), Some(Zxid(0xab)));
+        for zxid in [0, 1, 0xab, 0xf_0000_0010, i64::MAX].map(Zxid) {
+            assert_eq!(log_zxid(&log_name(zxid)), Some(zxid));
+            assert_eq!(snapshot_zxid(&snapshot_name(zxid)), Some(zxid));
         }
+        let neither = ["log", "logs.1", "x.log.1", "snapshot", "currentEpoch", "Log.1"];
+        for other in neither {
+            assert_eq!((log_zxid(other), snapshot_zxid(other)), (None, None), "{other}");
+            assert!(!is_foreign(other), "{other}");
+        }
+        let foreign = [
+            "log.",
+            "log.x",
+            "log.-1",
+            "log.+1",
+            "log.01",
+            "log.00",
+            "log.aB",
+            "log.1.bak",
+            "log.1.gz",
+            "log.1.",
+            "log.1~",
+            "log.0x1",
+            "log.8000000000000000",
+            "log.10000000000000001",
+            "log. 1",
+            "snapshot.",
+            "snapshot.aB.gz",
+            "snapshot.1.GZ",
+            "snapshot.1.bak",
+            "snapshot.1.gz.bak",
+            "snapshot.1.gz.gz",
+            "snapshot.01",
+            "snapshot..gz",
+            "snapshot.tmp",
+            "snapshot.1.tar.gz",
+        ];
+        for other in foreign {
+            assert_eq!((log_zxid(other), snapshot_zxid(other)), (None, None), "{other}");
+            assert!(is_foreign(other), "{other}");
+        }
+        assert!(!is_foreign("log.1") && !is_foreign("snapshot.1.snappy"));
     }
 
     #[test]

@@ -13,18 +13,20 @@
 //!    sectors are missing, it was never durable. **Torn tail.** Not more: it was written whole,
 //!    something changed it later. **Damage.**
 //! 3. The guard's sector is zero, or lies behind the end of the file: the group was never complete.
-//!    **Torn tail.** The sector holds a guard but for one field, or the end of the record that is
-//!    wrong, with no sector of it missing: it was written, and changed later. **Damage.**
+//!    **Torn tail.** The sector holds a guard but for one field: it was written, and changed later.
+//!    **Damage.**
+//! 4. Whatever the guard's sector is: a record that is wrong although none of its sectors is
+//!    missing, or with a length that no record has, is not what a torn write leaves. **Damage.**
 //!
-//! What remains undecided errs on the side of a torn tail only if both the guard and the length or
-//! end mark of a record are destroyed, in the last group of the file.
+//! What remains undecided errs on the side of a torn tail only if the guard is destroyed and the
+//! record's length leads behind the end of the file, in the last group of the file.
 //!
 //! Whole records before the tear are kept: they were written, Java's reader would take them too,
 //! and what was never acknowledged may be there.
 //!
 //! ZooKeeper's own files have no guards, and its rules decide (`FileTxnIterator`): a length of
-//! zero, the end of the file or a missing end mark end the file; a wrong checksum is damage, but for
-//! a record with nothing except zeroes behind it, which no fsync can have covered in full.
+//! zero, the end of the file or a missing end mark end the file; a wrong checksum or length is damage,
+//! at the very end as well: the record may have been acknowledged, and nothing proves that it was not.
 
 use std::fmt;
 use std::io::{self, Read, Seek};
@@ -174,14 +176,13 @@ impl<R: Read + Seek> Reader<R> {
         let (kind, verdict) = match header.first_chunk() {
             Some(header) => {
                 let kind = FileKind::of(header);
-                let reason = "it does not begin with a log's magic number \"ZKLG\"".to_owned();
-                let damaged = Verdict::Damaged { offset: 0, zxid: None, reason };
-                (kind, (kind == FileKind::Other).then_some(damaged))
+                (kind, (kind == FileKind::Other).then(no_log))
             }
-            None => {
+            None if FileKind::may_begin(header) => {
                 let reason = "the file ends inside its header".to_owned();
                 (FileKind::Other, Some(Verdict::TornTail { end: 0, reason, passable: false }))
             }
+            None => (FileKind::Other, Some(no_log())),
         };
         Ok(Reader {
             window,
@@ -335,20 +336,16 @@ impl<R: Read + Seek> Reader<R> {
         let end = failure.offset;
         let passable = failure.shape.is_passable();
         let torn = |reason: &str| Verdict::TornTail { end, reason: reason.to_owned(), passable };
-        let total = self.window.bytes_total();
         Ok(match failure.shape {
             Shape::End if self.is_zero_from(end)? => Verdict::Clean { end },
             Shape::End => torn("no record, but something behind it, which was never durable"),
             Shape::Short | Shape::NoMark { .. } => torn(&failure.reason),
-            Shape::BadSum { end: record_end } if self.is_zero_from(record_end.min(total))? => {
-                torn("a record whose Adler-32 is wrong, and nothing behind it")
+            Shape::BadSum { .. } => {
+                self.damaged(failure, "it may have been durable, and ZooKeeper refuses it as well")
             }
-            Shape::BadSum { .. } => self.damaged(failure, "records follow it"),
-            Shape::BadLength { .. } if self.is_zero_from(end + RECORD_HEAD_BYTES as u64)? => {
-                torn(&failure.reason)
+            Shape::BadLength { .. } | Shape::Whole(_) => {
+                self.damaged(failure, "no such record is ever written")
             }
-            Shape::BadLength { .. } => self.damaged(failure, "no such record is ever written"),
-            Shape::Whole(_) => self.damaged(failure, "no such record is ever written"),
         })
     }
 
@@ -403,15 +400,21 @@ impl<R: Read + Seek> Reader<R> {
             if Guard::was_at_end_of(entry, start, last_used - start) {
                 return Ok(self.damaged(failure, "the group was written whole, its guard is wrong"));
             }
-            if let Shape::BadSum { end: record_end } | Shape::NoMark { end: record_end } =
-                failure.shape
-                && record_end == last_used
-            {
+        }
+        // A sector that a write did not reach is zero: it makes a length smaller, never too large, and
+        // spoils only the record that it belongs to.
+        match failure.shape {
+            Shape::BadLength { .. } | Shape::Whole(_) => {
+                return Ok(self.damaged(failure, "no such record is ever written"));
+            }
+            Shape::BadSum { end: record_end } | Shape::NoMark { end: record_end } => {
                 let from = end / SECTOR_BYTES as u64 * SECTOR_BYTES as u64;
-                if missing_sectors(from, self.window.get(from, record_end)?) == 0 {
+                let to = record_end.next_multiple_of(SECTOR_BYTES as u64);
+                if missing_sectors(from, self.window.get(from, to)?) == 0 {
                     return Ok(self.damaged(failure, "all of its sectors were written"));
                 }
             }
+            Shape::End | Shape::Short => (),
         }
         let reason = format!("{}; its group was not written to the end", failure.reason);
         Ok(Verdict::TornTail { end, reason, passable })
@@ -472,6 +475,15 @@ impl Guard {
             && self.offset.checked_add(u64::from(self.bytes)) == Some(end)
             && u64::from(self.bytes) >= (RECORD_HEAD_BYTES + GUARD_BYTES) as u64
     }
+}
+
+/// A file that never was a log, or is none any more.
+fn no_log() -> Verdict {
+    let reason =
+        "it does not begin with a log's magic number \"ZKLG\", and may be no log at all: if \
+                  somebody else put it there, move it out of the folder"
+            .to_owned();
+    Verdict::Damaged { offset: 0, zxid: None, reason }
 }
 
 /// How many sectors of what begins at `offset` a write may not have reached: those of zeroes, and

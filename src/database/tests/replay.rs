@@ -167,11 +167,14 @@ fn a_snapshot_that_is_no_tree_is_refused_with_the_path() {
     let text = |nodes: &[(&str, Option<&[u8]>, i64)]| loaded_from(nodes).unwrap_err().to_string();
     assert_eq!(text(&[]), "there is no node");
     assert_eq!(text(&[("/a", None, 0)]), "the first node is \"/a\", not the root");
-    assert_eq!(text(&[("", None, 0), ("", None, 0)]), "\"/\" stands there twice");
+    assert_eq!(
+        text(&[("", None, 0), ("", None, 0)]),
+        "\"/\" stands there twice, and which of the two is right nobody can tell"
+    );
     assert_eq!(text(&[("", None, 0), ("/a/b", None, 0)]), "no parent of \"/a/b\" stands before it");
     assert_eq!(
         text(&[("", None, 0), ("/a", None, 0), ("/a", None, 0)]),
-        "\"/a\" stands there twice"
+        "\"/a\" stands there twice, and which of the two is right nobody can tell"
     );
     for path in ["a", "/", "/a/", "a/b"] {
         let error = loaded_from(&[("", None, 0), (path, None, 0)]).unwrap_err();

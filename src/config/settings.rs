@@ -253,7 +253,8 @@ pub struct Security {
     /// Schemes of which a client must have shown an identity before anything but `auth` is done
     /// for it. Default: none, nobody must. Keys `enforce.auth.enabled`, `enforce.auth.schemes`.
     pub enforced_auth_schemes: Vec<String>,
-    /// Whether a learner checks ACLs itself before it passes a request on to the leader.
+    /// Whether a server of an ensemble refuses what a client of its own may not write before the write
+    /// gets a zxid.
     /// Default: false. Key `enableEagerACLCheck`.
     pub eager_acl_check: bool,
 }

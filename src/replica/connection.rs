@@ -92,8 +92,9 @@ pub(super) struct Answer {
     pub xid: i32,
     pub op: Option<OpCode>,
     pub err: i32,
-    /// Whether the reply's zxid is -1 rather than the newest, and the connection then closed: the
-    /// answer to an operation that is not known.
+    /// What the reply has for its zxid; `None`: the newest.
+    pub zxid: Option<Zxid>,
+    /// Whether the connection is then closed: the answer to an operation that is not known.
     pub unknown: bool,
     /// Bytes of the request if it counts as large.
     pub large: u32,

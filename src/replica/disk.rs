@@ -348,6 +348,7 @@ impl Replica {
                     xid: request.xid,
                     op: Some(request.op),
                     err,
+                    zxid: None,
                     unknown: false,
                     large: request.large,
                     ends: false,

@@ -160,6 +160,7 @@ impl Replica {
                 xid: request.xid,
                 op: Some(request.op),
                 err: error.code(),
+                zxid: None,
                 unknown: false,
                 large: 0,
                 ends: false,

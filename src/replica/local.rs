@@ -39,7 +39,7 @@ impl Replica {
     ) {
         self.ensemble.local.set_closing(connection.session);
         let op = Some(OpCode::CloseSession);
-        let answer = Answer { xid, op, err: 0, unknown: false, large, ends: true };
+        let answer = Answer { xid, op, err: 0, zxid: None, unknown: false, large, ends: true };
         self.answer_in_turn(now, slot, connection, answer, Zxid::ZERO);
     }
 

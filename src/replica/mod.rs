@@ -31,6 +31,7 @@ mod queue;
 mod reap;
 mod replies;
 mod requests;
+mod screen;
 mod sessions;
 mod standing;
 mod stats;

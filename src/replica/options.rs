@@ -71,7 +71,8 @@ pub struct ReplicaOptions {
     pub read_only_mode: bool,
     /// A leader serves clients (`leaderServes`).
     pub leader_serves: bool,
-    /// A learner checks permissions before it passes a write on (`enableEagerACLCheck`).
+    /// The server that a client of an ensemble is connected to checks permissions before a write gets a
+    /// zxid (`enableEagerACLCheck`).
     pub eager_acl_check: bool,
     /// An observer keeps a transaction log and takes snapshots (`syncEnabled`).
     pub sync_enabled: bool,

@@ -91,7 +91,7 @@ impl Replica {
         answer: &Answer,
         arrived: MonoUs,
     ) {
-        let zxid = if answer.unknown { Zxid::NONE } else { self.database.last_processed() };
+        let zxid = answer.zxid.unwrap_or_else(|| self.database.last_processed());
         self.large_bytes -= answer.large as usize;
         self.prepare_buffer(slot, connection);
         let out = &mut connection.out;

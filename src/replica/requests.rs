@@ -11,7 +11,6 @@ use crate::limits;
 use crate::processor::read;
 use crate::processor::{ReconfigFacts, Requester, config_of};
 use crate::proto::OpCode;
-use crate::proto::data::perms;
 use crate::proto::request::{NULL_ACL_IN_MULTI, RequestBody, RequestHeader};
 use crate::proto::txn::Txn;
 use crate::time::Now;
@@ -213,7 +212,15 @@ impl Replica {
                     );
                 }
                 let err = ErrorCode::Unimplemented.code();
-                let answer = Answer { xid, op, err, unknown: true, large, ends: false };
+                let answer = Answer {
+                    xid,
+                    op,
+                    err,
+                    zxid: Some(Zxid::NONE),
+                    unknown: true,
+                    large,
+                    ends: false,
+                };
                 self.answer_in_turn(now, slot, connection, answer, Zxid::ZERO);
             }
         }
@@ -237,6 +244,7 @@ impl Replica {
             xid,
             op: Some(op),
             err: err.code(),
+            zxid: None,
             unknown: false,
             large,
             ends: false,
@@ -265,18 +273,17 @@ impl Replica {
                 return self.answer_in_turn(now, slot, connection, answer, after);
             }
         };
+        if let Some(body) = &body
+            && let Some(err) = self.screen(connection, op, body)
+        {
+            let answer = Answer { zxid: Some(Zxid::ZERO), ..refusal(err) };
+            return self.answer_in_turn(now, slot, connection, answer, Zxid::ZERO);
+        }
         let upgraded = match &body {
             Some(body) => self.maybe_upgrade(now, connection, op, body),
             None => Ok(()),
         };
         if self.ensemble.is_learning() {
-            if self.options.eager_acl_check
-                && let Some(body) = &body
-                && !self.may_write(connection, body)
-            {
-                let answer = refusal(ErrorCode::NoAuth);
-                return self.answer_in_turn(now, slot, connection, answer, Zxid::ZERO);
-            }
             let instead = upgraded.err();
             return self.forward(now, slot, connection, xid, op, raw, large, instead);
         }
@@ -353,23 +360,9 @@ impl Replica {
         large: u32,
     ) {
         let err = ErrorCode::NotReadOnly.code();
-        let answer = Answer { xid, op: Some(op), err, unknown: false, large, ends: false };
+        let answer =
+            Answer { xid, op: Some(op), err, zxid: None, unknown: false, large, ends: false };
         self.answer_in_turn(now, slot, connection, answer, Zxid::ZERO);
-    }
-
-    /// What a learner can say about a permission before it passes a write on
-    /// (`ZooKeeperServer.authWriteRequest`); the leader has the last word.
-    fn may_write(&self, connection: &Connection, body: &RequestBody<'_>) -> bool {
-        let (path, wanted) = match body {
-            RequestBody::Create(request) => (parent_of(request.path), perms::CREATE),
-            RequestBody::CreateTtl(request) => (parent_of(request.path), perms::CREATE),
-            RequestBody::PathVersion(request) => (parent_of(request.path), perms::DELETE),
-            RequestBody::SetData(request) => (request.path, perms::WRITE),
-            RequestBody::SetAcl(request) => (request.path, perms::ADMIN),
-            _ => return true,
-        };
-        let Some(node) = path.and_then(|path| self.database.node(path)) else { return true };
-        read::may(node.acl_list(), wanted, &connection.identities, self.options.skip_acl)
     }
 
     fn say_quota_excess(&mut self) {
@@ -427,10 +420,6 @@ impl Replica {
         self.large_bytes += bytes as usize;
         Some(bytes)
     }
-}
-
-fn parent_of(path: Option<&str>) -> Option<&str> {
-    path.and_then(crate::processor::path::parent)
 }
 
 fn is_null_acl_in_multi(why: &DecodeError) -> bool {

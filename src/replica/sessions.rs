@@ -305,7 +305,7 @@ impl Replica {
         if !self.propose_close_session(now, session, Some(slot), xid, large) {
             let op = Some(op);
             let err = ErrorCode::SystemError.code();
-            let answer = Answer { xid, op, err, unknown: false, large, ends: false };
+            let answer = Answer { xid, op, err, zxid: None, unknown: false, large, ends: false };
             return self.answer_in_turn(now, slot, connection, answer, Zxid::ZERO);
         }
         connection.queue.push_back(Waiting::Write);

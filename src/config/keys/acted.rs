@@ -508,7 +508,10 @@ pub(super) static KEYS: &[Key] = &[
         "false",
         plain!(Bool, security.eager_acl_check),
     )
-    .about("a learner checks ACLs itself before it passes a request on to the leader"),
+    .about(
+        "a server of an ensemble refuses what its client may not write before it gets a zxid; a \
+         server on its own, as in ZooKeeper, does not",
+    ),
     // Nodes.
     prop(
         Theme::Nodes,

@@ -10,6 +10,7 @@ mod options;
 mod random;
 mod reads;
 mod reconfig;
+mod screen;
 mod sessions;
 mod standing;
 mod watches;

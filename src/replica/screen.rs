@@ -1,0 +1,76 @@
+//! Writes that are refused before they get a zxid (`enableEagerACLCheck`,
+//! `ZooKeeperServer.authWriteRequest`): so that clients without permission cost the quorum nothing.
+//!
+//! The rule that is easy to break: this looks at the tree as it is applied here and lets everything
+//! pass that it does not know. What passes is checked again where it gets its zxid.
+
+use super::Replica;
+use super::connection::Connection;
+use super::ensemble::Role;
+use crate::acl::fix_up;
+use crate::error::ErrorCode;
+use crate::processor::{path, read};
+use crate::proto::data::perms;
+use crate::proto::request::RequestBody;
+use crate::proto::{AclVector, OpCode};
+
+impl Replica {
+    /// The error of a client's write that is refused at once. `None`: it goes its way.
+    pub(super) fn screen(
+        &self,
+        connection: &Connection,
+        op: OpCode,
+        body: &RequestBody<'_>,
+    ) -> Option<ErrorCode> {
+        // ZooKeeper: a server on its own has no processor that asks authWriteRequest, and a leader
+        // asks it for its own clients, not for those of its learners.
+        let has_quorum = matches!(self.ensemble.role, Role::Leading | Role::Learning);
+        if !self.options.eager_acl_check || !has_quorum {
+            return None;
+        }
+        let Wish { path, wanted, acl } = Wish::of(op, body)?;
+        if let Some(acl) = acl {
+            let digest_enabled = self.options.authentication.digest_enabled;
+            let fixed = fix_up(acl, &connection.identities, digest_enabled);
+            if fixed.is_err_and(|error| error.code() == ErrorCode::InvalidAcl) {
+                return Some(ErrorCode::InvalidAcl);
+            }
+        }
+        let node = self.database.node(path::lookup_name(path))?;
+        let may = read::may(node.acl_list(), wanted, &connection.identities, self.options.skip_acl);
+        (!may).then_some(ErrorCode::NoAuth)
+    }
+}
+
+/// What a write needs.
+struct Wish<'a> {
+    /// The node whose ACL decides.
+    path: &'a str,
+    wanted: i32,
+    /// The list that a node is to get.
+    acl: Option<AclVector<'a>>,
+}
+
+impl<'a> Wish<'a> {
+    /// ZooKeeper: effectiveACLPath leaves everything else to the leader: containers, TTL nodes, multi.
+    fn of(op: OpCode, body: &RequestBody<'a>) -> Option<Wish<'a>> {
+        let parent = |path: Option<&'a str>| {
+            path.filter(|path| !path::is_special(path)).and_then(path::parent)
+        };
+        Some(match (op, body) {
+            (OpCode::Create | OpCode::Create2, RequestBody::Create(request)) => {
+                Wish { path: parent(request.path)?, wanted: perms::CREATE, acl: Some(request.acl) }
+            }
+            (OpCode::Delete, RequestBody::PathVersion(request)) => {
+                Wish { path: parent(request.path)?, wanted: perms::DELETE, acl: None }
+            }
+            (OpCode::SetData, RequestBody::SetData(request)) => {
+                Wish { path: request.path?, wanted: perms::WRITE, acl: None }
+            }
+            (OpCode::SetAcl, RequestBody::SetAcl(request)) => {
+                Wish { path: request.path?, wanted: perms::ADMIN, acl: Some(request.acl) }
+            }
+            _ => return None,
+        })
+    }
+}

@@ -380,6 +380,11 @@ impl Member {
         self.lasting.options.standalone_enabled
     }
 
+    /// Whether a server may have several addresses.
+    pub fn multi_address(&self) -> bool {
+        self.lasting.options.multi_address
+    }
+
     /// This server.
     pub fn me(&self) -> ServerId {
         self.lasting.options.me

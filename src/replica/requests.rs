@@ -339,6 +339,7 @@ impl Replica {
                     active: member.config(),
                     last_seen: member.last_seen_config(),
                     standalone_enabled: member.standalone_enabled(),
+                    multi_address: member.multi_address(),
                     is_quorum_synced: &|config| member.is_quorum_synced(config),
                 };
                 self.prep.prepare_reconfig(database, wall, zxid, requester, request, &facts)

@@ -62,6 +62,11 @@ impl Listener {
         &self.inner.at
     }
 
+    #[cfg(test)]
+    pub fn attempts(&self) -> u32 {
+        self.inner.attempts.get()
+    }
+
     pub fn is(&self, port: Port, at: &Endpoint) -> bool {
         self.inner.port == port && self.inner.at == *at
     }
@@ -107,26 +112,46 @@ impl Inner {
             }
             Err(reason) => reason,
         };
+        let (others_wait, other_listens) = self.others();
         let attempts_max = self.links.shared.options.bind_attempts_max;
-        if attempts_max.is_some_and(|max| attempt >= max) {
-            // ZooKeeper: QuorumCnxManager.Listener ends the process then.
+        if attempts_max.is_some_and(|max| attempt >= max) && !others_wait && !other_listens {
+            // ZooKeeper: QuorumCnxManager.Listener ends the process when it has given up the last of
+            // its addresses, and goes on as long as it listens at one.
             if let Some(core) = self.links.core() {
                 core.link_fatal(format!(
-                    "cannot listen for other servers at {}:{} ({port:?}) after {attempt} attempts \
-                     (electionPortBindRetry): {reason}",
+                    "cannot listen for other servers at {}:{} ({port:?}) after {attempt} attempts, \
+                     nor at another address (electionPortBindRetry): {reason}",
                     at.host, at.port
                 ));
             }
         } else if attempt.is_multiple_of(ATTEMPTS_PER_LINE) {
+            let so = match other_listens {
+                true => "others reach this server at its other addresses",
+                false => "this server takes no part in its ensemble until it works",
+            };
             tracing::error!(
                 "cannot listen for other servers at {}:{} ({port:?}): {reason}. Tried for {} s, \
-                 trying on: this server takes no part in its ensemble until it works",
+                 trying on: {so}",
                 at.host,
                 at.port,
                 self.began.elapsed().as_secs()
             );
         }
         self.after(RETRY_EVERY, Inner::attempt);
+    }
+
+    /// Of the other addresses of this port: whether one may still be bound within the attempts that
+    /// it has, and whether one is.
+    fn others(&self) -> (bool, bool) {
+        let max = self.links.shared.options.bind_attempts_max.unwrap_or(u32::MAX);
+        // While listeners are being made not one of them has failed for good.
+        let Ok(listeners) = self.links.shared.listeners.try_borrow() else { return (true, false) };
+        let inner = listeners.iter().map(|listener| &listener.inner);
+        let others = inner.filter(|other| other.port == self.port && other.at != self.at);
+        others.fold((false, false), |(wait, listen), other| {
+            let is_bound = other.bound.borrow().is_some();
+            (wait || (!is_bound && other.attempts.get() <= max), listen || is_bound)
+        })
     }
 
     fn after(self: &Rc<Self>, pause: Duration, then: impl FnOnce(&Rc<Self>) + 'static) {

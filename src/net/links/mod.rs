@@ -8,9 +8,11 @@
 //! Nothing here knows what the bytes mean. A link that says nothing, or the wrong thing, is for the
 //! one who owns it to close.
 
+mod dial;
 mod helpers;
 mod link;
 mod listen;
+mod names;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};

@@ -317,6 +317,35 @@ fn an_address_in_use_is_tried_again_and_given_up_only_if_so_configured() {
 }
 
 #[test]
+fn a_server_that_listens_at_one_of_its_addresses_does_not_give_up_for_the_others() {
+    block_on(async {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let bad = [
+            Endpoint { host: "no-such-host.invalid".to_owned(), port: 7 },
+            Endpoint { host: "127.0.0.1".to_owned(), port: taken.local_addr().unwrap().port() },
+        ];
+        let good = Endpoint { host: "127.0.0.1".to_owned(), port: free_port() };
+        let options = LinkOptions { bind_attempts_max: Some(1), ..LinkOptions::default() };
+        let reactor = reactor();
+        let (server, lost) = (Side::with(options, &reactor), Side::with(options, &reactor));
+        let on = |at: &[Endpoint]| LinkOp::Listen {
+            on: at.iter().map(|at| (Port::Election, at.clone())).collect(),
+        };
+        server.links.perform(on(&[bad.to_vec(), vec![good]].concat()));
+        lost.links.perform(on(&bad));
+        until(&[&server, &lost], "giving up", || !lost.heard.events().is_empty()).await;
+        let event = &lost.heard.events()[0];
+        assert!(event.contains("nor at another address"), "{event}");
+        until(&[&server, &lost], "more attempts", || {
+            let listeners = server.links.shared.listeners.borrow();
+            listeners.iter().filter(|listener| listener.attempts() > 3).count() == bad.len()
+        })
+        .await;
+        assert_eq!(server.heard.events(), [""; 0], "it goes on");
+    });
+}
+
+#[test]
 fn nothing_is_read_while_the_core_is_behind_and_all_of_it_afterwards() {
     block_on(async {
         let (server, accepted, client, link) = linked().await;

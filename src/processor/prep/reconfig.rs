@@ -10,12 +10,12 @@ use std::rc::Rc;
 use super::{Planned, Prep, Requester, Stamp};
 use crate::database::Database;
 use crate::error::ErrorCode;
-use crate::id::{SessionId, Zxid};
+use crate::id::{ServerId, SessionId, Zxid};
 use crate::proto::OpCode;
 use crate::proto::data::perms;
 use crate::proto::request::ReconfigRequest;
 use crate::proto::txn::{Txn, TxnBody};
-use crate::quorum::{Config, ReconfigError, Reconfiguration};
+use crate::quorum::{Config, Member, ReconfigError, Reconfiguration};
 use crate::time::WallMs;
 
 /// The node that holds the configuration.
@@ -32,17 +32,21 @@ pub struct ReconfigFacts<'a> {
     pub last_seen: &'a Rc<Config>,
     /// A reconfiguration must leave two participants (`standaloneEnabled`).
     pub standalone_enabled: bool,
+    /// A server may have several addresses (`multiAddress.enabled`).
+    pub multi_address: bool,
     /// Whether a quorum of a configuration is connected and has the leader's history.
     pub is_quorum_synced: &'a dyn Fn(&Config) -> bool,
 }
 
 impl fmt::Debug for ReconfigFacts<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { active, last_seen, standalone_enabled, is_quorum_synced: _ } = self;
+        let Self { active, last_seen, standalone_enabled, multi_address, is_quorum_synced: _ } =
+            self;
         f.debug_struct("ReconfigFacts")
             .field("active", active)
             .field("last_seen", last_seen)
             .field("standalone_enabled", standalone_enabled)
+            .field("multi_address", multi_address)
             .finish_non_exhaustive()
     }
 }
@@ -104,6 +108,22 @@ impl Prep {
                     ReconfigError::Marshalling(_) => ErrorCode::MarshallingError,
                 }
             })?;
+        // ZooKeeper: QuorumServer.initializeWithAddressString refuses the line of such a server. What
+        // the members have already, and nobody asks for now, is not looked at.
+        let asked_for = |(id, member): &(&ServerId, &Member)| {
+            request.new_members.is_some() || last_seen.members.get(id) != Some(member)
+        };
+        let mut asked = config.members.iter().filter(asked_for);
+        if let Some((id, _)) = asked.find(|(_, member)| member.addresses.len() > 1)
+            && !facts.multi_address
+        {
+            tracing::warn!(
+                zxid = %stamp.zxid, server = id.0,
+                "reconfiguration refused: several addresses for one server need \
+                 multiAddress.enabled=true on every server"
+            );
+            return Err(ErrorCode::BadArguments);
+        }
         if !(facts.is_quorum_synced)(&config) {
             tracing::warn!(
                 zxid = %stamp.zxid,

@@ -28,6 +28,7 @@ struct Case {
     allowed: Result<(), ErrorCode>,
     active: Rc<Config>,
     last_seen: Rc<Config>,
+    multi_address: bool,
     synced: bool,
 }
 
@@ -49,6 +50,7 @@ fn case() -> Case {
         allowed: Ok(()),
         active: config.clone(),
         last_seen: config,
+        multi_address: false,
         synced: true,
     }
 }
@@ -72,6 +74,7 @@ impl Case {
             active: &self.active,
             last_seen: &self.last_seen,
             standalone_enabled: true,
+            multi_address: self.multi_address,
             is_quorum_synced: &|config| {
                 assert_eq!(config.version, 0x1_0000_0005);
                 self.synced
@@ -127,6 +130,27 @@ fn arguments_that_java_cannot_read_are_a_marshalling_error() {
     assert_eq!(case().error(&request), Some(MarshallingError));
     let all = ReconfigRequest { new_members: Some("server.1=a:1:2:observer"), ..remove_three() };
     assert_eq!(case().error(&all), Some(MarshallingError));
+}
+
+#[test]
+fn several_addresses_of_a_server_are_refused_where_they_are_not_allowed() {
+    let two = "server.4=d:1:2|e:1:2;3";
+    let joining = ReconfigRequest { joining_servers: Some(two), ..remove_three() };
+    let all = ReconfigRequest {
+        new_members: Some("server.1=a:1:2;3,server.2=b:1:2|f:1:2;3"),
+        ..remove_three()
+    };
+    let mut case = case();
+    assert_eq!(case.error(&joining), Some(BadArguments));
+    assert_eq!(case.error(&all), Some(BadArguments));
+    case.multi_address = true;
+    assert_eq!((case.error(&joining), case.error(&all)), (None, None));
+    // Who has several already keeps them while others change.
+    let config = format!("{THREE}\n{two}");
+    case.active = Rc::new(Config::parse(&config).unwrap());
+    (case.last_seen, case.multi_address) = (case.active.clone(), false);
+    let leaving = ReconfigRequest { joining_servers: None, ..remove_three() };
+    assert_eq!(case.error(&leaving), None);
 }
 
 #[test]

@@ -1,0 +1,158 @@
+//! Names of hosts, resolved on threads of their own.
+//!
+//! A resolver may hang for half a minute, so nobody waits for it longer than they want to, and a name
+//! that is being resolved is not asked for a second time: there is one thread per name at most,
+//! however often a connection is tried.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::peer::link::Endpoint;
+
+/// The names that are being resolved. Clones are the same.
+#[derive(Clone, Default)]
+pub(super) struct Names {
+    asked: Arc<Mutex<BTreeMap<String, Arc<Answer>>>>,
+}
+
+/// What a resolver says, once it says something.
+#[derive(Default)]
+struct Answer {
+    /// Without a port.
+    found: Mutex<Option<Result<Vec<SocketAddr>, String>>>,
+    told: Condvar,
+}
+
+/// A question, and the way to its answer.
+pub(super) struct Lookup {
+    host: String,
+    port: u16,
+    answer: Arc<Answer>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Who panicked with it in hand left a whole value: each change is one assignment.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Names {
+    /// Asks for the addresses of a host. An address needs nobody.
+    pub fn ask(&self, at: &Endpoint) -> Lookup {
+        let (host, port) = (at.host.clone(), at.port);
+        if let Ok(address) = host.parse::<IpAddr>() {
+            let answer = Arc::new(Answer::default());
+            *lock(&answer.found) = Some(Ok(vec![SocketAddr::new(address, 0)]));
+            return Lookup { host, port, answer };
+        }
+        let mut asked = lock(&self.asked);
+        if let Some(answer) = asked.get(&host) {
+            return Lookup { answer: answer.clone(), host, port };
+        }
+        let answer = Arc::new(Answer::default());
+        asked.insert(host.clone(), answer.clone());
+        drop(asked);
+        let (names, name, its) = (self.clone(), host.clone(), answer.clone());
+        let resolve = move || names.answer(&name, &its, resolve(&name));
+        if let Err(error) = std::thread::Builder::new().name("rk-resolve".into()).spawn(resolve) {
+            self.answer(&host, &answer, Err(format!("there is no thread for it: {error}")));
+        }
+        Lookup { host, port, answer }
+    }
+
+    /// The next one who asks gets a fresh answer: addresses change.
+    fn answer(&self, host: &str, answer: &Answer, found: Result<Vec<SocketAddr>, String>) {
+        lock(&self.asked).remove(host);
+        *lock(&answer.found) = Some(found);
+        answer.told.notify_all();
+    }
+}
+
+impl Lookup {
+    /// The answer, if it is there.
+    pub fn answer(&self) -> Option<Result<Vec<SocketAddr>, String>> {
+        let found = lock(&self.answer.found);
+        let found = found.as_ref()?;
+        Some(match found {
+            Ok(addresses) if addresses.is_empty() => Err(format!("{} has no address", self.host)),
+            Ok(addresses) => {
+                let mut addresses = addresses.clone();
+                addresses.iter_mut().for_each(|address| address.set_port(self.port));
+                Ok(addresses)
+            }
+            Err(reason) => Err(format!("{} cannot be resolved: {reason}", self.host)),
+        })
+    }
+
+    /// Waits for the answer, but no longer than this.
+    pub fn wait(&self, patience: Duration) {
+        let found = lock(&self.answer.found);
+        if found.is_none() {
+            // Whoever waits looks whether there is an answer, and comes back if not.
+            drop(self.answer.told.wait_timeout(found, patience));
+        }
+    }
+
+    /// The answer, waited for until then.
+    pub fn answer_until(&self, until: Instant) -> Result<Vec<SocketAddr>, String> {
+        loop {
+            if let Some(answer) = self.answer() {
+                return answer;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(self.unanswered());
+            }
+            self.wait(left);
+        }
+    }
+
+    /// What there is to say when nobody answered.
+    pub fn unanswered(&self) -> String {
+        format!("the resolver has not said yet where {} is", self.host)
+    }
+}
+
+fn resolve(host: &str) -> Result<Vec<SocketAddr>, String> {
+    // Whole addresses are kept: one such as fe80::1%eth0 has a scope.
+    let found = (host, 0).to_socket_addrs().map_err(|error| error.to_string())?;
+    Ok(found.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(host: &str) -> Endpoint {
+        Endpoint { host: host.to_owned(), port: 7 }
+    }
+
+    #[test]
+    fn addresses_are_their_own_answer_and_names_are_asked_for() {
+        let names = Names::default();
+        for (host, expected) in [("127.0.0.9", "127.0.0.9:7"), ("0:0:0:0:0:0:0:1", "[::1]:7")] {
+            assert_eq!(names.ask(&at(host)).answer(), Some(Ok(vec![expected.parse().unwrap()])));
+        }
+        let until = Instant::now() + Duration::from_secs(20);
+        let found = names.ask(&at("localhost")).answer_until(until).unwrap();
+        assert!(found.iter().all(|address| address.ip().is_loopback()), "{found:?}");
+        let error = names.ask(&at("no-such-host.invalid")).answer_until(until).unwrap_err();
+        assert!(error.starts_with("no-such-host.invalid cannot be resolved: "), "{error}");
+        assert!(lock(&names.asked).is_empty());
+    }
+
+    #[test]
+    fn a_name_that_is_being_resolved_is_not_asked_for_again() {
+        let names = Names::default();
+        let hung = Arc::new(Answer::default());
+        lock(&names.asked).insert("slow".to_owned(), hung.clone());
+        let (one, other) = (names.ask(&at("slow")), names.ask(&at("slow")));
+        let error = one.answer_until(Instant::now() + Duration::from_millis(5)).unwrap_err();
+        assert!(error.contains("where slow is"), "{error}");
+        names.answer("slow", &hung, Ok(vec!["[::1]:0".parse().unwrap()]));
+        let expected = Some(Ok(vec!["[::1]:7".parse().unwrap()]));
+        assert_eq!((one.answer(), other.answer()), (expected.clone(), expected));
+        assert!(lock(&names.asked).is_empty());
+    }
+}

@@ -12,6 +12,7 @@ use crate::id::{SessionId, Zxid};
 use crate::proto::OpCode;
 use crate::proto::txn::Txn;
 use crate::quorum::Config;
+use crate::session::Tenure;
 use crate::time::MonoUs;
 
 const ALONE: &str = "a server on its own has no ensemble";
@@ -72,10 +73,10 @@ impl Peer {
     }
 
     /// See [`Member::answer_revalidate`](super::Member::answer_revalidate).
-    pub fn answer_revalidate(&mut self, link: LinkId, session: SessionId, valid: bool) {
+    pub fn answer_revalidate(&mut self, link: LinkId, session: SessionId, owns: Option<Tenure>) {
         to_member!(
-            self, m => m.answer_revalidate(link, session, valid),
-            "answer revalidate {link:?} {session} {valid}"
+            self, m => m.answer_revalidate(link, session, owns),
+            "answer revalidate {link:?} {session} {}", owns.is_some()
         );
     }
 
@@ -154,11 +155,21 @@ impl Peer {
     }
 
     /// See [`Member::revalidate`](super::Member::revalidate).
-    pub fn revalidate(&mut self, session: SessionId, timeout_ms: i32) {
+    pub fn revalidate(&mut self, session: SessionId, timeout_ms: i32, kept: Option<Tenure>) {
         to_member!(
-            self, m => m.revalidate(session, timeout_ms),
-            "revalidate {session} {timeout_ms}"
+            self, m => m.revalidate(session, timeout_ms, kept),
+            "{} {session} {timeout_ms}", if kept.is_some() { "keep" } else { "revalidate" }
         );
+    }
+
+    /// See [`Member::keeps_tenures`](super::Member::keeps_tenures).
+    pub fn keeps_tenures(&self) -> bool {
+        match self {
+            Peer::Standalone(_) => true,
+            Peer::Member(member) => member.keeps_tenures(),
+            #[cfg(test)]
+            Peer::Scripted(scripted) => !scripted.forgets_tenures,
+        }
     }
 
     /// See [`Member::answer_ping`](super::Member::answer_ping).

@@ -9,6 +9,7 @@ use crate::acl::Identity;
 use crate::id::{Epoch, ServerId, SessionId, Zxid};
 use crate::proto::txn::Txn;
 use crate::quorum::Config;
+use crate::session::Tenure;
 use crate::zab::Epochs;
 
 /// What a peer wants done. The caller owns it, so that its vectors are used again and again.
@@ -132,13 +133,17 @@ pub enum Inbound {
         session: SessionId,
         /// Its timeout in ms.
         timeout_ms: i32,
+        /// The connection is not new: the learner owns the session since then, or no more.
+        kept: Option<Tenure>,
     },
     /// On a learner: the answer to the oldest question about this session.
     Revalidated {
         /// Which.
         session: SessionId,
-        /// Whether it is alive.
+        /// Whether it is alive, and this server's.
         valid: bool,
+        /// Since when it is this server's, if the leader keeps tenures.
+        tenure: Option<Tenure>,
     },
     /// On a learner: the oldest sync that was passed on is done.
     SyncDone,

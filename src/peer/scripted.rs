@@ -26,6 +26,8 @@ pub struct Scripted {
     pub wants_snapshot: bool,
     /// A learner gets the tree.
     pub sends_snapshot: bool,
+    /// The leader keeps no tenures: it is Apache ZooKeeper.
+    pub forgets_tenures: bool,
     /// The bytes of the tree that it was given.
     pub pieces: Vec<u8>,
 }

@@ -22,6 +22,9 @@ impl Replica {
             self.send_events(&fired);
         }
 
+        if txn.header().op == OpCode::CreateSession {
+            self.note_tenure(txn);
+        }
         if self.ensemble.proposes() {
             self.prep.on_applied(txn.zxid());
             self.answer_own(now, txn, &applied);

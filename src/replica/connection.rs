@@ -8,8 +8,9 @@ use hashbrown::HashMap;
 use super::stats::{ConnectionFacts, Latency};
 use crate::acl::{Identity, ip_identity};
 use crate::error::ErrorCode;
-use crate::id::{ConnectionId, SessionId, Zxid};
+use crate::id::{ConnectionId, Epoch, SessionId, Zxid};
 use crate::proto::OpCode;
+use crate::session::Tenure;
 use crate::time::{MonoUs, Now, WallMs};
 
 /// How far a connection has come.
@@ -114,6 +115,11 @@ pub(super) struct Connection {
     pub local: bool,
     /// It waits for a leader, until then; what arrives waits in `early`.
     pub parked: Option<MonoUs>,
+    /// Since when the session is this server's by way of this connection; `None`: its leader keeps
+    /// no tenures, or it has none to keep yet.
+    pub tenure: Option<Tenure>,
+    /// The epoch in which its requests are passed on, or proposed.
+    pub epoch: Epoch,
     /// What the connect request said; the response has the field if the request had it.
     pub read_only: Option<bool>,
     pub identities: Vec<Identity>,
@@ -151,6 +157,8 @@ impl Connection {
             timeout_ms: 0,
             local: false,
             parked: None,
+            tenure: None,
+            epoch: Epoch(-1),
             read_only: None,
             // ZooKeeper: every connection is its address from the start.
             identities: vec![ip_identity(remote.ip())],

@@ -91,6 +91,9 @@ pub(super) struct Ensemble {
     /// Since when the disk has no room.
     pub full_since: Option<MonoUs>,
 
+    /// Sessions that were given to connections, here and at learners: a part of their tenures.
+    pub turns: u64,
+
     /// Connections that wait for a leader, and until when. One that no longer does, or that does
     /// again, may have an entry with another time.
     pub parked: Vec<(MonoUs, Slot)>,
@@ -134,6 +137,7 @@ impl Ensemble {
             deferred: VecDeque::new(),
             deferred_bytes: 0,
             full_since: None,
+            turns: 0,
             parked: Vec::new(),
             local: Tracker::new(options.tick_ms),
             upgrading: BTreeSet::new(),
@@ -284,10 +288,13 @@ impl Replica {
                 }
                 Role::Learning | Role::Alone | Role::Looking => {}
             },
-            Inbound::Revalidate { link, server, session, timeout_ms } => {
-                self.on_revalidate(now, link, server, session, timeout_ms);
+            Inbound::Revalidate { link, server, session, timeout_ms, kept } => {
+                let owns = self.on_revalidate(now, server, session, timeout_ms, kept);
+                self.peer.answer_revalidate(link, session, owns);
             }
-            Inbound::Revalidated { session, valid } => self.on_revalidated(now, session, valid),
+            Inbound::Revalidated { session, valid, tenure } => {
+                self.on_revalidated(now, session, valid, tenure);
+            }
             Inbound::SyncDone => self.on_sync_done(now),
             Inbound::Ping { zxid } => {
                 let touched = std::mem::take(&mut self.ensemble.touched);

@@ -16,7 +16,8 @@ use crate::limits;
 use crate::processor::finish;
 use crate::proto::OpCode;
 use crate::proto::request::RequestHeader;
-use crate::proto::txn::Txn;
+use crate::proto::txn::{Txn, TxnBody};
+use crate::session::Tenure;
 use crate::time::Now;
 
 /// Length of a request's header.
@@ -96,8 +97,19 @@ impl Replica {
             if connection.is_open() {
                 self.answer_forwarded(now, slot, &mut connection, txn, applied);
             }
+        } else if connection.tenure.is_some_and(|tenure| shows_a_later_connection(tenure, txn)) {
+            self.on_session_moved(slot, &mut connection);
         }
         self.connections.put(slot, connection);
+    }
+
+    /// A session begins, and is its connection's from this transaction on.
+    pub(super) fn note_tenure(&mut self, txn: &Txn) {
+        if let Some(&slot) = self.by_session.get(&txn.header().client_id)
+            && let Some(connection) = self.connections.get_mut(slot)
+        {
+            connection.tenure = Some(Tenure { since: txn.zxid(), turn: 0 });
+        }
     }
 
     /// What became of the request at this place of a queue has arrived: what it was passed on behind
@@ -275,6 +287,19 @@ impl Replica {
     pub(super) fn newest_zxid(&self) -> Zxid {
         if self.ensemble.proposes() { self.prep.last() } else { Zxid::ZERO }
     }
+}
+
+/// Whether a transaction of a session that no request of its connection here became shows that the
+/// client has moved on. What its earlier connections asked for was proposed before this one was
+/// given the session; and a stray request of one of those that is refused shows nothing.
+fn shows_a_later_connection(tenure: Tenure, txn: &Txn) -> bool {
+    let header = txn.header();
+    let is_refusal = match txn.body() {
+        TxnBody::Error { err } => err == ErrorCode::SessionMoved.code(),
+        _ => false,
+    };
+    let about_session = matches!(header.op, OpCode::CreateSession | OpCode::CloseSession);
+    txn.zxid() > tenure.since && !is_refusal && !about_session
 }
 
 /// Whether a transaction can be what became of a request.

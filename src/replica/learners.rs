@@ -7,11 +7,11 @@ use crate::id::{ServerId, SessionId, Zxid};
 use crate::jute::Jute;
 use crate::limits;
 use crate::peer::ForwardedRequest;
-use crate::peer::link::LinkId;
 use crate::processor::Requester;
 use crate::proto::OpCode;
 use crate::proto::request::RequestBody;
 use crate::proto::txn::Txn;
+use crate::session::Tenure;
 use crate::time::Now;
 
 impl Replica {
@@ -92,7 +92,8 @@ impl Replica {
         };
         self.sessions.add(request.session, timeout_ms, now.mono);
         // An unknown session has just been added; of one that is being closed nobody is the owner.
-        let _ = self.sessions.set_owner(request.session, request.server);
+        let tenure = Tenure { since: zxid, turn: 0 };
+        let _ = self.sessions.set_owner(request.session, request.server, tenure);
         let (database, wall) = (&self.database, now.wall);
         let txn =
             self.prep.prepare_create_session(database, wall, zxid, request.session, timeout_ms);
@@ -158,19 +159,62 @@ impl Replica {
         self.propose(txn, request);
     }
 
-    /// A client has taken its session up again at a learner (`Leader.revalidateSession`).
+    /// A learner has a connection of a session, a new one or, `kept`, one from before this leader led:
+    /// since when it owns the session, if it does.
+    // ZooKeeper: Leader.revalidateSession knows only the first.
     pub(super) fn on_revalidate(
         &mut self,
         now: Now,
-        link: LinkId,
         server: ServerId,
         session: SessionId,
         timeout_ms: i32,
-    ) {
-        let valid = self.ensemble.role == Role::Leading
-            && self.sessions.touch_with(session, timeout_ms, now.mono)
-            && self.sessions.set_owner(session, server).is_ok();
-        self.peer.answer_revalidate(link, session, valid);
+        kept: Option<Tenure>,
+    ) -> Option<Tenure> {
+        if self.ensemble.role != Role::Leading {
+            return None;
+        }
+        let owns = match kept {
+            Some(tenure) => self.keep_session(now, session, server, timeout_ms, tenure),
+            None => self.give_session(now, session, server, timeout_ms),
+        };
+        if owns.is_some()
+            && let Some(&slot) = self.by_session.get(&session)
+            && let Some(mut connection) = self.connections.take(slot)
+        {
+            self.on_session_moved(slot, &mut connection);
+            self.connections.put(slot, connection);
+        }
+        owns
+    }
+
+    /// A client has taken its session up on a new connection to the server `owner`: what it asks for
+    /// on any other is refused from now on. `None`: the session is unknown, or being closed.
+    pub(super) fn give_session(
+        &mut self,
+        now: Now,
+        session: SessionId,
+        owner: ServerId,
+        timeout_ms: i32,
+    ) -> Option<Tenure> {
+        self.ensemble.turns += 1;
+        let tenure = Tenure { since: self.prep.last(), turn: self.ensemble.turns };
+        self.sessions.set_owner(session, owner, tenure).ok()?;
+        self.sessions.touch_with(session, timeout_ms, now.mono).then_some(tenure)
+    }
+
+    /// The server `owner` has kept a connection of the session while there was no leader. `None`: it
+    /// is not the session's newest, as far as known, or the session is over.
+    pub(super) fn keep_session(
+        &mut self,
+        now: Now,
+        session: SessionId,
+        owner: ServerId,
+        timeout_ms: i32,
+        tenure: Tenure,
+    ) -> Option<Tenure> {
+        let keeps = self.sessions.keep_owner(session, owner, tenure)
+            && self.sessions.touch_with(session, timeout_ms, now.mono);
+        keeps.then_some(tenure)
     }
 
     /// Whether a session may ask for anything through the server `owner`, and whether it may own

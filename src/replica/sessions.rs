@@ -8,7 +8,7 @@ use crate::id::{SessionId, Zxid};
 use crate::jute::Jute;
 use crate::proto::OpCode;
 use crate::proto::connect::{ConnectRequest, ConnectResponse};
-use crate::session::password;
+use crate::session::{Tenure, password};
 use crate::time::Now;
 
 /// Sessions that expire in one turn, at most. Each costs 6 µs here and as much again when its end is
@@ -86,6 +86,7 @@ impl Replica {
         connection: &mut Connection,
     ) {
         let session = connection.session;
+        connection.epoch = self.ensemble.epoch;
         if self.ensemble.is_learning() {
             self.by_session.insert(session, slot);
             return self.forward_create_session(now, slot, connection);
@@ -99,7 +100,8 @@ impl Replica {
         };
         self.sessions.add(session, connection.timeout_ms, now.mono);
         // It has just been added.
-        let _ = self.sessions.set_owner(session, self.ensemble.me);
+        let tenure = Tenure { since: zxid, turn: 0 };
+        let _ = self.sessions.set_owner(session, self.ensemble.me, tenure);
         self.by_session.insert(session, slot);
         let digest_before = self.prep.digest();
         let txn = self.prep.prepare_create_session(
@@ -152,25 +154,41 @@ impl Replica {
             Role::Learning | Role::Alone | Role::Leading => {
                 connection.session = session;
                 connection.state = State::Reopening;
-                self.confirm_session(now, slot, connection);
+                self.confirm_session(now, slot, connection, None);
             }
         }
     }
 
-    /// Finds out whether the session of a connection is alive, here or from the leader.
-    pub(super) fn confirm_session(&mut self, now: Now, slot: Slot, connection: &mut Connection) {
+    /// Finds out, here or from the leader, whether the session of a connection is alive and the
+    /// connection's: `kept`, if it was so before there was this leader.
+    pub(super) fn confirm_session(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        connection: &mut Connection,
+        kept: Option<Tenure>,
+    ) {
         let (session, timeout_ms) = (connection.session, connection.timeout_ms);
         if self.ensemble.is_learning() {
             self.ensemble.revalidating.entry(session).or_default().push_back(slot);
-            return self.peer.revalidate(session, timeout_ms);
+            return self.peer.revalidate(session, timeout_ms, kept);
         }
-        let valid = self.sessions.touch_with(session, timeout_ms, now.mono)
-            && self.sessions.set_owner(session, self.ensemble.me).is_ok();
-        self.on_session_confirmed(now, slot, connection, valid);
+        let me = self.ensemble.me;
+        let owns = match kept {
+            Some(tenure) => self.keep_session(now, session, me, timeout_ms, tenure),
+            None => self.give_session(now, session, me, timeout_ms),
+        };
+        self.on_session_confirmed(now, slot, connection, owns.is_some(), owns);
     }
 
     /// The leader's answer to the oldest question about a session.
-    pub(super) fn on_revalidated(&mut self, now: Now, session: SessionId, valid: bool) {
+    pub(super) fn on_revalidated(
+        &mut self,
+        now: Now,
+        session: SessionId,
+        valid: bool,
+        tenure: Option<Tenure>,
+    ) {
         let Some(slots) = self.ensemble.revalidating.get_mut(&session) else {
             tracing::warn!(%session, "the leader answers a question that was not asked");
             return;
@@ -182,7 +200,7 @@ impl Replica {
         let Some(slot) = slot else { return };
         let Some(mut connection) = self.connections.take(slot) else { return };
         if connection.is_open() {
-            self.on_session_confirmed(now, slot, &mut connection, valid);
+            self.on_session_confirmed(now, slot, &mut connection, valid, tenure);
         }
         self.connections.put(slot, connection);
     }
@@ -193,10 +211,12 @@ impl Replica {
         slot: Slot,
         connection: &mut Connection,
         valid: bool,
+        tenure: Option<Tenure>,
     ) {
         let session = connection.session;
         match (connection.state, valid) {
             (State::Reopening, true) => {
+                connection.tenure = tenure;
                 self.take_session_up(now, slot, connection, session);
                 let early = std::mem::take(&mut connection.early);
                 connection.held_bytes = 0;
@@ -255,6 +275,7 @@ impl Replica {
 
     pub(super) fn begin_requests(&mut self, slot: Slot, connection: &mut Connection) {
         connection.state = State::Ready;
+        connection.epoch = self.ensemble.epoch;
         // The connect request.
         connection.answered += 1;
         let response = ConnectResponse {

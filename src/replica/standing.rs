@@ -2,9 +2,9 @@
 //!
 //! ZooKeeper closes every connection when the leader is lost. Here a connection is *parked*: what
 //! it asks for waits, bounded in time and bytes, until there is a leader whose history continues
-//! what the client has seen, and its session was confirmed by that leader. A request that was passed
-//! on to the leader that is gone is passed on again, if it is not in the new leader's history: then it
-//! can never be committed any more, because a quorum has promised not to follow the old epoch.
+//! what the client has seen. A request that was passed on to the leader that is gone is passed on
+//! again, if it is not in the new leader's history: then it can never be committed any more, because
+//! a quorum has promised not to follow the old epoch.
 //!
 //! ```text
 //! 1. The request is on its way to the leader of epoch 5, whose connection breaks.
@@ -14,6 +14,24 @@
 //! With the same leader in the same epoch step 3 does not hold: the request may still lie in a
 //! buffer there. Then the connection is closed, and its client does not know, as with ZooKeeper.
 //! ```
+//!
+//! Meanwhile the client may have given this server up. Nothing that it sent here may then be carried
+//! out after what it sends elsewhere (ZOOKEEPER-417), nor its session be taken from where it is:
+//!
+//! ```text
+//! 1. The leader's connection to server 1 breaks; a write of session S waits there.
+//! 2. S's client reopens S at server 2, and writes.
+//! 3. Server 1 has a leader again.
+//! The same one: it knows since step 2 that S is server 2's. So it is not asked, for its answer to a
+//!    new connection is to let S move: the write is passed on, and refused with SESSIONMOVED.
+//! Another one, which knows no owners: if the write of step 2 was committed, it was applied here
+//!    before step 3, and ended the connection (`Replica::on_foreign_txn`). If not, both servers ask
+//!    to keep S, and the greater tenure, server 2's, keeps it whoever asks first.
+//! ```
+//! What step 2 only reads leaves no trace, so that a write may be carried out after it when the
+//! leader is lost in that moment: as with ZooKeeper, where the lost leader's write may be found in
+//! the history of the next one. Of a leader or a connection without tenures nobody can know; then
+//! the connection is closed, as ZooKeeper closes all.
 
 use super::Replica;
 use super::connection::{Connection, Slot, State, Waiting};
@@ -82,7 +100,10 @@ impl Replica {
             let Some(mut connection) = self.connections.take(slot) else { continue };
             match connection.state {
                 State::New | State::Closed => {}
-                State::Connecting | State::Reopening | State::Ready | State::Ending => {
+                // The question was lost. Asked anew, it might take the session from a connection
+                // that the client has made meanwhile.
+                State::Reopening => self.close_taken(slot, &mut connection),
+                State::Connecting | State::Ready | State::Ending => {
                     self.park(now, slot, &mut connection);
                 }
             }
@@ -110,7 +131,7 @@ impl Replica {
     }
 
     fn begin_to_serve(&mut self, now: Now, role: Role, epoch: Epoch) {
-        let before = std::mem::replace(&mut self.ensemble.epoch, epoch);
+        self.ensemble.epoch = epoch;
         self.ensemble.role = role;
         if std::mem::take(&mut self.ensemble.read_only) {
             self.close_readers();
@@ -119,10 +140,10 @@ impl Replica {
         for (until, slot) in parked {
             let Some(mut connection) = self.connections.take(slot) else { continue };
             if connection.parked == Some(until) {
-                if !self.serves() || (epoch <= before && connection.awaits_writes()) {
-                    self.close_taken(slot, &mut connection);
+                if self.serves() {
+                    self.go_on(now, slot, &mut connection, until);
                 } else {
-                    self.confirm(now, slot, &mut connection, until);
+                    self.close_taken(slot, &mut connection);
                 }
             }
             self.connections.put(slot, connection);
@@ -188,23 +209,32 @@ impl Replica {
         }
     }
 
-    /// Asks for what a parked connection needs to go on.
-    fn confirm(&mut self, now: Now, slot: Slot, connection: &mut Connection, until: MonoUs) {
+    /// There is a leader: whether a parked connection goes on, and what for.
+    fn go_on(&mut self, now: Now, slot: Slot, connection: &mut Connection, until: MonoUs) {
+        let same_leader = self.ensemble.epoch <= connection.epoch;
+        if same_leader && connection.awaits_writes() {
+            return self.close_taken(slot, connection);
+        }
+        // Nobody else can have a local session, or one whose id its client does not know yet.
         if connection.local || connection.state == State::Connecting {
             return self.unpark(now, slot, connection);
         }
-        if connection.state == State::Reopening {
-            connection.parked = None;
-            return self.confirm_session(now, slot, connection);
+        // ZooKeeper: to its leaders this is another learner than the one that owned the session.
+        if connection.tenure.is_none() || !self.peer.keeps_tenures() {
+            return self.close_taken(slot, connection);
+        }
+        if same_leader {
+            return self.unpark(now, slot, connection);
         }
         // Until the leader has answered it goes on waiting.
         self.ensemble.parked.push((until, slot));
-        self.confirm_session(now, slot, connection);
+        self.confirm_session(now, slot, connection, connection.tenure);
     }
 
     /// Everything goes on: what waited is looked at as if it had just arrived.
     pub(super) fn unpark(&mut self, now: Now, slot: Slot, connection: &mut Connection) {
         connection.parked = None;
+        connection.epoch = self.ensemble.epoch;
         if connection.state == State::Connecting {
             let queue = std::mem::take(&mut connection.queue);
             self.release_steps(queue);

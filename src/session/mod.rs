@@ -5,8 +5,10 @@
 
 mod ids;
 mod password;
+mod tenure;
 mod tracker;
 
 pub use ids::{IdGenerator, Timeouts};
 pub use password::password;
+pub use tenure::Tenure;
 pub use tracker::Tracker;

@@ -21,6 +21,8 @@ use crate::error::ErrorCode;
 use crate::id::{ServerId, SessionId};
 use crate::time::MonoUs;
 
+use super::Tenure;
+
 /// To find that a session has been heard of costs a fiftieth of what its end costs.
 const LOOKS_PER_EXPIRED: usize = 20;
 
@@ -33,8 +35,8 @@ struct Tracked {
     bucket_ms: u64,
     /// A close is on its way: nothing more may be done in its name.
     closing: bool,
-    /// The server that its client is connected to, as far as known.
-    owner: Option<ServerId>,
+    /// The server that its client is connected to, as far as known, and since when.
+    owner: Option<(ServerId, Tenure)>,
 }
 
 /// The sessions of this ensemble (or of this server, if local) and when each expires.
@@ -176,25 +178,50 @@ impl Tracker {
         }
         match session.owner {
             None => {
-                session.owner = Some(owner);
+                session.owner = Some((owner, Tenure::default()));
                 Ok(())
             }
-            Some(known) if known == owner => Ok(()),
+            Some((known, _)) if known == owner => Ok(()),
             Some(_) => Err(ErrorCode::SessionMoved),
         }
     }
 
-    /// The session's client has connected to the server `owner`.
+    /// The session's client has connected to the server `owner`: whoever owned it before owns it no
+    /// more.
     ///
     /// # Errors
     /// `SessionExpired`: it is unknown or being closed.
-    pub fn set_owner(&mut self, id: SessionId, owner: ServerId) -> Result<(), ErrorCode> {
+    pub fn set_owner(
+        &mut self,
+        id: SessionId,
+        owner: ServerId,
+        tenure: Tenure,
+    ) -> Result<(), ErrorCode> {
         match self.sessions.get_mut(&id) {
             Some(session) if !session.closing => {
-                session.owner = Some(owner);
+                session.owner = Some((owner, tenure));
                 Ok(())
             }
             _ => Err(ErrorCode::SessionExpired),
+        }
+    }
+
+    /// The server `owner` has held a connection of the session since `tenure`, under another leader.
+    /// False: a later connection is known, or the session is unknown or being closed.
+    pub fn keep_owner(&mut self, id: SessionId, owner: ServerId, tenure: Tenure) -> bool {
+        let Some(session) = self.sessions.get_mut(&id).filter(|session| !session.closing) else {
+            return false;
+        };
+        match session.owner {
+            Some((known, since)) if known == owner => {
+                session.owner = Some((owner, since.max(tenure)));
+                true
+            }
+            Some((_, since)) if since >= tenure => false,
+            Some(_) | None => {
+                session.owner = Some((owner, tenure));
+                true
+            }
         }
     }
 
@@ -239,6 +266,7 @@ impl Tracker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::Zxid;
 
     const A: SessionId = SessionId(1);
     const B: SessionId = SessionId(2);
@@ -335,7 +363,9 @@ mod tests {
         assert!(tracker.is_closing(A));
         assert!(!tracker.touch(A, at(1000)));
         assert_eq!(tracker.check(A, ServerId(1)), Err(ErrorCode::SessionExpired));
-        assert_eq!(tracker.set_owner(A, ServerId(1)), Err(ErrorCode::SessionExpired));
+        let set = tracker.set_owner(A, ServerId(1), Tenure::default());
+        assert_eq!(set, Err(ErrorCode::SessionExpired));
+        assert!(!tracker.keep_owner(A, ServerId(1), Tenure::default()));
         assert_eq!(expired(&mut tracker, 9000), []);
         assert!(tracker.remove(A));
         assert!(!tracker.remove(A));
@@ -359,8 +389,29 @@ mod tests {
         tracker.add(A, 100, at(0));
         assert_eq!(tracker.check(A, ServerId(1)), Ok(()));
         assert_eq!(tracker.check(A, ServerId(2)), Err(ErrorCode::SessionMoved));
-        assert_eq!(tracker.set_owner(A, ServerId(2)), Ok(()));
+        assert_eq!(tracker.set_owner(A, ServerId(2), Tenure::default()), Ok(()));
         assert_eq!(tracker.check(A, ServerId(2)), Ok(()));
+    }
+
+    #[test]
+    fn of_two_connections_the_later_one_keeps_the_session() {
+        let tenure = |since, turn| Tenure { since: Zxid(since), turn };
+        for later in [tenure(8, 1), tenure(7, 2)] {
+            for later_comes_first in [true, false] {
+                let mut tracker = Tracker::new(100);
+                tracker.add(A, 100, at(0));
+                if later_comes_first {
+                    assert!(tracker.keep_owner(A, ServerId(2), later));
+                    assert!(!tracker.keep_owner(A, ServerId(1), tenure(7, 1)));
+                } else {
+                    assert!(tracker.keep_owner(A, ServerId(1), tenure(7, 1)));
+                    assert!(tracker.keep_owner(A, ServerId(2), later));
+                }
+                assert_eq!(tracker.check(A, ServerId(2)), Ok(()));
+                assert_eq!(tracker.check(A, ServerId(1)), Err(ErrorCode::SessionMoved));
+            }
+        }
+        assert!(!Tracker::new(100).keep_owner(B, ServerId(1), tenure(7, 1)), "it is unknown");
     }
 
     #[test]

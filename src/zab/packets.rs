@@ -14,6 +14,7 @@ use crate::limits::AUTHINFO_BYTES_MAX;
 use crate::proto::data::Id;
 use crate::proto::quorum::{LearnerInfo, PROTOCOL_VERSION, packet};
 use crate::proto::txn::Txn;
+use crate::session::Tenure;
 
 use super::{Mark, Marks};
 
@@ -24,6 +25,11 @@ const MARKS_KNOWN: &[u8; 4] = b"RKm1";
 
 /// Bytes of the protocol's version in LEADERINFO, and of the epoch in ACKEPOCH.
 const NUMBER_BYTES: usize = 4;
+
+/// Bytes of REVALIDATE from a learner, from the leader, and of the tenure that may follow.
+const ASKED_BYTES: usize = 8 + 4;
+const ANSWERED_BYTES: usize = 8 + 1;
+const TENURE_BYTES: usize = 8 + 8;
 
 /// Bytes before the data of a packet: type, zxid and the data's length.
 const HEAD_BYTES: usize = 4 + 8 + 4;
@@ -308,6 +314,18 @@ impl Packet {
         read.map_err(|_| self.wrong())
     }
 
+    /// REVALIDATE: the tenure behind everything else. From a learner: the connection is not new, and
+    /// the session is only to be kept. `None`: there is none, as from Apache ZooKeeper.
+    // ZooKeeper: Learner.revalidate and Leader.revalidateSession read no further.
+    pub fn tenure(&self, from_leader: bool) -> Option<Tenure> {
+        let before = if from_leader { ANSWERED_BYTES } else { ASKED_BYTES };
+        let bytes = self.data.as_deref()?.get(before..)?;
+        let mut input = Decoder::new(bytes);
+        let since = Zxid(input.i64().ok()?);
+        let turn = input.i64().ok()?.cast_unsigned();
+        Some(Tenure { since, turn })
+    }
+
     /// REVALIDATE from the leader: a session, and whether it is alive.
     ///
     /// # Errors
@@ -443,16 +461,41 @@ pub fn put_ack_epoch(
     put_data(out, packet::ACKEPOCH, last, &data);
 }
 
-/// Writes REVALIDATE as a learner asks it.
-pub fn put_revalidate(out: &mut impl BufMut, session: SessionId, timeout_ms: i32) {
-    let parts = [&session.0.to_be_bytes()[..], &timeout_ms.to_be_bytes()];
-    put_parts(out, packet::REVALIDATE, Zxid::NONE, parts);
+/// Writes REVALIDATE as a learner asks it. `kept`: the connection is not new; only to a leader that
+/// keeps tenures, for any other would let the session move.
+pub fn put_revalidate(
+    out: &mut impl BufMut,
+    session: SessionId,
+    timeout_ms: i32,
+    kept: Option<Tenure>,
+) {
+    let mut data = [0; ASKED_BYTES + TENURE_BYTES];
+    data[..8].copy_from_slice(&session.0.to_be_bytes());
+    data[8..ASKED_BYTES].copy_from_slice(&timeout_ms.to_be_bytes());
+    put_with_tenure(out, &mut data, ASKED_BYTES, kept);
 }
 
 /// Writes REVALIDATE as a leader answers it.
-pub fn put_revalidated(out: &mut impl BufMut, session: SessionId, valid: bool) {
-    let parts = [&session.0.to_be_bytes()[..], &[u8::from(valid)]];
-    put_parts(out, packet::REVALIDATE, Zxid::NONE, parts);
+pub fn put_revalidated(
+    out: &mut impl BufMut,
+    session: SessionId,
+    valid: bool,
+    tenure: Option<Tenure>,
+) {
+    let mut data = [0; ANSWERED_BYTES + TENURE_BYTES];
+    data[..8].copy_from_slice(&session.0.to_be_bytes());
+    data[8] = u8::from(valid);
+    put_with_tenure(out, &mut data, ANSWERED_BYTES, tenure);
+}
+
+fn put_with_tenure(out: &mut impl BufMut, data: &mut [u8], before: usize, tenure: Option<Tenure>) {
+    let mut bytes = before;
+    if let Some(Tenure { since, turn }) = tenure {
+        data[before..before + 8].copy_from_slice(&since.0.to_be_bytes());
+        data[before + 8..].copy_from_slice(&turn.to_be_bytes());
+        bytes = data.len();
+    }
+    put_data(out, packet::REVALIDATE, Zxid::NONE, &data[..bytes]);
 }
 
 /// Writes PING as a learner answers it. The data is never null: ZooKeeper's leader would drop the
@@ -516,6 +559,26 @@ mod tests {
         put_request(&mut out, SessionId(5), 4, 1, b"body", &identities);
         put_touched(&mut out, Zxid(9), [(SessionId(1), 10), (SessionId(2), 20)].into_iter());
         out
+    }
+
+    #[test]
+    fn a_tenure_follows_where_apache_zookeeper_reads_no_further() {
+        let mut out = Vec::new();
+        let tenures = [None, Some(Tenure { since: Zxid(0x5_0000_0007), turn: 3 })];
+        for tenure in tenures {
+            put_revalidate(&mut out, SessionId(8), 4000, tenure);
+            put_revalidated(&mut out, SessionId(8), true, tenure);
+        }
+        let mut reader = PacketReader::new(MAX);
+        reader.push(&out);
+        for tenure in tenures {
+            let asked = reader.next().unwrap().unwrap();
+            assert_eq!(asked.session_and_timeout().unwrap(), (SessionId(8), 4000));
+            assert_eq!(asked.tenure(false), tenure);
+            let answered = reader.next().unwrap().unwrap();
+            assert_eq!(answered.session_and_validity().unwrap(), (SessionId(8), true));
+            assert_eq!(answered.tenure(true), tenure);
+        }
     }
 
     #[test]

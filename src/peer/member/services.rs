@@ -1,6 +1,7 @@
 //! What the replica asks of a leader or a learner, passed on to it.
 
 use super::*;
+use crate::session::Tenure;
 
 impl Member {
     // ---- the leader's part
@@ -40,10 +41,10 @@ impl Member {
         }
     }
 
-    /// A learner's question about a session.
-    pub fn answer_revalidate(&mut self, link: LinkId, session: SessionId, valid: bool) {
+    /// A learner's question about a session: since when it owns it, if it does.
+    pub fn answer_revalidate(&mut self, link: LinkId, session: SessionId, owns: Option<Tenure>) {
         if let Role::Leading(leader) = &mut self.role {
-            leader.answer_revalidate(link, session, valid);
+            leader.answer_revalidate(link, session, owns);
         }
     }
 
@@ -117,12 +118,23 @@ impl Member {
         self.settle();
     }
 
-    /// Asks the leader whether a session is alive, and that this server owns it (REVALIDATE).
-    pub fn revalidate(&mut self, session: SessionId, timeout_ms: i32) {
+    /// Asks the leader whether a session is alive, and that this server owns it (REVALIDATE). `kept`:
+    /// that it owns it still, with a connection that is not new; only if the leader
+    /// [keeps tenures](Member::keeps_tenures).
+    pub fn revalidate(&mut self, session: SessionId, timeout_ms: i32, kept: Option<Tenure>) {
         if let Role::Learning(learner) = &mut self.role {
-            learner.revalidate(session, timeout_ms, &mut self.lasting);
+            learner.revalidate(session, timeout_ms, kept, &mut self.lasting);
         }
         self.settle();
+    }
+
+    /// Whether the leader tells a connection that is kept from one that is new.
+    pub fn keeps_tenures(&self) -> bool {
+        match &self.role {
+            Role::Learning(learner) => learner.keeps_tenures(),
+            Role::Leading(_) => true,
+            Role::Looking | Role::Waiting { .. } => false,
+        }
     }
 
     /// Answers [`Inbound::Ping`] with the sessions heard of and their timeouts in ms.

@@ -116,7 +116,7 @@ fn a_write_is_answered_from_what_was_applied_and_reads_wait_behind_it() {
     assert_eq!(told(&mut harness), [format!("forward {} 1 Create", client.session)]);
     // The same xid from somebody else, and another of the session's own: not what it waits for.
     commit(&mut harness, failed(zxid(1, 2), SessionId(99), 1, ErrorCode::NoNode));
-    commit(&mut harness, failed(zxid(1, 3), client.session, 7, ErrorCode::NoNode));
+    commit(&mut harness, failed(zxid(1, 3), client.session, 7, ErrorCode::SessionMoved));
     assert_eq!(harness.replies(client.conn), []);
     commit(&mut harness, created(zxid(1, 4), &client, 1, "/a"));
     let replies = harness.replies(client.conn);
@@ -200,7 +200,10 @@ fn a_session_is_taken_up_again_when_the_leader_says_that_it_is_alive() {
         let asked = format!("revalidate {} 10000", client.session);
         assert_eq!(told(&mut harness), [asked]);
         assert_eq!(harness.take_frames(conn).len(), 0);
-        inbound(&mut harness, Inbound::Revalidated { session: client.session, valid });
+        inbound(
+            &mut harness,
+            Inbound::Revalidated { session: client.session, valid, tenure: None },
+        );
         let frames = harness.take_frames(conn);
         if valid {
             assert_eq!(frames.len(), 2, "the response, and the read that waited");
@@ -216,7 +219,10 @@ fn a_session_is_taken_up_again_when_the_leader_says_that_it_is_alive() {
     assert_eq!(told(&mut harness), [] as [&str; 0], "a wrong password is not worth a question");
     assert!(harness.is_closed(conn));
     // An answer to nothing.
-    inbound(&mut harness, Inbound::Revalidated { session: client.session, valid: true });
+    inbound(
+        &mut harness,
+        Inbound::Revalidated { session: client.session, valid: true, tenure: None },
+    );
 }
 
 #[test]
@@ -227,7 +233,10 @@ fn a_read_on_a_new_connection_comes_after_what_the_session_wrote_on_the_old_one(
     harness.close(client.conn);
     let conn = harness.open();
     harness.send_connect(conn, reopen(&client));
-    inbound(&mut harness, Inbound::Revalidated { session: client.session, valid: true });
+    inbound(
+        &mut harness,
+        Inbound::Revalidated { session: client.session, valid: true, tenure: None },
+    );
     harness.take_frames(conn);
     harness.send(conn, 1, OpCode::Exists, &watch("/a", false));
     assert_eq!(harness.replies(conn), []);

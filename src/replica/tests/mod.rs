@@ -6,6 +6,7 @@ mod durability;
 mod ensemble;
 mod forwarding;
 mod harness;
+mod moving;
 mod options;
 mod random;
 mod reads;

@@ -16,6 +16,7 @@ use crate::proto::connect::{ConnectRequest, ConnectResponse};
 use crate::proto::request::RequestBody;
 use crate::proto::txn::{Txn, TxnBody};
 use crate::replica::ReplicaOptions;
+use crate::session::Tenure;
 
 fn leader_with(options: ReplicaOptions) -> Harness {
     let mut harness = Harness::scripted(options);
@@ -115,7 +116,7 @@ fn a_session_belongs_to_the_server_that_took_it_up_last() {
     let session = session_of_server_3(&mut harness);
     let wish = request(session, 5, OpCode::Create, &create("/a", b"", 0));
     let server = ServerId(2);
-    let ask = Inbound::Revalidate { link: LINK, server, session, timeout_ms: 9000 };
+    let ask = Inbound::Revalidate { link: LINK, server, session, timeout_ms: 9000, kept: None };
     inbound(&mut harness, ask);
     assert_eq!(told(&mut harness), [format!("answer revalidate {LINK:?} {session} true")]);
     inbound(&mut harness, Inbound::Request(wish.clone()));
@@ -124,7 +125,7 @@ fn a_session_belongs_to_the_server_that_took_it_up_last() {
     let unknown = SessionId(12345);
     inbound(
         &mut harness,
-        Inbound::Revalidate { link: LINK, server, session: unknown, timeout_ms: 1 },
+        Inbound::Revalidate { link: LINK, server, session: unknown, timeout_ms: 1, kept: None },
     );
     assert_eq!(told(&mut harness), [format!("answer revalidate {LINK:?} {unknown} false")]);
 }
@@ -161,14 +162,130 @@ fn a_parked_connection_goes_on_with_the_next_leader() {
     harness.send(client.conn, 2, OpCode::Create, &create("/a", b"", 0));
     assert!(!harness.is_closed(client.conn));
     become_(&mut harness, following(2));
-    assert_eq!(told(&mut harness), [format!("revalidate {} 10000", client.session)]);
+    assert_eq!(told(&mut harness), [format!("keep {} 10000", client.session)]);
     assert_eq!(harness.replies(client.conn), []);
-    inbound(&mut harness, Inbound::Revalidated { session: client.session, valid: true });
+    inbound(
+        &mut harness,
+        Inbound::Revalidated { session: client.session, valid: true, tenure: None },
+    );
     assert_eq!(harness.errors(client.conn), [(1, 0)]);
     assert_eq!(told(&mut harness), [format!("forward {} 2 Create", client.session)]);
     commit(&mut harness, created(zxid(2, 1), &client, 2, "/a"));
     assert_eq!(harness.errors(client.conn), [(2, 0)]);
     assert_eq!(harness.replica.requests_outstanding(), 0);
+}
+
+#[test]
+fn a_parked_connection_goes_on_with_the_same_leader_without_a_question() {
+    let mut harness = follower();
+    let client = connect(&mut harness, zxid(1, 1));
+    become_(&mut harness, Standing::Looking);
+    harness.send(client.conn, 2, OpCode::Create, &create("/a", b"", 0));
+    become_(&mut harness, following(1));
+    // The answer to a question would be that the session moves here.
+    assert_eq!(told(&mut harness), [format!("forward {} 2 Create", client.session)]);
+    commit(&mut harness, failed(zxid(1, 2), client.session, 2, ErrorCode::SessionMoved));
+    assert!(harness.is_closed(client.conn), "its client is elsewhere");
+}
+
+#[test]
+fn a_connection_whose_client_wrote_elsewhere_is_given_up() {
+    for is_parked in [false, true] {
+        let mut harness = follower();
+        let client = connect(&mut harness, zxid(1, 3));
+        if is_parked {
+            become_(&mut harness, Standing::Looking);
+        }
+        // Of an earlier connection.
+        commit(&mut harness, failed(zxid(1, 3), client.session, 2, ErrorCode::NoNode));
+        // A stray one of an earlier connection.
+        commit(&mut harness, failed(zxid(1, 4), client.session, 3, ErrorCode::SessionMoved));
+        assert!(!harness.is_closed(client.conn));
+        harness.send(client.conn, 5, OpCode::Create, &create("/old", b"", 0));
+        commit(&mut harness, failed(zxid(1, 5), client.session, 9, ErrorCode::NoNode));
+        assert!(harness.is_closed(client.conn));
+        told(&mut harness);
+        become_(&mut harness, following(2));
+        assert_eq!(told(&mut harness), [] as [&str; 0]);
+    }
+}
+
+#[test]
+fn where_nobody_knows_whose_a_session_is_a_parked_connection_is_given_up() {
+    for same_leader in [true, false] {
+        let mut harness = follower();
+        let client = connect(&mut harness, zxid(1, 1));
+        let beginning = harness.open();
+        harness.send_connect(beginning, new_session());
+        become_(&mut harness, Standing::Looking);
+        harness.peer().forgets_tenures = true;
+        told(&mut harness);
+        become_(&mut harness, following(if same_leader { 1 } else { 2 }));
+        assert!(harness.is_closed(client.conn), "the leader is Apache ZooKeeper");
+        // The wish for a new session is passed on again, to another leader.
+        assert_eq!(harness.is_closed(beginning), same_leader);
+        assert_eq!(told(&mut harness).len(), usize::from(!same_leader));
+    }
+    // The leader that gave it the session was Apache ZooKeeper.
+    let mut harness = follower();
+    let client = connect(&mut harness, zxid(1, 1));
+    let again = ConnectRequest {
+        session_id: client.session,
+        password: Some(&client.password),
+        ..new_session()
+    };
+    let conn = harness.open();
+    harness.send_connect(conn, again);
+    let answer = Inbound::Revalidated { session: client.session, valid: true, tenure: None };
+    inbound(&mut harness, answer);
+    assert!(!harness.is_closed(conn));
+    become_(&mut harness, Standing::Looking);
+    become_(&mut harness, following(2));
+    assert!(harness.is_closed(conn));
+    // Its question was lost with the leader.
+    let conn = harness.open();
+    harness.send_connect(conn, again);
+    assert!(!harness.is_closed(conn));
+    become_(&mut harness, Standing::Looking);
+    assert!(harness.is_closed(conn));
+}
+
+#[test]
+fn a_session_that_another_server_owns_is_not_taken_by_a_connection_that_was_kept() {
+    let mut harness = leader();
+    let session = session_of_server_3(&mut harness);
+    told(&mut harness);
+    let ask = |harness: &mut Harness, server, kept: Option<(u32, u64)>| {
+        let kept = kept.map(|(at, turn)| Tenure { since: zxid(0, at), turn });
+        let server = ServerId(server);
+        let ask = Inbound::Revalidate { link: LINK, server, session, timeout_ms: 9000, kept };
+        inbound(harness, ask);
+        told(harness).concat().ends_with("true")
+    };
+    assert!(!ask(&mut harness, 2, Some((9, 9))), "it is server 3's in this epoch");
+    assert!(ask(&mut harness, 3, Some((9, 9))));
+    assert!(ask(&mut harness, 2, None), "a new connection takes it");
+    assert!(!ask(&mut harness, 3, Some((9, 9))));
+    // Of the next leader nobody knows whose it is, until the one with the greater tenure asks.
+    become_(&mut harness, Standing::Looking);
+    lead(&mut harness, 2);
+    told(&mut harness);
+    assert!(ask(&mut harness, 3, Some((5, 1))));
+    assert!(ask(&mut harness, 2, Some((5, 2))));
+    assert!(!ask(&mut harness, 3, Some((5, 1))));
+}
+
+#[test]
+fn the_leaders_own_connection_ends_when_its_session_moves_to_a_learner() {
+    let mut harness = leader();
+    let conn = harness.open();
+    harness.send_connect(conn, new_session());
+    commit_proposed(&mut harness);
+    let session = harness.connect_response(conn).session_id;
+    let server = ServerId(2);
+    let ask = Inbound::Revalidate { link: LINK, server, session, timeout_ms: 9000, kept: None };
+    inbound(&mut harness, ask);
+    assert!(harness.is_closed(conn));
 }
 
 #[test]
@@ -188,7 +305,10 @@ fn a_session_that_is_over_is_cut_off_when_there_is_a_leader_again() {
     let client = connect(&mut harness, zxid(1, 1));
     become_(&mut harness, Standing::Looking);
     become_(&mut harness, following(2));
-    inbound(&mut harness, Inbound::Revalidated { session: client.session, valid: false });
+    inbound(
+        &mut harness,
+        Inbound::Revalidated { session: client.session, valid: false, tenure: None },
+    );
     assert!(harness.is_closed(client.conn));
 }
 
@@ -210,7 +330,10 @@ fn a_write_on_its_way_to_a_leader_that_is_gone_is_carried_out_once() {
         if committed {
             assert_eq!(harness.errors(client.conn), [(2, 0), (3, 0)]);
         }
-        inbound(&mut harness, Inbound::Revalidated { session: client.session, valid: true });
+        inbound(
+            &mut harness,
+            Inbound::Revalidated { session: client.session, valid: true, tenure: None },
+        );
         let told = told(&mut harness);
         assert_eq!(told.len(), if committed { 1 } else { 2 }, "{told:?}");
         if !committed {
@@ -249,7 +372,10 @@ fn what_was_lost_with_a_leader_keeps_no_later_connection_waiting() {
         ..new_session()
     };
     harness.send_connect(conn, again);
-    inbound(&mut harness, Inbound::Revalidated { session: client.session, valid: true });
+    inbound(
+        &mut harness,
+        Inbound::Revalidated { session: client.session, valid: true, tenure: None },
+    );
     harness.take_frames(conn);
     harness.send(conn, 3, OpCode::Exists, &watch("/", false));
     assert_eq!(harness.errors(conn), [(3, 0)]);

@@ -15,6 +15,7 @@ use crate::peer::{ConfigChange, ForwardedRequest, Inbound};
 use crate::proto::quorum::packet;
 use crate::proto::txn::Txn;
 use crate::quorum::{Config, Oracle};
+use crate::session::Tenure;
 use crate::time::MonoUs;
 use crate::zab::packets::{
     Packet, put_bare, put_commit_and_activate, put_inform_and_activate, put_revalidated, put_txn,
@@ -76,7 +77,8 @@ impl Leader {
             }
             packet::REVALIDATE => {
                 let (session, timeout_ms) = packet.session_and_timeout().map_err(text)?;
-                let question = Inbound::Revalidate { link, server, session, timeout_ms };
+                let kept = packet.tenure(false);
+                let question = Inbound::Revalidate { link, server, session, timeout_ms, kept };
                 self.out.inbound.push(question);
             }
             packet::REQUEST => {
@@ -175,9 +177,9 @@ impl Leader {
         self.learners.put(link, |out| put_bare(out, packet::SYNC, Zxid::ZERO));
     }
 
-    /// Answers a learner's question about a session.
-    pub fn answer_revalidate(&mut self, link: LinkId, session: SessionId, valid: bool) {
-        self.learners.put(link, |out| put_revalidated(out, session, valid));
+    /// Answers a learner's question about a session: since when the learner owns it, if it does.
+    pub fn answer_revalidate(&mut self, link: LinkId, session: SessionId, owns: Option<Tenure>) {
+        self.learners.put(link, |out| put_revalidated(out, session, owns.is_some(), owns));
     }
 
     /// Whether a quorum of that configuration is connected and synchronised

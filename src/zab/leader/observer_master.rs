@@ -179,7 +179,7 @@ impl ObserverMaster {
             return true;
         }
         let (link, _, timeout_ms) = self.revalidations.pop_front().expect("there is a front");
-        self.learners.put(link, |out| put_revalidated(out, session, valid));
+        self.learners.put(link, |out| put_revalidated(out, session, valid, None));
         if valid {
             self.inbound.push(Inbound::Touch { session, timeout_ms });
         }

@@ -26,7 +26,8 @@ impl Learner {
                 let (session, valid) = packet.session_and_validity()?;
                 let observers = lasting.observers.as_mut();
                 if observers.is_none_or(|observers| observers.revalidated(session, valid)) {
-                    lasting.ready.inbound(Inbound::Revalidated { session, valid });
+                    let tenure = packet.tenure(true).filter(|_| self.keeps_tenures());
+                    lasting.ready.inbound(Inbound::Revalidated { session, valid, tenure });
                 }
                 Ok(())
             }

@@ -31,6 +31,7 @@ impl Learner {
             return Err(Left::new(reason));
         }
         self.epoch = epoch;
+        self.keeps_tenures = packet.knows_marks();
         // ZooKeeper: -1 says that this epoch was acknowledged before, perhaps to another leader: it
         // does not count again.
         let mut current = None;

@@ -120,6 +120,8 @@ pub struct Learner {
     stage: Stage,
     /// The leader's, from LEADERINFO on.
     epoch: Epoch,
+    /// The leader keeps tenures: it does not let a session move to a connection that is only kept.
+    keeps_tenures: bool,
     sync_mode: Option<SyncMode>,
     /// When something was last heard of the leader.
     heard: MonoUs,
@@ -147,6 +149,7 @@ impl Learner {
             link: None,
             stage: connect::first(now, &lasting.options),
             epoch: Epoch(0),
+            keeps_tenures: false,
             sync_mode: None,
             heard: now,
             input: PacketReader::new(LOG_RECORD_BYTES_MAX as usize),
@@ -236,6 +239,12 @@ impl Learner {
     /// The leader's epoch when the leader said that this server is up to date.
     pub fn is_up_to_date(&self) -> Option<Epoch> {
         (self.stage == Stage::Broadcast && self.failure.is_none()).then_some(self.epoch)
+    }
+
+    /// Whether the leader keeps tenures: another Ringkeeper, and not by way of a follower, which
+    /// passes none on.
+    pub fn keeps_tenures(&self) -> bool {
+        self.keeps_tenures && self.target.master == self.target.leader
     }
 
     /// What the replica was told that this server is, even if the leader was left since.

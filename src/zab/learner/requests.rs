@@ -6,6 +6,7 @@ use crate::acl::Identity;
 use crate::id::SessionId;
 use crate::peer::ForwardedRequest;
 use crate::proto::OpCode;
+use crate::session::Tenure;
 use crate::zab::leader::Upstream;
 
 impl Learner {
@@ -36,7 +37,7 @@ impl Learner {
                 self.pass_on(*session, *cxid, *op, body, identities, lasting);
             }
             Upstream::Revalidate(session, timeout_ms) => {
-                self.revalidate(*session, *timeout_ms, lasting);
+                self.revalidate(*session, *timeout_ms, None, lasting);
             }
         }
     }
@@ -55,10 +56,18 @@ impl Learner {
         self.ask(bytes, lasting);
     }
 
-    /// Asks whether a session is alive.
-    pub fn revalidate(&mut self, session: SessionId, timeout_ms: i32, lasting: &mut Lasting) {
+    /// Asks whether a session is alive. `kept`: and whether no later connection of it is known, as a
+    /// leader can say that keeps tenures.
+    pub fn revalidate(
+        &mut self,
+        session: SessionId,
+        timeout_ms: i32,
+        kept: Option<Tenure>,
+        lasting: &mut Lasting,
+    ) {
+        assert!(kept.is_none() || self.keeps_tenures(), "any other leader lets the session move");
         let mut bytes = Vec::new();
-        packets::put_revalidate(&mut bytes, session, timeout_ms);
+        packets::put_revalidate(&mut bytes, session, timeout_ms, kept);
         self.ask(bytes, lasting);
     }
 

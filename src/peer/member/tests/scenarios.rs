@@ -198,7 +198,7 @@ fn observers_learn_from_followers() {
     let observer = &mut it.servers[3];
     let member = observer.member.as_mut().unwrap();
     member.forward(SessionId(1), 1, OpCode::Sync, b"", &[]);
-    member.revalidate(SessionId(5), 4000);
+    member.revalidate(SessionId(5), 4000, None);
     it.take_turn(3);
     let follower = usize::try_from(master(&it, 3).0 - 1).unwrap();
     let member = it.servers[follower].member.as_mut().unwrap();

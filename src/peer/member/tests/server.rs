@@ -1,6 +1,7 @@
 //! One server of a test: a member, a database that is a list, and a disk that is slow.
 
 use super::*;
+use crate::session::Tenure;
 
 /// A database: what was applied, and the last zxid.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -260,9 +261,9 @@ impl Server {
                     }
                 }
                 Inbound::Revalidate { link, session, .. } => {
-                    member.answer_revalidate(link, session, true);
+                    member.answer_revalidate(link, session, Some(Tenure::default()));
                 }
-                Inbound::Revalidated { session, valid } => {
+                Inbound::Revalidated { session, valid, .. } => {
                     self.answers.push(format!("session {} {valid}", session.0));
                 }
                 Inbound::SyncDone => self.answers.push("synced".to_owned()),

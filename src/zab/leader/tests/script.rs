@@ -234,7 +234,8 @@ impl Script {
             ["sync", name] => self.leader.answer_sync(self.links[name]),
             ["revalidate", name, session, valid] => {
                 let session = SessionId(session.parse().unwrap());
-                self.leader.answer_revalidate(self.links[name], session, valid == "alive");
+                let owns = (valid == "alive").then(crate::session::Tenure::default);
+                self.leader.answer_revalidate(self.links[name], session, owns);
             }
             ["tick"] => {
                 // Half of one.
@@ -510,6 +511,7 @@ pub(super) fn packet_of(name: &str, kind: &str, rest: &[&str]) -> Vec<u8> {
                 &mut out,
                 SessionId(session.parse().unwrap()),
                 4000,
+                None,
             );
         }
         ("bytes", [hex]) => {

@@ -10,6 +10,7 @@ use crate::id::SessionId;
 use crate::peer::{PeerOptions, Ready, ReadyQueue};
 use crate::proto::OpCode;
 use crate::proto::txn::{SetDataTxn, TxnBody, TxnHeader};
+use crate::session::Tenure;
 use crate::zab::packets::{
     put_data, put_inform_and_activate, put_leader_info, put_other_history, put_txn,
 };

@@ -171,7 +171,9 @@ fn requests_carry_identities_and_pings_carry_sessions() {
     let mut it = Conversation::following();
     let (learner, lasting) = (&mut it.learner, &mut it.lasting);
     learner.forward(SessionId(7), 3, OpCode::Create, b"body", &[], lasting);
-    learner.revalidate(SessionId(8), 4000, lasting);
+    learner.revalidate(SessionId(8), 4000, None, lasting);
+    let kept = Some(Tenure { since: z(1, 9), turn: 2 });
+    learner.revalidate(SessionId(8), 4000, kept, lasting);
     learner.answer_ping(z(2, 0), std::iter::empty(), lasting);
     learner.answer_ping(z(2, 0), [(SessionId(9), 5)].into_iter(), lasting);
     let got = it.told();
@@ -179,6 +181,8 @@ fn requests_carry_identities_and_pings_carry_sessions() {
         got,
         "REQUEST 0xffffffffffffffff [00000000000000070000000300000001626f6479]\n\
          REVALIDATE 0xffffffffffffffff [000000000000000800000fa0]\n\
+         REVALIDATE 0xffffffffffffffff \
+         [000000000000000800000fa000000001000000090000000000000002]\n\
          PING 0x200000000 []\n\
          PING 0x200000000 [000000000000000900000005]"
     );
@@ -190,7 +194,7 @@ fn requests_carry_identities_and_pings_carry_sessions() {
     assert_eq!(
         got,
         "Ping { zxid: Zxid(0x200000005) }\nSyncDone\n\
-         Revalidated { session: SessionId(0x8), valid: true }"
+         Revalidated { session: SessionId(0x8), valid: true, tenure: None }"
     );
 }
 

@@ -1,0 +1,99 @@
+//! A client that gives a server up and goes on elsewhere: what it sent on the connection that it left
+//! comes before what it sends on the next one, or never (ZOOKEEPER-417).
+
+use super::cluster::Cluster;
+use super::harness::{create, set_data};
+use crate::peer::PeerOptions;
+use crate::proto::OpCode;
+use crate::replica::ReplicaOptions;
+
+fn data_of(cluster: &mut Cluster, at: i64, path: &str) -> Vec<u8> {
+    cluster.server(at).replica.database().node(path).unwrap().data().unwrap().to_vec()
+}
+
+/// Two servers that do not lead, and who does.
+fn two_followers(cluster: &Cluster) -> (i64, i64, i64) {
+    let leader = cluster.leader().unwrap();
+    let mut followers = cluster.servers.keys().copied().filter(|id| *id != leader);
+    (leader, followers.next().unwrap(), followers.next().unwrap())
+}
+
+fn next_leader(cluster: &mut Cluster, without: i64) {
+    cluster.until("the others have a leader", |cluster| {
+        let mut others = cluster.servers.iter().filter(|(id, _)| **id != without);
+        others.any(|(id, server)| {
+            cluster.is_up(*id) && server.replica.mode() == "leader" && server.replica.serves()
+        })
+    });
+}
+
+#[test]
+fn a_write_that_waited_for_the_same_leader_overtakes_nothing() {
+    let mut cluster = Cluster::new(3);
+    let (leader, f, g) = two_followers(&cluster);
+    let old = cluster.connect(f);
+    assert_eq!(cluster.call(f, &old, 1, OpCode::Create, &create("/x", b"", 0)).err, 0);
+    cluster.cut_off(f);
+    cluster.quiet();
+    cluster.send(f, &old, 2, OpCode::SetData, &set_data("/x", b"old", -1));
+    // The client hears nothing and gives F up; the end of its connection does not arrive there.
+    let new = cluster.reopen(g, &old);
+    assert_eq!(cluster.call(g, &new, 3, OpCode::SetData, &set_data("/x", b"new", -1)).err, 0);
+    cluster.join(f);
+    cluster.until("F is back", Cluster::all_serve);
+    cluster.advance_ms(500);
+    assert_eq!(data_of(&mut cluster, leader, "/x"), b"new");
+    assert!(cluster.server(f).is_closed(old.conn));
+    assert_eq!(cluster.call(g, &new, 4, OpCode::SetData, &set_data("/x", b"newer", -1)).err, 0);
+}
+
+#[test]
+fn a_write_that_is_passed_on_again_to_the_next_leader_overtakes_nothing() {
+    let mut cluster = Cluster::new(5);
+    let (leader, f, g) = two_followers(&cluster);
+    let old = cluster.connect(f);
+    assert_eq!(cluster.call(f, &old, 1, OpCode::Create, &create("/x", b"", 0)).err, 0);
+    // Passed on; the bytes do not reach the leader.
+    cluster.send(f, &old, 2, OpCode::SetData, &set_data("/x", b"old", -1));
+    cluster.server(f).links.clear();
+    cluster.cut_off(f);
+    let new = cluster.reopen(g, &old);
+    assert_eq!(cluster.call(g, &new, 3, OpCode::SetData, &set_data("/x", b"new", -1)).err, 0);
+    cluster.kill(leader);
+    next_leader(&mut cluster, f);
+    cluster.join(f);
+    cluster.until("F is back", Cluster::all_serve);
+    cluster.advance_ms(500);
+    let now = cluster.leader().unwrap();
+    assert_eq!(data_of(&mut cluster, now, "/x"), b"new");
+    assert!(cluster.server(f).is_closed(old.conn));
+    assert_eq!(cluster.call(g, &new, 4, OpCode::SetData, &set_data("/x", b"newer", -1)).err, 0);
+}
+
+/// Two connections of one session, both parked: the later one keeps it, whichever server is back
+/// first.
+#[test]
+fn an_idle_connection_takes_no_session_from_a_later_one() {
+    for observers in [0, 1] {
+        let (options, peer) = (ReplicaOptions::default(), PeerOptions::default());
+        let mut cluster = Cluster::with(5, observers, &options, &peer);
+        let (leader, f, g) = two_followers(&cluster);
+        let old = cluster.connect(f);
+        assert_eq!(cluster.call(f, &old, 1, OpCode::Create, &create("/x", b"", 0)).err, 0);
+        let new = cluster.reopen(g, &old);
+        cluster.kill(leader);
+        cluster.cut_off(g);
+        next_leader(&mut cluster, g);
+        cluster.advance_ms(100);
+        cluster.join(g);
+        cluster.until("G is back", Cluster::all_serve);
+        cluster.advance_ms(100);
+        assert!(!cluster.server(g).is_closed(new.conn), "it goes on through the loss of a leader");
+        let reply = cluster.call(g, &new, 2, OpCode::SetData, &set_data("/x", b"new", -1));
+        assert_eq!(reply.err, 0);
+        cluster.send(f, &old, 3, OpCode::SetData, &set_data("/x", b"stray", -1));
+        cluster.advance_ms(100);
+        assert!(cluster.server(f).is_closed(old.conn));
+        assert_eq!(data_of(&mut cluster, g, "/x"), b"new");
+    }
+}

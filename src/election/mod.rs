@@ -179,16 +179,33 @@ impl Election {
     /// Looks for a leader from now on: a new round begins, with a vote for this server and its
     /// history. A server that does not vote learns whom the others have elected.
     pub fn look(&mut self, now: MonoUs, zxid: Zxid, epoch: Epoch) {
-        self.round = self.round.saturating_add(1);
         let me = self.options.me;
         // What the configuration says goes before what this server was started as
         // (QuorumPeer.updateLearnerType).
         let votes = self.electorate.active.is_voter(me);
         let initial = if votes { Vote { leader: me, zxid, peer_epoch: epoch } } else { NOBODY };
+        self.round = self.round.saturating_add(1);
         tracing::info!(round = self.round, %zxid, epoch = epoch.0, votes, "looking for a leader");
+        self.search(now, Round::new(&self.electorate, self.round, initial));
+    }
+
+    /// The same for a server that could not lead: it votes for another one whose history is not
+    /// older than its own, which ends at `zxid`, and until there is one for nobody.
+    pub fn look_without_standing(&mut self, now: MonoUs, zxid: Zxid, epoch: Epoch) {
+        self.round = self.round.saturating_add(1);
+        tracing::info!(
+            round = self.round, %zxid, epoch = epoch.0,
+            "looking for a leader, without standing for election"
+        );
+        let floor = (epoch, zxid);
+        let round = Round::without_standing(&self.electorate, self.round, NOBODY, floor);
+        self.search(now, round);
+    }
+
+    fn search(&mut self, now: MonoUs, round: Round) {
         let interval_ms = self.options.interval_ms.0.max(1);
         self.phase = Phase::Looking(Search {
-            round: Round::new(&self.electorate, self.round, initial),
+            round,
             probe_at: now.plus_ms(SILENCE_MS.0),
             repeat_at: now.plus_ms(interval_ms),
             interval_ms,
@@ -448,11 +465,13 @@ impl Election {
         self.looking.insert(from);
         self.connections.tell(now, from);
         let Phase::Settled { state, vote } = &self.phase else { return };
+        // A server that was elected and does not stand any more votes for nobody, in a later round.
+        let stands_no_more = ballot.vote == NOBODY && ballot.round > self.round;
         let is_deserted = *state != ServerState::Leading
             && from == vote.leader
             && ballot.vote.leader != from
             && ballot.round >= self.round
-            && self.electorate.is_better(ballot.vote, *vote);
+            && (stands_no_more || self.electorate.is_better(ballot.vote, *vote));
         if is_deserted {
             tracing::info!(
                 server = from.0,

@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 use super::Vote;
 use super::notification::Ballot;
-use crate::id::{ServerId, Zxid};
+use crate::id::{Epoch, ServerId, Zxid};
 use crate::proto::quorum::ServerState;
 use crate::quorum::{AckTracker, Config, Oracle};
 
@@ -116,6 +116,8 @@ pub(super) struct Round {
     initial: Vote,
     /// What it votes for.
     pub(super) proposed: Vote,
+    /// It does not stand itself, and votes only for who has at least this history.
+    floor: Option<(Epoch, Zxid)>,
     received: BTreeMap<ServerId, Ballot>,
     outside: BTreeMap<ServerId, Ballot>,
 }
@@ -123,9 +125,28 @@ pub(super) struct Round {
 impl Round {
     pub(super) fn new(electorate: &Electorate, number: i64, initial: Vote) -> Round {
         let (received, outside) = (BTreeMap::new(), BTreeMap::new());
-        let mut round = Round { number, initial, proposed: initial, received, outside };
+        let mut round =
+            Round { number, initial, proposed: initial, floor: None, received, outside };
         round.propose(electorate, initial);
         round
+    }
+
+    /// A round in which this server votes, and cannot be elected. Until it hears of somebody whose
+    /// history is not older than its own, given as epoch and zxid, it votes for `nobody`.
+    pub(super) fn without_standing(
+        electorate: &Electorate,
+        number: i64,
+        nobody: Vote,
+        floor: (Epoch, Zxid),
+    ) -> Round {
+        Round { floor: Some(floor), ..Round::new(electorate, number, nobody) }
+    }
+
+    /// Whether this server may vote for that.
+    fn may_vote(&self, electorate: &Electorate, vote: Vote) -> bool {
+        self.floor.is_none_or(|floor| {
+            vote.leader != electorate.me && (vote.peer_epoch, vote.zxid) >= floor
+        })
     }
 
     /// Votes for somebody, and notes that.
@@ -201,20 +222,28 @@ impl Round {
         from: ServerId,
         ballot: Ballot,
     ) -> Consequence {
+        let is_undecided = !electorate.may_lead(self.proposed.leader);
         if ballot.round < self.number {
-            return Consequence::Answer;
+            if self.floor.is_none() || !is_undecided || !self.may_vote(electorate, ballot.vote) {
+                return Consequence::Answer;
+            }
+            // Who has voted for nobody has not voted in its round.
+            // ZooKeeper: FastLeaderElection passes over votes for nobody, and their round with them:
+            // it would not come to the newer one.
+            self.begin(electorate, ballot.round, self.initial);
         }
         // A server without a database votes for nobody, and nobody for it; it waits until others
         // have a leader.
         if self.initial.zxid == Zxid::NONE || ballot.vote.zxid == Zxid::NONE {
             return Consequence::Noted;
         }
+        let may_vote = self.may_vote(electorate, ballot.vote);
         let proposes = if ballot.round > self.number {
-            let better = electorate.is_better(ballot.vote, self.initial);
+            let better = may_vote && electorate.is_better(ballot.vote, self.initial);
             let vote = if better { ballot.vote } else { self.initial };
             self.begin(electorate, ballot.round, vote);
             true
-        } else if electorate.is_better(ballot.vote, self.proposed) {
+        } else if may_vote && electorate.is_better(ballot.vote, self.proposed) {
             self.propose(electorate, ballot.vote);
             true
         } else {
@@ -288,7 +317,9 @@ impl Round {
         if leader == electorate.me {
             // All the others think that this server leads. It does if they think of this round, and
             // if it has something to lead with.
-            return ballot.round == self.number && self.initial.zxid != Zxid::NONE;
+            return ballot.round == self.number
+                && self.initial.zxid != Zxid::NONE
+                && self.floor.is_none();
         }
         votes.get(&leader).is_some_and(|vote| vote.state == ServerState::Leading)
     }

@@ -67,6 +67,21 @@ impl Peer {
         to_member!(self, m => m.leave(now, reason), "leave: {reason}");
     }
 
+    /// See [`Member::set_room`](super::Member::set_room).
+    pub fn set_room(&mut self, now: MonoUs, has_room: bool) {
+        to_member!(self, m => m.set_room(now, has_room), "room {has_room}");
+    }
+
+    /// See [`Member::is_behind_others`](super::Member::is_behind_others).
+    pub fn is_behind_others(&self) -> bool {
+        match self {
+            Peer::Standalone(_) => false,
+            Peer::Member(member) => member.is_behind_others(),
+            #[cfg(test)]
+            Peer::Scripted(_) => true,
+        }
+    }
+
     /// See [`Member::answer_sync`](super::Member::answer_sync).
     pub fn answer_sync(&mut self, link: LinkId) {
         to_member!(self, m => m.answer_sync(link), "answer sync {link:?}");

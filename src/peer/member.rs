@@ -53,6 +53,10 @@ pub struct Member {
     hold_until: MonoUs,
     /// When it last began to look.
     looking_since: MonoUs,
+    /// Whether its disk takes what a leader has to write.
+    has_room: bool,
+    /// Whether it may be elected in this search.
+    stands: bool,
     /// Since when it serves nobody.
     unavailable_since: Option<MonoUs>,
     /// When it began to join the leader.
@@ -138,6 +142,8 @@ impl Member {
             failures: 0,
             hold_until: now,
             looking_since: now,
+            has_room: true,
+            stands: true,
             unavailable_since: Some(now),
             joining_since: now,
             joined_at: None,
@@ -164,6 +170,8 @@ impl Member {
             }
             LinkEvent::Accepted { port: Port::Quorum, remote, .. } => match &mut self.role {
                 Role::Leading(leader) => leader.handle_link(now, event),
+                // Whoever votes for it shall look again, not wait.
+                Role::Looking if !self.stands => self.lasting.ready.send(LinkOp::Close { link }),
                 Role::Looking | Role::Waiting { .. } => {
                     if let Some(refused) = self.held.accept(now, link, remote) {
                         self.lasting.ready.send(LinkOp::Close { link: refused });
@@ -202,9 +210,14 @@ impl Member {
     pub fn handle_timeout(&mut self, now: MonoUs) {
         self.now = now;
         self.election.handle_timeout(now);
+        let must_stand = self.stand_at().is_some_and(|at| at <= now);
         match &mut self.role {
             Role::Leading(leader) => leader.handle_timeout(now),
             Role::Learning(learner) => learner.handle_timeout(now, &mut self.lasting),
+            Role::Looking if must_stand => {
+                tracing::warn!("nobody else was elected: standing for election without room");
+                self.look_as(true);
+            }
             Role::Looking | Role::Waiting { .. } => {}
         }
         if let Some(observers) = &mut self.lasting.observers {
@@ -223,7 +236,7 @@ impl Member {
             Role::Leading(leader) => leader.next_timeout(),
             Role::Learning(learner) => learner.next_timeout(&self.lasting),
             Role::Waiting { .. } => Some(self.hold_until),
-            Role::Looking => None,
+            Role::Looking => self.stand_at(),
         };
         let hold_ms = self.lasting.options.tick_ms.saturating_mul(self.lasting.options.init_limit);
         let observers = self.lasting.observers.as_ref().map(|it| it.next_timeout());
@@ -312,6 +325,34 @@ impl Member {
             leader.set_oracle(now, says_yes);
         }
         self.settle();
+    }
+
+    /// Whether the disk has room. A server without it does not stand for election: it could not write
+    /// down the epoch or the history that it is elected for, and the others would wait for it as
+    /// long as they may.
+    // ZooKeeper: a server with a full disk ends.
+    pub fn set_room(&mut self, now: MonoUs, has_room: bool) {
+        self.now = now;
+        if has_room == self.has_room {
+            return;
+        }
+        self.has_room = has_room;
+        if !has_room {
+            tracing::warn!("no room on the disk: this server does not stand for election");
+        }
+        let me = self.me();
+        match &self.role {
+            Role::Looking => self.look(),
+            Role::Waiting { leader } if *leader == me => self.look(),
+            Role::Waiting { .. } | Role::Leading(_) | Role::Learning(_) => {}
+        }
+        self.settle();
+    }
+
+    /// Whether others have logged what this server, which leads, has not: one of them can lead as
+    /// well.
+    pub fn is_behind_others(&self) -> bool {
+        self.leader().is_some_and(Leader::is_behind_others)
     }
 
     /// Leaves the leader, or the lead: what must be written cannot be. What was asked for and is

@@ -25,6 +25,11 @@ const RETRY_MS: u64 = 1000;
 /// it would give a follower up that does not answer.
 const FULL_TICKS_MAX: u64 = 5;
 
+/// The same where no other server has logged more than this one: all of them may lack room, and
+/// then readers are better off with this leader. But one that has room may have come meanwhile, and
+/// nothing is proposed that would show it.
+const FULL_TICKS_ALONE_MAX: u64 = 60;
+
 /// Snapshots: when one is due, and how far it is.
 pub(super) struct Snapshots {
     writer: snapshot::Writer,
@@ -120,6 +125,9 @@ impl Replica {
             }
             Progress::NoSpace(failure) => {
                 tracing::error!(%failure, "no room for the next segment of the transaction log");
+                if self.ensemble.role != Role::Alone && !self.txnlog.is_ready() {
+                    self.wait_for_room(now);
+                }
             }
             Progress::Failed(failure) => {
                 self.stop(format!("the transaction log cannot be written: {failure}"));
@@ -129,6 +137,7 @@ impl Replica {
             tracing::info!("there is room on the disk again: writes are accepted");
             self.disk_full = DiskFull::No;
             self.ensemble.full_since = None;
+            self.tell_room(now);
             self.propose_deferred(now);
         }
     }
@@ -204,6 +213,7 @@ impl Replica {
             );
             self.disk_full = DiskFull::RetryAt(now.mono.plus_ms(RETRY_MS));
             self.ensemble.full_since = Some(now.mono);
+            self.tell_room(now);
         }
     }
 
@@ -271,6 +281,7 @@ impl Replica {
     }
 
     pub(super) fn on_disk_timeout(&mut self, now: Now) {
+        self.look_for_room(now);
         if let DiskFull::RetryAt(at) = self.disk_full
             && now.mono >= at
         {
@@ -286,7 +297,9 @@ impl Replica {
 
     /// How long a leader waits for room on its disk before another may lead.
     fn lead_without_room_ms(&self) -> u64 {
-        u64::from(self.options.tick_ms) * FULL_TICKS_MAX
+        let is_behind = self.peer.is_behind_others();
+        let ticks = if is_behind { FULL_TICKS_MAX } else { FULL_TICKS_ALONE_MAX };
+        u64::from(self.options.tick_ms) * ticks
     }
 
     /// Takes back what the log has no room for.

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use hashbrown::HashMap;
 
 use super::connection::Slot;
+use super::room::Room;
 use super::steps::Steps;
 use super::transfer::Transfer;
 use super::{Reload, Replica, ReplicaOptions};
@@ -52,6 +53,7 @@ pub(super) struct Ensemble {
 
     /// What is to be done to the disk, in its order.
     pub steps: Steps,
+    pub room: Room,
     /// The rest of a `Ready` whose truncation must be done first.
     pub stalled: Option<Ready>,
     /// Of the reads of the database that a truncation makes necessary.
@@ -119,6 +121,7 @@ impl Ensemble {
             read_only: false,
             keeps_log: true,
             steps: Steps::default(),
+            room: Room::There,
             stalled: None,
             newest_snapshot: Zxid::ZERO,
             links: Vec::new(),

@@ -31,6 +31,7 @@ mod queue;
 mod reap;
 mod replies;
 mod requests;
+mod room;
 mod screen;
 mod sessions;
 mod standing;
@@ -268,10 +269,7 @@ impl Replica {
             let peer = self.peer.next_timeout();
             return peer.into_iter().chain(self.ensemble.quiet_at).min();
         }
-        let disk = match self.disk_full {
-            DiskFull::No => None,
-            DiskFull::RetryAt(at) => Some(at),
-        };
+        let disk = self.next_room_timeout();
         let slice = self.snapshots.wants_poll() || self.outgoing_wants_poll();
         let slice = slice.then_some(self.now.mono);
         let reaping = if self.ensemble.proposes() { self.reaping.next() } else { None };

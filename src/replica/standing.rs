@@ -122,7 +122,7 @@ impl Replica {
             self.sessions.add(session, timeout_ms, now.mono);
         }
         self.reaping = Reaping::new(&self.options, now.mono);
-        self.ensemble.full_since = None;
+        self.ensemble.full_since = self.is_disk_full().then_some(now.mono);
         self.begin_to_serve(now, Role::Leading, epoch);
     }
 

@@ -14,6 +14,7 @@
 use std::collections::VecDeque;
 
 use super::ensemble::Role;
+use super::room::Room;
 use super::tree::Reason;
 use super::{Reload, Reloaded, Replica};
 use crate::id::Zxid;
@@ -135,7 +136,13 @@ impl Steps {
         step
     }
 
-    fn token(&mut self) -> Token {
+    /// Whether an epoch file is being written.
+    pub fn writes_file(&self) -> bool {
+        matches!(self.phase, Phase::File(..))
+    }
+
+    /// A name for an operation of the replica's own.
+    pub fn token(&mut self) -> Token {
         let token = Token::new(Owner::Replica, self.next_token);
         self.next_token += 1;
         token
@@ -232,8 +239,9 @@ impl Replica {
 
     /// Begins to replace the next file that differs. True: both are as they should be.
     fn write_epochs(&mut self, wanted: Epochs) -> bool {
+        let looks_for_room = matches!(self.ensemble.room, Room::Looking(_));
         let steps = &mut self.ensemble.steps;
-        if steps.phase != Phase::Waiting {
+        if steps.phase != Phase::Waiting || looks_for_room {
             return false;
         }
         let on_disk = steps.epochs_on_disk;
@@ -261,6 +269,9 @@ impl Replica {
 
     /// One of the replica's own operations is done.
     pub(super) fn on_file_completion(&mut self, now: Now, completion: Completion) {
+        if self.on_room_completion(now, &completion) {
+            return;
+        }
         let steps = &mut self.ensemble.steps;
         let Phase::File(token, after) = steps.phase else { return };
         if token != completion.token {
@@ -270,12 +281,14 @@ impl Replica {
         match completion.result {
             Ok(_) => {
                 steps.epochs_on_disk = Some(after);
+                self.has_room_for_files(now);
                 self.run_steps(now);
             }
             Err(failure) if failure.kind == IoFailureKind::Full => {
                 // What was to be sent behind it would not be true.
                 tracing::error!(%failure, "no room for an epoch file: leaving the ensemble for now");
                 steps.planned.retain(|planned| planned.step.is_barrier());
+                self.lacks_room_for_files(now);
                 self.peer.leave(now.mono, "no room on the disk for an epoch file");
                 self.follow_peer(now);
             }

@@ -129,6 +129,39 @@ fn a_server_without_a_database_waits_for_an_established_leader() {
     assert_eq!(nothing, Consequence::Noted);
 }
 
+/// Its own history ends at 5, in epoch 1.
+#[test]
+fn a_server_that_does_not_stand_votes_for_the_best_of_the_others() {
+    let electorate = three(3);
+    let nobody = vote(i64::MIN, i64::MIN, i64::MIN);
+    let new = || Round::without_standing(&electorate, 4, nobody, (Epoch(1), Zxid(5)));
+    let mut round = new();
+    // Not for itself, and for nobody who lacks what is on its disk.
+    for (from, vote) in [(1, vote(3, 5, 1)), (1, vote(1, 4, 1)), (2, vote(2, 9, 0))] {
+        let noted = says(&mut round, &electorate, from, ballot(Looking, vote, 4));
+        assert_eq!(noted, Consequence::Noted);
+        assert_eq!((round.proposed, round.agreement(&electorate)), (nobody, None));
+    }
+    let better = says(&mut round, &electorate, 1, ballot(Looking, vote(1, 5, 1), 4));
+    assert_eq!((better, round.proposed), (Consequence::Proposes, vote(1, 5, 1)));
+    assert_eq!(round.agreement(&electorate).unwrap().supporters, [1, 3].map(ServerId).into());
+    // Even if all others take it for their leader, it does not lead.
+    let mut round = new();
+    for from in [1, 2] {
+        let follows = ballot(Following, vote(3, 5, 1), 4);
+        assert_eq!(says(&mut round, &electorate, from, follows), Consequence::Noted);
+    }
+    // Its round is nothing to keep while it votes for nobody: others need not hear of it.
+    let mut round = new();
+    let older = says(&mut round, &electorate, 2, ballot(Looking, vote(2, 5, 1), 3));
+    assert_eq!(older, Consequence::Proposes);
+    assert_eq!((round.number, round.proposed), (3, vote(2, 5, 1)));
+    let older = says(&mut round, &electorate, 1, ballot(Looking, vote(1, 9, 1), 2));
+    assert_eq!(older, Consequence::Answer);
+    let newer = says(&mut round, &electorate, 1, ballot(Looking, vote(1, 4, 1), 7));
+    assert_eq!((newer, round.number, round.proposed), (Consequence::Proposes, 7, nobody));
+}
+
 #[test]
 fn an_established_leader_is_joined_when_a_quorum_follows_and_it_says_so_itself() {
     let electorate = three(3);

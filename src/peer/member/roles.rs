@@ -123,14 +123,42 @@ impl Member {
 
     /// Looks for a leader.
     pub(super) fn look(&mut self) {
+        self.look_as(self.has_room);
+    }
+
+    /// Looks for a leader, and may be elected itself or not.
+    pub(super) fn look_as(&mut self, stands: bool) {
         self.role = Role::Looking;
         self.looking_since = self.now;
         self.joined_at = None;
         self.lasting.counts.lookings += 1;
         let last = self.lasting.journal.accepted();
+        // Who is no candidate anyway votes as ever.
+        let may_lead = last != Zxid::NONE && self.lasting.config.is_voter(self.me());
+        self.stands = stands || !may_lead;
         let epoch = self.lasting.epochs.current;
         tracing::info!(%last, %epoch, "LOOKING for a leader");
-        self.election.look(self.now, last, epoch);
+        if self.stands {
+            self.election.look(self.now, last, epoch);
+            return;
+        }
+        for held in self.held.take() {
+            self.lasting.ready.send(LinkOp::Close { link: held.link });
+        }
+        // What is not on the disk may never get there: it need not be in the next leader's log.
+        let durable = self.lasting.journal.synced().min(last);
+        self.election.look_without_standing(self.now, durable, self.epochs_durable.current);
+    }
+
+    /// When a server without room stands all the same, because nobody else was elected: all disks may
+    /// be full, or it alone has the history. Not while anything waits for its disk: it could not lead
+    /// before that is written.
+    pub(super) fn stand_at(&self) -> Option<MonoUs> {
+        let journal = &self.lasting.journal;
+        let may_lead = journal.synced() >= journal.accepted();
+        let options = &self.lasting.options;
+        let ms = options.tick_ms.saturating_mul(options.init_limit);
+        (!self.stands && may_lead).then(|| self.looking_since.plus_ms(ms))
     }
 
     fn on_elected(&mut self, leader: ServerId) {

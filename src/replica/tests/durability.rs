@@ -126,10 +126,20 @@ fn an_epoch_file_that_does_not_fit_makes_it_leave_and_nothing_untrue_is_said() {
     });
     harness.settle();
     assert_eq!(harness.links, []);
-    assert_eq!(harness.peer().take_told(), ["leave: no room on the disk for an epoch file"]);
+    let leave = "leave: no room on the disk for an epoch file";
+    assert_eq!(harness.peer().take_told(), ["room false", leave]);
     assert!(harness.fatal.is_none());
 
+    // Room is looked for by writing what is there.
+    let before = harness.file("acceptedEpoch");
+    for _ in 0..3 {
+        harness.advance_ms(1000);
+        assert_eq!(harness.peer().take_told(), [""; 0]);
+    }
     harness.files_full = false;
+    harness.advance_ms(1000);
+    assert_eq!(harness.peer().take_told(), ["room true"]);
+    assert_eq!(harness.file("acceptedEpoch"), before);
     harness.decide(Ready {
         epochs: Some(epochs(3, 1)),
         send_after_sync: close(2),

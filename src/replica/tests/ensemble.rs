@@ -246,3 +246,73 @@ fn an_ensemble_that_was_stopped_comes_back_with_everything() {
     let again = cluster.reopen(3, &client);
     assert_eq!(cluster.call(3, &again, 2, OpCode::Exists, &watch("/e", false)).err, 0);
 }
+
+/// A client that tries to begin a session once a second at a server that says that it serves.
+fn full_disk_of_the_leader(small_files: bool) -> (usize, usize, Vec<String>) {
+    let mut cluster = Cluster::new(3);
+    let leader = cluster.leader().unwrap();
+    let follower = cluster.follower();
+    let client = cluster.connect(follower);
+    cluster.call(follower, &client, 1, OpCode::Create, &create("/a", b"", 0));
+    cluster.server(leader).disk_full = true;
+    cluster.server(leader).files_full = small_files;
+    let data = vec![b'x'; 900_000];
+    for xid in 2..14 {
+        cluster.send(follower, &client, xid, OpCode::SetData, &set_data("/a", &data, -1));
+        cluster.quiet();
+    }
+    let mut lines =
+        vec![format!("leader {leader}, full: {}", cluster.server(leader).replica.is_disk_full())];
+    let mut last = String::new();
+    let (mut good, mut all) = (0, 0);
+    let mut written = 0;
+    for step in 0..1800 {
+        cluster.advance_ms(100);
+        all += 1;
+        let now = match cluster.leader() {
+            None => "nobody leads".to_owned(),
+            Some(id) if cluster.servers[&id].replica.is_disk_full() => {
+                format!("{id} leads, its disk is full")
+            }
+            Some(id) => format!("{id} leads"),
+        };
+        if now != last {
+            lines.push(format!("{}.{} s: {now}", step / 10, step % 10));
+            last = now;
+        }
+        // A client that tries a small write once a second at a server that says that it serves.
+        if step % 10 == 0 {
+            let at = follower;
+            if cluster.servers[&at].replica.serves() {
+                let conn = cluster.server(at).open();
+                cluster.server(at).send_connect(conn, super::harness::new_session());
+                let mut done = false;
+                for _ in 0..50 {
+                    cluster.advance_ms(10);
+                    if cluster.server(at).has_received(conn) {
+                        done = true;
+                        break;
+                    }
+                }
+                written += usize::from(done);
+                cluster.server(at).close(conn);
+            }
+        }
+        good += usize::from(
+            cluster.leader().is_some_and(|id| !cluster.servers[&id].replica.is_disk_full()),
+        );
+    }
+    lines.push(format!("good for {good} of {all} tenths of a second, {written} new sessions"));
+    (good, all, lines)
+}
+
+/// A leader without room makes way, and is not elected again while it has none.
+#[test]
+fn a_leader_whose_disk_is_full_makes_way_and_stays_away() {
+    for small_files in [false, true] {
+        let (good, all, lines) = full_disk_of_the_leader(small_files);
+        let story = format!("small files fail as well: {small_files}\n{}", lines.join("\n"));
+        println!("{story}");
+        assert!(good * 100 >= all * 94, "{story}");
+    }
+}

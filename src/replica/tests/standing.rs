@@ -510,18 +510,16 @@ fn a_leader_whose_disk_is_full_refuses_its_own_clients_and_lets_the_others_wait(
     lead(&mut harness, 1);
     let session = SessionId(3 << 56);
     let wish = request(session, 1, OpCode::Create, &create("/a", b"", 0));
-    // Proposed before anybody knows.
-    inbound(&mut harness, Inbound::Request(wish.clone()));
-    let proposed = std::mem::take(&mut harness.peer().proposed);
-    harness.decide(Ready { append: proposed.clone(), commit: proposed, ..Ready::default() });
-    harness.settle();
+    // It has known since it tried to prepare its log.
     assert!(harness.replica.is_disk_full());
+    assert_eq!(harness.peer().take_told()[0], "room false");
     inbound(&mut harness, Inbound::Request(wish));
     assert_eq!(harness.peer().proposed.len(), 0, "it waits");
     harness.disk_full = false;
     harness.advance_ms(1000);
     assert!(!harness.replica.is_disk_full());
-    assert_eq!(harness.peer().proposed.len(), 1);
+    assert_eq!(harness.peer().take_told(), ["room true"]);
+    assert_eq!(commit_proposed(&mut harness).len(), 1);
     assert_eq!(harness.replica.txnlog().synced(), zxid(1, 1));
 
     let mut harness = Harness::scripted_without_room(ReplicaOptions::default());

@@ -51,6 +51,12 @@ impl Acks {
         }
     }
 
+    /// Whether one of these servers has logged more than this one.
+    pub(super) fn has_ahead(&self, mut servers: impl Iterator<Item = ServerId>) -> bool {
+        let own = self.own.map_or(Zxid::NONE, |(_, zxid)| zxid);
+        servers.any(|server| self.of(server) > own)
+    }
+
     /// The newest zxid that a quorum of each configuration has logged.
     pub(super) fn quorum(&self, configs: &[Rc<Config>], oracle: Option<Oracle>) -> Zxid {
         let own = self.own.map(|(_, zxid)| zxid);

@@ -332,6 +332,11 @@ impl Leader {
 
     // ---- facts
 
+    /// Whether a voter has logged what is not yet durable here.
+    pub fn is_behind_others(&self) -> bool {
+        self.acks.has_ahead(self.config.voters())
+    }
+
     /// Its epoch, once it is known.
     pub fn epoch(&self) -> Option<Epoch> {
         self.epoch

@@ -314,6 +314,73 @@ fn a_change_that_needs_a_present_observer_and_a_joiner_is_completed() {
     assert!(it.leader().is_some_and(|at| at >= 2));
 }
 
+fn set_room(it: &mut Ensemble, at: usize, has_room: bool) {
+    let now = MonoUs(it.now);
+    it.servers[at].member.as_mut().unwrap().set_room(now, has_room);
+    it.take_turn(at);
+}
+
+#[test]
+fn a_server_without_room_is_not_elected_until_it_has_some() {
+    let mut it = serving(13, 3, 0);
+    assert_eq!(it.leader(), Some(2));
+    it.write();
+    it.run_ms(100);
+    set_room(&mut it, 2, false);
+    let now = MonoUs(it.now);
+    it.servers[2].member.as_mut().unwrap().leave(now, "the disk is full");
+    it.take_turn(2);
+    it.run_until(500, "led by another", |it| it.leader().is_some_and(|at| at != 2));
+    // It voted, and follows.
+    it.run_until(3_000, "served by all", |it| it.servers.iter().all(|s| s.serves()));
+    // Its vote is enough, whoever goes.
+    let leader = it.leader().unwrap();
+    it.crash(leader);
+    it.run_until(1_000, "led by another", |it| it.leader().is_some());
+    assert_ne!(it.leader(), Some(2));
+    it.start(leader);
+    it.run_until(3_000, "served by all", |it| it.servers.iter().all(|s| s.serves()));
+    // With room it is a candidate as before: the highest id wins among equals.
+    set_room(&mut it, 2, true);
+    let leader = it.leader().unwrap();
+    it.crash(leader);
+    it.run_until(1_000, "led by the third", |it| it.leader() == Some(2));
+    it.recover();
+}
+
+#[test]
+fn where_nobody_has_room_one_leads_all_the_same_after_a_while() {
+    let mut it = Ensemble::new(14, 3, 0);
+    it.start_all();
+    for at in 0..3 {
+        set_room(&mut it, at, false);
+    }
+    it.run_ms(800);
+    assert_eq!(it.leader(), None);
+    it.run_until(3_000, "served by all", |it| it.servers.iter().all(|s| s.serves()));
+    it.recover();
+}
+
+/// What only it has on its disk may have been committed: it does not vote for who lacks it.
+#[test]
+fn a_server_without_room_leads_if_it_alone_has_the_history() {
+    let mut it = serving(15, 3, 0);
+    it.crash(0);
+    for _ in 0..5 {
+        it.write();
+        it.run_ms(20);
+    }
+    it.crash(1);
+    it.crash(2);
+    it.start(2);
+    set_room(&mut it, 2, false);
+    it.start(0);
+    it.run_ms(900);
+    assert_eq!(it.leader(), None);
+    it.run_until(3_000, "led by the third", |it| it.leader() == Some(2));
+    it.recover();
+}
+
 /// Crashes, restarts, cuts, broken links, writes: one after the other, as the seed says.
 fn torment(seed: u64) {
     let mut random = Random(seed ^ 0xabcd);

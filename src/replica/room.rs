@@ -1,0 +1,109 @@
+//! Whether the disk takes what a leader has to write: its log, and the small files of the epochs. A
+//! server without room does not stand for election.
+
+use super::ensemble::Role;
+use super::{DiskFull, Replica};
+use crate::io::{Completion, IoFailureKind, Op, Place, Token};
+use crate::time::{MonoUs, Now};
+use crate::zab::Epochs;
+
+/// Time between two attempts to replace a small file. A guess, the same as for the log.
+const RETRY_MS: u64 = 1000;
+
+/// Room for small files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Room {
+    /// None was missing when one was written last.
+    #[default]
+    There,
+    /// There was none; the next attempt.
+    LookAt(MonoUs),
+    /// An attempt is under way.
+    Looking(Token),
+}
+
+impl Room {
+    /// The next attempt.
+    pub fn next_timeout(self) -> Option<MonoUs> {
+        match self {
+            Room::LookAt(at) => Some(at),
+            Room::There | Room::Looking(_) => None,
+        }
+    }
+}
+
+impl Replica {
+    /// The peer hears what is known of the room.
+    pub(super) fn tell_room(&mut self, now: Now) {
+        if self.ensemble.role != Role::Alone {
+            let has_room = !self.is_disk_full() && self.ensemble.room == Room::There;
+            self.peer.set_room(now.mono, has_room);
+            self.follow_peer(now);
+        }
+    }
+
+    /// A small file could not be written for want of room.
+    pub(super) fn lacks_room_for_files(&mut self, now: Now) {
+        let is_news = self.ensemble.room == Room::There;
+        self.ensemble.room = Room::LookAt(now.mono.plus_ms(RETRY_MS));
+        if is_news {
+            self.tell_room(now);
+        }
+    }
+
+    /// One was written.
+    pub(super) fn has_room_for_files(&mut self, now: Now) {
+        if self.ensemble.room != Room::There {
+            self.ensemble.room = Room::There;
+            self.tell_room(now);
+        }
+    }
+
+    /// Replaces a file by itself, to see whether there is room again. The file is one that holds
+    /// what it shall hold, so that nothing depends on the end of it.
+    pub(super) fn look_for_room(&mut self, now: Now) {
+        let Room::LookAt(at) = self.ensemble.room else { return };
+        let steps = &mut self.ensemble.steps;
+        // One that is being written tells as much; and two writes of one file must not overtake
+        // each other.
+        let Some(epochs) = steps.epochs_on_disk.filter(|_| at <= now.mono) else { return };
+        if steps.writes_file() {
+            self.ensemble.room = Room::LookAt(now.mono.plus_ms(RETRY_MS));
+            return;
+        }
+        let token = steps.token();
+        self.ensemble.room = Room::Looking(token);
+        self.ops.push(Op::FileReplace {
+            token,
+            place: Place::Snapshots,
+            name: Epochs::ACCEPTED_FILE.to_owned(),
+            content: epochs.accepted.0.to_string().into_bytes(),
+        });
+    }
+
+    /// The end of such an attempt. False: it is another's.
+    pub(super) fn on_room_completion(&mut self, now: Now, completion: &Completion) -> bool {
+        if self.ensemble.room != Room::Looking(completion.token) {
+            return false;
+        }
+        match &completion.result {
+            Ok(_) => {
+                tracing::info!("there is room for small files again");
+                self.has_room_for_files(now);
+            }
+            Err(failure) if failure.kind == IoFailureKind::Full => self.lacks_room_for_files(now),
+            Err(failure) => self.stop(format!("an epoch file cannot be written: {failure}")),
+        }
+        self.run_steps(now);
+        true
+    }
+
+    /// When room is looked for.
+    pub(super) fn next_room_timeout(&self) -> Option<MonoUs> {
+        let log = match self.disk_full {
+            DiskFull::No => None,
+            DiskFull::RetryAt(at) => Some(at),
+        };
+        log.into_iter().chain(self.ensemble.room.next_timeout()).min()
+    }
+}

@@ -19,6 +19,10 @@ mod ensembles;
 mod every_key;
 #[path = "config/random.rs"]
 mod random;
+#[path = "config/refusals.rs"]
+mod refusals;
+#[path = "config/standing.rs"]
+mod standing;
 
 /// A file that starts a server, to which a test adds its line.
 const LEAST: &str = "dataDir=/d\nclientPort=2181\n";
@@ -270,7 +274,8 @@ fn a_wrong_flag_names_its_variable() {
     assert_eq!(
         error.to_string(),
         "JVMFLAGS: -Dzookeeper.snapCount = many: allowed: a whole number from 2 to 2147483647 \
-         (below: 2 is taken) (transactions)"
+         (below: 2 is taken) (transactions); ZooKeeper silently takes its default, 100000, instead: \
+         remove the line to keep that"
     );
     // What the file replaces is not looked at.
     good(cfg_with("snapCount=3", &[("JVMFLAGS", "-Dzookeeper.snapCount=many")], &[]));
@@ -326,8 +331,10 @@ fn all_errors_are_reported_at_once_with_line_key_value_and_what_is_allowed() {
             "zoo.cfg:1: tickTime = abc: allowed: a whole number from 1 to 2147483647 (ms)",
             "zoo.cfg:2: clientPort = 70000: allowed: a whole number from 0 to 65535",
             "zoo.cfg:3: snapCount = 1.5: allowed: a whole number from 2 to 2147483647 \
-             (below: 2 is taken) (transactions)",
-            "zoo.cfg:4: skipACL = maybe: allowed: yes or no",
+             (below: 2 is taken) (transactions); ZooKeeper silently takes its default, 100000, \
+             instead: remove the line to keep that",
+            "zoo.cfg:4: skipACL = maybe: allowed: yes or no; ZooKeeper silently takes its default, \
+             no, instead: remove the line to keep that",
             "zoo.cfg:5: \\u must be followed by four hexadecimal digits",
             "zoo.cfg:6: sslQuorum = true: TLS between servers is not built yet, and without it \
              they would talk in the clear; set it to false to accept that",
@@ -364,25 +371,29 @@ fn what_would_weaken_security_is_refused_unless_it_is_switched_off() {
         "quorum.auth.serverRequireSasl",
         "quorum.auth.learnerRequireSasl",
         "audit.enable",
+        "client.portUnification",
+        "portUnification",
+        "java.security.auth.login.config",
     ] {
         assert!(names.contains(&expected), "{expected}");
     }
     for key in refused {
-        let error = error(cfg(&properties_line(key.name, &sample(key))));
+        let name = name_in_cfg(key);
+        let error = error(cfg(&properties_line(&name, &sample(key))));
         assert_eq!(error.problem, Problem::Refused, "{error}");
-        assert!(error.to_string().starts_with(&format!("zoo.cfg:3: {} = ", key.name)), "{error}");
+        assert!(error.to_string().starts_with(&format!("zoo.cfg:3: {name} = ")), "{error}");
         assert!(error.text.contains("not built yet"), "{error}");
         if key.kind == Kind::Bool {
             assert_eq!(notes(&good(cfg(&format!("{}=false\n", key.name)))), Vec::<String>::new());
         }
-        if key.place == Place::Property {
-            let word = format!("-Dzookeeper.{}={}", key.name, sample(key));
+        if matches!(key.place, Place::Property | Place::Bare) {
+            let prefix = if key.place == Place::Bare { "" } else { "zookeeper." };
+            let value = if key.kind == Kind::Text { "/jaas".to_owned() } else { sample(key) };
+            let word = format!("-D{prefix}{}={value}", key.name);
             let errors = cfg_with("", &[("JVMFLAGS", &word)], &[]).errors;
             assert_eq!(errors.len(), 1, "{word}");
         }
     }
-    let own_class = error(cfg("authProvider.1=com.example.Provider\n"));
-    assert_eq!(own_class.problem, Problem::Refused);
     let sasl = "authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider\n";
     assert!(notes(&good(cfg(sasl)))[0].contains("SASL is not built yet"));
 }
@@ -415,10 +426,11 @@ fn the_client_address_of_file_and_server_line_must_agree() {
 
 #[test]
 fn myid_must_be_a_number() {
-    for wrong in ["", "x", "1 ", " 1", "-1", "\n1"] {
+    for wrong in ["", "x", "1 ", " 1", "-2", "\n1"] {
         let error = error(cfg_with("", &[], &[("/d/myid", wrong)]));
         assert!(error.to_string().starts_with("/d/myid:1: the first line"), "{wrong:?}: {error}");
     }
+    assert_eq!(good(cfg_with("", &[], &[("/d/myid", "-1\n")])).quorum.my_id, None);
     assert_eq!(good(cfg_with("", &[], &[("/d/myid", "12\r\n")])).quorum.my_id, Some(12));
 }
 
@@ -467,7 +479,7 @@ fn the_whitelist_is_zookeeper_s() {
     let one = words("4lw.commands.whitelist= mntr ,,\n");
     assert!(one.allows("mntr") && one.allows("srvr") && !one.allows("stat") && !one.allows(""));
     let odd = good(cfg("4lw.commands.whitelist=mntr,stats\n"));
-    assert!(notes(&odd)[0].contains("no four-letter word"));
+    assert!(notes(&odd)[0].contains("no four-letter word of ZooKeeper's: \"stats\"; there are conf"));
 }
 
 #[test]

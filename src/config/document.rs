@@ -71,6 +71,14 @@ const KEY_BYTES_MAX: usize = 4096;
 impl Document {
     /// Reads a file of either form.
     pub fn read(bytes: &[u8], name: &str, format: Format) -> Self {
+        if is_utf16(bytes) {
+            let mut document = Document::default();
+            let text = "it is UTF-16, as some editors save text, and Java finds no key in that \
+                        either: save it as UTF-8 without a byte order mark (`iconv -f UTF-16 -t \
+                        UTF-8`)";
+            document.error(name, 0, text.to_owned());
+            return document;
+        }
         match format {
             Format::ZooCfg => Self::read_properties(bytes, name),
             Format::Toml => Self::read_toml(bytes, name),
@@ -79,6 +87,21 @@ impl Document {
 
     fn read_properties(bytes: &[u8], name: &str) -> Self {
         let mut document = Document::default();
+        // Java takes the mark for the beginning of the first key, which is then unknown. A comment may be
+        // lost that way, but no setting.
+        if let Some(rest) = bytes.strip_prefix(BYTE_ORDER_MARK)
+            && let Some(Item::Pair { line: 1, key, .. }) = properties::read(rest).first()
+        {
+            let key = super::origin::printable(key);
+            document.error(
+                name,
+                1,
+                format!(
+                    "a byte order mark stands in front of {key}, and ZooKeeper passes such a line \
+                     over: save the file as UTF-8 without a byte order mark"
+                ),
+            );
+        }
         for item in properties::read(bytes) {
             match item {
                 Item::Comment { line, text } => document.comments.push(Comment { line, text }),
@@ -152,6 +175,19 @@ impl Document {
             value: None,
             text,
         });
+    }
+}
+
+/// The character U+FEFF in UTF-8, which some editors put in front of a text.
+pub(super) const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// Whether a text is of two bytes per character: it begins with a mark that says so, or with ASCII
+/// characters that have a zero byte each.
+pub(super) fn is_utf16(bytes: &[u8]) -> bool {
+    match bytes {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => true,
+        [a, 0, b, 0, ..] | [0, a, 0, b, ..] => *a != 0 && *b != 0,
+        _ => false,
     }
 }
 

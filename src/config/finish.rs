@@ -23,7 +23,7 @@ pub(super) fn finish(reading: &mut Reading, mut read_file: Option<ReadFile<'_>>)
     members::collect(reading, &mut read_file);
     members::my_id(reading, &mut read_file);
     client_address(reading);
-    members::stand(reading, read_file.is_some());
+    members::stand(reading, &mut read_file);
 }
 
 fn folders(reading: &mut Reading) {

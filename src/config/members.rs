@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::document::{Document, Format};
+use super::document::{BYTE_ORDER_MARK, Document, Format, is_utf16};
 use super::dynamic;
 use super::ensemble::Quorum;
-use super::origin::{Level, Origin, Problem};
+use super::origin::{ConfigError, Level, Origin, Problem, printable};
 use super::read::{Accepted, FILE_BYTES_MAX, ReadFile, Reading};
 use super::server_line::{GroupLine, Role, ServerLine, number_of};
 use super::value::{Kind, Raw, Value};
@@ -194,44 +194,129 @@ pub(super) fn my_id(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>)
         }
     };
     let first = bytes.split(|&b| b == b'\n' || b == b'\r').next().unwrap_or_default();
-    match std::str::from_utf8(first).ok().and_then(|text| text.parse().ok()) {
-        Some(id) => reading.config.quorum.my_id = Some(id),
-        None => {
-            let text = "the first line must be this server's number and nothing else".to_owned();
+    match std::str::from_utf8(first).ok().and_then(|text| text.parse::<i64>().ok()) {
+        // ZooKeeper: QuorumPeerConfig.UNSET_SERVERID, which some tools write where a server stands
+        // alone.
+        Some(-1) => {}
+        Some(id) if id >= 0 => reading.config.quorum.my_id = u64::try_from(id).ok(),
+        _ => {
+            let text = no_number(&bytes, first);
             reading.error(Problem::Value, &origin, "", None, text);
         }
     }
 }
 
-/// Whether this server stands alone or is one of an ensemble, and whether it can be.
-/// `files_were_read` is false where a file is looked at by itself.
-pub(super) fn stand(reading: &mut Reading, files_were_read: bool) {
+/// What is wrong with a `myid`, with what stands there in quotes: blanks and marks cannot be seen.
+fn no_number(bytes: &[u8], first: &[u8]) -> String {
+    let shown = format!("{:?}", printable(&String::from_utf8_lossy(first)));
+    let trimmed = String::from_utf8_lossy(first);
+    let trimmed = trimmed.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}' || c == '\0');
+    let hint = if is_utf16(bytes) {
+        "; the file is UTF-16, save it as plain ASCII".to_owned()
+    } else if first.starts_with(BYTE_ORDER_MARK) {
+        "; a byte order mark stands in front of it, save the file without".to_owned()
+    } else if bytes.is_empty() {
+        "; the file is empty".to_owned()
+    } else if trimmed.parse::<u64>().is_ok() {
+        format!("; blanks are not allowed: `echo {trimmed} > myid`")
+    } else {
+        String::new()
+    };
+    format!("the first line must be this server's number and nothing else, and it is {shown}{hint}")
+}
+
+/// Whether this server stands alone or is one of an ensemble, and whether it can be. Without
+/// `read_file` a configuration is looked at by itself.
+///
+/// That no member was read means "alone" only where nothing says that this server is a member: alone, a
+/// member takes writes that its ensemble never hears of.
+pub(super) fn stand(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) {
     let quorum = &reading.config.quorum;
     let observers = quorum.servers.values().filter(|line| line.role == Role::Observer).count();
     let participants = quorum.servers.len() - observers;
     let first = quorum.servers.keys().next().map(|id| format!("server.{id}"));
     let alone = quorum.standalone_enabled;
-    let dynamic_unread = quorum.dynamic_config_file.is_some() && quorum.servers.is_empty();
     let (key, text) = match (participants, observers, first) {
-        (0, 0, _) if alone || dynamic_unread => return,
-        (0, 0, _) => (
-            "standaloneEnabled".to_owned(),
-            "false, so at least one server.N must be a participant".to_owned(),
-        ),
+        (0, 0, _) => return without_members(reading, read_file),
         (0 | 1, 1.., Some(first)) if alone || participants == 0 => {
             (first, "observers need an ensemble of at least two participants".to_owned())
         }
         (1, 0, Some(first)) if alone => {
+            let was_member = epoch_file(reading, read_file);
             let origin = reading.origin(&first);
             let text = "the only member, so this server stands alone".to_owned();
             reading.note(Level::Info, &origin, &first, text);
+            if let Some(path) = was_member {
+                let text = format!(
+                    "there is {}: this server was one of an ensemble, and if others of it still \
+                     run, they and this server drift apart from now on",
+                    path.display()
+                );
+                reading.note(Level::Warn, &origin, &first, text);
+            }
             return;
         }
-        (_, _, Some(first)) => return distributed(reading, &first, participants, files_were_read),
+        (_, _, Some(first)) => {
+            return distributed(reading, &first, participants, read_file.is_some());
+        }
         (_, _, None) => return,
     };
     let origin = reading.origin(&key);
     reading.error(Problem::Conflict, &origin, &key, None, text);
+}
+
+/// No `server.N` was read: this server stands alone, unless something says that it is a member.
+// ZooKeeper: QuorumPeerConfig.parseDynamicConfig refuses where standaloneEnabled is false, and lets the
+// server stand alone otherwise, whatever its folder holds.
+fn without_members(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) {
+    if let Some(path) = reading.config.quorum.dynamic_config_file.clone() {
+        let name = path.display().to_string();
+        let of_file = |error: &ConfigError| {
+            error.key == "dynamicConfigFile"
+                || matches!(&error.origin, Origin::File { name: of, .. } if **of == *name)
+        };
+        // Members that stand in the wrong file are an error already.
+        let misplaced = reading.values.keys().any(|key| key.starts_with("server."));
+        if read_file.is_none() || misplaced || reading.errors.iter().any(of_file) {
+            return;
+        }
+        let text = "there is no server.N in it, so this server cannot know its ensemble: write the \
+                    members into it as they stand in the other servers' files, or remove \
+                    dynamicConfigFile from a server that is to stand alone";
+        return reading.error(Problem::Conflict, &Origin::file(&name), "", None, text.to_owned());
+    }
+    if !reading.config.quorum.standalone_enabled {
+        let key = "standaloneEnabled";
+        let origin = reading.origin(key);
+        let text = "false, so at least one server.N must be a participant".to_owned();
+        return reading.error(Problem::Conflict, &origin, key, None, text);
+    }
+    if let Some(path) = epoch_file(reading, read_file) {
+        let text = "only members of an ensemble have this file, and the configuration names no \
+                    server.N: alone, this server would take writes that the others never hear of. \
+                    List the members, or, if this server is to stand alone from now on, say so with \
+                    one line: server.1=localhost:2888:3888";
+        reading.error(
+            Problem::Conflict,
+            &Origin::file(&path.display().to_string()),
+            "",
+            None,
+            text.to_owned(),
+        );
+    }
+}
+
+/// A file that only members of an ensemble have, if it is there. One that cannot be read is.
+fn epoch_file(reading: &Reading, read_file: &mut Option<ReadFile<'_>>) -> Option<PathBuf> {
+    let read_file = read_file.as_mut()?;
+    let folder = &reading.config.storage.data_dir;
+    if folder.as_os_str().is_empty() {
+        return None;
+    }
+    ["acceptedEpoch", "currentEpoch"]
+        .into_iter()
+        .map(|name| folder.join("version-2").join(name))
+        .find(|path| !matches!(read_file(path), Ok(None)))
 }
 
 /// What a member of an ensemble needs, and what its operator should know.

@@ -19,6 +19,7 @@ mod read;
 pub mod report;
 mod server_line;
 mod settings;
+mod slips;
 pub mod value;
 
 pub use document::Format;

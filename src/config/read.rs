@@ -12,6 +12,7 @@ use super::flags::{self, Word};
 use super::keys::{self, Fate, Key, OWN_PREFIX, Place, Set, Verdict};
 use super::origin::{ConfigError, Level, Note, Origin, Problem};
 use super::settings::{Config, Setting};
+use super::slips;
 use super::value::{Below, Kind, Raw, Value};
 
 /// Reads a file that a configuration names: its bytes, `None` if there is no such file, or why it
@@ -217,20 +218,24 @@ impl Reading {
                     } else {
                         format!(" ({})", key.unit)
                     };
-                    self.error(Problem::Value, &origin, &written, shown, text + &unit);
+                    let text = text + &unit + &slips::explain(key, &raw);
+                    self.error(Problem::Value, &origin, &written, shown, text);
                     continue;
                 }
             };
+            if let Some(text) = slips::doubt(key, &raw) {
+                self.note(Level::Warn, &origin, &written, text);
+            }
             let value = self.correct(key, value, &written, &origin);
             match key.fate {
                 Fate::Acted(acted) => {
                     match (acted.verdict)(&value) {
                         Verdict::Fine => {}
                         Verdict::Warn(text) => {
-                            self.note(Level::Warn, &origin, &written, text.to_owned());
+                            self.note(Level::Warn, &origin, &written, text.into_owned());
                         }
                         Verdict::Refused(why) => {
-                            self.error(Problem::Refused, &origin, &written, shown, why.to_owned());
+                            self.error(Problem::Refused, &origin, &written, shown, why.into_owned());
                         }
                     }
                     store(&mut self.config, acted.set, &value);

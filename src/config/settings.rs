@@ -616,6 +616,17 @@ impl ListenHost {
             return ListenHost::Ip(Ipv4Addr::LOCALHOST.into());
         }
         let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
+        // ZooKeeper: Java takes an interface behind any address (fe80::1%eth0, ::1%lo). It says
+        // something for a link-local address alone, which is resolved, its interface with it.
+        let bare = match bare.split_once('%') {
+            Some((address, scope)) if !scope.is_empty() => {
+                match address.parse::<Ipv6Addr>() {
+                    Ok(ip) if !ip.is_unicast_link_local() => address,
+                    _ => bare,
+                }
+            }
+            _ => bare,
+        };
         match bare.parse::<IpAddr>() {
             // Java's wildcard socket takes IPv4 and IPv6, whichever way it was written.
             Ok(ip) if ip.is_unspecified() => ListenHost::Any,

@@ -281,7 +281,7 @@ fn decimal(text: &str) -> Option<i64> {
 
 /// `Long.decode`: an optional sign, then `0x`, `0X` or `#` and hexadecimal digits, `0` and octal
 /// digits, or decimal digits.
-fn based(text: &str) -> Option<i64> {
+pub(super) fn based(text: &str) -> Option<i64> {
     let (negative, digits) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
         b'+' => (false, &text[1..]),

@@ -103,7 +103,7 @@ fn a_member_must_know_its_number_and_stand_in_the_list() {
     let stranger = error(cfg_with(THREE, &[], &[("/d/myid", "7")]));
     assert!(stranger.text.contains("My id 7 not in the peer list"), "{stranger}");
     assert!(stranger.text.contains("servers 1, 2, 3"), "{stranger}");
-    for wrong in ["", "one", "-1", "99999999999999999999"] {
+    for wrong in ["", "one", "-2", "99999999999999999999"] {
         let wrong = error(cfg_with(THREE, &[], &[("/d/myid", wrong)]));
         assert!(wrong.text.contains("this server's number and nothing else"), "{wrong}");
     }

@@ -226,11 +226,12 @@ pub(super) static KEYS: &[Key] = &[
     bare(
         Theme::Network,
         "jute.maxbuffer",
-        prop_int(128),
+        prop_int(1),
         "1048575",
         together!(|c| c.network.jute_max_buffer.to_string()),
     )
     .about("largest frame a client may send")
+    .verdict(max_buffer)
     .unit("bytes"),
     prop(
         Theme::Network,

@@ -12,6 +12,7 @@ mod row;
 pub(super) mod security;
 mod unbuilt;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
@@ -70,14 +71,14 @@ pub struct Acted {
 }
 
 /// What there is to say about one value of a key that is otherwise acted on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// Nothing.
     Fine,
     /// It is accepted, with this line.
-    Warn(&'static str),
+    Warn(Cow<'static, str>),
     /// It is an error, for this reason.
-    Refused(&'static str),
+    Refused(Cow<'static, str>),
 }
 
 /// How a value is stored; the variant fits the key's [`Kind`].

@@ -1,8 +1,9 @@
 //! Rows about TLS, SASL, authentication providers and the audit log.
 //!
-//! None of these parts is built. A key that only *offers* them (a key store, a principal) is passed
+//! None of these parts is built. A key that only *equips* them (a key store, a principal) is passed
 //! over with a line: connections fail that would have been protected, none is less protected. A key
-//! that *demands* them is refused.
+//! that *switches them on* (a port, a requirement, a JAAS file) is refused: whoever wrote it has clients
+//! or servers that count on it.
 
 use super::super::value::{Kind, Value};
 use super::{
@@ -37,6 +38,10 @@ fn is_false(value: &Value) -> bool {
     *value == Value::Bool(false)
 }
 
+fn is_empty(value: &Value) -> bool {
+    matches!(value, Value::Text(text) if text.is_empty())
+}
+
 fn never(_: &Value) -> bool {
     false
 }
@@ -55,17 +60,21 @@ fn provider(value: &Value) -> Verdict {
             | "IPAuthenticationProvider",
         ) => Verdict::Fine,
         Some("SASLAuthenticationProvider") => {
-            Verdict::Warn("SASL is not built yet: nobody can authenticate with it")
+            Verdict::Warn("SASL is not built yet: nobody can authenticate with it".into())
         }
         Some("X509AuthenticationProvider") => {
-            Verdict::Warn("TLS is not built yet: nobody has a certificate here")
+            Verdict::Warn("TLS is not built yet: nobody has a certificate here".into())
         }
         Some("KeyAuthenticationProvider") => {
-            Verdict::Warn("the scheme auth-key is not built: nobody can authenticate with it")
+            Verdict::Warn("the scheme auth-key is not built: nobody can authenticate with it".into())
         }
-        _ => Verdict::Refused(
-            "a class of your own cannot be loaded here, and without it ACLs may \
-             mean something else; remove the line if none depends on it",
+        // ZooKeeper: ProviderRegistry.addOrUpdateProvider warns of a class that it cannot load and
+        // goes on; the scheme stays unknown, and an unknown scheme opens nothing.
+        _ => Verdict::Warn(
+            "NO CLASS CAN BE LOADED HERE, so the scheme of this one is unknown, as with ZooKeeper \
+             where the class is missing: nobody can authenticate by it, an ACL that names it is \
+             refused when it is set, and one that is in the data already lets nobody in"
+                .into(),
         ),
     }
 }
@@ -106,13 +115,16 @@ pub(super) static X509_KEYS: &[Key] = x509! {
 const ENFORCEABLE: [&str; 4] = ["", "digest", "ip", "ensemble"];
 
 fn enforced_schemes(value: &Value) -> Verdict {
-    match value {
-        Value::List(words) if words.iter().any(|w| !ENFORCEABLE.contains(&w.as_str())) => {
-            Verdict::Refused(
-                "only digest, ip and ensemble are built; without the others nobody could enter",
+    let Value::List(words) = value else { return Verdict::Fine };
+    match words.iter().find(|word| !ENFORCEABLE.contains(&word.as_str())) {
+        Some(word) => Verdict::Refused(
+            format!(
+                "{word:?} is not built, and whoever is held to it could not enter; there are \
+                 digest, ip and ensemble"
             )
-        }
-        _ => Verdict::Fine,
+            .into(),
+        ),
+        None => Verdict::Fine,
     }
 }
 
@@ -125,9 +137,24 @@ pub(super) static KEYS: &[Key] = &[
     tls("ssl.sslProvider", Kind::Text).default("JDK"),
     tls("fips-mode", Kind::Bool).default("true"),
     tls("client.certReload", Kind::Bool).default("false"),
-    tls("client.portUnification", Kind::Bool).default("false"),
-    Key::new(Theme::Security, Place::File, "portUnification", Kind::Bool, Fate::Unbuilt(TLS))
-        .default("false"),
+    refused(
+        Place::Property,
+        "client.portUnification",
+        Kind::Bool,
+        "TLS is not built yet, so clients that use it on this port could not connect; set it to \
+         false if none does, or put a TLS proxy in front of clientPort",
+        is_false,
+    )
+    .default("false"),
+    refused(
+        Place::File,
+        "portUnification",
+        Kind::Bool,
+        "TLS between servers is not built yet, so servers that use it could not reach this one; set \
+         it to false if none does",
+        is_false,
+    )
+    .default("false"),
     Key::new(
         Theme::Security,
         Place::File,
@@ -251,7 +278,7 @@ pub(super) static KEYS: &[Key] = &[
             },
             about: "the class EnsembleAuthenticationProvider makes the scheme ensemble \
              known; digest and ip are there without it; SASL and X509 are not \
-             built yet; others are refused",
+             built yet; of any other class the scheme stays unknown, and lets nobody in",
             verdict: fine,
         }),
     )
@@ -294,12 +321,14 @@ pub(super) static KEYS: &[Key] = &[
     sasl("allowSaslFailedClients", Kind::Bool).default("false"),
     sasl("letAnySaslUserDoX", Kind::Text),
     sasl("sasl.serverconfig", Kind::Text).default("Server"),
-    Key::new(
-        Theme::Security,
+    refused(
         Place::Bare,
         "java.security.auth.login.config",
         Kind::Text,
-        Fate::Unbuilt(SASL),
+        "SASL is not built yet, and whoever names a JAAS file counts on it: clients could not \
+         authenticate with SASL. Remove the word from SERVER_JVMFLAGS and JVMFLAGS if only clients \
+         on this machine need it (CLIENT_JVMFLAGS is theirs), or if nobody does",
+        is_empty,
     ),
     sasl("kerberos.removeHostFromPrincipal", Kind::Bool).default("false"),
     sasl("kerberos.removeRealmFromPrincipal", Kind::Bool).default("false"),

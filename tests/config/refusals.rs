@@ -1,0 +1,160 @@
+//! Refusals say the way out: what stands there, what ZooKeeper made of it, what to write.
+
+use super::*;
+
+#[test]
+fn what_zookeeper_silently_replaces_is_an_error_that_says_with_what() {
+    for (line, theirs) in [
+        ("skipACL = true", "its default, no, instead: remove the line"),
+        ("skipACL = YES", "its default, no, instead: remove the line"),
+        ("forceSync=false", "its default, yes, instead: remove the line"),
+        ("leaderServes=0", "its default, yes, instead: remove the line"),
+        ("snapCount=100k", "its default, 100000, instead: remove the line"),
+        ("snapCount=5000000000", "its default, 100000, instead: remove the line"),
+        ("maxCnxns=ten", "its default, 0, instead: remove the line"),
+        ("snapshot.trust.empty=yes", "it for false, which is the default: remove the line"),
+        ("digest.enabled=yes", "it for false: write false to keep that"),
+        ("ringkeeper.jute.maxbuffer=4M", "its default, 1048575, instead"),
+    ] {
+        let error = error(cfg(line));
+        let expected = format!("; ZooKeeper silently takes {theirs}");
+        assert!(error.text.contains(&expected), "{line}: {error}");
+    }
+    // What ZooKeeper refuses as well, and what it does not know.
+    for line in
+        ["tickTime=2s", "localSessionsEnabled=yes", "multiAddress.enabled=1", "ringkeeper.pin=yes"]
+    {
+        let error = error(cfg(line));
+        assert!(!error.text.contains("silently"), "{line}: {error}");
+    }
+    // Read there as it stands, and not allowed here.
+    let negative = error(cfg("globalOutstandingLimit=-1"));
+    assert!(!negative.text.contains("silently"), "{negative}");
+    let toml = "dataDir='/d'\nclientPort=1\nskipACL=1";
+    assert!(!error(file_with("a.toml", toml, &[], &[])).text.contains("silently"));
+}
+
+#[test]
+fn a_comment_behind_a_value_is_told_from_a_value() {
+    for (line, value) in [
+        ("tickTime=3000 # three seconds", "3000"),
+        ("snapCount=10\t#ten", "10"),
+        ("autopurge.purgeInterval=24 # a day", "24"),
+        ("forceSync=yes   # of course", "yes"),
+        ("peerType=observer # or not", "observer"),
+    ] {
+        let error = error(cfg(line));
+        let expected = format!("put the comment on a line of its own, and leave {value} here");
+        assert!(error.text.contains(&expected), "{line}: {error}");
+    }
+    let server = error(cfg("server.1=a:1:2 # the first\n"));
+    assert!(server.text.contains("leave a:1:2 here"), "{server}");
+    assert!(!error(cfg("tickTime=x # y")).text.contains("comment"));
+    for (line, value) in [
+        ("dataLogDir=/log # fast disk", "/log"),
+        ("4lw.commands.whitelist=srvr,ruok # two", "srvr,ruok"),
+        ("ensembleAuthName=a # b", "a"),
+    ] {
+        let said = notes(&good(cfg(line)));
+        let expected = format!("put it on a line of its own and leave {value} here");
+        assert!(said.iter().any(|note| note.contains(&expected)), "{line}: {said:?}");
+    }
+    assert_eq!(notes(&good(cfg("dataLogDir=/log#1"))), Vec::<String>::new());
+    let secret = "DigestAuthenticationProvider.superDigest=super:x #geheim";
+    assert!(notes(&good(cfg(secret))).iter().all(|note| !note.contains("super:x")));
+}
+
+#[test]
+fn a_file_in_utf_16_and_a_byte_order_mark_are_named() {
+    let text = "dataDir=/d\nclientPort=2181\n";
+    let units = |order: fn(u16) -> [u8; 2], mark: bool| -> Vec<u8> {
+        let mark = mark.then_some(0xfeff);
+        mark.into_iter().chain(text.encode_utf16()).flat_map(order).collect()
+    };
+    for bytes in [
+        units(u16::to_le_bytes, true),
+        units(u16::to_be_bytes, true),
+        units(u16::to_le_bytes, false),
+        units(u16::to_be_bytes, false),
+    ] {
+        for name in ["zoo.cfg", "zoo.toml"] {
+            let errors = parse(&bytes, name).unwrap_err();
+            let first = errors.iter().map(ToString::to_string).find(|e| e.contains("UTF-16"));
+            let first = first.unwrap_or_else(|| panic!("{errors:?}"));
+            assert!(first.contains("iconv -f UTF-16 -t UTF-8"), "{first}");
+        }
+        let mut read = |path: &Path| match path.to_str() {
+            Some("/dyn") => Ok(Some(bytes.clone())),
+            Some("/d/myid") => {
+                Ok(Some("\u{feff}1\n".encode_utf16().flat_map(u16::to_le_bytes).collect()))
+            }
+            _ => Ok(None),
+        };
+        let lines = format!("{LEAST}dynamicConfigFile=/dyn\n");
+        let file =
+            SourceFile { name: "zoo.cfg", bytes: lines.as_bytes(), format: Format::ZooCfg };
+        let examination = examine(Sources { file: Some(file), flags: &[] }, Some(&mut read));
+        let errors: Vec<String> = examination.errors.iter().map(ToString::to_string).collect();
+        assert_eq!(errors.len(), 2, "{errors:?}");
+        assert!(errors[0].starts_with("/d/myid:1: ") && errors[0].contains("UTF-16"), "{errors:?}");
+        assert!(errors[1].starts_with("/dyn: it is UTF-16"), "{errors:?}");
+    }
+    // With a mark a setting of the first line would be lost, a comment would not.
+    let lost = error(file_with("zoo.cfg", &format!("\u{feff}tickTime=1\n{LEAST}"), &[], &[]));
+    assert!(lost.to_string().starts_with("zoo.cfg:1: a byte order mark stands in front of tickTime"));
+    good(file_with("zoo.cfg", &format!("\u{feff}# ours\n{LEAST}"), &[], &[]));
+}
+
+#[test]
+fn a_wrong_myid_is_quoted() {
+    for (content, expected) in [
+        ("1 \n", "it is \"1 \"; blanks are not allowed: `echo 1 > myid`"),
+        ("\t12\n", "`echo 12 > myid`"),
+        ("\u{feff}1\n", "a byte order mark stands in front of it"),
+        ("", "it is \"\"; the file is empty"),
+        ("zk1\n", "it is \"zk1\""),
+        ("\n1\n", "it is \"\""),
+        ("server.1", "it is \"server.1\""),
+    ] {
+        let error = error(cfg_with("", &[], &[("/d/myid", content)]));
+        assert!(error.text.contains(expected), "{content:?}: {error}");
+    }
+}
+
+#[test]
+fn a_class_of_somebody_s_own_is_warned_of_and_its_scheme_stays_closed() {
+    let config = good(cfg("authProvider.1=org.apache.zookeeper.test.InvalidAuthProvider\n"));
+    assert!(!config.security.ensemble_auth_enabled);
+    let said = config.notes().iter().find(|note| note.key == "authProvider.1").unwrap();
+    assert_eq!(said.level, Level::Warn);
+    assert!(said.text.contains("NO CLASS CAN BE LOADED HERE"), "{said}");
+    // Who must have authenticated by it could not enter.
+    let held = "enforce.auth.enabled=true\nenforce.auth.schemes=digest,mine\n";
+    let held = error(cfg(held));
+    assert!(held.text.contains("\"mine\" is not built"), "{held}");
+}
+
+#[test]
+fn a_small_jute_maxbuffer_is_warned_of() {
+    let with = |bytes: &str| {
+        let word = format!("-Djute.maxbuffer={bytes}");
+        cfg_with("", &[("SERVER_JVMFLAGS", &word)], &[])
+    };
+    let small = good(with("100"));
+    assert_eq!((small.network.jute_max_buffer, small.network.jute_max_buffer_extra), (100, 1024));
+    assert!(notes(&small)[0].contains("below 45 nobody can connect"), "{:?}", notes(&small));
+    assert_eq!(notes(&good(with("128"))), Vec::<String>::new());
+    assert_eq!(error(with("0")).problem, Problem::Value);
+}
+
+#[test]
+fn an_interface_behind_an_address_counts_where_it_says_something() {
+    let host = |text: &str| good(cfg(&format!("clientPortAddress={text}"))).network.client.host;
+    let loopback = ListenHost::Ip(std::net::Ipv6Addr::LOCALHOST.into());
+    for text in ["0:0:0:0:0:0:0:1%lo", "::1%lo", "[::1%1]"] {
+        assert_eq!(host(text), loopback, "{text}");
+    }
+    assert_eq!(host("::%lo"), ListenHost::Any);
+    assert_eq!(host("fe80::1%eth0"), ListenHost::Name("fe80::1%eth0".into()));
+    assert_eq!(host("a%b"), ListenHost::Name("a%b".into()));
+}

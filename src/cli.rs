@@ -66,8 +66,10 @@ pub struct ServerArgs {
 pub enum ConfigCommand {
     /// Turn a zoo.cfg into TOML, or TOML into a zoo.cfg.
     Convert(ConvertArgs),
-    /// Say what a server would do with each key of a file, and whether it would start.
+    /// Say what a server would do with each key of a file, and whether it would start here.
     ///
+    /// What the machine denies is looked for as well: io_uring, limits of the process, folders that
+    /// cannot be used. Run it as the user, and under the limits, of the server.
     /// The -D words of SERVER_JVMFLAGS and JVMFLAGS count, as they do for a server.
     Check {
         /// A zoo.cfg, or a file in TOML if its name ends in .toml.
@@ -178,7 +180,12 @@ fn examine(path: Option<&Path>, variable: impl Fn(&str) -> Option<String>) -> Ex
     let flags: Vec<(&str, &str)> = flags.iter().map(|(n, text)| (*n, text.as_str())).collect();
     let mut read_file = |path: &Path| match read_bounded(path) {
         Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        // Below a file there is nothing either; that a folder is a file is said by who opens it.
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            Ok(None)
+        }
         Err(error) => Err(error.to_string()),
     };
     let Some(path) = path else {
@@ -216,10 +223,11 @@ fn unreadable(name: &str, error: &io::Error) -> ConfigError {
 }
 
 /// Carries out a `config` command and gives its exit code. Results go to `out`, complaints to
-/// `complaints`.
+/// `complaints`; `obstacles` says what keeps a server from starting on this machine.
 pub fn run_config(
     command: &ConfigCommand,
     variable: impl Fn(&str) -> Option<String>,
+    obstacles: impl Fn(&Config) -> Vec<String>,
     out: &mut dyn Write,
     complaints: &mut dyn Write,
 ) -> io::Result<u8> {
@@ -235,9 +243,15 @@ pub fn run_config(
         }
         ConfigCommand::Check { file } => {
             let examination = examine(Some(file), variable);
-            let text = report::check(&file.display().to_string(), &examination);
+            let is_valid = examination.errors.is_empty();
+            let here = if is_valid { obstacles(&examination.config) } else { Vec::new() };
+            let text = report::check(&file.display().to_string(), &examination, &here);
             out.write_all(text.as_bytes())?;
-            Ok(if examination.errors.is_empty() { EXIT_OK } else { EXIT_USAGE })
+            Ok(match (is_valid, here.is_empty()) {
+                (false, _) => EXIT_USAGE,
+                (true, false) => EXIT_FAILURE,
+                (true, true) => EXIT_OK,
+            })
         }
         ConfigCommand::Convert(args) => run_convert(args, out, complaints),
     }

@@ -479,7 +479,9 @@ fn the_whitelist_is_zookeeper_s() {
     let one = words("4lw.commands.whitelist= mntr ,,\n");
     assert!(one.allows("mntr") && one.allows("srvr") && !one.allows("stat") && !one.allows(""));
     let odd = good(cfg("4lw.commands.whitelist=mntr,stats\n"));
-    assert!(notes(&odd)[0].contains("no four-letter word of ZooKeeper's: \"stats\"; there are conf"));
+    assert!(
+        notes(&odd)[0].contains("no four-letter word of ZooKeeper's: \"stats\"; there are conf")
+    );
 }
 
 #[test]

@@ -235,7 +235,13 @@ impl Reading {
                             self.note(Level::Warn, &origin, &written, text.into_owned());
                         }
                         Verdict::Refused(why) => {
-                            self.error(Problem::Refused, &origin, &written, shown, why.into_owned());
+                            self.error(
+                                Problem::Refused,
+                                &origin,
+                                &written,
+                                shown,
+                                why.into_owned(),
+                            );
                         }
                     }
                     store(&mut self.config, acted.set, &value);

@@ -35,8 +35,8 @@ pub fn summary(config: &Config) -> Vec<SummaryLine> {
         .collect()
 }
 
-/// The text of `config check`.
-pub fn check(name: &str, examination: &Examination) -> String {
+/// The text of `config check`; `obstacles` are what keeps a server from starting on this machine.
+pub fn check(name: &str, examination: &Examination, obstacles: &[String]) -> String {
     let Examination { config, errors } = examination;
     let mut out = String::new();
     let mut acted = summary(config);
@@ -73,7 +73,9 @@ pub fn check(name: &str, examination: &Examination) -> String {
             ]
             .into_iter(),
         );
-        push(&mut out, format_args!("{name}: a server would start\n"));
+        section(&mut out, "denied here", obstacles.iter());
+        let would = if obstacles.is_empty() { "would start" } else { "would not start here" };
+        push(&mut out, format_args!("{name}: a server {would}\n"));
     } else {
         let count = errors.len();
         let plural = if count == 1 { "" } else { "s" };
@@ -95,7 +97,7 @@ fn standing(config: &Config) -> String {
     }
 }
 
-fn section(out: &mut String, title: &str, lines: impl Iterator<Item = String>) {
+fn section(out: &mut String, title: &str, lines: impl Iterator<Item = impl std::fmt::Display>) {
     for (i, line) in lines.enumerate() {
         if i == 0 {
             push(out, format_args!("{title}:\n"));

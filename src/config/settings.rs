@@ -619,12 +619,10 @@ impl ListenHost {
         // ZooKeeper: Java takes an interface behind any address (fe80::1%eth0, ::1%lo). It says
         // something for a link-local address alone, which is resolved, its interface with it.
         let bare = match bare.split_once('%') {
-            Some((address, scope)) if !scope.is_empty() => {
-                match address.parse::<Ipv6Addr>() {
-                    Ok(ip) if !ip.is_unicast_link_local() => address,
-                    _ => bare,
-                }
-            }
+            Some((address, scope)) if !scope.is_empty() => match address.parse::<Ipv6Addr>() {
+                Ok(ip) if !ip.is_unicast_link_local() => address,
+                _ => bare,
+            },
             _ => bare,
         };
         match bare.parse::<IpAddr>() {

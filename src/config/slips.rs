@@ -20,15 +20,18 @@ pub(super) fn explain(key: &Key, raw: &Raw) -> String {
         });
     let theirs = taken_by_zookeeper(key, text).map(|taken| match (taken, key.default) {
         (Taken::Default, "") => {
-            "; ZooKeeper silently takes its default instead: remove the line to keep that".to_owned()
+            "; ZooKeeper silently takes its default instead: remove the line to keep that"
+                .to_owned()
         }
         (Taken::Default, default) => format!(
             "; ZooKeeper silently takes its default, {default}, instead: remove the line to keep \
              that"
         ),
-        (Taken::False, "false") => "; ZooKeeper silently takes it for false, which is the default: \
+        (Taken::False, "false") => {
+            "; ZooKeeper silently takes it for false, which is the default: \
                                     remove the line to keep that"
-            .to_owned(),
+                .to_owned()
+        }
         (Taken::False, _) => {
             "; ZooKeeper silently takes it for false: write false to keep that".to_owned()
         }

@@ -13,10 +13,12 @@ pub use snapshot::{check_snapshot, dump_snapshot, summarize_snapshot};
 pub use txnlog::{check_logs, dump_logs};
 
 use std::fs::File;
-use std::io::{self, BufReader, Write};
+use std::io::{self, BufReader, Read as _, Seek as _, Write};
 use std::path::Path;
 
 use serde_json::json;
+
+use crate::snapshot::Compression;
 
 /// Opens a file, or says why not.
 fn open(path: &Path, json: bool, out: &mut dyn Write) -> io::Result<Option<BufReader<File>>> {
@@ -27,6 +29,69 @@ fn open(path: &Path, json: bool, out: &mut dyn Write) -> io::Result<Option<BufRe
             Ok(None)
         }
     }
+}
+
+/// What a command expects a file to be.
+#[derive(Clone, Copy)]
+enum Wanted {
+    Log,
+    Snapshot(Compression),
+}
+
+impl Wanted {
+    fn name(self) -> &'static str {
+        match self {
+            Wanted::Log => "transaction log",
+            Wanted::Snapshot(_) => "snapshot",
+        }
+    }
+
+    /// The bytes with which such a file begins.
+    fn magic(self) -> &'static [u8] {
+        match self {
+            Wanted::Log => b"ZKLG",
+            Wanted::Snapshot(Compression::None) => b"ZKSN",
+            Wanted::Snapshot(Compression::Gzip) => &[0x1f, 0x8b],
+            Wanted::Snapshot(Compression::Snappy) => b"\x82SNAPPY\0",
+        }
+    }
+}
+
+/// What a file is, if it is certainly nothing of what is wanted: it begins with other bytes. One that
+/// was cut off, or prepared and not written, may be.
+fn other_than(wanted: Wanted, file: &mut BufReader<File>) -> io::Result<Option<String>> {
+    const SHOWN_BYTES: usize = 16;
+    let mut begin = Vec::new();
+    // A folder can be opened, and not read: the reader of the content says so.
+    if file.by_ref().take(SHOWN_BYTES as u64).read_to_end(&mut begin).is_err() {
+        return Ok(None);
+    }
+    file.rewind()?;
+    let common = begin.len().min(wanted.magic().len());
+    if begin[..common] == wanted.magic()[..common] || begin.iter().all(|byte| *byte == 0) {
+        return Ok(None);
+    }
+    let is = match &begin[..] {
+        [b'Z', b'K', b'L', b'G', ..] => {
+            "it is a transaction log, for `ringkeeper txnlog`".to_owned()
+        }
+        [b'Z', b'K', b'S', b'N', ..] => {
+            "it is an uncompressed snapshot, for `ringkeeper snapshot`, under a name that does not \
+             end in .gz or .snappy"
+                .to_owned()
+        }
+        [0x1f, 0x8b, ..] => {
+            "it is compressed by gzip; a compressed snapshot has a name that ends in .gz".to_owned()
+        }
+        _ => format!("or its first bytes are damaged: it begins with \"{}\"", printable(&begin)),
+    };
+    let name = wanted.name();
+    Ok(Some(format!("no {name}: its magic number is not that of one; {is}")))
+}
+
+/// Bytes as text, as far as they are.
+fn printable(bytes: &[u8]) -> String {
+    bytes.escape_ascii().to_string()
 }
 
 /// Prints what is wrong with a file.

@@ -1,12 +1,13 @@
 //! `snapshot dump`, `snapshot check` and `snapshot summary`.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, BufReader, Write};
 use std::path::Path;
 
 use serde_json::json;
 
-use super::{complain, name_of, open, text, txn};
+use super::{Wanted, complain, name_of, open, other_than, text, txn};
 use crate::acl::AclId;
 use crate::database::{DatabaseOptions, LoadError};
 use crate::id::{SessionId, Zxid};
@@ -22,7 +23,7 @@ use crate::txnlog::plan;
 pub fn dump_snapshot(path: &Path, json: bool, out: &mut dyn Write) -> io::Result<bool> {
     let mut dump = Dump { json, out, failure: None };
     let trailers = {
-        let Some(mut file) = open(path, json, dump.out)? else { return Ok(false) };
+        let Some(mut file) = open_snapshot(path, json, dump.out)? else { return Ok(false) };
         read(&mut file, Compression::of_name(name_of(path)), &mut dump)
     };
     let Dump { out, failure, .. } = dump;
@@ -48,7 +49,7 @@ pub fn dump_snapshot(path: &Path, json: bool, out: &mut dyn Write) -> io::Result
 pub fn check_snapshot(path: &Path, json: bool, out: &mut dyn Write) -> io::Result<bool> {
     let name = name_of(path);
     let compression = Compression::of_name(name);
-    let Some(mut file) = open(path, json, out)? else { return Ok(false) };
+    let Some(mut file) = open_snapshot(path, json, out)? else { return Ok(false) };
     match looks_finished(&mut file, compression) {
         Ok(true) => (),
         Ok(false) => {
@@ -107,7 +108,7 @@ pub fn check_snapshot(path: &Path, json: bool, out: &mut dyn Write) -> io::Resul
 /// # Errors
 /// `out` fails.
 pub fn summarize_snapshot(path: &Path, json: bool, out: &mut dyn Write) -> io::Result<bool> {
-    let Some(mut file) = open(path, json, out)? else { return Ok(false) };
+    let Some(mut file) = open_snapshot(path, json, out)? else { return Ok(false) };
     let mut summary = Summary::default();
     let trailers = match read(&mut file, Compression::of_name(name_of(path)), &mut summary) {
         Ok(trailers) => trailers,
@@ -145,6 +146,22 @@ pub fn summarize_snapshot(path: &Path, json: bool, out: &mut dyn Write) -> io::R
         writeln!(out, "and {more} smaller ones")?;
     }
     Ok(true)
+}
+
+/// Opens a file that is a snapshot, or says what else it is.
+fn open_snapshot(
+    path: &Path,
+    json: bool,
+    out: &mut dyn Write,
+) -> io::Result<Option<BufReader<File>>> {
+    let Some(mut file) = open(path, json, out)? else { return Ok(None) };
+    match other_than(Wanted::Snapshot(Compression::of_name(name_of(path))), &mut file)? {
+        Some(what) => {
+            complain(path, json, &what, out)?;
+            Ok(None)
+        }
+        None => Ok(Some(file)),
+    }
 }
 
 /// Rows that are printed for people; JSON has all of them.

@@ -90,6 +90,37 @@ fn a_check_of_a_damaged_log_says_where_and_answers_no() {
 }
 
 #[test]
+fn a_file_of_another_kind_is_no_whole_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, content: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    };
+    let text = write("log.1", b"dear reader, this is a text and no log\n");
+    let (said, whole) = run(|out| check_logs(std::slice::from_ref(&text), false, out));
+    assert!(!whole && said.contains("no transaction log: its magic number"), "{said}");
+    assert!(said.contains("it begins with \"dear reader, thi\""), "{said}");
+    let (said, whole) = run(|out| dump_logs(&[text], true, out));
+    assert!(!whole && said.contains("no transaction log"), "{said}");
+    let (said, whole) = run(|out| check_logs(&[golden("snapshot.0")], false, out));
+    assert!(!whole && said.contains("it is an uncompressed snapshot"), "{said}");
+    for command in [check_snapshot, dump_snapshot, summarize_snapshot] {
+        let (said, whole) = run(|out| command(&golden("log.100000001"), false, out));
+        assert!(!whole && said.contains("for `ringkeeper txnlog`"), "{said}");
+    }
+    let gz = write("snapshot.5.gz", &std::fs::read(golden("snapshot.0")).unwrap());
+    let (said, whole) = run(|out| check_snapshot(&gz, false, out));
+    assert!(!whole && said.contains("under a name that does not end in"), "{said}");
+    // What a crash leaves is no other kind of file: nothing, a part, zeroes.
+    for content in [&b""[..], b"ZK", &[0; 4096]] {
+        let path = write("log.9", content);
+        let (said, _) = run(|out| check_logs(&[path], false, out));
+        assert!(!said.contains("no transaction log"), "{content:?}: {said}");
+    }
+}
+
+#[test]
 fn a_check_of_logs_notices_what_is_missing_between_two() {
     let folder = tempfile::tempdir().unwrap();
     let one = damaged(&folder, "log.500000001", |content| {

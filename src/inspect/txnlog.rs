@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::{complain, name_of, open, txn};
+use super::{Wanted, complain, name_of, open, other_than, txn};
 use crate::id::Zxid;
 use crate::txnlog::{Entry, Reader, Verdict, plan};
 
@@ -125,7 +125,11 @@ fn walk(
     out: &mut dyn Write,
     visit: Visit<'_>,
 ) -> io::Result<Option<(Verdict, Counts)>> {
-    let Some(file) = open(path, json, out)? else { return Ok(None) };
+    let Some(mut file) = open(path, json, out)? else { return Ok(None) };
+    if let Some(what) = other_than(Wanted::Log, &mut file)? {
+        complain(path, json, &what, out)?;
+        return Ok(None);
+    }
     let mut reader = match Reader::open(file) {
         Ok(reader) => reader,
         Err(error) => {

@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, CWD, FlockOperation, StatxFlags, flock, statx};
+use rustix::fs::{Access, AtFlags, CWD, FlockOperation, StatxFlags, access, flock, statx};
 
 use super::Folders;
 use crate::io::BUFFER_ALIGNMENT;
@@ -33,6 +33,16 @@ pub enum FolderError {
     Missing {
         /// Which.
         folder: PathBuf,
+    },
+    /// Something else has its name, or the name of a folder above it.
+    #[error(
+        "{} is a file, and dataDir and dataLogDir name folders: name another one, or move the file \
+         away",
+        path.display()
+    )]
+    NotAFolder {
+        /// The file.
+        path: PathBuf,
     },
     /// Another server holds it.
     #[error(
@@ -85,11 +95,9 @@ impl DataFolder {
     pub fn open(data: &Path, logs: &Path, create: bool) -> Result<DataFolder, FolderError> {
         let mut locks = Vec::new();
         for folder in [data, logs] {
+            check_folder(folder, create)?;
             let inner = folder.join(VERSION_FOLDER);
             if !inner.exists() {
-                if !create {
-                    return Err(FolderError::Missing { folder: inner });
-                }
                 std::fs::create_dir_all(&inner).map_err(|error| FolderError::Io {
                     what: "cannot create",
                     path: inner.clone(),
@@ -130,6 +138,51 @@ impl DataFolder {
         // Left behind it would only be overwritten by the next start.
         let _ = std::fs::remove_file(&path);
         probed.map_err(|error| FolderError::Io { what: "cannot write to", path, error })
+    }
+}
+
+/// Whether a server could use this folder, or make it, without touching anything. That another server
+/// holds it is not looked at.
+///
+/// # Errors
+/// As for [`DataFolder::open`].
+pub fn check_folder(folder: &Path, create: bool) -> Result<(), FolderError> {
+    let inner = folder.join(VERSION_FOLDER);
+    let mut at = inner.as_path();
+    loop {
+        let named = if at.as_os_str().is_empty() { Path::new(".") } else { at };
+        let parent = match std::fs::metadata(named) {
+            Ok(found) if !found.is_dir() => {
+                return Err(FolderError::NotAFolder { path: named.into() });
+            }
+            Ok(_) => {
+                if at != inner && !create {
+                    return Err(FolderError::Missing { folder: inner });
+                }
+                let wanted = Access::WRITE_OK | Access::EXEC_OK;
+                return access(named, wanted).map_err(|error| FolderError::Io {
+                    what: "cannot write to",
+                    path: named.into(),
+                    error: error.into(),
+                });
+            }
+            // Below a file there is nothing either; the file is found on the way up.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                at.parent()
+            }
+            Err(error) => {
+                return Err(FolderError::Io { what: "cannot open", path: named.into(), error });
+            }
+        };
+        match parent {
+            Some(parent) => at = parent,
+            None => return Err(FolderError::Missing { folder: inner }),
+        }
     }
 }
 
@@ -234,6 +287,28 @@ mod tests {
         assert!(matches!(refused, FolderError::Locked { .. }));
         drop(first);
         DataFolder::open(&data, &logs, false).unwrap();
+    }
+
+    #[test]
+    fn a_file_in_the_place_of_a_folder_is_named() {
+        let base = tempfile::tempdir().unwrap();
+        let file = base.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let inner = base.path().join("data/version-2");
+        std::fs::create_dir(inner.parent().unwrap()).unwrap();
+        std::fs::write(&inner, "").unwrap();
+        for (folder, named) in [
+            (file.clone(), &file),
+            (file.join("below"), &file),
+            (inner.parent().unwrap().to_owned(), &inner),
+        ] {
+            let error = DataFolder::open(&folder, &folder, true).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{} is a file", named.display())), "{error}");
+        }
+        check_folder(&base.path().join("new"), true).unwrap();
+        check_folder(Path::new("new-folder-of-a-test"), true).unwrap();
+        assert!(check_folder(&base.path().join("new"), false).is_err());
+        assert!(!base.path().join("new").exists());
     }
 
     #[test]

@@ -1,67 +1,194 @@
-//! What the process needs from the system before it starts: io_uring, descriptors, locked memory.
+//! What the process needs from the system before it starts: io_uring, locked memory, descriptors,
+//! threads, files of some size.
 //!
-//! Checked before any executor exists: glommio panics or prints jokes where this says what is
-//! wrong and how to allow it.
+//! Checked before any executor exists: glommio panics or prints jokes where this says which limit it
+//! is, what it is set to, what is needed, and how to raise it.
 
+use std::fs;
 use std::io;
+use std::sync::{Arc, Mutex};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+/// What a server of some wiring and configuration needs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Needs {
+    /// Threads with a ring of their own.
+    pub executors: u32,
+    /// Descriptors, clients not counted.
+    pub own_files: u64,
+    /// Size of the largest file that is made ahead.
+    pub file_bytes: u64,
+}
+
 /// Why the server cannot run here. The text says what to do.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StartError {
     /// `io_uring_setup` is forbidden or missing.
     #[error("{0}")]
     IoUring(String),
     /// Too little memory may be locked for the rings.
     #[error(
-        "only {allowed_kib} KiB of memory may be locked (RLIMIT_MEMLOCK); the rings need at least \
-         {needed_kib} KiB. Raise it: `ulimit -l {needed_kib}` in the shell that starts the server, \
-         `LimitMEMLOCK=` in its systemd unit, or `--ulimit memlock=` for a container"
+        "only {allowed_kib} KiB of memory may be locked (RLIMIT_MEMLOCK), and the rings of \
+         {executors} executor{} need {needed_kib} KiB. Raise it: `ulimit -l {needed_kib}` in the \
+         shell that starts the server, `LimitMEMLOCK={needed_kib}K` in its systemd unit, or \
+         `--ulimit memlock={}` for a container{}",
+        if *executors == 1 { "" } else { "s" },
+        needed_kib * 1024,
+        if *executors == 1 { "" } else { "; fewer executors (ringkeeper.cores) need less" }
     )]
     LockedMemory {
         /// What the limit is.
         allowed_kib: u64,
         /// What it has to be.
         needed_kib: u64,
+        /// For how many executors.
+        executors: u32,
+    },
+    /// Too few descriptors.
+    #[error(
+        "only {allowed} files may be open (RLIMIT_NOFILE, the hard limit), and the server needs \
+         {needed}, and one more for each client beyond {CLIENTS_MIN}. Raise it: `ulimit -Hn 65536` \
+         in the shell that starts the server, `LimitNOFILE=65536` in its systemd unit, or `--ulimit \
+         nofile=65536` for a container"
+    )]
+    OpenFiles {
+        /// What the limit is.
+        allowed: u64,
+        /// What it has to be.
+        needed: u64,
+    },
+    /// Files may not become large enough.
+    #[error(
+        "files may have at most {allowed_kib} KiB (RLIMIT_FSIZE), and a file of the transaction log \
+         has {needed_kib} KiB from its beginning (preAllocSize); snapshots have as many as the data. \
+         Raise it: `ulimit -f unlimited` in the shell that starts the server, \
+         `LimitFSIZE=infinity` in its systemd unit"
+    )]
+    FileSize {
+        /// What the limit is.
+        allowed_kib: u64,
+        /// What it has to be.
+        needed_kib: u64,
+    },
+    /// Too few threads may be started.
+    #[error(
+        "only {started} of the {needed} threads that the server needs could be started ({error}): \
+         {limit}. Raise it: `ulimit -u 4096` in the shell that starts the server, which counts every \
+         thread of the user, `TasksMax=` and `LimitNPROC=` in its systemd unit, or `--pids-limit` for \
+         a container"
+    )]
+    Threads {
+        /// How many there were.
+        started: u32,
+        /// How many there have to be.
+        needed: u32,
+        /// What the system said.
+        error: String,
+        /// The limits that are in force.
+        limit: String,
     },
 }
 
 /// glommio refuses to start an executor below this limit.
 const LOCKED_KIB_MIN: u64 = 512;
 
+/// What an executor locks: three rings of glommio's with their buffers, and the ring of the sockets.
+/// Measured on Linux 6.18 without CAP_IPC_LOCK: one executor starts with 512 KiB, three do not with
+/// 1024, eight do with 4096.
+const LOCKED_KIB_PER_EXECUTOR: u64 = 512;
+
+/// Clients that a server must have room for, or it is of no use.
+pub const CLIENTS_MIN: u64 = 16;
+
+/// Threads beside the executors: main, signals, the log lines, the disk worker, readers of the log, the
+/// purge, resolvers of names; and workers of the kernel's rings, which count as well.
+const THREADS_BESIDE_EXECUTORS: u32 = 12;
+
+/// A file of the log is larger than `preAllocSize` when the record that begins its last step is.
+const FILE_BYTES_BEYOND: u64 = 1 << 20;
+
+/// Everything that keeps a server with these needs from starting here.
+pub fn obstacles(needs: &Needs) -> Vec<StartError> {
+    let mut found = Vec::new();
+    let Needs { executors, own_files, file_bytes } = *needs;
+    let needed_kib = match may_lock_without_limit() {
+        true => LOCKED_KIB_MIN,
+        false => LOCKED_KIB_PER_EXECUTOR * u64::from(executors),
+    };
+    // First: too little of it also makes the ring fail, with less to say.
+    match getrlimit(Resource::Memlock).current {
+        Some(bytes) if bytes < needed_kib * 1024 => {
+            found.push(StartError::LockedMemory {
+                allowed_kib: bytes / 1024,
+                needed_kib,
+                executors,
+            });
+        }
+        _ => found.extend(check_io_uring(needed_kib).err()),
+    }
+    let needed = own_files + CLIENTS_MIN;
+    found.extend(
+        getrlimit(Resource::Nofile)
+            .maximum
+            .filter(|allowed| *allowed < needed)
+            .map(|allowed| StartError::OpenFiles { allowed, needed }),
+    );
+    let needed = file_bytes + FILE_BYTES_BEYOND;
+    found.extend(getrlimit(Resource::Fsize).current.filter(|allowed| *allowed < needed).map(
+        |allowed| StartError::FileSize { allowed_kib: allowed / 1024, needed_kib: needed / 1024 },
+    ));
+    found.extend(check_threads(executors + THREADS_BESIDE_EXECUTORS).err());
+    found
+}
+
+/// What may fail later for a limit that is enough to start with.
+pub fn limit_warnings() -> Option<String> {
+    let bytes = getrlimit(Resource::Fsize).current?;
+    Some(format!(
+        "files may have at most {} KiB (RLIMIT_FSIZE): a snapshot that grows beyond that cannot be \
+         written; `ulimit -f unlimited` in the shell that starts the server, or \
+         `LimitFSIZE=infinity` in its systemd unit",
+        bytes / 1024
+    ))
+}
+
 /// Checks that this process may use io_uring, by making a ring.
-///
-/// # Errors
-/// A message for an operator: what forbids it, and how to allow it.
-pub fn check_io_uring() -> Result<(), StartError> {
+fn check_io_uring(needed_kib: u64) -> Result<(), StartError> {
     match io_uring::IoUring::new(8) {
-        Ok(ring) => {
-            // Came with the same version as polls that stay armed.
-            if !ring.params().is_feature_resource_tagging() {
-                return Err(StartError::IoUring(
-                    "this kernel's io_uring is too old: Linux 5.13 or newer is needed".into(),
-                ));
-            }
+        // Came with the same version as polls that stay armed.
+        Ok(ring) if !ring.params().is_feature_resource_tagging() => Err(StartError::IoUring(
+            "this kernel's io_uring is too old: Linux 5.13 or newer is needed".into(),
+        )),
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let locked = getrlimit(Resource::Memlock).current;
+            Err(StartError::IoUring(io_uring_advice(&error, sysctl(), locked, needed_kib)))
         }
-        Err(error) => return Err(StartError::IoUring(io_uring_advice(&error, sysctl()))),
     }
-    let locked = getrlimit(Resource::Memlock);
-    match locked.current {
-        Some(bytes) if bytes < LOCKED_KIB_MIN * 1024 => {
-            Err(StartError::LockedMemory { allowed_kib: bytes / 1024, needed_kib: LOCKED_KIB_MIN })
-        }
-        _ => Ok(()),
-    }
+}
+
+/// Whether this process has CAP_IPC_LOCK, for which the limit on locked memory does not count.
+fn may_lock_without_limit() -> bool {
+    const CAP_IPC_LOCK: u32 = 14;
+    let Ok(status) = fs::read_to_string("/proc/self/status") else { return false };
+    let mask = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> CAP_IPC_LOCK & 1 == 1
 }
 
 fn sysctl() -> Option<u32> {
-    std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled").ok()?.trim().parse().ok()
+    fs::read_to_string("/proc/sys/kernel/io_uring_disabled").ok()?.trim().parse().ok()
 }
 
 /// What to tell an operator when making a ring failed. `disabled` is the value of the sysctl
-/// `kernel.io_uring_disabled`, if it could be read.
-fn io_uring_advice(error: &io::Error, disabled: Option<u32>) -> String {
+/// `kernel.io_uring_disabled`, if it could be read; `locked` what may be locked, in bytes.
+fn io_uring_advice(
+    error: &io::Error,
+    disabled: Option<u32>,
+    locked: Option<u64>,
+    needed_kib: u64,
+) -> String {
     const EPERM: i32 = rustix::io::Errno::PERM.raw_os_error();
     const EACCES: i32 = rustix::io::Errno::ACCESS.raw_os_error();
     const ENOSYS: i32 = rustix::io::Errno::NOSYS.raw_os_error();
@@ -81,11 +208,73 @@ fn io_uring_advice(error: &io::Error, disabled: Option<u32>) -> String {
              `securityContext.seccompProfile` of type Localhost), or with `seccomp=unconfined` to \
              try it. Outside of a container, the kernel was built without io_uring"
         ),
-        (Some(ENOMEM), _) => format!(
-            "the kernel has no memory to lock for io_uring ({error}): raise RLIMIT_MEMLOCK \
-             (`ulimit -l`, `LimitMEMLOCK=` in systemd)"
-        ),
+        (Some(ENOMEM), _) => {
+            let allowed = match locked {
+                Some(bytes) => format!("may lock {} KiB (RLIMIT_MEMLOCK)", bytes / 1024),
+                None => "may lock as much as they like".to_owned(),
+            };
+            format!(
+                "the kernel locks no memory for io_uring ({error}): all processes of this user \
+                 together {allowed}, and this server needs {needed_kib} KiB of it. End others of \
+                 them, or raise the limit (`ulimit -l`, `LimitMEMLOCK=` in a systemd unit, `--ulimit \
+                 memlock=` for a container); if it is high enough, the machine or its control group \
+                 has no memory left"
+            )
+        }
         _ => format!("io_uring does not work here: {error}"),
+    }
+}
+
+/// Starts so many threads at once, and ends them: what limits them is in several places, and counts
+/// what others of the user have.
+fn check_threads(needed: u32) -> Result<(), StartError> {
+    // Holds each of them until the last was tried, so that they are there at once.
+    let gate = Arc::new(Mutex::new(()));
+    let closed = gate.lock().expect("nobody panics with it");
+    let mut threads = Vec::new();
+    let mut failure = None;
+    for _ in 0..needed {
+        let gate = gate.clone();
+        let thread = std::thread::Builder::new().name("rk-probe".into()).stack_size(64 << 10);
+        match thread.spawn(move || drop(gate.lock())) {
+            Ok(thread) => threads.push(thread),
+            Err(error) => {
+                failure = Some(error);
+                break;
+            }
+        }
+    }
+    drop(closed);
+    let started = u32::try_from(threads.len()).expect("no more than were needed");
+    for thread in threads {
+        thread.join().expect("it does nothing");
+    }
+    match failure {
+        None => Ok(()),
+        Some(error) => Err(StartError::Threads {
+            started,
+            needed,
+            error: error.to_string(),
+            limit: limit_of_threads(),
+        }),
+    }
+}
+
+/// The limits on threads that this process is under, in words.
+fn limit_of_threads() -> String {
+    let mut limits = Vec::new();
+    if let Some(count) = getrlimit(Resource::Nproc).current {
+        limits.push(format!("this user may have {count} (RLIMIT_NPROC, `ulimit -u`)"));
+    }
+    let group = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let group = group.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/").to_owned();
+    let max = fs::read_to_string(format!("/sys/fs/cgroup{group}/pids.max"));
+    if let Some(max) = max.ok().filter(|max| max.trim() != "max") {
+        limits.push(format!("this control group may have {} (pids.max)", max.trim()));
+    }
+    match limits.is_empty() {
+        true => "the machine has no more to give (kernel.threads-max, kernel.pid_max)".to_owned(),
+        false => limits.join(", and "),
     }
 }
 
@@ -107,19 +296,41 @@ mod tests {
 
     #[test]
     fn the_advice_names_what_forbids_io_uring() {
-        let eperm = io::Error::from_raw_os_error(1);
-        assert!(io_uring_advice(&eperm, Some(2)).contains("sysctl -w kernel.io_uring_disabled=0"));
-        assert!(io_uring_advice(&eperm, Some(0)).contains("seccomp"));
-        assert!(io_uring_advice(&eperm, None).contains("seccomp"));
-        let enosys = io::Error::from_raw_os_error(38);
-        assert!(io_uring_advice(&enosys, None).contains("seccomp"));
-        let enomem = io::Error::from_raw_os_error(12);
-        assert!(io_uring_advice(&enomem, None).contains("RLIMIT_MEMLOCK"));
+        let advice = |code: i32, disabled| {
+            io_uring_advice(&io::Error::from_raw_os_error(code), disabled, Some(64 << 10), 1536)
+        };
+        assert!(advice(1, Some(2)).contains("sysctl -w kernel.io_uring_disabled=0"));
+        assert!(advice(1, Some(0)).contains("seccomp"));
+        assert!(advice(1, None).contains("seccomp"));
+        assert!(advice(38, None).contains("seccomp"));
+        let memory = advice(12, None);
+        assert!(memory.contains("may lock 64 KiB (RLIMIT_MEMLOCK)"), "{memory}");
+        assert!(memory.contains("needs 1536 KiB"), "{memory}");
     }
 
     #[test]
     fn this_machine_passes_and_more_files_may_be_open_than_by_default() {
-        check_io_uring().unwrap();
+        let needs = Needs { executors: 1, own_files: 80, file_bytes: 1 << 16 };
+        assert_eq!(obstacles(&needs), []);
         assert!(raise_open_files() >= 1024);
+    }
+
+    #[test]
+    fn what_is_lacking_is_said_in_numbers() {
+        let texts: Vec<String> = [
+            StartError::LockedMemory { allowed_kib: 64, needed_kib: 1536, executors: 3 },
+            StartError::OpenFiles { allowed: 64, needed: 96 },
+            StartError::FileSize { allowed_kib: 100, needed_kib: 66560 },
+        ]
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+        for (text, parts) in texts.iter().zip([
+            ["64 KiB", "`ulimit -l 1536`", "memlock=1572864"],
+            ["only 64 files", "needs 96", "`ulimit -Hn 65536`"],
+            ["at most 100 KiB", "66560 KiB", "`ulimit -f unlimited`"],
+        ]) {
+            assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+        }
     }
 }

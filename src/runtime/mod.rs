@@ -17,12 +17,14 @@ mod read_ahead;
 mod signals;
 
 pub use clock::{Clock, ThreadUse};
-pub use data_folder::{DataFolder, FolderError, LogDevice};
+pub use data_folder::{DataFolder, FolderError, LogDevice, check_folder};
 pub use disk_worker::{DiskWorker, Folders, OpenedSegment, WorkDone, replace, sync_folder};
 pub use doorbell::{Doorbell, Listener as DoorbellListener};
 pub use event::Event;
 pub use file_folder::FileFolder;
-pub use limits_of_process::{StartError, check_io_uring, raise_open_files};
+pub use limits_of_process::{
+    CLIENTS_MIN, Needs, StartError, limit_warnings, obstacles, raise_open_files,
+};
 pub use log_ring::{LogRing, WRITES_IN_FLIGHT_MAX};
 pub use reactor::{Reactor, Readiness, Ready, Sleeping, Timer, Watch};
 pub use signals::{StopFlag, watch_signals};

@@ -1,28 +1,41 @@
-//! SIGTERM and SIGINT end the server in order; if that hangs, another one ends it at once.
+//! What signals do. SIGTERM, SIGINT and SIGHUP end the server in order; if that hangs, another one ends
+//! it at once. SIGQUIT makes it say what it is doing; the others say that they mean nothing here.
+//!
+//! A JVM does the same with the first four: it prints its threads on SIGQUIT and goes on, and ends in
+//! order on SIGHUP unless that was ignored when it started, as `nohup` and `zkServer.sh start` have it.
 
+use std::fs;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use super::Doorbell;
 
-/// Whether the server was asked to stop.
+/// What a server was asked for from outside: to stop, to say what it is doing.
 #[derive(Clone, Debug, Default)]
-pub struct StopFlag(Arc<AtomicBool>);
+pub struct StopFlag {
+    stop: Arc<AtomicBool>,
+    summary: Arc<AtomicBool>,
+}
 
 impl StopFlag {
-    /// Whether it was.
+    /// Whether it was asked to stop.
     pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.stop.load(Ordering::Acquire)
     }
 
     /// Asks the server to stop; who sets it rings the bells as well.
     pub fn set(&self) {
-        self.0.store(true, Ordering::Release);
+        self.stop.store(true, Ordering::Release);
+    }
+
+    /// Whether somebody wishes to know what the server is doing; once for each wish.
+    pub fn take_summary_wish(&self) -> bool {
+        self.summary.load(Ordering::Relaxed) && self.summary.swap(false, Ordering::AcqRel)
     }
 }
 
@@ -33,25 +46,120 @@ const ORDERLY: Duration = Duration::from_secs(2);
 /// Exit code when a later signal cuts the orderly end short (128 + SIGINT).
 const IMPATIENT_EXIT_CODE: i32 = 130;
 
-/// Starts the thread that waits for SIGTERM and SIGINT, sets `stop` and rings `bells`.
+/// Starts the thread that waits for signals, sets `stop` and rings `bells`.
+///
+/// # Errors
+/// The system refuses the handlers or the thread.
 pub fn watch_signals(stop: StopFlag, bells: Vec<Doorbell>) -> io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    // Without a handler each of these ends the process at once, SIGXFSZ in the middle of a write.
+    let mut watched = vec![SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGXFSZ];
+    if !is_ignored(SIGHUP) {
+        watched.push(SIGHUP);
+    }
+    let mut signals = Signals::new(watched)?;
     std::thread::Builder::new().name("rk-signals".into()).spawn(move || {
         let mut first: Option<Instant> = None;
         for signal in signals.forever() {
-            let name = if signal == SIGTERM { "SIGTERM" } else { "SIGINT" };
-            match first {
-                None => first = Some(Instant::now()),
-                Some(first) if first.elapsed() < ORDERLY => continue,
-                Some(_) => {
-                    tracing::warn!("{name} again: stopping at once");
-                    std::process::exit(IMPATIENT_EXIT_CODE);
+            match signal {
+                SIGQUIT => {
+                    tracing::info!("SIGQUIT: what this server is doing; it goes on");
+                    threads().iter().for_each(|line| tracing::info!("{line}"));
+                    stop.summary.store(true, Ordering::Release);
+                    bells.iter().for_each(Doorbell::ring);
+                }
+                SIGUSR1 | SIGUSR2 => tracing::info!(
+                    "{}: means nothing here, the server goes on; SIGQUIT makes it say what it is \
+                     doing, SIGTERM ends it",
+                    name_of(signal)
+                ),
+                SIGXFSZ => tracing::error!(
+                    "SIGXFSZ: a file has reached the size that RLIMIT_FSIZE allows, and the write \
+                     fails: start the server with `ulimit -f unlimited`"
+                ),
+                _ => {
+                    match first {
+                        None => first = Some(Instant::now()),
+                        Some(first) if first.elapsed() < ORDERLY => continue,
+                        Some(_) => {
+                            tracing::warn!("{} again: stopping at once", name_of(signal));
+                            std::process::exit(IMPATIENT_EXIT_CODE);
+                        }
+                    }
+                    tracing::info!("{}: stopping", name_of(signal));
+                    stop.set();
+                    bells.iter().for_each(Doorbell::ring);
                 }
             }
-            tracing::info!("{name}: stopping");
-            stop.set();
-            bells.iter().for_each(Doorbell::ring);
         }
     })?;
     Ok(())
+}
+
+fn name_of(signal: i32) -> &'static str {
+    signal_hook::low_level::signal_name(signal).unwrap_or("a signal")
+}
+
+/// Whether whoever started this process had it ignore the signal.
+fn is_ignored(signal: i32) -> bool {
+    let Ok(status) = fs::read_to_string("/proc/self/status") else { return false };
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (signal - 1) & 1 == 1
+}
+
+/// A line about each thread: whether it runs, where in the kernel it waits, how long it has run. This
+/// is read without any of them, so a thread that hangs is seen as well.
+fn threads() -> Vec<String> {
+    let Ok(entries) = fs::read_dir("/proc/self/task") else { return Vec::new() };
+    let mut lines: Vec<String> = entries
+        .flatten()
+        .filter_map(|entry| {
+            let read = |name: &str| fs::read_to_string(entry.path().join(name)).ok();
+            let name = read("comm")?;
+            // The state stands behind the name, which may have blanks and brackets of its own.
+            let state = read("stat")?.rsplit_once(") ")?.1.chars().next()?;
+            let state = match state {
+                'R' => "runs or is to run",
+                'S' => "sleeps",
+                'D' => "waits for a disk",
+                'T' | 't' => "is stopped",
+                _ => "ends",
+            };
+            let times = read("schedstat").unwrap_or_default();
+            let mut times = times.split(' ').map(|ns| ns.parse::<u64>().unwrap_or(0) / 1_000_000);
+            let (ran, waited) = (times.next().unwrap_or(0), times.next().unwrap_or(0));
+            let place = read("wchan").unwrap_or_default();
+            let place = match place.trim() {
+                "" | "0" => String::new(),
+                place => format!(" in {place}"),
+            };
+            Some(format!(
+                "thread {} ({}) {state}{place}; it has run for {ran} ms and waited for a processor \
+                 for {waited} ms",
+                name.trim(),
+                entry.file_name().to_string_lossy()
+            ))
+        })
+        .collect();
+    lines.sort();
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_thread_has_a_line() {
+        let lines = threads();
+        assert!(lines.iter().any(|line| line.contains("runs or is to run")), "{lines:#?}");
+        assert!(lines.iter().all(|line| line.starts_with("thread ")), "{lines:#?}");
+    }
+
+    #[test]
+    fn a_wish_for_a_summary_is_taken_once() {
+        let flag = StopFlag::default();
+        flag.clone().summary.store(true, Ordering::Release);
+        assert!(flag.take_summary_wish() && !flag.take_summary_wish() && !flag.is_set());
+    }
 }

@@ -519,6 +519,21 @@ impl Host {
         self.clock
     }
 
+    /// Says in the log what the four-letter word `srvr` would, which is always allowed.
+    pub fn say_state(&self) {
+        let asking = SocketAddr::from(([127, 0, 0, 1], 0));
+        let now = self.now();
+        let mut replica = self.replica.borrow_mut();
+        let word = FourLetterWord::Srvr;
+        let text =
+            self.desk.borrow_mut().answer(word, Default::default(), &mut replica, asking, now);
+        for line in text.lines() {
+            tracing::info!("state: {line}");
+        }
+        let waiting = self.ring.borrow().in_flight();
+        tracing::info!("state: log writes in flight: {waiting}");
+    }
+
     /// Begins to stop: see [`Replica::shutdown`].
     pub fn shutdown(&self) {
         let now = self.now();

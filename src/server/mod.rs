@@ -3,6 +3,7 @@
 mod client_port;
 mod crossing;
 mod ensemble;
+pub mod environment;
 mod host;
 mod options;
 mod oracle;

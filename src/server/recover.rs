@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::options;
 use crate::config::Config;
 use crate::id::Zxid;
+use crate::quorum;
 use crate::recovery::{self, Recovered, RecoveryOptions, Step};
 use crate::replica::{Reload, Reloaded, Replica, ReplicaOptions};
 use crate::runtime::{DataFolder, FileFolder, Folders};
@@ -91,7 +92,13 @@ impl Opener {
     }
 }
 
+/// Where the members of an ensemble keep its configuration.
+const CONFIG_PATH: &str = "/zookeeper/config";
+
 /// Makes the replica of what was found.
+///
+/// # Errors
+/// The data says that this server is one of an ensemble, and its configuration names nobody.
 pub fn replica(
     config: &Config,
     folder: &DataFolder,
@@ -99,9 +106,12 @@ pub fn replica(
     recovered: Recovered,
     now: Now,
     seed: u64,
-) -> Replica {
+) -> Result<Replica, String> {
     let Some(me) = config.quorum.me().filter(|_| config.quorum.is_distributed()) else {
-        return Replica::new(options, recovered, now, seed);
+        if config.quorum.servers.is_empty() {
+            refuse_members(&recovered)?;
+        }
+        return Ok(Replica::new(options, recovered, now, seed));
     };
     if recovered.zxid == Zxid::NONE {
         tracing::warn!(
@@ -112,5 +122,27 @@ pub fn replica(
     }
     let ensemble = config.quorum.ensemble();
     let peer = options::peer(config, me);
-    Replica::member(options, peer, ensemble, recovered, now, seed)
+    Ok(Replica::member(options, peer, ensemble, recovered, now, seed))
+}
+
+/// A member keeps the ensemble in its data. With a configuration that names no server, and epoch files
+/// that are gone, nothing else says that others have the same data and go on without what is written
+/// here.
+// ZooKeeper: stands alone; only a member ever gives this node data.
+fn refuse_members(recovered: &Recovered) -> Result<(), String> {
+    let node = recovered.database.node(CONFIG_PATH);
+    let data = node.as_ref().and_then(|node| node.data()).unwrap_or_default();
+    let members = match quorum::Config::from_bytes(data) {
+        Ok(config) => config.members.len(),
+        Err(_) => 0,
+    };
+    if members == 0 {
+        return Ok(());
+    }
+    Err(format!(
+        "the data is that of an ensemble of {members} (its {CONFIG_PATH} lists them), and the \
+         configuration names no server.N: alone, this server would take writes that the others never \
+         hear of. List the members, or, if this server is to stand alone from now on, say so with one \
+         line: server.1=localhost:2888:3888"
+    ))
 }

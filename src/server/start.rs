@@ -13,7 +13,7 @@ use super::past::Past;
 use super::recover::Opener;
 use super::turns::Ended;
 use super::wiring::{self, Listening, MakeHost, News, Start, Wiring};
-use super::{oracle, purge, recover};
+use super::{environment, oracle, purge, recover};
 use crate::admin::logging::{self, LogFormat, LogOptions, Role, Speaker};
 use crate::config::dynamic::Keeper;
 use crate::config::{self, Config, Level};
@@ -21,8 +21,8 @@ use crate::id::Epoch;
 use crate::net;
 use crate::net::links::{LinkOptions, Links};
 use crate::runtime::{
-    Clock, DataFolder, DiskWorker, Doorbell, LogRing, Reactor, StopFlag, check_io_uring,
-    raise_open_files, watch_signals,
+    self, Clock, DataFolder, DiskWorker, Doorbell, LogRing, Reactor, StopFlag, raise_open_files,
+    watch_signals,
 };
 
 /// Exit code of an orderly end.
@@ -105,7 +105,7 @@ fn serve(config: &Config, file: Option<&Path>, speaker: &Arc<Speaker>) -> Result
         ensemble::introduce(config, me);
         keeper.back_up();
     }
-    check_io_uring().map_err(|error| error.to_string())?;
+    check_limits(config)?;
     let files = raise_open_files();
 
     let storage = &config.storage;
@@ -141,7 +141,7 @@ fn serve(config: &Config, file: Option<&Path>, speaker: &Arc<Speaker>) -> Result
         sockets,
         keep_alive: config.network.client_tcp_keep_alive,
         options: options::net(config, session_cores),
-        census: options::census(config, descriptors_for_clients(files, session_cores)),
+        census: options::census(config, environment::files_for_clients(files, session_cores)),
     };
     if let Some(interval_ms) = storage.purge_interval_ms {
         let interval = Duration::from_millis(interval_ms);
@@ -194,14 +194,17 @@ fn serve(config: &Config, file: Option<&Path>, speaker: &Arc<Speaker>) -> Result
     Err(format!("the executors ended by themselves: {}", failures.join("; ")))
 }
 
-/// How many of the files that may be open can be clients.
-fn descriptors_for_clients(files: u64, session_cores: u32) -> u32 {
-    /// For the log, snapshots, `/proc`, and sockets between being accepted and refused.
-    const OWN: u64 = 48;
-    /// Rings, timers and bells of an executor, generously.
-    const PER_EXECUTOR: u64 = 16;
-    let own = OWN + PER_EXECUTOR * (u64::from(session_cores) + 1);
-    u32::try_from(files.saturating_sub(own)).unwrap_or(u32::MAX).max(16)
+/// Says everything that the system denies, and fails with the first of it.
+fn check_limits(config: &Config) -> Result<(), String> {
+    let mut obstacles = runtime::obstacles(&environment::needs(config)).into_iter();
+    let first = obstacles.next();
+    for further in obstacles {
+        tracing::error!("{further}");
+    }
+    if let Some(warning) = runtime::limit_warnings() {
+        tracing::warn!("{warning}");
+    }
+    first.map_or(Ok(()), |first| Err(first.to_string()))
 }
 
 fn warn_of_a_short_backlog(backlog: u32) {
@@ -229,7 +232,7 @@ fn host_maker(
         let options = options::replica(&config, device)?;
         let opener = Opener::new(&config, &folder.folders, seed);
         let recovered = opener.open()?;
-        let replica = recover::replica(&config, &folder, options, recovered, clock.now(), seed);
+        let replica = recover::replica(&config, &folder, options, recovered, clock.now(), seed)?;
         let (ring, lacks) = LogRing::new(bell.clone(), &folder.locks())
             .map_err(|error| format!("the ring of the log: {error}"))?;
         for lack in lacks {

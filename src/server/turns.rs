@@ -85,6 +85,9 @@ async fn turns(
         {
             moving(sockets).await;
         }
+        if stop.take_summary_wish() {
+            host.say_state();
+        }
         if stop.is_set()
             && let Some(stopping) = stopping.take()
         {

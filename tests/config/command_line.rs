@@ -22,7 +22,7 @@ fn config_with(
         panic!("no config command");
     };
     let (mut out, mut complaints) = (Vec::new(), Vec::new());
-    let code = cli::run_config(&command, variable, &mut out, &mut complaints)
+    let code = cli::run_config(&command, variable, |_| Vec::new(), &mut out, &mut complaints)
         .expect("memory takes every byte");
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
     (code, text(out), text(complaints))

@@ -91,8 +91,7 @@ fn a_file_in_utf_16_and_a_byte_order_mark_are_named() {
             _ => Ok(None),
         };
         let lines = format!("{LEAST}dynamicConfigFile=/dyn\n");
-        let file =
-            SourceFile { name: "zoo.cfg", bytes: lines.as_bytes(), format: Format::ZooCfg };
+        let file = SourceFile { name: "zoo.cfg", bytes: lines.as_bytes(), format: Format::ZooCfg };
         let examination = examine(Sources { file: Some(file), flags: &[] }, Some(&mut read));
         let errors: Vec<String> = examination.errors.iter().map(ToString::to_string).collect();
         assert_eq!(errors.len(), 2, "{errors:?}");
@@ -101,7 +100,9 @@ fn a_file_in_utf_16_and_a_byte_order_mark_are_named() {
     }
     // With a mark a setting of the first line would be lost, a comment would not.
     let lost = error(file_with("zoo.cfg", &format!("\u{feff}tickTime=1\n{LEAST}"), &[], &[]));
-    assert!(lost.to_string().starts_with("zoo.cfg:1: a byte order mark stands in front of tickTime"));
+    assert!(
+        lost.to_string().starts_with("zoo.cfg:1: a byte order mark stands in front of tickTime")
+    );
     good(file_with("zoo.cfg", &format!("\u{feff}# ours\n{LEAST}"), &[], &[]));
 }
 

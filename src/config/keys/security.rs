@@ -65,9 +65,9 @@ fn provider(value: &Value) -> Verdict {
         Some("X509AuthenticationProvider") => {
             Verdict::Warn("TLS is not built yet: nobody has a certificate here".into())
         }
-        Some("KeyAuthenticationProvider") => {
-            Verdict::Warn("the scheme auth-key is not built: nobody can authenticate with it".into())
-        }
+        Some("KeyAuthenticationProvider") => Verdict::Warn(
+            "the scheme auth-key is not built: nobody can authenticate with it".into(),
+        ),
         // ZooKeeper: ProviderRegistry.addOrUpdateProvider warns of a class that it cannot load and
         // goes on; the scheme stays unknown, and an unknown scheme opens nothing.
         _ => Verdict::Warn(

@@ -1,0 +1,256 @@
+//! The server among the limits of its process, the signals it gets and the folders it is given: what it
+//! refuses, with which words, and what it goes on with.
+
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ringkeeper_rawclient::Session;
+use ringkeeper_testkit::{Config, Program, Server};
+use rustix::process::{Pid, Signal, kill_process};
+
+const TIMEOUT_MS: i32 = 30_000;
+
+/// A folder with a configuration file for a server that nobody has to reach.
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new(lines: &str) -> Place {
+        let place = Place { folder: tempfile::tempdir().expect("a folder for tests") };
+        place.configure(&format!("dataDir={}\n{lines}", place.path("data").display()));
+        place
+    }
+
+    fn configure(&self, text: &str) {
+        let text = format!("clientPort=0\nclientPortAddress=127.0.0.1\n{text}\n");
+        fs::write(self.path("zoo.cfg"), text).expect("a folder for tests");
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Runs `ringkeeper WORDS zoo.cfg` in a shell that set limits first.
+    fn run(&self, limits: &str, words: &str) -> (Option<i32>, String) {
+        let script = format!("{limits} exec \"$0\" {words} zoo.cfg");
+        let mut command = Command::new("bash");
+        command.args(["-c", &script, binary()]).current_dir(self.folder.path());
+        finish(&mut command)
+    }
+
+    /// The same as another user, who has no privileges; `None` if this one may not.
+    fn run_as_another(&self, limits: &str, words: &str) -> Option<(Option<i32>, String)> {
+        // Owned by nobody else in this test run, for limits count all that a user has.
+        const USER: u32 = 54_321;
+        if !rustix::process::geteuid().is_root() {
+            return None;
+        }
+        // The user may not be able to reach the folder of the build.
+        let program = self.path("ringkeeper");
+        fs::copy(binary(), &program).expect("a copy of the program");
+        std::os::unix::fs::chown(self.folder.path(), Some(USER), None).expect("chown as root");
+        let script = format!("{limits} exec ./ringkeeper {words} zoo.cfg");
+        let mut command = Command::new("bash");
+        command.args(["-c", &script]).current_dir(self.folder.path()).uid(USER);
+        Some(finish(&mut command))
+    }
+}
+
+/// Runs a command that is to end by itself: its exit code, and all it said.
+fn finish(command: &mut Command) -> (Option<i32>, String) {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .env_remove("SERVER_JVMFLAGS")
+        .env_remove("JVMFLAGS")
+        .spawn()
+        .expect("bash is there");
+    let begun = Instant::now();
+    let mut in_time = true;
+    while child.try_wait().expect("our child").is_none() {
+        if begun.elapsed() > Duration::from_secs(30) {
+            in_time = false;
+            child.kill().expect("our child");
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    let Output { status, stdout, stderr } = child.wait_with_output().expect("its output");
+    let said = String::from_utf8_lossy(&stdout) + String::from_utf8_lossy(&stderr);
+    assert!(in_time, "it did not end:\n{said}");
+    (status.code(), said.into_owned())
+}
+
+fn binary() -> &'static str {
+    env!("CARGO_BIN_EXE_ringkeeper")
+}
+
+/// The server and `config check` both refuse, with all the words.
+fn refused(place: &Place, limits: &str, words: &[&str]) {
+    for (command, code) in [("server", 1), ("config check", 1)] {
+        let (found, said) = place.run(limits, command);
+        assert_eq!(found, Some(code), "{limits} {command}:\n{said}");
+        for word in words {
+            assert!(said.contains(word), "{limits} {command}: no {word:?} in\n{said}");
+        }
+        assert!(!said.contains("would start\n"), "{said}");
+    }
+}
+
+#[test]
+fn limits_that_are_too_small_are_refused_with_the_numbers() {
+    let place = Place::new("ringkeeper.cores=1");
+    refused(&place, "ulimit -l 64;", &["only 64 KiB of memory may be locked", "`ulimit -l 512`"]);
+    refused(&place, "ulimit -n 64;", &["only 64 files may be open", "needs 96", "LimitNOFILE"]);
+    refused(
+        &place,
+        "ulimit -f 100;",
+        &["at most 100 KiB (RLIMIT_FSIZE)", "66560 KiB", "`ulimit -f unlimited`"],
+    );
+    // All at once, each with its way out.
+    refused(&place, "ulimit -l 64 -n 64;", &["`ulimit -l 512`", "`ulimit -Hn 65536`"]);
+}
+
+#[test]
+fn limits_on_a_user_are_refused_with_the_numbers() {
+    for command in ["server", "config check"] {
+        let place = Place::new("ringkeeper.cores=3");
+        let Some((code, said)) = place.run_as_another("ulimit -u 5;", command) else {
+            eprintln!("NOT CHECKED: becoming another user takes root");
+            return;
+        };
+        assert_eq!(code, Some(1), "{said}");
+        for word in ["of the 15 threads", "this user may have 5 (RLIMIT_NPROC", "`ulimit -u 4096`"]
+        {
+            assert!(said.contains(word), "no {word:?} in\n{said}");
+        }
+        // Root is not held to the limit on locked memory; with one executor this would be enough.
+        let (code, said) = place.run_as_another("ulimit -l 1024;", command).expect("as before");
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("rings of 3 executors need 1536 KiB"), "{said}");
+        assert!(said.contains("`ulimit -l 1536`"), "{said}");
+    }
+}
+
+#[test]
+fn a_data_folder_that_is_none_is_named() {
+    let place = Place::new("");
+    fs::write(place.path("data"), "I am a file").expect("a folder for tests");
+    refused(&place, "", &["data is a file, and dataDir and dataLogDir name folders"]);
+    let place = Place::new("datadir.autocreate=false");
+    refused(&place, "", &["does not exist, and zookeeper.datadir.autocreate=false forbids"]);
+    let place = Place::new("");
+    place.configure("dataDir=/proc/self/data");
+    refused(&place, "", &["/proc/self"]);
+}
+
+#[test]
+fn a_check_where_nothing_is_in_the_way_says_so_and_makes_nothing() {
+    let place = Place::new("ringkeeper.cores=1");
+    let (code, said) = place.run("", "config check");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.ends_with("zoo.cfg: a server would start\n"), "{said}");
+    assert!(!place.path("data").exists());
+}
+
+#[test]
+fn a_member_that_knows_no_other_does_not_stand_alone() {
+    let place = Place::new("standaloneEnabled=false\ndynamicConfigFile=dyn");
+    fs::write(place.path("dyn"), "# nobody\n").expect("a folder for tests");
+    let (code, said) = place.run("", "server");
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("dyn: there is no server.N in it"), "{said}");
+
+    // Data of a member: with its epoch files the configuration is refused, without them the data is.
+    let place = Place::new("");
+    let version_2 = place.path("data/version-2");
+    fs::create_dir_all(&version_2).expect("a folder for tests");
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/datadir-3.10-HEAD");
+    for entry in fs::read_dir(golden.join("version-2")).expect("the golden folder") {
+        let entry = entry.expect("an entry");
+        fs::copy(entry.path(), version_2.join(entry.file_name())).expect("a copy");
+    }
+    let (code, said) = place.run("", "server");
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("acceptedEpoch: only members of an ensemble"), "{said}");
+    for name in ["acceptedEpoch", "currentEpoch"] {
+        fs::remove_file(version_2.join(name)).expect("it was there");
+    }
+    let (code, said) = place.run("", "server");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("/zookeeper/config lists them"), "{said}");
+    assert!(said.contains("server.1=localhost:2888:3888"), "{said}");
+}
+
+#[test]
+fn signals_do_what_they_do_to_a_jvm_and_say_so() {
+    let mut server =
+        Server::start(Program::Ringkeeper(binary().into()), Config::new().line("tickTime=2000"));
+    let pid = Pid::from_raw(i32::try_from(server.pid()).expect("a pid")).expect("a pid");
+    let mut session = Session::open(server.socket_addr(), TIMEOUT_MS).expect("a session");
+    for (signal, expected) in [
+        (Signal::QUIT, "state: Mode: standalone"),
+        (Signal::USR1, "SIGUSR1: means nothing here, the server goes on"),
+        (Signal::USR2, "SIGUSR2: means nothing here"),
+    ] {
+        kill_process(pid, signal).expect("a signal");
+        wait_for(&server, expected);
+        session.get_data("/zookeeper", false).expect("it goes on");
+    }
+    let log = server.log_tail(200);
+    assert!(log.contains("thread rk-signals"), "{log}");
+    assert!(log.contains("state: Zxid: 0x"), "{log}");
+    kill_process(pid, Signal::HUP).expect("a signal");
+    wait_for(&server, "SIGHUP: stopping");
+    let begun = Instant::now();
+    while server.is_running() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "{}", server.log_tail(50));
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert!(server.log_tail(20).contains("stopped"), "{}", server.log_tail(20));
+}
+
+fn wait_for(server: &Server, words: &str) {
+    let begun = Instant::now();
+    while !server.log_tail(300).contains(words) {
+        assert!(begun.elapsed() < Duration::from_secs(10), "{words}:\n{}", server.log_tail(50));
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_server_under_nohup_does_not_end_with_its_terminal() {
+    let place = Place::new("ringkeeper.cores=1");
+    let script = "trap '' HUP; exec \"$0\" server zoo.cfg";
+    let mut child = Command::new("bash")
+        .args(["-c", script, binary()])
+        .current_dir(place.folder.path())
+        .stderr(fs::File::create(place.path("log")).expect("a log"))
+        .spawn()
+        .expect("bash is there");
+    let log = || fs::read_to_string(place.path("log")).unwrap_or_default();
+    let wait = |words: &str| {
+        let begun = Instant::now();
+        while !log().contains(words) {
+            assert!(begun.elapsed() < Duration::from_secs(20), "{words}:\n{}", log());
+            thread::sleep(Duration::from_millis(10));
+        }
+    };
+    wait("serving clients");
+    let pid = Pid::from_child(&child);
+    kill_process(pid, Signal::HUP).expect("a signal");
+    kill_process(pid, Signal::USR1).expect("a signal");
+    wait("SIGUSR1: means nothing here");
+    assert!(
+        child.try_wait().expect("our child").is_none() && !log().contains("SIGHUP"),
+        "{}",
+        log()
+    );
+    kill_process(pid, Signal::TERM).expect("a signal");
+    assert_eq!(child.wait().expect("our child").code(), Some(0), "{}", log());
+}

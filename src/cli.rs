@@ -121,6 +121,22 @@ pub enum TxnlogCommand {
     Dump(FilesArgs),
     /// Check every record, and say where a file ends and whether it is whole.
     Check(FilesArgs),
+    /// Write logs without padding and guards, for programs that stop at them.
+    ///
+    /// ZooKeeper and its tools read the logs as they are. Files that are there already are never
+    /// written over; damaged logs are not exported.
+    Export(ExportArgs),
+}
+
+/// Arguments of `txnlog export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// The folder that gets a log of the same name for each FILE.
+    #[arg(long, value_name = "FOLDER")]
+    pub to: PathBuf,
+    /// What to export.
+    #[command(flatten)]
+    pub files: FilesArgs,
 }
 
 /// Arguments of commands on several files.

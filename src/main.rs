@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use ringkeeper::cli::{
-    self, Cli, Command, FileArgs, FilesArgs, ServerArgs, SnapshotCommand, TxnlogCommand,
+    self, Cli, Command, ExportArgs, FileArgs, FilesArgs, ServerArgs, SnapshotCommand, TxnlogCommand,
 };
 use ringkeeper::inspect;
 
@@ -36,6 +36,9 @@ fn carry_out(command: &Command) -> u8 {
         }
         Command::Txnlog(TxnlogCommand::Check(FilesArgs { files, json })) => {
             inspect::check_logs(files, *json, out).map(verdict)
+        }
+        Command::Txnlog(TxnlogCommand::Export(ExportArgs { to, files })) => {
+            inspect::export_logs(&files.files, to, files.json, out).map(verdict)
         }
         Command::Snapshot(SnapshotCommand::Dump(FileArgs { file, json })) => {
             inspect::dump_snapshot(file, *json, out).map(verdict)

@@ -7,13 +7,17 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
+use bytes::Bytes;
 use ringkeeper::error::ErrorCode;
 use ringkeeper::id::SessionId;
 use ringkeeper::proto::opcode::OpCode;
+use ringkeeper::proto::txn::Txn;
 use ringkeeper_oracle::digest_of;
 use ringkeeper_rawclient::{Body, OPEN_ACL, Session, SessionError, Tree, dump, first_difference};
-use ringkeeper_testkit::{Config, Program, Server};
+use ringkeeper_testkit::{Config, Environment, Program, Server};
 
 const SUPER: &str = "super:secret";
 const ANN: &str = "ann:one";
@@ -88,6 +92,96 @@ fn a_log_without_a_snapshot_is_read_if_the_operator_says_so() {
     }
     tour.config = whole_log.line("snapshot.trust.empty=true");
     tour.through(&[ringkeeper(), Program::ZooKeeper39]);
+}
+
+#[test]
+fn exported_logs_hold_everything_for_readers_of_every_kind() {
+    let whole_log = config().line("snapCount=100000");
+    let mut tour = Tour::begin(ringkeeper(), whole_log.clone());
+    let before = tour.observe();
+    tour.server.kill();
+    let folder = tour.server.data_dir().join("version-2");
+    let logs = files_named(&folder, "log.");
+    assert!(logs.iter().any(|log| first_padded(log).is_some()), "ours have padding");
+    let exported = tempfile::tempdir().expect("a folder");
+    let export = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ringkeeper"));
+        command.args(["txnlog", "export", "--to"]).arg(exported.path()).args(&logs);
+        command.output().expect("the command")
+    };
+    let output = export();
+    assert!(output.status.success(), "{output:?}");
+    let again = export();
+    assert!(!again.status.success(), "nothing is written over");
+    let copies = files_named(exported.path(), "log.");
+    assert_eq!(copies.len(), logs.len());
+    for (copy, log) in copies.iter().zip(&logs) {
+        assert_eq!(first_padded(copy), None, "{}", copy.display());
+        // ZooKeeper's own tool reads both to their ends, and the same in both.
+        let (plain, ours) = (toolkit(copy), toolkit(log));
+        assert_eq!(plain, ours);
+        assert!(!plain.is_empty());
+    }
+    // Nothing but the copies: a new server replays them.
+    for name in ["snapshot.", "log."] {
+        files_named(&folder, name).iter().for_each(|path| fs::remove_file(path).expect("removed"));
+    }
+    for copy in &copies {
+        fs::copy(copy, folder.join(copy.file_name().expect("a name"))).expect("copied");
+    }
+    tour.config = whole_log.line("snapshot.trust.empty=true");
+    for program in [ringkeeper(), Program::ZooKeeper39] {
+        tour.server.reconfigure(tour.config.clone());
+        tour.server.restart_as(program);
+        before.must_equal(&tour.observe(), "through exported logs");
+        tour.check_sessions();
+        tour.server.kill();
+    }
+}
+
+fn files_named(folder: &Path, prefix: &str) -> Vec<PathBuf> {
+    let entries =
+        fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let is_named = |path: &PathBuf| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix))
+    };
+    let mut files: Vec<PathBuf> = entries.filter(is_named).collect();
+    files.sort();
+    files
+}
+
+/// Reads a log without a look at the lengths of its records, only at what was decoded; where that
+/// goes wrong.
+fn first_padded(log: &Path) -> Option<usize> {
+    const HEADER_BYTES: usize = 16;
+    const HEAD_BYTES: usize = 12;
+    let content = Bytes::from(fs::read(log).expect("a log"));
+    let mut at = HEADER_BYTES;
+    while at + HEAD_BYTES < content.len() && content[at..at + HEAD_BYTES] != [0; HEAD_BYTES] {
+        let length: [u8; 4] = content[at + 8..at + HEAD_BYTES].try_into().expect("four bytes");
+        let length = usize::try_from(u32::from_be_bytes(length)).expect("a length");
+        let start = at + HEAD_BYTES;
+        let txn = Txn::parse(&content.slice(start..start + length)).expect("a transaction");
+        let end = start + txn.bytes().len();
+        if content[end] != b'B' {
+            return Some(at);
+        }
+        at = end + 1;
+    }
+    None
+}
+
+/// The transactions that ZooKeeper's TxnLogToolkit prints, but for the errors that fill a group.
+fn toolkit(log: &Path) -> Vec<String> {
+    let output = Command::new("java")
+        .args(["-cp", &Environment::found().class_path_3_9()])
+        .arg("org.apache.zookeeper.server.persistence.TxnLogToolkit")
+        .arg(log)
+        .output()
+        .expect("java");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && text.contains("EOF reached after"), "{output:?}");
+    text.lines().filter(|line| line.contains(" session 0x")).map(str::to_owned).collect()
 }
 
 fn ringkeeper() -> Program {

@@ -1,14 +1,16 @@
-//! The commands that look into files: `txnlog dump|check`, `snapshot dump|check|summary`.
+//! The commands that look into files: `txnlog dump|check|export`, `snapshot dump|check|summary`.
 //!
-//! They read what Apache ZooKeeper wrote as well as our own, and change nothing. Each prints lines
+//! They read what Apache ZooKeeper wrote as well as our own, and change nothing of it. Each prints lines
 //! for people or JSON objects, one per line, and answers whether every file is whole; a file that
 //! cannot be opened is not. Only a failure to print is an error.
 
+mod export;
 mod snapshot;
 mod text;
 mod txn;
 mod txnlog;
 
+pub use export::export_logs;
 pub use snapshot::{check_snapshot, dump_snapshot, summarize_snapshot};
 pub use txnlog::{check_logs, dump_logs};
 

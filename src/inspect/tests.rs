@@ -183,3 +183,44 @@ fn a_summary_counts_below_each_child_of_the_root() {
     assert_eq!(nodes, total, "{text}");
     assert!(text.lines().any(|line| line.ends_with("  /zookeeper")), "{text}");
 }
+
+#[test]
+fn an_export_of_zookeepers_logs_is_what_zookeeper_wrote() {
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("plain");
+    let (text, whole) = run(|out| export_logs(&logs(), &to, false, out));
+    assert!(whole && text.lines().count() == 3, "{text}");
+    for log in logs() {
+        let (was, is) =
+            (std::fs::read(&log).unwrap(), std::fs::read(to.join(name_of(&log))).unwrap());
+        let (used, rest) = was.split_at(is.len());
+        assert!(used == is && rest.iter().all(|byte| *byte == 0), "{}", log.display());
+    }
+    let (text, whole) = run(|out| export_logs(&logs()[..1], &to, false, out));
+    assert!(!whole && text.contains("is there already, and is not written over"), "{text}");
+}
+
+#[test]
+fn what_is_damaged_or_no_log_is_not_exported() {
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("plain");
+    let path = damaged(&folder, "log.400000001", |content| content[40] ^= 1);
+    let copy = folder.path().join("log.1.bak");
+    std::fs::copy(golden("log.500000001"), &copy).unwrap();
+    for path in [path, copy, golden("log.nothing"), golden("log.77"), golden("snapshot.0")] {
+        let (text, whole) = run(|out| export_logs(std::slice::from_ref(&path), &to, false, out));
+        assert!(!whole && text.lines().count() == 1, "{}: {text}", path.display());
+        assert_eq!(std::fs::read_dir(&to).unwrap().count(), 0, "{}", path.display());
+    }
+}
+
+#[test]
+fn an_export_of_a_torn_log_says_what_is_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("plain");
+    let path = damaged(&folder, "log.400000001", |content| content.truncate(60));
+    let (text, whole) = run(|out| export_logs(&[path], &to, true, out));
+    let object: Value = serde_json::from_str(&text).unwrap();
+    assert!(whole && object["note"].as_str().unwrap().contains("is left out"), "{text}");
+    assert_eq!(object["transactions"], 0);
+}

@@ -76,7 +76,7 @@ pub fn check_logs(files: &[PathBuf], json: bool, out: &mut dyn Write) -> io::Res
 
 /// What was counted in a file.
 #[derive(Default)]
-struct Counts {
+pub(super) struct Counts {
     txns: u64,
     groups: u64,
     guarded: bool,
@@ -115,11 +115,11 @@ impl Order {
     }
 }
 
-type Visit<'a> = &'a mut dyn FnMut(&Entry, u64, &mut dyn Write) -> io::Result<()>;
+pub(super) type Visit<'a> = &'a mut dyn FnMut(&Entry, u64, &mut dyn Write) -> io::Result<()>;
 
 /// Reads a file. `None`: it could not be read, which was said. `visit` is told how many
 /// transactions the group of the entry has had so far.
-fn walk(
+pub(super) fn walk(
     path: &Path,
     json: bool,
     out: &mut dyn Write,
@@ -206,7 +206,7 @@ fn print_object(path: &Path, entry: &Entry, out: &mut dyn Write) -> io::Result<(
 }
 
 /// A torn tail is no damage: the next start of a server cuts it off.
-fn is_whole(verdict: &Verdict) -> bool {
+pub(super) fn is_whole(verdict: &Verdict) -> bool {
     !matches!(verdict, Verdict::Damaged { .. })
 }
 

@@ -27,6 +27,10 @@
 //! Files with such groups say so in the header's dbid, which ZooKeeper writes as 0 and never looks
 //! at: so that a file whose very first group is torn is not mistaken for one of Java's.
 
+use simd_adler32::adler32;
+
+use crate::proto::txn::Txn;
+
 /// Bytes of a file's header.
 pub const FILE_HEADER_BYTES: usize = 16;
 
@@ -66,6 +70,23 @@ pub const fn file_header() -> [u8; FILE_HEADER_BYTES] {
     let [e, f, g, h] = FILE_VERSION.to_be_bytes();
     let [i, j, k, l, m, n, o, p] = GUARDED_DBID;
     [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
+}
+
+/// The header of a log without groups, as ZooKeeper writes it.
+pub const fn plain_header() -> [u8; FILE_HEADER_BYTES] {
+    let [a, b, c, d] = FILE_MAGIC;
+    let [e, f, g, h] = FILE_VERSION.to_be_bytes();
+    [a, b, c, d, e, f, g, h, 0, 0, 0, 0, 0, 0, 0, 0]
+}
+
+/// Adds a record as ZooKeeper writes it: nothing stands behind the transaction.
+pub fn put_plain_record(out: &mut Vec<u8>, txn: &Txn) {
+    let entry = txn.bytes();
+    let len = i32::try_from(entry.len()).expect("a transaction has a bound far below 2 GiB");
+    out.extend_from_slice(&u64::from(adler32(&&entry[..])).to_be_bytes());
+    out.extend_from_slice(&len.to_be_bytes());
+    out.extend_from_slice(entry);
+    out.push(END_OF_RECORD);
 }
 
 /// What a file's header says.

@@ -15,7 +15,7 @@ mod reader;
 mod window;
 mod writer;
 
-pub use format::{FILE_HEADER_BYTES, file_header};
+pub use format::{FILE_HEADER_BYTES, file_header, plain_header, put_plain_record};
 pub use reader::{Entry, GroupEnd, Reader, Verdict};
 pub use writer::{Append, Progress, Synced, Writer, WriterOptions};
 

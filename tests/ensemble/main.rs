@@ -5,6 +5,7 @@
 //! `RINGKEEPER_TEST_PEER=java` puts Apache ZooKeeper 3.9 in ringkeeper's place, to try the tests themselves; any other value
 //! is the path of a ringkeeper binary.
 
+mod addresses;
 mod faults;
 mod ground;
 mod kazoo_suite;

@@ -1,0 +1,115 @@
+//! Servers with several addresses, some of which nobody reaches (ZooKeeper's QuorumPeerMainMultiAddressTest).
+
+use std::time::{Duration, Instant};
+
+use ringkeeper::error::ErrorCode;
+use ringkeeper::proto::opcode::OpCode;
+use ringkeeper_rawclient::{Body, OPEN_ACL, Session};
+use ringkeeper_testkit::{Ensemble, Link, Network, Role, free_port};
+
+use crate::ground::{LIMIT, LONG_MS, config, ours, turn};
+
+/// By RFC 2606 no such name will ever exist.
+const NO_HOST: &str = "invalid.hostname.unreachable.invalid";
+
+/// The address of a server, and another one beside it.
+fn with_another(line: &str, host: &str) -> String {
+    let (addresses, client) = line.split_once(';').expect("a client port");
+    let addresses = addresses.strip_suffix(":participant").unwrap_or(addresses);
+    format!("{addresses}|{host}:{}:{};{client}", free_port(), free_port())
+}
+
+/// Each server gets other lines of all servers, made of those that it would have.
+fn relined(ensemble: &mut Ensemble, line: impl Fn(&str) -> String) {
+    let lines: Vec<String> = ensemble
+        .ids()
+        .map(|id| format!("server.{id}={}", line(&ensemble.server_line(id))))
+        .collect();
+    ensemble.reconfigure_all(|config| lines.iter().fold(config, |config, line| config.line(line)));
+}
+
+fn must_work(ensemble: &Ensemble) {
+    for id in ensemble.ids() {
+        let mut session = Session::open(ensemble.address(id), LONG_MS).expect("a session");
+        session.create(&format!("/by-{id}"), Some(b"x"), OPEN_ACL, 0).expect("create");
+        session.close().expect("closeSession");
+    }
+    for id in ensemble.ids() {
+        let mut session = Session::open(ensemble.address(id), LONG_MS).expect("a session");
+        session.call(OpCode::Sync, &Body::path("/")).expect("sync");
+        for by in ensemble.ids() {
+            session.get_data(&format!("/by-{by}"), false).expect("what was written there");
+        }
+    }
+}
+
+#[test]
+fn an_ensemble_forms_though_each_server_has_an_address_that_nobody_knows() {
+    let _turn = turn();
+    for own in ["127.0.0.1", "[0:0:0:0:0:0:0:1]"] {
+        for other in [NO_HOST, own] {
+            let config = config().flag("-Dzookeeper.multiAddress.enabled=true");
+            let members = vec![(ours(), Role::Participant); 3];
+            let mut ensemble = Ensemble::prepare(&members, config);
+            relined(&mut ensemble, |line| with_another(&line.replacen("127.0.0.1", own, 1), other));
+            let began = Instant::now();
+            ensemble.start_all();
+            println!("{own} and {other}: {} ms until all serve", began.elapsed().as_millis());
+            must_work(&ensemble);
+            // A restart finds its way back, and the others find it.
+            let leader = ensemble.leader();
+            ensemble.restart(leader);
+            assert!(began.elapsed() < LIMIT, "{own} and {other}: {:?}", began.elapsed());
+        }
+    }
+}
+
+#[test]
+fn an_ensemble_forms_though_the_first_address_of_each_server_swallows_everything() {
+    let _turn = turn();
+    let network = Network::new(4);
+    network.namespace(network.clients()).run(|| {
+        // A host of the network where no server is, and from which no packet comes back.
+        let silent = network.address(3);
+        network.set_around(3, Link::CUT);
+        let config = config()
+            .line("quorumListenOnAllIPs=true")
+            .flag("-Dzookeeper.multiAddress.enabled=true")
+            .flag("-Dzookeeper.multiAddress.reachabilityCheckEnabled=false");
+        let members = vec![(ours(), Role::Participant); 3];
+        let mut ensemble = Ensemble::prepare_in(&network, &members, config);
+        relined(&mut ensemble, |line| {
+            let (host, rest) = line.split_once(':').expect("a host");
+            let ports: Vec<&str> = rest.split([':', ';']).collect();
+            let (_, client) = line.split_once(';').expect("a client port");
+            let (quorum, election) = (ports[0], ports[1]);
+            format!("{silent}:{quorum}:{election}|{host}:{quorum}:{election};{client}")
+        });
+        let began = Instant::now();
+        ensemble.start_all();
+        println!("{} ms until all serve", began.elapsed().as_millis());
+        must_work(&ensemble);
+        assert!(began.elapsed() < LIMIT - Duration::from_secs(30), "{:?}", began.elapsed());
+    });
+}
+
+#[test]
+fn a_second_address_is_a_bad_argument_unless_it_is_allowed() {
+    let _turn = turn();
+    for (allowed, expected) in [("false", Some(ErrorCode::BadArguments)), ("true", None)] {
+        let config = config()
+            .line("reconfigEnabled=true")
+            .flag("-Dzookeeper.skipACL=yes")
+            .flag(&format!("-Dzookeeper.multiAddress.enabled={allowed}"));
+        let ensemble = Ensemble::start(&[ours(), ours(), ours()], config);
+        let line = format!("server.1={}", with_another(&ensemble.server_line(1), "127.0.0.1"));
+        let mut session = Session::open(ensemble.address(1), LONG_MS).expect("a session");
+        let text = |text: Option<&str>| Body::new().buffer(text.map(str::as_bytes));
+        let body = text(Some(&line)).append(&text(None)).append(&text(None)).long(-1);
+        match (session.call(OpCode::Reconfig, &body), expected) {
+            (Ok(_), None) => {}
+            (Err(error), Some(expected)) if error.is(expected) => {}
+            (other, _) => panic!("multiAddress.enabled={allowed}: {other:?}"),
+        }
+    }
+}

@@ -154,15 +154,34 @@ pub const LINK_JOBS_MAX: usize = 64;
 /// Default of `globalOutstandingLimit`: requests in the server at once.
 pub const REQUESTS_OUTSTANDING_MAX: usize = 1000;
 
-/// Bytes that may wait unsent for one client before its connection is closed: it does not read.
+/// Bytes of events that may wait unsent for one client before its connection is closed: nobody asked
+/// whether it has room for them. Replies are bounded by [`CONNECTION_OUTPUT_PAUSE_BYTES`] instead.
 ///
-/// A guess: several of the largest replies in use (the children of a node with a million of them
-/// are some 16 MiB), and small beside the memory of a server.
+/// A guess: half a million events, and small beside the memory of a server.
 pub const CONNECTION_OUTPUT_BYTES_MAX: usize = 64 << 20;
 
-/// Bytes of requests that one connection may have waiting behind its own writes or its session's
-/// creation: beyond it the connection is closed. `globalOutstandingLimit` stops reading before.
+/// Default of `ringkeeper.outputBytesPerConnectionMax`: bytes of replies made for one client, and not
+/// read by it, at which no more of its requests are carried out. With the one reply that goes beyond
+/// it, this is all that a connection's replies hold in memory, however many it has asked for.
+///
+/// As much as a fast network carries in some milliseconds.
+pub const CONNECTION_OUTPUT_PAUSE_BYTES: usize = 4 << 20;
+
+/// A piece of output longer than this is counted until the client has taken it; shorter ones, of
+/// which the socket holds many, are not worth the word.
+pub const OUTPUT_REPORTED_BYTES: usize = 64 * 1024;
+
+/// Bytes of requests of one connection that are not answered yet, at which nothing more is read from
+/// it. A longer request is read alone.
+pub const CONNECTION_REQUESTS_PAUSE_BYTES: u64 = 4 << 20;
+
+/// Bytes of requests that one connection may have waiting at all: beyond it the connection is closed.
+/// The edge stops reading at [`CONNECTION_REQUESTS_PAUSE_BYTES`], so that nobody comes here.
 pub const CONNECTION_HELD_BYTES_MAX: usize = 16 << 20;
+
+/// A client that takes no byte for this time, while more waits for it than may wait, does not read:
+/// its connection is closed. A guess, longer than a garbage collection or a short loss of the network.
+pub const OUTPUT_STALL_MS: u64 = 30_000;
 
 /// Default of `largeRequestMaxBytes`: bytes of large requests in the server at once.
 pub const LARGE_REQUESTS_BYTES_MAX: usize = 100 << 20;
@@ -172,6 +191,9 @@ pub const LARGE_REQUESTS_BYTES_MAX: usize = 100 << 20;
 pub const MULTI_READ_BYTES_MAX: usize = 64 << 20;
 
 const _: () = assert!(CONNECTION_HELD_BYTES_MAX > FRAME_BYTES_MAX as usize);
+const _: () = assert!(CONNECTION_REQUESTS_PAUSE_BYTES < CONNECTION_HELD_BYTES_MAX as u64);
+const _: () = assert!(OUTPUT_REPORTED_BYTES < CONNECTION_OUTPUT_PAUSE_BYTES);
+const _: () = assert!(CONNECTION_OUTPUT_PAUSE_BYTES < CONNECTION_OUTPUT_BYTES_MAX);
 const _: () = assert!(CONFIG_BYTES_MAX < ELECTION_MESSAGE_BYTES_MAX as usize);
 const _: () = assert!(CONNECT_FRAME_BYTES_MAX < FRAME_BYTES_MAX);
 const _: () = assert!(LOG_RECORD_BYTES_MAX > FRAME_BYTES_MAX + TXN_EXTRA_BYTES_MAX);

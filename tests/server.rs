@@ -368,6 +368,68 @@ fn a_client_that_does_not_read_stops_only_itself() {
 }
 
 #[test]
+fn three_thousand_large_reads_at_once_are_all_answered() {
+    in_both_wirings(|config| {
+        let server = start(config);
+        let mut client = Client::connect(server.socket_addr());
+        client.create("/large", &[b'x'; 100_000], 0).ok();
+        let frames: Vec<u8> = (0..3000)
+            .flat_map(|_| client.frame(OpCode::GetData, &raw::get("/large", false)))
+            .collect();
+        let mut socket = client.socket.try_clone().unwrap();
+        let sender = std::thread::spawn(move || socket.write_all(&frames).unwrap());
+        let mut other = Client::connect(server.socket_addr());
+        for number in 0..3000 {
+            let reply = client.receive().unwrap_or_else(|_| panic!("{number} came")).ok();
+            assert_eq!((reply.header.xid, reply.body.len() > 100_000), (number + 2, true));
+            if number % 500 == 0 {
+                other.ping();
+            }
+        }
+        sender.join().unwrap();
+    });
+}
+
+#[test]
+fn a_word_followed_at_once_by_the_end_of_the_input_is_answered() {
+    in_both_wirings(|config| {
+        let server = start(config);
+        for round in 0..300 {
+            let mut socket = dial(server.socket_addr());
+            socket.write_all(b"srvr").unwrap();
+            socket.shutdown(Shutdown::Write).unwrap();
+            let text = read_to_end(&mut socket).unwrap_or_default();
+            assert!(text.starts_with(b"Zookeeper version"), "round {round}: {text:?}");
+        }
+    });
+}
+
+#[test]
+fn what_was_asked_before_the_end_of_the_input_is_carried_out_and_answered() {
+    in_both_wirings(|config| {
+        let server = start(config);
+        let mut other = Client::connect(server.socket_addr());
+        for round in 0..100 {
+            let path = format!("/half-{round}");
+            // Before the handshake is answered.
+            let mut bytes = connect_frame(10_000);
+            let body = raw::open_acl();
+            bytes.extend(other.frame(OpCode::Create, &raw::create(&path, b"data", &body, 0)));
+            bytes.extend(other.frame(OpCode::GetData, &raw::get(&path, false)));
+            let mut socket = dial(server.socket_addr());
+            socket.write_all(&bytes).unwrap();
+            socket.shutdown(Shutdown::Write).unwrap();
+            for frame in ["handshake", "create", "get"] {
+                let answer = read_frame(&mut socket);
+                assert!(answer.is_ok(), "round {round}: no answer to {frame}");
+            }
+            assert_eq!(read_to_end(&mut socket), Some(Vec::new()));
+            assert_eq!(other.data(&path), b"data");
+        }
+    });
+}
+
+#[test]
 fn many_sessions_write_at_once_beyond_the_outstanding_limit() {
     in_both_wirings(|config| {
         let server = start(config.line("globalOutstandingLimit=20"));

@@ -323,6 +323,7 @@ impl World {
                     self.remember(&connection);
                 }
             }
+            self.replica.handle_written(self.now, send.conn, send.reported_bytes());
             self.output.recycle(send.bytes);
         }
         assert_eq!(self.replica.database().digest_mismatches(), 0, "a digest was not as foretold");

@@ -70,7 +70,8 @@ pub struct AuthenticationOptions {
     pub digest_algorithm: DigestAlgorithm,
     /// `zookeeper.DigestAuthenticationProvider.superDigest`: the digest identity that may do all.
     pub super_digest: Option<String>,
-    /// `zookeeper.ensembleAuthName`, split at commas; `None`: the scheme `ensemble` is unknown.
+    /// `zookeeper.ensembleAuthName`, split at commas; without names, any will do. `None`: the scheme
+    /// `ensemble` is unknown.
     pub ensemble_names: Option<BTreeSet<String>>,
 }
 
@@ -138,7 +139,8 @@ impl Authentication {
                     return Err(AuthFailed::Refused);
                 };
                 let name = String::from_utf8_lossy(auth.unwrap_or_default());
-                if name.is_empty() || names.contains(&*name) {
+                // ZooKeeper: EnsembleAuthenticationProvider, without names, lets everybody pass.
+                if name.is_empty() || names.is_empty() || names.contains(&*name) {
                     Ok(Vec::new())
                 } else {
                     Err(AuthFailed::WrongEnsemble)
@@ -221,5 +223,10 @@ mod tests {
         }
         let got = authentication.authenticate(Some("ensemble"), Some(b"three"), REMOTE);
         assert_eq!(got, Err(AuthFailed::WrongEnsemble));
+        let options =
+            AuthenticationOptions { ensemble_names: Some([].into()), ..Default::default() };
+        let authentication = Authentication::new(options);
+        let got = authentication.authenticate(Some("ensemble"), Some(b"three"), REMOTE);
+        assert_eq!(got, Ok(vec![]), "no name is set");
     }
 }

@@ -4,13 +4,13 @@
 //! so that only a frame cut in two is ever copied. Bytes to the client are written at once by whoever
 //! delivers them; only what the socket does not take is kept until there is room.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
@@ -18,6 +18,8 @@ use super::frame::{LENGTH_BYTES, Tail, split};
 use super::{Connections, Core};
 use crate::admin::word::FourLetterWord;
 use crate::id::ConnectionId;
+use crate::limits;
+use crate::replica::reported;
 use crate::runtime::{Readiness, Ready, Timer, Watch};
 
 /// Reads in a row before the other connections get their turn.
@@ -48,8 +50,18 @@ pub(super) struct Connection {
     pub(super) outstanding_bytes: Cell<u64>,
     /// Whether it stands among those that wait for others' requests to be answered.
     pub(super) throttled: Cell<bool>,
+    /// Whether it is not read because too many bytes of its own requests are not answered.
+    pub(super) waits_for_answers: Cell<bool>,
+    /// Whether it stands among those whose clients may not read.
+    pub(super) is_slow: Cell<bool>,
     /// Whether a whole frame has arrived.
     pub(super) greeted: Cell<bool>,
+    /// Whether that was a four-letter word, whose answer closes the connection.
+    asked_a_word: Cell<bool>,
+    /// The client sends nothing more.
+    input_over: Cell<bool>,
+    /// Since when the client has taken none of the bytes that wait for it.
+    stuck_since: Cell<Instant>,
     end: RefCell<Option<End>>,
     /// The core has heard of its end, and the client may read the last bytes.
     lingers: RefCell<Option<Timer>>,
@@ -61,6 +73,16 @@ struct Unsent {
     /// Bytes of the first buffer that are out already.
     front_sent: usize,
     bytes: usize,
+    /// Bytes of the buffers that the core hears of when they are out, and bounds itself.
+    reported: usize,
+}
+
+impl Unsent {
+    /// Bytes that the core does not bound.
+    fn unknown(&self) -> usize {
+        // A buffer is reported as a whole, and may be out in part.
+        (self.bytes + self.front_sent).saturating_sub(self.reported)
+    }
 }
 
 /// Why a connection ends.
@@ -94,7 +116,12 @@ impl Connection {
             outstanding: Cell::new(0),
             outstanding_bytes: Cell::new(0),
             throttled: Cell::new(false),
+            waits_for_answers: Cell::new(false),
             greeted: Cell::new(false),
+            is_slow: Cell::new(false),
+            asked_a_word: Cell::new(false),
+            input_over: Cell::new(false),
+            stuck_since: Cell::new(Instant::now()),
             end: RefCell::new(None),
             lingers: RefCell::new(None),
         }
@@ -131,6 +158,9 @@ impl Connection {
             *end = Some(End::ByCore);
         }
         drop(end);
+        if self.unsent_bytes() > 0 {
+            self.table.note_slow(self);
+        }
         self.wake();
     }
 
@@ -140,60 +170,128 @@ impl Connection {
             return Some(bytes);
         }
         let mut unsent = self.unsent.borrow_mut();
-        if unsent.bytes > unsent_max {
-            let reason = format!("{} bytes wait to be read by the client", unsent.bytes);
+        let unknown = unsent.unknown();
+        if unknown > unsent_max {
             drop(unsent);
-            self.fail(reason);
+            self.fail(format!("{unknown} bytes of events wait, and its client does not read them"));
             return Some(bytes);
         }
         unsent.bytes += bytes.len();
+        unsent.reported += reported(&bytes);
         unsent.buffers.push_back(bytes);
         if unsent.buffers.len() > 1 {
             // The socket is full, and we wait for room.
             return None;
         }
-        let (result, spare) = self.flush(&mut unsent);
-        drop(unsent);
+        self.stuck_since.set(Instant::now());
+        let (result, spare) = self.flush(unsent);
         if let Err(error) = result {
-            self.fail(error.to_string());
+            self.break_off(&error);
         }
         spare
     }
 
+    /// The socket cannot be used any more.
+    fn break_off(&self, error: &io::Error) {
+        let broken = self.broken(error);
+        let mut end = self.end.borrow_mut();
+        if end.is_none() {
+            *end = Some(broken);
+        }
+        drop(end);
+        self.wake();
+    }
+
+    fn broken(&self, error: &io::Error) -> End {
+        if self.input_over.get() {
+            // It had said that it goes.
+            return End::ByClient;
+        }
+        End::Failed(error.to_string())
+    }
+
+    /// Closes it if its client has taken none of the bytes that wait for it for `long`. True: it has
+    /// to be looked at again.
+    pub(super) fn close_if_stuck(&self, now: Instant, long: Duration, pause: usize) -> bool {
+        let bytes = self.unsent_bytes();
+        let mut end = self.end.borrow_mut();
+        if bytes > 0 && now.saturating_duration_since(self.stuck_since.get()) >= long {
+            // Even if it is to be closed behind these bytes.
+            *end = Some(End::Failed(format!(
+                "its client has read nothing for {} s, and {bytes} bytes wait for it",
+                long.as_secs()
+            )));
+            drop(end);
+            self.wake();
+            return false;
+        }
+        bytes > pause || (bytes > 0 && end.is_some())
+    }
+
+    fn unsent_bytes(&self) -> usize {
+        self.unsent.borrow().bytes
+    }
+
     /// Writes what the socket takes; if that is not all, waits for room.
-    fn flush(&self, unsent: &mut Unsent) -> (io::Result<()>, Option<Vec<u8>>) {
+    fn flush(&self, mut unsent: RefMut<'_, Unsent>) -> (io::Result<()>, Option<Vec<u8>>) {
         let mut spare = None;
+        let mut taken = 0;
+        let result = self.write_out(&mut unsent, &mut spare, &mut taken);
+        unsent.reported -= taken;
+        let unsent_bytes = unsent.bytes;
+        drop(unsent);
+        if unsent_bytes > self.table.shared.options.unsent_bytes_before_pause {
+            self.table.note_slow(self);
+        }
+        if taken > 0 {
+            self.core.written(self.id, taken);
+        }
+        (result, spare)
+    }
+
+    fn write_out(
+        &self,
+        unsent: &mut Unsent,
+        spare: &mut Option<Vec<u8>>,
+        taken: &mut usize,
+    ) -> io::Result<()> {
+        let mut wrote_some = false;
         while let Some(front) = unsent.buffers.front() {
             let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
             match send(&self.socket, &front[unsent.front_sent..], flags) {
                 Ok(wrote) => {
+                    wrote_some = true;
                     unsent.front_sent += wrote;
                     unsent.bytes -= wrote;
                     if unsent.front_sent == front.len() {
                         unsent.front_sent = 0;
-                        spare = unsent.buffers.pop_front();
+                        *taken += reported(front);
+                        *spare = unsent.buffers.pop_front();
                     }
                 }
                 Err(rustix::io::Errno::AGAIN) => {
+                    if wrote_some {
+                        self.stuck_since.set(Instant::now());
+                    }
                     if let Some(watch) = &*self.watch.borrow() {
                         watch.want_room();
                     }
                     break;
                 }
                 Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return (Err(error.into()), spare),
+                Err(error) => return Err(error.into()),
             }
         }
-        (Ok(()), spare)
+        Ok(())
     }
 
     /// Does what can be done now; its end, if it has come to it.
     fn advance(&self, what: Readiness) -> Option<End> {
-        let mut unsent = self.unsent.borrow_mut();
-        if let Err(error) = self.flush(&mut unsent).0 {
-            return Some(End::Failed(error.to_string()));
+        if let Err(error) = self.flush(self.unsent.borrow_mut()).0 {
+            return Some(self.broken(&error));
         }
-        let unsent_bytes = unsent.bytes;
+        let unsent = self.unsent.borrow();
+        let (unsent_bytes, unknown) = (unsent.bytes, unsent.unknown());
         drop(unsent);
         match &*self.end.borrow() {
             None => {}
@@ -201,17 +299,27 @@ impl Connection {
             Some(end) => return Some(end.clone()),
         }
         let table = &self.table;
-        if unsent_bytes > table.shared.options.unsent_bytes_before_pause {
+        if self.input_over.get() {
+            return self.look_whether_gone();
+        }
+        if unknown > table.shared.options.unsent_bytes_before_pause {
             return None;
         }
         for _ in 0..READS_PER_TURN {
+            if self.outstanding_bytes.get() > limits::CONNECTION_REQUESTS_PAUSE_BYTES {
+                self.waits_for_answers.set(true);
+                return None;
+            }
             if self.outstanding.get() > 0 && table.is_throttled() {
                 table.wait_for_room(self);
                 return None;
             }
             let mut scratch = table.shared.scratch.borrow_mut();
             match recv(&self.socket, &mut **scratch, RecvFlags::DONTWAIT) {
-                Ok((0, _)) => return Some(End::ByClient),
+                Ok((0, _)) => {
+                    drop(scratch);
+                    return self.input_ends();
+                }
                 Ok((bytes, _)) => {
                     if let Err(reason) = self.received(&scratch[..bytes]) {
                         return Some(End::Failed(reason));
@@ -228,6 +336,28 @@ impl Connection {
         }
         self.wake();
         None
+    }
+
+    /// The client sends nothing more. What it has asked for is answered first: who sends a word and
+    /// closes its half, as `nc -N` does, waits for the answer.
+    fn input_ends(&self) -> Option<End> {
+        if !self.greeted.get() {
+            return Some(End::ByClient);
+        }
+        self.input_over.set(true);
+        if !self.asked_a_word.get() {
+            self.core.end(self.id);
+        }
+        None
+    }
+
+    /// Whether the client has closed the half as well in which it could read.
+    fn look_whether_gone(&self) -> Option<End> {
+        let mut byte = [0; 1];
+        match recv(&self.socket, &mut byte, RecvFlags::DONTWAIT) {
+            Ok(_) | Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => None,
+            Err(_) => Some(End::ByClient),
+        }
     }
 
     fn received(&self, bytes: &[u8]) -> Result<(), String> {
@@ -280,6 +410,7 @@ impl Connection {
         let needed = LENGTH_BYTES + word.argument_bytes();
         if bytes.len() >= needed {
             self.greeted.set(true);
+            self.asked_a_word.set(true);
             core.word(self.id, self.remote, word, bytes[LENGTH_BYTES..].first_chunk().copied());
             // What follows a word means nothing.
             return bytes.len();

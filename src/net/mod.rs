@@ -37,6 +37,12 @@ pub trait Core {
         word: FourLetterWord,
         argument: Option<[u8; 8]>,
     );
+    /// The client will send nothing more, and may still read: the core closes the connection when it
+    /// has answered what it was asked.
+    fn end(&self, conn: ConnectionId);
+    /// The client has taken these bytes, the [reported](crate::replica::Send::reported_bytes) ones of
+    /// one send or several.
+    fn written(&self, conn: ConnectionId, bytes: usize);
     /// The connection is gone, or unusable.
     fn close(&self, conn: ConnectionId);
 }

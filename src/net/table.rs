@@ -49,6 +49,8 @@ impl Default for NetOptions {
 /// connection has no receive buffer of its own.
 const SCRATCH_BYTES: usize = 64 * 1024;
 
+const OUTPUT_STALL: Duration = Duration::from_millis(limits::OUTPUT_STALL_MS);
+
 /// Lines in the log about connections that clients can provoke, per second and core.
 const LINES_PER_SECOND_MAX: u32 = 20;
 
@@ -75,6 +77,8 @@ pub(super) struct Shared {
     /// Connections that are not read because too much is outstanding.
     throttled: RefCell<Vec<ConnectionId>>,
     pub(super) scratch: RefCell<Box<[u8]>>,
+    /// Connections to which more is unsent than may wait, or was a moment ago.
+    slow: RefCell<Vec<ConnectionId>>,
     /// Connections whose first frame is awaited, oldest first.
     newcomers: RefCell<VecDeque<(Instant, Weak<Connection>)>>,
     clock: Clock,
@@ -102,6 +106,7 @@ impl Connections {
             outstanding_bytes: Cell::new(0),
             throttled: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
+            slow: RefCell::default(),
             newcomers: RefCell::default(),
             clock: Clock::start(),
             lines: RefCell::new(Limiter::new(LINES_PER_SECOND_MAX)),
@@ -150,8 +155,12 @@ impl Connections {
         connection.outstanding.set(before - answered);
         connection.outstanding_bytes.set(bytes - share);
         self.release(answered, share);
+        let has_room =
+            connection.outstanding_bytes.get() <= limits::CONNECTION_REQUESTS_PAUSE_BYTES;
         // It may have stopped reading while others hold the bound: it waits for nothing now.
-        if answered == before && self.is_throttled() {
+        if (answered == before && self.is_throttled())
+            || (has_room && connection.waits_for_answers.take())
+        {
             connection.wake();
         }
     }
@@ -241,8 +250,10 @@ impl Connections {
         (connection.id == conn).then(|| connection.clone())
     }
 
-    /// Closes connections that have sent no whole frame for too long. Call about once a second.
+    /// Closes connections that have sent no whole frame for too long, and those whose clients do not
+    /// read. Call about once a second.
     pub fn close_silent(&self, now: Instant) {
+        self.close_stuck(now);
         let mut newcomers = self.shared.newcomers.borrow_mut();
         while newcomers.front().is_some_and(|(deadline, _)| *deadline <= now) {
             let (_, connection) = newcomers.pop_front().expect("looked at just now");
@@ -250,6 +261,26 @@ impl Connections {
                 && !connection.greeted.get()
             {
                 connection.fail("no request came in time after connecting".into());
+            }
+        }
+    }
+
+    /// More than may wait is unsent to this connection's client.
+    pub(super) fn note_slow(&self, connection: &Connection) {
+        if !connection.is_slow.replace(true) {
+            self.shared.slow.borrow_mut().push(connection.id);
+        }
+    }
+
+    /// Closes connections whose clients take nothing. Call about once a second.
+    fn close_stuck(&self, now: Instant) {
+        let slow = std::mem::take(&mut *self.shared.slow.borrow_mut());
+        for conn in slow {
+            let Some(connection) = self.find(conn) else { continue };
+            connection.is_slow.set(false);
+            let pause = self.shared.options.unsent_bytes_before_pause;
+            if connection.close_if_stuck(now, OUTPUT_STALL, pause) {
+                self.note_slow(&connection);
             }
         }
     }

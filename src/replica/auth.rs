@@ -115,6 +115,5 @@ impl Replica {
         connection.answered += 1;
         connection.sent += 1;
         self.stats.packets_sent += 1;
-        self.check_output(slot, connection);
     }
 }

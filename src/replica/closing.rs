@@ -51,6 +51,7 @@ impl Replica {
         let queue = std::mem::take(&mut connection.queue);
         self.release_steps(queue);
         connection.held_bytes = 0;
+        connection.owed.expected = 0;
     }
 
     /// Gives back what these steps of a queue have claimed.

@@ -80,7 +80,7 @@ impl Replica {
                 connection.out.extend_from_slice(&frame);
                 connection.sent += 1;
                 sent += 1;
-                self.check_output(slot, &mut connection);
+                self.on_event_written(slot, &mut connection, frame.len());
             }
             self.connections.put(slot, connection);
         }

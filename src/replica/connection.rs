@@ -46,6 +46,8 @@ pub(super) enum Waiting {
         arrived: MonoUs,
         /// Not before this is applied.
         after: Zxid,
+        /// Bytes of its reply, as far as can be told.
+        expected: usize,
     },
     /// An answer that is certain already.
     Answer {
@@ -87,6 +89,17 @@ pub(super) struct Forwarded {
     pub silent: bool,
 }
 
+/// What is on its way to a client, and what is to come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Owed {
+    /// Bytes handed out of which the edge has not said that the client took them.
+    pub unread: usize,
+    /// Bytes of the replies to the reads that wait in the queue, as far as can be told.
+    pub expected: usize,
+    /// Bytes of events in `out`, and in what is unread.
+    pub events: usize,
+}
+
 /// The reply to a request that is refused without being carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
@@ -125,6 +138,14 @@ pub(super) struct Connection {
     pub identities: Vec<Identity>,
     /// Bytes for the client, since the last time they were taken.
     pub out: Vec<u8>,
+    /// What it holds of the server's memory beside `out` and the frames that wait.
+    pub owed: Owed,
+    /// Its client will send nothing more; it is closed when everything is answered.
+    pub input_over: bool,
+    /// It is among the connections whose requests wait until their client has read.
+    pub waits_to_be_read: bool,
+    /// When something arrived last.
+    pub heard: MonoUs,
     /// Requests finished since then.
     pub answered: u32,
     /// Whether it is in the list of those with something to take.
@@ -163,6 +184,10 @@ impl Connection {
             // ZooKeeper: every connection is its address from the start.
             identities: vec![ip_identity(remote.ip())],
             out: Vec::new(),
+            owed: Owed::default(),
+            input_over: false,
+            waits_to_be_read: false,
+            heard: now.mono,
             answered: 0,
             dirty: false,
             queue: VecDeque::new(),
@@ -178,6 +203,18 @@ impl Connection {
             last_response: WallMs(0),
             latency_ms: Latency::default(),
         }
+    }
+
+    /// Bytes of answers that it holds, made or to be made: the one number that a bound on a
+    /// connection's memory, or on that of all of them, has to look at.
+    pub fn output_bytes(&self) -> usize {
+        self.out.len() + self.owed.unread + self.owed.expected
+    }
+
+    /// Whether everything that it asked for is answered.
+    pub fn is_done(&self) -> bool {
+        let settled = matches!(self.state, State::Ready | State::Ending);
+        settled && self.queue.is_empty() && self.early.is_empty() && self.parked.is_none()
     }
 
     /// Whether bytes may still be written to it.

@@ -39,7 +39,7 @@ impl Replica {
     ) {
         let mut frame = RequestHeader { xid, op: op.number() }.to_bytes();
         frame.extend_from_slice(body);
-        if connection.held_bytes + frame.len() > limits::CONNECTION_HELD_BYTES_MAX {
+        if connection.held_bytes > limits::CONNECTION_HELD_BYTES_MAX {
             self.large_bytes -= large as usize;
             self.reject(slot, connection, "too many requests behind its own writes");
             return;

@@ -15,6 +15,7 @@
 //! a connection's buffer while the transaction is applied, before any reply that could show it.
 
 mod auth;
+mod back_pressure;
 mod behind;
 mod closing;
 mod commit;
@@ -34,6 +35,7 @@ mod requests;
 mod room;
 mod screen;
 mod sessions;
+mod silence;
 mod standing;
 mod stats;
 mod steps;
@@ -50,7 +52,7 @@ use std::net::SocketAddr;
 use hashbrown::HashMap;
 
 pub use options::ReplicaOptions;
-pub use output::{Output, Reload, Reloaded, Send};
+pub use output::{Output, Reload, Reloaded, Send, reported};
 pub use stats::{ConnectionFacts, Latency, Stats};
 pub use throttle::ThrottleOptions;
 
@@ -89,6 +91,11 @@ pub struct Replica {
     connections: Connections,
     /// Connections with something to take, each once.
     dirty: Vec<Slot>,
+    /// Connections whose requests wait until their client has read.
+    unread: Vec<Slot>,
+    /// Connections whose clients send nothing more.
+    ending: Vec<Slot>,
+    silence: silence::Silence,
     /// Transactions proposed and not applied, in order, and to whom each is answered.
     in_flight: VecDeque<InFlight>,
     /// Transactions proposed that the log has not taken yet, in order.
@@ -202,6 +209,9 @@ impl Replica {
             by_session: HashMap::new(),
             connections: Connections::default(),
             dirty: Vec::new(),
+            unread: Vec::new(),
+            ending: Vec::new(),
+            silence: silence::Silence::default(),
             in_flight: VecDeque::new(),
             backlog: VecDeque::new(),
             barriers: VecDeque::new(),
@@ -260,6 +270,7 @@ impl Replica {
         self.expire_sessions(now);
         self.reap(now);
         self.on_standing_timeout(now);
+        self.close_silent(now);
         self.on_disk_timeout(now);
     }
 
@@ -270,14 +281,17 @@ impl Replica {
             return peer.into_iter().chain(self.ensemble.quiet_at).min();
         }
         let disk = self.next_room_timeout();
-        let slice = self.snapshots.wants_poll() || self.outgoing_wants_poll();
+        let slice =
+            self.snapshots.wants_poll() || self.outgoing_wants_poll() || self.may_go_on_reading();
         let slice = slice.then_some(self.now.mono);
         let reaping = if self.ensemble.proposes() { self.reaping.next() } else { None };
         let sessions = if self.may_expire() { self.sessions.next_expiry() } else { None };
         let local = self.ensemble.local.next_expiry();
         let standing = self.next_standing_timeout();
         let peer = self.peer.next_timeout();
-        [reaping, disk, slice, sessions, local, standing, peer].into_iter().flatten().min()
+        let silence = self.silence.next();
+        let all = [reaping, disk, slice, sessions, local, standing, silence, peer];
+        all.into_iter().flatten().min()
     }
 
     /// Begins to stop: new connections and requests are refused, what is in flight is finished.
@@ -306,10 +320,12 @@ impl Replica {
     pub fn take_output(&mut self, out: &mut Output) {
         self.spare.append(out.spare_mut());
         self.spare.truncate(output::SPARE_BUFFERS_MAX);
+        self.go_on_reading(self.now);
         self.poll_disk(self.now);
         self.poll_outgoing();
         // What was told to the peer meanwhile has its consequences in this turn.
         self.follow_peer(self.now);
+        self.close_finished();
         out.links.append(&mut self.ensemble.links);
         out.log_reads.append(&mut self.ensemble.log_reads);
         out.configs.append(&mut self.ensemble.configs);
@@ -334,6 +350,7 @@ impl Replica {
             }
             connection.dirty = false;
             let close = connection.state == State::Closed;
+            connection.hand_out();
             out.sends.push(Send {
                 conn: slot.id,
                 bytes: std::mem::take(&mut connection.out),

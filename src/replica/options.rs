@@ -41,7 +41,10 @@ pub struct ReplicaOptions {
     /// Requests in the server at once before sockets are no longer read
     /// (`globalOutstandingLimit`).
     pub requests_outstanding_max: usize,
-    /// Unsent bytes for one connection before it is closed: its client does not read.
+    /// Bytes made for one connection, and not read by its client, at which its requests wait
+    /// (`ringkeeper.outputBytesPerConnectionMax`).
+    pub output_pause_bytes: usize,
+    /// Unsent bytes of events for one connection before it is closed: its client does not read.
     pub connection_output_bytes_max: usize,
     /// Requests longer than this count as large (`largeRequestThreshold`); `None`: none does.
     pub large_request_bytes: Option<u32>,
@@ -106,6 +109,7 @@ impl Default for ReplicaOptions {
             frame_bytes_max: limits::FRAME_BYTES_MAX,
             txn_extra_bytes_max: limits::TXN_EXTRA_BYTES_MAX,
             requests_outstanding_max: limits::REQUESTS_OUTSTANDING_MAX,
+            output_pause_bytes: limits::CONNECTION_OUTPUT_PAUSE_BYTES,
             connection_output_bytes_max: limits::CONNECTION_OUTPUT_BYTES_MAX,
             large_request_bytes: None,
             large_requests_bytes_max: limits::LARGE_REQUESTS_BYTES_MAX,

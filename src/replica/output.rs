@@ -2,6 +2,7 @@
 
 use crate::id::{ConnectionId, Zxid};
 use crate::io;
+use crate::limits;
 use crate::peer::link::LinkOp;
 use crate::peer::{ConfigChange, LogRead};
 use crate::recovery::{Recovered, RecoveryError};
@@ -78,6 +79,19 @@ pub struct Send {
     /// Whether to close the connection after these bytes. The replica has forgotten the
     /// connection then and expects no `handle_close` for it (one is ignored).
     pub close: bool,
+}
+
+impl Send {
+    /// How many bytes the replica is to hear of, with `Replica::handle_written`, when all of them are
+    /// out: 0 for a short piece.
+    pub fn reported_bytes(&self) -> usize {
+        reported(&self.bytes)
+    }
+}
+
+/// See [`Send::reported_bytes`].
+pub fn reported(bytes: &[u8]) -> usize {
+    if bytes.len() > limits::OUTPUT_REPORTED_BYTES { bytes.len() } else { 0 }
 }
 
 /// Buffers kept for later turns, at most; more are dropped.

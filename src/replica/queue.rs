@@ -19,13 +19,16 @@ impl Replica {
         arrived: MonoUs,
         after: Zxid,
     ) {
-        if connection.held_bytes + frame.len() > limits::CONNECTION_HELD_BYTES_MAX {
+        if connection.held_bytes > limits::CONNECTION_HELD_BYTES_MAX {
             self.reject(slot, connection, "too many requests behind its own writes");
             return;
         }
         connection.held_bytes += frame.len();
+        let expected = self.expected_bytes(frame);
+        connection.owed.expected += expected;
         let first = connection.queue.is_empty();
-        connection.queue.push_back(Waiting::Request { frame: frame.into(), arrived, after });
+        let frame = frame.into();
+        connection.queue.push_back(Waiting::Request { frame, arrived, after, expected });
         self.requests_held += 1;
         if first {
             self.await_zxid(slot, after);
@@ -83,8 +86,9 @@ impl Replica {
             }
             self.requests_held -= 1;
             match connection.queue.pop_front() {
-                Some(Waiting::Request { frame, arrived, .. }) => {
+                Some(Waiting::Request { frame, arrived, expected, .. }) => {
                     connection.held_bytes -= frame.len();
+                    connection.owed.expected -= expected;
                     let mut input = Decoder::new(&frame);
                     let header = RequestHeader::decode(&mut input)
                         .expect("the header was read when the request arrived");

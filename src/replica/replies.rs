@@ -9,7 +9,7 @@ use crate::processor::finish;
 use crate::processor::read::{self, Reader};
 use crate::proto::OpCode;
 use crate::proto::request::RequestBody;
-use crate::proto::response::ReplyHeader;
+use crate::proto::response::{ReplyHeader, xid as fixed};
 use crate::proto::txn::Txn;
 use crate::time::{MonoUs, Now};
 
@@ -27,6 +27,8 @@ impl Replica {
         op: OpCode,
         body: &[u8],
     ) {
+        // ZooKeeper: FinalRequestProcessor answers a ping with the xid of pings, whatever it came with.
+        let xid = if op == OpCode::Ping { fixed::PING } else { xid };
         self.prepare_buffer(slot, connection);
         let Connection { id, session, identities, out, .. } = connection;
         let reader = Reader {
@@ -159,16 +161,14 @@ impl Replica {
         connection.last_response = now.wall;
         self.stats.packets_sent += 1;
         self.stats.record_response(bytes as u64);
-        self.check_output(slot, connection);
-    }
-
-    /// Closes a connection whose buffer has grown beyond the bound in one turn.
-    pub(super) fn check_output(&mut self, slot: Slot, connection: &mut Connection) {
-        if connection.out.len() > self.options.connection_output_bytes_max {
-            self.stats.connections_slow += 1;
-            // It is of no use to a client that does not read, and of much to others.
-            connection.out = Vec::new();
-            self.reject(slot, connection, "more unsent bytes than allowed");
+        // A reply of any length is delivered, and requests wait when there is enough in the buffer:
+        // this is for reads behind a write that made their nodes larger than could be foreseen.
+        if connection.out.len() - bytes > self.options.connection_output_bytes_max {
+            self.give_up_slow(
+                slot,
+                connection,
+                "its reads behind a write are worth too many bytes",
+            );
         }
     }
 

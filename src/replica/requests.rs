@@ -26,6 +26,7 @@ impl Replica {
         let Some(slot) = self.connections.find(conn) else { return };
         let Some(mut connection) = self.connections.take(slot) else { return };
         self.stats.bytes_received += frames.len() as u64;
+        connection.heard = now.mono;
         self.on_frames(now, slot, &mut connection, frames);
         self.connections.put(slot, connection);
     }
@@ -71,6 +72,12 @@ impl Replica {
                     }
                 }
                 State::Ready => {
+                    if self.waits_to_be_read(slot, connection) {
+                        if !self.keep_early(slot, connection, frame) {
+                            return;
+                        }
+                        continue;
+                    }
                     connection.received += 1;
                     self.stats.packets_received += 1;
                     self.on_request(now, slot, connection, frame);
@@ -84,11 +91,12 @@ impl Replica {
         }
     }
 
-    /// Lets a frame wait until the session is there, or a leader. False: it is too much.
+    /// Lets a frame wait until the session is there, or a leader, or the client has read. False: it is
+    /// too much.
     fn keep_early(&mut self, slot: Slot, connection: &mut Connection, frame: &[u8]) -> bool {
         let bytes = LENGTH_BYTES + frame.len();
-        if connection.held_bytes + bytes > limits::CONNECTION_HELD_BYTES_MAX {
-            self.reject(slot, connection, "too much before its session is there");
+        if connection.held_bytes > limits::CONNECTION_HELD_BYTES_MAX {
+            self.reject(slot, connection, "too many requests that wait");
             return false;
         }
         connection.held_bytes += bytes;
@@ -204,6 +212,8 @@ impl Replica {
                 self.on_write(now, slot, connection, xid, op, input.rest(), large);
             }
             // Unknown, or not for clients: check alone, and what servers say to each other.
+            // ZooKeeper: Request.isValid lets clients ask for deleteContainer, and nobody asks whether
+            // they may: everyone could remove every empty container and TTL node.
             op => {
                 if let Some(unsaid) = self.lines.allow(self.now.mono) {
                     tracing::warn!(

@@ -155,6 +155,10 @@ impl Replica {
         if connection.parked.is_some() || !connection.is_open() {
             return;
         }
+        if connection.input_over {
+            // Its client is gone, as far as anybody knows, and may be elsewhere when there is a leader.
+            return self.close_taken(slot, connection);
+        }
         let timeout_ms = u64::try_from(connection.timeout_ms).unwrap_or(0);
         let wait_ms = (u64::from(self.options.tick_ms) * PARKED_TICKS).min(timeout_ms);
         let until = now.mono.plus_ms(wait_ms);
@@ -244,6 +248,7 @@ impl Replica {
         let queue = std::mem::take(&mut connection.queue);
         let early = std::mem::take(&mut connection.early);
         connection.held_bytes = 0;
+        connection.owed.expected = 0;
         let session = connection.session;
         if connection.local && self.ensemble.local.is_closing(session) {
             // What came before its end would be dropped now, as what comes behind it is.

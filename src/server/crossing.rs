@@ -38,6 +38,8 @@ enum UpEvent {
     Open { conn: ConnectionId, remote: SocketAddr },
     Frames { conn: ConnectionId, bytes: usize },
     Word { conn: ConnectionId, remote: SocketAddr, word: FourLetterWord, argument: Option<[u8; 8]> },
+    End { conn: ConnectionId },
+    Written { conn: ConnectionId, bytes: usize },
     Close { conn: ConnectionId },
 }
 
@@ -109,6 +111,14 @@ impl Core for Uplink {
         argument: Option<[u8; 8]>,
     ) {
         self.push(UpEvent::Word { conn, remote, word, argument }, &[]);
+    }
+
+    fn end(&self, conn: ConnectionId) {
+        self.push(UpEvent::End { conn }, &[]);
+    }
+
+    fn written(&self, conn: ConnectionId, bytes: usize) {
+        self.push(UpEvent::Written { conn, bytes }, &[]);
     }
 
     fn close(&self, conn: ConnectionId) {
@@ -285,6 +295,8 @@ pub async fn receive_up(up: ConnectedReceiver<Up>, core: Rc<dyn Core>) {
                 UpEvent::Word { conn, remote, word, argument } => {
                     core.word(conn, remote, word, argument);
                 }
+                UpEvent::End { conn } => core.end(conn),
+                UpEvent::Written { conn, bytes } => core.written(conn, bytes),
                 UpEvent::Close { conn } => core.close(conn),
             }
         }
@@ -316,6 +328,10 @@ mod tests {
         }
 
         fn word(&self, _: ConnectionId, _: SocketAddr, _: FourLetterWord, _: Option<[u8; 8]>) {}
+
+        fn end(&self, _: ConnectionId) {}
+
+        fn written(&self, _: ConnectionId, _: usize) {}
 
         fn close(&self, _: ConnectionId) {
             self.closed.set(self.closed.get() + 1);

@@ -585,6 +585,18 @@ impl Core for Host {
         self.reactor.stir();
     }
 
+    fn end(&self, conn: ConnectionId) {
+        let now = self.now();
+        self.replica.borrow_mut().handle_end(now, conn);
+        self.reactor.stir();
+    }
+
+    fn written(&self, conn: ConnectionId, bytes: usize) {
+        let now = self.now();
+        self.replica.borrow_mut().handle_written(now, conn, bytes);
+        self.reactor.stir();
+    }
+
     fn close(&self, conn: ConnectionId) {
         let now = self.now();
         self.replica.borrow_mut().handle_close(now, conn);

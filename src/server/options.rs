@@ -102,6 +102,7 @@ pub fn replica(config: &Config, device: LogDevice) -> Result<ReplicaOptions, Str
         frame_bytes_max: config.network.jute_max_buffer,
         txn_extra_bytes_max: config.network.jute_max_buffer_extra,
         requests_outstanding_max: requests_outstanding_max(config) as usize,
+        output_pause_bytes: clamp(config.own.output_bytes_per_connection_max),
         connection_output_bytes_max: unsent_bytes_max(config),
         large_request_bytes: config.limits.large_request_threshold_bytes,
         large_requests_bytes_max: config.limits.large_request_max_bytes as usize,

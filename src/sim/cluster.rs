@@ -295,6 +295,13 @@ impl World {
             if !send.bytes.is_empty() {
                 self.network.send(now, conn, 1, &send.bytes);
             }
+            if send.reported_bytes() > 0 {
+                let read = self.read_clock(index);
+                if let Some(replica) = &mut self.servers[index].replica {
+                    replica.handle_written(read, send.conn, send.reported_bytes());
+                }
+                self.wake_server(index);
+            }
             output.recycle(send.bytes);
             if send.close {
                 self.servers[index].conns.remove(&name);

@@ -616,8 +616,8 @@ pub(super) static KEYS: &[Key] = &[
         number!(own.output_bytes_per_connection_max),
     )
     .about(
-        "output buffered for one connection above which nothing more is \
-             read from it",
+        "output buffered for one connection above which its next requests wait \
+             until its client has read",
     )
     .unit("bytes"),
     own(

@@ -13,15 +13,13 @@ use crate::proto::request::{PathVersion, SetAclRequest, SetDataRequest};
 const ANY_VERSION: i32 = -1;
 
 /// The version after the current one, if that is the one expected.
-// ZooKeeper: -1 is left out when versions wrap, because it means any (ZOOKEEPER-4743).
+// ZooKeeper: PrepRequestProcessor.checkAndIncVersion of 3.9 goes from -2 to -1, which a client cannot
+// ask for; 3.10 leaves -1 out (ZOOKEEPER-4743).
 fn next_version(current: i32, expected: i32) -> Result<i32, ErrorCode> {
     if expected != ANY_VERSION && expected != current {
         return Err(ErrorCode::BadVersion);
     }
-    Ok(match current.wrapping_add(1) {
-        ANY_VERSION => 0,
-        next => next,
-    })
+    Ok(current.wrapping_add(1))
 }
 
 impl Prep {
@@ -206,11 +204,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_version_that_means_any_is_never_given_to_a_node() {
+    fn versions_go_on_over_the_end_of_their_range_and_over_the_one_that_means_any() {
         assert_eq!(next_version(4, -1), Ok(5));
         assert_eq!(next_version(4, 4), Ok(5));
         assert_eq!(next_version(4, 3), Err(ErrorCode::BadVersion));
         assert_eq!(next_version(i32::MAX, -1), Ok(i32::MIN));
-        assert_eq!(next_version(-2, -1), Ok(0));
+        assert_eq!(next_version(-2, -2), Ok(-1));
+        assert_eq!(next_version(-1, -1), Ok(0));
     }
 }

@@ -68,6 +68,9 @@ pub struct Harness {
     pub files_full: bool,
     /// What went to other servers.
     pub links: Vec<LinkOp>,
+    /// Clients take what is handed out at once.
+    pub reads: bool,
+    unread: Vec<(ConnectionId, usize)>,
     next_connection: u64,
 }
 
@@ -115,6 +118,8 @@ impl Harness {
             disk_full,
             files_full: false,
             links: Vec::new(),
+            reads: true,
+            unread: Vec::new(),
             next_connection: 1,
         };
         harness.settle();
@@ -126,13 +131,21 @@ impl Harness {
         self.replica.take_output(&mut self.output);
         self.ops.extend(self.output.ops.drain(..));
         let sends: Vec<_> = self.output.sends.drain(..).collect();
+        let mut again = false;
         for send in sends {
             self.received.entry(send.conn).or_default().extend_from_slice(&send.bytes);
             *self.answered.entry(send.conn).or_default() += send.answered;
             if send.close {
                 self.closed.push(send.conn);
             }
+            let reported = send.reported_bytes();
             self.output.recycle(send.bytes);
+            if reported > 0 && self.reads {
+                self.replica.handle_written(self.now, send.conn, reported);
+                again = true;
+            } else if reported > 0 {
+                self.unread.push((send.conn, reported));
+            }
         }
         self.links.append(&mut self.output.links);
         self.fatal = self.fatal.take().or(self.output.fatal.take());
@@ -140,8 +153,19 @@ impl Harness {
             assert!(self.ops.is_empty(), "no op is in flight");
             let reloaded = self.disk.reload(&self.options, reload);
             self.replica.handle_reloaded(self.now, Ok(reloaded));
+            again = true;
+        }
+        if again {
             self.turn();
         }
+    }
+
+    /// The clients have taken what was handed out.
+    pub fn read_all(&mut self) {
+        for (conn, bytes) in std::mem::take(&mut self.unread) {
+            self.replica.handle_written(self.now, conn, bytes);
+        }
+        self.turn();
     }
 
     /// The peer of a scripted member.

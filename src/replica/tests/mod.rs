@@ -1,5 +1,6 @@
 //! Conversations with a replica over a disk in memory.
 
+mod back_pressure;
 mod cluster;
 mod disk;
 mod durability;

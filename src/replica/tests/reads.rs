@@ -283,25 +283,6 @@ fn a_request_without_a_whole_header_closes_that_connection_alone() {
 }
 
 #[test]
-fn a_client_that_is_owed_too_much_is_closed() {
-    let options = ReplicaOptions { connection_output_bytes_max: 4096, ..ReplicaOptions::default() };
-    let mut h = Harness::with(options);
-    let client = h.connect();
-    h.call(client.conn, 1, OpCode::Create, &create("/a", &[7; 1000], 0));
-    let mut frames = Vec::new();
-    for xid in 0..10 {
-        let mut payload = RequestHeader { xid, op: OpCode::GetData.number() }.to_bytes();
-        watch("/a", false).encode(OpCode::GetData, &mut payload);
-        frames.extend_from_slice(&u32::try_from(payload.len()).unwrap().to_be_bytes());
-        frames.extend_from_slice(&payload);
-    }
-    h.replica.handle_frames(h.now, client.conn, &frames);
-    h.turn();
-    assert!(h.is_closed(client.conn));
-    assert_eq!(h.replica.stats().connections_slow, 1);
-}
-
-#[test]
 fn large_requests_are_bounded_together() {
     let options = ReplicaOptions {
         large_request_bytes: Some(1000),

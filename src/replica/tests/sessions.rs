@@ -10,6 +10,14 @@ use crate::proto::request::RequestBody;
 use crate::session::password;
 
 #[test]
+fn a_ping_is_answered_with_the_xid_of_pings() {
+    let mut h = Harness::new();
+    let client = h.connect();
+    h.send(client.conn, 77, OpCode::Ping, &RequestBody::Empty);
+    assert_eq!(h.errors(client.conn), [(-2, 0)]);
+}
+
+#[test]
 fn the_timeout_is_clamped_and_the_password_is_the_sessions() {
     let mut h = Harness::new();
     for (wished, granted) in [(1, 6000), (10_000, 10_000), (1_000_000, 60_000)] {

@@ -229,6 +229,7 @@ impl Core {
             let sends = std::mem::take(&mut self.output.sends);
             for send in sends {
                 self.answered += u64::from(send.answered);
+                self.replica.handle_written(self.now, send.conn, send.reported_bytes());
                 self.output.recycle(send.bytes);
             }
             if self.output.ops.is_empty() {

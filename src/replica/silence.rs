@@ -1,0 +1,74 @@
+//! Connections that nothing is heard of for as long as their session may be silent
+//! (`NIOServerCnxnFactory.cnxnExpiryQueue`).
+//!
+//! The session itself ends where it is tracked. Here it is about the socket: a client that has moved
+//! on, or whose machine is gone, closes nothing, and its connection would be kept, with its watches
+//! and what it has asked for, until the kernel gives it up after many minutes.
+
+use std::collections::BTreeMap;
+
+use super::Replica;
+use super::connection::Slot;
+use crate::time::{MonoUs, Now};
+
+/// Connections are looked at this often.
+// ZooKeeper: the step of the queue is nio.sessionlessCnxnTimeout, 10 s by default.
+const STEP_MS: u64 = 10_000;
+
+/// Connections looked at in one turn: each costs a fraction of a microsecond.
+const LOOKS_AT_ONCE: usize = 2000;
+
+/// Connections by the moment at which to look at them; each stands here once, or is gone.
+#[derive(Debug, Default)]
+pub(super) struct Silence {
+    buckets: BTreeMap<u64, Vec<Slot>>,
+}
+
+impl Silence {
+    /// A connection was heard of.
+    pub fn watch(&mut self, slot: Slot, heard: MonoUs, timeout_ms: i32) {
+        let due_ms = due_ms(heard, timeout_ms);
+        self.buckets.entry((due_ms / STEP_MS + 1) * STEP_MS).or_default().push(slot);
+    }
+
+    /// When to look.
+    pub fn next(&self) -> Option<MonoUs> {
+        self.buckets.first_key_value().map(|(&ms, _)| MonoUs(ms.saturating_mul(1000)))
+    }
+}
+
+fn due_ms(heard: MonoUs, timeout_ms: i32) -> u64 {
+    heard.as_ms().saturating_add(u64::try_from(timeout_ms).unwrap_or(0))
+}
+
+impl Replica {
+    /// Closes connections that were silent for too long.
+    pub(super) fn close_silent(&mut self, now: Now) {
+        for _ in 0..LOOKS_AT_ONCE {
+            let Some(mut bucket) = self.silence.buckets.first_entry() else { return };
+            if *bucket.key() > now.mono.as_ms() {
+                return;
+            }
+            let Some(slot) = bucket.get_mut().pop() else {
+                bucket.remove();
+                continue;
+            };
+            let Some(connection) = self.connections.get(slot) else { continue };
+            let (heard, timeout_ms) = (connection.heard, connection.timeout_ms);
+            if due_ms(heard, timeout_ms) >= now.mono.as_ms() {
+                self.silence.watch(slot, heard, timeout_ms);
+                continue;
+            }
+            if connection.is_open()
+                && let Some(unsaid) = self.lines.allow(now.mono)
+            {
+                tracing::info!(
+                    conn = %slot.id, remote = %connection.remote, session = %connection.session,
+                    timeout_ms, unsaid,
+                    "closing a connection: nothing was heard of it for its session's timeout"
+                );
+            }
+            self.close(slot);
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Clients that ask faster than they read, that read nothing, and that send nothing more.
+
+use super::forwarding::{become_, connect, follower};
+use super::harness::{Client, Harness, create, new_session, set_data, watch};
+use crate::jute::Jute;
+use crate::peer::Standing;
+use crate::proto::OpCode;
+use crate::proto::request::{RequestBody, RequestHeader};
+use crate::replica::ReplicaOptions;
+
+static LARGE: [u8; 300_000] = [7; 300_000];
+
+/// A client that takes nothing, and a node that is longer than what may wait for it.
+fn slow_reader() -> (Harness, Client) {
+    let options = ReplicaOptions {
+        output_pause_bytes: 100_000,
+        connection_output_bytes_max: 200_000,
+        ..ReplicaOptions::default()
+    };
+    let mut h = Harness::with(options);
+    let client = h.connect();
+    assert_eq!(h.call(client.conn, 1, OpCode::Create, &create("/a", &LARGE, 0)).err, 0);
+    h.reads = false;
+    (h, client)
+}
+
+#[test]
+fn a_client_that_asks_faster_than_it_reads_waits_and_gets_everything() {
+    let (mut h, client) = slow_reader();
+    for xid in 2..22 {
+        h.send(client.conn, xid, OpCode::GetData, &watch("/a", false));
+    }
+    for xid in 2..22 {
+        assert_eq!(h.errors(client.conn), [(xid, 0)], "one reply, however long");
+        h.read_all();
+    }
+    // Another client is served meanwhile, and its own short requests are when it has read.
+    h.send(client.conn, 22, OpCode::Exists, &watch("/a", false));
+    assert_eq!(h.errors(client.conn), [(22, 0)]);
+    assert!(!h.is_closed(client.conn));
+    assert_eq!(h.replica.requests_outstanding(), 0);
+}
+
+#[test]
+fn reads_behind_a_write_are_weighed_before_they_are_taken() {
+    let (mut h, client) = slow_reader();
+    h.send(client.conn, 2, OpCode::SetData, &set_data("/a", &LARGE, -1));
+    for xid in 3..10 {
+        h.send(client.conn, xid, OpCode::GetData, &watch("/a", false));
+    }
+    h.send(client.conn, 10, OpCode::SetData, &set_data("/a", b"small", -1));
+    h.settle();
+    assert_eq!(h.errors(client.conn), [(2, 0), (3, 0)]);
+    for xid in 4..10 {
+        h.read_all();
+        assert_eq!(h.errors(client.conn), [(xid, 0)]);
+    }
+    h.read_all();
+    h.settle();
+    assert_eq!(h.errors(client.conn), [(10, 0)]);
+    // What could not be foreseen: the nodes grow while the reads wait.
+    h.send(client.conn, 11, OpCode::SetData, &set_data("/a", &LARGE, -1));
+    for xid in 12..20 {
+        h.send(client.conn, xid, OpCode::GetData, &watch("/a", false));
+    }
+    h.settle();
+    assert!(h.is_closed(client.conn));
+    assert_eq!(h.replica.stats().connections_slow, 1);
+}
+
+#[test]
+fn a_session_whose_client_reads_slowly_lives_on() {
+    let (mut h, client) = slow_reader();
+    for xid in 2..22 {
+        h.send(client.conn, xid, OpCode::GetData, &watch("/a", false));
+    }
+    for _ in 0..20 {
+        h.advance_ms(5000);
+        h.send(client.conn, -2, OpCode::Ping, &RequestBody::Empty);
+    }
+    assert!(!h.is_closed(client.conn));
+    h.advance_ms(60_000);
+    assert!(h.is_closed(client.conn));
+}
+
+#[test]
+fn a_client_that_does_not_read_its_events_is_closed() {
+    let options =
+        ReplicaOptions { connection_output_bytes_max: 200_000, ..ReplicaOptions::default() };
+    let mut h = Harness::with(options);
+    let (watcher, writer) = (h.connect(), h.connect());
+    h.reads = false;
+    for round in 0..3 {
+        assert!(!h.is_closed(watcher.conn), "round {round}");
+        let paths: Vec<String> = (0..600).map(|n| format!("/{:0>100}-{round}", n)).collect();
+        for path in &paths {
+            h.send(watcher.conn, 1, OpCode::Exists, &watch(path, true));
+        }
+        let op = OpCode::Create;
+        for path in &paths {
+            let mut payload = RequestHeader { xid: 2, op: op.number() }.to_bytes();
+            create(path, b"", 0).encode(op, &mut payload);
+            let mut frame = u32::try_from(payload.len()).unwrap().to_be_bytes().to_vec();
+            frame.extend(payload);
+            h.replica.handle_frames(h.now, writer.conn, &frame);
+        }
+        h.settle();
+    }
+    assert!(h.is_closed(watcher.conn), "each of three turns had some 84 kB of events");
+    assert!(!h.is_closed(writer.conn));
+}
+
+#[test]
+fn a_client_that_sends_nothing_more_gets_its_answers_first() {
+    let mut h = Harness::new();
+    let client = h.connect();
+    h.send(client.conn, 1, OpCode::Create, &create("/a", b"", 0));
+    h.send(client.conn, 2, OpCode::Exists, &watch("/a", false));
+    h.replica.handle_end(h.now, client.conn);
+    h.turn();
+    assert!(!h.is_closed(client.conn));
+    h.settle();
+    assert_eq!(h.errors(client.conn), [(1, 0), (2, 0)]);
+    assert!(h.is_closed(client.conn));
+    // Nothing is awaited.
+    let client = h.connect();
+    h.replica.handle_end(h.now, client.conn);
+    h.turn();
+    assert!(h.is_closed(client.conn));
+    // Everything came before the handshake was answered.
+    let conn = h.open();
+    h.send_connect(conn, new_session());
+    h.send(conn, 1, OpCode::Create, &create("/b", b"", 0));
+    h.replica.handle_end(h.now, conn);
+    h.settle();
+    assert_eq!(h.take_frames(conn).len(), 2, "the handshake's answer and the create's");
+    assert!(h.replica.database().node("/b").is_some());
+    assert!(h.is_closed(conn));
+}
+
+#[test]
+fn nothing_waits_for_a_leader_in_the_name_of_a_client_that_sends_nothing_more() {
+    for ends_first in [true, false] {
+        let mut h = follower();
+        let client = connect(&mut h, super::forwarding::zxid(1, 1));
+        h.send(client.conn, 2, OpCode::Create, &create("/a", b"", 0));
+        if ends_first {
+            h.replica.handle_end(h.now, client.conn);
+            h.turn();
+            assert!(!h.is_closed(client.conn));
+        }
+        become_(&mut h, Standing::Looking);
+        if !ends_first {
+            h.replica.handle_end(h.now, client.conn);
+            h.turn();
+        }
+        assert!(h.is_closed(client.conn));
+    }
+}
+
+#[test]
+fn a_connection_that_is_silent_for_longer_than_its_session_may_be_is_closed() {
+    // A follower: sessions expire elsewhere.
+    let mut h = follower();
+    let client = connect(&mut h, super::forwarding::zxid(1, 1));
+    for _ in 0..10 {
+        h.advance_ms(9000);
+        h.send(client.conn, -2, OpCode::Ping, &RequestBody::Empty);
+    }
+    h.advance_ms(9000);
+    assert!(!h.is_closed(client.conn));
+    h.advance_ms(12_000);
+    assert!(h.is_closed(client.conn));
+}

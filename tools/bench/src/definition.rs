@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::beside::Beside;
+
 /// Sessions of one run: one address of the generator has so many ports for one server, less some.
 pub const SESSIONS_MAX: u32 = 28_000;
 /// Parents of the nodes of a mix: their names have room for so many.
@@ -44,6 +46,9 @@ pub struct Definition {
     /// them with a large heap, or must not find one.
     #[serde(default)]
     pub fresh: bool,
+    /// What the servers share their processors with.
+    #[serde(default, skip_serializing_if = "Beside::is_nothing")]
+    pub beside: Beside,
     /// The parameter to vary, of a ladder.
     #[serde(default)]
     pub step: Option<Steps>,
@@ -350,6 +355,7 @@ impl Definition {
         if self.slice_ms == 0 {
             return Err("slice_ms must be at least 1; 1000 is usual".into());
         }
+        self.beside.check()?;
         self.work.check()
     }
 

@@ -7,6 +7,7 @@
 //! of the lines afterwards ([`report`]).
 
 pub mod ab;
+pub mod beside;
 pub mod cli;
 pub mod compare;
 pub mod definition;

@@ -20,6 +20,7 @@ use ringkeeper::proto::opcode::OpCode;
 use ringkeeper::proto::response::{GetChildrenResponse, GetDataResponse, MultiHeader, ReplyHeader};
 use rustix::event::epoll;
 
+use crate::beside::Beside;
 use crate::definition::{Definition, Load, Mix, Operations, Work};
 use crate::disk;
 use crate::engine::{self, Target};
@@ -291,6 +292,7 @@ pub fn workload(name: &str, sessions: u32, depth: u32, operations: Operations) -
         seconds: 2.0,
         slice_ms: 500,
         fresh: false,
+        beside: Beside::default(),
         step: None,
         work: Work::Mix(Mix::new(sessions, Load::Closed { depth }, operations)),
     }

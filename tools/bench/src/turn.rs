@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::beside::Beside;
 use crate::definition::{Definition, Load, Mix, Operations, Work};
 use crate::engine::{self, Phase, Progress, Target};
 use crate::etcd;
@@ -79,7 +80,10 @@ impl<'a> Turn<'a> {
             }
             watcher(progress);
         };
-        let measured = load(self.launch.peer, &target, job, &mut watch)?;
+        let neighbours = job.definition.beside.begin(&pids)?;
+        let measured = load(self.launch.peer, &target, job, &mut watch);
+        drop(neighbours);
+        let measured = measured?;
         let Definition { name, title, step: steps, .. } = job.definition;
         let step =
             steps.as_ref().zip(job.step).map(|(steps, value)| (steps.parameter.clone(), value));
@@ -159,6 +163,7 @@ fn warm_up(operations: Operations, seconds: f64) -> Definition {
         seconds,
         slice_ms: 1000,
         fresh: false,
+        beside: Beside::default(),
         step: None,
         work: Work::Mix(Mix::new(
             WARM_UP_SESSIONS,

@@ -71,10 +71,18 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
                 (Some(steps), Some(value)) => format!("  {} = {value}", steps.parameter),
                 _ => String::new(),
             };
+            if definition.beside.cpu_quota_percent.is_some() {
+                return Err(format!(
+                    "{}: only who starts the servers can give them a quota: `compare` does",
+                    definition.name
+                ));
+            }
+            let neighbours = definition.beside.begin(&[])?;
             let mut display = Display::new(&format!("{}{at}", definition.name));
             let measured =
                 engine::run(&target, &definition, step, &mut |progress| display.show(progress));
             display.end();
+            drop(neighbours);
             let measured = measured.map_err(|error| error.to_string())?;
             print(&at, &measured);
             let step = definition.step.as_ref().zip(step);

@@ -202,6 +202,21 @@ fn acknowledged_writes_survive_kill_9() {
 }
 
 #[test]
+fn a_killed_server_accepts_nobody_after_its_end() {
+    in_both_wirings(|config| {
+        let mut server = start(config);
+        for _ in 0..3 {
+            let _idle = Client::connect(server.socket_addr());
+            server.kill();
+            // A client that comes back at once would be accepted by nobody, and then reset.
+            let again = TcpStream::connect(server.socket_addr());
+            assert_eq!(again.unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
+            server.restart();
+        }
+    });
+}
+
+#[test]
 fn sigterm_ends_the_server_within_a_second_and_loses_nothing() {
     in_both_wirings(|config| {
         let mut server = start(config);

@@ -77,7 +77,7 @@ pub fn serve(
     let reactor = table.shared.reactor.clone();
     let (watch, pause) = (RefCell::new(None), RefCell::new(None));
     let listener = Rc::new(Listener { socket, table, core, watch, pause });
-    let watch = reactor.watch(listener.socket.as_fd(), listener.clone());
+    let watch = reactor.watch_unheld(listener.socket.as_fd(), listener.clone());
     *listener.watch.borrow_mut() = Some(watch);
     Ok(Accepting { listener })
 }

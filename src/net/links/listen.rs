@@ -106,7 +106,7 @@ impl Inner {
             Ok(socket) => {
                 tracing::info!("listening for other servers at {}:{} ({port:?})", at.host, at.port);
                 let socket = Rc::new(socket);
-                let watch = self.links.shared.reactor.watch(socket.as_fd(), self.clone());
+                let watch = self.links.shared.reactor.watch_unheld(socket.as_fd(), self.clone());
                 *self.bound.borrow_mut() = Some((watch, socket));
                 return;
             }

@@ -12,6 +12,11 @@
 //! ([`Sleeping::Alone`]), the thread sleeps here; an executor with channels to others sleeps in
 //! glommio, and this ring rings its bell ([`Sleeping::Among`]).
 //!
+//! A poll holds its file open until the kernel has taken the ring apart, and of a killed process it
+//! does that 4 to 15 ms after the rest (ARCHITECTURE.md, "Waiting for sockets"). So sockets that must
+//! close with their process are polled by way of an epoll each, which holds nothing open
+//! ([`Reactor::watch_unheld`]).
+//!
 //! Readiness is an edge: who was told reads until there is less than he asked for, or asks to be
 //! told [`Watch::again`].
 
@@ -21,12 +26,13 @@ mod tests;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use io_uring::types::{Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
+use rustix::event::epoll;
 
 use super::{Doorbell, Event};
 
@@ -54,7 +60,7 @@ pub trait Ready {
 pub struct Readiness {
     /// There is room to write; told once after [`Watch::want_room`].
     pub room: bool,
-    /// The other side will send no more, or something is wrong: reading on says what.
+    /// The other side will send no more, or something is wrong, or may be: reading on says what.
     pub hung_up: bool,
 }
 
@@ -123,6 +129,8 @@ struct Source {
 
 struct Open {
     fd: RawFd,
+    /// The epoll through which it is polled for input, if it is not to be held open.
+    through: Option<OwnedFd>,
     owner: Rc<dyn Ready>,
     waits_for_room: bool,
 }
@@ -200,8 +208,27 @@ impl Reactor {
     /// Tells `owner` from now on what a socket is ready for, input that is there already included.
     /// The socket must not block, and must stay open until the watch is dropped.
     pub fn watch(&self, socket: BorrowedFd<'_>, owner: Rc<dyn Ready>) -> Watch {
-        let fd = socket.as_raw_fd();
-        let key = self.inner.sources.borrow_mut().insert(Open { fd, owner, waits_for_room: false });
+        self.watch_through(socket, None, owner)
+    }
+
+    /// The same for a socket that is to close at once if this process is killed: one that listens,
+    /// since clients that come back must be refused rather than accepted by nobody, and one to
+    /// another server, which is to look for a new leader. It costs one more descriptor, and as the
+    /// end of a stream is not told apart from input, one more read each time; too much for clients.
+    pub fn watch_unheld(&self, socket: BorrowedFd<'_>, owner: Rc<dyn Ready>) -> Watch {
+        // Without descriptors left it is held open, which matters less.
+        self.watch_through(socket, epoll_of(socket).ok(), owner)
+    }
+
+    fn watch_through(
+        &self,
+        socket: BorrowedFd<'_>,
+        through: Option<OwnedFd>,
+        owner: Rc<dyn Ready>,
+    ) -> Watch {
+        let open = Open { fd: socket.as_raw_fd(), through, owner, waits_for_room: false };
+        let fd = open.input_fd();
+        let key = self.inner.sources.borrow_mut().insert(open);
         self.inner.poll_input(key, fd);
         Watch { reactor: self.clone(), key }
     }
@@ -273,14 +300,14 @@ impl Reactor {
                 self.stir();
             }
             About::Input => {
-                let Some(fd) = inner.sources.borrow().fd(key) else { return };
+                let Some((fd, is_unheld)) = inner.sources.borrow().input(key) else { return };
                 if !found.more {
                     // The kernel has ended it, for want of room for completions.
                     inner.poll_input(key, fd);
                 }
                 // An error of the poll itself: whoever reads will see what is wrong.
                 let events = u32::try_from(found.result).unwrap_or(HUNG_UP);
-                let hung_up = events & HUNG_UP != 0;
+                let hung_up = is_unheld || events & HUNG_UP != 0;
                 inner.tell(key, Readiness { room: false, hung_up });
             }
             About::Room => {
@@ -367,6 +394,20 @@ fn make_ring() -> io::Result<IoUring> {
         .build(SUBMISSIONS)
         .or_else(|_| cooperative.build(SUBMISSIONS))
         .or_else(|_| plain.build(SUBMISSIONS))
+}
+
+/// An epoll of one socket. It is never waited for itself: that it is readable says all.
+fn epoll_of(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let through = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    let flags = epoll::EventFlags::IN | epoll::EventFlags::RDHUP;
+    epoll::add(&through, socket, epoll::EventData::new_u64(0), flags)?;
+    Ok(through)
+}
+
+impl Open {
+    fn input_fd(&self) -> RawFd {
+        self.through.as_ref().map_or(self.fd, AsRawFd::as_raw_fd)
+    }
 }
 
 impl Inner {
@@ -506,10 +547,12 @@ impl Sources {
         if source.generation == key.generation { source.open.as_mut() } else { None }
     }
 
-    fn fd(&self, key: Key) -> Option<RawFd> {
+    /// What is polled for a source's input, and whether that is an epoll.
+    fn input(&self, key: Key) -> Option<(RawFd, bool)> {
         let source = self.slots.get(key.slot as usize)?;
         let open = source.open.as_ref()?;
-        (source.generation == key.generation).then_some(open.fd)
+        let input = (open.input_fd(), open.through.is_some());
+        (source.generation == key.generation).then_some(input)
     }
 
     fn remove(&mut self, key: Key) -> Option<Open> {

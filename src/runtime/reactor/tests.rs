@@ -18,6 +18,14 @@ struct Reader {
 
 impl Reader {
     fn new(reactor: &Reactor) -> (Rc<Reader>, OwnedFd) {
+        Reader::with(|reader| reactor.watch(reader.socket.as_fd(), reader.clone()))
+    }
+
+    fn unheld(reactor: &Reactor) -> (Rc<Reader>, OwnedFd) {
+        Reader::with(|reader| reactor.watch_unheld(reader.socket.as_fd(), reader.clone()))
+    }
+
+    fn with(watch: impl FnOnce(&Rc<Reader>) -> Watch) -> (Rc<Reader>, OwnedFd) {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let (socket, other) =
             socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
@@ -28,7 +36,7 @@ impl Reader {
             ended: Cell::new(false),
             watch: RefCell::new(None),
         });
-        let watch = reactor.watch(reader.socket.as_fd(), reader.clone());
+        let watch = watch(&reader);
         *reader.watch.borrow_mut() = Some(watch);
         (reader, other)
     }
@@ -87,19 +95,20 @@ fn both_ways(body: impl AsyncFn(&Reactor)) {
 #[test]
 fn bytes_are_told_whenever_they_come_and_the_end_behind_them() {
     both_ways(async |reactor| {
-        let (reader, other) = Reader::new(reactor);
-        send(&other, b"before the first sleep", SendFlags::empty()).unwrap();
-        until(reactor, || reader.received() == 22).await;
-        for round in 1..=200usize {
-            send(&other, &vec![7; round * 10], SendFlags::empty()).unwrap();
-            let expected = 22 + round * (round + 1) * 5;
-            until(reactor, || reader.received() == expected).await;
+        for (reader, other) in [Reader::new(reactor), Reader::unheld(reactor)] {
+            send(&other, b"before the first sleep", SendFlags::empty()).unwrap();
+            until(reactor, || reader.received() == 22).await;
+            for round in 1..=200usize {
+                send(&other, &vec![7; round * 10], SendFlags::empty()).unwrap();
+                let expected = 22 + round * (round + 1) * 5;
+                until(reactor, || reader.received() == expected).await;
+            }
+            // The last bytes and the end come as one event.
+            send(&other, &[1; 100], SendFlags::empty()).unwrap();
+            drop(other);
+            until(reactor, || reader.ended.get()).await;
+            assert_eq!(reader.received(), 22 + 200 * 201 * 5 + 100);
         }
-        // The last bytes and the end come as one event.
-        send(&other, &[1; 100], SendFlags::empty()).unwrap();
-        drop(other);
-        until(reactor, || reader.ended.get()).await;
-        assert_eq!(reader.received(), 22 + 200 * 201 * 5 + 100);
     });
 }
 

@@ -7,13 +7,18 @@
 //! Whoever waits for a write has two ways: look again soon ([`LogRing::reap`] makes no system
 //! call), or [`LogRing::ring_when_done`], after which the kernel rings a [`Doorbell`] with the
 //! next completion.
+//!
+//! Where others want the processors, [`LogRing::write_by_thread`] has a thread do the writes: see
+//! [`super::log_thread`] for why.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use io_uring::types::{Fd, Fixed};
 use io_uring::{IoUring, opcode};
 
+use super::log_thread::{Job, LogThread};
 use super::{Doorbell, failure};
 use crate::io::{AlignedBuf, Completion, Done, SegmentId, Token};
 
@@ -44,11 +49,15 @@ pub struct LogRing {
     in_flight: [Option<Write>; WRITES_IN_FLIGHT_MAX],
     in_flight_count: usize,
     bell_armed: bool,
+    /// Writes go to the thread from now on.
+    by_thread: bool,
+    /// Started when it is needed for the first time.
+    thread: Option<LogThread>,
 }
 
 struct OpenSegment {
     id: SegmentId,
-    file: OwnedFd,
+    file: Arc<OwnedFd>,
     name: String,
 }
 
@@ -100,6 +109,8 @@ impl LogRing {
             in_flight: [const { None }; WRITES_IN_FLIGHT_MAX],
             in_flight_count: 0,
             bell_armed: false,
+            by_thread: false,
+            thread: None,
         };
         ring.arm_bell(false);
         Ok((ring, lacks))
@@ -118,7 +129,7 @@ impl LogRing {
                 self.files_registered = false;
             }
         }
-        self.segments[slot] = Some(OpenSegment { id, file, name });
+        self.segments[slot] = Some(OpenSegment { id, file: Arc::new(file), name });
     }
 
     /// Forgets a segment and closes the ring's descriptor of it.
@@ -139,11 +150,25 @@ impl LogRing {
     pub fn is_writing_to(&self, id: SegmentId) -> bool {
         let slot = self.slot_of(id);
         self.in_flight.iter().flatten().any(|write| Some(write.segment_slot) == slot)
+            || self.thread.as_ref().is_some_and(|thread| thread.is_writing_to(id))
     }
 
     /// Writes in flight.
     pub fn in_flight(&self) -> usize {
-        self.in_flight_count
+        self.in_flight_count + self.thread.as_ref().map_or(0, LogThread::in_flight)
+    }
+
+    /// Whether writes go to a thread from now on, which rings the bell after each of them, asked or
+    /// not; those in flight end where they are.
+    pub fn write_by_thread(&mut self, by_thread: bool) {
+        if by_thread && self.thread.is_none() {
+            match LogThread::start(self.bell.clone()) {
+                Ok(thread) => self.thread = Some(thread),
+                // Slower beside others, and otherwise the same; it is tried again.
+                Err(error) => return tracing::debug!("no thread for the log: {error}"),
+            }
+        }
+        self.by_thread = by_thread;
     }
 
     /// Submits one write: the first `bytes` of `buf`, at `offset` of an open segment.
@@ -161,6 +186,12 @@ impl LogRing {
     ) -> io::Result<()> {
         assert!(bytes as usize <= buf.len(), "a write is not longer than its buffer");
         let segment_slot = self.slot_of(segment).expect("the log writes to prepared segments");
+        if self.by_thread
+            && let (Some(thread), Some(open)) = (&mut self.thread, &self.segments[segment_slot])
+        {
+            let (file, name) = (open.file.clone(), open.name.clone());
+            return thread.write(Job { token, segment, file, name, offset, buf, bytes, sync });
+        }
         let index = self.in_flight.iter().position(Option::is_none);
         let index = index.expect("the log's writer bounds its writes in flight");
         self.register(&buf);
@@ -248,6 +279,9 @@ impl LogRing {
     /// Takes what has completed. Costs no system call, unless a write was cut short and the rest
     /// of it has to be submitted.
     pub fn reap(&mut self, out: &mut Vec<Completion>) {
+        if let Some(thread) = &mut self.thread {
+            thread.reap(out);
+        }
         if self.in_flight_count == 0 {
             return;
         }
@@ -329,6 +363,7 @@ impl LogRing {
 
 impl Drop for LogRing {
     fn drop(&mut self) {
+        self.thread = None;
         // The kernel may still read the buffers in flight; they must not be freed before.
         let mut ignored = Vec::new();
         while self.in_flight_count > 0 {
@@ -392,6 +427,66 @@ mod tests {
             assert!(read.iter().all(|byte| *byte == number));
         }
         ring.close_segment(SegmentId(1));
+    }
+
+    #[test]
+    fn a_thread_writes_the_same_and_rings_unasked() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = std::fs::File::create_new(folder.path().join("log")).unwrap();
+        let bell = Doorbell::new().unwrap();
+        let (mut ring, _) = LogRing::new(bell.clone(), &[]).unwrap();
+        ring.open_segment(SegmentId(1), file.try_clone().unwrap().into(), "log".into());
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        ring.open_segment(SegmentId(2), full.into(), "log.17".into());
+        ring.write_by_thread(true);
+        let mut eight = [0; 8];
+        for number in 1..=3u8 {
+            let mut buf = AlignedBuf::zeroed_in_slot(8192, 0);
+            buf.fill(number);
+            let token = Token::new(Owner::TxnLog, number.into());
+            ring.write(token, SegmentId(1), u64::from(number) * 4096, buf, 4096, true).unwrap();
+            assert_eq!((ring.in_flight(), ring.is_writing_to(SegmentId(1))), (1, true));
+            rustix::io::read(bell.as_fd(), &mut eight).unwrap();
+            let mut out = Vec::new();
+            ring.reap(&mut out);
+            assert!(matches!(out[..], [Completion { result: Ok(Done::Buffer(_)), .. }]));
+            assert_eq!((ring.in_flight(), ring.is_writing_to(SegmentId(1))), (0, false));
+        }
+        let mut read = vec![0; 4096];
+        for number in 1..=3u8 {
+            file.read_exact_at(&mut read, u64::from(number) * 4096).unwrap();
+            assert!(read.iter().all(|byte| *byte == number));
+        }
+        let token = Token::new(Owner::TxnLog, 9);
+        // Not durable: /dev/full knows of no such writes.
+        ring.write(token, SegmentId(2), 0, AlignedBuf::zeroed(4096), 4096, false).unwrap();
+        rustix::io::read(bell.as_fd(), &mut eight).unwrap();
+        let mut out = Vec::new();
+        ring.reap(&mut out);
+        let failure = out.pop().unwrap().result.unwrap_err();
+        assert_eq!(failure.kind, crate::io::IoFailureKind::Full);
+        assert!(failure.text.contains("log.17"), "{}", failure.text);
+        ring.write_by_thread(false);
+        ring.close_segment(SegmentId(1));
+    }
+
+    #[test]
+    fn a_ring_that_is_dropped_waits_for_its_thread() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = std::fs::File::create_new(folder.path().join("log")).unwrap();
+        let (mut ring, _) = LogRing::new(Doorbell::new().unwrap(), &[]).unwrap();
+        ring.open_segment(SegmentId(1), file.try_clone().unwrap().into(), "log".into());
+        ring.write_by_thread(true);
+        for number in 0..8 {
+            let token = Token::new(Owner::TxnLog, number);
+            let mut buf = AlignedBuf::zeroed(4096);
+            buf.fill(7);
+            ring.write(token, SegmentId(1), number * 4096, buf, 4096, true).unwrap();
+        }
+        drop(ring);
+        let mut read = vec![0; 8 * 4096];
+        file.read_exact_at(&mut read, 0).unwrap();
+        assert!(read.iter().all(|byte| *byte == 7));
     }
 
     #[test]

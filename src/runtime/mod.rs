@@ -12,9 +12,11 @@ mod file_folder;
 mod limits_of_process;
 mod log_ahead;
 mod log_ring;
+mod log_thread;
 mod reactor;
 mod read_ahead;
 mod signals;
+mod time_slice;
 
 pub use clock::{Clock, ThreadUse};
 pub use data_folder::{DataFolder, FolderError, LogDevice, check_folder};
@@ -28,6 +30,7 @@ pub use limits_of_process::{
 pub use log_ring::{LogRing, WRITES_IN_FLIGHT_MAX};
 pub use reactor::{Reactor, Readiness, Ready, Sleeping, Timer, Watch};
 pub use signals::{StopFlag, watch_signals};
+pub use time_slice::ask_for_short_slices;
 
 use crate::io::{IoFailure, IoFailureKind};
 

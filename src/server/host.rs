@@ -218,6 +218,11 @@ impl Host {
         !completions.is_empty()
     }
 
+    /// Whether the log is written by a thread from now on: others want the processors.
+    pub fn write_log_by_thread(&self, by_thread: bool) {
+        self.ring.borrow_mut().write_by_thread(by_thread);
+    }
+
     /// Completions ring the executor's bell from now on; false if one is there already.
     pub fn park_log(&self) -> bool {
         self.ring.borrow_mut().ring_when_done()

@@ -2,6 +2,7 @@
 
 mod client_port;
 mod crossing;
+mod crowd;
 mod ensemble;
 pub mod environment;
 mod host;

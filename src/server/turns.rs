@@ -3,15 +3,17 @@
 //! While a group is being written, or other servers are asked, the task looks at the rings again and
 //! again, briefly: what is seen that way costs no system call and no wake-up, which together cost as
 //! much as the write itself. What it must not do is to keep a core from others, so it yields after
-//! each look, and after a while it sleeps: the kernel then rings the executor's bell.
+//! each look, and after a while it sleeps: the kernel then rings the executor's bell. Where others do
+//! not give the processor back ([`Crowd`]) it sleeps at once, and a thread writes the log.
 
 use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::crowd::Crowd;
 use super::host::Host;
-use crate::runtime::{Reactor, StopFlag};
+use crate::runtime::{Reactor, StopFlag, ask_for_short_slices};
 
 /// How the turn task waits for what a client waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,6 +59,7 @@ pub async fn turn(
     moving: impl AsyncFn(Vec<TcpListener>),
 ) -> Ended {
     let reactor = host.reactor();
+    ask_for_short_slices();
     match turns(&host, &reactor, patience, stop, stopping, moving).await {
         Ok(ended) => ended,
         Err(error) => Ended::Fatal(format!("the ring of the sockets cannot be used: {error}")),
@@ -73,6 +76,8 @@ async fn turns(
 ) -> io::Result<Ended> {
     let mut stopping = Some(stopping);
     let mut deadline = None;
+    let mut crowd = Crowd::new();
+    let mut was_crowded = false;
     loop {
         // What it was stirred for until now, this turn sees.
         let _ = reactor.take_stirred();
@@ -114,12 +119,18 @@ async fn turns(
         let due = due.map(|at| host.clock().instant_of(at));
         let until = [due, deadline].into_iter().flatten().min();
         let writes = host.log_writes_in_flight() > 0;
+        let awaits = writes || host.awaits_others();
+        let is_crowded = if awaits { crowd.is_there(Instant::now()) } else { was_crowded };
+        if is_crowded != was_crowded {
+            host.write_log_by_thread(is_crowded);
+            was_crowded = is_crowded;
+        }
         let long = match () {
+            () if is_crowded || !awaits => Duration::ZERO,
             () if writes => patience.log,
-            () if host.awaits_others() => patience.others,
-            () => Duration::ZERO,
+            () => patience.others,
         };
-        if !look(host, reactor, long, until).await? && (!writes || host.park_log()) {
+        if !look(host, reactor, &mut crowd, long, until).await? && (!writes || host.park_log()) {
             reactor.sleep(until).await?;
         }
         if writes {
@@ -136,6 +147,7 @@ const LOOK_AT_ONCE: Duration = Duration::from_micros(6);
 async fn look(
     host: &Host,
     reactor: &Reactor,
+    crowd: &mut Crowd,
     long: Duration,
     until: Option<Instant>,
 ) -> io::Result<bool> {
@@ -169,6 +181,7 @@ async fn look(
             reactor.breathe().await;
         }
         let before = std::mem::replace(&mut last, Instant::now());
+        crowd.looked(before, last);
         if last - before >= threshold {
             host.was_held(before, last);
         }

@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 
 use rustix::io::{Errno, ReadWriteFlags, pwritev2};
 
-use super::time_slice::ask_for_short_slices;
+use super::time_slice::{Slices, set_slices};
 use super::{Doorbell, WRITES_IN_FLIGHT_MAX, failure};
 use crate::io::{AlignedBuf, Completion, Done, SegmentId, Token};
 
@@ -58,7 +58,7 @@ impl LogThread {
         let (jobs, wanted) = sync_channel::<Job>(WRITES_IN_FLIGHT_MAX);
         let (done, finished) = sync_channel(WRITES_IN_FLIGHT_MAX);
         let thread = std::thread::Builder::new().name("rk-log".into()).spawn(move || {
-            ask_for_short_slices();
+            set_slices(Slices::Short);
             for job in wanted {
                 // Nobody listens any more when the server has stopped; the writes are done still.
                 let _ = done.send(perform(job));

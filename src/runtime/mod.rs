@@ -30,7 +30,7 @@ pub use limits_of_process::{
 pub use log_ring::{LogRing, WRITES_IN_FLIGHT_MAX};
 pub use reactor::{Reactor, Readiness, Ready, Sleeping, Timer, Watch};
 pub use signals::{StopFlag, watch_signals};
-pub use time_slice::ask_for_short_slices;
+pub use time_slice::{Slices, set_slices};
 
 use crate::io::{IoFailure, IoFailureKind};
 

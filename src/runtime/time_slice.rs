@@ -29,12 +29,25 @@ struct Attributes {
 const ATTRIBUTES_BYTES: u32 = 48;
 const _: () = assert!(mem::size_of::<Attributes>() == ATTRIBUTES_BYTES as usize);
 
-/// Asks for short slices for the current thread; threads that it starts inherit them. Kernels before
+/// What a thread asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Slices {
+    /// To take the processor from busy neighbours when it wakes.
+    Short,
+    /// What everybody has: beside threads that sleep by themselves, fewer changes are better.
+    Ordinary,
+}
+
+/// Asks for such slices for the current thread; threads that it starts inherit them. Kernels before
 /// 6.12 ignore it, and a thread that its operator gave a policy of its own keeps that.
-pub fn ask_for_short_slices() {
+pub fn set_slices(slices: Slices) {
+    let slice_ns = match slices {
+        Slices::Short => SLICE_NS,
+        Slices::Ordinary => 0,
+    };
     // Where it is refused, all works as it did before.
-    if let Err(error) = set_slice(SLICE_NS) {
-        tracing::debug!("the scheduler grants no slices of {SLICE_NS} ns: {error}");
+    if let Err(error) = set_slice(slice_ns) {
+        tracing::debug!("the scheduler grants no {slices:?} slices: {error}");
     }
 }
 
@@ -69,10 +82,13 @@ mod tests {
     fn a_thread_that_asks_for_short_slices_keeps_its_policy_and_its_nice_value() {
         let asked = std::thread::spawn(|| {
             let before = read().unwrap();
-            ask_for_short_slices();
-            (before, read().unwrap())
+            set_slices(Slices::Short);
+            let short = read().unwrap();
+            set_slices(Slices::Ordinary);
+            (before, short, read().unwrap())
         });
-        let (before, after) = asked.join().unwrap();
+        let (before, after, ordinary) = asked.join().unwrap();
+        assert_eq!(before.runtime, ordinary.runtime);
         assert_eq!((before.policy, before.nice), (after.policy, after.nice));
         // 0: a kernel that knows of no slices.
         assert!([0, SLICE_NS].contains(&after.runtime), "{} ns", after.runtime);

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::crowd::Crowd;
 use super::host::Host;
-use crate::runtime::{Reactor, StopFlag, ask_for_short_slices};
+use crate::runtime::{Reactor, Slices, StopFlag, set_slices};
 
 /// How the turn task waits for what a client waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,7 +59,6 @@ pub async fn turn(
     moving: impl AsyncFn(Vec<TcpListener>),
 ) -> Ended {
     let reactor = host.reactor();
-    ask_for_short_slices();
     match turns(&host, &reactor, patience, stop, stopping, moving).await {
         Ok(ended) => ended,
         Err(error) => Ended::Fatal(format!("the ring of the sockets cannot be used: {error}")),
@@ -123,6 +122,7 @@ async fn turns(
         let is_crowded = if awaits { crowd.is_there(Instant::now()) } else { was_crowded };
         if is_crowded != was_crowded {
             host.write_log_by_thread(is_crowded);
+            set_slices(if is_crowded { Slices::Short } else { Slices::Ordinary });
             was_crowded = is_crowded;
         }
         let long = match () {

@@ -212,9 +212,8 @@ impl Reactor {
     }
 
     /// The same for a socket that is to close at once if this process is killed: one that listens,
-    /// since clients that come back must be refused rather than accepted by nobody, and one to
-    /// another server, which is to look for a new leader. It costs one more descriptor, and as the
-    /// end of a stream is not told apart from input, one more read each time; too much for clients.
+    /// since clients that come back must be refused rather than accepted by nobody. It costs one more
+    /// descriptor, and as the end of a stream is not told apart from input, one more read each time.
     pub fn watch_unheld(&self, socket: BorrowedFd<'_>, owner: Rc<dyn Ready>) -> Watch {
         // Without descriptors left it is held open, which matters less.
         self.watch_through(socket, epoll_of(socket).ok(), owner)

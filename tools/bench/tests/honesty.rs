@@ -136,6 +136,7 @@ fn definition(mix: Mix) -> Definition {
         seconds: 0.5,
         slice_ms: 100,
         fresh: false,
+        beside: ringkeeper_bench::beside::Beside::default(),
         step: None,
         work: Work::Mix(mix),
     }

@@ -83,6 +83,8 @@ const FOUND: &[(Shape, u64, &str)] = &[
 
 /// Fixed seeds beside them, of any ensemble.
 const FIXED: u64 = 40;
+/// Fixed seeds of wild ensembles.
+const WILD: [u64; 10] = [1, 2, 4, 5, 6, 7, 8, 10, 11, 12];
 /// Fresh seeds of one run of the tests.
 const FRESH: u64 = 50;
 
@@ -118,6 +120,7 @@ fn all(seeds: &[u64], options: Options) {
         Shape::Standalone => " --shape standalone",
         Shape::Ensemble => " --shape ensemble",
         Shape::Changing => " --shape changing",
+        Shape::Wild => " --shape wild",
     };
     let failures: Vec<String> = outcomes
         .iter()
@@ -148,6 +151,11 @@ fn ensembles_of_fixed_seeds_keep_every_promise() {
 }
 
 #[test]
+fn wild_ensembles_of_fixed_seeds_keep_every_promise() {
+    all(&WILD, Options { shape: Shape::Wild, ..Options::default() });
+}
+
+#[test]
 fn ensembles_of_fresh_seeds_keep_every_promise() {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let from = number("RINGKEEPER_SIM_FROM").unwrap_or(since.as_secs() * 1_000_000);
@@ -159,8 +167,9 @@ fn ensembles_of_fresh_seeds_keep_every_promise() {
 
 #[test]
 fn a_seed_gives_the_same_run_again() {
-    let shapes = [Shape::Standalone, Shape::Ensemble, Shape::Ensemble, Shape::Changing];
-    for (seed, shape) in [3, 5, 11, 17].into_iter().zip(shapes) {
+    let shapes =
+        [Shape::Standalone, Shape::Ensemble, Shape::Ensemble, Shape::Changing, Shape::Wild];
+    for (seed, shape) in [3, 5, 11, 17, 11].into_iter().zip(shapes) {
         let options = Options { shape, ..Options::default() };
         let (one, other) = (run(seed, options, None), run(seed, options, None));
         assert!(one.events > 1000, "{one}");

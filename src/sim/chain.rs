@@ -22,6 +22,8 @@ pub struct Link {
     pub digest: i64,
     /// Who applied it first.
     pub by: ServerId,
+    /// When, in µs.
+    pub at: u64,
 }
 
 /// See the module's words.
@@ -63,6 +65,7 @@ impl Chain {
     pub fn applied(
         &mut self,
         server: ServerId,
+        at: u64,
         recorded: Vec<Recorded>,
     ) -> Result<Vec<Zxid>, String> {
         let mut fresh = Vec::new();
@@ -70,7 +73,7 @@ impl Chain {
             let zxid = txn.zxid();
             let before = self.resolve(after);
             let Some(link) = self.links.get(&zxid) else {
-                self.links.insert(zxid, Link { txn, before, digest, by: server });
+                self.links.insert(zxid, Link { txn, before, digest, by: server, at });
                 fresh.push(zxid);
                 continue;
             };

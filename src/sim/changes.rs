@@ -59,7 +59,7 @@ impl World {
     /// does anything.
     pub(super) fn is_together(&self) -> bool {
         let newest = self.newest_config();
-        self.servers.iter().all(|server| {
+        self.servers.iter().filter(|server| server.broken.is_none()).all(|server| {
             let Some(member) = newest.members.get(&server.id) else {
                 return server.state == State::Out;
             };

@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::chain::{Chain, Link};
 use super::history::{Answer, Call, History, Outcome, Request};
 use super::model::Model;
+use super::order;
+use super::plan::Plan;
 use super::watches::{self, Changes};
 use crate::error::ErrorCode;
 use crate::id::{SessionId, Zxid};
@@ -38,11 +40,12 @@ const MEANT: [ErrorCode; 5] = [
     ErrorCode::NoChildrenForEphemerals,
 ];
 
-fn is_meant(err: i32) -> bool {
+/// Whether an error says something about the tree.
+pub fn is_meant(err: i32) -> bool {
     MEANT.iter().any(|code| code.code() == err)
 }
 
-/// Compares everything with the history that ends with `last`. `local`: sessions begin without a
+/// Compares everything with the history that ends with `last`. Local sessions begin without a
 /// transaction, and may end so. Returns the sessions that were begun by one as well.
 ///
 /// # Errors
@@ -51,8 +54,9 @@ pub fn check(
     history: &History,
     chain: &Chain,
     last: Zxid,
-    local: bool,
+    plan: &Plan,
 ) -> Result<(Checked, Model, BTreeSet<SessionId>), String> {
+    let local = plan.local_sessions;
     let links = chain.history(last)?;
     let mut checked = Checked { txns: links.len(), ..Checked::default() };
     chain.configs_are_in(&links)?;
@@ -63,12 +67,16 @@ pub fn check(
     let of_zxid = acknowledged(history, &by_request, &ends_unseen, &mut checked)?;
     real_time_order(history, &by_request)?;
     synced_reads(history, &by_request)?;
+    if plan.wild.looks_at_order {
+        order::check(history, &by_request, chain, &links, plan)?;
+    }
     let (model, changes) = replay(history, chain, &links, &of_zxid, &mut checked)?;
     checked.events = watches::check(history, &changes)?;
     Ok((checked, model, begun))
 }
 
-type ByRequest = BTreeMap<(SessionId, i32), Zxid>;
+/// The transaction of each request.
+pub type ByRequest = BTreeMap<(SessionId, i32), Zxid>;
 
 /// The transaction of each request; a request is carried out once at most.
 fn by_request(links: &[&Link]) -> Result<ByRequest, String> {
@@ -89,7 +97,8 @@ fn by_request(links: &[&Link]) -> Result<ByRequest, String> {
     Ok(by_request)
 }
 
-fn what(call: &Call) -> String {
+/// A request, in a line for who reads about a failure.
+pub fn what(call: &Call) -> String {
     let Call { client, session, xid, request, invoked, .. } = call;
     let text = format!("{request:?}");
     format!("client {client}'s request {xid} in {session}, asked for at {invoked} µs, {text:.160}")
@@ -230,7 +239,7 @@ fn sessions(
 const BEHIND: i32 = ErrorCode::RuntimeInconsistency.code();
 
 /// The error that a transaction tells its client.
-fn error_of(txn: &Txn) -> i32 {
+pub fn error_of(txn: &Txn) -> i32 {
     match txn.body() {
         TxnBody::Error { err } => err,
         TxnBody::Multi(parts) => TxnBody::parts(parts)

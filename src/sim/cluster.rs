@@ -6,6 +6,7 @@
 use super::network::{ConnId, End, Node, Parcel};
 use super::plan::{MS, SECOND};
 use super::server::{self, QUORUM_PORT, State};
+use super::wild::Broken;
 use super::wire;
 use super::world::{Event, Phase, World};
 use crate::id::{ConnectionId, Zxid};
@@ -41,7 +42,8 @@ impl World {
     /// Starts a server that is down.
     pub(super) fn start(&mut self, index: usize) {
         let now = self.now;
-        if !matches!(self.servers[index].state, State::Down { .. }) {
+        let is_kept_down = self.servers[index].broken == Some(Broken::Down);
+        if is_kept_down || !matches!(self.servers[index].state, State::Down { .. }) {
             return;
         }
         if self.plan.changes() && !self.is_member(index) {
@@ -102,6 +104,9 @@ impl World {
     }
 
     fn observe_start(&mut self, index: usize) {
+        if self.observe_after_mistake(index) {
+            return;
+        }
         let server = &self.servers[index];
         let Some(replica) = &server.replica else { return };
         let recorded = replica.database().take_recorded();
@@ -109,7 +114,7 @@ impl World {
         let (last, digest) = (replica.last_processed(), replica.database().digest());
         let before = recorded.last().map_or(last, |last| last.txn.zxid());
         self.trace.say(now, || format!("s{id}: begins at {last}"));
-        if let Err(what) = self.chain.applied(id, recorded) {
+        if let Err(what) = self.chain.applied(id, now, recorded) {
             return self.fail(what);
         }
         self.servers[index].seen = self.chain.resolve(before);
@@ -230,6 +235,9 @@ impl World {
 
     /// Looks at what a server has applied, and at its state.
     pub(super) fn observe(&mut self, index: usize) {
+        if self.observe_after_mistake(index) {
+            return;
+        }
         let server = &self.servers[index];
         let Some(replica) = &server.replica else { return };
         let (id, now) = (server.id, self.now);
@@ -245,7 +253,7 @@ impl World {
                 format!("s{id}: applies {} {:?} {session} {cxid}", txn.zxid(), header.op)
             });
         }
-        let fresh = match self.chain.applied(id, recorded) {
+        let fresh = match self.chain.applied(id, now, recorded) {
             Ok(fresh) => fresh,
             Err(what) => return self.fail(what),
         };
@@ -672,11 +680,13 @@ impl World {
                 }
             )
         });
-        if let Ok(Reloaded::Cut(Some(recovered))) = &result {
+        if let Ok(Reloaded::Cut(Some(recovered))) = &result
+            && self.served.is_none()
+        {
             let recorded = recovered.database.take_recorded();
             let id = server.id;
             let before = recorded.last().map_or(recovered.zxid, |last| last.txn.zxid());
-            if let Err(what) = self.chain.applied(id, recorded) {
+            if let Err(what) = self.chain.applied(id, now, recorded) {
                 return self.fail(what);
             }
             self.servers[index].seen = self.chain.resolve(before);

@@ -3,6 +3,7 @@
 use super::network::Latency;
 use super::plan::{MS, SECOND};
 use super::server::State;
+use super::wild::{Broken, Wild};
 use super::world::{Event, Phase, World};
 
 /// Something that goes wrong.
@@ -30,9 +31,13 @@ pub enum Kind {
     ClockJump,
     /// The operator changes the ensemble.
     Reconfig,
+    /// A connection ends on one side.
+    HalfOpen,
+    /// Nothing comes over a connection any more.
+    Vanish,
 }
 
-const KINDS: [Kind; 11] = [
+const KINDS: [Kind; 13] = [
     Kind::Crash,
     Kind::CrashAll,
     Kind::RollingRestart,
@@ -44,6 +49,8 @@ const KINDS: [Kind; 11] = [
     Kind::DiskFails,
     Kind::ClockJump,
     Kind::Reconfig,
+    Kind::HalfOpen,
+    Kind::Vanish,
 ];
 
 /// A fault, or its end.
@@ -63,6 +70,8 @@ pub enum Fault {
     Ask,
     /// The operator looks who is a member, and who should run.
     Tidy,
+    /// The operator empties the folders of a quorum.
+    Mistake,
 }
 
 impl World {
@@ -80,6 +89,8 @@ impl World {
             Kind::DiskFails => faults.disk_fails,
             Kind::ClockJump => faults.clock_jump,
             Kind::Reconfig => faults.reconfig,
+            Kind::HalfOpen => self.plan.wild.half_open,
+            Kind::Vanish => self.plan.wild.vanish,
         }
     }
 
@@ -90,6 +101,9 @@ impl World {
         }
         if self.plan.changes() {
             self.plan_tidying();
+        }
+        if let Some(at) = self.plan.wild.mistake_at {
+            self.schedule(at, Event::Fault(Fault::Mistake));
         }
     }
 
@@ -121,11 +135,13 @@ impl World {
                 let now = self.now;
                 self.trace.event(now, &[21], || "all ways are free".to_owned());
                 self.network.free_all(now);
+                self.block_broken();
             }
             Fault::DiskHeals(index) => self.heal_disk(index),
             Fault::Operator(index) => self.operator(index),
             Fault::Ask => self.ask_for_change(),
             Fault::Tidy => self.tidy(),
+            Fault::Mistake => self.mistake(),
         }
     }
 
@@ -153,12 +169,19 @@ impl World {
                     now + 1 + self.rng.waiting(long).min(10 * SECOND);
             }
             Kind::Cut => {
-                let all = self.network.all();
-                if !all.is_empty() {
-                    let conn = *self.rng.pick(&all);
-                    if self.network.get(conn).is_some_and(|known| known.accepted) {
-                        self.network.cut(now, conn);
-                    }
+                if let Some(conn) = self.some_connection() {
+                    self.network.cut(now, conn);
+                }
+            }
+            Kind::HalfOpen => {
+                if let Some(conn) = self.some_connection() {
+                    let to = self.rng.index(2);
+                    self.network.cut_half(now, conn, to);
+                }
+            }
+            Kind::Vanish => {
+                if let Some(conn) = self.some_connection() {
+                    self.network.vanish(conn);
                 }
             }
             Kind::Partition => self.partition(),
@@ -181,6 +204,16 @@ impl World {
         }
     }
 
+    /// One of the connections there are, if it was accepted.
+    fn some_connection(&mut self) -> Option<super::network::ConnId> {
+        let all = self.network.all();
+        if all.is_empty() {
+            return None;
+        }
+        let conn = *self.rng.pick(&all);
+        self.network.get(conn).is_some_and(|known| known.accepted).then_some(conn)
+    }
+
     fn trouble(&mut self, index: usize, make: impl Fn(&mut super::server::Server)) {
         make(&mut self.servers[index]);
         let at = self.now + 1 + self.rng.waiting(3 * SECOND);
@@ -188,6 +221,9 @@ impl World {
     }
 
     fn heal_disk(&mut self, index: usize) {
+        if self.servers[index].broken == Some(Broken::Slow) {
+            return;
+        }
         let disk = &mut self.servers[index].disk;
         disk.trouble = super::disk::Trouble::default();
         disk.speed.slowed = 1;
@@ -307,8 +343,12 @@ impl World {
         let anew =
             self.servers.iter().filter(|server| server.is_voter && server.began_anew).count();
         // Who votes is not known for sure while the ensemble is changed.
-        let may =
-            !self.plan.is_standalone() && !self.plan.changes() && anew < (self.plan.voters - 1) / 2;
+        // An empty folder that votes would vote as if it had never known anything.
+        let votes_empty = self.plan.wild.autocreate || self.plan.wild.groups.is_some();
+        let may = !self.plan.is_standalone()
+            && !self.plan.changes()
+            && !votes_empty
+            && anew < (self.plan.voters - 1) / 2;
         let server = &mut self.servers[index];
         if may {
             server.disk.set_aside();
@@ -332,6 +372,8 @@ impl World {
     pub fn heal(&mut self) {
         self.enter(Phase::Healing);
         let now = self.now;
+        self.network.set_wild(&Wild::default());
+        self.network.give_up_vanished(now);
         self.network.free_all(now);
         self.network.set_latency(Latency { least: 30, mean: 200, spikes_per_mille: 0, spike: 0 });
         for index in 0..self.servers.len() {
@@ -340,6 +382,9 @@ impl World {
             server.disk.speed.log_write = server.disk.speed.log_write.min(1000);
             server.disk.speed.other = server.disk.speed.other.min(5000);
             server.clock.set_right();
+        }
+        if self.plan.wild.stay_broken {
+            self.break_some();
         }
     }
 }

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::rng::Rng;
+use super::wild::Wild;
 
 /// A machine: servers first, then clients.
 pub type Node = usize;
@@ -76,6 +77,8 @@ pub struct Connection {
     pub kind: u8,
     /// The acceptor knows of it.
     pub accepted: bool,
+    /// Something on the way has forgotten it: nothing arrives any more, and nobody is told.
+    pub vanished: bool,
 }
 
 /// All connections, and which ways are blocked.
@@ -91,6 +94,10 @@ pub struct Network {
     nodes: usize,
     /// By sender and receiver.
     blocked: Vec<bool>,
+    /// Mean pause until a sender tries again whose way was blocked; 0: it tries at once.
+    resend_pause: u64,
+    /// So many of the ends of connections come late, and by how much at most.
+    late_ends: (u64, u64),
     /// Deliveries to be scheduled: the time, the connection, and its end that receives.
     due: Vec<(u64, ConnId, usize)>,
 }
@@ -107,8 +114,17 @@ impl Network {
             next: 1,
             nodes,
             blocked: vec![false; nodes * nodes],
+            resend_pause: 0,
+            late_ends: (0, 0),
             due: Vec::new(),
         }
+    }
+
+    /// What was lost is sent again after pauses that grow, so that a new connection may be faster than
+    /// what is still to come on an old one, its end above all.
+    pub fn set_wild(&mut self, wild: &Wild) {
+        self.resend_pause = wild.resend_pause;
+        self.late_ends = (wild.late_ends_per_mille, wild.late_end);
     }
 
     /// Calm weather.
@@ -130,7 +146,8 @@ impl Network {
         let unknown = End { node: acceptor, life: 0, name: 0, closed: true };
         let ends = [opener, unknown];
         let pipes = Default::default();
-        self.connections.insert(id, Connection { ends, pipes, kind, accepted: false });
+        self.connections
+            .insert(id, Connection { ends, pipes, kind, accepted: false, vanished: false });
         id
     }
 
@@ -191,9 +208,49 @@ impl Network {
         }
     }
 
-    fn put(&mut self, now: u64, id: ConnId, to: usize, parcel: Parcel) {
-        let delay = self.delay();
+    /// One end hears that the connection is over; the other does not, until it says something and is
+    /// told that nobody knows of it.
+    pub fn cut_half(&mut self, now: u64, id: ConnId, to: usize) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
+        let pipe = &mut connection.pipes[to];
+        pipe.parcels.clear();
+        pipe.last_arrival = now;
+        self.put(now, id, to, Parcel::End("connection reset"));
+    }
+
+    /// Nothing arrives over this connection any more, and nobody is told.
+    pub fn vanish(&mut self, id: ConnId) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.vanished = true;
+        }
+    }
+
+    /// Both ends are told at last: systems give up what was not confirmed for long.
+    pub fn give_up_vanished(&mut self, now: u64) {
+        let ids: Vec<ConnId> = self.all();
+        for id in ids {
+            let connection = self.connections.get_mut(&id).expect("it was just listed");
+            if std::mem::take(&mut connection.vanished) {
+                for pipe in &mut connection.pipes {
+                    // Its last delivery was passed over.
+                    pipe.scheduled = None;
+                }
+                self.cut(now, id);
+            }
+        }
+    }
+
+    fn put(&mut self, now: u64, id: ConnId, to: usize, parcel: Parcel) {
+        let mut delay = self.delay();
+        let (late_per_mille, late) = self.late_ends;
+        let is_end = matches!(parcel, Parcel::End(_));
+        if is_end && late_per_mille > 0 && self.rng.per_mille(late_per_mille) {
+            delay += self.rng.below(late);
+        }
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        if connection.vanished {
+            return;
+        }
         let pipe = &mut connection.pipes[to];
         if pipe.ended {
             return;
@@ -221,7 +278,7 @@ impl Network {
         let pipe = &mut connection.pipes[to];
         // That nobody accepts is known without a word from the other side.
         let blocked = connection.accepted && self.blocked[sender * self.nodes + receiver];
-        if blocked || pipe.scheduled.is_none_or(|at| at > now) {
+        if blocked || connection.vanished || pipe.scheduled.is_none_or(|at| at > now) {
             // Scheduled anew when the way is free.
             return None;
         }
@@ -351,7 +408,9 @@ impl Network {
             }
         }
         for (id, end) in late {
-            let at = now + self.delay();
+            let waits = self.resend_pause > 0 && self.rng.one_in(2);
+            let pause = if waits { self.rng.waiting(self.resend_pause) } else { 0 };
+            let at = now + self.delay() + pause;
             if let Some(connection) = self.connections.get_mut(&id) {
                 connection.pipes[end].scheduled = Some(at);
             }

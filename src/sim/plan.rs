@@ -3,6 +3,7 @@
 use super::disk::Speed;
 use super::network::Latency;
 use super::rng::Rng;
+use super::wild::Wild;
 use crate::planted::PlantedBug;
 
 /// A second in µs.
@@ -25,6 +26,8 @@ pub enum Shape {
     /// The same, and an operator who adds and removes servers and changes their roles; often with
     /// local sessions, and observers that learn from followers.
     Changing,
+    /// Either of the last two, and what [`Wild`] says.
+    Wild,
 }
 
 /// Mean times between two faults of a kind, in µs of the whole ensemble; `None`: never.
@@ -113,6 +116,8 @@ pub struct Plan {
     pub local_sessions: bool,
     /// Observers learn from followers.
     pub observer_masters: bool,
+    /// What only wild ensembles meet.
+    pub wild: Wild,
     /// The bug that is put in.
     pub planted: Option<PlantedBug>,
 }
@@ -126,7 +131,10 @@ impl Plan {
         shape: Shape,
         planted: Option<PlantedBug>,
     ) -> Plan {
+        let is_wild = shape == Shape::Wild;
         let shape = match shape {
+            Shape::Wild if beside.one_in(3) => Shape::Changing,
+            Shape::Wild => Shape::Ensemble,
             Shape::Any if beside.one_in(2) => Shape::Changing,
             Shape::Any => Shape::Steady,
             shape => shape,
@@ -138,6 +146,9 @@ impl Plan {
             plan.local_sessions = beside.one_in(3);
             plan.observer_masters = beside.one_in(2);
         }
+        if is_wild {
+            plan.wild = Wild::draw(beside, plan.voters, plan.chaos, plan.changes());
+        }
         plan
     }
 
@@ -145,7 +156,7 @@ impl Plan {
         let standalone = match shape {
             Shape::Any | Shape::Steady => rng.one_in(8),
             Shape::Standalone => true,
-            Shape::Ensemble | Shape::Changing => false,
+            Shape::Ensemble | Shape::Changing | Shape::Wild => false,
         };
         let voters = if standalone { 1 } else { *rng.pick(&[3, 3, 3, 3, 5, 5, 7]) };
         let observers = if standalone || !rng.one_in(3) { 0 } else { rng.index(2) + 1 };
@@ -188,6 +199,7 @@ impl Plan {
             short_epochs: !standalone && rng.one_in(12),
             local_sessions: false,
             observer_masters: false,
+            wild: Wild::default(),
             planted,
         }
     }

@@ -53,6 +53,9 @@ pub fn run(seed: u64, options: Options, sink: Option<Sink>) -> Outcome {
     if plan.changes() {
         shape.push_str(&format!(", {} more servers, reconfigurations", plan.spares));
     }
+    if options.shape == Shape::Wild {
+        shape.push_str(&format!(", wild: {:?}", plan.wild));
+    }
     let mut world = World::new(plan, rng, Trace::new(sink));
     let now = world.now;
     let text = format!("{:?}", world.plan);
@@ -85,6 +88,7 @@ fn through(world: &mut World, outcome: &mut Outcome) {
     if world.failure.is_some() {
         return;
     }
+    world.repair();
     world.enter(Phase::Quiet);
     for client in &mut world.clients {
         client.mode = Mode::Quiet;
@@ -114,7 +118,10 @@ fn come_together(world: &mut World) {
     let bound = 60 * SECOND + 6 * world.plan.init_limit * tick;
     let written: Vec<u64> = world.clients.iter().map(|client| client.writes_acknowledged).collect();
     let so = world.run_until_so(bound, |world| {
-        let all_serve = world.is_together();
+        let all_serve = match world.served {
+            Some(_) => world.a_quorum_serves(),
+            None => world.is_together(),
+        };
         let clients = world.clients.iter().zip(&written);
         all_serve
             && clients.into_iter().all(|(client, before)| client.writes_acknowledged > *before)
@@ -159,6 +166,9 @@ fn members(world: &World) -> impl Iterator<Item = &super::server::Server> {
 /// All servers come to the same state.
 fn agree(world: &mut World) {
     let so = world.run_until_so(20 * SECOND, |world| {
+        if world.served.is_some() {
+            return world.those_who_serve_agree();
+        }
         let mut states = members(world).map(|server| {
             let replica = server.replica.as_ref()?;
             let last = world.chain.resolve(replica.last_processed());
@@ -175,11 +185,15 @@ fn agree(world: &mut World) {
 
 /// The checks at the end.
 fn end(world: &mut World, outcome: &mut Outcome) -> Result<(), String> {
+    if world.served.is_some() {
+        // Which of two histories won is not known, and so not what the clients should have seen.
+        return Ok(());
+    }
     let first = members(world).next().and_then(|server| server.replica.as_ref());
     let replica = first.ok_or("no server")?;
     let last = replica.last_processed();
     let local = world.plan.local_sessions;
-    let (checked, model, begun) = check::check(&world.history, &world.chain, last, local)?;
+    let (checked, model, begun) = check::check(&world.history, &world.chain, last, &world.plan)?;
     outcome.checked = checked;
     let living: BTreeSet<SessionId> = world
         .clients
@@ -200,7 +214,10 @@ fn end(world: &mut World, outcome: &mut Outcome) -> Result<(), String> {
     }
     // What is on the disks is what was agreed on.
     let end = world.chain.resolve(last);
-    let there: Vec<usize> = members(world).map(|server| server.index()).collect();
+    let keeps_log = |server: &&super::server::Server| {
+        !world.plan.wild.sync_disabled || world.newest_config().is_voter(server.id)
+    };
+    let there: Vec<usize> = members(world).filter(keeps_log).map(|s| s.index()).collect();
     for index in there {
         world.crash(index, true);
         let plan = world.plan.clone();
@@ -209,7 +226,8 @@ fn end(world: &mut World, outcome: &mut Outcome) -> Result<(), String> {
         })?;
         let id = world.servers[index].id;
         let recorded = recovered.database.take_recorded();
-        world.chain.applied(id, recorded)?;
+        let now = world.now;
+        world.chain.applied(id, now, recorded)?;
         let found = world.chain.resolve(recovered.zxid);
         if found != end {
             return Err(format!("server {id} has {found} on its disk instead of {end}"));

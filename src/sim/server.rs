@@ -9,6 +9,7 @@ use super::disk::{Disk, Flip};
 use super::network::{ConnId, Node};
 use super::plan::Plan;
 use super::rng::Rng;
+use super::wild::Broken;
 use crate::database::DatabaseOptions;
 use crate::id::{ServerId, Zxid};
 use crate::peer::PeerOptions;
@@ -90,6 +91,8 @@ pub struct Server {
     pub flips: Vec<Flip>,
     /// Its folder was set aside, and it has no history yet.
     pub began_anew: bool,
+    /// It stays so while the others must serve.
+    pub broken: Option<Broken>,
     rng: Rng,
 }
 
@@ -122,6 +125,7 @@ impl Server {
             seen: Zxid::ZERO,
             flips: Vec::new(),
             began_anew: false,
+            broken: None,
             rng,
         }
     }
@@ -157,10 +161,11 @@ impl Server {
             database: DatabaseOptions {
                 hash_seed: self.rng.word(),
                 record: true,
+                digest_enabled: !plan.wild.no_digest,
                 ..DatabaseOptions::default()
             },
             // A member whose folder was set aside must not vote as if it had never known anything.
-            autocreate: plan.is_standalone(),
+            autocreate: plan.is_standalone() || plan.wild.autocreate,
             ensemble: !plan.is_standalone(),
             recent_txns_max: plan.commit_log_txns,
             planted: plan.planted,
@@ -224,7 +229,16 @@ pub fn first_config(plan: &Plan) -> Config {
         (server_id(index), member(server_id(index), role))
     };
     let members = (0..plan.voters + plan.observers).map(member).collect();
-    Config { members, ..Config::default() }
+    let mut config = Config { members, ..Config::default() };
+    if let Some((begins, weights)) = &plan.wild.groups {
+        for (index, weight) in weights.iter().enumerate() {
+            let group = 1 + begins.iter().filter(|begin| index >= **begin).count();
+            let group = i64::try_from(group).expect("a handful of groups");
+            config.groups.entry(group).or_default().insert(server_id(index));
+            config.weights.insert(server_id(index), *weight);
+        }
+    }
+    config
 }
 
 /// A server as a member.
@@ -264,6 +278,12 @@ fn replica_options(id: ServerId, plan: &Plan) -> ReplicaOptions {
         skip_acl: plan.changes(),
         local_sessions: plan.local_sessions,
         local_sessions_upgrading: plan.local_sessions,
+        sync_enabled: !plan.wild.sync_disabled,
+        read_only_mode: plan.wild.read_only_mode,
+        leader_serves: !plan.wild.leader_only_leads,
+        eager_acl_check: plan.wild.eager_acl_check,
+        digest: !plan.wild.no_digest,
+        close_session_paths: !plan.wild.no_close_session_paths,
         planted: plan.planted,
         ..ReplicaOptions::default()
     }
@@ -280,6 +300,8 @@ fn peer_options(id: ServerId, is_observer: bool, plan: &Plan) -> PeerOptions {
         sync_limit: plan.sync_limit,
         is_observer,
         commit_log_txns: plan.commit_log_txns,
+        force_snapshot_sync: plan.wild.force_snapshot_sync,
+        sync_from_log: !plan.wild.no_sync_from_log,
         reconfig: plan.changes(),
         observer_master: plan
             .observer_masters

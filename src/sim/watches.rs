@@ -1,6 +1,6 @@
 //! Whether watch events came when they had to: before anything that shows what they tell of.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::history::{Answer, Frame, History, Outcome, Request, Seen, Watched};
 use super::model::{Model, has_failed};
@@ -78,14 +78,42 @@ impl Changes {
         changes.iter().rev().find(|(at, _)| *at <= zxid).is_some_and(|(_, there)| *there)
     }
 
-    fn has_change_at(&self, path: &str, zxid: Zxid) -> bool {
-        self.data.get(path).is_some_and(|changes| changes.iter().any(|(at, _)| *at == zxid))
-            || self.children.get(path).is_some_and(|changes| changes.contains(&zxid))
+    /// Whether what an event tells of happened at this zxid.
+    fn has_happened(&self, event: EventType, path: &str, zxid: Zxid) -> bool {
+        let was = |there: bool| {
+            let changes = self.data.get(path);
+            changes.is_some_and(|changes| changes.contains(&(zxid, there)))
+        };
+        match event {
+            EventType::NodeCreated | EventType::NodeDataChanged => was(true),
+            EventType::NodeDeleted => was(false),
+            EventType::NodeChildrenChanged => {
+                self.children.get(path).is_some_and(|changes| changes.contains(&zxid))
+            }
+        }
+    }
+
+    /// The event that a watch meets which is set again as of `relative` on a state of this zxid.
+    fn missed(&self, path: &str, kind: Watched, relative: Zxid, zxid: Zxid) -> Option<EventType> {
+        let is_there = self.is_there_at(path, zxid);
+        let changed = || self.first_after(path, kind, relative).is_some_and(|at| at <= zxid);
+        match kind {
+            Watched::Missing => is_there.then_some(EventType::NodeCreated),
+            // The nodes that every tree begins with do not go.
+            Watched::Data | Watched::Children if !is_there && self.data.contains_key(path) => {
+                changed().then_some(EventType::NodeDeleted)
+            }
+            Watched::Data => changed().then_some(EventType::NodeDataChanged),
+            Watched::Children => changed().then_some(EventType::NodeChildrenChanged),
+        }
     }
 }
 
 /// Watches of one connection: since which zxid each waits.
 type Armed = BTreeMap<(String, Watched), Zxid>;
+
+/// Events that tell what was missed while nobody was connected; each is counted once.
+type Told = (String, EventType);
 
 /// Looks at every frame of every connection. Returns the number of events.
 ///
@@ -95,7 +123,7 @@ type Armed = BTreeMap<(String, Watched), Zxid>;
 pub fn check(history: &History, changes: &Changes) -> Result<usize, String> {
     let mut events = 0;
     let mut newest: BTreeMap<SessionId, Zxid> = BTreeMap::new();
-    let mut connections: BTreeMap<(usize, u64), (Armed, BTreeSet<String>)> = BTreeMap::new();
+    let mut connections: BTreeMap<(usize, u64), (Armed, Vec<Told>)> = BTreeMap::new();
     for frame in &history.frames {
         let who = || {
             format!(
@@ -116,14 +144,16 @@ pub fn check(history: &History, changes: &Changes) -> Result<usize, String> {
                         frame.zxid
                     ));
                 }
-                if frame.zxid != Zxid::NONE && !changes.has_change_at(path, frame.zxid) {
+                if frame.zxid != Zxid::NONE && !changes.has_happened(*event, path, frame.zxid) {
                     return Err(format!(
-                        "{} was told {event:?} of {path} at {}, where it did not change",
+                        "{} was told {event:?} of {path} at {}, where no such thing happened",
                         who(),
                         frame.zxid
                     ));
                 }
-                told.insert(path.clone());
+                if frame.zxid == Zxid::NONE {
+                    told.push((path.clone(), *event));
+                }
                 let waited = disarm(armed, *event, path);
                 if !waited && frame.zxid != Zxid::NONE {
                     return Err(format!(
@@ -186,7 +216,7 @@ fn arm(
     place: usize,
     frame: &Frame,
     armed: &mut Armed,
-    told: &BTreeSet<String>,
+    told: &mut Vec<Told>,
 ) -> Result<(), String> {
     let call = &history.calls[place];
     let Outcome::Replied { zxid, err, answer, .. } = &call.outcome else { return Ok(()) };
@@ -206,21 +236,26 @@ fn arm(
         }
         (Request::SetWatches { relative, watches }, _) if *err == 0 => {
             for (path, kind) in watches {
-                let missed = match kind {
-                    Watched::Missing => changes.is_there_at(path, *zxid),
-                    Watched::Data | Watched::Children => {
-                        changes.first_after(path, *kind, *relative).is_some_and(|at| at <= *zxid)
-                    }
-                };
-                if !missed {
+                let Some(event) = changes.missed(path, *kind, *relative, *zxid) else {
                     put(path, *kind);
-                } else if !told.contains(path) {
+                    continue;
+                };
+                let Some(at) = told.iter().position(|(at, told)| at == path && *told == event)
+                else {
                     return Err(format!(
-                        "client {} set its watches again as of {relative}, and was not told by {} \
-                         that {path} ({kind:?}) had changed",
-                        frame.client, zxid
+                        "client {} set its watches again as of {relative}, and was not told by \
+                         {zxid} of {event:?} at {path} ({kind:?})",
+                        frame.client
                     ));
-                }
+                };
+                told.swap_remove(at);
+            }
+            if let Some((path, event)) = told.first() {
+                return Err(format!(
+                    "client {} set its watches again as of {relative}, and was told {event:?} of \
+                     {path} once too often",
+                    frame.client
+                ));
             }
         }
         _ => (),

@@ -136,6 +136,8 @@ pub struct World {
     pub stats: Stats,
     /// A change of the ensemble that the operator has prepared.
     pub change: Option<super::history::Request>,
+    /// What was served since an operator's mistake; `None`: he made none.
+    pub served: Option<super::mistake::Served>,
     /// Calls that are in the trace.
     told: usize,
 }
@@ -170,6 +172,7 @@ impl World {
             failure: None,
             stats: Stats::default(),
             change: None,
+            served: None,
             told: 0,
             plan,
         };
@@ -181,6 +184,8 @@ impl World {
             let at = world.clients[client].wake_at.unwrap_or(0);
             world.schedule(at, Event::Client(client));
         }
+        let wild = world.plan.wild.clone();
+        world.network.set_wild(&wild);
         world.plan_faults();
         world
     }
@@ -204,6 +209,12 @@ impl World {
         self.phase = phase;
         self.phase_since = now;
         self.trace.event(now, &[0, phase as u64], || format!("---- {phase:?}"));
+    }
+
+    /// What was seen so far is no matter of what comes.
+    pub fn forget_history(&mut self) {
+        self.history = History::default();
+        self.told = 0;
     }
 
     /// Lets things happen until then, or until something is wrong.

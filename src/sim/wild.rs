@@ -1,0 +1,105 @@
+//! What only wild ensembles meet: ways that connections end without a word, servers that stay broken
+//! while the others must serve, an operator who empties the folders of a quorum by mistake, and
+//! options that the other shapes leave at their defaults.
+//!
+//! The other shapes have `Wild::default()`, which changes nothing and draws nothing, so that their
+//! seeds keep their runs.
+
+use super::plan::{MS, SECOND};
+use super::rng::Rng;
+
+/// How a server may be broken while the others must serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// Nobody starts it.
+    Down,
+    /// No other server hears it, and it hears them.
+    Mute,
+    /// It hears no other server, and they hear it.
+    Deaf,
+    /// Neither.
+    Cut,
+    /// Its disk takes half a second and more for everything.
+    Slow,
+}
+
+/// See the module's words.
+#[derive(Clone, Debug, Default)]
+pub struct Wild {
+    /// Also looks at what `order` checks.
+    pub looks_at_order: bool,
+    /// Mean pause in µs until a sender tries again after its way was blocked; 0: it tries at once.
+    pub resend_pause: u64,
+    /// Of the ends of connections, so many in a thousand come late.
+    pub late_ends_per_mille: u64,
+    /// How much later at most, in µs.
+    pub late_end: u64,
+    /// Mean time between connections that end on one side only, in µs.
+    pub half_open: Option<u64>,
+    /// Mean time between connections over which nothing comes any more, in µs.
+    pub vanish: Option<u64>,
+    /// When the operator empties the folders of a quorum, in µs.
+    pub mistake_at: Option<u64>,
+    /// As many servers as an ensemble may lose stay broken after everything else was set right.
+    pub stay_broken: bool,
+    /// `syncEnabled=false`.
+    pub sync_disabled: bool,
+    /// `readonlymode.enabled`.
+    pub read_only_mode: bool,
+    /// `db.autocreate`.
+    pub autocreate: bool,
+    /// `leaderServes=no`.
+    pub leader_only_leads: bool,
+    /// `enableEagerACLCheck`.
+    pub eager_acl_check: bool,
+    /// `forceSnapshotSync`.
+    pub force_snapshot_sync: bool,
+    /// `snapshotSizeFactor` below 0: no learner is served from the files of the log.
+    pub no_sync_from_log: bool,
+    /// `digest.enabled=false`.
+    pub no_digest: bool,
+    /// `closeSessionTxn.enabled=false`.
+    pub no_close_session_paths: bool,
+    /// Groups and weights: the first number of each group after the first, and each weight.
+    pub groups: Option<(Vec<usize>, Vec<i64>)>,
+}
+
+impl Wild {
+    /// Draws what an ensemble meets. `changes`: its members change.
+    pub fn draw(rng: &mut Rng, voters: usize, chaos: u64, changes: bool) -> Wild {
+        let mut rate = |one_in: u64, seconds: &[u64]| {
+            let mean = *rng.pick(seconds) * SECOND;
+            (!rng.one_in(one_in)).then_some(mean)
+        };
+        let (half_open, vanish) = (rate(3, &[1, 3, 10]), rate(3, &[3, 10, 30]));
+        let groups = (!changes && voters > 3 && rng.one_in(4)).then(|| {
+            let begins = if voters == 7 { vec![2, 4] } else { vec![2] };
+            let weights = (0..voters).map(|_| *rng.pick(&[1, 1, 1, 2, 3])).collect();
+            (begins, weights)
+        });
+        let steady = !changes && groups.is_none();
+        let mistake = steady && rng.one_in(4);
+        let mistake_at = mistake.then(|| chaos / 4 + rng.below(chaos / 2));
+        Wild {
+            looks_at_order: true,
+            resend_pause: *rng.pick(&[0, 200, 2000]) * MS,
+            late_ends_per_mille: *rng.pick(&[0, 100, 500]),
+            late_end: *rng.pick(&[500, 3000, 10_000]) * MS,
+            half_open,
+            vanish,
+            mistake_at,
+            stay_broken: steady && !mistake && rng.one_in(2),
+            sync_disabled: rng.one_in(4),
+            read_only_mode: rng.one_in(4),
+            autocreate: rng.one_in(4),
+            leader_only_leads: rng.one_in(6),
+            eager_acl_check: rng.one_in(4),
+            force_snapshot_sync: rng.one_in(6),
+            no_sync_from_log: rng.one_in(6),
+            // Without digests nobody can tell two histories apart.
+            no_digest: rng.one_in(6) && !mistake,
+            no_close_session_paths: rng.one_in(6),
+            groups,
+        }
+    }
+}

@@ -19,8 +19,8 @@ pub(super) fn recover(
     news: &mut Vec<String>,
 ) -> Result<Epochs, RecoveryError> {
     let mut created = Vec::new();
-    // ZooKeeper: zxid -1 has epoch -1, as `ZxidUtils` shifts; the files then say -1 as well.
-    let of_zxid = zxid.epoch();
+    // ZooKeeper: zxid -1 has epoch -1, as `ZxidUtils` shifts, and so the files say -1 there.
+    let of_zxid = zxid.max(Zxid::ZERO).epoch();
     let mut current = read_or_create(folder, Epochs::CURRENT_FILE, of_zxid, &mut created)?;
     if of_zxid > current {
         // A crash between the writing of the new value and its renaming.
@@ -67,6 +67,16 @@ pub(super) fn recover(
     Ok(Epochs { accepted, current })
 }
 
+/// The epoch whose history this server says to have, if that is any leader's.
+pub(super) fn claimed(folder: &dyn Folder) -> Result<Option<Epoch>, RecoveryError> {
+    Ok(read(folder, Epochs::CURRENT_FILE)?.filter(|epoch| *epoch > Epoch::ZERO))
+}
+
+/// This server has no history, and says so.
+pub(super) fn forget_current(folder: &dyn Folder) -> Result<(), RecoveryError> {
+    write(folder, Epochs::CURRENT_FILE, Epoch::ZERO)
+}
+
 fn read_or_create(
     folder: &dyn Folder,
     name: &str,
@@ -103,7 +113,16 @@ fn read(folder: &dyn Folder, name: &str) -> Result<Option<Epoch>, RecoveryError>
     // ZooKeeper: the first line counts (`BufferedReader.readLine`).
     let line = text.lines().next().unwrap_or_default().trim();
     match line.parse() {
-        Ok(epoch) => Ok(Some(Epoch(epoch))),
+        // ZooKeeper: -1 is what it writes for a server without data. In ACKEPOCH the same number says
+        // "do not count me", so that a server which crashes between its first tree and currentEpoch is
+        // never counted again. Here the file says which leader's history this server has: none yet,
+        // which is less than any leader's epoch.
+        Ok(-1) => Ok(Some(Epoch::ZERO)),
+        Ok(epoch @ 0..) => Ok(Some(Epoch(epoch))),
+        Ok(epoch) => {
+            let reason = format!("{epoch} is no epoch: epochs are not negative");
+            Err(RecoveryError::Epoch { file, reason })
+        }
         Err(_) => {
             let reason = format!("{line:?} is not a number");
             Err(RecoveryError::Epoch { file, reason })

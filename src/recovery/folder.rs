@@ -98,12 +98,25 @@ pub trait Folder {
     /// The system's.
     fn replace(&self, place: Place, name: &str, content: &[u8]) -> io::Result<()>;
 
-    /// Removes the file `initialize`, if it is there, from `dataLogDir` (which is `dataDir` unless
-    /// configured), above `version-2`. Whether it was there.
+    /// Makes what a file holds durable, also what a server that was killed had only begun to write:
+    /// it can be read, and may still be lost with the power.
     ///
     /// # Errors
     /// The system's.
-    fn take_initialize(&self) -> io::Result<bool>;
+    fn sync(&self, place: Place, name: &str) -> io::Result<()>;
+
+    /// Whether the file `initialize` is in `dataLogDir` (which is `dataDir` unless configured), above
+    /// `version-2`.
+    ///
+    /// # Errors
+    /// The system's.
+    fn has_initialize(&self) -> io::Result<bool>;
+
+    /// Removes it, and syncs its folder. One that is not there is no error.
+    ///
+    /// # Errors
+    /// The system's.
+    fn remove_initialize(&self) -> io::Result<()>;
 
     /// Whether snapshots and logs are in different folders.
     fn logs_apart(&self) -> bool;
@@ -184,8 +197,16 @@ impl Folder for MemoryFolder {
         Ok(())
     }
 
-    fn take_initialize(&self) -> io::Result<bool> {
-        Ok(self.files.borrow_mut().remove(&self.key(Place::DataDir, "initialize")).is_some())
+    fn sync(&self, _: Place, _: &str) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn has_initialize(&self) -> io::Result<bool> {
+        Ok(self.get(Place::DataDir, "initialize").is_some())
+    }
+
+    fn remove_initialize(&self) -> io::Result<()> {
+        self.remove(Place::DataDir, "initialize")
     }
 
     fn logs_apart(&self) -> bool {

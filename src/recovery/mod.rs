@@ -1,6 +1,9 @@
 //! From a data folder to the state it holds: the newest snapshot that is whole, and the log behind
 //! it (`FileTxnSnapLog.restore`, `QuorumPeer.loadDataBase`).
 //!
+//! Nothing is claimed for which the folder has no proof: an epoch without the history that it stands for
+//! would win elections against servers that have it.
+//!
 //! Recovery repairs only what no acknowledged transaction can depend on: a torn tail is cut off, so
 //! that ZooKeeper could take the folder over as it is; files that an earlier run left unfinished are
 //! removed. Anything else that is wrong is refused with a sentence that says where it is and what
@@ -201,6 +204,21 @@ pub enum RecoveryError {
         /// Each with its reason.
         reasons: String,
     },
+    /// A snapshot cannot be read, and the log does not hold what it held.
+    #[error(
+        "{file} cannot be used: {reason}. The log ends at {last}, before it: what this server had \
+         acknowledged would be lost, so it does not start. In an ensemble: move this server's \
+         version-2 folder aside and start it, it gets everything from the leader. Alone: restore the \
+         file from a backup; or, if what it held may be lost, move the file aside"
+    )]
+    LostTree {
+        /// The whole path of the snapshot.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+        /// The last zxid that can be had without it.
+        last: Zxid,
+    },
     /// Logs and snapshots in the wrong folders.
     #[error("{file}: {what}. Check if dataLogDir and dataDir are configured correctly")]
     Misplaced {
@@ -260,10 +278,11 @@ pub fn recover(
     let files = Files::list(folder)?;
     let (mut notes, mut news) = (Vec::new(), Vec::new());
     notes.extend(files.foreign_note(folder.logs_apart()));
-    let loaded = load_snapshot(folder, &files, options, progress, &mut notes)?;
+    let Loaded { found, unusable } = load_snapshot(folder, &files, options, progress)?;
+    notes.extend(unusable.iter().map(Unusable::note));
     let logs = plan::logs(files.logs.iter().map(|file| file.name.as_str()));
 
-    let (database, snapshot) = match loaded {
+    let (database, snapshot) = match found {
         Some((database, zxid)) => (database, Some(zxid)),
         None => (Database::new(options.database), None),
     };
@@ -276,18 +295,37 @@ pub fn recover(
     let mut replay = replay::Replay::new(database, snapshot, files.snapshot_zxids(), options);
     replay.run(folder, &logs, progress)?;
     let replay::Replay { mut database, mut zxid, txns, recent, repairs, .. } = replay;
+    check_reached(folder, &unusable, zxid)?;
+    sync_read(folder, plan::logs_from(&logs, snapshot.unwrap_or(Zxid::ZERO)))?;
 
-    let trusted = take_initialize(folder)? || options.autocreate;
+    let initialize = has_initialize(folder)?;
     if snapshot.is_none() && txns == 0 {
-        if trusted {
+        let lost = if options.ensemble { epochs::claimed(folder)? } else { None };
+        if initialize || (options.autocreate && lost.is_none()) {
+            if lost.is_some() {
+                epochs::forget_current(folder)?;
+            }
             save_empty(folder, &mut database)?;
             news.push("the data folder is empty: a new database begins".to_owned());
         } else {
             // ZooKeeper: ZOOKEEPER-2325, 261; such a server votes for nobody before it was synced.
             zxid = Zxid::NONE;
             database.set_last_processed(zxid);
-            notes.push("the data folder is empty, and may have lost its data: zxid -1".to_owned());
+            notes.push(match lost {
+                // ZooKeeper: begins at zxid 0, and its currentEpoch then beats servers that have the
+                // data.
+                Some(epoch) => format!(
+                    "the data folder is empty, but currentEpoch says that this server had the \
+                     history of epoch {epoch}: zxid -1. To begin an ensemble anew, put a file named \
+                     initialize above the version-2 folder of each of its servers"
+                ),
+                None => "the data folder is empty, and may have lost its data: zxid -1".to_owned(),
+            });
         }
+    }
+    // Only now: without what it vouches for on the disk, the next start would find neither.
+    if initialize {
+        remove_initialize(folder)?;
     }
     let epochs = match options.ensemble {
         true => Some(epochs::recover(folder, zxid, &mut notes, &mut news)?),
@@ -365,15 +403,39 @@ impl Files {
     }
 }
 
-/// The newest snapshot that can be read; `None` if there is not one that looks finished.
-fn load_snapshot(
+/// What there is of snapshots.
+struct Loaded<'f> {
+    /// The newest that can be read; `None` if there is not one that looks finished.
+    found: Option<(Database, Zxid)>,
+    /// Those that are newer and cannot be, the newest first.
+    unusable: Vec<Unusable<'f>>,
+}
+
+/// A snapshot that was passed over.
+struct Unusable<'f> {
+    zxid: Zxid,
+    name: &'f str,
+    /// What is wrong with it; `None`: it was never finished, or lost its end.
+    error: Option<String>,
+}
+
+impl Unusable<'_> {
+    fn note(&self) -> String {
+        let name = self.name;
+        match &self.error {
+            Some(error) => format!("passed over: {name}: {error}"),
+            None => format!("{name} was passed over: it was never finished"),
+        }
+    }
+}
+
+fn load_snapshot<'f>(
     folder: &dyn Folder,
-    files: &Files,
+    files: &'f Files,
     options: &RecoveryOptions,
     progress: &mut dyn FnMut(Step<'_>),
-    notes: &mut Vec<String>,
-) -> Result<Option<(Database, Zxid)>, RecoveryError> {
-    let mut reasons: Vec<String> = Vec::new();
+) -> Result<Loaded<'f>, RecoveryError> {
+    let mut unusable: Vec<Unusable<'f>> = Vec::new();
     let mut tried = 0;
     for (zxid, name) in plan::snapshots(files.snapshots.iter().map(|file| file.name.as_str())) {
         let failed = |what, error| RecoveryError::Io {
@@ -385,7 +447,7 @@ fn load_snapshot(
             folder.open(Place::Snapshots, name).map_err(|error| failed("open", error))?;
         let compression = Compression::of_name(name);
         if !looks_finished(&mut *file, compression).map_err(|error| failed("read", error))? {
-            notes.push(format!("{name} was passed over: it was never finished"));
+            unusable.push(Unusable { zxid, name, error: None });
             continue;
         }
         tried += 1;
@@ -395,17 +457,55 @@ fn load_snapshot(
         let mut told = |bytes, nodes| progress(Step::Snapshot { name, bytes, nodes });
         match snapshot::load(&mut file, compression, zxid, options.database, &mut told) {
             Ok(loaded) => {
-                notes.extend(reasons.iter().map(|reason| format!("passed over: {reason}")));
-                return Ok(Some((loaded.database, zxid)));
+                return Ok(Loaded { found: Some((loaded.database, zxid)), unusable });
             }
-            Err(error) => reasons.push(format!("{name}: {error}")),
+            Err(error) => {
+                let error = Some(error.to_string());
+                unusable.push(Unusable { zxid, name, error });
+            }
         }
     }
+    let reasons = unusable.iter().filter_map(|it| Some((it.name, it.error.as_ref()?)));
+    let reasons: Vec<String> = reasons.map(|(name, error)| format!("{name}: {error}")).collect();
     if reasons.is_empty() {
-        return Ok(None);
+        return Ok(Loaded { found: None, unusable });
     }
     let folder = folder.describe(Place::Snapshots, "");
     Err(RecoveryError::NoUsableSnapshot { folder, reasons: reasons.join("; ") })
+}
+
+/// What stood in a snapshot that cannot be read must be in the logs. Where the log ends before it, the
+/// snapshot is a tree that came from a leader, or the log's end is gone.
+///
+/// ```text
+/// 1. a server at 1:3 gets the leader's tree as of 2:9, and currentEpoch 2 behind it
+/// 2. the tree's file is damaged, and the server starts again: from its log it is at 1:3
+/// 3. (epoch 2, 1:3) beats every server that followed only epoch 1 and has 1:4 to 1:20: lost
+/// ```
+// ZooKeeper: FileSnap.deserialize passes over the snapshot, and the server starts with what is left.
+fn check_reached(
+    folder: &dyn Folder,
+    unusable: &[Unusable<'_>],
+    reached: Zxid,
+) -> Result<(), RecoveryError> {
+    let Some(lost) = unusable.iter().find(|it| it.zxid > reached) else { return Ok(()) };
+    Err(RecoveryError::LostTree {
+        file: folder.describe(Place::Snapshots, lost.name),
+        reason: lost.error.clone().unwrap_or_else(|| "it is incomplete".to_owned()),
+        last: reached,
+    })
+}
+
+/// Makes what was read from the logs durable: this server is going to vouch for it. A server that was
+/// killed leaves writes in the system's memory, or in the disk's, that were never acknowledged.
+fn sync_read(folder: &dyn Folder, logs: &[(Zxid, &str)]) -> Result<(), RecoveryError> {
+    for (_, name) in logs {
+        folder.sync(Place::Logs, name).map_err(|error| {
+            let file = folder.describe(Place::Logs, name);
+            RecoveryError::Io { what: "sync", file, error }
+        })?;
+    }
+    Ok(())
 }
 
 /// Looks at the first and the last bytes. Leaves the file at its start.
@@ -425,10 +525,21 @@ pub(crate) fn looks_finished<R: Read + Seek + ?Sized>(
     Ok(snapshot::is_plausible(compression, &first, &last))
 }
 
-fn take_initialize(folder: &dyn Folder) -> Result<bool, RecoveryError> {
-    folder.take_initialize().map_err(|error| RecoveryError::Io {
+/// The file with which an operator says that an ensemble is new (`zkServer-initialize.sh`).
+const INITIALIZE_FILE: &str = "initialize";
+
+fn has_initialize(folder: &dyn Folder) -> Result<bool, RecoveryError> {
+    folder.has_initialize().map_err(|error| RecoveryError::Io {
+        what: "look for",
+        file: folder.describe(Place::DataDir, INITIALIZE_FILE),
+        error,
+    })
+}
+
+fn remove_initialize(folder: &dyn Folder) -> Result<(), RecoveryError> {
+    folder.remove_initialize().map_err(|error| RecoveryError::Io {
         what: "remove",
-        file: folder.describe(Place::DataDir, "initialize"),
+        file: folder.describe(Place::DataDir, INITIALIZE_FILE),
         error,
     })
 }

@@ -1,4 +1,5 @@
-//! What is cut off a folder, and what is read from its past.
+//! What is cut off a folder, what is read from its past, and what a start makes of one that has lost
+//! something.
 
 use std::cell::Cell;
 use std::io;
@@ -127,8 +128,15 @@ impl Folder for Crashing<'_> {
         self.change()?;
         self.folder.replace(place, name, content)
     }
-    fn take_initialize(&self) -> io::Result<bool> {
-        self.folder.take_initialize()
+    fn sync(&self, place: Place, name: &str) -> io::Result<()> {
+        self.folder.sync(place, name)
+    }
+    fn has_initialize(&self) -> io::Result<bool> {
+        self.folder.has_initialize()
+    }
+    fn remove_initialize(&self) -> io::Result<()> {
+        self.change()?;
+        self.folder.remove_initialize()
     }
     fn logs_apart(&self) -> bool {
         self.folder.logs_apart()
@@ -346,4 +354,144 @@ fn a_learner_gets_a_share_of_the_newest_snapshots_size() {
     folder.put(Place::Snapshots, "snapshot.2", vec![0; 1000]);
     assert_eq!(log_read_bytes_max(&folder, 33).unwrap(), 330);
     assert_eq!(log_read_bytes_max(&folder, 0).unwrap(), crate::limits::LOG_READ_BYTES_MAX);
+}
+
+fn member() -> RecoveryOptions {
+    RecoveryOptions { ensemble: true, ..RecoveryOptions::default() }
+}
+
+fn recover_as(folder: &dyn Folder, options: &RecoveryOptions) -> Result<Recovered, RecoveryError> {
+    recover(folder, options, &mut |_| ())
+}
+
+/// It would claim the epoch of that tree, and with what is left in the log beat servers that hold more.
+#[test]
+fn a_damaged_tree_of_a_leader_with_nothing_behind_it_is_refused() {
+    for alone in [false, true] {
+        let mut server = Server::new();
+        server.log(&[1, 2, 3]);
+        server.restore(0x1_0000_0009);
+        let (folder, _) = server.stop();
+        folder.put(Place::Snapshots, "acceptedEpoch", b"1".to_vec());
+        folder.put(Place::Snapshots, "currentEpoch", b"1".to_vec());
+        let options = RecoveryOptions { ensemble: !alone, ..RecoveryOptions::default() };
+        let whole = recover_as(&folder, &options).unwrap();
+        assert_eq!(whole.zxid, Zxid(0x1_0000_0009));
+        let content = folder.get(Place::Snapshots, "snapshot.100000009").unwrap();
+        let mut flipped = content.clone();
+        flipped[100] ^= 1;
+        for (damaged, reason) in [
+            (flipped, "checksum"),
+            (content[..content.len() / 2].to_vec(), "it is incomplete"),
+            (Vec::new(), "it is incomplete"),
+        ] {
+            folder.put(Place::Snapshots, "snapshot.100000009", damaged);
+            let before = folder.list(Place::Snapshots).unwrap();
+            let error = recover_as(&folder, &options).unwrap_err();
+            assert!(matches!(error, RecoveryError::LostTree { last: Zxid(3), .. }), "{error}");
+            let text = error.to_string();
+            for part in ["snapshot.100000009", reason, "ends at 0x3", "move this server's"] {
+                assert!(text.contains(part), "{part}: {text}");
+            }
+            assert_eq!(folder.list(Place::Snapshots).unwrap(), before, "nothing was touched");
+        }
+        // Nothing but the damaged tree, as if the folder were empty.
+        for name in ["snapshot.0", "log.1"] {
+            folder.remove(Place::Snapshots, name).unwrap();
+        }
+        let error = recover_as(&folder, &options).unwrap_err();
+        assert!(matches!(error, RecoveryError::LostTree { last: Zxid::ZERO, .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_damaged_snapshot_whose_content_is_in_the_log_is_passed_over() {
+    let mut server = Server::new();
+    server.log(&[1, 2, 3]);
+    server.snapshot();
+    server.log(&[4]);
+    let (folder, _) = server.stop();
+    let content = folder.get(Place::Snapshots, "snapshot.3").unwrap();
+    folder.put(Place::Snapshots, "snapshot.3", content[..content.len() / 2].to_vec());
+    assert_eq!(recover_as(&folder, &member()).unwrap().zxid, Zxid(4));
+}
+
+/// The server is the one that the operator has called new, whenever the power goes, or it waits for a
+/// leader because nobody has called it that.
+#[test]
+fn initialize_is_there_until_what_it_vouches_for_is_durable() {
+    let options = RecoveryOptions { autocreate: false, ..member() };
+    for stale in [false, true] {
+        for changes in 0.. {
+            let folder = MemoryFolder::new();
+            folder.put(Place::DataDir, "initialize", Vec::new());
+            if stale {
+                folder.put(Place::Snapshots, "acceptedEpoch", b"4".to_vec());
+                folder.put(Place::Snapshots, "currentEpoch", b"3".to_vec());
+            }
+            let crashing = Crashing { folder: &folder, changes_left: Cell::new(changes) };
+            let done = recover_as(&crashing, &options);
+            let again = recover_as(&folder, &options).unwrap();
+            assert_eq!(again.zxid, Zxid::ZERO, "after {changes} changes");
+            let accepted = Epoch(if stale { 4 } else { 0 });
+            let epochs = again.epochs.unwrap();
+            assert_eq!((epochs.accepted, epochs.current), (accepted, Epoch::ZERO));
+            assert_eq!(folder.get(Place::DataDir, "initialize"), None);
+            if done.is_ok() {
+                assert!(changes >= 3, "snapshot, two epochs and the file itself");
+                break;
+            }
+        }
+    }
+}
+
+/// `initialize` of long ago must not make a folder that is lost later look new.
+#[test]
+fn initialize_beside_data_goes_at_once() {
+    let mut server = Server::new();
+    server.log(&[1]);
+    let (folder, _) = server.stop();
+    folder.put(Place::DataDir, "initialize", Vec::new());
+    folder.put(Place::Snapshots, "acceptedEpoch", b"nonsense".to_vec());
+    recover_as(&folder, &member()).unwrap_err();
+    assert_eq!(folder.get(Place::DataDir, "initialize"), None);
+}
+
+#[test]
+fn an_empty_folder_whose_epoch_says_that_there_was_data_has_no_vote() {
+    let folder = MemoryFolder::new();
+    folder.put(Place::Snapshots, "acceptedEpoch", b"3".to_vec());
+    folder.put(Place::Snapshots, "currentEpoch", b"2".to_vec());
+    let lost = recover_as(&folder, &member()).unwrap();
+    assert_eq!(lost.zxid, Zxid::NONE);
+    assert!(lost.notes.iter().any(|note| note.contains("epoch 2")), "{:?}", lost.notes);
+    let again = recover_as(&folder, &member()).unwrap();
+    assert_eq!(again.zxid, Zxid::NONE, "and after another start");
+}
+
+/// It goes like this: 1. A server without data gets a tree of epoch 1. 2. Its power goes before currentEpoch is written.
+/// And 3. The number in that file must not be the one that says "do not count me" to every leader.
+#[test]
+fn a_server_that_stopped_behind_its_first_tree_has_an_epoch_that_counts() {
+    let options = RecoveryOptions { autocreate: false, ..member() };
+    let folder = MemoryFolder::new();
+    let unknown = recover_as(&folder, &options).unwrap();
+    assert_eq!(unknown.zxid, Zxid::NONE);
+    let mut server = Server::new();
+    server.restore(0x1_0000_0009);
+    let (tree, _) = server.stop();
+    let content = tree.get(Place::Snapshots, "snapshot.100000009").unwrap();
+    // What ZooKeeper writes there, and what is written here.
+    let ours = folder.get(Place::Snapshots, "currentEpoch").unwrap();
+    for current in [ours, b"-1".to_vec()] {
+        let folder = MemoryFolder::new();
+        folder.put(Place::Snapshots, "snapshot.100000009", content.clone());
+        folder.put(Place::Snapshots, "acceptedEpoch", b"1".to_vec());
+        folder.put(Place::Snapshots, "currentEpoch", current);
+        let epochs = recover_as(&folder, &options).unwrap().epochs.unwrap();
+        assert_eq!((epochs.accepted, epochs.current), (Epoch(1), Epoch::ZERO));
+    }
+    folder.put(Place::Snapshots, "currentEpoch", b"-2".to_vec());
+    let error = recover_as(&folder, &options).unwrap_err().to_string();
+    assert!(error.contains("-2 is no epoch"), "{error}");
 }

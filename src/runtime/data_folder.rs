@@ -98,15 +98,11 @@ impl DataFolder {
             check_folder(folder, create)?;
             let inner = folder.join(VERSION_FOLDER);
             if !inner.exists() {
-                std::fs::create_dir_all(&inner).map_err(|error| FolderError::Io {
+                create_durably(&inner).map_err(|error| FolderError::Io {
                     what: "cannot create",
                     path: inner.clone(),
                     error,
                 })?;
-                for durable in [Some(folder), folder.parent()].into_iter().flatten() {
-                    // A parent of the root or of a relative name is nothing to sync.
-                    let _ = super::sync_folder(durable);
-                }
             }
         }
         locks.push(lock(data)?);
@@ -184,6 +180,33 @@ pub fn check_folder(folder: &Path, create: bool) -> Result<(), FolderError> {
             None => return Err(FolderError::Missing { folder: inner }),
         }
     }
+}
+
+/// Makes a folder and those above it that are missing, and makes their names durable: what is written
+/// into a folder whose name is lost with the power is lost as well.
+fn create_durably(folder: &Path) -> io::Result<()> {
+    let named_in = |path: &Path| match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Some(PathBuf::from(".")),
+        parent => parent.map(Path::to_owned),
+    };
+    let mut grown = Vec::new();
+    let mut missing = folder.to_owned();
+    while !missing.exists() {
+        let Some(parent) = named_in(&missing) else { break };
+        grown.push(parent.clone());
+        missing = parent;
+    }
+    std::fs::create_dir_all(folder)?;
+    for folder in grown {
+        match super::sync_folder(&folder) {
+            // Who may make a folder there may still not be allowed to open it.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                tracing::warn!(folder = %folder.display(), %error, "its names cannot be made durable");
+            }
+            done => done?,
+        }
+    }
+    Ok(())
 }
 
 fn canonical(path: &Path) -> Result<PathBuf, FolderError> {
@@ -309,6 +332,16 @@ mod tests {
         check_folder(Path::new("new-folder-of-a-test"), true).unwrap();
         assert!(check_folder(&base.path().join("new"), false).is_err());
         assert!(!base.path().join("new").exists());
+    }
+
+    #[test]
+    fn every_folder_that_was_missing_is_made() {
+        let base = tempfile::tempdir().unwrap();
+        create_durably(&base.path().join("a/b/c/version-2")).unwrap();
+        assert!(base.path().join("a/b/c/version-2").is_dir());
+        // A file in the way is an error, not a folder that is not durable.
+        std::fs::write(base.path().join("file"), b"").unwrap();
+        create_durably(&base.path().join("file/version-2")).unwrap_err();
     }
 
     #[test]

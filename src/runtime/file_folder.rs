@@ -28,6 +28,10 @@ impl FileFolder {
     fn file(&self, place: Place, name: &str) -> PathBuf {
         self.folders.path(place).join(name)
     }
+
+    fn above(&self) -> &Path {
+        self.folders.logs.parent().expect("version-2 is in a folder")
+    }
 }
 
 impl Folder for FileFolder {
@@ -83,11 +87,19 @@ impl Folder for FileFolder {
         replace(self.folders.path(place), name, content).map_err(io::Error::other)
     }
 
-    fn take_initialize(&self) -> io::Result<bool> {
-        let above = self.folders.logs.parent().expect("version-2 is in a folder");
+    fn sync(&self, place: Place, name: &str) -> io::Result<()> {
+        std::fs::File::open(self.file(place, name))?.sync_data()
+    }
+
+    fn has_initialize(&self) -> io::Result<bool> {
+        self.above().join(INITIALIZE_FILE).try_exists()
+    }
+
+    fn remove_initialize(&self) -> io::Result<()> {
+        let above = self.above();
         match std::fs::remove_file(above.join(INITIALIZE_FILE)) {
-            Ok(()) => sync_folder(above).map(|()| true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Ok(()) => sync_folder(above),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -134,6 +146,7 @@ mod tests {
         folder.truncate(Place::Logs, "log.1", 4).unwrap();
         let listed = folder.list(Place::Logs).unwrap();
         assert_eq!(listed, [FileInfo { name: "log.1".into(), bytes: 4 }]);
+        folder.sync(Place::Logs, "log.1").unwrap();
         let mut text = String::new();
         folder.open(Place::Logs, "log.1").unwrap().read_to_string(&mut text).unwrap();
         assert_eq!(text, "0123");
@@ -141,9 +154,13 @@ mod tests {
         folder.remove(Place::Logs, "log.1").unwrap();
         let missing = folder.open(Place::Logs, "log.1").err().unwrap();
         assert_eq!(missing.kind(), io::ErrorKind::NotFound);
-        assert!(!folder.take_initialize().unwrap());
+        folder.sync(Place::Logs, "log.2").unwrap_err();
+        assert!(!folder.has_initialize().unwrap());
+        folder.remove_initialize().unwrap();
         std::fs::write(base.path().join("logs/initialize"), b"").unwrap();
-        assert!(folder.take_initialize().unwrap());
+        assert!(folder.has_initialize().unwrap());
+        folder.remove_initialize().unwrap();
+        assert!(!folder.has_initialize().unwrap());
         assert!(folder.describe(Place::Logs, "log.1").ends_with("logs/version-2/log.1"));
     }
 

@@ -115,8 +115,9 @@ pub fn replica(
     };
     if recovered.zxid == Zxid::NONE {
         tracing::warn!(
-            "there is neither data nor a file `initialize` in {}, and db.autocreate is false: this \
-             server has no vote until a leader has given it the data",
+            "there is no data in {}, and nothing says that the ensemble is new (a file `initialize`, or \
+             db.autocreate where there are no epochs either): this server has no vote until a leader \
+             has given it the data",
             folder.folders.snapshots.display()
         );
     }

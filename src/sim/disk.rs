@@ -496,13 +496,16 @@ impl Folder for Disk {
         Ok(())
     }
 
-    fn take_initialize(&self) -> io::Result<bool> {
-        let key = self.key(Place::DataDir, "initialize");
-        if !self.files.borrow().contains_key(&key) {
-            return Ok(false);
-        }
-        self.may_change()?;
-        Ok(self.files.borrow_mut().remove(&key).is_some())
+    fn sync(&self, _: Place, _: &str) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn has_initialize(&self) -> io::Result<bool> {
+        Ok(self.get(Place::DataDir, "initialize").is_some())
+    }
+
+    fn remove_initialize(&self) -> io::Result<()> {
+        self.remove(Place::DataDir, "initialize")
     }
 
     fn logs_apart(&self) -> bool {

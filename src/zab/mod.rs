@@ -12,7 +12,7 @@ mod numbers;
 pub mod packets;
 
 pub use committed_log::CommittedLog;
-pub use epochs::Epochs;
+pub use epochs::{EpochAck, Epochs};
 pub use journal::{CommitError, Journal};
 pub use leader::Leader;
 pub use learner::Learner;

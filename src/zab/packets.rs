@@ -15,6 +15,7 @@ use crate::proto::data::Id;
 use crate::proto::quorum::{LearnerInfo, PROTOCOL_VERSION, packet};
 use crate::proto::txn::Txn;
 use crate::session::Tenure;
+use crate::zab::EpochAck;
 
 use super::{Mark, Marks};
 
@@ -246,15 +247,16 @@ impl Packet {
         }
     }
 
-    /// ACKEPOCH: the epoch that the learner followed last; `None`: it says that it has followed
-    /// the leader's epoch before, and must not be counted (-1).
+    /// ACKEPOCH: the epoch that the learner followed last, or that it must not be counted (-1).
     ///
     /// # Errors
     /// There is no epoch.
-    pub fn current_epoch(&self) -> Result<Option<Epoch>, PacketError> {
-        let epoch = self.data.as_deref().and_then(|data| i32_at(data, 0));
-        let epoch = epoch.ok_or_else(|| self.wrong())?;
-        Ok((epoch != -1).then_some(Epoch(i64::from(epoch))))
+    pub fn epoch_ack(&self) -> Result<EpochAck, PacketError> {
+        match self.data.as_deref().and_then(|data| i32_at(data, 0)) {
+            Some(-1) => Ok(EpochAck::DoesNotCount),
+            Some(epoch @ 0..) => Ok(EpochAck::Counts(Epoch(i64::from(epoch)))),
+            Some(_) | None => Err(self.wrong()),
+        }
     }
 
     /// What stands behind the number of LEADERINFO and ACKEPOCH; `None`: the other side is Apache
@@ -443,16 +445,18 @@ pub fn put_other_history(out: &mut impl BufMut, epoch: Epoch, leaders: Mark) {
     put_data(out, packet::LEADERINFO, Zxid::new(epoch, 0), &data);
 }
 
-/// Writes ACKEPOCH; `None`: the epoch was accepted before, this one must not be counted. `marks`:
-/// only to a leader that knows them.
-pub fn put_ack_epoch(
-    out: &mut impl BufMut,
-    last: Zxid,
-    current: Option<Epoch>,
-    marks: Option<&Marks>,
-) {
-    let number = current.map_or(-1, |epoch| epoch.0);
-    let number = i32::try_from(number).expect("an epoch has 32 bits");
+/// Writes ACKEPOCH. `marks`: only to a leader that knows them.
+///
+/// # Panics
+/// If the epoch is negative: it would say something else.
+pub fn put_ack_epoch(out: &mut impl BufMut, last: Zxid, ack: EpochAck, marks: Option<&Marks>) {
+    let number = match ack {
+        EpochAck::Counts(epoch) => {
+            assert!(epoch >= Epoch::ZERO, "epoch {epoch} would say: do not count me");
+            i32::try_from(epoch.0).expect("an epoch has 32 bits")
+        }
+        EpochAck::DoesNotCount => -1,
+    };
     let mut data = number.to_be_bytes().to_vec();
     if let Some(marks) = marks {
         data.extend_from_slice(MARKS_KNOWN);
@@ -553,7 +557,7 @@ mod tests {
     fn stream() -> Vec<u8> {
         let mut out = Vec::new();
         put_learner_info(&mut out, packet::FOLLOWERINFO, Epoch(3), ServerId(2), 9);
-        put_ack_epoch(&mut out, Zxid(7), None, None);
+        put_ack_epoch(&mut out, Zxid(7), EpochAck::DoesNotCount, None);
         put_bare(&mut out, packet::ACK, Zxid(8));
         let identities = [Identity::new("digest", "a:b"), Identity::new("ip", "")];
         put_request(&mut out, SessionId(5), 4, 1, b"body", &identities);
@@ -608,7 +612,7 @@ mod tests {
         let info = packets[0].learner_info().unwrap().unwrap();
         assert_eq!((info.server_id, info.config_version), (ServerId(2), Some(9)));
         assert_eq!(packets[0].zxid, Zxid(0x3_0000_0000));
-        assert_eq!(packets[1].current_epoch(), Ok(None));
+        assert_eq!(packets[1].epoch_ack(), Ok(EpochAck::DoesNotCount));
         let (session, cxid, op, body) = packets[3].request().unwrap();
         assert_eq!((session, cxid, op, &body[..]), (SessionId(5), 4, 1, &b"body"[..]));
         assert_eq!(packets[3].authinfo[0], Identity::new("digest", "a:b"));
@@ -684,7 +688,7 @@ mod tests {
             authinfo: vec![],
         };
         assert!(short(packet::FOLLOWERINFO).learner_info().is_err());
-        assert!(short(packet::ACKEPOCH).current_epoch().is_err());
+        assert!(short(packet::ACKEPOCH).epoch_ack().is_err());
         assert!(short(packet::COMMITANDACTIVATE).designated_leader().is_err());
         assert!(short(packet::PROPOSAL).txn().is_err());
         assert!(short(packet::REVALIDATE).session_and_timeout().is_err());

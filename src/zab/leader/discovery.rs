@@ -18,7 +18,7 @@ use crate::proto::quorum::packet;
 use crate::quorum::{AckTracker, Config};
 use crate::time::MonoUs;
 use crate::zab::packets::{Packet, PacketError, put_bare, put_data, put_leader_info, put_txn};
-use crate::zab::{Epochs, kept_out};
+use crate::zab::{EpochAck, Epochs, kept_out};
 
 /// Where a leader is on its way to serving. Each phase waits for what its name says.
 #[derive(Debug)]
@@ -268,7 +268,11 @@ impl Leader {
         if handler.is_old {
             // It knows no epochs: its last zxid says what it followed.
             let zxid = handler.info_zxid;
-            if let Err(reason) = self.on_epoch_accepted(link, Some(zxid.epoch()), zxid) {
+            let ack = match zxid {
+                Zxid(0..) => EpochAck::Counts(zxid.epoch()),
+                _ => EpochAck::DoesNotCount,
+            };
+            if let Err(reason) = self.on_epoch_accepted(link, ack, zxid) {
                 self.learners.refuse(link, &reason);
             }
             return;
@@ -312,10 +316,10 @@ impl Leader {
         if packet.kind != packet::ACKEPOCH {
             return Err(format!("ACKEPOCH was due, and a packet of type {} came", packet.kind));
         }
-        let current = packet.current_epoch().map_err(text)?;
+        let ack = packet.epoch_ack().map_err(text)?;
         let epoch = self.epoch.expect("it was decided");
         if self.learners.compare_history(link, epoch, packet, &self.log)? {
-            self.on_epoch_accepted(link, current, packet.zxid)?;
+            self.on_epoch_accepted(link, ack, packet.zxid)?;
         }
         Ok(())
     }
@@ -323,12 +327,12 @@ impl Leader {
     fn on_epoch_accepted(
         &mut self,
         link: LinkId,
-        current: Option<Epoch>,
+        ack: EpochAck,
         last: Zxid,
     ) -> Result<(), Refusal> {
         let voter = self.counts(link).filter(|server| self.config.is_voter(*server));
         if let Phase::EpochAcks { electing, .. } = &mut self.phase
-            && let Some(current) = current
+            && let EpochAck::Counts(current) = ack
         {
             let (epoch, end) = self.summary;
             if (current, last) > (epoch, end) {

@@ -298,7 +298,7 @@ impl ObserverMaster {
         if packet.kind != packet::ACKEPOCH {
             return Err(format!("ACKEPOCH was due, and a packet of type {} came", packet.kind));
         }
-        packet.current_epoch().map_err(text)?;
+        packet.epoch_ack().map_err(text)?;
         if !self.learners.compare_history(link, self.epoch, packet, view.log)? {
             return Ok(());
         }

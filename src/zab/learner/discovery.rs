@@ -2,7 +2,7 @@
 //! (`Learner.registerWithLeader`, the beginning of `Learner.syncWithLeader`).
 
 use super::*;
-use crate::zab::{Epochs, kept_out};
+use crate::zab::{EpochAck, Epochs, kept_out};
 
 impl Learner {
     /// LEADERINFO: the epoch is accepted on disk, then ACKEPOCH says so and how far our log goes.
@@ -32,14 +32,18 @@ impl Learner {
         }
         self.epoch = epoch;
         self.keeps_tenures = packet.knows_marks();
-        // ZooKeeper: -1 says that this epoch was acknowledged before, perhaps to another leader: it
-        // does not count again.
-        let mut current = None;
+        let mut ack = EpochAck::DoesNotCount;
         if epoch > accepted {
             lasting.epochs.accepted = epoch;
             let epochs = Epochs { accepted: epoch, current: lasting.epochs.current };
             lasting.ready.epochs(epochs);
-            current = Some(lasting.epochs.current);
+            // A new leader may need this server for its quorum, which counts only whom it can compare
+            // itself with. Should its log have to be cut where it cannot be, it asks for the tree when
+            // it comes again, and need not be counted then.
+            lasting.wants_tree = false;
+            if lasting.journal.accepted() != Zxid::NONE {
+                ack = EpochAck::Counts(lasting.epochs.current);
+            }
         }
         self.stage = Stage::Choice;
         // Who does not say what it has gets everything, from ZooKeeper's leaders as well: they send
@@ -47,7 +51,7 @@ impl Learner {
         let last = if lasting.wants_tree { Zxid::NONE } else { lasting.journal.accepted() };
         let mut bytes = Vec::new();
         let marks = packet.knows_marks().then(|| lasting.journal.marks());
-        packets::put_ack_epoch(&mut bytes, last, current, marks.as_ref());
+        packets::put_ack_epoch(&mut bytes, last, ack, marks.as_ref());
         self.send_after_sync(lasting, bytes);
         Ok(())
     }

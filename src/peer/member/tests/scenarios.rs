@@ -163,7 +163,7 @@ fn a_server_that_lost_its_disk_does_not_vote_before_it_has_it_again() {
     let disk = &mut it.servers[0].disk;
     disk.snapshots = vec![nothing];
     disk.log.clear();
-    disk.epochs = Epochs { accepted: Epoch(-1), current: Epoch(-1) };
+    disk.epochs = Epochs { accepted: Epoch(0), current: Epoch(0) };
     it.start(0);
     it.start(1);
     it.run_ms(5_000);

@@ -20,7 +20,7 @@ use crate::time::MonoUs;
 use crate::zab::packets::{
     Packet, PacketReader, put_ack_epoch, put_bare, put_data, put_request, put_touched,
 };
-use crate::zab::{CommittedLog, Epochs, Mark, Marks, Numbers};
+use crate::zab::{CommittedLog, EpochAck, Epochs, Mark, Marks, Numbers};
 
 pub(super) const TREE_END: &[u8] = b"BenWasHere";
 
@@ -491,8 +491,11 @@ pub(super) fn packet_of(name: &str, kind: &str, rest: &[&str]) -> Vec<u8> {
                 Mark { zxid: zxid(at), txn, digest: None }
             };
             let marks = Marks::choose(marks.iter().rev().map(mark));
-            let current = Some(Epoch(current)).filter(|epoch| epoch.0 != -1);
-            put_ack_epoch(&mut out, zxid(last), current, Some(&marks));
+            let ack = match current {
+                -1 => EpochAck::DoesNotCount,
+                current => EpochAck::Counts(Epoch(current)),
+            };
+            put_ack_epoch(&mut out, zxid(last), ack, Some(&marks));
         }
         ("ACK", [at]) => put_bare(&mut out, packet::ACK, zxid(at)),
         ("REQUEST", [session, cxid, op, body, schemes @ ..]) => {

@@ -70,6 +70,36 @@ fn an_epoch_that_was_accepted_before_is_not_counted_again() {
     );
 }
 
+/// What is not to be counted is said by its own word, never by an epoch.
+#[test]
+fn a_server_that_followed_nobody_yet_counts_if_it_has_data_and_only_then() {
+    let mut it = Conversation::connected(LearnerKind::Follower, 1, 0, &[z(1, 9)]);
+    assert_eq!(
+        it.says(|out| put_leader_info(out, Epoch(2))),
+        "epochs 2 0\nsynced: ACKEPOCH 0x100000009 [00000000] and marks"
+    );
+    let mut it = Conversation::connected(LearnerKind::Follower, 1, 0, &[Zxid::NONE]);
+    assert_eq!(
+        it.says(|out| put_leader_info(out, Epoch(2))),
+        "epochs 2 0\nsynced: ACKEPOCH 0xffffffffffffffff [ffffffff] and marks"
+    );
+}
+
+/// It goes like this: 1. A leader says where to cut, and that cannot be done. 2. It is lost. 3. The next one needs this
+/// server for its quorum, and counts nobody who does not say what it has.
+#[test]
+fn a_server_that_needs_the_tree_is_counted_by_a_new_leader_before_it_asks_for_it() {
+    let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[z(1, 9)]);
+    it.lasting.wants_tree = true;
+    let counted = "epochs 2 1\nsynced: ACKEPOCH 0x100000009 [00000001] and marks";
+    assert_eq!(it.says(|out| put_leader_info(out, Epoch(2))), counted);
+    // It cannot be cut either where this leader says; in its epoch it is not counted again.
+    it.lasting.wants_tree = true;
+    let mut it = it.again();
+    let asks = "synced: ACKEPOCH 0xffffffffffffffff [ffffffff] and marks";
+    assert_eq!(it.says(|out| put_leader_info(out, Epoch(2))), asks);
+}
+
 #[test]
 fn a_log_that_is_too_long_is_cut_before_anything_is_appended() {
     let log = [z(1, 1), z(1, 2), z(1, 3)];

@@ -406,6 +406,11 @@ impl Member {
         }
     }
 
+    /// Whether it takes part as an observer.
+    pub fn is_observer(&self) -> bool {
+        self.lasting.is_observer
+    }
+
     /// The active configuration.
     pub fn config(&self) -> &Rc<Config> {
         self.leader().map_or(&self.lasting.config, Leader::config)

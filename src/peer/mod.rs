@@ -200,6 +200,16 @@ impl Peer {
         }
     }
 
+    /// Whether it takes part without a vote, so that nobody counts on what it has logged.
+    pub fn observes(&self) -> bool {
+        match self {
+            Peer::Standalone(_) => false,
+            Peer::Member(member) => member.is_observer(),
+            #[cfg(test)]
+            Peer::Scripted(scripted) => scripted.observes,
+        }
+    }
+
     /// ZooKeeper's word for the role (`mntr`, `stat`).
     pub fn mode(&self) -> &'static str {
         match self {

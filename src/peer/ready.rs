@@ -57,6 +57,11 @@ pub struct Ready {
 }
 
 impl Ready {
+    /// Whether the log is to be cut, or the database replaced.
+    pub fn cuts(&self) -> bool {
+        self.truncate.is_some() || self.restore.is_some()
+    }
+
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.send.is_empty()

@@ -22,6 +22,8 @@ pub struct Scripted {
     pub committed: Zxid,
     /// The newest transaction of all.
     pub accepted: Zxid,
+    /// It has no vote.
+    pub observes: bool,
     /// A learner waits for the tree.
     pub wants_snapshot: bool,
     /// A learner gets the tree.

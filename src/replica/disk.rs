@@ -164,6 +164,8 @@ impl Replica {
         }
         let before = self.ops.len();
         self.txnlog.poll(&mut self.ops);
+        // A log that has nothing to close is closed now, and no completion will say so.
+        self.run_steps(now);
         if self.ops[before..].iter().any(|op| matches!(op, Op::LogWrite { .. })) {
             self.group_started = now.mono;
             if planted::is(self.options.planted, PlantedBug::AckBeforeSync) {
@@ -232,8 +234,8 @@ impl Replica {
         if due
             && !self.snapshots.writer.is_active()
             && self.ensemble.outgoing.is_none()
-            && self.ensemble.steps.may_snapshot()
-            && (self.ensemble.keeps_log || self.snapshots.requested)
+            && !self.ensemble.steps.has_cut()
+            && (self.ensemble.unlogged.is_none() || self.snapshots.requested)
         {
             self.begin_snapshot(now);
         }
@@ -264,15 +266,20 @@ impl Replica {
                 self.snapshots.log_waits = false;
                 self.txnlog.note_snapshot_bytes(bytes);
                 self.ensemble.newest_snapshot = self.ensemble.newest_snapshot.max(zxid);
-                if self.ensemble.steps.writes_received_tree() {
-                    self.on_received_tree_written(now);
+                if self.ensemble.steps.writes_tree() {
+                    self.on_tree_written(now);
+                } else if let Some(unlogged) = &mut self.ensemble.unlogged
+                    && let Some(epochs) = unlogged.on_snapshot(zxid)
+                {
+                    self.ensemble.steps.push_current(epochs);
+                    self.run_steps(now);
                 }
             }
             snapshot::Progress::Failed(failure) => {
                 tracing::error!(%failure, "gave a snapshot up");
                 self.stats.snapshot_errors += 1;
-                if self.ensemble.steps.writes_received_tree() {
-                    self.stop(format!("the leader's tree cannot be written: {failure}"));
+                if self.ensemble.steps.writes_tree() {
+                    self.stop(format!("the tree cannot be written as a snapshot: {failure}"));
                 } else if self.snapshots.log_waits {
                     self.stop(format!("the first snapshot cannot be written: {failure}"));
                 }

@@ -9,6 +9,7 @@ use super::connection::Slot;
 use super::room::Room;
 use super::steps::Steps;
 use super::transfer::Transfer;
+use super::unlogged::Unlogged;
 use super::{Reload, Replica, ReplicaOptions};
 use crate::database::Database;
 use crate::id::{Epoch, ServerId, SessionId, Zxid};
@@ -48,14 +49,14 @@ pub(super) struct Ensemble {
     pub looking_since: MonoUs,
     /// It has no leader and serves clients that only read.
     pub read_only: bool,
-    /// It keeps a transaction log; an observer need not (`syncEnabled`).
-    pub keeps_log: bool,
+    /// What it does not log; `None`: it keeps a transaction log. An observer need not (`syncEnabled`).
+    pub unlogged: Option<Unlogged>,
 
     /// What is to be done to the disk, in its order.
     pub steps: Steps,
     pub room: Room,
-    /// The rest of a `Ready` whose truncation must be done first.
-    pub stalled: Option<Ready>,
+    /// The `Ready` that waits for a cut.
+    pub held: Option<Held>,
     /// Of the reads of the database that a truncation makes necessary.
     pub newest_snapshot: Zxid,
 
@@ -111,6 +112,14 @@ pub(super) struct Ensemble {
     pub quiet_at: Option<MonoUs>,
 }
 
+/// A `Ready` that waits.
+pub(super) enum Held {
+    /// Nothing of it is carried out.
+    Whole(Ready),
+    /// What concerns the disk is planned.
+    InMemory(Ready),
+}
+
 impl Ensemble {
     pub fn new(role: Role, me: ServerId, options: &ReplicaOptions, now: Now, seed: u64) -> Self {
         Ensemble {
@@ -119,10 +128,10 @@ impl Ensemble {
             epoch: Epoch(-1),
             looking_since: now.mono,
             read_only: false,
-            keeps_log: true,
+            unlogged: None,
             steps: Steps::default(),
             room: Room::There,
-            stalled: None,
+            held: None,
             newest_snapshot: Zxid::ZERO,
             links: Vec::new(),
             log_reads: Vec::new(),
@@ -198,13 +207,14 @@ impl Replica {
             epochs,
         };
         let me = peer.me;
-        let observes = peer.is_observer || !config.is_voter(me);
-        let keeps_log = options.sync_enabled || !observes;
+        let sync_enabled = options.sync_enabled;
         recovered.database.set_config(&config.to_text(), Zxid(config.version), now.wall.0);
         let peer = Peer::member(peer, config, history, now.mono, seed);
         let mut replica = Replica::assemble(options, peer, Role::Looking, me, recovered, now, seed);
-        replica.ensemble.steps.epochs_on_disk = Some(epochs);
-        replica.ensemble.keeps_log = keeps_log;
+        replica.ensemble.steps.start_epochs(epochs);
+        if !sync_enabled && replica.peer.observes() {
+            replica.ensemble.unlogged = Some(Unlogged::new(replica.database.last_processed()));
+        }
         replica
     }
 
@@ -235,21 +245,49 @@ impl Replica {
 
     /// Carries out what the peer wants done, as far as it may be done now.
     pub(super) fn follow_peer(&mut self, now: Now) {
-        while self.ensemble.stalled.is_none() && !self.stopped {
+        while self.ensemble.held.is_none() && !self.stopped {
             let mut ready = std::mem::take(&mut self.ready);
             let more = self.peer.take_ready(&mut ready);
             if ready.is_empty() && !more {
                 self.ready = ready;
                 return;
             }
-            let stalls = self.plan_disk(now, &mut ready);
-            if stalls {
-                self.ensemble.stalled = Some(ready);
-                return;
-            }
-            self.follow_in_memory(now, &mut ready);
-            self.ready = ready;
+            self.carry_out(now, ready);
         }
+    }
+
+    /// Carries a `Ready` out, or holds it where it must wait for a cut.
+    fn carry_out(&mut self, now: Now, mut ready: Ready) {
+        let begins_log = self.ensemble.unlogged.is_some() && !self.peer.observes();
+        let steps = &self.ensemble.steps;
+        if steps.is_frozen() || (steps.has_cut() && (begins_log || ready.cuts())) {
+            self.ensemble.held = Some(Held::Whole(ready));
+            return;
+        }
+        if begins_log {
+            self.begin_log();
+            return self.carry_out(now, ready);
+        }
+        self.plan_disk(now, &mut ready);
+        if self.ensemble.steps.is_frozen() {
+            self.ensemble.held = Some(Held::InMemory(ready));
+            return;
+        }
+        self.follow_in_memory(now, &mut ready);
+        self.ready = ready;
+    }
+
+    /// A cut has come so far that what waits for it may go on.
+    pub(super) fn release_held(&mut self, now: Now) {
+        match self.ensemble.held.take() {
+            Some(Held::Whole(ready)) => self.carry_out(now, ready),
+            Some(Held::InMemory(mut ready)) => {
+                self.follow_in_memory(now, &mut ready);
+                self.ready = ready;
+            }
+            None => {}
+        }
+        self.follow_peer(now);
     }
 
     /// Of a `Ready`, what waits for no disk.
@@ -262,6 +300,9 @@ impl Replica {
         }
         for txn in ready.commit.drain(..) {
             self.on_committed(now, &txn);
+        }
+        if let Some(unlogged) = &mut self.ensemble.unlogged {
+            unlogged.on_applied(self.database.last_processed());
         }
         for standing in ready.standing.drain(..) {
             self.on_standing(now, standing);

@@ -44,6 +44,7 @@ mod tests;
 mod throttle;
 mod transfer;
 mod tree;
+mod unlogged;
 mod warm;
 
 use std::collections::VecDeque;

@@ -2,14 +2,26 @@
 //!
 //! ```text
 //! truncate: log closed → its files cut, the database read again → log reopened
-//! restore:  log closed → files cut if they reach too far → the received tree's snapshot → log reopened
-//!           (where nothing would be left, its snapshot comes before the cut)
+//!           (where the state there is not to be had: what is applied as a snapshot → files cut there)
+//! restore:  log closed → the tree in memory as a snapshot → files cut if they reach further → log reopened
 //! epochs:   acceptedEpoch → currentEpoch
 //! send, durable: what is true only after everything before it
 //! ```
 //! Transactions to be appended are no step: they go to the log as soon as no truncation and no
 //! restoration is before them, and a step knows up to which of them the log must be durable. So the
 //! log is never kept waiting for an acknowledgement that is still to be sent.
+//!
+//! A truncation or a restoration is a *cut*. There is at most one: what asks for another waits until it is
+//! done. And the database stands still from the moment it is planned until its tree begins to be written,
+//! or the files are cut, so that the snapshot has the zxid that was meant.
+//!
+//! # Why the snapshot comes before the cut
+//! ```text
+//! 1. a server has snapshots of 1:2 and 1:9, the latter a tree of a leader of epoch 2, and currentEpoch 2
+//! 2. another leader sends its tree as of 1:5, committed by others who followed epoch 1
+//! 3. the files are cut behind 1:5, that is at 1:2, and the power goes
+//! 4. (epoch 2, 1:2) beats everybody who has (epoch 1, 1:5): 1:3 to 1:5 are lost
+//! ```
 
 use std::collections::VecDeque;
 
@@ -23,6 +35,7 @@ use crate::limits;
 use crate::peer::Ready;
 use crate::peer::link::LinkOp;
 use crate::proto::txn::Txn;
+use crate::recovery::Recovered;
 use crate::time::Now;
 use crate::zab::Epochs;
 
@@ -38,7 +51,7 @@ enum Step {
 
 impl Step {
     /// Whether what is to be appended later must wait for it.
-    fn is_barrier(&self) -> bool {
+    fn is_cut(&self) -> bool {
         matches!(self, Step::Truncate(_) | Step::Restore(_))
     }
 }
@@ -60,10 +73,10 @@ enum Phase {
     Closing,
     /// The edge cuts the files.
     Reloading,
-    /// The received tree is being written. `before_cut`: it is all that will be left of the files.
-    Snapshot { before_cut: bool },
+    /// The tree as of there is being written.
+    Snapshot(Zxid),
     /// It is written, and the files are cut behind it.
-    CuttingBehind,
+    CuttingBehind(Zxid),
     /// A file is being replaced; the epochs that are on the disk afterwards.
     File(Token, Epochs),
 }
@@ -81,9 +94,20 @@ pub(super) struct Steps {
     backlog_bytes: usize,
     /// What the epoch files hold.
     pub epochs_on_disk: Option<Epochs>,
+    /// What they will hold after what is planned.
+    epochs_planned: Option<Epochs>,
     next_token: u64,
-    /// For each truncation and restoration planned: how many transactions were queued before it.
-    barriers: VecDeque<u64>,
+    /// The truncation or restoration that is planned.
+    cut: Option<Cut>,
+}
+
+/// The one truncation or restoration that is under way.
+#[derive(Clone, Copy, Debug)]
+struct Cut {
+    /// Transactions that were queued before it.
+    queued: u64,
+    /// The database must stay as it is.
+    is_frozen: bool,
 }
 
 impl Steps {
@@ -91,19 +115,35 @@ impl Steps {
         self.log_end = log_end;
     }
 
+    /// The files of a member as they are.
+    pub fn start_epochs(&mut self, epochs: Epochs) {
+        (self.epochs_on_disk, self.epochs_planned) = (Some(epochs), Some(epochs));
+    }
+
     /// Whether the log may take the next transaction of the backlog.
     pub fn may_append(&self) -> bool {
-        self.barriers.front().is_none_or(|&queued| self.taken < queued)
+        self.cut.is_none_or(|cut| self.taken < cut.queued)
     }
 
-    /// Whether a snapshot of the server's own may begin.
-    pub fn may_snapshot(&self) -> bool {
-        self.barriers.is_empty()
+    /// Whether a truncation or a restoration is planned.
+    pub fn has_cut(&self) -> bool {
+        self.cut.is_some()
     }
 
-    /// Whether the received tree is being written.
-    pub fn writes_received_tree(&self) -> bool {
-        matches!(self.phase, Phase::Snapshot { .. })
+    /// Whether the database must not change.
+    pub fn is_frozen(&self) -> bool {
+        self.cut.is_some_and(|cut| cut.is_frozen)
+    }
+
+    /// `currentEpoch` is to say this, which was not to be written before.
+    pub fn push_current(&mut self, epochs: Epochs) {
+        let accepted = self.epochs_planned.map_or(epochs.accepted, |planned| planned.accepted);
+        self.push_epochs(Epochs { accepted, current: epochs.current });
+    }
+
+    /// Whether a tree is being written that a step waits for.
+    pub fn writes_tree(&self) -> bool {
+        matches!(self.phase, Phase::Snapshot(_))
     }
 
     /// The log has taken a transaction.
@@ -120,20 +160,44 @@ impl Steps {
     }
 
     fn push(&mut self, step: Step) {
-        if step.is_barrier() {
-            self.barriers.push_back(self.queued);
+        if step.is_cut() {
+            assert!(self.cut.is_none(), "{step:?} waits until {:?} is done", self.cut);
+            self.cut = Some(Cut { queued: self.queued, is_frozen: true });
         }
         self.planned.push_back(Planned { step, after: self.log_end });
+    }
+
+    /// The database as it is becomes what log and snapshots hold.
+    pub fn push_restore(&mut self, zxid: Zxid) {
+        self.push(Step::Restore(zxid));
+        self.log_end = zxid;
+    }
+
+    /// The epoch files are to say this.
+    pub fn push_epochs(&mut self, epochs: Epochs) {
+        self.epochs_planned = Some(epochs);
+        self.push(Step::Epochs(epochs));
+    }
+
+    /// `acceptedEpoch` is to say this; `currentEpoch` stays.
+    pub fn push_accepted(&mut self, epochs: Epochs) {
+        let current = self.epochs_planned.map_or(epochs.current, |planned| planned.current);
+        self.push_epochs(Epochs { accepted: epochs.accepted, current });
     }
 
     /// The first step is done.
     fn pop(&mut self) -> Step {
         self.phase = Phase::Waiting;
         let step = self.planned.pop_front().expect("a step was looked at").step;
-        if step.is_barrier() {
-            self.barriers.pop_front();
+        if step.is_cut() {
+            self.cut = None;
         }
         step
+    }
+
+    /// The database may change again.
+    fn thaw(&mut self) {
+        self.cut.as_mut().expect("a cut is the first step").is_frozen = false;
     }
 
     /// Whether an epoch file is being written.
@@ -150,40 +214,41 @@ impl Steps {
 }
 
 impl Replica {
-    /// Takes out of a `Ready` what concerns the disk and the links. True: the rest of it waits until
-    /// the log is cut.
-    pub(super) fn plan_disk(&mut self, now: Now, ready: &mut Ready) -> bool {
+    /// Takes out of a `Ready` what concerns the disk and the links. If that freezes the database, the
+    /// rest of it waits.
+    pub(super) fn plan_disk(&mut self, now: Now, ready: &mut Ready) {
         let steps = &mut self.ensemble.steps;
         self.ensemble.links.append(&mut ready.send);
         self.ensemble.log_reads.append(&mut ready.log_reads);
-        let mut stalls = false;
         if let Some(zxid) = ready.truncate.take() {
             steps.push(Step::Truncate(zxid));
             steps.log_end = zxid;
-            stalls = true;
         }
         if let Some(zxid) = ready.restore.take() {
-            steps.push(Step::Restore(zxid));
-            steps.log_end = zxid;
+            steps.push_restore(zxid);
             self.restore_in_memory(now, zxid);
+            if let Some(unlogged) = &mut self.ensemble.unlogged {
+                unlogged.on_tree(zxid);
+            }
         }
-        if !self.ensemble.keeps_log
-            && let Some(last) = ready.append.last().map(Txn::zxid)
-        {
+        match &mut self.ensemble.unlogged {
+            None => self.append(ready.append.drain(..)),
             // ZooKeeper: ObserverZooKeeperServer. What is not kept need not be waited for.
-            ready.append.clear();
-            self.peer.handle_synced(last);
+            Some(unlogged) => {
+                if let Some(last) = unlogged.put(&mut ready.append) {
+                    self.peer.handle_synced(last);
+                }
+            }
         }
         let steps = &mut self.ensemble.steps;
-        for txn in ready.append.drain(..) {
-            steps.log_end = txn.zxid();
-            steps.queued += 1;
-            steps.backlog_bytes += txn.bytes().len();
-            self.backlog.push_back(txn);
-        }
         let too_much = steps.backlog_bytes > limits::LOG_BACKLOG_BYTES_MAX;
         if let Some(epochs) = ready.epochs.take() {
-            steps.push(Step::Epochs(epochs));
+            let may_vouch =
+                self.ensemble.unlogged.as_mut().is_none_or(|unlogged| unlogged.may_vouch(epochs));
+            match may_vouch {
+                true => steps.push_epochs(epochs),
+                false => steps.push_accepted(epochs),
+            }
         }
         if !ready.send_after_sync.is_empty() {
             let ops = std::mem::take(&mut ready.send_after_sync);
@@ -197,10 +262,20 @@ impl Replica {
         if let Some(token) = ready.durable.take() {
             steps.push(Step::Durable(token));
         }
-        if too_much && self.ensemble.role != Role::Alone && !stalls {
+        if too_much && self.ensemble.role != Role::Alone && !steps.is_frozen() {
             self.peer.leave(now.mono, "the disk does not keep up with the transactions");
         }
-        stalls
+    }
+
+    /// Transactions for the log.
+    pub(super) fn append(&mut self, txns: impl Iterator<Item = Txn>) {
+        let steps = &mut self.ensemble.steps;
+        for txn in txns {
+            steps.log_end = txn.zxid();
+            steps.queued += 1;
+            steps.backlog_bytes += txn.bytes().len();
+            self.backlog.push_back(txn);
+        }
     }
 
     /// Does the steps that can be done. True if something came of it for the log or the peer.
@@ -287,7 +362,8 @@ impl Replica {
             Err(failure) if failure.kind == IoFailureKind::Full => {
                 // What was to be sent behind it would not be true.
                 tracing::error!(%failure, "no room for an epoch file: leaving the ensemble for now");
-                steps.planned.retain(|planned| planned.step.is_barrier());
+                steps.planned.retain(|planned| planned.step.is_cut());
+                steps.epochs_planned = steps.epochs_on_disk;
                 self.lacks_room_for_files(now);
                 self.peer.leave(now.mono, "no room on the disk for an epoch file");
                 self.follow_peer(now);
@@ -317,8 +393,8 @@ impl Replica {
             }
             Phase::Closing
             | Phase::Reloading
-            | Phase::Snapshot { .. }
-            | Phase::CuttingBehind
+            | Phase::Snapshot(_)
+            | Phase::CuttingBehind(_)
             | Phase::File(..) => false,
         }
     }
@@ -342,65 +418,67 @@ impl Replica {
         };
         let phase = self.ensemble.steps.phase;
         let first = self.ensemble.steps.planned.front().expect("it is the first step");
-        match (&first.step, phase) {
-            (Step::Truncate(zxid), Phase::Reloading) => self.on_truncated(now, *zxid, reloaded),
-            (Step::Restore(zxid), Phase::Reloading) => {
-                let zxid = *zxid;
-                match reloaded {
-                    Reloaded::Cut(_) => self.begin_received_snapshot(now, zxid),
-                    Reloaded::NotHeld => {
-                        // Cut now, the folder would hold nothing: it must be recoverable at any
-                        // moment.
-                        self.ensemble.steps.phase = Phase::Snapshot { before_cut: true };
-                        self.begin_snapshot_alone(now);
-                    }
+        match (&first.step, phase, reloaded) {
+            (Step::Truncate(zxid), Phase::Reloading, Reloaded::Cut(recovered)) => {
+                self.on_truncated(now, *zxid, recovered);
+            }
+            (Step::Truncate(_), Phase::Reloading, Reloaded::NotHeld) => self.on_not_held(now),
+            (Step::Truncate(_) | Step::Restore(_), Phase::CuttingBehind(at), reloaded) => {
+                if let Reloaded::NotHeld = reloaded {
+                    return self.stop(format!(
+                        "the snapshot of {at} that was just written cannot be read: the disk does not \
+                         keep what it is given"
+                    ));
                 }
+                self.on_tree_kept(now, at);
             }
-            (Step::Restore(zxid), Phase::CuttingBehind) => {
-                let zxid = *zxid;
-                assert!(matches!(reloaded, Reloaded::Cut(_)), "the snapshot there is of {zxid}");
-                self.reopen_log(zxid);
-                self.ensemble.steps.pop();
-            }
-            (step, phase) => unreachable!("{step:?} asks for no reload while it is {phase:?}"),
+            (step, phase, _) => unreachable!("{step:?} asks for no reload while it is {phase:?}"),
         }
         self.run_steps(now);
     }
 
-    fn on_truncated(&mut self, now: Now, zxid: Zxid, reloaded: Reloaded) {
-        let end = match reloaded {
-            Reloaded::Cut(Some(recovered)) => {
-                self.replace_database(now, recovered.database, Reason::Cut);
-                let last = self.database.last_processed();
-                if last < zxid && zxid.counter() != 0 {
-                    return self.stop(format!(
-                        "the log was cut behind {zxid}, and what is left of it ends at {last}"
-                    ));
-                }
-                self.database.set_last_processed(zxid);
-                zxid
+    fn on_truncated(&mut self, now: Now, zxid: Zxid, recovered: Option<Box<Recovered>>) {
+        if let Some(recovered) = recovered {
+            self.replace_database(now, recovered.database, Reason::Cut);
+            let last = self.database.last_processed();
+            if last < zxid && zxid.counter() != 0 {
+                return self.stop(format!(
+                    "the log was cut behind {zxid}, and what is left of it ends at {last}"
+                ));
             }
-            Reloaded::Cut(None) => zxid,
-            Reloaded::NotHeld => {
-                let end = self.txnlog.appended();
-                self.ensemble.steps.log_end = end;
-                self.peer.handle_not_cut(now.mono, end);
-                end
-            }
-        };
-        self.reopen_log(end);
-        self.ensemble.steps.pop();
-        if let Some(mut ready) = self.ensemble.stalled.take() {
-            self.follow_in_memory(now, &mut ready);
-            self.ready = ready;
+            self.database.set_last_processed(zxid);
         }
-        self.follow_peer(now);
+        if let Some(unlogged) = &mut self.ensemble.unlogged {
+            unlogged.on_cut(zxid);
+        }
+        self.on_cut_done(now, zxid);
     }
 
-    fn reopen_log(&mut self, last: Zxid) {
+    /// The state at the cut cannot be had from the files. What is applied stays, and what was only logged
+    /// behind it goes: the leader has said that it was never committed.
+    ///
+    /// ```text
+    /// 1. a server whose tree is a leader's of 1:8 has logged 1:9, and is told to cut at 1:5
+    /// 2. it cannot; were its log left alone and 1:9 forgotten in memory, it might lead from 1:8
+    /// 3. after its next start 1:9 is there again, in the middle of what it led with
+    /// ```
+    fn on_not_held(&mut self, now: Now) {
+        let applied = self.database.last_processed();
+        if self.txnlog.appended() > applied {
+            self.write_tree(now, applied);
+        } else {
+            self.on_tree_kept(now, applied);
+        }
+    }
+
+    /// The cut is done: the log goes on behind `zxid`.
+    fn on_cut_done(&mut self, now: Now, zxid: Zxid) {
         let random = self.ensemble.random();
-        self.txnlog.reopen(last, random);
-        self.ensemble.newest_snapshot = self.ensemble.newest_snapshot.min(last);
+        self.txnlog.reopen(zxid, random);
+        self.ensemble.newest_snapshot = self.ensemble.newest_snapshot.min(zxid);
+        let done = self.ensemble.steps.pop();
+        assert!(done.is_cut(), "{done:?} is none");
+        self.release_held(now);
     }
 
     // ---- restore
@@ -413,44 +491,51 @@ impl Replica {
                 self.restore_on_disk(now, zxid)
             }
             Phase::Closing if self.is_log_closed() => {
-                // What the ensemble never committed must not come back behind the new tree.
-                if self.txnlog.appended() > zxid || self.ensemble.newest_snapshot > zxid {
-                    self.ensemble.reload = Some(Reload { truncate: zxid, database: false });
-                    self.ensemble.steps.phase = Phase::Reloading;
-                } else {
-                    self.begin_received_snapshot(now, zxid);
-                }
+                self.write_tree(now, zxid);
+                self.ensemble.steps.thaw();
+                self.release_held(now);
                 false
             }
             Phase::Closing
             | Phase::Reloading
-            | Phase::Snapshot { .. }
-            | Phase::CuttingBehind
+            | Phase::Snapshot(_)
+            | Phase::CuttingBehind(_)
             | Phase::File(..) => false,
         }
     }
 
-    fn begin_received_snapshot(&mut self, now: Now, zxid: Zxid) {
-        self.reopen_log(zxid);
-        self.ensemble.steps.phase = Phase::Snapshot { before_cut: false };
-        self.begin_snapshot(now);
+    /// Begins to write the database, which is that of `zxid`, while the log is closed.
+    fn write_tree(&mut self, now: Now, zxid: Zxid) {
+        let last = self.database.last_processed();
+        assert!(last == zxid, "the database stands still: it is at {last}, meant is {zxid}");
+        self.ensemble.steps.phase = Phase::Snapshot(zxid);
+        self.begin_snapshot_alone(now);
     }
 
-    /// The received tree is on the disk.
-    pub(super) fn on_received_tree_written(&mut self, now: Now) {
-        let steps = &mut self.ensemble.steps;
-        let Phase::Snapshot { before_cut } = steps.phase else { unreachable!("it was written") };
-        if before_cut {
-            let Some(Planned { step: Step::Restore(zxid), .. }) = steps.planned.front() else {
-                unreachable!("only this step writes a tree")
-            };
-            let zxid = *zxid;
-            steps.phase = Phase::CuttingBehind;
+    /// The tree is on the disk.
+    pub(super) fn on_tree_written(&mut self, now: Now) {
+        let Phase::Snapshot(zxid) = self.ensemble.steps.phase else {
+            unreachable!("it was written")
+        };
+        // What the ensemble never committed must not come back behind it.
+        if self.txnlog.appended() > zxid || self.ensemble.newest_snapshot > zxid {
             self.ensemble.reload = Some(Reload { truncate: zxid, database: false });
+            self.ensemble.steps.phase = Phase::CuttingBehind(zxid);
             return;
         }
-        let done = self.ensemble.steps.pop();
-        assert!(matches!(done, Step::Restore(_)), "{done:?}");
+        self.on_tree_kept(now, zxid);
         self.run_steps(now);
+    }
+
+    /// The files end with the tree of `zxid`.
+    fn on_tree_kept(&mut self, now: Now, zxid: Zxid) {
+        let steps = &mut self.ensemble.steps;
+        if let Some(Planned { step: Step::Truncate(_), .. }) = steps.planned.front() {
+            steps.log_end = zxid;
+            // What was to wait for the log up to the cut would wait for ever.
+            steps.planned.iter_mut().for_each(|planned| planned.after = planned.after.min(zxid));
+            self.peer.handle_not_cut(now.mono, zxid);
+        }
+        self.on_cut_done(now, zxid);
     }
 }

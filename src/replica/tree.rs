@@ -24,7 +24,7 @@ impl Replica {
     /// gives the next piece.
     pub(super) fn poll_outgoing(&mut self) {
         if self.ensemble.outgoing.is_none() {
-            if self.ensemble.stalled.is_some()
+            if self.ensemble.steps.is_frozen()
                 || self.snapshots.holds_database()
                 || !self.peer.wants_snapshot()
             {
@@ -77,6 +77,8 @@ impl Replica {
 
     /// Nobody holds the database any more: it is about to be replaced, or files are about to be cut.
     pub(super) fn give_up_snapshots(&mut self) {
+        // The step that waits for its end would wait for ever.
+        assert!(!self.ensemble.steps.writes_tree(), "a tree that a step waits for is not given up");
         self.give_up_outgoing();
         self.snapshots.give_up(&mut self.database);
     }

@@ -8,6 +8,7 @@ use crate::peer::{Inbound, Ready, Standing};
 use crate::proto::OpCode;
 use crate::proto::txn::{Txn, TxnBody, TxnHeader};
 use crate::replica::ReplicaOptions;
+use crate::replica::unlogged::Unlogged;
 use crate::snapshot::StreamWriter;
 use crate::zab::Epochs;
 
@@ -224,11 +225,15 @@ fn a_received_tree_is_on_the_disk_before_anything_behind_it() {
         commit: txns(1, 9..=9),
         ..Ready::default()
     });
-    assert_eq!(sessions(&harness), 9, "in memory it is there at once");
+    assert_eq!(sessions(&harness), 8, "in memory it is there at once");
     while let Some(op) = harness.ops.front() {
         match op {
+            // What was committed behind it is applied when its snapshot has begun, and is not in it.
+            Op::SnapshotCommit { name, .. } => {
+                assert_eq!((name.as_str(), sessions(&harness)), ("snapshot.100000008", 9));
+            }
             Op::LogWrite { .. } | Op::FileReplace { .. } => {
-                assert!(harness.file("snapshot.100000009").is_some(), "the tree comes first");
+                assert!(harness.file("snapshot.100000008").is_some(), "the tree comes first");
             }
             _ => {}
         }
@@ -323,4 +328,217 @@ fn the_tree_goes_to_a_learner_as_it_was_when_it_began() {
     learner.settle();
     assert_eq!(learner.replica.database().digest(), harness.replica.database().digest());
     assert_eq!(sessions(&learner), 3);
+}
+
+/// A tree without anything being said about it.
+fn receive_quietly(harness: &mut Harness, at: Zxid, mut bytes: Vec<u8>) {
+    bytes.extend_from_slice(b"rest");
+    let mut inbound = vec![Inbound::SnapshotBegins { zxid: at }];
+    let pieces = bytes.chunks(17);
+    inbound.extend(pieces.map(|piece| Inbound::Snapshot { bytes: piece.to_vec().into() }));
+    harness.decide(Ready { inbound, ..Ready::default() });
+}
+
+#[test]
+fn a_second_tree_that_comes_while_the_first_is_written_waits_for_it() {
+    for done in 0..30 {
+        let mut leader = member_with(8);
+        let first = tree(&mut leader);
+        let mut next = member_with(12);
+        let second = tree(&mut next);
+        let mut harness = member_with(2);
+        receive(&mut harness, zxid(1, 8), first);
+        harness.decide(Ready { restore: Some(zxid(1, 8)), durable: Some(1), ..Ready::default() });
+        for _ in 0..done {
+            harness.do_op();
+        }
+        let mut told = harness.peer().take_told();
+        receive_quietly(&mut harness, zxid(1, 12), second);
+        harness.decide(Ready {
+            restore: Some(zxid(1, 12)),
+            epochs: Some(epochs(3, 3)),
+            send_after_sync: close(9),
+            durable: Some(2),
+            ..Ready::default()
+        });
+        harness.settle();
+        assert!(harness.fatal.is_none(), "{:?}", harness.fatal);
+        told.extend(harness.peer().take_told());
+        assert_eq!(harness.links, close(9), "after {done} operations");
+        told.retain(|told| told.starts_with("durable"));
+        assert_eq!(told, ["durable 1", "durable 2"], "after {done} operations");
+        harness.crash();
+        assert_eq!(harness.replica.last_processed(), zxid(1, 12));
+        assert_eq!(sessions(&harness), 12);
+    }
+}
+
+/// See the story at `Replica::on_not_held`.
+#[test]
+fn a_log_that_cannot_be_cut_ends_where_the_database_does() {
+    let mut leader = member_with(8);
+    let bytes = tree(&mut leader);
+    let mut harness = member_with(2);
+    receive(&mut harness, zxid(1, 8), bytes);
+    harness.decide(Ready { restore: Some(zxid(1, 8)), ..Ready::default() });
+    harness.settle();
+    // The PROPOSAL of a DIFF has come, the connection broke before its COMMIT.
+    harness.decide(Ready { append: txns(1, 9..=9), ..Ready::default() });
+    harness.settle();
+    harness.peer().take_told();
+    harness.decide(Ready { truncate: Some(zxid(1, 5)), durable: Some(3), ..Ready::default() });
+    harness.settle();
+    let told = harness.peer().take_told();
+    let said = format!("not cut, ends at {}", zxid(1, 8));
+    assert!(told.contains(&said) && told.contains(&"durable 3".to_owned()), "{told:?}");
+    assert_eq!(harness.replica.last_processed(), zxid(1, 8));
+    // The log goes on there, and so does what a start finds.
+    harness.decide(Ready { epochs: Some(epochs(2, 1)), ..Ready::default() });
+    harness.decide(Ready { append: txns(2, 1..=1), send_after_sync: close(4), ..Ready::default() });
+    harness.settle();
+    assert_eq!(harness.links, close(4));
+    harness.crash();
+    assert_eq!((harness.replica.last_processed(), sessions(&harness)), (zxid(2, 1), 9));
+}
+
+/// A joiner whose only snapshot is a tree of 1:8 that came from a leader that never led gets another tree, of 1:5,
+/// and the ensemble goes on meanwhile.
+#[test]
+fn an_older_tree_replaces_the_only_snapshot_while_commits_go_on() {
+    for done in 0..30 {
+        let mut leader = member_with(8);
+        let newer = tree(&mut leader);
+        let mut other = member_with(5);
+        let older = tree(&mut other);
+        let mut harness = member_with(2);
+        receive(&mut harness, zxid(1, 8), newer);
+        harness.decide(Ready { restore: Some(zxid(1, 8)), ..Ready::default() });
+        harness.settle();
+        harness.remove_file(crate::io::Place::Snapshots, "snapshot.0");
+        receive(&mut harness, zxid(1, 5), older);
+        harness.decide(Ready { restore: Some(zxid(1, 5)), ..Ready::default() });
+        for _ in 0..done {
+            harness.do_op();
+        }
+        // Behind the tree, what was committed since; and the ACK of NEWLEADER.
+        harness.decide(Ready {
+            append: txns(2, 1..=3),
+            commit: txns(2, 1..=3),
+            epochs: Some(epochs(2, 2)),
+            send_after_sync: close(5),
+            ..Ready::default()
+        });
+        harness.settle();
+        assert!(harness.fatal.is_none(), "{:?}", harness.fatal);
+        assert_eq!(harness.links, close(5), "after {done}");
+        harness.crash();
+        assert_eq!(harness.replica.last_processed(), zxid(2, 3), "after {done}");
+        assert_eq!(sessions(&harness), 8, "after {done}");
+    }
+}
+
+/// See the story in `replica::steps`: at no moment do the files fall back behind the tree that replaces
+/// what they held, for its epoch would still vouch for more.
+#[test]
+fn a_crash_at_any_moment_of_a_restoration_to_an_older_tree_loses_nothing_of_it() {
+    for done in 0..40 {
+        let mut leader = member_with(8);
+        let newer = tree(&mut leader);
+        let mut other = member_with(5);
+        let older = tree(&mut other);
+        let mut harness = member_with(2);
+        receive(&mut harness, zxid(1, 8), newer);
+        harness.decide(Ready {
+            restore: Some(zxid(1, 8)),
+            epochs: Some(epochs(2, 2)),
+            ..Ready::default()
+        });
+        harness.decide(Ready { epochs: Some(epochs(3, 2)), ..Ready::default() });
+        harness.settle();
+        receive(&mut harness, zxid(1, 5), older);
+        harness.decide(Ready {
+            restore: Some(zxid(1, 5)),
+            append: txns(3, 1..=1),
+            epochs: Some(epochs(3, 3)),
+            send_after_sync: close(1),
+            ..Ready::default()
+        });
+        for _ in 0..done {
+            harness.do_op();
+        }
+        let acknowledged = !harness.links.is_empty();
+        harness.crash();
+        let last = harness.replica.last_processed();
+        assert!(last >= zxid(1, 5), "after {done} operations it is at {last}");
+        assert!(!acknowledged || last == zxid(3, 1), "after {done} operations");
+    }
+}
+
+fn epoch_file(harness: &Harness, name: &str) -> i64 {
+    String::from_utf8(harness.file(name).unwrap()).unwrap().parse().unwrap()
+}
+
+/// It goes like this: 1. An observer without a log is in epoch 2, and its disk is at 1:2. 2. It becomes a voter. 3. Nothing
+/// that it says then may be untrue after a crash.
+#[test]
+fn an_observer_without_a_log_vouches_for_nothing_before_it_has_a_tree_on_the_disk() {
+    for done in 0..40 {
+        let mut harness = member_with(2);
+        harness.replica.ensemble.unlogged = Some(Unlogged::new(zxid(1, 2)));
+        harness.peer().observes = true;
+        harness.decide(Ready {
+            append: txns(1, 3..=6),
+            commit: txns(1, 3..=5),
+            epochs: Some(epochs(2, 2)),
+            send_after_sync: close(1),
+            ..Ready::default()
+        });
+        harness.settle();
+        assert_eq!(harness.links, close(1), "an observer waits for no log");
+        let files = [Epochs::ACCEPTED_FILE, Epochs::CURRENT_FILE];
+        let [accepted, current] = files.map(|name| epoch_file(&harness, name));
+        assert_eq!(accepted, 2);
+        assert!(current < 2, "the disk does not have what epoch 2 began with");
+        harness.links.clear();
+        harness.peer().observes = false;
+        harness.decide(Ready { commit: txns(1, 6..=6), ..Ready::default() });
+        harness.decide(Ready {
+            append: txns(2, 1..=1),
+            send_after_sync: close(2),
+            ..Ready::default()
+        });
+        for _ in 0..done {
+            harness.do_op();
+        }
+        let acknowledged = !harness.links.is_empty();
+        assert!(done < 39 || acknowledged, "it goes on in the end");
+        let current = epoch_file(&harness, Epochs::CURRENT_FILE);
+        harness.crash();
+        let last = harness.replica.last_processed();
+        let expected = if acknowledged { zxid(2, 1) } else { zxid(1, 2) };
+        assert!(last >= expected, "after {done} operations it is at {last}");
+        assert!(current < 2 || last >= zxid(1, 6), "epoch {current} vouches for more than {last}");
+        assert!(!acknowledged || current == 2, "who acknowledges in an epoch has it on the disk");
+        let counted = last.counter() as usize + if last.epoch().0 == 2 { 6 } else { 0 };
+        assert_eq!(sessions(&harness), counted, "nothing is missing before {last}");
+    }
+}
+
+#[test]
+fn an_observer_without_a_log_writes_its_epoch_behind_a_snapshot_that_proves_it() {
+    let mut harness = member_with(2);
+    harness.replica.ensemble.unlogged = Some(Unlogged::new(zxid(1, 2)));
+    harness.peer().observes = true;
+    harness.decide(Ready {
+        append: txns(1, 3..=4),
+        commit: txns(1, 3..=4),
+        epochs: Some(epochs(2, 2)),
+        ..Ready::default()
+    });
+    harness.settle();
+    assert!(epoch_file(&harness, Epochs::CURRENT_FILE) < 2);
+    harness.replica.request_snapshot();
+    harness.settle();
+    assert!(harness.file("snapshot.100000004").is_some());
+    assert_eq!(epoch_file(&harness, Epochs::CURRENT_FILE), 2);
 }

@@ -187,6 +187,12 @@ impl Harness {
         self.disk.folder.get(Place::Snapshots, name)
     }
 
+    /// Removes a file, as a purge does.
+    pub fn remove_file(&self, place: Place, name: &str) {
+        use crate::recovery::Folder as _;
+        self.disk.folder.remove(place, name).unwrap();
+    }
+
     /// Does one operation of the disk. False: there was none.
     pub fn do_op(&mut self) -> bool {
         let Some(op) = self.ops.pop_front() else { return false };
@@ -370,7 +376,7 @@ fn start(
     let me = ServerId(1);
     let options = options.clone();
     let mut replica = Replica::assemble(options, peer, Role::Looking, me, recovered, now, seed);
-    replica.ensemble.steps.epochs_on_disk = Some(epochs);
+    replica.ensemble.steps.start_epochs(epochs);
     replica
 }
 

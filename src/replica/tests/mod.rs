@@ -3,7 +3,7 @@
 mod back_pressure;
 mod cluster;
 mod disk;
-mod durability;
+pub(super) mod durability;
 mod ensemble;
 mod forwarding;
 mod harness;

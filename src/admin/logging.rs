@@ -194,6 +194,12 @@ impl Log {
     pub fn flush(&self) {
         self.queue.flush();
     }
+
+    /// Does what [`Log::flush`] does, for who has not got the log.
+    pub fn flusher(&self) -> impl Fn() + Send + Sync + use<> {
+        let queue = self.queue.clone();
+        move || queue.flush()
+    }
 }
 
 impl Drop for Log {

@@ -1,92 +1,64 @@
-//! A doorbell: whoever has something for an executor that may be asleep rings it.
+//! A doorbell: whoever has something for a thread that may be asleep rings it.
 //!
 //! It is an eventfd. The log ring rings it from the kernel (`IORING_REGISTER_EVENTFD`), the disk
-//! worker and the signal thread ring it with a write. The executor keeps one read on it in its
-//! own ring, so a ring while it sleeps wakes it, and rings in between add up to one.
+//! worker and the signal thread ring it with a write. The thread's [`Reactor`](super::Reactor) keeps a
+//! poll on it in its ring, so a ring wakes it, and rings in between add up to one.
+//!
+//! Other executors, which have something for this one many times in a millisecond, ring it only
+//! while it sleeps ([`Doorbell::wake`], [`SleepFlag`]).
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use rustix::event::{EventfdFlags, eventfd};
 
-/// The side that rings. Clones ring the same bell.
+use super::sleep_flag::SleepFlag;
+
+/// The bell of one thread. Clones ring the same.
 #[derive(Clone, Debug)]
 pub struct Doorbell {
-    fd: Arc<OwnedFd>,
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    fd: OwnedFd,
+    flag: SleepFlag,
 }
 
 impl Doorbell {
     /// A new bell.
     pub fn new() -> io::Result<Doorbell> {
         let fd = eventfd(0, EventfdFlags::CLOEXEC)?;
-        Ok(Doorbell { fd: Arc::new(fd) })
+        Ok(Doorbell { inner: Arc::new(Inner { fd, flag: SleepFlag::new() }) })
     }
 
     /// Rings. Never blocks: the counter would have to reach 2^64 first.
     pub fn ring(&self) {
         // An error is impossible short of a closed descriptor, and this object keeps it open.
-        let _ = rustix::io::write(&*self.fd, &1u64.to_ne_bytes());
+        let _ = rustix::io::write(&self.inner.fd, &1u64.to_ne_bytes());
+    }
+
+    /// Rings if the thread sleeps, or is about to. Call it after something was put into its inbox.
+    pub fn wake(&self) {
+        if self.inner.flag.must_wake() {
+            self.ring();
+        }
+    }
+
+    /// For the thread itself: [`Doorbell::wake`] rings from now on. It looks once more, then sleeps.
+    pub fn lie_down(&self) {
+        self.inner.flag.lie_down();
+    }
+
+    /// For the thread itself: it is awake.
+    pub fn get_up(&self) {
+        self.inner.flag.get_up();
     }
 
     /// The descriptor, to register it with a ring.
     pub fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
-    }
-
-    /// The waiting side, for a task of the current executor.
-    pub fn listen(&self) -> io::Result<Listener> {
-        let own = self.fd.as_fd().try_clone_to_owned()?;
-        // SAFETY: `own` is an open descriptor that nothing else owns from here on; the file closes
-        // it when it is dropped.
-        let file = unsafe { glommio::io::BufferedFile::from_raw_fd(own.into_raw_fd()) };
-        Ok(Listener { file })
-    }
-}
-
-/// The waiting side of a [`Doorbell`].
-#[derive(Debug)]
-pub struct Listener {
-    file: glommio::io::BufferedFile,
-}
-
-impl Listener {
-    /// Resolves when the bell was rung since the last time, at once if it already was.
-    pub async fn rung(&self) -> io::Result<()> {
-        self.file.read_at(0, 8).await.map_err(io::Error::from)?;
-        Ok(())
-    }
-
-    /// The descriptor's number, for messages.
-    pub fn number(&self) -> i32 {
-        self.file.as_raw_fd()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use glommio::LocalExecutorBuilder;
-    use std::time::Duration;
-
-    #[test]
-    fn a_sleeping_executor_hears_every_ring() {
-        let bell = Doorbell::new().unwrap();
-        let (sent, heard) = std::sync::mpsc::channel();
-        let listener = bell.clone();
-        let executor = LocalExecutorBuilder::default()
-            .spawn(move || async move {
-                let listener = listener.listen().unwrap();
-                for round in 0..200u32 {
-                    listener.rung().await.unwrap();
-                    sent.send(round).unwrap();
-                }
-            })
-            .unwrap();
-        for round in 0..200 {
-            bell.ring();
-            assert_eq!(heard.recv_timeout(Duration::from_secs(10)).unwrap(), round);
-        }
-        executor.join().unwrap();
+        self.inner.fd.as_fd()
     }
 }

@@ -4,10 +4,10 @@
 
 mod bulk_file;
 mod clock;
+mod crossing_queue;
 mod data_folder;
 mod disk_worker;
 mod doorbell;
-mod event;
 mod file_folder;
 mod limits_of_process;
 mod log_ahead;
@@ -16,19 +16,26 @@ mod log_thread;
 mod reactor;
 mod read_ahead;
 mod signals;
+mod sleep_flag;
 mod time_slice;
 
+/// What [`SleepFlag`](sleep_flag::SleepFlag) is made of; a test gives it others that try every
+/// interleaving.
+mod atomics {
+    pub use std::sync::atomic::{AtomicBool, Ordering, fence};
+}
+
 pub use clock::{Clock, ThreadUse};
+pub use crossing_queue::{Receiver, Sender, crossing_queue};
 pub use data_folder::{DataFolder, FolderError, LogDevice, check_folder};
 pub use disk_worker::{DiskWorker, Folders, OpenedSegment, WorkDone, replace, sync_folder};
-pub use doorbell::{Doorbell, Listener as DoorbellListener};
-pub use event::Event;
+pub use doorbell::Doorbell;
 pub use file_folder::FileFolder;
 pub use limits_of_process::{
     CLIENTS_MIN, Needs, StartError, limit_warnings, obstacles, raise_open_files,
 };
 pub use log_ring::{LogRing, WRITES_IN_FLIGHT_MAX};
-pub use reactor::{Reactor, Readiness, Ready, Sleeping, Timer, Watch};
+pub use reactor::{Inbox, Reactor, Readiness, Ready, Timer, Watch};
 pub use signals::{StopFlag, watch_signals};
 pub use time_slice::{Slices, set_slices};
 

@@ -46,11 +46,16 @@ const ORDERLY: Duration = Duration::from_secs(2);
 /// Exit code when a later signal cuts the orderly end short (128 + SIGINT).
 const IMPATIENT_EXIT_CODE: i32 = 130;
 
-/// Starts the thread that waits for signals, sets `stop` and rings `bells`.
+/// Starts the thread that waits for signals. At the first one that ends the server it calls `asked`
+/// with its name, sets `stop` and rings `bells`.
 ///
 /// # Errors
 /// The system refuses the handlers or the thread.
-pub fn watch_signals(stop: StopFlag, bells: Vec<Doorbell>) -> io::Result<()> {
+pub fn watch_signals(
+    stop: StopFlag,
+    bells: Vec<Doorbell>,
+    asked: impl Fn(&str) + Send + 'static,
+) -> io::Result<()> {
     // Without a handler each of these ends the process at once, SIGXFSZ in the middle of a write.
     let mut watched = vec![SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGXFSZ];
     if !is_ignored(SIGHUP) {
@@ -85,6 +90,7 @@ pub fn watch_signals(stop: StopFlag, bells: Vec<Doorbell>) -> io::Result<()> {
                             std::process::exit(IMPATIENT_EXIT_CODE);
                         }
                     }
+                    asked(name_of(signal));
                     tracing::info!("{}: stopping", name_of(signal));
                     stop.set();
                     bells.iter().for_each(Doorbell::ring);

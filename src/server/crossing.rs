@@ -1,31 +1,46 @@
-//! The queues between session cores and a replica on another core.
+//! What crosses between session cores and a replica on another core.
 //!
-//! One bounded single-producer single-consumer queue in each direction and per session core. What
-//! a turn of one executor has for the other crosses as one message: requests of many connections
-//! in one allocation, replies as the buffers they were made in. A full queue stops neither side:
-//! the next message only grows, and what it can hold is bounded by the requests outstanding, for
-//! connections with something outstanding are not read beyond that bound.
+//! One bounded queue in each direction and per session core ([`crossing_queue`], which tells why no
+//! wake-up is lost). What a turn of one executor has for the other crosses as one message: requests of
+//! many connections in one allocation, replies as the buffers they were made in.
+//!
+//! Nobody waits for anybody in the middle of something. Each executor gathers what it has for another,
+//! and puts it into the queue once in each round of its loop. What finds no room stays gathered, and
+//! the round in which there is room takes it along:
+//!
+//! * A session core that the replica does not keep up with gathers requests. It reads no more from
+//!   its sockets than the bound of what is outstanding allows, so that is what it gathers at most.
+//! * A replica that a session core does not keep up with gathers replies, and takes no more requests
+//!   of that core until the queue has room ([`ReplicaInbox`]): so it gathers no more than the
+//!   answers to what one round took in, and the events of watches.
+//!
+//! Two executors that wait for room of each other: would that be for ever? No: a session core takes
+//! what comes down whether or not it finds room for what goes up, and that makes room for the replica.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
-
-use glommio::GlommioError;
-use glommio::channels::shared_channel::{
-    ConnectedReceiver, ConnectedSender, SharedReceiver, SharedSender, new_bounded,
-};
 
 use super::host::Deliver;
 use crate::admin::word::FourLetterWord;
 use crate::id::ConnectionId;
 use crate::net::{Connections, Core};
 use crate::replica::Send;
-use crate::runtime::Event;
+use crate::runtime::{Doorbell, Inbox, Receiver, Sender, crossing_queue};
 
-/// Messages that a queue holds.
+/// Messages that a queue holds: far more than rounds of one executor that another may sleep through
+/// while both are busy.
 const QUEUE_MESSAGES: usize = 256;
 
-/// What a session core tells the replica: the events of one turn.
+/// Bytes that a queue holds: the answers of some hundred rounds, and still memory that a server has.
+const QUEUE_BYTES: usize = 32 << 20;
+
+/// Messages that one dispatch takes from one queue; the sockets and the other queues have their turn
+/// in between.
+const MESSAGES_PER_DISPATCH: usize = 32;
+
+/// What a session core tells the replica: the events of one round.
 #[derive(Debug, Default)]
 pub struct Up {
     events: Vec<UpEvent>,
@@ -58,30 +73,30 @@ pub enum Down {
 
 /// The ends of both queues that a session core holds.
 pub struct SessionEnds {
-    up: SharedSender<Up>,
-    down: SharedReceiver<Down>,
+    up: Sender<Up>,
+    down: Receiver<Down>,
 }
 
 /// The ends that the replica's core holds.
 pub struct ReplicaEnds {
-    up: SharedReceiver<Up>,
-    down: SharedSender<Down>,
+    up: Receiver<Up>,
+    down: Sender<Down>,
 }
 
-/// Makes the two queues of one session core.
-pub fn queues() -> (SessionEnds, ReplicaEnds) {
-    let (up_sender, up_receiver) = new_bounded(QUEUE_MESSAGES);
-    let (down_sender, down_receiver) = new_bounded(QUEUE_MESSAGES);
+/// Makes the two queues of one session core between the executors with these bells.
+pub fn queues(session: &Doorbell, replica: &Doorbell) -> (SessionEnds, ReplicaEnds) {
+    let queue_up = crossing_queue(QUEUE_MESSAGES, QUEUE_BYTES, session.clone(), replica.clone());
+    let queue_down = crossing_queue(QUEUE_MESSAGES, QUEUE_BYTES, replica.clone(), session.clone());
     (
-        SessionEnds { up: up_sender, down: down_receiver },
-        ReplicaEnds { up: up_receiver, down: down_sender },
+        SessionEnds { up: queue_up.0, down: queue_down.1 },
+        ReplicaEnds { up: queue_up.1, down: queue_down.0 },
     )
 }
 
 /// On a session core: the way to the replica.
 pub struct Uplink {
     next: RefCell<Up>,
-    filled: Event,
+    queue: RefCell<Sender<Up>>,
 }
 
 impl Uplink {
@@ -89,8 +104,24 @@ impl Uplink {
         let mut next = self.next.borrow_mut();
         next.events.push(event);
         next.bytes.extend_from_slice(bytes);
-        drop(next);
-        self.filled.set();
+    }
+
+    /// Hands on what has gathered, if there is room.
+    pub fn flush(&self) {
+        let mut next = self.next.borrow_mut();
+        if next.events.is_empty() {
+            return;
+        }
+        let up = std::mem::take(&mut *next);
+        let bytes = up.bytes.len();
+        if let Err(back) = self.queue.borrow_mut().push(up, bytes) {
+            *next = back;
+        }
+    }
+
+    /// Whether [`Uplink::flush`] would hand on anything.
+    fn can_flush(&self) -> bool {
+        !self.next.borrow().events.is_empty() && self.queue.borrow().has_room()
     }
 }
 
@@ -126,63 +157,82 @@ impl Core for Uplink {
     }
 }
 
-impl SessionEnds {
-    /// Connects both queues, in the same order as [`connect_all`]: each waits for the
-    /// other side in a busy loop.
-    pub async fn connect(self) -> (Rc<Uplink>, ConnectedReceiver<Down>) {
-        let up = self.up.connect().await;
-        let down = self.down.connect().await;
-        let uplink = Rc::new(Uplink { next: RefCell::default(), filled: Event::default() });
-        glommio::spawn_local(climb(uplink.clone(), up)).detach();
-        (uplink, down)
-    }
-}
-
-/// Sends what has gathered, again and again.
-async fn climb(uplink: Rc<Uplink>, up: ConnectedSender<Up>) {
-    loop {
-        uplink.filled.wait().await;
-        let events = std::mem::take(&mut *uplink.next.borrow_mut());
-        // The replica's core is gone only when the process ends.
-        if up.send(events).await.is_err() {
-            return;
-        }
-    }
-}
-
-/// On a session core: carries out what comes down until it is told to stop. What `accept` gives for
-/// a socket is dropped when no more connections shall be accepted there.
-pub async fn receive_down<A>(
-    down: ConnectedReceiver<Down>,
+/// On a session core: what comes from the replica.
+pub struct SessionInbox {
+    queue: RefCell<Receiver<Down>>,
+    uplink: Rc<Uplink>,
     connections: Connections,
-    socket: TcpListener,
-    accept: impl Fn(TcpListener) -> A,
-) {
-    let mut accepting = Some(accept(socket));
-    while let Some(message) = down.recv().await {
-        match message {
-            Down::Sends(sends) => {
-                for send in sends {
-                    connections.deliver(send);
+    /// What the replica has said that is not about a connection, oldest first.
+    orders: RefCell<VecDeque<Order>>,
+}
+
+/// See [`Down`].
+pub enum Order {
+    /// [`Down::Listen`].
+    Listen(TcpListener),
+    /// [`Down::StopAccepting`].
+    StopAccepting,
+    /// [`Down::Stop`].
+    Stop,
+}
+
+impl SessionEnds {
+    /// The way to the replica, and what comes from it for these connections.
+    pub fn open(self, connections: &Connections) -> (Rc<Uplink>, Rc<SessionInbox>) {
+        let uplink = Rc::new(Uplink { next: RefCell::default(), queue: RefCell::new(self.up) });
+        let inbox = SessionInbox {
+            queue: RefCell::new(self.down),
+            uplink: uplink.clone(),
+            connections: connections.clone(),
+            orders: RefCell::default(),
+        };
+        (uplink, Rc::new(inbox))
+    }
+}
+
+impl SessionInbox {
+    /// The next order; they are in the order in which they were given.
+    pub fn order(&self) -> Option<Order> {
+        self.orders.borrow_mut().pop_front()
+    }
+}
+
+impl Inbox for SessionInbox {
+    fn has_mail(&self) -> bool {
+        !self.queue.borrow().is_empty() || self.uplink.can_flush()
+    }
+
+    fn take_in(&self) {
+        for _ in 0..MESSAGES_PER_DISPATCH {
+            let message = self.queue.borrow_mut().pop();
+            match message {
+                None => return,
+                Some(Down::Sends(sends)) => {
+                    for send in sends {
+                        self.connections.deliver(send);
+                    }
                 }
+                Some(Down::Listen(socket)) => self.order_to(Order::Listen(socket)),
+                Some(Down::StopAccepting) => self.order_to(Order::StopAccepting),
+                Some(Down::Stop) => self.order_to(Order::Stop),
             }
-            Down::Listen(socket) => accepting = Some(accept(socket)),
-            Down::StopAccepting => accepting = None,
-            Down::Stop => break,
         }
     }
-    drop(accepting);
-    connections.stop();
+}
+
+impl SessionInbox {
+    fn order_to(&self, order: Order) {
+        self.orders.borrow_mut().push_back(order);
+    }
 }
 
 /// On the replica's core: the way to one session core.
 struct Downlink {
-    sender: ConnectedSender<Down>,
-    /// Sends of this turn, and what did not fit into the queue before.
+    queue: RefCell<Sender<Down>>,
+    /// Sends of this round, and what did not fit into the queue before.
     gathered: RefCell<Vec<Send>>,
-    /// Whether the task below waits for room in the queue.
-    waiting: Cell<bool>,
-    blocked: Event,
+    /// Messages that wait for room, before what is gathered.
+    waiting: RefCell<VecDeque<Down>>,
 }
 
 /// On the replica's core: the ways to all session cores.
@@ -193,23 +243,20 @@ pub struct Downlinks {
 
 impl Downlinks {
     /// Gives each session core a socket to accept connections on from now on.
-    pub async fn listen(&self, sockets: Vec<TcpListener>) {
+    pub fn listen(&self, sockets: Vec<TcpListener>) {
         for (link, socket) in self.links.iter().zip(sockets) {
-            // A session core that is gone accepts nothing.
-            let _ = link.sender.send(Down::Listen(socket)).await;
+            link.tell(Down::Listen(socket));
         }
     }
 
     /// Sends the same to every session core, after what is gathered.
-    pub async fn tell(&self, message: impl Fn() -> Down) {
-        for link in self.links.iter() {
-            let gathered = std::mem::take(&mut *link.gathered.borrow_mut());
-            if !gathered.is_empty() {
-                let _ = link.sender.send(Down::Sends(gathered)).await;
-            }
-            // A session core that is gone has nothing left to be told.
-            let _ = link.sender.send(message()).await;
-        }
+    pub fn tell(&self, message: impl Fn() -> Down) {
+        self.links.iter().for_each(|link| link.tell(message()));
+    }
+
+    /// Whether everything is in the queues.
+    pub fn is_flushed(&self) -> bool {
+        self.links.iter().all(Downlink::is_flushed)
     }
 }
 
@@ -228,92 +275,152 @@ impl Deliver for Downlinks {
 }
 
 impl Downlink {
+    /// Queues a message behind what is gathered.
+    fn tell(&self, message: Down) {
+        let gathered = self.gathered.take();
+        let mut waiting = self.waiting.borrow_mut();
+        if !gathered.is_empty() {
+            waiting.push_back(Down::Sends(gathered));
+        }
+        waiting.push_back(message);
+        drop(waiting);
+        self.flush();
+    }
+
     fn flush(&self) {
-        let mut gathered = self.gathered.borrow_mut();
-        if gathered.is_empty() || self.waiting.get() {
-            return;
-        }
-        match self.sender.try_send(Down::Sends(std::mem::take(&mut gathered))) {
-            Ok(()) => {}
-            Err(GlommioError::WouldBlock(glommio::ResourceType::Channel(Down::Sends(back)))) => {
-                *gathered = back;
-                self.waiting.set(true);
-                self.blocked.set();
+        let mut queue = self.queue.borrow_mut();
+        let mut waiting = self.waiting.borrow_mut();
+        while let Some(message) = waiting.pop_front() {
+            if let Err(back) = push_down(&mut queue, message) {
+                return waiting.push_front(back);
             }
-            // The session core is gone: the process ends.
-            Err(_) => {}
         }
-    }
-}
-
-/// Waits for room in a full queue.
-async fn descend(links: Rc<[Downlink]>, index: usize) {
-    let link = &links[index];
-    loop {
-        link.blocked.wait().await;
-        let gathered = std::mem::take(&mut *link.gathered.borrow_mut());
-        if link.sender.send(Down::Sends(gathered)).await.is_err() {
+        let mut gathered = self.gathered.borrow_mut();
+        if gathered.is_empty() {
             return;
         }
-        link.waiting.set(false);
-        link.flush();
+        if let Err(Down::Sends(back)) = push_down(&mut queue, Down::Sends(gathered.split_off(0))) {
+            *gathered = back;
+        }
+    }
+
+    fn is_flushed(&self) -> bool {
+        self.gathered.borrow().is_empty() && self.waiting.borrow().is_empty()
+    }
+
+    fn can_flush(&self) -> bool {
+        !self.is_flushed() && self.queue.borrow().has_room()
     }
 }
 
-/// The ends of all session cores, connected: what comes from them, by core, and the ways to them.
-pub async fn connect_all(ends: Vec<ReplicaEnds>) -> (Vec<ConnectedReceiver<Up>>, Downlinks) {
-    let mut receivers = Vec::with_capacity(ends.len());
+fn push_down(queue: &mut Sender<Down>, message: Down) -> Result<(), Down> {
+    let bytes = match &message {
+        Down::Sends(sends) => sends.iter().map(|send| send.bytes.len()).sum(),
+        Down::Listen(_) | Down::StopAccepting | Down::Stop => 0,
+    };
+    queue.push(message, bytes)
+}
+
+/// On the replica's core: what comes from the session cores.
+pub struct ReplicaInbox {
+    ups: Vec<RefCell<Receiver<Up>>>,
+    downlinks: Downlinks,
+    core: RefCell<Option<Rc<dyn Core>>>,
+    /// The queue that is looked at first, a different one each time.
+    first: Cell<usize>,
+}
+
+/// The ends of all session cores: what comes from them, and the ways to them.
+pub fn open_all(ends: Vec<ReplicaEnds>) -> (Rc<ReplicaInbox>, Downlinks) {
+    let mut ups = Vec::with_capacity(ends.len());
     let mut links = Vec::with_capacity(ends.len());
-    for end in ends {
-        receivers.push(end.up.connect().await);
+    for ReplicaEnds { up, down } in ends {
+        ups.push(RefCell::new(up));
         links.push(Downlink {
-            sender: end.down.connect().await,
+            queue: RefCell::new(down),
             gathered: RefCell::default(),
-            waiting: Cell::new(false),
-            blocked: Event::default(),
+            waiting: RefCell::default(),
         });
     }
-    let links: Rc<[Downlink]> = links.into();
-    for index in 0..links.len() {
-        glommio::spawn_local(descend(links.clone(), index)).detach();
-    }
-    (receivers, Downlinks { links })
+    let downlinks = Downlinks { links: links.into() };
+    let (core, first) = (RefCell::new(None), Cell::new(0));
+    (Rc::new(ReplicaInbox { ups, downlinks: downlinks.clone(), core, first }), downlinks)
 }
 
-/// On the replica's core: gives the replica what one session core sends.
-pub async fn receive_up(up: ConnectedReceiver<Up>, core: Rc<dyn Core>) {
-    while let Some(Up { events, bytes }) = up.recv().await {
-        let mut rest = bytes.as_slice();
-        for event in events {
-            match event {
-                UpEvent::Open { conn, remote } => core.open(conn, remote),
-                UpEvent::Frames { conn, bytes } => {
-                    let (frames, after) = rest.split_at(bytes);
-                    rest = after;
-                    core.frames(conn, frames);
-                }
-                UpEvent::Word { conn, remote, word, argument } => {
-                    core.word(conn, remote, word, argument);
-                }
-                UpEvent::End { conn } => core.end(conn),
-                UpEvent::Written { conn, bytes } => core.written(conn, bytes),
-                UpEvent::Close { conn } => core.close(conn),
+impl ReplicaInbox {
+    /// Gives what comes to `core` from now on; before, it stays in the queues.
+    pub fn set_core(&self, core: Rc<dyn Core>) {
+        *self.core.borrow_mut() = Some(core);
+    }
+
+    fn take_from(&self, index: usize, core: &dyn Core) {
+        // Its answers would have to wait here: so its requests wait there.
+        if !self.downlinks.links[index].is_flushed() {
+            return;
+        }
+        for _ in 0..MESSAGES_PER_DISPATCH {
+            let up = self.ups[index].borrow_mut().pop();
+            let Some(up) = up else { return };
+            hand_on(&up, core);
+        }
+    }
+}
+
+impl Inbox for ReplicaInbox {
+    fn has_mail(&self) -> bool {
+        self.ups
+            .iter()
+            .zip(self.downlinks.links.iter())
+            .any(|(up, link)| (link.is_flushed() && !up.borrow().is_empty()) || link.can_flush())
+    }
+
+    fn take_in(&self) {
+        self.downlinks.flush();
+        let core = self.core.borrow().clone();
+        let Some(core) = core else { return };
+        let first = self.first.get();
+        self.first.set((first + 1) % self.ups.len());
+        for index in (first..self.ups.len()).chain(0..first) {
+            self.take_from(index, &*core);
+        }
+    }
+}
+
+/// Gives the replica what one session core has sent.
+fn hand_on(Up { events, bytes }: &Up, core: &dyn Core) {
+    let mut rest = bytes.as_slice();
+    for event in events {
+        match event {
+            UpEvent::Open { conn, remote } => core.open(*conn, *remote),
+            UpEvent::Frames { conn, bytes } => {
+                let (frames, after) = rest.split_at(*bytes);
+                rest = after;
+                core.frames(*conn, frames);
             }
+            UpEvent::Word { conn, remote, word, argument } => {
+                core.word(*conn, *remote, *word, *argument);
+            }
+            UpEvent::End { conn } => core.end(*conn),
+            UpEvent::Written { conn, bytes } => core.written(*conn, *bytes),
+            UpEvent::Close { conn } => core.close(*conn),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use glommio::LocalExecutorBuilder;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::net::{Census, NetOptions};
+    use crate::runtime::Reactor;
 
     /// Answers each frame with itself, as a replica's turn would: after the events of a message.
     struct Echo {
         links: Downlinks,
         closed: Cell<u8>,
-        all_closed: Event,
     }
 
     impl Core for Echo {
@@ -335,77 +442,161 @@ mod tests {
 
         fn close(&self, _: ConnectionId) {
             self.closed.set(self.closed.get() + 1);
-            if self.closed.get() == SESSION_CORES {
-                self.all_closed.set();
-            }
         }
     }
 
-    const SESSION_CORES: u8 = 2;
-    const ROUNDS: u32 = 3000;
     const BURST: u32 = 40;
 
-    /// Bursts and single messages with pauses of every length around the time in which an executor
-    /// falls asleep: a wake-up that is lost stops a round for ever.
+    /// A round that takes longer has lost a wake-up. Generous: the tests beside this one may have
+    /// the processors.
+    const ROUND_MAX: Duration = Duration::from_secs(30);
+
+    fn replica(ends: Vec<ReplicaEnds>, bell: Doorbell, cores: u8) {
+        let reactor = Reactor::new(bell).unwrap();
+        let (inbox, links) = open_all(ends);
+        let echo = Rc::new(Echo { links, closed: Cell::new(0) });
+        inbox.set_core(echo.clone());
+        reactor.set_inbox(inbox);
+        while echo.closed.get() < cores {
+            reactor.dispatch().unwrap();
+            let until = Instant::now() + ROUND_MAX;
+            reactor.sleep(Some(until)).unwrap();
+            assert!(Instant::now() < until, "the replica was not woken");
+        }
+    }
+
+    /// Sends bursts and single messages, with pauses of every length around the time in which a
+    /// thread falls asleep, and waits for each answer.
+    fn session(core: u8, ends: SessionEnds, bell: Doorbell, rounds: u32) {
+        let reactor = Reactor::new(bell).unwrap();
+        let conn = ConnectionId(u64::from(core) << 56 | 7);
+        let SessionEnds { up, mut down } = ends;
+        let uplink = Uplink { next: RefCell::default(), queue: RefCell::new(up) };
+        uplink.open(conn, SocketAddr::from(([127, 0, 0, 1], core.into())));
+        /// Only wakes the thread; the messages are taken by hand.
+        struct Looks(Rc<RefCell<Receiver<Down>>>);
+        impl Inbox for Looks {
+            fn has_mail(&self) -> bool {
+                !self.0.borrow().is_empty()
+            }
+            fn take_in(&self) {}
+        }
+        assert!(down.pop().is_none());
+        let down = Rc::new(RefCell::new(down));
+        reactor.set_inbox(Rc::new(Looks(down.clone())));
+        for round in 0..rounds {
+            let burst = if round % 50 == 0 { BURST } else { 1 };
+            for number in 0..burst {
+                uplink.frames(conn, &(round * BURST + number).to_be_bytes());
+                if number % 7 == 3 {
+                    uplink.flush();
+                }
+            }
+            uplink.flush();
+            let mut answers = Vec::new();
+            let until = Instant::now() + ROUND_MAX;
+            while answers.len() < burst as usize {
+                while let Some(message) = down.borrow_mut().pop() {
+                    let Down::Sends(sends) = message else { panic!("{message:?}") };
+                    answers.extend(sends.into_iter().map(|send| send.bytes));
+                }
+                if answers.len() < burst as usize {
+                    reactor.sleep(Some(until)).unwrap();
+                    reactor.dispatch().unwrap();
+                    assert!(Instant::now() < until, "core {core}, round {round}: no answer");
+                }
+            }
+            let expected: Vec<Vec<u8>> =
+                (0..burst).map(|number| (round * BURST + number).to_be_bytes().to_vec()).collect();
+            assert_eq!(answers, expected);
+            let pause = Duration::from_micros(u64::from(round * 37 % 120));
+            let until = Instant::now() + pause;
+            if round % 3 == 0 {
+                std::thread::sleep(pause);
+            } else {
+                while Instant::now() < until {}
+            }
+        }
+        uplink.close(conn);
+        uplink.flush();
+    }
+
+    fn converse(cores: u8, rounds: u32) {
+        let replica_bell = Doorbell::new().unwrap();
+        let mut threads = Vec::new();
+        let mut replica_ends = Vec::new();
+        for core in 0..cores {
+            let bell = Doorbell::new().unwrap();
+            let (ends, replica) = queues(&bell, &replica_bell);
+            replica_ends.push(replica);
+            threads.push(std::thread::spawn(move || session(core, ends, bell, rounds)));
+        }
+        threads.push(std::thread::spawn(move || replica(replica_ends, replica_bell, cores)));
+        for thread in threads {
+            thread.join().unwrap();
+        }
+    }
+
     #[test]
     fn no_message_and_no_wake_up_is_lost_between_executors() {
-        let mut sessions = Vec::new();
-        let mut replica_ends = Vec::new();
-        for core in 0..SESSION_CORES {
-            let (session, replica) = queues();
-            replica_ends.push(replica);
-            sessions.push((core, session));
-        }
-        let mut executors = Vec::new();
-        let replica = LocalExecutorBuilder::default().spawn(move || async move {
-            let (ups, links) = connect_all(replica_ends).await;
-            let echo = Rc::new(Echo { links, closed: Cell::new(0), all_closed: Event::default() });
-            for up in ups {
-                glommio::spawn_local(receive_up(up, echo.clone())).detach();
-            }
-            echo.all_closed.wait().await;
-        });
-        executors.push(replica.unwrap());
-        for (core, ends) in sessions {
-            let executor = LocalExecutorBuilder::default().spawn(move || async move {
-                let (uplink, down) = ends.connect().await;
-                let conn = ConnectionId(u64::from(core) << 56 | 7);
-                uplink.open(conn, SocketAddr::from(([127, 0, 0, 1], core.into())));
-                for round in 0..ROUNDS {
-                    let burst = if round % 50 == 0 { BURST } else { 1 };
-                    for number in 0..burst {
-                        uplink.frames(conn, &(round * BURST + number).to_be_bytes());
-                        if number % 7 == 3 {
-                            glommio::executor().yield_task_queue_now().await;
-                        }
+        converse(2, 3000);
+    }
+
+    #[test]
+    fn none_is_lost_among_more_threads_than_processors_beside_busy_loops() {
+        let over = Arc::new(AtomicBool::new(false));
+        let processors = std::thread::available_parallelism().unwrap().get();
+        let loops: Vec<_> = (0..processors)
+            .map(|_| {
+                let over = over.clone();
+                std::thread::spawn(move || {
+                    while !over.load(Ordering::Relaxed) {
+                        std::hint::spin_loop();
                     }
-                    let mut answers = Vec::new();
-                    while answers.len() < burst as usize {
-                        let Some(Down::Sends(sends)) = down.recv().await else {
-                            panic!("the replica's end is gone")
-                        };
-                        answers.extend(sends.into_iter().map(|send| send.bytes));
-                    }
-                    let expected: Vec<Vec<u8>> = (0..burst)
-                        .map(|number| (round * BURST + number).to_be_bytes().to_vec())
-                        .collect();
-                    assert_eq!(answers, expected);
-                    let pause = Duration::from_micros(u64::from(round * 37 % 120));
-                    let until = Instant::now() + pause;
-                    if round % 3 == 0 {
-                        glommio::timer::sleep(pause).await;
-                    } else {
-                        while Instant::now() < until {}
-                    }
-                }
-                uplink.close(conn);
-                // The message leaves with another task.
-                glommio::timer::sleep(Duration::from_millis(50)).await;
-            });
-            executors.push(executor.unwrap());
+                })
+            })
+            .collect();
+        converse(u8::try_from((processors * 4).min(12)).unwrap(), 60);
+        over.store(true, Ordering::Relaxed);
+        for thread in loops {
+            thread.join().unwrap();
         }
-        for executor in executors {
-            executor.join().unwrap();
+    }
+
+    #[test]
+    fn a_full_queue_stops_neither_side_and_bounds_what_is_taken_in() {
+        let bells = (Doorbell::new().unwrap(), Doorbell::new().unwrap());
+        let (session, replica) = queues(&bells.0, &bells.1);
+        let reactor = Reactor::new(bells.0).unwrap();
+        let census = Census::new(0, 0, u32::MAX);
+        let connections = Connections::new(0, NetOptions::default(), census, reactor);
+        let (uplink, inbox) = session.open(&connections);
+        let (from_session, links) = open_all(vec![replica]);
+        let echo = Rc::new(Echo { links: links.clone(), closed: Cell::new(0) });
+        from_session.set_core(echo);
+        let conn = ConnectionId(7);
+        for _ in 0..QUEUE_MESSAGES * 3 {
+            uplink.frames(conn, &[1; 8]);
+            uplink.flush();
+            from_session.take_in();
         }
+        // The way down is full, so nothing is taken from the way up, and that fills as well.
+        assert!(!links.is_flushed());
+        assert!(!from_session.has_mail() && !uplink.can_flush());
+        assert_eq!(uplink.next.borrow().events.len(), QUEUE_MESSAGES - 1);
+        // Orders come after all answers, and everything comes in the end.
+        links.tell(|| Down::StopAccepting);
+        while !(links.is_flushed() && uplink.next.borrow().events.is_empty()) {
+            assert!(inbox.has_mail(), "the session core would sleep");
+            inbox.take_in();
+            uplink.flush();
+            from_session.take_in();
+        }
+        while inbox.has_mail() || from_session.has_mail() {
+            inbox.take_in();
+            from_session.take_in();
+        }
+        assert!(matches!(inbox.order(), Some(Order::StopAccepting)));
+        assert!(inbox.order().is_none());
     }
 }

@@ -2,7 +2,8 @@
 
 use std::hash::{BuildHasher, Hasher};
 use std::path::Path;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use super::client_port::ClientPort;
@@ -10,9 +11,10 @@ use super::ensemble::{self, Teller};
 use super::host::{Deliver, Host, Parts};
 use super::options;
 use super::past::Past;
+use super::phases::{Phase, Phases};
 use super::recover::Opener;
 use super::turns::Ended;
-use super::wiring::{self, Listening, MakeHost, News, Start, Wiring};
+use super::wiring::{self, Clients, MakeHost, News, Start, Threads, Wiring};
 use super::{environment, oracle, purge, recover};
 use crate::admin::logging::{self, LogFormat, LogOptions, Role, Speaker};
 use crate::config::dynamic::Keeper;
@@ -43,7 +45,10 @@ pub fn run(config: &Config, file: Option<&Path>) -> u8 {
         }
     };
     abort_after_a_panic();
-    let code = match serve(config, file, log.speaker()) {
+    let served = Phases::begin(log.flusher())
+        .map_err(|error| format!("no thread can be made: {error}"))
+        .and_then(|phases| serve(config, file, log.speaker(), &phases));
+    let code = match served {
         Ok(()) => EXIT_OK,
         Err(reason) => {
             tracing::error!("{reason}");
@@ -82,8 +87,18 @@ fn abort_after_a_panic() {
     }));
 }
 
-fn serve(config: &Config, file: Option<&Path>, speaker: &Arc<Speaker>) -> Result<(), String> {
+fn serve(
+    config: &Config,
+    file: Option<&Path>,
+    speaker: &Arc<Speaker>,
+    phases: &Phases,
+) -> Result<(), String> {
     let started = Instant::now();
+    let bell = Doorbell::new().map_err(|error| format!("an eventfd: {error}"))?;
+    let stop = StopFlag::default();
+    let asked = phases.clone();
+    watch_signals(stop.clone(), vec![bell.clone()], move |signal| asked.asked_to_stop(signal))
+        .map_err(|error| format!("signals cannot be watched: {error}"))?;
     tracing::info!("ringkeeper {} starts, pid {}", env!("CARGO_PKG_VERSION"), std::process::id());
     match file {
         Some(file) => tracing::info!("configuration: {}", file.display()),
@@ -108,6 +123,7 @@ fn serve(config: &Config, file: Option<&Path>, speaker: &Arc<Speaker>) -> Result
     check_limits(config)?;
     let files = raise_open_files();
 
+    phases.enter(Phase::Folders);
     let storage = &config.storage;
     let folder =
         DataFolder::open(&storage.data_dir, &storage.data_log_dir, storage.datadir_autocreate)
@@ -128,17 +144,13 @@ fn serve(config: &Config, file: Option<&Path>, speaker: &Arc<Speaker>) -> Result
     let allowed = crate::runtime::allowed_processors();
     let wiring = Wiring::choose(config.own.cores, config.own.pin, spin, &allowed);
     let session_cores = wiring.session_cores.max(1);
+    phases.enter(Phase::ClientPort);
     let (client_port, sockets) = ClientPort::open(config, session_cores)?;
     let address = client_port.address();
     warn_of_a_short_backlog(config.network.listen_backlog.unwrap_or(net::BACKLOG));
     tracing::info!("running as {}; up to {files} open files", wiring.describe());
 
-    let bell = Doorbell::new().map_err(|error| format!("an eventfd: {error}"))?;
-    let stop = StopFlag::default();
-    watch_signals(stop.clone(), vec![bell.clone()])
-        .map_err(|error| format!("signals cannot be watched: {error}"))?;
-    let listening = Listening {
-        sockets,
+    let clients = Clients {
         keep_alive: config.network.client_tcp_keep_alive,
         options: options::net(config, session_cores),
         census: options::census(config, environment::files_for_clients(files, session_cores)),
@@ -149,25 +161,56 @@ fn serve(config: &Config, file: Option<&Path>, speaker: &Arc<Speaker>) -> Result
             .map_err(|error| format!("the purge of old files: {error}"))?;
     }
     let (news_sender, news) = mpsc::channel();
+    let (serve, may_serve) = mpsc::channel();
     let teller = Teller::new(config, speaker.clone());
     let make_host = host_maker(config.clone(), folder, device, client_port, keeper, teller);
-    let start = Start { make_host, bell, stop, news: news_sender };
-    let threads = wiring::start(&wiring, listening, start)?;
+    let start =
+        Start { sockets, clients, make_host, bell, stop, news: news_sender, serve: may_serve };
+    phases.enter(Phase::Executors { up: 0, of: wiring.session_cores as usize + 1 });
+    let threads = wiring::start(&wiring, start)?;
+    let serving = || {
+        let ms = started.elapsed().as_millis();
+        if config.quorum.is_distributed() {
+            tracing::info!(
+                "listening for clients on {address}, {ms} ms after the start; they are served as \
+                 soon as there is a leader"
+            );
+        } else {
+            speaker.set_role(Role::Standalone, Epoch(0));
+            tracing::info!("serving clients on {address}, {ms} ms after the start");
+        }
+    };
+    follow(&news, threads, &serve, phases, serving)
+}
+
+/// Follows what the executors do, from their start to their end.
+fn follow(
+    news: &Receiver<News>,
+    threads: Threads,
+    serve: &Sender<()>,
+    phases: &Phases,
+    serving: impl Fn(),
+) -> Result<(), String> {
+    let of = threads.len();
+    let mut threads: Vec<Option<_>> = threads.into_iter().map(Some).collect();
+    let (mut up, mut is_ready) = (0, false);
     for what in news {
         match what {
-            News::Serving if config.quorum.is_distributed() => tracing::info!(
-                "listening for clients on {address}, {} ms after the start; they are served as \
-                 soon as there is a leader",
-                started.elapsed().as_millis()
-            ),
-            News::Serving => {
-                speaker.set_role(Role::Standalone, Epoch(0));
-                tracing::info!(
-                    "serving clients on {address}, {} ms after the start",
-                    started.elapsed().as_millis()
-                );
+            News::Up => {
+                up += 1;
+                phases.enter(Phase::Executors { up, of });
             }
+            News::Ready => is_ready = true,
             News::Failed(reason) => return Err(reason),
+            News::NotMade(number) => {
+                let reason = threads[number].take().and_then(|thread| thread.join().err());
+                let reason = reason.map_or_else(String::new, |error| format!(": {error}"));
+                return Err(format!(
+                    "executor {} of {of} could not be made{reason}; ringkeeper.cores={number} needs \
+                     fewer",
+                    number + 1
+                ));
+            }
             News::Ended(Ended::Fatal(reason)) => return Err(format!("stopping: {reason}")),
             News::Ended(ended) => {
                 if ended == Ended::Hurried {
@@ -176,7 +219,8 @@ fn serve(config: &Config, file: Option<&Path>, speaker: &Arc<Speaker>) -> Result
                                     acknowledged is lost"
                     );
                 }
-                for thread in threads {
+                phases.enter(Phase::Ending);
+                for thread in threads.into_iter().flatten() {
                     if let Err(error) = thread.join() {
                         return Err(format!("an executor failed: {error}"));
                     }
@@ -185,13 +229,18 @@ fn serve(config: &Config, file: Option<&Path>, speaker: &Arc<Speaker>) -> Result
                 return Ok(());
             }
         }
+        if up == of && is_ready {
+            // From here on a signal ends it in order.
+            phases.enter(Phase::Serving);
+            serving();
+            is_ready = false;
+            // An executor that is gone has said why.
+            let _ = serve.send(());
+        } else if up == of {
+            phases.enter(Phase::Data);
+        }
     }
-    let failures: Vec<String> = threads
-        .into_iter()
-        .filter_map(|thread| thread.join().err())
-        .map(|error| error.to_string())
-        .collect();
-    Err(format!("the executors ended by themselves: {}", failures.join("; ")))
+    Err("the executors have ended by themselves".to_owned())
 }
 
 /// Says everything that the system denies, and fails with the first of it.

@@ -22,6 +22,8 @@ pub struct Patience {
     log: Duration,
     /// How long it looks for what other servers have to say.
     others: Duration,
+    /// How long an executor looks for what other executors have for it. Zero: there are none.
+    pub cores: Duration,
 }
 
 /// An answer of another server takes a few wake-ups, or a disk write there, and is looked for only so
@@ -29,9 +31,9 @@ pub struct Patience {
 const OTHERS_LOOK_MAX: Duration = Duration::from_micros(100);
 
 impl Patience {
-    /// Looks for a log write as long as `look`.
-    pub fn new(look: Duration) -> Patience {
-        Patience { log: look, others: look.min(OTHERS_LOOK_MAX) }
+    /// Looks for a log write as long as `look`, for other executors as long as `cores`.
+    pub fn new(look: Duration, cores: Duration) -> Patience {
+        Patience { log: look, others: look.min(OTHERS_LOOK_MAX), cores }
     }
 }
 
@@ -51,27 +53,27 @@ const STOP_PATIENCE: Duration = Duration::from_millis(600);
 
 /// Turns the replica until `stop` is set and nothing is in flight. `stopping` is called once,
 /// when that begins; `moving` when clients are to connect elsewhere.
-pub async fn turn(
+pub fn turn(
     host: Rc<Host>,
     patience: Patience,
     stop: StopFlag,
-    stopping: impl AsyncFnOnce(),
-    moving: impl AsyncFn(Vec<TcpListener>),
+    stopping: impl FnOnce(),
+    moving: impl Fn(Vec<TcpListener>),
 ) -> Ended {
     let reactor = host.reactor();
-    match turns(&host, &reactor, patience, stop, stopping, moving).await {
+    match turns(&host, &reactor, patience, stop, stopping, moving) {
         Ok(ended) => ended,
         Err(error) => Ended::Fatal(format!("the ring of the sockets cannot be used: {error}")),
     }
 }
 
-async fn turns(
+fn turns(
     host: &Rc<Host>,
     reactor: &Reactor,
     patience: Patience,
     stop: StopFlag,
-    stopping: impl AsyncFnOnce(),
-    moving: impl AsyncFn(Vec<TcpListener>),
+    stopping: impl FnOnce(),
+    moving: impl Fn(Vec<TcpListener>),
 ) -> io::Result<Ended> {
     let mut stopping = Some(stopping);
     let mut deadline = None;
@@ -87,7 +89,7 @@ async fn turns(
         if let Some(sockets) = host.new_sockets()
             && stopping.is_some()
         {
-            moving(sockets).await;
+            moving(sockets);
         }
         if stop.take_summary_wish() {
             host.say_state();
@@ -95,7 +97,7 @@ async fn turns(
         if stop.is_set()
             && let Some(stopping) = stopping.take()
         {
-            stopping().await;
+            stopping();
             host.shutdown();
             deadline = Some(Instant::now() + STOP_PATIENCE);
         }
@@ -111,14 +113,14 @@ async fn turns(
         if due.is_some_and(|at| at <= ended) {
             host.goes_on(ended);
             // Slices of a snapshot, say: the sockets get their turn in between.
-            reactor.breathe().await;
             reactor.dispatch()?;
             continue;
         }
         let due = due.map(|at| host.clock().instant_of(at));
         let until = [due, deadline].into_iter().flatten().min();
         let writes = host.log_writes_in_flight() > 0;
-        let awaits = writes || host.awaits_others();
+        let had_mail = reactor.take_had_mail();
+        let awaits = writes || host.awaits_others() || had_mail;
         let is_crowded = if awaits { crowd.is_there(Instant::now()) } else { was_crowded };
         if is_crowded != was_crowded {
             host.write_log_by_thread(is_crowded);
@@ -128,10 +130,11 @@ async fn turns(
         let long = match () {
             () if is_crowded || !awaits => Duration::ZERO,
             () if writes => patience.log,
-            () => patience.others,
+            () if host.awaits_others() => patience.others,
+            () => patience.cores,
         };
-        if !look(host, reactor, &mut crowd, long, until).await? && (!writes || host.park_log()) {
-            reactor.sleep(until).await?;
+        if !look(host, reactor, &mut crowd, long, until)? && (!writes || host.park_log()) {
+            reactor.sleep(until)?;
         }
         if writes {
             host.unpark_log();
@@ -140,11 +143,8 @@ async fn turns(
     }
 }
 
-/// Time of looking before other tasks of the executor get their turn.
-const LOOK_AT_ONCE: Duration = Duration::from_micros(6);
-
 /// Looks for what has happened, for so `long`; true if something has.
-async fn look(
+fn look(
     host: &Host,
     reactor: &Reactor,
     crowd: &mut Crowd,
@@ -156,8 +156,9 @@ async fn look(
     }
     let started = Instant::now();
     let mut last = started;
-    let mut breathed = started;
-    let threshold = host.stall_threshold().unwrap_or(Duration::MAX);
+    // Nobody waits for a thread that looks whether there will be anything to do.
+    let is_awaited = host.log_writes_in_flight() > 0 || host.awaits_others();
+    let threshold = host.stall_threshold().filter(|_| is_awaited).unwrap_or(Duration::MAX);
     let end = until.map_or(started + long, |until| until.min(started + long));
     while last < end {
         if host.reap() {
@@ -176,10 +177,6 @@ async fn look(
         // own completion from happening until the next tick of the scheduler, 4 ms
         // (benches/log_ring.rs shows it).
         std::thread::yield_now();
-        if last - breathed >= LOOK_AT_ONCE {
-            breathed = last;
-            reactor.breathe().await;
-        }
         let before = std::mem::replace(&mut last, Instant::now());
         crowd.looked(before, last);
         if last - before >= threshold {

@@ -4,21 +4,31 @@
 //! crossing costs as much as a disk write there. On a larger one the replica has a core to itself
 //! and session cores carry the sockets. The parts are the same; only [`Core`] and [`Deliver`] are
 //! other implementations.
+//!
+//! An executor is a thread that glommio makes, names and binds to its processor. It has one task,
+//! which is a plain loop: it never gives glommio's reactor the thread back, but sleeps in a ring of
+//! ours ([`Reactor`]). So nothing that glommio counts, wakes or waits for is on the way of a request
+//! or of the start, and nothing here may wait for one of glommio's timers, channels or tasks: they
+//! would never be heard of.
+//!
+//! Executors do not wait for each other at the start. Their queues are there before they are; a
+//! session core that gets its processor late finds the order to listen in its queue.
 
 use std::cell::RefCell;
 use std::net::TcpListener;
 use std::rc::Rc;
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 
-use super::crossing::{self, Down, ReplicaEnds, SessionEnds};
+use super::crossing::{self, Down, ReplicaEnds};
 use super::host::{Deliver, Host};
+use super::session_core::SessionCore;
 use super::turns::{self, Ended, Patience};
 use crate::net::{self, Accepting, Census, Connections, Core, NetOptions};
 use crate::replica::Send;
-use crate::runtime::{Doorbell, Reactor, Sleeping, StopFlag};
+use crate::runtime::{Doorbell, Reactor, StopFlag};
 
 /// Session cores at most: one replica core feeds no more.
 const SESSION_CORES_MAX: u32 = 12;
@@ -42,9 +52,7 @@ pub struct Wiring {
     pub session_cores: u32,
     /// The processors that the executors are bound to, the replica's first; empty: none is bound.
     pub processors: Vec<usize>,
-    /// How long an executor without work looks for some before it sleeps.
-    pub spin: Duration,
-    /// How the log and other servers are waited for.
+    /// How the log, other servers and other executors are waited for.
     pub patience: Patience,
 }
 
@@ -64,11 +72,11 @@ impl Wiring {
         let bound = pin && session_cores > 0 && executors <= allowed.len();
         let processors = if bound { allowed[..executors].to_vec() } else { Vec::new() };
         let look = spin.unwrap_or(LOG_LOOK);
-        // Spinning takes a processor from others unless it is ours.
-        let own = bound || machine > cores;
-        let spin =
-            spin.unwrap_or(if own && session_cores > 0 { SPIN_IF_OURS } else { Duration::ZERO });
-        Wiring { session_cores, processors, spin, patience: Patience::new(look) }
+        let cores = match session_cores {
+            0 => Duration::ZERO,
+            _ => look.min(CORES_LOOK),
+        };
+        Wiring { session_cores, processors, patience: Patience::new(look, cores) }
     }
 
     /// In words, for the start-up screen.
@@ -94,22 +102,19 @@ impl Wiring {
             .name(name)
             .io_memory(EXECUTOR_IO_BYTES)
             .ring_depth(EXECUTOR_RING_ENTRIES)
-            .spin_before_park(self.spin)
     }
 }
 
-/// A spin before sleeping that catches most messages between busy cores (measured: a round trip
-/// of 13 µs instead of 50).
-const SPIN_IF_OURS: Duration = Duration::from_micros(20);
+/// How long an executor looks for what others have for it before it sleeps.
+const CORES_LOOK: Duration = Duration::from_micros(50);
 
 /// Looking at the ring catches a write of a fast disk; a slower one is slept for. 500 µs did best of
 /// 0, 150, 500 and 1000 (ARCHITECTURE.md, "Tried").
 const LOG_LOOK: Duration = Duration::from_micros(500);
 
-/// How clients are listened for.
-pub struct Listening {
-    /// One socket per session core, at least one.
-    pub sockets: Vec<TcpListener>,
+/// How clients are carried, on whichever executor.
+#[derive(Clone)]
+pub struct Clients {
     /// `clientTcpKeepAlive`.
     pub keep_alive: bool,
     /// Options of each session core.
@@ -118,15 +123,44 @@ pub struct Listening {
     pub census: Census,
 }
 
-/// What a running server tells the main thread.
+impl Clients {
+    /// An empty table of connections.
+    pub fn connections(&self, core: u8, reactor: &Reactor) -> Connections {
+        Connections::new(core, self.options, self.census.clone(), reactor.clone())
+    }
+
+    /// Accepts clients as long as the result lives.
+    pub fn accept(
+        &self,
+        sockets: Vec<TcpListener>,
+        connections: &Connections,
+        core: &Rc<dyn Core>,
+    ) -> Vec<Accepting> {
+        let serve =
+            |socket| match net::serve(socket, self.keep_alive, connections.clone(), core.clone()) {
+                Ok(accepting) => Some(accepting),
+                Err(error) => {
+                    tracing::error!("clients cannot be listened for: {error}");
+                    None
+                }
+            };
+        sockets.into_iter().filter_map(serve).collect()
+    }
+}
+
+/// What executors tell the main thread.
 #[derive(Debug)]
 pub enum News {
-    /// It serves.
-    Serving,
+    /// One of them runs.
+    Up,
+    /// The replica is there, and serves as soon as it is told to.
+    Ready,
     /// It has ended.
     Ended(Ended),
-    /// It could not start.
+    /// One cannot do its work.
     Failed(String),
+    /// The thread of this number was given up before it began.
+    NotMade(usize),
 }
 
 /// Makes the host on its own executor, for a replica does not move between threads.
@@ -134,8 +168,12 @@ pub type MakeHost = Box<
     dyn FnOnce(Box<dyn Deliver>, Doorbell, Reactor) -> Result<Rc<Host>, String> + std::marker::Send,
 >;
 
-/// What the executor of the replica needs.
+/// What the executors need.
 pub struct Start {
+    /// One socket per session core, at least one.
+    pub sockets: Vec<TcpListener>,
+    /// How clients are carried.
+    pub clients: Clients,
     /// Makes the host.
     pub make_host: MakeHost,
     /// The bell of the replica's executor.
@@ -144,21 +182,51 @@ pub struct Start {
     pub stop: StopFlag,
     /// Where to tell.
     pub news: Sender<News>,
+    /// Says that clients may be served, after [`News::Ready`].
+    pub serve: Receiver<()>,
 }
 
-/// The executors' threads.
+/// The executors' threads, by the numbers in [`News::NotMade`].
 pub type Threads = Vec<ExecutorJoinHandle<()>>;
 
 /// Starts the executors.
 ///
 /// # Errors
 /// An executor could not be made, in glommio's words.
-pub fn start(wiring: &Wiring, listening: Listening, start: Start) -> Result<Threads, String> {
-    if wiring.session_cores == 0 {
-        start_one(wiring, listening, start)
-    } else {
-        start_many(wiring, listening, start)
+pub fn start(wiring: &Wiring, start: Start) -> Result<Threads, String> {
+    if wiring.session_cores == 0 { start_one(wiring, start) } else { start_many(wiring, start) }
+}
+
+/// Says so if what it goes into is dropped before it runs: glommio ends a thread whose executor it
+/// cannot make, and nobody would hear of it.
+struct Promise {
+    number: usize,
+    news: Sender<News>,
+    is_kept: bool,
+}
+
+impl Promise {
+    fn new(number: usize, news: &Sender<News>) -> Promise {
+        Promise { number, news: news.clone(), is_kept: false }
     }
+
+    fn keep(mut self) -> Sender<News> {
+        self.is_kept = true;
+        self.news.clone()
+    }
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            tell(&self.news, News::NotMade(self.number));
+        }
+    }
+}
+
+fn tell(news: &Sender<News>, what: News) {
+    // The main thread listens until the process ends.
+    let _ = news.send(what);
 }
 
 impl Deliver for Connections {
@@ -168,7 +236,7 @@ impl Deliver for Connections {
 }
 
 /// Closes connections that open no session, for ever.
-fn watch_silence(connections: Connections, reactor: &Reactor) {
+pub fn watch_silence(connections: Connections, reactor: &Reactor) {
     let then = reactor.clone();
     let look = move || {
         connections.close_silent(Instant::now());
@@ -177,121 +245,13 @@ fn watch_silence(connections: Connections, reactor: &Reactor) {
     reactor.after(SILENCE_CHECK_EVERY, look).detach();
 }
 
-fn accept_all(
-    sockets: Vec<TcpListener>,
-    keep_alive: bool,
-    connections: &Connections,
-    core: &Rc<dyn Core>,
-) -> Vec<Accepting> {
-    let serve = |socket| match net::serve(socket, keep_alive, connections.clone(), core.clone()) {
-        Ok(accepting) => Some(accepting),
-        Err(error) => {
-            tracing::error!("clients cannot be listened for: {error}");
-            None
-        }
-    };
-    sockets.into_iter().filter_map(serve).collect()
-}
-
 /// Lets connections get their last bytes.
-async fn farewell(connections: &Connections, reactor: &Reactor) {
+pub fn farewell(connections: &Connections, reactor: &Reactor) {
     connections.stop();
     let until = Instant::now() + FAREWELL;
     while !connections.is_empty() && Instant::now() < until {
-        if reactor.dispatch().is_err() || reactor.sleep(Some(until)).await.is_err() {
+        if reactor.dispatch().is_err() || reactor.sleep(Some(until)).is_err() {
             return;
-        }
-    }
-}
-
-fn start_one(wiring: &Wiring, listening: Listening, start: Start) -> Result<Threads, String> {
-    let Listening { sockets, keep_alive, options, census } = listening;
-    let patience = wiring.patience;
-    let executor = wiring.executor(0, "rk-server").spawn(move || async move {
-        let Start { make_host, bell, stop, news } = start;
-        let reactor = match Reactor::new(bell.clone(), Sleeping::Alone) {
-            Ok(reactor) => reactor,
-            Err(error) => return tell(&news, no_reactor(&error)),
-        };
-        let connections = Connections::new(0, options, census, reactor.clone());
-        let host = match make_host(Box::new(connections.clone()), bell, reactor.clone()) {
-            Ok(host) => host,
-            Err(error) => return tell(&news, News::Failed(error)),
-        };
-        let core: Rc<dyn Core> = host.clone();
-        watch_silence(connections.clone(), &reactor);
-        let accept = |sockets| accept_all(sockets, keep_alive, &connections, &core);
-        let accepting = RefCell::new(accept(sockets));
-        tell(&news, News::Serving);
-        let stop_accepting = async || accepting.borrow_mut().clear();
-        let listen = async |sockets| {
-            let new = accept(sockets);
-            *accepting.borrow_mut() = new;
-        };
-        let ended = turns::turn(host.clone(), patience, stop, stop_accepting, listen).await;
-        host.links().stop(FAREWELL).await;
-        farewell(&connections, &reactor).await;
-        tell(&news, News::Ended(ended));
-    });
-    Ok(vec![executor.map_err(|error| error.to_string())?])
-}
-
-fn start_many(wiring: &Wiring, listening: Listening, start: Start) -> Result<Threads, String> {
-    let Listening { sockets, keep_alive, options, census } = listening;
-    let patience = wiring.patience;
-    let mut threads = Vec::new();
-    let mut replica_ends = Vec::new();
-    assert_eq!(sockets.len(), wiring.session_cores as usize, "each session core has its socket");
-    for (index, socket) in sockets.into_iter().enumerate() {
-        let (session, replica) = crossing::queues();
-        replica_ends.push(replica);
-        let census = census.clone();
-        let core = u8::try_from(index).expect("a dozen session cores");
-        let executor = wiring.executor(index + 1, &format!("rk-session-{index}"));
-        let executor = executor
-            .spawn(move || session_core(core, session, socket, keep_alive, options, census));
-        threads.push(executor.map_err(|error| error.to_string())?);
-    }
-    let executor =
-        wiring.executor(0, "rk-replica").spawn(move || replica_core(replica_ends, start, patience));
-    threads.push(executor.map_err(|error| error.to_string())?);
-    Ok(threads)
-}
-
-async fn session_core(
-    core: u8,
-    ends: SessionEnds,
-    socket: TcpListener,
-    keep_alive: bool,
-    options: NetOptions,
-    census: Census,
-) {
-    let bell = Doorbell::new();
-    let reactor = match bell.and_then(|bell| Reactor::new(bell, Sleeping::Among)) {
-        Ok(reactor) => reactor,
-        Err(error) => return tracing::error!("a session core cannot wait for sockets: {error}"),
-    };
-    let connections = Connections::new(core, options, census, reactor.clone());
-    // Waits until the replica is there: it connects when the files are read.
-    let (uplink, down) = ends.connect().await;
-    let uplink: Rc<dyn Core> = uplink;
-    watch_silence(connections.clone(), &reactor);
-    let accept = |socket| accept_all(vec![socket], keep_alive, &connections, &uplink);
-    let told = crossing::receive_down(down, connections.clone(), socket, accept);
-    let served = serve_sockets(&reactor);
-    futures_lite::future::or(told, served).await;
-    farewell(&connections, &reactor).await;
-}
-
-/// Tells connections what has happened, for ever.
-async fn serve_sockets(reactor: &Reactor) {
-    loop {
-        let served = match reactor.dispatch() {
-            Ok(()) => reactor.sleep(None).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = served {
-            return tracing::error!("the ring of the sockets cannot be used: {error}");
         }
     }
 }
@@ -300,32 +260,109 @@ fn no_reactor(error: &std::io::Error) -> News {
     News::Failed(format!("the ring of the sockets: {error}"))
 }
 
-async fn replica_core(ends: Vec<ReplicaEnds>, start: Start, patience: Patience) {
-    let Start { make_host, bell, stop, news } = start;
-    let (ups, downlinks) = crossing::connect_all(ends).await;
-    let reactor = match Reactor::new(bell.clone(), Sleeping::Among) {
-        Ok(reactor) => reactor,
-        Err(error) => return tell(&news, no_reactor(&error)),
-    };
-    let host = match make_host(Box::new(downlinks.clone()), bell, reactor) {
-        Ok(host) => host,
-        Err(error) => return tell(&news, News::Failed(error)),
-    };
-    for up in ups {
-        glommio::spawn_local(crossing::receive_up(up, host.clone())).detach();
-    }
-    tell(&news, News::Serving);
-    let stop_accepting = async || downlinks.tell(|| Down::StopAccepting).await;
-    let listen = async |sockets| downlinks.listen(sockets).await;
-    let ended = turns::turn(host.clone(), patience, stop, stop_accepting, listen).await;
-    host.links().stop(FAREWELL).await;
-    downlinks.tell(|| Down::Stop).await;
-    tell(&news, News::Ended(ended));
+fn start_one(wiring: &Wiring, start: Start) -> Result<Threads, String> {
+    let patience = wiring.patience;
+    let promise = Promise::new(0, &start.news);
+    let executor = wiring.executor(0, "rk-server").spawn(move || async move {
+        let news = promise.keep();
+        let Start { sockets, clients, make_host, bell, stop, news: _, serve } = start;
+        let reactor = match Reactor::new(bell.clone()) {
+            Ok(reactor) => reactor,
+            Err(error) => return tell(&news, no_reactor(&error)),
+        };
+        tell(&news, News::Up);
+        let connections = clients.connections(0, &reactor);
+        let host = match make_host(Box::new(connections.clone()), bell, reactor.clone()) {
+            Ok(host) => host,
+            Err(error) => return tell(&news, News::Failed(error)),
+        };
+        tell(&news, News::Ready);
+        if serve.recv().is_err() {
+            return;
+        }
+        let core: Rc<dyn Core> = host.clone();
+        watch_silence(connections.clone(), &reactor);
+        let accepting = RefCell::new(clients.accept(sockets, &connections, &core));
+        let stop_accepting = || accepting.borrow_mut().clear();
+        let listen = |sockets| {
+            let new = clients.accept(sockets, &connections, &core);
+            *accepting.borrow_mut() = new;
+        };
+        let ended = turns::turn(host.clone(), patience, stop, stop_accepting, listen);
+        host.links().stop(FAREWELL);
+        farewell(&connections, &reactor);
+        tell(&news, News::Ended(ended));
+    });
+    Ok(vec![executor.map_err(|error| error.to_string())?])
 }
 
-fn tell(news: &Sender<News>, what: News) {
-    // The main thread listens until the process ends.
-    let _ = news.send(what);
+fn start_many(wiring: &Wiring, start: Start) -> Result<Threads, String> {
+    let mut threads = Vec::new();
+    let mut replica_ends = Vec::new();
+    let sockets = start.sockets.len();
+    assert_eq!(sockets, wiring.session_cores as usize, "each session core has its socket");
+    let mut sessions = Vec::new();
+    for number in 0..sockets {
+        let bell = Doorbell::new().map_err(|error| format!("an eventfd: {error}"))?;
+        let (ends, replica) = crossing::queues(&bell, &start.bell);
+        replica_ends.push(replica);
+        let number = u8::try_from(number).expect("a dozen session cores");
+        let (clients, look) = (start.clients.clone(), wiring.patience.cores);
+        sessions.push(SessionCore { number, ends, bell, clients, look });
+    }
+    let (patience, promise) = (wiring.patience, Promise::new(0, &start.news));
+    let news = start.news.clone();
+    let executor = wiring.executor(0, "rk-replica").spawn(move || async move {
+        let news = promise.keep();
+        replica_core(replica_ends, start, &news, patience);
+    });
+    threads.push(executor.map_err(|error| error.to_string())?);
+    for (index, session) in sessions.into_iter().enumerate() {
+        let promise = Promise::new(index + 1, &news);
+        let executor = wiring.executor(index + 1, &format!("rk-session-{index}"));
+        let executor = executor.spawn(move || async move {
+            let news = promise.keep();
+            if let Err(error) = session.run(|| tell(&news, News::Up)) {
+                tell(&news, no_reactor(&error));
+            }
+        });
+        threads.push(executor.map_err(|error| error.to_string())?);
+    }
+    Ok(threads)
+}
+
+fn replica_core(ends: Vec<ReplicaEnds>, start: Start, news: &Sender<News>, patience: Patience) {
+    let Start { sockets, clients: _, make_host, bell, stop, news: _, serve } = start;
+    let reactor = match Reactor::new(bell.clone()) {
+        Ok(reactor) => reactor,
+        Err(error) => return tell(news, no_reactor(&error)),
+    };
+    tell(news, News::Up);
+    let (inbox, downlinks) = crossing::open_all(ends);
+    let host = match make_host(Box::new(downlinks.clone()), bell, reactor.clone()) {
+        Ok(host) => host,
+        Err(error) => return tell(news, News::Failed(error)),
+    };
+    inbox.set_core(host.clone());
+    reactor.set_inbox(inbox);
+    tell(news, News::Ready);
+    if serve.recv().is_err() {
+        return;
+    }
+    downlinks.listen(sockets);
+    let stop_accepting = || downlinks.tell(|| Down::StopAccepting);
+    let listen = |sockets| downlinks.listen(sockets);
+    let ended = turns::turn(host.clone(), patience, stop, stop_accepting, listen);
+    host.links().stop(FAREWELL);
+    downlinks.tell(|| Down::Stop);
+    // A session core that takes nothing any more is not waited for.
+    let until = Instant::now() + FAREWELL;
+    while !downlinks.is_flushed() && Instant::now() < until {
+        if reactor.dispatch().is_err() || reactor.sleep(Some(until)).is_err() {
+            break;
+        }
+    }
+    tell(news, News::Ended(ended));
 }
 
 #[cfg(test)]
@@ -336,10 +373,10 @@ mod tests {
     fn small_machines_get_one_executor_and_larger_ones_a_replica_core() {
         let small = Wiring::choose(None, true, None, &[0, 1]);
         assert_eq!((small.session_cores, small.processors.len()), (0, 0));
-        assert_eq!(small.spin, Duration::ZERO);
+        assert_eq!(small.patience.cores, Duration::ZERO);
         let large = Wiring::choose(None, true, None, &[0, 1, 2, 3]);
         assert_eq!((large.session_cores, &large.processors[..]), (3, &[0, 1, 2, 3][..]));
-        assert!(large.spin > Duration::ZERO);
+        assert!(large.patience.cores > Duration::ZERO);
         assert_eq!(
             Wiring::choose(None, true, None, &(0..64).collect::<Vec<_>>()).session_cores,
             12
@@ -347,9 +384,8 @@ mod tests {
     }
 
     #[test]
-    fn more_executors_than_processors_are_not_bound_and_do_not_spin() {
+    fn more_executors_than_processors_are_not_bound() {
         let wiring = Wiring::choose(Some(3), true, None, &[0, 1]);
         assert_eq!((wiring.session_cores, wiring.processors.len()), (2, 0));
-        assert_eq!(wiring.spin, Duration::ZERO);
     }
 }

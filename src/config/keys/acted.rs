@@ -587,7 +587,7 @@ pub(super) static KEYS: &[Key] = &[
     )
     .about(
         "how long the server looks for a log write, and for at most 100 µs of that for other servers, \
-         before it sleeps",
+         and 50 µs for its other executors, before it sleeps",
     )
     .unit("µs"),
     own(

@@ -215,7 +215,7 @@ impl Links {
     }
 
     /// Closes everything; done when the last bytes have left, or after `patience`.
-    pub async fn stop(&self, patience: Duration) {
+    pub fn stop(&self, patience: Duration) {
         self.shared.listeners.borrow_mut().clear();
         self.flush();
         let links: Vec<LinkId> = self.shared.links.borrow().keys().copied().collect();
@@ -225,7 +225,7 @@ impl Links {
         let until = Instant::now() + patience;
         let reactor = &self.shared.reactor;
         while self.shared.ending.get() > 0 && Instant::now() < until {
-            if reactor.dispatch().is_err() || reactor.sleep(Some(until)).await.is_err() {
+            if reactor.dispatch().is_err() || reactor.sleep(Some(until)).is_err() {
                 return;
             }
         }

@@ -3,11 +3,9 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use futures_lite::future::block_on;
 
 use super::*;
 use crate::id::ServerId;
-use crate::runtime::Sleeping;
 
 /// What was heard, in order; bytes of a link are put together.
 #[derive(Default)]
@@ -79,12 +77,12 @@ struct Side {
 }
 
 fn reactor() -> Reactor {
-    Reactor::new(Doorbell::new().unwrap(), Sleeping::Alone).unwrap()
+    Reactor::new(Doorbell::new().unwrap()).unwrap()
 }
 
 /// Lets happen what happens within a moment.
-async fn moment(reactor: &Reactor, long: Duration) {
-    reactor.sleep(Some(Instant::now() + long)).await.unwrap();
+fn moment(reactor: &Reactor, long: Duration) {
+    reactor.sleep(Some(Instant::now() + long)).unwrap();
     reactor.dispatch().unwrap();
 }
 
@@ -104,7 +102,7 @@ impl Side {
     }
 
     /// Listens at a port that was free a moment ago.
-    async fn listen(&self) -> Endpoint {
+    fn listen(&self) -> Endpoint {
         let port = free_port();
         let at = Endpoint { host: "127.0.0.1".to_owned(), port };
         self.links.perform(LinkOp::Listen { on: vec![(Port::Quorum, at.clone())] });
@@ -133,7 +131,7 @@ fn free_port() -> u16 {
 }
 
 /// Waits until `condition` holds, hearing what both have to say.
-async fn until(sides: &[&Side], what: &str, mut condition: impl FnMut() -> bool) {
+fn until(sides: &[&Side], what: &str, mut condition: impl FnMut() -> bool) {
     let patience = Instant::now() + Duration::from_secs(10);
     loop {
         for side in sides {
@@ -145,25 +143,24 @@ async fn until(sides: &[&Side], what: &str, mut condition: impl FnMut() -> bool)
         }
         let events: Vec<_> = sides.iter().map(|side| side.heard.events()).collect();
         assert!(Instant::now() < patience, "{what}: {events:?}");
-        moment(&sides[0].reactor, Duration::from_micros(200)).await;
+        moment(&sides[0].reactor, Duration::from_micros(200));
     }
 }
 
 /// Two sides with a link between them: the server, its end, the client, its end.
-async fn linked() -> (Side, LinkId, Side, LinkId) {
+fn linked() -> (Side, LinkId, Side, LinkId) {
     let reactor = reactor();
     let (server, client) = (Side::new(&reactor), Side::new(&reactor));
-    let at = server.listen().await;
+    let at = server.listen();
     let mut number = 0;
     // The listener may come a moment later than the connection.
     loop {
         number += 1;
         let link = client.connect(number, vec![at.clone()], 1000);
         let before = client.heard.events().len();
-        until(&[&server, &client], "an outcome", || client.heard.events().len() > before).await;
+        until(&[&server, &client], "an outcome", || client.heard.events().len() > before);
         if client.heard.events().last().unwrap() == "connected" {
-            until(&[&server, &client], "accepted", || !server.heard.links.borrow().is_empty())
-                .await;
+            until(&[&server, &client], "accepted", || !server.heard.links.borrow().is_empty());
             let accepted = server.heard.links.borrow()[0];
             return (server, accepted, client, link);
         }
@@ -172,236 +169,210 @@ async fn linked() -> (Side, LinkId, Side, LinkId) {
 
 #[test]
 fn bytes_arrive_in_order_whatever_their_sizes_and_are_told_to_have_left() {
-    block_on(async {
-        let (server, accepted, client, link) = linked().await;
-        let mut sent = Vec::new();
-        for size in [1usize, 20, 3000, 100_000, 7, 2048, 2049, 1 << 20, 5, 65_536, 65_537] {
-            let bytes: Vec<u8> = (0..size).map(|at| (at ^ size).to_le_bytes()[0]).collect();
-            sent.extend_from_slice(&bytes);
-            client.send(link, bytes);
-        }
-        until(&[&server, &client], "everything", || server.received(accepted) == sent.len()).await;
-        assert_eq!(server.heard.bytes.borrow()[&accepted], sent);
-        assert_eq!(client.heard.sent.get(), sent.len() as u64);
-        assert_eq!(server.heard.events(), ["accepted Quorum"]);
-    });
+    let (server, accepted, client, link) = linked();
+    let mut sent = Vec::new();
+    for size in [1usize, 20, 3000, 100_000, 7, 2048, 2049, 1 << 20, 5, 65_536, 65_537] {
+        let bytes: Vec<u8> = (0..size).map(|at| (at ^ size).to_le_bytes()[0]).collect();
+        sent.extend_from_slice(&bytes);
+        client.send(link, bytes);
+    }
+    until(&[&server, &client], "everything", || server.received(accepted) == sent.len());
+    assert_eq!(server.heard.bytes.borrow()[&accepted], sent);
+    assert_eq!(client.heard.sent.get(), sent.len() as u64);
+    assert_eq!(server.heard.events(), ["accepted Quorum"]);
 }
 
 #[test]
 fn what_was_sent_before_a_close_arrives_and_the_other_side_hears_of_it() {
-    block_on(async {
-        let (server, accepted, client, link) = linked().await;
-        // The client says something that nobody reads before the end.
-        client.send(link, vec![1; 1000]);
-        server.send(accepted, vec![7; 3 << 20]);
-        server.links.perform(LinkOp::Close { link: accepted });
-        server.send(accepted, vec![8; 10]);
-        // Attempts before there was somebody who listens have ended as well.
-        let since = || client.heard.events().into_iter().skip_while(|event| event != "connected");
-        until(&[&server, &client], "the end", || since().count() > 1).await;
-        assert_eq!(client.received(link), 3 << 20, "{:?}", client.heard.events());
-        assert!(since().nth(1).is_some_and(|event| event.starts_with("closed: ")));
-        assert_eq!(server.heard.events(), ["accepted Quorum"], "no event after its own close");
-        assert_eq!((server.links.count(), client.links.count()), (0, 0));
-        server.links.stop(Duration::from_secs(5)).await;
-        assert_eq!(server.links.shared.ending.get(), 0);
-        until(&[&server], "forgotten", || server.links.shared.remotes.borrow().is_empty()).await;
-    });
+    let (server, accepted, client, link) = linked();
+    // The client says something that nobody reads before the end.
+    client.send(link, vec![1; 1000]);
+    server.send(accepted, vec![7; 3 << 20]);
+    server.links.perform(LinkOp::Close { link: accepted });
+    server.send(accepted, vec![8; 10]);
+    // Attempts before there was somebody who listens have ended as well.
+    let since = || client.heard.events().into_iter().skip_while(|event| event != "connected");
+    until(&[&server, &client], "the end", || since().count() > 1);
+    assert_eq!(client.received(link), 3 << 20, "{:?}", client.heard.events());
+    assert!(since().nth(1).is_some_and(|event| event.starts_with("closed: ")));
+    assert_eq!(server.heard.events(), ["accepted Quorum"], "no event after its own close");
+    assert_eq!((server.links.count(), client.links.count()), (0, 0));
+    server.links.stop(Duration::from_secs(5));
+    assert_eq!(server.links.shared.ending.get(), 0);
+    until(&[&server], "forgotten", || server.links.shared.remotes.borrow().is_empty());
 }
 
 #[test]
 fn a_connection_that_cannot_be_made_is_closed_with_its_reason() {
-    block_on(async {
-        let client = Side::new(&reactor());
-        let nobody = Endpoint { host: "127.0.0.1".to_owned(), port: free_port() };
-        client.connect(1, vec![nobody], 1000);
-        let unknown = Endpoint { host: "no-such-host.invalid".to_owned(), port: 1 };
-        client.connect(2, vec![unknown], 3000);
-        client.connect(3, vec![], 1000);
-        until(&[&client], "three ends", || client.heard.events().len() == 3).await;
-        let events = client.heard.events().join("\n");
-        assert!(events.contains("refused"), "{events}");
-        assert!(events.contains("no-such-host.invalid"), "{events}");
-        assert!(events.contains("no address to connect to"), "{events}");
-        assert_eq!(client.links.count(), 0);
-    });
+    let client = Side::new(&reactor());
+    let nobody = Endpoint { host: "127.0.0.1".to_owned(), port: free_port() };
+    client.connect(1, vec![nobody], 1000);
+    let unknown = Endpoint { host: "no-such-host.invalid".to_owned(), port: 1 };
+    client.connect(2, vec![unknown], 3000);
+    client.connect(3, vec![], 1000);
+    until(&[&client], "three ends", || client.heard.events().len() == 3);
+    let events = client.heard.events().join("\n");
+    assert!(events.contains("refused"), "{events}");
+    assert!(events.contains("no-such-host.invalid"), "{events}");
+    assert!(events.contains("no address to connect to"), "{events}");
+    assert_eq!(client.links.count(), 0);
 }
 
 #[test]
 fn all_addresses_are_tried() {
-    block_on(async {
-        let (server, _, client, _) = linked().await;
-        let at = server.links.shared.listeners.borrow()[0].at().clone();
-        let nobody = Endpoint { host: "127.0.0.1".to_owned(), port: free_port() };
-        client.connect(100, vec![nobody, at], 2000);
-        until(&[&server, &client], "the second", || client.heard.links.borrow().len() == 2).await;
-    });
+    let (server, _, client, _) = linked();
+    let at = server.links.shared.listeners.borrow()[0].at().clone();
+    let nobody = Endpoint { host: "127.0.0.1".to_owned(), port: free_port() };
+    client.connect(100, vec![nobody, at], 2000);
+    until(&[&server, &client], "the second", || client.heard.links.borrow().len() == 2);
 }
 
 #[test]
 fn a_connection_that_is_closed_before_it_is_there_says_nothing_more() {
-    block_on(async {
-        let (server, _, client, _) = linked().await;
-        let at = server.links.shared.listeners.borrow()[0].at().clone();
-        let before = client.heard.events();
-        let link = client.connect(100, vec![at], 1000);
-        client.links.perform(LinkOp::Close { link });
-        until(&[&server, &client], "the job", || client.links.shared.jobs.borrow().is_empty())
-            .await;
-        until(&[&server, &client], "its end", || {
-            server.heard.events().last().unwrap().starts_with("closed")
-        })
-        .await;
-        assert_eq!(client.heard.events(), before);
+    let (server, _, client, _) = linked();
+    let at = server.links.shared.listeners.borrow()[0].at().clone();
+    let before = client.heard.events();
+    let link = client.connect(100, vec![at], 1000);
+    client.links.perform(LinkOp::Close { link });
+    until(&[&server, &client], "the job", || client.links.shared.jobs.borrow().is_empty());
+    until(&[&server, &client], "its end", || {
+        server.heard.events().last().unwrap().starts_with("closed")
     });
+    assert_eq!(client.heard.events(), before);
 }
 
 #[test]
 fn listeners_come_and_go_and_open_links_stay() {
-    block_on(async {
-        let (server, accepted, client, link) = linked().await;
-        let old = server.links.shared.listeners.borrow()[0].at().clone();
-        let new = server.listen().await;
-        // The kernel takes the old socket apart a moment later.
-        for number in 100.. {
-            let before = client.heard.events().len();
-            client.connect(number, vec![old.clone()], 1000);
-            until(&[&server, &client], "outcome", || client.heard.events().len() > before).await;
-            if client.heard.events().last().unwrap().contains("refused") {
-                break;
-            }
-            assert!(number < 150, "{:?}", client.heard.events());
+    let (server, accepted, client, link) = linked();
+    let old = server.links.shared.listeners.borrow()[0].at().clone();
+    let new = server.listen();
+    // The kernel takes the old socket apart a moment later.
+    for number in 100.. {
+        let before = client.heard.events().len();
+        client.connect(number, vec![old.clone()], 1000);
+        until(&[&server, &client], "outcome", || client.heard.events().len() > before);
+        if client.heard.events().last().unwrap().contains("refused") {
+            break;
         }
-        client.send(link, &b"still here"[..]);
-        until(&[&server, &client], "bytes", || server.received(accepted) == 10).await;
-        for number in 200.. {
-            assert!(number < 250, "{:?}", client.heard.events());
-            let before = client.heard.events().len();
-            client.connect(number, vec![new.clone()], 1000);
-            until(&[&server, &client], "outcome", || client.heard.events().len() > before).await;
-            if client.heard.events().last().unwrap() == "connected" {
-                break;
-            }
+        assert!(number < 150, "{:?}", client.heard.events());
+    }
+    client.send(link, &b"still here"[..]);
+    until(&[&server, &client], "bytes", || server.received(accepted) == 10);
+    for number in 200.. {
+        assert!(number < 250, "{:?}", client.heard.events());
+        let before = client.heard.events().len();
+        client.connect(number, vec![new.clone()], 1000);
+        until(&[&server, &client], "outcome", || client.heard.events().len() > before);
+        if client.heard.events().last().unwrap() == "connected" {
+            break;
         }
-    });
+    }
 }
 
 #[test]
 fn an_address_in_use_is_tried_again_and_given_up_only_if_so_configured() {
-    block_on(async {
-        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = taken.local_addr().unwrap().port();
-        let at = Endpoint { host: "127.0.0.1".to_owned(), port };
-        let reactor = reactor();
-        let patient = Side::new(&reactor);
-        let options = LinkOptions { bind_attempts_max: Some(1), ..LinkOptions::default() };
-        let server = Side::with(options, &reactor);
-        for side in [&patient, &server] {
-            side.links.perform(LinkOp::Listen { on: vec![(Port::Election, at.clone())] });
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let at = Endpoint { host: "127.0.0.1".to_owned(), port };
+    let reactor = reactor();
+    let patient = Side::new(&reactor);
+    let options = LinkOptions { bind_attempts_max: Some(1), ..LinkOptions::default() };
+    let server = Side::with(options, &reactor);
+    for side in [&patient, &server] {
+        side.links.perform(LinkOp::Listen { on: vec![(Port::Election, at.clone())] });
+    }
+    until(&[&patient, &server], "giving up", || !server.heard.events().is_empty());
+    assert!(server.heard.events()[0].contains("electionPortBindRetry"));
+    drop(taken);
+    server.links.perform(LinkOp::Listen { on: Vec::new() });
+    let client = Side::new(&reactor);
+    for number in 1.. {
+        let before = client.heard.events().len();
+        client.connect(number, vec![at.clone()], 1000);
+        until(&[&patient, &client], "outcome", || client.heard.events().len() > before);
+        if client.heard.events().last().unwrap() == "connected" {
+            break;
         }
-        until(&[&patient, &server], "giving up", || !server.heard.events().is_empty()).await;
-        assert!(server.heard.events()[0].contains("electionPortBindRetry"));
-        drop(taken);
-        server.links.perform(LinkOp::Listen { on: Vec::new() });
-        let client = Side::new(&reactor);
-        for number in 1.. {
-            let before = client.heard.events().len();
-            client.connect(number, vec![at.clone()], 1000);
-            until(&[&patient, &client], "outcome", || client.heard.events().len() > before).await;
-            if client.heard.events().last().unwrap() == "connected" {
-                break;
-            }
-            moment(&reactor, Duration::from_millis(50)).await;
-        }
-    });
+        moment(&reactor, Duration::from_millis(50));
+    }
 }
 
 #[test]
 fn a_server_that_listens_at_one_of_its_addresses_does_not_give_up_for_the_others() {
-    block_on(async {
-        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let bad = [
-            Endpoint { host: "no-such-host.invalid".to_owned(), port: 7 },
-            Endpoint { host: "127.0.0.1".to_owned(), port: taken.local_addr().unwrap().port() },
-        ];
-        let good = Endpoint { host: "127.0.0.1".to_owned(), port: free_port() };
-        let options = LinkOptions { bind_attempts_max: Some(1), ..LinkOptions::default() };
-        let reactor = reactor();
-        let (server, lost) = (Side::with(options, &reactor), Side::with(options, &reactor));
-        let on = |at: &[Endpoint]| LinkOp::Listen {
-            on: at.iter().map(|at| (Port::Election, at.clone())).collect(),
-        };
-        server.links.perform(on(&[bad.to_vec(), vec![good]].concat()));
-        lost.links.perform(on(&bad));
-        until(&[&server, &lost], "giving up", || !lost.heard.events().is_empty()).await;
-        let event = &lost.heard.events()[0];
-        assert!(event.contains("nor at another address"), "{event}");
-        until(&[&server, &lost], "more attempts", || {
-            let listeners = server.links.shared.listeners.borrow();
-            listeners.iter().filter(|listener| listener.attempts() > 3).count() == bad.len()
-        })
-        .await;
-        assert_eq!(server.heard.events(), [""; 0], "it goes on");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let bad = [
+        Endpoint { host: "no-such-host.invalid".to_owned(), port: 7 },
+        Endpoint { host: "127.0.0.1".to_owned(), port: taken.local_addr().unwrap().port() },
+    ];
+    let good = Endpoint { host: "127.0.0.1".to_owned(), port: free_port() };
+    let options = LinkOptions { bind_attempts_max: Some(1), ..LinkOptions::default() };
+    let reactor = reactor();
+    let (server, lost) = (Side::with(options, &reactor), Side::with(options, &reactor));
+    let on = |at: &[Endpoint]| LinkOp::Listen {
+        on: at.iter().map(|at| (Port::Election, at.clone())).collect(),
+    };
+    server.links.perform(on(&[bad.to_vec(), vec![good]].concat()));
+    lost.links.perform(on(&bad));
+    until(&[&server, &lost], "giving up", || !lost.heard.events().is_empty());
+    let event = &lost.heard.events()[0];
+    assert!(event.contains("nor at another address"), "{event}");
+    until(&[&server, &lost], "more attempts", || {
+        let listeners = server.links.shared.listeners.borrow();
+        listeners.iter().filter(|listener| listener.attempts() > 3).count() == bad.len()
     });
+    assert_eq!(server.heard.events(), [""; 0], "it goes on");
 }
 
 #[test]
 fn nothing_is_read_while_the_core_is_behind_and_all_of_it_afterwards() {
-    block_on(async {
-        let (server, accepted, client, link) = linked().await;
-        server.heard.behind.set(true);
-        client.send(link, vec![1; 32 << 20]);
-        let mut stalled = 0;
-        until(&[&server, &client], "a stall", || {
-            let sent = client.heard.sent.get();
-            stalled = if sent == 0 { 0 } else { stalled + 1 };
-            stalled > 100
-        })
-        .await;
-        assert!(server.received(accepted) <= 4 * SCRATCH_BYTES, "{}", server.received(accepted));
-        assert!(client.heard.sent.get() < 32 << 20);
-        server.heard.behind.set(false);
-        server.links.resume();
-        until(&[&server, &client], "all", || server.received(accepted) == 32 << 20).await;
+    let (server, accepted, client, link) = linked();
+    server.heard.behind.set(true);
+    client.send(link, vec![1; 32 << 20]);
+    let mut stalled = 0;
+    until(&[&server, &client], "a stall", || {
+        let sent = client.heard.sent.get();
+        stalled = if sent == 0 { 0 } else { stalled + 1 };
+        stalled > 100
     });
+    assert!(server.received(accepted) <= 4 * SCRATCH_BYTES, "{}", server.received(accepted));
+    assert!(client.heard.sent.get() < 32 << 20);
+    server.heard.behind.set(false);
+    server.links.resume();
+    until(&[&server, &client], "all", || server.received(accepted) == 32 << 20);
 }
 
 #[test]
 fn links_from_one_address_are_bounded() {
-    block_on(async {
-        let (server, _, _client, _) = linked().await;
-        let at = server.links.shared.listeners.borrow()[0].at().clone();
-        let mut streams = Vec::new();
-        for _ in 0..limits::LINKS_PER_REMOTE_MAX + 20 {
-            streams.push(std::net::TcpStream::connect((at.host.as_str(), at.port)).unwrap());
-            server.heard.hear(&server.links);
-            moment(&server.reactor, Duration::from_micros(500)).await;
-        }
-        let max = limits::LINKS_PER_REMOTE_MAX as usize;
-        until(&[&server], "the bound", || server.links.count() == max).await;
-        drop(streams);
-        until(&[&server], "their ends", || server.links.count() <= 1).await;
-    });
+    let (server, _, _client, _) = linked();
+    let at = server.links.shared.listeners.borrow()[0].at().clone();
+    let mut streams = Vec::new();
+    for _ in 0..limits::LINKS_PER_REMOTE_MAX + 20 {
+        streams.push(std::net::TcpStream::connect((at.host.as_str(), at.port)).unwrap());
+        server.heard.hear(&server.links);
+        moment(&server.reactor, Duration::from_micros(500));
+    }
+    let max = limits::LINKS_PER_REMOTE_MAX as usize;
+    until(&[&server], "the bound", || server.links.count() == max);
+    drop(streams);
+    until(&[&server], "their ends", || server.links.count() <= 1);
 }
 
 /// Not a measurement to compare with, but a message that crosses cores or waits for a timer shows.
 #[test]
 fn a_message_and_its_answer_take_no_detours() {
-    block_on(async {
-        let (server, accepted, client, link) = linked().await;
-        server.heard.echo.set(true);
-        let rounds = 2000usize;
-        let began = Instant::now();
-        for round in 1..=rounds {
-            client.send(link, &[9u8; 100][..]);
-            client.links.flush();
-            while client.received(link) < round * 100 {
-                moment(&client.reactor, Duration::from_secs(1)).await;
-            }
+    let (server, accepted, client, link) = linked();
+    server.heard.echo.set(true);
+    let rounds = 2000usize;
+    let began = Instant::now();
+    for round in 1..=rounds {
+        client.send(link, &[9u8; 100][..]);
+        client.links.flush();
+        while client.received(link) < round * 100 {
+            moment(&client.reactor, Duration::from_secs(1));
         }
-        let per_round = began.elapsed() / u32::try_from(rounds).unwrap();
-        println!("a round trip of 100 bytes: {per_round:?}");
-        assert_eq!(server.received(accepted), rounds * 100);
-        assert!(per_round < Duration::from_millis(5), "{per_round:?}");
-    });
+    }
+    let per_round = began.elapsed() / u32::try_from(rounds).unwrap();
+    println!("a round trip of 100 bytes: {per_round:?}");
+    assert_eq!(server.received(accepted), rounds * 100);
+    assert!(per_round < Duration::from_millis(5), "{per_round:?}");
 }

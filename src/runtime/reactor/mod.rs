@@ -6,11 +6,13 @@
 //! nothing interrupts the thread while it works. To sleep takes one system call: it hands in what is
 //! new, and returns with what has happened.
 //!
-//! glommio's own reactor takes four or five for that: three rings, two timers armed and cancelled at
-//! each turn, and one ring polled in another; a third of the time of a server in an ensemble that
-//! is asked for one write at a time. So where an executor has nothing of glommio's to wait for
-//! ([`Sleeping::Alone`]), the thread sleeps here; an executor with channels to others sleeps in
-//! glommio, and this ring rings its bell ([`Sleeping::Among`]).
+//! Every executor's thread sleeps here, and only here: in the wait for its completions (sockets, the
+//! bell) until the first timer. glommio's own reactor takes four or five system calls for that: three
+//! rings, two timers armed and cancelled at each turn, and one ring polled in another.
+//!
+//! What other threads of the process have for this one lies in its [`Inbox`], which is memory. A
+//! thread looks into it before it sleeps, in the way that [`super::SleepFlag`] argues: whoever puts
+//! something there rings the bell of a thread that sleeps, and of no other.
 //!
 //! A poll holds its file open until the kernel has taken the ring apart, and of a killed process it
 //! does that 4 to 15 ms after the rest (ARCHITECTURE.md, "Waiting for sockets"). So sockets that must
@@ -34,7 +36,7 @@ use io_uring::types::{Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 use rustix::event::epoll;
 
-use super::{Doorbell, Event};
+use super::Doorbell;
 
 /// Entries that wait to be handed in; more wait in memory of our own.
 const SUBMISSIONS: u32 = 256;
@@ -64,13 +66,12 @@ pub struct Readiness {
     pub hung_up: bool,
 }
 
-/// How the thread sleeps.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Sleeping {
-    /// In this ring. Nothing that waits for glommio is heard of meanwhile.
-    Alone,
-    /// In glommio's reactor, woken by the bell.
-    Among,
+/// What other threads of this process have for this one.
+pub trait Inbox {
+    /// Whether [`Inbox::take_in`] would do anything. No system call; asked again and again.
+    fn has_mail(&self) -> bool;
+    /// Takes some of it in; what is left is taken in by the next dispatch.
+    fn take_in(&self);
 }
 
 /// The reactor of one thread. Clones are the same.
@@ -92,10 +93,11 @@ struct Inner {
     timers: RefCell<Timers>,
     timers_made: Cell<u64>,
     /// Something happened that the thread's loop has to look at.
-    stirred: Event,
-    sleeping: Sleeping,
+    stirred: Cell<bool>,
     bell: Doorbell,
-    alarm: Alarm,
+    inbox: RefCell<Option<Rc<dyn Inbox>>>,
+    /// Something was taken in that others had for this thread.
+    had_mail: Cell<bool>,
 }
 
 /// What is to be called when, and a number, for several may be due at one time.
@@ -174,11 +176,8 @@ impl Reactor {
     ///
     /// # Errors
     /// The system's: no ring can be made.
-    pub fn new(bell: Doorbell, sleeping: Sleeping) -> io::Result<Reactor> {
+    pub fn new(bell: Doorbell) -> io::Result<Reactor> {
         let ring = make_ring()?;
-        if sleeping == Sleeping::Among {
-            ring.submitter().register_eventfd(bell.as_fd().as_raw_fd())?;
-        }
         let reactor = Reactor {
             inner: Rc::new(Inner {
                 ring: RefCell::new(ring),
@@ -189,20 +188,19 @@ impl Reactor {
                 found: RefCell::default(),
                 timers: RefCell::default(),
                 timers_made: Cell::new(0),
-                stirred: Event::default(),
-                sleeping,
+                stirred: Cell::new(false),
                 bell,
-                alarm: Alarm::default(),
+                inbox: RefCell::new(None),
+                had_mail: Cell::new(false),
             }),
         };
-        match sleeping {
-            Sleeping::Alone => reactor.inner.watch_bell(),
-            Sleeping::Among => {
-                glommio::spawn_local(answer_bell(reactor.clone())).detach();
-                glommio::spawn_local(ring_alarm(reactor.clone())).detach();
-            }
-        }
+        reactor.inner.watch_bell();
         Ok(reactor)
+    }
+
+    /// What other threads have for this one is taken in by [`Reactor::dispatch`] from now on.
+    pub fn set_inbox(&self, inbox: Rc<dyn Inbox>) {
+        *self.inner.inbox.borrow_mut() = Some(inbox);
     }
 
     /// Tells `owner` from now on what a socket is ready for, input that is there already included.
@@ -243,18 +241,26 @@ impl Reactor {
 
     /// The thread's loop has something to look at: the next [`Reactor::sleep`] returns at once.
     pub fn stir(&self) {
-        self.inner.stirred.set();
+        self.inner.stirred.set(true);
     }
 
     /// Whether it was stirred since the last time.
     pub fn take_stirred(&self) -> bool {
-        self.inner.stirred.take()
+        self.inner.stirred.replace(false)
+    }
+
+    /// Whether other threads have had something for this one since the last time.
+    pub fn take_had_mail(&self) -> bool {
+        self.inner.had_mail.replace(false)
     }
 
     /// Whether a dispatch would find anything, timers aside. No system call.
     pub fn has_events(&self) -> bool {
         let inner = &*self.inner;
         if !inner.again.borrow().is_empty() || !inner.backlog.borrow().is_empty() {
+            return true;
+        }
+        if inner.inbox.borrow().as_ref().is_some_and(|inbox| inbox.has_mail()) {
             return true;
         }
         let mut ring = inner.ring.borrow_mut();
@@ -271,6 +277,11 @@ impl Reactor {
     /// The system's: the ring cannot be used any more.
     pub fn dispatch(&self) -> io::Result<()> {
         let inner = &*self.inner;
+        let inbox = inner.inbox.borrow().clone();
+        if let Some(inbox) = inbox.filter(|inbox| inbox.has_mail()) {
+            inner.had_mail.set(true);
+            inbox.take_in();
+        }
         let mut told = std::mem::take(&mut *inner.told.borrow_mut());
         std::mem::swap(&mut told, &mut *inner.again.borrow_mut());
         for key in told.drain(..) {
@@ -340,39 +351,20 @@ impl Reactor {
     ///
     /// # Errors
     /// As for [`Reactor::dispatch`].
-    pub async fn sleep(&self, until: Option<Instant>) -> io::Result<()> {
+    pub fn sleep(&self, until: Option<Instant>) -> io::Result<()> {
         let inner = &*self.inner;
+        if self.take_stirred() || !inner.again.borrow().is_empty() {
+            return Ok(());
+        }
         let timer = inner.timers.borrow().keys().next().map(|(at, _)| *at);
         let until = [until, timer].into_iter().flatten().min();
-        match inner.sleeping {
-            Sleeping::Alone => {
-                if self.take_stirred() || !inner.again.borrow().is_empty() {
-                    return Ok(());
-                }
-                inner.block(until)
-            }
-            Sleeping::Among => {
-                inner.submit()?;
-                if self.take_stirred() || self.has_events() {
-                    // Whatever else the executor has to do is done all the same.
-                    self.breathe().await;
-                    return Ok(());
-                }
-                if let Some(until) = until {
-                    inner.alarm.set(until);
-                }
-                inner.stirred.wait().await;
-                Ok(())
-            }
-        }
-    }
-
-    /// Lets the other tasks of the executor run.
-    pub async fn breathe(&self) {
-        match self.inner.sleeping {
-            Sleeping::Alone => {}
-            Sleeping::Among => glommio::executor().yield_task_queue_now().await,
-        }
+        let inbox = inner.inbox.borrow().clone();
+        let Some(inbox) = inbox else { return inner.block(until) };
+        // From here on others ring. What they put there before, the look sees.
+        inner.bell.lie_down();
+        let slept = if inbox.has_mail() { Ok(()) } else { inner.block(until) };
+        inner.bell.get_up();
+        slept
     }
 }
 
@@ -632,62 +624,5 @@ impl Drop for Timer {
         let removed = self.reactor.inner.timers.borrow_mut().remove(&self.key);
         // What it would have called may hold timers of its own.
         drop(removed);
-    }
-}
-
-/// Wakes a thread that sleeps in glommio's reactor. One timer of glommio's, armed again only when
-/// the time moves forward: most turns leave it alone.
-#[derive(Default)]
-struct Alarm {
-    at: Cell<Option<Instant>>,
-    moved: Event,
-}
-
-impl Alarm {
-    /// Rings at `at`, or earlier.
-    fn set(&self, at: Instant) {
-        if self.at.get().is_none_or(|set| at < set) {
-            self.at.set(Some(at));
-            self.moved.set();
-        }
-    }
-}
-
-async fn ring_alarm(reactor: Reactor) {
-    let alarm = &reactor.inner.alarm;
-    loop {
-        let Some(at) = alarm.at.get() else {
-            alarm.moved.wait().await;
-            continue;
-        };
-        let rings = async {
-            glommio::timer::sleep(at.saturating_duration_since(Instant::now())).await;
-            true
-        };
-        let moves = async {
-            alarm.moved.wait().await;
-            false
-        };
-        if futures_lite::future::or(rings, moves).await {
-            alarm.at.set(None);
-            reactor.stir();
-        }
-    }
-}
-
-async fn answer_bell(reactor: Reactor) {
-    let listener = match reactor.inner.bell.listen() {
-        Ok(listener) => listener,
-        Err(error) => {
-            tracing::error!("the doorbell: {error}");
-            return;
-        }
-    };
-    loop {
-        if let Err(error) = listener.rung().await {
-            tracing::error!("waiting for the doorbell failed: {error}");
-            return;
-        }
-        reactor.stir();
     }
 }

@@ -1,7 +1,6 @@
-//! Sockets, timers and the bell, for a thread that sleeps by itself and for one that sleeps in glommio.
+//! Sockets, timers, the bell and the inbox.
 
 use super::*;
-use glommio::LocalExecutor;
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair,
 };
@@ -66,230 +65,198 @@ impl Ready for Reader {
 }
 
 fn alone() -> Reactor {
-    Reactor::new(Doorbell::new().unwrap(), Sleeping::Alone).unwrap()
+    Reactor::new(Doorbell::new().unwrap()).unwrap()
 }
 
 /// Sleeps and tells until `done`; how often it slept.
-async fn until(reactor: &Reactor, done: impl Fn() -> bool) -> u32 {
+fn until(reactor: &Reactor, done: impl Fn() -> bool) -> u32 {
     let patience = Instant::now() + Duration::from_secs(20);
     let mut slept = 0;
     while !done() {
         assert!(Instant::now() < patience, "it does not come");
-        reactor.sleep(Some(patience)).await.unwrap();
+        reactor.sleep(Some(patience)).unwrap();
         reactor.dispatch().unwrap();
         slept += 1;
     }
     slept
 }
 
-/// The same, for a thread that sleeps by itself and for one that sleeps in glommio.
-fn both_ways(body: impl AsyncFn(&Reactor)) {
-    for sleeping in [Sleeping::Alone, Sleeping::Among] {
-        LocalExecutor::default().run(async {
-            let reactor = Reactor::new(Doorbell::new().unwrap(), sleeping).unwrap();
-            body(&reactor).await;
-        });
+#[test]
+fn bytes_are_told_whenever_they_come_and_the_end_behind_them() {
+    let reactor = &alone();
+    for (reader, other) in [Reader::new(reactor), Reader::unheld(reactor)] {
+        send(&other, b"before the first sleep", SendFlags::empty()).unwrap();
+        until(reactor, || reader.received() == 22);
+        for round in 1..=200usize {
+            send(&other, &vec![7; round * 10], SendFlags::empty()).unwrap();
+            let expected = 22 + round * (round + 1) * 5;
+            until(reactor, || reader.received() == expected);
+        }
+        // The last bytes and the end come as one event.
+        send(&other, &[1; 100], SendFlags::empty()).unwrap();
+        drop(other);
+        until(reactor, || reader.ended.get());
+        assert_eq!(reader.received(), 22 + 200 * 201 * 5 + 100);
     }
 }
 
 #[test]
-fn bytes_are_told_whenever_they_come_and_the_end_behind_them() {
-    both_ways(async |reactor| {
-        for (reader, other) in [Reader::new(reactor), Reader::unheld(reactor)] {
-            send(&other, b"before the first sleep", SendFlags::empty()).unwrap();
-            until(reactor, || reader.received() == 22).await;
-            for round in 1..=200usize {
-                send(&other, &vec![7; round * 10], SendFlags::empty()).unwrap();
-                let expected = 22 + round * (round + 1) * 5;
-                until(reactor, || reader.received() == expected).await;
-            }
-            // The last bytes and the end come as one event.
-            send(&other, &[1; 100], SendFlags::empty()).unwrap();
-            drop(other);
-            until(reactor, || reader.ended.get()).await;
-            assert_eq!(reader.received(), 22 + 200 * 201 * 5 + 100);
-        }
-    });
-}
-
-#[test]
 fn nobody_is_told_of_a_socket_whose_watch_is_gone_and_its_place_is_used_again() {
-    both_ways(async |reactor| {
-        let (gone, other) = Reader::new(reactor);
-        until(reactor, || {
-            send(&other, b"x", SendFlags::empty()).unwrap();
-            gone.received() > 0
-        })
-        .await;
-        let before = gone.told.borrow().len();
-        send(&other, b"never read", SendFlags::empty()).unwrap();
-        gone.watch.take();
-        let (next, other_of_next) = Reader::new(reactor);
-        assert_eq!(next.watch.borrow().as_ref().unwrap().key.slot, 0);
-        send(&other_of_next, b"read", SendFlags::empty()).unwrap();
-        until(reactor, || next.received() == 4).await;
-        assert_eq!(gone.told.borrow().len(), before);
-        // The reactor holds on to neither the owner nor the file.
-        assert_eq!(Rc::strong_count(&gone), 1);
-        drop(gone);
-        until(reactor, || {
-            reactor.stir();
-            send(&other, b"y", SendFlags::NOSIGNAL) == Err(rustix::io::Errno::PIPE)
-        })
-        .await;
+    let reactor = &alone();
+    let (gone, other) = Reader::new(reactor);
+    until(reactor, || {
+        send(&other, b"x", SendFlags::empty()).unwrap();
+        gone.received() > 0
+    });
+    let before = gone.told.borrow().len();
+    send(&other, b"never read", SendFlags::empty()).unwrap();
+    gone.watch.take();
+    let (next, other_of_next) = Reader::new(reactor);
+    assert_eq!(next.watch.borrow().as_ref().unwrap().key.slot, 0);
+    send(&other_of_next, b"read", SendFlags::empty()).unwrap();
+    until(reactor, || next.received() == 4);
+    assert_eq!(gone.told.borrow().len(), before);
+    // The reactor holds on to neither the owner nor the file.
+    assert_eq!(Rc::strong_count(&gone), 1);
+    drop(gone);
+    until(reactor, || {
+        reactor.stir();
+        send(&other, b"y", SendFlags::NOSIGNAL) == Err(rustix::io::Errno::PIPE)
     });
 }
 
 #[test]
 fn room_to_write_is_told_once_it_is_there() {
-    both_ways(async |reactor| {
-        let (writer, other) = Reader::new(reactor);
-        let chunk = [5; 4096];
-        let mut written = 0;
-        while let Ok(bytes) = send(&writer.socket, &chunk, SendFlags::DONTWAIT) {
-            written += bytes;
-        }
-        let room = || writer.told.borrow().iter().filter(|what| what.room).count();
-        writer.watch.borrow().as_ref().unwrap().want_room();
-        writer.watch.borrow().as_ref().unwrap().want_room();
-        reactor.sleep(Some(Instant::now() + Duration::from_millis(20))).await.unwrap();
-        reactor.dispatch().unwrap();
-        assert_eq!(room(), 0);
-        let mut rest = vec![0; written];
-        while written > 0 {
-            written -= recv(&other, &mut rest[..], RecvFlags::empty()).unwrap().0;
-        }
-        until(reactor, || room() == 1).await;
-        // It was asked for once.
-        until(reactor, || {
-            send(&other, b"z", SendFlags::empty()).unwrap();
-            writer.received() > 0
-        })
-        .await;
-        assert_eq!(room(), 1);
+    let reactor = &alone();
+    let (writer, other) = Reader::new(reactor);
+    let chunk = [5; 4096];
+    let mut written = 0;
+    while let Ok(bytes) = send(&writer.socket, &chunk, SendFlags::DONTWAIT) {
+        written += bytes;
+    }
+    let room = || writer.told.borrow().iter().filter(|what| what.room).count();
+    writer.watch.borrow().as_ref().unwrap().want_room();
+    writer.watch.borrow().as_ref().unwrap().want_room();
+    reactor.sleep(Some(Instant::now() + Duration::from_millis(20))).unwrap();
+    reactor.dispatch().unwrap();
+    assert_eq!(room(), 0);
+    let mut rest = vec![0; written];
+    while written > 0 {
+        written -= recv(&other, &mut rest[..], RecvFlags::empty()).unwrap().0;
+    }
+    until(reactor, || room() == 1);
+    // It was asked for once.
+    until(reactor, || {
+        send(&other, b"z", SendFlags::empty()).unwrap();
+        writer.received() > 0
     });
+    assert_eq!(room(), 1);
 }
 
 #[test]
 fn more_sockets_than_the_ring_has_places_are_all_told() {
-    LocalExecutor::default().run(async {
-        let reactor = alone();
-        let count = SUBMISSIONS as usize + COMPLETIONS_PER_DISPATCH + 77;
-        let mut pairs: Vec<_> = (0..count).map(|_| Reader::new(&reactor)).collect();
-        for round in 1..=3 {
-            for (_, other) in &pairs {
-                send(other, b"1", SendFlags::empty()).unwrap();
-            }
-            until(&reactor, || pairs.iter().all(|(one, _)| one.received() == round)).await;
-        }
-        for (reader, _) in pairs.drain(..count / 2) {
-            reader.watch.take();
-        }
+    let reactor = alone();
+    let count = SUBMISSIONS as usize + COMPLETIONS_PER_DISPATCH + 77;
+    let mut pairs: Vec<_> = (0..count).map(|_| Reader::new(&reactor)).collect();
+    for round in 1..=3 {
         for (_, other) in &pairs {
             send(other, b"1", SendFlags::empty()).unwrap();
         }
-        until(&reactor, || pairs.iter().all(|(one, _)| one.received() == 4)).await;
-    });
+        until(&reactor, || pairs.iter().all(|(one, _)| one.received() == round));
+    }
+    for (reader, _) in pairs.drain(..count / 2) {
+        reader.watch.take();
+    }
+    for (_, other) in &pairs {
+        send(other, b"1", SendFlags::empty()).unwrap();
+    }
+    until(&reactor, || pairs.iter().all(|(one, _)| one.received() == 4));
 }
 
 #[test]
 fn a_poll_that_the_kernel_ends_is_armed_again() {
-    LocalExecutor::default().run(async {
-        let reactor = alone();
-        // More completions than the ring holds: one for each byte of each socket.
-        let count = COMPLETIONS as usize + 200;
-        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-        assert!(limit.current.is_none_or(|max| max > 2 * count as u64 + 100), "ulimit -n");
-        let pairs: Vec<_> = (0..count).map(|_| Reader::new(&reactor)).collect();
-        reactor.dispatch().unwrap();
-        for round in 1..=2 {
-            for (_, other) in &pairs {
-                send(other, b"1", SendFlags::empty()).unwrap();
-            }
-            until(&reactor, || pairs.iter().all(|(one, _)| one.received() == round)).await;
+    let reactor = alone();
+    // More completions than the ring holds: one for each byte of each socket.
+    let count = COMPLETIONS as usize + 200;
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    assert!(limit.current.is_none_or(|max| max > 2 * count as u64 + 100), "ulimit -n");
+    let pairs: Vec<_> = (0..count).map(|_| Reader::new(&reactor)).collect();
+    reactor.dispatch().unwrap();
+    for round in 1..=2 {
+        for (_, other) in &pairs {
+            send(other, b"1", SendFlags::empty()).unwrap();
         }
-    });
-}
-
-#[test]
-fn timers_ring_in_order_and_not_when_they_are_dropped() {
-    both_ways(async |reactor| {
-        let rung = Rc::new(RefCell::new(Vec::new()));
-        let ring = |ms: u64| {
-            let rung = rung.clone();
-            reactor.after(Duration::from_millis(ms), move || rung.borrow_mut().push(ms))
-        };
-        let (_late, _early, dropped) = (ring(20), ring(5), ring(10));
-        drop(dropped);
-        ring(15).detach();
-        let began = Instant::now();
-        until(reactor, || rung.borrow().len() == 3).await;
-        assert_eq!(*rung.borrow(), [5, 15, 20]);
-        assert!(began.elapsed() >= Duration::from_millis(20));
-    });
-}
-
-#[test]
-fn a_timer_may_make_another_and_drop_itself() {
-    both_ways(async |reactor| {
-        let kept: Rc<RefCell<Option<Timer>>> = Rc::default();
-        let rung = Rc::new(Cell::new(0));
-        let (own, then, count) = (kept.clone(), reactor.clone(), rung.clone());
-        let first = reactor.after(Duration::ZERO, move || {
-            own.take();
-            count.set(count.get() + 1);
-            let count = count.clone();
-            then.after(Duration::ZERO, move || count.set(count.get() + 1)).detach();
-        });
-        *kept.borrow_mut() = Some(first);
-        until(reactor, || rung.get() == 2).await;
-    });
-}
-
-#[test]
-fn a_sleeping_thread_hears_every_ring_of_its_bell() {
-    for sleeping in [Sleeping::Alone, Sleeping::Among] {
-        let bell = Doorbell::new().unwrap();
-        let (sent, heard) = std::sync::mpsc::channel();
-        let own = bell.clone();
-        let thread = std::thread::spawn(move || {
-            LocalExecutor::default().run(async {
-                let reactor = Reactor::new(own, sleeping).unwrap();
-                for round in 0..200u32 {
-                    while !reactor.take_stirred() {
-                        reactor.sleep(None).await.unwrap();
-                        if sleeping == Sleeping::Among {
-                            // It returns because it was stirred.
-                            break;
-                        }
-                        reactor.dispatch().unwrap();
-                    }
-                    sent.send(round).unwrap();
-                }
-            });
-        });
-        for round in 0..200 {
-            bell.ring();
-            assert_eq!(heard.recv_timeout(Duration::from_secs(10)).unwrap(), round);
-        }
-        thread.join().unwrap();
+        until(&reactor, || pairs.iter().all(|(one, _)| one.received() == round));
     }
 }
 
 #[test]
-fn a_look_finds_what_a_dispatch_would_tell() {
-    LocalExecutor::default().run(async {
-        let reactor = alone();
-        let (reader, other) = Reader::new(&reactor);
-        assert!(reactor.has_events(), "the poll is to be handed in");
-        reactor.dispatch().unwrap();
-        assert!(!reactor.has_events());
-        send(&other, b"x", SendFlags::empty()).unwrap();
-        assert!(reactor.has_events());
-        reactor.dispatch().unwrap();
-        assert_eq!(reader.received(), 1);
-        assert!(!reactor.has_events());
-        reader.watch.borrow().as_ref().unwrap().again();
-        assert!(reactor.has_events());
+fn timers_ring_in_order_and_not_when_they_are_dropped() {
+    let reactor = &alone();
+    let rung = Rc::new(RefCell::new(Vec::new()));
+    let ring = |ms: u64| {
+        let rung = rung.clone();
+        reactor.after(Duration::from_millis(ms), move || rung.borrow_mut().push(ms))
+    };
+    let (_late, _early, dropped) = (ring(20), ring(5), ring(10));
+    drop(dropped);
+    ring(15).detach();
+    let began = Instant::now();
+    until(reactor, || rung.borrow().len() == 3);
+    assert_eq!(*rung.borrow(), [5, 15, 20]);
+    assert!(began.elapsed() >= Duration::from_millis(20));
+}
+
+#[test]
+fn a_timer_may_make_another_and_drop_itself() {
+    let reactor = &alone();
+    let kept: Rc<RefCell<Option<Timer>>> = Rc::default();
+    let rung = Rc::new(Cell::new(0));
+    let (own, then, count) = (kept.clone(), reactor.clone(), rung.clone());
+    let first = reactor.after(Duration::ZERO, move || {
+        own.take();
+        count.set(count.get() + 1);
+        let count = count.clone();
+        then.after(Duration::ZERO, move || count.set(count.get() + 1)).detach();
     });
+    *kept.borrow_mut() = Some(first);
+    until(reactor, || rung.get() == 2);
+}
+
+#[test]
+fn a_sleeping_thread_hears_every_ring_of_its_bell() {
+    let bell = Doorbell::new().unwrap();
+    let (sent, heard) = std::sync::mpsc::channel();
+    let own = bell.clone();
+    let thread = std::thread::spawn(move || {
+        let reactor = Reactor::new(own).unwrap();
+        for round in 0..200u32 {
+            while !reactor.take_stirred() {
+                reactor.sleep(None).unwrap();
+                reactor.dispatch().unwrap();
+            }
+            sent.send(round).unwrap();
+        }
+    });
+    for round in 0..200 {
+        bell.ring();
+        assert_eq!(heard.recv_timeout(Duration::from_secs(10)).unwrap(), round);
+    }
+    thread.join().unwrap();
+}
+
+#[test]
+fn a_look_finds_what_a_dispatch_would_tell() {
+    let reactor = alone();
+    let (reader, other) = Reader::new(&reactor);
+    assert!(reactor.has_events(), "the poll is to be handed in");
+    reactor.dispatch().unwrap();
+    assert!(!reactor.has_events());
+    send(&other, b"x", SendFlags::empty()).unwrap();
+    assert!(reactor.has_events());
+    reactor.dispatch().unwrap();
+    assert_eq!(reader.received(), 1);
+    assert!(!reactor.has_events());
+    reader.watch.borrow().as_ref().unwrap().again();
+    assert!(reactor.has_events());
 }

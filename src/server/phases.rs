@@ -1,0 +1,297 @@
+//! Where the server is between its start and its end, for an operator who waits for it.
+//!
+//! A start and an end go through named phases. A thread of its own looks at them: what takes long is
+//! said, again after twice the time; what takes longer than its bound ends the process, with the phase
+//! and what to look at. A signal to stop ends the process at once while it is not serving yet, in
+//! whatever it is: what it does until then may be cut off at any moment, as by `kill -9`, and the
+//! files are made for that. Nobody waits for an answer.
+
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// What the server is doing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Phase {
+    /// What the system allows: io_uring, descriptors.
+    System,
+    /// The data folders are made, locked, tried.
+    Folders,
+    /// The client port is opened.
+    ClientPort,
+    /// The executors' threads begin; so many of so many have.
+    Executors {
+        /// Those that run.
+        up: usize,
+        /// All of them.
+        of: usize,
+    },
+    /// Snapshot and logs are read.
+    Data,
+    /// It serves.
+    Serving,
+    /// What is in flight is finished, connections get their last bytes.
+    Finishing,
+    /// The threads end.
+    Ending,
+}
+
+/// How long a phase may take before there is a line about it.
+const LINE_AFTER: Duration = Duration::from_secs(2);
+
+/// Longest time of a phase that waits for the system. They take milliseconds; a hundred times what a
+/// machine that swaps, or a network file system whose server starts again, was seen to need (guessed).
+const SYSTEM_MAX: Duration = Duration::from_secs(120);
+
+/// Longest time until all executors run: a thread that the scheduler has not run in two minutes
+/// would serve nobody.
+const EXECUTORS_MAX: Duration = Duration::from_secs(120);
+
+/// Longest time of each phase of the end. The parts of each have bounds of their own, which sum up to
+/// a second; what supervisors wait for before they kill is 10 s and more.
+const END_MAX: Duration = Duration::from_secs(8);
+
+/// Exit code of an end that a signal asked for.
+const EXIT_OK: i32 = 0;
+/// Exit code when a phase takes longer than it may.
+const EXIT_FAILURE: i32 = 1;
+
+impl Phase {
+    fn name(self) -> String {
+        match self {
+            Phase::System => "checking what the system allows".to_owned(),
+            Phase::Folders => "opening the data folders".to_owned(),
+            Phase::ClientPort => "opening the client port".to_owned(),
+            Phase::Executors { up, of } => format!("starting the executors, {up} of {of} run"),
+            Phase::Data => "reading the data".to_owned(),
+            Phase::Serving => "serving".to_owned(),
+            Phase::Finishing => "finishing what is in flight".to_owned(),
+            Phase::Ending => "ending the executors".to_owned(),
+        }
+    }
+
+    /// What to look at when it takes long.
+    fn advice(self) -> &'static str {
+        match self {
+            Phase::System => "the kernel does not answer: look at `dmesg`",
+            Phase::Folders => {
+                "their file system does not answer, or the end of another server is waited for: \
+                 look at the disk, at `dmesg`, and at who has the folder open"
+            }
+            Phase::ClientPort => {
+                "a name in clientPortAddress may not resolve, or the port is not free yet"
+            }
+            Phase::Executors { .. } => {
+                "the processors are busy with something else: stop it, or set ringkeeper.cores to a \
+                 smaller number"
+            }
+            Phase::Data => "a large folder takes its time; lines say how far it is",
+            Phase::Serving => "",
+            Phase::Finishing | Phase::Ending => {
+                "the disk does not answer, or the processors are busy with something else"
+            }
+        }
+    }
+
+    /// `None`: as long as it takes.
+    fn bound(self) -> Option<Duration> {
+        match self {
+            Phase::System | Phase::Folders | Phase::ClientPort => Some(SYSTEM_MAX),
+            Phase::Executors { .. } => Some(EXECUTORS_MAX),
+            // How large a folder may be is the operator's choice. A signal ends it.
+            Phase::Data | Phase::Serving => None,
+            Phase::Finishing | Phase::Ending => Some(END_MAX),
+        }
+    }
+
+    /// Whether clients or other servers may be waiting for something.
+    fn is_before_serving(self) -> bool {
+        match self {
+            Phase::System
+            | Phase::Folders
+            | Phase::ClientPort
+            | Phase::Executors { .. }
+            | Phase::Data => true,
+            Phase::Serving | Phase::Finishing | Phase::Ending => false,
+        }
+    }
+
+    /// Whether `next` is the same phase, further on.
+    fn goes_on_as(self, next: Phase) -> bool {
+        matches!((self, next), (Phase::Executors { .. }, Phase::Executors { .. }))
+    }
+}
+
+/// The phases of this process. Clones are the same.
+#[derive(Clone)]
+pub struct Phases {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    state: Mutex<State>,
+    changed: Condvar,
+    /// Writes the lines that are waiting, before the process ends.
+    flush: Box<dyn Fn() + Send + Sync>,
+}
+
+struct State {
+    phase: Phase,
+    since: Instant,
+    /// When there is a line about it.
+    line_at: Instant,
+}
+
+impl State {
+    fn begin(phase: Phase) -> State {
+        let now = Instant::now();
+        State { phase, since: now, line_at: now + LINE_AFTER }
+    }
+
+    /// What is to be said at `now`, if anything, and whether it is the last word.
+    fn tell(&mut self, now: Instant) -> Option<(String, bool)> {
+        let took = now.saturating_duration_since(self.since);
+        let (name, advice) = (self.phase.name(), self.phase.advice());
+        if let Some(bound) = self.phase.bound()
+            && took >= bound
+        {
+            let line = format!("{name}: not done after {} s; {advice}", bound.as_secs());
+            return Some((line, true));
+        }
+        if self.phase == Phase::Serving || now < self.line_at {
+            return None;
+        }
+        self.line_at = now + took;
+        let bound = match self.phase.bound() {
+            Some(bound) => format!(" (given up after {} s)", bound.as_secs()),
+            None => String::new(),
+        };
+        Some((format!("{name}: {} s so far{bound}; {advice}", took.as_secs()), false))
+    }
+
+    /// When something may have to be said next.
+    fn due(&self) -> Option<Instant> {
+        let bound = self.phase.bound().map(|bound| self.since + bound);
+        let line = (self.phase != Phase::Serving).then_some(self.line_at);
+        [bound, line].into_iter().flatten().min()
+    }
+}
+
+impl Phases {
+    /// Begins with the first phase, and with the thread that watches. `flush` writes the log.
+    ///
+    /// # Errors
+    /// No thread can be made.
+    pub fn begin(flush: impl Fn() + Send + Sync + 'static) -> io::Result<Phases> {
+        let state = Mutex::new(State::begin(Phase::System));
+        let phases = Phases {
+            inner: Arc::new(Inner { state, changed: Condvar::new(), flush: Box::new(flush) }),
+        };
+        let watched = phases.clone();
+        std::thread::Builder::new().name("rk-phases".into()).spawn(move || watched.watch())?;
+        Ok(phases)
+    }
+
+    /// The server is in `phase` from now on.
+    pub fn enter(&self, phase: Phase) {
+        let mut state = self.state();
+        let (since, line_at) = (state.since, state.line_at);
+        *state = if state.phase.goes_on_as(phase) {
+            State { phase, since, line_at }
+        } else {
+            State::begin(phase)
+        };
+        drop(state);
+        self.inner.changed.notify_one();
+    }
+
+    /// A signal asks the server to stop. Does not return while it is not serving yet.
+    pub fn asked_to_stop(&self, signal: &str) {
+        let mut state = self.state();
+        if state.phase.is_before_serving() {
+            tracing::info!("{signal} while {}: stopped", state.phase.name());
+            // Nobody gets to serve any more: the lock is held to the end.
+            (self.inner.flush)();
+            std::process::exit(EXIT_OK);
+        }
+        *state = State::begin(Phase::Finishing);
+        drop(state);
+        self.inner.changed.notify_one();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn watch(&self) {
+        let mut state = self.state();
+        loop {
+            match state.tell(Instant::now()) {
+                Some((line, true)) => {
+                    tracing::error!("{line}");
+                    (self.inner.flush)();
+                    std::process::exit(EXIT_FAILURE);
+                }
+                Some((line, false)) => tracing::warn!("{line}"),
+                None => {}
+            }
+            let changed = &self.inner.changed;
+            state = match state.due() {
+                None => changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(due) => {
+                    let left = due.saturating_duration_since(Instant::now());
+                    let waited = changed.wait_timeout(state, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_long_is_said_less_and_less_often_and_ends_at_its_bound() {
+        let mut state = State::begin(Phase::Executors { up: 1, of: 3 });
+        let begun = state.since;
+        let mut said = Vec::new();
+        let last = loop {
+            let due = state.due().unwrap();
+            match state.tell(due).unwrap() {
+                (_, false) => said.push((due - begun).as_secs()),
+                (line, true) => break line,
+            }
+        };
+        assert_eq!(said, [2, 4, 8, 16, 32, 64]);
+        assert_eq!(
+            last,
+            "starting the executors, 1 of 3 run: not done after 120 s; the processors are busy with \
+             something else: stop it, or set ringkeeper.cores to a smaller number"
+        );
+    }
+
+    #[test]
+    fn reading_the_data_and_serving_take_as_long_as_they_take() {
+        let mut state = State::begin(Phase::Data);
+        let later = state.since + Duration::from_secs(3600);
+        let (line, last) = state.tell(later).unwrap();
+        assert!(!last && line.starts_with("reading the data: 3600 s so far;"), "{line}");
+        state = State::begin(Phase::Serving);
+        assert!(state.due().is_none() && state.tell(later).is_none());
+    }
+
+    #[test]
+    fn a_phase_that_goes_on_keeps_its_time() {
+        let phases = Phases::begin(|| ()).unwrap();
+        phases.enter(Phase::Executors { up: 0, of: 2 });
+        let since = phases.state().since;
+        phases.enter(Phase::Executors { up: 1, of: 2 });
+        assert_eq!(phases.state().since, since);
+        phases.enter(Phase::Serving);
+        assert!(phases.state().since > since);
+        phases.asked_to_stop("SIGTERM");
+        assert_eq!(phases.state().phase, Phase::Finishing);
+    }
+}

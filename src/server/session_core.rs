@@ -1,0 +1,100 @@
+//! A session core: an executor that carries connections to a replica on another core.
+//!
+//! A round takes in what sockets and the replica have, hands on to the replica what came of it, and
+//! sleeps when there is nothing more.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::crossing::{Order, SessionEnds, SessionInbox, Uplink};
+use super::wiring::{self, Clients};
+use crate::net::{Accepting, Connections, Core};
+use crate::runtime::{Doorbell, Reactor};
+
+/// What a session core needs.
+pub struct SessionCore {
+    /// Its number.
+    pub number: u8,
+    /// Its ends of the queues.
+    pub ends: SessionEnds,
+    /// The bell of its thread.
+    pub bell: Doorbell,
+    /// How clients are carried.
+    pub clients: Clients,
+    /// How long it looks for something before it sleeps.
+    pub look: Duration,
+}
+
+impl SessionCore {
+    /// Runs until the replica says that it is to stop. `up` is called once it can.
+    ///
+    /// # Errors
+    /// The system's: the thread has no ring to wait on.
+    pub fn run(self, up: impl FnOnce()) -> io::Result<()> {
+        let SessionCore { number, ends, bell, clients, look } = self;
+        let reactor = Reactor::new(bell)?;
+        let connections = clients.connections(number, &reactor);
+        let (uplink, inbox) = ends.open(&connections);
+        reactor.set_inbox(inbox.clone());
+        let round = Round { reactor, connections, uplink, inbox, clients, look };
+        up();
+        round.repeat()
+    }
+}
+
+struct Round {
+    reactor: Reactor,
+    connections: Connections,
+    uplink: Rc<Uplink>,
+    inbox: Rc<SessionInbox>,
+    clients: Clients,
+    look: Duration,
+}
+
+impl Round {
+    fn repeat(self) -> io::Result<()> {
+        let accepting = RefCell::new(Vec::new());
+        wiring::watch_silence(self.connections.clone(), &self.reactor);
+        loop {
+            self.reactor.dispatch()?;
+            self.uplink.flush();
+            while let Some(order) = self.inbox.order() {
+                match order {
+                    Order::Listen(socket) => *accepting.borrow_mut() = self.accept(socket),
+                    Order::StopAccepting => accepting.borrow_mut().clear(),
+                    Order::Stop => {
+                        accepting.borrow_mut().clear();
+                        wiring::farewell(&self.connections, &self.reactor);
+                        return Ok(());
+                    }
+                }
+            }
+            if !self.finds_something() {
+                self.reactor.sleep(None)?;
+            }
+        }
+    }
+
+    fn accept(&self, socket: TcpListener) -> Vec<Accepting> {
+        let core: Rc<dyn Core> = self.uplink.clone();
+        self.clients.accept(vec![socket], &self.connections, &core)
+    }
+
+    /// Looks for a while, without a system call but the yield.
+    fn finds_something(&self) -> bool {
+        if self.look.is_zero() {
+            return false;
+        }
+        let until = Instant::now() + self.look;
+        while !self.reactor.has_events() {
+            if Instant::now() >= until {
+                return false;
+            }
+            std::thread::yield_now();
+        }
+        true
+    }
+}

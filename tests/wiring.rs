@@ -1,0 +1,243 @@
+//! Session cores and a replica core, run hard: full load, one client for long, a start and an end on
+//! a machine whose processors are busy with something else, and a signal in the midst of the start.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod raw;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use raw::Client;
+use ringkeeper::proto::OpCode;
+use ringkeeper_bench::definition::Definition;
+use ringkeeper_bench::engine::{self, Target};
+use ringkeeper_testkit::{Config, Server};
+
+/// More executors than this machine's processors, most likely.
+const CORES: [u32; 2] = [3, 8];
+
+/// How long each load lasts.
+const LOAD_SECONDS: f64 = 4.0;
+
+/// What a start, or an end, may take when it gets a twentieth of a processor.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn binary() -> &'static str {
+    env!("CARGO_BIN_EXE_ringkeeper")
+}
+
+fn start(cores: u32) -> Server {
+    let config = Config::new()
+        .line(&format!("ringkeeper.cores={cores}"))
+        .line("maxClientCnxns=0")
+        .line("maxSessionTimeout=120000");
+    Server::ringkeeper(binary(), config)
+}
+
+#[test]
+fn a_hundred_sessions_with_sixteen_requests_each_are_all_answered() {
+    for cores in CORES {
+        let server = start(cores);
+        let mut target = Target::new(vec![server.socket_addr()]);
+        target.threads = 2;
+        for load in ["writes-100x16", "reads-100x16"] {
+            let file = format!("{}/benches/definitions/{load}.toml", env!("CARGO_MANIFEST_DIR"));
+            let mut definition = Definition::read(Path::new(&file)).unwrap();
+            (definition.warm_up_s, definition.seconds) = (0.0, LOAD_SECONDS);
+            let measured = engine::run(&target, &definition, None, &mut |_| {})
+                .unwrap_or_else(|why| panic!("{load}, {cores}: {why}\n{}", server.log_tail(60)));
+            assert!(measured.errors.is_empty(), "{load}, {cores}: {:?}", measured.errors);
+            assert_eq!(measured.sessions_lost, 0, "{load}, {cores}: {}", server.log_tail(60));
+            assert!(measured.all.count > 0, "{load}, {cores}: nothing was done");
+        }
+    }
+}
+
+#[test]
+fn one_client_reads_more_often_than_sixteen_bits_count() {
+    const READS: u32 = 70_000;
+    let server = start(3);
+    let mut client = Client::connect(server.socket_addr());
+    client.create("/node", b"data", 0).ok();
+    let request = raw::get("/node", false);
+    for _ in 0..READS {
+        client.call(OpCode::GetData, &request).ok();
+    }
+}
+
+/// Busy loops on the processors; ended when dropped.
+struct BusyLoops(Vec<Child>);
+
+impl BusyLoops {
+    /// As many as there are processors.
+    fn start() -> BusyLoops {
+        let processors = std::thread::available_parallelism().unwrap().get();
+        let busy = || Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+        BusyLoops((0..processors).map(|_| busy()).collect())
+    }
+}
+
+impl Drop for BusyLoops {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// A server of this test, at low priority if `nice`.
+struct Process {
+    child: Child,
+    lines: std::sync::mpsc::Receiver<String>,
+    seen: Vec<String>,
+}
+
+impl Process {
+    fn start(folder: &Path, cores: u32, nice: bool) -> Process {
+        let config = folder.join("zoo.cfg");
+        let data = folder.join("data");
+        let text = format!(
+            "dataDir={}\nclientPort=0\nclientPortAddress=127.0.0.1\nringkeeper.cores={cores}\n\
+             admin.enableServer=false\n",
+            data.display()
+        );
+        fs::write(&config, text).unwrap();
+        let mut command = if nice {
+            let mut command = Command::new("nice");
+            command.args(["-n", "19", binary()]);
+            command
+        } else {
+            Command::new(binary())
+        };
+        let mut child = command.arg("server").arg(&config).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (sender, lines) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        Process { child, lines, seen: Vec::new() }
+    }
+
+    /// Waits for a line with this in it.
+    fn wait_for(&mut self, text: &str) {
+        let until = Instant::now() + PATIENCE;
+        while !self.seen.iter().any(|line| line.contains(text)) {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) => self.seen.push(line),
+                Err(_) => panic!("{text:?} does not come:\n{}", self.seen.join("\n")),
+            }
+        }
+    }
+
+    fn stop(&self) {
+        let kill = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        assert!(kill.success());
+    }
+
+    /// Waits for its end; all its lines.
+    fn ended(mut self) -> (i32, String) {
+        let until = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(Instant::now() < until, "it does not end:\n{}", self.seen.join("\n"));
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        self.seen.extend(self.lines.iter());
+        (status.code().unwrap_or(-1), std::mem::take(&mut self.seen).join("\n"))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn it_starts_serves_and_ends_beside_busy_loops_with_more_executors_than_processors() {
+    let _busy = BusyLoops::start();
+    for (cores, nice) in [(3, false), (8, false), (8, true)] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut server = Process::start(folder.path(), cores, nice);
+        server.wait_for("serving clients on");
+        server.stop();
+        let (code, lines) = server.ended();
+        assert_eq!(code, 0, "{cores} executors, nice: {nice}:\n{lines}");
+        assert!(lines.contains("SIGTERM: stopping") && lines.contains("stopped"), "{lines}");
+    }
+}
+
+#[test]
+fn a_signal_ends_it_at_any_moment_of_its_start() {
+    let busy = BusyLoops::start();
+    for cores in [1, 8] {
+        for round in 0..12u64 {
+            let folder = tempfile::tempdir().unwrap();
+            let mut server = Process::start(folder.path(), cores, false);
+            server.wait_for("starts, pid");
+            std::thread::sleep(Duration::from_millis(round * round / 2));
+            server.stop();
+            let (code, lines) = server.ended();
+            assert!(code == 0 || code == -1, "{cores} executors, round {round}: {code}\n{lines}");
+            assert!(!lines.contains("panicked"), "{lines}");
+        }
+    }
+    drop(busy);
+}
+
+/// Writes a snapshot's worth of znodes by a server, so that the next one has something to read.
+fn fill(folder: &Path, znodes: u32) {
+    let mut server = Process::start(folder, 1, false);
+    server.wait_for("serving clients on");
+    let line = server.seen.iter().find(|line| line.contains("serving clients on")).unwrap();
+    let at = line.split("serving clients on ").nth(1).unwrap().split(',').next().unwrap();
+    let mut client = Client::connect(at.parse().unwrap());
+    let (data, acl) = (vec![b'd'; 4096], raw::open_acl());
+    for number in 0..znodes {
+        let path = format!("/node-{number}");
+        client.send(OpCode::Create, &raw::create(&path, &data, &acl, 0));
+        if number % 64 == 63 {
+            for _ in 0..64 {
+                client.receive().unwrap().ok();
+            }
+        }
+    }
+    for _ in 0..znodes % 64 {
+        client.receive().unwrap().ok();
+    }
+    server.stop();
+    assert_eq!(server.ended().0, 0);
+}
+
+#[test]
+fn a_signal_ends_it_while_it_reads_a_large_folder_and_the_next_start_finds_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    fill(folder.path(), 20_000);
+    let mut cut_short = 0;
+    for cores in [1, 3] {
+        for pause_ms in [0, 10, 30, 60] {
+            let mut server = Process::start(folder.path(), cores, false);
+            server.wait_for("running as");
+            std::thread::sleep(Duration::from_millis(pause_ms));
+            server.stop();
+            let (code, lines) = server.ended();
+            assert_eq!(code, 0, "{lines}");
+            cut_short += u32::from(lines.contains("while reading the data: stopped"));
+        }
+    }
+    assert!(cut_short > 0, "no signal came while the data was read");
+    let mut server = Process::start(folder.path(), 3, false);
+    server.wait_for("20005 znodes");
+    server.wait_for("serving clients on");
+}

@@ -18,17 +18,32 @@ pub enum PlantedBug {
     WatchAfterData,
     /// A learner applies two committed transactions in the wrong order.
     CommitOutOfOrder,
+    /// A follower does not tell the leader which of its sessions it has heard of.
+    TouchesNotPassedOn,
+    /// While a reconfiguration is proposed, a quorum of the proposed configuration alone commits.
+    OldQuorumIgnored,
+    /// A learner acknowledges a tree that it received and never writes the tree to its disk.
+    SnapNotWritten,
+    /// What a parked client had under way is sent to the same leader once more.
+    ParkedSentTwice,
+    /// A purge removes logs that the newest snapshot needs.
+    PurgeTooMuch,
 }
 
 impl PlantedBug {
     /// All of them.
-    pub const ALL: [PlantedBug; 6] = [
+    pub const ALL: [PlantedBug; 11] = [
         PlantedBug::AckBeforeSync,
         PlantedBug::VoteForgottenOnRestart,
         PlantedBug::TornTailAccepted,
         PlantedBug::TruncSkipped,
         PlantedBug::WatchAfterData,
         PlantedBug::CommitOutOfOrder,
+        PlantedBug::TouchesNotPassedOn,
+        PlantedBug::OldQuorumIgnored,
+        PlantedBug::SnapNotWritten,
+        PlantedBug::ParkedSentTwice,
+        PlantedBug::PurgeTooMuch,
     ];
 }
 

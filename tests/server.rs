@@ -516,12 +516,18 @@ fn thousands_of_connections_storm_in_idle_cheaply_and_harm_nobody() {
         }
         let each = (resident(server.pid()) - before) / MANY as u64;
         assert!(each <= 4096, "{each} bytes for each idle session");
-        // Idle sessions cost next to no time.
-        std::thread::sleep(Duration::from_millis(500));
-        let started = ticks(server.pid());
-        std::thread::sleep(Duration::from_secs(2));
-        let used = ticks(server.pid()) - started;
-        assert!(used <= 20, "{used} ticks in 2 s for idle sessions");
+        // Idle sessions cost next to no time, once the server is done with the storm: on a busy
+        // machine that takes a while.
+        let begun = Instant::now();
+        loop {
+            let started = ticks(server.pid());
+            std::thread::sleep(Duration::from_secs(2));
+            let used = ticks(server.pid()) - started;
+            if used <= 20 {
+                break;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{used} ticks in 2 s for idle sessions");
+        }
         let mut client = Client::connect_with(server.socket_addr(), 60_000);
         client.create("/served", b"", 0).ok();
         drop(sockets);

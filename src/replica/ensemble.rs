@@ -341,7 +341,10 @@ impl Replica {
             }
             Inbound::SyncDone => self.on_sync_done(now),
             Inbound::Ping { zxid } => {
-                let touched = std::mem::take(&mut self.ensemble.touched);
+                let mut touched = std::mem::take(&mut self.ensemble.touched);
+                if planted::is(self.options.planted, PlantedBug::TouchesNotPassedOn) {
+                    touched.clear();
+                }
                 self.peer.answer_ping(zxid, touched.into_iter());
             }
             Inbound::SnapshotBegins { zxid } => self.on_snapshot_begins(zxid),

@@ -39,6 +39,7 @@ use super::ensemble::Role;
 use super::reap::Reaping;
 use crate::id::{Epoch, Zxid};
 use crate::peer::Standing;
+use crate::planted::{self, PlantedBug};
 use crate::processor::Prep;
 use crate::session::Tracker;
 use crate::time::{MonoUs, Now};
@@ -216,7 +217,8 @@ impl Replica {
     /// There is a leader: whether a parked connection goes on, and what for.
     fn go_on(&mut self, now: Now, slot: Slot, connection: &mut Connection, until: MonoUs) {
         let same_leader = self.ensemble.epoch <= connection.epoch;
-        if same_leader && connection.awaits_writes() {
+        let asks_twice = planted::is(self.options.planted, PlantedBug::ParkedSentTwice);
+        if same_leader && connection.awaits_writes() && !asks_twice {
             return self.close_taken(slot, connection);
         }
         // Nobody else can have a local session, or one whose id its client does not know yet.

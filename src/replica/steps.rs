@@ -34,6 +34,7 @@ use crate::io::{Completion, IoFailureKind, Op, Owner, Place, Token};
 use crate::limits;
 use crate::peer::Ready;
 use crate::peer::link::LinkOp;
+use crate::planted::{self, PlantedBug};
 use crate::proto::txn::Txn;
 use crate::recovery::Recovered;
 use crate::time::Now;
@@ -225,7 +226,11 @@ impl Replica {
             steps.log_end = zxid;
         }
         if let Some(zxid) = ready.restore.take() {
-            steps.push_restore(zxid);
+            if planted::is(self.options.planted, PlantedBug::SnapNotWritten) {
+                steps.log_end = zxid;
+            } else {
+                steps.push_restore(zxid);
+            }
             self.restore_in_memory(now, zxid);
             if let Some(unlogged) = &mut self.ensemble.unlogged {
                 unlogged.on_tree(zxid);

@@ -10,7 +10,7 @@ mod options;
 mod oracle;
 mod past;
 mod phases;
-mod purge;
+pub(crate) mod purge;
 mod recover;
 mod session_core;
 mod stalls;

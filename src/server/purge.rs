@@ -33,7 +33,7 @@ pub fn start(folders: &Folders, kept: usize, interval: Duration) -> io::Result<(
 }
 
 /// Removes what may go; says how many files.
-fn purge(folder: &dyn Folder, kept: usize) -> io::Result<usize> {
+pub(crate) fn purge(folder: &dyn Folder, kept: usize) -> io::Result<usize> {
     let snapshots = names(folder, Place::Snapshots)?;
     let logs = names(folder, Place::Logs)?;
     let mut whole = Vec::new();

@@ -137,6 +137,21 @@ impl Disk {
         (number, at)
     }
 
+    /// A purge that removes more than it may, as a bug put in on purpose.
+    ///
+    /// # Errors
+    /// As removing a file.
+    pub fn remove_all_logs_but_the_last(&self) -> io::Result<usize> {
+        let names: Vec<String> =
+            self.list(Place::Logs)?.into_iter().map(|file| file.name).collect();
+        let logs = crate::txnlog::plan::logs(names.iter().map(String::as_str));
+        let (_, old) = logs.split_last().map_or((None, &[][..]), |(last, old)| (Some(last), old));
+        for (_, name) in old {
+            self.remove(Place::Logs, name)?;
+        }
+        Ok(old.len())
+    }
+
     /// Whether a process has ops under way.
     pub fn is_busy(&self) -> bool {
         !self.pending.is_empty()

@@ -72,6 +72,8 @@ pub enum Fault {
     Tidy,
     /// The operator empties the folders of a quorum.
     Mistake,
+    /// Old files of a server are removed.
+    Purge,
 }
 
 impl World {
@@ -102,6 +104,7 @@ impl World {
         if self.plan.changes() {
             self.plan_tidying();
         }
+        self.plan_purge();
         if let Some(at) = self.plan.wild.mistake_at {
             self.schedule(at, Event::Fault(Fault::Mistake));
         }
@@ -142,6 +145,7 @@ impl World {
             Fault::Ask => self.ask_for_change(),
             Fault::Tidy => self.tidy(),
             Fault::Mistake => self.mistake(),
+            Fault::Purge => self.purge(),
         }
     }
 

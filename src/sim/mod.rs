@@ -25,6 +25,7 @@ mod model;
 mod network;
 mod order;
 mod plan;
+mod purge;
 mod report;
 mod rng;
 mod run;

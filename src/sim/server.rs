@@ -268,8 +268,8 @@ fn replica_options(id: ServerId, plan: &Plan) -> ReplicaOptions {
             ..txnlog::WriterOptions::default()
         },
         snapshot: snapshot::WriterOptions {
-            nodes_max: 64,
-            slice_bytes: 4096,
+            nodes_max: if plan.wild.small_slices { 2 } else { 64 },
+            slice_bytes: if plan.wild.small_slices { 64 } else { 4096 },
             in_flight_bytes_max: 64 << 10,
             ..snapshot::WriterOptions::default()
         },

@@ -60,6 +60,10 @@ pub struct Wild {
     pub no_digest: bool,
     /// `closeSessionTxn.enabled=false`.
     pub no_close_session_paths: bool,
+    /// Mean time between two purges of old files, in µs of the whole ensemble.
+    pub purge: Option<u64>,
+    /// Trees are written and sent in small steps, as large ones are.
+    pub small_slices: bool,
     /// Groups and weights: the first number of each group after the first, and each weight.
     pub groups: Option<(Vec<usize>, Vec<i64>)>,
 }
@@ -99,6 +103,8 @@ impl Wild {
             // Without digests nobody can tell two histories apart.
             no_digest: rng.one_in(6) && !mistake,
             no_close_session_paths: rng.one_in(6),
+            purge: rng.one_in(2).then(|| *rng.pick(&[1, 3, 10]) * SECOND),
+            small_slices: rng.one_in(3),
             groups,
         }
     }

@@ -36,6 +36,7 @@ use crate::id::{Epoch, ServerId, Zxid};
 use crate::limits::LEARNER_BACKLOG_BYTES_MAX;
 use crate::peer::link::{LinkEvent, LinkId, Port};
 use crate::peer::{ConfigChange, Inbound, PeerOptions, Ready, Standing};
+use crate::planted::{self, PlantedBug};
 use crate::proto::txn::Txn;
 use crate::quorum::Config;
 use crate::time::MonoUs;
@@ -380,6 +381,9 @@ impl Leader {
     fn set_quorums(&mut self) {
         let mut configs = vec![self.config.clone()];
         if self.last_seen.version > self.config.version {
+            if planted::is(self.options.planted, PlantedBug::OldQuorumIgnored) {
+                configs.clear();
+            }
             configs.push(self.last_seen.clone());
         }
         self.quorums = Rc::new(configs);

@@ -12,7 +12,11 @@ use ringkeeper::sim::{Options, Shape, run};
 const SEEDS: u64 = 1000;
 
 fn is_found(bug: PlantedBug) {
-    let options = Options { shape: Shape::Ensemble, planted: Some(bug) };
+    is_found_in(Shape::Ensemble, bug);
+}
+
+fn is_found_in(shape: Shape, bug: PlantedBug) {
+    let options = Options { shape, planted: Some(bug) };
     for seed in 1..=SEEDS {
         let outcome = run(seed, options, None);
         if let Some(what) = outcome.failure {
@@ -51,4 +55,29 @@ fn a_watch_event_behind_the_data_is_found() {
 #[test]
 fn commits_out_of_order_are_found() {
     is_found(PlantedBug::CommitOutOfOrder);
+}
+
+#[test]
+fn a_follower_that_keeps_its_sessions_touches_to_itself_is_found() {
+    is_found(PlantedBug::TouchesNotPassedOn);
+}
+
+#[test]
+fn a_reconfiguration_without_a_quorum_of_the_old_members_is_found() {
+    is_found_in(Shape::Changing, PlantedBug::OldQuorumIgnored);
+}
+
+#[test]
+fn a_received_tree_that_is_never_written_is_found() {
+    is_found(PlantedBug::SnapNotWritten);
+}
+
+#[test]
+fn a_purge_that_removes_too_much_is_found() {
+    is_found_in(Shape::Wild, PlantedBug::PurgeTooMuch);
+}
+
+#[test]
+fn requests_of_a_parked_client_that_are_sent_twice_are_found() {
+    is_found(PlantedBug::ParkedSentTwice);
 }

@@ -17,32 +17,6 @@ pub const STEPS: &[Step] = &[
     // Every file of every `tests` folder: whole processes, real clients, comparison with ZooKeeper,
     // crashes.
     Step::cargo("integration", &["test", "--workspace", "--no-fail-fast", "--test", "*"]),
-    // The same for servers with session cores, which the default gives to larger machines only.
-    Step::cargo(
-        "cores",
-        &[
-            "test",
-            "--workspace",
-            "--no-fail-fast",
-            "--test",
-            "server",
-            "--test",
-            "admin",
-            "--test",
-            "bad_input",
-            "--test",
-            "clients",
-            "--test",
-            "crash",
-            "--test",
-            "ensemble",
-            "--test",
-            "oracle",
-            "--test",
-            "bench",
-        ],
-    )
-    .with(&[("RINGKEEPER_TEST_LINES", "ringkeeper.cores=3")]),
     // Optimised, because it takes up to a thousand runs to find a bug.
     Step::cargo(
         "planted",

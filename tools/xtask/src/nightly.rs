@@ -39,7 +39,8 @@ const SOAK: &[&str] = &["test", "--release", "--test", "soak", "--", "--nocaptur
 /// To add a step, add a row.
 pub const STEPS: &[Step] = &[
     Step { name: "setup", what: What::Setup, environment: &[], beside: Beside::Nothing },
-    // Eight executors on however few processors there are.
+    // Three and eight executors on however few processors there are.
+    Step::cargo("cores-3", PROCESSES).with(&[("RINGKEEPER_TEST_LINES", "ringkeeper.cores=3")]),
     Step::cargo("cores-8", PROCESSES).with(&[("RINGKEEPER_TEST_LINES", "ringkeeper.cores=8")]),
     Step::cargo("busy-1", PROCESSES)
         .with(&[("RINGKEEPER_TEST_LINES", "ringkeeper.cores=1")])
@@ -86,6 +87,23 @@ pub const STEPS: &[Step] = &[
             "--",
             "--shape",
             "changing",
+            "--seeds",
+            "3000",
+            "--jobs",
+            "2",
+        ],
+    ),
+    Step::cargo(
+        "sim-wild",
+        &[
+            "run",
+            "--profile",
+            "sim",
+            "-p",
+            "ringkeeper-sim",
+            "--",
+            "--shape",
+            "wild",
             "--seeds",
             "3000",
             "--jobs",

@@ -69,6 +69,35 @@ fn one_client_reads_more_often_than_sixteen_bits_count() {
     }
 }
 
+/// How often the threads of a process have gone to sleep by themselves, all together.
+fn sleeps(pid: u32) -> u64 {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let of = |task: std::io::Result<fs::DirEntry>| -> u64 {
+        let status = fs::read_to_string(task.unwrap().path().join("status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        line.unwrap().trim().parse().unwrap()
+    };
+    tasks.map(of).sum()
+}
+
+#[test]
+fn a_server_with_nothing_to_do_wakes_a_few_times_a_second() {
+    const SECONDS: u64 = 2;
+    for cores in [1, 3] {
+        let server = start(cores);
+        let mut client = Client::connect(server.socket_addr());
+        client.create("/node", b"data", 0).ok();
+        client.call(OpCode::GetData, &raw::get("/node", false)).ok();
+        // Files are made ready behind the first write.
+        std::thread::sleep(Duration::from_millis(500));
+        let before = sleeps(server.pid());
+        std::thread::sleep(Duration::from_secs(SECONDS));
+        let count = sleeps(server.pid()) - before;
+        // A tick of sessions, and a look for silent connections on each session core.
+        assert!(count <= 10 * SECONDS, "{cores} executors: {count} times in {SECONDS} s");
+    }
+}
+
 /// Busy loops on the processors; ended when dropped.
 struct BusyLoops(Vec<Child>);
 

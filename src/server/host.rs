@@ -58,10 +58,11 @@ pub struct Host {
     now: Cell<Option<Now>>,
     /// Looks for times in which nobody was served.
     stalls: RefCell<Stalls>,
-    /// Rings when this thread should have been awake, as long as there are turns.
+    /// Rings when this thread should have been awake, as long as turns have something to do.
     beat: RefCell<Option<Timer>>,
-    /// A turn has ended since the last beat.
-    turned: Cell<bool>,
+    /// A turn had something to do since the beat was set. The one that the beat itself brings has
+    /// not: an idle server would wake for ever.
+    had_cause: Cell<bool>,
     /// Keeps what becomes of the ensemble's configuration.
     keeper: RefCell<Keeper>,
     /// Says what this server is in its ensemble.
@@ -148,7 +149,7 @@ impl Host {
             now: Cell::new(None),
             stalls: RefCell::new(stalls),
             beat: RefCell::new(None),
-            turned: Cell::new(false),
+            had_cause: Cell::new(false),
             keeper: RefCell::new(keeper),
             teller: RefCell::new(teller),
             client_port: RefCell::new(client_port),
@@ -236,7 +237,10 @@ impl Host {
     /// One turn: completions and time in, bytes and operations out. Gives the time of its end.
     pub fn turn(self: &Rc<Self>) -> MonoUs {
         self.reap();
-        self.now.set(None);
+        // Requests and bytes of other servers have read the clock.
+        if self.now.replace(None).is_some() || !self.completions.borrow().is_empty() {
+            self.had_cause.set(true);
+        }
         let now = self.now();
         self.stalls.borrow_mut().mark(Step::Requests, now.mono);
         let last = self.turn_steps(now);
@@ -245,10 +249,9 @@ impl Host {
         if let Some(stall) = stall {
             self.report(&stall, ended);
         }
-        if self.beat.borrow().is_none() {
+        if self.had_cause.get() && self.beat.borrow().is_none() {
             self.expect_to_be_awake();
         }
-        self.turned.set(true);
         ended
     }
 
@@ -259,7 +262,10 @@ impl Host {
         for completion in self.completions.borrow_mut().drain(..) {
             replica.handle_completion(now, completion);
         }
-        self.links.deliver(|event| replica.handle_link(now, event));
+        self.links.deliver(|event| {
+            self.had_cause.set(true);
+            replica.handle_link(now, event);
+        });
         self.release_closings();
         let mut files = false;
         while let Some(done) = self.worker.done() {
@@ -274,9 +280,11 @@ impl Host {
             files = true;
         }
         if files {
+            self.had_cause.set(true);
             self.mark(Step::Files);
         }
         if replica.next_timeout().is_some_and(|at| at <= now.mono) {
+            self.had_cause.set(true);
             self.mark(Step::Core);
             replica.handle_timeout(now);
             self.mark(Step::Timers);
@@ -410,12 +418,12 @@ impl Host {
         }
     }
 
-    /// Finds out whether this thread runs when it should, as long as there are turns: after the time
-    /// that counts as a stall it is to be awake.
+    /// Finds out whether this thread runs when it should, as long as turns have something to do: after
+    /// the time that counts as a stall it is to be awake.
     fn expect_to_be_awake(self: &Rc<Self>) {
         let Some(period) = self.stall_threshold() else { return };
         self.stalls.borrow_mut().due(Some(self.clock.mono_of(Instant::now() + period)));
-        self.turned.set(false);
+        self.had_cause.set(false);
         let this = Rc::downgrade(self);
         let beat = self.reactor.after(period, move || {
             if let Some(this) = this.upgrade() {
@@ -432,7 +440,7 @@ impl Host {
         if let Some(stall) = stall {
             self.report(&stall, now);
         }
-        if self.turned.get() {
+        if self.had_cause.get() {
             self.expect_to_be_awake();
         } else {
             self.stalls.borrow_mut().due(None);

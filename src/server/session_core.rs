@@ -1,7 +1,8 @@
 //! A session core: an executor that carries connections to a replica on another core.
 //!
 //! A round takes in what sockets and the replica have, hands on to the replica what came of it, and
-//! sleeps when there is nothing more.
+//! sleeps when there is nothing more. Before that it looks for a while, unless others want the
+//! processor ([`Crowd`]).
 
 use std::cell::RefCell;
 use std::io;
@@ -10,9 +11,10 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::crossing::{Order, SessionEnds, SessionInbox, Uplink};
+use super::crowd::Crowd;
 use super::wiring::{self, Clients};
 use crate::net::{Accepting, Connections, Core};
-use crate::runtime::{Doorbell, Reactor};
+use crate::runtime::{Doorbell, Reactor, Slices, set_slices};
 
 /// What a session core needs.
 pub struct SessionCore {
@@ -39,7 +41,9 @@ impl SessionCore {
         let connections = clients.connections(number, &reactor);
         let (uplink, inbox) = ends.open(&connections);
         reactor.set_inbox(inbox.clone());
-        let round = Round { reactor, connections, uplink, inbox, clients, look };
+        let (crowd, was_crowded) = (Crowd::new(), false);
+        let round =
+            Round { reactor, connections, uplink, inbox, clients, look, crowd, was_crowded };
         up();
         round.repeat()
     }
@@ -52,10 +56,12 @@ struct Round {
     inbox: Rc<SessionInbox>,
     clients: Clients,
     look: Duration,
+    crowd: Crowd,
+    was_crowded: bool,
 }
 
 impl Round {
-    fn repeat(self) -> io::Result<()> {
+    fn repeat(mut self) -> io::Result<()> {
         let accepting = RefCell::new(Vec::new());
         wiring::watch_silence(self.connections.clone(), &self.reactor);
         loop {
@@ -84,16 +90,27 @@ impl Round {
     }
 
     /// Looks for a while, without a system call but the yield.
-    fn finds_something(&self) -> bool {
+    fn finds_something(&mut self) -> bool {
         if self.look.is_zero() {
             return false;
         }
-        let until = Instant::now() + self.look;
+        let started = Instant::now();
+        let is_crowded = self.crowd.is_there(started);
+        if is_crowded != self.was_crowded {
+            set_slices(if is_crowded { Slices::Short } else { Slices::Ordinary });
+            self.was_crowded = is_crowded;
+        }
+        if is_crowded {
+            return self.reactor.has_events();
+        }
+        let mut last = started;
         while !self.reactor.has_events() {
-            if Instant::now() >= until {
+            if last - started >= self.look {
                 return false;
             }
             std::thread::yield_now();
+            let before = std::mem::replace(&mut last, Instant::now());
+            self.crowd.looked(before, last);
         }
         true
     }

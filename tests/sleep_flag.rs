@@ -1,5 +1,6 @@
 //! That no wake-up is lost between threads: the code of `runtime/sleep_flag.rs` with the atomics of
-//! loom, which tries every interleaving and every value that a load may see.
+//! loom, which tries every interleaving and every value that a load may see. And that the check is
+//! one: each of the mistakes that the file tells of is found when it is made.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
@@ -7,15 +8,42 @@
 mod sleep_flag;
 
 mod atomics {
-    pub use loom::sync::atomic::{AtomicBool, Ordering, fence};
+    pub use loom::sync::atomic::{AtomicBool, Ordering};
+
+    /// Loom's, but for a thread that is to make the mistake.
+    pub fn fence(order: Ordering) {
+        if !super::HAS_NO_FENCE.with(std::cell::Cell::get) {
+            loom::sync::atomic::fence(order);
+        }
+    }
 }
 
-use loom::sync::Arc;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+// Not loom's, which aborts when it is dropped while a model fails.
+use std::sync::Arc;
+
 use loom::sync::atomic::AtomicUsize;
 use loom::thread;
 
 use atomics::Ordering;
 use sleep_flag::SleepFlag;
+
+loom::thread_local! {
+    static HAS_NO_FENCE: Cell<bool> = Cell::new(false);
+}
+
+/// What somebody does wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Mistake {
+    Nothing,
+    /// The sleeper looks for the last time, and then says that it sleeps.
+    LooksTooEarly,
+    /// The sleeper has no fence between its store and its look.
+    SleeperHasNoFence,
+    /// A writer has none.
+    WriterHasNoFence,
+}
 
 /// A queue in which each writer's messages are counted (a store that is a release, a load that is
 /// an acquire, as the ring's), and a bell as the kernel's: rings are remembered.
@@ -49,11 +77,12 @@ impl Mail {
     }
 
     /// Takes until `all` have come. A wake-up that is lost is a deadlock, which loom reports.
-    fn take(&self, all: usize) {
+    fn take(&self, all: usize, mistake: Mistake) {
         let mut taken = 0;
         while taken < all {
+            let early = (mistake == Mistake::LooksTooEarly).then(|| self.seen());
             self.flag.lie_down();
-            if self.seen() == taken {
+            if early.unwrap_or_else(|| self.seen()) == taken {
                 let mut rung = self.rung.lock().unwrap();
                 while !std::mem::take(&mut *rung) {
                     rung = self.bell.wait(rung).unwrap();
@@ -65,33 +94,46 @@ impl Mail {
     }
 }
 
-#[test]
-fn a_sleeper_hears_of_everything_that_one_writer_puts() {
-    loom::model(|| {
-        let mail = Mail::new();
-        let writer = mail.clone();
-        let thread = thread::spawn(move || {
-            writer.put(0, 1);
-            writer.put(0, 2);
-        });
-        mail.take(2);
-        thread.join().unwrap();
-    });
-}
-
-#[test]
-fn a_sleeper_hears_of_everything_that_two_writers_put() {
+/// Writers that put something there, each so often, and a sleeper that takes it.
+fn tried(writers: &'static [usize], preemptions_max: Option<usize>, mistake: Mistake) {
     let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(2);
-    model.check(|| {
+    model.preemption_bound = preemptions_max;
+    model.check(move || {
         let mail = Mail::new();
-        let threads = [0, 1].map(|writer| {
-            let mail = mail.clone();
-            thread::spawn(move || mail.put(writer, 1))
-        });
-        mail.take(2);
+        let thread = |(writer, messages): (usize, &usize)| {
+            let (mail, messages) = (mail.clone(), *messages);
+            thread::spawn(move || {
+                HAS_NO_FENCE.with(|has| has.set(mistake == Mistake::WriterHasNoFence));
+                (1..=messages).for_each(|count| mail.put(writer, count));
+            })
+        };
+        let threads: Vec<_> = writers.iter().enumerate().map(thread).collect();
+        HAS_NO_FENCE.with(|has| has.set(mistake == Mistake::SleeperHasNoFence));
+        mail.take(writers.iter().sum(), mistake);
         for thread in threads {
             thread.join().unwrap();
         }
     });
+}
+
+#[test]
+fn a_sleeper_hears_of_everything_that_one_writer_puts() {
+    tried(&[2], None, Mistake::Nothing);
+}
+
+#[test]
+fn a_sleeper_hears_of_everything_that_two_writers_put() {
+    tried(&[1, 1], Some(2), Mistake::Nothing);
+}
+
+#[test]
+fn each_mistake_loses_a_wake_up_that_is_found() {
+    for mistake in [Mistake::LooksTooEarly, Mistake::SleeperHasNoFence, Mistake::WriterHasNoFence] {
+        for (writers, preemptions_max) in [(&[2][..], None), (&[1, 1][..], Some(2))] {
+            let found = catch_unwind(AssertUnwindSafe(|| tried(writers, preemptions_max, mistake)));
+            let panic = found.expect_err("a model with a mistake passes");
+            let why = panic.downcast_ref::<String>().map_or("", String::as_str);
+            assert!(why.starts_with("deadlock"), "{mistake:?}, {writers:?}: {why}");
+        }
+    }
 }

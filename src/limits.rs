@@ -60,6 +60,10 @@ pub const HISTORY_CHUNK_BYTES: usize = 256 * 1024;
 /// of which waits for an answer.
 pub const LEARNER_SYNCS_MAX: usize = 100_000;
 
+/// Questions of one learner about sessions that may wait for the end of a session: each is one of a
+/// connection that waits for nothing else, so that this is some times the connections of a server.
+pub const LEARNER_QUESTIONS_MAX: usize = 100_000;
+
 const _: () = assert!(LEARNER_WINDOW_BYTES < LEARNER_SPREAD_BYTES_MAX);
 const _: () = assert!(LEARNER_SPREAD_BYTES_MAX < LEARNER_BACKLOG_BYTES_MAX);
 

@@ -28,11 +28,13 @@ pub enum PlantedBug {
     ParkedSentTwice,
     /// A purge removes logs that the newest snapshot needs.
     PurgeTooMuch,
+    /// A client is told that its session has expired before the end is committed.
+    ExpiredTooSoon,
 }
 
 impl PlantedBug {
     /// All of them.
-    pub const ALL: [PlantedBug; 11] = [
+    pub const ALL: [PlantedBug; 12] = [
         PlantedBug::AckBeforeSync,
         PlantedBug::VoteForgottenOnRestart,
         PlantedBug::TornTailAccepted,
@@ -44,6 +46,7 @@ impl PlantedBug {
         PlantedBug::SnapNotWritten,
         PlantedBug::ParkedSentTwice,
         PlantedBug::PurgeTooMuch,
+        PlantedBug::ExpiredTooSoon,
     ];
 }
 

@@ -95,6 +95,11 @@ impl Peer {
         );
     }
 
+    /// See [`Member::refuse_questions`](super::Member::refuse_questions).
+    pub fn refuse_questions(&mut self, link: LinkId) {
+        to_member!(self, m => m.refuse_questions(link), "refuse questions {link:?}");
+    }
+
     /// See [`Member::wants_snapshot`](super::Member::wants_snapshot).
     pub fn wants_snapshot(&self) -> bool {
         match self {

@@ -333,6 +333,7 @@ impl Replica {
         for request in &refused {
             self.refuse(now, request);
         }
+        self.answer_questions(now);
         for request in refused.iter().rev() {
             let Some(slot) = request.slot else { continue };
             if let Some(mut connection) = self.connections.take(slot) {

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use hashbrown::HashMap;
 
 use super::connection::Slot;
+use super::questions::Questions;
 use super::room::Room;
 use super::steps::Steps;
 use super::transfer::Transfer;
@@ -88,6 +89,9 @@ pub(super) struct Ensemble {
     /// Requests passed on and not yet answered.
     pub forwarded: usize,
 
+    /// Where sessions are decided about: questions that wait for the end of their session.
+    pub questions: Questions,
+
     /// On a leader: requests of learners for which there is no room on the disk.
     pub deferred: VecDeque<ForwardedRequest>,
     pub deferred_bytes: usize,
@@ -146,6 +150,7 @@ impl Ensemble {
             next_sync: 0,
             orphans: HashMap::new(),
             forwarded: 0,
+            questions: Questions::default(),
             deferred: VecDeque::new(),
             deferred_bytes: 0,
             full_since: None,
@@ -301,6 +306,7 @@ impl Replica {
         for txn in ready.commit.drain(..) {
             self.on_committed(now, &txn);
         }
+        self.answer_questions(now);
         if let Some(unlogged) = &mut self.ensemble.unlogged {
             unlogged.on_applied(self.database.last_processed());
         }
@@ -333,8 +339,7 @@ impl Replica {
                 Role::Learning | Role::Alone | Role::Looking => {}
             },
             Inbound::Revalidate { link, server, session, timeout_ms, kept } => {
-                let owns = self.on_revalidate(now, server, session, timeout_ms, kept);
-                self.peer.answer_revalidate(link, session, owns);
+                self.on_revalidate(now, (link, server), session, timeout_ms, kept);
             }
             Inbound::Revalidated { session, valid, tenure } => {
                 self.on_revalidated(now, session, valid, tenure);

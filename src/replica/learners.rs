@@ -159,34 +159,6 @@ impl Replica {
         self.propose(txn, request);
     }
 
-    /// A learner has a connection of a session, a new one or, `kept`, one from before this leader led:
-    /// since when it owns the session, if it does.
-    // ZooKeeper: Leader.revalidateSession knows only the first.
-    pub(super) fn on_revalidate(
-        &mut self,
-        now: Now,
-        server: ServerId,
-        session: SessionId,
-        timeout_ms: i32,
-        kept: Option<Tenure>,
-    ) -> Option<Tenure> {
-        if self.ensemble.role != Role::Leading {
-            return None;
-        }
-        let owns = match kept {
-            Some(tenure) => self.keep_session(now, session, server, timeout_ms, tenure),
-            None => self.give_session(now, session, server, timeout_ms),
-        };
-        if owns.is_some()
-            && let Some(&slot) = self.by_session.get(&session)
-            && let Some(mut connection) = self.connections.take(slot)
-        {
-            self.on_session_moved(slot, &mut connection);
-            self.connections.put(slot, connection);
-        }
-        owns
-    }
-
     /// A client has taken its session up on a new connection to the server `owner`: what it asks for
     /// on any other is refused from now on. `None`: the session is unknown, or being closed.
     pub(super) fn give_session(

@@ -28,6 +28,7 @@ mod lines;
 mod local;
 mod options;
 mod output;
+mod questions;
 mod queue;
 mod reap;
 mod replies;

@@ -150,6 +150,10 @@ impl Replica {
             Role::Looking if self.database.session_timeout(session).is_some() => {
                 self.close_taken(slot, connection);
             }
+            // ZooKeeper: ReadOnlyZooKeeperServer says that it has expired. This server may only not have
+            // heard of it. With local sessions it may be one of another reader's, which its client has
+            // to give up before it can read here.
+            Role::Looking if !self.options.local_sessions => self.close_taken(slot, connection),
             Role::Looking => self.refuse_session(slot, connection, session),
             Role::Learning | Role::Alone | Role::Leading => {
                 connection.session = session;
@@ -173,12 +177,9 @@ impl Replica {
             self.ensemble.revalidating.entry(session).or_default().push_back(slot);
             return self.peer.revalidate(session, timeout_ms, kept);
         }
-        let me = self.ensemble.me;
-        let owns = match kept {
-            Some(tenure) => self.keep_session(now, session, me, timeout_ms, tenure),
-            None => self.give_session(now, session, me, timeout_ms),
-        };
-        self.on_session_confirmed(now, slot, connection, owns.is_some(), owns);
+        if let Some(owns) = self.ask_here(now, slot, session, timeout_ms, kept) {
+            self.on_session_confirmed(now, slot, connection, owns.is_some(), owns);
+        }
     }
 
     /// The leader's answer to the oldest question about a session.
@@ -205,7 +206,7 @@ impl Replica {
         self.connections.put(slot, connection);
     }
 
-    fn on_session_confirmed(
+    pub(super) fn on_session_confirmed(
         &mut self,
         now: Now,
         slot: Slot,
@@ -397,18 +398,19 @@ impl Replica {
             }
         }
         self.expired = expired;
+        self.answer_questions(now);
     }
 
     /// A session whose end could not be logged is as it was.
     pub(super) fn revive_session(&mut self, now: Now, session: SessionId) {
-        let timeout_ms = self.sessions.timeout_ms(session).unwrap_or(self.timeouts.max_ms);
-        self.sessions.remove(session);
-        self.sessions.add(session, timeout_ms, now.mono);
+        self.sessions.revive(session, now.mono);
+        self.ensemble.questions.on_decided();
     }
 
     /// A session is gone: its connection, if it still has one, is closed after `last_reply`.
     pub(super) fn on_session_closed(&mut self, session: SessionId) {
         self.sessions.remove(session);
+        self.ensemble.questions.on_decided();
         self.ensemble.touched.remove(&session);
         if let Some(slot) = self.by_session.remove(&session) {
             self.close(slot);

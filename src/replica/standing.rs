@@ -92,6 +92,7 @@ impl Replica {
         let ensemble = &mut self.ensemble;
         ensemble.touched.clear();
         ensemble.revalidating.clear();
+        ensemble.questions.clear();
         ensemble.syncs.clear();
         ensemble.orphans.clear();
         ensemble.deferred.clear();

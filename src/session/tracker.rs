@@ -120,6 +120,18 @@ impl Tracker {
         }
     }
 
+    /// A session whose end was given up lives on for its whole timeout, as whose it was.
+    pub fn revive(&mut self, id: SessionId, now: MonoUs) {
+        let Some(timeout_ms) = self.timeout_ms(id) else { return };
+        let boundary = self.boundary_after(now, timeout_ms);
+        let session = self.sessions.get_mut(&id).expect("it has a timeout");
+        session.closing = false;
+        session.expires_ms = boundary;
+        // Its bucket may be gone.
+        session.bucket_ms = boundary;
+        self.buckets.entry(boundary).or_default().push_back(id);
+    }
+
     /// Forgets a session; false if it was unknown.
     pub fn remove(&mut self, id: SessionId) -> bool {
         self.sessions.remove(&id).is_some()
@@ -370,6 +382,22 @@ mod tests {
         assert!(tracker.remove(A));
         assert!(!tracker.remove(A));
         assert!(tracker.is_empty());
+    }
+
+    #[test]
+    fn a_session_whose_end_was_given_up_lives_on_as_whose_it_was() {
+        let mut tracker = Tracker::new(100);
+        tracker.add(A, 100, at(0));
+        assert_eq!(tracker.set_owner(A, ServerId(2), Tenure::default()), Ok(()));
+        assert_eq!(expired(&mut tracker, 1000), [A]);
+        tracker.revive(A, at(1000));
+        assert_eq!(tracker.check(A, ServerId(1)), Err(ErrorCode::SessionMoved));
+        assert_eq!(tracker.check(A, ServerId(2)), Ok(()));
+        assert_eq!(expired(&mut tracker, 1100), []);
+        assert_eq!(expired(&mut tracker, 1200), [A]);
+        assert_eq!(expired(&mut tracker, 9000), []);
+        tracker.revive(B, at(9000));
+        assert!(!tracker.contains(B));
     }
 
     #[test]

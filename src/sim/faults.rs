@@ -352,6 +352,8 @@ impl World {
         let may = !self.plan.is_standalone()
             && !self.plan.changes()
             && !votes_empty
+            // Those who stay broken are as many as may be missing.
+            && !(self.plan.wild.stay_broken && self.phase != Phase::Chaos)
             && anew < (self.plan.voters - 1) / 2;
         let server = &mut self.servers[index];
         if may {

@@ -48,6 +48,13 @@ impl Member {
         }
     }
 
+    /// A learner asks about more sessions than may wait for their end.
+    pub fn refuse_questions(&mut self, link: LinkId) {
+        if let Role::Leading(leader) = &mut self.role {
+            leader.refuse_questions(link);
+        }
+    }
+
     // ---- the whole tree, to learners: the replica serialises it
 
     /// Whether a learner waits for the whole tree. The replica, if the database is not held by

@@ -9,6 +9,7 @@ mod forwarding;
 mod harness;
 mod moving;
 mod options;
+mod questions;
 mod random;
 mod reads;
 mod reconfig;

@@ -182,6 +182,11 @@ impl Leader {
         self.learners.put(link, |out| put_revalidated(out, session, owns.is_some(), owns));
     }
 
+    /// A learner asks about more sessions than may wait for their end.
+    pub fn refuse_questions(&mut self, link: LinkId) {
+        self.learners.refuse(link, "too many questions about sessions wait for a commit");
+    }
+
     /// Whether a quorum of that configuration is connected and synchronised
     /// (`Leader.isQuorumSynced`).
     pub fn is_quorum_synced(&self, config: &Config) -> bool {

@@ -1,0 +1,225 @@
+//! Questions about sessions that are being closed, of connections here and at learners.
+//!
+//! That a session is over is told only once its end is committed. Until then it may still live on:
+//!
+//! ```text
+//! 1. The leader proposes the end of session S, whose time has come.
+//! 2. S's client reopens S, and would be told that S has expired.
+//! 3. The leader is lost before a quorum has the proposal; the next leader's history lacks it.
+//! 4. S lives on with its ephemeral nodes, and its client, which has begun another session, waits
+//!    for them to go: for a lock, say, that it holds itself.
+//! ```
+//!
+//! So the question waits until the end is applied, or until the end is taken back because the disk
+//! is full; then it is asked again. If this server leads no more, the client's connection ends
+//! without an answer, and the client tries another server.
+// ZooKeeper: SessionTrackerImpl.touchSession says at once that the session is not valid.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::Replica;
+use super::connection::Slot;
+use super::ensemble::Role;
+use crate::id::{ServerId, SessionId};
+use crate::limits;
+use crate::peer::link::LinkId;
+use crate::planted::{self, PlantedBug};
+use crate::session::Tenure;
+use crate::time::Now;
+
+/// Who asks about a session.
+#[derive(Clone, Copy, Debug)]
+enum Asker {
+    /// A connection of this server.
+    Here(Slot),
+    /// A connection of a learner.
+    Learner { link: LinkId, server: ServerId },
+}
+
+/// Whether a session is alive, and belongs to a connection.
+#[derive(Clone, Copy, Debug)]
+struct Question {
+    asker: Asker,
+    session: SessionId,
+    timeout_ms: i32,
+    /// The connection was there before this leader.
+    kept: Option<Tenure>,
+}
+
+/// Questions that wait for the end of their session.
+#[derive(Default)]
+pub(super) struct Questions {
+    /// In the order in which they were asked.
+    waiting: VecDeque<Question>,
+    /// How many of them each learner has asked.
+    of_learners: BTreeMap<LinkId, usize>,
+    /// Some session's end was applied or taken back since the questions were looked at.
+    is_due: bool,
+}
+
+impl Questions {
+    /// The end of a session was applied, or taken back.
+    pub fn on_decided(&mut self) {
+        self.is_due = !self.waiting.is_empty();
+    }
+
+    fn keep(&mut self, question: Question) {
+        if let Asker::Learner { link, .. } = question.asker {
+            *self.of_learners.entry(link).or_default() += 1;
+        }
+        self.waiting.push_back(question);
+    }
+
+    fn of_learner(&self, asker: Asker) -> usize {
+        match asker {
+            Asker::Here(_) => 0,
+            Asker::Learner { link, .. } => self.of_learners.get(&link).copied().unwrap_or(0),
+        }
+    }
+
+    /// This server decides about sessions no more.
+    pub fn clear(&mut self) {
+        self.waiting.clear();
+        self.of_learners.clear();
+        self.is_due = false;
+    }
+}
+
+impl Replica {
+    /// A connection of this server asks, which decides about sessions: since when the session is the
+    /// connection's, if it is. `None`: the connection has to wait for the answer.
+    pub(super) fn ask_here(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        session: SessionId,
+        timeout_ms: i32,
+        kept: Option<Tenure>,
+    ) -> Option<Option<Tenure>> {
+        let question = Question { asker: Asker::Here(slot), session, timeout_ms, kept };
+        if self.keep_question(question) {
+            return None;
+        }
+        let me = self.ensemble.me;
+        Some(self.decide(now, session, me, timeout_ms, kept))
+    }
+
+    /// A learner asks.
+    pub(super) fn on_revalidate(
+        &mut self,
+        now: Now,
+        (link, server): (LinkId, ServerId),
+        session: SessionId,
+        timeout_ms: i32,
+        kept: Option<Tenure>,
+    ) {
+        if self.ensemble.role != Role::Leading {
+            tracing::debug!(%server, %session, "a question about a session for a leader that is none");
+            return;
+        }
+        let asker = Asker::Learner { link, server };
+        let question = Question { asker, session, timeout_ms, kept };
+        if !self.keep_question(question) {
+            let owns = self.on_learner_asks(now, server, session, timeout_ms, kept);
+            self.peer.answer_revalidate(link, session, owns);
+        }
+    }
+
+    /// Whether a question has to wait, or is one too many.
+    fn keep_question(&mut self, question: Question) -> bool {
+        if !self.has_to_wait(&question) {
+            return false;
+        }
+        match question.asker {
+            Asker::Learner { link, .. }
+                if self.ensemble.questions.of_learner(question.asker)
+                    >= limits::LEARNER_QUESTIONS_MAX =>
+            {
+                self.peer.refuse_questions(link);
+            }
+            // Of a connection here there is one at most.
+            _ => self.ensemble.questions.keep(question),
+        }
+        true
+    }
+
+    fn has_to_wait(&self, question: &Question) -> bool {
+        // ZooKeeper: ObserverMaster.revalidateLearnerSession takes the answers that it passes on in
+        // the order of its questions, whichever sessions they are about.
+        let is_behind_another = self.ensemble.questions.of_learner(question.asker) > 0;
+        is_behind_another || self.is_end_undecided(question.session)
+    }
+
+    fn is_end_undecided(&self, session: SessionId) -> bool {
+        self.sessions.is_closing(session)
+            && !planted::is(self.options.planted, PlantedBug::ExpiredTooSoon)
+    }
+
+    /// Asks again what waited for ends that are decided by now.
+    pub(super) fn answer_questions(&mut self, now: Now) {
+        if !std::mem::take(&mut self.ensemble.questions.is_due) {
+            return;
+        }
+        let waiting = std::mem::take(&mut self.ensemble.questions.waiting);
+        self.ensemble.questions.of_learners.clear();
+        for question in waiting {
+            if self.has_to_wait(&question) {
+                self.ensemble.questions.keep(question);
+                continue;
+            }
+            let Question { asker, session, timeout_ms, kept } = question;
+            match asker {
+                Asker::Here(slot) => {
+                    let Some(mut connection) = self.connections.take(slot) else { continue };
+                    if connection.is_open() {
+                        let me = self.ensemble.me;
+                        let owns = self.decide(now, session, me, timeout_ms, kept);
+                        let valid = owns.is_some();
+                        self.on_session_confirmed(now, slot, &mut connection, valid, owns);
+                    }
+                    self.connections.put(slot, connection);
+                }
+                Asker::Learner { link, server } => {
+                    let owns = self.on_learner_asks(now, server, session, timeout_ms, kept);
+                    self.peer.answer_revalidate(link, session, owns);
+                }
+            }
+        }
+    }
+
+    fn decide(
+        &mut self,
+        now: Now,
+        session: SessionId,
+        owner: ServerId,
+        timeout_ms: i32,
+        kept: Option<Tenure>,
+    ) -> Option<Tenure> {
+        match kept {
+            Some(tenure) => self.keep_session(now, session, owner, timeout_ms, tenure),
+            None => self.give_session(now, session, owner, timeout_ms),
+        }
+    }
+
+    /// A learner has a connection of a session, a new one or, `kept`, one from before this leader led:
+    /// since when it owns the session, if it does.
+    // ZooKeeper: Leader.revalidateSession knows only the first.
+    fn on_learner_asks(
+        &mut self,
+        now: Now,
+        server: ServerId,
+        session: SessionId,
+        timeout_ms: i32,
+        kept: Option<Tenure>,
+    ) -> Option<Tenure> {
+        let owns = self.decide(now, session, server, timeout_ms, kept);
+        if owns.is_some()
+            && let Some(&slot) = self.by_session.get(&session)
+            && let Some(mut connection) = self.connections.take(slot)
+        {
+            self.on_session_moved(slot, &mut connection);
+            self.connections.put(slot, connection);
+        }
+        owns
+    }
+}

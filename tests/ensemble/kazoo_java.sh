@@ -1,9 +1,11 @@
 #!/bin/sh
 # Stands in for `java` where kazoo's test harness starts a server: hands its zoo.cfg and its system properties to
-# ringkeeper. The lines about TLS are left out: ringkeeper refuses a port that it could not make secure.
+# ringkeeper. What concerns TLS and SASL is left out: ringkeeper refuses a port that it could not make secure, and a
+# JAAS file whose logins it could not check.
 flags=""
 for word in "$@"; do
     case "$word" in
+    -Djava.security.auth.login.config=*) ;;
     -D*) flags="$flags $word" ;;
     esac
     config="$word"

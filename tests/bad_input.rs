@@ -193,11 +193,12 @@ fn full_disk(config: &Config, value_bytes: usize) {
         }
     }
     if server.is_running() {
-        // Reads go on, for others as well.
-        let mut other = Session::open(address, TIMEOUT_MS);
-        let reader = other.as_mut().unwrap_or(&mut session);
-        let (data, _) = reader.get_data("/read", false).expect("a read on a full disk");
-        assert_eq!(data.as_deref(), Some(&b"still here"[..]));
+        // Reads go on, for those who come now as well.
+        let mut other = Session::open(address, TIMEOUT_MS).expect("a session on a full disk");
+        for reader in [&mut session, &mut other] {
+            let (data, _) = reader.get_data("/read", false).expect("a read on a full disk");
+            assert_eq!(data.as_deref(), Some(&b"still here"[..]));
+        }
     } else {
         // ZooKeeper stops when its log cannot be written.
         assert_eq!(*server.program(), Program::ZooKeeper39, "the server is gone");

@@ -139,6 +139,7 @@ impl Replica {
             self.ensemble.full_since = None;
             self.tell_room(now);
             self.propose_deferred(now);
+            self.log_unlogged_sessions(now);
         }
     }
 
@@ -337,7 +338,7 @@ impl Replica {
         for request in refused.iter().rev() {
             let Some(slot) = request.slot else { continue };
             if let Some(mut connection) = self.connections.take(slot) {
-                self.advance(now, slot, &mut connection);
+                self.go_on_without_room(now, slot, &mut connection);
                 self.connections.put(slot, connection);
             }
         }
@@ -345,12 +346,7 @@ impl Replica {
 
     fn refuse(&mut self, now: Now, request: &InFlight) {
         match request.op {
-            OpCode::CreateSession => {
-                self.sessions.remove(request.session);
-                if let Some(slot) = request.slot {
-                    self.close(slot);
-                }
-            }
+            OpCode::CreateSession => self.keep_unlogged(now, request),
             OpCode::CloseSession => self.revive_session(now, request.session),
             _ => {}
         }

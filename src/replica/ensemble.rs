@@ -109,6 +109,10 @@ pub(super) struct Ensemble {
     pub local: Tracker,
     /// Local sessions on their way to become global ones.
     pub upgrading: BTreeSet<SessionId>,
+    /// The first session of the time in which only readers were served, and all after it.
+    pub first_reader: SessionId,
+    /// There is room again, and beginnings of sessions are still to be logged.
+    pub unlogged_sessions_left: bool,
 
     /// For whoever needs any number.
     pub random: u64,
@@ -158,6 +162,8 @@ impl Ensemble {
             parked: Vec::new(),
             local: Tracker::new(options.tick_ms),
             upgrading: BTreeSet::new(),
+            first_reader: SessionId::NONE,
+            unlogged_sessions_left: false,
             random: seed | 1,
             quiet_at: None,
         }

@@ -1,9 +1,10 @@
 //! Local sessions: known to one server alone, until they want an ephemeral node
 //! (`UpgradeableSessionTracker`, `LocalSessionTracker`).
 
+use super::Replica;
 use super::connection::{Answer, Connection, Slot};
+use super::ensemble::Role;
 use super::sessions::SESSIONS_EXPIRED_AT_ONCE_MAX;
-use super::{InFlight, Replica};
 use crate::error::ErrorCode;
 use crate::id::{SessionId, Zxid};
 use crate::jute::Jute;
@@ -74,38 +75,31 @@ impl Replica {
         op: OpCode,
         body: &RequestBody<'_>,
     ) -> Result<(), ErrorCode> {
-        if !connection.local || !wants_ephemeral(op, body) {
+        if !connection.local {
+            return Ok(());
+        }
+        let session = connection.session;
+        if self.ensemble.role == Role::Alone {
+            // It began without room. If there still is none, so is its write refused.
+            connection.local = !self.log_session(now, session);
+            return Ok(());
+        }
+        if !wants_ephemeral(op, body) {
             return Ok(());
         }
         if !self.options.local_sessions_upgrading {
             return Err(ErrorCode::EphemeralOnLocalSession);
         }
-        let session = connection.session;
         let timeout_ms = self.ensemble.local.timeout_ms(session).unwrap_or(connection.timeout_ms);
         if self.ensemble.is_learning() {
             let body = timeout_ms.to_bytes();
             self.peer.forward(session, 0, OpCode::CreateSession, &body, &[]);
-        } else {
-            let Some(zxid) = self.next_zxid_for_write() else { return Err(ErrorCode::SystemError) };
-            self.sessions.add(session, timeout_ms, now.mono);
-            let digest_before = self.prep.digest();
-            let (database, wall) = (&self.database, now.wall);
-            let txn = self.prep.prepare_create_session(database, wall, zxid, session, timeout_ms);
-            let request = InFlight {
-                zxid,
-                digest_before,
-                op: OpCode::CreateSession,
-                slot: None,
-                session,
-                xid: 0,
-                arrived: now.mono,
-                large: 0,
-            };
-            self.propose(txn, request);
+            self.ensemble.local.remove(session);
+            self.ensemble.upgrading.insert(session);
+        } else if !self.log_session(now, session) {
+            return Err(ErrorCode::SystemError);
         }
         tracing::info!(%session, "a local session becomes a global one");
-        self.ensemble.local.remove(session);
-        self.ensemble.upgrading.insert(session);
         connection.local = false;
         Ok(())
     }

@@ -46,6 +46,7 @@ mod throttle;
 mod transfer;
 mod tree;
 mod unlogged;
+mod unlogged_sessions;
 mod warm;
 
 use std::collections::VecDeque;
@@ -274,6 +275,9 @@ impl Replica {
         self.on_standing_timeout(now);
         self.close_silent(now);
         self.on_disk_timeout(now);
+        if self.ensemble.unlogged_sessions_left {
+            self.log_unlogged_sessions(now);
+        }
     }
 
     /// When [`Replica::handle_timeout`] has something to do. May be in the past: then at once.
@@ -292,7 +296,8 @@ impl Replica {
         let standing = self.next_standing_timeout();
         let peer = self.peer.next_timeout();
         let silence = self.silence.next();
-        let all = [reaping, disk, slice, sessions, local, standing, silence, peer];
+        let unlogged = self.ensemble.unlogged_sessions_left.then_some(self.now.mono);
+        let all = [reaping, disk, slice, sessions, local, standing, silence, peer, unlogged];
         all.into_iter().flatten().min()
     }
 
@@ -432,7 +437,8 @@ impl Replica {
         self.throttle.drop_probability()
     }
 
-    /// Number of local sessions. A server on its own has none, as ZooKeeper's.
+    /// Number of local sessions. A server on its own has none, as ZooKeeper's, but those that began
+    /// while its disk was full.
     pub fn local_sessions_count(&self) -> usize {
         self.ensemble.local.len()
     }

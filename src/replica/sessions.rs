@@ -96,7 +96,12 @@ impl Replica {
         }
         let Some(zxid) = self.next_zxid_for_write() else {
             self.stats.writes_refused_disk_full += 1;
-            return self.reject(slot, connection, "no new session: the disk is full");
+            if !self.begin_unlogged_session(now, slot, connection) {
+                let reason = "no new session: the disk of this leader is full, and until there is \
+                              room another server has to lead";
+                self.reject(slot, connection, reason);
+            }
+            return;
         };
         self.sessions.add(session, connection.timeout_ms, now.mono);
         // It has just been added.

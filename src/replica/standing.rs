@@ -200,6 +200,7 @@ impl Replica {
         {
             tracing::warn!("still no leader: clients that only read are served");
             self.ensemble.read_only = true;
+            self.ensemble.first_reader = self.session_ids.next();
         }
         let due = |(until, _): &(MonoUs, Slot)| *until <= now.mono;
         if !self.ensemble.parked.iter().any(due) {
@@ -294,7 +295,9 @@ impl Replica {
         self.ensemble.parked.clear();
     }
 
-    /// Clients that were served without a leader.
+    /// Clients that were served without a leader, and the sessions that were made for them.
+    // ZooKeeper: ReadOnlyZooKeeperServer.shutdownComponents closes all its connections, and its sessions
+    // go with its LearnerSessionTracker: who comes back with one of them hears that it has expired.
     fn close_readers(&mut self) {
         for slot in self.connections.slots() {
             let reader = self
@@ -303,6 +306,13 @@ impl Replica {
                 .is_some_and(|found| found.state == State::Ready && found.parked.is_none());
             if reader {
                 self.close(slot);
+            }
+        }
+        let first = self.ensemble.first_reader;
+        for session in self.ensemble.local.by_expiry().into_values().flatten() {
+            // Ids of one life of a server rise.
+            if session >= first {
+                self.end_local_session(session);
             }
         }
     }

@@ -45,7 +45,7 @@ pub fn is_meant(err: i32) -> bool {
     MEANT.iter().any(|code| code.code() == err)
 }
 
-/// Compares everything with the history that ends with `last`. Local sessions begin without a
+/// Compares everything with the history that ends with `last`. Some sessions begin without a
 /// transaction, and may end so. Returns the sessions that were begun by one as well.
 ///
 /// # Errors
@@ -56,7 +56,7 @@ pub fn check(
     last: Zxid,
     plan: &Plan,
 ) -> Result<(Checked, Model, BTreeSet<SessionId>), String> {
-    let local = plan.local_sessions;
+    let local = plan.has_unlogged_sessions();
     let links = chain.history(last)?;
     let mut checked = Checked { txns: links.len(), ..Checked::default() };
     chain.configs_are_in(&links)?;

@@ -247,6 +247,12 @@ impl Plan {
         self.faults.reconfig.is_some()
     }
 
+    /// Whether sessions may begin and end without a transaction: local ones, and those that begin while
+    /// the disk of a server on its own is full.
+    pub fn has_unlogged_sessions(&self) -> bool {
+        self.local_sessions || (self.is_standalone() && self.faults.disk_full.is_some())
+    }
+
     /// Whether there is one server on its own.
     pub fn is_standalone(&self) -> bool {
         self.servers() == 1

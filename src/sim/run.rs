@@ -192,7 +192,7 @@ fn end(world: &mut World, outcome: &mut Outcome) -> Result<(), String> {
     let first = members(world).next().and_then(|server| server.replica.as_ref());
     let replica = first.ok_or("no server")?;
     let last = replica.last_processed();
-    let local = world.plan.local_sessions;
+    let local = world.plan.has_unlogged_sessions();
     let (checked, model, begun) = check::check(&world.history, &world.chain, last, &world.plan)?;
     outcome.checked = checked;
     let living: BTreeSet<SessionId> = world

@@ -1,6 +1,7 @@
 //! What members can be beside equal voters: added and removed under load, without a vote, read-only, with local sessions;
 //! and a new epoch when zxids run out.
 
+use std::io::ErrorKind;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -144,9 +145,15 @@ fn a_server_without_a_quorum_serves_reads_to_those_who_accept_that() {
         "who wants to write must look for another server"
     );
 
+    let (id, password) = (reader.id(), reader.password());
     ensemble.start_all();
     let mut roaming =
         Roaming::open(&ensemble.addresses(), LONG_MS, PATIENCE, LIMIT).expect("a session");
+    // ZooKeeper: the session to read with went with the ReadOnlyZooKeeperServer.
+    ensemble.wait_mode(alone, LIMIT, |mode| matches!(mode, Some(Mode::Leader | Mode::Follower)));
+    let again = Session::resume(ensemble.address(alone), LONG_MS, id, password);
+    let refusal = again.err().expect("the session to read with is over");
+    assert_eq!(refusal.kind(), ErrorKind::NotFound, "{refusal}");
     roaming.create("/written", None, OPEN_ACL, 0, LIMIT).expect("create");
     roaming.close(LIMIT).expect("closeSession");
     same::trees(&mut ensemble, "with a quorum again");

@@ -4,6 +4,7 @@ use super::harness::*;
 use crate::error::ErrorCode;
 use crate::io::{Completion, IoFailure, IoFailureKind, Op};
 use crate::proto::OpCode;
+use crate::proto::connect::ConnectRequest;
 use crate::proto::request::RequestBody;
 use crate::replica::ReplicaOptions;
 
@@ -69,11 +70,6 @@ fn a_full_disk_refuses_writes_and_answers_reads() {
     assert_eq!(h.create(&client, "/x", 0).err, ErrorCode::SystemError.code());
     assert_eq!(h.last_zxid(), zxid, "a refused write uses up no zxid");
     assert_eq!(h.call(client.conn, 2, OpCode::GetData, &watch("/p", false)).err, 0);
-    // No new session either.
-    let conn = h.open();
-    h.send_connect(conn, new_session());
-    h.settle();
-    assert!(h.is_closed(conn));
     // Room again.
     h.disk_full = false;
     h.advance_ms(1000);
@@ -81,6 +77,103 @@ fn a_full_disk_refuses_writes_and_answers_reads() {
     assert_eq!(h.create(&client, "/x", 0).err, 0);
     assert_eq!(h.last_zxid(), zxid + 1);
     assert_eq!(h.replica.database().node("/p").unwrap().num_children(), accepted);
+}
+
+fn close_session(h: &mut Harness, client: &Client) -> i32 {
+    h.call(client.conn, 9, OpCode::CloseSession, &RequestBody::Empty).err
+}
+
+fn is_logged(h: &Harness, client: &Client) -> bool {
+    h.replica.database().session_timeout(client.session).is_some()
+}
+
+#[test]
+fn a_full_disk_lets_new_sessions_in_and_logs_them_when_there_is_room() {
+    let refused = ErrorCode::SystemError.code();
+    let mut h = small_log();
+    h.disk_full = true;
+    let filler = h.connect();
+    fill(&mut h, &filler);
+    let zxid = h.last_zxid();
+    let clients: Vec<_> = (0..4).map(|_| h.connect()).collect();
+    for client in &clients {
+        assert_eq!(h.call(client.conn, 1, OpCode::GetData, &watch("/p", true)).err, 0);
+        assert_eq!(h.create(client, "/e", 1).err, refused);
+        assert_eq!(h.create(client, "/n", 0).err, refused);
+    }
+    // It ends, moves and expires as every session does, without the disk.
+    assert_eq!(close_session(&mut h, &clients[0]), 0);
+    let again = ConnectRequest {
+        session_id: clients[1].session,
+        password: Some(&clients[1].password),
+        ..new_session()
+    };
+    let conn = h.open();
+    h.send_connect(conn, again);
+    assert_eq!(h.connect_response(conn).session_id, clients[1].session);
+    assert!(h.is_closed(clients[1].conn));
+    for _ in 0..3 {
+        h.advance_ms(5000);
+        for conn in [conn, clients[3].conn, filler.conn] {
+            h.call(conn, -2, OpCode::Ping, &RequestBody::Empty);
+        }
+    }
+    assert!(h.is_closed(clients[2].conn) && !h.is_closed(conn));
+    assert_eq!(h.last_zxid(), zxid);
+    assert!(h.replica.is_disk_full());
+    // One writes in the moment at which there is room, and one never does.
+    h.disk_full = false;
+    h.advance_ms(1000);
+    assert_eq!(h.create(&clients[3], "/e", 1).err, 0);
+    let moved = Client { conn, ..clients[1] };
+    assert!(is_logged(&h, &moved) && is_logged(&h, &clients[3]));
+    assert!(!is_logged(&h, &clients[0]) && !is_logged(&h, &clients[2]));
+    assert_eq!(h.replica.local_sessions_count(), 0);
+    h.crash();
+    assert!(is_logged(&h, &moved) && is_logged(&h, &clients[3]));
+    let stat = h.replica.database().node("/e").unwrap().stat();
+    assert_eq!(stat.ephemeral_owner, clients[3].session.0);
+}
+
+#[test]
+fn a_session_that_finds_no_room_a_second_time_goes_on_reading() {
+    let refused = ErrorCode::SystemError.code();
+    let mut h = small_log();
+    h.disk_full = true;
+    let filler = h.connect();
+    fill(&mut h, &filler);
+    let zxid = h.last_zxid();
+    // More than are logged in one turn.
+    let clients: Vec<_> = (0..250).map(|_| h.connect()).collect();
+    // Room for one segment, which others' writes fill in the same moment.
+    h.disk_full = false;
+    h.now.mono = h.now.mono.plus_ms(1000);
+    h.replica.handle_timeout(h.now);
+    h.turn();
+    h.do_op();
+    h.disk_full = true;
+    assert!(!h.replica.is_disk_full());
+    let data = vec![7; 700_000];
+    for xid in 0..20 {
+        h.send(filler.conn, xid, OpCode::Create, &create("/p/n", &data, 2));
+    }
+    h.advance_ms(0);
+    assert!(h.replica.is_disk_full());
+    let (logged, left): (Vec<_>, Vec<_>) = clients.iter().partition(|client| is_logged(&h, client));
+    assert_eq!((logged.len(), left.len()), (200, 50));
+    assert_eq!(h.replica.local_sessions_count(), 50);
+    assert!(h.last_zxid() > zxid + 200);
+    for client in &clients {
+        assert_eq!(h.call(client.conn, 1, OpCode::GetData, &watch("/p", false)).err, 0);
+    }
+    assert_eq!(close_session(&mut h, logged[0]), refused, "its end needs room");
+    assert_eq!(close_session(&mut h, left[0]), 0, "its end needs none");
+    h.disk_full = false;
+    h.advance_ms(1000);
+    assert_eq!(h.replica.local_sessions_count(), 0);
+    h.crash();
+    assert!(left[1..].iter().chain(&logged).all(|client| is_logged(&h, client)));
+    assert!(!is_logged(&h, left[0]));
 }
 
 #[test]
@@ -100,7 +193,8 @@ fn what_was_on_its_way_to_a_full_disk_is_taken_back_in_order() {
     h.send_connect(late, new_session());
     h.send(clients[3].conn, 5000, OpCode::CloseSession, &RequestBody::Empty);
     h.settle();
-    assert!(h.replica.is_disk_full() && h.is_closed(late));
+    assert!(h.replica.is_disk_full());
+    assert_ne!(h.connect_response(late).timeout_ms, 0, "to read, no room is needed");
     let refused = ErrorCode::SystemError.code();
     let mut accepted = 0;
     for client in &clients {

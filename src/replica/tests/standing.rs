@@ -16,7 +16,7 @@ use crate::proto::connect::{ConnectRequest, ConnectResponse};
 use crate::proto::request::RequestBody;
 use crate::proto::txn::{Txn, TxnBody};
 use crate::replica::ReplicaOptions;
-use crate::session::Tenure;
+use crate::session::{Tenure, password};
 
 fn leader_with(options: ReplicaOptions) -> Harness {
     let mut harness = Harness::scripted(options);
@@ -485,9 +485,31 @@ fn a_server_without_a_leader_serves_readers_after_a_while() {
 
     let conn = harness.open();
     harness.send_connect(conn, reader());
+    let session = harness.connect_response(conn).session_id;
+    assert_eq!(harness.replica.local_sessions_count(), 1);
     become_(&mut harness, following(2));
     assert!(harness.is_closed(conn), "it shall ask for a server that writes");
     assert!(!harness.replica.is_read_only());
+    // Its session was one to read with, and is over.
+    assert_eq!(harness.replica.local_sessions_count(), 0);
+    told(&mut harness);
+    let conn = harness.open();
+    let password = password(session);
+    let again = ConnectRequest { session_id: session, password: Some(&password), ..reader() };
+    harness.send_connect(conn, again);
+    assert_eq!(told(&mut harness), [format!("revalidate {session} 10000")]);
+    inbound(&mut harness, Inbound::Revalidated { session, valid: false, tenure: None });
+    assert_eq!(harness.connect_response(conn).session_id, SessionId::NONE);
+    // A local one that was there before lives on, as always.
+    let conn = harness.open();
+    harness.send_connect(conn, new_session());
+    assert!(!harness.is_closed(conn));
+    become_(&mut harness, Standing::Looking);
+    harness.advance_ms(3000);
+    assert!(harness.replica.is_read_only());
+    become_(&mut harness, following(3));
+    assert!(!harness.is_closed(conn));
+    assert_eq!(harness.replica.local_sessions_count(), 1);
 }
 
 #[test]

@@ -128,11 +128,16 @@ struct Process {
 
 impl Process {
     fn start(folder: &Path, cores: u32, nice: bool) -> Process {
+        Process::start_with(folder, cores, nice, "")
+    }
+
+    /// The same, with more lines of configuration.
+    fn start_with(folder: &Path, cores: u32, nice: bool, lines: &str) -> Process {
         let config = folder.join("zoo.cfg");
         let data = folder.join("data");
         let text = format!(
             "dataDir={}\nclientPort=0\nclientPortAddress=127.0.0.1\nringkeeper.cores={cores}\n\
-             admin.enableServer=false\n",
+             admin.enableServer=false\n{lines}",
             data.display()
         );
         fs::write(&config, text).unwrap();
@@ -269,4 +274,25 @@ fn a_signal_ends_it_while_it_reads_a_large_folder_and_the_next_start_finds_every
     let mut server = Process::start(folder.path(), 3, false);
     server.wait_for("20005 znodes");
     server.wait_for("serving clients on");
+}
+
+#[test]
+fn a_start_for_which_a_file_does_not_come_says_which_and_a_signal_ends_it() {
+    for cores in [1, 3] {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("data/version-2");
+        fs::create_dir_all(&state).unwrap();
+        fs::write(folder.path().join("data/myid"), "1").unwrap();
+        // To open it takes until somebody writes there, like a file on a server that is gone.
+        let waits = state.join("currentEpoch");
+        assert!(Command::new("mkfifo").arg(&waits).status().unwrap().success());
+        let members = "server.1=127.0.0.1:1:2\nserver.2=127.0.0.1:3:4\ninitLimit=5\nsyncLimit=2\n";
+        let mut server = Process::start_with(folder.path(), cores, false, members);
+        let file = waits.display();
+        server.wait_for(&format!("nothing was read for 5 s, waiting for {file};"));
+        server.stop();
+        let (code, lines) = server.ended();
+        assert_eq!(code, 0, "{lines}");
+        assert!(lines.contains("SIGTERM while reading the data: stopped"), "{lines}");
+    }
 }

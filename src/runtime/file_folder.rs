@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::read_ahead::ReadAhead;
-use super::{Folders, log_ahead, replace, sync_folder};
+use super::{Folders, Reading, log_ahead, replace, sync_folder};
 use crate::io::Place;
 use crate::recovery::{FileInfo, Folder, LogEntries, ReadSeek};
 use crate::txnlog::{Reader, plan};
@@ -14,6 +14,7 @@ use crate::txnlog::{Reader, plan};
 #[derive(Clone, Debug)]
 pub struct FileFolder {
     folders: Folders,
+    reading: Reading,
 }
 
 /// What a new member of an ensemble may find above `version-2`, put there by the operator.
@@ -22,11 +23,21 @@ const INITIALIZE_FILE: &str = "initialize";
 impl FileFolder {
     /// The folders of a server.
     pub fn new(folders: &Folders) -> FileFolder {
-        FileFolder { folders: folders.clone() }
+        FileFolder { folders: folders.clone(), reading: Reading::new() }
+    }
+
+    /// The same, and tells how far reading has come.
+    pub fn told(folders: &Folders, reading: &Reading) -> FileFolder {
+        FileFolder { folders: folders.clone(), reading: reading.clone() }
     }
 
     fn file(&self, place: Place, name: &str) -> PathBuf {
         self.folders.path(place).join(name)
+    }
+
+    fn read_ahead(&self, path: &Path) -> io::Result<ReadAhead> {
+        self.reading.begin(path.display().to_string());
+        ReadAhead::open(path, &self.reading)
     }
 
     fn above(&self) -> &Path {
@@ -36,6 +47,7 @@ impl FileFolder {
 
 impl Folder for FileFolder {
     fn list(&self, place: Place) -> io::Result<Vec<FileInfo>> {
+        self.reading.begin(format!("the list of {}", self.folders.path(place).display()));
         let entries = match std::fs::read_dir(self.folders.path(place)) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -44,6 +56,7 @@ impl Folder for FileFolder {
         let mut files = Vec::new();
         for entry in entries {
             let entry = entry?;
+            self.reading.moved();
             // A name that is no text is none of ours.
             let Ok(name) = entry.file_name().into_string() else { continue };
             // Links are followed: snapshots may be kept elsewhere.
@@ -62,15 +75,17 @@ impl Folder for FileFolder {
     }
 
     fn open(&self, place: Place, name: &str) -> io::Result<Box<dyn ReadSeek + '_>> {
-        Ok(Box::new(ReadAhead::open(&self.file(place, name))?))
+        Ok(Box::new(self.read_ahead(&self.file(place, name))?))
     }
 
     fn open_log(&self, name: &str) -> io::Result<Box<dyn LogEntries + '_>> {
-        log_ahead::ahead(Reader::open(ReadAhead::open(&self.file(Place::Logs, name))?)?)
+        log_ahead::ahead(Reader::open(self.read_ahead(&self.file(Place::Logs, name))?)?)
     }
 
     fn truncate(&self, place: Place, name: &str, bytes: u64) -> io::Result<()> {
-        let file = OpenOptions::new().write(true).open(self.file(place, name))?;
+        let path = self.file(place, name);
+        self.reading.begin(format!("{} to be cut", path.display()));
+        let file = OpenOptions::new().write(true).open(path)?;
         file.set_len(bytes)?;
         file.sync_all()
     }
@@ -84,11 +99,14 @@ impl Folder for FileFolder {
     }
 
     fn replace(&self, place: Place, name: &str, content: &[u8]) -> io::Result<()> {
+        self.reading.begin(format!("{} to be written", self.file(place, name).display()));
         replace(self.folders.path(place), name, content).map_err(io::Error::other)
     }
 
     fn sync(&self, place: Place, name: &str) -> io::Result<()> {
-        std::fs::File::open(self.file(place, name))?.sync_data()
+        let path = self.file(place, name);
+        self.reading.begin(format!("{} to be on the disk", path.display()));
+        std::fs::File::open(path)?.sync_data()
     }
 
     fn has_initialize(&self) -> io::Result<bool> {

@@ -15,6 +15,7 @@ mod log_ring;
 mod log_thread;
 mod reactor;
 mod read_ahead;
+mod reading;
 mod signals;
 mod sleep_flag;
 mod time_slice;
@@ -36,6 +37,7 @@ pub use limits_of_process::{
 };
 pub use log_ring::{LogRing, WRITES_IN_FLIGHT_MAX};
 pub use reactor::{Inbox, Reactor, Readiness, Ready, Timer, Watch};
+pub use reading::Reading;
 pub use signals::{StopFlag, watch_signals};
 pub use time_slice::{Slices, set_slices};
 

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+use super::Reading;
 use super::bulk_file::refuses_direct;
 use crate::io::{AlignedBuf, BUFFER_ALIGNMENT};
 
@@ -30,6 +31,8 @@ pub struct ReadAhead {
     piece: Piece,
     /// Reads what follows `piece`, as soon as something was taken that follows another piece.
     ahead: Option<Ahead>,
+    /// Told of each piece.
+    reading: Reading,
 }
 
 /// Bytes of the file.
@@ -51,7 +54,7 @@ impl ReadAhead {
     ///
     /// # Errors
     /// As `open(2)` has them.
-    pub fn open(path: &Path) -> io::Result<ReadAhead> {
+    pub fn open(path: &Path, reading: &Reading) -> io::Result<ReadAhead> {
         let mut options = OpenOptions::new();
         options.read(true);
         let file = match options.clone().custom_flags(libc::O_DIRECT).open(path) {
@@ -61,7 +64,8 @@ impl ReadAhead {
         };
         // Who only asks how long it is needs no room.
         let piece = Piece { start: 0, bytes: 0, buf: AlignedBuf::zeroed(0) };
-        Ok(ReadAhead { file: Arc::new(file), at: 0, piece, ahead: None })
+        let (file, reading) = (Arc::new(file), reading.clone());
+        Ok(ReadAhead { file, at: 0, piece, ahead: None, reading })
     }
 
     /// Has the piece with the next byte; empty at the end of the file.
@@ -71,10 +75,10 @@ impl ReadAhead {
             self.piece.bytes == PIECE_BYTES && start == self.piece.start + PIECE_BYTES as u64;
         if !follows {
             self.ahead = None;
-            return self.piece.read(&self.file, start);
+            return self.piece.read(&self.file, start, &self.reading);
         }
         if self.ahead.is_none() {
-            self.ahead = Some(Ahead::begin(self.file.clone(), start)?);
+            self.ahead = Some(Ahead::begin(self.file.clone(), start, self.reading.clone())?);
         }
         let ahead = self.ahead.as_ref().expect("begun just now if it was not there");
         match ahead.pieces.recv().expect("pieces come up to the end or an error") {
@@ -93,7 +97,7 @@ impl ReadAhead {
 }
 
 impl Piece {
-    fn read(&mut self, file: &File, start: u64) -> io::Result<()> {
+    fn read(&mut self, file: &File, start: u64, reading: &Reading) -> io::Result<()> {
         (self.start, self.bytes) = (start, 0);
         if self.buf.len() < PIECE_BYTES {
             self.buf = AlignedBuf::zeroed(PIECE_BYTES);
@@ -104,6 +108,7 @@ impl Piece {
                 Ok(0) => break,
                 Ok(bytes) => {
                     self.bytes += bytes;
+                    reading.moved();
                     // What follows a part of a block is the end: a direct read cannot begin there.
                     if !self.bytes.is_multiple_of(BUFFER_ALIGNMENT) {
                         break;
@@ -120,14 +125,14 @@ impl Piece {
 
 impl Ahead {
     /// Reads pieces from `start` on, until the end, an error, or until nobody wants more.
-    fn begin(file: Arc<File>, mut start: u64) -> io::Result<Ahead> {
+    fn begin(file: Arc<File>, mut start: u64, reading: Reading) -> io::Result<Ahead> {
         let (give, pieces) = sync_channel(PIECES_AHEAD);
         let (spare, spares) = sync_channel(PIECES_AHEAD + 2);
         let read = move || {
             loop {
                 let buf = spares.try_recv().unwrap_or_else(|_| AlignedBuf::zeroed(PIECE_BYTES));
                 let mut piece = Piece { start, bytes: 0, buf };
-                let read = piece.read(&file, start).map(|()| piece);
+                let read = piece.read(&file, start, &reading).map(|()| piece);
                 let ends = read.as_ref().map_or(true, |piece| piece.bytes < PIECE_BYTES);
                 if give.send(read).is_err() || ends {
                     return;
@@ -182,7 +187,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("file");
         std::fs::write(&path, content).expect("written");
-        let file = ReadAhead::open(&path).expect("opened");
+        let file = ReadAhead::open(&path, &Reading::new()).expect("opened");
         (folder, file)
     }
 

@@ -5,10 +5,15 @@
 //! and what to look at. A signal to stop ends the process at once while it is not serving yet, in
 //! whatever it is: what it does until then may be cut off at any moment, as by `kill -9`, and the
 //! files are made for that. Nobody waits for an answer.
+//!
+//! To read the data has no bound, for how large a folder may be is the operator's choice. There it is
+//! said when nothing was read for a time, and what is awaited.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use crate::runtime::Reading;
 
 /// What the server is doing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,6 +55,11 @@ const EXECUTORS_MAX: Duration = Duration::from_secs(120);
 /// Longest time of each phase of the end. The parts of each have bounds of their own, which sum up to
 /// a second; what supervisors wait for before they kill is 10 s and more.
 const END_MAX: Duration = Duration::from_secs(8);
+
+/// How long nothing may be read while the data is read before there is a line about it: a piece that is
+/// read is a mebibyte, for which the slowest disk, busy with other work, takes a second (guessed). The
+/// next lines follow after twice the time each.
+const STANDSTILL: Duration = Duration::from_secs(5);
 
 /// Exit code of an end that a signal asked for.
 const EXIT_OK: i32 = 0;
@@ -131,6 +141,8 @@ pub struct Phases {
 struct Inner {
     state: Mutex<State>,
     changed: Condvar,
+    /// How far reading the data has come.
+    reading: Reading,
     /// Writes the lines that are waiting, before the process ends.
     flush: Box<dyn Fn() + Send + Sync>,
 }
@@ -140,16 +152,18 @@ struct State {
     since: Instant,
     /// When there is a line about it.
     line_at: Instant,
+    /// While the data is read: how long nothing may be read until there is a line about that.
+    standstill: Duration,
 }
 
 impl State {
     fn begin(phase: Phase) -> State {
         let now = Instant::now();
-        State { phase, since: now, line_at: now + LINE_AFTER }
+        State { phase, since: now, line_at: now + LINE_AFTER, standstill: STANDSTILL }
     }
 
     /// What is to be said at `now`, if anything, and whether it is the last word.
-    fn tell(&mut self, now: Instant) -> Option<(String, bool)> {
+    fn tell(&mut self, now: Instant, reading: &Reading) -> Option<(String, bool)> {
         let took = now.saturating_duration_since(self.since);
         let (name, advice) = (self.phase.name(), self.phase.advice());
         if let Some(bound) = self.phase.bound()
@@ -157,6 +171,11 @@ impl State {
         {
             let line = format!("{name}: not done after {} s; {advice}", bound.as_secs());
             return Some((line, true));
+        }
+        if self.phase == Phase::Data
+            && let Some(line) = self.tell_of_standstill(now, reading)
+        {
+            return Some((line, false));
         }
         if self.phase == Phase::Serving || now < self.line_at {
             return None;
@@ -169,11 +188,34 @@ impl State {
         Some((format!("{name}: {} s so far{bound}; {advice}", took.as_secs()), false))
     }
 
+    /// What is to be said if nothing was read for long.
+    fn tell_of_standstill(&mut self, now: Instant, reading: &Reading) -> Option<String> {
+        // What the phase before did is not counted.
+        let still = now.saturating_duration_since(reading.moved_at().max(self.since));
+        if still < STANDSTILL {
+            self.standstill = STANDSTILL;
+        }
+        if still < self.standstill {
+            return None;
+        }
+        self.standstill = still * 2;
+        Some(format!(
+            "{}: nothing was read for {} s, waiting for {}; its file system does not answer: look at \
+             the disk, at `dmesg`, and for a network file system at its server. A signal ends this \
+             server at once",
+            self.phase.name(),
+            still.as_secs(),
+            reading.what()
+        ))
+    }
+
     /// When something may have to be said next.
-    fn due(&self) -> Option<Instant> {
+    fn due(&self, reading: &Reading) -> Option<Instant> {
         let bound = self.phase.bound().map(|bound| self.since + bound);
         let line = (self.phase != Phase::Serving).then_some(self.line_at);
-        [bound, line].into_iter().flatten().min()
+        let standstill = (self.phase == Phase::Data)
+            .then(|| reading.moved_at().max(self.since) + self.standstill);
+        [bound, line, standstill].into_iter().flatten().min()
     }
 }
 
@@ -185,19 +227,29 @@ impl Phases {
     pub fn begin(flush: impl Fn() + Send + Sync + 'static) -> io::Result<Phases> {
         let state = Mutex::new(State::begin(Phase::System));
         let phases = Phases {
-            inner: Arc::new(Inner { state, changed: Condvar::new(), flush: Box::new(flush) }),
+            inner: Arc::new(Inner {
+                state,
+                changed: Condvar::new(),
+                reading: Reading::new(),
+                flush: Box::new(flush),
+            }),
         };
         let watched = phases.clone();
         std::thread::Builder::new().name("rk-phases".into()).spawn(move || watched.watch())?;
         Ok(phases)
     }
 
+    /// What reading the data is to tell how far it has come.
+    pub fn reading(&self) -> Reading {
+        self.inner.reading.clone()
+    }
+
     /// The server is in `phase` from now on.
     pub fn enter(&self, phase: Phase) {
         let mut state = self.state();
-        let (since, line_at) = (state.since, state.line_at);
+        let (since, line_at, standstill) = (state.since, state.line_at, state.standstill);
         *state = if state.phase.goes_on_as(phase) {
-            State { phase, since, line_at }
+            State { phase, since, line_at, standstill }
         } else {
             State::begin(phase)
         };
@@ -226,7 +278,7 @@ impl Phases {
     fn watch(&self) {
         let mut state = self.state();
         loop {
-            match state.tell(Instant::now()) {
+            match state.tell(Instant::now(), &self.inner.reading) {
                 Some((line, true)) => {
                     tracing::error!("{line}");
                     (self.inner.flush)();
@@ -236,7 +288,7 @@ impl Phases {
                 None => {}
             }
             let changed = &self.inner.changed;
-            state = match state.due() {
+            state = match state.due(&self.inner.reading) {
                 None => changed.wait(state).unwrap_or_else(PoisonError::into_inner),
                 Some(due) => {
                     let left = due.saturating_duration_since(Instant::now());
@@ -255,11 +307,11 @@ mod tests {
     #[test]
     fn what_takes_long_is_said_less_and_less_often_and_ends_at_its_bound() {
         let mut state = State::begin(Phase::Executors { up: 1, of: 3 });
-        let begun = state.since;
+        let (begun, reading) = (state.since, Reading::new());
         let mut said = Vec::new();
         let last = loop {
-            let due = state.due().unwrap();
-            match state.tell(due).unwrap() {
+            let due = state.due(&reading).unwrap();
+            match state.tell(due, &reading).unwrap() {
                 (_, false) => said.push((due - begun).as_secs()),
                 (line, true) => break line,
             }
@@ -275,11 +327,37 @@ mod tests {
     #[test]
     fn reading_the_data_and_serving_take_as_long_as_they_take() {
         let mut state = State::begin(Phase::Data);
-        let later = state.since + Duration::from_secs(3600);
-        let (line, last) = state.tell(later).unwrap();
+        let reading = Reading::new();
+        // Something has just come.
+        state.since -= Duration::from_secs(3600);
+        state.line_at = state.since + LINE_AFTER;
+        let (line, last) = state.tell(Instant::now(), &reading).unwrap();
         assert!(!last && line.starts_with("reading the data: 3600 s so far;"), "{line}");
         state = State::begin(Phase::Serving);
-        assert!(state.due().is_none() && state.tell(later).is_none());
+        let later = state.since + Duration::from_secs(3600);
+        assert!(state.due(&reading).is_none() && state.tell(later, &reading).is_none());
+    }
+
+    #[test]
+    fn that_nothing_is_read_is_said_less_and_less_often_until_something_is() {
+        let mut state = State::begin(Phase::Data);
+        let reading = Reading::new();
+        reading.begin("/data/version-2/log.5".to_owned());
+        let begun = reading.moved_at();
+        let mut said = Vec::new();
+        while said.len() < 4 {
+            let due = state.due(&reading).unwrap();
+            let (line, last) = state.tell(due, &reading).unwrap();
+            assert!(!last);
+            if line.contains("nothing was read for") {
+                assert!(line.contains("waiting for /data/version-2/log.5;"), "{line}");
+                said.push((due - begun).as_secs());
+            }
+        }
+        assert_eq!(said, [5, 10, 20, 40]);
+        reading.moved();
+        assert_eq!(state.tell_of_standstill(Instant::now(), &reading), None);
+        assert_eq!(state.standstill, STANDSTILL);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::id::Zxid;
 use crate::quorum;
 use crate::recovery::{self, Recovered, RecoveryOptions, Step};
 use crate::replica::{Reload, Reloaded, Replica, ReplicaOptions};
-use crate::runtime::{DataFolder, FileFolder, Folders};
+use crate::runtime::{DataFolder, FileFolder, Folders, Reading};
 use crate::time::Now;
 
 /// How often a long recovery says how far it is.
@@ -19,12 +19,14 @@ const PROGRESS_LINE_EVERY: Duration = Duration::from_secs(2);
 pub struct Opener {
     folder: FileFolder,
     options: RecoveryOptions,
+    reading: Reading,
 }
 
 impl Opener {
-    /// Reads the folders as the configuration says.
-    pub fn new(config: &Config, folders: &Folders, seed: u64) -> Opener {
-        Opener { folder: FileFolder::new(folders), options: options::recovery(config, seed) }
+    /// Reads the folders as the configuration says, and tells how far it has come.
+    pub fn new(config: &Config, folders: &Folders, seed: u64, reading: Reading) -> Opener {
+        let folder = FileFolder::told(folders, &reading);
+        Opener { folder, options: options::recovery(config, seed), reading }
     }
 
     /// What the folders hold. What is to be told about it is told.
@@ -35,6 +37,7 @@ impl Opener {
         let begun = Instant::now();
         let mut last_line = begun;
         let mut progress = |step: Step<'_>| {
+            self.reading.moved();
             if last_line.elapsed() < PROGRESS_LINE_EVERY {
                 return;
             }

@@ -23,8 +23,8 @@ use crate::id::Epoch;
 use crate::net;
 use crate::net::links::{LinkOptions, Links};
 use crate::runtime::{
-    self, Clock, DataFolder, DiskWorker, Doorbell, LogRing, Reactor, StopFlag, raise_open_files,
-    watch_signals,
+    self, Clock, DataFolder, DiskWorker, Doorbell, LogRing, Reactor, Reading, StopFlag,
+    raise_open_files, watch_signals,
 };
 
 /// Exit code of an orderly end.
@@ -163,7 +163,9 @@ fn serve(
     let (news_sender, news) = mpsc::channel();
     let (serve, may_serve) = mpsc::channel();
     let teller = Teller::new(config, speaker.clone());
-    let make_host = host_maker(config.clone(), folder, device, client_port, keeper, teller);
+    let reading = phases.reading();
+    let make_host =
+        host_maker(config.clone(), folder, device, client_port, keeper, teller, reading);
     let start =
         Start { sockets, clients, make_host, bell, stop, news: news_sender, serve: may_serve };
     phases.enter(Phase::Executors { up: 0, of: wiring.session_cores as usize + 1 });
@@ -274,12 +276,13 @@ fn host_maker(
     client_port: ClientPort,
     keeper: Keeper,
     teller: Teller,
+    reading: Reading,
 ) -> MakeHost {
     Box::new(move |clients: Box<dyn Deliver>, bell: Doorbell, reactor: Reactor| {
         let clock = Clock::start();
         let seed = std::hash::RandomState::new().build_hasher().finish();
         let options = options::replica(&config, device)?;
-        let opener = Opener::new(&config, &folder.folders, seed);
+        let opener = Opener::new(&config, &folder.folders, seed, reading);
         let recovered = opener.open()?;
         let replica = recover::replica(&config, &folder, options, recovered, clock.now(), seed)?;
         let (ring, lacks) = LogRing::new(bell.clone(), &folder.locks())

@@ -1,0 +1,49 @@
+//! How far a thread has come with reading, for another that finds out whether it stands still.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// What is being read, and when something of it came last. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    begun: Instant,
+    /// After `begun`.
+    moved_us: AtomicU64,
+    what: Mutex<String>,
+}
+
+impl Reading {
+    /// Nothing has been read yet.
+    pub fn new() -> Reading {
+        let (moved_us, what) = (AtomicU64::new(0), Mutex::default());
+        Reading { inner: Arc::new(Inner { begun: Instant::now(), moved_us, what }) }
+    }
+
+    /// From now on this is awaited.
+    pub fn begin(&self, what: String) {
+        *self.inner.what.lock().unwrap_or_else(PoisonError::into_inner) = what;
+        self.moved();
+    }
+
+    /// Something of it has come.
+    pub fn moved(&self) {
+        let us = self.inner.begun.elapsed().as_micros();
+        self.inner.moved_us.store(u64::try_from(us).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// When something came last, or something else was begun with.
+    pub fn moved_at(&self) -> Instant {
+        self.inner.begun + Duration::from_micros(self.inner.moved_us.load(Ordering::Relaxed))
+    }
+
+    /// What is awaited.
+    pub fn what(&self) -> String {
+        self.inner.what.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

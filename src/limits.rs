@@ -40,6 +40,13 @@ pub const LEARNER_EARLY_BYTES_MAX: usize = 16 * 1024;
 /// zxids are told apart: most of what a server keeps in memory, in what it may send at once.
 pub const HISTORY_MARKS_MAX: usize = 320;
 
+/// How long nothing new is said of a server that is kept out for its data: it tries again each second,
+/// and the operator who is to help need not be told more often than he looks.
+pub const KEPT_OUT_SILENCE_MS: u64 = 60_000;
+
+/// Of how many servers it is known what was said of them: a stranger may use any number for his name.
+pub const KEPT_OUT_SAID_MAX: usize = LEARNERS_MAX;
+
 /// Bytes of proposals and commits that may wait for one learner before it is cut off: it hangs, or it
 /// takes the whole tree more slowly than others write. What is broadcast is shared by all learners,
 /// so that many slow ones cost little more than one.

@@ -44,7 +44,7 @@ impl Ended {
 
 fn read(stream: &[u8], piece_bytes: usize) -> Ended {
     let options = DatabaseOptions { hash_seed: 3, ..DatabaseOptions::default() };
-    let mut reader = StreamReader::new(options, Zxid(7));
+    let mut reader = StreamReader::new(options, Zxid(7), None);
     let mut left = stream.len();
     for piece in stream.chunks(piece_bytes) {
         match reader.feed(piece) {

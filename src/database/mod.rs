@@ -230,6 +230,14 @@ impl Database {
         self.tree.digest()
     }
 
+    /// The digest of the tree if it may speak for its history: it is known, and the tree was not found
+    /// wrong.
+    pub fn sure_digest(&self) -> Option<i64> {
+        let is_sure =
+            self.options.digest_enabled && !self.is_fuzzy() && self.digest_mismatches == 0;
+        is_sure.then(|| self.digest())
+    }
+
     /// The digest at each 128th zxid, the oldest first, at most 1024 of them.
     pub fn digest_log(&self) -> impl Iterator<Item = (Zxid, i64)> {
         self.digest_log.iter().copied()

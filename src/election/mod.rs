@@ -24,6 +24,7 @@ use crate::peer::link::{LinkEvent, LinkId, LinkIds, LinkOp};
 use crate::proto::quorum::ServerState;
 use crate::quorum::{Config, Role};
 use crate::time::MonoUs;
+use crate::zab::kept_out::info_unless;
 
 use connections::{Arrival, Connections};
 use notification::Ballot;
@@ -144,6 +145,8 @@ pub struct Election {
     looking: BTreeSet<ServerId>,
     /// The witness has changed its mind: a search may be over.
     is_oracle_news: bool,
+    /// The same happens again and again, and was said.
+    is_quiet: bool,
     arrivals: Vec<Arrival>,
 }
 
@@ -172,8 +175,19 @@ impl Election {
             outcome: None,
             looking: BTreeSet::new(),
             is_oracle_news: false,
+            is_quiet: false,
             arrivals: Vec::new(),
         }
+    }
+
+    /// The same happens again and again, and was said: what is found goes to those who look for faults.
+    pub fn set_quiet(&mut self, is_quiet: bool) {
+        self.is_quiet = is_quiet;
+    }
+
+    /// Whether it was said.
+    pub fn is_quiet(&self) -> bool {
+        self.is_quiet
     }
 
     /// Looks for a leader from now on: a new round begins, with a vote for this server and its
@@ -185,7 +199,14 @@ impl Election {
         let votes = self.electorate.active.is_voter(me);
         let initial = if votes { Vote { leader: me, zxid, peer_epoch: epoch } } else { NOBODY };
         self.round = self.round.saturating_add(1);
-        tracing::info!(round = self.round, %zxid, epoch = epoch.0, votes, "looking for a leader");
+        info_unless!(
+            self.is_quiet,
+            round = self.round,
+            %zxid,
+            epoch = epoch.0,
+            votes,
+            "looking for a leader"
+        );
         self.search(now, Round::new(&self.electorate, self.round, initial));
     }
 
@@ -534,7 +555,8 @@ impl Election {
         } else {
             ServerState::Following
         };
-        tracing::info!(
+        info_unless!(
+            self.is_quiet,
             leader = leader.0,
             zxid = %vote.zxid,
             epoch = vote.peer_epoch.0,

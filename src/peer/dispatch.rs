@@ -111,13 +111,13 @@ impl Peer {
     }
 
     /// See [`Member::snapshot_begins`](super::Member::snapshot_begins).
-    pub fn snapshot_begins(&mut self, zxid: Zxid) {
+    pub fn snapshot_begins(&mut self, zxid: Zxid, digest: Option<i64>) {
         #[cfg(test)]
         if let Peer::Scripted(scripted) = self {
             scripted.wants_snapshot = false;
             scripted.sends_snapshot = true;
         }
-        to_member!(self, m => m.snapshot_begins(zxid), "snapshot begins {zxid}");
+        to_member!(self, m => m.snapshot_begins(zxid, digest), "snapshot begins {zxid}");
     }
 
     /// See [`Member::wants_snapshot_piece`](super::Member::wants_snapshot_piece).
@@ -201,9 +201,9 @@ impl Peer {
     }
 
     /// See [`Member::snapshot_received`](super::Member::snapshot_received).
-    pub fn snapshot_received(&mut self, now: MonoUs, rest: &[u8]) {
+    pub fn snapshot_received(&mut self, now: MonoUs, digest: Option<i64>, rest: &[u8]) {
         to_member!(
-            self, m => m.snapshot_received(now, rest),
+            self, m => m.snapshot_received(now, digest, rest),
             "snapshot received, {} more", rest.len()
         );
     }

@@ -23,7 +23,7 @@ use super::*;
 use crate::election::{Election, ElectionOptions};
 use crate::quorum::Role as ConfigRole;
 use crate::zab::learner::LearnerKind;
-use crate::zab::{CommittedLog, Journal, Leader, Learner, Numbers};
+use crate::zab::{CommittedLog, Journal, Leader, Learner, Numbers, kept_out};
 use held::HeldLinks;
 use link::{LinkIds, LinkOp, Port};
 
@@ -51,6 +51,8 @@ pub struct Member {
     failures: u32,
     /// Before this time it joins nobody again.
     hold_until: MonoUs,
+    /// By whom it was kept out for its data, and what was said of it.
+    kept_out: kept_out::Said,
     /// When it last began to look.
     looking_since: MonoUs,
     /// Whether its disk takes what a leader has to write.
@@ -141,6 +143,7 @@ impl Member {
             promises: VecDeque::new(),
             failures: 0,
             hold_until: now,
+            kept_out: kept_out::Said::default(),
             looking_since: now,
             has_room: true,
             stands: true,

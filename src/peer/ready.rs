@@ -162,6 +162,8 @@ pub enum Inbound {
     SnapshotBegins {
         /// The last transaction in it.
         zxid: Zxid,
+        /// Its digest, if it holds nothing later.
+        digest: Option<i64>,
     },
     /// A piece of it, of any length. When the tree is whole,
     /// [`Peer::snapshot_received`](super::Peer::snapshot_received) is called with what follows it.

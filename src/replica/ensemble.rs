@@ -206,14 +206,9 @@ impl Replica {
             let epoch = recovered.zxid.epoch();
             epochs = Epochs { accepted: epoch, current: epoch };
         }
-        let database = &recovered.database;
-        // A tree that was found wrong must not speak for its history.
-        let is_sure = database.options().digest_enabled
-            && !database.is_fuzzy()
-            && database.digest_mismatches() == 0;
         let history = History {
             last: recovered.zxid,
-            digest: is_sure.then(|| database.digest()),
+            digest: recovered.database.sure_digest(),
             recent: std::mem::take(&mut recovered.recent),
             epochs,
         };
@@ -358,7 +353,7 @@ impl Replica {
                 }
                 self.peer.answer_ping(zxid, touched.into_iter());
             }
-            Inbound::SnapshotBegins { zxid } => self.on_snapshot_begins(zxid),
+            Inbound::SnapshotBegins { zxid, digest } => self.on_snapshot_begins(zxid, digest),
             Inbound::Snapshot { bytes } => self.on_snapshot_piece(now, &bytes),
             Inbound::SnapshotAborted => {
                 self.ensemble.incoming = None;

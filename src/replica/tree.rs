@@ -32,7 +32,8 @@ impl Replica {
             }
             let writer = StreamWriter::begin(&mut self.database);
             tracing::info!(zxid = %writer.zxid(), "sending the whole tree to a learner");
-            self.peer.snapshot_begins(writer.zxid());
+            let digest = self.database.sure_digest();
+            self.peer.snapshot_begins(writer.zxid(), digest);
             self.ensemble.outgoing = Some((writer, Transfer::begin(self.now.mono)));
         }
         if !self.peer.sends_snapshot() {
@@ -85,11 +86,11 @@ impl Replica {
 
     // ---- in
 
-    pub(super) fn on_snapshot_begins(&mut self, zxid: Zxid) {
+    pub(super) fn on_snapshot_begins(&mut self, zxid: Zxid, digest: Option<i64>) {
         tracing::info!(%zxid, "receiving the leader's whole tree");
         let options = *self.database.options();
         self.ensemble.received = None;
-        let reader = Box::new(StreamReader::new(options, zxid));
+        let reader = Box::new(StreamReader::new(options, zxid, digest));
         self.ensemble.incoming = Some((reader, Transfer::begin(self.now.mono)));
     }
 
@@ -113,8 +114,9 @@ impl Replica {
                     "received the leader's whole tree"
                 );
                 self.ensemble.incoming = None;
+                let digest = database.sure_digest();
                 self.ensemble.received = Some(database);
-                self.peer.snapshot_received(now.mono, &bytes[consumed..]);
+                self.peer.snapshot_received(now.mono, digest, &bytes[consumed..]);
             }
             Err(error) => {
                 self.ensemble.incoming = None;

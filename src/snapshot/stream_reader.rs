@@ -13,11 +13,13 @@ use crate::id::{SessionId, Zxid};
 use crate::jute::{DecodeError, Decoder, Jute};
 use crate::limits;
 use crate::proto::data::{AclVector, StatPersisted};
+use crate::proto::txn::DIGEST_VERSION;
 
 /// Reads a tree out of pieces.
 #[derive(Debug)]
 pub struct StreamReader {
     zxid: Zxid,
+    digest: Option<i64>,
     builder: DatabaseBuilder,
     stage: Stage,
     /// The beginning of the next item, when a piece ended inside it.
@@ -74,10 +76,12 @@ enum Stop {
 }
 
 impl StreamReader {
-    /// A tree of the state at `zxid`, as the leader says, or a little later.
-    pub fn new(options: DatabaseOptions, zxid: Zxid) -> StreamReader {
+    /// A tree of the state at `zxid`, as the leader says, which has this digest there; if it does not
+    /// say that, the state may be a little later.
+    pub fn new(options: DatabaseOptions, zxid: Zxid, digest: Option<i64>) -> StreamReader {
         StreamReader {
             zxid,
+            digest,
             builder: DatabaseBuilder::new(options),
             stage: Stage::SessionsCount,
             held: Vec::new(),
@@ -150,7 +154,10 @@ impl StreamReader {
         self.stage = Stage::Ended;
         let options = DatabaseOptions::default();
         let mut builder = std::mem::replace(&mut self.builder, DatabaseBuilder::new(options));
-        builder.fuzzy();
+        match self.digest {
+            Some(digest) => builder.digest(self.zxid, DIGEST_VERSION, digest),
+            None => builder.fuzzy(),
+        }
         let offset = self.offset;
         builder.finish(self.zxid).map_err(|error| SnapshotError::Tree { offset, error })
     }

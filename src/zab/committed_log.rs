@@ -43,10 +43,8 @@ impl CommittedLog {
     /// The same, where the tree at the end has this digest: what is known of a history of which no
     /// transaction is here.
     pub fn with_digest(mut self, digest: Option<i64>) -> CommittedLog {
-        // The first zxid of an epoch is no transaction's: who stands there has all that was before.
-        if self.txns.is_empty() && self.before.counter() != 0 {
-            let of_tree = |digest| Mark { zxid: self.before, txn: None, digest: Some(digest) };
-            self.before_mark = digest.map(of_tree);
+        if self.txns.is_empty() {
+            self.before_mark = of_tree(self.before, digest);
         }
         self
     }
@@ -83,17 +81,24 @@ impl CommittedLog {
         }
     }
 
-    /// The history is another, which ends at `zxid` (SNAP).
-    pub fn reset(&mut self, zxid: Zxid) {
+    /// The history is another, which ends at `zxid` (SNAP), where the tree has this digest.
+    pub fn reset(&mut self, zxid: Zxid, digest: Option<i64>) {
         self.txns.clear();
         (self.before, self.last) = (zxid, zxid);
-        self.before_mark = None;
+        self.before_mark = of_tree(zxid, digest);
     }
 
-    /// What is known of the history at this zxid.
+    /// What is known of the history at this zxid, which must be committed.
+    ///
+    /// The first zxid of an epoch is no transaction's: the tree there is the one behind the last
+    /// transaction before it.
     pub fn mark(&self, zxid: Zxid) -> Option<Mark> {
         match self.txns.binary_search_by_key(&zxid, Txn::zxid) {
             Ok(at) => Some(Mark::of(&self.txns[at])),
+            Err(place) if zxid.counter() == 0 && zxid > self.before => {
+                let last = place.checked_sub(1).map(|at| Mark::of(&self.txns[at]));
+                of_tree(zxid, last.or(self.before_mark)?.digest)
+            }
             Err(_) => self.before_mark.filter(|mark| mark.zxid == zxid),
         }
     }
@@ -137,4 +142,9 @@ impl CommittedLog {
     pub fn after(&self, zxid: Zxid) -> vec_deque::Iter<'_, Txn> {
         self.txns.range(self.txns.partition_point(|txn| txn.zxid() <= zxid)..)
     }
+}
+
+/// What is known where only the tree is at hand.
+fn of_tree(zxid: Zxid, digest: Option<i64>) -> Option<Mark> {
+    digest.map(|digest| Mark { zxid, txn: None, digest: Some(digest) })
 }

@@ -91,21 +91,21 @@ impl Journal {
         }
     }
 
-    /// All of it is replaced by a tree as of `zxid`.
-    pub fn restore(&mut self, zxid: Zxid) {
+    /// All of it is replaced by a tree as of `zxid`, of this digest if it is sure.
+    pub fn restore(&mut self, zxid: Zxid, digest: Option<i64>) {
         self.pending.clear();
         self.accepted = zxid;
         self.committed = zxid;
         self.synced = zxid;
         self.is_cutting = true;
         if let Some(recent) = &mut self.recent {
-            recent.reset(zxid);
+            recent.reset(zxid, digest);
         }
     }
 
     /// The log turned out to end at `zxid`, earlier than was believed.
     pub fn reset(&mut self, zxid: Zxid) {
-        self.restore(zxid);
+        self.restore(zxid, None);
         self.is_cutting = false;
     }
 

@@ -1,8 +1,63 @@
-//! What an operator reads where a server is kept out because its data is not the ensemble's: on that
-//! server and on its leader.
+//! What an operator reads where a server is kept out because its data is not the ensemble's, on that
+//! server and on its leader; and how often. It tries again each second, because it cannot know when
+//! that ends: said each time, the same lines would bury all others.
+
+use std::collections::BTreeMap;
 
 use super::Mark;
 use crate::id::{Epoch, ServerId};
+use crate::limits::{KEPT_OUT_SAID_MAX, KEPT_OUT_SILENCE_MS};
+use crate::time::MonoUs;
+
+/// Why a server is kept out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It has another transaction, or another tree, at one zxid.
+    OtherHistory,
+    /// It has accepted this epoch, later than the leader's.
+    LaterEpoch(Epoch),
+}
+
+/// What was said, about whom or whose leader, and when.
+#[derive(Debug, Default)]
+pub struct Said(BTreeMap<ServerId, (Reason, MonoUs)>);
+
+impl Said {
+    /// Whether it is to be said now: it is news, or was not said for a time.
+    pub fn is_due(&mut self, now: MonoUs, server: ServerId, reason: Reason) -> bool {
+        let is_recent = |(of, at): (Reason, MonoUs)| {
+            of == reason && now.since_us(at) / 1000 < KEPT_OUT_SILENCE_MS
+        };
+        if self.0.get(&server).copied().is_some_and(is_recent) {
+            return false;
+        }
+        if self.0.len() >= KEPT_OUT_SAID_MAX && !self.0.contains_key(&server) {
+            let oldest = self.0.iter().min_by_key(|(_, (_, at))| *at).map(|(server, _)| *server);
+            oldest.map(|oldest| self.0.remove(&oldest));
+        }
+        self.0.insert(server, (reason, now));
+        true
+    }
+
+    /// Whether something was said, and nothing has changed since: the rest of what it does when it
+    /// tries again is not worth a line, either.
+    pub fn holds(&self, server: ServerId) -> bool {
+        self.0.contains_key(&server)
+    }
+
+    /// It is kept out no more.
+    pub fn forget(&mut self, server: ServerId) {
+        self.0.remove(&server);
+    }
+}
+
+/// A line that is for operators, or, where one like it was said, for those who look for faults.
+macro_rules! info_unless {
+    ($quiet:expr, $($line:tt)*) => {
+        if $quiet { tracing::debug!($($line)*) } else { tracing::info!($($line)*) }
+    };
+}
+pub(crate) use info_unless;
 
 /// What can be done about it.
 const WAY_OUT: &str = "A quorum may have lost its data and begun anew, or a folder may have been \
@@ -64,4 +119,41 @@ pub fn learner_of_later_promise(leader: ServerId, epoch: Epoch, accepted: Epoch)
          have one). If it is not taken in then, its data is of another history than the ensemble's. \
          {WAY_OUT}"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_is_said_once_in_a_time() {
+        let mut said = Said::default();
+        let (one, other) = (ServerId(1), ServerId(2));
+        let at = |seconds: u64| MonoUs(seconds * 1_000_000);
+        assert!(!said.holds(one));
+        assert!(said.is_due(at(0), one, Reason::OtherHistory));
+        for second in 1..60 {
+            assert!(!said.is_due(at(second), one, Reason::OtherHistory));
+        }
+        assert!(said.is_due(at(1), other, Reason::OtherHistory));
+        assert!(said.is_due(at(60), one, Reason::OtherHistory));
+        assert!(!said.is_due(at(61), one, Reason::OtherHistory));
+        // Something else is news.
+        assert!(said.is_due(at(62), one, Reason::LaterEpoch(Epoch(3))));
+        assert!(said.is_due(at(63), one, Reason::LaterEpoch(Epoch(4))));
+        assert!(said.holds(one));
+        said.forget(one);
+        assert!(!said.holds(one));
+        assert!(said.is_due(at(64), one, Reason::LaterEpoch(Epoch(4))));
+    }
+
+    #[test]
+    fn strangers_do_not_fill_the_memory() {
+        let mut said = Said::default();
+        for id in 0..2 * i64::try_from(KEPT_OUT_SAID_MAX).unwrap() {
+            let now = MonoUs(id.unsigned_abs());
+            assert!(said.is_due(now, ServerId(-id), Reason::OtherHistory));
+        }
+        assert_eq!(said.0.len(), KEPT_OUT_SAID_MAX);
+    }
 }

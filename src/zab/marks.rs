@@ -4,7 +4,9 @@
 //! again with other transactions. So a learner tells its leader, beside its last zxid, who asked for
 //! its last transactions and when, and what the digest of the tree was behind each. A zxid belongs
 //! to one transaction of one leader, so that two different marks of one zxid are proof of two
-//! histories; equal ones, or none in common, prove nothing more than zxids do.
+//! histories. Equal ones are proof that everything up to there is common: the digest covers all of
+//! it, and a transaction is proposed to nobody who lacks those before it. Where no mark of one zxid
+//! is known to both servers, nothing is proved, and nothing may be kept.
 
 use crate::id::{SessionId, Zxid};
 use crate::jute::Decoder;
@@ -53,6 +55,16 @@ impl Mark {
         }
         self.zxid == other.zxid
             && (differ(self.txn, other.txn) || differ(self.digest, other.digest))
+    }
+
+    /// Whether both are of one zxid, and their histories are one up to there.
+    pub fn agrees(&self, other: &Mark) -> bool {
+        fn equal<T: PartialEq>(one: Option<T>, other: Option<T>) -> bool {
+            one.is_some() && one == other
+        }
+        self.zxid == other.zxid
+            && !self.contradicts(other)
+            && (equal(self.txn, other.txn) || equal(self.digest, other.digest))
     }
 
     /// Appends the encoding.
@@ -160,6 +172,21 @@ mod tests {
         assert!(!one.contradicts(&mark(5, Some(100), None)));
         assert!(!one.contradicts(&mark(5, None, None)));
         assert!(!one.contradicts(&mark(6, Some(101), Some(2))));
+    }
+
+    #[test]
+    fn only_what_both_know_can_agree() {
+        let one = mark(5, Some(100), Some(1));
+        assert!(one.agrees(&one));
+        assert!(one.agrees(&mark(5, Some(100), None)));
+        assert!(one.agrees(&mark(5, None, Some(1))));
+        assert!(!one.agrees(&mark(5, None, None)));
+        assert!(!mark(5, None, None).agrees(&mark(5, None, None)));
+        assert!(!mark(5, None, Some(1)).agrees(&mark(5, Some(100), None)));
+        // One of two is not enough where the other differs.
+        assert!(!one.agrees(&mark(5, Some(100), Some(2))));
+        assert!(!one.agrees(&mark(5, Some(101), Some(1))));
+        assert!(!one.agrees(&mark(6, Some(100), Some(1))));
     }
 
     #[test]

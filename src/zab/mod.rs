@@ -4,7 +4,7 @@
 mod committed_log;
 mod epochs;
 pub mod journal;
-mod kept_out;
+pub(crate) mod kept_out;
 pub mod leader;
 pub mod learner;
 mod marks;

@@ -271,19 +271,27 @@ impl Packet {
         self.behind_number().is_some()
     }
 
-    /// ACKEPOCH: points of the learner's history; none from Apache ZooKeeper.
+    /// ACKEPOCH: points of the learner's history; `None`: the learner is Apache ZooKeeper.
     ///
     /// # Errors
     /// They are malformed, or too many.
-    pub fn marks(&self) -> Result<Marks, PacketError> {
-        let bytes = self.behind_number().unwrap_or_default();
-        Marks::decode(bytes).ok_or_else(|| self.wrong())
+    pub fn marks(&self) -> Result<Option<Marks>, PacketError> {
+        let Some(bytes) = self.behind_number() else { return Ok(None) };
+        Marks::decode(bytes).map(Some).ok_or_else(|| self.wrong())
     }
 
     /// LEADERINFO where the leader's choice was due: the learner's history is another one. How the
     /// leader's is where they differ.
     pub fn other_history(&self) -> Option<Mark> {
         (self.kind == packet::LEADERINFO).then(|| self.behind_number().and_then(Mark::decode))?
+    }
+
+    /// SNAP: the digest of the tree that follows, which then is exactly that of the packet's zxid;
+    /// `None`: it may be ahead of it, as a tree of Apache ZooKeeper is.
+    // ZooKeeper: Learner.syncWithLeader reads no data of SNAP.
+    pub fn tree_digest(&self) -> Option<i64> {
+        let bytes = self.data.as_deref()?.strip_prefix(MARKS_KNOWN)?;
+        Some(i64::from_be_bytes(bytes.try_into().ok()?))
     }
 
     /// COMMITANDACTIVATE, INFORMANDACTIVATE: who is to lead, and what follows that.
@@ -443,6 +451,11 @@ pub fn put_other_history(out: &mut impl BufMut, epoch: Epoch, leaders: Mark) {
     data.extend_from_slice(MARKS_KNOWN);
     leaders.encode(&mut data);
     put_data(out, packet::LEADERINFO, Zxid::new(epoch, 0), &data);
+}
+
+/// Writes SNAP with what [`Packet::tree_digest`] reads: only to a learner that has sent marks.
+pub fn put_snap(out: &mut impl BufMut, zxid: Zxid, digest: i64) {
+    put_parts(out, packet::SNAP, zxid, [MARKS_KNOWN, &digest.to_be_bytes()]);
 }
 
 /// Writes ACKEPOCH. `marks`: only to a leader that knows them.

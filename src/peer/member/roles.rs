@@ -4,6 +4,7 @@ use super::*;
 use crate::election::{Outcome, Vote};
 use crate::id::Epoch;
 use crate::proto::quorum::ServerState;
+use crate::zab::kept_out::{self, info_unless};
 use crate::zab::leader::{LeaderStart, ObserverMaster};
 
 /// Roles that may follow from one event: a single voter elects itself and leads at once. More would
@@ -137,7 +138,7 @@ impl Member {
         let may_lead = last != Zxid::NONE && self.lasting.config.is_voter(self.me());
         self.stands = stands || !may_lead;
         let epoch = self.lasting.epochs.current;
-        tracing::info!(%last, %epoch, "LOOKING for a leader");
+        info_unless!(self.election.is_quiet(), %last, %epoch, "LOOKING for a leader");
         if self.stands {
             self.election.look(self.now, last, epoch);
             return;
@@ -165,7 +166,8 @@ impl Member {
         let ms = self.now.since_us(self.looking_since) / 1000;
         self.lasting.counts.elections_ms.add(ms);
         let state = self.state_under(leader);
-        tracing::info!(%leader, ms, "a leader is elected, this server is {state:?}");
+        let is_quiet = self.election.is_quiet();
+        info_unless!(is_quiet, %leader, ms, "a leader is elected, this server is {state:?}");
         self.election.settle(state);
         if self.now < self.hold_until {
             self.role = Role::Waiting { leader };
@@ -240,7 +242,11 @@ impl Member {
         let left = learner.failure().expect("it was left for a reason").clone();
         let leader = learner.target().leader;
         let phase = learner.phase();
-        tracing::warn!(%leader, ?phase, reason = left.reason, "leaving the leader");
+        let is_due = left.kept_out.is_none_or(|why| self.kept_out.is_due(self.now, leader, why));
+        if is_due {
+            tracing::warn!(%leader, ?phase, reason = left.reason, "leaving the leader");
+        }
+        self.election.set_quiet(left.kept_out.is_some());
         self.end_observers();
         self.on_failure();
         self.become_looking();
@@ -409,6 +415,8 @@ impl Member {
             && self.joined_at.is_none()
         {
             self.joined_at = Some(self.now);
+            self.kept_out = kept_out::Said::default();
+            self.election.set_quiet(false);
             self.count_joined();
             self.next_master = 0;
             self.election.set_vote_epoch(epoch);

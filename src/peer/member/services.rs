@@ -65,13 +65,13 @@ impl Member {
             || observers.is_some_and(|it| it.wants_snapshot())
     }
 
-    /// The database is held as of `zxid`, the last transaction handed out for commit. All learners
-    /// that wait take part. Then come `snapshot_piece` and at last `snapshot_ends`.
-    pub fn snapshot_begins(&mut self, zxid: Zxid) {
+    /// The database is held as of `zxid`, the last transaction handed out for commit, and has this
+    /// digest if it is sure. All learners that wait take part. Then come `snapshot_piece` and at last `snapshot_ends`.
+    pub fn snapshot_begins(&mut self, zxid: Zxid, digest: Option<i64>) {
         if let Role::Leading(leader) = &mut self.role {
-            leader.snapshot_begins(zxid);
+            leader.snapshot_begins(zxid, digest);
         } else if let Some((observers, view)) = self.lasting.observers() {
-            observers.snapshot_begins(zxid, view);
+            observers.snapshot_begins(zxid, digest, view);
         }
     }
 
@@ -152,11 +152,11 @@ impl Member {
         self.settle();
     }
 
-    /// The tree is whole; `rest` is what came behind it.
-    pub fn snapshot_received(&mut self, now: MonoUs, rest: &[u8]) {
+    /// The tree is whole, and has this digest if it is sure; `rest` is what came behind it.
+    pub fn snapshot_received(&mut self, now: MonoUs, digest: Option<i64>, rest: &[u8]) {
         self.now = now;
         if let Role::Learning(learner) = &mut self.role {
-            learner.snapshot_received(rest, &mut self.lasting);
+            learner.snapshot_received(digest, rest, &mut self.lasting);
         }
         self.settle();
     }

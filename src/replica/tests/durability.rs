@@ -202,7 +202,7 @@ fn tree(of: &mut Harness) -> Vec<u8> {
 
 fn receive(harness: &mut Harness, at: Zxid, mut bytes: Vec<u8>) {
     bytes.extend_from_slice(b"rest");
-    let mut inbound = vec![Inbound::SnapshotBegins { zxid: at }];
+    let mut inbound = vec![Inbound::SnapshotBegins { zxid: at, digest: None }];
     let pieces = bytes.chunks(17);
     inbound.extend(pieces.map(|piece| Inbound::Snapshot { bytes: piece.to_vec().into() }));
     harness.decide(Ready { inbound, ..Ready::default() });
@@ -294,7 +294,7 @@ fn bytes_that_are_no_tree_are_refused() {
     let mut harness = member_with(2);
     let bytes = vec![0xff; 40];
     let inbound = vec![
-        Inbound::SnapshotBegins { zxid: zxid(1, 8) },
+        Inbound::SnapshotBegins { zxid: zxid(1, 8), digest: None },
         Inbound::Snapshot { bytes: bytes.into() },
         Inbound::Snapshot { bytes: vec![0; 9].into() },
     ];
@@ -333,7 +333,7 @@ fn the_tree_goes_to_a_learner_as_it_was_when_it_began() {
 /// A tree without anything being said about it.
 fn receive_quietly(harness: &mut Harness, at: Zxid, mut bytes: Vec<u8>) {
     bytes.extend_from_slice(b"rest");
-    let mut inbound = vec![Inbound::SnapshotBegins { zxid: at }];
+    let mut inbound = vec![Inbound::SnapshotBegins { zxid: at, digest: None }];
     let pieces = bytes.chunks(17);
     inbound.extend(pieces.map(|piece| Inbound::Snapshot { bytes: piece.to_vec().into() }));
     harness.decide(Ready { inbound, ..Ready::default() });

@@ -459,7 +459,9 @@ impl Disk {
             record: false,
         };
         let ensemble = self.ensemble;
-        let recovery = RecoveryOptions { database, ensemble, ..RecoveryOptions::default() };
+        let recent_txns_max = if ensemble { 500 } else { 0 };
+        let recovery =
+            RecoveryOptions { database, ensemble, recent_txns_max, ..RecoveryOptions::default() };
         recover(&self.folder, &recovery, &mut |_| {}).unwrap()
     }
 }

@@ -2,6 +2,7 @@
 
 mod back_pressure;
 mod cluster;
+mod coming_back;
 mod disk;
 pub(super) mod durability;
 mod ensemble;

@@ -224,3 +224,30 @@ fn a_server_that_was_away_hears_of_the_change_when_it_is_back() {
     writes(&mut cluster, away, "/a");
     cluster.settle_equal();
 }
+
+#[test]
+fn an_observer_without_a_log_that_becomes_a_voter_logs_what_it_acknowledges() {
+    let options = ReplicaOptions {
+        reconfig: true,
+        skip_acl: true,
+        sync_enabled: false,
+        ..ReplicaOptions::default()
+    };
+    let peer = PeerOptions { reconfig: true, ..PeerOptions::default() };
+    let mut cluster = Cluster::with(3, 1, &options, &peer);
+    let (leader, follower) = (cluster.leader().unwrap(), cluster.follower());
+    let voter = "server.4=127.0.0.1:2004:3004:participant;5004";
+    let config = change(&mut cluster, leader, Some(voter), None);
+    cluster.until("all know that 4 votes", |c| all_know(c, &config) && c.all_serve());
+    let config = change(&mut cluster, leader, None, Some(&follower.to_string()));
+    cluster.until("all know", |c| all_know(c, &config) && c.all_serve());
+    let other = (1..=3).find(|id| ![leader, follower].contains(id)).unwrap();
+    cluster.kill(follower);
+    cluster.kill(other);
+    cluster.advance_ms(200);
+    // Voters are the leader, `other`, which is down, and 4: an acknowledgement needs the word of 4.
+    writes(&mut cluster, leader, "/acknowledged");
+    let four = cluster.server(4);
+    four.crash();
+    assert!(four.replica.database().node("/acknowledged").is_some(), "its log has it");
+}

@@ -32,7 +32,7 @@ fn read_in(
     piece_bytes: usize,
     zxid: Zxid,
 ) -> Result<Option<(Database, usize)>, SnapshotError> {
-    let mut reader = StreamReader::new(DatabaseOptions::default(), zxid);
+    let mut reader = StreamReader::new(DatabaseOptions::default(), zxid, None);
     let mut fed = 0;
     for piece in bytes.chunks(piece_bytes) {
         fed += piece.len();
@@ -89,7 +89,7 @@ fn what_follows_the_tree_is_left_to_others() {
     let tree_bytes = bytes.len();
     bytes.extend_from_slice(&[7; 100]);
     for piece_bytes in 1..200 {
-        let mut reader = StreamReader::new(DatabaseOptions::default(), Zxid(20));
+        let mut reader = StreamReader::new(DatabaseOptions::default(), Zxid(20), None);
         let mut fed = 0;
         for piece in bytes.chunks(piece_bytes) {
             match reader.feed(piece).unwrap() {

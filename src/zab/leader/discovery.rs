@@ -17,8 +17,9 @@ use crate::peer::{ConfigChange, PeerOptions, Standing};
 use crate::proto::quorum::packet;
 use crate::quorum::{AckTracker, Config};
 use crate::time::MonoUs;
+use crate::zab::kept_out::{self, info_unless};
 use crate::zab::packets::{Packet, PacketError, put_bare, put_data, put_leader_info, put_txn};
-use crate::zab::{EpochAck, Epochs, kept_out};
+use crate::zab::{EpochAck, Epochs};
 
 /// Where a leader is on its way to serving. Each phase waits for what its name says.
 #[derive(Debug)]
@@ -168,7 +169,8 @@ impl Leader {
         handler.info_zxid = packet.zxid;
         handler.reader.set_data_bytes_max(self.options.packet_bytes_max);
         handler.stage = Stage::Epoch;
-        info!("{} has come", handler.name());
+        let is_quiet = self.learners.kept_out.holds(server);
+        info_unless!(is_quiet, "{} has come", handler.name());
         if !self.config.members.contains_key(&server) {
             info!("server {server} is not in the configuration {:x}", self.config.version);
         }
@@ -176,7 +178,10 @@ impl Leader {
             && accepted > ours
             && !is_old
         {
-            warn!("{} {}", handler.name(), kept_out::leader_of_later_epoch(accepted, ours));
+            let reason = kept_out::Reason::LaterEpoch(accepted);
+            if self.learners.kept_out.is_due(self.now, server, reason) {
+                warn!("{} {}", handler.name(), kept_out::leader_of_later_epoch(accepted, ours));
+            }
             handler.is_guest = true;
         }
         let voter = self.counts(link).filter(|server| self.config.is_voter(*server));
@@ -318,7 +323,8 @@ impl Leader {
         }
         let ack = packet.epoch_ack().map_err(text)?;
         let epoch = self.epoch.expect("it was decided");
-        if self.learners.compare_history(link, epoch, packet, &self.log)? {
+        let history = history(&self.options, &self.log, self.committed);
+        if self.learners.compare_history(self.now, link, epoch, packet, &history)? {
             self.on_epoch_accepted(link, ack, packet.zxid)?;
         }
         Ok(())
@@ -499,6 +505,7 @@ impl Leader {
         handler.stage = Stage::Broadcast;
         handler.heard_at = self.now;
         info!("{} is up to date", handler.name());
+        self.learners.kept_out.forget(handler.server);
     }
 
     // ---- doubts

@@ -120,8 +120,11 @@ pub(super) struct Handler {
     /// It follows, but its word counts for nothing: it has accepted a later epoch than this leader's,
     /// and so has promised another leader to have no part in what is agreed on here.
     pub(super) is_guest: bool,
-    /// Points of its history, until it is brought up to date.
-    pub(super) marks: Marks,
+    /// Points of its history, until it is brought up to date; `None`: it is Apache ZooKeeper, and
+    /// what its zxids say has to be believed.
+    pub(super) marks: Option<Marks>,
+    /// It is a Ringkeeper that sends marks.
+    pub(super) knows_marks: bool,
     /// The epoch that it was told.
     pub(super) epoch: Epoch,
     /// It speaks the protocol from before epochs were agreed on (3.3).
@@ -160,7 +163,8 @@ impl Handler {
             server: ServerId(0),
             is_observer: false,
             is_guest: false,
-            marks: Marks::default(),
+            marks: None,
+            knows_marks: false,
             epoch: Epoch(0),
             is_old: false,
             info_zxid: Zxid::ZERO,

@@ -18,8 +18,9 @@ use crate::peer::{LogRead, PeerOptions};
 use crate::proto::quorum::packet;
 use crate::proto::txn::Txn;
 use crate::time::MonoUs;
-use crate::zab::packets::{Packet, put_bare, put_other_history, put_txn};
-use crate::zab::{CommittedLog, Mark, Marks, Numbers, kept_out};
+use crate::zab::kept_out::{self, info_unless};
+use crate::zab::packets::{Packet, put_bare, put_other_history, put_snap, put_txn};
+use crate::zab::{CommittedLog, Mark, Numbers};
 
 /// What follows the history of a learner: whatever was proposed and not committed (followers), and
 /// NEWLEADER.
@@ -58,6 +59,8 @@ pub(super) struct Learners {
     stalled: Option<(MonoUs, LinkId, u64)>,
     /// How many got the whole tree, and how many a difference.
     pub(super) syncs: (u64, u64),
+    /// Of whom it was said that he is kept out.
+    pub(super) kept_out: kept_out::Said,
 }
 
 impl Learners {
@@ -80,6 +83,7 @@ impl Learners {
             memories: BTreeMap::new(),
             stalled: None,
             syncs: (0, 0),
+            kept_out: kept_out::Said::default(),
         }
     }
 
@@ -105,7 +109,8 @@ impl Learners {
     pub(super) fn forget(&mut self, link: LinkId, reason: &str) {
         if let Some(handler) = self.handlers.remove(&link) {
             if handler.is_known() {
-                info!("lost {}: {reason}", handler.name());
+                let is_quiet = self.kept_out.holds(handler.server) && !handler.stage.has_history();
+                info_unless!(is_quiet, "lost {}: {reason}", handler.name());
             }
             self.release(&handler);
         }
@@ -113,8 +118,14 @@ impl Learners {
 
     /// Closes the link of a learner.
     pub(super) fn refuse(&mut self, link: LinkId, reason: &str) {
-        if let Some(handler) = self.handlers.remove(&link) {
+        if let Some(handler) = self.handlers.get(&link) {
             warn!("closing the connection of {}: {reason}", handler.name());
+            self.close(link);
+        }
+    }
+
+    fn close(&mut self, link: LinkId) {
+        if let Some(handler) = self.handlers.remove(&link) {
             self.ops.push(LinkOp::Close { link });
             self.release(&handler);
         }
@@ -124,29 +135,36 @@ impl Learners {
     /// is told and sent away.
     pub(super) fn compare_history(
         &mut self,
+        now: MonoUs,
         link: LinkId,
         epoch: Epoch,
         packet: &Packet,
-        log: &CommittedLog,
+        history: &History<'_>,
     ) -> Result<bool, String> {
         let handler = self.handlers.get_mut(&link).expect("its packet was just read");
         handler.marks = packet.marks().map_err(|error| error.to_string())?;
+        handler.knows_marks = handler.marks.is_some();
         handler.epoch = epoch;
-        match handler.marks.difference(|zxid| log.mark(zxid)) {
+        let marks = handler.marks.as_ref();
+        match marks.and_then(|marks| marks.difference(|zxid| history.mark(zxid))) {
             Some((theirs, ours)) => {
-                self.refuse_other_history(link, theirs, ours);
+                self.refuse_other_history(now, link, theirs, ours);
                 Ok(false)
             }
             None => Ok(true),
         }
     }
 
-    fn refuse_other_history(&mut self, link: LinkId, theirs: Mark, ours: Mark) {
+    fn refuse_other_history(&mut self, now: MonoUs, link: LinkId, theirs: Mark, ours: Mark) {
         let Some(handler) = self.handlers.get(&link) else { return };
         let mut bytes = BytesMut::new();
         put_other_history(&mut bytes, handler.epoch, ours);
         self.ops.push(LinkOp::Send { link, bytes: bytes.freeze() });
-        self.refuse(link, &kept_out::leader_of_other_history(theirs, ours));
+        if self.kept_out.is_due(now, handler.server, kept_out::Reason::OtherHistory) {
+            self.refuse(link, &kept_out::leader_of_other_history(theirs, ours));
+        } else {
+            self.close(link);
+        }
     }
 
     fn release(&mut self, handler: &Handler) {
@@ -338,10 +356,10 @@ impl Learners {
         tail: &impl Tail,
     ) {
         let Some(handler) = self.handlers.get_mut(&link) else { return };
-        let plan = history.choose(peer, handler.marks.at(peer).is_some());
+        let plan = history.choose(peer, handler.marks.as_ref());
         if !matches!(plan, Plan::ReadLog) {
             // They were compared with all that is in memory.
-            handler.marks = Marks::default();
+            handler.marks = None;
         }
         match plan {
             Plan::Stream(stream) => {
@@ -378,15 +396,16 @@ impl Learners {
             handler.heard_at = now;
         }
         // What memory did not tell, the files may.
-        let marks = std::mem::take(&mut self.handlers.get_mut(&link).expect("it was found").marks);
+        let marks = self.handlers.get_mut(&link).expect("it was found").marks.take();
+        let marks = marks.as_ref();
         let differs = |txn: &Txn| {
-            let (theirs, ours) = (marks.at(txn.zxid())?, Mark::of(txn));
+            let (theirs, ours) = (marks?.at(txn.zxid())?, Mark::of(txn));
             theirs.contradicts(&ours).then_some((theirs, ours))
         };
         if let Some((theirs, ours)) = txns.iter().flatten().find_map(differs) {
-            return self.refuse_other_history(link, theirs, ours);
+            return self.refuse_other_history(now, link, theirs, ours);
         }
-        match txns.and_then(|txns| choose_from_files(txns, &memory, peer)) {
+        match txns.and_then(|txns| choose_from_files(txns, &memory, peer, marks)) {
             Some(stream) => self.stream(link, peer, stream),
             None => {
                 if let Some(handler) = self.handlers.get_mut(&link) {
@@ -477,12 +496,12 @@ impl Learners {
         self.at_stage(Stage::SnapshotEnd).next().is_some()
     }
 
-    /// The database is held as of `zxid`: everybody who waits gets SNAP, and behind the tree what
-    /// was committed since.
+    /// The database is held as of `zxid`, and has this digest if it is sure: everybody who waits gets
+    /// SNAP, and behind the tree what was committed since.
     pub(super) fn snapshot_begins(
         &mut self,
         now: MonoUs,
-        zxid: Zxid,
+        (zxid, digest): (Zxid, Option<i64>),
         history: &History<'_>,
         tail: &impl Tail,
     ) {
@@ -491,9 +510,6 @@ impl Learners {
             // More was committed since than memory holds: the next one will be newer.
             return;
         }
-        let mut op = BytesMut::new();
-        put_bare(&mut op, packet::SNAP, zxid);
-        let op = op.freeze();
         for link in waiting {
             self.shut(link);
             let mut since = BytesMut::new();
@@ -506,7 +522,12 @@ impl Learners {
             }
             self.go_live(link, tail);
             let handler = self.handlers.get_mut(&link).expect("it was just found");
-            handler.outbox.put_ahead(op.clone());
+            let mut op = BytesMut::new();
+            match digest.filter(|_| handler.knows_marks) {
+                Some(digest) => put_snap(&mut op, zxid, digest),
+                None => put_bare(&mut op, packet::SNAP, zxid),
+            }
+            handler.outbox.put_ahead(op.freeze());
             handler.stage = Stage::SnapshotEnd;
             handler.heard_at = now;
             self.syncs.0 += 1;

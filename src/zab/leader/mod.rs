@@ -302,13 +302,13 @@ impl Leader {
         self.failure.is_none() && self.learners.wants_snapshot()
     }
 
-    /// The database is held as of `zxid`, the last transaction handed out for commit (or the first
+    /// The database is held, with this digest if it is sure, as of `zxid`, the last transaction handed out for commit (or the first
     /// zxid of this epoch, before the first transaction in it). If [`Leader::sends_snapshot`] is
     /// false behind it, nobody can use it.
-    pub fn snapshot_begins(&mut self, zxid: Zxid) {
+    pub fn snapshot_begins(&mut self, zxid: Zxid, digest: Option<i64>) {
         let tail = self.tail();
         let history = history(&self.options, &self.log, self.committed);
-        self.learners.snapshot_begins(self.now, zxid, &history, &tail);
+        self.learners.snapshot_begins(self.now, (zxid, digest), &history, &tail);
     }
 
     /// Whether those who get the tree have room for more of it.

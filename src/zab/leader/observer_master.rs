@@ -26,6 +26,7 @@ use crate::proto::quorum::packet;
 use crate::proto::txn::Txn;
 use crate::quorum::Config;
 use crate::time::MonoUs;
+use crate::zab::kept_out::info_unless;
 use crate::zab::packets::{
     Packet, put_bare, put_data, put_inform_and_activate, put_leader_info, put_revalidated, put_txn,
 };
@@ -207,10 +208,10 @@ impl ObserverMaster {
         self.learners.wants_snapshot()
     }
 
-    /// The database is held as of `zxid`.
-    pub fn snapshot_begins(&mut self, zxid: Zxid, view: MasterView<'_>) {
+    /// The database is held as of `zxid`, and has this digest if it is sure.
+    pub fn snapshot_begins(&mut self, zxid: Zxid, digest: Option<i64>, view: MasterView<'_>) {
         let tail = self.tail(view);
-        self.learners.snapshot_begins(self.now, zxid, &self.history(view), &tail);
+        self.learners.snapshot_begins(self.now, (zxid, digest), &self.history(view), &tail);
     }
 
     /// Whether those who get the tree have room for more of it.
@@ -283,7 +284,8 @@ impl ObserverMaster {
         handler.is_observer = true;
         handler.reader.set_data_bytes_max(self.options.packet_bytes_max);
         handler.stage = Stage::AckEpoch;
-        info!("{} has come", handler.name());
+        let is_quiet = self.learners.kept_out.holds(handler.server);
+        info_unless!(is_quiet, "{} has come", handler.name());
         let epoch = self.epoch;
         self.learners.put(link, |out| put_leader_info(out, epoch));
         Ok(())
@@ -299,11 +301,12 @@ impl ObserverMaster {
             return Err(format!("ACKEPOCH was due, and a packet of type {} came", packet.kind));
         }
         packet.epoch_ack().map_err(text)?;
-        if !self.learners.compare_history(link, self.epoch, packet, view.log)? {
+        let history = self.history(view);
+        if !self.learners.compare_history(self.now, link, self.epoch, packet, &history)? {
             return Ok(());
         }
         let tail = self.tail(view);
-        self.learners.begin_sync(link, packet.zxid, &self.history(view), &tail);
+        self.learners.begin_sync(link, packet.zxid, &history, &tail);
         Ok(())
     }
 
@@ -316,6 +319,7 @@ impl ObserverMaster {
         handler.sync_kind = None;
         handler.stage = Stage::Broadcast;
         info!("{} is up to date", handler.name());
+        self.learners.kept_out.forget(handler.server);
         Ok(())
     }
 

@@ -1,14 +1,21 @@
 //! What brings a learner to the leader's history: the missing end, a cut before it, or the whole
 //! tree (`LearnerHandler.syncFollower`, `queueCommittedProposals`).
 //!
-//! The choice is a function of both histories, without side effects.
+//! The choice is a function of both histories, without side effects. What is easy to break: a learner
+//! keeps what it has below the end of its history, or below a cut, and serves it.
+//!
+//! 1. A quorum's folders are emptied. Its new history is in the epoch of the old one, and ends earlier.
+//! 2. Server 3 comes with the old one. Nothing that both servers know is of the same zxid.
+//! 3. Cut to the end of the new history it would serve a tree of the old one.
+//!
+//! So DIFF and TRUNC go only where a mark proves that the histories are one at that very zxid.
 
 use std::collections::VecDeque;
 
 use crate::id::Zxid;
 use crate::proto::quorum::packet;
 use crate::proto::txn::Txn;
-use crate::zab::CommittedLog;
+use crate::zab::{CommittedLog, Mark, Marks};
 
 /// What the choice depends on, besides the learner's last zxid.
 #[derive(Clone, Copy, Debug)]
@@ -46,15 +53,24 @@ pub(super) struct Stream {
 }
 
 impl History<'_> {
-    /// What to do for a learner whose last zxid is `peer`. `has_mark`: it says what it has there.
-    pub(super) fn choose(&self, peer: Zxid, has_mark: bool) -> Plan {
+    /// What is known of the history at this zxid.
+    pub(super) fn mark(&self, zxid: Zxid) -> Option<Mark> {
+        if zxid <= self.committed { self.log.mark(zxid) } else { None }
+    }
+
+    /// What to do for a learner whose last zxid is `peer`, and who says that of its history.
+    pub(super) fn choose(&self, peer: Zxid, marks: Option<&Marks>) -> Plan {
         let last = self.log.last();
         // Below 0: it does not know what it has.
         if self.force_snapshot || peer.0 < 0 {
             return Plan::Snapshot;
         }
+        let stream = |at: Zxid, stream: Stream| match is_common(marks, at, self.mark(at)) {
+            true => Plan::Stream(stream),
+            false => Plan::Snapshot,
+        };
         if peer == self.committed {
-            return Plan::Stream(Stream::diff(peer, VecDeque::new()));
+            return stream(peer, Stream::diff(peer, VecDeque::new()));
         }
         if peer > last && peer.counter() != 0 {
             // It may have led, and proposed what nobody else has. A learner cuts behind the record
@@ -62,24 +78,34 @@ impl History<'_> {
             return if last.counter() == 0 {
                 Plan::Snapshot
             } else {
-                Plan::Stream(Stream { kind: packet::TRUNC, zxid: last, history: VecDeque::new() })
+                let history = VecDeque::new();
+                stream(last, Stream { kind: packet::TRUNC, zxid: last, history })
             };
         }
         // ZooKeeper: LearnerHandler reads the files for one who has just what precedes. Here only if
         // they can tell whether it does.
+        let has_mark = marks.is_some_and(|marks| marks.at(peer).is_some());
         let files_tell = has_mark && self.has_files && self.log.mark(peer).is_none();
         if peer == self.log.before() && !files_tell {
-            return Plan::Stream(Stream::diff(last, self.log.iter().cloned().collect()));
+            return stream(peer, Stream::diff(last, self.log.iter().cloned().collect()));
         }
         match self.log.first() {
             Some(first) if first <= peer && peer <= last => {
                 let history = self.log.iter().cloned().collect();
-                walk(history, peer, last).map_or(Plan::Snapshot, Plan::Stream)
+                walk(history, peer, last, marks).map_or(Plan::Snapshot, Plan::Stream)
             }
             _ if peer < self.log.first().unwrap_or(last) && self.has_files => Plan::ReadLog,
             _ => Plan::Snapshot,
         }
     }
+}
+
+/// Whether a learner has this leader's history at `zxid`, where it is known here to be `ours`.
+// ZooKeeper: LearnerHandler compares zxids only. With a learner that tells no more, so do we.
+fn is_common(marks: Option<&Marks>, zxid: Zxid, ours: Option<Mark>) -> bool {
+    let Some(marks) = marks else { return true };
+    // Nobody has anything there.
+    zxid == Zxid::ZERO || marks.at(zxid).zip(ours).is_some_and(|(its, ours)| its.agrees(&ours))
 }
 
 impl Stream {
@@ -95,6 +121,7 @@ pub(super) fn choose_from_files(
     files: Vec<Txn>,
     memory: &CommittedLog,
     peer: Zxid,
+    marks: Option<&Marks>,
 ) -> Option<Stream> {
     if files.first()?.zxid() > peer {
         return None;
@@ -110,18 +137,29 @@ pub(super) fn choose_from_files(
         return None;
     }
     history.extend(memory.after(end).cloned());
-    walk(history, peer, memory.last())
+    walk(history, peer, memory.last(), marks)
 }
 
 /// Finds the learner's place in a history that begins at or before it.
-fn walk(mut history: VecDeque<Txn>, peer: Zxid, last: Zxid) -> Option<Stream> {
+fn walk(
+    mut history: VecDeque<Txn>,
+    peer: Zxid,
+    last: Zxid,
+    marks: Option<&Marks>,
+) -> Option<Stream> {
     let place = history.partition_point(|txn| txn.zxid() <= peer);
-    let before = place.checked_sub(1).map(|at| history[at].zxid());
+    let ours = place.checked_sub(1).map(|at| Mark::of(&history[at]));
+    let before = ours.map(|mark| mark.zxid);
     let next = history.get(place).map(Txn::zxid);
     history.drain(..place);
     if before == Some(peer) || peer.counter() == 0 {
         // A learner that ends with the first zxid of an epoch has all that was before that epoch.
-        return (!has_gap(Some(peer), &history)).then(|| Stream::diff(last, history));
+        let ours = ours.map(|mark| match mark.zxid == peer {
+            true => mark,
+            false => Mark { zxid: peer, txn: None, ..mark },
+        });
+        let goes_on = is_common(marks, peer, ours) && !has_gap(Some(peer), &history);
+        return goes_on.then(|| Stream::diff(last, history));
     }
     // It has something that is not ours.
     let (before, next) = (before?, next?);
@@ -129,7 +167,8 @@ fn walk(mut history: VecDeque<Txn>, peer: Zxid, last: Zxid) -> Option<Stream> {
     if next.epoch() != peer.epoch() || before.counter() == 0 || has_gap(None, &history) {
         return None;
     }
-    Some(Stream { kind: packet::TRUNC, zxid: before, history })
+    let is_common = is_common(marks, before, ours);
+    is_common.then(|| Stream { kind: packet::TRUNC, zxid: before, history })
 }
 
 /// Whether a zxid is left out within an epoch, as none ever is.
@@ -175,7 +214,7 @@ mod tests {
 
     fn choice(log: &CommittedLog, committed: Zxid, peer: Zxid) -> String {
         let history = History { log, committed, has_files: true, force_snapshot: false };
-        match history.choose(peer, false) {
+        match history.choose(peer, None) {
             Plan::Stream(stream) => text(&stream),
             Plan::ReadLog => "files".to_owned(),
             Plan::Snapshot => "SNAP".to_owned(),
@@ -184,7 +223,8 @@ mod tests {
 
     fn from_files(files: &[Zxid], memory: &CommittedLog, peer: Zxid) -> String {
         let files = files.iter().copied().map(txn).collect();
-        choose_from_files(files, memory, peer).map_or("SNAP".to_owned(), |stream| text(&stream))
+        choose_from_files(files, memory, peer, None)
+            .map_or("SNAP".to_owned(), |stream| text(&stream))
     }
 
     // The cases are those of ZooKeeper's LearnerHandlerTest, with zxids that an ensemble can have.
@@ -197,7 +237,7 @@ mod tests {
         assert_eq!(choice(&empty, at(1, 5), at(0, 0)), "files");
         let history =
             History { log: &empty, committed: at(1, 5), has_files: false, force_snapshot: false };
-        assert!(matches!(history.choose(at(0, 0), false), Plan::Snapshot));
+        assert!(matches!(history.choose(at(0, 0), None), Plan::Snapshot));
     }
 
     #[test]
@@ -280,6 +320,6 @@ mod tests {
         let log = log(&[at(1, 1)]);
         let history =
             History { log: &log, committed: at(1, 1), has_files: true, force_snapshot: true };
-        assert!(matches!(history.choose(at(1, 1), false), Plan::Snapshot));
+        assert!(matches!(history.choose(at(1, 1), None), Plan::Snapshot));
     }
 }

@@ -2,7 +2,7 @@
 //! (`Learner.registerWithLeader`, the beginning of `Learner.syncWithLeader`).
 
 use super::*;
-use crate::zab::{EpochAck, Epochs, kept_out};
+use crate::zab::{EpochAck, Epochs};
 
 impl Learner {
     /// LEADERINFO: the epoch is accepted on disk, then ACKEPOCH says so and how far our log goes.
@@ -24,11 +24,11 @@ impl Learner {
         if epoch < accepted && lasting.epochs.current > epoch {
             let followed = lasting.epochs.current;
             let reason = kept_out::learner_of_later_epoch(self.target.leader, epoch, followed);
-            return Err(Left::new(reason));
+            return Err(Left::kept_out(kept_out::Reason::LaterEpoch(accepted), reason));
         }
         if epoch < accepted && !packet.knows_marks() {
             let reason = kept_out::learner_of_later_promise(self.target.leader, epoch, accepted);
-            return Err(Left::new(reason));
+            return Err(Left::kept_out(kept_out::Reason::LaterEpoch(accepted), reason));
         }
         self.epoch = epoch;
         self.keeps_tenures = packet.knows_marks();
@@ -79,12 +79,14 @@ impl Learner {
                 tracing::info!(from = %last, to = %packet.zxid, "getting the whole tree");
                 self.sync_mode = Some(SyncMode::Snap);
                 self.stage = Stage::Snapshot { zxid: packet.zxid };
-                lasting.ready.inbound(Inbound::SnapshotBegins { zxid: packet.zxid });
+                let (zxid, digest) = (packet.zxid, packet.tree_digest());
+                lasting.ready.inbound(Inbound::SnapshotBegins { zxid, digest });
             }
             other => {
                 if let Some(leaders) = packet.other_history() {
                     let own = lasting.journal.marks().at(leaders.zxid);
-                    return Err(Left::new(kept_out::learner_of_other_history(own, leaders)));
+                    let reason = kept_out::learner_of_other_history(own, leaders);
+                    return Err(Left::kept_out(kept_out::Reason::OtherHistory, reason));
                 }
                 let name = name(other);
                 let reason = format!("{name} came where DIFF, TRUNC or SNAP was expected");
@@ -134,14 +136,14 @@ impl Learner {
         }
     }
 
-    /// The tree is whole; `rest` is what came behind it.
-    pub fn snapshot_received(&mut self, rest: &[u8], lasting: &mut Lasting) {
+    /// The tree is whole, and has this digest if it is sure; `rest` is what came behind it.
+    pub fn snapshot_received(&mut self, digest: Option<i64>, rest: &[u8], lasting: &mut Lasting) {
         let Stage::Snapshot { zxid } = self.stage else { return };
         if self.failure.is_some() {
             return;
         }
         lasting.wants_tree = false;
-        lasting.journal.restore(zxid);
+        lasting.journal.restore(zxid, digest);
         lasting.ready.restore(zxid);
         self.in_tree = zxid;
         self.stage = Stage::NewLeader;

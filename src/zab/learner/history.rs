@@ -250,5 +250,5 @@ fn config_of(txn: &Txn) -> Result<Option<Rc<Config>>, Left> {
 fn left_for(change: Option<MajorChange>) -> Result<(), Left> {
     let Some(change) = change else { return Ok(()) };
     let reason = "a reconfiguration changed its leader or this server's role".to_owned();
-    Err(Left { reason, next: change.leader })
+    Err(Left { next: change.leader, ..Left::new(reason) })
 }

@@ -26,6 +26,7 @@ use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
 
+use super::kept_out;
 use super::packets::{self, Packet, PacketError, PacketReader, put_bare};
 use crate::id::{Epoch, ServerId, Zxid};
 use crate::limits::{LEARNER_OUTPUT_BYTES_MAX, LOG_RECORD_BYTES_MAX};
@@ -78,11 +79,17 @@ pub struct Left {
     pub reason: String,
     /// Who is to be followed next, without an election: a reconfiguration said so.
     pub next: Option<ServerId>,
+    /// This server is kept out for its data, and will be the next time, too.
+    pub kept_out: Option<kept_out::Reason>,
 }
 
 impl Left {
     fn new(reason: String) -> Left {
-        Left { reason, next: None }
+        Left { reason, next: None, kept_out: None }
+    }
+
+    fn kept_out(why: kept_out::Reason, reason: String) -> Left {
+        Left { reason, next: None, kept_out: Some(why) }
     }
 }
 
@@ -356,7 +363,7 @@ impl Learner {
     // ---- the end
 
     fn leave(&mut self, reason: String, lasting: &mut Lasting) {
-        self.leave_for(Left { reason, next: None }, lasting);
+        self.leave_for(Left::new(reason), lasting);
     }
 
     fn leave_for(&mut self, left: Left, lasting: &mut Lasting) {

@@ -244,14 +244,14 @@ impl Server {
         for inbound in ready.inbound.drain(..) {
             match inbound {
                 Inbound::Ping { zxid } => member.answer_ping(zxid, std::iter::empty()),
-                Inbound::SnapshotBegins { zxid } => self.incoming = Some((zxid, Vec::new())),
+                Inbound::SnapshotBegins { zxid, .. } => self.incoming = Some((zxid, Vec::new())),
                 Inbound::Snapshot { bytes } => {
                     let (zxid, buffer) = self.incoming.as_mut().expect("a tree began");
                     buffer.extend_from_slice(&bytes);
                     if let Some((state, end)) = State::parse(buffer, *zxid) {
                         let (_, buffer) = self.incoming.take().unwrap();
                         self.received = Some(state);
-                        member.snapshot_received(MonoUs(now), &buffer[end..]);
+                        member.snapshot_received(MonoUs(now), None, &buffer[end..]);
                     }
                 }
                 Inbound::SnapshotAborted => self.incoming = None,
@@ -278,7 +278,7 @@ impl Server {
         if !member.wants_snapshot() {
             return;
         }
-        member.snapshot_begins(self.state.last);
+        member.snapshot_begins(self.state.last, None);
         let bytes = self.state.to_bytes();
         let mut rest = &bytes[..];
         while !rest.is_empty() {

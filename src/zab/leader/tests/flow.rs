@@ -264,7 +264,7 @@ impl World {
 
     fn tree(&mut self) {
         if !self.holds && self.leader.wants_snapshot() {
-            self.leader.snapshot_begins(self.applied);
+            self.leader.snapshot_begins(self.applied, None);
             self.holds = self.leader.sends_snapshot();
             self.tree_left = self.random.below(4);
         } else if self.holds && !self.leader.sends_snapshot() {

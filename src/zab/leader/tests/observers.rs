@@ -181,7 +181,7 @@ fn an_observer_that_is_far_behind_gets_files_or_the_tree() {
     world.master.handle_log_read(world.now, 1, None);
     assert!(world.take().is_empty() && world.master.wants_snapshot());
     let view = MasterView { log: &world.log, committed: zxid("3:1"), config: &world.config };
-    world.master.snapshot_begins(zxid("3:1"), view);
+    world.master.snapshot_begins(zxid("3:1"), None, view);
     assert_eq!(world.take(), ["SNAP 3:1"]);
     world.commit("3:2", None);
     assert!(world.master.wants_snapshot_piece());

@@ -257,7 +257,7 @@ impl Script {
             }
             ["hold", at] => {
                 assert!(self.leader.wants_snapshot());
-                self.leader.snapshot_begins(zxid(at));
+                self.leader.snapshot_begins(zxid(at), Some(7));
                 assert!(!self.leader.wants_snapshot());
             }
             ["tree", piece] => {
@@ -432,6 +432,11 @@ pub(super) fn describe(packet: &Packet) -> String {
                 let _ = write!(line, " version={:x} voters {}", config.version, voters.join(","));
             }
         },
+        packet::SNAP => {
+            if let Some(digest) = packet.tree_digest() {
+                let _ = write!(line, " digest {digest}");
+            }
+        }
         packet::PROPOSAL | packet::INFORM => {
             packet.txn().unwrap();
         }

@@ -206,7 +206,8 @@ impl Conversation {
                 self.reader.push(bytes);
                 let mut packets = Vec::new();
                 while let Some(packet) = self.reader.next().unwrap() {
-                    let marks = packet.marks().ok().filter(|_| packet.kind == packet::ACKEPOCH);
+                    let is_ack = packet.kind == packet::ACKEPOCH;
+                    let marks = packet.marks().ok().flatten().filter(|_| is_ack);
                     let marks = marks.filter(|marks| *marks != Marks::default());
                     let data = packet.data.as_ref().map_or(String::new(), |data| {
                         let data = match packet.kind {

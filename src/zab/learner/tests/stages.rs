@@ -126,7 +126,7 @@ fn a_tree_replaces_everything_and_what_it_holds_is_not_taken_twice() {
         put_bare(out, packet::SNAP, z(1, 9));
         out.extend_from_slice(b"abc");
     });
-    assert_eq!(got, "SnapshotBegins { zxid: Zxid(0x100000009) }\ntree abc");
+    assert_eq!(got, "SnapshotBegins { zxid: Zxid(0x100000009), digest: None }\ntree abc");
     // The replica finds the end within the piece.
     it.bytes(b"defg");
     assert_eq!(it.told(), "tree defg");
@@ -137,7 +137,7 @@ fn a_tree_replaces_everything_and_what_it_holds_is_not_taken_twice() {
     let (rest, later) = rest.split_at(30);
     // What came meanwhile stands behind.
     it.bytes(later);
-    it.learner.snapshot_received(rest, &mut it.lasting);
+    it.learner.snapshot_received(None, rest, &mut it.lasting);
     assert_eq!(it.told(), "restore 0x100000009\n--\nappend 0x10000000a");
     assert_eq!(
         it.says(|out| put_bare(out, packet::NEWLEADER, z(2, 0))),

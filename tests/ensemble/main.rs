@@ -8,6 +8,7 @@
 mod addresses;
 mod faults;
 mod ground;
+mod histories;
 mod kazoo_suite;
 mod load;
 mod migration;

@@ -17,6 +17,33 @@ pub const STEPS: &[Step] = &[
     // Every file of every `tests` folder: whole processes, real clients, comparison with ZooKeeper,
     // crashes.
     Step::cargo("integration", &["test", "--workspace", "--no-fail-fast", "--test", "*"]),
+    // A part of them for servers with session cores, which the default gives to larger machines
+    // only; the nightly list runs all.
+    Step::cargo(
+        "cores",
+        &[
+            "test",
+            "--workspace",
+            "--no-fail-fast",
+            "--test",
+            "server",
+            "--test",
+            "admin",
+            "--test",
+            "bad_input",
+            "--test",
+            "clients",
+            "--test",
+            "crash",
+            "--test",
+            "folder",
+            "--test",
+            "stalls",
+            "--test",
+            "bench",
+        ],
+    )
+    .with(&[("RINGKEEPER_TEST_LINES", "ringkeeper.cores=3")]),
     // Optimised, because it takes up to a thousand runs to find a bug.
     Step::cargo(
         "planted",

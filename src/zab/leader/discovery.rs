@@ -392,18 +392,9 @@ impl Leader {
     // ---- DIFF, TRUNC, SNAP, NEWLEADER → ACK
 
     fn begin_sync(&mut self, link: LinkId, last: Zxid) {
+        self.learners.refuse_older(link);
         let handler = self.learners.handlers.get(&link);
         if let Some(server) = handler.filter(|it| !it.is_observer).map(|it| it.server) {
-            // ZooKeeper lets both be. What still comes on the older one may be from before.
-            let older = self.learners.of_server(server);
-            let older: Vec<LinkId> = older
-                .filter(|handler| handler.link != link && !handler.is_observer)
-                .filter(|handler| handler.stage != Stage::Epoch && handler.stage != Stage::AckEpoch)
-                .map(|handler| handler.link)
-                .collect();
-            for older in older {
-                self.learners.refuse(older, "it has connected anew");
-            }
             self.acks.begin(server, link);
         }
         if let Some(handler) = self.learners.handlers.get_mut(&link) {

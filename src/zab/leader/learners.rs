@@ -131,6 +131,23 @@ impl Learners {
         }
     }
 
+    /// A learner has come this far over this link: what still comes on an older one may be from before,
+    /// an acknowledgement, or a request of a client that has asked for more here.
+    // ZooKeeper lets both be. There a session's owner is the LearnerHandler, so that such a request is
+    // refused with SESSIONMOVED.
+    pub(super) fn refuse_older(&mut self, link: LinkId) {
+        let Some(server) = self.handlers.get(&link).map(|handler| handler.server) else { return };
+        let older: Vec<LinkId> = self
+            .of_server(server)
+            .filter(|other| other.link != link)
+            .filter(|other| other.stage != Stage::Epoch && other.stage != Stage::AckEpoch)
+            .map(|other| other.link)
+            .collect();
+        for older in older {
+            self.refuse(older, "it has connected anew");
+        }
+    }
+
     /// Whether a learner that says ACKEPOCH may have our history, as far as memory tells. If not, it
     /// is told and sent away.
     pub(super) fn compare_history(

@@ -305,6 +305,7 @@ impl ObserverMaster {
         if !self.learners.compare_history(self.now, link, self.epoch, packet, &history)? {
             return Ok(());
         }
+        self.learners.refuse_older(link);
         let tail = self.tail(view);
         self.learners.begin_sync(link, packet.zxid, &history, &tail);
         Ok(())

@@ -47,6 +47,7 @@ conversations! {
     leader_broadcast
     leader_join_in_flight
     leader_requests
+    leader_again
     leader_first_config
     leader_reconfig
     leader_reconfig_handover

@@ -95,6 +95,16 @@ impl Peer {
         );
     }
 
+    /// See [`Member::confirm_lead`](super::Member::confirm_lead). `None`: nobody else can lead.
+    pub fn confirm_lead(&mut self) -> Option<u64> {
+        match self {
+            Peer::Standalone(_) => None,
+            Peer::Member(member) => Some(member.confirm_lead()),
+            #[cfg(test)]
+            Peer::Scripted(_) => None,
+        }
+    }
+
     /// See [`Member::refuse_questions`](super::Member::refuse_questions).
     pub fn refuse_questions(&mut self, link: LinkId) {
         to_member!(self, m => m.refuse_questions(link), "refuse questions {link:?}");

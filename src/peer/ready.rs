@@ -141,6 +141,12 @@ pub enum Inbound {
         /// The connection is not new: the learner owns the session since then, or no more.
         kept: Option<Tenure>,
     },
+    /// On the leader: a quorum still follows it, as was asked with
+    /// [`Peer::confirm_lead`](super::Peer::confirm_lead).
+    StillLeads {
+        /// This question is answered, and each before it.
+        number: u64,
+    },
     /// On a learner: the answer to the oldest question about this session.
     Revalidated {
         /// Which.

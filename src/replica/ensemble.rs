@@ -345,6 +345,11 @@ impl Replica {
             Inbound::Revalidated { session, valid, tenure } => {
                 self.on_revalidated(now, session, valid, tenure);
             }
+            Inbound::StillLeads { number } if self.ensemble.role == Role::Leading => {
+                self.ensemble.questions.on_still_leads(number);
+                self.answer_questions(now);
+            }
+            Inbound::StillLeads { .. } => {}
             Inbound::SyncDone => self.on_sync_done(now),
             Inbound::Ping { zxid } => {
                 let mut touched = std::mem::take(&mut self.ensemble.touched);

@@ -11,8 +11,9 @@
 //! ```
 //!
 //! So the question waits until the end is applied, or until the end is taken back because the disk
-//! is full; then it is asked again. If this server leads no more, the client's connection ends
-//! without an answer, and the client tries another server.
+//! is full; then it is asked again. A session that a leader does not know may have been begun by a
+//! later leader that it has not heard of: so a quorum is asked whether this one still leads. If it
+//! does not, the client's connection ends without an answer, and the client tries another server.
 // ZooKeeper: SessionTrackerImpl.touchSession says at once that the session is not valid.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -44,6 +45,8 @@ struct Question {
     timeout_ms: i32,
     /// The connection was there before this leader.
     kept: Option<Tenure>,
+    /// The session is unknown here. It is over if this server still leads: so a quorum is asked.
+    of_reign: Option<u64>,
 }
 
 /// Questions that wait for the end of their session.
@@ -53,8 +56,11 @@ pub(super) struct Questions {
     waiting: VecDeque<Question>,
     /// How many of them each learner has asked.
     of_learners: BTreeMap<LinkId, usize>,
-    /// Some session's end was applied or taken back since the questions were looked at.
+    /// Some session's end was applied or taken back since the questions were looked at, or a quorum
+    /// was heard of.
     is_due: bool,
+    /// The last question about the lead that was answered.
+    still_led: u64,
 }
 
 impl Questions {
@@ -82,6 +88,13 @@ impl Questions {
         self.waiting.clear();
         self.of_learners.clear();
         self.is_due = false;
+        self.still_led = 0;
+    }
+
+    /// A quorum still follows this leader.
+    pub fn on_still_leads(&mut self, number: u64) {
+        self.still_led = number;
+        self.on_decided();
     }
 }
 
@@ -96,7 +109,8 @@ impl Replica {
         timeout_ms: i32,
         kept: Option<Tenure>,
     ) -> Option<Option<Tenure>> {
-        let question = Question { asker: Asker::Here(slot), session, timeout_ms, kept };
+        let of_reign = self.doubt(session, kept);
+        let question = Question { asker: Asker::Here(slot), session, timeout_ms, kept, of_reign };
         if self.keep_question(question) {
             return None;
         }
@@ -118,11 +132,19 @@ impl Replica {
             return;
         }
         let asker = Asker::Learner { link, server };
-        let question = Question { asker, session, timeout_ms, kept };
+        let of_reign = self.doubt(session, kept);
+        let question = Question { asker, session, timeout_ms, kept, of_reign };
         if !self.keep_question(question) {
             let owns = self.on_learner_asks(now, server, session, timeout_ms, kept);
             self.peer.answer_revalidate(link, session, owns);
         }
+    }
+
+    /// The question about the lead that has to be answered before a session is said to be over.
+    fn doubt(&mut self, session: SessionId, kept: Option<Tenure>) -> Option<u64> {
+        // A connection that was kept is closed without a word.
+        let doubts = kept.is_none() && !self.sessions.contains(session);
+        doubts.then(|| self.peer.confirm_lead()).flatten()
     }
 
     /// Whether a question has to wait, or is one too many.
@@ -147,7 +169,9 @@ impl Replica {
         // ZooKeeper: ObserverMaster.revalidateLearnerSession takes the answers that it passes on in
         // the order of its questions, whichever sessions they are about.
         let is_behind_another = self.ensemble.questions.of_learner(question.asker) > 0;
-        is_behind_another || self.is_end_undecided(question.session)
+        let is_doubted =
+            question.of_reign.is_some_and(|number| number > self.ensemble.questions.still_led);
+        is_behind_another || is_doubted || self.is_end_undecided(question.session)
     }
 
     fn is_end_undecided(&self, session: SessionId) -> bool {
@@ -167,7 +191,7 @@ impl Replica {
                 self.ensemble.questions.keep(question);
                 continue;
             }
-            let Question { asker, session, timeout_ms, kept } = question;
+            let Question { asker, session, timeout_ms, kept, .. } = question;
             match asker {
                 Asker::Here(slot) => {
                     let Some(mut connection) = self.connections.take(slot) else { continue };

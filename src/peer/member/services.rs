@@ -48,6 +48,15 @@ impl Member {
         }
     }
 
+    /// Asks a quorum whether this server still leads: the question's number, and what answers it is
+    /// `Inbound::StillLeads`. Who leads no more gets no answer.
+    pub fn confirm_lead(&mut self) -> u64 {
+        match &mut self.role {
+            Role::Leading(leader) => leader.confirm_lead(),
+            _ => u64::MAX,
+        }
+    }
+
     /// A learner asks about more sessions than may wait for their end.
     pub fn refuse_questions(&mut self, link: LinkId) {
         if let Role::Leading(leader) = &mut self.role {

@@ -94,3 +94,37 @@ fn a_server_without_a_leader_does_not_say_that_a_session_is_over() {
         assert_eq!(cluster.server(f).has_received(conn), local_sessions);
     }
 }
+
+#[test]
+fn a_leader_that_others_have_left_does_not_say_that_a_session_is_over() {
+    let mut cluster = Cluster::new(3);
+    let (old, g) = (cluster.leader().unwrap(), cluster.follower());
+    // It stands still for so long that the others have another leader.
+    cluster.down.insert(old);
+    cluster.until("the others have a leader", |cluster| {
+        cluster.leader().is_some_and(|leader| cluster.servers[&leader].replica.serves())
+            && cluster.all_serve()
+    });
+    let client = cluster.connect(g);
+    cluster.down.remove(&old);
+    let conn = ask(cluster.server(old), &client);
+    assert_eq!(cluster.servers[&old].replica.mode(), "leader", "so it believes");
+    cluster.until("it looks for a leader", |cluster| cluster.servers[&old].is_closed(conn));
+    assert!(!cluster.server(old).has_received(conn), "it is told nothing");
+    cluster.until("it is back", Cluster::all_serve);
+    assert_eq!(cluster.reopen(old, &client).session, client.session);
+}
+
+#[test]
+fn a_session_that_nobody_knows_is_over() {
+    let mut cluster = Cluster::new(3);
+    let (leader, f) = (cluster.leader().unwrap(), cluster.follower());
+    let session = SessionId(77);
+    let stranger =
+        Client { conn: ConnectionId(0), session, password: crate::session::password(session) };
+    for server in [leader, f, leader] {
+        let conn = ask(cluster.server(server), &stranger);
+        cluster.quiet();
+        assert_eq!(cluster.server(server).connect_response(conn).session_id, SessionId::NONE);
+    }
+}

@@ -74,6 +74,8 @@ impl Leader {
                 for (session, timeout_ms) in packet.touched().map_err(text)? {
                     self.out.inbound.push(Inbound::Touch { session, timeout_ms });
                 }
+                handler.pings.on_answered();
+                self.check_reign();
             }
             packet::REVALIDATE => {
                 let (session, timeout_ms) = packet.session_and_timeout().map_err(text)?;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::outbox::Outbox;
+use super::reign::Pings;
 use crate::id::{Epoch, ServerId, Zxid};
 use crate::limits::LEARNER_EARLY_BYTES_MAX;
 use crate::peer::link::LinkId;
@@ -139,6 +140,7 @@ pub(super) struct Handler {
     pub(super) tick_deadline: u64,
     pub(super) ack_clock: AckClock,
     pub(super) syncs_pending: usize,
+    pub(super) pings: Pings,
     /// The newest transaction that it has acknowledged.
     pub(super) acked: Zxid,
     pub(super) packets_received: u64,
@@ -173,6 +175,7 @@ impl Handler {
             tick_deadline,
             ack_clock: AckClock::default(),
             syncs_pending: 0,
+            pings: Pings::default(),
             acked: Zxid::NONE,
             packets_received: 0,
             requests: 0,

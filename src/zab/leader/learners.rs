@@ -286,6 +286,9 @@ impl Learners {
     pub(super) fn ping(&mut self, proposed: Zxid) {
         self.broadcast(|out| put_bare(out, packet::PING, proposed));
         self.inform(|out| put_bare(out, packet::PING, proposed));
+        for handler in self.handlers.values_mut().filter(|it| it.stage == Stage::Broadcast) {
+            handler.pings.on_sent();
+        }
     }
 
     // ---- sending

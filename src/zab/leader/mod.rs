@@ -18,6 +18,7 @@ mod handler;
 mod learners;
 mod observer_master;
 mod outbox;
+mod reign;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -44,6 +45,7 @@ use acks::Acks;
 use broadcast::{PendingSync, Proposal};
 use discovery::Phase;
 use learners::Learners;
+use reign::Reign;
 
 /// What a leader begins with.
 #[derive(Debug)]
@@ -110,6 +112,7 @@ pub struct Leader {
     committed: Zxid,
     acks: Acks,
     syncs: VecDeque<PendingSync>,
+    reign: Reign,
     sizes: ProposalSizes,
     /// Since when proposals in flight are this leader's to commit: not any more after a
     /// reconfiguration that gives the lead to this server, until then.
@@ -165,6 +168,7 @@ impl Leader {
             committed: last,
             acks: Acks::default(),
             syncs: VecDeque::new(),
+            reign: Reign::default(),
             sizes: ProposalSizes::default(),
             handover: None,
             now,

@@ -48,6 +48,7 @@ conversations! {
     leader_join_in_flight
     leader_requests
     leader_again
+    leader_still_leads
     leader_first_config
     leader_reconfig
     leader_reconfig_handover

@@ -237,6 +237,10 @@ impl Script {
                 let owns = (valid == "alive").then(crate::session::Tenure::default);
                 self.leader.answer_revalidate(self.links[name], session, owns);
             }
+            ["confirm"] => {
+                let number = self.leader.confirm_lead();
+                let _ = writeln!(self.out, "    question {number}");
+            }
             ["tick"] => {
                 // Half of one.
                 self.now = self.now.plus_ms(500);
@@ -367,6 +371,7 @@ impl Script {
                     request.identities.iter().map(|id| id.scheme.to_string()).collect::<Vec<_>>()
                 ),
                 Inbound::Touch { session, timeout_ms } => format!("touch {session} {timeout_ms}"),
+                Inbound::StillLeads { number } => format!("it leads, says question {number}"),
                 Inbound::Revalidate { server, session, timeout_ms, .. } => {
                     format!("server {server} asks for session {session} {timeout_ms}")
                 }

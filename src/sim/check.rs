@@ -67,9 +67,7 @@ pub fn check(
     let of_zxid = acknowledged(history, &by_request, &ends_unseen, &mut checked)?;
     real_time_order(history, &by_request)?;
     synced_reads(history, &by_request)?;
-    if plan.wild.looks_at_order {
-        order::check(history, &by_request, chain, &links, plan)?;
-    }
+    order::check(history, &by_request, chain, &links, plan)?;
     let (model, changes) = replay(history, chain, &links, &of_zxid, &mut checked)?;
     checked.events = watches::check(history, &changes)?;
     Ok((checked, model, begun))

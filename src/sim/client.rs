@@ -450,9 +450,14 @@ impl Client {
         });
     }
 
+    /// Whether it is connected.
+    pub fn is_connected(&self) -> bool {
+        self.link == Link::Ready
+    }
+
     /// Whether it is connected, and asks for things.
     pub fn is_ready(&self) -> bool {
-        self.link == Link::Ready && self.mode == Mode::Active
+        self.is_connected() && self.mode == Mode::Active
     }
 
     /// Asks for something that it has not thought of itself.

@@ -189,7 +189,10 @@ impl World {
                 }
             }
             Kind::Partition => self.partition(),
-            Kind::DiskFull => self.trouble(index, |server| server.disk.trouble.full = true),
+            Kind::DiskFull => {
+                self.history.disk_is_full(index, now);
+                self.trouble(index, |server| server.disk.trouble.full = true);
+            }
             Kind::DiskSlow => {
                 let slowed = *self.rng.pick(&[5, 50, 500]);
                 self.trouble(index, |server| server.disk.speed.slowed = slowed);
@@ -228,6 +231,8 @@ impl World {
         if self.servers[index].broken == Some(Broken::Slow) {
             return;
         }
+        let now = self.now;
+        self.history.disk_has_room(index, now);
         let disk = &mut self.servers[index].disk;
         disk.trouble = super::disk::Trouble::default();
         disk.speed.slowed = 1;

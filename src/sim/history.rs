@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::plan::SECOND;
 use crate::id::{SessionId, Zxid};
 use crate::proto::data::Stat;
 use crate::proto::event::EventType;
@@ -243,6 +244,8 @@ pub struct History {
     pub frames: Vec<Frame>,
     /// Every session that a client ever had.
     pub leases: BTreeMap<SessionId, Lease>,
+    /// Disks without room: whose, from when, until when.
+    pub full: Vec<(usize, u64, u64)>,
 }
 
 /// What is known about a session from its client.
@@ -258,7 +261,30 @@ pub struct Lease {
     pub expired: Option<u64>,
 }
 
+/// How long a server may take to notice that there is room again: it tries each second, its disk may
+/// be slow, and it may stand still for ten seconds.
+const ROOM_UNNOTICED: u64 = 20 * SECOND;
+
 impl History {
+    /// A disk has no room from now on.
+    pub fn disk_is_full(&mut self, server: usize, now: u64) {
+        self.full.push((server, now, u64::MAX));
+    }
+
+    /// A disk has room.
+    pub fn disk_has_room(&mut self, server: usize, now: u64) {
+        for (_, _, until) in self.full.iter_mut().filter(|(of, ..)| *of == server) {
+            *until = now.min(*until);
+        }
+    }
+
+    /// Whether some server may not have had room then.
+    pub fn lacked_room(&self, at: u64) -> bool {
+        self.full
+            .iter()
+            .any(|(_, from, until)| *from <= at && at <= until.saturating_add(ROOM_UNNOTICED))
+    }
+
     /// A session was begun or taken up again, by something sent at `sent`.
     pub fn session_is_alive(&mut self, id: SessionId, client: usize, timeout_ms: i32, sent: u64) {
         let lease = self.leases.entry(id).or_insert(Lease {

@@ -98,10 +98,8 @@ pub fn age_of_reads(history: &History, by_request: &ByRequest, plan: &Plan) -> R
     Ok(())
 }
 
-/// Errors that a client may be told although they say nothing about the tree; a system error where a
-/// disk is full.
-const EXPLAINED: [ErrorCode; 3] =
-    [ErrorCode::SystemError, ErrorCode::SessionExpired, ErrorCode::SessionMoved];
+/// Errors that a client may be told although they say nothing about the tree.
+const EXPLAINED: [ErrorCode; 2] = [ErrorCode::SessionExpired, ErrorCode::SessionMoved];
 
 /// Errors of reconfigurations.
 const OF_RECONFIG: [ErrorCode; 5] = [
@@ -126,7 +124,8 @@ pub fn errors(history: &History, by_request: &ByRequest, chain: &Chain) -> Resul
         let is_reconfig = matches!(call.request, Request::Reconfig { .. });
         let is_local_ephemeral = *err == ErrorCode::EphemeralOnLocalSession.code();
         let of_reconfig = is_reconfig && is_of(&OF_RECONFIG);
-        let is_explained = is_of(&EXPLAINED) || is_local_ephemeral || of_reconfig;
+        let of_room = *err == ErrorCode::SystemError.code() && history.lacked_room(*at);
+        let is_explained = is_of(&EXPLAINED) || is_local_ephemeral || of_reconfig || of_room;
         if !is_explained {
             return Err(format!("{} was answered with error {err} for no reason", what(call)));
         }

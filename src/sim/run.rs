@@ -195,17 +195,16 @@ fn end(world: &mut World, outcome: &mut Outcome) -> Result<(), String> {
     let local = world.plan.has_unlogged_sessions();
     let (checked, model, begun) = check::check(&world.history, &world.chain, last, &world.plan)?;
     outcome.checked = checked;
-    let living: BTreeSet<SessionId> = world
-        .clients
-        .iter()
-        .filter_map(|client| client.session)
-        .map(|session| session.id)
-        .filter(|id| !local || begun.contains(id))
-        .collect();
-    if let Some(lost) = living.difference(&model.sessions).next() {
+    // Who is not connected may not have heard of the end yet.
+    let known = |connected: bool| -> BTreeSet<SessionId> {
+        let clients = world.clients.iter().filter(|client| !connected || client.is_connected());
+        let ids = clients.filter_map(|client| client.session).map(|session| session.id);
+        ids.filter(|id| !local || begun.contains(id)).collect()
+    };
+    if let Some(lost) = known(true).difference(&model.sessions).next() {
         return Err(format!("session {lost} has a client and is gone"));
     }
-    if let Some(left) = model.sessions.difference(&living).next() {
+    if let Some(left) = model.sessions.difference(&known(false)).next() {
         return Err(format!("session {left} has had no client for long, and did not expire"));
     }
     let sessions: BTreeSet<SessionId> = replica.database().sessions().map(|(id, _)| id).collect();

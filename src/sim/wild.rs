@@ -26,8 +26,6 @@ pub enum Broken {
 /// See the module's words.
 #[derive(Clone, Debug, Default)]
 pub struct Wild {
-    /// Also looks at what `order` checks.
-    pub looks_at_order: bool,
     /// Mean pause in µs until a sender tries again after its way was blocked; 0: it tries at once.
     pub resend_pause: u64,
     /// Of the ends of connections, so many in a thousand come late.
@@ -85,7 +83,6 @@ impl Wild {
         let mistake = steady && rng.one_in(4);
         let mistake_at = mistake.then(|| chaos / 4 + rng.below(chaos / 2));
         Wild {
-            looks_at_order: true,
             resend_pause: *rng.pick(&[0, 200, 2000]) * MS,
             late_ends_per_mille: *rng.pick(&[0, 100, 500]),
             late_end: *rng.pick(&[500, 3000, 10_000]) * MS,

@@ -213,7 +213,8 @@ impl World {
 
     /// What was seen so far is no matter of what comes.
     pub fn forget_history(&mut self) {
-        self.history = History::default();
+        let full = std::mem::take(&mut self.history.full);
+        self.history = History { full, ..History::default() };
         self.told = 0;
     }
 

@@ -117,6 +117,41 @@ fn a_client_that_never_reads_stops_only_itself() {
 }
 
 #[test]
+fn a_list_of_children_longer_than_any_bound_arrives_and_the_connection_lives() {
+    // Long names, so that few children make 69 MB.
+    let (children, name_bytes) = (70, 990_000);
+    let server = Server::start(program(), config());
+    let mut session = Session::open(server.socket_addr(), TIMEOUT_MS).expect("a session");
+    session.create("/wide", None, OPEN_ACL, 0).expect("create");
+    for number in 0..children {
+        let path = format!("/wide/{}{number:02}", "n".repeat(name_bytes));
+        session.create(&path, None, OPEN_ACL, 0).expect("create");
+    }
+    let before = resident_kib(server.pid());
+    let witness = Witness::begin(server.socket_addr());
+    // Five at once: they are made one after the other.
+    let begun = Instant::now();
+    let body = Body::path_watch("/wide", false);
+    for _ in 0..5 {
+        session.send(OpCode::GetChildren, &body).expect("getChildren");
+    }
+    let mut resident = before;
+    for _ in 0..5 {
+        let reply = session.receive().expect("the reply");
+        assert!(reply.body.len() > children * name_bytes, "{} bytes", reply.body.len());
+        resident = resident.max(resident_kib(server.pid()));
+    }
+    assert!(begun.elapsed() < Duration::from_secs(60), "it took {:?}", begun.elapsed());
+    assert_eq!(session.children("/wide", false).expect("getChildren").0.len(), children);
+    session.set_data("/wide", Some(b"alive"), -1).expect("setData on the same connection");
+    witness.end();
+    if matches!(server.program(), Program::Ringkeeper(_)) {
+        let grown = resident.saturating_sub(before);
+        assert!(grown < 250 * 1024, "{grown} KiB more for replies of 69 MB");
+    }
+}
+
+#[test]
 fn ten_thousand_silent_connections_do_not_keep_others_waiting() {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })

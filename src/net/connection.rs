@@ -46,6 +46,8 @@ pub(super) struct Connection {
     partial: RefCell<Vec<u8>>,
     /// Requests handed on and not yet answered.
     pub(super) outstanding: Cell<u32>,
+    /// How many of them count against nobody else, because this client has not read what came before.
+    pub(super) excused: Cell<u32>,
     /// Bytes of those requests.
     pub(super) outstanding_bytes: Cell<u64>,
     /// Whether it stands among those that wait for others' requests to be answered.
@@ -114,6 +116,7 @@ impl Connection {
             unsent: RefCell::default(),
             partial: RefCell::default(),
             outstanding: Cell::new(0),
+            excused: Cell::new(0),
             outstanding_bytes: Cell::new(0),
             throttled: Cell::new(false),
             waits_for_answers: Cell::new(false),
@@ -243,6 +246,7 @@ impl Connection {
         if unsent_bytes > self.table.shared.options.unsent_bytes_before_pause {
             self.table.note_slow(self);
         }
+        self.table.excuse(self, unsent_bytes > 0);
         if taken > 0 {
             self.core.written(self.id, taken);
         }
@@ -472,5 +476,76 @@ impl Ready for Connection {
         } else if let Some(end) = self.advance(what) {
             self.finish(&end);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+
+    use super::super::{Census, NetOptions};
+    use super::*;
+    use crate::replica::Send;
+    use crate::runtime::{Doorbell, Reactor};
+
+    /// A core that answers nothing.
+    struct Silent;
+
+    impl Core for Silent {
+        fn open(&self, _: ConnectionId, _: SocketAddr) {}
+        fn frames(&self, _: ConnectionId, _: &[u8]) {}
+        fn word(&self, _: ConnectionId, _: SocketAddr, _: FourLetterWord, _: Option<[u8; 8]>) {}
+        fn end(&self, _: ConnectionId) {}
+        fn written(&self, _: ConnectionId, _: usize) {}
+        fn close(&self, _: ConnectionId) {}
+    }
+
+    fn connect(table: &Connections) -> (Rc<Connection>, UnixStream) {
+        let (ours, client) = UnixStream::pair().unwrap();
+        let remote = "127.0.0.1:4000".parse().unwrap();
+        let make = |id| Connection::new(id, remote, ours.into(), table.clone(), Rc::new(Silent));
+        (table.insert(make).unwrap(), client)
+    }
+
+    #[test]
+    fn requests_of_a_client_that_does_not_read_slow_nobody_else_down() {
+        let reactor = Reactor::new(Doorbell::new().unwrap()).unwrap();
+        let options = NetOptions { requests_outstanding_max: 10, ..NetOptions::default() };
+        let table = Connections::new(0, options, Census::new(0, 0, 100), reactor);
+        let (slow, mut client) = connect(&table);
+        let (other, _other_client) = connect(&table);
+        table.count(&slow, 20, 2000);
+        assert!(table.is_throttled(), "they may be requests that are being carried out");
+
+        // One is answered, and the client does not read it: the others wait for that.
+        let reply = vec![7; 8 << 20];
+        let length = reply.len();
+        table.deliver(Send { conn: slow.id, bytes: reply, answered: 1, close: false });
+        assert!(slow.unsent_bytes() > 0, "more than a socket holds");
+        assert!(!table.is_throttled());
+        table.count(&slow, 20, 2000);
+        assert!(!table.is_throttled());
+        table.count(&other, 11, 100);
+        assert!(table.is_throttled(), "others count as ever");
+        table.deliver(Send { conn: other.id, answered: 11, ..Send::default() });
+        assert!(!table.is_throttled());
+
+        // The client reads, and what it asked for is carried out.
+        let mut read = 0;
+        let mut chunk = vec![0; 1 << 20];
+        while read < length {
+            read += client.read(&mut chunk).unwrap();
+            slow.flush(slow.unsent.borrow_mut()).0.unwrap();
+        }
+        assert!(table.is_throttled());
+        table.deliver(Send { conn: slow.id, answered: 39, ..Send::default() });
+        assert_eq!(table.shared.outstanding.get(), 0);
+        assert_eq!(table.shared.outstanding_bytes.get(), 0);
+        // A connection that ends while it is excused leaves nothing behind.
+        table.count(&other, 5, 100);
+        table.deliver(Send { conn: other.id, bytes: vec![7; 8 << 20], answered: 1, close: false });
+        table.remove(&other);
+        assert_eq!(table.shared.outstanding.get(), 0);
     }
 }

@@ -154,7 +154,9 @@ impl Connections {
         let share = bytes * u64::from(answered) / u64::from(before);
         connection.outstanding.set(before - answered);
         connection.outstanding_bytes.set(bytes - share);
-        self.release(answered, share);
+        let excused = answered.min(connection.excused.get());
+        connection.excused.set(connection.excused.get() - excused);
+        self.release(answered - excused, share);
         let has_room =
             connection.outstanding_bytes.get() <= limits::CONNECTION_REQUESTS_PAUSE_BYTES;
         // It may have stopped reading while others hold the bound: it waits for nothing now.
@@ -185,6 +187,26 @@ impl Connections {
         connection.outstanding_bytes.set(connection.outstanding_bytes.get() + bytes);
         self.shared.outstanding.set(self.shared.outstanding.get() + requests);
         self.shared.outstanding_bytes.set(self.shared.outstanding_bytes.get() + bytes);
+        self.excuse(connection, connection.excused.get() > 0);
+    }
+
+    /// While a client does not take what is sent to it, its requests wait for nobody but itself: they
+    /// do not count against the other connections, or one that reads nothing would slow all of them
+    /// down. What they hold in memory counts all the same.
+    // ZooKeeper: ServerCnxn.decrOutstandingAndCheckThrottle is called when a reply is made, whether or
+    // not its client reads it.
+    pub(super) fn excuse(&self, connection: &Connection, is_slow: bool) {
+        let before = connection.excused.get();
+        let excused = if is_slow { connection.outstanding.get() } else { 0 };
+        if excused == before {
+            return;
+        }
+        connection.excused.set(excused);
+        let counted = self.shared.outstanding.get() + before;
+        self.shared.outstanding.set(counted - excused);
+        if excused > before {
+            self.release(0, 0);
+        }
     }
 
     /// Requests that no longer count; wakes who waited for that.
@@ -241,7 +263,8 @@ impl Connections {
         if connection.throttled.get() {
             self.shared.throttled.borrow_mut().retain(|waiting| *waiting != connection.id);
         }
-        self.release(connection.outstanding.replace(0), connection.outstanding_bytes.replace(0));
+        let counted = connection.outstanding.replace(0) - connection.excused.replace(0);
+        self.release(counted, connection.outstanding_bytes.replace(0));
     }
 
     fn find(&self, conn: ConnectionId) -> Option<Rc<Connection>> {

@@ -12,15 +12,20 @@
 //! bound and one reply, of any length, and the session of a client that reads slowly lives on, for its
 //! pings are heard.
 //!
-//! The rule that is easy to break: what was taken is answered in its turn. A read that waits behind a
-//! write in the queue must be answered before the session's next write is applied, so that it is
-//! weighed when it is put there.
+//! Reads that wait behind a write in the queue become due together, and their nodes may have grown.
+//! Those that no write of the session stands behind are answered one after the other, as the client
+//! reads. Others must be answered before that write is applied, for they must not see it: so a write is
+//! taken only while what is before it is worth a bounded number of bytes at most.
+//!
+//! The rule that is easy to break: a read in the queue that is due and waits for its client has no
+//! write of its session behind it. Whoever puts one there has asked `waits_to_be_read` before.
 
 use super::Replica;
-use super::connection::{Connection, Slot, State};
+use super::connection::{Connection, Expected, Slot, State, Waiting};
 use crate::id::ConnectionId;
 use crate::jute::{Decoder, Jute};
 use crate::limits;
+use crate::processor::read;
 use crate::proto::OpCode;
 use crate::proto::request::RequestHeader;
 use crate::time::Now;
@@ -29,6 +34,9 @@ use crate::time::Now;
 const SHORT_REPLY_BYTES: usize = 128;
 /// Bytes of a child's name in a list. A guess: names of locks and of members are about as long.
 const CHILD_BYTES: usize = 32;
+/// By how much a list of children may grow, beside doubling, while a write is under way: some tens of
+/// thousands of children. A guess.
+const CHILDREN_GROWTH_BYTES: usize = 1 << 20;
 /// Bytes of the reply to a multiRead. A guess: a few nodes as large as ZooKeeper's users make them.
 const MULTI_READ_BYTES: usize = 64 * 1024;
 
@@ -81,17 +89,43 @@ impl Replica {
 
     /// Whether a connection's next request has to wait until its client has read.
     #[inline]
-    pub(super) fn waits_to_be_read(&mut self, slot: Slot, connection: &mut Connection) -> bool {
+    pub(super) fn waits_to_be_read(
+        &mut self,
+        slot: Slot,
+        connection: &mut Connection,
+        frame: &[u8],
+    ) -> bool {
+        if connection.waits_to_be_read {
+            return true;
+        }
+        let Expected { at_most, .. } = connection.owed.expected;
+        let bytes_max = self.options.connection_output_bytes_max;
         if connection.output_bytes() <= self.options.output_pause_bytes
             && connection.early.is_empty()
+            && (at_most <= bytes_max || is_read(frame))
         {
             return false;
         }
+        self.wait_to_be_read(slot, connection);
+        true
+    }
+
+    fn wait_to_be_read(&mut self, slot: Slot, connection: &mut Connection) {
         if !connection.waits_to_be_read {
             connection.waits_to_be_read = true;
             self.unread.push(slot);
         }
-        true
+    }
+
+    /// Whether the read at the front of a connection's queue waits until its client has read.
+    pub(super) fn may_wait_to_be_read(&mut self, slot: Slot, connection: &mut Connection) -> bool {
+        let waits = connection.unread_bytes() > self.options.output_pause_bytes
+            && matches!(connection.queue.front(), Some(Waiting::Request { .. }))
+            && !connection.awaits_writes();
+        if waits {
+            self.wait_to_be_read(slot, connection);
+        }
+        waits
     }
 
     /// Takes up what waited until clients had read.
@@ -104,51 +138,69 @@ impl Replica {
             connection.waits_to_be_read = false;
             // A parked one takes up everything when there is a leader.
             if connection.state == State::Ready && connection.parked.is_none() {
-                if connection.output_bytes() > self.options.output_pause_bytes {
-                    connection.waits_to_be_read = true;
-                    self.unread.push(slot);
-                } else {
+                self.advance(now, slot, &mut connection);
+                if self.has_room(&connection) {
                     let early = std::mem::take(&mut connection.early);
                     connection.held_bytes -= early.len();
                     self.on_frames(now, slot, &mut connection, &early);
+                } else if connection.is_open() {
+                    self.wait_to_be_read(slot, &mut connection);
                 }
             }
             self.connections.put(slot, connection);
         }
     }
 
-    /// Whether a connection whose requests wait has room again.
+    /// Whether there is something to do for a connection whose requests wait.
     pub(super) fn may_go_on_reading(&self) -> bool {
-        let has_room = |connection: &Connection| {
-            connection.output_bytes() <= self.options.output_pause_bytes
-                && connection.parked.is_none()
+        let may_go_on = |connection: &Connection| {
+            connection.parked.is_none()
+                && (self.has_room(connection) || self.may_advance(connection))
         };
-        self.unread.iter().any(|slot| self.connections.get(*slot).is_none_or(has_room))
+        self.unread.iter().any(|slot| self.connections.get(*slot).is_none_or(may_go_on))
     }
 
-    /// What the reply to a read that has to wait will be worth, as far as can be told.
-    pub(super) fn expected_bytes(&self, frame: &[u8]) -> usize {
+    /// Whether a connection's next requests, of whatever kind, may be looked at.
+    fn has_room(&self, connection: &Connection) -> bool {
+        connection.output_bytes() <= self.options.output_pause_bytes
+            && connection.owed.expected.at_most <= self.options.connection_output_bytes_max
+    }
+
+    /// Whether the queue begins with a read that has waited for nothing but its client.
+    fn may_advance(&self, connection: &Connection) -> bool {
+        let is_due = matches!(connection.queue.front(), Some(Waiting::Request { after, .. })
+            if *after <= self.database.last_processed());
+        is_due && connection.unread_bytes() <= self.options.output_pause_bytes
+    }
+
+    /// What the reply to a read that has to wait will be worth.
+    pub(super) fn expected_bytes(&self, frame: &[u8]) -> Expected {
         let mut input = Decoder::new(frame);
+        let short = Expected { now: SHORT_REPLY_BYTES, at_most: SHORT_REPLY_BYTES };
         let Ok(RequestHeader { op, .. }) = RequestHeader::decode(&mut input) else {
-            return SHORT_REPLY_BYTES;
+            return short;
         };
         let node = |input: &mut Decoder<'_>| {
             let path = <Option<&str>>::decode(input).ok().flatten()?;
             self.database.node(path)
         };
-        let body = match OpCode::from_i32(op) {
+        let (now, at_most) = match OpCode::from_i32(op) {
             Some(OpCode::GetData) => {
-                node(&mut input).and_then(|node| node.data()).map_or(0, <[u8]>::len)
+                let data = node(&mut input).and_then(|node| node.data()).map_or(0, <[u8]>::len);
+                (data, data.max(self.options.frame_bytes_max as usize))
             }
             Some(OpCode::GetChildren | OpCode::GetChildren2) => {
-                node(&mut input).map_or(0, |node| node.num_children() * CHILD_BYTES)
+                let list = node(&mut input).map_or(0, |node| node.num_children() * CHILD_BYTES);
+                (list, 2 * list + CHILDREN_GROWTH_BYTES)
             }
-            Some(OpCode::MultiRead) => MULTI_READ_BYTES,
+            Some(OpCode::MultiRead) => (MULTI_READ_BYTES, self.options.multi_read_bytes_max),
             // An event for each watch whose node has changed.
-            Some(OpCode::SetWatches | OpCode::SetWatches2) => frame.len(),
-            _ => 0,
+            Some(OpCode::SetWatches | OpCode::SetWatches2) => (frame.len(), 2 * frame.len()),
+            _ => (0, 0),
         };
-        SHORT_REPLY_BYTES + body
+        let mut expected = short;
+        expected.add(Expected { now, at_most });
+        expected
     }
 
     /// An event was written for a client that did not ask whether there is room.
@@ -171,6 +223,12 @@ impl Replica {
         connection.out = Vec::new();
         self.reject(slot, connection, reason);
     }
+}
+
+/// Whether a request changes nothing: nothing of its session has to be applied behind it.
+fn is_read(frame: &[u8]) -> bool {
+    let header = RequestHeader::decode(&mut Decoder::new(frame));
+    header.is_ok_and(|header| OpCode::from_i32(header.op).is_some_and(read::is_read))
 }
 
 impl Connection {

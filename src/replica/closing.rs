@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::Replica;
-use super::connection::{Connection, Slot, State, Waiting};
+use super::connection::{Connection, Expected, Slot, State, Waiting};
 use super::ensemble::Role;
 use crate::id::SessionId;
 
@@ -51,7 +51,7 @@ impl Replica {
         let queue = std::mem::take(&mut connection.queue);
         self.release_steps(queue);
         connection.held_bytes = 0;
-        connection.owed.expected = 0;
+        connection.owed.expected = Expected::default();
     }
 
     /// Gives back what these steps of a queue have claimed.

@@ -47,7 +47,7 @@ pub(super) enum Waiting {
         /// Not before this is applied.
         after: Zxid,
         /// Bytes of its reply, as far as can be told.
-        expected: usize,
+        expected: Expected,
     },
     /// An answer that is certain already.
     Answer {
@@ -94,10 +94,31 @@ pub(super) struct Forwarded {
 pub(super) struct Owed {
     /// Bytes handed out of which the edge has not said that the client took them.
     pub unread: usize,
-    /// Bytes of the replies to the reads that wait in the queue, as far as can be told.
-    pub expected: usize,
+    /// The replies to the reads that wait in the queue.
+    pub expected: Expected,
     /// Bytes of events in `out`, and in what is unread.
     pub events: usize,
+}
+
+/// Bytes of replies that are still to be made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Expected {
+    /// As far as can be told now.
+    pub now: usize,
+    /// If their nodes become as large as they may meanwhile.
+    pub at_most: usize,
+}
+
+impl Expected {
+    pub fn add(&mut self, more: Expected) {
+        self.now += more.now;
+        self.at_most += more.at_most;
+    }
+
+    pub fn remove(&mut self, less: Expected) {
+        self.now -= less.now;
+        self.at_most -= less.at_most;
+    }
 }
 
 /// The reply to a request that is refused without being carried out.
@@ -208,7 +229,12 @@ impl Connection {
     /// Bytes of answers that it holds, made or to be made: the one number that a bound on a
     /// connection's memory, or on that of all of them, has to look at.
     pub fn output_bytes(&self) -> usize {
-        self.out.len() + self.owed.unread + self.owed.expected
+        self.unread_bytes() + self.owed.expected.now
+    }
+
+    /// Bytes of answers that are made, and that its client has not read.
+    pub fn unread_bytes(&self) -> usize {
+        self.out.len() + self.owed.unread
     }
 
     /// Whether everything that it asked for is answered.

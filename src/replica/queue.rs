@@ -25,7 +25,7 @@ impl Replica {
         }
         connection.held_bytes += frame.len();
         let expected = self.expected_bytes(frame);
-        connection.owed.expected += expected;
+        connection.owed.expected.add(expected);
         let first = connection.queue.is_empty();
         let frame = frame.into();
         connection.queue.push_back(Waiting::Request { frame, arrived, after, expected });
@@ -65,6 +65,9 @@ impl Replica {
     /// Goes on with a connection's queue up to the next thing that must wait.
     pub(super) fn advance(&mut self, now: Now, slot: Slot, connection: &mut Connection) {
         while connection.is_open() {
+            if self.may_wait_to_be_read(slot, connection) {
+                return;
+            }
             match connection.queue.front() {
                 None | Some(Waiting::Write) => return,
                 Some(Waiting::Forwarded(request)) => {
@@ -88,7 +91,7 @@ impl Replica {
             match connection.queue.pop_front() {
                 Some(Waiting::Request { frame, arrived, expected, .. }) => {
                     connection.held_bytes -= frame.len();
-                    connection.owed.expected -= expected;
+                    connection.owed.expected.remove(expected);
                     let mut input = Decoder::new(&frame);
                     let header = RequestHeader::decode(&mut input)
                         .expect("the header was read when the request arrived");

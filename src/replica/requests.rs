@@ -72,7 +72,7 @@ impl Replica {
                     }
                 }
                 State::Ready => {
-                    if self.waits_to_be_read(slot, connection) {
+                    if self.waits_to_be_read(slot, connection, frame) {
                         if !self.keep_early(slot, connection, frame) {
                             return;
                         }

@@ -34,7 +34,7 @@
 //! the connection is closed, as ZooKeeper closes all.
 
 use super::Replica;
-use super::connection::{Connection, Slot, State, Waiting};
+use super::connection::{Connection, Expected, Slot, State, Waiting};
 use super::ensemble::Role;
 use super::reap::Reaping;
 use crate::id::{Epoch, Zxid};
@@ -252,7 +252,7 @@ impl Replica {
         let queue = std::mem::take(&mut connection.queue);
         let early = std::mem::take(&mut connection.early);
         connection.held_bytes = 0;
-        connection.owed.expected = 0;
+        connection.owed.expected = Expected::default();
         let session = connection.session;
         if connection.local && self.ensemble.local.is_closing(session) {
             // What came before its end would be dropped now, as what comes behind it is.

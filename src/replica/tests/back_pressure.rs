@@ -58,14 +58,40 @@ fn reads_behind_a_write_are_weighed_before_they_are_taken() {
     h.read_all();
     h.settle();
     assert_eq!(h.errors(client.conn), [(10, 0)]);
-    // What could not be foreseen: the nodes grow while the reads wait.
-    h.send(client.conn, 11, OpCode::SetData, &set_data("/a", &LARGE, -1));
-    for xid in 12..20 {
+}
+
+#[test]
+fn reads_whose_nodes_grow_while_they_wait_are_answered_as_their_client_reads() {
+    let (mut h, client) = slow_reader();
+    let small = set_data("/a", b"small", -1);
+    h.send(client.conn, 2, OpCode::SetData, &small);
+    h.settle();
+    assert_eq!(h.errors(client.conn), [(2, 0)]);
+    // The first write is under way, so that the reads are worth little when they are taken. The last one
+    // must not be seen by them.
+    h.send(client.conn, 3, OpCode::SetData, &set_data("/a", &LARGE, -1));
+    for xid in 4..20 {
         h.send(client.conn, xid, OpCode::GetData, &watch("/a", false));
     }
+    h.send(client.conn, 20, OpCode::SetData, &small);
+    h.send(client.conn, 21, OpCode::GetData, &watch("/a", false));
     h.settle();
-    assert!(h.is_closed(client.conn));
-    assert_eq!(h.replica.stats().connections_slow, 1);
+    let mut length = Vec::new();
+    for round in 0..20 {
+        let replies = h.replies(client.conn);
+        assert!(replies.len() <= 2, "round {round}: {} replies", replies.len());
+        for reply in &replies {
+            length.push((reply.xid, reply.err, reply.body.len() / 1000));
+        }
+        h.read_all();
+        h.settle();
+    }
+    let large = (4..20).map(|xid| (xid, 0, 300));
+    let expected: Vec<_> =
+        [(3, 0, 0)].into_iter().chain(large).chain([(20, 0, 0), (21, 0, 0)]).collect();
+    assert_eq!(length, expected);
+    assert!(!h.is_closed(client.conn));
+    assert_eq!(h.replica.requests_outstanding(), 0);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use ringkeeper::jute::Jute;
 use ringkeeper::proto::OpCode;
 use ringkeeper::proto::event::WatcherEvent;
 use ringkeeper::proto::request::RequestBody;
+use ringkeeper_rawclient::Session;
 use ringkeeper_testkit::{Config, Program, Server};
 
 /// One executor for everything, and two session cores beside a replica core.
@@ -213,6 +214,36 @@ fn a_killed_server_accepts_nobody_after_its_end() {
             assert_eq!(again.unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
             server.restart();
         }
+    });
+}
+
+#[test]
+fn clients_hear_of_the_end_of_a_killed_server_soon() {
+    in_both_wirings(|config| {
+        let mut server = start(config);
+        let mut late: Vec<Duration> = Vec::new();
+        for round in 0..4 {
+            let mut clients: Vec<Session> = (0..20)
+                .map(|_| Session::open(server.socket_addr(), 30_000).expect("a session"))
+                .collect();
+            server.kill();
+            let killed = Instant::now();
+            for client in &mut clients {
+                let mut stream = client.connection().stream();
+                stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+                match stream.read(&mut [0; 1]) {
+                    Ok(0) => {}
+                    Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {}
+                    other => panic!("round {round}: {other:?}"),
+                }
+            }
+            late.push(killed.elapsed());
+            server.restart();
+        }
+        late.sort();
+        println!("the last of 20 clients heard of the end after {late:?}");
+        // The kernel takes the ring apart a moment after the process; see ARCHITECTURE.
+        assert!(late[0] < Duration::from_secs(1), "{late:?}");
     });
 }
 

@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 
 use ringkeeper::error::ErrorCode;
 use ringkeeper::proto::opcode::OpCode;
-use ringkeeper_rawclient::{Body, OPEN_ACL, Session};
+use ringkeeper_rawclient::{Body, OPEN_ACL, Roaming, Session};
 use ringkeeper_testkit::{Ensemble, Link, Network, Role, free_port};
 
 use crate::ground::{LIMIT, LONG_MS, config, ours, turn};
+
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Longer than two attempts to listen take, after which a server gives up that listens nowhere.
 const TWO_ATTEMPTS: Duration = Duration::from_secs(3);
@@ -32,18 +34,51 @@ fn relined(ensemble: &mut Ensemble, line: impl Fn(&str) -> String) {
     ensemble.reconfigure_all(|config| lines.iter().fold(config, |config, line| config.line(line)));
 }
 
+/// What is written at each server can be read at each.
 fn must_work(ensemble: &Ensemble) {
+    must_work_after(ensemble, "the start");
+}
+
+fn must_work_after(ensemble: &Ensemble, what: &str) {
+    let path = |id: usize| format!("/after {what} by {id}");
     for id in ensemble.ids() {
-        let mut session = Session::open(ensemble.address(id), LONG_MS).expect("a session");
-        session.create(&format!("/by-{id}"), Some(b"x"), OPEN_ACL, 0).expect("create");
-        session.close().expect("closeSession");
+        let mut session =
+            Roaming::open(&[ensemble.address(id)], LONG_MS, PATIENCE, LIMIT).expect("a session");
+        session.create(&path(id), Some(b"x"), OPEN_ACL, 0, LIMIT).expect("create");
+        session.close(LIMIT).expect("closeSession");
     }
     for id in ensemble.ids() {
-        let mut session = Session::open(ensemble.address(id), LONG_MS).expect("a session");
-        session.call(OpCode::Sync, &Body::path("/")).expect("sync");
+        let mut session =
+            Roaming::open(&[ensemble.address(id)], LONG_MS, PATIENCE, LIMIT).expect("a session");
+        session.call(OpCode::Sync, &Body::path("/"), LIMIT).expect("sync");
         for by in ensemble.ids() {
-            session.get_data(&format!("/by-{by}"), false).expect("what was written there");
+            session.read(&path(by), LIMIT).expect("what was written there");
         }
+    }
+}
+
+/// The line of a server without its last address.
+fn without_last(line: &str) -> String {
+    let (addresses, client) = line.split_once(';').expect("a client port");
+    let (addresses, _) = addresses.rsplit_once('|').expect("more than one address");
+    format!("{addresses};{client}")
+}
+
+/// Changes the ensemble: members get other lines, or all of them are said anew.
+fn reconfig(ensemble: &Ensemble, lines: &[String], anew: bool) {
+    let text = lines.join(",");
+    let (joining, members) = if anew { (None, Some(&text)) } else { (Some(&text), None) };
+    let text = |text: Option<&String>| Body::new().buffer(text.map(String::as_bytes));
+    let body = text(joining).append(&text(None)).append(&text(members)).long(-1);
+    let begun = Instant::now();
+    loop {
+        let mut session = Session::open(ensemble.address(1), LONG_MS).expect("a session");
+        match session.call(OpCode::Reconfig, &body) {
+            Ok(_) => return,
+            // A leader whose own addresses change may be on its way out.
+            Err(error) => assert!(begun.elapsed() < LIMIT, "{lines:?}: {error:?}"),
+        }
+        thread::sleep(Duration::from_millis(200));
     }
 }
 
@@ -127,5 +162,46 @@ fn a_second_address_is_a_bad_argument_unless_it_is_allowed() {
             (Err(error), Some(expected)) if error.is(expected) => {}
             (other, _) => panic!("multiAddress.enabled={allowed}: {other:?}"),
         }
+    }
+}
+
+#[test]
+fn servers_get_and_lose_addresses_while_they_serve() {
+    let _turn = turn();
+    for own in ["127.0.0.1", "[0:0:0:0:0:0:0:1]"] {
+        let config = config()
+            .line("reconfigEnabled=true")
+            .flag("-Dzookeeper.skipACL=yes")
+            .flag("-Dzookeeper.multiAddress.enabled=true");
+        let mut ensemble = Ensemble::prepare(&vec![(ours(), Role::Participant); 3], config);
+        let mut lines: Vec<String> = ensemble
+            .ids()
+            .map(|id| {
+                let line = ensemble.server_line(id).replacen("127.0.0.1", own, 1);
+                format!("server.{id}={}", with_another(&with_another(&line, own), own))
+            })
+            .collect();
+        ensemble
+            .reconfigure_all(|config| lines.iter().fold(config, |config, line| config.line(line)));
+        ensemble.start_all();
+        must_work(&ensemble);
+
+        lines[0] = with_another(&lines[0], own);
+        reconfig(&ensemble, &lines, false);
+        must_work_after(&ensemble, "one more");
+
+        lines[0] = without_last(&lines[0]);
+        lines[1] = without_last(&without_last(&lines[1]));
+        lines[2] = without_last(&lines[2]);
+        reconfig(&ensemble, &lines, false);
+        must_work_after(&ensemble, "fewer");
+
+        lines[1] = with_another(&lines[1], own);
+        lines[2] = with_another(&without_last(&lines[2]), own);
+        reconfig(&ensemble, &lines, true);
+        must_work_after(&ensemble, "others");
+        let leader = ensemble.leader();
+        ensemble.restart(leader);
+        must_work_after(&ensemble, "a restart");
     }
 }

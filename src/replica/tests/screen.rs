@@ -44,6 +44,11 @@ fn a_write_without_permission_takes_no_zxid_on_leader_follower_and_observer() {
         (OpCode::Create, create_with("/new", &unknown), invalid),
         (OpCode::SetAcl, set_acl("/open", &unknown), invalid),
     ];
+    // Of a client that has not authenticated.
+    let of_nobody = [
+        (OpCode::Create, create_with("/acltest", &all), invalid),
+        (OpCode::SetAcl, set_acl("/open", &all), invalid),
+    ];
     for eager in [true, false] {
         let mut cluster = cluster(eager);
         let (leader, follower) = (cluster.leader().unwrap(), cluster.follower());
@@ -55,11 +60,15 @@ fn a_write_without_permission_takes_no_zxid_on_leader_follower_and_observer() {
             assert_eq!(cluster.call(leader, &owner, 1, OpCode::Create, &body).err, 0);
         }
         for at in [leader, follower, 4] {
-            let other = cluster.connect(at);
+            let (other, nobody) = (cluster.connect(at), cluster.connect(at));
             cluster.call(at, &other, -4, OpCode::Auth, &auth(b"bob:two"));
-            for (op, body, error) in &refused {
+            let of_other = refused.iter().map(|wish| (&other, wish));
+            for (client, (op, body, error)) in
+                of_other.chain(of_nobody.iter().map(|wish| (&nobody, wish)))
+            {
                 let before = newest(&mut cluster);
-                let reply = cluster.call(at, &other, 7, *op, body);
+                let reply = cluster.call(at, client, 7, *op, body);
+                assert_eq!(cluster.server(at).replica.requests_outstanding(), 0);
                 assert_eq!((reply.xid, reply.err), (7, error.code()), "{op:?} at {at}");
                 let after = newest(&mut cluster);
                 if eager {

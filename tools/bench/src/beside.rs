@@ -173,7 +173,34 @@ fn parent() -> Result<PathBuf, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
+
+    #[test]
+    fn a_quota_holds_its_servers_as_long_as_it_lives() {
+        let mut server = Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = server.id().to_string();
+        match Quota::begin(50, &[server.id()]) {
+            Ok(quota) => {
+                let read = |name: &str| fs::read_to_string(quota.group.join(name)).unwrap();
+                assert_eq!(read("cgroup.procs").trim(), pid);
+                let limit = ["cpu.max", "cpu.cfs_quota_us"]
+                    .into_iter()
+                    .find(|name| quota.group.join(name).exists());
+                assert!(read(limit.unwrap()).starts_with("50000"));
+                let (group, parent) = (quota.group.clone(), quota.parent.clone());
+                drop(quota);
+                assert!(!group.exists());
+                let members = fs::read_to_string(parent.join("cgroup.procs")).unwrap();
+                assert!(members.lines().any(|member| member == pid));
+            }
+            // Not everybody may make a group, nor is there one everywhere.
+            Err(why) => assert!(why.contains("control group"), "{why}"),
+        }
+        server.kill().unwrap();
+        server.wait().unwrap();
+    }
 
     #[test]
     fn loops_end_with_their_owner() {

@@ -3,13 +3,16 @@
 //! Looking pays as long as the thread that yields after each look gets the processor back at once. If
 //! somebody computes there, it gets it back at a tick of the scheduler's clock, four milliseconds
 //! later; if the process has used up its quota (`cpu.max` of a container), when the next period
-//! begins. Then it is better to sleep, and to be woken. Nobody says beforehand which it will be, so
-//! the thread counts what it loses while it looks, and after two such losses sleeps for a while.
+//! begins; and so may the whole of a virtual machine. Then it is better to sleep, and to be woken.
+//! Nobody says beforehand which it will be, so the thread counts what it loses while it looks, and
+//! after two such losses sleeps for a while.
 //!
 //! Only long losses count: on a machine that is full with this server's own clients and with other
 //! servers of its ensemble, yields take some hundred microseconds, and looking is still the better way.
 
 use std::time::{Duration, Instant};
+
+use crate::runtime::Slices;
 
 /// A look that comes so much later than the one before it has lost its processor: to somebody who
 /// does not sleep by himself, whom only the scheduler stops, or to a quota.
@@ -28,6 +31,37 @@ const SLEEPS_MIN: Duration = Duration::from_millis(100);
 /// The same, if every try failed. Each costs a loss, which is one in a thousand of this.
 const SLEEPS_MAX: Duration = Duration::from_millis(3200);
 
+/// So many times longer it sleeps for the host: it costs less than beside neighbours, and what is lost
+/// to a host is some ten milliseconds at a time.
+const HOST_SLEEPS: u32 = 4;
+
+/// How long a thread must have looked undisturbed until a loss is one that happens to everybody. Until
+/// then it counts who takes its processor, a microsecond for each time that it begins to look.
+const WARY: Duration = Duration::from_secs(1);
+
+/// Who has what a thread loses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Crowding {
+    /// Nothing is lost: looking pays.
+    Nobody,
+    /// None of this machine's threads. It is a virtual one, whose host lets it have so much of its
+    /// processors in each tenth of a second and no more; looking uses that up, and then the machine
+    /// stands still. Who sleeps is woken at once, nobody is in the way.
+    Host,
+    /// Threads that compute, or a group of this process's that has used up its quota.
+    Neighbours,
+}
+
+impl Crowding {
+    /// What the thread asks the scheduler for.
+    pub fn slices(self) -> Slices {
+        match self {
+            Crowding::Nobody | Crowding::Host => Slices::Ordinary,
+            Crowding::Neighbours => Slices::Short,
+        }
+    }
+}
+
 /// See the module's words.
 #[derive(Clone, Debug)]
 pub struct Crowd {
@@ -35,45 +69,63 @@ pub struct Crowd {
     lost_ns: u64,
     /// How long it sleeps the next time that too much is lost.
     sleeps: Duration,
-    /// Until when it sleeps.
-    until: Option<Instant>,
+    /// Until when it sleeps, and for whom.
+    until: Option<(Instant, Crowding)>,
+    /// How long it has looked since something was lost.
+    undisturbed: Duration,
+    /// How often the processor had been taken from the thread when it began to look, if it is wary.
+    taken: Option<u64>,
 }
 
 impl Crowd {
     /// Nobody is there yet.
     pub fn new() -> Crowd {
-        Crowd { lost_ns: 0, sleeps: SLEEPS_MIN, until: None }
+        Crowd { lost_ns: 0, sleeps: SLEEPS_MIN, until: None, undisturbed: WARY, taken: None }
+    }
+
+    /// The thread begins to look. `taken` says how often its processor was taken from it.
+    pub fn begin(&mut self, taken: impl FnOnce() -> u64) {
+        self.taken = (self.undisturbed < WARY).then(taken);
     }
 
     /// The thread looked at `from`, yielded, and got to look again at `to`.
-    pub fn looked(&mut self, from: Instant, to: Instant) {
+    pub fn looked(&mut self, from: Instant, to: Instant, taken: impl FnOnce() -> u64) {
         let took = to.saturating_duration_since(from);
         let took_ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         if took < LOSS_MIN {
             self.lost_ns = self.lost_ns.saturating_sub(took_ns / EARNED_PER_LOST);
-            if self.lost_ns == 0 {
+            self.undisturbed = self.undisturbed.saturating_add(took);
+            if self.undisturbed >= WARY.max(self.sleeps) {
                 self.sleeps = SLEEPS_MIN;
             }
             return;
         }
+        self.undisturbed = Duration::ZERO;
+        let Some(before) = self.taken else {
+            // One such loss happens to everybody. The next one is looked at.
+            self.lost_ns = took_ns.min(LOST_MAX_NS / 2);
+            return;
+        };
         self.lost_ns = self.lost_ns.saturating_add(took_ns);
         if self.lost_ns >= LOST_MAX_NS {
-            self.until = Some(to + self.sleeps);
+            let who = if taken() > before { Crowding::Neighbours } else { Crowding::Host };
+            let times = if who == Crowding::Host { HOST_SLEEPS } else { 1 };
+            self.until = Some((to + self.sleeps * times, who));
             self.sleeps = SLEEPS_MAX.min(self.sleeps * 2);
             // The next try ends with its first loss.
             self.lost_ns = LOST_MAX_NS / 2;
         }
     }
 
-    /// Whether to sleep at once instead of looking.
-    pub fn is_there(&mut self, now: Instant) -> bool {
+    /// For whom it sleeps at once instead of looking.
+    pub fn at(&mut self, now: Instant) -> Crowding {
         match self.until {
-            Some(until) if now < until => true,
+            Some((until, who)) if now < until => who,
             Some(_) => {
                 self.until = None;
-                false
+                Crowding::Nobody
             }
-            None => false,
+            None => Crowding::Nobody,
         }
     }
 }
@@ -83,24 +135,36 @@ mod tests {
     use super::*;
 
     const TICK: Duration = Duration::from_millis(4);
-    const UNDISTURBED: Duration = Duration::from_micros(1);
+    const UNDISTURBED: Duration = Duration::from_micros(10);
 
     /// A thread that looks, and the time that passes meanwhile.
     struct Thread {
         crowd: Crowd,
         now: Instant,
+        taken: u64,
     }
 
     impl Thread {
         fn new() -> Thread {
-            Thread { crowd: Crowd::new(), now: Instant::now() }
+            Thread { crowd: Crowd::new(), now: Instant::now(), taken: 0 }
         }
 
-        fn looks(&mut self, times: u32, each: Duration) {
+        fn looks(&mut self, times: u32, each: Duration, by: Crowding) {
             for _ in 0..times {
-                self.crowd.looked(self.now, self.now + each);
+                self.crowd.begin(|| self.taken);
+                self.taken += u64::from(by == Crowding::Neighbours);
+                self.crowd.looked(self.now, self.now + each, || self.taken);
                 self.now += each;
             }
+        }
+
+        fn is_undisturbed(&mut self, time: Duration) {
+            let times = time.as_micros() / UNDISTURBED.as_micros();
+            self.looks(u32::try_from(times).unwrap(), UNDISTURBED, Crowding::Nobody);
+        }
+
+        fn at(&mut self, now: Instant) -> Crowding {
+            self.crowd.at(now)
         }
 
         /// How often a look that takes `each` is tried within a time.
@@ -108,11 +172,11 @@ mod tests {
             let end = self.now + time;
             let mut tries = 0;
             while self.now < end {
-                if self.crowd.is_there(self.now) {
-                    self.now += Duration::from_millis(1);
-                } else {
+                if self.at(self.now) == Crowding::Nobody {
                     tries += 1;
-                    self.looks(1, each);
+                    self.looks(1, each, Crowding::Neighbours);
+                } else {
+                    self.now += Duration::from_millis(1);
                 }
             }
             tries
@@ -122,20 +186,20 @@ mod tests {
     #[test]
     fn two_ticks_lost_to_others_end_the_looking_and_one_does_not() {
         let mut thread = Thread::new();
-        thread.looks(1, TICK);
-        assert!(!thread.crowd.is_there(thread.now));
-        thread.looks(1, TICK);
-        assert!(thread.crowd.is_there(thread.now));
-        assert!(!thread.crowd.is_there(thread.now + SLEEPS_MIN));
+        thread.looks(1, TICK, Crowding::Neighbours);
+        assert_eq!(thread.at(thread.now), Crowding::Nobody);
+        thread.looks(1, TICK, Crowding::Neighbours);
+        assert_eq!(thread.at(thread.now), Crowding::Neighbours);
+        assert_eq!(thread.at(thread.now + SLEEPS_MIN), Crowding::Nobody);
     }
 
     #[test]
     fn it_makes_no_difference_how_long_nobody_had_to_be_looked_for_in_between() {
         let mut thread = Thread::new();
-        thread.looks(1, TICK);
+        thread.looks(1, TICK, Crowding::Neighbours);
         thread.now += Duration::from_secs(60);
-        thread.looks(1, TICK);
-        assert!(thread.crowd.is_there(thread.now));
+        thread.looks(1, TICK, Crowding::Neighbours);
+        assert_eq!(thread.at(thread.now), Crowding::Neighbours);
     }
 
     #[test]
@@ -153,28 +217,48 @@ mod tests {
         let mut thread = Thread::new();
         thread.tries_within(Duration::from_secs(20), TICK);
         thread.now += SLEEPS_MAX;
-        assert!(!thread.crowd.is_there(thread.now));
-        thread.looks(50_000, UNDISTURBED);
-        thread.looks(1, TICK);
-        assert!(!thread.crowd.is_there(thread.now));
-        thread.looks(1, TICK);
-        assert!(thread.crowd.is_there(thread.now));
-        assert!(!thread.crowd.is_there(thread.now + SLEEPS_MIN));
+        assert_eq!(thread.at(thread.now), Crowding::Nobody);
+        thread.is_undisturbed(SLEEPS_MAX);
+        thread.looks(1, TICK, Crowding::Neighbours);
+        assert_eq!(thread.at(thread.now), Crowding::Nobody);
+        thread.looks(1, TICK, Crowding::Neighbours);
+        assert_eq!(thread.at(thread.now), Crowding::Neighbours);
+        assert_eq!(thread.at(thread.now + SLEEPS_MIN), Crowding::Nobody);
     }
 
     #[test]
     fn neighbours_that_take_turns_and_sleep_are_no_crowd() {
         let mut thread = Thread::new();
         for _ in 0..1000 {
-            thread.looks(1, Duration::from_micros(700));
-            thread.looks(20, UNDISTURBED);
+            thread.looks(1, Duration::from_micros(700), Crowding::Neighbours);
+            thread.looks(2, UNDISTURBED, Crowding::Nobody);
         }
-        assert!(!thread.crowd.is_there(thread.now));
+        assert_eq!(thread.at(thread.now), Crowding::Nobody);
         // A tick now and then.
         for _ in 0..100 {
-            thread.looks(1, TICK);
-            thread.looks(40_000, UNDISTURBED);
+            thread.looks(1, TICK, Crowding::Neighbours);
+            thread.is_undisturbed(Duration::from_millis(40));
         }
-        assert!(!thread.crowd.is_there(thread.now));
+        assert_eq!(thread.at(thread.now), Crowding::Nobody);
+    }
+
+    /// A host that lets a machine have nine tenths of what it would use: as long as it looks, the
+    /// machine stands still for the last tenth of each period.
+    #[test]
+    fn a_machine_that_stands_still_as_soon_as_it_looks_for_a_while_looks_ever_more_rarely() {
+        let mut thread = Thread::new();
+        let (mut stood_still, end) = (0, thread.now + Duration::from_secs(60));
+        while thread.now < end {
+            match thread.at(thread.now) {
+                Crowding::Nobody => {
+                    thread.is_undisturbed(Duration::from_millis(90));
+                    thread.looks(1, Duration::from_millis(10), Crowding::Host);
+                    stood_still += 1;
+                }
+                Crowding::Host => thread.now += Duration::from_millis(1),
+                Crowding::Neighbours => panic!("there are none"),
+            }
+        }
+        assert!((7..=12).contains(&stood_still), "{stood_still}");
     }
 }

@@ -11,10 +11,10 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::crossing::{Order, SessionEnds, SessionInbox, Uplink};
-use super::crowd::Crowd;
+use super::crowd::{Crowd, Crowding};
 use super::wiring::{self, Clients};
 use crate::net::{Accepting, Connections, Core};
-use crate::runtime::{Doorbell, Reactor, Slices, set_slices};
+use crate::runtime::{Doorbell, Reactor, ThreadUse, set_slices};
 
 /// What a session core needs.
 pub struct SessionCore {
@@ -41,9 +41,8 @@ impl SessionCore {
         let connections = clients.connections(number, &reactor);
         let (uplink, inbox) = ends.open(&connections);
         reactor.set_inbox(inbox.clone());
-        let (crowd, was_crowded) = (Crowd::new(), false);
-        let round =
-            Round { reactor, connections, uplink, inbox, clients, look, crowd, was_crowded };
+        let (crowd, crowding) = (Crowd::new(), Crowding::Nobody);
+        let round = Round { reactor, connections, uplink, inbox, clients, look, crowd, crowding };
         up();
         round.repeat()
     }
@@ -57,7 +56,7 @@ struct Round {
     clients: Clients,
     look: Duration,
     crowd: Crowd,
-    was_crowded: bool,
+    crowding: Crowding,
 }
 
 impl Round {
@@ -95,14 +94,16 @@ impl Round {
             return false;
         }
         let started = Instant::now();
-        let is_crowded = self.crowd.is_there(started);
-        if is_crowded != self.was_crowded {
-            set_slices(if is_crowded { Slices::Short } else { Slices::Ordinary });
-            self.was_crowded = is_crowded;
+        let crowding = self.crowd.at(started);
+        if crowding != self.crowding {
+            set_slices(crowding.slices());
+            self.crowding = crowding;
         }
-        if is_crowded {
+        if crowding != Crowding::Nobody {
             return self.reactor.has_events();
         }
+        let taken = || ThreadUse::read().preemptions;
+        self.crowd.begin(taken);
         let mut last = started;
         while !self.reactor.has_events() {
             if last - started >= self.look {
@@ -110,7 +111,7 @@ impl Round {
             }
             std::thread::yield_now();
             let before = std::mem::replace(&mut last, Instant::now());
-            self.crowd.looked(before, last);
+            self.crowd.looked(before, last, taken);
         }
         true
     }

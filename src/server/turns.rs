@@ -4,16 +4,17 @@
 //! again, briefly: what is seen that way costs no system call and no wake-up, which together cost as
 //! much as the write itself. What it must not do is to keep a core from others, so it yields after
 //! each look, and after a while it sleeps: the kernel then rings the executor's bell. Where others do
-//! not give the processor back ([`Crowd`]) it sleeps at once, and a thread writes the log.
+//! not give the processor back ([`Crowd`]) it sleeps at once, and beside neighbours a thread writes the
+//! log.
 
 use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::crowd::Crowd;
+use super::crowd::{Crowd, Crowding};
 use super::host::Host;
-use crate::runtime::{Reactor, Slices, StopFlag, set_slices};
+use crate::runtime::{Reactor, StopFlag, ThreadUse, set_slices};
 
 /// How the turn task waits for what a client waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -78,7 +79,7 @@ fn turns(
     let mut stopping = Some(stopping);
     let mut deadline = None;
     let mut crowd = Crowd::new();
-    let mut was_crowded = false;
+    let mut crowding = Crowding::Nobody;
     loop {
         // What it was stirred for until now, this turn sees.
         let _ = reactor.take_stirred();
@@ -121,14 +122,16 @@ fn turns(
         let writes = host.log_writes_in_flight() > 0;
         let had_mail = reactor.take_had_mail();
         let awaits = writes || host.awaits_others() || had_mail;
-        let is_crowded = if awaits { crowd.is_there(Instant::now()) } else { was_crowded };
-        if is_crowded != was_crowded {
-            host.write_log_by_thread(is_crowded);
-            set_slices(if is_crowded { Slices::Short } else { Slices::Ordinary });
-            was_crowded = is_crowded;
+        let before = crowding;
+        if awaits {
+            crowding = crowd.at(Instant::now());
+        }
+        if crowding != before {
+            host.write_log_by_thread(crowding == Crowding::Neighbours);
+            set_slices(crowding.slices());
         }
         let long = match () {
-            () if is_crowded || !awaits => Duration::ZERO,
+            () if crowding != Crowding::Nobody || !awaits => Duration::ZERO,
             () if writes => patience.log,
             () if host.awaits_others() => patience.others,
             () => patience.cores,
@@ -160,6 +163,8 @@ fn look(
     let is_awaited = host.log_writes_in_flight() > 0 || host.awaits_others();
     let threshold = host.stall_threshold().filter(|_| is_awaited).unwrap_or(Duration::MAX);
     let end = until.map_or(started + long, |until| until.min(started + long));
+    let taken = || ThreadUse::read().preemptions;
+    crowd.begin(taken);
     while last < end {
         if host.reap() {
             host.was_awake(last);
@@ -178,7 +183,7 @@ fn look(
         // (benches/log_ring.rs shows it).
         std::thread::yield_now();
         let before = std::mem::replace(&mut last, Instant::now());
-        crowd.looked(before, last);
+        crowd.looked(before, last, taken);
         if last - before >= threshold {
             host.was_held(before, last);
         }

@@ -72,11 +72,15 @@ fn reconfig(ensemble: &Ensemble, lines: &[String], anew: bool) {
     let body = text(joining).append(&text(None)).append(&text(members)).long(-1);
     let begun = Instant::now();
     loop {
-        let mut session = Session::open(ensemble.address(1), LONG_MS).expect("a session");
-        match session.call(OpCode::Reconfig, &body) {
+        // A leader whose own addresses change may be on its way out, and another not yet there.
+        let outcome = Session::open(ensemble.address(1), LONG_MS)
+            .map_err(|error| error.to_string())
+            .and_then(|mut session| {
+                session.call(OpCode::Reconfig, &body).map_err(|error| format!("{error:?}"))
+            });
+        match outcome {
             Ok(_) => return,
-            // A leader whose own addresses change may be on its way out.
-            Err(error) => assert!(begun.elapsed() < LIMIT, "{lines:?}: {error:?}"),
+            Err(error) => assert!(begun.elapsed() < LIMIT, "{lines:?}: {error}"),
         }
         thread::sleep(Duration::from_millis(200));
     }

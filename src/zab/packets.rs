@@ -599,6 +599,21 @@ mod tests {
     }
 
     #[test]
+    fn a_tree_comes_with_its_digest_where_apache_zookeeper_reads_none() {
+        let mut out = Vec::new();
+        put_snap(&mut out, Zxid(9), -5);
+        put_bare(&mut out, packet::SNAP, Zxid(9));
+        put_data(&mut out, packet::SNAP, Zxid(9), b"RKm1\x00\x00\x00");
+        put_data(&mut out, packet::SNAP, Zxid(9), &[0; 12]);
+        let mut reader = PacketReader::new(MAX);
+        reader.push(&out);
+        let packets = all(&mut reader).unwrap();
+        let digests: Vec<_> = packets.iter().map(Packet::tree_digest).collect();
+        assert_eq!(digests, [Some(-5), None, None, None]);
+        assert!(packets.iter().all(|packet| packet.zxid == Zxid(9)));
+    }
+
+    #[test]
     fn a_stream_may_come_in_pieces_of_any_length() {
         let stream = stream();
         let mut whole = PacketReader::new(MAX);

@@ -143,6 +143,23 @@ fn with_digests(database: &mut Database, zxids: std::ops::RangeInclusive<i64>) -
 }
 
 #[test]
+fn a_tree_that_comes_with_its_digest_is_compared_and_may_speak_for_its_history() {
+    let mut leader = sample(10);
+    let (digest, bytes) = (leader.digest(), stream(&mut leader));
+    let read = |digest| {
+        let mut reader = StreamReader::new(DatabaseOptions::default(), Zxid(10), digest);
+        match reader.feed(&bytes).unwrap() {
+            StreamProgress::Done { database, .. } => database,
+            StreamProgress::NeedMore => panic!("the stream is whole"),
+        }
+    };
+    assert_eq!(read(Some(digest)).sure_digest(), Some(digest));
+    let wrong = read(Some(digest + 1));
+    assert_eq!((wrong.digest_mismatches(), wrong.sure_digest()), (1, None));
+    assert_eq!(read(None).sure_digest(), None, "it may be ahead");
+}
+
+#[test]
 fn a_tree_that_is_ahead_of_its_zxid_counts_no_mismatch_here_nor_in_its_file() {
     let mut leader = sample(10);
     let txns = with_digests(&mut leader, 11..=30);

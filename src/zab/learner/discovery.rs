@@ -76,7 +76,16 @@ impl Learner {
                 if packet.zxid < Zxid::ZERO {
                     return Err(Left::new(format!("it offers its tree as of {}", packet.zxid)));
                 }
-                tracing::info!(from = %last, to = %packet.zxid, "getting the whole tree");
+                if packet.zxid < last {
+                    tracing::warn!(
+                        from = %last,
+                        to = %packet.zxid,
+                        "getting the whole tree, which ends before what this server has: what the \
+                         leader does not have is replaced"
+                    );
+                } else {
+                    tracing::info!(from = %last, to = %packet.zxid, "getting the whole tree");
+                }
                 self.sync_mode = Some(SyncMode::Snap);
                 self.stage = Stage::Snapshot { zxid: packet.zxid };
                 let (zxid, digest) = (packet.zxid, packet.tree_digest());

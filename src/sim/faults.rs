@@ -359,6 +359,8 @@ impl World {
             && !votes_empty
             // Those who stay broken are as many as may be missing.
             && !(self.plan.wild.stay_broken && self.phase != Phase::Chaos)
+            // After a mistake those who are kept out with the old history are as many already.
+            && self.served.is_none()
             && anew < (self.plan.voters - 1) / 2;
         let server = &mut self.servers[index];
         if may {

@@ -5,6 +5,8 @@
 //! one is not decided here. What must hold: whoever serves has one state at one zxid, so that no two
 //! histories are ever served in one ensemble, and none is made of parts of both.
 
+use std::collections::BTreeMap;
+
 use super::faults::Fault;
 use super::plan::{MS, SECOND};
 use super::server::State;
@@ -16,7 +18,10 @@ use crate::quorum::Config;
 /// What servers have served since the mistake.
 #[derive(Debug, Default)]
 pub struct Served {
-    states: std::collections::BTreeMap<Zxid, (i64, ServerId)>,
+    states: BTreeMap<Zxid, (i64, ServerId)>,
+    /// Servers that have not noticed it yet, and their lives: what they serve until they do is the
+    /// old history, which ends there.
+    unaware: BTreeMap<usize, u64>,
 }
 
 impl Served {
@@ -53,10 +58,12 @@ impl World {
             let at = self.rng.index(chosen.len());
             chosen.remove(at);
         }
+        let mut unaware = BTreeMap::new();
         for index in 0..self.servers.len() {
             let is_chosen = chosen.contains(&index);
             if self.servers[index].is_running() {
                 if !is_chosen && self.rng.one_in(3) {
+                    unaware.insert(index, self.servers[index].life);
                     continue;
                 }
                 self.crash(index, false);
@@ -83,7 +90,7 @@ impl World {
             self.client_acts(index, acts);
         }
         self.forget_history();
-        self.served = Some(Served::default());
+        self.served = Some(Served { unaware, ..Served::default() });
     }
 
     /// What a server has, where nothing is known of how it came by it. False: all is as usual.
@@ -94,8 +101,12 @@ impl World {
         drop(replica.database().take_recorded());
         let last = replica.last_processed();
         let serves = matches!(replica.mode(), "leader" | "follower" | "observer");
+        if !serves || served.unaware.get(&index).is_some_and(|life| *life != server.life) {
+            served.unaware.remove(&index);
+        }
         if serves
             && last.0 > 0
+            && !served.unaware.contains_key(&index)
             && let Err(what) = served.state(server.id, last, replica.database().digest())
         {
             self.fail(what);

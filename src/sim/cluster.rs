@@ -20,18 +20,23 @@ use crate::replica::{Output, Reload, Reloaded};
 /// Connections of clients, beside those of [`Port`]s.
 pub const CLIENT: u8 = 0;
 
+/// Connections of learners to a leader.
+pub const QUORUM: u8 = 1;
+/// Connections of elections.
+pub const ELECTION: u8 = 2;
+
 fn kind_of(port: Port) -> u8 {
     match port {
-        Port::Quorum => 1,
-        Port::Election => 2,
+        Port::Quorum => QUORUM,
+        Port::Election => ELECTION,
         Port::ObserverMaster => 3,
     }
 }
 
 fn port_of(kind: u8) -> Port {
     match kind {
-        1 => Port::Quorum,
-        2 => Port::Election,
+        QUORUM => Port::Quorum,
+        ELECTION => Port::Election,
         _ => Port::ObserverMaster,
     }
 }
@@ -53,6 +58,7 @@ impl World {
         }
         let server = &mut self.servers[index];
         let read = server.clock.read(now);
+        server.disk.reads.take_failed();
         let started = server.start(read, &self.plan);
         let life = server.life;
         self.trace.event(now, &[1, index as u64, life, u64::from(started.is_ok())], || {
@@ -424,8 +430,8 @@ impl World {
         if opener.closed {
             return self.network.abandon(conn);
         }
-        let unreachable = self.network.is_blocked(opener.node, index)
-            || self.network.is_blocked(index, opener.node)
+        let unreachable = self.network.is_blocked(opener.node, index, kind)
+            || self.network.is_blocked(index, opener.node, kind)
             || self.servers[index].state == State::Down { machine: true };
         if unreachable {
             let again = now + 200 * MS;
@@ -659,6 +665,13 @@ impl World {
         let server = &mut self.servers[index];
         assert!(!server.disk.is_busy(), "no op is in flight when files are cut");
         let skipped = planted::is(plan.planted, PlantedBug::TruncSkipped);
+        let breaks = self.phase == Phase::Chaos
+            && plan.wild.broken_cuts_per_mille > 0
+            && self.rng.per_mille(plan.wild.broken_cuts_per_mille);
+        if breaks {
+            server.disk.cut_recovery_after(Some(self.rng.below(4)));
+        }
+        server.disk.reads.take_failed();
         let cut = || {
             let cut = if reload.database { truncate } else { discard_after };
             if skipped { Ok(()) } else { cut(&server.disk, reload.truncate).map(drop) }
@@ -669,6 +682,8 @@ impl World {
             || result,
             || server.recover(&plan).map_err(|error| error.to_string()),
         );
+        server.disk.cut_recovery_after(None);
+        server.disk.erred |= result.is_err() && (breaks || server.disk.reads.take_failed());
         self.trace.event(now, &[10, index as u64, reload.truncate.0.cast_unsigned()], || {
             format!(
                 "s{}: {reload:?}, {}",
@@ -680,6 +695,9 @@ impl World {
                 }
             )
         });
+        if breaks && result.is_err() && self.rng.one_in(2) {
+            return self.crash_and_restart(index, true, SECOND);
+        }
         if let Ok(Reloaded::Cut(Some(recovered))) = &result
             && self.served.is_none()
         {

@@ -7,8 +7,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::io::{self, Cursor};
+use std::io;
 
+use super::reads::Reads;
 use super::rng::Rng;
 use crate::io::{
     Completion, Done, IoFailure, IoFailureKind, Op, Place, SegmentId, segment_temporary,
@@ -65,6 +66,8 @@ pub struct Disk {
     pub trouble: Trouble,
     /// An error was told to the process that runs now.
     pub erred: bool,
+    /// Which reads fail.
+    pub reads: Reads,
     /// Changes that recovery may still make before the power goes. `None`: any number.
     changes_left: Cell<Option<u64>>,
 }
@@ -94,6 +97,7 @@ impl Disk {
             speed,
             trouble: Trouble::default(),
             erred: false,
+            reads: Reads::default(),
             changes_left: Cell::new(None),
         }
     }
@@ -477,7 +481,7 @@ impl Folder for Disk {
 
     fn open(&self, place: Place, name: &str) -> io::Result<Box<dyn ReadSeek + '_>> {
         match self.get(place, name) {
-            Some(content) => Ok(Box::new(Cursor::new(content))),
+            Some(content) => Ok(Box::new(self.reads.open(content)?)),
             None => Err(io::ErrorKind::NotFound.into()),
         }
     }

@@ -1,5 +1,6 @@
 //! What goes wrong, when, and how it is set right.
 
+use super::cluster::{CLIENT, ELECTION, QUORUM};
 use super::network::Latency;
 use super::plan::{MS, SECOND};
 use super::server::State;
@@ -36,6 +37,9 @@ pub enum Kind {
     /// Nothing comes over a connection any more.
     Vanish,
 }
+
+/// Kinds of connections that a firewall tells apart.
+const PORTS: [u8; 3] = [CLIENT, QUORUM, ELECTION];
 
 const KINDS: [Kind; 13] = [
     Kind::Crash,
@@ -243,7 +247,17 @@ impl World {
         let now = self.now;
         let count = self.servers.len();
         let one_way = self.rng.one_in(3);
-        if self.rng.one_in(3) {
+        if self.plan.wild.blocks_ports && self.rng.one_in(2) {
+            // A rule of some firewall: of one server's ports one is not to be had.
+            let (to, kind) = (self.rng.index(count), *self.rng.pick(&PORTS));
+            let hosts = if kind == CLIENT { count + self.clients.len() } else { count };
+            for from in (0..hosts).filter(|from| *from != to) {
+                self.network.block_kind(from, to, kind);
+                if !one_way {
+                    self.network.block_kind(to, from, kind);
+                }
+            }
+        } else if self.rng.one_in(3) {
             // One way, or one pair.
             let (from, to) = (self.rng.index(count), self.rng.index(count));
             if from != to {
@@ -279,7 +293,7 @@ impl World {
         })
     }
 
-    fn crash_and_restart(&mut self, index: usize, power: bool, mean: u64) {
+    pub(super) fn crash_and_restart(&mut self, index: usize, power: bool, mean: u64) {
         if !self.servers[index].is_running() {
             return;
         }
@@ -325,8 +339,8 @@ impl World {
     /// A server does not start with the folder it has.
     pub(super) fn refused(&mut self, index: usize, reason: &str) {
         let power_went = reason.contains("the power went during recovery");
-        let full = self.servers[index].disk.trouble.full;
-        if power_went || full {
+        let disk = &self.servers[index].disk;
+        if power_went || disk.trouble.full || disk.reads.take_failed() {
             self.servers[index].state = State::Down { machine: power_went };
             let at = self.now + 200 * MS;
             return self.schedule(at, Event::Start(index));
@@ -392,6 +406,7 @@ impl World {
         for index in 0..self.servers.len() {
             self.heal_disk(index);
             let server = &mut self.servers[index];
+            server.disk.reads.heal();
             server.disk.speed.log_write = server.disk.speed.log_write.min(1000);
             server.disk.speed.other = server.disk.speed.other.min(5000);
             server.clock.set_right();

@@ -26,6 +26,7 @@ mod network;
 mod order;
 mod plan;
 mod purge;
+mod reads;
 mod report;
 mod rng;
 mod run;

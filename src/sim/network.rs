@@ -92,14 +92,18 @@ pub struct Network {
     connections: BTreeMap<ConnId, Connection>,
     next: ConnId,
     nodes: usize,
-    /// By sender and receiver.
-    blocked: Vec<bool>,
+    /// By sender and receiver: a bit for each kind of connection.
+    blocked: Vec<u8>,
     /// Mean pause until a sender tries again whose way was blocked; 0: it tries at once.
     resend_pause: u64,
     /// So many of the ends of connections come late, and by how much at most.
     late_ends: (u64, u64),
     /// Deliveries to be scheduled: the time, the connection, and its end that receives.
     due: Vec<(u64, ConnId, usize)>,
+}
+
+fn kind_bit(kind: u8) -> u8 {
+    1 << kind
 }
 
 impl Network {
@@ -113,7 +117,7 @@ impl Network {
             connections: BTreeMap::new(),
             next: 1,
             nodes,
-            blocked: vec![false; nodes * nodes],
+            blocked: vec![0; nodes * nodes],
             resend_pause: 0,
             late_ends: (0, 0),
             due: Vec::new(),
@@ -277,7 +281,8 @@ impl Network {
         let (sender, receiver) = (connection.ends[1 - to].node, connection.ends[to].node);
         let pipe = &mut connection.pipes[to];
         // That nobody accepts is known without a word from the other side.
-        let blocked = connection.accepted && self.blocked[sender * self.nodes + receiver];
+        let mask = self.blocked[sender * self.nodes + receiver];
+        let blocked = connection.accepted && mask & kind_bit(connection.kind) != 0;
         if blocked || connection.vanished || pipe.scheduled.is_none_or(|at| at > now) {
             // Scheduled anew when the way is free.
             return None;
@@ -333,7 +338,7 @@ impl Network {
         let Some(connection) = self.connections.get_mut(&id) else { return 0 };
         let (to, back) = (connection.ends[1 - from].node, connection.ends[from].node);
         // Where nothing comes back, nobody knows that anything has arrived.
-        if self.blocked[to * self.nodes + back] {
+        if self.blocked[to * self.nodes + back] & kind_bit(connection.kind) != 0 {
             return 0;
         }
         let pipe = &mut connection.pipes[1 - from];
@@ -387,14 +392,19 @@ impl Network {
         }
     }
 
-    /// Whether bytes go from one machine to another.
-    pub fn is_blocked(&self, from: Node, to: Node) -> bool {
-        self.blocked[from * self.nodes + to]
+    /// Whether no bytes of such connections go from one machine to another.
+    pub fn is_blocked(&self, from: Node, to: Node, kind: u8) -> bool {
+        self.blocked[from * self.nodes + to] & kind_bit(kind) != 0
+    }
+
+    /// Blocks a way for connections of one kind.
+    pub fn block_kind(&mut self, from: Node, to: Node, kind: u8) {
+        self.blocked[from * self.nodes + to] |= kind_bit(kind);
     }
 
     /// Blocks a way, or frees it: then what waited arrives.
     pub fn set_blocked(&mut self, now: u64, from: Node, to: Node, blocked: bool) {
-        self.blocked[from * self.nodes + to] = blocked;
+        self.blocked[from * self.nodes + to] = if blocked { u8::MAX } else { 0 };
         if blocked {
             return;
         }
@@ -422,7 +432,7 @@ impl Network {
     pub fn free_all(&mut self, now: u64) {
         for from in 0..self.nodes {
             for to in 0..self.nodes {
-                if self.is_blocked(from, to) {
+                if self.blocked[from * self.nodes + to] != 0 {
                     self.set_blocked(now, from, to, false);
                 }
             }

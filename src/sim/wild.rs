@@ -62,6 +62,12 @@ pub struct Wild {
     pub purge: Option<u64>,
     /// Trees are written and sent in small steps, as large ones are.
     pub small_slices: bool,
+    /// Of the files that are opened, so many in a thousand cannot be read, or not to their end.
+    pub read_errors_per_mille: u64,
+    /// Of the cuts of a log, so many in a thousand end in their midst: the power goes, or the disk fails.
+    pub broken_cuts_per_mille: u64,
+    /// Some partitions concern one port only.
+    pub blocks_ports: bool,
     /// Groups and weights: the first number of each group after the first, and each weight.
     pub groups: Option<(Vec<usize>, Vec<i64>)>,
 }
@@ -102,6 +108,9 @@ impl Wild {
             no_close_session_paths: rng.one_in(6),
             purge: rng.one_in(2).then(|| *rng.pick(&[1, 3, 10]) * SECOND),
             small_slices: rng.one_in(3),
+            read_errors_per_mille: *rng.pick(&[0, 0, 5, 50]),
+            broken_cuts_per_mille: *rng.pick(&[0, 300, 1000]),
+            blocks_ports: rng.one_in(2),
             groups,
         }
     }

@@ -186,6 +186,11 @@ impl World {
         }
         let wild = world.plan.wild.clone();
         world.network.set_wild(&wild);
+        if wild.read_errors_per_mille > 0 {
+            for server in &world.servers {
+                server.disk.reads.fail(world.rng.fork(), wild.read_errors_per_mille);
+            }
+        }
         world.plan_faults();
         world
     }

@@ -23,13 +23,16 @@ use crate::peer::Inbound;
 pub(super) struct Pings {
     sent: u64,
     answered: u64,
-    /// The question under way is answered when so many came back. `None`: it was not asked.
+    /// The question under way is answered when so many came back. `None`: it was not asked yet.
     awaited: Option<u64>,
 }
 
 impl Pings {
     pub(super) fn on_sent(&mut self) {
         self.sent += 1;
+        // It joined after the question: whoever follows this leader now has promised nothing to a
+        // later one either. Without it the question would wait for ever for one that has left.
+        self.awaited.get_or_insert(self.sent);
     }
 
     pub(super) fn on_answered(&mut self) {

@@ -23,7 +23,7 @@ const INITIALIZE_FILE: &str = "initialize";
 impl FileFolder {
     /// The folders of a server.
     pub fn new(folders: &Folders) -> FileFolder {
-        FileFolder { folders: folders.clone(), reading: Reading::new() }
+        FileFolder { folders: folders.clone(), reading: Reading::of_nothing() }
     }
 
     /// The same, and tells how far reading has come.

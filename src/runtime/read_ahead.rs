@@ -187,7 +187,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("file");
         std::fs::write(&path, content).expect("written");
-        let file = ReadAhead::open(&path, &Reading::new()).expect("opened");
+        let file = ReadAhead::open(&path, &Reading::of_nothing()).expect("opened");
         (folder, file)
     }
 

@@ -20,7 +20,7 @@ struct Inner {
 
 impl Reading {
     /// Nothing has been read yet.
-    pub fn new() -> Reading {
+    pub fn of_nothing() -> Reading {
         let (moved_us, what) = (AtomicU64::new(0), Mutex::default());
         Reading { inner: Arc::new(Inner { begun: Instant::now(), moved_us, what }) }
     }

@@ -230,7 +230,7 @@ impl Phases {
             inner: Arc::new(Inner {
                 state,
                 changed: Condvar::new(),
-                reading: Reading::new(),
+                reading: Reading::of_nothing(),
                 flush: Box::new(flush),
             }),
         };
@@ -307,7 +307,7 @@ mod tests {
     #[test]
     fn what_takes_long_is_said_less_and_less_often_and_ends_at_its_bound() {
         let mut state = State::begin(Phase::Executors { up: 1, of: 3 });
-        let (begun, reading) = (state.since, Reading::new());
+        let (begun, reading) = (state.since, Reading::of_nothing());
         let mut said = Vec::new();
         let last = loop {
             let due = state.due(&reading).unwrap();
@@ -327,7 +327,7 @@ mod tests {
     #[test]
     fn reading_the_data_and_serving_take_as_long_as_they_take() {
         let mut state = State::begin(Phase::Data);
-        let reading = Reading::new();
+        let reading = Reading::of_nothing();
         // Something has just come.
         state.since -= Duration::from_secs(3600);
         state.line_at = state.since + LINE_AFTER;
@@ -341,7 +341,7 @@ mod tests {
     #[test]
     fn that_nothing_is_read_is_said_less_and_less_often_until_something_is() {
         let mut state = State::begin(Phase::Data);
-        let reading = Reading::new();
+        let reading = Reading::of_nothing();
         reading.begin("/data/version-2/log.5".to_owned());
         let begun = reading.moved_at();
         let mut said = Vec::new();

@@ -368,11 +368,12 @@ impl World {
         // Who votes is not known for sure while the ensemble is changed.
         // An empty folder that votes would vote as if it had never known anything.
         let votes_empty = self.plan.wild.autocreate || self.plan.wild.groups.is_some();
+        // Those who stay broken are as many as may be missing.
+        let others_are_missing = self.plan.wild.stay_broken && self.phase != Phase::Chaos;
         let may = !self.plan.is_standalone()
             && !self.plan.changes()
             && !votes_empty
-            // Those who stay broken are as many as may be missing.
-            && !(self.plan.wild.stay_broken && self.phase != Phase::Chaos)
+            && !others_are_missing
             // After a mistake those who are kept out with the old history are as many already.
             && self.served.is_none()
             && anew < (self.plan.voters - 1) / 2;

@@ -152,7 +152,7 @@ fn a_server_without_a_quorum_serves_reads_to_those_who_accept_that() {
     // ZooKeeper: the session to read with went with the ReadOnlyZooKeeperServer.
     ensemble.wait_mode(alone, LIMIT, |mode| matches!(mode, Some(Mode::Leader | Mode::Follower)));
     let again = Session::resume(ensemble.address(alone), LONG_MS, id, password);
-    let refusal = again.err().expect("the session to read with is over");
+    let refusal = again.expect_err("the session to read with is over");
     assert_eq!(refusal.kind(), ErrorKind::NotFound, "{refusal}");
     roaming.create("/written", None, OPEN_ACL, 0, LIMIT).expect("create");
     roaming.close(LIMIT).expect("closeSession");

@@ -144,21 +144,26 @@ pub fn errors(history: &History, by_request: &ByRequest, chain: &Chain) -> Resul
     Ok(())
 }
 
-/// A client is told that its session has expired only when some server has applied its end.
+/// A client is told that its session has expired only when some server has applied its end. Of a local
+/// session that is about to become a global one, other servers know nothing until that is applied.
 ///
 /// # Errors
 /// One was told before.
 pub fn told_after_the_end(history: &History, links: &[&Link]) -> Result<(), String> {
+    let mut began: BTreeMap<SessionId, u64> = BTreeMap::new();
     let mut ended: BTreeMap<SessionId, u64> = BTreeMap::new();
     for link in links {
         let header = link.txn.header();
-        if header.op == OpCode::CloseSession {
-            ended.entry(header.client_id).or_insert(link.at);
+        match header.op {
+            OpCode::CreateSession => _ = began.entry(header.client_id).or_insert(link.at),
+            OpCode::CloseSession => _ = ended.entry(header.client_id).or_insert(link.at),
+            _ => {}
         }
     }
     for (id, lease) in &history.leases {
         if let (Some(told), Some(end)) = (lease.expired, ended.get(id))
             && told < *end
+            && began.get(id).is_some_and(|begin| *begin <= told)
         {
             return Err(format!(
                 "client {} was told at {told} µs that session {id} had expired; the first server \

@@ -26,7 +26,7 @@ pub enum Shape {
     /// The same, and an operator who adds and removes servers and changes their roles; often with
     /// local sessions, and observers that learn from followers.
     Changing,
-    /// Either of the last two, and what [`Wild`] says.
+    /// Either of the last two, and faults that the others do not have: see `sim::wild`.
     Wild,
 }
 

@@ -11,7 +11,7 @@
 //! rings, two timers armed and cancelled at each turn, and one ring polled in another.
 //!
 //! What other threads of the process have for this one lies in its [`Inbox`], which is memory. A
-//! thread looks into it before it sleeps, in the way that [`super::SleepFlag`] argues: whoever puts
+//! thread looks into it before it sleeps, in the way that `sleep_flag` argues: whoever puts
 //! something there rings the bell of a thread that sleeps, and of no other.
 //!
 //! A poll holds its file open until the kernel has taken the ring apart, and of a killed process it

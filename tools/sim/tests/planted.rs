@@ -34,7 +34,7 @@ fn is_found_from(first: u64, shape: Shape, bug: PlantedBug) {
 
 #[test]
 fn an_ack_before_the_sync_is_found() {
-    is_found_from(275, Shape::Ensemble, PlantedBug::AckBeforeSync);
+    is_found_from(816, Shape::Ensemble, PlantedBug::AckBeforeSync);
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn a_follower_that_keeps_its_sessions_touches_to_itself_is_found() {
 
 #[test]
 fn a_reconfiguration_without_a_quorum_of_the_old_members_is_found() {
-    is_found_from(196, Shape::Changing, PlantedBug::OldQuorumIgnored);
+    is_found_from(207, Shape::Changing, PlantedBug::OldQuorumIgnored);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::steps::{Beside, Step, What};
 
-/// How long the whole list may run. It takes about half of this on two quiet processors.
+/// How long the whole list may run. It takes about half of this on two processors.
 pub const LIMIT: Duration = Duration::from_secs(80 * 60);
 
 /// Quick checks first. To add a step, add a row.

@@ -79,6 +79,15 @@ fn a_full_disk_refuses_writes_and_answers_reads() {
     assert_eq!(h.replica.database().node("/p").unwrap().num_children(), accepted);
 }
 
+/// A server whose disk is full, and the client that filled it.
+fn filled() -> (Harness, Client) {
+    let mut h = small_log();
+    h.disk_full = true;
+    let filler = h.connect();
+    fill(&mut h, &filler);
+    (h, filler)
+}
+
 fn close_session(h: &mut Harness, client: &Client) -> i32 {
     h.call(client.conn, 9, OpCode::CloseSession, &RequestBody::Empty).err
 }
@@ -90,10 +99,7 @@ fn is_logged(h: &Harness, client: &Client) -> bool {
 #[test]
 fn a_full_disk_lets_new_sessions_in_and_logs_them_when_there_is_room() {
     let refused = ErrorCode::SystemError.code();
-    let mut h = small_log();
-    h.disk_full = true;
-    let filler = h.connect();
-    fill(&mut h, &filler);
+    let (mut h, filler) = filled();
     let zxid = h.last_zxid();
     let clients: Vec<_> = (0..4).map(|_| h.connect()).collect();
     for client in &clients {
@@ -138,10 +144,7 @@ fn a_full_disk_lets_new_sessions_in_and_logs_them_when_there_is_room() {
 #[test]
 fn a_session_that_finds_no_room_a_second_time_goes_on_reading() {
     let refused = ErrorCode::SystemError.code();
-    let mut h = small_log();
-    h.disk_full = true;
-    let filler = h.connect();
-    fill(&mut h, &filler);
+    let (mut h, filler) = filled();
     let zxid = h.last_zxid();
     // More than are logged in one turn.
     let clients: Vec<_> = (0..250).map(|_| h.connect()).collect();

@@ -75,6 +75,11 @@ const FOUND: &[(Shape, u64, &str)] = &[
     ),
     (
         Shape::Changing,
+        5_000_033,
+        "a late write of a session that was over was taken for one of a local session",
+    ),
+    (
+        Shape::Changing,
         6_000_311,
         "a server that joined while a change of the ensemble was proposed worked with it, although \
          it was never committed",

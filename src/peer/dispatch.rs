@@ -7,9 +7,8 @@ use bytes::Bytes;
 
 use super::Peer;
 use super::link::{LinkEvent, LinkId};
-use crate::acl::Identity;
 use crate::id::{SessionId, Zxid};
-use crate::proto::OpCode;
+use crate::peer::PassedRequest;
 use crate::proto::txn::Txn;
 use crate::quorum::Config;
 use crate::session::Tenure;
@@ -170,17 +169,10 @@ impl Peer {
     }
 
     /// See [`Member::forward`](super::Member::forward).
-    pub fn forward(
-        &mut self,
-        session: SessionId,
-        cxid: i32,
-        op: OpCode,
-        body: &[u8],
-        identities: &[Identity],
-    ) {
+    pub fn forward(&mut self, request: &PassedRequest<'_>) {
         to_member!(
-            self, m => m.forward(session, cxid, op, body, identities),
-            "forward {session} {cxid} {op:?}"
+            self, m => m.forward(request),
+            "forward {} {} {:?}", request.session, request.cxid, crate::proto::OpCode::from_i32(request.op).expect("a known one")
         );
     }
 

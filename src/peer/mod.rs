@@ -26,7 +26,9 @@ pub use lasting::{Lasting, MajorChange};
 pub use member::Member;
 pub use options::PeerOptions;
 pub use queue::ReadyQueue;
-pub use ready::{ConfigChange, ForwardedRequest, Inbound, LogRead, Ready, Standing};
+pub use ready::{
+    ConfigChange, ForwardedRequest, Inbound, LogRead, PassedRequest, Ready, SessionScope, Standing,
+};
 #[cfg(test)]
 pub use scripted::Scripted;
 pub use standalone::Standalone;
@@ -36,9 +38,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-use crate::acl::Identity;
 use crate::id::{ServerId, SessionId, Zxid};
-use crate::proto::OpCode;
 use crate::proto::txn::Txn;
 use crate::quorum::Config;
 use crate::time::MonoUs;

@@ -181,6 +181,34 @@ pub enum Inbound {
     SnapshotAborted,
 }
 
+/// What a learner says of the session for which it passes a request on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionScope {
+    /// Nothing, as the learners of Apache ZooKeeper.
+    Unsaid,
+    /// It lives on that learner alone.
+    Local,
+    /// The leader knows it, as long as it lives.
+    Global,
+}
+
+/// A client's request as a learner passes it on.
+#[derive(Clone, Copy, Debug)]
+pub struct PassedRequest<'a> {
+    /// The client's session; for createSession the one to be created.
+    pub session: SessionId,
+    /// What is known of it.
+    pub scope: SessionScope,
+    /// The client's xid.
+    pub cxid: i32,
+    /// Number of the operation.
+    pub op: i32,
+    /// The request behind its header.
+    pub body: &'a [u8],
+    /// The identities of the client's connection.
+    pub identities: &'a [Identity],
+}
+
 /// A client's request on its way from a learner to the leader.
 #[derive(Clone, Debug)]
 pub struct ForwardedRequest {
@@ -190,6 +218,8 @@ pub struct ForwardedRequest {
     pub server: ServerId,
     /// The client's session; for createSession the one to be created.
     pub session: SessionId,
+    /// What the learner says of the session.
+    pub scope: SessionScope,
     /// The client's xid.
     pub cxid: i32,
     /// Number of the operation, not checked.

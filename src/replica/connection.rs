@@ -9,6 +9,7 @@ use super::stats::{ConnectionFacts, Latency};
 use crate::acl::{Identity, ip_identity};
 use crate::error::ErrorCode;
 use crate::id::{ConnectionId, Epoch, SessionId, Zxid};
+use crate::peer::SessionScope;
 use crate::proto::OpCode;
 use crate::session::Tenure;
 use crate::time::{MonoUs, Now, WallMs};
@@ -235,6 +236,11 @@ impl Connection {
     /// Bytes of answers that are made, and that its client has not read.
     pub fn unread_bytes(&self) -> usize {
         self.out.len() + self.owed.unread
+    }
+
+    /// What is said of its session to the leader.
+    pub fn scope(&self) -> SessionScope {
+        if self.local { SessionScope::Local } else { SessionScope::Global }
     }
 
     /// Whether everything that it asked for is answered.

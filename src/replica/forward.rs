@@ -13,6 +13,7 @@ use crate::error::ErrorCode;
 use crate::id::Zxid;
 use crate::jute::Jute;
 use crate::limits;
+use crate::peer::PassedRequest;
 use crate::processor::finish;
 use crate::proto::OpCode;
 use crate::proto::request::RequestHeader;
@@ -45,7 +46,14 @@ impl Replica {
             return;
         }
         connection.held_bytes += frame.len();
-        self.peer.forward(connection.session, xid, op, body, &connection.identities);
+        self.peer.forward(&PassedRequest {
+            session: connection.session,
+            scope: connection.scope(),
+            cxid: xid,
+            op: op.number(),
+            body,
+            identities: &connection.identities,
+        });
         let sync = (op == OpCode::Sync).then(|| {
             let number = self.ensemble.next_sync;
             self.ensemble.next_sync += 1;

@@ -6,7 +6,7 @@ use crate::error::ErrorCode;
 use crate::id::{ServerId, SessionId, Zxid};
 use crate::jute::Jute;
 use crate::limits;
-use crate::peer::ForwardedRequest;
+use crate::peer::{ForwardedRequest, SessionScope};
 use crate::processor::Requester;
 use crate::proto::OpCode;
 use crate::proto::request::RequestBody;
@@ -101,7 +101,8 @@ impl Replica {
     }
 
     fn write_for(&mut self, now: Now, request: &ForwardedRequest, zxid: Zxid, op: OpCode) {
-        let (allowed, allowed_ephemerals) = self.check_session(request.session, request.server);
+        let (allowed, allowed_ephemerals) =
+            self.check_session(request.session, request.server, request.scope);
         let requester = Requester {
             session: request.session,
             cxid: request.cxid,
@@ -191,10 +192,14 @@ impl Replica {
 
     /// Whether a session may ask for anything through the server `owner`, and whether it may own
     /// ephemeral nodes (`LeaderSessionTracker`).
+    // ZooKeeper: where sessions may be local, LeaderSessionTracker takes every unknown session of
+    // another server for a local one, so that what a global session asked for on a connection that its
+    // client gave up is carried out behind the session's end.
     pub(super) fn check_session(
         &mut self,
         session: SessionId,
         owner: ServerId,
+        scope: SessionScope,
     ) -> (Result<(), ErrorCode>, Result<(), ErrorCode>) {
         if self.ensemble.role == Role::Alone {
             return (Ok(()), Ok(()));
@@ -206,9 +211,14 @@ impl Replica {
         });
         let any = match global {
             Err(ErrorCode::UnknownSession) => {
-                let local = self.ensemble.local.contains(session)
-                    // A local session of another server.
-                    || (self.options.local_sessions && server_of(session) != self.ensemble.me);
+                let of_another_server =
+                    self.options.local_sessions && server_of(session) != self.ensemble.me;
+                let local = match scope {
+                    SessionScope::Global => false,
+                    SessionScope::Local | SessionScope::Unsaid => {
+                        self.ensemble.local.contains(session) || of_another_server
+                    }
+                };
                 if local { Ok(()) } else { Err(ErrorCode::SessionExpired) }
             }
             other => other,

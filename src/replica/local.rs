@@ -8,6 +8,7 @@ use super::sessions::SESSIONS_EXPIRED_AT_ONCE_MAX;
 use crate::error::ErrorCode;
 use crate::id::{SessionId, Zxid};
 use crate::jute::Jute;
+use crate::peer::{PassedRequest, SessionScope};
 use crate::proto::request::{MultiOp, RequestBody};
 use crate::proto::{CreateMode, OpCode};
 use crate::time::Now;
@@ -93,7 +94,14 @@ impl Replica {
         let timeout_ms = self.ensemble.local.timeout_ms(session).unwrap_or(connection.timeout_ms);
         if self.ensemble.is_learning() {
             let body = timeout_ms.to_bytes();
-            self.peer.forward(session, 0, OpCode::CreateSession, &body, &[]);
+            self.peer.forward(&PassedRequest {
+                session,
+                scope: SessionScope::Global,
+                cxid: 0,
+                op: OpCode::CreateSession.number(),
+                body: &body,
+                identities: &[],
+            });
             self.ensemble.local.remove(session);
             self.ensemble.upgrading.insert(session);
         } else if !self.log_session(now, session) {

@@ -304,7 +304,7 @@ impl Replica {
         };
         let digest_before = self.prep.digest();
         let (allowed, allowed_ephemerals) =
-            self.check_session(connection.session, self.ensemble.me);
+            self.check_session(connection.session, self.ensemble.me, connection.scope());
         let requester = Requester {
             session: connection.session,
             cxid: xid,

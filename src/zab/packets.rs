@@ -11,6 +11,7 @@ use crate::acl::Identity;
 use crate::id::{Epoch, ServerId, SessionId, Zxid};
 use crate::jute::{Decoder, Jute};
 use crate::limits::AUTHINFO_BYTES_MAX;
+use crate::peer::{PassedRequest, SessionScope};
 use crate::proto::data::Id;
 use crate::proto::quorum::{LearnerInfo, PROTOCOL_VERSION, packet};
 use crate::proto::txn::Txn;
@@ -23,6 +24,10 @@ use super::{Mark, Marks};
 /// are compared, and whoever cannot be counted may follow without a vote.
 // ZooKeeper: Learner and LearnerHandler read the first four bytes, and no further.
 const MARKS_KNOWN: &[u8; 4] = b"RKm1";
+/// In the place of a REQUEST's zxid: the session is one that the learner alone knows.
+const LOCAL_SESSION: i64 = -2;
+/// In the same place: the session is known to the leader, as long as it lives.
+const GLOBAL_SESSION: i64 = -3;
 
 /// Bytes of the protocol's version in LEADERINFO, and of the epoch in ACKEPOCH.
 const NUMBER_BYTES: usize = 4;
@@ -362,6 +367,15 @@ impl Packet {
         }))
     }
 
+    /// REQUEST: what the learner says of the session.
+    pub fn session_scope(&self) -> SessionScope {
+        match self.zxid.0 {
+            LOCAL_SESSION => SessionScope::Local,
+            GLOBAL_SESSION => SessionScope::Global,
+            _ => SessionScope::Unsaid,
+        }
+    }
+
     /// REQUEST: session, cxid, number of the operation, and its body.
     ///
     /// # Errors
@@ -530,17 +544,16 @@ pub fn put_touched(
     put_data(out, packet::PING, zxid, &data);
 }
 
-/// Writes REQUEST.
-pub fn put_request(
-    out: &mut impl BufMut,
-    session: SessionId,
-    cxid: i32,
-    op: i32,
-    body: &[u8],
-    identities: &[Identity],
-) {
+/// Writes REQUEST. What it says of the session stands where Apache ZooKeeper always has a zxid of -1,
+/// and where its leaders read nothing.
+pub fn put_request(out: &mut impl BufMut, request: &PassedRequest<'_>) {
+    let PassedRequest { session, scope, cxid, op, body, identities } = *request;
     out.put_i32(packet::REQUEST);
-    out.put_i64(Zxid::NONE.0);
+    out.put_i64(match scope {
+        SessionScope::Unsaid => Zxid::NONE.0,
+        SessionScope::Local => LOCAL_SESSION,
+        SessionScope::Global => GLOBAL_SESSION,
+    });
     out.put_i32(length(16 + body.len()));
     out.put_i64(session.0);
     out.put_i32(cxid);
@@ -573,7 +586,17 @@ mod tests {
         put_ack_epoch(&mut out, Zxid(7), EpochAck::DoesNotCount, None);
         put_bare(&mut out, packet::ACK, Zxid(8));
         let identities = [Identity::new("digest", "a:b"), Identity::new("ip", "")];
-        put_request(&mut out, SessionId(5), 4, 1, b"body", &identities);
+        put_request(
+            &mut out,
+            &PassedRequest {
+                session: SessionId(5),
+                scope: SessionScope::Unsaid,
+                cxid: 4,
+                op: 1,
+                body: b"body",
+                identities: &identities,
+            },
+        );
         put_touched(&mut out, Zxid(9), [(SessionId(1), 10), (SessionId(2), 20)].into_iter());
         out
     }
@@ -644,6 +667,7 @@ mod tests {
         let (session, cxid, op, body) = packets[3].request().unwrap();
         assert_eq!((session, cxid, op, &body[..]), (SessionId(5), 4, 1, &b"body"[..]));
         assert_eq!(packets[3].authinfo[0], Identity::new("digest", "a:b"));
+        assert_eq!((packets[3].zxid, packets[3].session_scope()), (Zxid(-1), SessionScope::Unsaid));
         let touched: Vec<_> = packets[4].touched().unwrap().collect();
         assert_eq!(touched, [(SessionId(1), 10), (SessionId(2), 20)]);
     }

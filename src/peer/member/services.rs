@@ -1,6 +1,7 @@
 //! What the replica asks of a leader or a learner, passed on to it.
 
 use super::*;
+use crate::peer::PassedRequest;
 use crate::session::Tenure;
 
 impl Member {
@@ -120,16 +121,9 @@ impl Member {
     // ---- the learner's part
 
     /// Passes a client's request on to the leader (REQUEST).
-    pub fn forward(
-        &mut self,
-        session: SessionId,
-        cxid: i32,
-        op: OpCode,
-        body: &[u8],
-        identities: &[Identity],
-    ) {
+    pub fn forward(&mut self, request: &PassedRequest<'_>) {
         if let Role::Learning(learner) = &mut self.role {
-            learner.forward(session, cxid, op, body, identities, &mut self.lasting);
+            learner.forward(request, &mut self.lasting);
         }
         self.settle();
     }

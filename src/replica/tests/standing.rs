@@ -10,7 +10,7 @@ use crate::error::ErrorCode;
 use crate::id::{Epoch, ServerId, SessionId};
 use crate::jute::Jute;
 use crate::peer::link::LinkId;
-use crate::peer::{ForwardedRequest, Inbound, Ready, Standing};
+use crate::peer::{ForwardedRequest, Inbound, Ready, SessionScope, Standing};
 use crate::proto::OpCode;
 use crate::proto::connect::{ConnectRequest, ConnectResponse};
 use crate::proto::request::RequestBody;
@@ -52,6 +52,7 @@ fn request(session: SessionId, cxid: i32, op: OpCode, body: &RequestBody<'_>) ->
         link: LINK,
         server: ServerId(3),
         session,
+        scope: SessionScope::Unsaid,
         cxid,
         op: op.number(),
         body: bytes.into(),
@@ -128,6 +129,30 @@ fn a_session_belongs_to_the_server_that_took_it_up_last() {
         Inbound::Revalidate { link: LINK, server, session: unknown, timeout_ms: 1, kept: None },
     );
     assert_eq!(told(&mut harness), [format!("answer revalidate {LINK:?} {unknown} false")]);
+}
+
+#[test]
+fn what_a_global_session_asked_for_is_refused_behind_its_end() {
+    let options = ReplicaOptions { local_sessions: true, ..ReplicaOptions::default() };
+    let mut harness = leader_with(options);
+    let session = session_of_server_3(&mut harness);
+    let ends = request(session, 6, OpCode::CloseSession, &RequestBody::Empty);
+    inbound(&mut harness, Inbound::Request(ends));
+    commit_proposed(&mut harness);
+    // It was under way for long, on a link of a server that the client has left.
+    let late = request(session, 5, OpCode::Create, &create("/late", b"", 0));
+    for server in [ServerId(2), ServerId(3)] {
+        let scope = SessionScope::Global;
+        let late = ForwardedRequest { server, scope, ..late.clone() };
+        inbound(&mut harness, Inbound::Request(late));
+    }
+    assert_eq!(errors_of(&commit_proposed(&mut harness)), [-112, -112]);
+    // A local session is unknown to a leader, and Java's learners say nothing.
+    for (name, scope) in [("/local", SessionScope::Local), ("/java", SessionScope::Unsaid)] {
+        let wish = request(SessionId(3 << 56 | 9), 1, OpCode::Create, &create(name, b"", 0));
+        inbound(&mut harness, Inbound::Request(ForwardedRequest { scope, ..wish }));
+    }
+    assert_eq!(errors_of(&commit_proposed(&mut harness)), [0, 0]);
 }
 
 #[test]

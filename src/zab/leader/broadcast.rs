@@ -90,6 +90,7 @@ impl Leader {
                     link,
                     server,
                     session,
+                    scope: packet.session_scope(),
                     cxid,
                     op,
                     body,

@@ -356,6 +356,7 @@ impl ObserverMaster {
                     link,
                     server: handler.server,
                     session,
+                    scope: packet.session_scope(),
                     cxid,
                     op,
                     body,

@@ -31,7 +31,7 @@ impl Learner {
             return Err(Left::kept_out(kept_out::Reason::LaterEpoch(accepted), reason));
         }
         self.epoch = epoch;
-        self.keeps_tenures = packet.knows_marks();
+        self.knows_marks = packet.knows_marks();
         let mut ack = EpochAck::DoesNotCount;
         if epoch > accepted {
             lasting.epochs.accepted = epoch;

@@ -127,8 +127,9 @@ pub struct Learner {
     stage: Stage,
     /// The leader's, from LEADERINFO on.
     epoch: Epoch,
-    /// The leader keeps tenures: it does not let a session move to a connection that is only kept.
-    keeps_tenures: bool,
+    /// Whoever it learns from is another Ringkeeper: it compares histories, keeps tenures (it does not
+    /// let a session move to a connection that is only kept), and reads what is said of sessions.
+    knows_marks: bool,
     sync_mode: Option<SyncMode>,
     /// When something was last heard of the leader.
     heard: MonoUs,
@@ -156,7 +157,7 @@ impl Learner {
             link: None,
             stage: connect::first(now, &lasting.options),
             epoch: Epoch(0),
-            keeps_tenures: false,
+            knows_marks: false,
             sync_mode: None,
             heard: now,
             input: PacketReader::new(LOG_RECORD_BYTES_MAX as usize),
@@ -251,7 +252,7 @@ impl Learner {
     /// Whether the leader keeps tenures: another Ringkeeper, and not by way of a follower, which
     /// passes none on.
     pub fn keeps_tenures(&self) -> bool {
-        self.keeps_tenures && self.target.master == self.target.leader
+        self.knows_marks && self.target.master == self.target.leader
     }
 
     /// What the replica was told that this server is, even if the leader was left since.

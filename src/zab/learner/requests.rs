@@ -2,39 +2,31 @@
 //! `ping`).
 
 use super::*;
-use crate::acl::Identity;
 use crate::id::SessionId;
-use crate::peer::ForwardedRequest;
+use crate::peer::{ForwardedRequest, PassedRequest, SessionScope};
 use crate::proto::OpCode;
 use crate::session::Tenure;
 use crate::zab::leader::Upstream;
 
 impl Learner {
     /// Passes a client's request on.
-    pub fn forward(
-        &mut self,
-        session: SessionId,
-        cxid: i32,
-        op: OpCode,
-        body: &[u8],
-        identities: &[Identity],
-        lasting: &mut Lasting,
-    ) {
-        if op == OpCode::Sync
+    pub fn forward(&mut self, request: &PassedRequest<'_>, lasting: &mut Lasting) {
+        if request.op == OpCode::Sync.number()
             && self.is_up_to_date().is_some()
             && let Some(observers) = &mut lasting.observers
         {
             observers.own_sync();
         }
-        self.pass_on(session, cxid, op.number(), body, identities, lasting);
+        self.pass_on(*request, lasting);
     }
 
     /// What an observer of this follower asks of the leader.
     pub fn relay(&mut self, asked: &Upstream, lasting: &mut Lasting) {
         match asked {
             Upstream::Request(request) => {
-                let ForwardedRequest { session, cxid, op, body, identities, .. } = request;
-                self.pass_on(*session, *cxid, *op, body, identities, lasting);
+                let ForwardedRequest { session, scope, cxid, op, ref body, ref identities, .. } =
+                    *request;
+                self.pass_on(PassedRequest { session, scope, cxid, op, body, identities }, lasting);
             }
             Upstream::Revalidate(session, timeout_ms) => {
                 self.revalidate(*session, *timeout_ms, None, lasting);
@@ -42,17 +34,12 @@ impl Learner {
         }
     }
 
-    fn pass_on(
-        &mut self,
-        session: SessionId,
-        cxid: i32,
-        op: i32,
-        body: &[u8],
-        identities: &[Identity],
-        lasting: &mut Lasting,
-    ) {
-        let mut bytes = Vec::with_capacity(64 + body.len());
-        packets::put_request(&mut bytes, session, cxid, op, body, identities);
+    fn pass_on(&mut self, mut request: PassedRequest<'_>, lasting: &mut Lasting) {
+        if !self.knows_marks {
+            request.scope = SessionScope::Unsaid;
+        }
+        let mut bytes = Vec::with_capacity(64 + request.body.len());
+        packets::put_request(&mut bytes, &request);
         self.ask(bytes, lasting);
     }
 

@@ -13,6 +13,7 @@ mod server;
 
 use super::*;
 use crate::id::Epoch;
+use crate::proto::OpCode;
 use crate::proto::txn::{TxnBody, TxnHeader};
 use link::Endpoint;
 

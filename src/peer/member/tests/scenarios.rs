@@ -4,6 +4,17 @@ use super::ensemble::Ensemble;
 use super::server::State;
 use super::*;
 
+fn sync_of(session: SessionId) -> PassedRequest<'static> {
+    PassedRequest {
+        session,
+        scope: SessionScope::Global,
+        cxid: 1,
+        op: OpCode::Sync.number(),
+        body: b"",
+        identities: &[],
+    }
+}
+
 fn serving(seed: u64, voters: usize, observers: usize) -> Ensemble {
     let mut it = Ensemble::new(seed, voters, observers);
     it.start_all();
@@ -197,12 +208,12 @@ fn observers_learn_from_followers() {
     // What they ask goes over their master to the leader and back.
     let observer = &mut it.servers[3];
     let member = observer.member.as_mut().unwrap();
-    member.forward(SessionId(1), 1, OpCode::Sync, b"", &[]);
+    member.forward(&sync_of(SessionId(1)));
     member.revalidate(SessionId(5), 4000, None);
     it.take_turn(3);
     let follower = usize::try_from(master(&it, 3).0 - 1).unwrap();
     let member = it.servers[follower].member.as_mut().unwrap();
-    member.forward(SessionId(2), 1, OpCode::Sync, b"", &[]);
+    member.forward(&sync_of(SessionId(2)));
     it.take_turn(follower);
     it.run_until(1_000, "answered", |it| {
         let mut answers = it.servers[3].answers.clone();

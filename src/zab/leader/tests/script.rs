@@ -11,7 +11,7 @@ use super::super::{Leader, LeaderStart};
 use crate::id::{Epoch, ServerId, SessionId, Zxid};
 use crate::jute::Jute;
 use crate::peer::link::{LinkEvent, LinkId, LinkOp, Port};
-use crate::peer::{ConfigChange, Inbound, PeerOptions, Ready};
+use crate::peer::{ConfigChange, Inbound, PassedRequest, PeerOptions, Ready, SessionScope};
 use crate::proto::OpCode;
 use crate::proto::quorum::{LearnerInfo, packet};
 use crate::proto::txn::{Txn, TxnBody, TxnHeader};
@@ -513,7 +513,10 @@ pub(super) fn packet_of(name: &str, kind: &str, rest: &[&str]) -> Vec<u8> {
                 schemes.iter().map(|scheme| crate::acl::Identity::new(scheme, "me")).collect();
             let session = SessionId(session.parse().unwrap());
             let (cxid, op) = (cxid.parse().unwrap(), op.parse().unwrap());
-            put_request(&mut out, session, cxid, op, body.as_bytes(), &identities);
+            let (scope, body) = (SessionScope::Unsaid, body.as_bytes());
+            let identities = &identities;
+            let request = PassedRequest { session, scope, cxid, op, body, identities };
+            put_request(&mut out, &request);
         }
         ("PING", sessions) => {
             let touched = sessions.iter().map(|s| (SessionId(s.parse().unwrap()), 4000));

@@ -162,7 +162,7 @@ fn a_leader_that_does_not_read_is_left() {
     let body = vec![0; 1 << 20];
     for _ in 0..=LEARNER_OUTPUT_BYTES_MAX >> 20 {
         let (learner, lasting) = (&mut it.learner, &mut it.lasting);
-        learner.forward(SessionId(7), 3, OpCode::Create, &body, &[], lasting);
+        learner.forward(&request(OpCode::Create, &body), lasting);
         it.lasting.ready = ReadyQueue::default();
     }
     assert!(it.learner.failure().unwrap().reason.starts_with("it does not read"));

@@ -7,7 +7,7 @@ mod stages;
 
 use super::*;
 use crate::id::SessionId;
-use crate::peer::{PeerOptions, Ready, ReadyQueue};
+use crate::peer::{PassedRequest, PeerOptions, Ready, ReadyQueue, SessionScope};
 use crate::proto::OpCode;
 use crate::proto::txn::{SetDataTxn, TxnBody, TxnHeader};
 use crate::session::Tenure;
@@ -32,6 +32,12 @@ pub(super) fn z(epoch: i64, counter: u32) -> Zxid {
 pub(super) fn txn(zxid: Zxid) -> Txn {
     let header = TxnHeader { client_id: SessionId(1), cxid: 0, zxid, time: 0, op: OpCode::Error };
     Txn::new(header, &TxnBody::Error { err: -101 }, None)
+}
+
+/// A request of a session that the leader knows.
+pub(super) fn request(op: OpCode, body: &[u8]) -> PassedRequest<'_> {
+    let (session, scope) = (SessionId(7), SessionScope::Global);
+    PassedRequest { session, scope, cxid: 3, op: op.number(), body, identities: &[] }
 }
 
 pub(super) fn reconfig(zxid: Zxid, text: &str) -> Txn {
@@ -92,8 +98,13 @@ impl Conversation {
 
     /// A follower in epoch 2 with nothing in its log, up to date.
     pub(super) fn following() -> Self {
+        Self::following_one(|out| put_leader_info(out, Epoch(2)))
+    }
+
+    /// The same, of the leader that says this.
+    pub(super) fn following_one(leader_info: impl FnOnce(&mut Vec<u8>)) -> Self {
         let mut it = Self::connected(LearnerKind::Follower, 1, 1, &[]);
-        it.says(|out| put_leader_info(out, Epoch(2)));
+        it.says(leader_info);
         it.says(|out| put_bare(out, packet::DIFF, Zxid::ZERO));
         it.says(|out| put_bare(out, packet::NEWLEADER, z(2, 0)));
         it.says(|out| put_bare(out, packet::UPTODATE, Zxid::NONE));

@@ -197,10 +197,31 @@ fn an_observer_logs_what_it_is_informed_of() {
 }
 
 #[test]
+fn what_a_session_is_is_said_to_leaders_that_read_it() {
+    let mut it = Conversation::following();
+    for scope in [SessionScope::Local, SessionScope::Global, SessionScope::Unsaid] {
+        let request = PassedRequest { scope, ..request(OpCode::Create, b"") };
+        it.learner.forward(&request, &mut it.lasting);
+    }
+    let body = "[00000000000000070000000300000001]";
+    let expected = format!(
+        "REQUEST 0xfffffffffffffffe {body}\nREQUEST 0xfffffffffffffffd {body}\n\
+         REQUEST 0xffffffffffffffff {body}"
+    );
+    assert_eq!(it.told(), expected);
+    // Apache ZooKeeper's LEADERINFO ends behind the number of its protocol.
+    let mut it = Conversation::following_one(|out| {
+        put_data(out, packet::LEADERINFO, z(2, 0), &0x10000_i32.to_be_bytes());
+    });
+    it.learner.forward(&request(OpCode::Create, b""), &mut it.lasting);
+    assert_eq!(it.told(), format!("REQUEST 0xffffffffffffffff {body}"));
+}
+
+#[test]
 fn requests_carry_identities_and_pings_carry_sessions() {
     let mut it = Conversation::following();
     let (learner, lasting) = (&mut it.learner, &mut it.lasting);
-    learner.forward(SessionId(7), 3, OpCode::Create, b"body", &[], lasting);
+    learner.forward(&request(OpCode::Create, b"body"), lasting);
     learner.revalidate(SessionId(8), 4000, None, lasting);
     let kept = Some(Tenure { since: z(1, 9), turn: 2 });
     learner.revalidate(SessionId(8), 4000, kept, lasting);
@@ -209,7 +230,7 @@ fn requests_carry_identities_and_pings_carry_sessions() {
     let got = it.told();
     assert_eq!(
         got,
-        "REQUEST 0xffffffffffffffff [00000000000000070000000300000001626f6479]\n\
+        "REQUEST 0xfffffffffffffffd [00000000000000070000000300000001626f6479]\n\
          REVALIDATE 0xffffffffffffffff [000000000000000800000fa0]\n\
          REVALIDATE 0xffffffffffffffff \
          [000000000000000800000fa000000001000000090000000000000002]\n\

@@ -119,6 +119,22 @@ pub struct ReapRules {
     pub never_used_ms_max: i64,
 }
 
+impl ReapRules {
+    /// Whether a node of this kind that has no children may go.
+    pub fn let_go(self, kind: NodeKind, stat: &StatPersisted, now_wall_ms: i64) -> bool {
+        let idle_ms = now_wall_ms.saturating_sub(stat.mtime);
+        match kind {
+            // A child must have been there, else a container might go before its first use.
+            NodeKind::Container => {
+                let never_used_ms_max = self.never_used_ms_max;
+                stat.cversion > 0 || (never_used_ms_max != 0 && idle_ms > never_used_ms_max)
+            }
+            NodeKind::Ttl { ttl_ms } => ttl_ms != 0 && idle_ms > ttl_ms,
+            NodeKind::Persistent | NodeKind::Ephemeral(_) => false,
+        }
+    }
+}
+
 /// Zxids between two entries of the digest log.
 const DIGEST_LOG_INTERVAL: i64 = 128;
 
@@ -356,19 +372,6 @@ impl Database {
 
     fn may_be_reaped(&self, id: NodeId, now_wall_ms: i64, rules: ReapRules) -> bool {
         let node = self.tree.get(id);
-        if node.num_children() > 0 {
-            return false;
-        }
-        let stat = node.stat_persisted();
-        let idle_ms = now_wall_ms.saturating_sub(stat.mtime);
-        match node.kind() {
-            // A child must have been there, else a container might go before its first use.
-            NodeKind::Container => {
-                let never_used_ms_max = rules.never_used_ms_max;
-                stat.cversion > 0 || (never_used_ms_max != 0 && idle_ms > never_used_ms_max)
-            }
-            NodeKind::Ttl { ttl_ms } => ttl_ms != 0 && idle_ms > ttl_ms,
-            NodeKind::Persistent | NodeKind::Ephemeral(_) => false,
-        }
+        node.num_children() == 0 && rules.let_go(node.kind(), &node.stat_persisted(), now_wall_ms)
     }
 }

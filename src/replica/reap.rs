@@ -42,12 +42,12 @@ impl Replica {
         if self.shutting_down || !self.ensemble.proposes() {
             return;
         }
+        let never_used_ms_max =
+            i64::try_from(self.options.container_never_used_ms_max).unwrap_or(i64::MAX);
+        let rules = ReapRules { never_used_ms_max };
         if self.reaping.candidates.is_empty() && now.mono >= self.reaping.search_at {
             let interval_ms = self.options.container_check_interval_ms.max(1);
             self.reaping.search_at = now.mono.plus_ms(interval_ms);
-            let never_used_ms_max =
-                i64::try_from(self.options.container_never_used_ms_max).unwrap_or(i64::MAX);
-            let rules = ReapRules { never_used_ms_max };
             self.reaping.candidates =
                 self.database.reap_candidates(now.wall.0, rules, CANDIDATES_MAX).into();
             self.reaping.remove_at = now.mono;
@@ -62,7 +62,7 @@ impl Replica {
                 tracing::info!(path, unsaid, "removing an empty container or an expired TTL node");
             }
             let digest_before = self.prep.digest();
-            let txn = self.prep.prepare_reap(&self.database, now.wall, zxid, &path);
+            let txn = self.prep.prepare_reap(&self.database, now.wall, zxid, rules, &path);
             if txn.header().op == OpCode::DeleteContainer {
                 self.stats.containers_reaped += 1;
             }

@@ -20,7 +20,7 @@ use std::cell::Cell;
 
 use super::outstanding::{ChangeRecord, Outstanding};
 use crate::acl::{AclList, Identity, fix_up};
-use crate::database::Database;
+use crate::database::{Database, ReapRules};
 use crate::error::ErrorCode;
 use crate::id::{SessionId, Zxid};
 use crate::proto::request::RequestBody;
@@ -217,11 +217,12 @@ impl Prep {
         database: &Database,
         now: WallMs,
         zxid: Zxid,
+        rules: ReapRules,
         path: &str,
     ) -> Txn {
         self.begin(database, zxid);
         let stamp = Stamp { zxid, time: now.0 };
-        let planned = self.plan_reap(database, stamp, path);
+        let planned = self.plan_reap(database, stamp, rules, path);
         let server = Requester {
             session: SessionId::NONE,
             cxid: 0,

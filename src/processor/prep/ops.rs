@@ -1,7 +1,7 @@
 //! delete, setData, setACL, check, the removal of containers, and the refusal of reconfig.
 
 use super::{ChangeRecord, Planned, Prep, Requester, Stamp};
-use crate::database::{Database, NodeKind};
+use crate::database::{Database, NodeKind, ReapRules};
 use crate::error::ErrorCode;
 use crate::id::SessionId;
 use crate::processor::path;
@@ -47,6 +47,7 @@ impl Prep {
         &mut self,
         database: &Database,
         stamp: Stamp,
+        rules: ReapRules,
         path: &'a str,
     ) -> Result<Planned<'a>, ErrorCode> {
         let (path, parent_path) = deletable(Some(path))?;
@@ -54,11 +55,10 @@ impl Prep {
         if node.children > 0 {
             return Err(ErrorCode::NotEmpty);
         }
-        // ZooKeeper asks only that the node be no ephemeral one. A node that was removed and made
-        // again as a persistent one meanwhile must stay.
-        match database.kind_of(node.stat.ephemeral_owner) {
-            NodeKind::Container | NodeKind::Ttl { .. } => (),
-            NodeKind::Ephemeral(_) | NodeKind::Persistent => return Err(ErrorCode::BadVersion),
+        // ZooKeeper: PrepRequestProcessor asks only that the node be no ephemeral one. But it was found a
+        // while ago, and may have been set, or removed and made again, since.
+        if !rules.let_go(database.kind_of(node.stat.ephemeral_owner), &node.stat, stamp.time) {
+            return Err(ErrorCode::BadVersion);
         }
         let parent = self.record(database, parent_path)?;
         self.change_removed(database, stamp, path, node, parent_path, parent);

@@ -342,6 +342,55 @@ fn nodes_with_a_time_to_live_are_reaped_after_it_and_containers_after_their_last
     assert_eq!(h.create(&client, "/box", 0).err, 0);
 }
 
+/// A leader removes what it has found at a pace; meanwhile clients go on.
+#[test]
+fn a_node_that_is_used_again_before_its_removal_stays() {
+    let mut h = Harness::with(ReplicaOptions {
+        extended_types: true,
+        container_removals_per_minute_max: 1,
+        session_timeout_ms_max: 1_000_000,
+        ..ReplicaOptions::default()
+    });
+    let client = h.connect();
+    let ttl = |path, ttl| {
+        RequestBody::CreateTtl(CreateTtlRequest {
+            path: Some(path),
+            data: None,
+            acl: open_acl(),
+            flags: CreateMode::PersistentWithTtl.flag(),
+            ttl,
+        })
+    };
+    let container = |path| create(path, b"", CreateMode::Container.flag());
+    for (path, child) in [("/a", "/a/x"), ("/b", "/b/x")] {
+        h.call(client.conn, 1, OpCode::CreateContainer, &container(path));
+        h.create(&client, child, 0);
+        h.call(client.conn, 1, OpCode::Delete, &delete(child, -1));
+    }
+    for path in ["/t", "/u"] {
+        h.call(client.conn, 1, OpCode::CreateTtl, &ttl(path, 50_000));
+    }
+    h.advance_ms(60_001);
+    let is_there = |h: &Harness, path| h.replica.database().node(path).is_some();
+    let left =
+        |h: &Harness| ["/a", "/b", "/t", "/u"].iter().filter(|path| is_there(h, path)).count();
+    assert_eq!(left(&h), 3, "one was removed, and the others are to follow");
+    let client = h.connect();
+    // All of them are younger than their time now, or have had no child.
+    for path in ["/a", "/b"] {
+        h.call(client.conn, 1, OpCode::Delete, &delete(path, -1));
+        h.call(client.conn, 1, OpCode::CreateContainer, &container(path));
+    }
+    for path in ["/t", "/u"] {
+        h.call(client.conn, 1, OpCode::Delete, &delete(path, -1));
+        h.call(client.conn, 1, OpCode::CreateTtl, &ttl(path, 1_000_000));
+    }
+    for _ in 0..4 {
+        h.advance_ms(60_001);
+    }
+    assert_eq!(left(&h), 4);
+}
+
 #[test]
 fn a_null_path_is_a_marshalling_error_where_java_falls_over_it() {
     let mut h = Harness::new();

@@ -11,6 +11,7 @@ use super::model::Model;
 use super::order;
 use super::plan::Plan;
 use super::watches::{self, Changes};
+use super::watching;
 use crate::error::ErrorCode;
 use crate::id::{SessionId, Zxid};
 use crate::proto::OpCode;
@@ -68,8 +69,13 @@ pub fn check(
     real_time_order(history, &by_request)?;
     synced_reads(history, &by_request)?;
     order::check(history, &by_request, chain, &links, plan)?;
-    let (model, changes) = replay(history, chain, &links, &of_zxid, &mut checked)?;
-    checked.events = watches::check(history, &changes)?;
+    let wider = &plan.wild.wider;
+    let mut model = Model::new();
+    model.never_used_ms = wider.never_used_ms_max.and_then(|ms| i64::try_from(ms).ok());
+    let changes = replay(&mut model, history, chain, &links, &of_zxid, &mut checked)?;
+    let again;
+    (checked.events, again) = watches::check(history, &changes)?;
+    watching::check(history, &changes, &again)?;
     Ok((checked, model, begun))
 }
 
@@ -252,12 +258,13 @@ pub fn error_of(txn: &Txn) -> i32 {
 
 /// Goes through the history with the model, and compares each reply with it.
 fn replay(
+    model: &mut Model,
     history: &History,
     chain: &Chain,
     links: &[&Link],
     of_zxid: &BTreeMap<Zxid, usize>,
     checked: &mut Checked,
-) -> Result<(Model, Changes), String> {
+) -> Result<Changes, String> {
     let mut reads: BTreeMap<Zxid, Vec<&Call>> = BTreeMap::new();
     for call in history.calls.iter().filter(|call| !call.request.is_write()) {
         if let Outcome::Replied { zxid, .. } = call.outcome {
@@ -273,7 +280,6 @@ fn replay(
             what(calls[0])
         ));
     }
-    let mut model = Model::new();
     let mut changes = Changes::default();
     let mut reads = reads.into_iter().peekable();
     for link in links {
@@ -281,27 +287,27 @@ fn replay(
         let zxid = txn.zxid();
         while let Some((_, calls)) = reads.next_if(|(at, _)| *at < zxid) {
             for call in calls {
-                read(&model, call)?;
+                read(model, call)?;
                 checked.reads += 1;
             }
         }
         let call = of_zxid.get(&zxid).map(|place| &history.calls[*place]);
         if let Some(call) = call {
-            decided(&model, call, txn)?;
+            decided(model, call, txn)?;
         }
-        changes.note(txn, &model);
+        changes.note(txn, model);
         model.apply(txn)?;
         if let Some(call) = call {
-            answered(&model, call, txn)?;
+            answered(model, call, txn)?;
         }
     }
     for (_, calls) in reads {
         for call in calls {
-            read(&model, call)?;
+            read(model, call)?;
             checked.reads += 1;
         }
     }
-    Ok((model, changes))
+    Ok(changes)
 }
 
 /// Whether a write was rightly carried out, or rightly refused.
@@ -335,6 +341,14 @@ fn answered(model: &Model, call: &Call, txn: &Txn) -> Result<(), String> {
     match (answer, txn.body()) {
         (Answer::Path(path), TxnBody::Create(create)) if create.path != Some(path) => {
             Err(format!("{} was answered {path}, {:?} was created", what(call), create.path))
+        }
+        (Answer::Created(path, stat), TxnBody::CreateContainer(_) | TxnBody::CreateTtl(_)) => {
+            let made = model.nodes.get(path).map(|node| node.stat);
+            if made == Some(*stat) {
+                Ok(())
+            } else {
+                Err(format!("{} was answered {path} {stat:?}, not {made:?}", what(call)))
+            }
         }
         (Answer::Stat(stat), TxnBody::SetData(set)) => {
             let path = set.path.unwrap_or_default();
@@ -382,7 +396,9 @@ fn read(model: &Model, call: &Call) -> Result<(), String> {
             // The root's numbers begin before the history does.
             names.iter().eq(node.children.iter()) && (path == "/" || *stat == node.stat)
         }
-        Answer::Path(_) | Answer::Multi(_) | Answer::Nothing => !is_meant(*err),
+        Answer::Path(_) | Answer::Created(..) | Answer::Multi(_) | Answer::Nothing => {
+            !is_meant(*err)
+        }
     };
     if same { Ok(()) } else { wrong(&node) }
 }

@@ -9,6 +9,7 @@ use super::history::{Answer, Call, Frame, History, Outcome, Request, Seen, Watch
 use super::network::ConnId;
 use super::plan::{MS, Plan};
 use super::rng::Rng;
+use super::wider::Thinker;
 use super::wire;
 use crate::id::{SessionId, Zxid};
 use crate::jute::{Decoder, Jute};
@@ -104,6 +105,7 @@ pub struct Client {
     pub wake_at: Option<u64>,
     /// Writes acknowledged so far.
     pub writes_acknowledged: u64,
+    thinker: Option<Thinker>,
 }
 
 impl Client {
@@ -111,6 +113,7 @@ impl Client {
     pub fn new(index: usize, plan: &Plan, mut rng: Rng) -> Client {
         let retry_at = rng.below(500 * MS);
         let last_server = rng.index(plan.servers());
+        let thinker = Thinker::new(&plan.wild.wider, plan.keys, &mut rng);
         Client {
             index,
             rng,
@@ -139,6 +142,7 @@ impl Client {
             last_server,
             wake_at: Some(retry_at),
             writes_acknowledged: 0,
+            thinker,
         }
     }
 
@@ -420,8 +424,17 @@ impl Client {
             (Request::Create { sequential: true, .. }, Answer::Path(path)) => {
                 self.own.push(path.clone());
             }
-            (Request::Create { .. }, Answer::Path(path)) => {
+            (Request::Create { .. }, Answer::Path(path)) | (_, Answer::Created(path, _)) => {
                 self.versions.insert(path.clone(), 0);
+            }
+            (Request::AddWatch { path, recursive }, _) if err == 0 => {
+                let kind = if *recursive { Watched::Recursive } else { Watched::Persistent };
+                self.watches.insert((path.clone(), kind));
+            }
+            (Request::Watches { path, kind, remove: true }, _) if err == 0 => {
+                for kind in super::watching::kinds_of(*kind) {
+                    self.watches.remove(&(path.clone(), *kind));
+                }
             }
             _ => (),
         }
@@ -492,6 +505,10 @@ impl Client {
         }
         if self.rng.one_in(500) {
             return self.abandon(now, acts);
+        }
+        let wider = self.thinker.as_mut().and_then(|thinker| thinker.think(&self.watches));
+        if let Some(request) = wider {
+            return self.call(now, request, history, acts);
         }
         let request = super::workload::think(
             &mut self.rng,

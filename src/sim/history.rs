@@ -56,6 +56,22 @@ pub enum Request {
         /// Its name ends in a number of its own.
         sequential: bool,
     },
+    /// Creates a node that goes some time after its last child.
+    CreateContainer {
+        /// The node.
+        path: String,
+        /// Its data.
+        data: Vec<u8>,
+    },
+    /// Creates a node that goes when it has had neither children nor new data for a time.
+    CreateTtl {
+        /// The node.
+        path: String,
+        /// Its data.
+        data: Vec<u8>,
+        /// That time.
+        ttl_ms: i64,
+    },
     /// Replaces the data.
     Set {
         /// The node.
@@ -107,6 +123,22 @@ pub enum Request {
         /// What was watched, by path and kind.
         watches: Vec<(String, Watched)>,
     },
+    /// Leaves a watch that stays until it is taken away.
+    AddWatch {
+        /// The node, there or not.
+        path: String,
+        /// It is for everything below as well.
+        recursive: bool,
+    },
+    /// Asks whether there are watches, or takes them away.
+    Watches {
+        /// The node.
+        path: String,
+        /// Which, as the request numbers them.
+        kind: i32,
+        /// They are taken away.
+        remove: bool,
+    },
     /// Changes the ensemble; the texts are those of the request.
     Reconfig {
         /// Members that come, or change.
@@ -128,6 +160,8 @@ impl Request {
         matches!(
             self,
             Request::Create { .. }
+                | Request::CreateContainer { .. }
+                | Request::CreateTtl { .. }
                 | Request::Set { .. }
                 | Request::Delete { .. }
                 | Request::Multi(_)
@@ -146,6 +180,10 @@ pub enum Watched {
     Missing,
     /// The children.
     Children,
+    /// All of that, until it is taken away.
+    Persistent,
+    /// Data and existence of the node and of everything below, until it is taken away.
+    Recursive,
 }
 
 /// What a reply says beside its header.
@@ -155,6 +193,8 @@ pub enum Answer {
     Nothing,
     /// A path.
     Path(String),
+    /// A path and the Stat of the new node.
+    Created(String, Stat),
     /// Data and Stat.
     Data(Option<Vec<u8>>, Stat),
     /// A Stat.

@@ -6,12 +6,27 @@ use super::history::{Part, Request};
 use crate::error::ErrorCode;
 use crate::id::{SessionId, Zxid};
 use crate::jute::Vector;
+use crate::proto::OpCode;
 use crate::proto::data::Stat;
 use crate::proto::txn::{SubTxn, Txn, TxnBody};
+
+/// What becomes of a node by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// Nothing, but that an ephemeral one goes with its session.
+    #[default]
+    Plain,
+    /// It goes some time after its last child.
+    Container,
+    /// It goes when it has had neither children nor new data for so many ms.
+    Ttl(i64),
+}
 
 /// A node of the model.
 #[derive(Clone, Debug, Default)]
 pub struct Node {
+    /// What becomes of it.
+    pub kind: Kind,
     /// Its data.
     pub data: Option<Vec<u8>>,
     /// What a client would be told, `num_children` and `data_length` included.
@@ -29,12 +44,15 @@ pub struct Model {
     pub sessions: BTreeSet<SessionId>,
     /// Every sequential name ever given.
     pub names: BTreeSet<String>,
+    /// How old containers get that never have a child, in ms; `None`: any age.
+    pub never_used_ms: Option<i64>,
 }
 
 /// The folder in which clients create sequential nodes.
 const SEQUENTIAL: &str = "/q/s-";
 
-fn parent(path: &str) -> &str {
+/// The path above a path.
+pub fn parent(path: &str) -> &str {
     match path.rfind('/') {
         None | Some(0) => "/",
         Some(at) => &path[..at],
@@ -60,15 +78,14 @@ impl Model {
     pub fn obstacle(&self, request: &Request) -> Option<ErrorCode> {
         match request {
             Request::Create { path, sequential, .. } => self.create_obstacle(path, *sequential),
+            Request::CreateContainer { path, .. } | Request::CreateTtl { path, .. } => {
+                self.create_obstacle(path, false)
+            }
             Request::Set { path, version, .. } => self.version_obstacle(path, *version),
             Request::Delete { path, version } => self.delete_obstacle(path, *version),
             Request::Multi(parts) => {
                 // The parts see each other: on a copy.
-                let mut copy = Model {
-                    nodes: self.nodes.clone(),
-                    sessions: BTreeSet::new(),
-                    names: BTreeSet::new(),
-                };
+                let mut copy = Model { nodes: self.nodes.clone(), ..Model::default() };
                 parts.iter().find_map(|part| copy.part(part))
             }
             _ => None,
@@ -131,6 +148,9 @@ impl Model {
     pub fn apply(&mut self, txn: &Txn) -> Result<(), String> {
         let header = txn.header();
         let (zxid, time) = (header.zxid, header.time);
+        if header.op == OpCode::DeleteContainer {
+            self.goes_rightly(txn)?;
+        }
         self.body(&txn.body(), header.client_id, zxid, time)
     }
 
@@ -214,11 +234,62 @@ impl Model {
                     self.body(&part, session, zxid, time)?;
                 }
             }
-            TxnBody::CreateContainer(_) | TxnBody::CreateTtl(_) | TxnBody::SetAcl(_) => {
+            TxnBody::CreateContainer(create) => {
+                let path = create.path.unwrap_or_default();
+                self.create_special(path, create.data, Kind::Container, (zxid, time))?;
+            }
+            TxnBody::CreateTtl(create) => {
+                let path = create.path.unwrap_or_default();
+                self.create_special(path, create.data, Kind::Ttl(create.ttl), (zxid, time))?;
+            }
+            TxnBody::SetAcl(_) => {
                 return Err(format!("{zxid} is something that no client asks for"));
             }
         }
         Ok(())
+    }
+
+    fn create_special(
+        &mut self,
+        path: &str,
+        data: Option<&[u8]>,
+        kind: Kind,
+        (zxid, time): (Zxid, i64),
+    ) -> Result<(), String> {
+        if let Some(error) = self.create_obstacle(path, false) {
+            return Err(format!("{zxid} creates {path}: {error}"));
+        }
+        self.create(path, data, 0, zxid, time);
+        self.nodes.get_mut(path).expect("just made").kind = kind;
+        Ok(())
+    }
+
+    /// Whether a node that nobody deletes may go now.
+    fn goes_rightly(&self, txn: &Txn) -> Result<(), String> {
+        let TxnBody::Delete(delete) = txn.body() else { return Ok(()) };
+        let path = delete.path.unwrap_or_default();
+        let Some(node) = self.nodes.get(path) else {
+            return Err(format!("{} removes {path}, which is not there", txn.zxid()));
+        };
+        let idle_ms = txn.header().time - node.stat.mtime;
+        let may_go = match node.kind {
+            Kind::Plain => false,
+            Kind::Container => {
+                let never_used = self.never_used_ms;
+                node.stat.cversion > 0 || never_used.is_some_and(|limit| idle_ms > limit)
+            }
+            Kind::Ttl(ttl_ms) => idle_ms > ttl_ms,
+        };
+        if may_go && node.children.is_empty() {
+            return Ok(());
+        }
+        Err(format!(
+            "REAPED: {} removes {path} at {} too early: {:?} {:?}",
+            txn.zxid(),
+            txn.header().time,
+            node.kind,
+            node.stat
+        ))
     }
 
     fn create(&mut self, path: &str, data: Option<&[u8]>, owner: i64, zxid: Zxid, time: i64) {
@@ -232,7 +303,7 @@ impl Model {
             data_length: length(data),
             ..Stat::default()
         };
-        let node = Node { data: data.map(<[u8]>::to_vec), stat, children: BTreeSet::new() };
+        let node = Node { data: data.map(<[u8]>::to_vec), stat, ..Node::default() };
         self.nodes.insert(path.to_owned(), node);
         self.change_children(path, zxid, true);
     }

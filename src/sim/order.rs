@@ -125,7 +125,10 @@ pub fn errors(history: &History, by_request: &ByRequest, chain: &Chain) -> Resul
         let is_local_ephemeral = *err == ErrorCode::EphemeralOnLocalSession.code();
         let of_reconfig = is_reconfig && is_of(&OF_RECONFIG);
         let of_room = *err == ErrorCode::SystemError.code() && history.lacked_room(*at);
-        let is_explained = is_of(&EXPLAINED) || is_local_ephemeral || of_reconfig || of_room;
+        let of_watches =
+            matches!(call.request, Request::Watches { .. }) && *err == ErrorCode::NoWatcher.code();
+        let is_explained =
+            is_of(&EXPLAINED) || is_local_ephemeral || of_reconfig || of_room || of_watches;
         if !is_explained {
             return Err(format!("{} was answered with error {err} for no reason", what(call)));
         }

@@ -8,6 +8,7 @@ use std::sync::Once;
 use super::check;
 use super::client::Mode;
 use super::plan::{MS, Plan, SECOND, Shape};
+use super::reaping;
 use super::report::Outcome;
 use super::rng::Rng;
 use super::trace::{Sink, Trace};
@@ -195,6 +196,10 @@ fn end(world: &mut World, outcome: &mut Outcome) -> Result<(), String> {
     let local = world.plan.has_unlogged_sessions();
     let (checked, model, begun) = check::check(&world.history, &world.chain, last, &world.plan)?;
     outcome.checked = checked;
+    let when = (world.phase_since, world.now);
+    let wall =
+        members(world).next().map_or(crate::time::WallMs(0), |s| s.clock.read(world.now).wall);
+    reaping::check(&model, &world.chain, &world.plan, when, wall)?;
     // Who is not connected may not have heard of the end yet.
     let known = |connected: bool| -> BTreeSet<SessionId> {
         let clients = world.clients.iter().filter(|client| !connected || client.is_connected());

@@ -162,6 +162,7 @@ impl Server {
                 hash_seed: self.rng.word(),
                 record: true,
                 digest_enabled: !plan.wild.no_digest,
+                extended_types: plan.wild.wider.reaps(),
                 ..DatabaseOptions::default()
             },
             // A member whose folder was set aside must not vote as if it had never known anything.
@@ -250,7 +251,7 @@ pub fn member(id: ServerId, role: Role) -> Member {
 
 fn replica_options(id: ServerId, plan: &Plan) -> ReplicaOptions {
     let tick = i32::try_from(plan.tick_ms).expect("about a second");
-    ReplicaOptions {
+    let mut options = ReplicaOptions {
         server_id: id,
         tick_ms: plan.tick_ms,
         session_timeout_ms_min: 2 * tick,
@@ -286,7 +287,15 @@ fn replica_options(id: ServerId, plan: &Plan) -> ReplicaOptions {
         close_session_paths: !plan.wild.no_close_session_paths,
         planted: plan.planted,
         ..ReplicaOptions::default()
+    };
+    let wider = &plan.wild.wider;
+    if wider.reaps() {
+        options.extended_types = true;
+        options.container_check_interval_ms = wider.reap_interval_ms;
+        options.container_removals_per_minute_max = wider.reaped_per_minute;
+        options.container_never_used_ms_max = wider.never_used_ms_max.unwrap_or(0);
     }
+    options
 }
 
 /// Counter with which epochs begin whose end is to be reached.

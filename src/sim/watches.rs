@@ -1,12 +1,24 @@
-//! Whether watch events came when they had to: before anything that shows what they tell of.
+//! What changed when, as far as watches are for it; and the events that tell a client, who sets its
+//! watches again, what it has missed. Live events are counted in `watching`.
 
 use std::collections::BTreeMap;
 
-use super::history::{Answer, Frame, History, Outcome, Request, Seen, Watched};
-use super::model::{Model, has_failed};
+use super::history::{Frame, History, Outcome, Request, Seen, Watched};
+use super::model::{Model, has_failed, parent};
 use crate::id::{SessionId, Zxid};
 use crate::proto::event::EventType;
 use crate::proto::txn::{Txn, TxnBody};
+
+/// What a transaction changed.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// Its zxid.
+    pub zxid: Zxid,
+    /// The events that it makes, in order.
+    pub events: Vec<(EventType, String)>,
+    /// Their order is not known: a session ended whose nodes the transaction does not name.
+    pub in_any_order: bool,
+}
 
 /// When nodes changed.
 #[derive(Debug, Default)]
@@ -15,9 +27,22 @@ pub struct Changes {
     data: BTreeMap<String, Vec<(Zxid, bool)>>,
     /// By path: the zxids at which a child came or went, or it went itself.
     children: BTreeMap<String, Vec<Zxid>>,
+    /// All of it, in order.
+    all: Vec<Change>,
 }
 
 impl Changes {
+    /// Every transaction that changed something, in order.
+    pub fn all(&self) -> &[Change] {
+        &self.all
+    }
+
+    /// Those changes, with nothing known of single nodes.
+    #[cfg(test)]
+    pub fn of(all: Vec<Change>) -> Changes {
+        Changes { all, ..Changes::default() }
+    }
+
     /// Notes what a transaction is about to do to the model.
     pub fn note(&mut self, txn: &Txn, model: &Model) {
         self.body(&txn.body(), txn.header().client_id, txn.zxid(), model);
@@ -26,15 +51,29 @@ impl Changes {
     fn body(&mut self, body: &TxnBody<'_>, session: SessionId, zxid: Zxid, model: &Model) {
         match body {
             TxnBody::Create(create) => self.existence(create.path.unwrap_or_default(), zxid, true),
+            TxnBody::CreateContainer(create) => {
+                self.existence(create.path.unwrap_or_default(), zxid, true);
+            }
+            TxnBody::CreateTtl(create) => {
+                self.existence(create.path.unwrap_or_default(), zxid, true);
+            }
             TxnBody::Delete(delete) => self.existence(delete.path.unwrap_or_default(), zxid, false),
             TxnBody::SetData(set) => {
                 let path = set.path.unwrap_or_default().to_owned();
+                self.event(zxid, EventType::NodeDataChanged, &path);
                 self.data.entry(path).or_default().push((zxid, true));
             }
-            TxnBody::CloseSession { .. } => {
+            // The model holds that these are the nodes of the session.
+            TxnBody::CloseSession { paths: Some(paths) } => {
+                for path in paths.iter() {
+                    self.existence(path.unwrap_or_default(), zxid, false);
+                }
+            }
+            TxnBody::CloseSession { paths: None } => {
                 for (path, node) in &model.nodes {
                     if node.stat.ephemeral_owner == session.0 && session.0 != 0 {
                         self.existence(path, zxid, false);
+                        self.all.last_mut().expect("just noted").in_any_order = true;
                     }
                 }
             }
@@ -50,14 +89,22 @@ impl Changes {
 
     fn existence(&mut self, path: &str, zxid: Zxid, there: bool) {
         self.data.entry(path.to_owned()).or_default().push((zxid, there));
-        let parent = match path.rfind('/') {
-            None | Some(0) => "/",
-            Some(at) => &path[..at],
-        };
+        let parent = parent(path);
+        let kind = if there { EventType::NodeCreated } else { EventType::NodeDeleted };
+        self.event(zxid, kind, path);
+        self.event(zxid, EventType::NodeChildrenChanged, parent);
         self.children.entry(parent.to_owned()).or_default().push(zxid);
         if !there {
             self.children.entry(path.to_owned()).or_default().push(zxid);
         }
+    }
+
+    fn event(&mut self, zxid: Zxid, event: EventType, path: &str) {
+        if self.all.last().is_none_or(|last| last.zxid != zxid) {
+            self.all.push(Change { zxid, events: Vec::new(), in_any_order: false });
+        }
+        let last = self.all.last_mut().expect("there is one");
+        last.events.push((event, path.to_owned()));
     }
 
     /// The first change after `after` that a watch of this kind is for.
@@ -70,6 +117,8 @@ impl Changes {
             Watched::Children => {
                 self.children.get(path)?.iter().copied().find(|zxid| *zxid > after)
             }
+            // They are told nothing of what was missed.
+            Watched::Persistent | Watched::Recursive => None,
         }
     }
 
@@ -78,26 +127,12 @@ impl Changes {
         changes.iter().rev().find(|(at, _)| *at <= zxid).is_some_and(|(_, there)| *there)
     }
 
-    /// Whether what an event tells of happened at this zxid.
-    fn has_happened(&self, event: EventType, path: &str, zxid: Zxid) -> bool {
-        let was = |there: bool| {
-            let changes = self.data.get(path);
-            changes.is_some_and(|changes| changes.contains(&(zxid, there)))
-        };
-        match event {
-            EventType::NodeCreated | EventType::NodeDataChanged => was(true),
-            EventType::NodeDeleted => was(false),
-            EventType::NodeChildrenChanged => {
-                self.children.get(path).is_some_and(|changes| changes.contains(&zxid))
-            }
-        }
-    }
-
     /// The event that a watch meets which is set again as of `relative` on a state of this zxid.
     fn missed(&self, path: &str, kind: Watched, relative: Zxid, zxid: Zxid) -> Option<EventType> {
         let is_there = self.is_there_at(path, zxid);
         let changed = || self.first_after(path, kind, relative).is_some_and(|at| at <= zxid);
         match kind {
+            Watched::Persistent | Watched::Recursive => None,
             Watched::Missing => is_there.then_some(EventType::NodeCreated),
             // The nodes that every tree begins with do not go.
             Watched::Data | Watched::Children if !is_there && self.data.contains_key(path) => {
@@ -109,21 +144,22 @@ impl Changes {
     }
 }
 
-/// Watches of one connection: since which zxid each waits.
-type Armed = BTreeMap<(String, Watched), Zxid>;
-
 /// Events that tell what was missed while nobody was connected; each is counted once.
 type Told = (String, EventType);
 
-/// Looks at every frame of every connection. Returns the number of events.
+/// The watches that each setWatches, by its place among the calls, has left.
+pub type Again = BTreeMap<usize, Vec<(String, Watched)>>;
+
+/// Looks at every frame of every connection. Returns the number of events, and the watches that were set
+/// again and stay.
 ///
 /// # Errors
-/// An event that nobody waits for, or one that came too late or not at all; or a session that was
-/// led back in time.
-pub fn check(history: &History, changes: &Changes) -> Result<usize, String> {
+/// A client was told too much or too little of what it had missed, or was led back in time.
+pub fn check(history: &History, changes: &Changes) -> Result<(usize, Again), String> {
     let mut events = 0;
+    let mut again = Again::new();
     let mut newest: BTreeMap<SessionId, Zxid> = BTreeMap::new();
-    let mut connections: BTreeMap<(usize, u64), (Armed, Vec<Told>)> = BTreeMap::new();
+    let mut connections: BTreeMap<(usize, u64), Vec<Told>> = BTreeMap::new();
     for frame in &history.frames {
         let who = || {
             format!(
@@ -132,32 +168,16 @@ pub fn check(history: &History, changes: &Changes) -> Result<usize, String> {
             )
         };
         let seen = newest.entry(frame.session).or_insert(Zxid::ZERO);
-        let (armed, told) = connections.entry((frame.client, frame.connection)).or_default();
+        let told = connections.entry((frame.client, frame.connection)).or_default();
         match &frame.seen {
             Seen::Connected => (),
             Seen::Event { event, path } => {
                 events += 1;
-                if frame.zxid != Zxid::NONE && frame.zxid < *seen {
-                    return Err(format!(
-                        "{} was told {event:?} of {path} at {} when it had seen {seen}",
-                        who(),
-                        frame.zxid
-                    ));
-                }
-                if frame.zxid != Zxid::NONE && !changes.has_happened(*event, path, frame.zxid) {
-                    return Err(format!(
-                        "{} was told {event:?} of {path} at {}, where no such thing happened",
-                        who(),
-                        frame.zxid
-                    ));
-                }
                 if frame.zxid == Zxid::NONE {
                     told.push((path.clone(), *event));
-                }
-                let waited = disarm(armed, *event, path);
-                if !waited && frame.zxid != Zxid::NONE {
+                } else if frame.zxid < *seen {
                     return Err(format!(
-                        "{} was told {event:?} of {path} at {} without a watch",
+                        "{} was told {event:?} of {path} at {} when it had seen {seen}",
                         who(),
                         frame.zxid
                     ));
@@ -173,92 +193,63 @@ pub fn check(history: &History, changes: &Changes) -> Result<usize, String> {
                     ));
                 }
                 *seen = frame.zxid.max(*seen);
-                for ((path, kind), since) in armed.iter() {
-                    if let Some(at) = changes.first_after(path, *kind, *since)
-                        && at <= frame.zxid
-                    {
-                        return Err(format!(
-                            "{} watches {path} ({kind:?}) since {since}; it changed at {at}, and an \
-                             answer from {} came before the event: {:?}",
-                            who(),
-                            frame.zxid,
-                            frame.seen
-                        ));
-                    }
-                }
-                if let Seen::Reply(place) = frame.seen {
-                    arm(history, changes, place, frame, armed, told)?;
+                if let Seen::Reply(place) = frame.seen
+                    && let Some(left) = set_again(history, changes, place, frame, told)?
+                {
+                    again.insert(place, left);
                 }
             }
         }
     }
-    Ok(events)
-}
-
-/// Takes the watches away that an event uses up. False: there was none.
-fn disarm(armed: &mut Armed, event: EventType, path: &str) -> bool {
-    let kinds: &[Watched] = match event {
-        EventType::NodeCreated | EventType::NodeDataChanged => &[Watched::Data, Watched::Missing],
-        EventType::NodeDeleted => &[Watched::Data, Watched::Missing, Watched::Children],
-        EventType::NodeChildrenChanged => &[Watched::Children],
-    };
-    let mut any = false;
-    for kind in kinds {
-        any |= armed.remove(&(path.to_owned(), *kind)).is_some();
+    if let Some(((client, number), told)) = connections.iter().find(|(_, told)| !told.is_empty())
+        && again.keys().any(|place| {
+            let call = &history.calls[*place];
+            (call.client, call.connection) == (*client, *number)
+        })
+    {
+        return Err(format!(
+            "client {client} was told {told:?} on its connection {number} as if it had missed it, and \
+             had set its watches again before"
+        ));
     }
-    any
+    Ok((events, again))
 }
 
-/// Notes the watches that a reply confirms.
-fn arm(
+/// What a setWatches has left, if the reply is one's.
+fn set_again(
     history: &History,
     changes: &Changes,
     place: usize,
     frame: &Frame,
-    armed: &mut Armed,
     told: &mut Vec<Told>,
-) -> Result<(), String> {
+) -> Result<Option<Vec<(String, Watched)>>, String> {
     let call = &history.calls[place];
-    let Outcome::Replied { zxid, err, answer, .. } = &call.outcome else { return Ok(()) };
-    let mut put = |path: &str, kind| {
-        armed.entry((path.to_owned(), kind)).or_insert(*zxid);
+    let (Request::SetWatches { relative, watches }, Outcome::Replied { zxid, err: 0, .. }) =
+        (&call.request, &call.outcome)
+    else {
+        return Ok(None);
     };
-    match (&call.request, answer) {
-        (Request::Get { path, watch: true }, Answer::Data(..))
-        | (Request::Exists { path, watch: true }, Answer::Stat(_)) => put(path, Watched::Data),
-        (Request::Exists { path, watch: true }, _)
-            if *err == crate::error::ErrorCode::NoNode.code() =>
-        {
-            put(path, Watched::Missing);
-        }
-        (Request::Children { path, watch: true }, Answer::Children(..)) => {
-            put(path, Watched::Children);
-        }
-        (Request::SetWatches { relative, watches }, _) if *err == 0 => {
-            for (path, kind) in watches {
-                let Some(event) = changes.missed(path, *kind, *relative, *zxid) else {
-                    put(path, *kind);
-                    continue;
-                };
-                let Some(at) = told.iter().position(|(at, told)| at == path && *told == event)
-                else {
-                    return Err(format!(
-                        "client {} set its watches again as of {relative}, and was not told by \
-                         {zxid} of {event:?} at {path} ({kind:?})",
-                        frame.client
-                    ));
-                };
-                told.swap_remove(at);
-            }
-            if let Some((path, event)) = told.first() {
-                return Err(format!(
-                    "client {} set its watches again as of {relative}, and was told {event:?} of \
-                     {path} once too often",
-                    frame.client
-                ));
-            }
-        }
-        _ => (),
+    let mut left = Vec::new();
+    for (path, kind) in watches {
+        let Some(event) = changes.missed(path, *kind, *relative, *zxid) else {
+            left.push((path.clone(), *kind));
+            continue;
+        };
+        let Some(at) = told.iter().position(|(at, told)| at == path && *told == event) else {
+            return Err(format!(
+                "client {} set its watches again as of {relative}, and was not told by {zxid} of \
+                 {event:?} at {path} ({kind:?})",
+                frame.client
+            ));
+        };
+        told.swap_remove(at);
     }
-    Ok(())
+    if let Some((path, event)) = told.first() {
+        return Err(format!(
+            "client {} set its watches again as of {relative}, and was told {event:?} of {path} once \
+             too often",
+            frame.client
+        ));
+    }
+    Ok(Some(left))
 }

@@ -7,6 +7,7 @@
 
 use super::plan::{MS, SECOND};
 use super::rng::Rng;
+use super::wider::Wider;
 
 /// How a server may be broken while the others must serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +71,8 @@ pub struct Wild {
     pub blocks_ports: bool,
     /// Groups and weights: the first number of each group after the first, and each weight.
     pub groups: Option<(Vec<usize>, Vec<i64>)>,
+    /// Requests that clients send only here.
+    pub wider: Wider,
 }
 
 impl Wild {
@@ -112,6 +115,7 @@ impl Wild {
             broken_cuts_per_mille: *rng.pick(&[0, 300, 1000]),
             blocks_ports: rng.one_in(2),
             groups,
+            wider: Wider::draw(rng),
         }
     }
 }

@@ -8,8 +8,8 @@ use crate::limits::PASSWORD_BYTES;
 use crate::proto::connect::ConnectRequest;
 use crate::proto::data::{Stat, perms};
 use crate::proto::request::{
-    CreateRequest, MultiOp, PathRequest, PathVersion, PathWatch, Paths, ReconfigRequest,
-    RequestBody, RequestHeader, SetDataRequest, SetWatchesRequest,
+    CreateRequest, CreateTtlRequest, MultiOp, PathKind, PathRequest, PathVersion, PathWatch, Paths,
+    ReconfigRequest, RequestBody, RequestHeader, SetDataRequest, SetWatchesRequest,
 };
 use crate::proto::response::{MultiHeader, xid};
 use crate::proto::{AclEntry, AclVector, CreateMode, Id, OpCode};
@@ -60,6 +60,8 @@ struct Lists {
     data: VectorBuf<Option<&'static str>>,
     missing: VectorBuf<Option<&'static str>>,
     children: VectorBuf<Option<&'static str>>,
+    persistent: VectorBuf<Option<&'static str>>,
+    recursive: VectorBuf<Option<&'static str>>,
 }
 
 impl Lists {
@@ -77,6 +79,8 @@ impl Lists {
             data: list(Watched::Data),
             missing: list(Watched::Missing),
             children: list(Watched::Children),
+            persistent: list(Watched::Persistent),
+            recursive: list(Watched::Recursive),
         }
     }
 }
@@ -99,6 +103,17 @@ fn body<'a>(
             let body = CreateRequest { path: Some(path), data: Some(data), acl, flags };
             (OpCode::Create, RequestBody::Create(body))
         }
+        Request::CreateContainer { path, data } => {
+            let flags = CreateMode::Container.flag();
+            let body = CreateRequest { path: Some(path), data: Some(data), acl, flags };
+            (OpCode::CreateContainer, RequestBody::Create(body))
+        }
+        Request::CreateTtl { path, data, ttl_ms } => {
+            let (path, data) = (Some(path.as_str()), Some(data.as_slice()));
+            let (flags, ttl) = (CreateMode::PersistentWithTtl.flag(), *ttl_ms);
+            let body = CreateTtlRequest { path, data, acl, flags, ttl };
+            (OpCode::CreateTtl, RequestBody::CreateTtl(body))
+        }
         Request::Set { path, data, version } => {
             let (path, data, version) = (Some(path.as_str()), Some(data.as_slice()), *version);
             (OpCode::SetData, RequestBody::SetData(SetDataRequest { path, data, version }))
@@ -117,16 +132,33 @@ fn body<'a>(
         Request::Sync { path } => {
             (OpCode::Sync, RequestBody::Path(PathRequest { path: Some(path) }))
         }
-        Request::SetWatches { relative, .. } => {
+        Request::SetWatches { relative, watches } => {
+            // Clients ask the way that old servers know where they can.
+            let is_lasting = |(_, kind): &(String, Watched)| {
+                matches!(kind, Watched::Persistent | Watched::Recursive)
+            };
+            let op = if watches.iter().any(is_lasting) {
+                OpCode::SetWatches2
+            } else {
+                OpCode::SetWatches
+            };
             let body = SetWatchesRequest {
                 relative_zxid: *relative,
                 data: lists.data.as_vector(),
                 exist: lists.missing.as_vector(),
                 child: lists.children.as_vector(),
-                persistent: Paths::NULL,
-                persistent_recursive: Paths::NULL,
+                persistent: lists.persistent.as_vector(),
+                persistent_recursive: lists.recursive.as_vector(),
             };
-            (OpCode::SetWatches, RequestBody::SetWatches(body))
+            (op, RequestBody::SetWatches(body))
+        }
+        Request::AddWatch { path, recursive } => {
+            let body = PathKind { path: Some(path), kind: i32::from(*recursive) };
+            (OpCode::AddWatch, RequestBody::PathKind(body))
+        }
+        Request::Watches { path, kind, remove } => {
+            let op = if *remove { OpCode::RemoveWatches } else { OpCode::CheckWatches };
+            (op, RequestBody::PathKind(PathKind { path: Some(path), kind: *kind }))
         }
         Request::Reconfig { joining, leaving, members, version } => {
             let body = ReconfigRequest {
@@ -172,6 +204,9 @@ pub fn answer(request: &Request, input: &mut Decoder<'_>) -> Result<Answer, Deco
     };
     Ok(match request {
         Request::Create { .. } => Answer::Path(text(input)?),
+        Request::CreateContainer { .. } | Request::CreateTtl { .. } => {
+            Answer::Created(text(input)?, Stat::decode(input)?)
+        }
         Request::Set { .. } | Request::Exists { .. } => Answer::Stat(Stat::decode(input)?),
         Request::Get { .. } | Request::Reconfig { .. } => {
             let data: Option<&[u8]> = Jute::decode(input)?;
@@ -188,7 +223,13 @@ pub fn answer(request: &Request, input: &mut Decoder<'_>) -> Result<Answer, Deco
         Request::Delete { .. }
         | Request::Sync { .. }
         | Request::SetWatches { .. }
+        | Request::Watches { .. }
         | Request::Close => Answer::Nothing,
+        Request::AddWatch { .. } => {
+            // The number of an error that is none.
+            input.i32()?;
+            Answer::Nothing
+        }
     })
 }
 

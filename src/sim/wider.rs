@@ -1,0 +1,172 @@
+//! What clients of wild ensembles think of beside the requests of `workload`: watches that stay,
+//! containers, nodes with a time to live.
+//!
+//! Each kind has nodes and a rate of its own, so that some seeds have few kinds.
+
+use std::collections::BTreeSet;
+
+use super::history::{Request, Watched};
+use super::rng::Rng;
+
+/// See the module's words. Rates are so many in a thousand requests.
+#[derive(Clone, Debug, Default)]
+pub struct Wider {
+    /// Watches that stay, and questions about watches.
+    pub watches_per_mille: u64,
+    /// Containers and their children.
+    pub containers_per_mille: u64,
+    /// Nodes with a time to live, and their children.
+    pub ttls_per_mille: u64,
+    /// How often a leader looks for nodes that may go, in ms.
+    pub reap_interval_ms: u64,
+    /// How many of them it removes in a minute.
+    pub reaped_per_minute: u32,
+    /// How old containers get that never have a child, in ms; `None`: any age.
+    pub never_used_ms_max: Option<u64>,
+}
+
+impl Wider {
+    /// Draws what the clients of an ensemble think of.
+    pub fn draw(rng: &mut Rng) -> Wider {
+        Wider {
+            watches_per_mille: *rng.pick(&[0, 0, 50, 150]),
+            containers_per_mille: *rng.pick(&[0, 0, 50, 200]),
+            ttls_per_mille: *rng.pick(&[0, 0, 50, 200]),
+            reap_interval_ms: *rng.pick(&[200, 500, 2000]),
+            reaped_per_minute: *rng.pick(&[60, 600, 10_000]),
+            never_used_ms_max: rng.one_in(2).then(|| *rng.pick(&[500, 3000])),
+        }
+    }
+
+    /// Whether nodes go by themselves.
+    pub fn reaps(&self) -> bool {
+        self.containers_per_mille + self.ttls_per_mille > 0
+    }
+
+    fn is_idle(&self) -> bool {
+        !self.reaps() && self.watches_per_mille == 0
+    }
+}
+
+/// What a client thinks of.
+pub struct Thinker {
+    rng: Rng,
+    wider: Wider,
+    keys: u64,
+    values: u64,
+}
+
+impl Thinker {
+    /// One that thinks of such things; `None`: the ensemble has none of them, and nothing is drawn.
+    pub fn new(wider: &Wider, keys: u64, rng: &mut Rng) -> Option<Thinker> {
+        (!wider.is_idle()).then(|| Thinker {
+            rng: rng.fork(),
+            wider: wider.clone(),
+            keys,
+            values: 0,
+        })
+    }
+
+    /// The next request, if it is one of these. `watches`: what the client watches.
+    pub fn think(&mut self, watches: &BTreeSet<(String, Watched)>) -> Option<Request> {
+        let Wider { watches_per_mille, containers_per_mille, ttls_per_mille, .. } = self.wider;
+        let mut at = self.rng.below(1000);
+        let mut is = |rate: u64| {
+            let hit = at < rate;
+            at = at.saturating_sub(rate) + if hit { 1000 } else { 0 };
+            hit
+        };
+        if is(watches_per_mille) {
+            Some(self.watch(watches))
+        } else if is(containers_per_mille) {
+            Some(self.container())
+        } else if is(ttls_per_mille) {
+            Some(self.ttl())
+        } else {
+            None
+        }
+    }
+
+    fn value(&mut self) -> Vec<u8> {
+        self.values += 1;
+        let mut data = format!("w{}-", self.values).into_bytes();
+        data.resize(data.len() + self.rng.index(40), b'.');
+        data
+    }
+
+    fn watch(&mut self, watches: &BTreeSet<(String, Watched)>) -> Request {
+        let rng = &mut self.rng;
+        let path = match rng.below(10) {
+            0..5 => format!("/r{}", rng.below(self.keys)),
+            5 => "/e".to_owned(),
+            6 => format!("/e/{}", rng.below(4)),
+            7 => "/q".to_owned(),
+            8 => format!("/{}{}", rng.pick(&["c", "t"]), rng.below(3)),
+            _ => "/".to_owned(),
+        };
+        if rng.one_in(2) {
+            return Request::AddWatch { path, recursive: rng.one_in(2) };
+        }
+        let kind = i32::try_from(rng.between(1, 5)).expect("a small number");
+        let remove = !rng.one_in(3);
+        if watches.is_empty() || rng.one_in(4) {
+            return Request::Watches { path, kind, remove };
+        }
+        let (path, watched) =
+            watches.iter().nth(rng.index(watches.len())).expect("below the count");
+        let kind = match watched {
+            _ if rng.one_in(3) => kind,
+            Watched::Children => 1,
+            Watched::Data | Watched::Missing => 2,
+            Watched::Persistent => 4,
+            Watched::Recursive => 5,
+        };
+        Request::Watches { path: path.clone(), kind, remove }
+    }
+
+    fn container(&mut self) -> Request {
+        let path = format!("/c{}", self.rng.below(3));
+        let child = format!("{path}/k{}", self.rng.below(2));
+        let data = self.value();
+        let rng = &mut self.rng;
+        match rng.below(100) {
+            0..25 => Request::CreateContainer { path, data },
+            25..30 => Request::CreateContainer { path: child, data },
+            30..55 => {
+                let ephemeral = rng.one_in(3);
+                Request::Create { path: child, data, ephemeral, sequential: false }
+            }
+            55..75 => Request::Delete { path: child, version: -1 },
+            75..80 => Request::Delete { path, version: -1 },
+            80..85 => Request::Set { path, data, version: -1 },
+            _ => look(rng, path),
+        }
+    }
+
+    fn ttl(&mut self) -> Request {
+        let path = format!("/t{}", self.rng.below(3));
+        let child = format!("{path}/k");
+        let data = self.value();
+        let rng = &mut self.rng;
+        let ttl_ms = *rng.pick(&[1, 100, 1000, 10_000]);
+        match rng.below(100) {
+            0..35 => Request::CreateTtl { path, data, ttl_ms },
+            35..55 => Request::Set { path, data, version: -1 },
+            55..60 => Request::CreateTtl { path: child, data, ttl_ms },
+            60..65 => Request::Create { path: child, data, ephemeral: false, sequential: false },
+            65..80 => Request::Delete { path: child, version: -1 },
+            80..85 => Request::Delete { path, version: -1 },
+            _ => look(rng, path),
+        }
+    }
+}
+
+/// A read of a node.
+fn look(rng: &mut Rng, path: String) -> Request {
+    let watch = rng.one_in(2);
+    match rng.below(3) {
+        0 => Request::Get { path, watch },
+        1 => Request::Exists { path, watch },
+        _ => Request::Children { path, watch },
+    }
+}

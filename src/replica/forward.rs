@@ -5,6 +5,17 @@
 //! xid of a request of that session that is under way, and then nothing before that may still be
 //! under way, for the leader takes them in order. Anything else with that session comes from another
 //! server, to which the client has moved, or from the leader itself.
+//!
+//! Xids tell apart the requests of one connection only; some clients count from 1 again on each:
+//!
+//! ```text
+//! 1. Server 1 passes on a client's request with xid 2; the leader proposes it.
+//! 2. The client gives server 1 up, goes on at server 2, and its next request has xid 2 as well.
+//! 3. The transaction of step 1 arrives at server 2, whose client waits for an answer to xid 2.
+//! ```
+//! Taken for that answer it tells the client of another write's success. But a connection's tenure
+//! says how far the leader had come when it gave it the session: what is not behind that was asked for
+//! on an earlier connection, whatever its xid ([`Forwarded::silent`]).
 
 use super::connection::{Answer, Connection, Forwarded, Slot, State, Waiting};
 use super::{InFlight, Replica};
@@ -93,9 +104,14 @@ impl Replica {
             return self.on_orphan(txn);
         };
         let Some(mut connection) = self.connections.take(slot) else { return };
+        let tenure = connection.tenure.filter(|_| header.op != OpCode::CreateSession);
+        let is_earlier = tenure.map(|tenure| txn.zxid() <= tenure.since);
         let found = connection.queue.iter().position(|step| match step {
             Waiting::Forwarded(request) => {
-                request.sync.is_none() && request.xid == header.cxid && is_of(request.op, header.op)
+                request.sync.is_none()
+                    && request.xid == header.cxid
+                    && is_of(request.op, header.op)
+                    && is_earlier.is_none_or(|is_earlier| is_earlier == request.silent)
             }
             Waiting::Write | Waiting::Request { .. } | Waiting::Answer { .. } => false,
         });

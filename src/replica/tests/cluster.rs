@@ -36,6 +36,8 @@ pub struct Cluster {
     pub down: BTreeSet<i64>,
     /// Servers that nobody reaches.
     pub cut_off: BTreeSet<i64>,
+    /// Servers whose disks do nothing for now.
+    pub stalled: BTreeSet<i64>,
     listening: BTreeMap<Endpoint, (i64, Port)>,
     /// The other end of each link.
     ends: BTreeMap<(i64, LinkId), (i64, LinkId)>,
@@ -86,6 +88,7 @@ impl Cluster {
             servers: servers.collect(),
             down: BTreeSet::new(),
             cut_off: BTreeSet::new(),
+            stalled: BTreeSet::new(),
             listening: BTreeMap::new(),
             ends: BTreeMap::new(),
             next_accepted: 0,
@@ -152,8 +155,13 @@ impl Cluster {
             let ids: Vec<i64> = self.servers.keys().copied().collect();
             for id in ids {
                 if self.is_up(id) {
+                    let is_stalled = self.stalled.contains(&id);
                     let server = self.server(id);
-                    server.settle();
+                    if is_stalled {
+                        server.turn();
+                    } else {
+                        server.settle();
+                    }
                     assert!(server.fatal.is_none(), "server {id}: {:?}", server.fatal);
                 }
                 let links = std::mem::take(&mut self.server(id).links);

@@ -4,7 +4,7 @@
 use super::cluster::Cluster;
 use super::harness::{create, set_data};
 use crate::peer::PeerOptions;
-use crate::proto::OpCode;
+use crate::proto::{OpCode, Stat};
 use crate::replica::ReplicaOptions;
 
 fn data_of(cluster: &mut Cluster, at: i64, path: &str) -> Vec<u8> {
@@ -96,4 +96,50 @@ fn an_idle_connection_takes_no_session_from_a_later_one() {
         assert!(cluster.server(f).is_closed(old.conn));
         assert_eq!(data_of(&mut cluster, g, "/x"), b"new");
     }
+}
+
+/// Some clients count their requests from 1 again on every connection (kazoo does).
+#[test]
+fn a_write_of_an_earlier_connection_with_the_same_xid_is_not_taken_for_the_later_one() {
+    let mut cluster = Cluster::new(3);
+    let (_, f, g) = two_followers(&cluster);
+    let old = cluster.connect(f);
+    assert_eq!(cluster.call(f, &old, 1, OpCode::Create, &create("/x", b"", 0)).err, 0);
+    cluster.stalled.extend([f, g]);
+    cluster.send(f, &old, 2, OpCode::SetData, &set_data("/x", b"old", -1));
+    // Proposed, and not committed yet, when the client goes on at G.
+    cluster.quiet();
+    let new = cluster.reopen(g, &old);
+    cluster.send(g, &new, 2, OpCode::SetData, &set_data("/x", b"new", -1));
+    cluster.quiet();
+    cluster.stalled.clear();
+    cluster.quiet();
+    let replies = cluster.server(g).replies(new.conn);
+    assert_eq!(replies.len(), 1, "{replies:?}");
+    assert_eq!((replies[0].xid, replies[0].err), (2, 0));
+    assert_eq!(replies[0].decode::<Stat>().version, 2, "it is the reply of the later write");
+    assert!(!cluster.server(g).is_closed(new.conn));
+    assert_eq!(data_of(&mut cluster, g, "/x"), b"new");
+}
+
+/// The same where the client comes back to the server that it left.
+#[test]
+fn a_write_of_an_earlier_connection_to_the_same_server_with_the_same_xid_is_nobodys() {
+    let mut cluster = Cluster::new(3);
+    let (_, f, g) = two_followers(&cluster);
+    let old = cluster.connect(f);
+    assert_eq!(cluster.call(f, &old, 1, OpCode::Create, &create("/x", b"", 0)).err, 0);
+    cluster.stalled.extend([f, g]);
+    cluster.send(f, &old, 2, OpCode::SetData, &set_data("/x", b"old", -1));
+    cluster.quiet();
+    cluster.server(f).close(old.conn);
+    let new = cluster.reopen(f, &old);
+    cluster.send(f, &new, 2, OpCode::SetData, &set_data("/x", b"new", -1));
+    cluster.quiet();
+    cluster.stalled.clear();
+    cluster.quiet();
+    let replies = cluster.server(f).replies(new.conn);
+    let versions: Vec<i32> = replies.iter().map(|reply| reply.decode::<Stat>().version).collect();
+    assert_eq!(versions, [2]);
+    assert_eq!(data_of(&mut cluster, f, "/x"), b"new");
 }

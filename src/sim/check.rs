@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::assign::{ByRequest, by_request};
 use super::chain::{Chain, Link};
 use super::history::{Answer, Call, History, Outcome, Request};
 use super::model::Model;
@@ -62,7 +63,7 @@ pub fn check(
     let mut checked = Checked { txns: links.len(), ..Checked::default() };
     chain.configs_are_in(&links)?;
     let begun = sessions(history, &links, local)?;
-    let by_request = by_request(&links)?;
+    let by_request = by_request(history, &links)?;
     let ends_unseen =
         |call: &Call| local && call.request == Request::Close && !begun.contains(&call.session);
     let of_zxid = acknowledged(history, &by_request, &ends_unseen, &mut checked)?;
@@ -77,28 +78,6 @@ pub fn check(
     (checked.events, again) = watches::check(history, &changes)?;
     watching::check(history, &changes, &again)?;
     Ok((checked, model, begun))
-}
-
-/// The transaction of each request.
-pub type ByRequest = BTreeMap<(SessionId, i32), Zxid>;
-
-/// The transaction of each request; a request is carried out once at most.
-fn by_request(links: &[&Link]) -> Result<ByRequest, String> {
-    let mut by_request = ByRequest::new();
-    for link in links {
-        let header = link.txn.header();
-        if header.cxid <= 0 || header.op == OpCode::CreateSession {
-            continue;
-        }
-        let key = (header.client_id, header.cxid);
-        if let Some(first) = by_request.insert(key, header.zxid) {
-            return Err(format!(
-                "request {} of session {} was carried out twice, at {first} and at {}",
-                header.cxid, header.client_id, header.zxid
-            ));
-        }
-    }
-    Ok(by_request)
 }
 
 /// A request, in a line for who reads about a failure.
@@ -121,7 +100,7 @@ fn acknowledged(
         if !call.request.is_write() || makes_none(call) {
             continue;
         }
-        let found = by_request.get(&(call.session, call.xid)).copied();
+        let found = by_request.get(&place).copied();
         if let Some(zxid) = found {
             of_zxid.insert(zxid, place);
         }
@@ -143,24 +122,28 @@ fn acknowledged(
     Ok(of_zxid)
 }
 
+/// When each request was answered of which there is a transaction, and that.
+pub fn returned(history: &History, by_request: &ByRequest) -> Vec<(u64, Zxid)> {
+    let answered =
+        by_request.iter().filter_map(|(place, zxid)| match history.calls[*place].outcome {
+            Outcome::Replied { at, .. } => Some((at, *zxid)),
+            Outcome::Unknown => None,
+        });
+    answered.collect()
+}
+
 /// What was asked for after a write had been acknowledged comes after it.
 fn real_time_order(history: &History, by_request: &ByRequest) -> Result<(), String> {
-    let zxid_of = |call: &Call| by_request.get(&(call.session, call.xid)).copied();
-    let mut returned: Vec<(u64, Zxid)> = Vec::new();
-    for call in &history.calls {
-        if let (Outcome::Replied { at, .. }, Some(zxid)) = (&call.outcome, zxid_of(call)) {
-            returned.push((*at, zxid));
-        }
-    }
+    let mut returned = returned(history, by_request);
     returned.sort_unstable();
     let mut next = 0;
     let mut newest = Zxid::ZERO;
-    for call in &history.calls {
+    for (place, call) in history.calls.iter().enumerate() {
         while next < returned.len() && returned[next].0 < call.invoked {
             newest = newest.max(returned[next].1);
             next += 1;
         }
-        if let Some(zxid) = zxid_of(call)
+        if let Some(&zxid) = by_request.get(&place)
             && zxid < newest
         {
             return Err(format!(
@@ -175,13 +158,7 @@ fn real_time_order(history: &History, by_request: &ByRequest) -> Result<(), Stri
 /// A read behind a sync sees every write acknowledged before the sync; except, as in ZooKeeper,
 /// those of a newer leader than the one that answered the sync.
 fn synced_reads(history: &History, by_request: &ByRequest) -> Result<(), String> {
-    let mut acknowledged: Vec<(u64, Zxid)> = Vec::new();
-    for call in &history.calls {
-        let zxid = by_request.get(&(call.session, call.xid));
-        if let (Outcome::Replied { at, .. }, Some(zxid)) = (&call.outcome, zxid) {
-            acknowledged.push((*at, *zxid));
-        }
-    }
+    let acknowledged = returned(history, by_request);
     for (place, call) in history.calls.iter().enumerate() {
         let Request::Sync { .. } = call.request else { continue };
         let Outcome::Replied { err: 0, .. } = call.outcome else { continue };

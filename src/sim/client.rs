@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::asking::Asking;
 use super::history::{Answer, Call, Frame, History, Outcome, Request, Seen, Watched};
 use super::network::ConnId;
 use super::plan::{MS, Plan};
@@ -58,6 +59,9 @@ enum Link {
     Ready,
 }
 
+/// The first request of a session has the next number.
+const FIRST_XID: i32 = 1;
+
 /// A session as its client knows it.
 #[derive(Clone, Copy, Debug)]
 pub struct Session {
@@ -106,6 +110,7 @@ pub struct Client {
     /// Writes acknowledged so far.
     pub writes_acknowledged: u64,
     thinker: Option<Thinker>,
+    asking: Asking,
 }
 
 impl Client {
@@ -129,7 +134,7 @@ impl Client {
             session: None,
             in_flight: VecDeque::new(),
             pings: VecDeque::new(),
-            next_xid: 1,
+            next_xid: FIRST_XID,
             values: 0,
             watches: BTreeSet::new(),
             versions: BTreeMap::new(),
@@ -143,6 +148,7 @@ impl Client {
             wake_at: Some(retry_at),
             writes_acknowledged: 0,
             thinker,
+            asking: plan.wild.asking.clone(),
         }
     }
 
@@ -242,7 +248,7 @@ impl Client {
         self.own.clear();
         self.versions.clear();
         self.folders_made = false;
-        self.next_xid = 1;
+        self.next_xid = FIRST_XID;
     }
 
     /// Bytes arrived.
@@ -300,6 +306,9 @@ impl Client {
             last_zxid: relative.unwrap_or(Zxid::ZERO),
         });
         self.link = Link::Ready;
+        if relative.is_some() && self.asking.xids_again {
+            self.count_again(id, history);
+        }
         history.session_is_alive(id, self.index, response.timeout_ms, self.sent_at);
         self.note(history, relative.unwrap_or(Zxid::ZERO), Seen::Connected);
         if let Some(relative) = relative
@@ -309,6 +318,20 @@ impl Client {
             self.call(now, Request::SetWatches { relative, watches }, history, acts);
         }
         Ok(())
+    }
+
+    /// Begins with small numbers again, or so that the next one is that of a request which was lost
+    /// with an earlier connection: where a server takes one for the other, it shows.
+    fn count_again(&mut self, session: SessionId, history: &History) {
+        let is_lost = |call: &&Call| {
+            call.session == session && call.outcome == Outcome::Unknown && call.xid > FIRST_XID
+        };
+        let lost = history.calls.iter().rev().find(is_lost);
+        match (self.rng.below(3), lost) {
+            (0, Some(call)) => self.next_xid = call.xid - 1,
+            (0 | 1, _) => self.next_xid = FIRST_XID,
+            _ => (),
+        }
     }
 
     fn note(&self, history: &mut History, zxid: Zxid, seen: Seen) {

@@ -232,7 +232,7 @@ pub struct Call {
     pub session: SessionId,
     /// Over which of the client's connections.
     pub connection: u64,
-    /// Its number, unique in the session.
+    /// Its number, unique on its connection.
     pub xid: i32,
     /// What for.
     pub request: Request,

@@ -11,6 +11,8 @@
 //! The replicas are driven as the real edge drives them (`server::host`). The easy rule to break:
 //! nothing here may depend on anything but the seed, such as the order of a hash table.
 
+mod asking;
+mod assign;
 mod chain;
 mod changes;
 mod check;

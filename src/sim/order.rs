@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use super::assign::ByRequest;
 use super::chain::{Chain, Link};
-use super::check::{ByRequest, error_of, is_meant, what};
+use super::check::{error_of, is_meant, returned, what};
 use super::history::{History, Outcome, Request};
 use super::plan::{MS, Plan, SECOND};
 use crate::error::ErrorCode;
@@ -22,12 +23,12 @@ pub fn session_order(
     chain: &Chain,
 ) -> Result<(), String> {
     let mut newest: BTreeMap<SessionId, (Zxid, i32, u64)> = BTreeMap::new();
-    for call in &history.calls {
+    for (place, call) in history.calls.iter().enumerate() {
         // ZooKeeper: whoever closes a session need not own it.
         if call.request == Request::Close {
             continue;
         }
-        let Some(zxid) = by_request.get(&(call.session, call.xid)).copied() else { continue };
+        let Some(zxid) = by_request.get(&place).copied() else { continue };
         // A refused request changes nothing: a stray one is refused with SESSIONMOVED.
         if chain.get(zxid).is_some_and(|link| error_of(&link.txn) != 0) {
             continue;
@@ -62,13 +63,7 @@ fn age_max(plan: &Plan) -> u64 {
 /// One is older than any server may be that still serves.
 pub fn age_of_reads(history: &History, by_request: &ByRequest, plan: &Plan) -> Result<(), String> {
     let age = age_max(plan);
-    let mut acknowledged: Vec<(u64, Zxid)> = Vec::new();
-    for call in &history.calls {
-        let zxid = by_request.get(&(call.session, call.xid));
-        if let (Outcome::Replied { at, .. }, Some(zxid)) = (&call.outcome, zxid) {
-            acknowledged.push((*at, *zxid));
-        }
-    }
+    let mut acknowledged = returned(history, by_request);
     acknowledged.sort_unstable();
     let mut next = 0;
     let mut newest = (0, Zxid::ZERO);
@@ -115,7 +110,7 @@ const OF_RECONFIG: [ErrorCode; 5] = [
 /// # Errors
 /// A request was carried out and its client was told that it was not, or an error has no reason.
 pub fn errors(history: &History, by_request: &ByRequest, chain: &Chain) -> Result<(), String> {
-    for call in &history.calls {
+    for (place, call) in history.calls.iter().enumerate() {
         let Outcome::Replied { err, at, .. } = &call.outcome else { continue };
         if *err == 0 || is_meant(*err) {
             continue;
@@ -132,7 +127,7 @@ pub fn errors(history: &History, by_request: &ByRequest, chain: &Chain) -> Resul
         if !is_explained {
             return Err(format!("{} was answered with error {err} for no reason", what(call)));
         }
-        let done = by_request.get(&(call.session, call.xid)).and_then(|zxid| chain.get(*zxid));
+        let done = by_request.get(&place).and_then(|zxid| chain.get(*zxid));
         if let Some(link) = done
             && error_of(&link.txn) == 0
             && call.request != Request::Close
@@ -219,11 +214,11 @@ mod tests {
         let at = |counter: i64| Zxid((1 << 32) | counter);
         let calls = vec![call(1, 1, 10, at(2)), call(2, 2, 20, at(1))];
         let mut history = History { calls, ..History::default() };
-        let by_request: ByRequest =
-            history.calls.iter().zip([2, 1]).map(|(c, z)| ((c.session, c.xid), at(z))).collect();
+        let by_request: ByRequest = [(0, at(2)), (1, at(1))].into();
         let wrong = session_order(&history, &by_request, &Chain::default());
         assert!(wrong.unwrap_err().starts_with("ORDER"));
         history.calls.reverse();
+        let by_request: ByRequest = [(0, at(1)), (1, at(2))].into();
         assert_eq!(session_order(&history, &by_request, &Chain::default()), Ok(()));
     }
 
@@ -236,7 +231,7 @@ mod tests {
         read.request = Request::Get { path: "/a".to_owned(), watch: false };
         let calls = vec![call(1, 1, 10, at(2)), read];
         let mut history = History { calls, ..History::default() };
-        let by_request: ByRequest = [((SessionId(7), 1), at(2))].into();
+        let by_request: ByRequest = [(0, at(2))].into();
         assert!(age_of_reads(&history, &by_request, &plan).unwrap_err().starts_with("OLD"));
         history.calls[1].invoked = 20;
         assert_eq!(age_of_reads(&history, &by_request, &plan), Ok(()));

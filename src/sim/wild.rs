@@ -5,6 +5,7 @@
 //! The other shapes have `Wild::default()`, which changes nothing and draws nothing, so that their
 //! seeds keep their runs.
 
+use super::asking::Asking;
 use super::plan::{MS, SECOND};
 use super::rng::Rng;
 use super::wider::Wider;
@@ -73,6 +74,8 @@ pub struct Wild {
     pub groups: Option<(Vec<usize>, Vec<i64>)>,
     /// Requests that clients send only here.
     pub wider: Wider,
+    /// How its clients ask that others do not.
+    pub asking: Asking,
 }
 
 impl Wild {
@@ -116,6 +119,7 @@ impl Wild {
             blocks_ports: rng.one_in(2),
             groups,
             wider: Wider::draw(rng),
+            asking: Asking::draw(rng),
         }
     }
 }

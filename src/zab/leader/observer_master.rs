@@ -25,6 +25,7 @@ use crate::proto::OpCode;
 use crate::proto::quorum::packet;
 use crate::proto::txn::Txn;
 use crate::quorum::Config;
+use crate::session::Tenure;
 use crate::time::MonoUs;
 use crate::zab::kept_out::info_unless;
 use crate::zab::packets::{
@@ -173,14 +174,15 @@ impl ObserverMaster {
         false
     }
 
-    /// The leader says whether a session is alive. True: this server itself had asked.
-    pub fn revalidated(&mut self, session: SessionId, valid: bool) -> bool {
+    /// The leader says whether a session is alive, and since when it is the asking server's. True: this
+    /// server itself had asked.
+    pub fn revalidated(&mut self, session: SessionId, valid: bool, tenure: Option<Tenure>) -> bool {
         // ZooKeeper: ObserverMaster.revalidateLearnerSession; the leader answers in order.
         if self.revalidations.front().is_none_or(|(_, asked, _)| *asked != session) {
             return true;
         }
         let (link, _, timeout_ms) = self.revalidations.pop_front().expect("there is a front");
-        self.learners.put(link, |out| put_revalidated(out, session, valid, None));
+        self.learners.put(link, |out| put_revalidated(out, session, valid, tenure));
         if valid {
             self.inbound.push(Inbound::Touch { session, timeout_ms });
         }

@@ -24,9 +24,9 @@ impl Learner {
             }
             packet::REVALIDATE => {
                 let (session, valid) = packet.session_and_validity()?;
+                let tenure = packet.tenure(true).filter(|_| self.knows_marks);
                 let observers = lasting.observers.as_mut();
-                if observers.is_none_or(|observers| observers.revalidated(session, valid)) {
-                    let tenure = packet.tenure(true).filter(|_| self.keeps_tenures());
+                if observers.is_none_or(|observers| observers.revalidated(session, valid, tenure)) {
                     lasting.ready.inbound(Inbound::Revalidated { session, valid, tenure });
                 }
                 Ok(())

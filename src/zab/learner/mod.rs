@@ -249,8 +249,8 @@ impl Learner {
         (self.stage == Stage::Broadcast && self.failure.is_none()).then_some(self.epoch)
     }
 
-    /// Whether the leader keeps tenures: another Ringkeeper, and not by way of a follower, which
-    /// passes none on.
+    /// Whether the leader can be asked to keep a session: another Ringkeeper, and not by way of a
+    /// follower, which passes on what it answers, but not that question.
     pub fn keeps_tenures(&self) -> bool {
         self.knows_marks && self.target.master == self.target.leader
     }

@@ -10,6 +10,7 @@ use crate::id::{Epoch, ServerId, SessionId};
 use crate::peer::link::{LinkEvent, LinkId, LinkOp, Port};
 use crate::peer::{Inbound, PeerOptions, Ready};
 use crate::quorum::Config;
+use crate::session::Tenure;
 use crate::time::MonoUs;
 use crate::zab::packets::PacketReader;
 use crate::zab::{CommittedLog, Numbers};
@@ -136,9 +137,11 @@ fn what_an_observer_asks_goes_to_the_leader_and_the_answer_back() {
     assert!(world.master.sync_done());
     assert!(world.take().is_empty());
     // Another session was this server's own question.
-    assert!(world.master.revalidated(SessionId(9), true));
-    assert!(!world.master.revalidated(SessionId(8), true));
-    assert_eq!(world.take(), ["REVALIDATE none 0x8 alive", "touch 0x8"]);
+    assert!(world.master.revalidated(SessionId(9), true, None));
+    // The observer must know what its client asked for on earlier connections.
+    let tenure = Tenure { since: zxid("3:2"), turn: 1 };
+    assert!(!world.master.revalidated(SessionId(8), true, Some(tenure)));
+    assert_eq!(world.take(), ["REVALIDATE none 0x8 alive since 3:2", "touch 0x8"]);
     // The observer goes before its answer comes.
     world.say("REQUEST 7 1 9 path");
     world.link(LinkEvent::Closed { link: LINK, reason: "gone" });

@@ -456,6 +456,9 @@ pub(super) fn describe(packet: &Packet) -> String {
         packet::REVALIDATE => {
             let (session, valid) = packet.session_and_validity().unwrap();
             let _ = write!(line, " {session} {}", if valid { "alive" } else { "dead" });
+            if let Some(tenure) = packet.tenure(true).filter(|tenure| tenure.since > Zxid::ZERO) {
+                let _ = write!(line, " since {}", shown(tenure.since));
+            }
         }
         _ => assert!(packet.data.is_none(), "{line} has data"),
     }

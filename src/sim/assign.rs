@@ -129,6 +129,12 @@ fn can_be(request: &Request, txn: &Txn) -> bool {
             let is_it = if *sequential { name.starts_with(path) } else { name == path };
             is_it && made.data == Some(data)
         }
+        (Request::CreateContainer { path, data }, TxnBody::CreateContainer(made)) => {
+            made.path == Some(path) && made.data == Some(data)
+        }
+        (Request::CreateTtl { path, data, .. }, TxnBody::CreateTtl(made)) => {
+            made.path == Some(path) && made.data == Some(data)
+        }
         (Request::Set { path, data, .. }, TxnBody::SetData(set)) => {
             set.path == Some(path) && set.data == Some(data)
         }

@@ -7,7 +7,7 @@
 
 mod census;
 mod connection;
-mod frame;
+pub(crate) mod frame;
 pub mod links;
 mod listener;
 mod table;

@@ -129,12 +129,16 @@ fn can_be(request: &Request, txn: &Txn) -> bool {
             let is_it = if *sequential { name.starts_with(path) } else { name == path };
             is_it && made.data == Some(data)
         }
+        (Request::CreateWith { path, data, .. }, TxnBody::Create(made)) => {
+            made.path == Some(path) && made.data == Some(data)
+        }
         (Request::CreateContainer { path, data }, TxnBody::CreateContainer(made)) => {
             made.path == Some(path) && made.data == Some(data)
         }
         (Request::CreateTtl { path, data, .. }, TxnBody::CreateTtl(made)) => {
             made.path == Some(path) && made.data == Some(data)
         }
+        (Request::SetAcl { path, .. }, TxnBody::SetAcl(set)) => set.path == Some(path),
         (Request::Set { path, data, .. }, TxnBody::SetData(set)) => {
             set.path == Some(path) && set.data == Some(data)
         }
@@ -154,9 +158,10 @@ fn can_be_multi(parts: &[Part], made: Vector<'_, SubTxn<'_>>) -> bool {
             (Part::Set { path, data, .. }, TxnBody::SetData(set)) => {
                 set.path == Some(path) && set.data == Some(data)
             }
-            (Part::Create { path, data, .. }, TxnBody::Create(made)) => {
-                made.path == Some(path) && made.data == Some(data)
-            }
+            (
+                Part::Create { path, data } | Part::CreateWith { path, data, .. },
+                TxnBody::Create(made),
+            ) => made.path == Some(path) && made.data == Some(data),
             (Part::Delete { path, .. }, TxnBody::Delete(gone)) => gone.path == Some(path),
             (Part::Check { path, .. }, TxnBody::Check(check)) => check.path == Some(path),
             _ => false,

@@ -5,18 +5,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::acl::{self, Who};
 use super::assign::{ByRequest, by_request};
 use super::chain::{Chain, Link};
 use super::history::{Answer, Call, History, Outcome, Request};
+use super::looks::read;
 use super::model::Model;
 use super::order;
 use super::plan::Plan;
+use super::refusals::Refusals;
 use super::watches::{self, Changes};
 use super::watching;
 use crate::error::ErrorCode;
 use crate::id::{SessionId, Zxid};
 use crate::proto::OpCode;
-use crate::proto::txn::{Txn, TxnBody};
+use crate::proto::txn::{SetAclTxn, SetDataTxn, Txn, TxnBody};
 
 /// What was looked at, for a report.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,12 +37,14 @@ pub struct Checked {
 }
 
 /// Errors that say something about the tree.
-const MEANT: [ErrorCode; 5] = [
+const MEANT: [ErrorCode; 7] = [
     ErrorCode::NoNode,
     ErrorCode::NodeExists,
     ErrorCode::BadVersion,
     ErrorCode::NotEmpty,
     ErrorCode::NoChildrenForEphemerals,
+    ErrorCode::NoAuth,
+    ErrorCode::InvalidAcl,
 ];
 
 /// Whether an error says something about the tree.
@@ -73,7 +78,14 @@ pub fn check(
     let wider = &plan.wild.wider;
     let mut model = Model::new();
     model.never_used_ms = wider.never_used_ms_max.and_then(|ms| i64::try_from(ms).ok());
-    let changes = replay(&mut model, history, chain, &links, &of_zxid, &mut checked)?;
+    model.unchecked = plan.changes();
+    let askers = acl::askers(history, plan);
+    acl::proofs(history)?;
+    too_long(history, &by_request)?;
+    let mut refusals = Refusals::new(history, plan);
+    let known = Known { history, of_zxid: &of_zxid, askers: &askers };
+    let changes = replay(&mut model, &known, chain, &links, &mut refusals, &mut checked)?;
+    refusals.end(history)?;
     let again;
     (checked.events, again) = watches::check(history, &changes)?;
     watching::check(history, &changes, &again)?;
@@ -105,6 +117,14 @@ fn acknowledged(
             of_zxid.insert(zxid, place);
         }
         match &call.outcome {
+            Outcome::Replied { err, .. } if acl::is_early_refusal(call) => {
+                if found.is_some() {
+                    return Err(format!(
+                        "{} was refused early with error {err}, and is in the history at {found:?}",
+                        what(call)
+                    ));
+                }
+            }
             Outcome::Unknown => checked.unknown_carried_out += usize::from(found.is_some()),
             Outcome::Replied { zxid, err, at, .. } if *err == 0 || is_meant(*err) => {
                 checked.acknowledged += 1;
@@ -233,74 +253,117 @@ pub fn error_of(txn: &Txn) -> i32 {
     }
 }
 
+/// What is known of the calls.
+struct Known<'a> {
+    history: &'a History,
+    of_zxid: &'a BTreeMap<Zxid, usize>,
+    askers: &'a [Who],
+}
+
 /// Goes through the history with the model, and compares each reply with it.
 fn replay(
     model: &mut Model,
-    history: &History,
+    known: &Known<'_>,
     chain: &Chain,
     links: &[&Link],
-    of_zxid: &BTreeMap<Zxid, usize>,
+    refusals: &mut Refusals,
     checked: &mut Checked,
 ) -> Result<Changes, String> {
-    let mut reads: BTreeMap<Zxid, Vec<&Call>> = BTreeMap::new();
-    for call in history.calls.iter().filter(|call| !call.request.is_write()) {
-        if let Outcome::Replied { zxid, .. } = call.outcome {
-            reads.entry(zxid).or_default().push(call);
+    let Known { history, of_zxid, askers } = *known;
+    let mut reads: BTreeMap<Zxid, Vec<usize>> = BTreeMap::new();
+    for (place, call) in history.calls.iter().enumerate() {
+        if let Outcome::Replied { zxid, .. } = call.outcome
+            && !call.request.is_write()
+        {
+            reads.entry(zxid).or_default().push(place);
         }
     }
     let epochs = chain.epochs();
-    let known: BTreeSet<Zxid> =
+    let states: BTreeSet<Zxid> =
         links.iter().map(|link| link.txn.zxid()).chain(epochs).chain([Zxid::ZERO]).collect();
-    if let Some((zxid, calls)) = reads.iter().find(|(zxid, _)| !known.contains(*zxid)) {
+    if let Some((zxid, places)) = reads.iter().find(|(zxid, _)| !states.contains(*zxid)) {
         return Err(format!(
             "{} was read from {zxid}, which is no state of the history",
-            what(calls[0])
+            what(&history.calls[places[0]])
         ));
     }
     let mut changes = Changes::default();
     let mut reads = reads.into_iter().peekable();
+    let mut before = Zxid::ZERO;
     for link in links {
         let txn = &link.txn;
         let zxid = txn.zxid();
-        while let Some((_, calls)) = reads.next_if(|(at, _)| *at < zxid) {
-            for call in calls {
-                read(model, call)?;
+        refusals.look(history, askers, model, before, zxid);
+        while let Some((_, places)) = reads.next_if(|(at, _)| *at < zxid) {
+            for place in places {
+                read(model, &history.calls[place], &askers[place])?;
                 checked.reads += 1;
             }
         }
-        let call = of_zxid.get(&zxid).map(|place| &history.calls[*place]);
-        if let Some(call) = call {
-            decided(model, call, txn)?;
+        let place = of_zxid.get(&zxid).copied();
+        if let Some(place) = place {
+            decided(model, &history.calls[place], &askers[place], txn)?;
         }
         changes.note(txn, model);
         model.apply(txn)?;
-        if let Some(call) = call {
-            answered(model, call, txn)?;
+        if let Some(place) = place {
+            answered(model, &history.calls[place], txn)?;
         }
+        before = zxid;
     }
-    for (_, calls) in reads {
-        for call in calls {
-            read(model, call)?;
+    refusals.look(history, askers, model, before, Zxid(i64::MAX));
+    for (_, places) in reads {
+        for place in places {
+            read(model, &history.calls[place], &askers[place])?;
             checked.reads += 1;
         }
     }
     Ok(changes)
 }
 
+/// What is longer than a frame may be is not carried out, nor anything that was asked for behind it on
+/// its connection.
+fn too_long(history: &History, by_request: &ByRequest) -> Result<(), String> {
+    let mut over: BTreeSet<(usize, u64)> = BTreeSet::new();
+    for (place, call) in history.calls.iter().enumerate() {
+        let key = (call.client, call.connection);
+        let bytes = match &call.request {
+            Request::Set { data, .. } if data.len() > 3000 => {
+                super::wire::request(call.xid, &call.request).len() - 4
+            }
+            _ => 0,
+        };
+        if bytes > super::server::FRAME_BYTES_MAX as usize {
+            over.insert(key);
+        }
+        let is_over = over.contains(&key);
+        if is_over && (by_request.contains_key(&place) || call.outcome != Outcome::Unknown) {
+            return Err(format!(
+                "LONG: {} was carried out or answered on connection {}, on which a request was too \
+                 long",
+                what(call),
+                call.connection
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Whether a write was rightly carried out, or rightly refused.
-fn decided(model: &Model, call: &Call, txn: &Txn) -> Result<(), String> {
+fn decided(model: &Model, call: &Call, who: &Who, txn: &Txn) -> Result<(), String> {
     let err = error_of(txn);
     // Why a reconfiguration is refused is no matter of the tree.
     let is_reconfig = matches!(call.request, Request::Reconfig { .. });
     if is_reconfig || (err != 0 && !is_meant(err)) {
         return Ok(());
     }
-    let expected = model.obstacle(&call.request).map_or(0, ErrorCode::code);
+    let expected = model.obstacle(&call.request, who).map_or(0, ErrorCode::code);
     if expected == err {
-        return Ok(());
+        return acl::stored_rightly(&call.request, who, txn)
+            .map_err(|wrong| format!("{}: {wrong}", what(call)));
     }
     Err(format!(
-        "{} met error {expected} at {}, and the transaction says {err}: {:?}",
+        "{} met error {expected} at {}, and the transaction says {err}: {:?}; he is {who:?}",
         what(call),
         txn.zxid(),
         txn.body()
@@ -327,8 +390,11 @@ fn answered(model: &Model, call: &Call, txn: &Txn) -> Result<(), String> {
                 Err(format!("{} was answered {path} {stat:?}, not {made:?}", what(call)))
             }
         }
-        (Answer::Stat(stat), TxnBody::SetData(set)) => {
-            let path = set.path.unwrap_or_default();
+        (
+            Answer::Stat(stat),
+            TxnBody::SetData(SetDataTxn { path, .. }) | TxnBody::SetAcl(SetAclTxn { path, .. }),
+        ) => {
+            let path = path.unwrap_or_default();
             let node = model.nodes.get(path).expect("it was just set");
             if node.stat == *stat {
                 Ok(())
@@ -341,41 +407,4 @@ fn answered(model: &Model, call: &Call, txn: &Txn) -> Result<(), String> {
         }
         _ => Ok(()),
     }
-}
-
-/// Whether a read shows the state that it says it is from.
-fn read(model: &Model, call: &Call) -> Result<(), String> {
-    let Outcome::Replied { zxid, err, answer, .. } = &call.outcome else { return Ok(()) };
-    let (Request::Get { path, .. } | Request::Exists { path, .. } | Request::Children { path, .. }) =
-        &call.request
-    else {
-        return Ok(());
-    };
-    let wrong = |expected: &dyn std::fmt::Debug| {
-        let (expected, answer) = (format!("{expected:?}"), format!("{answer:?}"));
-        Err(format!(
-            "{} was answered from {zxid}: error {err}, {answer:.400}; the history says {expected:.400}",
-            what(call)
-        ))
-    };
-    let Some(node) = model.nodes.get(path) else {
-        let no_node = ErrorCode::NoNode.code();
-        return if *err == no_node || !(is_meant(*err) || *err == 0) {
-            Ok(())
-        } else {
-            wrong(&ErrorCode::NoNode)
-        };
-    };
-    let same = match answer {
-        Answer::Data(data, stat) => *data == node.data && *stat == node.stat,
-        Answer::Stat(stat) => *stat == node.stat,
-        Answer::Children(names, stat) => {
-            // The root's numbers begin before the history does.
-            names.iter().eq(node.children.iter()) && (path == "/" || *stat == node.stat)
-        }
-        Answer::Path(_) | Answer::Created(..) | Answer::Multi(_) | Answer::Nothing => {
-            !is_meant(*err)
-        }
-    };
-    if same { Ok(()) } else { wrong(&node) }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::asking::Asking;
+use super::asking::{Asker, Asking};
 use super::history::{Answer, Call, Frame, History, Outcome, Request, Seen, Watched};
 use super::network::ConnId;
 use super::plan::{MS, Plan};
@@ -111,6 +111,11 @@ pub struct Client {
     pub writes_acknowledged: u64,
     thinker: Option<Thinker>,
     asking: Asking,
+    asker: Option<Asker>,
+    /// What it proves who it is by, on each connection anew.
+    secrets: Vec<String>,
+    /// Proofs under way: they are answered at once, before what was asked for earlier.
+    proofs: VecDeque<usize>,
 }
 
 impl Client {
@@ -118,6 +123,7 @@ impl Client {
     pub fn new(index: usize, plan: &Plan, mut rng: Rng) -> Client {
         let retry_at = rng.below(500 * MS);
         let last_server = rng.index(plan.servers());
+        let asker = Asker::new(&plan.wild.asking, index, plan.keys, &mut rng);
         let thinker = Thinker::new(&plan.wild.wider, plan.keys, &mut rng);
         Client {
             index,
@@ -149,6 +155,9 @@ impl Client {
             writes_acknowledged: 0,
             thinker,
             asking: plan.wild.asking.clone(),
+            asker,
+            secrets: Vec::new(),
+            proofs: VecDeque::new(),
         }
     }
 
@@ -227,6 +236,7 @@ impl Client {
     /// The connection is over: what was under way is unknown.
     pub fn ended(&mut self, now: u64) {
         self.in_flight.clear();
+        self.proofs.clear();
         self.pings.clear();
         self.incoming.clear();
         let wait = if self.rng.one_in(4) { 1000 * MS } else { 50 * MS };
@@ -246,6 +256,7 @@ impl Client {
         self.session = None;
         self.watches.clear();
         self.own.clear();
+        self.secrets.clear();
         self.versions.clear();
         self.folders_made = false;
         self.next_xid = FIRST_XID;
@@ -311,6 +322,10 @@ impl Client {
         }
         history.session_is_alive(id, self.index, response.timeout_ms, self.sent_at);
         self.note(history, relative.unwrap_or(Zxid::ZERO), Seen::Connected);
+        for secret in self.secrets.clone() {
+            let request = Request::Auth { scheme: "digest".to_owned(), secret: Some(secret) };
+            self.call(now, request, history, acts);
+        }
         if let Some(relative) = relative
             && !self.watches.is_empty()
         {
@@ -373,7 +388,11 @@ impl Client {
                 self.note(history, header.zxid, Seen::Pong);
             }
             number => {
-                let place = self.in_flight.pop_front().ok_or_else(|| {
+                let waiting = match number {
+                    xid::AUTH => &mut self.proofs,
+                    _ => &mut self.in_flight,
+                };
+                let place = waiting.pop_front().ok_or_else(|| {
                     bad(&format!("a reply with xid {number}, and nothing is asked for"))
                 })?;
                 let call = &history.calls[place];
@@ -450,6 +469,11 @@ impl Client {
             (Request::Create { .. }, Answer::Path(path)) | (_, Answer::Created(path, _)) => {
                 self.versions.insert(path.clone(), 0);
             }
+            (Request::Auth { secret: Some(secret), .. }, _)
+                if err == 0 && !self.secrets.contains(secret) =>
+            {
+                self.secrets.push(secret.clone());
+            }
             (Request::AddWatch { path, recursive }, _) if err == 0 => {
                 let kind = if *recursive { Watched::Recursive } else { Watched::Persistent };
                 self.watches.insert((path.clone(), kind));
@@ -466,6 +490,7 @@ impl Client {
     fn call(&mut self, now: u64, request: Request, history: &mut History, acts: &mut Vec<Act>) {
         let number = match request {
             Request::SetWatches { .. } => xid::SET_WATCHES,
+            Request::Auth { .. } => xid::AUTH,
             _ => {
                 self.next_xid += 1;
                 self.next_xid
@@ -474,7 +499,10 @@ impl Client {
         self.sent_at = now;
         acts.push(Act::Send(wire::request(number, &request)));
         let session = self.session.expect("it is connected").id;
-        self.in_flight.push_back(history.calls.len());
+        match number {
+            xid::AUTH => self.proofs.push_back(history.calls.len()),
+            _ => self.in_flight.push_back(history.calls.len()),
+        }
         history.calls.push(Call {
             client: self.index,
             session,
@@ -528,6 +556,9 @@ impl Client {
         }
         if self.rng.one_in(500) {
             return self.abandon(now, acts);
+        }
+        if let Some(request) = self.asker.as_mut().and_then(Asker::think) {
+            return self.call(now, request, history, acts);
         }
         let wider = self.thinker.as_mut().and_then(|thinker| thinker.think(&self.watches));
         if let Some(request) = wider {

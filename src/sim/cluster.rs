@@ -7,9 +7,9 @@ use super::network::{ConnId, End, Node, Parcel};
 use super::plan::{MS, SECOND};
 use super::server::{self, QUORUM_PORT, State};
 use super::wild::Broken;
-use super::wire;
 use super::world::{Event, Phase, World};
 use crate::id::{ConnectionId, Zxid};
+use crate::net::frame::{self, Tail};
 use crate::peer::LogRead;
 use crate::peer::link::{Endpoint, LinkEvent, LinkId, LinkOp, Port};
 use crate::planted::{self, PlantedBug};
@@ -583,7 +583,7 @@ impl World {
     }
 
     fn arrival_from_client(&mut self, index: usize, conn: ConnId, name: u64, parcel: Parcel) {
-        let read = self.read_clock(index);
+        let (now, read) = (self.now, self.read_clock(index));
         let server = &mut self.servers[index];
         let Some(replica) = &mut server.replica else { return };
         match parcel {
@@ -591,13 +591,17 @@ impl World {
             Parcel::Bytes(bytes) => {
                 let partial = server.partial.entry(name).or_default();
                 partial.extend_from_slice(&bytes);
-                let mut whole = 0;
-                while let Some(length) = wire::whole_frame(&partial[whole..]) {
-                    whole += length;
-                }
-                if whole > 0 {
-                    let frames: Vec<u8> = partial.drain(..whole).collect();
+                let found = frame::split(partial, server::FRAME_BYTES_MAX);
+                if found.whole_bytes > 0 {
+                    let frames: Vec<u8> = partial.drain(..found.whole_bytes).collect();
                     replica.handle_frames(read, ConnectionId(name), &frames);
+                }
+                if let Tail::Bad(length) = found.tail {
+                    self.trace.say(now, || format!("s{}: a frame of {length} bytes", index + 1));
+                    server.conns.remove(&name);
+                    server.partial.remove(&name);
+                    replica.handle_close(read, ConnectionId(name));
+                    self.network.close(now, conn, 1);
                 }
             }
             Parcel::End(_) => {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::acl::List;
 use super::plan::SECOND;
 use crate::id::{SessionId, Zxid};
 use crate::proto::data::Stat;
@@ -33,6 +34,15 @@ pub enum Part {
         /// Its data.
         data: Vec<u8>,
     },
+    /// See [`Request::CreateWith`].
+    CreateWith {
+        /// The node.
+        path: String,
+        /// Its data.
+        data: Vec<u8>,
+        /// Its ACL.
+        acl: List,
+    },
     /// See [`Request::Delete`].
     Delete {
         /// The node.
@@ -40,6 +50,26 @@ pub enum Part {
         /// The version expected, -1 for any.
         version: i32,
     },
+}
+
+/// One part of a multiRead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Reads data and Stat.
+    Get(String),
+    /// Reads the names of the children.
+    Children(String),
+}
+
+/// The answer to one part of a multiRead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Data and Stat.
+    Data(Option<Vec<u8>>, Stat),
+    /// Names in order.
+    Children(Vec<String>),
+    /// An error.
+    Error(i32),
 }
 
 /// What a client asks for.
@@ -72,6 +102,38 @@ pub enum Request {
         /// That time.
         ttl_ms: i64,
     },
+    /// Creates a node with an ACL of its own; neither ephemeral nor sequential.
+    CreateWith {
+        /// The node.
+        path: String,
+        /// Its data.
+        data: Vec<u8>,
+        /// Its ACL.
+        acl: List,
+    },
+    /// Replaces the ACL.
+    SetAcl {
+        /// The node.
+        path: String,
+        /// Its new ACL.
+        acl: List,
+        /// The version of the ACL expected, -1 for any.
+        version: i32,
+    },
+    /// Reads the ACL and the Stat.
+    GetAcl {
+        /// The node.
+        path: String,
+    },
+    /// Shows who it is.
+    Auth {
+        /// How.
+        scheme: String,
+        /// By what.
+        secret: Option<String>,
+    },
+    /// Reads several nodes at once.
+    MultiRead(Vec<Look>),
     /// Replaces the data.
     Set {
         /// The node.
@@ -160,6 +222,8 @@ impl Request {
         matches!(
             self,
             Request::Create { .. }
+                | Request::CreateWith { .. }
+                | Request::SetAcl { .. }
                 | Request::CreateContainer { .. }
                 | Request::CreateTtl { .. }
                 | Request::Set { .. }
@@ -203,6 +267,10 @@ pub enum Answer {
     Multi(i32),
     /// Names in order, and the Stat.
     Children(Vec<String>, Stat),
+    /// An ACL, and the Stat.
+    Acl(List, Stat),
+    /// The answers to the parts of a multiRead.
+    Found(Vec<Found>),
 }
 
 /// What became of a request.

@@ -11,6 +11,7 @@
 //! The replicas are driven as the real edge drives them (`server::host`). The easy rule to break:
 //! nothing here may depend on anything but the seed, such as the order of a hash table.
 
+mod acl;
 mod asking;
 mod assign;
 mod chain;
@@ -22,6 +23,7 @@ mod cluster;
 mod disk;
 mod faults;
 mod history;
+mod looks;
 mod mistake;
 mod model;
 mod network;
@@ -30,6 +32,7 @@ mod plan;
 mod purge;
 mod reads;
 mod reaping;
+mod refusals;
 mod report;
 mod rng;
 mod run;

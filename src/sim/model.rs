@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::acl::{List, Who, from_wire};
 use super::history::{Part, Request};
 use crate::error::ErrorCode;
 use crate::id::{SessionId, Zxid};
 use crate::jute::Vector;
 use crate::proto::OpCode;
-use crate::proto::data::Stat;
+use crate::proto::data::{Stat, perms};
 use crate::proto::txn::{SubTxn, Txn, TxnBody};
 
 /// What becomes of a node by itself.
@@ -33,6 +34,8 @@ pub struct Node {
     pub stat: Stat,
     /// Names of its children.
     pub children: BTreeSet<String>,
+    /// Its ACL; empty for the nodes that every tree begins with.
+    pub acl: List,
 }
 
 /// The tree and its sessions.
@@ -42,6 +45,8 @@ pub struct Model {
     pub nodes: BTreeMap<String, Node>,
     /// Sessions that live.
     pub sessions: BTreeSet<SessionId>,
+    /// `skipACL`: nobody is asked who it is.
+    pub unchecked: bool,
     /// Every sequential name ever given.
     pub names: BTreeSet<String>,
     /// How old containers get that never have a child, in ms; `None`: any age.
@@ -75,43 +80,83 @@ impl Model {
     }
 
     /// What a request would meet now: nothing in its way, or an error.
-    pub fn obstacle(&self, request: &Request) -> Option<ErrorCode> {
+    pub fn obstacle(&self, request: &Request, who: &Who) -> Option<ErrorCode> {
+        let creates = |path: &str, sequential: bool| {
+            self.gate(parent(path), perms::CREATE, who)
+                .or_else(|| self.create_obstacle(path, sequential))
+        };
         match request {
-            Request::Create { path, sequential, .. } => self.create_obstacle(path, *sequential),
+            Request::Create { path, sequential, .. } => creates(path, *sequential),
             Request::CreateContainer { path, .. } | Request::CreateTtl { path, .. } => {
-                self.create_obstacle(path, false)
+                creates(path, false)
             }
-            Request::Set { path, version, .. } => self.version_obstacle(path, *version),
-            Request::Delete { path, version } => self.delete_obstacle(path, *version),
+            Request::CreateWith { path, acl, .. } => {
+                invalid_acl(acl, who).or_else(|| creates(path, false))
+            }
+            Request::SetAcl { path, acl, version } => {
+                invalid_acl(acl, who).or_else(|| self.gate(path, perms::ADMIN, who)).or_else(|| {
+                    let found = self.nodes.get(path)?.stat.aversion;
+                    (*version != -1 && *version != found).then_some(ErrorCode::BadVersion)
+                })
+            }
+            Request::Set { path, version, .. } => {
+                self.gate(path, perms::WRITE, who).or_else(|| self.version_obstacle(path, *version))
+            }
+            Request::Delete { path, version } => self
+                .gate(parent(path), perms::DELETE, who)
+                .or_else(|| self.delete_obstacle(path, *version)),
             Request::Multi(parts) => {
                 // The parts see each other: on a copy.
                 let mut copy = Model { nodes: self.nodes.clone(), ..Model::default() };
-                parts.iter().find_map(|part| copy.part(part))
+                parts.iter().find_map(|part| copy.part(part, who))
             }
             _ => None,
         }
     }
 
-    fn part(&mut self, part: &Part) -> Option<ErrorCode> {
+    /// Whether somebody may do something to a node that is there.
+    fn gate(&self, path: &str, wanted: i32, who: &Who) -> Option<ErrorCode> {
+        match self.nodes.get(path) {
+            None => Some(ErrorCode::NoNode),
+            Some(node) if !who.may(&node.acl, wanted) => Some(ErrorCode::NoAuth),
+            Some(_) => None,
+        }
+    }
+
+    fn part(&mut self, part: &Part, who: &Who) -> Option<ErrorCode> {
         let zxid = Zxid::ZERO;
         match part {
             Part::Set { path, data, version } => {
-                let obstacle = self.version_obstacle(path, *version);
+                let obstacle = self
+                    .gate(path, perms::WRITE, who)
+                    .or_else(|| self.version_obstacle(path, *version));
                 if obstacle.is_none() {
                     self.set(path, Some(data), zxid, 0);
                 }
                 obstacle
             }
-            Part::Check { path, version } => self.version_obstacle(path, *version),
-            Part::Create { path, data } => {
-                let obstacle = self.create_obstacle(path, false);
+            Part::Check { path, version } => {
+                self.gate(path, perms::READ, who).or_else(|| self.version_obstacle(path, *version))
+            }
+            Part::Create { path, data } | Part::CreateWith { path, data, .. } => {
+                let acl = match part {
+                    Part::CreateWith { acl, .. } => acl.clone(),
+                    _ => super::acl::open(),
+                };
+                let obstacle = invalid_acl(&acl, who)
+                    .or_else(|| self.gate(parent(path), perms::CREATE, who))
+                    .or_else(|| self.create_obstacle(path, false));
                 if obstacle.is_none() {
                     self.create(path, Some(data), 0, zxid, 0);
+                    self.nodes.get_mut(path).expect("just made").acl =
+                        who.stored(&acl).unwrap_or_default();
                 }
                 obstacle
             }
             Part::Delete { path, version } => {
-                let obstacle = self.delete_obstacle(path, *version);
+                let obstacle = self
+                    .gate(parent(path), perms::DELETE, who)
+                    .or_else(|| self.delete_obstacle(path, *version));
                 if obstacle.is_none() {
                     self.delete(path, zxid);
                 }
@@ -178,6 +223,7 @@ impl Model {
                     return Err(format!("{zxid} gives the sequential name {path} once more"));
                 }
                 self.create(path, create.data, owner.0, zxid, time);
+                self.nodes.get_mut(path).expect("just made").acl = from_wire(create.acl);
             }
             TxnBody::SetData(set) => {
                 let path = set.path.unwrap_or_default();
@@ -237,13 +283,26 @@ impl Model {
             TxnBody::CreateContainer(create) => {
                 let path = create.path.unwrap_or_default();
                 self.create_special(path, create.data, Kind::Container, (zxid, time))?;
+                self.nodes.get_mut(path).expect("just made").acl = from_wire(create.acl);
             }
             TxnBody::CreateTtl(create) => {
                 let path = create.path.unwrap_or_default();
                 self.create_special(path, create.data, Kind::Ttl(create.ttl), (zxid, time))?;
+                self.nodes.get_mut(path).expect("just made").acl = from_wire(create.acl);
             }
-            TxnBody::SetAcl(_) => {
-                return Err(format!("{zxid} is something that no client asks for"));
+            TxnBody::SetAcl(set) => {
+                let path = set.path.unwrap_or_default();
+                let Some(node) = self.nodes.get_mut(path) else {
+                    return Err(format!("{zxid} sets the ACL of {path}, which is not there"));
+                };
+                if set.version != node.stat.aversion + 1 {
+                    return Err(format!(
+                        "{zxid} makes version {} of the ACL of {path}, which has version {}",
+                        set.version, node.stat.aversion
+                    ));
+                }
+                node.stat.aversion = set.version;
+                node.acl = from_wire(set.acl);
             }
         }
         Ok(())
@@ -335,6 +394,10 @@ impl Model {
         above.stat.cversion += 1;
         above.stat.pzxid = zxid;
     }
+}
+
+fn invalid_acl(acl: &List, who: &Who) -> Option<ErrorCode> {
+    who.stored(acl).is_none().then_some(ErrorCode::InvalidAcl)
 }
 
 /// Whether a part of a multi failed, and so all of it.

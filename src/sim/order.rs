@@ -122,8 +122,14 @@ pub fn errors(history: &History, by_request: &ByRequest, chain: &Chain) -> Resul
         let of_room = *err == ErrorCode::SystemError.code() && history.lacked_room(*at);
         let of_watches =
             matches!(call.request, Request::Watches { .. }) && *err == ErrorCode::NoWatcher.code();
-        let is_explained =
-            is_of(&EXPLAINED) || is_local_ephemeral || of_reconfig || of_room || of_watches;
+        // What is proved by it, `acl::proofs` looks at.
+        let of_proof = matches!(call.request, Request::Auth { .. });
+        let is_explained = is_of(&EXPLAINED)
+            || is_local_ephemeral
+            || of_reconfig
+            || of_room
+            || of_watches
+            || of_proof;
         if !is_explained {
             return Err(format!("{} was answered with error {err} for no reason", what(call)));
         }

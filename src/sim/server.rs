@@ -27,7 +27,7 @@ pub const ELECTION_PORT: u16 = 3888;
 /// Port on which simulated followers wait for observers.
 pub const OBSERVER_MASTER_PORT: u16 = 2889;
 /// Longest frame of a simulated client.
-const FRAME_BYTES_MAX: u32 = 4096;
+pub const FRAME_BYTES_MAX: u32 = 4096;
 
 /// What a server does.
 #[derive(Clone, Debug, PartialEq, Eq)]

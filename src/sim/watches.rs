@@ -3,9 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use super::acl::{List, Who, from_wire};
 use super::history::{Frame, History, Outcome, Request, Seen, Watched};
 use super::model::{Model, has_failed, parent};
 use crate::id::{SessionId, Zxid};
+use crate::proto::AclVector;
+use crate::proto::data::perms;
 use crate::proto::event::EventType;
 use crate::proto::txn::{Txn, TxnBody};
 
@@ -18,6 +21,8 @@ pub struct Change {
     pub events: Vec<(EventType, String)>,
     /// Their order is not known: a session ended whose nodes the transaction does not name.
     pub in_any_order: bool,
+    /// The ACLs that decide who is told of those events, by their place, where not everybody is.
+    pub guarded: BTreeMap<usize, List>,
 }
 
 /// When nodes changed.
@@ -29,6 +34,8 @@ pub struct Changes {
     children: BTreeMap<String, Vec<Zxid>>,
     /// All of it, in order.
     all: Vec<Change>,
+    /// ACLs of nodes that not everybody may read.
+    lists: BTreeMap<String, List>,
 }
 
 impl Changes {
@@ -50,7 +57,14 @@ impl Changes {
 
     fn body(&mut self, body: &TxnBody<'_>, session: SessionId, zxid: Zxid, model: &Model) {
         match body {
-            TxnBody::Create(create) => self.existence(create.path.unwrap_or_default(), zxid, true),
+            TxnBody::Create(create) => {
+                let path = create.path.unwrap_or_default();
+                self.note_list(path, create.acl, model);
+                self.existence(path, zxid, true);
+            }
+            TxnBody::SetAcl(set) => {
+                self.note_list(set.path.unwrap_or_default(), set.acl, model);
+            }
             TxnBody::CreateContainer(create) => {
                 self.existence(create.path.unwrap_or_default(), zxid, true);
             }
@@ -96,14 +110,34 @@ impl Changes {
         self.children.entry(parent.to_owned()).or_default().push(zxid);
         if !there {
             self.children.entry(path.to_owned()).or_default().push(zxid);
+            self.lists.remove(path);
+        }
+    }
+
+    /// Notes who may read a node, where it is not everybody.
+    fn note_list(&mut self, path: &str, acl: AclVector<'_>, model: &Model) {
+        let list = from_wire(acl);
+        let nobody = Who { unchecked: model.unchecked, ..Who::default() };
+        if nobody.may(&list, perms::READ) {
+            self.lists.remove(path);
+        } else {
+            self.lists.insert(path.to_owned(), list);
         }
     }
 
     fn event(&mut self, zxid: Zxid, event: EventType, path: &str) {
         if self.all.last().is_none_or(|last| last.zxid != zxid) {
-            self.all.push(Change { zxid, events: Vec::new(), in_any_order: false });
+            self.all.push(Change {
+                zxid,
+                events: Vec::new(),
+                in_any_order: false,
+                guarded: BTreeMap::new(),
+            });
         }
         let last = self.all.last_mut().expect("there is one");
+        if let Some(list) = self.lists.get(path) {
+            last.guarded.insert(last.events.len(), list.clone());
+        }
         last.events.push((event, path.to_owned()));
     }
 

@@ -3,11 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::acl::{Who, name_of};
 use super::check::what;
 use super::history::{Answer, Call, Frame, History, Outcome, Request, Seen, Watched};
 use super::watches::{Change, Changes};
 use crate::error::ErrorCode;
 use crate::id::Zxid;
+use crate::proto::data::perms;
 use crate::proto::event::EventType;
 
 /// What a request for watches of this number means.
@@ -70,10 +72,29 @@ impl Watches {
         any
     }
 
-    /// The events of a change that must be told.
-    fn events_of(&mut self, change: &Change) -> Vec<(EventType, String)> {
-        let events = change.events.iter();
-        events.filter(|(event, path)| self.wait_for(*event, path)).cloned().collect()
+    /// The events of a change that must be told to who was somebody at least and is somebody at most
+    /// meanwhile. `told`: what was told; between the two it decides.
+    // ZooKeeper: who may not read the node is not told, and his watch is used up all the same.
+    fn events_of(
+        &mut self,
+        change: &Change,
+        (least, most): (&Who, &Who),
+        told: &[(EventType, String)],
+    ) -> Vec<(EventType, String)> {
+        let mut events = Vec::new();
+        for (place, event) in change.events.iter().enumerate() {
+            if !self.wait_for(event.0, &event.1) {
+                continue;
+            }
+            let is_told = change.guarded.get(&place).is_none_or(|list| {
+                let may = |who: &Who| who.may(list, perms::READ);
+                may(least) || (may(most) && told.contains(event))
+            });
+            if is_told {
+                events.push(event.clone());
+            }
+        }
+        events
     }
 }
 
@@ -83,6 +104,9 @@ struct Connection {
     watches: Watches,
     /// Changes that have been looked at.
     settled: usize,
+    /// Who it was when a state was seen last, and who it is by now.
+    was: Who,
+    is: Who,
     /// Events that came and were not compared yet.
     received: VecDeque<(Zxid, EventType, String)>,
 }
@@ -98,8 +122,8 @@ impl Connection {
     fn settle(&mut self, changes: &[Change], zxid: Zxid) -> Result<(), String> {
         while let Some(change) = changes.get(self.settled).filter(|change| change.zxid <= zxid) {
             self.settled += 1;
-            let (mut expected, mut told) =
-                (self.watches.events_of(change), self.take_received(change.zxid));
+            let mut told = self.take_received(change.zxid);
+            let mut expected = self.watches.events_of(change, (&self.was, &self.is), &told);
             if change.in_any_order {
                 expected.sort_unstable();
                 told.sort_unstable();
@@ -128,8 +152,8 @@ impl Connection {
                 return Err(format!("was told {event:?} of {path} at {at}, which never happened"));
             };
             self.settled += 1;
-            let (expected, told) =
-                (self.watches.events_of(change), self.take_received(change.zxid));
+            let told = self.take_received(change.zxid);
+            let expected = self.watches.events_of(change, (&self.was, &self.is), &told);
             let is_cut_short = self.received.is_empty() && told.len() < expected.len();
             let fits = match (change.in_any_order, is_cut_short) {
                 (false, false) => told == expected,
@@ -153,6 +177,11 @@ impl Connection {
     fn replied(&mut self, call: &Call) -> Result<(), String> {
         let Outcome::Replied { err, answer, .. } = &call.outcome else { return Ok(()) };
         let mut put = |path: &str, kind| _ = self.watches.0.insert((path.to_owned(), kind));
+        if let Request::Auth { secret: Some(secret), .. } = &call.request
+            && *err == 0
+        {
+            self.is.digests.push(name_of(secret));
+        }
         let is_missing = *err == ErrorCode::NoNode.code();
         match (&call.request, answer) {
             (Request::Get { path, watch: true }, Answer::Data(..))
@@ -209,6 +238,9 @@ pub fn check(
             Seen::Pong | Seen::Reply(_) => {
                 let settled = connection.settle(changes, *zxid);
                 settled.map_err(|what| who(*client, *number, &what))?;
+                if zxid.0 > 0 {
+                    connection.was = connection.is.clone();
+                }
                 let Seen::Reply(place) = seen else { continue };
                 let replied = connection.replied(&history.calls[*place]);
                 replied.map_err(|what| who(*client, *number, &what))?;
@@ -233,7 +265,7 @@ mod tests {
 
     fn change(counter: i64, events: &[(EventType, &str)]) -> Change {
         let events = events.iter().map(|(event, path)| (*event, (*path).to_owned())).collect();
-        Change { zxid: at(counter), events, in_any_order: false }
+        Change { zxid: at(counter), events, in_any_order: false, guarded: BTreeMap::new() }
     }
 
     fn reply(history: &mut History, counter: i64, request: Request, err: i32) {

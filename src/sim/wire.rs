@@ -1,6 +1,7 @@
 //! The client protocol from the client's side: requests to bytes, bytes to answers.
 
-use super::history::{Answer, Part, Request, Watched};
+use super::acl::{from_wire, to_wire};
+use super::history::{Answer, Found, Look, Part, Request, Watched};
 use crate::error::ErrorCode;
 use crate::id::{SessionId, Zxid};
 use crate::jute::{DecodeError, Decoder, Jute, VectorBuf, begin_frame, end_frame};
@@ -8,8 +9,9 @@ use crate::limits::PASSWORD_BYTES;
 use crate::proto::connect::ConnectRequest;
 use crate::proto::data::{Stat, perms};
 use crate::proto::request::{
-    CreateRequest, CreateTtlRequest, MultiOp, PathKind, PathRequest, PathVersion, PathWatch, Paths,
-    ReconfigRequest, RequestBody, RequestHeader, SetDataRequest, SetWatchesRequest,
+    AuthPacket, CreateRequest, CreateTtlRequest, MultiOp, PathKind, PathRequest, PathVersion,
+    PathWatch, Paths, ReconfigRequest, RequestBody, RequestHeader, SetAclRequest, SetDataRequest,
+    SetWatchesRequest,
 };
 use crate::proto::response::{MultiHeader, xid};
 use crate::proto::{AclEntry, AclVector, CreateMode, Id, OpCode};
@@ -46,9 +48,13 @@ fn framed(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
 pub fn request(number: i32, request: &Request) -> Vec<u8> {
     let mut acl = VectorBuf::<AclEntry<'static>>::default();
     acl.push(&AclEntry { perms: perms::ALL, id: Id { scheme: Some("world"), id: Some("anyone") } });
-    let acl = acl.as_vector::<AclEntry<'_>>();
     let lists = Lists::of(request);
-    let (op, body) = body(request, acl, &lists);
+    let acls: Vec<_> = match request {
+        Request::CreateWith { acl, .. } | Request::SetAcl { acl, .. } => vec![to_wire(acl)],
+        Request::Multi(parts) => parts.iter().map(list_of).collect(),
+        _ => vec![acl],
+    };
+    let (op, body) = body(request, &acls, &lists);
     framed(|out| {
         RequestHeader { xid: number, op: op.number() }.encode(out);
         body.encode(op, out);
@@ -85,11 +91,21 @@ impl Lists {
     }
 }
 
+/// The ACL of a part.
+fn list_of(part: &Part) -> VectorBuf<AclEntry<'static>> {
+    match part {
+        Part::CreateWith { acl, .. } => to_wire(acl),
+        _ => to_wire(&super::acl::open()),
+    }
+}
+
+/// `acls`: one list, or one for each part.
 fn body<'a>(
     request: &'a Request,
-    acl: AclVector<'a>,
+    acls: &'a [VectorBuf<AclEntry<'static>>],
     lists: &'a Lists,
 ) -> (OpCode, RequestBody<'a>) {
+    let acl = acls.first().map_or(AclVector::NULL, |acl| acl.as_vector());
     let read = |path, watch| RequestBody::PathWatch(PathWatch { path: Some(path), watch });
     match request {
         Request::Create { path, data, ephemeral, sequential } => {
@@ -114,6 +130,31 @@ fn body<'a>(
             let body = CreateTtlRequest { path, data, acl, flags, ttl };
             (OpCode::CreateTtl, RequestBody::CreateTtl(body))
         }
+        Request::CreateWith { path, data, .. } => {
+            let body = CreateRequest { path: Some(path), data: Some(data), acl, flags: 0 };
+            (OpCode::Create, RequestBody::Create(body))
+        }
+        Request::SetAcl { path, version, .. } => {
+            let body = SetAclRequest { path: Some(path), acl, version: *version };
+            (OpCode::SetAcl, RequestBody::SetAcl(body))
+        }
+        Request::GetAcl { path } => {
+            (OpCode::GetAcl, RequestBody::Path(PathRequest { path: Some(path) }))
+        }
+        Request::Auth { scheme, secret } => {
+            let auth = secret.as_ref().map(|secret| secret.as_bytes());
+            let packet = AuthPacket { packet_type: 0, scheme: Some(scheme), auth };
+            (OpCode::Auth, RequestBody::Auth(packet))
+        }
+        Request::MultiRead(looks) => {
+            let look = |look: &'a Look| match look {
+                Look::Get(path) => MultiOp::GetData(PathWatch { path: Some(path), watch: false }),
+                Look::Children(path) => {
+                    MultiOp::GetChildren(PathWatch { path: Some(path), watch: false })
+                }
+            };
+            (OpCode::MultiRead, RequestBody::Multi(looks.iter().map(look).collect()))
+        }
         Request::Set { path, data, version } => {
             let (path, data, version) = (Some(path.as_str()), Some(data.as_slice()), *version);
             (OpCode::SetData, RequestBody::SetData(SetDataRequest { path, data, version }))
@@ -123,7 +164,8 @@ fn body<'a>(
             (OpCode::Delete, RequestBody::PathVersion(body))
         }
         Request::Multi(parts) => {
-            let ops = parts.iter().map(|part| multi_op(part, acl)).collect();
+            let ops =
+                parts.iter().zip(acls).map(|(part, acl)| multi_op(part, acl.as_vector())).collect();
             (OpCode::Multi, RequestBody::Multi(ops))
         }
         Request::Get { path, watch } => (OpCode::GetData, read(path, *watch)),
@@ -183,7 +225,7 @@ fn multi_op<'a>(part: &'a Part, acl: AclVector<'a>) -> MultiOp<'a> {
         Part::Check { path, version } => {
             MultiOp::Check(PathVersion { path: Some(path), version: *version })
         }
-        Part::Create { path, data } => MultiOp::Create(
+        Part::Create { path, data } | Part::CreateWith { path, data, .. } => MultiOp::Create(
             OpCode::Create,
             CreateRequest { path: Some(path), data: Some(data), acl, flags: 0 },
         ),
@@ -203,11 +245,18 @@ pub fn answer(request: &Request, input: &mut Decoder<'_>) -> Result<Answer, Deco
         Ok(text.unwrap_or_default().to_owned())
     };
     Ok(match request {
-        Request::Create { .. } => Answer::Path(text(input)?),
+        Request::Create { .. } | Request::CreateWith { .. } => Answer::Path(text(input)?),
+        Request::GetAcl { .. } => {
+            let list: AclVector<'_> = Jute::decode(input)?;
+            Answer::Acl(from_wire(list), Stat::decode(input)?)
+        }
+        Request::MultiRead(_) => Answer::Found(found(input)?),
         Request::CreateContainer { .. } | Request::CreateTtl { .. } => {
             Answer::Created(text(input)?, Stat::decode(input)?)
         }
-        Request::Set { .. } | Request::Exists { .. } => Answer::Stat(Stat::decode(input)?),
+        Request::Set { .. } | Request::Exists { .. } | Request::SetAcl { .. } => {
+            Answer::Stat(Stat::decode(input)?)
+        }
         Request::Get { .. } | Request::Reconfig { .. } => {
             let data: Option<&[u8]> = Jute::decode(input)?;
             Answer::Data(data.map(<[u8]>::to_vec), Stat::decode(input)?)
@@ -221,6 +270,7 @@ pub fn answer(request: &Request, input: &mut Decoder<'_>) -> Result<Answer, Deco
         }
         Request::Multi(_) => Answer::Multi(multi_error(input)?),
         Request::Delete { .. }
+        | Request::Auth { .. }
         | Request::Sync { .. }
         | Request::SetWatches { .. }
         | Request::Watches { .. }
@@ -231,6 +281,31 @@ pub fn answer(request: &Request, input: &mut Decoder<'_>) -> Result<Answer, Deco
             Answer::Nothing
         }
     })
+}
+
+/// The answers of a multiRead.
+fn found(input: &mut Decoder<'_>) -> Result<Vec<Found>, DecodeError> {
+    let mut found = Vec::new();
+    loop {
+        let header = MultiHeader::decode(input)?;
+        if header.done {
+            return Ok(found);
+        }
+        found.push(match OpCode::from_i32(header.op) {
+            Some(OpCode::GetData) => {
+                let data: Option<&[u8]> = Jute::decode(input)?;
+                Found::Data(data.map(<[u8]>::to_vec), Stat::decode(input)?)
+            }
+            Some(OpCode::GetChildren) => {
+                let names: Paths<'_> = Jute::decode(input)?;
+                let names = names.iter().map(|name| name.unwrap_or_default().to_owned());
+                let mut names: Vec<String> = names.collect();
+                names.sort_unstable();
+                Found::Children(names)
+            }
+            _ => Found::Error(input.i32()?),
+        });
+    }
 }
 
 /// The error of the part of a multi that failed; 0 if none did.

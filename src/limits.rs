@@ -38,7 +38,7 @@ pub const LEARNER_EARLY_BYTES_MAX: usize = 16 * 1024;
 
 /// Points of its history that a learner tells its leader about, so that two histories with the same
 /// zxids are told apart: most of what a server keeps in memory, in what it may send at once.
-pub const HISTORY_MARKS_MAX: usize = 320;
+pub const HISTORY_MARKS_MAX: usize = 480;
 
 /// How long nothing new is said of a server that is kept out for its data: it tries again each second,
 /// and the operator who is to help need not be told more often than he looks.

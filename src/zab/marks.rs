@@ -10,14 +10,23 @@
 
 use crate::id::{SessionId, Zxid};
 use crate::jute::Decoder;
-use crate::limits::HISTORY_MARKS_MAX;
+use crate::limits::{HISTORY_MARKS_MAX, LEARNER_EARLY_BYTES_MAX};
 use crate::proto::txn::{DIGEST_VERSION, Txn};
 
 /// The newest transactions have a mark each; of those before only some, ever further apart.
 const MARKS_DENSE: usize = 256;
 
+/// Older ones have a mark too where an epoch begins, in this many of the newest epochs.
+///
+/// A history that begins anew goes through the same epochs, and each begins with the same counter.
+/// So these are the zxids that two histories are likely to share where one of them is short.
+const EPOCHS_MARKED: usize = 160;
+
 // The older ones are at powers of two: 64 of them reach further back than memory does.
-const _: () = assert!(MARKS_DENSE + 64 == HISTORY_MARKS_MAX);
+const _: () = assert!(MARKS_DENSE + EPOCHS_MARKED + 64 == HISTORY_MARKS_MAX);
+
+// All of them are one packet, and a learner may send no more at once.
+const _: () = assert!(HISTORY_MARKS_MAX * Mark::BYTES + 256 <= LEARNER_EARLY_BYTES_MAX);
 
 /// What a server knows about one point of its history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,8 +126,18 @@ pub struct Marks(Vec<Mark>);
 impl Marks {
     /// A choice of `all`, which begin with the newest.
     pub fn choose(all: impl Iterator<Item = Mark>) -> Marks {
-        let chosen = all.enumerate().filter(|(at, _)| *at < MARKS_DENSE || at.is_power_of_two());
-        let mut marks: Vec<Mark> = chosen.map(|(_, mark)| mark).take(HISTORY_MARKS_MAX).collect();
+        let mut all = all.enumerate().peekable();
+        let mut marks = Vec::new();
+        let mut epochs = 0;
+        while let Some((at, mark)) = all.next() {
+            let older = all.peek().map(|(_, older)| older.zxid.epoch());
+            let begins_epoch = older != Some(mark.zxid.epoch()) && epochs < EPOCHS_MARKED;
+            let is_near = at < MARKS_DENSE || at.is_power_of_two();
+            if is_near || begins_epoch {
+                epochs += usize::from(!is_near);
+                marks.push(mark);
+            }
+        }
         marks.reverse();
         Marks(marks)
     }
@@ -157,6 +176,7 @@ impl Marks {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::Epoch;
 
     fn mark(zxid: i64, txn: Option<i64>, digest: Option<i64>) -> Mark {
         Mark { zxid: Zxid(zxid), txn: txn.map(|time| (SessionId(7), time)), digest }
@@ -216,7 +236,30 @@ mod tests {
         // The oldest difference is found.
         let known = |zxid: Zxid| Some(mark(zxid.0, Some(zxid.0.max(50_000)), None));
         let (ours, theirs) = marks.difference(known).unwrap();
-        assert_eq!(ours.zxid, Zxid(100_000 - 65_536));
+        assert_eq!(ours.zxid, Zxid(1));
         assert_eq!(theirs.txn, Some((SessionId(7), 50_000)));
+    }
+
+    #[test]
+    fn a_short_history_meets_the_beginning_of_a_long_one() {
+        let zxids = |epoch, last| (1..=last).map(move |n| Zxid::new(Epoch(epoch), n));
+        let long: Vec<Zxid> = zxids(1, 310).chain(zxids(2, 300)).collect();
+        let marks = Marks::choose(long.iter().rev().map(|zxid| mark(zxid.0, Some(1), None)));
+        for epoch in [1, 2] {
+            let short = |zxid| (zxid == Zxid::new(Epoch(epoch), 1)).then_some(zxid);
+            let known = |zxid: Zxid| short(zxid).map(|zxid| mark(zxid.0, Some(2), None));
+            assert!(marks.difference(known).is_some(), "epoch {epoch}");
+        }
+    }
+
+    #[test]
+    fn however_many_epochs_there_are_the_marks_have_a_bound() {
+        let all =
+            (1..=100_000).rev().map(|epoch| mark(Zxid::new(Epoch(epoch), 1).0, Some(1), None));
+        let marks = Marks::choose(all);
+        assert!(marks.0.len() <= HISTORY_MARKS_MAX, "{}", marks.0.len());
+        let mut bytes = Vec::new();
+        marks.encode(&mut bytes);
+        assert_eq!(Marks::decode(&bytes), Some(marks));
     }
 }

@@ -74,6 +74,28 @@ fn who_leads_with_another_history_gets_no_quorum() {
     it.recover();
 }
 
+/// The new history is longer than the old one by far, so that few of its zxids are in the old one.
+#[test]
+fn who_leads_with_a_short_history_gets_no_quorum_of_a_long_one() {
+    let mut it = four_of_five_begin_anew(25);
+    it.options.commit_log_txns = 500;
+    (0..4).for_each(|at| it.start(at));
+    it.run_until(10_000, "served by four", |it| it.servers[..4].iter().all(Server::serves));
+    for _ in 0..310 {
+        it.write();
+        it.run_ms(10);
+    }
+    it.run_ms(100);
+    let before = contents(&it.servers[0]);
+    (0..4).for_each(|at| it.crash(at));
+    it.start_all();
+    it.run_ms(10_000);
+    for at in 0..4 {
+        assert_eq!(contents(&it.servers[at]), before, "server {}", at + 1);
+    }
+    assert!(!it.servers[4].serves());
+}
+
 /// The zxids agree, and so do the epochs: only what stands there does not.
 #[test]
 fn who_has_the_same_zxids_of_another_history_gets_no_difference() {

@@ -32,8 +32,12 @@ impl ClientPort {
     /// The address does not resolve or cannot be listened on, for an operator.
     pub fn open(config: &Config, sockets: u32) -> Result<(ClientPort, Vec<TcpListener>), String> {
         let listen = config.network.client.clone();
-        let wanted = options::listen_address(&listen)
-            .map_err(|error| format!("clientPortAddress {:?}: {error}", listen.host))?;
+        let wanted = options::listen_address(&listen).map_err(|error| {
+            format!(
+                "cannot listen on {listen} (clientPort): {error}: clientPortAddress must be a name or \
+                 an address of this machine"
+            )
+        })?;
         let backlog = config.network.listen_backlog.unwrap_or(net::BACKLOG);
         // The sockets of a killed server live on in its rings until the kernel has taken them apart.
         let until = Instant::now() + ADDRESS_PATIENCE;
@@ -44,7 +48,7 @@ impl ClientPort {
                 }
                 bound => {
                     break bound.map_err(|error| {
-                        format!("cannot listen on {wanted} (clientPort): {error}")
+                        format!("cannot listen on {wanted} (clientPort): {error}{}", advice(&error))
                     })?;
                 }
             }
@@ -71,8 +75,18 @@ impl ClientPort {
         if listen == self.listen {
             return None;
         }
-        let bound = options::listen_address(&listen)
-            .and_then(|address| bind(address, self.backlog, self.sockets));
+        let bound = options::listen_address(&listen).and_then(|address| {
+            match bind(address, self.backlog, self.sockets) {
+                // 127.0.0.1 and all addresses overlap where the port stays: our own sockets have it.
+                Err(error)
+                    if error.kind() == ErrorKind::AddrInUse
+                        && address.port() == self.address.port() =>
+                {
+                    share(address, self.backlog, self.sockets)
+                }
+                bound => bound,
+            }
+        });
         match bound {
             Ok((sockets, address)) => {
                 tracing::info!(
@@ -98,19 +112,43 @@ impl ClientPort {
     }
 }
 
-/// Binds sockets that share an address.
+/// What an operator can do about an address that cannot be had; empty: nobody knows.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::AddrInUse => {
+            ". Another process has it (`ss -ltnp` names it): stop that one, or change clientPort"
+        }
+        ErrorKind::AddrNotAvailable => {
+            ". No interface of this machine has it (`ip address` lists them): change \
+             clientPortAddress, or remove it to listen on all"
+        }
+        ErrorKind::PermissionDenied => {
+            ". Ports below 1024 need CAP_NET_BIND_SERVICE (`AmbientCapabilities=` in a systemd \
+             unit): grant it, or choose a higher clientPort"
+        }
+        _ => "",
+    }
+}
+
+/// Binds sockets at an address that nobody else has.
 fn bind(
     wanted: SocketAddr,
     backlog: u32,
     sockets: u32,
 ) -> io::Result<(Vec<TcpListener>, SocketAddr)> {
-    // Sharing an address is for our own cores: that nobody else has it shows a socket without.
+    // Sharing an address is for our own sockets: that nobody else has it shows one that does not.
     let first = net::bind(wanted, backlog, false)?;
     let address = first.local_addr()?;
-    if sockets == 1 {
-        return Ok((vec![first], address));
-    }
     drop(first);
+    share(address, backlog, sockets)
+}
+
+/// Binds sockets that share an address, among themselves and with those that we have.
+fn share(
+    address: SocketAddr,
+    backlog: u32,
+    sockets: u32,
+) -> io::Result<(Vec<TcpListener>, SocketAddr)> {
     let shared = (0..sockets).map(|_| net::bind(address, backlog, true)).collect::<Result<_, _>>();
     Ok((shared?, address))
 }
@@ -121,13 +159,17 @@ mod tests {
     use crate::config;
 
     fn member(text: &str) -> ClientPort {
+        open(text, 2).0
+    }
+
+    fn open(text: &str, sockets: u32) -> (ClientPort, Vec<TcpListener>) {
         let lines =
             "dataDir=/d\nclientPort=0\ninitLimit=5\nsyncLimit=2\nserver.2=b:1:2\nserver.3=c:1:2\n";
         let text = format!("{lines}{text}");
         let mut config = config::parse(text.as_bytes(), "zoo.cfg").unwrap();
         config.quorum.my_id = Some(1);
         config.network.client = config.quorum.servers[&1].client.clone().unwrap();
-        ClientPort::open(&config, 2).unwrap().0
+        ClientPort::open(&config, sockets).unwrap()
     }
 
     fn active(line: &str) -> quorum::Config {
@@ -147,6 +189,21 @@ mod tests {
             port.follow(&active(&format!("server.1=a:1:2;127.0.0.2:{other}"))).unwrap();
         assert_eq!((sockets.len(), at), (2, other));
         assert_ne!(port.address(), first);
+    }
+
+    #[test]
+    fn the_port_may_stay_when_the_address_grows_or_shrinks() {
+        for sockets in [1, 2] {
+            let (mut port, old) = open("server.1=a:1:2;127.0.0.1:0\n", sockets);
+            let at = port.address().port();
+            let (wide, _) = port.follow(&active(&format!("server.1=a:1:2;{at}"))).unwrap();
+            assert!(port.address().ip().is_unspecified(), "{sockets}: {}", port.address());
+            drop(old);
+            let narrow = port.follow(&active(&format!("server.1=a:1:2;127.0.0.1:{at}")));
+            assert_eq!(narrow.unwrap().1, at, "{sockets}");
+            assert_eq!(port.address(), SocketAddr::from(([127, 0, 0, 1], at)), "{sockets}");
+            drop(wide);
+        }
     }
 
     #[test]

@@ -28,6 +28,55 @@ pub const NEXT: &str = ".dynamic.next";
 /// What is put behind the name of the static file for its copy as it was at first.
 const BACKUP: &str = ".bak";
 
+/// Where the files lie.
+pub trait Files {
+    /// The content of a file.
+    ///
+    /// # Errors
+    /// The system's; `NotFound` if there is none.
+    fn read(&self, file: &Path) -> io::Result<Vec<u8>>;
+
+    /// Replaces a file in one step that a crash cannot divide (`AtomicFileWritingIdiom`): written
+    /// beside it, synced, renamed, folder synced.
+    ///
+    /// # Errors
+    /// The system's.
+    fn replace(&self, file: &Path, bytes: &[u8]) -> io::Result<()>;
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// The system's; `NotFound` if there is none.
+    fn remove(&self, file: &Path) -> io::Result<()>;
+
+    /// The whole name of a file that is there.
+    ///
+    /// # Errors
+    /// The system's.
+    fn whole_name(&self, file: &Path) -> io::Result<PathBuf>;
+}
+
+/// The system's own.
+struct System;
+
+impl Files for System {
+    fn read(&self, file: &Path) -> io::Result<Vec<u8>> {
+        fs::read(file)
+    }
+
+    fn replace(&self, file: &Path, bytes: &[u8]) -> io::Result<()> {
+        replace(file, bytes)
+    }
+
+    fn remove(&self, file: &Path) -> io::Result<()> {
+        fs::remove_file(file)
+    }
+
+    fn whole_name(&self, file: &Path) -> io::Result<PathBuf> {
+        file.canonicalize()
+    }
+}
+
 /// Keeps the files of one server's configuration.
 #[derive(Debug)]
 pub struct Keeper {
@@ -75,21 +124,26 @@ impl Keeper {
 
     /// Keeps what became known about the ensemble.
     pub fn keep(&mut self, change: &ConfigChange) {
+        self.keep_in(&System, change);
+    }
+
+    /// The same where the files are not the system's.
+    pub fn keep_in(&mut self, files: &dyn Files, change: &ConfigChange) {
         let Some(file) = self.file.clone() else { return };
         match change {
-            ConfigChange::Proposed(config) => self.keep_proposed(&file, config),
-            ConfigChange::Active(config) => self.keep_active(&file, config),
+            ConfigChange::Proposed(config) => self.keep_proposed(files, &file, config),
+            ConfigChange::Active(config) => self.keep_active(files, &file, config),
         }
     }
 
-    fn keep_proposed(&mut self, file: &Path, config: &quorum::Config) {
+    fn keep_proposed(&mut self, files: &dyn Files, file: &Path, config: &quorum::Config) {
         if config.version == self.seen {
             return;
         }
         self.seen = config.version;
         let next = beside(file, NEXT);
         let version = config.version;
-        match replace(&next, next_text(config).as_bytes()) {
+        match files.replace(&next, next_text(config).as_bytes()) {
             Ok(()) => tracing::info!(
                 "configuration {version:x} is proposed: kept in {} until it is active",
                 next.display()
@@ -103,7 +157,7 @@ impl Keeper {
         }
     }
 
-    fn keep_active(&mut self, file: &Path, config: &quorum::Config) {
+    fn keep_active(&mut self, files: &dyn Files, file: &Path, config: &quorum::Config) {
         if config.version <= self.active {
             return;
         }
@@ -113,8 +167,9 @@ impl Keeper {
         let dynamic = beside(file, &format!("{DYNAMIC}{version:x}"));
         // Its client address is only taken from the static file if it stands in the other one.
         let own_client = self.me.and_then(|me| config.members.get(&me)?.client.as_ref());
-        let rewritten = replace(&dynamic, dynamic_text(config).as_bytes())
-            .and_then(|()| rewrite_static(file, &dynamic, own_client.is_some()));
+        let rewritten = files
+            .replace(&dynamic, dynamic_text(config).as_bytes())
+            .and_then(|()| rewrite_static(files, file, &dynamic, own_client.is_some()));
         match rewritten {
             Ok(()) => {
                 self.members_in_static = false;
@@ -136,7 +191,7 @@ impl Keeper {
         }
         if self.seen == version {
             let next = beside(file, NEXT);
-            match fs::remove_file(&next) {
+            match files.remove(&next) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => tracing::warn!(
@@ -260,16 +315,21 @@ fn physical_lines(bytes: &[u8]) -> Vec<&[u8]> {
     lines
 }
 
-fn rewrite_static(file: &Path, dynamic: &Path, drop_client: bool) -> io::Result<()> {
-    let bytes = fs::read(file)?;
-    let dynamic = dynamic.canonicalize()?;
+fn rewrite_static(
+    files: &dyn Files,
+    file: &Path,
+    dynamic: &Path,
+    drop_client: bool,
+) -> io::Result<()> {
+    let bytes = files.read(file)?;
+    let dynamic = files.whole_name(dynamic)?;
     let named = dynamic.to_str().ok_or_else(|| {
         io::Error::new(io::ErrorKind::InvalidData, "the folder's name is not UTF-8")
     })?;
     let name = file.to_string_lossy();
     let text = static_text(&bytes, &name, named, drop_client)
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-    replace(file, &text)
+    files.replace(file, &text)
 }
 
 /// Replaces a file in one step that a crash cannot divide (`AtomicFileWritingIdiom`).

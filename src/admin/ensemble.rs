@@ -170,6 +170,7 @@ mod tests {
             committed: Zxid(0x1_0000_0006),
             sizes: ProposalSizes { last: 92, min: 48, max: 92, count: 6 },
             proposals: 6,
+            acknowledged_lost: 0,
             syncs: (1, 1),
             syncs_running: (0, 0),
             reconfig: None,

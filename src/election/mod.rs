@@ -286,6 +286,11 @@ impl Election {
         }
     }
 
+    /// What it says, as far as is known; `None`: there is none.
+    pub fn oracle(&self) -> Option<bool> {
+        self.electorate.oracle
+    }
+
     /// Something happened on a link of the election port: one that was accepted there, or that
     /// [`Election::owns`].
     pub fn handle_link(&mut self, now: MonoUs, event: LinkEvent<'_>) {

@@ -8,6 +8,7 @@ use crate::time::MonoUs;
 pub const OWN: &[&str] = &[
     "config_version",
     "current_epoch",
+    "acknowledged_lost_count",
     "proposals_outstanding",
     "syncs_running_snap",
     "syncs_running_diff",
@@ -50,6 +51,7 @@ pub fn each(facts: &PeerFacts, is_read_only: bool, now: MonoUs, sink: &mut dyn F
         ("commit_count", counts.commits),
         ("learner_proposal_received_count", counts.proposals_received),
         ("learner_commit_received_count", counts.commits_received),
+        ("acknowledged_lost_count", counts.acknowledged_lost),
         ("current_epoch", u64::try_from(facts.epoch.0).unwrap_or(0)),
         ("config_version", u64::try_from(facts.config.version).unwrap_or(0)),
     ] {

@@ -113,4 +113,7 @@ pub struct PeerCounts {
     pub proposals_received: u64,
     /// Commits received as a learner (`learner_commit_received_count`).
     pub commits_received: u64,
+    /// Followers that came back with less than they had acknowledged to this server, as a leader: their
+    /// disks lose what they have synced.
+    pub acknowledged_lost: u64,
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::Mark;
-use crate::id::{Epoch, ServerId};
+use crate::id::{Epoch, ServerId, Zxid};
 use crate::limits::{KEPT_OUT_SAID_MAX, KEPT_OUT_SILENCE_MS};
 use crate::time::MonoUs;
 
@@ -99,6 +99,22 @@ pub fn leader_of_later_epoch(accepted: Epoch, epoch: Epoch) -> String {
          Ringkeeper whose data belongs here follows all the same, without a vote until a later epoch \
          begins; Apache ZooKeeper stays out until then. If it goes on trying, its data is of another \
          history. {WAY_OUT_THERE}"
+    )
+}
+
+/// On the leader: a follower has come back with less than it had said to have made durable.
+pub fn leader_of_forgetful_disk(server: ServerId, vouched: Zxid, last: Zxid) -> String {
+    let has = match last {
+        Zxid(..=0) => "nothing".to_owned(),
+        last => format!("{last} as its last transaction"),
+    };
+    format!(
+        "server {server} had acknowledged everything up to {vouched} and came back with {has}. It gets \
+         the rest from here, and nothing is lost as long as a quorum has it. If nobody has moved or \
+         restored its folder meanwhile, its disk loses writes that it has reported as durable, and \
+         what that server acknowledges is worth nothing: check the disk's write cache, the \
+         controller's battery and the host's cache mode (QEMU: cache=unsafe), and take the server \
+         out of the ensemble until that is mended"
     )
 }
 

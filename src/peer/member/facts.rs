@@ -98,4 +98,5 @@ pub(super) fn add_reign(counts: &mut PeerCounts, reign: &LeaderFacts) {
     let (snaps, diffs) = reign.syncs;
     counts.snaps_sent += snaps;
     counts.diffs_sent += diffs;
+    counts.acknowledged_lost += reign.acknowledged_lost;
 }

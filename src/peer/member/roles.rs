@@ -226,6 +226,9 @@ impl Member {
         };
         let mut leader = Leader::new(start, self.now);
         leader.handle_synced(lasting.journal.synced());
+        if let Some(says_yes) = self.election.oracle() {
+            leader.set_oracle(self.now, says_yes);
+        }
         for held in self.held.take() {
             let (link, remote) = (held.link, held.remote);
             leader.handle_link(self.now, LinkEvent::Accepted { link, port: Port::Quorum, remote });

@@ -15,6 +15,9 @@ use crate::quorum::{Config, Oracle};
 pub(super) struct Acks {
     own: Option<(ServerId, Zxid)>,
     of: BTreeMap<ServerId, (LinkId, Zxid)>,
+    /// Up to where each server has said that its log is durable, committed or not, since it was last
+    /// brought up to date.
+    vouched: BTreeMap<ServerId, Zxid>,
 }
 
 impl Acks {
@@ -30,8 +33,21 @@ impl Acks {
     /// 2. It comes back; what is not committed is cut off its log, and sent again.
     /// 3. Another one acknowledges 7. With the first acknowledgement that were a quorum, and 7
     ///    committed, though only two logs of three hold it at that time, or one.
-    pub(super) fn begin(&mut self, server: ServerId, link: LinkId) {
+    ///
+    /// Returns up to where it had said that its log is durable. Whoever comes back with less has a
+    /// disk that loses what it has synced, or another folder: what a server has acknowledged in a
+    /// reign, nothing but this leader cuts off its log.
+    pub(super) fn begin(&mut self, server: ServerId, link: LinkId) -> Zxid {
         self.of.insert(server, (link, Zxid::NONE));
+        self.vouched.remove(&server).unwrap_or(Zxid::NONE)
+    }
+
+    /// A server has said over this link that its log is durable up to `zxid`.
+    pub(super) fn vouch(&mut self, server: ServerId, link: LinkId, zxid: Zxid) {
+        if self.of.get(&server).is_some_and(|(of, _)| *of == link) {
+            let known = self.vouched.entry(server).or_insert(Zxid::NONE);
+            *known = zxid.max(*known);
+        }
     }
 
     /// A server has logged everything up to `zxid`.
@@ -60,6 +76,13 @@ impl Acks {
     /// The newest zxid that a quorum of each configuration has logged.
     pub(super) fn quorum(&self, configs: &[Rc<Config>], oracle: Option<Oracle>) -> Zxid {
         let own = self.own.map(|(_, zxid)| zxid);
+        // The witness stands for the other server, never for this one:
+        //
+        // 1. Server 2 acknowledges 8, which is not durable here yet, and goes away.
+        // 2. With the witness alone 8 were committed, though only the server that is gone has it.
+        // 3. The power goes here, and this server leads again without 8: an acknowledged write is lost.
+        // ZooKeeper: QuorumOracleMaj does not look whether the leader itself is in the set.
+        let has_own = |zxid: Zxid| own.is_some_and(|own| own >= zxid);
         let mut zxids: Vec<Zxid> =
             self.of.values().map(|(_, zxid)| *zxid).chain(own).filter(|z| z.0 >= 0).collect();
         zxids.sort_unstable();
@@ -68,6 +91,9 @@ impl Acks {
                 let agrees = |server| self.of(server) >= zxid;
                 config.has_quorum_of(agrees)
                     || oracle.is_some_and(|_| {
+                        if !has_own(zxid) {
+                            return false;
+                        }
                         let agreeing = config.voters().filter(|server| agrees(*server)).collect();
                         config.has_quorum_with(&agreeing, oracle)
                     })
@@ -134,5 +160,32 @@ mod tests {
             acks.quorum(&configs, Some(Oracle { needed: false, says_yes: true })),
             Zxid::NONE
         );
+    }
+
+    #[test]
+    fn a_witness_does_not_stand_for_this_servers_own_disk() {
+        let mut acks = Acks::default();
+        let configs = [config(&[1, 2])];
+        let link = LinkId::accepted(2);
+        acks.record_own(ServerId(1), Zxid(7));
+        acks.begin(ServerId(2), link);
+        acks.record(ServerId(2), link, Zxid(8));
+        let yes = Some(Oracle { needed: true, says_yes: true });
+        assert_eq!(acks.quorum(&configs, yes), Zxid(7));
+        acks.record_own(ServerId(1), Zxid(8));
+        assert_eq!(acks.quorum(&configs, yes), Zxid(8));
+    }
+
+    #[test]
+    fn who_comes_back_is_compared_with_what_it_said_last() {
+        let mut acks = Acks::default();
+        let (old, new) = (LinkId::accepted(1), LinkId::accepted(2));
+        assert_eq!(acks.begin(ServerId(2), old), Zxid::NONE);
+        acks.vouch(ServerId(2), old, Zxid(7));
+        acks.vouch(ServerId(2), old, Zxid(6));
+        assert_eq!(acks.begin(ServerId(2), new), Zxid(7));
+        // It may have been cut since.
+        acks.vouch(ServerId(2), old, Zxid(9));
+        assert_eq!(acks.begin(ServerId(2), new), Zxid::NONE);
     }
 }

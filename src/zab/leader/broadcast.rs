@@ -105,7 +105,7 @@ impl Leader {
     fn on_ack(&mut self, link: LinkId, zxid: Zxid) {
         let Some(server) = self.counts(link) else { return };
         // The first zxid of the epoch acknowledges UPTODATE.
-        if zxid.counter() == 0 || zxid <= self.committed {
+        if zxid.counter() == 0 {
             return;
         }
         if zxid > self.proposed {
@@ -115,7 +115,10 @@ impl Leader {
         if let Some(handler) = self.learners.handlers.get_mut(&link) {
             handler.acked = zxid.max(handler.acked);
         }
-        self.acks.record(server, link, zxid);
+        self.acks.vouch(server, link, zxid);
+        if zxid > self.committed {
+            self.acks.record(server, link, zxid);
+        }
     }
 
     // ---- the replica's part, once it leads

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use bytes::{BufMut, BytesMut};
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::broadcast::Proposal;
 use super::handler::{Handler, Stage};
@@ -361,7 +361,7 @@ impl Leader {
         Ok(())
     }
 
-    fn maybe_finish_epoch(&mut self) {
+    pub(super) fn maybe_finish_epoch(&mut self) {
         let Phase::EpochAcks { electing, .. } = &self.phase else { return };
         let oracle = self.oracle();
         if !electing.contains(&self.options.me) || !self.config.has_quorum_with(electing, oracle) {
@@ -395,10 +395,16 @@ impl Leader {
         self.learners.refuse_older(link);
         let handler = self.learners.handlers.get(&link);
         if let Some(server) = handler.filter(|it| !it.is_observer).map(|it| it.server) {
-            self.acks.begin(server, link);
+            let vouched = self.acks.begin(server, link);
+            if last < vouched {
+                self.acknowledged_lost += 1;
+                error!("{}", kept_out::leader_of_forgetful_disk(server, vouched, last));
+            }
         }
+        let end = self.log.last();
         if let Some(handler) = self.learners.handlers.get_mut(&link) {
             handler.heard_at = self.now;
+            handler.history_end = end;
         }
         let tail = self.tail();
         let history = history(&self.options, &self.log, self.committed);
@@ -437,6 +443,9 @@ impl Leader {
         handler.stage = Stage::Activation;
         handler.sync_kind = None;
         debug!("{} has the history", handler.name());
+        if packet.zxid == new_leader && handler.history_end.counter() != 0 {
+            self.acks.vouch(handler.server, link, handler.history_end);
+        }
         if let Phase::Synchronization { acks, .. } = &mut self.phase {
             if packet.zxid == new_leader {
                 if let Some(server) = counts {
@@ -452,7 +461,7 @@ impl Leader {
         Ok(())
     }
 
-    fn maybe_activate(&mut self) {
+    pub(super) fn maybe_activate(&mut self) {
         let Phase::Synchronization { acks, .. } = &self.phase else { return };
         // ZooKeeper: the leader's own acknowledgement waits for its epoch file alone; ours stands
         // behind everything that it has appended before.

@@ -35,6 +35,8 @@ pub struct LeaderFacts {
     pub sizes: ProposalSizes,
     /// How many proposals and commits it has made.
     pub proposals: u64,
+    /// How often a follower came back with less than it had acknowledged.
+    pub acknowledged_lost: u64,
     /// Learners that got the whole tree, and learners that got a difference.
     pub syncs: (u64, u64),
     /// The same at this moment.
@@ -133,6 +135,7 @@ impl Leader {
             committed: self.committed,
             sizes: self.sizes,
             proposals: self.sizes.count,
+            acknowledged_lost: self.acknowledged_lost,
             syncs: self.learners.syncs,
             syncs_running: (
                 self.learners.syncs_running(SyncKind::Snapshot),

@@ -143,6 +143,8 @@ pub(super) struct Handler {
     pub(super) pings: Pings,
     /// The newest transaction that it has acknowledged.
     pub(super) acked: Zxid,
+    /// Where the history ended when it began to be brought up to date.
+    pub(super) history_end: Zxid,
     pub(super) packets_received: u64,
     pub(super) requests: u64,
 }
@@ -177,6 +179,7 @@ impl Handler {
             syncs_pending: 0,
             pings: Pings::default(),
             acked: Zxid::NONE,
+            history_end: Zxid::NONE,
             packets_received: 0,
             requests: 0,
         }

@@ -114,6 +114,8 @@ pub struct Leader {
     syncs: VecDeque<PendingSync>,
     reign: Reign,
     sizes: ProposalSizes,
+    /// How often a follower came back with less than it had acknowledged.
+    acknowledged_lost: u64,
     /// Since when proposals in flight are this leader's to commit: not any more after a
     /// reconfiguration that gives the lead to this server, until then.
     handover: Option<(ServerId, MonoUs)>,
@@ -170,6 +172,7 @@ impl Leader {
             syncs: VecDeque::new(),
             reign: Reign::default(),
             sizes: ProposalSizes::default(),
+            acknowledged_lost: 0,
             handover: None,
             now,
             since: now,
@@ -239,10 +242,17 @@ impl Leader {
         self.learners.handle_log_read(now, id, txns);
     }
 
-    /// What the outside witness says.
+    /// What the outside witness says: whatever waits for a quorum may have one now.
     pub fn set_oracle(&mut self, now: MonoUs, says_yes: bool) {
         self.now = now;
         self.oracle_says_yes = says_yes;
+        if self.failure.is_some() {
+            return;
+        }
+        self.maybe_decide_epoch();
+        self.maybe_finish_epoch();
+        self.maybe_activate();
+        self.check_reign();
         self.maybe_commit();
     }
 

@@ -59,5 +59,7 @@ conversations! {
     leader_learner_hangs
     leader_roll_over
     leader_oracle
+    leader_oracle_from_start
+    leader_forgetful_disk
     leader_hostile
 }

@@ -96,6 +96,8 @@ pub(super) struct Script {
     tokens: Vec<u64>,
     reads: Vec<u64>,
     synced: Option<Zxid>,
+    /// What was said about disks that lose what they have synced.
+    lost: u64,
     /// Who takes nothing: the network cannot pass on what is sent to them.
     pub(super) hanging: Vec<String>,
     pub(super) out: String,
@@ -163,6 +165,7 @@ impl Script {
             tokens: Vec::new(),
             reads: Vec::new(),
             synced: None,
+            lost: 0,
             hanging: Vec::new(),
             out: String::new(),
         };
@@ -324,6 +327,11 @@ impl Script {
             }
         }
         self.show(&ready);
+        let lost = self.leader.facts().acknowledged_lost;
+        if lost > self.lost {
+            let _ = writeln!(self.out, "    a disk has lost what was acknowledged: {lost}");
+            self.lost = lost;
+        }
         if let Some(reason) = self.leader.failure() {
             let _ = writeln!(self.out, "    steps down: {reason}");
         }

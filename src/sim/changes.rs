@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use super::config_files::PowerCut;
 use super::faults::Fault;
 use super::history::Request;
 use super::plan::{MS, SECOND};
@@ -88,9 +89,13 @@ impl World {
             let what = if is_active { "active" } else { "proposed" };
             format!("s{}: configuration {version:x} is {what}", index + 1)
         });
+        let change = match is_active {
+            true => ConfigChange::Active(config.clone()),
+            false => ConfigChange::Proposed(config.clone()),
+        };
         if !is_active {
             server.next = Some(config);
-            return;
+            return self.write_config(index, &change);
         }
         if config.version <= server.config.version {
             return;
@@ -102,7 +107,55 @@ impl World {
         let id = server.id;
         match self.chain.configured(id, Zxid(config.version), config.to_text()) {
             Ok(is_first) => self.stats.configs += u64::from(is_first),
-            Err(what) => self.fail(what),
+            Err(what) => return self.fail(what),
+        }
+        self.write_config(index, &change);
+    }
+
+    /// The files are written as the real ones are; now and then the power goes meanwhile.
+    fn write_config(&mut self, index: usize, change: &ConfigChange) {
+        let wild = &self.plan.wild;
+        if !wild.config_files {
+            return;
+        }
+        let cuts = self.phase == Phase::Chaos && self.rng.per_mille(wild.config_cuts_per_mille);
+        let cut = cuts.then(|| PowerCut {
+            steps: self.rng.below(8),
+            part_per_mille: self.rng.below(1001),
+            renamed: self.rng.one_in(2),
+        });
+        let server = &mut self.servers[index];
+        let before = server.config_files.look().map(|(config, _)| config.version);
+        let whole = server.config_files.keep(change, cut);
+        match (before, server.config_files.look()) {
+            (Ok(old), Ok((config, next))) => {
+                let is_one = [old, server.config.version].contains(&config.version);
+                // Without a dynamic file what was proposed is passed over, as by ZooKeeper.
+                let is_next = config.version == 0
+                    || next.as_ref().map(|next| next.version)
+                        == server.next.as_ref().map(|next| next.version);
+                let is_kept = config.version == server.config.version && is_next;
+                if !is_one || (whole && !is_kept) {
+                    let id = server.id;
+                    return self.fail(format!(
+                        "server {id} works with configuration {:x}, and its files say {:x}",
+                        self.servers[index].config.version, config.version
+                    ));
+                }
+                if !whole {
+                    (server.config, server.next) = (Rc::new(config), next.map(Rc::new));
+                }
+            }
+            (Err(what), _) | (_, Err(what)) => {
+                let id = server.id;
+                return self.fail(format!("the configuration files of server {id}: {what}"));
+            }
+        }
+        if !whole {
+            if let ConfigChange::Proposed(config) = change {
+                self.chain.may_lack(Zxid(config.version));
+            }
+            self.crash_and_restart(index, true, SECOND);
         }
     }
 
@@ -177,8 +230,7 @@ impl World {
         // As written by hand: without a version, so that whatever the ensemble says is newer.
         let mut members = newest.members.clone();
         members.insert(server.id, server::member(server.id, role));
-        server.config = Rc::new(Config { members, ..Config::default() });
-        server.next = None;
+        server.give_config(Rc::new(Config { members, ..Config::default() }));
         server.state = State::Down { machine: false };
         self.schedule(now + 50 * MS, Event::Start(index));
     }
@@ -250,14 +302,13 @@ impl World {
         let now = self.now;
         let server = &mut self.servers[index];
         let id = server.id;
-        server.config = if newest.members.contains_key(&id) {
+        server.give_config(if newest.members.contains_key(&id) {
             newest.clone()
         } else {
             let mut members = newest.members.clone();
             members.insert(id, server::member(id, Role::Participant));
             Rc::new(Config { members, ..Config::default() })
-        };
-        server.next = None;
+        });
         server.joining_until = now + JOINING;
         server.state = State::Down { machine: false };
         self.trace.event(now, &[25, index as u64], || {

@@ -57,6 +57,9 @@ impl World {
             return;
         }
         let server = &mut self.servers[index];
+        if let Err(what) = server.read_config(&self.plan) {
+            return self.fail(format!("the configuration files of server {}: {what}", index + 1));
+        }
         let read = server.clock.read(now);
         server.disk.reads.take_failed();
         let started = server.start(read, &self.plan);
@@ -138,6 +141,10 @@ impl World {
             format!("s{}: {}", index + 1, if power { "loses power" } else { "is killed" })
         });
         self.stats.crashes += 1;
+        self.check_accusations(index);
+        if power {
+            self.maybe_forget(index);
+        }
         let server = &mut self.servers[index];
         server.disk.crash(power);
         server.end();
@@ -218,6 +225,7 @@ impl World {
         let mut output = std::mem::take(&mut server.output);
         replica.take_output(&mut output);
         self.observe(index);
+        self.check_losses(index);
         self.carry_out(index, &mut output);
         if self.servers[index].life == life && self.servers[index].replica.is_some() {
             self.servers[index].output = output;
@@ -492,7 +500,7 @@ impl World {
         self.wake_server(index);
     }
 
-    fn read_clock(&self, index: usize) -> crate::time::Now {
+    pub(super) fn read_clock(&self, index: usize) -> crate::time::Now {
         let server = &self.servers[index];
         server.clock.read(self.now.max(server.paused_until))
     }

@@ -14,7 +14,7 @@ use super::rng::Rng;
 use crate::io::{
     Completion, Done, IoFailure, IoFailureKind, Op, Place, SegmentId, segment_temporary,
 };
-use crate::recovery::{FileInfo, Folder, ReadSeek};
+use crate::recovery::{FileInfo, Folder, MemoryFolder, ReadSeek};
 
 /// What a log write is cut into when it is torn.
 const SECTOR_BYTES: usize = 512;
@@ -68,9 +68,23 @@ pub struct Disk {
     pub erred: bool,
     /// Which reads fail.
     pub reads: Reads,
+    /// A disk that lies: what the last log writes have overwritten, the newest last.
+    overwritten: Option<Vec<Overwritten>>,
     /// Changes that recovery may still make before the power goes. `None`: any number.
     changes_left: Cell<Option<u64>>,
 }
+
+/// What a log write has overwritten.
+struct Overwritten {
+    segment: SegmentId,
+    offset: usize,
+    bytes: Vec<u8>,
+    /// Where the last group began before.
+    last_group: Option<u64>,
+}
+
+/// Writes that a disk that lies may lose, at most.
+const FORGOTTEN_MAX: usize = 64;
 
 /// One bit that is not what it was.
 #[derive(Clone, Debug)]
@@ -98,8 +112,49 @@ impl Disk {
             trouble: Trouble::default(),
             erred: false,
             reads: Reads::default(),
+            overwritten: None,
             changes_left: Cell::new(None),
         }
+    }
+
+    /// From now on its word is worth nothing.
+    pub fn lie(&mut self) {
+        self.overwritten = Some(Vec::new());
+    }
+
+    /// The last writes of the log are lost, so many at most, and what was under way.
+    pub fn forget(&mut self, writes: usize) {
+        self.pending.retain(|_, op| !matches!(op, Op::LogWrite { .. }));
+        let Some(overwritten) = &mut self.overwritten else { return };
+        let from = overwritten.len().saturating_sub(writes);
+        for old in overwritten.drain(from..).rev() {
+            let Some(name) = self.segments.get(&old.segment) else { continue };
+            let number = if self.apart { 2 } else { 1 };
+            let key = (number, name.clone());
+            if let Some(file) = self.files.borrow_mut().get_mut(&key) {
+                file[old.offset..old.offset + old.bytes.len()].copy_from_slice(&old.bytes);
+            }
+            let mut groups = self.last_groups.borrow_mut();
+            match old.last_group {
+                Some(offset) => groups.insert(name.clone(), offset),
+                None => groups.remove(name),
+            };
+        }
+    }
+
+    /// The files as they are, for who wants to know what they hold.
+    pub fn copy(&self) -> MemoryFolder {
+        let mut copy = MemoryFolder::new();
+        copy.apart = self.apart;
+        for ((number, name), content) in &*self.files.borrow() {
+            let place = match number {
+                0 => Place::DataDir,
+                2 => Place::Logs,
+                _ => Place::Snapshots,
+            };
+            copy.put(place, name, content.clone());
+        }
+        copy
     }
 
     fn key(&self, place: Place, name: &str) -> Key {
@@ -213,6 +268,16 @@ impl Disk {
                 let file = files.get_mut(&self.key(Place::Logs, name)).expect("it has a file");
                 let (from, bytes) = (index(offset), bytes as usize);
                 assert!(from + bytes <= file.len(), "a write behind the end of a segment");
+                if let Some(overwritten) = &mut self.overwritten {
+                    // What stands in an older segment is safe once another one is written.
+                    overwritten.retain(|old| old.segment == segment);
+                    if overwritten.len() == FORGOTTEN_MAX {
+                        overwritten.remove(0);
+                    }
+                    let old = file[from..from + bytes].to_vec();
+                    let last_group = self.last_groups.borrow().get(name).copied();
+                    overwritten.push(Overwritten { segment, offset: from, bytes: old, last_group });
+                }
                 file[from..from + bytes].copy_from_slice(&buf[..bytes]);
                 self.last_groups.borrow_mut().insert(name.clone(), offset);
                 return Ok(Done::Buffer(buf));
@@ -295,6 +360,9 @@ impl Disk {
             self.put(Place::Snapshots, &name, &content);
         }
         self.segments.clear();
+        if let Some(overwritten) = &mut self.overwritten {
+            overwritten.clear();
+        }
         self.snapshot_failed = false;
         self.snapshot_busy_until = 0;
         self.erred = false;

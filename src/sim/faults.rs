@@ -78,6 +78,8 @@ pub enum Fault {
     Mistake,
     /// Old files of a server are removed.
     Purge,
+    /// A server asks the outside witness.
+    Witness,
 }
 
 impl World {
@@ -109,6 +111,7 @@ impl World {
             self.plan_tidying();
         }
         self.plan_purge();
+        self.plan_witness();
         if let Some(at) = self.plan.wild.mistake_at {
             self.schedule(at, Event::Fault(Fault::Mistake));
         }
@@ -150,6 +153,7 @@ impl World {
             Fault::Tidy => self.tidy(),
             Fault::Mistake => self.mistake(),
             Fault::Purge => self.purge(),
+            Fault::Witness => self.witness(),
         }
     }
 

@@ -141,6 +141,10 @@ impl World {
 
     /// Breaks as many voters as the ensemble may lose; for good, until [`World::repair`].
     pub(super) fn break_some(&mut self) {
+        if self.plan.wild.witness {
+            self.break_the_other();
+            return self.block_broken();
+        }
         let config = self.newest_config();
         // Who begins anew has no vote yet, and so is one of those who may be missing.
         let mut working: Vec<usize> =

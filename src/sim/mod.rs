@@ -20,8 +20,10 @@ mod check;
 mod client;
 mod clock;
 mod cluster;
+mod config_files;
 mod disk;
 mod faults;
+mod forgetting;
 mod history;
 mod looks;
 mod mistake;
@@ -43,6 +45,7 @@ mod watching;
 mod wider;
 mod wild;
 mod wire;
+mod witness;
 mod workload;
 mod world;
 

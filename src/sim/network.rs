@@ -220,6 +220,10 @@ impl Network {
         pipe.parcels.clear();
         pipe.last_arrival = now;
         self.put(now, id, to, Parcel::End("connection reset"));
+        if let Some(connection) = self.connections.get_mut(&id) {
+            // What the other side says from now on arrives where nobody knows of it.
+            connection.pipes[to].ended = false;
+        }
     }
 
     /// Nothing arrives over this connection any more, and nobody is told.

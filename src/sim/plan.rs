@@ -148,6 +148,9 @@ impl Plan {
         }
         if is_wild {
             plan.wild = Wild::draw(beside, plan.voters, plan.chaos, plan.changes());
+            if plan.wild.witness {
+                plan.voters = 2;
+            }
         }
         plan
     }

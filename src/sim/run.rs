@@ -104,6 +104,9 @@ fn through(world: &mut World, outcome: &mut Outcome) {
     let until = world.now + patience;
     world.run_until(until);
     agree(world);
+    for index in 0..world.servers.len() {
+        world.check_accusations(index);
+    }
     if world.failure.is_some() {
         return;
     }
@@ -169,6 +172,10 @@ fn agree(world: &mut World) {
     let so = world.run_until_so(20 * SECOND, |world| {
         if world.served.is_some() {
             return world.those_who_serve_agree();
+        }
+        // A tree that is being received is in memory before it is on the disk.
+        if !world.is_together() {
+            return false;
         }
         let mut states = members(world).map(|server| {
             let replica = server.replica.as_ref()?;

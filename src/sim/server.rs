@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
 use super::clock::Clock;
+use super::config_files::ConfigFiles;
 use super::disk::{Disk, Flip};
 use super::network::{ConnId, Node};
 use super::plan::Plan;
@@ -83,6 +84,8 @@ pub struct Server {
     pub config: Rc<Config>,
     /// The one that was proposed, in its files as well, until it is active.
     pub next: Option<Rc<Config>>,
+    /// The files in which both stand.
+    pub config_files: ConfigFiles,
     /// It was started to become a member, and has time for that until then.
     pub joining_until: u64,
     /// The log of transactions reached to here when the state was last looked at.
@@ -121,6 +124,7 @@ impl Server {
             accepted: 0,
             config,
             next: None,
+            config_files: ConfigFiles::default(),
             joining_until: 0,
             seen: Zxid::ZERO,
             flips: Vec::new(),
@@ -128,6 +132,26 @@ impl Server {
             broken: None,
             rng,
         }
+    }
+
+    /// An operator gives it a configuration.
+    pub fn give_config(&mut self, config: Rc<Config>) {
+        self.config_files.write_by_hand(self.id, &config);
+        self.config = config;
+        self.next = None;
+    }
+
+    /// Reads its configuration files. A server that keeps none knows all the same.
+    ///
+    /// # Errors
+    /// Why they cannot be used.
+    pub fn read_config(&mut self, plan: &Plan) -> Result<(), String> {
+        if plan.wild.config_files {
+            let (config, next) = self.config_files.open()?;
+            self.config = Rc::new(config);
+            self.next = next.map(Rc::new);
+        }
+        Ok(())
     }
 
     /// Reads the folder and begins a process.
@@ -157,23 +181,7 @@ impl Server {
     /// # Errors
     /// Why it cannot be used.
     pub fn recover(&mut self, plan: &Plan) -> Result<Recovered, RecoveryError> {
-        let options = RecoveryOptions {
-            database: DatabaseOptions {
-                hash_seed: self.rng.word(),
-                record: true,
-                digest_enabled: !plan.wild.no_digest,
-                extended_types: plan.wild.wider.reaps(),
-                ..DatabaseOptions::default()
-            },
-            // A member whose folder was set aside must not vote as if it had never known anything.
-            autocreate: plan.is_standalone() || plan.wild.autocreate,
-            ensemble: !plan.is_standalone(),
-            recent_txns_max: plan.commit_log_txns,
-            planted: plan.planted,
-            // There the first transaction of an epoch is not its first zxid.
-            allow_gaps: plan.short_epochs,
-            ..RecoveryOptions::default()
-        };
+        let options = recovery_options(plan, self.rng.word());
         recover(&self.disk, &options, &mut |_| ())
     }
 
@@ -198,6 +206,27 @@ impl Server {
     /// Whether its process runs.
     pub fn is_running(&self) -> bool {
         self.state == State::Running
+    }
+}
+
+/// How a server recovers.
+pub fn recovery_options(plan: &Plan, hash_seed: u64) -> RecoveryOptions {
+    RecoveryOptions {
+        database: DatabaseOptions {
+            hash_seed,
+            record: true,
+            digest_enabled: !plan.wild.no_digest,
+            extended_types: plan.wild.wider.reaps(),
+            ..DatabaseOptions::default()
+        },
+        // A member whose folder was set aside must not vote as if it had never known anything.
+        autocreate: plan.is_standalone() || plan.wild.autocreate,
+        ensemble: !plan.is_standalone(),
+        recent_txns_max: plan.commit_log_txns,
+        planted: plan.planted,
+        // There the first transaction of an epoch is not its first zxid.
+        allow_gaps: plan.short_epochs,
+        ..RecoveryOptions::default()
     }
 }
 
@@ -312,6 +341,7 @@ fn peer_options(id: ServerId, is_observer: bool, plan: &Plan) -> PeerOptions {
         force_snapshot_sync: plan.wild.force_snapshot_sync,
         sync_from_log: !plan.wild.no_sync_from_log,
         reconfig: plan.changes(),
+        has_oracle: plan.wild.witness,
         observer_master: plan
             .observer_masters
             .then(|| Endpoint { host: host(id), port: OBSERVER_MASTER_PORT }),

@@ -76,6 +76,17 @@ pub struct Wild {
     pub wider: Wider,
     /// How its clients ask that others do not.
     pub asking: Asking,
+    /// Servers keep their configuration in files.
+    pub config_files: bool,
+    /// Of the changes of these files, so many in a thousand end with the power.
+    pub config_cuts_per_mille: u64,
+    /// Servers whose disks lose what they have called durable, and how many in a thousand of their power
+    /// cuts do that.
+    pub lying_disks: Vec<usize>,
+    /// See there.
+    pub forgets_per_mille: u64,
+    /// Two servers, and an outside witness (`oraclePath`).
+    pub witness: bool,
 }
 
 impl Wild {
@@ -94,7 +105,7 @@ impl Wild {
         let steady = !changes && groups.is_none();
         let mistake = steady && rng.one_in(4);
         let mistake_at = mistake.then(|| chaos / 4 + rng.below(chaos / 2));
-        Wild {
+        let mut wild = Wild {
             resend_pause: *rng.pick(&[0, 200, 2000]) * MS,
             late_ends_per_mille: *rng.pick(&[0, 100, 500]),
             late_end: *rng.pick(&[500, 3000, 10_000]) * MS,
@@ -120,6 +131,23 @@ impl Wild {
             groups,
             wider: Wider::draw(rng),
             asking: Asking::draw(rng),
+            config_files: true,
+            config_cuts_per_mille: *rng.pick(&[0, 100, 300]),
+            lying_disks: draw_liars(rng, voters, steady),
+            forgets_per_mille: *rng.pick(&[500, 1000]),
+            witness: steady && rng.one_in(8),
+        };
+        if wild.witness {
+            // With a mistake both would begin anew, and of two servers none may be missing.
+            (wild.mistake_at, wild.lying_disks) = (None, Vec::new());
         }
+        wild
     }
+}
+
+/// As many servers as an ensemble may lose, at most.
+fn draw_liars(rng: &mut Rng, voters: usize, steady: bool) -> Vec<usize> {
+    let count = if steady && rng.one_in(3) { 1 + rng.index((voters - 1) / 2) } else { 0 };
+    let mut all: Vec<usize> = (0..voters).collect();
+    (0..count).map(|_| all.remove(rng.index(all.len()))).collect()
 }

@@ -102,6 +102,8 @@ pub struct Stats {
     pub reigns: u64,
     /// Configurations that became active.
     pub configs: u64,
+    /// Disks that lost what they had called durable.
+    pub forgotten: u64,
 }
 
 /// Everything.
@@ -138,6 +140,10 @@ pub struct World {
     pub change: Option<super::history::Request>,
     /// What was served since an operator's mistake; `None`: he made none.
     pub served: Option<super::mistake::Served>,
+    /// What disks have lost, and leaders must notice.
+    pub(super) losses: Vec<super::forgetting::Loss>,
+    /// What the outside witness of two servers says.
+    pub(super) word: super::witness::Word,
     /// Calls that are in the trace.
     told: usize,
 }
@@ -173,6 +179,8 @@ impl World {
             stats: Stats::default(),
             change: None,
             served: None,
+            losses: Vec::new(),
+            word: super::witness::Word::default(),
             told: 0,
             plan,
         };
@@ -189,6 +197,14 @@ impl World {
         if wild.read_errors_per_mille > 0 {
             for server in &world.servers {
                 server.disk.reads.fail(world.rng.fork(), wild.read_errors_per_mille);
+            }
+        }
+        for index in &wild.lying_disks {
+            world.servers[*index].disk.lie();
+        }
+        if wild.config_files {
+            for server in &mut world.servers {
+                server.config_files.write_by_hand(server.id, &server.config);
             }
         }
         world.plan_faults();

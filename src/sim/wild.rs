@@ -140,6 +140,8 @@ impl Wild {
         if wild.witness {
             // With a mistake both would begin anew, and of two servers none may be missing.
             (wild.mistake_at, wild.lying_disks) = (None, Vec::new());
+            // The one that goes on alone leads.
+            wild.leader_only_leads = false;
         }
         wild
     }

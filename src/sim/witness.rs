@@ -14,6 +14,7 @@ use super::plan::MS;
 use super::server::server_id;
 use super::wild::Broken;
 use super::world::{Event, Phase, World};
+use crate::peer::PeerState;
 
 /// Mean time between two looks of a server at its file.
 const LOOKING: u64 = 200 * MS;
@@ -80,17 +81,27 @@ impl World {
         self.word = word;
     }
 
-    /// Whether one leads, and the other one has acknowledged its history and has not gone since, as the
-    /// leader sees it: nothing was agreed on without it.
+    /// Whether one leads, and the other one has acknowledged its history and has not gone since, as both
+    /// see it: nothing was agreed on without it.
     fn work_together(&self) -> bool {
         let Some(leader) = self.leader().filter(|leader| *leader < self.plan.voters) else {
             return false;
         };
         let other = server_id(1 - leader);
-        let member = self.servers[leader].replica.as_ref().and_then(|it| it.peer().as_member());
-        let Some(facts) = member.and_then(|member| member.facts().leading) else { return false };
-        let mut learners = facts.learners.iter();
-        facts.is_active
+        let facts = |index: usize| {
+            let replica = self.servers[index].replica.as_ref()?;
+            Some(replica.peer().as_member()?.facts())
+        };
+        let (Some(of_leader), Some(of_other)) = (facts(leader), facts(1 - leader)) else {
+            return false;
+        };
+        // A leader whose follower has gone hears of it late, and that one may have led alone meanwhile.
+        let follows = of_other.state == PeerState::Following
+            && of_other.leader == Some(of_leader.me)
+            && of_other.epoch == of_leader.epoch;
+        let Some(leading) = of_leader.leading.filter(|_| follows) else { return false };
+        let mut learners = leading.learners.iter();
+        leading.is_active
             && learners
                 .any(|it| it.server == Some(other) && !it.is_observer && it.stage == "synchronised")
     }

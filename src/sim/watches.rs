@@ -168,9 +168,11 @@ impl Changes {
         match kind {
             Watched::Persistent | Watched::Recursive => None,
             Watched::Missing => is_there.then_some(EventType::NodeCreated),
-            // The nodes that every tree begins with do not go.
+            // The nodes that every tree begins with do not go. That it went may be longer ago than what
+            // its client had seen: who may not read a node is not told that it goes, and takes his
+            // watch for one that waits. `watching` holds that all others were told.
             Watched::Data | Watched::Children if !is_there && self.data.contains_key(path) => {
-                changed().then_some(EventType::NodeDeleted)
+                Some(EventType::NodeDeleted)
             }
             Watched::Data => changed().then_some(EventType::NodeDataChanged),
             Watched::Children => changed().then_some(EventType::NodeChildrenChanged),

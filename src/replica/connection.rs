@@ -49,6 +49,9 @@ pub(super) enum Waiting {
         after: Zxid,
         /// Bytes of its reply, as far as can be told.
         expected: Expected,
+        /// So many identities its connection had shown when it arrived: it is carried out with those.
+        // ZooKeeper: a Request has a copy of its connection's identities.
+        identities: usize,
     },
     /// An answer that is certain already.
     Answer {
@@ -88,6 +91,8 @@ pub(super) struct Forwarded {
     pub instead: Option<ErrorCode>,
     /// Nobody is told: it was asked for on a connection of the session that is gone.
     pub silent: bool,
+    /// As of a request that waits here.
+    pub identities: usize,
 }
 
 /// What is on its way to a client, and what is to come.

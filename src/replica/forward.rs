@@ -82,6 +82,7 @@ impl Replica {
             is_done: false,
             instead,
             silent: false,
+            identities: connection.identities.len(),
         })));
     }
 
@@ -270,6 +271,7 @@ impl Replica {
                 is_done: false,
                 instead: None,
                 silent: true,
+                identities: 0,
             })));
         }
     }

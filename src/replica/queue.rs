@@ -28,7 +28,9 @@ impl Replica {
         connection.owed.expected.add(expected);
         let first = connection.queue.is_empty();
         let frame = frame.into();
-        connection.queue.push_back(Waiting::Request { frame, arrived, after, expected });
+        let identities = connection.identities.len();
+        let request = Waiting::Request { frame, arrived, after, expected, identities };
+        connection.queue.push_back(request);
         self.requests_held += 1;
         if first {
             self.await_zxid(slot, after);
@@ -89,7 +91,7 @@ impl Replica {
             }
             self.requests_held -= 1;
             match connection.queue.pop_front() {
-                Some(Waiting::Request { frame, arrived, expected, .. }) => {
+                Some(Waiting::Request { frame, arrived, expected, identities, .. }) => {
                     connection.held_bytes -= frame.len();
                     connection.owed.expected.remove(expected);
                     let mut input = Decoder::new(&frame);
@@ -99,7 +101,9 @@ impl Replica {
                     self.stats.record_read(now.mono.since_us(arrived));
                     connection.latency_ms.record(now.mono.since_us(arrived) / 1000);
                     self.stats.latency_ms.record(now.mono.since_us(arrived) / 1000);
+                    let later = connection.identities.split_off(identities);
                     self.answer_read(now, slot, connection, header.xid, op, input.rest());
+                    connection.identities.extend(later);
                 }
                 Some(Waiting::Answer { answer, arrived, .. }) => {
                     self.give_answer(now, slot, connection, &answer, arrived);

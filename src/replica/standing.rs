@@ -265,11 +265,17 @@ impl Replica {
             self.requests_held -= usize::from(step.is_held());
             match step {
                 Waiting::Write => unreachable!("what was proposed here was given up"),
-                Waiting::Request { frame, .. } => self.on_request(now, slot, connection, &frame),
+                Waiting::Request { frame, identities, .. } => {
+                    let later = connection.identities.split_off(identities);
+                    self.on_request(now, slot, connection, &frame);
+                    connection.identities.extend(later);
+                }
                 Waiting::Forwarded(request) => {
                     self.ensemble.forwarded -= 1;
                     self.large_bytes -= request.large as usize;
+                    let later = connection.identities.split_off(request.identities);
                     self.on_request(now, slot, connection, &request.frame);
+                    connection.identities.extend(later);
                 }
                 Waiting::Answer { answer, .. } => {
                     if answer.ends && connection.local {

@@ -1,6 +1,7 @@
 //! Reads, their order, and what is refused.
 
 use super::harness::*;
+use crate::acl::{DigestAlgorithm, digest_of};
 use crate::error::ErrorCode;
 use crate::jute::{Decoder, Jute, Vector};
 use crate::proto::data::perms;
@@ -204,6 +205,23 @@ fn auth_is_answered_at_once_with_zxid_zero() {
     let infos: Vec<_> =
         infos.iter().map(|info| (info.auth_scheme.unwrap(), info.user.unwrap())).collect();
     assert_eq!(infos, [("ip", "127.0.0.1"), ("digest", "bob")]);
+}
+
+#[test]
+fn a_read_that_waits_is_carried_out_as_who_its_connection_was_when_it_arrived() {
+    let mut h = Harness::new();
+    let client = h.connect();
+    let bob = digest_of(DigestAlgorithm::Sha1, "bob:secret");
+    let list = acl(&[(perms::ALL, "digest", &bob)]);
+    h.call(client.conn, 2, OpCode::Create, &create_with("/bobs", &list));
+    h.send(client.conn, 3, OpCode::Create, &create("/a", b"", 0));
+    h.send(client.conn, 4, OpCode::GetData, &watch("/bobs", false));
+    h.send(client.conn, -4, OpCode::Auth, &auth("digest", b"bob:secret"));
+    h.send(client.conn, 5, OpCode::GetData, &watch("/bobs", false));
+    assert_eq!(h.errors(client.conn), [(-4, 0)]);
+    h.settle();
+    assert_eq!(h.errors(client.conn), [(3, 0), (4, err(ErrorCode::NoAuth)), (5, 0)]);
+    assert_eq!(h.call(client.conn, 6, OpCode::GetData, &watch("/bobs", false)).err, 0);
 }
 
 #[test]

@@ -118,7 +118,7 @@ impl<'a> Replay<'a> {
             }
             // A name without a record: taken by the next run for the very next zxid.
             Verdict::Clean { .. } if entries == 0 && is_last => {
-                let reason = "it holds no transaction".to_owned();
+                let reason = "it ends behind its header".to_owned();
                 self.repairs.push(Repair { name: name.to_owned(), cut: None, reason });
             }
             Verdict::Clean { .. } => (),

@@ -10,7 +10,7 @@ use super::{DiskFull, InFlight, Replica};
 use crate::database::Database;
 use crate::error::ErrorCode;
 use crate::id::Zxid;
-use crate::io::{Completion, Op, Owner};
+use crate::io::{Completion, IoFailure, Op, Owner};
 use crate::planted::{self, PlantedBug};
 use crate::proto::OpCode;
 use crate::snapshot;
@@ -20,6 +20,9 @@ use crate::txnlog::{Append, Progress};
 /// Time between two attempts to get room on a full disk. A guess: an operator who made room sees
 /// it used at once, and a disk is not bothered by it.
 const RETRY_MS: u64 = 1000;
+
+/// Time between two lines that say that there is no room.
+const NO_ROOM_LINES_MS: u64 = 60_000;
 
 /// Ticks for which a leader whose disk is full goes on. A guess: `syncLimit`'s default, after which
 /// it would give a follower up that does not answer.
@@ -124,7 +127,7 @@ impl Replica {
                 self.follow_peer(now);
             }
             Progress::NoSpace(failure) => {
-                tracing::error!(%failure, "no room for the next segment of the transaction log");
+                self.say_no_room(now, &failure);
                 if self.ensemble.role != Role::Alone && !self.txnlog.is_ready() {
                     self.wait_for_room(now);
                 }
@@ -135,6 +138,7 @@ impl Replica {
         }
         if self.is_disk_full() && !self.txnlog.is_out_of_space() && self.txnlog.is_ready() {
             tracing::info!("there is room on the disk again: writes are accepted");
+            self.no_room_said_at = None;
             self.disk_full = DiskFull::No;
             self.ensemble.full_since = None;
             self.tell_room(now);
@@ -208,6 +212,14 @@ impl Replica {
     }
 
     /// What was proposed cannot be taken back, other servers have it: it waits for room.
+    /// Room is looked for every second, and a disk may be full for days.
+    fn say_no_room(&mut self, now: Now, failure: &IoFailure) {
+        if self.no_room_said_at.is_none_or(|at| now.mono >= at.plus_ms(NO_ROOM_LINES_MS)) {
+            tracing::error!(%failure, "no room for the next segment of the transaction log");
+            self.no_room_said_at = Some(now.mono);
+        }
+    }
+
     fn wait_for_room(&mut self, now: Now) {
         if !self.is_disk_full() {
             tracing::error!(

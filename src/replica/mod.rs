@@ -118,6 +118,8 @@ pub struct Replica {
     fatal: Option<String>,
     stopped: bool,
     lines: lines::Lines,
+    /// When the log last said that there is no room for it.
+    no_room_said_at: Option<MonoUs>,
     /// Requests that wait in the connections' queues, writes not counted.
     requests_held: usize,
     stats: Stats,
@@ -228,6 +230,7 @@ impl Replica {
             fatal: None,
             stopped: false,
             lines: lines::Lines::default(),
+            no_room_said_at: None,
             requests_held: 0,
             stats: Stats::new(now.wall, now.mono),
             ops: Vec::new(),

@@ -81,6 +81,10 @@ fn several(
             .filter(|place| told_at(&history.calls[*place]).is_none())
             .filter(|place| can_be(&history.calls[*place].request, txn))
             .collect();
+        // Whoever had no leader is suspected only where nobody else can have asked.
+        let is_readers = |place: &usize| history.is_readers(&history.calls[*place]);
+        let (readers, others): (Vec<usize>, Vec<usize>) = open.into_iter().partition(is_readers);
+        let open = if others.is_empty() { readers } else { others };
         let in_time = |place: &&usize| {
             acknowledged_before(history, history.calls[**place].invoked) < txn.zxid()
         };

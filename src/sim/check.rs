@@ -13,6 +13,8 @@ use super::looks::read;
 use super::model::Model;
 use super::order;
 use super::plan::Plan;
+use super::quotas;
+use super::readers;
 use super::refusals::Refusals;
 use super::watches::{self, Changes};
 use super::watching;
@@ -37,7 +39,7 @@ pub struct Checked {
 }
 
 /// Errors that say something about the tree.
-const MEANT: [ErrorCode; 7] = [
+const MEANT: [ErrorCode; 8] = [
     ErrorCode::NoNode,
     ErrorCode::NodeExists,
     ErrorCode::BadVersion,
@@ -45,6 +47,7 @@ const MEANT: [ErrorCode; 7] = [
     ErrorCode::NoChildrenForEphemerals,
     ErrorCode::NoAuth,
     ErrorCode::InvalidAcl,
+    ErrorCode::QuotaExceeded,
 ];
 
 /// Whether an error says something about the tree.
@@ -75,15 +78,14 @@ pub fn check(
     real_time_order(history, &by_request)?;
     synced_reads(history, &by_request)?;
     order::check(history, &by_request, chain, &links, plan)?;
-    let wider = &plan.wild.wider;
-    let mut model = Model::new();
-    model.never_used_ms = wider.never_used_ms_max.and_then(|ms| i64::try_from(ms).ok());
-    model.unchecked = plan.changes();
+    let mut model = Model::of(plan);
     let askers = acl::askers(history, plan);
     acl::proofs(history)?;
     too_long(history, &by_request)?;
     let mut refusals = Refusals::new(history, plan);
-    let known = Known { history, of_zxid: &of_zxid, askers: &askers };
+    let known_before = quotas::acknowledged_before(history, &of_zxid);
+    let known = Known { history, of_zxid: &of_zxid, askers: &askers, known_before: &known_before };
+    checked.reads += readers::check(plan, &known, chain)?;
     let changes = replay(&mut model, &known, chain, &links, &mut refusals, &mut checked)?;
     refusals.end(history)?;
     let again;
@@ -254,10 +256,15 @@ pub fn error_of(txn: &Txn) -> i32 {
 }
 
 /// What is known of the calls.
-struct Known<'a> {
-    history: &'a History,
-    of_zxid: &'a BTreeMap<Zxid, usize>,
-    askers: &'a [Who],
+pub struct Known<'a> {
+    /// All of them.
+    pub history: &'a History,
+    /// The place of the call that each transaction carried out.
+    pub of_zxid: &'a BTreeMap<Zxid, usize>,
+    /// Who asked, by place.
+    pub askers: &'a [Who],
+    /// See [`quotas::acknowledged_before`].
+    pub known_before: &'a [Zxid],
 }
 
 /// Goes through the history with the model, and compares each reply with it.
@@ -269,11 +276,12 @@ fn replay(
     refusals: &mut Refusals,
     checked: &mut Checked,
 ) -> Result<Changes, String> {
-    let Known { history, of_zxid, askers } = *known;
+    let Known { history, of_zxid, askers, known_before } = *known;
     let mut reads: BTreeMap<Zxid, Vec<usize>> = BTreeMap::new();
     for (place, call) in history.calls.iter().enumerate() {
         if let Outcome::Replied { zxid, .. } = call.outcome
             && !call.request.is_write()
+            && !history.is_readers(call)
         {
             reads.entry(zxid).or_default().push(place);
         }
@@ -302,7 +310,8 @@ fn replay(
         }
         let place = of_zxid.get(&zxid).copied();
         if let Some(place) = place {
-            decided(model, &history.calls[place], &askers[place], txn)?;
+            let (call, since) = (&history.calls[place], known_before[place]);
+            decided(model, call, &askers[place], since, txn)?;
         }
         changes.note(txn, model);
         model.apply(txn)?;
@@ -349,21 +358,23 @@ fn too_long(history: &History, by_request: &ByRequest) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a write was rightly carried out, or rightly refused.
-fn decided(model: &Model, call: &Call, who: &Who, txn: &Txn) -> Result<(), String> {
+/// Whether a write was rightly carried out, or rightly refused. `since`: what had been acknowledged when
+/// it was asked for.
+fn decided(model: &Model, call: &Call, who: &Who, since: Zxid, txn: &Txn) -> Result<(), String> {
     let err = error_of(txn);
     // Why a reconfiguration is refused is no matter of the tree.
     let is_reconfig = matches!(call.request, Request::Reconfig { .. });
     if is_reconfig || (err != 0 && !is_meant(err)) {
         return Ok(());
     }
-    let expected = model.obstacle(&call.request, who).map_or(0, ErrorCode::code);
-    if expected == err {
+    let obstacle = model.obstacle(&call.request, who);
+    let expected = quotas::errors(model, &call.request, obstacle, since);
+    if expected.contains(&err) {
         return acl::stored_rightly(&call.request, who, txn)
             .map_err(|wrong| format!("{}: {wrong}", what(call)));
     }
     Err(format!(
-        "{} met error {expected} at {}, and the transaction says {err}: {:?}; he is {who:?}",
+        "{} met error {expected:?} at {}, and the transaction says {err}: {:?}; he is {who:?}",
         what(call),
         txn.zxid(),
         txn.body()

@@ -116,6 +116,12 @@ pub struct Client {
     secrets: Vec<String>,
     /// Proofs under way: they are answered at once, before what was asked for earlier.
     proofs: VecDeque<usize>,
+    /// It takes what it can read where there is no leader.
+    is_reader: bool,
+    /// It is connected to a server that has no leader, and stays until then.
+    reads_until: Option<u64>,
+    /// A server with a leader knew its session.
+    is_lasting: bool,
 }
 
 impl Client {
@@ -125,6 +131,8 @@ impl Client {
         let last_server = rng.index(plan.servers());
         let asker = Asker::new(&plan.wild.asking, index, plan.keys, &mut rng);
         let thinker = Thinker::new(&plan.wild.wider, plan.keys, &mut rng);
+        let readers = plan.wild.read_only_mode && plan.wild.wider.readers;
+        let is_reader = readers && rng.one_in(2);
         Client {
             index,
             rng,
@@ -158,6 +166,9 @@ impl Client {
             asker,
             secrets: Vec::new(),
             proofs: VecDeque::new(),
+            is_reader,
+            reads_until: None,
+            is_lasting: false,
         }
     }
 
@@ -176,7 +187,8 @@ impl Client {
                 let dead = self.heard_at + self.timeout() * 2 / 3;
                 let may_ask = self.mode == Mode::Active && self.in_flight.len() < self.depth;
                 let request = if may_ask { self.next_request_at } else { u64::MAX };
-                ping.min(dead).min(request)
+                let leave = self.reads_until.unwrap_or(u64::MAX);
+                ping.min(dead).min(request).min(leave)
             }
         }
     }
@@ -197,7 +209,9 @@ impl Client {
     }
 
     fn wake_ready(&mut self, now: u64, history: &mut History, acts: &mut Vec<Act>) {
-        if now >= self.heard_at + self.timeout() * 2 / 3 {
+        // As if it had heard of a server that has a leader.
+        let leaves = self.reads_until.is_some_and(|until| now >= until);
+        if leaves || now >= self.heard_at + self.timeout() * 2 / 3 {
             acts.push(Act::HangUp);
             return self.ended(now);
         }
@@ -230,7 +244,7 @@ impl Client {
         self.link = Link::Greeting { since: now };
         self.sent_at = now;
         let known = self.session.map(|session| (session.id, session.password, session.last_zxid));
-        acts.push(Act::Send(wire::connect(known, self.session_ms)));
+        acts.push(Act::Send(wire::connect(known, self.session_ms, self.is_reader)));
     }
 
     /// The connection is over: what was under way is unknown.
@@ -239,6 +253,11 @@ impl Client {
         self.proofs.clear();
         self.pings.clear();
         self.incoming.clear();
+        // ZooKeeper: ClientCnxn does not come back with a session that only a server without a leader
+        // knows.
+        if self.reads_until.take().is_some() && !self.is_lasting {
+            self.forget_session();
+        }
         let wait = if self.rng.one_in(4) { 1000 * MS } else { 50 * MS };
         self.link = Link::Away { retry_at: now + 1 + self.rng.waiting(wait) };
     }
@@ -260,6 +279,7 @@ impl Client {
         self.versions.clear();
         self.folders_made = false;
         self.next_xid = FIRST_XID;
+        self.is_lasting = false;
     }
 
     /// Bytes arrived.
@@ -319,6 +339,16 @@ impl Client {
         self.link = Link::Ready;
         if relative.is_some() && self.asking.xids_again {
             self.count_again(id, history);
+        }
+        if response.read_only == Some(true) {
+            if !self.is_reader {
+                return Err(format!("client {} is to read only, and did not offer it", self.index));
+            }
+            self.reads_until = Some(now + 1 + self.rng.waiting(3000 * MS));
+            self.watches.clear();
+            history.readers.insert((self.index, self.connection));
+        } else {
+            self.is_lasting = true;
         }
         history.session_is_alive(id, self.index, response.timeout_ms, self.sent_at);
         self.note(history, relative.unwrap_or(Zxid::ZERO), Seen::Connected);
@@ -414,7 +444,7 @@ impl Client {
                 let (at, zxid, err) = (now, header.zxid, header.err);
                 call.outcome = Outcome::Replied { at, zxid, err, answer };
                 let (invoked, closes) = (call.invoked, call.request == Request::Close);
-                if err == 0 && call.request.is_write() {
+                if err == 0 && call.request.is_write() && self.reads_until.is_none() {
                     self.writes_acknowledged += 1;
                 }
                 history.session_was_heard(id, invoked);
@@ -521,7 +551,7 @@ impl Client {
 
     /// Whether it is connected, and asks for things.
     pub fn is_ready(&self) -> bool {
-        self.is_connected() && self.mode == Mode::Active
+        self.is_connected() && self.mode == Mode::Active && self.reads_until.is_none()
     }
 
     /// Asks for something that it has not thought of itself.
@@ -561,8 +591,11 @@ impl Client {
             return self.call(now, request, history, acts);
         }
         let wider = self.thinker.as_mut().and_then(|thinker| thinker.think(&self.watches));
-        if let Some(request) = wider {
-            return self.call(now, request, history, acts);
+        if let Some(requests) = wider {
+            for request in requests {
+                self.call(now, request, history, acts);
+            }
+            return;
         }
         let request = super::workload::think(
             &mut self.rng,

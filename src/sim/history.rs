@@ -1,6 +1,6 @@
 //! What clients asked for and what they were told: the material of the checkers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::acl::List;
 use super::plan::SECOND;
@@ -354,6 +354,8 @@ pub struct History {
     pub leases: BTreeMap<SessionId, Lease>,
     /// Disks without room: whose, from when, until when.
     pub full: Vec<(usize, u64, u64)>,
+    /// Connections, by client and number, to servers that had no leader.
+    pub readers: BTreeSet<(usize, u64)>,
 }
 
 /// What is known about a session from its client.
@@ -374,6 +376,11 @@ pub struct Lease {
 const ROOM_UNNOTICED: u64 = 20 * SECOND;
 
 impl History {
+    /// Whether a call was asked of a server that had no leader.
+    pub fn is_readers(&self, call: &Call) -> bool {
+        self.readers.contains(&(call.client, call.connection))
+    }
+
     /// A disk has no room from now on.
     pub fn disk_is_full(&mut self, server: usize, now: u64) {
         self.full.push((server, now, u64::MAX));

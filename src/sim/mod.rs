@@ -32,6 +32,8 @@ mod network;
 mod order;
 mod plan;
 mod purge;
+mod quotas;
+mod readers;
 mod reads;
 mod reaping;
 mod refusals;

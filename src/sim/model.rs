@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::acl::{List, Who, from_wire};
 use super::history::{Part, Request};
+use super::plan::Plan;
+use super::quotas::{self, Quotas};
 use crate::error::ErrorCode;
 use crate::id::{SessionId, Zxid};
 use crate::jute::Vector;
@@ -51,6 +53,8 @@ pub struct Model {
     pub names: BTreeSet<String>,
     /// How old containers get that never have a child, in ms; `None`: any age.
     pub never_used_ms: Option<i64>,
+    /// See there.
+    pub quotas: Quotas,
 }
 
 /// The folder in which clients create sequential nodes.
@@ -76,6 +80,16 @@ impl Model {
             above.children.insert(name);
             above.stat.num_children += 1;
         }
+        model
+    }
+
+    /// The same, with the rules of an ensemble.
+    pub fn of(plan: &Plan) -> Model {
+        let mut model = Model::new();
+        let wider = &plan.wild.wider;
+        model.never_used_ms = wider.never_used_ms_max.and_then(|ms| i64::try_from(ms).ok());
+        model.quotas.enforced = wider.enforce_quota;
+        model.unchecked = plan.changes();
         model
     }
 
@@ -196,7 +210,9 @@ impl Model {
         if header.op == OpCode::DeleteContainer {
             self.goes_rightly(txn)?;
         }
-        self.body(&txn.body(), header.client_id, zxid, time)
+        self.body(&txn.body(), header.client_id, zxid, time)?;
+        quotas::count(self, zxid);
+        Ok(())
     }
 
     fn body(

@@ -74,7 +74,7 @@ pub fn age_of_reads(history: &History, by_request: &ByRequest, plan: &Plan) -> R
             }
             next += 1;
         }
-        if call.request.is_write() {
+        if call.request.is_write() || history.is_readers(call) {
             continue;
         }
         if let Outcome::Replied { zxid, .. } = call.outcome
@@ -124,12 +124,15 @@ pub fn errors(history: &History, by_request: &ByRequest, chain: &Chain) -> Resul
             matches!(call.request, Request::Watches { .. }) && *err == ErrorCode::NoWatcher.code();
         // What is proved by it, `acl::proofs` looks at.
         let of_proof = matches!(call.request, Request::Auth { .. });
+        // Those are looked at one by one.
+        let of_reader = *err == ErrorCode::NotReadOnly.code();
         let is_explained = is_of(&EXPLAINED)
             || is_local_ephemeral
             || of_reconfig
             || of_room
             || of_watches
-            || of_proof;
+            || of_proof
+            || of_reader;
         if !is_explained {
             return Err(format!("{} was answered with error {err} for no reason", what(call)));
         }

@@ -151,6 +151,8 @@ impl Plan {
             if plan.wild.witness {
                 plan.voters = 2;
             }
+            // ZooKeeper: a server without a leader makes only local sessions.
+            plan.local_sessions |= plan.wild.read_only_mode && plan.wild.wider.readers;
         }
         plan
     }

@@ -8,6 +8,7 @@ use std::sync::Once;
 use super::check;
 use super::client::Mode;
 use super::plan::{MS, Plan, SECOND, Shape};
+use super::quotas;
 use super::reaping;
 use super::report::Outcome;
 use super::rng::Rng;
@@ -207,6 +208,11 @@ fn end(world: &mut World, outcome: &mut Outcome) -> Result<(), String> {
     let wall =
         members(world).next().map_or(crate::time::WallMs(0), |s| s.clock.read(world.now).wall);
     reaping::check(&model, &world.chain, &world.plan, when, wall)?;
+    for server in members(world) {
+        if let Some(replica) = &server.replica {
+            quotas::agree(&model, server.id, replica.database())?;
+        }
+    }
     // Who is not connected may not have heard of the end yet.
     let known = |connected: bool| -> BTreeSet<SessionId> {
         let clients = world.clients.iter().filter(|client| !connected || client.is_connected());
@@ -236,6 +242,7 @@ fn end(world: &mut World, outcome: &mut Outcome) -> Result<(), String> {
             format!("server {} cannot be started at the end: {error}", index + 1)
         })?;
         let id = world.servers[index].id;
+        quotas::agree(&model, id, &recovered.database)?;
         let recorded = recovered.database.take_recorded();
         let now = world.now;
         world.chain.applied(id, now, recorded)?;

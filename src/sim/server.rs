@@ -318,6 +318,7 @@ fn replica_options(id: ServerId, plan: &Plan) -> ReplicaOptions {
         ..ReplicaOptions::default()
     };
     let wider = &plan.wild.wider;
+    options.enforce_quota = wider.enforce_quota;
     if wider.reaps() {
         options.extended_types = true;
         options.container_check_interval_ms = wider.reap_interval_ms;

@@ -1,11 +1,12 @@
 //! What clients of wild ensembles think of beside the requests of `workload`: watches that stay,
-//! containers, nodes with a time to live.
+//! containers, nodes with a time to live, quotas.
 //!
 //! Each kind has nodes and a rate of its own, so that some seeds have few kinds.
 
 use std::collections::BTreeSet;
 
 use super::history::{Request, Watched};
+use super::quotas;
 use super::rng::Rng;
 
 /// See the module's words. Rates are so many in a thousand requests.
@@ -23,6 +24,12 @@ pub struct Wider {
     pub reaped_per_minute: u32,
     /// How old containers get that never have a child, in ms; `None`: any age.
     pub never_used_ms_max: Option<u64>,
+    /// Quotas, and nodes that have one.
+    pub quotas_per_mille: u64,
+    /// `enforceQuota`.
+    pub enforce_quota: bool,
+    /// Some clients also read where there is no leader, if servers let them.
+    pub readers: bool,
 }
 
 impl Wider {
@@ -35,6 +42,9 @@ impl Wider {
             reap_interval_ms: *rng.pick(&[200, 500, 2000]),
             reaped_per_minute: *rng.pick(&[60, 600, 10_000]),
             never_used_ms_max: rng.one_in(2).then(|| *rng.pick(&[500, 3000])),
+            quotas_per_mille: *rng.pick(&[0, 0, 50, 200]),
+            enforce_quota: !rng.one_in(3),
+            readers: rng.one_in(2),
         }
     }
 
@@ -44,7 +54,7 @@ impl Wider {
     }
 
     fn is_idle(&self) -> bool {
-        !self.reaps() && self.watches_per_mille == 0
+        !self.reaps() && self.watches_per_mille + self.quotas_per_mille == 0
     }
 }
 
@@ -67,9 +77,10 @@ impl Thinker {
         })
     }
 
-    /// The next request, if it is one of these. `watches`: what the client watches.
-    pub fn think(&mut self, watches: &BTreeSet<(String, Watched)>) -> Option<Request> {
+    /// The next requests, if they are some of these. `watches`: what the client watches.
+    pub fn think(&mut self, watches: &BTreeSet<(String, Watched)>) -> Option<Vec<Request>> {
         let Wider { watches_per_mille, containers_per_mille, ttls_per_mille, .. } = self.wider;
+        let quotas_per_mille = self.wider.quotas_per_mille;
         let mut at = self.rng.below(1000);
         let mut is = |rate: u64| {
             let hit = at < rate;
@@ -77,11 +88,13 @@ impl Thinker {
             hit
         };
         if is(watches_per_mille) {
-            Some(self.watch(watches))
+            Some(vec![self.watch(watches)])
         } else if is(containers_per_mille) {
-            Some(self.container())
+            Some(vec![self.container()])
         } else if is(ttls_per_mille) {
-            Some(self.ttl())
+            Some(vec![self.ttl()])
+        } else if is(quotas_per_mille) {
+            Some(self.quota())
         } else {
             None
         }
@@ -140,6 +153,49 @@ impl Thinker {
             75..80 => Request::Delete { path, version: -1 },
             80..85 => Request::Set { path, data, version: -1 },
             _ => look(rng, path),
+        }
+    }
+
+    /// Quotas are made and removed as ZooKeeper's own client does it, and lie not within each other: it
+    /// refuses that, and the figures of servers would differ.
+    fn quota(&mut self) -> Vec<Request> {
+        let path = format!("/l{}", self.rng.below(2));
+        let child = format!("{path}/k{}", self.rng.below(4));
+        let top = format!("{}{path}", quotas::ROOT);
+        let (limits, figures) =
+            (format!("{top}/{}", quotas::LIMITS), format!("{top}/{}", quotas::FIGURES));
+        let data = self.value();
+        let rng = &mut self.rng;
+        let text = {
+            let (count, bytes) = (*rng.pick(&[-1, 2, 3, 5]), *rng.pick(&[-1, 40, 100, 200]));
+            if rng.one_in(4) {
+                format!("count={count},bytes={bytes}")
+            } else {
+                format!("count=-1,bytes=-1=;byteHardLimit={bytes};countHardLimit={count}")
+            }
+        };
+        let create = |path: &str, data: &[u8], ephemeral| Request::Create {
+            path: path.to_owned(),
+            data: data.to_vec(),
+            ephemeral,
+            sequential: false,
+        };
+        let delete = |path: &str| Request::Delete { path: path.to_owned(), version: -1 };
+        match rng.below(100) {
+            0..12 => vec![
+                create(&top, b"", false),
+                create(&limits, text.as_bytes(), false),
+                create(&figures, b"count=0,bytes=0", false),
+            ],
+            12..20 => vec![Request::Set { path: limits, data: text.into_bytes(), version: -1 }],
+            20..24 => vec![delete(&limits), delete(&figures), delete(&top)],
+            24..34 => vec![create(&path, &data, false)],
+            34..52 => vec![create(&child, &data, rng.one_in(4))],
+            52..72 => vec![Request::Set { path: child, data, version: -1 }],
+            72..82 => vec![delete(&child)],
+            82..84 => vec![delete(&path)],
+            84..92 => vec![Request::Get { path: figures, watch: false }],
+            _ => vec![look(rng, child)],
         }
     }
 

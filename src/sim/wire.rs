@@ -16,8 +16,12 @@ use crate::proto::request::{
 use crate::proto::response::{MultiHeader, xid};
 use crate::proto::{AclEntry, AclVector, CreateMode, Id, OpCode};
 
-/// The first frame of a connection.
-pub fn connect(known: Option<(SessionId, [u8; PASSWORD_BYTES], Zxid)>, timeout_ms: i32) -> Vec<u8> {
+/// The first frame of a connection. `reader`: to read is enough.
+pub fn connect(
+    known: Option<(SessionId, [u8; PASSWORD_BYTES], Zxid)>,
+    timeout_ms: i32,
+    reader: bool,
+) -> Vec<u8> {
     let (session_id, password, last_zxid_seen) =
         known.unwrap_or((SessionId::NONE, [0; PASSWORD_BYTES], Zxid::ZERO));
     let request = ConnectRequest {
@@ -26,7 +30,7 @@ pub fn connect(known: Option<(SessionId, [u8; PASSWORD_BYTES], Zxid)>, timeout_m
         timeout_ms,
         session_id,
         password: Some(&password),
-        read_only: Some(false),
+        read_only: Some(reader),
     };
     framed(|out| request.encode(out))
 }

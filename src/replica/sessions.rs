@@ -142,6 +142,16 @@ impl Replica {
         if request.password != Some(&password(session)[..]) {
             return self.refuse_session(slot, connection, session);
         }
+        // Whatever becomes of this connection, the client has left the one before it. What is still to
+        // arrive there must not be passed on behind the question whose this session is:
+        //
+        // 1. The client reopens its session here, gives up, goes on at another server, and writes.
+        // 2. Part of what it sent on the first connection arrives only now, and is passed on.
+        // 3. The question of step 1 reaches the leader late: the session is this server's again, and the
+        //    write of step 2 comes behind those of step 1.
+        if let Some(old) = self.by_session.remove(&session) {
+            self.close(old);
+        }
         let timeout_ms = connection.timeout_ms;
         if self.ensemble.local.contains(session) {
             if !self.ensemble.local.touch_with(session, timeout_ms, now.mono) {
@@ -200,12 +210,16 @@ impl Replica {
             return;
         };
         let slot = slots.pop_front();
-        if slots.is_empty() {
+        let is_last = slots.is_empty();
+        if is_last {
             self.ensemble.revalidating.remove(&session);
         }
         let Some(slot) = slot else { return };
         let Some(mut connection) = self.connections.take(slot) else { return };
-        if connection.is_open() {
+        if !is_last {
+            // The client has left this connection as well.
+            self.close_taken(slot, &mut connection);
+        } else if connection.is_open() {
             self.on_session_confirmed(now, slot, &mut connection, valid, tenure);
         }
         self.connections.put(slot, connection);

@@ -226,6 +226,28 @@ fn a_session_is_taken_up_again_when_the_leader_says_that_it_is_alive() {
 }
 
 #[test]
+fn nothing_of_a_connection_is_passed_on_behind_the_question_of_a_later_one() {
+    let mut harness = follower();
+    let client = connect(&mut harness, zxid(1, 1));
+    let conns = [(); 2].map(|()| {
+        let conn = harness.open();
+        harness.send_connect(conn, reopen(&client));
+        harness.send(conn, 6, OpCode::Create, &create("/b", b"", 0));
+        assert_eq!(told(&mut harness), [format!("revalidate {} 10000", client.session)]);
+        conn
+    });
+    // The rest of it arrives late.
+    harness.send(client.conn, 5, OpCode::Create, &create("/a", b"", 0));
+    assert!(harness.is_closed(client.conn), "its client has left it");
+    let answer = Inbound::Revalidated { session: client.session, valid: true, tenure: None };
+    inbound(&mut harness, answer.clone());
+    assert!(harness.is_closed(conns[0]), "and the next one as well");
+    assert_eq!(told(&mut harness), [] as [&str; 0]);
+    inbound(&mut harness, answer);
+    assert_eq!(told(&mut harness), [format!("forward {} 6 Create", client.session)]);
+}
+
+#[test]
 fn a_read_on_a_new_connection_comes_after_what_the_session_wrote_on_the_old_one() {
     let mut harness = follower();
     let client = connect(&mut harness, zxid(1, 1));

@@ -148,6 +148,8 @@ pub struct Election {
     /// The same happens again and again, and was said.
     is_quiet: bool,
     arrivals: Vec<Arrival>,
+    /// Whom this server could not follow, and until when it helps nobody of them to be elected.
+    avoided: BTreeMap<ServerId, MonoUs>,
 }
 
 /// After this time without a word from a server, in ms, its connection is made anew while a leader
@@ -177,7 +179,24 @@ impl Election {
             is_oracle_news: false,
             is_quiet: false,
             arrivals: Vec::new(),
+            avoided: BTreeMap::new(),
         }
+    }
+
+    /// This server cannot follow `leader`, and does not vote for it until then. Where its vote elects
+    /// one whom it then cannot follow, those who can are kept from electing:
+    ///
+    /// 1. Servers 1 and 3 have one history, server 2 has another. 1 and 2 elect 1, which waits for a
+    ///    second server for `initLimit`.
+    /// 2. Server 3 finds two that look or wait, and no quorum that follows; 2 and 3 elect 3.
+    /// 3. Server 1 gives up, and finds what 3 found; 1 and 2 elect 1, and so on.
+    pub fn avoid(&mut self, leader: ServerId, until: MonoUs) {
+        self.avoided.insert(leader, until);
+    }
+
+    fn avoids(&mut self, now: MonoUs, leader: ServerId) -> bool {
+        self.avoided.retain(|_, until| now < *until);
+        self.avoided.contains_key(&leader)
     }
 
     /// The same happens again and again, and was said: what is found goes to those who look for faults.
@@ -431,6 +450,12 @@ impl Election {
         }
         if !self.electorate.is_voter(from) {
             self.answer_stranger(now, from, state);
+        } else if matches!(self.phase, Phase::Looking(_))
+            && state == ServerState::Looking
+            && self.avoids(now, vote.leader)
+        {
+            // One who leads already may have others who follow.
+            tracing::debug!(leader = vote.leader.0, "not voted for: its history is another one");
         } else if let Phase::Looking(search) = &mut self.phase {
             let consequence = search.round.consider(&self.electorate, from, ballot);
             self.on_consequence(now, from, consequence);

@@ -12,6 +12,10 @@ use crate::zab::leader::{LeaderStart, ObserverMaster};
 const STEPS_MAX: usize = 64;
 /// The longest time between two attempts to join.
 const HOLD_MS_MAX: u64 = 1000;
+/// For so many times `initLimit` a server helps nobody to be elected whom it could not follow: as long
+/// as two elected ones may wait for it in turn, and one for the other. Then it tries again, for the
+/// other's data may have been replaced.
+const AVOIDED_INIT_LIMITS: u64 = 4;
 /// A leader that was followed for so long was a good one.
 const GOOD_MS: u64 = 1000;
 
@@ -250,6 +254,12 @@ impl Member {
             tracing::warn!(%leader, ?phase, reason = left.reason, "leaving the leader");
         }
         self.election.set_quiet(left.kept_out.is_some());
+        if left.kept_out == Some(kept_out::Reason::OtherHistory) {
+            let Lasting { options, .. } = &self.lasting;
+            let init_ms = options.tick_ms.saturating_mul(options.init_limit);
+            let ms = init_ms.saturating_mul(AVOIDED_INIT_LIMITS);
+            self.election.avoid(leader, self.now.plus_ms(ms));
+        }
         self.end_observers();
         self.on_failure();
         self.become_looking();

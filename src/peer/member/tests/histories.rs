@@ -96,6 +96,26 @@ fn who_leads_with_a_short_history_gets_no_quorum_of_a_long_one() {
     assert!(!it.servers[4].serves());
 }
 
+/// Two of three have one history. The third has a vote, and whom it elects it cannot follow.
+#[test]
+fn who_can_follow_nobody_keeps_nobody_from_leading() {
+    let mut it = Ensemble::new(26, 3, 0);
+    let long = [(1, 1), (1, 2), (3, 1), (3, 2)];
+    for (at, base, log) in [(0, 0, &long[..3]), (1, 100, &long[..2]), (2, 0, &long[..])] {
+        let zxids = log.iter().map(|(epoch, counter)| Zxid::new(Epoch(*epoch), *counter));
+        let disk = &mut it.servers[at].disk;
+        disk.log = (1..).zip(zxids).map(|(n, zxid)| txn(zxid, base + n)).collect();
+        let epoch = Epoch(log.last().unwrap().0);
+        disk.epochs = Epochs { accepted: epoch, current: epoch };
+    }
+    it.start(0);
+    it.start(1);
+    it.run_ms(200);
+    it.start(2);
+    it.run_until(10_000, "served by two", |it| it.servers[0].serves() && it.servers[2].serves());
+    assert!(!it.servers[1].serves());
+}
+
 /// The zxids agree, and so do the epochs: only what stands there does not.
 #[test]
 fn who_has_the_same_zxids_of_another_history_gets_no_difference() {

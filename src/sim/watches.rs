@@ -30,7 +30,7 @@ pub struct Change {
 pub struct Changes {
     /// By path: the zxids at which it was created, set or deleted; and whether it is there then.
     data: BTreeMap<String, Vec<(Zxid, bool)>>,
-    /// By path: the zxids at which a child came or went, or it went itself.
+    /// By path: the zxids at which a child came or went, or it came or went itself.
     children: BTreeMap<String, Vec<Zxid>>,
     /// All of it, in order.
     all: Vec<Change>,
@@ -108,8 +108,10 @@ impl Changes {
         self.event(zxid, kind, path);
         self.event(zxid, EventType::NodeChildrenChanged, parent);
         self.children.entry(parent.to_owned()).or_default().push(zxid);
+        // Who was not told that a node went, which he may not read, may have a watch on the next one's
+        // children, whose pzxid begins with its own.
+        self.children.entry(path.to_owned()).or_default().push(zxid);
         if !there {
-            self.children.entry(path.to_owned()).or_default().push(zxid);
             self.lists.remove(path);
         }
     }

@@ -197,7 +197,7 @@ mod tests {
         let next = Rc::new(config(&[1, 2, 3], 7));
         let proposed = ConfigChange::Proposed(next.clone());
         let (old, new) = (config(&[1, 2], 5), config(&[1, 2, 3], 7));
-        assert_eq!(after(None, &[proposed.clone()]), (old, Some(new.clone())));
+        assert_eq!(after(None, std::slice::from_ref(&proposed)), (old, Some(new.clone())));
         assert_eq!(after(None, &[proposed, ConfigChange::Active(next)]), (new, None));
     }
 

@@ -94,6 +94,29 @@ fn a_request_that_takes_long_is_the_servers_own_work() {
     }
 }
 
+/// The next turn may come long after it, and takes no time from before.
+#[test]
+fn the_summary_of_a_signal_is_no_beginning_of_a_stall() {
+    const IDLE: Duration = Duration::from_secs(3);
+    for wiring in WIRINGS {
+        let server = start(Config::new().line(wiring));
+        server.ask_for_summary();
+        until("the summary", &server, || {
+            let log = std::fs::read_to_string(server.log_file()).unwrap();
+            log.contains("state: log writes in flight")
+        });
+        // How long the server has nothing to do is what is tested.
+        std::thread::sleep(IDLE);
+        let mut session = Session::open(server.socket_addr(), 30_000).unwrap();
+        session.create("/a", None, OPEN_ACL, 0).unwrap();
+        let text = server.four_letter("mntr");
+        for name in ["max_latency", "max_stall_time_ms"] {
+            let ms = value(&text, name);
+            assert!(u128::from(ms) < IDLE.as_millis() * 2 / 3, "{name}: {ms}");
+        }
+    }
+}
+
 #[test]
 fn a_server_that_is_told_not_to_look_counts_nothing() {
     let server = start(Config::new().line("ringkeeper.stallMillis=0"));

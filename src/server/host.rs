@@ -535,7 +535,9 @@ impl Host {
     /// Says in the log what the four-letter word `srvr` would, which is always allowed.
     pub fn say_state(&self) {
         let asking = SocketAddr::from(([127, 0, 0, 1], 0));
-        let now = self.now();
+        // Not the clocks as of this turn: there may be no turn after this for long, and then the next
+        // one would take this moment for its own.
+        let now = self.clock.now();
         let mut replica = self.replica.borrow_mut();
         let word = FourLetterWord::Srvr;
         let text =

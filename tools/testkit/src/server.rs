@@ -409,6 +409,11 @@ impl Server {
             .expect("the server's log")
     }
 
+    /// SIGQUIT: the server says in its log how it is.
+    pub fn ask_for_summary(&self) {
+        self.signal(Signal::QUIT);
+    }
+
     fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.pid())
             .ok()

@@ -119,7 +119,9 @@ fn read_dynamic(reading: &mut Reading, path: &Path, read_file: &mut Option<ReadF
             return;
         }
         Ok(None) => {
-            let text = "there is no such file".to_owned();
+            let text = "there is no such file: correct the path, or remove this line and name the members here, in \
+                        lines server.N=HOST:PORT:PORT"
+                .to_owned();
             reading.error(Problem::Missing, &origin, "dynamicConfigFile", Some(name), text);
             return;
         }

@@ -337,7 +337,9 @@ impl Election {
         if search.repeat_at <= now {
             search.interval_ms = (search.interval_ms * 2).min(self.options.interval_ms.1.max(1));
             search.repeat_at = now.plus_ms(search.interval_ms);
-            tracing::info!(interval_ms = search.interval_ms, "no leader yet: voting again");
+            let interval_ms = search.interval_ms;
+            let unreachable = self.unreachable_voters();
+            tracing::info!(interval_ms, unreachable, "no leader yet: voting again");
             self.tell_voters(now);
         }
         if is_probe {
@@ -410,6 +412,14 @@ impl Election {
                 self.connections.tell(now, id);
             }
         }
+    }
+
+    /// Voters that cannot be reached, for an operator.
+    fn unreachable_voters(&self) -> String {
+        let voters = self.electorate.voters().into_iter();
+        let unreachable = voters.filter(|id| self.connections.is_unreachable(*id));
+        let unreachable: Vec<String> = unreachable.map(|id| id.to_string()).collect();
+        if unreachable.is_empty() { "none".to_owned() } else { unreachable.join(", ") }
     }
 
     /// A new connection: the other side may have missed what was said on the last one.

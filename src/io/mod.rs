@@ -12,6 +12,26 @@ mod buffer;
 
 pub use buffer::{AlignedBuf, BUFFER_ALIGNMENT};
 
+/// What an operator can do where the system refuses a file of the server's folders: a sentence that goes
+/// behind the system's words, or nothing.
+pub fn way_out(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::PermissionDenied => {
+            ". The user whom the server runs as must be able to read and write all of the folder: a command \
+             that was run as root may have made a part of it; `chown -R` it to that user"
+        }
+        std::io::ErrorKind::ReadOnlyFilesystem => {
+            ". The file system is mounted read-only: look into the kernel's log for the reason"
+        }
+        std::io::ErrorKind::AlreadyExists
+        | std::io::ErrorKind::NotADirectory
+        | std::io::ErrorKind::IsADirectory => {
+            ". Something else has that name, a folder, a file or a link to nothing: move it aside"
+        }
+        _ => "",
+    }
+}
+
 /// Names one op; its completion carries the same.
 ///
 /// The owner in the high byte lets whoever receives the completion pass it on unread.

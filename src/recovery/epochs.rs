@@ -47,8 +47,9 @@ pub(super) fn recover(
             let file = folder.describe(Place::Snapshots, Epochs::CURRENT_FILE);
             let reason = format!(
                 "the current epoch, {current}, is older than the last zxid, {zxid}. If the file \
-                 was restored from a backup, restore the whole folder; or move this server's \
-                 version-2 folder aside and start it, it gets everything from the leader"
+                 was restored from a backup, restore the whole folder; or, while the other servers \
+                 have a quorum, move this server's version-2 folder aside and start it: it gets \
+                 everything from the leader"
             );
             return Err(RecoveryError::Epoch { file, reason });
         }
@@ -59,8 +60,9 @@ pub(super) fn recover(
     if accepted < current {
         let file = folder.describe(Place::Snapshots, Epochs::ACCEPTED_FILE);
         let reason = format!(
-            "the accepted epoch, {accepted}, is less than the current epoch, {current}. Move this \
-             server's version-2 folder aside and start it, it gets everything from the leader"
+            "the accepted epoch, {accepted}, is less than the current epoch, {current}. While the \
+             other servers have a quorum, move this server's version-2 folder aside and start it: it \
+             gets everything from the leader"
         );
         return Err(RecoveryError::Epoch { file, reason });
     }

@@ -29,7 +29,7 @@ pub use truncate::{discard_after, truncate};
 
 use crate::database::{Database, DatabaseOptions};
 use crate::id::Zxid;
-use crate::io::{Op, Place, is_segment_temporary};
+use crate::io::{Op, Place, is_segment_temporary, way_out};
 use crate::planted::PlantedBug;
 use crate::proto::txn::Txn;
 use crate::snapshot::{self, Compression, SNAPSHOT_TEMPORARY};
@@ -116,11 +116,17 @@ pub enum Step<'a> {
     },
 }
 
+/// What to do with files that cannot be used, in an ensemble. The epoch files stay: a folder without them
+/// is a new server's, which has a vote (`db.autocreate`) although it has forgotten what it acknowledged.
+const MOVE_ASIDE: &str = "while the other servers have a quorum, move log.* and snapshot.* of this \
+    server's version-2 folders (in dataDir and dataLogDir) aside, leave acceptedEpoch and currentEpoch \
+    where they are, and start it: it gets everything from the leader, and does not vote before";
+
 /// Why the folder cannot be used as it is. Each is a sentence with the way out.
 #[derive(Debug, thiserror::Error)]
 pub enum RecoveryError {
     /// The system refuses.
-    #[error("cannot {what} {file}: {error}")]
+    #[error("cannot {what} {file}: {error}{}", way_out(error))]
     Io {
         /// What was tried.
         what: &'static str,
@@ -132,8 +138,7 @@ pub enum RecoveryError {
     /// A log holds less than it once did.
     #[error(
         "{file} is damaged at offset {offset}{}: {reason}. Acknowledged transactions would be \
-         lost, so the server does not start. In an ensemble: move this server's version-2 folder \
-         aside and start it, it gets everything from the leader. Alone: restore the folder from a \
+         lost, so the server does not start. In an ensemble: {MOVE_ASIDE}. Alone: restore the folder from a \
          backup; or, if what follows may be lost, cut the file with `truncate -s {offset}` and \
          remove every log after it",
         last_zxid(*zxid)
@@ -151,8 +156,7 @@ pub enum RecoveryError {
     /// Transactions are missing between two that are there.
     #[error(
         "transactions {after} to {before}, both excluded, are missing before offset {offset} of \
-         {file}. In an ensemble: move this server's version-2 folder aside and start it, it gets \
-         everything from the leader. Alone: bring back the log file that is missing; or, if those \
+         {file}. In an ensemble: {MOVE_ASIDE}. Alone: bring back the log file that is missing; or, if those \
          transactions may be lost, start once with -Dringkeeper.allowLogGaps=true"
     )]
     Gap {
@@ -170,8 +174,7 @@ pub enum RecoveryError {
         "{file} has zxid {zxid} at offset {offset}, behind {last} in the logs before it: they overlap, \
          and zxids never go back. Two servers may have written to this folder, or somebody copied a \
          log into it. If one of the files came from elsewhere, move it out of the folder. In an \
-         ensemble: move this server's version-2 folder aside and start it, it gets everything from \
-         the leader. Alone: restore the folder from a backup"
+         ensemble: {MOVE_ASIDE}. Alone: restore the folder from a backup"
     )]
     Backwards {
         /// The whole path of the log.
@@ -196,7 +199,7 @@ pub enum RecoveryError {
     /// No snapshot can be read.
     #[error(
         "none of the snapshots in {folder} can be used ({reasons}). Restore them from a backup, or \
-         in an ensemble move this server's version-2 folder aside and start it"
+         in an ensemble: {MOVE_ASIDE}"
     )]
     NoUsableSnapshot {
         /// The folder.
@@ -207,8 +210,7 @@ pub enum RecoveryError {
     /// A snapshot cannot be read, and the log does not hold what it held.
     #[error(
         "{file} cannot be used: {reason}. The log ends at {last}, before it: what this server had \
-         acknowledged would be lost, so it does not start. In an ensemble: move this server's \
-         version-2 folder aside and start it, it gets everything from the leader. Alone: restore the \
+         acknowledged would be lost, so it does not start. In an ensemble: {MOVE_ASIDE}. Alone: restore the \
          file from a backup; or, if what it held may be lost, move the file aside"
     )]
     LostTree {
@@ -230,8 +232,7 @@ pub enum RecoveryError {
     /// A cut would leave nothing to begin with.
     #[error(
         "the log cannot be cut behind {zxid}: no snapshot of that state or of one before it is \
-         there. Move this server's version-2 folder aside and start it, it gets everything from \
-         the leader"
+         there. The way out: {MOVE_ASIDE}"
     )]
     NothingBefore {
         /// Where to cut.
@@ -240,8 +241,7 @@ pub enum RecoveryError {
     /// A cut at a transaction that is not there.
     #[error(
         "the log cannot be cut behind {zxid}: the last transaction up to it that this server has \
-         is {last}. Move this server's version-2 folder aside and start it, it gets everything \
-         from the leader"
+         is {last}. The way out: {MOVE_ASIDE}"
     )]
     NotInHistory {
         /// Where to cut.

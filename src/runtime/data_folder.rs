@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{Access, AtFlags, CWD, FlockOperation, StatxFlags, access, flock, statx};
 
 use super::Folders;
-use crate::io::BUFFER_ALIGNMENT;
+use crate::io::{BUFFER_ALIGNMENT, way_out};
 
 /// The folder inside `dataDir` and `dataLogDir` that holds ZooKeeper's files since 3.0.
 const VERSION_FOLDER: &str = "version-2";
@@ -57,8 +57,20 @@ pub enum FolderError {
         /// The other's process id, if it could be read.
         pid: Option<u32>,
     },
+    /// A link to nothing, where a folder is to be.
+    #[error(
+        "{} is a link to {}, which is not there: mount it or make it, or correct the path",
+        path.display(),
+        target.display()
+    )]
+    DanglingLink {
+        /// The link.
+        path: PathBuf,
+        /// What it names.
+        target: PathBuf,
+    },
     /// The system said no.
-    #[error("{what} {}: {error}", path.display())]
+    #[error("{what} {}: {error}{}", path.display(), way_out(error))]
     Io {
         /// What was tried.
         what: &'static str,
@@ -169,6 +181,9 @@ pub fn check_folder(folder: &Path, create: bool) -> Result<(), FolderError> {
                     io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
                 ) =>
             {
+                if let Ok(target) = std::fs::read_link(named) {
+                    return Err(FolderError::DanglingLink { path: named.into(), target });
+                }
                 at.parent()
             }
             Err(error) => {
@@ -328,6 +343,11 @@ mod tests {
             let error = DataFolder::open(&folder, &folder, true).unwrap_err().to_string();
             assert!(error.starts_with(&format!("{} is a file", named.display())), "{error}");
         }
+        let link = base.path().join("link");
+        std::os::unix::fs::symlink("/no/such/disk", &link).unwrap();
+        let error = check_folder(&link, true).unwrap_err().to_string();
+        let expected = format!("{} is a link to /no/such/disk, which", link.display());
+        assert!(error.starts_with(&expected), "{error}");
         check_folder(&base.path().join("new"), true).unwrap();
         check_folder(Path::new("new-folder-of-a-test"), true).unwrap();
         assert!(check_folder(&base.path().join("new"), false).is_err());

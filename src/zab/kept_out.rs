@@ -62,14 +62,14 @@ pub(crate) use info_unless;
 /// What can be done about it.
 const WAY_OUT: &str = "A quorum may have lost its data and begun anew, or a folder may have been \
     copied or restored from a backup. Nothing was changed. If the ensemble's data is the right one: \
-    stop this server, move its version-2 folders (in dataDir and dataLogDir) aside, start it, and it \
+    stop this server and, while the others have a quorum, move its version-2 folders (in dataDir and dataLogDir) aside, start it, and it \
     gets everything from the leader. If this server's data is the right one: stop the others and \
     move theirs aside";
 
 /// The same as the leader says it, of another server.
 const WAY_OUT_THERE: &str = "A quorum may have lost its data and begun anew, or a folder may have \
     been copied or restored from a backup. Nothing was changed. If the data here is the right one: \
-    stop that server, move its version-2 folders (in dataDir and dataLogDir) aside, start it, and it \
+    stop that server and, while the others have a quorum, move its version-2 folders (in dataDir and dataLogDir) aside, start it, and it \
     gets everything from here. If that server's data is the right one: stop the others and move \
     theirs aside";
 

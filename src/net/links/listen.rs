@@ -17,6 +17,10 @@ const RETRY_EVERY: Duration = Duration::from_secs(1);
 /// Attempts between two lines that say that it does not work.
 const ATTEMPTS_PER_LINE: u32 = 30;
 
+/// What an operator can do about it.
+const WAY_OUT: &str = "Another process may have the port (`ss -ltnp`), or this machine may not have the \
+    address: the server.N line of this server must name one that it has";
+
 /// How long accepting pauses after a failure: the process may have no descriptors left.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -120,7 +124,7 @@ impl Inner {
             if let Some(core) = self.links.core() {
                 core.link_fatal(format!(
                     "cannot listen for other servers at {}:{} ({port:?}) after {attempt} attempts, \
-                     nor at another address (electionPortBindRetry): {reason}",
+                     nor at another address (electionPortBindRetry): {reason}. {WAY_OUT}",
                     at.host, at.port
                 ));
             }
@@ -131,7 +135,7 @@ impl Inner {
             };
             tracing::error!(
                 "cannot listen for other servers at {}:{} ({port:?}): {reason}. Tried for {} s, \
-                 trying on: {so}",
+                 trying on: {so}. {WAY_OUT}",
                 at.host,
                 at.port,
                 self.began.elapsed().as_secs()

@@ -61,7 +61,7 @@ impl Leader {
         if !self.quorums.iter().all(|config| config.has_quorum_with(&synced, oracle)) {
             let synced: Vec<String> = synced.iter().map(ServerId::to_string).collect();
             self.fail(format!(
-                "too few followers are left: only {} are in sync",
+                "too few followers are left: only the servers {} are in sync",
                 synced.join(", ")
             ));
         }

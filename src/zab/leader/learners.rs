@@ -144,7 +144,10 @@ impl Learners {
             .map(|other| other.link)
             .collect();
         for older in older {
-            self.refuse(older, "it has connected anew");
+            self.refuse(
+                older,
+                "it has connected anew (again and again: two servers may have the same myid)",
+            );
         }
     }
 

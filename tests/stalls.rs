@@ -100,6 +100,9 @@ fn the_summary_of_a_signal_is_no_beginning_of_a_stall() {
     const IDLE: Duration = Duration::from_secs(3);
     for wiring in WIRINGS {
         let server = start(Config::new().line(wiring));
+        let mut session = Session::open(server.socket_addr(), 30_000).unwrap();
+        // Longer than what a turn leaves behind.
+        std::thread::sleep(IDLE / 3);
         server.ask_for_summary();
         until("the summary", &server, || {
             let log = std::fs::read_to_string(server.log_file()).unwrap();
@@ -107,7 +110,6 @@ fn the_summary_of_a_signal_is_no_beginning_of_a_stall() {
         });
         // How long the server has nothing to do is what is tested.
         std::thread::sleep(IDLE);
-        let mut session = Session::open(server.socket_addr(), 30_000).unwrap();
         session.create("/a", None, OPEN_ACL, 0).unwrap();
         let text = server.four_letter("mntr");
         for name in ["max_latency", "max_stall_time_ms"] {

@@ -2,7 +2,7 @@
 //! comes before what it sends on the next one, or never (ZOOKEEPER-417).
 
 use super::cluster::Cluster;
-use super::harness::{create, set_data};
+use super::harness::{Client, create, set_data};
 use crate::peer::PeerOptions;
 use crate::proto::{OpCode, Stat};
 use crate::replica::ReplicaOptions;
@@ -98,17 +98,23 @@ fn an_idle_connection_takes_no_session_from_a_later_one() {
     }
 }
 
-/// Some clients count their requests from 1 again on every connection (kazoo does).
-#[test]
-fn a_write_of_an_earlier_connection_with_the_same_xid_is_not_taken_for_the_later_one() {
+/// Two followers, and a client of the first one whose write with xid 2 is proposed and not committed
+/// yet: the disks of both stand still.
+fn a_write_is_proposed() -> (Cluster, i64, i64, Client) {
     let mut cluster = Cluster::new(3);
     let (_, f, g) = two_followers(&cluster);
     let old = cluster.connect(f);
     assert_eq!(cluster.call(f, &old, 1, OpCode::Create, &create("/x", b"", 0)).err, 0);
     cluster.stalled.extend([f, g]);
     cluster.send(f, &old, 2, OpCode::SetData, &set_data("/x", b"old", -1));
-    // Proposed, and not committed yet, when the client goes on at G.
     cluster.quiet();
+    (cluster, f, g, old)
+}
+
+/// Some clients count their requests from 1 again on every connection (kazoo does).
+#[test]
+fn a_write_of_an_earlier_connection_with_the_same_xid_is_not_taken_for_the_later_one() {
+    let (mut cluster, _, g, old) = a_write_is_proposed();
     let new = cluster.reopen(g, &old);
     cluster.send(g, &new, 2, OpCode::SetData, &set_data("/x", b"new", -1));
     cluster.quiet();
@@ -125,13 +131,7 @@ fn a_write_of_an_earlier_connection_with_the_same_xid_is_not_taken_for_the_later
 /// The same where the client comes back to the server that it left.
 #[test]
 fn a_write_of_an_earlier_connection_to_the_same_server_with_the_same_xid_is_nobodys() {
-    let mut cluster = Cluster::new(3);
-    let (_, f, g) = two_followers(&cluster);
-    let old = cluster.connect(f);
-    assert_eq!(cluster.call(f, &old, 1, OpCode::Create, &create("/x", b"", 0)).err, 0);
-    cluster.stalled.extend([f, g]);
-    cluster.send(f, &old, 2, OpCode::SetData, &set_data("/x", b"old", -1));
-    cluster.quiet();
+    let (mut cluster, f, _, old) = a_write_is_proposed();
     cluster.server(f).close(old.conn);
     let new = cluster.reopen(f, &old);
     cluster.send(f, &new, 2, OpCode::SetData, &set_data("/x", b"new", -1));

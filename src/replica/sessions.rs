@@ -167,7 +167,8 @@ impl Replica {
             }
             // ZooKeeper: ReadOnlyZooKeeperServer says that it has expired. This server may only not have
             // heard of it. With local sessions it may be one of another reader's, which its client has
-            // to give up before it can read here.
+            // to give up before it can read here; of one that became global elsewhere and is not
+            // known here yet, this is said too early.
             Role::Looking if !self.options.local_sessions => self.close_taken(slot, connection),
             Role::Looking => self.refuse_session(slot, connection, session),
             Role::Learning | Role::Alone | Role::Leading => {

@@ -116,6 +116,8 @@ pub struct Client {
     secrets: Vec<String>,
     /// Proofs under way: they are answered at once, before what was asked for earlier.
     proofs: VecDeque<usize>,
+    /// Servers may begin local sessions.
+    local_sessions: bool,
     /// It takes what it can read where there is no leader.
     is_reader: bool,
     /// It is connected to a server that has no leader, and stays until then.
@@ -141,6 +143,7 @@ impl Client {
             depth: plan.depth,
             keys: plan.keys,
             session_ms: plan.session_ms,
+            local_sessions: plan.local_sessions,
             mode: Mode::Active,
             link: Link::Away { retry_at },
             connection: 0,
@@ -316,7 +319,10 @@ impl Client {
         let response = ConnectResponse::from_bytes(frame)
             .map_err(|error| format!("client {}: connect response: {error}", self.index))?;
         if response.timeout_ms <= 0 {
-            if let Some(session) = self.session {
+            // A server without a leader may say so of what it has not heard of.
+            // ZooKeeper: ReadOnlyZooKeeperServer, if local sessions are allowed.
+            let is_guess = self.local_sessions && response.read_only == Some(true);
+            if let Some(session) = self.session.filter(|_| !is_guess) {
                 history.told_expired(session.id, now);
             }
             self.forget_session();

@@ -392,7 +392,9 @@ impl Leader {
     // ---- DIFF, TRUNC, SNAP, NEWLEADER → ACK
 
     fn begin_sync(&mut self, link: LinkId, last: Zxid) {
-        self.learners.refuse_older(link);
+        if !self.learners.take_over(link) {
+            return;
+        }
         let handler = self.learners.handlers.get(&link);
         if let Some(server) = handler.filter(|it| !it.is_observer).map(|it| it.server) {
             let vouched = self.acks.begin(server, link);

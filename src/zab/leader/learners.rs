@@ -131,24 +131,36 @@ impl Learners {
         }
     }
 
-    /// A learner has come this far over this link: what still comes on an older one may be from before,
-    /// an acknowledgement, or a request of a client that has asked for more here.
+    /// A learner has come so far over this link that it is about to get the history. Whether it gets
+    /// it; if so, its older links are closed: what still comes on them may be from before, an
+    /// acknowledgement, or a request of a client that has asked for more here.
+    ///
+    /// The link itself may be the old one. A learner opens a link only after it has given up the one
+    /// before, so that of two links the one accepted first is the one that it has left:
+    ///
+    /// 1. A learner says ACKEPOCH, gives its connection up, comes anew, and gets the history.
+    /// 2. The ACKEPOCH of step 1 arrives late. It says nothing of what the learner has by now.
     // ZooKeeper lets both be. There a session's owner is the LearnerHandler, so that such a request is
     // refused with SESSIONMOVED.
-    pub(super) fn refuse_older(&mut self, link: LinkId) {
-        let Some(server) = self.handlers.get(&link).map(|handler| handler.server) else { return };
-        let older: Vec<LinkId> = self
+    pub(super) fn take_over(&mut self, link: LinkId) -> bool {
+        let Some(server) = self.handlers.get(&link).map(|handler| handler.server) else {
+            return false;
+        };
+        let others: Vec<LinkId> = self
             .of_server(server)
             .filter(|other| other.link != link)
             .filter(|other| other.stage != Stage::Epoch && other.stage != Stage::AckEpoch)
             .map(|other| other.link)
             .collect();
+        let is_older = others.iter().any(|other| *other > link);
+        let older = if is_older { vec![link] } else { others };
         for older in older {
             self.refuse(
                 older,
                 "it has connected anew (again and again: two servers may have the same myid)",
             );
         }
+        !is_older
     }
 
     /// Whether a learner that says ACKEPOCH may have our history, as far as memory tells. If not, it

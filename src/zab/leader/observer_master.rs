@@ -307,7 +307,9 @@ impl ObserverMaster {
         if !self.learners.compare_history(self.now, link, self.epoch, packet, &history)? {
             return Ok(());
         }
-        self.learners.refuse_older(link);
+        if !self.learners.take_over(link) {
+            return Ok(());
+        }
         let tail = self.tail(view);
         self.learners.begin_sync(link, packet.zxid, &history, &tail);
         Ok(())

@@ -30,11 +30,53 @@ pub enum PlantedBug {
     PurgeTooMuch,
     /// A client is told that its session has expired before the end is committed.
     ExpiredTooSoon,
+    /// A multiRead asks for nobody's permission.
+    MultiReadUnchecked,
+    /// The parts of a multiRead behind one that failed fail as those of a multi do.
+    MultiReadStops,
+    /// A frame may be longer than its bound by its length prefix.
+    LongFrameTaken,
+    /// A frame that is exactly as long as its bound is refused.
+    FullFrameRefused,
+    /// A write that is refused because its transaction is too long leaves its changes behind.
+    LongTxnNotTakenBack,
+    /// A write that is refused early is answered with the xid of the reply before.
+    RefusedUnderLastXid,
+    /// Only a leader looks early at the permissions of its clients' writes.
+    EagerCheckAtLeaderOnly,
+    /// A write that is refused early gets a zxid all the same.
+    EagerRefusalLogged,
+    /// Quotas go on counting ephemeral nodes that are gone.
+    QuotaKeepsEphemerals,
+    /// Quotas count all bytes of new data, and not only how many more there are.
+    QuotaAddsWholeData,
+    /// New data are not compared with hard limits.
+    QuotaNotAskedBySetData,
+    /// Connections of readers go on when there is a leader again.
+    ReadersKept,
+    /// A server without a leader answers a sync.
+    ReaderSynced,
+    /// A container that had only one child is never removed.
+    ContainerOfOneChildKept,
+    /// A node with a time to live whose data were set is never removed.
+    SetTtlNodeKept,
+    /// The end of a session leaves those of its ephemeral nodes that were under way.
+    CloseForgetsNewest,
+    /// A transaction that is exactly as long as its bound is refused.
+    FullTxnRefused,
+    /// The early look wants the permission to set the ACL, whatever the write is.
+    EagerAsksTooMuch,
+    /// A server that starts leaves the node out that has the quota when it counts.
+    QuotaRecountLeavesTop,
+    /// A server without a leader asks for nobody's permission to read.
+    ReadersUnchecked,
+    /// A new leader does not time the sessions that it finds.
+    OldSessionsNotTimed,
 }
 
 impl PlantedBug {
     /// All of them.
-    pub const ALL: [PlantedBug; 12] = [
+    pub const ALL: [PlantedBug; 33] = [
         PlantedBug::AckBeforeSync,
         PlantedBug::VoteForgottenOnRestart,
         PlantedBug::TornTailAccepted,
@@ -47,6 +89,27 @@ impl PlantedBug {
         PlantedBug::ParkedSentTwice,
         PlantedBug::PurgeTooMuch,
         PlantedBug::ExpiredTooSoon,
+        PlantedBug::MultiReadUnchecked,
+        PlantedBug::MultiReadStops,
+        PlantedBug::LongFrameTaken,
+        PlantedBug::FullFrameRefused,
+        PlantedBug::LongTxnNotTakenBack,
+        PlantedBug::RefusedUnderLastXid,
+        PlantedBug::EagerCheckAtLeaderOnly,
+        PlantedBug::EagerRefusalLogged,
+        PlantedBug::QuotaKeepsEphemerals,
+        PlantedBug::QuotaAddsWholeData,
+        PlantedBug::QuotaNotAskedBySetData,
+        PlantedBug::ReadersKept,
+        PlantedBug::ReaderSynced,
+        PlantedBug::ContainerOfOneChildKept,
+        PlantedBug::SetTtlNodeKept,
+        PlantedBug::CloseForgetsNewest,
+        PlantedBug::FullTxnRefused,
+        PlantedBug::EagerAsksTooMuch,
+        PlantedBug::QuotaRecountLeavesTop,
+        PlantedBug::ReadersUnchecked,
+        PlantedBug::OldSessionsNotTimed,
     ];
 }
 

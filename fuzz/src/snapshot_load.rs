@@ -26,6 +26,7 @@ const OPTIONS: DatabaseOptions = DatabaseOptions {
     digest_enabled: true,
     hash_seed: 3,
     record: false,
+    planted: None,
 };
 
 fn loaded(mut file: &[u8], compression: Compression, zxid: Zxid) -> Option<Loaded> {

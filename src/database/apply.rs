@@ -2,11 +2,12 @@
 
 use crate::acl::AclList;
 use crate::database::{
-    Applied, DIGEST_LOG_ENTRIES, DIGEST_LOG_INTERVAL, Database, Fired, Promise, Recorded,
+    Applied, DIGEST_LOG_ENTRIES, DIGEST_LOG_INTERVAL, Database, Fired, NodeKind, Promise, Recorded,
 };
 use crate::error::ErrorCode;
 use crate::id::{SessionId, Zxid};
 use crate::jute::Vector;
+use crate::planted::{self, PlantedBug};
 use crate::proto::data::{AclVector, Stat, StatPersisted};
 use crate::proto::event::EventType;
 use crate::proto::opcode::OpCode;
@@ -339,7 +340,10 @@ impl Database {
     fn remove_leaf(&mut self, id: NodeId) -> AclList {
         let node = self.tree.get(id);
         let bytes = data_bytes(node.data());
-        if self.quotas.is_empty() {
+        let is_ephemeral = matches!(node.kind(), NodeKind::Ephemeral(_));
+        if self.quotas.is_empty()
+            || (is_ephemeral && self.is_planted(PlantedBug::QuotaKeepsEphemerals))
+        {
             return self.tree.remove(id);
         }
         let path = node.path().to_owned();
@@ -359,7 +363,11 @@ impl Database {
     ) -> Result<Stat, ErrorCode> {
         let path = path.ok_or(ErrorCode::BadArguments)?;
         let id = self.tree.find(path).ok_or(ErrorCode::NoNode)?;
-        let grown = data_bytes(data) - data_bytes(self.tree.get(id).data());
+        let before = match self.is_planted(PlantedBug::QuotaAddsWholeData) {
+            true => 0,
+            false => data_bytes(self.tree.get(id).data()),
+        };
+        let grown = data_bytes(data) - before;
         self.tree.set_data(id, data, |stat| {
             stat.mtime = header.time;
             stat.mzxid = header.zxid;
@@ -401,7 +409,14 @@ impl Database {
             // Even then its parent's pzxid moves, which a fuzzy snapshot may lack.
             let _ = self.delete(path, header.zxid, events);
         }
+        if paths.is_some() && self.is_planted(PlantedBug::CloseForgetsNewest) {
+            return;
+        }
         self.delete_ephemerals(header.client_id, header.zxid, events);
+    }
+
+    fn is_planted(&self, bug: PlantedBug) -> bool {
+        planted::is(self.options.planted, bug)
     }
 
     fn delete_ephemerals(&mut self, session: SessionId, zxid: Zxid, events: &mut Events<'_>) {

@@ -20,6 +20,7 @@ use std::rc::Rc;
 
 use crate::acl::AclList;
 use crate::id::{ConnectionId, SessionId, Zxid};
+use crate::planted::{self, PlantedBug};
 use crate::proto::data::{Stat, StatPersisted};
 use crate::proto::event::EventType;
 use crate::proto::txn::Txn;
@@ -44,6 +45,8 @@ pub struct DatabaseOptions {
     /// What is applied is kept until [`Database::take_recorded`]: for checkers, which want to see
     /// the history that a state was made by. Costs memory without a bound.
     pub record: bool,
+    /// A bug put in on purpose.
+    pub planted: Option<PlantedBug>,
 }
 
 impl Default for DatabaseOptions {
@@ -54,6 +57,7 @@ impl Default for DatabaseOptions {
             digest_enabled: true,
             hash_seed: 0,
             record: false,
+            planted: None,
         }
     }
 }
@@ -372,6 +376,15 @@ impl Database {
 
     fn may_be_reaped(&self, id: NodeId, now_wall_ms: i64, rules: ReapRules) -> bool {
         let node = self.tree.get(id);
-        node.num_children() == 0 && rules.let_go(node.kind(), &node.stat_persisted(), now_wall_ms)
+        let (kind, stat) = (node.kind(), node.stat_persisted());
+        let planted = |bug: PlantedBug| planted::is(self.options.planted, bug);
+        let is_kept = match kind {
+            NodeKind::Container => {
+                stat.cversion == 1 && planted(PlantedBug::ContainerOfOneChildKept)
+            }
+            NodeKind::Ttl { .. } => stat.version > 0 && planted(PlantedBug::SetTtlNodeKept),
+            NodeKind::Persistent | NodeKind::Ephemeral(_) => false,
+        };
+        node.num_children() == 0 && rules.let_go(kind, &stat, now_wall_ms) && !is_kept
     }
 }

@@ -4,6 +4,7 @@
 //! leave out everything below `/zookeeper/`.
 
 use crate::database::Database;
+use crate::planted::{self, PlantedBug};
 use crate::tree::{NodeId, QuotaExcess, QuotaNumbers, limit_path, stat_path};
 
 /// Below it lie the quotas.
@@ -98,6 +99,9 @@ impl Database {
         for path in limited {
             self.quota_recount(&path);
             self.quotas.add(&path);
+            if planted::is(self.options.planted, PlantedBug::QuotaRecountLeavesTop) {
+                self.quota_add(&path, 0, -1);
+            }
         }
     }
 }

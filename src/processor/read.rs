@@ -9,6 +9,7 @@ use crate::database::{Database, NodeRef};
 use crate::error::ErrorCode;
 use crate::id::{ConnectionId, SessionId, Zxid};
 use crate::jute::{Decoder, Jute, Vector};
+use crate::planted::{self, PlantedBug};
 use crate::proto::data::perms;
 use crate::proto::event::{EventType, encode_event_frame};
 use crate::proto::request::{
@@ -31,6 +32,8 @@ pub struct Reader<'a> {
     pub skip_acl: bool,
     /// Longest reply to one multiRead: a small request can ask for any number of large nodes.
     pub multi_read_bytes_max: usize,
+    /// A bug put in on purpose.
+    pub planted: Option<PlantedBug>,
 }
 
 impl Reader<'_> {
@@ -307,11 +310,18 @@ fn multi_read(
     out: &mut Vec<u8>,
 ) -> Result<(), ErrorCode> {
     let begin = out.len();
+    let mut unchecked = *reader;
+    unchecked.skip_acl |= planted::is(reader.planted, PlantedBug::MultiReadUnchecked);
+    let reader = &unchecked;
+    let mut has_failed = false;
     for part in parts {
         let start = out.len();
         MultiHeader { op: part.op().number(), done: false, err: 0 }.encode(out);
         // ZooKeeper: the watch flag of a part is dropped when the parts are decoded.
         let result = match part {
+            _ if has_failed && planted::is(reader.planted, PlantedBug::MultiReadStops) => {
+                Err(ErrorCode::RuntimeInconsistency)
+            }
             MultiOp::GetData(request) => {
                 get_data(database, reader, &PathWatch { watch: false, ..*request }, out)
             }
@@ -334,6 +344,7 @@ fn multi_read(
                 return Err(ErrorCode::MarshallingError);
             }
             Err(error) => {
+                has_failed = true;
                 out.truncate(start);
                 MultiHeader::error(error).encode(out);
                 error.code().encode(out);

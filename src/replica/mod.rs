@@ -503,5 +503,6 @@ fn prep_options(options: &ReplicaOptions) -> PrepOptions {
         close_session_paths: options.close_session_paths,
         reconfig: options.reconfig,
         txn_bytes_max: options.txnlog.txn_bytes_max,
+        planted: options.planted,
     }
 }

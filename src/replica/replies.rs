@@ -1,10 +1,12 @@
 //! Replies, written straight into the buffer of their connection.
 
 use super::connection::{Answer, Connection, Slot};
+use super::ensemble::Role;
 use super::{InFlight, Replica};
 use crate::error::ErrorCode;
 use crate::id::Zxid;
 use crate::jute::{Jute, begin_frame, end_frame};
+use crate::planted::{self, PlantedBug};
 use crate::processor::finish;
 use crate::processor::read::{self, Reader};
 use crate::proto::OpCode;
@@ -37,6 +39,7 @@ impl Replica {
             identities,
             skip_acl: self.options.skip_acl,
             multi_read_bytes_max: self.options.multi_read_bytes_max,
+            planted: self.options.planted,
         };
         let database = &mut self.database;
         let mut result = Ok(());
@@ -59,12 +62,15 @@ impl Replica {
         ReplyHeader { xid, zxid, err: 0 }.encode(out);
         let body_at = out.len();
         if !matches!(op, OpCode::SetWatches | OpCode::SetWatches2) {
+            let is_unchecked = self.ensemble.role == Role::Looking
+                && planted::is(self.options.planted, PlantedBug::ReadersUnchecked);
             let reader = Reader {
                 conn: connection.id,
                 session: connection.session,
                 identities: &connection.identities,
-                skip_acl: self.options.skip_acl,
+                skip_acl: self.options.skip_acl || is_unchecked,
                 multi_read_bytes_max: self.options.multi_read_bytes_max,
+                planted: self.options.planted,
             };
             result = read::answer(database, &reader, op, body, out);
         }

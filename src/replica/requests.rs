@@ -8,6 +8,7 @@ use crate::error::ErrorCode;
 use crate::id::{ConnectionId, Zxid};
 use crate::jute::{DecodeError, Decoder, Jute};
 use crate::limits;
+use crate::planted::{self, PlantedBug};
 use crate::processor::read;
 use crate::processor::{ReconfigFacts, Requester, config_of};
 use crate::proto::OpCode;
@@ -170,7 +171,11 @@ impl Replica {
             return;
         }
         match op {
-            Some(OpCode::Sync) if !self.ensemble.proposes() => {
+            Some(OpCode::Sync)
+                if !self.ensemble.proposes()
+                    && (self.ensemble.is_learning()
+                        || !planted::is(self.options.planted, PlantedBug::ReaderSynced)) =>
+            {
                 self.stats.count_request(OpCode::Sync);
                 if self.ensemble.is_learning() {
                     let op = OpCode::Sync;
@@ -286,7 +291,14 @@ impl Replica {
         if let Some(body) = &body
             && let Some(err) = self.screen(connection, op, body)
         {
-            let answer = Answer { zxid: Some(Zxid::ZERO), ..refusal(err) };
+            let is_planted = |bug| planted::is(self.options.planted, bug);
+            let mut answer = Answer { zxid: Some(Zxid::ZERO), ..refusal(err) };
+            if is_planted(PlantedBug::RefusedUnderLastXid) {
+                answer.xid = connection.last_cxid;
+            }
+            if is_planted(PlantedBug::EagerRefusalLogged) {
+                self.log_refusal(now, connection, xid, op, err);
+            }
             return self.answer_in_turn(now, slot, connection, answer, Zxid::ZERO);
         }
         let upgraded = match &body {
@@ -329,6 +341,41 @@ impl Replica {
             xid,
             arrived: now.mono,
             large,
+        };
+        self.propose(txn, request);
+    }
+
+    /// A planted bug: a leader logs the refusal of a request that needs no zxid.
+    fn log_refusal(
+        &mut self,
+        now: Now,
+        connection: &Connection,
+        xid: i32,
+        op: OpCode,
+        err: ErrorCode,
+    ) {
+        if !self.ensemble.proposes() {
+            return;
+        }
+        let Some(zxid) = self.next_zxid_for_write() else { return };
+        let digest_before = self.prep.digest();
+        let requester = Requester {
+            session: connection.session,
+            cxid: xid,
+            identities: &connection.identities,
+            allowed: Ok(()),
+            allowed_ephemerals: Ok(()),
+        };
+        let txn = self.prep.prepare_error(&self.database, now.wall, zxid, &requester, err);
+        let request = InFlight {
+            zxid,
+            digest_before,
+            op,
+            slot: None,
+            session: connection.session,
+            xid,
+            arrived: now.mono,
+            large: 0,
         };
         self.propose(txn, request);
     }

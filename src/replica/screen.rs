@@ -9,6 +9,7 @@ use super::connection::Connection;
 use super::ensemble::Role;
 use crate::acl::fix_up;
 use crate::error::ErrorCode;
+use crate::planted::{self, PlantedBug};
 use crate::processor::{path, read};
 use crate::proto::data::perms;
 use crate::proto::request::RequestBody;
@@ -28,6 +29,11 @@ impl Replica {
         if !self.options.eager_acl_check || !has_quorum {
             return None;
         }
+        if self.ensemble.role == Role::Learning
+            && planted::is(self.options.planted, PlantedBug::EagerCheckAtLeaderOnly)
+        {
+            return None;
+        }
         let Wish { path, wanted, acl } = Wish::of(op, body)?;
         if let Some(acl) = acl {
             let digest_enabled = self.options.authentication.digest_enabled;
@@ -37,6 +43,8 @@ impl Replica {
             }
         }
         let node = self.database.node(path::lookup_name(path))?;
+        let asks_too_much = planted::is(self.options.planted, PlantedBug::EagerAsksTooMuch);
+        let wanted = if asks_too_much { perms::ADMIN } else { wanted };
         let may = read::may(node.acl_list(), wanted, &connection.identities, self.options.skip_acl);
         (!may).then_some(ErrorCode::NoAuth)
     }

@@ -120,8 +120,10 @@ impl Replica {
         self.prep = Prep::new(self.prep_options(), &self.database);
         // ZooKeeper: every session has its whole timeout from the moment that there is a leader.
         self.sessions = Tracker::new(self.options.tick_ms);
-        for (session, timeout_ms) in self.database.sessions() {
-            self.sessions.add(session, timeout_ms, now.mono);
+        if !planted::is(self.options.planted, PlantedBug::OldSessionsNotTimed) {
+            for (session, timeout_ms) in self.database.sessions() {
+                self.sessions.add(session, timeout_ms, now.mono);
+            }
         }
         self.reaping = Reaping::new(&self.options, now.mono);
         self.ensemble.full_since = self.is_disk_full().then_some(now.mono);
@@ -135,7 +137,9 @@ impl Replica {
     fn begin_to_serve(&mut self, now: Now, role: Role, epoch: Epoch) {
         self.ensemble.epoch = epoch;
         self.ensemble.role = role;
-        if std::mem::take(&mut self.ensemble.read_only) {
+        if std::mem::take(&mut self.ensemble.read_only)
+            && !planted::is(self.options.planted, PlantedBug::ReadersKept)
+        {
             self.close_readers();
         }
         let parked = std::mem::take(&mut self.ensemble.parked);

@@ -62,6 +62,7 @@ fn database(config: &Config, hash_seed: u64) -> DatabaseOptions {
         digest_enabled: config.storage.digest_enabled,
         hash_seed,
         record: false,
+        planted: None,
     }
 }
 

@@ -19,6 +19,9 @@ pub struct Asking {
     pub multi_reads_per_mille: u64,
     /// Requests that are as long as they may be, or too long.
     pub long_per_mille: u64,
+    /// `jute.maxbuffer.extrasize` is so small that not every request that fits makes a transaction
+    /// that does; 0: it is not.
+    pub extra_bytes: u32,
 }
 
 /// What clients prove who they are by.
@@ -35,7 +38,13 @@ impl Asking {
             acls_per_mille: *rng.pick(&[0, 0, 100, 300]),
             multi_reads_per_mille: *rng.pick(&[0, 0, 50, 150]),
             long_per_mille: *rng.pick(&[0, 0, 10, 50]),
+            extra_bytes: 0,
         }
+    }
+
+    /// By how many bytes a transaction may be longer than a frame.
+    pub fn txn_extra_bytes_max(&self) -> u32 {
+        if self.extra_bytes == 0 { super::server::FRAME_BYTES_MAX } else { self.extra_bytes }
     }
 }
 

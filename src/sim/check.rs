@@ -16,6 +16,7 @@ use super::plan::Plan;
 use super::quotas;
 use super::readers;
 use super::refusals::Refusals;
+use super::sizes;
 use super::watches::{self, Changes};
 use super::watching;
 use crate::error::ErrorCode;
@@ -38,8 +39,8 @@ pub struct Checked {
     pub events: usize,
 }
 
-/// Errors that say something about the tree.
-const MEANT: [ErrorCode; 8] = [
+/// Errors that say something about the tree, or about the request.
+const MEANT: [ErrorCode; 9] = [
     ErrorCode::NoNode,
     ErrorCode::NodeExists,
     ErrorCode::BadVersion,
@@ -48,7 +49,11 @@ const MEANT: [ErrorCode; 8] = [
     ErrorCode::NoAuth,
     ErrorCode::InvalidAcl,
     ErrorCode::QuotaExceeded,
+    ErrorCode::MarshallingError,
 ];
+
+/// What a request meets whose transaction is too long.
+const LONG: i32 = ErrorCode::MarshallingError.code();
 
 /// Whether an error says something about the tree.
 pub fn is_meant(err: i32) -> bool {
@@ -81,10 +86,11 @@ pub fn check(
     let mut model = Model::of(plan);
     let askers = acl::askers(history, plan);
     acl::proofs(history)?;
-    too_long(history, &by_request)?;
+    sizes::frames(history, &by_request)?;
     let mut refusals = Refusals::new(history, plan);
     let known_before = quotas::acknowledged_before(history, &of_zxid);
-    let known = Known { history, of_zxid: &of_zxid, askers: &askers, known_before: &known_before };
+    let known =
+        Known { plan, history, of_zxid: &of_zxid, askers: &askers, known_before: &known_before };
     checked.reads += readers::check(plan, &known, chain)?;
     let changes = replay(&mut model, &known, chain, &links, &mut refusals, &mut checked)?;
     refusals.end(history)?;
@@ -257,6 +263,8 @@ pub fn error_of(txn: &Txn) -> i32 {
 
 /// What is known of the calls.
 pub struct Known<'a> {
+    /// What the seed decided.
+    pub plan: &'a Plan,
     /// All of them.
     pub history: &'a History,
     /// The place of the call that each transaction carried out.
@@ -276,7 +284,7 @@ fn replay(
     refusals: &mut Refusals,
     checked: &mut Checked,
 ) -> Result<Changes, String> {
-    let Known { history, of_zxid, askers, known_before } = *known;
+    let Known { plan, history, of_zxid, askers, known_before } = *known;
     let mut reads: BTreeMap<Zxid, Vec<usize>> = BTreeMap::new();
     for (place, call) in history.calls.iter().enumerate() {
         if let Outcome::Replied { zxid, .. } = call.outcome
@@ -311,7 +319,7 @@ fn replay(
         let place = of_zxid.get(&zxid).copied();
         if let Some(place) = place {
             let (call, since) = (&history.calls[place], known_before[place]);
-            decided(model, call, &askers[place], since, txn)?;
+            decided(plan, model, call, &askers[place], since, txn)?;
         }
         changes.note(txn, model);
         model.apply(txn)?;
@@ -330,37 +338,16 @@ fn replay(
     Ok(changes)
 }
 
-/// What is longer than a frame may be is not carried out, nor anything that was asked for behind it on
-/// its connection.
-fn too_long(history: &History, by_request: &ByRequest) -> Result<(), String> {
-    let mut over: BTreeSet<(usize, u64)> = BTreeSet::new();
-    for (place, call) in history.calls.iter().enumerate() {
-        let key = (call.client, call.connection);
-        let bytes = match &call.request {
-            Request::Set { data, .. } if data.len() > 3000 => {
-                super::wire::request(call.xid, &call.request).len() - 4
-            }
-            _ => 0,
-        };
-        if bytes > super::server::FRAME_BYTES_MAX as usize {
-            over.insert(key);
-        }
-        let is_over = over.contains(&key);
-        if is_over && (by_request.contains_key(&place) || call.outcome != Outcome::Unknown) {
-            return Err(format!(
-                "LONG: {} was carried out or answered on connection {}, on which a request was too \
-                 long",
-                what(call),
-                call.connection
-            ));
-        }
-    }
-    Ok(())
-}
-
 /// Whether a write was rightly carried out, or rightly refused. `since`: what had been acknowledged when
 /// it was asked for.
-fn decided(model: &Model, call: &Call, who: &Who, since: Zxid, txn: &Txn) -> Result<(), String> {
+fn decided(
+    plan: &Plan,
+    model: &Model,
+    call: &Call,
+    who: &Who,
+    since: Zxid,
+    txn: &Txn,
+) -> Result<(), String> {
     let err = error_of(txn);
     // Why a reconfiguration is refused is no matter of the tree.
     let is_reconfig = matches!(call.request, Request::Reconfig { .. });
@@ -368,7 +355,12 @@ fn decided(model: &Model, call: &Call, who: &Who, since: Zxid, txn: &Txn) -> Res
         return Ok(());
     }
     let obstacle = model.obstacle(&call.request, who);
-    let expected = quotas::errors(model, &call.request, obstacle, since);
+    let mut expected = quotas::errors(model, &call.request, obstacle, since);
+    if !sizes::fits(plan, &call.request) {
+        // Nothing else is in its way, and only then its length is looked at.
+        let long = |err: &mut i32| *err = if *err == 0 { LONG } else { *err };
+        expected.iter_mut().for_each(long);
+    }
     if expected.contains(&err) {
         return acl::stored_rightly(&call.request, who, txn)
             .map_err(|wrong| format!("{}: {wrong}", what(call)));

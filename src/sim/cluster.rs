@@ -599,12 +599,17 @@ impl World {
             Parcel::Bytes(bytes) => {
                 let partial = server.partial.entry(name).or_default();
                 partial.extend_from_slice(&bytes);
-                let found = frame::split(partial, server::FRAME_BYTES_MAX);
+                let found = frame::split(partial, server::frame_bytes_max(&self.plan));
                 if found.whole_bytes > 0 {
                     let frames: Vec<u8> = partial.drain(..found.whole_bytes).collect();
                     replica.handle_frames(read, ConnectionId(name), &frames);
                 }
                 if let Tail::Bad(length) = found.tail {
+                    if u32::try_from(length).is_ok_and(|length| length <= server::FRAME_BYTES_MAX) {
+                        let who = index + 1;
+                        return self
+                            .fail(format!("LONG: server {who} refused a frame of {length} bytes"));
+                    }
                     self.trace.say(now, || format!("s{}: a frame of {length} bytes", index + 1));
                     server.conns.remove(&name);
                     server.partial.remove(&name);

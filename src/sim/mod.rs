@@ -41,6 +41,7 @@ mod report;
 mod rng;
 mod run;
 mod server;
+mod sizes;
 mod trace;
 mod watches;
 mod watching;

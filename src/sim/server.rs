@@ -15,6 +15,7 @@ use crate::database::DatabaseOptions;
 use crate::id::{ServerId, Zxid};
 use crate::peer::PeerOptions;
 use crate::peer::link::{Endpoint, LinkId, Port};
+use crate::planted::{self, PlantedBug};
 use crate::quorum::{Config, Member, MemberAddress, Role};
 use crate::recovery::{Recovered, RecoveryError, RecoveryOptions, recover};
 use crate::replica::{Output, Replica, ReplicaOptions};
@@ -217,6 +218,7 @@ pub fn recovery_options(plan: &Plan, hash_seed: u64) -> RecoveryOptions {
             record: true,
             digest_enabled: !plan.wild.no_digest,
             extended_types: plan.wild.wider.reaps(),
+            planted: plan.planted,
             ..DatabaseOptions::default()
         },
         // A member whose folder was set aside must not vote as if it had never known anything.
@@ -278,6 +280,22 @@ pub fn member(id: ServerId, role: Role) -> Member {
     Member { addresses: vec![address], role, client: None }
 }
 
+/// Longest frame that a server takes.
+pub fn frame_bytes_max(plan: &Plan) -> u32 {
+    if planted::is(plan.planted, PlantedBug::LongFrameTaken) {
+        FRAME_BYTES_MAX + 4
+    } else if planted::is(plan.planted, PlantedBug::FullFrameRefused) {
+        FRAME_BYTES_MAX - 1
+    } else {
+        FRAME_BYTES_MAX
+    }
+}
+
+/// Longest transaction.
+pub fn txn_bytes_max(plan: &Plan) -> usize {
+    (FRAME_BYTES_MAX + plan.wild.asking.txn_extra_bytes_max()) as usize
+}
+
 fn replica_options(id: ServerId, plan: &Plan) -> ReplicaOptions {
     let tick = i32::try_from(plan.tick_ms).expect("about a second");
     let mut options = ReplicaOptions {
@@ -286,12 +304,12 @@ fn replica_options(id: ServerId, plan: &Plan) -> ReplicaOptions {
         session_timeout_ms_min: 2 * tick,
         session_timeout_ms_max: 20 * tick,
         frame_bytes_max: FRAME_BYTES_MAX,
-        txn_extra_bytes_max: FRAME_BYTES_MAX,
+        txn_extra_bytes_max: plan.wild.asking.txn_extra_bytes_max(),
         txnlog: txnlog::WriterOptions {
             block_bytes: plan.block_bytes,
             segment_bytes: plan.segment_bytes,
             group_bytes_max: 16 << 10,
-            txn_bytes_max: 2 * FRAME_BYTES_MAX as usize,
+            txn_bytes_max: txn_bytes_max(plan),
             snap_count: plan.snap_count,
             // Often, so that much can go wrong with them.
             snapshot_share_percent: 0,

@@ -143,6 +143,7 @@ impl Wild {
             // The one that goes on alone leads.
             wild.leader_only_leads = false;
         }
+        wild.asking.extra_bytes = *rng.pick(&[0, 20, 36]);
         wild
     }
 }

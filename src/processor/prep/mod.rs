@@ -23,6 +23,7 @@ use crate::acl::{AclList, Identity, fix_up};
 use crate::database::{Database, ReapRules};
 use crate::error::ErrorCode;
 use crate::id::{SessionId, Zxid};
+use crate::planted::{self, PlantedBug};
 use crate::proto::request::RequestBody;
 use crate::proto::txn::{
     CheckVersionTxn, CreateContainerTxn, CreateTtlTxn, CreateTxn, DIGEST_VERSION, DeleteTxn,
@@ -51,6 +52,8 @@ pub struct PrepOptions {
     pub reconfig: bool,
     /// Longest transaction: beyond it a log could not be read again (ZOOKEEPER-4306).
     pub txn_bytes_max: usize,
+    /// A bug put in on purpose.
+    pub planted: Option<PlantedBug>,
 }
 
 /// Who asks.
@@ -286,6 +289,10 @@ impl Prep {
         self.outstanding.len()
     }
 
+    fn is_planted(&self, bug: PlantedBug) -> bool {
+        planted::is(self.options.planted, bug)
+    }
+
     fn begin(&mut self, database: &Database, zxid: Zxid) {
         assert!(zxid > self.last, "zxids rise: {zxid} after {}", self.last);
         self.last = zxid;
@@ -305,10 +312,13 @@ impl Prep {
             Ok(planned) => {
                 let header = header(stamp, requester, planned.op);
                 let txn = Txn::new(header, &planned.body(), self.txn_digest());
-                if txn.bytes().len() <= self.options.txn_bytes_max {
+                let less = usize::from(self.is_planted(PlantedBug::FullTxnRefused));
+                if txn.bytes().len() <= self.options.txn_bytes_max - less {
                     return txn;
                 }
-                self.roll_back(stamp);
+                if !self.is_planted(PlantedBug::LongTxnNotTakenBack) {
+                    self.roll_back(stamp);
+                }
                 self.error_txn(stamp, requester, ErrorCode::MarshallingError)
             }
             Err(error) => self.error_txn(stamp, requester, error),

@@ -44,6 +44,7 @@ fn case() -> Case {
             close_session_paths: false,
             reconfig: true,
             txn_bytes_max: 1 << 20,
+            planted: None,
         },
         database: Database::new(DatabaseOptions::default()),
         identities: vec![Identity::new("super", "")],

@@ -7,6 +7,7 @@ use crate::acl::Identity;
 use crate::database::{Database, NodeKind};
 use crate::id::{SessionId, Zxid};
 use crate::jute::VectorBuf;
+use crate::planted::PlantedBug;
 use crate::processor::path;
 use crate::proto::OpCode;
 use crate::proto::request::Paths;
@@ -84,6 +85,9 @@ impl Prep {
         let is_stored = |path: &str| {
             database.node(path).is_some_and(|node| node.kind() == NodeKind::Ephemeral(session))
         };
+        if self.is_planted(PlantedBug::CloseForgetsNewest) {
+            return paths;
+        }
         let stored = paths.len();
         paths.extend(
             self.outstanding

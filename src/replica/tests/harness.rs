@@ -457,6 +457,7 @@ impl Disk {
             digest_enabled: options.digest,
             hash_seed: 1,
             record: false,
+            planted: None,
         };
         let ensemble = self.ensemble;
         let recent_txns_max = if ensemble { 500 } else { 0 };

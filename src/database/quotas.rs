@@ -2,6 +2,16 @@
 //!
 //! They follow the data without transactions: each server rewrites its own, which is why digests
 //! leave out everything below `/zookeeper/`.
+//!
+//! A server counts when the figures are made and when it starts, and only adds in between. So a server
+//! that has started since may show other figures than one that has not, in three cases:
+//!
+//! - limits were removed without their figures, and came back: what changed meanwhile is missing;
+//! - quotas lie in one another: only the deepest one is added to, and a start counts for all;
+//! - a client wrote to the figures.
+// ZooKeeper: so it is there (DataTree.addNode, updateQuotaStat, setupQuota), byte for byte, and its
+// command-line client makes none of these unless it is cut off between two deletes. No two histories
+// come of it: the leader alone decides whether a write breaks a limit, and its refusal is a transaction.
 
 use crate::database::Database;
 use crate::planted::{self, PlantedBug};
@@ -33,6 +43,7 @@ impl Database {
         if let Some(limited) = parent.strip_prefix(QUOTA_ROOT) {
             match name {
                 // ZooKeeper: a quota of the root throws in PathTrie; here it is none.
+                // ZooKeeper: DataTree.addNode does not count here. See the module's words.
                 LIMIT_NAME => self.quotas.add(limited),
                 STAT_NAME => self.quota_recount(limited),
                 _ => {}

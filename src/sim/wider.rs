@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::history::{Request, Watched};
+use super::history::{Part, Request, Watched};
 use super::quotas;
 use super::rng::Rng;
 
@@ -156,8 +156,9 @@ impl Thinker {
         }
     }
 
-    /// Quotas are made and removed as ZooKeeper's own client does it, and lie not within each other: it
-    /// refuses that, and the figures of servers would differ.
+    /// Limits and figures come and go together, and quotas do not lie within each other: otherwise the
+    /// figures of servers would differ (`database::quotas`). ZooKeeper's own client removes both, too, and
+    /// refuses quotas within each other.
     fn quota(&mut self) -> Vec<Request> {
         let path = format!("/l{}", self.rng.below(2));
         let child = format!("{path}/k{}", self.rng.below(4));
@@ -182,13 +183,20 @@ impl Thinker {
         };
         let delete = |path: &str| Request::Delete { path: path.to_owned(), version: -1 };
         match rng.below(100) {
-            0..12 => vec![
-                create(&top, b"", false),
-                create(&limits, text.as_bytes(), false),
-                create(&figures, b"count=0,bytes=0", false),
-            ],
+            0..12 => {
+                let part = |path: &str, data: &[u8]| Part::Create {
+                    path: path.to_owned(),
+                    data: data.to_vec(),
+                };
+                let figures = part(&figures, b"count=0,bytes=0");
+                let both = vec![part(&limits, text.as_bytes()), figures];
+                vec![create(&top, b"", false), Request::Multi(both)]
+            }
             12..20 => vec![Request::Set { path: limits, data: text.into_bytes(), version: -1 }],
-            20..24 => vec![delete(&limits), delete(&figures), delete(&top)],
+            20..24 => {
+                let part = |path: &str| Part::Delete { path: path.to_owned(), version: -1 };
+                vec![Request::Multi(vec![part(&limits), part(&figures)]), delete(&top)]
+            }
             24..34 => vec![create(&path, &data, false)],
             34..52 => vec![create(&child, &data, rng.one_in(4))],
             52..72 => vec![Request::Set { path: child, data, version: -1 }],

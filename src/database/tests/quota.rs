@@ -67,6 +67,43 @@ fn a_quota_ends_with_its_limits() {
     assert_eq!(run.text(STATS), "count=2,bytes=8");
 }
 
+/// What a server has that starts from a snapshot of this.
+fn restarted(run: &Run) -> Database {
+    let mut builder = DatabaseBuilder::new(DatabaseOptions::default());
+    for node in run.database.node("/").unwrap().subtree() {
+        let path = if node.path() == "/" { "" } else { node.path() };
+        builder.node(path, node.data(), AclId::OPEN, node.stat_persisted()).unwrap();
+    }
+    builder.finish(run.database.last_processed()).unwrap()
+}
+
+#[test]
+fn limits_that_come_back_go_on_with_old_figures_and_a_server_that_starts_counts() {
+    let mut run = with_quota("count=-1,bytes=-1=;countHardLimit=3");
+    let text = |database: &Database| {
+        let data = database.node(STATS).unwrap().data().unwrap_or_default();
+        String::from_utf8_lossy(data).into_owned()
+    };
+    run.create("/a/c", "1");
+    assert_eq!((run.text(STATS), text(&restarted(&run))), both("count=3,bytes=9"));
+    run.delete(LIMITS);
+    run.delete("/a/b");
+    run.delete("/a/c");
+    assert_eq!((run.text(STATS), text(&restarted(&run))), both("count=3,bytes=9"), "no quota");
+    run.create(LIMITS, "count=-1,bytes=-1=;countHardLimit=3");
+    assert_eq!(run.text(STATS), "count=3,bytes=9");
+    assert!(violated(&run.database, "/a/x", 0, 1));
+    assert_eq!(text(&restarted(&run)), "count=1,bytes=5");
+    assert_eq!(run.database.digest(), restarted(&run).digest(), "figures are in no digest");
+    run.delete(STATS);
+    run.create(STATS, "");
+    assert_eq!((run.text(STATS), text(&restarted(&run))), both("count=1,bytes=5"));
+}
+
+fn both(text: &str) -> (String, String) {
+    (text.to_owned(), text.to_owned())
+}
+
 #[test]
 fn the_deepest_quota_alone_counts() {
     let mut run = with_quota("count=5,bytes=100");

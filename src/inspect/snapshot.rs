@@ -53,7 +53,7 @@ pub fn check_snapshot(path: &Path, json: bool, out: &mut dyn Write) -> io::Resul
     match looks_finished(&mut file, compression) {
         Ok(true) => (),
         Ok(false) => {
-            complain(path, json, "it was never finished: its end is missing", out)?;
+            complain(path, json, &unfinished(path, name), out)?;
             return Ok(false);
         }
         Err(error) => {
@@ -101,6 +101,22 @@ pub fn check_snapshot(path: &Path, json: bool, out: &mut dyn Write) -> io::Resul
         )?,
     }
     Ok(whole)
+}
+
+/// What a server does with a snapshot that has no end.
+fn unfinished(path: &Path, name: &str) -> String {
+    let what = match std::fs::metadata(path).map(|found| found.len()) {
+        Ok(0) => "it is empty, so it was never finished, or something cut it off",
+        _ => "it was never finished: its end is missing",
+    };
+    match plan::snapshot_zxid(name) {
+        Some(zxid) => format!(
+            "{what}. The server passes it over when it starts, and begins with the snapshot before it \
+             and the log; where the log then does not reach {zxid}, or there is no other snapshot and \
+             the log has transactions, it refuses to start"
+        ),
+        None => what.to_owned(),
+    }
 }
 
 /// Prints how many nodes and bytes there are below each child of the root.

@@ -224,3 +224,45 @@ fn an_export_of_a_torn_log_says_what_is_left_out() {
     assert!(whole && object["note"].as_str().unwrap().contains("is left out"), "{text}");
     assert_eq!(object["transactions"], 0);
 }
+
+#[test]
+fn a_check_of_a_log_without_a_record_says_what_a_server_does_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.9");
+    for (content, parts) in [
+        (&b""[..], ["it is empty", "removes the file when it starts", "as ZooKeeper does"]),
+        (b"ZKLG", ["it has 4 bytes", "removes the file", "ZooKeeper may not start on it before"]),
+    ] {
+        std::fs::write(&path, content).unwrap();
+        let (said, whole) = run(|out| check_logs(std::slice::from_ref(&path), false, out));
+        assert!(whole && !said.contains("written by"), "{said}");
+        for part in parts {
+            assert!(said.contains(part), "no {part:?} in {said}");
+        }
+    }
+    // Not the last one of its folder: recovery refuses, and so does the check.
+    std::fs::write(folder.path().join("log.a.bak"), b"").unwrap();
+    assert!(run(|out| check_logs(std::slice::from_ref(&path), false, out)).1);
+    std::fs::write(folder.path().join("log.a"), b"").unwrap();
+    for json in [false, true] {
+        let (said, whole) = run(|out| check_logs(std::slice::from_ref(&path), json, out));
+        assert!(!whole && said.contains("but log.a follows it"), "{said}");
+    }
+}
+
+#[test]
+fn a_check_of_a_snapshot_without_an_end_says_what_a_server_does_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content, part) in [
+        ("snapshot.5", &b""[..], "it is empty"),
+        ("snapshot.5.gz", b"", "it is empty"),
+        ("snapshot.5", b"ZKSN", "its end is missing"),
+    ] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        let (said, whole) = run(|out| check_snapshot(&path, false, out));
+        assert!(!whole && said.contains(part), "{said}");
+        assert!(said.contains("The server passes it over when it starts"), "{said}");
+        assert!(said.contains("does not reach 0x5"), "{said}");
+    }
+}

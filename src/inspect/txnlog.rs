@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{Wanted, complain, name_of, open, other_than, txn};
 use crate::id::Zxid;
-use crate::txnlog::{Entry, Reader, Verdict, plan};
+use crate::txnlog::{Entry, FILE_HEADER_BYTES, Reader, Verdict, plan};
 
 /// Prints every transaction of every file, in the order given, and what ends each file.
 ///
@@ -55,6 +55,7 @@ pub fn check_logs(files: &[PathBuf], json: bool, out: &mut dyn Write) -> io::Res
         };
         let counts = Counts { first: order.first, last: order.last_here, ..counts };
         last = order.last;
+        order.faults.extend(refused_for_later(path, &verdict));
         whole &= is_whole(&verdict) && order.faults.is_empty();
         match json {
             true => {
@@ -205,6 +206,24 @@ fn print_object(path: &Path, entry: &Entry, out: &mut dyn Write) -> io::Result<(
     writeln!(out, "{object}")
 }
 
+/// What a server does with a tail that only the last log of a folder may have.
+// ZooKeeper: FileTxnIterator.goToNextLog ends the start as well, unless the file is the last one.
+fn refused_for_later(path: &Path, verdict: &Verdict) -> Option<String> {
+    let Verdict::TornTail { passable: false, .. } = verdict else { return None };
+    let own = plan::log_zxid(name_of(path))?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let entries = std::fs::read_dir(folder.unwrap_or(Path::new("."))).ok()?;
+    let later = entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| plan::log_zxid(name).is_some_and(|zxid| zxid > own))
+        .min_by_key(|name| plan::log_zxid(name))?;
+    Some(format!(
+        "but {later} follows it in its folder, and no server begins another log behind such an end: a \
+         server that needs this log refuses to start, as ZooKeeper does; bring the whole file back, or \
+         move it away if it came here by mistake"
+    ))
+}
+
 /// A torn tail is no damage: the next start of a server cuts it off.
 pub(super) fn is_whole(verdict: &Verdict) -> bool {
     !matches!(verdict, Verdict::Damaged { .. })
@@ -212,6 +231,8 @@ pub(super) fn is_whole(verdict: &Verdict) -> bool {
 
 fn sentence(verdict: &Verdict, counts: &Counts) -> String {
     let who = match counts.guarded {
+        // Nothing in it says who.
+        false if counts.bytes_total < FILE_HEADER_BYTES as u64 => String::new(),
         true => format!("written by ringkeeper, {} groups, ", counts.groups),
         false => "written by ZooKeeper, ".to_owned(),
     };
@@ -222,6 +243,20 @@ fn sentence(verdict: &Verdict, counts: &Counts) -> String {
     let total = counts.bytes_total;
     let verdict = match verdict {
         Verdict::Clean { end } => format!("whole, {end} of {total} bytes in use"),
+        Verdict::TornTail { reason, .. } if counts.txns == 0 => {
+            // ZooKeeper: FileTxnIterator.goToNextLog deletes a last log of 0 bytes, and no other.
+            let (what, java) = match total {
+                0 => ("it is empty".to_owned(), "as ZooKeeper does"),
+                _ => (
+                    format!("it has {total} bytes ({reason})"),
+                    "ZooKeeper may not start on it before",
+                ),
+            };
+            format!(
+                "{what}, as a crash leaves a log that has just been made: nothing durable is missing, \
+                 the server removes the file when it starts if it is the last log of its folder; {java}"
+            )
+        }
         Verdict::TornTail { end, reason, passable } => {
             let java = if *passable { "ZooKeeper would stop there" } else { "ZooKeeper would not" };
             format!(

@@ -31,7 +31,9 @@ fn value(text: &str, name: &str) -> u64 {
 /// Lines of the log about stalls with this cause.
 fn lines(server: &Server, cause: &str) -> usize {
     let log = std::fs::read_to_string(server.log_file()).unwrap();
-    log.lines().filter(|line| line.contains("stood still for ") && line.contains(cause)).count()
+    log.lines()
+        .filter(|line| line.contains("nobody was served for ") && line.contains(cause))
+        .count()
 }
 
 fn until(what: &str, server: &Server, mut is_so: impl FnMut() -> bool) {
@@ -65,7 +67,7 @@ fn a_process_that_is_stopped_under_load_says_that_the_system_held_it_off() {
         until("a line that says why", &server, || {
             lines(
                 &server,
-                "it waited in the kernel, for a disk or a lock, or the process was stopped",
+                "this process did not run: it waited in the kernel, for a disk or a lock, or was stopped",
             ) + lines(&server, "others had its processor")
                 > 0
         });

@@ -463,10 +463,10 @@ impl Host {
                     preemptions = had.preemptions,
                     page_reads = had.page_reads,
                     $($unsaid)*
-                    "stood still for {} ms, mostly {}: {}",
+                    "nobody was served for {} ms: {}; mostly {}",
                     Ms(stall.us),
-                    stall.mostly().describe(),
-                    cause.describe()
+                    cause.describe(),
+                    stall.mostly().describe()
                 )
             };
         }

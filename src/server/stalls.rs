@@ -154,14 +154,24 @@ impl Cause {
     /// For the log.
     pub fn describe(self) -> &'static str {
         match self {
-            Cause::Own => "its own work took so long",
-            Cause::Preempted => "others had its processor",
-            Cause::Paged => "its memory had to be read from a disk (swap?)",
+            Cause::Own => {
+                "this process was at work all the time: its own work took so long, see parts and work"
+            }
+            Cause::Preempted => {
+                "this process did not get to run: others had its processor. Look at `top`, \
+                 /proc/pressure/cpu and the CPU quota of its container"
+            }
+            Cause::Paged => {
+                "this process waited for its memory, which had to be read from a disk. Look at the \
+                 swap (`vmstat 1`) and the memory limit of its container"
+            }
             Cause::Blocked => {
-                "it waited in the kernel, for a disk or a lock, or the process was stopped"
+                "this process did not run: it waited in the kernel, for a disk or a lock, or was \
+                 stopped (SIGSTOP, a debugger). Look at `iostat -x 1` and the kernel's log"
             }
             Cause::Machine => {
-                "interrupts, or the machine itself was held off (a virtual one, beside others?)"
+                "not this process but the whole machine stood still, or interrupts had its processor: \
+                 a virtual machine waits so for others of its host. Look at `st` in `vmstat 1`"
             }
         }
     }

@@ -69,7 +69,8 @@ pub enum ConfigCommand {
     /// Say what a server would do with each key of a file, and whether it would start here.
     ///
     /// What the machine denies is looked for as well: io_uring, limits of the process, folders that
-    /// cannot be used. Run it as the user, and under the limits, of the server.
+    /// cannot be used, ports that others have, names that do not resolve. Run it as the user, and
+    /// under the limits, of the server. While a ringkeeper runs on the same data, ports are not tried.
     /// The -D words of SERVER_JVMFLAGS and JVMFLAGS count, as they do for a server.
     Check {
         /// A zoo.cfg, or a file in TOML if its name ends in .toml.
@@ -239,11 +240,11 @@ fn unreadable(name: &str, error: &io::Error) -> ConfigError {
 }
 
 /// Carries out a `config` command and gives its exit code. Results go to `out`, complaints to
-/// `complaints`; `obstacles` says what keeps a server from starting on this machine.
+/// `complaints`; `look` says what this machine has to say to a configuration.
 pub fn run_config(
     command: &ConfigCommand,
     variable: impl Fn(&str) -> Option<String>,
-    obstacles: impl Fn(&Config) -> Vec<String>,
+    look: impl Fn(&Config) -> report::Here,
     out: &mut dyn Write,
     complaints: &mut dyn Write,
 ) -> io::Result<u8> {
@@ -260,10 +261,13 @@ pub fn run_config(
         ConfigCommand::Check { file } => {
             let examination = examine(Some(file), variable);
             let is_valid = examination.errors.is_empty();
-            let here = if is_valid { obstacles(&examination.config) } else { Vec::new() };
+            let here = match is_valid {
+                true => look(&examination.config),
+                false => report::Here::default(),
+            };
             let text = report::check(&file.display().to_string(), &examination, &here);
             out.write_all(text.as_bytes())?;
-            Ok(match (is_valid, here.is_empty()) {
+            Ok(match (is_valid, here.denied.is_empty()) {
                 (false, _) => EXIT_USAGE,
                 (true, false) => EXIT_FAILURE,
                 (true, true) => EXIT_OK,

@@ -201,6 +201,13 @@ pub const LARGE_REQUESTS_BYTES_MAX: usize = 100 << 20;
 /// nodes.
 pub const MULTI_READ_BYTES_MAX: usize = 64 << 20;
 
+/// Bytes of a `java.env` or `zookeeper-env.sh` beside the configuration that are looked through for
+/// words that have no effect: such a file has some lines.
+pub const SHELL_FILE_BYTES_MAX: usize = 64 * 1024;
+
+/// Of how many such words each file's are named: who has more moves them all.
+pub const SHELL_WORDS_SAID_MAX: usize = 20;
+
 const _: () = assert!(CONNECTION_HELD_BYTES_MAX > FRAME_BYTES_MAX as usize);
 const _: () = assert!(CONNECTION_REQUESTS_PAUSE_BYTES < CONNECTION_HELD_BYTES_MAX as u64);
 const _: () = assert!(OUTPUT_REPORTED_BYTES < CONNECTION_OUTPUT_PAUSE_BYTES);

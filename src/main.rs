@@ -28,8 +28,8 @@ fn carry_out(command: &Command) -> u8 {
         }
         Command::Version => writeln!(out, "{}", cli::version_line()).map(|()| cli::EXIT_OK),
         Command::Config(command) => {
-            let obstacles = ringkeeper::server::environment::obstacles;
-            cli::run_config(command, variable, obstacles, out, &mut io::stderr())
+            let look = ringkeeper::server::environment::look;
+            cli::run_config(command, variable, look, out, &mut io::stderr())
         }
         Command::Txnlog(TxnlogCommand::Dump(FilesArgs { files, json })) => {
             inspect::dump_logs(files, *json, out).map(verdict)

@@ -159,6 +159,127 @@ fn a_check_where_nothing_is_in_the_way_says_so_and_makes_nothing() {
 }
 
 #[test]
+fn what_has_the_name_of_a_servers_file_ends_the_start_and_not_the_first_write() {
+    for name in ["log.1", "snapshot.0", "prepared-segment-1"] {
+        let place = Place::new("ringkeeper.cores=1");
+        fs::create_dir_all(place.path("data/version-2").join(name)).expect("a folder for tests");
+        let says = format!("version-2/{name} is a folder, and the server has a file of that name");
+        refused(&place, "", &[&says, "move it aside"]);
+    }
+}
+
+#[test]
+fn an_interface_that_is_not_there_is_named() {
+    let place = Place::new("");
+    let zone = |zone: &str| {
+        let data = place.path("data");
+        let text =
+            format!("clientPort=0\nclientPortAddress=::1%{zone}\ndataDir={}\n", data.display());
+        fs::write(place.path("zoo.cfg"), text).expect("a folder for tests");
+    };
+    zone("nosuch");
+    refused(&place, "", &["no interface named nosuch", "clientPortAddress"]);
+    if std::net::TcpListener::bind("[::1]:0").is_ok() {
+        zone("lo");
+        let (code, said) = place.run("", "config check");
+        assert_eq!(code, Some(0), "{said}");
+    }
+}
+
+#[test]
+fn ports_that_another_process_has_are_named_by_the_check_as_by_the_server() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("its address").port();
+    let place = Place::new("");
+    let data = format!("dataDir={}\n", place.path("data").display());
+    fs::write(
+        place.path("zoo.cfg"),
+        format!("{data}clientPort={port}\nclientPortAddress=127.0.0.1\n"),
+    )
+    .expect("a folder for tests");
+    refused(
+        &place,
+        "",
+        &["(clientPort): Address already in use", "Another process has it", "ss -ltnp"],
+    );
+
+    fs::write(place.path("data/myid"), "1\n").expect("the server made the folder");
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let free = free.local_addr().expect("its address").port();
+    let member = |port: u16, retry: u32, other: &str| {
+        place.configure(&format!(
+            "{data}initLimit=5\nsyncLimit=2\nelectionPortBindRetry={retry}\n\
+             server.1=127.0.0.1:{port}:{free}\nserver.2={other}:2:3\nserver.3=127.0.0.1:4:5\n"
+        ));
+    };
+    member(port, 1, "127.0.0.1");
+    let says = format!("cannot listen at 127.0.0.1:{port} (quorum port of server.1)");
+    let (code, said) = place.run("", "config check");
+    assert!(code == Some(1) && said.contains(&says), "{said}");
+    let (code, said) = place.run("", "server");
+    assert!(code == Some(1) && said.contains("Address already in use"), "{said}");
+    // One that tries on for ever starts, and so says the check.
+    member(port, 0, "127.0.0.1");
+    let (code, said) = place.run("", "config check");
+    assert!(code == Some(0) && said.contains(&says) && said.contains("tries on"), "{said}");
+    drop(taken);
+    member(0, 1, "no-such-host.invalid");
+    let (_, said) = place.run("", "config check");
+    assert!(said.contains("server.2: no-such-host.invalid cannot be resolved"), "{said}");
+    assert!(said.contains("asks for the name again at each attempt"), "{said}");
+}
+
+#[test]
+fn what_another_user_may_not_use_is_named_by_the_check_as_by_the_server() {
+    for command in ["server", "config check"] {
+        let place = Place::new("ringkeeper.cores=1");
+        // The folder of the data is root's, as after a run as root; its parts are not.
+        let inner = place.path("data/version-2");
+        fs::create_dir_all(&inner).expect("a folder for tests");
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+        fs::set_permissions(&inner, open).expect("our folder");
+        let Some((code, said)) = place.run_as_another("", command) else {
+            eprintln!("NOT CHECKED: becoming another user takes root");
+            return;
+        };
+        assert!(code == Some(1) && said.contains("Permission denied"), "{command}: {said}");
+        assert!(said.contains("`chown -R`"), "{command}: {said}");
+        let path = place.path("dyn");
+        fs::write(&path, "server.1=a:1:2\n").expect("a folder for tests");
+        let closed = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        fs::set_permissions(&path, closed).expect("our file");
+        place
+            .configure(&format!("dataDir={}\ndynamicConfigFile=dyn", place.path("data").display()));
+        let (code, said) = place.run_as_another("", command).expect("as before");
+        assert!(
+            code == Some(2) && said.contains("dyn: cannot be read: Permission denied"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_check_beside_a_running_server_says_so_and_does_not_call_its_ports_taken() {
+    let server = Server::start(Program::Ringkeeper(binary().into()), Config::new());
+    let said = finish(
+        Command::new(binary()).args(["config", "check"]).arg(server.folder().join("zoo.cfg")),
+    );
+    assert_eq!(said.0, Some(0), "{}", said.1);
+    let says = format!("is in use by a ringkeeper server (pid {})", server.pid());
+    assert!(said.1.contains(&says), "{}", said.1);
+}
+
+#[test]
+fn flags_beside_the_configuration_that_nobody_reads_are_named() {
+    let place = Place::new("ringkeeper.cores=1");
+    fs::write(place.path("java.env"), "export JVMFLAGS=\"-Dzookeeper.snapCount=7\"\n")
+        .expect("a folder for tests");
+    let (code, said) = place.run("", "config check");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("java.env:1: -Dzookeeper.snapCount: has no effect here"), "{said}");
+}
+
+#[test]
 fn a_member_that_knows_no_other_does_not_stand_alone() {
     let place = Place::new("standaloneEnabled=false\ndynamicConfigFile=dyn");
     fs::write(place.path("dyn"), "# nobody\n").expect("a folder for tests");

@@ -10,7 +10,7 @@ use super::document::{
 use super::keys::{Fate, Key, OWN_PREFIX, Place};
 use super::origin::{ConfigError, Level, Note, Origin, Problem};
 use super::properties::{write_comment, write_pair};
-use super::read::{Resolved, resolve_in_file};
+use super::read::{FILE_BYTES_MAX, Resolved, refusal, resolve_in_file, too_large};
 use super::value::{Kind, Raw, Value};
 
 /// A converted file.
@@ -28,6 +28,7 @@ struct Piece {
     about: Option<String>,
     key: String,
     value: Carried,
+    origin: Origin,
 }
 
 enum Carried {
@@ -44,6 +45,9 @@ pub fn convert(
     from: Format,
     to: Format,
 ) -> Result<Converted, Vec<ConfigError>> {
+    if bytes.len() > FILE_BYTES_MAX {
+        return Err(vec![too_large(name)]);
+    }
     let document = Document::read(bytes, name, from);
     let mut errors = document.errors;
     let mut notes = Vec::new();
@@ -56,12 +60,13 @@ pub fn convert(
             own_comments.extend(kept(comment));
         }
         let (key, text) = (entry.key.clone(), untyped_text(&entry.raw));
+        let origin = Origin::File { name: name.into(), line: entry.line };
         match piece(entry, own_comments.clone(), name, from, &mut notes) {
             Ok(piece) => pieces.push(piece),
             // Nobody looks at the value of a key that stands again further down.
             Err(_) if superseded => {
                 let value = Carried::Inert(text);
-                pieces.push(Piece { comments: own_comments, about: None, key, value });
+                pieces.push(Piece { comments: own_comments, about: None, key, value, origin });
             }
             Err(error) => errors.push(error),
         }
@@ -69,7 +74,7 @@ pub fn convert(
     if !errors.is_empty() {
         return Err(errors);
     }
-    replace_doubles(&mut pieces, name, &mut notes);
+    replace_doubles(&mut pieces, &mut notes);
     let rest: Vec<String> = comments.filter_map(kept).collect();
     let text = match to {
         Format::ZooCfg => to_properties(&pieces, &rest),
@@ -112,8 +117,8 @@ pub(super) fn rewritten_toml(
     let own = pieces.iter().position(|piece| without_own_prefix(&piece.key).is_some());
     for &(key, value) in added {
         let value = Carried::Untyped(Raw::Str(value.to_owned()));
-        let piece =
-            Piece { comments: std::mem::take(&mut above), about: None, key: key.to_owned(), value };
+        let (comments, origin) = (std::mem::take(&mut above), Origin::file(name));
+        let piece = Piece { comments, about: None, key: key.to_owned(), value, origin };
         pieces.insert(own.unwrap_or(pieces.len()), piece);
     }
     let rest: Vec<String> = comments.filter_map(kept).collect();
@@ -155,9 +160,12 @@ fn piece(
     };
     match resolve_in_file(&written, from) {
         Resolved::Key(row, canonical) => {
-            let value = row.kind.read(&raw).map_err(error)?;
-            let about = Some(about(row));
-            Ok(Piece { comments, about, key: canonical, value: Carried::Typed(row.kind, value) })
+            let value = row.kind.read(&raw).map_err(|text| {
+                let (shown, text) = refusal(row, &raw, text);
+                ConfigError { value: shown, ..error(text) }
+            })?;
+            let (about, value) = (Some(about(row)), Carried::Typed(row.kind, value));
+            Ok(Piece { comments, about, key: canonical, value, origin })
         }
         Resolved::Nothing(why) => {
             if let Raw::Other(type_name) = raw {
@@ -168,22 +176,19 @@ fn piece(
             let bare = super::keys::find(&written).is_some_and(|row| row.place == Place::Bare);
             if bare || written == OWN_PREFIX.trim_end_matches('.') {
                 let text = format!("carried over as a comment: {why}");
-                notes.push(Note { level: Level::Warn, origin, key: written.clone(), text });
-                let text = untyped_text(&raw);
-                return Ok(Piece {
-                    comments,
-                    about: None,
-                    key: written,
-                    value: Carried::Inert(text),
-                });
+                let (noted, key) = (origin.clone(), written.clone());
+                notes.push(Note { level: Level::Warn, origin: noted, key, text });
+                let value = Carried::Inert(untyped_text(&raw));
+                return Ok(Piece { comments, about: None, key: written, value, origin });
             }
-            Ok(Piece { comments, about: Some(why), key: written, value: Carried::Untyped(raw) })
+            let value = Carried::Untyped(raw);
+            Ok(Piece { comments, about: Some(why), key: written, value, origin })
         }
     }
 }
 
 /// Keeps the last of equal keys, which is the one in force, and the others as comments.
-fn replace_doubles(pieces: &mut [Piece], name: &str, notes: &mut Vec<Note>) {
+fn replace_doubles(pieces: &mut [Piece], notes: &mut Vec<Note>) {
     let mut seen = std::collections::HashSet::new();
     for piece in pieces.iter_mut().rev() {
         if matches!(piece.value, Carried::Inert(_)) || seen.insert(piece.key.clone()) {
@@ -196,9 +201,10 @@ fn replace_doubles(pieces: &mut [Piece], name: &str, notes: &mut Vec<Note>) {
         };
         notes.push(Note {
             level: Level::Warn,
-            origin: Origin::file(name),
+            origin: piece.origin.clone(),
             key: piece.key.clone(),
-            text: "stands more than once; all but the last are carried over as comments".to_owned(),
+            text: "stands again further down, where it counts; carried over as a comment"
+                .to_owned(),
         });
         piece.value = Carried::Inert(text);
     }
@@ -325,6 +331,9 @@ fn toml_value(out: &mut String, kind: Kind, value: &Value) {
 
 /// A float that TOML reads as a float.
 fn toml_float(number: f64) -> String {
+    if number.is_nan() {
+        return "nan".to_owned();
+    }
     let text = number.to_string();
     if text.contains('.') || !number.is_finite() { text } else { format!("{text}.0") }
 }

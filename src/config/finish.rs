@@ -3,6 +3,7 @@
 //!
 //! The order is `QuorumPeerConfig.parseProperties`'s: folders, client port, session times, members.
 
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 
 use super::keys::security::ENSEMBLE_PROVIDER;
@@ -10,6 +11,7 @@ use super::members;
 use super::origin::{Level, Problem};
 use super::read::{Accepted, ReadFile, Reading};
 use super::settings::{Listen, ListenHost, REQUEST_BYTES_IN_FLIGHT_MAX, Whitelist};
+use super::shell_files;
 use super::value::Value;
 
 pub(super) fn finish(reading: &mut Reading, mut read_file: Option<ReadFile<'_>>) {
@@ -24,6 +26,7 @@ pub(super) fn finish(reading: &mut Reading, mut read_file: Option<ReadFile<'_>>)
     members::my_id(reading, &mut read_file);
     client_address(reading);
     members::stand(reading, &mut read_file);
+    shell_files::look(reading, &mut read_file);
 }
 
 fn folders(reading: &mut Reading) {
@@ -236,14 +239,20 @@ fn client_address(reading: &mut Reading) {
 /// Whether two addresses are certainly different. Names are not resolved here, so a name
 /// contradicts nothing.
 fn contradict(of_file: &Listen, of_line: &Listen) -> bool {
-    let hosts = match (&of_file.host, &of_line.host) {
-        (ListenHost::Ip(a), ListenHost::Ip(b)) => a != b,
+    /// `None`: a name. The wildcard is an address here.
+    fn address(host: &ListenHost) -> Option<IpAddr> {
+        match host {
+            ListenHost::Any => Some(Ipv6Addr::UNSPECIFIED.into()),
+            ListenHost::Ip(address) => Some(*address),
+            ListenHost::Zoned { address, .. } => Some((*address).into()),
+            ListenHost::Name(_) => None,
+        }
+    }
+    let hosts = match (address(&of_file.host), address(&of_line.host)) {
         // ZooKeeper: a wildcard in the file agrees with every interface, but not the other way
         // round.
-        (ListenHost::Ip(_), ListenHost::Any) => true,
-        (ListenHost::Any | ListenHost::Name(_), _) | (ListenHost::Ip(_), ListenHost::Name(_)) => {
-            false
-        }
+        (Some(a), Some(b)) => a != b && !a.is_unspecified(),
+        (None, _) | (_, None) => false,
     };
     hosts || of_file.port != of_line.port
 }

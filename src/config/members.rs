@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::collisions;
 use super::document::{BYTE_ORDER_MARK, Document, Format, is_utf16};
 use super::dynamic;
 use super::ensemble::Quorum;
@@ -350,6 +351,7 @@ fn distributed(reading: &mut Reading, first: &str, participants: usize, files_we
         reading.note(Level::Warn, &origin, first, text.to_owned());
     }
     addresses(reading);
+    collisions::find(reading);
     own_line(reading, files_were_read);
     intervals(reading);
 }

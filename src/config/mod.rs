@@ -5,6 +5,7 @@
 //! configuration may name. The rule that is easy to break: a key is described once, in its row of [`keys`]; nothing
 //! else may know a key's type, range, default or fate.
 
+mod collisions;
 pub mod convert;
 pub mod document;
 pub mod dynamic;
@@ -19,6 +20,7 @@ mod read;
 pub mod report;
 mod server_line;
 mod settings;
+mod shell_files;
 mod slips;
 pub mod value;
 

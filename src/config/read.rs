@@ -157,8 +157,7 @@ impl Reading {
     /// Takes the entries of a file; a later entry replaces an earlier one and any `-D` word.
     fn take_file(&mut self, file: SourceFile<'_>) {
         if file.bytes.len() > FILE_BYTES_MAX {
-            let text = format!("larger than {FILE_BYTES_MAX} bytes, so it is no configuration");
-            self.error(Problem::Syntax, &Origin::file(file.name), "", None, text);
+            self.errors.push(too_large(file.name));
             return;
         }
         let document = Document::read(file.bytes, file.name, file.format);
@@ -209,20 +208,15 @@ impl Reading {
     fn apply(&mut self) {
         for (canonical, candidate) in std::mem::take(&mut self.candidates) {
             let Candidate { key, written, raw, origin } = candidate;
-            let shown = (!key.secret).then(|| show(&raw));
             let value = match key.kind.read(&raw) {
                 Ok(value) => value,
                 Err(text) => {
-                    let unit = if key.unit.is_empty() {
-                        String::new()
-                    } else {
-                        format!(" ({})", key.unit)
-                    };
-                    let text = text + &unit + &slips::explain(key, &raw);
+                    let (shown, text) = refusal(key, &raw, text);
                     self.error(Problem::Value, &origin, &written, shown, text);
                     continue;
                 }
             };
+            let shown = shown(key, &raw);
             if let Some(text) = slips::doubt(key, &raw) {
                 self.note(Level::Warn, &origin, &written, text);
             }
@@ -359,9 +353,11 @@ pub(super) fn resolve_in_file(written: &str, format: Format) -> Resolved {
         Some(key)
             if key.place == Place::Bare && canonical == written && format == Format::ZooCfg =>
         {
+            let elsewhere =
+                format!("write -D{written}=… in SERVER_JVMFLAGS, or {OWN_PREFIX}{written} here");
             Resolved::Nothing(format!(
-                "has no effect in a zoo.cfg, with ZooKeeper neither: write -D{written}=… in \
-                 SERVER_JVMFLAGS, or {OWN_PREFIX}{written} here"
+                "has no effect in a zoo.cfg, with ZooKeeper neither: {}",
+                where_it_counts(key, elsewhere)
             ))
         }
         Some(key) => Resolved::Key(key, canonical.to_owned()),
@@ -370,7 +366,7 @@ pub(super) fn resolve_in_file(written: &str, format: Format) -> Resolved {
 }
 
 /// The row of a `-D` word's name, `None` if it is none of ZooKeeper's.
-fn resolve_flag(name: &str) -> Option<Resolved> {
+pub(super) fn resolve_flag(name: &str) -> Option<Resolved> {
     let nothing = |text: String| Some(Resolved::Nothing(text));
     if let Some(rest) = name.strip_prefix("zookeeper.") {
         return match keys::find(rest) {
@@ -378,9 +374,10 @@ fn resolve_flag(name: &str) -> Option<Resolved> {
                 Place::Property | Place::PropertyOrBare => {
                     Some(Resolved::Key(key, rest.to_owned()))
                 }
-                Place::File => nothing("has no effect: it is read from the file alone".to_owned()),
-                Place::Bare => nothing(format!("has no effect: it is read as -D{rest}")),
-                Place::Own => nothing(format!("has no effect: it is read as -D{rest}")),
+                Place::File => nothing(no_effect(key, "it is read from the file alone".to_owned())),
+                Place::Bare | Place::Own => {
+                    nothing(no_effect(key, format!("it is read as -D{rest}")))
+                }
             },
             None => nothing(unknown(rest)),
         };
@@ -390,11 +387,32 @@ fn resolve_flag(name: &str) -> Option<Resolved> {
             Place::Bare | Place::PropertyOrBare | Place::Own => {
                 Some(Resolved::Key(key, name.to_owned()))
             }
-            Place::Property => nothing(format!("has no effect: it is read as -Dzookeeper.{name}")),
-            Place::File => nothing("has no effect: it is read from the file alone".to_owned()),
+            Place::Property => nothing(no_effect(key, format!("it is read as -Dzookeeper.{name}"))),
+            Place::File => nothing(no_effect(key, "it is read from the file alone".to_owned())),
         },
         None if name.starts_with(OWN_PREFIX) => nothing(unknown(name)),
         None => None,
+    }
+}
+
+fn no_effect(key: &Key, elsewhere: String) -> String {
+    format!("has no effect: {}", where_it_counts(key, elsewhere))
+}
+
+/// Where a key counts that stands where it does not; only of one that does something here can that be
+/// advice.
+pub(super) fn where_it_counts(key: &Key, elsewhere: String) -> String {
+    match key.fate {
+        Fate::Acted(_) => elsewhere,
+        Fate::Meaningless(why) => {
+            format!("remove it, for it has no meaning anywhere here: {why}")
+        }
+        Fate::Unbuilt(part) => {
+            format!("remove it, for it would be passed over elsewhere too; not built yet: {part}")
+        }
+        Fate::Refused { why, .. } => {
+            format!("remove it; where ZooKeeper reads it, it is refused here: {why}")
+        }
     }
 }
 
@@ -435,6 +453,28 @@ fn store(config: &mut Config, set: Set, value: &Value) {
             _,
         ) => unreachable!("a test of the table pairs every setter with the kind of its key"),
     }
+}
+
+/// A file that is larger than any configuration.
+pub(super) fn too_large(name: &str) -> ConfigError {
+    ConfigError {
+        origin: Origin::file(name),
+        problem: Problem::Syntax,
+        key: String::new(),
+        value: None,
+        text: format!("larger than {FILE_BYTES_MAX} bytes, so it is no configuration"),
+    }
+}
+
+/// What there is to say about a value that its key does not allow: the value, unless it is a secret,
+/// and what is wrong with it.
+pub(super) fn refusal(key: &Key, raw: &Raw, text: String) -> (Option<String>, String) {
+    let unit = if key.unit.is_empty() { String::new() } else { format!(" ({})", key.unit) };
+    (shown(key, raw), text + &unit + &slips::explain(key, raw))
+}
+
+fn shown(key: &Key, raw: &Raw) -> Option<String> {
+    (!key.secret).then(|| show(raw))
 }
 
 /// A value as it was written, for messages.

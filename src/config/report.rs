@@ -35,8 +35,17 @@ pub fn summary(config: &Config) -> Vec<SummaryLine> {
         .collect()
 }
 
-/// The text of `config check`; `obstacles` are what keeps a server from starting on this machine.
-pub fn check(name: &str, examination: &Examination, obstacles: &[String]) -> String {
+/// What a machine says to a configuration at this moment, a sentence each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Here {
+    /// What keeps a server from starting.
+    pub denied: Vec<String>,
+    /// What a server would start in spite of, and its operator should know.
+    pub remarks: Vec<String>,
+}
+
+/// The text of `config check`.
+pub fn check(name: &str, examination: &Examination, here: &Here) -> String {
     let Examination { config, errors } = examination;
     let mut out = String::new();
     let mut acted = summary(config);
@@ -73,8 +82,9 @@ pub fn check(name: &str, examination: &Examination, obstacles: &[String]) -> Str
             ]
             .into_iter(),
         );
-        section(&mut out, "denied here", obstacles.iter());
-        let would = if obstacles.is_empty() { "would start" } else { "would not start here" };
+        section(&mut out, "worth knowing here", here.remarks.iter());
+        section(&mut out, "denied here", here.denied.iter());
+        let would = if here.denied.is_empty() { "would start" } else { "would not start here" };
         push(&mut out, format_args!("{name}: a server {would}\n"));
     } else {
         let count = errors.len();

@@ -40,6 +40,7 @@ impl ServerLine {
             let host = match &listen.host {
                 ListenHost::Any => None,
                 ListenHost::Ip(ip) => Some(ip.to_string()),
+                ListenHost::Zoned { address, zone } => Some(format!("{address}%{zone}")),
                 ListenHost::Name(name) => Some(name.clone()),
             };
             (host, listen.port)

@@ -144,6 +144,14 @@ pub enum ListenHost {
     Any,
     /// One address.
     Ip(IpAddr),
+    /// One address with an interface behind it, which must be there and says nothing more.
+    Zoned {
+        /// The address. A link-local one is a [`ListenHost::Name`], for it is another address on
+        /// each interface.
+        address: Ipv6Addr,
+        /// The interface: its name or its number.
+        zone: String,
+    },
     /// A name that has to be resolved.
     Name(String),
 }
@@ -616,15 +624,15 @@ impl ListenHost {
             return ListenHost::Ip(Ipv4Addr::LOCALHOST.into());
         }
         let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
-        // ZooKeeper: Java takes an interface behind any address (fe80::1%eth0, ::1%lo). It says
-        // something for a link-local address alone, which is resolved, its interface with it.
-        let bare = match bare.split_once('%') {
-            Some((address, scope)) if !scope.is_empty() => match address.parse::<Ipv6Addr>() {
-                Ok(ip) if !ip.is_unicast_link_local() => address,
-                _ => bare,
-            },
-            _ => bare,
-        };
+        // ZooKeeper: Java takes an interface behind any address (fe80::1%eth0, ::1%lo), and refuses one
+        // that is not there. It says something for a link-local address alone, which is resolved, its
+        // interface with it.
+        if let Some((address, zone)) = bare.split_once('%').filter(|(_, zone)| !zone.is_empty())
+            && let Ok(address) = address.parse::<Ipv6Addr>()
+            && !address.is_unicast_link_local()
+        {
+            return ListenHost::Zoned { address, zone: zone.to_owned() };
+        }
         match bare.parse::<IpAddr>() {
             // Java's wildcard socket takes IPv4 and IPv6, whichever way it was written.
             Ok(ip) if ip.is_unspecified() => ListenHost::Any,
@@ -640,6 +648,7 @@ impl std::fmt::Display for ListenHost {
             ListenHost::Any => write!(f, "[{}]", Ipv6Addr::UNSPECIFIED),
             ListenHost::Ip(IpAddr::V6(ip)) => write!(f, "[{ip}]"),
             ListenHost::Ip(IpAddr::V4(ip)) => write!(f, "{ip}"),
+            ListenHost::Zoned { address, zone } => write!(f, "[{address}%{zone}]"),
             ListenHost::Name(name) => f.write_str(name),
         }
     }

@@ -138,6 +138,11 @@ fn java_split(text: &str, separator: char) -> Vec<&str> {
 // ZooKeeper: InetSocketAddress.getHostString of a literal address is Inet6Address.getHostAddress,
 // eight groups without leading zeroes and without `::`.
 fn java_host(host: &str) -> Cow<'_, str> {
+    if let Some((address, zone)) = host.split_once('%')
+        && address.parse::<Ipv6Addr>().is_ok()
+    {
+        return format!("{}%{zone}", java_host(address)).into();
+    }
     match host.parse::<Ipv6Addr>() {
         Ok(address) => match address.to_ipv4_mapped() {
             Some(address) => address.to_string().into(),
@@ -222,6 +227,7 @@ mod tests {
             ("b:1:2:observer|a:3:4:observer;2181", "a:3:4|b:1:2:observer;0.0.0.0:2181"),
             ("[::1]:1:2;[::]:3", "[0:0:0:0:0:0:0:1]:1:2:participant;[0:0:0:0:0:0:0:0]:3"),
             ("[::ffff:1.2.3.4]:1:2", "1.2.3.4:1:2:participant"),
+            ("a:1:2;[::1%lo]:3", "a:1:2:participant;[0:0:0:0:0:0:0:1%lo]:3"),
             ("a:1:2|a:1:2", "a:1:2:participant"),
         ] {
             assert_eq!(Member::parse(text).unwrap().to_string(), java);

@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{Access, AtFlags, CWD, FlockOperation, StatxFlags, access, flock, statx};
 
-use super::Folders;
-use crate::io::{BUFFER_ALIGNMENT, way_out};
+use super::file_folder::is_servers;
+use super::{FileFolder, Folders};
+use crate::io::{BUFFER_ALIGNMENT, Place, way_out};
+use crate::recovery::{FileInfo, Folder as _};
 
 /// The folder inside `dataDir` and `dataLogDir` that holds ZooKeeper's files since 3.0.
 const VERSION_FOLDER: &str = "version-2";
@@ -150,7 +152,7 @@ impl DataFolder {
 }
 
 /// Whether a server could use this folder, or make it, without touching anything. That another server
-/// holds it is not looked at.
+/// holds it is not looked at; see [`holder`].
 ///
 /// # Errors
 /// As for [`DataFolder::open`].
@@ -167,12 +169,10 @@ pub fn check_folder(folder: &Path, create: bool) -> Result<(), FolderError> {
                 if at != inner && !create {
                     return Err(FolderError::Missing { folder: inner });
                 }
-                let wanted = Access::WRITE_OK | Access::EXEC_OK;
-                return access(named, wanted).map_err(|error| FolderError::Io {
-                    what: "cannot write to",
-                    path: named.into(),
-                    error: error.into(),
-                });
+                let all = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
+                let wanted = if at == inner { all } else { Access::WRITE_OK | Access::EXEC_OK };
+                allowed(named, wanted)?;
+                return if at == inner { lockable(folder) } else { Ok(()) };
             }
             // Below a file there is nothing either; the file is found on the way up.
             Err(error)
@@ -195,6 +195,67 @@ pub fn check_folder(folder: &Path, create: bool) -> Result<(), FolderError> {
             None => return Err(FolderError::Missing { folder: inner }),
         }
     }
+}
+
+fn allowed(path: &Path, wanted: Access) -> Result<(), FolderError> {
+    access(path, wanted).map_err(|error| FolderError::Io {
+        what: if wanted.contains(Access::WRITE_OK) { "cannot write to" } else { "cannot read" },
+        path: path.into(),
+        error: error.into(),
+    })
+}
+
+/// The lock stands above `version-2`, in a folder that may be somebody else's.
+fn lockable(folder: &Path) -> Result<(), FolderError> {
+    let path = folder.join(LOCK_FILE);
+    if path.exists() {
+        return allowed(&path, Access::READ_OK | Access::WRITE_OK);
+    }
+    let named = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    allowed(named, Access::WRITE_OK | Access::EXEC_OK)
+}
+
+/// What in the folders of a server would end its start when it reads them: for each folder the first
+/// such thing. Nothing is touched.
+pub fn check_files(data: &Path, logs: &Path) -> Vec<FolderError> {
+    let folders = Folders {
+        data: data.into(),
+        snapshots: data.join(VERSION_FOLDER),
+        logs: logs.join(VERSION_FOLDER),
+    };
+    let places = [Place::Snapshots, Place::Logs];
+    let places = &places[..if data == logs { 1 } else { 2 }];
+    let mut found = Vec::new();
+    for &place in places {
+        let here = folders.path(place);
+        match FileFolder::new(&folders).list(place) {
+            Ok(files) => {
+                let read = |file: FileInfo| {
+                    let path = here.join(&file.name);
+                    is_servers(&file.name).then(|| allowed(&path, Access::READ_OK).err())?
+                };
+                found.extend(files.into_iter().find_map(read));
+            }
+            Err(error) => {
+                found.push(FolderError::Io { what: "cannot list", path: here.into(), error });
+            }
+        }
+    }
+    found
+}
+
+/// The server that holds this folder at this moment, if one does: its process id, 0 if it cannot be
+/// read. Nothing is touched.
+pub fn holder(folder: &Path) -> Option<u32> {
+    let mut file = File::open(folder.join(LOCK_FILE)).ok()?;
+    let Err(rustix::io::Errno::WOULDBLOCK) = flock(&file, FlockOperation::NonBlockingLockShared)
+    else {
+        return None;
+    };
+    let mut text = String::new();
+    // Without the number the message is poorer, not wrong.
+    let _ = file.read_to_string(&mut text);
+    Some(text.trim().parse().unwrap_or(0))
 }
 
 /// Makes a folder and those above it that are missing, and makes their names durable: what is written

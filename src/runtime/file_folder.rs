@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 
 use super::read_ahead::ReadAhead;
 use super::{Folders, Reading, log_ahead, replace, sync_folder};
-use crate::io::Place;
+use crate::io::{Place, is_segment_temporary};
 use crate::recovery::{FileInfo, Folder, LogEntries, ReadSeek};
+use crate::snapshot::SNAPSHOT_TEMPORARY;
 use crate::txnlog::{Reader, plan};
+use crate::zab::Epochs;
 
 /// Plain `std::fs`: recovery runs before anything else does.
 #[derive(Clone, Debug)]
@@ -62,6 +64,9 @@ impl Folder for FileFolder {
             // Links are followed: snapshots may be kept elsewhere.
             match std::fs::metadata(entry.path()) {
                 Ok(meta) if meta.is_file() => files.push(FileInfo { name, bytes: meta.len() }),
+                Ok(meta) if is_servers(&name) => {
+                    return Err(in_the_way(&entry.path(), meta.is_dir()));
+                }
                 Ok(_) => {}
                 // A purge, or whoever owns a file that is none of ours, may have removed it meanwhile.
                 Err(error)
@@ -131,6 +136,25 @@ impl Folder for FileFolder {
     }
 }
 
+/// Whether the server gives a file of its own this name, sooner or later.
+pub(super) fn is_servers(name: &str) -> bool {
+    let whole = name.strip_suffix(".tmp").unwrap_or(name);
+    plan::is_ours(whole)
+        || [Epochs::CURRENT_FILE, Epochs::ACCEPTED_FILE, SNAPSHOT_TEMPORARY].contains(&whole)
+        || is_segment_temporary(name)
+}
+
+/// Says at the start what would stop the server when it writes the file: a log's name comes up with its
+/// first transaction.
+fn in_the_way(path: &Path, is_folder: bool) -> io::Error {
+    let (what, kind) = match is_folder {
+        true => ("a folder", io::ErrorKind::IsADirectory),
+        false => ("no regular file", io::ErrorKind::AlreadyExists),
+    };
+    let text = format!("{} is {what}, and the server has a file of that name", path.display());
+    io::Error::new(kind, text)
+}
+
 /// Names the file, and where it points: the folder that is being listed is not what is wrong.
 fn unreachable_file(path: &Path, error: &io::Error) -> io::Error {
     let file = path.display();
@@ -180,6 +204,35 @@ mod tests {
         folder.remove_initialize().unwrap();
         assert!(!folder.has_initialize().unwrap());
         assert!(folder.describe(Place::Logs, "log.1").ends_with("logs/version-2/log.1"));
+    }
+
+    #[test]
+    fn what_has_the_name_of_a_servers_file_and_is_none_is_named() {
+        let base = tempfile::tempdir().unwrap();
+        let here = base.path().join("version-2");
+        std::fs::create_dir(&here).unwrap();
+        let folders =
+            Folders { data: base.path().into(), snapshots: here.clone(), logs: here.clone() };
+        let folder = FileFolder::new(&folders);
+        for name in ["log.1.bak", "log.FF", "snapshots", "currentEpoch.old"] {
+            std::fs::create_dir(here.join(name)).unwrap();
+        }
+        assert_eq!(folder.list(Place::Logs).unwrap(), []);
+        for name in [
+            "log.1",
+            "snapshot.0",
+            "snapshot.0.tmp",
+            "snapshot.5.gz",
+            "currentEpoch",
+            "acceptedEpoch.tmp",
+            "prepared-segment-1",
+            "unfinished-snapshot",
+        ] {
+            std::fs::create_dir(here.join(name)).unwrap();
+            let error = folder.list(Place::Logs).unwrap_err().to_string();
+            assert!(error.contains(&format!("/{name} is a folder, and the server has")), "{error}");
+            std::fs::remove_dir(here.join(name)).unwrap();
+        }
     }
 
     #[test]

@@ -32,12 +32,7 @@ impl ClientPort {
     /// The address does not resolve or cannot be listened on, for an operator.
     pub fn open(config: &Config, sockets: u32) -> Result<(ClientPort, Vec<TcpListener>), String> {
         let listen = config.network.client.clone();
-        let wanted = options::listen_address(&listen).map_err(|error| {
-            format!(
-                "cannot listen on {listen} (clientPort): {error}: clientPortAddress must be a name or \
-                 an address of this machine"
-            )
-        })?;
+        let wanted = address_of(&listen)?;
         let backlog = config.network.listen_backlog.unwrap_or(net::BACKLOG);
         // The sockets of a killed server live on in its rings until the kernel has taken them apart.
         let until = Instant::now() + ADDRESS_PATIENCE;
@@ -47,9 +42,7 @@ impl ClientPort {
                     std::thread::sleep(Duration::from_millis(10));
                 }
                 bound => {
-                    break bound.map_err(|error| {
-                        format!("cannot listen on {wanted} (clientPort): {error}{}", advice(&error))
-                    })?;
+                    break bound.map_err(|error| refused(wanted, &error))?;
                 }
             }
         };
@@ -110,6 +103,28 @@ impl ClientPort {
             }
         }
     }
+}
+
+/// What would keep a server from listening for clients at this moment.
+pub fn obstacle(config: &Config) -> Option<String> {
+    let tried = address_of(&config.network.client).and_then(|wanted| {
+        let bound = net::bind(wanted, net::BACKLOG, false);
+        bound.map(drop).map_err(|error| refused(wanted, &error))
+    });
+    tried.err()
+}
+
+fn address_of(listen: &Listen) -> Result<SocketAddr, String> {
+    options::listen_address(listen).map_err(|error| {
+        format!(
+            "cannot listen on {listen} (clientPort): {error}: clientPortAddress, or the client part of \
+             this server's server.N line, must be a name or an address of this machine"
+        )
+    })
+}
+
+fn refused(wanted: SocketAddr, error: &io::Error) -> String {
+    format!("cannot listen on {wanted} (clientPort): {error}{}", advice(error))
 }
 
 /// What an operator can do about an address that cannot be had; empty: nobody knows.
@@ -203,6 +218,24 @@ mod tests {
             assert_eq!(narrow.unwrap().1, at, "{sockets}");
             assert_eq!(port.address(), SocketAddr::from(([127, 0, 0, 1], at)), "{sockets}");
             drop(wide);
+        }
+    }
+
+    #[test]
+    fn an_interface_behind_an_address_must_be_there() {
+        let open = |address: &str| {
+            let text = format!("dataDir=/d\nclientPort=0\nclientPortAddress={address}\n");
+            ClientPort::open(&config::parse(text.as_bytes(), "zoo.cfg").unwrap(), 1).map(|_| ())
+        };
+        let has_ipv6 = TcpListener::bind("[::1]:0").is_ok();
+        for address in ["::1%lo", "[::1%lo]", "::1%1"].into_iter().filter(|_| has_ipv6) {
+            assert_eq!(open(address), Ok(()), "{address}");
+        }
+        assert_eq!(open("::%lo"), Ok(()));
+        for address in ["::1%nosuch", "::%nosuch", "fe80::1%nosuch"] {
+            let said = open(address).unwrap_err();
+            assert!(said.contains("no interface named nosuch (`ip link` lists them)"), "{said}");
+            assert!(said.contains("clientPortAddress"), "{said}");
         }
     }
 

@@ -1,25 +1,101 @@
-//! Whether a server with this configuration could run here: what it needs of the process's limits and of
-//! its folders.
+//! Whether a server with this configuration could run here: what it needs of the process's limits, of
+//! its folders, and of the network.
 //!
-//! `config check` asks before there is a server, so nothing is made or changed, and that another server
-//! holds the port or the folder is no fault: it may be the one that is to be started anew.
+//! `config check` asks before there is a server, so nothing is made or changed but a port that is tried
+//! for a moment. That another ringkeeper holds the folder is no fault: it may be the one that is to be
+//! started anew, and has its ports.
+
+use std::time::{Duration, Instant};
 
 use super::wiring::Wiring;
+use super::{client_port, ensemble};
 use crate::config::Config;
+use crate::config::report::Here;
+use crate::net::links;
+use crate::peer::link::Endpoint;
 use crate::runtime::{self, CLIENTS_MIN, Needs};
 
-/// What keeps a server with this configuration from starting here, a sentence each.
-pub fn obstacles(config: &Config) -> Vec<String> {
+/// How long the names of other servers are waited for, all together: a resolver that hangs is one of the
+/// things to find out.
+const NAMES_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What this machine says to a server with this configuration.
+pub fn look(config: &Config) -> Here {
     let storage = &config.storage;
-    let mut found: Vec<String> =
-        runtime::obstacles(&needs(config)).iter().map(ToString::to_string).collect();
+    let mut here = Here::default();
+    here.denied.extend(runtime::obstacles(&needs(config)).iter().map(ToString::to_string));
     let mut folders = vec![&storage.data_dir, &storage.data_log_dir];
     folders.dedup();
-    for folder in folders {
+    for folder in &folders {
         let checked = runtime::check_folder(folder, storage.datadir_autocreate);
-        found.extend(checked.err().map(|error| error.to_string()));
+        here.denied.extend(checked.err().map(|error| error.to_string()));
     }
-    found
+    if here.denied.is_empty() {
+        let files = runtime::check_files(&storage.data_dir, &storage.data_log_dir);
+        here.denied.extend(files.iter().map(ToString::to_string));
+    }
+    let held = folders.iter().find_map(|folder| Some((folder, runtime::holder(folder)?)));
+    match held {
+        Some((folder, pid)) => here.remarks.push(format!(
+            "{} is in use by a ringkeeper server{}: a server starts on it once that one has ended. \
+             Ports were not tried, for it may have them",
+            folder.display(),
+            if pid == 0 { String::new() } else { format!(" (pid {pid})") }
+        )),
+        None => ports(config, &mut here),
+    }
+    names(config, &mut here);
+    here
+}
+
+/// Tries the ports that a server would listen on.
+fn ports(config: &Config, here: &mut Here) {
+    here.denied.extend(client_port::obstacle(config));
+    let Some(me) = ensemble::me(config) else { return };
+    let members = config.quorum.ensemble().members;
+    let Some(member) = members.get(&me) else { return };
+    for (what, mut places) in
+        [("quorum port", member.quorum_endpoints()), ("election port", member.election_endpoints())]
+    {
+        if config.quorum.listen_on_all_ips {
+            places.iter_mut().for_each(|at| "::".clone_into(&mut at.host));
+            places.dedup();
+        }
+        let tried = places.iter().filter_map(|at| Some((at, links::obstacle(at)?)));
+        let lines: Vec<String> = tried
+            .map(|(Endpoint { host, port }, reason)| {
+                format!("cannot listen at {host}:{port} ({what} of server.{me}): {reason}")
+            })
+            .collect();
+        // As the server does: it gives up when it has failed at all addresses of a port, and often
+        // enough.
+        let gives_up = config.quorum.election_port_bind_retry.is_some();
+        if lines.len() == places.len() && gives_up {
+            here.denied.extend(lines);
+        } else {
+            let tries_on = |line| format!("{line}. A server starts all the same, and tries on");
+            here.remarks.extend(lines.into_iter().map(tries_on));
+        }
+    }
+}
+
+/// Asks for the names of the other servers.
+fn names(config: &Config, here: &mut Here) {
+    let Some(me) = ensemble::me(config) else { return };
+    let members = config.quorum.ensemble().members;
+    let others = members.iter().filter(|(id, _)| **id != me);
+    let places: Vec<Endpoint> =
+        others.flat_map(|(_, member)| member.election_endpoints()).collect();
+    for (at, reason) in links::unresolved(&places, Instant::now() + NAMES_PATIENCE) {
+        let of =
+            |(_, member): &(_, &crate::quorum::Member)| member.election_endpoints().contains(&at);
+        let server =
+            members.iter().find(of).map_or_else(String::new, |(id, _)| format!("server.{id}: "));
+        here.remarks.push(format!(
+            "{server}{reason}. A server starts all the same, does not reach that one, and asks for the \
+             name again at each attempt to connect: correct the name, or what resolves it"
+        ));
+    }
 }
 
 /// What a server with this configuration needs of the limits of its process.

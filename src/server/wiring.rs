@@ -52,6 +52,8 @@ pub struct Wiring {
     pub session_cores: u32,
     /// The processors that the executors are bound to, the replica's first; empty: none is bound.
     pub processors: Vec<usize>,
+    /// Why none is bound, for the start-up screen; empty where they are.
+    unbound: String,
     /// How the log, other servers and other executors are waited for.
     pub patience: Patience,
 }
@@ -69,25 +71,36 @@ impl Wiring {
         let session_cores = if cores <= 2 { 0 } else { (cores - 1).min(SESSION_CORES_MAX) };
         // One executor is left to the scheduler: bound, it could not move away from a neighbour.
         let executors = session_cores as usize + 1;
-        let bound = pin && session_cores > 0 && executors <= allowed.len();
+        let unbound = match (pin, session_cores) {
+            (false, _) => "ringkeeper.pin=false".to_owned(),
+            (true, 0) => "a single one is left to the scheduler, also with ringkeeper.pin=true; \
+                          ringkeeper.cores=3 or more makes several"
+                .to_owned(),
+            (true, _) if executors > allowed.len() => format!(
+                "{executors} executors, as ringkeeper.cores says, and this process may use {machine} \
+                 processors"
+            ),
+            (true, _) => String::new(),
+        };
+        let bound = unbound.is_empty();
         let processors = if bound { allowed[..executors].to_vec() } else { Vec::new() };
         let look = spin.unwrap_or(LOG_LOOK);
         let cores = match session_cores {
             0 => Duration::ZERO,
             _ => look.min(CORES_LOOK),
         };
-        Wiring { session_cores, processors, patience: Patience::new(look, cores) }
+        Wiring { session_cores, processors, unbound, patience: Patience::new(look, cores) }
     }
 
     /// In words, for the start-up screen.
     pub fn describe(&self) -> String {
         let bound = if self.processors.is_empty() {
-            String::new()
+            format!(", bound to no processor ({})", self.unbound)
         } else {
             format!(", bound to processors {:?}", self.processors)
         };
         match self.session_cores {
-            0 => "one executor for connections and state".to_owned(),
+            0 => format!("one executor for connections and state{bound}"),
             1 => format!("1 session core and a replica core{bound}"),
             n => format!("{n} session cores and a replica core{bound}"),
         }
@@ -387,5 +400,26 @@ mod tests {
     fn more_executors_than_processors_are_not_bound() {
         let wiring = Wiring::choose(Some(3), true, None, &[0, 1]);
         assert_eq!((wiring.session_cores, wiring.processors.len()), (2, 0));
+        let said = wiring.describe();
+        assert!(said.ends_with("and this process may use 2 processors)"), "{said}");
+    }
+
+    #[test]
+    fn a_line_says_what_was_bound_or_why_nothing_was() {
+        let said = |cores, pin, allowed| Wiring::choose(cores, pin, None, allowed).describe();
+        for (cores, pin, allowed, part) in [
+            (
+                None,
+                true,
+                &[0, 1][..],
+                "bound to no processor (a single one is left to the scheduler",
+            ),
+            (None, false, &[0, 1][..], "bound to no processor (ringkeeper.pin=false)"),
+            (Some(3), false, &[0, 1, 2][..], "bound to no processor (ringkeeper.pin=false)"),
+            (Some(3), true, &[4, 5, 6][..], "bound to processors [4, 5, 6]"),
+        ] {
+            let said = said(cores, pin, allowed);
+            assert!(said.contains(part), "{said}");
+        }
     }
 }

@@ -6,6 +6,8 @@ use ringkeeper::cli::{
     TxnlogCommand,
 };
 
+use ringkeeper::config::report::Here;
+
 use super::*;
 
 /// Runs `ringkeeper config …`: exit code, standard output, standard error.
@@ -22,7 +24,7 @@ fn config_with(
         panic!("no config command");
     };
     let (mut out, mut complaints) = (Vec::new(), Vec::new());
-    let code = cli::run_config(&command, variable, |_| Vec::new(), &mut out, &mut complaints)
+    let code = cli::run_config(&command, variable, |_| Here::default(), &mut out, &mut complaints)
         .expect("memory takes every byte");
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
     (code, text(out), text(complaints))
@@ -207,4 +209,39 @@ fn the_documentation_has_the_table_of_this_version() {
         "docs/configuration.md: replace its tables by the output of \
          `ringkeeper config keys --markdown`"
     );
+}
+
+#[test]
+fn convert_names_line_key_and_value_of_what_it_cannot_carry_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("zoo.cfg");
+    let convert = |content: &[u8]| {
+        std::fs::write(&path, content).unwrap();
+        config(&["convert", text(&path), "-"])
+    };
+    let (code, out, said) = convert(
+        b"clientPort=abc\ntickTime=1000 # fast\nsnapCount=100k\nserver.1=a:b:c\n\
+          DigestAuthenticationProvider.enabled=geheim\n",
+    );
+    assert_eq!((code, out.as_str()), (EXIT_USAGE, ""));
+    let name = path.display();
+    for line in [
+        format!("{name}:1: clientPort = abc: allowed: a whole number from 0 to 65535"),
+        format!(
+            "{name}:2: tickTime = 1000 # fast: allowed: a whole number from 1 to 2147483647 (ms); \
+                 a # begins a comment only where a line begins"
+        ),
+        format!("{name}:3: snapCount = 100k: allowed: "),
+        format!("{name}:4: server.1 = a:b:c: the port \"b\" is not a number"),
+    ] {
+        assert!(said.lines().any(|l| l.starts_with(&line)), "{line}\n{said}");
+    }
+    // What stands twice is named with its line.
+    let (code, _, said) = convert(b"clientPort=1\nclientPort=2\n");
+    assert_eq!(code, EXIT_OK);
+    assert!(said.contains(&format!("{name}:1: clientPort: stands again further down")), "{said}");
+    // Nothing is lost in silence behind the bound of a configuration.
+    let (code, out, said) = convert(&vec![b'a'; 2 << 20]);
+    assert_eq!((code, out.as_str()), (EXIT_USAGE, ""));
+    assert!(said.contains("larger than 1048576 bytes"), "{said}");
 }

@@ -431,3 +431,48 @@ fn the_files_are_those_that_zookeeper_left_at_the_same_reconfigurations() {
     assert!(!path.join("zoo.cfg.dynamic.next").exists());
     assert!(read("zoo.cfg").contains("# a comment\n"), "comments stay");
 }
+
+#[test]
+fn addresses_that_two_servers_share_are_warned_of_with_both_keys() {
+    let said = |lines: &str| notes(&good(member(&format!("initLimit=10\nsyncLimit=5\n{lines}"))));
+    let one = said("server.1=a:1:2\nserver.2=B:3:4\nserver.3=b:3:4\n");
+    assert_eq!(one.len(), 1, "{one:#?}");
+    for part in [
+        "zoo.cfg:7: server.3: its quorum port b:3 is the quorum port of server.2, and its election port \
+         b:4 is the election port of server.2 (zoo.cfg:6)",
+        "correct server.3 or server.2",
+    ] {
+        assert!(one[0].contains(part), "no {part:?} in {one:#?}");
+    }
+    // One machine, and the ports the other way round.
+    let swapped = said("server.1=a:1:2\nserver.2=a:2:1\nserver.3=c:5:6\n");
+    assert_eq!(swapped.len(), 1, "{swapped:#?}");
+    assert!(swapped[0].contains("server.2: its quorum port a:2 is the election port of server.1"));
+    // Another machine, where that may be meant.
+    let swapped = said("server.1=a:1:2\nserver.2=b:1:2\nserver.3=c:2:1\n");
+    assert_eq!(swapped.len(), 1, "{swapped:#?}");
+    assert!(swapped[0].contains("server.3: its quorum port is the election port of server.1"));
+    let clients = said("server.1=a:1:2\nserver.2=b:1:2;5\nserver.3=b:5:6\n");
+    assert!(clients[0].contains("server.3: its quorum port b:5 is the client port of server.2"));
+    let of_another = said("server.1=a:1:2\nserver.2=b:1:2;2\nserver.3=c:5:6\n");
+    assert!(of_another[0].contains("server.2: its client port b:2 is its election port too"));
+    // Everybody may write the wildcard for himself; other ports and machines are no matter.
+    let fine = "server.1=0.0.0.0:1:2;2181\nserver.2=a:1:2;2181\nserver.3=a:3:4;2182\n";
+    assert_eq!(said(fine), Vec::<String>::new());
+}
+
+#[test]
+fn a_server_whose_own_ports_collide_is_refused() {
+    let limits = "initLimit=10\nsyncLimit=5\n";
+    let others = "server.2=b:1:2\nserver.3=c:1:2\n";
+    for (line, part) in [
+        ("server.1=a:2181:2\n", "its client port a:2181 is its quorum port too"),
+        ("server.1=a:1:2181;2181\n", "its client port a:2181 is its election port too"),
+        ("server.1=a:7:7\n", "must be different"),
+    ] {
+        let refused = member(&format!("{limits}{line}{others}")).into_result();
+        let errors = refused.expect_err(line);
+        let said = errors.iter().map(ToString::to_string).collect::<String>();
+        assert!(said.contains("server.1") && said.contains(part), "{line}: {said}");
+    }
+}

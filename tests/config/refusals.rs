@@ -151,11 +151,83 @@ fn a_small_jute_maxbuffer_is_warned_of() {
 #[test]
 fn an_interface_behind_an_address_counts_where_it_says_something() {
     let host = |text: &str| good(cfg(&format!("clientPortAddress={text}"))).network.client.host;
-    let loopback = ListenHost::Ip(std::net::Ipv6Addr::LOCALHOST.into());
-    for text in ["0:0:0:0:0:0:0:1%lo", "::1%lo", "[::1%1]"] {
-        assert_eq!(host(text), loopback, "{text}");
+    let zoned = |address: std::net::Ipv6Addr, zone: &str| ListenHost::Zoned {
+        address,
+        zone: zone.to_owned(),
+    };
+    let loopback = std::net::Ipv6Addr::LOCALHOST;
+    for (text, zone) in [("0:0:0:0:0:0:0:1%lo", "lo"), ("::1%nosuch", "nosuch"), ("[::1%1]", "1")] {
+        // Whether it is there is seen by who listens.
+        assert_eq!(host(text), zoned(loopback, zone), "{text}");
     }
-    assert_eq!(host("::%lo"), ListenHost::Any);
+    assert_eq!(host("::%lo"), zoned(std::net::Ipv6Addr::UNSPECIFIED, "lo"));
+    assert_eq!(host("::1"), ListenHost::Ip(loopback.into()));
     assert_eq!(host("fe80::1%eth0"), ListenHost::Name("fe80::1%eth0".into()));
     assert_eq!(host("a%b"), ListenHost::Name("a%b".into()));
+}
+
+#[test]
+fn advice_on_a_key_that_stands_where_it_does_not_count_is_no_way_into_a_refusal() {
+    let said =
+        |lines: &str, flags: &[(&str, &str)]| notes(&good(cfg_with(lines, flags, &[]))).concat();
+    for (lines, flag) in [
+        ("java.security.auth.login.config=/etc/jaas.conf\n", ""),
+        ("", "-Dzookeeper.java.security.auth.login.config=/etc/jaas.conf"),
+        ("", "-DsessionRequireClientSASLAuth=true"),
+        ("", "-Dzookeeper.sslQuorum=true"),
+        ("", "-Dzookeeper.quorum.auth.enableSasl=true"),
+    ] {
+        let said = said(lines, &[("JVMFLAGS", flag)]);
+        assert!(said.contains("has no effect"), "{lines}{flag}: {said}");
+        assert!(
+            said.contains("remove it; where ZooKeeper reads it, it is refused here: "),
+            "{said}"
+        );
+        assert!(!said.contains("write -D"), "{said}");
+    }
+    let said = said("jute.maxbuffer=77\n", &[]);
+    assert!(said.contains("write -Djute.maxbuffer=… in SERVER_JVMFLAGS"), "{said}");
+    // What is advised is true.
+    let here = error(cfg("ringkeeper.java.security.auth.login.config=/etc/jaas.conf\n"));
+    assert!(here.problem == Problem::Refused && here.text.contains("Remove it"), "{here}");
+}
+
+#[test]
+fn flags_in_files_of_zookeepers_scripts_are_said_to_have_no_effect() {
+    let beside = |name: &str, text: &str, lines: &str| {
+        let path = format!("/etc/zk/{name}");
+        let text_of_cfg = format!("{LEAST}{lines}");
+        notes(&good(file_with("/etc/zk/zoo.cfg", &text_of_cfg, &[], &[(&path, text)])))
+    };
+    let java_env = "# JVMFLAGS=-Dzookeeper.snapCount=1\n\
+         export JVMFLAGS=\"-Xmx1g -Dzookeeper.snapCount=77 $JVMFLAGS\"\n\
+         SERVER_JVMFLAGS='-Djute.maxbuffer=4194304 -Dzookeeper.root.logger=INFO'\n\
+         X=-Djava.security.auth.login.config=$HOME/jaas.conf\n\
+         Y=-Dzookeeper.DigestAuthenticationProvider.superDigest=super:geheim\n";
+    let said = beside("java.env", java_env, "");
+    assert_eq!(said.len(), 4, "{said:#?}");
+    for (note, parts) in said.iter().zip([
+        [
+            "java.env:2: -Dzookeeper.snapCount: has no effect",
+            "write snapCount=77 into /etc/zk/zoo.cfg",
+        ],
+        ["java.env:3: -Djute.maxbuffer: ", "write ringkeeper.jute.maxbuffer=4194304 into"],
+        ["java.env:4: -Djava.security", "it is refused here: SASL is not built yet"],
+        ["java.env:5: ", "write DigestAuthenticationProvider.superDigest=… into"],
+    ]) {
+        for part in parts {
+            assert!(note.contains(part), "no {part:?} in {note}");
+        }
+        assert!(!note.contains("geheim"), "{note}");
+    }
+    // What is in force anyway needs no word.
+    assert_eq!(beside("zookeeper-env.sh", "X=-Dzookeeper.snapCount=77", "snapCount=77\n").len(), 0);
+    assert_eq!(beside("zookeeper-env.sh", "X=-Dzookeeper.snapCount=77", "snapCount=78\n").len(), 1);
+    assert_eq!(beside("zoo.env", java_env, "").len(), 0);
+    // However large, it costs little and says little.
+    let large = "-Dzookeeper.snapCount=7\n".repeat(10_000);
+    assert!(beside("java.env", &large, "")[0].contains("more than 65536 bytes"));
+    let many = beside("java.env", &large[..60_000], "");
+    assert_eq!(many.len(), 21, "{}", many.len());
+    assert!(many.iter().any(|note| note.contains("further -D words")), "{many:#?}");
 }

@@ -578,7 +578,7 @@ pub(super) static KEYS: &[Key] = &[
     own("ringkeeper.cores", Kind::IntOrAuto { min: 1, max: 1024 }, "auto", auto!(own.cores))
         .about("cores that the server uses"),
     own("ringkeeper.pin", Kind::Bool, "true", plain!(Bool, own.pin))
-        .about("bind each executor to its core"),
+        .about("bind each executor to its core, where there are several and a core for each"),
     own(
         "ringkeeper.spinMicros",
         Kind::IntOrAuto { min: 0, max: 10_000 },
@@ -596,7 +596,7 @@ pub(super) static KEYS: &[Key] = &[
         "5",
         number!(own.stall_millis),
     )
-    .about("count and log each time that the server stood still for so long; 0: never")
+    .about("count and log each time that nobody was served for so long; 0: never")
     .unit("ms"),
     own(
         "ringkeeper.snapshotSharePercent",

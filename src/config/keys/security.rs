@@ -326,8 +326,8 @@ pub(super) static KEYS: &[Key] = &[
         "java.security.auth.login.config",
         Kind::Text,
         "SASL is not built yet, and whoever names a JAAS file counts on it: clients could not \
-         authenticate with SASL. Remove the word from SERVER_JVMFLAGS and JVMFLAGS if only clients \
-         on this machine need it (CLIENT_JVMFLAGS is theirs), or if nobody does",
+         authenticate with SASL. Remove it if only clients on this machine need it (in SERVER_JVMFLAGS \
+         and JVMFLAGS it is the server's, in CLIENT_JVMFLAGS theirs), or if nobody does",
         is_empty,
     ),
     sasl("kerberos.removeHostFromPrincipal", Kind::Bool).default("false"),

@@ -4,6 +4,7 @@
 //! that does; an ensemble is small, and connections between its servers are made rarely.
 
 use std::cell::Cell;
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
@@ -85,7 +86,8 @@ impl Helpers {
     }
 }
 
-fn listen(at: &Endpoint, names: &Names) -> Result<TcpListener, String> {
+/// Listens there, and says why not.
+pub(super) fn listen(at: &Endpoint, names: &Names) -> Result<TcpListener, String> {
     let addresses = names.ask(at).answer_until(Instant::now() + NAME_PATIENCE)?;
     // ZooKeeper: of a name with several addresses the first one counts.
     let first = *addresses.first().ok_or("it has no address")?;
@@ -96,5 +98,13 @@ fn listen(at: &Endpoint, names: &Names) -> Result<TcpListener, String> {
         }
         bound => bound,
     };
-    bound.map_err(|error| format!("{first}: {error}"))
+    bound.map_err(|error| {
+        let hint = match error.kind() {
+            ErrorKind::PermissionDenied => {
+                " (ports below 1024 need CAP_NET_BIND_SERVICE, `AmbientCapabilities=` in a systemd unit)"
+            }
+            _ => "",
+        };
+        format!("{first}: {error}{hint}")
+    })
 }

@@ -18,7 +18,7 @@ const RETRY_EVERY: Duration = Duration::from_secs(1);
 const ATTEMPTS_PER_LINE: u32 = 30;
 
 /// What an operator can do about it.
-const WAY_OUT: &str = "Another process may have the port (`ss -ltnp`), or this machine may not have the \
+pub(super) const WAY_OUT: &str = "Another process may have the port (`ss -ltnp`), or this machine may not have the \
     address: the server.N line of this server must name one that it has";
 
 /// How long accepting pauses after a failure: the process may have no descriptors left.

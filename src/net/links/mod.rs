@@ -28,6 +28,7 @@ use crate::runtime::{Doorbell, Reactor};
 use helpers::{Helpers, Job, Outcome};
 use link::Link;
 use listen::Listener;
+use names::Names;
 
 /// Who hears what happens on links: the replica's host.
 pub trait LinkCore {
@@ -49,6 +50,22 @@ pub struct LinkOptions {
     /// Attempts to listen at an address after which the server gives up, for its supervisor to act
     /// (`electionPortBindRetry`). `None`: it goes on trying.
     pub bind_attempts_max: Option<u32>,
+}
+
+/// Why a server could not listen for others there at this moment, in words for an operator.
+pub fn obstacle(at: &Endpoint) -> Option<String> {
+    let tried = helpers::listen(at, &Names::default());
+    tried.err().map(|reason| format!("{reason}. {}", listen::WAY_OUT))
+}
+
+/// Asks for all of these hosts at once, and gives the reasons of those that do not resolve until then.
+pub fn unresolved(hosts: &[Endpoint], until: Instant) -> Vec<(Endpoint, String)> {
+    let names = Names::default();
+    let asked: Vec<_> = hosts.iter().map(|at| (at, names.ask(at))).collect();
+    let failed = |(at, lookup): (&Endpoint, names::Lookup)| {
+        lookup.answer_until(until).err().map(|reason| (at.clone(), reason))
+    };
+    asked.into_iter().filter_map(failed).collect()
 }
 
 /// All links of a server. Clones are the same.

@@ -1,0 +1,135 @@
+//! Addresses that two servers, or two ports of one server, have in common: only one process listens at
+//! an address, so one of them takes no part.
+//!
+//! Names are not resolved here, so only what is written alike is found.
+// ZooKeeper: QuorumPeerConfig compares the two ports of one address alone; QuorumServer.checkAddressDuplicate
+// is for reconfigurations. An ensemble that runs in spite of such a slip has to start here too, so only
+// what cannot start is an error.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::origin::{Level, Problem};
+use super::read::Reading;
+use super::server_line::ServerLine;
+use super::settings::{Listen, ListenHost};
+use crate::quorum::is_wildcard;
+
+/// A port of a server: its address, and what it is for.
+type Place = ((String, u16), &'static str);
+
+/// Says of each pair of servers which addresses they share, and refuses a server whose own ports collide.
+pub(super) fn find(reading: &mut Reading) {
+    let quorum = &reading.config.quorum;
+    let mut taken: BTreeMap<(String, u16), (u64, &'static str)> = BTreeMap::new();
+    let mut shared: BTreeMap<(u64, u64), Vec<String>> = BTreeMap::new();
+    for (&id, line) in &quorum.servers {
+        let own_client = (quorum.my_id == Some(id)).then_some(&reading.config.network.client);
+        for (at, what) in places(line, own_client.or(line.client.as_ref())) {
+            let text = |other: &str| format!("{what} {}:{} is {other}", at.0, at.1);
+            match taken.get(&at) {
+                Some(&(first, other)) if first == id => {
+                    shared.entry((id, id)).or_default().push(text(&format!("its {other} too")));
+                }
+                // Everybody may write the wildcard for himself.
+                Some(_) if is_wildcard(&at.0) => {}
+                Some(&(first, other)) => {
+                    let other = format!("the {other} of server.{first}");
+                    shared.entry((id, first)).or_default().push(text(&other));
+                }
+                None => {
+                    taken.insert(at, (id, what));
+                }
+            }
+        }
+    }
+    let me = quorum.my_id;
+    let swapped = swapped(&quorum.servers, &shared);
+    for ((id, first), ports) in shared {
+        let key = format!("server.{id}");
+        let origin = reading.origin(&key);
+        let ports = ports.join(", and its ");
+        if id == first && me == Some(id) {
+            let text = format!(
+                "its {ports}: this server cannot listen twice at one address, so it would not start; \
+                 change one of the ports (clientPort or this line)"
+            );
+            reading.error(Problem::Conflict, &origin, &key, None, text);
+        } else if id == first {
+            let text = format!("its {ports}: that server cannot start so; correct the line");
+            reading.note(Level::Warn, &origin, &key, text);
+        } else {
+            let place = reading.origin(&format!("server.{first}"));
+            let text = format!(
+                "its {ports} ({place}): only one process can listen there, so only one of the two \
+                 servers takes part, and the ensemble stands fewer failures than it has servers for; \
+                 correct server.{id} or server.{first}, in the files of all servers"
+            );
+            reading.note(Level::Warn, &origin, &key, text);
+        }
+    }
+    for (id, first) in swapped {
+        let key = format!("server.{id}");
+        let (origin, place) = (reading.origin(&key), reading.origin(&format!("server.{first}")));
+        let text = format!(
+            "its quorum port is the election port of server.{first} ({place}), and its election port \
+             that one's quorum port: if that is a slip, neither reaches the other; the order is \
+             server.N=HOST:QUORUM:ELECTION in every line"
+        );
+        reading.note(Level::Warn, &origin, &key, text);
+    }
+}
+
+/// The ports of a server, each at every address that it has.
+fn places(line: &ServerLine, client: Option<&Listen>) -> Vec<Place> {
+    let mut places: Vec<Place> = Vec::new();
+    for address in &line.addresses {
+        let host = comparable(&address.host);
+        places.push(((host.clone(), address.quorum_port), "quorum port"));
+        places.push(((host.clone(), address.election_port), "election port"));
+        if let Some(Listen { host: ListenHost::Any, port }) = client {
+            places.push(((host, *port), "client port"));
+        }
+    }
+    let host = client.and_then(|client| match &client.host {
+        ListenHost::Any => None,
+        ListenHost::Ip(address) => Some(address.to_string()),
+        ListenHost::Zoned { address, .. } => Some(address.to_string()),
+        ListenHost::Name(name) => Some(comparable(name)),
+    });
+    if let Some((host, client)) = host.zip(client) {
+        places.push(((host, client.port), "client port"));
+    }
+    // The system gives port 0 another number each time.
+    places.retain(|((_, port), _)| *port != 0);
+    places
+}
+
+/// One text for each way to write a host.
+fn comparable(host: &str) -> String {
+    match host.parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().to_string(),
+        Err(_) => host.to_ascii_lowercase(),
+    }
+}
+
+/// Servers of different machines whose two ports stand the other way round; each with the first such
+/// other. Those that share an address have been told of.
+fn swapped(
+    servers: &BTreeMap<u64, ServerLine>,
+    shared: &BTreeMap<(u64, u64), Vec<String>>,
+) -> Vec<(u64, u64)> {
+    let mut seen: BTreeMap<(u16, u16), u64> = BTreeMap::new();
+    let mut found = Vec::new();
+    for (&id, line) in servers {
+        let Some(address) = line.addresses.first() else { continue };
+        let (quorum, election) = (address.quorum_port, address.election_port);
+        found.extend(
+            seen.get(&(election, quorum))
+                .filter(|&&first| !shared.contains_key(&(id, first)))
+                .map(|&first| (id, first)),
+        );
+        seen.entry((quorum, election)).or_insert(id);
+    }
+    found
+}

@@ -70,7 +70,7 @@ pub enum PlantedBug {
     QuotaRecountLeavesTop,
     /// A server without a leader asks for nobody's permission to read.
     ReadersUnchecked,
-    /// A new leader does not time the sessions that it finds.
+    /// A new leader gives the sessions that it finds no end until their clients are heard of.
     OldSessionsNotTimed,
 }
 

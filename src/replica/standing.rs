@@ -120,10 +120,10 @@ impl Replica {
         self.prep = Prep::new(self.prep_options(), &self.database);
         // ZooKeeper: every session has its whole timeout from the moment that there is a leader.
         self.sessions = Tracker::new(self.options.tick_ms);
-        if !planted::is(self.options.planted, PlantedBug::OldSessionsNotTimed) {
-            for (session, timeout_ms) in self.database.sessions() {
-                self.sessions.add(session, timeout_ms, now.mono);
-            }
+        let is_timed = !planted::is(self.options.planted, PlantedBug::OldSessionsNotTimed);
+        for (session, timeout_ms) in self.database.sessions() {
+            let timeout_ms = if is_timed { timeout_ms } else { i32::MAX };
+            self.sessions.add(session, timeout_ms, now.mono);
         }
         self.reaping = Reaping::new(&self.options, now.mono);
         self.ensemble.full_since = self.is_disk_full().then_some(now.mono);

@@ -128,7 +128,7 @@ fn a_frame_that_fits_and_is_refused_is_found() {
 
 #[test]
 fn what_a_transaction_leaves_behind_that_is_too_long_is_found() {
-    is_found_by(1, "digest", PlantedBug::LongTxnNotTakenBack);
+    is_found_by(34, "digest", PlantedBug::LongTxnNotTakenBack);
 }
 
 #[test]

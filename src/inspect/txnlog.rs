@@ -246,15 +246,15 @@ fn sentence(verdict: &Verdict, counts: &Counts) -> String {
         Verdict::TornTail { reason, .. } if counts.txns == 0 => {
             // ZooKeeper: FileTxnIterator.goToNextLog deletes a last log of 0 bytes, and no other.
             let (what, java) = match total {
-                0 => ("it is empty".to_owned(), "as ZooKeeper does"),
+                0 => ("it is empty".to_owned(), ", as ZooKeeper does"),
                 _ => (
                     format!("it has {total} bytes ({reason})"),
-                    "ZooKeeper may not start on it before",
+                    "; ZooKeeper may not start on it before",
                 ),
             };
             format!(
                 "{what}, as a crash leaves a log that has just been made: nothing durable is missing, \
-                 the server removes the file when it starts if it is the last log of its folder; {java}"
+                 the server removes the file when it starts if it is the last log of its folder{java}"
             )
         }
         Verdict::TornTail { end, reason, passable } => {

@@ -117,7 +117,7 @@ pub fn obstacle(config: &Config) -> Option<String> {
 fn address_of(listen: &Listen) -> Result<SocketAddr, String> {
     options::listen_address(listen).map_err(|error| {
         format!(
-            "cannot listen on {listen} (clientPort): {error}: clientPortAddress, or the client part of \
+            "cannot listen on {listen} (clientPort): {error}. clientPortAddress, or the client part of \
              this server's server.N line, must be a name or an address of this machine"
         )
     })

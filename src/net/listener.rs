@@ -46,6 +46,14 @@ pub fn bind(address: SocketAddr, backlog: u32, shared: bool) -> io::Result<TcpLi
     Ok(socket.into())
 }
 
+/// From now on other sockets of this user may listen where this one does.
+///
+/// # Errors
+/// The system's.
+pub fn share(socket: &TcpListener) -> io::Result<()> {
+    socket2::SockRef::from(socket).set_reuse_port(true)
+}
+
 /// Accepts clients as long as it lives.
 pub struct Accepting {
     listener: Rc<Listener>,

@@ -13,7 +13,7 @@ mod listener;
 mod table;
 
 pub use census::{Census, Refusal};
-pub use listener::{Accepting, BACKLOG, bind, serve};
+pub use listener::{Accepting, BACKLOG, bind, serve, share};
 pub use table::{Connections, NetOptions};
 
 use std::net::SocketAddr;

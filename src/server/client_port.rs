@@ -151,11 +151,14 @@ fn bind(
     backlog: u32,
     sockets: u32,
 ) -> io::Result<(Vec<TcpListener>, SocketAddr)> {
-    // Sharing an address is for our own sockets: that nobody else has it shows one that does not.
+    // Sharing an address is for our own sockets: that nobody else has it shows one that does not. It is kept,
+    // and shared only now that it listens: were it given up first, another server of the same user could try
+    // the address in between, and both would share it. From here on its try fails.
     let first = net::bind(wanted, backlog, false)?;
+    net::share(&first)?;
     let address = first.local_addr()?;
-    drop(first);
-    share(address, backlog, sockets)
+    let (others, _) = share(address, backlog, sockets.saturating_sub(1))?;
+    Ok(([first].into_iter().chain(others).collect(), address))
 }
 
 /// Binds sockets that share an address, among themselves and with those that we have.
@@ -218,6 +221,43 @@ mod tests {
             assert_eq!(narrow.unwrap().1, at, "{sockets}");
             assert_eq!(port.address(), SocketAddr::from(([127, 0, 0, 1], at)), "{sockets}");
             drop(wide);
+        }
+    }
+
+    /// 1. One tries the address, has it, and lets it go, to share it. 2. The other does the same. 3. Both share
+    /// it, and the kernel deals their clients out over two databases.
+    #[test]
+    fn of_two_servers_that_start_together_on_one_address_one_gets_it() {
+        for round in 0..300 {
+            let at = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+            let sockets = 1 + round % 3;
+            let start = std::sync::Barrier::new(2);
+            let got = std::thread::scope(|scope| {
+                let tries = [(); 2].map(|()| {
+                    scope.spawn(|| {
+                        start.wait();
+                        bind(at, 16, sockets)
+                    })
+                });
+                tries.map(|one| one.join().unwrap())
+            });
+            let had = got.iter().filter(|one| one.is_ok()).count();
+            assert_eq!(had, 1, "round {round}, {sockets} sockets: {got:?}");
+            let (all, _) = got.into_iter().find_map(Result::ok).unwrap();
+            assert_eq!(all.len(), usize::try_from(sockets).unwrap());
+        }
+    }
+
+    #[test]
+    fn clients_are_dealt_out_over_all_sockets_of_a_server() {
+        use std::net::TcpStream;
+        let (_, sockets) = open("server.1=a:1:2;127.0.0.1:0\n", 3);
+        let at = sockets[0].local_addr().unwrap();
+        let clients: Vec<_> = (0..60).map(|_| TcpStream::connect(at).unwrap()).collect();
+        for socket in &sockets {
+            socket.set_nonblocking(true).unwrap();
+            let accepted = std::iter::from_fn(|| socket.accept().ok()).count();
+            assert!((1..clients.len()).contains(&accepted), "{accepted}");
         }
     }
 

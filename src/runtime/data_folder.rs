@@ -107,6 +107,15 @@ impl DataFolder {
     /// # Errors
     /// For an operator to read: missing, locked by another server, or what the system said.
     pub fn open(data: &Path, logs: &Path, create: bool) -> Result<DataFolder, FolderError> {
+        DataFolder::open_within(LOCK_PATIENCE, data, logs, create)
+    }
+
+    fn open_within(
+        patience: Duration,
+        data: &Path,
+        logs: &Path,
+        create: bool,
+    ) -> Result<DataFolder, FolderError> {
         let mut locks = Vec::new();
         for folder in [data, logs] {
             check_folder(folder, create)?;
@@ -119,11 +128,11 @@ impl DataFolder {
                 })?;
             }
         }
-        locks.push(lock(data)?);
+        locks.push(lock(data, patience)?);
         // Two names of one folder are one folder to everybody above.
         let logs = if canonical(data)? == canonical(logs)? { data } else { logs };
         if logs != data {
-            locks.push(lock(logs)?);
+            locks.push(lock(logs, patience)?);
         }
         let folders = Folders {
             data: data.into(),
@@ -293,7 +302,7 @@ fn canonical(path: &Path) -> Result<PathBuf, FolderError> {
     })
 }
 
-fn lock(folder: &Path) -> Result<File, FolderError> {
+fn lock(folder: &Path, patience: Duration) -> Result<File, FolderError> {
     let path = folder.join(LOCK_FILE);
     let io = |what| {
         let path = path.clone();
@@ -306,7 +315,7 @@ fn lock(folder: &Path) -> Result<File, FolderError> {
         .truncate(false)
         .open(&path)
         .map_err(io("cannot open"))?;
-    let until = Instant::now() + LOCK_PATIENCE;
+    let until = Instant::now() + patience;
     loop {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => break,
@@ -317,8 +326,9 @@ fn lock(folder: &Path) -> Result<File, FolderError> {
         // Without the number the message is poorer, not wrong.
         let _ = file.rewind().and_then(|()| file.read_to_string(&mut text));
         let pid = text.trim().parse().ok();
-        if pid.is_some_and(is_alive) || Instant::now() >= until {
-            return Err(FolderError::Locked { folder: folder.into(), pid });
+        let holder = pid.filter(|pid| is_a_server(*pid));
+        if holder.is_some() || Instant::now() >= until {
+            return Err(FolderError::Locked { folder: folder.into(), pid: holder });
         }
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -329,9 +339,21 @@ fn lock(folder: &Path) -> Result<File, FolderError> {
     Ok(file)
 }
 
-/// Whether the process is there. One of another container is not seen.
-fn is_alive(pid: u32) -> bool {
-    Path::new(&format!("/proc/{pid}")).exists()
+/// Whether another process of this program runs under that number. The number may be of another container, where
+/// the server that wrote it may be no more: in this one it may be this very process, often 1, or any other.
+/// And a server that was killed has its number until its parent has asked for it.
+fn is_a_server(pid: u32) -> bool {
+    let own = std::process::id();
+    pid != own && program(pid).is_some_and(|name| Some(name) == program(own))
+}
+
+/// The name of the program that a process runs; `None`: it has ended, or was never there.
+fn program(pid: u32) -> Option<String> {
+    // PID (NAME) STATE …; a name may hold anything.
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (name, state) = text.split_once('(')?.1.rsplit_once(')')?;
+    let has_ended = matches!(state.trim_start().chars().next(), None | Some('Z' | 'X'));
+    (!has_ended).then(|| name.to_owned())
 }
 
 fn probe(path: &Path) -> io::Result<LogDevice> {
@@ -379,13 +401,42 @@ mod tests {
         let logs = base.path().join("logs");
         let first = DataFolder::open(&data, &logs, true).unwrap();
         assert!(data.join("version-2").is_dir() && logs.join("version-2").is_dir());
-        // A lock of the same process on another description is as foreign as another's.
-        let refused = DataFolder::open(&data, &data, true).unwrap_err();
-        assert!(refused.to_string().contains(&format!("pid {}", std::process::id())), "{refused}");
-        let refused = DataFolder::open(&base.path().join("other"), &logs, true).unwrap_err();
+        // A lock of the same process on another description is as foreign as another's, but for its number.
+        let open = |data: &Path, logs: &Path| {
+            DataFolder::open_within(Duration::from_millis(50), data, logs, true).unwrap_err()
+        };
+        assert!(matches!(open(&data, &data), FolderError::Locked { pid: None, .. }));
+        let refused = open(&base.path().join("other"), &logs);
         assert!(matches!(refused, FolderError::Locked { .. }));
         drop(first);
         DataFolder::open(&data, &logs, false).unwrap();
+    }
+
+    /// Whoever is told by the file is not the one who holds the lock: in a new container this server has the
+    /// process id that the killed one had in the old, or another program has it, or nobody has waited for the
+    /// killed one yet.
+    #[test]
+    fn a_lock_whose_holder_is_no_more_is_waited_for() {
+        let other = || std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let (mut alive, mut dead) = (other(), other());
+        dead.kill().unwrap();
+        for pid in [std::process::id(), alive.id(), dead.id()] {
+            let base = tempfile::tempdir().unwrap();
+            let path = base.path().join(LOCK_FILE);
+            std::fs::write(&path, format!("{pid}\n")).unwrap();
+            let held = File::open(&path).unwrap();
+            flock(&held, FlockOperation::NonBlockingLockExclusive).unwrap();
+            let ring = std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(100));
+                drop(held);
+            });
+            let opened = DataFolder::open(base.path(), base.path(), true);
+            ring.join().unwrap();
+            assert!(opened.is_ok(), "{pid}: {}", opened.unwrap_err());
+        }
+        alive.kill().unwrap();
+        alive.wait().unwrap();
+        dead.wait().unwrap();
     }
 
     #[test]

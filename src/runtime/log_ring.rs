@@ -74,6 +74,10 @@ struct Write {
     bytes: u32,
     done: u32,
     sync: bool,
+    /// It has failed, and its owner knows: the kernel did not take the entry, which stays in the queue and
+    /// goes to the kernel with the next submission. Invariant: the buffer, the segment and the number in
+    /// the entry stay its own until the completion of that.
+    told: bool,
 }
 
 /// What the ring could not have and does without; one line each for the start-up screen.
@@ -196,7 +200,7 @@ impl LogRing {
         let index = index.expect("the log's writer bounds its writes in flight");
         self.register(&buf);
         self.in_flight[index] =
-            Some(Write { token, segment_slot, buf, offset, bytes, done: 0, sync });
+            Some(Write { token, segment_slot, buf, offset, bytes, done: 0, sync, told: false });
         self.in_flight_count += 1;
         self.submit(index)
     }
@@ -229,16 +233,20 @@ impl LogRing {
         };
         let entry = entry.user_data(index as u64);
         // SAFETY: the entry points into `write.buf`, heap memory that does not move. The write
-        // stays in `in_flight` until its completion is reaped, and dropping the ring waits for
-        // what is in flight, so the memory outlives the kernel's use of it. Nobody reads or
-        // writes it meanwhile: the buffer was moved in here.
+        // stays in `in_flight` until its completion is reaped, also if it cannot be submitted now
+        // (`Write::told`), and dropping the ring waits for what is in flight, so the memory outlives
+        // the kernel's use of it. Nobody reads or writes it meanwhile: the buffer was moved in here.
         unsafe { self.ring.submission().push(&entry) }
             .expect("the ring has more entries than writes may be in flight");
         loop {
             match self.ring.submit() {
                 Ok(_) => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(error) => {
+                    let write = self.in_flight[index].as_mut().expect("it was submitted");
+                    write.told = true;
+                    return Err(error);
+                }
             }
         }
     }
@@ -290,6 +298,10 @@ impl LogRing {
             let index = usize::try_from(entry.user_data()).expect("our own small number");
             let write =
                 self.in_flight[index].as_mut().expect("completions are of what is in flight");
+            if write.told {
+                drop(self.take(index));
+                continue;
+            }
             match u32::try_from(entry.result()) {
                 Ok(0) => self.fail(index, io::ErrorKind::WriteZero.into(), out),
                 Ok(wrote) => {
@@ -300,7 +312,7 @@ impl LogRing {
                         let result = Ok(Done::Buffer(write.buf));
                         out.push(Completion { token: write.token, result });
                     } else if let Err(error) = self.submit(index) {
-                        self.fail(index, error, out);
+                        out.push(self.failed(index, &error));
                     }
                 }
                 Err(_) => {
@@ -312,10 +324,15 @@ impl LogRing {
     }
 
     fn fail(&mut self, index: usize, error: io::Error, out: &mut Vec<Completion>) {
-        let write = self.take(index);
+        out.push(self.failed(index, &error));
+        drop(self.take(index));
+    }
+
+    fn failed(&self, index: usize, error: &io::Error) -> Completion {
+        let write = self.in_flight[index].as_ref().expect("it is in flight");
         let name = self.segments[write.segment_slot].as_ref().map_or("?", |open| &open.name);
         let what = format!("writing {} bytes at {} of {name}", write.bytes, write.offset);
-        out.push(Completion { token: write.token, result: Err(failure(&what, &error)) });
+        Completion { token: write.token, result: Err(failure(&what, error)) }
     }
 
     fn take(&mut self, index: usize) -> Write {
@@ -543,5 +560,84 @@ mod tests {
         let failure = completion.result.unwrap_err();
         assert_eq!(failure.kind, crate::io::IoFailureKind::Full);
         assert!(failure.text.contains("log.17"), "{}", failure.text);
+    }
+
+    /// The kernel has taken a part of a write, and does not take the rest. The entry of the rest stays in
+    /// the queue, goes to the kernel with the next submission, and must find its memory then.
+    #[test]
+    fn a_write_that_the_kernel_has_not_taken_keeps_its_buffer() {
+        const BYTES: usize = 128 * 1024;
+        let bell = Doorbell::new().unwrap();
+        let (mut ring, _) = LogRing::new(bell.clone(), &[]).unwrap();
+        // Takes what a pipe holds, and no more at once.
+        let (reading, writing) =
+            rustix::pipe::pipe_with(rustix::pipe::PipeFlags::NONBLOCK).unwrap();
+        ring.open_segment(SegmentId(1), writing, "log.1".into());
+        let folder = tempfile::tempdir().unwrap();
+        let file = std::fs::File::create_new(folder.path().join("log")).unwrap();
+        ring.open_segment(SegmentId(2), file.into(), "log.2".into());
+
+        let mut buf = AlignedBuf::zeroed(BYTES);
+        buf.fill(7);
+        let token = Token::new(Owner::TxnLog, 1);
+        let bytes = u32::try_from(BYTES).unwrap();
+        ring.write(token, SegmentId(1), 0, buf, bytes, false).unwrap();
+        let broken = Broken::new(&ring);
+        let mut out = Vec::new();
+        while out.is_empty() {
+            ring.reap(&mut out);
+        }
+        let failure = out.pop().unwrap().result.unwrap_err();
+        assert!(failure.text.contains("log.1"), "{}", failure.text);
+        // A write of which nothing is taken.
+        let token = Token::new(Owner::TxnLog, 2);
+        ring.write(token, SegmentId(2), 0, AlignedBuf::zeroed(4096), 4096, true).unwrap_err();
+        drop(broken);
+        assert_eq!(ring.in_flight(), 2, "both buffers are here");
+        assert!(ring.is_writing_to(SegmentId(1)));
+
+        let mut read = vec![0; BYTES];
+        let half = rustix::io::read(&reading, &mut read).unwrap();
+        assert!(half < BYTES);
+        let token = Token::new(Owner::TxnLog, 3);
+        ring.write(token, SegmentId(2), 4096, AlignedBuf::zeroed(4096), 4096, true).unwrap();
+        while ring.in_flight() > 0 {
+            ring.reap(&mut out);
+        }
+        assert_eq!(out.len(), 1, "what has failed is told once");
+        assert_eq!(out[0].token, token);
+        let rest = rustix::io::read(&reading, &mut read[half..]).unwrap();
+        assert_eq!(half + rest, BYTES);
+        assert!(read.iter().all(|byte| *byte == 7), "the write's own memory was written");
+    }
+
+    /// A ring whose submissions fail, until this is dropped.
+    struct Broken {
+        ring: i32,
+        kept: OwnedFd,
+    }
+
+    impl Broken {
+        fn new(ring: &LogRing) -> Broken {
+            use std::os::fd::AsFd;
+            // SAFETY: the ring is open, and outlives the borrow.
+            let held = unsafe { BorrowedFd::borrow_raw(ring.ring.as_raw_fd()) };
+            let kept = held.try_clone_to_owned().unwrap();
+            let broken = Broken { ring: ring.ring.as_raw_fd(), kept };
+            broken.put(std::fs::File::open("/dev/null").unwrap().as_fd());
+            broken
+        }
+
+        fn put(&self, fd: BorrowedFd<'_>) {
+            // SAFETY: the number stays an open descriptor, which the ring owns and closes once.
+            let put = unsafe { libc::dup2(fd.as_raw_fd(), self.ring) };
+            assert_eq!(put, self.ring);
+        }
+    }
+
+    impl Drop for Broken {
+        fn drop(&mut self) {
+            self.put(std::os::fd::AsFd::as_fd(&self.kept));
+        }
     }
 }

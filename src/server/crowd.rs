@@ -7,6 +7,12 @@
 //! Nobody says beforehand which it will be, so the thread counts what it loses while it looks, and
 //! after two such losses sleeps for a while.
 //!
+//! A thread that is told never to look (`ringkeeper.spinMicros=0`) learns it all the same: it yields once,
+//! at most every ten milliseconds, while it awaits something. That costs a system call where nobody is in the
+//! way, and it is there that the remedies for busy machines are wanted most. What it would have to wait after it
+//! was woken says less: the kernel counts in one sum what a thread waits behind a neighbour, behind this
+//! server's own threads, and for a quota that it has used up.
+//!
 //! Only long losses count: on a machine that is full with this server's own clients and with other
 //! servers of its ensemble, yields take some hundred microseconds, and looking is still the better way.
 
@@ -38,6 +44,10 @@ const HOST_SLEEPS: u32 = 4;
 /// How long a thread must have looked undisturbed until a loss is one that happens to everybody. Until
 /// then it counts who takes its processor, a microsecond for each time that it begins to look.
 const WARY: Duration = Duration::from_secs(1);
+
+/// How often a thread that never looks yields to see who is there. One that was not held up counts as so much
+/// undisturbed looking.
+const TRIES_EVERY: Duration = Duration::from_millis(10);
 
 /// Who has what a thread loses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,12 +85,37 @@ pub struct Crowd {
     undisturbed: Duration,
     /// How often the processor had been taken from the thread when it began to look, if it is wary.
     taken: Option<u64>,
+    /// When a thread that never looks tries it next. `None`: it looks.
+    tries_at: Option<Instant>,
 }
 
 impl Crowd {
-    /// Nobody is there yet.
-    pub fn new() -> Crowd {
-        Crowd { lost_ns: 0, sleeps: SLEEPS_MIN, until: None, undisturbed: WARY, taken: None }
+    /// Nobody is there yet. `now`, and whether the thread looks, or only tries it now and then.
+    pub fn new(now: Instant, looks: bool) -> Crowd {
+        Crowd {
+            lost_ns: 0,
+            sleeps: SLEEPS_MIN,
+            until: None,
+            undisturbed: WARY,
+            taken: None,
+            tries_at: (!looks).then_some(now),
+        }
+    }
+
+    /// How long a thread that awaits something looks, if it is to look for so `long`. Zero if others want the
+    /// processor. The shortest time, which is one look and one yield, for one that never looks, now and then.
+    pub fn look(&mut self, now: Instant, long: Duration) -> Duration {
+        if self.at(now) != Crowding::Nobody {
+            return Duration::ZERO;
+        }
+        match self.tries_at {
+            None => long,
+            Some(at) if now < at => Duration::ZERO,
+            Some(_) => {
+                self.tries_at = Some(now + TRIES_EVERY);
+                Duration::from_nanos(1)
+            }
+        }
     }
 
     /// The thread begins to look. `taken` says how often its processor was taken from it.
@@ -93,6 +128,10 @@ impl Crowd {
         let took = to.saturating_duration_since(from);
         let took_ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         if took < LOSS_MIN {
+            let (took, took_ns) = match self.tries_at {
+                None => (took, took_ns),
+                Some(_) => (TRIES_EVERY, 10_000_000),
+            };
             self.lost_ns = self.lost_ns.saturating_sub(took_ns / EARNED_PER_LOST);
             self.undisturbed = self.undisturbed.saturating_add(took);
             if self.undisturbed >= WARY.max(self.sleeps) {
@@ -146,7 +185,29 @@ mod tests {
 
     impl Thread {
         fn new() -> Thread {
-            Thread { crowd: Crowd::new(), now: Instant::now(), taken: 0 }
+            let now = Instant::now();
+            Thread { crowd: Crowd::new(now, true), now, taken: 0 }
+        }
+
+        fn that_never_looks() -> Thread {
+            let now = Instant::now();
+            Thread { crowd: Crowd::new(now, false), now, taken: 0 }
+        }
+
+        /// Something is awaited every millisecond, and each look takes so long. How often it looked, and for how
+        /// many milliseconds it knew of neighbours.
+        fn never_looks_for(&mut self, time: Duration, each: Duration, by: Crowding) -> (u32, u32) {
+            let end = self.now + time;
+            let (mut tries, mut crowded) = (0, 0);
+            while self.now < end {
+                crowded += u32::from(self.at(self.now) == Crowding::Neighbours);
+                if !self.crowd.look(self.now, Duration::ZERO).is_zero() {
+                    tries += 1;
+                    self.looks(1, each, by);
+                }
+                self.now += Duration::from_millis(1);
+            }
+            (tries, crowded)
         }
 
         fn looks(&mut self, times: u32, each: Duration, by: Crowding) {
@@ -180,6 +241,25 @@ mod tests {
                 }
             }
             tries
+        }
+    }
+
+    #[test]
+    fn a_thread_that_never_looks_finds_out_that_others_want_its_processor() {
+        let mut thread = Thread::that_never_looks();
+        let second = Duration::from_secs(1);
+        // A yield every ten milliseconds is all that it costs where nobody is.
+        assert_eq!(thread.never_looks_for(second, UNDISTURBED, Crowding::Nobody), (100, 0));
+        let (_, crowded) = thread.never_looks_for(second, TICK, Crowding::Neighbours);
+        assert!(crowded > 900, "{crowded} of a thousand milliseconds");
+        let (tries, crowded) = thread.never_looks_for(32 * second, TICK, Crowding::Neighbours);
+        assert!(tries < 20 && crowded > 31_000, "{tries}, {crowded}");
+        // They are gone. A tick now and then happens to everybody, and is forgotten.
+        thread.never_looks_for(5 * second, UNDISTURBED, Crowding::Nobody);
+        for _ in 0..20 {
+            thread.looks(1, TICK, Crowding::Neighbours);
+            let (_, crowded) = thread.never_looks_for(second, UNDISTURBED, Crowding::Nobody);
+            assert_eq!(crowded, 0);
         }
     }
 

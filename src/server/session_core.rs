@@ -41,7 +41,7 @@ impl SessionCore {
         let connections = clients.connections(number, &reactor);
         let (uplink, inbox) = ends.open(&connections);
         reactor.set_inbox(inbox.clone());
-        let (crowd, crowding) = (Crowd::new(), Crowding::Nobody);
+        let (crowd, crowding) = (Crowd::new(Instant::now(), !look.is_zero()), Crowding::Nobody);
         let round = Round { reactor, connections, uplink, inbox, clients, look, crowd, crowding };
         up();
         round.repeat()
@@ -90,23 +90,21 @@ impl Round {
 
     /// Looks for a while, without a system call but the yield.
     fn finds_something(&mut self) -> bool {
-        if self.look.is_zero() {
-            return false;
-        }
         let started = Instant::now();
         let crowding = self.crowd.at(started);
         if crowding != self.crowding {
             set_slices(crowding.slices());
             self.crowding = crowding;
         }
-        if crowding != Crowding::Nobody {
+        let long = self.crowd.look(started, self.look);
+        if long.is_zero() {
             return self.reactor.has_events();
         }
         let taken = || ThreadUse::read().preemptions;
         self.crowd.begin(taken);
         let mut last = started;
         while !self.reactor.has_events() {
-            if last - started >= self.look {
+            if last - started >= long {
                 return false;
             }
             std::thread::yield_now();

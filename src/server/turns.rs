@@ -19,7 +19,8 @@ use crate::runtime::{Reactor, StopFlag, ThreadUse, set_slices};
 /// How the turn task waits for what a client waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Patience {
-    /// How long it looks for a log write before it sleeps. Zero: it always sleeps at once.
+    /// How long it looks for a log write before it sleeps. Zero: it sleeps at once, but for one look now and
+    /// then, by which it learns whether others want the processor.
     log: Duration,
     /// How long it looks for what other servers have to say.
     others: Duration,
@@ -35,6 +36,11 @@ impl Patience {
     /// Looks for a log write as long as `look`, for other executors as long as `cores`.
     pub fn new(look: Duration, cores: Duration) -> Patience {
         Patience { log: look, others: look.min(OTHERS_LOOK_MAX), cores }
+    }
+
+    /// Whether it looks at all.
+    fn looks(self) -> bool {
+        !self.log.is_zero()
     }
 }
 
@@ -78,7 +84,7 @@ fn turns(
 ) -> io::Result<Ended> {
     let mut stopping = Some(stopping);
     let mut deadline = None;
-    let mut crowd = Crowd::new();
+    let mut crowd = Crowd::new(Instant::now(), patience.looks());
     let mut crowding = Crowding::Nobody;
     loop {
         // What it was stirred for until now, this turn sees.
@@ -123,19 +129,20 @@ fn turns(
         let had_mail = reactor.take_had_mail();
         let awaits = writes || host.awaits_others() || had_mail;
         let before = crowding;
+        let now = Instant::now();
         if awaits {
-            crowding = crowd.at(Instant::now());
+            crowding = crowd.at(now);
         }
         if crowding != before {
             host.write_log_by_thread(crowding == Crowding::Neighbours);
             set_slices(crowding.slices());
         }
         let long = match () {
-            () if crowding != Crowding::Nobody || !awaits => Duration::ZERO,
             () if writes => patience.log,
             () if host.awaits_others() => patience.others,
             () => patience.cores,
         };
+        let long = if awaits { crowd.look(now, long) } else { Duration::ZERO };
         if !look(host, reactor, &mut crowd, long, until)? && (!writes || host.park_log()) {
             reactor.sleep(until)?;
         }

@@ -2,14 +2,22 @@
 
 use std::io;
 
-use super::RecoveryError;
 use super::folder::Folder;
+use super::{MOVE_ASIDE, RecoveryError};
 use crate::id::{Epoch, Zxid};
 use crate::io::Place;
 pub use crate::zab::Epochs;
 
 /// What `AtomicFileWritingIdiom` adds to a name while it writes.
 const TEMPORARY_SUFFIX: &str = ".tmp";
+
+/// The way out where a file does not hold an epoch.
+// Without the file it would be created, with the epoch of the last zxid: less than the server has promised, or
+// stands for, if it has heard of no transaction since.
+const NO_NUMBER: &str = "Restore the whole folder from a backup. Or, while the other servers have a quorum, \
+    move log.* and snapshot.* of this server's version-2 folders (in dataDir and dataLogDir) aside, write \
+    into acceptedEpoch and currentEpoch what currentEpoch of the leader says, and start it: it gets everything \
+    from the leader, and does not vote before";
 
 /// Reads both files; creates what is missing from the last zxid.
 pub(super) fn recover(
@@ -45,11 +53,17 @@ pub(super) fn recover(
             ));
         } else {
             let file = folder.describe(Place::Snapshots, Epochs::CURRENT_FILE);
+            // Without a number a folder without data is a new server's, which has a vote.
+            let and = match current {
+                Epoch::ZERO => format!(
+                    ". Before the start, with the data aside, write {of_zxid}, the epoch of that zxid, into \
+                     both of these files"
+                ),
+                _ => String::new(),
+            };
             let reason = format!(
                 "the current epoch, {current}, is older than the last zxid, {zxid}. If the file \
-                 was restored from a backup, restore the whole folder; or, while the other servers \
-                 have a quorum, move this server's version-2 folder aside and start it: it gets \
-                 everything from the leader"
+                 was restored from a backup, restore the whole folder. Otherwise: {MOVE_ASIDE}{and}"
             );
             return Err(RecoveryError::Epoch { file, reason });
         }
@@ -60,18 +74,28 @@ pub(super) fn recover(
     if accepted < current {
         let file = folder.describe(Place::Snapshots, Epochs::ACCEPTED_FILE);
         let reason = format!(
-            "the accepted epoch, {accepted}, is less than the current epoch, {current}. While the \
-             other servers have a quorum, move this server's version-2 folder aside and start it: it \
-             gets everything from the leader"
+            "the accepted epoch, {accepted}, is less than the current epoch, {current}. If the file was \
+             restored from a backup, restore the whole folder. Otherwise: {MOVE_ASIDE}. Before the start, \
+             with the data aside, write {current} into acceptedEpoch"
         );
         return Err(RecoveryError::Epoch { file, reason });
     }
     Ok(Epochs { accepted, current })
 }
 
-/// The epoch whose history this server says to have, if that is any leader's.
-pub(super) fn claimed(folder: &dyn Folder) -> Result<Option<Epoch>, RecoveryError> {
-    Ok(read(folder, Epochs::CURRENT_FILE)?.filter(|epoch| *epoch > Epoch::ZERO))
+/// What the epoch files say of a server that has no data: the file, and the epoch that it names. `None`: it
+/// never had any.
+///
+/// A server has a snapshot before it takes part in an election, so one that has accepted an epoch has
+/// lost data as well, although it may have had no leader's history yet. It may have acknowledged much
+/// since: currentEpoch may have been lost or set back with the data.
+pub(super) fn claimed(folder: &dyn Folder) -> Result<Option<(&'static str, Epoch)>, RecoveryError> {
+    for name in [Epochs::CURRENT_FILE, Epochs::ACCEPTED_FILE] {
+        if let Some(epoch) = read(folder, name)?.filter(|epoch| *epoch > Epoch::ZERO) {
+            return Ok(Some((name, epoch)));
+        }
+    }
+    Ok(None)
 }
 
 /// This server has no history, and says so.
@@ -122,11 +146,11 @@ fn read(folder: &dyn Folder, name: &str) -> Result<Option<Epoch>, RecoveryError>
         Ok(-1) => Ok(Some(Epoch::ZERO)),
         Ok(epoch @ 0..) => Ok(Some(Epoch(epoch))),
         Ok(epoch) => {
-            let reason = format!("{epoch} is no epoch: epochs are not negative");
+            let reason = format!("{epoch} is no epoch: epochs are not negative. {NO_NUMBER}");
             Err(RecoveryError::Epoch { file, reason })
         }
         Err(_) => {
-            let reason = format!("{line:?} is not a number");
+            let reason = format!("{line:?} is not a number. {NO_NUMBER}");
             Err(RecoveryError::Epoch { file, reason })
         }
     }

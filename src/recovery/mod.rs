@@ -314,10 +314,11 @@ pub fn recover(
             notes.push(match lost {
                 // ZooKeeper: begins at zxid 0, and its currentEpoch then beats servers that have the
                 // data.
-                Some(epoch) => format!(
-                    "the data folder is empty, but currentEpoch says that this server had the \
-                     history of epoch {epoch}: zxid -1. To begin an ensemble anew, put a file named \
-                     initialize above the version-2 folder of each of its servers"
+                Some((file, epoch)) => format!(
+                    "the data folder is empty, but {file} says that this server has taken part in epoch \
+                     {epoch}: zxid -1, and no vote until a leader has given it the data. To begin an \
+                     ensemble anew, put a file named initialize above the version-2 folder of each of its \
+                     servers"
                 ),
                 None => "the data folder is empty, and may have lost its data: zxid -1".to_owned(),
             });

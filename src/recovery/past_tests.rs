@@ -470,6 +470,90 @@ fn an_empty_folder_whose_epoch_says_that_there_was_data_has_no_vote() {
     assert_eq!(again.zxid, Zxid::NONE, "and after another start");
 }
 
+/// What a member has acknowledged goes with its data. With a vote then, it could elect a server that has none
+/// of it either.
+#[test]
+fn who_does_what_is_said_about_epoch_files_has_no_vote_without_data() {
+    let written = [
+        (Some("4"), Some("4")),
+        (Some("0"), Some("0")),
+        (Some("-1"), Some("0")),
+        (Some("0"), None),
+        (Some("0"), Some("4")),
+        (Some("5"), Some("4")),
+        (None, Some("4")),
+        (None, Some("0")),
+        (Some("five"), Some("5")),
+        (Some(""), Some("0")),
+        (Some("5"), Some("-3")),
+    ];
+    for (current, accepted) in written {
+        let context = format!("currentEpoch {current:?}, acceptedEpoch {accepted:?}");
+        let folder = golden_folder();
+        for (name, content) in [("currentEpoch", current), ("acceptedEpoch", accepted)] {
+            match content {
+                Some(content) => folder.put(Place::Snapshots, name, content.into()),
+                None => folder.remove(Place::Snapshots, name).unwrap(),
+            }
+        }
+        let said = recover_as(&folder, &member()).unwrap_err().to_string();
+        assert!(
+            said.contains("the other servers have a quorum, move log.* and snapshot.*"),
+            "{said}"
+        );
+        for file in folder.list(Place::Snapshots).unwrap() {
+            if file.name.starts_with("log.") || file.name.starts_with("snapshot.") {
+                folder.remove(Place::Snapshots, &file.name).unwrap();
+            }
+        }
+        let number = |before: &str, behind: &str| -> Option<Vec<u8>> {
+            let (_, rest) = said.split_once(before)?;
+            let number = rest.split(|it: char| !it.is_ascii_digit()).next()?;
+            rest.contains(behind).then(|| number.into())
+        };
+        let of_leader =
+            said.contains("what currentEpoch of the leader says").then(|| b"7".to_vec());
+        if let Some(both) = number("aside, write ", "into both of these files").or(of_leader) {
+            folder.put(Place::Snapshots, "currentEpoch", both.clone());
+            folder.put(Place::Snapshots, "acceptedEpoch", both);
+        } else if let Some(one) = number("aside, write ", "into acceptedEpoch") {
+            folder.put(Place::Snapshots, "acceptedEpoch", one);
+        }
+        for start in 1..=2 {
+            let recovered = recover_as(&folder, &member());
+            let recovered = recovered.unwrap_or_else(|error| panic!("{context}: {error}"));
+            assert_eq!(recovered.zxid, Zxid::NONE, "{context}, start {start}: {said}");
+        }
+    }
+}
+
+/// currentEpoch may be lost with the data, or have been 0 when the data was lost.
+#[test]
+fn an_empty_folder_of_a_server_that_has_accepted_an_epoch_has_no_vote() {
+    for current in [None, Some("0"), Some("-1")] {
+        let folder = MemoryFolder::new();
+        folder.put(Place::Snapshots, "acceptedEpoch", b"3".to_vec());
+        if let Some(current) = current {
+            folder.put(Place::Snapshots, "currentEpoch", current.into());
+        }
+        let lost = recover_as(&folder, &member()).unwrap();
+        assert_eq!(lost.zxid, Zxid::NONE, "{current:?}");
+        assert!(
+            lost.notes.iter().any(|note| note.contains("acceptedEpoch says")),
+            "{:?}",
+            lost.notes
+        );
+        folder.put(Place::DataDir, "initialize", Vec::new());
+        let new = recover_as(&folder, &member()).unwrap();
+        assert_eq!((new.zxid, new.epochs.unwrap().accepted), (Zxid::ZERO, Epoch(3)));
+        assert_eq!(
+            recover_as(&folder, &member()).unwrap().zxid,
+            Zxid::ZERO,
+            "its snapshot is there"
+        );
+    }
+}
+
 /// It goes like this: 1. A server without data gets a tree of epoch 1. 2. Its power goes before currentEpoch is written.
 /// And 3. The number in that file must not be the one that says "do not count me" to every leader.
 #[test]

@@ -74,6 +74,7 @@ fn a_server_of_a_later_epoch_is_kept_out_and_the_leader_stays() {
     ensemble.kill(OLD);
     let data = ensemble.server(OLD).data_dir().to_owned();
     fs::rename(data.join("version-2"), data.join("old")).expect("a folder to move");
+    ensemble.reconfigure(OLD, |config| config.line("db.autocreate=false"));
     ensemble.spawn(OLD);
     ensemble.wait_mode(OLD, LIMIT, |mode| mode == Some(Mode::Follower));
     session.close().expect("closeSession");

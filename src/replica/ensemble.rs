@@ -98,7 +98,7 @@ pub(super) struct Ensemble {
     /// Since when the disk has no room.
     pub full_since: Option<MonoUs>,
 
-    /// Sessions that were given to connections, here and at learners: a part of their tenures.
+    /// How often a new connection, here or at a learner, has asked for its session: a part of tenures.
     pub turns: u64,
 
     /// Connections that wait for a leader, and until when. One that no longer does, or that does

@@ -160,19 +160,24 @@ impl Replica {
         self.propose(txn, request);
     }
 
-    /// A client has taken its session up on a new connection to the server `owner`: what it asks for
-    /// on any other is refused from now on. `None`: the session is unknown, or being closed.
+    /// A client has taken its session up on a new connection to the server `owner`, in this turn: what
+    /// it asks for on earlier ones is refused from now on. If it has gone on to a later one, that one
+    /// keeps the session, and what is asked for on this one is refused. `None`: the session is
+    /// unknown, or being closed.
     pub(super) fn give_session(
         &mut self,
         now: Now,
         session: SessionId,
         owner: ServerId,
         timeout_ms: i32,
+        turn: u64,
     ) -> Option<Tenure> {
-        self.ensemble.turns += 1;
-        let tenure = Tenure { since: self.prep.last(), turn: self.ensemble.turns };
-        self.sessions.set_owner(session, owner, tenure).ok()?;
-        self.sessions.touch_with(session, timeout_ms, now.mono).then_some(tenure)
+        let asked = Tenure { since: self.prep.last(), turn };
+        let tenure = self.sessions.claim(session, owner, asked).ok()?;
+        if tenure == asked {
+            self.sessions.touch_with(session, timeout_ms, now.mono);
+        }
+        Some(tenure)
     }
 
     /// The server `owner` has kept a connection of the session while there was no leader. `None`: it

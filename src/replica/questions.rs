@@ -14,6 +14,16 @@
 //! is full; then it is asked again. A session that a leader does not know may have been begun by a
 //! later leader that it has not heard of: so a quorum is asked whether this one still leads. If it
 //! does not, the client's connection ends without an answer, and the client tries another server.
+//!
+//! Meanwhile the client may give the connection that waits up, and go on elsewhere:
+//!
+//! ```text
+//! 1. S's client reopens S at server 1, whose question waits, perhaps behind one about another session.
+//! 2. The client gives server 1 up and reopens S at server 2, whose question is answered at once.
+//! 3. The question of step 1 can be answered.
+//! ```
+//! Were S given to server 1 now, the connection that lives would be closed. So a connection takes its
+//! turn when it asks, and of two turns the later one has the session ([`Claim::New`]).
 // ZooKeeper: SessionTrackerImpl.touchSession says at once that the session is not valid.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -37,14 +47,22 @@ enum Asker {
     Learner { link: LinkId, server: ServerId },
 }
 
+/// What a connection wants of a session.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Claim {
+    /// It is a new connection, and asked in this turn.
+    New { turn: u64 },
+    /// It was there before this leader, and has had the session since.
+    Kept(Tenure),
+}
+
 /// Whether a session is alive, and belongs to a connection.
 #[derive(Clone, Copy, Debug)]
 struct Question {
     asker: Asker,
     session: SessionId,
     timeout_ms: i32,
-    /// The connection was there before this leader.
-    kept: Option<Tenure>,
+    claim: Claim,
     /// The session is unknown here. It is over if this server still leads: so a quorum is asked.
     of_reign: Option<u64>,
 }
@@ -109,13 +127,14 @@ impl Replica {
         timeout_ms: i32,
         kept: Option<Tenure>,
     ) -> Option<Option<Tenure>> {
-        let of_reign = self.doubt(session, kept);
-        let question = Question { asker: Asker::Here(slot), session, timeout_ms, kept, of_reign };
+        let claim = self.claim(kept);
+        let of_reign = self.doubt(session, claim);
+        let question = Question { asker: Asker::Here(slot), session, timeout_ms, claim, of_reign };
         if self.keep_question(question) {
             return None;
         }
         let me = self.ensemble.me;
-        Some(self.decide(now, session, me, timeout_ms, kept))
+        Some(self.decide(now, session, me, timeout_ms, claim))
     }
 
     /// A learner asks.
@@ -132,18 +151,30 @@ impl Replica {
             return;
         }
         let asker = Asker::Learner { link, server };
-        let of_reign = self.doubt(session, kept);
-        let question = Question { asker, session, timeout_ms, kept, of_reign };
+        let claim = self.claim(kept);
+        let of_reign = self.doubt(session, claim);
+        let question = Question { asker, session, timeout_ms, claim, of_reign };
         if !self.keep_question(question) {
-            let owns = self.on_learner_asks(now, server, session, timeout_ms, kept);
+            let owns = self.on_learner_asks(now, server, session, timeout_ms, claim);
             self.peer.answer_revalidate(link, session, owns);
         }
     }
 
+    fn claim(&mut self, kept: Option<Tenure>) -> Claim {
+        kept.map_or_else(
+            || {
+                self.ensemble.turns += 1;
+                Claim::New { turn: self.ensemble.turns }
+            },
+            Claim::Kept,
+        )
+    }
+
     /// The question about the lead that has to be answered before a session is said to be over.
-    fn doubt(&mut self, session: SessionId, kept: Option<Tenure>) -> Option<u64> {
+    fn doubt(&mut self, session: SessionId, claim: Claim) -> Option<u64> {
         // A connection that was kept is closed without a word.
-        let doubts = kept.is_none() && !self.sessions.contains(session);
+        let is_new = matches!(claim, Claim::New { .. });
+        let doubts = is_new && !self.sessions.contains(session);
         doubts.then(|| self.peer.confirm_lead()).flatten()
     }
 
@@ -191,20 +222,20 @@ impl Replica {
                 self.ensemble.questions.keep(question);
                 continue;
             }
-            let Question { asker, session, timeout_ms, kept, .. } = question;
+            let Question { asker, session, timeout_ms, claim, .. } = question;
             match asker {
                 Asker::Here(slot) => {
                     let Some(mut connection) = self.connections.take(slot) else { continue };
                     if connection.is_open() {
                         let me = self.ensemble.me;
-                        let owns = self.decide(now, session, me, timeout_ms, kept);
+                        let owns = self.decide(now, session, me, timeout_ms, claim);
                         let valid = owns.is_some();
                         self.on_session_confirmed(now, slot, &mut connection, valid, owns);
                     }
                     self.connections.put(slot, connection);
                 }
                 Asker::Learner { link, server } => {
-                    let owns = self.on_learner_asks(now, server, session, timeout_ms, kept);
+                    let owns = self.on_learner_asks(now, server, session, timeout_ms, claim);
                     self.peer.answer_revalidate(link, session, owns);
                 }
             }
@@ -217,11 +248,11 @@ impl Replica {
         session: SessionId,
         owner: ServerId,
         timeout_ms: i32,
-        kept: Option<Tenure>,
+        claim: Claim,
     ) -> Option<Tenure> {
-        match kept {
-            Some(tenure) => self.keep_session(now, session, owner, timeout_ms, tenure),
-            None => self.give_session(now, session, owner, timeout_ms),
+        match claim {
+            Claim::Kept(tenure) => self.keep_session(now, session, owner, timeout_ms, tenure),
+            Claim::New { turn } => self.give_session(now, session, owner, timeout_ms, turn),
         }
     }
 
@@ -234,14 +265,16 @@ impl Replica {
         server: ServerId,
         session: SessionId,
         timeout_ms: i32,
-        kept: Option<Tenure>,
+        claim: Claim,
     ) -> Option<Tenure> {
-        let owns = self.decide(now, session, server, timeout_ms, kept);
-        if owns.is_some()
+        let owns = self.decide(now, session, server, timeout_ms, claim);
+        if let Some(theirs) = owns
             && let Some(&slot) = self.by_session.get(&session)
             && let Some(mut connection) = self.connections.take(slot)
         {
-            self.on_session_moved(slot, &mut connection);
+            if connection.tenure.is_none_or(|ours| ours < theirs) {
+                self.on_session_moved(slot, &mut connection);
+            }
             self.connections.put(slot, connection);
         }
         owns

@@ -12,6 +12,6 @@ pub struct Tenure {
     /// The newest transaction that the leader had proposed then. What the session asked for on
     /// earlier connections is not after it.
     pub since: Zxid,
-    /// Tells apart what the leader granted between two transactions: it only grows.
+    /// Tells apart what the leader was asked for between two transactions: it only grows.
     pub turn: u64,
 }

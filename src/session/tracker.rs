@@ -218,6 +218,32 @@ impl Tracker {
         }
     }
 
+    /// The session's client has connected to the server `owner`, in the turn that `tenure` names: what
+    /// the tenure of that connection is. If the client has connected elsewhere in a later turn, the
+    /// session stays there, and this connection's tenure is less than that one's.
+    ///
+    /// # Errors
+    /// `SessionExpired`: it is unknown or being closed.
+    pub fn claim(
+        &mut self,
+        id: SessionId,
+        owner: ServerId,
+        tenure: Tenure,
+    ) -> Result<Tenure, ErrorCode> {
+        let Some(session) = self.sessions.get_mut(&id).filter(|session| !session.closing) else {
+            return Err(ErrorCode::SessionExpired);
+        };
+        // Each leader counts its turns, in an epoch of its own.
+        if let Some((_, later)) = session.owner
+            && later.since.epoch() == tenure.since.epoch()
+            && later.turn > tenure.turn
+        {
+            return Ok(Tenure { since: later.since, turn: tenure.turn });
+        }
+        session.owner = Some((owner, tenure));
+        Ok(tenure)
+    }
+
     /// The server `owner` has held a connection of the session since `tenure`, under another leader.
     /// False: a later connection is known, or the session is unknown or being closed.
     pub fn keep_owner(&mut self, id: SessionId, owner: ServerId, tenure: Tenure) -> bool {
@@ -278,7 +304,7 @@ impl Tracker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::Zxid;
+    use crate::id::{Epoch, Zxid};
 
     const A: SessionId = SessionId(1);
     const B: SessionId = SessionId(2);
@@ -440,6 +466,24 @@ mod tests {
             }
         }
         assert!(!Tracker::new(100).keep_owner(B, ServerId(1), tenure(7, 1)), "it is unknown");
+    }
+
+    #[test]
+    fn who_asked_first_and_is_answered_last_does_not_get_the_session() {
+        let tenure = |since, turn| Tenure { since: Zxid(since), turn };
+        let mut tracker = Tracker::new(100);
+        tracker.add(A, 100, at(0));
+        assert_eq!(tracker.claim(A, ServerId(2), tenure(7, 2)), Ok(tenure(7, 2)));
+        assert_eq!(tracker.claim(A, ServerId(1), tenure(9, 1)), Ok(tenure(7, 1)));
+        assert_eq!(tracker.check(A, ServerId(1)), Err(ErrorCode::SessionMoved));
+        assert_eq!(tracker.claim(A, ServerId(3), tenure(9, 3)), Ok(tenure(9, 3)));
+        assert_eq!(tracker.check(A, ServerId(3)), Ok(()));
+        // The next leader counts from the beginning.
+        let next = Tenure { since: Zxid::new(Epoch(1), 0), turn: 1 };
+        assert_eq!(tracker.claim(A, ServerId(1), next), Ok(next));
+        assert_eq!(tracker.check(A, ServerId(1)), Ok(()));
+        tracker.set_closing(A);
+        assert_eq!(tracker.claim(A, ServerId(1), next), Err(ErrorCode::SessionExpired));
     }
 
     #[test]

@@ -3,7 +3,9 @@
 
 use super::cluster::Cluster;
 use super::harness::{Client, create, set_data};
+use super::questions::ask;
 use crate::peer::PeerOptions;
+use crate::proto::request::RequestBody;
 use crate::proto::{OpCode, Stat};
 use crate::replica::ReplicaOptions;
 
@@ -142,4 +144,38 @@ fn a_write_of_an_earlier_connection_to_the_same_server_with_the_same_xid_is_nobo
     let versions: Vec<i32> = replies.iter().map(|reply| reply.decode::<Stat>().version).collect();
     assert_eq!(versions, [2]);
     assert_eq!(data_of(&mut cluster, f, "/x"), b"new");
+}
+
+/// A question that waited takes no session from a connection that its client made meanwhile,
+/// wherever that one is.
+#[test]
+fn a_question_that_waits_behind_another_takes_no_session_from_a_later_connection() {
+    for goes_to_the_leader in [false, true] {
+        let mut cluster = Cluster::new(3);
+        let (leader, f, g) = two_followers(&cluster);
+        let at = if goes_to_the_leader { leader } else { g };
+        let (ending, old) = (cluster.connect(f), cluster.connect(g));
+        assert_eq!(cluster.call(g, &old, 1, OpCode::Create, &create("/x", b"", 0)).err, 0);
+        cluster.stalled.extend([f, g]);
+        cluster.send(f, &ending, 9, OpCode::CloseSession, &RequestBody::Empty);
+        cluster.quiet();
+        let behind = ask(cluster.server(f), &ending);
+        cluster.quiet();
+        let early = Client { conn: ask(cluster.server(f), &old), ..old };
+        cluster.send(f, &early, 2, OpCode::SetData, &set_data("/x", b"early", -1));
+        cluster.quiet();
+        assert!(!cluster.server(f).has_received(early.conn), "its question waits");
+        let new = cluster.reopen(at, &old);
+        cluster.send(at, &new, 3, OpCode::SetData, &set_data("/x", b"new", -1));
+        cluster.quiet();
+        cluster.stalled.clear();
+        cluster.advance_ms(100);
+        assert!(cluster.server(f).is_closed(behind), "its session is over");
+        let replies = cluster.server(at).replies(new.conn);
+        assert_eq!(replies.iter().map(|r| (r.xid, r.err)).collect::<Vec<_>>(), [(3, 0)]);
+        assert_eq!(data_of(&mut cluster, leader, "/x"), b"new");
+        let reply = cluster.call(at, &new, 4, OpCode::SetData, &set_data("/x", b"newer", -1));
+        assert_eq!(reply.err, 0);
+        assert!(cluster.server(f).is_closed(early.conn));
+    }
 }

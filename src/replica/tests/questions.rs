@@ -13,7 +13,7 @@ fn again(client: &Client) -> ConnectRequest<'_> {
 }
 
 /// Asks for a session without waiting for the answer.
-fn ask(harness: &mut Harness, client: &Client) -> ConnectionId {
+pub fn ask(harness: &mut Harness, client: &Client) -> ConnectionId {
     let conn = harness.open();
     harness.send_connect(conn, again(client));
     conn

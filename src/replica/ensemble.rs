@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use hashbrown::HashMap;
 
 use super::connection::Slot;
+use super::deferred::Deferred;
 use super::questions::Questions;
 use super::room::Room;
 use super::steps::Steps;
@@ -15,9 +16,7 @@ use super::{Reload, Replica, ReplicaOptions};
 use crate::database::Database;
 use crate::id::{Epoch, ServerId, SessionId, Zxid};
 use crate::peer::link::{LinkEvent, LinkOp};
-use crate::peer::{
-    ConfigChange, ForwardedRequest, History, Inbound, LogRead, Peer, PeerOptions, Ready,
-};
+use crate::peer::{ConfigChange, History, Inbound, LogRead, Peer, PeerOptions, Ready};
 use crate::planted::{self, PlantedBug};
 use crate::proto::txn::Txn;
 use crate::quorum::Config;
@@ -93,8 +92,7 @@ pub(super) struct Ensemble {
     pub questions: Questions,
 
     /// On a leader: requests of learners for which there is no room on the disk.
-    pub deferred: VecDeque<ForwardedRequest>,
-    pub deferred_bytes: usize,
+    pub deferred: Deferred,
     /// Since when the disk has no room.
     pub full_since: Option<MonoUs>,
 
@@ -155,8 +153,7 @@ impl Ensemble {
             orphans: HashMap::new(),
             forwarded: 0,
             questions: Questions::default(),
-            deferred: VecDeque::new(),
-            deferred_bytes: 0,
+            deferred: Deferred::default(),
             full_since: None,
             turns: 0,
             parked: Vec::new(),

@@ -30,12 +30,8 @@ impl Replica {
     /// Keeps a request until there is room on the disk: it was not given a zxid, so that nobody waits
     /// for it, but the learner that sent it.
     fn defer(&mut self, now: Now, request: ForwardedRequest) {
-        let ensemble = &mut self.ensemble;
-        ensemble.deferred_bytes += request.body.len();
-        ensemble.deferred.push_back(request);
-        if ensemble.deferred.len() > limits::DEFERRED_REQUESTS_MAX
-            || ensemble.deferred_bytes > limits::DEFERRED_BYTES_MAX
-        {
+        self.ensemble.deferred.push(request);
+        if self.ensemble.deferred.is_too_much() {
             self.peer.leave(now.mono, "the disk is full, and too many requests wait for room");
         }
     }
@@ -43,11 +39,13 @@ impl Replica {
     /// There is room on the disk again.
     pub(super) fn propose_deferred(&mut self, now: Now) {
         while !self.is_disk_full()
-            && let Some(request) = self.ensemble.deferred.pop_front()
+            && let Some(request) = self.ensemble.deferred.pop()
         {
-            self.ensemble.deferred_bytes -= request.body.len();
             self.propose_forwarded(now, &request);
         }
+        // Some wait until what their sessions have asked for is proposed.
+        self.ensemble.questions.on_decided();
+        self.answer_questions(now);
     }
 
     fn propose_forwarded(&mut self, now: Now, request: &ForwardedRequest) {

@@ -20,6 +20,7 @@ mod behind;
 mod closing;
 mod commit;
 mod connection;
+mod deferred;
 mod disk;
 mod ensemble;
 mod forward;

@@ -11,7 +11,8 @@
 //! ```
 //!
 //! So the question waits until the end is applied, or until the end is taken back because the disk
-//! is full; then it is asked again. A session that a leader does not know may have been begun by a
+//! is full; then it is asked again. It also waits while requests of its session wait for room on the
+//! disk. A session that a leader does not know may have been begun by a
 //! later leader that it has not heard of: so a quorum is asked whether this one still leads. If it
 //! does not, the client's connection ends without an answer, and the client tries another server.
 //!
@@ -74,15 +75,15 @@ pub(super) struct Questions {
     waiting: VecDeque<Question>,
     /// How many of them each learner has asked.
     of_learners: BTreeMap<LinkId, usize>,
-    /// Some session's end was applied or taken back since the questions were looked at, or a quorum
-    /// was heard of.
+    /// Some session's end was applied or taken back since the questions were looked at, or requests were
+    /// proposed that had waited for room, or a quorum was heard of.
     is_due: bool,
     /// The last question about the lead that was answered.
     still_led: u64,
 }
 
 impl Questions {
-    /// The end of a session was applied, or taken back.
+    /// The end of a session was applied, or taken back; or requests that had waited were proposed.
     pub fn on_decided(&mut self) {
         self.is_due = !self.waiting.is_empty();
     }
@@ -202,7 +203,25 @@ impl Replica {
         let is_behind_another = self.ensemble.questions.of_learner(question.asker) > 0;
         let is_doubted =
             question.of_reign.is_some_and(|number| number > self.ensemble.questions.still_led);
-        is_behind_another || is_doubted || self.is_end_undecided(question.session)
+        is_behind_another
+            || is_doubted
+            || self.is_end_undecided(question.session)
+            || self.is_ahead_of_its_requests(question)
+    }
+
+    /// Whether a learner's connection would get a tenure that its session's earlier requests come behind,
+    /// because they wait for room on the disk:
+    ///
+    /// ```text
+    /// 1. The disk of this leader is full. A client at server 1 has asked for a write, with xid 2.
+    /// 2. It reconnects to server 1, counts from the beginning, and asks for another write with xid 2.
+    /// 3. There is room. Server 1 takes what became of the first write for the second one's.
+    /// ```
+    fn is_ahead_of_its_requests(&self, question: &Question) -> bool {
+        // Connections here have numbers of their own, and the tenure of one that is kept is there.
+        matches!(question.asker, Asker::Learner { .. })
+            && matches!(question.claim, Claim::New { .. })
+            && self.ensemble.deferred.has_of(question.session)
     }
 
     fn is_end_undecided(&self, session: SessionId) -> bool {

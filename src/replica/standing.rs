@@ -96,7 +96,6 @@ impl Replica {
         ensemble.syncs.clear();
         ensemble.orphans.clear();
         ensemble.deferred.clear();
-        ensemble.deferred_bytes = 0;
         ensemble.upgrading.clear();
         for slot in self.connections.slots() {
             let Some(mut connection) = self.connections.take(slot) else { continue };

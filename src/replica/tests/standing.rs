@@ -2,7 +2,7 @@
 
 use super::forwarding::{
     become_, commit, connect, created, failed, follower, follower_with, following, inbound, told,
-    zxid,
+    txn, zxid,
 };
 use super::harness::{Harness, create, new_session, path, watch};
 use crate::acl::Identity;
@@ -579,4 +579,37 @@ fn a_leader_whose_disk_is_full_refuses_its_own_clients_and_lets_the_others_wait(
         harness.advance_ms(1000);
     }
     assert_eq!(told(&mut harness), ["leave: the disk is full: another server may lead"]);
+}
+
+/// Or the connection would have a tenure before what its session has asked for already, and its
+/// client be told of that when it asks for something else with the same xid.
+#[test]
+fn a_session_is_not_taken_up_before_what_it_has_asked_for_is_proposed() {
+    let mut harness = Harness::scripted_without_room(ReplicaOptions::default());
+    become_(&mut harness, following(1));
+    let (one, other) = (SessionId(3 << 56), SessionId(3 << 56 | 1));
+    for (counter, session) in [(1, one), (2, other)] {
+        let body = TxnBody::CreateSession { timeout_ms: 9000 };
+        let op = OpCode::CreateSession;
+        let commit = vec![txn(zxid(1, counter), session, 0, op, &body)];
+        harness.decide(Ready { commit, ..Ready::default() });
+    }
+    become_(&mut harness, Standing::Looking);
+    lead(&mut harness, 2);
+    assert!(harness.replica.is_disk_full());
+    let wish = request(one, 2, OpCode::Create, &create("/a", b"", 0));
+    inbound(&mut harness, Inbound::Request(wish));
+    told(&mut harness);
+    let (server, timeout_ms, kept) = (ServerId(3), 9000, None);
+    for (session, link) in [(one, LINK), (other, LinkId::accepted(5))] {
+        let question = Inbound::Revalidate { link, server, session, timeout_ms, kept };
+        inbound(&mut harness, question);
+    }
+    let answer = format!("answer revalidate {:?} {other} true", LinkId::accepted(5));
+    assert_eq!(told(&mut harness), [answer], "the other one has to wait");
+    harness.disk_full = false;
+    harness.advance_ms(1000);
+    assert_eq!(harness.peer().proposed.len(), 1);
+    let answer = format!("answer revalidate {LINK:?} {one} true");
+    assert_eq!(told(&mut harness), ["room true".to_owned(), answer]);
 }

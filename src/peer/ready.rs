@@ -156,6 +156,12 @@ pub enum Inbound {
         /// Since when it is this server's, if the leader keeps tenures.
         tenure: Option<Tenure>,
     },
+    /// On a follower: a client takes its session up at an observer that learns from it, and has left any
+    /// connection that it had here.
+    TakenUpAtObserver {
+        /// Which.
+        session: SessionId,
+    },
     /// On a learner: the oldest sync that was passed on is done.
     SyncDone,
     /// On a learner: the leader asks for the sessions heard of since its last question. To be

@@ -342,6 +342,7 @@ impl Replica {
             Inbound::Revalidated { session, valid, tenure } => {
                 self.on_revalidated(now, session, valid, tenure);
             }
+            Inbound::TakenUpAtObserver { session } => self.on_taken_up_at_observer(session),
             Inbound::StillLeads { number } if self.ensemble.role == Role::Leading => {
                 self.ensemble.questions.on_still_leads(number);
                 self.answer_questions(now);

@@ -226,6 +226,26 @@ impl Replica {
         self.connections.put(slot, connection);
     }
 
+    /// A client has gone on at an observer that learns from this follower, which to the leader is this
+    /// follower as well: it refuses nothing that comes from here.
+    ///
+    /// ```text
+    /// 1. There is a new leader. A write of session S waits here until it says whose S is.
+    /// 2. S's client cannot reach this server, reopens S at an observer, and writes.
+    /// 3. The leader says that S is this server's, and the write of step 1 is passed on behind that of
+    ///    step 2.
+    /// ```
+    pub(super) fn on_taken_up_at_observer(&mut self, session: SessionId) {
+        if let Some(slot) = self.by_session.remove(&session) {
+            self.close(slot);
+        }
+        // The answers come all the same.
+        let asking = self.ensemble.revalidating.get(&session).cloned().unwrap_or_default();
+        for slot in asking {
+            self.close(slot);
+        }
+    }
+
     pub(super) fn on_session_confirmed(
         &mut self,
         now: Now,

@@ -45,12 +45,7 @@ impl Member {
                     }
                 }
                 Role::Learning(learner) => {
-                    if let Some(mut observers) = self.lasting.observers.take() {
-                        let mut asked = Vec::new();
-                        observers.take(self.lasting.ready.last(), &mut asked);
-                        self.lasting.observers = Some(observers);
-                        asked.iter().for_each(|asked| learner.relay(asked, &mut self.lasting));
-                    }
+                    learner.relay_asked(&mut self.lasting);
                     // Pieces of a tree are handed over one by one: when the tree is whole, what
                     // stands behind it comes back.
                     if self.lasting.ready.len() <= 1 {

@@ -123,6 +123,8 @@ impl Member {
     /// Passes a client's request on to the leader (REQUEST).
     pub fn forward(&mut self, request: &PassedRequest<'_>) {
         if let Role::Learning(learner) = &mut self.role {
+            // What observers have asked for stands before it, and its answer as well.
+            learner.relay_asked(&mut self.lasting);
             learner.forward(request, &mut self.lasting);
         }
         self.settle();
@@ -133,6 +135,7 @@ impl Member {
     /// [keeps tenures](Member::keeps_tenures).
     pub fn revalidate(&mut self, session: SessionId, timeout_ms: i32, kept: Option<Tenure>) {
         if let Role::Learning(learner) = &mut self.role {
+            learner.relay_asked(&mut self.lasting);
             learner.revalidate(session, timeout_ms, kept, &mut self.lasting);
         }
         self.settle();

@@ -2,12 +2,14 @@
 //! comes before what it sends on the next one, or never (ZOOKEEPER-417).
 
 use super::cluster::Cluster;
+use super::forwarding::{become_, connect, follower, following, inbound, told, zxid};
 use super::harness::{Client, create, set_data};
 use super::questions::ask;
-use crate::peer::PeerOptions;
+use crate::peer::{Inbound, PeerOptions, Standing};
 use crate::proto::request::RequestBody;
 use crate::proto::{OpCode, Stat};
 use crate::replica::ReplicaOptions;
+use crate::session::Tenure;
 
 fn data_of(cluster: &mut Cluster, at: i64, path: &str) -> Vec<u8> {
     cluster.server(at).replica.database().node(path).unwrap().data().unwrap().to_vec()
@@ -144,6 +146,30 @@ fn a_write_of_an_earlier_connection_to_the_same_server_with_the_same_xid_is_nobo
     let versions: Vec<i32> = replies.iter().map(|reply| reply.decode::<Stat>().version).collect();
     assert_eq!(versions, [2]);
     assert_eq!(data_of(&mut cluster, f, "/x"), b"new");
+}
+
+/// To the leader an observer of a follower and the follower are one server: so the follower lets a
+/// connection go whose client has taken its session up at the observer.
+#[test]
+fn a_follower_lets_go_whom_an_observer_of_its_own_has() {
+    let mut harness = follower();
+    let old = connect(&mut harness, zxid(1, 1));
+    become_(&mut harness, Standing::Looking);
+    harness.send(old.conn, 2, OpCode::SetData, &set_data("/", b"old", -1));
+    become_(&mut harness, following(2));
+    let session = old.session;
+    assert_eq!(told(&mut harness), [format!("keep {session} 10000")]);
+    inbound(&mut harness, Inbound::TakenUpAtObserver { session });
+    assert!(harness.is_closed(old.conn));
+    let tenure = Some(Tenure { since: zxid(1, 1), turn: 0 });
+    inbound(&mut harness, Inbound::Revalidated { session, valid: true, tenure });
+    assert_eq!(told(&mut harness), [] as [&str; 0], "its write is not passed on");
+    // The same with a connection that is new.
+    let asking = ask(&mut harness, &old);
+    inbound(&mut harness, Inbound::TakenUpAtObserver { session });
+    assert!(harness.is_closed(asking));
+    inbound(&mut harness, Inbound::Revalidated { session, valid: true, tenure });
+    assert!(!harness.has_received(asking));
 }
 
 /// A question that waited takes no session from a connection that its client made meanwhile,

@@ -53,6 +53,14 @@ pub enum Upstream {
     Revalidate(SessionId, i32),
 }
 
+/// A question about a session that the leader has still to answer.
+#[derive(Debug)]
+struct Revalidation {
+    /// Who asks, and with what timeout in ms; `None`: this server itself.
+    observer: Option<(LinkId, i32)>,
+    session: SessionId,
+}
+
 /// The observers of one follower, while it follows one leader.
 #[derive(Debug)]
 pub struct ObserverMaster {
@@ -63,8 +71,11 @@ pub struct ObserverMaster {
     informed: Zxid,
     /// Whose syncs the leader has still to answer, oldest first; `None`: this server's own.
     syncs: VecDeque<Option<LinkId>>,
-    /// The same with questions about sessions; this server's own are not among them.
-    revalidations: VecDeque<(LinkId, SessionId, i32)>,
+    /// The same with questions about sessions. Invariant: every question that the leader has not answered
+    /// is here, for another one about the same session may be among them.
+    revalidations: VecDeque<Revalidation>,
+    /// How many of those are observers'.
+    revalidations_of_observers: usize,
     upstream: Vec<Upstream>,
     inbound: Vec<Inbound>,
     now: MonoUs,
@@ -91,6 +102,7 @@ impl ObserverMaster {
             informed: committed,
             syncs: VecDeque::new(),
             revalidations: VecDeque::new(),
+            revalidations_of_observers: 0,
             upstream: Vec::new(),
             inbound: Vec::new(),
             now,
@@ -174,14 +186,29 @@ impl ObserverMaster {
         false
     }
 
+    /// This server asks the leader about a session itself.
+    pub fn own_revalidation(&mut self, session: SessionId) {
+        self.revalidations.push_back(Revalidation { observer: None, session });
+    }
+
     /// The leader says whether a session is alive, and since when it is the asking server's. True: this
     /// server itself had asked.
+    ///
+    /// The leader answers in order:
+    /// ```text
+    /// 1. This server asks whether its connection keeps session S, and then an observer whether S is alive.
+    /// 2. S is alive, and a later connection's: the leader says no, and yes.
+    /// ```
+    /// Were the first answer the observer's, its client would be told that S has expired, and the
+    /// connection here would go on.
+    // ZooKeeper: ObserverMaster.revalidateLearnerSession takes no account of its own questions.
     pub fn revalidated(&mut self, session: SessionId, valid: bool, tenure: Option<Tenure>) -> bool {
-        // ZooKeeper: ObserverMaster.revalidateLearnerSession; the leader answers in order.
-        if self.revalidations.front().is_none_or(|(_, asked, _)| *asked != session) {
+        let Some(asked) = self.revalidations.pop_front_if(|asked| asked.session == session) else {
+            warn!(%session, "the leader answers a question that is not the oldest one");
             return true;
-        }
-        let (link, _, timeout_ms) = self.revalidations.pop_front().expect("there is a front");
+        };
+        let Some((link, timeout_ms)) = asked.observer else { return true };
+        self.revalidations_of_observers -= 1;
         self.learners.put(link, |out| put_revalidated(out, session, valid, tenure));
         if valid {
             self.inbound.push(Inbound::Touch { session, timeout_ms });
@@ -340,10 +367,13 @@ impl ObserverMaster {
             }
             packet::REVALIDATE => {
                 let (session, timeout_ms) = packet.session_and_timeout().map_err(text)?;
-                if self.revalidations.len() >= LEARNER_SYNCS_MAX {
+                if self.revalidations_of_observers >= LEARNER_SYNCS_MAX {
                     return Err("too many questions about sessions wait for the leader".to_owned());
                 }
-                self.revalidations.push_back((link, session, timeout_ms));
+                let observer = Some((link, timeout_ms));
+                self.revalidations.push_back(Revalidation { observer, session });
+                self.revalidations_of_observers += 1;
+                self.inbound.push(Inbound::TakenUpAtObserver { session });
                 self.upstream.push(Upstream::Revalidate(session, timeout_ms));
             }
             packet::REQUEST => {

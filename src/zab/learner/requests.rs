@@ -20,8 +20,16 @@ impl Learner {
         self.pass_on(*request, lasting);
     }
 
-    /// What an observer of this follower asks of the leader.
-    pub fn relay(&mut self, asked: &Upstream, lasting: &mut Lasting) {
+    /// Passes on what observers of this follower have asked for.
+    pub fn relay_asked(&mut self, lasting: &mut Lasting) {
+        let Some(mut observers) = lasting.observers.take() else { return };
+        let mut asked = Vec::new();
+        observers.take(lasting.ready.last(), &mut asked);
+        lasting.observers = Some(observers);
+        asked.iter().for_each(|asked| self.relay(asked, lasting));
+    }
+
+    fn relay(&mut self, asked: &Upstream, lasting: &mut Lasting) {
         match asked {
             Upstream::Request(request) => {
                 let ForwardedRequest { session, scope, cxid, op, ref body, ref identities, .. } =
@@ -29,7 +37,7 @@ impl Learner {
                 self.pass_on(PassedRequest { session, scope, cxid, op, body, identities }, lasting);
             }
             Upstream::Revalidate(session, timeout_ms) => {
-                self.revalidate(*session, *timeout_ms, None, lasting);
+                self.ask_about(*session, *timeout_ms, None, lasting);
             }
         }
     }
@@ -53,6 +61,21 @@ impl Learner {
         lasting: &mut Lasting,
     ) {
         assert!(kept.is_none() || self.keeps_tenures(), "any other leader lets the session move");
+        if self.is_up_to_date().is_some()
+            && let Some(observers) = &mut lasting.observers
+        {
+            observers.own_revalidation(session);
+        }
+        self.ask_about(session, timeout_ms, kept, lasting);
+    }
+
+    fn ask_about(
+        &mut self,
+        session: SessionId,
+        timeout_ms: i32,
+        kept: Option<Tenure>,
+        lasting: &mut Lasting,
+    ) {
         let mut bytes = Vec::new();
         packets::put_revalidate(&mut bytes, session, timeout_ms, kept);
         self.ask(bytes, lasting);

@@ -3,6 +3,7 @@
 use super::ensemble::Ensemble;
 use super::server::State;
 use super::*;
+use crate::session::Tenure;
 
 fn sync_of(session: SessionId) -> PassedRequest<'static> {
     PassedRequest {
@@ -221,6 +222,15 @@ fn observers_learn_from_followers() {
         answers == ["session 5 true", "synced"]
             && it.servers[follower].answers.contains(&"synced".to_owned())
     });
+    // The answer to the master's own question about the same session is its own.
+    it.servers[3].answers.clear();
+    it.servers[3].member.as_mut().unwrap().revalidate(SessionId(6), 4000, None);
+    it.take_turn(3);
+    let kept = Some(Tenure { since: Zxid::new(Epoch(1), 1), turn: 1 });
+    it.servers[follower].member.as_mut().unwrap().revalidate(SessionId(6), 4000, kept);
+    it.run_ms(1_000);
+    assert_eq!(it.servers[3].answers, ["session 6 true"]);
+    assert!(it.servers[follower].answers.contains(&"session 6 false".to_owned()));
     // When the master goes, they find another one.
     it.crash(follower);
     it.write();

@@ -260,12 +260,15 @@ impl Server {
                         member.answer_sync(request.link);
                     }
                 }
-                Inbound::Revalidate { link, session, .. } => {
-                    member.answer_revalidate(link, session, Some(Tenure::default()));
+                // A connection that is kept is let down, so that the two kinds of answers differ.
+                Inbound::Revalidate { link, session, kept, .. } => {
+                    let owns = kept.is_none().then(Tenure::default);
+                    member.answer_revalidate(link, session, owns);
                 }
                 Inbound::Revalidated { session, valid, .. } => {
                     self.answers.push(format!("session {} {valid}", session.0));
                 }
+                Inbound::TakenUpAtObserver { .. } => {}
                 Inbound::StillLeads { number } => self.answers.push(format!("leads {number}")),
                 Inbound::SyncDone => self.answers.push("synced".to_owned()),
                 Inbound::Touch { session, .. } => self.answers.push(format!("touch {}", session.0)),

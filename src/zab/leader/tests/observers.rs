@@ -83,8 +83,11 @@ impl World {
             });
         }
         for inbound in ready.inbound {
-            let Inbound::Touch { session, .. } = inbound else { panic!("{inbound:?}") };
-            lines.push(format!("touch {session}"));
+            lines.push(match inbound {
+                Inbound::Touch { session, .. } => format!("touch {session}"),
+                Inbound::TakenUpAtObserver { session } => format!("{session} is taken up"),
+                _ => panic!("{inbound:?}"),
+            });
         }
         for read in ready.log_reads {
             lines.push(format!("read from {}", shown(read.from)));
@@ -128,8 +131,16 @@ fn what_an_observer_asks_goes_to_the_leader_and_the_answer_back() {
     world.say("REQUEST 7 2 1 node");
     world.say("REVALIDATE 8");
     world.say("PING 7");
-    let asked = ["ask op 9 0x7", "ask op 1 0x7", "ask whether 0x8 is alive", "touch 0x7"];
-    assert_eq!(world.take(), asked);
+    assert_eq!(
+        world.take(),
+        [
+            "ask op 9 0x7",
+            "ask op 1 0x7",
+            "ask whether 0x8 is alive",
+            "0x8 is taken up",
+            "touch 0x7"
+        ]
+    );
     // This server's own sync stands behind the observer's.
     world.master.own_sync();
     assert!(!world.master.sync_done());
@@ -142,6 +153,14 @@ fn what_an_observer_asks_goes_to_the_leader_and_the_answer_back() {
     let tenure = Tenure { since: zxid("3:2"), turn: 1 };
     assert!(!world.master.revalidated(SessionId(8), true, Some(tenure)));
     assert_eq!(world.take(), ["REVALIDATE none 0x8 alive since 3:2", "touch 0x8"]);
+    // This server asks about the same session, before the observer does: each gets its own answer.
+    world.master.own_revalidation(SessionId(8));
+    world.say("REVALIDATE 8");
+    world.take();
+    assert!(world.master.revalidated(SessionId(8), false, None));
+    assert!(world.take().is_empty());
+    assert!(!world.master.revalidated(SessionId(8), true, None));
+    assert_eq!(world.take(), ["REVALIDATE none 0x8 alive", "touch 0x8"]);
     // The observer goes before its answer comes.
     world.say("REQUEST 7 1 9 path");
     world.link(LinkEvent::Closed { link: LINK, reason: "gone" });

@@ -342,6 +342,23 @@ fn nothing_is_read_while_the_core_is_behind_and_all_of_it_afterwards() {
 }
 
 #[test]
+fn the_end_of_a_link_that_came_while_the_core_was_behind_is_heard_of_afterwards() {
+    let (server, accepted, client, link) = linked();
+    server.heard.behind.set(true);
+    client.send(link, vec![1; 1000]);
+    client.links.perform(LinkOp::Close { link });
+    for _ in 0..20 {
+        moment(&server.reactor, Duration::from_millis(2));
+    }
+    assert_eq!((server.received(accepted), server.links.count()), (0, 1));
+    server.heard.behind.set(false);
+    server.links.resume();
+    until(&[&server], "its end", || server.links.count() == 0);
+    assert_eq!(server.received(accepted), 1000);
+    assert_eq!(server.heard.events(), ["accepted Quorum", "closed: closed by the other side"]);
+}
+
+#[test]
 fn links_from_one_address_are_bounded() {
     let (server, _, _client, _) = linked();
     let at = server.links.shared.listeners.borrow()[0].at().clone();

@@ -62,7 +62,12 @@ pub trait Ready {
 pub struct Readiness {
     /// There is room to write; told once after [`Watch::want_room`].
     pub room: bool,
-    /// The other side will send no more, or something is wrong, or may be: reading on says what.
+    /// The other side will send no more, or something is wrong, or may be: reading on says what. Once
+    /// it is so, it is told each time, since the kernel tells it once:
+    ///
+    /// 1. The last bytes and the end come as one event. Its owner does not read at that moment.
+    /// 2. Later the owner has itself told again, reads the bytes, and gets less than it asked for.
+    /// 3. If it took that for the end of what there is, it would wait for ever for an event of the end.
     pub hung_up: bool,
 }
 
@@ -135,6 +140,8 @@ struct Open {
     through: Option<OwnedFd>,
     owner: Rc<dyn Ready>,
     waits_for_room: bool,
+    /// As [`Readiness::hung_up`]; never cleared.
+    hung_up: bool,
 }
 
 /// What a completion is about; the upper two bits of its user data.
@@ -223,7 +230,9 @@ impl Reactor {
         through: Option<OwnedFd>,
         owner: Rc<dyn Ready>,
     ) -> Watch {
-        let open = Open { fd: socket.as_raw_fd(), through, owner, waits_for_room: false };
+        // An epoll does not tell the end of a stream apart from input.
+        let hung_up = through.is_some();
+        let open = Open { fd: socket.as_raw_fd(), through, owner, waits_for_room: false, hung_up };
         let fd = open.input_fd();
         let key = self.inner.sources.borrow_mut().insert(open);
         self.inner.poll_input(key, fd);
@@ -285,7 +294,7 @@ impl Reactor {
         let mut told = std::mem::take(&mut *inner.told.borrow_mut());
         std::mem::swap(&mut told, &mut *inner.again.borrow_mut());
         for key in told.drain(..) {
-            inner.tell(key, Readiness::default());
+            inner.tell(key, false);
         }
         *inner.told.borrow_mut() = told;
         let mut found = std::mem::take(&mut *inner.found.borrow_mut());
@@ -310,21 +319,24 @@ impl Reactor {
                 self.stir();
             }
             About::Input => {
-                let Some((fd, is_unheld)) = inner.sources.borrow().input(key) else { return };
+                // An error of the poll itself: whoever reads will see what is wrong.
+                let events = u32::try_from(found.result).unwrap_or(HUNG_UP);
+                let mut sources = inner.sources.borrow_mut();
+                let Some(open) = sources.get(key) else { return };
+                open.hung_up |= events & HUNG_UP != 0;
+                let fd = open.input_fd();
+                drop(sources);
                 if !found.more {
                     // The kernel has ended it, for want of room for completions.
                     inner.poll_input(key, fd);
                 }
-                // An error of the poll itself: whoever reads will see what is wrong.
-                let events = u32::try_from(found.result).unwrap_or(HUNG_UP);
-                let hung_up = is_unheld || events & HUNG_UP != 0;
-                inner.tell(key, Readiness { room: false, hung_up });
+                inner.tell(key, false);
             }
             About::Room => {
                 if let Some(open) = inner.sources.borrow_mut().get(key) {
                     open.waits_for_room = false;
                 }
-                inner.tell(key, Readiness { room: true, hung_up: false });
+                inner.tell(key, true);
             }
         }
     }
@@ -402,12 +414,12 @@ impl Open {
 }
 
 impl Inner {
-    fn tell(&self, key: Key, what: Readiness) {
-        let owner = match self.sources.borrow_mut().get(key) {
-            Some(open) => open.owner.clone(),
+    fn tell(&self, key: Key, room: bool) {
+        let (owner, hung_up) = match self.sources.borrow_mut().get(key) {
+            Some(open) => (open.owner.clone(), open.hung_up),
             None => return,
         };
-        owner.ready(what);
+        owner.ready(Readiness { room, hung_up });
     }
 
     fn poll_input(&self, key: Key, fd: RawFd) {
@@ -536,14 +548,6 @@ impl Sources {
     fn get(&mut self, key: Key) -> Option<&mut Open> {
         let source = self.slots.get_mut(key.slot as usize)?;
         if source.generation == key.generation { source.open.as_mut() } else { None }
-    }
-
-    /// What is polled for a source's input, and whether that is an epoll.
-    fn input(&self, key: Key) -> Option<(RawFd, bool)> {
-        let source = self.slots.get(key.slot as usize)?;
-        let open = source.open.as_ref()?;
-        let input = (open.input_fd(), open.through.is_some());
-        (source.generation == key.generation).then_some(input)
     }
 
     fn remove(&mut self, key: Key) -> Option<Open> {

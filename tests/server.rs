@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use raw::{Client, PATIENCE, connect_frame, dial, read_frame};
 use ringkeeper::jute::Jute;
+use ringkeeper::limits;
 use ringkeeper::proto::OpCode;
 use ringkeeper::proto::event::WatcherEvent;
 use ringkeeper::proto::request::RequestBody;
@@ -176,6 +177,28 @@ fn four_letter_words_are_answered_and_the_connection_closed() {
         socket.write_all(b"cons").unwrap();
         let refusal = String::from_utf8(read_to_end(&mut socket).unwrap()).unwrap();
         assert!(refusal.contains("not in the whitelist"), "{refusal}");
+    });
+}
+
+/// More than `limits::OUTPUT_REPORTED_BYTES`, at some fifty bytes for each connection.
+const LISTED: usize = 2_000;
+
+#[test]
+fn a_word_with_a_long_answer_is_answered_and_the_server_lives() {
+    in_both_wirings(|config| {
+        let lines = ["maxClientCnxns=0", "4lw.commands.whitelist=*"];
+        let server = start(lines.iter().fold(config, |config, line| config.line(line)));
+        let mut client = Client::connect(server.socket_addr());
+        let crowd: Vec<TcpStream> = (0..LISTED).map(|_| dial(server.socket_addr())).collect();
+        client.ping();
+        for word in ["cons", "stat", "cons"] {
+            let mut socket = dial(server.socket_addr());
+            socket.write_all(word.as_bytes()).unwrap();
+            let text = read_to_end(&mut socket).unwrap_or_default();
+            assert!(text.len() > limits::OUTPUT_REPORTED_BYTES, "{word}: {} bytes", text.len());
+        }
+        drop(crowd);
+        client.create("/served", b"still", 0).ok();
     });
 }
 

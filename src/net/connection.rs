@@ -19,7 +19,7 @@ use super::{Connections, Core};
 use crate::admin::word::FourLetterWord;
 use crate::id::ConnectionId;
 use crate::limits;
-use crate::replica::reported;
+use crate::replica::Send;
 use crate::runtime::{Readiness, Ready, Timer, Watch};
 
 /// Reads in a row before the other connections get their turn.
@@ -71,18 +71,25 @@ pub(super) struct Connection {
 
 #[derive(Default)]
 struct Unsent {
-    buffers: VecDeque<Vec<u8>>,
-    /// Bytes of the first buffer that are out already.
+    pieces: VecDeque<Piece>,
+    /// Bytes of the first piece that are out already.
     front_sent: usize,
     bytes: usize,
-    /// Bytes of the buffers that the core hears of when they are out, and bounds itself.
+    /// Bytes of the pieces that the core hears of when they are out, and bounds itself.
     reported: usize,
+}
+
+/// The bytes of one send.
+struct Piece {
+    bytes: Vec<u8>,
+    /// So many of them the core hears of: all or none.
+    reported_bytes: usize,
 }
 
 impl Unsent {
     /// Bytes that the core does not bound.
     fn unknown(&self) -> usize {
-        // A buffer is reported as a whole, and may be out in part.
+        // A piece is reported as a whole, and may be out in part.
         (self.bytes + self.front_sent).saturating_sub(self.reported)
     }
 }
@@ -167,22 +174,24 @@ impl Connection {
         self.wake();
     }
 
-    /// Writes what the socket takes now and keeps the rest. Gives the buffer back when empty.
-    pub(super) fn send(&self, bytes: Vec<u8>, unsent_max: usize) -> Option<Vec<u8>> {
-        if bytes.is_empty() {
-            return Some(bytes);
+    /// Writes what the socket takes now of a send's bytes and keeps the rest. Gives the buffer back
+    /// when empty.
+    pub(super) fn send(&self, send: Send, unsent_max: usize) -> Option<Vec<u8>> {
+        let piece = Piece { reported_bytes: send.reported_bytes(), bytes: send.bytes };
+        if piece.bytes.is_empty() {
+            return Some(piece.bytes);
         }
         let mut unsent = self.unsent.borrow_mut();
         let unknown = unsent.unknown();
         if unknown > unsent_max {
             drop(unsent);
             self.fail(format!("{unknown} bytes of events wait, and its client does not read them"));
-            return Some(bytes);
+            return Some(piece.bytes);
         }
-        unsent.bytes += bytes.len();
-        unsent.reported += reported(&bytes);
-        unsent.buffers.push_back(bytes);
-        if unsent.buffers.len() > 1 {
+        unsent.bytes += piece.bytes.len();
+        unsent.reported += piece.reported_bytes;
+        unsent.pieces.push_back(piece);
+        if unsent.pieces.len() > 1 {
             // The socket is full, and we wait for room.
             return None;
         }
@@ -260,17 +269,17 @@ impl Connection {
         taken: &mut usize,
     ) -> io::Result<()> {
         let mut wrote_some = false;
-        while let Some(front) = unsent.buffers.front() {
+        while let Some(front) = unsent.pieces.front() {
             let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-            match send(&self.socket, &front[unsent.front_sent..], flags) {
+            match send(&self.socket, &front.bytes[unsent.front_sent..], flags) {
                 Ok(wrote) => {
                     wrote_some = true;
                     unsent.front_sent += wrote;
                     unsent.bytes -= wrote;
-                    if unsent.front_sent == front.len() {
+                    if unsent.front_sent == front.bytes.len() {
                         unsent.front_sent = 0;
-                        *taken += reported(front);
-                        *spare = unsent.buffers.pop_front();
+                        *taken += front.reported_bytes;
+                        *spare = unsent.pieces.pop_front().map(|piece| piece.bytes);
                     }
                 }
                 Err(rustix::io::Errno::AGAIN) => {
@@ -481,47 +490,138 @@ impl Ready for Connection {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
+    use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
 
     use super::super::{Census, NetOptions};
     use super::*;
-    use crate::replica::Send;
     use crate::runtime::{Doorbell, Reactor};
 
-    /// A core that answers nothing.
-    struct Silent;
+    /// A core that answers nothing, and counts what it hears.
+    #[derive(Default)]
+    struct Silent {
+        frame_bytes: Cell<usize>,
+        ended: Cell<bool>,
+        written: RefCell<Vec<usize>>,
+    }
 
     impl Core for Silent {
         fn open(&self, _: ConnectionId, _: SocketAddr) {}
-        fn frames(&self, _: ConnectionId, _: &[u8]) {}
+        fn frames(&self, _: ConnectionId, frames: &[u8]) {
+            self.frame_bytes.set(self.frame_bytes.get() + frames.len());
+        }
         fn word(&self, _: ConnectionId, _: SocketAddr, _: FourLetterWord, _: Option<[u8; 8]>) {}
-        fn end(&self, _: ConnectionId) {}
-        fn written(&self, _: ConnectionId, _: usize) {}
+        fn end(&self, _: ConnectionId) {
+            self.ended.set(true);
+        }
+        fn written(&self, _: ConnectionId, bytes: usize) {
+            self.written.borrow_mut().push(bytes);
+        }
         fn close(&self, _: ConnectionId) {}
     }
 
-    fn connect(table: &Connections) -> (Rc<Connection>, UnixStream) {
+    fn table(reactor: &Reactor) -> Connections {
+        let options = NetOptions { requests_outstanding_max: 10, ..NetOptions::default() };
+        Connections::new(0, options, Census::new(0, 0, 100), reactor.clone())
+    }
+
+    fn connect(table: &Connections, core: &Rc<Silent>) -> (Rc<Connection>, UnixStream) {
         let (ours, client) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
         let remote = "127.0.0.1:4000".parse().unwrap();
-        let make = |id| Connection::new(id, remote, ours.into(), table.clone(), Rc::new(Silent));
+        let make = |id| Connection::new(id, remote, ours.into(), table.clone(), core.clone());
         (table.insert(make).unwrap(), client)
+    }
+
+    /// Sleeps and tells until `done`.
+    fn until(reactor: &Reactor, what: &str, done: impl Fn() -> bool) {
+        let patience = Instant::now() + Duration::from_secs(10);
+        while !done() {
+            assert!(Instant::now() < patience, "{what}: it does not come");
+            reactor.sleep(Some(Instant::now() + Duration::from_millis(10))).unwrap();
+            reactor.dispatch().unwrap();
+        }
+    }
+
+    #[test]
+    fn the_core_hears_of_the_bytes_that_it_counts_and_of_no_others_however_many() {
+        let reactor = Reactor::new(Doorbell::new().unwrap()).unwrap();
+        let (table, core) = (table(&reactor), Rc::default());
+        let (connection, mut client) = connect(&table, &core);
+        let bytes = vec![7; 8 << 20];
+        for is_reported in [false, true, false] {
+            let send =
+                Send { conn: connection.id, bytes: bytes.clone(), is_reported, ..Send::default() };
+            table.deliver(send);
+        }
+        let mut left = 3 * bytes.len();
+        let mut chunk = vec![0; 1 << 20];
+        while left > 0 {
+            assert!(core.written.borrow().is_empty() || left < 2 * bytes.len(), "{left} left");
+            left -= client.read(&mut chunk).unwrap();
+            connection.flush(connection.unsent.borrow_mut()).0.unwrap();
+        }
+        assert_eq!(*core.written.borrow(), [bytes.len()]);
+        assert_eq!((connection.unsent_bytes(), connection.unsent.borrow().reported), (0, 0));
+    }
+
+    /// Announced, and empty.
+    const FRAME: [u8; 4] = [0; 4];
+
+    #[test]
+    fn the_end_of_a_stream_that_came_while_it_was_not_read_is_heard_of_afterwards() {
+        // The connection is not read because of others' requests, its own, or its unread output.
+        for why in ["throttled", "waits for answers", "unread output"] {
+            let reactor = Reactor::new(Doorbell::new().unwrap()).unwrap();
+            let (table, core) = (table(&reactor), Rc::default());
+            let (connection, mut client) = connect(&table, &core);
+            connection.clone().run();
+            client.write_all(&FRAME).unwrap();
+            until(&reactor, why, || core.frame_bytes.get() == FRAME.len());
+            let conn = connection.id;
+            let output = 32 << 20;
+            match why {
+                "throttled" => table.count(&connection, 20, 2000),
+                "waits for answers" => table.count(&connection, 1, 8 << 20),
+                _ => drop(table.deliver(Send { conn, bytes: vec![7; output], ..Send::default() })),
+            }
+            client.write_all(&FRAME).unwrap();
+            client.shutdown(std::net::Shutdown::Write).unwrap();
+            for _ in 0..3 {
+                reactor.sleep(Some(Instant::now() + Duration::from_millis(5))).unwrap();
+                reactor.dispatch().unwrap();
+            }
+            assert!(!core.ended.get() && core.frame_bytes.get() == FRAME.len(), "{why}");
+            if why == "unread output" {
+                let mut left = output;
+                let mut chunk = vec![0; 1 << 20];
+                client.set_nonblocking(true).unwrap();
+                while left > 0 {
+                    left -= client.read(&mut chunk).unwrap_or(0);
+                    reactor.sleep(Some(Instant::now() + Duration::from_millis(1))).unwrap();
+                    reactor.dispatch().unwrap();
+                }
+            } else {
+                table.deliver(Send { conn, answered: 21, ..Send::default() });
+            }
+            until(&reactor, why, || core.ended.get());
+            assert_eq!(core.frame_bytes.get(), 2 * FRAME.len(), "{why}");
+        }
     }
 
     #[test]
     fn requests_of_a_client_that_does_not_read_slow_nobody_else_down() {
         let reactor = Reactor::new(Doorbell::new().unwrap()).unwrap();
-        let options = NetOptions { requests_outstanding_max: 10, ..NetOptions::default() };
-        let table = Connections::new(0, options, Census::new(0, 0, 100), reactor);
-        let (slow, mut client) = connect(&table);
-        let (other, _other_client) = connect(&table);
+        let (table, core) = (table(&reactor), Rc::default());
+        let (slow, mut client) = connect(&table, &core);
+        let (other, _other_client) = connect(&table, &core);
         table.count(&slow, 20, 2000);
         assert!(table.is_throttled(), "they may be requests that are being carried out");
 
         // One is answered, and the client does not read it: the others wait for that.
         let reply = vec![7; 8 << 20];
         let length = reply.len();
-        table.deliver(Send { conn: slow.id, bytes: reply, answered: 1, close: false });
+        table.deliver(Send { conn: slow.id, bytes: reply, answered: 1, ..Send::default() });
         assert!(slow.unsent_bytes() > 0, "more than a socket holds");
         assert!(!table.is_throttled());
         table.count(&slow, 20, 2000);
@@ -544,7 +644,8 @@ mod tests {
         assert_eq!(table.shared.outstanding_bytes.get(), 0);
         // A connection that ends while it is excused leaves nothing behind.
         table.count(&other, 5, 100);
-        table.deliver(Send { conn: other.id, bytes: vec![7; 8 << 20], answered: 1, close: false });
+        let bytes = vec![7; 8 << 20];
+        table.deliver(Send { conn: other.id, bytes, answered: 1, ..Send::default() });
         table.remove(&other);
         assert_eq!(table.shared.outstanding.get(), 0);
     }

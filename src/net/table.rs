@@ -136,8 +136,9 @@ impl Connections {
         // Of a connection that is being closed nothing is awaited any more, however long its client
         // takes to read the last bytes; what it left unanswered must not slow the others down.
         self.answered(&connection, if send.close { u32::MAX } else { send.answered });
-        let spare = connection.send(send.bytes, self.shared.options.unsent_bytes_max);
-        if send.close {
+        let close = send.close;
+        let spare = connection.send(send, self.shared.options.unsent_bytes_max);
+        if close {
             connection.close_after_output();
         }
         spare

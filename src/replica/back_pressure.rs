@@ -232,12 +232,14 @@ fn is_read(frame: &[u8]) -> bool {
 }
 
 impl Connection {
-    /// `out` is handed out: what of it is heard of again is unread until then.
-    pub(super) fn hand_out(&mut self) {
-        if self.out.len() > limits::OUTPUT_REPORTED_BYTES {
+    /// `out` is handed out. Whether it is counted: then it is unread until it is heard of again.
+    pub(super) fn hand_out(&mut self) -> bool {
+        let is_counted = self.out.len() > limits::OUTPUT_REPORTED_BYTES;
+        if is_counted {
             self.owed.unread += self.out.len();
         } else if self.owed.unread == 0 {
             self.owed.events = 0;
         }
+        is_counted
     }
 }

@@ -56,7 +56,7 @@ use std::net::SocketAddr;
 use hashbrown::HashMap;
 
 pub use options::ReplicaOptions;
-pub use output::{Output, Reload, Reloaded, Send, reported};
+pub use output::{Output, Reload, Reloaded, Send};
 pub use stats::{ConnectionFacts, Latency, Stats};
 pub use throttle::ThrottleOptions;
 
@@ -361,12 +361,13 @@ impl Replica {
             }
             connection.dirty = false;
             let close = connection.state == State::Closed;
-            connection.hand_out();
+            let is_reported = connection.hand_out();
             out.sends.push(Send {
                 conn: slot.id,
                 bytes: std::mem::take(&mut connection.out),
                 answered: std::mem::take(&mut connection.answered),
                 close,
+                is_reported,
             });
             if close {
                 self.connections.remove(slot);

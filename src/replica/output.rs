@@ -2,7 +2,6 @@
 
 use crate::id::{ConnectionId, Zxid};
 use crate::io;
-use crate::limits;
 use crate::peer::link::LinkOp;
 use crate::peer::{ConfigChange, LogRead};
 use crate::recovery::{Recovered, RecoveryError};
@@ -79,19 +78,18 @@ pub struct Send {
     /// Whether to close the connection after these bytes. The replica has forgotten the
     /// connection then and expects no `handle_close` for it (one is ignored).
     pub close: bool,
+    /// Whether the replica has counted these bytes as unread, and is to hear of them with
+    /// `Replica::handle_written` when all of them are out. Whoever counts them sets it, and nobody may
+    /// conclude it from their length: the answer to a four-letter word is long and not counted.
+    pub is_reported: bool,
 }
 
 impl Send {
     /// How many bytes the replica is to hear of, with `Replica::handle_written`, when all of them are
-    /// out: 0 for a short piece.
+    /// out.
     pub fn reported_bytes(&self) -> usize {
-        reported(&self.bytes)
+        if self.is_reported { self.bytes.len() } else { 0 }
     }
-}
-
-/// See [`Send::reported_bytes`].
-pub fn reported(bytes: &[u8]) -> usize {
-    if bytes.len() > limits::OUTPUT_REPORTED_BYTES { bytes.len() } else { 0 }
 }
 
 /// Buffers kept for later turns, at most; more are dropped.

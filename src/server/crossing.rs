@@ -430,7 +430,7 @@ mod tests {
 
         fn frames(&self, conn: ConnectionId, frames: &[u8]) {
             let bytes = frames.to_vec();
-            let _ = self.links.deliver(Send { conn, bytes, answered: 1, close: false });
+            let _ = self.links.deliver(Send { conn, bytes, answered: 1, ..Send::default() });
             self.links.flush();
         }
 

@@ -596,6 +596,8 @@ impl Core for Host {
             bytes: text.into_bytes(),
             answered: 0,
             close: true,
+            // The replica knows nothing of it.
+            is_reported: false,
         });
         self.reactor.stir();
     }

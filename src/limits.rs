@@ -186,9 +186,16 @@ pub const OUTPUT_REPORTED_BYTES: usize = 64 * 1024;
 /// it. A longer request is read alone.
 pub const CONNECTION_REQUESTS_PAUSE_BYTES: u64 = 4 << 20;
 
+/// See [`connection_held_bytes_max`].
+const CONNECTION_HELD_BYTES_MIN: usize = 16 << 20;
+
 /// Bytes of requests that one connection may have waiting at all: beyond it the connection is closed.
-/// The edge stops reading at [`CONNECTION_REQUESTS_PAUSE_BYTES`], so that nobody comes here.
-pub const CONNECTION_HELD_BYTES_MAX: usize = 16 << 20;
+/// The edge stops reading at [`CONNECTION_REQUESTS_PAUSE_BYTES`], and may have a longest frame and
+/// what came in the same read on top of that, so that nobody comes here.
+pub fn connection_held_bytes_max(frame_bytes_max: u32) -> usize {
+    let read = CONNECTION_REQUESTS_PAUSE_BYTES + 2 * u64::from(frame_bytes_max);
+    usize::try_from(read).unwrap_or(usize::MAX).max(CONNECTION_HELD_BYTES_MIN)
+}
 
 /// A client that takes no byte for this time, while more waits for it than may wait, does not read:
 /// its connection is closed. A guess, longer than a garbage collection or a short loss of the network.
@@ -208,8 +215,8 @@ pub const SHELL_FILE_BYTES_MAX: usize = 64 * 1024;
 /// Of how many such words each file's are named: who has more moves them all.
 pub const SHELL_WORDS_SAID_MAX: usize = 20;
 
-const _: () = assert!(CONNECTION_HELD_BYTES_MAX > FRAME_BYTES_MAX as usize);
-const _: () = assert!(CONNECTION_REQUESTS_PAUSE_BYTES < CONNECTION_HELD_BYTES_MAX as u64);
+const _: () = assert!(CONNECTION_HELD_BYTES_MIN > 2 * FRAME_BYTES_MAX as usize);
+const _: () = assert!(CONNECTION_REQUESTS_PAUSE_BYTES < CONNECTION_HELD_BYTES_MIN as u64);
 const _: () = assert!(OUTPUT_REPORTED_BYTES < CONNECTION_OUTPUT_PAUSE_BYTES);
 const _: () = assert!(CONNECTION_OUTPUT_PAUSE_BYTES < CONNECTION_OUTPUT_BYTES_MAX);
 const _: () = assert!(CONFIG_BYTES_MAX < ELECTION_MESSAGE_BYTES_MAX as usize);

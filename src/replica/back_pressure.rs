@@ -203,6 +203,11 @@ impl Replica {
         expected
     }
 
+    /// Whether no more of a connection's requests may be kept for later.
+    pub(super) fn holds_too_much(&self, connection: &Connection) -> bool {
+        connection.held_bytes > limits::connection_held_bytes_max(self.options.frame_bytes_max)
+    }
+
     /// An event was written for a client that did not ask whether there is room.
     pub(super) fn on_event_written(
         &mut self,

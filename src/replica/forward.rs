@@ -23,7 +23,6 @@ use crate::database::Applied;
 use crate::error::ErrorCode;
 use crate::id::Zxid;
 use crate::jute::Jute;
-use crate::limits;
 use crate::peer::PassedRequest;
 use crate::processor::finish;
 use crate::proto::OpCode;
@@ -51,7 +50,7 @@ impl Replica {
     ) {
         let mut frame = RequestHeader { xid, op: op.number() }.to_bytes();
         frame.extend_from_slice(body);
-        if connection.held_bytes > limits::CONNECTION_HELD_BYTES_MAX {
+        if self.holds_too_much(connection) {
             self.large_bytes -= large as usize;
             self.reject(slot, connection, "too many requests behind its own writes");
             return;

@@ -4,7 +4,6 @@ use super::Replica;
 use super::connection::{Answer, Connection, Slot, Waiting};
 use crate::id::Zxid;
 use crate::jute::{Decoder, Jute};
-use crate::limits;
 use crate::proto::OpCode;
 use crate::proto::request::RequestHeader;
 use crate::time::{MonoUs, Now};
@@ -19,7 +18,7 @@ impl Replica {
         arrived: MonoUs,
         after: Zxid,
     ) {
-        if connection.held_bytes > limits::CONNECTION_HELD_BYTES_MAX {
+        if self.holds_too_much(connection) {
             self.reject(slot, connection, "too many requests behind its own writes");
             return;
         }

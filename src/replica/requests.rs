@@ -7,7 +7,6 @@ use super::{InFlight, Replica};
 use crate::error::ErrorCode;
 use crate::id::{ConnectionId, Zxid};
 use crate::jute::{DecodeError, Decoder, Jute};
-use crate::limits;
 use crate::planted::{self, PlantedBug};
 use crate::processor::read;
 use crate::processor::{ReconfigFacts, Requester, config_of};
@@ -96,7 +95,7 @@ impl Replica {
     /// too much.
     fn keep_early(&mut self, slot: Slot, connection: &mut Connection, frame: &[u8]) -> bool {
         let bytes = LENGTH_BYTES + frame.len();
-        if connection.held_bytes > limits::CONNECTION_HELD_BYTES_MAX {
+        if self.holds_too_much(connection) {
             self.reject(slot, connection, "too many requests that wait");
             return false;
         }

@@ -198,3 +198,26 @@ fn a_connection_that_is_silent_for_longer_than_its_session_may_be_is_closed() {
     h.advance_ms(12_000);
     assert!(h.is_closed(client.conn));
 }
+
+#[test]
+fn a_request_as_long_as_may_be_and_those_that_came_with_it_wait_together() {
+    let options = ReplicaOptions {
+        output_pause_bytes: 100_000,
+        frame_bytes_max: 20 << 20,
+        ..ReplicaOptions::default()
+    };
+    let mut h = Harness::with(options);
+    let client = h.connect();
+    assert_eq!(h.call(client.conn, 1, OpCode::Create, &create("/a", &LARGE, 0)).err, 0);
+    h.reads = false;
+    h.send(client.conn, 2, OpCode::GetData, &watch("/a", false));
+    let long = vec![7; 19 << 20];
+    h.send(client.conn, 3, OpCode::SetData, &set_data("/a", &long, -1));
+    h.send(client.conn, 4, OpCode::Exists, &watch("/a", false));
+    assert!(!h.is_closed(client.conn), "the edge may have read so much at once");
+    // More than the edge ever reads is too much all the same.
+    for xid in 5..8 {
+        h.send(client.conn, xid, OpCode::SetData, &set_data("/a", &long, -1));
+    }
+    assert!(h.is_closed(client.conn));
+}

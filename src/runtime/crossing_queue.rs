@@ -18,32 +18,49 @@
 //!   takes first, and then looks at the note. If the note is there, it wakes the writer's thread,
 //!   which, before it sleeps, asks [`Sender::has_room`].
 //!
+//!   The reader must leave the note where it is while there is no room yet:
+//!
+//!   1. A short message and a long one are in the queue. The writer finds no room and notes it.
+//!   2. The reader takes the short one, sees the note and takes it away. It wakes nobody, since the
+//!      writer is still awake.
+//!   3. The writer asks whether there is room, finds none, and sleeps.
+//!   4. The reader takes the long one. There is room, and no note that somebody waits for it.
+//!
+//!   So only the message whose taking makes room has the reader look at the note.
+//!
+//! The writer says that nothing more will come without a message ([`Sender::close`]), for that needs
+//! no room. The reader hears of it when it has taken everything.
+//!
+//! `tests/crossing_queue.rs` has the interleavings of this file's code tried.
+//!
 //! The bound is in messages and in bytes, for a message may be one word or the answers of a whole
 //! turn. One message more than the bytes allow is let in, so that the largest one can pass.
 //!
 //! [`Reactor`]: super::Reactor
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rtrb::{Consumer, Producer, PushError, RingBuffer};
 
 use super::Doorbell;
+use super::atomics::{AtomicBool, AtomicUsize, Ordering};
 use super::sleep_flag::SleepFlag;
 
 /// What both ends know.
 struct Shared {
     /// Bytes of the messages in the queue.
     bytes: AtomicUsize,
+    bytes_max: usize,
     /// The writer waits for room.
     room: SleepFlag,
+    /// Nothing more will be put.
+    closed: AtomicBool,
 }
 
 /// The end that puts.
 pub struct Sender<T> {
     ring: Producer<(T, usize)>,
     shared: Arc<Shared>,
-    bytes_max: usize,
     reader: Doorbell,
 }
 
@@ -62,9 +79,14 @@ pub fn crossing_queue<T>(
     reader: Doorbell,
 ) -> (Sender<T>, Receiver<T>) {
     let (producer, consumer) = RingBuffer::new(messages);
-    let shared = Arc::new(Shared { bytes: AtomicUsize::new(0), room: SleepFlag::new() });
+    let shared = Arc::new(Shared {
+        bytes: AtomicUsize::new(0),
+        bytes_max,
+        room: SleepFlag::new(),
+        closed: AtomicBool::new(false),
+    });
     (
-        Sender { ring: producer, shared: shared.clone(), bytes_max, reader },
+        Sender { ring: producer, shared: shared.clone(), reader },
         Receiver { ring: consumer, shared, writer },
     )
 }
@@ -93,7 +115,13 @@ impl<T> Sender<T> {
 
     /// Whether a message would be taken.
     pub fn has_room(&self) -> bool {
-        !self.ring.is_full() && self.shared.bytes.load(Ordering::Acquire) < self.bytes_max
+        !self.ring.is_full() && self.shared.bytes.load(Ordering::Acquire) < self.shared.bytes_max
+    }
+
+    /// Says that nothing more will be put.
+    pub fn close(&mut self) {
+        self.shared.closed.store(true, Ordering::Release);
+        self.reader.wake();
     }
 }
 
@@ -101,8 +129,8 @@ impl<T> Receiver<T> {
     /// Takes the oldest message.
     pub fn pop(&mut self) -> Option<T> {
         let (message, bytes) = self.ring.pop().ok()?;
-        self.shared.bytes.fetch_sub(bytes, Ordering::Release);
-        if self.shared.room.must_wake() {
+        let bytes_left = self.shared.bytes.fetch_sub(bytes, Ordering::Release) - bytes;
+        if bytes_left < self.shared.bytes_max && self.shared.room.must_wake() {
             self.writer.wake();
         }
         Some(message)
@@ -112,61 +140,10 @@ impl<T> Receiver<T> {
     pub fn is_empty(&self) -> bool {
         self.ring.is_empty()
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn bells() -> (Doorbell, Doorbell) {
-        (Doorbell::new().unwrap(), Doorbell::new().unwrap())
-    }
-
-    #[test]
-    fn a_queue_is_bounded_in_messages_and_in_bytes() {
-        let (writer, reader) = bells();
-        let (mut sender, mut receiver) = crossing_queue(3, 100, writer, reader);
-        for number in 0..3 {
-            sender.push(number, 10).unwrap();
-        }
-        assert_eq!(sender.push(3, 10), Err(3));
-        assert_eq!(receiver.pop(), Some(0));
-        sender.push(3, 500).unwrap();
-        assert_eq!((receiver.pop(), receiver.pop()), (Some(1), Some(2)));
-        assert_eq!(sender.push(4, 1), Err(4));
-        assert_eq!(receiver.pop(), Some(3));
-        assert!(receiver.is_empty());
-        sender.push(4, 1).unwrap();
-        assert_eq!((receiver.pop(), receiver.pop()), (Some(4), None));
-    }
-
-    /// Reads the counter of a bell that was rung.
-    fn rings(bell: &Doorbell) -> u64 {
-        let mut count = [0; 8];
-        bell.ring();
-        rustix::io::read(bell.as_fd(), &mut count).unwrap();
-        u64::from_ne_bytes(count) - 1
-    }
-
-    #[test]
-    fn only_a_thread_that_sleeps_is_rung_for() {
-        let (writer, reader) = bells();
-        let (mut sender, mut receiver) = crossing_queue(2, 100, writer.clone(), reader.clone());
-        sender.push(1, 1).unwrap();
-        assert_eq!(rings(&reader), 0);
-        reader.lie_down();
-        sender.push(2, 1).unwrap();
-        assert_eq!(rings(&reader), 1);
-        // A writer that sleeps and wants no room is left alone.
-        writer.lie_down();
-        receiver.pop().unwrap();
-        assert_eq!(rings(&writer), 0);
-        writer.get_up();
-        sender.push(3, 1).unwrap();
-        assert_eq!(sender.push(4, 1), Err(4));
-        writer.lie_down();
-        receiver.pop().unwrap();
-        receiver.pop().unwrap();
-        assert_eq!(rings(&writer), 1);
+    /// Whether there is no message and none will come.
+    pub fn is_over(&self) -> bool {
+        // In this order: what was put before the end is seen by whoever sees the end.
+        self.shared.closed.load(Ordering::Acquire) && self.ring.is_empty()
     }
 }

@@ -5,6 +5,8 @@
 mod bulk_file;
 mod clock;
 mod crossing_queue;
+#[cfg(test)]
+mod crossing_queue_tests;
 mod data_folder;
 mod disk_worker;
 mod doorbell;
@@ -20,10 +22,10 @@ mod signals;
 mod sleep_flag;
 mod time_slice;
 
-/// What [`SleepFlag`](sleep_flag::SleepFlag) is made of; a test gives it others that try every
-/// interleaving.
+/// What [`SleepFlag`](sleep_flag::SleepFlag) and the queues between threads are made of; tests give
+/// them others that try every interleaving.
 mod atomics {
-    pub use std::sync::atomic::{AtomicBool, Ordering, fence};
+    pub use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 }
 
 pub use clock::{Clock, ThreadUse};

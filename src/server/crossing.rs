@@ -67,8 +67,6 @@ pub enum Down {
     Listen(TcpListener),
     /// Accept no more connections.
     StopAccepting,
-    /// Close the connections after what is still to be sent, and end.
-    Stop,
 }
 
 /// The ends of both queues that a session core holds.
@@ -164,6 +162,8 @@ pub struct SessionInbox {
     connections: Connections,
     /// What the replica has said that is not about a connection, oldest first.
     orders: RefCell<VecDeque<Order>>,
+    /// The end of the queue was seen.
+    over: Cell<bool>,
 }
 
 /// See [`Down`].
@@ -172,7 +172,8 @@ pub enum Order {
     Listen(TcpListener),
     /// [`Down::StopAccepting`].
     StopAccepting,
-    /// [`Down::Stop`].
+    /// Close the connections after what is still to be sent, and end: the replica has closed the
+    /// queue. That takes no place in it, so that it reaches a session core whose queue was full.
     Stop,
 }
 
@@ -185,6 +186,7 @@ impl SessionEnds {
             uplink: uplink.clone(),
             connections: connections.clone(),
             orders: RefCell::default(),
+            over: Cell::new(false),
         };
         (uplink, Rc::new(inbox))
     }
@@ -199,14 +201,15 @@ impl SessionInbox {
 
 impl Inbox for SessionInbox {
     fn has_mail(&self) -> bool {
-        !self.queue.borrow().is_empty() || self.uplink.can_flush()
+        let queue = self.queue.borrow();
+        !queue.is_empty() || (!self.over.get() && queue.is_over()) || self.uplink.can_flush()
     }
 
     fn take_in(&self) {
         for _ in 0..MESSAGES_PER_DISPATCH {
             let message = self.queue.borrow_mut().pop();
             match message {
-                None => return,
+                None => return self.maybe_end(),
                 Some(Down::Sends(sends)) => {
                     for send in sends {
                         self.connections.deliver(send);
@@ -214,13 +217,19 @@ impl Inbox for SessionInbox {
                 }
                 Some(Down::Listen(socket)) => self.order_to(Order::Listen(socket)),
                 Some(Down::StopAccepting) => self.order_to(Order::StopAccepting),
-                Some(Down::Stop) => self.order_to(Order::Stop),
             }
         }
     }
 }
 
 impl SessionInbox {
+    /// The queue is empty, perhaps for ever.
+    fn maybe_end(&self) {
+        if self.queue.borrow().is_over() && !self.over.replace(true) {
+            self.order_to(Order::Stop);
+        }
+    }
+
     fn order_to(&self, order: Order) {
         self.orders.borrow_mut().push_back(order);
     }
@@ -252,6 +261,13 @@ impl Downlinks {
     /// Sends the same to every session core, after what is gathered.
     pub fn tell(&self, message: impl Fn() -> Down) {
         self.links.iter().for_each(|link| link.tell(message()));
+    }
+
+    /// Nothing more will be sent: each session core ends when it has taken what is in its queue. What
+    /// still waits for room is given up.
+    pub fn close(&self) {
+        self.flush();
+        self.links.iter().for_each(|link| link.queue.borrow_mut().close());
     }
 
     /// Whether everything is in the queues.
@@ -316,7 +332,7 @@ impl Downlink {
 fn push_down(queue: &mut Sender<Down>, message: Down) -> Result<(), Down> {
     let bytes = match &message {
         Down::Sends(sends) => sends.iter().map(|send| send.bytes.len()).sum(),
-        Down::Listen(_) | Down::StopAccepting | Down::Stop => 0,
+        Down::Listen(_) | Down::StopAccepting => 0,
     };
     queue.push(message, bytes)
 }
@@ -597,6 +613,19 @@ mod tests {
             from_session.take_in();
         }
         assert!(matches!(inbox.order(), Some(Order::StopAccepting)));
+        assert!(inbox.order().is_none());
+        // The end comes even if there is no room for it.
+        let answer = || Send { conn, ..Send::default() };
+        while links.is_flushed() {
+            let _ = links.deliver(answer());
+            links.flush();
+        }
+        links.close();
+        while inbox.has_mail() {
+            assert!(inbox.order().is_none());
+            inbox.take_in();
+        }
+        assert!(matches!(inbox.order(), Some(Order::Stop)));
         assert!(inbox.order().is_none());
     }
 }

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 
-use super::crossing::{self, Down, ReplicaEnds};
+use super::crossing::{self, Down, Downlinks, ReplicaEnds};
 use super::host::{Deliver, Host};
 use super::session_core::SessionCore;
 use super::turns::{self, Ended, Patience};
@@ -367,15 +367,20 @@ fn replica_core(ends: Vec<ReplicaEnds>, start: Start, news: &Sender<News>, patie
     let listen = |sockets| downlinks.listen(sockets);
     let ended = turns::turn(host.clone(), patience, stop, stop_accepting, listen);
     host.links().stop(FAREWELL);
-    downlinks.tell(|| Down::Stop);
-    // A session core that takes nothing any more is not waited for.
+    let_go(&downlinks, &reactor);
+    tell(news, News::Ended(ended));
+}
+
+/// Ends the session cores. One that takes nothing any more is not waited for: it ends by itself when
+/// it has taken what was there.
+fn let_go(downlinks: &Downlinks, reactor: &Reactor) {
     let until = Instant::now() + FAREWELL;
     while !downlinks.is_flushed() && Instant::now() < until {
         if reactor.dispatch().is_err() || reactor.sleep(Some(until)).is_err() {
             break;
         }
     }
-    tell(news, News::Ended(ended));
+    downlinks.close();
 }
 
 #[cfg(test)]
@@ -394,6 +399,28 @@ mod tests {
             Wiring::choose(None, true, None, &(0..64).collect::<Vec<_>>()).session_cores,
             12
         );
+    }
+
+    /// A session core that has slept through a full queue, and wakes after the replica's end.
+    #[test]
+    fn a_session_core_that_took_nothing_for_long_ends_all_the_same() {
+        let replica_bell = Doorbell::new().unwrap();
+        let bell = Doorbell::new().unwrap();
+        let (ends, replica) = crossing::queues(&bell, &replica_bell);
+        let reactor = Reactor::new(replica_bell).unwrap();
+        let (_inbox, downlinks) = crossing::open_all(vec![replica]);
+        while downlinks.is_flushed() {
+            downlinks.tell(|| Down::StopAccepting);
+        }
+        let_go(&downlinks, &reactor);
+        let (ended, has_ended) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let options = NetOptions::default();
+            let clients = Clients { keep_alive: false, options, census: Census::new(0, 0, 10) };
+            let core = SessionCore { number: 0, ends, bell, clients, look: Duration::ZERO };
+            ended.send(core.run(|| {}).is_ok()).unwrap();
+        });
+        assert_eq!(has_ended.recv_timeout(Duration::from_secs(10)), Ok(true));
     }
 
     #[test]

@@ -71,6 +71,12 @@ pub const LEARNER_SYNCS_MAX: usize = 100_000;
 /// connection that waits for nothing else, so that this is some times the connections of a server.
 pub const LEARNER_QUESTIONS_MAX: usize = 100_000;
 
+/// How long a session or a connection that is gone may stand among those to look at when their time comes. A
+/// client chooses its timeout, up to hours where `maxSessionTimeout` allows it, and may open and close a
+/// thousand sessions a second: without this bound each would be kept for that timeout. A look costs a
+/// fraction of a microsecond, so that a hundred thousand of them in a minute cost nothing.
+pub const EXPIRY_LOOK_MS: u64 = 60_000;
+
 const _: () = assert!(LEARNER_WINDOW_BYTES < LEARNER_SPREAD_BYTES_MAX);
 const _: () = assert!(LEARNER_SPREAD_BYTES_MAX < LEARNER_BACKLOG_BYTES_MAX);
 

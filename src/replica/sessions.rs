@@ -317,7 +317,7 @@ impl Replica {
     pub(super) fn begin_requests(&mut self, slot: Slot, connection: &mut Connection) {
         connection.state = State::Ready;
         connection.epoch = self.ensemble.epoch;
-        self.silence.watch(slot, connection.heard, connection.timeout_ms);
+        self.silence.watch(self.now.mono, slot, connection.heard, connection.timeout_ms);
         // The connect request.
         connection.answered += 1;
         let response = ConnectResponse {

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use super::Replica;
 use super::connection::Slot;
+use crate::limits::EXPIRY_LOOK_MS;
 use crate::time::{MonoUs, Now};
 
 /// Connections are looked at this often.
@@ -18,16 +19,17 @@ const STEP_MS: u64 = 10_000;
 /// Connections looked at in one turn: each costs a fraction of a microsecond.
 const LOOKS_AT_ONCE: usize = 2000;
 
-/// Connections by the moment at which to look at them; each stands here once, or is gone.
+/// Connections by the moment at which to look at them; each stands here once, or is gone. Nobody is looked for
+/// here when a connection ends, so all are looked at again and again, although most may be silent for longer.
 #[derive(Debug, Default)]
 pub(super) struct Silence {
     buckets: BTreeMap<u64, Vec<Slot>>,
 }
 
 impl Silence {
-    /// A connection was heard of.
-    pub fn watch(&mut self, slot: Slot, heard: MonoUs, timeout_ms: i32) {
-        let due_ms = due_ms(heard, timeout_ms);
+    /// A connection was heard of, at the latest now.
+    pub fn watch(&mut self, now: MonoUs, slot: Slot, heard: MonoUs, timeout_ms: i32) {
+        let due_ms = due_ms(heard, timeout_ms).min(now.as_ms().saturating_add(EXPIRY_LOOK_MS));
         self.buckets.entry((due_ms / STEP_MS + 1) * STEP_MS).or_default().push(slot);
     }
 
@@ -42,6 +44,12 @@ fn due_ms(heard: MonoUs, timeout_ms: i32) -> u64 {
 }
 
 impl Replica {
+    /// How many stand in the buckets.
+    #[cfg(test)]
+    pub(super) fn silent_connections_kept(&self) -> usize {
+        self.silence.buckets.values().map(Vec::len).sum()
+    }
+
     /// Closes connections that were silent for too long.
     pub(super) fn close_silent(&mut self, now: Now) {
         for _ in 0..LOOKS_AT_ONCE {
@@ -56,7 +64,7 @@ impl Replica {
             let Some(connection) = self.connections.get(slot) else { continue };
             let (heard, timeout_ms) = (connection.heard, connection.timeout_ms);
             if due_ms(heard, timeout_ms) >= now.mono.as_ms() {
-                self.silence.watch(slot, heard, timeout_ms);
+                self.silence.watch(now.mono, slot, heard, timeout_ms);
                 continue;
             }
             if connection.is_open()

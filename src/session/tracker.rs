@@ -19,6 +19,7 @@ use hashbrown::HashMap;
 
 use crate::error::ErrorCode;
 use crate::id::{ServerId, SessionId};
+use crate::limits::EXPIRY_LOOK_MS;
 use crate::time::MonoUs;
 
 use super::Tenure;
@@ -65,6 +66,13 @@ impl Tracker {
         (due / self.tick_ms + 1).saturating_mul(self.tick_ms)
     }
 
+    /// The bucket at which to look at a session that expires then: a session that is gone by that time must
+    /// not stand in it for long.
+    fn bucket_of(tick_ms: u64, now: MonoUs, expires_ms: u64) -> u64 {
+        let look_ms = now.as_ms().saturating_add(EXPIRY_LOOK_MS);
+        expires_ms.min((look_ms / tick_ms + 1).saturating_mul(tick_ms))
+    }
+
     /// Tracks a session, or touches it with this timeout if it is tracked; true if it is new.
     pub fn add(&mut self, id: SessionId, timeout_ms: i32, now: MonoUs) -> bool {
         let boundary = self.boundary_after(now, timeout_ms);
@@ -72,15 +80,16 @@ impl Tracker {
             self.reschedule(id, boundary);
             return false;
         }
+        let bucket = Tracker::bucket_of(self.tick_ms, now, boundary);
         let session = Tracked {
             timeout_ms,
             expires_ms: boundary,
-            bucket_ms: boundary,
+            bucket_ms: bucket,
             closing: false,
             owner: None,
         };
         self.sessions.insert(id, session);
-        self.buckets.entry(boundary).or_default().push_back(id);
+        self.buckets.entry(bucket).or_default().push_back(id);
         true
     }
 
@@ -124,12 +133,13 @@ impl Tracker {
     pub fn revive(&mut self, id: SessionId, now: MonoUs) {
         let Some(timeout_ms) = self.timeout_ms(id) else { return };
         let boundary = self.boundary_after(now, timeout_ms);
+        let bucket = Tracker::bucket_of(self.tick_ms, now, boundary);
         let session = self.sessions.get_mut(&id).expect("it has a timeout");
         session.closing = false;
         session.expires_ms = boundary;
         // Its bucket may be gone.
-        session.bucket_ms = boundary;
-        self.buckets.entry(boundary).or_default().push_back(id);
+        session.bucket_ms = bucket;
+        self.buckets.entry(bucket).or_default().push_back(id);
     }
 
     /// Forgets a session; false if it was unknown.
@@ -162,8 +172,9 @@ impl Tracker {
                 continue;
             }
             if session.expires_ms > boundary {
-                session.bucket_ms = session.expires_ms;
-                self.buckets.entry(session.expires_ms).or_default().push_back(id);
+                let bucket = Tracker::bucket_of(self.tick_ms, now, session.expires_ms);
+                session.bucket_ms = bucket;
+                self.buckets.entry(bucket).or_default().push_back(id);
             } else {
                 session.closing = true;
                 expired.push(id);
@@ -511,5 +522,30 @@ mod tests {
             let gone = expired(&mut tracker, round * 3000);
             assert_eq!(gone.len(), if round == 4 { 20 } else { 0 }, "round {round}");
         }
+    }
+
+    /// A client that opens and closes sessions in a loop leaves nothing behind for hours.
+    #[test]
+    fn sessions_that_are_gone_are_forgotten_long_before_their_timeout() {
+        let mut tracker = Tracker::new(2000);
+        let hours = 24 * 3_600_000;
+        let at = |seconds: i64| MonoUs(seconds.unsigned_abs() * 1_000_000);
+        let mut expired = Vec::new();
+        tracker.add(SessionId(1), hours, at(0));
+        tracker.touch(SessionId(1), at(1));
+        for second in 2..300 {
+            tracker.add(SessionId(second), hours, at(second));
+            tracker.remove(SessionId(second));
+            tracker.expire(at(second), 100, &mut expired);
+        }
+        let kept: usize = tracker.buckets.values().map(VecDeque::len).sum();
+        assert!(kept <= 90, "{kept}");
+        let day = 86_400;
+        for second in (300..day).step_by(10) {
+            tracker.expire(at(second), 100, &mut expired);
+        }
+        assert_eq!(expired, []);
+        tracker.expire(at(day + 4), 100, &mut expired);
+        assert_eq!(expired, [SessionId(1)]);
     }
 }

@@ -5,6 +5,7 @@ use super::harness::{Client, Harness, create, new_session, set_data, watch};
 use crate::jute::Jute;
 use crate::peer::Standing;
 use crate::proto::OpCode;
+use crate::proto::connect::ConnectRequest;
 use crate::proto::request::{RequestBody, RequestHeader};
 use crate::replica::ReplicaOptions;
 
@@ -182,6 +183,26 @@ fn nothing_waits_for_a_leader_in_the_name_of_a_client_that_sends_nothing_more() 
         }
         assert!(h.is_closed(client.conn));
     }
+}
+
+/// A client that opens connections in a loop, and asks for the longest timeout, leaves nothing behind for hours.
+#[test]
+fn connections_that_are_gone_are_forgotten_long_before_their_timeout() {
+    let hours = i32::try_from(24 * 3_600_000).unwrap();
+    let mut h = Harness::with(ReplicaOptions {
+        session_timeout_ms_max: hours,
+        ..ReplicaOptions::default()
+    });
+    for _ in 0..200 {
+        let conn = h.open();
+        h.send_connect(conn, ConnectRequest { timeout_ms: hours, ..new_session() });
+        h.settle();
+        assert_eq!(h.connect_response(conn).timeout_ms, hours);
+        h.close(conn);
+        h.advance_ms(1000);
+    }
+    let kept = h.replica.silent_connections_kept();
+    assert!(kept <= 90, "{kept} are known, of which none is there");
 }
 
 #[test]

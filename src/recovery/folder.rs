@@ -105,6 +105,14 @@ pub trait Folder {
     /// The system's.
     fn sync(&self, place: Place, name: &str) -> io::Result<()>;
 
+    /// Makes the names in a folder durable, also those that a server that was killed had only begun to give: a
+    /// file is found under its new name, and may have the old one again after the power was lost. A folder that is not
+    /// there is no error.
+    ///
+    /// # Errors
+    /// The system's.
+    fn sync_names(&self, place: Place) -> io::Result<()>;
+
     /// Whether the file `initialize` is in `dataLogDir` (which is `dataDir` unless configured), above
     /// `version-2`.
     ///
@@ -198,6 +206,10 @@ impl Folder for MemoryFolder {
     }
 
     fn sync(&self, _: Place, _: &str) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn sync_names(&self, _: Place) -> io::Result<()> {
         Ok(())
     }
 

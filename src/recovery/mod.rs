@@ -278,7 +278,7 @@ pub fn recover(
     let files = Files::list(folder)?;
     let (mut notes, mut news) = (Vec::new(), Vec::new());
     notes.extend(files.foreign_note(folder.logs_apart()));
-    let Loaded { found, unusable } = load_snapshot(folder, &files, options, progress)?;
+    let Loaded { found, name, unusable } = load_snapshot(folder, &files, options, progress)?;
     notes.extend(unusable.iter().map(Unusable::note));
     let logs = plan::logs(files.logs.iter().map(|file| file.name.as_str()));
 
@@ -296,7 +296,7 @@ pub fn recover(
     replay.run(folder, &logs, progress)?;
     let replay::Replay { mut database, mut zxid, txns, recent, repairs, .. } = replay;
     check_reached(folder, &unusable, zxid)?;
-    sync_read(folder, plan::logs_from(&logs, snapshot.unwrap_or(Zxid::ZERO)))?;
+    sync_read(folder, name, plan::logs_from(&logs, snapshot.unwrap_or(Zxid::ZERO)))?;
 
     let initialize = has_initialize(folder)?;
     if snapshot.is_none() && txns == 0 {
@@ -408,6 +408,8 @@ impl Files {
 struct Loaded<'f> {
     /// The newest that can be read; `None` if there is not one that looks finished.
     found: Option<(Database, Zxid)>,
+    /// Its file.
+    name: Option<&'f str>,
     /// Those that are newer and cannot be, the newest first.
     unusable: Vec<Unusable<'f>>,
 }
@@ -458,7 +460,8 @@ fn load_snapshot<'f>(
         let mut told = |bytes, nodes| progress(Step::Snapshot { name, bytes, nodes });
         match snapshot::load(&mut file, compression, zxid, options.database, &mut told) {
             Ok(loaded) => {
-                return Ok(Loaded { found: Some((loaded.database, zxid)), unusable });
+                let found = Some((loaded.database, zxid));
+                return Ok(Loaded { found, name: Some(name), unusable });
             }
             Err(error) => {
                 let error = Some(error.to_string());
@@ -469,7 +472,7 @@ fn load_snapshot<'f>(
     let reasons = unusable.iter().filter_map(|it| Some((it.name, it.error.as_ref()?)));
     let reasons: Vec<String> = reasons.map(|(name, error)| format!("{name}: {error}")).collect();
     if reasons.is_empty() {
-        return Ok(Loaded { found: None, unusable });
+        return Ok(Loaded { found: None, name: None, unusable });
     }
     let folder = folder.describe(Place::Snapshots, "");
     Err(RecoveryError::NoUsableSnapshot { folder, reasons: reasons.join("; ") })
@@ -497,13 +500,36 @@ fn check_reached(
     })
 }
 
-/// Makes what was read from the logs durable: this server is going to vouch for it. A server that was
-/// killed leaves writes in the system's memory, or in the disk's, that were never acknowledged.
-fn sync_read(folder: &dyn Folder, logs: &[(Zxid, &str)]) -> Result<(), RecoveryError> {
-    for (_, name) in logs {
-        folder.sync(Place::Logs, name).map_err(|error| {
-            let file = folder.describe(Place::Logs, name);
+/// Makes what was read durable, the files and their names: this server is going to vouch for it. A server
+/// that was killed leaves writes in the system's memory, or in the disk's, that were never acknowledged, and
+/// names that go back to what they were when the power goes:
+///
+/// ```text
+/// 1. a server is killed behind the renaming of prepared-segment-2 to log.5 and before its folder is synced
+/// 2. the next one reads log.5, and votes or answers with what it holds
+/// 3. the power goes; the file is prepared-segment-2 again, and recovery removes it: lost
+/// ```
+///
+/// The snapshot as well: ZooKeeper does not sync every one that it writes, and an operator may have copied it.
+/// The folder of the snapshots holds the epoch files, which are read behind this.
+fn sync_read(
+    folder: &dyn Folder,
+    snapshot: Option<&str>,
+    logs: &[(Zxid, &str)],
+) -> Result<(), RecoveryError> {
+    let snapshot = snapshot.map(|name| (Place::Snapshots, name));
+    let logs = logs.iter().map(|(_, name)| (Place::Logs, *name));
+    for (place, name) in snapshot.into_iter().chain(logs) {
+        folder.sync(place, name).map_err(|error| {
+            let file = folder.describe(place, name);
             RecoveryError::Io { what: "sync", file, error }
+        })?;
+    }
+    let apart = folder.logs_apart().then_some(Place::Logs);
+    for place in [Some(Place::Snapshots), apart].into_iter().flatten() {
+        folder.sync_names(place).map_err(|error| {
+            let file = folder.describe(place, "");
+            RecoveryError::Io { what: "sync the folder", file, error }
         })?;
     }
     Ok(())

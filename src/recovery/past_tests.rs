@@ -131,6 +131,9 @@ impl Folder for Crashing<'_> {
     fn sync(&self, place: Place, name: &str) -> io::Result<()> {
         self.folder.sync(place, name)
     }
+    fn sync_names(&self, place: Place) -> io::Result<()> {
+        self.folder.sync_names(place)
+    }
     fn has_initialize(&self) -> io::Result<bool> {
         self.folder.has_initialize()
     }

@@ -114,6 +114,16 @@ impl Folder for FileFolder {
         std::fs::File::open(path)?.sync_data()
     }
 
+    fn sync_names(&self, place: Place) -> io::Result<()> {
+        let folder = self.folders.path(place);
+        self.reading.begin(format!("the names in {} to be on the disk", folder.display()));
+        match sync_folder(folder) {
+            // No folder has no names.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            done => done,
+        }
+    }
+
     fn has_initialize(&self) -> io::Result<bool> {
         self.above().join(INITIALIZE_FILE).try_exists()
     }
@@ -183,12 +193,14 @@ mod tests {
         let folder = FileFolder::new(&folders);
         assert!(folder.logs_apart());
         assert_eq!(folder.list(Place::Logs).unwrap(), []);
+        folder.sync_names(Place::Logs).unwrap();
         std::fs::create_dir_all(folders.logs.join("a-folder")).unwrap();
         folder.replace(Place::Logs, "log.1", b"0123456789").unwrap();
         folder.truncate(Place::Logs, "log.1", 4).unwrap();
         let listed = folder.list(Place::Logs).unwrap();
         assert_eq!(listed, [FileInfo { name: "log.1".into(), bytes: 4 }]);
         folder.sync(Place::Logs, "log.1").unwrap();
+        folder.sync_names(Place::Logs).unwrap();
         let mut text = String::new();
         folder.open(Place::Logs, "log.1").unwrap().read_to_string(&mut text).unwrap();
         assert_eq!(text, "0123");

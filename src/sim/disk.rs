@@ -3,12 +3,14 @@
 //! What an op's documentation calls durable at its completion survives everything. Of an op that is
 //! under way when the power goes, any part that the op's steps allow has happened: any sectors of a
 //! log write, a name or not, a temporary file with any content. Ops without a completion between
-//! them end in any order, except those of a snapshot.
+//! them end in any order, except those of a snapshot. A name that a killed process has given is there, and is
+//! lost with the power until somebody syncs its folder ([`super::names`]).
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
 
+use super::names::{Named, Names};
 use super::reads::Reads;
 use super::rng::Rng;
 use crate::io::{
@@ -42,7 +44,8 @@ pub struct Trouble {
     pub failing_per_mille: u64,
 }
 
-type Key = (u8, String);
+/// The number of its folder, and its name.
+pub(super) type Key = (u8, String);
 
 /// The disk of one server. Outlives its processes.
 pub struct Disk {
@@ -70,6 +73,10 @@ pub struct Disk {
     pub reads: Reads,
     /// A disk that lies: what the last log writes have overwritten, the newest last.
     overwritten: Option<Vec<Overwritten>>,
+    /// Names that the next loss of power may take back.
+    names: RefCell<Names>,
+    /// Decides about them.
+    names_rng: Rng,
     /// Changes that recovery may still make before the power goes. `None`: any number.
     changes_left: Cell<Option<u64>>,
 }
@@ -97,6 +104,8 @@ pub struct Flip {
 impl Disk {
     /// An empty disk. `apart`: logs have a folder of their own.
     pub fn new(rng: Rng, speed: Speed, apart: bool) -> Disk {
+        // A stream of its own, which takes nothing from the other: the fixed seeds keep their runs.
+        let names_rng = rng.clone().fork();
         Disk {
             rng,
             files: RefCell::default(),
@@ -113,6 +122,8 @@ impl Disk {
             erred: false,
             reads: Reads::default(),
             overwritten: None,
+            names: RefCell::default(),
+            names_rng,
             changes_left: Cell::new(None),
         }
     }
@@ -260,7 +271,30 @@ impl Disk {
         None
     }
 
+    /// An op ends as it should: what it names is durable, and all else in that folder.
     fn perform(&mut self, op: Op) -> Result<Done, IoFailure> {
+        let synced = match &op {
+            Op::LogWrite { .. }
+            | Op::SnapshotCreate { .. }
+            | Op::SnapshotWrite { .. }
+            | Op::SnapshotAbandon { .. } => None,
+            Op::SegmentClose { bytes_used, .. } => (*bytes_used == 0).then_some(Place::Logs),
+            Op::SegmentPrepare { .. } | Op::SegmentName { .. } => Some(Place::Logs),
+            Op::SnapshotCommit { .. } => Some(Place::Snapshots),
+            Op::FileReplace { place, .. } | Op::Remove { place, .. } => Some(*place),
+        };
+        let result = self.change(op);
+        if let Some(place) = synced
+            && result.is_ok()
+        {
+            let (folder, _) = self.key(place, "");
+            self.names.get_mut().sync(folder);
+        }
+        result
+    }
+
+    /// What an op does to the files.
+    fn change(&mut self, op: Op) -> Result<Done, IoFailure> {
         let mut files = self.files.borrow_mut();
         match op {
             Op::LogWrite { segment, offset, buf, bytes, .. } => {
@@ -344,6 +378,9 @@ impl Disk {
 
     /// The process is gone. `power`: and with it what only the system knew.
     pub fn crash(&mut self, power: bool) {
+        if power {
+            self.lose_names();
+        }
         // In any order: they were under way at the same time.
         while !self.pending.is_empty() {
             let at = self.rng.index(self.pending.len());
@@ -360,12 +397,44 @@ impl Disk {
             self.put(Place::Snapshots, &name, &content);
         }
         self.segments.clear();
+        if power {
+            // Of these it was drawn whether they happened.
+            *self.names.get_mut() = Names::default();
+        }
         if let Some(overwritten) = &mut self.overwritten {
             overwritten.clear();
         }
         self.snapshot_failed = false;
         self.snapshot_busy_until = 0;
         self.erred = false;
+    }
+
+    /// Files have their old names again.
+    fn lose_names(&mut self) {
+        let count = self.names.get_mut().count();
+        if count == 0 {
+            return;
+        }
+        let kept = self.names_rng.index(count + 1);
+        let (files, groups) = (self.files.get_mut(), self.last_groups.get_mut());
+        for lost in self.names.get_mut().lose(kept) {
+            match lost {
+                Named::Renamed { from, to } => {
+                    if let Some(file) = files.remove(&to) {
+                        if let Some(group) = groups.remove(&to.1) {
+                            groups.insert(from.1.clone(), group);
+                        }
+                        files.insert(from, file);
+                    }
+                }
+                Named::Replaced { key, old } => {
+                    match old {
+                        Some(old) => files.insert(key, old),
+                        None => files.remove(&key),
+                    };
+                }
+            }
+        }
     }
 
     /// Any content that a file may have whose writing was not finished.
@@ -405,10 +474,19 @@ impl Disk {
                 }
             }
             // Both are whole or not at all.
-            Op::SegmentName { .. } | Op::SegmentClose { .. } => {
+            Op::SegmentName { segment, ref name, .. } => {
+                if happened {
+                    let from = self.segments.get(&segment).map(|old| self.key(Place::Logs, old));
+                    let to = self.key(Place::Logs, name);
+                    if let (Ok(_), Some(from)) = (self.change(op), from) {
+                        self.names.get_mut().give(Named::Renamed { from, to });
+                    }
+                }
+            }
+            Op::SegmentClose { .. } => {
                 if happened {
                     // What it says to nobody is of no interest.
-                    drop(self.perform(op));
+                    drop(self.change(op));
                 }
             }
             Op::SnapshotCreate { temporary, .. } => {
@@ -425,8 +503,10 @@ impl Disk {
             // Synced before it is renamed: the final name never has less than all of it. And the
             // writer asks for the name only when every write is done.
             Op::SnapshotCommit { name, .. } => {
-                if happened && let Some((_, content)) = self.snapshot.take() {
+                if happened && let Some((temporary, content)) = self.snapshot.take() {
                     self.put(Place::Snapshots, &name, &content);
+                    let [from, to] = [temporary, name].map(|it| self.key(Place::Snapshots, &it));
+                    self.names.get_mut().give(Named::Renamed { from, to });
                 }
             }
             Op::SnapshotAbandon { .. } => {
@@ -436,7 +516,9 @@ impl Disk {
             }
             Op::FileReplace { place, name, mut content, .. } => {
                 if happened {
+                    let (key, old) = (self.key(place, &name), self.get(place, &name));
                     self.put(place, &name, &content);
+                    self.names.get_mut().give(Named::Replaced { key, old });
                 } else if self.rng.one_in(2) {
                     self.tear(&mut content);
                     self.put(place, &format!("{name}.tmp"), &content);
@@ -495,6 +577,7 @@ impl Disk {
 
     /// An operator sets the folders aside.
     pub fn set_aside(&mut self) {
+        *self.names.get_mut() = Names::default();
         self.files.borrow_mut().clear();
         self.last_groups.borrow_mut().clear();
     }
@@ -571,7 +654,7 @@ impl Folder for Disk {
         self.may_change()?;
         self.files.borrow_mut().remove(&self.key(place, name));
         self.last_groups.borrow_mut().remove(name);
-        Ok(())
+        self.sync_names(place)
     }
 
     fn replace(&self, place: Place, name: &str, content: &[u8]) -> io::Result<()> {
@@ -580,10 +663,16 @@ impl Folder for Disk {
             return Err(io::ErrorKind::StorageFull.into());
         }
         self.put(place, name, content);
-        Ok(())
+        self.sync_names(place)
     }
 
     fn sync(&self, _: Place, _: &str) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn sync_names(&self, place: Place) -> io::Result<()> {
+        let (folder, _) = self.key(place, "");
+        self.names.borrow_mut().sync(folder);
         Ok(())
     }
 

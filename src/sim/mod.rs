@@ -28,6 +28,7 @@ mod history;
 mod looks;
 mod mistake;
 mod model;
+mod names;
 mod network;
 mod order;
 mod plan;

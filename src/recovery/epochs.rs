@@ -13,11 +13,11 @@ const TEMPORARY_SUFFIX: &str = ".tmp";
 
 /// The way out where a file does not hold an epoch.
 // Without the file it would be created, with the epoch of the last zxid: less than the server has promised, or
-// stands for, if it has heard of no transaction since.
-const NO_NUMBER: &str = "Restore the whole folder from a backup. Or, while the other servers have a quorum, \
-    move log.* and snapshot.* of this server's version-2 folders (in dataDir and dataLogDir) aside, write \
-    into acceptedEpoch and currentEpoch what currentEpoch of the leader says, and start it: it gets everything \
-    from the leader, and does not vote before";
+// stands for, if it has heard of no transaction since. A backup of the whole folder is no way out in an
+// ensemble: it would have a vote, too, and has forgotten what was acknowledged since.
+const NO_NUMBER: &str = "While the other servers have a quorum, move log.* and snapshot.* of this server's \
+    version-2 folders (in dataDir and dataLogDir) aside, write into acceptedEpoch and currentEpoch what \
+    currentEpoch of the leader says, and start it: it gets everything from the leader, and does not vote before";
 
 /// Reads both files; creates what is missing from the last zxid.
 pub(super) fn recover(
@@ -62,8 +62,8 @@ pub(super) fn recover(
                 _ => String::new(),
             };
             let reason = format!(
-                "the current epoch, {current}, is older than the last zxid, {zxid}. If the file \
-                 was restored from a backup, restore the whole folder. Otherwise: {MOVE_ASIDE}{and}"
+                "the current epoch, {current}, is older than the last zxid, {zxid}: was the file restored from \
+                 a backup? The way out: {MOVE_ASIDE}{and}"
             );
             return Err(RecoveryError::Epoch { file, reason });
         }
@@ -74,9 +74,9 @@ pub(super) fn recover(
     if accepted < current {
         let file = folder.describe(Place::Snapshots, Epochs::ACCEPTED_FILE);
         let reason = format!(
-            "the accepted epoch, {accepted}, is less than the current epoch, {current}. If the file was \
-             restored from a backup, restore the whole folder. Otherwise: {MOVE_ASIDE}. Before the start, \
-             with the data aside, write {current} into acceptedEpoch"
+            "the accepted epoch, {accepted}, is less than the current epoch, {current}: was the file restored \
+             from a backup? The way out: {MOVE_ASIDE}. Before the start, with the data aside, write {current} \
+             into acceptedEpoch"
         );
         return Err(RecoveryError::Epoch { file, reason });
     }

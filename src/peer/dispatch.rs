@@ -66,6 +66,13 @@ impl Peer {
         to_member!(self, m => m.leave(now, reason), "leave: {reason}");
     }
 
+    /// See [`Member::leave_unwritten`](super::Member::leave_unwritten).
+    pub fn leave_unwritten(&mut self, now: MonoUs, reason: &str, tokens: &[u64]) {
+        to_member!(
+            self, m => m.leave_unwritten(now, reason, tokens), "leave without {tokens:?}: {reason}"
+        );
+    }
+
     /// See [`Member::set_room`](super::Member::set_room).
     pub fn set_room(&mut self, now: MonoUs, has_room: bool) {
         to_member!(self, m => m.set_room(now, has_room), "room {has_room}");

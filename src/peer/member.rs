@@ -373,6 +373,22 @@ impl Member {
         self.is_reverting = false;
     }
 
+    /// The same, where something was given up that these tokens would have followed: the epoch files do
+    /// not say what was asked for, nor will they. Otherwise the next token would say so:
+    ///
+    /// ```text
+    /// 1. acceptedEpoch is to become 5, for a leader of epoch 5, and there is no room for it
+    /// 2. a leader of epoch 4 comes back and says: cut at 4:7. The cut is durable
+    /// 3. the leader of epoch 5 comes back: its epoch is promised without a word on the disk
+    /// ```
+    pub fn leave_unwritten(&mut self, now: MonoUs, reason: &str, tokens: &[u64]) {
+        // A cut is not given up.
+        self.promises.retain(|(token, promise)| {
+            matches!(promise, Promise::Cut(_)) || !tokens.contains(token)
+        });
+        self.leave(now, reason);
+    }
+
     /// Exchanges `ready`, which must be empty, with what is to be done next. True: there is more,
     /// to be taken when this was put in order.
     pub fn take_ready(&mut self, ready: &mut Ready) -> bool {

@@ -367,10 +367,16 @@ impl Replica {
             Err(failure) if failure.kind == IoFailureKind::Full => {
                 // What was to be sent behind it would not be true.
                 tracing::error!(%failure, "no room for an epoch file: leaving the ensemble for now");
+                let durable = |planned: &Planned| match planned.step {
+                    Step::Durable(token) => Some(token),
+                    _ => None,
+                };
+                let unwritten: Vec<u64> = steps.planned.iter().filter_map(durable).collect();
                 steps.planned.retain(|planned| planned.step.is_cut());
                 steps.epochs_planned = steps.epochs_on_disk;
                 self.lacks_room_for_files(now);
-                self.peer.leave(now.mono, "no room on the disk for an epoch file");
+                let reason = "no room on the disk for an epoch file";
+                self.peer.leave_unwritten(now.mono, reason, &unwritten);
                 self.follow_peer(now);
             }
             Err(failure) => self.stop(format!("an epoch file cannot be written: {failure}")),

@@ -127,7 +127,7 @@ fn an_epoch_file_that_does_not_fit_makes_it_leave_and_nothing_untrue_is_said() {
     });
     harness.settle();
     assert_eq!(harness.links, []);
-    let leave = "leave: no room on the disk for an epoch file";
+    let leave = "leave without [5]: no room on the disk for an epoch file";
     assert_eq!(harness.peer().take_told(), ["room false", leave]);
     assert!(harness.fatal.is_none());
 

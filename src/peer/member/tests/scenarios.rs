@@ -1,7 +1,7 @@
 //! What members do.
 
 use super::ensemble::Ensemble;
-use super::server::State;
+use super::server::{State, Step};
 use super::*;
 use crate::session::Tenure;
 
@@ -333,6 +333,38 @@ fn a_change_that_needs_a_present_observer_and_a_joiner_is_completed() {
     it.run_ms(200);
     it.check_all();
     assert!(it.leader().is_some_and(|at| at >= 2));
+}
+
+#[test]
+fn an_epoch_that_found_no_room_is_not_taken_for_written() {
+    let mut it = Ensemble::new(17, 3, 0);
+    it.start_all();
+    let writes = |it: &Ensemble| {
+        let of = |at: &usize| {
+            it.servers[*at].steps.iter().any(|step| matches!(step, Step::Epochs(epochs) if epochs.accepted > it.servers[*at].disk.epochs.accepted))
+        };
+        (0..3).find(of)
+    };
+    it.run_until(3_000, "an epoch is to be written", |it| writes(it).is_some());
+    let (at, now) = (writes(&it).unwrap(), MonoUs(it.now));
+    let server = &mut it.servers[at];
+    let tokens: Vec<u64> = server
+        .steps
+        .drain(..)
+        .filter_map(|step| match step {
+            Step::Durable(token) => Some(token),
+            _ => None,
+        })
+        .collect();
+    server.step_at = u64::MAX;
+    let on_disk = server.disk.epochs;
+    let member = server.member.as_mut().unwrap();
+    member.leave_unwritten(now, "no room for an epoch file", &tokens);
+    // What comes later is durable.
+    member.handle_durable(now, tokens.last().unwrap() + 1);
+    assert_eq!((member.epochs_durable, member.lasting.epochs), (on_disk, on_disk));
+    it.take_turn(at);
+    it.recover();
 }
 
 fn set_room(it: &mut Ensemble, at: usize, has_room: bool) {

@@ -3,11 +3,15 @@
 //! Exit codes: 0 for success, 1 for a failure, 2 for a wrong command line or configuration. The
 //! other commands are only defined here; `main` hands them to the parts that carry them out.
 
+mod awaited;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use awaited::Awaited;
 
 use crate::config::{
     self, Config, ConfigError, Examination, FLAG_VARIABLES, Format, Origin, Problem, SourceFile,
@@ -225,6 +229,7 @@ fn examine(path: Option<&Path>, variable: impl Fn(&str) -> Option<String>) -> Ex
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let limit = u64::try_from(config::FILE_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);
     let mut bytes = Vec::new();
+    let _awaited = Awaited::begin(path);
     File::open(path)?.take(limit).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

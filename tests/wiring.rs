@@ -296,3 +296,18 @@ fn a_start_for_which_a_file_does_not_come_says_which_and_a_signal_ends_it() {
         assert!(lines.contains("SIGTERM while reading the data: stopped"), "{lines}");
     }
 }
+
+#[test]
+fn a_start_for_which_the_configuration_does_not_come_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("data")).unwrap();
+    let waits = folder.path().join("data/myid");
+    assert!(Command::new("mkfifo").arg(&waits).status().unwrap().success());
+    let members = "server.1=127.0.0.1:1:2\nserver.2=127.0.0.1:3:4\ninitLimit=5\nsyncLimit=2\n";
+    let mut server = Process::start_with(folder.path(), 1, false, members);
+    server.wait_for(&format!("waiting for {} to be read, 2 s so far", waits.display()));
+    server.wait_for("to be read, 4 s so far");
+    server.stop();
+    let (code, lines) = server.ended();
+    assert_eq!(code, -1, "it holds nothing that SIGTERM must not cut off: {lines}");
+}

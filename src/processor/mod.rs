@@ -10,4 +10,4 @@ pub mod path;
 mod prep;
 pub mod read;
 
-pub use prep::{Prep, PrepOptions, ReconfigFacts, Requester, config_of};
+pub use prep::{Prep, PrepOptions, ReconfigFacts, Requester};

@@ -9,11 +9,12 @@ use crate::id::{ConnectionId, Zxid};
 use crate::jute::{DecodeError, Decoder, Jute};
 use crate::planted::{self, PlantedBug};
 use crate::processor::read;
-use crate::processor::{ReconfigFacts, Requester, config_of};
+use crate::processor::{ReconfigFacts, Requester};
 use crate::proto::OpCode;
 use crate::proto::request::{NULL_ACL_IN_MULTI, RequestBody, RequestHeader};
 use crate::proto::txn::Txn;
 use crate::time::Now;
+use crate::zab::config_of;
 
 /// Length of the length before a frame.
 const LENGTH_BYTES: usize = 4;
@@ -458,7 +459,7 @@ impl Replica {
     pub(super) fn propose(&mut self, txn: Txn, request: InFlight) {
         self.stats.record_proposal(txn.bytes().len() as u64);
         self.in_flight.push_back(request);
-        match config_of(&txn) {
+        match config_of(&txn).expect("it was just written") {
             Some(config) => self.peer.member_mut().propose_reconfig(txn, config),
             None => self.peer.propose(txn),
         }

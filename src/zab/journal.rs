@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 
 use crate::id::Zxid;
 use crate::proto::txn::Txn;
+use crate::quorum::Config;
 
-use super::{CommittedLog, Mark, Marks};
+use super::{CommittedLog, Mark, Marks, config_of};
 
 /// The transactions of the log from the point where they may still be lost.
 ///
@@ -172,6 +173,12 @@ impl Journal {
     /// Transactions that are accepted and not known to be committed, oldest first.
     pub fn pending(&self) -> &VecDeque<Txn> {
         &self.pending
+    }
+
+    /// Where the newest reconfiguration leads that is accepted and not known to be committed.
+    pub fn proposed_config(&self) -> Option<Config> {
+        // Nobody accepts one that makes no sense.
+        self.pending.iter().rev().find_map(|txn| config_of(txn).ok().flatten())
     }
 
     /// The newest transaction of the log, written or on its way there.

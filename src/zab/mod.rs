@@ -10,6 +10,7 @@ pub mod learner;
 mod marks;
 mod numbers;
 pub mod packets;
+mod reconfig;
 
 pub use committed_log::CommittedLog;
 pub use epochs::{EpochAck, Epochs};
@@ -18,3 +19,4 @@ pub use leader::Leader;
 pub use learner::Learner;
 pub use marks::{Mark, Marks};
 pub use numbers::Numbers;
+pub use reconfig::config_of;

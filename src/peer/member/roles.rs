@@ -209,7 +209,13 @@ impl Member {
         }
         let lasting = &mut self.lasting;
         lasting.wants_tree = false;
-        // A leader's whole log is the history of its epoch.
+        // A leader's whole log is the history of its epoch, and with it the last reconfiguration, which
+        // becomes active then.
+        if let Some(proposed) = lasting.journal.proposed_config()
+            && proposed.version > lasting.last_seen.version
+        {
+            lasting.see_config(Rc::new(proposed));
+        }
         while let Some(zxid) = lasting.journal.pending().front().map(Txn::zxid) {
             let txn = lasting.journal.commit(zxid).expect("it is the front of what is pending");
             lasting.ready.commit(txn);

@@ -13,7 +13,7 @@ mod reconfig;
 mod reconfig_tests;
 mod session;
 
-pub use reconfig::{ReconfigFacts, config_of};
+pub use reconfig::ReconfigFacts;
 
 use std::borrow::Cow;
 use std::cell::Cell;

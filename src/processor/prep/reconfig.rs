@@ -14,7 +14,7 @@ use crate::id::{ServerId, SessionId, Zxid};
 use crate::proto::OpCode;
 use crate::proto::data::perms;
 use crate::proto::request::ReconfigRequest;
-use crate::proto::txn::{Txn, TxnBody};
+use crate::proto::txn::Txn;
 use crate::quorum::{Config, Member, ReconfigError, Reconfiguration};
 use crate::time::WallMs;
 
@@ -142,13 +142,4 @@ impl Prep {
         self.change(CONFIG_PATH, node, stamp, SessionId::NONE);
         Ok(text)
     }
-}
-
-/// The configuration to which a transaction leads, if it is a reconfiguration.
-pub fn config_of(txn: &Txn) -> Option<Config> {
-    if txn.header().op != OpCode::Reconfig {
-        return None;
-    }
-    let TxnBody::SetData(body) = txn.body() else { return None };
-    Config::from_bytes(body.data?).ok()
 }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::reconfig::CONFIG_PATH;
-use super::{Prep, PrepOptions, ReconfigFacts, Requester, config_of};
+use super::{Prep, PrepOptions, ReconfigFacts, Requester};
 use crate::acl::Identity;
 use crate::database::{Database, DatabaseOptions, Fired};
 use crate::error::ErrorCode::{self, *};
@@ -18,6 +18,7 @@ use crate::proto::txn::{Txn, TxnBody};
 use crate::quorum::Config;
 use crate::time::WallMs;
 use crate::watch::WatchKind;
+use crate::zab::config_of;
 
 const THREE: &str = "server.1=a:1:2;3\nserver.2=b:1:2;3\nserver.3=c:1:2;3\nversion=100000000";
 
@@ -91,7 +92,7 @@ impl Case {
     fn error(&self, request: &ReconfigRequest<'_>) -> Option<ErrorCode> {
         let txn = self.txn(request);
         let TxnBody::Error { err } = txn.body() else { return None };
-        assert!(config_of(&txn).is_none());
+        assert_eq!(config_of(&txn), Ok(None));
         ErrorCode::from_code(err)
     }
 }
@@ -176,7 +177,7 @@ fn a_reconfiguration_sets_the_node_tells_its_watchers_and_answers_the_new_text()
     let TxnBody::SetData(body) = txn.body() else { panic!("{txn:?}") };
     assert_eq!((body.path, body.version), (Some(CONFIG_PATH), -1));
     assert_eq!(body.data, Some(text.as_bytes()));
-    assert_eq!(config_of(&txn).unwrap().to_text(), text);
+    assert_eq!(config_of(&txn).unwrap().unwrap().to_text(), text);
 
     case.database.watches_mut().add(CONFIG_PATH, ConnectionId(1), WatchKind::Data);
     let before = case.database.digest();

@@ -421,13 +421,13 @@ impl Leader {
         }
         // What was proposed and not yet committed becomes active with this epoch, and later ones with
         // their own commit: a learner takes what stands here for active.
-        // ZooKeeper: LearnerHandler sends the last one proposed, which may never be committed.
         let is_leading = matches!(self.phase, Phase::Broadcast);
         let config = if is_leading { &self.config } else { &self.last_seen };
         LeaderTail {
             outstanding,
             new_leader: Zxid::new(self.epoch.expect("it was decided"), 0),
             config: config.to_text(),
+            is_beside_proposed: is_leading && self.is_reconfiguring(),
         }
     }
 
@@ -530,6 +530,8 @@ pub(super) struct LeaderTail {
     outstanding: BytesMut,
     new_leader: Zxid,
     config: String,
+    /// It is active, and another one is proposed.
+    is_beside_proposed: bool,
 }
 
 impl Tail for LeaderTail {
@@ -542,6 +544,18 @@ impl Tail for LeaderTail {
         } else {
             put_data(out, packet::NEWLEADER, self.new_leader, self.config.as_bytes());
         }
+    }
+
+    /// ZooKeeper's followers forget what is proposed if NEWLEADER says what is active, and take what it
+    /// says for active if that is what is proposed: whatever it says, the one that such a follower helped
+    /// to commit, or that nobody has committed, may be left to others. It comes again in a second; if it
+    /// is needed for the quorum, this leader steps down, and what is proposed becomes active with the
+    /// next one's epoch.
+    // ZooKeeper: LearnerHandler sends the last one proposed.
+    fn refusal(&self, of: TailFor) -> Option<&'static str> {
+        let knows_one = !of.knows_marks && !of.is_observer && !of.is_old;
+        (knows_one && self.is_beside_proposed)
+            .then_some("a reconfiguration is under way, it gets the history when that is done")
     }
 }
 

@@ -27,6 +27,11 @@ use crate::zab::{CommittedLog, Mark, Numbers};
 pub(super) trait Tail {
     /// Writes it.
     fn write(&self, of: TailFor, out: &mut BytesMut);
+
+    /// Why a learner cannot have it now.
+    fn refusal(&self, _of: TailFor) -> Option<&'static str> {
+        None
+    }
 }
 
 /// For whom a tail is.
@@ -34,6 +39,15 @@ pub(super) trait Tail {
 pub(super) struct TailFor {
     pub(super) is_observer: bool,
     pub(super) is_old: bool,
+    /// It is a Ringkeeper, which tells a configuration that is active from one that is proposed.
+    pub(super) knows_marks: bool,
+}
+
+impl TailFor {
+    fn of(handler: &Handler) -> TailFor {
+        let Handler { is_observer, is_old, knows_marks, .. } = *handler;
+        TailFor { is_observer, is_old, knows_marks }
+    }
 }
 
 /// The learners.
@@ -390,6 +404,9 @@ impl Learners {
         history: &History<'_>,
         tail: &impl Tail,
     ) {
+        if self.refuse_tail(link, tail) {
+            return;
+        }
         let Some(handler) = self.handlers.get_mut(&link) else { return };
         let plan = history.choose(peer, handler.marks.as_ref());
         if !matches!(plan, Plan::ReadLog) {
@@ -500,13 +517,23 @@ impl Learners {
     fn go_live(&mut self, link: LinkId, tail: &impl Tail) {
         let handler = self.handlers.get_mut(&link).expect("the learner is there");
         let shared = if handler.is_observer { self.observers.len() } else { self.followers.len() };
-        let of = TailFor { is_observer: handler.is_observer, is_old: handler.is_old };
+        let of = TailFor::of(handler);
         handler.outbox.put(shared, |out| tail.write(of, out));
         handler.outbox.go_live(shared);
         match handler.is_observer {
             true => self.has_observers = true,
             false => self.has_followers = true,
         }
+    }
+
+    /// Sends a learner away that cannot have what follows its history; whether it did.
+    fn refuse_tail(&mut self, link: LinkId, tail: &impl Tail) -> bool {
+        let of = self.handlers.get(&link).map(TailFor::of);
+        let reason = of.and_then(|of| tail.refusal(of));
+        if let Some(reason) = reason {
+            self.refuse(link, reason);
+        }
+        reason.is_some()
     }
 
     fn outbox(&mut self, link: LinkId) -> &mut Outbox {
@@ -546,6 +573,9 @@ impl Learners {
             return;
         }
         for link in waiting {
+            if self.refuse_tail(link, tail) {
+                continue;
+            }
             self.shut(link);
             let mut since = BytesMut::new();
             for txn in history.log.after(zxid) {

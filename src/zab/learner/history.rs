@@ -3,9 +3,7 @@
 
 use super::*;
 use crate::peer::MajorChange;
-use crate::proto::OpCode;
-use crate::proto::txn::TxnBody;
-use crate::zab::{CommitError, Epochs};
+use crate::zab::{self, CommitError, Epochs};
 
 impl Learner {
     pub(super) fn on_history(
@@ -163,7 +161,18 @@ impl Learner {
             Some(text) => match Config::from_bytes(text) {
                 Ok(config) => {
                     let config = Rc::new(config);
-                    lasting.see_config(config.clone());
+                    // What is active does not undo what was sent with the history and is proposed:
+                    //
+                    // 1. A leader of 1, 2 and 3 proposes that 4 and 5 vote as well. Server 1 comes
+                    //    anew, and gets this proposal, and behind it NEWLEADER.
+                    // 2. It acknowledges the proposal, which is committed with that; then 1 and 2 lose
+                    //    the others.
+                    // 3. Had server 1 forgotten the proposal, it and 2 were a quorum, and 3, 4 and 5
+                    //    another one.
+                    let proposed = lasting.journal.proposed_config().map(Rc::new);
+                    let is_later = |proposed: &Rc<Config>| proposed.version > config.version;
+                    let seen = proposed.filter(is_later).unwrap_or_else(|| config.clone());
+                    lasting.see_config(seen);
                     self.new_config = Some(config);
                 }
                 // ZooKeeper: Learner prints the exception and goes on.
@@ -235,16 +244,9 @@ impl Learner {
 
 /// What a reconfiguration makes of the ensemble.
 fn config_of(txn: &Txn) -> Result<Option<Rc<Config>>, Left> {
-    if txn.header().op != OpCode::Reconfig {
-        return Ok(None);
-    }
-    let TxnBody::SetData(body) = txn.body() else { return Ok(None) };
-    match Config::from_bytes(body.data.unwrap_or_default()) {
-        Ok(config) => Ok(Some(Rc::new(config))),
-        Err(error) => {
-            Err(Left::new(format!("the reconfiguration {} makes no sense: {error}", txn.zxid())))
-        }
-    }
+    zab::config_of(txn).map(|config| config.map(Rc::new)).map_err(|error| {
+        Left::new(format!("the reconfiguration {} makes no sense: {error}", txn.zxid()))
+    })
 }
 
 fn left_for(change: Option<MajorChange>) -> Result<(), Left> {

@@ -367,6 +367,48 @@ fn an_epoch_that_found_no_room_is_not_taken_for_written() {
     it.recover();
 }
 
+/// Who comes anew while a change is proposed gets it with what is proposed, and behind it NEWLEADER with
+/// what is active. It has acknowledged the change then, and must not decide anything without it.
+#[test]
+fn who_comes_while_a_change_is_proposed_remembers_it() {
+    for seed in 0..10 {
+        let mut it = Ensemble::new(seed, 5, 0);
+        it.options.reconfig = true;
+        let three = [(1, "participant"), (2, "participant"), (3, "participant")];
+        it.config = Config::parse(&format!("{}version=0", lines(&three))).unwrap();
+        for (at, id) in [(3, 4), (4, 5)] {
+            let joining = [&three[..], &[(id, "observer")]].concat();
+            it.own_configs
+                .insert(at, Config::parse(&format!("{}version=0", lines(&joining))).unwrap());
+        }
+        it.start_all();
+        it.run_until(10_000, "served by all", |it| it.servers.iter().all(|s| s.serves()));
+        assert_eq!(it.leader(), Some(2));
+        // Server 2 hears of nothing from here on.
+        it.network.cut.insert((1, 2));
+        it.crash(0);
+        it.reconfigure(&lines(&[&three[..], &[(4, "participant"), (5, "participant")]].concat()));
+        let wanted = it.servers[2].proposed.0;
+        it.start(0);
+        it.run_until(5_000, "committed", |it| {
+            it.servers[2].member.as_ref().unwrap().config().version == wanted
+        });
+        // Server 1 has not heard of that yet.
+        assert_eq!(it.servers[0].member.as_ref().unwrap().config().version, 0x1_0000_0000);
+        it.crash(1);
+        for (one, other) in [(0, 2), (0, 3), (0, 4), (1, 2), (1, 3), (1, 4)] {
+            it.network.cut.insert((one, other));
+        }
+        it.start(1);
+        for _ in 0..30 {
+            it.run_ms(100);
+            it.write();
+            assert!(!it.servers[0].leads() && !it.servers[1].leads(), "seed={seed}");
+        }
+        it.check_all();
+    }
+}
+
 fn set_room(it: &mut Ensemble, at: usize, has_room: bool) {
     let now = MonoUs(it.now);
     it.servers[at].member.as_mut().unwrap().set_room(now, has_room);

@@ -30,6 +30,29 @@ fn a_follower_goes_through_all_stages() {
 }
 
 #[test]
+fn what_is_active_does_not_undo_what_is_proposed() {
+    let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[]);
+    it.says(|out| put_leader_info(out, Epoch(2)));
+    let five = format!("{THREE}server.4=h4:2888:3888:participant\nversion=200000001");
+    it.says(|out| {
+        put_bare(out, packet::DIFF, Zxid::ZERO);
+        put_txn(out, packet::PROPOSAL, &reconfig(z(2, 1), &five));
+        put_data(out, packet::NEWLEADER, z(2, 0), format!("{THREE}version=100000000").as_bytes());
+    });
+    it.says(|out| put_bare(out, packet::UPTODATE, Zxid::NONE));
+    let known = (it.lasting.config.version, it.lasting.last_seen.version);
+    assert_eq!(known, (0x1_0000_0000, 0x2_0000_0001));
+    // Nor does what an earlier leader proposed alone outlive a leader that has not got it.
+    let mut it = it.again();
+    it.says(|out| put_leader_info(out, Epoch(3)));
+    it.says(|out| {
+        put_bare(out, packet::TRUNC, Zxid::ZERO);
+        put_data(out, packet::NEWLEADER, z(3, 0), format!("{THREE}version=100000000").as_bytes());
+    });
+    assert_eq!(it.lasting.last_seen.version, 0x1_0000_0000);
+}
+
+#[test]
 fn packets_may_come_byte_by_byte() {
     let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[]);
     let mut bytes = Vec::new();

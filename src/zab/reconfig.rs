@@ -1,0 +1,17 @@
+//! Reconfigurations as transactions: the new content of `/zookeeper/config`.
+
+use crate::proto::OpCode;
+use crate::proto::txn::{Txn, TxnBody};
+use crate::quorum::{Config, ConfigError};
+
+/// The configuration to which a transaction leads, if it is a reconfiguration.
+///
+/// # Errors
+/// It is one, and its text makes no sense.
+pub fn config_of(txn: &Txn) -> Result<Option<Config>, ConfigError> {
+    if txn.header().op != OpCode::Reconfig {
+        return Ok(None);
+    }
+    let TxnBody::SetData(body) = txn.body() else { return Ok(None) };
+    Config::from_bytes(body.data.unwrap_or_default()).map(Some)
+}

@@ -425,9 +425,11 @@ impl Member {
         }
     }
 
-    /// Whether it takes part as an observer.
-    pub fn is_observer(&self) -> bool {
-        self.lasting.is_observer
+    /// Whether nobody counts on what this server has logged: it observes, and is to go on observing if
+    /// what is proposed becomes active. A leader may count its acknowledgement of NEWLEADER for that.
+    pub fn only_observes(&self) -> bool {
+        let votes_next = self.lasting.last_seen.is_voter(self.me());
+        self.lasting.is_observer && !votes_next
     }
 
     /// The active configuration.

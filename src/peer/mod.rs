@@ -200,13 +200,14 @@ impl Peer {
         }
     }
 
-    /// Whether it takes part without a vote, so that nobody counts on what it has logged.
-    pub fn observes(&self) -> bool {
+    /// Whether it takes part without a vote, and without one in what is proposed, so that nobody counts
+    /// on what it has logged.
+    pub fn only_observes(&self) -> bool {
         match self {
             Peer::Standalone(_) => false,
-            Peer::Member(member) => member.is_observer(),
+            Peer::Member(member) => member.only_observes(),
             #[cfg(test)]
-            Peer::Scripted(scripted) => scripted.observes,
+            Peer::Scripted(scripted) => scripted.only_observes,
         }
     }
 

@@ -23,7 +23,7 @@ pub struct Scripted {
     /// The newest transaction of all.
     pub accepted: Zxid,
     /// It has no vote.
-    pub observes: bool,
+    pub only_observes: bool,
     /// A learner waits for the tree.
     pub wants_snapshot: bool,
     /// A learner gets the tree.

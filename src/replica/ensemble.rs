@@ -215,7 +215,7 @@ impl Replica {
         let peer = Peer::member(peer, config, history, now.mono, seed);
         let mut replica = Replica::assemble(options, peer, Role::Looking, me, recovered, now, seed);
         replica.ensemble.steps.start_epochs(epochs);
-        if !sync_enabled && replica.peer.observes() {
+        if !sync_enabled && replica.peer.only_observes() {
             replica.ensemble.unlogged = Some(Unlogged::new(replica.database.last_processed()));
         }
         replica
@@ -261,7 +261,7 @@ impl Replica {
 
     /// Carries a `Ready` out, or holds it where it must wait for a cut.
     fn carry_out(&mut self, now: Now, mut ready: Ready) {
-        let begins_log = self.ensemble.unlogged.is_some() && !self.peer.observes();
+        let begins_log = self.ensemble.unlogged.is_some() && !self.peer.only_observes();
         let steps = &self.ensemble.steps;
         if steps.is_frozen() || (steps.has_cut() && (begins_log || ready.cuts())) {
             self.ensemble.held = Some(Held::Whole(ready));

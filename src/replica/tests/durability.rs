@@ -485,7 +485,7 @@ fn an_observer_without_a_log_vouches_for_nothing_before_it_has_a_tree_on_the_dis
     for done in 0..40 {
         let mut harness = member_with(2);
         harness.replica.ensemble.unlogged = Some(Unlogged::new(zxid(1, 2)));
-        harness.peer().observes = true;
+        harness.peer().only_observes = true;
         harness.decide(Ready {
             append: txns(1, 3..=6),
             commit: txns(1, 3..=5),
@@ -500,7 +500,7 @@ fn an_observer_without_a_log_vouches_for_nothing_before_it_has_a_tree_on_the_dis
         assert_eq!(accepted, 2);
         assert!(current < 2, "the disk does not have what epoch 2 began with");
         harness.links.clear();
-        harness.peer().observes = false;
+        harness.peer().only_observes = false;
         harness.decide(Ready { commit: txns(1, 6..=6), ..Ready::default() });
         harness.decide(Ready {
             append: txns(2, 1..=1),
@@ -528,7 +528,7 @@ fn an_observer_without_a_log_vouches_for_nothing_before_it_has_a_tree_on_the_dis
 fn an_observer_without_a_log_writes_its_epoch_behind_a_snapshot_that_proves_it() {
     let mut harness = member_with(2);
     harness.replica.ensemble.unlogged = Some(Unlogged::new(zxid(1, 2)));
-    harness.peer().observes = true;
+    harness.peer().only_observes = true;
     harness.decide(Ready {
         append: txns(1, 3..=4),
         commit: txns(1, 3..=4),

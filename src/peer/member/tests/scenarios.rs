@@ -311,6 +311,8 @@ fn a_change_that_needs_a_present_observer_and_a_joiner_is_completed() {
     it.run_until(10_000, "served by three", |it| it.servers[..3].iter().all(|s| s.serves()));
     it.write();
     it.run_ms(100);
+    let only_observes = |it: &Ensemble| it.servers[2].member.as_ref().unwrap().only_observes();
+    assert!(only_observes(&it), "nobody counts on what it logs");
     for at in 0..3 {
         it.crash(at);
     }
@@ -320,6 +322,7 @@ fn a_change_that_needs_a_present_observer_and_a_joiner_is_completed() {
     for at in 0..3 {
         it.start(at);
     }
+    assert!(!only_observes(&it), "its acknowledgement makes a quorum of what is proposed");
     it.options.last_seen = None;
     let joining = [&before[..], &[(4, "participant")]].concat();
     it.own_configs.insert(3, Config::parse(&format!("{}version=0", lines(&joining))).unwrap());

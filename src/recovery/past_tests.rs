@@ -249,6 +249,42 @@ fn a_hole_that_a_received_tree_left_does_not_make_a_crash_worse() {
 }
 
 #[test]
+fn a_tree_behind_what_a_purge_has_left_does_not_make_a_crash_worse() {
+    // The leader's, of which everything else is to go.
+    let mut leader = Server::new();
+    leader.log(&(1..=0x10).collect::<Vec<_>>());
+    leader.snapshot();
+    let name = plan::snapshot_name(Zxid(0x10));
+    let tree = leader.folder.get(Place::Snapshots, &name).unwrap();
+    let mut server = Server::new();
+    for first in [0x01, 0x11, 0x21, 0x31, 0x41] {
+        server.log(&(first..first + 0x10).collect::<Vec<_>>());
+        server.snapshot();
+    }
+    server.log(&[0x51, 0x52]);
+    let (folder, _) = server.stop();
+    // The oldest log that is left begins before the oldest snapshot.
+    for at in [0, 0x10, 0x20, 0x30] {
+        folder.remove(Place::Snapshots, &plan::snapshot_name(Zxid(at))).unwrap();
+    }
+    for at in [0x01, 0x11, 0x21] {
+        folder.remove(Place::Logs, &plan::log_name(Zxid(at))).unwrap();
+    }
+    folder.put(Place::Snapshots, &name, tree);
+    for changes in 0.. {
+        let cut = folder.clone();
+        let crashing = Crashing { folder: &cut, changes_left: Cell::new(changes) };
+        let done = truncate::discard_after(&crashing, Zxid(0x10));
+        recover_default(&cut).unwrap_or_else(|error| panic!("{changes} changes: {error}"));
+        if done.is_ok() {
+            assert!(changes > 3, "there was something to remove");
+            assert_eq!(recover_default(&cut).unwrap().zxid, Zxid(0x10));
+            break;
+        }
+    }
+}
+
+#[test]
 fn what_cannot_be_cut_is_left_as_it_was() {
     let mut server = Server::new();
     server.log(&[1, 2]);

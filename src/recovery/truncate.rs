@@ -11,8 +11,11 @@
 //! which holds parts of transactions behind its name, would stand there without them.
 //!
 //! Where the log has a hole behind the cut, which a snapshot bridges, that order would leave logs
-//! that do not follow; there the newest file goes first, of whatever kind.
+//! that do not follow, and no start from them; there logs go first, the newest before the others.
+//! The tree of a leader that is behind this server leaves such a hole too, if a purge has removed
+//! the logs that would follow it.
 
+use std::cmp::Reverse;
 use std::io::Read as _;
 
 use super::folder::Folder;
@@ -45,8 +48,8 @@ pub fn discard_after(folder: &dyn Folder, zxid: Zxid) -> Result<Vec<String>, Rec
     cut(folder, zxid, false)
 }
 
-/// A change. Orders by zxid, then logs behind snapshots.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// A file to be removed.
+#[derive(Debug)]
 enum Change<'n> {
     Snapshot(Zxid, &'n str),
     Log(Zxid, &'n str),
@@ -84,10 +87,13 @@ fn cut(folder: &dyn Folder, zxid: Zxid, exact: bool) -> Result<Vec<String>, Reco
     changes
         .extend(logs.iter().filter(|(at, _)| *at > zxid).map(|(at, name)| Change::Log(*at, name)));
     // Newest first; snapshots before logs if nothing speaks against it.
-    changes.sort_unstable_by(|a, b| b.cmp(a));
-    if !walk.has_hole_behind {
-        changes.sort_by_key(|change| matches!(change, Change::Log(..)));
-    }
+    changes.sort_unstable_by_key(|change| {
+        let (is_log, at) = match change {
+            Change::Snapshot(at, _) => (false, *at),
+            Change::Log(at, _) => (true, *at),
+        };
+        (is_log != walk.has_hole_behind, Reverse(at))
+    });
     for change in changes {
         let (place, name) = match change {
             Change::Snapshot(_, name) => (Place::Snapshots, name),
@@ -154,7 +160,8 @@ fn walk<'n>(
             if at <= last {
                 continue;
             }
-            if !is_next(last, at) && last != base || is_hole(snapshots, last, at) {
+            let is_gap = !is_next(last, at);
+            if is_gap && (last != base || at > zxid) || is_hole(snapshots, last, at) {
                 if at <= zxid && last.epoch() == at.epoch() {
                     let offset = entry.offset;
                     return Err(RecoveryError::Gap {

@@ -6,7 +6,7 @@ use crate::id::{ServerId, Zxid};
 use crate::proto::txn::Txn;
 use crate::quorum::{Config, Role};
 use crate::zab::leader::{MasterView, ObserverMaster};
-use crate::zab::{CommitError, Epochs, Journal};
+use crate::zab::{CommitError, Epochs, Journal, Marks};
 
 use super::link::LinkIds;
 use super::queue::ReadyQueue;
@@ -67,9 +67,17 @@ impl Lasting {
         let view = MasterView {
             log: self.journal.recent()?,
             committed: self.journal.committed(),
+            origin: self.epochs.origin,
             config: &self.config,
         };
         Some((observers, view))
+    }
+
+    /// Points of its history, for a leader that compares them with its own.
+    pub fn marks(&self) -> Marks {
+        // What a leader that got no further drew as the origin of nothing is nothing to others.
+        let has_data = self.journal.accepted() > Zxid::ZERO;
+        self.journal.marks(self.epochs.origin.filter(|_| has_data))
     }
 
     /// A configuration was proposed, or told by a leader (`setLastSeenQuorumVerifier`).

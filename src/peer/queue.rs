@@ -198,9 +198,9 @@ mod tests {
     fn a_promise_waits_for_its_own_epochs_and_not_for_later_ones() {
         let mut queue = ReadyQueue::default();
         let close = LinkOp::Close { link: super::super::link::LinkId::opened(1) };
-        queue.epochs(Epochs { accepted: Epoch(2), current: Epoch(1) });
+        queue.epochs(Epochs::new(Epoch(2), Epoch(1)));
         queue.send_after_sync(close.clone());
-        queue.epochs(Epochs { accepted: Epoch(2), current: Epoch(2) });
+        queue.epochs(Epochs::new(Epoch(2), Epoch(2)));
         queue.send_after_sync(close);
         let (first, second) = (take(&mut queue), take(&mut queue));
         assert_eq!(first.epochs.map(|e| e.current), Some(Epoch(1)));

@@ -7,6 +7,7 @@ use super::{MOVE_ASIDE, RecoveryError};
 use crate::id::{Epoch, Zxid};
 use crate::io::Place;
 pub use crate::zab::Epochs;
+use crate::zab::Origin;
 
 /// What `AtomicFileWritingIdiom` adds to a name while it writes.
 const TEMPORARY_SUFFIX: &str = ".tmp";
@@ -69,6 +70,8 @@ pub(super) fn recover(
         }
     }
     let accepted = read_or_create(folder, Epochs::ACCEPTED_FILE, of_zxid, &mut created)?;
+    // Without a leader's history, what was drawn for one counts for nothing.
+    let origin = if current > Epoch::ZERO { origin(folder, notes)? } else { None };
     // A new server has none yet; one with data should have them.
     if zxid > Zxid::ZERO { notes } else { news }.append(&mut created);
     if accepted < current {
@@ -80,7 +83,26 @@ pub(super) fn recover(
         );
         return Err(RecoveryError::Epoch { file, reason });
     }
-    Ok(Epochs { accepted, current })
+    Ok(Epochs { accepted, current, origin })
+}
+
+/// Where the history began, if that is known. A file that does not say it is passed over: histories are
+/// then compared by what else is known.
+fn origin(folder: &dyn Folder, notes: &mut Vec<String>) -> Result<Option<Origin>, RecoveryError> {
+    let Some(text) = read_text(folder, Epochs::ORIGIN_FILE)? else { return Ok(None) };
+    let line = text.lines().next().unwrap_or_default().trim();
+    if line == Epochs::NO_ORIGIN {
+        return Ok(None);
+    }
+    let number = line.parse().ok();
+    if number.is_none() {
+        let file = folder.describe(Place::Snapshots, Epochs::ORIGIN_FILE);
+        notes.push(format!(
+            "{file} holds {line:?}, which is no number: it is passed over until a leader says where the \
+             history began"
+        ));
+    }
+    Ok(number.map(Origin))
 }
 
 /// What the epoch files say of a server that has no data: the file, and the epoch that it names. `None`: it
@@ -123,19 +145,27 @@ fn write(folder: &dyn Folder, name: &str, epoch: Epoch) -> Result<(), RecoveryEr
     })
 }
 
-fn read(folder: &dyn Folder, name: &str) -> Result<Option<Epoch>, RecoveryError> {
+/// The beginning of a file; `None`: there is none.
+fn read_text(folder: &dyn Folder, name: &str) -> Result<Option<String>, RecoveryError> {
     /// Longer than any number.
     const TEXT_BYTES_MAX: u64 = 64;
-    let file = folder.describe(Place::Snapshots, name);
     let mut text = String::new();
     let got = folder
         .open(Place::Snapshots, name)
         .and_then(|file| io::Read::take(file, TEXT_BYTES_MAX).read_to_string_checked(&mut text));
     match got {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(RecoveryError::Io { what: "read", file, error }),
-        Ok(()) => (),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => {
+            let file = folder.describe(Place::Snapshots, name);
+            Err(RecoveryError::Io { what: "read", file, error })
+        }
+        Ok(()) => Ok(Some(text)),
     }
+}
+
+fn read(folder: &dyn Folder, name: &str) -> Result<Option<Epoch>, RecoveryError> {
+    let Some(text) = read_text(folder, name)? else { return Ok(None) };
+    let file = folder.describe(Place::Snapshots, name);
     // ZooKeeper: the first line counts (`BufferedReader.readLine`).
     let line = text.lines().next().unwrap_or_default().trim();
     match line.parse() {

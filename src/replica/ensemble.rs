@@ -201,7 +201,7 @@ impl Replica {
         let mut epochs = recovered.epochs.expect("recovery reads the epochs of a member");
         if planted::is(options.planted, PlantedBug::VoteForgottenOnRestart) {
             let epoch = recovered.zxid.epoch();
-            epochs = Epochs { accepted: epoch, current: epoch };
+            epochs = Epochs { accepted: epoch, current: epoch, ..epochs };
         }
         let history = History {
             last: recovered.zxid,

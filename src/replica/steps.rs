@@ -38,7 +38,7 @@ use crate::planted::{self, PlantedBug};
 use crate::proto::txn::Txn;
 use crate::recovery::Recovered;
 use crate::time::Now;
-use crate::zab::Epochs;
+use crate::zab::{Epochs, Origin};
 
 /// One thing to be done.
 #[derive(Debug)]
@@ -139,7 +139,7 @@ impl Steps {
     /// `currentEpoch` is to say this, which was not to be written before.
     pub fn push_current(&mut self, epochs: Epochs) {
         let accepted = self.epochs_planned.map_or(epochs.accepted, |planned| planned.accepted);
-        self.push_epochs(Epochs { accepted, current: epochs.current });
+        self.push_epochs(Epochs { accepted, ..epochs });
     }
 
     /// Whether a tree is being written that a step waits for.
@@ -183,7 +183,7 @@ impl Steps {
     /// `acceptedEpoch` is to say this; `currentEpoch` stays.
     pub fn push_accepted(&mut self, epochs: Epochs) {
         let current = self.epochs_planned.map_or(epochs.current, |planned| planned.current);
-        self.push_epochs(Epochs { accepted: epochs.accepted, current });
+        self.push_epochs(Epochs { current, ..epochs });
     }
 
     /// The first step is done.
@@ -325,14 +325,18 @@ impl Replica {
             return false;
         }
         let on_disk = steps.epochs_on_disk;
-        // The one that must never be behind the other comes first.
-        let (name, epoch, after) = if on_disk.map(|epochs| epochs.accepted) != Some(wanted.accepted)
-        {
-            let current = on_disk.map_or(wanted.current, |epochs| epochs.current);
-            let after = Epochs { accepted: wanted.accepted, current };
-            (Epochs::ACCEPTED_FILE, wanted.accepted, after)
+        let known = on_disk.unwrap_or(wanted);
+        // Whoever has followed an epoch says where its history began, so that stands there before; of the
+        // two epochs the one that must never be behind the other comes first.
+        let (name, content, after) = if known.origin != wanted.origin {
+            let number = wanted.origin.map(|Origin(number)| number.to_string());
+            let content = number.unwrap_or_else(|| Epochs::NO_ORIGIN.to_owned());
+            (Epochs::ORIGIN_FILE, content, Epochs { origin: wanted.origin, ..known })
+        } else if on_disk.map(|epochs| epochs.accepted) != Some(wanted.accepted) {
+            let after = Epochs { accepted: wanted.accepted, ..known };
+            (Epochs::ACCEPTED_FILE, wanted.accepted.to_string(), after)
         } else if on_disk.map(|epochs| epochs.current) != Some(wanted.current) {
-            (Epochs::CURRENT_FILE, wanted.current, wanted)
+            (Epochs::CURRENT_FILE, wanted.current.to_string(), wanted)
         } else {
             return true;
         };
@@ -342,7 +346,7 @@ impl Replica {
             token,
             place: Place::Snapshots,
             name: name.to_owned(),
-            content: epoch.0.to_string().into_bytes(),
+            content: content.into_bytes(),
         });
         false
     }

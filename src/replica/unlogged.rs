@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn an_epoch_is_written_when_a_tree_on_the_disk_proves_it() {
-        let epochs = Epochs { accepted: Epoch(7), current: Epoch(7) };
+        let epochs = Epochs::new(Epoch(7), Epoch(7));
         let mut unlogged = Unlogged::new(Zxid(5));
         assert!(unlogged.may_vouch(epochs), "the disk is where the leader is");
         put(&mut unlogged, 6);

@@ -150,7 +150,8 @@ impl Folder for FileFolder {
 pub(super) fn is_servers(name: &str) -> bool {
     let whole = name.strip_suffix(".tmp").unwrap_or(name);
     plan::is_ours(whole)
-        || [Epochs::CURRENT_FILE, Epochs::ACCEPTED_FILE, SNAPSHOT_TEMPORARY].contains(&whole)
+        || [Epochs::CURRENT_FILE, Epochs::ACCEPTED_FILE, Epochs::ORIGIN_FILE, SNAPSHOT_TEMPORARY]
+            .contains(&whole)
         || is_segment_temporary(name)
 }
 

@@ -6,7 +6,7 @@ use crate::id::Zxid;
 use crate::proto::txn::Txn;
 use crate::quorum::Config;
 
-use super::{CommittedLog, Mark, Marks, config_of};
+use super::{CommittedLog, Mark, Marks, Origin, config_of};
 
 /// The transactions of the log from the point where they may still be lost.
 ///
@@ -138,11 +138,12 @@ impl Journal {
         })
     }
 
-    /// Points of its history, for a leader that compares them with its own.
-    pub fn marks(&self) -> Marks {
+    /// Points of its history, which began there.
+    pub fn marks(&self, origin: Option<Origin>) -> Marks {
         let pending = self.pending.iter().rev().map(Mark::of);
         let recent = self.recent.iter().flat_map(CommittedLog::marks);
-        Marks::choose(pending.chain(recent))
+        let later = pending.chain(recent).filter(|mark| mark.zxid > Zxid::ZERO || origin.is_none());
+        Marks::choose(later.chain(origin.map(Origin::mark)))
     }
 
     /// The leader takes the committed ones over.

@@ -109,6 +109,9 @@ impl Mark {
 impl std::fmt::Display for Mark {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.txn {
+            Some((origin, _)) if self.zxid == Zxid::ZERO => {
+                return write!(f, "the origin {:x}", origin.0);
+            }
             Some((session, time)) => write!(f, "a transaction of session {session} at {time} ms")?,
             None => write!(f, "a snapshot")?,
         }
@@ -131,9 +134,10 @@ impl Marks {
         let mut epochs = 0;
         while let Some((at, mark)) = all.next() {
             let older = all.peek().map(|(_, older)| older.zxid.epoch());
+            let is_oldest = older.is_none();
             let begins_epoch = older != Some(mark.zxid.epoch()) && epochs < EPOCHS_MARKED;
             let is_near = at < MARKS_DENSE || at.is_power_of_two();
-            if is_near || begins_epoch {
+            if is_near || begins_epoch || is_oldest {
                 epochs += usize::from(!is_near);
                 marks.push(mark);
             }

@@ -18,7 +18,7 @@ use crate::proto::txn::Txn;
 use crate::session::Tenure;
 use crate::zab::EpochAck;
 
-use super::{Mark, Marks};
+use super::{Mark, Marks, Origin};
 
 /// What follows in the data of LEADERINFO and ACKEPOCH where both servers are Ringkeepers: histories
 /// are compared, and whoever cannot be counted may follow without a vote.
@@ -276,6 +276,12 @@ impl Packet {
         self.behind_number().is_some()
     }
 
+    /// LEADERINFO, the first: where the leader's history began, if it knows that.
+    // ZooKeeper: Learner.registerWithLeader reads the number in front alone.
+    pub fn origin(&self) -> Option<Origin> {
+        Origin::of_mark(&Mark::decode(self.behind_number()?)?)
+    }
+
     /// ACKEPOCH: points of the learner's history; `None`: the learner is Apache ZooKeeper.
     ///
     /// # Errors
@@ -453,17 +459,22 @@ pub fn put_learner_info(
     put_data(out, kind, Zxid::new(accepted, 0), &info.to_bytes());
 }
 
-/// Writes LEADERINFO.
-pub fn put_leader_info(out: &mut impl BufMut, epoch: Epoch) {
-    let parts = [&PROTOCOL_VERSION.to_be_bytes()[..], MARKS_KNOWN];
-    put_parts(out, packet::LEADERINFO, Zxid::new(epoch, 0), parts);
+/// Writes LEADERINFO, and where the leader's history began.
+pub fn put_leader_info(out: &mut impl BufMut, epoch: Epoch, origin: Option<Origin>) {
+    put_leader_info_and(out, epoch, origin.map(Origin::mark));
 }
 
 /// Writes what [`Packet::other_history`] reads: only to a learner that has sent marks.
 pub fn put_other_history(out: &mut impl BufMut, epoch: Epoch, leaders: Mark) {
+    put_leader_info_and(out, epoch, Some(leaders));
+}
+
+fn put_leader_info_and(out: &mut impl BufMut, epoch: Epoch, mark: Option<Mark>) {
     let mut data = PROTOCOL_VERSION.to_be_bytes().to_vec();
     data.extend_from_slice(MARKS_KNOWN);
-    leaders.encode(&mut data);
+    if let Some(mark) = mark {
+        mark.encode(&mut data);
+    }
     put_data(out, packet::LEADERINFO, Zxid::new(epoch, 0), &data);
 }
 

@@ -4,6 +4,7 @@ use super::*;
 use crate::election::{Outcome, Vote};
 use crate::id::Epoch;
 use crate::proto::quorum::ServerState;
+use crate::zab::Origin;
 use crate::zab::kept_out::{self, info_unless};
 use crate::zab::leader::{LeaderStart, ObserverMaster};
 
@@ -228,6 +229,7 @@ impl Member {
             last: lasting.journal.accepted(),
             recent: lasting.journal.take_recent(),
             numbers: self.numbers.clone(),
+            new_origin: Origin((self.random ^ 0x6f72_6967_696e).cast_signed()),
         };
         let mut leader = Leader::new(start, self.now);
         leader.handle_synced(lasting.journal.synced());

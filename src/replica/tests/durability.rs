@@ -37,7 +37,7 @@ fn close(number: u64) -> Vec<LinkOp> {
 }
 
 fn epochs(accepted: i64, current: i64) -> Epochs {
-    Epochs { accepted: Epoch(accepted), current: Epoch(current) }
+    Epochs::new(Epoch(accepted), Epoch(current))
 }
 
 fn member() -> Harness {

@@ -57,7 +57,7 @@ pub fn following(epoch: i64) -> Standing {
 
 pub fn follower_with(options: ReplicaOptions) -> Harness {
     let mut harness = Harness::scripted(options);
-    let epochs = Epochs { accepted: Epoch(1), current: Epoch(1) };
+    let epochs = Epochs::new(Epoch(1), Epoch(1));
     harness.decide(Ready { epochs: Some(epochs), ..Ready::default() });
     become_(&mut harness, following(1));
     harness

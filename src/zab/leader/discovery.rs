@@ -248,6 +248,9 @@ impl Leader {
         info!("the epoch is {epoch}");
         self.epoch = Some(epoch);
         self.epochs.accepted = epoch;
+        if self.summary.1 == Zxid::ZERO && self.epochs.origin.is_none() {
+            self.epochs.origin = Some(self.new_origin);
+        }
         let token = self.want_epochs();
         self.phase = Phase::Accepting { token };
         // ZooKeeper: Leader.lead gives the first configuration the version of its epoch, so that it
@@ -284,7 +287,8 @@ impl Leader {
         }
         handler.stage = Stage::AckEpoch;
         handler.heard_at = self.now;
-        self.learners.put(link, |out| put_leader_info(out, epoch));
+        let origin = self.epochs.origin;
+        self.learners.put(link, |out| put_leader_info(out, epoch, origin));
     }
 
     pub(super) fn on_durable(&mut self, durable: u64) {
@@ -323,7 +327,7 @@ impl Leader {
         }
         let ack = packet.epoch_ack().map_err(text)?;
         let epoch = self.epoch.expect("it was decided");
-        let history = history(&self.options, &self.log, self.committed);
+        let history = history(&self.options, &self.log, self.committed, self.epochs.origin);
         if self.learners.compare_history(self.now, link, epoch, packet, &history)? {
             self.on_epoch_accepted(link, ack, packet.zxid)?;
         }
@@ -409,7 +413,7 @@ impl Leader {
             handler.history_end = end;
         }
         let tail = self.tail();
-        let history = history(&self.options, &self.log, self.committed);
+        let history = history(&self.options, &self.log, self.committed, self.epochs.origin);
         self.learners.begin_sync(link, last, &history, &tail);
     }
 

@@ -32,7 +32,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use tracing::warn;
 
-use super::{CommittedLog, Epochs, Numbers};
+use super::{CommittedLog, Epochs, Numbers, Origin};
 use crate::id::{Epoch, ServerId, Zxid};
 use crate::limits::LEARNER_BACKLOG_BYTES_MAX;
 use crate::peer::link::{LinkEvent, LinkId, Port};
@@ -64,6 +64,8 @@ pub struct LeaderStart {
     pub recent: CommittedLog,
     /// Shared by all leaders and learners of this process.
     pub numbers: Numbers,
+    /// Where the history begins if it begins with this leader: any number.
+    pub new_origin: Origin,
 }
 
 /// What is left of a leader.
@@ -100,6 +102,7 @@ pub struct Leader {
     epochs: Epochs,
     /// What it had followed, and the last of its history, when it was elected.
     summary: (Epoch, Zxid),
+    new_origin: Origin,
     epoch: Option<Epoch>,
     phase: Phase,
     learners: Learners,
@@ -146,7 +149,8 @@ struct Out {
 impl Leader {
     /// A leader that was just elected.
     pub fn new(start: LeaderStart, now: MonoUs) -> Leader {
-        let LeaderStart { options, config, last_seen, epochs, last, recent, numbers } = start;
+        let LeaderStart { options, config, last_seen, epochs, last, recent, numbers, new_origin } =
+            start;
         // ZooKeeper: QuorumPeer keeps no proposed configuration if reconfiguration is switched off.
         let last_seen = if options.reconfig { last_seen } else { config.clone() };
         let learners = Learners::new(options.clone(), numbers.clone(), LEARNER_BACKLOG_BYTES_MAX);
@@ -160,6 +164,7 @@ impl Leader {
             numbers,
             epochs,
             summary: (epochs.current, last),
+            new_origin,
             epoch: None,
             phase,
             learners,
@@ -321,7 +326,7 @@ impl Leader {
     /// false behind it, nobody can use it.
     pub fn snapshot_begins(&mut self, zxid: Zxid, digest: Option<i64>) {
         let tail = self.tail();
-        let history = history(&self.options, &self.log, self.committed);
+        let history = history(&self.options, &self.log, self.committed, self.epochs.origin);
         self.learners.snapshot_begins(self.now, (zxid, digest), &history, &tail);
     }
 
@@ -405,10 +410,16 @@ impl Leader {
 }
 
 /// What the choice of a synchronisation depends on.
-fn history<'a>(options: &PeerOptions, log: &'a CommittedLog, committed: Zxid) -> sync::History<'a> {
+fn history<'a>(
+    options: &PeerOptions,
+    log: &'a CommittedLog,
+    committed: Zxid,
+    origin: Option<Origin>,
+) -> sync::History<'a> {
     sync::History {
         log,
         committed,
+        origin,
         has_files: options.sync_from_log,
         force_snapshot: options.force_snapshot_sync,
     }

@@ -31,7 +31,7 @@ use crate::zab::kept_out::info_unless;
 use crate::zab::packets::{
     Packet, put_bare, put_data, put_inform_and_activate, put_leader_info, put_revalidated, put_txn,
 };
-use crate::zab::{CommittedLog, Numbers};
+use crate::zab::{CommittedLog, Numbers, Origin};
 
 /// What a follower has, as its observers may see it.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +42,8 @@ pub struct MasterView<'a> {
     pub committed: Zxid,
     /// The active configuration.
     pub config: &'a Config,
+    /// Where the history began.
+    pub origin: Option<Origin>,
 }
 
 /// What is to be passed on to the leader, in this order.
@@ -316,7 +318,7 @@ impl ObserverMaster {
         let is_quiet = self.learners.kept_out.holds(handler.server);
         info_unless!(is_quiet, "{} has come", handler.name());
         let epoch = self.epoch;
-        self.learners.put(link, |out| put_leader_info(out, epoch));
+        self.learners.put(link, |out| put_leader_info(out, epoch, view.origin));
         Ok(())
     }
 
@@ -403,7 +405,7 @@ impl ObserverMaster {
     }
 
     fn history<'a>(&self, view: MasterView<'a>) -> History<'a> {
-        super::history(&self.options, view.log, view.committed)
+        super::history(&self.options, view.log, view.committed, view.origin)
     }
 
     fn tail(&self, view: MasterView<'_>) -> MasterTail {

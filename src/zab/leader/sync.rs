@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use crate::id::Zxid;
 use crate::proto::quorum::packet;
 use crate::proto::txn::Txn;
-use crate::zab::{CommittedLog, Mark, Marks};
+use crate::zab::{CommittedLog, Mark, Marks, Origin};
 
 /// What the choice depends on, besides the learner's last zxid.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +24,8 @@ pub(super) struct History<'a> {
     pub(super) log: &'a CommittedLog,
     /// The last zxid of the database: that of the log, or the first one of this epoch.
     pub(super) committed: Zxid,
+    /// Where it began.
+    pub(super) origin: Option<Origin>,
     /// Whether the log's files may be read.
     pub(super) has_files: bool,
     /// Everybody gets the whole tree.
@@ -55,7 +57,13 @@ pub(super) struct Stream {
 impl History<'_> {
     /// What is known of the history at this zxid.
     pub(super) fn mark(&self, zxid: Zxid) -> Option<Mark> {
-        if zxid <= self.committed { self.log.mark(zxid) } else { None }
+        let known = if zxid <= self.committed { self.log.mark(zxid) } else { None };
+        match self.origin.filter(|_| zxid == Zxid::ZERO) {
+            Some(origin) => {
+                Some(Mark { digest: known.and_then(|known| known.digest), ..origin.mark() })
+            }
+            None => known,
+        }
     }
 
     /// What to do for a learner whose last zxid is `peer`, and who says that of its history.
@@ -213,7 +221,8 @@ mod tests {
     }
 
     fn choice(log: &CommittedLog, committed: Zxid, peer: Zxid) -> String {
-        let history = History { log, committed, has_files: true, force_snapshot: false };
+        let history =
+            History { log, committed, origin: None, has_files: true, force_snapshot: false };
         match history.choose(peer, None) {
             Plan::Stream(stream) => text(&stream),
             Plan::ReadLog => "files".to_owned(),
@@ -235,8 +244,13 @@ mod tests {
         assert_eq!(choice(&empty, at(1, 5), at(1, 7)), "TRUNC 1:5:");
         assert_eq!(choice(&empty, at(1, 5), at(1, 5)), "DIFF 1:5:");
         assert_eq!(choice(&empty, at(1, 5), at(0, 0)), "files");
-        let history =
-            History { log: &empty, committed: at(1, 5), has_files: false, force_snapshot: false };
+        let history = History {
+            log: &empty,
+            committed: at(1, 5),
+            origin: None,
+            has_files: false,
+            force_snapshot: false,
+        };
         assert!(matches!(history.choose(at(0, 0), None), Plan::Snapshot));
     }
 
@@ -318,8 +332,13 @@ mod tests {
     #[test]
     fn the_operator_may_force_the_whole_tree() {
         let log = log(&[at(1, 1)]);
-        let history =
-            History { log: &log, committed: at(1, 1), has_files: true, force_snapshot: true };
+        let history = History {
+            log: &log,
+            committed: at(1, 1),
+            origin: None,
+            has_files: true,
+            force_snapshot: true,
+        };
         assert!(matches!(history.choose(at(1, 1), None), Plan::Snapshot));
     }
 }

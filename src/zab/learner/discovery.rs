@@ -2,7 +2,7 @@
 //! (`Learner.registerWithLeader`, the beginning of `Learner.syncWithLeader`).
 
 use super::*;
-use crate::zab::{EpochAck, Epochs};
+use crate::zab::EpochAck;
 
 impl Learner {
     /// LEADERINFO: the epoch is accepted on disk, then ACKEPOCH says so and how far our log goes.
@@ -32,11 +32,16 @@ impl Learner {
         }
         self.epoch = epoch;
         self.knows_marks = packet.knows_marks();
+        self.origin = packet.origin();
+        // What a leader gives whose history is of unknown origin may be another history.
+        if self.origin.is_none() && lasting.epochs.origin.is_some() {
+            lasting.epochs.origin = None;
+            lasting.ready.epochs(lasting.epochs);
+        }
         let mut ack = EpochAck::DoesNotCount;
         if epoch > accepted {
             lasting.epochs.accepted = epoch;
-            let epochs = Epochs { accepted: epoch, current: lasting.epochs.current };
-            lasting.ready.epochs(epochs);
+            lasting.ready.epochs(lasting.epochs);
             // A new leader may need this server for its quorum, which counts only whom it can compare
             // itself with. Should its log have to be cut where it cannot be, it asks for the tree when
             // it comes again, and need not be counted then.
@@ -50,7 +55,7 @@ impl Learner {
         // no TRUNC to a zxid of another epoch (LearnerHandler.queueCommittedProposals).
         let last = if lasting.wants_tree { Zxid::NONE } else { lasting.journal.accepted() };
         let mut bytes = Vec::new();
-        let marks = packet.knows_marks().then(|| lasting.journal.marks());
+        let marks = packet.knows_marks().then(|| lasting.marks());
         packets::put_ack_epoch(&mut bytes, last, ack, marks.as_ref());
         self.send_after_sync(lasting, bytes);
         Ok(())
@@ -93,7 +98,7 @@ impl Learner {
             }
             other => {
                 if let Some(leaders) = packet.other_history() {
-                    let own = lasting.journal.marks().at(leaders.zxid);
+                    let own = lasting.marks().at(leaders.zxid);
                     let reason = kept_out::learner_of_other_history(own, leaders);
                     return Err(Left::kept_out(kept_out::Reason::OtherHistory, reason));
                 }

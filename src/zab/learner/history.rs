@@ -181,11 +181,12 @@ impl Learner {
                 }
             },
         }
-        if lasting.epochs.current != self.epoch {
-            // A later epoch that was accepted stays so.
-            let accepted = lasting.epochs.accepted.max(self.epoch);
-            lasting.epochs = Epochs { accepted, current: self.epoch };
-            lasting.ready.epochs(lasting.epochs);
+        // A later epoch that was accepted stays so.
+        let accepted = lasting.epochs.accepted.max(self.epoch);
+        let epochs = Epochs { accepted, current: self.epoch, origin: self.origin };
+        if (lasting.epochs.current, lasting.epochs.origin) != (epochs.current, epochs.origin) {
+            lasting.epochs = epochs;
+            lasting.ready.epochs(epochs);
         }
         self.stage = Stage::UpToDate;
         self.ack(packet.zxid);

@@ -26,8 +26,8 @@ use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
 
-use super::kept_out;
 use super::packets::{self, Packet, PacketError, PacketReader, put_bare};
+use super::{Origin, kept_out};
 use crate::id::{Epoch, ServerId, Zxid};
 use crate::limits::{LEARNER_OUTPUT_BYTES_MAX, LOG_RECORD_BYTES_MAX};
 use crate::peer::link::{Endpoint, LinkEvent, LinkId, LinkOp, Port};
@@ -130,6 +130,8 @@ pub struct Learner {
     /// Whoever it learns from is another Ringkeeper: it compares histories, keeps tenures (it does not
     /// let a session move to a connection that is only kept), and reads what is said of sessions.
     knows_marks: bool,
+    /// Where the leader's history began, if it says so.
+    origin: Option<Origin>,
     sync_mode: Option<SyncMode>,
     /// When something was last heard of the leader.
     heard: MonoUs,
@@ -158,6 +160,7 @@ impl Learner {
             stage: connect::first(now, &lasting.options),
             epoch: Epoch(0),
             knows_marks: false,
+            origin: None,
             sync_mode: None,
             heard: now,
             input: PacketReader::new(LOG_RECORD_BYTES_MAX as usize),

@@ -96,6 +96,31 @@ fn who_leads_with_a_short_history_gets_no_quorum_of_a_long_one() {
     assert!(!it.servers[4].serves());
 }
 
+/// The new history has grown past what memory holds, so that nothing which both remember is of one zxid:
+/// only where they began tells them apart.
+#[test]
+fn histories_that_remember_no_common_zxid_are_told_apart_by_their_origin() {
+    let mut it = four_of_five_begin_anew(27);
+    (0..4).for_each(|at| it.start(at));
+    it.run_until(10_000, "served by four", |it| it.servers[..4].iter().all(Server::serves));
+    for _ in 0..4 * it.options.commit_log_txns {
+        it.write();
+        it.run_ms(10);
+    }
+    it.run_ms(100);
+    let before = contents(&it.servers[0]);
+    let origins: Vec<_> = it.servers.iter().map(|server| server.disk.epochs.origin).collect();
+    assert!(origins[0].is_some() && origins[4].is_some() && origins[0] != origins[4]);
+    assert!(origins[..4].iter().all(|origin| *origin == origins[0]));
+    (0..4).for_each(|at| it.crash(at));
+    it.start_all();
+    it.run_ms(10_000);
+    for at in 0..4 {
+        assert_eq!(contents(&it.servers[at]), before, "server {}", at + 1);
+    }
+    assert!(!it.servers[4].serves());
+}
+
 /// Two of three have one history. The third has a vote, and whom it elects it cannot follow.
 #[test]
 fn who_can_follow_nobody_keeps_nobody_from_leading() {
@@ -106,7 +131,7 @@ fn who_can_follow_nobody_keeps_nobody_from_leading() {
         let disk = &mut it.servers[at].disk;
         disk.log = (1..).zip(zxids).map(|(n, zxid)| txn(zxid, base + n)).collect();
         let epoch = Epoch(log.last().unwrap().0);
-        disk.epochs = Epochs { accepted: epoch, current: epoch };
+        disk.epochs = Epochs::new(epoch, epoch);
     }
     it.start(0);
     it.start(1);
@@ -125,7 +150,7 @@ fn who_has_the_same_zxids_of_another_history_gets_no_difference() {
         let base = if at == 2 { 100 } else { 0 };
         let disk = &mut it.servers[at].disk;
         disk.log = (1..4).map(|n| txn(zxid(n), base + i32::try_from(n).unwrap())).collect();
-        disk.epochs = Epochs { accepted: Epoch(1), current: Epoch(1) };
+        disk.epochs = Epochs::new(Epoch(1), Epoch(1));
     }
     it.start(0);
     it.start(1);
@@ -151,7 +176,7 @@ fn who_has_only_accepted_a_later_epoch_follows_without_a_vote() {
     it.write();
     it.run_ms(100);
     let leader = it.leader();
-    it.servers[2].disk.epochs = Epochs { accepted: Epoch(9), current: Epoch(0) };
+    it.servers[2].disk.epochs = Epochs::new(Epoch(9), Epoch(0));
     it.start(2);
     it.run_until(2_000, "served by all", |it| it.servers.iter().all(Server::serves));
     assert_eq!(it.leader(), leader);

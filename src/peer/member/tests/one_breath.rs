@@ -33,7 +33,7 @@ fn a_server_that_votes_for_itself_and_at_once_for_another_is_not_waited_for() {
         last: Zxid::ZERO,
         recent: VecDeque::new(),
         digest: None,
-        epochs: Epochs { accepted: Epoch(0), current: Epoch(0) },
+        epochs: Epochs::new(Epoch(0), Epoch(0)),
     };
     let now = MonoUs(1_000_000);
     let options = PeerOptions { me: ServerId(1), tick_ms: 100, ..PeerOptions::default() };

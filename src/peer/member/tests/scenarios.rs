@@ -141,7 +141,7 @@ fn a_tree_ahead_of_the_leader_is_replaced_and_not_cut() {
     let log: Vec<Txn> = (1..=9).map(|counter| txn(zxid(counter), counter)).collect();
     for at in 1..3 {
         it.servers[at].disk.log = log[..7].to_vec();
-        it.servers[at].disk.epochs = Epochs { accepted: Epoch(1), current: Epoch(1) };
+        it.servers[at].disk.epochs = Epochs::new(Epoch(1), Epoch(1));
         it.start(at);
     }
     it.run_until(5_000, "led", |it| it.leader().is_some());
@@ -150,7 +150,7 @@ fn a_tree_ahead_of_the_leader_is_replaced_and_not_cut() {
     let disk = &mut it.servers[0].disk;
     disk.log = log[..2].to_vec();
     disk.snapshots.push(tree);
-    disk.epochs = Epochs { accepted: Epoch(1), current: Epoch(0) };
+    disk.epochs = Epochs::new(Epoch(1), Epoch(0));
     it.start(0);
     it.recover();
     assert_eq!(it.committed.len(), 10);
@@ -175,7 +175,7 @@ fn a_server_that_lost_its_disk_does_not_vote_before_it_has_it_again() {
     let disk = &mut it.servers[0].disk;
     disk.snapshots = vec![nothing];
     disk.log.clear();
-    disk.epochs = Epochs { accepted: Epoch(0), current: Epoch(0) };
+    disk.epochs = Epochs::new(Epoch(0), Epoch(0));
     it.start(0);
     it.start(1);
     it.run_ms(5_000);

@@ -120,7 +120,7 @@ pub(super) struct Turn {
 
 impl Server {
     pub fn new(id: ServerId) -> Server {
-        let epochs = Epochs { accepted: Epoch(0), current: Epoch(0) };
+        let epochs = Epochs::new(Epoch(0), Epoch(0));
         Server {
             id,
             life: 0,

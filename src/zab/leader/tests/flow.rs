@@ -16,7 +16,7 @@ use crate::proto::quorum::packet;
 use crate::proto::txn::{Txn, TxnBody, TxnHeader};
 use crate::time::MonoUs;
 use crate::zab::packets::{Packet, PacketReader};
-use crate::zab::{CommittedLog, Epochs, Numbers};
+use crate::zab::{CommittedLog, Epochs, Numbers, Origin};
 
 /// Numbers from a seed (splitmix64).
 struct Random(u64);
@@ -111,10 +111,11 @@ impl World {
             options: Rc::new(options),
             config: config.clone(),
             last_seen: config,
-            epochs: Epochs { accepted: Epoch(2), current: Epoch(2) },
+            epochs: Epochs::new(Epoch(2), Epoch(2)),
             last,
             recent,
             numbers: Numbers::default(),
+            new_origin: Origin(5),
         };
         let committed = truth.len();
         let mut world = World {

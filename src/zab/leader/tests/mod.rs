@@ -37,6 +37,7 @@ conversations! {
     leader_refuses
     leader_later_epoch
     leader_other_history
+    leader_origin
     leader_reconfig_observer
     leader_alone
     leader_sync_diff

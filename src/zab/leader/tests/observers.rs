@@ -37,7 +37,12 @@ impl World {
 
     /// What happens on the link, and what comes of it.
     fn link(&mut self, event: LinkEvent<'_>) {
-        let view = MasterView { log: &self.log, committed: self.log.last(), config: &self.config };
+        let view = MasterView {
+            log: &self.log,
+            committed: self.log.last(),
+            config: &self.config,
+            origin: None,
+        };
         self.master.handle_link(self.now, event, view);
     }
 
@@ -202,7 +207,8 @@ fn an_observer_that_is_far_behind_gets_files_or_the_tree() {
     world.commit("3:1", None);
     world.master.handle_log_read(world.now, 1, None);
     assert!(world.take().is_empty() && world.master.wants_snapshot());
-    let view = MasterView { log: &world.log, committed: zxid("3:1"), config: &world.config };
+    let view =
+        MasterView { log: &world.log, committed: zxid("3:1"), config: &world.config, origin: None };
     world.master.snapshot_begins(zxid("3:1"), None, view);
     assert_eq!(world.take(), ["SNAP 3:1"]);
     world.commit("3:2", None);

@@ -20,7 +20,7 @@ use crate::time::MonoUs;
 use crate::zab::packets::{
     Packet, PacketReader, put_ack_epoch, put_bare, put_data, put_request, put_touched,
 };
-use crate::zab::{CommittedLog, EpochAck, Epochs, Mark, Marks, Numbers};
+use crate::zab::{CommittedLog, EpochAck, Epochs, Mark, Marks, Numbers, Origin};
 
 pub(super) const TREE_END: &[u8] = b"BenWasHere";
 
@@ -117,7 +117,7 @@ impl Script {
             sync_limit: 5,
             ..PeerOptions::default()
         };
-        let mut epochs = Epochs { accepted: Epoch(0), current: Epoch(0) };
+        let mut epochs = Epochs::new(Epoch(0), Epoch(0));
         let (mut last, mut recent, mut seen) = (Zxid::ZERO, Vec::new(), active.clone());
         for word in words {
             let (key, value) = word.split_once('=').unwrap_or((word, ""));
@@ -127,6 +127,7 @@ impl Script {
                     epochs.accepted = Epoch(accepted.parse().unwrap());
                     epochs.current = Epoch(current.parse().unwrap());
                 }
+                "origin" => epochs.origin = Some(Origin(value.parse().unwrap())),
                 "last" => last = zxid(value),
                 "recent" => recent = value.split(',').map(|at| txn(zxid(at))).collect(),
                 "seen" => seen = config(value),
@@ -155,6 +156,7 @@ impl Script {
             last,
             recent,
             numbers: Numbers::default(),
+            new_origin: Origin(5),
         };
         let mut script = Script {
             leader: Leader::new(start, MonoUs(0)),
@@ -503,13 +505,16 @@ pub(super) fn packet_of(name: &str, kind: &str, rest: &[&str]) -> Vec<u8> {
             let current: i32 = current.parse().unwrap();
             put_data(&mut out, packet::ACKEPOCH, zxid(last), &current.to_be_bytes());
         }
-        // `1:2=7`: at 1:2 there is a transaction of the 7th millisecond.
+        // `1:2=7`: at 1:2 there is a transaction of the 7th millisecond; `0:0=7`: the origin is 7.
         ("ACKEPOCH", [last, current, marks @ ..]) => {
             let current: i64 = current.parse().unwrap();
             let mark = |word: &&str| {
                 let (at, time) = word.split_once('=').unwrap();
-                let txn = Some((SessionId(0), time.parse().unwrap()));
-                Mark { zxid: zxid(at), txn, digest: None }
+                let (zxid, time) = (zxid(at), time.parse().unwrap());
+                match zxid {
+                    Zxid::ZERO => Origin(time).mark(),
+                    _ => Mark { zxid, txn: Some((SessionId(0), time)), digest: None },
+                }
             };
             let marks = Marks::choose(marks.iter().rev().map(mark));
             let ack = match current {

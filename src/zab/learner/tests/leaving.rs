@@ -10,7 +10,7 @@ fn left(mut it: Conversation, write: impl FnOnce(&mut Vec<u8>)) -> String {
 fn chosen() -> Conversation {
     let log = [z(1, 1), z(1, 2)];
     let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &log);
-    it.says(|out| put_leader_info(out, Epoch(2)));
+    it.says(|out| put_leader_info(out, Epoch(2), None));
     it
 }
 
@@ -56,7 +56,7 @@ fn a_silent_leader_is_left() {
 fn a_leader_of_an_earlier_epoch_is_left() {
     // It has followed a later one: the leader's history is another.
     let it = Conversation::connected(LearnerKind::Follower, 3, 3, &[]);
-    let reason = left(it, |out| put_leader_info(out, Epoch(2)));
+    let reason = left(it, |out| put_leader_info(out, Epoch(2), None));
     let expected = "server 3 leads epoch 2, and this server has followed epoch 3";
     assert!(reason.starts_with(expected), "{reason}");
     assert!(reason.contains("move its version-2 folders"), "{reason}");
@@ -73,7 +73,7 @@ fn a_leader_of_an_earlier_epoch_is_left() {
 fn a_leader_that_does_not_count_it_is_followed_in_an_earlier_epoch_than_was_accepted() {
     let mut it = Conversation::connected(LearnerKind::Follower, 3, 1, &[z(1, 1)]);
     assert_eq!(
-        it.says(|out| put_leader_info(out, Epoch(2))),
+        it.says(|out| put_leader_info(out, Epoch(2), None)),
         "synced: ACKEPOCH 0x100000001 [ffffffff] and marks"
     );
     it.says(|out| put_bare(out, packet::DIFF, z(1, 1)));
@@ -88,7 +88,7 @@ fn a_leader_that_does_not_count_it_is_followed_in_an_earlier_epoch_than_was_acce
 #[test]
 fn a_leader_with_another_history_is_left_with_what_can_be_done() {
     let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[z(1, 1)]);
-    it.says(|out| put_leader_info(out, Epoch(2)));
+    it.says(|out| put_leader_info(out, Epoch(2), None));
     let theirs = Mark { zxid: z(1, 1), txn: Some((SessionId(9), 5)), digest: None };
     let reason = left(it, |out| put_other_history(out, Epoch(2), theirs));
     assert!(reason.contains("at zxid 0x100000001 it has a transaction of session"), "{reason}");

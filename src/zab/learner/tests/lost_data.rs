@@ -8,7 +8,7 @@ use super::*;
 #[test]
 fn the_ack_of_newleader_leaves_behind_the_history() {
     let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[]);
-    it.says(|out| put_leader_info(out, Epoch(2)));
+    it.says(|out| put_leader_info(out, Epoch(2), None));
     let first = it.says(|out| {
         put_bare(out, packet::DIFF, z(1, 2));
         put_txn(out, packet::PROPOSAL, &txn(z(1, 1)));
@@ -33,7 +33,7 @@ fn the_ack_of_newleader_leaves_behind_the_history() {
 fn the_current_epoch_is_written_behind_the_history_it_vouches_for() {
     // A DIFF: the epochs are in the Ready of the history, behind it.
     let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[z(1, 1)]);
-    it.says(|out| put_leader_info(out, Epoch(2)));
+    it.says(|out| put_leader_info(out, Epoch(2), None));
     let got = it.says(|out| {
         put_bare(out, packet::DIFF, z(1, 2));
         put_txn(out, packet::PROPOSAL, &txn(z(1, 2)));
@@ -42,7 +42,7 @@ fn the_current_epoch_is_written_behind_the_history_it_vouches_for() {
     assert!(got.starts_with("append 0x100000002\nepochs 2 2\nsynced: ACK"), "{got}");
     // A TRUNC.
     let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[z(1, 1), z(1, 2)]);
-    it.says(|out| put_leader_info(out, Epoch(2)));
+    it.says(|out| put_leader_info(out, Epoch(2), None));
     let got = it.says(|out| {
         put_bare(out, packet::TRUNC, z(1, 1));
         put_bare(out, packet::NEWLEADER, z(2, 0));
@@ -50,7 +50,7 @@ fn the_current_epoch_is_written_behind_the_history_it_vouches_for() {
     assert_eq!(got, "truncate 0x100000001\n--\nepochs 2 2\nsynced: ACK 0x200000000");
     // A SNAP.
     let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[z(1, 1)]);
-    it.says(|out| put_leader_info(out, Epoch(2)));
+    it.says(|out| put_leader_info(out, Epoch(2), None));
     it.says(|out| put_bare(out, packet::SNAP, z(1, 9)));
     let mut rest = Vec::new();
     put_bare(&mut rest, packet::NEWLEADER, z(2, 0));
@@ -65,7 +65,7 @@ fn the_current_epoch_is_written_behind_the_history_it_vouches_for() {
 fn a_proposal_before_newleader_may_be_committed_after_it() {
     for commit_before_up_to_date in [true, false] {
         let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[]);
-        it.says(|out| put_leader_info(out, Epoch(2)));
+        it.says(|out| put_leader_info(out, Epoch(2), None));
         let got = it.says(|out| {
             put_bare(out, packet::DIFF, Zxid::ZERO);
             put_txn(out, packet::PROPOSAL, &txn(z(2, 1)));
@@ -91,7 +91,7 @@ fn a_proposal_before_newleader_may_be_committed_after_it() {
 #[test]
 fn a_proposal_between_newleader_and_uptodate_is_acknowledged() {
     let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[]);
-    it.says(|out| put_leader_info(out, Epoch(2)));
+    it.says(|out| put_leader_info(out, Epoch(2), None));
     let got = it.says(|out| {
         put_bare(out, packet::DIFF, Zxid::ZERO);
         put_bare(out, packet::NEWLEADER, z(2, 0));
@@ -111,7 +111,7 @@ fn a_proposal_between_newleader_and_uptodate_is_acknowledged() {
 #[test]
 fn the_accepted_epoch_is_written_before_it_is_promised() {
     let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[]);
-    let got = it.says(|out| put_leader_info(out, Epoch(2)));
+    let got = it.says(|out| put_leader_info(out, Epoch(2), None));
     assert_eq!(got, "epochs 2 1\nsynced: ACKEPOCH 0x0 [00000001]");
 }
 
@@ -121,7 +121,7 @@ fn the_accepted_epoch_is_written_before_it_is_promised() {
 #[test]
 fn a_log_is_not_believed_to_hold_where_it_was_cut() {
     let mut it = Conversation::connected(LearnerKind::Follower, 2, 1, &[z(1, 1), z(2, 1)]);
-    it.says(|out| put_leader_info(out, Epoch(3)));
+    it.says(|out| put_leader_info(out, Epoch(3), None));
     let got = it.says(|out| put_bare(out, packet::TRUNC, z(1, 2)));
     assert_eq!(
         got,
@@ -129,6 +129,6 @@ fn a_log_is_not_believed_to_hold_where_it_was_cut() {
          left: its log holds 0x100000002 and ours does not: asking again from 0x100000001"
     );
     let mut it = it.again();
-    let got = it.says(|out| put_leader_info(out, Epoch(3)));
+    let got = it.says(|out| put_leader_info(out, Epoch(3), None));
     assert_eq!(got, "synced: ACKEPOCH 0x100000001 [ffffffff] and marks");
 }

@@ -14,7 +14,7 @@ use crate::session::Tenure;
 use crate::zab::packets::{
     put_data, put_inform_and_activate, put_leader_info, put_other_history, put_txn,
 };
-use crate::zab::{CommittedLog, Epochs, Journal, Mark, Marks};
+use crate::zab::{CommittedLog, Epochs, Journal, Mark, Marks, Origin};
 
 const LEADER: ServerId = ServerId(3);
 
@@ -67,7 +67,7 @@ impl Conversation {
             options: Rc::new(options),
             ids: crate::peer::link::LinkIds::default(),
             journal: Journal::new(last, recent),
-            epochs: Epochs { accepted: Epoch(accepted), current: Epoch(current) },
+            epochs: Epochs::new(Epoch(accepted), Epoch(current)),
             config: config.clone(),
             last_seen: config,
             is_observer: kind == LearnerKind::Observer,
@@ -98,7 +98,7 @@ impl Conversation {
 
     /// A follower in epoch 2 with nothing in its log, up to date.
     pub(super) fn following() -> Self {
-        Self::following_one(|out| put_leader_info(out, Epoch(2)))
+        Self::following_one(|out| put_leader_info(out, Epoch(2), None))
     }
 
     /// The same, of the leader that says this.

@@ -9,7 +9,7 @@ fn a_follower_goes_through_all_stages() {
     it.connect();
     assert_eq!(it.told(), "FOLLOWERINFO 0x100000000 [0000000000000001000100000000000000000000]");
     assert_eq!(
-        it.says(|out| put_leader_info(out, Epoch(2))),
+        it.says(|out| put_leader_info(out, Epoch(2), None)),
         "epochs 2 1\nsynced: ACKEPOCH 0x100000001 [00000001] and marks"
     );
     assert_eq!(it.says(|out| put_bare(out, packet::DIFF, z(1, 2))), "");
@@ -32,7 +32,7 @@ fn a_follower_goes_through_all_stages() {
 #[test]
 fn what_is_active_does_not_undo_what_is_proposed() {
     let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[]);
-    it.says(|out| put_leader_info(out, Epoch(2)));
+    it.says(|out| put_leader_info(out, Epoch(2), None));
     let five = format!("{THREE}server.4=h4:2888:3888:participant\nversion=200000001");
     it.says(|out| {
         put_bare(out, packet::DIFF, Zxid::ZERO);
@@ -44,7 +44,7 @@ fn what_is_active_does_not_undo_what_is_proposed() {
     assert_eq!(known, (0x1_0000_0000, 0x2_0000_0001));
     // Nor does what an earlier leader proposed alone outlive a leader that has not got it.
     let mut it = it.again();
-    it.says(|out| put_leader_info(out, Epoch(3)));
+    it.says(|out| put_leader_info(out, Epoch(3), None));
     it.says(|out| {
         put_bare(out, packet::TRUNC, Zxid::ZERO);
         put_data(out, packet::NEWLEADER, z(3, 0), format!("{THREE}version=100000000").as_bytes());
@@ -53,10 +53,26 @@ fn what_is_active_does_not_undo_what_is_proposed() {
 }
 
 #[test]
+fn where_the_history_began_is_taken_over_with_it_and_forgotten_with_a_leader_that_does_not_know() {
+    let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[z(1, 1)]);
+    it.says(|out| put_leader_info(out, Epoch(2), Some(Origin(7))));
+    assert_eq!(it.lasting.epochs.origin, None, "what it has is not the leader's yet");
+    it.says(|out| {
+        put_bare(out, packet::DIFF, z(1, 1));
+        put_bare(out, packet::NEWLEADER, z(2, 0));
+    });
+    assert_eq!(it.lasting.epochs.origin, Some(Origin(7)));
+    assert_eq!(it.lasting.marks().at(Zxid::ZERO), Some(Origin(7).mark()));
+    let mut it = it.again();
+    it.says(|out| put_leader_info(out, Epoch(3), None));
+    assert_eq!(it.lasting.epochs.origin, None, "a tree from there may be another history's");
+}
+
+#[test]
 fn packets_may_come_byte_by_byte() {
     let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[]);
     let mut bytes = Vec::new();
-    put_leader_info(&mut bytes, Epoch(2));
+    put_leader_info(&mut bytes, Epoch(2), None);
     put_bare(&mut bytes, packet::DIFF, z(1, 1));
     put_txn(&mut bytes, packet::PROPOSAL, &txn(z(1, 1)));
     put_bare(&mut bytes, packet::COMMIT, z(1, 1));
@@ -88,7 +104,7 @@ fn proposals_of_one_turn_are_acknowledged_together() {
 fn an_epoch_that_was_accepted_before_is_not_counted_again() {
     let mut it = Conversation::connected(LearnerKind::Follower, 2, 1, &[z(1, 1)]);
     assert_eq!(
-        it.says(|out| put_leader_info(out, Epoch(2))),
+        it.says(|out| put_leader_info(out, Epoch(2), None)),
         "synced: ACKEPOCH 0x100000001 [ffffffff] and marks"
     );
 }
@@ -98,12 +114,12 @@ fn an_epoch_that_was_accepted_before_is_not_counted_again() {
 fn a_server_that_followed_nobody_yet_counts_if_it_has_data_and_only_then() {
     let mut it = Conversation::connected(LearnerKind::Follower, 1, 0, &[z(1, 9)]);
     assert_eq!(
-        it.says(|out| put_leader_info(out, Epoch(2))),
+        it.says(|out| put_leader_info(out, Epoch(2), None)),
         "epochs 2 0\nsynced: ACKEPOCH 0x100000009 [00000000] and marks"
     );
     let mut it = Conversation::connected(LearnerKind::Follower, 1, 0, &[Zxid::NONE]);
     assert_eq!(
-        it.says(|out| put_leader_info(out, Epoch(2))),
+        it.says(|out| put_leader_info(out, Epoch(2), None)),
         "epochs 2 0\nsynced: ACKEPOCH 0xffffffffffffffff [ffffffff] and marks"
     );
 }
@@ -115,19 +131,19 @@ fn a_server_that_needs_the_tree_is_counted_by_a_new_leader_before_it_asks_for_it
     let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[z(1, 9)]);
     it.lasting.wants_tree = true;
     let counted = "epochs 2 1\nsynced: ACKEPOCH 0x100000009 [00000001] and marks";
-    assert_eq!(it.says(|out| put_leader_info(out, Epoch(2))), counted);
+    assert_eq!(it.says(|out| put_leader_info(out, Epoch(2), None)), counted);
     // It cannot be cut either where this leader says; in its epoch it is not counted again.
     it.lasting.wants_tree = true;
     let mut it = it.again();
     let asks = "synced: ACKEPOCH 0xffffffffffffffff [ffffffff] and marks";
-    assert_eq!(it.says(|out| put_leader_info(out, Epoch(2))), asks);
+    assert_eq!(it.says(|out| put_leader_info(out, Epoch(2), None)), asks);
 }
 
 #[test]
 fn a_log_that_is_too_long_is_cut_before_anything_is_appended() {
     let log = [z(1, 1), z(1, 2), z(1, 3)];
     let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &log);
-    it.says(|out| put_leader_info(out, Epoch(2)));
+    it.says(|out| put_leader_info(out, Epoch(2), None));
     let got = it.says(|out| {
         put_bare(out, packet::TRUNC, z(1, 2));
         put_txn(out, packet::PROPOSAL, &txn(z(2, 1)));
@@ -144,7 +160,7 @@ fn a_log_that_is_too_long_is_cut_before_anything_is_appended() {
 #[test]
 fn a_tree_replaces_everything_and_what_it_holds_is_not_taken_twice() {
     let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[z(1, 1)]);
-    it.says(|out| put_leader_info(out, Epoch(2)));
+    it.says(|out| put_leader_info(out, Epoch(2), None));
     let got = it.says(|out| {
         put_bare(out, packet::SNAP, z(1, 9));
         out.extend_from_slice(b"abc");
@@ -178,7 +194,7 @@ fn what_was_pending_under_the_former_leader_is_committed_with_a_diff() {
     });
     let mut it = it.again();
     assert_eq!(
-        it.says(|out| put_leader_info(out, Epoch(3))),
+        it.says(|out| put_leader_info(out, Epoch(3), None)),
         "epochs 3 2\nsynced: ACKEPOCH 0x200000002 [00000002] and marks"
     );
     assert_eq!(it.says(|out| put_bare(out, packet::DIFF, z(2, 2))), "commit 0x200000002");
@@ -189,7 +205,7 @@ fn what_was_pending_and_is_cut_off_is_never_committed() {
     let mut it = Conversation::following();
     it.says(|out| (1..4).for_each(|at| put_txn(out, packet::PROPOSAL, &txn(z(2, at)))));
     let mut it = it.again();
-    it.says(|out| put_leader_info(out, Epoch(3)));
+    it.says(|out| put_leader_info(out, Epoch(3), None));
     let got = it.says(|out| put_bare(out, packet::TRUNC, z(2, 2)));
     assert_eq!(got, "commit 0x200000001 0x200000002\n--\ntruncate 0x200000002");
     assert_eq!(it.lasting.journal.accepted(), z(2, 2));
@@ -198,7 +214,7 @@ fn what_was_pending_and_is_cut_off_is_never_committed() {
 #[test]
 fn an_observer_logs_what_it_is_informed_of() {
     let mut it = Conversation::connected(LearnerKind::Observer, 1, 1, &[]);
-    it.says(|out| put_leader_info(out, Epoch(2)));
+    it.says(|out| put_leader_info(out, Epoch(2), None));
     let got = it.says(|out| {
         put_bare(out, packet::DIFF, z(1, 1));
         put_txn(out, packet::PROPOSAL, &txn(z(1, 1)));
@@ -275,7 +291,7 @@ fn requests_carry_identities_and_pings_carry_sessions() {
 #[test]
 fn a_ping_is_not_answered_before_the_ack_of_newleader_was_heard() {
     let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[]);
-    it.says(|out| put_leader_info(out, Epoch(2)));
+    it.says(|out| put_leader_info(out, Epoch(2), None));
     let got = it.says(|out| {
         put_bare(out, packet::DIFF, Zxid::ZERO);
         put_bare(out, packet::PING, Zxid::ZERO);
@@ -317,7 +333,7 @@ fn a_new_leader_by_reconfiguration_is_followed_without_an_election() {
 #[test]
 fn an_observer_that_becomes_a_voter_leaves_to_come_back_as_one() {
     let mut it = Conversation::connected(LearnerKind::Observer, 1, 1, &[]);
-    it.says(|out| put_leader_info(out, Epoch(2)));
+    it.says(|out| put_leader_info(out, Epoch(2), None));
     it.says(|out| put_bare(out, packet::DIFF, Zxid::ZERO));
     it.says(|out| put_bare(out, packet::NEWLEADER, z(2, 0)));
     it.says(|out| put_bare(out, packet::UPTODATE, Zxid::NONE));

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// How long a file may be read before there is a line about it; the next ones follow after twice the
@@ -14,7 +14,8 @@ const LINE_AFTER: Duration = Duration::from_secs(2);
 
 /// While it lives, standard error hears of it when reading the file takes long.
 pub(super) struct Awaited {
-    _read: Sender<()>,
+    read: Option<Sender<()>>,
+    watch: Option<JoinHandle<()>>,
 }
 
 impl Awaited {
@@ -38,7 +39,17 @@ impl Awaited {
             }
         };
         // Without a thread there are no such lines; a server that lacks threads says so soon.
-        _ = thread::Builder::new().name("rk-awaited".into()).spawn(watch);
-        Awaited { _read: read }
+        let watch = thread::Builder::new().name("rk-awaited".into()).spawn(watch).ok();
+        Awaited { read: Some(read), watch }
+    }
+}
+
+impl Drop for Awaited {
+    /// The thread is gone afterwards: where threads are few, the server needs them itself.
+    fn drop(&mut self) {
+        self.read = None;
+        if let Some(watch) = self.watch.take() {
+            _ = watch.join();
+        }
     }
 }

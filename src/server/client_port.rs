@@ -224,7 +224,7 @@ mod tests {
         }
     }
 
-    /// 1. One tries the address, has it, and lets it go, to share it. 2. The other does the same. 3. Both share
+    /// It went like this: 1. One tries the address, has it, and lets it go, to share it. 2. The other does the same. 3. Both share
     /// it, and the kernel deals their clients out over two databases.
     #[test]
     fn of_two_servers_that_start_together_on_one_address_one_gets_it() {

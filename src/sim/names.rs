@@ -67,7 +67,7 @@ mod tests {
         recover(disk, &RecoveryOptions::default(), &mut |_| ()).unwrap().zxid
     }
 
-    /// 1. A server is killed behind the renaming of its log and before its folder is synced. 2. The next one
+    /// It went like this: 1. A server is killed behind the renaming of its log and before its folder is synced. 2. The next one
     /// reads the log, and vouches for it. 3. The power goes: the log has the name of a segment that nobody has
     /// used, and is removed.
     #[test]

@@ -276,6 +276,39 @@ fn a_signal_ends_it_while_it_reads_a_large_folder_and_the_next_start_finds_every
     server.wait_for("serving clients on");
 }
 
+/// A file that nobody else can open, like one on a file server that is gone: whoever tries waits for the
+/// holder of its lease (fcntl(2), F_SETLEASE), for up to 45 s.
+struct Held(Child);
+
+impl Held {
+    fn begin(file: &Path) -> Held {
+        const HOLD: &str = "import fcntl, os, signal, sys\n\
+            file = os.open(sys.argv[1], os.O_RDWR)\n\
+            fcntl.fcntl(file, 10, signal.SIGURG)\n\
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)\n\
+            print('held', flush=True)\n\
+            sys.stdin.read()\n";
+        let mut holder = Command::new("python3")
+            .args(["-c", HOLD])
+            .arg(file)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        BufReader::new(holder.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        assert_eq!(said, "held\n");
+        Held(holder)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn a_start_for_which_a_file_does_not_come_says_which_and_a_signal_ends_it() {
     for cores in [1, 3] {
@@ -283,9 +316,9 @@ fn a_start_for_which_a_file_does_not_come_says_which_and_a_signal_ends_it() {
         let state = folder.path().join("data/version-2");
         fs::create_dir_all(&state).unwrap();
         fs::write(folder.path().join("data/myid"), "1").unwrap();
-        // To open it takes until somebody writes there, like a file on a server that is gone.
         let waits = state.join("currentEpoch");
-        assert!(Command::new("mkfifo").arg(&waits).status().unwrap().success());
+        fs::write(&waits, "0").unwrap();
+        let _held = Held::begin(&waits);
         let members = "server.1=127.0.0.1:1:2\nserver.2=127.0.0.1:3:4\ninitLimit=5\nsyncLimit=2\n";
         let mut server = Process::start_with(folder.path(), cores, false, members);
         let file = waits.display();

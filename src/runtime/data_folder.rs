@@ -253,18 +253,26 @@ pub fn check_files(data: &Path, logs: &Path) -> Vec<FolderError> {
     found
 }
 
-/// The server that holds this folder at this moment, if one does: its process id, 0 if it cannot be
-/// read. Nothing is touched.
+/// The server that holds this folder, if one does: its process id, 0 if it cannot be read. One that has
+/// just ended is waited for, as a start does. Nothing is touched.
 pub fn holder(folder: &Path) -> Option<u32> {
     let mut file = File::open(folder.join(LOCK_FILE)).ok()?;
-    let Err(rustix::io::Errno::WOULDBLOCK) = flock(&file, FlockOperation::NonBlockingLockShared)
-    else {
-        return None;
-    };
-    let mut text = String::new();
-    // Without the number the message is poorer, not wrong.
-    let _ = file.read_to_string(&mut text);
-    Some(text.trim().parse().unwrap_or(0))
+    let until = Instant::now() + LOCK_PATIENCE;
+    loop {
+        let Err(rustix::io::Errno::WOULDBLOCK) =
+            flock(&file, FlockOperation::NonBlockingLockShared)
+        else {
+            return None;
+        };
+        let mut text = String::new();
+        // Without the number the message is poorer, not wrong.
+        let _ = file.rewind().and_then(|()| file.read_to_string(&mut text));
+        let pid = text.trim().parse().unwrap_or(0);
+        if is_a_server(pid) || Instant::now() >= until {
+            return Some(pid);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// Makes a folder and those above it that are missing, and makes their names durable: what is written

@@ -124,32 +124,29 @@ impl Mix {
     fn start(members: &[(Program, Role)]) -> Self {
         let reversed: Vec<_> = members.iter().rev().cloned().collect();
         let voter = |id: &usize| reversed[id - 1].1 == Role::Participant;
-        // On a busy machine Java may take longer for its first votes than others wait for them. Then all begin anew: who
-        // has led has a later epoch, and would win again.
-        for _ in 0..5 {
-            let ensemble = Ensemble::prepare(&reversed, config());
-            let voters: Vec<usize> = ensemble.ids().filter(voter).rev().collect();
-            let first = voters[0];
-            let mut mix = Mix { ensemble, what: names(members), voters, written: 0 };
-            if mix.start_all_after(first) == first {
-                return mix;
-            }
-        }
-        panic!("{}: the first one does not lead", names(members));
+        let ensemble = Ensemble::prepare(&reversed, config());
+        let voters: Vec<usize> = ensemble.ids().filter(voter).rev().collect();
+        let mut mix = Mix { ensemble, what: names(members), voters, written: 0 };
+        mix.start_all_after_the_first();
+        mix
     }
 
-    /// Starts all that do not run, this one first; who leads then.
-    fn start_all_after(&mut self, leader: usize) -> usize {
+    /// Starts the first voter and as many others as make a quorum with it, and none without: however long Java takes for
+    /// its first votes, nobody else can lead. Then the others.
+    fn start_all_after_the_first(&mut self) {
+        let quorum = &self.voters[..self.voters.len() / 2 + 1];
+        let first = quorum[0];
         let ensemble = &mut self.ensemble;
-        ensemble.spawn(leader);
+        ensemble.spawn(first);
         let begun = Instant::now();
         // ZooKeeper answers its clients before it takes part in elections.
-        while !ensemble.takes_part(leader) {
-            assert!(begun.elapsed() < LIMIT, "server {leader} does not answer");
+        while !ensemble.takes_part(first) {
+            assert!(begun.elapsed() < LIMIT, "server {first} does not answer");
             thread::sleep(Duration::from_millis(10));
         }
+        quorum[1..].iter().for_each(|id| ensemble.spawn(*id));
+        assert_eq!(ensemble.wait_leader_among(quorum, LIMIT), first, "{}", self.what);
         ensemble.start_all();
-        ensemble.leader()
     }
 
     fn run(mut self) {

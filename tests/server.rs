@@ -460,6 +460,36 @@ fn three_thousand_large_reads_at_once_are_all_answered() {
 }
 
 #[test]
+fn long_writes_behind_many_short_reads_wait_until_their_client_has_read() {
+    in_both_wirings(|config| {
+        let (reads, writes) = (3000, 35);
+        // Nobody else's bound stops the connection first.
+        let server = start(config.line("globalOutstandingLimit=100000"));
+        let mut client = Client::connect(server.socket_addr());
+        let value = vec![b'x'; 1_000_000];
+        client.create("/large", &value[..100_000], 0).ok();
+        client.create("/written", b"", 0).ok();
+        let mut frames = Vec::new();
+        for _ in 0..reads {
+            frames.extend(client.frame(OpCode::GetData, &raw::get("/large", false)));
+        }
+        for _ in 0..writes {
+            frames.extend(client.frame(OpCode::SetData, &raw::set("/written", &value)));
+        }
+        let mut socket = client.socket.try_clone().unwrap();
+        let sender = std::thread::spawn(move || socket.write_all(&frames));
+        for number in 0..reads + writes {
+            // Slower than the server takes in what it may.
+            std::thread::sleep(Duration::from_millis(1));
+            let reply = client.receive().unwrap_or_else(|error| panic!("{number}: {error}")).ok();
+            assert_eq!((reply.header.xid, reply.body.len() > 1000), (number + 3, number < reads));
+        }
+        sender.join().unwrap().unwrap();
+        client.ping();
+    });
+}
+
+#[test]
 fn a_word_followed_at_once_by_the_end_of_the_input_is_answered() {
     in_both_wirings(|config| {
         let server = start(config);

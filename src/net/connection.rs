@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
 use super::frame::{LENGTH_BYTES, Tail, split};
+use super::outstanding::Outstanding;
 use super::{Connections, Core};
 use crate::admin::word::FourLetterWord;
 use crate::id::ConnectionId;
@@ -50,6 +51,8 @@ pub(super) struct Connection {
     pub(super) excused: Cell<u32>,
     /// Bytes of those requests.
     pub(super) outstanding_bytes: Cell<u64>,
+    /// Which of those requests have how many of the bytes.
+    pub(super) batches: RefCell<Outstanding>,
     /// Whether it stands among those that wait for others' requests to be answered.
     pub(super) throttled: Cell<bool>,
     /// Whether it is not read because too many bytes of its own requests are not answered.
@@ -125,6 +128,7 @@ impl Connection {
             outstanding: Cell::new(0),
             excused: Cell::new(0),
             outstanding_bytes: Cell::new(0),
+            batches: RefCell::default(),
             throttled: Cell::new(false),
             waits_for_answers: Cell::new(false),
             greeted: Cell::new(false),
@@ -607,6 +611,29 @@ mod tests {
             until(&reactor, why, || core.ended.get());
             assert_eq!(core.frame_bytes.get(), 2 * FRAME.len(), "{why}");
         }
+    }
+
+    #[test]
+    fn long_requests_count_in_full_when_the_short_ones_before_them_are_answered() {
+        let reactor = Reactor::new(Doorbell::new().unwrap()).unwrap();
+        let (table, core) = (table(&reactor), Rc::default());
+        let (connection, mut client) = connect(&table, &core);
+        connection.clone().run();
+        table.count(&connection, 100, 3000);
+        for _ in 0..5 {
+            table.count(&connection, 1, 1 << 20);
+        }
+        let conn = connection.id;
+        table.deliver(Send { conn, answered: 100, ..Send::default() });
+        assert_eq!(connection.outstanding_bytes.get(), 5 << 20);
+        client.write_all(&FRAME).unwrap();
+        for _ in 0..3 {
+            reactor.sleep(Some(Instant::now() + Duration::from_millis(5))).unwrap();
+            reactor.dispatch().unwrap();
+        }
+        assert_eq!(core.frame_bytes.get(), 0, "it is not read on");
+        table.deliver(Send { conn, answered: 1, ..Send::default() });
+        until(&reactor, "there is room", || core.frame_bytes.get() == FRAME.len());
     }
 
     #[test]

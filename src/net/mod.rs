@@ -10,6 +10,7 @@ mod connection;
 pub(crate) mod frame;
 pub mod links;
 mod listener;
+mod outstanding;
 mod table;
 
 pub use census::{Census, Refusal};

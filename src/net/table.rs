@@ -47,7 +47,7 @@ impl Default for NetOptions {
 
 /// Bytes read from a socket at once, into memory that all connections of a core share: an idle
 /// connection has no receive buffer of its own.
-const SCRATCH_BYTES: usize = 64 * 1024;
+const SCRATCH_BYTES: usize = limits::CONNECTION_READ_BYTES;
 
 const OUTPUT_STALL: Duration = Duration::from_millis(limits::OUTPUT_STALL_MS);
 
@@ -150,9 +150,8 @@ impl Connections {
         if answered == 0 {
             return;
         }
-        // Which request was how long is not kept; the last answer squares the account.
         let bytes = connection.outstanding_bytes.get();
-        let share = bytes * u64::from(answered) / u64::from(before);
+        let share = connection.batches.borrow_mut().take(answered);
         connection.outstanding.set(before - answered);
         connection.outstanding_bytes.set(bytes - share);
         let excused = answered.min(connection.excused.get());
@@ -186,6 +185,7 @@ impl Connections {
     pub(super) fn count(&self, connection: &Connection, requests: u32, bytes: u64) {
         connection.outstanding.set(connection.outstanding.get() + requests);
         connection.outstanding_bytes.set(connection.outstanding_bytes.get() + bytes);
+        connection.batches.borrow_mut().put(requests, bytes);
         self.shared.outstanding.set(self.shared.outstanding.get() + requests);
         self.shared.outstanding_bytes.set(self.shared.outstanding_bytes.get() + bytes);
         self.excuse(connection, connection.excused.get() > 0);
@@ -265,6 +265,7 @@ impl Connections {
             self.shared.throttled.borrow_mut().retain(|waiting| *waiting != connection.id);
         }
         let counted = connection.outstanding.replace(0) - connection.excused.replace(0);
+        drop(connection.batches.take());
         self.release(counted, connection.outstanding_bytes.replace(0));
     }
 

@@ -219,14 +219,20 @@ mod tests {
         assert!(folder.describe(Place::Logs, "log.1").ends_with("logs/version-2/log.1"));
     }
 
-    #[test]
-    fn what_has_the_name_of_a_servers_file_and_is_none_is_named() {
+    /// One folder for everything, below one that goes with the test.
+    fn one_folder() -> (tempfile::TempDir, PathBuf, FileFolder) {
         let base = tempfile::tempdir().unwrap();
         let here = base.path().join("version-2");
         std::fs::create_dir(&here).unwrap();
         let folders =
             Folders { data: base.path().into(), snapshots: here.clone(), logs: here.clone() };
         let folder = FileFolder::new(&folders);
+        (base, here, folder)
+    }
+
+    #[test]
+    fn what_has_the_name_of_a_servers_file_and_is_none_is_named() {
+        let (_base, here, folder) = one_folder();
         for name in ["log.1.bak", "log.FF", "snapshots", "currentEpoch.old"] {
             std::fs::create_dir(here.join(name)).unwrap();
         }
@@ -250,12 +256,7 @@ mod tests {
 
     #[test]
     fn a_link_to_nothing_names_itself_if_it_is_ours_and_is_passed_over_otherwise() {
-        let base = tempfile::tempdir().unwrap();
-        let here = base.path().join("version-2");
-        std::fs::create_dir(&here).unwrap();
-        let folders =
-            Folders { data: base.path().into(), snapshots: here.clone(), logs: here.clone() };
-        let folder = FileFolder::new(&folders);
+        let (base, here, folder) = one_folder();
         std::fs::write(base.path().join("elsewhere"), b"12345").unwrap();
         std::os::unix::fs::symlink("../elsewhere", here.join("snapshot.5")).unwrap();
         std::os::unix::fs::symlink("/nowhere/at/all", here.join("snapshot.9.bak")).unwrap();

@@ -326,6 +326,12 @@ impl Database {
         self.tree.owners().ephemerals(id).iter().map(|&node| self.tree.get(node).path())
     }
 
+    /// How many ephemeral nodes a session has, and the bytes of their paths.
+    pub fn ephemerals_size(&self, id: SessionId) -> (usize, usize) {
+        let owners = self.tree.owners();
+        (owners.ephemerals(id).len(), owners.ephemerals_path_bytes(id))
+    }
+
     /// Sessions that own nodes, in the order of their ids.
     pub fn ephemeral_owners(&self) -> impl Iterator<Item = SessionId> {
         self.tree.owners().sessions()

@@ -1,7 +1,8 @@
 //! The requests of one connection that are not answered yet, and their bytes.
 //!
-//! They are answered in the order in which they came, so the bytes are counted in that order too: an
-//! average over all of them would take the long ones behind for as short as those in front. One entry
+//! The replica counts them as answered in the order in which they came, even those that it answers
+//! before others, so the bytes are counted in that order too: an average over all of them would take
+//! the long ones behind for as short as those in front. One entry
 //! stands for up to [`limits::CONNECTION_REQUESTS_BATCH_BYTES`] of neighbours or for one read that
 //! brought more, so there are few of them. A connection with less outstanding allocates nothing.
 

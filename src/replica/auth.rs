@@ -112,7 +112,7 @@ impl Replica {
             None::<&[u8]>.encode(out);
         }
         end_frame(out, start);
-        connection.answered += 1;
+        connection.count_answered_at_once();
         connection.sent += 1;
         self.stats.packets_sent += 1;
     }

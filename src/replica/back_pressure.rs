@@ -22,6 +22,8 @@
 
 use super::Replica;
 use super::connection::{Connection, Expected, Slot, State, Waiting};
+use crate::acl::Identity;
+use crate::database::NodeRef;
 use crate::id::ConnectionId;
 use crate::jute::{Decoder, Jute};
 use crate::limits;
@@ -32,11 +34,15 @@ use crate::time::Now;
 
 /// Bytes of a reply with nothing but a header, a Stat or a short list in it.
 const SHORT_REPLY_BYTES: usize = 128;
-/// Bytes of a child's name in a list. A guess: names of locks and of members are about as long.
-const CHILD_BYTES: usize = 32;
-/// By how much a list of children may grow, beside doubling, while a write is under way: some tens of
-/// thousands of children. A guess.
-const CHILDREN_GROWTH_BYTES: usize = 1 << 20;
+/// Of how many children the names are looked at, to know how long those of all are.
+const CHILDREN_LOOKED_AT: usize = 8;
+/// By how much a list of nodes may grow, beside doubling, while a write is under way: some tens of
+/// thousands of names. A guess.
+const LIST_GROWTH_BYTES: usize = 1 << 20;
+/// Bytes of a string's length.
+const STRING_BYTES: usize = 4;
+/// The shortest path that a client can watch has 4 bytes in its setWatches, and an event for it 8 times as many.
+const EVENT_PER_WATCH_BYTES: usize = 8;
 /// Bytes of the reply to a multiRead. A guess: a few nodes as large as ZooKeeper's users make them.
 const MULTI_READ_BYTES: usize = 64 * 1024;
 
@@ -174,7 +180,7 @@ impl Replica {
     }
 
     /// What the reply to a read that has to wait will be worth.
-    pub(super) fn expected_bytes(&self, frame: &[u8]) -> Expected {
+    pub(super) fn expected_bytes(&self, connection: &Connection, frame: &[u8]) -> Expected {
         let mut input = Decoder::new(frame);
         let short = Expected { now: SHORT_REPLY_BYTES, at_most: SHORT_REPLY_BYTES };
         let Ok(RequestHeader { op, .. }) = RequestHeader::decode(&mut input) else {
@@ -189,13 +195,34 @@ impl Replica {
                 let data = node(&mut input).and_then(|node| node.data()).map_or(0, <[u8]>::len);
                 (data, data.max(self.options.frame_bytes_max as usize))
             }
-            Some(OpCode::GetChildren | OpCode::GetChildren2) => {
-                let list = node(&mut input).map_or(0, |node| node.num_children() * CHILD_BYTES);
-                (list, 2 * list + CHILDREN_GROWTH_BYTES)
+            Some(OpCode::GetAcl) => {
+                let acl = node(&mut input).map_or(0, |node| node.acl_list().encoded().len());
+                (acl, acl.max(self.options.frame_bytes_max as usize))
             }
+            Some(OpCode::GetChildren | OpCode::GetChildren2) => {
+                let list = node(&mut input).map_or(0, |node| children_bytes(&node));
+                (list, 2 * list + LIST_GROWTH_BYTES)
+            }
+            Some(OpCode::GetEphemerals) => {
+                let (nodes, path_bytes) = self.database.ephemerals_size(connection.session);
+                let list = nodes * STRING_BYTES + path_bytes;
+                (list, 2 * list + LIST_GROWTH_BYTES)
+            }
+            Some(OpCode::WhoAmI) => {
+                let bytes = |identity: &Identity| {
+                    2 * STRING_BYTES + identity.scheme.len() + identity.id.len()
+                };
+                let list = connection.identities.iter().map(bytes).sum();
+                (list, list)
+            }
+            // Its path.
+            Some(OpCode::Sync) => (frame.len(), frame.len()),
             Some(OpCode::MultiRead) => (MULTI_READ_BYTES, self.options.multi_read_bytes_max),
             // An event for each watch whose node has changed.
-            Some(OpCode::SetWatches | OpCode::SetWatches2) => (frame.len(), 2 * frame.len()),
+            Some(OpCode::SetWatches | OpCode::SetWatches2) => {
+                (frame.len(), EVENT_PER_WATCH_BYTES * frame.len())
+            }
+            // A number, a Stat, or nothing but the header.
             _ => (0, 0),
         };
         let mut expected = short;
@@ -230,6 +257,15 @@ impl Replica {
     }
 }
 
+/// Bytes of the names of a node's children, from those of a few.
+fn children_bytes(node: &NodeRef<'_>) -> usize {
+    let names = node.children().take(CHILDREN_LOOKED_AT);
+    let (looked_at, bytes) =
+        names.fold((0, 0), |(names, bytes), name| (names + 1, bytes + STRING_BYTES + name.len()));
+    // Of a few it is their sum, and nobody divides by none.
+    bytes * node.num_children() / looked_at.max(1)
+}
+
 /// Whether a request changes nothing: nothing of its session has to be applied behind it.
 fn is_read(frame: &[u8]) -> bool {
     let header = RequestHeader::decode(&mut Decoder::new(frame));
@@ -237,6 +273,14 @@ fn is_read(frame: &[u8]) -> bool {
 }
 
 impl Connection {
+    /// Requests that are finished since the last entry, with all before them.
+    pub(super) fn take_answered(&mut self) -> u32 {
+        if self.queue.is_empty() {
+            self.answered += std::mem::take(&mut self.answered_early);
+        }
+        std::mem::take(&mut self.answered)
+    }
+
     /// `out` is handed out. Whether it is counted: then it is unread until it is heard of again.
     pub(super) fn hand_out(&mut self) -> bool {
         let is_counted = self.out.len() > limits::OUTPUT_REPORTED_BYTES;

@@ -1,10 +1,9 @@
 //! The end of a connection: for what it did, or because its session is over.
 
-use std::collections::VecDeque;
-
 use super::Replica;
 use super::connection::{Connection, Expected, Slot, State, Waiting};
 use super::ensemble::Role;
+use super::waiting::Queue;
 use crate::id::SessionId;
 
 impl Replica {
@@ -55,7 +54,7 @@ impl Replica {
     }
 
     /// Gives back what these steps of a queue have claimed.
-    pub(super) fn release_steps(&mut self, steps: VecDeque<Waiting>) {
+    pub(super) fn release_steps(&mut self, steps: Queue) {
         for waiting in steps {
             self.requests_held -= usize::from(waiting.is_held());
             match waiting {

@@ -1,11 +1,11 @@
 //! Connections: what the replica keeps of each, and where they lie.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use hashbrown::HashMap;
 
 use super::stats::{ConnectionFacts, Latency};
+use super::waiting::Queue;
 use crate::acl::{Identity, ip_identity};
 use crate::error::ErrorCode;
 use crate::id::{ConnectionId, Epoch, SessionId, Zxid};
@@ -68,6 +68,15 @@ impl Waiting {
     /// Whether it is counted as held: it waits for nothing of its own.
     pub fn is_held(&self) -> bool {
         matches!(self, Waiting::Request { .. } | Waiting::Answer { .. })
+    }
+
+    /// Whether it may still be carried out, or not.
+    pub fn is_write(&self) -> bool {
+        match self {
+            Waiting::Write => true,
+            Waiting::Forwarded(request) => request.sync.is_none(),
+            Waiting::Request { .. } | Waiting::Answer { .. } => false,
+        }
     }
 }
 
@@ -173,11 +182,14 @@ pub(super) struct Connection {
     pub waits_to_be_read: bool,
     /// When something arrived last.
     pub heard: MonoUs,
-    /// Requests finished since then.
+    /// Requests finished since the last entry of the output, in their order.
     pub answered: u32,
+    /// Requests that were finished before what stands in the queue. They are told of when it is empty,
+    /// because the edge takes what is finished for the oldest of what it has handed on, with its bytes.
+    pub answered_early: u32,
     /// Whether it is in the list of those with something to take.
     pub dirty: bool,
-    pub queue: VecDeque<Waiting>,
+    pub queue: Queue,
     /// Reads are not answered before this is applied: the session's last write of an earlier
     /// connection that was still on its way when this one took the session up.
     pub floor: Zxid,
@@ -216,8 +228,9 @@ impl Connection {
             waits_to_be_read: false,
             heard: now.mono,
             answered: 0,
+            answered_early: 0,
             dirty: false,
-            queue: VecDeque::new(),
+            queue: Queue::default(),
             floor: Zxid::ZERO,
             held_bytes: 0,
             early: Vec::new(),
@@ -254,6 +267,15 @@ impl Connection {
         settled && self.queue.is_empty() && self.early.is_empty() && self.parked.is_none()
     }
 
+    /// A request is finished the moment it is looked at, whatever is before it.
+    pub fn count_answered_at_once(&mut self) {
+        if self.queue.is_empty() {
+            self.answered += 1;
+        } else {
+            self.answered_early += 1;
+        }
+    }
+
     /// Whether bytes may still be written to it.
     pub fn is_open(&self) -> bool {
         self.state != State::Closed
@@ -261,11 +283,7 @@ impl Connection {
 
     /// Whether what it asked for may still be carried out, or not.
     pub fn awaits_writes(&self) -> bool {
-        self.queue.iter().any(|step| match step {
-            Waiting::Write => true,
-            Waiting::Forwarded(request) => request.sync.is_none(),
-            Waiting::Request { .. } | Waiting::Answer { .. } => false,
-        })
+        self.queue.has_writes()
     }
 
     pub fn facts(&self) -> ConnectionFacts {

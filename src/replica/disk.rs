@@ -384,8 +384,8 @@ impl Replica {
                 };
                 let after = Zxid::ZERO;
                 self.requests_held += 1;
-                connection.queue[place] =
-                    Waiting::Answer { answer, arrived: request.arrived, after };
+                let step = Waiting::Answer { answer, arrived: request.arrived, after };
+                connection.queue.replace(place, step);
             }
             None => self.large_bytes -= request.large as usize,
         }

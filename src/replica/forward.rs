@@ -142,7 +142,7 @@ impl Replica {
         let mut place = place;
         let mut index = 0;
         while index < place {
-            match &mut connection.queue[index] {
+            match connection.queue.step_mut(index) {
                 // The leader knows of the sync, because the transaction came behind it: everything
                 // that it asked for is applied.
                 Waiting::Forwarded(sync) if sync.sync.is_some() => sync.is_done = true,
@@ -282,8 +282,8 @@ impl Replica {
             return;
         };
         let Some(mut connection) = self.connections.take(slot) else { return };
-        for step in &mut connection.queue {
-            if let Waiting::Forwarded(request) = step
+        for place in 0..connection.queue.len() {
+            if let Waiting::Forwarded(request) = connection.queue.step_mut(place)
                 && request.sync == Some(number)
             {
                 request.is_done = true;

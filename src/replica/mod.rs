@@ -48,6 +48,7 @@ mod transfer;
 mod tree;
 mod unlogged;
 mod unlogged_sessions;
+mod waiting;
 mod warm;
 
 use std::collections::VecDeque;
@@ -365,7 +366,7 @@ impl Replica {
             out.sends.push(Send {
                 conn: slot.id,
                 bytes: std::mem::take(&mut connection.out),
-                answered: std::mem::take(&mut connection.answered),
+                answered: connection.take_answered(),
                 close,
                 is_reported,
             });

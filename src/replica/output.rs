@@ -73,7 +73,9 @@ pub struct Send {
     pub conn: ConnectionId,
     /// Whole frames. May be empty when the entry only closes or only gives credit.
     pub bytes: Vec<u8>,
-    /// Requests that are finished since the last entry: so many more may be read.
+    /// Requests that are finished since the last entry: so many more may be read. They are the oldest of
+    /// those that were handed to the replica and not counted yet; one that was finished before an older
+    /// one is counted with it.
     pub answered: u32,
     /// Whether to close the connection after these bytes. The replica has forgotten the
     /// connection then and expects no `handle_close` for it (one is ignored).

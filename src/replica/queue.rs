@@ -23,7 +23,7 @@ impl Replica {
             return;
         }
         connection.held_bytes += frame.len();
-        let expected = self.expected_bytes(frame);
+        let expected = self.expected_bytes(connection, frame);
         connection.owed.expected.add(expected);
         let first = connection.queue.is_empty();
         let frame = frame.into();
@@ -63,6 +63,13 @@ impl Replica {
         self.barriers.insert(at, (after, slot));
     }
 
+    /// What was kept back until everything before it is finished goes out.
+    fn on_queue_empty(&mut self, slot: Slot, connection: &mut Connection) {
+        if connection.answered_early > 0 {
+            self.mark_dirty(slot, connection);
+        }
+    }
+
     /// Goes on with a connection's queue up to the next thing that must wait.
     pub(super) fn advance(&mut self, now: Now, slot: Slot, connection: &mut Connection) {
         while connection.is_open() {
@@ -70,7 +77,8 @@ impl Replica {
                 return;
             }
             match connection.queue.front() {
-                None | Some(Waiting::Write) => return,
+                None => return self.on_queue_empty(slot, connection),
+                Some(Waiting::Write) => return,
                 Some(Waiting::Forwarded(request)) => {
                     if !request.is_done {
                         return;

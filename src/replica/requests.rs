@@ -84,7 +84,7 @@ impl Replica {
                     self.on_request(now, slot, connection, frame);
                 }
                 State::Ending => {
-                    connection.answered += 1;
+                    connection.count_answered_at_once();
                     self.mark_dirty(slot, connection);
                 }
                 State::Closed => return,
@@ -154,7 +154,7 @@ impl Replica {
             || (connection.local && self.ensemble.local.is_closing(connection.session))
         {
             self.large_bytes -= large as usize;
-            connection.answered += 1;
+            connection.count_answered_at_once();
             return self.mark_dirty(slot, connection);
         }
         let arrived = now.mono;

@@ -154,7 +154,7 @@ impl Tree {
             self.parent_last = parent;
         }
         let kind = self.rules.kind(stat.ephemeral_owner);
-        let at = self.owners.add(kind, id);
+        let at = self.owners.add(kind, id, path.len());
         self.slab.get_mut(id).owned_at = at;
         self.bytes += blob_bytes(self.slab.get(id));
         self.digest = self.digest.wrapping_add(self.digest_of_node(id));
@@ -198,7 +198,8 @@ impl Tree {
         self.unlink(id);
         let node = self.slab.remove(id);
         self.index.remove(self.index.hash(node.path()), id.0);
-        if let Some(moved) = self.owners.remove(self.rules.kind(node.owner()), node.owned_at) {
+        let (kind, path_bytes) = (self.rules.kind(node.owner()), node.path_bytes().len());
+        if let Some(moved) = self.owners.remove(kind, node.owned_at, path_bytes) {
             self.slab.get_mut(moved).owned_at = node.owned_at;
         }
         let list = self.acls.list(node.acl).clone();

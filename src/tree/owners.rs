@@ -9,26 +9,37 @@ use crate::tree::node::NodeId;
 /// Nodes by what ends them. A node knows its place in its list, so that it leaves in no time.
 #[derive(Debug, Default)]
 pub(crate) struct Owners {
-    ephemerals: BTreeMap<SessionId, Vec<NodeId>>,
+    ephemerals: BTreeMap<SessionId, OfSession>,
     ephemerals_count: usize,
     containers: Vec<NodeId>,
     ttls: Vec<NodeId>,
+}
+
+/// The nodes of a session.
+#[derive(Debug, Default)]
+struct OfSession {
+    nodes: Vec<NodeId>,
+    /// Bytes of their paths.
+    path_bytes: usize,
 }
 
 impl Owners {
     fn list(&mut self, kind: NodeKind) -> Option<&mut Vec<NodeId>> {
         match kind {
             NodeKind::Persistent => None,
-            NodeKind::Ephemeral(session) => Some(self.ephemerals.entry(session).or_default()),
+            NodeKind::Ephemeral(session) => {
+                Some(&mut self.ephemerals.entry(session).or_default().nodes)
+            }
             NodeKind::Container => Some(&mut self.containers),
             NodeKind::Ttl { .. } => Some(&mut self.ttls),
         }
     }
 
-    /// Adds a node and tells its place.
-    pub fn add(&mut self, kind: NodeKind, id: NodeId) -> u32 {
-        if matches!(kind, NodeKind::Ephemeral(_)) {
+    /// Adds a node with a path of so many bytes, and tells its place.
+    pub fn add(&mut self, kind: NodeKind, id: NodeId, path_bytes: usize) -> u32 {
+        if let NodeKind::Ephemeral(session) = kind {
             self.ephemerals_count += 1;
+            self.ephemerals.entry(session).or_default().path_bytes += path_bytes;
         }
         let Some(list) = self.list(kind) else { return 0 };
         list.push(id);
@@ -36,7 +47,7 @@ impl Owners {
     }
 
     /// Removes the node at a place and tells which one now has that place.
-    pub fn remove(&mut self, kind: NodeKind, at: u32) -> Option<NodeId> {
+    pub fn remove(&mut self, kind: NodeKind, at: u32, path_bytes: usize) -> Option<NodeId> {
         let at = at as usize;
         let list = self.list(kind)?;
         list.swap_remove(at);
@@ -46,6 +57,8 @@ impl Owners {
             self.ephemerals_count -= 1;
             if is_empty {
                 self.ephemerals.remove(&session);
+            } else if let Some(of_session) = self.ephemerals.get_mut(&session) {
+                of_session.path_bytes -= path_bytes;
             }
         }
         moved
@@ -53,7 +66,12 @@ impl Owners {
 
     /// The nodes of a session.
     pub fn ephemerals(&self, session: SessionId) -> &[NodeId] {
-        self.ephemerals.get(&session).map_or(&[], Vec::as_slice)
+        self.ephemerals.get(&session).map_or(&[], |of_session| &of_session.nodes)
+    }
+
+    /// Bytes of the paths of a session's nodes.
+    pub fn ephemerals_path_bytes(&self, session: SessionId) -> usize {
+        self.ephemerals.get(&session).map_or(0, |of_session| of_session.path_bytes)
     }
 
     /// Sessions that own nodes, in the order of their ids.

@@ -2,11 +2,11 @@
 
 use super::forwarding::{become_, connect, follower};
 use super::harness::{Client, Harness, create, new_session, set_data, watch};
-use crate::jute::Jute;
+use crate::jute::{Jute, VectorBuf};
 use crate::peer::Standing;
-use crate::proto::OpCode;
 use crate::proto::connect::ConnectRequest;
-use crate::proto::request::{RequestBody, RequestHeader};
+use crate::proto::request::{AuthPacket, PathRequest, RequestBody, RequestHeader, SetAclRequest};
+use crate::proto::{AclEntry, Id, OpCode};
 use crate::replica::ReplicaOptions;
 
 static LARGE: [u8; 300_000] = [7; 300_000];
@@ -241,4 +241,78 @@ fn a_request_as_long_as_may_be_and_those_that_came_with_it_wait_together() {
         h.send(client.conn, xid, OpCode::SetData, &set_data("/a", &long, -1));
     }
     assert!(h.is_closed(client.conn));
+}
+
+#[test]
+fn an_answer_that_overtakes_a_write_is_counted_behind_it() {
+    let mut h = Harness::new();
+    let client = h.connect();
+    assert_eq!(h.call(client.conn, 1, OpCode::Create, &create("/a", b"", 0)).err, 0);
+    let answered = h.answered[&client.conn];
+    h.send(client.conn, 2, OpCode::SetData, &set_data("/a", &LARGE, -1));
+    let auth = RequestBody::Auth(AuthPacket {
+        packet_type: 0,
+        scheme: Some("digest"),
+        auth: Some(b"u:p"),
+    });
+    for _ in 0..9 {
+        h.send(client.conn, -4, OpCode::Auth, &auth);
+    }
+    assert_eq!(h.errors(client.conn), [(-4, 0); 9], "they are answered at once");
+    assert_eq!(
+        h.answered[&client.conn], answered,
+        "the edge would take the long write for answered"
+    );
+    h.send(client.conn, 3, OpCode::Exists, &watch("/a", false));
+    h.settle();
+    assert_eq!(h.errors(client.conn), [(2, 0), (3, 0)]);
+    assert_eq!(h.answered[&client.conn], answered + 11);
+    h.send(client.conn, -4, OpCode::Auth, &auth);
+    assert_eq!(h.answered[&client.conn], answered + 12);
+}
+
+#[test]
+fn reads_of_lists_behind_a_write_are_weighed_before_they_are_taken() {
+    let (mut h, client) = slow_reader();
+    h.reads = true;
+    let name = "x".repeat(900);
+    for number in 0..60 {
+        assert_eq!(h.create(&client, &format!("/a/{number}-{name}"), 1).err, 0);
+    }
+    let entries: Vec<_> = (0..1000).map(|n| format!("u{n}:{:0>60}", n)).collect();
+    let mut acl = VectorBuf::<AclEntry<'static>>::default();
+    acl.push(&AclEntry { perms: 31, id: Id { scheme: Some("world"), id: Some("anyone") } });
+    for id in &entries {
+        acl.push(&AclEntry { perms: 31, id: Id { scheme: Some("digest"), id: Some(id) } });
+    }
+    let body =
+        RequestBody::SetAcl(SetAclRequest { path: Some("/a"), acl: acl.as_vector(), version: -1 });
+    assert_eq!(h.call(client.conn, 2, OpCode::SetAcl, &body).err, 0);
+    h.reads = false;
+    let path = RequestBody::Path(PathRequest { path: Some("/a") });
+    let children = watch("/a", false);
+    for (op, body) in [
+        (OpCode::GetAcl, &path),
+        (OpCode::GetEphemerals, &path),
+        (OpCode::GetChildren, &children),
+        (OpCode::GetChildren2, &children),
+    ] {
+        let write = set_data("/a", b"small", -1);
+        h.send(client.conn, 2, OpCode::SetData, &write);
+        for xid in 3..13 {
+            h.send(client.conn, xid, op, body);
+        }
+        h.send(client.conn, 13, OpCode::SetData, &write);
+        h.settle();
+        let mut xids = Vec::new();
+        for round in 0..30 {
+            let replies = h.replies(client.conn);
+            assert!(replies.len() <= 4, "{op:?}, round {round}: {} replies", replies.len());
+            xids.extend(replies.iter().map(|reply| reply.xid));
+            h.read_all();
+            h.settle();
+        }
+        assert_eq!(xids, (2..14).collect::<Vec<_>>(), "{op:?}");
+        assert!(!h.is_closed(client.conn));
+    }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::server_line::{is_loopback, is_wildcard};
 use super::{Config, Member};
 use crate::id::ServerId;
+use crate::limits::CONFIG_MEMBERS_MAX;
 
 /// What a client asks for. With new members the others are not looked at.
 #[derive(Debug, Clone, Copy, Default)]
@@ -31,7 +32,8 @@ pub enum ReconfigError {
 use ReconfigError::{BadArguments, Marshalling};
 
 impl Config {
-    /// The configuration after the change; `version` is the zxid of its transaction.
+    /// The configuration after the change; `version` is the zxid of its transaction. It is what other
+    /// servers read from its text: what they could not read would stop them, and the leader with them.
     ///
     /// # Errors
     /// As ZooKeeper refuses it. Whether a quorum of the result is there, others have to ask.
@@ -56,7 +58,7 @@ impl Config {
             let reason = format!("the result has {voters} participants, needed: {needed}");
             return Err(BadArguments(reason));
         }
-        Ok(config)
+        config.as_read().map_err(|error| BadArguments(error.to_string()))
     }
 
     /// Whether nothing but the version differs.
@@ -73,6 +75,10 @@ impl Config {
         for leaving in words(change.leaving, ',') {
             members.remove(&server_id(leaving)?);
         }
+        if words(change.joining, ',').nth(CONFIG_MEMBERS_MAX).is_some() {
+            let reason = format!("more than {CONFIG_MEMBERS_MAX} servers join at once");
+            return Err(BadArguments(reason));
+        }
         for joining in words(change.joining, ',') {
             let parts: Vec<&str> = words(Some(joining), '=').collect();
             let [key, value] = parts[..] else {
@@ -84,12 +90,13 @@ impl Config {
             if member.client.is_none() {
                 return Err(BadArguments(format!("server {id} needs a port for clients")));
             }
+            let own = member.own_sockets();
             for (other, known) in &members {
                 if *other != id
-                    && let Some(address) = member.common_address(known)
+                    && let Some((host, port)) = known.common_socket(&own)
                 {
                     let reason =
-                        format!("{address} of server {id} is used by server {other} already");
+                        format!("{host}:{port} of server {id} is used by server {other} already");
                     return Err(BadArguments(reason));
                 }
             }
@@ -130,16 +137,19 @@ fn server_id(text: &str) -> Result<ServerId, ReconfigError> {
 }
 
 impl Member {
-    /// An address that both use, if there is one (`QuorumServer.checkAddressDuplicate`).
+    /// Where it can be reached, and nobody else. What stands for every address, or for the machine
+    /// itself, may be used by all.
+    fn own_sockets(&self) -> Vec<(&str, u16)> {
+        self.sockets().filter(|(host, _)| !is_wildcard(host) && !is_loopback(host)).collect()
+    }
+
+    /// An address that it uses as well, if there is one (`QuorumServer.checkAddressDuplicate`).
     ///
-    /// ZooKeeper compares resolved addresses; here names are compared as they are. What stands for
-    /// every address, or for the machine itself, may be used by all.
-    fn common_address(&self, other: &Member) -> Option<String> {
-        let others: Vec<(&str, u16)> = other.sockets().collect();
-        let common = self.sockets().find(|(host, port)| {
+    /// ZooKeeper compares resolved addresses; here names are compared as they are.
+    fn common_socket<'a>(&'a self, others: &[(&str, u16)]) -> Option<(&'a str, u16)> {
+        self.sockets().find(|(host, port)| {
             others.iter().any(|(h, p)| p == port && h.eq_ignore_ascii_case(host))
-        });
-        common.map(|(host, port)| format!("{host}:{port}"))
+        })
     }
 
     fn sockets(&self) -> impl Iterator<Item = (&str, u16)> {
@@ -147,13 +157,14 @@ impl Member {
             [(&*address.host, address.quorum_port), (&*address.host, address.election_port)]
         });
         let clients = self.client.iter().filter_map(|(host, port)| Some((host.as_deref()?, *port)));
-        servers.chain(clients).filter(|(host, _)| !is_wildcard(host) && !is_loopback(host))
+        servers.chain(clients)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::HOST_BYTES_MAX;
 
     fn config() -> Config {
         let text = "server.1=a:1:2;3\nserver.2=b:1:2;3\nserver.3=c:1:2:observer;3\nversion=7";
@@ -255,6 +266,86 @@ mod tests {
         let config = Config::parse(text).unwrap();
         let change = Reconfiguration { leaving: Some("9"), ..Default::default() };
         assert!(matches!(config.reconfigured(change, 1, true), Err(BadArguments(_))));
+    }
+
+    #[test]
+    fn what_others_could_not_read_is_refused() {
+        let zone = "z".repeat(HOST_BYTES_MAX - 4);
+        for joining in [
+            r"server.9=\:2888:3888:observer;2181",
+            r"server.9=a\b:2888:3888:observer;2181",
+            r"server.9=z:2888:3888:observer;\:2181",
+            &format!("server.9=[::1%{zone}]:1:2:observer;2181"),
+            &format!("server.9=z:1:2:observer;[::1%{zone}]:2181"),
+        ] {
+            assert!(is_bad(&incremental(joining, "")), "{joining}");
+        }
+        for members in
+            [r"server.1=\\\\:1:2;3,server.2=b:1:2;3", r"server.1=a:1:2;\\:3,server.2=b:1:2;3"]
+        {
+            assert!(is_bad(&bulk(members, true)), "{members}");
+        }
+    }
+
+    #[test]
+    fn an_ensemble_does_not_grow_beyond_what_others_read() {
+        let observer = |id: usize, host: &str| format!("server.{id}={host}{id}:1:2:observer;3");
+        let with = |members: usize, host: &str| {
+            let lines = (1..members).map(|id| observer(id, host) + "\n").collect::<String>();
+            Config::parse(&format!("{lines}server.2000=a:1:2\nserver.2001=b:1:2")).unwrap()
+        };
+        let join = |config: &Config, joining: &str| {
+            let change = Reconfiguration { joining: Some(joining), ..Default::default() };
+            config.reconfigured(change, 0x10, true).map(|config| config.to_text())
+        };
+        let full = with(CONFIG_MEMBERS_MAX - 1, "h");
+        assert!(join(&full, &observer(7, "other")).is_ok());
+        assert!(is_bad(&join(&full, &observer(3000, "h"))));
+        let same = vec![observer(7, "h"); CONFIG_MEMBERS_MAX + 1].join(",");
+        assert!(is_bad(&join(&full, &same)), "each costs a look at all the others");
+        let (mut long, host) = (with(930, &"h".repeat(240)), "h".repeat(250));
+        for id in 3000.. {
+            let Ok(text) = join(&long, &observer(id, &host)) else { break };
+            long = Config::parse(&text).unwrap();
+        }
+        assert!(long.members.len() < CONFIG_MEMBERS_MAX, "its text would be too long");
+    }
+
+    #[test]
+    fn what_is_accepted_is_read_as_it_is() {
+        let alphabet: Vec<char> =
+            "0123456789=:;|.[]#!\\\n\t ,%svegrwn-+\u{e9}\u{2028}".chars().collect();
+        let mut random: u64 = 11;
+        let mut below = |bound: usize| {
+            random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            usize::try_from(random >> 33).unwrap() % bound
+        };
+        let lines = [
+            "server.4=d:1:2:observer;h:4",
+            "server.1=a:1:2|[::1%lo]:3:4;[::]:3,server.2=b:1:2;0.0.0.0:3",
+            "server.1=a:1:2,server.2=[::ffff:1.2.3.4]:1:2,server.3=c:1:2:observer,group.1=1:2,weight.1=7",
+        ];
+        let mut accepted = 0;
+        for round in 0..30_000 {
+            let mut line: Vec<char> = lines[round % lines.len()].chars().collect();
+            for _ in 0..below(5) {
+                let (at, new) = (below(line.len()), alphabet[below(alphabet.len())]);
+                match below(3) {
+                    0 => line[at] = new,
+                    1 => line.insert(at, new),
+                    _ => _ = line.remove(at),
+                }
+            }
+            let line: String = line.into_iter().collect();
+            let joining = (round % 2 == 0).then_some(&*line);
+            let new_members = joining.is_none().then_some(&*line);
+            let change = Reconfiguration { joining, leaving: None, new_members };
+            if let Ok(config) = self::config().reconfigured(change, 0x10, true) {
+                accepted += 1;
+                assert_eq!(Config::parse(&config.to_text()), Ok(config), "{line:?}");
+            }
+        }
+        assert!(accepted > 1000, "{accepted}");
     }
 
     #[test]

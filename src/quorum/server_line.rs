@@ -54,7 +54,7 @@ fn member_addresses(text: &str) -> Result<(Vec<MemberAddress>, Role), String> {
             return Err("quorum port and election port must be different".to_owned());
         }
         let address = MemberAddress { host: checked_host(host)?, quorum_port, election_port };
-        if !addresses.contains(&address) {
+        if !addresses.iter().any(|known| is_written_alike(known, &address)) {
             addresses.push(address);
         }
         if addresses.len() > MEMBER_ADDRESSES_MAX {
@@ -108,11 +108,12 @@ fn checked_host(host: &str) -> Result<String, String> {
     if host.is_empty() {
         return Err("there is no host before the port".to_owned());
     }
-    if host.len() > HOST_BYTES_MAX {
+    // As it is written, for then it is read again: an IPv6 address becomes longer.
+    if host.len() > HOST_BYTES_MAX || java_host(host).len() > HOST_BYTES_MAX {
         return Err(format!("the host has more than {HOST_BYTES_MAX} characters"));
     }
     // What has a meaning in the text of a configuration could not be read back.
-    if host.chars().any(|c| c.is_control() || c.is_whitespace() || "=;|[],".contains(c)) {
+    if host.chars().any(|c| c.is_control() || c.is_whitespace() || "=;|[],\\".contains(c)) {
         return Err(format!("{host:?} is no name of a host"));
     }
     Ok(host.to_owned())
@@ -150,6 +151,12 @@ fn java_host(host: &str) -> Cow<'_, str> {
         },
         Err(_) => host.into(),
     }
+}
+
+/// Whether two addresses have the same text, so that only one of them could be read back.
+fn is_written_alike(one: &MemberAddress, other: &MemberAddress) -> bool {
+    let ports = |address: &MemberAddress| (address.quorum_port, address.election_port);
+    ports(one) == ports(other) && java_host(&one.host) == java_host(&other.host)
 }
 
 /// The same before a port.
@@ -229,6 +236,7 @@ mod tests {
             ("[::ffff:1.2.3.4]:1:2", "1.2.3.4:1:2:participant"),
             ("a:1:2;[::1%lo]:3", "a:1:2:participant;[0:0:0:0:0:0:0:1%lo]:3"),
             ("a:1:2|a:1:2", "a:1:2:participant"),
+            ("[::1]:1:2|[0:0::1]:1:2", "[0:0:0:0:0:0:0:1]:1:2:participant"),
         ] {
             assert_eq!(Member::parse(text).unwrap().to_string(), java);
         }
@@ -257,12 +265,16 @@ mod tests {
             (":1:2", "no host"),
             ("a b:1:2", "name of a host"),
             ("a\n:1:2", "name of a host"),
+            ("\\:1:2", "name of a host"),
+            ("a:1:2;\\:3", "name of a host"),
         ] {
             let error = Member::parse(text).unwrap_err();
             assert!(error.contains(reason), "{text:?}: {error}");
         }
         let long = "h".repeat(HOST_BYTES_MAX + 1);
         assert!(Member::parse(&format!("{long}:1:2")).unwrap_err().contains("characters"));
+        let zoned = format!("[::1%{}]:1:2", "z".repeat(HOST_BYTES_MAX - 4));
+        assert!(Member::parse(&zoned).unwrap_err().contains("characters"), "it is written longer");
         let many: Vec<String> = (0..=MEMBER_ADDRESSES_MAX).map(|i| format!("h{i}:1:2")).collect();
         assert!(Member::parse(&many.join("|")).unwrap_err().contains("addresses"));
     }

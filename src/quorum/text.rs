@@ -53,6 +53,20 @@ impl Config {
         Config::parse(text)
     }
 
+    /// The configuration as every other server reads it from its text.
+    ///
+    /// # Errors
+    /// The text cannot be read, or it says something else.
+    pub(super) fn as_read(&self) -> Result<Config, ConfigError> {
+        let text = self.to_text();
+        let read = Config::parse(&text)?;
+        if read.to_text() != text {
+            let reason = "its text would be read as another configuration".to_owned();
+            return Err(ConfigError::whole(reason));
+        }
+        Ok(read)
+    }
+
     /// Reads a configuration, which may be without participants.
     pub(super) fn parse_any(text: &str) -> Result<Config, ConfigError> {
         if text.len() > CONFIG_BYTES_MAX {

@@ -14,7 +14,6 @@ use crate::proto::OpCode;
 use crate::proto::request::{NULL_ACL_IN_MULTI, RequestBody, RequestHeader};
 use crate::proto::txn::Txn;
 use crate::time::Now;
-use crate::zab::config_of;
 
 /// Length of the length before a frame.
 const LENGTH_BYTES: usize = 4;
@@ -459,7 +458,7 @@ impl Replica {
     pub(super) fn propose(&mut self, txn: Txn, request: InFlight) {
         self.stats.record_proposal(txn.bytes().len() as u64);
         self.in_flight.push_back(request);
-        match config_of(&txn).expect("it was just written") {
+        match self.prep.take_config() {
             Some(config) => self.peer.member_mut().propose_reconfig(txn, config),
             None => self.peer.propose(txn),
         }

@@ -30,6 +30,7 @@ use crate::proto::txn::{
     SetAclTxn, SetDataTxn, Txn, TxnBody, TxnDigest, TxnHeader,
 };
 use crate::proto::{AclEntry, AclVector, OpCode};
+use crate::quorum::Config;
 use crate::time::WallMs;
 use crate::tree::QuotaExcess;
 
@@ -85,6 +86,8 @@ pub struct Prep {
     open: AclList,
     /// The last quota that a request went beyond, until [`Prep::take_quota_excess`].
     quota_excess: Cell<Option<(String, QuotaExcess)>>,
+    /// Where the transaction that was made last leads the ensemble, until [`Prep::take_config`].
+    config: Option<Config>,
 }
 
 /// What one operation asks of the tree, checked.
@@ -164,6 +167,7 @@ impl Prep {
             digest_before: database.digest(),
             open: AclList::open(),
             quota_excess: Cell::new(None),
+            config: None,
         }
     }
 
@@ -277,6 +281,11 @@ impl Prep {
     /// log, for a soft limit has no other effect.
     pub fn take_quota_excess(&self) -> Option<(String, QuotaExcess)> {
         self.quota_excess.take()
+    }
+
+    /// The configuration that the transaction just made leads to, if it is a reconfiguration.
+    pub fn take_config(&mut self) -> Option<Config> {
+        self.config.take()
     }
 
     /// The newest zxid given to a transaction.

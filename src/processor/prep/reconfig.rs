@@ -65,11 +65,14 @@ impl Prep {
         self.begin(database, zxid);
         let stamp = Stamp { zxid, time: now.0 };
         match self.plan_reconfig(database, stamp, requester, request, facts) {
-            Ok(text) => {
+            Ok((text, config)) => {
                 let mut planned = Planned::new(OpCode::Reconfig, CONFIG_PATH);
                 planned.data = Some(text.as_bytes());
                 planned.version = -1;
-                self.finish(stamp, requester, Ok(planned))
+                let txn = self.finish(stamp, requester, Ok(planned));
+                // One that is too long for the log has become an error.
+                self.config = (txn.header().op == OpCode::Reconfig).then_some(config);
+                txn
             }
             Err(error) => self.finish(stamp, requester, Err(error)),
         }
@@ -82,7 +85,7 @@ impl Prep {
         requester: &Requester<'_>,
         request: &ReconfigRequest<'_>,
         facts: &ReconfigFacts<'_>,
-    ) -> Result<String, ErrorCode> {
+    ) -> Result<(String, Config), ErrorCode> {
         if !self.options.reconfig {
             return Err(ErrorCode::ReconfigDisabled);
         }
@@ -111,7 +114,8 @@ impl Prep {
         // ZooKeeper: QuorumServer.initializeWithAddressString refuses the line of such a server. What
         // the members have already, and nobody asks for now, is not looked at.
         let asked_for = |(id, member): &(&ServerId, &Member)| {
-            request.new_members.is_some() || last_seen.members.get(id) != Some(member)
+            let known = last_seen.members.get(id).map(Member::to_string);
+            request.new_members.is_some() || known != Some(member.to_string())
         };
         let mut asked = config.members.iter().filter(asked_for);
         if let Some((id, _)) = asked.find(|(_, member)| member.addresses.len() > 1)
@@ -140,6 +144,6 @@ impl Prep {
         node.data_bytes = text.len();
         node.digest_seed = self.digest_seed(CONFIG_PATH, Some(text.as_bytes()));
         self.change(CONFIG_PATH, node, stamp, SessionId::NONE);
-        Ok(text)
+        Ok((text, config))
     }
 }

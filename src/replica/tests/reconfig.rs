@@ -108,6 +108,23 @@ fn a_change_that_is_refused_leaves_everything_as_it_is() {
     assert_eq!(reconfig(&mut h, &client, "server.2=zk2:2888:3888:observer;2181", -1).err, 0);
 }
 
+/// It went like this: 1. The leader took the line. 2. The text that it wrote could not be read back, and the process
+/// ended. 3. The client asked the next leader.
+#[test]
+fn a_change_that_nobody_could_read_is_refused_and_the_leader_lives() {
+    let mut h = voter();
+    let client = h.connect();
+    for joining in [
+        r"server.9=\:2888:3888:observer;2181",
+        r"server.9=z:2888:3888:observer;\:2181",
+        &format!("server.9=[::1%{}]:1:2:observer;2181", "z".repeat(250)),
+    ] {
+        let reply = reconfig(&mut h, &client, joining, -1);
+        assert_eq!(reply.err, ErrorCode::BadArguments.code(), "{joining}");
+    }
+    assert_eq!(reconfig(&mut h, &client, "server.2=zk2:2888:3888:observer;2181", -1).err, 0);
+}
+
 #[test]
 fn where_it_is_switched_off_nobody_changes_anything() {
     let mut h = voter_with(false);

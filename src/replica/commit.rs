@@ -111,7 +111,7 @@ impl Replica {
     }
 
     /// Goes on with connections that waited for everybody's writes up to some zxid.
-    fn pass_barriers(&mut self, now: Now) {
+    pub(super) fn pass_barriers(&mut self, now: Now) {
         while let Some(&(zxid, slot)) = self.barriers.front() {
             if zxid > self.database.last_processed() {
                 return;

@@ -346,6 +346,7 @@ impl Replica {
         for request in &refused {
             self.refuse(now, request);
         }
+        self.wait_for_no_more_than(cut);
         self.answer_questions(now);
         for request in refused.iter().rev() {
             let Some(slot) = request.slot else { continue };
@@ -353,6 +354,31 @@ impl Replica {
                 self.go_on_without_room(now, slot, &mut connection);
                 self.connections.put(slot, connection);
             }
+        }
+        self.pass_barriers(now);
+    }
+
+    /// Everything after `cut` was taken back: what was to wait for it waits for `cut`.
+    ///
+    /// ```text
+    /// 1. A write gets zxid 10, and another client's sync waits for that.
+    /// 2. The log has no room: the write is taken back.
+    /// 3. The sync, and what its client asks for behind it, waits until there is room and somebody writes.
+    /// ```
+    fn wait_for_no_more_than(&mut self, cut: Zxid) {
+        for connection in self.connections.iter_mut() {
+            connection.floor = connection.floor.min(cut);
+            for step in &mut connection.queue {
+                match step {
+                    Waiting::Request { after, .. } | Waiting::Answer { after, .. } => {
+                        *after = cut.min(*after);
+                    }
+                    Waiting::Write | Waiting::Forwarded(_) => {}
+                }
+            }
+        }
+        for (zxid, _) in &mut self.barriers {
+            *zxid = cut.min(*zxid);
         }
     }
 

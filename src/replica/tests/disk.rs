@@ -3,6 +3,7 @@
 use super::harness::*;
 use crate::error::ErrorCode;
 use crate::io::{Completion, IoFailure, IoFailureKind, Op};
+use crate::jute::Jute;
 use crate::proto::OpCode;
 use crate::proto::connect::ConnectRequest;
 use crate::proto::request::RequestBody;
@@ -220,6 +221,56 @@ fn what_was_on_its_way_to_a_full_disk_is_taken_back_in_order() {
     let reply = h.create(&clients[0], "/p/n", 2);
     let name = format!("/p/n{accepted:010}");
     assert_eq!(reply.decode::<Option<&str>>(), Some(name.as_str()));
+}
+
+/// It went like this: 1. A write got a zxid, and a sync waited for it, or a client that had reopened its session. 2. The write
+/// was taken back. 3. What waited for its zxid waited until there was room and somebody wrote.
+#[test]
+fn nobody_waits_for_what_a_full_disk_had_no_room_for() {
+    let refused = ErrorCode::SystemError.code();
+    let data = vec![7; 700_000];
+    // Who waits beside the one whose write is taken back: a sync, a refusal, or a session's next connection.
+    for waits in 0..3 {
+        let mut h = small_log();
+        h.disk_full = true;
+        let (filler, other) = (h.connect(), h.connect());
+        let mut at = other.conn;
+        for round in 1.. {
+            assert!(round < 50, "the disk never became full");
+            let write = create("/p/n", &data, 2);
+            match waits {
+                0 => {
+                    h.send_with_next(filler.conn, round, OpCode::Create, &write);
+                    h.send_with_next(at, round, OpCode::Sync, &path("/p"));
+                }
+                1 => {
+                    h.send_with_next(filler.conn, round, OpCode::Create, &write);
+                    let header = [0, 0, 0, 9, 0, 0, 0, round.to_be_bytes()[3], 0, 0, 0, 1, 0xff];
+                    h.replica.handle_frames(h.now, at, &header);
+                }
+                _ => {
+                    h.send_with_next(at, round, OpCode::Create, &write);
+                    let again = ConnectRequest {
+                        session_id: other.session,
+                        password: Some(&other.password),
+                        ..new_session()
+                    };
+                    at = h.open();
+                    let mut frame = again.to_bytes();
+                    frame.splice(0..0, u32::try_from(frame.len()).unwrap().to_be_bytes());
+                    h.replica.handle_frames(h.now, at, &frame);
+                }
+            }
+            h.send(at, round, OpCode::GetData, &watch("/p", false));
+            h.settle();
+            let frames = h.take_frames(at);
+            assert_eq!(frames.len(), 2, "{waits}, round {round}: it waits");
+            if h.replica.is_disk_full() {
+                break;
+            }
+            assert!(!h.errors(filler.conn).contains(&(round, refused)));
+        }
+    }
 }
 
 #[test]

@@ -257,6 +257,21 @@ impl Harness {
         self.send_frame(conn, &payload);
     }
 
+    /// The same, in one turn with what is sent next.
+    pub fn send_with_next(
+        &mut self,
+        conn: ConnectionId,
+        xid: i32,
+        op: OpCode,
+        body: &RequestBody<'_>,
+    ) {
+        let mut payload = RequestHeader { xid, op: op.number() }.to_bytes();
+        body.encode(op, &mut payload);
+        let mut frame = u32::try_from(payload.len()).unwrap().to_be_bytes().to_vec();
+        frame.extend_from_slice(&payload);
+        self.replica.handle_frames(self.now, conn, &frame);
+    }
+
     pub fn send_connect(&mut self, conn: ConnectionId, request: ConnectRequest<'_>) {
         self.send_frame(conn, &request.to_bytes());
     }

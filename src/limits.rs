@@ -67,6 +67,12 @@ pub const HISTORY_CHUNK_BYTES: usize = 256 * 1024;
 /// of which waits for an answer.
 pub const LEARNER_SYNCS_MAX: usize = 100_000;
 
+/// Syncs that a learner has under way to its leader before it passes one on for all that come: what its
+/// clients ask for in some milliseconds, far from what makes the leader give it up, even where observers
+/// learn from it.
+pub const LEARNER_SYNCS_PASSED_MAX: usize = 1000;
+const _: () = assert!(LEARNER_SYNCS_PASSED_MAX * 50 < LEARNER_SYNCS_MAX);
+
 /// Questions of one learner about sessions that may wait for the end of a session: each is one of a
 /// connection that waits for nothing else, so that this is some times the connections of a server.
 pub const LEARNER_QUESTIONS_MAX: usize = 100_000;

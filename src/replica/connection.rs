@@ -94,8 +94,6 @@ pub(super) struct Forwarded {
     pub large: u32,
     /// The number of a sync; of anything else a transaction comes back.
     pub sync: Option<u64>,
-    /// The sync is done.
-    pub is_done: bool,
     /// The error to be told if it fails.
     pub instead: Option<ErrorCode>,
     /// Nobody is told: it was asked for on a connection of the session that is gone.
@@ -193,6 +191,8 @@ pub(super) struct Connection {
     /// Reads are not answered before this is applied: the session's last write of an earlier
     /// connection that was still on its way when this one took the session up.
     pub floor: Zxid,
+    /// Syncs in `queue` whose numbers are below this are done.
+    pub synced: u64,
     /// Bytes of frames in `queue` and `early`.
     pub held_bytes: usize,
     /// Whole frames that arrived before the session was there.
@@ -232,6 +232,7 @@ impl Connection {
             dirty: false,
             queue: Queue::default(),
             floor: Zxid::ZERO,
+            synced: 0,
             held_bytes: 0,
             early: Vec::new(),
             established: now.wall,

@@ -368,7 +368,7 @@ impl Replica {
     fn wait_for_no_more_than(&mut self, cut: Zxid) {
         for connection in self.connections.iter_mut() {
             connection.floor = connection.floor.min(cut);
-            for step in &mut connection.queue {
+            for step in connection.queue.iter_mut() {
                 match step {
                     Waiting::Request { after, .. } | Waiting::Answer { after, .. } => {
                         *after = cut.min(*after);

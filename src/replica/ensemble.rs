@@ -10,6 +10,7 @@ use super::deferred::Deferred;
 use super::questions::Questions;
 use super::room::Room;
 use super::steps::Steps;
+use super::syncs::Syncs;
 use super::transfer::Transfer;
 use super::unlogged::Unlogged;
 use super::{Reload, Replica, ReplicaOptions};
@@ -79,9 +80,8 @@ pub(super) struct Ensemble {
     /// On a learner: connections whose session the leader was asked about, by session, in the order
     /// of the questions.
     pub revalidating: HashMap<SessionId, VecDeque<Slot>>,
-    /// On a learner: the syncs that were passed on, in their order, each with its number.
-    pub syncs: VecDeque<(Slot, u64)>,
-    pub next_sync: u64,
+    /// On a learner: the syncs that are not done.
+    pub syncs: Syncs,
     /// On a learner: requests that were passed on for a session and whose connection is gone, by
     /// their xids. What the session reads on its next connection comes after them.
     pub orphans: HashMap<SessionId, VecDeque<i32>>,
@@ -148,8 +148,7 @@ impl Ensemble {
             outgoing: None,
             touched: BTreeMap::new(),
             revalidating: HashMap::new(),
-            syncs: VecDeque::new(),
-            next_sync: 0,
+            syncs: Syncs::default(),
             orphans: HashMap::new(),
             forwarded: 0,
             questions: Questions::default(),

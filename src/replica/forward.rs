@@ -56,20 +56,18 @@ impl Replica {
             return;
         }
         connection.held_bytes += frame.len();
-        self.peer.forward(&PassedRequest {
-            session: connection.session,
-            scope: connection.scope(),
-            cxid: xid,
-            op: op.number(),
-            body,
-            identities: &connection.identities,
-        });
-        let sync = (op == OpCode::Sync).then(|| {
-            let number = self.ensemble.next_sync;
-            self.ensemble.next_sync += 1;
-            self.ensemble.syncs.push_back((slot, number));
-            number
-        });
+        let (session, scope) = (connection.session, connection.scope());
+        let (sync, passes) = if op == OpCode::Sync {
+            let (number, passes) = self.ensemble.syncs.ask(slot, session, scope, xid, body);
+            (Some(number), passes)
+        } else {
+            (None, true)
+        };
+        if passes {
+            let identities = &connection.identities;
+            let op = op.number();
+            self.peer.forward(&PassedRequest { session, scope, cxid: xid, op, body, identities });
+        }
         self.ensemble.forwarded += 1;
         connection.queue.push_back(Waiting::Forwarded(Box::new(Forwarded {
             xid,
@@ -78,7 +76,6 @@ impl Replica {
             arrived: now.mono,
             large,
             sync,
-            is_done: false,
             instead,
             silent: false,
             identities: connection.identities.len(),
@@ -142,10 +139,13 @@ impl Replica {
         let mut place = place;
         let mut index = 0;
         while index < place {
-            match connection.queue.step_mut(index) {
+            match &connection.queue[index] {
                 // The leader knows of the sync, because the transaction came behind it: everything
                 // that it asked for is applied.
-                Waiting::Forwarded(sync) if sync.sync.is_some() => sync.is_done = true,
+                Waiting::Forwarded(request) if request.sync.is_some() => {
+                    let done = request.sync.map_or(0, |number| number + 1);
+                    connection.synced = connection.synced.max(done);
+                }
                 Waiting::Forwarded(request) if request.silent => {
                     self.ensemble.forwarded -= 1;
                     connection.queue.remove(index);
@@ -267,7 +267,6 @@ impl Replica {
                 arrived: now.mono,
                 large: 0,
                 sync: None,
-                is_done: false,
                 instead: None,
                 silent: true,
                 identities: 0,
@@ -277,20 +276,27 @@ impl Replica {
 
     /// The oldest sync that was passed on is done.
     pub(super) fn on_sync_done(&mut self, now: Now) {
-        let Some((slot, number)) = self.ensemble.syncs.pop_front() else {
+        let Some(up_to) = self.ensemble.syncs.on_answer() else {
             tracing::warn!("the leader answers a sync that was not asked for");
             return;
         };
-        let Some(mut connection) = self.connections.take(slot) else { return };
-        for place in 0..connection.queue.len() {
-            if let Waiting::Forwarded(request) = connection.queue.step_mut(place)
-                && request.sync == Some(number)
-            {
-                request.is_done = true;
-            }
+        while let Some((slot, number)) = self.ensemble.syncs.take_done(up_to) {
+            let Some(mut connection) = self.connections.take(slot) else { continue };
+            connection.synced = connection.synced.max(number + 1);
+            self.advance(now, slot, &mut connection);
+            self.connections.put(slot, connection);
         }
-        self.advance(now, slot, &mut connection);
-        self.connections.put(slot, connection);
+        if let Some(held) = self.ensemble.syncs.take_held() {
+            // Who may ask is of no interest to the leader: a sync shows nothing.
+            self.peer.forward(&PassedRequest {
+                session: held.session,
+                scope: held.scope,
+                cxid: held.cxid,
+                op: OpCode::Sync.number(),
+                body: &held.body,
+                identities: &[],
+            });
+        }
     }
 
     /// A sync that is done and whose turn it is.

@@ -41,6 +41,7 @@ mod silence;
 mod standing;
 mod stats;
 mod steps;
+mod syncs;
 #[cfg(test)]
 mod tests;
 mod throttle;

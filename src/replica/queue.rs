@@ -80,7 +80,7 @@ impl Replica {
                 None => return self.on_queue_empty(slot, connection),
                 Some(Waiting::Write) => return,
                 Some(Waiting::Forwarded(request)) => {
-                    if !request.is_done {
+                    if request.sync.is_none_or(|number| number >= connection.synced) {
                         return;
                     }
                     let Some(Waiting::Forwarded(request)) = connection.queue.pop_front() else {

@@ -4,7 +4,7 @@
 //! stands. Who replaces it uses [`Queue::replace`].
 
 use std::collections::VecDeque;
-use std::collections::vec_deque::{IntoIter, Iter};
+use std::collections::vec_deque::{IntoIter, Iter, IterMut};
 use std::ops::Index;
 
 use super::connection::Waiting;
@@ -47,9 +47,9 @@ impl Queue {
         self.writes = self.steps.iter().filter(|step| step.is_write()).count();
     }
 
-    /// A step, to note something about it.
-    pub fn step_mut(&mut self, place: usize) -> &mut Waiting {
-        &mut self.steps[place]
+    /// The steps, to note something about them.
+    pub fn iter_mut(&mut self) -> IterMut<'_, Waiting> {
+        self.steps.iter_mut()
     }
 
     pub fn front(&self) -> Option<&Waiting> {
@@ -113,7 +113,6 @@ mod tests {
             arrived: MonoUs(0),
             large: 0,
             sync,
-            is_done: false,
             instead: None,
             silent: false,
             identities: 0,

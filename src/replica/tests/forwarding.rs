@@ -3,6 +3,7 @@
 use super::harness::{Client, Harness, create, new_session, path, set_data, watch};
 use crate::error::ErrorCode;
 use crate::id::{ConnectionId, Epoch, ServerId, SessionId, Zxid};
+use crate::limits::LEARNER_SYNCS_PASSED_MAX;
 use crate::peer::{Inbound, Ready, Standing};
 use crate::proto::OpCode;
 use crate::proto::connect::ConnectRequest;
@@ -166,6 +167,40 @@ fn syncs_are_answered_in_their_order_and_in_that_of_their_sessions() {
     assert_eq!(xids(&mut harness, one.conn), [1, 2, 3]);
     // One that nobody asked for does no harm.
     inbound(&mut harness, Inbound::SyncDone);
+}
+
+#[test]
+fn beyond_a_number_one_sync_is_passed_on_for_all_that_wait() {
+    let mut harness = follower();
+    let (one, two) = (connect(&mut harness, zxid(1, 1)), connect(&mut harness, zxid(1, 2)));
+    let few = i32::try_from(LEARNER_SYNCS_PASSED_MAX).unwrap();
+    let many = few + 60;
+    for xid in 1..=many {
+        let client = if xid % 3 == 0 { two } else { one };
+        harness.send(client.conn, xid, OpCode::Sync, &path("/"));
+    }
+    harness.send(one.conn, many + 1, OpCode::Exists, &watch("/", false));
+    assert_eq!(told(&mut harness).len(), LEARNER_SYNCS_PASSED_MAX);
+    inbound(&mut harness, Inbound::SyncDone);
+    assert_eq!(xids(&mut harness, one.conn), [1]);
+    assert_eq!(told(&mut harness), [format!("forward {} {many} Sync", one.session)]);
+    for _ in 1..few {
+        inbound(&mut harness, Inbound::SyncDone);
+    }
+    assert_eq!(told(&mut harness), [] as [&str; 0], "nothing has come meanwhile");
+    let of = |rest: fn(i32) -> bool, range: std::ops::RangeInclusive<i32>| {
+        range.filter(|xid| rest(xid % 3)).collect::<Vec<_>>()
+    };
+    assert_eq!(xids(&mut harness, one.conn), of(|rest| rest != 0, 2..=few));
+    assert_eq!(xids(&mut harness, two.conn), of(|rest| rest == 0, 1..=few));
+    // Its connection is gone, and the other one's syncs are answered all the same.
+    harness.close(one.conn);
+    inbound(&mut harness, Inbound::SyncDone);
+    assert_eq!(xids(&mut harness, two.conn), of(|rest| rest == 0, few + 1..=many));
+    harness.send(two.conn, 5, OpCode::Sync, &path("/"));
+    assert_eq!(told(&mut harness), [format!("forward {} 5 Sync", two.session)]);
+    inbound(&mut harness, Inbound::SyncDone);
+    assert_eq!(xids(&mut harness, two.conn), [5]);
 }
 
 #[test]

@@ -107,7 +107,7 @@ impl Peer {
             Peer::Standalone(_) => None,
             Peer::Member(member) => Some(member.confirm_lead()),
             #[cfg(test)]
-            Peer::Scripted(_) => None,
+            Peer::Scripted(scripted) => scripted.lead_question,
         }
     }
 

@@ -30,6 +30,10 @@ pub struct Scripted {
     pub sends_snapshot: bool,
     /// The leader keeps no tenures: it is Apache ZooKeeper.
     pub forgets_tenures: bool,
+    /// The last zxid of its epoch, if that is soon.
+    pub last_zxid: Option<Zxid>,
+    /// The number of a question whether it still leads; `None`: nobody else can.
+    pub lead_question: Option<u64>,
     /// The bytes of the tree that it was given.
     pub pieces: Vec<u8>,
 }
@@ -59,6 +63,8 @@ impl Scripted {
     }
 
     pub(super) fn zxid_after(&self, last: Zxid) -> Option<Zxid> {
-        self.leads.filter(|epoch| last.epoch() == *epoch).and_then(|_| last.next())
+        let leads = self.leads.is_some_and(|epoch| last.epoch() == epoch);
+        let is_used_up = self.last_zxid.is_some_and(|end| last >= end);
+        if leads && !is_used_up { last.next() } else { None }
     }
 }

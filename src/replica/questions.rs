@@ -248,8 +248,12 @@ impl Replica {
                     if connection.is_open() {
                         let me = self.ensemble.me;
                         let owns = self.decide(now, session, me, timeout_ms, claim);
-                        let valid = owns.is_some();
-                        self.on_session_confirmed(now, slot, &mut connection, valid, owns);
+                        if self.has_gone_on(session, claim, owns) {
+                            self.on_session_moved(slot, &mut connection);
+                        } else {
+                            let valid = owns.is_some();
+                            self.on_session_confirmed(now, slot, &mut connection, valid, owns);
+                        }
                     }
                     self.connections.put(slot, connection);
                 }
@@ -259,6 +263,13 @@ impl Replica {
                 }
             }
         }
+    }
+
+    /// Whether the client of a connection that asked has taken its session up on a later one: that one
+    /// lives, and would be closed if the session were given to this one.
+    fn has_gone_on(&self, session: SessionId, claim: Claim, owns: Option<Tenure>) -> bool {
+        matches!(claim, Claim::New { .. })
+            && owns.is_some_and(|tenure| !self.sessions.is_owned_since(session, tenure))
     }
 
     fn decide(

@@ -158,8 +158,7 @@ impl Replica {
         }
         let arrived = now.mono;
         if let Some(op) = op
-            && !read::is_read(op)
-            && self.epoch_is_over()
+            && self.waits_for_next_leader(op)
         {
             // The next leader, or this server, takes it from here.
             self.large_bytes -= large as usize;
@@ -444,6 +443,11 @@ impl Replica {
         self.ensemble.role == Role::Leading
             && !self.is_disk_full()
             && self.peer.zxid_after(self.prep.last()).is_none()
+    }
+
+    /// Whether an operation is for the next leader, which may be this server.
+    pub(super) fn waits_for_next_leader(&self, op: OpCode) -> bool {
+        !read::is_read(op) && self.epoch_is_over()
     }
 
     /// The zxid of a new write. `None`: there is no room for it on the disk.

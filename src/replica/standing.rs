@@ -252,7 +252,7 @@ impl Replica {
             return self.propose_create_session(now, slot, connection);
         }
         connection.state = State::Ready;
-        let queue = std::mem::take(&mut connection.queue);
+        let mut queue = std::mem::take(&mut connection.queue);
         let early = std::mem::take(&mut connection.early);
         connection.held_bytes = 0;
         connection.owed.expected = Expected::default();
@@ -264,7 +264,20 @@ impl Replica {
             local.remove(session);
             local.add(session, timeout_ms, now.mono);
         }
-        for step in queue {
+        while connection.is_open()
+            && let Some(step) = queue.pop_front()
+        {
+            // The epoch of this leader may be over already. What cannot be proposed in it waits for the next
+            // one, and what comes behind that waits with it.
+            if let Waiting::Forwarded(request) = &step
+                && self.waits_for_next_leader(request.op)
+            {
+                self.park(now, slot, connection);
+            }
+            if connection.parked.is_some() {
+                self.keep_waiting(connection, step);
+                continue;
+            }
             self.requests_held -= usize::from(step.is_held());
             match step {
                 Waiting::Write => unreachable!("what was proposed here was given up"),
@@ -287,11 +300,25 @@ impl Replica {
                     self.answer_in_turn(now, slot, connection, answer, Zxid::ZERO);
                 }
             }
-            if !connection.is_open() {
-                return;
-            }
         }
-        self.on_frames(now, slot, connection, &early);
+        if connection.is_open() {
+            self.on_frames(now, slot, connection, &early);
+        } else {
+            self.release_steps(queue);
+        }
+    }
+
+    /// Puts a step back into the queue of a connection that is parked once more.
+    fn keep_waiting(&self, connection: &mut Connection, step: Waiting) {
+        match &step {
+            Waiting::Request { frame, expected, .. } => {
+                connection.held_bytes += frame.len();
+                connection.owed.expected.add(*expected);
+            }
+            Waiting::Forwarded(request) => connection.held_bytes += request.frame.len(),
+            Waiting::Write | Waiting::Answer { .. } => {}
+        }
+        connection.queue.push_back(step);
     }
 
     /// The clients of a tree that is no more.

@@ -255,6 +255,12 @@ impl Tracker {
         Ok(tenure)
     }
 
+    /// Whether the connection that owns the session is the one with this tenure.
+    pub fn is_owned_since(&self, id: SessionId, tenure: Tenure) -> bool {
+        let owner = self.sessions.get(&id).and_then(|session| session.owner);
+        owner.is_some_and(|(_, since)| since == tenure)
+    }
+
     /// The server `owner` has held a connection of the session since `tenure`, under another leader.
     /// False: a later connection is known, or the session is unknown or being closed.
     pub fn keep_owner(&mut self, id: SessionId, owner: ServerId, tenure: Tenure) -> bool {
@@ -486,6 +492,9 @@ mod tests {
         tracker.add(A, 100, at(0));
         assert_eq!(tracker.claim(A, ServerId(2), tenure(7, 2)), Ok(tenure(7, 2)));
         assert_eq!(tracker.claim(A, ServerId(1), tenure(9, 1)), Ok(tenure(7, 1)));
+        assert!(
+            !tracker.is_owned_since(A, tenure(7, 1)) && tracker.is_owned_since(A, tenure(7, 2))
+        );
         assert_eq!(tracker.check(A, ServerId(1)), Err(ErrorCode::SessionMoved));
         assert_eq!(tracker.claim(A, ServerId(3), tenure(9, 3)), Ok(tenure(9, 3)));
         assert_eq!(tracker.check(A, ServerId(3)), Ok(()));

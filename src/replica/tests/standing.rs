@@ -451,6 +451,64 @@ fn a_leader_whose_epoch_is_used_up_lets_writes_wait_for_the_next_one() {
     assert!(!harness.is_closed(conn));
 }
 
+/// It went like this: 1. A server that has become leader takes up what a connection waits for. 2. The epoch has one zxid, for the
+/// first write. 3. The second write waits for the next leader, and the read behind it was answered before it.
+#[test]
+fn what_comes_behind_a_write_that_waits_for_the_next_leader_waits_with_it() {
+    let mut harness = follower();
+    let client = connect(&mut harness, zxid(1, 1));
+    become_(&mut harness, Standing::Looking);
+    become_(&mut harness, following(1));
+    for (xid, name) in [(1, "/a"), (2, "/b")] {
+        harness.send(client.conn, xid, OpCode::Create, &create(name, b"", 0));
+    }
+    harness.send(client.conn, 3, OpCode::Exists, &watch("/b", false));
+    harness.send(client.conn, 4, OpCode::Create, &create("no path", b"", 0));
+    harness.send(client.conn, 5, OpCode::Sync, &path("/b"));
+    become_(&mut harness, Standing::Looking);
+    harness.peer().last_zxid = Some(zxid(2, 1));
+    lead(&mut harness, 2);
+    assert_eq!(harness.errors(client.conn), []);
+    commit_proposed(&mut harness);
+    assert_eq!(harness.errors(client.conn), [(1, 0)]);
+    become_(&mut harness, Standing::Looking);
+    harness.peer().last_zxid = None;
+    lead(&mut harness, 3);
+    commit_proposed(&mut harness);
+    let bad_arguments = ErrorCode::BadArguments.code();
+    assert_eq!(harness.errors(client.conn), [(2, 0), (3, 0), (4, bad_arguments), (5, 0)]);
+    assert_eq!(harness.replica.requests_outstanding(), 0);
+    assert!(!harness.is_closed(client.conn));
+}
+
+/// It went like this: 1. A client reopens a session that this leader does not know, and the question waits for a quorum.
+/// 2. The session becomes known. 3. The client reopens it once more, and has it at once. 4. The quorum answers the first
+/// question, and the connection that lived was closed.
+#[test]
+fn a_question_that_is_answered_late_does_not_end_the_connection_that_lives() {
+    let mut harness = leader();
+    let session = SessionId(3 << 56);
+    let password = password(session);
+    let reopen = |harness: &mut Harness| {
+        let conn = harness.open();
+        let request =
+            ConnectRequest { session_id: session, password: Some(&password), ..new_session() };
+        harness.send_connect(conn, request);
+        conn
+    };
+    harness.peer().lead_question = Some(1);
+    let first = reopen(&mut harness);
+    assert!(!harness.has_received(first));
+    session_of_server_3(&mut harness);
+    let second = reopen(&mut harness);
+    assert_eq!(harness.connect_response(second).session_id, session);
+    inbound(&mut harness, Inbound::StillLeads { number: 1 });
+    assert!(harness.is_closed(first) && !harness.has_received(first));
+    assert!(!harness.is_closed(second));
+    harness.send(second, 1, OpCode::Exists, &watch("/", false));
+    assert_eq!(harness.errors(second), [(1, 0)]);
+}
+
 #[test]
 fn nobody_waits_for_a_leader_for_ever() {
     let mut harness = follower();

@@ -12,6 +12,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
 use super::frame::{LENGTH_BYTES, Tail, split};
@@ -368,16 +369,20 @@ impl Connection {
         None
     }
 
-    /// Whether the client has closed the half as well in which it could read.
+    /// Whether the client has closed the half as well in which it could read. Reading does not say: behind
+    /// the end of the stream the kernel has nothing to read, whatever came after it.
     fn look_whether_gone(&self) -> Option<End> {
-        let mut byte = [0; 1];
-        match recv(&self.socket, &mut byte, RecvFlags::DONTWAIT) {
-            Ok(_) | Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => None,
-            Err(_) => Some(End::ByClient),
-        }
+        let mut look = [PollFd::new(&self.socket, PollFlags::empty())];
+        let found = poll(&mut look, Some(&Timespec::default()));
+        let gone = PollFlags::ERR | PollFlags::HUP;
+        (found.is_ok() && look[0].revents().intersects(gone)).then_some(End::ByClient)
     }
 
     fn received(&self, bytes: &[u8]) -> Result<(), String> {
+        if self.asked_a_word.get() {
+            // What follows a word means nothing.
+            return Ok(());
+        }
         let mut partial = self.partial.borrow_mut();
         if partial.is_empty() {
             let used = self.hand_on(bytes)?;
@@ -429,7 +434,6 @@ impl Connection {
             self.greeted.set(true);
             self.asked_a_word.set(true);
             core.word(self.id, self.remote, word, bytes[LENGTH_BYTES..].first_chunk().copied());
-            // What follows a word means nothing.
             return bytes.len();
         }
         0
@@ -507,6 +511,8 @@ mod tests {
         frame_bytes: Cell<usize>,
         ended: Cell<bool>,
         written: RefCell<Vec<usize>>,
+        words: Cell<usize>,
+        closed: Cell<bool>,
     }
 
     impl Core for Silent {
@@ -514,14 +520,18 @@ mod tests {
         fn frames(&self, _: ConnectionId, frames: &[u8]) {
             self.frame_bytes.set(self.frame_bytes.get() + frames.len());
         }
-        fn word(&self, _: ConnectionId, _: SocketAddr, _: FourLetterWord, _: Option<[u8; 8]>) {}
+        fn word(&self, _: ConnectionId, _: SocketAddr, _: FourLetterWord, _: Option<[u8; 8]>) {
+            self.words.set(self.words.get() + 1);
+        }
         fn end(&self, _: ConnectionId) {
             self.ended.set(true);
         }
         fn written(&self, _: ConnectionId, bytes: usize) {
             self.written.borrow_mut().push(bytes);
         }
-        fn close(&self, _: ConnectionId) {}
+        fn close(&self, _: ConnectionId) {
+            self.closed.set(true);
+        }
     }
 
     fn table(reactor: &Reactor) -> Connections {
@@ -532,9 +542,14 @@ mod tests {
     fn connect(table: &Connections, core: &Rc<Silent>) -> (Rc<Connection>, UnixStream) {
         let (ours, client) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
-        let remote = "127.0.0.1:4000".parse().unwrap();
-        let make = |id| Connection::new(id, remote, ours.into(), table.clone(), core.clone());
-        (table.insert(make).unwrap(), client)
+        (enter(table, core, ours.into()), client)
+    }
+
+    fn enter(table: &Connections, core: &Rc<Silent>, socket: OwnedFd) -> Rc<Connection> {
+        let remote: SocketAddr = "127.0.0.1:4000".parse().unwrap();
+        table.shared.census.enter(remote.ip()).unwrap();
+        let make = |id| Connection::new(id, remote, socket, table.clone(), core.clone());
+        table.insert(make).unwrap()
     }
 
     /// Sleeps and tells until `done`.
@@ -611,6 +626,44 @@ mod tests {
             until(&reactor, why, || core.ended.get());
             assert_eq!(core.frame_bytes.get(), 2 * FRAME.len(), "{why}");
         }
+    }
+
+    #[test]
+    fn what_follows_a_word_in_a_later_read_does_not_end_the_connection_before_its_answer() {
+        let reactor = Reactor::new(Doorbell::new().unwrap()).unwrap();
+        let (table, core) = (table(&reactor), Rc::default());
+        let (connection, mut client) = connect(&table, &core);
+        connection.clone().run();
+        client.write_all(b"ruok").unwrap();
+        until(&reactor, "the word", || core.words.get() == 1);
+        client.write_all(b"quit\nand more").unwrap();
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        until(&reactor, "the end of the stream", || connection.input_over.get());
+        assert!(!core.closed.get() && core.words.get() == 1 && core.frame_bytes.get() == 0);
+        let bytes = b"imok".to_vec();
+        table.deliver(Send { conn: connection.id, bytes, close: true, ..Send::default() });
+        let mut answer = String::new();
+        until(&reactor, "the end", || core.closed.get());
+        client.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "imok");
+    }
+
+    #[test]
+    fn a_client_that_breaks_off_after_it_has_sent_its_last_is_gone() {
+        let reactor = Reactor::new(Doorbell::new().unwrap()).unwrap();
+        let (table, core) = (table(&reactor), Rc::default());
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (ours, _) = listener.accept().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        enter(&table, &core, ours.into()).run();
+        client.write_all(&FRAME).unwrap();
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        until(&reactor, "the end of the stream", || core.ended.get());
+        assert!(!core.closed.get(), "it may still read");
+        rustix::net::sockopt::set_socket_linger(&client, Some(Duration::ZERO)).unwrap();
+        drop(client);
+        until(&reactor, "the reset", || core.closed.get());
     }
 
     #[test]

@@ -20,11 +20,12 @@
 //! The rule that is easy to break: a read in the queue that is due and waits for its client has no
 //! write of its session behind it. Whoever puts one there has asked `waits_to_be_read` before.
 
-use super::Replica;
-use super::connection::{Connection, Expected, Slot, State, Waiting};
+use super::connection::{Connection, Slot, State, Waiting};
+use super::owed::Expected;
+use super::{Replica, ReplicaOptions};
 use crate::acl::Identity;
 use crate::database::NodeRef;
-use crate::id::ConnectionId;
+use crate::id::{ConnectionId, Zxid};
 use crate::jute::{Decoder, Jute};
 use crate::limits;
 use crate::processor::read;
@@ -52,12 +53,20 @@ impl Replica {
     pub fn handle_written(&mut self, now: Now, conn: ConnectionId, bytes: usize) {
         self.now = now;
         let Some(slot) = self.connections.find(conn) else { return };
-        let Some(connection) = self.connections.get_mut(slot) else { return };
-        assert!(connection.owed.unread >= bytes, "it was handed out");
-        connection.owed.unread -= bytes;
-        if connection.owed.unread == 0 {
-            connection.owed.events = 0;
+        let Some(mut connection) = self.connections.take(slot) else { return };
+        connection.owed.take_off(bytes);
+        connection.heard = now.mono;
+        if connection.waits_to_be_read {
+            // Who reads is alive. Its pings may lie in the socket, for the edge does not read while too
+            // many bytes of requests wait here.
+            if connection.state == State::Ready {
+                self.touch(now, &connection);
+            }
+            if connection.may_go_on(&self.options, self.database.last_processed()) {
+                self.resumable.push(slot);
+            }
         }
+        self.connections.put(slot, connection);
     }
 
     /// The client will send nothing more, and may still read. What it has asked for is answered, and
@@ -73,110 +82,84 @@ impl Replica {
             self.close_taken(slot, &mut connection);
         } else if connection.is_open() && !connection.input_over {
             connection.input_over = true;
-            self.ending.push(slot);
+            if matches!(connection.state, State::Connecting | State::Reopening) {
+                let until = now.mono.plus_ms(self.options.tick_ms.into());
+                self.silence.watch_ended(until, slot);
+            } else {
+                // If it has all its answers, it is closed when its bytes are handed out.
+                self.mark_dirty(slot, &mut connection);
+            }
         }
         self.connections.put(slot, connection);
     }
 
-    /// Closes connections whose clients send nothing more and have all their answers.
-    pub(super) fn close_finished(&mut self) {
-        if self.ending.is_empty() {
-            return;
-        }
-        for slot in std::mem::take(&mut self.ending) {
-            let Some(connection) = self.connections.get(slot) else { continue };
-            if connection.is_done() {
-                self.close(slot);
-            } else if connection.is_open() {
-                self.ending.push(slot);
-            }
-        }
-    }
-
     /// Whether a connection's next request has to wait until its client has read.
     #[inline]
-    pub(super) fn waits_to_be_read(
-        &mut self,
-        slot: Slot,
-        connection: &mut Connection,
-        frame: &[u8],
-    ) -> bool {
+    pub(super) fn waits_to_be_read(&self, connection: &mut Connection, frame: &[u8]) -> bool {
         if connection.waits_to_be_read {
             return true;
         }
         let Expected { at_most, .. } = connection.owed.expected;
         let bytes_max = self.options.connection_output_bytes_max;
-        if connection.output_bytes() <= self.options.output_pause_bytes
-            && connection.early.is_empty()
-            && (at_most <= bytes_max || is_read(frame))
-        {
-            return false;
-        }
-        self.wait_to_be_read(slot, connection);
-        true
-    }
-
-    fn wait_to_be_read(&mut self, slot: Slot, connection: &mut Connection) {
-        if !connection.waits_to_be_read {
-            connection.waits_to_be_read = true;
-            self.unread.push(slot);
-        }
+        connection.waits_to_be_read = connection.output_bytes() > self.options.output_pause_bytes
+            || !connection.early.is_empty()
+            || (at_most > bytes_max && !is_read(frame));
+        connection.waits_to_be_read
     }
 
     /// Whether the read at the front of a connection's queue waits until its client has read.
-    pub(super) fn may_wait_to_be_read(&mut self, slot: Slot, connection: &mut Connection) -> bool {
+    pub(super) fn may_wait_to_be_read(&self, connection: &mut Connection) -> bool {
         let waits = connection.unread_bytes() > self.options.output_pause_bytes
-            && matches!(connection.queue.front(), Some(Waiting::Request { .. }))
+            && connection.begins_with_due_read(self.database.last_processed())
             && !connection.awaits_writes();
-        if waits {
-            self.wait_to_be_read(slot, connection);
-        }
+        connection.waits_to_be_read |= waits;
         waits
     }
 
     /// Takes up what waited until clients had read.
     pub(super) fn go_on_reading(&mut self, now: Now) {
-        if self.unread.is_empty() {
-            return;
-        }
-        for slot in std::mem::take(&mut self.unread) {
+        for slot in std::mem::take(&mut self.resumable) {
             let Some(mut connection) = self.connections.take(slot) else { continue };
-            connection.waits_to_be_read = false;
             // A parked one takes up everything when there is a leader.
-            if connection.state == State::Ready && connection.parked.is_none() {
+            if connection.waits_to_be_read
+                && connection.state == State::Ready
+                && connection.parked.is_none()
+            {
+                connection.waits_to_be_read = false;
                 self.advance(now, slot, &mut connection);
-                if self.has_room(&connection) {
-                    let early = std::mem::take(&mut connection.early);
-                    connection.held_bytes -= early.len();
-                    self.on_frames(now, slot, &mut connection, &early);
-                } else if connection.is_open() {
-                    self.wait_to_be_read(slot, &mut connection);
+                if connection.has_room(&self.options) {
+                    self.look_at_early(now, slot, &mut connection);
+                } else {
+                    connection.waits_to_be_read = true;
                 }
             }
             self.connections.put(slot, connection);
         }
     }
 
-    /// Whether there is something to do for a connection whose requests wait.
-    pub(super) fn may_go_on_reading(&self) -> bool {
-        let may_go_on = |connection: &Connection| {
-            connection.parked.is_none()
-                && (self.has_room(connection) || self.may_advance(connection))
-        };
-        self.unread.iter().any(|slot| self.connections.get(*slot).is_none_or(may_go_on))
-    }
-
-    /// Whether a connection's next requests, of whatever kind, may be looked at.
-    fn has_room(&self, connection: &Connection) -> bool {
-        connection.output_bytes() <= self.options.output_pause_bytes
-            && connection.owed.expected.at_most <= self.options.connection_output_bytes_max
-    }
-
-    /// Whether the queue begins with a read that has waited for nothing but its client.
-    fn may_advance(&self, connection: &Connection) -> bool {
-        let is_due = matches!(connection.queue.front(), Some(Waiting::Request { after, .. })
-            if *after <= self.database.last_processed());
-        is_due && connection.unread_bytes() <= self.options.output_pause_bytes
+    /// Looks at frames that waited, up to the first that still has to.
+    fn look_at_early(&mut self, now: Now, slot: Slot, connection: &mut Connection) {
+        if connection.early.is_empty() || !connection.is_open() {
+            return;
+        }
+        connection.heard = now.mono;
+        self.touch(now, connection);
+        let mut early = std::mem::take(&mut connection.early);
+        connection.held_bytes -= early.len();
+        let mut rest = &early[..];
+        self.look_at_frames(now, slot, connection, &mut rest);
+        if !connection.is_open() {
+            return;
+        }
+        let left = rest.len();
+        connection.held_bytes += left;
+        if connection.early.is_empty() {
+            early.keep_last(left);
+            connection.early = early;
+        } else {
+            // The last one waits for a leader, and those behind it.
+            connection.early.push(rest);
+        }
     }
 
     /// What the reply to a read that has to wait will be worth.
@@ -242,8 +225,8 @@ impl Replica {
         connection: &mut Connection,
         bytes: usize,
     ) {
-        connection.owed.events += bytes;
-        if connection.owed.events > self.options.connection_output_bytes_max {
+        connection.owed.add_event(bytes);
+        if connection.owed.events() > self.options.connection_output_bytes_max {
             self.give_up_slow(slot, connection, "its client does not read its events");
         }
     }
@@ -281,14 +264,21 @@ impl Connection {
         std::mem::take(&mut self.answered)
     }
 
-    /// `out` is handed out. Whether it is counted: then it is unread until it is heard of again.
-    pub(super) fn hand_out(&mut self) -> bool {
-        let is_counted = self.out.len() > limits::OUTPUT_REPORTED_BYTES;
-        if is_counted {
-            self.owed.unread += self.out.len();
-        } else if self.owed.unread == 0 {
-            self.owed.events = 0;
-        }
-        is_counted
+    /// Whether its next requests, of whatever kind, may be looked at.
+    fn has_room(&self, options: &ReplicaOptions) -> bool {
+        self.output_bytes() <= options.output_pause_bytes
+            && self.owed.expected.at_most <= options.connection_output_bytes_max
+    }
+
+    /// Whether its queue begins with a read that waits for nothing but its client.
+    fn begins_with_due_read(&self, last_processed: Zxid) -> bool {
+        matches!(self.queue.front(), Some(Waiting::Request { after, .. }) if *after <= last_processed)
+    }
+
+    /// Whether there is something to do if its requests wait until its client has read.
+    pub(super) fn may_go_on(&self, options: &ReplicaOptions, last_processed: Zxid) -> bool {
+        let may_advance = self.unread_bytes() <= options.output_pause_bytes
+            && self.begins_with_due_read(last_processed);
+        self.has_room(options) || may_advance
     }
 }

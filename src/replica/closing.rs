@@ -1,8 +1,10 @@
 //! The end of a connection: for what it did, or because its session is over.
 
 use super::Replica;
-use super::connection::{Connection, Expected, Slot, State, Waiting};
+use super::connection::{Connection, Slot, State, Waiting};
+use super::early::Early;
 use super::ensemble::Role;
+use super::owed::Expected;
 use super::waiting::Queue;
 use crate::id::SessionId;
 
@@ -33,7 +35,7 @@ impl Replica {
             return;
         }
         connection.state = State::Closed;
-        connection.early = Vec::new();
+        connection.early = Early::default();
         self.release_queue(connection);
         let is_looking = self.ensemble.role == Role::Looking;
         if connection.parked.take().is_some() && is_looking {

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use hashbrown::HashMap;
 
+use super::early::Early;
+use super::owed::{Expected, Owed};
 use super::stats::{ConnectionFacts, Latency};
 use super::waiting::Queue;
 use crate::acl::{Identity, ip_identity};
@@ -102,38 +104,6 @@ pub(super) struct Forwarded {
     pub identities: usize,
 }
 
-/// What is on its way to a client, and what is to come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Owed {
-    /// Bytes handed out of which the edge has not said that the client took them.
-    pub unread: usize,
-    /// The replies to the reads that wait in the queue.
-    pub expected: Expected,
-    /// Bytes of events in `out`, and in what is unread.
-    pub events: usize,
-}
-
-/// Bytes of replies that are still to be made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Expected {
-    /// As far as can be told now.
-    pub now: usize,
-    /// If their nodes become as large as they may meanwhile.
-    pub at_most: usize,
-}
-
-impl Expected {
-    pub fn add(&mut self, more: Expected) {
-        self.now += more.now;
-        self.at_most += more.at_most;
-    }
-
-    pub fn remove(&mut self, less: Expected) {
-        self.now -= less.now;
-        self.at_most -= less.at_most;
-    }
-}
-
 /// The reply to a request that is refused without being carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
@@ -176,9 +146,9 @@ pub(super) struct Connection {
     pub owed: Owed,
     /// Its client will send nothing more; it is closed when everything is answered.
     pub input_over: bool,
-    /// It is among the connections whose requests wait until their client has read.
+    /// Its requests wait until its client has read.
     pub waits_to_be_read: bool,
-    /// When something arrived last.
+    /// When its client did something last: sent, read, or got its session.
     pub heard: MonoUs,
     /// Requests finished since the last entry of the output, in their order.
     pub answered: u32,
@@ -195,8 +165,8 @@ pub(super) struct Connection {
     pub synced: u64,
     /// Bytes of frames in `queue` and `early`.
     pub held_bytes: usize,
-    /// Whole frames that arrived before the session was there.
-    pub early: Vec<u8>,
+    /// Whole frames that are not looked at yet.
+    pub early: Early,
     pub established: WallMs,
     pub received: u64,
     pub sent: u64,
@@ -234,7 +204,7 @@ impl Connection {
             floor: Zxid::ZERO,
             synced: 0,
             held_bytes: 0,
-            early: Vec::new(),
+            early: Early::default(),
             established: now.wall,
             received: 0,
             sent: 0,
@@ -254,7 +224,7 @@ impl Connection {
 
     /// Bytes of answers that are made, and that its client has not read.
     pub fn unread_bytes(&self) -> usize {
-        self.out.len() + self.owed.unread
+        self.out.len() + self.owed.unread()
     }
 
     /// What is said of its session to the leader.

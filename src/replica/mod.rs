@@ -22,6 +22,7 @@ mod commit;
 mod connection;
 mod deferred;
 mod disk;
+mod early;
 mod ensemble;
 mod forward;
 mod learners;
@@ -29,6 +30,7 @@ mod lines;
 mod local;
 mod options;
 mod output;
+mod owed;
 mod questions;
 mod queue;
 mod reap;
@@ -97,10 +99,8 @@ pub struct Replica {
     connections: Connections,
     /// Connections with something to take, each once.
     dirty: Vec<Slot>,
-    /// Connections whose requests wait until their client has read.
-    unread: Vec<Slot>,
-    /// Connections whose clients send nothing more.
-    ending: Vec<Slot>,
+    /// Connections whose requests waited until their client had read, and may go on.
+    resumable: Vec<Slot>,
     silence: silence::Silence,
     /// Transactions proposed and not applied, in order, and to whom each is answered.
     in_flight: VecDeque<InFlight>,
@@ -217,8 +217,7 @@ impl Replica {
             by_session: HashMap::new(),
             connections: Connections::default(),
             dirty: Vec::new(),
-            unread: Vec::new(),
-            ending: Vec::new(),
+            resumable: Vec::new(),
             silence: silence::Silence::default(),
             in_flight: VecDeque::new(),
             backlog: VecDeque::new(),
@@ -294,7 +293,7 @@ impl Replica {
         }
         let disk = self.next_room_timeout();
         let slice =
-            self.snapshots.wants_poll() || self.outgoing_wants_poll() || self.may_go_on_reading();
+            self.snapshots.wants_poll() || self.outgoing_wants_poll() || !self.resumable.is_empty();
         let slice = slice.then_some(self.now.mono);
         let reaping = if self.ensemble.proposes() { self.reaping.next() } else { None };
         let sessions = if self.may_expire() { self.sessions.next_expiry() } else { None };
@@ -338,7 +337,6 @@ impl Replica {
         self.poll_outgoing();
         // What was told to the peer meanwhile has its consequences in this turn.
         self.follow_peer(self.now);
-        self.close_finished();
         out.links.append(&mut self.ensemble.links);
         out.log_reads.append(&mut self.ensemble.log_reads);
         out.configs.append(&mut self.ensemble.configs);
@@ -351,8 +349,13 @@ impl Replica {
         }
         let is_looking = self.ensemble.role == ensemble::Role::Looking;
         let mut withheld = Vec::new();
-        for slot in self.dirty.drain(..) {
-            let Some(connection) = self.connections.get_mut(slot) else { continue };
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for slot in dirty.drain(..) {
+            let Some(mut connection) = self.connections.get_mut(slot) else { continue };
+            if connection.input_over && connection.is_done() {
+                self.close(slot);
+                connection = self.connections.get_mut(slot).expect("it is closed, and still there");
+            }
             if connection.parked.is_some() && is_looking {
                 // Without a leader nobody knows whether what is being applied will stay.
                 if !self.shutting_down {
@@ -363,7 +366,7 @@ impl Replica {
             }
             connection.dirty = false;
             let close = connection.state == State::Closed;
-            let is_reported = connection.hand_out();
+            let is_reported = connection.owed.hand_out(connection.out.len());
             out.sends.push(Send {
                 conn: slot.id,
                 bytes: std::mem::take(&mut connection.out),
@@ -373,9 +376,14 @@ impl Replica {
             });
             if close {
                 self.connections.remove(slot);
+            } else if connection.waits_to_be_read
+                && connection.may_go_on(&self.options, self.database.last_processed())
+            {
+                self.resumable.push(slot);
             }
         }
-        self.dirty = withheld;
+        dirty.append(&mut withheld);
+        self.dirty = dirty;
     }
 
     fn prep_options(&self) -> PrepOptions {

@@ -63,9 +63,10 @@ impl Replica {
         self.barriers.insert(at, (after, slot));
     }
 
-    /// What was kept back until everything before it is finished goes out.
+    /// What was kept back until everything before it is finished goes out; perhaps it is all, and the
+    /// connection can be closed.
     fn on_queue_empty(&mut self, slot: Slot, connection: &mut Connection) {
-        if connection.answered_early > 0 {
+        if connection.answered_early > 0 || connection.input_over {
             self.mark_dirty(slot, connection);
         }
     }
@@ -73,7 +74,7 @@ impl Replica {
     /// Goes on with a connection's queue up to the next thing that must wait.
     pub(super) fn advance(&mut self, now: Now, slot: Slot, connection: &mut Connection) {
         while connection.is_open() {
-            if self.may_wait_to_be_read(slot, connection) {
+            if self.may_wait_to_be_read(connection) {
                 return;
             }
             match connection.queue.front() {

@@ -43,71 +43,75 @@ impl Replica {
             // Once for all of them: it is one moment.
             self.touch(now, connection);
         }
+        self.look_at_frames(now, slot, connection, &mut frames);
+        if !frames.is_empty() && connection.is_open() {
+            self.keep_early(slot, connection, &[frames]);
+        }
+    }
+
+    /// Looks at frames up to the first that has to wait until the session is there, or a leader, or the
+    /// client has read, and leaves the rest.
+    pub(super) fn look_at_frames(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        connection: &mut Connection,
+        frames: &mut &[u8],
+    ) {
         let mut warmed: usize = 0;
         while !frames.is_empty() {
+            if connection.parked.is_some() || connection.state == State::Closed {
+                return;
+            }
             if warmed == 0 {
                 warmed = WARMED_TOGETHER;
                 warm(&self.database, frames);
             }
             warmed -= 1;
-            let Some(frame) = split_frame(&mut frames) else {
+            let mut rest = *frames;
+            let Some(frame) = split_frame(&mut rest) else {
                 self.reject(slot, connection, "a frame is longer than what arrived");
                 return;
             };
-            if connection.parked.is_some() && connection.is_open() {
-                if !self.keep_early(slot, connection, frame) {
-                    return;
-                }
-                continue;
-            }
             match connection.state {
                 State::New => {
+                    *frames = rest;
                     connection.received += 1;
                     self.stats.packets_received += 1;
                     self.on_connect_request(now, slot, connection, frame);
                 }
-                State::Connecting | State::Reopening => {
-                    if !self.keep_early(slot, connection, frame) {
+                State::Connecting | State::Reopening | State::Closed => return,
+                State::Ready => {
+                    if self.waits_to_be_read(connection, frame) {
                         return;
                     }
-                }
-                State::Ready => {
-                    if self.waits_to_be_read(slot, connection, frame) {
-                        if !self.keep_early(slot, connection, frame) {
-                            return;
-                        }
-                        continue;
-                    }
+                    *frames = rest;
                     connection.received += 1;
                     self.stats.packets_received += 1;
                     self.on_request(now, slot, connection, frame);
                 }
                 State::Ending => {
+                    *frames = rest;
                     connection.count_answered_at_once();
                     self.mark_dirty(slot, connection);
                 }
-                State::Closed => return,
             }
         }
     }
 
-    /// Lets a frame wait until the session is there, or a leader, or the client has read. False: it is
-    /// too much.
-    fn keep_early(&mut self, slot: Slot, connection: &mut Connection, frame: &[u8]) -> bool {
-        let bytes = LENGTH_BYTES + frame.len();
+    /// Lets frames wait, given in pieces.
+    fn keep_early(&mut self, slot: Slot, connection: &mut Connection, pieces: &[&[u8]]) {
         if self.holds_too_much(connection) {
-            self.reject(slot, connection, "too many requests that wait");
-            return false;
+            return self.reject(slot, connection, "too many requests that wait");
         }
-        connection.held_bytes += bytes;
-        let length = u32::try_from(frame.len()).expect("it came with such a length");
-        connection.early.extend_from_slice(&length.to_be_bytes());
-        connection.early.extend_from_slice(frame);
-        true
+        for piece in pieces {
+            connection.held_bytes += piece.len();
+            connection.early.push(piece);
+        }
     }
 
     /// The session was heard of.
-    fn touch(&mut self, now: Now, connection: &Connection) {
+    pub(super) fn touch(&mut self, now: Now, connection: &Connection) {
         let (session, timeout_ms) = (connection.session, connection.timeout_ms);
         if connection.local {
             self.ensemble.local.touch_with(session, timeout_ms, now.mono);
@@ -164,7 +168,8 @@ impl Replica {
             self.large_bytes -= large as usize;
             self.park(now, slot, connection);
             if connection.is_open() {
-                self.keep_early(slot, connection, frame);
+                let length = u32::try_from(frame.len()).expect("it came with such a length");
+                self.keep_early(slot, connection, &[&length.to_be_bytes(), frame]);
             }
             return;
         }

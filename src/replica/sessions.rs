@@ -58,6 +58,8 @@ impl Replica {
             return self.close_taken(slot, connection);
         }
         connection.timeout_ms = self.timeouts.clamp(request.timeout_ms);
+        // ZooKeeper: ZooKeeperServer.processConnectRequest sets the timeout before the session is there.
+        self.silence.watch(now.mono, slot, connection.heard, connection.timeout_ms);
         if request.session_id == SessionId::NONE {
             self.create_session(now, slot, connection);
         } else {
@@ -317,7 +319,8 @@ impl Replica {
     pub(super) fn begin_requests(&mut self, slot: Slot, connection: &mut Connection) {
         connection.state = State::Ready;
         connection.epoch = self.ensemble.epoch;
-        self.silence.watch(self.now.mono, slot, connection.heard, connection.timeout_ms);
+        // Until now it could only wait.
+        connection.heard = self.now.mono;
         // The connect request.
         connection.answered += 1;
         let response = ConnectResponse {

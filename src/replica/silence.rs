@@ -5,10 +5,10 @@
 //! on, or whose machine is gone, closes nothing, and its connection would be kept, with its watches
 //! and what it has asked for, until the kernel gives it up after many minutes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::Replica;
-use super::connection::Slot;
+use super::connection::{Slot, State};
 use crate::limits::EXPIRY_LOOK_MS;
 use crate::time::{MonoUs, Now};
 
@@ -24,6 +24,9 @@ const LOOKS_AT_ONCE: usize = 2000;
 #[derive(Debug, Default)]
 pub(super) struct Silence {
     buckets: BTreeMap<u64, Vec<Slot>>,
+    /// Connections whose clients send nothing more while their session was not there yet, by the moment
+    /// at which they are closed if it still is not.
+    ended: VecDeque<(MonoUs, Slot)>,
 }
 
 impl Silence {
@@ -33,9 +36,18 @@ impl Silence {
         self.buckets.entry((due_ms / STEP_MS + 1) * STEP_MS).or_default().push(slot);
     }
 
+    /// The client of a connection without a session sends nothing more. As a rule it has given up: what
+    /// the session waits for may take minutes, and the connections of a client that tries again and
+    /// again would fill what its address may have.
+    pub fn watch_ended(&mut self, until: MonoUs, slot: Slot) {
+        self.ended.push_back((until, slot));
+    }
+
     /// When to look.
     pub fn next(&self) -> Option<MonoUs> {
-        self.buckets.first_key_value().map(|(&ms, _)| MonoUs(ms.saturating_mul(1000)))
+        let silent = self.buckets.first_key_value();
+        let silent = silent.map(|(&ms, _)| MonoUs(ms.saturating_mul(1000)));
+        silent.into_iter().chain(self.ended.front().map(|(until, _)| *until)).min()
     }
 }
 
@@ -52,6 +64,7 @@ impl Replica {
 
     /// Closes connections that were silent for too long.
     pub(super) fn close_silent(&mut self, now: Now) {
+        self.close_ended(now);
         for _ in 0..LOOKS_AT_ONCE {
             let Some(mut bucket) = self.silence.buckets.first_entry() else { return };
             if *bucket.key() > now.mono.as_ms() {
@@ -77,6 +90,24 @@ impl Replica {
                 );
             }
             self.close(slot);
+        }
+    }
+
+    fn close_ended(&mut self, now: Now) {
+        while let Some(&(until, slot)) = self.silence.ended.front()
+            && until <= now.mono
+        {
+            self.silence.ended.pop_front();
+            let Some(connection) = self.connections.get(slot) else { continue };
+            if matches!(connection.state, State::Connecting | State::Reopening) {
+                if let Some(unsaid) = self.lines.allow(now.mono) {
+                    tracing::info!(
+                        conn = %slot.id, remote = %connection.remote, session = %connection.session,
+                        unsaid, "closing a connection: its client has gone before there was a session"
+                    );
+                }
+                self.close(slot);
+            }
         }
     }
 }

@@ -34,8 +34,9 @@
 //! the connection is closed, as ZooKeeper closes all.
 
 use super::Replica;
-use super::connection::{Connection, Expected, Slot, State, Waiting};
+use super::connection::{Connection, Slot, State, Waiting};
 use super::ensemble::Role;
+use super::owed::Expected;
 use super::reap::Reaping;
 use crate::id::{Epoch, Zxid};
 use crate::peer::Standing;
@@ -255,6 +256,7 @@ impl Replica {
         let mut queue = std::mem::take(&mut connection.queue);
         let early = std::mem::take(&mut connection.early);
         connection.held_bytes = 0;
+        connection.waits_to_be_read = false;
         connection.owed.expected = Expected::default();
         let session = connection.session;
         if connection.local && self.ensemble.local.is_closing(session) {

@@ -202,7 +202,8 @@ impl SessionInbox {
 impl Inbox for SessionInbox {
     fn has_mail(&self) -> bool {
         let queue = self.queue.borrow();
-        !queue.is_empty() || (!self.over.get() && queue.is_over()) || self.uplink.can_flush()
+        // The replica takes nothing more when it is over.
+        !queue.is_empty() || (!self.over.get() && (queue.is_over() || self.uplink.can_flush()))
     }
 
     fn take_in(&self) {
@@ -627,5 +628,9 @@ mod tests {
         }
         assert!(matches!(inbox.order(), Some(Order::Stop)));
         assert!(inbox.order().is_none());
+        // What clients do while they get their last bytes does not keep the session core from sleeping.
+        while from_session.ups[0].borrow_mut().pop().is_some() {}
+        uplink.written(conn, 100_000);
+        assert!(uplink.can_flush() && !inbox.has_mail());
     }
 }

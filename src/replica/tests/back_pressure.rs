@@ -110,6 +110,39 @@ fn a_session_whose_client_reads_slowly_lives_on() {
     assert!(h.is_closed(client.conn));
 }
 
+/// Some 84 kB of events in one turn.
+fn fire(h: &mut Harness, watcher: &Client, writer: &Client, round: i32) {
+    let paths: Vec<String> = (0..600).map(|n| format!("/{:0>100}-{round}", n)).collect();
+    for path in &paths {
+        h.send(watcher.conn, 1, OpCode::Exists, &watch(path, true));
+    }
+    let op = OpCode::Create;
+    for path in &paths {
+        let mut payload = RequestHeader { xid: 2, op: op.number() }.to_bytes();
+        create(path, b"", 0).encode(op, &mut payload);
+        let mut frame = u32::try_from(payload.len()).unwrap().to_be_bytes().to_vec();
+        frame.extend(payload);
+        h.replica.handle_frames(h.now, writer.conn, &frame);
+    }
+    h.settle();
+}
+
+#[test]
+fn events_that_were_read_count_no_more_although_there_is_always_something_unread() {
+    let options =
+        ReplicaOptions { connection_output_bytes_max: 200_000, ..ReplicaOptions::default() };
+    let mut h = Harness::with(options);
+    let (watcher, writer) = (h.connect(), h.connect());
+    h.reads = false;
+    for round in 0..6 {
+        fire(&mut h, &watcher, &writer, round);
+        while h.unread_pieces() > 1 {
+            h.read_oldest();
+        }
+        assert!(!h.is_closed(watcher.conn) && h.unread_pieces() == 1, "round {round}");
+    }
+}
+
 #[test]
 fn a_client_that_does_not_read_its_events_is_closed() {
     let options =
@@ -119,19 +152,7 @@ fn a_client_that_does_not_read_its_events_is_closed() {
     h.reads = false;
     for round in 0..3 {
         assert!(!h.is_closed(watcher.conn), "round {round}");
-        let paths: Vec<String> = (0..600).map(|n| format!("/{:0>100}-{round}", n)).collect();
-        for path in &paths {
-            h.send(watcher.conn, 1, OpCode::Exists, &watch(path, true));
-        }
-        let op = OpCode::Create;
-        for path in &paths {
-            let mut payload = RequestHeader { xid: 2, op: op.number() }.to_bytes();
-            create(path, b"", 0).encode(op, &mut payload);
-            let mut frame = u32::try_from(payload.len()).unwrap().to_be_bytes().to_vec();
-            frame.extend(payload);
-            h.replica.handle_frames(h.now, writer.conn, &frame);
-        }
-        h.settle();
+        fire(&mut h, &watcher, &writer, round);
     }
     assert!(h.is_closed(watcher.conn), "each of three turns had some 84 kB of events");
     assert!(!h.is_closed(writer.conn));
@@ -315,4 +336,72 @@ fn reads_of_lists_behind_a_write_are_weighed_before_they_are_taken() {
         assert_eq!(xids, (2..14).collect::<Vec<_>>(), "{op:?}");
         assert!(!h.is_closed(client.conn));
     }
+}
+
+#[test]
+fn a_client_that_reads_what_it_asked_for_is_not_silent() {
+    let (mut h, client) = slow_reader();
+    for xid in 2..32 {
+        h.send(client.conn, xid, OpCode::GetData, &watch("/a", false));
+    }
+    for xid in 2..32 {
+        assert_eq!(h.errors(client.conn), [(xid, 0)], "its pings lie in the socket");
+        h.advance_ms(5000);
+        h.read_all();
+    }
+    h.advance_ms(60_000);
+    assert!(h.is_closed(client.conn));
+}
+
+#[test]
+fn who_gives_up_before_there_is_a_session_leaves_no_connection_behind() {
+    // The leader answers nobody.
+    let mut h = follower();
+    let [gone, silent] = [0; 2].map(|_| {
+        let conn = h.open();
+        h.send_connect(conn, new_session());
+        conn
+    });
+    h.replica.handle_end(h.now, gone);
+    h.turn();
+    assert!(!h.is_closed(gone), "it may be waiting for its answers");
+    let tick_ms = u64::from(ReplicaOptions::default().tick_ms);
+    h.advance_ms(tick_ms - 1);
+    assert!(!h.is_closed(gone));
+    assert!(h.replica.next_timeout().is_some_and(|at| at <= h.now.mono.plus_ms(1)));
+    h.advance_ms(1);
+    assert!(h.is_closed(gone));
+    let timeout_ms = u64::try_from(new_session().timeout_ms).unwrap();
+    assert!(timeout_ms > tick_ms);
+    h.advance_ms(timeout_ms + 10_000);
+    assert!(h.is_closed(silent));
+}
+
+#[test]
+fn what_waits_is_taken_up_where_it_was_left_and_in_order() {
+    let (mut h, client) = slow_reader();
+    let mut frames = Vec::new();
+    for xid in 2..200 {
+        let op = if xid % 10 == 0 { OpCode::GetData } else { OpCode::Exists };
+        let mut payload = RequestHeader { xid, op: op.number() }.to_bytes();
+        watch("/a", false).encode(op, &mut payload);
+        frames.extend(u32::try_from(payload.len()).unwrap().to_be_bytes());
+        frames.extend(payload);
+    }
+    h.replica.handle_frames(h.now, client.conn, &frames);
+    let mut xids = Vec::new();
+    let mut more = 200;
+    for _ in 0..40 {
+        h.turn();
+        let replies = h.replies(client.conn);
+        assert!(replies.iter().filter(|reply| reply.body.len() > 1000).count() <= 1);
+        xids.extend(replies.iter().map(|reply| reply.xid));
+        h.send(client.conn, more, OpCode::Exists, &watch("/a", false));
+        more += 1;
+        h.read_all();
+    }
+    h.turn();
+    xids.extend(h.replies(client.conn).iter().map(|reply| reply.xid));
+    assert_eq!(xids, (2..240).collect::<Vec<_>>());
+    assert_eq!(h.replica.requests_outstanding(), 0);
 }

@@ -168,6 +168,18 @@ impl Harness {
         self.turn();
     }
 
+    /// A client has taken the oldest piece that was handed out.
+    pub fn read_oldest(&mut self) {
+        let (conn, bytes) = self.unread.remove(0);
+        self.replica.handle_written(self.now, conn, bytes);
+        self.turn();
+    }
+
+    /// Pieces that no client has taken.
+    pub fn unread_pieces(&self) -> usize {
+        self.unread.len()
+    }
+
     /// The peer of a scripted member.
     pub fn peer(&mut self) -> &mut Scripted {
         match &mut self.replica.peer {

@@ -226,6 +226,11 @@ pub fn connection_held_bytes_max(frame_bytes_max: u32) -> usize {
 /// its connection is closed. A guess, longer than a garbage collection or a short loss of the network.
 pub const OUTPUT_STALL_MS: u64 = 30_000;
 
+/// Connections that have ended and stay open for a moment, so that their clients read the last bytes. A
+/// client that closes its side at once is among them for a round trip. Of the descriptors that clients may
+/// have they are a quarter at most, because `maxClientCnxns` does not count them.
+pub const LINGERING_MAX: u32 = 256;
+
 /// Default of `largeRequestMaxBytes`: bytes of large requests in the server at once.
 pub const LARGE_REQUESTS_BYTES_MAX: usize = 100 << 20;
 

@@ -6,6 +6,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::limits::LINGERING_MAX;
+
 /// The bounds and the counts.
 #[derive(Clone, Debug)]
 pub struct Census {
@@ -18,6 +20,8 @@ pub struct Census {
 #[derive(Debug, Default)]
 struct Counts {
     total: u32,
+    /// Those that have left, and whose descriptors are still open.
+    lingering: u32,
     by_address: HashMap<IpAddr, u32>,
 }
 
@@ -50,7 +54,7 @@ impl Census {
         if self.total_max > 0 && counts.total >= self.total_max {
             return Err(Refusal::Total(self.total_max));
         }
-        if counts.total >= self.descriptors_max {
+        if counts.total + counts.lingering >= self.descriptors_max {
             return Err(Refusal::Descriptors(self.descriptors_max));
         }
         let of_address = counts.by_address.entry(address).or_insert(0);
@@ -73,6 +77,24 @@ impl Census {
         counts.total -= 1;
     }
 
+    /// Whether a connection that has left may keep its descriptor for a while. True obliges to call
+    /// [`Census::end_linger`].
+    ///
+    /// Without a count, clients that ask for a word a thousand times a second and close nothing use up all
+    /// descriptors, and the server stops because it cannot open its next log. Without a bound, they keep
+    /// all other clients out.
+    pub fn linger(&self) -> bool {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = counts.lingering < LINGERING_MAX.min(self.descriptors_max / 4);
+        counts.lingering += u32::from(may);
+        may
+    }
+
+    /// The descriptor of one that lingered is gone.
+    pub fn end_linger(&self) {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).lingering -= 1;
+    }
+
     /// Connections now.
     pub fn total(&self) -> u32 {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner).total
@@ -82,6 +104,27 @@ impl Census {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn descriptors_of_connections_that_have_ended_count_and_are_bounded() {
+        let census = Census::new(0, 0, 8);
+        let address = IpAddr::from([10, 0, 0, 1]);
+        for _ in 0..2 {
+            census.enter(address).unwrap();
+            census.leave(address);
+            assert!(census.linger());
+        }
+        assert!(!census.linger(), "a quarter");
+        for _ in 0..6 {
+            census.enter(address).unwrap();
+        }
+        assert_eq!(census.enter(address), Err(Refusal::Descriptors(8)));
+        census.end_linger();
+        assert_eq!(census.enter(address), Ok(()));
+        assert_eq!(census.total(), 7);
+        let large = Census::new(0, 0, u32::MAX);
+        assert_eq!((0..).take_while(|_| large.linger()).count(), LINGERING_MAX as usize);
+    }
 
     #[test]
     fn both_bounds_hold_and_those_who_left_make_room() {

@@ -454,7 +454,10 @@ impl Connection {
         self.table.remove(self);
         self.table.shared.census.leave(remote.ip());
         self.core.close(id);
-        if *end != End::ByCore || shutdown(&self.socket, Shutdown::Write).is_err() {
+        if *end != End::ByCore
+            || shutdown(&self.socket, Shutdown::Write).is_err()
+            || !self.table.shared.census.linger()
+        {
             return self.forget();
         }
         // Nothing more will come, and the client may read the last bytes.
@@ -482,6 +485,9 @@ impl Connection {
     fn forget(&self) {
         let watch = self.watch.borrow_mut().take();
         let timer = self.lingers.borrow_mut().take();
+        if timer.is_some() {
+            self.table.shared.census.end_linger();
+        }
         drop((watch, timer));
     }
 }
@@ -664,6 +670,33 @@ mod tests {
         rustix::net::sockopt::set_socket_linger(&client, Some(Duration::ZERO)).unwrap();
         drop(client);
         until(&reactor, "the reset", || core.closed.get());
+    }
+
+    #[test]
+    fn a_connection_whose_client_does_not_close_its_side_counts_for_as_long_as_it_is_open() {
+        let reactor = Reactor::new(Doorbell::new().unwrap()).unwrap();
+        let census = Census::new(0, 0, 8);
+        let table = Connections::new(0, NetOptions::default(), census.clone(), reactor.clone());
+        let core = Rc::default();
+        let clients: Vec<UnixStream> = (0..8)
+            .map(|_| {
+                let (connection, client) = connect(&table, &core);
+                connection.clone().run();
+                table.deliver(Send { conn: connection.id, close: true, ..Send::default() });
+                client
+            })
+            .collect();
+        until(&reactor, "all are over", || census.total() == 0);
+        let enter = || (0..9).take_while(|_| census.enter([10, 0, 0, 1].into()).is_ok()).count();
+        let leave = |count| (0..count).for_each(|_| census.leave([10, 0, 0, 1].into()));
+        assert_eq!(enter(), 6, "two linger, the others are closed");
+        leave(6);
+        drop(clients);
+        until(&reactor, "the clients have closed", || {
+            let free = enter();
+            leave(free);
+            free == 8
+        });
     }
 
     #[test]

@@ -3,13 +3,15 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
 
 use super::{ensemble, options};
-use crate::config::{Config, Listen};
+use crate::config::{Config, Listen, ListenHost};
 use crate::id::ServerId;
 use crate::net;
 use crate::quorum;
+use crate::runtime::Doorbell;
 
 /// How long an address in use is waited for at the start.
 const ADDRESS_PATIENCE: Duration = Duration::from_secs(2);
@@ -23,7 +25,22 @@ pub struct ClientPort {
     backlog: u32,
     /// Sockets that share the address: one per session core.
     sockets: u32,
+    /// The name that is being resolved, if clients are to connect to one.
+    sought: Option<Sought>,
 }
+
+/// A name on its way to its address. A resolver may hang for half a minute, and the replica does not
+/// wait for it: clients connect where they did, until there is an answer.
+#[derive(Debug)]
+struct Sought {
+    listen: Listen,
+    /// The configuration that wants it.
+    version: i64,
+    answer: Receiver<io::Result<SocketAddr>>,
+}
+
+/// Sockets at another address, and its port.
+type Moved = (Vec<TcpListener>, u16);
 
 impl ClientPort {
     /// Binds as many sockets as there are session cores.
@@ -46,7 +63,8 @@ impl ClientPort {
                 }
             }
         };
-        Ok((ClientPort { me: ensemble::me(config), listen, address, backlog, sockets }, bound))
+        let me = ensemble::me(config);
+        Ok((ClientPort { me, listen, address, backlog, sockets, sought: None }, bound))
     }
 
     /// Where clients connect.
@@ -55,20 +73,62 @@ impl ClientPort {
     }
 
     /// Sockets where an active configuration wants the clients of this server to connect, and the
-    /// port, if that is elsewhere. Those who are connected stay so.
+    /// port, if that is elsewhere. Those who are connected stay so. A name is resolved first: then
+    /// there is nothing yet, and `bell` rings when it is time for [`ClientPort::settle`].
     ///
     /// The old address is given up only when the new one is had. A reconfiguration is agreed on by the
     /// whole ensemble before any server tries the address, so a slip in it cannot be refused any more;
     /// what it costs is then one line in the log and not all clients of this server.
     // ZooKeeper: NIOServerCnxnFactory.reconfigure closes the old socket first, and listens nowhere when
     // the new address is taken.
-    pub fn follow(&mut self, config: &quorum::Config) -> Option<(Vec<TcpListener>, u16)> {
+    pub fn follow(&mut self, config: &quorum::Config, bell: &Doorbell) -> Option<Moved> {
+        // What an older configuration wants is of no interest any more.
+        let sought = self.sought.take();
         let client = config.members.get(&self.me?)?.client.as_ref()?;
         let listen = Listen::of_member(client);
         if listen == self.listen {
             return None;
         }
-        let bound = options::listen_address(&listen).and_then(|address| {
+        let version = config.version;
+        if let Some(sought) = sought
+            && sought.listen == listen
+        {
+            self.sought = Some(Sought { version, ..sought });
+            return None;
+        }
+        match listen.host {
+            ListenHost::Name(_) => match resolve(listen.clone(), bell.clone()) {
+                Ok(answer) => {
+                    self.sought = Some(Sought { listen, version, answer });
+                    None
+                }
+                Err(error) => self.listen_at(listen, version, Err(error)),
+            },
+            ListenHost::Any | ListenHost::Ip(_) | ListenHost::Zoned { .. } => {
+                let address = options::listen_address(&listen);
+                self.listen_at(listen, version, address)
+            }
+        }
+    }
+
+    /// The same once the name is resolved; nothing before.
+    pub fn settle(&mut self) -> Option<Moved> {
+        let answer = match self.sought.as_ref()?.answer.try_recv() {
+            Ok(answer) => answer,
+            Err(TryRecvError::Empty) => return None,
+            Err(TryRecvError::Disconnected) => Err(io::Error::other("its thread has ended")),
+        };
+        let Sought { listen, version, .. } = self.sought.take()?;
+        self.listen_at(listen, version, answer)
+    }
+
+    fn listen_at(
+        &mut self,
+        listen: Listen,
+        version: i64,
+        address: io::Result<SocketAddr>,
+    ) -> Option<Moved> {
+        let bound = address.and_then(|address| {
             match bind(address, self.backlog, self.sockets) {
                 // 127.0.0.1 and all addresses overlap where the port stays: our own sockets have it.
                 Err(error)
@@ -84,25 +144,34 @@ impl ClientPort {
             Ok((sockets, address)) => {
                 tracing::info!(
                     "clients connect to {address} from now on, no more to {}, as configuration \
-                     {:x} says; who is connected stays so",
-                    self.address,
-                    config.version
+                     {version:x} says; who is connected stays so",
+                    self.address
                 );
                 (self.listen, self.address) = (listen, address);
                 Some((sockets, address.port()))
             }
             Err(error) => {
                 tracing::error!(
-                    "configuration {:x} wants clients to connect to {listen}, where this server \
-                     cannot listen: {error}; they still connect to {}: free the address and \
+                    "configuration {version:x} wants clients to connect to {listen}, where this \
+                     server cannot listen: {error}; they still connect to {}: free the address and \
                      restart this server, or reconfigure it",
-                    config.version,
                     self.address
                 );
                 None
             }
         }
     }
+}
+
+/// Resolves a name on a thread of its own, and rings when there is an answer.
+fn resolve(listen: Listen, bell: Doorbell) -> io::Result<Receiver<io::Result<SocketAddr>>> {
+    let (tell, answer) = sync_channel(1);
+    std::thread::Builder::new().name("rk-resolve".into()).spawn(move || {
+        // Nobody listens any more when another configuration has come.
+        let _ = tell.send(options::listen_address(&listen));
+        bell.ring();
+    })?;
+    Ok(answer)
 }
 
 /// What would keep a server from listening for clients at this moment.
@@ -190,6 +259,10 @@ mod tests {
         ClientPort::open(&config, sockets).unwrap()
     }
 
+    fn follow(port: &mut ClientPort, line: &str) -> Option<Moved> {
+        port.follow(&active(line), &Doorbell::new().unwrap())
+    }
+
     fn active(line: &str) -> quorum::Config {
         quorum::Config::parse(&format!("{line}\nserver.2=b:1:2\nversion=100000005")).unwrap()
     }
@@ -200,13 +273,52 @@ mod tests {
         let first = port.address();
         // The same, none at all, and a server that is no member any more: nothing moves.
         for line in ["server.1=a:1:2;127.0.0.1:0", "server.1=a:1:2", "server.4=a:1:2;9"] {
-            assert!(port.follow(&active(line)).is_none(), "{line}");
+            assert!(follow(&mut port, line).is_none(), "{line}");
         }
         let other = TcpListener::bind("127.0.0.2:0").unwrap().local_addr().unwrap().port();
         let (sockets, at) =
-            port.follow(&active(&format!("server.1=a:1:2;127.0.0.2:{other}"))).unwrap();
+            follow(&mut port, &format!("server.1=a:1:2;127.0.0.2:{other}")).unwrap();
         assert_eq!((sockets.len(), at), (2, other));
         assert_ne!(port.address(), first);
+    }
+
+    /// It went like this: 1. A reconfiguration names a host. 2. The replica asks a resolver that hangs, and stands still with all its
+    /// clients until the resolver gives up.
+    #[test]
+    fn a_name_is_resolved_while_clients_connect_where_they_did() {
+        let mut port = member("server.1=a:1:2;127.0.0.1:0\n");
+        let first = port.address();
+        let bell = Doorbell::new().unwrap();
+        let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let settle = |port: &mut ClientPort| {
+            let until = Instant::now() + Duration::from_secs(20);
+            loop {
+                let moved = port.settle();
+                if port.sought.is_none() {
+                    return moved;
+                }
+                assert!(Instant::now() < until, "there is no answer");
+                std::thread::yield_now();
+            }
+        };
+        let at = free();
+        let named = active(&format!("server.1=a:1:2;localhost:{at}"));
+        assert!(port.follow(&named, &bell).is_none() && port.sought.is_some());
+        assert_eq!(port.address(), first);
+        assert!(port.follow(&named, &bell).is_none(), "it is being resolved");
+        let (sockets, moved) = settle(&mut port).unwrap();
+        assert_eq!((sockets.len(), moved, port.address().port()), (2, at, at));
+        assert!(port.follow(&named, &bell).is_none() && port.sought.is_none());
+        // A name that nobody knows, and one that another configuration replaces.
+        let nowhere = active("server.1=a:1:2;no-such-host.invalid:7");
+        assert!(port.follow(&nowhere, &bell).is_none());
+        assert!(settle(&mut port).is_none());
+        assert_eq!(port.address().port(), at);
+        assert!(port.follow(&nowhere, &bell).is_none());
+        let other = free();
+        let numbered = active(&format!("server.1=a:1:2;127.0.0.1:{other}"));
+        assert_eq!(port.follow(&numbered, &bell).unwrap().1, other);
+        assert!(port.settle().is_none() && port.sought.is_none());
     }
 
     #[test]
@@ -214,10 +326,10 @@ mod tests {
         for sockets in [1, 2] {
             let (mut port, old) = open("server.1=a:1:2;127.0.0.1:0\n", sockets);
             let at = port.address().port();
-            let (wide, _) = port.follow(&active(&format!("server.1=a:1:2;{at}"))).unwrap();
+            let (wide, _) = follow(&mut port, &format!("server.1=a:1:2;{at}")).unwrap();
             assert!(port.address().ip().is_unspecified(), "{sockets}: {}", port.address());
             drop(old);
-            let narrow = port.follow(&active(&format!("server.1=a:1:2;127.0.0.1:{at}")));
+            let narrow = follow(&mut port, &format!("server.1=a:1:2;127.0.0.1:{at}"));
             assert_eq!(narrow.unwrap().1, at, "{sockets}");
             assert_eq!(port.address(), SocketAddr::from(([127, 0, 0, 1], at)), "{sockets}");
             drop(wide);
@@ -285,7 +397,7 @@ mod tests {
         let first = port.address();
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let at = taken.local_addr().unwrap().port();
-        assert!(port.follow(&active(&format!("server.1=a:1:2;127.0.0.1:{at}"))).is_none());
+        assert!(follow(&mut port, &format!("server.1=a:1:2;127.0.0.1:{at}")).is_none());
         assert_eq!(port.address(), first);
     }
 }

@@ -321,13 +321,14 @@ impl Host {
         output.ops = ops;
         for change in output.configs.drain(..) {
             self.keeper.borrow_mut().keep(&change);
-            if let ConfigChange::Active(config) = &change
-                && let Some((sockets, port)) = self.client_port.borrow_mut().follow(config)
-            {
-                self.desk.borrow_mut().conf.client_port = port.into();
-                *self.new_sockets.borrow_mut() = Some(sockets);
+            if let ConfigChange::Active(config) = &change {
+                let ring = self.ring.borrow();
+                let moved = self.client_port.borrow_mut().follow(config, ring.bell());
+                self.move_clients(moved);
             }
         }
+        let moved = self.client_port.borrow_mut().settle();
+        self.move_clients(moved);
         for wish in output.log_reads.drain(..) {
             if !self.past.submit(wish) {
                 self.replica.borrow_mut().handle_log_read(now, wish.id, None);
@@ -506,6 +507,13 @@ impl Host {
             | Op::FileReplace { .. }
             | Op::Remove { .. } => self.worker.submit(op),
         }
+    }
+
+    /// Clients connect elsewhere from now on.
+    fn move_clients(&self, moved: Option<(Vec<TcpListener>, u16)>) {
+        let Some((sockets, port)) = moved else { return };
+        self.desk.borrow_mut().conf.client_port = port.into();
+        *self.new_sockets.borrow_mut() = Some(sockets);
     }
 
     fn release_closings(&self) {

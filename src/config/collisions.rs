@@ -6,7 +6,7 @@
 // is for reconfigurations. An ensemble that runs in spite of such a slip has to start here too, so only
 // what cannot start is an error.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::origin::{Level, Problem};
@@ -15,8 +15,16 @@ use super::server_line::ServerLine;
 use super::settings::{Listen, ListenHost};
 use crate::quorum::is_wildcard;
 
-/// A port of a server: its address, and what it is for.
-type Place = ((String, u16), &'static str);
+/// A port of a server: what it is for, and its address.
+type Place = (Use, (String, u16));
+
+/// What a port is for. Of two that collide, the later one in this order is said to.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Use(u8, &'static str);
+
+const QUORUM: Use = Use(0, "quorum port");
+const ELECTION: Use = Use(1, "election port");
+const CLIENT: Use = Use(2, "client port");
 
 /// Says of each pair of servers which addresses they share, and refuses a server whose own ports collide.
 pub(super) fn find(reading: &mut Reading) {
@@ -25,7 +33,7 @@ pub(super) fn find(reading: &mut Reading) {
     let mut shared: BTreeMap<(u64, u64), Vec<String>> = BTreeMap::new();
     for (&id, line) in &quorum.servers {
         let own_client = (quorum.my_id == Some(id)).then_some(&reading.config.network.client);
-        for (at, what) in places(line, own_client.or(line.client.as_ref())) {
+        for (Use(_, what), at) in places(line, own_client.or(line.client.as_ref())) {
             let text = |other: &str| format!("{what} {}:{} is {other}", at.0, at.1);
             match taken.get(&at) {
                 Some(&(first, other)) if first == id => {
@@ -80,15 +88,17 @@ pub(super) fn find(reading: &mut Reading) {
     }
 }
 
-/// The ports of a server, each at every address that it has.
-fn places(line: &ServerLine, client: Option<&Listen>) -> Vec<Place> {
-    let mut places: Vec<Place> = Vec::new();
+/// The ports of a server, each at every address that it has, and each of these once.
+// ZooKeeper: MultipleAddresses is a set, so two addresses may have a host or a port in common, and the
+// clients' port is one whatever the number of addresses.
+fn places(line: &ServerLine, client: Option<&Listen>) -> BTreeSet<Place> {
+    let mut places = BTreeSet::new();
     for address in &line.addresses {
         let host = comparable(&address.host);
-        places.push(((host.clone(), address.quorum_port), "quorum port"));
-        places.push(((host.clone(), address.election_port), "election port"));
+        places.insert((QUORUM, (host.clone(), address.quorum_port)));
+        places.insert((ELECTION, (host.clone(), address.election_port)));
         if let Some(Listen { host: ListenHost::Any, port }) = client {
-            places.push(((host, *port), "client port"));
+            places.insert((CLIENT, (host, *port)));
         }
     }
     let host = client.and_then(|client| match &client.host {
@@ -98,10 +108,10 @@ fn places(line: &ServerLine, client: Option<&Listen>) -> Vec<Place> {
         ListenHost::Name(name) => Some(comparable(name)),
     });
     if let Some((host, client)) = host.zip(client) {
-        places.push(((host, client.port), "client port"));
+        places.insert((CLIENT, (host, client.port)));
     }
     // The system gives port 0 another number each time.
-    places.retain(|((_, port), _)| *port != 0);
+    places.retain(|(_, (_, port))| *port != 0);
     places
 }
 

@@ -476,3 +476,22 @@ fn a_server_whose_own_ports_collide_is_refused() {
         assert!(said.contains("server.1") && said.contains(part), "{line}: {said}");
     }
 }
+
+#[test]
+fn two_addresses_of_a_server_may_have_a_host_or_a_port_in_common() {
+    let limits = "multiAddress.enabled=true\ninitLimit=10\nsyncLimit=5\n";
+    let others = "server.2=b:1:2\nserver.3=c:1:2\n";
+    for lines in [
+        "server.1=a:2888:3888|a:2889:3889;2181\n",
+        "server.1=a:2888:3888|a:2889:3889\nclientPort=2181\n",
+        "server.1=a:2888:3888|A:2889:3889|d:2888:3888;a:2181\n",
+        "server.1=a:2888:3888|a:2888:3889;2181\n",
+        "server.1=a:2888:3888|a:2889:3888;2181\n",
+    ] {
+        let said = notes(&good(member(&format!("{limits}{lines}{others}"))));
+        assert!(!said.iter().any(|note| note.contains("too")), "{lines}: {said:?}");
+    }
+    let line = "server.1=a:2888:3888|a:3888:2889;2181\n";
+    let refused = error(member(&format!("{limits}{line}{others}")));
+    assert!(refused.text.contains("its election port a:3888 is its quorum port too"), "{refused}");
+}

@@ -234,6 +234,16 @@ fn no_number(bytes: &[u8], first: &[u8]) -> String {
 /// That no member was read means "alone" only where nothing says that this server is a member: alone, a
 /// member takes writes that its ensemble never hears of.
 pub(super) fn stand(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) {
+    // Nobody knows what a line that cannot be read was to say: what the others say without it may be
+    // wrong, and so may be the advice that follows from it.
+    let unread =
+        |error: &ConfigError| error.problem == Problem::Value && error.key.starts_with("server.");
+    if reading.errors.iter().any(unread) {
+        if reading.config.quorum.servers.len() > 1 {
+            needs_of_a_member(reading);
+        }
+        return;
+    }
     let quorum = &reading.config.quorum;
     let observers = quorum.servers.values().filter(|line| line.role == Role::Observer).count();
     let participants = quorum.servers.len() - observers;
@@ -324,17 +334,7 @@ fn epoch_file(reading: &Reading, read_file: &mut Option<ReadFile<'_>>) -> Option
 
 /// What a member of an ensemble needs, and what its operator should know.
 fn distributed(reading: &mut Reading, first: &str, participants: usize, files_were_read: bool) {
-    // ZooKeeper: QuorumPeerConfig.checkValidity; 0 is "not set".
-    for (key, limit) in [
-        ("initLimit", reading.config.quorum.init_limit),
-        ("syncLimit", reading.config.quorum.sync_limit),
-    ] {
-        if limit == 0 && !reading.errors.iter().any(|error| error.key == key) {
-            let origin = reading.origin(key);
-            let text = format!("{key} is not set, and an ensemble needs it; allowed: ticks from 1");
-            reading.error(Problem::Missing, &origin, key, None, text);
-        }
-    }
+    needs_of_a_member(reading);
     let text = match participants {
         0 | 1 => None,
         2 => Some(
@@ -350,9 +350,24 @@ fn distributed(reading: &mut Reading, first: &str, participants: usize, files_we
         let origin = reading.origin(first);
         reading.note(Level::Warn, &origin, first, text.to_owned());
     }
-    addresses(reading);
     collisions::find(reading);
     own_line(reading, files_were_read);
+}
+
+/// What a member needs whoever the others are.
+fn needs_of_a_member(reading: &mut Reading) {
+    // ZooKeeper: QuorumPeerConfig.checkValidity; 0 is "not set".
+    for (key, limit) in [
+        ("initLimit", reading.config.quorum.init_limit),
+        ("syncLimit", reading.config.quorum.sync_limit),
+    ] {
+        if limit == 0 && !reading.errors.iter().any(|error| error.key == key) {
+            let origin = reading.origin(key);
+            let text = format!("{key} is not set, and an ensemble needs it; allowed: ticks from 1");
+            reading.error(Problem::Missing, &origin, key, None, text);
+        }
+    }
+    addresses(reading);
     intervals(reading);
 }
 

@@ -161,3 +161,28 @@ fn who_is_refused_to_stand_alone_learns_what_to_do() {
     };
     assert_eq!(examine(Sources::default(), Some(&mut read)).errors.len(), 1);
 }
+
+#[test]
+fn a_line_that_cannot_be_read_is_the_only_error_about_the_members() {
+    let epoch = [("/d/version-2/currentEpoch", "4"), ("/d/myid", "1")];
+    for lines in [
+        "server.1=a:2888\n",
+        "server.1=a:2888\nserver.2=b:2888\n",
+        "standaloneEnabled=false\nserver.1=a:2888\n",
+        "server.1=a:2888\nserver.2=b:1:2:observer\n",
+        "server.1=a:2888\nserver.2=b:1:2\nserver.3=c:1:2\n",
+    ] {
+        let examined = cfg_with(&format!("initLimit=5\nsyncLimit=2\n{lines}"), &[], &epoch);
+        let said = notes(&examined.config);
+        assert!(!said.iter().any(|note| note.contains("server")), "{lines}: {said:?}");
+        for error in &examined.errors {
+            assert!(error.text.contains("host:quorumPort:electionPort"), "{lines}: {error}");
+            assert!(error.key.starts_with("server."), "{lines}: {error}");
+        }
+        assert_eq!(examined.errors.len(), lines.matches("2888\n").count(), "{lines}");
+    }
+    // All else that is wrong is still said at once.
+    let both = cfg_with("server.1=a:2888\nserver.2=b:1:2\nserver.3=c:1:2\n", &[], &epoch);
+    let keys: Vec<&str> = both.errors.iter().map(|error| error.key.as_str()).collect();
+    assert!(keys.contains(&"initLimit") && keys.contains(&"syncLimit"), "{keys:?}");
+}

@@ -3,7 +3,7 @@
 //! ZooKeeper replaces much of what it cannot read by a default, without a word. Whoever moves such a
 //! file here learns from the message what was in force until now, and that the line can go.
 
-use super::keys::{Key, Place};
+use super::keys::{Key, Place, Unreadable};
 use super::value::{Form, Kind, Raw};
 
 /// Clauses to put behind the error about a value; empty if there is nothing to say.
@@ -68,9 +68,12 @@ fn taken_by_zookeeper(key: &Key, text: &str) -> Option<Taken> {
         // QuorumPeerConfig refuses what it cannot read; our own keys it does not know.
         Place::File | Place::Own => return None,
     }
+    match key.unreadable {
+        Unreadable::AsUsual => {}
+        Unreadable::Refused => return None,
+        Unreadable::Default => return Some(Taken::Default),
+    }
     match key.kind {
-        // ZooKeeper: QuorumPeerConfig reads this one itself when it stands in the file.
-        Kind::Bool if key.name == "multiAddress.enabled" => None,
         // ZooKeeper: Boolean.getBoolean and Boolean.parseBoolean know one word.
         Kind::Bool => Some(Taken::False),
         // ZooKeeper: a comparison with the one word that is not the default.

@@ -14,6 +14,8 @@ fn what_zookeeper_silently_replaces_is_an_error_that_says_with_what() {
         ("maxCnxns=ten", "its default, 0, instead: remove the line"),
         ("snapshot.trust.empty=yes", "it for false, which is the default: remove the line"),
         ("digest.enabled=yes", "it for false: write false to keep that"),
+        ("admin.enableServer=no", "its default, true, instead: remove the line"),
+        ("admin.portUnification=yes", "it for false, which is the default: remove the line"),
         ("ringkeeper.jute.maxbuffer=4M", "its default, 1048575, instead"),
     ] {
         let error = error(cfg(line));
@@ -21,9 +23,13 @@ fn what_zookeeper_silently_replaces_is_an_error_that_says_with_what() {
         assert!(error.text.contains(&expected), "{line}: {error}");
     }
     // What ZooKeeper refuses as well, and what it does not know.
-    for line in
-        ["tickTime=2s", "localSessionsEnabled=yes", "multiAddress.enabled=1", "ringkeeper.pin=yes"]
-    {
+    for line in [
+        "tickTime=2s",
+        "localSessionsEnabled=yes",
+        "multiAddress.enabled=1",
+        "multiAddress.reachabilityCheckEnabled=yes",
+        "ringkeeper.pin=yes",
+    ] {
         let error = error(cfg(line));
         assert!(!error.text.contains("silently"), "{line}: {error}");
     }

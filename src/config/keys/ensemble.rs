@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::super::server_line::Role;
 use super::super::value::{Below, Form, Kind};
-use super::{Acted, Fate, Key, Set, Theme, fine, int, prop_int, prop_long};
+use super::{Acted, Fate, Key, Set, Theme, Unreadable, fine, int, prop_int, prop_long};
 
 use super::row::*;
 
@@ -144,7 +144,9 @@ pub(super) static KEYS: &[Key] = &[
         "false",
         plain!(Bool, quorum.multi_address_enabled),
     )
-    .about("a server may have several addresses; 3.5 and older do not understand it"),
+    .about("a server may have several addresses; 3.5 and older do not understand it")
+    // ZooKeeper: QuorumPeerConfig reads this property itself where it stands in the file.
+    .unreadable(Unreadable::Refused),
     property("cnxTimeout", int(0), "5000", number!(quorum.cnx_timeout_ms))
         .about("how long a connection of the election may take to be made")
         .unit("ms"),

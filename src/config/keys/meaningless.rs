@@ -2,7 +2,7 @@
 //! keys that only clients read.
 
 use super::super::value::{Below, Form, Kind};
-use super::{Fate, Key, Place, Theme};
+use super::{Fate, Key, Place, Theme, Unreadable};
 
 const NIO: &str = "sockets are driven by io_uring, one executor to a core; there is \
              no NIO thread to tune";
@@ -56,7 +56,10 @@ pub(super) static KEYS: &[Key] = &[
     ensemble("multiAddress.reachabilityCheckTimeoutMs", ANY_DECIMAL, ADDRESSES)
         .default("1000")
         .unit("ms"),
-    ensemble("multiAddress.reachabilityCheckEnabled", Kind::Bool, ADDRESSES).default("true"),
+    // ZooKeeper: QuorumPeerConfig reads this property itself where it stands in the file.
+    ensemble("multiAddress.reachabilityCheckEnabled", Kind::Bool, ADDRESSES)
+        .default("true")
+        .unreadable(Unreadable::Refused),
     ensemble("leader.ackLoggingFrequency", ANY, "every acknowledgement is counted").default("1000"),
     ensemble("leader.closeSocketAsync", Kind::Bool, SOCKETS).default("false"),
     ensemble("learner.closeSocketAsync", Kind::Bool, SOCKETS).default("false"),

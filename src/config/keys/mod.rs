@@ -38,6 +38,17 @@ pub enum Place {
     Own,
 }
 
+/// What ZooKeeper makes of a value that it cannot read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unreadable {
+    /// What it does with most values of this kind in this place.
+    AsUsual,
+    /// It does not start, though most keys of this place are replaced silently.
+    Refused,
+    /// It takes its default, though most values of this kind become false.
+    Default,
+}
+
 /// What becomes of a value.
 #[derive(Clone, Copy)]
 pub enum Fate {
@@ -145,13 +156,16 @@ pub struct Key {
     pub default: &'static str,
     /// Whether its value must not be shown.
     pub secret: bool,
+    /// What ZooKeeper makes of a value that it cannot read.
+    pub unreadable: Unreadable,
     /// What becomes of it.
     pub fate: Fate,
 }
 
 impl Key {
     const fn new(theme: Theme, place: Place, name: &'static str, kind: Kind, fate: Fate) -> Self {
-        Key { name, theme, place, kind, unit: "", default: "", secret: false, fate }
+        let unreadable = Unreadable::AsUsual;
+        Key { name, theme, place, kind, unit: "", default: "", secret: false, unreadable, fate }
     }
 
     const fn unit(self, unit: &'static str) -> Self {
@@ -164,6 +178,10 @@ impl Key {
 
     const fn secret(self) -> Self {
         Key { secret: true, ..self }
+    }
+
+    const fn unreadable(self, unreadable: Unreadable) -> Self {
+        Key { unreadable, ..self }
     }
 
     const fn about(self, about: &'static str) -> Self {

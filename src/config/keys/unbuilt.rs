@@ -2,7 +2,7 @@
 //! Prometheus, and the finer throttles.
 
 use super::super::value::Kind;
-use super::{Fate, Key, Place, RATIO, Theme, int, prop_int, prop_long};
+use super::{Fate, Key, Place, RATIO, Theme, Unreadable, int, prop_int, prop_long};
 
 const ADMIN: &str = "the admin HTTP server";
 const METRICS: &str = "metrics providers; the four-letter word mntr has the metrics";
@@ -38,7 +38,8 @@ pub(super) static KEYS: &[Key] = &[
         .default("10000")
         .unit("ms"),
     // Operators' interfaces.
-    admin("admin.enableServer", Kind::Bool).default("true"),
+    // ZooKeeper: AdminServerFactory leaves it out for the word false alone.
+    admin("admin.enableServer", Kind::Bool).default("true").unreadable(Unreadable::Default),
     admin("admin.serverAddress", Kind::Text).default("0.0.0.0"),
     admin("admin.serverPort", prop_int(0)).default("8080"),
     admin("admin.idleTimeout", prop_int(0)).default("30000").unit("ms"),

@@ -168,16 +168,17 @@ impl Harness {
         self.turn();
     }
 
-    /// A client has taken the oldest piece that was handed out.
-    pub fn read_oldest(&mut self) {
-        let (conn, bytes) = self.unread.remove(0);
+    /// A client has taken the oldest piece that was handed out to it.
+    pub fn read_oldest(&mut self, conn: ConnectionId) {
+        let oldest = self.unread.iter().position(|(to, _)| *to == conn).unwrap();
+        let (conn, bytes) = self.unread.remove(oldest);
         self.replica.handle_written(self.now, conn, bytes);
         self.turn();
     }
 
-    /// Pieces that no client has taken.
-    pub fn unread_pieces(&self) -> usize {
-        self.unread.len()
+    /// Pieces that a client has not taken.
+    pub fn unread_pieces(&self, conn: ConnectionId) -> usize {
+        self.unread.iter().filter(|(to, _)| *to == conn).count()
     }
 
     /// The peer of a scripted member.

@@ -22,7 +22,7 @@ use super::{InFlight, Replica};
 use crate::database::Applied;
 use crate::error::ErrorCode;
 use crate::id::Zxid;
-use crate::jute::Jute;
+use crate::jute::{Decoder, Jute};
 use crate::peer::PassedRequest;
 use crate::processor::finish;
 use crate::proto::OpCode;
@@ -107,7 +107,7 @@ impl Replica {
             Waiting::Forwarded(request) => {
                 request.sync.is_none()
                     && request.xid == header.cxid
-                    && is_of(request.op, header.op)
+                    && is_of(request, txn)
                     && is_earlier.is_none_or(|is_earlier| is_earlier == request.silent)
             }
             Waiting::Write | Waiting::Request { .. } | Waiting::Answer { .. } => false,
@@ -334,12 +334,26 @@ fn shows_a_later_connection(tenure: Tenure, txn: &Txn) -> bool {
 }
 
 /// Whether a transaction can be what became of a request.
-fn is_of(request: OpCode, txn: OpCode) -> bool {
-    let about_sessions = |op| matches!(op, OpCode::CreateSession | OpCode::CloseSession);
-    match (request, txn) {
-        // Of one whose connection is gone nothing but the xid is known.
-        (OpCode::Error, _) | (_, OpCode::Error) => true,
-        (request, txn) if about_sessions(request) || about_sessions(txn) => request == txn,
-        _ => true,
+///
+/// A client may count its requests from 1 again on each connection. A leader of Apache ZooKeeper gives
+/// its connections no tenure, and what an earlier one had asked for last can then have the xid of what
+/// this one asks for first.
+// ZooKeeper: CommitProcessor compares session and cxid alone, so that a setData is answered with what
+// became of a create. Of one that failed nothing else is known, here as there.
+fn is_of(request: &Forwarded, txn: &Txn) -> bool {
+    let op = txn.header().op;
+    // Of a request whose connection is gone nothing but the xid is known.
+    if request.op == OpCode::Error || op == OpCode::Error {
+        return true;
     }
+    let asked = || {
+        let body = request.frame.get(HEADER_BYTES..)?;
+        <Option<&[u8]>>::decode(&mut Decoder::new(body)).ok()?
+    };
+    request.op == op
+        && txn.path_ahead().zip(asked()).is_none_or(|(path, asked)| match op {
+            // A sequential one has its number behind it.
+            OpCode::Create | OpCode::Create2 => path.starts_with(asked),
+            _ => path == asked,
+        })
 }

@@ -37,7 +37,7 @@ fn nothing_acknowledged_is_lost_by_kill_9_of_members() {
     let rounds = number_from("RINGKEEPER_FAULT_ROUNDS").unwrap_or(ROUNDS);
     let mut random = Random::seeded();
     let mut ensemble = Ensemble::start(&[ours(), ours(), ours()], config());
-    let load = Load::start(&ensemble.addresses(), Pace::GENTLE);
+    let load = Load::start(&ensemble.addresses(), Pace::FORGETFUL);
     let mut times = Times::default();
     for round in 0..rounds {
         let victim = [Victim::Leader, Victim::Follower, Victim::All][round % 3];
@@ -120,7 +120,7 @@ fn nothing_acknowledged_is_lost_when_servers_hang() {
     let members = [(ours(), voter), (ours(), voter), (ours(), voter), (ours(), Role::Observer)];
     let mut ensemble = Ensemble::prepare(&members, config());
     ensemble.start_all();
-    let load = Load::start(&ensemble.addresses(), Pace::GENTLE);
+    let load = Load::start(&ensemble.addresses(), Pace::FORGETFUL);
     let leader = ensemble.leader();
     let follower = ensemble.followers()[0];
     for (role, id) in [("observer", 4), ("follower", follower), ("leader", leader)] {

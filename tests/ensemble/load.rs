@@ -30,12 +30,21 @@ pub struct Pace {
     pub pause: Duration,
     /// When a worker takes its server for dead.
     pub patience: Duration,
+    /// Whether its requests are counted from 1 on each connection, which servers of Apache ZooKeeper cannot bear.
+    pub restarts_xids: bool,
 }
 
 impl Pace {
     /// Enough to notice everything, little enough to leave the two cores to the servers.
-    pub const GENTLE: Pace =
-        Pace { workers: 3, pause: Duration::from_millis(4), patience: Duration::from_secs(2) };
+    pub const GENTLE: Pace = Pace {
+        workers: 3,
+        pause: Duration::from_millis(4),
+        patience: Duration::from_secs(2),
+        restarts_xids: false,
+    };
+
+    /// The same, of clients that make it as hard as they may for servers that are all ours.
+    pub const FORGETFUL: Pace = Pace { restarts_xids: true, ..Pace::GENTLE };
 }
 
 #[derive(Debug)]
@@ -130,7 +139,8 @@ fn session(servers: &[SocketAddr], place: usize, pace: Pace) -> Roaming {
     let mut servers = servers.to_vec();
     let count = servers.len();
     servers.rotate_left(place % count);
-    Roaming::open(&servers, LONG_MS, pace.patience, OUTAGE_LIMIT).expect("a session")
+    let session = Roaming::open(&servers, LONG_MS, pace.patience, OUTAGE_LIMIT).expect("a session");
+    if pace.restarts_xids { session.restarting_xids() } else { session }
 }
 
 fn path_of(key: Key) -> String {

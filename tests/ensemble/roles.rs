@@ -64,7 +64,7 @@ fn servers_come_and_go_and_change_their_roles_under_load() {
         ensemble.wait_serving(id);
     }
     let addresses = ensemble.addresses();
-    let load = Load::start(&addresses[..3], Pace::GENTLE);
+    let load = Load::start(&addresses[..3], Pace::FORGETFUL);
     let mut session = Roaming::open(&addresses[..3], LONG_MS, PATIENCE, LIMIT).expect("a session");
 
     // A server that is not in the configuration follows nobody's vote, but it may already fetch what there is.
@@ -194,7 +194,7 @@ fn zxids_run_out_and_no_client_sees_an_error() {
     let _turn = turn();
     let config = config().flag(&format!("-Dzookeeper.testingonly.initialZxid={INITIAL_COUNTER}"));
     let mut ensemble = Ensemble::start(&[ours(), ours(), ours()], config);
-    let load = Load::start(&ensemble.addresses(), Pace::GENTLE);
+    let load = Load::start(&ensemble.addresses(), Pace::FORGETFUL);
     load.wait_acknowledged(Instant::now());
     let first_epoch = epoch(&ensemble);
     let begun = Instant::now();
@@ -229,7 +229,7 @@ fn weights_decide_what_a_quorum_is() {
     let config: Config =
         config().line("group.1=1:2:3").line("weight.1=1").line("weight.2=1").line("weight.3=0");
     let mut ensemble = Ensemble::start(&[ours(), ours(), ours()], config);
-    let load = Load::start(&ensemble.addresses(), Pace::GENTLE);
+    let load = Load::start(&ensemble.addresses(), Pace::FORGETFUL);
     assert_ne!(ensemble.leader(), 3, "a server without weight does not lead");
     ensemble.kill(3);
     load.wait_acknowledged(Instant::now());

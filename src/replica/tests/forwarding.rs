@@ -9,7 +9,7 @@ use crate::proto::OpCode;
 use crate::proto::connect::ConnectRequest;
 use crate::proto::data::AclVector;
 use crate::proto::request::RequestBody;
-use crate::proto::txn::{CreateTxn, Txn, TxnBody, TxnHeader};
+use crate::proto::txn::{CreateTxn, SetDataTxn, Txn, TxnBody, TxnHeader};
 use crate::replica::ReplicaOptions;
 use crate::zab::Epochs;
 
@@ -299,6 +299,31 @@ fn a_read_on_a_new_connection_comes_after_what_the_session_wrote_on_the_old_one(
     assert_eq!(harness.replies(conn), []);
     commit(&mut harness, created(zxid(1, 2), &client, 5, "/a"));
     assert_eq!(harness.errors(conn), [(1, 0)], "it sees the node, and no reply of the other one");
+}
+
+/// The leader is Apache ZooKeeper: nothing says when this connection was given its session.
+#[test]
+fn what_an_earlier_connection_asked_for_with_the_same_xid_is_not_an_answer() {
+    let mut harness = follower();
+    let client = connect(&mut harness, zxid(1, 1));
+    commit(&mut harness, created(zxid(1, 2), &client, 0, "/a"));
+    harness.close(client.conn);
+    let conn = harness.open();
+    harness.send_connect(conn, reopen(&client));
+    inbound(
+        &mut harness,
+        Inbound::Revalidated { session: client.session, valid: true, tenure: None },
+    );
+    harness.take_frames(conn);
+    harness.send(conn, 1, OpCode::Create, &create("/a/b", b"", 0));
+    // It had asked another server for these, and left without an answer.
+    let body = TxnBody::SetData(SetDataTxn { path: Some("/a"), data: Some(b"1"), version: 1 });
+    commit(&mut harness, txn(zxid(1, 3), client.session, 1, OpCode::SetData, &body));
+    commit(&mut harness, created(zxid(1, 4), &client, 1, "/c"));
+    assert_eq!(harness.replies(conn), []);
+    commit(&mut harness, created(zxid(1, 5), &client, 1, "/a/b"));
+    let replies = harness.replies(conn);
+    assert_eq!(replies.iter().map(|r| (r.xid, r.zxid)).collect::<Vec<_>>(), [(1, zxid(1, 5).0)]);
 }
 
 #[test]

@@ -59,6 +59,8 @@ pub struct Roaming {
     password: [u8; 16],
     last_zxid: Zxid,
     session: Option<Session>,
+    next_xid: i32,
+    restarts_xids: bool,
     watches: BTreeSet<(WatchKind, String)>,
     /// Events of all its connections, in the order of their arrival.
     pub events: VecDeque<Event>,
@@ -87,6 +89,8 @@ impl Roaming {
             password: [0; 16],
             last_zxid: Zxid::ZERO,
             session: None,
+            next_xid: 1,
+            restarts_xids: false,
             watches: BTreeSet::new(),
             events: VecDeque::new(),
             connections: 0,
@@ -99,6 +103,17 @@ impl Roaming {
     #[must_use]
     pub fn beginning_at(mut self, place: usize) -> Self {
         self.move_to(place);
+        self
+    }
+
+    /// Counts its requests from 1 again on each connection.
+    ///
+    /// Client libraries go on counting. Where a connection ends with its first request under way, the
+    /// next one sends another request with the same xid, and a server of Apache ZooKeeper that hears of
+    /// the first one then takes it for the second (`CommitProcessor` compares session and xid alone).
+    #[must_use]
+    pub fn restarting_xids(mut self) -> Self {
+        self.restarts_xids = true;
         self
     }
 
@@ -171,6 +186,9 @@ impl Roaming {
         let (id, password) = (self.id, self.password);
         let mut session =
             Session::greet(connection, self.timeout_ms, id, password, self.last_zxid, false)?;
+        if !self.restarts_xids {
+            session.count_from(self.next_xid);
+        }
         self.id = session.id();
         self.password = session.password();
         self.connections += 1;
@@ -333,6 +351,7 @@ impl Roaming {
 
     fn keep(&mut self, mut session: Session) {
         self.last_zxid = self.last_zxid.max(session.last_zxid());
+        self.next_xid = session.next_xid();
         let events: Vec<Event> = session.events.drain(..).collect();
         events.into_iter().for_each(|event| self.take_event(event));
     }

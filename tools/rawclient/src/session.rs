@@ -149,6 +149,16 @@ impl Session {
         })
     }
 
+    /// The xid of the next request.
+    pub fn next_xid(&self) -> i32 {
+        self.next_xid
+    }
+
+    /// Counts its requests from here on.
+    pub fn count_from(&mut self, xid: i32) {
+        self.next_xid = xid;
+    }
+
     /// Its id.
     pub fn id(&self) -> SessionId {
         self.id

@@ -268,7 +268,12 @@ impl Member {
                     // Those that were taken for undone, and were on their way all the same.
                     let wanted = &mut self.lasting.epochs;
                     wanted.accepted = wanted.accepted.max(epochs.accepted);
-                    wanted.current = wanted.current.max(epochs.current);
+                    let later =
+                        self.promises.iter().any(|(_, it)| matches!(it, Promise::Epochs(_)));
+                    if epochs.current > wanted.current || epochs.current == wanted.current && !later
+                    {
+                        (wanted.current, wanted.origin) = (epochs.current, epochs.origin);
+                    }
                 }
             }
         }

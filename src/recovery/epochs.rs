@@ -1,13 +1,13 @@
 //! The epoch files of a member of an ensemble (`QuorumPeer.loadDataBase`).
 
-use std::io;
+use std::io::{self, Read};
 
 use super::folder::Folder;
 use super::{MOVE_ASIDE, RecoveryError};
 use crate::id::{Epoch, Zxid};
 use crate::io::Place;
 pub use crate::zab::Epochs;
-use crate::zab::Origin;
+use crate::zab::{Origin, OriginFile};
 
 /// What `AtomicFileWritingIdiom` adds to a name while it writes.
 const TEMPORARY_SUFFIX: &str = ".tmp";
@@ -70,8 +70,8 @@ pub(super) fn recover(
         }
     }
     let accepted = read_or_create(folder, Epochs::ACCEPTED_FILE, of_zxid, &mut created)?;
-    // Without a leader's history, what was drawn for one counts for nothing.
-    let origin = if current > Epoch::ZERO { origin(folder, notes)? } else { None };
+    // Data of a later epoch came from a leader whose history was not whole yet: another one, perhaps.
+    let origin = origin(folder, if of_zxid <= current { current } else { Epoch::ZERO }, notes)?;
     // A new server has none yet; one with data should have them.
     if zxid > Zxid::ZERO { notes } else { news }.append(&mut created);
     if accepted < current {
@@ -87,22 +87,32 @@ pub(super) fn recover(
 }
 
 /// Where the history began, if that is known. A file that does not say it is passed over: histories are
-/// then compared by what else is known.
-fn origin(folder: &dyn Folder, notes: &mut Vec<String>) -> Result<Option<Origin>, RecoveryError> {
-    let Some(text) = read_text(folder, Epochs::ORIGIN_FILE)? else { return Ok(None) };
-    let line = text.lines().next().unwrap_or_default().trim();
-    if line == Epochs::NO_ORIGIN {
-        return Ok(None);
-    }
-    let number = line.parse().ok();
-    if number.is_none() {
-        let file = folder.describe(Place::Snapshots, Epochs::ORIGIN_FILE);
+/// then compared by what else is known. It says nothing else afterwards: a line for an epoch that this
+/// server never came to follow would count when it follows another leader of that epoch.
+fn origin(
+    folder: &dyn Folder,
+    current: Epoch,
+    notes: &mut Vec<String>,
+) -> Result<Option<Origin>, RecoveryError> {
+    let name = Epochs::ORIGIN_FILE;
+    let Some(text) = read_text(folder, name)? else { return Ok(None) };
+    let read = OriginFile::parse(&text);
+    let file = folder.describe(Place::Snapshots, name);
+    if read.is_none() {
         notes.push(format!(
-            "{file} holds {line:?}, which is no number: it is passed over until a leader says where the \
+            "{file} holds {text:?}, which no server writes: it is passed over until a leader says where the \
              history began"
         ));
     }
-    Ok(number.map(Origin))
+    let origin = read.and_then(|read| read.origin(current));
+    let epochs = Epochs { origin, ..Epochs::new(current, current) };
+    let only = OriginFile::between(None, epochs);
+    if read != Some(only) {
+        folder
+            .replace(Place::Snapshots, name, only.to_string().as_bytes())
+            .map_err(|error| RecoveryError::Io { what: "write", file, error })?;
+    }
+    Ok(origin)
 }
 
 /// What the epoch files say of a server that has no data: the file, and the epoch that it names. `None`: it
@@ -145,21 +155,21 @@ fn write(folder: &dyn Folder, name: &str, epoch: Epoch) -> Result<(), RecoveryEr
     })
 }
 
-/// The beginning of a file; `None`: there is none.
+/// The beginning of a file, as text whatever it holds; `None`: there is none.
 fn read_text(folder: &dyn Folder, name: &str) -> Result<Option<String>, RecoveryError> {
-    /// Longer than any number.
-    const TEXT_BYTES_MAX: u64 = 64;
-    let mut text = String::new();
+    /// Longer than what any server writes: two lines of two numbers each.
+    const TEXT_BYTES_MAX: u64 = 96;
+    let mut bytes = Vec::new();
     let got = folder
         .open(Place::Snapshots, name)
-        .and_then(|file| io::Read::take(file, TEXT_BYTES_MAX).read_to_string_checked(&mut text));
+        .and_then(|file| file.take(TEXT_BYTES_MAX).read_to_end(&mut bytes));
     match got {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => {
             let file = folder.describe(Place::Snapshots, name);
             Err(RecoveryError::Io { what: "read", file, error })
         }
-        Ok(()) => Ok(Some(text)),
+        Ok(_) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
     }
 }
 
@@ -183,15 +193,5 @@ fn read(folder: &dyn Folder, name: &str) -> Result<Option<Epoch>, RecoveryError>
             let reason = format!("{line:?} is not a number. {NO_NUMBER}");
             Err(RecoveryError::Epoch { file, reason })
         }
-    }
-}
-
-trait ReadText {
-    fn read_to_string_checked(self, text: &mut String) -> io::Result<()>;
-}
-
-impl<R: io::Read> ReadText for R {
-    fn read_to_string_checked(mut self, text: &mut String) -> io::Result<()> {
-        self.read_to_string(text).map(|_| ())
     }
 }

@@ -396,6 +396,53 @@ fn epochs_are_created_checked_and_finished() {
 }
 
 #[test]
+fn where_a_history_began_counts_only_beside_the_epoch_in_which_it_was_noted() {
+    let options = RecoveryOptions { ensemble: true, ..RecoveryOptions::default() };
+    let origin = |folder: &MemoryFolder| {
+        let recovered = recover_with(folder, &options).unwrap();
+        (recovered.epochs.unwrap().origin.map(|origin| origin.0), recovered.notes)
+    };
+    let left = |folder: &MemoryFolder| folder.get(Place::Snapshots, Epochs::ORIGIN_FILE);
+    let folder = golden_folder();
+    assert_eq!((origin(&folder).0, left(&folder)), (None, None));
+    for (text, expected, remains) in [
+        ("7 5\n", Some(7), "7 5\n"),
+        ("-7 4\n8 5\n", Some(8), "8 5\n"),
+        // A crash came before currentEpoch could say 6; another leader of it may say something else.
+        ("7 5\n8 6\n", Some(7), "7 5\n"),
+        // Apache ZooKeeper has followed leaders since, and counts their epochs only.
+        ("7 3\n8 4\n", None, "none"),
+    ] {
+        folder.put(Place::Snapshots, Epochs::ORIGIN_FILE, text.as_bytes().to_vec());
+        let (number, notes) = origin(&folder);
+        assert_eq!((number, notes.len()), (expected, 0), "{text:?}: {notes:?}");
+        assert_eq!(left(&folder).unwrap(), remains.as_bytes(), "{text:?}");
+    }
+    for damaged in [&b"\xff\xfe7 5\n"[..], b"", b"7", b"seven 5\n"] {
+        folder.put(Place::Snapshots, Epochs::ORIGIN_FILE, damaged.to_vec());
+        let (number, notes) = origin(&folder);
+        assert_eq!(number, None, "{damaged:?}");
+        assert!(notes.len() == 1 && notes[0].contains("historyOrigin holds"), "{notes:?}");
+        assert_eq!(left(&folder).unwrap(), b"none");
+    }
+    // The last zxid is of epoch 5: what came of it is of a leader that has not said all.
+    folder.put(Place::Snapshots, Epochs::CURRENT_FILE, b"4\n".to_vec());
+    folder.put(Place::Snapshots, Epochs::ORIGIN_FILE, b"7 4\n".to_vec());
+    assert_eq!(origin(&folder).0, None);
+}
+
+#[test]
+fn an_epoch_file_that_is_no_text_says_the_way_out() {
+    let options = RecoveryOptions { ensemble: true, ..RecoveryOptions::default() };
+    let folder = golden_folder();
+    folder.put(Place::Snapshots, "currentEpoch.tmp", b"\xff".to_vec());
+    recover_with(&folder, &options).unwrap();
+    folder.put(Place::Snapshots, Epochs::CURRENT_FILE, b"\xff\xfe".to_vec());
+    let error = recover_with(&folder, &options).unwrap_err().to_string();
+    assert!(error.contains("is not a number") && error.contains("acceptedEpoch"), "{error}");
+}
+
+#[test]
 fn the_last_transactions_are_kept_for_followers() {
     let options = RecoveryOptions { recent_txns_max: 4, ..RecoveryOptions::default() };
     let recovered = recover_with(&two_logs(), &options).unwrap();

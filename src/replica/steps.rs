@@ -29,7 +29,7 @@ use super::ensemble::Role;
 use super::room::Room;
 use super::tree::Reason;
 use super::{Reload, Reloaded, Replica};
-use crate::id::Zxid;
+use crate::id::{Epoch, Zxid};
 use crate::io::{Completion, IoFailureKind, Op, Owner, Place, Token};
 use crate::limits;
 use crate::peer::Ready;
@@ -38,7 +38,7 @@ use crate::planted::{self, PlantedBug};
 use crate::proto::txn::Txn;
 use crate::recovery::Recovered;
 use crate::time::Now;
-use crate::zab::{Epochs, Origin};
+use crate::zab::{Epochs, OriginFile};
 
 /// One thing to be done.
 #[derive(Debug)]
@@ -78,8 +78,8 @@ enum Phase {
     Snapshot(Zxid),
     /// It is written, and the files are cut behind it.
     CuttingBehind(Zxid),
-    /// A file is being replaced; the epochs that are on the disk afterwards.
-    File(Token, Epochs),
+    /// A file is being replaced; the epochs and `historyOrigin` that are on the disk afterwards.
+    File(Token, Epochs, OriginFile),
 }
 
 /// The steps, in order.
@@ -95,6 +95,8 @@ pub(super) struct Steps {
     backlog_bytes: usize,
     /// What the epoch files hold.
     pub epochs_on_disk: Option<Epochs>,
+    /// What `historyOrigin` says.
+    origin_file: OriginFile,
     /// What they will hold after what is planned.
     epochs_planned: Option<Epochs>,
     next_token: u64,
@@ -119,6 +121,7 @@ impl Steps {
     /// The files of a member as they are.
     pub fn start_epochs(&mut self, epochs: Epochs) {
         (self.epochs_on_disk, self.epochs_planned) = (Some(epochs), Some(epochs));
+        self.origin_file = OriginFile::between(None, epochs);
     }
 
     /// Whether the log may take the next transaction of the backlog.
@@ -326,12 +329,14 @@ impl Replica {
         }
         let on_disk = steps.epochs_on_disk;
         let known = on_disk.unwrap_or(wanted);
+        let mut origin_file = steps.origin_file;
+        let says = origin_file.origin(wanted.current);
         // Whoever has followed an epoch says where its history began, so that stands there before; of the
         // two epochs the one that must never be behind the other comes first.
-        let (name, content, after) = if known.origin != wanted.origin {
-            let number = wanted.origin.map(|Origin(number)| number.to_string());
-            let content = number.unwrap_or_else(|| Epochs::NO_ORIGIN.to_owned());
-            (Epochs::ORIGIN_FILE, content, Epochs { origin: wanted.origin, ..known })
+        let (name, content, after) = if wanted.current > Epoch::ZERO && says != wanted.origin {
+            origin_file = OriginFile::between(on_disk, wanted);
+            let origin = origin_file.origin(known.current);
+            (Epochs::ORIGIN_FILE, origin_file.to_string(), Epochs { origin, ..known })
         } else if on_disk.map(|epochs| epochs.accepted) != Some(wanted.accepted) {
             let after = Epochs { accepted: wanted.accepted, ..known };
             (Epochs::ACCEPTED_FILE, wanted.accepted.to_string(), after)
@@ -341,7 +346,7 @@ impl Replica {
             return true;
         };
         let token = steps.token();
-        steps.phase = Phase::File(token, after);
+        steps.phase = Phase::File(token, after, origin_file);
         self.ops.push(Op::FileReplace {
             token,
             place: Place::Snapshots,
@@ -357,7 +362,7 @@ impl Replica {
             return;
         }
         let steps = &mut self.ensemble.steps;
-        let Phase::File(token, after) = steps.phase else { return };
+        let Phase::File(token, after, origin_file) = steps.phase else { return };
         if token != completion.token {
             return;
         }
@@ -365,6 +370,7 @@ impl Replica {
         match completion.result {
             Ok(_) => {
                 steps.epochs_on_disk = Some(after);
+                steps.origin_file = origin_file;
                 self.has_room_for_files(now);
                 self.run_steps(now);
             }

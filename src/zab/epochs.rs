@@ -36,7 +36,7 @@ pub struct Epochs {
     pub accepted: Epoch,
     /// `currentEpoch`: the epoch of the leader whose history this server has taken over.
     pub current: Epoch,
-    /// `historyOrigin`: where that history began; `None`: not known.
+    /// Where that history began; `None`: not known. `historyOrigin` keeps it while `current` is above 0.
     pub origin: Option<Origin>,
 }
 
@@ -45,16 +45,77 @@ impl Epochs {
     pub const ACCEPTED_FILE: &'static str = "acceptedEpoch";
     /// Name of the file that holds [`Epochs::current`].
     pub const CURRENT_FILE: &'static str = "currentEpoch";
-    /// Name of the file that holds [`Epochs::origin`]: a number, or `none`.
+    /// Name of the file that holds [`Epochs::origin`] ([`OriginFile`]).
     // ZooKeeper reads no file of this name.
     pub const ORIGIN_FILE: &'static str = "historyOrigin";
-
-    /// What that file says where it is not known.
-    pub const NO_ORIGIN: &'static str = "none";
 
     /// The epochs of a history of which it is not known where it began.
     pub const fn new(accepted: Epoch, current: Epoch) -> Epochs {
         Epochs { accepted, current, origin: None }
+    }
+}
+
+/// What `historyOrigin` says: where the history of one leader began, or of two, each named by its epoch.
+///
+/// ```text
+/// NUMBER EPOCH        NUMBER decimal, signed; EPOCH decimal
+/// NUMBER EPOCH
+/// ```
+/// or the one line `none`. A line counts while currentEpoch is its EPOCH. So whoever changes
+/// currentEpoch without this file, as Apache ZooKeeper does, or a crash between the two files, leaves no
+/// number that belongs to other data. Before currentEpoch changes both lines stand there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OriginFile([Option<(Origin, Epoch)>; 2]);
+
+impl OriginFile {
+    /// What stands in the file of whoever knows nothing.
+    const NOTHING: &'static str = "none";
+
+    /// The file as it is between two values of currentEpoch.
+    pub fn between(before: Option<Epochs>, after: Epochs) -> OriginFile {
+        let before = before.filter(|before| before.current != after.current);
+        let line = |epochs: Epochs| Some((epochs.origin?, epochs.current));
+        match (before.and_then(line), line(after)) {
+            (Some(before), after) => OriginFile([Some(before), after]),
+            (None, after) => OriginFile([after, None]),
+        }
+    }
+
+    /// Where the history of this epoch's leader began.
+    // Without a leader's history, what was drawn for one counts for nothing.
+    pub fn origin(&self, current: Epoch) -> Option<Origin> {
+        let mut lines = self.0.iter().flatten();
+        lines
+            .find(|(_, epoch)| *epoch == current && current > Epoch::ZERO)
+            .map(|(origin, _)| *origin)
+    }
+
+    /// Reads the file; `None`: its text is none that a server writes.
+    pub fn parse(text: &str) -> Option<OriginFile> {
+        if text.trim() == Self::NOTHING {
+            return Some(OriginFile::default());
+        }
+        let mut lines = text.lines().map(|line| {
+            let (number, epoch) = line.trim().split_once(' ')?;
+            Some((Origin(number.parse().ok()?), Epoch(epoch.parse().ok()?)))
+        });
+        let file = OriginFile([
+            Some(lines.next()??),
+            lines.next().map_or(Some(None), |line| Some(Some(line?)))?,
+        ]);
+        lines.next().is_none().then_some(file)
+    }
+}
+
+impl std::fmt::Display for OriginFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if *self == OriginFile::default() {
+            return f.write_str(Self::NOTHING);
+        }
+        for (Origin(number), epoch) in self.0.iter().flatten() {
+            writeln!(f, "{number} {epoch}")?;
+        }
+        Ok(())
     }
 }
 
@@ -68,4 +129,44 @@ pub enum EpochAck {
     Counts(Epoch),
     /// It promised so before, perhaps to another leader, or has no history that could be compared.
     DoesNotCount,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn epochs(current: i64, origin: Option<i64>) -> Epochs {
+        Epochs { origin: origin.map(Origin), ..Epochs::new(Epoch(9), Epoch(current)) }
+    }
+
+    #[test]
+    fn an_origin_counts_only_with_the_epoch_beside_which_it_was_written() {
+        let file = OriginFile::between(Some(epochs(5, Some(-1))), epochs(7, Some(2)));
+        assert_eq!(file.to_string(), "-1 5\n2 7\n");
+        assert_eq!(file.origin(Epoch(5)), Some(Origin(-1)));
+        assert_eq!(file.origin(Epoch(7)), Some(Origin(2)));
+        // Apache ZooKeeper has followed another leader since.
+        assert_eq!(file.origin(Epoch(8)), None);
+        assert_eq!(file.origin(Epoch::ZERO), None);
+    }
+
+    #[test]
+    fn an_origin_is_given_up_in_the_epoch_that_is_current() {
+        let file = OriginFile::between(Some(epochs(5, Some(1))), epochs(5, None));
+        assert_eq!(file.to_string(), "none");
+        assert_eq!(file.origin(Epoch(5)), None);
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_what_nobody_writes_is_not() {
+        for (before, after) in
+            [(None, None), (Some(i64::MIN), None), (None, Some(3)), (Some(1), Some(i64::MAX))]
+        {
+            let file = OriginFile::between(Some(epochs(5, before)), epochs(6, after));
+            assert_eq!(OriginFile::parse(&file.to_string()), Some(file));
+        }
+        for text in ["", "7", "x 1", "7 x", "7 1\nx", "7 1\n8 2\n9 3\n", "7 1\n\n"] {
+            assert_eq!(OriginFile::parse(text), None, "{text:?}");
+        }
+    }
 }

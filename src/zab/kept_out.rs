@@ -63,21 +63,22 @@ pub(crate) use info_unless;
 ///
 /// The epoch files go as well, for those of another history would keep the server out again. A folder without
 /// them is a new server's, which has a vote although it may have forgotten what it acknowledged, unless
-/// db.autocreate=false says that a folder without data is not to be trusted.
+/// db.autocreate=false says that a folder without data is not to be trusted. So the right data on one server is
+/// copied to the others: started empty, with votes, they could elect one of themselves.
 const WAY_OUT: &str = "A quorum may have lost its data and begun anew, or a folder may have been \
     copied or restored from a backup. Nothing was changed. If the ensemble's data is the right one: \
     stop this server and, while the others have a quorum, move its version-2 folders (in dataDir and \
     dataLogDir) aside and start it with db.autocreate=false: it gets everything from the leader, and does \
-    not vote before. If this server's data is the right one: stop the others, move theirs aside, and start \
-    them while this one runs";
+    not vote before. If this server's data is the right one: stop all servers, move the version-2 folders of \
+    the others aside, put copies of this server's in their places, and start all";
 
 /// The same as the leader says it, of another server.
 const WAY_OUT_THERE: &str = "A quorum may have lost its data and begun anew, or a folder may have \
     been copied or restored from a backup. Nothing was changed. If the data here is the right one: \
     stop that server and, while the others have a quorum, move its version-2 folders (in dataDir and \
     dataLogDir) aside and start it with db.autocreate=false: it gets everything from here, and does not vote \
-    before. If that server's data is the right one: stop the others, move theirs aside, and start them while \
-    that one runs";
+    before. If that server's data is the right one: stop all servers, move the version-2 folders of the others \
+    aside, put copies of that server's in their places, and start all";
 
 /// On the leader: a learner has something else at one zxid.
 pub fn leader_of_other_history(learners: Mark, leaders: Mark) -> String {

@@ -13,7 +13,7 @@ pub mod packets;
 mod reconfig;
 
 pub use committed_log::CommittedLog;
-pub use epochs::{EpochAck, Epochs, Origin};
+pub use epochs::{EpochAck, Epochs, Origin, OriginFile};
 pub use journal::{CommitError, Journal};
 pub use leader::Leader;
 pub use learner::Learner;

@@ -33,8 +33,11 @@ impl Learner {
         self.epoch = epoch;
         self.knows_marks = packet.knows_marks();
         self.origin = packet.origin();
-        // What a leader gives whose history is of unknown origin may be another history.
-        if self.origin.is_none() && lasting.epochs.origin.is_some() {
+        // Before anything comes from this leader, for that is what ACKEPOCH waits for: what a leader gives
+        // whose history is of unknown origin may be another history. A number that was drawn for nothing
+        // would stand beside another history's data.
+        let is_other = self.origin.is_none() || lasting.journal.accepted() <= Zxid::ZERO;
+        if lasting.epochs.origin.is_some() && lasting.epochs.origin != self.origin && is_other {
             lasting.epochs.origin = None;
             lasting.ready.epochs(lasting.epochs);
         }

@@ -69,6 +69,18 @@ fn where_the_history_began_is_taken_over_with_it_and_forgotten_with_a_leader_tha
 }
 
 #[test]
+fn an_origin_without_data_is_given_up_before_data_of_another_one_comes() {
+    // A leader that got no further drew 7, and the ensemble began with another leader.
+    let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[]);
+    it.lasting.epochs.origin = Some(Origin(7));
+    // Were it written with currentEpoch only, a crash before that would leave 7 beside the data.
+    let told = it.says(|out| put_leader_info(out, Epoch(2), Some(Origin(8))));
+    assert_eq!(it.lasting.epochs.origin, None, "{told}");
+    let (written, asked) = (told.find("epochs 2 1"), told.find("synced: "));
+    assert!(written.is_some() && written < asked, "{told}");
+}
+
+#[test]
 fn packets_may_come_byte_by_byte() {
     let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[]);
     let mut bytes = Vec::new();

@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde_json::json;
 
 use super::txnlog::{is_whole, walk};
@@ -55,6 +56,12 @@ fn export(path: &Path, to: &Path, json: bool, out: &mut dyn Write) -> io::Result
     }
     let mut copy = match Copy::begin(&unfinished) {
         Ok(copy) => copy,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let text = "is there already: another export may be writing it. If none runs, one that \
+                        was broken off has left it: remove it";
+            complain(&unfinished, json, text, out)?;
+            return Ok(false);
+        }
         Err(error) => {
             complain(&unfinished, json, &format!("cannot be written: {error}"), out)?;
             return Ok(false);
@@ -63,14 +70,14 @@ fn export(path: &Path, to: &Path, json: bool, out: &mut dyn Write) -> io::Result
     let read = walk(path, json, out, &mut |entry, _, _| {
         copy.take(entry);
         Ok(())
-    })?;
+    });
     let done = match read {
-        Some((verdict, _)) if is_whole(&verdict) => copy.finish(&unfinished, &target, verdict),
-        Some((verdict, _)) => Err(format!("{verdict}; it is not exported")),
-        // What is wrong was said.
-        None => {
+        Ok(Some((verdict, _))) if is_whole(&verdict) => copy.finish(&unfinished, &target, verdict),
+        Ok(Some((verdict, _))) => Err(format!("{verdict}; it is not exported")),
+        // What is wrong was said, or nobody hears of it any more.
+        Ok(None) | Err(_) => {
             let _ = fs::remove_file(&unfinished);
-            return Ok(false);
+            return read.map(|_| false);
         }
     };
     match done {
@@ -100,11 +107,14 @@ struct Copy {
 struct Written {
     txns: u64,
     verdict: Verdict,
+    /// What is worth a note though the file is whole.
+    remarks: Vec<String>,
 }
 
 impl Copy {
+    /// Never a file or a link that is there: it may be somebody else's.
     fn begin(path: &Path) -> io::Result<Copy> {
-        let mut file = BufWriter::with_capacity(256 << 10, File::create(path)?);
+        let mut file = BufWriter::with_capacity(256 << 10, File::create_new(path)?);
         file.write_all(&plain_header())?;
         Ok(Copy { file, record: Vec::new(), last: None, txns: 0, failed: None })
     }
@@ -124,26 +134,86 @@ impl Copy {
         self.txns += 1;
     }
 
-    /// Durable under its name, or not there.
+    /// Whole under its name, or not there.
     fn finish(self, from: &Path, to: &Path, verdict: Verdict) -> Result<Written, String> {
         let Copy { file, txns, failed, .. } = self;
         let written = failed.map_or(Ok(()), Err).and_then(|()| {
-            let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
-            file.sync_all()?;
-            // A name that somebody took meanwhile is left to them.
-            fs::hard_link(from, to)?;
-            fs::remove_file(from)
+            file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+            publish(from, to, &WAYS)
         });
         match written {
-            Ok(()) => Ok(Written { txns, verdict }),
+            Ok(()) => Ok(Written { txns, verdict, remarks: remarks(from, to) }),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(format!("{} is there already, and is not written over", to.display()))
+            }
             Err(error) => Err(format!("{} cannot be written: {error}", to.display())),
         }
     }
 }
 
+/// A way to give a file another name that nobody else has, or to fail and leave that name alone.
+type Way = fn(&Path, &Path) -> io::Result<()>;
+
+/// No way works on every file system: network and FUSE mounts may know no flags of a rename, FAT knows no
+/// hard links.
+const WAYS: [Way; 3] = [rename_without_replacing, link_and_remove, take_and_replace];
+
+/// Gives the file the name `to` by the first way that works here. A name that somebody took meanwhile
+/// is left to them.
+fn publish(from: &Path, to: &Path, ways: &[Way]) -> io::Result<()> {
+    let mut failed = Err(io::ErrorKind::Unsupported.into());
+    for way in ways {
+        failed = way(from, to);
+        match &failed {
+            Ok(()) => break,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => break,
+            Err(_) => {}
+        }
+    }
+    failed
+}
+
+fn rename_without_replacing(from: &Path, to: &Path) -> io::Result<()> {
+    Ok(renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?)
+}
+
+fn link_and_remove(from: &Path, to: &Path) -> io::Result<()> {
+    fs::hard_link(from, to)?;
+    // The file has its name now, so this is no failure any more.
+    let _ = fs::remove_file(from);
+    Ok(())
+}
+
+/// Takes the name with an empty file of our own, and replaces that.
+fn take_and_replace(from: &Path, to: &Path) -> io::Result<()> {
+    drop(File::create_new(to)?);
+    fs::rename(from, to).inspect_err(|_| {
+        let _ = fs::remove_file(to);
+    })
+}
+
+/// What is worth a note about a file that has got its name.
+fn remarks(from: &Path, to: &Path) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if fs::symlink_metadata(from).is_ok() {
+        remarks.push(format!("{} cannot be removed: it can go", from.display()));
+    }
+    // A power cut may take a name that is not in its folder on the disk.
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    if let Err(error) = File::open(folder).and_then(|folder| folder.sync_all()) {
+        remarks.push(format!(
+            "{} cannot be synced ({error}): until the system has written it, a power cut may take \
+             the file",
+            folder.display()
+        ));
+    }
+    remarks
+}
+
 impl Written {
     fn say(&self, from: &Path, to: &Path, json: bool, out: &mut dyn Write) -> io::Result<()> {
-        let Written { txns, verdict } = self;
+        let Written { txns, verdict, remarks } = self;
         let torn = match verdict {
             Verdict::TornTail { end, reason, .. } => Some(format!(
                 "the last write did not finish, at offset {end} ({reason}), and is left out: nothing \
@@ -151,6 +221,8 @@ impl Written {
             )),
             Verdict::Clean { .. } | Verdict::Damaged { .. } => None,
         };
+        let notes: Vec<String> = torn.into_iter().chain(remarks.iter().cloned()).collect();
+        let note = (!notes.is_empty()).then(|| notes.join("; "));
         match json {
             true => writeln!(
                 out,
@@ -160,13 +232,47 @@ impl Written {
                     "to": to.display().to_string(),
                     "transactions": txns,
                     "whole": true,
-                    "note": torn,
+                    "note": note,
                 })
             ),
             false => {
-                let note = torn.map_or(String::new(), |torn| format!("; {torn}"));
+                let note = note.map_or(String::new(), |note| format!("; {note}"));
                 writeln!(out, "{}: {txns} transactions to {}{note}", from.display(), to.display())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_gets_its_name_in_every_way_and_takes_nobodys() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("log.1.unfinished"), folder.path().join("log.1"));
+        let unknown: Way = |_, _| Err(io::ErrorKind::InvalidInput.into());
+        for way in WAYS {
+            fs::write(&from, "ours").unwrap();
+            publish(&from, &to, &[unknown, way, unknown]).unwrap();
+            assert_eq!(fs::read(&to).unwrap(), b"ours");
+            assert!(!from.exists());
+            assert_eq!(remarks(&from, &to), Vec::<String>::new());
+
+            fs::write(&from, "ours").unwrap();
+            fs::write(&to, "theirs").unwrap();
+            let error = publish(&from, &to, &[way, unknown]).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+            assert_eq!(fs::read(&to).unwrap(), b"theirs");
+            assert!(from.exists());
+            fs::remove_file(&to).unwrap();
+        }
+        let error = publish(&from, &to, &[unknown]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        // A rename that fails leaves no empty file under the name of a log.
+        take_and_replace(&folder.path().join("nothing"), &to).unwrap_err();
+        assert!(!to.exists());
+        fs::write(&to, "whole").unwrap();
+        assert!(remarks(&from, &to)[0].ends_with("log.1.unfinished cannot be removed: it can go"));
     }
 }

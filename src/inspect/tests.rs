@@ -215,6 +215,46 @@ fn what_is_damaged_or_no_log_is_not_exported() {
 }
 
 #[test]
+fn an_export_touches_nothing_that_another_one_is_writing() {
+    let folder = tempfile::tempdir().unwrap();
+    let unfinished = folder.path().join("log.100000001.unfinished");
+    let elsewhere = folder.path().join("elsewhere");
+    let export = || run(|out| export_logs(&logs()[..1], folder.path(), false, out));
+    for is_link in [false, true] {
+        std::fs::write(&elsewhere, "theirs").unwrap();
+        match is_link {
+            true => std::os::unix::fs::symlink(&elsewhere, &unfinished).unwrap(),
+            false => std::fs::write(&unfinished, "theirs").unwrap(),
+        }
+        let (text, whole) = export();
+        assert!(!whole && text.contains("log.100000001.unfinished: is there already"), "{text}");
+        assert!(text.contains("If none runs") && text.contains("remove it"), "{text}");
+        assert_eq!(std::fs::read(&unfinished).unwrap(), b"theirs");
+        assert!(!folder.path().join("log.100000001").exists());
+        std::fs::remove_file(&unfinished).unwrap();
+    }
+    let (text, whole) = export();
+    assert!(whole, "{text}");
+    assert!(!unfinished.exists());
+}
+
+#[test]
+fn an_export_that_nobody_hears_of_leaves_no_part_behind() {
+    struct Gone;
+    impl Write for Gone {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    export_logs(&[golden("log.77")], folder.path(), false, &mut Gone).unwrap_err();
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn an_export_of_a_torn_log_says_what_is_left_out() {
     let folder = tempfile::tempdir().unwrap();
     let to = folder.path().join("plain");

@@ -101,6 +101,9 @@ const LOCKED_KIB_PER_EXECUTOR: u64 = 512;
 /// Clients that a server must have room for, or it is of no use.
 pub const CLIENTS_MIN: u64 = 16;
 
+/// An executor's own thread, and the one that glommio makes for it to wait in.
+const THREADS_PER_EXECUTOR: u32 = 2;
+
 /// Threads beside the executors: main, signals, the log lines, the disk worker, readers of the log, the
 /// purge, resolvers of names; and workers of the kernel's rings, which count as well.
 const THREADS_BESIDE_EXECUTORS: u32 = 12;
@@ -138,7 +141,7 @@ pub fn obstacles(needs: &Needs) -> Vec<StartError> {
     found.extend(getrlimit(Resource::Fsize).current.filter(|allowed| *allowed < needed).map(
         |allowed| StartError::FileSize { allowed_kib: allowed / 1024, needed_kib: needed / 1024 },
     ));
-    found.extend(check_threads(executors + THREADS_BESIDE_EXECUTORS).err());
+    found.extend(check_threads(THREADS_PER_EXECUTOR * executors + THREADS_BESIDE_EXECUTORS).err());
     found
 }
 

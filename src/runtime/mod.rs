@@ -83,6 +83,13 @@ pub fn accept(
     }
 }
 
+/// The whole processors that a quota of the control group (`cpu.max`) leaves this process, if those are fewer
+/// than it may run on.
+pub fn quota_of_processors() -> Option<u32> {
+    let usable = std::thread::available_parallelism().ok()?.get();
+    (usable < allowed_processors().len()).then(|| u32::try_from(usable).unwrap_or(u32::MAX))
+}
+
 /// The processors that this process may run on.
 pub fn allowed_processors() -> Vec<usize> {
     match rustix::thread::sched_getaffinity(None) {

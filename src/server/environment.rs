@@ -101,7 +101,8 @@ fn names(config: &Config, here: &mut Here) {
 /// What a server with this configuration needs of the limits of its process.
 pub fn needs(config: &Config) -> Needs {
     let allowed = runtime::allowed_processors();
-    let wiring = Wiring::choose(config.own.cores, config.own.pin, None, &allowed);
+    let quota = runtime::quota_of_processors();
+    let wiring = Wiring::choose(config.own.cores, config.own.pin, None, &allowed, quota);
     let session_cores = wiring.session_cores.max(1);
     Needs {
         executors: wiring.session_cores + 1,

@@ -141,8 +141,8 @@ fn serve(
     );
 
     let spin = config.own.spin_micros.map(|us| Duration::from_micros(us.into()));
-    let allowed = crate::runtime::allowed_processors();
-    let wiring = Wiring::choose(config.own.cores, config.own.pin, spin, &allowed);
+    let (allowed, quota) = (runtime::allowed_processors(), runtime::quota_of_processors());
+    let wiring = Wiring::choose(config.own.cores, config.own.pin, spin, &allowed, quota);
     let session_cores = wiring.session_cores.max(1);
     phases.enter(Phase::ClientPort);
     let (client_port, sockets) = ClientPort::open(config, session_cores)?;

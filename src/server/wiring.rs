@@ -65,22 +65,32 @@ impl Wiring {
         pin: bool,
         spin: Option<Duration>,
         allowed: &[usize],
+        quota: Option<u32>,
     ) -> Wiring {
         let machine = u32::try_from(allowed.len()).unwrap_or(u32::MAX).max(1);
-        let cores = cores.unwrap_or(machine);
+        // What an operator says overrules it.
+        let quota = quota.filter(|&quota| cores.is_none() && quota < machine);
+        let cores = cores.or(quota).unwrap_or(machine);
         let session_cores = if cores <= 2 { 0 } else { (cores - 1).min(SESSION_CORES_MAX) };
         // One executor is left to the scheduler: bound, it could not move away from a neighbour.
         let executors = session_cores as usize + 1;
-        let unbound = match (pin, session_cores) {
-            (false, _) => "ringkeeper.pin=false".to_owned(),
-            (true, 0) => "a single one is left to the scheduler, also with ringkeeper.pin=true; \
+        let unbound = match (pin, session_cores, quota) {
+            (false, ..) => "ringkeeper.pin=false".to_owned(),
+            // Whoever has the rest uses the same processors, and bound, no executor could make way.
+            (true, _, Some(quota)) => format!(
+                "a quota, cpu.max, leaves this process {quota} of the {machine} processors that it may \
+                 use; set ringkeeper.cores to overrule that"
+            ),
+            (true, 0, None) => {
+                "a single one is left to the scheduler, also with ringkeeper.pin=true; \
                           ringkeeper.cores=3 or more makes several"
-                .to_owned(),
-            (true, _) if executors > allowed.len() => format!(
+                    .to_owned()
+            }
+            (true, _, None) if executors > allowed.len() => format!(
                 "{executors} executors, as ringkeeper.cores says, and this process may use {machine} \
                  processors"
             ),
-            (true, _) => String::new(),
+            (true, _, None) => String::new(),
         };
         let bound = unbound.is_empty();
         let processors = if bound { allowed[..executors].to_vec() } else { Vec::new() };
@@ -389,14 +399,14 @@ mod tests {
 
     #[test]
     fn small_machines_get_one_executor_and_larger_ones_a_replica_core() {
-        let small = Wiring::choose(None, true, None, &[0, 1]);
+        let small = Wiring::choose(None, true, None, &[0, 1], None);
         assert_eq!((small.session_cores, small.processors.len()), (0, 0));
         assert_eq!(small.patience.cores, Duration::ZERO);
-        let large = Wiring::choose(None, true, None, &[0, 1, 2, 3]);
+        let large = Wiring::choose(None, true, None, &[0, 1, 2, 3], None);
         assert_eq!((large.session_cores, &large.processors[..]), (3, &[0, 1, 2, 3][..]));
         assert!(large.patience.cores > Duration::ZERO);
         assert_eq!(
-            Wiring::choose(None, true, None, &(0..64).collect::<Vec<_>>()).session_cores,
+            Wiring::choose(None, true, None, &(0..64).collect::<Vec<_>>(), None).session_cores,
             12
         );
     }
@@ -425,15 +435,31 @@ mod tests {
 
     #[test]
     fn more_executors_than_processors_are_not_bound() {
-        let wiring = Wiring::choose(Some(3), true, None, &[0, 1]);
+        let wiring = Wiring::choose(Some(3), true, None, &[0, 1], None);
         assert_eq!((wiring.session_cores, wiring.processors.len()), (2, 0));
         let said = wiring.describe();
         assert!(said.ends_with("and this process may use 2 processors)"), "{said}");
     }
 
     #[test]
+    fn a_quota_makes_fewer_executors_unless_somebody_says_how_many() {
+        let all: Vec<usize> = (0..64).collect();
+        let chosen = |cores, quota| Wiring::choose(cores, true, None, &all, quota);
+        for (quota, session_cores) in [(1, 0), (2, 0), (3, 2), (4, 3), (40, 12)] {
+            let wiring = chosen(None, Some(quota));
+            assert_eq!((wiring.session_cores, wiring.processors.len()), (session_cores, 0));
+            let said = wiring.describe();
+            let part =
+                format!("a quota, cpu.max, leaves this process {quota} of the 64 processors");
+            assert!(said.contains(&part), "{said}");
+        }
+        assert_eq!(chosen(Some(5), Some(1)), chosen(Some(5), None));
+        assert_eq!(chosen(None, Some(64)), chosen(None, None));
+    }
+
+    #[test]
     fn a_line_says_what_was_bound_or_why_nothing_was() {
-        let said = |cores, pin, allowed| Wiring::choose(cores, pin, None, allowed).describe();
+        let said = |cores, pin, allowed| Wiring::choose(cores, pin, None, allowed, None).describe();
         for (cores, pin, allowed, part) in [
             (
                 None,

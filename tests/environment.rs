@@ -125,7 +125,7 @@ fn limits_on_a_user_are_refused_with_the_numbers() {
             return;
         };
         assert_eq!(code, Some(1), "{said}");
-        for word in ["of the 15 threads", "this user may have 5 (RLIMIT_NPROC", "`ulimit -u 4096`"]
+        for word in ["of the 18 threads", "this user may have 5 (RLIMIT_NPROC", "`ulimit -u 4096`"]
         {
             assert!(said.contains(word), "no {word:?} in\n{said}");
         }
@@ -187,7 +187,7 @@ fn an_interface_that_is_not_there_is_named() {
 }
 
 #[test]
-fn ports_that_another_process_has_are_named_by_the_check_as_by_the_server() {
+fn ports_that_another_process_has_are_named_and_the_check_denies_nothing_for_them() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("its address").port();
     let place = Place::new("");
@@ -197,11 +197,12 @@ fn ports_that_another_process_has_are_named_by_the_check_as_by_the_server() {
         format!("{data}clientPort={port}\nclientPortAddress=127.0.0.1\n"),
     )
     .expect("a folder for tests");
-    refused(
-        &place,
-        "",
-        &["(clientPort): Address already in use", "Another process has it", "ss -ltnp"],
-    );
+    let (code, said) = place.run("", "server");
+    assert_eq!(code, Some(1), "{said}");
+    for word in ["(clientPort): Address already in use", "Another process has it", "ss -ltnp"] {
+        assert!(said.contains(word), "no {word:?} in\n{said}");
+    }
+    must_be_taken(&place, &format!("127.0.0.1:{port} (clientPort)"));
 
     fs::write(place.path("data/myid"), "1\n").expect("the server made the folder");
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -213,20 +214,86 @@ fn ports_that_another_process_has_are_named_by_the_check_as_by_the_server() {
         ));
     };
     member(port, 1, "127.0.0.1");
-    let says = format!("cannot listen at 127.0.0.1:{port} (quorum port of server.1)");
-    let (code, said) = place.run("", "config check");
-    assert!(code == Some(1) && said.contains(&says), "{said}");
+    let quorum_port = format!("127.0.0.1:{port} (quorum port of server.1)");
+    must_be_taken(&place, &quorum_port);
     let (code, said) = place.run("", "server");
     assert!(code == Some(1) && said.contains("Address already in use"), "{said}");
     // One that tries on for ever starts, and so says the check.
     member(port, 0, "127.0.0.1");
     let (code, said) = place.run("", "config check");
-    assert!(code == Some(0) && said.contains(&says) && said.contains("tries on"), "{said}");
+    assert!(code == Some(0) && said.contains(&quorum_port), "{said}");
+    assert!(said.contains("tries on") && said.ends_with("a server would start\n"), "{said}");
+
+    // Where observers learn from this server.
+    place.configure(&format!(
+        "{data}initLimit=5\nsyncLimit=2\nobserverMasterPort={port}\n\
+         server.1=127.0.0.1:0:{free}\nserver.2=127.0.0.1:2:3\nserver.3=127.0.0.1:4:5\n"
+    ));
+    must_be_taken(&place, &format!("127.0.0.1:{port} (observerMasterPort)"));
+
+    // An address of another machine is not taken: no server would ever start there.
+    place.configure(&format!(
+        "{data}initLimit=5\nsyncLimit=2\nserver.1=192.0.2.1:5:{free}\nserver.2=127.0.0.1:2:3\n"
+    ));
+    let (code, said) = place.run("", "config check");
+    assert!(code == Some(1) && said.contains("192.0.2.1:5 (quorum port of server.1)"), "{said}");
     drop(taken);
     member(0, 1, "no-such-host.invalid");
     let (_, said) = place.run("", "config check");
     assert!(said.contains("server.2: no-such-host.invalid cannot be resolved"), "{said}");
     assert!(said.contains("asks for the name again at each attempt"), "{said}");
+}
+
+/// The check names a port that this process has, and does not deny the start: as a rule the server that is
+/// to be replaced has it.
+fn must_be_taken(place: &Place, what: &str) {
+    let (code, said) = place.run("", "config check");
+    assert_eq!(code, Some(0), "{said}");
+    let me = format!("{what} is taken now, by ");
+    for word in
+        [&me[..], &format!("(pid {})", std::process::id()), "stop it before this one starts"]
+    {
+        assert!(said.contains(word), "no {word:?} in\n{said}");
+    }
+    assert!(said.ends_with("would start once the ports that are taken now are free\n"), "{said}");
+}
+
+#[test]
+fn a_port_that_this_user_may_not_have_is_named_with_the_privilege() {
+    let first_free = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+    if first_free.is_ok_and(|port| port.trim().parse::<u16>().is_ok_and(|port| port < 1023)) {
+        eprintln!("NOT CHECKED: every user may have every port here");
+        return;
+    }
+    let place = Place::new("");
+    let data = place.path("data").display().to_string();
+    fs::create_dir_all(place.path("data")).expect("a folder for tests");
+    fs::write(place.path("data/myid"), "1\n").expect("a folder for tests");
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    fs::set_permissions(place.path("data"), open).expect("our folder");
+    let free = ringkeeper_testkit::free_port();
+    let members = "initLimit=5\nsyncLimit=2\nserver.2=127.0.0.1:2:3\nserver.3=127.0.0.1:4:5";
+    for (lines, what) in [
+        (format!("clientPort=1023\ndataDir={data}"), "(clientPort)"),
+        (format!("dataDir={data}\n{members}\nserver.1=127.0.0.1:1022:0"), "quorum port of"),
+        (format!("dataDir={data}\n{members}\nserver.1=127.0.0.1:0:1022"), "election port of"),
+        (
+            format!(
+                "dataDir={data}\n{members}\nserver.1=127.0.0.1:0:{free}\nobserverMasterPort=1021"
+            ),
+            "(observerMasterPort)",
+        ),
+    ] {
+        place.configure(&lines);
+        let Some((code, said)) = place.run_as_another("", "config check") else {
+            eprintln!("NOT CHECKED: becoming another user takes root");
+            return;
+        };
+        assert_eq!(code, Some(1), "{said}");
+        let line = said.lines().find(|line| line.contains(what)).unwrap_or_default();
+        assert!(line.contains("Permission denied"), "{what}: {said}");
+        assert!(line.contains("CAP_NET_BIND_SERVICE") && !line.contains("ss -ltnp"), "{said}");
+    }
 }
 
 #[test]

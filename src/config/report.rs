@@ -40,6 +40,9 @@ pub fn summary(config: &Config) -> Vec<SummaryLine> {
 pub struct Here {
     /// What keeps a server from starting.
     pub denied: Vec<String>,
+    /// Ports that a server needs and another process has at this moment: as a rule the server that it is
+    /// to replace.
+    pub taken: Vec<String>,
     /// What a server would start in spite of, and its operator should know.
     pub remarks: Vec<String>,
 }
@@ -84,7 +87,12 @@ pub fn check(name: &str, examination: &Examination, here: &Here) -> String {
         );
         section(&mut out, "worth knowing here", here.remarks.iter());
         section(&mut out, "denied here", here.denied.iter());
-        let would = if here.denied.is_empty() { "would start" } else { "would not start here" };
+        section(&mut out, "taken now", here.taken.iter());
+        let would = match (here.denied.is_empty(), here.taken.is_empty()) {
+            (true, true) => "would start",
+            (true, false) => "would start once the ports that are taken now are free",
+            (false, _) => "would not start here",
+        };
         push(&mut out, format_args!("{name}: a server {would}\n"));
     } else {
         let count = errors.len();

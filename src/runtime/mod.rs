@@ -12,6 +12,7 @@ mod disk_worker;
 mod doorbell;
 mod file_folder;
 mod limits_of_process;
+mod listener;
 mod log_ahead;
 mod log_ring;
 mod log_thread;
@@ -37,6 +38,7 @@ pub use file_folder::FileFolder;
 pub use limits_of_process::{
     CLIENTS_MIN, Needs, StartError, limit_warnings, obstacles, raise_open_files,
 };
+pub use listener::{Process, listener_on};
 pub use log_ring::{LogRing, WRITES_IN_FLIGHT_MAX};
 pub use reactor::{Inbox, Reactor, Readiness, Ready, Timer, Watch};
 pub use reading::Reading;

@@ -3,17 +3,20 @@
 //!
 //! `config check` asks before there is a server, so nothing is made or changed but a port that is tried
 //! for a moment. That another ringkeeper holds the folder is no fault: it may be the one that is to be
-//! started anew, and has its ports.
+//! started anew, and has its ports. Nor is a port that is taken: the server that is to be replaced still
+//! runs when an operator looks.
 
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use super::wiring::Wiring;
-use super::{client_port, ensemble};
-use crate::config::Config;
+use super::{client_port, ensemble, options};
 use crate::config::report::Here;
-use crate::net::links;
+use crate::config::{Config, Role};
+use crate::net;
+use crate::net::links::{self, Obstacle};
 use crate::peer::link::Endpoint;
-use crate::runtime::{self, CLIENTS_MIN, Needs};
+use crate::runtime::{self, CLIENTS_MIN, Needs, Process};
 
 /// How long the names of other servers are waited for, all together: a resolver that hangs is one of the
 /// things to find out.
@@ -50,33 +53,81 @@ pub fn look(config: &Config) -> Here {
 
 /// Tries the ports that a server would listen on.
 fn ports(config: &Config, here: &mut Here) {
-    here.denied.extend(client_port::obstacle(config));
+    client_port(config, here);
     let Some(me) = ensemble::me(config) else { return };
     let members = config.quorum.ensemble().members;
     let Some(member) = members.get(&me) else { return };
-    for (what, mut places) in
-        [("quorum port", member.quorum_endpoints()), ("election port", member.election_endpoints())]
-    {
-        if config.quorum.listen_on_all_ips {
+    let line = format!("the line server.{me} in the files of all servers");
+    let own = |what: &str| format!("{what} of server.{me}");
+    let masters: Vec<Endpoint> = match member.role {
+        // An observer asks for that port at others.
+        Role::Observer => Vec::new(),
+        Role::Participant => options::peer(config, me).observer_master.into_iter().collect(),
+    };
+    for (what, change, mut places) in [
+        (own("quorum port"), line.as_str(), member.quorum_endpoints()),
+        (own("election port"), &line, member.election_endpoints()),
+        ("observerMasterPort".to_owned(), "observerMasterPort", masters),
+    ] {
+        if config.quorum.listen_on_all_ips && what != "observerMasterPort" {
             places.iter_mut().for_each(|at| "::".clone_into(&mut at.host));
-            places.dedup();
         }
-        let tried = places.iter().filter_map(|at| Some((at, links::obstacle(at)?)));
-        let lines: Vec<String> = tried
-            .map(|(Endpoint { host, port }, reason)| {
-                format!("cannot listen at {host}:{port} ({what} of server.{me}): {reason}")
-            })
-            .collect();
+        places.sort();
+        places.dedup();
+        let (mut taken, mut other) = (Vec::new(), Vec::new());
+        for at in &places {
+            let place = format!("{}:{}", at.host, at.port);
+            match links::obstacle(at) {
+                None => {}
+                Some(Obstacle::Taken) => taken.push(taken_now(&place, &what, at.port, change)),
+                Some(Obstacle::Other(reason)) => {
+                    other.push(format!("cannot listen at {place} ({what}): {reason}"));
+                }
+            }
+        }
         // As the server does: it gives up when it has failed at all addresses of a port, and often
         // enough.
         let gives_up = config.quorum.election_port_bind_retry.is_some();
-        if lines.len() == places.len() && gives_up {
-            here.denied.extend(lines);
-        } else {
-            let tries_on = |line| format!("{line}. A server starts all the same, and tries on");
-            here.remarks.extend(lines.into_iter().map(tries_on));
-        }
+        let fails = gives_up && !places.is_empty() && taken.len() + other.len() == places.len();
+        let (stop, go_on) = match (fails, taken.is_empty()) {
+            (true, true) => (other, Vec::new()),
+            (true, false) => {
+                here.taken.append(&mut taken);
+                (Vec::new(), other)
+            }
+            (false, _) => (Vec::new(), [taken, other].concat()),
+        };
+        here.denied.extend(stop);
+        let tries_on = |line| format!("{line}. A server starts all the same, and tries on");
+        here.remarks.extend(go_on.into_iter().map(tries_on));
     }
+}
+
+/// Tries the port of the clients.
+fn client_port(config: &Config, here: &mut Here) {
+    let listen = &config.network.client;
+    let bound = options::listen_address(listen)
+        .and_then(|wanted| net::bind(wanted, net::BACKLOG, false).map(drop));
+    match bound {
+        Err(error) if error.kind() == ErrorKind::AddrInUse => {
+            let place = listen.to_string();
+            here.taken.push(taken_now(&place, "clientPort", listen.port, "clientPort"));
+        }
+        Ok(()) | Err(_) => here.denied.extend(client_port::obstacle(config)),
+    }
+}
+
+/// A port that another process has: as a rule the very server that is to be replaced, so this denies
+/// nothing.
+fn taken_now(place: &str, what: &str, port: u16, change: &str) -> String {
+    let by = match runtime::listener_on(port) {
+        Some(Process { pid, name }) => format!("by {name} (pid {pid})"),
+        None => "and root sees by whom (`ss -ltnp`)".to_owned(),
+    };
+    format!(
+        "{place} ({what}) is taken now, {by}: if that is the server that this one replaces, stop it \
+         before this one starts; if not, stop it or change {change}"
+    )
 }
 
 /// Asks for the names of the other servers.

@@ -88,9 +88,16 @@ impl Helpers {
 
 /// Listens there, and says why not.
 pub(super) fn listen(at: &Endpoint, names: &Names) -> Result<TcpListener, String> {
-    let addresses = names.ask(at).answer_until(Instant::now() + NAME_PATIENCE)?;
+    try_listen(at, names).map_err(|(_, reason)| reason)
+}
+
+/// The same, with the kind of the failure.
+pub(super) fn try_listen(at: &Endpoint, names: &Names) -> Result<TcpListener, (ErrorKind, String)> {
+    let no_address = |reason| (ErrorKind::NotFound, reason);
+    let addresses =
+        names.ask(at).answer_until(Instant::now() + NAME_PATIENCE).map_err(no_address)?;
     // ZooKeeper: of a name with several addresses the first one counts.
-    let first = *addresses.first().ok_or("it has no address")?;
+    let first = *addresses.first().ok_or_else(|| no_address("it has no address".to_owned()))?;
     let bound = match bind(first, BACKLOG, false) {
         // A machine without IPv6 has its other addresses all the same.
         Err(_) if first.is_ipv6() && first.ip().is_unspecified() => {
@@ -105,6 +112,6 @@ pub(super) fn listen(at: &Endpoint, names: &Names) -> Result<TcpListener, String
             }
             _ => "",
         };
-        format!("{first}: {error}{hint}")
+        (error.kind(), format!("{first}: {error}{hint}"))
     })
 }

@@ -16,7 +16,7 @@ mod names;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
@@ -52,10 +52,24 @@ pub struct LinkOptions {
     pub bind_attempts_max: Option<u32>,
 }
 
-/// Why a server could not listen for others there at this moment, in words for an operator.
-pub fn obstacle(at: &Endpoint) -> Option<String> {
-    let tried = helpers::listen(at, &Names::default());
-    tried.err().map(|reason| format!("{reason}. {}", listen::WAY_OUT))
+/// Why a server could not listen for others somewhere at this moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// Another process has the port.
+    Taken,
+    /// Another reason, in words for an operator.
+    Other(String),
+}
+
+/// Why a server could not listen for others there at this moment.
+pub fn obstacle(at: &Endpoint) -> Option<Obstacle> {
+    let (kind, reason) = helpers::try_listen(at, &Names::default()).err()?;
+    Some(match kind {
+        ErrorKind::AddrInUse => Obstacle::Taken,
+        // The reason says what to do.
+        ErrorKind::PermissionDenied => Obstacle::Other(reason),
+        _ => Obstacle::Other(format!("{reason}. {}", listen::WAY_OUT)),
+    })
 }
 
 /// Asks for all of these hosts at once, and gives the reasons of those that do not resolve until then.

@@ -323,7 +323,7 @@ fn run_convert(
         Ok(()) => Ok(EXIT_OK),
         Err(error) => {
             let hint = match error.kind() {
-                io::ErrorKind::AlreadyExists => "; --force writes over it",
+                io::ErrorKind::AlreadyExists if !*force => "; --force writes over it",
                 _ => "",
             };
             writeln!(complaints, "{}: cannot be written: {error}{hint}", output.display())?;
@@ -340,7 +340,17 @@ fn write_new(path: &Path, text: &str, force: bool) -> io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".tmp");
     let temporary = PathBuf::from(temporary);
-    write_private(&temporary, text)?;
+    write_private(&temporary, text).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => io::Error::new(
+            error.kind(),
+            format!(
+                "{} is there already: another conversion may be writing it. If none runs, one that \
+                 was broken off has left it: remove it",
+                temporary.display()
+            ),
+        ),
+        _ => error,
+    })?;
     let renamed = fs::rename(&temporary, path);
     if renamed.is_err() {
         // The first error is the one to report.

@@ -173,6 +173,14 @@ fn convert_writes_a_new_file_and_overwrites_only_when_told() {
     let (code, _, complaints) = config(&["convert", text(&toml), text(&cfg), "--force"]);
     assert_eq!((code, complaints.as_str()), (EXIT_OK, ""));
     assert_eq!(settings(&before), settings(&of_file(&cfg)));
+    // What a conversion that was broken off has left is not what --force writes over.
+    let leftover = folder.path().join("zoo.cfg.tmp");
+    std::fs::write(&leftover, "half").unwrap();
+    let (code, _, complaints) = config(&["convert", text(&toml), text(&cfg), "--force"]);
+    assert_eq!(code, EXIT_FAILURE);
+    assert!(complaints.contains("zoo.cfg.tmp is there already"), "{complaints}");
+    assert!(complaints.contains("remove it") && !complaints.contains("--force"), "{complaints}");
+    std::fs::remove_file(&leftover).unwrap();
     let (code, out, _) = config(&["convert", text(&toml), "-"]);
     assert_eq!(code, EXIT_OK);
     assert!(out.contains("\ntickTime=2000\n"), "{out}");

@@ -288,7 +288,15 @@ impl Side {
         }
     }
 
+    /// What the connection is to be told comes before: Apache ZooKeeper drops events that it has not sent when it closes.
     fn send_garbage(&mut self, slot: usize, bytes: &[u8]) {
+        if self.slots[slot].connection.is_some() {
+            self.send(slot, &[ping()]);
+            let sent = self.pending.pop().expect("the ping is to be collected");
+            if let PendingKind::Replies(expected) = sent.kind {
+                self.collect(slot, expected);
+            }
+        }
         let Some(connection) = &mut self.slots[slot].connection else {
             self.observed.push(format!("[{slot}] no connection"));
             return;
@@ -305,10 +313,9 @@ impl Side {
     }
 
     fn ping_all(&mut self) {
-        let ping = Request::new(OpCode::Ping.number(), Draft::new("ping"));
         for slot in 0..SLOTS {
             if self.slots[slot].connection.is_some() {
-                self.send(slot, std::slice::from_ref(&ping));
+                self.send(slot, &[ping()]);
             }
         }
     }
@@ -394,6 +401,10 @@ impl Side {
             }
         }
     }
+}
+
+fn ping() -> Request {
+    Request::new(OpCode::Ping.number(), Draft::new("ping"))
 }
 
 /// The password that belongs to a session id: what `java.util.Random` gives for a seed made of the id.

@@ -43,6 +43,8 @@ pub struct Here {
     /// Ports that a server needs and another process has at this moment: as a rule the server that it is
     /// to replace.
     pub taken: Vec<String>,
+    /// Whether a Ringkeeper server uses the folder now.
+    pub held: bool,
     /// What a server would start in spite of, and its operator should know.
     pub remarks: Vec<String>,
 }
@@ -89,6 +91,7 @@ pub fn check(name: &str, examination: &Examination, here: &Here) -> String {
         section(&mut out, "denied here", here.denied.iter());
         section(&mut out, "taken now", here.taken.iter());
         let would = match (here.denied.is_empty(), here.taken.is_empty()) {
+            (true, true) if here.held => "would start once the one that uses its folder has ended",
             (true, true) => "would start",
             (true, false) => "would start once the ports that are taken now are free",
             (false, _) => "would not start here",

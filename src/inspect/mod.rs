@@ -24,7 +24,12 @@ use crate::snapshot::Compression;
 
 /// Opens a file, or says why not.
 fn open(path: &Path, json: bool, out: &mut dyn Write) -> io::Result<Option<BufReader<File>>> {
-    match File::open(path) {
+    // Before it is opened: that waits for ever where a pipe has no writer.
+    let regular = path.metadata().and_then(|found| match found.is_file() || found.is_dir() {
+        true => File::open(path),
+        false => Err(io::Error::other("it is no regular file")),
+    });
+    match regular {
         Ok(file) => Ok(Some(BufReader::with_capacity(256 << 10, file))),
         Err(error) => {
             complain(path, json, &format!("cannot be opened: {error}"), out)?;

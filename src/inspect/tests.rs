@@ -34,6 +34,18 @@ fn damaged(folder: &tempfile::TempDir, name: &str, change: impl Fn(&mut Vec<u8>)
 }
 
 #[test]
+fn a_pipe_is_no_file_to_look_into() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("log.1");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let mut out = Vec::new();
+    check_logs(&[pipe.clone()], false, &mut out).unwrap();
+    let said = String::from_utf8(out).unwrap();
+    assert!(said.contains("cannot be opened: it is no regular file"), "{said}");
+}
+
+#[test]
 fn a_dump_of_logs_has_one_line_per_transaction() {
     let (text, whole) = run(|out| dump_logs(&logs(), false, out));
     assert!(whole);

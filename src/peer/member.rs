@@ -53,6 +53,8 @@ pub struct Member {
     hold_until: MonoUs,
     /// By whom it was kept out for its data, and what was said of it.
     kept_out: kept_out::Said,
+    /// One of them said that its data is of another history, and nobody has taken it in since.
+    is_of_other_history: bool,
     /// When it last began to look.
     looking_since: MonoUs,
     /// Whether its disk takes what a leader has to write.
@@ -144,6 +146,7 @@ impl Member {
             failures: 0,
             hold_until: now,
             kept_out: kept_out::Said::default(),
+            is_of_other_history: false,
             looking_since: now,
             has_room: true,
             stands: true,
@@ -435,6 +438,12 @@ impl Member {
     pub fn only_observes(&self) -> bool {
         let votes_next = self.lasting.last_seen.is_voter(self.me());
         self.lasting.is_observer && !votes_next
+    }
+
+    /// Whether a leader has kept it out because its data is of another history, and nobody has taken it
+    /// in since.
+    pub fn is_of_other_history(&self) -> bool {
+        self.is_of_other_history
     }
 
     /// The active configuration.

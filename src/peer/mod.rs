@@ -211,6 +211,17 @@ impl Peer {
         }
     }
 
+    /// Whether a leader has kept it out because its data is of another history, and nobody has taken it
+    /// in since.
+    pub fn is_of_other_history(&self) -> bool {
+        match self {
+            Peer::Standalone(_) => false,
+            Peer::Member(member) => member.is_of_other_history(),
+            #[cfg(test)]
+            Peer::Scripted(scripted) => scripted.is_of_other_history,
+        }
+    }
+
     /// ZooKeeper's word for the role (`mntr`, `stat`).
     pub fn mode(&self) -> &'static str {
         match self {

@@ -24,6 +24,8 @@ pub struct Scripted {
     pub accepted: Zxid,
     /// It has no vote.
     pub only_observes: bool,
+    /// A leader has kept it out for its data.
+    pub is_of_other_history: bool,
     /// A learner waits for the tree.
     pub wants_snapshot: bool,
     /// A learner gets the tree.

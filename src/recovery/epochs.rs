@@ -184,6 +184,11 @@ fn read(folder: &dyn Folder, name: &str) -> Result<Option<Epoch>, RecoveryError>
         // never counted again. Here the file says which leader's history this server has: none yet,
         // which is less than any leader's epoch.
         Ok(-1) => Ok(Some(Epoch::ZERO)),
+        Ok(epoch) if epoch > i64::from(i32::MAX) => {
+            let reason =
+                format!("{epoch} is no epoch: a zxid has room for {} only. {NO_NUMBER}", i32::MAX);
+            Err(RecoveryError::Epoch { file, reason })
+        }
         Ok(epoch @ 0..) => Ok(Some(Epoch(epoch))),
         Ok(epoch) => {
             let reason = format!("{epoch} is no epoch: epochs are not negative. {NO_NUMBER}");

@@ -393,6 +393,11 @@ fn epochs_are_created_checked_and_finished() {
     assert!(matches!(epochs(&folder), Err(RecoveryError::Epoch { .. })));
     folder.put(Place::Snapshots, Epochs::ACCEPTED_FILE, b"five".to_vec());
     assert!(epochs(&folder).unwrap_err().to_string().contains("\"five\" is not a number"));
+    for beyond in ["2147483648", "4294967295", "9223372036854775807"] {
+        folder.put(Place::Snapshots, Epochs::ACCEPTED_FILE, beyond.as_bytes().to_vec());
+        let error = epochs(&folder).unwrap_err().to_string();
+        assert!(error.contains("is no epoch") && error.contains("acceptedEpoch"), "{error}");
+    }
 }
 
 #[test]

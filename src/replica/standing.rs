@@ -184,11 +184,22 @@ impl Replica {
     /// When the first parked connection has waited long enough, or readers may be served.
     pub(super) fn next_standing_timeout(&self) -> Option<MonoUs> {
         let parked = self.ensemble.parked.iter().map(|(until, _)| *until).min();
-        let read_only = (self.options.read_only_mode
-            && self.ensemble.role == Role::Looking
-            && !self.ensemble.read_only)
-            .then(|| self.read_only_at());
+        let read_only = match (self.ensemble.read_only, self.may_serve_readers()) {
+            (false, true) => Some(self.read_only_at()),
+            (true, false) => Some(self.ensemble.looking_since),
+            (false, false) | (true, true) => None,
+        };
         parked.into_iter().chain(read_only).min()
+    }
+
+    /// Whether clients that only read may be served when there was no leader for long enough.
+    // ZooKeeper: ReadOnlyZooKeeperServer serves whatever tree it has. What another history says is not
+    // old, but never was, and its clients would not take the ensemble's answers afterwards, whose zxids
+    // may be lower.
+    fn may_serve_readers(&self) -> bool {
+        self.options.read_only_mode
+            && self.ensemble.role == Role::Looking
+            && !self.peer.is_of_other_history()
     }
 
     fn read_only_at(&self) -> MonoUs {
@@ -197,14 +208,21 @@ impl Replica {
     }
 
     pub(super) fn on_standing_timeout(&mut self, now: Now) {
-        if self.options.read_only_mode
-            && self.ensemble.role == Role::Looking
-            && !self.ensemble.read_only
-            && now.mono >= self.read_only_at()
-        {
-            tracing::warn!("still no leader: clients that only read are served");
-            self.ensemble.read_only = true;
-            self.ensemble.first_reader = self.session_ids.next();
+        match (self.ensemble.read_only, self.may_serve_readers()) {
+            (false, true) if now.mono >= self.read_only_at() => {
+                tracing::warn!("still no leader: clients that only read are served");
+                self.ensemble.read_only = true;
+                self.ensemble.first_reader = self.session_ids.next();
+            }
+            (true, false) => {
+                tracing::warn!(
+                    "clients that only read are served no more: a leader says that the data here is of \
+                     another history"
+                );
+                self.ensemble.read_only = false;
+                self.close_readers();
+            }
+            (false, false | true) | (true, true) => {}
         }
         let due = |(until, _): &(MonoUs, Slot)| *until <= now.mono;
         if !self.ensemble.parked.iter().any(due) {

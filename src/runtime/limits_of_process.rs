@@ -228,15 +228,17 @@ fn io_uring_advice(
     }
 }
 
-/// Starts so many threads at once, and ends them: what limits them is in several places, and counts
-/// what others of the user have.
+/// Starts as many threads at once as this process lacks of so many, and ends them: what limits them is in
+/// several places, and counts what others of the user have.
 fn check_threads(needed: u32) -> Result<(), StartError> {
     // Holds each of them until the last was tried, so that they are there at once.
     let gate = Arc::new(Mutex::new(()));
     let closed = gate.lock().expect("nobody panics with it");
     let mut threads = Vec::new();
     let mut failure = None;
-    for _ in 0..needed {
+    let own = fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
+    let own = u32::try_from(own).expect("no more than the kernel has");
+    for _ in own..needed {
         let gate = gate.clone();
         let thread = std::thread::Builder::new().name("rk-probe".into()).stack_size(64 << 10);
         match thread.spawn(move || drop(gate.lock())) {
@@ -248,7 +250,7 @@ fn check_threads(needed: u32) -> Result<(), StartError> {
         }
     }
     drop(closed);
-    let started = u32::try_from(threads.len()).expect("no more than were needed");
+    let started = own + u32::try_from(threads.len()).expect("no more than were needed");
     for thread in threads {
         thread.join().expect("it does nothing");
     }

@@ -38,6 +38,7 @@ pub fn look(config: &Config) -> Here {
         here.denied.extend(files.iter().map(ToString::to_string));
     }
     let held = folders.iter().find_map(|folder| Some((folder, runtime::holder(folder)?)));
+    here.held = held.is_some();
     match held {
         Some((folder, pid)) => here.remarks.push(format!(
             "{} is in use by a ringkeeper server{}: a server starts on it once that one has ended. \

@@ -166,8 +166,9 @@ impl Cause {
                  swap (`vmstat 1`) and the memory limit of its container"
             }
             Cause::Blocked => {
-                "this process did not run: it waited in the kernel, for a disk or a lock, or was \
-                 stopped (SIGSTOP, a debugger). Look at `iostat -x 1` and the kernel's log"
+                "this process did not run: it waited in the kernel, for a disk or a lock, then perhaps for \
+                 a processor, or was stopped (SIGSTOP, a debugger). Look at /proc/pressure, `iostat -x 1` \
+                 and the kernel's log"
             }
             Cause::Machine => {
                 "not this process but the whole machine stood still, or interrupts had its processor: \

@@ -110,7 +110,7 @@ impl std::fmt::Display for Mark {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.txn {
             Some((origin, _)) if self.zxid == Zxid::ZERO => {
-                return write!(f, "the origin {:x}", origin.0);
+                return write!(f, "the origin {}", origin.0);
             }
             Some((session, time)) => write!(f, "a transaction of session {session} at {time} ms")?,
             None => write!(f, "a snapshot")?,

@@ -258,6 +258,7 @@ impl Member {
         }
         self.election.set_quiet(left.kept_out.is_some());
         if left.kept_out == Some(kept_out::Reason::OtherHistory) {
+            self.is_of_other_history = true;
             let Lasting { options, .. } = &self.lasting;
             let init_ms = options.tick_ms.saturating_mul(options.init_limit);
             let ms = init_ms.saturating_mul(AVOIDED_INIT_LIMITS);
@@ -432,6 +433,7 @@ impl Member {
         {
             self.joined_at = Some(self.now);
             self.kept_out = kept_out::Said::default();
+            self.is_of_other_history = false;
             self.election.set_quiet(false);
             self.count_joined();
             self.next_master = 0;

@@ -596,6 +596,31 @@ fn a_server_without_a_leader_serves_readers_after_a_while() {
 }
 
 #[test]
+fn a_server_whose_data_is_of_another_history_serves_no_readers() {
+    let options =
+        ReplicaOptions { read_only_mode: true, local_sessions: true, ..ReplicaOptions::default() };
+    let mut harness = follower_with(options);
+    become_(&mut harness, Standing::Looking);
+    harness.advance_ms(3000);
+    let conn = harness.open();
+    harness.send_connect(conn, reader());
+    assert_eq!(harness.connect_response(conn).read_only, Some(true));
+    harness.peer().is_of_other_history = true;
+    harness.advance_ms(1);
+    assert!(harness.is_closed(conn), "what it read there is not the ensemble's");
+    harness.advance_ms(10_000);
+    let conn = harness.open();
+    harness.send_connect(conn, reader());
+    assert!(harness.is_closed(conn) && !harness.replica.is_read_only());
+    // Its data was replaced, and the leader is gone again.
+    become_(&mut harness, following(2));
+    harness.peer().is_of_other_history = false;
+    become_(&mut harness, Standing::Looking);
+    harness.advance_ms(3000);
+    assert!(harness.replica.is_read_only());
+}
+
+#[test]
 fn a_leader_may_be_told_to_serve_no_clients() {
     let options = ReplicaOptions { leader_serves: false, ..ReplicaOptions::default() };
     let mut harness = follower_with(options);

@@ -306,6 +306,7 @@ impl Leader {
             }
             self.out.config.push(ConfigChange::Active(self.config.clone()));
             self.set_quorums();
+            self.ask_new_quorums();
         }
         if leader != self.options.me {
             debug!("server {leader} leads from now on");
@@ -313,6 +314,26 @@ impl Leader {
             // not hear it.
             let limit_ms = self.options.sync_limit.saturating_mul(self.options.tick_ms);
             self.handover = Some((leader, self.now.plus_ms(limit_ms)));
+        }
+    }
+
+    /// What is proposed and not committed asks for no quorum of a configuration that is over.
+    ///
+    /// Those who voted in it alone leave when they hear that it is, and what was proposed behind the change
+    /// would wait for them for ever. Nothing is lost with their word: a quorum of both configurations has
+    /// the change, so whoever is elected later has it, and needs the votes of both.
+    // ZooKeeper: Leader.Proposal keeps the verifiers with which it was made.
+    fn ask_new_quorums(&mut self) {
+        let active = self.config.version;
+        for proposal in &mut self.proposals {
+            if Rc::ptr_eq(&proposal.quorums, &self.quorums) {
+                continue;
+            }
+            let is_over = |config: &Rc<Config>| config.version < active;
+            proposal.quorums = match proposal.quorums.iter().any(is_over) {
+                true => self.quorums.clone(),
+                false => continue,
+            };
         }
     }
 

@@ -55,6 +55,7 @@ conversations! {
     leader_reconfig_handover
     leader_reconfig_finished
     leader_reconfig_joiner
+    leader_reconfig_in_flight
     leader_quorum_lost
     leader_too_late
     leader_learner_hangs

@@ -72,11 +72,15 @@ pub enum PlantedBug {
     ReadersUnchecked,
     /// A new leader gives the sessions that it finds no end until their clients are heard of.
     OldSessionsNotTimed,
+    /// Writes are looked at early though `enableEagerACLCheck` is off.
+    EagerCheckAlways,
+    /// What recovery reads is not made durable.
+    ReadNotSynced,
 }
 
 impl PlantedBug {
     /// All of them.
-    pub const ALL: [PlantedBug; 33] = [
+    pub const ALL: [PlantedBug; 35] = [
         PlantedBug::AckBeforeSync,
         PlantedBug::VoteForgottenOnRestart,
         PlantedBug::TornTailAccepted,
@@ -110,6 +114,8 @@ impl PlantedBug {
         PlantedBug::QuotaRecountLeavesTop,
         PlantedBug::ReadersUnchecked,
         PlantedBug::OldSessionsNotTimed,
+        PlantedBug::EagerCheckAlways,
+        PlantedBug::ReadNotSynced,
     ];
 }
 

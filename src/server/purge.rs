@@ -8,6 +8,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::time::Duration;
 
 use crate::io::Place;
+use crate::planted::{self, PlantedBug};
 use crate::recovery::Folder;
 use crate::runtime::{FileFolder, Folders};
 use crate::snapshot::{Compression, is_plausible};
@@ -21,7 +22,7 @@ pub fn start(folders: &Folders, kept: usize, interval: Duration) -> io::Result<(
     let folder = FileFolder::new(folders);
     std::thread::Builder::new().name("rk-purge".into()).spawn(move || {
         loop {
-            match purge(&folder, kept) {
+            match purge(&folder, kept, None) {
                 Ok(0) => {}
                 Ok(removed) => tracing::info!("removed {removed} old snapshots and logs"),
                 Err(error) => tracing::warn!("removing old snapshots and logs: {error}"),
@@ -33,7 +34,11 @@ pub fn start(folders: &Folders, kept: usize, interval: Duration) -> io::Result<(
 }
 
 /// Removes what may go; says how many files.
-pub(crate) fn purge(folder: &dyn Folder, kept: usize) -> io::Result<usize> {
+pub(crate) fn purge(
+    folder: &dyn Folder,
+    kept: usize,
+    planted: Option<PlantedBug>,
+) -> io::Result<usize> {
     let snapshots = names(folder, Place::Snapshots)?;
     let logs = names(folder, Place::Logs)?;
     let mut whole = Vec::new();
@@ -42,12 +47,17 @@ pub(crate) fn purge(folder: &dyn Folder, kept: usize) -> io::Result<usize> {
             whole.push(name.as_str());
         }
     }
-    let plan = plan::purge(
+    let mut plan = plan::purge(
         whole,
         snapshots.iter().map(String::as_str),
         logs.iter().map(String::as_str),
         kept,
     );
+    if planted::is(planted, PlantedBug::PurgeTooMuch) {
+        let known = plan::logs(logs.iter().map(String::as_str));
+        let old = known.split_last().map_or(&[][..], |(_, old)| old);
+        plan.logs = old.iter().map(|(_, name)| (*name).to_owned()).collect();
+    }
     // Logs first: a snapshot without its older logs is whole, logs without a snapshot are not.
     for name in &plan.logs {
         folder.remove(Place::Logs, name)?;
@@ -100,7 +110,7 @@ mod tests {
             folder.put(Place::Logs, &format!("log.{zxid:x}"), b"log".to_vec());
         }
         folder.put(Place::Snapshots, "currentEpoch", b"1".to_vec());
-        assert_eq!(purge(&folder, 3).unwrap(), 3);
+        assert_eq!(purge(&folder, 3, None).unwrap(), 3);
         let mut left = names(&folder, Place::Snapshots).unwrap();
         left.sort();
         let expected = [
@@ -117,6 +127,6 @@ mod tests {
         let mut expected = expected.map(str::to_owned);
         expected.sort();
         assert_eq!(left, expected);
-        assert_eq!(purge(&folder, 3).unwrap(), 0);
+        assert_eq!(purge(&folder, 3, None).unwrap(), 0);
     }
 }

@@ -199,6 +199,10 @@ pub fn stored_rightly(request: &Request, who: &Who, txn: &Txn) -> Result<(), Str
     };
     match (request, txn.body()) {
         (Request::Create { .. }, TxnBody::Create(made)) => check(&open(), made.acl),
+        (Request::CreateContainer { .. }, TxnBody::CreateContainer(made)) => {
+            check(&open(), made.acl)
+        }
+        (Request::CreateTtl { .. }, TxnBody::CreateTtl(made)) => check(&open(), made.acl),
         (Request::CreateWith { acl, .. }, TxnBody::Create(made)) => check(acl, made.acl),
         (Request::SetAcl { acl, .. }, TxnBody::SetAcl(set)) => check(acl, set.acl),
         (Request::Multi(parts), TxnBody::Multi(made)) => parts

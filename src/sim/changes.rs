@@ -152,7 +152,11 @@ impl World {
             }
         }
         if !whole {
-            if let ConfigChange::Proposed(config) = change {
+            // Only what its next process finds can become active without a transaction.
+            let next = self.servers[index].next.as_ref().map(|next| next.version);
+            if let ConfigChange::Proposed(config) = change
+                && next == Some(config.version)
+            {
                 self.chain.may_lack(Zxid(config.version));
             }
             self.crash_and_restart(index, true, SECOND);

@@ -75,11 +75,12 @@ pub fn check(
     let links = chain.history(last)?;
     let mut checked = Checked { txns: links.len(), ..Checked::default() };
     chain.configs_are_in(&links)?;
-    let begun = sessions(history, &links, local)?;
+    let begun = sessions(history, &links, plan)?;
     let by_request = by_request(history, &links)?;
     let ends_unseen =
         |call: &Call| local && call.request == Request::Close && !begun.contains(&call.session);
-    let of_zxid = acknowledged(history, &by_request, &ends_unseen, &mut checked)?;
+    let is_early = plan.wild.eager_acl_check;
+    let of_zxid = acknowledged(history, &by_request, is_early, &ends_unseen, &mut checked)?;
     real_time_order(history, &by_request)?;
     synced_reads(history, &by_request)?;
     order::check(history, &by_request, chain, &links, plan)?;
@@ -108,10 +109,11 @@ pub fn what(call: &Call) -> String {
 }
 
 /// Every acknowledged write is in the history, at the zxid that its reply says; but for those that
-/// make no transaction.
+/// make no transaction. `is_early`: servers may refuse a write before it gets a zxid.
 fn acknowledged(
     history: &History,
     by_request: &ByRequest,
+    is_early: bool,
     makes_none: &dyn Fn(&Call) -> bool,
     checked: &mut Checked,
 ) -> Result<BTreeMap<Zxid, usize>, String> {
@@ -126,6 +128,13 @@ fn acknowledged(
         }
         match &call.outcome {
             Outcome::Replied { err, .. } if acl::is_early_refusal(call) => {
+                if !is_early {
+                    return Err(format!(
+                        "EAGER: {} was refused with error {err} and without a zxid, and \
+                         enableEagerACLCheck is off",
+                        what(call)
+                    ));
+                }
                 if found.is_some() {
                     return Err(format!(
                         "{} was refused early with error {err}, and is in the history at {found:?}",
@@ -212,7 +221,7 @@ fn synced_reads(history: &History, by_request: &ByRequest) -> Result<(), String>
 fn sessions(
     history: &History,
     links: &[&Link],
-    local: bool,
+    plan: &Plan,
 ) -> Result<BTreeSet<SessionId>, String> {
     let mut begun = BTreeSet::new();
     let mut ended = BTreeSet::new();
@@ -226,7 +235,8 @@ fn sessions(
     }
     for (id, lease) in &history.leases {
         if !begun.contains(id) {
-            if local {
+            let lacks_room = || plan.is_standalone() && history.began_without_room(*id);
+            if plan.local_sessions || lacks_room() {
                 continue;
             }
             return Err(format!(

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::asking::{Asker, Asking};
-use super::history::{Answer, Call, Frame, History, Outcome, Request, Seen, Watched};
+use super::history::{Answer, Call, Frame, Greeting, History, Outcome, Request, Seen, Watched};
 use super::network::ConnId;
 use super::plan::{MS, Plan};
 use super::rng::Rng;
@@ -243,9 +243,17 @@ impl Client {
     }
 
     /// The connection is there.
-    pub fn established(&mut self, now: u64, acts: &mut Vec<Act>) {
+    pub fn established(&mut self, now: u64, history: &mut History, acts: &mut Vec<Act>) {
         self.link = Link::Greeting { since: now };
         self.sent_at = now;
+        history.greetings.push(Greeting {
+            client: self.index,
+            connection: self.connection,
+            server: self.last_server,
+            session: self.session.map_or(SessionId::NONE, |session| session.id),
+            sent: now,
+            is_answered: false,
+        });
         let known = self.session.map(|session| (session.id, session.password, session.last_zxid));
         acts.push(Act::Send(wire::connect(known, self.session_ms, self.is_reader)));
     }
@@ -318,6 +326,11 @@ impl Client {
     ) -> Result<(), String> {
         let response = ConnectResponse::from_bytes(frame)
             .map_err(|error| format!("client {}: connect response: {error}", self.index))?;
+        let its = (self.index, self.connection);
+        let mut greetings = history.greetings.iter_mut().rev();
+        if let Some(own) = greetings.find(|known| (known.client, known.connection) == its) {
+            own.is_answered = true;
+        }
         if response.timeout_ms <= 0 {
             // A server without a leader may say so of what it has not heard of.
             // ZooKeeper: ReadOnlyZooKeeperServer, if local sessions are allowed.
@@ -356,7 +369,8 @@ impl Client {
         } else {
             self.is_lasting = true;
         }
-        history.session_is_alive(id, self.index, response.timeout_ms, self.sent_at);
+        let its = (self.index, self.connection);
+        history.session_is_alive(id, its, response.timeout_ms, (self.sent_at, now));
         self.note(history, relative.unwrap_or(Zxid::ZERO), Seen::Connected);
         for secret in self.secrets.clone() {
             let request = Request::Auth { scheme: "digest".to_owned(), secret: Some(secret) };

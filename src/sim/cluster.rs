@@ -635,7 +635,7 @@ impl World {
         let mut acts = Vec::new();
         let client = &mut self.clients[index];
         match parcel {
-            Parcel::Established => client.established(now, &mut acts),
+            Parcel::Established => client.established(now, &mut self.history, &mut acts),
             Parcel::Bytes(bytes) => {
                 if let Err(what) = client.received(now, &bytes, &mut self.history, &mut acts) {
                     return self.fail(what);

@@ -3,8 +3,9 @@
 //! What an op's documentation calls durable at its completion survives everything. Of an op that is
 //! under way when the power goes, any part that the op's steps allow has happened: any sectors of a
 //! log write, a name or not, a temporary file with any content. Ops without a completion between
-//! them end in any order, except those of a snapshot. A name that a killed process has given is there, and is
-//! lost with the power until somebody syncs its folder ([`super::names`]).
+//! them end in any order, except those of a snapshot. What a killed process has written is there, and is
+//! lost with the power until somebody syncs the file; so are names, until the folder is synced
+//! ([`super::names`]).
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -75,7 +76,9 @@ pub struct Disk {
     overwritten: Option<Vec<Overwritten>>,
     /// Names that the next loss of power may take back.
     names: RefCell<Names>,
-    /// Decides about them.
+    /// What log writes have overwritten that the next loss of power may take back, the oldest first.
+    unsynced: RefCell<Vec<Unsynced>>,
+    /// Decides about both.
     names_rng: Rng,
     /// Changes that recovery may still make before the power goes. `None`: any number.
     changes_left: Cell<Option<u64>>,
@@ -88,6 +91,14 @@ struct Overwritten {
     bytes: Vec<u8>,
     /// Where the last group began before.
     last_group: Option<u64>,
+}
+
+/// A sector that was written and not synced.
+struct Unsynced {
+    key: Key,
+    offset: usize,
+    /// What stood there.
+    old: Vec<u8>,
 }
 
 /// Writes that a disk that lies may lose, at most.
@@ -123,6 +134,7 @@ impl Disk {
             reads: Reads::default(),
             overwritten: None,
             names: RefCell::default(),
+            unsynced: RefCell::default(),
             names_rng,
             changes_left: Cell::new(None),
         }
@@ -205,21 +217,6 @@ impl Disk {
         self.next_op += 1;
         self.pending.insert(number, op);
         (number, at)
-    }
-
-    /// A purge that removes more than it may, as a bug put in on purpose.
-    ///
-    /// # Errors
-    /// As removing a file.
-    pub fn remove_all_logs_but_the_last(&self) -> io::Result<usize> {
-        let names: Vec<String> =
-            self.list(Place::Logs)?.into_iter().map(|file| file.name).collect();
-        let logs = crate::txnlog::plan::logs(names.iter().map(String::as_str));
-        let (_, old) = logs.split_last().map_or((None, &[][..]), |(last, old)| (Some(last), old));
-        for (_, name) in old {
-            self.remove(Place::Logs, name)?;
-        }
-        Ok(old.len())
     }
 
     /// Whether a process has ops under way.
@@ -313,6 +310,8 @@ impl Disk {
                     overwritten.push(Overwritten { segment, offset: from, bytes: old, last_group });
                 }
                 file[from..from + bytes].copy_from_slice(&buf[..bytes]);
+                let key = self.key(Place::Logs, name);
+                self.unsynced.borrow_mut().retain(|sector| sector.key != key);
                 self.last_groups.borrow_mut().insert(name.clone(), offset);
                 return Ok(Done::Buffer(buf));
             }
@@ -329,8 +328,14 @@ impl Disk {
                     let text = format!("renaming {old} to {name}: file exists");
                     return Err(IoFailure { kind: IoFailureKind::Other, text });
                 }
-                let file = files.remove(&self.key(Place::Logs, &old)).expect("it has a file");
-                files.insert(self.key(Place::Logs, &name), file);
+                let (from, to) = (self.key(Place::Logs, &old), self.key(Place::Logs, &name));
+                let file = files.remove(&from).expect("it has a file");
+                for sector in self.unsynced.borrow_mut().iter_mut() {
+                    if sector.key == from {
+                        sector.key = to.clone();
+                    }
+                }
+                files.insert(to, file);
                 let mut groups = self.last_groups.borrow_mut();
                 if let Some(group) = groups.remove(&old) {
                     groups.insert(name.clone(), group);
@@ -379,6 +384,7 @@ impl Disk {
     /// The process is gone. `power`: and with it what only the system knew.
     pub fn crash(&mut self, power: bool) {
         if power {
+            self.lose_writes();
             self.lose_names();
         }
         // In any order: they were under way at the same time.
@@ -400,6 +406,7 @@ impl Disk {
         if power {
             // Of these it was drawn whether they happened.
             *self.names.get_mut() = Names::default();
+            self.unsynced.get_mut().clear();
         }
         if let Some(overwritten) = &mut self.overwritten {
             overwritten.clear();
@@ -407,6 +414,23 @@ impl Disk {
         self.snapshot_failed = false;
         self.snapshot_busy_until = 0;
         self.erred = false;
+    }
+
+    /// Any sectors that were not synced are again what they were.
+    fn lose_writes(&mut self) {
+        let unsynced = std::mem::take(self.unsynced.get_mut());
+        if unsynced.is_empty() {
+            return;
+        }
+        let lost_of_four = self.names_rng.below(5);
+        let files = self.files.get_mut();
+        for Unsynced { key, offset, old } in unsynced.into_iter().rev() {
+            let is_lost = self.names_rng.below(4) < lost_of_four;
+            let Some(file) = files.get_mut(&key).filter(|_| is_lost) else { continue };
+            if let Some(sector) = file.get_mut(offset..offset + old.len()) {
+                sector.copy_from_slice(&old);
+            }
+        }
     }
 
     /// Files have their old names again.
@@ -461,6 +485,9 @@ impl Disk {
                 for at in (0..bytes as usize).step_by(SECTOR_BYTES) {
                     if self.rng.below(4) >= lost_of_four {
                         let to = from + at;
+                        let old = file[to..to + SECTOR_BYTES].to_vec();
+                        let sector = Unsynced { key: key.clone(), offset: to, old };
+                        self.unsynced.borrow_mut().push(sector);
                         file[to..to + SECTOR_BYTES].copy_from_slice(&buf[at..at + SECTOR_BYTES]);
                     }
                 }
@@ -578,6 +605,7 @@ impl Disk {
     /// An operator sets the folders aside.
     pub fn set_aside(&mut self) {
         *self.names.get_mut() = Names::default();
+        self.unsynced.get_mut().clear();
         self.files.borrow_mut().clear();
         self.last_groups.borrow_mut().clear();
     }
@@ -585,6 +613,12 @@ impl Disk {
     /// The power goes after so many changes of the recovery that comes.
     pub fn cut_recovery_after(&self, changes: Option<u64>) {
         self.changes_left.set(changes);
+    }
+
+    /// A file is on the disk as it is, or is gone.
+    fn forget_unsynced(&self, place: Place, name: &str) {
+        let key = self.key(place, name);
+        self.unsynced.borrow_mut().retain(|sector| sector.key != key);
     }
 
     fn may_change(&self) -> io::Result<()> {
@@ -642,6 +676,7 @@ impl Folder for Disk {
         let mut files = self.files.borrow_mut();
         let file = files.get_mut(&self.key(place, name)).ok_or(io::ErrorKind::NotFound)?;
         file.truncate(index(bytes));
+        self.forget_unsynced(place, name);
         let mut groups = self.last_groups.borrow_mut();
         if groups.get(name).is_some_and(|group| *group >= bytes) {
             // Where the group before it began is not known: this log is spared by flipped bits.
@@ -653,6 +688,7 @@ impl Folder for Disk {
     fn remove(&self, place: Place, name: &str) -> io::Result<()> {
         self.may_change()?;
         self.files.borrow_mut().remove(&self.key(place, name));
+        self.forget_unsynced(place, name);
         self.last_groups.borrow_mut().remove(name);
         self.sync_names(place)
     }
@@ -666,7 +702,8 @@ impl Folder for Disk {
         self.sync_names(place)
     }
 
-    fn sync(&self, _: Place, _: &str) -> io::Result<()> {
+    fn sync(&self, place: Place, name: &str) -> io::Result<()> {
+        self.forget_unsynced(place, name);
         Ok(())
     }
 

@@ -38,7 +38,7 @@ impl World {
         Some((recovered.epochs?.current, recovered.zxid))
     }
 
-    fn facts(&self, index: usize) -> Option<PeerFacts> {
+    pub(super) fn facts(&self, index: usize) -> Option<PeerFacts> {
         let replica = self.servers[index].replica.as_ref()?;
         Some(replica.peer().as_member()?.facts())
     }

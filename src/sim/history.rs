@@ -343,6 +343,23 @@ pub struct Frame {
     pub seen: Seen,
 }
 
+/// A connection of a client, from its request to begin or to take up a session.
+#[derive(Clone, Copy, Debug)]
+pub struct Greeting {
+    /// Whose.
+    pub client: usize,
+    /// Which of the client's connections.
+    pub connection: u64,
+    /// To which server.
+    pub server: usize,
+    /// The session that is to be taken up.
+    pub session: SessionId,
+    /// When it was sent.
+    pub sent: u64,
+    /// A server has answered.
+    pub is_answered: bool,
+}
+
 /// Everything that all clients saw.
 #[derive(Debug, Default)]
 pub struct History {
@@ -350,6 +367,8 @@ pub struct History {
     pub calls: Vec<Call>,
     /// By arrival.
     pub frames: Vec<Frame>,
+    /// By the time at which they were sent.
+    pub greetings: Vec<Greeting>,
     /// Every session that a client ever had.
     pub leases: BTreeMap<SessionId, Lease>,
     /// Disks without room: whose, from when, until when.
@@ -363,6 +382,10 @@ pub struct History {
 pub struct Lease {
     /// Its client.
     pub client: usize,
+    /// The client's connection with which it began.
+    pub connection: u64,
+    /// When that was asked for, and when it was answered.
+    pub began: (u64, u64),
     /// The timeout agreed on.
     pub timeout_ms: i32,
     /// When the last thing was sent that a server has answered: it was alive then.
@@ -370,6 +393,10 @@ pub struct Lease {
     /// When its client was told that it has expired.
     pub expired: Option<u64>,
 }
+
+/// How long a request to take up a session may be on its way, with a server that stands still and a
+/// question to a leader that waits.
+const GREETING_LASTS: u64 = 60 * SECOND;
 
 /// How long a server may take to notice that there is room again: it tries each second, its disk may
 /// be slow, and it may stand still for ten seconds.
@@ -379,6 +406,19 @@ impl History {
     /// Whether a call was asked of a server that had no leader.
     pub fn is_readers(&self, call: &Call) -> bool {
         self.readers.contains(&(call.client, call.connection))
+    }
+
+    /// Whether something else than the connection of a call may have the call's session by now: a
+    /// connection that the client gave up before a server had answered it.
+    pub fn may_have_moved(&self, call: &Call) -> bool {
+        self.greetings.iter().any(|greeting| {
+            greeting.session == call.session
+                && greeting.client == call.client
+                && greeting.connection != call.connection
+                && !greeting.is_answered
+                && greeting.sent < call.invoked
+                && greeting.sent + GREETING_LASTS > call.invoked
+        })
     }
 
     /// A disk has no room from now on.
@@ -393,17 +433,37 @@ impl History {
         }
     }
 
-    /// Whether some server may not have had room then.
-    pub fn lacked_room(&self, at: u64) -> bool {
-        self.full
-            .iter()
-            .any(|(_, from, until)| *from <= at && at <= until.saturating_add(ROOM_UNNOTICED))
+    /// Whether the server of a client's connection may not have had room at some time from `since` to
+    /// `until`.
+    pub fn lacked_room(&self, call: (usize, u64), since: u64, until: u64) -> bool {
+        let its = |greeting: &&Greeting| (greeting.client, greeting.connection) == call;
+        let Some(asked) = self.greetings.iter().find(its) else { return false };
+        self.full.iter().any(|(server, from, to)| {
+            *server == asked.server && *from <= until && since <= to.saturating_add(ROOM_UNNOTICED)
+        })
+    }
+
+    /// Whether a session may have begun without a transaction because its server, which was on its own,
+    /// had no room for one.
+    pub fn began_without_room(&self, id: SessionId) -> bool {
+        self.leases.get(&id).is_some_and(|lease| {
+            let (sent, answered) = lease.began;
+            self.lacked_room((lease.client, lease.connection), sent, answered)
+        })
     }
 
     /// A session was begun or taken up again, by something sent at `sent`.
-    pub fn session_is_alive(&mut self, id: SessionId, client: usize, timeout_ms: i32, sent: u64) {
+    pub fn session_is_alive(
+        &mut self,
+        id: SessionId,
+        (client, connection): (usize, u64),
+        timeout_ms: i32,
+        (sent, now): (u64, u64),
+    ) {
         let lease = self.leases.entry(id).or_insert(Lease {
             client,
+            connection,
+            began: (sent, now),
             timeout_ms,
             heard: sent,
             expired: None,

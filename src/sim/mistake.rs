@@ -5,7 +5,7 @@
 //! one is not decided here. What must hold: whoever serves has one state at one zxid, so that no two
 //! histories are ever served in one ensemble, and none is made of parts of both.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::faults::Fault;
 use super::plan::{MS, SECOND};
@@ -117,12 +117,21 @@ impl World {
     /// After a mistake: whether there is a leader with a quorum. Others may be kept out.
     pub(super) fn a_quorum_serves(&self) -> bool {
         let config = self.newest_config();
-        let serving = self.servers.iter().filter(|server| {
-            let mode = server.replica.as_ref().map(|replica| replica.mode());
-            matches!(mode, Some("leader" | "follower"))
-        });
-        let serving = serving.map(|server| server.id).collect();
-        self.leader().is_some() && config.has_quorum(&serving)
+        let is = |index: usize, mode: &str| {
+            self.servers[index].replica.as_ref().is_some_and(|replica| replica.mode() == mode)
+        };
+        let all = || 0..self.servers.len();
+        all().filter(|leader| is(*leader, "leader")).any(|leader| {
+            let id = self.servers[leader].id;
+            let follows = |index: &usize| {
+                is(*index, "follower")
+                    && self.facts(*index).is_some_and(|facts| facts.leader == Some(id))
+            };
+            let mut serving: BTreeSet<ServerId> =
+                all().filter(follows).map(|index| self.servers[index].id).collect();
+            serving.insert(id);
+            config.has_quorum(&serving)
+        })
     }
 
     /// After a mistake: all who serve come to one state.

@@ -1,12 +1,12 @@
 //! Checks of what a session may count on beside single replies: the order of its requests over all of
 //! its connections, how old its reads are, and what it is told when it fails.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::assign::ByRequest;
 use super::chain::{Chain, Link};
 use super::check::{error_of, is_meant, returned, what};
-use super::history::{History, Outcome, Request};
+use super::history::{Call, History, Outcome, Request};
 use super::plan::{MS, Plan, SECOND};
 use crate::error::ErrorCode;
 use crate::id::{SessionId, Zxid};
@@ -93,9 +93,6 @@ pub fn age_of_reads(history: &History, by_request: &ByRequest, plan: &Plan) -> R
     Ok(())
 }
 
-/// Errors that a client may be told although they say nothing about the tree.
-const EXPLAINED: [ErrorCode; 2] = [ErrorCode::SessionExpired, ErrorCode::SessionMoved];
-
 /// Errors of reconfigurations.
 const OF_RECONFIG: [ErrorCode; 5] = [
     ErrorCode::NewConfigNoQuorum,
@@ -105,11 +102,48 @@ const OF_RECONFIG: [ErrorCode; 5] = [
     ErrorCode::BadVersion,
 ];
 
+/// How the sessions ended.
+#[derive(Debug, Default)]
+pub struct Ends {
+    /// When a server applied the first end of each.
+    at: BTreeMap<SessionId, u64>,
+    /// Sessions that were begun by a transaction; `None`: all.
+    begun: Option<BTreeSet<SessionId>>,
+}
+
+impl Ends {
+    /// Those of a history. `has_unlogged`: some sessions may begin and end without a transaction.
+    pub fn of(links: &[&Link], has_unlogged: bool) -> Ends {
+        let mut at = BTreeMap::new();
+        let mut begun = BTreeSet::new();
+        for link in links {
+            let header = link.txn.header();
+            match header.op {
+                OpCode::CreateSession => _ = begun.insert(header.client_id),
+                OpCode::CloseSession => _ = at.entry(header.client_id).or_insert(link.at),
+                _ => (),
+            }
+        }
+        Ends { at, begun: has_unlogged.then_some(begun) }
+    }
+
+    /// Whether a call's session may have been over when the call was answered.
+    fn explain(&self, call: &Call, answered: u64) -> bool {
+        let is_unlogged = self.begun.as_ref().is_some_and(|begun| !begun.contains(&call.session));
+        is_unlogged || self.at.get(&call.session).is_some_and(|end| *end <= answered)
+    }
+}
+
 /// Whoever is told that a request failed can rely on it, and the error is one that can be explained.
 ///
 /// # Errors
 /// A request was carried out and its client was told that it was not, or an error has no reason.
-pub fn errors(history: &History, by_request: &ByRequest, chain: &Chain) -> Result<(), String> {
+pub fn errors(
+    history: &History,
+    by_request: &ByRequest,
+    chain: &Chain,
+    ends: &Ends,
+) -> Result<(), String> {
     for (place, call) in history.calls.iter().enumerate() {
         let Outcome::Replied { err, at, .. } = &call.outcome else { continue };
         if *err == 0 || is_meant(*err) {
@@ -119,14 +153,18 @@ pub fn errors(history: &History, by_request: &ByRequest, chain: &Chain) -> Resul
         let is_reconfig = matches!(call.request, Request::Reconfig { .. });
         let is_local_ephemeral = *err == ErrorCode::EphemeralOnLocalSession.code();
         let of_reconfig = is_reconfig && is_of(&OF_RECONFIG);
-        let of_room = *err == ErrorCode::SystemError.code() && history.lacked_room(*at);
+        let of_room = *err == ErrorCode::SystemError.code()
+            && history.lacked_room((call.client, call.connection), call.invoked, *at);
         let of_watches =
             matches!(call.request, Request::Watches { .. }) && *err == ErrorCode::NoWatcher.code();
         // What is proved by it, `acl::proofs` looks at.
         let of_proof = matches!(call.request, Request::Auth { .. });
         // Those are looked at one by one.
         let of_reader = *err == ErrorCode::NotReadOnly.code();
-        let is_explained = is_of(&EXPLAINED)
+        let has_moved = *err == ErrorCode::SessionMoved.code() && history.may_have_moved(call);
+        let has_ended = *err == ErrorCode::SessionExpired.code() && ends.explain(call, *at);
+        let is_explained = has_moved
+            || has_ended
             || is_local_ephemeral
             || of_reconfig
             || of_room
@@ -194,14 +232,14 @@ pub fn check(
     plan: &Plan,
 ) -> Result<(), String> {
     session_order(history, by_request, chain)?;
-    errors(history, by_request, chain)?;
+    errors(history, by_request, chain, &Ends::of(links, plan.has_unlogged_sessions()))?;
     age_of_reads(history, by_request, plan)?;
     told_after_the_end(history, links)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::history::{Answer, Call};
+    use super::super::history::Answer;
     use super::super::plan::Shape;
     use super::super::rng::Rng;
     use super::*;

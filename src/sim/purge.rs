@@ -3,7 +3,6 @@
 
 use super::faults::Fault;
 use super::world::{Event, Phase, World};
-use crate::planted::{self, PlantedBug};
 use crate::server::purge::purge;
 
 /// Snapshots that a purge keeps: the fewest that ZooKeeper allows.
@@ -23,12 +22,7 @@ impl World {
             return;
         }
         let index = self.rng.index(self.servers.len());
-        let disk = &self.servers[index].disk;
-        let removed = if planted::is(self.plan.planted, PlantedBug::PurgeTooMuch) {
-            disk.remove_all_logs_but_the_last()
-        } else {
-            purge(disk, SNAPSHOTS_KEPT)
-        };
+        let removed = purge(&self.servers[index].disk, SNAPSHOTS_KEPT, self.plan.planted);
         // A disk that fails keeps its files; the next purge tries again.
         let count = removed.unwrap_or(0);
         let now = self.now;

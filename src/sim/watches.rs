@@ -1,7 +1,7 @@
 //! What changed when, as far as watches are for it; and the events that tell a client, who sets its
 //! watches again, what it has missed. Live events are counted in `watching`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::acl::{List, Who, from_wire};
 use super::history::{Frame, History, Outcome, Request, Seen, Watched};
@@ -239,15 +239,19 @@ pub fn check(history: &History, changes: &Changes) -> Result<(usize, Again), Str
             }
         }
     }
-    if let Some(((client, number), told)) = connections.iter().find(|(_, told)| !told.is_empty())
-        && again.keys().any(|place| {
-            let call = &history.calls[*place];
-            (call.client, call.connection) == (*client, *number)
-        })
-    {
+    let under_way: BTreeSet<(usize, u64)> = history
+        .calls
+        .iter()
+        .filter(|call| matches!(call.request, Request::SetWatches { .. }))
+        .filter(|call| call.outcome == Outcome::Unknown)
+        .map(|call| (call.client, call.connection))
+        .collect();
+    let is_wrong =
+        |(key, told): &(&(usize, u64), &Vec<Told>)| !told.is_empty() && !under_way.contains(*key);
+    if let Some(((client, number), told)) = connections.iter().find(is_wrong) {
         return Err(format!(
             "client {client} was told {told:?} on its connection {number} as if it had missed it, and \
-             had set its watches again before"
+             it waits there for no answer to watches that it sets again"
         ));
     }
     Ok((events, again))

@@ -210,3 +210,13 @@ fn ephemeral_nodes_that_outlive_their_session_are_found() {
 fn sessions_that_never_expire_are_found() {
     is_found_by(1, "did not expire", PlantedBug::OldSessionsNotTimed);
 }
+
+#[test]
+fn an_early_check_that_nobody_has_asked_for_is_found() {
+    is_found_by(3, "enableEagerACLCheck is off", PlantedBug::EagerCheckAlways);
+}
+
+#[test]
+fn what_recovery_reads_and_does_not_sync_is_found() {
+    is_found_by(148, "cannot be started at the end", PlantedBug::ReadNotSynced);
+}

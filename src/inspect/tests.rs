@@ -40,7 +40,7 @@ fn a_pipe_is_no_file_to_look_into() {
     let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
     assert!(made.success());
     let mut out = Vec::new();
-    check_logs(&[pipe.clone()], false, &mut out).unwrap();
+    check_logs(std::slice::from_ref(&pipe), false, &mut out).unwrap();
     let said = String::from_utf8(out).unwrap();
     assert!(said.contains("cannot be opened: it is no regular file"), "{said}");
 }

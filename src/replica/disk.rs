@@ -128,6 +128,7 @@ impl Replica {
             }
             Progress::NoSpace(failure) => {
                 self.say_no_room(now, &failure);
+                self.prepare_again_at = Some(now.mono.plus_ms(RETRY_MS));
                 if self.ensemble.role != Role::Alone && !self.txnlog.is_ready() {
                     self.wait_for_room(now);
                 }
@@ -302,6 +303,11 @@ impl Replica {
 
     pub(super) fn on_disk_timeout(&mut self, now: Now) {
         self.look_for_room(now);
+        // There may be room long before the segment is needed.
+        if self.prepare_again_at.is_some_and(|at| now.mono >= at) {
+            self.prepare_again_at = None;
+            self.txnlog.retry_prepare();
+        }
         if let DiskFull::RetryAt(at) = self.disk_full
             && now.mono >= at
         {

@@ -111,6 +111,8 @@ pub struct Replica {
     barriers: VecDeque<(Zxid, Slot)>,
     reaping: reap::Reaping,
     disk_full: DiskFull,
+    /// When a segment is to be prepared for which there was no room, though none may be needed yet.
+    prepare_again_at: Option<MonoUs>,
     throttle: throttle::Throttle,
     large_bytes: usize,
     /// When the group of transactions in flight was submitted.
@@ -224,6 +226,7 @@ impl Replica {
             barriers: VecDeque::new(),
             reaping: reap::Reaping::new(&options, now.mono),
             disk_full: DiskFull::No,
+            prepare_again_at: None,
             throttle: throttle::Throttle::new(options.throttle.clone(), now.mono, seed),
             large_bytes: 0,
             group_started: now.mono,

@@ -104,6 +104,7 @@ impl Replica {
             DiskFull::No => None,
             DiskFull::RetryAt(at) => Some(at),
         };
-        log.into_iter().chain(self.ensemble.room.next_timeout()).min()
+        let log = log.into_iter().chain(self.prepare_again_at);
+        log.chain(self.ensemble.room.next_timeout()).min()
     }
 }

@@ -435,12 +435,18 @@ impl History {
 
     /// Whether the server of a client's connection may not have had room at some time from `since` to
     /// `until`.
-    pub fn lacked_room(&self, call: (usize, u64), since: u64, until: u64) -> bool {
+    fn lacked_room(&self, call: (usize, u64), since: u64, until: u64) -> bool {
         let its = |greeting: &&Greeting| (greeting.client, greeting.connection) == call;
         let Some(asked) = self.greetings.iter().find(its) else { return false };
         self.full.iter().any(|(server, from, to)| {
             *server == asked.server && *from <= until && since <= to.saturating_add(ROOM_UNNOTICED)
         })
+    }
+
+    /// Whether some server may not have had room then: a write fails for its leader's disk, too.
+    pub fn somebody_lacked_room(&self, since: u64, until: u64) -> bool {
+        let mut full = self.full.iter();
+        full.any(|(_, from, to)| *from <= until && since <= to.saturating_add(ROOM_UNNOTICED))
     }
 
     /// Whether a session may have begun without a transaction because its server, which was on its own,

@@ -154,7 +154,7 @@ pub fn errors(
         let is_local_ephemeral = *err == ErrorCode::EphemeralOnLocalSession.code();
         let of_reconfig = is_reconfig && is_of(&OF_RECONFIG);
         let of_room = *err == ErrorCode::SystemError.code()
-            && history.lacked_room((call.client, call.connection), call.invoked, *at);
+            && history.somebody_lacked_room(call.invoked, *at);
         let of_watches =
             matches!(call.request, Request::Watches { .. }) && *err == ErrorCode::NoWatcher.code();
         // What is proved by it, `acl::proofs` looks at.

@@ -80,6 +80,29 @@ fn a_full_disk_refuses_writes_and_answers_reads() {
     assert_eq!(h.replica.database().node("/p").unwrap().num_children(), accepted);
 }
 
+#[test]
+fn room_that_was_missing_for_a_while_is_found_before_a_write_needs_it() {
+    let data = vec![7; 700_000];
+    let write = |h: &mut Harness, client: &Client| {
+        h.call(client.conn, 1, OpCode::Create, &create("/p/n", &data, 2)).err
+    };
+    let mut h = small_log();
+    h.disk_full = true;
+    let client = h.connect();
+    let accepted = fill(&mut h, &client);
+    let mut h = small_log();
+    h.disk_full = true;
+    let client = h.connect();
+    for _ in 0..accepted {
+        assert_eq!(write(&mut h, &client), 0);
+    }
+    // The next segment could not be prepared, and nobody has asked for it yet.
+    assert!(!h.replica.is_disk_full());
+    h.disk_full = false;
+    h.advance_ms(1000);
+    assert_eq!(write(&mut h, &client), 0);
+}
+
 /// A server whose disk is full, and the client that filled it.
 fn filled() -> (Harness, Client) {
     let mut h = small_log();

@@ -282,19 +282,23 @@ fn nothing_of_a_connection_is_passed_on_behind_the_question_of_a_later_one() {
     assert_eq!(told(&mut harness), [format!("forward {} 6 Create", client.session)]);
 }
 
+/// The client's connection ends, and the session is its next one's.
+fn moves_to_a_new_connection(harness: &mut Harness, client: &Client) -> ConnectionId {
+    harness.close(client.conn);
+    let conn = harness.open();
+    harness.send_connect(conn, reopen(client));
+    let session = client.session;
+    inbound(harness, Inbound::Revalidated { session, valid: true, tenure: None });
+    harness.take_frames(conn);
+    conn
+}
+
 #[test]
 fn a_read_on_a_new_connection_comes_after_what_the_session_wrote_on_the_old_one() {
     let mut harness = follower();
     let client = connect(&mut harness, zxid(1, 1));
     harness.send(client.conn, 5, OpCode::Create, &create("/a", b"", 0));
-    harness.close(client.conn);
-    let conn = harness.open();
-    harness.send_connect(conn, reopen(&client));
-    inbound(
-        &mut harness,
-        Inbound::Revalidated { session: client.session, valid: true, tenure: None },
-    );
-    harness.take_frames(conn);
+    let conn = moves_to_a_new_connection(&mut harness, &client);
     harness.send(conn, 1, OpCode::Exists, &watch("/a", false));
     assert_eq!(harness.replies(conn), []);
     commit(&mut harness, created(zxid(1, 2), &client, 5, "/a"));
@@ -307,14 +311,7 @@ fn what_an_earlier_connection_asked_for_with_the_same_xid_is_not_an_answer() {
     let mut harness = follower();
     let client = connect(&mut harness, zxid(1, 1));
     commit(&mut harness, created(zxid(1, 2), &client, 0, "/a"));
-    harness.close(client.conn);
-    let conn = harness.open();
-    harness.send_connect(conn, reopen(&client));
-    inbound(
-        &mut harness,
-        Inbound::Revalidated { session: client.session, valid: true, tenure: None },
-    );
-    harness.take_frames(conn);
+    let conn = moves_to_a_new_connection(&mut harness, &client);
     harness.send(conn, 1, OpCode::Create, &create("/a/b", b"", 0));
     // It had asked another server for these, and left without an answer.
     let body = TxnBody::SetData(SetDataTxn { path: Some("/a"), data: Some(b"1"), version: 1 });

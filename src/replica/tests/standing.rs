@@ -540,12 +540,18 @@ fn reader() -> ConnectRequest<'static> {
     ConnectRequest { read_only: Some(true), ..new_session() }
 }
 
-#[test]
-fn a_server_without_a_leader_serves_readers_after_a_while() {
+/// A server that may serve readers, and has just lost its leader.
+fn looking_in_read_only_mode() -> Harness {
     let options =
         ReplicaOptions { read_only_mode: true, local_sessions: true, ..ReplicaOptions::default() };
     let mut harness = follower_with(options);
     become_(&mut harness, Standing::Looking);
+    harness
+}
+
+#[test]
+fn a_server_without_a_leader_serves_readers_after_a_while() {
+    let mut harness = looking_in_read_only_mode();
     harness.advance_ms(2999);
     let conn = harness.open();
     harness.send_connect(conn, reader());
@@ -597,10 +603,7 @@ fn a_server_without_a_leader_serves_readers_after_a_while() {
 
 #[test]
 fn a_server_whose_data_is_of_another_history_serves_no_readers() {
-    let options =
-        ReplicaOptions { read_only_mode: true, local_sessions: true, ..ReplicaOptions::default() };
-    let mut harness = follower_with(options);
-    become_(&mut harness, Standing::Looking);
+    let mut harness = looking_in_read_only_mode();
     harness.advance_ms(3000);
     let conn = harness.open();
     harness.send_connect(conn, reader());

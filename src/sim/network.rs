@@ -217,6 +217,10 @@ impl Network {
     pub fn cut_half(&mut self, now: u64, id: ConnId, to: usize) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let pipe = &mut connection.pipes[to];
+        if pipe.ended {
+            // Its end is on its way, and stays it.
+            return;
+        }
         pipe.parcels.clear();
         pipe.last_arrival = now;
         self.put(now, id, to, Parcel::End("connection reset"));
@@ -440,6 +444,35 @@ impl Network {
                     self.set_blocked(now, from, to, false);
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_was_sent_behind_a_cut_arrives_whatever_breaks_later() {
+        for seed in 0..100 {
+            let latency = Latency { least: 30, mean: 200, spikes_per_mille: 0, spike: 0 };
+            let mut network = Network::new(Rng::new(seed), latency, 1 << 14, 1460, 2);
+            let opener = End { node: 0, life: 1, name: 1, closed: false };
+            let id = network.open(0, opener, 1);
+            network.accept(0, id, 1, 1);
+            network.cut(1, id);
+            network.cut_half(2, id, 0);
+            network.send(3, id, 1, b"an event");
+            let mut due = network.take_due();
+            let mut ended = false;
+            while let Some((at, id, to)) = due.pop() {
+                let came = network.arrive(at, id, to).filter(|_| to == 0);
+                assert!(ended || !matches!(came, Some(Parcel::Bytes(_))), "seed {seed}");
+                ended |= matches!(came, Some(Parcel::End(_)));
+                due.extend(network.take_due());
+                due.sort_unstable_by_key(|(at, ..)| std::cmp::Reverse(*at));
+            }
+            assert!(ended, "seed {seed}");
         }
     }
 }

@@ -103,7 +103,8 @@ impl Leader {
     }
 
     fn on_ack(&mut self, link: LinkId, zxid: Zxid) {
-        let Some(server) = self.counts(link) else { return };
+        let handler = self.learners.handlers.get(&link).filter(|handler| handler.counts());
+        let Some(server) = handler.map(|handler| handler.server) else { return };
         // The first zxid of the epoch acknowledges UPTODATE.
         if zxid.counter() == 0 {
             return;

@@ -24,7 +24,8 @@ use crate::zab::{EpochAck, Epochs};
 /// Where a leader is on its way to serving. Each phase waits for what its name says.
 #[derive(Debug)]
 pub(super) enum Phase {
-    /// A quorum to say which epochs it has accepted.
+    /// A quorum to say which epochs it has accepted, under the active configuration and the one that is to
+    /// follow it, as in every phase.
     Discovery {
         /// Who has.
         connecting: BTreeSet<ServerId>,
@@ -47,7 +48,7 @@ pub(super) enum Phase {
     },
     /// A quorum to have the history, this leader included.
     Synchronization {
-        /// Who has, under the active configuration and the one that is to follow it.
+        /// Who has.
         acks: AckTracker,
         /// `currentEpoch` is durable with this number, and all of the history with it.
         token: u64,
@@ -110,18 +111,30 @@ const EPOCH_MAX: Epoch = Epoch(i32::MAX as i64 - 1);
 pub(super) type Refusal = String;
 
 impl Leader {
-    /// Whether what this learner says counts as the word of a voter.
-    pub(super) fn counts(&self, link: LinkId) -> Option<ServerId> {
-        let handler = self.learners.handlers.get(&link)?;
-        handler.counts().then_some(handler.server)
+    /// Whether a quorum of each configuration is among these: of the active one, and of the one that is to
+    /// follow it.
+    ///
+    /// Epochs too are agreed on by both. The old leader may have carried the change out, and its quorum is the
+    /// new one's since: were the promises of the old one's voters enough, those of the new one could follow
+    /// that leader meanwhile, acknowledge a write that commits, come later, and be made to forget it.
+    // ZooKeeper: Leader.getEpochToPropose and waitForEpochAck ask the active configuration alone.
+    fn has_quorums(&self, servers: &BTreeSet<ServerId>) -> bool {
+        let oracle = self.oracle();
+        self.quorums.iter().all(|config| config.has_quorum_with(servers, oracle))
     }
 
-    /// Whether the learner's ACK of NEWLEADER counts as the word of a voter.
+    /// The learner behind a link, if it votes in one of the configurations and its word counts.
+    fn voucher(&self, link: LinkId) -> Option<ServerId> {
+        let server = self.vouches(self.learners.handlers.get(&link)?)?;
+        self.quorums.iter().any(|config| config.is_voter(server)).then_some(server)
+    }
+
+    /// Whether what the learner says on the way to the first proposal counts as the word of a voter.
     ///
     /// An observer of the active configuration is one of those that the next one may need: it does
     /// not know that it will vote, for only what is active is known to all, and without its word the
-    /// change would never be carried out. Its ACK says what a follower's does: it has the history,
-    /// and the epoch. What is proposed later it does not acknowledge.
+    /// change would never be carried out. Its ACKs say what a follower's do: it has accepted the epoch,
+    /// it has the history. What is proposed later it does not acknowledge.
     // ZooKeeper: Leader.waitForNewLeaderAck asks only who votes (ReconfigRecoveryTest,
     // testCurrentObserverIsParticipantInNewConfig).
     fn vouches(&self, handler: &Handler) -> Option<ServerId> {
@@ -184,7 +197,7 @@ impl Leader {
             }
             handler.is_guest = true;
         }
-        let voter = self.counts(link).filter(|server| self.config.is_voter(*server));
+        let voter = self.voucher(link);
         if let Phase::Discovery { connecting, epoch, .. } = &mut self.phase {
             if accepted >= *epoch {
                 *epoch = Epoch(accepted.0 + 1);
@@ -209,19 +222,17 @@ impl Leader {
     /// elsewhere must not take an ensemble's leader from it, nor be elected for that epoch.
     // ZooKeeper: Leader waits for initLimit in that case, and then looks for a quorum again.
     pub(super) fn maybe_give_way(&mut self) {
-        let configs = match self.phase {
-            Phase::Accepting { .. } | Phase::EpochAcks { .. } => vec![self.config.clone()],
-            Phase::Synchronization { .. } => self.quorums.to_vec(),
-            Phase::Discovery { .. } | Phase::Broadcast => return,
-        };
+        if matches!(self.phase, Phase::Discovery { .. } | Phase::Broadcast) {
+            return;
+        }
         let handlers = || self.learners.handlers.values();
         let Some(guest) = handlers().find(|handler| handler.is_guest) else { return };
         let guest = guest.server;
         let has_quorum = |counts: &dyn Fn(&Handler) -> bool| {
             let present = handlers().filter(|handler| counts(handler));
-            let present = present.map(|handler| handler.server).chain([self.options.me]).collect();
-            let oracle = self.oracle();
-            configs.iter().all(|config| config.has_quorum_with(&present, oracle))
+            self.has_quorums(
+                &present.map(|handler| handler.server).chain([self.options.me]).collect(),
+            )
         };
         let vouches = |handler: &Handler| self.vouches(handler).is_some();
         if !has_quorum(&vouches) && has_quorum(&|handler| vouches(handler) || handler.is_guest) {
@@ -241,8 +252,7 @@ impl Leader {
     pub(super) fn maybe_decide_epoch(&mut self) {
         let Phase::Discovery { connecting, epoch, .. } = &self.phase else { return };
         let (epoch, me) = (*epoch, self.options.me);
-        let oracle = self.oracle();
-        if !connecting.contains(&me) || !self.config.has_quorum_with(connecting, oracle) {
+        if !connecting.contains(&me) || !self.has_quorums(connecting) {
             return;
         }
         info!("the epoch is {epoch}");
@@ -340,7 +350,7 @@ impl Leader {
         ack: EpochAck,
         last: Zxid,
     ) -> Result<(), Refusal> {
-        let voter = self.counts(link).filter(|server| self.config.is_voter(*server));
+        let voter = self.voucher(link);
         if let Phase::EpochAcks { electing, .. } = &mut self.phase
             && let EpochAck::Counts(current) = ack
         {
@@ -367,8 +377,7 @@ impl Leader {
 
     pub(super) fn maybe_finish_epoch(&mut self) {
         let Phase::EpochAcks { electing, .. } = &self.phase else { return };
-        let oracle = self.oracle();
-        if !electing.contains(&self.options.me) || !self.config.has_quorum_with(electing, oracle) {
+        if !electing.contains(&self.options.me) || !self.has_quorums(electing) {
             return;
         }
         self.epochs.current = self.epochs.accepted;
@@ -443,7 +452,7 @@ impl Leader {
         if packet.kind != packet::ACK {
             return Err(format!("ACK was due, and a packet of type {} came", packet.kind));
         }
-        let counts = self.learners.handlers.get(&link).and_then(|handler| self.vouches(handler));
+        let counts = self.voucher(link);
         let new_leader = Zxid::new(self.epoch.expect("it was decided"), 0);
         let handler = self.learners.handlers.get_mut(&link).expect("its packet was just read");
         handler.stage = Stage::Activation;
@@ -522,7 +531,8 @@ impl Leader {
         self.now = now;
         let Phase::Discovery { .. } = &self.phase else { return };
         let Some(limit_ms) = self.options.wait_for_epoch_ms else { return };
-        if self.config.is_voter(server) && now.since_us(self.since) / 1000 > limit_ms {
+        let is_voter = self.quorums.iter().any(|config| config.is_voter(server));
+        if is_voter && now.since_us(self.since) / 1000 > limit_ms {
             self.fail(format!("server {server} has changed its mind and looks for a leader"));
         }
     }

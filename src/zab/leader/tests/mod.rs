@@ -39,6 +39,7 @@ conversations! {
     leader_other_history
     leader_origin
     leader_reconfig_observer
+    leader_reconfig_promises
     leader_alone
     leader_sync_diff
     leader_sync_trunc

@@ -1,0 +1,247 @@
+//! The ground of an attack: servers, a bystander at each of them, and what is asserted when it is over.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use ringkeeper::proto::OpCode;
+use ringkeeper_testkit::{Config, Ensemble, Program, Server};
+
+use crate::raw::{self, Client};
+
+/// The longest wait of a bystander that the server promises on a quiet machine.
+const WAIT_MAX: Duration = Duration::from_millis(50);
+/// The same where other tests run beside it.
+const WAIT_MAX_BUSY: Duration = Duration::from_secs(5);
+/// Between two requests of a bystander.
+const BYSTANDER_PAUSE: Duration = Duration::from_millis(1);
+
+/// The server under test.
+pub fn program() -> Program {
+    Program::Ringkeeper(env!("CARGO_BIN_EXE_ringkeeper").into())
+}
+
+/// What an attack may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// A bystander's longest wait, on a quiet machine.
+    pub wait: Duration,
+    /// How far the memory of a server may grow, in bytes.
+    pub memory: u64,
+}
+
+impl Bounds {
+    /// 50 ms, and so much memory.
+    pub fn memory(bytes: u64) -> Bounds {
+        Bounds { wait: WAIT_MAX, memory: bytes }
+    }
+
+    fn wait_here(self) -> Duration {
+        match std::env::var_os("RINGKEEPER_QUIET_MACHINE") {
+            Some(_) => self.wait,
+            None => WAIT_MAX_BUSY.max(self.wait),
+        }
+    }
+}
+
+/// Attacks one server.
+///
+/// `attack` gets its client address and says what it was answered.
+///
+/// # Panics
+/// If the server ends, a bystander waits too long, or memory grows too far.
+pub fn alone(
+    name: &str,
+    config: Config,
+    bounds: Bounds,
+    attack: impl FnOnce(SocketAddr) -> String,
+) -> Server {
+    let mut server = Server::start(program(), config);
+    let at = server.socket_addr();
+    let watched = Watched::begin(&[&server]);
+    let answer = attack(at);
+    assert!(server.is_running(), "{name}: the server ended:\n{}", server.log_tail(40));
+    watched.end(name, &answer, bounds, &|| server.log_tail(40));
+    server
+}
+
+/// Attacks an ensemble of three through a follower, and then through its leader.
+///
+/// # Panics
+/// As [`alone`], and if the ensemble gets another leader or epoch.
+pub fn ensemble(
+    name: &str,
+    config: &Config,
+    bounds: Bounds,
+    mut attack: impl FnMut(SocketAddr) -> String,
+) {
+    let mut ensemble = Ensemble::start(&[program(), program(), program()], config.clone());
+    let leader = ensemble.leader();
+    for through in [ensemble.followers()[0], leader] {
+        let name = format!(
+            "{name}, through {}",
+            if through == leader { "the leader" } else { "a follower" }
+        );
+        let servers: Vec<&Server> = ensemble.ids().map(|id| ensemble.server(id)).collect();
+        let watched = Watched::begin(&servers);
+        let answer = attack(ensemble.address(through));
+        for id in ensemble.ids() {
+            let server = ensemble.server_mut(id);
+            assert!(server.is_running(), "{name}: server {id} ended:\n{}", server.log_tail(40));
+        }
+        watched.end(&name, &answer, bounds, &|| ensemble.tails(30));
+        assert_eq!(ensemble.leader(), leader, "{name}: another leader\n{}", ensemble.tails(30));
+    }
+}
+
+/// Servers and their bystanders during an attack.
+pub struct Watched {
+    bystanders: Vec<Bystander>,
+    /// Process, and its memory at the beginning, in bytes.
+    memory: Vec<(u32, u64)>,
+}
+
+impl Watched {
+    /// From now on.
+    pub fn begin(servers: &[&Server]) -> Watched {
+        let bystanders = servers.iter().map(|server| Bystander::at(server.socket_addr())).collect();
+        let pids = servers.iter().map(|server| server.pid());
+        let memory = pids.map(|pid| {
+            // Documented in proc_pid_clear_refs(5): 5 forgets the peak so far.
+            std::fs::write(format!("/proc/{pid}/clear_refs"), "5").unwrap();
+            (pid, memory_peak(pid))
+        });
+        Watched { memory: memory.collect(), bystanders }
+    }
+
+    /// Until now: asserts the bounds, and prints a row of the table.
+    pub fn end(self, name: &str, answer: &str, bounds: Bounds, logs: &dyn Fn() -> String) {
+        let grown = self.memory.iter().map(|(pid, was)| memory_peak(*pid).saturating_sub(*was));
+        let grown = grown.max().unwrap();
+        let waits: Vec<Waits> = self.bystanders.into_iter().map(Bystander::end).collect();
+        let longest = waits.iter().map(|waits| waits.longest).max().unwrap();
+        println!(
+            "| {name} | {answer} | {:.1} ms | {:.1} MB |",
+            longest.as_secs_f64() * 1e3,
+            grown as f64 / 1e6
+        );
+        let mut faults = String::new();
+        for waits in &waits {
+            if let Some(lost) = &waits.lost {
+                let _ = writeln!(faults, "a bystander lost its session: {lost}");
+            }
+            if waits.epochs.0 != waits.epochs.1 {
+                let _ = writeln!(faults, "the leader was lost: epochs {:?}", waits.epochs);
+            }
+        }
+        let wait_max = bounds.wait_here();
+        if longest > wait_max {
+            let _ = writeln!(faults, "a bystander waited for {longest:?}, not {wait_max:?}");
+        }
+        if grown > bounds.memory {
+            let _ = writeln!(faults, "memory grew by {grown} bytes, not {}", bounds.memory);
+        }
+        assert!(faults.is_empty(), "{name}: {faults}{}", logs());
+    }
+}
+
+/// The most memory that a process has had, in bytes.
+fn memory_peak(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
+/// A client that does nothing wrong: it reads and writes a node of its own, one request at a time.
+pub struct Bystander {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Waits>,
+}
+
+/// What a bystander went through.
+#[derive(Debug)]
+pub struct Waits {
+    /// For one answer.
+    pub longest: Duration,
+    /// Answers.
+    pub answers: u64,
+    /// Epochs of the first write and of the last one.
+    pub epochs: (i64, i64),
+    /// How it lost its connection.
+    pub lost: Option<String>,
+}
+
+impl Bystander {
+    /// It has its session, and has written.
+    pub fn at(server: SocketAddr) -> Bystander {
+        let mut client = Client::connect_with(server, 30_000);
+        let path = format!("/bystander-{:x}", client.session.session_id.0);
+        let epoch = client.create(&path, b"", 1).ok().header.zxid.0 >> 32;
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = stop.clone();
+        let thread = std::thread::spawn(move || {
+            let mut waits =
+                Waits { longest: Duration::ZERO, answers: 0, epochs: (epoch, epoch), lost: None };
+            while !told.load(Ordering::Relaxed) && waits.lost.is_none() {
+                let is_write = waits.answers.is_multiple_of(2);
+                let begun = Instant::now();
+                match is_write {
+                    true => client.send(OpCode::SetData, &raw::set(&path, b"x")),
+                    false => client.send(OpCode::GetData, &raw::get(&path, false)),
+                }
+                let answer = client.receive();
+                waits.longest = waits.longest.max(begun.elapsed());
+                match answer {
+                    Ok(reply) if reply.header.err == 0 => {
+                        if is_write {
+                            waits.epochs.1 = reply.header.zxid.0 >> 32;
+                        }
+                    }
+                    other => waits.lost = Some(format!("{other:?}")),
+                }
+                waits.answers += 1;
+                std::thread::sleep(BYSTANDER_PAUSE);
+            }
+            waits
+        });
+        Bystander { stop, thread }
+    }
+
+    /// What it has seen until now.
+    pub fn end(self) -> Waits {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
+}
+
+#[test]
+fn a_bystander_notices_a_server_that_stands_still_and_memory_that_grows() {
+    const STOP: Duration = Duration::from_millis(300);
+    let server = Server::start(program(), Config::new());
+    let watched = Watched::begin(&[&server]);
+    server.pause();
+    // How long the server is stopped is what is tested.
+    std::thread::sleep(STOP);
+    server.resume();
+    let (pid, before) = watched.memory[0];
+    let mut client = Client::connect(server.socket_addr());
+    for n in 0..64 {
+        client.create(&format!("/large-{n}"), &vec![b'x'; 1 << 19], 0).ok();
+    }
+    let waits: Vec<Waits> = watched.bystanders.into_iter().map(Bystander::end).collect();
+    assert!(waits[0].longest >= STOP / 2 && waits[0].lost.is_none(), "{waits:?}");
+    assert!(memory_peak(pid) >= before + (16 << 20), "{before} {}", memory_peak(pid));
+}
+
+#[test]
+fn an_attack_that_does_nothing_costs_nothing() {
+    let answer = |at: SocketAddr| {
+        Client::connect(at).ping();
+        "a pong".to_owned()
+    };
+    alone("nothing", Config::new(), Bounds::memory(64 << 20), answer);
+    ensemble("nothing", &Config::new(), Bounds::memory(64 << 20), answer);
+}

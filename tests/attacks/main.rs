@@ -1,0 +1,12 @@
+//! What hostile clients and hosts do to a live server and to a live ensemble: each attack, what it is
+//! answered, how long a client that does nothing wrong waits meanwhile, and how far memory grows.
+//!
+//! `cargo test --test attacks -- --nocapture --test-threads 1` prints the table. On a quiet machine
+//! `RINGKEEPER_QUIET_MACHINE=1` demands of each row what the server promises; without it a bystander may
+//! wait for as long as a busy machine makes him.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod harness;
+#[path = "../raw/mod.rs"]
+mod raw;

@@ -10,8 +10,19 @@ pub const TXN_EXTRA_BYTES_MAX: u32 = FRAME_BYTES_MAX;
 /// Bytes of a session's password.
 pub const PASSWORD_BYTES: usize = 16;
 
-/// Longest name and value that a connect request's password may have before it is refused unread.
+/// Longest first frame of a connection: a connect request has 45 bytes, and a password of another length
+/// than 16 is refused anyway. Whoever has no session yet holds no more of the server's memory than this.
+// ZooKeeper: NIOServerCnxn takes a first frame of jute.maxbuffer bytes, as any other.
 pub const CONNECT_FRAME_BYTES_MAX: u32 = 1024;
+
+/// Looks, one a second, within which a frame that has begun must be whole, however short it is: longer
+/// than a loss of the network that TCP mends. Looks, and not seconds, so that a server that stood still
+/// blames nobody for it.
+pub const FRAME_LOOKS_MIN: u32 = 30;
+
+/// Of a long frame, this much more may take one look more: what a poor line carries in a second. Who is
+/// slower holds memory that he does not use.
+pub const FRAME_BYTES_PER_LOOK: usize = 16 * 1024;
 
 /// Longest list of a client's identities in a request that a learner passes on, in bytes.
 ///

@@ -62,6 +62,10 @@ pub(super) struct Connection {
     pub(super) is_slow: Cell<bool>,
     /// Whether a whole frame has arrived.
     pub(super) greeted: Cell<bool>,
+    /// Whether it stands among those whose frames have begun, and not ended.
+    pub(super) has_begun: Cell<bool>,
+    /// How often that frame was found unfinished while it could have been read on.
+    looks: Cell<u32>,
     /// Whether that was a four-letter word, whose answer closes the connection.
     asked_a_word: Cell<bool>,
     /// The client sends nothing more.
@@ -133,6 +137,8 @@ impl Connection {
             throttled: Cell::new(false),
             waits_for_answers: Cell::new(false),
             greeted: Cell::new(false),
+            has_begun: Cell::new(false),
+            looks: Cell::new(0),
             is_slow: Cell::new(false),
             asked_a_word: Cell::new(false),
             input_over: Cell::new(false),
@@ -384,24 +390,64 @@ impl Connection {
             return Ok(());
         }
         let mut partial = self.partial.borrow_mut();
-        if partial.is_empty() {
+        let used = if partial.is_empty() {
             let used = self.hand_on(bytes)?;
             partial.extend_from_slice(&bytes[used..]);
+            bytes.len()
         } else {
             partial.extend_from_slice(bytes);
             let used = self.hand_on(&partial)?;
             partial.drain(..used);
+            used
+        };
+        if partial.is_empty() {
+            if partial.capacity() > PARTIAL_BYTES_KEPT {
+                *partial = Vec::new();
+            }
+            return Ok(());
         }
-        if partial.is_empty() && partial.capacity() > PARTIAL_BYTES_KEPT {
-            *partial = Vec::new();
-        } else if let Tail::Partial(needed) = split(&partial, u32::MAX).tail
+        if used > 0 {
+            // It is the beginning of another frame.
+            self.looks.set(0);
+            self.table.note_begun(self);
+        }
+        if let Tail::Partial(needed) = split(&partial, u32::MAX).tail
             && partial.capacity() > PARTIAL_BYTES_KEPT
         {
-            // A big frame is under way and was begun in earnest: one allocation for the rest.
+            // A big frame is under way. Room is made for as much again as has come, and not for all that
+            // is announced: announcing costs nothing.
             let missing = needed - partial.len();
-            partial.reserve_exact(missing);
+            let more = missing.min(partial.len());
+            partial.reserve_exact(more);
         }
         Ok(())
+    }
+
+    /// Looks after a frame that has begun, and closes the connection if it does not end. True: it has to
+    /// be looked at again.
+    pub(super) fn look_after_frame(&self) -> bool {
+        let partial = self.partial.borrow();
+        if partial.is_empty() || self.end.borrow().is_some() {
+            return false;
+        }
+        let options = &self.table.shared.options;
+        let is_read = !self.throttled.get()
+            && !self.waits_for_answers.get()
+            && self.unsent.borrow().unknown() <= options.unsent_bytes_before_pause;
+        let looks = self.looks.get() + u32::from(is_read);
+        self.looks.set(looks);
+        let needed = match split(&partial, u32::MAX).tail {
+            Tail::Partial(needed) => needed,
+            Tail::Unknown | Tail::Bad(_) => LENGTH_BYTES,
+        };
+        let more = u32::try_from(needed / limits::FRAME_BYTES_PER_LOOK).unwrap_or(u32::MAX);
+        if looks <= limits::FRAME_LOOKS_MIN.saturating_add(more) {
+            return true;
+        }
+        let arrived = partial.len();
+        drop(partial);
+        self.fail(format!("only {arrived} of {needed} bytes of a request have come in {looks} s"));
+        false
     }
 
     /// Hands whole frames on; returns how many bytes are dealt with.
@@ -413,7 +459,18 @@ impl Connection {
         {
             return Ok(self.word(core, word, bytes));
         }
-        let found = split(bytes, table.shared.options.frame_bytes_max);
+        let frame_bytes_max = table.shared.options.frame_bytes_max;
+        if !self.greeted.get()
+            && let Some(first) = bytes.first_chunk::<LENGTH_BYTES>()
+            && let Ok(length) = u32::try_from(i32::from_be_bytes(*first))
+            && (limits::CONNECT_FRAME_BYTES_MAX + 1..=frame_bytes_max).contains(&length)
+        {
+            return Err(format!(
+                "its first frame is to have {length} bytes; a connect request has {} at most",
+                limits::CONNECT_FRAME_BYTES_MAX
+            ));
+        }
+        let found = split(bytes, frame_bytes_max);
         if found.frames > 0 {
             self.greeted.set(true);
             table.count(self, found.frames, found.whole_bytes as u64);
@@ -503,263 +560,4 @@ impl Ready for Connection {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::{Read, Write};
-    use std::os::unix::net::UnixStream;
-
-    use super::super::{Census, NetOptions};
-    use super::*;
-    use crate::runtime::{Doorbell, Reactor};
-
-    /// A core that answers nothing, and counts what it hears.
-    #[derive(Default)]
-    struct Silent {
-        frame_bytes: Cell<usize>,
-        ended: Cell<bool>,
-        written: RefCell<Vec<usize>>,
-        words: Cell<usize>,
-        closed: Cell<bool>,
-    }
-
-    impl Core for Silent {
-        fn open(&self, _: ConnectionId, _: SocketAddr) {}
-        fn frames(&self, _: ConnectionId, frames: &[u8]) {
-            self.frame_bytes.set(self.frame_bytes.get() + frames.len());
-        }
-        fn word(&self, _: ConnectionId, _: SocketAddr, _: FourLetterWord, _: Option<[u8; 8]>) {
-            self.words.set(self.words.get() + 1);
-        }
-        fn end(&self, _: ConnectionId) {
-            self.ended.set(true);
-        }
-        fn written(&self, _: ConnectionId, bytes: usize) {
-            self.written.borrow_mut().push(bytes);
-        }
-        fn close(&self, _: ConnectionId) {
-            self.closed.set(true);
-        }
-    }
-
-    fn table(reactor: &Reactor) -> Connections {
-        let options = NetOptions { requests_outstanding_max: 10, ..NetOptions::default() };
-        Connections::new(0, options, Census::new(0, 0, 100), reactor.clone())
-    }
-
-    fn connect(table: &Connections, core: &Rc<Silent>) -> (Rc<Connection>, UnixStream) {
-        let (ours, client) = UnixStream::pair().unwrap();
-        ours.set_nonblocking(true).unwrap();
-        (enter(table, core, ours.into()), client)
-    }
-
-    fn enter(table: &Connections, core: &Rc<Silent>, socket: OwnedFd) -> Rc<Connection> {
-        let remote: SocketAddr = "127.0.0.1:4000".parse().unwrap();
-        table.shared.census.enter(remote.ip()).unwrap();
-        let make = |id| Connection::new(id, remote, socket, table.clone(), core.clone());
-        table.insert(make).unwrap()
-    }
-
-    /// Sleeps and tells until `done`.
-    fn until(reactor: &Reactor, what: &str, done: impl Fn() -> bool) {
-        let patience = Instant::now() + Duration::from_secs(10);
-        while !done() {
-            assert!(Instant::now() < patience, "{what}: it does not come");
-            reactor.sleep(Some(Instant::now() + Duration::from_millis(10))).unwrap();
-            reactor.dispatch().unwrap();
-        }
-    }
-
-    #[test]
-    fn the_core_hears_of_the_bytes_that_it_counts_and_of_no_others_however_many() {
-        let reactor = Reactor::new(Doorbell::new().unwrap()).unwrap();
-        let (table, core) = (table(&reactor), Rc::default());
-        let (connection, mut client) = connect(&table, &core);
-        let bytes = vec![7; 8 << 20];
-        for is_reported in [false, true, false] {
-            let send =
-                Send { conn: connection.id, bytes: bytes.clone(), is_reported, ..Send::default() };
-            table.deliver(send);
-        }
-        let mut left = 3 * bytes.len();
-        let mut chunk = vec![0; 1 << 20];
-        while left > 0 {
-            assert!(core.written.borrow().is_empty() || left < 2 * bytes.len(), "{left} left");
-            left -= client.read(&mut chunk).unwrap();
-            connection.flush(connection.unsent.borrow_mut()).0.unwrap();
-        }
-        assert_eq!(*core.written.borrow(), [bytes.len()]);
-        assert_eq!((connection.unsent_bytes(), connection.unsent.borrow().reported), (0, 0));
-    }
-
-    /// Announced, and empty.
-    const FRAME: [u8; 4] = [0; 4];
-
-    #[test]
-    fn the_end_of_a_stream_that_came_while_it_was_not_read_is_heard_of_afterwards() {
-        // The connection is not read because of others' requests, its own, or its unread output.
-        for why in ["throttled", "waits for answers", "unread output"] {
-            let reactor = Reactor::new(Doorbell::new().unwrap()).unwrap();
-            let (table, core) = (table(&reactor), Rc::default());
-            let (connection, mut client) = connect(&table, &core);
-            connection.clone().run();
-            client.write_all(&FRAME).unwrap();
-            until(&reactor, why, || core.frame_bytes.get() == FRAME.len());
-            let conn = connection.id;
-            let output = 32 << 20;
-            match why {
-                "throttled" => table.count(&connection, 20, 2000),
-                "waits for answers" => table.count(&connection, 1, 8 << 20),
-                _ => drop(table.deliver(Send { conn, bytes: vec![7; output], ..Send::default() })),
-            }
-            client.write_all(&FRAME).unwrap();
-            client.shutdown(std::net::Shutdown::Write).unwrap();
-            for _ in 0..3 {
-                reactor.sleep(Some(Instant::now() + Duration::from_millis(5))).unwrap();
-                reactor.dispatch().unwrap();
-            }
-            assert!(!core.ended.get() && core.frame_bytes.get() == FRAME.len(), "{why}");
-            if why == "unread output" {
-                let mut left = output;
-                let mut chunk = vec![0; 1 << 20];
-                client.set_nonblocking(true).unwrap();
-                while left > 0 {
-                    left -= client.read(&mut chunk).unwrap_or(0);
-                    reactor.sleep(Some(Instant::now() + Duration::from_millis(1))).unwrap();
-                    reactor.dispatch().unwrap();
-                }
-            } else {
-                table.deliver(Send { conn, answered: 21, ..Send::default() });
-            }
-            until(&reactor, why, || core.ended.get());
-            assert_eq!(core.frame_bytes.get(), 2 * FRAME.len(), "{why}");
-        }
-    }
-
-    #[test]
-    fn what_follows_a_word_in_a_later_read_does_not_end_the_connection_before_its_answer() {
-        let reactor = Reactor::new(Doorbell::new().unwrap()).unwrap();
-        let (table, core) = (table(&reactor), Rc::default());
-        let (connection, mut client) = connect(&table, &core);
-        connection.clone().run();
-        client.write_all(b"ruok").unwrap();
-        until(&reactor, "the word", || core.words.get() == 1);
-        client.write_all(b"quit\nand more").unwrap();
-        client.shutdown(std::net::Shutdown::Write).unwrap();
-        until(&reactor, "the end of the stream", || connection.input_over.get());
-        assert!(!core.closed.get() && core.words.get() == 1 && core.frame_bytes.get() == 0);
-        let bytes = b"imok".to_vec();
-        table.deliver(Send { conn: connection.id, bytes, close: true, ..Send::default() });
-        let mut answer = String::new();
-        until(&reactor, "the end", || core.closed.get());
-        client.read_to_string(&mut answer).unwrap();
-        assert_eq!(answer, "imok");
-    }
-
-    #[test]
-    fn a_client_that_breaks_off_after_it_has_sent_its_last_is_gone() {
-        let reactor = Reactor::new(Doorbell::new().unwrap()).unwrap();
-        let (table, core) = (table(&reactor), Rc::default());
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (ours, _) = listener.accept().unwrap();
-        ours.set_nonblocking(true).unwrap();
-        enter(&table, &core, ours.into()).run();
-        client.write_all(&FRAME).unwrap();
-        client.shutdown(std::net::Shutdown::Write).unwrap();
-        until(&reactor, "the end of the stream", || core.ended.get());
-        assert!(!core.closed.get(), "it may still read");
-        rustix::net::sockopt::set_socket_linger(&client, Some(Duration::ZERO)).unwrap();
-        drop(client);
-        until(&reactor, "the reset", || core.closed.get());
-    }
-
-    #[test]
-    fn a_connection_whose_client_does_not_close_its_side_counts_for_as_long_as_it_is_open() {
-        let reactor = Reactor::new(Doorbell::new().unwrap()).unwrap();
-        let census = Census::new(0, 0, 8);
-        let table = Connections::new(0, NetOptions::default(), census.clone(), reactor.clone());
-        let core = Rc::default();
-        let clients: Vec<UnixStream> = (0..8)
-            .map(|_| {
-                let (connection, client) = connect(&table, &core);
-                connection.clone().run();
-                table.deliver(Send { conn: connection.id, close: true, ..Send::default() });
-                client
-            })
-            .collect();
-        until(&reactor, "all are over", || census.total() == 0);
-        let enter = || (0..9).take_while(|_| census.enter([10, 0, 0, 1].into()).is_ok()).count();
-        let leave = |count| (0..count).for_each(|_| census.leave([10, 0, 0, 1].into()));
-        assert_eq!(enter(), 6, "two linger, the others are closed");
-        leave(6);
-        drop(clients);
-        until(&reactor, "the clients have closed", || {
-            let free = enter();
-            leave(free);
-            free == 8
-        });
-    }
-
-    #[test]
-    fn long_requests_count_in_full_when_the_short_ones_before_them_are_answered() {
-        let reactor = Reactor::new(Doorbell::new().unwrap()).unwrap();
-        let (table, core) = (table(&reactor), Rc::default());
-        let (connection, mut client) = connect(&table, &core);
-        connection.clone().run();
-        table.count(&connection, 100, 3000);
-        for _ in 0..5 {
-            table.count(&connection, 1, 1 << 20);
-        }
-        let conn = connection.id;
-        table.deliver(Send { conn, answered: 100, ..Send::default() });
-        assert_eq!(connection.outstanding_bytes.get(), 5 << 20);
-        client.write_all(&FRAME).unwrap();
-        for _ in 0..3 {
-            reactor.sleep(Some(Instant::now() + Duration::from_millis(5))).unwrap();
-            reactor.dispatch().unwrap();
-        }
-        assert_eq!(core.frame_bytes.get(), 0, "it is not read on");
-        table.deliver(Send { conn, answered: 1, ..Send::default() });
-        until(&reactor, "there is room", || core.frame_bytes.get() == FRAME.len());
-    }
-
-    #[test]
-    fn requests_of_a_client_that_does_not_read_slow_nobody_else_down() {
-        let reactor = Reactor::new(Doorbell::new().unwrap()).unwrap();
-        let (table, core) = (table(&reactor), Rc::default());
-        let (slow, mut client) = connect(&table, &core);
-        let (other, _other_client) = connect(&table, &core);
-        table.count(&slow, 20, 2000);
-        assert!(table.is_throttled(), "they may be requests that are being carried out");
-
-        // One is answered, and the client does not read it: the others wait for that.
-        let reply = vec![7; 8 << 20];
-        let length = reply.len();
-        table.deliver(Send { conn: slow.id, bytes: reply, answered: 1, ..Send::default() });
-        assert!(slow.unsent_bytes() > 0, "more than a socket holds");
-        assert!(!table.is_throttled());
-        table.count(&slow, 20, 2000);
-        assert!(!table.is_throttled());
-        table.count(&other, 11, 100);
-        assert!(table.is_throttled(), "others count as ever");
-        table.deliver(Send { conn: other.id, answered: 11, ..Send::default() });
-        assert!(!table.is_throttled());
-
-        // The client reads, and what it asked for is carried out.
-        let mut read = 0;
-        let mut chunk = vec![0; 1 << 20];
-        while read < length {
-            read += client.read(&mut chunk).unwrap();
-            slow.flush(slow.unsent.borrow_mut()).0.unwrap();
-        }
-        assert!(table.is_throttled());
-        table.deliver(Send { conn: slow.id, answered: 39, ..Send::default() });
-        assert_eq!(table.shared.outstanding.get(), 0);
-        assert_eq!(table.shared.outstanding_bytes.get(), 0);
-        // A connection that ends while it is excused leaves nothing behind.
-        table.count(&other, 5, 100);
-        let bytes = vec![7; 8 << 20];
-        table.deliver(Send { conn: other.id, bytes, answered: 1, ..Send::default() });
-        table.remove(&other);
-        assert_eq!(table.shared.outstanding.get(), 0);
-    }
-}
+mod tests;

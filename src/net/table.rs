@@ -79,6 +79,8 @@ pub(super) struct Shared {
     pub(super) scratch: RefCell<Box<[u8]>>,
     /// Connections to which more is unsent than may wait, or was a moment ago.
     slow: RefCell<Vec<ConnectionId>>,
+    /// Connections of which a frame has begun, and had not ended when they were looked at.
+    begun: RefCell<Vec<ConnectionId>>,
     /// Connections whose first frame is awaited, oldest first.
     newcomers: RefCell<VecDeque<(Instant, Weak<Connection>)>>,
     clock: Clock,
@@ -107,6 +109,7 @@ impl Connections {
             throttled: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
             slow: RefCell::default(),
+            begun: RefCell::default(),
             newcomers: RefCell::default(),
             clock: Clock::start(),
             lines: RefCell::new(Limiter::new(LINES_PER_SECOND_MAX)),
@@ -279,6 +282,7 @@ impl Connections {
     /// read. Call about once a second.
     pub fn close_silent(&self, now: Instant) {
         self.close_stuck(now);
+        self.close_unfinished();
         let mut newcomers = self.shared.newcomers.borrow_mut();
         while newcomers.front().is_some_and(|(deadline, _)| *deadline <= now) {
             let (_, connection) = newcomers.pop_front().expect("looked at just now");
@@ -286,6 +290,25 @@ impl Connections {
                 && !connection.greeted.get()
             {
                 connection.fail("no request came in time after connecting".into());
+            }
+        }
+    }
+
+    /// A frame of this connection has begun.
+    pub(super) fn note_begun(&self, connection: &Connection) {
+        if !connection.has_begun.replace(true) {
+            self.shared.begun.borrow_mut().push(connection.id);
+        }
+    }
+
+    /// Closes connections whose frames do not come to an end. Call about once a second.
+    fn close_unfinished(&self) {
+        let begun = std::mem::take(&mut *self.shared.begun.borrow_mut());
+        for conn in begun {
+            let Some(connection) = self.find(conn) else { continue };
+            connection.has_begun.set(false);
+            if connection.look_after_frame() {
+                self.note_begun(&connection);
             }
         }
     }

@@ -7,6 +7,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod first_frame;
 mod harness;
 #[path = "../raw/mod.rs"]
 mod raw;

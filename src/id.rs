@@ -58,6 +58,8 @@ pub struct Epoch(pub i64);
 impl Epoch {
     /// Before any leader.
     pub const ZERO: Epoch = Epoch(0);
+    /// The last one there is: a zxid has 32 bits for it, one of them its sign.
+    pub const LAST: Epoch = Epoch(i32::MAX as i64);
 }
 
 impl fmt::Display for Epoch {

@@ -47,6 +47,13 @@ pub const LEARNERS_MAX: usize = 4096;
 /// Bytes that a learner may send before it was asked for them: it waits for an answer then.
 pub const LEARNER_EARLY_BYTES_MAX: usize = 16 * 1024;
 
+/// How far one server may be ahead of its leader, or a leader of its learner, with the epoch that it has
+/// accepted. It gets ahead by one each time an election fails after it alone has written the epoch down:
+/// to come here, an ensemble has to fail so for hours. There are 2³¹ epochs, and none comes back: a
+/// stranger who says such a number can use up one part in 200 000 of them, and needs the loss of a
+/// leader for each.
+pub const EPOCH_LEAD_MAX: i64 = 10_000;
+
 /// Points of its history that a learner tells its leader about, so that two histories with the same
 /// zxids are told apart: most of what a server keeps in memory, in what it may send at once.
 pub const HISTORY_MARKS_MAX: usize = 480;

@@ -16,6 +16,8 @@ pub enum Reason {
     OtherHistory,
     /// It has accepted this epoch, later than the leader's.
     LaterEpoch(Epoch),
+    /// It has accepted an epoch that no number of elections explains.
+    FarEpoch,
 }
 
 /// What was said, about whom or whose leader, and when.
@@ -108,6 +110,43 @@ pub fn leader_of_later_epoch(accepted: Epoch, epoch: Epoch) -> String {
          history. {WAY_OUT_THERE}"
     )
 }
+
+/// On the leader: a learner says an epoch that nobody comes to by elections.
+pub fn leader_of_far_epoch(server: ServerId, accepted: Epoch, ours: Epoch) -> String {
+    format!(
+        "it says that server {server} has accepted epoch {accepted}, and this leader knows of {ours}: \
+         failed elections do not explain that, and no other server says the same. Nothing was changed. If that \
+         is what acceptedEpoch in that server's version-2 folder (in dataDir) says: stop that server, write \
+         what currentEpoch of the leader says into its acceptedEpoch, and start it. If it says \
+         something else, a stranger reaches the quorum port of this server: let a firewall keep him out"
+    )
+}
+
+/// On the learner: its leader says such an epoch.
+pub fn learner_of_far_epoch(leader: ServerId, epoch: Epoch, known: Epoch) -> String {
+    format!(
+        "server {leader} says that it leads epoch {epoch}, and this server knows of {known} and of no vote \
+         for a later one: failed elections do not explain that. Nothing was changed. {FAR_EPOCH_WAY_OUT}"
+    )
+}
+
+/// On a server that cannot lead.
+pub fn no_epoch_left(accepted: Epoch) -> String {
+    format!(
+        "this server has accepted epoch {accepted}, and no epoch is left after that one: it cannot lead. \
+         {FAR_EPOCH_WAY_OUT}"
+    )
+}
+
+/// What can be done where the files of a server say too late an epoch.
+///
+/// With all servers stopped nobody leads whom a promise could concern, and no transaction is of a later epoch
+/// than a currentEpoch: the leader has written it before.
+const FAR_EPOCH_WAY_OUT: &str = "A stranger may have said such an epoch to an older release, or the file was \
+    damaged. While the others have a leader: stop the server whose acceptedEpoch (in version-2 of dataDir) \
+    says that epoch, write what currentEpoch of the leader says into it, and start that server. If no \
+    leader can be elected: stop all servers, write into acceptedEpoch of each the largest number in \
+    currentEpoch of any of them, and start all";
 
 /// On the leader: a follower has come back with less than it had said to have made durable.
 pub fn leader_of_forgetful_disk(server: ServerId, vouched: Zxid, last: Zxid) -> String {

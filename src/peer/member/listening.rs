@@ -40,6 +40,7 @@ impl Member {
 
     /// Where to learn from when `leader` leads.
     pub(super) fn target(&mut self, leader: ServerId) -> Option<LearnerTarget> {
+        let voted = self.election.vote().peer_epoch;
         let lasting = &self.lasting;
         let kind = if lasting.is_observer { LearnerKind::Observer } else { LearnerKind::Follower };
         if let Some(port) = lasting.options.observer_master_port.filter(|_| lasting.is_observer) {
@@ -60,12 +61,13 @@ impl Member {
                     to,
                     port: Port::ObserverMaster,
                     kind,
+                    voted,
                 });
             }
         }
         let members = |config: &Rc<Config>| config.members.get(&leader).cloned();
         let member = members(&lasting.config).or_else(|| members(&lasting.last_seen))?;
         let to = member.quorum_endpoints();
-        Some(LearnerTarget { leader, master: leader, to, port: Port::Quorum, kind })
+        Some(LearnerTarget { leader, master: leader, to, port: Port::Quorum, kind, voted })
     }
 }

@@ -134,6 +134,7 @@ impl Member {
         self.joined_at = None;
         self.lasting.counts.lookings += 1;
         let last = self.lasting.journal.accepted();
+        let stands = stands && self.has_epoch_left();
         // Who is no candidate anyway votes as ever.
         let may_lead = last != Zxid::NONE && self.lasting.config.is_voter(self.me());
         self.stands = stands || !may_lead;
@@ -151,12 +152,24 @@ impl Member {
         self.election.look_without_standing(self.now, durable, self.epochs_durable.current);
     }
 
+    /// Whether there is an epoch that this server could lead; if not, it is said.
+    fn has_epoch_left(&mut self) -> bool {
+        let accepted = self.lasting.epochs.accepted;
+        let has_one = accepted < Epoch::LAST;
+        let me = self.me();
+        if !has_one && self.kept_out.is_due(self.now, me, kept_out::Reason::FarEpoch) {
+            tracing::error!("{}", kept_out::no_epoch_left(accepted));
+        }
+        has_one
+    }
+
     /// When a server without room stands all the same, because nobody else was elected: all disks may
     /// be full, or it alone has the history. Not while anything waits for its disk: it could not lead
     /// before that is written.
     pub(super) fn stand_at(&self) -> Option<MonoUs> {
         let journal = &self.lasting.journal;
-        let may_lead = journal.synced() >= journal.accepted();
+        let has_epoch = self.lasting.epochs.accepted < Epoch::LAST;
+        let may_lead = has_epoch && journal.synced() >= journal.accepted();
         let options = &self.lasting.options;
         let ms = options.tick_ms.saturating_mul(options.init_limit);
         (!self.stands && may_lead).then(|| self.looking_since.plus_ms(ms))
@@ -257,8 +270,10 @@ impl Member {
             tracing::warn!(%leader, ?phase, reason = left.reason, "leaving the leader");
         }
         self.election.set_quiet(left.kept_out.is_some());
-        if left.kept_out == Some(kept_out::Reason::OtherHistory) {
-            self.is_of_other_history = true;
+        let is_far = left.kept_out == Some(kept_out::Reason::FarEpoch);
+        let is_other_history = left.kept_out == Some(kept_out::Reason::OtherHistory);
+        self.is_of_other_history |= is_other_history;
+        if is_far || is_other_history {
             let Lasting { options, .. } = &self.lasting;
             let init_ms = options.tick_ms.saturating_mul(options.init_limit);
             let ms = init_ms.saturating_mul(AVOIDED_INIT_LIMITS);

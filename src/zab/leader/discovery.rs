@@ -2,12 +2,14 @@
 //! (`Leader.lead`, `getEpochToPropose`, `waitForEpochAck`, `waitForNewLeaderAck`, `startZkServer`).
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::rc::Rc;
 
 use bytes::{BufMut, BytesMut};
 use tracing::{debug, error, info, warn};
 
 use super::broadcast::Proposal;
+use super::claims::{Claims, is_far};
 use super::handler::{Handler, Stage};
 use super::learners::{Tail, TailFor};
 use super::{Leader, history};
@@ -27,10 +29,8 @@ pub(super) enum Phase {
     /// A quorum to say which epochs it has accepted, under the active configuration and the one that is to
     /// follow it, as in every phase.
     Discovery {
-        /// Who has.
-        connecting: BTreeSet<ServerId>,
-        /// The epoch that would be later than all of these.
-        epoch: Epoch,
+        /// What they have said.
+        claims: Claims,
         /// How long.
         until: MonoUs,
     },
@@ -66,9 +66,9 @@ impl Phase {
         epochs: Epochs,
         now: MonoUs,
     ) -> Phase {
-        let connecting = Some(options.me).filter(|me| config.is_voter(*me)).into_iter().collect();
-        let epoch = Epoch(epochs.accepted.0 + 1);
-        Phase::Discovery { connecting, epoch, until: init_end(options, now) }
+        let me = Some(options.me).filter(|me| config.is_voter(*me));
+        let claims = Claims::new(epochs.accepted, me);
+        Phase::Discovery { claims, until: init_end(options, now) }
     }
 
     pub(super) fn is_broadcast(&self) -> bool {
@@ -78,8 +78,13 @@ impl Phase {
     /// Until when it may last, and what an operator is told then.
     pub(super) fn limit(&self) -> Option<(MonoUs, String)> {
         match self {
-            Phase::Discovery { connecting, until, .. } => {
-                Some((*until, format!("only the servers {} have come to it", list(connecting))))
+            Phase::Discovery { claims, until } => {
+                let came = list(&claims.counted());
+                let mut state = format!("only the servers {came} have come to it");
+                for (server, accepted) in claims.doubted() {
+                    let _ = write!(state, ", and server {server} says epoch {accepted}");
+                }
+                Some((*until, state))
             }
             Phase::EpochAcks { electing, until } => Some((
                 *until,
@@ -102,10 +107,6 @@ fn list(servers: &BTreeSet<ServerId>) -> String {
     let servers: Vec<String> = servers.iter().map(ServerId::to_string).collect();
     if servers.is_empty() { "(none)".to_owned() } else { servers.join(", ") }
 }
-
-/// The latest epoch that a learner may say it has accepted: a zxid has 32 bits for it, one of them
-/// its sign.
-const EPOCH_MAX: Epoch = Epoch(i32::MAX as i64 - 1);
 
 /// Why a learner is sent away.
 pub(super) type Refusal = String;
@@ -172,8 +173,18 @@ impl Leader {
         }
         let accepted = packet.zxid.epoch();
         let is_old = info.and_then(|info| info.protocol_version).is_none_or(|v| v < 0x10000);
-        if accepted > EPOCH_MAX && !is_old {
-            return Err(format!("no epoch is left after {accepted}, which it has accepted"));
+        let is_far = !is_old
+            && match (&self.phase, self.epoch) {
+                // A quorum of voters may say so.
+                (Phase::Discovery { claims, .. }, _) => {
+                    claims.is_far(accepted) && !self.is_voter_anywhere(server)
+                }
+                (_, Some(epoch)) => is_far(accepted, epoch),
+                (_, None) => false,
+            };
+        if is_far || (accepted >= Epoch::LAST && !is_old) {
+            self.refuse_far_epoch(link, server, accepted);
+            return Ok(());
         }
         let handler = self.learners.handlers.get_mut(&link).expect("its packet was just read");
         handler.server = server;
@@ -187,22 +198,19 @@ impl Leader {
         if !self.config.members.contains_key(&server) {
             info!("server {server} is not in the configuration {:x}", self.config.version);
         }
-        if let Some(ours) = self.epoch
-            && accepted > ours
-            && !is_old
-        {
-            let reason = kept_out::Reason::LaterEpoch(accepted);
-            if self.learners.kept_out.is_due(self.now, server, reason) {
-                warn!("{} {}", handler.name(), kept_out::leader_of_later_epoch(accepted, ours));
+        self.maybe_take_as_guest(link);
+        let voter = self.voucher(link).filter(|server| self.is_voter_anywhere(*server));
+        // Old servers say a zxid there, and no epoch.
+        let said = if is_old { self.epochs.accepted } else { accepted };
+        let is_member =
+            self.quorums.iter().any(|config| config.members.contains_key(&server));
+        if let Phase::Discovery { claims, .. } = &mut self.phase {
+            match voter {
+                Some(voter) => claims.voter(voter, said),
+                None if is_member => claims.other(said),
+                // Anybody can say anything.
+                None => {}
             }
-            handler.is_guest = true;
-        }
-        let voter = self.voucher(link);
-        if let Phase::Discovery { connecting, epoch, .. } = &mut self.phase {
-            if accepted >= *epoch {
-                *epoch = Epoch(accepted.0 + 1);
-            }
-            connecting.extend(voter);
         }
         self.maybe_decide_epoch();
         self.maybe_give_way();
@@ -210,6 +218,32 @@ impl Leader {
             self.send_leader_info(link);
         }
         Ok(())
+    }
+
+    fn is_voter_anywhere(&self, server: ServerId) -> bool {
+        self.quorums.iter().any(|config| config.is_voter(server))
+    }
+
+    /// A learner that has accepted a later epoch than this leader's follows without being counted.
+    fn maybe_take_as_guest(&mut self, link: LinkId) {
+        let Some(ours) = self.epoch else { return };
+        let handler = self.learners.handlers.get_mut(&link).expect("its packet was just read");
+        let accepted = handler.info_zxid.epoch();
+        if accepted <= ours || handler.is_old {
+            return;
+        }
+        let reason = kept_out::Reason::LaterEpoch(accepted);
+        if self.learners.kept_out.is_due(self.now, handler.server, reason) {
+            warn!("{} {}", handler.name(), kept_out::leader_of_later_epoch(accepted, ours));
+        }
+        handler.is_guest = true;
+    }
+
+    /// Sends away who has accepted an epoch that nobody can come to by elections.
+    fn refuse_far_epoch(&mut self, link: LinkId, server: ServerId, accepted: Epoch) {
+        let ours = self.epoch.unwrap_or(self.epochs.accepted);
+        let text = kept_out::leader_of_far_epoch(server, accepted, ours);
+        self.learners.keep_out(self.now, link, server, kept_out::Reason::FarEpoch, &text);
     }
 
     /// Steps down before it leads if it lacks a quorum that it could have in a later epoch.
@@ -250,9 +284,15 @@ impl Leader {
     }
 
     pub(super) fn maybe_decide_epoch(&mut self) {
-        let Phase::Discovery { connecting, epoch, .. } = &self.phase else { return };
-        let (epoch, me) = (*epoch, self.options.me);
-        if !connecting.contains(&me) || !self.has_quorums(connecting) {
+        let Phase::Discovery { claims, .. } = &self.phase else { return };
+        let me = self.options.me;
+        let epoch = claims.epoch(
+            |servers| servers.contains(&me) && self.has_quorums(servers),
+            |servers| self.quorums.iter().all(|config| config.has_quorum(servers)),
+        );
+        let Some(epoch) = epoch else { return };
+        if epoch > Epoch::LAST {
+            self.fail(kept_out::no_epoch_left(self.epochs.accepted));
             return;
         }
         info!("the epoch is {epoch}");
@@ -263,6 +303,15 @@ impl Leader {
         }
         let token = self.want_epochs();
         self.phase = Phase::Accepting { token };
+        for link in self.links_at(|stage| stage == Stage::Epoch) {
+            let handler = &self.learners.handlers[&link];
+            let (server, accepted) = (handler.server, handler.info_zxid.epoch());
+            if !handler.is_old && is_far(accepted, epoch) {
+                self.refuse_far_epoch(link, server, accepted);
+            } else {
+                self.maybe_take_as_guest(link);
+            }
+        }
         // ZooKeeper: Leader.lead gives the first configuration the version of its epoch, so that it
         // is later than whatever a server that joins was told. It is agreed on with NEWLEADER.
         if self.options.reconfig && self.config.version == 0 && self.last_seen.version == 0 {

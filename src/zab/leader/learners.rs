@@ -206,8 +206,22 @@ impl Learners {
         let mut bytes = BytesMut::new();
         put_other_history(&mut bytes, handler.epoch, ours);
         self.ops.push(LinkOp::Send { link, bytes: bytes.freeze() });
-        if self.kept_out.is_due(now, handler.server, kept_out::Reason::OtherHistory) {
-            self.refuse(link, &kept_out::leader_of_other_history(theirs, ours));
+        let server = handler.server;
+        let text = kept_out::leader_of_other_history(theirs, ours);
+        self.keep_out(now, link, server, kept_out::Reason::OtherHistory, &text);
+    }
+
+    /// Closes the link of a server that cannot be taken in, and says so once in a time.
+    pub(super) fn keep_out(
+        &mut self,
+        now: MonoUs,
+        link: LinkId,
+        server: ServerId,
+        reason: kept_out::Reason,
+        text: &str,
+    ) {
+        if self.kept_out.is_due(now, server, reason) {
+            self.refuse(link, text);
         } else {
             self.close(link);
         }

@@ -11,6 +11,7 @@
 
 mod acks;
 mod broadcast;
+mod claims;
 mod discovery;
 mod duties;
 mod facts;
@@ -42,6 +43,7 @@ use crate::proto::txn::Txn;
 use crate::quorum::Config;
 use crate::time::MonoUs;
 use acks::Acks;
+pub use claims::is_far;
 use broadcast::{PendingSync, Proposal};
 use discovery::Phase;
 use learners::Learners;

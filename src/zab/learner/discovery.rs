@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::zab::EpochAck;
+use crate::zab::leader::is_far;
 
 impl Learner {
     /// LEADERINFO: the epoch is accepted on disk, then ACKEPOCH says so and how far our log goes.
@@ -29,6 +30,13 @@ impl Learner {
         if epoch < accepted && !packet.knows_marks() {
             let reason = kept_out::learner_of_later_promise(self.target.leader, epoch, accepted);
             return Err(Left::kept_out(kept_out::Reason::LaterEpoch(accepted), reason));
+        }
+        // The leader's last epoch is in the votes for it, and it may have accepted some later ones.
+        // ZooKeeper: Learner.registerWithLeader writes down whatever it is told.
+        let known = accepted.max(self.target.voted);
+        if is_far(epoch, known) {
+            let reason = kept_out::learner_of_far_epoch(self.target.leader, epoch, known);
+            return Err(Left::kept_out(kept_out::Reason::FarEpoch, reason));
         }
         self.epoch = epoch;
         self.knows_marks = packet.knows_marks();

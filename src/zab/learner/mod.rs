@@ -50,6 +50,8 @@ pub struct LearnerTarget {
     pub port: Port,
     /// Whether this server follows or observes.
     pub kind: LearnerKind,
+    /// The epoch in the votes by which it was elected: the last that it has led or followed.
+    pub voted: Epoch,
 }
 
 /// A learner that votes, or one that does not.

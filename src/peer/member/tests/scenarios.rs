@@ -3,6 +3,7 @@
 use super::ensemble::Ensemble;
 use super::server::{State, Step};
 use super::*;
+use crate::id::Epoch;
 use crate::session::Tenure;
 
 fn sync_of(session: SessionId) -> PassedRequest<'static> {
@@ -183,6 +184,32 @@ fn a_server_that_lost_its_disk_does_not_vote_before_it_has_it_again() {
     it.start(2);
     it.recover();
     assert_eq!(it.committed.len(), before + 3);
+}
+
+/// The folder of the server that would lead says an epoch that a stranger has said to an older release.
+#[test]
+fn a_server_whose_folder_says_too_late_an_epoch_does_not_keep_the_others_from_leading() {
+    for accepted in [Epoch::LAST, Epoch(2_000_000_000)] {
+        let mut it = serving(12, 3, 0);
+        it.write();
+        it.run_ms(100);
+        (0..3).for_each(|at| it.crash(at));
+        it.servers[2].disk.epochs.accepted = accepted;
+        (0..3).for_each(|at| it.start(at));
+        it.run_until(60_000, "led by another", |it| {
+            it.leader() == Some(1) && it.servers[0].serves()
+        });
+        it.write();
+        it.run_ms(100);
+        let spread = (0..2).map(|at| it.servers[at].disk.epochs.accepted).max().unwrap();
+        assert!(spread < Epoch(100), "epoch {spread} is on the disks of others");
+        assert!(!it.servers[2].serves());
+        // The way out.
+        it.crash(2);
+        it.servers[2].disk.epochs.accepted = it.servers[1].disk.epochs.current;
+        it.start(2);
+        it.recover();
+    }
 }
 
 fn with_masters(it: &mut Ensemble) {

@@ -36,6 +36,9 @@ conversations! {
     leader_old_protocol
     leader_refuses
     leader_later_epoch
+    leader_forged_epochs
+    leader_far_epochs
+    leader_no_epoch_left
     leader_other_history
     leader_origin
     leader_reconfig_observer

@@ -84,7 +84,8 @@ impl Conversation {
 
     fn target(kind: LearnerKind) -> LearnerTarget {
         let to = vec![Endpoint { host: "h3".to_owned(), port: 2888 }];
-        LearnerTarget { leader: LEADER, master: LEADER, to, port: Port::Quorum, kind }
+        let voted = Epoch(0);
+        LearnerTarget { leader: LEADER, master: LEADER, to, port: Port::Quorum, kind, voted }
     }
 
     /// One that has said who it is.

@@ -1,6 +1,7 @@
 //! Every stage as it should go.
 
 use super::*;
+use crate::limits::EPOCH_LEAD_MAX;
 
 #[test]
 fn a_follower_goes_through_all_stages() {
@@ -119,6 +120,22 @@ fn an_epoch_that_was_accepted_before_is_not_counted_again() {
         it.says(|out| put_leader_info(out, Epoch(2), None)),
         "synced: ACKEPOCH 0x100000001 [ffffffff] and marks"
     );
+}
+
+#[test]
+fn an_epoch_that_no_elections_explain_is_not_written_down() {
+    let known = EPOCH_LEAD_MAX + 1;
+    for (epoch, is_refused) in [(known, false), (known + 1, true), (i64::from(i32::MAX), true)] {
+        let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[z(1, 1)]);
+        let told = it.says(|out| put_leader_info(out, Epoch(epoch), None));
+        assert_eq!(told.contains("failed elections do not explain that"), is_refused, "{told}");
+        assert_eq!(it.lasting.epochs.accepted, Epoch(if is_refused { 1 } else { epoch }));
+    }
+    // Those who voted for the leader have followed it there.
+    let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[z(1, 1)]);
+    it.learner.target.voted = Epoch(50_000);
+    it.says(|out| put_leader_info(out, Epoch(50_001), None));
+    assert_eq!(it.lasting.epochs.accepted, Epoch(50_001));
 }
 
 /// What is not to be counted is said by its own word, never by an epoch.

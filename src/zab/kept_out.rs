@@ -18,6 +18,8 @@ pub enum Reason {
     LaterEpoch(Epoch),
     /// It has accepted an epoch that no number of elections explains.
     FarEpoch,
+    /// Another connection of the same name is alive.
+    NameTaken,
 }
 
 /// What was said, about whom or whose leader, and when.

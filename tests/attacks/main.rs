@@ -9,5 +9,6 @@
 
 mod first_frame;
 mod harness;
+mod quorum_port;
 #[path = "../raw/mod.rs"]
 mod raw;

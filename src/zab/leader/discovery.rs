@@ -202,8 +202,7 @@ impl Leader {
         let voter = self.voucher(link).filter(|server| self.is_voter_anywhere(*server));
         // Old servers say a zxid there, and no epoch.
         let said = if is_old { self.epochs.accepted } else { accepted };
-        let is_member =
-            self.quorums.iter().any(|config| config.members.contains_key(&server));
+        let is_member = self.quorums.iter().any(|config| config.members.contains_key(&server));
         if let Phase::Discovery { claims, .. } = &mut self.phase {
             match voter {
                 Some(voter) => claims.voter(voter, said),
@@ -454,7 +453,7 @@ impl Leader {
     // ---- DIFF, TRUNC, SNAP, NEWLEADER → ACK
 
     fn begin_sync(&mut self, link: LinkId, last: Zxid) {
-        if !self.learners.take_over(link) {
+        if !self.learners.take_over(self.now, link) {
             return;
         }
         let handler = self.learners.handlers.get(&link);

@@ -154,12 +154,32 @@ impl Learners {
     ///
     /// 1. A learner says ACKEPOCH, gives its connection up, comes anew, and gets the history.
     /// 2. The ACKEPOCH of step 1 arrives late. It says nothing of what the learner has by now.
+    ///
+    /// A link over which the server was heard a moment ago stays: whoever claims its name meanwhile is
+    /// somebody else, or that server has only just left, and comes again. Otherwise two who use one name,
+    /// or a stranger, would take a follower from its leader as often as they like.
     // ZooKeeper lets both be. There a session's owner is the LearnerHandler, so that such a request is
     // refused with SESSIONMOVED.
-    pub(super) fn take_over(&mut self, link: LinkId) -> bool {
+    pub(super) fn take_over(&mut self, now: MonoUs, link: LinkId) -> bool {
         let Some(server) = self.handlers.get(&link).map(|handler| handler.server) else {
             return false;
         };
+        let alive_ms = self.options.tick_ms;
+        let living = self.of_server(server).find(|other| {
+            // Younger ones are dealt with below.
+            other.link < link
+                && other.stage == Stage::Broadcast
+                && now.since_us(other.heard_at) / 1000 < alive_ms
+        });
+        if let Some(living) = living {
+            let text = format!(
+                "server {server} is connected already, from {}, and answers: two servers may have the same \
+                 myid, or somebody uses its name. If it has just left it gets in within a tick",
+                living.remote
+            );
+            self.keep_out(now, link, server, kept_out::Reason::NameTaken, &text);
+            return false;
+        }
         let others: Vec<LinkId> = self
             .of_server(server)
             .filter(|other| other.link != link)

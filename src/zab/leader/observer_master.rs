@@ -336,7 +336,7 @@ impl ObserverMaster {
         if !self.learners.compare_history(self.now, link, self.epoch, packet, &history)? {
             return Ok(());
         }
-        if !self.learners.take_over(link) {
+        if !self.learners.take_over(self.now, link) {
             return Ok(());
         }
         let tail = self.tail(view);

@@ -1,0 +1,141 @@
+//! What a host that reaches the quorum port can do.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ringkeeper::id::{Epoch, ServerId, Zxid};
+use ringkeeper::jute::Jute;
+use ringkeeper::proto::quorum::{LearnerInfo, PROTOCOL_VERSION, packet};
+use ringkeeper::zab::packets::{put_bare, put_data};
+use ringkeeper_testkit::{Config, Ensemble};
+
+use crate::harness::{Bounds, Watched, program};
+
+/// How long an attack goes on.
+const LONG: Duration = Duration::from_secs(4);
+
+/// Where a server listens for learners, and where for votes.
+pub fn ports(ensemble: &Ensemble, id: usize) -> (SocketAddr, SocketAddr) {
+    let line = ensemble.server_line(id);
+    let fields: Vec<&str> = line.split([':', ';']).collect();
+    let at = |port: &str| format!("{}:{port}", fields[0]).parse().unwrap();
+    (at(fields[1]), at(fields[2]))
+}
+
+/// FOLLOWERINFO of a server that has accepted this epoch.
+pub fn follower_info(id: i64, epoch: Epoch) -> Vec<u8> {
+    let info = LearnerInfo {
+        server_id: ServerId(id),
+        protocol_version: Some(PROTOCOL_VERSION),
+        config_version: Some(0),
+    };
+    let mut bytes = Vec::new();
+    put_data(&mut bytes, packet::FOLLOWERINFO, Zxid::new(epoch, 0), &info.to_bytes());
+    bytes
+}
+
+/// The larger number of acceptedEpoch on any disk.
+fn accepted(ensemble: &Ensemble) -> i64 {
+    let of = |id: usize| {
+        let file = ensemble.server(id).data_dir().join("version-2/acceptedEpoch");
+        fs::read_to_string(file).unwrap().trim().parse::<i64>().unwrap()
+    };
+    ensemble.ids().map(of).max().unwrap()
+}
+
+/// Says something to a port; whatever is answered is read within a moment and counted.
+pub fn say(to: SocketAddr, bytes: &[u8], patience: Duration) -> usize {
+    let Ok(mut socket) = TcpStream::connect_timeout(&to, Duration::from_secs(2)) else { return 0 };
+    socket.set_read_timeout(Some(patience)).unwrap();
+    if socket.write_all(bytes).is_err() {
+        return 0;
+    }
+    let mut answer = [0; 4096];
+    socket.read(&mut answer).unwrap_or(0)
+}
+
+/// In the names of all voters while there is a leader; and in the name of one while none is: whoever is
+/// elected hears it before the real ones.
+#[test]
+fn forged_epochs_use_up_no_epochs() {
+    let mut ensemble = Ensemble::start(&[program(), program(), program()], Config::new());
+    let leader = ensemble.leader();
+    let servers: Vec<_> = ensemble.ids().map(|id| ensemble.server(id)).collect();
+    let watched = Watched::begin(&servers);
+    let before = accepted(&ensemble);
+    let quorum: Vec<SocketAddr> = ensemble.ids().map(|id| ports(&ensemble, id).0).collect();
+    let last = i64::from(i32::MAX);
+    let forge = |until: Instant| {
+        let mut count = 0;
+        while Instant::now() < until {
+            for to in &quorum {
+                for id in 1..=3 {
+                    for epoch in [last - 1, last, before + 1] {
+                        say(*to, &follower_info(id, Epoch(epoch)), Duration::from_millis(3));
+                        count += 1;
+                    }
+                }
+            }
+        }
+        count
+    };
+    let count = forge(Instant::now() + LONG);
+    assert_eq!(ensemble.leader(), leader, "one packet is no reason to step down");
+    let name = format!("{count} FOLLOWERINFO with forged epochs");
+    watched.end(&name, "refused", Bounds::memory(64 << 20), &|| ensemble.tails(30));
+    // Now while the servers look for a leader, over connections that stay open.
+    let others: Vec<SocketAddr> =
+        ensemble.ids().filter(|id| *id != leader).map(|id| ports(&ensemble, id).0).collect();
+    ensemble.kill(leader);
+    let absent = i64::try_from(leader).unwrap();
+    let until = Instant::now() + LONG;
+    let mut open = Vec::new();
+    while Instant::now() < until {
+        for to in &others {
+            let Ok(mut socket) = TcpStream::connect(to) else { continue };
+            let _ = socket.write_all(&follower_info(absent, Epoch(last - 1)));
+            open.push(socket);
+        }
+        open.drain(..open.len().saturating_sub(60));
+        thread::sleep(Duration::from_millis(2));
+    }
+    ensemble.spawn(leader);
+    for id in ensemble.ids() {
+        ensemble.wait_serving(id);
+    }
+    let after = accepted(&ensemble);
+    // Each loss of a leader takes one, and a forged name may add what one voice may add.
+    assert!(after < before + 100_000, "epoch {before} became {after}\n{}", ensemble.tails(30));
+    // And there is a leader after a restart of all.
+    ensemble.kill_all();
+    ensemble.start_all();
+}
+
+/// ACKEPOCH in the name of a follower would have its real connection closed.
+#[test]
+fn a_living_follower_is_not_displaced_by_a_newer_claim_of_its_name() {
+    let mut ensemble = Ensemble::start(&[program(), program(), program()], Config::new());
+    let leader = ensemble.leader();
+    let followers = ensemble.followers();
+    let servers: Vec<_> = ensemble.ids().map(|id| ensemble.server(id)).collect();
+    let watched = Watched::begin(&servers);
+    let to = ports(&ensemble, leader).0;
+    let epoch = Epoch(accepted(&ensemble));
+    let until = Instant::now() + LONG;
+    let mut count = 0;
+    while Instant::now() < until {
+        for id in &followers {
+            let mut bytes = follower_info(i64::try_from(*id).unwrap(), Epoch(epoch.0 - 1));
+            put_data(&mut bytes, packet::ACKEPOCH, Zxid::new(epoch, 0), &(-1i32).to_be_bytes());
+            put_bare(&mut bytes, packet::ACK, Zxid::new(epoch, 0));
+            say(to, &bytes, Duration::from_millis(5));
+            count += 1;
+        }
+    }
+    let name = format!("{count} claims of a follower's name");
+    watched.end(&name, "refused", Bounds::memory(64 << 20), &|| ensemble.tails(30));
+    assert_eq!(ensemble.leader(), leader, "{}", ensemble.tails(30));
+}

@@ -117,6 +117,11 @@ pub const ELECTION_HANDSHAKES_MAX: usize = 64;
 /// an id, and servers that wait to be added.
 pub const ELECTION_STRANGERS_MAX: usize = 64;
 
+/// Of those, how many are called back at once: each takes one of [`LINK_JOBS_MAX`] for a time, and members are
+/// to find some.
+pub const ELECTION_STRANGER_CALLS_MAX: usize = 8;
+const _: () = assert!(ELECTION_STRANGER_CALLS_MAX * 4 < LINK_JOBS_MAX);
+
 /// Bytes under way to one server on the election port before only the newest vote waits: a few
 /// votes, each with a configuration of usual size.
 pub const ELECTION_UNSENT_BYTES_MAX: u64 = 16 * 1024;
@@ -187,6 +192,17 @@ pub const LINKS_MAX: usize = 1024;
 /// Of those accepted, how many may come from one address: a small ensemble for a test, on one
 /// machine, has a few dozen.
 pub const LINKS_PER_REMOTE_MAX: u32 = 128;
+
+/// Of those accepted, how many may come from addresses of no member: servers that wait to be added, and
+/// observers without a line of their own. The others are kept for members, so that no stranger keeps one out.
+pub const STRANGER_LINKS_MAX: usize = 256;
+
+/// Of those, how many may come from one address. Servers on their own need two.
+pub const STRANGER_LINKS_PER_REMOTE_MAX: u32 = 16;
+const _: () = assert!(STRANGER_LINKS_MAX * 2 < LINKS_MAX);
+
+/// Connections that wait until a resolver has said where the members are; the oldest makes room.
+pub const LINKS_UNPLACED_MAX: usize = 64;
 
 /// Connections that are being made, and names that are being resolved, at once: a thread each. An
 /// election connects to every voter.

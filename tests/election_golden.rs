@@ -122,8 +122,12 @@ impl Server {
                 self.election.look(now, Zxid(zxid), Epoch(epoch.parse().unwrap()));
             }
             "accept" => {
-                let event =
-                    LinkEvent::Accepted { link: link(rest), port: Port::Election, remote: REMOTE };
+                let event = LinkEvent::Accepted {
+                    link: link(rest),
+                    port: Port::Election,
+                    remote: REMOTE,
+                    may_be: None,
+                };
                 self.election.handle_link(now, event);
             }
             "connected" => {
@@ -159,7 +163,9 @@ impl Server {
         let outcome = self.election.take(&mut ops);
         for op in ops {
             match op {
-                LinkOp::Listen { .. } => panic!("an election does not listen"),
+                LinkOp::Listen { .. } | LinkOp::Members { .. } => {
+                    panic!("an election does not listen")
+                }
                 LinkOp::Connect { link, server, to, timeout_ms, .. } => {
                     let to: Vec<_> = to.iter().map(|e| format!("{}:{}", e.host, e.port)).collect();
                     let (link, to) = (name(link), to.join(" "));

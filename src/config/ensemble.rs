@@ -9,6 +9,17 @@ use super::server_line::{GroupLine, Role, ServerLine};
 use crate::id::ServerId;
 use crate::quorum;
 
+/// Who may connect to the ports between servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PeerAddressCheck {
+    /// Members from their own addresses, and others, that are no members, from anywhere.
+    Members,
+    /// Members from their own addresses, and nobody else.
+    Strict,
+    /// Whoever reaches them.
+    Off,
+}
+
 /// Members of the ensemble, and everything that concerns the servers among themselves.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Quorum {
@@ -67,6 +78,9 @@ pub struct Quorum {
     /// Attempts to listen on the ports between servers; `None`: until it works. Default: 3.
     /// Key `electionPortBindRetry` (0: until it works).
     pub election_port_bind_retry: Option<u32>,
+    /// Who may connect to the ports between servers. Default: whoever says that it is a member comes from
+    /// that member's address. Key `ringkeeper.peerAddressCheck`.
+    pub peer_address_check: PeerAddressCheck,
     /// Shortest time until a vote is repeated. Milliseconds. Default: 200.
     /// Key `fastleader.minNotificationInterval`.
     pub min_notification_interval_ms: u32,
@@ -137,6 +151,7 @@ impl Default for Quorum {
             cnx_timeout_ms: 5000,
             quorum_cnxn_timeout_ms: None,
             election_port_bind_retry: Some(3),
+            peer_address_check: PeerAddressCheck::Members,
             min_notification_interval_ms: 200,
             max_notification_interval_ms: 60_000,
             max_time_to_wait_for_epoch_ms: None,

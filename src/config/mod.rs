@@ -25,7 +25,7 @@ mod slips;
 pub mod value;
 
 pub use document::Format;
-pub use ensemble::Quorum;
+pub use ensemble::{PeerAddressCheck, Quorum};
 pub use origin::{ConfigError, Level, Note, Origin, Problem};
 pub use read::{Examination, FILE_BYTES_MAX, ReadFile, SourceFile, Sources, examine};
 pub use server_line::{GroupLine, MemberAddress, Role, ServerLine};

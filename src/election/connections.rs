@@ -14,6 +14,7 @@
 //! connection.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use bytes::Bytes;
 
@@ -22,10 +23,10 @@ use super::handshake::{self, Caller, Reading};
 use super::notification;
 use crate::id::ServerId;
 use crate::limits::{
-    ELECTION_HANDSHAKES_MAX, ELECTION_MESSAGE_BYTES_MAX, ELECTION_STRANGERS_MAX,
-    ELECTION_UNSENT_BYTES_MAX,
+    ELECTION_HANDSHAKES_MAX, ELECTION_MESSAGE_BYTES_MAX, ELECTION_STRANGER_CALLS_MAX,
+    ELECTION_STRANGERS_MAX, ELECTION_UNSENT_BYTES_MAX,
 };
-use crate::peer::link::{Endpoint, LinkEvent, LinkId, LinkIds, LinkOp, Port};
+use crate::peer::link::{Endpoint, LinkEvent, LinkId, LinkIds, LinkOp, Port, forgery, is_forged};
 use crate::quorum::Config;
 use crate::time::MonoUs;
 
@@ -45,6 +46,8 @@ const ATTEMPT_STALE_MS: u64 = 200;
 /// Younger than this, in ms, a connection to a smaller server stays when that one asks for it: its
 /// wish and the connection have crossed.
 const CROSSING_MS: u64 = 100;
+/// A server that was heard so short a time ago, in ms, is there: its connection gives way to no other.
+const ALIVE_MS: u64 = 1000;
 /// A connection that breaks earlier, in ms, is not made anew at once; without a word on it, it
 /// counts as a failed attempt.
 const SHORT_LIVED_MS: u64 = 1000;
@@ -113,6 +116,15 @@ enum LinkUse {
 struct Unknown {
     buffer: Vec<u8>,
     until: MonoUs,
+    remote: SocketAddr,
+    /// Which members' address that is; `None`: addresses are not looked at.
+    may_be: Option<Vec<ServerId>>,
+}
+
+impl Unknown {
+    fn is_stranger(&self) -> bool {
+        self.may_be.as_ref().is_some_and(Vec::is_empty)
+    }
 }
 
 /// The connections of the election port. See the module.
@@ -245,10 +257,11 @@ impl Connections {
         arrivals: &mut Vec<Arrival>,
     ) {
         match event {
-            LinkEvent::Accepted { link, remote, .. } => {
+            LinkEvent::Accepted { link, remote, may_be, .. } => {
                 tracing::debug!(%remote, "connection on the election port");
-                self.on_accepted(now, link);
+                self.on_accepted(now, link, remote, may_be);
             }
+            LinkEvent::Identified { link, may_be } => self.on_identified(link, may_be),
             LinkEvent::Connected { link, .. } => self.on_connected(now, link, arrivals),
             LinkEvent::Received { link, bytes } => self.on_received(now, link, bytes, arrivals),
             LinkEvent::Sent { link, bytes } => {
@@ -290,16 +303,45 @@ impl Connections {
 
     // ---- who connects
 
-    fn on_accepted(&mut self, now: MonoUs, link: LinkId) {
+    fn on_accepted(
+        &mut self,
+        now: MonoUs,
+        link: LinkId,
+        remote: SocketAddr,
+        may_be: Option<&[ServerId]>,
+    ) {
         if self.unknown.len() >= ELECTION_HANDSHAKES_MAX {
-            // Those who mean it say at once who they are: the one that waits longest does not.
-            let oldest = self.unknown.iter().min_by_key(|(_, unknown)| unknown.until);
+            // Those who mean it say at once who they are: the one that waits longest does not. Strangers
+            // go before members.
+            let oldest = self.unknown.iter().min_by_key(|(_, it)| (!it.is_stranger(), it.until));
             let oldest = *oldest.expect("there are some").0;
             self.refuse(oldest, "too many connections have not said who they are");
         }
         self.links.insert(link, LinkUse::Unknown);
         let until = now.plus_ms(self.connect_ms.max(1));
-        self.unknown.insert(link, Unknown { buffer: Vec::new(), until });
+        let may_be = may_be.map(<[ServerId]>::to_vec);
+        self.unknown.insert(link, Unknown { buffer: Vec::new(), until, remote, may_be });
+    }
+
+    /// There are other members: a connection may be in the name of one, from elsewhere.
+    fn on_identified(&mut self, link: LinkId, may_be: &[ServerId]) {
+        match self.links.get(&link) {
+            Some(LinkUse::Unknown) => {
+                let unknown = self.unknown.get_mut(&link).expect("its use says so");
+                unknown.may_be = Some(may_be.to_vec());
+            }
+            Some(LinkUse::Open(id))
+                if self.members.contains_key(id) && is_forged(Some(may_be), *id) =>
+            {
+                let id = *id;
+                tracing::warn!(
+                    server = id.0,
+                    "closing an election connection: this server is a member now, and has other addresses"
+                );
+                self.close_open(id);
+            }
+            Some(LinkUse::Open(_) | LinkUse::Attempt(_)) | None => {}
+        }
     }
 
     fn refuse(&mut self, link: LinkId, reason: &str) {
@@ -323,8 +365,9 @@ impl Connections {
             Reading::Partial => {}
             Reading::Refused(reason) => self.refuse(link, &reason),
             Reading::Whole(caller, length) => {
-                let unknown = self.unknown.remove(&link).expect("its use says so");
-                self.on_caller(now, link, caller, &unknown.buffer[length..], arrivals);
+                let mut unknown = self.unknown.remove(&link).expect("its use says so");
+                let rest = unknown.buffer.split_off(length);
+                self.on_caller(now, link, caller, &unknown, &rest, arrivals);
             }
         }
     }
@@ -334,6 +377,7 @@ impl Connections {
         now: MonoUs,
         link: LinkId,
         caller: Caller,
+        from: &Unknown,
         rest: &[u8],
         arrivals: &mut Vec<Arrival>,
     ) {
@@ -346,6 +390,18 @@ impl Connections {
             self.refuse(link, "a server with our own id has connected: myid must differ");
             return;
         }
+        let is_member = self.members.contains_key(&id);
+        if is_member && is_forged(from.may_be.as_deref(), id) {
+            self.refuse(link, &forgery(from.remote, id));
+            return;
+        }
+        if self.is_alive(now, id) {
+            self.refuse(
+                link,
+                "the server that it says it is was heard a moment ago, over another connection",
+            );
+            return;
+        }
         if !self.has_room_for(id) {
             self.refuse(link, "too many servers that are not in the configuration");
             return;
@@ -353,7 +409,18 @@ impl Connections {
         let is_ours_to_open = ServerId(0) <= id && id < self.me;
         let channel = self.channels.entry(id).or_default();
         channel.is_unreachable = false;
-        channel.said = addresses;
+        channel.said = match from.may_be {
+            // ZooKeeper: QuorumCnxManager connects wherever the handshake says.
+            None => addresses,
+            // It stands in the configuration.
+            Some(_) if is_member => Vec::new(),
+            // Who has connected from there can be called there, and nobody else.
+            Some(_) => {
+                let port = addresses.first().map(|said| said.port);
+                let host = from.remote.ip().to_string();
+                port.map(|port| Endpoint { host, port }).into_iter().collect()
+            }
+        };
         if is_ours_to_open {
             self.links.remove(&link);
             self.ops.push(LinkOp::Close { link });
@@ -382,6 +449,13 @@ impl Connections {
         channel.is_called = true;
         channel.failures = 0;
         channel.not_before = channel.not_before.min(now.plus_ms(RETRY_MS.0));
+    }
+
+    /// Whether the server was heard a moment ago: who claims its name meanwhile is somebody else, or will
+    /// claim it again.
+    fn is_alive(&self, now: MonoUs, id: ServerId) -> bool {
+        let open = self.channels.get(&id).and_then(|channel| channel.open.as_ref());
+        open.and_then(|open| open.heard_at).is_some_and(|at| now < at.plus_ms(ALIVE_MS))
     }
 
     /// Strangers have a bound; one that is not connected makes room.
@@ -441,6 +515,13 @@ impl Connections {
             channel.not_before = now.plus_ms(RETRY_MS.1);
             return;
         }
+        if !self.members.contains_key(&id) && self.strangers_called() >= ELECTION_STRANGER_CALLS_MAX
+        {
+            let channel = self.channels.get_mut(&id).expect("it is to be called");
+            channel.not_before = now.plus_ms(RETRY_MS.1);
+            return;
+        }
+        let channel = self.channels.get_mut(&id).expect("it is to be called");
         // An address that swallows everything must not hide the others for ever.
         if channel.failures % 2 == 1 {
             to.reverse();
@@ -452,6 +533,12 @@ impl Connections {
         let timeout_ms = patience.min(self.connect_ms).max(1);
         self.links.insert(link, LinkUse::Attempt(id));
         self.ops.push(LinkOp::Connect { link, port: Port::Election, server: id, to, timeout_ms });
+    }
+
+    /// How many servers that are no members are being called.
+    fn strangers_called(&self) -> usize {
+        let called = self.channels.iter().filter(|(_, channel)| channel.attempt.is_some());
+        called.filter(|(id, _)| !self.members.contains_key(id)).count()
     }
 
     fn on_connected(&mut self, now: MonoUs, link: LinkId, arrivals: &mut Vec<Arrival>) {

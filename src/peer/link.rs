@@ -74,6 +74,27 @@ pub struct Endpoint {
     pub port: u16,
 }
 
+/// The hosts of each member, as they stand in the configuration.
+pub type MemberHosts = Vec<(ServerId, Vec<String>)>;
+
+/// Whether a connection that may be one of these members, by its address, may not be the member that it
+/// says. `None`: addresses are not looked at.
+pub fn is_forged(may_be: Option<&[ServerId]>, member: ServerId) -> bool {
+    may_be.is_some_and(|ids| !ids.contains(&member))
+}
+
+/// What an operator is told of a connection that says so.
+pub fn forgery(remote: SocketAddr, member: ServerId) -> String {
+    format!(
+        "it says that it is server {member}, and comes from {}, which is none of the addresses of server {member} \
+         in the configuration. If that is the server, it reaches this one through address translation or from an \
+         address that its server.{member} line does not name: add that address to the line \
+         (multiAddress.enabled), or set ringkeeper.peerAddressCheck=off behind a firewall. If not, a stranger \
+         reaches this port",
+        remote.ip()
+    )
+}
+
 /// Something for the network to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkOp {
@@ -82,6 +103,12 @@ pub enum LinkOp {
     Listen {
         /// Where, and what for.
         on: Vec<(Port, Endpoint)>,
+    },
+    /// These are the members from now on, as far as their addresses are looked at. `Identified` follows
+    /// for links that were accepted before.
+    Members {
+        /// Where each of the others is.
+        hosts: MemberHosts,
     },
     /// Opens a connection to the first of `to` that answers: `Connected` or `Closed` follows.
     Connect {
@@ -122,6 +149,15 @@ pub enum LinkEvent<'a> {
         port: Port,
         /// From where.
         remote: SocketAddr,
+        /// Which members' address that is; `None`: addresses are not looked at.
+        may_be: Option<&'a [ServerId]>,
+    },
+    /// There are other members: which of them have the address of an accepted link.
+    Identified {
+        /// Which.
+        link: LinkId,
+        /// Of which members.
+        may_be: &'a [ServerId],
     },
     /// A connection asked for is there.
     Connected {
@@ -158,6 +194,7 @@ impl LinkEvent<'_> {
     pub fn link(&self) -> LinkId {
         match *self {
             LinkEvent::Accepted { link, .. }
+            | LinkEvent::Identified { link, .. }
             | LinkEvent::Connected { link, .. }
             | LinkEvent::Received { link, .. }
             | LinkEvent::Sent { link, .. }

@@ -40,6 +40,8 @@ pub struct Member {
     held: HeldLinks,
     /// Where it was last said to listen.
     listening: Vec<(Port, link::Endpoint)>,
+    /// Where the others were last said to be.
+    hosts: link::MemberHosts,
     numbers: Numbers,
     /// What is done when a token is durable, oldest first.
     promises: VecDeque<(u64, Promise)>,
@@ -141,6 +143,7 @@ impl Member {
             standing: Standing::Looking,
             held: HeldLinks::default(),
             listening: Vec::new(),
+            hosts: Vec::new(),
             numbers: Numbers::default(),
             promises: VecDeque::new(),
             failures: 0,
@@ -174,18 +177,22 @@ impl Member {
             LinkEvent::Accepted { port: Port::Election, .. } => {
                 self.election.handle_link(now, event);
             }
-            LinkEvent::Accepted { port: Port::Quorum, remote, .. } => match &mut self.role {
-                Role::Leading(leader) => leader.handle_link(now, event),
-                // Whoever votes for it shall look again, not wait.
-                Role::Looking if !self.stands => self.lasting.ready.send(LinkOp::Close { link }),
-                Role::Looking | Role::Waiting { .. } => {
-                    if let Some(refused) = self.held.accept(now, link, remote) {
-                        self.lasting.ready.send(LinkOp::Close { link: refused });
+            LinkEvent::Accepted { port: Port::Quorum, remote, may_be, .. } => {
+                match &mut self.role {
+                    Role::Leading(leader) => leader.handle_link(now, event),
+                    // Whoever votes for it shall look again, not wait.
+                    Role::Looking if !self.stands => {
+                        self.lasting.ready.send(LinkOp::Close { link })
                     }
+                    Role::Looking | Role::Waiting { .. } => {
+                        if let Some(refused) = self.held.accept(now, link, remote, may_be) {
+                            self.lasting.ready.send(LinkOp::Close { link: refused });
+                        }
+                    }
+                    // ZooKeeper: only a leader listens on this port.
+                    Role::Learning(_) => self.lasting.ready.send(LinkOp::Close { link }),
                 }
-                // ZooKeeper: only a leader listens on this port.
-                Role::Learning(_) => self.lasting.ready.send(LinkOp::Close { link }),
-            },
+            }
             LinkEvent::Accepted { port: Port::ObserverMaster, .. } => {
                 match self.lasting.observers() {
                     Some((observers, view)) => observers.handle_link(now, event, view),

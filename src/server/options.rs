@@ -16,6 +16,7 @@ use crate::id::ServerId;
 use crate::limits;
 use crate::metrics::Stalls;
 use crate::metrics::process::Machine;
+use crate::net::links::PeerAddressCheck;
 use crate::net::{Census, NetOptions};
 use crate::peer::PeerOptions;
 use crate::peer::link::Endpoint;
@@ -217,6 +218,8 @@ pub struct EnsembleOptions {
     /// Attempts to listen on a port between servers (`electionPortBindRetry`); `None`: until it
     /// works.
     pub bind_attempts_max: Option<u32>,
+    /// Who may connect to the ports between servers (`ringkeeper.peerAddressCheck`).
+    pub peer_address_check: PeerAddressCheck,
     /// TCP keep-alive on connections between servers (`tcpKeepAlive`).
     pub keep_alive: bool,
     /// Share of a snapshot's size up to which transactions are read from the log for a learner
@@ -231,6 +234,11 @@ pub fn between_servers(config: &Config) -> EnsembleOptions {
     let quorum = &config.quorum;
     EnsembleOptions {
         bind_attempts_max: quorum.election_port_bind_retry,
+        peer_address_check: match quorum.peer_address_check {
+            config::PeerAddressCheck::Members => PeerAddressCheck::Members,
+            config::PeerAddressCheck::Strict => PeerAddressCheck::Strict,
+            config::PeerAddressCheck::Off => PeerAddressCheck::Off,
+        },
         keep_alive: quorum.tcp_keep_alive,
         snapshot_size_factor: quorum.snapshot_size_factor,
         oracle_path: quorum.oracle_path.clone(),
@@ -470,6 +478,7 @@ mod tests {
         ("cnxTimeout=77", ENSEMBLE),
         ("quorumCnxnTimeoutMs=77", ENSEMBLE),
         ("electionPortBindRetry=77", ENSEMBLE),
+        ("ringkeeper.peerAddressCheck=strict", ENSEMBLE),
         ("fastleader.minNotificationInterval=77", ENSEMBLE),
         ("fastleader.maxNotificationInterval=777", ENSEMBLE),
         ("leader.maxTimeToWaitForEpoch=77", ENSEMBLE),

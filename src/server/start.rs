@@ -296,6 +296,7 @@ fn host_maker(
         let link_options = LinkOptions {
             keep_alive: between.keep_alive,
             bind_attempts_max: between.bind_attempts_max,
+            peer_address_check: between.peer_address_check,
         };
         let links = Links::new(link_options, bell.clone(), reactor.clone());
         let past = Past::start(&folder.folders, between.snapshot_size_factor, bell)

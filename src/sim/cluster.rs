@@ -381,6 +381,8 @@ impl World {
         let now = self.now;
         match op {
             LinkOp::Listen { on } => self.servers[index].listening = on,
+            // All are on one machine.
+            LinkOp::Members { .. } => {}
             LinkOp::Connect { link, port, server, to, timeout_ms } => {
                 let life = self.servers[index].life;
                 let until = now + timeout_ms * MS;
@@ -480,7 +482,10 @@ impl World {
             let link = LinkId::accepted(number);
             server.links.insert(link, (conn, 1));
             self.network.accept(now, conn, life, 0);
-            replica.handle_link(read, LinkEvent::Accepted { link, port: port_of(kind), remote });
+            replica.handle_link(
+                read,
+                LinkEvent::Accepted { link, port: port_of(kind), remote, may_be: None },
+            );
         }
         self.wake_server(index);
     }

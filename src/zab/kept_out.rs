@@ -18,6 +18,8 @@ pub enum Reason {
     LaterEpoch(Epoch),
     /// It has accepted an epoch that no number of elections explains.
     FarEpoch,
+    /// It comes from an address that is none of the server's that it says it is.
+    Forged,
     /// Another connection of the same name is alive.
     NameTaken,
 }

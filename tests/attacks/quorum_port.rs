@@ -14,6 +14,9 @@ use ringkeeper_testkit::{Config, Ensemble};
 
 use crate::harness::{Bounds, Watched, program};
 
+/// Another address of the machine.
+const STRANGER: &str = "127.0.0.2:0";
+
 /// How long an attack goes on.
 const LONG: Duration = Duration::from_secs(4);
 
@@ -44,6 +47,30 @@ fn accepted(ensemble: &Ensemble) -> i64 {
         fs::read_to_string(file).unwrap().trim().parse::<i64>().unwrap()
     };
     ensemble.ids().map(of).max().unwrap()
+}
+
+/// A connection from another address of this machine than that of the servers.
+pub fn dial_as_stranger(to: SocketAddr) -> std::io::Result<TcpStream> {
+    dial_from(STRANGER, to)
+}
+
+fn dial_from(from: &str, to: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+    let from: SocketAddr = from.parse().unwrap();
+    socket.bind(&from.into())?;
+    socket.connect_timeout(&to.into(), Duration::from_secs(2))?;
+    Ok(socket.into())
+}
+
+/// What a stranger is answered; `None`: nothing within a moment, or the end.
+pub fn say_as_stranger(to: SocketAddr, bytes: &[u8], patience: Duration) -> Option<Vec<u8>> {
+    let mut socket = dial_as_stranger(to).ok()?;
+    socket.set_read_timeout(Some(patience)).unwrap();
+    socket.write_all(bytes).ok()?;
+    let mut answer = vec![0; 4096];
+    let length = socket.read(&mut answer).ok().filter(|length| *length > 0)?;
+    answer.truncate(length);
+    Some(answer)
 }
 
 /// Says something to a port; whatever is answered is read within a moment and counted.
@@ -138,4 +165,89 @@ fn a_living_follower_is_not_displaced_by_a_newer_claim_of_its_name() {
     let name = format!("{count} claims of a follower's name");
     watched.end(&name, "refused", Bounds::memory(64 << 20), &|| ensemble.tails(30));
     assert_eq!(ensemble.leader(), leader, "{}", ensemble.tails(30));
+}
+
+/// From an address that is no member's nobody is taken for one, by a leader or before there is one.
+#[test]
+fn a_stranger_is_no_member() {
+    let mut ensemble = Ensemble::start(&[program(), program(), program()], Config::new());
+    let leader = ensemble.leader();
+    let servers: Vec<_> = ensemble.ids().map(|id| ensemble.server(id)).collect();
+    let watched = Watched::begin(&servers);
+    let to = ports(&ensemble, leader).0;
+    let mut answers = Vec::new();
+    for id in 1..=4 {
+        let info = follower_info(id, Epoch(1));
+        let answer = say_as_stranger(to, &info, Duration::from_secs(1));
+        // The leader does not learn from itself, wherever that comes from.
+        answers.push(format!("{id}: {}", answer.map_or("closed", |_| "LEADERINFO")));
+    }
+    // A server that is not in the configuration may come to learn, or to be added.
+    let expected = ["1: closed", "2: closed", "3: closed", "4: LEADERINFO"];
+    let answered = answers.join(", ");
+    watched
+        .end("the names of members", &answered, Bounds::memory(64 << 20), &|| ensemble.tails(30));
+    assert_eq!(answers, expected, "{}", ensemble.tails(30));
+    // In all names at once, while a leader is looked for.
+    let last = i64::from(i32::MAX);
+    let before = accepted(&ensemble);
+    ensemble.kill(leader);
+    let until = Instant::now() + LONG;
+    let mut open = Vec::new();
+    while Instant::now() < until {
+        for other in ensemble.ids().filter(|id| *id != leader) {
+            for id in 1..=3 {
+                let Ok(mut socket) = dial_as_stranger(ports(&ensemble, other).0) else { continue };
+                let _ = socket.write_all(&follower_info(id, Epoch(last - 1)));
+                open.push(socket);
+            }
+        }
+        open.drain(..open.len().saturating_sub(30));
+        thread::sleep(Duration::from_millis(2));
+    }
+    ensemble.spawn(leader);
+    for id in ensemble.ids() {
+        ensemble.wait_serving(id);
+    }
+    let after = accepted(&ensemble);
+    assert!(after < before + 100, "epoch {before} became {after}\n{}", ensemble.tails(30));
+}
+
+/// Strangers take places of their own, and members find theirs.
+#[test]
+fn strangers_leave_room_for_members() {
+    let mut ensemble = Ensemble::start(&[program(), program(), program()], Config::new());
+    let leader = ensemble.leader();
+    let follower = ensemble.followers()[0];
+    let (quorum, election) = ports(&ensemble, leader);
+    let mut open = Vec::new();
+    for to in [quorum, election] {
+        // More than there is room for, and from each address fewer than may come from one.
+        for host in 2..12 {
+            for _ in 0..60 {
+                open.extend(dial_from(&format!("127.0.0.{host}:0"), to));
+            }
+        }
+    }
+    let begun = Instant::now();
+    ensemble.restart(follower);
+    let took = begun.elapsed();
+    println!(
+        "| 1200 silent connections | a restarted follower serves | {} ms | |",
+        took.as_millis()
+    );
+    assert_eq!(ensemble.leader(), leader, "{}", ensemble.tails(30));
+    assert!(took < Duration::from_secs(20), "{took:?}");
+}
+
+/// Where nobody else may come, nobody else is heard.
+#[test]
+fn a_stranger_is_not_heard_where_the_check_is_strict() {
+    let config = Config::new().line("ringkeeper.peerAddressCheck=strict");
+    let mut ensemble = Ensemble::start(&[program(), program(), program()], config);
+    let leader = ensemble.leader();
+    let (quorum, _) = ports(&ensemble, leader);
+    let info = follower_info(4, Epoch(1));
+    assert_eq!(say_as_stranger(quorum, &info, Duration::from_secs(1)), None);
+    assert_eq!(ensemble.leader(), leader);
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::super::ensemble::PeerAddressCheck;
 use super::super::settings::{DigestAlgorithm, LogFormat, LogLevel, Whitelist};
 use super::super::value::{Below, Form, Kind, interval_ms};
 use super::{
@@ -644,6 +645,27 @@ pub(super) static KEYS: &[Key] = &[
              a file was lost",
     ),
     own(
+        "ringkeeper.peerAddressCheck",
+        Kind::Choice(&["members", "strict", "off"]),
+        "members",
+        Fate::Acted(Acted {
+            set: Set::Text(|c, v| {
+                let check = CHECKS.iter().find(|(name, _)| name.eq_ignore_ascii_case(v));
+                let check = check.map_or(PeerAddressCheck::Members, |&(_, check)| check);
+                c.quorum.peer_address_check = check;
+            }),
+            get: |c| {
+                let check = c.quorum.peer_address_check;
+                CHECKS.iter().find(|&&(_, it)| it == check).map_or("members", |&(name, _)| name).to_owned()
+            },
+            about: "who may connect to the ports between servers; members: whoever says that it is a member \
+                    comes from an address to which a host of its server.N line resolves; strict: nobody else \
+                    comes, either; off: addresses are not looked at, as in ZooKeeper, for networks that \
+                    translate them",
+            verdict: fine,
+        }),
+    ),
+    own(
         "ringkeeper.logFormat",
         Kind::Choice(&["text", "json"]),
         "text",
@@ -680,6 +702,12 @@ pub(super) static KEYS: &[Key] = &[
             verdict: fine,
         }),
     ),
+];
+
+const CHECKS: [(&str, PeerAddressCheck); 3] = [
+    ("members", PeerAddressCheck::Members),
+    ("strict", PeerAddressCheck::Strict),
+    ("off", PeerAddressCheck::Off),
 ];
 
 const LEVELS: [(&str, LogLevel); 6] = [

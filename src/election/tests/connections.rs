@@ -7,7 +7,7 @@ use super::network::{config_of, options};
 use crate::election::{Election, ElectionOptions, Outcome, Vote, notification};
 use crate::id::{Epoch, ServerId, Zxid};
 use crate::jute::Jute;
-use crate::limits::{ELECTION_HANDSHAKES_MAX, ELECTION_STRANGERS_MAX};
+use crate::limits::{ELECTION_HANDSHAKES_MAX, ELECTION_STRANGER_CALLS_MAX, ELECTION_STRANGERS_MAX};
 use crate::peer::link::{Endpoint, LinkEvent, LinkId, LinkIds, LinkOp, Port};
 use crate::proto::quorum::{ElectionHandshake, Notification, ServerState};
 use crate::quorum::Config;
@@ -57,15 +57,25 @@ impl Hand {
     }
 
     fn accept(&mut self) -> LinkId {
+        self.accept_of(None)
+    }
+
+    /// From an address of these members.
+    fn accept_of(&mut self, may_be: Option<&[ServerId]>) -> LinkId {
         self.accepted += 1;
         let link = LinkId::accepted(self.accepted);
-        self.event(LinkEvent::Accepted { link, port: Port::Election, remote: REMOTE });
+        let (port, remote) = (Port::Election, REMOTE);
+        self.event(LinkEvent::Accepted { link, port, remote, may_be });
         link
     }
 
     /// A server connects and says who it is.
     fn call(&mut self, server_id: i64, addresses: &str) -> LinkId {
-        let link = self.accept();
+        self.call_of(None, server_id, addresses)
+    }
+
+    fn call_of(&mut self, may_be: Option<&[ServerId]>, server_id: i64, addresses: &str) -> LinkId {
+        let link = self.accept_of(may_be);
         let version = -65536;
         let server_id = ServerId(server_id);
         let bytes = ElectionHandshake::Initial { version, server_id, addresses }.to_bytes();
@@ -189,6 +199,80 @@ fn a_smaller_caller_is_called_back_where_it_says_and_its_old_connection_is_close
     assert_eq!(*server, ServerId(1));
     assert_eq!(to[..], [at("elsewhere", 4000), at("s1", 3888)]);
     assert!(!hand.election.owns(old) && !hand.election.owns(caller));
+}
+
+#[test]
+fn a_name_is_believed_only_from_an_address_of_its_member() {
+    let mut hand = Hand::new(2);
+    hand.look();
+    hand.ops();
+    for may_be in [&[][..], &[ServerId(1)], &[ServerId(2)]] {
+        let forged = hand.call_of(Some(may_be), 3, "elsewhere:4000");
+        assert_eq!(hand.ops(), [LinkOp::Close { link: forged }]);
+    }
+    let real = hand.call_of(Some(&[ServerId(1), ServerId(3)]), 3, "s3:3888");
+    assert_eq!(hand.votes(), [(real, ServerState::Looking, 2)]);
+}
+
+#[test]
+fn a_member_is_called_where_the_configuration_says_and_another_one_where_it_came_from() {
+    let mut hand = Hand::new(3);
+    hand.call_of(Some(&[ServerId(1)]), 1, "elsewhere:4000");
+    assert_eq!(hand.attempts()[0].2, [at("s1", 3888)]);
+    hand.call_of(Some(&[]), 0, "elsewhere:4000");
+    assert_eq!(hand.attempts()[0].2, [at("127.0.0.1", 4000)]);
+}
+
+#[test]
+fn strangers_that_are_called_leave_room_for_members() {
+    let mut hand = Hand::new(100);
+    for id in 4..60 {
+        hand.call_of(Some(&[]), id, "elsewhere:4000");
+    }
+    assert_eq!(hand.attempts().len(), ELECTION_STRANGER_CALLS_MAX);
+    hand.call_of(Some(&[ServerId(1)]), 1, "s1:3888");
+    assert_eq!(hand.attempts().len(), 1);
+}
+
+#[test]
+fn who_was_there_before_it_became_a_member_needs_its_address() {
+    let mut hand = Hand::new(1);
+    let (known, forged) = (hand.call_of(Some(&[]), 4, "a:1"), hand.call_of(Some(&[]), 5, "a:1"));
+    let config = Rc::new(Config::parse(&config_of(5)).unwrap());
+    hand.election.set_config(config.clone(), config);
+    hand.ops();
+    hand.event(LinkEvent::Identified { link: known, may_be: &[ServerId(4)] });
+    assert_eq!(hand.ops(), []);
+    hand.event(LinkEvent::Identified { link: forged, may_be: &[] });
+    assert_eq!(hand.ops(), [LinkOp::Close { link: forged }]);
+}
+
+#[test]
+fn a_server_that_was_just_heard_keeps_its_connection() {
+    for (me, other) in [(1, 3), (3, 1)] {
+        let mut hand = Hand::new(me);
+        hand.look();
+        let mut link = None;
+        for (attempt, id, _) in hand.attempts() {
+            if id == other && me > other {
+                hand.event(LinkEvent::Connected { link: attempt, remote: REMOTE });
+                link = Some(attempt);
+            }
+        }
+        let link = link.unwrap_or_else(|| hand.call(other, "a:1"));
+        hand.after(900);
+        hand.says(link, ServerState::Looking, vote(other), 1, &config_of(3));
+        hand.after(900);
+        hand.ops();
+        let claim = hand.call(other, "b:2");
+        assert_eq!(hand.ops(), [LinkOp::Close { link: claim }]);
+        assert!(hand.election.owns(link));
+        // It was silent since.
+        hand.after(100);
+        hand.ops();
+        hand.call(other, "b:2");
+        assert!(!hand.election.owns(link), "{me}");
+    }
 }
 
 #[test]

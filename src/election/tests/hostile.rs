@@ -63,7 +63,10 @@ fn nothing_that_comes_on_the_port_does_more_than_close_its_own_connection() {
                     let link = LinkId::accepted(accepted);
                     links.push(link);
                     let port = Port::Election;
-                    election.handle_link(now, LinkEvent::Accepted { link, port, remote: REMOTE });
+                    election.handle_link(
+                        now,
+                        LinkEvent::Accepted { link, port, remote: REMOTE, may_be: None },
+                    );
                     let bytes = handshake(&mut seed);
                     election.handle_link(now, LinkEvent::Received { link, bytes: &bytes });
                 }
@@ -108,7 +111,9 @@ fn nothing_that_comes_on_the_port_does_more_than_close_its_own_connection() {
                     LinkOp::Connect { link, .. } => links.push(link),
                     LinkOp::Close { link } => links.retain(|other| *other != link),
                     LinkOp::Send { bytes, .. } => sent += bytes.len(),
-                    LinkOp::Listen { .. } => panic!("an election does not listen"),
+                    LinkOp::Listen { .. } | LinkOp::Members { .. } => {
+                        panic!("an election does not listen")
+                    }
                 }
             }
             match outcome {

@@ -253,7 +253,15 @@ impl Network {
                 }
             }
             Event::Accepted { to, link } => {
-                self.tell(to, LinkEvent::Accepted { link, port: Port::Election, remote: REMOTE });
+                self.tell(
+                    to,
+                    LinkEvent::Accepted {
+                        link,
+                        port: Port::Election,
+                        remote: REMOTE,
+                        may_be: None,
+                    },
+                );
             }
             Event::Connected { to, link } => {
                 if self.wires.contains_key(&(to, link)) {
@@ -329,7 +337,7 @@ impl Network {
 
     fn perform(&mut self, id: ServerId, op: LinkOp) {
         match op {
-            LinkOp::Listen { .. } => panic!("an election does not listen"),
+            LinkOp::Listen { .. } | LinkOp::Members { .. } => panic!("an election does not listen"),
             LinkOp::Connect { link, port, to, timeout_ms, .. } => {
                 assert_eq!(port, Port::Election);
                 self.opened += 1;

@@ -5,12 +5,12 @@
 
 use std::cell::Cell;
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use super::dial;
-use super::names::Names;
+use super::names::{Lookup, Names};
 use crate::limits;
 use crate::net::bind;
 use crate::peer::link::Endpoint;
@@ -19,19 +19,22 @@ use crate::runtime::Doorbell;
 /// Connections of other servers that the kernel may hold while we are busy.
 const BACKLOG: u32 = 128;
 
-/// How long a resolver is waited for before an attempt to listen fails; the next one asks again.
+/// How long a resolver is waited for before an attempt to listen fails, or who has come is not found
+/// among the members; the next one asks again.
 const NAME_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Something that may take a while.
 pub(super) enum Job {
     Connect { to: Vec<Endpoint>, timeout: Duration },
     Bind { at: Endpoint },
+    Resolve { hosts: Vec<String> },
 }
 
 /// What became of it, in words for an operator if nothing.
 pub(super) enum Outcome {
     Connected(Result<(TcpStream, SocketAddr), String>),
     Bound(Result<TcpListener, String>),
+    Resolved(Vec<(String, Result<Vec<IpAddr>, String>)>),
 }
 
 /// Those at work.
@@ -64,6 +67,7 @@ impl Helpers {
                     Outcome::Connected(dial::connect(&to, timeout, &names))
                 }
                 Job::Bind { at } => Outcome::Bound(listen(&at, &names)),
+                Job::Resolve { hosts } => Outcome::Resolved(resolve(hosts, &names)),
             };
             // The server may have ended meanwhile.
             let _ = done.send((number, outcome));
@@ -84,6 +88,20 @@ impl Helpers {
         self.at_work.set(self.at_work.get() - 1);
         Some(finished)
     }
+}
+
+/// Asks for all of these at once.
+fn resolve(hosts: Vec<String>, names: &Names) -> Vec<(String, Result<Vec<IpAddr>, String>)> {
+    let until = Instant::now() + NAME_PATIENCE;
+    let asked: Vec<_> = hosts
+        .into_iter()
+        .map(|host| (names.ask(&Endpoint { host: host.clone(), port: 0 }), host))
+        .collect();
+    let answer = |lookup: Lookup| {
+        let addresses = lookup.answer_until(until)?;
+        Ok(addresses.iter().map(SocketAddr::ip).collect())
+    };
+    asked.into_iter().map(|(lookup, host)| (host, answer(lookup))).collect()
 }
 
 /// Listens there, and says why not.

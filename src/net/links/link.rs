@@ -13,6 +13,7 @@ use rustix::net::{RecvFlags, recv};
 use socket2::SockRef;
 
 use super::{Links, Shared};
+use crate::id::ServerId;
 use crate::peer::link::LinkId;
 use crate::runtime::{Readiness, Ready, Timer, Watch};
 
@@ -39,6 +40,8 @@ pub(super) struct Link {
     links: Links,
     /// Where it came from, if it was accepted: it counts there until it is over.
     accepted_from: Option<IpAddr>,
+    /// Which members' address that is, if that was looked at.
+    may_be: RefCell<Option<Vec<ServerId>>>,
     /// Tells when the socket is ready; none before it runs and when it is over.
     watch: RefCell<Option<Watch>>,
     unsent: RefCell<Unsent>,
@@ -90,6 +93,7 @@ impl Link {
         socket: TcpStream,
         links: Links,
         accepted_from: Option<IpAddr>,
+        may_be: Option<Vec<ServerId>>,
     ) -> io::Result<Link> {
         socket.set_nonblocking(true)?;
         Ok(Link {
@@ -97,6 +101,7 @@ impl Link {
             socket,
             links,
             accepted_from,
+            may_be: RefCell::new(may_be),
             watch: RefCell::new(None),
             unsent: RefCell::default(),
             end: RefCell::new(None),
@@ -104,6 +109,24 @@ impl Link {
             patience: RefCell::new(None),
             said_farewell: Cell::new(false),
         })
+    }
+
+    /// Whether it comes from an address of no member.
+    pub fn is_strangers(&self) -> bool {
+        self.may_be.borrow().as_ref().is_some_and(Vec::is_empty)
+    }
+
+    /// There are other members: which of them may have opened it. What it could be before it can be still.
+    pub fn identify(&self, of: impl FnOnce(IpAddr) -> Vec<ServerId>) -> Option<Vec<ServerId>> {
+        let from = self.accepted_from?;
+        let mut may_be = self.may_be.borrow_mut();
+        let known = may_be.as_mut()?;
+        for id in of(from) {
+            if !known.contains(&id) {
+                known.push(id);
+            }
+        }
+        Some(known.clone())
     }
 
     /// Begins to listen to the other side.

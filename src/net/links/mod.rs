@@ -12,6 +12,7 @@ mod dial;
 mod helpers;
 mod link;
 mod listen;
+mod members;
 mod names;
 
 use std::cell::{Cell, RefCell};
@@ -21,13 +22,16 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
+use crate::id::ServerId;
 use crate::limits;
-use crate::peer::link::{Endpoint, LinkEvent, LinkId, LinkOp, Port};
+use crate::peer::link::{Endpoint, LinkEvent, LinkId, LinkOp, MemberHosts, Port};
 use crate::runtime::{Doorbell, Reactor};
 
 use helpers::{Helpers, Job, Outcome};
 use link::Link;
 use listen::Listener;
+use members::Members;
+pub use members::PeerAddressCheck;
 use names::Names;
 
 /// Who hears what happens on links: the replica's host.
@@ -50,6 +54,8 @@ pub struct LinkOptions {
     /// Attempts to listen at an address after which the server gives up, for its supervisor to act
     /// (`electionPortBindRetry`). `None`: it goes on trying.
     pub bind_attempts_max: Option<u32>,
+    /// Who may connect (`ringkeeper.peerAddressCheck`).
+    pub peer_address_check: PeerAddressCheck,
 }
 
 /// Why a server could not listen for others somewhere at this moment.
@@ -102,6 +108,13 @@ struct Shared {
     dirty: RefCell<Vec<Rc<Link>>>,
     /// Links that would read, but the replica is behind.
     paused: RefCell<Vec<Rc<Link>>>,
+    members: RefCell<Members>,
+    /// Connections that wait until it is known whose address theirs is.
+    unplaced: RefCell<VecDeque<(TcpStream, Port, SocketAddr)>>,
+    /// Other members were named, and links accepted before are to be looked at.
+    is_identifying: Cell<bool>,
+    /// When it was last said that a stranger was refused, and how many since.
+    refused: Cell<(Option<Instant>, u64)>,
     /// Accepted links by remote address.
     remotes: RefCell<BTreeMap<IpAddr, u32>>,
     accepted: Cell<u64>,
@@ -123,11 +136,13 @@ enum Slot {
 enum Waiting {
     Link(LinkId),
     Listener(Rc<listen::Inner>),
+    Members,
 }
 
 /// A [`LinkEvent`] that waits for the next turn. Bytes never wait.
 enum Event {
-    Accepted { link: LinkId, port: Port, remote: SocketAddr },
+    Accepted { link: LinkId, port: Port, remote: SocketAddr, may_be: Option<Vec<ServerId>> },
+    Identified { link: LinkId, may_be: Vec<ServerId> },
     Connected { link: LinkId, remote: SocketAddr },
     Sent { link: LinkId, bytes: u64 },
     Closed { link: LinkId, reason: String },
@@ -137,6 +152,7 @@ impl Event {
     fn link(&self) -> LinkId {
         match *self {
             Event::Accepted { link, .. }
+            | Event::Identified { link, .. }
             | Event::Connected { link, .. }
             | Event::Sent { link, .. }
             | Event::Closed { link, .. } => link,
@@ -151,6 +167,9 @@ const SCRATCH_BYTES: usize = 256 << 10;
 /// Fewer are told with the next turn, which comes anyway.
 const SENT_BYTES_TOLD_AT_ONCE: u64 = 32 << 10;
 
+/// Between two lines about connections that were refused.
+const REFUSED_EVERY: Duration = Duration::from_secs(10);
+
 /// Buffers kept for later turns.
 const SPARE_BUFFERS_MAX: usize = 16;
 
@@ -162,6 +181,10 @@ impl Links {
                 options,
                 reactor,
                 core: RefCell::new(None),
+                members: RefCell::new(Members::new(options.peer_address_check)),
+                unplaced: RefCell::default(),
+                is_identifying: Cell::new(false),
+                refused: Cell::new((None, 0)),
                 links: RefCell::default(),
                 listeners: RefCell::default(),
                 helpers: Helpers::new(bell),
@@ -187,6 +210,7 @@ impl Links {
     pub fn perform(&self, op: LinkOp) {
         match op {
             LinkOp::Listen { on } => self.listen(&on),
+            LinkOp::Members { hosts } => self.set_members(hosts),
             LinkOp::Connect { link, port, server, to, timeout_ms } => {
                 tracing::debug!(?port, %server, ?to, "connecting");
                 self.connect(link, to, Duration::from_millis(timeout_ms));
@@ -220,9 +244,11 @@ impl Links {
         let mut events = self.shared.events.borrow_mut();
         for event in events.drain(..) {
             tell(match &event {
-                Event::Accepted { link, port, remote } => {
-                    LinkEvent::Accepted { link: *link, port: *port, remote: *remote }
+                Event::Accepted { link, port, remote, may_be } => {
+                    let may_be = may_be.as_deref();
+                    LinkEvent::Accepted { link: *link, port: *port, remote: *remote, may_be }
                 }
+                Event::Identified { link, may_be } => LinkEvent::Identified { link: *link, may_be },
                 Event::Connected { link, remote } => {
                     LinkEvent::Connected { link: *link, remote: *remote }
                 }
@@ -320,9 +346,11 @@ impl Links {
                 (Some(Waiting::Listener(listener)), Outcome::Bound(result)) => {
                     listener.on_bound(result);
                 }
-                (Some(Waiting::Link(_)), Outcome::Bound(_))
-                | (Some(Waiting::Listener(_)), Outcome::Connected(_))
-                | (None, _) => unreachable!("an outcome of another job"),
+                (Some(Waiting::Members), Outcome::Resolved(answers)) => {
+                    self.shared.members.borrow_mut().handle_answers(Instant::now(), answers);
+                    self.place();
+                }
+                (Some(_) | None, _) => unreachable!("an outcome of another job"),
             }
         }
     }
@@ -334,33 +362,150 @@ impl Links {
         }
         match result {
             Err(reason) => self.ended(link, reason),
-            Ok((stream, remote)) => match self.open(link, stream, remote, false) {
+            Ok((stream, remote)) => match self.open(link, stream, remote, None) {
                 Ok(()) => self.tell(Event::Connected { link, remote }),
                 Err(error) => self.ended(link, error.to_string()),
             },
         }
     }
 
+    // ---- who connects
+
+    /// Other members: their names are resolved before anybody comes.
+    fn set_members(&self, hosts: MemberHosts) {
+        let mut members = self.shared.members.borrow_mut();
+        if members.check() == PeerAddressCheck::Off {
+            return;
+        }
+        members.set(hosts);
+        drop(members);
+        self.shared.is_identifying.set(true);
+        if !self.ask() {
+            self.place();
+        }
+    }
+
+    /// Asks where the members are. False: there is nothing to wait for.
+    fn ask(&self) -> bool {
+        let mut members = self.shared.members.borrow_mut();
+        let Some(hosts) = members.to_ask(Instant::now()) else { return members.is_asking() };
+        let job = self.shared.helpers.start(Job::Resolve { hosts });
+        match job {
+            Some(job) => self.shared.jobs.borrow_mut().insert(job, Waiting::Members),
+            None => {
+                members.handle_no_answer();
+                return false;
+            }
+        };
+        true
+    }
+
     /// A connection that came in at a listener.
     fn accept(&self, stream: TcpStream, port: Port, remote: SocketAddr) {
         let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
+        let members = self.shared.members.borrow();
+        if members.check() == PeerAddressCheck::Off {
+            drop(members);
+            return self.admit(stream, port, remote, None);
+        }
+        let (at, is_stale) = (members.at(remote.ip()), members.is_stale(Instant::now()));
+        drop(members);
+        if !at.is_empty() {
+            if is_stale {
+                self.ask();
+            }
+            let may_be = self.shared.members.borrow().may_be(remote.ip());
+            return self.admit(stream, port, remote, Some(may_be));
+        }
+        // A member may have moved since a resolver was asked.
+        if self.ask() {
+            let mut unplaced = self.shared.unplaced.borrow_mut();
+            if unplaced.len() >= limits::LINKS_UNPLACED_MAX {
+                unplaced.pop_front();
+            }
+            unplaced.push_back((stream, port, remote));
+        } else {
+            self.admit_unplaced(stream, port, remote);
+        }
+    }
+
+    /// It is known where the members are, as far as that can be found out now.
+    fn place(&self) {
+        let waiting = std::mem::take(&mut *self.shared.unplaced.borrow_mut());
+        for (stream, port, remote) in waiting {
+            self.admit_unplaced(stream, port, remote);
+        }
+        let mut members = self.shared.members.borrow_mut();
+        if let Some(hosts) = members.to_ask_if_new(Instant::now()) {
+            // Names that came while others were asked for.
+            match self.shared.helpers.start(Job::Resolve { hosts }) {
+                Some(job) => {
+                    self.shared.jobs.borrow_mut().insert(job, Waiting::Members);
+                    return;
+                }
+                None => members.handle_no_answer(),
+            }
+        }
+        if !self.shared.is_identifying.replace(false) {
+            return;
+        }
+        let mut told = Vec::new();
+        for (id, slot) in &*self.shared.links.borrow() {
+            let Slot::Open(link) = slot else { continue };
+            if let Some(may_be) = link.identify(|from| members.may_be(from)) {
+                told.push(Event::Identified { link: *id, may_be });
+            }
+        }
+        drop(members);
+        told.into_iter().for_each(|event| self.tell(event));
+    }
+
+    fn admit_unplaced(&self, stream: TcpStream, port: Port, remote: SocketAddr) {
+        let members = self.shared.members.borrow();
+        let (may_be, check) = (members.may_be(remote.ip()), members.check());
+        drop(members);
+        if may_be.is_empty() && check == PeerAddressCheck::Strict {
+            return self.refuse(
+                port,
+                remote,
+                "it is an address of no member, and nobody else may come (ringkeeper.peerAddressCheck=strict)",
+            );
+        }
+        self.admit(stream, port, remote, Some(may_be));
+    }
+
+    /// Lets a connection in, if there is room for one like it: strangers have less of it.
+    fn admit(
+        &self,
+        stream: TcpStream,
+        port: Port,
+        remote: SocketAddr,
+        may_be: Option<Vec<ServerId>>,
+    ) {
+        let is_stranger = may_be.as_ref().is_some_and(Vec::is_empty);
         let from_there = self.shared.remotes.borrow().get(&remote.ip()).copied().unwrap_or(0);
+        let from_there_max = match is_stranger {
+            true => limits::STRANGER_LINKS_PER_REMOTE_MAX,
+            false => limits::LINKS_PER_REMOTE_MAX,
+        };
+        let strangers = if is_stranger { self.strangers() } else { 0 };
         let refusal = if self.count() >= limits::LINKS_MAX {
             Some(format!("there are {} links already", self.count()))
-        } else if from_there >= limits::LINKS_PER_REMOTE_MAX {
+        } else if from_there >= from_there_max {
             Some(format!("{from_there} links come from there already"))
+        } else if strangers >= limits::STRANGER_LINKS_MAX {
+            Some(format!("there are {strangers} links of servers that are no members already"))
         } else {
             None
         };
         if let Some(refusal) = refusal {
-            tracing::warn!("connection from {remote} to the {port:?} port refused: {refusal}");
-            return;
+            return self.refuse(port, remote, &refusal);
         }
         let number = self.shared.accepted.get();
         self.shared.accepted.set(number + 1);
         let link = LinkId::accepted(number);
-        match self.open(link, stream, remote, true) {
-            Ok(()) => self.tell(Event::Accepted { link, port, remote }),
+        match self.open(link, stream, remote, Some(&may_be)) {
+            Ok(()) => self.tell(Event::Accepted { link, port, remote, may_be }),
             Err(error) => tracing::warn!("connection from {remote} could not be used: {error}"),
         }
     }
@@ -370,20 +515,45 @@ impl Links {
         id: LinkId,
         stream: TcpStream,
         remote: SocketAddr,
-        accepted: bool,
+        accepted: Option<&Option<Vec<ServerId>>>,
     ) -> io::Result<()> {
         stream.set_nodelay(true)?;
         if self.shared.options.keep_alive {
             socket2::SockRef::from(&stream).set_keepalive(true)?;
         }
-        let accepted_from = accepted.then(|| remote.ip());
-        let link = Rc::new(Link::new(id, stream, self.clone(), accepted_from)?);
+        let accepted_from = accepted.map(|_| remote.ip());
+        let may_be = accepted.cloned().flatten();
+        let link = Rc::new(Link::new(id, stream, self.clone(), accepted_from, may_be)?);
         self.shared.links.borrow_mut().insert(id, Slot::Open(link.clone()));
         if let Some(remote) = accepted_from {
             *self.shared.remotes.borrow_mut().entry(remote).or_default() += 1;
         }
         link.run();
         Ok(())
+    }
+
+    /// Links from addresses of no member.
+    fn strangers(&self) -> usize {
+        let links = self.shared.links.borrow();
+        links
+            .values()
+            .filter(|slot| matches!(slot, Slot::Open(link) if link.is_strangers()))
+            .count()
+    }
+
+    /// Says that a connection is refused, once in a time: strangers may come by the thousands.
+    fn refuse(&self, port: Port, remote: SocketAddr, reason: &str) {
+        let (said_at, more) = self.shared.refused.get();
+        if said_at.is_some_and(|at| at.elapsed() < REFUSED_EVERY) {
+            return self.shared.refused.set((said_at, more + 1));
+        }
+        self.shared.refused.set((Some(Instant::now()), 0));
+        let others = if more > 0 {
+            format!(" ({more} more since the last such line)")
+        } else {
+            String::new()
+        };
+        tracing::warn!("connection from {remote} to the {port:?} port refused: {reason}{others}");
     }
 
     /// A link that was closed here has written its last bytes.

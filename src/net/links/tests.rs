@@ -24,10 +24,12 @@ impl Heard {
     fn hear(&self, links: &Links) {
         links.deliver(|event| {
             self.events.borrow_mut().push(match event {
-                LinkEvent::Accepted { link, port, .. } => {
+                LinkEvent::Accepted { link, port, may_be, .. } => {
                     self.links.borrow_mut().push(link);
-                    format!("accepted {port:?}")
+                    let of = may_be.map_or(String::new(), |ids| format!(" of {ids:?}"));
+                    format!("accepted {port:?}{of}")
                 }
+                LinkEvent::Identified { may_be, .. } => format!("may be {may_be:?}"),
                 LinkEvent::Connected { link, .. } => {
                     self.links.borrow_mut().push(link);
                     "connected".to_owned()
@@ -216,6 +218,59 @@ fn a_connection_that_cannot_be_made_is_closed_with_its_reason() {
     assert!(events.contains("no-such-host.invalid"), "{events}");
     assert!(events.contains("no address to connect to"), "{events}");
     assert_eq!(client.links.count(), 0);
+}
+
+/// Connects until somebody listens; the last word of the client's side.
+fn knock(server: &Side, client: &Side, at: &Endpoint, numbers: std::ops::Range<u64>) -> String {
+    for number in numbers {
+        let before = client.heard.events().len();
+        client.connect(number, vec![at.clone()], 1000);
+        until(&[server, client], "an outcome", || client.heard.events().len() > before);
+        if client.heard.events().last().unwrap() == "connected" {
+            let patience = Instant::now() + Duration::from_secs(5);
+            while client.heard.events().last().unwrap() == "connected"
+                && !server.heard.events().last().is_some_and(|last| last.starts_with("accepted"))
+                && Instant::now() < patience
+            {
+                server.heard.hear(&server.links);
+                client.heard.hear(&client.links);
+                moment(&server.reactor, Duration::from_millis(1));
+            }
+            return client.heard.events().last().unwrap().clone();
+        }
+    }
+    panic!("nobody listens: {:?}", client.heard.events());
+}
+
+#[test]
+fn a_connection_is_of_the_members_that_have_its_address() {
+    let hosts = |host: &str| LinkOp::Members { hosts: vec![(ServerId(7), vec![host.to_owned()])] };
+    let of = |check| LinkOptions { peer_address_check: check, ..LinkOptions::default() };
+    let reactor = reactor();
+    let client = Side::new(&reactor);
+    // Nobody but a member comes where the check is strict, and its name is waited for.
+    let strict = Side::with(of(PeerAddressCheck::Strict), &reactor);
+    let at = strict.listen();
+    strict.links.perform(hosts("10.255.255.1"));
+    let end = knock(&strict, &client, &at, 1..50);
+    assert!(end.starts_with("closed"), "{end}");
+    assert_eq!(strict.heard.events(), [""; 0]);
+    strict.links.perform(hosts("localhost"));
+    assert_eq!(knock(&strict, &client, &at, 50..100), "connected");
+    assert_eq!(strict.heard.events()[0], "accepted Quorum of [ServerId(7)]");
+    // Others may come elsewhere, and may be of a member that is named later.
+    let members = Side::with(of(PeerAddressCheck::Members), &reactor);
+    let at = members.listen();
+    members.links.perform(hosts("10.255.255.1"));
+    assert_eq!(knock(&members, &client, &at, 100..150), "connected");
+    members.links.perform(hosts("127.0.0.1"));
+    until(&[&members], "identified", || members.heard.events().len() == 2);
+    assert_eq!(members.heard.events(), ["accepted Quorum of []", "may be [ServerId(7)]"]);
+    // A name that nobody knows says nothing of where its server is.
+    members.links.perform(hosts("no-such-host.invalid"));
+    until(&[&members], "asked", || members.heard.events().len() == 3);
+    assert_eq!(knock(&members, &client, &at, 150..200), "connected");
+    assert_eq!(members.heard.events()[3], "accepted Quorum of [ServerId(7)]");
 }
 
 #[test]

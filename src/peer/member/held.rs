@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 
+use crate::id::ServerId;
 use crate::limits::{HELD_LEARNER_BYTES_MAX, HELD_LEARNERS_MAX};
 use crate::peer::link::{LinkEvent, LinkId};
 use crate::time::MonoUs;
@@ -13,6 +14,8 @@ use crate::time::MonoUs;
 pub(super) struct HeldLink {
     pub(super) link: LinkId,
     pub(super) remote: SocketAddr,
+    /// Which members' address that is; `None`: addresses are not looked at.
+    pub(super) may_be: Option<Vec<ServerId>>,
     pub(super) received: Vec<u8>,
     since: MonoUs,
 }
@@ -22,15 +25,21 @@ pub(super) struct HeldLink {
 pub(super) struct HeldLinks(Vec<HeldLink>);
 
 impl HeldLinks {
-    /// Keeps a link; answers one to be closed if there are too many: the oldest.
+    /// Keeps a link; answers one to be closed if there are too many: the oldest, and of no member before
+    /// one of a member.
     pub(super) fn accept(
         &mut self,
         now: MonoUs,
         link: LinkId,
         remote: SocketAddr,
+        may_be: Option<&[ServerId]>,
     ) -> Option<LinkId> {
-        let oldest = (self.0.len() >= HELD_LEARNERS_MAX).then(|| self.0.remove(0).link);
-        self.0.push(HeldLink { link, remote, received: Vec::new(), since: now });
+        let oldest = (self.0.len() >= HELD_LEARNERS_MAX).then(|| {
+            let is_stranger = |held: &HeldLink| held.may_be.as_ref().is_some_and(Vec::is_empty);
+            self.0.remove(self.0.iter().position(is_stranger).unwrap_or(0)).link
+        });
+        let may_be = may_be.map(<[ServerId]>::to_vec);
+        self.0.push(HeldLink { link, remote, may_be, received: Vec::new(), since: now });
         oldest
     }
 
@@ -53,6 +62,7 @@ impl HeldLinks {
             LinkEvent::Closed { .. } => {
                 self.0.remove(at);
             }
+            LinkEvent::Identified { may_be, .. } => self.0[at].may_be = Some(may_be.to_vec()),
             LinkEvent::Accepted { .. } | LinkEvent::Connected { .. } | LinkEvent::Sent { .. } => {}
         }
         None

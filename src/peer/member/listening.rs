@@ -1,5 +1,7 @@
 //! Where this server waits for the others, and where it finds its leader.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::zab::learner::{LearnerKind, LearnerTarget};
 use link::Endpoint;
@@ -8,8 +10,29 @@ use link::Endpoint;
 const ANY_HOST: &str = "::";
 
 impl Member {
-    /// Says where to listen, if that changed.
+    /// Says where the other members are, if that changed.
+    fn name_members(&mut self) {
+        let mut hosts: BTreeMap<ServerId, Vec<String>> = BTreeMap::new();
+        for config in [&self.lasting.config, &self.lasting.last_seen] {
+            for (id, member) in config.members.iter().filter(|(id, _)| **id != self.me()) {
+                let known = hosts.entry(*id).or_default();
+                for address in &member.addresses {
+                    if !known.contains(&address.host) {
+                        known.push(address.host.clone());
+                    }
+                }
+            }
+        }
+        let hosts: link::MemberHosts = hosts.into_iter().collect();
+        if hosts != self.hosts {
+            self.hosts.clone_from(&hosts);
+            self.lasting.ready.send(LinkOp::Members { hosts });
+        }
+    }
+
+    /// Says where to listen, if that changed, and to whom.
     pub(super) fn listen(&mut self) {
+        self.name_members();
         let lasting = &self.lasting;
         let me = lasting.options.me;
         let known = lasting.config.members.get(&me).or_else(|| lasting.last_seen.members.get(&me));

@@ -250,8 +250,9 @@ impl Member {
             leader.set_oracle(self.now, says_yes);
         }
         for held in self.held.take() {
-            let (link, remote) = (held.link, held.remote);
-            leader.handle_link(self.now, LinkEvent::Accepted { link, port: Port::Quorum, remote });
+            let (link, remote, may_be) = (held.link, held.remote, held.may_be.as_deref());
+            let event = LinkEvent::Accepted { link, port: Port::Quorum, remote, may_be };
+            leader.handle_link(self.now, event);
             if !held.received.is_empty() {
                 let bytes = &held.received;
                 leader.handle_link(self.now, LinkEvent::Received { link, bytes });

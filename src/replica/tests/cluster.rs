@@ -187,6 +187,7 @@ impl Cluster {
                 self.listening.retain(|_, (owner, _)| *owner != id);
                 self.listening.extend(on.into_iter().map(|(port, at)| (at, (id, port))));
             }
+            LinkOp::Members { .. } => {}
             LinkOp::Connect { link, to, .. } => {
                 let found = to.iter().find_map(|at| self.listening.get(at)).copied();
                 match found.filter(|(other, _)| self.reaches(id, *other)) {
@@ -230,7 +231,7 @@ impl Cluster {
         let now = server.now;
         let event = match event {
             Event::Accepted { link, port } => {
-                LinkEvent::Accepted { link: *link, port: *port, remote }
+                LinkEvent::Accepted { link: *link, port: *port, remote, may_be: None }
             }
             Event::Connected { link } => LinkEvent::Connected { link: *link, remote },
             Event::Received { link, bytes } => LinkEvent::Received { link: *link, bytes },

@@ -165,6 +165,10 @@ impl Leader {
         if server == self.options.me {
             return Err(format!("it says that it is server {server}, which is this one"));
         }
+        let is_member = self.quorums.iter().any(|config| config.members.contains_key(&server));
+        if !self.learners.check_name(self.now, link, server, is_member) {
+            return Ok(());
+        }
         if let Some(theirs) = info.and_then(|info| info.config_version)
             && theirs > self.config.version
         {
@@ -202,7 +206,6 @@ impl Leader {
         let voter = self.voucher(link).filter(|server| self.is_voter_anywhere(*server));
         // Old servers say a zxid there, and no epoch.
         let said = if is_old { self.epochs.accepted } else { accepted };
-        let is_member = self.quorums.iter().any(|config| config.members.contains_key(&server));
         if let Phase::Discovery { claims, .. } = &mut self.phase {
             match voter {
                 Some(voter) => claims.voter(voter, said),

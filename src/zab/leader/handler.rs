@@ -111,6 +111,8 @@ impl AckClock {
 pub(super) struct Handler {
     pub(super) link: LinkId,
     pub(super) remote: SocketAddr,
+    /// Which members' address that is; `None`: addresses are not looked at.
+    pub(super) may_be: Option<Vec<ServerId>>,
     pub(super) since: MonoUs,
     pub(super) reader: PacketReader,
     pub(super) outbox: Outbox,
@@ -153,12 +155,14 @@ impl Handler {
     pub(super) fn new(
         link: LinkId,
         remote: SocketAddr,
+        may_be: Option<Vec<ServerId>>,
         now: MonoUs,
         tick_deadline: u64,
     ) -> Handler {
         Handler {
             link,
             remote,
+            may_be,
             since: now,
             // Nobody who has not said who he is may send much.
             reader: PacketReader::new(LEARNER_EARLY_BYTES_MAX),

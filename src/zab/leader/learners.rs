@@ -13,7 +13,7 @@ use super::outbox::Outbox;
 use super::sync::{History, Plan, Stream, choose_from_files};
 use crate::id::{Epoch, ServerId, Zxid};
 use crate::limits::{LEARNER_SPREAD_BYTES_MAX, LEARNER_WINDOW_BYTES, LEARNERS_MAX};
-use crate::peer::link::{LinkId, LinkOp};
+use crate::peer::link::{LinkId, LinkOp, forgery, is_forged};
 use crate::peer::{LogRead, PeerOptions};
 use crate::proto::quorum::packet;
 use crate::proto::txn::Txn;
@@ -103,7 +103,13 @@ impl Learners {
 
     // ---- coming and going
 
-    pub(super) fn accept(&mut self, now: MonoUs, link: LinkId, remote: SocketAddr, deadline: u64) {
+    pub(super) fn accept(
+        &mut self,
+        now: MonoUs,
+        link: LinkId,
+        (remote, may_be): (SocketAddr, Option<&[ServerId]>),
+        deadline: u64,
+    ) {
         if self.handlers.len() >= LEARNERS_MAX {
             // Whoever does not even say who he is shall not keep out those who do.
             let stranger = self.at_stage(Stage::Info).min_by_key(|handler| handler.since);
@@ -116,7 +122,41 @@ impl Learners {
                 }
             }
         }
-        self.handlers.insert(link, Handler::new(link, remote, now, deadline));
+        let may_be = may_be.map(<[ServerId]>::to_vec);
+        self.handlers.insert(link, Handler::new(link, remote, may_be, now, deadline));
+    }
+
+    /// A learner says who it is: whether it may be that one, of these members. If not, it is sent away.
+    pub(super) fn check_name(
+        &mut self,
+        now: MonoUs,
+        link: LinkId,
+        server: ServerId,
+        is_member: bool,
+    ) -> bool {
+        let Some(handler) = self.handlers.get(&link) else { return false };
+        if !is_member || !is_forged(handler.may_be.as_deref(), server) {
+            return true;
+        }
+        let text = forgery(handler.remote, server);
+        self.keep_out(now, link, server, kept_out::Reason::Forged, &text);
+        false
+    }
+
+    /// There are other members.
+    pub(super) fn identify(
+        &mut self,
+        now: MonoUs,
+        link: LinkId,
+        may_be: &[ServerId],
+        is_member: impl Fn(ServerId) -> bool,
+    ) {
+        let Some(handler) = self.handlers.get_mut(&link) else { return };
+        handler.may_be = Some(may_be.to_vec());
+        let server = handler.server;
+        if handler.is_known() {
+            self.check_name(now, link, server, is_member(server));
+        }
     }
 
     /// The other side has closed, or the network has.

@@ -205,9 +205,15 @@ impl Leader {
             return;
         }
         match event {
-            LinkEvent::Accepted { link, port: Port::Quorum, remote } => {
+            LinkEvent::Accepted { link, port: Port::Quorum, remote, may_be } => {
                 let deadline = self.tick + self.options.init_limit + self.options.sync_limit;
-                self.learners.accept(now, link, remote, deadline);
+                self.learners.accept(now, link, (remote, may_be), deadline);
+            }
+            LinkEvent::Identified { link, may_be } => {
+                let quorums = self.quorums.clone();
+                let is_member = |id| quorums.iter().any(|config| config.members.contains_key(&id));
+                self.learners.identify(now, link, may_be, is_member);
+                self.maybe_leave();
             }
             LinkEvent::Accepted { .. } | LinkEvent::Connected { .. } => {}
             LinkEvent::Received { link, bytes } => {

@@ -117,8 +117,12 @@ impl ObserverMaster {
     pub fn handle_link(&mut self, now: MonoUs, event: LinkEvent<'_>, view: MasterView<'_>) {
         self.now = now;
         match event {
-            LinkEvent::Accepted { link, port: Port::ObserverMaster, remote } => {
-                self.learners.accept(now, link, remote, u64::MAX);
+            LinkEvent::Accepted { link, port: Port::ObserverMaster, remote, may_be } => {
+                self.learners.accept(now, link, (remote, may_be), u64::MAX);
+            }
+            LinkEvent::Identified { link, may_be } => {
+                let is_member = |id| view.config.members.contains_key(&id);
+                self.learners.identify(now, link, may_be, is_member);
             }
             LinkEvent::Accepted { .. } | LinkEvent::Connected { .. } => {}
             LinkEvent::Received { link, bytes } => {
@@ -307,6 +311,10 @@ impl ObserverMaster {
         let Some(info) = info.filter(|info| info.protocol_version.is_some()) else {
             return Err("it is older than observers that learn from followers".to_owned());
         };
+        let is_member = view.config.members.contains_key(&info.server_id);
+        if !self.learners.check_name(self.now, link, info.server_id, is_member) {
+            return Ok(());
+        }
         if info.config_version.is_some_and(|theirs| theirs > view.config.version) {
             return Err("it has a later configuration".to_owned());
         }

@@ -184,7 +184,7 @@ impl Learner {
             return;
         }
         match event {
-            LinkEvent::Accepted { .. } => {}
+            LinkEvent::Accepted { .. } | LinkEvent::Identified { .. } => {}
             LinkEvent::Connected { .. } => self.on_connected(now, lasting),
             LinkEvent::Received { bytes, .. } => {
                 self.heard = now;

@@ -162,7 +162,9 @@ impl Ensemble {
         let link = end.link;
         let remote = "127.0.0.1:1".parse().unwrap();
         let event = match arrival {
-            Arrival::Accepted(port) => LinkEvent::Accepted { link, port: *port, remote },
+            Arrival::Accepted(port) => {
+                LinkEvent::Accepted { link, port: *port, remote, may_be: None }
+            }
             Arrival::Connected => LinkEvent::Connected { link, remote },
             Arrival::Bytes(bytes) => LinkEvent::Received { link, bytes },
             Arrival::Sent(bytes) => LinkEvent::Sent { link, bytes: *bytes },
@@ -200,7 +202,7 @@ impl Ensemble {
         let life = self.servers[at].life;
         for op in ops {
             match op {
-                LinkOp::Listen { .. } => {}
+                LinkOp::Listen { .. } | LinkOp::Members { .. } => {}
                 LinkOp::Connect { link, port, to, timeout_ms, .. } => {
                     let Endpoint { host, .. } = &to[0];
                     let to: usize = host[1..].parse().unwrap();

@@ -50,7 +50,10 @@ fn a_server_that_votes_for_itself_and_at_once_for_another_is_not_waited_for() {
     }
     let call = |member: &mut Member, server: i64| {
         let link = LinkId::accepted(server.unsigned_abs());
-        member.handle_link(now, LinkEvent::Accepted { link, port: Port::Election, remote: REMOTE });
+        member.handle_link(
+            now,
+            LinkEvent::Accepted { link, port: Port::Election, remote: REMOTE, may_be: None },
+        );
         let (version, server_id) = (-65536, ServerId(server));
         let addresses = "s:2";
         let bytes = ElectionHandshake::Initial { version, server_id, addresses }.to_bytes();

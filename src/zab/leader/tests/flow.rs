@@ -217,7 +217,10 @@ impl World {
         self.models.insert(link, model);
         *self.came.entry(server).or_default() += 1;
         let remote = "10.0.0.9:4000".parse().unwrap();
-        self.leader.handle_link(self.now, LinkEvent::Accepted { link, port: Port::Quorum, remote });
+        self.leader.handle_link(
+            self.now,
+            LinkEvent::Accepted { link, port: Port::Quorum, remote, may_be: None },
+        );
     }
 
     fn say(&mut self, link: LinkId, words: &str) {
@@ -475,7 +478,9 @@ fn whatever_is_sent_a_leader_goes_on() {
         let port = Port::Quorum;
         let honest_until = world.random.below(conversation.len());
         world.connect();
-        world.leader.handle_link(world.now, LinkEvent::Accepted { link, port, remote });
+        world
+            .leader
+            .handle_link(world.now, LinkEvent::Accepted { link, port, remote, may_be: None });
         for (at, words) in conversation.iter().enumerate() {
             let words: Vec<&str> = words.split_whitespace().collect();
             let mut bytes = packet_of("9", words[0], &words[1..]);

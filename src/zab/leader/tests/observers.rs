@@ -48,7 +48,12 @@ impl World {
 
     fn connect(&mut self) {
         let remote = "10.0.0.9:4000".parse().unwrap();
-        self.link(LinkEvent::Accepted { link: LINK, port: Port::ObserverMaster, remote });
+        self.link(LinkEvent::Accepted {
+            link: LINK,
+            port: Port::ObserverMaster,
+            remote,
+            may_be: None,
+        });
     }
 
     fn say(&mut self, words: &str) {

@@ -294,7 +294,10 @@ impl Script {
         let ear = Ear { reader: PacketReader::new(1 << 24), tree: None };
         self.ears.insert(link, ear);
         let remote = "10.0.0.9:4000".parse().unwrap();
-        self.leader.handle_link(self.now, LinkEvent::Accepted { link, port: Port::Quorum, remote });
+        self.leader.handle_link(
+            self.now,
+            LinkEvent::Accepted { link, port: Port::Quorum, remote, may_be: None },
+        );
         link
     }
 

@@ -212,6 +212,7 @@ impl Conversation {
     fn op(&mut self, op: &LinkOp) -> String {
         match op {
             LinkOp::Listen { .. } => "listen".to_owned(),
+            LinkOp::Members { .. } => "members".to_owned(),
             LinkOp::Connect { timeout_ms, .. } => format!("connect {timeout_ms}"),
             LinkOp::Close { .. } => "close".to_owned(),
             LinkOp::Send { bytes, .. } => {

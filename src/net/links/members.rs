@@ -1,0 +1,274 @@
+//! Whose address a connection comes from.
+//!
+//! Nothing that a server says of itself on the ports between servers can be checked, but where it comes
+//! from can: the names and addresses of the members stand in the configuration. Names are resolved in the
+//! background, and anew when somebody comes from an address that is nobody's: a container may have
+//! another one after a restart. Until that answer is there, whoever has come waits.
+//!
+//! A name that no resolver has ever known says nothing of where its server is: that one may come from
+//! anywhere, and nobody else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::{Duration, Instant};
+
+use crate::id::ServerId;
+use crate::peer::link::MemberHosts;
+use crate::quorum::is_wildcard;
+
+/// Who may connect to the ports between servers (`ringkeeper.peerAddressCheck`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PeerAddressCheck {
+    /// Whoever says that it is a member comes from an address of that member. Servers that are no
+    /// members come from anywhere: they wait to be added, or observe.
+    Members,
+    /// Nobody comes from elsewhere.
+    Strict,
+    /// Addresses are not looked at.
+    #[default]
+    Off,
+}
+
+/// No name is asked for again sooner: a stranger shall not make this server flood a resolver.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Answers that are older are asked for anew when somebody comes, who does not wait for that: an address
+/// that a member has left may be somebody else's.
+const STALE_AFTER: Duration = Duration::from_secs(60);
+
+/// Between two lines about names that cannot be resolved.
+const SAID_EVERY: Duration = Duration::from_secs(60);
+
+/// What a host of the configuration was found to be.
+#[derive(Debug, Default)]
+struct Host {
+    /// As of the last answer.
+    addresses: Vec<IpAddr>,
+    /// Whether there was one.
+    was_found: bool,
+}
+
+/// The members, and where they are. See the module.
+#[derive(Debug, Default)]
+pub(super) struct Members {
+    check: PeerAddressCheck,
+    of: MemberHosts,
+    hosts: BTreeMap<String, Host>,
+    /// Since when a resolver is asked.
+    asking: bool,
+    /// When the last answer came.
+    answered_at: Option<Instant>,
+    /// Names have come that nobody was asked for.
+    has_new_names: bool,
+    said_at: Option<Instant>,
+}
+
+impl Members {
+    pub fn new(check: PeerAddressCheck) -> Members {
+        Members { check, ..Members::default() }
+    }
+
+    pub fn check(&self) -> PeerAddressCheck {
+        self.check
+    }
+
+    /// Who the members are from now on.
+    pub fn set(&mut self, of: MemberHosts) {
+        let names: BTreeSet<&String> = of.iter().flat_map(|(_, hosts)| hosts).collect();
+        self.hosts.retain(|name, _| names.contains(name));
+        for name in names {
+            if !self.hosts.contains_key(name) {
+                let literal = address(name);
+                self.has_new_names |= literal.is_none() && !is_wildcard(name);
+                let host =
+                    Host { addresses: literal.into_iter().collect(), was_found: literal.is_some() };
+                self.hosts.insert(name.clone(), host);
+            }
+        }
+        self.of = of;
+    }
+
+    /// The members that this address is one of.
+    pub fn at(&self, from: IpAddr) -> Vec<ServerId> {
+        let from = from.to_canonical();
+        let is_there = |host: &String| {
+            let known = self.hosts.get(host).map_or(&[][..], |host| &host.addresses);
+            // Linux takes 127.0.0.1 for a connection to any other loopback address of its own.
+            let is_same_machine = || {
+                let default = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+                default.contains(&from) && known.iter().any(IpAddr::is_loopback)
+            };
+            known.contains(&from) || is_same_machine()
+        };
+        self.of.iter().filter(|(_, hosts)| hosts.iter().any(is_there)).map(|(id, _)| *id).collect()
+    }
+
+    /// The same, and all of whom it is not known where they are.
+    pub fn may_be(&self, from: IpAddr) -> Vec<ServerId> {
+        let mut ids = self.at(from);
+        ids.extend(self.unplaced().filter(|id| !ids.contains(id)).collect::<Vec<_>>());
+        ids
+    }
+
+    /// Members with a name that was never resolved, or with one that stands for everywhere.
+    fn unplaced(&self) -> impl Iterator<Item = ServerId> + '_ {
+        let is_unknown = |host: &String| self.hosts.get(host).is_none_or(|host| !host.was_found);
+        self.of.iter().filter(move |(_, hosts)| hosts.iter().any(is_unknown)).map(|(id, _)| *id)
+    }
+
+    /// What a resolver is to be asked for now: nothing while it is being asked, or was just now.
+    pub fn to_ask(&mut self, now: Instant) -> Option<Vec<String>> {
+        let is_recent = self.answered_at.is_some_and(|at| now < at + ASK_AGAIN);
+        if self.asking || (is_recent && !self.has_new_names) {
+            return None;
+        }
+        let is_name = |name: &&String| address(name).is_none() && !is_wildcard(name);
+        let names: Vec<String> = self.hosts.keys().filter(is_name).cloned().collect();
+        if names.is_empty() {
+            return None;
+        }
+        (self.asking, self.has_new_names) = (true, false);
+        Some(names)
+    }
+
+    /// The same for names of which nobody was ever asked.
+    pub fn to_ask_if_new(&mut self, now: Instant) -> Option<Vec<String>> {
+        if self.has_new_names { self.to_ask(now) } else { None }
+    }
+
+    /// Whether the answers may be out of date.
+    pub fn is_stale(&self, now: Instant) -> bool {
+        self.answered_at.is_some_and(|at| now >= at + STALE_AFTER)
+    }
+
+    /// Whether an answer is on its way.
+    pub fn is_asking(&self) -> bool {
+        self.asking
+    }
+
+    /// What the resolver said of each name. One that it does not know any more stays where it was.
+    pub fn handle_answers(
+        &mut self,
+        now: Instant,
+        answers: Vec<(String, Result<Vec<IpAddr>, String>)>,
+    ) {
+        (self.asking, self.answered_at) = (false, Some(now));
+        let mut unknown = String::new();
+        for (name, answer) in answers {
+            let Some(host) = self.hosts.get_mut(&name) else { continue };
+            match answer {
+                Ok(addresses) => {
+                    host.addresses = addresses.iter().map(IpAddr::to_canonical).collect();
+                    host.was_found = true;
+                }
+                Err(reason) if !host.was_found => {
+                    unknown =
+                        format!("{unknown}{}{reason}", if unknown.is_empty() { "" } else { "; " });
+                }
+                Err(_) => {}
+            }
+        }
+        if !unknown.is_empty() && self.said_at.is_none_or(|at| now >= at + SAID_EVERY) {
+            self.said_at = Some(now);
+            tracing::warn!(
+                "it is not known where some members of the ensemble are: {unknown}. Until it is, whoever says \
+                 that it is one of them is let in from anywhere"
+            );
+        }
+    }
+
+    /// Nobody can be asked.
+    pub fn handle_no_answer(&mut self) {
+        self.asking = false;
+    }
+}
+
+fn address(host: &str) -> Option<IpAddr> {
+    host.parse::<IpAddr>().ok().filter(|_| !is_wildcard(host)).map(|address| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(ids: &[i64]) -> Vec<ServerId> {
+        ids.iter().copied().map(ServerId).collect()
+    }
+
+    fn members(of: &[(i64, &[&str])]) -> Members {
+        let mut members = Members::new(PeerAddressCheck::Members);
+        let hosts = |hosts: &[&str]| hosts.iter().map(|host| (*host).to_owned()).collect();
+        members.set(of.iter().map(|(id, names)| (ServerId(*id), hosts(names))).collect());
+        members
+    }
+
+    fn at(address: &str) -> IpAddr {
+        address.parse().unwrap()
+    }
+
+    #[test]
+    fn an_address_is_one_of_the_members_that_have_it() {
+        let members = members(&[
+            (1, &["10.0.0.1", "10.1.0.1"]),
+            (2, &["10.0.0.2"]),
+            (3, &["10.0.0.2", "::ffff:10.0.0.3"]),
+        ]);
+        assert_eq!(members.at(at("10.1.0.1")), ids(&[1]));
+        assert_eq!(members.at(at("::ffff:10.0.0.2")), ids(&[2, 3]));
+        assert_eq!(members.at(at("10.0.0.3")), ids(&[3]));
+        assert_eq!(members.may_be(at("10.0.0.4")), ids(&[]));
+    }
+
+    #[test]
+    fn servers_on_one_machine_reach_each_other_from_its_usual_address() {
+        let members = members(&[(1, &["127.0.1.1"]), (2, &["10.0.0.2"])]);
+        assert_eq!(members.at(at("127.0.0.1")), ids(&[1]));
+        assert_eq!(members.at(at("127.0.1.1")), ids(&[1]));
+        assert_eq!(members.at(at("127.0.0.2")), ids(&[]));
+    }
+
+    #[test]
+    fn a_name_is_asked_for_again_and_its_member_moves() {
+        let mut members = members(&[(1, &["zk1"]), (2, &["10.0.0.2"])]);
+        let begun = Instant::now();
+        assert_eq!(members.to_ask(begun), Some(vec!["zk1".to_owned()]));
+        assert_eq!(members.to_ask(begun), None, "it is being asked for");
+        // Nobody has ever said where it is.
+        assert_eq!(members.may_be(at("10.0.0.7")), ids(&[1]));
+        members.handle_answers(begun, vec![("zk1".to_owned(), Err("no such name".to_owned()))]);
+        assert_eq!(members.may_be(at("10.0.0.7")), ids(&[1]));
+        assert_eq!(members.to_ask(begun), None, "it was just asked for");
+        let later = begun + ASK_AGAIN;
+        assert!(members.to_ask(later).is_some());
+        members.handle_answers(later, vec![("zk1".to_owned(), Ok(vec![at("10.0.0.1")]))]);
+        assert_eq!(members.may_be(at("10.0.0.7")), ids(&[]));
+        assert_eq!(members.may_be(at("10.0.0.1")), ids(&[1]));
+        // A resolver that fails moves nobody.
+        let failed = later + ASK_AGAIN;
+        assert!(members.to_ask(failed).is_some());
+        members.handle_answers(failed, vec![("zk1".to_owned(), Err("it hangs".to_owned()))]);
+        assert_eq!(
+            (members.at(at("10.0.0.1")), members.may_be(at("10.0.0.7"))),
+            (ids(&[1]), ids(&[]))
+        );
+        assert!(!members.is_stale(failed) && members.is_stale(failed + STALE_AFTER));
+        let moved = failed + ASK_AGAIN;
+        assert!(members.to_ask(moved).is_some());
+        members.handle_answers(moved, vec![("zk1".to_owned(), Ok(vec![at("10.0.0.7")]))]);
+        assert_eq!((members.at(at("10.0.0.1")), members.at(at("10.0.0.7"))), (ids(&[]), ids(&[1])));
+        // Another configuration: a new name is asked for at once.
+        let lines = [(1, "zk1"), (2, "10.0.0.2"), (3, "zk3")];
+        members.set(
+            lines.iter().map(|(id, host)| (ServerId(*id), vec![(*host).to_owned()])).collect(),
+        );
+        assert_eq!(members.to_ask(moved), Some(vec!["zk1".to_owned(), "zk3".to_owned()]));
+        assert_eq!(members.at(at("10.0.0.7")), ids(&[1]));
+    }
+
+    #[test]
+    fn a_member_that_is_everywhere_may_come_from_anywhere() {
+        let mut members = members(&[(1, &["0.0.0.0"]), (2, &["10.0.0.2"])]);
+        assert_eq!(members.may_be(at("10.0.0.9")), ids(&[1]));
+        assert_eq!(members.to_ask(Instant::now()), None, "there is nothing to ask");
+    }
+}

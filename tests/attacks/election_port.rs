@@ -1,0 +1,102 @@
+//! What a host that reaches the election port can do.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::time::{Duration, Instant};
+
+use ringkeeper::id::{Epoch, ServerId, Zxid};
+use ringkeeper::jute::Jute;
+use ringkeeper::proto::quorum::{
+    ELECTION_PROTOCOL_V1, ElectionHandshake, Notification, ServerState,
+};
+use ringkeeper_testkit::{Config, Ensemble};
+
+use crate::harness::{Bounds, Watched, program};
+use crate::quorum_port::{dial_as_stranger, ports};
+
+/// Who connects, and where it says that it can be called.
+fn handshake(id: i64, addresses: &str) -> Vec<u8> {
+    let (version, server_id) = (ELECTION_PROTOCOL_V1, ServerId(id));
+    ElectionHandshake::Initial { version, server_id, addresses }.to_bytes()
+}
+
+/// A vote for a server that has everything.
+fn vote(leader: i64, config: Option<&str>) -> Vec<u8> {
+    let notification = Notification {
+        state: ServerState::Looking,
+        leader: ServerId(leader),
+        zxid: Zxid::new(Epoch(1000), 7),
+        election_epoch: 1000,
+        peer_epoch: Epoch(1000),
+        config: config.map(str::as_bytes),
+    };
+    let body = notification.to_bytes();
+    [&u32::try_from(body.len()).unwrap().to_be_bytes()[..], &body].concat()
+}
+
+/// A place where nobody of the ensemble has anything to do.
+fn bait() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.3:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let at: SocketAddr = listener.local_addr().unwrap();
+    (listener, at.to_string())
+}
+
+/// A handshake says where its server can be called: nobody is called there because a stranger says so.
+#[test]
+fn nobody_is_called_where_a_stranger_says() {
+    let mut ensemble = Ensemble::start(&[program(), program(), program()], Config::new());
+    let leader = ensemble.leader();
+    let servers: Vec<_> = ensemble.ids().map(|id| ensemble.server(id)).collect();
+    let watched = Watched::begin(&servers);
+    let (listener, said) = bait();
+    // Smaller than the id of any server, and those of members.
+    for id in ensemble.ids() {
+        let (_, to) = ports(&ensemble, id);
+        for claimed in 0..=3 {
+            let Ok(mut socket) = dial_as_stranger(to) else { continue };
+            let _ = socket.write_all(&handshake(claimed, &said));
+        }
+    }
+    let until = Instant::now() + Duration::from_secs(3);
+    let mut called = 0;
+    while Instant::now() < until {
+        match listener.accept() {
+            Ok(_) => called += 1,
+            Err(_) => std::thread::sleep(Duration::from_millis(10)),
+        }
+    }
+    let answer = format!("called back {called} times");
+    watched.end("handshakes that name another host", &answer, Bounds::memory(64 << 20), &|| {
+        ensemble.tails(30)
+    });
+    assert_eq!(called, 0, "{}", ensemble.tails(30));
+    assert_eq!(ensemble.leader(), leader);
+}
+
+/// Votes in the names of members, from elsewhere, elect nobody and keep nobody from being elected.
+#[test]
+fn a_stranger_does_not_vote() {
+    let mut ensemble = Ensemble::start(&[program(), program(), program()], Config::new());
+    let leader = ensemble.leader();
+    let servers: Vec<_> = ensemble.ids().map(|id| ensemble.server(id)).collect();
+    let watched = Watched::begin(&servers);
+    let mut answered = 0;
+    for id in ensemble.ids() {
+        let (_, to) = ports(&ensemble, id);
+        for claimed in ensemble.ids().filter(|claimed| *claimed > id) {
+            let claimed = i64::try_from(claimed).unwrap();
+            let Ok(mut socket) = dial_as_stranger(to) else { continue };
+            let _ = socket.write_all(&handshake(claimed, "127.0.0.3:1"));
+            let _ = socket.write_all(&vote(claimed, None));
+            socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+            answered += usize::from(socket.read(&mut [0; 100]).is_ok_and(|length| length > 0));
+        }
+    }
+    let answer = format!("{answered} answers");
+    watched.end("votes in the names of members", &answer, Bounds::memory(64 << 20), &|| {
+        ensemble.tails(30)
+    });
+    assert_eq!(answered, 0, "{}", ensemble.tails(30));
+    assert_eq!(ensemble.leader(), leader);
+}

@@ -143,6 +143,8 @@ pub(super) struct Connections {
     unknown: BTreeMap<LinkId, Unknown>,
     handshake: Bytes,
     message: Bytes,
+    /// Connections are told apart by their addresses.
+    sees_addresses: bool,
     /// The next id for an observer without one.
     next_observer: i64,
     ops: Vec<LinkOp>,
@@ -162,6 +164,7 @@ impl Connections {
             unknown: BTreeMap::new(),
             handshake: handshake::write(options.me, &[], false),
             message: Bytes::new(),
+            sees_addresses: false,
             next_observer: -1,
             ops: Vec::new(),
         }
@@ -225,6 +228,12 @@ impl Connections {
 
     pub(super) fn owns(&self, link: LinkId) -> bool {
         self.links.contains_key(&link)
+    }
+
+    /// Whether a server may say what the ensemble is: not one that is no member of it, where addresses tell
+    /// who is.
+    pub(super) fn may_name_members(&self, id: ServerId) -> bool {
+        !self.sees_addresses || self.members.contains_key(&id)
     }
 
     /// Whether the server could not be reached since a leader is looked for.
@@ -319,6 +328,7 @@ impl Connections {
         }
         self.links.insert(link, LinkUse::Unknown);
         let until = now.plus_ms(self.connect_ms.max(1));
+        self.sees_addresses |= may_be.is_some();
         let may_be = may_be.map(<[ServerId]>::to_vec);
         self.unknown.insert(link, Unknown { buffer: Vec::new(), until, remote, may_be });
     }

@@ -137,6 +137,9 @@ enum Phase {
 pub struct Election {
     options: ElectionOptions,
     electorate: Electorate,
+    /// What others are told of the ensemble, if the active configuration is one that only a vote has said:
+    /// they would believe this server's word as well.
+    vouched: Option<Rc<Config>>,
     connections: Connections,
     /// The last round (`logicalclock`).
     round: i64,
@@ -171,6 +174,7 @@ impl Election {
         Election {
             options,
             electorate,
+            vouched: None,
             connections,
             round: 0,
             phase: Phase::Idle,
@@ -305,6 +309,12 @@ impl Election {
         }
     }
 
+    /// The configuration that others are told is active, if it is not the one by which this server searches.
+    pub fn set_vouched(&mut self, vouched: Option<Rc<Config>>) {
+        self.vouched = vouched;
+        self.refresh_message();
+    }
+
     /// What it says, as far as is known; `None`: there is none.
     pub fn oracle(&self) -> Option<bool> {
         self.electorate.oracle
@@ -402,7 +412,8 @@ impl Election {
     /// What this server says has changed.
     fn refresh_message(&mut self) {
         let (state, vote) = (self.state(), self.vote());
-        let message = notification::write(state, vote, self.round, &self.electorate.active);
+        let config = self.vouched.as_ref().unwrap_or(&self.electorate.active);
+        let message = notification::write(state, vote, self.round, config);
         self.connections.set_message(message);
     }
 
@@ -482,6 +493,16 @@ impl Election {
             return false;
         }
         match Config::from_bytes(config) {
+            Ok(config)
+                if config.version > self.electorate.active.version
+                    && !self.connections.may_name_members(from) =>
+            {
+                tracing::debug!(
+                    server = from.0,
+                    "no member says a newer configuration: passed over"
+                );
+                false
+            }
             Ok(config) if config.version > self.electorate.active.version => {
                 tracing::info!(
                     server = from.0,

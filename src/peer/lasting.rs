@@ -5,6 +5,7 @@ use std::rc::Rc;
 use crate::id::{ServerId, Zxid};
 use crate::proto::txn::Txn;
 use crate::quorum::{Config, Role};
+use crate::time::MonoUs;
 use crate::zab::leader::{MasterView, ObserverMaster};
 use crate::zab::{CommitError, Epochs, Journal, Marks};
 
@@ -28,6 +29,8 @@ pub struct Lasting {
     pub config: Rc<Config>,
     /// The newest configuration that was proposed or seen; the active one if none is on its way.
     pub last_seen: Rc<Config>,
+    /// Set while `config` came in a vote, and no leader with a quorum has confirmed it.
+    pub unvouched: Option<Unvouched>,
     /// Whether it takes part as an observer (`QuorumPeer.learnerType`).
     pub is_observer: bool,
     /// Its log ends with what no leader has, and cannot be cut: it needs the leader's whole tree.
@@ -38,6 +41,17 @@ pub struct Lasting {
     pub counts: PeerCounts,
     /// Those who learn from it while it follows.
     pub observers: Option<Box<ObserverMaster>>,
+}
+
+/// What a server goes back to if nobody confirms a configuration that it has taken from a vote.
+#[derive(Clone, Debug)]
+pub struct Unvouched {
+    /// The active configuration before, as the disk has it.
+    pub config: Rc<Config>,
+    /// The last one proposed then.
+    pub last_seen: Rc<Config>,
+    /// When the first vote with a newer one came.
+    pub since: MonoUs,
 }
 
 /// A new configuration means more than new addresses: the current leader is to be left.
@@ -98,6 +112,50 @@ impl Lasting {
         self.ready.config(ConfigChange::Proposed(config));
     }
 
+    /// A vote says that another configuration is active. It counts for the search, so that those who missed
+    /// the change can elect somebody together with one who has not, and is written down when a leader has a
+    /// quorum of it. Anybody may have said it:
+    ///
+    /// 1. A server looks for a leader, and hears a vote with a configuration of other servers, and a high version.
+    /// 2. It is on the disk: after any number of restarts it asks those servers, and refuses the real leader.
+    // ZooKeeper: FastLeaderElection calls QuorumPeer.processReconfig, which writes it.
+    pub fn try_config(&mut self, now: MonoUs, config: Rc<Config>) {
+        if !self.options.reconfig || config.version <= self.config.version {
+            return;
+        }
+        let (was, last_seen) = (self.config.clone(), self.last_seen.clone());
+        self.unvouched.get_or_insert(Unvouched { config: was, last_seen, since: now });
+        tracing::info!(
+            "configuration {:x} is tried: a vote says that it is active",
+            config.version
+        );
+        self.config = config.clone();
+        if config.version > self.last_seen.version {
+            self.last_seen = config;
+        }
+        self.update_role();
+    }
+
+    /// A leader with a quorum has the configuration: it is written down.
+    pub fn confirm_config(&mut self) {
+        if self.unvouched.take().is_some() {
+            tracing::info!("configuration {:x} is active", self.config.version);
+            self.ready.config(ConfigChange::Active(self.config.clone()));
+        }
+    }
+
+    /// Nobody has confirmed it: back to what the disk has.
+    pub fn give_up_config(&mut self) {
+        let Some(Unvouched { config, last_seen, .. }) = self.unvouched.take() else { return };
+        tracing::warn!(
+            tried = format_args!("{:x}", self.config.version),
+            version = format_args!("{:x}", config.version),
+            "no leader has confirmed the configuration that a vote said: back to the one before"
+        );
+        (self.config, self.last_seen) = (config, last_seen);
+        self.update_role();
+    }
+
     /// A configuration has become active (`QuorumPeer.processReconfig`). `leader` is who leads now,
     /// `designated` who shall lead from now on, if that was said.
     pub fn activate_config(
@@ -109,6 +167,7 @@ impl Lasting {
         if !self.options.reconfig || config.version <= self.config.version {
             return None;
         }
+        self.unvouched = None;
         let before = std::mem::replace(&mut self.config, config.clone());
         if config.version > self.last_seen.version {
             self.last_seen = config.clone();

@@ -34,6 +34,8 @@ pub struct Member {
     election: Election,
     /// The configurations that the election knows.
     election_configs: (Rc<Config>, Rc<Config>),
+    /// Whether it was told that the active one was only said.
+    is_election_doubtful: bool,
     role: Role,
     /// The last standing told to the replica.
     standing: Standing,
@@ -127,6 +129,7 @@ impl Member {
             epochs: history.epochs,
             config: config.clone(),
             last_seen: last_seen.clone(),
+            unvouched: None,
             is_observer,
             wants_tree: false,
             ready: ReadyQueue::default(),
@@ -139,6 +142,7 @@ impl Member {
             lasting,
             election,
             election_configs: (config, last_seen),
+            is_election_doubtful: false,
             role: Role::Looking,
             standing: Standing::Looking,
             held: HeldLinks::default(),
@@ -223,6 +227,11 @@ impl Member {
     pub fn handle_timeout(&mut self, now: MonoUs) {
         self.now = now;
         self.election.handle_timeout(now);
+        if self.give_up_config_at().is_some_and(|at| at <= now) {
+            self.lasting.give_up_config();
+            self.tell_config();
+            self.look();
+        }
         let must_stand = self.stand_at().is_some_and(|at| at <= now);
         match &mut self.role {
             Role::Leading(leader) => leader.handle_timeout(now),
@@ -251,10 +260,11 @@ impl Member {
             Role::Waiting { .. } => Some(self.hold_until),
             Role::Looking => self.stand_at(),
         };
+        let config = self.give_up_config_at();
         let hold_ms = self.lasting.options.tick_ms.saturating_mul(self.lasting.options.init_limit);
         let observers = self.lasting.observers.as_ref().map(|it| it.next_timeout());
         let held = self.held.next_timeout(hold_ms);
-        let times = [self.election.next_timeout(), role, observers, held];
+        let times = [self.election.next_timeout(), role, observers, held, config];
         times.into_iter().flatten().min()
     }
 

@@ -1,7 +1,8 @@
 //! What a host that reaches the election port can do.
 
+use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use ringkeeper::id::{Epoch, ServerId, Zxid};
@@ -99,4 +100,63 @@ fn a_stranger_does_not_vote() {
     });
     assert_eq!(answered, 0, "{}", ensemble.tails(30));
     assert_eq!(ensemble.leader(), leader);
+}
+
+/// A server whose peers are away hears of a newer configuration, in which others are the ensemble. It comes in the name
+/// of a member, from an address that the member could have, and from elsewhere.
+#[test]
+fn a_forged_configuration_is_not_written_down() {
+    let config = Config::new()
+        .line("reconfigEnabled=true")
+        .line("tickTime=400")
+        .line("initLimit=10")
+        .line("syncLimit=5");
+    let mut ensemble = Ensemble::start(&[program(), program(), program()], config);
+    // All of them know the same, and the smallest does not call.
+    for other in [2, 3] {
+        ensemble.kill(other);
+    }
+    let (_, to) = ports(&ensemble, 1);
+    let own = ensemble.server_line(1);
+    let forged = format!(
+        "server.1={own}\nserver.8=127.0.0.3:7:8:participant\nserver.9=127.0.0.3:9:10:participant\n\
+         version=7000000000000000"
+    );
+    let until = Instant::now() + Duration::from_secs(2);
+    let mut said = 0;
+    while Instant::now() < until {
+        let sockets = [
+            (2, TcpStream::connect(to)),
+            (3, TcpStream::connect(to)),
+            (3, dial_as_stranger(to)),
+            (8, dial_as_stranger(to)),
+        ];
+        for (claimed, socket) in sockets {
+            let Ok(mut socket) = socket else { continue };
+            let _ = socket.write_all(&handshake(claimed, "127.0.0.3:8"));
+            let _ = socket.write_all(&vote(claimed, Some(&forged)));
+            said += 1;
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    assert!(said > 10);
+    let folder = ensemble.server(1).folder();
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let text = fs::read_to_string(entry.path()).unwrap_or_default();
+        let name = entry.file_name();
+        let is_config = name.to_string_lossy().starts_with("zoo.cfg");
+        assert!(
+            !is_config || !text.contains("127.0.0.3"),
+            "{name:?}:\n{text}\n{}",
+            ensemble.tails(20)
+        );
+    }
+    // It comes back to its ensemble by itself.
+    let begun = Instant::now();
+    ensemble.start_all();
+    println!(
+        "| votes with a forged configuration | not written | {} ms | |",
+        begun.elapsed().as_millis()
+    );
 }

@@ -78,7 +78,7 @@ impl Member {
             }
             Some(Outcome::NewerConfig(config)) => {
                 if matches!(self.role, Role::Looking) {
-                    self.lasting.activate_config(config, self.me(), None);
+                    self.lasting.try_config(self.now, config);
                     self.tell_config();
                     self.look();
                 }
@@ -161,6 +161,15 @@ impl Member {
             tracing::error!("{}", kept_out::no_epoch_left(accepted));
         }
         has_one
+    }
+
+    /// When a configuration that only a vote has said is given up: as long as a leader may take to get its
+    /// quorum, and nobody has been found.
+    pub(super) fn give_up_config_at(&self) -> Option<MonoUs> {
+        let tried =
+            self.lasting.unvouched.as_ref().filter(|_| matches!(self.role, Role::Looking))?;
+        let options = &self.lasting.options;
+        Some(tried.since.plus_ms(options.tick_ms.saturating_mul(options.init_limit)))
     }
 
     /// When a server without room stands all the same, because nobody else was elected: all disks may
@@ -448,6 +457,7 @@ impl Member {
             && self.joined_at.is_none()
         {
             self.joined_at = Some(self.now);
+            self.lasting.confirm_config();
             self.kept_out = kept_out::Said::default();
             self.is_of_other_history = false;
             self.election.set_quiet(false);
@@ -479,10 +489,15 @@ impl Member {
     }
 
     /// The election, and whoever listens, hear of a new configuration.
-    fn tell_config(&mut self) {
+    pub(super) fn tell_config(&mut self) {
         if let Role::Leading(leader) = &self.role {
             let (config, last_seen) = (leader.config().clone(), leader.last_seen_config().clone());
             self.take_configs(config, last_seen);
+        }
+        let vouched = self.lasting.unvouched.as_ref().map(|unvouched| unvouched.config.clone());
+        if vouched.is_some() != self.is_election_doubtful {
+            self.is_election_doubtful = vouched.is_some();
+            self.election.set_vouched(vouched);
         }
         let (active, last_seen) = (&self.lasting.config, &self.lasting.last_seen);
         if Rc::ptr_eq(active, &self.election_configs.0)

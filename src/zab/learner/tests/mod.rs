@@ -70,6 +70,7 @@ impl Conversation {
             epochs: Epochs::new(Epoch(accepted), Epoch(current)),
             config: config.clone(),
             last_seen: config,
+            unvouched: None,
             is_observer: kind == LearnerKind::Observer,
             wants_tree: false,
             ready: ReadyQueue::default(),

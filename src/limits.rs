@@ -78,6 +78,15 @@ pub const LEARNER_WINDOW_BYTES: u64 = 4 << 20;
 /// one waits, and the slower one is cut off if it does not move at all.
 pub const LEARNER_SPREAD_BYTES_MAX: u64 = 64 << 20;
 
+/// What a member that gets the whole tree must take of it on average over `initLimit`, in bytes per second. The
+/// database is held meanwhile: what changes is kept twice, no snapshot is written, and nobody else can begin.
+/// Less than half a megabit per second carries no ensemble.
+pub const LEARNER_TREE_RATE_MIN: u64 = 64 << 10;
+
+/// The same for a server that is no member: anybody may say that it is one, and take its time.
+pub const STRANGER_TREE_RATE_MIN: u64 = 1 << 20;
+const _: () = assert!(LEARNER_TREE_RATE_MIN < STRANGER_TREE_RATE_MIN);
+
 /// Bytes of history that are encoded at once.
 pub const HISTORY_CHUNK_BYTES: usize = 256 * 1024;
 

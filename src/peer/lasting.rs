@@ -109,6 +109,13 @@ impl Lasting {
             );
         }
         self.last_seen = config.clone();
+        if let Some(unvouched) = &mut self.unvouched {
+            unvouched.last_seen = config.clone();
+            if unvouched.config.version == config.version {
+                // The history comes to where the disk is already.
+                return;
+            }
+        }
         self.ready.config(ConfigChange::Proposed(config));
     }
 

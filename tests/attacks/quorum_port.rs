@@ -3,6 +3,8 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,6 +15,7 @@ use ringkeeper::zab::packets::{put_bare, put_data};
 use ringkeeper_testkit::{Config, Ensemble};
 
 use crate::harness::{Bounds, Watched, program};
+use crate::raw;
 
 /// Another address of the machine.
 const STRANGER: &str = "127.0.0.2:0";
@@ -245,5 +248,63 @@ fn a_stranger_is_not_heard_where_the_check_is_strict() {
     let (quorum, _) = ports(&ensemble, leader);
     let info = follower_info(4, Epoch(1));
     assert_eq!(say_as_stranger(quorum, &info, Duration::from_secs(1)), None);
+    assert_eq!(ensemble.leader(), leader);
+}
+
+/// Who takes the whole tree byte by byte holds the database; a follower that needs the tree gets it all the same.
+#[test]
+fn a_slow_receiver_of_the_tree_does_not_keep_it_from_a_follower() {
+    const NODES: usize = 48;
+    let config = Config::new().line("tickTime=500").line("initLimit=60").line("syncLimit=10");
+    let mut ensemble = Ensemble::start(&[program(), program(), program()], config);
+    let leader = ensemble.leader();
+    let follower = ensemble.followers()[0];
+    let mut client = raw::Client::connect_with(ensemble.address(leader), 30_000);
+    for node in 0..NODES {
+        client.create(&format!("/large-{node}"), &vec![b'x'; 1_000_000], 0).ok();
+    }
+    let epoch = Epoch(accepted(&ensemble));
+    let mut socket = dial_as_stranger(ports(&ensemble, leader).0).unwrap();
+    let mut bytes = follower_info(77, Epoch(0));
+    bytes[3] = 16; // OBSERVERINFO
+    socket.write_all(&bytes).unwrap();
+    let mut answer = [0; 64];
+    assert!(socket.read(&mut answer).unwrap() > 0, "LEADERINFO");
+    let mut ack = Vec::new();
+    put_data(&mut ack, packet::ACKEPOCH, Zxid::NONE, &(-1i32).to_be_bytes());
+    socket.write_all(&ack).unwrap();
+    assert!(epoch > Epoch::ZERO);
+    let stop = Arc::new(AtomicBool::new(false));
+    let told = stop.clone();
+    let reader = thread::spawn(move || {
+        let mut taken = 0;
+        while !told.load(Ordering::Relaxed) {
+            match socket.read(&mut [0; 200]) {
+                Ok(0) | Err(_) => break,
+                Ok(length) => taken += length,
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        taken
+    });
+    ensemble.kill(follower);
+    let folder = ensemble.server(follower).data_dir().join("version-2");
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        if name.starts_with("log.") || name.starts_with("snapshot.") {
+            fs::remove_file(entry.path()).unwrap();
+        }
+    }
+    let begun = Instant::now();
+    ensemble.restart(follower);
+    let took = begun.elapsed();
+    stop.store(true, Ordering::Relaxed);
+    let taken = reader.join().unwrap();
+    println!(
+        "| a stranger took {taken} bytes of the tree | a follower got it | {} ms | |",
+        took.as_millis()
+    );
+    assert!(took < Duration::from_secs(20), "{took:?}\n{}", ensemble.tails(30));
     assert_eq!(ensemble.leader(), leader);
 }

@@ -120,6 +120,10 @@ pub(super) struct Handler {
     /// Who it says it is; not before it said so.
     pub(super) server: ServerId,
     pub(super) is_observer: bool,
+    /// Whether a configuration names it. Anybody may come as a server that none names.
+    pub(super) is_member: bool,
+    /// Since when it is measured how fast it takes the tree, and what it had taken of everything then.
+    pub(super) tree_since: Option<(MonoUs, u64)>,
     /// It follows, but its word counts for nothing: it has accepted a later epoch than this leader's,
     /// and so has promised another leader to have no part in what is agreed on here.
     pub(super) is_guest: bool,
@@ -170,6 +174,8 @@ impl Handler {
             stage: Stage::Info,
             server: ServerId(0),
             is_observer: false,
+            is_member: false,
+            tree_since: None,
             is_guest: false,
             marks: None,
             knows_marks: false,

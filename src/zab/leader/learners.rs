@@ -12,7 +12,10 @@ use super::handler::{Handler, Stage, SyncKind};
 use super::outbox::Outbox;
 use super::sync::{History, Plan, Stream, choose_from_files};
 use crate::id::{Epoch, ServerId, Zxid};
-use crate::limits::{LEARNER_SPREAD_BYTES_MAX, LEARNER_WINDOW_BYTES, LEARNERS_MAX};
+use crate::limits::{
+    LEARNER_SPREAD_BYTES_MAX, LEARNER_TREE_RATE_MIN, LEARNER_WINDOW_BYTES, LEARNERS_MAX,
+    STRANGER_TREE_RATE_MIN,
+};
 use crate::peer::link::{LinkId, LinkOp, forgery, is_forged};
 use crate::peer::{LogRead, PeerOptions};
 use crate::proto::quorum::packet;
@@ -134,7 +137,8 @@ impl Learners {
         server: ServerId,
         is_member: bool,
     ) -> bool {
-        let Some(handler) = self.handlers.get(&link) else { return false };
+        let Some(handler) = self.handlers.get_mut(&link) else { return false };
+        handler.is_member = is_member;
         if !is_member || !is_forged(handler.may_be.as_deref(), server) {
             return true;
         }
@@ -383,6 +387,54 @@ impl Learners {
             self.refuse(link, reason);
         }
         self.check_stall(now, tick_ms);
+        self.check_tree_rates(now, init_ms);
+        self.make_way_for_members(now, tick_ms);
+    }
+
+    /// Cuts off who takes the tree so slowly that it would hold the database for hours.
+    fn check_tree_rates(&mut self, now: MonoUs, window_ms: u64) {
+        let mut slow = Vec::new();
+        for handler in self.handlers.values_mut().filter(|it| it.stage == Stage::SnapshotEnd) {
+            let Some((since, before)) = handler.tree_since else { continue };
+            let ms = now.since_us(since) / 1000;
+            if ms < window_ms.max(1) {
+                continue;
+            }
+            let taken = handler.outbox.passed_on().saturating_sub(before);
+            let rate_min = match handler.is_member {
+                true => LEARNER_TREE_RATE_MIN,
+                false => STRANGER_TREE_RATE_MIN,
+            };
+            // Who has taken all that there was waits for others, or for the disk.
+            if handler.outbox.unsent() > 0 && taken < rate_min.saturating_mul(ms) / 1000 {
+                slow.push((handler.link, taken, ms));
+            }
+            handler.tree_since = Some((now, handler.outbox.passed_on()));
+        }
+        for (link, taken, ms) in slow {
+            let reason = format!(
+                "it took {taken} bytes of the tree in {ms} ms, and the database is held for it"
+            );
+            self.refuse(link, &reason);
+        }
+    }
+
+    /// A member that needs the tree does not wait for servers that are none.
+    fn make_way_for_members(&mut self, now: MonoUs, patience_ms: u64) {
+        let is_late = |handler: &Handler| {
+            handler.is_member && now.since_us(handler.heard_at) / 1000 >= patience_ms
+        };
+        if !self.at_stage(Stage::Snapshot).any(is_late) {
+            return;
+        }
+        let getting = || self.at_stage(Stage::SnapshotEnd);
+        if getting().any(|handler| handler.is_member) {
+            return;
+        }
+        let strangers: Vec<LinkId> = getting().map(|handler| handler.link).collect();
+        for stranger in strangers {
+            self.refuse(stranger, "a member of the ensemble waits for the tree");
+        }
     }
 
     /// Asks everybody whether he is there.
@@ -454,8 +506,26 @@ impl Learners {
         for link in hanging {
             self.refuse(link, "it does not take what is sent, and too much waits for it");
         }
+        self.bound_strangers();
         ops.append(&mut self.ops);
         log_reads.append(&mut self.log_reads);
+    }
+
+    /// What waits for all servers that are no members is as much as may wait for one that is: there may be
+    /// hundreds of them, and each has its own copy of what is short.
+    fn bound_strangers(&mut self) {
+        loop {
+            let strangers = self.handlers.values().filter(|handler| !handler.is_member);
+            let waiting = strangers.map(|handler| (handler.outbox.queued(), handler.link));
+            let (sum, most) =
+                waiting.fold((0u64, None), |(sum, most), one| (sum + one.0, most.max(Some(one))));
+            match most {
+                Some((_, link)) if sum > self.backlog_bytes_max => {
+                    self.refuse(link, "too much waits for servers that are no members");
+                }
+                _ => return,
+            }
+        }
     }
 
     /// The network has passed bytes on.
@@ -563,15 +633,22 @@ impl Learners {
         handler.stage = Stage::NewLeaderAck;
     }
 
-    /// Counts a synchronisation; observers are refused when there are too many.
+    /// Counts a synchronisation; observers are refused when there are too many. Servers that are no members
+    /// get half of the places.
     fn admit(&mut self, link: LinkId, kind: SyncKind) -> bool {
         let running = self.syncs_running(kind);
+        let synced = self.handlers.values().filter(|handler| handler.sync_kind == Some(kind));
+        let strangers = synced.filter(|handler| !handler.is_member).count();
         let max = match kind {
             SyncKind::Snapshot => self.options.concurrent_syncs_max.0,
             SyncKind::Diff => self.options.concurrent_syncs_max.1,
         };
         let Some(handler) = self.handlers.get_mut(&link) else { return false };
-        if handler.is_observer && running >= max {
+        let is_full = match handler.is_member {
+            true => handler.is_observer && running >= max,
+            false => strangers >= max.div_ceil(2) || running >= max,
+        };
+        if is_full {
             self.refuse(link, "too many learners are being synchronised already");
             return false;
         }
@@ -669,6 +746,7 @@ impl Learners {
             handler.outbox.put_ahead(op.freeze());
             handler.stage = Stage::SnapshotEnd;
             handler.heard_at = now;
+            handler.tree_since = Some((now, handler.outbox.passed_on()));
             self.syncs.0 += 1;
         }
         self.stalled = None;

@@ -184,6 +184,11 @@ impl Outbox {
         self.unsent() + self.held_bytes
     }
 
+    /// All bytes that the network has passed on.
+    pub(super) fn passed_on(&self) -> u64 {
+        self.handed.saturating_sub(self.unsent)
+    }
+
     /// All bytes that were ever handed over.
     pub(super) fn handed(&self) -> u64 {
         self.handed

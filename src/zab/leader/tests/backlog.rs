@@ -150,3 +150,97 @@ fn proposals_wait_behind_the_tree_within_a_bound() {
     // Nobody gets the tree any more: the replica gives it up.
     assert!(!script.leader.sends_snapshot() && !script.leader.wants_snapshot());
 }
+
+/// `name` waits for the tree, which is held for it; the others go on.
+fn getting_the_tree(name: &str) -> Script {
+    let mut script = ensemble();
+    script.event(&format!("connect {name}"));
+    script.event(&format!("{name} -> OBSERVERINFO 1:0"));
+    script.event(&format!("{name} -> ACKEPOCH 1:1 1"));
+    script.event("hold 2:0");
+    script.hanging.push(name.to_owned());
+    more_of_the_tree(&mut script);
+    script.said();
+    script
+}
+
+fn more_of_the_tree(script: &mut Script) {
+    while script.leader.wants_snapshot_piece() {
+        script.leader.snapshot_piece(&Bytes::from(vec![b'n'; 1 << 20]));
+        script.take();
+    }
+}
+
+/// Half a tick passes, in which `name` takes this, and the followers are heard.
+fn half_tick(script: &mut Script, name: &str, taken: u64) -> String {
+    script.took(name, taken);
+    more_of_the_tree(script);
+    for follower in ["2", "3"] {
+        script.event(&format!("{follower} -> PING"));
+    }
+    script.event("tick");
+    script.said()
+}
+
+#[test]
+fn who_takes_the_tree_too_slowly_does_not_hold_the_database() {
+    // 10 s are initLimit. 4 is a member, and 9 is none.
+    for (name, rate) in [("4", 64 << 10), ("9", 1 << 20)] {
+        let mut script = getting_the_tree(name);
+        let mut refused = false;
+        for _ in 0..19 {
+            refused |= half_tick(&mut script, name, rate / 2 - 100).contains("close");
+        }
+        assert!(!refused, "{name}: it has initLimit");
+        for _ in 0..2 {
+            refused |=
+                half_tick(&mut script, name, rate / 2 - 100).contains(&format!("close {name}"));
+        }
+        assert!(refused, "{name}");
+        assert!(!script.leader.sends_snapshot());
+    }
+}
+
+#[test]
+fn a_member_that_needs_the_tree_does_not_wait_for_a_server_that_is_none() {
+    for (first, gives_way) in [("9", true), ("4", false)] {
+        let mut script = getting_the_tree(first);
+        for line in ["close 3", "connect 3", "3 -> FOLLOWERINFO 1:0", "3 -> ACKEPOCH 1:1 1"] {
+            script.event(line);
+        }
+        let mut said = String::new();
+        for _ in 0..4 {
+            script.took(first, 600 << 10);
+            script.event("2 -> PING");
+            script.event("tick");
+            said += &script.said();
+        }
+        assert_eq!(said.contains(&format!("close {first}")), gives_way, "{said}");
+        assert_eq!(script.leader.wants_snapshot(), gives_way);
+    }
+}
+
+#[test]
+fn what_waits_for_all_servers_that_are_no_members_has_one_bound() {
+    let mut script = ensemble();
+    let strangers = ["7", "8", "9"];
+    for name in strangers {
+        script.event(&format!("connect {name}"));
+        script.event(&format!("{name} -> OBSERVERINFO 1:0"));
+        script.event(&format!("{name} -> ACKEPOCH 1:8 1"));
+        script.event(&format!("{name} -> ACK 2:0"));
+        script.hanging.push(name.to_owned());
+    }
+    script.said();
+    let mut at = zxid("2:0");
+    let mut sent = 0;
+    while !script.said().contains("close ") {
+        assert!(sent < LEARNER_BACKLOG_BYTES_MAX / 2, "{sent} bytes wait for each");
+        at = at.next().unwrap();
+        script.leader.propose(large(at, 4 << 20));
+        sent += 4 << 20;
+        script.take();
+        script.event("synced");
+        script.event(&format!("2 -> ACK 2:{}", at.counter()));
+    }
+}

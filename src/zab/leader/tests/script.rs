@@ -204,6 +204,12 @@ impl Script {
         self.leader.handle_link(self.now, event);
     }
 
+    /// The network passes on a part of it.
+    pub(super) fn took(&mut self, name: &str, bytes: u64) {
+        let event = LinkEvent::Sent { link: self.links[name], bytes };
+        self.leader.handle_link(self.now, event);
+    }
+
     /// What happened since the last question.
     pub(super) fn said(&mut self) -> String {
         std::mem::take(&mut self.out)

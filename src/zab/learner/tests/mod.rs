@@ -1,6 +1,7 @@
 //! A learner against a leader that says what a test wants. What it makes of it is told line by line,
 //! in the order of durability.
 
+mod hostile;
 mod leaving;
 mod lost_data;
 mod stages;

@@ -1,0 +1,148 @@
+//! A leader that says anything: the learner leaves it or goes on, and never falls.
+
+use super::*;
+use crate::zab::Numbers;
+use crate::zab::leader::ObserverMaster;
+
+/// Conversations, each with another seed.
+const CONVERSATIONS: u64 = 20_000;
+/// Packets of one.
+const PACKETS: u64 = 24;
+
+/// A sequence of numbers (splitmix64).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut number = self.0;
+        number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (number ^ (number >> 31)) % end
+    }
+
+    fn of<T: Copy>(&mut self, from: &[T]) -> T {
+        from[usize::try_from(self.below(from.len() as u64)).unwrap()]
+    }
+
+    fn zxid(&mut self) -> Zxid {
+        match self.below(8) {
+            0 => Zxid(self.of(&[-1, 0, i64::MIN, i64::MAX, i64::MAX - 1, 1 << 32, -1 << 32])),
+            1 => z(i64::from(i32::MAX), u32::MAX),
+            _ => {
+                let (epoch, counter) = (self.of(&[0, 1, 2, 2, 2, 3]), self.below(6));
+                z(epoch, u32::try_from(counter).unwrap())
+            }
+        }
+    }
+
+    fn text(&mut self) -> String {
+        let version = self.of(&[0, 1, 1 << 32, (2 << 32) + 3, i64::MAX]);
+        match self.below(4) {
+            0 => "x".to_owned(),
+            1 => format!("server.7=a:1:2\nversion={version:x}"),
+            _ => format!("{THREE}version={version:x}"),
+        }
+    }
+
+    fn packet(&mut self, out: &mut Vec<u8>) {
+        let at = self.zxid();
+        match self.below(14) {
+            0 => put_leader_info(out, Epoch(self.of(&[0, 1, 2, 3, -1, 1 << 20])), None),
+            1 => put_bare(out, packet::DIFF, at),
+            2 => put_bare(out, packet::TRUNC, at),
+            3 => put_bare(out, packet::SNAP, at),
+            4 | 5 => put_txn(out, packet::PROPOSAL, &txn(at)),
+            6 => put_bare(out, packet::COMMIT, at),
+            7 => put_txn(out, packet::INFORM, &txn(at)),
+            8 => put_data(out, packet::NEWLEADER, at, self.text().as_bytes()),
+            9 => put_bare(out, packet::UPTODATE, at),
+            10 => {
+                let text = self.text();
+                put_txn(out, packet::PROPOSAL, &reconfig(at, &text));
+            }
+            11 => {
+                let text = self.text();
+                put_inform_and_activate(
+                    out,
+                    &reconfig(at, &text),
+                    ServerId(self.of(&[1, 3, 9, -1])),
+                );
+            }
+            12 => packets::put_commit_and_activate(out, at, ServerId(self.of(&[1, 3, 9, -1]))),
+            _ => {
+                let kind = self.of(&[
+                    packet::PING,
+                    packet::SYNC,
+                    packet::REVALIDATE,
+                    packet::ACK,
+                    packet::REQUEST,
+                ]);
+                let data = [0; 30];
+                let length = usize::try_from(self.below(30)).unwrap();
+                put_data(out, kind, at, &data[..length]);
+            }
+        }
+    }
+
+    /// What an honest leader would say at this point.
+    fn honest(&mut self, step: u64, out: &mut Vec<u8>) {
+        match step {
+            0 => put_leader_info(out, Epoch(2), None),
+            1 => put_bare(out, packet::DIFF, z(1, 2)),
+            2 => put_data(out, packet::NEWLEADER, z(2, 0), format!("{THREE}version=0").as_bytes()),
+            3 => put_bare(out, packet::UPTODATE, Zxid::NONE),
+            step if step % 2 == 0 => {
+                put_txn(out, packet::PROPOSAL, &txn(z(2, u32::try_from(step / 2 - 1).unwrap())));
+            }
+            step => put_bare(out, packet::COMMIT, z(2, u32::try_from(step / 2 - 1).unwrap())),
+        }
+    }
+}
+
+#[test]
+fn no_leader_makes_a_learner_fall() {
+    let (mut left, mut followed) = (0u64, 0u64);
+    for seed in 0..CONVERSATIONS {
+        let mut random = Random(seed);
+        let kind = random.of(&[LearnerKind::Follower, LearnerKind::Observer]);
+        let log = [z(1, 1), z(1, 2)];
+        let mut it = Conversation::connected(kind, 1, 1, &log);
+        // So many honest packets come first.
+        let honest = random.below(PACKETS);
+        for step in 0..PACKETS {
+            let mut bytes = Vec::new();
+            match step < honest {
+                true => random.honest(step, &mut bytes),
+                false => random.packet(&mut bytes),
+            }
+            it.bytes(&bytes);
+            if let Some(epoch) = it.learner.is_up_to_date()
+                && it.lasting.observers.is_none()
+            {
+                followed += 1;
+                let (options, committed) =
+                    (it.lasting.options.clone(), it.lasting.journal.committed());
+                let master =
+                    ObserverMaster::new(options, Numbers::default(), epoch, committed, it.now);
+                it.lasting.observers = Some(Box::new(master));
+            }
+            it.learner.flush(&mut it.lasting);
+            let mut ready = Ready::default();
+            while !it.lasting.ready.is_empty() {
+                it.lasting.ready.take(&mut ready);
+                ready = Ready::default();
+            }
+            if it.learner.failure().is_some() {
+                left += 1;
+                break;
+            }
+            assert!(
+                it.lasting.epochs.accepted <= Epoch(20_000),
+                "seed {seed}: {:?}",
+                it.lasting.epochs
+            );
+        }
+    }
+    assert!(left > CONVERSATIONS / 2 && followed > CONVERSATIONS / 4, "{left} {followed}");
+}

@@ -54,7 +54,7 @@ pub(super) struct Members {
     check: PeerAddressCheck,
     of: MemberHosts,
     hosts: BTreeMap<String, Host>,
-    /// Since when a resolver is asked.
+    /// Whether a resolver is being asked.
     asking: bool,
     /// When the last answer came.
     answered_at: Option<Instant>,
@@ -116,8 +116,8 @@ impl Members {
         self.of.iter().filter(move |(_, hosts)| hosts.iter().any(is_unknown)).map(|(id, _)| *id)
     }
 
-    /// What a resolver is to be asked for now: nothing while it is being asked, or was just now.
-    pub fn to_ask(&mut self, now: Instant) -> Option<Vec<String>> {
+    /// What a resolver is asked for from now on: nothing while it is being asked, or was just now.
+    pub fn begin_asking(&mut self, now: Instant) -> Option<Vec<String>> {
         let is_recent = self.answered_at.is_some_and(|at| now < at + ASK_AGAIN);
         if self.asking || (is_recent && !self.has_new_names) {
             return None;
@@ -132,8 +132,8 @@ impl Members {
     }
 
     /// The same for names of which nobody was ever asked.
-    pub fn to_ask_if_new(&mut self, now: Instant) -> Option<Vec<String>> {
-        if self.has_new_names { self.to_ask(now) } else { None }
+    pub fn begin_asking_if_new(&mut self, now: Instant) -> Option<Vec<String>> {
+        if self.has_new_names { self.begin_asking(now) } else { None }
     }
 
     /// Whether the answers may be out of date.
@@ -231,21 +231,21 @@ mod tests {
     fn a_name_is_asked_for_again_and_its_member_moves() {
         let mut members = members(&[(1, &["zk1"]), (2, &["10.0.0.2"])]);
         let begun = Instant::now();
-        assert_eq!(members.to_ask(begun), Some(vec!["zk1".to_owned()]));
-        assert_eq!(members.to_ask(begun), None, "it is being asked for");
+        assert_eq!(members.begin_asking(begun), Some(vec!["zk1".to_owned()]));
+        assert_eq!(members.begin_asking(begun), None, "it is being asked for");
         // Nobody has ever said where it is.
         assert_eq!(members.may_be(at("10.0.0.7")), ids(&[1]));
         members.handle_answers(begun, vec![("zk1".to_owned(), Err("no such name".to_owned()))]);
         assert_eq!(members.may_be(at("10.0.0.7")), ids(&[1]));
-        assert_eq!(members.to_ask(begun), None, "it was just asked for");
+        assert_eq!(members.begin_asking(begun), None, "it was just asked for");
         let later = begun + ASK_AGAIN;
-        assert!(members.to_ask(later).is_some());
+        assert!(members.begin_asking(later).is_some());
         members.handle_answers(later, vec![("zk1".to_owned(), Ok(vec![at("10.0.0.1")]))]);
         assert_eq!(members.may_be(at("10.0.0.7")), ids(&[]));
         assert_eq!(members.may_be(at("10.0.0.1")), ids(&[1]));
         // A resolver that fails moves nobody.
         let failed = later + ASK_AGAIN;
-        assert!(members.to_ask(failed).is_some());
+        assert!(members.begin_asking(failed).is_some());
         members.handle_answers(failed, vec![("zk1".to_owned(), Err("it hangs".to_owned()))]);
         assert_eq!(
             (members.at(at("10.0.0.1")), members.may_be(at("10.0.0.7"))),
@@ -253,7 +253,7 @@ mod tests {
         );
         assert!(!members.is_stale(failed) && members.is_stale(failed + STALE_AFTER));
         let moved = failed + ASK_AGAIN;
-        assert!(members.to_ask(moved).is_some());
+        assert!(members.begin_asking(moved).is_some());
         members.handle_answers(moved, vec![("zk1".to_owned(), Ok(vec![at("10.0.0.7")]))]);
         assert_eq!((members.at(at("10.0.0.1")), members.at(at("10.0.0.7"))), (ids(&[]), ids(&[1])));
         // Another configuration: a new name is asked for at once.
@@ -261,7 +261,7 @@ mod tests {
         members.set(
             lines.iter().map(|(id, host)| (ServerId(*id), vec![(*host).to_owned()])).collect(),
         );
-        assert_eq!(members.to_ask(moved), Some(vec!["zk1".to_owned(), "zk3".to_owned()]));
+        assert_eq!(members.begin_asking(moved), Some(vec!["zk1".to_owned(), "zk3".to_owned()]));
         assert_eq!(members.at(at("10.0.0.7")), ids(&[1]));
     }
 
@@ -269,6 +269,6 @@ mod tests {
     fn a_member_that_is_everywhere_may_come_from_anywhere() {
         let mut members = members(&[(1, &["0.0.0.0"]), (2, &["10.0.0.2"])]);
         assert_eq!(members.may_be(at("10.0.0.9")), ids(&[1]));
-        assert_eq!(members.to_ask(Instant::now()), None, "there is nothing to ask");
+        assert_eq!(members.begin_asking(Instant::now()), None, "there is nothing to ask");
     }
 }

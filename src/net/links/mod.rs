@@ -388,7 +388,7 @@ impl Links {
     /// Asks where the members are. False: there is nothing to wait for.
     fn ask(&self) -> bool {
         let mut members = self.shared.members.borrow_mut();
-        let Some(hosts) = members.to_ask(Instant::now()) else { return members.is_asking() };
+        let Some(hosts) = members.begin_asking(Instant::now()) else { return members.is_asking() };
         let job = self.shared.helpers.start(Job::Resolve { hosts });
         match job {
             Some(job) => self.shared.jobs.borrow_mut().insert(job, Waiting::Members),
@@ -436,7 +436,7 @@ impl Links {
             self.admit_unplaced(stream, port, remote);
         }
         let mut members = self.shared.members.borrow_mut();
-        if let Some(hosts) = members.to_ask_if_new(Instant::now()) {
+        if let Some(hosts) = members.begin_asking_if_new(Instant::now()) {
             // Names that came while others were asked for.
             match self.shared.helpers.start(Job::Resolve { hosts }) {
                 Some(job) => {

@@ -209,3 +209,40 @@ fn servers_get_and_lose_addresses_while_they_serve() {
         must_work_after(&ensemble, "a restart");
     }
 }
+
+/// A server that waits to be added is on a host that nobody knows. Of the smallest one the others only hear a knock,
+/// and call it back.
+#[test]
+fn a_server_joins_from_a_host_that_is_not_in_the_configuration() {
+    let _turn = turn();
+    for joining in [4, 1] {
+        let network = Network::new(4);
+        network.namespace(network.clients()).run(|| {
+            let config = config().line("reconfigEnabled=true").flag("-Dzookeeper.skipACL=yes");
+            let members = vec![(ours(), Role::Participant); 4];
+            let mut ensemble = Ensemble::prepare_in(&network, &members, config);
+            let others: Vec<usize> = ensemble.ids().filter(|id| *id != joining).collect();
+            for id in &others {
+                ensemble
+                    .reconfigure(*id, |config| config.without_line(&format!("server.{joining}")));
+                ensemble.spawn(*id);
+            }
+            others.iter().for_each(|id| ensemble.wait_serving(*id));
+            ensemble.spawn(joining);
+            ensemble.wait_serving(joining);
+            let line = format!("server.{joining}={}", ensemble.server_line(joining));
+            let text = |text: Option<&str>| Body::new().buffer(text.map(str::as_bytes));
+            let body = text(Some(&line)).append(&text(None)).append(&text(None)).long(-1);
+            let begun = Instant::now();
+            let mut session =
+                Session::open(ensemble.address(others[0]), LONG_MS).expect("a session");
+            session.call(OpCode::Reconfig, &body).expect("a reconfiguration");
+            println!("server {joining} was added within {} ms", begun.elapsed().as_millis());
+            must_work_after(&ensemble, "it has joined");
+            // Its word counts: with it, and without one of the others, there is a quorum.
+            ensemble.kill(others[1]);
+            ensemble.restart(joining);
+            ensemble.wait_leader_among(&[joining, others[0], others[2]], LIMIT);
+        });
+    }
+}

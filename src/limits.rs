@@ -274,6 +274,32 @@ pub const OUTPUT_STALL_MS: u64 = 30_000;
 /// have they are a quarter at most, because `maxClientCnxns` does not count them.
 pub const LINGERING_MAX: u32 = 256;
 
+/// Of the memory that the process may use, connections together may hold one part in so many, unless
+/// `ringkeeper.connectionMemoryMax` says otherwise. The tree has the rest, and what waits for the log and
+/// for other servers, each with a bound of its own.
+pub const CONNECTION_MEMORY_SHARE: u64 = 4;
+
+/// What connections may hold at least, however small the machine: a few hundred clients with a large reply
+/// each.
+pub const CONNECTION_MEMORY_MIN: u64 = 64 << 20;
+
+/// So many of the longest frames must fit into what connections may hold: one may be arriving, waiting,
+/// on its way to another executor and answered at the same time.
+pub const CONNECTION_MEMORY_FRAMES_MIN: u64 = 4;
+const _: () =
+    assert!(CONNECTION_MEMORY_FRAMES_MIN * (FRAME_BYTES_MAX as u64) < CONNECTION_MEMORY_MIN);
+
+/// Connections that wait for memory and are taken up again in one turn.
+pub const STARVING_TAKEN_UP_MAX: usize = 256;
+
+/// How long those who wait for memory wait until somebody looks again.
+pub const STARVING_LOOK_MS: u64 = 5;
+
+/// A connection that the server closes gets its last bytes within [`OUTPUT_STALL_MS`] and a second for
+/// each so many of them. Its session is over, so nothing else ends it while its client reads a byte now and
+/// then.
+pub const FAREWELL_BYTES_PER_SECOND: usize = 1 << 20;
+
 /// Default of `largeRequestMaxBytes`: bytes of large requests in the server at once.
 pub const LARGE_REQUESTS_BYTES_MAX: usize = 100 << 20;
 

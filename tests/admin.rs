@@ -11,8 +11,8 @@ use disk::Disk;
 use ringkeeper::admin::{ConfFacts, Desk, FourLetterWord, Whitelist};
 use ringkeeper::id::{ConnectionId, SessionId, Zxid};
 use ringkeeper::jute::{Jute, VectorBuf};
-use ringkeeper::metrics::Stalls;
 use ringkeeper::metrics::process::Machine;
+use ringkeeper::metrics::{Held, Stalls};
 use ringkeeper::proto::OpCode;
 use ringkeeper::proto::connect::ConnectRequest;
 use ringkeeper::proto::data::{AclEntry, Id, perms};
@@ -64,6 +64,7 @@ impl Bench {
             conf,
             machine: Machine::read(),
             stalls: Stalls::default(),
+            held: Held::default(),
             ensemble: None,
         };
         let replica = Replica::new(options, recovered, now, 7);

@@ -84,7 +84,7 @@ fn sample(key: &Key) -> String {
         Kind::Int { .. } if key.name == "minSessionTimeout" => "4001".into(),
         Kind::Int { .. } if key.name == "maxSessionTimeout" => "70001".into(),
         Kind::Int { min, max, .. } => (min.max(1001) + 7).min(max).to_string(),
-        Kind::IntOrAuto { .. } => "4".into(),
+        Kind::IntOrAuto { min, .. } => min.max(4).to_string(),
         Kind::Float { .. } => "0.25".into(),
         Kind::Text if key.name == "authProvider.*" => {
             "org.apache.zookeeper.server.auth.EnsembleAuthenticationProvider".into()
@@ -498,6 +498,8 @@ fn own_bounds_leave_room_for_the_largest_request() {
     assert_eq!(good(cfg_with("", &flags, &[])).own.request_bytes_in_flight_max, 2_000_000_000);
     let error = error(cfg_with("ringkeeper.requestBytesInFlightMax=2000000\n", &flags, &[]));
     assert!(error.text.contains("at least jute.maxbuffer, which is 1000000000"), "{error}");
+    let error = self::error(cfg_with("ringkeeper.connectionMemoryMax=20000000\n", &flags, &[]));
+    assert!(error.text.contains("at least 4 × jute.maxbuffer, which is 4000000000"), "{error}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::admin::text::{JavaDate, JavaDouble};
 use crate::admin::version::full_version;
 use crate::id::{SessionId, Zxid};
 use crate::metrics::process::{Machine, Memory};
-use crate::metrics::{self, Gauges, Stalls, Value};
+use crate::metrics::{self, Gauges, Held, Stalls, Value};
 use crate::peer::PeerFacts;
 use crate::replica::{ConnectionFacts, Stats};
 use crate::time::{MonoUs, WallMs};
@@ -224,6 +224,8 @@ pub struct Brief<'a> {
     pub gauges: &'a Gauges,
     /// How often the server stood still.
     pub stalls: &'a Stalls,
+    /// What connections hold.
+    pub held: &'a Held,
     /// The last transaction applied.
     pub zxid: Zxid,
     /// What the server is.
@@ -236,7 +238,7 @@ pub struct Brief<'a> {
 ///
 /// ZooKeeper: `stat` must not change: scripts cut it at `Mode:`.
 pub fn srvr(brief: &Brief<'_>, clients: Option<(&[ConnectionFacts], SocketAddr)>) -> String {
-    let Brief { stats, gauges, stalls: _, zxid, mode, proposal_sizes } = brief;
+    let Brief { stats, gauges, stalls: _, held: _, zxid, mode, proposal_sizes } = brief;
     let mut out = format!("Zookeeper version: {}\n", full_version());
     if *mode == Mode::ReadOnly {
         out.push_str("READ-ONLY mode; serving only read-only clients\n");
@@ -280,6 +282,7 @@ pub fn mntr(brief: &Brief<'_>, facts: Option<&PeerFacts>, now: MonoUs) -> String
     };
     metrics::each(brief.stats, brief.gauges, &mut sink);
     metrics::each_stall(brief.stalls, &mut sink);
+    metrics::each_held(brief.held, &mut sink);
     if let Some(facts) = facts {
         metrics::ensemble::each(facts, is_read_only, now, &mut sink);
     }
@@ -520,11 +523,12 @@ mod tests {
     #[test]
     fn srvr_and_stat_are_zookeepers_but_for_the_version() {
         let gauges = gauges();
-        let stalls = Stalls::default();
+        let (stalls, held) = (Stalls::default(), Held::default());
         let brief = |stats| Brief {
             stats,
             gauges: &gauges,
             stalls: &stalls,
+            held: &held,
             zxid: Zxid(3),
             mode: Mode::Standalone,
             proposal_sizes: None,
@@ -550,7 +554,15 @@ mod tests {
             let zxid = Zxid(3);
             let stalls = &Stalls::default();
             srvr(
-                &Brief { stats: &stats, gauges: &gauges, stalls, zxid, mode, proposal_sizes },
+                &Brief {
+                    stats: &stats,
+                    gauges: &gauges,
+                    stalls,
+                    held: &Held::default(),
+                    zxid,
+                    mode,
+                    proposal_sizes,
+                },
                 None,
             )
         };
@@ -635,6 +647,7 @@ mod tests {
             stats: &stats,
             gauges: &gauges,
             stalls: &Stalls::default(),
+            held: &Held::default(),
             zxid: Zxid(3),
             mode: Mode::Standalone,
             proposal_sizes: None,
@@ -666,7 +679,8 @@ mod tests {
             let golden = golden(ZOOKEEPER_3_10, "mntr");
             let name = line.split('\t').next().unwrap();
             let known = golden.contains(&format!("{name}\t"));
-            let own = metrics::STALLS_OWN.contains(&metric(line));
+            let own = metrics::STALLS_OWN.contains(&metric(line))
+                || metrics::HELD_OWN.contains(&metric(line));
             assert!(known != own, "{name} is not ZooKeeper's, or is and is said to be ours");
         }
     }
@@ -684,6 +698,7 @@ mod tests {
             stats: &stats,
             gauges: &gauges,
             stalls: &Stalls::default(),
+            held: &Held::default(),
             zxid: Zxid(3),
             mode: Mode::Standalone,
             proposal_sizes: None,

@@ -215,6 +215,7 @@ mod tests {
             stats: &stats,
             gauges: &gauges,
             stalls: &Stalls::default(),
+            held: &metrics::Held::default(),
             zxid: Zxid(3),
             mode,
             proposal_sizes: None,
@@ -302,7 +303,8 @@ mod tests {
         }
         for name in names {
             let is_own = metrics::ensemble::OWN.contains(&name.strip_prefix("zk_").unwrap())
-                || metrics::STALLS_OWN.iter().any(|own| name.ends_with(own));
+                || metrics::STALLS_OWN.iter().any(|own| name.ends_with(own))
+                || metrics::HELD_OWN.contains(&name.strip_prefix("zk_").unwrap());
             // Counters of 3.10, which 3.9 has not.
             let is_newer = name.starts_with("zk_op_count_");
             let is_theirs = is_newer || theirs.contains(&format!("{name}\t"));

@@ -21,7 +21,7 @@ pub use word::{FourLetterWord, Whitelist};
 use crate::admin::answer::{Brief, FolderBytes};
 use crate::id::SessionId;
 use crate::metrics::process::{FileDescriptors, Machine, Memory, folder_bytes};
-use crate::metrics::{Gauges, Stalls};
+use crate::metrics::{Gauges, Held, Stalls};
 use crate::peer::{Member, PeerState};
 use crate::replica::{ConnectionFacts, Replica};
 use crate::time::{MonoUs, Now, WallMs};
@@ -37,6 +37,8 @@ pub struct Desk {
     pub machine: Machine,
     /// How often the server stood still.
     pub stalls: Stalls,
+    /// What connections hold.
+    pub held: Held,
     /// What a member of an ensemble tells besides; `None`: the server stands alone.
     pub ensemble: Option<EnsembleDesk>,
 }
@@ -190,6 +192,7 @@ impl Desk {
             stats: replica.stats(),
             gauges,
             stalls: &self.stalls,
+            held: &self.held,
             zxid: replica.last_processed(),
             mode,
             proposal_sizes: leading.map(|leading| leading.sizes),

@@ -13,6 +13,7 @@ use super::read::{Accepted, ReadFile, Reading};
 use super::settings::{Listen, ListenHost, REQUEST_BYTES_IN_FLIGHT_MAX, Whitelist};
 use super::shell_files;
 use super::value::Value;
+use crate::limits::CONNECTION_MEMORY_FRAMES_MIN;
 
 pub(super) fn finish(reading: &mut Reading, mut read_file: Option<ReadFile<'_>>) {
     folders(reading);
@@ -83,6 +84,15 @@ fn buffers(reading: &mut Reading) {
                 let origin = reading.origin(key);
                 reading.error(Problem::Conflict, &origin, key, Some(max.to_string()), text);
             }
+        }
+    }
+    if let Some(max) = reading.values.get("ringkeeper.connectionMemoryMax").and_then(int_of) {
+        let least = CONNECTION_MEMORY_FRAMES_MIN * largest;
+        if u64::try_from(max).unwrap_or(0) < least {
+            let key = "ringkeeper.connectionMemoryMax";
+            let text = format!("allowed: at least 4 × jute.maxbuffer, which is {least} (bytes)");
+            let origin = reading.origin(key);
+            reading.error(Problem::Conflict, &origin, key, Some(max.to_string()), text);
         }
     }
 }

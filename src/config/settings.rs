@@ -412,6 +412,11 @@ pub struct Own {
     /// larger one becomes the error BADARGUMENTS. Bytes.
     /// Default: 64 MiB. Key `ringkeeper.multiReadReplyBytesMax`.
     pub multi_read_reply_bytes_max: u64,
+    /// Unread replies and events, unanswered requests and unfinished frames that all connections may hold
+    /// together; beyond three quarters of it those are closed that hold most for longest. Bytes. Default:
+    /// a quarter of the memory that the process may use, at least 64 MiB and four times `jute.maxbuffer`.
+    /// Key `ringkeeper.connectionMemoryMax`.
+    pub connection_memory_max: Option<u64>,
     /// Whether the server starts although transactions are missing in the middle of its log.
     /// Default: false. Key `ringkeeper.allowLogGaps`.
     pub allow_log_gaps: bool,
@@ -597,6 +602,7 @@ impl Default for Own {
             output_bytes_per_connection_max: 4 * 1024 * 1024,
             request_bytes_in_flight_max: REQUEST_BYTES_IN_FLIGHT_MAX,
             multi_read_reply_bytes_max: 64 * 1024 * 1024,
+            connection_memory_max: None,
             allow_log_gaps: false,
             log_format: LogFormat::Text,
             log_level: LogLevel::Info,

@@ -5,10 +5,12 @@
 //! is measured here.
 
 pub mod ensemble;
+mod held;
 mod names;
 pub mod process;
 mod stalls;
 
+pub use held::{Held, OWN as HELD_OWN, each as each_held};
 pub(crate) use names::rounded;
 pub use names::{ENSEMBLES_ALONE, Gauges, Value, WITHOUT_MEANING, each};
 pub use stalls::{OWN as STALLS_OWN, Stalls, each as each_stall};

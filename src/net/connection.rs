@@ -17,7 +17,7 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
 use super::frame::{LENGTH_BYTES, Tail, split};
 use super::outstanding::Outstanding;
-use super::{Connections, Core};
+use super::{Budget, Connections, Core};
 use crate::admin::word::FourLetterWord;
 use crate::id::ConnectionId;
 use crate::limits;
@@ -29,6 +29,9 @@ const READS_PER_TURN: usize = 4;
 
 /// A receive buffer larger than this is freed as soon as it is empty.
 const PARTIAL_BYTES_KEPT: usize = 4096;
+
+/// Room that is made for the rest of a frame, for each byte of it that has come.
+const FRAME_ROOM_PER_BYTE: usize = 15;
 
 /// How long to wait, after the last byte to a client, for it to close its side: closing with
 /// unread input would reset the connection and might cost the client our last bytes.
@@ -70,6 +73,12 @@ pub(super) struct Connection {
     asked_a_word: Cell<bool>,
     /// The client sends nothing more.
     input_over: Cell<bool>,
+    /// What it holds, as the executor's share has it.
+    pub(super) counted: Cell<usize>,
+    /// Since when requests and the beginning of a frame are more than some.
+    loaded_since: Cell<Option<Instant>>,
+    /// Until when the last bytes are to be out, if the core has closed it.
+    closes_by: Cell<Option<Instant>>,
     /// Since when the client has taken none of the bytes that wait for it.
     stuck_since: Cell<Instant>,
     end: RefCell<Option<End>>,
@@ -83,6 +92,8 @@ struct Unsent {
     /// Bytes of the first piece that are out already.
     front_sent: usize,
     bytes: usize,
+    /// Bytes of memory that the pieces take.
+    held: usize,
     /// Bytes of the pieces that the core hears of when they are out, and bounds itself.
     reported: usize,
 }
@@ -92,7 +103,22 @@ struct Piece {
     bytes: Vec<u8>,
     /// So many of them the core hears of: all or none.
     reported_bytes: usize,
+    /// When it came here.
+    since: Instant,
 }
+
+/// What one connection holds of the process's memory.
+pub(super) struct Holder {
+    pub conn: ConnectionId,
+    pub bytes: usize,
+    /// For how long it has held the oldest of it.
+    age: Duration,
+    /// Bytes by time: who holds much for a moment, and who holds little for long, weigh the same.
+    pub weight: u128,
+}
+
+/// What is new weighs as much as if it were so old: a large piece more than a small one.
+const AGE_MIN: Duration = Duration::from_millis(100);
 
 impl Unsent {
     /// Bytes that the core does not bound.
@@ -142,6 +168,9 @@ impl Connection {
             is_slow: Cell::new(false),
             asked_a_word: Cell::new(false),
             input_over: Cell::new(false),
+            counted: Cell::new(0),
+            loaded_since: Cell::new(None),
+            closes_by: Cell::new(None),
             stuck_since: Cell::new(Instant::now()),
             end: RefCell::new(None),
             lingers: RefCell::new(None),
@@ -179,19 +208,75 @@ impl Connection {
             *end = Some(End::ByCore);
         }
         drop(end);
-        if self.unsent_bytes() > 0 {
+        let bytes = self.unsent_bytes();
+        if bytes > 0 {
+            let seconds = (bytes / limits::FAREWELL_BYTES_PER_SECOND) as u64;
+            let patience =
+                Duration::from_millis(limits::OUTPUT_STALL_MS) + Duration::from_secs(seconds);
+            self.closes_by.set(Some(Instant::now() + patience));
             self.table.note_slow(self);
         }
         self.wake();
     }
 
+    /// Tells the share of the executor what it holds now.
+    pub(super) fn recount(&self) {
+        let requests = self.request_bytes();
+        if requests <= limits::OUTPUT_REPORTED_BYTES {
+            self.loaded_since.set(None);
+        } else if self.loaded_since.get().is_none() {
+            self.loaded_since.set(Some(Instant::now()));
+        }
+        let bytes = self.unsent.borrow().held + requests;
+        self.table.shared.share.change(self.counted.replace(bytes), bytes);
+    }
+
+    /// Bytes of requests that are not answered, and of a frame that has begun.
+    fn request_bytes(&self) -> usize {
+        let outstanding = usize::try_from(self.outstanding_bytes.get()).unwrap_or(usize::MAX);
+        outstanding.saturating_add(self.partial.borrow().capacity())
+    }
+
+    /// What it holds, if it holds anything.
+    pub(super) fn holds(&self, now: Instant) -> Option<Holder> {
+        let unsent = self.unsent.borrow();
+        let requests = self.request_bytes();
+        let bytes = unsent.held + requests;
+        if bytes == 0 {
+            return None;
+        }
+        let age = |since: Option<Instant>| {
+            since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+        };
+        let unsent_age = age(unsent.pieces.front().map(|piece| piece.since));
+        let requests_age = age(self.loaded_since.get());
+        let weigh = |bytes: usize, age: Duration| bytes as u128 * (age + AGE_MIN).as_millis();
+        let weight = weigh(unsent.held, unsent_age) + weigh(requests, requests_age);
+        Some(Holder { conn: self.id, bytes, age: unsent_age.max(requests_age), weight })
+    }
+
+    /// Ends it because of what it holds, and because all hold too much together.
+    pub(super) fn give_up(self: &Rc<Self>, holder: &Holder, budget: &Budget) {
+        self.finish(&End::Failed(format!(
+            "it holds {} kB, the oldest for {} ms, and all connections together nearly the {} MiB that \
+             they may (ringkeeper.connectionMemoryMax)",
+            holder.bytes.div_ceil(1000),
+            holder.age.as_millis(),
+            budget.bytes_max() >> 20,
+        )));
+        // Whoever still has a hold on it: its memory is free now.
+        self.unsent.take();
+        self.partial.take();
+    }
+
     /// Writes what the socket takes now of a send's bytes and keeps the rest. Gives the buffer back
     /// when empty.
     pub(super) fn send(&self, send: Send, unsent_max: usize) -> Option<Vec<u8>> {
-        let piece = Piece { reported_bytes: send.reported_bytes(), bytes: send.bytes };
-        if piece.bytes.is_empty() {
-            return Some(piece.bytes);
+        if send.bytes.is_empty() {
+            return Some(send.bytes);
         }
+        let reported_bytes = send.reported_bytes();
+        let piece = Piece { reported_bytes, bytes: send.bytes, since: Instant::now() };
         let mut unsent = self.unsent.borrow_mut();
         let unknown = unsent.unknown();
         if unknown > unsent_max {
@@ -200,13 +285,15 @@ impl Connection {
             return Some(piece.bytes);
         }
         unsent.bytes += piece.bytes.len();
+        unsent.held += piece.bytes.capacity();
+        let now = piece.since;
         unsent.reported += piece.reported_bytes;
         unsent.pieces.push_back(piece);
         if unsent.pieces.len() > 1 {
             // The socket is full, and we wait for room.
             return None;
         }
-        self.stuck_since.set(Instant::now());
+        self.stuck_since.set(now);
         let (result, spare) = self.flush(unsent);
         if let Err(error) = result {
             self.break_off(&error);
@@ -243,6 +330,14 @@ impl Connection {
             *end = Some(End::Failed(format!(
                 "its client has read nothing for {} s, and {bytes} bytes wait for it",
                 long.as_secs()
+            )));
+            drop(end);
+            self.wake();
+            return false;
+        }
+        if bytes > 0 && self.closes_by.get().is_some_and(|until| until <= now) {
+            *end = Some(End::Failed(format!(
+                "the server has closed it, and its client reads the last {bytes} bytes too slowly"
             )));
             drop(end);
             self.wake();
@@ -290,6 +385,7 @@ impl Connection {
                     if unsent.front_sent == front.bytes.len() {
                         unsent.front_sent = 0;
                         *taken += front.reported_bytes;
+                        unsent.held -= front.bytes.capacity();
                         *spare = unsent.pieces.pop_front().map(|piece| piece.bytes);
                     }
                 }
@@ -414,10 +510,10 @@ impl Connection {
         if let Tail::Partial(needed) = split(&partial, u32::MAX).tail
             && partial.capacity() > PARTIAL_BYTES_KEPT
         {
-            // A big frame is under way. Room is made for as much again as has come, and not for all that
-            // is announced: announcing costs nothing.
+            // A big frame is under way: one allocation for the rest, or two. Not for whatever is announced,
+            // for that costs nothing.
             let missing = needed - partial.len();
-            let more = missing.min(partial.len());
+            let more = missing.min(FRAME_ROOM_PER_BYTE * partial.len());
             partial.reserve_exact(more);
         }
         Ok(())
@@ -555,6 +651,8 @@ impl Ready for Connection {
             self.drain();
         } else if let Some(end) = self.advance(what) {
             self.finish(&end);
+        } else {
+            self.recount();
         }
     }
 }

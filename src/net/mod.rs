@@ -5,6 +5,7 @@
 //! server, behind the [`Core`] trait, as whole frames; the core answers with at most one
 //! [`Send`](crate::replica::Send) per connection and turn. Nothing here knows what a frame means.
 
+mod budget;
 mod census;
 mod connection;
 pub(crate) mod frame;
@@ -13,6 +14,7 @@ mod listener;
 mod outstanding;
 mod table;
 
+pub use budget::{Budget, Share};
 pub use census::{Census, Refusal};
 pub use listener::{Accepting, BACKLOG, bind, serve, share};
 pub use table::{Connections, NetOptions};

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
-use super::Census;
-use super::connection::Connection;
+use super::connection::{Connection, Holder};
+use super::{Budget, Census, Share};
 use crate::admin::logging::Limiter;
 use crate::id::ConnectionId;
 use crate::limits;
@@ -49,7 +49,7 @@ impl Default for NetOptions {
 /// connection has no receive buffer of its own.
 const SCRATCH_BYTES: usize = limits::CONNECTION_READ_BYTES;
 
-const OUTPUT_STALL: Duration = Duration::from_millis(limits::OUTPUT_STALL_MS);
+pub(super) const OUTPUT_STALL: Duration = Duration::from_millis(limits::OUTPUT_STALL_MS);
 
 /// Lines in the log about connections that clients can provoke, per second and core.
 const LINES_PER_SECOND_MAX: u32 = 20;
@@ -69,6 +69,10 @@ pub(super) struct Shared {
     core: u8,
     pub(super) options: NetOptions,
     pub(super) census: Census,
+    /// What the connections hold.
+    pub(super) share: Share,
+    /// What has come from another executor, and is no more on its way.
+    arrived: Share,
     pub(super) reactor: Reactor,
     slots: RefCell<Slots>,
     pub(super) outstanding: Cell<u32>,
@@ -97,11 +101,19 @@ struct Slots {
 
 impl Connections {
     /// An empty table of session core number `core`.
-    pub fn new(core: u8, options: NetOptions, census: Census, reactor: Reactor) -> Connections {
+    pub fn new(
+        core: u8,
+        options: NetOptions,
+        census: Census,
+        budget: &Budget,
+        reactor: Reactor,
+    ) -> Connections {
         let shared = Shared {
             core,
             options,
             census,
+            share: budget.seat(core, Some(reactor.bell())),
+            arrived: budget.on_the_way(),
             reactor,
             slots: RefCell::default(),
             outstanding: Cell::new(0),
@@ -144,7 +156,43 @@ impl Connections {
         if close {
             connection.close_after_output();
         }
+        connection.recount();
         spare
+    }
+
+    /// Carries out sends that came from another executor, who counted them on their way.
+    pub fn deliver_all(&self, sends: Vec<Send>) {
+        for send in sends {
+            let bytes = send.bytes.capacity();
+            self.deliver(send);
+            self.shared.arrived.change(bytes, 0);
+        }
+    }
+
+    /// Tells what the connections hold, and closes some if that is too much. Call once in each round, when
+    /// nothing is in the middle of something.
+    pub fn settle(&self) {
+        let share = &self.shared.share;
+        share.tell();
+        self.shared.arrived.tell();
+        let Some(excess) = share.excess() else { return };
+        let now = Instant::now();
+        let slots = self.shared.slots.borrow();
+        let all = slots.connections.iter().flatten();
+        let mut holders: Vec<Holder> = all.filter_map(|one| one.holds(now)).collect();
+        drop(slots);
+        holders.sort_unstable_by_key(|holder| std::cmp::Reverse(holder.weight));
+        let mut let_go = 0;
+        for holder in holders {
+            if let_go >= excess {
+                break;
+            }
+            let Some(connection) = self.find(holder.conn) else { continue };
+            let_go += holder.bytes as u64;
+            share.count_closed(holder.bytes as u64);
+            connection.give_up(&holder, share.budget());
+        }
+        share.tell();
     }
 
     fn answered(&self, connection: &Connection, answered: u32) {
@@ -269,6 +317,7 @@ impl Connections {
         }
         let counted = connection.outstanding.replace(0) - connection.excused.replace(0);
         drop(connection.batches.take());
+        self.shared.share.change(connection.counted.replace(0), 0);
         self.release(counted, connection.outstanding_bytes.replace(0));
     }
 

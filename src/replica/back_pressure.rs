@@ -95,8 +95,17 @@ impl Replica {
 
     /// Whether a connection's next request has to wait until its client has read.
     #[inline]
-    pub(super) fn waits_to_be_read(&self, connection: &mut Connection, frame: &[u8]) -> bool {
+    pub(super) fn waits_to_be_read(
+        &mut self,
+        slot: Slot,
+        connection: &mut Connection,
+        frame: &[u8],
+    ) -> bool {
         if connection.waits_to_be_read {
+            return true;
+        }
+        if self.memory.is_short() {
+            self.starve(slot, connection);
             return true;
         }
         let Expected { at_most, .. } = connection.owed.expected;
@@ -108,33 +117,56 @@ impl Replica {
     }
 
     /// Whether the read at the front of a connection's queue waits until its client has read.
-    pub(super) fn may_wait_to_be_read(&self, connection: &mut Connection) -> bool {
-        let waits = connection.unread_bytes() > self.options.output_pause_bytes
-            && connection.begins_with_due_read(self.database.last_processed())
-            && !connection.awaits_writes();
+    pub(super) fn may_wait_to_be_read(&mut self, slot: Slot, connection: &mut Connection) -> bool {
+        let is_short = self.memory.is_short();
+        if !is_short && connection.unread_bytes() <= self.options.output_pause_bytes {
+            return false;
+        }
+        if !connection.begins_with_due_read(self.database.last_processed()) {
+            return false;
+        }
+        let waits = !connection.awaits_writes();
+        if is_short && waits {
+            self.starve(slot, connection);
+        } else if is_short && connection.out.len() > limits::OUTPUT_REPORTED_BYTES {
+            // The next write is not applied before these are answered.
+            let reason = "its reads between two writes are worth more than there is room for";
+            self.give_up_slow(slot, connection, reason);
+            return true;
+        }
         connection.waits_to_be_read |= waits;
         waits
     }
 
-    /// Takes up what waited until clients had read.
+    /// Takes up what waited until clients had read, and what waited for memory.
     pub(super) fn go_on_reading(&mut self, now: Now) {
         for slot in std::mem::take(&mut self.resumable) {
-            let Some(mut connection) = self.connections.take(slot) else { continue };
-            // A parked one takes up everything when there is a leader.
-            if connection.waits_to_be_read
-                && connection.state == State::Ready
-                && connection.parked.is_none()
-            {
-                connection.waits_to_be_read = false;
-                self.advance(now, slot, &mut connection);
-                if connection.has_room(&self.options) {
-                    self.look_at_early(now, slot, &mut connection);
-                } else {
-                    connection.waits_to_be_read = true;
-                }
-            }
-            self.connections.put(slot, connection);
+            self.go_on_with(now, slot);
         }
+        for _ in 0..limits::STARVING_TAKEN_UP_MAX {
+            let Some(slot) = self.memory.next_to_take_up() else { return };
+            let Some(connection) = self.connections.get_mut(slot) else { continue };
+            connection.starves = false;
+            self.go_on_with(now, slot);
+        }
+    }
+
+    fn go_on_with(&mut self, now: Now, slot: Slot) {
+        let Some(mut connection) = self.connections.take(slot) else { return };
+        // A parked one takes up everything when there is a leader.
+        if connection.waits_to_be_read
+            && connection.state == State::Ready
+            && connection.parked.is_none()
+        {
+            connection.waits_to_be_read = false;
+            self.advance(now, slot, &mut connection);
+            if connection.has_room(&self.options) {
+                self.look_at_early(now, slot, &mut connection);
+            } else {
+                connection.waits_to_be_read = true;
+            }
+        }
+        self.connections.put(slot, connection);
     }
 
     /// Looks at frames that waited, up to the first that still has to.
@@ -226,7 +258,8 @@ impl Replica {
         bytes: usize,
     ) {
         connection.owed.add_event(bytes);
-        if connection.owed.events() > self.options.connection_output_bytes_max {
+        self.memory.make(bytes);
+        if connection.owed.events() > self.memory.urgent_bytes_max(&self.options) {
             self.give_up_slow(slot, connection, "its client does not read its events");
         }
     }
@@ -277,6 +310,9 @@ impl Connection {
 
     /// Whether there is something to do if its requests wait until its client has read.
     pub(super) fn may_go_on(&self, options: &ReplicaOptions, last_processed: Zxid) -> bool {
+        if self.starves {
+            return false;
+        }
         let may_advance = self.unread_bytes() <= options.output_pause_bytes
             && self.begins_with_due_read(last_processed);
         self.has_room(options) || may_advance

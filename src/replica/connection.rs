@@ -148,6 +148,8 @@ pub(super) struct Connection {
     pub input_over: bool,
     /// Its requests wait until its client has read.
     pub waits_to_be_read: bool,
+    /// It stands among those who wait for memory.
+    pub starves: bool,
     /// When its client did something last: sent, read, or got its session.
     pub heard: MonoUs,
     /// Requests finished since the last entry of the output, in their order.
@@ -196,6 +198,7 @@ impl Connection {
             owed: Owed::default(),
             input_over: false,
             waits_to_be_read: false,
+            starves: false,
             heard: now.mono,
             answered: 0,
             answered_early: 0,

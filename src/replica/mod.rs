@@ -28,6 +28,7 @@ mod forward;
 mod learners;
 mod lines;
 mod local;
+mod memory;
 mod options;
 mod output;
 mod owed;
@@ -102,6 +103,7 @@ pub struct Replica {
     /// Connections whose requests waited until their client had read, and may go on.
     resumable: Vec<Slot>,
     silence: silence::Silence,
+    memory: memory::Memory,
     /// Transactions proposed and not applied, in order, and to whom each is answered.
     in_flight: VecDeque<InFlight>,
     /// Transactions proposed that the log has not taken yet, in order.
@@ -221,6 +223,7 @@ impl Replica {
             dirty: Vec::new(),
             resumable: Vec::new(),
             silence: silence::Silence::default(),
+            memory: memory::Memory::default(),
             in_flight: VecDeque::new(),
             backlog: VecDeque::new(),
             barriers: VecDeque::new(),
@@ -305,7 +308,9 @@ impl Replica {
         let peer = self.peer.next_timeout();
         let silence = self.silence.next();
         let unlogged = self.ensemble.unlogged_sessions_left.then_some(self.now.mono);
-        let all = [reaping, disk, slice, sessions, local, standing, silence, peer, unlogged];
+        let memory = self.memory.next_look(self.now.mono);
+        let all =
+            [reaping, disk, slice, sessions, local, standing, silence, peer, unlogged, memory];
         all.into_iter().flatten().min()
     }
 

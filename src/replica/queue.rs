@@ -74,7 +74,7 @@ impl Replica {
     /// Goes on with a connection's queue up to the next thing that must wait.
     pub(super) fn advance(&mut self, now: Now, slot: Slot, connection: &mut Connection) {
         while connection.is_open() {
-            if self.may_wait_to_be_read(connection) {
+            if self.may_wait_to_be_read(slot, connection) {
                 return;
             }
             match connection.queue.front() {

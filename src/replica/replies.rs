@@ -169,6 +169,7 @@ impl Replica {
         self.stats.record_response(bytes as u64);
         // A reply of any length is delivered, and requests wait when there is enough in the buffer:
         // this is for reads behind a write that made their nodes larger than could be foreseen.
+        self.memory.make(bytes);
         if connection.out.len() - bytes > self.options.connection_output_bytes_max {
             self.give_up_slow(
                 slot,

@@ -82,7 +82,7 @@ impl Replica {
                 }
                 State::Connecting | State::Reopening | State::Closed => return,
                 State::Ready => {
-                    if self.waits_to_be_read(connection, frame) {
+                    if self.waits_to_be_read(slot, connection, frame) {
                         return;
                     }
                     *frames = rest;

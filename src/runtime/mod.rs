@@ -16,6 +16,7 @@ mod listener;
 mod log_ahead;
 mod log_ring;
 mod log_thread;
+mod memory;
 mod reactor;
 mod read_ahead;
 mod reading;
@@ -40,6 +41,7 @@ pub use limits_of_process::{
 };
 pub use listener::{Process, listener_on};
 pub use log_ring::{LogRing, WRITES_IN_FLIGHT_MAX};
+pub use memory::{MemoryOfProcess, memory_of_process};
 pub use reactor::{Inbox, Reactor, Readiness, Ready, Timer, Watch};
 pub use reading::Reading;
 pub use signals::{StopFlag, watch_signals};

@@ -25,7 +25,7 @@ use std::rc::Rc;
 use super::host::Deliver;
 use crate::admin::word::FourLetterWord;
 use crate::id::ConnectionId;
-use crate::net::{Connections, Core};
+use crate::net::{Budget, Connections, Core, Share};
 use crate::replica::Send;
 use crate::runtime::{Doorbell, Inbox, Receiver, Sender, crossing_queue};
 
@@ -211,11 +211,7 @@ impl Inbox for SessionInbox {
             let message = self.queue.borrow_mut().pop();
             match message {
                 None => return self.maybe_end(),
-                Some(Down::Sends(sends)) => {
-                    for send in sends {
-                        self.connections.deliver(send);
-                    }
-                }
+                Some(Down::Sends(sends)) => self.connections.deliver_all(sends),
                 Some(Down::Listen(socket)) => self.order_to(Order::Listen(socket)),
                 Some(Down::StopAccepting) => self.order_to(Order::StopAccepting),
             }
@@ -249,6 +245,8 @@ struct Downlink {
 #[derive(Clone)]
 pub struct Downlinks {
     links: Rc<[Downlink]>,
+    /// Bytes on their way.
+    share: Rc<Share>,
 }
 
 impl Downlinks {
@@ -280,6 +278,7 @@ impl Downlinks {
 impl Deliver for Downlinks {
     fn deliver(&self, send: Send) -> Option<Vec<u8>> {
         let core = usize::from(Connections::core_of(send.conn));
+        self.share.change(0, send.bytes.capacity());
         self.links[core].gathered.borrow_mut().push(send);
         None
     }
@@ -288,6 +287,7 @@ impl Deliver for Downlinks {
         for link in self.links.iter() {
             link.flush();
         }
+        self.share.tell();
     }
 }
 
@@ -348,7 +348,7 @@ pub struct ReplicaInbox {
 }
 
 /// The ends of all session cores: what comes from them, and the ways to them.
-pub fn open_all(ends: Vec<ReplicaEnds>) -> (Rc<ReplicaInbox>, Downlinks) {
+pub fn open_all(ends: Vec<ReplicaEnds>, budget: &Budget) -> (Rc<ReplicaInbox>, Downlinks) {
     let mut ups = Vec::with_capacity(ends.len());
     let mut links = Vec::with_capacity(ends.len());
     for ReplicaEnds { up, down } in ends {
@@ -359,7 +359,8 @@ pub fn open_all(ends: Vec<ReplicaEnds>) -> (Rc<ReplicaInbox>, Downlinks) {
             waiting: RefCell::default(),
         });
     }
-    let downlinks = Downlinks { links: links.into() };
+    let share = Rc::new(budget.on_the_way());
+    let downlinks = Downlinks { links: links.into(), share };
     let (core, first) = (RefCell::new(None), Cell::new(0));
     (Rc::new(ReplicaInbox { ups, downlinks: downlinks.clone(), core, first }), downlinks)
 }
@@ -470,7 +471,7 @@ mod tests {
 
     fn replica(ends: Vec<ReplicaEnds>, bell: Doorbell, cores: u8) {
         let reactor = Reactor::new(bell).unwrap();
-        let (inbox, links) = open_all(ends);
+        let (inbox, links) = open_all(ends, &Budget::new(u64::MAX, 1));
         let echo = Rc::new(Echo { links, closed: Cell::new(0) });
         inbox.set_core(echo.clone());
         reactor.set_inbox(inbox);
@@ -586,9 +587,10 @@ mod tests {
         let (session, replica) = queues(&bells.0, &bells.1);
         let reactor = Reactor::new(bells.0).unwrap();
         let census = Census::new(0, 0, u32::MAX);
-        let connections = Connections::new(0, NetOptions::default(), census, reactor);
+        let budget = Budget::new(u64::MAX, 1);
+        let connections = Connections::new(0, NetOptions::default(), census, &budget, reactor);
         let (uplink, inbox) = session.open(&connections);
-        let (from_session, links) = open_all(vec![replica]);
+        let (from_session, links) = open_all(vec![replica], &budget);
         let echo = Rc::new(Echo { links: links.clone(), closed: Cell::new(0) });
         from_session.set_core(echo);
         let conn = ConnectionId(7);

@@ -21,8 +21,9 @@ use crate::admin::word::FourLetterWord;
 use crate::config::dynamic::Keeper;
 use crate::id::ConnectionId;
 use crate::io::{Completion, Op};
-use crate::net::Core;
+use crate::metrics;
 use crate::net::links::{LinkCore, Links};
+use crate::net::{Budget, Core};
 use crate::peer::ConfigChange;
 use crate::peer::link::{LinkEvent, LinkId};
 use crate::replica::{Output, Replica, Send};
@@ -37,6 +38,10 @@ pub trait Deliver {
     fn flush(&self) {}
 }
 
+/// The answer to a four-letter word when connections hold all that they may hold.
+const NO_ROOM: &str = "Too much waits for clients that do not read (ringkeeper.connectionMemoryMax). \
+                       Ask again later.\n";
+
 /// See the module's words.
 pub struct Host {
     replica: RefCell<Replica>,
@@ -48,6 +53,8 @@ pub struct Host {
     /// What the thread waits on; stirred when something came in that the turn task has to look at.
     reactor: Reactor,
     clients: Box<dyn Deliver>,
+    /// What connections may hold together.
+    budget: Budget,
     /// Answers to four-letter words, which do not come out of the replica.
     answers: RefCell<Vec<Send>>,
     /// Closings that wait for the last write to their segment.
@@ -95,6 +102,8 @@ pub struct Parts {
     pub reactor: Reactor,
     /// Who carries bytes to clients.
     pub clients: Box<dyn Deliver>,
+    /// What connections may hold together.
+    pub budget: Budget,
     /// Keeps what becomes of the ensemble's configuration.
     pub keeper: Keeper,
     /// Says what this server is in its ensemble.
@@ -115,7 +124,7 @@ pub struct Parts {
 
 impl Host {
     /// Puts the parts together.
-    pub fn new(replica: Replica, parts: Parts) -> Rc<Host> {
+    pub fn new(mut replica: Replica, parts: Parts) -> Rc<Host> {
         let Parts {
             ring,
             worker,
@@ -123,6 +132,7 @@ impl Host {
             clock,
             reactor,
             clients,
+            budget,
             keeper,
             teller,
             client_port,
@@ -132,6 +142,7 @@ impl Host {
             folder,
             stall_ms,
         } = parts;
+        replica.set_output_room(budget.room());
         let stalls = Stalls::new(stall_ms, clock.mono(), ThreadUse::read());
         let host = Rc::new(Host {
             replica: RefCell::new(replica),
@@ -142,6 +153,7 @@ impl Host {
             clock,
             reactor,
             clients,
+            budget,
             answers: RefCell::default(),
             closing: RefCell::default(),
             completions: RefCell::default(),
@@ -309,6 +321,7 @@ impl Host {
         }
         output.sends = sends;
         self.clients.flush();
+        self.replica.borrow_mut().set_output_room(self.budget.room());
         for op in output.links.drain(..) {
             self.links.perform(op);
         }
@@ -598,8 +611,21 @@ impl Core for Host {
         let now = self.now();
         let mut replica = self.replica.borrow_mut();
         let mut desk = self.desk.borrow_mut();
-        let text = desk.answer(word, argument.unwrap_or_default(), &mut replica, remote, now);
-        self.answers.borrow_mut().push(Send {
+        let mut answers = self.answers.borrow_mut();
+        // Answers about all watches are long, and anybody may ask for a hundred of them in one turn.
+        let made: usize = answers.iter().map(|answer| answer.bytes.len()).sum();
+        let (connections, bytes) = self.budget.closed();
+        desk.held = metrics::Held {
+            bytes: self.budget.held(),
+            bytes_max: self.budget.bytes_max(),
+            closed: connections,
+            closed_bytes: bytes,
+        };
+        let text = match made < self.budget.room() {
+            true => desk.answer(word, argument.unwrap_or_default(), &mut replica, remote, now),
+            false => NO_ROOM.to_owned(),
+        };
+        answers.push(Send {
             conn,
             bytes: text.into_bytes(),
             answered: 0,

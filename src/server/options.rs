@@ -14,15 +14,15 @@ use crate::config::{self, Config, ListenHost};
 use crate::database::DatabaseOptions;
 use crate::id::ServerId;
 use crate::limits;
-use crate::metrics::Stalls;
 use crate::metrics::process::Machine;
+use crate::metrics::{Held, Stalls};
 use crate::net::links::PeerAddressCheck;
-use crate::net::{Census, NetOptions};
+use crate::net::{Budget, Census, NetOptions};
 use crate::peer::PeerOptions;
 use crate::peer::link::Endpoint;
 use crate::recovery::RecoveryOptions;
 use crate::replica::{ReplicaOptions, ThrottleOptions};
-use crate::runtime::{DataFolder, LogDevice};
+use crate::runtime::{DataFolder, LogDevice, MemoryOfProcess};
 use crate::snapshot;
 use crate::txnlog::WriterOptions;
 
@@ -333,14 +333,44 @@ fn txnlog(config: &Config, device: LogDevice) -> WriterOptions {
     }
 }
 
+/// What connections may hold together, and why it is that much.
+pub fn budget(
+    config: &Config,
+    memory: Option<MemoryOfProcess>,
+    executors: u32,
+) -> (Budget, String) {
+    let frame = u64::from(config.network.jute_max_buffer);
+    let least = limits::CONNECTION_MEMORY_MIN.max(limits::CONNECTION_MEMORY_FRAMES_MIN * frame);
+    let (bytes, why) = match (config.own.connection_memory_max, memory) {
+        (Some(bytes), _) => (bytes, "ringkeeper.connectionMemoryMax".to_owned()),
+        (None, None) => (least, "the system does not say how much memory there is".to_owned()),
+        (None, Some(memory)) => {
+            let share = memory.bytes / limits::CONNECTION_MEMORY_SHARE;
+            let what = format!("the {} MiB of {}", memory.bytes >> 20, memory.source);
+            match share < least {
+                true => (least, format!("the least; {what} are few")),
+                false => (share, format!("a quarter of {what}")),
+            }
+        }
+    };
+    let said = format!(
+        "connections together may hold {} MiB of unread replies, events and requests ({why}); beyond \
+         three quarters of it those are closed that hold most for longest",
+        bytes >> 20
+    );
+    (Budget::new(bytes, executors), said)
+}
+
 /// What each of `cores` session cores is told.
-pub fn net(config: &Config, cores: u32) -> NetOptions {
+pub fn net(config: &Config, cores: u32, budget: &Budget) -> NetOptions {
+    // Sockets wait long before somebody is closed for requests that wait only for this server.
+    let received = config.own.request_bytes_in_flight_max.min(budget.bytes_max() / 4);
     NetOptions {
         frame_bytes_max: config.network.jute_max_buffer,
         requests_outstanding_max: (requests_outstanding_max(config) / cores).max(1),
         unsent_bytes_before_pause: clamp(config.own.output_bytes_per_connection_max),
         unsent_bytes_max: unsent_bytes_max(config),
-        received_bytes_max: config.own.request_bytes_in_flight_max / u64::from(cores),
+        received_bytes_max: received / u64::from(cores),
         sessionless_timeout: Duration::from_millis(
             config.network.sessionless_cnxn_timeout_ms.into(),
         ),
@@ -382,6 +412,7 @@ pub fn desk(config: &Config, folder: &DataFolder, port: u16) -> Desk {
         conf,
         machine: Machine::read(),
         stalls: Stalls::default(),
+        held: Held::default(),
         ensemble: config.quorum.is_distributed().then_some(EnsembleDesk {
             limits: Limits { init: config.quorum.init_limit, sync: config.quorum.sync_limit },
             local_sessions: config.sessions.local_sessions_enabled,
@@ -520,9 +551,14 @@ mod tests {
         "ringkeeper.pin",
         "ringkeeper.spinMicros",
         "ringkeeper.stallMillis",
+        "ringkeeper.connectionMemoryMax",
         "ringkeeper.logFormat",
         "ringkeeper.logLevel",
     ];
+
+    fn unbounded() -> Budget {
+        Budget::new(u64::MAX, 1)
+    }
 
     /// Everything that the parts are told.
     fn told(lines: &str) -> String {
@@ -530,7 +566,7 @@ mod tests {
         let config = config::parse(text.as_bytes(), "zoo.cfg").expect(lines);
         let device = LogDevice { direct: true, block_bytes: 512 };
         let replica = replica(&config, device).expect("built in");
-        let (net, census) = (net(&config, 1), census(&config, 1000));
+        let (net, census) = (net(&config, 1, &unbounded()), census(&config, 1000));
         let (peer, ensemble) = (peer(&config, ServerId(1)), config.quorum.ensemble());
         let between = between_servers(&config);
         let recovery = recovery(&config, 1);
@@ -565,7 +601,7 @@ mod tests {
             let text = format!("dataDir=/d\nclientPort=1\n{lines}");
             config::parse(text.as_bytes(), "zoo.cfg").expect("a configuration")
         };
-        let max = |lines, cores| net(&config(lines), cores).requests_outstanding_max;
+        let max = |lines, cores| net(&config(lines), cores, &unbounded()).requests_outstanding_max;
         assert_eq!(max("", 4), 250);
         assert_eq!(max("request_throttle_max_requests=80\n", 4), 20);
         assert_eq!(max("request_throttle_max_requests=8000\n", 1), 1000);
@@ -573,9 +609,9 @@ mod tests {
         assert_eq!(max(&format!("{ENSEMBLE}\n"), 1), 1000, "it is not known to vote");
         let mut voter = config(ENSEMBLE);
         voter.quorum.my_id = Some(3);
-        assert_eq!(net(&voter, 1).requests_outstanding_max, 500);
+        assert_eq!(net(&voter, 1, &unbounded()).requests_outstanding_max, 500);
         voter.quorum.my_id = Some(4);
-        assert_eq!(net(&voter, 1).requests_outstanding_max, 1000);
+        assert_eq!(net(&voter, 1, &unbounded()).requests_outstanding_max, 1000);
         let snapshot = |lines| {
             let device = LogDevice { direct: true, block_bytes: 512 };
             let options = replica(&config(lines), device).expect("built in").snapshot;
@@ -584,6 +620,29 @@ mod tests {
         assert_eq!(snapshot(""), (true, true));
         assert_eq!(snapshot("digest.enabled=false\n"), (false, true));
         assert_eq!(snapshot("serializeLastProcessedZxid.enabled=false\n"), (true, false));
+    }
+
+    #[test]
+    fn connections_may_hold_a_quarter_of_the_memory_and_not_too_little() {
+        let budget = |lines: &str, mib: Option<u64>| {
+            let text = format!("dataDir=/d\nclientPort=1\n{lines}");
+            let config = config::parse(text.as_bytes(), "zoo.cfg").expect("a configuration");
+            let source = "memory.max of its control group";
+            let memory = mib.map(|mib| MemoryOfProcess { bytes: mib << 20, source });
+            let (budget, said) = budget(&config, memory, 1);
+            (budget.bytes_max() >> 20, said)
+        };
+        let (mib, said) = budget("", Some(8192));
+        assert_eq!(mib, 2048);
+        assert!(said.contains("2048 MiB"), "{said}");
+        assert!(
+            said.contains("(a quarter of the 8192 MiB of memory.max of its control group)"),
+            "{said}"
+        );
+        assert_eq!(budget("", Some(100)).0, 64);
+        assert_eq!(budget("", None).0, 64);
+        assert_eq!(budget("ringkeeper.jute.maxbuffer=104857600\n", Some(100)).0, 400);
+        assert_eq!(budget("ringkeeper.connectionMemoryMax=20971520\n", Some(8192)).0, 20);
     }
 
     #[test]

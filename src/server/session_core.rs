@@ -65,6 +65,7 @@ impl Round {
         wiring::watch_silence(self.connections.clone(), &self.reactor);
         loop {
             self.reactor.dispatch()?;
+            self.connections.settle();
             self.uplink.flush();
             while let Some(order) = self.inbox.order() {
                 match order {

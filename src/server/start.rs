@@ -150,10 +150,13 @@ fn serve(
     warn_of_a_short_backlog(config.network.listen_backlog.unwrap_or(net::BACKLOG));
     tracing::info!("running as {}; up to {files} open files", wiring.describe());
 
+    let (budget, said) = options::budget(config, runtime::memory_of_process(), session_cores);
+    tracing::info!("{said}");
     let clients = Clients {
         keep_alive: config.network.client_tcp_keep_alive,
-        options: options::net(config, session_cores),
+        options: options::net(config, session_cores, &budget),
         census: options::census(config, environment::files_for_clients(files, session_cores)),
+        budget: budget.clone(),
     };
     if let Some(interval_ms) = storage.purge_interval_ms {
         let interval = Duration::from_millis(interval_ms);
@@ -165,7 +168,7 @@ fn serve(
     let teller = Teller::new(config, speaker.clone());
     let reading = phases.reading();
     let make_host =
-        host_maker(config.clone(), folder, device, client_port, keeper, teller, reading);
+        host_maker(config.clone(), folder, device, client_port, keeper, teller, reading, budget);
     let start =
         Start { sockets, clients, make_host, bell, stop, news: news_sender, serve: may_serve };
     phases.enter(Phase::Executors { up: 0, of: wiring.session_cores as usize + 1 });
@@ -269,6 +272,7 @@ fn warn_of_a_short_backlog(backlog: u32) {
     }
 }
 
+#[expect(clippy::too_many_arguments, reason = "the parts of a host, each made elsewhere")]
 fn host_maker(
     config: Config,
     folder: DataFolder,
@@ -277,6 +281,7 @@ fn host_maker(
     keeper: Keeper,
     teller: Teller,
     reading: Reading,
+    budget: net::Budget,
 ) -> MakeHost {
     Box::new(move |clients: Box<dyn Deliver>, bell: Doorbell, reactor: Reactor| {
         let clock = Clock::start();
@@ -309,6 +314,7 @@ fn host_maker(
             clock,
             reactor,
             clients,
+            budget,
             keeper,
             teller,
             client_port,

@@ -26,7 +26,7 @@ use super::crossing::{self, Down, Downlinks, ReplicaEnds};
 use super::host::{Deliver, Host};
 use super::session_core::SessionCore;
 use super::turns::{self, Ended, Patience};
-use crate::net::{self, Accepting, Census, Connections, Core, NetOptions};
+use crate::net::{self, Accepting, Budget, Census, Connections, Core, NetOptions};
 use crate::replica::Send;
 use crate::runtime::{Doorbell, Reactor, StopFlag};
 
@@ -144,12 +144,14 @@ pub struct Clients {
     pub options: NetOptions,
     /// Bounds on connections.
     pub census: Census,
+    /// What connections may hold together.
+    pub budget: Budget,
 }
 
 impl Clients {
     /// An empty table of connections.
     pub fn connections(&self, core: u8, reactor: &Reactor) -> Connections {
-        Connections::new(core, self.options, self.census.clone(), reactor.clone())
+        Connections::new(core, self.options, self.census.clone(), &self.budget, reactor.clone())
     }
 
     /// Accepts clients as long as the result lives.
@@ -256,6 +258,10 @@ impl Deliver for Connections {
     fn deliver(&self, send: Send) -> Option<Vec<u8>> {
         Connections::deliver(self, send)
     }
+
+    fn flush(&self) {
+        self.settle();
+    }
 }
 
 /// Closes connections that open no session, for ever.
@@ -355,13 +361,13 @@ fn start_many(wiring: &Wiring, start: Start) -> Result<Threads, String> {
 }
 
 fn replica_core(ends: Vec<ReplicaEnds>, start: Start, news: &Sender<News>, patience: Patience) {
-    let Start { sockets, clients: _, make_host, bell, stop, news: _, serve } = start;
+    let Start { sockets, clients, make_host, bell, stop, news: _, serve } = start;
     let reactor = match Reactor::new(bell.clone()) {
         Ok(reactor) => reactor,
         Err(error) => return tell(news, no_reactor(&error)),
     };
     tell(news, News::Up);
-    let (inbox, downlinks) = crossing::open_all(ends);
+    let (inbox, downlinks) = crossing::open_all(ends, &clients.budget);
     let host = match make_host(Box::new(downlinks.clone()), bell, reactor.clone()) {
         Ok(host) => host,
         Err(error) => return tell(news, News::Failed(error)),
@@ -418,7 +424,7 @@ mod tests {
         let bell = Doorbell::new().unwrap();
         let (ends, replica) = crossing::queues(&bell, &replica_bell);
         let reactor = Reactor::new(replica_bell).unwrap();
-        let (_inbox, downlinks) = crossing::open_all(vec![replica]);
+        let (_inbox, downlinks) = crossing::open_all(vec![replica], &Budget::new(u64::MAX, 1));
         while downlinks.is_flushed() {
             downlinks.tell(|| Down::StopAccepting);
         }
@@ -426,7 +432,8 @@ mod tests {
         let (ended, has_ended) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             let options = NetOptions::default();
-            let clients = Clients { keep_alive: false, options, census: Census::new(0, 0, 10) };
+            let (census, budget) = (Census::new(0, 0, 10), Budget::new(u64::MAX, 1));
+            let clients = Clients { keep_alive: false, options, census, budget };
             let core = SessionCore { number: 0, ends, bell, clients, look: Duration::ZERO };
             ended.send(core.run(|| {}).is_ok()).unwrap();
         });

@@ -10,6 +10,7 @@
 mod election_port;
 mod first_frame;
 mod harness;
+mod memory;
 mod quorum_port;
 #[path = "../raw/mod.rs"]
 mod raw;

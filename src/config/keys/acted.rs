@@ -640,6 +640,18 @@ pub(super) static KEYS: &[Key] = &[
     )
     .about("largest reply to one multiRead; a larger one becomes the error BADARGUMENTS")
     .unit("bytes"),
+    own(
+        "ringkeeper.connectionMemoryMax",
+        Kind::IntOrAuto { min: 16 << 20, max: 1 << 40 },
+        "auto",
+        auto!(own.connection_memory_max),
+    )
+    .about(
+        "unread replies and events, unanswered requests and unfinished frames of all connections \
+             together; beyond three quarters of it those are closed that hold most for longest; auto: a \
+             quarter of the memory that the process may use, at least 67108864 and 4 × jute.maxbuffer",
+    )
+    .unit("bytes"),
     own("ringkeeper.allowLogGaps", Kind::Bool, "false", plain!(Bool, own.allow_log_gaps)).about(
         "start although transactions are missing in the middle of the log; for one start, after \
              a file was lost",

@@ -3,7 +3,8 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
-use super::super::{Census, NetOptions};
+use super::super::table::OUTPUT_STALL;
+use super::super::{Budget, Census, NetOptions};
 use super::*;
 use crate::runtime::{Doorbell, Reactor};
 
@@ -36,9 +37,13 @@ impl Core for Silent {
     }
 }
 
+fn budget() -> Budget {
+    Budget::new(1 << 40, 1)
+}
+
 fn table(reactor: &Reactor) -> Connections {
     let options = NetOptions { requests_outstanding_max: 10, ..NetOptions::default() };
-    Connections::new(0, options, Census::new(0, 0, 100), reactor.clone())
+    Connections::new(0, options, Census::new(0, 0, 100), &budget(), reactor.clone())
 }
 
 fn connect(table: &Connections, core: &Rc<Silent>) -> (Rc<Connection>, UnixStream) {
@@ -172,7 +177,8 @@ fn a_client_that_breaks_off_after_it_has_sent_its_last_is_gone() {
 fn a_connection_whose_client_does_not_close_its_side_counts_for_as_long_as_it_is_open() {
     let reactor = Reactor::new(Doorbell::new().unwrap()).unwrap();
     let census = Census::new(0, 0, 8);
-    let table = Connections::new(0, NetOptions::default(), census.clone(), reactor.clone());
+    let table =
+        Connections::new(0, NetOptions::default(), census.clone(), &budget(), reactor.clone());
     let core = Rc::default();
     let clients: Vec<UnixStream> = (0..8)
         .map(|_| {
@@ -277,7 +283,7 @@ fn a_frame_that_has_begun_and_does_not_end_is_given_up_unless_the_server_itself_
     let announced = 10 * limits::FRAME_BYTES_PER_LOOK;
     let length = u32::try_from(announced).unwrap();
     arrives(&mut client, &[&length.to_be_bytes()[..], &[7; 8000]].concat(), 8004);
-    assert!(connection.partial.borrow().capacity() < 40_000);
+    assert!(connection.partial.borrow().capacity() < announced);
     table.count(&connection, 1, 8 << 20);
     client.write_all(&[7]).unwrap();
     until(&reactor, "it is not read", || connection.waits_for_answers.get());
@@ -320,4 +326,62 @@ fn nobody_without_a_session_holds_more_than_a_connect_request() {
             assert_eq!(core.frame_bytes.get(), 0);
         }
     }
+}
+
+#[test]
+fn when_all_hold_too_much_those_go_who_hold_most_for_longest() {
+    let reactor = Reactor::new(Doorbell::new().unwrap()).unwrap();
+    let budget = Budget::new(64 << 20, 1);
+    let census = Census::new(0, 0, 100);
+    let table = Connections::new(0, NetOptions::default(), census, &budget, reactor.clone());
+    let cores: Vec<Rc<Silent>> = (0..4).map(|_| Rc::default()).collect();
+    let ends: Vec<_> = cores.iter().map(|core| connect(&table, core)).collect();
+    let give = |place: usize, mib: usize| {
+        let conn = ends[place].0.id;
+        drop(table.deliver(Send { conn, bytes: vec![7; mib << 20], ..Send::default() }));
+        table.settle();
+    };
+    let gone = || cores.iter().map(|core| core.closed.get()).collect::<Vec<_>>();
+    give(0, 20);
+    give(1, 4);
+    // Requests count as well, and the beginning of a frame.
+    table.count(&ends[3].0, 1, 3 << 20);
+    ends[3].0.recount();
+    assert_eq!((budget.held() + 1) >> 20, 27);
+    std::thread::sleep(Duration::from_millis(300));
+    give(2, 20);
+    assert_eq!(gone(), [false; 4], "below three quarters");
+    give(1, 2);
+    assert_eq!(gone(), [true, false, false, false], "as much as another, and for longer");
+    assert_eq!(budget.closed().0, 1);
+    assert!(budget.held() >> 20 < 40 && budget.held() >> 20 >= 28, "{budget:?}");
+    // Closed as well when the rest of what is held belongs to others, but not all at once.
+    drop(table.deliver(Send { conn: ends[2].0.id, bytes: Vec::new(), ..Send::default() }));
+    table.remove(&ends[2].0);
+    table.settle();
+    assert_eq!(budget.held() >> 20, 9);
+}
+
+#[test]
+fn a_connection_that_the_core_has_closed_ends_however_slowly_its_client_reads() {
+    let reactor = Reactor::new(Doorbell::new().unwrap()).unwrap();
+    let (table, core) = (table(&reactor), Rc::<Silent>::default());
+    let (connection, mut client) = connect(&table, &core);
+    connection.clone().run();
+    let bytes = vec![7; 16 << 20];
+    table.deliver(Send { conn: connection.id, bytes, close: true, ..Send::default() });
+    let begun = Instant::now();
+    let patience = OUTPUT_STALL + Duration::from_secs(16);
+    let mut taken = vec![0; 50_000];
+    // It reads now and then, so that it is never stuck for long.
+    for second in (10..=46).step_by(10) {
+        client.read_exact(&mut taken).unwrap();
+        reactor.sleep(Some(Instant::now() + Duration::from_millis(10))).unwrap();
+        reactor.dispatch().unwrap();
+        connection.stuck_since.set(begun + Duration::from_secs(second));
+        table.close_silent(begun + Duration::from_secs(second));
+    }
+    assert!(!core.closed.get());
+    table.close_silent(begun + patience + Duration::from_secs(1));
+    until(&reactor, "the end", || core.closed.get());
 }

@@ -8,6 +8,7 @@ pub(super) mod durability;
 mod ensemble;
 mod forwarding;
 mod harness;
+mod memory;
 mod moving;
 mod options;
 mod questions;

@@ -205,6 +205,11 @@ impl Reactor {
         Ok(reactor)
     }
 
+    /// What wakes the thread.
+    pub fn bell(&self) -> Doorbell {
+        self.inner.bell.clone()
+    }
+
     /// What other threads have for this one is taken in by [`Reactor::dispatch`] from now on.
     pub fn set_inbox(&self, inbox: Rc<dyn Inbox>) {
         *self.inner.inbox.borrow_mut() = Some(inbox);

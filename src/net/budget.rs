@@ -1,0 +1,242 @@
+//! The memory that all connections of the process may hold together: replies and events that nobody
+//! has read, requests that are not answered, frames that have begun.
+//!
+//! What one connection may hold is bounded elsewhere, and is generous, for a client may ask for large
+//! nodes and read slowly. A thousand of them together must not have what the server itself needs.
+//!
+//! ```text
+//! connections ─→ share of their executor ─┐  one relaxed add for each round of an executor,
+//! way to a session core ─→ a share ───────┴→ sums      or for each MiB within one
+//! ```
+//! When connections hold more than three quarters of the budget, the executor whose connections hold most
+//! closes those that hold the most bytes for the longest time, until five eighths are left. The rest is for
+//! what is made before anybody sees it, and for what is on its way: the replica makes no more replies in a
+//! turn than the budget has room for.
+//!
+//! The rule that is easy to break: bytes on their way to a session core are counted by those who send
+//! them until that core counts them for its connections.
+
+use std::cell::Cell;
+use std::fmt;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use crate::runtime::Doorbell;
+
+/// How far a share may be from what the others know of it, in the middle of a round.
+const UNTOLD_BYTES_MAX: u64 = 1 << 20;
+
+/// The budget of the process. Clones are handles on the same.
+#[derive(Clone)]
+pub struct Budget {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    bytes_max: u64,
+    /// What connections hold, as far as it was told, and what is on its way to them.
+    held: AtomicI64,
+    on_the_way: AtomicI64,
+    seats: Box<[Seat]>,
+    /// Connections closed so far, and their bytes.
+    closed: [AtomicU64; 2],
+}
+
+/// What one executor's connections hold; a cache line for each.
+#[repr(align(64))]
+#[derive(Default)]
+struct Seat {
+    held: AtomicU64,
+    bell: OnceLock<Doorbell>,
+}
+
+impl Budget {
+    /// Nothing is held yet, by the connections of so many executors.
+    pub fn new(bytes_max: u64, executors: u32) -> Budget {
+        let seats = (0..executors).map(|_| Seat::default()).collect();
+        let bytes_max = bytes_max.min(i64::MAX as u64);
+        let (held, on_the_way) = (AtomicI64::new(0), AtomicI64::new(0));
+        let closed = Default::default();
+        Budget { shared: Arc::new(Shared { bytes_max, held, on_the_way, seats, closed }) }
+    }
+
+    /// The share of one executor's connections; its bell is rung when it has to close some.
+    pub(super) fn seat(&self, executor: u8, bell: Option<Doorbell>) -> Share {
+        if let Some(bell) = bell {
+            // It is the same bell if it is there already.
+            let _ = self.shared.seats[usize::from(executor)].bell.set(bell);
+        }
+        Share::new(self.clone(), Some(executor.into()))
+    }
+
+    /// A share of the bytes that are on their way to connections of other executors: of who sends them, or
+    /// of whom they come to.
+    pub fn on_the_way(&self) -> Share {
+        Share::new(self.clone(), None)
+    }
+
+    /// What is held now, and on its way.
+    pub fn held(&self) -> u64 {
+        self.held_by_connections() + bytes_of(&self.shared.on_the_way)
+    }
+
+    fn held_by_connections(&self) -> u64 {
+        bytes_of(&self.shared.held)
+    }
+
+    /// What may be held.
+    pub fn bytes_max(&self) -> u64 {
+        self.shared.bytes_max
+    }
+
+    /// How much more may be made for clients now.
+    pub fn room(&self) -> usize {
+        usize::try_from(self.shared.bytes_max.saturating_sub(self.held())).unwrap_or(usize::MAX)
+    }
+
+    /// Connections that were closed for what they held, and how many bytes that was.
+    pub fn closed(&self) -> (u64, u64) {
+        let [connections, bytes] = &self.shared.closed;
+        (connections.load(Ordering::Relaxed), bytes.load(Ordering::Relaxed))
+    }
+}
+
+impl fmt::Debug for Budget {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Budget({} of {} bytes)", self.held(), self.bytes_max())
+    }
+}
+
+fn bytes_of(sum: &AtomicI64) -> u64 {
+    // Below zero for a moment, when one executor tells what left it before another tells that it came.
+    u64::try_from(sum.load(Ordering::Relaxed)).unwrap_or(0)
+}
+
+/// What the connections of one executor hold, or what is on its way to those of others.
+pub struct Share {
+    budget: Budget,
+    /// Where the executor sits; `None`: bytes on their way.
+    seat: Option<usize>,
+    held: Cell<u64>,
+    /// What of it the others do not know yet.
+    untold: Cell<i64>,
+}
+
+impl Share {
+    fn new(budget: Budget, seat: Option<usize>) -> Share {
+        Share { budget, seat, held: Cell::new(0), untold: Cell::new(0) }
+    }
+
+    /// So many bytes where there were `before`.
+    #[inline]
+    pub fn change(&self, before: usize, after: usize) {
+        if before == after {
+            return;
+        }
+        self.held.set((self.held.get() + after as u64).saturating_sub(before as u64));
+        let change = i64::try_from(after).unwrap_or(i64::MAX) - i64::try_from(before).unwrap_or(0);
+        let untold = self.untold.get().saturating_add(change);
+        self.untold.set(untold);
+        if untold.unsigned_abs() > UNTOLD_BYTES_MAX {
+            self.tell();
+        }
+    }
+
+    /// Lets the others know.
+    pub fn tell(&self) {
+        let untold = self.untold.take();
+        if untold == 0 {
+            return;
+        }
+        let shared = &*self.budget.shared;
+        // Relaxed: figures, and nothing that is to be seen behind them.
+        match self.seat {
+            Some(seat) => {
+                shared.seats[seat].held.store(self.held.get(), Ordering::Relaxed);
+                shared.held.fetch_add(untold, Ordering::Relaxed);
+            }
+            None => drop(shared.on_the_way.fetch_add(untold, Ordering::Relaxed)),
+        }
+    }
+
+    /// Bytes that this executor's connections have to let go of: too much is held, and they hold most
+    /// of it. Rings for the executor that does otherwise.
+    pub fn excess(&self) -> Option<u64> {
+        let shared = &*self.budget.shared;
+        let held = self.budget.held_by_connections();
+        if held <= shared.bytes_max / 4 * 3 {
+            return None;
+        }
+        let at = |seat: &Seat| seat.held.load(Ordering::Relaxed);
+        let most = (0..shared.seats.len()).max_by_key(|seat| at(&shared.seats[*seat]))?;
+        if Some(most) != self.seat {
+            if let Some(bell) = shared.seats[most].bell.get() {
+                bell.ring();
+            }
+            return None;
+        }
+        // Others hold a part of it, and may be closing some: those who hold least are not closed for that.
+        Some((held - shared.bytes_max / 8 * 5).min(self.held.get().div_ceil(2)))
+    }
+
+    /// Counts a connection that was closed for what it held.
+    pub(super) fn count_closed(&self, bytes: u64) {
+        let [connections, sum] = &self.budget.shared.closed;
+        connections.fetch_add(1, Ordering::Relaxed);
+        sum.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// The budget that it is a share of.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    #[test]
+    fn who_holds_most_has_to_let_go_whoever_notices() {
+        let budget = Budget::new(64 << 20, 2);
+        let shares = [budget.seat(0, None), budget.seat(1, Some(Doorbell::new().unwrap()))];
+        shares[0].change(0, 10 * MIB);
+        shares[1].change(0, 30 * MIB);
+        assert!(shares.iter().all(|share| share.excess().is_none()));
+        shares[0].change(0, 9 * MIB);
+        assert_eq!((budget.held(), budget.room()), (49 << 20, 15 << 20));
+        assert_eq!(shares[0].excess(), None, "the other one holds more");
+        assert_eq!(shares[1].excess(), Some(9 << 20));
+        shares[1].change(9 * MIB, 0);
+        assert_eq!(shares[1].excess(), None);
+    }
+
+    #[test]
+    fn bytes_on_their_way_take_room_and_close_nobody() {
+        let budget = Budget::new(64 << 20, 1);
+        let (way, share) = (budget.on_the_way(), budget.seat(0, None));
+        let arrived = budget.on_the_way();
+        way.change(0, 60 * MIB);
+        share.change(0, 2000);
+        share.tell();
+        assert_eq!((share.excess(), budget.room()), (None, (4 << 20) - 2000));
+        arrived.change(60 * MIB, 0);
+        share.change(0, 60 * MIB);
+        assert_eq!(budget.held(), (60 << 20) + 2000);
+        assert_eq!(share.excess(), Some((20 << 20) + 2000));
+    }
+
+    #[test]
+    fn small_changes_are_told_once_in_a_round() {
+        let budget = Budget::new(1 << 30, 1);
+        let share = budget.seat(0, None);
+        for _ in 0..100 {
+            share.change(10, 20);
+        }
+        assert_eq!(budget.held(), 0);
+        share.tell();
+        assert_eq!(budget.held(), 1000);
+    }
+}

@@ -1,0 +1,95 @@
+//! Answers and events for which the process has no room.
+
+use super::harness::{Client, Harness, create, kind, set_data, watch};
+use crate::limits;
+use crate::proto::OpCode;
+
+static LARGE: [u8; 300_000] = [7; 300_000];
+/// Less than one large answer has.
+const ROOM: usize = 250_000;
+
+fn clients(count: usize) -> (Harness, Vec<Client>) {
+    let mut h = Harness::new();
+    let clients: Vec<Client> = (0..count).map(|_| h.connect()).collect();
+    assert_eq!(h.call(clients[0].conn, 1, OpCode::Create, &create("/a", &LARGE, 0)).err, 0);
+    h.reads = false;
+    (h, clients)
+}
+
+#[test]
+fn answers_beyond_the_room_wait_and_come_in_the_order_in_which_they_were_asked_for() {
+    let (mut h, clients) = clients(4);
+    h.replica.set_output_room(ROOM);
+    for client in &clients {
+        for xid in 2..5 {
+            h.send(client.conn, xid, OpCode::GetData, &watch("/a", false));
+        }
+    }
+    // The first one's next request begins to wait before the others have asked.
+    let order = [(0, 2), (0, 3), (1, 2), (2, 2), (3, 2), (0, 4)];
+    let order = order.into_iter().chain([(1, 3), (2, 3), (3, 3), (1, 4), (2, 4), (3, 4)]);
+    for (place, xid) in order {
+        assert_eq!(h.errors(clients[place].conn), [(xid, 0)], "client {place}");
+        // Nothing is made before there is room, and nobody has to ask.
+        h.advance_ms(limits::STARVING_LOOK_MS);
+        assert!(!clients.iter().any(|client| h.has_received(client.conn)), "client {place}");
+        h.replica.set_output_room(ROOM);
+        let waits = (place, xid) != (3, 4);
+        assert!(!waits || h.replica.next_timeout().is_some_and(|at| at <= h.now.mono));
+        h.settle();
+    }
+    h.replica.set_output_room(usize::MAX);
+    h.settle();
+    assert_eq!(h.replica.requests_outstanding(), 0);
+    for client in &clients {
+        assert!(!h.is_closed(client.conn) && !h.has_received(client.conn));
+    }
+}
+
+#[test]
+fn reads_between_two_writes_that_grow_beyond_the_room_cost_their_connection() {
+    let (mut h, clients) = clients(2);
+    for (place, client) in clients.iter().enumerate() {
+        let create = create(["/n0", "/n1"][place], b"", 0);
+        assert_eq!(h.call(client.conn, 2, OpCode::Create, &create).err, 0);
+    }
+    h.replica.set_output_room(ROOM);
+    for (place, client) in clients.iter().enumerate() {
+        let path = format!("/n{place}");
+        h.send(client.conn, 3, OpCode::SetData, &set_data(&path, &LARGE, -1));
+        for xid in 4..24 {
+            h.send(client.conn, xid, OpCode::GetData, &watch(&path, false));
+        }
+        if place == 0 {
+            h.send(client.conn, 24, OpCode::SetData, &set_data(&path, b"", -1));
+        }
+    }
+    h.settle();
+    assert!(h.is_closed(clients[0].conn), "they could not wait");
+    assert!(!h.is_closed(clients[1].conn), "nothing is behind them, so they wait");
+    h.replica.set_output_room(usize::MAX);
+    h.advance_ms(limits::STARVING_LOOK_MS);
+    h.read_all();
+    assert!(h.errors(clients[1].conn).len() > 5);
+}
+
+#[test]
+fn who_has_many_events_when_there_is_no_room_is_closed_and_who_has_few_is_not() {
+    let (mut h, clients) = clients(3);
+    let path = format!("/{}", "p".repeat(limits::OUTPUT_REPORTED_BYTES / 10));
+    assert_eq!(h.call(clients[0].conn, 2, OpCode::Create, &create(&path, b"", 0)).err, 0);
+    let recursive = kind("/", 1);
+    assert_eq!(h.call(clients[1].conn, 2, OpCode::AddWatch, &recursive).err, 0);
+    let one = kind("/a", 0);
+    assert_eq!(h.call(clients[2].conn, 2, OpCode::AddWatch, &one).err, 0);
+    h.replica.set_output_room(1000);
+    for xid in 3..20 {
+        h.send_with_next(clients[0].conn, xid, OpCode::SetData, &set_data(&path, b"", -1));
+        if xid == 4 {
+            h.send_with_next(clients[0].conn, xid, OpCode::SetData, &set_data("/a", b"", -1));
+        }
+    }
+    h.settle();
+    assert!(h.is_closed(clients[1].conn) && !h.is_closed(clients[2].conn));
+    assert_eq!(h.replies(clients[2].conn).len(), 1);
+}

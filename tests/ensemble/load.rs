@@ -108,6 +108,11 @@ impl Load {
     /// Ends the load while the ensemble serves. Every session must still own its ephemeral node, and the whole history must
     /// be one that a single server could have answered.
     pub fn finish(self) -> Summary {
+        self.try_finish().unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// [`Load::finish`] where the history may be one that no single server could have answered: then what is wrong with it.
+    pub fn try_finish(self) -> Result<Summary, String> {
         self.shared.stopping.store(true, Ordering::Relaxed);
         for worker in self.workers {
             let mut session = worker.join().expect("a worker, see its panic above");
@@ -118,7 +123,8 @@ impl Load {
         }
         let mut reader =
             Roaming::open(&self.servers, LONG_MS, LIMIT, LIMIT).expect("a session to read with");
-        for key in 0..=self.shared.registers.load(Ordering::Relaxed) {
+        let registers = self.shared.registers.load(Ordering::Relaxed);
+        for key in 0..=registers {
             let call = self.shared.recorder.invoke(key, Operation::Read);
             match reader.read(&path_of(key), LIMIT) {
                 Ok((data, stat)) => {
@@ -131,8 +137,33 @@ impl Load {
             }
         }
         reader.close(LIMIT).expect("closeSession");
-        self.shared.recorder.check().unwrap_or_else(|why| panic!("{why}"))
+        let checked = self.shared.recorder.check();
+        // First who shows what: that a write is lost on one server alone is half of the story.
+        checked.map_err(|why| format!("{}{why}", shown_by_each(&self.servers, registers)))
     }
+}
+
+/// The version and zxid of each register on each server, where they are not the same on all of them; a line each.
+fn shown_by_each(servers: &[SocketAddr], registers: Key) -> String {
+    let of_server = |server: &SocketAddr| -> Vec<String> {
+        let mut session = match Roaming::open(&[*server], LONG_MS, LIMIT, LIMIT) {
+            Ok(session) => session,
+            Err(failure) => return vec![format!("{failure:?}"); registers as usize + 1],
+        };
+        let read = |key| match session.read(&path_of(key), LIMIT) {
+            Ok((_, stat)) => format!("version {} of {:?}", stat.version, stat.mzxid),
+            Err(failure) => format!("{failure:?}"),
+        };
+        let shown = (0..=registers).map(read).collect();
+        // It has told all that it was opened for.
+        session.close(LIMIT).ok();
+        shown
+    };
+    let shown: Vec<Vec<String>> = servers.iter().map(of_server).collect();
+    let of_key = |key: usize| -> Vec<&str> { shown.iter().map(|one| one[key].as_str()).collect() };
+    let differing = (0..=registers as usize).map(|key| (key, of_key(key)));
+    let differing = differing.filter(|(_, each)| each.iter().any(|one| *one != each[0]));
+    differing.map(|(key, each)| format!("register {key}: {}\n", each.join(", "))).collect()
 }
 
 fn session(servers: &[SocketAddr], place: usize, pace: Pace) -> Roaming {

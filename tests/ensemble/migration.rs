@@ -36,6 +36,15 @@ fn migrate(by_way_of: &Program) -> Duration {
         roll(&mut ensemble, program, &load);
     }
     let longest = longest_gap(&load.recorder().acknowledgements());
+    if matches!(by_way_of, Program::ZooKeeper38) {
+        // ZooKeeper: Learner and LearnerHandler of 3.8. A follower that came back under load has missed a write for good,
+        // without any server of ours in the ensemble. These servers are here for the longest gap; what they lose is said.
+        match load.try_finish() {
+            Ok(summary) => println!("3.8 and 3.9 alone: {summary:?}"),
+            Err(why) => println!("3.8 and 3.9 alone are no single server: {why}"),
+        }
+        return longest;
+    }
     let summary = load.finish();
     same::trees(&mut ensemble, &format!("3.8, {}, 3.9", by_way_of.name()));
     let mismatches: Vec<u64> = ensemble.ids().map(|id| same::mismatches(&ensemble, id)).collect();

@@ -307,6 +307,11 @@ pub const LARGE_REQUESTS_BYTES_MAX: usize = 100 << 20;
 /// nodes.
 pub const MULTI_READ_BYTES_MAX: usize = 64 << 20;
 
+/// Bytes of the text of a quota's limits or figures that are read: a text that a program has written has a
+/// hundred. It is written anew at each change below the quota, and any client may make it as long as a
+/// request.
+pub const QUOTA_TEXT_BYTES_MAX: usize = 4096;
+
 /// Bytes of a `java.env` or `zookeeper-env.sh` beside the configuration that are looked through for
 /// words that have no effect: such a file has some lines.
 pub const SHELL_FILE_BYTES_MAX: usize = 64 * 1024;

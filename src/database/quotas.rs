@@ -13,14 +13,13 @@
 // command-line client makes none of these unless it is cut off between two deletes. No two histories
 // come of it: the leader alone decides whether a write breaks a limit, and its refusal is a transaction.
 
+use super::apply::data_bytes;
 use crate::database::Database;
 use crate::planted::{self, PlantedBug};
-use crate::tree::{NodeId, QuotaExcess, QuotaNumbers, limit_path, stat_path};
-
-/// Below it lie the quotas.
-const QUOTA_ROOT: &str = "/zookeeper/quota";
-const LIMIT_NAME: &str = "zookeeper_limits";
-const STAT_NAME: &str = "zookeeper_stats";
+use crate::tree::{
+    LIMIT_NAME, NodeId, QUOTA_ROOT, QuotaExcess, QuotaNumbers, QuotaPaths, STAT_NAME, limit_path,
+    split_path, stat_path,
+};
 
 impl Database {
     /// The limit, and the path that has it, that so many more bytes and nodes at `path` go beyond.
@@ -31,10 +30,9 @@ impl Database {
         bytes_delta: i64,
         count_delta: i64,
     ) -> Option<(String, QuotaExcess)> {
-        let prefix = self.quotas.deepest(path)?;
-        let limits = QuotaNumbers::parse(self.node(&limit_path(&prefix))?.data());
-        let now = QuotaNumbers::parse(self.node(&stat_path(&prefix))?.data());
-        let excess = limits.excess(&now, bytes_delta, count_delta)?;
+        let (prefix, quota) = self.quotas.deepest(path)?;
+        let (limits, now) = (quota.limits.as_ref()?, quota.figures.as_ref()?);
+        let excess = limits.excess(now, bytes_delta, count_delta)?;
         Some((prefix, excess))
     }
 
@@ -48,51 +46,70 @@ impl Database {
                 STAT_NAME => self.quota_recount(limited),
                 _ => {}
             }
+            self.quota_read(limited, name);
         }
         self.quota_add(path, bytes, 1);
     }
 
     /// A node was deleted.
     pub(super) fn quota_on_delete(&mut self, parent: &str, name: &str, path: &str, bytes: i64) {
-        if name == LIMIT_NAME
-            && let Some(limited) = parent.strip_prefix(QUOTA_ROOT)
-        {
-            self.quotas.remove(limited);
+        if let Some(limited) = parent.strip_prefix(QUOTA_ROOT) {
+            if name == LIMIT_NAME {
+                self.quotas.remove(limited);
+            }
+            self.quota_read(limited, name);
         }
         self.quota_add(path, -bytes, -1);
     }
 
     /// Data grew by `bytes`.
     pub(super) fn quota_on_set_data(&mut self, path: &str, bytes: i64) {
+        if let Some(below) = path.strip_prefix(QUOTA_ROOT)
+            && let Some((limited, name)) = split_path(below)
+        {
+            self.quota_read(limited, name);
+        }
         self.quota_add(path, bytes, 0);
     }
 
     fn quota_add(&mut self, path: &str, bytes: i64, count: i64) {
-        let Some(prefix) = self.quotas.deepest(path) else { return };
+        let Some((prefix, _)) = self.quotas.deepest(path) else { return };
         let Some(id) = self.tree.find(&stat_path(&prefix)) else { return };
-        let mut numbers = QuotaNumbers::parse(self.tree.get(id).data());
-        for (key, delta) in [(QuotaNumbers::COUNT, count), (QuotaNumbers::BYTES, bytes)] {
-            numbers.set(key, numbers.get(key).wrapping_add(delta));
+        let quota = self.quotas.get_mut(&prefix).expect("it was found");
+        let numbers = quota.figures.as_mut().expect("what is in the node has been read");
+        numbers.add(count, bytes);
+        let text = numbers.to_string();
+        self.quota_write(id, &text);
+    }
+
+    /// A node of this name beside a quota of `limited` has come, gone or changed: if it says something
+    /// about the quota, it is read.
+    fn quota_read(&mut self, limited: &str, name: &str) {
+        if name != LIMIT_NAME && name != STAT_NAME {
+            return;
         }
-        self.quota_write(id, &numbers);
+        let path = QuotaPaths::canonical(limited);
+        let read = |path: &str| Some(QuotaNumbers::parse(self.node(path)?.data()));
+        let (limits, figures) = (read(&limit_path(&path)), read(&stat_path(&path)));
+        if let Some(quota) = self.quotas.get_mut(&path) {
+            quota.limits = limits;
+            quota.figures = figures;
+        }
     }
 
     /// Counts what is below a path that has a quota, itself included.
     fn quota_recount(&mut self, limited: &str) {
-        let (mut count, mut bytes) = (0, 0);
-        if let Some(top) = self.node(limited) {
-            for node in top.subtree() {
-                count += 1;
-                bytes += super::apply::data_bytes(node.data());
-            }
-        }
+        let number = |number: u64| i64::try_from(number).expect("memory is finite");
+        let (count, bytes) = self.node(limited).map_or((0, 0), |top| {
+            let below = number(top.descendants_bytes());
+            (number(top.descendants_count() as u64) + 1, below + data_bytes(top.data()))
+        });
         if let Some(id) = self.tree.find(&stat_path(limited)) {
-            self.quota_write(id, &QuotaNumbers::of(count, bytes));
+            self.quota_write(id, &QuotaNumbers::of(count, bytes).to_string());
         }
     }
 
-    fn quota_write(&mut self, id: NodeId, numbers: &QuotaNumbers) {
-        let text = numbers.to_string();
+    fn quota_write(&mut self, id: NodeId, text: &str) {
         // Neither version nor times: no client did this.
         self.tree.set_data(id, Some(text.as_bytes()), |_| {});
     }
@@ -110,6 +127,7 @@ impl Database {
         for path in limited {
             self.quota_recount(&path);
             self.quotas.add(&path);
+            self.quota_read(&path, LIMIT_NAME);
             if planted::is(self.options.planted, PlantedBug::QuotaRecountLeavesTop) {
                 self.quota_add(&path, 0, -1);
             }

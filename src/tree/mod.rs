@@ -2,13 +2,16 @@
 //!
 //! ```text
 //! path ── index (hash, slot) ──→ slab of nodes ──→ one allocation: path, data
-//!                                 │ parent, first child, next and previous sibling: slots
+//!                                 │ parent, next and previous sibling: slots
+//!                                 └──→ family: first child, number and bytes of all below
 //! ```
 //! This knows shapes, not rules: whoever changes the tree has decided that the change is right.
 //! What is kept here, and may never be forgotten at a change: the index, the sibling lists, the
-//! lists by owner, the digest, the size, the counts of ACLs, and a freeze in progress.
+//! lists by owner, the digest, the size, what lies below each node, the counts of ACLs, and a freeze in
+//! progress.
 
 mod digest;
+mod family;
 mod freeze;
 mod index;
 mod kind;
@@ -26,9 +29,12 @@ pub use kind::{
     CONTAINER_OWNER, EXTENDED_SERVER_ID_MAX, KindRules, NodeKind, TTL_MS_MAX, ttl_owner,
 };
 pub use node::NodeId;
-pub use quota::{QuotaExcess, QuotaNumbers, QuotaPaths, limit_path, stat_path};
+pub use quota::{
+    LIMIT_NAME, QUOTA_ROOT, QuotaExcess, QuotaNumbers, QuotaPaths, STAT_NAME, limit_path, stat_path,
+};
 
 use digest::digest_seed_of_both;
+use family::{Families, FamilyId};
 use freeze::Freeze;
 use node::{Node, Slab, text};
 use owners::Owners;
@@ -57,6 +63,7 @@ pub struct Tree {
     rules: KindRules,
     digest_enabled: bool,
     slab: Slab,
+    families: Families,
     index: PathIndex,
     acls: AclTable,
     owners: Owners,
@@ -86,6 +93,7 @@ impl Tree {
             rules,
             digest_enabled,
             slab: Slab::default(),
+            families: Families::default(),
             index: PathIndex::new(hash_seed, INDEX_SHARDS_LOG2),
             acls,
             owners: Owners::default(),
@@ -163,17 +171,37 @@ impl Tree {
 
     fn link(&mut self, parent: NodeId, id: NodeId) {
         let above = self.slab.get_mut(parent);
-        let first = std::mem::replace(&mut above.child_first, id);
+        if above.family == FamilyId::NONE {
+            above.family = self.families.insert();
+        }
         above.children += 1;
+        let family = self.families.get_mut(above.family);
+        let first = std::mem::replace(&mut family.first, id);
         let node = self.slab.get_mut(id);
         node.parent = parent;
         node.sibling_next = first;
         if let Some(first) = first.some() {
             self.slab.get_mut(first).sibling_previous = id;
         }
+        let bytes = self.slab.get(id).data_bytes();
+        self.count_above(id, 1, bytes);
+    }
+
+    /// So many more nodes, and bytes of data, lie below every ancestor of a node.
+    fn count_above(&mut self, id: NodeId, nodes: i32, bytes: i64) {
+        let mut above = self.slab.get(id).parent;
+        while let Some(ancestor) = above.some() {
+            let node = self.slab.get(ancestor);
+            let family = self.families.get_mut(node.family);
+            family.nodes = family.nodes.checked_add_signed(nodes).expect("nodes are fewer than 2^32");
+            family.bytes = family.bytes.checked_add_signed(bytes).expect("memory is finite");
+            above = node.parent;
+        }
     }
 
     fn unlink(&mut self, id: NodeId) {
+        let bytes = self.slab.get(id).data_bytes();
+        self.count_above(id, -1, -bytes);
         let node = self.slab.get(id);
         let (parent, next, previous) = (node.parent, node.sibling_next, node.sibling_previous);
         if let Some(next) = next.some() {
@@ -183,7 +211,12 @@ impl Tree {
         above.children -= 1;
         match previous.some() {
             Some(previous) => self.slab.get_mut(previous).sibling_next = next,
-            None => above.child_first = next,
+            None => self.families.get_mut(above.family).first = next,
+        }
+        let above = self.slab.get_mut(parent);
+        if above.children == 0 {
+            let family = std::mem::replace(&mut above.family, FamilyId::NONE);
+            self.families.remove(family);
         }
     }
 
@@ -238,11 +271,13 @@ impl Tree {
         self.digest_last = None;
         self.digest = self.digest.wrapping_sub(self.digest_of_node(id));
         let node = self.slab.get_mut(id);
+        let data_bytes_before = node.data_bytes();
         self.bytes -= blob_bytes(node);
         // Without a new allocation where it can be. A snapshot under way wants the former data.
         let in_place = self.freeze.is_none() && node.overwrite_data(data);
         let former = (!in_place).then(|| node.replace_data(data));
         self.bytes += blob_bytes(node);
+        let grown = node.data_bytes() - data_bytes_before;
         if self.digest_enabled && !node.is_left_out() {
             node.seed = seed_of(node);
         }
@@ -252,6 +287,9 @@ impl Tree {
         self.digest = self.digest.wrapping_add(self.digest_of_node(id));
         if let (Some(freeze), Some((blob, shape))) = (&mut self.freeze, former) {
             freeze.keep_blob(id, blob, shape);
+        }
+        if grown != 0 {
+            self.count_above(id, 0, grown);
         }
     }
 
@@ -340,7 +378,7 @@ impl Tree {
 
     /// Bytes of slots and index: what the tree takes besides paths and data.
     pub fn overhead_bytes(&self) -> usize {
-        self.slab.bytes() + self.index.bytes()
+        self.slab.bytes() + self.families.memory() + self.index.bytes()
     }
 
     /// How owners are read.
@@ -469,7 +507,7 @@ impl<'a> NodeRef<'a> {
     /// Its children.
     pub fn child_nodes(&self) -> impl Iterator<Item = NodeRef<'a>> + use<'a> {
         let tree = self.tree;
-        let mut next = self.node.child_first;
+        let mut next = tree.families.find(self.node.family).first;
         std::iter::from_fn(move || {
             let child = tree.get(next.some()?);
             next = child.node.sibling_next;
@@ -483,7 +521,7 @@ impl<'a> NodeRef<'a> {
         let mut next = Some(*self);
         std::iter::from_fn(move || {
             let current = next?;
-            next = match current.node.child_first.some() {
+            next = match tree.families.find(current.node.family).first.some() {
                 Some(child) => Some(tree.get(child)),
                 None => {
                     let mut at = current;
@@ -504,7 +542,12 @@ impl<'a> NodeRef<'a> {
 
     /// Number of nodes below it, itself not counted (`getAllChildrenNumber`).
     pub fn descendants_count(&self) -> usize {
-        if self.id == NodeId::ROOT { self.tree.len() - 1 } else { self.subtree().count() - 1 }
+        self.tree.families.find(self.node.family).nodes as usize
+    }
+
+    /// Bytes of the data of the nodes below it, its own not counted.
+    pub fn descendants_bytes(&self) -> u64 {
+        self.tree.families.find(self.node.family).bytes
     }
 
     /// Where its digest begins: CRC-32 of path and data. Not kept for nodes that digests leave out.

@@ -3,6 +3,7 @@
 use crate::acl::AclSlot;
 use crate::id::Zxid;
 use crate::proto::data::StatPersisted;
+use crate::tree::family::FamilyId;
 
 /// A node's slot. Valid from the node's creation to its removal; then it is given to another.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -79,7 +80,8 @@ pub(super) struct Node {
     /// CRC-32 of path and data; see [`digest`](super::digest).
     pub seed: u32,
     pub parent: NodeId,
-    pub child_first: NodeId,
+    /// Those below it.
+    pub family: FamilyId,
     pub sibling_next: NodeId,
     pub sibling_previous: NodeId,
     pub children: u32,
@@ -105,7 +107,7 @@ impl Node {
         shape: Shape::FREE,
         seed: 0,
         parent: NodeId::NONE,
-        child_first: NodeId::NONE,
+        family: FamilyId::NONE,
         sibling_next: NodeId::NONE,
         sibling_previous: NodeId::NONE,
         children: 0,
@@ -173,6 +175,13 @@ impl Node {
         let blob = join(self.path_bytes(), data);
         let shape = Shape::new(self.shape.path_bytes(), data.is_none(), self.is_left_out());
         (std::mem::replace(&mut self.blob, blob), std::mem::replace(&mut self.shape, shape))
+    }
+
+    /// Bytes of its data.
+    #[inline]
+    pub fn data_bytes(&self) -> i64 {
+        let bytes = self.blob.len() - self.shape.path_bytes();
+        i64::try_from(bytes).expect("a length fits 63 bits")
     }
 
     #[inline]

@@ -7,6 +7,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
+use crate::limits;
+
 /// Below it lie the quotas.
 pub const QUOTA_ROOT: &str = "/zookeeper/quota";
 
@@ -26,16 +28,28 @@ pub fn stat_path(path: &str) -> String {
     format!("{QUOTA_ROOT}{path}/{STAT_NAME}")
 }
 
-/// The paths that have a quota, as a tree of names.
+/// The paths that have a quota, as a tree of names, and what their nodes say.
+///
+/// The nodes are the truth, and what stands here is what they say, read once: they may be as long as a
+/// request, and every create below asks.
 #[derive(Debug, Default)]
 pub struct QuotaPaths {
     root: Name,
     count: usize,
 }
 
+/// What the nodes of one quota say.
+#[derive(Debug, Default)]
+pub struct Quota {
+    /// `None`: the node is not there.
+    pub limits: Option<QuotaNumbers>,
+    /// Likewise.
+    pub figures: Option<QuotaNumbers>,
+}
+
 #[derive(Debug, Default)]
 struct Name {
-    has_quota: bool,
+    quota: Option<Box<Quota>>,
     below: HashMap<Box<str>, Name>,
 }
 
@@ -58,19 +72,28 @@ impl QuotaPaths {
             }
             at = at.below.get_mut(name).expect("it was just put there");
         }
-        if !at.has_quota {
-            at.has_quota = true;
+        if at.quota.is_none() {
+            at.quota = Some(Box::default());
             self.count += 1;
         }
+    }
+
+    /// What the quota of a path says, if it has one.
+    pub fn get_mut(&mut self, path: &str) -> Option<&mut Quota> {
+        let mut at = &mut self.root;
+        for name in names(path) {
+            at = at.below.get_mut(name)?;
+        }
+        at.quota.as_deref_mut()
     }
 
     /// A path has no quota any more.
     pub fn remove(&mut self, path: &str) {
         fn remove<'a>(at: &mut Name, mut rest: impl Iterator<Item = &'a str>) -> bool {
-            let Some(name) = rest.next() else { return std::mem::take(&mut at.has_quota) };
+            let Some(name) = rest.next() else { return at.quota.take().is_some() };
             let Some(child) = at.below.get_mut(name) else { return false };
             let removed = remove(child, rest);
-            if !child.has_quota && child.below.is_empty() {
+            if child.quota.is_none() && child.below.is_empty() {
                 at.below.remove(name);
             }
             removed
@@ -85,31 +108,29 @@ impl QuotaPaths {
         self.count == 0
     }
 
-    /// The deepest path with a quota among `path` and those above it.
+    /// The deepest path with a quota among `path` and those above it, and what the quota says.
     ///
     /// The root's own does not count: ZooKeeper keeps none for it.
-    pub fn deepest(&self, path: &str) -> Option<String> {
+    pub fn deepest(&self, path: &str) -> Option<(String, &Quota)> {
         if self.is_empty() {
             return None;
         }
         let mut at = &self.root;
-        let mut depth = 0;
+        let mut found = None;
         for (level, name) in names(path).enumerate() {
             let Some(child) = at.below.get(name) else { break };
             at = child;
-            if at.has_quota {
-                depth = level + 1;
+            if let Some(quota) = &at.quota {
+                found = Some((level + 1, &**quota));
             }
         }
-        if depth == 0 {
-            return None;
-        }
-        let mut found = String::with_capacity(path.len());
-        for name in names(path).take(depth) {
-            found.push('/');
-            found.push_str(name);
-        }
-        Some(found)
+        let (depth, quota) = found?;
+        Some((names(path).take(depth).fold(String::new(), |above, name| above + "/" + name), quota))
+    }
+
+    /// The path of a quota, by the names of which it is known.
+    pub fn canonical(path: &str) -> String {
+        names(path).fold(String::new(), |above, name| above + "/" + name)
     }
 }
 
@@ -118,54 +139,83 @@ impl QuotaPaths {
 const DEPTH_MAX: usize = 1024;
 
 /// Limits or figures of a quota; -1 is "none".
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuotaNumbers {
-    values: BTreeMap<String, i64>,
+    /// Number of nodes.
+    pub count: i64,
+    /// Bytes of data.
+    pub bytes: i64,
+    /// Hard limit of nodes.
+    pub count_hard: i64,
+    /// Hard limit of bytes.
+    pub bytes_hard: i64,
+    /// All numbers but the first two, as they are written: each behind a `;`.
+    others: String,
+}
+
+impl Default for QuotaNumbers {
+    fn default() -> Self {
+        QuotaNumbers {
+            count: -1,
+            bytes: -1,
+            count_hard: -1,
+            bytes_hard: -1,
+            others: String::new(),
+        }
+    }
 }
 
 impl QuotaNumbers {
-    /// Number of nodes.
-    pub const COUNT: &'static str = "count";
-    /// Bytes of data.
-    pub const BYTES: &'static str = "bytes";
-    /// Hard limit of nodes.
-    pub const COUNT_HARD: &'static str = "countHardLimit";
-    /// Hard limit of bytes.
-    pub const BYTES_HARD: &'static str = "byteHardLimit";
-
-    /// Reads `count=N,bytes=M=;byteHardLimit=H;countHardLimit=C`.
+    /// Reads `count=N,bytes=M=;byteHardLimit=H;countHardLimit=C`, of a long text only what fits into
+    /// [`QUOTA_TEXT_BYTES_MAX`](limits::QUOTA_TEXT_BYTES_MAX).
     // ZooKeeper: StatsTrack throws on text that is none, in the request or, worse, at apply. Here
-    // a part that is no number is passed over.
+    // a part that is no number is passed over. It reads, and writes anew at each change, a text of any
+    // length.
     pub fn parse(data: Option<&[u8]>) -> QuotaNumbers {
-        let text = String::from_utf8_lossy(data.unwrap_or_default());
+        let is_end = |byte: &u8| matches!(byte, b',' | b';');
+        let mut data = data.unwrap_or_default();
+        if data.len() > limits::QUOTA_TEXT_BYTES_MAX {
+            data = &data[..limits::QUOTA_TEXT_BYTES_MAX];
+            // What is cut in two may look like another number.
+            data = &data[..data.iter().rposition(is_end).unwrap_or(0)];
+        }
+        let text = String::from_utf8_lossy(data);
         let mut values = BTreeMap::new();
         for pair in text.split([',', ';']) {
             let mut parts = pair.split('=');
             let (Some(key), Some(value)) = (parts.next(), parts.next()) else { continue };
-            let value = if value.is_empty() { Some(-1) } else { value.parse().ok() };
+            let value = if value.is_empty() { Some(-1) } else { value.parse::<i64>().ok() };
             if let Some(value) = value {
-                values.insert(key.to_owned(), value);
+                values.insert(key, value);
             }
         }
-        QuotaNumbers { values }
+        let mut numbers = QuotaNumbers::default();
+        for (key, value) in values {
+            match key {
+                "count" => numbers.count = value,
+                "bytes" => numbers.bytes = value,
+                _ => {
+                    numbers.others += &format!(";{key}={value}");
+                    match key {
+                        "countHardLimit" => numbers.count_hard = value,
+                        "byteHardLimit" => numbers.bytes_hard = value,
+                        _ => {}
+                    }
+                }
+            }
+        }
+        numbers
     }
 
     /// The figures of a subtree.
     pub fn of(count: i64, bytes: i64) -> QuotaNumbers {
-        let mut numbers = QuotaNumbers::default();
-        numbers.set(Self::COUNT, count);
-        numbers.set(Self::BYTES, bytes);
-        numbers
+        QuotaNumbers { count, bytes, ..QuotaNumbers::default() }
     }
 
-    /// A number; -1 if it is not there.
-    pub fn get(&self, key: &str) -> i64 {
-        self.values.get(key).copied().unwrap_or(-1)
-    }
-
-    /// Sets a number.
-    pub fn set(&mut self, key: &str, value: i64) {
-        self.values.insert(key.to_owned(), value);
+    /// So many more nodes, and bytes.
+    pub fn add(&mut self, count: i64, bytes: i64) {
+        self.count = self.count.wrapping_add(count);
+        self.bytes = self.bytes.wrapping_add(bytes);
     }
 
     /// The limit that more by these differences is beyond, with the figures of `now`; a hard one
@@ -178,19 +228,15 @@ impl QuotaNumbers {
         bytes_delta: i64,
         count_delta: i64,
     ) -> Option<QuotaExcess> {
-        let excess = |hard: &str, figure: &'static str, delta: i64| {
-            let is_hard = self.get(hard) > -1;
-            let limit = self.get(if is_hard { hard } else { figure });
-            let reached = now.get(figure).saturating_add(delta);
-            (delta != 0 && limit > -1 && reached > limit).then_some(QuotaExcess {
-                figure,
-                reached,
-                limit,
-                is_hard,
-            })
+        let excess = |figure: &'static str, hard: i64, soft: i64, now: i64, delta: i64| {
+            let is_hard = hard > -1;
+            let limit = if is_hard { hard } else { soft };
+            let reached = now.saturating_add(delta);
+            let is_excess = delta != 0 && limit > -1 && reached > limit;
+            is_excess.then_some(QuotaExcess { figure, reached, limit, is_hard })
         };
-        let count = excess(Self::COUNT_HARD, Self::COUNT, count_delta);
-        let bytes = excess(Self::BYTES_HARD, Self::BYTES, bytes_delta);
+        let count = excess("count", self.count_hard, self.count, now.count, count_delta);
+        let bytes = excess("bytes", self.bytes_hard, self.bytes, now.bytes, bytes_delta);
         match (count, bytes) {
             (Some(count), Some(bytes)) if bytes.is_hard && !count.is_hard => Some(bytes),
             (count, bytes) => count.or(bytes),
@@ -214,15 +260,8 @@ pub struct QuotaExcess {
 impl fmt::Display for QuotaNumbers {
     /// `count` and `bytes` first; then a `=` at which older servers stop reading, and the rest.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "count={},bytes={}", self.get(Self::COUNT), self.get(Self::BYTES))?;
-        let more = |key: &&String| *key != Self::COUNT && *key != Self::BYTES;
-        if self.values.keys().any(|key| more(&key)) {
-            f.write_str("=")?;
-        }
-        for (key, value) in self.values.iter().filter(|(key, _)| more(key)) {
-            write!(f, ";{key}={value}")?;
-        }
-        Ok(())
+        write!(f, "count={},bytes={}", self.count, self.bytes)?;
+        if self.others.is_empty() { Ok(()) } else { write!(f, "={}", self.others) }
     }
 }
 
@@ -233,15 +272,16 @@ mod tests {
     #[test]
     fn the_deepest_quota_counts() {
         let mut paths = QuotaPaths::default();
-        assert_eq!(paths.deepest("/a/b/c"), None);
+        let deepest = |paths: &QuotaPaths, path| paths.deepest(path).map(|(path, _)| path);
+        assert_eq!(deepest(&paths, "/a/b/c"), None);
         paths.add("/a");
         paths.add("/a/b/c");
-        assert_eq!(paths.deepest("/a/b/c/d").as_deref(), Some("/a/b/c"));
-        assert_eq!(paths.deepest("/a/b").as_deref(), Some("/a"));
-        assert_eq!(paths.deepest("/ab"), None);
+        assert_eq!(deepest(&paths, "/a/b/c/d").as_deref(), Some("/a/b/c"));
+        assert_eq!(deepest(&paths, "/a/b").as_deref(), Some("/a"));
+        assert_eq!(deepest(&paths, "/ab"), None);
         paths.remove("/a");
-        assert_eq!(paths.deepest("/a/b"), None);
-        assert_eq!(paths.deepest("/a/b/c").as_deref(), Some("/a/b/c"));
+        assert_eq!(deepest(&paths, "/a/b"), None);
+        assert_eq!(deepest(&paths, "/a/b/c").as_deref(), Some("/a/b/c"));
         paths.remove("/a/b/c");
         assert_eq!(paths.count, 0);
         assert!(paths.root.below.is_empty());
@@ -251,8 +291,8 @@ mod tests {
     fn a_quota_of_the_root_is_none() {
         let mut paths = QuotaPaths::default();
         paths.add("");
-        assert_eq!(paths.deepest("/a"), None);
-        assert_eq!(paths.deepest("/"), None);
+        assert!(paths.deepest("/a").is_none());
+        assert!(paths.deepest("/").is_none());
     }
 
     #[test]
@@ -260,12 +300,28 @@ mod tests {
         assert_eq!(QuotaNumbers::of(3, 10).to_string(), "count=3,bytes=10");
         let text = "count=2,bytes=-1=;byteHardLimit=5;countHardLimit=-1";
         let numbers = QuotaNumbers::parse(Some(text.as_bytes()));
-        assert_eq!(numbers.get(QuotaNumbers::COUNT), 2);
-        assert_eq!(numbers.get(QuotaNumbers::BYTES), -1);
-        assert_eq!(numbers.get(QuotaNumbers::BYTES_HARD), 5);
+        assert_eq!(numbers.count, 2);
+        assert_eq!(numbers.bytes, -1);
+        assert_eq!(numbers.bytes_hard, 5);
         assert_eq!(numbers.to_string(), text);
         assert_eq!(QuotaNumbers::parse(None).to_string(), "count=-1,bytes=-1");
         assert_eq!(QuotaNumbers::parse(Some(b"x")).to_string(), "count=-1,bytes=-1");
+    }
+
+    #[test]
+    fn of_a_long_text_the_beginning_is_read_up_to_a_whole_number() {
+        let mut text = "count=2,bytes=7=".to_owned();
+        while text.len() + 20 < limits::QUOTA_TEXT_BYTES_MAX {
+            text += &format!(";n{}=1", text.len());
+        }
+        let kept = QuotaNumbers::parse(Some(text.as_bytes()));
+        assert_eq!((kept.count, kept.bytes), (2, 7));
+        text += ";countHardLimit=1234567";
+        let cut = QuotaNumbers::parse(Some(text.as_bytes()));
+        assert_eq!(cut, kept, "1234567 is not 1");
+        assert!(cut.to_string().len() <= limits::QUOTA_TEXT_BYTES_MAX);
+        let junk = vec![b'x'; 1 << 20];
+        assert_eq!(QuotaNumbers::parse(Some(&junk)), QuotaNumbers::default());
     }
 
     #[test]

@@ -75,6 +75,16 @@ impl Model {
             .collect()
     }
 
+    /// Number of nodes below a path, and bytes of their data.
+    pub fn below(&self, path: &str) -> (usize, u64) {
+        let begin = if path == "/" { "/".to_owned() } else { format!("{path}/") };
+        let below = self.nodes.iter().filter(|(other, _)| {
+            other.starts_with(&begin) && other.len() > begin.len()
+        });
+        let bytes = |node: &ModelNode| node.data.as_ref().map_or(0, Vec::len) as u64;
+        below.fold((0, 0), |(count, sum), (_, node)| (count + 1, sum + bytes(node)))
+    }
+
     /// Applies a body that fits.
     pub fn apply(&mut self, header: &TxnHeader, body: &TxnBody<'_>) {
         match *body {
@@ -183,6 +193,8 @@ impl Model {
             names.sort_unstable();
             assert_eq!(names, self.children(path));
             assert_eq!(names.len(), node.num_children());
+            let below = self.below(path);
+            assert_eq!((node.descendants_count(), node.descendants_bytes()), below, "{path}");
         }
         let owners: Vec<_> = database.ephemeral_owners().collect();
         for owner in &owners {

@@ -147,3 +147,164 @@ fn quotas_of_a_snapshot_are_found_and_counted_anew() {
     assert!(!violated(&database, "/a/x", 0, 1));
     assert!(violated(&database, "/a/x", 0, 2));
 }
+
+/// The naive way: whoever wants to know what a quota says reads its nodes.
+mod naive {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::database::tests::model::Model;
+
+    const PATHS: [&str; 11] = [
+        "/a",
+        "/a/b",
+        "/a/b/c",
+        "/d",
+        "/zookeeper/quota/a",
+        LIMITS,
+        STATS,
+        "/zookeeper/quota/a/b",
+        "/zookeeper/quota/a/b/zookeeper_limits",
+        "/zookeeper/quota/a/b/zookeeper_stats",
+        "/zookeeper/quota/zookeeper",
+    ];
+
+    type Nodes = BTreeMap<String, Vec<u8>>;
+
+    fn numbers(text: &[u8]) -> BTreeMap<String, i64> {
+        let text = String::from_utf8_lossy(text);
+        let pair = |pair: &str| {
+            let mut parts = pair.split('=');
+            let (key, value) = (parts.next()?, parts.next()?);
+            let value = if value.is_empty() { -1 } else { value.parse().ok()? };
+            Some((key.to_owned(), value))
+        };
+        text.split([',', ';']).filter_map(pair).collect()
+    }
+
+    fn text(numbers: &BTreeMap<String, i64>) -> Vec<u8> {
+        let number = |key| numbers.get(key).copied().unwrap_or(-1);
+        let mut text = format!("count={},bytes={}", number("count"), number("bytes"));
+        for (at, (key, value)) in
+            numbers.iter().filter(|(key, _)| *key != "count" && *key != "bytes").enumerate()
+        {
+            text += &format!("{};{key}={value}", if at == 0 { "=" } else { "" });
+        }
+        text.into_bytes()
+    }
+
+    /// The deepest of the two that may have a quota.
+    fn deepest(nodes: &Nodes, path: &str) -> Option<&'static str> {
+        let is_in = |top: &str| path == top || path.starts_with(&format!("{top}/"));
+        ["/a/b", "/a"].into_iter().find(|top| {
+            is_in(top) && nodes.contains_key(&format!("/zookeeper/quota{top}/zookeeper_limits"))
+        })
+    }
+
+    fn add(nodes: &mut Nodes, path: &str, count: i64, bytes: i64) {
+        let Some(top) = deepest(nodes, path) else { return };
+        let Some(data) = nodes.get_mut(&format!("/zookeeper/quota{top}/zookeeper_stats")) else {
+            return;
+        };
+        let mut figures = numbers(data);
+        *figures.entry("count".into()).or_insert(-1) += count;
+        *figures.entry("bytes".into()).or_insert(-1) += bytes;
+        *data = text(&figures);
+    }
+
+    fn recount(nodes: &mut Nodes, limited: &str) {
+        let below = format!("{limited}/");
+        let counted = nodes
+            .iter()
+            .filter(|(path, _)| *path == limited || path.starts_with(&below))
+            .fold((0, 0), |(count, bytes), (_, data)| (count + 1, bytes + data.len() as i64));
+        let figures = BTreeMap::from([("count".into(), counted.0), ("bytes".into(), counted.1)]);
+        nodes.insert(format!("/zookeeper/quota{limited}/zookeeper_stats"), text(&figures));
+    }
+
+    fn is_violated(nodes: &Nodes, path: &str, bytes: i64, count: i64) -> bool {
+        let Some(top) = deepest(nodes, path) else { return false };
+        let read = |name| nodes.get(&format!("/zookeeper/quota{top}/{name}")).map(|data| numbers(data));
+        let (Some(limits), Some(now)) = (read("zookeeper_limits"), read("zookeeper_stats")) else {
+            return false;
+        };
+        let number = |of: &BTreeMap<String, i64>, key| of.get(key).copied().unwrap_or(-1);
+        let beyond = |hard, key, delta: i64| {
+            let limit = number(&limits, hard);
+            delta != 0 && limit > -1 && number(&now, key) + delta > limit
+        };
+        beyond("countHardLimit", "count", count) || beyond("byteHardLimit", "bytes", bytes)
+    }
+
+    fn drawn_text(draw: u8) -> String {
+        match draw % 6 {
+            0 => "nonsense".into(),
+            1 => "count=3,bytes=20".into(),
+            2 => format!("count=-1,bytes=-1=;byteHardLimit={};countHardLimit=4", draw % 50),
+            3 => (0..200).map(|n| format!("k{n}={draw},")).collect(),
+            4 => "count=,bytes=x;mine=7".into(),
+            _ => "x".repeat(usize::from(draw)),
+        }
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn figures_that_are_kept_are_those_that_a_look_at_the_nodes_gives(
+            draws in proptest::collection::vec(proptest::prelude::any::<(u8, u8, u8)>(), 1..150),
+        ) {
+            let mut run = Run::new();
+            let mut nodes: Nodes =
+                Model::of(&run.database).nodes.into_keys().map(|path| (path, Vec::new())).collect();
+            for (what, wherever, with) in draws {
+                let path = PATHS[usize::from(wherever) % PATHS.len()];
+                let (parent, name) = path.rsplit_once('/').unwrap();
+                let data = drawn_text(with);
+                let has_children = nodes.keys().any(|other| other.starts_with(&format!("{path}/")));
+                let limited = parent.strip_prefix("/zookeeper/quota");
+                if !nodes.contains_key(path) {
+                    if !parent.is_empty() && !nodes.contains_key(parent) {
+                        continue;
+                    }
+                    run.create(path, &data);
+                    nodes.insert(path.to_owned(), data.clone().into_bytes());
+                    if let (Some(limited), "zookeeper_stats") = (limited, name) {
+                        recount(&mut nodes, limited);
+                    }
+                    add(&mut nodes, path, 1, data.len() as i64);
+                } else if what % 3 == 0 && !has_children {
+                    run.delete(path);
+                    let bytes = nodes.remove(path).unwrap().len() as i64;
+                    add(&mut nodes, path, -1, -bytes);
+                } else {
+                    let before = nodes.insert(path.to_owned(), data.clone().into_bytes()).unwrap();
+                    run.set(path, &data, 1);
+                    add(&mut nodes, path, 0, data.len() as i64 - before.len() as i64);
+                }
+                for (path, data) in &nodes {
+                    let found = run.database.node(path).unwrap().data().unwrap();
+                    proptest::prop_assert_eq!(found, &data[..], "{}", path);
+                }
+                for path in PATHS {
+                    let (bytes, count) = (i64::from(with % 30), i64::from(what % 3));
+                    proptest::prop_assert_eq!(
+                        violated(&run.database, path, bytes, count),
+                        is_violated(&nodes, path, bytes, count)
+                    );
+                }
+                if with % 16 == 0 {
+                    run.database = restarted(&run);
+                    for top in ["/a", "/a/b"] {
+                        let beside = |name| format!("/zookeeper/quota{top}/{name}");
+                        if nodes.contains_key(&beside("zookeeper_limits"))
+                            && nodes.contains_key(&beside("zookeeper_stats"))
+                        {
+                            recount(&mut nodes, top);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

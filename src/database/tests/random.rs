@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use super::model::Model;
 use super::{acl_of, create_body, delete_body, multi_parts, set_body};
-use crate::database::{Database, DatabaseOptions};
+use crate::acl::AclId;
+use crate::database::{Database, DatabaseBuilder, DatabaseOptions};
 use crate::id::{SessionId, Zxid};
 use crate::jute::{Jute, VectorBuf};
 use crate::proto::data::AclEntry;
@@ -189,5 +190,57 @@ proptest! {
         prop_assert_eq!(seen.digest(), head.digest);
         prop_assert_eq!(seen, frozen);
         model.check(&database);
+    }
+
+    #[test]
+    fn what_lies_below_is_counted_whatever_happens_and_after_a_restart(
+        before in draws(150),
+        after in draws(150),
+        tolerated in draws(40),
+    ) {
+        let mut database = Database::new(options());
+        let mut model = Model::of(&database);
+        let mut zxid = 0;
+        for draw in before {
+            zxid += 1;
+            let txn = txn_for(&model, zxid, draw, false);
+            database.apply(&txn, &mut Vec::new());
+            model.apply(txn.header(), &txn.body());
+        }
+        let mut builder = DatabaseBuilder::new(options());
+        for node in database.node("/").unwrap().subtree() {
+            let path = if node.path() == "/" { "" } else { node.path() };
+            builder.node(path, node.data(), AclId::OPEN, node.stat_persisted()).unwrap();
+        }
+        let mut database = builder.finish(Zxid(zxid)).unwrap();
+        let check = |database: &Database| {
+            let walked = Model::of(database);
+            for node in database.node("/").unwrap().subtree() {
+                let counted = (node.descendants_count(), node.descendants_bytes());
+                assert_eq!(counted, walked.below(node.path()), "{}", node.path());
+            }
+        };
+        check(&database);
+        for draw in after {
+            zxid += 1;
+            let txn = txn_for(&model, zxid, draw, true);
+            database.apply(&txn, &mut Vec::new());
+            model.apply(txn.header(), &txn.body());
+        }
+        check(&database);
+        // What is deleted with all that is below it, and what is there already.
+        let other = model.clone();
+        for draw in tolerated {
+            zxid += 1;
+            let mut txn = txn_for(&other, zxid, draw, true);
+            let paths: Vec<&String> = other.nodes.keys().filter(|path| path.len() > 1).collect();
+            let path = paths[usize::from(draw.1) % paths.len()];
+            if draw.0 % 2 == 0 && !path.starts_with("/zookeeper") {
+                let header = TxnHeader { op: OpCode::Delete, ..*txn.header() };
+                txn = Txn::new(header, &delete_body(path), None);
+            }
+            database.apply_in_replay(&txn);
+        }
+        check(&database);
     }
 }

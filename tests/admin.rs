@@ -8,7 +8,7 @@ mod disk;
 use std::net::SocketAddr;
 
 use disk::Disk;
-use ringkeeper::admin::{ConfFacts, Desk, FourLetterWord, Whitelist};
+use ringkeeper::admin::{Asking, ConfFacts, Desk, FourLetterWord, Whitelist};
 use ringkeeper::id::{ConnectionId, SessionId, Zxid};
 use ringkeeper::jute::{Jute, VectorBuf};
 use ringkeeper::metrics::process::Machine;
@@ -125,7 +125,8 @@ impl Bench {
 
     fn ask(&mut self, word: &[u8; 4]) -> String {
         let word = FourLetterWord::parse(*word).expect("a word");
-        self.desk.answer(word, 5i64.to_be_bytes(), &mut self.replica, address(40_002), self.now)
+        let asking = Asking { conn: None, remote: address(40_002) };
+        self.desk.answer(word, 5i64.to_be_bytes(), &mut self.replica, asking, self.now)
     }
 
     fn session(&self) -> SessionId {

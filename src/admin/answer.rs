@@ -449,7 +449,6 @@ mod tests {
             last_zxid: Zxid(3),
             last_response: WallMs(resp),
             latency_ms: Latency { count: 5, sum: 5 * mean + 1, min, max, last },
-            identities: Vec::new(),
         }
     }
 

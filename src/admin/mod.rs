@@ -19,7 +19,7 @@ pub use answer::{ConfFacts, Mode};
 pub use word::{FourLetterWord, Whitelist};
 
 use crate::admin::answer::{Brief, FolderBytes};
-use crate::id::SessionId;
+use crate::id::{ConnectionId, SessionId};
 use crate::metrics::process::{FileDescriptors, Machine, Memory, folder_bytes};
 use crate::metrics::{Gauges, Held, Stalls};
 use crate::peer::{Member, PeerState};
@@ -52,6 +52,15 @@ pub struct EnsembleDesk {
     pub local_sessions: bool,
 }
 
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asking {
+    /// Its connection; `None`: it has none.
+    pub conn: Option<ConnectionId>,
+    /// Its address.
+    pub remote: SocketAddr,
+}
+
 /// What the server is; `None`: it serves nobody.
 fn mode(replica: &Replica) -> Option<Mode> {
     if !replica.serves() {
@@ -81,9 +90,11 @@ impl Desk {
         word: FourLetterWord,
         argument: [u8; word::TRACE_MASK_BYTES],
         replica: &mut Replica,
-        asking: SocketAddr,
+        asking: Asking,
         now: Now,
     ) -> String {
+        let from = asking;
+        let asking = from.remote;
         if !self.whitelist.allows(word) {
             return word::refusal(word);
         }
@@ -104,7 +115,8 @@ impl Desk {
             FourLetterWord::Hash => answer::hash(replica.database().digest_log()),
             FourLetterWord::Isro => answer::isro(Some(mode)).to_owned(),
             FourLetterWord::Mntr => {
-                let gauges = gauges(replica, asking, now);
+                let mut gauges = gauges(replica, from, now);
+                gauges.file_descriptors = FileDescriptors::read();
                 mntr(replica, &self.brief(replica, &gauges, mode), now)
             }
             FourLetterWord::Ruok => "imok".to_owned(),
@@ -114,11 +126,11 @@ impl Desk {
                 "Server stats reset.\n".to_owned()
             }
             FourLetterWord::Srvr => {
-                let gauges = gauges(replica, asking, now);
+                let gauges = gauges(replica, from, now);
                 answer::srvr(&self.brief(replica, &gauges, mode), None)
             }
             FourLetterWord::Stat => {
-                let gauges = gauges(replica, asking, now);
+                let gauges = gauges(replica, from, now);
                 let connections = others(replica, asking);
                 answer::srvr(&self.brief(replica, &gauges, mode), Some((&connections, asking)))
             }
@@ -218,11 +230,13 @@ fn others(replica: &Replica, asking: SocketAddr) -> Vec<ConnectionFacts> {
     replica.connections().filter(|facts| facts.remote != asking).collect()
 }
 
-fn gauges(replica: &Replica, asking: SocketAddr, now: Now) -> Gauges {
+/// All but the descriptors, which the system has to be asked for.
+fn gauges(replica: &Replica, asking: Asking, now: Now) -> Gauges {
     let count = |count: usize| count as u64;
     let database = replica.database();
-    // The connection that asks is one, too.
-    let others = replica.connections().filter(|facts| facts.remote != asking).count();
+    // The connection that asks is one, too, whether the replica has heard of it or not.
+    let is_known = asking.conn.is_some_and(|conn| replica.connection(conn).is_some());
+    let connections = replica.connections_count() + usize::from(!is_known);
     Gauges {
         znodes: count(database.node_count()),
         watches: count(database.watches().len()),
@@ -230,11 +244,11 @@ fn gauges(replica: &Replica, asking: SocketAddr, now: Now) -> Gauges {
         data_bytes: database.approximate_data_size(),
         sessions_global: count(replica.global_sessions_count()),
         sessions_local: count(replica.local_sessions_count()),
-        connections: count(others) + 1,
+        connections: count(connections),
         drop_probability: replica.drop_probability(),
         requests_outstanding: count(replica.requests_outstanding()),
         uptime_ms: now.mono.since_us(replica.stats().started_mono) / 1000,
-        file_descriptors: FileDescriptors::read(),
+        file_descriptors: FileDescriptors::default(),
         digest_mismatches: database.digest_mismatches(),
     }
 }

@@ -9,7 +9,7 @@ use rustix::process::{Resource, getrlimit, getuid};
 use rustix::system::uname;
 
 /// File descriptors of this process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FileDescriptors {
     /// Open now; `None` where `/proc` is not to be read.
     pub open: Option<u64>,
@@ -18,12 +18,17 @@ pub struct FileDescriptors {
 }
 
 impl FileDescriptors {
-    /// Counts them.
+    /// Asks for their number.
     pub fn read() -> FileDescriptors {
-        // One of those found is the folder being read.
-        let open = fs::read_dir("/proc/self/fd")
-            .ok()
-            .map(|entries| (entries.count() as u64).saturating_sub(1));
+        const FOLDER: &str = "/proc/self/fd";
+        // Since Linux 6.2 it is the folder's size (proc(5)); before, that is 0, and they are counted, a
+        // microsecond each. One of those found then is the folder being read.
+        let size = fs::metadata(FOLDER).ok().map(|folder| folder.len()).filter(|size| *size > 0);
+        let counted = || {
+            let entries = fs::read_dir(FOLDER).ok()?;
+            Some((entries.count() as u64).saturating_sub(1))
+        };
+        let open = size.or_else(counted);
         FileDescriptors { open, max: getrlimit(Resource::Nofile).current }
     }
 }

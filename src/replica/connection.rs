@@ -275,11 +275,6 @@ impl Connection {
             last_zxid: self.last_zxid,
             last_response: self.last_response,
             latency_ms: self.latency_ms,
-            identities: self
-                .identities
-                .iter()
-                .map(|identity| (identity.scheme.to_string(), identity.id.to_string()))
-                .collect(),
         }
     }
 

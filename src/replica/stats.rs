@@ -271,8 +271,6 @@ pub struct ConnectionFacts {
     pub last_response: WallMs,
     /// Latencies in ms.
     pub latency_ms: Latency,
-    /// Schemes and names of its identities.
-    pub identities: Vec<(String, String)>,
 }
 
 #[cfg(test)]

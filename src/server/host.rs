@@ -16,8 +16,8 @@ use super::ensemble::Teller;
 use super::past::Past;
 use super::recover::Opener;
 use super::stalls::{Ms, Stall, Stalls, Step};
-use crate::admin::Desk;
 use crate::admin::word::FourLetterWord;
+use crate::admin::{Asking, Desk};
 use crate::config::dynamic::Keeper;
 use crate::id::ConnectionId;
 use crate::io::{Completion, Op};
@@ -555,7 +555,7 @@ impl Host {
 
     /// Says in the log what the four-letter word `srvr` would, which is always allowed.
     pub fn say_state(&self) {
-        let asking = SocketAddr::from(([127, 0, 0, 1], 0));
+        let asking = Asking { conn: None, remote: SocketAddr::from(([127, 0, 0, 1], 0)) };
         // Not the clocks as of this turn: there may be no turn after this for long, and then the next
         // one would take this moment for its own.
         let now = self.clock.now();
@@ -621,8 +621,9 @@ impl Core for Host {
             closed: connections,
             closed_bytes: bytes,
         };
+        let asking = Asking { conn: Some(conn), remote };
         let text = match made < self.budget.room() {
-            true => desk.answer(word, argument.unwrap_or_default(), &mut replica, remote, now),
+            true => desk.answer(word, argument.unwrap_or_default(), &mut replica, asking, now),
             false => NO_ROOM.to_owned(),
         };
         answers.push(Send {

@@ -193,7 +193,8 @@ impl Tree {
         while let Some(ancestor) = above.some() {
             let node = self.slab.get(ancestor);
             let family = self.families.get_mut(node.family);
-            family.nodes = family.nodes.checked_add_signed(nodes).expect("nodes are fewer than 2^32");
+            family.nodes =
+                family.nodes.checked_add_signed(nodes).expect("nodes are fewer than 2^32");
             family.bytes = family.bytes.checked_add_signed(bytes).expect("memory is finite");
             above = node.parent;
         }

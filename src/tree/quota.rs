@@ -155,13 +155,7 @@ pub struct QuotaNumbers {
 
 impl Default for QuotaNumbers {
     fn default() -> Self {
-        QuotaNumbers {
-            count: -1,
-            bytes: -1,
-            count_hard: -1,
-            bytes_hard: -1,
-            others: String::new(),
-        }
+        QuotaNumbers { count: -1, bytes: -1, count_hard: -1, bytes_hard: -1, others: String::new() }
     }
 }
 

@@ -7,6 +7,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod counts;
 mod election_port;
 mod first_frame;
 mod harness;

@@ -78,9 +78,10 @@ impl Model {
     /// Number of nodes below a path, and bytes of their data.
     pub fn below(&self, path: &str) -> (usize, u64) {
         let begin = if path == "/" { "/".to_owned() } else { format!("{path}/") };
-        let below = self.nodes.iter().filter(|(other, _)| {
-            other.starts_with(&begin) && other.len() > begin.len()
-        });
+        let below = self
+            .nodes
+            .iter()
+            .filter(|(other, _)| other.starts_with(&begin) && other.len() > begin.len());
         let bytes = |node: &ModelNode| node.data.as_ref().map_or(0, Vec::len) as u64;
         below.fold((0, 0), |(count, sum), (_, node)| (count + 1, sum + bytes(node)))
     }

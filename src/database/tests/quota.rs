@@ -153,6 +153,7 @@ mod naive {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::database::apply::data_bytes;
     use crate::database::tests::model::Model;
 
     const PATHS: [&str; 11] = [
@@ -217,14 +218,15 @@ mod naive {
         let counted = nodes
             .iter()
             .filter(|(path, _)| *path == limited || path.starts_with(&below))
-            .fold((0, 0), |(count, bytes), (_, data)| (count + 1, bytes + data.len() as i64));
+            .fold((0, 0), |(count, bytes), (_, data)| (count + 1, bytes + data_bytes(Some(data))));
         let figures = BTreeMap::from([("count".into(), counted.0), ("bytes".into(), counted.1)]);
         nodes.insert(format!("/zookeeper/quota{limited}/zookeeper_stats"), text(&figures));
     }
 
     fn is_violated(nodes: &Nodes, path: &str, bytes: i64, count: i64) -> bool {
         let Some(top) = deepest(nodes, path) else { return false };
-        let read = |name| nodes.get(&format!("/zookeeper/quota{top}/{name}")).map(|data| numbers(data));
+        let read =
+            |name| nodes.get(&format!("/zookeeper/quota{top}/{name}")).map(|data| numbers(data));
         let (Some(limits), Some(now)) = (read("zookeeper_limits"), read("zookeeper_stats")) else {
             return false;
         };
@@ -272,15 +274,16 @@ mod naive {
                     if let (Some(limited), "zookeeper_stats") = (limited, name) {
                         recount(&mut nodes, limited);
                     }
-                    add(&mut nodes, path, 1, data.len() as i64);
+                    add(&mut nodes, path, 1, data_bytes(Some(data.as_bytes())));
                 } else if what % 3 == 0 && !has_children {
                     run.delete(path);
-                    let bytes = nodes.remove(path).unwrap().len() as i64;
+                    let bytes = data_bytes(nodes.remove(path).as_deref());
                     add(&mut nodes, path, -1, -bytes);
                 } else {
                     let before = nodes.insert(path.to_owned(), data.clone().into_bytes()).unwrap();
                     run.set(path, &data, 1);
-                    add(&mut nodes, path, 0, data.len() as i64 - before.len() as i64);
+                    let bytes = data_bytes(Some(data.as_bytes())) - data_bytes(Some(&before));
+                    add(&mut nodes, path, 0, bytes);
                 }
                 for (path, data) in &nodes {
                     let found = run.database.node(path).unwrap().data().unwrap();

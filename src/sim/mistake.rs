@@ -13,6 +13,7 @@ use super::server::State;
 use super::wild::Broken;
 use super::world::{Event, Phase, World};
 use crate::id::{ServerId, Zxid};
+use crate::peer::PeerState;
 use crate::quorum::Config;
 
 /// What servers have served since the mistake.
@@ -95,13 +96,16 @@ impl World {
 
     /// What a server has, where nothing is known of how it came by it. False: all is as usual.
     pub(super) fn observe_after_mistake(&mut self, index: usize) -> bool {
+        let is_looking = self.facts(index).is_some_and(|facts| facts.state == PeerState::Looking);
         let Some(served) = &mut self.served else { return false };
         let server = &self.servers[index];
         let Some(replica) = &server.replica else { return true };
         drop(replica.database().take_recorded());
         let last = replica.last_processed();
         let serves = matches!(replica.mode(), "leader" | "follower" | "observer");
-        if !serves || served.unaware.get(&index).is_some_and(|life| *life != server.life) {
+        // Who does not serve yet may still hear late from the leader of the old history that it may: only who looks
+        // for another has left it.
+        if is_looking || served.unaware.get(&index).is_some_and(|life| *life != server.life) {
             served.unaware.remove(&index);
         }
         if serves

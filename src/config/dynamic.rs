@@ -56,16 +56,19 @@ pub trait Files {
     fn whole_name(&self, file: &Path) -> io::Result<PathBuf>;
 }
 
-/// The system's own.
-struct System;
+/// The system's own, beside a static file.
+struct System<'a> {
+    /// Whoever may read this file may read those that are written.
+    like: &'a Path,
+}
 
-impl Files for System {
+impl Files for System<'_> {
     fn read(&self, file: &Path) -> io::Result<Vec<u8>> {
         fs::read(file)
     }
 
     fn replace(&self, file: &Path, bytes: &[u8]) -> io::Result<()> {
-        replace(file, bytes)
+        replace(file, bytes, self.like)
     }
 
     fn remove(&self, file: &Path) -> io::Result<()> {
@@ -112,7 +115,7 @@ impl Keeper {
     pub fn back_up(&self) {
         let Some(file) = self.file.as_deref().filter(|_| self.members_in_static) else { return };
         let backup = beside(file, BACKUP);
-        if let Err(error) = fs::read(file).and_then(|bytes| replace(&backup, &bytes)) {
+        if let Err(error) = fs::read(file).and_then(|bytes| replace(&backup, &bytes, file)) {
             tracing::error!(
                 "{} cannot be copied to {}: {error}; a reconfiguration will rewrite it: make the \
                  folder writable for this server, or copy it by hand",
@@ -124,7 +127,8 @@ impl Keeper {
 
     /// Keeps what became known about the ensemble.
     pub fn keep(&mut self, change: &ConfigChange) {
-        self.keep_in(&System, change);
+        let Some(file) = self.file.clone() else { return };
+        self.keep_in(&System { like: &file }, change);
     }
 
     /// The same where the files are not the system's.
@@ -332,10 +336,12 @@ fn rewrite_static(
     files.replace(file, &text)
 }
 
-/// Replaces a file in one step that a crash cannot divide (`AtomicFileWritingIdiom`).
-fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Replaces a file in one step that a crash cannot divide (`AtomicFileWritingIdiom`). Whoever may read `like` may read
+/// it: what the server makes in its data folders is for itself alone, but the configuration is the operator's.
+fn replace(file: &Path, bytes: &[u8], like: &Path) -> io::Result<()> {
     let tmp = beside(file, ".tmp");
-    let written = write_synced(&tmp, bytes).and_then(|()| fs::rename(&tmp, file));
+    let readers = fs::metadata(like)?.permissions();
+    let written = write_synced(&tmp, bytes, readers).and_then(|()| fs::rename(&tmp, file));
     if let Err(error) = written {
         // What is left of it would only puzzle; a failure to remove it changes nothing.
         let _ = fs::remove_file(&tmp);
@@ -345,8 +351,9 @@ fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
-fn write_synced(file: &Path, bytes: &[u8]) -> io::Result<()> {
+fn write_synced(file: &Path, bytes: &[u8], readers: fs::Permissions) -> io::Result<()> {
     let mut out = File::create(file)?;
+    out.set_permissions(readers)?;
     out.write_all(bytes)?;
     out.sync_all()
 }

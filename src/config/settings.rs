@@ -420,10 +420,25 @@ pub struct Own {
     /// Whether the server starts although transactions are missing in the middle of its log.
     /// Default: false. Key `ringkeeper.allowLogGaps`.
     pub allow_log_gaps: bool,
+    /// Who besides its owner may read the files that the server makes. Default: nobody. Key
+    /// `ringkeeper.filesReadableBy`.
+    pub files_readable_by: FilesReadableBy,
     /// Form of the log lines. Default: text. Key `ringkeeper.logFormat`.
     pub log_format: LogFormat,
     /// Least level that is logged. Default: info. Key `ringkeeper.logLevel`.
     pub log_level: LogLevel,
+}
+
+/// Who may read the files that the server makes in its data folders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum FilesReadableBy {
+    /// The user that runs the server: files 0600, folders 0700.
+    #[default]
+    Owner,
+    /// Its group as well: files 0640, folders 0750.
+    Group,
+    /// Whom the umask of the process allows, as with ZooKeeper.
+    Umask,
 }
 
 /// Form of the log lines.
@@ -604,6 +619,7 @@ impl Default for Own {
             multi_read_reply_bytes_max: 64 * 1024 * 1024,
             connection_memory_max: None,
             allow_log_gaps: false,
+            files_readable_by: FilesReadableBy::Owner,
             log_format: LogFormat::Text,
             log_level: LogLevel::Info,
         }

@@ -7,7 +7,7 @@ use crate::acl::{AclId, AclList, AclSlot, AclTable};
 use crate::database::{Database, DatabaseOptions, Promise};
 use crate::id::{SessionId, Zxid};
 use crate::proto::data::{AclVector, StatPersisted, perms};
-use crate::tree::{QuotaPaths, Tree, split_path};
+use crate::tree::{KindRules, NodeKind, QuotaPaths, Tree, split_path};
 use crate::watch::WatchTable;
 
 /// The parent of the built-in nodes.
@@ -49,6 +49,40 @@ pub enum LoadError {
     /// The snapshot has no node at all.
     #[error("there is no node")]
     Empty,
+    /// A node below one that goes with its session.
+    ///
+    /// ZooKeeper: DataTree.deserialize takes it; the end of the session leaves such nodes in its table, under a
+    /// parent that is not there.
+    #[error(
+        "\"{path}\", an ephemeral node of session 0x{owner:x}, has a node below it{}",
+        extended_hint(*owner)
+    )]
+    BelowEphemeral {
+        /// The ephemeral node.
+        path: String,
+        /// What it stores as its owner.
+        owner: i64,
+    },
+    /// A node that every server needs would go with a session, or by itself.
+    #[error("\"{path}\" has the owner 0x{owner:x}: it would go with it, and every server needs it")]
+    Goes {
+        /// It.
+        path: String,
+        /// What it stores as its owner.
+        owner: i64,
+    },
+}
+
+/// What an operator may have forgotten, if this owner is only with extended types that of another kind of node.
+fn extended_hint(owner: i64) -> &'static str {
+    let extended = KindRules { extended_types: true, ..KindRules::default() };
+    match extended.kind(owner) {
+        NodeKind::Ttl { .. } => {
+            ". With zookeeper.extendedTypesEnabled=true it would be a node with a time to live, which may have \
+             nodes below it: was the tree written so?"
+        }
+        NodeKind::Persistent | NodeKind::Ephemeral(_) | NodeKind::Container => "",
+    }
 }
 
 fn with_tree(options: DatabaseOptions, tree: Tree) -> Database {
@@ -91,6 +125,35 @@ pub(super) fn empty(options: DatabaseOptions) -> Database {
 }
 
 impl Database {
+    /// What must hold of the nodes that go by themselves, where a tree came from a file or a leader: an ephemeral
+    /// node is a leaf, and neither the root nor a built-in node goes. Costs a step for each ephemeral node.
+    ///
+    /// It need not hold while a log is replayed behind a fuzzy snapshot: there a node may have gone and come back as
+    /// another kind.
+    ///
+    /// # Errors
+    /// A node for which it does not hold.
+    pub fn check_ephemerals(&self) -> Result<(), LoadError> {
+        for path in ["", PROC, QUOTA, CONFIG] {
+            let node = self.tree.find(path).map(|id| self.tree.get(id));
+            if let Some(owner) = node.map(|node| node.stat_persisted().ephemeral_owner)
+                && owner != 0
+            {
+                let path = if path.is_empty() { "/" } else { path };
+                return Err(LoadError::Goes { path: path.to_owned(), owner });
+            }
+        }
+        let owners = self.tree.owners();
+        for &id in owners.sessions().flat_map(|session| owners.ephemerals(session)) {
+            let node = self.tree.get(id);
+            if node.num_children() > 0 {
+                let owner = node.stat_persisted().ephemeral_owner;
+                return Err(LoadError::BelowEphemeral { path: node.path().to_owned(), owner });
+            }
+        }
+        Ok(())
+    }
+
     /// Adds a built-in node that is not there.
     fn add_built_in(&mut self, path: &str) {
         if self.tree.find(path).is_some() {
@@ -204,7 +267,7 @@ impl DatabaseBuilder {
     /// [`Database::digest_mismatches`].
     ///
     /// # Errors
-    /// There was no root.
+    /// There was no root, or [`Database::check_ephemerals`] has something against the tree.
     pub fn finish(self, zxid: Zxid) -> Result<Database, LoadError> {
         let mut database = self.database.ok_or(LoadError::Empty)?;
         database.tree.acls_mut().load_end();
@@ -218,6 +281,7 @@ impl DatabaseBuilder {
         database.add_built_in(PROC);
         database.add_built_in(QUOTA);
         database.add_built_in(CONFIG);
+        database.check_ephemerals()?;
         database.quota_set_up();
         database.settle_promise();
         Ok(database)

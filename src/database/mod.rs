@@ -214,7 +214,9 @@ impl Database {
     /// Puts the configuration of the ensemble into its node, without a transaction: every server does
     /// so at its start (`ZKDatabase.initConfigInZKDatabase`). Nothing happens if it is there already.
     pub fn set_config(&mut self, text: &str, version: Zxid, now_wall_ms: i64) {
-        let id = self.tree.find(load::CONFIG).expect("every database has the node");
+        // ZooKeeper: ZKDatabase.initConfigInZKDatabase logs that the node is missing and goes on. Only a log that no
+        // server has written can have removed it.
+        let Some(id) = self.tree.find(load::CONFIG) else { return };
         if self.tree.get(id).data() != Some(text.as_bytes()) {
             self.tree.set_data(id, Some(text.as_bytes()), |stat| {
                 // ZooKeeper: the version of the node is set to "any".

@@ -27,7 +27,7 @@ pub use folder::{FileInfo, Folder, LogEntries, MemoryFolder, ReadSeek};
 pub use history::{log_read_bytes_max, read_txns};
 pub use truncate::{discard_after, truncate};
 
-use crate::database::{Database, DatabaseOptions};
+use crate::database::{Database, DatabaseOptions, LoadError};
 use crate::id::Zxid;
 use crate::io::{Op, Place, is_segment_temporary, way_out};
 use crate::planted::{self, PlantedBug};
@@ -221,6 +221,20 @@ pub enum RecoveryError {
         /// The last zxid that can be had without it.
         last: Zxid,
     },
+    /// Snapshot and log together make a tree that no server makes.
+    #[error(
+        "{folder} holds a tree that no server makes, up to zxid {zxid}: {error}. Somebody has changed a file, or \
+         put one there that is not of this history. In an ensemble: {MOVE_ASIDE}. Alone: restore the folder from \
+         a backup"
+    )]
+    NoTree {
+        /// The folder of the logs.
+        folder: String,
+        /// The last transaction.
+        zxid: Zxid,
+        /// What is wrong.
+        error: LoadError,
+    },
     /// Logs and snapshots in the wrong folders.
     #[error("{file}: {what}. Check if dataLogDir and dataDir are configured correctly")]
     Misplaced {
@@ -296,6 +310,11 @@ pub fn recover(
     replay.run(folder, &logs, progress)?;
     let replay::Replay { mut database, mut zxid, txns, recent, repairs, .. } = replay;
     check_reached(folder, &unusable, zxid)?;
+    database.check_ephemerals().map_err(|error| RecoveryError::NoTree {
+        folder: folder.describe(Place::Logs, ""),
+        zxid,
+        error,
+    })?;
     if !planted::is(options.planted, PlantedBug::ReadNotSynced) {
         sync_read(folder, name, plan::logs_from(&logs, snapshot.unwrap_or(Zxid::ZERO)))?;
     }

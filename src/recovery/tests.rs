@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::id::Epoch;
+use crate::proto::data::AclVector;
+use crate::proto::txn::{CreateTxn, TxnBody};
 use crate::txnlog::tests::{Disk, create};
 use crate::txnlog::{Append, Reader, Verdict, Writer, WriterOptions};
 
@@ -35,23 +37,29 @@ pub(super) fn golden_folder() -> MemoryFolder {
 /// Logs the zxids of each run, a group each, into the folder: one file per run.
 fn log_runs(folder: &MemoryFolder, runs: &[&[i64]]) {
     for run in runs {
-        let options = WriterOptions {
-            block_bytes: 512,
-            segment_bytes: 32 << 10,
-            group_bytes_max: 8 << 10,
-            txn_bytes_max: 4 << 10,
-            ..WriterOptions::default()
-        };
-        let mut disk = Disk::default();
-        let mut writer = Writer::new(options, Zxid(run[0] - 1), 0);
+        let txns: Vec<Txn> = run.iter().map(|zxid| create(*zxid, b"data")).collect();
+        log_txns(folder, &txns);
+    }
+}
+
+/// Logs transactions, a group each, into one file of the folder.
+fn log_txns(folder: &MemoryFolder, txns: &[Txn]) {
+    let options = WriterOptions {
+        block_bytes: 512,
+        segment_bytes: 32 << 10,
+        group_bytes_max: 8 << 10,
+        txn_bytes_max: 4 << 10,
+        ..WriterOptions::default()
+    };
+    let mut disk = Disk::default();
+    let mut writer = Writer::new(options, Zxid(txns[0].zxid().0 - 1), 0);
+    disk.run(&mut writer);
+    for txn in txns {
+        assert_eq!(writer.append(txn), Append::Accepted);
         disk.run(&mut writer);
-        for zxid in *run {
-            assert_eq!(writer.append(&create(*zxid, b"data")), Append::Accepted);
-            disk.run(&mut writer);
-        }
-        for (name, content) in disk.files {
-            folder.put(Place::Logs, &name, content);
-        }
+    }
+    for (name, content) in disk.files {
+        folder.put(Place::Logs, &name, content);
     }
 }
 
@@ -317,6 +325,25 @@ fn damage_before_the_snapshot_does_not_matter_only_if_nothing_needs_the_file() {
     assert!(recover_default(&folder).is_ok());
     folder.remove(Place::Snapshots, "snapshot.400000003").unwrap();
     assert!(matches!(recover_default(&folder), Err(RecoveryError::Damaged { .. })));
+}
+
+#[test]
+fn a_log_that_makes_a_tree_which_no_server_makes_is_refused() {
+    let folder = MemoryFolder::new();
+    recover_default(&folder).unwrap();
+    let txn = |zxid, path, ephemeral| {
+        let acl = AclVector::EMPTY;
+        let (path, data, parent_cversion) = (Some(path), None, 1);
+        let header = *create(zxid, b"").header();
+        let body = TxnBody::Create(CreateTxn { path, data, acl, ephemeral, parent_cversion });
+        Txn::new(header, &body, None)
+    };
+    log_txns(&folder, &[txn(1, "/e", true), txn(2, "/e/c", false)]);
+    let before = folder.get(Place::Logs, "log.1").unwrap();
+    let error = recover_default(&folder).unwrap_err();
+    assert!(matches!(error, RecoveryError::NoTree { zxid: Zxid(2), .. }), "{error}");
+    assert!(error.to_string().contains("\"/e\", an ephemeral node of session"), "{error}");
+    assert_eq!(folder.get(Place::Logs, "log.1").unwrap(), before, "nothing is changed");
 }
 
 #[test]

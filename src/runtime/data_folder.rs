@@ -1,9 +1,9 @@
 //! The data folders: made on the first start, held by one server at a time, asked what they can.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -49,15 +49,31 @@ pub enum FolderError {
     /// Another server holds it.
     #[error(
         "{} is in use by another ringkeeper server{}: two servers on one folder would destroy it. \
-         Stop that one, or give this one a dataDir of its own",
+         Stop that one, or give this one a dataDir of its own{}",
         folder.display(),
-        pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default()
+        pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default(),
+        match pid {
+            Some(_) => "",
+            None => " (`lslocks` names whoever holds .ringkeeper.lock)",
+        }
     )]
     Locked {
         /// Which.
         folder: PathBuf,
         /// The other's process id, if it could be read.
         pid: Option<u32>,
+    },
+    /// The lock's name is that of something else.
+    #[error(
+        "{} is {found}, and the lock of a server is a file of its own: somebody who may write to the folder has put \
+         it there. Move it away",
+        path.display()
+    )]
+    NotALock {
+        /// What has the lock's name.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
     },
     /// A link to nothing, where a folder is to be.
     #[error(
@@ -147,6 +163,16 @@ impl DataFolder {
         self.locks.iter().map(AsFd::as_fd).collect()
     }
 
+    /// Folders that were there before and let in whom these bits of a mode deny, with their modes.
+    pub fn open_to_more_than(&self, denied: u32) -> Vec<(&Path, u32)> {
+        let mut folders = vec![self.folders.snapshots.as_path(), self.folders.logs.as_path()];
+        folders.dedup();
+        let mode =
+            |folder: &Path| std::fs::metadata(folder).map_or(0, |found| found.mode() & 0o777);
+        let folders = folders.into_iter().map(|folder| (folder, mode(folder)));
+        folders.filter(|(_, mode)| mode & denied & 0o044 != 0).collect()
+    }
+
     /// Tries what the log's file system can do, on a file of its own.
     ///
     /// # Errors
@@ -158,6 +184,11 @@ impl DataFolder {
         let _ = std::fs::remove_file(&path);
         probed.map_err(|error| FolderError::Io { what: "cannot write to", path, error })
     }
+}
+
+/// From now on whatever this process makes is denied these bits of a mode: umask(2).
+pub fn deny_access_to_new_files(denied: u32) {
+    rustix::process::umask(rustix::fs::Mode::from_bits_truncate(denied));
 }
 
 /// Whether a server could use this folder, or make it, without touching anything. That another server
@@ -316,13 +347,31 @@ fn lock(folder: &Path, patience: Duration) -> Result<File, FolderError> {
         let path = path.clone();
         move |error| FolderError::Io { what, path, error }
     };
-    let mut file = OpenOptions::new()
+    let mut file = match OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
+        // Whoever may open it may hold the lock, and keep a server from its start.
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW)
         .open(&path)
-        .map_err(io("cannot open"))?;
+    {
+        Ok(file) => file,
+        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
+            return Err(FolderError::NotALock { path, found: "a link" });
+        }
+        Err(error) => return Err(io("cannot open")(error)),
+    };
+    let found = file.metadata().map_err(io("cannot open"))?;
+    if !found.is_file() || found.nlink() > 1 {
+        let found = if found.is_file() { "one of the names of a file" } else { "no file" };
+        return Err(FolderError::NotALock { path, found });
+    }
+    if found.mode() & 0o077 != 0 {
+        // One of an earlier version; another user's stays as it is.
+        let _ = file.set_permissions(Permissions::from_mode(0o600));
+    }
     let until = Instant::now() + patience;
     loop {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -367,6 +416,7 @@ fn program(pid: u32) -> Option<String> {
 fn probe(path: &Path) -> io::Result<LogDevice> {
     let buffered = LogDevice { direct: false, block_bytes: BUFFER_ALIGNMENT };
     let open = |flags| {
+        let flags = flags | libc::O_NOFOLLOW;
         OpenOptions::new().write(true).create(true).truncate(true).custom_flags(flags).open(path)
     };
     let file = match open(libc::O_DIRECT) {
@@ -445,6 +495,49 @@ mod tests {
         alive.kill().unwrap();
         alive.wait().unwrap();
         dead.wait().unwrap();
+    }
+
+    #[test]
+    fn the_lock_is_for_the_server_alone_and_follows_no_link() {
+        let base = tempfile::tempdir().unwrap();
+        let path = base.path().join(LOCK_FILE);
+        let (elsewhere, text) = (base.path().join("elsewhere"), "somebody's");
+        let open = || DataFolder::open(base.path(), base.path(), true);
+        let mode = || std::fs::metadata(&path).unwrap().mode() & 0o777;
+        std::fs::write(&path, "").unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        drop(open().unwrap());
+        assert_eq!(mode(), 0o600, "of an earlier version");
+        std::fs::remove_file(&path).unwrap();
+        drop(open().unwrap());
+        assert_eq!(mode(), 0o600, "made anew");
+        std::fs::write(&elsewhere, text).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+        assert!(open().unwrap_err().to_string().contains(".ringkeeper.lock is a link"));
+        std::fs::remove_file(&path).unwrap();
+        std::fs::hard_link(&elsewhere, &path).unwrap();
+        let refused = open().unwrap_err().to_string();
+        assert!(refused.contains(".ringkeeper.lock is one of the names of a file"), "{refused}");
+        std::fs::remove_file(&path).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(made.success());
+        assert!(open().unwrap_err().to_string().contains(".ringkeeper.lock is no file"));
+        assert_eq!(std::fs::read_to_string(&elsewhere).unwrap(), text);
+    }
+
+    #[test]
+    fn folders_that_let_in_more_than_they_should_are_told() {
+        let base = tempfile::tempdir().unwrap();
+        let folder = DataFolder::open(base.path(), base.path(), true).unwrap();
+        let inner = base.path().join(VERSION_FOLDER);
+        for (mode, denied, told) in
+            [(0o755, 0o077, true), (0o750, 0o077, true), (0o750, 0o027, false), (0o755, 0, false)]
+        {
+            std::fs::set_permissions(&inner, Permissions::from_mode(mode)).unwrap();
+            let open = folder.open_to_more_than(denied);
+            assert_eq!(open, if told { vec![(inner.as_path(), mode)] } else { vec![] });
+        }
     }
 
     #[test]

@@ -32,7 +32,9 @@ mod atomics {
 
 pub use clock::{Clock, ThreadUse};
 pub use crossing_queue::{Receiver, Sender, crossing_queue};
-pub use data_folder::{DataFolder, FolderError, LogDevice, check_files, check_folder, holder};
+pub use data_folder::{
+    DataFolder, FolderError, LogDevice, check_files, check_folder, deny_access_to_new_files, holder,
+};
 pub use disk_worker::{DiskWorker, Folders, OpenedSegment, WorkDone, replace, sync_folder};
 pub use doorbell::Doorbell;
 pub use file_folder::FileFolder;

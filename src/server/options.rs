@@ -552,6 +552,7 @@ mod tests {
         "ringkeeper.spinMicros",
         "ringkeeper.stallMillis",
         "ringkeeper.connectionMemoryMax",
+        "ringkeeper.filesReadableBy",
         "ringkeeper.logFormat",
         "ringkeeper.logLevel",
     ];

@@ -18,7 +18,7 @@ use super::wiring::{self, Clients, MakeHost, News, Start, Threads, Wiring};
 use super::{environment, oracle, purge, recover};
 use crate::admin::logging::{self, LogFormat, LogOptions, Role, Speaker};
 use crate::config::dynamic::Keeper;
-use crate::config::{self, Config, Level};
+use crate::config::{self, Config, FilesReadableBy, Level};
 use crate::id::Epoch;
 use crate::net;
 use crate::net::links::{LinkOptions, Links};
@@ -125,6 +125,14 @@ fn serve(
 
     phases.enter(Phase::Folders);
     let storage = &config.storage;
+    let (readers, denied) = match config.own.files_readable_by {
+        FilesReadableBy::Owner => ("owner", 0o077),
+        FilesReadableBy::Group => ("group", 0o027),
+        FilesReadableBy::Umask => ("umask", 0),
+    };
+    if denied != 0 {
+        runtime::deny_access_to_new_files(denied);
+    }
     let folder =
         DataFolder::open(&storage.data_dir, &storage.data_log_dir, storage.datadir_autocreate)
             .map_err(|error| error.to_string())?;
@@ -139,6 +147,15 @@ fn serve(
             "its file system has no O_DIRECT: written through the page cache, then synced".into()
         }
     );
+    for (folder, mode) in folder.open_to_more_than(denied) {
+        tracing::info!(
+            "{} has the mode {mode:o}: others than ringkeeper.filesReadableBy={readers} says may read the data in it. \
+             `chmod -R {} {}` shuts them out",
+            folder.display(),
+            if denied == 0o077 { "go=" } else { "o=" },
+            folder.display(),
+        );
+    }
 
     let spin = config.own.spin_micros.map(|us| Duration::from_micros(us.into()));
     let (allowed, quota) = (runtime::allowed_processors(), runtime::quota_of_processors());

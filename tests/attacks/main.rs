@@ -9,9 +9,11 @@
 
 mod counts;
 mod election_port;
+mod files;
 mod first_frame;
 mod harness;
 mod memory;
 mod quorum_port;
 #[path = "../raw/mod.rs"]
 mod raw;
+mod snapshots;

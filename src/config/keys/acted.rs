@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::ensemble::PeerAddressCheck;
-use super::super::settings::{DigestAlgorithm, LogFormat, LogLevel, Whitelist};
+use super::super::settings::{DigestAlgorithm, FilesReadableBy, LogFormat, LogLevel, Whitelist};
 use super::super::value::{Below, Form, Kind, interval_ms};
 use super::{
     Acted, Fate, Key, Place, RATIO, Set, Theme, any_int, fine, int, port, prop_int, prop_int_or,
@@ -678,6 +678,25 @@ pub(super) static KEYS: &[Key] = &[
         }),
     ),
     own(
+        "ringkeeper.filesReadableBy",
+        Kind::Choice(&["owner", "group", "umask"]),
+        "owner",
+        Fate::Acted(Acted {
+            set: Set::Text(|c, v| {
+                let readers = READERS.iter().find(|(name, _)| name.eq_ignore_ascii_case(v));
+                let readers = readers.map_or(FilesReadableBy::Owner, |&(_, readers)| readers);
+                c.own.files_readable_by = readers;
+            }),
+            get: |c| {
+                let readers = c.own.files_readable_by;
+                READERS.iter().find(|&&(_, it)| it == readers).map_or("owner", |&(name, _)| name).to_owned()
+            },
+            about: "who may read the files that the server makes in its data folders; owner: the user that runs it; \
+                    group: its group as well; umask: whom the umask of the process allows, as with ZooKeeper",
+            verdict: fine,
+        }),
+    ),
+    own(
         "ringkeeper.logFormat",
         Kind::Choice(&["text", "json"]),
         "text",
@@ -720,6 +739,12 @@ const CHECKS: [(&str, PeerAddressCheck); 3] = [
     ("members", PeerAddressCheck::Members),
     ("strict", PeerAddressCheck::Strict),
     ("off", PeerAddressCheck::Off),
+];
+
+const READERS: [(&str, FilesReadableBy); 3] = [
+    ("owner", FilesReadableBy::Owner),
+    ("group", FilesReadableBy::Group),
+    ("umask", FilesReadableBy::Umask),
 ];
 
 const LEVELS: [(&str, LogLevel); 6] = [

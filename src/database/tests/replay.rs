@@ -6,12 +6,13 @@ use super::model::Model;
 use super::random::{Draw, draws, options, txn_for};
 use super::{Run, create_body, delete_body, header, open_acl, set_body, with_digest};
 use crate::acl::AclId;
-use crate::database::{Database, DatabaseBuilder, LoadError};
+use crate::database::{Database, DatabaseBuilder, DatabaseOptions, LoadError};
 use crate::id::{SessionId, Zxid};
 use crate::jute::Jute;
 use crate::proto::data::{AclVector, StatPersisted};
 use crate::proto::opcode::OpCode;
 use crate::proto::txn::{DIGEST_VERSION, Txn, TxnBody};
+use crate::tree::ttl_owner;
 
 /// Writes a snapshot as ZooKeeper does: sessions and ACLs first, then node by node in depth-first
 /// order, each as it is when it is reached, while transactions go on.
@@ -112,7 +113,8 @@ proptest! {
             // An error is as good as a node here.
             let _ = builder.node(path, Some(b"x"), AclId(*acl), stat);
         }
-        let mut database = builder.finish(Zxid(5)).unwrap();
+        // A tree that no server writes is refused; what is left must bear every log.
+        let Ok(mut database) = builder.finish(Zxid(5)) else { return Ok(()) };
         let acl = open_acl();
         for (zxid, (path, what, number)) in (6..).zip(&txns) {
             let version = i32::try_from(*number & 0xffff).unwrap();
@@ -180,6 +182,60 @@ fn a_snapshot_that_is_no_tree_is_refused_with_the_path() {
         let error = loaded_from(&[("", None, 0), (path, None, 0)]).unwrap_err();
         assert_eq!(error, LoadError::BadPath { path: path.to_owned() }, "{path}");
     }
+}
+
+#[test]
+fn ephemeral_nodes_are_leaves_and_nothing_that_every_server_needs() {
+    let below = loaded_from(&[("", None, 0), ("/e", None, 7), ("/e/c", None, 0)]).unwrap_err();
+    assert_eq!(below, LoadError::BelowEphemeral { path: "/e".to_owned(), owner: 7 });
+    assert!(!below.to_string().contains("extendedTypes"));
+    assert_eq!(
+        loaded_from(&[("", None, 7)]).unwrap_err(),
+        LoadError::Goes { path: "/".to_owned(), owner: 7 }
+    );
+    for path in ["/zookeeper", "/zookeeper/quota"] {
+        let nodes = [("", None, 0), ("/zookeeper", None, 0), ("/zookeeper/quota", None, 0)];
+        let nodes = nodes.map(|(at, data, owner)| (at, data, if at == path { 7 } else { owner }));
+        let goes = LoadError::Goes { path: path.to_owned(), owner: 7 };
+        assert_eq!(loaded_from(&nodes).unwrap_err(), goes);
+    }
+}
+
+#[test]
+fn a_node_with_a_time_to_live_has_children_where_extended_types_are_on_and_a_hint_where_not() {
+    let ttl = ttl_owner(1000).unwrap();
+    for extended_types in [true, false] {
+        let options = DatabaseOptions { extended_types, ..options() };
+        let mut builder = DatabaseBuilder::new(options);
+        for (path, owner) in [("", 0), ("/t", ttl), ("/t/c", 0)] {
+            let stat = StatPersisted { ephemeral_owner: owner, ..StatPersisted::default() };
+            builder.node(path, None, AclId::OPEN, stat).unwrap();
+        }
+        match builder.finish(Zxid(9)) {
+            Ok(_) => assert!(extended_types),
+            Err(error) => {
+                assert!(!extended_types);
+                assert!(
+                    error.to_string().contains("zookeeper.extendedTypesEnabled=true"),
+                    "{error}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_log_that_takes_the_configuration_away_or_puts_nodes_below_ephemerals_stops_nobody() {
+    let mut database = loaded_from(&[("", None, 0), ("/e", None, 7)]).unwrap();
+    let acl = open_acl();
+    let below = create_body("/e/c", None, acl.as_vector(), false);
+    database.apply_in_replay(&Txn::new(header(10, OpCode::Create), &below, None));
+    let gone = delete_body("/zookeeper/config");
+    database.apply_in_replay(&Txn::new(header(11, OpCode::Delete), &gone, None));
+    database.set_config("server.1=a:1:2", Zxid(1), 5);
+    assert!(database.node("/zookeeper/config").is_none());
+    let below = LoadError::BelowEphemeral { path: "/e".to_owned(), owner: 7 };
+    assert_eq!(database.check_ephemerals(), Err(below));
 }
 
 #[test]

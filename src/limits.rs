@@ -7,6 +7,14 @@ pub const FRAME_BYTES_MAX: u32 = 0xf_ffff;
 /// Default of `jute.maxbuffer.extrasize`: what a transaction may be longer than its request.
 pub const TXN_EXTRA_BYTES_MAX: u32 = FRAME_BYTES_MAX;
 
+/// What `jute.maxbuffer` and its extra size may be at most, whatever the configuration says: a transaction
+/// may be as long as both together, and none that is longer than [`LOG_RECORD_BYTES_MAX`] can be read back.
+pub const FRAME_BYTES_CEILING: u32 = LOG_RECORD_BYTES_MAX / 2;
+
+/// Longest body of a reply: the length of its frame has 31 bits, and stands for the header as well.
+/// Requests of any size can ask for more, about nodes with many long names.
+pub const REPLY_BYTES_MAX: usize = 0x7fff_ffff - 16;
+
 /// Bytes of a session's password.
 pub const PASSWORD_BYTES: usize = 16;
 
@@ -324,5 +332,6 @@ const _: () = assert!(CONNECTION_REQUESTS_PAUSE_BYTES < CONNECTION_HELD_BYTES_MI
 const _: () = assert!(OUTPUT_REPORTED_BYTES < CONNECTION_OUTPUT_PAUSE_BYTES);
 const _: () = assert!(CONNECTION_OUTPUT_PAUSE_BYTES < CONNECTION_OUTPUT_BYTES_MAX);
 const _: () = assert!(CONFIG_BYTES_MAX < ELECTION_MESSAGE_BYTES_MAX as usize);
+const _: () = assert!(FRAME_BYTES_MAX < FRAME_BYTES_CEILING);
 const _: () = assert!(CONNECT_FRAME_BYTES_MAX < FRAME_BYTES_MAX);
 const _: () = assert!(LOG_RECORD_BYTES_MAX > FRAME_BYTES_MAX + TXN_EXTRA_BYTES_MAX);

@@ -13,5 +13,5 @@ pub use authenticate::{
     AuthFailed, Authentication, AuthenticationOptions, DigestAlgorithm, digest_of, ip_identity,
 };
 pub use list::{AclList, Identity};
-pub use rules::{FixUpError, fix_up, permits};
+pub use rules::{AclBounds, FixUpError, fix_up, permits};
 pub use table::{AclId, AclSlot, AclTable};

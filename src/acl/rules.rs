@@ -46,6 +46,15 @@ fn identity_matches(identity: &Identity, named: &Id<'_>) -> bool {
     }
 }
 
+/// What a list must keep to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AclBounds {
+    /// `DigestAuthenticationProvider.enabled`: without it the scheme is unknown.
+    pub digest_enabled: bool,
+    /// Bytes of the entries as they are stored.
+    pub bytes_max: usize,
+}
+
 /// Why an ACL was refused. Its [`code`](FixUpError::code) is what the client receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FixUpError {
@@ -54,6 +63,9 @@ pub enum FixUpError {
     /// A field is null where Java's code needs an object.
     // ZooKeeper: a NullPointerException in the request thread is answered as a marshalling error.
     Null,
+    /// It would be longer than any transaction: each entry of `auth` becomes as many as the client has
+    /// identities.
+    TooLong,
 }
 
 impl FixUpError {
@@ -61,7 +73,7 @@ impl FixUpError {
     pub const fn code(self) -> ErrorCode {
         match self {
             FixUpError::Invalid => ErrorCode::InvalidAcl,
-            FixUpError::Null => ErrorCode::MarshallingError,
+            FixUpError::Null | FixUpError::TooLong => ErrorCode::MarshallingError,
         }
     }
 }
@@ -82,15 +94,14 @@ fn equal(one: &AclEntry<'_>, other: &AclEntry<'_>) -> Result<bool, FixUpError> {
 
 /// The ACL as it will be stored: duplicates dropped, `auth` replaced by the requester's identities.
 ///
-/// `digest_enabled` is `DigestAuthenticationProvider.enabled`: without it the scheme is unknown.
-///
 /// # Errors
 /// The list is not one that a node may have.
 pub fn fix_up(
     acl: AclVector<'_>,
     identities: &[Identity],
-    digest_enabled: bool,
+    bounds: &AclBounds,
 ) -> Result<VectorBuf<AclEntry<'static>>, FixUpError> {
+    let &AclBounds { digest_enabled, bytes_max } = bounds;
     let mut unique: Vec<AclEntry<'_>> = Vec::with_capacity(acl.len());
     for entry in acl.iter() {
         let mut known = false;
@@ -106,6 +117,9 @@ pub fn fix_up(
     }
     let mut fixed = VectorBuf::default();
     for entry in &unique {
+        if fixed.bytes() > bytes_max {
+            return Err(FixUpError::TooLong);
+        }
         let scheme = entry.id.scheme.ok_or(FixUpError::Invalid)?;
         if scheme == "world" && entry.id.id.ok_or(FixUpError::Null)? == "anyone" {
             fixed.push(entry);
@@ -116,6 +130,9 @@ pub fn fix_up(
             for identity in shown {
                 found = true;
                 fixed.push(&AclEntry { perms: entry.perms, id: identity.as_id() });
+                if fixed.bytes() > bytes_max {
+                    return Err(FixUpError::TooLong);
+                }
             }
             if !found {
                 return Err(FixUpError::Invalid);
@@ -150,6 +167,8 @@ mod tests {
     use super::*;
     use crate::proto::data::perms;
 
+    const BOUNDS: AclBounds = AclBounds { digest_enabled: true, bytes_max: 1000 };
+
     fn list(entries: &[(i32, Option<&str>, Option<&str>)]) -> VectorBuf<AclEntry<'static>> {
         let mut list = VectorBuf::default();
         for &(perms, scheme, id) in entries {
@@ -163,7 +182,7 @@ mod tests {
         identities: &[Identity],
     ) -> Result<Vec<(i32, String, String)>, FixUpError> {
         let list = list(entries);
-        let fixed = fix_up(list.as_vector(), identities, true)?;
+        let fixed = fix_up(list.as_vector(), identities, &BOUNDS)?;
         let fixed: AclVector<'_> = fixed.as_vector();
         Ok(fixed
             .iter()
@@ -217,6 +236,16 @@ mod tests {
     }
 
     #[test]
+    fn a_list_that_identities_make_longer_than_any_transaction_is_given_up_on_the_way() {
+        let who: Vec<Identity> = (0..30).map(|n| digest(&format!("{n:020}:x"))).collect();
+        let auth = [(1, Some("auth"), None), (2, Some("auth"), None)];
+        assert_eq!(fixed(&auth[..1], &who[..20]).unwrap().len(), 20);
+        assert_eq!(fixed(&auth[..1], &who), Err(FixUpError::TooLong));
+        assert_eq!(fixed(&auth, &who[..20]), Err(FixUpError::TooLong));
+        assert_eq!(FixUpError::TooLong.code(), ErrorCode::MarshallingError);
+    }
+
+    #[test]
     fn duplicates_are_dropped_and_order_stays() {
         let anyone = (1, Some("world"), Some("anyone"));
         let ip = (1, Some("ip"), Some("1.2.3.4"));
@@ -249,7 +278,7 @@ mod tests {
     #[test]
     fn nothing_and_nulls_are_refused_each_with_its_code() {
         assert_eq!(fixed(&[], &[]), Err(FixUpError::Invalid));
-        assert_eq!(fix_up(AclVector::NULL, &[], true), Err(FixUpError::Invalid));
+        assert_eq!(fix_up(AclVector::NULL, &[], &BOUNDS), Err(FixUpError::Invalid));
         assert_eq!(fixed(&[(1, None, Some("x"))], &[]), Err(FixUpError::Invalid));
         assert_eq!(fixed(&[(1, Some("world"), None)], &[]), Err(FixUpError::Null));
         assert_eq!(fixed(&[(1, Some("digest"), None)], &[]), Err(FixUpError::Null));
@@ -261,9 +290,10 @@ mod tests {
 
     #[test]
     fn without_the_digest_scheme_its_ids_are_unknown() {
+        let off = AclBounds { digest_enabled: false, ..BOUNDS };
         let acl = list(&[(31, Some("digest"), Some("a:b"))]);
-        assert!(fix_up(acl.as_vector(), &[], false).is_err());
+        assert!(fix_up(acl.as_vector(), &[], &off).is_err());
         let acl = list(&[(31, Some("auth"), Some(""))]);
-        assert!(fix_up(acl.as_vector(), &[digest("a:b")], false).is_err());
+        assert!(fix_up(acl.as_vector(), &[digest("a:b")], &off).is_err());
     }
 }

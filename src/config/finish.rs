@@ -13,7 +13,7 @@ use super::read::{Accepted, ReadFile, Reading};
 use super::settings::{Listen, ListenHost, REQUEST_BYTES_IN_FLIGHT_MAX, Whitelist};
 use super::shell_files;
 use super::value::Value;
-use crate::limits::CONNECTION_MEMORY_FRAMES_MIN;
+use crate::limits::{CONNECTION_MEMORY_FRAMES_MIN, FRAME_BYTES_CEILING};
 
 pub(super) fn finish(reading: &mut Reading, mut read_file: Option<ReadFile<'_>>) {
     folders(reading);
@@ -65,7 +65,7 @@ fn folders(reading: &mut Reading) {
 fn buffers(reading: &mut Reading) {
     let network = &mut reading.config.network;
     // The rows' ranges are those of an int, so the conversions cannot fail.
-    let as_u32 = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
+    let as_u32 = |number: i64| u32::try_from(number).unwrap_or(u32::MAX).min(FRAME_BYTES_CEILING);
     if let Some(max) = reading.values.get("jute.maxbuffer").and_then(int_of) {
         network.jute_max_buffer = as_u32(max);
     }

@@ -1,6 +1,6 @@
 //! Reading jute from a slice that may hold anything.
 
-use super::Jute;
+use super::{Jute, Sink};
 
 /// Why bytes are not the record that they should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -135,8 +135,8 @@ impl<'a> Jute<'a> for bool {
     }
 
     #[inline]
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.push(u8::from(*self));
+    fn encode(&self, out: &mut impl Sink) {
+        out.put(&[u8::from(*self)]);
     }
 }
 
@@ -147,8 +147,8 @@ impl<'a> Jute<'a> for i32 {
     }
 
     #[inline]
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.to_be_bytes());
+    fn encode(&self, out: &mut impl Sink) {
+        out.put(&self.to_be_bytes());
     }
 }
 
@@ -159,8 +159,8 @@ impl<'a> Jute<'a> for i64 {
     }
 
     #[inline]
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.to_be_bytes());
+    fn encode(&self, out: &mut impl Sink) {
+        out.put(&self.to_be_bytes());
     }
 }
 
@@ -174,12 +174,12 @@ impl<'a> Jute<'a> for Option<&'a [u8]> {
     }
 
     #[inline]
-    fn encode(&self, out: &mut Vec<u8>) {
+    fn encode(&self, out: &mut impl Sink) {
         match self {
             None => (-1i32).encode(out),
             Some(bytes) => {
-                super::encode::length(bytes.len()).encode(out);
-                out.extend_from_slice(bytes);
+                out.put_length(bytes.len());
+                out.put(bytes);
             }
         }
     }
@@ -199,7 +199,7 @@ impl<'a> Jute<'a> for Option<&'a str> {
     }
 
     #[inline]
-    fn encode(&self, out: &mut Vec<u8>) {
+    fn encode(&self, out: &mut impl Sink) {
         self.map(str::as_bytes).encode(out);
     }
 }

@@ -1,11 +1,113 @@
-//! Writing jute: helpers that are not a type's own encoding.
+//! Where encodings go: a buffer of one's own, or one that takes no more than its budget.
+//!
+//! The rule that is easy to break: whatever a client can make grow is written into a [`Bounded`]. A plain
+//! buffer is for what came out of one frame or one record, and for the server's own words.
 
-/// A length as its jute form.
-///
-/// Panics over 2 GiB: every value is bounded far below by `jute.maxbuffer`.
-#[inline]
-pub(super) fn length(length: usize) -> i32 {
-    i32::try_from(length).expect("values are bounded far below 2 GiB")
+/// What an encoding is written to.
+pub trait Sink {
+    /// Appends bytes.
+    fn put(&mut self, bytes: &[u8]);
+
+    /// Appends how many bytes or items follow.
+    fn put_length(&mut self, length: usize);
+}
+
+impl Sink for Vec<u8> {
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+
+    /// Panics over 2 GiB: what is written without a budget came out of a frame or a record.
+    #[inline]
+    fn put_length(&mut self, length: usize) {
+        self.put(&length_of(length).to_be_bytes());
+    }
+}
+
+/// More was written than there was room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("more bytes than there is room for")]
+pub struct Overrun;
+
+/// Longest budget: what the length of a frame or of a value can say.
+const BUDGET_BYTES_MAX: usize = 0x7fff_ffff;
+
+/// A buffer that takes a number of bytes and then no more. Whoever fills it asks at the end whether all
+/// of it is there, and in between where going on would be work for nothing.
+#[derive(Debug)]
+pub struct Bounded<'a> {
+    out: &'a mut Vec<u8>,
+    /// The length of `out` that is not exceeded.
+    end: usize,
+    /// Something did not fit. Nothing is taken from then on.
+    is_over: bool,
+}
+
+impl<'a> Bounded<'a> {
+    /// Takes `budget` bytes behind what `out` has, and never more than 2 GiB.
+    pub fn new(out: &'a mut Vec<u8>, budget: usize) -> Bounded<'a> {
+        let end = out.len().saturating_add(budget.min(BUDGET_BYTES_MAX));
+        Bounded { out, end, is_over: false }
+    }
+
+    /// Cuts off what was written behind the first `length` bytes of the buffer. What did not fit is still
+    /// missing.
+    pub fn truncate(&mut self, length: usize) {
+        self.out.truncate(length);
+    }
+
+    /// Writes a number where room was left for it, at `at` in the buffer.
+    pub fn set_i32(&mut self, at: usize, number: i32) {
+        if let Some(place) = self.out.get_mut(at..at + size_of::<i32>()) {
+            place.copy_from_slice(&number.to_be_bytes());
+        }
+    }
+
+    /// Length of the buffer, what it had before included.
+    pub fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Whether the buffer has nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.out.is_empty()
+    }
+
+    /// Whether something is missing.
+    #[inline]
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// # Errors
+    /// Something is missing. The buffer has a part of what was written.
+    pub fn finish(self) -> Result<(), Overrun> {
+        if self.is_over { Err(Overrun) } else { Ok(()) }
+    }
+}
+
+impl Sink for Bounded<'_> {
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        if self.is_over || bytes.len() > self.end - self.out.len() {
+            self.is_over = true;
+        } else {
+            self.out.extend_from_slice(bytes);
+        }
+    }
+
+    #[inline]
+    fn put_length(&mut self, length: usize) {
+        match i32::try_from(length) {
+            Ok(length) => self.put(&length.to_be_bytes()),
+            Err(_) => self.is_over = true,
+        }
+    }
+}
+
+fn length_of(length: usize) -> i32 {
+    i32::try_from(length).expect("what is written without a budget is far below 2 GiB")
 }
 
 /// Begins a frame: leaves room for its length. Give the result to [`end_frame`].
@@ -19,6 +121,43 @@ pub fn begin_frame(out: &mut Vec<u8>) -> usize {
 /// Ends the frame that began at `start`: writes its length, which does not count itself.
 #[inline]
 pub fn end_frame(out: &mut [u8], start: usize) {
-    let bytes = length(out.len() - start - 4).to_be_bytes();
+    let bytes = length_of(out.len() - start - 4).to_be_bytes();
     out[start..start + 4].copy_from_slice(&bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jute::Jute;
+
+    #[test]
+    fn a_budget_is_kept_to_the_byte_and_what_does_not_fit_is_missed() {
+        let mut out = vec![9];
+        let mut bounded = Bounded::new(&mut out, 12);
+        Some("abcd").encode(&mut bounded);
+        7i32.encode(&mut bounded);
+        assert!(!bounded.is_over());
+        true.encode(&mut bounded);
+        assert!(bounded.is_over());
+        assert_eq!((bounded.len(), bounded.finish()), (13, Err(Overrun)));
+    }
+
+    #[test]
+    fn once_something_is_missing_nothing_is_taken_that_would_fit() {
+        let mut out = Vec::new();
+        let mut bounded = Bounded::new(&mut out, 4);
+        7i64.encode(&mut bounded);
+        7i32.encode(&mut bounded);
+        bounded.truncate(0);
+        assert!(bounded.is_empty());
+        assert_eq!(bounded.finish(), Err(Overrun));
+    }
+
+    #[test]
+    fn a_length_that_no_value_can_have_is_no_panic() {
+        let mut out = Vec::new();
+        let mut bounded = Bounded::new(&mut out, usize::MAX);
+        bounded.put_length(1 << 31);
+        assert_eq!(bounded.finish(), Err(Overrun));
+    }
 }

@@ -17,7 +17,7 @@ mod encode;
 mod vector;
 
 pub use decode::{DecodeError, Decoder};
-pub use encode::{begin_frame, end_frame};
+pub use encode::{Bounded, Overrun, Sink, begin_frame, end_frame};
 pub use vector::{Vector, VectorBuf};
 
 /// A value with a jute encoding. Strings and buffers are nullable, as in Java.
@@ -29,7 +29,7 @@ pub trait Jute<'a>: Sized {
     fn decode(input: &mut Decoder<'a>) -> Result<Self, DecodeError>;
 
     /// Appends the value.
-    fn encode(&self, out: &mut Vec<u8>);
+    fn encode(&self, out: &mut impl Sink);
 
     /// Reads one value from the start of `bytes`; what follows it is ignored, as ZooKeeper does.
     ///
@@ -59,7 +59,7 @@ macro_rules! jute_record {
                 $(let $field = <$type as $crate::jute::Jute<$life>>::decode(input)?;)*
                 Ok($name { $($field),* })
             }
-            fn encode(&self, out: &mut Vec<u8>) {
+            fn encode(&self, out: &mut impl $crate::jute::Sink) {
                 $($crate::jute::Jute::encode(&self.$field, out);)*
             }
         }
@@ -73,7 +73,7 @@ macro_rules! jute_record {
                 $(let $field = <$type as $crate::jute::Jute<'a>>::decode(input)?;)*
                 Ok($name { $($field),* })
             }
-            fn encode(&self, out: &mut Vec<u8>) {
+            fn encode(&self, out: &mut impl $crate::jute::Sink) {
                 $($crate::jute::Jute::encode(&self.$field, out);)*
             }
         }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use super::{DecodeError, Decoder, Jute};
+use super::{DecodeError, Decoder, Jute, Sink};
 
 /// A nullable vector, walked once and kept as the bytes of its items.
 ///
@@ -87,12 +87,12 @@ impl<'a, T: Jute<'a>> Jute<'a> for Vector<'a, T> {
         Ok(Vector { count: Some(count), items: input.since(&start), item: PhantomData })
     }
 
-    fn encode(&self, out: &mut Vec<u8>) {
+    fn encode(&self, out: &mut impl Sink) {
         match self.count {
             None => (-1i32).encode(out),
             Some(count) => {
-                super::encode::length(count).encode(out);
-                out.extend_from_slice(self.items);
+                out.put_length(count);
+                out.put(self.items);
             }
         }
     }
@@ -117,6 +117,11 @@ impl<T> VectorBuf<T> {
     pub fn push<'b, U: Jute<'b>>(&mut self, item: &U) {
         item.encode(&mut self.items);
         self.count += 1;
+    }
+
+    /// Bytes of the items so far.
+    pub fn bytes(&self) -> usize {
+        self.items.len()
     }
 
     /// Number of items so far.

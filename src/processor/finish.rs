@@ -2,7 +2,7 @@
 
 use crate::database::Applied;
 use crate::error::ErrorCode;
-use crate::jute::Jute;
+use crate::jute::{Jute, Sink};
 use crate::proto::OpCode;
 use crate::proto::response::{GetDataResponse, MultiHeader};
 use crate::proto::txn::{Txn, TxnBody};
@@ -13,7 +13,7 @@ use crate::proto::txn::{Txn, TxnBody};
 /// # Errors
 /// The number of the error that the transaction carries. It need not be one that is known here:
 /// a transaction may come from a newer leader.
-pub fn reply(txn: &Txn, applied: &Applied, out: &mut Vec<u8>) -> Result<(), i32> {
+pub fn reply(txn: &Txn, applied: &Applied, out: &mut impl Sink) -> Result<(), i32> {
     match applied {
         Applied::Error(error) => return Err(*error),
         Applied::Multi(results) => multi(txn, results, out),
@@ -48,7 +48,7 @@ pub fn is_session_moved(applied: &Applied) -> bool {
 }
 
 /// The results of a multi. Failed as a whole or not, the reply's header says 0.
-fn multi(txn: &Txn, results: &[Applied], out: &mut Vec<u8>) {
+fn multi(txn: &Txn, results: &[Applied], out: &mut impl Sink) {
     let TxnBody::Multi(parts) = txn.body() else {
         unreachable!("only a multi has several results")
     };

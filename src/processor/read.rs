@@ -8,7 +8,7 @@ use crate::acl::{AclList, Identity};
 use crate::database::{Database, NodeRef};
 use crate::error::ErrorCode;
 use crate::id::{ConnectionId, SessionId, Zxid};
-use crate::jute::{Decoder, Jute, Vector};
+use crate::jute::{Bounded, Decoder, Jute, Vector};
 use crate::planted::{self, PlantedBug};
 use crate::proto::data::perms;
 use crate::proto::event::{EventType, encode_event_frame};
@@ -30,6 +30,8 @@ pub struct Reader<'a> {
     pub identities: &'a [Identity],
     /// No permission is checked.
     pub skip_acl: bool,
+    /// Longest body of a reply: a frame's length has 31 bits, and any number of nodes may have long names.
+    pub reply_bytes_max: usize,
     /// Longest reply to one multiRead: a small request can ask for any number of large nodes.
     pub multi_read_bytes_max: usize,
     /// A bug put in on purpose.
@@ -87,6 +89,25 @@ pub fn answer(
     op: OpCode,
     body: &[u8],
     out: &mut Vec<u8>,
+) -> Result<(), ErrorCode> {
+    let bytes_max = match op {
+        OpCode::MultiRead => reader
+            .reply_bytes_max
+            .min(reader.multi_read_bytes_max.saturating_add(MultiHeader::BYTES)),
+        _ => reader.reply_bytes_max,
+    };
+    let mut out = Bounded::new(out, bytes_max);
+    answer_within(database, reader, op, body, &mut out)?;
+    // ZooKeeper: a reply that no array can hold ends in an OutOfMemoryError, and with it the server.
+    out.finish().map_err(|_| ErrorCode::MarshallingError)
+}
+
+fn answer_within(
+    database: &mut Database,
+    reader: &Reader<'_>,
+    op: OpCode,
+    body: &[u8],
+    out: &mut Bounded<'_>,
 ) -> Result<(), ErrorCode> {
     let input = &mut Decoder::new(body);
     match op {
@@ -172,7 +193,7 @@ fn exists(
     database: &mut Database,
     reader: &Reader<'_>,
     request: &PathWatch<'_>,
-    out: &mut Vec<u8>,
+    out: &mut Bounded<'_>,
 ) -> Result<(), ErrorCode> {
     let path = request.path.ok_or(ErrorCode::MarshallingError)?;
     if path.as_bytes().contains(&0) {
@@ -196,7 +217,7 @@ fn get_data(
     database: &mut Database,
     reader: &Reader<'_>,
     request: &PathWatch<'_>,
-    out: &mut Vec<u8>,
+    out: &mut Bounded<'_>,
 ) -> Result<(), ErrorCode> {
     let node = existing(database, request.path)?;
     reader.check(&node, perms::READ)?;
@@ -214,7 +235,7 @@ fn get_children(
     reader: &Reader<'_>,
     request: &PathWatch<'_>,
     with_stat: bool,
-    out: &mut Vec<u8>,
+    out: &mut Bounded<'_>,
 ) -> Result<(), ErrorCode> {
     let node = existing(database, request.path)?;
     reader.check(&node, perms::READ)?;
@@ -222,6 +243,9 @@ fn get_children(
     count.encode(out);
     for name in node.children() {
         Some(name).encode(out);
+        if out.is_over() {
+            return Err(ErrorCode::MarshallingError);
+        }
     }
     if with_stat {
         node.stat().encode(out);
@@ -237,7 +261,7 @@ fn get_acl(
     database: &Database,
     reader: &Reader<'_>,
     request: &PathRequest<'_>,
-    out: &mut Vec<u8>,
+    out: &mut Bounded<'_>,
 ) -> Result<(), ErrorCode> {
     let node = existing(database, request.path)?;
     reader.check(&node, perms::READ | perms::ADMIN)?;
@@ -268,7 +292,7 @@ fn get_ephemerals(
     database: &Database,
     reader: &Reader<'_>,
     prefix: Option<&str>,
-    out: &mut Vec<u8>,
+    out: &mut Bounded<'_>,
 ) {
     let prefix = prefix.unwrap_or_default();
     let all = matches!(prefix.trim(), "" | "/");
@@ -280,8 +304,11 @@ fn get_ephemerals(
             Some(path).encode(out);
             count += 1;
         }
+        if out.is_over() {
+            return;
+        }
     }
-    out[count_at..count_at + 4].copy_from_slice(&count.to_be_bytes());
+    out.set_i32(count_at, count);
 }
 
 fn watcher_request(request: PathKind<'_>) -> Result<(&str, WatcherType), ErrorCode> {
@@ -290,7 +317,7 @@ fn watcher_request(request: PathKind<'_>) -> Result<(&str, WatcherType), ErrorCo
     Ok((request.path.ok_or(ErrorCode::NoWatcher)?, wanted))
 }
 
-fn who_am_i(reader: &Reader<'_>, out: &mut Vec<u8>) {
+fn who_am_i(reader: &Reader<'_>, out: &mut Bounded<'_>) {
     let count = i32::try_from(reader.identities.len()).expect("a connection has few identities");
     count.encode(out);
     for identity in reader.identities {
@@ -307,9 +334,8 @@ fn multi_read(
     database: &mut Database,
     reader: &Reader<'_>,
     parts: &[MultiOp<'_>],
-    out: &mut Vec<u8>,
+    out: &mut Bounded<'_>,
 ) -> Result<(), ErrorCode> {
-    let begin = out.len();
     let mut unchecked = *reader;
     unchecked.skip_acl |= planted::is(reader.planted, PlantedBug::MultiReadUnchecked);
     let reader = &unchecked;
@@ -334,6 +360,9 @@ fn multi_read(
             | MultiOp::SetData(_)
             | MultiOp::Check(_) => Err(ErrorCode::MarshallingError),
         };
+        if out.is_over() {
+            return Err(ErrorCode::BadArguments);
+        }
         match result {
             Ok(()) => {}
             // ZooKeeper: what is not a KeeperException fails the request as a whole, and the results
@@ -350,12 +379,12 @@ fn multi_read(
                 error.code().encode(out);
             }
         }
-        if out.len() - begin > reader.multi_read_bytes_max {
+        if out.is_over() {
             return Err(ErrorCode::BadArguments);
         }
     }
     MultiHeader::END.encode(out);
-    Ok(())
+    if out.is_over() { Err(ErrorCode::BadArguments) } else { Ok(()) }
 }
 
 /// Sets the watches of a client that lost its connection, and appends an event frame for each

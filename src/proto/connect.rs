@@ -1,7 +1,7 @@
 //! The first frame in each direction: how a session begins (`ConnectRequest`, `ConnectResponse`).
 
 use crate::id::{SessionId, Zxid};
-use crate::jute::{DecodeError, Decoder, Jute, begin_frame, end_frame};
+use crate::jute::{DecodeError, Decoder, Jute, Sink, begin_frame, end_frame};
 use crate::limits::PASSWORD_BYTES;
 
 /// What a client says first; 44 bytes with a 16-byte password, 45 with the read-only flag.
@@ -35,7 +35,7 @@ impl<'a> Jute<'a> for ConnectRequest<'a> {
         })
     }
 
-    fn encode(&self, out: &mut Vec<u8>) {
+    fn encode(&self, out: &mut impl Sink) {
         self.protocol_version.encode(out);
         self.last_zxid_seen.0.encode(out);
         self.timeout_ms.encode(out);
@@ -98,7 +98,7 @@ impl<'a> Jute<'a> for ConnectResponse {
         Ok(ConnectResponse { protocol_version, timeout_ms, session_id, password, read_only })
     }
 
-    fn encode(&self, out: &mut Vec<u8>) {
+    fn encode(&self, out: &mut impl Sink) {
         self.protocol_version.encode(out);
         self.timeout_ms.encode(out);
         self.session_id.0.encode(out);

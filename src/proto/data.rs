@@ -5,7 +5,7 @@ use zerocopy::byteorder::big_endian::{I32, I64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::id::Zxid;
-use crate::jute::{DecodeError, Decoder, Jute, Vector};
+use crate::jute::{DecodeError, Decoder, Jute, Sink, Vector};
 use crate::jute_record;
 
 jute_record! {
@@ -213,8 +213,8 @@ impl<'a> Jute<'a> for Stat {
     }
 
     #[inline]
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(StatWire::from(self).as_bytes());
+    fn encode(&self, out: &mut impl Sink) {
+        out.put(StatWire::from(self).as_bytes());
     }
 }
 
@@ -236,8 +236,8 @@ impl<'a> Jute<'a> for StatPersisted {
     }
 
     #[inline]
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(StatPersistedWire::from(self).as_bytes());
+    fn encode(&self, out: &mut impl Sink) {
+        out.put(StatPersistedWire::from(self).as_bytes());
     }
 }
 

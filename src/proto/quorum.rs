@@ -1,7 +1,7 @@
 //! What servers say to each other: packets between learner and leader, and election messages.
 
 use crate::id::{Epoch, ServerId, Zxid};
-use crate::jute::{DecodeError, Decoder, Jute, Vector};
+use crate::jute::{DecodeError, Decoder, Jute, Sink, Vector};
 use crate::limits::{ELECTION_ADDRESS_BYTES_MAX, ELECTION_MESSAGE_BYTES_MAX};
 use crate::proto::data::Id;
 
@@ -79,7 +79,7 @@ impl<'a> Jute<'a> for QuorumPacket<'a> {
         })
     }
 
-    fn encode(&self, out: &mut Vec<u8>) {
+    fn encode(&self, out: &mut impl Sink) {
         self.packet_type.encode(out);
         self.zxid.0.encode(out);
         self.data.encode(out);
@@ -106,7 +106,7 @@ impl<'a> Jute<'a> for LearnerInfo {
         Ok(LearnerInfo { server_id, protocol_version, config_version })
     }
 
-    fn encode(&self, out: &mut Vec<u8>) {
+    fn encode(&self, out: &mut impl Sink) {
         self.server_id.0.encode(out);
         if let Some(version) = self.protocol_version {
             version.encode(out);
@@ -182,7 +182,7 @@ impl<'a> Jute<'a> for Notification<'a> {
         Ok(Notification { state, leader, zxid, election_epoch, peer_epoch, config })
     }
 
-    fn encode(&self, out: &mut Vec<u8>) {
+    fn encode(&self, out: &mut impl Sink) {
         (self.state as i32).encode(out);
         self.leader.0.encode(out);
         self.zxid.0.encode(out);
@@ -242,7 +242,7 @@ impl<'a> Jute<'a> for ElectionHandshake<'a> {
         Ok(ElectionHandshake::Initial { version, server_id, addresses })
     }
 
-    fn encode(&self, out: &mut Vec<u8>) {
+    fn encode(&self, out: &mut impl Sink) {
         match self {
             ElectionHandshake::Legacy { server_id } => server_id.0.encode(out),
             ElectionHandshake::Initial { version, server_id, addresses } => {

@@ -1,7 +1,7 @@
 //! What a client asks for, decoded in place.
 
 use crate::id::Zxid;
-use crate::jute::{DecodeError, Decoder, Jute, Vector};
+use crate::jute::{DecodeError, Decoder, Jute, Sink, Vector};
 use crate::jute_record;
 use crate::proto::data::AclVector;
 use crate::proto::opcode::{CreateMode, OpCode};
@@ -195,7 +195,7 @@ impl<'a> SetWatchesRequest<'a> {
     }
 
     /// Appends the body of setWatches, or of setWatches2.
-    pub fn encode(&self, op: OpCode, out: &mut Vec<u8>) {
+    pub fn encode(&self, op: OpCode, out: &mut impl Sink) {
         self.relative_zxid.0.encode(out);
         self.data.encode(out);
         self.exist.encode(out);
@@ -380,7 +380,7 @@ impl<'a> RequestBody<'a> {
     }
 
     /// Appends the body, for clients; `op` tells setWatches from setWatches2.
-    pub fn encode(&self, op: OpCode, out: &mut Vec<u8>) {
+    pub fn encode(&self, op: OpCode, out: &mut impl Sink) {
         match self {
             RequestBody::Create(body) => body.encode(out),
             RequestBody::CreateTtl(body) => body.encode(out),
@@ -401,7 +401,7 @@ impl<'a> RequestBody<'a> {
 }
 
 /// Appends the operations of a multi and its end.
-pub fn encode_multi(ops: &[MultiOp<'_>], out: &mut Vec<u8>) {
+pub fn encode_multi(ops: &[MultiOp<'_>], out: &mut impl Sink) {
     for op in ops {
         MultiHeader { op: op.op().number(), done: false, err: -1 }.encode(out);
         match op {

@@ -5,7 +5,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::error::ErrorCode;
 use crate::id::Zxid;
-use crate::jute::{DecodeError, Decoder, Jute, Vector};
+use crate::jute::{DecodeError, Decoder, Jute, Sink, Vector};
 use crate::jute_record;
 use crate::proto::data::{AclVector, Stat};
 
@@ -48,13 +48,13 @@ impl<'a> Jute<'a> for ReplyHeader {
     }
 
     #[inline]
-    fn encode(&self, out: &mut Vec<u8>) {
+    fn encode(&self, out: &mut impl Sink) {
         let wire = ReplyHeaderWire {
             xid: self.xid.into(),
             zxid: self.zxid.0.into(),
             err: self.err.into(),
         };
-        out.extend_from_slice(wire.as_bytes());
+        out.put(wire.as_bytes());
     }
 }
 
@@ -144,6 +144,9 @@ jute_record! {
 }
 
 impl MultiHeader {
+    /// Length of the encoding.
+    pub const BYTES: usize = 4 + 1 + 4;
+
     /// What ends a multi, in both directions.
     pub const END: MultiHeader = MultiHeader { op: -1, done: true, err: -1 };
 

@@ -9,7 +9,7 @@ use zerocopy::byteorder::big_endian::{I32, I64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::id::{SessionId, Zxid};
-use crate::jute::{DecodeError, Decoder, Jute, Vector};
+use crate::jute::{Bounded, DecodeError, Decoder, Jute, Overrun, Sink, Vector};
 use crate::jute_record;
 use crate::proto::data::AclVector;
 use crate::proto::opcode::OpCode;
@@ -66,7 +66,7 @@ impl<'a> Jute<'a> for TxnHeader {
         })
     }
 
-    fn encode(&self, out: &mut Vec<u8>) {
+    fn encode(&self, out: &mut impl Sink) {
         let wire = TxnHeaderWire {
             client_id: self.client_id.0.into(),
             cxid: self.cxid.into(),
@@ -74,7 +74,7 @@ impl<'a> Jute<'a> for TxnHeader {
             time: self.time.into(),
             op: self.op.number().into(),
         };
-        out.extend_from_slice(wire.as_bytes());
+        out.put(wire.as_bytes());
     }
 }
 
@@ -306,7 +306,7 @@ impl<'a> TxnBody<'a> {
     }
 
     /// Appends the body.
-    pub fn encode(&self, out: &mut Vec<u8>) {
+    pub fn encode(&self, out: &mut impl Sink) {
         match self {
             TxnBody::Create(body) => body.encode(out),
             TxnBody::CreateContainer(body) => body.encode(out),
@@ -344,16 +344,32 @@ pub struct Txn {
 const TYPICAL_BYTES: usize = 256;
 
 impl Txn {
-    /// Encodes a transaction.
+    /// Encodes a transaction of a size that no client chooses.
     pub fn new(header: TxnHeader, body: &TxnBody<'_>, digest: Option<TxnDigest>) -> Txn {
-        let mut out = Vec::with_capacity(TYPICAL_BYTES);
+        Self::new_within(header, body, digest, usize::MAX)
+            .expect("a transaction that nobody can make grow fits a frame")
+    }
+
+    /// Encodes a transaction of at most `bytes_max`.
+    ///
+    /// # Errors
+    /// It is longer; no more than that was written.
+    pub fn new_within(
+        header: TxnHeader,
+        body: &TxnBody<'_>,
+        digest: Option<TxnDigest>,
+        bytes_max: usize,
+    ) -> Result<Txn, Overrun> {
+        let mut bytes = Vec::with_capacity(TYPICAL_BYTES);
+        let mut out = Bounded::new(&mut bytes, bytes_max);
         header.encode(&mut out);
         body.encode(&mut out);
         let body_end = out.len();
         if let Some(digest) = digest {
             digest.encode(&mut out);
         }
-        Txn { header, digest, body_end, bytes: out.into() }
+        out.finish()?;
+        Ok(Txn { header, digest, body_end, bytes: bytes.into() })
     }
 
     /// Checks an entry of a log or the data of a PROPOSAL. What stands behind the digest is

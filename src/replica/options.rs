@@ -50,6 +50,8 @@ pub struct ReplicaOptions {
     pub large_request_bytes: Option<u32>,
     /// Bytes of large requests in the server at once (`largeRequestMaxBytes`).
     pub large_requests_bytes_max: usize,
+    /// Longest body of any reply.
+    pub reply_bytes_max: usize,
     /// Longest reply to one multiRead (`ringkeeper.multiReadReplyBytesMax`).
     pub multi_read_bytes_max: usize,
     /// What clients that connect must get past (`connection_throttle_*`).
@@ -113,6 +115,7 @@ impl Default for ReplicaOptions {
             connection_output_bytes_max: limits::CONNECTION_OUTPUT_BYTES_MAX,
             large_request_bytes: None,
             large_requests_bytes_max: limits::LARGE_REQUESTS_BYTES_MAX,
+            reply_bytes_max: limits::REPLY_BYTES_MAX,
             multi_read_bytes_max: limits::MULTI_READ_BYTES_MAX,
             throttle: super::ThrottleOptions::default(),
             container_check_interval_ms: 60_000,

@@ -5,7 +5,7 @@ use super::ensemble::Role;
 use super::{InFlight, Replica};
 use crate::error::ErrorCode;
 use crate::id::Zxid;
-use crate::jute::{Jute, begin_frame, end_frame};
+use crate::jute::{Bounded, Jute, begin_frame, end_frame};
 use crate::planted::{self, PlantedBug};
 use crate::processor::finish;
 use crate::processor::read::{self, Reader};
@@ -38,6 +38,7 @@ impl Replica {
             session: *session,
             identities,
             skip_acl: self.options.skip_acl,
+            reply_bytes_max: self.options.reply_bytes_max,
             multi_read_bytes_max: self.options.multi_read_bytes_max,
             planted: self.options.planted,
         };
@@ -69,6 +70,7 @@ impl Replica {
                 session: connection.session,
                 identities: &connection.identities,
                 skip_acl: self.options.skip_acl || is_unchecked,
+                reply_bytes_max: self.options.reply_bytes_max,
                 multi_read_bytes_max: self.options.multi_read_bytes_max,
                 planted: self.options.planted,
             };
@@ -136,7 +138,14 @@ impl Replica {
         let start = begin_frame(out);
         ReplyHeader { xid: request.xid, zxid, err: 0 }.encode(out);
         let body_at = out.len();
-        if let Err(err) = finish::reply(txn, applied, out) {
+        let mut body = Bounded::new(out, self.options.reply_bytes_max);
+        let result = finish::reply(txn, applied, &mut body);
+        if body.finish().is_err() {
+            // It was carried out, so that no error would be true.
+            out.truncate(start);
+            return self.reject(slot, connection, "the answer to its multi is longer than a frame");
+        }
+        if let Err(err) = result {
             out.truncate(body_at);
             out[start + ERR_OFFSET..body_at].copy_from_slice(&err.to_be_bytes());
         }

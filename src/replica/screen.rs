@@ -38,8 +38,8 @@ impl Replica {
         }
         let Wish { path, wanted, acl } = Wish::of(op, body)?;
         if let Some(acl) = acl {
-            let digest_enabled = self.options.authentication.digest_enabled;
-            let fixed = fix_up(acl, &connection.identities, digest_enabled);
+            let bounds = self.prep_options().acl_bounds();
+            let fixed = fix_up(acl, &connection.identities, &bounds);
             if fixed.is_err_and(|error| error.code() == ErrorCode::InvalidAcl) {
                 return Some(ErrorCode::InvalidAcl);
             }

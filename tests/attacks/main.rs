@@ -11,6 +11,7 @@ mod counts;
 mod election_port;
 mod files;
 mod first_frame;
+mod growth;
 mod harness;
 mod memory;
 mod quorum_port;

@@ -231,7 +231,7 @@ pub(super) static KEYS: &[Key] = &[
         "1048575",
         together!(|c| c.network.jute_max_buffer.to_string()),
     )
-    .about("largest frame a client may send")
+    .about("largest frame a client may send; more than 536870912 is taken for that")
     .verdict(max_buffer)
     .unit("bytes"),
     prop(
@@ -243,7 +243,7 @@ pub(super) static KEYS: &[Key] = &[
     )
     .about(
         "what a record of our files may be larger than jute.maxbuffer; \
-             jute.maxbuffer if not set",
+             jute.maxbuffer if not set; more than 536870912 is taken for that",
     )
     .unit("bytes"),
     // Sessions.

@@ -19,7 +19,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 
 use super::outstanding::{ChangeRecord, Outstanding};
-use crate::acl::{AclList, Identity, fix_up};
+use crate::acl::{AclBounds, AclList, Identity, fix_up};
 use crate::database::{Database, ReapRules};
 use crate::error::ErrorCode;
 use crate::id::{SessionId, Zxid};
@@ -55,6 +55,13 @@ pub struct PrepOptions {
     pub txn_bytes_max: usize,
     /// A bug put in on purpose.
     pub planted: Option<PlantedBug>,
+}
+
+impl PrepOptions {
+    /// What the lists that clients give must keep to.
+    pub fn acl_bounds(&self) -> AclBounds {
+        AclBounds { digest_enabled: self.digest_auth, bytes_max: self.txn_bytes_max }
+    }
 }
 
 /// Who asks.
@@ -320,9 +327,10 @@ impl Prep {
         match planned {
             Ok(planned) => {
                 let header = header(stamp, requester, planned.op);
-                let txn = Txn::new(header, &planned.body(), self.txn_digest());
                 let less = usize::from(self.is_planted(PlantedBug::FullTxnRefused));
-                if txn.bytes().len() <= self.options.txn_bytes_max - less {
+                let bytes_max = self.options.txn_bytes_max - less;
+                let digest = self.txn_digest();
+                if let Ok(txn) = Txn::new_within(header, &planned.body(), digest, bytes_max) {
                     return txn;
                 }
                 if !self.is_planted(PlantedBug::LongTxnNotTakenBack) {
@@ -412,7 +420,7 @@ impl Prep {
         if acl == open {
             return Ok(self.open.clone());
         }
-        let fixed = fix_up(acl, requester.identities, self.options.digest_auth)
+        let fixed = fix_up(acl, requester.identities, &self.options.acl_bounds())
             .map_err(|error| error.code())?;
         Ok(AclList::new(fixed.as_vector::<AclEntry<'_>>()))
     }

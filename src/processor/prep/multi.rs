@@ -3,7 +3,7 @@
 use super::{Planned, Prep, Requester, Stamp, create, header};
 use crate::database::Database;
 use crate::error::ErrorCode;
-use crate::jute::{Jute, VectorBuf};
+use crate::jute::{Bounded, Jute, Overrun, VectorBuf};
 use crate::proto::request::MultiOp;
 use crate::proto::txn::{SubTxn, Txn, TxnBody};
 use crate::proto::{CreateMode, OpCode};
@@ -22,24 +22,25 @@ impl Prep {
         if parts.iter().any(|part| part.path().is_none()) {
             return self.error_txn(stamp, requester, ErrorCode::MarshallingError);
         }
+        let bytes_max = self.options.txn_bytes_max;
         let mut planned: VectorBuf<SubTxn<'static>> = VectorBuf::default();
         let mut failed = false;
         let mut body = Vec::new();
         for part in parts {
             body.clear();
+            let mut fits = true;
             let op = if failed {
                 error_body(ErrorCode::RuntimeInconsistency, &mut body)
             } else {
                 match self.plan_part(database, stamp, requester, part) {
                     Ok(planned) => {
-                        planned.body().encode(&mut body);
+                        let mut sink = Bounded::new(&mut body, bytes_max);
+                        planned.body().encode(&mut sink);
+                        fits = sink.finish().is_ok();
                         planned.op
                     }
                     // ZooKeeper: what is not a KeeperException fails the request as a whole.
-                    Err(ErrorCode::MarshallingError) => {
-                        self.roll_back(stamp);
-                        return self.error_txn(stamp, requester, ErrorCode::MarshallingError);
-                    }
+                    Err(ErrorCode::MarshallingError) => return self.refuse_whole(stamp, requester),
                     Err(error) => {
                         failed = true;
                         self.roll_back(stamp);
@@ -48,12 +49,21 @@ impl Prep {
                 }
             };
             planned.push(&SubTxn { op: op.number(), body: Some(&body) });
+            // A part may be a thousand times as long as what asked for it, so nobody waits for the rest.
+            if !fits || planned.bytes() > bytes_max {
+                return self.refuse_whole(stamp, requester);
+            }
         }
         let body = TxnBody::Multi(planned.as_vector());
-        let txn = Txn::new(header(stamp, requester, OpCode::Multi), &body, self.txn_digest());
-        if txn.bytes().len() <= self.options.txn_bytes_max {
-            return txn;
+        let header = header(stamp, requester, OpCode::Multi);
+        match Txn::new_within(header, &body, self.txn_digest(), bytes_max) {
+            Ok(txn) => txn,
+            Err(Overrun) => self.refuse_whole(stamp, requester),
         }
+    }
+
+    /// Takes back what the parts so far have recorded: nothing of them is kept.
+    fn refuse_whole(&mut self, stamp: Stamp, requester: &Requester<'_>) -> Txn {
         self.roll_back(stamp);
         self.error_txn(stamp, requester, ErrorCode::MarshallingError)
     }

@@ -56,15 +56,15 @@ impl Prep {
             self.change_removed(database, stamp, path, node, parent_path, parent);
         }
         let header = header(stamp, &for_session(session, cxid), OpCode::CloseSession);
-        let mut paths: VectorBuf<Option<&str>> = VectorBuf::default();
-        let mut bytes = TxnHeader::BYTES;
-        for path in &ephemerals {
-            bytes += 4 + path.len();
-            paths.push(&Some(&**path));
-        }
+        let bytes: usize = ephemerals.iter().map(|path| 4 + path.len()).sum();
+        let bytes = TxnHeader::BYTES + bytes;
         // A list that no log could be read back with is left out: every server then takes the
         // nodes from its tree, as before 3.6, and finds the same (ZOOKEEPER-4306).
         let listed = self.options.close_session_paths && bytes + 32 <= self.options.txn_bytes_max;
+        let mut paths: VectorBuf<Option<&str>> = VectorBuf::default();
+        if listed {
+            ephemerals.iter().for_each(|path| paths.push(&Some(&**path)));
+        }
         let paths: Option<Paths<'_>> = listed.then(|| paths.as_vector());
         Txn::new(header, &TxnBody::CloseSession { paths }, self.txn_digest())
     }

@@ -7,6 +7,7 @@ mod disk;
 pub(super) mod durability;
 mod ensemble;
 mod forwarding;
+mod growth;
 mod harness;
 mod memory;
 mod moving;

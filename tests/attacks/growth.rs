@@ -1,0 +1,71 @@
+//! Small requests for large things: transactions and answers that are thousands of times as long as what
+//! asked for them.
+
+use std::net::SocketAddr;
+
+use ringkeeper::proto::OpCode;
+use ringkeeper::proto::data::{AclEntry, Id};
+use ringkeeper::proto::request::{AuthPacket, CreateRequest, MultiOp, RequestBody};
+use ringkeeper_testkit::Config;
+
+use crate::harness::{Bounds, alone, ensemble};
+use crate::raw::{Acl, Client};
+
+/// Some transactions and frames of the longest kind.
+const GROWTH_MAX: u64 = 64 << 20;
+
+/// Shows one more user, and says what it was answered.
+pub fn show_user(client: &mut Client, user: &str) -> std::io::Result<i32> {
+    let proof = format!("{user}:p");
+    let auth = AuthPacket { packet_type: 0, scheme: Some("digest"), auth: Some(proof.as_bytes()) };
+    client.send(OpCode::Auth, &RequestBody::Auth(auth));
+    client.receive().map(|reply| reply.header.err)
+}
+
+/// A list of so many entries, each with the permissions that `entry` says.
+pub fn acl<'a>(entries: usize, entry: impl Fn(usize) -> AclEntry<'a>) -> Acl {
+    let mut acl = Acl::default();
+    (0..entries).for_each(|number| acl.push(&entry(number)));
+    acl
+}
+
+/// `auth`, told apart by permissions that mean nothing.
+pub fn auth_entries(count: usize) -> Acl {
+    let id = Id { scheme: Some("auth"), id: None };
+    acl(count, |number| AclEntry { perms: 31 + 32 * i32::try_from(number).unwrap(), id })
+}
+
+fn wants_identities_in_every_entry(at: SocketAddr) -> String {
+    let mut client = Client::connect_with(at, 30_000);
+    let user = "u".repeat(60_000);
+    assert_eq!(show_user(&mut client, &user).unwrap(), 0);
+    let mut answers = Vec::new();
+    for (creates, entries) in [(1, 2), (40, 1000)] {
+        answers.push(create_for_all(&mut client, creates, entries).unwrap());
+    }
+    let mut client = Client::connect_with(at, 30_000);
+    let shown = show_user(&mut client, &"u".repeat(1_000_000));
+    let answer = create_for_all(&mut client, 1, 2200);
+    format!("{answers:?}; a user of 1 MB: {shown:?}, its 2200 entries: {answer:?}")
+}
+
+/// A multi of creates, each for everybody who the client has shown to be.
+fn create_for_all(client: &mut Client, creates: usize, entries: usize) -> std::io::Result<i32> {
+    let acl = auth_entries(entries);
+    let session = client.session.session_id.0;
+    let paths: Vec<String> = (0..creates).map(|n| format!("/{session:x}-{n}")).collect();
+    let part = |path| {
+        let create = CreateRequest { path: Some(path), data: None, acl: acl.as_vector(), flags: 0 };
+        MultiOp::Create(OpCode::Create, create)
+    };
+    let parts = paths.iter().map(|path| part(path)).collect();
+    client.send(OpCode::Multi, &RequestBody::Multi(parts));
+    client.receive().map(|reply| reply.header.err)
+}
+
+#[test]
+fn identities_times_entries_end_no_server_and_cost_no_leader() {
+    let name = "multis of creates with thousands of auth entries for a user of 60 kB or 1 MB";
+    alone(name, Config::new(), Bounds::memory(GROWTH_MAX), wants_identities_in_every_entry);
+    ensemble(name, &Config::new(), Bounds::memory(GROWTH_MAX), wants_identities_in_every_entry);
+}

@@ -26,6 +26,7 @@ use crate::session::Tracker;
 use crate::snapshot::{StreamReader, StreamWriter};
 use crate::time::{MonoUs, Now};
 use crate::zab::Epochs;
+use crate::zab::packets::TOUCH_BYTES;
 
 /// What a server now is, as far as its clients are concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -349,7 +350,7 @@ impl Replica {
             Inbound::StillLeads { .. } => {}
             Inbound::SyncDone => self.on_sync_done(now),
             Inbound::Ping { zxid } => {
-                let mut touched = std::mem::take(&mut self.ensemble.touched);
+                let mut touched = self.take_touched();
                 if planted::is(self.options.planted, PlantedBug::TouchesNotPassedOn) {
                     touched.clear();
                 }
@@ -362,6 +363,17 @@ impl Replica {
                 self.ensemble.received = None;
             }
         }
+    }
+
+    /// The sessions heard of that fit one packet, whose leader would end the link for a longer one. The
+    /// others are named in the next: a second one now would be taken for the answer to a later ping.
+    fn take_touched(&mut self) -> BTreeMap<SessionId, i32> {
+        let ReplicaOptions { frame_bytes_max, txn_extra_bytes_max, .. } = self.options;
+        let packet_bytes_max = frame_bytes_max as usize + txn_extra_bytes_max as usize;
+        let touched = &mut self.ensemble.touched;
+        let first_left = touched.keys().nth(packet_bytes_max / TOUCH_BYTES).copied();
+        let left = first_left.map_or_else(BTreeMap::new, |session| touched.split_off(&session));
+        std::mem::replace(touched, left)
     }
 
     /// What it is in its ensemble, for `mntr` and the admin server.

@@ -540,6 +540,9 @@ fn put_with_tenure(out: &mut impl BufMut, data: &mut [u8], before: usize, tenure
     put_data(out, packet::REVALIDATE, Zxid::NONE, &data[..bytes]);
 }
 
+/// Bytes of a session in the answer to PING.
+pub const TOUCH_BYTES: usize = 8 + 4;
+
 /// Writes PING as a learner answers it. The data is never null: ZooKeeper's leader would drop the
 /// learner.
 pub fn put_touched(

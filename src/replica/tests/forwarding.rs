@@ -336,6 +336,26 @@ fn the_leader_hears_of_the_sessions_that_were_heard_of() {
 }
 
 #[test]
+fn sessions_that_fit_no_packet_with_the_others_are_named_in_the_next() {
+    let options =
+        ReplicaOptions { frame_bytes_max: 20, txn_extra_bytes_max: 4, ..ReplicaOptions::default() };
+    let mut harness = follower_with(options);
+    let clients: Vec<Client> = (1..=3).map(|at| connect(&mut harness, zxid(1, at))).collect();
+    for client in &clients {
+        harness.send(client.conn, -2, OpCode::Ping, &RequestBody::Empty);
+    }
+    let mut named = Vec::new();
+    for sessions in [2, 1, 0] {
+        inbound(&mut harness, Inbound::Ping { zxid: zxid(1, 3) });
+        let told = told(&mut harness).concat();
+        assert_eq!(told.matches(", 10000)").count(), sessions, "{told}");
+        named.push(told);
+    }
+    let named = named.concat();
+    assert!(clients.iter().all(|client| named.contains(&format!("{:?}", client.session))));
+}
+
+#[test]
 fn a_watch_on_a_learner_fires_for_what_others_write() {
     let mut harness = follower();
     let client = connect(&mut harness, zxid(1, 1));

@@ -183,6 +183,17 @@ impl Peer {
         );
     }
 
+    /// Transactions that are accepted and not known to be committed, of a member that does not lead.
+    pub fn pending(&self) -> impl Iterator<Item = &Txn> {
+        let (member, scripted): (_, &[Txn]) = match self {
+            Peer::Standalone(_) => (None, &[]),
+            Peer::Member(member) => (Some(member.pending()), &[]),
+            #[cfg(test)]
+            Peer::Scripted(scripted) => (None, &scripted.pending),
+        };
+        member.into_iter().flatten().chain(scripted)
+    }
+
     /// See [`Member::revalidate`](super::Member::revalidate).
     pub fn revalidate(&mut self, session: SessionId, timeout_ms: i32, kept: Option<Tenure>) {
         to_member!(

@@ -16,6 +16,8 @@ pub struct Scripted {
     pub told: Vec<String>,
     /// What was proposed.
     pub proposed: Vec<Txn>,
+    /// What is accepted and not known to be committed.
+    pub pending: Vec<Txn>,
     /// The epoch in which it gives zxids; `None`: it is no leader.
     pub leads: Option<Epoch>,
     /// The newest transaction that it handed out for commit.

@@ -102,6 +102,10 @@ pub(super) struct Forwarded {
     pub silent: bool,
     /// As of a request that waits here.
     pub identities: usize,
+    /// It was passed on before, to a leader that is lost.
+    pub again: bool,
+    /// Its leader was lost, and it may be the reason: nobody passes it on any more.
+    pub suspect: bool,
 }
 
 /// The reply to a request that is refused without being carried out.

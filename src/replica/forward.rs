@@ -79,6 +79,8 @@ impl Replica {
             instead,
             silent: false,
             identities: connection.identities.len(),
+            again: false,
+            suspect: false,
         })));
     }
 
@@ -270,6 +272,8 @@ impl Replica {
                 instead: None,
                 silent: true,
                 identities: 0,
+                again: false,
+                suspect: false,
             })));
         }
     }

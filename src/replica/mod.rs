@@ -44,6 +44,7 @@ mod silence;
 mod standing;
 mod stats;
 mod steps;
+mod suspects;
 mod syncs;
 #[cfg(test)]
 mod tests;

@@ -4,13 +4,14 @@
 //! it asks for waits, bounded in time and bytes, until there is a leader whose history continues
 //! what the client has seen. A request that was passed on to the leader that is gone is passed on
 //! again, if it is not in the new leader's history: then it can never be committed any more, because
-//! a quorum has promised not to follow the old epoch.
+//! a quorum has promised not to follow the old epoch. But not if it may be what ended the leader
+//! (`suspects`).
 //!
 //! ```text
 //! 1. The request is on its way to the leader of epoch 5, whose connection breaks.
 //! 2. A leader of epoch 6 has a quorum; this server has its whole history.
 //! 3. The request is in it: it was applied, and its client was answered, on the way.
-//!    It is not: nobody will ever commit it in epoch 5, so it is passed on in epoch 6.
+//!    It is not: nobody will ever commit it in epoch 5, so it may be passed on in epoch 6.
 //! With the same leader in the same epoch step 3 does not hold: the request may still lie in a
 //! buffer there. Then the connection is closed, and its client does not know, as with ZooKeeper.
 //! ```
@@ -98,8 +99,12 @@ impl Replica {
         ensemble.orphans.clear();
         ensemble.deferred.clear();
         ensemble.upgrading.clear();
+        let proposed = self.proposed_by_lost_leader();
         for slot in self.connections.slots() {
             let Some(mut connection) = self.connections.take(slot) else { continue };
+            if connection.parked.is_none() {
+                connection.suspect(&proposed);
+            }
             match connection.state {
                 State::New | State::Closed => {}
                 // The question was lost. Asked anew, it might take the session from a connection
@@ -245,6 +250,16 @@ impl Replica {
         if same_leader && connection.awaits_writes() && !asks_twice {
             return self.close_taken(slot, connection);
         }
+        if connection.has_suspects() && !asks_twice {
+            if let Some(unsaid) = self.lines.allow(now.mono) {
+                tracing::warn!(
+                    conn = %slot.id, remote = %connection.remote, session = %connection.session, unsaid,
+                    "the leader was lost before it was seen to propose a request of this connection: the \
+                     request is not passed on to the next one"
+                );
+            }
+            return self.close_taken(slot, connection);
+        }
         // Nobody else can have a local session, or one whose id its client does not know yet.
         if connection.local || connection.state == State::Connecting {
             return self.unpark(now, slot, connection);
@@ -311,6 +326,7 @@ impl Replica {
                     self.large_bytes -= request.large as usize;
                     let later = connection.identities.split_off(request.identities);
                     self.on_request(now, slot, connection, &request.frame);
+                    connection.note_again();
                     connection.identities.extend(later);
                 }
                 Waiting::Answer { answer, .. } => {

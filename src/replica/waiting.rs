@@ -116,6 +116,8 @@ mod tests {
             instead: None,
             silent: false,
             identities: 0,
+            again: false,
+            suspect: false,
         }))
     }
 

@@ -130,6 +130,11 @@ impl Member {
         self.settle();
     }
 
+    /// Transactions that are accepted and not known to be committed, oldest first.
+    pub fn pending(&self) -> impl Iterator<Item = &Txn> {
+        self.lasting.journal.pending().iter()
+    }
+
     /// Asks the leader whether a session is alive, and that this server owns it (REVALIDATE). `kept`:
     /// that it owns it still, with a connection that is not new; only if the leader
     /// [keeps tenures](Member::keeps_tenures).

@@ -4,7 +4,7 @@ use super::forwarding::{
     become_, commit, connect, created, failed, follower, follower_with, following, inbound, told,
     txn, zxid,
 };
-use super::harness::{Harness, create, new_session, path, watch};
+use super::harness::{Client, Harness, create, new_session, path, watch};
 use crate::acl::Identity;
 use crate::error::ErrorCode;
 use crate::id::{Epoch, ServerId, SessionId};
@@ -346,7 +346,7 @@ fn a_write_on_its_way_to_a_leader_that_is_gone_is_carried_out_once() {
         harness.send(client.conn, 2, OpCode::Create, &create("/a", b"", 0));
         harness.send(client.conn, 3, OpCode::Exists, &watch("/a", false));
         told(&mut harness);
-        become_(&mut harness, Standing::Looking);
+        lose_leader(&mut harness, vec![created(zxid(1, 2), &client, 2, "/a")]);
         if committed {
             commit(&mut harness, created(zxid(1, 2), &client, 2, "/a"));
             assert_eq!(harness.errors(client.conn), [], "the next leader may not come to lead");
@@ -368,6 +368,72 @@ fn a_write_on_its_way_to_a_leader_that_is_gone_is_carried_out_once() {
         }
         assert_eq!(harness.replica.requests_outstanding(), 0);
     }
+}
+
+/// The leader is lost that was seen to propose this.
+fn lose_leader(harness: &mut Harness, proposed: Vec<Txn>) {
+    harness.peer().pending = proposed;
+    become_(harness, Standing::Looking);
+    harness.peer().pending.clear();
+}
+
+/// The next leader lets a client keep its session.
+fn find_leader(harness: &mut Harness, epoch: i64, client: &Client) {
+    become_(harness, following(epoch));
+    let session = client.session;
+    inbound(harness, Inbound::Revalidated { session, valid: true, tenure: None });
+}
+
+#[test]
+fn what_may_have_ended_a_leader_is_not_passed_on_to_the_next_one() {
+    let mut harness = follower();
+    let killer = connect(&mut harness, zxid(1, 1));
+    let earlier = connect(&mut harness, zxid(1, 2));
+    let reader = connect(&mut harness, zxid(1, 3));
+    harness.send(killer.conn, 2, OpCode::Create, &create("/a", b"", 0));
+    harness.send(earlier.conn, 2, OpCode::Create, &create("/b", b"", 0));
+    harness.send(reader.conn, 2, OpCode::Sync, &path("/"));
+    let wish = harness.open();
+    harness.send_connect(wish, new_session());
+    told(&mut harness);
+    // Only of an earlier connection of its session was such a request proposed.
+    let proposed = created(zxid(1, 2), &earlier, 2, "/b");
+    lose_leader(&mut harness, vec![created(zxid(1, 1), &killer, 2, "/a"), proposed]);
+    assert!(!harness.is_closed(killer.conn), "it may be in the history of the next leader");
+    become_(&mut harness, following(2));
+    assert!(harness.is_closed(killer.conn) && harness.is_closed(earlier.conn));
+    assert!(!harness.is_closed(reader.conn) && !harness.is_closed(wish), "they chose no words");
+    let told = told(&mut harness);
+    assert!(told.iter().all(|told| !told.ends_with(" Create")), "{told:?}");
+    assert!(told.iter().any(|told| told.ends_with(" CreateSession")), "{told:?}");
+}
+
+#[test]
+fn what_two_leaders_were_lost_with_is_not_passed_on_to_a_third() {
+    let mut harness = follower();
+    let client = connect(&mut harness, zxid(1, 1));
+    harness.send(client.conn, 2, OpCode::Create, &create("/a", b"", 0));
+    told(&mut harness);
+    for (epoch, is_closed) in [(2, false), (3, true)] {
+        let proposed = created(zxid(epoch - 1, 2), &client, 2, "/a");
+        lose_leader(&mut harness, vec![proposed]);
+        find_leader(&mut harness, epoch, &client);
+        assert_eq!(harness.is_closed(client.conn), is_closed);
+        let is_passed_on = told(&mut harness).iter().any(|told| told.ends_with(" Create"));
+        assert_eq!(is_passed_on, !is_closed);
+    }
+    assert_eq!(harness.replica.requests_outstanding(), 0);
+}
+
+#[test]
+fn a_leader_whose_epoch_is_used_up_was_ended_by_nobody() {
+    let mut harness = follower();
+    let client = connect(&mut harness, zxid(1, u32::MAX - 1));
+    harness.send(client.conn, 2, OpCode::Create, &create("/a", b"", 0));
+    told(&mut harness);
+    lose_leader(&mut harness, vec![]);
+    find_leader(&mut harness, 2, &client);
+    assert_eq!(told(&mut harness)[1..], [format!("forward {} 2 Create", client.session)]);
 }
 
 #[test]
@@ -465,7 +531,10 @@ fn what_comes_behind_a_write_that_waits_for_the_next_leader_waits_with_it() {
     harness.send(client.conn, 3, OpCode::Exists, &watch("/b", false));
     harness.send(client.conn, 4, OpCode::Create, &create("no path", b"", 0));
     harness.send(client.conn, 5, OpCode::Sync, &path("/b"));
-    become_(&mut harness, Standing::Looking);
+    let mut proposed =
+        vec![created(zxid(1, 2), &client, 1, "/a"), created(zxid(1, 3), &client, 2, "/b")];
+    proposed.push(failed(zxid(1, 4), client.session, 4, ErrorCode::BadArguments));
+    lose_leader(&mut harness, proposed);
     harness.peer().last_zxid = Some(zxid(2, 1));
     lead(&mut harness, 2);
     assert_eq!(harness.errors(client.conn), []);

@@ -1,0 +1,80 @@
+//! Requests that may have ended the leader to which they were passed on, and are not passed on again.
+//!
+//! ```text
+//! 1. A request reaches the leader, which ends or hangs while it makes the transaction.
+//! 2. Its learners find another leader, and pass on what was not answered.
+//! 3. That leader ends as well, and with it the quorum, for one client's one request.
+//! ```
+//! What a leader was seen to propose did not end it in step 1. Of anything else with words of a client's
+//! choosing nobody knows, so that its connection is closed, as ZooKeeper closes all. What was proposed and
+//! is not in the next leader's history is passed on once more, and no third time.
+
+use hashbrown::HashMap;
+
+use super::Replica;
+use super::connection::{Connection, Forwarded, Waiting};
+use crate::id::{SessionId, Zxid};
+use crate::proto::OpCode;
+
+/// The last counter that a leader gives to a transaction.
+const COUNTER_LAST: u32 = u32::MAX - 1;
+
+/// What the lost leader was seen to propose.
+pub(super) enum Proposed {
+    /// Its last zxid: it ended because it had no more.
+    Everything,
+    /// By session and xid, the last transaction of which nobody knows yet what becomes of it.
+    Pending(HashMap<(SessionId, i32), Zxid>),
+}
+
+impl Proposed {
+    /// Whether this request of the connection is among them.
+    fn has(&self, connection: &Connection, request: &Forwarded) -> bool {
+        let Proposed::Pending(pending) = self else { return true };
+        let since = connection.tenure.map_or(Zxid::NONE, |tenure| tenure.since);
+        // What an earlier connection of the session asked for may have the same xid.
+        pending.get(&(connection.session, request.xid)).is_some_and(|zxid| *zxid > since)
+    }
+}
+
+impl Replica {
+    /// What the leader that is lost was seen to propose.
+    pub(super) fn proposed_by_lost_leader(&self) -> Proposed {
+        if self.peer.accepted().counter() >= COUNTER_LAST {
+            return Proposed::Everything;
+        }
+        let pending = self.peer.pending().map(|txn| {
+            let header = txn.header();
+            ((header.client_id, header.cxid), header.zxid)
+        });
+        Proposed::Pending(pending.collect())
+    }
+}
+
+impl Connection {
+    /// The leader is lost that has these requests: notes which of them may be the reason.
+    pub(super) fn suspect(&mut self, proposed: &Proposed) {
+        let mut queue = std::mem::take(&mut self.queue);
+        for step in queue.iter_mut() {
+            if let Waiting::Forwarded(request) = step
+                && request.sync.is_none()
+                && request.op != OpCode::CreateSession
+            {
+                request.suspect = request.again || !proposed.has(self, request);
+            }
+        }
+        self.queue = queue;
+    }
+
+    /// Whether it waits for the answer to a request that is not passed on any more.
+    pub(super) fn has_suspects(&self) -> bool {
+        self.queue.iter().any(|step| matches!(step, Waiting::Forwarded(request) if request.suspect))
+    }
+
+    /// The request at the end of its queue has been passed on for the second time.
+    pub(super) fn note_again(&mut self) {
+        if let Some(Waiting::Forwarded(request)) = self.queue.iter_mut().next_back() {
+            request.again = true;
+        }
+    }
+}

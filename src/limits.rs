@@ -32,10 +32,19 @@ pub const FRAME_LOOKS_MIN: u32 = 30;
 /// slower holds memory that he does not use.
 pub const FRAME_BYTES_PER_LOOK: usize = 16 * 1024;
 
-/// Longest list of a client's identities in a request that a learner passes on, in bytes.
-///
-/// A client may authenticate as often as it likes, but a frame at a time; ten is many.
+/// Identities that one connection may have shown, that of its address included. One is usual, and each is
+/// held against ACLs.
+pub const IDENTITIES_MAX: usize = 64;
+
+/// Bytes of schemes and names of all identities of one connection: they travel with each of its writes that
+/// a learner passes on, and stand in each ACL that is given to `auth`.
+pub const IDENTITIES_BYTES_MAX: usize = 64 * 1024;
+
+/// Longest list of a client's identities in a request that a learner passes on, in bytes. Learners of
+/// Apache ZooKeeper let their clients show any number.
 pub const AUTHINFO_BYTES_MAX: usize = 1 << 20;
+const _: () =
+    assert!(IDENTITIES_BYTES_MAX + IDENTITIES_MAX * 2 * size_of::<u32>() < AUTHINFO_BYTES_MAX);
 
 /// Bytes for its leader that a learner may have waiting before it takes the leader for dead.
 ///

@@ -9,6 +9,7 @@ use sha1::Digest;
 
 use crate::acl::ip;
 use crate::acl::list::Identity;
+use crate::limits;
 
 /// The hash of `digest` identities (`zookeeper.DigestAuthenticationProvider.digestAlg`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -41,19 +42,56 @@ impl DigestAlgorithm {
 
     fn base64_of(self, text: &[u8]) -> String {
         match self {
-            DigestAlgorithm::Sha1 => STANDARD.encode(sha1::Sha1::digest(text)),
-            DigestAlgorithm::Sha256 => STANDARD.encode(sha2::Sha256::digest(text)),
-            DigestAlgorithm::Sha512 => STANDARD.encode(sha2::Sha512::digest(text)),
-            DigestAlgorithm::Sha3_256 => STANDARD.encode(sha3::Sha3_256::digest(text)),
-            DigestAlgorithm::Sha3_512 => STANDARD.encode(sha3::Sha3_512::digest(text)),
+            DigestAlgorithm::Sha1 => STANDARD.encode(hash::<sha1::Sha1>(text)),
+            DigestAlgorithm::Sha256 => STANDARD.encode(hash::<sha2::Sha256>(text)),
+            DigestAlgorithm::Sha512 => STANDARD.encode(hash::<sha2::Sha512>(text)),
+            DigestAlgorithm::Sha3_256 => STANDARD.encode(hash::<sha3::Sha3_256>(text)),
+            DigestAlgorithm::Sha3_512 => STANDARD.encode(hash::<sha3::Sha3_512>(text)),
         }
     }
 }
 
+/// The hash of the text as Java reads it, where each malformed part is a replacement character. No such
+/// text is made, which might be three times as long.
+fn hash<D: Digest>(text: &[u8]) -> impl AsRef<[u8]> + use<D> {
+    let mut hash = D::new();
+    for chunk in text.utf8_chunks() {
+        hash.update(chunk.valid());
+        if !chunk.invalid().is_empty() {
+            hash.update(char::REPLACEMENT_CHARACTER.encode_utf8(&mut [0; 4]));
+        }
+    }
+    hash.finalize()
+}
+
 /// The name of a `digest` identity: `user:` and the base64 of the hash of `user:password`.
-pub fn digest_of(algorithm: DigestAlgorithm, user_password: &str) -> String {
-    let user = user_password.split(':').next().unwrap_or_default();
-    format!("{user}:{}", algorithm.base64_of(user_password.as_bytes()))
+pub fn digest_of(algorithm: DigestAlgorithm, user_password: impl AsRef<[u8]>) -> String {
+    let user_password = user_password.as_ref();
+    let user = user_password.split(|byte| *byte == b':').next().unwrap_or_default();
+    format!("{}:{}", String::from_utf8_lossy(user), algorithm.base64_of(user_password))
+}
+
+/// Whether a connection with these identities may have one more.
+fn has_room(shown: &[Identity], more: &Identity) -> bool {
+    let bytes = shown.iter().chain([more]).map(Identity::bytes).sum::<usize>();
+    shown.len() < limits::IDENTITIES_MAX && bytes <= limits::IDENTITIES_BYTES_MAX
+}
+
+/// Adds what a connection has proved to what it has shown before. They are a set, as in ZooKeeper.
+///
+/// # Errors
+/// There would be too many, or too many bytes of them; some of the new ones may be there.
+pub fn add_identities(shown: &mut Vec<Identity>, more: Vec<Identity>) -> Result<(), AuthFailed> {
+    for identity in more {
+        if shown.contains(&identity) {
+            continue;
+        }
+        if !has_room(shown, &identity) {
+            return Err(AuthFailed::TooMuch);
+        }
+        shown.push(identity);
+    }
+    Ok(())
 }
 
 /// The identity that every connection has by its address.
@@ -87,11 +125,21 @@ impl Default for AuthenticationOptions {
 }
 
 /// Why an auth request failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthFailed {
     /// Unknown scheme or no credentials: answer with `AuthFailed`, then close.
+    #[error("the scheme is unknown, or there is no proof")]
     Refused,
+    /// More identities than a connection may have, or longer ones: as one that is refused.
+    // ZooKeeper: ServerCnxn.addAuthInfo sets no bound.
+    #[error(
+        "more than {} identities, or {} bytes of them",
+        limits::IDENTITIES_MAX,
+        limits::IDENTITIES_BYTES_MAX
+    )]
+    TooMuch,
     /// Another ensemble is wanted: close at once, so that the client tries its next server.
+    #[error("it looks for another ensemble")]
     WrongEnsemble,
 }
 
@@ -124,8 +172,12 @@ impl Authentication {
     ) -> Result<Vec<Identity>, AuthFailed> {
         match scheme {
             Some("digest") if self.options.digest_enabled => {
-                let auth = String::from_utf8_lossy(auth.ok_or(AuthFailed::Refused)?);
-                let name = digest_of(self.options.digest_algorithm, &auth);
+                let auth = auth.ok_or(AuthFailed::Refused)?;
+                let user_bytes = auth.iter().position(|byte| *byte == b':').unwrap_or(auth.len());
+                if user_bytes > limits::IDENTITIES_BYTES_MAX {
+                    return Err(AuthFailed::TooMuch);
+                }
+                let name = digest_of(self.options.digest_algorithm, auth);
                 let mut identities = Vec::with_capacity(2);
                 if self.options.super_digest.as_deref() == Some(name.as_str()) {
                     identities.push(Identity::new("super", ""));
@@ -138,9 +190,10 @@ impl Authentication {
                 let Some(names) = &self.options.ensemble_names else {
                     return Err(AuthFailed::Refused);
                 };
-                let name = String::from_utf8_lossy(auth.unwrap_or_default());
+                let name = auth.unwrap_or_default();
+                let is_ours = || std::str::from_utf8(name).is_ok_and(|name| names.contains(name));
                 // ZooKeeper: EnsembleAuthenticationProvider, without names, lets everybody pass.
-                if name.is_empty() || names.is_empty() || names.contains(&*name) {
+                if name.is_empty() || names.is_empty() || is_ours() {
                     Ok(Vec::new())
                 } else {
                     Err(AuthFailed::WrongEnsemble)
@@ -191,6 +244,42 @@ mod tests {
         assert_eq!(got[1], Identity::new("digest", "super:D/InIHSb7yEEbrWz8b9l71RjZJU="));
         let got = authentication.authenticate(Some("digest"), Some(b"a:b"), REMOTE).unwrap();
         assert_eq!(got.len(), 1);
+    }
+
+    #[test]
+    fn what_is_no_text_counts_as_java_reads_it_and_no_more_of_it_than_is_kept_is_made() {
+        let authentication = Authentication::default();
+        let prove = |proof: &[u8]| authentication.authenticate(Some("digest"), Some(proof), REMOTE);
+        let text = String::from_utf8_lossy(b"a\xff\xc3:\xe2\x82p\xf0").into_owned();
+        let expected = digest_of(DigestAlgorithm::Sha1, &text);
+        assert!(expected.starts_with("a\u{fffd}\u{fffd}:"));
+        let proved = prove(b"a\xff\xc3:\xe2\x82p\xf0").unwrap();
+        assert_eq!(proved, [Identity::new("digest", &expected)]);
+        let user = vec![0xff; limits::IDENTITIES_BYTES_MAX];
+        assert_eq!(prove(&[&user[..], b"x:p"].concat()), Err(AuthFailed::TooMuch));
+        let mut shown = vec![ip_identity(REMOTE)];
+        let tripled = prove(&[&user[..user.len() / 2], b":p"].concat()).unwrap();
+        assert_eq!(add_identities(&mut shown, tripled), Err(AuthFailed::TooMuch));
+        let password = vec![b'p'; 1 << 20];
+        let proved = prove(&[b"a:", &password[..]].concat()).unwrap();
+        assert_eq!(add_identities(&mut shown, proved), Ok(()), "a password is not kept");
+    }
+
+    #[test]
+    fn a_connection_shows_no_more_than_it_may_and_the_same_as_often_as_it_likes() {
+        let mut shown = vec![ip_identity(REMOTE)];
+        let user = |number: usize| vec![Identity::new("digest", &format!("{number}:x"))];
+        for number in 1..limits::IDENTITIES_MAX {
+            assert_eq!(add_identities(&mut shown, user(number)), Ok(()));
+        }
+        assert_eq!(add_identities(&mut shown, user(7)), Ok(()));
+        assert_eq!(add_identities(&mut shown, user(0)), Err(AuthFailed::TooMuch));
+        let mut shown = vec![ip_identity(REMOTE)];
+        let room = limits::IDENTITIES_BYTES_MAX - "ip127.0.0.1digest".len();
+        let name = |bytes: usize| vec![Identity::new("digest", &"n".repeat(bytes))];
+        assert_eq!(add_identities(&mut shown, name(room + 1)), Err(AuthFailed::TooMuch));
+        assert_eq!(add_identities(&mut shown, name(room)), Ok(()));
+        assert_eq!(add_identities(&mut shown, name(0)), Err(AuthFailed::TooMuch));
     }
 
     #[test]

@@ -21,6 +21,11 @@ impl Identity {
         Identity { scheme: scheme.into(), id: id.into() }
     }
 
+    /// Bytes of scheme and name.
+    pub fn bytes(&self) -> usize {
+        self.scheme.len() + self.id.len()
+    }
+
     /// Its form in an ACL entry.
     pub fn as_id(&self) -> Id<'_> {
         Id { scheme: Some(&self.scheme), id: Some(&self.id) }

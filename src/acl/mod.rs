@@ -10,7 +10,8 @@ mod rules;
 mod table;
 
 pub use authenticate::{
-    AuthFailed, Authentication, AuthenticationOptions, DigestAlgorithm, digest_of, ip_identity,
+    AuthFailed, Authentication, AuthenticationOptions, DigestAlgorithm, add_identities, digest_of,
+    ip_identity,
 };
 pub use list::{AclList, Identity};
 pub use rules::{AclBounds, FixUpError, fix_up, permits};

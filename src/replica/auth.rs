@@ -2,15 +2,12 @@
 
 use super::Replica;
 use super::connection::{Connection, Slot};
-use crate::acl::AuthFailed;
+use crate::acl::{AuthFailed, add_identities};
 use crate::error::ErrorCode;
 use crate::id::Zxid;
 use crate::jute::{Jute, begin_frame, end_frame};
 use crate::proto::request::{AuthPacket, SaslRequest};
 use crate::proto::response::ReplyHeader;
-
-/// Identities that one connection may collect; ZooKeeper sets no bound.
-const IDENTITIES_MAX: usize = 1024;
 
 impl Replica {
     /// Adds the identities that a client proves.
@@ -25,22 +22,16 @@ impl Replica {
             return self.reject(slot, connection, "a malformed auth packet");
         };
         let remote = connection.remote.ip();
-        match self.authentication.authenticate(packet.scheme, packet.auth, remote) {
-            Ok(identities) if connection.identities.len() + identities.len() <= IDENTITIES_MAX => {
-                for identity in identities {
-                    // ZooKeeper: the identities of a connection are a set.
-                    if !connection.identities.contains(&identity) {
-                        connection.identities.push(identity);
-                    }
-                }
-                self.reply_at_once(slot, connection, xid, 0, false);
-            }
-            Ok(_) | Err(AuthFailed::Refused) => {
+        let shown = &mut connection.identities;
+        let proved = self.authentication.authenticate(packet.scheme, packet.auth, remote);
+        match proved.and_then(|proved| add_identities(shown, proved)) {
+            Ok(()) => self.reply_at_once(slot, connection, xid, 0, false),
+            Err(failed @ (AuthFailed::Refused | AuthFailed::TooMuch)) => {
                 self.stats.auth_failed += 1;
                 if let Some(unsaid) = self.lines.allow(self.now.mono) {
                     tracing::warn!(
                         conn = %slot.id, remote = %connection.remote, scheme = packet.scheme,
-                        unsaid, "authentication failed"
+                        reason = %failed, unsaid, "authentication failed"
                     );
                 }
                 let err = ErrorCode::AuthFailed.code();

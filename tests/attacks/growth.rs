@@ -1,6 +1,7 @@
 //! Small requests for large things: transactions and answers that are thousands of times as long as what
 //! asked for them.
 
+use std::io::Write;
 use std::net::SocketAddr;
 
 use ringkeeper::proto::OpCode;
@@ -9,7 +10,7 @@ use ringkeeper::proto::request::{AuthPacket, CreateRequest, MultiOp, RequestBody
 use ringkeeper_testkit::Config;
 
 use crate::harness::{Bounds, alone, ensemble};
-use crate::raw::{Acl, Client};
+use crate::raw::{Acl, Client, set};
 
 /// Some transactions and frames of the longest kind.
 const GROWTH_MAX: u64 = 64 << 20;
@@ -47,6 +48,52 @@ fn wants_identities_in_every_entry(at: SocketAddr) -> String {
     let shown = show_user(&mut client, &"u".repeat(1_000_000));
     let answer = create_for_all(&mut client, 1, 2200);
     format!("{answers:?}; a user of 1 MB: {shown:?}, its 2200 entries: {answer:?}")
+}
+
+/// Shows users until it is refused, and says how many were taken, and how it ended.
+fn show_users(client: &mut Client, user: impl Fn(usize) -> String) -> (usize, String) {
+    for number in 0..1000 {
+        match show_user(client, &user(number)) {
+            Ok(0) => {}
+            Ok(error) => return (number, format!("{error}, {}", end_of(client))),
+            Err(error) => return (number, error.kind().to_string()),
+        }
+    }
+    (1000, "all of them".to_owned())
+}
+
+/// Whether the server has closed the connection.
+fn end_of(client: &mut Client) -> &'static str {
+    if client.receive().is_err() { "closed" } else { "open" }
+}
+
+fn shows_many_users(at: SocketAddr) -> String {
+    let connect = || Client::connect_with(at, 30_000);
+    let short = show_users(&mut connect(), |number| format!("{number:04}"));
+    let long = show_users(&mut connect(), |number| format!("{number:04}{}", "u".repeat(900_000)));
+    assert_eq!(short, (63, "-115, closed".to_owned()), "one is that of the address");
+    assert_eq!(long, (0, "-115, closed".to_owned()));
+    // Every write that a follower passes on carries them.
+    let mut client = connect();
+    let user = "u".repeat(60_000);
+    assert_eq!(show_user(&mut client, &user).unwrap(), 0);
+    let path = format!("/users-{:x}", client.session.session_id.0);
+    client.create(&path, b"", 1).ok();
+    let writes: Vec<u8> =
+        (0..250).flat_map(|_| client.frame(OpCode::SetData, &set(&path, b"x"))).collect();
+    client.socket.write_all(&writes).unwrap();
+    let answers = (0..250).filter(|_| client.receive().unwrap().header.err == 0).count();
+    let shown = client.call(OpCode::WhoAmI, &RequestBody::Empty).body.len();
+    format!(
+        "{short:?} of 4 bytes, {long:?} of 900 kB; {answers} writes of one of 60 kB; whoAmI: {shown} bytes"
+    )
+}
+
+#[test]
+fn what_a_connection_shows_of_itself_is_bounded() {
+    let name = "users of 4 bytes and of 900 kB until one is refused, 250 writes of one of 60 kB";
+    alone(name, Config::new(), Bounds::memory(GROWTH_MAX), shows_many_users);
+    ensemble(name, &Config::new(), Bounds::memory(GROWTH_MAX), shows_many_users);
 }
 
 /// A multi of creates, each for everybody who the client has shown to be.

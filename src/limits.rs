@@ -329,6 +329,25 @@ pub const MULTI_READ_BYTES_MAX: usize = 64 << 20;
 /// request.
 pub const QUOTA_TEXT_BYTES_MAX: usize = 4096;
 
+/// Bytes of one value in a line of the log; the rest of it is cut off. Paths, names and words of clients may
+/// be as long as a request.
+pub const LOG_VALUE_BYTES_MAX: usize = 256;
+
+/// Bytes of a sentence in a line of the log: what happened, to what, and the way out. The longest of ours has
+/// some 1 500, and names files besides.
+pub const LOG_SENTENCE_BYTES_MAX: usize = 4096;
+
+/// Lines of one kind (of one place in the code) that may follow each other without a pause: more than any
+/// start has to say in one voice.
+pub const LOG_LINES_OF_A_KIND_BURST: u64 = 200;
+
+/// Lines of one kind in each second after that: what a person can still read, and a disk keep.
+pub const LOG_LINES_OF_A_KIND_PER_SECOND: u64 = 10;
+
+/// Bytes of lines that wait for a standard error that is slow to take them. What comes beyond is dropped and
+/// counted.
+pub const LOG_LINES_WAITING_BYTES_MAX: usize = 4 << 20;
+
 /// Bytes of a `java.env` or `zookeeper-env.sh` beside the configuration that are looked through for
 /// words that have no effect: such a file has some lines.
 pub const SHELL_FILE_BYTES_MAX: usize = 64 * 1024;

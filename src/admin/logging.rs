@@ -2,32 +2,34 @@
 //!
 //! A thread that serves requests must never wait for whoever reads standard error, so it hands its
 //! line to a bounded queue; when the queue is full the line is dropped and counted, and the count
-//! is written as soon as there is room. A kind of line that a client can provoke at will goes
-//! through a [`Limiter`] as well, because even dropped lines cost their formatting.
+//! is written as soon as there is room. Of each kind of line (each place in the code that writes one)
+//! only so many are rendered, because even dropped lines cost their formatting; what was left out is
+//! counted, and said with the next of its kind. A kind that a client can provoke with each request goes
+//! through a [`Limiter`] of its own as well, which knows how much of it is worth reading. And no value
+//! makes a line long: whoever sends a path of a megabyte gets 256 bytes of it into the log.
 //!
 //! Every line carries who speaks: server id, role and epoch, kept in one [`Speaker`].
 
-use std::fmt::{self, Write as _};
+mod kinds;
+mod lines;
+
 use std::io;
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tracing::field::{Field, Visit};
-use tracing::{Event, Subscriber};
+use lines::Lines;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::id::{Epoch, ServerId};
+use crate::limits;
 use crate::time::MonoUs;
 
-/// Lines that wait to be written. Some 200 bytes each: below a megabyte.
+/// Lines that wait to be written.
 const LINES_WAITING_MAX: usize = 4096;
 
 /// How long the end of the process waits for the last lines.
@@ -140,11 +142,11 @@ pub fn start(options: &LogOptions) -> Result<Log, LogError> {
     })?;
     let speaker = Arc::new(Speaker::default());
     let (queue, receiver) = Queue::new(LINES_WAITING_MAX);
-    let lost = Arc::clone(&queue.lost);
+    let waiting = Arc::clone(&queue.waiting);
     std::thread::Builder::new()
         .name("log".to_owned())
-        .spawn(move || write_lines(&receiver, &lost, &mut io::stderr()))?;
-    let lines = Lines { format: options.format, speaker: Arc::clone(&speaker) };
+        .spawn(move || write_lines(&receiver, &waiting, &mut io::stderr()))?;
+    let lines = Lines::new(options.format, Arc::clone(&speaker));
     let layer = tracing_subscriber::fmt::layer().event_format(lines).with_writer(queue.clone());
     tracing_subscriber::registry()
         .with(filter)
@@ -218,13 +220,22 @@ enum Message {
 #[derive(Clone, Debug)]
 struct Queue {
     sender: SyncSender<Message>,
-    lost: Arc<AtomicU64>,
+    waiting: Arc<Waiting>,
+}
+
+/// What both ends of the queue count.
+#[derive(Debug, Default)]
+struct Waiting {
+    /// Bytes of lines that wait: at most [`limits::LOG_LINES_WAITING_BYTES_MAX`], and a line of each thread more.
+    bytes: AtomicUsize,
+    /// Lines that found no room.
+    lost: AtomicU64,
 }
 
 impl Queue {
     fn new(lines_max: usize) -> (Queue, Receiver<Message>) {
         let (sender, receiver) = sync_channel(lines_max);
-        (Queue { sender, lost: Arc::default() }, receiver)
+        (Queue { sender, waiting: Arc::default() }, receiver)
     }
 
     fn flush(&self) {
@@ -257,8 +268,13 @@ struct QueueWriter<'a>(&'a Queue);
 
 impl io::Write for QueueWriter<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.0.sender.try_send(Message::Line(line.to_vec())).is_err() {
-            self.0.lost.fetch_add(1, Ordering::Relaxed);
+        let waiting = &self.0.waiting;
+        let has_room = waiting.bytes.load(Ordering::Relaxed) < limits::LOG_LINES_WAITING_BYTES_MAX;
+        // Counted before it can be written, so that the count never falls below 0.
+        waiting.bytes.fetch_add(line.len(), Ordering::Relaxed);
+        if !has_room || self.0.sender.try_send(Message::Line(line.to_vec())).is_err() {
+            waiting.bytes.fetch_sub(line.len(), Ordering::Relaxed);
+            waiting.lost.fetch_add(1, Ordering::Relaxed);
         }
         Ok(line.len())
     }
@@ -270,145 +286,22 @@ impl io::Write for QueueWriter<'_> {
 
 /// Writes lines until every sender is gone. What cannot be written is dropped: there is no other
 /// place to complain.
-fn write_lines(receiver: &Receiver<Message>, lost: &AtomicU64, out: &mut dyn io::Write) {
+fn write_lines(receiver: &Receiver<Message>, waiting: &Waiting, out: &mut dyn io::Write) {
     while let Ok(message) = receiver.recv() {
         match message {
-            Message::Line(line) => drop(out.write_all(&line)),
+            Message::Line(line) => {
+                drop(out.write_all(&line));
+                waiting.bytes.fetch_sub(line.len(), Ordering::Relaxed);
+            }
             Message::Flush(answer) => drop(answer.try_send(())),
         }
-        match lost.swap(0, Ordering::Relaxed) {
+        match waiting.lost.swap(0, Ordering::Relaxed) {
             0 => {}
             lines => {
                 let line = format!("WARN log: standard error is slow lines_lost={lines}\n");
                 drop(out.write_all(line.as_bytes()));
             }
         }
-    }
-}
-
-/// Renders events.
-struct Lines {
-    format: LogFormat,
-    speaker: Arc<Speaker>,
-}
-
-impl<S, N> FormatEvent<S, N> for Lines
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
-        &self,
-        _: &FmtContext<'_, S, N>,
-        mut out: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let mut time = String::with_capacity(32);
-        SystemTime.format_time(&mut Writer::new(&mut time))?;
-        let level = event.metadata().level().as_str();
-        let target = event.metadata().target();
-        let module = target.strip_prefix("ringkeeper::").unwrap_or(target);
-        let server = self.speaker.server.load(Ordering::Relaxed);
-        let role = self.speaker.role_name();
-        let epoch = self.speaker.epoch.load(Ordering::Relaxed);
-        match self.format {
-            LogFormat::Text => {
-                write!(
-                    out,
-                    "{time} {level:5} [server={server} role={role} epoch={epoch}] {module}: "
-                )?;
-                let mut fields = TextFields::default();
-                event.record(&mut fields);
-                writeln!(out, "{}{}", fields.message, fields.rest)
-            }
-            LogFormat::Json => {
-                let mut fields = JsonFields(serde_json::Map::new());
-                event.record(&mut fields);
-                let mut line = serde_json::json!({
-                    "time": time, "level": level, "server": server, "role": role, "epoch": epoch,
-                    "module": module,
-                });
-                let object = line.as_object_mut().expect("it was made an object above");
-                object.append(&mut fields.0);
-                writeln!(out, "{line}")
-            }
-        }
-    }
-}
-
-/// Message and `key=value` pairs. What a client chose may hold line ends: they are escaped, so that
-/// nobody can write a line of their own.
-#[derive(Default)]
-struct TextFields {
-    message: String,
-    rest: String,
-}
-
-impl TextFields {
-    fn push(&mut self, field: &Field, value: &str) {
-        let plain = |c: char| !c.is_control();
-        if field.name() == "message" {
-            for c in value.chars() {
-                if plain(c) {
-                    self.message.push(c);
-                } else {
-                    self.message.extend(c.escape_default());
-                }
-            }
-            return;
-        }
-        let quoted = value.is_empty()
-            || value.chars().any(|c| c.is_whitespace() || c == '"' || c == '=' || !plain(c));
-        // Writing to a string cannot fail.
-        let _ = if quoted {
-            write!(self.rest, " {}={value:?}", field.name())
-        } else {
-            write!(self.rest, " {}={value}", field.name())
-        };
-    }
-}
-
-impl Visit for TextFields {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.push(field, value);
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.push(field, &format!("{value:?}"));
-    }
-}
-
-struct JsonFields(serde_json::Map<String, serde_json::Value>);
-
-impl JsonFields {
-    fn push(&mut self, field: &Field, value: impl Into<serde_json::Value>) {
-        self.0.insert(field.name().to_owned(), value.into());
-    }
-}
-
-impl Visit for JsonFields {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.push(field, value);
-    }
-
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.push(field, value);
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.push(field, value);
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.push(field, value);
-    }
-
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        self.push(field, value);
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.push(field, format!("{value:?}"));
     }
 }
 
@@ -457,19 +350,20 @@ mod tests {
 
     /// The lines that `events` writes in this format.
     fn lines_of(format: LogFormat, events: impl FnOnce()) -> String {
-        let (queue, receiver) = Queue::new(100);
+        let (queue, receiver) = Queue::new(10_000);
         let speaker = Arc::new(Speaker::default());
         speaker.set_server(ServerId(3));
         speaker.set_role(Role::Leading, Epoch(7));
         let layer = tracing_subscriber::fmt::layer()
-            .event_format(Lines { format, speaker })
+            .event_format(Lines::new(format, speaker))
             .with_writer(queue.clone());
         let subscriber = tracing_subscriber::registry().with(layer);
         tracing::subscriber::with_default(subscriber, events);
         let mut written = Vec::new();
-        let lost = Arc::clone(&queue.lost);
+        let waiting = Arc::clone(&queue.waiting);
         drop(queue);
-        write_lines(&receiver, &lost, &mut written);
+        write_lines(&receiver, &waiting, &mut written);
+        assert_eq!(waiting.bytes.load(Ordering::Relaxed), 0);
         String::from_utf8(written).unwrap()
     }
 
@@ -516,18 +410,68 @@ mod tests {
         for line in [b"1\n", b"2\n", b"3\n", b"4\n"] {
             queue.make_writer().write_all(line).unwrap();
         }
-        let lost = Arc::clone(&queue.lost);
+        let waiting = Arc::clone(&queue.waiting);
         drop(queue);
         let mut written = Vec::new();
-        write_lines(&receiver, &lost, &mut written);
+        write_lines(&receiver, &waiting, &mut written);
         let written = String::from_utf8(written).unwrap();
         assert_eq!(written, "1\nWARN log: standard error is slow lines_lost=2\n2\n");
     }
 
     #[test]
+    fn lines_that_wait_are_bounded_in_bytes() {
+        let (queue, receiver) = Queue::new(100_000);
+        let line = vec![b'x'; 16 << 10];
+        for _ in 0..1000 {
+            queue.make_writer().write_all(&line).unwrap();
+        }
+        let waiting = Arc::clone(&queue.waiting);
+        let bytes = waiting.bytes.load(Ordering::Relaxed);
+        assert!((4 << 20..(4 << 20) + line.len()).contains(&bytes), "{bytes}");
+        assert_eq!(waiting.lost.load(Ordering::Relaxed) as usize, 1000 - bytes / line.len());
+        drop(queue);
+        write_lines(&receiver, &waiting, &mut Vec::new());
+        assert_eq!(waiting.bytes.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn no_value_makes_a_line_long_and_none_is_cut_within_a_character() {
+        let long = "é".repeat(500_000);
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let line = lines_of(format, || {
+                tracing::warn!(path = long, other = ?[&long; 3], reason = long, "said of {long}");
+            });
+            assert!(line.len() < 2 * 4096 + 2 * 256 + 300, "{}", line.len());
+            assert!(line.contains(&format!("{}…", "é".repeat(128))), "{line}");
+            assert!(line.contains(&format!("{}…", "é".repeat(2048 - 4))), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_kind_of_line_that_comes_without_end_is_left_out_and_counted() {
+        let flood = 100_000;
+        let text = lines_of(LogFormat::Text, || {
+            for n in 0..=flood {
+                if n == flood {
+                    tracing::info!("another kind");
+                    std::thread::sleep(Duration::from_millis(200));
+                }
+                tracing::info!(n, "the same again");
+            }
+        });
+        let lines: Vec<&str> =
+            text.lines().filter(|line| line.contains("the same again")).collect();
+        assert!(text.contains("another kind"), "of other kinds nothing is left out");
+        let said = lines.len() as u64;
+        assert!(said >= limits::LOG_LINES_OF_A_KIND_BURST && said < flood / 10, "{said}");
+        let unsaid = |line: &&str| -> Option<u64> { line.split_once("left_out=")?.1.parse().ok() };
+        assert_eq!(said + lines.iter().filter_map(unsaid).sum::<u64>(), flood + 1);
+    }
+
+    #[test]
     fn a_flush_waits_for_what_was_said_before() {
         let (queue, receiver) = Queue::new(10);
-        let lost = Arc::clone(&queue.lost);
+        let waiting = Arc::clone(&queue.waiting);
         let written = Arc::new(Mutex::new(Vec::new()));
         struct Shared(Arc<Mutex<Vec<u8>>>);
         impl io::Write for Shared {
@@ -540,7 +484,7 @@ mod tests {
             }
         }
         let mut out = Shared(Arc::clone(&written));
-        let thread = std::thread::spawn(move || write_lines(&receiver, &lost, &mut out));
+        let thread = std::thread::spawn(move || write_lines(&receiver, &waiting, &mut out));
         queue.make_writer().write_all(b"last words\n").unwrap();
         queue.flush();
         assert_eq!(*written.lock().unwrap(), b"last words\n");

@@ -329,6 +329,20 @@ pub const MULTI_READ_BYTES_MAX: usize = 64 << 20;
 /// request.
 pub const QUOTA_TEXT_BYTES_MAX: usize = 4096;
 
+/// Watches of one connection, data and child watches, unless the configuration says another number. The
+/// largest clients that are known have some hundred thousand.
+pub const WATCHES_PER_CONNECTION_MAX: u32 = 1_000_000;
+
+/// One part in so many of the memory that the process may use is for all watches together, unless the
+/// configuration says how much.
+pub const WATCH_MEMORY_PART: u64 = 8;
+
+/// The least memory for all watches together: some 400 000 with paths of a usual length.
+pub const WATCH_MEMORY_MIN: u64 = 64 << 20;
+
+/// One connection may have one part in so many of the memory for watches.
+pub const WATCH_MEMORY_SHARE: u64 = 4;
+
 /// Bytes of one value in a line of the log; the rest of it is cut off. Paths, names and words of clients may
 /// be as long as a request.
 pub const LOG_VALUE_BYTES_MAX: usize = 256;

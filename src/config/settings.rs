@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use super::ensemble::Quorum;
 use super::origin::{Note, Origin};
-use crate::limits::{FRAME_BYTES_MAX, TXN_EXTRA_BYTES_MAX};
+use crate::limits::{FRAME_BYTES_MAX, TXN_EXTRA_BYTES_MAX, WATCHES_PER_CONNECTION_MAX};
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -417,6 +417,11 @@ pub struct Own {
     /// a quarter of the memory that the process may use, at least 64 MiB and four times `jute.maxbuffer`.
     /// Key `ringkeeper.connectionMemoryMax`.
     pub connection_memory_max: Option<u64>,
+    /// Bytes of all watches together, with their paths; one connection may have a quarter of it. Default: an
+    /// eighth of the memory that the process may use, at least 64 MiB. Key `ringkeeper.watchMemoryMax`.
+    pub watch_memory_max: Option<u64>,
+    /// Watches of one connection. Default: 1 000 000. Key `ringkeeper.watchesPerConnectionMax`.
+    pub watches_per_connection_max: u32,
     /// Whether the server starts although transactions are missing in the middle of its log.
     /// Default: false. Key `ringkeeper.allowLogGaps`.
     pub allow_log_gaps: bool,
@@ -618,6 +623,8 @@ impl Default for Own {
             request_bytes_in_flight_max: REQUEST_BYTES_IN_FLIGHT_MAX,
             multi_read_reply_bytes_max: 64 * 1024 * 1024,
             connection_memory_max: None,
+            watch_memory_max: None,
+            watches_per_connection_max: WATCHES_PER_CONNECTION_MAX,
             allow_log_gaps: false,
             files_readable_by: FilesReadableBy::Owner,
             log_format: LogFormat::Text,

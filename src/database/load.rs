@@ -89,7 +89,7 @@ fn with_tree(options: DatabaseOptions, tree: Tree) -> Database {
     Database {
         options,
         tree,
-        watches: WatchTable::new(options.hash_seed),
+        watches: WatchTable::new(options.hash_seed, options.watches),
         sessions: BTreeMap::new(),
         quotas: QuotaPaths::default(),
         last_processed: Zxid::ZERO,

@@ -25,7 +25,7 @@ use crate::proto::data::{Stat, StatPersisted};
 use crate::proto::event::EventType;
 use crate::proto::txn::Txn;
 use crate::tree::{self, KindRules, NodeId, QuotaPaths, Tree};
-use crate::watch::WatchTable;
+use crate::watch::{WatchBounds, WatchTable};
 
 pub use crate::tree::{NodeKind, NodeRef};
 pub use load::{DatabaseBuilder, LoadError};
@@ -42,6 +42,8 @@ pub struct DatabaseOptions {
     pub digest_enabled: bool,
     /// Seeds the hash of the path index, so that nobody can choose paths that collide.
     pub hash_seed: u64,
+    /// How many watches there may be.
+    pub watches: WatchBounds,
     /// What is applied is kept until [`Database::take_recorded`]: for checkers, which want to see
     /// the history that a state was made by. Costs memory without a bound.
     pub record: bool,
@@ -56,6 +58,7 @@ impl Default for DatabaseOptions {
             emulate_353_ttl: false,
             digest_enabled: true,
             hash_seed: 0,
+            watches: WatchBounds::default(),
             record: false,
             planted: None,
         }

@@ -1,5 +1,5 @@
-//! What client connections hold of the process's memory: figures of our own, for ZooKeeper has no bound
-//! on it.
+//! What clients hold of the process's memory, in their connections and as watches: figures of our own, for
+//! ZooKeeper has no bound on it.
 
 use super::names::Value;
 
@@ -14,13 +14,26 @@ pub struct Held {
     pub closed: u64,
     /// What they held, in bytes.
     pub closed_bytes: u64,
+    /// Bytes of all watches.
+    pub watches: u64,
+    /// What that may be (`ringkeeper.watchMemoryMax`).
+    pub watches_max: u64,
+    /// Watches that were refused, for there were too many.
+    pub watches_refused: u64,
 }
 
 /// Calls `sink` with every metric of it.
 pub fn each(held: &Held, sink: &mut dyn FnMut(&str, Value)) {
-    for (name, value) in
-        OWN.iter().zip([held.bytes, held.bytes_max, held.closed, held.closed_bytes])
-    {
+    let values = [
+        held.bytes,
+        held.bytes_max,
+        held.closed,
+        held.closed_bytes,
+        held.watches,
+        held.watches_max,
+        held.watches_refused,
+    ];
+    for (name, value) in OWN.iter().zip(values) {
         sink(name, Value::Integer(value));
     }
 }
@@ -31,4 +44,7 @@ pub const OWN: &[&str] = &[
     "connection_memory_bytes_max",
     "connections_closed_for_memory",
     "connections_closed_for_memory_bytes",
+    "watch_memory_bytes",
+    "watch_memory_bytes_max",
+    "watches_refused",
 ];

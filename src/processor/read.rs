@@ -17,7 +17,7 @@ use crate::proto::request::{
 };
 use crate::proto::response::{ClientInfo, MultiHeader};
 use crate::proto::{AclEntry, Id, OpCode};
-use crate::watch::{WatchKind, WatchMode, WatcherType};
+use crate::watch::{WatchKind, WatchMode, WatcherType, WatchesFull};
 
 /// Who reads.
 #[derive(Clone, Copy, Debug)]
@@ -160,7 +160,7 @@ fn answer_within(
                 1 => WatchMode::PersistentRecursive,
                 _ => return Err(ErrorCode::MarshallingError),
             };
-            database.watches_mut().add_mode(path, reader.conn, mode);
+            database.watches_mut().add_mode(path, reader.conn, mode)?;
             // ZooKeeper: the body is an ErrorResponse with the number 0.
             0i32.encode(out);
             Ok(())
@@ -176,6 +176,13 @@ fn answer_within(
             multi_read(database, reader, &parts, out)
         }
         _ => unreachable!("{op:?} is not answered from the tree"),
+    }
+}
+
+// ZooKeeper: has no bound on watches. Its clients know this code as that of a quota, and it says what to do: have fewer.
+impl From<WatchesFull> for ErrorCode {
+    fn from(_: WatchesFull) -> Self {
+        ErrorCode::QuotaExceeded
     }
 }
 
@@ -208,7 +215,7 @@ fn exists(
         None => Err(ErrorCode::NoNode),
     };
     if request.watch {
-        database.watches_mut().add(path, reader.conn, WatchKind::Data);
+        database.watches_mut().add(path, reader.conn, WatchKind::Data)?;
     }
     found
 }
@@ -225,7 +232,7 @@ fn get_data(
     node.stat().encode(out);
     if request.watch {
         let path = request.path.expect("existing refused a null path");
-        database.watches_mut().add(path, reader.conn, WatchKind::Data);
+        database.watches_mut().add(path, reader.conn, WatchKind::Data)?;
     }
     Ok(())
 }
@@ -252,7 +259,7 @@ fn get_children(
     }
     if request.watch {
         let path = request.path.expect("existing refused a null path");
-        database.watches_mut().add(path, reader.conn, WatchKind::Child);
+        database.watches_mut().add(path, reader.conn, WatchKind::Child)?;
     }
     Ok(())
 }
@@ -425,7 +432,7 @@ fn try_set_watches(
             None => send(EventType::NodeDeleted, path),
             Some(mzxid) if mzxid > since => send(EventType::NodeDataChanged, path),
             Some(_) => {
-                database.watches_mut().add(path, reader.conn, WatchKind::Data);
+                database.watches_mut().add(path, reader.conn, WatchKind::Data)?;
             }
         }
     }
@@ -434,7 +441,7 @@ fn try_set_watches(
         if database.node(path).is_some() {
             send(EventType::NodeCreated, path);
         } else {
-            database.watches_mut().add(path, reader.conn, WatchKind::Data);
+            database.watches_mut().add(path, reader.conn, WatchKind::Data)?;
         }
     }
     for path in paths(request.child)? {
@@ -443,7 +450,7 @@ fn try_set_watches(
             None => send(EventType::NodeDeleted, path),
             Some(pzxid) if pzxid > since => send(EventType::NodeChildrenChanged, path),
             Some(_) => {
-                database.watches_mut().add(path, reader.conn, WatchKind::Child);
+                database.watches_mut().add(path, reader.conn, WatchKind::Child)?;
             }
         }
     }
@@ -455,7 +462,7 @@ fn try_set_watches(
         (request.persistent_recursive, WatchMode::PersistentRecursive),
     ] {
         for path in paths(list)? {
-            database.watches_mut().add_mode(path?, reader.conn, mode);
+            database.watches_mut().add_mode(path?, reader.conn, mode)?;
         }
     }
     Ok(())

@@ -80,6 +80,17 @@ impl Replica {
             if error == ErrorCode::MarshallingError {
                 self.stats.requests_malformed += 1;
             }
+            // Of reads only a watch for which there is no room ends so.
+            if error == ErrorCode::QuotaExceeded {
+                self.stats.watches_refused += 1;
+                if let Some(unsaid) = self.lines.allow(self.now.mono) {
+                    tracing::warn!(
+                        conn = %slot.id, remote = %connection.remote, session = %connection.session, ?op, unsaid,
+                        "refusing a watch: its connection, or all together, have too many \
+                         (ringkeeper.watchesPerConnectionMax, ringkeeper.watchMemoryMax)"
+                    );
+                }
+            }
             // ZooKeeper: a multiRead that fails on the way shows the results so far behind the error.
             // One that is too large is ours alone, and its results are what is too large.
             if op != OpCode::MultiRead || error == ErrorCode::BadArguments {
@@ -90,6 +101,12 @@ impl Replica {
         end_frame(out, start);
         let bytes = out.len() - start;
         self.on_replied(now, slot, connection, xid, Some(op), zxid, bytes);
+        // No client looks at this reply, and it would wait for ever for the events of watches that are not there.
+        if matches!(op, OpCode::SetWatches | OpCode::SetWatches2)
+            && result == Err(ErrorCode::QuotaExceeded)
+        {
+            self.close_taken(slot, connection);
+        }
     }
 
     /// Writes a reply that is only a header.

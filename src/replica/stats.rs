@@ -65,6 +65,8 @@ pub struct Stats {
     pub connections_slow: u64,
     /// Requests that could not be decoded.
     pub requests_malformed: u64,
+    /// Watches refused because there were too many.
+    pub watches_refused: u64,
     /// Failed `auth` packets (`auth_failed_count`).
     pub auth_failed: u64,
     /// Large requests refused (`large_requests_rejected`).
@@ -176,6 +178,7 @@ impl Stats {
             connections_rejected: 0,
             connections_slow: 0,
             requests_malformed: 0,
+            watches_refused: 0,
             auth_failed: 0,
             large_requests_rejected: 0,
             session_errors: 0,

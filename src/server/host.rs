@@ -620,6 +620,9 @@ impl Core for Host {
             bytes_max: self.budget.bytes_max(),
             closed: connections,
             closed_bytes: bytes,
+            watches: replica.database().watches().held_bytes(),
+            watches_max: replica.database().options().watches.bytes_max,
+            watches_refused: replica.stats().watches_refused,
         };
         let asking = Asking { conn: Some(conn), remote };
         let text = match made < self.budget.room() {

@@ -25,6 +25,7 @@ use crate::replica::{ReplicaOptions, ThrottleOptions};
 use crate::runtime::{DataFolder, LogDevice, MemoryOfProcess};
 use crate::snapshot;
 use crate::txnlog::WriterOptions;
+use crate::watch::WatchBounds;
 
 /// The number in the high byte of a standalone server's session ids.
 // ZooKeeper: ZooKeeperServer's default serverId for SessionTrackerImpl.
@@ -92,6 +93,13 @@ fn database(config: &Config, hash_seed: u64) -> DatabaseOptions {
         emulate_353_ttl: config.nodes.emulate_353_ttl_nodes,
         digest_enabled: config.storage.digest_enabled,
         hash_seed,
+        watches: WatchBounds {
+            per_connection_max: config.own.watches_per_connection_max,
+            bytes_max: config.own.watch_memory_max.unwrap_or_else(|| {
+                let memory = crate::runtime::memory_of_process().map_or(0, |memory| memory.bytes);
+                limits::WATCH_MEMORY_MIN.max(memory / limits::WATCH_MEMORY_PART)
+            }),
+        },
         record: false,
         planted: None,
     }
@@ -429,6 +437,8 @@ mod tests {
     /// A key's line, and lines that it needs to count. Each must change what some part is told.
     const TOLD: &[(&str, &str)] = &[
         ("db.autocreate=false", ""),
+        ("ringkeeper.watchMemoryMax=7777777", ""),
+        ("ringkeeper.watchesPerConnectionMax=77", ""),
         ("reconfigEnabled=true", ""),
         ("snapCount=77", ""),
         ("snapSizeLimitInKb=77", ""),

@@ -83,9 +83,11 @@ impl World {
 
     /// A session may not expire before its timeout has passed since it was last heard of. Among
     /// several servers what one of them has heard may be lost with it, so that this is looked at
-    /// in good weather only.
+    /// in good weather only, and not while one of them stays broken: the leader sends away who is slow to
+    /// log, with what he has heard since his last answer to a ping.
     fn check_expiries(&mut self, fresh: &[Zxid]) {
-        if !self.plan.is_standalone() && self.phase != Phase::Quiet {
+        let is_broken = self.servers.iter().any(|server| server.broken.is_some());
+        if !self.plan.is_standalone() && (self.phase != Phase::Quiet || is_broken) {
             return;
         }
         for zxid in fresh {

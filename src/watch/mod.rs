@@ -2,4 +2,6 @@
 
 mod table;
 
-pub use table::{WatchCounts, WatchKind, WatchMode, WatchTable, WatcherType};
+pub use table::{
+    WatchBounds, WatchCounts, WatchKind, WatchMode, WatchTable, WatcherType, WatchesFull,
+};

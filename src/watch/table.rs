@@ -16,6 +16,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use crate::id::ConnectionId;
+use crate::limits;
 use crate::tree::{PathHash, PathIndex};
 
 /// How long a watch lives and what it covers.
@@ -99,6 +100,50 @@ impl WatcherType {
     }
 }
 
+/// How many watches there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WatchBounds {
+    /// Of one connection, data and child watches.
+    pub per_connection_max: u32,
+    /// Bytes of all watches, paths included. One connection may have [`limits::WATCH_MEMORY_SHARE`] of them.
+    pub bytes_max: u64,
+}
+
+impl Default for WatchBounds {
+    fn default() -> Self {
+        WatchBounds {
+            per_connection_max: limits::WATCHES_PER_CONNECTION_MAX,
+            bytes_max: limits::WATCH_MEMORY_MIN,
+        }
+    }
+}
+
+/// A watch was refused, for there are too many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WatchesFull {
+    /// The connection has as many as it may.
+    #[error(
+        "its connection has as many watches as one may have (ringkeeper.watchesPerConnectionMax)"
+    )]
+    Connection,
+    /// The connection's take their whole share of the memory.
+    #[error(
+        "the watches of its connection take a whole share of the memory for watches (ringkeeper.watchMemoryMax)"
+    )]
+    Share,
+    /// All together take all of the memory.
+    #[error(
+        "the watches of all connections take all of the memory for watches (ringkeeper.watchMemoryMax)"
+    )]
+    Memory,
+}
+
+/// Bytes of a watch in the table and its index, rounded up.
+const WATCH_BYTES: u64 = 64;
+
+/// Bytes of a path in the table and its index without its name, rounded up.
+const PATH_BYTES: u64 = 96;
+
 /// The figures of `wchs`: data watches only, as ZooKeeper counts them.
 // ZooKeeper: its count of connections keeps those whose last standard watch has fired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -153,6 +198,8 @@ struct Connection {
     first: u32,
     /// Data and child watches.
     counts: [u32; 2],
+    /// Bytes of its watches, each with the name of its path.
+    bytes: u64,
     /// The last firing that has taken it as a receiver.
     mark: u64,
 }
@@ -212,17 +259,20 @@ pub struct WatchTable {
     /// Recursive watches: without any, firing does not look above the path.
     recursive: usize,
     firings: u64,
+    bounds: WatchBounds,
+    /// Bytes of all watches, and of each path once.
+    held_bytes: u64,
 }
 
 impl Default for WatchTable {
     fn default() -> Self {
-        WatchTable::new(0)
+        WatchTable::new(0, WatchBounds::default())
     }
 }
 
 impl WatchTable {
     /// Without watches. The seed keeps clients from choosing paths that collide.
-    pub fn new(hash_seed: u64) -> WatchTable {
+    pub fn new(hash_seed: u64, bounds: WatchBounds) -> WatchTable {
         WatchTable {
             paths: Slots::new(),
             path_index: PathIndex::new(hash_seed, 10),
@@ -235,21 +285,87 @@ impl WatchTable {
             data_connections: 0,
             recursive: 0,
             firings: 0,
+            bounds,
+            held_bytes: 0,
         }
     }
 
     /// Adds a standard watch, as a read with its watch flag set does; false if it was there.
-    pub fn add(&mut self, path: &str, connection: ConnectionId, kind: WatchKind) -> bool {
-        self.add_one(path, connection, kind, WatchMode::Standard)
+    ///
+    /// # Errors
+    /// There are too many; nothing is added.
+    pub fn add(
+        &mut self,
+        path: &str,
+        connection: ConnectionId,
+        kind: WatchKind,
+    ) -> Result<bool, WatchesFull> {
+        self.make_room(path, connection, &[kind])?;
+        Ok(self.add_one(path, connection, kind, WatchMode::Standard))
     }
 
     /// Adds a watch as `addWatch` and `setWatches2` do: a persistent one to both tables, a
     /// recursive one to the data watches; a standard one to both, which no request asks for.
-    pub fn add_mode(&mut self, path: &str, connection: ConnectionId, mode: WatchMode) -> bool {
-        let data = self.add_one(path, connection, WatchKind::Data, mode);
-        let child = mode != WatchMode::PersistentRecursive
-            && self.add_one(path, connection, WatchKind::Child, mode);
-        data || child
+    ///
+    /// # Errors
+    /// There are too many; nothing is added.
+    pub fn add_mode(
+        &mut self,
+        path: &str,
+        connection: ConnectionId,
+        mode: WatchMode,
+    ) -> Result<bool, WatchesFull> {
+        let kinds: &[WatchKind] = match mode {
+            WatchMode::PersistentRecursive => &[WatchKind::Data],
+            WatchMode::Persistent | WatchMode::Standard => &[WatchKind::Data, WatchKind::Child],
+        };
+        self.make_room(path, connection, kinds)?;
+        let added = kinds.iter().map(|kind| self.add_one(path, connection, *kind, mode));
+        Ok(added.fold(false, |any, added| any || added))
+    }
+
+    /// Whether one more of each kind has room. A watch that is there needs none.
+    fn make_room(
+        &self,
+        path: &str,
+        connection: ConnectionId,
+        kinds: &[WatchKind],
+    ) -> Result<(), WatchesFull> {
+        let full = match self.room_for(path, connection, kinds.len()) {
+            Ok(()) => return Ok(()),
+            Err(full) => full,
+        };
+        let missing = kinds.iter().filter(|kind| self.find(path, connection, **kind).is_none());
+        match missing.count() {
+            0 => Ok(()),
+            more if more < kinds.len() => self.room_for(path, connection, more),
+            _ => Err(full),
+        }
+    }
+
+    fn room_for(
+        &self,
+        path: &str,
+        connection: ConnectionId,
+        more: usize,
+    ) -> Result<(), WatchesFull> {
+        let (more, name_bytes) = (more as u64, path.len() as u64);
+        let WatchBounds { per_connection_max, bytes_max } = self.bounds;
+        // As if the path were new: by one name the sum is never too small.
+        if self.held_bytes + more * WATCH_BYTES + PATH_BYTES + name_bytes > bytes_max {
+            return Err(WatchesFull::Memory);
+        }
+        let Some(&slot) = self.connection_ids.get(&connection) else { return Ok(()) };
+        let owner = self.connections.get(slot);
+        let count: u64 = owner.counts.iter().copied().map(u64::from).sum();
+        if count + more > u64::from(per_connection_max) {
+            return Err(WatchesFull::Connection);
+        }
+        if owner.bytes + more * (WATCH_BYTES + name_bytes) > bytes_max / limits::WATCH_MEMORY_SHARE
+        {
+            return Err(WatchesFull::Share);
+        }
+        Ok(())
     }
 
     fn add_one(
@@ -267,6 +383,7 @@ impl WatchTable {
                     .paths
                     .insert(WatchedPath { name: Some(Rc::from(path)), lists: [EMPTY; 2] });
                 self.path_index.insert(hash, slot);
+                self.held_bytes += PATH_BYTES + path.len() as u64;
                 slot
             }
         };
@@ -277,6 +394,7 @@ impl WatchTable {
                     id: connection,
                     first: NONE,
                     counts: [0; 2],
+                    bytes: 0,
                     mark: 0,
                 });
                 self.connection_ids.insert(connection, slot);
@@ -300,6 +418,7 @@ impl WatchTable {
     fn link(&mut self, path: u32, connection: u32, kind: WatchKind) -> u32 {
         let table = kind as usize;
         let watched = self.paths.get(path).lists[table];
+        let name_bytes = self.name_bytes(path);
         let owner = self.connections.get(connection);
         let slot = self.watches.insert(Watch {
             path,
@@ -327,6 +446,8 @@ impl WatchTable {
         let owner = self.connections.get_mut(connection);
         owner.first = slot;
         owner.counts[table] += 1;
+        owner.bytes += WATCH_BYTES + name_bytes;
+        self.held_bytes += WATCH_BYTES;
         let first_of_connection = owner.counts[table] == 1;
         self.counts[table] += 1;
         if kind == WatchKind::Data {
@@ -342,6 +463,7 @@ impl WatchTable {
     fn unlink(&mut self, slot: u32) {
         let watch = *self.watches.get(slot);
         let table = watch.kind as usize;
+        let name_bytes = self.name_bytes(watch.path);
         self.watch_index.remove(self.watch_hash(watch.path, watch.connection, watch.kind), slot);
         if watch.path_next != NONE {
             self.watches.get_mut(watch.path_next).path_previous = watch.path_previous;
@@ -372,6 +494,8 @@ impl WatchTable {
             owner.first = watch.connection_next;
         }
         owner.counts[table] -= 1;
+        owner.bytes -= WATCH_BYTES + name_bytes;
+        self.held_bytes -= WATCH_BYTES;
         let last_of_connection = owner.counts[table] == 0;
         let connection_is_free = owner.first == NONE;
         self.counts[table] -= 1;
@@ -387,6 +511,7 @@ impl WatchTable {
         if path_is_free {
             let name = self.paths.get_mut(watch.path).name.take().expect("a used slot has a name");
             self.path_index.remove(self.path_index.hash(&name), watch.path);
+            self.held_bytes -= PATH_BYTES + name_bytes;
             self.paths.free.push(watch.path);
         }
         if connection_is_free {
@@ -499,6 +624,11 @@ impl WatchTable {
         }
     }
 
+    /// Bytes of a path's name.
+    fn name_bytes(&self, path: u32) -> u64 {
+        self.paths.get(path).name.as_ref().map_or(0, |name| name.len() as u64)
+    }
+
     fn find_path(&self, path: &str) -> Option<u32> {
         self.path_index.find(self.path_index.hash(path), |slot| {
             self.paths.get(slot).name.as_deref() == Some(path)
@@ -601,6 +731,11 @@ impl WatchTable {
             });
             visit(name, &mut connections);
         }
+    }
+
+    /// Bytes that count against [`WatchBounds::bytes_max`] (`zk_watch_bytes`).
+    pub fn held_bytes(&self) -> u64 {
+        self.held_bytes
     }
 
     /// Bytes that the table takes, the names of paths not counted.

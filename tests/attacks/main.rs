@@ -18,3 +18,4 @@ mod quorum_port;
 #[path = "../raw/mod.rs"]
 mod raw;
 mod snapshots;
+mod watches;

@@ -652,6 +652,24 @@ pub(super) static KEYS: &[Key] = &[
              quarter of the memory that the process may use, at least 67108864 and 4 × jute.maxbuffer",
     )
     .unit("bytes"),
+    own(
+        "ringkeeper.watchMemoryMax",
+        Kind::IntOrAuto { min: 1 << 20, max: 1 << 40 },
+        "auto",
+        auto!(own.watch_memory_max),
+    )
+    .about(
+        "all watches together, with their paths; one connection may have a quarter of it; a watch beyond that is \
+             refused with QUOTAEXCEEDED; auto: an eighth of the memory that the process may use, at least 67108864",
+    )
+    .unit("bytes"),
+    own(
+        "ringkeeper.watchesPerConnectionMax",
+        prop_int(1),
+        "1000000",
+        number!(own.watches_per_connection_max),
+    )
+    .about("watches of one connection; one beyond that is refused with QUOTAEXCEEDED"),
     own("ringkeeper.allowLogGaps", Kind::Bool, "false", plain!(Bool, own.allow_log_gaps)).about(
         "start although transactions are missing in the middle of the log; for one start, after \
              a file was lost",

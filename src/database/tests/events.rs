@@ -27,8 +27,8 @@ fn fired(run: &Run) -> Vec<(EventType, &str, Vec<u64>)> {
 #[test]
 fn a_create_fires_for_the_node_and_then_for_its_parent() {
     let mut run = Run::new();
-    run.database.watches_mut().add("/", ONE, Child);
-    run.database.watches_mut().add("/a", TWO, Data);
+    run.database.watches_mut().add("/", ONE, Child).unwrap();
+    run.database.watches_mut().add("/a", TWO, Data).unwrap();
     run.create("/a", "");
     let expected = [(NodeCreated, "/a", vec![2]), (NodeChildrenChanged, "/", vec![1])];
     assert_eq!(fired(&run), expected);
@@ -40,10 +40,10 @@ fn a_create_fires_for_the_node_and_then_for_its_parent() {
 fn a_delete_tells_each_watcher_of_the_node_once() {
     let mut run = Run::new();
     run.create("/a", "");
-    run.database.watches_mut().add("/a", ONE, Data);
-    run.database.watches_mut().add("/a", ONE, Child);
-    run.database.watches_mut().add("/a", TWO, Child);
-    run.database.watches_mut().add("/", TWO, Child);
+    run.database.watches_mut().add("/a", ONE, Data).unwrap();
+    run.database.watches_mut().add("/a", ONE, Child).unwrap();
+    run.database.watches_mut().add("/a", TWO, Child).unwrap();
+    run.database.watches_mut().add("/", TWO, Child).unwrap();
     run.delete("/a");
     let expected = [(NodeDeleted, "/a", vec![1, 2]), (NodeChildrenChanged, "/", vec![2])];
     assert_eq!(fired(&run), expected);
@@ -54,8 +54,8 @@ fn a_delete_tells_each_watcher_of_the_node_once() {
 fn data_watches_see_data_and_child_watches_do_not() {
     let mut run = Run::new();
     run.create("/a", "");
-    run.database.watches_mut().add("/a", ONE, Child);
-    run.database.watches_mut().add("/a", TWO, Data);
+    run.database.watches_mut().add("/a", ONE, Child).unwrap();
+    run.database.watches_mut().add("/a", TWO, Data).unwrap();
     run.set("/a", "x", 1);
     assert_eq!(fired(&run), [(NodeDataChanged, "/a", vec![2])]);
     run.set_acl("/a", &[(31, "world", "anyone")], 1);
@@ -67,7 +67,7 @@ fn data_watches_see_data_and_child_watches_do_not() {
 #[test]
 fn persistent_watches_see_all_and_stay() {
     let mut run = Run::new();
-    run.database.watches_mut().add_mode("/a", ONE, WatchMode::Persistent);
+    run.database.watches_mut().add_mode("/a", ONE, WatchMode::Persistent).unwrap();
     for _ in 0..2 {
         run.create("/a", "");
         assert_eq!(fired(&run), [(NodeCreated, "/a", vec![1])]);
@@ -86,9 +86,9 @@ fn persistent_watches_see_all_and_stay() {
 fn recursive_watches_see_the_subtree_and_never_changed_children() {
     let mut run = Run::new();
     run.create("/a", "");
-    run.database.watches_mut().add_mode("/a", ONE, WatchMode::PersistentRecursive);
-    run.database.watches_mut().add_mode("/", ONE, WatchMode::PersistentRecursive);
-    run.database.watches_mut().add_mode("/a/b", TWO, WatchMode::PersistentRecursive);
+    run.database.watches_mut().add_mode("/a", ONE, WatchMode::PersistentRecursive).unwrap();
+    run.database.watches_mut().add_mode("/", ONE, WatchMode::PersistentRecursive).unwrap();
+    run.database.watches_mut().add_mode("/a/b", TWO, WatchMode::PersistentRecursive).unwrap();
     run.create("/a/b", "");
     assert_eq!(fired(&run), [(NodeCreated, "/a/b", vec![2, 1])], "one event each");
     run.set("/a/b", "x", 1);
@@ -103,8 +103,8 @@ fn recursive_watches_see_the_subtree_and_never_changed_children() {
 fn the_events_of_a_multi_come_in_the_order_of_its_parts() {
     let mut run = Run::new();
     run.create("/a", "");
-    run.database.watches_mut().add_mode("/a", ONE, WatchMode::Persistent);
-    run.database.watches_mut().add_mode("/", TWO, WatchMode::PersistentRecursive);
+    run.database.watches_mut().add_mode("/a", ONE, WatchMode::Persistent).unwrap();
+    run.database.watches_mut().add_mode("/", TWO, WatchMode::PersistentRecursive).unwrap();
     let acl = open_acl();
     run.multi(&[
         (OpCode::SetData, set_body("/a", None, 1)),
@@ -129,8 +129,8 @@ fn a_closed_session_fires_in_the_order_of_its_list() {
     for path in ["/a", "/b", "/c"] {
         run.create_ephemeral(path);
     }
-    run.database.watches_mut().add_mode("/", ONE, WatchMode::PersistentRecursive);
-    run.database.watches_mut().add("/", TWO, Child);
+    run.database.watches_mut().add_mode("/", ONE, WatchMode::PersistentRecursive).unwrap();
+    run.database.watches_mut().add("/", TWO, Child).unwrap();
     run.close_session(Some(&["/b", "/c", "/a"]));
     let expected = [
         (NodeDeleted, "/b", vec![1]),
@@ -148,8 +148,8 @@ fn an_event_carries_the_acl_that_decides_who_may_see_it() {
     run.set_acl("/p", &[(perms::READ, "digest", "reader:x")], 1);
     run.create("/p/a", "");
     run.set_acl("/p/a", &[(perms::READ, "digest", "other:x")], 1);
-    run.database.watches_mut().add_mode("/p/a", ONE, WatchMode::Persistent);
-    run.database.watches_mut().add("/p", ONE, Child);
+    run.database.watches_mut().add_mode("/p/a", ONE, WatchMode::Persistent).unwrap();
+    run.database.watches_mut().add("/p", ONE, Child).unwrap();
     run.delete("/p/a");
     let reader = [Identity::new("digest", "reader:x")];
     let other = [Identity::new("digest", "other:x")];
@@ -163,7 +163,7 @@ fn an_event_carries_the_acl_that_decides_who_may_see_it() {
 #[test]
 fn replay_fires_nothing_and_uses_up_no_watch() {
     let mut run = Run::new();
-    run.database.watches_mut().add("/a", ONE, Data);
+    run.database.watches_mut().add("/a", ONE, Data).unwrap();
     let acl = open_acl();
     let body = create_body("/a", None, acl.as_vector(), false);
     run.database.apply_in_replay(&Txn::new(header(1, OpCode::Create), &body, None));

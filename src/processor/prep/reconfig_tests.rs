@@ -179,7 +179,7 @@ fn a_reconfiguration_sets_the_node_tells_its_watchers_and_answers_the_new_text()
     assert_eq!(body.data, Some(text.as_bytes()));
     assert_eq!(config_of(&txn).unwrap().unwrap().to_text(), text);
 
-    case.database.watches_mut().add(CONFIG_PATH, ConnectionId(1), WatchKind::Data);
+    case.database.watches_mut().add(CONFIG_PATH, ConnectionId(1), WatchKind::Data).unwrap();
     let before = case.database.digest();
     let mut fired: Vec<Fired> = Vec::new();
     let applied = case.database.apply(&txn, &mut fired);

@@ -22,6 +22,7 @@ use crate::recovery::{MemoryFolder, Recovered, RecoveryOptions, discard_after, r
 use crate::replica::ensemble::Role;
 use crate::replica::{Output, Reload, Reloaded, Replica, ReplicaOptions};
 use crate::time::{MonoUs, Now, WallMs};
+use crate::watch::WatchBounds;
 
 /// A frame from the replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -484,6 +485,7 @@ impl Disk {
             emulate_353_ttl: options.emulate_353_ttl,
             digest_enabled: options.digest,
             hash_seed: 1,
+            watches: WatchBounds::default(),
             record: false,
             planted: None,
         };

@@ -102,6 +102,10 @@ fn check(table: &WatchTable, naive: &Naive) {
     let pairs = naive.pairs();
     assert_eq!(table.len(), pairs.len());
     assert_eq!(table.is_empty(), pairs.is_empty());
+    let mut names: Vec<&str> = pairs.iter().map(|(path, ..)| *path).collect();
+    names.dedup();
+    let names: u64 = names.iter().map(|name| PATH_BYTES + name.len() as u64).sum();
+    assert_eq!(table.held_bytes(), pairs.len() as u64 * WATCH_BYTES + names);
     let data = || pairs.iter().filter(|(_, _, kind)| *kind == WatchKind::Data);
     let mut by_path: Vec<(String, u64)> = Vec::new();
     table.for_each_path(&mut |path, connections| {
@@ -142,26 +146,26 @@ proptest! {
     fn the_table_is_what_the_list_is(
         draws in proptest::collection::vec((0u8..12, 0usize..6, 0u64..5, 0usize..5), 1..120),
     ) {
-        let mut table = WatchTable::new(1);
+        let mut table = WatchTable::new(1, WatchBounds::default());
         let mut naive = Naive::default();
         for (what, path, connection, which) in draws {
             let (path, connection) = (PATHS[path], ConnectionId(connection));
             match what {
                 0 | 1 => {
-                    table.add(path, connection, WatchKind::Data);
+                    table.add(path, connection, WatchKind::Data).unwrap();
                     naive.add(path, connection, WatchKind::Data, WatchMode::Standard);
                 }
                 2 | 3 => {
-                    table.add(path, connection, WatchKind::Child);
+                    table.add(path, connection, WatchKind::Child).unwrap();
                     naive.add(path, connection, WatchKind::Child, WatchMode::Standard);
                 }
                 4 | 5 => {
-                    table.add_mode(path, connection, WatchMode::Persistent);
+                    table.add_mode(path, connection, WatchMode::Persistent).unwrap();
                     naive.add(path, connection, WatchKind::Data, WatchMode::Persistent);
                     naive.add(path, connection, WatchKind::Child, WatchMode::Persistent);
                 }
                 6 => {
-                    table.add_mode(path, connection, WatchMode::PersistentRecursive);
+                    table.add_mode(path, connection, WatchMode::PersistentRecursive).unwrap();
                     naive.add(path, connection, WatchKind::Data, WatchMode::PersistentRecursive);
                 }
                 7 => {
@@ -189,7 +193,7 @@ proptest! {
 fn watches_of_one_path_fire_in_the_order_in_which_they_were_set() {
     let mut table = WatchTable::default();
     for connection in [5, 3, 9, 1, 3] {
-        table.add("/a", ConnectionId(connection), WatchKind::Data);
+        table.add("/a", ConnectionId(connection), WatchKind::Data).unwrap();
     }
     assert_eq!(fire(&mut table, "/a", WatchKind::Data), [5, 3, 9, 1]);
     assert_eq!(fire(&mut table, "/a", WatchKind::Data), [0u64; 0]);
@@ -198,8 +202,8 @@ fn watches_of_one_path_fire_in_the_order_in_which_they_were_set() {
 #[test]
 fn a_standard_watch_beside_a_persistent_one_is_used_up_alone() {
     let mut table = WatchTable::default();
-    table.add("/a", ONE, WatchKind::Data);
-    table.add_mode("/a", ONE, WatchMode::Persistent);
+    table.add("/a", ONE, WatchKind::Data).unwrap();
+    table.add_mode("/a", ONE, WatchMode::Persistent).unwrap();
     assert_eq!(fire(&mut table, "/a", WatchKind::Data), [1]);
     assert!(!table.contains("/a", ONE, WatcherType::Data));
     assert!(table.contains("/a", ONE, WatcherType::Persistent));
@@ -209,9 +213,9 @@ fn a_standard_watch_beside_a_persistent_one_is_used_up_alone() {
 #[test]
 fn a_firing_that_goes_on_tells_nobody_twice() {
     let mut table = WatchTable::default();
-    table.add("/a", ONE, WatchKind::Data);
-    table.add("/a", ONE, WatchKind::Child);
-    table.add("/a", TWO, WatchKind::Child);
+    table.add("/a", ONE, WatchKind::Data).unwrap();
+    table.add("/a", ONE, WatchKind::Child).unwrap();
+    table.add("/a", TWO, WatchKind::Child).unwrap();
     let mut receivers = Vec::new();
     table.fire("/a", WatchKind::Data, false, &mut receivers);
     table.fire("/a", WatchKind::Child, true, &mut receivers);
@@ -222,7 +226,7 @@ fn a_firing_that_goes_on_tells_nobody_twice() {
 #[test]
 fn removing_what_is_not_there_says_so() {
     let mut table = WatchTable::default();
-    table.add("/a", ONE, WatchKind::Child);
+    table.add("/a", ONE, WatchKind::Child).unwrap();
     assert!(!table.remove("/a", ONE, WatcherType::Data));
     assert!(!table.remove("/a", TWO, WatcherType::Any));
     assert!(!table.remove("/b", ONE, WatcherType::Any));
@@ -232,12 +236,48 @@ fn removing_what_is_not_there_says_so() {
 }
 
 #[test]
+fn a_watch_that_has_no_room_is_refused_and_changes_nothing() {
+    let full = |table: &mut WatchTable, path: &str, owner| {
+        let before = (table.len(), table.held_bytes());
+        let refused = table.add_mode(path, owner, WatchMode::Persistent).unwrap_err();
+        assert_eq!((table.len(), table.held_bytes()), before);
+        refused
+    };
+    let mut table = WatchTable::new(1, WatchBounds { per_connection_max: 3, bytes_max: 4000 });
+    table.add_mode("/a", ONE, WatchMode::Persistent).unwrap();
+    assert_eq!(full(&mut table, "/b", ONE), WatchesFull::Connection);
+    table.add("/b", ONE, WatchKind::Data).unwrap();
+    assert_eq!(table.add("/c", ONE, WatchKind::Data), Err(WatchesFull::Connection));
+    // What is there needs no room, and another mode of it none either.
+    assert_eq!(table.add("/b", ONE, WatchKind::Data), Ok(false));
+    assert_eq!(table.add_mode("/b", ONE, WatchMode::PersistentRecursive), Ok(true));
+    assert_eq!(full(&mut table, "/b", ONE), WatchesFull::Connection);
+    // A quarter of the memory for one connection, all of it for all.
+    let long = format!("/{}", "x".repeat(900));
+    table.add(&long, TWO, WatchKind::Data).unwrap();
+    assert_eq!(full(&mut table, &long, TWO), WatchesFull::Share);
+    for owner in 3..=100 {
+        let added = table.add(&format!("/{owner}{long}"), ConnectionId(owner), WatchKind::Data);
+        assert!(table.held_bytes() <= 4000);
+        assert_eq!(added.is_ok(), owner < 5, "{owner}");
+        assert!(added.is_ok() || added == Err(WatchesFull::Memory));
+    }
+    for owner in [ONE, TWO, ConnectionId(3), ConnectionId(4)] {
+        table.remove_connection(owner);
+    }
+    assert_eq!(table.held_bytes(), 0);
+    table.add("/c", ONE, WatchKind::Data).unwrap();
+}
+
+#[test]
 fn ten_thousand_connections_on_one_path_come_and_go() {
     let mut table = WatchTable::default();
     for round in 0..3 {
         for connection in 0..10_000 {
-            assert!(table.add("/a", ConnectionId(connection), WatchKind::Data));
-            table.add(&format!("/own/{connection}"), ConnectionId(connection), WatchKind::Child);
+            assert!(table.add("/a", ConnectionId(connection), WatchKind::Data).unwrap());
+            table
+                .add(&format!("/own/{connection}"), ConnectionId(connection), WatchKind::Child)
+                .unwrap();
         }
         assert_eq!(table.len(), 20_000);
         for connection in (0..10_000).filter(|connection| connection % 3 == round) {
@@ -258,7 +298,7 @@ fn a_watch_takes_less_than_sixty_bytes_beside_its_path() {
     let mut table = WatchTable::default();
     for connection in 0..100 {
         for path in 0..1000 {
-            table.add(&format!("/p{path}"), ConnectionId(connection), WatchKind::Data);
+            table.add(&format!("/p{path}"), ConnectionId(connection), WatchKind::Data).unwrap();
         }
     }
     let each = table.bytes() / table.len();

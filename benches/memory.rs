@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use inputs::{Txns, path, scattered};
 use ringkeeper::database::{Database, DatabaseOptions};
 use ringkeeper::id::ConnectionId;
-use ringkeeper::watch::WatchKind;
+use ringkeeper::watch::{WatchBounds, WatchKind};
 
 const DATA: [u8; 100] = [7; 100];
 /// What is written between two slices.
@@ -30,11 +30,15 @@ fn resident() -> u64 {
 
 fn main() {
     let count: u64 = std::env::args().find_map(|arg| arg.parse().ok()).unwrap_or(1_000_000);
-    let mut database = Database::new(DatabaseOptions::default());
+    let mut database = Database::new(DatabaseOptions {
+        watches: WatchBounds { bytes_max: 1 << 40, ..WatchBounds::DEFAULT },
+        ..DatabaseOptions::default()
+    });
 
     let before = resident();
     for n in 0..count {
-        database.watches_mut().add(&path(n / 10), ConnectionId(n % 10_000), WatchKind::Data);
+        let watches = database.watches_mut();
+        watches.add(&path(n / 10), ConnectionId(n % 10_000), WatchKind::Data).expect("room");
     }
     println!("{:<42} {:>11} bytes", "one watch, a tenth of a path", (resident() - before) / count);
     for n in 0..10_000 {

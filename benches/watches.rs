@@ -14,7 +14,7 @@ use inputs::{ThreadTime, Txns, elements, in_turns, path};
 use ringkeeper::database::{Database, DatabaseOptions};
 use ringkeeper::id::ConnectionId;
 use ringkeeper::proto::txn::Txn;
-use ringkeeper::watch::WatchKind;
+use ringkeeper::watch::{WatchBounds, WatchKind};
 
 /// Watches that are there, ten on each path, of ten thousand connections.
 const OTHERS: u64 = 1_000_000;
@@ -32,8 +32,9 @@ struct World {
 
 impl World {
     fn new() -> World {
-        let mut world =
-            World { database: Database::new(DatabaseOptions::default()), txns: Txns::new() };
+        let watches = WatchBounds { bytes_max: 1 << 40, ..WatchBounds::DEFAULT };
+        let options = DatabaseOptions { watches, ..DatabaseOptions::default() };
+        let mut world = World { database: Database::new(options), txns: Txns::new() };
         world.txns.populate(&mut world.database, NODES);
         for n in 0..OTHERS {
             world.watch(&path(1_000_000 + n / 10), ConnectionId(n % CONNECTIONS));
@@ -42,7 +43,8 @@ impl World {
     }
 
     fn watch(&mut self, path: &str, connection: ConnectionId) {
-        assert!(self.database.watches_mut().add(path, connection, WatchKind::Data), "it is new");
+        let added = self.database.watches_mut().add(path, connection, WatchKind::Data);
+        assert!(added.expect("there is room"), "it is new");
     }
 
     fn forget(&mut self, _: u64) {

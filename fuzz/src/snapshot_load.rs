@@ -4,6 +4,7 @@ use ringkeeper::database::{Database, DatabaseOptions};
 use ringkeeper::id::Zxid;
 use ringkeeper::io::Op;
 use ringkeeper::snapshot::{Compression, Loaded, Progress, Writer, WriterOptions, load};
+use ringkeeper::watch::WatchBounds;
 
 use super::disk::{Disk, place_number};
 use super::script::Script;
@@ -25,6 +26,7 @@ const OPTIONS: DatabaseOptions = DatabaseOptions {
     emulate_353_ttl: false,
     digest_enabled: true,
     hash_seed: 3,
+    watches: WatchBounds::DEFAULT,
     record: false,
     planted: None,
 };

@@ -428,7 +428,8 @@ mod tests {
         let waiting = Arc::clone(&queue.waiting);
         let bytes = waiting.bytes.load(Ordering::Relaxed);
         assert!((4 << 20..(4 << 20) + line.len()).contains(&bytes), "{bytes}");
-        assert_eq!(waiting.lost.load(Ordering::Relaxed) as usize, 1000 - bytes / line.len());
+        let lost = usize::try_from(waiting.lost.load(Ordering::Relaxed)).unwrap();
+        assert_eq!(lost, 1000 - bytes / line.len());
         drop(queue);
         write_lines(&receiver, &waiting, &mut Vec::new());
         assert_eq!(waiting.bytes.load(Ordering::Relaxed), 0);

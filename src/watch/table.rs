@@ -109,12 +109,17 @@ pub struct WatchBounds {
     pub bytes_max: u64,
 }
 
+impl WatchBounds {
+    /// Where nobody says otherwise.
+    pub const DEFAULT: WatchBounds = WatchBounds {
+        per_connection_max: limits::WATCHES_PER_CONNECTION_MAX,
+        bytes_max: limits::WATCH_MEMORY_MIN,
+    };
+}
+
 impl Default for WatchBounds {
     fn default() -> Self {
-        WatchBounds {
-            per_connection_max: limits::WATCHES_PER_CONNECTION_MAX,
-            bytes_max: limits::WATCH_MEMORY_MIN,
-        }
+        WatchBounds::DEFAULT
     }
 }
 
@@ -320,8 +325,11 @@ impl WatchTable {
             WatchMode::Persistent | WatchMode::Standard => &[WatchKind::Data, WatchKind::Child],
         };
         self.make_room(path, connection, kinds)?;
-        let added = kinds.iter().map(|kind| self.add_one(path, connection, *kind, mode));
-        Ok(added.fold(false, |any, added| any || added))
+        let mut added = false;
+        for kind in kinds {
+            added |= self.add_one(path, connection, *kind, mode);
+        }
+        Ok(added)
     }
 
     /// Whether one more of each kind has room. A watch that is there needs none.

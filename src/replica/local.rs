@@ -112,6 +112,28 @@ impl Replica {
         Ok(())
     }
 
+    /// Two transactions do not fit into an epoch that has one zxid left: where a local session may need two, for its
+    /// beginning and for an ephemeral node, the first takes that zxid, whatever the write wants, and the write waits
+    /// for the next leader.
+    pub(super) fn upgrade_at_the_end_of_an_epoch(
+        &mut self,
+        now: Now,
+        connection: &mut Connection,
+        op: OpCode,
+    ) {
+        let may_need_two = connection.local
+            && self.options.local_sessions_upgrading
+            && matches!(op, OpCode::Create | OpCode::Create2 | OpCode::Multi);
+        if !may_need_two || self.ensemble.role != Role::Leading || self.is_disk_full() {
+            return;
+        }
+        let next = self.peer.zxid_after(self.prep.last());
+        let is_last = next.is_some_and(|next| self.peer.zxid_after(next).is_none());
+        if is_last {
+            connection.local = !self.log_session(now, connection.session);
+        }
+    }
+
     /// A session is known to everybody now.
     pub(super) fn on_global_session(&mut self, session: SessionId) {
         self.ensemble.upgrading.remove(&session);

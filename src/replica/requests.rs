@@ -161,6 +161,9 @@ impl Replica {
             return self.mark_dirty(slot, connection);
         }
         let arrived = now.mono;
+        if let Some(op) = op {
+            self.upgrade_at_the_end_of_an_epoch(now, connection, op);
+        }
         if let Some(op) = op
             && self.waits_for_next_leader(op)
         {

@@ -517,6 +517,37 @@ fn a_leader_whose_epoch_is_used_up_lets_writes_wait_for_the_next_one() {
     assert!(!harness.is_closed(conn));
 }
 
+/// It went like this: the last zxid of an epoch went to the beginning of the session, and its write was refused as if
+/// the disk were full.
+#[test]
+fn a_local_session_that_becomes_global_with_the_last_zxid_writes_in_the_next_epoch() {
+    for flags in [0, 1] {
+        let mut harness = leader_with(ReplicaOptions {
+            local_sessions: true,
+            local_sessions_upgrading: true,
+            ..ReplicaOptions::default()
+        });
+        let conn = harness.open();
+        harness.send_connect(conn, new_session());
+        harness.take_frames(conn);
+        let last = harness.replica.newest_zxid();
+        harness.peer().last_zxid = last.next();
+        harness.send(conn, 1, OpCode::Create, &create("/e", b"", flags));
+        let proposed = commit_proposed(&mut harness);
+        assert_eq!(
+            proposed.iter().map(|txn| txn.header().op).collect::<Vec<_>>(),
+            [OpCode::CreateSession]
+        );
+        assert_eq!(harness.errors(conn), []);
+        become_(&mut harness, Standing::Looking);
+        harness.peer().last_zxid = None;
+        lead(&mut harness, 2);
+        let proposed = commit_proposed(&mut harness);
+        assert!(proposed.iter().any(|txn| txn.header().op == OpCode::Create), "{proposed:?}");
+        assert_eq!(harness.errors(conn), [(1, 0)]);
+    }
+}
+
 /// It went like this: 1. A server that has become leader takes up what a connection waits for. 2. The epoch has one zxid, for the
 /// first write. 3. The second write waits for the next leader, and the read behind it was answered before it.
 #[test]

@@ -494,12 +494,20 @@ fn weights_multiply_the_bucket_when_they_count() {
 
 #[test]
 fn own_bounds_leave_room_for_the_largest_request() {
-    let flags = [("JVMFLAGS", "-Djute.maxbuffer=1000000000")];
-    assert_eq!(good(cfg_with("", &flags, &[])).own.request_bytes_in_flight_max, 2_000_000_000);
+    let flags = [("JVMFLAGS", "-Djute.maxbuffer=500000000")];
+    assert_eq!(good(cfg_with("", &flags, &[])).own.request_bytes_in_flight_max, 1_000_000_000);
     let error = error(cfg_with("ringkeeper.requestBytesInFlightMax=2000000\n", &flags, &[]));
-    assert!(error.text.contains("at least jute.maxbuffer, which is 1000000000"), "{error}");
+    assert!(error.text.contains("at least jute.maxbuffer, which is 500000000"), "{error}");
     let error = self::error(cfg_with("ringkeeper.connectionMemoryMax=20000000\n", &flags, &[]));
-    assert!(error.text.contains("at least 4 × jute.maxbuffer, which is 4000000000"), "{error}");
+    assert!(error.text.contains("at least 4 × jute.maxbuffer, which is 2000000000"), "{error}");
+}
+
+#[test]
+fn no_frame_is_so_long_that_its_transaction_could_not_be_read_back() {
+    let flags = [("JVMFLAGS", "-Djute.maxbuffer=2147483647 -Djute.maxbuffer.extrasize=2147483647")];
+    let network = good(cfg_with("", &flags, &[])).network;
+    let longest = ringkeeper::limits::FRAME_BYTES_CEILING;
+    assert_eq!((network.jute_max_buffer, network.jute_max_buffer_extra), (longest, longest));
 }
 
 #[test]

@@ -40,6 +40,10 @@ pub const IDENTITIES_MAX: usize = 64;
 /// a learner passes on, and stand in each ACL that is given to `auth`.
 pub const IDENTITIES_BYTES_MAX: usize = 64 * 1024;
 
+/// Default of `ringkeeper.aclEntriesMax`: entries of an ACL that a client gives to a node. Each list is
+/// looked through when it is given, and kept in memory. What stands in a snapshot or a log may have more.
+pub const ACL_ENTRIES_MAX: usize = 1024;
+
 /// Longest list of a client's identities in a request that a learner passes on, in bytes. Learners of
 /// Apache ZooKeeper let their clients show any number.
 pub const AUTHINFO_BYTES_MAX: usize = 1 << 20;

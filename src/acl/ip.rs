@@ -6,11 +6,69 @@
 use std::net::IpAddr;
 
 /// An address as bytes in network order: 4 or 16 of them.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Address {
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub(super) struct Address {
     bytes: [u8; 16],
     /// 4 or 16.
     length: usize,
+}
+
+impl Address {
+    /// # Errors
+    /// `None`: ZooKeeper takes it for no address.
+    pub fn parse(text: &str) -> Option<Address> {
+        parse(text)
+    }
+
+    pub fn is_v4(&self) -> bool {
+        self.length == 4
+    }
+
+    /// Its bits as a number: addresses of one family are ordered by it.
+    pub fn number(&self) -> u128 {
+        let number = u128::from_be_bytes(self.bytes);
+        if self.is_v4() { number >> 96 } else { number }
+    }
+}
+
+/// The addresses that share their first bits with one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Range {
+    address: Address,
+    /// How many of its bits.
+    bits: usize,
+}
+
+impl Range {
+    /// # Errors
+    /// `None`: ZooKeeper takes it for no range.
+    pub fn parse(expression: &str) -> Option<Range> {
+        let (address, bits) = parse_prefix(expression)?;
+        Some(Range { address, bits })
+    }
+
+    pub fn is_v4(&self) -> bool {
+        self.address.is_v4()
+    }
+
+    /// The number of its lowest address.
+    pub fn first(&self) -> u128 {
+        self.address.number() & !self.others()
+    }
+
+    /// The number of its highest address.
+    pub fn last(&self) -> u128 {
+        self.address.number() | self.others()
+    }
+
+    /// The bits that do not count.
+    fn others(&self) -> u128 {
+        let others = self.address.length * 8 - self.bits;
+        u32::try_from(others)
+            .ok()
+            .and_then(|others| u128::MAX.checked_shr(128 - others))
+            .unwrap_or(0)
+    }
 }
 
 /// `Integer.parseInt`: an optional sign, then digits.
@@ -95,7 +153,8 @@ pub(super) fn is_valid(expression: &str) -> bool {
     parse_prefix(expression).is_some()
 }
 
-/// Whether the address `id` lies in the range that an ACL names.
+/// Whether the address `id` lies in the range that an ACL names, found anew each time.
+#[cfg(test)]
 pub(super) fn matches(id: &str, expression: &str) -> bool {
     let Some((range, bits)) = parse_prefix(expression) else { return false };
     let Some(address) = parse(id) else { return false };

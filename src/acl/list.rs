@@ -1,7 +1,10 @@
 //! One interned ACL, and an identity to hold against it.
 
+use std::hash::{DefaultHasher, Hasher};
 use std::rc::Rc;
 
+use crate::acl::compiled::Compiled;
+use crate::acl::ip::Address;
 use crate::acl::rules;
 use crate::jute::{Jute, VectorBuf};
 use crate::proto::data::{AclEntry, AclVector, Id, perms};
@@ -13,12 +16,49 @@ pub struct Identity {
     pub scheme: Box<str>,
     /// The name within the scheme.
     pub id: Box<str>,
+    /// Follows from the two.
+    who: Who,
+}
+
+/// An identity in the form in which ACLs are asked about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Who {
+    /// It may do everything.
+    Super,
+    /// A name of `digest`, by its hash.
+    Digest { hash: u64 },
+    /// A name of `ip`.
+    Address(Address),
+    /// No list gives anything to it.
+    Unknown,
+}
+
+impl Who {
+    fn of(scheme: &str, id: &str) -> Who {
+        match scheme {
+            "super" => Who::Super,
+            "digest" => Who::Digest { hash: Who::hash_of(id.as_bytes()) },
+            "ip" => Address::parse(id).map_or(Who::Unknown, Who::Address),
+            _ => Who::Unknown,
+        }
+    }
+
+    /// SipHash: nobody finds many names with the same one, though its key is known.
+    pub fn hash_of(name: &[u8]) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(name);
+        hasher.finish()
+    }
 }
 
 impl Identity {
     /// The identity with these two halves.
     pub fn new(scheme: &str, id: &str) -> Identity {
-        Identity { scheme: scheme.into(), id: id.into() }
+        Identity { scheme: scheme.into(), id: id.into(), who: Who::of(scheme, id) }
+    }
+
+    pub(super) fn who(&self) -> Who {
+        self.who
     }
 
     /// Bytes of scheme and name.
@@ -39,8 +79,10 @@ pub struct AclList(Rc<Shared>);
 #[derive(Debug)]
 struct Shared {
     /// Bits that `world:anyone` has; all of them for a list without entries, which forbids nothing.
-    /// Nearly every check ends here, without reading the entries.
+    /// Nearly every check ends here.
     anyone: i32,
+    /// What it gives to others.
+    compiled: Option<Box<Compiled>>,
     /// The jute vector, count included.
     encoded: Box<[u8]>,
 }
@@ -50,6 +92,7 @@ impl AclList {
     pub fn new(acl: AclVector<'_>) -> AclList {
         AclList(Rc::new(Shared {
             anyone: rules::perms_of_anyone(acl),
+            compiled: Compiled::new(acl),
             encoded: acl.to_bytes().into_boxed_slice(),
         }))
     }
@@ -82,10 +125,23 @@ impl AclList {
         &self.0.encoded[4..]
     }
 
-    /// As [`permits`](crate::acl::permits), quick for lists that name everybody.
+    /// Whether one of the identities is given one of the `wanted` bits, of which there is one.
+    ///
+    /// A list without entries gives everything to everybody, the `super` scheme passes every list.
+    // ZooKeeper: ZooKeeperServer.checkACL; a null or empty list allows.
     #[inline]
     pub fn permits(&self, wanted: i32, identities: &[Identity]) -> bool {
-        self.0.anyone & wanted != 0 || rules::permits(self.vector(), wanted, identities)
+        self.0.anyone & wanted != 0 || self.permits_one(wanted, identities)
+    }
+
+    fn permits_one(&self, wanted: i32, identities: &[Identity]) -> bool {
+        let given = |identity: &Identity| {
+            let compiled = self.0.compiled.as_deref();
+            compiled.map_or(0, |compiled| compiled.perms_of(identity, self.item_bytes()))
+        };
+        identities
+            .iter()
+            .any(|identity| identity.who == Who::Super || given(identity) & wanted != 0)
     }
 }
 

@@ -1,9 +1,11 @@
 //! Access control: interned ACLs, who may do what, and how a connection shows who it is.
 //!
-//! An ACL is kept as the bytes of its jute vector, once for all nodes that have it. Nothing here
+//! An ACL is kept as the bytes of its jute vector, once for all nodes that have it, and beside them in
+//! the form in which it is asked. Nothing here
 //! knows of nodes or connections: lists and identities come in, answers go out.
 
 mod authenticate;
+mod compiled;
 mod ip;
 mod list;
 mod rules;
@@ -14,5 +16,5 @@ pub use authenticate::{
     ip_identity,
 };
 pub use list::{AclList, Identity};
-pub use rules::{AclBounds, FixUpError, fix_up, permits};
+pub use rules::{AclBounds, FixUpError, fix_up};
 pub use table::{AclId, AclSlot, AclTable};

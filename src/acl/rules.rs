@@ -1,5 +1,7 @@
 //! Who may do what, and what an ACL must look like (`checkACL`, `PrepRequestProcessor.fixupACL`).
 
+use hashbrown::HashSet;
+
 use crate::acl::ip;
 use crate::acl::list::Identity;
 use crate::error::ErrorCode;
@@ -19,11 +21,9 @@ pub(super) fn perms_of_anyone(acl: AclVector<'_>) -> i32 {
     acl.iter().filter(|entry| is_anyone(&entry.id)).fold(0, |bits, entry| bits | entry.perms)
 }
 
-/// Whether one of the identities is given one of the `wanted` bits.
-///
-/// A list without entries gives everything to everybody, the `super` scheme passes every list.
-// ZooKeeper: ZooKeeperServer.checkACL; a null or empty list allows.
-pub fn permits(acl: AclVector<'_>, wanted: i32, identities: &[Identity]) -> bool {
+/// What [`AclList::permits`](crate::acl::AclList::permits) says, found by a look at every entry.
+#[cfg(test)]
+pub(super) fn permits(acl: AclVector<'_>, wanted: i32, identities: &[Identity]) -> bool {
     if acl.is_empty() || identities.iter().any(|identity| &*identity.scheme == "super") {
         return true;
     }
@@ -34,6 +34,7 @@ pub fn permits(acl: AclVector<'_>, wanted: i32, identities: &[Identity]) -> bool
     })
 }
 
+#[cfg(test)]
 fn identity_matches(identity: &Identity, named: &Id<'_>) -> bool {
     let (Some(scheme), Some(name)) = (named.scheme, named.id) else { return false };
     if &*identity.scheme != scheme {
@@ -51,6 +52,8 @@ fn identity_matches(identity: &Identity, named: &Id<'_>) -> bool {
 pub struct AclBounds {
     /// `DigestAuthenticationProvider.enabled`: without it the scheme is unknown.
     pub digest_enabled: bool,
+    /// Entries, as they are given and as they are stored.
+    pub entries_max: usize,
     /// Bytes of the entries as they are stored.
     pub bytes_max: usize,
 }
@@ -92,6 +95,27 @@ fn equal(one: &AclEntry<'_>, other: &AclEntry<'_>) -> Result<bool, FixUpError> {
         && other.id.id.is_some())
 }
 
+/// The entries, each once (`PrepRequestProcessor.removeDuplicates`).
+///
+/// # Errors
+/// A null field had to be compared. Such a list is refused anyway, but the code tells.
+fn unique(acl: AclVector<'_>) -> Result<Vec<AclEntry<'_>>, FixUpError> {
+    let mut unique: Vec<AclEntry<'_>> = Vec::with_capacity(acl.len());
+    let mut known = HashSet::with_capacity(acl.len());
+    for entry in acl.iter() {
+        if entry.id.scheme.is_none() || entry.id.id.is_none() {
+            // It equals none of those before it, so that Java compares it with each.
+            for earlier in &unique {
+                equal(&entry, earlier)?;
+            }
+        }
+        if known.insert(entry) {
+            unique.push(entry);
+        }
+    }
+    Ok(unique)
+}
+
 /// The ACL as it will be stored: duplicates dropped, `auth` replaced by the requester's identities.
 ///
 /// # Errors
@@ -101,38 +125,36 @@ pub fn fix_up(
     identities: &[Identity],
     bounds: &AclBounds,
 ) -> Result<VectorBuf<AclEntry<'static>>, FixUpError> {
-    let &AclBounds { digest_enabled, bytes_max } = bounds;
-    let mut unique: Vec<AclEntry<'_>> = Vec::with_capacity(acl.len());
-    for entry in acl.iter() {
-        let mut known = false;
-        for earlier in &unique {
-            known = known || equal(&entry, earlier)?;
-        }
-        if !known {
-            unique.push(entry);
-        }
+    let &AclBounds { digest_enabled, entries_max, bytes_max } = bounds;
+    if acl.len() > entries_max {
+        return Err(FixUpError::Invalid);
     }
+    let unique = unique(acl)?;
     if unique.is_empty() {
         return Err(FixUpError::Invalid);
     }
     let mut fixed = VectorBuf::default();
-    for entry in &unique {
-        if fixed.bytes() > bytes_max {
-            return Err(FixUpError::TooLong);
+    let mut add = |entry: &AclEntry<'_>| {
+        fixed.push(entry);
+        if fixed.len() > entries_max {
+            Err(FixUpError::Invalid)
+        } else if fixed.bytes() > bytes_max {
+            Err(FixUpError::TooLong)
+        } else {
+            Ok(())
         }
+    };
+    for entry in &unique {
         let scheme = entry.id.scheme.ok_or(FixUpError::Invalid)?;
         if scheme == "world" && entry.id.id.ok_or(FixUpError::Null)? == "anyone" {
-            fixed.push(entry);
+            add(entry)?;
         } else if scheme == "auth" {
             let mut found = false;
             // ZooKeeper: an `ip` identity proves nothing (isAuthenticated is false).
             let shown = identities.iter().filter(|id| digest_enabled && &*id.scheme == "digest");
             for identity in shown {
                 found = true;
-                fixed.push(&AclEntry { perms: entry.perms, id: identity.as_id() });
-                if fixed.bytes() > bytes_max {
-                    return Err(FixUpError::TooLong);
-                }
+                add(&AclEntry { perms: entry.perms, id: identity.as_id() })?;
             }
             if !found {
                 return Err(FixUpError::Invalid);
@@ -146,7 +168,7 @@ pub fn fix_up(
             if !valid {
                 return Err(FixUpError::Invalid);
             }
-            fixed.push(entry);
+            add(entry)?;
         }
     }
     Ok(fixed)
@@ -164,10 +186,13 @@ fn is_valid_digest(id: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::proto::data::perms;
 
-    const BOUNDS: AclBounds = AclBounds { digest_enabled: true, bytes_max: 1000 };
+    const BOUNDS: AclBounds =
+        AclBounds { digest_enabled: true, entries_max: 1024, bytes_max: 1000 };
 
     fn list(entries: &[(i32, Option<&str>, Option<&str>)]) -> VectorBuf<AclEntry<'static>> {
         let mut list = VectorBuf::default();
@@ -243,6 +268,50 @@ mod tests {
         assert_eq!(fixed(&auth[..1], &who), Err(FixUpError::TooLong));
         assert_eq!(fixed(&auth, &who[..20]), Err(FixUpError::TooLong));
         assert_eq!(FixUpError::TooLong.code(), ErrorCode::MarshallingError);
+    }
+
+    #[test]
+    fn a_list_has_no_more_entries_than_it_may_before_and_after_auth_is_replaced() {
+        let bounds = AclBounds { entries_max: 4, ..BOUNDS };
+        let who: Vec<Identity> = (0..4).map(|n| digest(&format!("{n}:x"))).collect();
+        let fixed = |acl: &VectorBuf<AclEntry<'static>>, who: &[Identity]| {
+            fix_up(acl.as_vector(), who, &bounds).map(|fixed| fixed.len())
+        };
+        let anyone = (1, Some("world"), Some("anyone"));
+        assert_eq!(fixed(&list(&[anyone; 4]), &[]), Ok(1));
+        assert_eq!(fixed(&list(&[anyone; 5]), &[]), Err(FixUpError::Invalid));
+        let auth = list(&[(1, Some("auth"), None), anyone]);
+        assert_eq!(fixed(&auth, &who[..3]), Ok(4));
+        assert_eq!(fixed(&auth, &who), Err(FixUpError::Invalid));
+        assert_eq!(fixed(&list(&[(1, Some("auth"), None)]), &who), Ok(4));
+    }
+
+    proptest! {
+        #[test]
+        fn duplicates_and_nulls_are_found_as_by_comparing_each_with_each(
+            entries in proptest::collection::vec((0i32..3, 0usize..3, 0usize..3), 0..12),
+        ) {
+            const WORDS: [&str; 2] = ["a", "b"];
+            let entries: Vec<_> = entries
+                .into_iter()
+                .map(|(perms, scheme, id)| (perms, WORDS.get(scheme).copied(), WORDS.get(id).copied()))
+                .collect();
+            let list = list(&entries);
+            let simple = || {
+                let mut unique: Vec<AclEntry<'_>> = Vec::new();
+                for entry in list.as_vector::<AclEntry<'_>>().iter() {
+                    let mut known = false;
+                    for earlier in &unique {
+                        known = known || equal(&entry, earlier)?;
+                    }
+                    if !known {
+                        unique.push(entry);
+                    }
+                }
+                Ok(unique)
+            };
+            prop_assert_eq!(unique(list.as_vector()), simple());
+        }
     }
 
     #[test]

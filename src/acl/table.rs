@@ -83,6 +83,12 @@ impl AclTable {
         slot
     }
 
+    /// The list with these entries, if some node has it.
+    pub fn find(&self, acl: AclVector<'_>) -> Option<&AclList> {
+        let slot = self.by_bytes.get(acl.item_bytes())?;
+        Some(self.list(AclSlot(*slot)))
+    }
+
     /// An id that no list has had. A snapshot may have used the last number there is; then the
     /// lowest that no list has now.
     fn new_id(&mut self) -> AclId {

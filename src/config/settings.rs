@@ -412,6 +412,9 @@ pub struct Own {
     /// larger one becomes the error BADARGUMENTS. Bytes.
     /// Default: 64 MiB. Key `ringkeeper.multiReadReplyBytesMax`.
     pub multi_read_reply_bytes_max: u64,
+    /// Entries of an ACL that a client gives to a node; more is refused with INVALIDACL. What snapshots
+    /// and logs hold may have more. Default: 1024. Key `ringkeeper.aclEntriesMax`.
+    pub acl_entries_max: u64,
     /// Unread replies and events, unanswered requests and unfinished frames that all connections may hold
     /// together; beyond three quarters of it those are closed that hold most for longest. Bytes. Default:
     /// a quarter of the memory that the process may use, at least 64 MiB and four times `jute.maxbuffer`.
@@ -622,6 +625,7 @@ impl Default for Own {
             output_bytes_per_connection_max: 4 * 1024 * 1024,
             request_bytes_in_flight_max: REQUEST_BYTES_IN_FLIGHT_MAX,
             multi_read_reply_bytes_max: 64 * 1024 * 1024,
+            acl_entries_max: 1024,
             connection_memory_max: None,
             watch_memory_max: None,
             watches_per_connection_max: WATCHES_PER_CONNECTION_MAX,

@@ -21,7 +21,7 @@ use std::rc::Rc;
 use crate::acl::AclList;
 use crate::id::{ConnectionId, SessionId, Zxid};
 use crate::planted::{self, PlantedBug};
-use crate::proto::data::{Stat, StatPersisted};
+use crate::proto::data::{AclVector, Stat, StatPersisted};
 use crate::proto::event::EventType;
 use crate::proto::txn::Txn;
 use crate::tree::{self, KindRules, NodeId, QuotaPaths, Tree};
@@ -299,6 +299,11 @@ impl Database {
     /// Where the digest of a node begins: CRC-32 of path and data.
     pub fn digest_seed(path: &str, data: Option<&[u8]>) -> u32 {
         tree::digest_seed(path, data)
+    }
+
+    /// The list with these entries, if some node has it.
+    pub fn known_acl(&self, acl: AclVector<'_>) -> Option<&AclList> {
+        self.tree.acls().find(acl)
     }
 
     /// The digest of the node at `path` with this seed and Stat; 0 below `/zookeeper`.

@@ -523,6 +523,7 @@ fn prep_options(options: &ReplicaOptions) -> PrepOptions {
         extended_types: options.extended_types,
         close_session_paths: options.close_session_paths,
         reconfig: options.reconfig,
+        acl_entries_max: options.acl_entries_max,
         txn_bytes_max: options.txnlog.txn_bytes_max,
         planted: options.planted,
     }

@@ -50,6 +50,8 @@ pub struct ReplicaOptions {
     pub large_request_bytes: Option<u32>,
     /// Bytes of large requests in the server at once (`largeRequestMaxBytes`).
     pub large_requests_bytes_max: usize,
+    /// Entries of an ACL that a client gives (`ringkeeper.aclEntriesMax`).
+    pub acl_entries_max: usize,
     /// Longest body of any reply.
     pub reply_bytes_max: usize,
     /// Longest reply to one multiRead (`ringkeeper.multiReadReplyBytesMax`).
@@ -115,6 +117,7 @@ impl Default for ReplicaOptions {
             connection_output_bytes_max: limits::CONNECTION_OUTPUT_BYTES_MAX,
             large_request_bytes: None,
             large_requests_bytes_max: limits::LARGE_REQUESTS_BYTES_MAX,
+            acl_entries_max: limits::ACL_ENTRIES_MAX,
             reply_bytes_max: limits::REPLY_BYTES_MAX,
             multi_read_bytes_max: limits::MULTI_READ_BYTES_MAX,
             throttle: super::ThrottleOptions::default(),

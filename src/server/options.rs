@@ -146,6 +146,7 @@ pub fn replica(config: &Config, device: LogDevice) -> Result<ReplicaOptions, Str
         connection_output_bytes_max: unsent_bytes_max(config),
         large_request_bytes: config.limits.large_request_threshold_bytes,
         large_requests_bytes_max: config.limits.large_request_max_bytes as usize,
+        acl_entries_max: clamp(config.own.acl_entries_max),
         reply_bytes_max: limits::REPLY_BYTES_MAX,
         multi_read_bytes_max: clamp(config.own.multi_read_reply_bytes_max),
         throttle: throttle(&config.limits.connection_throttle),

@@ -6,11 +6,11 @@ use std::net::SocketAddr;
 
 use ringkeeper::proto::OpCode;
 use ringkeeper::proto::data::{AclEntry, Id};
-use ringkeeper::proto::request::{AuthPacket, CreateRequest, MultiOp, RequestBody};
+use ringkeeper::proto::request::{AuthPacket, CreateRequest, MultiOp, PathVersion, RequestBody};
 use ringkeeper_testkit::Config;
 
 use crate::harness::{Bounds, alone, ensemble};
-use crate::raw::{Acl, Client, set};
+use crate::raw::{Acl, Client, create, set};
 
 /// Some transactions and frames of the longest kind.
 const GROWTH_MAX: u64 = 64 << 20;
@@ -94,6 +94,40 @@ fn what_a_connection_shows_of_itself_is_bounded() {
     let name = "users of 4 bytes and of 900 kB until one is refused, 250 writes of one of 60 kB";
     alone(name, Config::new(), Bounds::memory(GROWTH_MAX), shows_many_users);
     ensemble(name, &Config::new(), Bounds::memory(GROWTH_MAX), shows_many_users);
+}
+
+/// Lists as long as a frame holds, all entries different.
+fn gives_long_lists(at: SocketAddr) -> String {
+    let mut client = Client::connect_with(at, 30_000);
+    let ranges = Id { scheme: Some("ip"), id: Some("10.0.0.0/8") };
+    let long = acl(28_000, |number| AclEntry { perms: i32::try_from(number).unwrap(), id: ranges });
+    let path = format!("/list-{:x}", client.session.session_id.0);
+    let mut answers = Vec::new();
+    for list in [&auth_entries(65_000), &long] {
+        for _ in 0..6 {
+            let answer = client.call(OpCode::Create, &create(&path, b"", list, 0));
+            answers.push(answer.header.err);
+        }
+    }
+    assert_eq!(answers, [-114; 12]);
+    // A node with as long a list as it may have, and a multi of as many checks as fit a frame.
+    assert_eq!(show_user(&mut client, "u").unwrap(), 0);
+    let mut entries =
+        acl(1000, |number| AclEntry { perms: i32::try_from(number << 5).unwrap(), id: ranges });
+    entries.push(&AclEntry { perms: 31, id: Id { scheme: Some("auth"), id: None } });
+    client.call(OpCode::Create, &create(&path, b"", &entries, 0)).ok();
+    let check = MultiOp::Check(PathVersion { path: Some(&path), version: -1 });
+    let parts = RequestBody::Multi(vec![check; 3000]);
+    let checked = client.call(OpCode::Multi, &parts).ok().body.len();
+    client.delete(&path).ok();
+    format!("{answers:?}; 3000 checks: {checked} bytes")
+}
+
+#[test]
+fn long_lists_hold_no_server_and_cost_no_leader() {
+    let name = "6 creates with 65000 entries, 6 with 28000, a multi of 3000 checks against 1001";
+    alone(name, Config::new(), Bounds::memory(GROWTH_MAX), gives_long_lists);
+    ensemble(name, &Config::new(), Bounds::memory(GROWTH_MAX), gives_long_lists);
 }
 
 /// A multi of creates, each for everybody who the client has shown to be.

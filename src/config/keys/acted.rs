@@ -641,6 +641,13 @@ pub(super) static KEYS: &[Key] = &[
     .about("largest reply to one multiRead; a larger one becomes the error BADARGUMENTS")
     .unit("bytes"),
     own(
+        "ringkeeper.aclEntriesMax",
+        Kind::Int { min: 1, max: 1_000_000, form: Form::Decimal, below: Below::Refuse },
+        "1024",
+        number!(own.acl_entries_max),
+    )
+    .about("entries of an ACL that a client gives; a longer one is refused with INVALIDACL"),
+    own(
         "ringkeeper.connectionMemoryMax",
         Kind::IntOrAuto { min: 16 << 20, max: 1 << 40 },
         "auto",

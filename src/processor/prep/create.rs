@@ -67,7 +67,7 @@ impl Prep {
         // ZooKeeper: a null path ends in a NullPointerException, answered as a marshalling error.
         let wanted_path = wanted.path.ok_or(ErrorCode::MarshallingError)?;
         let parent_path = path::parent(wanted_path).ok_or(ErrorCode::BadArguments)?;
-        let acl = self.fix_up(wanted.acl, requester)?;
+        let acl = self.fix_up(database, wanted.acl, requester)?;
         let mut parent = self.record(database, parent_path)?;
         self.check_acl(&parent.acl, perms::CREATE, requester)?;
 

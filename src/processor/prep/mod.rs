@@ -51,6 +51,8 @@ pub struct PrepOptions {
     pub close_session_paths: bool,
     /// Reconfiguration is switched on.
     pub reconfig: bool,
+    /// Entries of an ACL that a client gives.
+    pub acl_entries_max: usize,
     /// Longest transaction: beyond it a log could not be read again (ZOOKEEPER-4306).
     pub txn_bytes_max: usize,
     /// A bug put in on purpose.
@@ -60,7 +62,12 @@ pub struct PrepOptions {
 impl PrepOptions {
     /// What the lists that clients give must keep to.
     pub fn acl_bounds(&self) -> AclBounds {
-        AclBounds { digest_enabled: self.digest_auth, bytes_max: self.txn_bytes_max }
+        let PrepOptions { digest_auth, acl_entries_max, txn_bytes_max, .. } = *self;
+        AclBounds {
+            digest_enabled: digest_auth,
+            entries_max: acl_entries_max,
+            bytes_max: txn_bytes_max,
+        }
     }
 }
 
@@ -414,7 +421,12 @@ impl Prep {
     }
 
     /// The ACL as it is stored (`fixupACL`).
-    fn fix_up(&self, acl: AclVector<'_>, requester: &Requester<'_>) -> Result<AclList, ErrorCode> {
+    fn fix_up(
+        &self,
+        database: &Database,
+        acl: AclVector<'_>,
+        requester: &Requester<'_>,
+    ) -> Result<AclList, ErrorCode> {
         // The list that nearly all nodes have needs no look at its entries.
         let open = self.open.vector();
         if acl == open {
@@ -422,7 +434,8 @@ impl Prep {
         }
         let fixed = fix_up(acl, requester.identities, &self.options.acl_bounds())
             .map_err(|error| error.code())?;
-        Ok(AclList::new(fixed.as_vector::<AclEntry<'_>>()))
+        let fixed = fixed.as_vector::<AclEntry<'_>>();
+        Ok(database.known_acl(fixed).cloned().unwrap_or_else(|| AclList::new(fixed)))
     }
 }
 

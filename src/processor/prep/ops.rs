@@ -124,7 +124,7 @@ impl Prep {
     ) -> Result<Planned<'a>, ErrorCode> {
         requester.allowed?;
         let path = valid(request.path)?;
-        let acl = self.fix_up(request.acl, requester)?;
+        let acl = self.fix_up(database, request.acl, requester)?;
         let mut node = self.record(database, path)?;
         self.check_acl(&node.acl, perms::ADMIN, requester)?;
         let version = next_version(node.stat.aversion, request.version)?;

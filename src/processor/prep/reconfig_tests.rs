@@ -44,6 +44,7 @@ fn case() -> Case {
             extended_types: false,
             close_session_paths: false,
             reconfig: true,
+            acl_entries_max: crate::limits::ACL_ENTRIES_MAX,
             txn_bytes_max: 1 << 20,
             planted: None,
         },

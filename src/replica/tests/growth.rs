@@ -1,11 +1,14 @@
 //! Requests whose answers or transactions are far longer than they are: the bounds are met on the way.
 
+use super::forwarding::{commit, connect, follower_with, txn, zxid};
 use super::harness::{Client, Harness, acl, create, create_with, path, set_data, watch};
 use crate::error::ErrorCode;
+use crate::id::SessionId;
 use crate::jute::Jute;
 use crate::proto::OpCode;
 use crate::proto::data::AclVector;
 use crate::proto::request::{AuthPacket, CreateRequest, MultiOp, RequestBody};
+use crate::proto::txn::{CreateTxn, TxnBody};
 use crate::replica::ReplicaOptions;
 
 const TOO_LONG: i32 = ErrorCode::MarshallingError.code();
@@ -45,6 +48,38 @@ fn an_answer_that_fits_no_frame_is_an_error_and_the_longest_that_does_is_given()
         let reply = h.call(client.conn, 9, OpCode::GetData, &watch("/b", false));
         assert_eq!((reply.err, reply.body.is_empty()), (TOO_LONG, true));
     }
+}
+
+fn world_entries(count: i32) -> Vec<u8> {
+    let entries: Vec<_> = (0..count).map(|n| (n << 5 | 31, "world", "anyone")).collect();
+    acl(&entries)
+}
+
+#[test]
+fn a_list_of_too_many_entries_is_refused_and_one_that_another_leader_took_is_kept() {
+    let options = ReplicaOptions { acl_entries_max: 3, ..ReplicaOptions::default() };
+    let mut h = Harness::with(options.clone());
+    let client = h.connect();
+    for (xid, entries) in [(1, 3), (2, 4)] {
+        let name = format!("/{entries}");
+        let list = world_entries(entries);
+        let reply = h.call(client.conn, xid, OpCode::Create, &create_with(&name, &list));
+        assert_eq!(reply.err, if entries == 3 { 0 } else { ErrorCode::InvalidAcl.code() });
+    }
+    let mut h = follower_with(options);
+    let client = connect(&mut h, zxid(1, 1));
+    let list = acl(&(0..5000).map(|n| (n << 5, "digest", "a:x")).collect::<Vec<_>>());
+    let body = TxnBody::Create(CreateTxn {
+        path: Some("/long"),
+        data: None,
+        acl: AclVector::from_bytes(&list).unwrap(),
+        ephemeral: false,
+        parent_cversion: 1,
+    });
+    commit(&mut h, txn(zxid(1, 2), SessionId(77), 7, OpCode::Create, &body));
+    assert_eq!(h.replica.database().node("/long").unwrap().acl().len(), 5000);
+    let reply = h.call(client.conn, 8, OpCode::GetData, &watch("/long", false));
+    assert_eq!(reply.err, ErrorCode::NoAuth.code());
 }
 
 #[test]

@@ -56,7 +56,7 @@ fn request(session: SessionId, cxid: i32, op: OpCode, body: &RequestBody<'_>) ->
         cxid,
         op: op.number(),
         body: bytes.into(),
-        identities: vec![Identity { scheme: "ip".into(), id: "10.0.0.1".into() }],
+        identities: vec![Identity::new("ip", "10.0.0.1")],
     }
 }
 

@@ -1,0 +1,231 @@
+//! A list in the form in which it is asked: what it gives to one client is found without a look at its
+//! other entries.
+//!
+//! ```text
+//! simple: for each entry, for each identity: do the schemes and the names match? is a bit wanted?
+//! here:   a name of `digest` is looked for by its hash, an address among the points where what it
+//!         is given changes
+//! ```
+//! The simple version needs milliseconds for a list of tens of thousands of entries, and every operation of
+//! a multi asks. What both say is the same: a test holds them against each other.
+
+use crate::acl::ip::{Address, Range};
+use crate::acl::list::{Identity, Who};
+use crate::jute::{DecodeError, Decoder, Jute};
+use crate::proto::data::AclVector;
+
+/// What the entries of a list give. The names stay in the encoding of the list.
+#[derive(Debug, Default)]
+pub(super) struct Compiled {
+    /// Each name once, by its hash.
+    digests: Box<[Name]>,
+    ranges_v4: Steps,
+    ranges_v6: Steps,
+}
+
+/// A name of `digest`.
+#[derive(Debug)]
+struct Name {
+    hash: u64,
+    /// Where it stands among the bytes of the entries.
+    start: usize,
+    end: usize,
+    perms: i32,
+}
+
+impl Compiled {
+    /// `None`: only everybody is named, or nobody who can be recognised.
+    pub fn new(acl: AclVector<'_>) -> Option<Box<Compiled>> {
+        let items = acl.item_bytes();
+        let mut digests: Vec<Name> = Vec::new();
+        let (mut ranges_v4, mut ranges_v6) = (Vec::new(), Vec::new());
+        let mut input = Decoder::new(items);
+        for _ in 0..acl.len() {
+            // As bytes: text that is none would be another's here.
+            let (perms, scheme, name) = entry(&mut input).expect(WHOLE);
+            let Some(name) = name else { continue };
+            let end = input.offset();
+            match scheme {
+                Some(b"digest") => {
+                    let start = end - name.len();
+                    digests.push(Name { hash: Who::hash_of(name), start, end, perms });
+                }
+                Some(b"ip") => match std::str::from_utf8(name).ok().and_then(Range::parse) {
+                    Some(range) if range.is_v4() => ranges_v4.push((range, perms)),
+                    Some(range) => ranges_v6.push((range, perms)),
+                    None => {}
+                },
+                Some(_) | None => {}
+            }
+        }
+        digests.sort_unstable_by_key(|name| (name.hash, name.end - name.start, name.start));
+        digests.dedup_by(|later, earlier| {
+            let same = later.bytes(items) == earlier.bytes(items);
+            earlier.perms |= if same { later.perms } else { 0 };
+            same
+        });
+        let compiled = Compiled {
+            digests: digests.into(),
+            ranges_v4: Steps::new(ranges_v4),
+            ranges_v6: Steps::new(ranges_v6),
+        };
+        let is_empty = compiled.digests.is_empty()
+            && compiled.ranges_v4.0.is_empty()
+            && compiled.ranges_v6.0.is_empty();
+        (!is_empty).then(|| Box::new(compiled))
+    }
+
+    /// The bits that an identity is given. `items`: the bytes of the entries.
+    pub fn perms_of(&self, identity: &Identity, items: &[u8]) -> i32 {
+        match identity.who() {
+            Who::Digest { hash } => {
+                let first = self.digests.partition_point(|name| name.hash < hash);
+                self.digests[first..]
+                    .iter()
+                    .take_while(|name| name.hash == hash)
+                    .find(|name| name.bytes(items) == identity.id.as_bytes())
+                    .map_or(0, |name| name.perms)
+            }
+            Who::Address(address) if address.is_v4() => self.ranges_v4.at(address),
+            Who::Address(address) => self.ranges_v6.at(address),
+            Who::Super | Who::Unknown => 0,
+        }
+    }
+}
+
+impl Name {
+    fn bytes<'a>(&self, items: &'a [u8]) -> &'a [u8] {
+        &items[self.start..self.end]
+    }
+}
+
+const WHOLE: &str = "every entry was decoded when the vector was made";
+
+type Entry<'a> = (i32, Option<&'a [u8]>, Option<&'a [u8]>);
+
+fn entry<'a>(input: &mut Decoder<'a>) -> Result<Entry<'a>, DecodeError> {
+    Ok((Jute::decode(input)?, Jute::decode(input)?, Jute::decode(input)?))
+}
+
+/// The addresses of one family at which the bits change that are given, rising, with the bits from there on.
+/// Below the first there are none.
+#[derive(Debug, Default)]
+struct Steps(Box<[(u128, i32)]>);
+
+impl Steps {
+    /// Of two ranges one lies within the other, or they have nothing in common.
+    fn new(mut ranges: Vec<(Range, i32)>) -> Steps {
+        ranges.sort_unstable_by_key(|(range, _)| (range.first(), u128::MAX - range.last()));
+        let mut steps: Vec<(u128, i32)> = Vec::new();
+        let mut step = |at: u128, perms: i32| match steps.last_mut() {
+            Some(last) if last.0 == at => last.1 = perms,
+            _ => steps.push((at, perms)),
+        };
+        // Ranges that the sweep is within, the widest first, each with the bits of all before it.
+        let mut open: Vec<(u128, i32)> = Vec::new();
+        for next in ranges.iter().map(Some).chain([None]) {
+            let until = next.map_or(u128::MAX, |(range, _)| range.first());
+            while let Some((last, _)) = open.pop_if(|(last, _)| next.is_none() || *last < until) {
+                if let Some(behind) = last.checked_add(1) {
+                    step(behind, open.last().map_or(0, |(_, perms)| *perms));
+                }
+            }
+            if let Some((range, perms)) = next {
+                let perms = perms | open.last().map_or(0, |(_, perms)| *perms);
+                open.push((range.last(), perms));
+                step(range.first(), perms);
+            }
+        }
+        Steps(steps.into())
+    }
+
+    fn at(&self, address: Address) -> i32 {
+        let behind = self.0.partition_point(|(at, _)| *at <= address.number());
+        behind.checked_sub(1).map_or(0, |last| self.0[last].1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::acl::{AclList, rules};
+    use crate::jute::VectorBuf;
+    use crate::proto::data::{AclEntry, Id};
+
+    const NAMES: [&str; 16] = [
+        "anyone",
+        "a:x",
+        "b:x",
+        "a:y",
+        "",
+        "0.0.0.0/0",
+        "10.0.0.0/8",
+        "10.1.0.0/16",
+        "10.1.2.3",
+        "10.1.2.2/31",
+        "255.255.255.255",
+        "::/0",
+        "1:2:3:4:5:6:7:8/127",
+        "fe80::/10",
+        "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+        "10.2.0.0/15",
+    ];
+    const SCHEMES: [&str; 5] = ["world", "digest", "ip", "sasl", "super"];
+    const WHO: [&str; 12] = [
+        "a:x",
+        "b:x",
+        "",
+        "10.1.2.3",
+        "10.3.2.1",
+        "10.1.255.255",
+        "11.0.0.0",
+        "255.255.255.255",
+        "0.0.0.0",
+        "1:2:3:4:5:6:7:8",
+        "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+        "fe80:0:0:0:0:0:0:1",
+    ];
+
+    proptest! {
+        #[test]
+        fn what_is_found_is_what_a_look_at_every_entry_finds(
+            entries in proptest::collection::vec((0i32..32, 0usize..7, 0usize..17), 0..40),
+            who in proptest::collection::vec((0usize..5, 0usize..12), 0..4),
+            wanted in 1i32..32,
+        ) {
+            let mut list = VectorBuf::<AclEntry<'static>>::default();
+            for (perms, scheme, name) in entries {
+                // Most that is said is of schemes that somebody can have.
+                let scheme = SCHEMES.get(scheme).or(SCHEMES.get(scheme.saturating_sub(4))).copied();
+                list.push(&AclEntry { perms, id: Id { scheme, id: NAMES.get(name).copied() } });
+            }
+            let who: Vec<Identity> =
+                who.into_iter().map(|(scheme, name)| Identity::new(SCHEMES[scheme], WHO[name])).collect();
+            let acl = list.as_vector();
+            prop_assert_eq!(AclList::new(acl).permits(wanted, &who), rules::permits(acl, wanted, &who));
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_no_text_is_nobodys() {
+        let mut items = Vec::new();
+        for (perms, name) in [(31, &b"a\xff:x"[..]), (1, b"b:x")] {
+            perms.encode(&mut items);
+            Some("digest").encode(&mut items);
+            Some(name).encode(&mut items);
+        }
+        let bytes = [&2i32.to_be_bytes()[..], &items].concat();
+        let acl = AclList::new(AclVector::from_bytes(&bytes).unwrap());
+        assert!(!acl.permits(1, &[Identity::new("digest", "a\u{fffd}:x")]));
+        assert!(!acl.permits(1, &[Identity::new("digest", "\u{fffd}")]));
+        assert!(acl.permits(1, &[Identity::new("digest", "b:x")]));
+    }
+
+    #[test]
+    fn a_list_of_everybody_alone_needs_nothing_more() {
+        assert!(Compiled::new(AclList::open().vector()).is_none());
+        assert!(AclList::new(AclVector::EMPTY).permits(16, &[]));
+    }
+}

@@ -7,9 +7,9 @@ use std::net::SocketAddr;
 use ringkeeper::proto::OpCode;
 use ringkeeper::proto::data::{AclEntry, Id};
 use ringkeeper::proto::request::{AuthPacket, CreateRequest, MultiOp, PathVersion, RequestBody};
-use ringkeeper_testkit::Config;
+use ringkeeper_testkit::{Config, Server};
 
-use crate::harness::{Bounds, alone, ensemble};
+use crate::harness::{Bounds, alone, ensemble, program};
 use crate::raw::{Acl, Client, create, set};
 
 /// Some transactions and frames of the longest kind.
@@ -128,6 +128,26 @@ fn long_lists_hold_no_server_and_cost_no_leader() {
     let name = "6 creates with 65000 entries, 6 with 28000, a multi of 3000 checks against 1001";
     alone(name, Config::new(), Bounds::memory(GROWTH_MAX), gives_long_lists);
     ensemble(name, &Config::new(), Bounds::memory(GROWTH_MAX), gives_long_lists);
+}
+
+#[test]
+fn a_longer_list_that_a_server_has_already_is_kept() {
+    let mut server = Server::start(program(), Config::new().line("ringkeeper.aclEntriesMax=5000"));
+    let id = |number: usize| format!("10.{}.{}.0/24", number / 256, number % 256);
+    let list = |count: usize| {
+        let ids: Vec<String> = (0..count).map(id).collect();
+        acl(count, |n| AclEntry { perms: 31, id: Id { scheme: Some("ip"), id: Some(&ids[n]) } })
+    };
+    let mut client = Client::connect(server.socket_addr());
+    client.call(OpCode::Create, &create("/long", b"", &list(5000), 0)).ok();
+    // From the log, and then from a snapshot.
+    for _ in 0..2 {
+        server.restart_with(Config::new());
+        let mut client = Client::connect(server.socket_addr());
+        assert_eq!(client.get("/long").header.err, -102, "it still keeps strangers out");
+        let answer = client.call(OpCode::Create, &create("/new", b"", &list(1025), 0));
+        assert_eq!(answer.header.err, -114);
+    }
 }
 
 /// A multi of creates, each for everybody who the client has shown to be.

@@ -18,4 +18,5 @@ mod quorum_port;
 #[path = "../raw/mod.rs"]
 mod raw;
 mod snapshots;
+mod suspects;
 mod watches;

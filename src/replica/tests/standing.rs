@@ -381,7 +381,8 @@ fn lose_leader(harness: &mut Harness, proposed: Vec<Txn>) {
 fn find_leader(harness: &mut Harness, epoch: i64, client: &Client) {
     become_(harness, following(epoch));
     let session = client.session;
-    inbound(harness, Inbound::Revalidated { session, valid: true, tenure: None });
+    let tenure = Some(Tenure { since: zxid(epoch, 0), turn: 1 });
+    inbound(harness, Inbound::Revalidated { session, valid: true, tenure });
 }
 
 #[test]
@@ -421,6 +422,7 @@ fn what_two_leaders_were_lost_with_is_not_passed_on_to_a_third() {
         assert_eq!(harness.is_closed(client.conn), is_closed);
         let is_passed_on = told(&mut harness).iter().any(|told| told.ends_with(" Create"));
         assert_eq!(is_passed_on, !is_closed);
+        harness.advance_ms(10);
     }
     assert_eq!(harness.replica.requests_outstanding(), 0);
 }

@@ -328,6 +328,60 @@ pub const LARGE_REQUESTS_BYTES_MAX: usize = 100 << 20;
 /// nodes.
 pub const MULTI_READ_BYTES_MAX: usize = 64 << 20;
 
+/// What a turn does for clients before it looks at everything else
+/// again. A unit is about a microsecond, so that a turn takes some milliseconds with what it has to write,
+/// and a leader's word is never late for their sake.
+pub const TURN_WORK_UNITS: u32 = 3000;
+
+/// A request that may take more units than this stands in a line of its own: a hundred times as long as
+/// most.
+pub const HEAVY_WORK_UNITS: u32 = 300;
+const _: () = assert!(HEAVY_WORK_UNITS * 2 < TURN_WORK_UNITS);
+
+/// What a connection may spend each time that its turn comes, however many others stand in line: some
+/// small requests, so that they are fetched from memory together.
+pub const VISIT_WORK_UNITS_MIN: u32 = 20;
+
+/// Units of a connect request.
+pub const CONNECT_WORK_UNITS: u32 = 5;
+
+/// Names in a list that are written in one unit.
+pub const NAMES_PER_UNIT: usize = 10;
+/// Bytes of a request with a list of paths or of operations that are carried out in one unit.
+pub const LIST_BYTES_PER_UNIT: usize = 24;
+/// Bytes that are hashed in one unit.
+pub const HASHED_BYTES_PER_UNIT: usize = 512;
+/// Bytes that are copied in one unit, some times.
+pub const COPIED_BYTES_PER_UNIT: usize = 4096;
+/// Units that the end of a session takes for each of its ephemeral nodes.
+pub const UNITS_PER_EPHEMERAL: usize = 2;
+
+/// Changes of nodes that are proposed and not applied before clients' next writes wait: what is committed
+/// together is applied in one piece, this much in some ten milliseconds. Thousands of clients that each have a
+/// write under way come nowhere near.
+pub const CHANGES_UNAPPLIED_MAX: usize = 20_000;
+
+/// The same for long transactions whose operations may change nothing, in units.
+pub const UNITS_UNAPPLIED_MAX: u64 = 10_000;
+
+/// Default of `ringkeeper.multiOperationsMax`: a multi is carried out in one piece, so that its cost is
+/// bounded before it begins. Operations as they are usual have a hundred bytes each, and of those no
+/// more fit into the longest frame; without a bound, it could be 58 000.
+// ZooKeeper: as many as fit into a frame.
+pub const MULTI_OPERATIONS_MAX: usize = 10_000;
+
+/// Default of `ringkeeper.ephemeralsPerSessionMax`: the end of a session takes all of its nodes along in one
+/// piece. With paths of 50 bytes, more of them would not fit into the transaction of that.
+// ZooKeeper: any number, and a transaction that is too long for the log stops the ensemble (ZOOKEEPER-4306).
+pub const EPHEMERALS_PER_SESSION_MAX: usize = 20_000;
+
+/// Connections, sessions, nodes or watches that the answer to a four-letter word tells of; `stat`, which others
+/// cut at its last lines, tells of so many connections. Some twenty milliseconds.
+pub const WORD_ENTRIES_MAX: usize = 50_000;
+
+/// Names of children that one multiRead may ask for together: some 20 ms.
+pub const MULTI_READ_NAMES_MAX: usize = 200_000;
+
 /// Bytes of the text of a quota's limits or figures that are read: a text that a program has written has a
 /// hundred. It is written anew at each change below the quota, and any client may make it as long as a
 /// request.

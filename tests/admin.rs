@@ -125,7 +125,7 @@ impl Bench {
 
     fn ask(&mut self, word: &[u8; 4]) -> String {
         let word = FourLetterWord::parse(*word).expect("a word");
-        let asking = Asking { conn: None, remote: address(40_002) };
+        let asking = Asking { conn: Some(ASKER), remote: address(40_002) };
         self.desk.answer(word, 5i64.to_be_bytes(), &mut self.replica, asking, self.now)
     }
 

@@ -20,6 +20,7 @@ pub use word::{FourLetterWord, Whitelist};
 
 use crate::admin::answer::{Brief, FolderBytes};
 use crate::id::{ConnectionId, SessionId};
+use crate::limits;
 use crate::metrics::process::{FileDescriptors, Machine, Memory, folder_bytes};
 use crate::metrics::{Gauges, Held, Stalls};
 use crate::peer::{Member, PeerState};
@@ -99,6 +100,12 @@ impl Desk {
             return word::refusal(word);
         }
         let Some(mode) = mode(replica) else { return self.answer_not_serving(word, argument) };
+        if let Some(entries) = entries(word, replica).filter(|n| *n > limits::WORD_ENTRIES_MAX) {
+            return format!(
+                "{entries} entries are too many for one answer; {} it may have.\n",
+                limits::WORD_ENTRIES_MAX
+            );
+        }
         match word {
             FourLetterWord::Conf => self.conf(replica, mode),
             FourLetterWord::Cons => answer::cons(&others(replica, asking), asking),
@@ -224,10 +231,26 @@ fn mntr(replica: &Replica, brief: &Brief<'_>, now: Now) -> String {
     answer::mntr(brief, facts.as_ref(), now.mono)
 }
 
+/// Of how many things an answer would tell that nobody reads to the end if they are many.
+// ZooKeeper: tells of any number.
+fn entries(word: FourLetterWord, replica: &Replica) -> Option<usize> {
+    let database = replica.database();
+    match word {
+        FourLetterWord::Cons => Some(replica.connections_count()),
+        FourLetterWord::Dump => {
+            let sessions = replica.global_sessions_count() + replica.local_sessions_count();
+            Some(replica.connections_count() + sessions + database.ephemerals_count())
+        }
+        FourLetterWord::Wchc | FourLetterWord::Wchp => Some(database.watches().len()),
+        _ => None,
+    }
+}
+
 /// The connections but for the one that asks: whether the replica has heard of that one depends on
 /// how the session core hands connections over.
 fn others(replica: &Replica, asking: SocketAddr) -> Vec<ConnectionFacts> {
-    replica.connections().filter(|facts| facts.remote != asking).collect()
+    let others = replica.connections().filter(|facts| facts.remote != asking);
+    others.take(limits::WORD_ENTRIES_MAX).collect()
 }
 
 /// All but the descriptors, which the system has to be asked for.

@@ -93,6 +93,21 @@ words! {
 }
 
 impl FourLetterWord {
+    /// Whether its answer tells of each connection, session, watch or file.
+    pub const fn tells_of_everything(self) -> bool {
+        matches!(
+            self,
+            FourLetterWord::Cons
+                | FourLetterWord::Stat
+                | FourLetterWord::Dump
+                | FourLetterWord::Wchc
+                | FourLetterWord::Wchp
+                | FourLetterWord::Crst
+                | FourLetterWord::Conf
+                | FourLetterWord::Dirs
+        )
+    }
+
     /// How many bytes belong to the word after its four.
     pub const fn argument_bytes(self) -> usize {
         match self {

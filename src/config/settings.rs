@@ -415,6 +415,12 @@ pub struct Own {
     /// Entries of an ACL that a client gives to a node; more is refused with INVALIDACL. What snapshots
     /// and logs hold may have more. Default: 1024. Key `ringkeeper.aclEntriesMax`.
     pub acl_entries_max: u64,
+    /// Most operations of a multi, which is carried out in one piece; more become the error BADARGUMENTS.
+    /// Default: 10 000. Key `ringkeeper.multiOperationsMax`.
+    pub multi_operations_max: u64,
+    /// Most ephemeral nodes of a session, which go in one piece; more become the error QUOTAEXCEEDED.
+    /// Default: 20 000. Key `ringkeeper.ephemeralsPerSessionMax`.
+    pub ephemerals_per_session_max: u64,
     /// Unread replies and events, unanswered requests and unfinished frames that all connections may hold
     /// together; beyond three quarters of it those are closed that hold most for longest. Bytes. Default:
     /// a quarter of the memory that the process may use, at least 64 MiB and four times `jute.maxbuffer`.
@@ -626,6 +632,8 @@ impl Default for Own {
             request_bytes_in_flight_max: REQUEST_BYTES_IN_FLIGHT_MAX,
             multi_read_reply_bytes_max: 64 * 1024 * 1024,
             acl_entries_max: 1024,
+            multi_operations_max: 10_000,
+            ephemerals_per_session_max: 20_000,
             connection_memory_max: None,
             watch_memory_max: None,
             watches_per_connection_max: WATCHES_PER_CONNECTION_MAX,

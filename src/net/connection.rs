@@ -430,6 +430,9 @@ impl Connection {
                 self.waits_for_answers.set(true);
                 return None;
             }
+            if self.outstanding.get() > 0 && self.core.is_busy() {
+                break;
+            }
             if self.outstanding.get() > 0 && table.is_throttled() {
                 table.wait_for_room(self);
                 return None;

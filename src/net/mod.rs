@@ -40,6 +40,10 @@ pub trait Core {
         word: FourLetterWord,
         argument: Option<[u8; 8]>,
     );
+    /// Whether clients wait for their turn: a connection with requests that wait is not read then.
+    fn is_busy(&self) -> bool {
+        false
+    }
     /// The client will send nothing more, and may still read: the core closes the connection when it
     /// has answered what it was asked.
     fn end(&self, conn: ConnectionId);

@@ -143,6 +143,11 @@ impl Outstanding {
         self.by_owner.get(&session).into_iter().flatten()
     }
 
+    /// How many there are of these.
+    pub fn touched_count(&self, session: SessionId) -> usize {
+        self.by_owner.get(&session).map_or(0, VecDeque::len)
+    }
+
     /// Whether the tree is as everybody was told.
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()

@@ -9,6 +9,7 @@ use crate::database::{Database, NodeRef};
 use crate::error::ErrorCode;
 use crate::id::{ConnectionId, SessionId, Zxid};
 use crate::jute::{Bounded, Decoder, Jute, Vector};
+use crate::limits;
 use crate::planted::{self, PlantedBug};
 use crate::proto::data::perms;
 use crate::proto::event::{EventType, encode_event_frame};
@@ -347,7 +348,15 @@ fn multi_read(
     unchecked.skip_acl |= planted::is(reader.planted, PlantedBug::MultiReadUnchecked);
     let reader = &unchecked;
     let mut has_failed = false;
+    let mut names = 0;
     for part in parts {
+        if let MultiOp::GetChildren(request) = part {
+            let node = request.path.and_then(|path| database.node(path));
+            names += node.map_or(0, |node| node.num_children());
+            if names > limits::MULTI_READ_NAMES_MAX {
+                return Err(ErrorCode::BadArguments);
+            }
+        }
         let start = out.len();
         MultiHeader { op: part.op().number(), done: false, err: 0 }.encode(out);
         // ZooKeeper: the watch flag of a part is dropped when the parts are decoded.

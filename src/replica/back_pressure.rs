@@ -108,24 +108,24 @@ impl Replica {
             self.starve(slot, connection);
             return true;
         }
-        let Expected { at_most, .. } = connection.owed.expected;
+        let Expected { at_most, units, .. } = connection.owed.expected;
         let bytes_max = self.options.connection_output_bytes_max;
         connection.waits_to_be_read = connection.output_bytes() > self.options.output_pause_bytes
             || !connection.early.is_empty()
-            || (at_most > bytes_max && !is_read(frame));
-        connection.waits_to_be_read
+            || ((at_most > bytes_max || units > self.options.turn_work_units) && !is_read(frame));
+        connection.waits_to_be_read || self.waits_for_turn(slot, connection, frame)
     }
 
     /// Whether the read at the front of a connection's queue waits until its client has read.
     pub(super) fn may_wait_to_be_read(&mut self, slot: Slot, connection: &mut Connection) -> bool {
-        let is_short = self.memory.is_short();
-        if !is_short && connection.unread_bytes() <= self.options.output_pause_bytes {
-            return false;
-        }
         if !connection.begins_with_due_read(self.database.last_processed()) {
             return false;
         }
         let waits = !connection.awaits_writes();
+        let is_short = self.memory.is_short();
+        if !is_short && connection.unread_bytes() <= self.options.output_pause_bytes {
+            return self.due_read_waits_for_turn(slot, connection, waits);
+        }
         if is_short && waits {
             self.starve(slot, connection);
         } else if is_short && connection.out.len() > limits::OUTPUT_REPORTED_BYTES {
@@ -151,7 +151,7 @@ impl Replica {
         }
     }
 
-    fn go_on_with(&mut self, now: Now, slot: Slot) {
+    pub(super) fn go_on_with(&mut self, now: Now, slot: Slot) {
         let Some(mut connection) = self.connections.take(slot) else { return };
         // A parked one takes up everything when there is a leader.
         if connection.waits_to_be_read
@@ -197,7 +197,8 @@ impl Replica {
     /// What the reply to a read that has to wait will be worth.
     pub(super) fn expected_bytes(&self, connection: &Connection, frame: &[u8]) -> Expected {
         let mut input = Decoder::new(frame);
-        let short = Expected { now: SHORT_REPLY_BYTES, at_most: SHORT_REPLY_BYTES };
+        let (units, _) = self.units_of(connection, frame);
+        let short = Expected { now: SHORT_REPLY_BYTES, at_most: SHORT_REPLY_BYTES, units };
         let Ok(RequestHeader { op, .. }) = RequestHeader::decode(&mut input) else {
             return short;
         };
@@ -241,7 +242,7 @@ impl Replica {
             _ => (0, 0),
         };
         let mut expected = short;
-        expected.add(Expected { now, at_most });
+        expected.add(Expected { now, at_most, units: 0 });
         expected
     }
 
@@ -301,6 +302,7 @@ impl Connection {
     fn has_room(&self, options: &ReplicaOptions) -> bool {
         self.output_bytes() <= options.output_pause_bytes
             && self.owed.expected.at_most <= options.connection_output_bytes_max
+            && self.owed.expected.units <= options.turn_work_units
     }
 
     /// Whether its queue begins with a read that waits for nothing but its client.
@@ -310,7 +312,7 @@ impl Connection {
 
     /// Whether there is something to do if its requests wait until its client has read.
     pub(super) fn may_go_on(&self, options: &ReplicaOptions, last_processed: Zxid) -> bool {
-        if self.starves {
+        if self.starves || self.in_line {
             return false;
         }
         let may_advance = self.unread_bytes() <= options.output_pause_bytes

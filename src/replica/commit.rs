@@ -17,6 +17,7 @@ impl Replica {
         let mut fired = std::mem::take(&mut self.fired);
         let applied = self.database.apply(txn, &mut fired);
         self.stats.txns_applied += 1;
+        self.work.on_applied(txn.zxid());
         let late = planted::is(self.options.planted, PlantedBug::WatchAfterData);
         if !late {
             self.send_events(&fired);

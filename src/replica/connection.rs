@@ -154,6 +154,8 @@ pub(super) struct Connection {
     pub waits_to_be_read: bool,
     /// It stands among those who wait for memory.
     pub starves: bool,
+    /// It stands among those whose requests wait for their turn.
+    pub in_line: bool,
     /// When its client did something last: sent, read, or got its session.
     pub heard: MonoUs,
     /// Requests finished since the last entry of the output, in their order.
@@ -203,6 +205,7 @@ impl Connection {
             input_over: false,
             waits_to_be_read: false,
             starves: false,
+            in_line: false,
             heard: now.mono,
             answered: 0,
             answered_early: 0,

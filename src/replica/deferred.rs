@@ -1,37 +1,98 @@
-//! Requests of learners that wait in a leader whose disk has no room: in their order, and how many each
-//! session has among them.
+//! Requests of learners that wait in a leader: for room on the disk, or for their turn.
+//!
+//! Each session's are kept in their order, and sessions stand in line as connections do here
+//! ([`work`](super::work)): those whose next request is light in one, the others in another. A learner's
+//! sync is answered when everything is proposed that came before it.
+//!
+//! ```text
+//! 1. A follower of Apache ZooKeeper passes on a write and a sync of one session.
+//! 2. The write waits here; the sync is answered.
+//! 3. The follower takes the answer for one that belongs to no request at the head of the session's queue, and
+//!    the sync that stands there waits for ever.
+//! ```
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use hashbrown::HashMap;
 
 use crate::id::SessionId;
 use crate::limits;
 use crate::peer::ForwardedRequest;
+use crate::peer::link::LinkId;
+
+/// A request, and what it costs.
+struct Kept {
+    number: u64,
+    units: u32,
+    request: ForwardedRequest,
+}
+
+impl Kept {
+    fn is_heavy(&self) -> bool {
+        self.units > limits::HEAVY_WORK_UNITS
+    }
+}
 
 #[derive(Default)]
 pub(super) struct Deferred {
-    requests: VecDeque<ForwardedRequest>,
+    /// None is empty.
+    sessions: HashMap<SessionId, VecDeque<Kept>>,
+    /// Each of the sessions, once.
+    light: VecDeque<SessionId>,
+    heavy: VecDeque<SessionId>,
     bytes: usize,
-    of_sessions: HashMap<SessionId, usize>,
+    /// The number of the next one that comes.
+    next: u64,
+    /// Numbers of those that wait.
+    numbers: BTreeSet<u64>,
+    /// Syncs, each with the number of the first request that came behind it.
+    syncs: VecDeque<(u64, LinkId)>,
 }
 
 impl Deferred {
-    pub fn push(&mut self, request: ForwardedRequest) {
+    pub fn push(&mut self, request: ForwardedRequest, units: u32) {
+        let (session, number) = (request.session, self.next);
+        self.next += 1;
+        self.numbers.insert(number);
         self.bytes += request.body.len();
-        *self.of_sessions.entry(request.session).or_default() += 1;
-        self.requests.push_back(request);
+        let kept = Kept { number, units, request };
+        let is_heavy = kept.is_heavy();
+        let of_session = self.sessions.entry(session).or_default();
+        of_session.push_back(kept);
+        if of_session.len() == 1 {
+            self.stand_in_line(session, is_heavy);
+        }
     }
 
-    pub fn pop(&mut self) -> Option<ForwardedRequest> {
-        let request = self.requests.pop_front()?;
-        self.bytes -= request.body.len();
-        let left = self.of_sessions.get_mut(&request.session).expect("it was counted");
-        *left -= 1;
-        if *left == 0 {
-            self.of_sessions.remove(&request.session);
+    pub fn push_sync(&mut self, link: LinkId) {
+        self.syncs.push_back((self.next, link));
+    }
+
+    fn stand_in_line(&mut self, session: SessionId, is_heavy: bool) {
+        let line = if is_heavy { &mut self.heavy } else { &mut self.light };
+        line.push_back(session);
+    }
+
+    /// The next of the one line or the other, and its cost.
+    pub fn pop(&mut self, is_heavy: bool) -> Option<(ForwardedRequest, u32)> {
+        let line = if is_heavy { &mut self.heavy } else { &mut self.light };
+        let session = line.pop_front()?;
+        let of_session = self.sessions.get_mut(&session).expect("who stands in line waits");
+        let kept = of_session.pop_front().expect("no session without a request is kept");
+        let next_is_heavy = of_session.front().map(Kept::is_heavy);
+        match next_is_heavy {
+            Some(is_heavy) => self.stand_in_line(session, is_heavy),
+            None => _ = self.sessions.remove(&session),
         }
-        Some(request)
+        self.numbers.remove(&kept.number);
+        self.bytes -= kept.request.body.len();
+        Some((kept.request, kept.units))
+    }
+
+    /// A sync before which nothing waits any more.
+    pub fn pop_sync(&mut self) -> Option<LinkId> {
+        let first = self.numbers.first().copied().unwrap_or(self.next);
+        self.syncs.pop_front_if(|(number, _)| *number <= first).map(|(_, link)| link)
     }
 
     pub fn clear(&mut self) {
@@ -39,17 +100,72 @@ impl Deferred {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.requests.is_empty()
+        self.sessions.is_empty() && self.syncs.is_empty()
+    }
+
+    /// Whether a light one waits.
+    pub fn has_light(&self) -> bool {
+        !self.light.is_empty()
     }
 
     /// Whether it is more than a leader keeps.
     pub fn is_too_much(&self) -> bool {
-        self.requests.len() > limits::DEFERRED_REQUESTS_MAX
+        self.numbers.len() > limits::DEFERRED_REQUESTS_MAX
             || self.bytes > limits::DEFERRED_BYTES_MAX
     }
 
     /// Whether something waits that this session asked for.
     pub fn has_of(&self, session: SessionId) -> bool {
-        self.of_sessions.contains_key(&session)
+        self.sessions.contains_key(&session)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::ServerId;
+    use crate::peer::SessionScope;
+
+    fn request(session: i64, cxid: i32) -> ForwardedRequest {
+        ForwardedRequest {
+            link: LinkId::accepted(1),
+            server: ServerId(2),
+            session: SessionId(session),
+            scope: SessionScope::Global,
+            cxid,
+            op: 1,
+            body: vec![0; 10].into(),
+            identities: Vec::new(),
+        }
+    }
+
+    fn pop(deferred: &mut Deferred, is_heavy: bool) -> Option<(i64, i32)> {
+        deferred.pop(is_heavy).map(|(request, _)| (request.session.0, request.cxid))
+    }
+
+    #[test]
+    fn sessions_take_turns_and_each_keeps_its_order() {
+        let mut deferred = Deferred::default();
+        let heavy = limits::HEAVY_WORK_UNITS + 1;
+        for (session, cxid, units) in
+            [(1, 1, 1), (1, 2, heavy), (1, 3, 1), (2, 1, heavy), (3, 1, 1), (3, 2, 1)]
+        {
+            deferred.push(request(session, cxid), units);
+        }
+        deferred.push_sync(LinkId::accepted(7));
+        deferred.push(request(4, 1), 1);
+        assert_eq!(pop(&mut deferred, false), Some((1, 1)));
+        assert_eq!(pop(&mut deferred, false), Some((3, 1)));
+        assert_eq!(pop(&mut deferred, false), Some((4, 1)));
+        assert_eq!(pop(&mut deferred, false), Some((3, 2)));
+        assert_eq!(pop(&mut deferred, false), None);
+        assert!(deferred.has_of(SessionId(1)) && !deferred.has_of(SessionId(3)));
+        assert_eq!(pop(&mut deferred, true), Some((2, 1)));
+        assert_eq!(pop(&mut deferred, true), Some((1, 2)));
+        assert_eq!(pop(&mut deferred, true), None);
+        assert_eq!(deferred.pop_sync(), None, "something waits that came before it");
+        assert_eq!(pop(&mut deferred, false), Some((1, 3)));
+        assert_eq!(deferred.pop_sync(), Some(LinkId::accepted(7)));
+        assert!(deferred.is_empty() && deferred.bytes == 0);
     }
 }

@@ -143,7 +143,7 @@ impl Replica {
             self.disk_full = DiskFull::No;
             self.ensemble.full_since = None;
             self.tell_room(now);
-            self.propose_deferred(now);
+            self.on_deferred_proposed(now);
             self.log_unlogged_sessions(now);
         }
     }
@@ -339,6 +339,7 @@ impl Replica {
             "the disk is full: writes are refused until there is room"
         );
         self.prep.take_back(cut, digest);
+        self.work.on_taken_back(cut);
         self.peer.take_back(cut);
         self.backlog.clear();
         self.ensemble.steps.on_taken_back(cut);

@@ -12,7 +12,7 @@ use crate::proto::OpCode;
 use crate::proto::request::RequestBody;
 use crate::proto::txn::Txn;
 use crate::session::Tenure;
-use crate::time::Now;
+use crate::time::{MonoUs, Now};
 
 impl Replica {
     /// A learner passes a request on.
@@ -21,31 +21,60 @@ impl Replica {
             tracing::debug!(server = %request.server, "a request for a leader that is none");
             return;
         }
-        if !self.ensemble.deferred.is_empty() || self.is_disk_full() {
-            return self.defer(now, request);
+        let units = self.units_of_forwarded(&request);
+        let waits = !self.ensemble.deferred.is_empty() || self.is_disk_full() || !self.may_write();
+        if waits || !self.work.claim(units, units > limits::HEAVY_WORK_UNITS) {
+            return self.defer(now, request, units);
         }
         self.propose_forwarded(now, &request);
     }
 
-    /// Keeps a request until there is room on the disk: it was not given a zxid, so that nobody waits
-    /// for it, but the learner that sent it.
-    fn defer(&mut self, now: Now, request: ForwardedRequest) {
-        self.ensemble.deferred.push(request);
-        if self.ensemble.deferred.is_too_much() {
+    /// Keeps a request until there is room on the disk, or until its turn comes: it was not given a zxid, so
+    /// that nobody waits for it, but the learner that sent it.
+    fn defer(&mut self, now: Now, request: ForwardedRequest, units: u32) {
+        if OpCode::from_i32(request.op) == Some(OpCode::Sync) {
+            return self.ensemble.deferred.push_sync(request.link);
+        }
+        self.ensemble.deferred.push(request, units);
+        if !self.ensemble.deferred.is_too_much() {
+            return;
+        }
+        if self.is_disk_full() {
             self.peer.leave(now.mono, "the disk is full, and too many requests wait for room");
+        } else {
+            // Turns become longer, but what waits does not become more.
+            let _ = self.propose_deferred(now, false) || self.propose_deferred(now, true);
+            self.on_deferred_proposed(now);
         }
     }
 
-    /// There is room on the disk again.
-    pub(super) fn propose_deferred(&mut self, now: Now) {
-        while !self.is_disk_full()
-            && let Some(request) = self.ensemble.deferred.pop()
-        {
-            self.propose_forwarded(now, &request);
+    /// Proposes the request whose turn it is among those that wait, light ones or heavy ones. False: there is
+    /// none, or no room on the disk.
+    pub(super) fn propose_deferred(&mut self, now: Now, is_heavy: bool) -> bool {
+        if self.is_disk_full() {
+            return false;
         }
-        // Some wait until what their sessions have asked for is proposed.
+        let next = self.ensemble.deferred.pop(is_heavy);
+        if let Some((request, units)) = &next {
+            self.work.spend(*units, is_heavy);
+            self.propose_forwarded(now, request);
+        }
+        while let Some(link) = self.ensemble.deferred.pop_sync() {
+            self.peer.answer_sync(link);
+        }
+        next.is_some()
+    }
+
+    /// Some wait until what their sessions have asked for is proposed.
+    pub(super) fn on_deferred_proposed(&mut self, now: Now) {
         self.ensemble.questions.on_decided();
         self.answer_questions(now);
+    }
+
+    /// When requests of learners that wait are to be looked at.
+    pub(super) fn next_deferred(&self) -> Option<MonoUs> {
+        let waits = !self.ensemble.deferred.is_empty() && !self.is_disk_full() && self.may_write();
+        waits.then_some(self.now.mono)
     }
 
     fn propose_forwarded(&mut self, now: Now, request: &ForwardedRequest) {

@@ -55,6 +55,7 @@ mod unlogged;
 mod unlogged_sessions;
 mod waiting;
 mod warm;
+mod work;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -105,6 +106,7 @@ pub struct Replica {
     resumable: Vec<Slot>,
     silence: silence::Silence,
     memory: memory::Memory,
+    work: work::Work,
     /// Transactions proposed and not applied, in order, and to whom each is answered.
     in_flight: VecDeque<InFlight>,
     /// Transactions proposed that the log has not taken yet, in order.
@@ -225,6 +227,7 @@ impl Replica {
             resumable: Vec::new(),
             silence: silence::Silence::default(),
             memory: memory::Memory::default(),
+            work: work::Work::new(options.turn_work_units),
             in_flight: VecDeque::new(),
             backlog: VecDeque::new(),
             barriers: VecDeque::new(),
@@ -310,8 +313,12 @@ impl Replica {
         let silence = self.silence.next();
         let unlogged = self.ensemble.unlogged_sessions_left.then_some(self.now.mono);
         let memory = self.memory.next_look(self.now.mono);
-        let all =
-            [reaping, disk, slice, sessions, local, standing, silence, peer, unlogged, memory];
+        let work = self.work.next_look(self.now.mono, self.may_write());
+        let deferred = self.next_deferred();
+        let all = [
+            deferred, reaping, disk, slice, sessions, local, standing, silence, peer, unlogged,
+            memory, work,
+        ];
         all.into_iter().flatten().min()
     }
 
@@ -342,6 +349,7 @@ impl Replica {
         self.spare.append(out.spare_mut());
         self.spare.truncate(output::SPARE_BUFFERS_MAX);
         self.go_on_reading(self.now);
+        self.serve_line(self.now);
         self.poll_disk(self.now);
         self.poll_outgoing();
         // What was told to the peer meanwhile has its consequences in this turn.
@@ -393,6 +401,7 @@ impl Replica {
         }
         dirty.append(&mut withheld);
         self.dirty = dirty;
+        self.work.begin_turn();
     }
 
     fn prep_options(&self) -> PrepOptions {
@@ -520,6 +529,7 @@ fn prep_options(options: &ReplicaOptions) -> PrepOptions {
         digest_auth: options.authentication.digest_enabled,
         digest: options.digest,
         enforce_quota: options.enforce_quota,
+        ephemerals_per_session_max: options.ephemerals_per_session_max,
         extended_types: options.extended_types,
         close_session_paths: options.close_session_paths,
         reconfig: options.reconfig,

@@ -54,6 +54,12 @@ pub struct ReplicaOptions {
     pub acl_entries_max: usize,
     /// Longest body of any reply.
     pub reply_bytes_max: usize,
+    /// What a turn may do for clients, in units of about a microsecond.
+    pub turn_work_units: u32,
+    /// Most operations of a multi (`ringkeeper.multiOperationsMax`).
+    pub multi_operations_max: usize,
+    /// Most ephemeral nodes of a session (`ringkeeper.ephemeralsPerSessionMax`).
+    pub ephemerals_per_session_max: usize,
     /// Longest reply to one multiRead (`ringkeeper.multiReadReplyBytesMax`).
     pub multi_read_bytes_max: usize,
     /// What clients that connect must get past (`connection_throttle_*`).
@@ -119,6 +125,9 @@ impl Default for ReplicaOptions {
             large_requests_bytes_max: limits::LARGE_REQUESTS_BYTES_MAX,
             acl_entries_max: limits::ACL_ENTRIES_MAX,
             reply_bytes_max: limits::REPLY_BYTES_MAX,
+            turn_work_units: limits::TURN_WORK_UNITS,
+            multi_operations_max: limits::MULTI_OPERATIONS_MAX,
+            ephemerals_per_session_max: limits::EPHEMERALS_PER_SESSION_MAX,
             multi_read_bytes_max: limits::MULTI_READ_BYTES_MAX,
             throttle: super::ThrottleOptions::default(),
             container_check_interval_ms: 60_000,

@@ -27,17 +27,21 @@ pub(super) struct Expected {
     pub now: usize,
     /// If their nodes become as large as they may meanwhile.
     pub at_most: usize,
+    /// Units of work that it takes to make them.
+    pub units: u32,
 }
 
 impl Expected {
     pub fn add(&mut self, more: Expected) {
         self.now += more.now;
         self.at_most += more.at_most;
+        self.units = self.units.saturating_add(more.units);
     }
 
     pub fn remove(&mut self, less: Expected) {
         self.now -= less.now;
         self.at_most -= less.at_most;
+        self.units = self.units.saturating_sub(less.units);
     }
 }
 

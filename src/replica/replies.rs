@@ -196,6 +196,7 @@ impl Replica {
         // A reply of any length is delivered, and requests wait when there is enough in the buffer:
         // this is for reads behind a write that made their nodes larger than could be foreseen.
         self.memory.make(bytes);
+        self.work.add_bytes(bytes);
         if connection.out.len() - bytes > self.options.connection_output_bytes_max {
             self.give_up_slow(
                 slot,

@@ -397,6 +397,16 @@ impl Replica {
     ) -> Txn {
         let (database, wall) = (&self.database, now.wall);
         let txn = match (body, self.peer.as_member()) {
+            (RequestBody::Multi(parts), _) if parts.len() > self.options.multi_operations_max => {
+                if let Some(unsaid) = self.lines.allow(now.mono) {
+                    tracing::warn!(
+                        session = %requester.session, operations = parts.len(), unsaid,
+                        "a multi has too many operations (ringkeeper.multiOperationsMax)"
+                    );
+                }
+                let error = ErrorCode::BadArguments;
+                self.prep.prepare_error(database, wall, zxid, requester, error)
+            }
             (RequestBody::Reconfig(request), Some(member)) => {
                 let facts = ReconfigFacts {
                     active: member.config(),
@@ -469,6 +479,7 @@ impl Replica {
     /// Proposes what was prepared for `request`.
     pub(super) fn propose(&mut self, txn: Txn, request: InFlight) {
         self.stats.record_proposal(txn.bytes().len() as u64);
+        self.work.on_proposed(txn.header(), txn.bytes().len());
         self.in_flight.push_back(request);
         match self.prep.take_config() {
             Some(config) => self.peer.member_mut().propose_reconfig(txn, config),

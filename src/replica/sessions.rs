@@ -6,6 +6,7 @@ use super::{InFlight, Replica};
 use crate::error::ErrorCode;
 use crate::id::{SessionId, Zxid};
 use crate::jute::Jute;
+use crate::limits;
 use crate::proto::OpCode;
 use crate::proto::connect::{ConnectRequest, ConnectResponse};
 use crate::session::{Tenure, password};
@@ -14,6 +15,9 @@ use crate::time::Now;
 /// Sessions that expire in one turn, at most. Each costs 6 µs here and as much again when its end is
 /// applied, so this is two milliseconds; when ten thousand clients vanish, the others go on meanwhile.
 pub(super) const SESSIONS_EXPIRED_AT_ONCE_MAX: usize = 200;
+
+/// So many of them end before it is looked how much is proposed.
+const SESSIONS_EXPIRED_TOGETHER: usize = 20;
 
 impl Replica {
     /// The first frame of a connection.
@@ -24,6 +28,7 @@ impl Replica {
         connection: &mut Connection,
         frame: &[u8],
     ) {
+        self.work.add(limits::CONNECT_WORK_UNITS);
         let Ok(request) = ConnectRequest::from_bytes(frame) else {
             return self.reject(slot, connection, "its first frame is no connect request");
         };
@@ -426,7 +431,19 @@ impl Replica {
             return;
         }
         let mut expired = std::mem::take(&mut self.expired);
-        self.sessions.expire(now.mono, SESSIONS_EXPIRED_AT_ONCE_MAX, &mut expired);
+        let mut left = SESSIONS_EXPIRED_AT_ONCE_MAX;
+        // Each may own many nodes.
+        while left > 0 && self.may_write() {
+            let few = left.min(SESSIONS_EXPIRED_TOGETHER);
+            self.sessions.expire(now.mono, few, &mut expired);
+            left = if expired.is_empty() { 0 } else { left - few };
+            self.end_expired(now, &mut expired);
+        }
+        self.expired = expired;
+        self.answer_questions(now);
+    }
+
+    fn end_expired(&mut self, now: Now, expired: &mut Vec<SessionId>) {
         for session in expired.drain(..) {
             if let Some(unsaid) = self.lines.allow(self.now.mono) {
                 tracing::info!(%session, unsaid, "expiring a session");
@@ -440,8 +457,6 @@ impl Replica {
                 self.revive_session(now, session);
             }
         }
-        self.expired = expired;
-        self.answer_questions(now);
     }
 
     /// A session whose end could not be logged is as it was.

@@ -90,6 +90,7 @@ impl Replica {
         self.barriers.clear();
         // What was outstanding may never be.
         self.prep = Prep::new(self.prep_options(), &self.database);
+        self.work.on_taken_back(Zxid::ZERO);
         self.sessions = Tracker::new(self.options.tick_ms);
         let ensemble = &mut self.ensemble;
         ensemble.touched.clear();
@@ -123,6 +124,7 @@ impl Replica {
         assert!(self.in_flight.is_empty(), "nothing was proposed before");
         self.database.set_last_processed(Zxid::new(epoch, 0));
         self.prep = Prep::new(self.prep_options(), &self.database);
+        self.work.on_taken_back(Zxid::ZERO);
         // ZooKeeper: every session has its whole timeout from the moment that there is a leader.
         self.sessions = Tracker::new(self.options.tick_ms);
         let is_timed = !planted::is(self.options.planted, PlantedBug::OldSessionsNotTimed);

@@ -7,6 +7,7 @@
 //! write began is written here and there at the same time.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use super::ensemble::Teller;
 use super::past::Past;
 use super::recover::Opener;
 use super::stalls::{Ms, Stall, Stalls, Step};
-use crate::admin::word::FourLetterWord;
+use crate::admin::word::{FourLetterWord, TRACE_MASK_BYTES};
 use crate::admin::{Asking, Desk};
 use crate::config::dynamic::Keeper;
 use crate::id::ConnectionId;
@@ -55,7 +56,9 @@ pub struct Host {
     clients: Box<dyn Deliver>,
     /// What connections may hold together.
     budget: Budget,
-    /// Answers to four-letter words, which do not come out of the replica.
+    /// Four-letter words that wait for their answers.
+    words: RefCell<VecDeque<Asked>>,
+    /// Those answers, which do not come out of the replica.
     answers: RefCell<Vec<Send>>,
     /// Closings that wait for the last write to their segment.
     closing: RefCell<Vec<Op>>,
@@ -87,6 +90,20 @@ pub struct Host {
     /// Holds the locks of the folders.
     _folder: DataFolder,
 }
+
+/// A four-letter word.
+struct Asked {
+    asking: Asking,
+    word: FourLetterWord,
+    argument: [u8; TRACE_MASK_BYTES],
+}
+
+/// Words that are answered in one turn, and at most one of them tells of everything.
+const WORDS_PER_TURN: usize = 16;
+
+/// More bytes for clients than this go to them after what other servers are told: who asks for megabytes
+/// does not see the difference, and a follower waits for no client.
+const CLIENTS_FIRST_BYTES_MAX: usize = 256 * 1024;
 
 /// What a host works with.
 pub struct Parts {
@@ -154,6 +171,7 @@ impl Host {
             reactor,
             clients,
             budget,
+            words: RefCell::default(),
             answers: RefCell::default(),
             closing: RefCell::default(),
             completions: RefCell::default(),
@@ -305,6 +323,7 @@ impl Host {
         replica.take_output(&mut output);
         self.mark(Step::Core);
         self.note_work(&replica, before, &output);
+        self.answer_words(now, &mut replica);
         self.teller.borrow_mut().tell(&replica);
         let is_behind = replica.is_behind();
         self.worker.note_log_waits(replica.txnlog().is_short_of_room());
@@ -312,6 +331,10 @@ impl Host {
         if let Some(reason) = output.fatal.take() {
             *self.fatal.borrow_mut() = Some(reason);
             return Step::Core;
+        }
+        let bytes: usize = output.sends.iter().map(|send| send.bytes.len()).sum();
+        if bytes > CLIENTS_FIRST_BYTES_MAX {
+            self.tell_others(&mut output);
         }
         let mut sends = std::mem::take(&mut output.sends);
         for send in sends.drain(..).chain(self.answers.borrow_mut().drain(..)) {
@@ -322,10 +345,7 @@ impl Host {
         output.sends = sends;
         self.clients.flush();
         self.replica.borrow_mut().set_output_room(self.budget.room());
-        for op in output.links.drain(..) {
-            self.links.perform(op);
-        }
-        self.links.flush();
+        self.tell_others(&mut output);
         self.mark(Step::Sends);
         let mut ops = std::mem::take(&mut output.ops);
         for op in ops.drain(..) {
@@ -364,6 +384,60 @@ impl Host {
             self.links.resume();
         }
         last
+    }
+
+    /// What other servers are to be told.
+    fn tell_others(&self, output: &mut Output) {
+        for op in output.links.drain(..) {
+            self.links.perform(op);
+        }
+        self.links.flush();
+    }
+
+    /// Answers some of the words that wait.
+    fn answer_words(&self, now: Now, replica: &mut Replica) {
+        let mut words = self.words.borrow_mut();
+        for _ in 0..WORDS_PER_TURN {
+            let Some(asked) = words.pop_front() else { return };
+            self.answer_word(now, replica, &asked);
+            if asked.word.tells_of_everything() {
+                break;
+            }
+        }
+        if !words.is_empty() {
+            self.reactor.stir();
+        }
+    }
+
+    fn answer_word(&self, now: Now, replica: &mut Replica, asked: &Asked) {
+        let mut desk = self.desk.borrow_mut();
+        let mut answers = self.answers.borrow_mut();
+        // Answers about all watches are long, and anybody may ask for a hundred of them.
+        let made: usize = answers.iter().map(|answer| answer.bytes.len()).sum();
+        let (connections, bytes) = self.budget.closed();
+        desk.held = metrics::Held {
+            bytes: self.budget.held(),
+            bytes_max: self.budget.bytes_max(),
+            closed: connections,
+            closed_bytes: bytes,
+            watches: replica.database().watches().held_bytes(),
+            watches_max: replica.database().options().watches.bytes_max,
+            watches_refused: replica.stats().watches_refused,
+        };
+        let Asked { asking, word, argument } = *asked;
+        let text = match made < self.budget.room() {
+            true => desk.answer(word, argument, replica, asking, now),
+            false => NO_ROOM.to_owned(),
+        };
+        let Some(conn) = asking.conn else { return };
+        answers.push(Send {
+            conn,
+            bytes: text.into_bytes(),
+            answered: 0,
+            close: true,
+            // The replica knows nothing of it.
+            is_reported: false,
+        });
     }
 
     /// The time since the last mark went to `step`.
@@ -608,36 +682,16 @@ impl Core for Host {
         word: FourLetterWord,
         argument: Option<[u8; 8]>,
     ) {
-        let now = self.now();
-        let mut replica = self.replica.borrow_mut();
-        let mut desk = self.desk.borrow_mut();
-        let mut answers = self.answers.borrow_mut();
-        // Answers about all watches are long, and anybody may ask for a hundred of them in one turn.
-        let made: usize = answers.iter().map(|answer| answer.bytes.len()).sum();
-        let (connections, bytes) = self.budget.closed();
-        desk.held = metrics::Held {
-            bytes: self.budget.held(),
-            bytes_max: self.budget.bytes_max(),
-            closed: connections,
-            closed_bytes: bytes,
-            watches: replica.database().watches().held_bytes(),
-            watches_max: replica.database().options().watches.bytes_max,
-            watches_refused: replica.stats().watches_refused,
-        };
+        // It reads the clock, so that the turn counts from here.
+        self.now();
         let asking = Asking { conn: Some(conn), remote };
-        let text = match made < self.budget.room() {
-            true => desk.answer(word, argument.unwrap_or_default(), &mut replica, asking, now),
-            false => NO_ROOM.to_owned(),
-        };
-        answers.push(Send {
-            conn,
-            bytes: text.into_bytes(),
-            answered: 0,
-            close: true,
-            // The replica knows nothing of it.
-            is_reported: false,
-        });
+        let argument = argument.unwrap_or_default();
+        self.words.borrow_mut().push_back(Asked { asking, word, argument });
         self.reactor.stir();
+    }
+
+    fn is_busy(&self) -> bool {
+        self.replica.borrow().has_somebody_in_line()
     }
 
     fn end(&self, conn: ConnectionId) {

@@ -337,6 +337,9 @@ fn replica_options(id: ServerId, plan: &Plan) -> ReplicaOptions {
     };
     let wider = &plan.wild.wider;
     options.enforce_quota = wider.enforce_quota;
+    if let Some(units) = plan.wild.turn_work_units {
+        options.turn_work_units = units;
+    }
     if wider.reaps() {
         options.extended_types = true;
         options.container_check_interval_ms = wider.reap_interval_ms;

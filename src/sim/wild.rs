@@ -87,6 +87,8 @@ pub struct Wild {
     pub forgets_per_mille: u64,
     /// Two servers, and an outside witness (`oraclePath`).
     pub witness: bool,
+    /// What a turn does for clients, if that is less than usual.
+    pub turn_work_units: Option<u32>,
 }
 
 impl Wild {
@@ -136,6 +138,7 @@ impl Wild {
             lying_disks: draw_liars(rng, voters, steady),
             forgets_per_mille: *rng.pick(&[500, 1000]),
             witness: steady && rng.one_in(8),
+            turn_work_units: None,
         };
         if wild.witness {
             // With a mistake both would begin anew, and of two servers none may be missing.
@@ -144,6 +147,7 @@ impl Wild {
             wild.leader_only_leads = false;
         }
         wild.asking.extra_bytes = *rng.pick(&[0, 20, 36]);
+        wild.turn_work_units = *rng.pick(&[None, None, Some(10), Some(100)]);
         wild
     }
 }

@@ -20,3 +20,4 @@ mod raw;
 mod snapshots;
 mod suspects;
 mod watches;
+mod work;

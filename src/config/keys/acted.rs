@@ -648,6 +648,26 @@ pub(super) static KEYS: &[Key] = &[
     )
     .about("entries of an ACL that a client gives; a longer one is refused with INVALIDACL"),
     own(
+        "ringkeeper.multiOperationsMax",
+        int(100),
+        "10000",
+        number!(own.multi_operations_max),
+    )
+    .about(
+        "most operations of a multi, which is carried out in one piece while everybody waits; a longer \
+             one becomes the error BADARGUMENTS",
+    ),
+    own(
+        "ringkeeper.ephemeralsPerSessionMax",
+        int(100),
+        "20000",
+        number!(own.ephemerals_per_session_max),
+    )
+    .about(
+        "most ephemeral nodes of a session, which go in one piece while everybody waits; a create \
+             beyond becomes the error QUOTAEXCEEDED",
+    ),
+    own(
         "ringkeeper.connectionMemoryMax",
         Kind::IntOrAuto { min: 16 << 20, max: 1 << 40 },
         "auto",

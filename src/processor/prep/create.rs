@@ -97,6 +97,9 @@ impl Prep {
             _ => 0,
         };
         let ephemeral = owner != 0 && owner == requester.session.0;
+        if ephemeral && self.has_enough_ephemerals(database, requester.session) {
+            return Err(ErrorCode::QuotaExceeded);
+        }
         planned.data = wanted.data;
         planned.acl = Some(acl.clone());
         planned.ephemeral = ephemeral;

@@ -45,6 +45,8 @@ pub struct PrepOptions {
     pub digest: bool,
     /// Hard quotas are enforced.
     pub enforce_quota: bool,
+    /// Most ephemeral nodes of a session: they go in one piece.
+    pub ephemerals_per_session_max: usize,
     /// TTL nodes may be created.
     pub extended_types: bool,
     /// closeSession transactions list the session's ephemeral nodes.

@@ -37,6 +37,7 @@ fn case() -> Case {
     let config = Rc::new(Config::parse(THREE).unwrap());
     Case {
         options: PrepOptions {
+            ephemerals_per_session_max: usize::MAX,
             skip_acl: false,
             digest_auth: true,
             digest: true,

@@ -69,6 +69,13 @@ impl Prep {
         Txn::new(header, &TxnBody::CloseSession { paths }, self.txn_digest())
     }
 
+    /// Whether a session may have no more ephemeral nodes. Those that are on their way count, whether they come
+    /// or go.
+    pub(super) fn has_enough_ephemerals(&self, database: &Database, session: SessionId) -> bool {
+        let (stored, _) = database.ephemerals_size(session);
+        stored + self.outstanding.touched_count(session) >= self.options.ephemerals_per_session_max
+    }
+
     /// The ephemeral nodes that the session will have once everything outstanding is applied.
     fn ephemerals(&self, database: &Database, session: SessionId) -> Vec<Rc<str>> {
         let owns = |path: &str| {

@@ -84,7 +84,8 @@ fn a_list_of_too_many_entries_is_refused_and_one_that_another_leader_took_is_kep
 
 #[test]
 fn identities_make_no_transaction_longer_than_transactions_may_be() {
-    let mut options = ReplicaOptions::default();
+    let mut options =
+        ReplicaOptions { multi_operations_max: usize::MAX, ..ReplicaOptions::default() };
     options.txnlog.txn_bytes_max = 10_000;
     let mut h = Harness::with(options);
     let client = h.connect();

@@ -69,6 +69,8 @@ pub struct Harness {
     pub files_full: bool,
     /// What went to other servers.
     pub links: Vec<LinkOp>,
+    /// Turns follow until nobody stands in line.
+    pub serves_all: bool,
     /// Clients take what is handed out at once.
     pub reads: bool,
     unread: Vec<(ConnectionId, usize)>,
@@ -119,6 +121,7 @@ impl Harness {
             disk_full,
             files_full: false,
             links: Vec::new(),
+            serves_all: true,
             reads: true,
             unread: Vec::new(),
             next_connection: 1,
@@ -156,9 +159,17 @@ impl Harness {
             self.replica.handle_reloaded(self.now, Ok(reloaded));
             again = true;
         }
-        if again {
+        if again || self.goes_on() {
             self.turn();
         }
+    }
+
+    /// Whether somebody stands in line, and the next turn serves him.
+    fn goes_on(&self) -> bool {
+        let (work, now) = (&self.replica.work, self.now.mono);
+        let deferred = self.replica.next_deferred();
+        let next = work.next_look(now, self.replica.may_write()).or(deferred);
+        self.serves_all && next.is_some()
     }
 
     /// The clients have taken what was handed out.

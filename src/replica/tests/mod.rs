@@ -19,5 +19,6 @@ mod reconfig;
 mod screen;
 mod sessions;
 mod standing;
+mod turns;
 mod watches;
 mod writes;

@@ -25,7 +25,7 @@ fn leader_with(options: ReplicaOptions) -> Harness {
     harness
 }
 
-fn leader() -> Harness {
+pub(super) fn leader() -> Harness {
     leader_with(ReplicaOptions::default())
 }
 
@@ -45,7 +45,12 @@ fn commit_proposed(harness: &mut Harness) -> Vec<Txn> {
 
 const LINK: LinkId = LinkId::accepted(4);
 
-fn request(session: SessionId, cxid: i32, op: OpCode, body: &RequestBody<'_>) -> ForwardedRequest {
+pub(super) fn request(
+    session: SessionId,
+    cxid: i32,
+    op: OpCode,
+    body: &RequestBody<'_>,
+) -> ForwardedRequest {
     let mut bytes = Vec::new();
     body.encode(op, &mut bytes);
     ForwardedRequest {

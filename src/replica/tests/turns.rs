@@ -1,0 +1,264 @@
+//! Whose turn it is when more is asked for than one turn may do.
+
+use super::harness::*;
+use super::standing::{leader, request};
+use crate::error::ErrorCode;
+use crate::id::{ConnectionId, SessionId};
+use crate::jute::Jute;
+use crate::limits;
+use crate::peer::{Inbound, Ready};
+use crate::proto::OpCode;
+use crate::proto::request::{MultiOp, PathRequest, PathVersion, RequestBody, RequestHeader};
+use crate::replica::ReplicaOptions;
+
+/// A turn of a hundred small reads.
+const UNITS: u32 = 100;
+
+fn with_short_turns() -> Harness {
+    Harness::with(ReplicaOptions { turn_work_units: UNITS, ..ReplicaOptions::default() })
+}
+
+fn frames(asked: impl Iterator<Item = (i32, OpCode, RequestBody<'static>)>) -> Vec<u8> {
+    let mut frames = Vec::new();
+    for (xid, op, body) in asked {
+        let mut payload = RequestHeader { xid, op: op.number() }.to_bytes();
+        body.encode(op, &mut payload);
+        frames.extend(u32::try_from(payload.len()).unwrap().to_be_bytes());
+        frames.extend(payload);
+    }
+    frames
+}
+
+fn reads(xids: std::ops::Range<i32>) -> Vec<u8> {
+    frames(xids.map(|xid| (xid, OpCode::GetData, watch("/", false))))
+}
+
+/// A multi of so many checks of the root.
+fn checks(count: usize) -> RequestBody<'static> {
+    let check = MultiOp::Check(PathVersion { path: Some("/"), version: -1 });
+    RequestBody::Multi(vec![check; count])
+}
+
+fn hand_in(h: &mut Harness, conn: ConnectionId, bytes: &[u8]) {
+    h.replica.handle_frames(h.now, conn, bytes);
+}
+
+#[test]
+fn who_asks_for_little_is_served_beside_one_with_a_full_queue() {
+    let mut h = with_short_turns();
+    let (greedy, modest) = (h.connect(), h.connect());
+    h.serves_all = false;
+    h.turn();
+    hand_in(&mut h, greedy.conn, &reads(0..5000));
+    hand_in(&mut h, modest.conn, &reads(0..1));
+    h.turn();
+    h.turn();
+    assert_eq!(h.errors(modest.conn), [(0, 0)]);
+    let served = h.errors(greedy.conn).len();
+    assert!((50..500).contains(&served), "{served} at once");
+    h.serves_all = true;
+    h.settle();
+    assert_eq!(served + h.errors(greedy.conn).len(), 5000);
+}
+
+#[test]
+fn many_with_full_queues_are_served_in_turn() {
+    let mut h = with_short_turns();
+    let clients: Vec<_> = (0..20).map(|_| h.connect()).collect();
+    h.serves_all = false;
+    h.turn();
+    for client in &clients {
+        hand_in(&mut h, client.conn, &reads(0..1000));
+    }
+    for _ in 0..60 {
+        h.turn();
+    }
+    let served: Vec<_> = clients.iter().map(|client| h.errors(client.conn).len()).collect();
+    let (least, most) = (served.iter().min().unwrap(), served.iter().max().unwrap());
+    assert!(*least >= 100 && most - least <= 150, "{served:?}");
+}
+
+#[test]
+fn a_heavy_request_waits_behind_light_ones_and_is_carried_out_all_the_same() {
+    let mut h = Harness::new();
+    let (heavy, light, others) = (h.connect(), h.connect(), h.connect());
+    // A client that reads has a turn of its own.
+    (h.serves_all, h.reads) = (false, false);
+    h.turn();
+    // The turn is spent.
+    hand_in(&mut h, others.conn, &reads(0..4000));
+    for xid in 0..3 {
+        let multi = frames(std::iter::once((xid, OpCode::Multi, checks(5000))));
+        hand_in(&mut h, heavy.conn, &multi);
+    }
+    hand_in(&mut h, light.conn, &reads(0..1));
+    h.turn();
+    h.turn();
+    assert_eq!(h.errors(light.conn), [(0, 0)]);
+    let proposed = h.replica.requests_outstanding();
+    assert!((1..=2).contains(&proposed), "{proposed}");
+    (h.serves_all, h.reads) = (true, true);
+    h.settle();
+    assert_eq!(h.errors(heavy.conn), [(0, 0), (1, 0), (2, 0)]);
+}
+
+#[test]
+fn light_requests_without_end_do_not_keep_heavy_ones_out() {
+    let mut h = Harness::new();
+    let (heavy, light) = (h.connect(), h.connect());
+    h.serves_all = false;
+    h.turn();
+    hand_in(&mut h, light.conn, &reads(0..4000));
+    let multi = frames(std::iter::once((1, OpCode::Multi, checks(2000))));
+    hand_in(&mut h, heavy.conn, &multi);
+    for round in 1..10 {
+        hand_in(&mut h, light.conn, &reads(round * 4000..(round + 1) * 4000));
+        h.turn();
+        while h.do_op() {}
+    }
+    assert_eq!(h.errors(heavy.conn), [(1, 0)]);
+}
+
+#[test]
+fn replies_are_the_same_however_short_the_turns() {
+    let mut random = 88_172_645_463_325_252_u64;
+    for _ in 0..20 {
+        let seed = random;
+        let mut answers = Vec::new();
+        for turn_work_units in [1, 7, UNITS, u32::MAX] {
+            random = seed;
+            let mut draw = |below: u64| {
+                random ^= random << 13;
+                random ^= random >> 7;
+                random ^= random << 17;
+                random % below
+            };
+            let mut h =
+                Harness::with(ReplicaOptions { turn_work_units, ..ReplicaOptions::default() });
+            let clients: Vec<_> = (0..3).map(|_| h.connect()).collect();
+            h.create(&clients[0], "/a", 0);
+            let mut replies = vec![Vec::new(); clients.len()];
+            for round in 0..30 {
+                h.serves_all = draw(2) == 0;
+                let which = usize::try_from(draw(3)).unwrap();
+                let xids = round * 100..round * 100 + i32::try_from(draw(60)).unwrap();
+                let asked: Vec<_> = xids
+                    .map(|xid| match draw(6) {
+                        0 => (xid, OpCode::SetData, set_data("/a", b"x", -1)),
+                        1 => (xid, OpCode::Multi, checks(usize::try_from(draw(900)).unwrap())),
+                        2 => (xid, OpCode::GetChildren, watch("/", false)),
+                        3 => {
+                            (xid, OpCode::Sync, RequestBody::Path(PathRequest { path: Some("/") }))
+                        }
+                        _ => (xid, OpCode::Exists, watch("/a", false)),
+                    })
+                    .collect();
+                hand_in(&mut h, clients[which].conn, &frames(asked.into_iter()));
+                match draw(3) {
+                    0 => h.turn(),
+                    1 => _ = h.do_op(),
+                    _ => {}
+                }
+            }
+            h.serves_all = true;
+            h.settle();
+            for (client, replies) in clients.iter().zip(&mut replies) {
+                replies.extend(h.errors(client.conn));
+            }
+            answers.push(replies);
+        }
+        for other in &answers[1..] {
+            assert_eq!(other, &answers[0]);
+        }
+        random = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+    }
+}
+
+#[test]
+fn a_multi_of_too_many_operations_is_refused_before_it_begins() {
+    let multi_operations_max = 100;
+    let mut h = Harness::with(ReplicaOptions { multi_operations_max, ..ReplicaOptions::default() });
+    let client = h.connect();
+    assert_eq!(h.call(client.conn, 1, OpCode::Multi, &checks(100)).err, 0);
+    let refused = h.call(client.conn, 2, OpCode::Multi, &checks(101));
+    assert_eq!((refused.err, refused.body.len()), (ErrorCode::BadArguments.code(), 0));
+    assert_eq!(h.create(&client, "/a", 0).err, 0);
+}
+
+#[test]
+fn a_session_has_so_many_ephemeral_nodes_and_no_more() {
+    let ephemerals_per_session_max = 3;
+    let mut h =
+        Harness::with(ReplicaOptions { ephemerals_per_session_max, ..ReplicaOptions::default() });
+    let (client, other) = (h.connect(), h.connect());
+    for path in ["/a", "/b", "/c", "/d"] {
+        h.send_with_next(client.conn, 1, OpCode::Create, &create(path, b"", 1));
+    }
+    h.settle();
+    let refused = ErrorCode::QuotaExceeded.code();
+    assert_eq!(h.errors(client.conn), [(1, 0), (1, 0), (1, 0), (1, refused)]);
+    assert_eq!(h.create(&client, "/d", 0).err, 0, "a node that stays");
+    assert_eq!(h.create(&other, "/e", 1).err, 0, "of another session");
+    h.call(client.conn, 2, OpCode::Delete, &delete("/a", -1));
+    assert_eq!(h.create(&client, "/a", 1).err, 0);
+}
+
+#[test]
+fn requests_that_learners_pass_on_take_turns_by_session() {
+    let mut h = leader();
+    let (heavy, light) = (SessionId(3 << 56), SessionId((3 << 56) + 1));
+    let multi = |cxid| request(heavy, cxid, OpCode::Multi, &checks(5000));
+    let mut inbound: Vec<_> = (1..=4).map(|cxid| Inbound::Request(multi(cxid))).collect();
+    inbound.push(Inbound::Request(request(light, 1, OpCode::SetData, &set_data("/", b"", -1))));
+    h.serves_all = false;
+    h.decide(Ready { inbound, ..Ready::default() });
+    (0..20).for_each(|_| h.turn());
+    let headers = h.peer().proposed.iter().map(|txn| *txn.header());
+    let order: Vec<_> = headers.map(|header| (header.client_id, header.cxid)).collect();
+    assert_eq!(order, [(heavy, 1), (light, 1), (heavy, 2), (heavy, 3), (heavy, 4)]);
+}
+
+#[test]
+fn writes_wait_while_much_is_proposed_and_not_applied() {
+    let mut h = Harness::new();
+    let (client, other) = (h.connect(), h.connect());
+    h.serves_all = false;
+    let creates = |n: usize| {
+        let part = |n| {
+            let path: &'static str = Box::leak(format!("/n{n}").into_boxed_str());
+            match create(path, b"", 0) {
+                RequestBody::Create(request) => MultiOp::Create(OpCode::Create, request),
+                _ => unreachable!("it is a create"),
+            }
+        };
+        RequestBody::Multi((n * 5000..(n + 1) * 5000).map(part).collect())
+    };
+    for n in 0..6 {
+        let xid = i32::try_from(n).unwrap();
+        hand_in(&mut h, client.conn, &frames(std::iter::once((xid, OpCode::Multi, creates(n)))));
+        for _ in 0..20 {
+            h.turn();
+        }
+    }
+    for xid in 10..20 {
+        hand_in(&mut h, other.conn, &frames(std::iter::once((xid, OpCode::Multi, checks(5000)))));
+        (0..20).for_each(|_| h.turn());
+    }
+    let changes = h.replica.prep.outstanding_changes();
+    let changes_max = limits::CHANGES_UNAPPLIED_MAX + 10_000;
+    assert!((10_000..=changes_max).contains(&changes), "{changes}");
+    h.serves_all = true;
+    h.settle();
+    assert_eq!((h.errors(client.conn).len(), h.errors(other.conn).len()), (6, 10));
+    // Those that change nothing take their time as well.
+    h.serves_all = false;
+    for xid in 20..30 {
+        hand_in(&mut h, other.conn, &frames(std::iter::once((xid, OpCode::Multi, checks(5000)))));
+        (0..20).for_each(|_| h.turn());
+    }
+    let proposed = h.replica.requests_outstanding();
+    assert!((2..=4).contains(&proposed), "{proposed}");
+    h.serves_all = true;
+    h.settle();
+    assert_eq!(h.errors(other.conn).len(), 10);
+}

@@ -1,0 +1,348 @@
+//! How much a turn does for clients, and whose turn it is.
+//!
+//! One thread serves everybody, and a turn that takes long lets all others wait: clients, the disk, and
+//! the other servers, who take a silent leader for a dead one. So what clients ask for is counted in units
+//! before it is carried out, a unit being about a microsecond of a machine of today; when a turn has spent
+//! what it may, what is left waits, framed as it came, and its connections stand in line. What other servers
+//! say, the disk's completions and what is to be done at a certain time wait in no line.
+//!
+//! ```text
+//! request ─→ light ─→ while something of the turn is left: each connection a little, in turn
+//!        └─→ heavy ─→ one after the other, with half of the time if light ones want all of it
+//! ```
+//! A request that may take a multiple of what others take stands in a line of its own, so that who asks
+//! for little waits for one of them at most. Writes wait there, too, when much is proposed and not
+//! applied: what is committed together is applied together.
+//!
+//! The rule that is easy to break: units are what a request costs at most, told from the request and the
+//! tree without doing what it asks for. No clock decides: equal inputs give equal turns.
+
+use std::collections::VecDeque;
+
+use super::Replica;
+use super::connection::{Connection, Slot, Waiting};
+use crate::id::{SessionId, Zxid};
+use crate::jute::{Decoder, Jute};
+use crate::limits;
+use crate::peer::ForwardedRequest;
+use crate::processor::read;
+use crate::proto::OpCode;
+use crate::proto::request::RequestHeader;
+use crate::proto::txn::TxnHeader;
+use crate::time::{MonoUs, Now};
+
+/// See the module's words.
+#[derive(Debug)]
+pub(super) struct Work {
+    per_turn: i64,
+    /// What this turn may still spend.
+    left: i64,
+    /// What the connection that is served may still spend before it stands in line again.
+    visit_left: i64,
+    /// What heavy requests may spend although light ones wait.
+    heavy_credit: i64,
+    /// The one heavy request that may be carried out now.
+    may_be_heavy: bool,
+    /// Those in line are served; otherwise a request that has just come is looked at.
+    is_serving: bool,
+    /// Of two heavy requests the next one is a learner's.
+    learners_next: bool,
+    light: VecDeque<Slot>,
+    heavy: VecDeque<Slot>,
+    /// Long transactions that are proposed and not applied, and what it takes to apply them.
+    proposed: VecDeque<(Zxid, u32)>,
+    proposed_units: u64,
+}
+
+impl Work {
+    pub fn new(per_turn: u32) -> Work {
+        let per_turn = i64::from(per_turn);
+        Work {
+            per_turn,
+            left: per_turn,
+            visit_left: 0,
+            heavy_credit: per_turn / 2,
+            may_be_heavy: false,
+            is_serving: false,
+            learners_next: false,
+            light: VecDeque::new(),
+            heavy: VecDeque::new(),
+            proposed: VecDeque::new(),
+            proposed_units: 0,
+        }
+    }
+
+    /// A transaction of so many bytes is proposed.
+    pub fn on_proposed(&mut self, header: &TxnHeader, bytes: usize) {
+        let bytes_per_unit = match header.op {
+            OpCode::Multi | OpCode::CloseSession => limits::LIST_BYTES_PER_UNIT,
+            _ => limits::COPIED_BYTES_PER_UNIT,
+        };
+        let (zxid, units) = (header.zxid, bytes / bytes_per_unit);
+        let units = u32::try_from(units).unwrap_or(u32::MAX);
+        if units > limits::HEAVY_WORK_UNITS {
+            self.proposed.push_back((zxid, units));
+            self.proposed_units += u64::from(units);
+        }
+    }
+
+    /// Everything up to `zxid` is applied, or will never be.
+    pub fn on_applied(&mut self, zxid: Zxid) {
+        while let Some((_, units)) = self.proposed.pop_front_if(|(at, _)| *at <= zxid) {
+            self.proposed_units -= u64::from(units);
+        }
+    }
+
+    /// Everything after `zxid` is taken back.
+    pub fn on_taken_back(&mut self, zxid: Zxid) {
+        while let Some((_, units)) = self.proposed.pop_back_if(|(at, _)| *at > zxid) {
+            self.proposed_units -= u64::from(units);
+        }
+    }
+
+    /// A turn is over.
+    pub fn begin_turn(&mut self) {
+        self.left = self.per_turn;
+        let half = self.per_turn / 2;
+        self.heavy_credit = (self.heavy_credit + half).min(half);
+    }
+
+    /// Takes so many units, or says that they have to wait.
+    #[inline]
+    pub fn claim(&mut self, units: u32, is_heavy: bool) -> bool {
+        let may = match (self.is_serving, is_heavy) {
+            (true, true) => std::mem::take(&mut self.may_be_heavy),
+            (true, false) => self.left > 0 && self.visit_left > 0,
+            // Whoever stands in line was first.
+            (false, true) => self.is_nobody_in_line() && self.left > self.per_turn / 2,
+            (false, false) => self.left > 0 && self.light.is_empty(),
+        };
+        if may {
+            self.spend(units, is_heavy);
+        }
+        may
+    }
+
+    /// Takes so many units.
+    #[inline]
+    pub fn spend(&mut self, units: u32, is_heavy: bool) {
+        let units = i64::from(units);
+        self.left -= units;
+        self.visit_left -= units;
+        if is_heavy {
+            self.heavy_credit -= units;
+        }
+    }
+
+    /// What more was done than could be told before.
+    #[inline]
+    pub fn add(&mut self, units: u32) {
+        self.left -= i64::from(units);
+        self.visit_left -= i64::from(units);
+    }
+
+    /// So many bytes were written for clients.
+    #[inline]
+    pub fn add_bytes(&mut self, bytes: usize) {
+        self.add(u32::try_from(bytes / limits::COPIED_BYTES_PER_UNIT).unwrap_or(u32::MAX));
+    }
+
+    fn stand_in_line(&mut self, slot: Slot, connection: &mut Connection, is_heavy: bool) {
+        connection.waits_to_be_read = true;
+        if !std::mem::replace(&mut connection.in_line, true) {
+            let line = if is_heavy { &mut self.heavy } else { &mut self.light };
+            line.push_back(slot);
+        }
+    }
+
+    /// Whether nobody waits for his turn.
+    pub fn is_nobody_in_line(&self) -> bool {
+        self.light.is_empty() && self.heavy.is_empty()
+    }
+
+    /// When somebody in line is to be served.
+    pub fn next_look(&self, now: MonoUs, may_write: bool) -> Option<MonoUs> {
+        (!self.light.is_empty() || (may_write && !self.heavy.is_empty())).then_some(now)
+    }
+
+    /// Who is served next.
+    fn next_light(&mut self) -> Option<Slot> {
+        if self.left <= 0 {
+            return None;
+        }
+        let share = self.per_turn / i64::try_from(self.light.len().max(1)).unwrap_or(i64::MAX);
+        self.visit_left = share.max(limits::VISIT_WORK_UNITS_MIN.into());
+        self.light.pop_front()
+    }
+
+    /// Whether a heavy request may be carried out, though light ones wait or not.
+    fn is_time_for_heavy(&self, light_wait: bool) -> bool {
+        if light_wait { self.heavy_credit > 0 } else { self.left > 0 }
+    }
+
+    fn next_heavy(&mut self) -> Option<Slot> {
+        self.visit_left = limits::VISIT_WORK_UNITS_MIN.into();
+        self.may_be_heavy = true;
+        self.heavy.pop_front()
+    }
+}
+
+impl Replica {
+    /// Whether a request has to wait for its turn; its connection stands in line then.
+    #[inline]
+    pub(super) fn waits_for_turn(
+        &mut self,
+        slot: Slot,
+        connection: &mut Connection,
+        frame: &[u8],
+    ) -> bool {
+        let (units, is_write) = self.units_of(connection, frame);
+        let must_wait = is_write && !self.may_write();
+        let is_heavy = must_wait || units > limits::HEAVY_WORK_UNITS;
+        let waits = must_wait || !self.work.claim(units, is_heavy);
+        if waits {
+            self.work.stand_in_line(slot, connection, is_heavy);
+        }
+        waits
+    }
+
+    /// Whether the read at the front of a connection's queue, which is due, waits for its turn: only one
+    /// that `may` wait does, for a write of its session may stand behind it.
+    pub(super) fn due_read_waits_for_turn(
+        &mut self,
+        slot: Slot,
+        connection: &mut Connection,
+        may: bool,
+    ) -> bool {
+        let Some(Waiting::Request { frame, .. }) = connection.queue.front() else { return false };
+        let (units, _) = self.units_of(connection, frame);
+        if !may {
+            self.work.add(units);
+            return false;
+        }
+        let is_heavy = units > limits::HEAVY_WORK_UNITS;
+        let waits = !self.work.claim(units, is_heavy);
+        if waits {
+            self.work.stand_in_line(slot, connection, is_heavy);
+        }
+        waits
+    }
+
+    /// Serves those in line, as far as this turn may.
+    pub(super) fn serve_line(&mut self, now: Now) {
+        if self.work.is_nobody_in_line() && self.ensemble.deferred.is_empty() {
+            return;
+        }
+        self.work.is_serving = true;
+        let mut proposed = false;
+        while self.work.left > 0 {
+            let local = self.work.next_light();
+            if let Some(slot) = local {
+                self.leave_line(now, slot);
+            }
+            let mut passed = 0;
+            while passed < limits::VISIT_WORK_UNITS_MIN
+                && self.may_write()
+                && self.propose_deferred(now, false)
+            {
+                passed += 1;
+            }
+            proposed |= passed > 0;
+            if local.is_none() && passed == 0 {
+                break;
+            }
+        }
+        while self.may_write() {
+            let light_wait = !self.work.light.is_empty() || self.ensemble.deferred.has_light();
+            if !self.work.is_time_for_heavy(light_wait) {
+                break;
+            }
+            // In turn: those of clients here, and those of learners.
+            self.work.learners_next = !self.work.learners_next;
+            if self.work.learners_next && self.propose_deferred(now, true) {
+                proposed = true;
+                continue;
+            }
+            let Some(slot) = self.work.next_heavy() else {
+                if !self.work.learners_next && self.propose_deferred(now, true) {
+                    proposed = true;
+                    continue;
+                }
+                break;
+            };
+            self.leave_line(now, slot);
+            self.work.may_be_heavy = false;
+        }
+        self.work.is_serving = false;
+        if proposed {
+            self.on_deferred_proposed(now);
+        }
+    }
+
+    fn leave_line(&mut self, now: Now, slot: Slot) {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        connection.in_line = false;
+        self.go_on_with(now, slot);
+    }
+
+    /// Whether clients wait for their turn and for nothing else: more of what they ask for would only lie
+    /// here.
+    pub fn has_somebody_in_line(&self) -> bool {
+        self.work.next_look(self.now.mono, self.may_write()).is_some()
+    }
+
+    /// Whether more may be proposed: what is committed together is applied in one piece.
+    pub(super) fn may_write(&self) -> bool {
+        self.prep.outstanding_changes() <= limits::CHANGES_UNAPPLIED_MAX
+            && self.work.proposed_units <= limits::UNITS_UNAPPLIED_MAX
+    }
+
+    /// What a request costs at most, as far as can be told, and whether it changes something.
+    pub(super) fn units_of(&self, connection: &Connection, frame: &[u8]) -> (u32, bool) {
+        let mut input = Decoder::new(frame);
+        let Ok(RequestHeader { op, .. }) = RequestHeader::decode(&mut input) else {
+            return (1, false);
+        };
+        let Some(op) = OpCode::from_i32(op) else { return (1, false) };
+        let bytes = frame.len();
+        let mut node = || {
+            let path = <Option<&str>>::decode(&mut input).ok().flatten()?;
+            self.database.node(path)
+        };
+        let units = match op {
+            OpCode::GetChildren | OpCode::GetChildren2 => {
+                1 + node().map_or(0, |node| node.num_children()) / limits::NAMES_PER_UNIT
+            }
+            OpCode::GetEphemerals => {
+                1 + self.database.ephemerals_size(connection.session).0 / limits::NAMES_PER_UNIT
+            }
+            OpCode::SetWatches | OpCode::SetWatches2 | OpCode::MultiRead => {
+                1 + bytes / limits::LIST_BYTES_PER_UNIT
+            }
+            // A secret is hashed.
+            OpCode::Auth => 3 + bytes / limits::HASHED_BYTES_PER_UNIT,
+            op if read::is_read(op) => 1,
+            _ if !self.ensemble.proposes() => 2 + bytes / limits::COPIED_BYTES_PER_UNIT,
+            op => self.units_of_write(op, bytes, connection.session),
+        };
+        (u32::try_from(units).unwrap_or(u32::MAX), !read::is_read(op))
+    }
+
+    fn units_of_write(&self, op: OpCode, bytes: usize, session: SessionId) -> usize {
+        match op {
+            OpCode::Multi => 4 + bytes / limits::LIST_BYTES_PER_UNIT,
+            OpCode::CloseSession => {
+                let (ephemerals, _) = self.database.ephemerals_size(session);
+                4 + ephemerals * limits::UNITS_PER_EPHEMERAL
+            }
+            _ => 4 + bytes / limits::COPIED_BYTES_PER_UNIT,
+        }
+    }
+
+    /// The same of a request that a learner passes on.
+    pub(super) fn units_of_forwarded(&self, request: &ForwardedRequest) -> u32 {
+        let op = OpCode::from_i32(request.op).unwrap_or(OpCode::Error);
+        let units = self.units_of_write(op, request.body.len(), request.session);
+        u32::try_from(units).unwrap_or(u32::MAX)
+    }
+}

@@ -2,6 +2,7 @@
 //! it, carried out in the order of durability.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 
 use hashbrown::HashMap;
 
@@ -78,6 +79,8 @@ pub(super) struct Ensemble {
     /// On a learner: the sessions heard of since the leader last asked, and their timeouts; those of
     /// the observers that learn from it as well.
     pub touched: BTreeMap<SessionId, i32>,
+    /// Of those, the last that was named to the leader when not all of them fitted one packet.
+    pub named_last: SessionId,
     /// On a learner: connections whose session the leader was asked about, by session, in the order
     /// of the questions.
     pub revalidating: HashMap<SessionId, VecDeque<Slot>>,
@@ -148,6 +151,7 @@ impl Ensemble {
             received: None,
             outgoing: None,
             touched: BTreeMap::new(),
+            named_last: SessionId::NONE,
             revalidating: HashMap::new(),
             syncs: Syncs::default(),
             orphans: HashMap::new(),
@@ -370,10 +374,17 @@ impl Replica {
     fn take_touched(&mut self) -> BTreeMap<SessionId, i32> {
         let ReplicaOptions { frame_bytes_max, txn_extra_bytes_max, .. } = self.options;
         let packet_bytes_max = frame_bytes_max as usize + txn_extra_bytes_max as usize;
-        let touched = &mut self.ensemble.touched;
-        let first_left = touched.keys().nth(packet_bytes_max / TOUCH_BYTES).copied();
-        let left = first_left.map_or_else(BTreeMap::new, |session| touched.split_off(&session));
-        std::mem::replace(touched, left)
+        let sessions_max = packet_bytes_max / TOUCH_BYTES;
+        let Ensemble { touched, named_last, .. } = &mut self.ensemble;
+        if touched.len() <= sessions_max {
+            return std::mem::take(touched);
+        }
+        // In turns, for the first may have been heard of again before the last is named.
+        let behind = (Bound::Excluded(*named_last), Bound::Unbounded);
+        let in_turn = touched.range(behind).chain(touched.range(..=*named_last));
+        let named: Vec<SessionId> = in_turn.take(sessions_max).map(|(id, _)| *id).collect();
+        *named_last = named.last().copied().unwrap_or(*named_last);
+        named.iter().filter_map(|session| touched.remove_entry(session)).collect()
     }
 
     /// What it is in its ensemble, for `mntr` and the admin server.

@@ -352,6 +352,16 @@ fn sessions_that_fit_no_packet_with_the_others_are_named_in_the_next() {
         named.push(told);
     }
     let named = named.concat();
+    // They are heard of all the time: each has its turn.
+    let mut again = String::new();
+    for _ in 0..2 {
+        for client in &clients {
+            harness.send(client.conn, -2, OpCode::Ping, &RequestBody::Empty);
+        }
+        inbound(&mut harness, Inbound::Ping { zxid: zxid(1, 3) });
+        again.push_str(&told(&mut harness).concat());
+    }
+    assert!(clients.iter().all(|client| again.contains(&format!("{:?}", client.session))));
     assert!(clients.iter().all(|client| named.contains(&format!("{:?}", client.session))));
 }
 

@@ -131,7 +131,7 @@ impl Link {
 
     /// Begins to listen to the other side.
     pub fn run(self: Rc<Self>) {
-        let watch = self.links.shared.reactor.watch(self.socket.as_fd(), self.clone());
+        let watch = self.links.shared.reactor.watch_first(self.socket.as_fd(), self.clone());
         *self.watch.borrow_mut() = Some(watch);
     }
 

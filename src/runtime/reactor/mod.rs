@@ -99,6 +99,8 @@ struct Inner {
     timers_made: Cell<u64>,
     /// Something happened that the thread's loop has to look at.
     stirred: Cell<bool>,
+    /// Sources that come before others.
+    urgent: Cell<u32>,
     bell: Doorbell,
     inbox: RefCell<Option<Rc<dyn Inbox>>>,
     /// Something was taken in that others had for this thread.
@@ -140,6 +142,8 @@ struct Open {
     through: Option<OwnedFd>,
     owner: Rc<dyn Ready>,
     waits_for_room: bool,
+    /// Its owner is told before others are.
+    is_urgent: bool,
     /// As [`Readiness::hung_up`]; never cleared.
     hung_up: bool,
 }
@@ -196,6 +200,7 @@ impl Reactor {
                 timers: RefCell::default(),
                 timers_made: Cell::new(0),
                 stirred: Cell::new(false),
+                urgent: Cell::new(0),
                 bell,
                 inbox: RefCell::new(None),
                 had_mail: Cell::new(false),
@@ -218,7 +223,13 @@ impl Reactor {
     /// Tells `owner` from now on what a socket is ready for, input that is there already included.
     /// The socket must not block, and must stay open until the watch is dropped.
     pub fn watch(&self, socket: BorrowedFd<'_>, owner: Rc<dyn Ready>) -> Watch {
-        self.watch_through(socket, None, owner)
+        self.watch_through(socket, None, owner, false)
+    }
+
+    /// The same for a socket whose owner is told before those of others, and before mail is taken in.
+    pub fn watch_first(&self, socket: BorrowedFd<'_>, owner: Rc<dyn Ready>) -> Watch {
+        self.inner.urgent.set(self.inner.urgent.get() + 1);
+        self.watch_through(socket, None, owner, true)
     }
 
     /// The same for a socket that is to close at once if this process is killed: one that listens,
@@ -226,7 +237,7 @@ impl Reactor {
     /// descriptor, and as the end of a stream is not told apart from input, one more read each time.
     pub fn watch_unheld(&self, socket: BorrowedFd<'_>, owner: Rc<dyn Ready>) -> Watch {
         // Without descriptors left it is held open, which matters less.
-        self.watch_through(socket, epoll_of(socket).ok(), owner)
+        self.watch_through(socket, epoll_of(socket).ok(), owner, false)
     }
 
     fn watch_through(
@@ -234,10 +245,12 @@ impl Reactor {
         socket: BorrowedFd<'_>,
         through: Option<OwnedFd>,
         owner: Rc<dyn Ready>,
+        is_urgent: bool,
     ) -> Watch {
         // An epoll does not tell the end of a stream apart from input.
         let hung_up = through.is_some();
-        let open = Open { fd: socket.as_raw_fd(), through, owner, waits_for_room: false, hung_up };
+        let fd = socket.as_raw_fd();
+        let open = Open { fd, through, owner, waits_for_room: false, is_urgent, hung_up };
         let fd = open.input_fd();
         let key = self.inner.sources.borrow_mut().insert(open);
         self.inner.poll_input(key, fd);
@@ -291,6 +304,17 @@ impl Reactor {
     /// The system's: the ring cannot be used any more.
     pub fn dispatch(&self) -> io::Result<()> {
         let inner = &*self.inner;
+        let mut found = std::mem::take(&mut *inner.found.borrow_mut());
+        if inner.urgent.get() > 0 {
+            inner.collect(&mut found)?;
+            found.retain(|completion| {
+                let is_urgent = inner.is_urgent(completion);
+                if is_urgent {
+                    self.handle(completion);
+                }
+                !is_urgent
+            });
+        }
         let inbox = inner.inbox.borrow().clone();
         if let Some(inbox) = inbox.filter(|inbox| inbox.has_mail()) {
             inner.had_mail.set(true);
@@ -302,7 +326,6 @@ impl Reactor {
             inner.tell(key, false);
         }
         *inner.told.borrow_mut() = told;
-        let mut found = std::mem::take(&mut *inner.found.borrow_mut());
         inner.collect(&mut found)?;
         for completion in found.drain(..) {
             self.handle(&completion);
@@ -425,6 +448,13 @@ impl Inner {
             None => return,
         };
         owner.ready(Readiness { room, hung_up });
+    }
+
+    /// Whether a completion is about a source that comes before others.
+    fn is_urgent(&self, found: &Found) -> bool {
+        let (about, key) = Key::of(found.user_data);
+        matches!(about, About::Input | About::Room)
+            && self.sources.borrow_mut().get(key).is_some_and(|open| open.is_urgent)
     }
 
     fn poll_input(&self, key: Key, fd: RawFd) {
@@ -599,6 +629,9 @@ impl Drop for Watch {
         // In two steps: dropping the owner may drop other watches.
         let removed = inner.sources.borrow_mut().remove(self.key);
         let Some(open) = removed else { return };
+        if open.is_urgent {
+            inner.urgent.set(inner.urgent.get() - 1);
+        }
         for (about, is_there) in [(About::Input, true), (About::Room, open.waits_for_room)] {
             if is_there {
                 // Not PollRemove: that fails where an event of the poll is on its way, and the

@@ -260,3 +260,39 @@ fn a_look_finds_what_a_dispatch_would_tell() {
     reader.watch.borrow().as_ref().unwrap().again();
     assert!(reactor.has_events());
 }
+
+/// Writes down that it was told.
+struct Named {
+    name: &'static str,
+    told: Rc<RefCell<Vec<&'static str>>>,
+}
+
+impl Ready for Named {
+    fn ready(self: Rc<Self>, _: Readiness) {
+        self.told.borrow_mut().push(self.name);
+    }
+}
+
+#[test]
+fn who_comes_first_is_told_before_others_whatever_came_first() {
+    let reactor = alone();
+    let told: Rc<RefCell<Vec<&'static str>>> = Rc::default();
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let pairs: Vec<_> = (0..3)
+        .map(|_| socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap())
+        .collect();
+    let named = |name| Rc::new(Named { name, told: told.clone() });
+    let client = reactor.watch(pairs[0].0.as_fd(), named("client"));
+    let leader = reactor.watch_first(pairs[1].0.as_fd(), named("leader"));
+    let woken = reactor.watch(pairs[2].0.as_fd(), named("woken"));
+    reactor.dispatch().unwrap();
+    woken.again();
+    for (_, other) in &pairs[..2] {
+        send(other, b"x", SendFlags::empty()).unwrap();
+    }
+    until(&reactor, || told.borrow().len() == 3);
+    assert_eq!(*told.borrow(), ["leader", "woken", "client"]);
+    drop(leader);
+    assert_eq!(reactor.inner.urgent.get(), 0);
+    drop((client, woken));
+}

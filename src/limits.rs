@@ -349,6 +349,8 @@ pub const CONNECT_WORK_UNITS: u32 = 5;
 pub const NAMES_PER_UNIT: usize = 10;
 /// Bytes of a request with a list of paths or of operations that are carried out in one unit.
 pub const LIST_BYTES_PER_UNIT: usize = 24;
+/// The same of one whose operations are only read, to be passed on.
+pub const READ_BYTES_PER_UNIT: usize = 200;
 /// Bytes that are hashed in one unit.
 pub const HASHED_BYTES_PER_UNIT: usize = 512;
 /// Bytes that are copied in one unit, some times.

@@ -49,9 +49,19 @@ pub(super) struct Work {
     learners_next: bool,
     light: VecDeque<Slot>,
     heavy: VecDeque<Slot>,
+    /// Those with light writes that wait until more may be proposed: behind no heavy request then.
+    writers: VecDeque<Slot>,
     /// Long transactions that are proposed and not applied, and what it takes to apply them.
     proposed: VecDeque<(Zxid, u32)>,
     proposed_units: u64,
+}
+
+/// Where a connection waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Line {
+    Light,
+    Heavy,
+    Writers,
 }
 
 impl Work {
@@ -67,6 +77,7 @@ impl Work {
             learners_next: false,
             light: VecDeque::new(),
             heavy: VecDeque::new(),
+            writers: VecDeque::new(),
             proposed: VecDeque::new(),
             proposed_units: 0,
         }
@@ -147,22 +158,27 @@ impl Work {
         self.add(u32::try_from(bytes / limits::COPIED_BYTES_PER_UNIT).unwrap_or(u32::MAX));
     }
 
-    fn stand_in_line(&mut self, slot: Slot, connection: &mut Connection, is_heavy: bool) {
+    fn stand_in_line(&mut self, slot: Slot, connection: &mut Connection, line: Line) {
         connection.waits_to_be_read = true;
         if !std::mem::replace(&mut connection.in_line, true) {
-            let line = if is_heavy { &mut self.heavy } else { &mut self.light };
+            let line = match line {
+                Line::Light => &mut self.light,
+                Line::Heavy => &mut self.heavy,
+                Line::Writers => &mut self.writers,
+            };
             line.push_back(slot);
         }
     }
 
     /// Whether nobody waits for his turn.
     pub fn is_nobody_in_line(&self) -> bool {
-        self.light.is_empty() && self.heavy.is_empty()
+        self.light.is_empty() && self.heavy.is_empty() && self.writers.is_empty()
     }
 
     /// When somebody in line is to be served.
     pub fn next_look(&self, now: MonoUs, may_write: bool) -> Option<MonoUs> {
-        (!self.light.is_empty() || (may_write && !self.heavy.is_empty())).then_some(now)
+        let write = may_write && !(self.heavy.is_empty() && self.writers.is_empty());
+        (write || !self.light.is_empty()).then_some(now)
     }
 
     /// Who is served next.
@@ -197,11 +213,22 @@ impl Replica {
         frame: &[u8],
     ) -> bool {
         let (units, is_write) = self.units_of(connection, frame);
-        let must_wait = is_write && !self.may_write();
-        let is_heavy = must_wait || units > limits::HEAVY_WORK_UNITS;
-        let waits = must_wait || !self.work.claim(units, is_heavy);
+        let is_heavy = units > limits::HEAVY_WORK_UNITS;
+        if is_write && !self.may_write() {
+            let line = if is_heavy { Line::Heavy } else { Line::Writers };
+            self.work.stand_in_line(slot, connection, line);
+            return true;
+        }
+        self.claim_turn(slot, connection, units)
+    }
+
+    /// Takes the units of a request, or lets it wait: true.
+    fn claim_turn(&mut self, slot: Slot, connection: &mut Connection, units: u32) -> bool {
+        let is_heavy = units > limits::HEAVY_WORK_UNITS;
+        let waits = !self.work.claim(units, is_heavy);
         if waits {
-            self.work.stand_in_line(slot, connection, is_heavy);
+            let line = if is_heavy { Line::Heavy } else { Line::Light };
+            self.work.stand_in_line(slot, connection, line);
         }
         waits
     }
@@ -220,12 +247,7 @@ impl Replica {
             self.work.add(units);
             return false;
         }
-        let is_heavy = units > limits::HEAVY_WORK_UNITS;
-        let waits = !self.work.claim(units, is_heavy);
-        if waits {
-            self.work.stand_in_line(slot, connection, is_heavy);
-        }
-        waits
+        self.claim_turn(slot, connection, units)
     }
 
     /// Serves those in line, as far as this turn may.
@@ -234,6 +256,10 @@ impl Replica {
             return;
         }
         self.work.is_serving = true;
+        if self.may_write() {
+            let Work { light, writers, .. } = &mut self.work;
+            light.append(writers);
+        }
         let mut proposed = false;
         while self.work.left > 0 {
             let local = self.work.next_light();
@@ -322,6 +348,8 @@ impl Replica {
             // A secret is hashed.
             OpCode::Auth => 3 + bytes / limits::HASHED_BYTES_PER_UNIT,
             op if read::is_read(op) => 1,
+            // It is read, and passed on.
+            OpCode::Multi if !self.ensemble.proposes() => 2 + bytes / limits::READ_BYTES_PER_UNIT,
             _ if !self.ensemble.proposes() => 2 + bytes / limits::COPIED_BYTES_PER_UNIT,
             op => self.units_of_write(op, bytes, connection.session),
         };

@@ -75,7 +75,7 @@ fn many_with_full_queues_are_served_in_turn() {
     }
     let served: Vec<_> = clients.iter().map(|client| h.errors(client.conn).len()).collect();
     let (least, most) = (served.iter().min().unwrap(), served.iter().max().unwrap());
-    assert!(*least >= 100 && most - least <= 150, "{served:?}");
+    assert!(*least >= 100 && *most < 1000 && most - least <= 150, "{served:?}");
 }
 
 #[test]
@@ -250,7 +250,7 @@ fn writes_wait_while_much_is_proposed_and_not_applied() {
     h.serves_all = true;
     h.settle();
     assert_eq!((h.errors(client.conn).len(), h.errors(other.conn).len()), (6, 10));
-    // Those that change nothing take their time as well.
+    // Those that change nothing take their time as well, and a small write waits behind none of them.
     h.serves_all = false;
     for xid in 20..30 {
         hand_in(&mut h, other.conn, &frames(std::iter::once((xid, OpCode::Multi, checks(5000)))));
@@ -258,7 +258,20 @@ fn writes_wait_while_much_is_proposed_and_not_applied() {
     }
     let proposed = h.replica.requests_outstanding();
     assert!((2..=4).contains(&proposed), "{proposed}");
+    hand_in(
+        &mut h,
+        client.conn,
+        &frames(std::iter::once((7, OpCode::SetData, set_data("/", b"", -1)))),
+    );
+    h.turn();
+    assert_eq!(h.replica.requests_outstanding(), proposed);
+    while h.errors(client.conn).is_empty() {
+        assert!(h.do_op(), "the write is carried out");
+        h.turn();
+    }
+    let before = h.errors(other.conn).len();
+    assert!(before <= proposed + 1, "{before} of 10 heavy ones came first");
     h.serves_all = true;
     h.settle();
-    assert_eq!(h.errors(other.conn).len(), 10);
+    assert_eq!(before + h.errors(other.conn).len(), 10);
 }

@@ -39,10 +39,12 @@ impl World {
         self.servers[index].config.members.contains_key(&server_id(index))
     }
 
-    /// Servers that take part, or would if a change that is on its way became active.
+    /// Servers that take part, or would if a change that is on its way became active. What a server that is out has
+    /// heard of is not on its way: it may be a change that was lost with its leader.
     fn needed(&self) -> BTreeSet<ServerId> {
         let newest = self.newest_config();
-        let next = self.servers.iter().filter_map(|server| server.next.as_ref());
+        let servers = self.servers.iter().filter(|server| server.state != State::Out);
+        let next = servers.filter_map(|server| server.next.as_ref());
         let next = next.filter(|next| next.version > newest.version);
         next.chain([&newest]).flat_map(|config| config.members.keys().copied()).collect()
     }

@@ -83,13 +83,14 @@ impl World {
 
     /// A session may not expire before its timeout has passed since it was last heard of. Among
     /// several servers what one of them has heard may be lost with it, so that this is looked at
-    /// in good weather only, and not while one of them stays broken: the leader sends away who is slow to
-    /// log, with what he has heard since his last answer to a ping.
+    /// in good weather only, and of a server that stayed broken not at once: the leader sends away who was slow
+    /// to log, with what he has heard since his last answer to a ping.
     fn check_expiries(&mut self, fresh: &[Zxid]) {
-        let is_broken = self.servers.iter().any(|server| server.broken.is_some());
-        if !self.plan.is_standalone() && (self.phase != Phase::Quiet || is_broken) {
+        if !self.plan.is_standalone() && self.phase != Phase::Quiet {
             return;
         }
+        let ticks = if self.plan.wild.stay_broken { self.plan.sync_limit + 2 } else { 0 };
+        let good_since = self.phase_since + ticks * u64::from(self.plan.tick_ms) * MS;
         for zxid in fresh {
             let Some(link) = self.chain.get(*zxid) else { continue };
             let header = link.txn.header();
@@ -97,7 +98,7 @@ impl World {
                 continue;
             }
             let Some(lease) = self.history.leases.get(&header.client_id) else { continue };
-            if !self.plan.is_standalone() && lease.heard < self.phase_since {
+            if !self.plan.is_standalone() && lease.heard < good_since {
                 // By a server, perhaps, that is gone.
                 continue;
             }

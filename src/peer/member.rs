@@ -392,7 +392,8 @@ impl Member {
         match &mut self.role {
             Role::Leading(leader) => leader.resign(reason),
             Role::Learning(learner) => learner.abandon(reason.to_owned(), &mut self.lasting),
-            Role::Looking | Role::Waiting { .. } => {}
+            // The role in which it was asked for is over already: nobody else takes it back.
+            Role::Looking | Role::Waiting { .. } => self.lasting.epochs = self.epochs_durable,
         }
         self.settle();
         self.is_reverting = false;

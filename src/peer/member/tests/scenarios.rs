@@ -365,15 +365,26 @@ fn a_change_that_needs_a_present_observer_and_a_joiner_is_completed() {
     assert!(it.leader().is_some_and(|at| at >= 2));
 }
 
+/// That there is no room is heard while the leader is there, or when it is lost already.
 #[test]
 fn an_epoch_that_found_no_room_is_not_taken_for_written() {
+    for leader_is_lost in [false, true] {
+        an_epoch_finds_no_room(leader_is_lost);
+    }
+}
+
+fn an_epoch_finds_no_room(leader_is_lost: bool) {
     let mut it = Ensemble::new(17, 3, 0);
     it.start_all();
+    let learns = |it: &Ensemble, at: usize| {
+        let member = it.servers[at].member.as_ref();
+        member.is_some_and(|member| matches!(member.role, Role::Learning(_)))
+    };
     let writes = |it: &Ensemble| {
         let of = |at: &usize| {
             it.servers[*at].steps.iter().any(|step| matches!(step, Step::Epochs(epochs) if epochs.accepted > it.servers[*at].disk.epochs.accepted))
         };
-        (0..3).find(of)
+        (0..3).filter(|at| !leader_is_lost || learns(it, *at)).find(of)
     };
     it.run_until(3_000, "an epoch is to be written", |it| writes(it).is_some());
     let (at, now) = (writes(&it).unwrap(), MonoUs(it.now));
@@ -388,12 +399,23 @@ fn an_epoch_that_found_no_room_is_not_taken_for_written() {
         .collect();
     server.step_at = u64::MAX;
     let on_disk = server.disk.epochs;
-    let member = server.member.as_mut().unwrap();
+    if leader_is_lost {
+        for other in (0..3).filter(|other| *other != at) {
+            it.crash(other);
+        }
+        it.run_until(3_000, "it looks for another leader", |it| {
+            matches!(it.servers[at].member.as_ref().unwrap().role, Role::Looking)
+        });
+    }
+    let member = it.servers[at].member.as_mut().unwrap();
     member.leave_unwritten(now, "no room for an epoch file", &tokens);
     // What comes later is durable.
     member.handle_durable(now, tokens.last().unwrap() + 1);
     assert_eq!((member.epochs_durable, member.lasting.epochs), (on_disk, on_disk));
     it.take_turn(at);
+    for other in (0..3).filter(|other| leader_is_lost && *other != at) {
+        it.start(other);
+    }
     it.recover();
 }
 

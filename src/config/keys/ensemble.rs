@@ -203,7 +203,8 @@ pub(super) static KEYS: &[Key] = &[
             get: |c| {
                 c.quorum.max_time_to_wait_for_epoch_ms.map_or("-1".to_owned(), |v| v.to_string())
             },
-            about: "how long a leader waits for a quorum to follow it; -1: initLimit",
+            about: "how long a leader waits for a quorum to follow it while a voter still looks for a leader; -1: two ticks; \
+                    initLimit at most",
             verdict: fine,
         }),
     )

@@ -111,6 +111,10 @@ fn list(servers: &BTreeSet<ServerId>) -> String {
 /// Why a learner is sent away.
 pub(super) type Refusal = String;
 
+/// How many ticks a leader waits for the epochs of a quorum before it doubts that it is the leader of voters who look
+/// for one, where the configuration does not say.
+const DOUBT_TICKS: u64 = 2;
+
 impl Leader {
     /// Whether a quorum of each configuration is among these: of the active one, and of the one that is to
     /// follow it.
@@ -577,11 +581,18 @@ impl Leader {
     // ---- doubts
 
     /// A voter looks for a leader, as its notification says: it may have changed its mind
-    /// (`Leader.reportLookingSid`).
+    /// (`Leader.reportLookingSid`), or cannot follow whom it has helped to elect:
+    ///
+    /// ```text
+    /// 1. server 3 knows of a proposed configuration of 1 and 2, and follows nobody whom not both vote for
+    /// 2. with its vote 1 is elected, and waits; then 2, which has more, looks, and is elected with it, and waits
+    /// 3. 1 has waited for initLimit and looks, while 2 waits; and so on
+    /// ```
+    // ZooKeeper: waits for initLimit in such a case, unless leader.maxTimeToWaitForEpoch is set.
     pub fn handle_looking(&mut self, now: MonoUs, server: ServerId) {
         self.now = now;
         let Phase::Discovery { .. } = &self.phase else { return };
-        let Some(limit_ms) = self.options.wait_for_epoch_ms else { return };
+        let limit_ms = self.options.wait_for_epoch_ms.unwrap_or(DOUBT_TICKS * self.options.tick_ms);
         let is_voter = self.quorums.iter().any(|config| config.is_voter(server));
         if is_voter && now.since_us(self.since) / 1000 > limit_ms {
             self.fail(format!("server {server} has changed its mind and looks for a leader"));

@@ -84,6 +84,23 @@ const FOUND: &[(Shape, u64, &str)] = &[
         "a server that joined while a change of the ensemble was proposed worked with it, although \
          it was never committed",
     ),
+    (
+        Shape::Changing,
+        130_002_346,
+        "the last zxid of an epoch went to a local session that became global, and its write was \
+         refused as if the disk were full",
+    ),
+    (
+        Shape::Changing,
+        140_002_290,
+        "two servers were elected in turn by a third that could follow neither, and each waited \
+         while the other looked for a leader",
+    ),
+    (
+        Shape::Changing,
+        140_002_373,
+        "an epoch that found no room, of a leader that was lost already, was taken for written",
+    ),
 ];
 
 /// Fixed seeds beside them, of any ensemble.

@@ -6,11 +6,11 @@
 //! history that [`MasterView`] shows gets it, or an observer that comes between gets it twice, or not
 //! at all.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::discovery::{Refusal, text};
 use super::facts::LearnerFacts;
@@ -59,7 +59,7 @@ pub enum Upstream {
 #[derive(Debug)]
 struct Revalidation {
     /// Who asks, and with what timeout in ms; `None`: this server itself.
-    observer: Option<(LinkId, i32)>,
+    observer: Option<(LinkId, ServerId, i32)>,
     session: SessionId,
 }
 
@@ -76,6 +76,10 @@ pub struct ObserverMaster {
     /// The same with questions about sessions. Invariant: every question that the leader has not answered
     /// is here, for another one about the same session may be among them.
     revalidations: VecDeque<Revalidation>,
+    /// Which observer, or this server itself (`None`), has taken a session up last, of those that were taken up here
+    /// and are not over. To the leader all of them are this server, so what a client asked for on the connection that it
+    /// has left is held back here.
+    holders: BTreeMap<SessionId, Option<ServerId>>,
     /// How many of those are observers'.
     revalidations_of_observers: usize,
     upstream: Vec<Upstream>,
@@ -104,6 +108,7 @@ impl ObserverMaster {
             informed: committed,
             syncs: VecDeque::new(),
             revalidations: VecDeque::new(),
+            holders: BTreeMap::new(),
             revalidations_of_observers: 0,
             upstream: Vec::new(),
             inbound: Vec::new(),
@@ -171,6 +176,9 @@ impl ObserverMaster {
     pub fn committed(&mut self, txn: &Txn, leader: Option<ServerId>) {
         assert!(txn.zxid() > self.informed, "{} is committed after {}", txn.zxid(), self.informed);
         self.informed = txn.zxid();
+        if txn.header().op == OpCode::CloseSession {
+            self.holders.remove(&txn.header().client_id);
+        }
         self.learners.inform(|out| match leader {
             None => put_txn(out, packet::INFORM, txn),
             Some(leader) => put_inform_and_activate(out, txn, leader),
@@ -213,7 +221,10 @@ impl ObserverMaster {
             warn!(%session, "the leader answers a question that is not the oldest one");
             return true;
         };
-        let Some((link, timeout_ms)) = asked.observer else { return true };
+        if valid {
+            self.holders.insert(session, asked.observer.map(|(_, server, _)| server));
+        }
+        let Some((link, _, timeout_ms)) = asked.observer else { return true };
         self.revalidations_of_observers -= 1;
         self.learners.put(link, |out| put_revalidated(out, session, valid, tenure));
         if valid {
@@ -380,7 +391,7 @@ impl ObserverMaster {
                 if self.revalidations_of_observers >= LEARNER_SYNCS_MAX {
                     return Err("too many questions about sessions wait for the leader".to_owned());
                 }
-                let observer = Some((link, timeout_ms));
+                let observer = Some((link, handler.server, timeout_ms));
                 self.revalidations.push_back(Revalidation { observer, session });
                 self.revalidations_of_observers += 1;
                 self.inbound.push(Inbound::TakenUpAtObserver { session });
@@ -395,6 +406,15 @@ impl ObserverMaster {
                         return Err("too many of its syncs wait for the leader".to_owned());
                     }
                     self.syncs.push_back(Some(link));
+                }
+                let held_by = self.holders.get(&session);
+                let is_sync = op == OpCode::Sync.number();
+                // Syncs are answered in their order, and change nothing.
+                if !is_sync && held_by.is_some_and(|holder| *holder != Some(handler.server)) {
+                    // Its connection ends when its observer hears where the session is.
+                    // ZooKeeper: ObserverMaster passes it on, and the leader carries it out behind later ones.
+                    debug!(%session, cxid, "a request of a connection that its client has left");
+                    return Ok(());
                 }
                 self.upstream.push(Upstream::Request(ForwardedRequest {
                     link,

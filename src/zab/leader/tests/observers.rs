@@ -177,6 +177,34 @@ fn what_an_observer_asks_goes_to_the_leader_and_the_answer_back() {
     assert!(!world.master.sync_done());
 }
 
+/// To the leader all of them are the follower: it could not tell.
+#[test]
+fn what_is_asked_for_where_a_session_is_no_more_is_not_passed_on() {
+    let mut world = World::new();
+    world.join("1:5");
+    world.say("ACK 3:0");
+    world.take();
+    let asked = ["ask op 1 0x7".to_owned()];
+    world.say("REQUEST 7 1 1 path");
+    assert_eq!(world.take(), asked);
+    // A client comes to the follower, with a session that is no more or another connection's, and then with its own.
+    for (valid, passed) in [(false, &asked[..]), (true, &[])] {
+        world.master.own_revalidation(SessionId(7));
+        assert!(world.master.revalidated(SessionId(7), valid, None));
+        world.say("REQUEST 7 2 1 path");
+        assert_eq!(world.take(), passed);
+    }
+    world.say("REQUEST 8 1 1 path");
+    assert_eq!(world.take(), ["ask op 1 0x8"]);
+    // And back.
+    world.say("REVALIDATE 7");
+    world.take();
+    assert!(!world.master.revalidated(SessionId(7), true, None));
+    world.take();
+    world.say("REQUEST 7 3 1 path");
+    assert_eq!(world.take(), asked);
+}
+
 #[test]
 fn only_observers_learn_from_a_follower() {
     for words in [

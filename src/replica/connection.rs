@@ -134,6 +134,9 @@ pub(super) struct Connection {
     pub timeout_ms: i32,
     /// Its session is known to this server alone.
     pub local: bool,
+    /// A request was dropped because the session was being closed. If that end is given up, so is the connection:
+    /// its client would get the next answer without the one before it.
+    pub dropped: bool,
     /// It waits for a leader, until then; what arrives waits in `early`.
     pub parked: Option<MonoUs>,
     /// Since when the session is this server's by way of this connection; `None`: its leader keeps
@@ -194,6 +197,7 @@ impl Connection {
             session: SessionId::NONE,
             timeout_ms: 0,
             local: false,
+            dropped: false,
             parked: None,
             tenure: None,
             epoch: Epoch(-1),

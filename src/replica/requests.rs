@@ -157,6 +157,7 @@ impl Replica {
             || (connection.local && self.ensemble.local.is_closing(connection.session))
         {
             self.large_bytes -= large as usize;
+            connection.dropped = true;
             connection.count_answered_at_once();
             return self.mark_dirty(slot, connection);
         }

@@ -462,6 +462,11 @@ impl Replica {
     /// A session whose end could not be logged is as it was.
     pub(super) fn revive_session(&mut self, now: Now, session: SessionId) {
         self.sessions.revive(session, now.mono);
+        if let Some(&slot) = self.by_session.get(&session)
+            && self.connections.get(slot).is_some_and(|connection| connection.dropped)
+        {
+            self.close(slot);
+        }
         self.ensemble.questions.on_decided();
     }
 

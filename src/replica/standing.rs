@@ -111,6 +111,8 @@ impl Replica {
                 // The question was lost. Asked anew, it might take the session from a connection
                 // that the client has made meanwhile.
                 State::Reopening => self.close_taken(slot, &mut connection),
+                // The end of its session may be lost with the lead.
+                _ if connection.dropped => self.close_taken(slot, &mut connection),
                 State::Connecting | State::Ready | State::Ending => {
                     self.park(now, slot, &mut connection);
                 }

@@ -524,6 +524,22 @@ fn a_leader_whose_epoch_is_used_up_lets_writes_wait_for_the_next_one() {
     assert!(!harness.is_closed(conn));
 }
 
+/// It went like this: 1. A leader has proposed the end of a session, and drops what its client asks for. 2. It loses the
+/// lead, and the end is cut off. 3. The session lives, and the client got the answer to its next request.
+#[test]
+fn a_connection_whose_request_was_dropped_ends_with_the_lead() {
+    let mut harness = leader();
+    let conn = harness.open();
+    harness.send_connect(conn, new_session());
+    commit_proposed(&mut harness);
+    harness.take_frames(conn);
+    harness.send(conn, 1, OpCode::CloseSession, &RequestBody::Empty);
+    harness.send(conn, 2, OpCode::Create, &create("/a", b"", 0));
+    assert!(!harness.is_closed(conn));
+    become_(&mut harness, Standing::Looking);
+    assert!(harness.is_closed(conn));
+}
+
 /// It went like this: the last zxid of an epoch went to the beginning of the session, and its write was refused as if
 /// the disk were full.
 #[test]

@@ -524,17 +524,22 @@ fn a_leader_whose_epoch_is_used_up_lets_writes_wait_for_the_next_one() {
     assert!(!harness.is_closed(conn));
 }
 
-/// It went like this: 1. A leader has proposed the end of a session, and drops what its client asks for. 2. It loses the
-/// lead, and the end is cut off. 3. The session lives, and the client got the answer to its next request.
+/// It went like this: 1. A leader has proposed the end of a session, which its client asked for on an earlier connection
+/// to another server, and drops what comes on the connection here. 2. It loses the lead, and the end is cut off. 3. The
+/// session lives, and the client got the answer to its next request.
 #[test]
 fn a_connection_whose_request_was_dropped_ends_with_the_lead() {
     let mut harness = leader();
     let conn = harness.open();
     harness.send_connect(conn, new_session());
     commit_proposed(&mut harness);
-    harness.take_frames(conn);
-    harness.send(conn, 1, OpCode::CloseSession, &RequestBody::Empty);
-    harness.send(conn, 2, OpCode::Create, &create("/a", b"", 0));
+    let session = harness.connect_response(conn).session_id;
+    inbound(
+        &mut harness,
+        Inbound::Request(request(session, 9, OpCode::CloseSession, &RequestBody::Empty)),
+    );
+    harness.send(conn, 1, OpCode::Create, &create("/a", b"", 0));
+    assert_eq!(harness.peer().proposed.len(), 1, "only the end of the session");
     assert!(!harness.is_closed(conn));
     become_(&mut harness, Standing::Looking);
     assert!(harness.is_closed(conn));

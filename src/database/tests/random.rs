@@ -130,6 +130,20 @@ pub fn txn_for(model: &Model, zxid: i64, draw: Draw, listed: bool) -> Txn {
     }
 }
 
+/// A database and its model after these transactions, and the zxid of the last.
+fn grown(draws: Vec<Draw>) -> (Database, Model, i64) {
+    let mut database = Database::new(options());
+    let mut model = Model::of(&database);
+    let mut zxid = 0;
+    for draw in draws {
+        zxid += 1;
+        let txn = txn_for(&model, zxid, draw, false);
+        database.apply(&txn, &mut Vec::new());
+        model.apply(txn.header(), &txn.body());
+    }
+    (database, model, zxid)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -152,15 +166,7 @@ proptest! {
         slice in 1usize..20,
         pace in 1usize..8,
     ) {
-        let mut database = Database::new(options());
-        let mut model = Model::of(&database);
-        let mut zxid = 0;
-        for draw in before {
-            zxid += 1;
-            let txn = txn_for(&model, zxid, draw, false);
-            database.apply(&txn, &mut Vec::new());
-            model.apply(txn.header(), &txn.body());
-        }
+        let (mut database, mut model, mut zxid) = grown(before);
         let frozen = model.clone();
         let head = database.snapshot_begin();
         prop_assert_eq!(head.digest, frozen.digest());
@@ -198,15 +204,7 @@ proptest! {
         after in draws(150),
         tolerated in draws(40),
     ) {
-        let mut database = Database::new(options());
-        let mut model = Model::of(&database);
-        let mut zxid = 0;
-        for draw in before {
-            zxid += 1;
-            let txn = txn_for(&model, zxid, draw, false);
-            database.apply(&txn, &mut Vec::new());
-            model.apply(txn.header(), &txn.body());
-        }
+        let (database, mut model, mut zxid) = grown(before);
         let mut builder = DatabaseBuilder::new(options());
         for node in database.node("/").unwrap().subtree() {
             let path = if node.path() == "/" { "" } else { node.path() };

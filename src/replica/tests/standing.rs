@@ -7,7 +7,7 @@ use super::forwarding::{
 use super::harness::{Client, Harness, create, new_session, path, watch};
 use crate::acl::Identity;
 use crate::error::ErrorCode;
-use crate::id::{Epoch, ServerId, SessionId};
+use crate::id::{ConnectionId, Epoch, ServerId, SessionId};
 use crate::jute::Jute;
 use crate::peer::link::LinkId;
 use crate::peer::{ForwardedRequest, Inbound, Ready, SessionScope, Standing};
@@ -63,6 +63,14 @@ pub(super) fn request(
         body: bytes.into(),
         identities: vec![Identity::new("ip", "10.0.0.1")],
     }
+}
+
+/// A client of the leader itself.
+fn own_session(harness: &mut Harness) -> (ConnectionId, SessionId) {
+    let conn = harness.open();
+    harness.send_connect(conn, new_session());
+    commit_proposed(harness);
+    (conn, harness.connect_response(conn).session_id)
 }
 
 fn session_of_server_3(harness: &mut Harness) -> SessionId {
@@ -308,10 +316,7 @@ fn a_session_that_another_server_owns_is_not_taken_by_a_connection_that_was_kept
 #[test]
 fn the_leaders_own_connection_ends_when_its_session_moves_to_a_learner() {
     let mut harness = leader();
-    let conn = harness.open();
-    harness.send_connect(conn, new_session());
-    commit_proposed(&mut harness);
-    let session = harness.connect_response(conn).session_id;
+    let (conn, session) = own_session(&mut harness);
     let server = ServerId(2);
     let ask = Inbound::Revalidate { link: LINK, server, session, timeout_ms: 9000, kept: None };
     inbound(&mut harness, ask);
@@ -530,10 +535,7 @@ fn a_leader_whose_epoch_is_used_up_lets_writes_wait_for_the_next_one() {
 #[test]
 fn a_connection_whose_request_was_dropped_ends_with_the_lead() {
     let mut harness = leader();
-    let conn = harness.open();
-    harness.send_connect(conn, new_session());
-    commit_proposed(&mut harness);
-    let session = harness.connect_response(conn).session_id;
+    let (conn, session) = own_session(&mut harness);
     inbound(
         &mut harness,
         Inbound::Request(request(session, 9, OpCode::CloseSession, &RequestBody::Empty)),

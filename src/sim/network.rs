@@ -203,9 +203,11 @@ impl Network {
     /// The connection breaks: both hear of it, and what was on its way is lost.
     pub fn cut(&mut self, now: u64, id: ConnId) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        for pipe in &mut connection.pipes {
+        for (pipe, end) in connection.pipes.iter_mut().zip(&connection.ends) {
             pipe.parcels.clear();
             pipe.last_arrival = now;
+            // Its end may have been among what is lost, and it has to hear of one.
+            pipe.ended &= end.closed;
         }
         for to in 0..2 {
             self.put(now, id, to, Parcel::End("connection reset"));
@@ -474,5 +476,20 @@ mod tests {
             }
             assert!(ended, "seed {seed}");
         }
+    }
+
+    #[test]
+    fn who_was_still_to_hear_of_an_end_hears_of_one_though_the_connection_vanished() {
+        let latency = Latency { least: 30, mean: 200, spikes_per_mille: 0, spike: 0 };
+        let mut network = Network::new(Rng::new(1), latency, 1 << 14, 1460, 2);
+        let id = network.open(0, End { node: 0, life: 1, name: 1, closed: false }, 1);
+        network.accept(0, id, 1, 1);
+        network.close(1, id, 1);
+        network.vanish(id);
+        network.give_up_vanished(2);
+        let due = network.take_due();
+        let told: Vec<Parcel> =
+            due.into_iter().filter_map(|(at, id, to)| network.arrive(at, id, to)).collect();
+        assert_eq!(told, [Parcel::End("connection reset")]);
     }
 }

@@ -437,6 +437,10 @@ impl Connection {
                 table.wait_for_room(self);
                 return None;
             }
+            if table.shared.share.is_nearly_full() {
+                // At the end of the round somebody lets go of some.
+                break;
+            }
             let mut scratch = table.shared.scratch.borrow_mut();
             match recv(&self.socket, &mut **scratch, RecvFlags::DONTWAIT) {
                 Ok((0, _)) => {

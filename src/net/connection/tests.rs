@@ -363,6 +363,31 @@ fn when_all_hold_too_much_those_go_who_hold_most_for_longest() {
 }
 
 #[test]
+fn one_round_reads_no_more_than_all_connections_may_hold() {
+    let reactor = Reactor::new(Doorbell::new().unwrap()).unwrap();
+    let budget = Budget::new(64 << 20, 1);
+    let census = Census::new(0, 0, 100);
+    let table = Connections::new(0, NetOptions::default(), census, &budget, reactor.clone());
+    let cores: Vec<Rc<Silent>> = (0..100).map(|_| Rc::default()).collect();
+    let mut ends: Vec<_> = cores.iter().map(|core| connect(&table, core)).collect();
+    let mut beginning = 1_000_000_i32.to_be_bytes().to_vec();
+    beginning.resize(100_000, 7);
+    for (connection, client) in &mut ends {
+        connection.clone().run();
+        connection.greeted.set(true);
+        client.write_all(&beginning).unwrap();
+    }
+    reactor.sleep(Some(Instant::now() + Duration::from_secs(10))).unwrap();
+    reactor.dispatch().unwrap();
+    let mib = || budget.held() >> 20;
+    assert!((54..58).contains(&mib()), "{budget:?}: each has sent the beginning of 1 MB");
+    table.settle();
+    assert!((80..90).contains(&table.len()), "{} are open", table.len());
+    assert!(mib() <= 40, "{budget:?}");
+    until(&reactor, "others are read", || mib() >= 54);
+}
+
+#[test]
 fn a_connection_that_the_core_has_closed_ends_however_slowly_its_client_reads() {
     let reactor = Reactor::new(Doorbell::new().unwrap()).unwrap();
     let (table, core) = (table(&reactor), Rc::<Silent>::default());

@@ -179,8 +179,7 @@ impl Chain {
         Ok(true)
     }
 
-    /// The power went while a server kept a proposed configuration in its files: its transaction may be
-    /// in no log.
+    /// A server ended that had a proposed configuration in its files: its transaction may be in no log.
     // ZooKeeper: a leader makes active what it was proposed and has in its files, whether or not that
     // came into its log before it ended (ReconfigRecoveryTest). A quorum of both configurations has then
     // agreed to it with NEWLEADER.

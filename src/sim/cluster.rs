@@ -149,6 +149,12 @@ impl World {
             self.maybe_forget(index);
         }
         let server = &mut self.servers[index];
+        if let (Some(replica), Some(next)) = (&server.replica, &server.next)
+            && Zxid(next.version) <= replica.last_proposed()
+        {
+            // It is on its way to the log, and whole in the files.
+            self.chain.may_lack(Zxid(next.version));
+        }
         server.disk.crash(power);
         server.end();
         server.state = State::Down { machine: power };

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::id::ServerId;
+use crate::id::{ServerId, Zxid};
 use crate::peer::link::Endpoint;
 
 /// A member's role.
@@ -65,6 +65,18 @@ pub struct Config {
 }
 
 impl Config {
+    /// Whether a server with that version knows of a change that this one does not.
+    ///
+    /// The first configuration has what its epoch begins with for a version, and is nobody's change: before
+    /// anything was written, each of several leaders may have numbered the same members anew, where the one
+    /// before was lost with its machine.
+    // ZooKeeper: LearnerHandler refuses whoever has a higher version. Such a server stays out until all the
+    // others have stopped.
+    pub fn is_behind(&self, version: i64) -> bool {
+        let is_first = |version: i64| version > 0 && Zxid(version).counter() == 0;
+        version > self.version && !(is_first(version) && is_first(self.version))
+    }
+
     /// Whether the server votes.
     pub fn is_voter(&self, id: ServerId) -> bool {
         self.members.get(&id).is_some_and(|member| member.role == Role::Participant)

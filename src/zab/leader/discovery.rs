@@ -174,7 +174,7 @@ impl Leader {
             return Ok(());
         }
         if let Some(theirs) = info.and_then(|info| info.config_version)
-            && theirs > self.config.version
+            && self.config.is_behind(theirs)
         {
             let ours = self.config.version;
             return Err(format!("it has a later configuration: {theirs:x}, here {ours:x}"));

@@ -326,7 +326,7 @@ impl ObserverMaster {
         if !self.learners.check_name(self.now, link, info.server_id, is_member) {
             return Ok(());
         }
-        if info.config_version.is_some_and(|theirs| theirs > view.config.version) {
+        if info.config_version.is_some_and(|theirs| view.config.is_behind(theirs)) {
             return Err("it has a later configuration".to_owned());
         }
         let handler = self.learners.handlers.get_mut(&link).expect("its packet was just read");

@@ -94,11 +94,16 @@ fn several(
             Some(place) => _ = by_request.insert(*place, txn.zxid()),
             None => {
                 return Err(format!(
-                    "{:?} {:?} is in the history once more than anybody asked for it; another \
-                     request with its xid is: {}",
+                    "{:?} {:?} is in the history once more than anybody asked for it; the requests \
+                     with its xid are: {}",
                     txn.header(),
                     txn.body(),
-                    places.first().map_or(String::new(), |place| what(&history.calls[*place]))
+                    places
+                        .iter()
+                        .map(|place| &history.calls[*place])
+                        .map(|call| format!("{} (told {:?})", what(call), told_at(call)))
+                        .collect::<Vec<_>>()
+                        .join("; ")
                 ));
             }
         }

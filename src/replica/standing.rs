@@ -179,14 +179,6 @@ impl Replica {
         let until = now.mono.plus_ms(wait_ms);
         connection.parked = Some(until);
         connection.floor = Zxid::ZERO;
-        // What an earlier connection of the session had under way is part of the history, or never
-        // will be.
-        let forwarded = &mut self.ensemble.forwarded;
-        connection.queue.retain(|step| {
-            let silent = matches!(step, Waiting::Forwarded(request) if request.silent);
-            *forwarded -= usize::from(silent);
-            !silent
-        });
         self.ensemble.parked.push((until, slot));
     }
 
@@ -249,6 +241,14 @@ impl Replica {
 
     /// There is a leader: whether a parked connection goes on, and what for.
     fn go_on(&mut self, now: Now, slot: Slot, connection: &mut Connection, until: MonoUs) {
+        // What an earlier connection of the session had under way was in the history that is applied, or never
+        // will be. Until now it could come, with the xid of what this one has asked for.
+        let forwarded = &mut self.ensemble.forwarded;
+        connection.queue.retain(|step| {
+            let silent = matches!(step, Waiting::Forwarded(request) if request.silent);
+            *forwarded -= usize::from(silent);
+            !silent
+        });
         let same_leader = self.ensemble.epoch <= connection.epoch;
         let asks_twice = planted::is(self.options.planted, PlantedBug::ParkedSentTwice);
         if same_leader && connection.awaits_writes() && !asks_twice {

@@ -58,6 +58,7 @@ impl Connection {
         for step in queue.iter_mut() {
             if let Waiting::Forwarded(request) = step
                 && request.sync.is_none()
+                && !request.silent
                 && request.op != OpCode::CreateSession
             {
                 request.suspect = request.again || !proposed.has(self, request);

@@ -489,6 +489,44 @@ fn what_was_lost_with_a_leader_keeps_no_later_connection_waiting() {
     assert!(harness.is_closed(conn), "it is not passed on again later");
 }
 
+/// It went like this: the client counts its requests anew on each connection, and its local session has no tenure. The
+/// refusal of what its first connection had asked for with xid 2 became the answer to xid 2 of the second.
+#[test]
+fn what_a_connection_asked_for_is_told_to_no_later_one_when_the_leader_changes() {
+    let options = ReplicaOptions { local_sessions: true, ..ReplicaOptions::default() };
+    let mut harness = follower_with(options);
+    let first = harness.connect();
+    harness.send(first.conn, 2, OpCode::Create, &create("/taken", b"", 0));
+    harness.close(first.conn);
+    let conn = harness.open();
+    let again = ConnectRequest {
+        session_id: first.session,
+        password: Some(&first.password),
+        ..new_session()
+    };
+    harness.send_connect(conn, again);
+    harness.take_frames(conn);
+    harness.send(conn, 2, OpCode::Create, &create("/a", b"", 0));
+    let refused = failed(zxid(1, 1), first.session, 2, ErrorCode::NodeExists);
+    let made = created(zxid(1, 2), &first, 2, "/a");
+    lose_leader(&mut harness, vec![refused.clone(), made.clone()]);
+    commit(&mut harness, refused);
+    commit(&mut harness, made);
+    become_(&mut harness, following(2));
+    assert_eq!(harness.errors(conn), [(2, 0)]);
+    // What the next leader does not have keeps nobody waiting.
+    harness.send(conn, 3, OpCode::Create, &create("/b", b"", 0));
+    harness.close(conn);
+    let conn = harness.open();
+    harness.send_connect(conn, again);
+    harness.take_frames(conn);
+    lose_leader(&mut harness, Vec::new());
+    become_(&mut harness, following(3));
+    harness.send(conn, 2, OpCode::Exists, &watch("/", false));
+    assert_eq!(harness.errors(conn), [(2, 0)]);
+    assert_eq!(harness.replica.requests_outstanding(), 0);
+}
+
 #[test]
 fn what_a_leader_proposed_itself_ends_the_connection_if_it_loses_the_lead() {
     let mut harness = leader();

@@ -13,6 +13,7 @@ pub const STEPS: &[Step] = &[
     Step::cargo("tidy", &["test", "--test", "tidy"]),
     Step::cargo("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
     Step::cargo("unit", &["test", "--workspace", "--no-fail-fast", "--lib", "--bins"]),
+    Step { name: "deny", what: What::Deny, environment: &[], beside: Beside::Nothing },
     Step { name: "setup", what: What::Setup, environment: &[], beside: Beside::Nothing },
     // Every file of every `tests` folder: whole processes, real clients, comparison with ZooKeeper,
     // crashes.

@@ -2,10 +2,12 @@
 //! builds.
 
 mod ci;
+mod deny;
 mod nightly;
 mod setup;
 mod steps;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -31,6 +33,13 @@ enum Chore {
         #[arg(long)]
         list: bool,
     },
+    /// Check licences, sources and known faults of all dependencies, without a network.
+    Deny,
+    /// Take over what is known of our dependencies from a clone of the RustSec advisory database.
+    Advisories {
+        /// The clone.
+        clone: PathBuf,
+    },
     /// Run the checks that take hours: every wiring and mix, long simulations, long loads.
     Nightly {
         /// Run only these steps (see --list), in the usual order.
@@ -44,6 +53,8 @@ enum Chore {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().chore {
         Chore::Setup => setup::run(),
+        Chore::Deny => deny::check(),
+        Chore::Advisories { clone } => deny::take_over(&clone),
         Chore::Ci { list: true, .. } => {
             steps::list(ci::STEPS);
             Ok(())

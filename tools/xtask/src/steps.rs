@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process_group};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use crate::setup;
+use crate::{deny, setup};
 
 /// One check.
 pub struct Step {
@@ -30,6 +30,8 @@ pub enum What {
     Cargo(&'static [&'static str]),
     /// The installation of what the tests need, in this process.
     Setup,
+    /// What is known of the dependencies.
+    Deny,
 }
 
 /// What else the machine does meanwhile.
@@ -163,10 +165,8 @@ fn watch_signals() -> std::io::Result<Arc<AtomicBool>> {
 impl Step {
     fn run(&self, cut_off: &AtomicBool, deadline: Instant) -> Outcome {
         match self.what {
-            What::Setup => match setup::run() {
-                Ok(()) => Outcome::Passed,
-                Err(why) => Outcome::Failed(why),
-            },
+            What::Setup => done(setup::run()),
+            What::Deny => done(deny::check()),
             What::Cargo(arguments) => {
                 let _load = Load::start(self.beside);
                 self.run_cargo(arguments, cut_off, deadline)
@@ -217,6 +217,7 @@ impl Step {
     fn describe(&self) -> String {
         match self.what {
             What::Setup => "cargo xtask setup".to_owned(),
+            What::Deny => "cargo xtask deny".to_owned(),
             What::Cargo(arguments) => {
                 let mut words: Vec<String> = self
                     .environment
@@ -236,6 +237,10 @@ impl Step {
             }
         }
     }
+}
+
+fn done(result: Result<(), String>) -> Outcome {
+    result.map_or_else(Outcome::Failed, |()| Outcome::Passed)
 }
 
 fn judge(status: ExitStatus) -> Outcome {
@@ -286,7 +291,7 @@ impl Drop for Load {
     }
 }
 
-fn workspace_root() -> &'static Path {
+pub fn workspace_root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .ancestors()
         .nth(2)

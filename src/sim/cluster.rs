@@ -180,11 +180,13 @@ impl World {
     fn reset_stale(&mut self, index: usize) {
         let now = self.now;
         for (conn, end) in self.network.of(index) {
-            let stale = self
-                .network
-                .get(conn)
-                .is_some_and(|known| known.ends[end].closed && known.accepted);
-            if stale && !self.rng.one_in(4) {
+            let Some(known) = self.network.get(conn) else { continue };
+            if !known.ends[end].closed || !known.accepted {
+                continue;
+            }
+            // Whose answer was lost knocks on until somebody hears it.
+            let knocks = !known.established;
+            if !self.rng.one_in(4) || knocks {
                 self.network.reject(now, conn, end);
             }
         }

@@ -77,6 +77,8 @@ pub struct Connection {
     pub kind: u8,
     /// The acceptor knows of it.
     pub accepted: bool,
+    /// The opener knows that.
+    pub established: bool,
     /// Something on the way has forgotten it: nothing arrives any more, and nobody is told.
     pub vanished: bool,
 }
@@ -150,8 +152,9 @@ impl Network {
         let unknown = End { node: acceptor, life: 0, name: 0, closed: true };
         let ends = [opener, unknown];
         let pipes = Default::default();
-        self.connections
-            .insert(id, Connection { ends, pipes, kind, accepted: false, vanished: false });
+        let (accepted, established, vanished) = (false, false, false);
+        let connection = Connection { ends, pipes, kind, accepted, established, vanished };
+        self.connections.insert(id, connection);
         id
     }
 
@@ -310,6 +313,7 @@ impl Network {
             Some(_) => (),
         }
         let (_, mut parcel) = pipe.parcels.pop_front().expect("it was looked at");
+        connection.established |= parcel == Parcel::Established;
         if let Parcel::Bytes(bytes) = &mut parcel {
             while let Some((at, Parcel::Bytes(_))) = pipe.parcels.front()
                 && *at <= now

@@ -437,3 +437,20 @@ const _: () = assert!(CONFIG_BYTES_MAX < ELECTION_MESSAGE_BYTES_MAX as usize);
 const _: () = assert!(FRAME_BYTES_MAX < FRAME_BYTES_CEILING);
 const _: () = assert!(CONNECT_FRAME_BYTES_MAX < FRAME_BYTES_MAX);
 const _: () = assert!(LOG_RECORD_BYTES_MAX > FRAME_BYTES_MAX + TXN_EXTRA_BYTES_MAX);
+
+/// Starts in a row of one process that found too little memory to lock; with the pauses between them some
+/// seconds. The kernel gives the memory of a ring back when its last work is done, a moment after its process
+/// has ended.
+pub const STARTS_FOR_LOCKED_MEMORY_MAX: u32 = 14;
+/// The first pause before such a start, and the longest.
+pub const MEMORY_PAUSE_MS_MIN: u64 = 50;
+/// See [`MEMORY_PAUSE_MS_MIN`].
+pub const MEMORY_PAUSE_MS_MAX: u64 = 1000;
+
+/// The first pause of a member that ended for want of room, and the longest: whoever begins anew may be sent
+/// its leader's whole tree.
+pub const ROOM_PAUSE_MS_MIN: u64 = 2000;
+/// See [`ROOM_PAUSE_MS_MIN`].
+pub const ROOM_PAUSE_MS_MAX: u64 = 120_000;
+/// So much more room ends the pause.
+pub const ROOM_NOTICED_BYTES: u64 = 1 << 20;

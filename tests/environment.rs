@@ -46,18 +46,21 @@ impl Place {
     /// The same as another user, who has no privileges; `None` if this one may not.
     fn run_as_another(&self, limits: &str, words: &str) -> Option<(Option<i32>, String)> {
         // Owned by nobody else in this test run, for limits count all that a user has.
-        const USER: u32 = 54_321;
+        Some(finish(&mut self.as_user(54_321, limits, words)?))
+    }
+
+    fn as_user(&self, user: u32, limits: &str, words: &str) -> Option<Command> {
         if !rustix::process::geteuid().is_root() {
             return None;
         }
         // The user may not be able to reach the folder of the build.
         let program = self.path("ringkeeper");
         fs::copy(binary(), &program).expect("a copy of the program");
-        std::os::unix::fs::chown(self.folder.path(), Some(USER), None).expect("chown as root");
+        std::os::unix::fs::chown(self.folder.path(), Some(user), None).expect("chown as root");
         let script = format!("{limits} exec ./ringkeeper {words} zoo.cfg");
         let mut command = Command::new("bash");
-        command.args(["-c", &script]).current_dir(self.folder.path()).uid(USER);
-        Some(finish(&mut command))
+        command.args(["-c", &script]).current_dir(self.folder.path()).uid(user);
+        Some(command)
     }
 }
 
@@ -117,17 +120,64 @@ fn limits_that_are_too_small_are_refused_with_the_numbers() {
 }
 
 #[test]
+fn a_server_waits_a_moment_for_memory_that_others_of_its_user_have_locked() {
+    // One at a time may lock what a server needs.
+    let lines = "ringkeeper.cores=1";
+    let (first, second) = (Place::new(lines), Place::new(lines));
+    let start = |place: &Place| {
+        let log = fs::File::create(place.path("log")).expect("a folder for tests");
+        let mut command = place.as_user(54_322, "ulimit -l 512;", "server")?;
+        command.stdin(Stdio::null()).stderr(log.try_clone().expect("a file")).stdout(log);
+        Some(command.spawn().expect("bash is there"))
+    };
+    let says = |place: &Place, words: &str| {
+        fs::read_to_string(place.path("log")).expect("its log").contains(words)
+    };
+    let until = |place: &Place, words: &str| {
+        let begun = Instant::now();
+        while !says(place, words) {
+            let log = fs::read_to_string(place.path("log")).expect("its log");
+            assert!(begun.elapsed() < Duration::from_secs(30), "no {words:?} in\n{log}");
+            thread::sleep(Duration::from_millis(10));
+        }
+    };
+    let Some(mut holder) = start(&first) else {
+        eprintln!("NOT CHECKED: becoming another user takes root");
+        return;
+    };
+    until(&first, "serving clients on");
+    // For good: it ends, and says what is the matter.
+    let mut waiting = start(&second).expect("as before");
+    until(&second, "trying again for some seconds");
+    let status = waiting.wait().expect("our child");
+    assert_eq!(status.code(), Some(1));
+    assert!(says(&second, "all processes of this user together may lock 512 KiB"));
+    assert!(!says(&second, "ringkeeper.cores=0"));
+    // For a moment: it serves then.
+    let mut waiting = start(&second).expect("as before");
+    until(&second, "trying again for some seconds");
+    holder.kill().expect("our child");
+    holder.wait().expect("our child");
+    until(&second, "serving clients on");
+    waiting.kill().expect("our child");
+    waiting.wait().expect("our child");
+}
+
+#[test]
 fn limits_on_a_user_are_refused_with_the_numbers() {
     for command in ["server", "config check"] {
         let place = Place::new("ringkeeper.cores=3");
-        let Some((code, said)) = place.run_as_another("ulimit -u 5;", command) else {
-            eprintln!("NOT CHECKED: becoming another user takes root");
-            return;
-        };
-        assert_eq!(code, Some(1), "{said}");
-        for word in ["of the 18 threads", "this user may have 5 (RLIMIT_NPROC", "`ulimit -u 4096`"]
-        {
-            assert!(said.contains(word), "no {word:?} in\n{said}");
+        for threads in 1..=5 {
+            let limits = format!("ulimit -u {threads};");
+            let Some((code, said)) = place.run_as_another(&limits, command) else {
+                eprintln!("NOT CHECKED: becoming another user takes root");
+                return;
+            };
+            assert_eq!(code, Some(1), "{said}");
+            let limit = format!("this user may have {threads} (RLIMIT_NPROC");
+            for word in ["of the 18 threads", &limit, "`ulimit -u 4096`"] {
+                assert!(said.contains(word), "no {word:?} in\n{said}");
+            }
         }
         // Root is not held to the limit on locked memory; with one executor this would be enough.
         let (code, said) = place.run_as_another("ulimit -l 1024;", command).expect("as before");

@@ -28,8 +28,20 @@ pub fn way_out(error: &std::io::Error) -> &'static str {
         | std::io::ErrorKind::IsADirectory => {
             ". Something else has that name, a folder, a file or a link to nothing: move it aside"
         }
+        _ if lacks_room(error) => {
+            ". Make room on its file system, or give this user a larger quota"
+        }
         _ => "",
     }
+}
+
+/// Whether there was no room on a file system.
+pub fn lacks_room(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind;
+    matches!(
+        error.kind(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
+    )
 }
 
 /// Names one op; its completion carries the same.

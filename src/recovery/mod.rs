@@ -273,6 +273,13 @@ pub enum RecoveryError {
     },
 }
 
+impl RecoveryError {
+    /// Whether something could not be written for want of room.
+    pub fn lacks_room(&self) -> bool {
+        matches!(self, RecoveryError::Io { error, .. } if crate::io::lacks_room(error))
+    }
+}
+
 fn last_zxid(zxid: Option<Zxid>) -> String {
     zxid.map_or(String::new(), |zxid| format!(", behind zxid {zxid}"))
 }

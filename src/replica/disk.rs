@@ -6,11 +6,11 @@
 
 use super::connection::{Answer, State, Waiting};
 use super::ensemble::Role;
-use super::{DiskFull, InFlight, Replica};
+use super::{DiskFull, Fatal, InFlight, Replica};
 use crate::database::Database;
 use crate::error::ErrorCode;
 use crate::id::Zxid;
-use crate::io::{Completion, IoFailure, Op, Owner};
+use crate::io::{Completion, IoFailure, IoFailureKind, Op, Owner};
 use crate::planted::{self, PlantedBug};
 use crate::proto::OpCode;
 use crate::snapshot;
@@ -150,9 +150,13 @@ impl Replica {
 
     /// The process must stop: nothing more is given to the disk, and so nothing is committed.
     pub(super) fn stop(&mut self, reason: String) {
-        tracing::error!(reason, "the server must stop");
+        self.stop_as(Fatal { reason, lacks_room: false });
+    }
+
+    fn stop_as(&mut self, fatal: Fatal) {
+        tracing::error!(reason = fatal.reason, "the server must stop");
         self.stopped = true;
-        self.fatal = Some(reason);
+        self.fatal = Some(fatal);
     }
 
     /// Gives the log what it takes, and collects the operations to be done.
@@ -292,11 +296,15 @@ impl Replica {
             snapshot::Progress::Failed(failure) => {
                 tracing::error!(%failure, "gave a snapshot up");
                 self.stats.snapshot_errors += 1;
-                if self.ensemble.steps.writes_tree() {
-                    self.stop(format!("the tree cannot be written as a snapshot: {failure}"));
-                } else if self.snapshots.log_waits {
-                    self.stop(format!("the first snapshot cannot be written: {failure}"));
-                }
+                let what = match self.ensemble.steps.writes_tree() {
+                    true => "the tree",
+                    false if self.snapshots.log_waits => "the first snapshot",
+                    false => return,
+                };
+                self.stop_as(Fatal {
+                    reason: format!("{what} cannot be written: {failure}"),
+                    lacks_room: failure.kind == IoFailureKind::Full,
+                });
             }
         }
     }

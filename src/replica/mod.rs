@@ -63,7 +63,7 @@ use std::net::SocketAddr;
 use hashbrown::HashMap;
 
 pub use options::ReplicaOptions;
-pub use output::{Output, Reload, Reloaded, Send};
+pub use output::{Fatal, Output, Reload, Reloaded, Send};
 pub use stats::{ConnectionFacts, Latency, Stats};
 pub use throttle::ThrottleOptions;
 
@@ -125,7 +125,7 @@ pub struct Replica {
     shutting_down: bool,
     /// The moment of the event under way or, between events, of the last one.
     now: Now,
-    fatal: Option<String>,
+    fatal: Option<Fatal>,
     stopped: bool,
     lines: lines::Lines,
     /// When the log last said that there is no room for it.

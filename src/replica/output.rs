@@ -1,5 +1,7 @@
 //! What a replica wants done after a turn.
 
+use std::fmt;
+
 use crate::id::{ConnectionId, Zxid};
 use crate::io;
 use crate::peer::link::LinkOp;
@@ -22,8 +24,8 @@ pub struct Output {
     pub reload: Option<Reload>,
     /// The files of the configuration to be written, in this order.
     pub configs: Vec<ConfigChange>,
-    /// The process must stop with this reason; nothing else of the output may be carried out.
-    pub fatal: Option<String>,
+    /// The process must stop; nothing else of the output may be carried out.
+    pub fatal: Option<Fatal>,
     spare: Vec<Vec<u8>>,
 }
 
@@ -98,6 +100,21 @@ impl Send {
 pub(super) const SPARE_BUFFERS_MAX: usize = 512;
 /// A buffer larger than this is dropped rather than kept: one huge reply shall not pin memory.
 const SPARE_BYTES_MAX: usize = 64 * 1024;
+
+/// Why a process must stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fatal {
+    /// A sentence for the operator.
+    pub reason: String,
+    /// It could go on with more room on its disk, from what the disk has.
+    pub lacks_room: bool,
+}
+
+impl fmt::Display for Fatal {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.reason)
+    }
+}
 
 impl Output {
     /// Gives a buffer back after its bytes were written, for a later turn.

@@ -11,7 +11,7 @@ use rustix::fs::{Access, AtFlags, CWD, FlockOperation, StatxFlags, access, flock
 
 use super::file_folder::is_servers;
 use super::{FileFolder, Folders};
-use crate::io::{BUFFER_ALIGNMENT, Place, way_out};
+use crate::io::{BUFFER_ALIGNMENT, Place, lacks_room, way_out};
 use crate::recovery::{FileInfo, Folder as _};
 
 /// The folder inside `dataDir` and `dataLogDir` that holds ZooKeeper's files since 3.0.
@@ -97,6 +97,13 @@ pub enum FolderError {
         /// The answer.
         error: io::Error,
     },
+}
+
+impl FolderError {
+    /// Whether something could not be written for want of room.
+    pub fn lacks_room(&self) -> bool {
+        matches!(self, FolderError::Io { error, .. } if lacks_room(error))
+    }
 }
 
 /// The folders of a running server. The locks are held until this is dropped, or the process ends

@@ -27,6 +27,9 @@ pub enum StartError {
     /// `io_uring_setup` is forbidden or missing.
     #[error("{0}")]
     IoUring(String),
+    /// Other processes of the user have locked what there was.
+    #[error("{0}")]
+    NoLockedMemory(String),
     /// Too little memory may be locked for the rings.
     #[error(
         "only {allowed_kib} KiB of memory may be locked (RLIMIT_MEMLOCK), and the rings of \
@@ -115,10 +118,7 @@ const FILE_BYTES_BEYOND: u64 = 1 << 20;
 pub fn obstacles(needs: &Needs) -> Vec<StartError> {
     let mut found = Vec::new();
     let Needs { executors, own_files, file_bytes } = *needs;
-    let needed_kib = match may_lock_without_limit() {
-        true => LOCKED_KIB_MIN,
-        false => LOCKED_KIB_PER_EXECUTOR * u64::from(executors),
-    };
+    let needed_kib = locked_kib(executors);
     // First: too little of it also makes the ring fail, with less to say.
     match getrlimit(Resource::Memlock).current {
         Some(bytes) if bytes < needed_kib * 1024 => {
@@ -166,10 +166,30 @@ fn check_io_uring(needed_kib: u64) -> Result<(), StartError> {
         Ok(_) => Ok(()),
         Err(error) => {
             let locked = getrlimit(Resource::Memlock).current;
-            Err(StartError::IoUring(io_uring_advice(&error, sysctl(), locked, needed_kib)))
+            let advice = io_uring_advice(&error, sysctl(), locked, needed_kib);
+            Err(match error.raw_os_error() {
+                Some(ENOMEM) => StartError::NoLockedMemory(advice),
+                _ => StartError::IoUring(advice),
+            })
         }
     }
 }
+
+/// What to tell an operator when the rings of a server found no memory that they could lock.
+pub fn locked_memory_advice(needs: &Needs) -> String {
+    let locked = getrlimit(Resource::Memlock).current;
+    let error = io::Error::from_raw_os_error(ENOMEM);
+    io_uring_advice(&error, None, locked, locked_kib(needs.executors))
+}
+
+fn locked_kib(executors: u32) -> u64 {
+    match may_lock_without_limit() {
+        true => LOCKED_KIB_MIN,
+        false => LOCKED_KIB_PER_EXECUTOR * u64::from(executors),
+    }
+}
+
+const ENOMEM: i32 = rustix::io::Errno::NOMEM.raw_os_error();
 
 /// Whether this process has CAP_IPC_LOCK, for which the limit on locked memory does not count.
 fn may_lock_without_limit() -> bool {
@@ -195,7 +215,6 @@ fn io_uring_advice(
     const EPERM: i32 = rustix::io::Errno::PERM.raw_os_error();
     const EACCES: i32 = rustix::io::Errno::ACCESS.raw_os_error();
     const ENOSYS: i32 = rustix::io::Errno::NOSYS.raw_os_error();
-    const ENOMEM: i32 = rustix::io::Errno::NOMEM.raw_os_error();
     match (error.raw_os_error(), disabled) {
         (Some(EPERM | EACCES), Some(level @ 1..)) => format!(
             "io_uring is switched off on this machine (kernel.io_uring_disabled = {level}). \

@@ -39,7 +39,8 @@ pub use disk_worker::{DiskWorker, Folders, OpenedSegment, WorkDone, replace, syn
 pub use doorbell::Doorbell;
 pub use file_folder::FileFolder;
 pub use limits_of_process::{
-    CLIENTS_MIN, Needs, StartError, limit_warnings, obstacles, raise_open_files,
+    CLIENTS_MIN, Needs, StartError, limit_warnings, locked_memory_advice, obstacles,
+    raise_open_files,
 };
 pub use listener::{Process, listener_on};
 pub use log_ring::{LogRing, WRITES_IN_FLIGHT_MAX};
@@ -49,18 +50,20 @@ pub use reading::Reading;
 pub use signals::{StopFlag, watch_signals};
 pub use time_slice::{Slices, set_slices};
 
-use crate::io::{IoFailure, IoFailureKind};
+use crate::io::{IoFailure, IoFailureKind, lacks_room};
 
 /// The failure of one disk operation in the words of [`crate::io`]: what was done, then why not.
 fn failure(what: &str, error: &std::io::Error) -> IoFailure {
-    use std::io::ErrorKind;
-    let kind = match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
-            IoFailureKind::Full
-        }
-        _ => IoFailureKind::Other,
+    let kind = match lacks_room(error) {
+        true => IoFailureKind::Full,
+        false => IoFailureKind::Other,
     };
     IoFailure { kind, text: format!("{what}: {error}") }
+}
+
+/// Bytes that this process may still write to the file system of a folder; 0 if the system does not say.
+pub fn free_bytes(folder: &std::path::Path) -> u64 {
+    rustix::fs::statvfs(folder).map_or(0, |found| found.f_bavail.saturating_mul(found.f_frsize))
 }
 
 /// Takes the next connection of a listening socket that does not block; `None`: there is none.

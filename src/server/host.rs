@@ -12,6 +12,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::again::{Failure, Lack};
 use super::client_port::ClientPort;
 use super::ensemble::Teller;
 use super::past::Past;
@@ -27,7 +28,7 @@ use crate::net::links::{LinkCore, Links};
 use crate::net::{Budget, Core};
 use crate::peer::ConfigChange;
 use crate::peer::link::{LinkEvent, LinkId};
-use crate::replica::{Output, Replica, Send};
+use crate::replica::{Fatal, Output, Replica, Send};
 use crate::runtime::{Clock, DataFolder, DiskWorker, LogRing, Reactor, ThreadUse, Timer};
 use crate::time::{MonoUs, Now};
 
@@ -63,7 +64,7 @@ pub struct Host {
     /// Closings that wait for the last write to their segment.
     closing: RefCell<Vec<Op>>,
     completions: RefCell<Vec<Completion>>,
-    fatal: RefCell<Option<String>>,
+    fatal: RefCell<Option<Failure>>,
     /// The time read at the start of this turn's first event.
     now: Cell<Option<Now>>,
     /// Looks for times in which nobody was served.
@@ -328,8 +329,9 @@ impl Host {
         let is_behind = replica.is_behind();
         self.worker.note_log_waits(replica.txnlog().is_short_of_room());
         drop(replica);
-        if let Some(reason) = output.fatal.take() {
-            *self.fatal.borrow_mut() = Some(reason);
+        if let Some(Fatal { reason, lacks_room }) = output.fatal.take() {
+            let lack = lacks_room.then_some(Lack::Room);
+            *self.fatal.borrow_mut() = Some(Failure { reason, lack });
             return Step::Core;
         }
         let bytes: usize = output.sends.iter().map(|send| send.bytes.len()).sum();
@@ -574,8 +576,9 @@ impl Host {
                     self.ring.borrow_mut().write(token, segment, offset, buf, bytes, sync);
                 if let Err(error) = written {
                     // The state of the write is unknown: as for any failed write, we stop.
-                    *self.fatal.borrow_mut() =
-                        Some(format!("submitting a write to the transaction log failed: {error}"));
+                    let reason =
+                        format!("submitting a write to the transaction log failed: {error}");
+                    *self.fatal.borrow_mut() = Some(reason.into());
                 }
             }
             Op::SegmentClose { segment, .. } if self.ring.borrow().is_writing_to(segment) => {
@@ -613,7 +616,7 @@ impl Host {
     }
 
     /// Why the process must stop, if it must.
-    pub fn fatal(&self) -> Option<String> {
+    pub fn fatal(&self) -> Option<Failure> {
         self.fatal.borrow_mut().take()
     }
 
@@ -729,7 +732,7 @@ impl LinkCore for Host {
     }
 
     fn link_fatal(&self, reason: String) {
-        *self.fatal.borrow_mut() = Some(reason);
+        *self.fatal.borrow_mut() = Some(reason.into());
         self.reactor.stir();
     }
 

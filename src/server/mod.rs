@@ -1,5 +1,6 @@
 //! The server: configuration, folders, replica, connections and executors wired into one process.
 
+mod again;
 mod client_port;
 mod crossing;
 mod crowd;

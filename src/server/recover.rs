@@ -6,7 +6,7 @@ use super::options;
 use crate::config::Config;
 use crate::id::Zxid;
 use crate::quorum;
-use crate::recovery::{self, Recovered, RecoveryOptions, Step};
+use crate::recovery::{self, Recovered, RecoveryError, RecoveryOptions, Step};
 use crate::replica::{Reload, Reloaded, Replica, ReplicaOptions};
 use crate::runtime::{DataFolder, FileFolder, Folders, Reading};
 use crate::time::Now;
@@ -33,7 +33,7 @@ impl Opener {
     ///
     /// # Errors
     /// What is wrong with the folder and what can be done, for an operator.
-    pub fn open(&self) -> Result<Recovered, String> {
+    pub fn open(&self) -> Result<Recovered, RecoveryError> {
         let begun = Instant::now();
         let mut last_line = begun;
         let mut progress = |step: Step<'_>| {
@@ -51,8 +51,7 @@ impl Opener {
                 ),
             }
         };
-        let recovered = recovery::recover(&self.folder, &self.options, &mut progress)
-            .map_err(|error| error.to_string())?;
+        let recovered = recovery::recover(&self.folder, &self.options, &mut progress)?;
         for line in &recovered.news {
             tracing::info!("{line}");
         }
@@ -91,7 +90,7 @@ impl Opener {
             }
             Ok(())
         };
-        Reloaded::carry_out(reload, cut, || self.open())
+        Reloaded::carry_out(reload, cut, || self.open().map_err(|error| error.to_string()))
     }
 }
 

@@ -6,6 +6,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
+use glommio::GlommioError;
+
+use super::again::{self, Earlier, Failure, Lack};
 use super::client_port::ClientPort;
 use super::ensemble::{self, Teller};
 use super::host::{Deliver, Host, Parts};
@@ -23,7 +26,7 @@ use crate::id::Epoch;
 use crate::net;
 use crate::net::links::{LinkOptions, Links};
 use crate::runtime::{
-    self, Clock, DataFolder, DiskWorker, Doorbell, LogRing, Reactor, Reading, StopFlag,
+    self, Clock, DataFolder, DiskWorker, Doorbell, LogRing, Reactor, Reading, StartError, StopFlag,
     raise_open_files, watch_signals,
 };
 
@@ -40,18 +43,31 @@ pub fn run(config: &Config, file: Option<&Path>) -> u8 {
     let log = match logging::start(&log_options(config)) {
         Ok(log) => log,
         Err(error) => {
-            eprintln!("ringkeeper: the log cannot be set up: {error}");
+            eprintln!("ringkeeper: {}", no_thread(config, "the log cannot be set up", &error));
             return EXIT_FAILURE;
         }
     };
     abort_after_a_panic();
+    let before = Earlier::read();
     let served = Phases::begin(log.flusher())
-        .map_err(|error| format!("no thread can be made: {error}"))
-        .and_then(|phases| serve(config, file, log.speaker(), &phases));
+        .map_err(|error| no_thread(config, "no thread can be made", &error).into())
+        .and_then(|phases| serve(config, file, before, log.speaker(), &phases));
     let code = match served {
         Ok(()) => EXIT_OK,
-        Err(reason) => {
+        Err(Failure { reason, lack }) => {
             tracing::error!("{reason}");
+            // A server alone serves readers without room; where it cannot even begin, an operator is there.
+            let lack = lack.filter(|lack| *lack != Lack::Room || config.quorum.is_distributed());
+            log.flush();
+            if let Some(lack) = lack {
+                match again::start_again(before, lack) {
+                    Some(error) => tracing::error!("the program cannot be started again: {error}"),
+                    None => tracing::error!(
+                        "{}",
+                        runtime::locked_memory_advice(&environment::needs(config))
+                    ),
+                }
+            }
             EXIT_FAILURE
         }
     };
@@ -90,15 +106,16 @@ fn abort_after_a_panic() {
 fn serve(
     config: &Config,
     file: Option<&Path>,
+    before: Option<Earlier>,
     speaker: &Arc<Speaker>,
     phases: &Phases,
-) -> Result<(), String> {
+) -> Result<(), Failure> {
     let started = Instant::now();
     let bell = Doorbell::new().map_err(|error| format!("an eventfd: {error}"))?;
     let stop = StopFlag::default();
     let asked = phases.clone();
     watch_signals(stop.clone(), vec![bell.clone()], move |signal| asked.asked_to_stop(signal))
-        .map_err(|error| format!("signals cannot be watched: {error}"))?;
+        .map_err(|error| no_thread(config, "signals cannot be watched", &error))?;
     tracing::info!("ringkeeper {} starts, pid {}", env!("CARGO_PKG_VERSION"), std::process::id());
     match file {
         Some(file) => tracing::info!("configuration: {}", file.display()),
@@ -120,6 +137,13 @@ fn serve(
         ensemble::introduce(config, me);
         keeper.back_up();
     }
+    if let Some(before) = before {
+        let folders = [&*config.storage.data_dir, &*config.storage.data_log_dir];
+        if !before.wait(&stop, &folders) {
+            tracing::info!("stopped");
+            return Ok(());
+        }
+    }
     check_limits(config)?;
     let files = raise_open_files();
 
@@ -135,7 +159,10 @@ fn serve(
     }
     let folder =
         DataFolder::open(&storage.data_dir, &storage.data_log_dir, storage.datadir_autocreate)
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| Failure {
+                reason: error.to_string(),
+                lack: error.lacks_room().then_some(Lack::Room),
+            })?;
     let device = folder.probe_log_device().map_err(|error| error.to_string())?;
     tracing::info!(
         "data: {}, transaction log: {} ({})",
@@ -212,7 +239,7 @@ fn follow(
     serve: &Sender<()>,
     phases: &Phases,
     serving: impl Fn(),
-) -> Result<(), String> {
+) -> Result<(), Failure> {
     let of = threads.len();
     let mut threads: Vec<Option<_>> = threads.into_iter().map(Some).collect();
     let (mut up, mut is_ready) = (0, false);
@@ -223,17 +250,14 @@ fn follow(
                 phases.enter(Phase::Executors { up, of });
             }
             News::Ready => is_ready = true,
-            News::Failed(reason) => return Err(reason),
+            News::Failed(failure) => return Err(failure),
             News::NotMade(number) => {
-                let reason = threads[number].take().and_then(|thread| thread.join().err());
-                let reason = reason.map_or_else(String::new, |error| format!(": {error}"));
-                return Err(format!(
-                    "executor {} of {of} could not be made{reason}; ringkeeper.cores={number} needs \
-                     fewer",
-                    number + 1
-                ));
+                let error = threads[number].take().and_then(|thread| thread.join().err());
+                return Err(not_made(number, of, error.as_ref()));
             }
-            News::Ended(Ended::Fatal(reason)) => return Err(format!("stopping: {reason}")),
+            News::Ended(Ended::Fatal(Failure { reason, lack })) => {
+                return Err(Failure { reason: format!("stopping: {reason}"), lack });
+            }
             News::Ended(ended) => {
                 if ended == Ended::Hurried {
                     tracing::warn!(
@@ -244,7 +268,7 @@ fn follow(
                 phases.enter(Phase::Ending);
                 for thread in threads.into_iter().flatten() {
                     if let Err(error) = thread.join() {
-                        return Err(format!("an executor failed: {error}"));
+                        return Err(format!("an executor failed: {error}").into());
                     }
                 }
                 tracing::info!("stopped");
@@ -262,11 +286,34 @@ fn follow(
             phases.enter(Phase::Data);
         }
     }
-    Err("the executors have ended by themselves".to_owned())
+    Err("the executors have ended by themselves".to_owned().into())
+}
+
+/// Why an executor is not there, in glommio's words.
+fn not_made(number: usize, of: usize, error: Option<&GlommioError<()>>) -> Failure {
+    let what = format!("executor {} of {of} could not be made", number + 1);
+    if let Some(GlommioError::IoError(error)) = error
+        && let failure @ Failure { lack: Some(_), .. } = Failure::of_ring(&what, error)
+    {
+        return failure;
+    }
+    let reason = error.map_or_else(String::new, |error| format!(": {error}"));
+    let fewer = match number {
+        0 => String::new(),
+        _ => format!("; ringkeeper.cores={number} needs fewer"),
+    };
+    format!("{what}{reason}{fewer}").into()
+}
+
+/// What keeps a thread from being made: it may be the limit that is looked at a moment later.
+fn no_thread(config: &Config, what: &str, error: &dyn std::error::Error) -> String {
+    let mut obstacles = runtime::obstacles(&environment::needs(config)).into_iter();
+    let limit = obstacles.find(|obstacle| matches!(obstacle, StartError::Threads { .. }));
+    limit.map_or_else(|| format!("{what}: {error}"), |limit| format!("{what}: {limit}"))
 }
 
 /// Says everything that the system denies, and fails with the first of it.
-fn check_limits(config: &Config) -> Result<(), String> {
+fn check_limits(config: &Config) -> Result<(), Failure> {
     let mut obstacles = runtime::obstacles(&environment::needs(config)).into_iter();
     let first = obstacles.next();
     for further in obstacles {
@@ -275,7 +322,10 @@ fn check_limits(config: &Config) -> Result<(), String> {
     if let Some(warning) = runtime::limit_warnings() {
         tracing::warn!("{warning}");
     }
-    first.map_or(Ok(()), |first| Err(first.to_string()))
+    first.map_or(Ok(()), |first| {
+        let no_memory = matches!(first, StartError::NoLockedMemory(_));
+        Err(Failure { reason: first.to_string(), lack: no_memory.then_some(Lack::LockedMemory) })
+    })
 }
 
 fn warn_of_a_short_backlog(backlog: u32) {
@@ -305,10 +355,13 @@ fn host_maker(
         let seed = std::hash::RandomState::new().build_hasher().finish();
         let options = options::replica(&config, device)?;
         let opener = Opener::new(&config, &folder.folders, seed, reading);
-        let recovered = opener.open()?;
+        let recovered = opener.open().map_err(|error| Failure {
+            reason: error.to_string(),
+            lack: error.lacks_room().then_some(Lack::Room),
+        })?;
         let replica = recover::replica(&config, &folder, options, recovered, clock.now(), seed)?;
         let (ring, lacks) = LogRing::new(bell.clone(), &folder.locks())
-            .map_err(|error| format!("the ring of the log: {error}"))?;
+            .map_err(|error| Failure::of_ring("the ring of the log", &error))?;
         for lack in lacks {
             tracing::warn!("{lack}");
         }

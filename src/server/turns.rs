@@ -12,6 +12,7 @@ use std::net::TcpListener;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::again::Failure;
 use super::crowd::{Crowd, Crowding};
 use super::host::Host;
 use crate::runtime::{Reactor, StopFlag, ThreadUse, set_slices};
@@ -51,8 +52,8 @@ pub enum Ended {
     Quiet,
     /// Something was still in flight when time was up.
     Hurried,
-    /// The process must stop with this reason.
-    Fatal(String),
+    /// The process must stop.
+    Fatal(Failure),
 }
 
 /// How long an orderly end may take until what is in flight is given up.
@@ -70,7 +71,9 @@ pub fn turn(
     let reactor = host.reactor();
     match turns(&host, &reactor, patience, stop, stopping, moving) {
         Ok(ended) => ended,
-        Err(error) => Ended::Fatal(format!("the ring of the sockets cannot be used: {error}")),
+        Err(error) => {
+            Ended::Fatal(format!("the ring of the sockets cannot be used: {error}").into())
+        }
     }
 }
 
@@ -90,8 +93,8 @@ fn turns(
         // What it was stirred for until now, this turn sees.
         let _ = reactor.take_stirred();
         let ended = host.turn();
-        if let Some(reason) = host.fatal() {
-            return Ok(Ended::Fatal(reason));
+        if let Some(failure) = host.fatal() {
+            return Ok(Ended::Fatal(failure));
         }
         if let Some(sockets) = host.new_sockets()
             && stopping.is_some()

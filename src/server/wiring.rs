@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 
+use super::again::Failure;
 use super::crossing::{self, Down, Downlinks, ReplicaEnds};
 use super::host::{Deliver, Host};
 use super::session_core::SessionCore;
@@ -183,14 +184,15 @@ pub enum News {
     /// It has ended.
     Ended(Ended),
     /// One cannot do its work.
-    Failed(String),
+    Failed(Failure),
     /// The thread of this number was given up before it began.
     NotMade(usize),
 }
 
 /// Makes the host on its own executor, for a replica does not move between threads.
 pub type MakeHost = Box<
-    dyn FnOnce(Box<dyn Deliver>, Doorbell, Reactor) -> Result<Rc<Host>, String> + std::marker::Send,
+    dyn FnOnce(Box<dyn Deliver>, Doorbell, Reactor) -> Result<Rc<Host>, Failure>
+        + std::marker::Send,
 >;
 
 /// What the executors need.
@@ -286,7 +288,7 @@ pub fn farewell(connections: &Connections, reactor: &Reactor) {
 }
 
 fn no_reactor(error: &std::io::Error) -> News {
-    News::Failed(format!("the ring of the sockets: {error}"))
+    News::Failed(Failure::of_ring("the ring of the sockets", error))
 }
 
 fn start_one(wiring: &Wiring, start: Start) -> Result<Threads, String> {

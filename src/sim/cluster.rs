@@ -317,8 +317,8 @@ impl World {
 
     fn carry_out(&mut self, index: usize, output: &mut Output) {
         let now = self.now;
-        if let Some(reason) = output.fatal.take() {
-            return self.stopped(index, &reason);
+        if let Some(fatal) = output.fatal.take() {
+            return self.stopped(index, &fatal.reason);
         }
         let sends = std::mem::take(&mut output.sends);
         for send in sends {

@@ -17,4 +17,5 @@ mod oracle;
 mod partitions;
 mod reconfig;
 mod roles;
+mod room;
 mod same;

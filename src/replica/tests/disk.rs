@@ -307,7 +307,7 @@ fn a_failed_write_of_the_log_stops_the_server_before_it_answers() {
     let result = Err(IoFailure { kind: IoFailureKind::Other, text });
     h.replica.handle_completion(h.now, Completion { token, result });
     h.turn();
-    assert!(h.fatal.as_ref().unwrap().contains("input/output error"));
+    assert!(h.fatal.as_ref().unwrap().reason.contains("input/output error"));
     h.send(client.conn, 2, OpCode::Create, &create("/b", b"", 0));
     h.settle();
     assert!(h.replies(client.conn).is_empty());

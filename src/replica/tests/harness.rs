@@ -20,7 +20,7 @@ use crate::proto::{AclEntry, AclVector, Id, OpCode};
 use crate::quorum::Config;
 use crate::recovery::{MemoryFolder, Recovered, RecoveryOptions, discard_after, recover, truncate};
 use crate::replica::ensemble::Role;
-use crate::replica::{Output, Reload, Reloaded, Replica, ReplicaOptions};
+use crate::replica::{Fatal, Output, Reload, Reloaded, Replica, ReplicaOptions};
 use crate::time::{MonoUs, Now, WallMs};
 use crate::watch::WatchBounds;
 
@@ -62,7 +62,7 @@ pub struct Harness {
     received: HashMap<ConnectionId, Vec<u8>>,
     pub closed: Vec<ConnectionId>,
     pub answered: HashMap<ConnectionId, u32>,
-    pub fatal: Option<String>,
+    pub fatal: Option<Fatal>,
     /// No segment can be prepared.
     pub disk_full: bool,
     /// No small file can be replaced.

@@ -1,0 +1,195 @@
+//! A server that lacks what comes back starts itself again: its process stays, and nothing else of it.
+//!
+//! Two things come back without anybody who starts servers. A disk without room gets some: a member that
+//! could not write the tree of its leader begins anew with what its disk has. And the kernel takes a moment
+//! until the locked memory of rings that are gone may be locked again, so that a server that ends and starts
+//! at once finds too little of it.
+//!
+//! ```text
+//! process: start → … → lacks something → execve(2) of the same program, with a note in the environment
+//!                                          └─→ start: waits, says what for; a signal ends it → …
+//! ```
+//! Nothing of the old life goes on, for its threads end with the old program, and its files are closed.
+
+use std::env;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::limits;
+use crate::runtime::{StopFlag, free_bytes};
+
+/// The note: what is waited for, and for the how manieth time.
+const VARIABLE: &str = "RINGKEEPER_STARTED_AGAIN";
+
+/// How often signals, and the room, are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// What comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// Room on a disk.
+    Room,
+    /// Memory that may be locked.
+    LockedMemory,
+}
+
+/// Why a server does not run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// A sentence for the operator.
+    pub reason: String,
+    /// What would let it run.
+    pub lack: Option<Lack>,
+}
+
+impl From<String> for Failure {
+    fn from(reason: String) -> Failure {
+        Failure { reason, lack: None }
+    }
+}
+
+impl Failure {
+    /// Something cannot be made, as the system says.
+    pub fn of_ring(what: &str, error: &io::Error) -> Failure {
+        let no_memory = error.raw_os_error() == Some(rustix::io::Errno::NOMEM.raw_os_error());
+        Failure {
+            reason: format!("{what}: {error}"),
+            lack: no_memory.then_some(Lack::LockedMemory),
+        }
+    }
+}
+
+/// What an earlier life of this process lacked, and how often it did in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Earlier {
+    lack: Lack,
+    times: u32,
+}
+
+impl Earlier {
+    /// The note of the earlier life, if there was one.
+    pub fn read() -> Option<Earlier> {
+        Earlier::parse(&env::var(VARIABLE).ok()?)
+    }
+
+    fn parse(note: &str) -> Option<Earlier> {
+        let (lack, times) = note.split_once(' ')?;
+        let lack = match lack {
+            "room" => Lack::Room,
+            "memory" => Lack::LockedMemory,
+            _ => return None,
+        };
+        Some(Earlier { lack, times: times.parse().ok()? })
+    }
+
+    fn note(self) -> String {
+        let lack = match self.lack {
+            Lack::Room => "room",
+            Lack::LockedMemory => "memory",
+        };
+        format!("{lack} {}", self.times)
+    }
+
+    /// What is noted when this life lacks something; `None`: it has lasted long enough.
+    fn next(before: Option<Earlier>, lack: Lack) -> Option<Earlier> {
+        let times = before.filter(|before| before.lack == lack).map_or(0, |before| before.times);
+        let times = times.saturating_add(1);
+        let goes_on = lack == Lack::Room || times <= limits::STARTS_FOR_LOCKED_MEMORY_MAX;
+        goes_on.then_some(Earlier { lack, times })
+    }
+
+    /// How long the next start is put off at most: longer each time.
+    fn pause(self) -> Duration {
+        let (first, longest) = match self.lack {
+            Lack::Room => (limits::ROOM_PAUSE_MS_MIN, limits::ROOM_PAUSE_MS_MAX),
+            Lack::LockedMemory => (limits::MEMORY_PAUSE_MS_MIN, limits::MEMORY_PAUSE_MS_MAX),
+        };
+        let doubled = first.saturating_mul(1 << self.times.saturating_sub(1).min(20));
+        Duration::from_millis(doubled.min(longest))
+    }
+
+    /// Waits until there may be what was lacking. False: a signal says that the server is to stop.
+    pub fn wait(self, stop: &StopFlag, folders: &[&Path]) -> bool {
+        let pause = self.pause();
+        match self.lack {
+            Lack::Room => tracing::warn!(
+                "no room on the disk: this server starts again when {} has more of it than now, or in {} s; \
+                 a signal ends it",
+                folders
+                    .iter()
+                    .map(|folder| folder.display().to_string())
+                    .collect::<Vec<_>>()
+                    .join(" or "),
+                pause.as_secs_f64(),
+            ),
+            Lack::LockedMemory if self.times == 1 => tracing::info!(
+                "too little memory may be locked, perhaps because rings that are gone still hold some: trying \
+                 again for some seconds"
+            ),
+            Lack::LockedMemory => {}
+        }
+        let free = || folders.iter().map(|folder| free_bytes(folder)).collect::<Vec<u64>>();
+        let (begun, before) = (Instant::now(), free());
+        let has_more = || {
+            let enough = |(now, before): (&u64, &u64)| *now >= before + limits::ROOM_NOTICED_BYTES;
+            self.lack == Lack::Room && free().iter().zip(&before).any(enough)
+        };
+        while begun.elapsed() < pause && !has_more() {
+            if stop.is_set() {
+                return false;
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+        true
+    }
+}
+
+/// Begins the next life of this process, if what it lacks may come back. Comes back itself if not, with the
+/// reason if the system refuses.
+pub fn start_again(before: Option<Earlier>, lack: Lack) -> Option<io::Error> {
+    let next = Earlier::next(before, lack)?;
+    let mut arguments = env::args_os();
+    let name = arguments.next().unwrap_or_default();
+    let mut program = Command::new("/proc/self/exe");
+    program.arg0(name).args(arguments).env(VARIABLE, next.note());
+    Some(program.exec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_is_read_as_it_was_written() {
+        for (lack, times) in [(Lack::Room, 1), (Lack::LockedMemory, u32::MAX)] {
+            let note = Earlier { lack, times };
+            assert_eq!(Earlier::parse(&note.note()), Some(note));
+        }
+        for odd in ["", "room", "room x", "time 1", "room -1", "room 99999999999"] {
+            assert_eq!(Earlier::parse(odd), None, "{odd:?}");
+        }
+    }
+
+    #[test]
+    fn room_is_waited_for_without_end_and_memory_for_some_seconds() {
+        let mut waits = [Duration::ZERO, Duration::ZERO];
+        for (lack, waited) in [Lack::Room, Lack::LockedMemory].into_iter().zip(&mut waits) {
+            let mut note = Earlier::next(None, lack);
+            for _ in 0..100 {
+                let Some(now) = note else { break };
+                *waited += now.pause();
+                note = Earlier::next(note, lack);
+            }
+            assert_eq!(note.is_some(), lack == Lack::Room);
+        }
+        assert!(waits[0] > Duration::from_secs(3600), "{waits:?}");
+        assert!((3..20).contains(&waits[1].as_secs()), "{waits:?}");
+        let room = Earlier { lack: Lack::Room, times: 7 };
+        let memory = Earlier::next(Some(room), Lack::LockedMemory);
+        assert_eq!(memory, Some(Earlier { lack: Lack::LockedMemory, times: 1 }), "another lack");
+    }
+}

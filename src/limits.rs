@@ -411,6 +411,13 @@ pub const LOG_VALUE_BYTES_MAX: usize = 256;
 /// some 1 500, and names files besides.
 pub const LOG_SENTENCE_BYTES_MAX: usize = 4096;
 
+/// A stall at which nobody waited gets a line from this length on, in ms; shorter ones are only counted.
+///
+/// When no client waits, servers still say to each other every half tick that they are there, and
+/// sessions end after some ticks. A tick is two seconds as a rule, half a second where it is short: nobody
+/// can notice less than a fifth of that.
+pub const STALL_UNAWAITED_MS_MIN: u64 = 100;
+
 /// Lines of one kind (of one place in the code) that may follow each other without a pause: more than any
 /// start has to say in one voice.
 pub const LOG_LINES_OF_A_KIND_BURST: u64 = 200;

@@ -9,16 +9,19 @@ use crate::replica::Latency;
 pub struct Stalls {
     /// Their lengths, in ms.
     pub ms: Latency,
-    /// Those in which the system did not let the server run for most of the time; the others were
-    /// its own work.
+    /// Those in which the system did not let the server run, for the largest part of the time.
     pub held_off: u64,
+    /// Those in which it waited in the kernel, for memory, a disk or a lock. All others were its own work.
+    pub waiting: u64,
 }
 
 impl Stalls {
-    /// One more.
-    pub fn record(&mut self, ms: u64, held_off: bool) {
+    /// One more, in which the server was held off, or waited.
+    pub fn record(&mut self, ms: u64, held_off: bool, waiting: bool) {
+        assert!(!(held_off && waiting), "a stall has one largest part");
         self.ms.record(ms);
         self.held_off += u64::from(held_off);
+        self.waiting += u64::from(waiting);
     }
 }
 
@@ -26,7 +29,8 @@ impl Stalls {
 pub fn each(stalls: &Stalls, sink: &mut dyn FnMut(&str, Value)) {
     summary("stall_time_ms", &stalls.ms, 1, sink);
     sink("stalls_held_off", Value::Integer(stalls.held_off));
+    sink("stalls_waiting", Value::Integer(stalls.waiting));
 }
 
 /// Their names, without what a summary puts in front.
-pub const OWN: &[&str] = &["stall_time_ms", "stalls_held_off"];
+pub const OWN: &[&str] = &["stall_time_ms", "stalls_held_off", "stalls_waiting"];

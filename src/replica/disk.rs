@@ -104,6 +104,41 @@ impl Replica {
         }
     }
 
+    /// How long, in µs, this thread was to run and did not, since it began: the disk has nothing to do with
+    /// what of that falls into a write of the log.
+    pub fn note_held(&mut self, held_us: u64) {
+        assert!(held_us >= self.held_us, "what has passed does not come back");
+        self.held_us = held_us;
+    }
+
+    /// A write of the log took `us`, which is long.
+    fn on_slow_write(&mut self, now: Now, us: u64, bytes: u32) {
+        let held_us = (self.held_us - self.group_held_us).min(us);
+        let ms = us / 1000;
+        let held_ms = held_us / 1000;
+        let is_slow = (us - held_us) / 1000 > self.options.log_write_warning_ms;
+        self.stats.log_writes_slow += u64::from(is_slow);
+        let Some(unsaid) = self.lines.allow(now.mono) else { return };
+        if is_slow {
+            tracing::warn!(
+                ms,
+                held_ms,
+                bytes,
+                unsaid,
+                "a write of the transaction log was slow: every write waits for it"
+            );
+        } else {
+            tracing::warn!(
+                ms,
+                held_ms,
+                bytes,
+                unsaid,
+                "the end of a write of the transaction log was seen late, because this process did not run \
+                 meanwhile: the disk need not be slow"
+            );
+        }
+    }
+
     fn on_log_completion(&mut self, now: Now, completion: Completion) {
         match self.txnlog.handle_completion(completion) {
             Progress::None => {}
@@ -111,15 +146,7 @@ impl Replica {
                 let us = now.mono.since_us(self.group_started);
                 self.stats.record_group(us);
                 if us / 1000 > self.options.log_write_warning_ms {
-                    self.stats.log_writes_slow += 1;
-                    if let Some(unsaid) = self.lines.allow(now.mono) {
-                        tracing::warn!(
-                            ms = us / 1000,
-                            bytes = synced.bytes,
-                            unsaid,
-                            "a write of the transaction log was slow: every write waits for it"
-                        );
-                    }
+                    self.on_slow_write(now, us, synced.bytes);
                 }
                 self.stats.log_bytes += u64::from(synced.bytes);
                 let bug = planted::is(self.options.planted, PlantedBug::AckBeforeSync);
@@ -178,6 +205,7 @@ impl Replica {
         self.run_steps(now);
         if self.ops[before..].iter().any(|op| matches!(op, Op::LogWrite { .. })) {
             self.group_started = now.mono;
+            self.group_held_us = self.held_us;
             if planted::is(self.options.planted, PlantedBug::AckBeforeSync) {
                 self.peer.handle_synced(self.txnlog.appended());
                 self.follow_peer(now);

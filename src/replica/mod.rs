@@ -122,6 +122,10 @@ pub struct Replica {
     large_bytes: usize,
     /// When the group of transactions in flight was submitted.
     group_started: MonoUs,
+    /// How long the thread was to run and did not, in µs, since it began; and what that was when the group's
+    /// write began.
+    held_us: u64,
+    group_held_us: u64,
     shutting_down: bool,
     /// The moment of the event under way or, between events, of the last one.
     now: Now,
@@ -237,6 +241,8 @@ impl Replica {
             throttle: throttle::Throttle::new(options.throttle.clone(), now.mono, seed),
             large_bytes: 0,
             group_started: now.mono,
+            held_us: 0,
+            group_held_us: 0,
             shutting_down: false,
             now,
             fatal: None,

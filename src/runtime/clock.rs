@@ -1,5 +1,7 @@
 //! The clocks. Everything below the edge gets their readings as a [`Now`].
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::time::{MonoUs, Now, WallMs};
@@ -58,12 +60,30 @@ fn thread_cpu_time() -> Duration {
     Duration::new(seconds, nanos)
 }
 
+/// How long this thread has waited in the queue for a processor.
+///
+/// The second number of `/proc/thread-self/schedstat`, in ns. The file stays open as long as its thread:
+/// to open it costs more than to read it.
+fn thread_queued_time() -> Option<Duration> {
+    thread_local! {
+        static FILE: Option<File> = File::open("/proc/thread-self/schedstat").ok();
+    }
+    // Three numbers of 64 bits.
+    let mut text = [0; 64];
+    let length = FILE.with(|file| file.as_ref()?.read_at(&mut text, 0).ok())?;
+    let text = std::str::from_utf8(text.get(..length)?).ok()?;
+    text.split(' ').nth(1)?.parse().ok().map(Duration::from_nanos)
+}
+
 /// What this thread has had of the machine since it began: differences of two readings say why it
 /// did not get on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ThreadUse {
     /// Time on a processor.
     pub ran: Duration,
+    /// Time in the queue for a processor, while others had it; `None`: the kernel does not tell
+    /// (`/proc/thread-self/schedstat` cannot be read).
+    pub queued: Option<Duration>,
     /// How often it gave its processor up to wait for something.
     pub waits: u64,
     /// How often its processor was taken from it for others.
@@ -73,9 +93,10 @@ pub struct ThreadUse {
 }
 
 impl ThreadUse {
-    /// Asks the system: two system calls, a microsecond together.
+    /// Asks the system: three system calls, two microseconds together.
     pub fn read() -> ThreadUse {
         let ran = thread_cpu_time();
+        let queued = thread_queued_time();
         // SAFETY: a structure of numbers, for which zeroes are a value.
         let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
         // SAFETY: the pointer is to a value of this frame, which the kernel fills.
@@ -84,6 +105,7 @@ impl ThreadUse {
         let count = |number: libc::c_long| u64::try_from(number).unwrap_or(0);
         ThreadUse {
             ran,
+            queued,
             waits: count(usage.ru_nvcsw),
             preemptions: count(usage.ru_nivcsw),
             page_reads: count(usage.ru_majflt),
@@ -94,6 +116,10 @@ impl ThreadUse {
     pub fn since(self, earlier: ThreadUse) -> ThreadUse {
         ThreadUse {
             ran: self.ran.saturating_sub(earlier.ran),
+            queued: self
+                .queued
+                .zip(earlier.queued)
+                .map(|(later, earlier)| later.saturating_sub(earlier)),
             waits: self.waits.saturating_sub(earlier.waits),
             preemptions: self.preemptions.saturating_sub(earlier.preemptions),
             page_reads: self.page_reads.saturating_sub(earlier.page_reads),
@@ -120,6 +146,29 @@ mod tests {
         std::thread::sleep(Duration::from_millis(20));
         let had = ThreadUse::read().since(before);
         assert!(had.waits >= 1 && had.ran < Duration::from_millis(15), "{had:?}");
+    }
+
+    /// Two threads cannot run on one processor at once: one of them is queued.
+    #[test]
+    fn the_time_in_the_queue_grows_while_another_thread_has_the_processor() {
+        let Some(before) = ThreadUse::read().queued else { return };
+        std::thread::sleep(Duration::from_millis(5));
+        let begun = Instant::now();
+        let threads = std::thread::available_parallelism().map_or(1, usize::from) + 1;
+        let grown = std::thread::scope(|scope| {
+            let spins = (0..threads).map(|_| {
+                scope.spawn(|| {
+                    let before = ThreadUse::read();
+                    while begun.elapsed() < Duration::from_millis(200) {
+                        std::hint::spin_loop();
+                    }
+                    ThreadUse::read().since(before).queued.unwrap_or_default()
+                })
+            });
+            let spins: Vec<_> = spins.collect();
+            spins.into_iter().map(|spin| spin.join().unwrap()).max().unwrap()
+        });
+        assert!(grown > Duration::from_millis(20), "{grown:?}, {before:?} before");
     }
 
     #[test]

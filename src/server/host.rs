@@ -44,6 +44,11 @@ pub trait Deliver {
 const NO_ROOM: &str = "Too much waits for clients that do not read (ringkeeper.connectionMemoryMax). \
                        Ask again later.\n";
 
+/// Milliseconds with one decimal, as the log shows them.
+fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 10_000.0).round() / 10.0
+}
+
 /// See the module's words.
 pub struct Host {
     replica: RefCell<Replica>,
@@ -273,7 +278,11 @@ impl Host {
             self.had_cause.set(true);
         }
         let now = self.now();
-        self.stalls.borrow_mut().mark(Step::Requests, now.mono);
+        let mut stalls = self.stalls.borrow_mut();
+        stalls.mark(Step::Requests, now.mono);
+        let held_us = stalls.held_us();
+        drop(stalls);
+        self.replica.borrow_mut().note_held(held_us);
         let last = self.turn_steps(now);
         let ended = self.clock.mono();
         let stall = self.stalls.borrow_mut().end(last, ended);
@@ -541,12 +550,15 @@ impl Host {
     fn report(&self, stall: &Stall, now: MonoUs) {
         let mut stalls = self.stalls.borrow_mut();
         let (cause, had) = stalls.cause(stall, now, ThreadUse::read());
-        self.desk.borrow_mut().stalls.record(stall.us / 1000, cause.is_system());
-        let ran_ms = Ms(u64::try_from(had.ran.as_micros()).unwrap_or(u64::MAX));
+        let (held_off, waiting) = (cause.is_held_off(), cause.is_waiting());
+        self.desk.borrow_mut().stalls.record(stall.us / 1000, held_off, waiting);
+        let ran_ms = millis(had.ran);
+        let queued_ms = had.queued.map(millis);
         macro_rules! line {
             ($level:ident, $($unsaid:tt)*) => {
                 tracing::$level!(
-                    %ran_ms,
+                    ran_ms,
+                    queued_ms,
                     parts = stall.parts(),
                     work = %stall.work,
                     waits = had.waits,
@@ -562,7 +574,11 @@ impl Host {
         }
         match stalls.say(stall, now) {
             Some(say) => {
-                line!(warn, unsaid = say.unsaid, unsaid_ms_max = %Ms(say.unsaid_us_max),);
+                line!(
+                    warn,
+                    unsaid = say.unsaid,
+                    unsaid_ms_max = millis(Duration::from_micros(say.unsaid_us_max)),
+                );
             }
             None => line!(debug,),
         }

@@ -12,13 +12,14 @@
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
+use crate::limits::STALL_UNAWAITED_MS_MIN;
 use crate::runtime::ThreadUse;
 use crate::time::MonoUs;
 
 /// What the time of a span went to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Step {
-    /// Runnable, and did not get to run.
+    /// Was to run, and did not: [`Cause`] tells why.
     Held,
     /// Between two looks for a log write, which lie a microsecond apart.
     Look,
@@ -54,8 +55,8 @@ impl Step {
     /// For the log.
     pub fn describe(self) -> &'static str {
         match self {
-            Step::Held => "waiting to run",
-            Step::Look => "waiting to run between two looks for a log write",
+            Step::Held => "beginning late",
+            Step::Look => "not running between two looks for a log write",
             Step::Requests => "handling requests",
             Step::Files => "taking in work on files",
             Step::Timers => "expiring sessions and other timers",
@@ -113,50 +114,103 @@ impl fmt::Display for Work {
     }
 }
 
-/// Why the server stood still.
+/// Why the server stood still: what the largest part of its time went to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Cause {
-    /// It worked most of the time.
+    /// It worked.
     Own,
     /// Others had its processor.
     Preempted,
     /// Memory had to be read from a disk.
     Paged,
-    /// It waited in the kernel, for a disk or a lock, or the whole process was stopped.
+    /// It waited in the kernel, for a disk or a lock.
     Blocked,
+    /// The whole process was stopped.
+    Stopped,
     /// Not even the kernel knows of it.
     Machine,
 }
 
+/// A page that is read from a disk takes less than this, in us: what takes longer has another cause. The
+/// slowest disks, busy with other work, take a tenth (guessed).
+const PAGE_READ_US_MAX: u64 = 1_000_000;
+
 impl Cause {
     /// Of a stall in which the thread had `used`.
     fn of(stall: &Stall, used: ThreadUse) -> Cause {
-        if micros(used.ran) * 2 >= stall.us {
-            // There is no work of ours between two looks: interrupts have it on our account, or the
-            // machine below.
-            if stall.mostly() == Step::Look { Cause::Machine } else { Cause::Own }
-        } else if used.page_reads > 0 {
-            Cause::Paged
-        } else if used.preemptions > used.waits {
+        let ran = micros(used.ran).min(stall.us);
+        let Some(queued) = used.queued else { return Cause::without_queue(stall, used, ran) };
+        let queued = micros(queued).min(stall.us - ran);
+        let away = stall.us - ran - queued;
+        if ran >= queued && ran >= away {
+            Cause::of_running(stall)
+        } else if queued >= away {
             Cause::Preempted
-        } else if used.waits > 0 {
-            Cause::Blocked
         } else {
-            Cause::Machine
+            Cause::of_being_away(stall, used, away)
         }
     }
 
-    /// Whether the system is to blame, not the server's own work.
-    pub fn is_system(self) -> bool {
-        self != Cause::Own
+    /// Of a stall in which the thread ran.
+    fn of_running(stall: &Stall) -> Cause {
+        // There is no work of ours between two looks: interrupts have it on our account, or the
+        // machine below.
+        if stall.mostly() == Step::Look { Cause::Machine } else { Cause::Own }
+    }
+
+    /// Of one in which it neither ran nor was queued, for so long.
+    fn of_being_away(stall: &Stall, used: ThreadUse, away_us: u64) -> Cause {
+        if away_us <= used.page_reads.saturating_mul(PAGE_READ_US_MAX) {
+            return Cause::Paged;
+        }
+        if used.waits == 0 {
+            return Cause::Machine;
+        }
+        match stall.mostly() {
+            // It asked the kernel for nothing then that could take time.
+            Step::Held | Step::Look => Cause::Stopped,
+            Step::Requests
+            | Step::Files
+            | Step::Timers
+            | Step::Core
+            | Step::Sends
+            | Step::Disk
+            | Step::Reload => Cause::Blocked,
+        }
+    }
+
+    /// Where the kernel does not tell how long a thread is queued, its switches must do.
+    fn without_queue(stall: &Stall, used: ThreadUse, ran_us: u64) -> Cause {
+        if ran_us * 2 >= stall.us {
+            Cause::of_running(stall)
+        } else if used.page_reads == 0 && used.preemptions > used.waits {
+            Cause::Preempted
+        } else {
+            Cause::of_being_away(stall, used, stall.us - ran_us)
+        }
+    }
+
+    /// Whether the server was kept from running: it neither worked nor waited for anything that it had
+    /// asked for.
+    pub fn is_held_off(self) -> bool {
+        match self {
+            Cause::Preempted | Cause::Stopped | Cause::Machine => true,
+            Cause::Own | Cause::Paged | Cause::Blocked => false,
+        }
+    }
+
+    /// Whether it waited in the kernel.
+    pub fn is_waiting(self) -> bool {
+        match self {
+            Cause::Paged | Cause::Blocked => true,
+            Cause::Own | Cause::Preempted | Cause::Stopped | Cause::Machine => false,
+        }
     }
 
     /// For the log.
     pub fn describe(self) -> &'static str {
         match self {
-            Cause::Own => {
-                "this process was at work all the time: its own work took so long, see parts and work"
-            }
+            Cause::Own => "this process was at work: its own work took so long, see parts and work",
             Cause::Preempted => {
                 "this process did not get to run: others had its processor. Look at `top`, \
                  /proc/pressure/cpu and the CPU quota of its container"
@@ -166,9 +220,12 @@ impl Cause {
                  swap (`vmstat 1`) and the memory limit of its container"
             }
             Cause::Blocked => {
-                "this process did not run: it waited in the kernel, for a disk or a lock, then perhaps for \
-                 a processor, or was stopped (SIGSTOP, a debugger). Look at /proc/pressure, `iostat -x 1` \
-                 and the kernel's log"
+                "this process waited in the kernel, for a disk or a lock, or was stopped at work (SIGSTOP, \
+                 a debugger). Look at /proc/pressure/io, `iostat -x 1` and the kernel's log"
+            }
+            Cause::Stopped => {
+                "this process was stopped: it neither ran nor waited for a processor or a disk (SIGSTOP, a \
+                 debugger, a frozen container or virtual machine). Look for who stops it"
             }
             Cause::Machine => {
                 "not this process but the whole machine stood still, or interrupts had its processor: \
@@ -194,6 +251,24 @@ impl Stall {
     pub fn mostly(&self) -> Step {
         let largest = Step::ALL.into_iter().max_by_key(|step| self.parts[*step as usize]);
         largest.expect("there are steps")
+    }
+
+    /// Whether somebody waited for what was done, or for a log write that was looked for. What other
+    /// servers say to each other when no client asks for anything has time.
+    fn is_awaited(&self) -> bool {
+        let Work {
+            batches,
+            bytes_in: _,
+            opened,
+            closed: _,
+            bytes_out,
+            log_bytes,
+            snapshot_bytes: _,
+            applied,
+            expired: _,
+        } = self.work;
+        let asked = batches + opened + bytes_out + log_bytes + applied;
+        asked > 0 || self.parts[Step::Look as usize] > 0
     }
 
     /// All parts that count, the longest first.
@@ -264,6 +339,8 @@ pub struct Stalls {
     /// The longest that was said since stalls keep coming.
     said_us_max: u64,
     unsaid: Say,
+    /// How long the thread was to run and did not, since it began.
+    held_us: u64,
 }
 
 impl Stalls {
@@ -283,6 +360,7 @@ impl Stalls {
             pause_us: PAUSE_US_MIN,
             said_us_max: 0,
             unsaid: Say { unsaid: 0, unsaid_us_max: 0 },
+            held_us: 0,
         }
     }
 
@@ -307,6 +385,7 @@ impl Stalls {
         self.since = Some(since);
         self.marked = since;
         if since < now {
+            self.held_us += now.since_us(since);
             // The reading before it is the one to compare with.
             self.mark(if awake.is_some() { Step::Look } else { Step::Held }, now);
             return false;
@@ -373,8 +452,9 @@ impl Stalls {
         if !self.is_on() || self.since.is_some() || to.since_us(from) < self.threshold_us {
             return None;
         }
-        self.since = Some(from.max(self.ended));
-        self.marked = from.max(self.ended);
+        let since = from.max(self.ended);
+        (self.since, self.marked) = (Some(since), since);
+        self.held_us += to.since_us(since);
         self.end(step, to)
     }
 
@@ -399,13 +479,28 @@ impl Stalls {
         let mut had = used.since(before);
         // The reading may be a little older than the stall.
         had.ran = had.ran.min(Duration::from_micros(stall.us));
-        (Cause::of(stall, had), had)
+        had.queued = had.queued.map(|queued| queued.min(Duration::from_micros(stall.us) - had.ran));
+        let cause = Cause::of(stall, had);
+        if cause.is_held_off() {
+            // What it was held off before it began is in already.
+            let began_late = stall.parts[Step::Held as usize] + stall.parts[Step::Look as usize];
+            self.held_us += stall.us.saturating_sub(micros(had.ran)).saturating_sub(began_late);
+        }
+        (cause, had)
+    }
+
+    /// How long, in us, the thread was to run and did not, since it began. What passes between two
+    /// events and is in the difference was not the disk's time, nor another server's.
+    pub fn held_us(&self) -> u64 {
+        self.held_us
     }
 
     /// Whether the log gets a line about a stall, and what it has to make up for. One of twice the
-    /// length of those said lately is always said.
+    /// length of those said lately is always said; a short one at which nobody waited, never.
     pub fn say(&mut self, stall: &Stall, now: MonoUs) -> Option<Say> {
-        if now < self.silent_until && stall.us < 2 * self.said_us_max {
+        let is_nobodys = !stall.is_awaited() && stall.us < STALL_UNAWAITED_MS_MIN * 1000;
+        let is_one_of_many = now < self.silent_until && stall.us < 2 * self.said_us_max;
+        if is_nobodys || is_one_of_many {
             self.unsaid.unsaid += 1;
             self.unsaid.unsaid_us_max = self.unsaid.unsaid_us_max.max(stall.us);
             return None;
@@ -527,7 +622,8 @@ mod tests {
             stalls.end(Step::Core, at(10_000)).expect("a stall")
         };
         let cause = |used: ThreadUse| {
-            let mut stalls = stalls();
+            let before = ThreadUse { queued: used.queued.map(|_| Duration::ZERO), ..ran(0) };
+            let mut stalls = Stalls::new(5, START, before);
             let stall = stall(&mut stalls);
             stalls.cause(&stall, at(10_000), used).0
         };
@@ -536,6 +632,68 @@ mod tests {
         assert_eq!(cause(ThreadUse { waits: 1, ..ran(1_000) }), Cause::Blocked);
         assert_eq!(cause(ran(1_000)), Cause::Machine);
         assert_eq!(cause(ThreadUse { waits: 3, page_reads: 3, ..ran(0) }), Cause::Paged);
+        // How long it was queued says more than how often it left its processor, and why.
+        let queued = |ran_us: u64, us: u64| {
+            let queued = Some(Duration::from_micros(us));
+            ThreadUse { queued, waits: 2, preemptions: 1, ..ran(ran_us) }
+        };
+        assert_eq!(cause(queued(500, 8_500)), Cause::Preempted);
+        assert_eq!(cause(queued(4_000, 3_500)), Cause::Own, "the largest part");
+        let nobody_else = ThreadUse { preemptions: 9, ..queued(500, 0) };
+        assert_eq!(cause(nobody_else), Cause::Blocked);
+    }
+
+    /// Whose sentence is whose counter: what is said and what is counted are one judgement.
+    #[test]
+    fn a_process_that_neither_ran_nor_was_queued_before_it_began_was_stopped() {
+        let before = ThreadUse { queued: Some(Duration::ZERO), ..ran(0) };
+        let mut stalls = Stalls::new(5, START, before);
+        stalls.due(Some(at(5_000)));
+        stalls.begin(at(14_013_000));
+        let stall = stalls.end(Step::Core, at(14_013_100)).expect("14 s");
+        // As a thread that looks has them when it is stopped: many yields, and one page of memory.
+        let used = ThreadUse {
+            queued: Some(Duration::from_micros(300)),
+            waits: 1,
+            preemptions: 40,
+            page_reads: 2,
+            ..ran(2_000)
+        };
+        let (cause, _) = stalls.cause(&stall, at(14_013_100), used);
+        assert_eq!(cause, Cause::Stopped);
+        assert!(cause.is_held_off() && cause.describe().contains("SIGSTOP"));
+        let held_ms = stalls.held_us() / 1000;
+        assert!((14_005..=14_008).contains(&held_ms), "no disk had this time: {held_ms}");
+    }
+
+    #[test]
+    fn a_wait_in_the_kernel_is_not_counted_as_being_held_off() {
+        let causes = [Cause::Own, Cause::Preempted, Cause::Paged, Cause::Blocked, Cause::Stopped];
+        for cause in causes.into_iter().chain([Cause::Machine]) {
+            assert!(!(cause.is_held_off() && cause.is_waiting()), "{cause:?}");
+            let says_wait = cause.describe().contains("waited in the kernel")
+                || cause.describe().contains("waited for its memory");
+            assert_eq!(says_wait, cause.is_waiting(), "{cause:?}");
+        }
+    }
+
+    #[test]
+    fn a_short_stall_at_which_nobody_waited_gets_no_line_and_is_counted() {
+        let mut stalls = stalls();
+        stalls.due(Some(at(5_000)));
+        let idle = stalls.on_due(at(14_000)).expect("9 ms");
+        assert_eq!(stalls.say(&idle, at(14_000)), None);
+        stalls.due(None);
+        stalls.begin(at(20_000));
+        stalls.work().batches += 1;
+        let asked = stalls.end(Step::Requests, at(29_000)).expect("9 ms");
+        let say = stalls.say(&asked, at(29_000)).expect("a client waited");
+        assert_eq!((say.unsaid, say.unsaid_us_max), (1, 9_000));
+        let look = stalls.looked(at(30_000), at(49_000)).expect("19 ms");
+        assert!(stalls.say(&look, at(49_000)).is_some(), "a client waits for a log write");
+        stalls.due(Some(at(55_000)));
+        let long = stalls.on_due(at(255_000)).expect("200 ms");
+        assert!(stalls.say(&long, at(255_000)).is_some());
     }
 
     #[test]
@@ -553,7 +711,8 @@ mod tests {
     #[test]
     fn the_log_gets_ever_fewer_lines_and_what_is_new_at_once() {
         let mut stalls = stalls();
-        let stall = |ms: u64| Stall { us: ms * 1000, parts: [0; 9], work: Work::default() };
+        let work = Work { batches: 1, ..Work::default() };
+        let stall = |ms: u64| Stall { us: ms * 1000, parts: [0; 9], work };
         let mut said = 0;
         // Ten a second, for ten minutes.
         for n in 0..6_000_u64 {

@@ -115,6 +115,23 @@ fn slow_writes_of_the_log_are_noticed() {
 }
 
 #[test]
+fn a_write_whose_end_was_seen_late_by_a_thread_that_did_not_run_is_none_of_the_disks() {
+    for (held_ms, slow) in [(13_960, 0), (0, 1), (13_900, 1)] {
+        let options = ReplicaOptions { log_write_warning_ms: 50, ..ReplicaOptions::default() };
+        let mut h = Harness::with(options);
+        // What passed before the write is none of its time.
+        h.replica.note_held(60_000_000);
+        let client = h.connect();
+        h.send(client.conn, 1, OpCode::Create, &create("/a", b"", 0));
+        h.turn();
+        h.now = Now { mono: h.now.mono.plus_ms(14_008), ..h.now };
+        h.replica.note_held(60_000_000 + held_ms * 1000);
+        h.settle();
+        assert_eq!(h.replica.stats().log_writes_slow, slow, "held for {held_ms} ms");
+    }
+}
+
+#[test]
 fn without_digests_nothing_else_changes() {
     let mut h = Harness::with(ReplicaOptions { digest: false, ..ReplicaOptions::default() });
     let client = h.connect();

@@ -603,9 +603,9 @@ impl Connection {
     fn finish(self: &Rc<Self>, end: &End) {
         let (id, remote) = (self.id, self.remote);
         match end {
-            End::ByCore => tracing::debug!(%remote, conn = %id, "connection closed"),
+            End::ByCore => tracing::debug!(%remote, conn = id.0, "connection closed"),
             End::ByClient => {
-                tracing::debug!(%remote, conn = %id, "connection closed by the client")
+                tracing::debug!(%remote, conn = id.0, "connection closed by the client")
             }
             End::Failed(reason) => {
                 self.table.warn(format_args!("connection from {remote} closed: {reason}"));

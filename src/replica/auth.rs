@@ -30,7 +30,7 @@ impl Replica {
                 self.stats.auth_failed += 1;
                 if let Some(unsaid) = self.lines.allow(self.now.mono) {
                     tracing::warn!(
-                        conn = %slot.id, remote = %connection.remote, scheme = packet.scheme,
+                        conn = slot.id.0, remote = %connection.remote, scheme = packet.scheme,
                         reason = %failed, unsaid, "authentication failed"
                     );
                 }

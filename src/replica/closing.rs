@@ -13,7 +13,7 @@ impl Replica {
     pub(super) fn reject(&mut self, slot: Slot, connection: &mut Connection, reason: &str) {
         if let Some(unsaid) = self.lines.allow(self.now.mono) {
             tracing::warn!(
-                conn = %slot.id, remote = %connection.remote, session = %connection.session,
+                conn = slot.id.0, remote = %connection.remote, session = %connection.session,
                 reason, unsaid, "closing a connection"
             );
         }

@@ -18,7 +18,7 @@ impl Replica {
     /// A learner passes a request on.
     pub(super) fn on_forwarded_request(&mut self, now: Now, request: ForwardedRequest) {
         if self.ensemble.role != Role::Leading {
-            tracing::debug!(server = %request.server, "a request for a leader that is none");
+            tracing::debug!(server = request.server.0, "a request for a leader that is none");
             return;
         }
         let units = self.units_of_forwarded(&request);

@@ -148,7 +148,7 @@ impl Replica {
         kept: Option<Tenure>,
     ) {
         if self.ensemble.role != Role::Leading {
-            tracing::debug!(%server, %session, "a question about a session for a leader that is none");
+            tracing::debug!(server = server.0, %session, "a question about a session for a leader that is none");
             return;
         }
         let asker = Asker::Learner { link, server };

@@ -85,7 +85,7 @@ impl Replica {
                 self.stats.watches_refused += 1;
                 if let Some(unsaid) = self.lines.allow(self.now.mono) {
                     tracing::warn!(
-                        conn = %slot.id, remote = %connection.remote, session = %connection.session, ?op, unsaid,
+                        conn = slot.id.0, remote = %connection.remote, session = %connection.session, ?op, unsaid,
                         "refusing a watch: its connection, or all together, have too many \
                          (ringkeeper.watchesPerConnectionMax, ringkeeper.watchMemoryMax)"
                     );

@@ -229,7 +229,7 @@ impl Replica {
             op => {
                 if let Some(unsaid) = self.lines.allow(self.now.mono) {
                     tracing::warn!(
-                        conn = %slot.id, remote = %connection.remote, ?op, unsaid,
+                        conn = slot.id.0, remote = %connection.remote, ?op, unsaid,
                         "an operation that is unknown or not for clients"
                     );
                 }

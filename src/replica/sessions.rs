@@ -42,7 +42,7 @@ impl Replica {
         if !self.throttle.admit(now.mono, request.session_id != SessionId::NONE) {
             if let Some(unsaid) = self.lines.allow(self.now.mono) {
                 tracing::warn!(
-                    conn = %slot.id, remote = %connection.remote,
+                    conn = slot.id.0, remote = %connection.remote,
                     unsaid, "refusing a session: too many at once (connection_throttle_tokens)"
                 );
             }
@@ -54,7 +54,7 @@ impl Replica {
         if request.last_zxid_seen > self.database.last_processed() {
             if let Some(unsaid) = self.lines.allow(self.now.mono) {
                 tracing::info!(
-                    conn = %slot.id, remote = %connection.remote, session = %request.session_id,
+                    conn = slot.id.0, remote = %connection.remote, session = %request.session_id,
                     seen = %request.last_zxid_seen, ours = %self.database.last_processed(),
                     unsaid, "refusing a session: the client has seen a newer zxid"
                 );
@@ -282,7 +282,7 @@ impl Replica {
     fn refuse_session(&mut self, slot: Slot, connection: &mut Connection, session: SessionId) {
         if let Some(unsaid) = self.lines.allow(self.now.mono) {
             tracing::info!(
-                conn = %slot.id, remote = %connection.remote, %session,
+                conn = slot.id.0, remote = %connection.remote, %session,
                 unsaid, "refusing a session: unknown, expired or a wrong password"
             );
         }

@@ -84,7 +84,7 @@ impl Replica {
                 && let Some(unsaid) = self.lines.allow(now.mono)
             {
                 tracing::info!(
-                    conn = %slot.id, remote = %connection.remote, session = %connection.session,
+                    conn = slot.id.0, remote = %connection.remote, session = %connection.session,
                     timeout_ms, unsaid,
                     "closing a connection: nothing was heard of it for its session's timeout"
                 );
@@ -102,7 +102,7 @@ impl Replica {
             if matches!(connection.state, State::Connecting | State::Reopening) {
                 if let Some(unsaid) = self.lines.allow(now.mono) {
                     tracing::info!(
-                        conn = %slot.id, remote = %connection.remote, session = %connection.session,
+                        conn = slot.id.0, remote = %connection.remote, session = %connection.session,
                         unsaid, "closing a connection: its client has gone before there was a session"
                     );
                 }

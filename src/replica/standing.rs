@@ -64,11 +64,19 @@ impl Replica {
                 // What was applied before the leader said that we are up to date is all that its tree
                 // may have been ahead of.
                 self.database.set_tolerant(false);
-                tracing::debug!(%leader, %epoch, "following: clients are served");
+                tracing::debug!(
+                    leader = leader.0,
+                    epoch = epoch.0,
+                    "following: clients are served"
+                );
                 self.become_learning(now, epoch);
             }
             Standing::Observing { leader, epoch } => {
-                tracing::debug!(%leader, %epoch, "observing: clients are served");
+                tracing::debug!(
+                    leader = leader.0,
+                    epoch = epoch.0,
+                    "observing: clients are served"
+                );
                 self.become_learning(now, epoch);
             }
         }
@@ -122,7 +130,7 @@ impl Replica {
     }
 
     fn become_leading(&mut self, now: Now, epoch: Epoch) {
-        tracing::debug!(%epoch, "leading: clients are served");
+        tracing::debug!(epoch = epoch.0, "leading: clients are served");
         assert!(self.in_flight.is_empty(), "nothing was proposed before");
         self.database.set_last_processed(Zxid::new(epoch, 0));
         self.prep = Prep::new(self.prep_options(), &self.database);
@@ -257,7 +265,7 @@ impl Replica {
         if connection.has_suspects() && !asks_twice {
             if let Some(unsaid) = self.lines.allow(now.mono) {
                 tracing::warn!(
-                    conn = %slot.id, remote = %connection.remote, session = %connection.session, unsaid,
+                    conn = slot.id.0, remote = %connection.remote, session = %connection.session, unsaid,
                     "the leader was lost before it was seen to propose a request of this connection: the \
                      request is not passed on to the next one"
                 );

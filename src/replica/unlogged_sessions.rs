@@ -42,7 +42,7 @@ impl Replica {
         let session = connection.session;
         if let Some(unsaid) = self.lines.allow(now.mono) {
             tracing::warn!(
-                conn = %slot.id, remote = %connection.remote, %session, unsaid,
+                conn = slot.id.0, remote = %connection.remote, %session, unsaid,
                 "the disk is full: a new session may only read, and is forgotten if the server is \
                  started anew before there is room"
             );

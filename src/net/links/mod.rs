@@ -212,7 +212,7 @@ impl Links {
             LinkOp::Listen { on } => self.listen(&on),
             LinkOp::Members { hosts } => self.set_members(hosts),
             LinkOp::Connect { link, port, server, to, timeout_ms } => {
-                tracing::debug!(?port, %server, ?to, "connecting");
+                tracing::debug!(?port, server = server.0, ?to, "connecting");
                 self.connect(link, to, Duration::from_millis(timeout_ms));
             }
             LinkOp::Send { link, bytes } => {

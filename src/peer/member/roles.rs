@@ -139,7 +139,7 @@ impl Member {
         let may_lead = last != Zxid::NONE && self.lasting.config.is_voter(self.me());
         self.stands = stands || !may_lead;
         let epoch = self.lasting.epochs.current;
-        info_unless!(self.election.is_quiet(), %last, %epoch, "LOOKING for a leader");
+        info_unless!(self.election.is_quiet(), %last, epoch = epoch.0, "LOOKING for a leader");
         if self.stands {
             self.election.look(self.now, last, epoch);
             return;
@@ -189,7 +189,12 @@ impl Member {
         self.lasting.counts.elections_ms.add(ms);
         let state = self.state_under(leader);
         let is_quiet = self.election.is_quiet();
-        info_unless!(is_quiet, %leader, ms, "a leader is elected, this server is {state:?}");
+        info_unless!(
+            is_quiet,
+            leader = leader.0,
+            ms,
+            "a leader is elected, this server is {state:?}"
+        );
         self.election.settle(state);
         if self.now < self.hold_until {
             self.role = Role::Waiting { leader };
@@ -208,7 +213,7 @@ impl Member {
             self.lasting.ready.send(LinkOp::Close { link: held.link });
         }
         let Some(target) = self.target(leader) else {
-            tracing::warn!(%leader, "the elected leader is not in the configuration");
+            tracing::warn!(leader = leader.0, "the elected leader is not in the configuration");
             self.on_failure();
             self.look();
             return;
@@ -277,7 +282,7 @@ impl Member {
         let phase = learner.phase();
         let is_due = left.kept_out.is_none_or(|why| self.kept_out.is_due(self.now, leader, why));
         if is_due {
-            tracing::warn!(%leader, ?phase, reason = left.reason, "leaving the leader");
+            tracing::warn!(leader = leader.0, ?phase, reason = left.reason, "leaving the leader");
         }
         self.election.set_quiet(left.kept_out.is_some());
         let is_far = left.kept_out == Some(kept_out::Reason::FarEpoch);
@@ -325,7 +330,7 @@ impl Member {
         let zxid = self.lasting.journal.accepted();
         let vote = Vote { leader, zxid, peer_epoch: self.lasting.epochs.current };
         self.election.designate(self.state_under(leader), vote);
-        tracing::info!(%leader, "a reconfiguration has named the leader");
+        tracing::info!(leader = leader.0, "a reconfiguration has named the leader");
         self.join(leader);
     }
 

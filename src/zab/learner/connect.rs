@@ -50,7 +50,7 @@ impl Learner {
             self.leave(format!("it could not be reached, {tries} times: {reason}"), lasting);
             return;
         }
-        tracing::debug!(master = %self.target.master, tries, reason, "connecting failed");
+        tracing::debug!(master = self.target.master.0, tries, reason, "connecting failed");
         self.stage = Stage::Connection { tries, retry_at: Some(retry_at), give_up };
     }
 

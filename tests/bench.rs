@@ -39,6 +39,19 @@ fn run(server: SocketAddr, definition: &Definition) -> Measured {
     measured.unwrap_or_else(|why| panic!("{}: {why}", definition.name))
 }
 
+#[test]
+fn a_server_that_takes_too_few_connections_is_named_at_once_with_the_likely_reason() {
+    let binary = env!("CARGO_BIN_EXE_ringkeeper");
+    let server = Server::ringkeeper(binary, Config::new().line("maxClientCnxns=5"));
+    let begun = std::time::Instant::now();
+    let target = Target::new(vec![server.socket_addr()]);
+    let failed = engine::run(&target, &small("writes-100x16"), None, &mut |_| {});
+    let text = failed.expect_err("it needs ten").to_string();
+    assert!(text.contains("needs 10 sessions; 5 were taken"), "{text}");
+    assert!(text.contains("maxClientCnxns"), "{text}");
+    assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
 fn every_kind_of_work_is_done_without_an_error(program: Program) {
     let server = Server::start(program, Config::new().line("maxClientCnxns=0"));
     let address = server.socket_addr();

@@ -288,7 +288,8 @@ pub struct Churn {
 #[derive(Debug, thiserror::Error)]
 pub enum DefinitionError {
     /// No such file, or it cannot be read.
-    #[error("{}: {source}; `ringkeeper-bench list` shows the definitions there are", path.display())]
+    #[error("{}: {source}; `ringkeeper-bench list` shows the definitions that are built in, and \
+             --definitions FOLDER takes those of a folder instead", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -321,11 +322,23 @@ impl Definition {
     pub fn read(path: &Path) -> Result<Definition, DefinitionError> {
         let text = fs::read_to_string(path)
             .map_err(|source| DefinitionError::Unreadable { path: path.to_owned(), source })?;
-        let mut definition: Definition = toml::from_str(&text).map_err(|source| {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        Definition::of_text(path, &name, &text)
+    }
+
+    /// Takes one from its text.
+    ///
+    /// # Errors
+    /// It is malformed.
+    pub fn parse(name: &str, text: &str) -> Result<Definition, DefinitionError> {
+        Definition::of_text(Path::new(name), name, text)
+    }
+
+    fn of_text(path: &Path, name: &str, text: &str) -> Result<Definition, DefinitionError> {
+        let mut definition: Definition = toml::from_str(text).map_err(|source| {
             DefinitionError::Malformed { path: path.to_owned(), source: Box::new(source) }
         })?;
-        definition.name =
-            path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        name.clone_into(&mut definition.name);
         Ok(definition)
     }
 

@@ -27,6 +27,7 @@ pub mod progress;
 pub mod report;
 pub mod resources;
 pub mod result;
+pub mod shipped;
 pub mod small_disk;
 pub mod statistics;
 pub mod table;

@@ -56,7 +56,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
                 .to_owned(),
         );
     }
-    let mut workloads = selection.chosen(&places.definitions)?;
+    let mut workloads = selection.chosen(places.definitions.as_deref())?;
     for (definition, _) in &mut workloads {
         definition.seconds = arguments.seconds;
     }

@@ -47,9 +47,9 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     let Arguments { selection, rounds, seconds, programs, places, .. } = arguments;
     let goals = arguments.judgement.goals()?;
     let mut workloads = if selection.is_empty() {
-        selection.chosen_of(&places.definitions, &goals.workloads())?
+        selection.chosen_of(places.definitions.as_deref(), &goals.workloads())?
     } else {
-        selection.chosen(&places.definitions)?
+        selection.chosen(places.definitions.as_deref())?
     };
     for (definition, _) in &mut workloads {
         definition.seconds = seconds.unwrap_or(definition.seconds);

@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use crate::definition::Definition;
+use crate::cli::selection::all;
 
 /// Which ones.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Where the definitions lie.
-    #[arg(long, default_value = "benches/definitions")]
-    definitions: PathBuf,
+    /// A folder of definitions to take instead of those that are built in.
+    #[arg(long, value_name = "FOLDER")]
+    definitions: Option<PathBuf>,
 }
 
 /// Prints name, title and groups of each.
@@ -17,9 +17,7 @@ pub struct Arguments {
 /// # Errors
 /// A definition cannot be read.
 pub fn run(arguments: &Arguments) -> Result<(), String> {
-    let definitions =
-        Definition::read_folder(&arguments.definitions).map_err(|error| error.to_string())?;
-    for definition in definitions {
+    for definition in all(arguments.definitions.as_deref())? {
         println!("{:<28} {} ({})", definition.name, definition.title, definition.groups.join(", "));
     }
     Ok(())

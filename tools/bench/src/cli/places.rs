@@ -11,9 +11,9 @@ use crate::output::Output;
 /// Arguments of commands that run definitions.
 #[derive(Debug, Args)]
 pub struct Places {
-    /// Where the definitions of workloads lie.
-    #[arg(long, default_value = "benches/definitions")]
-    pub definitions: PathBuf,
+    /// A folder of definitions of workloads to take instead of those that are built in.
+    #[arg(long, value_name = "FOLDER")]
+    pub definitions: Option<PathBuf>,
     /// And where the results go.
     #[command(flatten)]
     pub results: Results,
@@ -43,7 +43,7 @@ impl Places {
     /// # Errors
     /// There is none, or a definition cannot be read.
     pub fn definition(&self, name: &str) -> Result<Definition, String> {
-        let mut found = select(&self.definitions, &[name.to_owned()], None)?;
+        let mut found = select(self.definitions.as_deref(), &[name.to_owned()], None)?;
         Ok(found.pop().expect("a name that was found"))
     }
 }

@@ -1,9 +1,10 @@
 //! `ringkeeper-bench run`: workloads on servers that are already there.
 
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::cli::places::Places;
+use crate::cli::selection::select;
 use crate::definition::Definition;
 use crate::engine::{self, Target};
 use crate::header;
@@ -54,7 +55,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     let definitions = arguments
         .workloads
         .iter()
-        .map(|name| read(&arguments.places.definitions, name))
+        .map(|name| read(arguments.places.definitions.as_deref(), name))
         .collect::<Result<Vec<_>, _>>()?;
     let mut target = Target::new(servers);
     target.threads = arguments.threads;
@@ -142,13 +143,13 @@ fn steps(definition: &Definition, wanted: &[u64]) -> Result<Vec<Option<u64>>, St
 }
 
 /// By its name, or by its file's.
-fn read(folder: &Path, name: &str) -> Result<Definition, String> {
-    let path = if Path::new(name).extension().is_some_and(|extension| extension == "toml") {
-        PathBuf::from(name)
-    } else {
-        folder.join(name).with_extension("toml")
-    };
-    Definition::read(&path).map_err(|error| error.to_string())
+fn read(folder: Option<&Path>, name: &str) -> Result<Definition, String> {
+    let is_file = Path::new(name).extension().is_some_and(|extension| extension == "toml");
+    if is_file {
+        return Definition::read(Path::new(name)).map_err(|error| error.to_string());
+    }
+    let mut found = select(folder, &[name.to_owned()], None)?;
+    Ok(found.pop().expect("a name that was found"))
 }
 
 fn resolve(name: &str) -> Result<SocketAddr, String> {

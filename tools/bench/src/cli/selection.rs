@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::compare;
 use crate::definition::Definition;
+use crate::shipped;
 
 /// Which workloads, on how many servers.
 #[derive(Debug, Args)]
@@ -37,7 +38,7 @@ impl Selection {
     ///
     /// # Errors
     /// A definition cannot be read, a name or the group does not exist, or nothing is left.
-    pub fn chosen(&self, definitions: &Path) -> Result<Chosen, String> {
+    pub fn chosen(&self, definitions: Option<&Path>) -> Result<Chosen, String> {
         let found = select(definitions, &self.workloads, self.group.as_deref())?;
         not_empty(with_sizes(found, |_, _| true, &self.servers))
     }
@@ -46,7 +47,11 @@ impl Selection {
     ///
     /// # Errors
     /// As [`Selection::chosen`].
-    pub fn chosen_of(&self, definitions: &Path, of: &[(&str, usize)]) -> Result<Chosen, String> {
+    pub fn chosen_of(
+        &self,
+        definitions: Option<&Path>,
+        of: &[(&str, usize)],
+    ) -> Result<Chosen, String> {
         let names: Vec<String> = of.iter().map(|(name, _)| (*name).to_owned()).collect();
         let found = select(definitions, &names, None)?;
         let wanted = |definition: &Definition, size| of.contains(&(&definition.name[..], size));
@@ -78,21 +83,33 @@ fn not_empty(chosen: Chosen) -> Result<Chosen, String> {
     Ok(chosen)
 }
 
-/// The definitions of a folder that are named or belong to the group.
+/// All definitions of a folder, or those that are built in.
+///
+/// # Errors
+/// The folder or a definition cannot be read.
+pub fn all(folder: Option<&Path>) -> Result<Vec<Definition>, String> {
+    match folder {
+        Some(folder) => Definition::read_folder(folder),
+        None => shipped::all(),
+    }
+    .map_err(|error| error.to_string())
+}
+
+/// The definitions of a folder, or of those that are built in, that are named or belong to the group.
 ///
 /// # Errors
 /// A definition cannot be read, or a name or the group does not exist.
 pub fn select(
-    folder: &Path,
+    folder: Option<&Path>,
     names: &[String],
     group: Option<&str>,
 ) -> Result<Vec<Definition>, String> {
-    let all = Definition::read_folder(folder).map_err(|error| error.to_string())?;
+    let all = all(folder)?;
+    let place = folder.map_or("this program".to_owned(), |folder| folder.display().to_string());
     let unknown = names.iter().find(|name| all.iter().all(|other| other.name != **name));
     if let Some(name) = unknown {
         return Err(format!(
-            "no workload `{name}` in {}; `ringkeeper-bench list` shows what there is",
-            folder.display()
+            "no workload `{name}` in {place}; `ringkeeper-bench list` shows what there is"
         ));
     }
     let in_group = |definition: &Definition| {
@@ -102,8 +119,7 @@ pub fn select(
         && !all.iter().any(in_group)
     {
         return Err(format!(
-            "no workload of {} is in the group `{group}`; `ringkeeper-bench list` shows the groups",
-            folder.display()
+            "no workload of {place} is in the group `{group}`; `ringkeeper-bench list` shows the groups"
         ));
     }
     let chosen = |definition: &Definition| names.contains(&definition.name) || in_group(definition);

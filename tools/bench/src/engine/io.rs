@@ -62,6 +62,8 @@ pub struct Io {
     pub(super) opening: usize,
     pub(super) retries: BinaryHeap<Reverse<(u64, usize)>>,
     pub(super) last_failure: Option<(SocketAddr, String)>,
+    /// Connections that were closed before a session was granted, since one was.
+    pub(super) closed_at_once: u32,
     pub(super) progress_at: u64,
 }
 
@@ -95,6 +97,7 @@ impl Io {
             opening: 0,
             retries: BinaryHeap::new(),
             last_failure: None,
+            closed_at_once: 0,
             progress_at: shared.clock.now(),
         })
     }

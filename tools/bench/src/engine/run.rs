@@ -177,6 +177,8 @@ impl Run<'_> {
         let shared = Shared {
             clock: Clock(Instant::now()),
             servers: self.target.servers.clone().into(),
+            sessions: self.definition.work.sessions(),
+            sessions_taken: Arc::new(AtomicU64::new(0)),
             load_from: Arc::new(AtomicU64::new(0)),
             times: (warm_up, u64::from(measured) * slice, slice),
         };

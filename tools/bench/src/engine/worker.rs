@@ -31,6 +31,8 @@ const EVENTS_MAX: usize = 1024;
 const SWEEP_NS: u64 = 250_000_000;
 /// Without any progress for so long, a workload cannot be prepared.
 const PREPARE_SILENCE: Duration = Duration::from_secs(30);
+/// Where a server goes on to close connections at once, and takes no more for so long, it takes no more.
+const REFUSED_SILENCE: Duration = Duration::from_secs(1);
 /// How long answers are waited for after the end.
 const GRACE: Duration = Duration::from_secs(10);
 /// How long the sessions' ends are waited for.
@@ -53,6 +55,10 @@ pub struct Shared {
     pub clock: Clock,
     /// All servers, the leader first.
     pub servers: Arc<[SocketAddr]>,
+    /// Sessions that the workload has.
+    pub sessions: u32,
+    /// Sessions that servers have granted and not lost; closed ones stay in it.
+    pub sessions_taken: Arc<AtomicU64>,
     /// When the load begins; 0 while that is not known.
     pub load_from: Arc<AtomicU64>,
     /// Warm-up, measured time and slice in ns.
@@ -136,6 +142,11 @@ impl<W: Workload> Worker<W> {
             if self.io.now - self.io.progress_at > nanos(PREPARE_SILENCE) {
                 return Err(self.cannot_prepare());
             }
+            if self.io.closed_at_once > 0
+                && self.io.now - self.io.progress_at > nanos(REFUSED_SILENCE)
+            {
+                self.check_refused()?;
+            }
         }
         Ok(())
     }
@@ -186,6 +197,24 @@ impl<W: Workload> Worker<W> {
             self.turn(chunk, events, 10_000_000)?;
         }
         Ok(())
+    }
+
+    /// Fails if servers have taken some sessions, and close every further connection at once.
+    fn check_refused(&self) -> Result<(), Error> {
+        let taken = self.shared.sessions_taken.load(Ordering::Relaxed);
+        // One that takes none has another reason: no leader, say.
+        let Some((server, why)) = self.io.last_failure.clone().filter(|_| taken > 0) else {
+            return Ok(());
+        };
+        Err(Error::Server {
+            server,
+            why: format!(
+                "the workload needs {} sessions; {taken} were taken, and the server closes every further \
+                 connection at once ({why}). Its maxClientCnxns may be the reason: it bounds the connections \
+                 from one address, at 60 unless its configuration says otherwise (0: no bound)",
+                self.shared.sessions
+            ),
+        })
     }
 
     fn cannot_prepare(&self) -> Error {
@@ -393,7 +422,9 @@ impl<W: Workload> Worker<W> {
             return Err("the session was refused");
         }
         self.io.opening -= 1;
+        self.io.closed_at_once = 0;
         self.io.progress_at = now;
+        self.shared.sessions_taken.fetch_add(1, Ordering::Relaxed);
         self.workload.on_live(&mut self.io, index, had_one);
         Ok(())
     }
@@ -433,9 +464,16 @@ impl<W: Workload> Worker<W> {
         session.disconnect();
         let mut lost = std::mem::take(&mut session.pending);
         match state {
-            State::Connecting | State::Handshaking => self.io.opening -= 1,
+            State::Connecting => self.io.opening -= 1,
+            State::Handshaking => {
+                self.io.opening -= 1;
+                self.io.closed_at_once += 1;
+            }
             State::Closing => session.forget(),
-            State::Idle | State::Queued | State::Live => {}
+            State::Live => {
+                self.shared.sessions_taken.fetch_sub(1, Ordering::Relaxed);
+            }
+            State::Idle | State::Queued => {}
         }
         let lost_slice = lost.make_contiguous();
         for pending in lost_slice.iter().filter(|pending| pending.operation != CLOSE) {

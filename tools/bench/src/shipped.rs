@@ -1,0 +1,100 @@
+//! The definitions of `benches/definitions`, built into the program: it runs from any folder.
+//!
+//! A folder that is named on the command line takes their place. What is added to `benches/definitions`
+//! is added here; a test compares the two.
+
+use crate::definition::{Definition, DefinitionError};
+
+macro_rules! texts {
+    ($($name:literal,)*) => {
+        &[$((
+            $name,
+            include_str!(concat!("../../../benches/definitions/", $name, ".toml")),
+        ),)*]
+    };
+}
+
+/// Name and text of each, by name.
+const SHIPPED: &[(&str, &str)] = texts![
+    "beside-busy-loops-reads",
+    "beside-busy-loops-writes",
+    "connect-storm",
+    "cpu-quota-reads",
+    "cpu-quota-writes",
+    "creates-100x16",
+    "discovery",
+    "discovery-expiry",
+    "ephemeral-churn",
+    "everything",
+    "failures",
+    "fan-out",
+    "full-disk",
+    "keeper-bench",
+    "ladder-children",
+    "ladder-children-list",
+    "ladder-depth",
+    "ladder-multi",
+    "ladder-rate",
+    "ladder-servers",
+    "ladder-servers-reads",
+    "ladder-sessions",
+    "ladder-sessions-reads",
+    "ladder-values",
+    "ladder-watchers",
+    "ladder-watches",
+    "ladder-znodes",
+    "lock-contended",
+    "lock-free",
+    "mixed-99x4",
+    "one-hot",
+    "open-2000",
+    "read-ratio",
+    "reads-1000x1",
+    "reads-100x16",
+    "reads-1x1",
+    "reads-99x16",
+    "reads-watched",
+    "writes-100x1",
+    "writes-100x16",
+    "writes-1x1",
+    "writes-99x1",
+    "writes-99x16",
+    "writes-beside-snapshots",
+    "zipfian-90",
+];
+
+/// All of them, by name.
+///
+/// # Errors
+/// One of them is malformed, which a test rules out.
+pub fn all() -> Result<Vec<Definition>, DefinitionError> {
+    SHIPPED.iter().map(|(name, text)| Definition::parse(name, text)).collect()
+}
+
+/// The one of this name, if there is one.
+pub fn named(name: &str) -> Option<Result<Definition, DefinitionError>> {
+    let (name, text) = SHIPPED.iter().find(|(other, _)| *other == name)?;
+    Some(Definition::parse(name, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn everything_in_the_folder_is_built_in() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../benches/definitions");
+        let names = |definitions: Vec<Definition>| -> Vec<String> {
+            let mut names: Vec<String> =
+                definitions.into_iter().map(|definition| definition.name).collect();
+            // By its file's name, with the ending, another order comes out.
+            names.sort();
+            names
+        };
+        let there = names(Definition::read_folder(Path::new(folder)).unwrap());
+        assert_eq!(names(all().unwrap()), there);
+        assert!(named(&there[0]).is_some() && named("none-such").is_none());
+    }
+}

@@ -79,6 +79,18 @@ pub const EPOCH_LEAD_MAX: i64 = 10_000;
 /// zxids are told apart: most of what a server keeps in memory, in what it may send at once.
 pub const HISTORY_MARKS_MAX: usize = 480;
 
+/// From which age on a search for a leader is worth a warning, in ms: one among healthy servers takes some
+/// round trips, and one in which a machine has vanished some attempts to connect of a second each.
+pub const LEADERLESS_WARN_MS: u64 = 3_000;
+
+/// Longest time between two such warnings, in ms: whoever looks at the log for a minute shall see one.
+pub const LEADERLESS_SAID_MS_MAX: u64 = 60_000;
+
+/// How long a voter is missing before its leader says so again, in ms, and the longest pause between two
+/// lines about one; the pause doubles. A restart takes less than the first; the last is a line in each hour
+/// of a log that somebody reads the next day.
+pub const MISSING_SAID_MS: (u64, u64) = (30_000, 3_600_000);
+
 /// How long nothing new is said of a server that is kept out for its data: it tries again each second,
 /// and the operator who is to help need not be told more often than he looks.
 pub const KEPT_OUT_SILENCE_MS: u64 = 60_000;

@@ -29,6 +29,7 @@ use crate::limits::{
 use crate::peer::link::{Endpoint, LinkEvent, LinkId, LinkIds, LinkOp, Port, forgery, is_forged};
 use crate::quorum::Config;
 use crate::time::MonoUs;
+use crate::zab::kept_out::{self, Reason};
 
 /// Shortest and longest time between two attempts to reach a server, in ms. The first is what a
 /// restarted process needs at least; the last keeps the load of a server that is away for long
@@ -48,6 +49,10 @@ const ATTEMPT_STALE_MS: u64 = 200;
 const CROSSING_MS: u64 = 100;
 /// A server that was heard so short a time ago, in ms, is there: its connection gives way to no other.
 const ALIVE_MS: u64 = 1000;
+/// So often within so many ms a connection over which a server was heard gives way to another one before
+/// that is said: who starts a server anew twice in a minute is not told that two have its name.
+const DISPLACED_SAID_FROM: u32 = 3;
+const DISPLACED_MS: u64 = 60_000;
 /// A connection that breaks earlier, in ms, is not made anew at once; without a word on it, it
 /// counts as a failed attempt.
 const SHORT_LIVED_MS: u64 = 1000;
@@ -69,6 +74,8 @@ pub(super) enum Arrival {
 #[derive(Debug)]
 struct Open {
     link: LinkId,
+    /// Where the other side is.
+    remote: SocketAddr,
     since: MonoUs,
     /// What has come and is no whole message yet.
     buffer: Vec<u8>,
@@ -102,6 +109,8 @@ struct Channel {
     asked: u32,
     /// No attempt before.
     not_before: MonoUs,
+    /// Since when, and how often since then, a connection over which it was heard gave way to another one.
+    displaced: (MonoUs, u32),
 }
 
 #[derive(Debug)]
@@ -147,6 +156,8 @@ pub(super) struct Connections {
     sees_addresses: bool,
     /// The next id for an observer without one.
     next_observer: i64,
+    /// What was said of whom, that is tried again and again.
+    said: kept_out::Said,
     ops: Vec<LinkOp>,
 }
 
@@ -166,6 +177,7 @@ impl Connections {
             message: Bytes::new(),
             sees_addresses: false,
             next_observer: -1,
+            said: kept_out::Said::default(),
             ops: Vec::new(),
         }
     }
@@ -271,7 +283,9 @@ impl Connections {
                 self.on_accepted(now, link, remote, may_be);
             }
             LinkEvent::Identified { link, may_be } => self.on_identified(link, may_be),
-            LinkEvent::Connected { link, .. } => self.on_connected(now, link, arrivals),
+            LinkEvent::Connected { link, remote } => {
+                self.on_connected(now, (link, remote), arrivals);
+            }
             LinkEvent::Received { link, bytes } => self.on_received(now, link, bytes, arrivals),
             LinkEvent::Sent { link, bytes } => {
                 if let Some(LinkUse::Open(id)) = self.links.get(&link) {
@@ -354,8 +368,27 @@ impl Connections {
         }
     }
 
+    /// Refuses what is tried again and again, and says so once in a time.
+    fn refuse_once(
+        &mut self,
+        now: MonoUs,
+        link: LinkId,
+        (said, reason): (ServerId, Reason),
+        text: &str,
+    ) {
+        if self.said.is_due(now, said, reason) {
+            self.refuse(link, text);
+        } else {
+            self.close_unknown(link);
+        }
+    }
+
     fn refuse(&mut self, link: LinkId, reason: &str) {
         tracing::warn!(reason, "closing a connection on the election port");
+        self.close_unknown(link);
+    }
+
+    fn close_unknown(&mut self, link: LinkId) {
         self.unknown.remove(&link);
         self.links.remove(&link);
         self.ops.push(LinkOp::Close { link });
@@ -374,6 +407,10 @@ impl Connections {
         match handshake::read(&unknown.buffer) {
             Reading::Partial => {}
             Reading::Refused(reason) => self.refuse(link, &reason),
+            Reading::Learner(said) => {
+                let text = kept_out::ports_exchanged(self.me, said, unknown.remote, Port::Election);
+                self.refuse_once(now, link, (said, Reason::PortsExchanged), &text);
+            }
             Reading::Whole(caller, length) => {
                 let mut unknown = self.unknown.remove(&link).expect("its use says so");
                 let rest = unknown.buffer.split_off(length);
@@ -397,7 +434,12 @@ impl Connections {
             self.next_observer -= 1;
         }
         if id == self.me {
-            self.refuse(link, "a server with our own id has connected: myid must differ");
+            let text = format!(
+                "another server has connected from {} and says that it is server {id}, which this one is: two \
+                 servers have the same myid, look at the file myid in the dataDir of both",
+                from.remote
+            );
+            self.refuse_once(now, link, (id, Reason::NameTaken), &text);
             return;
         }
         let is_member = self.members.contains_key(&id);
@@ -405,11 +447,9 @@ impl Connections {
             self.refuse(link, &forgery(from.remote, id));
             return;
         }
-        if self.is_alive(now, id) {
-            self.refuse(
-                link,
-                "the server that it says it is was heard a moment ago, over another connection",
-            );
+        if let Some(living) = self.living(now, id) {
+            let text = kept_out::name_taken(id, living, from.remote);
+            self.refuse_once(now, link, (id, Reason::NameTaken), &text);
             return;
         }
         if !self.has_room_for(id) {
@@ -434,15 +474,15 @@ impl Connections {
         if is_ours_to_open {
             self.links.remove(&link);
             self.ops.push(LinkOp::Close { link });
-            self.on_called(now, id);
+            self.on_called(now, id, from.remote);
         } else {
-            self.open(now, id, link, arrivals);
+            self.open(now, id, (link, from.remote), arrivals);
             self.on_message_bytes(now, id, rest, arrivals);
         }
     }
 
     /// A smaller server wants to talk: it is called back, for what it said last counts.
-    fn on_called(&mut self, now: MonoUs, id: ServerId) {
+    fn on_called(&mut self, now: MonoUs, id: ServerId, remote: SocketAddr) {
         let channel = self.channels.get_mut(&id).expect("it has called");
         let is_young = |since: MonoUs, ms: u64| now < since.plus_ms(ms);
         if channel.open.as_ref().is_some_and(|open| is_young(open.since, CROSSING_MS)) {
@@ -454,6 +494,7 @@ impl Connections {
             }
             self.drop_attempt(id);
         }
+        self.note_displaced(now, id, remote);
         self.close_open(id);
         let channel = self.channels.get_mut(&id).expect("it has called");
         channel.is_called = true;
@@ -461,11 +502,34 @@ impl Connections {
         channel.not_before = channel.not_before.min(now.plus_ms(RETRY_MS.0));
     }
 
-    /// Whether the server was heard a moment ago: who claims its name meanwhile is somebody else, or will
-    /// claim it again.
-    fn is_alive(&self, now: MonoUs, id: ServerId) -> bool {
-        let open = self.channels.get(&id).and_then(|channel| channel.open.as_ref());
-        open.and_then(|open| open.heard_at).is_some_and(|at| now < at.plus_ms(ALIVE_MS))
+    /// From where the server was heard a moment ago: who claims its name meanwhile is somebody else, or will
+    /// claim it again. Servers that look for no leader are silent here, so that a quiet connection tells
+    /// nothing.
+    fn living(&self, now: MonoUs, id: ServerId) -> Option<SocketAddr> {
+        let open = self.channels.get(&id)?.open.as_ref()?;
+        open.heard_at.is_some_and(|at| now < at.plus_ms(ALIVE_MS)).then_some(open.remote)
+    }
+
+    /// A connection over which the server was heard is about to give way to one from `remote`. A server does
+    /// so when it was started anew, and seldom again soon.
+    fn note_displaced(&mut self, now: MonoUs, id: ServerId, remote: SocketAddr) {
+        let Some(channel) = self.channels.get_mut(&id) else { return };
+        let Some(open) = channel.open.as_ref().filter(|open| open.heard_at.is_some()) else {
+            return;
+        };
+        let living = open.remote;
+        let (since, count) = channel.displaced;
+        let is_again = count > 0 && now < since.plus_ms(DISPLACED_MS);
+        channel.displaced = if is_again { (since, count + 1) } else { (now, 1) };
+        if channel.displaced.1 >= DISPLACED_SAID_FROM
+            && self.said.is_due(now, id, Reason::NameTaken)
+        {
+            let reason = kept_out::name_taken(id, living, remote);
+            tracing::warn!(
+                reason,
+                "an election connection gives way to another one again and again"
+            );
+        }
     }
 
     /// Strangers have a bound; one that is not connected makes room.
@@ -551,7 +615,12 @@ impl Connections {
         called.filter(|(id, _)| !self.members.contains_key(id)).count()
     }
 
-    fn on_connected(&mut self, now: MonoUs, link: LinkId, arrivals: &mut Vec<Arrival>) {
+    fn on_connected(
+        &mut self,
+        now: MonoUs,
+        (link, remote): (LinkId, SocketAddr),
+        arrivals: &mut Vec<Arrival>,
+    ) {
         let Some(LinkUse::Attempt(id)) = self.links.get(&link) else {
             self.close_stray(link);
             return;
@@ -570,7 +639,7 @@ impl Connections {
             channel.not_before = now.plus_ms(wait);
             self.give_up_if_settled(id);
         } else {
-            self.open(now, id, link, arrivals);
+            self.open(now, id, (link, remote), arrivals);
         }
     }
 
@@ -595,7 +664,14 @@ impl Connections {
 
     // ---- a connection that stands
 
-    fn open(&mut self, now: MonoUs, id: ServerId, link: LinkId, arrivals: &mut Vec<Arrival>) {
+    fn open(
+        &mut self,
+        now: MonoUs,
+        id: ServerId,
+        (link, remote): (LinkId, SocketAddr),
+        arrivals: &mut Vec<Arrival>,
+    ) {
+        self.note_displaced(now, id, remote);
         self.close_open(id);
         self.drop_attempt(id);
         self.links.insert(link, LinkUse::Open(id));
@@ -603,7 +679,7 @@ impl Connections {
         (channel.is_called, channel.is_unreachable, channel.asked) = (false, false, 0);
         channel.not_before = now;
         let (buffer, unsent, heard_at) = (Vec::new(), 0, None);
-        channel.open = Some(Open { link, since: now, buffer, unsent, heard_at });
+        channel.open = Some(Open { link, remote, since: now, buffer, unsent, heard_at });
         tracing::debug!(server = id.0, "election connection");
         arrivals.push(Arrival::Up(id));
     }

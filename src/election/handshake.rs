@@ -6,7 +6,7 @@ use crate::id::ServerId;
 use crate::jute::{Decoder, Jute};
 use crate::limits::{ELECTION_ADDRESS_BYTES_MAX, HOST_BYTES_MAX};
 use crate::peer::link::Endpoint;
-use crate::proto::quorum::{ELECTION_PROTOCOL_V1, ELECTION_PROTOCOL_V2, ElectionHandshake};
+use crate::proto::quorum::{ELECTION_PROTOCOL_V1, ELECTION_PROTOCOL_V2, ElectionHandshake, packet};
 use crate::quorum::{bracketed, host_and_ports, is_wildcard};
 
 /// Who has connected.
@@ -25,9 +25,14 @@ pub(super) enum Reading {
     Partial,
     /// A handshake of so many bytes; what follows are messages.
     Whole(Caller, usize),
+    /// The first packet of a learner with this id: it takes this port for the quorum port.
+    Learner(ServerId),
     /// None.
     Refused(String),
 }
+
+/// Where the first packet of a learner says who it is: behind type, zxid and the length of the data.
+const LEARNER_ID_AT: usize = 4 + 8 + 4;
 
 const VERSION_BYTES: usize = 8;
 const LENGTH_AT: usize = 16;
@@ -36,6 +41,10 @@ const ADDRESS_AT: usize = 20;
 /// Reads the beginning of a connection.
 pub(super) fn read(bytes: &[u8]) -> Reading {
     let Some(version) = i64_at(bytes, 0) else { return Reading::Partial };
+    if is_learner(version) {
+        return i64_at(bytes, LEARNER_ID_AT)
+            .map_or(Reading::Partial, |id| Reading::Learner(ServerId(id)));
+    }
     let length = if version >= 0 {
         VERSION_BYTES
     } else if version != ELECTION_PROTOCOL_V1 && version != ELECTION_PROTOCOL_V2 {
@@ -65,6 +74,13 @@ pub(super) fn read(bytes: &[u8]) -> Reading {
         Ok(caller) => Reading::Whole(caller, length),
         Err(reason) => Reading::Refused(reason),
     }
+}
+
+/// Whether these eight bytes are the type of a learner's first packet and the epoch behind it, which as an
+/// id of a server would be above 2^35.
+fn is_learner(first: i64) -> bool {
+    let kind = first >> 32;
+    kind == i64::from(packet::FOLLOWERINFO) || kind == i64::from(packet::OBSERVERINFO)
 }
 
 fn i64_at(bytes: &[u8], at: usize) -> Option<i64> {
@@ -117,6 +133,23 @@ mod tests {
 
     fn whole(id: i64, addresses: &[Endpoint], length: usize) -> Reading {
         Reading::Whole(Caller { id: ServerId(id), addresses: addresses.to_vec() }, length)
+    }
+
+    #[test]
+    fn the_first_packet_of_a_learner_is_known_as_such() {
+        for kind in [packet::FOLLOWERINFO, packet::OBSERVERINFO] {
+            let mut bytes = kind.to_be_bytes().to_vec();
+            bytes.extend(0x2_0000_0001_i64.to_be_bytes());
+            bytes.extend(20_i32.to_be_bytes());
+            assert_eq!(read(&bytes), Reading::Partial);
+            bytes.extend(3_i64.to_be_bytes());
+            assert_eq!(read(&bytes), Reading::Learner(ServerId(3)));
+        }
+        assert_eq!(
+            read(&255_i64.to_be_bytes()),
+            whole(255, &[], 8),
+            "an old server with a large id"
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@
 
 mod connections;
 mod handshake;
+mod leaderless;
 mod notification;
 mod round;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use crate::time::MonoUs;
 use crate::zab::kept_out::info_unless;
 
 use connections::{Arrival, Connections};
+use leaderless::{Heard, Leaderless};
 use notification::Ballot;
 use round::{Agreement, Consequence, Electorate, Round};
 
@@ -144,6 +146,8 @@ pub struct Election {
     /// The last round (`logicalclock`).
     round: i64,
     phase: Phase,
+    /// Of the search under way.
+    leaderless: Leaderless,
     outcome: Option<Outcome>,
     looking: BTreeSet<ServerId>,
     /// The witness has changed its mind: a search may be over.
@@ -178,6 +182,7 @@ impl Election {
             connections,
             round: 0,
             phase: Phase::Idle,
+            leaderless: Leaderless::new(MonoUs(0)),
             outcome: None,
             looking: BTreeSet::new(),
             is_oracle_news: false,
@@ -227,7 +232,8 @@ impl Election {
             round = self.round,
             %zxid,
             epoch = epoch.0,
-            votes,
+            // The others pass over the vote of a server that knows of no history.
+            votes = votes && zxid != Zxid::NONE,
             "looking for a leader"
         );
         self.search(now, Round::new(&self.electorate, self.round, initial));
@@ -256,6 +262,7 @@ impl Election {
             finalize: None,
             strangers: BTreeMap::new(),
         });
+        self.leaderless = Leaderless::new(now);
         self.outcome = None;
         self.looking.clear();
         self.refresh_message();
@@ -347,10 +354,10 @@ impl Election {
         if search.repeat_at <= now {
             search.interval_ms = (search.interval_ms * 2).min(self.options.interval_ms.1.max(1));
             search.repeat_at = now.plus_ms(search.interval_ms);
-            let interval_ms = search.interval_ms;
-            let unreachable = self.unreachable_voters();
-            tracing::info!(interval_ms, unreachable, "no leader yet: voting again");
+            self.say_leaderless(now);
             self.tell_voters(now);
+        } else if self.leaderless.is_due(now) {
+            self.say_leaderless(now);
         }
         if is_probe {
             self.probe(now);
@@ -425,12 +432,17 @@ impl Election {
         }
     }
 
-    /// Voters that cannot be reached, for an operator.
-    fn unreachable_voters(&self) -> String {
-        let voters = self.electorate.voters().into_iter();
-        let unreachable = voters.filter(|id| self.connections.is_unreachable(*id));
-        let unreachable: Vec<String> = unreachable.map(|id| id.to_string()).collect();
-        if unreachable.is_empty() { "none".to_owned() } else { unreachable.join(", ") }
+    /// Tells an operator that there is no leader yet, and who is missing.
+    fn say_leaderless(&mut self, now: MonoUs) {
+        let Phase::Looking(search) = &mut self.phase else { return };
+        let Search { round, interval_ms, .. } = search;
+        let connections = &self.connections;
+        let heard = Heard::new(
+            &self.electorate,
+            |id| round.has_heard(id),
+            |id| connections.is_unreachable(id),
+        );
+        self.leaderless.say(now, *interval_ms, &heard);
     }
 
     /// A new connection: the other side may have missed what was said on the last one.

@@ -61,6 +61,11 @@ impl Config {
         agreeing > groups / 2
     }
 
+    /// How many voters a quorum needs at least, for an operator; `None`: groups and weights decide.
+    pub fn majority(&self) -> Option<usize> {
+        (!self.is_hierarchical()).then(|| self.voters().count() / 2 + 1)
+    }
+
     /// Whether groups and weights decide, not the majority.
     pub fn is_hierarchical(&self) -> bool {
         !self.groups.is_empty() || !self.weights.is_empty()

@@ -3,10 +3,12 @@
 //! that ends: said each time, the same lines would bury all others.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use super::Mark;
 use crate::id::{Epoch, ServerId, Zxid};
 use crate::limits::{KEPT_OUT_SAID_MAX, KEPT_OUT_SILENCE_MS};
+use crate::peer::link::Port;
 use crate::time::MonoUs;
 
 /// Why a server is kept out.
@@ -22,6 +24,8 @@ pub enum Reason {
     Forged,
     /// Another connection of the same name is alive.
     NameTaken,
+    /// It speaks on one port what belongs on the other.
+    PortsExchanged,
 }
 
 /// What was said, about whom or whose leader, and when.
@@ -85,6 +89,28 @@ const WAY_OUT_THERE: &str = "A quorum may have lost its data and begun anew, or 
     dataLogDir) aside and start it with db.autocreate=false: it gets everything from here, and does not vote \
     before. If that server's data is the right one: stop all servers, move the version-2 folders of the others \
     aside, put copies of that server's in their places, and start all";
+
+/// On a server whose port is spoken to as if it were its other one. `said` is what the caller says it is.
+pub fn ports_exchanged(me: ServerId, said: ServerId, remote: SocketAddr, here: Port) -> String {
+    let (here, spoken) = match here {
+        Port::Quorum | Port::ObserverMaster => ("quorum port", "an election"),
+        Port::Election => ("election port", "a learner"),
+    };
+    format!(
+        "this is the {here}, and what has connected from {remote} begins as {spoken} does: it says that it is \
+         server {said}. In the configuration of server {said}, or in this server's own, the two ports of the \
+         line server.{me} are the other way round (server.{me}=HOST:QUORUM-PORT:ELECTION-PORT): compare them"
+    )
+}
+
+/// Two connections are made in one server's name. `living`: the one that is there.
+pub fn name_taken(id: ServerId, living: SocketAddr, claim: SocketAddr) -> String {
+    format!(
+        "server {id} is connected already, from {living}; another server has connected from {claim} and says \
+         that it is server {id} as well. If this goes on, two servers have the same myid: look at the file myid \
+         in the dataDir of both"
+    )
+}
 
 /// On the leader: a learner has something else at one zxid.
 pub fn leader_of_other_history(learners: Mark, leaders: Mark) -> String {
@@ -211,6 +237,20 @@ mod tests {
         said.forget(one);
         assert!(!said.holds(one));
         assert!(said.is_due(at(64), one, Reason::LaterEpoch(Epoch(4))));
+    }
+
+    #[test]
+    fn whoever_compares_configurations_is_told_which_line_and_which_servers() {
+        let at = |port: u16| SocketAddr::from(([10, 0, 0, 3], port));
+        let (me, said) = (ServerId(3), ServerId(1));
+        let exchanged = ports_exchanged(me, said, at(40_000), Port::Quorum);
+        for part in ["quorum port", "server 1", "server.3=", "10.0.0.3:40000"] {
+            assert!(exchanged.contains(part), "{part}: {exchanged}");
+        }
+        let taken = name_taken(said, at(1), at(2));
+        for part in ["server 1", "10.0.0.3:1", "10.0.0.3:2", "same myid"] {
+            assert!(taken.contains(part), "{part}: {taken}");
+        }
     }
 
     #[test]

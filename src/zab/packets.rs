@@ -13,7 +13,9 @@ use crate::jute::{Decoder, Jute};
 use crate::limits::AUTHINFO_BYTES_MAX;
 use crate::peer::{PassedRequest, SessionScope};
 use crate::proto::data::Id;
-use crate::proto::quorum::{LearnerInfo, PROTOCOL_VERSION, packet};
+use crate::proto::quorum::{
+    ELECTION_PROTOCOL_V1, ELECTION_PROTOCOL_V2, LearnerInfo, PROTOCOL_VERSION, packet,
+};
 use crate::proto::txn::Txn;
 use crate::session::Tenure;
 use crate::zab::EpochAck;
@@ -37,6 +39,9 @@ const ASKED_BYTES: usize = 8 + 4;
 const ANSWERED_BYTES: usize = 8 + 1;
 const TENURE_BYTES: usize = 8 + 8;
 
+/// The type of a packet that a version of the election's protocol would be: its upper half.
+const ELECTION_KIND: i32 = -1;
+
 /// Bytes before the data of a packet: type, zxid and the data's length.
 const HEAD_BYTES: usize = 4 + 8 + 4;
 
@@ -49,6 +54,9 @@ pub enum PacketError {
     /// The first number is no type.
     #[error("a packet of the unknown type {0}: whoever connected does not speak this protocol")]
     Type(i32),
+    /// The stream begins as one of the election port does.
+    #[error("the beginning of an election, from one that says it is server {0}")]
+    Election(ServerId),
     /// The data is too long, or its length is negative.
     #[error("a packet with {length} bytes of data, where {max} are allowed (jute.maxbuffer)")]
     DataLength {
@@ -175,6 +183,15 @@ impl PacketReader {
     fn measure(&mut self) -> Result<Option<usize>, PacketError> {
         let bytes = &self.buffer[self.start..];
         let Some(kind) = i32_at(bytes, 0) else { return Ok(None) };
+        if kind == ELECTION_KIND {
+            // Its number stands behind the version of the protocol.
+            let (Some(version), Some(id)) = (i64_at(bytes, 0), i64_at(bytes, 8)) else {
+                return Ok(None);
+            };
+            if version == ELECTION_PROTOCOL_V1 || version == ELECTION_PROTOCOL_V2 {
+                return Err(PacketError::Election(ServerId(id)));
+            }
+        }
         if !(packet::REQUEST..=packet::INFORMANDACTIVATE).contains(&kind) {
             return Err(PacketError::Type(kind));
         }
@@ -227,6 +244,11 @@ fn identity_end(bytes: &[u8], at: usize) -> Result<Option<usize>, PacketError> {
         end += 4 + length;
     }
     Ok((end <= bytes.len()).then_some(end))
+}
+
+fn i64_at(bytes: &[u8], at: usize) -> Option<i64> {
+    let eight = bytes.get(at..at + 8)?;
+    Some(i64::from_be_bytes(eight.try_into().expect("eight bytes were taken")))
 }
 
 fn i32_at(bytes: &[u8], at: usize) -> Option<i32> {
@@ -582,7 +604,7 @@ pub fn put_request(out: &mut impl BufMut, request: &PassedRequest<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::quorum::QuorumPacket;
+    use crate::proto::quorum::{ElectionHandshake, QuorumPacket};
 
     const MAX: usize = 1000;
 
@@ -698,6 +720,25 @@ mod tests {
         assert!(first.data.is_none() && first.authinfo.is_null());
         let second = QuorumPacket::decode(&mut input).unwrap();
         assert_eq!((second.data, input.is_empty()), (Some(&b"version=0"[..]), true));
+    }
+
+    #[test]
+    fn the_beginning_of_an_election_is_known_as_such() {
+        let handshake = |version: i64| {
+            let (server_id, addresses) = (ServerId(3), "127.0.0.1:3888");
+            ElectionHandshake::Initial { version, server_id, addresses }.to_bytes()
+        };
+        for version in [ELECTION_PROTOCOL_V1, ELECTION_PROTOCOL_V2] {
+            let bytes = handshake(version);
+            let mut reader = PacketReader::new(MAX);
+            reader.push(&bytes[..15]);
+            assert_eq!(reader.next(), Ok(None));
+            reader.push(&bytes[15..]);
+            assert_eq!(reader.next(), Err(PacketError::Election(ServerId(3))));
+        }
+        let mut reader = PacketReader::new(MAX);
+        reader.push(&handshake(-65534));
+        assert_eq!(reader.next(), Err(PacketError::Type(-1)));
     }
 
     #[test]

@@ -359,6 +359,17 @@ fn nonsense_closes_the_connection_and_nothing_else() {
 }
 
 #[test]
+fn a_learner_at_the_election_port_is_sent_away() {
+    let mut hand = Hand::new(2);
+    let link = hand.accept();
+    let mut bytes = 11_i32.to_be_bytes().to_vec();
+    bytes.extend([0; 12]);
+    bytes.extend(1_i64.to_be_bytes());
+    hand.event(LinkEvent::Received { link, bytes: &bytes });
+    assert_eq!(hand.ops(), [LinkOp::Close { link }]);
+}
+
+#[test]
 fn a_server_with_our_own_id_is_refused() {
     let mut hand = Hand::new(2);
     let link = hand.call(2, "s2:3888");

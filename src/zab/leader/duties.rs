@@ -37,6 +37,7 @@ impl Leader {
             if !self.is_half_tick {
                 self.tick += 1;
                 self.check_quorum();
+                self.say_missing();
             }
             self.learners.ping(self.proposed);
         }
@@ -46,6 +47,28 @@ impl Leader {
     /// When [`Leader::handle_timeout`] has something to do.
     pub fn next_timeout(&self) -> Option<MonoUs> {
         self.failure.is_none().then_some(self.next_half_tick)
+    }
+
+    /// Says which voters have been missing for long.
+    fn say_missing(&mut self) {
+        let handlers = self.learners.handlers.values();
+        let following = handlers.filter(|handler| handler.stage.has_history());
+        let here: BTreeSet<ServerId> =
+            following.map(|handler| handler.server).chain([self.options.me]).collect();
+        let voters: BTreeSet<ServerId> = self.config.voters().collect();
+        let missing = voters.difference(&here).copied().collect();
+        for (server, seconds) in self.missing.look(self.now, &missing) {
+            warn!(
+                server = server.0,
+                seconds,
+                "server {server} has been missing for {seconds} s: {} of {} voters are here{}",
+                voters.len() - missing.len(),
+                voters.len(),
+                self.config
+                    .majority()
+                    .map_or(String::new(), |needed| format!(", {needed} are needed"))
+            );
+        }
     }
 
     /// Steps down when too few learners are left, in the active configuration or in the one that is

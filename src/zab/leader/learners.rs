@@ -16,13 +16,13 @@ use crate::limits::{
     LEARNER_SPREAD_BYTES_MAX, LEARNER_TREE_RATE_MIN, LEARNER_WINDOW_BYTES, LEARNERS_MAX,
     STRANGER_TREE_RATE_MIN,
 };
-use crate::peer::link::{LinkId, LinkOp, forgery, is_forged};
+use crate::peer::link::{LinkId, LinkOp, Port, forgery, is_forged};
 use crate::peer::{LogRead, PeerOptions};
 use crate::proto::quorum::packet;
 use crate::proto::txn::Txn;
 use crate::time::MonoUs;
 use crate::zab::kept_out::{self, info_unless};
-use crate::zab::packets::{Packet, put_bare, put_other_history, put_snap, put_txn};
+use crate::zab::packets::{Packet, PacketError, put_bare, put_other_history, put_snap, put_txn};
 use crate::zab::{CommittedLog, Mark, Numbers};
 
 /// What follows the history of a learner: whatever was proposed and not committed (followers), and
@@ -78,6 +78,9 @@ pub(super) struct Learners {
     pub(super) syncs: (u64, u64),
     /// Of whom it was said that he is kept out.
     pub(super) kept_out: kept_out::Said,
+    /// Of whom it was said that he takes this port for the other one. Apart: anybody can say any name
+    /// there, and what is said of learners must not depend on it.
+    ports_exchanged: kept_out::Said,
 }
 
 impl Learners {
@@ -101,6 +104,7 @@ impl Learners {
             stalled: None,
             syncs: (0, 0),
             kept_out: kept_out::Said::default(),
+            ports_exchanged: kept_out::Said::default(),
         }
     }
 
@@ -336,10 +340,27 @@ impl Learners {
                 handler.packets_received += u64::from(packet.is_some());
                 packet.map(|packet| (handler.stage, packet))
             }
+            Err(PacketError::Election(said)) => {
+                self.refuse_election(link, said);
+                None
+            }
             Err(error) => {
                 self.refuse(link, &error.to_string());
                 None
             }
+        }
+    }
+
+    /// Somebody takes this port for the one of elections. It comes again and again: once in a time that is
+    /// said.
+    fn refuse_election(&mut self, link: LinkId, said: ServerId) {
+        let handler = self.handlers.get(&link).expect("its bytes were just read");
+        let (remote, now) = (handler.remote, handler.heard_at);
+        if self.ports_exchanged.is_due(now, said, kept_out::Reason::PortsExchanged) {
+            let text = kept_out::ports_exchanged(self.options.me, said, remote, Port::Quorum);
+            self.refuse(link, &text);
+        } else {
+            self.close(link);
         }
     }
 

@@ -17,6 +17,7 @@ mod duties;
 mod facts;
 mod handler;
 mod learners;
+mod missing;
 mod observer_master;
 mod outbox;
 mod reign;
@@ -47,6 +48,7 @@ use broadcast::{PendingSync, Proposal};
 pub use claims::is_far;
 use discovery::Phase;
 use learners::Learners;
+use missing::Missing;
 use reign::Reign;
 
 /// What a leader begins with.
@@ -121,6 +123,7 @@ pub struct Leader {
     sizes: ProposalSizes,
     /// How often a follower came back with less than it had acknowledged.
     acknowledged_lost: u64,
+    missing: Missing,
     /// Since when proposals in flight are this leader's to commit: not any more after a
     /// reconfiguration that gives the lead to this server, until then.
     handover: Option<(ServerId, MonoUs)>,
@@ -180,6 +183,7 @@ impl Leader {
             reign: Reign::default(),
             sizes: ProposalSizes::default(),
             acknowledged_lost: 0,
+            missing: Missing::default(),
             handover: None,
             now,
             since: now,

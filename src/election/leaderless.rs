@@ -1,0 +1,138 @@
+//! What an operator reads while no leader is found: for how long, who is heard, and what is needed.
+//!
+//! A search says so each time that it votes again, which it does ever more seldom; not more seldom than
+//! once in [`LEADERLESS_SAID_MS_MAX`]. A young search is nothing to warn of.
+
+use std::collections::BTreeSet;
+
+use super::round::Electorate;
+use crate::id::ServerId;
+use crate::limits::{LEADERLESS_SAID_MS_MAX, LEADERLESS_WARN_MS};
+use crate::time::MonoUs;
+
+/// When a search began, and when it was last told of.
+#[derive(Debug)]
+pub(super) struct Leaderless {
+    since: MonoUs,
+    said_at: MonoUs,
+}
+
+/// Which of the voters a server hears. Each list is for an operator to read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Heard {
+    /// How many, with the server itself.
+    pub(super) count: usize,
+    /// How many there are.
+    pub(super) of: usize,
+    /// How many are needed.
+    pub(super) needed: String,
+    /// Those to whom no connection can be made.
+    pub(super) unreachable: String,
+    /// Those that can be reached, and have not voted in this search.
+    pub(super) silent: String,
+}
+
+impl Leaderless {
+    pub(super) fn new(now: MonoUs) -> Leaderless {
+        Leaderless { since: now, said_at: now }
+    }
+
+    /// Whether it is time for a line although nothing happens.
+    pub(super) fn is_due(&self, now: MonoUs) -> bool {
+        self.said_at.plus_ms(LEADERLESS_SAID_MS_MAX) <= now
+    }
+
+    /// Says it.
+    pub(super) fn say(&mut self, now: MonoUs, interval_ms: u64, heard: &Heard) {
+        self.said_at = now;
+        let Heard { count, of, needed, unreachable, silent } = heard;
+        let ms = now.since_us(self.since) / 1000;
+        if ms < LEADERLESS_WARN_MS {
+            tracing::info!(interval_ms, unreachable, silent, "no leader yet: voting again");
+            return;
+        }
+        let seconds = ms / 1000;
+        // A server that answers nothing has said why in its own log.
+        let hint = if silent == NONE {
+            ""
+        } else {
+            ". Those that can be reached and are silent may refuse this server: their logs say why (one myid \
+             twice, or the two ports of a line the other way round)"
+        };
+        tracing::warn!(
+            seconds,
+            voters_heard = count,
+            voters = of,
+            interval_ms,
+            unreachable,
+            silent,
+            "no leader for {seconds} s: {count} of {of} voters are heard, {needed} are needed{hint}"
+        );
+    }
+}
+
+const NONE: &str = "none";
+
+impl Heard {
+    /// By what is known of each voter.
+    pub(super) fn new(
+        electorate: &Electorate,
+        has_heard: impl Fn(ServerId) -> bool,
+        is_unreachable: impl Fn(ServerId) -> bool,
+    ) -> Heard {
+        let voters = electorate.voters();
+        let is_heard = |id: ServerId| id == electorate.me || has_heard(id);
+        let missing = |wanted: bool| -> BTreeSet<ServerId> {
+            let missing = voters.iter().copied().filter(|id| !is_heard(*id));
+            missing.filter(|id| is_unreachable(*id) == wanted).collect()
+        };
+        let list = |ids: BTreeSet<ServerId>| {
+            let ids: Vec<String> = ids.iter().map(ServerId::to_string).collect();
+            if ids.is_empty() { NONE.to_owned() } else { ids.join(", ") }
+        };
+        let count = voters.iter().filter(|id| is_heard(**id)).count();
+        let needed = match electorate.active.majority() {
+            Some(needed) => needed.to_string(),
+            None => "those of a majority of the groups".to_owned(),
+        };
+        Heard {
+            count,
+            of: voters.len(),
+            needed,
+            unreachable: list(missing(true)),
+            silent: list(missing(false)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::quorum::Config;
+
+    #[test]
+    fn who_is_heard_and_what_is_needed_is_told_of_all_voters() {
+        let lines = (1..=3).map(|id| format!("server.{id}=h{id}:2888:3888:participant\n"));
+        let config = Rc::new(Config::parse(&lines.collect::<String>()).unwrap());
+        let electorate =
+            Electorate { me: ServerId(1), active: config.clone(), last_seen: config, oracle: None };
+        let heard = |by: &[i64], unreachable: &[i64]| {
+            let heard = |id: ServerId| by.contains(&id.0);
+            Heard::new(&electorate, heard, |id| unreachable.contains(&id.0))
+        };
+        let alone = heard(&[], &[2]);
+        assert_eq!((alone.count, alone.of, &*alone.needed), (1, 3, "2"));
+        assert_eq!((&*alone.unreachable, &*alone.silent), ("2", "3"));
+        let two = heard(&[3], &[2, 3]);
+        assert_eq!((two.count, &*two.unreachable, &*two.silent), (2, "2", "none"));
+    }
+
+    #[test]
+    fn a_search_is_told_of_at_least_once_a_minute() {
+        let at = |ms: u64| MonoUs(ms * 1000);
+        let leaderless = Leaderless::new(at(0));
+        assert!(!leaderless.is_due(at(59_999)) && leaderless.is_due(at(60_000)));
+    }
+}

@@ -1,0 +1,70 @@
+//! Which voters a leader misses, and when that is worth another line: the line about the loss itself is
+//! soon far above, and an ensemble of three that has lost one server survives no other loss.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::id::ServerId;
+use crate::limits::MISSING_SAID_MS;
+use crate::time::MonoUs;
+
+/// The voters that are missing.
+///
+/// Invariant: no more than there are voters.
+#[derive(Debug, Default)]
+pub(super) struct Missing(BTreeMap<ServerId, Absence>);
+
+#[derive(Debug)]
+struct Absence {
+    since: MonoUs,
+    say_at: MonoUs,
+    pause_ms: u64,
+}
+
+impl Missing {
+    /// These voters are missing now. Of whom it is to be said, and for how many seconds they are.
+    pub(super) fn look(
+        &mut self,
+        now: MonoUs,
+        missing: &BTreeSet<ServerId>,
+    ) -> Vec<(ServerId, u64)> {
+        self.0.retain(|id, _| missing.contains(id));
+        let mut due = Vec::new();
+        for id in missing {
+            let absence = self.0.entry(*id).or_insert_with(|| {
+                let pause_ms = MISSING_SAID_MS.0;
+                Absence { since: now, say_at: now.plus_ms(pause_ms), pause_ms }
+            });
+            if absence.say_at <= now {
+                absence.pause_ms = (absence.pause_ms * 2).min(MISSING_SAID_MS.1);
+                absence.say_at = now.plus_ms(absence.pause_ms);
+                due.push((*id, now.since_us(absence.since) / 1_000_000));
+            }
+        }
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_voter_that_is_missing_for_long_is_named_again_ever_more_seldom() {
+        let mut missing = Missing::default();
+        let gone = BTreeSet::from([ServerId(3)]);
+        let mut said = Vec::new();
+        for second in 0..4 * 3600 {
+            for (id, seconds) in missing.look(MonoUs(second * 1_000_000), &gone) {
+                assert_eq!((id, seconds), (ServerId(3), second));
+                said.push(second);
+            }
+        }
+        assert_eq!(said[..4], [30, 90, 210, 450]);
+        assert!(said.windows(2).all(|two| two[1] - two[0] <= 3600) && said.len() <= 12, "{said:?}");
+        // It came back: the next loss is a new one.
+        let back = MonoUs(20_000_000_000);
+        assert!(missing.look(back, &BTreeSet::new()).is_empty());
+        assert!(missing.look(back, &gone).is_empty());
+        assert_eq!(missing.look(back.plus_ms(30_000), &gone), [(ServerId(3), 30)]);
+    }
+}

@@ -283,6 +283,7 @@ pub fn mntr(brief: &Brief<'_>, facts: Option<&PeerFacts>, now: MonoUs) -> String
     metrics::each(brief.stats, brief.gauges, &mut sink);
     metrics::each_stall(brief.stalls, &mut sink);
     metrics::each_held(brief.held, &mut sink);
+    metrics::each_room(brief.stats, brief.gauges, &mut sink);
     if let Some(facts) = facts {
         metrics::ensemble::each(facts, is_read_only, now, &mut sink);
     }
@@ -470,6 +471,7 @@ mod tests {
             file_descriptors: FileDescriptors { open: Some(63), max: Some(20_000) },
             drop_probability: 0.0,
             digest_mismatches: 0,
+            disk_is_full: false,
         }
     }
 
@@ -679,7 +681,8 @@ mod tests {
             let name = line.split('\t').next().unwrap();
             let known = golden.contains(&format!("{name}\t"));
             let own = metrics::STALLS_OWN.contains(&metric(line))
-                || metrics::HELD_OWN.contains(&metric(line));
+                || metrics::HELD_OWN.contains(&metric(line))
+                || metrics::ROOM_OWN.contains(&metric(line));
             assert!(known != own, "{name} is not ZooKeeper's, or is and is said to be ours");
         }
     }

@@ -210,6 +210,7 @@ mod tests {
             file_descriptors: FileDescriptors { open: Some(63), max: Some(20_000) },
             drop_probability: 0.0,
             digest_mismatches: 0,
+            disk_is_full: false,
         };
         let brief = Brief {
             stats: &stats,
@@ -304,7 +305,8 @@ mod tests {
         for name in names {
             let is_own = metrics::ensemble::OWN.contains(&name.strip_prefix("zk_").unwrap())
                 || metrics::STALLS_OWN.iter().any(|own| name.ends_with(own))
-                || metrics::HELD_OWN.contains(&name.strip_prefix("zk_").unwrap());
+                || metrics::HELD_OWN.contains(&name.strip_prefix("zk_").unwrap())
+                || metrics::ROOM_OWN.contains(&name.strip_prefix("zk_").unwrap());
             // Counters of 3.10, which 3.9 has not.
             let is_newer = name.starts_with("zk_op_count_");
             let is_theirs = is_newer || theirs.contains(&format!("{name}\t"));

@@ -273,6 +273,7 @@ fn gauges(replica: &Replica, asking: Asking, now: Now) -> Gauges {
         uptime_ms: now.mono.since_us(replica.stats().started_mono) / 1000,
         file_descriptors: FileDescriptors::default(),
         digest_mismatches: database.digest_mismatches(),
+        disk_is_full: replica.is_disk_full(),
     }
 }
 

@@ -44,6 +44,8 @@ pub struct Gauges {
     pub file_descriptors: FileDescriptors,
     /// Digests of the tree that were not the one in the transaction.
     pub digest_mismatches: u64,
+    /// Writes are refused for want of room on the disk.
+    pub disk_is_full: bool,
 }
 
 /// Calls `sink` with every metric that has a meaning here.

@@ -65,7 +65,14 @@ fn groups(reading: &mut Reading) {
     }
     for (server, line) in &quorum.servers {
         if line.role == Role::Participant && !group_of.contains_key(server) {
-            problems.push((format!("server.{server}"), "in no group, but there are groups".into()));
+            let text = match quorum.weights.keys().next() {
+                Some(weight) if quorum.groups.is_empty() => format!(
+                    "in no group, and weight.{weight} has a meaning within groups alone: add group.N lines, or \
+                     take the weights out"
+                ),
+                _ => "in no group, but there are groups".to_owned(),
+            };
+            problems.push((format!("server.{server}"), text));
         }
     }
     for (server, group) in &group_of {

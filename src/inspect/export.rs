@@ -6,6 +6,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -54,7 +55,8 @@ fn export(path: &Path, to: &Path, json: bool, out: &mut dyn Write) -> io::Result
         complain(&target, json, "is there already, and is not written over", out)?;
         return Ok(false);
     }
-    let mut copy = match Copy::begin(&unfinished) {
+    let mode = fs::metadata(path).map_or(0o600, |found| found.permissions().mode());
+    let mut copy = match Copy::begin(&unfinished, mode) {
         Ok(copy) => copy,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let text = "is there already: another export may be writing it. If none runs, one that \
@@ -113,8 +115,10 @@ struct Written {
 
 impl Copy {
     /// Never a file or a link that is there: it may be somebody else's.
-    fn begin(path: &Path) -> io::Result<Copy> {
-        let mut file = BufWriter::with_capacity(256 << 10, File::create_new(path)?);
+    fn begin(path: &Path, mode: u32) -> io::Result<Copy> {
+        // Whoever may not read the log may not read its copy.
+        let file = File::options().write(true).create_new(true).mode(mode & 0o666).open(path)?;
+        let mut file = BufWriter::with_capacity(256 << 10, file);
         file.write_all(&plain_header())?;
         Ok(Copy { file, record: Vec::new(), last: None, txns: 0, failed: None })
     }

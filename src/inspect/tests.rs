@@ -1,5 +1,7 @@
 //! The commands on ZooKeeper's files, and on damaged ones.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -213,6 +215,20 @@ fn an_export_of_zookeepers_logs_is_what_zookeeper_wrote() {
 }
 
 #[test]
+fn whoever_may_not_read_a_log_may_not_read_its_export() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, mode) in [("log.500000001", 0o600), ("log.400000001", 0o640)] {
+        let (log, to) = (folder.path().join(name), folder.path().join("plain"));
+        std::fs::copy(golden(name), &log).unwrap();
+        std::fs::set_permissions(&log, Permissions::from_mode(mode)).unwrap();
+        let (text, whole) = run(|out| export_logs(std::slice::from_ref(&log), &to, false, out));
+        assert!(whole, "{text}");
+        let found = to.join(name).metadata().unwrap().permissions().mode();
+        assert_eq!(found & 0o777 & !mode, 0, "{name}: {found:o}");
+    }
+}
+
+#[test]
 fn what_is_damaged_or_no_log_is_not_exported() {
     let folder = tempfile::tempdir().unwrap();
     let to = folder.path().join("plain");
@@ -286,6 +302,9 @@ fn a_check_of_a_log_without_a_record_says_what_a_server_does_with_it() {
         (b"ZKLG", ["it has 4 bytes", "removes the file", "ZooKeeper may not start on it before"]),
     ] {
         std::fs::write(&path, content).unwrap();
+        let (said, _) = run(|out| check_logs(std::slice::from_ref(&path), true, out));
+        let object: Value = serde_json::from_str(said.trim()).unwrap();
+        assert_eq!(object["zookeeper_starts"], content.is_empty(), "{said}");
         let (said, whole) = run(|out| check_logs(std::slice::from_ref(&path), false, out));
         assert!(whole && !said.contains("written by"), "{said}");
         for part in parts {

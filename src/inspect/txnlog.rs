@@ -278,7 +278,8 @@ fn verdict_object(path: &Path, verdict: &Verdict, counts: Option<&Counts>) -> se
             "verdict": "torn tail",
             "end": end,
             "reason": reason,
-            "zookeeper_starts": passable,
+            // It deletes a last log of 0 bytes.
+            "zookeeper_starts": *passable || counts.is_some_and(|counts| counts.bytes_total == 0),
         }),
         Verdict::Damaged { offset, zxid, reason } => json!({
             "verdict": "damaged",

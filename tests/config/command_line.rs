@@ -190,7 +190,8 @@ fn convert_writes_a_new_file_and_overwrites_only_when_told() {
     let (code, out, complaints) = config(&["convert", text(&cfg), "-"]);
     assert_eq!((code, out.as_str()), (EXIT_USAGE, ""));
     assert!(complaints.contains(":1: tickTime"), "{complaints}");
-    let (code, _, _) = config(&["convert", text(&toml), "/nonexistent/x.cfg"]);
+    let nowhere = folder.path().join("nowhere/x.cfg");
+    let (code, _, _) = config(&["convert", text(&toml), text(&nowhere)]);
     assert_eq!(code, EXIT_FAILURE);
 }
 

@@ -68,6 +68,11 @@ fn what_makes_no_ensemble_is_an_error_that_says_why() {
         ("group.1=1:x\n".to_owned(), Problem::Value, "allowed: server ids"),
         (format!("{one}group.1=1:2\n"), Problem::Conflict, "there is no server.2"),
         (format!("{one}group.1=1:1\n"), Problem::Conflict, "more than one group"),
+        (
+            format!("{one}weight.1=2\n"),
+            Problem::Conflict,
+            "weight.1 has a meaning within groups alone",
+        ),
         (format!("{one}weight.1=1\n"), Problem::Conflict, "in no group"),
         (
             format!("{THREE}server.4=d:1:2:observer\ngroup.1=1:2:3:4\n"),

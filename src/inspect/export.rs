@@ -51,8 +51,13 @@ fn export(path: &Path, to: &Path, json: bool, out: &mut dyn Write) -> io::Result
         return Ok(false);
     }
     let (target, unfinished) = (to.join(name), to.join(format!("{name}{UNFINISHED}")));
-    if target.exists() {
-        complain(&target, json, "is there already, and is not written over", out)?;
+    let in_the_way = match target.try_exists() {
+        Ok(false) => None,
+        Ok(true) => Some("is there already, and is not written over".to_owned()),
+        Err(error) => Some(format!("cannot be looked for, so it is not written: {error}")),
+    };
+    if let Some(text) = in_the_way {
+        complain(&target, json, &text, out)?;
         return Ok(false);
     }
     let mode = fs::metadata(path).map_or(0o600, |found| found.permissions().mode());

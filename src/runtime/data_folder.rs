@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use rustix::fs::{Access, AtFlags, CWD, FlockOperation, StatxFlags, access, flock, statx};
 
 use super::file_folder::is_servers;
-use super::{FileFolder, Folders};
-use crate::io::{BUFFER_ALIGNMENT, Place, lacks_room, way_out};
+use super::{FileFolder, Folders, way_out_for_user};
+use crate::io::{BUFFER_ALIGNMENT, Place, lacks_room};
 use crate::recovery::{FileInfo, Folder as _};
 
 /// The folder inside `dataDir` and `dataLogDir` that holds ZooKeeper's files since 3.0.
@@ -88,7 +88,7 @@ pub enum FolderError {
         target: PathBuf,
     },
     /// The system said no.
-    #[error("{what} {}: {error}{}", path.display(), way_out(error))]
+    #[error("{what} {}: {error}{}", path.display(), way_out_for_user(error))]
     Io {
         /// What was tried.
         what: &'static str,
@@ -143,7 +143,7 @@ impl DataFolder {
         for folder in [data, logs] {
             check_folder(folder, create)?;
             let inner = folder.join(VERSION_FOLDER);
-            if !inner.exists() {
+            if !is_there(&inner)? {
                 create_durably(&inner).map_err(|error| FolderError::Io {
                     what: "cannot create",
                     path: inner.clone(),
@@ -244,6 +244,15 @@ pub fn check_folder(folder: &Path, create: bool) -> Result<(), FolderError> {
     }
 }
 
+/// Whether there is something of this name. That the system does not say so is no "no".
+fn is_there(path: &Path) -> Result<bool, FolderError> {
+    path.try_exists().map_err(|error| FolderError::Io {
+        what: "cannot look for",
+        path: path.into(),
+        error,
+    })
+}
+
 fn allowed(path: &Path, wanted: Access) -> Result<(), FolderError> {
     access(path, wanted).map_err(|error| FolderError::Io {
         what: if wanted.contains(Access::WRITE_OK) { "cannot write to" } else { "cannot read" },
@@ -255,7 +264,7 @@ fn allowed(path: &Path, wanted: Access) -> Result<(), FolderError> {
 /// The lock stands above `version-2`, in a folder that may be somebody else's.
 fn lockable(folder: &Path) -> Result<(), FolderError> {
     let path = folder.join(LOCK_FILE);
-    if path.exists() {
+    if is_there(&path)? {
         return allowed(&path, Access::READ_OK | Access::WRITE_OK);
     }
     let named = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
@@ -322,7 +331,7 @@ fn create_durably(folder: &Path) -> io::Result<()> {
     };
     let mut grown = Vec::new();
     let mut missing = folder.to_owned();
-    while !missing.exists() {
+    while !missing.try_exists()? {
         let Some(parent) = named_in(&missing) else { break };
         grown.push(parent.clone());
         missing = parent;

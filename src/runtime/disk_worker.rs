@@ -298,7 +298,7 @@ impl Work {
         let open = self.segments.get_mut(&segment).expect("named after its preparation");
         let to = self.folders.logs.join(name);
         let what = format!("renaming {} to {name}", open.path.display());
-        if to.exists() {
+        if to.try_exists().map_err(|error| failure(&what, &error))? {
             return Err(failure(&what, &io::ErrorKind::AlreadyExists.into()));
         }
         std::fs::rename(&open.path, &to)

@@ -23,6 +23,7 @@ mod reading;
 mod signals;
 mod sleep_flag;
 mod time_slice;
+mod user;
 
 /// What [`SleepFlag`](sleep_flag::SleepFlag) and the queues between threads are made of; tests give
 /// them others that try every interleaving.
@@ -49,6 +50,7 @@ pub use reactor::{Inbox, Reactor, Readiness, Ready, Timer, Watch};
 pub use reading::Reading;
 pub use signals::{StopFlag, watch_signals};
 pub use time_slice::{Slices, set_slices};
+pub use user::way_out_for_user;
 
 use crate::io::{IoFailure, IoFailureKind, lacks_room};
 

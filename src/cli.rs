@@ -17,6 +17,7 @@ use crate::config::{
     self, Config, ConfigError, Examination, FLAG_VARIABLES, Format, Origin, Problem, SourceFile,
     Sources, convert, report,
 };
+use crate::runtime::way_out_for_user;
 
 /// Exit code of a command that did what it should.
 pub const EXIT_OK: u8 = 0;
@@ -61,8 +62,31 @@ pub struct ServerArgs {
     ///
     /// Without it the server keeps its data in ./ringkeeper-data and listens on 127.0.0.1:2181.
     /// System properties are taken from -D words in the environment variables SERVER_JVMFLAGS and
-    /// JVMFLAGS; what the file says wins over them.
+    /// JVMFLAGS, then from those of the command line; what the file says wins over them.
     pub config: Option<PathBuf>,
+    /// System properties.
+    #[command(flatten)]
+    pub properties: PropertyArgs,
+}
+
+/// System properties on the command line, as a JVM takes them.
+#[derive(Debug, Default, Args)]
+pub struct PropertyArgs {
+    /// A system property, such as -Dringkeeper.allowLogGaps=true; may stand several times.
+    ///
+    /// It counts like a word of SERVER_JVMFLAGS, and more than one: of two values of one property the
+    /// command line's is taken. What the file says wins over both.
+    #[arg(short = 'D', value_name = "NAME=VALUE", value_parser = property)]
+    pub properties: Vec<String>,
+}
+
+/// A property needs its `=`: without it a file behind `-D` would be taken for a name, and the server
+/// would start without its configuration.
+fn property(text: &str) -> Result<String, String> {
+    match text.split_once('=') {
+        Some((name, _)) if !name.trim().is_empty() => Ok(text.to_owned()),
+        _ => Err("allowed: -DNAME=VALUE, in one word".to_owned()),
+    }
 }
 
 /// The `config` commands.
@@ -75,10 +99,13 @@ pub enum ConfigCommand {
     /// What the machine denies is looked for as well: io_uring, limits of the process, folders that
     /// cannot be used, ports that others have, names that do not resolve. Run it as the user, and
     /// under the limits, of the server. While a ringkeeper runs on the same data, ports are not tried.
-    /// The -D words of SERVER_JVMFLAGS and JVMFLAGS count, as they do for a server.
+    /// The -D words of SERVER_JVMFLAGS, JVMFLAGS and the command line count, as they do for a server.
     Check {
         /// A zoo.cfg, or a file in TOML if its name ends in .toml.
         file: PathBuf,
+        /// System properties.
+        #[command(flatten)]
+        properties: PropertyArgs,
     },
     /// List every key: what it allows, its default, where it may stand, what becomes of it.
     Keys(KeysArgs),
@@ -182,12 +209,16 @@ pub fn version_line() -> String {
 }
 
 /// Reads the configuration of a server: a file or the embedded default, the `-D` words of
-/// `variable(name)`, and the files that the configuration names.
+/// `variable(name)` and of the command line, and the files that the configuration names.
+///
+/// # Errors
+/// Everything that is wrong with it.
 pub fn load(
     path: Option<&Path>,
+    properties: &PropertyArgs,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Config, Vec<ConfigError>> {
-    examine(path, variable).into_result()
+    examine(path, properties, variable).into_result()
 }
 
 /// Says every error of a configuration, a line each; the exit code is then [`EXIT_USAGE`].
@@ -195,10 +226,16 @@ pub fn complain(errors: &[ConfigError], complaints: &mut dyn Write) -> io::Resul
     errors.iter().try_for_each(|error| writeln!(complaints, "{error}"))
 }
 
-fn examine(path: Option<&Path>, variable: impl Fn(&str) -> Option<String>) -> Examination {
+fn examine(
+    path: Option<&Path>,
+    properties: &PropertyArgs,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Examination {
     let flags: Vec<(&str, String)> =
         FLAG_VARIABLES.iter().filter_map(|&name| Some((name, variable(name)?))).collect();
     let flags: Vec<(&str, &str)> = flags.iter().map(|(n, text)| (*n, text.as_str())).collect();
+    let properties: Vec<&str> = properties.properties.iter().map(String::as_str).collect();
+    let mut sources = Sources { file: None, flags: &flags, properties: &properties };
     let mut read_file = |path: &Path| match read_bounded(path) {
         Ok(bytes) => Ok(Some(bytes)),
         // Below a file there is nothing either; that a folder is a file is said by who opens it.
@@ -207,16 +244,16 @@ fn examine(path: Option<&Path>, variable: impl Fn(&str) -> Option<String>) -> Ex
         {
             Ok(None)
         }
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(format!("{error}{}", way_out_for_user(&error))),
     };
     let Some(path) = path else {
-        return config::examine(Sources { file: None, flags: &flags }, Some(&mut read_file));
+        return config::examine(sources, Some(&mut read_file));
     };
     let name = path.display().to_string();
     match read_bounded(path) {
         Ok(bytes) => {
             let file = SourceFile { name: &name, bytes: &bytes, format: Format::of_name(&name) };
-            let sources = Sources { file: Some(file), flags: &flags };
+            sources.file = Some(file);
             config::examine(sources, Some(&mut read_file))
         }
         Err(error) => {
@@ -263,8 +300,8 @@ pub fn run_config(
             out.write_all(text.as_bytes())?;
             Ok(EXIT_OK)
         }
-        ConfigCommand::Check { file } => {
-            let examination = examine(Some(file), variable);
+        ConfigCommand::Check { file, properties } => {
+            let examination = examine(Some(file), properties, variable);
             let is_valid = examination.errors.is_empty();
             let here = match is_valid {
                 true => look(&examination.config),

@@ -17,8 +17,8 @@ fn carry_out(command: &Command) -> u8 {
     let variable = |name: &str| std::env::var(name).ok();
     let out = &mut io::BufWriter::new(io::stdout().lock());
     let code = match command {
-        Command::Server(ServerArgs { config }) => {
-            return match cli::load(config.as_deref(), variable) {
+        Command::Server(ServerArgs { config, properties }) => {
+            return match cli::load(config.as_deref(), properties, variable) {
                 Ok(settings) => ringkeeper::server::run(&settings, config.as_deref()),
                 Err(errors) => {
                     errors.iter().for_each(|error| eprintln!("ringkeeper: {error}"));

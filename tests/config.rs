@@ -48,7 +48,7 @@ fn file_with(
         let found = files.iter().find(|(name, _)| Path::new(name) == path);
         Ok(found.map(|(_, text)| text.as_bytes().to_vec()))
     };
-    examine(Sources { file: Some(file), flags }, Some(&mut read))
+    examine(Sources { file: Some(file), flags, properties: &[] }, Some(&mut read))
 }
 
 fn good(examination: Examination) -> Config {
@@ -216,7 +216,9 @@ fn the_embedded_default_needs_no_file() {
     assert_eq!(config.network.client.to_string(), "127.0.0.1:2181");
     assert_eq!(config.storage.data_dir, Path::new("./ringkeeper-data"));
     let flags = [("SERVER_JVMFLAGS", "-Dzookeeper.snapCount=10 -Dringkeeper.cores=1")];
-    let config = examine(Sources { file: None, flags: &flags }, None).into_result().unwrap();
+    let config = examine(Sources { file: None, flags: &flags, properties: &[] }, None)
+        .into_result()
+        .unwrap();
     assert_eq!(config.storage.snap_count, 10);
     assert_eq!(config.own.cores, Some(1));
     assert_eq!(config.network.client.to_string(), "127.0.0.1:2181");

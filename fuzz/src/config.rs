@@ -22,8 +22,10 @@ pub fn run(data: &[u8]) {
     let flags = [("SERVER_JVMFLAGS", flags.as_ref())];
     let file_source = SourceFile { name, bytes: file, format: form };
     let mut read_file = |_: &Path| Ok(Some(named.to_vec()));
-    let examined =
-        examine(Sources { file: Some(file_source), flags: &flags }, Some(&mut read_file));
+    let examined = examine(
+        Sources { file: Some(file_source), flags: &flags, properties: &[] },
+        Some(&mut read_file),
+    );
     for error in &examined.errors {
         assert!(!error.to_string().is_empty());
     }

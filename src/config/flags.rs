@@ -1,6 +1,6 @@
-//! `-D` words of `SERVER_JVMFLAGS` and `JVMFLAGS`, as `zkServer.sh` would hand them to a JVM.
+//! `-D` words of `SERVER_JVMFLAGS`, `JVMFLAGS` and the command line, as a JVM would be handed them.
 //!
-//! The shell expands both without quotes, `SERVER_JVMFLAGS` first: words end at blanks, quotes are
+//! `zkServer.sh` expands both variables without quotes, `SERVER_JVMFLAGS` first: words end at blanks, quotes are
 //! part of the word, and the last of two equal properties wins.
 
 /// One word of an environment variable.
@@ -28,6 +28,13 @@ pub fn words(text: &str) -> impl Iterator<Item = Word<'_>> {
             _ => Word::Option(word),
         }
     })
+}
+
+/// A property of the command line, where a shell has taken quotes away already: `NAME=VALUE`, blanks
+/// included.
+pub fn property(text: &str) -> Word<'_> {
+    let (name, value) = text.split_once('=').unwrap_or((text, ""));
+    Word::Property { name, value }
 }
 
 #[cfg(test)]

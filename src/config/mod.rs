@@ -38,5 +38,5 @@ pub const FLAG_VARIABLES: [&str; 2] = ["SERVER_JVMFLAGS", "JVMFLAGS"];
 /// decides the form: TOML if it ends in `.toml`, otherwise Java properties.
 pub fn parse(bytes: &[u8], name: &str) -> Result<Config, Vec<ConfigError>> {
     let file = SourceFile { name, bytes, format: Format::of_name(name) };
-    examine(Sources { file: Some(file), flags: &[] }, None).into_result()
+    examine(Sources { file: Some(file), flags: &[], properties: &[] }, None).into_result()
 }

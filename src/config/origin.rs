@@ -19,9 +19,9 @@ pub enum Origin {
         /// The line, from 1; 0 where the whole file is meant.
         line: u32,
     },
-    /// A `-D` word of an environment variable.
+    /// A `-D` word of an environment variable or of the command line.
     Flag {
-        /// The variable: `SERVER_JVMFLAGS` or `JVMFLAGS`.
+        /// The variable, `SERVER_JVMFLAGS` or `JVMFLAGS`, or `the command line`.
         variable: Arc<str>,
     },
 }

@@ -22,6 +22,9 @@ pub type ReadFile<'a> = &'a mut dyn FnMut(&Path) -> Result<Option<Vec<u8>>, Stri
 /// A configuration file's larger than this is none. Bytes.
 pub const FILE_BYTES_MAX: usize = 1 << 20;
 
+/// The origin of the properties of the command line, as messages name it.
+const COMMAND_LINE: &str = "the command line";
+
 /// Where configuration comes from.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Sources<'a> {
@@ -29,6 +32,8 @@ pub struct Sources<'a> {
     pub file: Option<SourceFile<'a>>,
     /// Environment variables with `-D` words, the first one first: `SERVER_JVMFLAGS`, `JVMFLAGS`.
     pub flags: &'a [(&'a str, &'a str)],
+    /// What stands behind `-D` on the command line, `NAME=VALUE` each: later than all variables.
+    pub properties: &'a [&'a str],
 }
 
 /// A configuration file.
@@ -68,7 +73,10 @@ pub fn examine(sources: Sources<'_>, read_file: Option<ReadFile<'_>>) -> Examina
         values: BTreeMap::new(),
         file: sources.file.map(|f| f.name.to_owned()),
     };
-    reading.take_flags(sources.flags);
+    for &(variable, text) in sources.flags {
+        reading.take_words(variable, flags::words(text));
+    }
+    reading.take_words(COMMAND_LINE, sources.properties.iter().map(|text| flags::property(text)));
     if let Some(file) = sources.file {
         reading.take_file(file);
     }
@@ -119,38 +127,31 @@ pub(super) enum Resolved {
 }
 
 impl Reading {
-    /// Takes the words of all variables; a later word replaces an earlier one.
-    fn take_flags(&mut self, variables: &[(&str, &str)]) {
-        for &(variable, text) in variables {
-            let origin = Origin::Flag { variable: variable.into() };
-            let mut of_the_jvm = Vec::new();
-            for word in flags::words(text) {
-                match word {
-                    Word::Option(option) => of_the_jvm.push(option.to_owned()),
-                    Word::Property { name, value } => match resolve_flag(name) {
-                        None => of_the_jvm.push(format!("-D{name}")),
-                        Some(Resolved::Nothing(why)) => {
-                            self.note(Level::Warn, &origin, &format!("-D{name}"), why);
-                        }
-                        Some(Resolved::Key(key, canonical)) => {
-                            self.candidates.insert(
-                                canonical,
-                                Candidate {
-                                    key,
-                                    written: format!("-D{name}"),
-                                    raw: Raw::Text(value.trim().to_owned()),
-                                    origin: origin.clone(),
-                                },
-                            );
-                        }
-                    },
-                }
+    /// Takes the words of a variable, or of the command line; a later word replaces an earlier one.
+    fn take_words<'w>(&mut self, variable: &str, words: impl Iterator<Item = Word<'w>>) {
+        let origin = Origin::Flag { variable: variable.into() };
+        let mut of_the_jvm = Vec::new();
+        for word in words {
+            match word {
+                Word::Option(option) => of_the_jvm.push(option.to_owned()),
+                Word::Property { name, value } => match resolve_flag(name) {
+                    None => of_the_jvm.push(format!("-D{name}")),
+                    Some(Resolved::Nothing(why)) => {
+                        self.note(Level::Warn, &origin, &format!("-D{name}"), why);
+                    }
+                    Some(Resolved::Key(key, canonical)) => {
+                        let written = format!("-D{name}");
+                        let raw = Raw::Text(value.trim().to_owned());
+                        let origin = origin.clone();
+                        self.candidates.insert(canonical, Candidate { key, written, raw, origin });
+                    }
+                },
             }
-            if !of_the_jvm.is_empty() {
-                let words = of_the_jvm.join(" ");
-                let text = format!("words for a JVM have no meaning here: {words}");
-                self.note(Level::Info, &origin, "", text);
-            }
+        }
+        if !of_the_jvm.is_empty() {
+            let words = of_the_jvm.join(" ");
+            let text = format!("words for a JVM have no meaning here: {words}");
+            self.note(Level::Info, &origin, "", text);
         }
     }
 

@@ -86,8 +86,10 @@ impl ConfigFiles {
         let bytes = files.get(Path::new(STATIC_FILE)).ok_or("there is no zoo.cfg")?;
         let file = SourceFile { name: STATIC_FILE, bytes, format: Format::of_name(STATIC_FILE) };
         let mut read = |path: &Path| Ok(files.get(path).cloned());
-        let mut examination =
-            config::examine(Sources { file: Some(file), flags: &[] }, Some(&mut read));
+        let mut examination = config::examine(
+            Sources { file: Some(file), flags: &[], properties: &[] },
+            Some(&mut read),
+        );
         // A server that was taken out of the ensemble is not in its own files any more: it would not
         // start, and says so. Nothing is wrong with the files.
         examination.errors.retain(|error| !error.origin.to_string().starts_with(MY_ID_FILE));

@@ -2,8 +2,8 @@
 
 use clap::{CommandFactory as _, Parser as _};
 use ringkeeper::cli::{
-    self, Cli, Command, ConfigCommand, EXIT_FAILURE, EXIT_OK, EXIT_USAGE, SnapshotCommand,
-    TxnlogCommand,
+    self, Cli, Command, ConfigCommand, EXIT_FAILURE, EXIT_OK, EXIT_USAGE, PropertyArgs,
+    SnapshotCommand, TxnlogCommand,
 };
 
 use ringkeeper::config::report::Here;
@@ -135,6 +135,50 @@ fn check_says_what_is_acted_on_passed_over_and_wrong() {
 }
 
 #[test]
+fn properties_of_the_command_line_count_behind_those_of_the_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("zoo.cfg");
+    std::fs::write(&path, format!("{LEAST}globalOutstandingLimit=5\n")).unwrap();
+    let variables = |name: &str| {
+        (name == "JVMFLAGS").then(|| "-Dzookeeper.snapCount=9 -Djute.maxbuffer=2000".to_owned())
+    };
+    let words = [
+        "-Dzookeeper.snapCount=7",
+        "-Dringkeeper.allowLogGaps=true",
+        "-Dzookeeper.globalOutstandingLimit=6",
+        "-Dzookeeper.snapCuont=7",
+        "-Da.b=c d",
+    ];
+    let (code, out, complaints) =
+        config_with(&[&["check"][..], &words, &[text(&path)]].concat(), variables);
+    assert_eq!((code, complaints.as_str()), (EXIT_OK, ""), "{out}");
+    for line in [
+        "the command line: snapCount = 7",
+        "JVMFLAGS: jute.maxbuffer = 2000",
+        "the command line: ringkeeper.allowLogGaps = true",
+        ":3: globalOutstandingLimit: the file wins over -D in the command line",
+        "the command line: -Dzookeeper.snapCuont: unknown key, passed over; did you mean snapCount?",
+        "the command line: words for a JVM have no meaning here: -Da.b",
+    ] {
+        assert!(out.contains(line), "{line}\n{out}");
+    }
+    let parse = |words: &[&str]| Cli::try_parse_from(words).map(|cli| cli.command);
+    let Ok(Command::Server(server)) =
+        parse(&["ringkeeper", "server", "-Dzookeeper.snapCount=8", text(&path)])
+    else {
+        panic!("a server");
+    };
+    let loaded = cli::load(server.config.as_deref(), &server.properties, variables).unwrap();
+    assert_eq!(loaded.storage.snap_count, 8);
+    // A file behind a lonely -D is no property, and a server must not start without it.
+    for wrong in [&["-D", text(&path)][..], &["-Dname", text(&path)], &["-D=x"]] {
+        let error = parse(&[&["ringkeeper", "server"], wrong].concat()).unwrap_err();
+        assert_eq!(error.exit_code(), 2, "{wrong:?}");
+        assert!(error.to_string().contains("-DNAME=VALUE"), "{error}");
+    }
+}
+
+#[test]
 fn check_reads_the_files_that_the_configuration_names() {
     let folder = tempfile::tempdir().unwrap();
     let inside = |name: &str| folder.path().join(name);
@@ -150,9 +194,9 @@ fn check_reads_the_files_that_the_configuration_names() {
     let (code, out, _) = config(&["check", text(&path)]);
     assert_eq!(code, EXIT_OK, "{out}");
     assert!(out.contains("clients at 127.0.0.1:2299"), "{out}");
-    let loaded = cli::load(Some(&path), |_| None).unwrap();
+    let loaded = cli::load(Some(&path), &PropertyArgs::default(), |_| None).unwrap();
     assert_eq!(loaded.quorum.my_id, Some(3));
-    let embedded = cli::load(None, |_| None).unwrap();
+    let embedded = cli::load(None, &PropertyArgs::default(), |_| None).unwrap();
     assert_eq!(embedded.network.client.port, 2181);
 }
 

@@ -265,7 +265,9 @@ impl Folder {
         let text = format!("# ours\ndataDir={data}\nclientPort=2181\n{THREE}{more}");
         std::fs::write(folder.path().join("zoo.cfg"), text).expect("a folder for tests");
         let path = folder.path().join("zoo.cfg");
-        let config = ringkeeper::cli::load(Some(&path), |_| None).expect("a folder for tests");
+        let config =
+            ringkeeper::cli::load(Some(&path), &ringkeeper::cli::PropertyArgs::default(), |_| None)
+                .expect("a folder for tests");
         Folder { folder, config }
     }
 
@@ -347,7 +349,11 @@ fn a_reconfiguration_leaves_the_files_that_zookeeper_leaves() {
         dynamic::dynamic_text(&config(SECOND)),
     )
     .unwrap();
-    let again = ringkeeper::cli::load(Some(&folder.folder.path().join("zoo.cfg")), |_| None);
+    let again = ringkeeper::cli::load(
+        Some(&folder.folder.path().join("zoo.cfg")),
+        &ringkeeper::cli::PropertyArgs::default(),
+        |_| None,
+    );
     let again = again.unwrap();
     assert_eq!(again.quorum.ensemble(), config(SECOND));
     assert_eq!(again.network.client.port, 2281);
@@ -414,7 +420,12 @@ fn the_files_are_those_that_zookeeper_left_at_the_same_reconfigurations() {
     std::fs::create_dir(path.join("data")).unwrap();
     std::fs::write(path.join("data/myid"), "1").unwrap();
     std::fs::write(path.join("zoo.cfg"), here(BEFORE)).unwrap();
-    let config = ringkeeper::cli::load(Some(&path.join("zoo.cfg")), |_| None).unwrap();
+    let config = ringkeeper::cli::load(
+        Some(&path.join("zoo.cfg")),
+        &ringkeeper::cli::PropertyArgs::default(),
+        |_| None,
+    )
+    .unwrap();
     let mut keeper = Keeper::new(&config, Some(&path.join("zoo.cfg")));
     keeper.back_up();
     for (version, theirs, dynamic) in CHANGES {

@@ -98,7 +98,8 @@ fn a_file_in_utf_16_and_a_byte_order_mark_are_named() {
         };
         let lines = format!("{LEAST}dynamicConfigFile=/dyn\n");
         let file = SourceFile { name: "zoo.cfg", bytes: lines.as_bytes(), format: Format::ZooCfg };
-        let examination = examine(Sources { file: Some(file), flags: &[] }, Some(&mut read));
+        let examination =
+            examine(Sources { file: Some(file), flags: &[], properties: &[] }, Some(&mut read));
         let errors: Vec<String> = examination.errors.iter().map(ToString::to_string).collect();
         assert_eq!(errors.len(), 2, "{errors:?}");
         assert!(errors[0].starts_with("/d/myid:1: ") && errors[0].contains("UTF-16"), "{errors:?}");

@@ -3,15 +3,16 @@
 //!
 //! Names are not resolved here, so only what is written alike is found.
 // ZooKeeper: QuorumPeerConfig compares the two ports of one address alone; QuorumServer.checkAddressDuplicate
-// is for reconfigurations. An ensemble that runs in spite of such a slip has to start here too, so only
+// is asked by PrepRequestProcessor about the servers that a reconfiguration adds, and passes over loopback. An ensemble that runs in spite of such a slip has to start here too, so only
 // what cannot start is an error.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::ensemble::Quorum;
 use super::origin::{Level, Problem};
 use super::read::Reading;
-use super::server_line::ServerLine;
+use super::server_line::{Role, ServerLine};
 use super::settings::{Listen, ListenHost};
 use crate::quorum::is_wildcard;
 
@@ -52,6 +53,7 @@ pub(super) fn find(reading: &mut Reading) {
         }
     }
     let me = quorum.my_id;
+    let failures = failures(quorum, &shared);
     let swapped = swapped(&quorum.servers, &shared);
     for ((id, first), ports) in shared {
         let key = format!("server.{id}");
@@ -70,8 +72,8 @@ pub(super) fn find(reading: &mut Reading) {
             let place = reading.origin(&format!("server.{first}"));
             let text = format!(
                 "its {ports} ({place}): only one process can listen there, so only one of the two \
-                 servers takes part, and the ensemble stands fewer failures than it has servers for; \
-                 correct server.{id} or server.{first}, in the files of all servers"
+                 servers takes part{failures}. Correct server.{id} or server.{first}, in the files of \
+                 all servers"
             );
             reading.note(Level::Warn, &origin, &key, text);
         }
@@ -86,6 +88,29 @@ pub(super) fn find(reading: &mut Reading) {
         );
         reading.note(Level::Warn, &origin, &key, text);
     }
+}
+
+/// What it means for failures that servers share an address: of each pair the later one is taken for the
+/// one that cannot take part. Empty where groups decide, or where no participant is lost.
+fn failures(quorum: &Quorum, shared: &BTreeMap<(u64, u64), Vec<String>>) -> String {
+    let votes =
+        |id: &u64| quorum.servers.get(id).is_some_and(|line| line.role == Role::Participant);
+    let all = quorum.servers.keys().filter(|id| votes(id)).count();
+    let lost: BTreeSet<u64> =
+        shared.keys().filter(|(id, first)| id != first && votes(id)).map(|(id, _)| *id).collect();
+    if lost.is_empty() || !quorum.groups.is_empty() {
+        return String::new();
+    }
+    let (left, needed) = (all - lost.len(), all / 2 + 1);
+    let then = match left.checked_sub(needed) {
+        None => "so there is never a quorum, and nothing is served".to_owned(),
+        Some(0) => "so the first failure of a server stops the ensemble".to_owned(),
+        Some(spare) => format!(
+            "so the ensemble survives the failure of {spare} of them, and not of {}",
+            all - needed
+        ),
+    };
+    format!(": {left} of the {all} participants can run and {needed} are needed, {then}")
 }
 
 /// The ports of a server, each at every address that it has, and each of these once.

@@ -456,10 +456,20 @@ fn addresses_that_two_servers_share_are_warned_of_with_both_keys() {
     for part in [
         "zoo.cfg:7: server.3: its quorum port b:3 is the quorum port of server.2, and its election port \
          b:4 is the election port of server.2 (zoo.cfg:6)",
-        "correct server.3 or server.2",
+        "Correct server.3 or server.2",
+        "2 of the 3 participants can run and 2 are needed, so the first failure of a server stops",
     ] {
         assert!(one[0].contains(part), "no {part:?} in {one:#?}");
     }
+    let of = |hosts: &str| {
+        let line = |(id, host): (usize, char)| format!("server.{}={host}:1:2\n", id + 1);
+        said(&hosts.chars().enumerate().map(line).collect::<String>()).join("\n")
+    };
+    assert!(
+        of("abbb").contains("2 of the 4 participants can run and 3 are needed, so there is never")
+    );
+    let spare = "so the ensemble survives the failure of 1 of them, and not of 2";
+    assert!(of("abbcd").contains(spare), "{}", of("abbcd"));
     // One machine, and the ports the other way round.
     let swapped = said("server.1=a:1:2\nserver.2=a:2:1\nserver.3=c:5:6\n");
     assert_eq!(swapped.len(), 1, "{swapped:#?}");

@@ -199,6 +199,8 @@ pub(super) fn my_id(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>)
         Ok(Some(bytes)) => bytes,
         Ok(None) => return,
         Err(why) => {
+            // Whether there is one is not known either.
+            let origin = Origin::file(&path.display().to_string());
             reading.error(Problem::Missing, &origin, "", None, format!("cannot be read: {why}"));
             return;
         }
@@ -266,14 +268,18 @@ pub(super) fn stand(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>)
             let origin = reading.origin(&first);
             let text = "the only member, so this server stands alone".to_owned();
             reading.note(Level::Info, &origin, &first, text);
-            if let Some(path) = was_member {
-                let text = format!(
+            let text = match was_member {
+                EpochFile::None => return,
+                EpochFile::There(path) => format!(
                     "there is {}: this server was one of an ensemble, and if others of it still \
                      run, they and this server drift apart from now on",
                     path.display()
-                );
-                reading.note(Level::Warn, &origin, &first, text);
-            }
+                ),
+                EpochFile::Unknown(path, why) => {
+                    format!("{} cannot be read: {why}", path.display())
+                }
+            };
+            reading.note(Level::Warn, &origin, &first, text);
             return;
         }
         (_, _, Some(first)) => {
@@ -311,32 +317,61 @@ fn without_members(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) 
         let text = "false, so at least one server.N must be a participant".to_owned();
         return reading.error(Problem::Conflict, &origin, key, None, text);
     }
-    if let Some(path) = epoch_file(reading, read_file) {
-        let text = "only members of an ensemble have this file, and the configuration names no \
-                    server.N: alone, this server would take writes that the others never hear of. \
-                    List the members, or, if this server is to stand alone from now on, say so with \
-                    one line: server.1=localhost:2888:3888";
-        reading.error(
-            Problem::Conflict,
-            &Origin::file(&path.display().to_string()),
-            "",
-            None,
-            text.to_owned(),
-        );
-    }
+    let path = match epoch_file(reading, read_file) {
+        EpochFile::None => return,
+        EpochFile::Unknown(path, why) => return unknown_epoch_file(reading, &path, &why),
+        EpochFile::There(path) => path,
+    };
+    let text = "only members of an ensemble have this file, and the configuration names no server.N: \
+                alone, this server would take writes that the others never hear of. List the members, \
+                or, if this server is to stand alone from now on, say so with one line: \
+                server.1=localhost:2888:3888";
+    let origin = Origin::file(&path.display().to_string());
+    reading.error(Problem::Conflict, &origin, "", None, text.to_owned());
 }
 
-/// A file that only members of an ensemble have, if it is there. One that cannot be read is.
-fn epoch_file(reading: &Reading, read_file: &mut Option<ReadFile<'_>>) -> Option<PathBuf> {
-    let read_file = read_file.as_mut()?;
+/// A file that only members of an ensemble have.
+enum EpochFile {
+    /// There is none.
+    None,
+    /// It is there.
+    There(PathBuf),
+    /// The system does not say whether it is there, for this reason.
+    Unknown(PathBuf, String),
+}
+
+fn epoch_file(reading: &Reading, read_file: &mut Option<ReadFile<'_>>) -> EpochFile {
+    let Some(read_file) = read_file.as_mut() else { return EpochFile::None };
     let folder = &reading.config.storage.data_dir;
     if folder.as_os_str().is_empty() {
-        return None;
+        return EpochFile::None;
     }
-    ["acceptedEpoch", "currentEpoch"]
-        .into_iter()
-        .map(|name| folder.join("version-2").join(name))
-        .find(|path| !matches!(read_file(path), Ok(None)))
+    let mut unknown = EpochFile::None;
+    for name in ["acceptedEpoch", "currentEpoch"] {
+        let path = folder.join("version-2").join(name);
+        match read_file(&path) {
+            Ok(Some(_)) => return EpochFile::There(path),
+            Ok(None) => {}
+            Err(why) => unknown = EpochFile::Unknown(path, why),
+        }
+    }
+    unknown
+}
+
+/// A server must not stand alone where nobody knows whether it is a member.
+fn unknown_epoch_file(reading: &mut Reading, path: &Path, why: &str) {
+    // Whoever may not look into the folder has been told so of its myid.
+    let of_myid = reading.config.storage.data_dir.join("myid").display().to_string();
+    let is_said = |error: &ConfigError| matches!(&error.origin, Origin::File { name, line: 0 } if **name == *of_myid);
+    if reading.errors.iter().any(is_said) {
+        return;
+    }
+    let text = format!(
+        "cannot be read, so it is not known whether this server is a member of an ensemble, and it does \
+         not stand alone: {why}"
+    );
+    let origin = Origin::file(&path.display().to_string());
+    reading.error(Problem::Missing, &origin, "", None, text);
 }
 
 /// What a member of an ensemble needs, and what its operator should know.

@@ -41,9 +41,19 @@ pub(super) fn explain(key: &Key, raw: &Raw) -> String {
 
 /// What there is to doubt about a text that was accepted.
 pub(super) fn doubt(key: &Key, raw: &Raw) -> Option<String> {
-    let Raw::Text(text) = raw else { return None };
+    let (Raw::Text(text) | Raw::Str(text)) = raw else { return None };
+    if key.kind == Kind::Path && text.starts_with('~') {
+        // ZooKeeper: File takes it for a name as well.
+        return Some(format!(
+            "~ is not expanded: this names {text} in the folder where the server is started, as with \
+             ZooKeeper; write the whole path"
+        ));
+    }
     let could_hold_one = matches!(key.kind, Kind::Path | Kind::List);
-    let value = before_comment(text).filter(|_| could_hold_one && !key.secret)?;
+    // TOML has comments behind values.
+    let is_java = matches!(raw, Raw::Text(_));
+    let value =
+        before_comment(text).filter(|_| is_java).filter(|_| could_hold_one && !key.secret)?;
     Some(format!(
         "the # belongs to the value, as with ZooKeeper: if a comment was meant, put it on a line of \
          its own and leave {value} here"

@@ -154,6 +154,26 @@ fn who_is_refused_to_stand_alone_learns_what_to_do() {
     let said = cfg_with("server.1=h:1:2\n", &[], &[("/d/version-2/acceptedEpoch", "4")]);
     let said = notes(&good(said));
     assert!(said.iter().any(|note| note.contains("drift apart from now on")), "{said:?}");
+    // What the system does not let anybody look for may be there or not.
+    let denied = |denied: &'static str, lines: &str| {
+        let text = format!("{LEAST}{lines}");
+        let bytes = text.as_bytes();
+        let file = SourceFile { name: "zoo.cfg", bytes, format: Format::ZooCfg };
+        let mut read = |path: &Path| match path.starts_with(denied) {
+            true => Err("Permission denied (for the user with uid 7)".to_owned()),
+            false => Ok(None),
+        };
+        examine(Sources { file: Some(file), ..Sources::default() }, Some(&mut read))
+    };
+    let folder = error(denied("/d", ""));
+    let says = "/d/myid: cannot be read: Permission denied (for the user with uid 7)";
+    assert!(folder.to_string().starts_with(says), "{folder}");
+    let inner = error(denied("/d/version-2", ""));
+    let says =
+        "/d/version-2/currentEpoch: cannot be read, so it is not known whether this server is";
+    assert!(inner.to_string().starts_with(says), "{inner}");
+    let only = notes(&good(denied("/d/version-2", "server.1=h:1:2\n")));
+    assert!(only.iter().any(|note| note.contains("currentEpoch cannot be read: Perm")), "{only:?}");
     // The embedded default is looked at in the same way.
     let mut read = |path: &Path| {
         let epoch = path.ends_with("version-2/acceptedEpoch");

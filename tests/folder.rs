@@ -9,6 +9,8 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ringkeeper::error::ErrorCode;
@@ -92,6 +94,55 @@ fn a_log_without_a_snapshot_is_read_if_the_operator_says_so() {
     }
     tour.config = whole_log.line("snapshot.trust.empty=true");
     tour.through(&[ringkeeper(), Program::ZooKeeper39]);
+}
+
+#[test]
+fn a_log_with_a_gap_is_passed_over_once_and_the_start_says_what_is_missing() {
+    let Program::Ringkeeper(_) = ringkeeper() else { return };
+    let mut server = Server::start(ringkeeper(), config());
+    let folder = server.data_dir().join("version-2");
+    for round in 0..3 {
+        if round > 0 {
+            server.restart();
+        }
+        let mut session = Session::open(server.socket_addr(), TIMEOUT_MS).expect("a session");
+        let path = format!("/{round}");
+        session.create(&path, Some(b"x"), OPEN_ACL, 0).expect("create");
+        session.close().expect("closeSession");
+        server.terminate(Duration::from_secs(20));
+    }
+    let logs = files_named(&folder, "log.");
+    assert_eq!(logs.len(), 3, "{logs:?}");
+    fs::remove_file(&logs[1]).expect("our file");
+    for snapshot in files_named(&folder, "snapshot.") {
+        if !snapshot.ends_with("snapshot.0") {
+            fs::remove_file(snapshot).expect("our file");
+        }
+    }
+    let (status, said) = server.run_to_exit(Duration::from_secs(20));
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("start the server once with -Dringkeeper.allowLogGaps=true"), "{said}");
+
+    server.restart_with(config().flag("-Dringkeeper.allowLogGaps=true"));
+    let said = server.log_tail(100);
+    let warned = |says: &str| said.lines().any(|l| l.contains("WARN") && l.contains(says));
+    let (before, after) = (logs[0].display(), logs[2].display());
+    assert!(
+        warned(&format!("the last one of {before}, and 0x7, at offset 16 of {after}")),
+        "{said}"
+    );
+    assert!(warned("-Dringkeeper.allowLogGaps: it is meant for one start"), "{said}");
+    // Behind a snapshot the gap is in nobody's way.
+    let until = Instant::now() + Duration::from_secs(20);
+    while files_named(&folder, "snapshot.").len() < 2 {
+        assert!(Instant::now() < until, "no snapshot is written");
+        thread::sleep(Duration::from_millis(10));
+    }
+    server.kill();
+    server.restart_with(config());
+    let mut session = Session::open(server.socket_addr(), TIMEOUT_MS).expect("a session");
+    session.get_data("/2", false).expect("it was logged behind the gap");
+    assert!(session.get_data("/1", false).is_err(), "it is lost");
 }
 
 #[test]

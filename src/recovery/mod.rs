@@ -83,6 +83,9 @@ pub struct Recovered {
     pub snapshot: Option<Zxid>,
     /// Transactions replayed behind the snapshot.
     pub txns: u64,
+    /// Whether transactions are missing between those that were replayed
+    /// ([`RecoveryOptions::allow_gaps`]): the next start finds the same, until a snapshot is behind them.
+    pub gaps: bool,
     /// The last of them, without a gap and each zxid once.
     pub recent: VecDeque<Txn>,
     /// What an operator should look at: what was passed over, cut or lost.
@@ -157,7 +160,8 @@ pub enum RecoveryError {
     #[error(
         "transactions {after} to {before}, both excluded, are missing before offset {offset} of \
          {file}. In an ensemble: {MOVE_ASIDE}. Alone: bring back the log file that is missing; or, if those \
-         transactions may be lost, start once with -Dringkeeper.allowLogGaps=true"
+         transactions may be lost, start the server once with -Dringkeeper.allowLogGaps=true on its command \
+         line"
     )]
     Gap {
         /// The last zxid before the gap.
@@ -190,7 +194,8 @@ pub enum RecoveryError {
     #[error(
         "No snapshot found, but there are log entries (the first log is {file}). Something is \
          broken: bring the snapshots back; or, when upgrading from a ZooKeeper older than 3.5 that \
-         never wrote one, start once with -Dzookeeper.snapshot.trust.empty=true"
+         never wrote one, start the server once with -Dzookeeper.snapshot.trust.empty=true on its command \
+         line"
     )]
     NoSnapshot {
         /// The whole path of the first log.
@@ -315,7 +320,9 @@ pub fn recover(
     }
     let mut replay = replay::Replay::new(database, snapshot, files.snapshot_zxids(), options);
     replay.run(folder, &logs, progress)?;
-    let replay::Replay { mut database, mut zxid, txns, recent, repairs, .. } = replay;
+    let replay::Replay { mut database, mut zxid, txns, recent, repairs, gaps, .. } = replay;
+    let has_gaps = !gaps.is_none();
+    notes.extend(gaps.into_notes());
     check_reached(folder, &unusable, zxid)?;
     database.check_ephemerals().map_err(|error| RecoveryError::NoTree {
         folder: folder.describe(Place::Logs, ""),
@@ -373,7 +380,8 @@ pub fn recover(
     if mismatches > 0 {
         notes.push(format!("{mismatches} digests in snapshot and log differ from the tree's"));
     }
-    Ok(Recovered { database, zxid, epochs, snapshot, txns, recent, notes, news })
+    let gaps = has_gaps;
+    Ok(Recovered { database, zxid, epochs, snapshot, txns, gaps, recent, notes, news })
 }
 
 /// The files of both folders.

@@ -24,6 +24,47 @@ pub(super) struct Repair {
     reason: String,
 }
 
+/// Transactions that are missing and were passed over, as the operator allowed.
+#[derive(Debug, Default)]
+pub(super) struct Gaps {
+    count: u64,
+    notes: Vec<String>,
+}
+
+impl Gaps {
+    /// Gaps that get a line of their own. Whoever lost files lost few; a log of nothing but gaps must not
+    /// fill the memory.
+    const NOTES_MAX: usize = 20;
+
+    /// `after`: the last transaction before the gap, and the log that holds it, `None` if a snapshot does.
+    /// `before`: the first one behind it, and where that stands.
+    fn note(&mut self, after: Zxid, last: Option<&str>, before: Zxid, file: &str, offset: u64) {
+        self.count += 1;
+        if self.notes.len() == Gaps::NOTES_MAX {
+            return;
+        }
+        let last = last.unwrap_or("the snapshot");
+        self.notes.push(format!(
+            "transactions are missing between {after}, the last one of {last}, and {before}, at offset \
+             {offset} of {file}: passed over, as ringkeeper.allowLogGaps says. What they changed is lost"
+        ));
+    }
+
+    pub fn is_none(&self) -> bool {
+        self.count == 0
+    }
+
+    /// A sentence for each, or for so many.
+    pub fn into_notes(self) -> Vec<String> {
+        let Gaps { count, mut notes } = self;
+        let more = count - notes.len() as u64;
+        if more > 0 {
+            notes.push(format!("transactions are missing at {more} further places of the logs"));
+        }
+        notes
+    }
+}
+
 /// The state while it is being read.
 pub(super) struct Replay<'a> {
     pub database: Database,
@@ -32,6 +73,9 @@ pub(super) struct Replay<'a> {
     pub txns: u64,
     pub recent: VecDeque<Txn>,
     pub repairs: Vec<Repair>,
+    pub gaps: Gaps,
+    /// Path of the log that holds the last transaction applied; `None`: it is the snapshot's.
+    last_file: Option<String>,
     /// Nothing up to this is applied again.
     base: Option<Zxid>,
     /// States of snapshots that were passed over.
@@ -61,6 +105,8 @@ impl<'a> Replay<'a> {
             txns: 0,
             recent: VecDeque::new(),
             repairs: Vec::new(),
+            gaps: Gaps::default(),
+            last_file: None,
             base,
             passed_over,
             options,
@@ -192,6 +238,10 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
+    fn gap(&self, before: Zxid, path: &str, offset: u64) -> RecoveryError {
+        RecoveryError::Gap { after: self.zxid, before, file: path.to_owned(), offset }
+    }
+
     fn entry(&mut self, entry: Entry, path: &str) -> Result<(), RecoveryError> {
         let zxid = entry.txn.zxid();
         if self.base.is_some_and(|base| zxid <= base) {
@@ -208,9 +258,9 @@ impl<'a> Replay<'a> {
         let begins = zxid.epoch() != self.zxid.epoch();
         let follows =
             zxid == self.zxid || (begins && !self.is_gap(zxid)) || self.zxid.next() == Some(zxid);
-        if known && !follows && !self.options.allow_gaps {
-            let (after, file) = (self.zxid, path.to_owned());
-            return Err(RecoveryError::Gap { after, before: zxid, file, offset: entry.offset });
+        let mut is_gap = known && !follows;
+        if is_gap && !self.options.allow_gaps {
+            return Err(self.gap(zxid, path, entry.offset));
         }
         // A tree sent before an epoch's first transaction leaves a hole that only the digest shows.
         let doubtful = known && begins && self.passed_over.iter().any(|at| *at > self.zxid);
@@ -218,9 +268,15 @@ impl<'a> Replay<'a> {
         self.database.apply_in_replay(&entry.txn);
         let fits = entry.txn.digest_after().is_some_and(|digest| digest.version == DIGEST_VERSION)
             && self.database.digest_mismatches() == mismatches;
-        if doubtful && !fits && !self.options.allow_gaps {
-            let (after, file) = (self.zxid, path.to_owned());
-            return Err(RecoveryError::Gap { after, before: zxid, file, offset: entry.offset });
+        is_gap |= doubtful && !fits;
+        if is_gap && !self.options.allow_gaps {
+            return Err(self.gap(zxid, path, entry.offset));
+        }
+        if is_gap {
+            self.gaps.note(self.zxid, self.last_file.as_deref(), zxid, path, entry.offset);
+        }
+        if self.last_file.as_deref() != Some(path) {
+            self.last_file = Some(path.to_owned());
         }
         let before = std::mem::replace(&mut self.zxid, zxid);
         self.txns += 1;

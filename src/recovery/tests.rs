@@ -354,7 +354,11 @@ fn a_missing_file_is_noticed() {
     let text = recover_default(&folder).unwrap_err().to_string();
     assert!(text.contains("transactions 0x3 to 0x7, both excluded, are missing"), "{text}");
     let options = RecoveryOptions { allow_gaps: true, ..RecoveryOptions::default() };
-    assert_eq!(recover_with(&folder, &options).unwrap().zxid, Zxid(8));
+    let recovered = recover_with(&folder, &options).unwrap();
+    assert_eq!((recovered.zxid, recovered.gaps), (Zxid(8), true));
+    let says = "transactions are missing between 0x3, the last one of Logs/log.1, and 0x7, at offset 16 of \
+                Logs/log.7: passed over";
+    assert!(recovered.notes.iter().any(|note| note.starts_with(says)), "{:#?}", recovered.notes);
     folder.remove(Place::Logs, "log.1").unwrap();
     assert!(matches!(recover_default(&folder), Err(RecoveryError::Gap { .. })));
 }

@@ -1,5 +1,6 @@
 //! Opening the state: recovery on the real folder, told to the operator.
 
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use super::options;
@@ -90,7 +91,18 @@ impl Opener {
             }
             Ok(())
         };
-        Reloaded::carry_out(reload, cut, || self.open().map_err(|error| error.to_string()))
+        Reloaded::carry_out(reload, cut, || self.open().map_err(|error| told(&error)))
+    }
+}
+
+/// In words; and who was refused, where the system denied it.
+pub fn told(error: &RecoveryError) -> String {
+    match error {
+        RecoveryError::Io { error: system, .. } if system.kind() == ErrorKind::PermissionDenied => {
+            let uid = rustix::process::geteuid().as_raw();
+            format!("{error}. This server runs as the user with uid {uid}")
+        }
+        _ => error.to_string(),
     }
 }
 
@@ -102,6 +114,23 @@ const CONFIG_PATH: &str = "/zookeeper/config";
 /// # Errors
 /// The data says that this server is one of an ensemble, and its configuration names nobody.
 pub fn replica(
+    config: &Config,
+    folder: &DataFolder,
+    options: ReplicaOptions,
+    recovered: Recovered,
+    now: Now,
+    seed: u64,
+) -> Result<Replica, String> {
+    let has_gaps = recovered.gaps;
+    let mut replica = make_replica(config, folder, options, recovered, now, seed)?;
+    if has_gaps {
+        // The next start begins with it, and needs no leave to pass the gaps over once more.
+        replica.request_snapshot();
+    }
+    Ok(replica)
+}
+
+fn make_replica(
     config: &Config,
     folder: &DataFolder,
     options: ReplicaOptions,

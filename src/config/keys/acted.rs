@@ -89,7 +89,9 @@ pub(super) static KEYS: &[Key] = &[
         Fate::Acted(Acted {
             set: Set::Int(|c, v| c.storage.pre_alloc_bytes = narrow(v.saturating_mul(1024))),
             get: |c| (c.storage.pre_alloc_bytes / 1024).to_string(),
-            about: "make the log ready ahead of the writes in steps of this size",
+            about: "largest size of a file of the log, which is made ready ahead of the writes; a new file \
+                    begins when it is full. With ZooKeeper one file grows in steps of this size; it \
+                    reads many small ones as well",
             verdict: fine,
         }),
     )
@@ -114,7 +116,11 @@ pub(super) static KEYS: &[Key] = &[
         "false",
         plain!(Bool, storage.snapshot_trust_empty),
     )
-    .about("accept a folder with logs and no snapshot"),
+    .about(
+        "accept a folder with logs and no snapshot; for one start, of a folder of a ZooKeeper older \
+         than 3.5",
+    )
+    .verdict(trust_empty),
     prop(
         Theme::Storage,
         "digest.enabled",
@@ -697,10 +703,12 @@ pub(super) static KEYS: &[Key] = &[
         number!(own.watches_per_connection_max),
     )
     .about("watches of one connection; one beyond that is refused with QUOTAEXCEEDED"),
-    own("ringkeeper.allowLogGaps", Kind::Bool, "false", plain!(Bool, own.allow_log_gaps)).about(
-        "start although transactions are missing in the middle of the log; for one start, after \
+    own("ringkeeper.allowLogGaps", Kind::Bool, "false", plain!(Bool, own.allow_log_gaps))
+        .about(
+            "start although transactions are missing in the middle of the log; for one start, after \
              a file was lost",
-    ),
+        )
+        .verdict(log_gaps),
     own(
         "ringkeeper.peerAddressCheck",
         Kind::Choice(&["members", "strict", "off"]),

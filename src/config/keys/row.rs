@@ -147,6 +147,31 @@ pub(super) fn force_sync(value: &Value) -> Verdict {
     }
 }
 
+/// A key that allows a loss is for the start after it: where it stays, the next loss goes unnoticed.
+pub(super) fn log_gaps(value: &Value) -> Verdict {
+    match value {
+        Value::Bool(true) => Verdict::Warn(
+            "it is meant for one start: while it is set, this server starts without any transactions \
+             that are missing in its log. Remove it when that start has succeeded"
+                .into(),
+        ),
+        _ => Verdict::Fine,
+    }
+}
+
+/// The same for snapshots.
+pub(super) fn trust_empty(value: &Value) -> Verdict {
+    match value {
+        Value::Bool(true) => Verdict::Warn(
+            "it is meant for one start, of a folder that never had a snapshot: while it is set, this \
+             server starts without what its snapshots held if they are lost. Remove it when that start \
+             has succeeded"
+                .into(),
+        ),
+        _ => Verdict::Fine,
+    }
+}
+
 pub(super) fn skip_acl(value: &Value) -> Verdict {
     match value {
         Value::Bool(true) => Verdict::Warn("every client may read and change everything".into()),

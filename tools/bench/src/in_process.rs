@@ -119,6 +119,7 @@ impl Core {
             epochs: None,
             snapshot: None,
             txns: 0,
+            gaps: false,
             recent: VecDeque::new(),
             notes: Vec::new(),
             news: Vec::new(),

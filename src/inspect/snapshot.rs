@@ -13,7 +13,7 @@ use crate::database::{DatabaseOptions, LoadError};
 use crate::id::{SessionId, Zxid};
 use crate::proto::data::{AclVector, StatPersisted};
 use crate::recovery::looks_finished;
-use crate::snapshot::{Compression, Parts, SnapshotError, Trailers, load, read};
+use crate::snapshot::{Compression, Digest, Parts, SnapshotError, Trailers, load, read};
 use crate::txnlog::plan;
 
 /// Prints every session, ACL and node, and what stands behind them.
@@ -71,6 +71,7 @@ pub fn check_snapshot(path: &Path, json: bool, out: &mut dyn Write) -> io::Resul
     let whole = found.digest != DigestFound::Wrong;
     let file = path.display().to_string();
     let Trailers { nodes, bytes, digest, last_zxid } = found.trailers;
+    let digest = said(digest);
     match json {
         true => writeln!(
             out,
@@ -92,8 +93,8 @@ pub fn check_snapshot(path: &Path, json: bool, out: &mut dyn Write) -> io::Resul
         )?,
         false => writeln!(
             out,
-            "{file}: {nodes} nodes, {} sessions, {} ACLs, {bytes} bytes, zxid {}; every checksum \
-             is right; {}",
+            "{file}: {}, {} sessions, {} ACLs, {bytes} bytes, zxid {}; every checksum is right; {}",
+            text::nodes(nodes),
             found.sessions,
             found.acls,
             found.zxid,
@@ -152,7 +153,8 @@ pub fn summarize_snapshot(path: &Path, json: bool, out: &mut dyn Write) -> io::R
         return Ok(true);
     }
     let (nodes, sessions, acls) = (trailers.nodes, summary.sessions, summary.acls);
-    writeln!(out, "{nodes} nodes, {sessions} sessions, {acls} ACLs, {} bytes", trailers.bytes)?;
+    let (nodes, bytes) = (text::nodes(nodes), trailers.bytes);
+    writeln!(out, "{nodes}, {sessions} sessions, {acls} ACLs, {bytes} bytes")?;
     writeln!(out, "{:>12} {:>14} {:>12}  below", "nodes", "data bytes", "ephemerals")?;
     for (name, part) in rows.iter().take(SUMMARY_ROWS_MAX) {
         let (nodes, bytes, ephemerals) = (part.nodes, part.data_bytes, part.ephemerals);
@@ -232,6 +234,12 @@ impl DigestFound {
     }
 }
 
+/// A digest that says something.
+// ZooKeeper: DataTree.serializeZxidDigest writes zxid 0 where there is none.
+fn said(digest: Option<Digest>) -> Option<Digest> {
+    digest.filter(|digest| digest.zxid != Zxid::ZERO)
+}
+
 struct Found {
     zxid: Zxid,
     sessions: usize,
@@ -252,9 +260,8 @@ fn examine(
     let loaded = load(file, compression, named, options, &mut |_, _| ())?;
     let (database, trailers) = (loaded.database, loaded.trailers);
     let zxid = zxid.or(trailers.last_zxid).unwrap_or(Zxid::ZERO);
-    let digest = match trailers.digest {
+    let digest = match said(trailers.digest) {
         None => DigestFound::None,
-        Some(digest) if digest.zxid == Zxid::ZERO => DigestFound::None,
         Some(digest) if digest.version != crate::proto::txn::DIGEST_VERSION => DigestFound::Other,
         Some(digest) if digest.zxid < zxid => DigestFound::Other,
         Some(digest) if digest.digest == database.digest() => DigestFound::Right,
@@ -354,6 +361,7 @@ impl Parts for Dump<'_> {
 
 fn print_trailers(trailers: &Trailers, json: bool, out: &mut dyn Write) -> io::Result<()> {
     let Trailers { digest, last_zxid, nodes, bytes } = trailers;
+    let digest = said(*digest);
     if json {
         let digest = digest.map(|digest| {
             json!({
@@ -371,11 +379,13 @@ fn print_trailers(trailers: &Trailers, json: bool, out: &mut dyn Write) -> io::R
     if let Some(digest) = digest {
         let (zxid, version, value) = (digest.zxid, digest.version, digest.digest);
         writeln!(out, "== digest {value} of zxid {zxid}, version {version}")?;
+    } else {
+        writeln!(out, "== no digest")?;
     }
     if let Some(zxid) = last_zxid {
         writeln!(out, "== last zxid {zxid}")?;
     }
-    writeln!(out, "== {nodes} nodes, {bytes} bytes, every checksum is right")
+    writeln!(out, "== {}, {bytes} bytes, every checksum is right", text::nodes(*nodes))
 }
 
 /// What is below one child of the root.

@@ -152,6 +152,14 @@ fn a_check_of_a_snapshot_compares_its_digest() {
     assert!(whole && text.contains("its digest 7749185122 is that of the tree"), "{text}");
     let (text, whole) = run(|out| check_snapshot(&golden("snapshot.0"), true, out));
     assert!(whole && text.contains(r#""digest":"none""#), "{text}");
+    // One word for one thing: zxid 0 says in the file that there is no digest.
+    assert!(text.contains(r#""stored_digest":null"#), "{text}");
+    let (text, _) = run(|out| check_snapshot(&golden("snapshot.0"), false, out));
+    assert!(text.contains(" nodes (srvr, which counts the root twice, says 5)"), "{text}");
+    let (text, _) = run(|out| dump_snapshot(&golden("snapshot.0"), false, out));
+    assert!(text.contains("\n== no digest\n") && !text.contains("== digest"), "{text}");
+    let (text, _) = run(|out| dump_snapshot(&golden("snapshot.0"), true, out));
+    assert!(text.contains(r#""digest":null"#), "{text}");
 }
 
 #[test]

@@ -21,6 +21,15 @@ const ATTEMPTS_PER_LINE: u32 = 30;
 pub(super) const WAY_OUT: &str = "Another process may have the port (`ss -ltnp`), or this machine may not have the \
     address: the server.N line of this server must name one that it has";
 
+/// What a port is called in messages.
+pub(super) fn name(port: Port) -> &'static str {
+    match port {
+        Port::Quorum => "quorum port",
+        Port::Election => "election port",
+        Port::ObserverMaster => "port for observers (observerMasterPort)",
+    }
+}
+
 /// How long accepting pauses after a failure: the process may have no descriptors left.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -108,7 +117,12 @@ impl Inner {
         });
         let reason = match outcome {
             Ok(socket) => {
-                tracing::info!("listening for other servers at {}:{} ({port:?})", at.host, at.port);
+                tracing::info!(
+                    "listening for other servers at {}:{}, its {}",
+                    at.host,
+                    at.port,
+                    name(port)
+                );
                 let socket = Rc::new(socket);
                 let watch = self.links.shared.reactor.watch_unheld(socket.as_fd(), self.clone());
                 *self.bound.borrow_mut() = Some((watch, socket));
@@ -123,9 +137,12 @@ impl Inner {
             // its addresses, and goes on as long as it listens at one.
             if let Some(core) = self.links.core() {
                 core.link_fatal(format!(
-                    "cannot listen for other servers at {}:{} ({port:?}) after {attempt} attempts, \
-                     nor at another address (electionPortBindRetry): {reason}. {WAY_OUT}",
-                    at.host, at.port
+                    "this server cannot listen at {}:{}, its {}: {reason}. It has tried {attempt} times, as \
+                     electionPortBindRetry says, and listens at no other address of that port, so no \
+                     other server reaches it. {WAY_OUT}",
+                    at.host,
+                    at.port,
+                    name(port)
                 ));
             }
         } else if attempt.is_multiple_of(ATTEMPTS_PER_LINE) {
@@ -134,10 +151,11 @@ impl Inner {
                 false => "this server takes no part in its ensemble until it works",
             };
             tracing::error!(
-                "cannot listen for other servers at {}:{} ({port:?}): {reason}. Tried for {} s, \
-                 trying on: {so}. {WAY_OUT}",
+                "this server cannot listen at {}:{}, its {}: {reason}. It has tried for {} s and tries \
+                 on; {so}. {WAY_OUT}",
                 at.host,
                 at.port,
+                name(port),
                 self.began.elapsed().as_secs()
             );
         }

@@ -553,7 +553,10 @@ impl Links {
         } else {
             String::new()
         };
-        tracing::warn!("connection from {remote} to the {port:?} port refused: {reason}{others}");
+        tracing::warn!(
+            "connection from {remote} to the {} refused: {reason}{others}",
+            listen::name(port)
+        );
     }
 
     /// A link that was closed here has written its last bytes.

@@ -55,7 +55,10 @@ impl Place {
         }
         // The user may not be able to reach the folder of the build.
         let program = self.path("ringkeeper");
-        fs::copy(binary(), &program).expect("a copy of the program");
+        // By a process of its own: a descriptor of this one that writes the copy would live on in whatever
+        // another test starts meanwhile, and nobody can run a program that somebody may write.
+        let copied = Command::new("cp").arg(binary()).arg(&program).status().expect("cp is there");
+        assert!(copied.success(), "a copy of the program");
         std::os::unix::fs::chown(self.folder.path(), Some(user), None).expect("chown as root");
         let script = format!("{limits} exec ./ringkeeper {words} zoo.cfg");
         let mut command = Command::new("bash");
@@ -206,6 +209,23 @@ fn a_check_where_nothing_is_in_the_way_says_so_and_makes_nothing() {
     assert_eq!(code, Some(0), "{said}");
     assert!(said.ends_with("zoo.cfg: a server would start\n"), "{said}");
     assert!(!place.path("data").exists());
+    for says in [
+        "data is not there: a server makes it, and begins with a NEW, EMPTY database",
+        "executor for connections and state, bound to",
+        "connections together may hold",
+        "watches together may hold",
+    ] {
+        assert!(said.contains(says), "no {says:?} in\n{said}");
+    }
+    fs::create_dir(place.path("data")).expect("a folder for tests");
+    let (_, said) = place.run("", "config check");
+    assert!(said.contains("data holds no data: a server begins with a NEW, EMPTY"), "{said}");
+    place.configure("dataDir=~/zk\ndataLogDir=./logs");
+    let (code, said) = place.run("", "config check");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("dataDir: ~ is not expanded: this names ~/zk in the folder"), "{said}");
+    assert!(said.contains("dataLogDir ./logs is not there: a server makes it"), "{said}");
+    assert!(!place.path("~").exists());
 }
 
 #[test]
@@ -234,6 +254,29 @@ fn an_interface_that_is_not_there_is_named() {
         let (code, said) = place.run("", "config check");
         assert_eq!(code, Some(0), "{said}");
     }
+}
+
+/// Of a server that gives up because its client port is taken.
+#[test]
+fn the_lines_of_a_member_name_it_from_the_first_and_promise_no_more_than_is_tried() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("its address").port();
+    let place = Place::new("");
+    fs::create_dir(place.path("data")).expect("a folder for tests");
+    fs::write(place.path("data/myid"), "2\n").expect("a folder for tests");
+    let members: String = (1..=3).map(|id| format!("server.{id}=127.0.0.{id}:1:2\n")).collect();
+    place.configure(&format!(
+        "dataDir={}\ndataLogDir={}\nclientPort={port}\ninitLimit=5\nsyncLimit=5\nringkeeper.cores=1\n{members}",
+        place.path("data").display(),
+        place.path("logs").display(),
+    ));
+    let (code, said) = place.run("", "server");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("cannot listen on 127.0.0.1:"), "{said}");
+    assert!(said.contains("[server=2 ") && !said.contains("[server=0 "), "{said}");
+    assert!(!said.contains("opening the client port"), "{said}");
+    let warned = |l: &str| l.contains("WARN") && l.contains("logs is not there: a server makes it");
+    assert!(said.lines().any(warned), "{said}");
 }
 
 #[test]
@@ -360,6 +403,7 @@ fn what_another_user_may_not_use_is_named_by_the_check_as_by_the_server() {
             return;
         };
         assert!(code == Some(1) && said.contains("Permission denied"), "{command}: {said}");
+        assert!(said.contains("(for the user with uid 54321)"), "{command}: {said}");
         assert!(said.contains("`chown -R`"), "{command}: {said}");
         let path = place.path("dyn");
         fs::write(&path, "server.1=a:1:2\n").expect("a folder for tests");
@@ -372,6 +416,28 @@ fn what_another_user_may_not_use_is_named_by_the_check_as_by_the_server() {
             code == Some(2) && said.contains("dyn: cannot be read: Permission denied"),
             "{said}"
         );
+    }
+}
+
+#[test]
+fn files_in_a_folder_that_another_user_closed_are_not_said_to_be_there() {
+    for command in ["server", "config check"] {
+        for closed in ["data", "data/version-2"] {
+            let place = Place::new("ringkeeper.cores=1");
+            fs::create_dir_all(place.path("data/version-2")).expect("a folder for tests");
+            let mode = |mode| std::os::unix::fs::PermissionsExt::from_mode(mode);
+            fs::set_permissions(place.path("data"), mode(0o777)).expect("our folder");
+            fs::set_permissions(place.path(closed), mode(0o700)).expect("our folder");
+            let Some((code, said)) = place.run_as_another("", command) else {
+                eprintln!("NOT CHECKED: becoming another user takes root");
+                return;
+            };
+            assert_eq!(code, Some(2), "{command} {closed}: {said}");
+            assert!(!said.contains("only members of an ensemble"), "{command} {closed}: {said}");
+            for says in ["cannot be read", "Permission denied", "uid 54321", "`chown -R`"] {
+                assert!(said.contains(says), "{command} {closed}: no {says:?} in\n{said}");
+            }
+        }
     }
 }
 

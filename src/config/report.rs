@@ -45,6 +45,8 @@ pub struct Here {
     pub taken: Vec<String>,
     /// Whether a Ringkeeper server uses the folder now.
     pub held: bool,
+    /// What it makes of the keys that depend on it: executors, memory.
+    pub in_force: Vec<String>,
     /// What a server would start in spite of, and its operator should know.
     pub remarks: Vec<String>,
 }
@@ -85,7 +87,8 @@ pub fn check(name: &str, examination: &Examination, here: &Here) -> String {
                 ),
                 standing(config),
             ]
-            .into_iter(),
+            .into_iter()
+            .chain(here.in_force.iter().cloned()),
         );
         section(&mut out, "worth knowing here", here.remarks.iter());
         section(&mut out, "denied here", here.denied.iter());

@@ -14,7 +14,7 @@ use crate::quorum;
 use crate::runtime::Doorbell;
 
 /// How long an address in use is waited for at the start.
-const ADDRESS_PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const ADDRESS_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The address of clients, and how it is listened on.
 #[derive(Debug)]

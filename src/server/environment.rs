@@ -10,7 +10,7 @@ use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use super::wiring::Wiring;
-use super::{client_port, ensemble, options};
+use super::{beginnings, client_port, ensemble, options};
 use crate::config::report::Here;
 use crate::config::{Config, Role};
 use crate::net;
@@ -25,7 +25,7 @@ const NAMES_PATIENCE: Duration = Duration::from_secs(5);
 /// What this machine says to a server with this configuration.
 pub fn look(config: &Config) -> Here {
     let storage = &config.storage;
-    let mut here = Here::default();
+    let mut here = Here { in_force: in_force(config), ..Here::default() };
     here.denied.extend(runtime::obstacles(&needs(config)).iter().map(ToString::to_string));
     let mut folders = vec![&storage.data_dir, &storage.data_log_dir];
     folders.dedup();
@@ -36,6 +36,10 @@ pub fn look(config: &Config) -> Here {
     if here.denied.is_empty() {
         let files = runtime::check_files(&storage.data_dir, &storage.data_log_dir);
         here.denied.extend(files.iter().map(ToString::to_string));
+    }
+    if here.denied.is_empty() {
+        here.remarks.extend(beginnings::missing_folders(config));
+        here.remarks.extend(beginnings::empty_folder(config));
     }
     let held = folders.iter().find_map(|folder| Some((folder, runtime::holder(folder)?)));
     here.held = held.is_some();
@@ -150,11 +154,38 @@ fn names(config: &Config, here: &mut Here) {
     }
 }
 
-/// What a server with this configuration needs of the limits of its process.
-pub fn needs(config: &Config) -> Needs {
+/// What this machine makes of the keys that depend on it: executors, and bounds on memory.
+fn in_force(config: &Config) -> Vec<String> {
+    let wiring = wiring(config);
+    let memory = runtime::memory_of_process();
+    let (_, connections) = options::budget(config, memory, wiring.session_cores.max(1));
+    let watches = options::watch_bytes_max(config, memory);
+    vec![
+        wiring.describe(),
+        connections,
+        format!(
+            "watches together may hold {} MiB, those of one connection a quarter of it and at most {} watches",
+            watches >> 20,
+            config.own.watches_per_connection_max
+        ),
+        format!(
+            "{} MiB of requests may wait for their answers, and {} MiB of replies for one connection before \
+             nothing more is read from it",
+            config.own.request_bytes_in_flight_max >> 20,
+            config.own.output_bytes_per_connection_max >> 20
+        ),
+    ]
+}
+
+fn wiring(config: &Config) -> Wiring {
     let allowed = runtime::allowed_processors();
     let quota = runtime::quota_of_processors();
-    let wiring = Wiring::choose(config.own.cores, config.own.pin, None, &allowed, quota);
+    Wiring::choose(config.own.cores, config.own.pin, None, &allowed, quota)
+}
+
+/// What a server with this configuration needs of the limits of its process.
+pub fn needs(config: &Config) -> Needs {
+    let wiring = wiring(config);
     let session_cores = wiring.session_cores.max(1);
     Needs {
         executors: wiring.session_cores + 1,

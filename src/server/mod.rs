@@ -1,6 +1,7 @@
 //! The server: configuration, folders, replica, connections and executors wired into one process.
 
 mod again;
+mod beginnings;
 mod client_port;
 mod crossing;
 mod crowd;

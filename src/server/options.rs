@@ -86,6 +86,14 @@ fn has_ipv6() -> bool {
     std::net::UdpSocket::bind((IpAddr::from(Ipv6Addr::LOCALHOST), 0)).is_ok()
 }
 
+/// What all watches may hold together, in bytes.
+pub fn watch_bytes_max(config: &Config, memory: Option<MemoryOfProcess>) -> u64 {
+    config.own.watch_memory_max.unwrap_or_else(|| {
+        let memory = memory.map_or(0, |memory| memory.bytes);
+        limits::WATCH_MEMORY_MIN.max(memory / limits::WATCH_MEMORY_PART)
+    })
+}
+
 /// What the tree is told.
 fn database(config: &Config, hash_seed: u64) -> DatabaseOptions {
     DatabaseOptions {
@@ -95,10 +103,7 @@ fn database(config: &Config, hash_seed: u64) -> DatabaseOptions {
         hash_seed,
         watches: WatchBounds {
             per_connection_max: config.own.watches_per_connection_max,
-            bytes_max: config.own.watch_memory_max.unwrap_or_else(|| {
-                let memory = crate::runtime::memory_of_process().map_or(0, |memory| memory.bytes);
-                limits::WATCH_MEMORY_MIN.max(memory / limits::WATCH_MEMORY_PART)
-            }),
+            bytes_max: watch_bytes_max(config, crate::runtime::memory_of_process()),
         },
         record: false,
         planted: None,

@@ -13,6 +13,7 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::client_port::ADDRESS_PATIENCE;
 use crate::runtime::Reading;
 
 /// What the server is doing.
@@ -43,6 +44,10 @@ pub enum Phase {
 
 /// How long a phase may take before there is a line about it.
 const LINE_AFTER: Duration = Duration::from_secs(2);
+
+/// The same of the client port: for as long as that an address in use is waited for without a word, and
+/// then there is an error, which a line a moment before it would contradict.
+const PORT_LINE_AFTER: Duration = ADDRESS_PATIENCE.saturating_add(LINE_AFTER);
 
 /// Longest time of a phase that waits for the system. They take milliseconds; a hundred times what a
 /// machine that swaps, or a network file system whose server starts again, was seen to need (guessed).
@@ -89,7 +94,7 @@ impl Phase {
                  look at the disk, at `dmesg`, and at who has the folder open"
             }
             Phase::ClientPort => {
-                "a name in clientPortAddress may not resolve, or the port is not free yet"
+                "the name in clientPortAddress may not resolve: look at what resolves names here"
             }
             Phase::Executors { .. } => {
                 "the processors are busy with something else: stop it, or set ringkeeper.cores to a \
@@ -100,6 +105,20 @@ impl Phase {
             Phase::Finishing | Phase::Ending => {
                 "the disk does not answer, or the processors are busy with something else"
             }
+        }
+    }
+
+    /// How long it may take before there is a line about it.
+    fn line_after(self) -> Duration {
+        match self {
+            Phase::ClientPort => PORT_LINE_AFTER,
+            Phase::System
+            | Phase::Folders
+            | Phase::Executors { .. }
+            | Phase::Data
+            | Phase::Serving
+            | Phase::Finishing
+            | Phase::Ending => LINE_AFTER,
         }
     }
 
@@ -159,7 +178,7 @@ struct State {
 impl State {
     fn begin(phase: Phase) -> State {
         let now = Instant::now();
-        State { phase, since: now, line_at: now + LINE_AFTER, standstill: STANDSTILL }
+        State { phase, since: now, line_at: now + phase.line_after(), standstill: STANDSTILL }
     }
 
     /// What is to be said at `now`, if anything, and whether it is the last word.
@@ -182,7 +201,7 @@ impl State {
         }
         self.line_at = now + took;
         let bound = match self.phase.bound() {
-            Some(bound) => format!(" (given up after {} s)", bound.as_secs()),
+            Some(bound) => format!(" (the server gives up after {} s at most)", bound.as_secs()),
             None => String::new(),
         };
         Some((format!("{name}: {} s so far{bound}; {advice}", took.as_secs()), false))
@@ -322,6 +341,19 @@ mod tests {
             "starting the executors, 1 of 3 run: not done after 120 s; the processors are busy with \
              something else: stop it, or set ringkeeper.cores to a smaller number"
         );
+    }
+
+    /// It went like this: 1. The client port was taken. 2. After 2 s a line said that it is tried for 120 s.
+    /// 3. 8 ms later the server gave up.
+    #[test]
+    fn nothing_is_said_of_the_client_port_while_an_address_in_use_is_waited_for() {
+        let mut state = State::begin(Phase::ClientPort);
+        let (begun, reading) = (state.since, Reading::of_nothing());
+        let given_up = begun + ADDRESS_PATIENCE + Duration::from_millis(500);
+        assert_eq!(state.tell(given_up, &reading), None);
+        let (line, last) = state.tell(begun + PORT_LINE_AFTER, &reading).unwrap();
+        let says = "opening the client port: 4 s so far (the server gives up after 120 s at most); the name";
+        assert!(!last && line.starts_with(says), "{line}");
     }
 
     #[test]

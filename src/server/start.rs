@@ -18,7 +18,7 @@ use super::phases::{Phase, Phases};
 use super::recover::Opener;
 use super::turns::Ended;
 use super::wiring::{self, Clients, MakeHost, News, Start, Threads, Wiring};
-use super::{environment, oracle, purge, recover};
+use super::{beginnings, environment, oracle, purge, recover};
 use crate::admin::logging::{self, LogFormat, LogOptions, Role, Speaker};
 use crate::config::dynamic::Keeper;
 use crate::config::{self, Config, FilesReadableBy, Level};
@@ -49,6 +49,9 @@ pub fn run(config: &Config, file: Option<&Path>) -> u8 {
     };
     abort_after_a_panic();
     let before = Earlier::read();
+    if let Some(me) = ensemble::me(config) {
+        log.speaker().set_server(me);
+    }
     let served = Phases::begin(log.flusher())
         .map_err(|error| no_thread(config, "no thread can be made", &error).into())
         .and_then(|phases| serve(config, file, before, log.speaker(), &phases));
@@ -133,7 +136,6 @@ fn serve(
     }
     let keeper = Keeper::new(config, file);
     if let Some(me) = ensemble::me(config) {
-        speaker.set_server(me);
         ensemble::introduce(config, me);
         keeper.back_up();
     }
@@ -157,6 +159,10 @@ fn serve(
     if denied != 0 {
         runtime::deny_access_to_new_files(denied);
     }
+    // Without a configuration nobody has named a folder, and there is nothing to have been misspelt.
+    if file.is_some() {
+        beginnings::missing_folders(config).iter().for_each(|line| tracing::warn!("{line}"));
+    }
     let folder =
         DataFolder::open(&storage.data_dir, &storage.data_log_dir, storage.datadir_autocreate)
             .map_err(|error| Failure {
@@ -176,8 +182,8 @@ fn serve(
     );
     for (folder, mode) in folder.open_to_more_than(denied) {
         tracing::info!(
-            "{} has the mode {mode:o}: others than ringkeeper.filesReadableBy={readers} says may read the data in it. \
-             `chmod -R {} {}` shuts them out",
+            "{} has the mode {mode:o}, so more users may read the data in it than \
+             ringkeeper.filesReadableBy={readers} allows. `chmod -R {} {}` takes that right from them",
             folder.display(),
             if denied == 0o077 { "go=" } else { "o=" },
             folder.display(),
@@ -356,7 +362,7 @@ fn host_maker(
         let options = options::replica(&config, device)?;
         let opener = Opener::new(&config, &folder.folders, seed, reading);
         let recovered = opener.open().map_err(|error| Failure {
-            reason: error.to_string(),
+            reason: recover::told(&error),
             lack: error.lacks_room().then_some(Lack::Room),
         })?;
         let replica = recover::replica(&config, &folder, options, recovered, clock.now(), seed)?;

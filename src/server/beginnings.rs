@@ -1,0 +1,78 @@
+//! Folders that a start would make, and data that would begin with it: where a path is wrong, or a disk is
+//! not mounted, the server must not begin anew without a word.
+// ZooKeeper: FileTxnSnapLog makes the folders, unless zookeeper.datadir.autocreate=false, and says nothing.
+
+use std::path::Path;
+
+use crate::config::Config;
+use crate::io::Place;
+use crate::recovery::Folder as _;
+use crate::runtime::{FileFolder, Folders};
+use crate::txnlog::plan;
+
+/// The configured folders that are not there and that a server makes, a sentence each. That the system
+/// does not say whether one is there, or forbids to make it, is said by who opens them.
+pub fn missing_folders(config: &Config) -> Vec<String> {
+    let storage = &config.storage;
+    if !storage.datadir_autocreate {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    if is_missing(&storage.data_dir) {
+        found.push(format!(
+            "dataDir {} is not there: a server makes it, and {}. If the data is elsewhere, correct \
+             dataDir; if it is on a disk that is not mounted, mount it first",
+            storage.data_dir.display(),
+            beginning(config)
+        ));
+    }
+    if storage.data_log_dir != storage.data_dir && is_missing(&storage.data_log_dir) {
+        found.push(format!(
+            "dataLogDir {} is not there: a server makes it, and begins with a log without transactions, \
+             so what is in a log elsewhere is lost to it. If the log is elsewhere, correct dataLogDir; if \
+             it is on a disk that is not mounted, mount it first",
+            storage.data_log_dir.display()
+        ));
+    }
+    found
+}
+
+/// What there is to say of a data folder that is there and holds no data.
+pub fn empty_folder(config: &Config) -> Option<String> {
+    let storage = &config.storage;
+    let in_folder = |folder: &Path| folder.join("version-2");
+    let folders = Folders {
+        data: storage.data_dir.clone(),
+        snapshots: in_folder(&storage.data_dir),
+        logs: in_folder(&storage.data_log_dir),
+    };
+    let folder = FileFolder::new(&folders);
+    // What cannot be listed is said by who checks the files.
+    let names = |place| folder.list(place).ok();
+    let (snapshots, logs) = (names(Place::Snapshots)?, names(Place::Logs)?);
+    let has_data = snapshots.iter().any(|file| plan::snapshot_zxid(&file.name).is_some())
+        || logs.iter().any(|file| plan::log_zxid(&file.name).is_some());
+    let is_empty = !is_missing(&storage.data_dir) && !has_data;
+    is_empty.then(|| {
+        format!(
+            "dataDir {} holds no data: a server {}",
+            storage.data_dir.display(),
+            beginning(config)
+        )
+    })
+}
+
+fn beginning(config: &Config) -> &'static str {
+    match config.storage.db_autocreate {
+        true => "begins with a NEW, EMPTY database",
+        false => {
+            "has no data (zookeeper.db.autocreate=false): a file named initialize in dataLogDir, or in \
+             dataDir where that is not set, says that a new database may begin, and a member without that \
+             file gets the data from its leader"
+        }
+    }
+}
+
+fn is_missing(folder: &Path) -> bool {
+    matches!(folder.try_exists(), Ok(false))
+}

@@ -42,7 +42,9 @@ pub(super) fn explain(key: &Key, raw: &Raw) -> String {
 /// What there is to doubt about a text that was accepted.
 pub(super) fn doubt(key: &Key, raw: &Raw) -> Option<String> {
     let (Raw::Text(text) | Raw::Str(text)) = raw else { return None };
-    if key.kind == Kind::Path && text.starts_with('~') {
+    // A path that may be empty is a text.
+    let names_a_file = key.kind == Kind::Path || key.name.ends_with("Path");
+    if names_a_file && text.starts_with('~') {
         // ZooKeeper: File takes it for a name as well.
         return Some(format!(
             "~ is not expanded: this names {text} in the folder where the server is started, as with \

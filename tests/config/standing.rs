@@ -183,6 +183,22 @@ fn who_is_refused_to_stand_alone_learns_what_to_do() {
 }
 
 #[test]
+fn a_tilde_is_said_to_be_a_name_like_others() {
+    for (name, text) in [
+        ("zoo.cfg", "dataDir=~/zk\nclientPort=1\n"),
+        ("zoo.toml", "dataDir = \"~/zk\"\nclientPort = 1\n"),
+        ("zoo.cfg", "dataDir=/d\ndataLogDir=~me/zk\nclientPort=1\n"),
+        ("zoo.cfg", "dataDir=/d\noraclePath=~/oracle\nclientPort=1\n"),
+    ] {
+        let said = notes(&good(file_with(name, text, &[], &[])));
+        let is_said = said.iter().any(|note| note.contains("~ is not expanded"));
+        assert!(is_said, "{text}: {said:?}");
+    }
+    let fine = notes(&good(file_with("zoo.cfg", "dataDir=/d/~x\nclientPort=1\n", &[], &[])));
+    assert!(!fine.iter().any(|note| note.contains("expanded")), "{fine:?}");
+}
+
+#[test]
 fn a_line_that_cannot_be_read_is_the_only_error_about_the_members() {
     let epoch = [("/d/version-2/currentEpoch", "4"), ("/d/myid", "1")];
     for lines in [

@@ -151,8 +151,8 @@ pub(super) fn force_sync(value: &Value) -> Verdict {
 pub(super) fn log_gaps(value: &Value) -> Verdict {
     match value {
         Value::Bool(true) => Verdict::Warn(
-            "it is meant for one start: while it is set, this server starts without any transactions \
-             that are missing in its log. Remove it when that start has succeeded"
+            "it is meant for one start: while it is set, this server starts even if transactions are \
+             missing in its log, and they are lost. Remove it when that start has succeeded"
                 .into(),
         ),
         _ => Verdict::Fine,
@@ -164,7 +164,7 @@ pub(super) fn trust_empty(value: &Value) -> Verdict {
     match value {
         Value::Bool(true) => Verdict::Warn(
             "it is meant for one start, of a folder that never had a snapshot: while it is set, this \
-             server starts without what its snapshots held if they are lost. Remove it when that start \
+             server starts even if its snapshots are missing, and what they held is lost. Remove it when that start \
              has succeeded"
                 .into(),
         ),

@@ -210,7 +210,8 @@ impl Member {
             }
             _ if self.election.owns(link) => self.election.handle_link(now, event),
             _ if self.held.owns(link) => {
-                if let Some(refused) = self.held.handle(event) {
+                let me = self.lasting.options.me;
+                if let Some(refused) = self.held.handle(now, me, event) {
                     self.lasting.ready.send(LinkOp::Close { link: refused });
                 }
             }

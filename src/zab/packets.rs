@@ -42,6 +42,9 @@ const TENURE_BYTES: usize = 8 + 8;
 /// The type of a packet that a version of the election's protocol would be: its upper half.
 const ELECTION_KIND: i32 = -1;
 
+/// That version, and the id of the server.
+const ELECTION_HEAD_BYTES: usize = 8 + 8;
+
 /// Bytes before the data of a packet: type, zxid and the data's length.
 const HEAD_BYTES: usize = 4 + 8 + 4;
 
@@ -183,14 +186,11 @@ impl PacketReader {
     fn measure(&mut self) -> Result<Option<usize>, PacketError> {
         let bytes = &self.buffer[self.start..];
         let Some(kind) = i32_at(bytes, 0) else { return Ok(None) };
-        if kind == ELECTION_KIND {
-            // Its number stands behind the version of the protocol.
-            let (Some(version), Some(id)) = (i64_at(bytes, 0), i64_at(bytes, 8)) else {
-                return Ok(None);
-            };
-            if version == ELECTION_PROTOCOL_V1 || version == ELECTION_PROTOCOL_V2 {
-                return Err(PacketError::Election(ServerId(id)));
-            }
+        if kind == ELECTION_KIND && bytes.len() < ELECTION_HEAD_BYTES {
+            return Ok(None);
+        }
+        if let Some(said) = election_caller(bytes) {
+            return Err(PacketError::Election(said));
         }
         if !(packet::REQUEST..=packet::INFORMANDACTIVATE).contains(&kind) {
             return Err(PacketError::Type(kind));
@@ -227,6 +227,13 @@ impl PacketReader {
         self.walked = (walked.items_left > 0).then_some(walked);
         Ok((walked.items_left == 0).then_some(walked.at))
     }
+}
+
+/// Who it says it is, if a stream begins as one of the election port does.
+pub fn election_caller(bytes: &[u8]) -> Option<ServerId> {
+    let version = i64_at(bytes, 0)?;
+    let is_election = version == ELECTION_PROTOCOL_V1 || version == ELECTION_PROTOCOL_V2;
+    i64_at(bytes, 8).filter(|_| is_election).map(ServerId)
 }
 
 /// Where the identity that begins at `at` ends, if all of it has come.

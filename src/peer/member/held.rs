@@ -7,8 +7,10 @@ use std::net::SocketAddr;
 
 use crate::id::ServerId;
 use crate::limits::{HELD_LEARNER_BYTES_MAX, HELD_LEARNERS_MAX};
-use crate::peer::link::{LinkEvent, LinkId};
+use crate::peer::link::{LinkEvent, LinkId, Port};
 use crate::time::MonoUs;
+use crate::zab::kept_out::{self, Reason, Said};
+use crate::zab::packets::election_caller;
 
 #[derive(Debug)]
 pub(super) struct HeldLink {
@@ -22,7 +24,11 @@ pub(super) struct HeldLink {
 
 /// Oldest first.
 #[derive(Debug, Default)]
-pub(super) struct HeldLinks(Vec<HeldLink>);
+pub(super) struct HeldLinks {
+    links: Vec<HeldLink>,
+    /// Of whom it was said that he takes this port for the one of elections.
+    ports_exchanged: Said,
+}
 
 impl HeldLinks {
     /// Keeps a link; answers one to be closed if there are too many: the oldest, and of no member before
@@ -34,35 +40,49 @@ impl HeldLinks {
         remote: SocketAddr,
         may_be: Option<&[ServerId]>,
     ) -> Option<LinkId> {
-        let oldest = (self.0.len() >= HELD_LEARNERS_MAX).then(|| {
+        let oldest = (self.links.len() >= HELD_LEARNERS_MAX).then(|| {
             let is_stranger = |held: &HeldLink| held.may_be.as_ref().is_some_and(Vec::is_empty);
-            self.0.remove(self.0.iter().position(is_stranger).unwrap_or(0)).link
+            self.links.remove(self.links.iter().position(is_stranger).unwrap_or(0)).link
         });
         let may_be = may_be.map(<[ServerId]>::to_vec);
-        self.0.push(HeldLink { link, remote, may_be, received: Vec::new(), since: now });
+        self.links.push(HeldLink { link, remote, may_be, received: Vec::new(), since: now });
         oldest
     }
 
     pub(super) fn owns(&self, link: LinkId) -> bool {
-        self.0.iter().any(|held| held.link == link)
+        self.links.iter().any(|held| held.link == link)
     }
 
-    /// Keeps what arrived; answers the link if it is to be closed: it says too much.
-    pub(super) fn handle(&mut self, event: LinkEvent<'_>) -> Option<LinkId> {
-        let at = self.0.iter().position(|held| held.link == event.link())?;
+    /// Keeps what arrived; answers the link if it is to be closed: it says too much, or what no learner says.
+    /// `me` is this server.
+    pub(super) fn handle(
+        &mut self,
+        now: MonoUs,
+        me: ServerId,
+        event: LinkEvent<'_>,
+    ) -> Option<LinkId> {
+        let at = self.links.iter().position(|held| held.link == event.link())?;
         match event {
             LinkEvent::Received { link, bytes } => {
-                let received = &mut self.0[at].received;
+                let received = &mut self.links[at].received;
                 if received.len() + bytes.len() > HELD_LEARNER_BYTES_MAX {
-                    self.0.remove(at);
+                    self.links.remove(at);
                     return Some(link);
                 }
                 received.extend_from_slice(bytes);
+                if let Some(said) = election_caller(received) {
+                    let held = self.links.remove(at);
+                    if self.ports_exchanged.is_due(now, said, Reason::PortsExchanged) {
+                        let reason = kept_out::ports_exchanged(me, said, held.remote, Port::Quorum);
+                        tracing::warn!(reason, "closing a connection on the quorum port");
+                    }
+                    return Some(link);
+                }
             }
             LinkEvent::Closed { .. } => {
-                self.0.remove(at);
+                self.links.remove(at);
             }
-            LinkEvent::Identified { may_be, .. } => self.0[at].may_be = Some(may_be.to_vec()),
+            LinkEvent::Identified { may_be, .. } => self.links[at].may_be = Some(may_be.to_vec()),
             LinkEvent::Accepted { .. } | LinkEvent::Connected { .. } | LinkEvent::Sent { .. } => {}
         }
         None
@@ -70,16 +90,38 @@ impl HeldLinks {
 
     /// One that was kept longer than `ms`, and is to be closed.
     pub(super) fn expire(&mut self, now: MonoUs, ms: u64) -> Option<LinkId> {
-        (self.next_timeout(ms)? <= now).then(|| self.0.remove(0).link)
+        (self.next_timeout(ms)? <= now).then(|| self.links.remove(0).link)
     }
 
     /// When the next one has been kept for `ms`.
     pub(super) fn next_timeout(&self, ms: u64) -> Option<MonoUs> {
-        self.0.first().map(|held| held.since.plus_ms(ms))
+        self.links.first().map(|held| held.since.plus_ms(ms))
     }
 
     /// All of them, to be answered or closed.
     pub(super) fn take(&mut self) -> Vec<HeldLink> {
-        std::mem::take(&mut self.0)
+        std::mem::take(&mut self.links)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_takes_the_port_for_the_one_of_elections_is_not_kept() {
+        let mut held = HeldLinks::default();
+        let (now, me, remote) = (MonoUs(0), ServerId(1), SocketAddr::from(([10, 0, 0, 3], 40_000)));
+        let (election, learner) = (LinkId::accepted(0), LinkId::accepted(1));
+        held.accept(now, election, remote, None);
+        held.accept(now, learner, remote, None);
+        let mut say = |link: LinkId, first: i64, from: usize, to: usize| {
+            let bytes = [first.to_be_bytes(), 3_i64.to_be_bytes()].concat();
+            held.handle(now, me, LinkEvent::Received { link, bytes: &bytes[from..to] })
+        };
+        assert_eq!(say(election, -65536, 0, 12), None);
+        assert_eq!(say(election, -65536, 12, 16), Some(election));
+        assert_eq!(say(learner, 11 << 32, 0, 16), None);
+        assert!(!held.owns(election) && held.owns(learner));
     }
 }

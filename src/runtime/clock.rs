@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::signals::times_continued;
 use crate::time::{MonoUs, Now, WallMs};
 
 /// Reads both clocks.
@@ -90,6 +91,8 @@ pub struct ThreadUse {
     pub preemptions: u64,
     /// How often it waited for a page of memory to be read from a disk.
     pub page_reads: u64,
+    /// How often the whole process was told to go on after a stop.
+    pub continued: u64,
 }
 
 impl ThreadUse {
@@ -109,6 +112,7 @@ impl ThreadUse {
             waits: count(usage.ru_nvcsw),
             preemptions: count(usage.ru_nivcsw),
             page_reads: count(usage.ru_majflt),
+            continued: times_continued(),
         }
     }
 
@@ -123,6 +127,7 @@ impl ThreadUse {
             waits: self.waits.saturating_sub(earlier.waits),
             preemptions: self.preemptions.saturating_sub(earlier.preemptions),
             page_reads: self.page_reads.saturating_sub(earlier.page_reads),
+            continued: self.continued.saturating_sub(earlier.continued),
         }
     }
 }

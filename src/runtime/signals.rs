@@ -7,10 +7,10 @@
 use std::fs;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use super::Doorbell;
@@ -39,6 +39,24 @@ impl StopFlag {
     }
 }
 
+/// How often this process was told to go on after a stop (SIGCONT).
+static CONTINUED: AtomicU64 = AtomicU64::new(0);
+
+/// How often this process was told to go on after a stop. The thread that wakes first after the stop counts it,
+/// before it does anything else.
+pub(super) fn times_continued() -> u64 {
+    CONTINUED.load(Ordering::Relaxed)
+}
+
+/// Counts from now on how often this process is told to go on.
+fn count_continued() -> io::Result<()> {
+    let count = || {
+        CONTINUED.fetch_add(1, Ordering::Relaxed);
+    };
+    // SAFETY: what the handler does is one atomic addition, which is allowed at any moment.
+    unsafe { signal_hook::low_level::register(SIGCONT, count) }.map(drop)
+}
+
 /// An orderly end takes less than this. Until then further signals say nothing new: shells and
 /// supervisors often send one to the process and one to its group.
 const ORDERLY: Duration = Duration::from_secs(2);
@@ -62,6 +80,7 @@ pub fn watch_signals(
         watched.push(SIGHUP);
     }
     let mut signals = Signals::new(watched)?;
+    count_continued()?;
     std::thread::Builder::new().name("rk-signals".into()).spawn(move || {
         let mut first: Option<Instant> = None;
         for signal in signals.forever() {

@@ -160,6 +160,9 @@ impl Cause {
 
     /// Of one in which it neither ran nor was queued, for so long.
     fn of_being_away(stall: &Stall, used: ThreadUse, away_us: u64) -> Cause {
+        if used.continued > 0 {
+            return Cause::Stopped;
+        }
         if away_us <= used.page_reads.saturating_mul(PAGE_READ_US_MAX) {
             return Cause::Paged;
         }
@@ -183,7 +186,7 @@ impl Cause {
     fn without_queue(stall: &Stall, used: ThreadUse, ran_us: u64) -> Cause {
         if ran_us * 2 >= stall.us {
             Cause::of_running(stall)
-        } else if used.page_reads == 0 && used.preemptions > used.waits {
+        } else if used.continued + used.page_reads == 0 && used.preemptions > used.waits {
             Cause::Preempted
         } else {
             Cause::of_being_away(stall, used, stall.us - ran_us)
@@ -220,8 +223,8 @@ impl Cause {
                  swap (`vmstat 1`) and the memory limit of its container"
             }
             Cause::Blocked => {
-                "this process waited in the kernel, for a disk or a lock, or was stopped at work (SIGSTOP, \
-                 a debugger). Look at /proc/pressure/io, `iostat -x 1` and the kernel's log"
+                "this process waited in the kernel, for a disk or a lock, or was stopped at work (a debugger, a \
+                 frozen container). Look at /proc/pressure/io, `iostat -x 1` and the kernel's log"
             }
             Cause::Stopped => {
                 "this process was stopped: it neither ran nor waited for a processor or a disk (SIGSTOP, a \
@@ -641,6 +644,9 @@ mod tests {
         assert_eq!(cause(queued(4_000, 3_500)), Cause::Own, "the largest part");
         let nobody_else = ThreadUse { preemptions: 9, ..queued(500, 0) };
         assert_eq!(cause(nobody_else), Cause::Blocked);
+        // Wherever it was when it was stopped.
+        assert_eq!(cause(ThreadUse { continued: 1, ..nobody_else }), Cause::Stopped);
+        assert_eq!(cause(ThreadUse { continued: 1, ..queued(500, 8_500) }), Cause::Preempted);
     }
 
     /// Whose sentence is whose counter: what is said and what is counted are one judgement.

@@ -63,6 +63,11 @@ fn the_corpus_of_client_passes() {
 }
 
 #[test]
+fn the_corpus_of_impossible_passes() {
+    run("impossible", seeds::impossible(), targets::impossible::run);
+}
+
+#[test]
 fn the_corpus_of_tree_model_passes() {
     run("tree_model", seeds::tree_model(), targets::tree_model::run);
 }
@@ -83,16 +88,50 @@ fn an_input_named_in_the_environment_passes() {
     let (Ok(target), Ok(file)) = (std::env::var("FUZZ_TARGET"), std::env::var("FUZZ_INPUT")) else {
         return;
     };
-    let bytes = fs::read(file).unwrap();
-    match target.as_str() {
-        "client" => targets::client::run(&bytes),
-        "config" => targets::config::run(&bytes),
-        "election" => targets::election::run(&bytes),
-        "quorum_packet" => targets::quorum_packet::run(&bytes),
-        "snapshot_load" => targets::snapshot_load::run(&bytes),
-        "snapshot_stream" => targets::snapshot_stream::run(&bytes),
-        "tree_model" => targets::tree_model::run(&bytes),
-        "txnlog_replay" => targets::txnlog_replay::run(&bytes),
+    run_one(&target, &fs::read(file).unwrap());
+}
+
+/// The same for random bytes, where no engine is at hand: `FUZZ_TARGET=client FUZZ_RANDOM=100000 cargo test
+/// --test fuzz_corpus random`. What fails is written to the file that it names.
+#[test]
+fn random_inputs_pass_as_many_as_the_environment_says() {
+    let (Ok(target), Ok(count)) = (std::env::var("FUZZ_TARGET"), std::env::var("FUZZ_RANDOM"))
+    else {
+        return;
+    };
+    let count: u64 = count.parse().unwrap();
+    let seed: u64 = std::env::var("FUZZ_SEED").map_or(1, |seed| seed.parse().unwrap());
+    let file =
+        std::env::temp_dir().join(format!("ringkeeper-fuzz-{target}-{}", std::process::id()));
+    println!("what fails lies in {}", file.display());
+    // splitmix64
+    let mut state = seed;
+    let mut random = move || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    };
+    for _ in 0..count {
+        let length = usize::try_from(random() % 1500).unwrap();
+        let bytes: Vec<u8> = (0..length).map(|_| (random() >> 32) as u8).collect();
+        fs::write(&file, &bytes).unwrap();
+        run_one(&target, &bytes);
+    }
+    fs::remove_file(file).unwrap();
+}
+
+fn run_one(target: &str, bytes: &[u8]) {
+    match target {
+        "client" => targets::client::run(bytes),
+        "config" => targets::config::run(bytes),
+        "election" => targets::election::run(bytes),
+        "impossible" => targets::impossible::run(bytes),
+        "quorum_packet" => targets::quorum_packet::run(bytes),
+        "snapshot_load" => targets::snapshot_load::run(bytes),
+        "snapshot_stream" => targets::snapshot_stream::run(bytes),
+        "tree_model" => targets::tree_model::run(bytes),
+        "txnlog_replay" => targets::txnlog_replay::run(bytes),
         other => panic!("no target {other}"),
     }
 }

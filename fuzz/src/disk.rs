@@ -7,13 +7,16 @@ use ringkeeper::io::{
 };
 use ringkeeper::recovery::MemoryFolder;
 
+/// Files by place and name.
+pub type Files = BTreeMap<(u8, String), Vec<u8>>;
+
 /// Files by place and name, and the operations not yet performed.
 ///
 /// One operation at a time, in the order given: an order that every real disk could choose.
 #[derive(Default)]
 pub struct Disk {
     /// What is there.
-    pub files: BTreeMap<(u8, String), Vec<u8>>,
+    pub files: Files,
     /// Files of the log that are not closed, by segment: their names once they have one.
     segments: BTreeMap<SegmentId, (Option<String>, Vec<u8>)>,
     snapshot: Option<(String, Vec<u8>)>,
@@ -21,6 +24,8 @@ pub struct Disk {
     /// No room for anything more, until this is false again.
     pub full: bool,
 }
+
+const PLACES: [Place; 3] = [Place::DataDir, Place::Snapshots, Place::Logs];
 
 /// The folders as numbers, to be keys.
 pub const fn place_number(place: Place) -> u8 {
@@ -32,6 +37,14 @@ pub const fn place_number(place: Place) -> u8 {
 }
 
 impl Disk {
+    /// What a start has made of the files: some are cut, some are gone.
+    pub fn take_over(&mut self, folder: &MemoryFolder) {
+        self.files.retain(|(place, name), content| {
+            let found = folder.get(PLACES[usize::from(*place)], name);
+            found.map(|found| *content = found).is_some()
+        });
+    }
+
     /// Takes operations to be performed later.
     pub fn submit(&mut self, ops: impl IntoIterator<Item = Op>) {
         self.pending.extend(ops);
@@ -59,8 +72,7 @@ impl Disk {
     pub fn after_crash(&self) -> MemoryFolder {
         let folder = MemoryFolder::new();
         for ((place, name), bytes) in &self.files {
-            let place = [Place::DataDir, Place::Snapshots, Place::Logs][usize::from(*place)];
-            folder.put(place, name, bytes.clone());
+            folder.put(PLACES[usize::from(*place)], name, bytes.clone());
         }
         for (segment, (name, bytes)) in &self.segments {
             let name = name.clone().unwrap_or_else(|| segment_temporary(*segment));

@@ -30,6 +30,7 @@ pub mod client;
 pub mod config;
 pub mod disk;
 pub mod election;
+pub mod impossible;
 pub mod quorum_packet;
 pub mod requests;
 pub mod script;

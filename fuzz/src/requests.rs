@@ -45,7 +45,7 @@ pub const OPS: [OpCode; 29] = [
 ];
 
 /// Right and wrong ones.
-const PATHS: [&str; 24] = [
+pub const PATHS: [&str; 24] = [
     "/a",
     "/a/b",
     "/a/b/c",

@@ -449,3 +449,19 @@ pub fn snapshot_stream() -> Seeds {
     }
     seeds
 }
+
+/// Folders by script: see [`impossible`](super::impossible).
+pub fn impossible() -> Seeds {
+    // A snapshot alone, one with a log behind it, a log alone; then requests of every kind.
+    let mut seeds = Seeds::new();
+    for (name, kinds) in [("snapshot", [1, 1]), ("both", [1, 0]), ("log", [0, 0])] {
+        let mut script = vec![4, 5];
+        script.extend_from_slice(&kinds);
+        script.extend((0..400_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8));
+        for op in 0..29 {
+            script.extend_from_slice(&[0, op, 0, 0, 100, 1, op, 3, 0, 1, b'd', 1, 2, 3, 0, 0, 11]);
+        }
+        seeds.push((name.to_owned(), script));
+    }
+    seeds
+}

@@ -190,6 +190,19 @@ pub enum RecoveryError {
         /// The one before it.
         last: Zxid,
     },
+    /// A log is named after a later transaction than its first: the next log might have its name.
+    #[error(
+        "{file} begins with zxid {zxid} at offset {offset}, lower than its name says: it was renamed, or comes          from elsewhere. Move it out of the folder, or give it the name log.{:x} if nothing else has it",
+        zxid.0
+    )]
+    Misnamed {
+        /// The whole path of the log.
+        file: String,
+        /// Where.
+        offset: u64,
+        /// Its first zxid.
+        zxid: Zxid,
+    },
     /// There are logs and no snapshot.
     #[error(
         "No snapshot found, but there are log entries (the first log is {file}). Something is \

@@ -121,8 +121,8 @@ impl<'a> Replay<'a> {
         progress: &mut dyn FnMut(Step<'_>),
     ) -> Result<(), RecoveryError> {
         let needed = plan::logs_from(logs, self.zxid);
-        for (index, (_, name)) in needed.iter().enumerate() {
-            self.file(folder, name, index + 1 == needed.len(), progress)?;
+        for (index, log) in needed.iter().enumerate() {
+            self.file(folder, *log, index + 1 == needed.len(), progress)?;
         }
         Ok(())
     }
@@ -130,7 +130,7 @@ impl<'a> Replay<'a> {
     fn file(
         &mut self,
         folder: &dyn Folder,
-        name: &str,
+        (named_after, name): (Zxid, &str),
         is_last: bool,
         progress: &mut dyn FnMut(Step<'_>),
     ) -> Result<(), RecoveryError> {
@@ -144,6 +144,12 @@ impl<'a> Replay<'a> {
             // What stands before an error counts: it may be wrong for another reason.
             for entry in next.drain(..) {
                 entries += 1;
+                let zxid = entry.txn.zxid();
+                if entries == 1 && zxid < named_after {
+                    // ZooKeeper: FileTxnLog writes over it when a transaction of its name comes.
+                    let (file, offset) = (path, entry.offset);
+                    return Err(RecoveryError::Misnamed { file, offset, zxid });
+                }
                 self.entry(entry, &path)?;
                 if entries.is_multiple_of(PROGRESS_TXNS) {
                     let (bytes, bytes_total) = (reader.offset(), reader.bytes_total());

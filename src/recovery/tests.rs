@@ -368,11 +368,22 @@ fn zxids_that_go_back_are_refused_and_a_new_epoch_is_not_a_gap() {
     let folder = two_logs();
     log_runs(&folder, &[&[0x1_0000_0001, 0x1_0000_0002]]);
     assert_eq!(recover_default(&folder).unwrap().zxid, Zxid(0x1_0000_0002));
-    let back = folder.get(Place::Logs, "log.1").unwrap();
-    folder.put(Place::Logs, "log.100000003", back);
+    log_runs(&folder, &[&[5, 6]]);
     let error = recover_default(&folder).unwrap_err();
     assert!(matches!(error, RecoveryError::Backwards { .. }), "{error}");
     assert!(error.to_string().contains("they overlap"), "{error}");
+}
+
+/// Were it passed over because the snapshot holds all of it, the next log of the server would want its name.
+#[test]
+fn a_log_whose_first_zxid_is_lower_than_its_name_is_refused() {
+    let folder = two_logs();
+    let log = folder.get(Place::Logs, "log.1").unwrap();
+    folder.remove(Place::Logs, "log.4").unwrap();
+    folder.put(Place::Logs, "log.a", log);
+    let error = recover_default(&folder).unwrap_err();
+    assert!(matches!(error, RecoveryError::Misnamed { zxid: Zxid(1), .. }), "{error}");
+    assert!(error.to_string().contains("give it the name log.1"), "{error}");
 }
 
 #[test]

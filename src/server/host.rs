@@ -280,7 +280,10 @@ impl Host {
         let now = self.now();
         let mut stalls = self.stalls.borrow_mut();
         stalls.mark(Step::Requests, now.mono);
-        let held_us = stalls.held_us();
+        let held_us = match stalls.is_long_already(now.mono) {
+            true => stalls.held_us_with_span(now.mono, ThreadUse::read()),
+            false => stalls.held_us(),
+        };
         drop(stalls);
         self.replica.borrow_mut().note_held(held_us);
         let last = self.turn_steps(now);

@@ -274,6 +274,11 @@ impl Stall {
         asked > 0 || self.parts[Step::Look as usize] > 0
     }
 
+    /// For how long it was held off before it began: that is counted as it is noticed.
+    fn began_late_us(&self) -> u64 {
+        self.parts[Step::Held as usize] + self.parts[Step::Look as usize]
+    }
+
     /// All parts that count, the longest first.
     pub fn parts(&self) -> String {
         let mut steps = Step::ALL;
@@ -485,11 +490,30 @@ impl Stalls {
         had.queued = had.queued.map(|queued| queued.min(Duration::from_micros(stall.us) - had.ran));
         let cause = Cause::of(stall, had);
         if cause.is_held_off() {
-            // What it was held off before it began is in already.
-            let began_late = stall.parts[Step::Held as usize] + stall.parts[Step::Look as usize];
-            self.held_us += stall.us.saturating_sub(micros(had.ran)).saturating_sub(began_late);
+            let away_us = stall.us.saturating_sub(micros(had.ran));
+            self.held_us += away_us.saturating_sub(stall.began_late_us());
         }
         (cause, had)
+    }
+
+    /// Whether the span under way is so long already that its end would tell too late what it was: something
+    /// that it handles may have waited all the while.
+    pub fn is_long_already(&self, now: MonoUs) -> bool {
+        let long_us = STALL_UNAWAITED_MS_MIN * 1000;
+        self.is_on() && self.since.is_some_and(|since| now.since_us(since) >= long_us)
+    }
+
+    /// The same as [`Stalls::held_us`] with what the span under way adds, by a reading of now. At its end that
+    /// is counted once.
+    pub fn held_us_with_span(&self, now: MonoUs, used: ThreadUse) -> u64 {
+        let Some(since) = self.since else { return self.held_us };
+        let stall = Stall { us: now.since_us(since), parts: self.parts, work: self.work };
+        let had = used.since(self.reading.1);
+        let ran_us = micros(had.ran).min(stall.us);
+        match Cause::of(&stall, had).is_held_off() {
+            true => self.held_us + (stall.us - ran_us).saturating_sub(stall.began_late_us()),
+            false => self.held_us,
+        }
     }
 
     /// How long, in us, the thread was to run and did not, since it began. What passes between two
@@ -670,6 +694,21 @@ mod tests {
         assert!(cause.is_held_off() && cause.describe().contains("SIGSTOP"));
         let held_ms = stalls.held_us() / 1000;
         assert!((14_005..=14_008).contains(&held_ms), "no disk had this time: {held_ms}");
+    }
+
+    #[test]
+    fn a_stop_amid_requests_is_known_before_the_turn_ends_and_counted_once() {
+        let before = ThreadUse { queued: Some(Duration::ZERO), ..ran(0) };
+        let mut stalls = Stalls::new(5, START, before);
+        stalls.begin(at(0));
+        assert!(!stalls.is_long_already(at(99_999)) && stalls.is_long_already(at(1_400_000)));
+        stalls.mark(Step::Requests, at(1_400_000));
+        let used = ThreadUse { waits: 1, continued: 1, queued: Some(Duration::ZERO), ..ran(1_000) };
+        assert_eq!(stalls.held_us_with_span(at(1_400_000), used), 1_399_000);
+        assert_eq!(stalls.held_us(), 0);
+        let stall = stalls.end(Step::Core, at(1_400_000)).expect("1.4 s");
+        stalls.cause(&stall, at(1_400_000), used);
+        assert_eq!(stalls.held_us(), 1_399_000);
     }
 
     #[test]

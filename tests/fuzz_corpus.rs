@@ -114,7 +114,7 @@ fn random_inputs_pass_as_many_as_the_environment_says() {
     };
     for _ in 0..count {
         let length = usize::try_from(random() % 1500).unwrap();
-        let bytes: Vec<u8> = (0..length).map(|_| (random() >> 32) as u8).collect();
+        let bytes: Vec<u8> = (0..length).map(|_| random().to_be_bytes()[0]).collect();
         fs::write(&file, &bytes).unwrap();
         run_one(&target, &bytes);
     }

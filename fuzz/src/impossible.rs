@@ -104,15 +104,15 @@ fn acl(script: &mut Script<'_>) -> VectorBuf<AclEntry<'static>> {
 fn snapshot(script: &mut Script<'_>) -> Vec<u8> {
     let mut bytes = b"ZKSN\0\0\0\x02\xff\xff\xff\xff\xff\xff\xff\xff".to_vec();
     let sessions = script.below(5);
-    (sessions as i32).encode(&mut bytes);
+    length(sessions).encode(&mut bytes);
     for _ in 0..sessions {
         long(script).encode(&mut bytes);
         (int(script).saturating_mul(500)).encode(&mut bytes);
     }
     let acls = script.below(4);
-    (acls as i32).encode(&mut bytes);
+    length(acls).encode(&mut bytes);
     for key in 0..acls {
-        let key = if script.one_in(8) { long(script) } else { key as i64 + 1 };
+        let key = if script.one_in(8) { long(script) } else { i64::from(length(key)) + 1 };
         key.encode(&mut bytes);
         let entries = acl(script);
         let entries: AclVector<'_> = entries.as_vector();
@@ -121,7 +121,8 @@ fn snapshot(script: &mut Script<'_>) -> Vec<u8> {
     let mut node = |path: &str, script: &mut Script<'_>| {
         Some(path).encode(&mut bytes);
         data(script).encode(&mut bytes);
-        let key = if script.one_in(8) { long(script) } else { script.below(acls + 1) as i64 };
+        let key =
+            if script.one_in(8) { long(script) } else { i64::from(length(script.below(acls + 1))) };
         (if key == 0 { -1 } else { key }).encode(&mut bytes);
         let owner = if script.one_in(2) { 0 } else { long(script) };
         let stat = StatPersisted {
@@ -164,9 +165,8 @@ fn log(script: &mut Script<'_>, zxid: i64) -> Vec<u8> {
         };
         let entry = txn(script, Zxid(last));
         let entry = entry.bytes();
-        let length = i32::try_from(entry.len()).expect("entries are short");
         bytes.extend_from_slice(&u64::from(adler32(entry)).to_be_bytes());
-        length.encode(&mut bytes);
+        length(entry.len()).encode(&mut bytes);
         bytes.extend_from_slice(entry);
         bytes.push(0x42);
     }
@@ -223,6 +223,10 @@ fn txn(script: &mut Script<'_>, zxid: Zxid) -> Txn {
 /// The nodes that every tree has are there again after a start, and no digest foretells that.
 fn deleted(path: Option<&'static str>) -> Option<&'static str> {
     path.filter(|path| !["/zookeeper", "/zookeeper/quota", "/zookeeper/config"].contains(path))
+}
+
+fn length(of: usize) -> i32 {
+    i32::try_from(of).expect("everything here is short")
 }
 
 /// RFC 1950, section 9.

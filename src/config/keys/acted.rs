@@ -583,7 +583,7 @@ pub(super) static KEYS: &[Key] = &[
     ),
     // Our own.
     own("ringkeeper.cores", Kind::IntOrAuto { min: 1, max: 1024 }, "auto", auto!(own.cores))
-        .about("cores that the server uses"),
+        .about("executors: threads that carry connections, the data, or both"),
     own("ringkeeper.pin", Kind::Bool, "true", plain!(Bool, own.pin))
         .about("bind each executor to its core, where there are several and a core for each"),
     own(

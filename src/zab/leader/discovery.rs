@@ -406,11 +406,12 @@ impl Leader {
         last: Zxid,
     ) -> Result<(), Refusal> {
         let voter = self.voucher(link);
+        let may_be_cut = self.may_be_cut(link);
         if let Phase::EpochAcks { electing, .. } = &mut self.phase
             && let EpochAck::Counts(current) = ack
         {
             let (epoch, end) = self.summary;
-            if (current, last) > (epoch, end) {
+            if (current, last) > (epoch, end) && !may_be_cut {
                 return Err(format!(
                     "it is ahead of this leader: it followed epoch {current} up to {last}, and \
                      this server epoch {epoch} up to {end}"
@@ -428,6 +429,27 @@ impl Leader {
             self.begin_sync(link, last);
         }
         Ok(())
+    }
+
+    /// Whether what the learner has beyond this leader's end was never committed, although the election is not
+    /// over yet for those whom the proposed configuration needs.
+    ///
+    /// ```text
+    /// 1. 3 and 4 vote; it is proposed that 1, 2 and 3 do. 1 and 2 log that, the leader 3 and 4 do not, and
+    ///    all stop. The configuration is in the files of 3.
+    /// 2. 3 leads, for 4 votes for it. Without 1 or 2 it does not come to lead; they are ahead of it, and
+    ///    have no vote.
+    /// ```
+    /// Nobody can have committed the change, for a quorum of those who vote has an end before it; nor what
+    /// came behind it.
+    // ZooKeeper: Leader.waitForEpochAck refuses them for ever.
+    fn may_be_cut(&self, link: LinkId) -> bool {
+        let Phase::EpochAcks { electing, .. } = &self.phase else { return false };
+        let Some(handler) = self.learners.handlers.get(&link) else { return false };
+        Zxid(self.last_seen.version) > self.summary.1
+            && !self.config.is_voter(handler.server)
+            && electing.contains(&self.options.me)
+            && self.config.has_quorum_with(electing, self.oracle())
     }
 
     pub(super) fn maybe_finish_epoch(&mut self) {

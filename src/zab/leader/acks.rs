@@ -16,8 +16,8 @@ pub(super) struct Acks {
     own: Option<(ServerId, Zxid)>,
     of: BTreeMap<ServerId, (LinkId, Zxid)>,
     /// Up to where each server has said that its log is durable, committed or not, since it was last
-    /// brought up to date.
-    vouched: BTreeMap<ServerId, Zxid>,
+    /// brought up to date, and over which link.
+    vouched: BTreeMap<ServerId, (LinkId, Zxid)>,
 }
 
 impl Acks {
@@ -36,17 +36,24 @@ impl Acks {
     ///
     /// Returns up to where it had said that its log is durable. Whoever comes back with less has a
     /// disk that loses what it has synced, or another folder: what a server has acknowledged in a
-    /// reign, nothing but this leader cuts off its log.
+    /// reign, nothing but this leader cuts off its log. What comes late over an older link than it has
+    /// acknowledged over is the word of an earlier process, and shows nothing: then [`Zxid::NONE`].
     pub(super) fn begin(&mut self, server: ServerId, link: LinkId) -> Zxid {
         self.of.insert(server, (link, Zxid::NONE));
-        self.vouched.remove(&server).unwrap_or(Zxid::NONE)
+        match self.vouched.get(&server) {
+            // The network numbers its links as it accepts them.
+            Some((over, _)) if link > *over => {
+                self.vouched.remove(&server).map_or(Zxid::NONE, |(_, zxid)| zxid)
+            }
+            _ => Zxid::NONE,
+        }
     }
 
     /// A server has said over this link that its log is durable up to `zxid`.
     pub(super) fn vouch(&mut self, server: ServerId, link: LinkId, zxid: Zxid) {
         if self.of.get(&server).is_some_and(|(of, _)| *of == link) {
-            let known = self.vouched.entry(server).or_insert(Zxid::NONE);
-            *known = zxid.max(*known);
+            let (over, known) = self.vouched.entry(server).or_insert((link, Zxid::NONE));
+            (*over, *known) = (link.max(*over), zxid.max(*known));
         }
     }
 
@@ -132,6 +139,19 @@ mod tests {
         assert_eq!(acks.quorum(&both, None), Zxid(7));
         let both = [config(&[1, 2, 3]), config(&[3, 4, 5])];
         assert_eq!(acks.quorum(&both, None), Zxid(5));
+    }
+
+    /// It went like this: a packet of a process that was gone came half a second late, and the disk was blamed.
+    #[test]
+    fn what_comes_late_over_an_older_link_shows_no_loss() {
+        let mut acks = Acks::default();
+        let (server, old, new) = (ServerId(2), LinkId::accepted(1), LinkId::accepted(2));
+        assert_eq!(acks.begin(server, new), Zxid::NONE);
+        acks.vouch(server, new, Zxid(7));
+        assert_eq!(acks.begin(server, old), Zxid::NONE);
+        // The next process is asked all the same.
+        assert_eq!(acks.begin(server, LinkId::accepted(3)), Zxid(7));
+        assert_eq!(acks.begin(server, LinkId::accepted(4)), Zxid::NONE);
     }
 
     #[test]

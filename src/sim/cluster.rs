@@ -72,6 +72,11 @@ impl World {
         });
         self.servers[index].disk.cut_recovery_after(None);
         match started {
+            // With weights a quorum may need it, and it has no vote before there is a leader.
+            Ok(()) if self.plan.wild.groups.is_some() && self.servers[index].has_lost_all() => {
+                self.servers[index].end();
+                self.refused(index, "it begins without data");
+            }
             Ok(()) => {
                 self.observe_start(index);
                 self.reset_stale(index);

@@ -101,6 +101,12 @@ pub struct Server {
 }
 
 impl Server {
+    /// Its process has found nothing of what was there, for somebody has changed bytes of it.
+    pub fn has_lost_all(&self) -> bool {
+        let begins_with = self.replica.as_ref().map(|replica| replica.last_processed());
+        begins_with == Some(Zxid::NONE) && !self.flips.is_empty()
+    }
+
     /// A server that was never started.
     pub fn new(index: usize, plan: &Plan, disk: Disk, config: Rc<Config>, mut rng: Rng) -> Server {
         let off = i64::try_from(rng.below(2 * plan.drift_max + 1)).expect("a small number");

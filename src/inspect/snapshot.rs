@@ -12,8 +12,8 @@ use crate::acl::AclId;
 use crate::database::{DatabaseOptions, LoadError};
 use crate::id::{SessionId, Zxid};
 use crate::proto::data::{AclVector, StatPersisted};
-use crate::recovery::looks_finished;
-use crate::snapshot::{Compression, Digest, Parts, SnapshotError, Trailers, load, read};
+use crate::recovery::{DAMAGED_BEGINNING, look_at};
+use crate::snapshot::{Compression, Digest, Look, Parts, SnapshotError, Trailers, load, read};
 use crate::txnlog::plan;
 
 /// Prints every session, ACL and node, and what stands behind them.
@@ -50,10 +50,14 @@ pub fn check_snapshot(path: &Path, json: bool, out: &mut dyn Write) -> io::Resul
     let name = name_of(path);
     let compression = Compression::of_name(name);
     let Some(mut file) = open_snapshot(path, json, out)? else { return Ok(false) };
-    match looks_finished(&mut file, compression) {
-        Ok(true) => (),
-        Ok(false) => {
+    match look_at(&mut file, compression) {
+        Ok(Look::Finished) => (),
+        Ok(Look::Unfinished) => {
             complain(path, json, &unfinished(path, name), out)?;
+            return Ok(false);
+        }
+        Ok(Look::Damaged) => {
+            complain(path, json, DAMAGED_BEGINNING, out)?;
             return Ok(false);
         }
         Err(error) => {

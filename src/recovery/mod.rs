@@ -32,7 +32,7 @@ use crate::id::Zxid;
 use crate::io::{Op, Place, is_segment_temporary, way_out};
 use crate::planted::{self, PlantedBug};
 use crate::proto::txn::Txn;
-use crate::snapshot::{self, Compression, SNAPSHOT_TEMPORARY};
+use crate::snapshot::{self, Compression, Look, SNAPSHOT_TEMPORARY};
 use crate::txnlog::plan;
 
 /// What recovery may do.
@@ -498,8 +498,11 @@ fn load_snapshot<'f>(
         let mut file =
             folder.open(Place::Snapshots, name).map_err(|error| failed("open", error))?;
         let compression = Compression::of_name(name);
-        if !looks_finished(&mut *file, compression).map_err(|error| failed("read", error))? {
-            unusable.push(Unusable { zxid, name, error: None });
+        let looks = look_at(&mut *file, compression).map_err(|error| failed("read", error))?;
+        if looks != Look::Finished {
+            let damaged = || DAMAGED_BEGINNING.to_owned();
+            let error = (looks == Look::Damaged).then(damaged);
+            unusable.push(Unusable { zxid, name, error });
             continue;
         }
         tried += 1;
@@ -585,10 +588,10 @@ fn sync_read(
 }
 
 /// Looks at the first and the last bytes. Leaves the file at its start.
-pub(crate) fn looks_finished<R: Read + Seek + ?Sized>(
+pub(crate) fn look_at<R: Read + Seek + ?Sized>(
     mut file: &mut R,
     compression: Compression,
-) -> io::Result<bool> {
+) -> io::Result<Look> {
     const END_BYTES: u64 = 8;
     let total = file.seek(SeekFrom::End(0))?;
     let mut ends = [Vec::new(), Vec::new()];
@@ -598,8 +601,11 @@ pub(crate) fn looks_finished<R: Read + Seek + ?Sized>(
     }
     file.seek(SeekFrom::Start(0))?;
     let [first, last] = ends;
-    Ok(snapshot::is_plausible(compression, &first, &last))
+    Ok(snapshot::look(compression, &first, &last))
 }
+
+/// What an operator reads of a snapshot that does not begin as one.
+pub(crate) const DAMAGED_BEGINNING: &str = "it does not begin as a snapshot";
 
 /// The file with which an operator says that an ensemble is new (`zkServer-initialize.sh`).
 const INITIALIZE_FILE: &str = "initialize";

@@ -144,6 +144,20 @@ fn a_damaged_snapshot_gives_way_to_the_one_before_it() {
     assert!(matches!(error, RecoveryError::NoUsableSnapshot { .. }), "{error}");
 }
 
+/// It went like this: the one snapshot of a member had a wrong first byte, and was taken for one that was never
+/// finished. The member went on without data and without a vote, and a quorum needed it.
+#[test]
+fn a_snapshot_with_a_wrong_beginning_is_damaged_and_not_unfinished() {
+    let folder = MemoryFolder::new();
+    recover_default(&folder).unwrap();
+    let mut content = folder.get(Place::Snapshots, "snapshot.0").unwrap();
+    content[1] ^= 1;
+    folder.put(Place::Snapshots, "snapshot.0", content);
+    let error = recover_default(&folder).unwrap_err();
+    assert!(matches!(error, RecoveryError::NoUsableSnapshot { .. }), "{error}");
+    assert!(error.to_string().contains("snapshot.0: it does not begin as a snapshot"), "{error}");
+}
+
 #[test]
 fn an_empty_folder_is_a_new_database_with_a_snapshot() {
     let folder = MemoryFolder::new();

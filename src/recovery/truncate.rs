@@ -20,13 +20,13 @@ use std::io::Read as _;
 
 use super::folder::Folder;
 use super::history::{is_hole, is_next};
-use super::{Files, RecoveryError, looks_finished};
+use super::{Files, RecoveryError, look_at};
 use crate::acl::AclId;
 use crate::database::LoadError;
 use crate::id::{SessionId, Zxid};
 use crate::io::Place;
 use crate::proto::data::{AclVector, StatPersisted};
-use crate::snapshot::{self, Compression, Parts};
+use crate::snapshot::{self, Compression, Look, Parts};
 use crate::txnlog::{Reader, Verdict, plan};
 
 /// Removes everything behind `zxid`: from the log, and the snapshots that hold it. Returns what was
@@ -229,7 +229,7 @@ fn last_in(folder: &dyn Folder, name: &str) -> Result<Option<Zxid>, RecoveryErro
     };
     let compression = Compression::of_name(name);
     let mut file = folder.open(Place::Snapshots, name).map_err(failed)?;
-    if !looks_finished(&mut *file, compression).map_err(failed)? {
+    if look_at(&mut *file, compression).map_err(failed)? != Look::Finished {
         return Ok(None);
     }
     let Ok(trailers) = snapshot::read(&mut file.by_ref(), compression, &mut Nobody) else {

@@ -11,7 +11,7 @@ use crate::io::Place;
 use crate::planted::{self, PlantedBug};
 use crate::recovery::Folder;
 use crate::runtime::{FileFolder, Folders};
-use crate::snapshot::{Compression, is_plausible};
+use crate::snapshot::{Compression, Look, look};
 use crate::txnlog::plan;
 
 /// Starts the thread: a purge at once and then after each `interval`.
@@ -84,7 +84,7 @@ fn looks_whole(folder: &dyn Folder, name: &str) -> io::Result<bool> {
     };
     let first = end(0)?;
     let last = end(length.saturating_sub(ENDS as u64))?;
-    Ok(is_plausible(Compression::of_name(name), &first, &last))
+    Ok(look(Compression::of_name(name), &first, &last) == Look::Finished)
 }
 
 #[cfg(test)]

@@ -184,14 +184,32 @@ pub fn read(
     }
 }
 
-/// Whether a file may be a whole snapshot, by its first and last bytes (`SnapStream`): an unfinished
-/// one is told here and not by an error in the middle. `first` and `last`: at least 8 bytes each,
-/// or the whole file.
-pub fn is_plausible(compression: Compression, first: &[u8], last: &[u8]) -> bool {
-    match compression {
-        Compression::None => first.starts_with(&MAGIC) && last.ends_with(&LAST_BYTES),
-        Compression::Gzip => first.starts_with(&[0x1f, 0x8b]),
-        Compression::Snappy => first.starts_with(&snappy::MAGIC),
+/// What the first and the last bytes of a file say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// It may be a whole snapshot.
+    Finished,
+    /// Its writer has not come to the end, as ZooKeeper's leaves it that writes under the final name.
+    Unfinished,
+    /// It has an end, and a beginning that no writer writes.
+    Damaged,
+}
+
+/// Looks at the ends of a file (`SnapStream`): an unfinished one is told here and not by an error in the
+/// middle. `first` and `last`: at least 8 bytes each, or the whole file.
+// ZooKeeper: a compressed file with a wrong beginning is none to it, and a server whose only snapshot that
+// is begins without data.
+pub fn look(compression: Compression, first: &[u8], last: &[u8]) -> Look {
+    let (magic, has_end): (&[u8], bool) = match compression {
+        Compression::None => (&MAGIC, last.ends_with(&LAST_BYTES)),
+        // Its end tells nothing; what a power failure leaves of a file are zeroes.
+        Compression::Gzip => (&[0x1f, 0x8b], first.iter().any(|byte| *byte != 0)),
+        Compression::Snappy => (&snappy::MAGIC, first.iter().any(|byte| *byte != 0)),
+    };
+    match (has_end, first.starts_with(magic)) {
+        (true, true) => Look::Finished,
+        (true, false) if first.len() >= magic.len() => Look::Damaged,
+        _ => Look::Unfinished,
     }
 }
 

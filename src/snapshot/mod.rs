@@ -16,7 +16,7 @@ mod stream_writer;
 mod writer;
 
 pub use format::Compression;
-pub use load::{Digest, Loaded, Parts, SnapshotError, Trailers, is_plausible, load, read};
+pub use load::{Digest, Loaded, Look, Parts, SnapshotError, Trailers, load, look, read};
 pub use stream_reader::{StreamProgress, StreamReader};
 pub use stream_writer::StreamWriter;
 pub use writer::{Progress, SNAPSHOT_TEMPORARY, Writer, WriterOptions};

@@ -146,7 +146,10 @@ fn a_snapshot_is_the_state_of_its_zxid_whatever_came_later() {
     let bytes = written(300);
     let loaded = load_plain(&bytes, Zxid(300)).unwrap();
     let (first, last) = (&bytes[..8], &bytes[bytes.len() - 8..]);
-    assert!(is_plausible(Compression::None, first, last));
+    assert_eq!(look(Compression::None, first, last), Look::Finished);
+    assert_eq!(look(Compression::None, first, first), Look::Unfinished);
+    assert_eq!(look(Compression::None, &[], &[]), Look::Unfinished);
+    assert_eq!(look(Compression::None, last, last), Look::Damaged);
     let expected = sample(300);
     assert_eq!(loaded.database.digest(), expected.digest());
     assert_eq!(loaded.database.digest_mismatches(), 0);
@@ -188,7 +191,12 @@ fn compressed_snapshots_are_read_as_plain_ones() {
         (Compression::Snappy, compress(&bytes, 32 << 10)),
     ];
     for (compression, packed) in packed {
-        assert!(is_plausible(compression, &packed[..8], &packed[packed.len() - 8..]));
+        let (first, last) = (&packed[..8], &packed[packed.len() - 8..]);
+        assert_eq!(look(compression, first, last), Look::Finished);
+        assert_eq!(look(compression, &[0; 8], last), Look::Unfinished);
+        let mut damaged = first.to_vec();
+        damaged[0] ^= 4;
+        assert_eq!(look(compression, &damaged, last), Look::Damaged);
         let options = DatabaseOptions::default();
         let load = |mut bytes: &[u8]| {
             super::load(&mut bytes, compression, Zxid(200), options, &mut |_, _| ())

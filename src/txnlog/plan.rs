@@ -94,7 +94,7 @@ pub struct Purge {
 
 /// What may go when the newest `kept` snapshots, and every log that one of them needs, stay.
 ///
-/// `snapshots` are those known to be [plausible](crate::snapshot::is_plausible): one that was never
+/// `snapshots` are those known to be [finished](crate::snapshot::look): one that was never
 /// finished must not count as kept. `kept` below 3 is 3.
 pub fn purge<'a>(
     snapshots_plausible: impl IntoIterator<Item = &'a str>,

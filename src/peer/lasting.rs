@@ -96,7 +96,17 @@ impl Lasting {
 
     /// A configuration was proposed, or told by a leader (`setLastSeenQuorumVerifier`).
     pub fn see_config(&mut self, config: Rc<Config>) {
-        if !self.options.reconfig || config.version == self.last_seen.version {
+        if !self.options.reconfig {
+            return;
+        }
+        if config.version < self.config.version {
+            // What a vote said is not what the leader has.
+            self.give_up_config();
+        }
+        // Of two first configurations ([`Config::is_behind`]) the later one stays, and nothing is proposed.
+        let is_earlier = config.version < self.config.version;
+        let config = if is_earlier { self.config.clone() } else { config };
+        if config.version == self.last_seen.version {
             return;
         }
         if config.version < self.last_seen.version {

@@ -53,6 +53,31 @@ fn what_is_active_does_not_undo_what_is_proposed() {
     assert_eq!(it.lasting.last_seen.version, 0x1_0000_0000);
 }
 
+/// Before anything is written, each leader may give the first configuration a version of its own.
+#[test]
+fn an_earlier_first_configuration_than_ours_is_followed_and_not_taken_over() {
+    for tried in [false, true] {
+        let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[]);
+        let of_epoch_2 = Rc::new(config(0x2_0000_0000, THREE));
+        if tried {
+            // A vote says so, and the leader to which that led has another one.
+            it.lasting.try_config(it.now, of_epoch_2);
+        } else {
+            (it.lasting.config, it.lasting.last_seen) = (of_epoch_2.clone(), of_epoch_2);
+        }
+        it.says(|out| put_leader_info(out, Epoch(3), None));
+        let told = format!("{THREE}version=100000000");
+        it.says(|out| {
+            put_bare(out, packet::DIFF, Zxid::ZERO);
+            put_data(out, packet::NEWLEADER, z(3, 0), told.as_bytes());
+        });
+        it.says(|out| put_bare(out, packet::UPTODATE, Zxid::NONE));
+        let known = (it.lasting.config.version, it.lasting.last_seen.version);
+        let expected = if tried { 0x1_0000_0000 } else { 0x2_0000_0000 };
+        assert_eq!(known, (expected, expected), "tried: {tried}");
+    }
+}
+
 #[test]
 fn where_the_history_began_is_taken_over_with_it_and_forgotten_with_a_leader_that_does_not_know() {
     let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[z(1, 1)]);

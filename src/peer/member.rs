@@ -26,6 +26,7 @@ use crate::zab::learner::LearnerKind;
 use crate::zab::{CommittedLog, Journal, Leader, Learner, Numbers, kept_out};
 use held::HeldLinks;
 use link::{LinkIds, LinkOp, Port};
+use std::collections::BTreeMap;
 
 /// What an election, a leader and a learner have in common, and which of them this server is now.
 #[derive(Debug)]
@@ -59,6 +60,8 @@ pub struct Member {
     kept_out: kept_out::Said,
     /// One of them said that its data is of another history, and nobody has taken it in since.
     is_of_other_history: bool,
+    /// How often each leader could not be followed since there was one that could.
+    avoided: BTreeMap<ServerId, u32>,
     /// When it last began to look.
     looking_since: MonoUs,
     /// Whether its disk takes what a leader has to write.
@@ -154,6 +157,7 @@ impl Member {
             hold_until: now,
             kept_out: kept_out::Said::default(),
             is_of_other_history: false,
+            avoided: BTreeMap::new(),
             looking_since: now,
             has_room: true,
             stands: true,

@@ -17,6 +17,10 @@ const HOLD_MS_MAX: u64 = 1000;
 /// as two elected ones may wait for it in turn, and one for the other. Then it tries again, for the
 /// other's data may have been replaced.
 const AVOIDED_INIT_LIMITS: u64 = 4;
+/// So often that time doubles for a server that could not be followed the last time either. Where several
+/// have another history, all of them must be avoided at the same time, and meeting each takes a search and
+/// an `initLimit`.
+const AVOIDED_DOUBLINGS_MAX: u32 = 3;
 /// A leader that was followed for so long was a good one.
 const GOOD_MS: u64 = 1000;
 
@@ -291,7 +295,9 @@ impl Member {
         if is_far || is_other_history {
             let Lasting { options, .. } = &self.lasting;
             let init_ms = options.tick_ms.saturating_mul(options.init_limit);
-            let ms = init_ms.saturating_mul(AVOIDED_INIT_LIMITS);
+            let times = self.avoided.entry(leader).or_insert(0);
+            let ms = init_ms.saturating_mul(AVOIDED_INIT_LIMITS << *times);
+            *times = (*times + 1).min(AVOIDED_DOUBLINGS_MAX);
             self.election.avoid(leader, self.now.plus_ms(ms));
         }
         self.end_observers();
@@ -465,6 +471,7 @@ impl Member {
             self.lasting.confirm_config();
             self.kept_out = kept_out::Said::default();
             self.is_of_other_history = false;
+            self.avoided.clear();
             self.election.set_quiet(false);
             self.count_joined();
             self.next_master = 0;

@@ -10,6 +10,11 @@ fn contents(server: &Server) -> Vec<i32> {
 
 /// Five servers through some epochs, and then four of them begin anew.
 fn four_of_five_begin_anew(seed: u64) -> Ensemble {
+    some_of_five_begin_anew(seed, 4)
+}
+
+/// The same with so many.
+fn some_of_five_begin_anew(seed: u64, anew: usize) -> Ensemble {
     let mut it = Ensemble::new(seed, 5, 0);
     for _ in 0..3 {
         it.start_all();
@@ -18,7 +23,7 @@ fn four_of_five_begin_anew(seed: u64) -> Ensemble {
         it.run_ms(100);
         (0..5).for_each(|at| it.crash(at));
     }
-    for at in 0..4 {
+    for at in 0..anew {
         it.servers[at].wipe();
     }
     it.forget_history();
@@ -102,6 +107,23 @@ fn who_leads_with_a_short_history_gets_no_quorum_of_a_long_one() {
 
 /// The new history has grown past what memory holds, so that nothing which both remember is of one zxid:
 /// only where they began tells them apart.
+/// Whom a server cannot follow it avoids for a while, and for longer each time: the three meet one of the two
+/// after the other, and must avoid both at once.
+#[test]
+fn two_of_a_later_epoch_keep_three_of_another_history_from_leading_for_a_while_only() {
+    for seed in 30..40 {
+        let mut it = some_of_five_begin_anew(seed, 3);
+        (0..3).for_each(|at| it.start(at));
+        it.run_until(10_000, "served by three", |it| it.servers[..3].iter().all(Server::serves));
+        it.write();
+        it.run_ms(100);
+        (0..3).for_each(|at| it.crash(at));
+        it.start_all();
+        it.run_until(40_000, "served by three", |it| it.servers[..3].iter().all(Server::serves));
+        assert!(!it.servers[3].serves() && !it.servers[4].serves(), "seed {seed}");
+    }
+}
+
 #[test]
 fn histories_that_remember_no_common_zxid_are_told_apart_by_their_origin() {
     let mut it = four_of_five_begin_anew(27);

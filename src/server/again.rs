@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use crate::limits;
 use crate::runtime::{StopFlag, free_bytes};
 
-/// The note: what is waited for, and for the how manieth time.
+/// The note: what is waited for, and how often it has been so far.
 const VARIABLE: &str = "RINGKEEPER_STARTED_AGAIN";
 
 /// How often signals, and the room, are looked at.
@@ -63,7 +63,7 @@ impl Failure {
     }
 }
 
-/// What an earlier life of this process lacked, and how often it did in a row.
+/// What an earlier life of this process lacked, and how often one did so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Earlier {
     lack: Lack,

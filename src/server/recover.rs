@@ -121,23 +121,6 @@ pub fn replica(
     now: Now,
     seed: u64,
 ) -> Result<Replica, String> {
-    let has_gaps = recovered.gaps;
-    let mut replica = make_replica(config, folder, options, recovered, now, seed)?;
-    if has_gaps {
-        // The next start begins with it, and needs no leave to pass the gaps over once more.
-        replica.request_snapshot();
-    }
-    Ok(replica)
-}
-
-fn make_replica(
-    config: &Config,
-    folder: &DataFolder,
-    options: ReplicaOptions,
-    recovered: Recovered,
-    now: Now,
-    seed: u64,
-) -> Result<Replica, String> {
     let Some(me) = config.quorum.me().filter(|_| config.quorum.is_distributed()) else {
         if config.quorum.servers.is_empty() {
             refuse_members(&recovered)?;

@@ -49,12 +49,13 @@ pub fn run(config: &Config, file: Option<&Path>) -> u8 {
     };
     abort_after_a_panic();
     let before = Earlier::read();
+    let stop = StopFlag::default();
     if let Some(me) = ensemble::me(config) {
         log.speaker().set_server(me);
     }
     let served = Phases::begin(log.flusher())
         .map_err(|error| no_thread(config, "no thread can be made", &error).into())
-        .and_then(|phases| serve(config, file, before, log.speaker(), &phases));
+        .and_then(|phases| serve(config, file, before, &stop, log.speaker(), &phases));
     let code = match served {
         Ok(()) => EXIT_OK,
         Err(Failure { reason, lack }) => {
@@ -62,7 +63,8 @@ pub fn run(config: &Config, file: Option<&Path>) -> u8 {
             // A server alone serves readers without room; where it cannot even begin, an operator is there.
             let lack = lack.filter(|lack| *lack != Lack::Room || config.quorum.is_distributed());
             log.flush();
-            if let Some(lack) = lack {
+            // The next life would know nothing of the signal.
+            if let Some(lack) = lack.filter(|_| !stop.is_set()) {
                 match again::start_again(before, lack) {
                     Some(error) => tracing::error!("the program cannot be started again: {error}"),
                     None => tracing::error!(
@@ -110,12 +112,12 @@ fn serve(
     config: &Config,
     file: Option<&Path>,
     before: Option<Earlier>,
+    stop: &StopFlag,
     speaker: &Arc<Speaker>,
     phases: &Phases,
 ) -> Result<(), Failure> {
     let started = Instant::now();
     let bell = Doorbell::new().map_err(|error| format!("an eventfd: {error}"))?;
-    let stop = StopFlag::default();
     let asked = phases.clone();
     watch_signals(stop.clone(), vec![bell.clone()], move |signal| asked.asked_to_stop(signal))
         .map_err(|error| no_thread(config, "signals cannot be watched", &error))?;
@@ -141,7 +143,7 @@ fn serve(
     }
     if let Some(before) = before {
         let folders = [&*config.storage.data_dir, &*config.storage.data_log_dir];
-        if !before.wait(&stop, &folders) {
+        if !before.wait(stop, &folders) {
             tracing::info!("stopped");
             return Ok(());
         }
@@ -219,8 +221,15 @@ fn serve(
     let reading = phases.reading();
     let make_host =
         host_maker(config.clone(), folder, device, client_port, keeper, teller, reading, budget);
-    let start =
-        Start { sockets, clients, make_host, bell, stop, news: news_sender, serve: may_serve };
+    let start = Start {
+        sockets,
+        clients,
+        make_host,
+        bell,
+        stop: stop.clone(),
+        news: news_sender,
+        serve: may_serve,
+    };
     phases.enter(Phase::Executors { up: 0, of: wiring.session_cores as usize + 1 });
     let threads = wiring::start(&wiring, start)?;
     let serving = || {
@@ -365,7 +374,13 @@ fn host_maker(
             reason: recover::told(&error),
             lack: error.lacks_room().then_some(Lack::Room),
         })?;
-        let replica = recover::replica(&config, &folder, options, recovered, clock.now(), seed)?;
+        let has_gaps = recovered.gaps;
+        let now = clock.now();
+        let mut replica = recover::replica(&config, &folder, options, recovered, now, seed)?;
+        if has_gaps {
+            // The next start begins with it, and needs no leave to pass the gaps over once more.
+            replica.request_snapshot();
+        }
         let (ring, lacks) = LogRing::new(bell.clone(), &folder.locks())
             .map_err(|error| Failure::of_ring("the ring of the log", &error))?;
         for lack in lacks {

@@ -328,12 +328,17 @@ fn nobody_without_a_session_holds_more_than_a_connect_request() {
     }
 }
 
+/// A table whose connections may hold 64 MiB.
+fn of_64_mib(reactor: &Reactor) -> (Budget, Connections) {
+    let (budget, census) = (Budget::new(64 << 20, 1), Census::new(0, 0, 100));
+    let table = Connections::new(0, NetOptions::default(), census, &budget, reactor.clone());
+    (budget, table)
+}
+
 #[test]
 fn when_all_hold_too_much_those_go_who_hold_most_for_longest() {
     let reactor = Reactor::new(Doorbell::new().unwrap()).unwrap();
-    let budget = Budget::new(64 << 20, 1);
-    let census = Census::new(0, 0, 100);
-    let table = Connections::new(0, NetOptions::default(), census, &budget, reactor.clone());
+    let (budget, table) = of_64_mib(&reactor);
     let cores: Vec<Rc<Silent>> = (0..4).map(|_| Rc::default()).collect();
     let ends: Vec<_> = cores.iter().map(|core| connect(&table, core)).collect();
     let give = |place: usize, mib: usize| {
@@ -365,9 +370,7 @@ fn when_all_hold_too_much_those_go_who_hold_most_for_longest() {
 #[test]
 fn one_round_reads_no_more_than_all_connections_may_hold() {
     let reactor = Reactor::new(Doorbell::new().unwrap()).unwrap();
-    let budget = Budget::new(64 << 20, 1);
-    let census = Census::new(0, 0, 100);
-    let table = Connections::new(0, NetOptions::default(), census, &budget, reactor.clone());
+    let (budget, table) = of_64_mib(&reactor);
     let cores: Vec<Rc<Silent>> = (0..100).map(|_| Rc::default()).collect();
     let mut ends: Vec<_> = cores.iter().map(|core| connect(&table, core)).collect();
     let mut beginning = 1_000_000_i32.to_be_bytes().to_vec();

@@ -459,6 +459,18 @@ fn a_write_on_its_way_to_a_leader_that_still_leads_ends_the_connection() {
     assert_eq!(harness.replica.requests_outstanding(), 0);
 }
 
+/// A new connection of the client asks for its session.
+fn ask_again(harness: &mut Harness, client: &Client) -> ConnectionId {
+    let conn = harness.open();
+    let again = ConnectRequest {
+        session_id: client.session,
+        password: Some(&client.password),
+        ..new_session()
+    };
+    harness.send_connect(conn, again);
+    conn
+}
+
 #[test]
 fn what_was_lost_with_a_leader_keeps_no_later_connection_waiting() {
     let mut harness = follower();
@@ -468,13 +480,7 @@ fn what_was_lost_with_a_leader_keeps_no_later_connection_waiting() {
     // The same leader in the same epoch, which never got the request.
     become_(&mut harness, following(1));
     assert!(harness.is_closed(client.conn));
-    let conn = harness.open();
-    let again = ConnectRequest {
-        session_id: client.session,
-        password: Some(&client.password),
-        ..new_session()
-    };
-    harness.send_connect(conn, again);
+    let conn = ask_again(&mut harness, &client);
     inbound(
         &mut harness,
         Inbound::Revalidated { session: client.session, valid: true, tenure: None },
@@ -498,13 +504,7 @@ fn what_a_connection_asked_for_is_told_to_no_later_one_when_the_leader_changes()
     let first = harness.connect();
     harness.send(first.conn, 2, OpCode::Create, &create("/taken", b"", 0));
     harness.close(first.conn);
-    let conn = harness.open();
-    let again = ConnectRequest {
-        session_id: first.session,
-        password: Some(&first.password),
-        ..new_session()
-    };
-    harness.send_connect(conn, again);
+    let conn = ask_again(&mut harness, &first);
     harness.take_frames(conn);
     harness.send(conn, 2, OpCode::Create, &create("/a", b"", 0));
     let refused = failed(zxid(1, 1), first.session, 2, ErrorCode::NodeExists);
@@ -517,8 +517,7 @@ fn what_a_connection_asked_for_is_told_to_no_later_one_when_the_leader_changes()
     // What the next leader does not have keeps nobody waiting.
     harness.send(conn, 3, OpCode::Create, &create("/b", b"", 0));
     harness.close(conn);
-    let conn = harness.open();
-    harness.send_connect(conn, again);
+    let conn = ask_again(&mut harness, &first);
     harness.take_frames(conn);
     lose_leader(&mut harness, Vec::new());
     become_(&mut harness, following(3));

@@ -30,6 +30,16 @@ fn some_of_five_begin_anew(seed: u64, anew: usize) -> Ensemble {
     it
 }
 
+/// The first ones serve and write by themselves, and then all are started.
+fn serve_then_start_all(it: &mut Ensemble, first: usize) {
+    (0..first).for_each(|at| it.start(at));
+    it.run_until(10_000, "served by some", |it| it.servers[..first].iter().all(Server::serves));
+    it.write();
+    it.run_ms(100);
+    (0..first).for_each(|at| it.crash(at));
+    it.start_all();
+}
+
 /// ZooKeeper's QuorumZxidSyncTest, testBehindLeader.
 #[test]
 fn who_has_followed_a_later_epoch_is_kept_out_by_an_ensemble_that_works() {
@@ -61,12 +71,7 @@ fn who_has_followed_a_later_epoch_is_kept_out_by_an_ensemble_that_works() {
 #[test]
 fn who_leads_with_another_history_gets_no_quorum() {
     let mut it = four_of_five_begin_anew(22);
-    (0..4).for_each(|at| it.start(at));
-    it.run_until(10_000, "served by four", |it| it.servers[..4].iter().all(Server::serves));
-    it.write();
-    it.run_ms(100);
-    (0..4).for_each(|at| it.crash(at));
-    it.start_all();
+    serve_then_start_all(&mut it, 4);
     it.run_ms(10_000);
     // Whoever serves has not mixed them.
     for at in 0..4 {
@@ -105,25 +110,20 @@ fn who_leads_with_a_short_history_gets_no_quorum_of_a_long_one() {
     the_fifth_is_kept_out_of_a_start_of_all(&mut it);
 }
 
-/// The new history has grown past what memory holds, so that nothing which both remember is of one zxid:
-/// only where they began tells them apart.
 /// Whom a server cannot follow it avoids for a while, and for longer each time: the three meet one of the two
 /// after the other, and must avoid both at once.
 #[test]
 fn two_of_a_later_epoch_keep_three_of_another_history_from_leading_for_a_while_only() {
     for seed in 30..40 {
         let mut it = some_of_five_begin_anew(seed, 3);
-        (0..3).for_each(|at| it.start(at));
-        it.run_until(10_000, "served by three", |it| it.servers[..3].iter().all(Server::serves));
-        it.write();
-        it.run_ms(100);
-        (0..3).for_each(|at| it.crash(at));
-        it.start_all();
+        serve_then_start_all(&mut it, 3);
         it.run_until(40_000, "served by three", |it| it.servers[..3].iter().all(Server::serves));
         assert!(!it.servers[3].serves() && !it.servers[4].serves(), "seed {seed}");
     }
 }
 
+/// The new history has grown past what memory holds, so that nothing which both remember is of one zxid:
+/// only where they began tells them apart.
 #[test]
 fn histories_that_remember_no_common_zxid_are_told_apart_by_their_origin() {
     let mut it = four_of_five_begin_anew(27);

@@ -405,6 +405,10 @@ pub const QUOTA_TEXT_BYTES_MAX: usize = 4096;
 /// largest clients that are known have some hundred thousand.
 pub const WATCHES_PER_CONNECTION_MAX: u32 = 1_000_000;
 
+/// Watches of connections that are gone which one turn takes out of the table: less than a millisecond. A
+/// connection may have a million, and thousands may end at once.
+pub const WATCHES_REMOVED_PER_TURN: usize = 4096;
+
 /// One part in so many of the memory that the process may use is for all watches together, unless the
 /// configuration says how much.
 pub const WATCH_MEMORY_PART: u64 = 8;

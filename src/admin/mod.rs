@@ -372,7 +372,9 @@ fn watches_by_path(replica: &Replica) -> String {
     let mut out = Vec::new();
     replica.database().watches().for_each_path(&mut |path, connections| {
         let sessions: Vec<_> = connections.map(|conn| session_of(replica, conn)).collect();
-        out.push((path.to_owned(), sessions));
+        if !sessions.is_empty() {
+            out.push((path.to_owned(), sessions));
+        }
     });
     answer::wchp(out.iter().map(|(path, sessions)| (path.as_str(), sessions.iter().copied())))
 }

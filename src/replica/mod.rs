@@ -321,9 +321,10 @@ impl Replica {
         let memory = self.memory.next_look(self.now.mono);
         let work = self.work.next_look(self.now.mono, self.may_write());
         let deferred = self.next_deferred();
+        let watches = self.database.watches().has_gone().then_some(self.now.mono);
         let all = [
             deferred, reaping, disk, slice, sessions, local, standing, silence, peer, unlogged,
-            memory, work,
+            memory, work, watches,
         ];
         all.into_iter().flatten().min()
     }
@@ -356,6 +357,7 @@ impl Replica {
         self.spare.truncate(output::SPARE_BUFFERS_MAX);
         self.go_on_reading(self.now);
         self.serve_line(self.now);
+        self.database.watches_mut().remove_gone(crate::limits::WATCHES_REMOVED_PER_TURN);
         self.poll_disk(self.now);
         self.poll_outgoing();
         // What was told to the peer meanwhile has its consequences in this turn.

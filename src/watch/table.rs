@@ -6,10 +6,14 @@
 //! ids   ─→ connections: list of its watches ────────────┘ its path's and its connection's
 //! ```
 //! A watch is 28 bytes in a slab and some 14 in an index by (path, connection, kind): adding,
-//! removing and firing one costs the same with one watcher of a path as with ten thousand, and a
-//! connection goes in time proportional to its own watches. A path is kept once, whoever watches.
-//! Lists keep the order in which watches were set, so that a run can be repeated.
+//! removing and firing one costs the same with one watcher of a path as with ten thousand. A path is
+//! kept once, whoever watches. Lists keep the order in which watches were set, so that a run can be
+//! repeated.
+//!
+//! A connection may have a million watches. When it ends none of them fires any more, at once; they
+//! are taken out of the lists a bounded number at a time ([`WatchTable::remove_gone`]).
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use foldhash::fast::FixedState;
@@ -207,6 +211,8 @@ struct Connection {
     bytes: u64,
     /// The last firing that has taken it as a receiver.
     mark: u64,
+    /// It is gone, and some of its watches are still in the lists.
+    is_gone: bool,
 }
 
 /// A slab: things in slots that are used again.
@@ -256,6 +262,8 @@ pub struct WatchTable {
     watch_index: PathIndex,
     connections: Slots<Connection>,
     connection_ids: HashMap<ConnectionId, u32, FixedState>,
+    /// Those that are gone and still have watches here.
+    gone: VecDeque<u32>,
     /// Watches, data and child.
     counts: [usize; 2],
     /// Paths and connections that have a data watch.
@@ -285,6 +293,7 @@ impl WatchTable {
             watch_index: PathIndex::new(hash_seed, 10),
             connections: Slots::new(),
             connection_ids: HashMap::default(),
+            gone: VecDeque::new(),
             counts: [0; 2],
             data_paths: 0,
             data_connections: 0,
@@ -404,6 +413,7 @@ impl WatchTable {
                     counts: [0; 2],
                     bytes: 0,
                     mark: 0,
+                    is_gone: false,
                 });
                 self.connection_ids.insert(connection, slot);
                 slot
@@ -505,7 +515,8 @@ impl WatchTable {
         owner.bytes -= WATCH_BYTES + name_bytes;
         self.held_bytes -= WATCH_BYTES;
         let last_of_connection = owner.counts[table] == 0;
-        let connection_is_free = owner.first == NONE;
+        // One that is gone stands in a queue, and is freed when its turn comes there.
+        let connection_is_free = owner.first == NONE && !owner.is_gone;
         self.counts[table] -= 1;
         if watch.kind == WatchKind::Data {
             self.data_paths -= usize::from(last_of_path);
@@ -552,10 +563,31 @@ impl WatchTable {
         removed
     }
 
-    /// Removes all watches of a connection that is gone.
+    /// A connection is gone: its watches fire no more. They still count until
+    /// [`WatchTable::remove_gone`] has taken them out.
     pub fn remove_connection(&mut self, connection: ConnectionId) {
-        while let Some(&slot) = self.connection_ids.get(&connection) {
-            self.unlink(self.connections.get(slot).first);
+        if let Some(slot) = self.connection_ids.remove(&connection) {
+            self.connections.get_mut(slot).is_gone = true;
+            self.gone.push_back(slot);
+        }
+    }
+
+    /// Whether watches of connections that are gone are still to be taken out.
+    pub fn has_gone(&self) -> bool {
+        !self.gone.is_empty()
+    }
+
+    /// Takes out so many watches of connections that are gone, at most.
+    pub fn remove_gone(&mut self, watches_max: usize) {
+        for _ in 0..watches_max {
+            let Some(&slot) = self.gone.front() else { return };
+            match self.connections.get(slot).first {
+                NONE => {
+                    self.gone.pop_front();
+                    self.connections.free.push(slot);
+                }
+                watch => self.unlink(watch),
+            }
         }
     }
 
@@ -622,11 +654,11 @@ impl WatchTable {
         }
     }
 
-    /// Takes a connection as a receiver of the present firing, unless it is one.
+    /// Takes a connection as a receiver of the present firing, unless it is one or is gone.
     fn take(&mut self, connection: u32, receivers: &mut Vec<ConnectionId>) {
         let firing = self.firings;
         let connection = self.connections.get_mut(connection);
-        if connection.mark != firing {
+        if connection.mark != firing && !connection.is_gone {
             connection.mark = firing;
             receivers.push(connection.id);
         }
@@ -699,7 +731,7 @@ impl WatchTable {
     ) {
         for connection in &self.connections.things {
             // A free slot's counts are 0: it became free with its last watch.
-            if connection.counts[WatchKind::Data as usize] == 0 {
+            if connection.counts[WatchKind::Data as usize] == 0 || connection.is_gone {
                 continue;
             }
             let mut next = connection.first;
@@ -729,15 +761,16 @@ impl WatchTable {
                 continue;
             }
             let mut next = list.first;
-            let mut connections = std::iter::from_fn(|| {
+            let connections = std::iter::from_fn(|| {
                 if next == NONE {
                     return None;
                 }
                 let watch = self.watches.get(next);
                 next = watch.path_next;
-                Some(self.connections.get(watch.connection).id)
+                Some(self.connections.get(watch.connection))
             });
-            visit(name, &mut connections);
+            let mut present = connections.filter(|owner| !owner.is_gone).map(|owner| owner.id);
+            visit(name, &mut present);
         }
     }
 

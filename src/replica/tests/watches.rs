@@ -3,6 +3,7 @@
 use super::harness::*;
 use crate::error::ErrorCode;
 use crate::id::Zxid;
+use crate::limits::WATCHES_REMOVED_PER_TURN;
 use crate::proto::OpCode;
 use crate::proto::data::perms;
 use crate::proto::request::{MultiOp, PathVersion, Paths, RequestBody, SetWatchesRequest};
@@ -163,6 +164,28 @@ fn set_watches_tells_what_was_missed_before_its_reply() {
     let null = SetWatchesRequest { data: Paths::NULL, ..request };
     h.send(client.conn, -8, OpCode::SetWatches, &RequestBody::SetWatches(null));
     assert_eq!(h.errors(client.conn), [(-8, ErrorCode::MarshallingError.code())]);
+}
+
+#[test]
+fn the_watches_of_a_connection_that_ends_are_taken_out_in_portions() {
+    const WATCHES: usize = 2 * WATCHES_REMOVED_PER_TURN + 10;
+    let mut h = Harness::new();
+    let client = h.connect();
+    for number in 0..WATCHES {
+        h.send(client.conn, 1, OpCode::Exists, &watch(&format!("/{number}"), true));
+    }
+    h.settle();
+    let left = |h: &Harness| h.replica.database().watches().len();
+    assert_eq!(left(&h), WATCHES);
+    h.replica.handle_close(h.now, client.conn);
+    for _ in 0..3 {
+        assert!(h.replica.next_timeout().is_some_and(|at| at <= h.now.mono), "a turn follows");
+        let before = left(&h);
+        h.turn();
+        assert!(before - left(&h) <= WATCHES_REMOVED_PER_TURN, "{before}, {}", left(&h));
+    }
+    assert_eq!(left(&h), 0);
+    assert!(h.replica.next_timeout().is_none_or(|at| at > h.now.mono), "nothing is left");
 }
 
 #[test]

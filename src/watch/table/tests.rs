@@ -176,6 +176,7 @@ proptest! {
                 8 => {
                     table.remove_connection(connection);
                     naive.watches.retain(|watch| watch.1 != connection);
+                    table.remove_gone(usize::MAX);
                 }
                 _ => {
                     let kind = if what == 9 { WatchKind::Child } else { WatchKind::Data };
@@ -233,6 +234,7 @@ fn removing_what_is_not_there_says_so() {
     assert!(table.remove("/a", ONE, WatcherType::Children));
     assert!(table.is_empty());
     table.remove_connection(ONE);
+    assert!(!table.has_gone());
 }
 
 #[test]
@@ -265,8 +267,42 @@ fn a_watch_that_has_no_room_is_refused_and_changes_nothing() {
     for owner in [ONE, TWO, ConnectionId(3), ConnectionId(4)] {
         table.remove_connection(owner);
     }
+    table.remove_gone(usize::MAX);
     assert_eq!(table.held_bytes(), 0);
     table.add("/c", ONE, WatchKind::Data).unwrap();
+}
+
+#[test]
+fn watches_of_a_connection_that_is_gone_are_silent_at_once_and_taken_out_in_portions() {
+    let mut table = WatchTable::default();
+    for number in 0..10 {
+        table.add_mode(&format!("/{number}"), ONE, WatchMode::Persistent).unwrap();
+    }
+    table.add_mode("/", ONE, WatchMode::PersistentRecursive).unwrap();
+    table.add("/0", TWO, WatchKind::Data).unwrap();
+    let before = table.held_bytes();
+    table.remove_connection(ONE);
+    assert_eq!((table.len(), table.held_bytes()), (22, before), "they take memory still");
+    assert_eq!(fire(&mut table, "/0", WatchKind::Data), [2]);
+    assert_eq!(fire(&mut table, "/1", WatchKind::Child), [0u64; 0]);
+    assert!(!table.contains("/1", ONE, WatcherType::Any));
+    table.for_each_connection(&mut |owner, _| panic!("{owner:?} is told of"));
+    table.for_each_path(&mut |_, owners| assert_eq!(owners.next(), None));
+    let mut turns = 0;
+    while table.has_gone() {
+        let left = table.len();
+        table.remove_gone(4);
+        assert!(left - table.len() <= 4, "no more than was said");
+        turns += 1;
+    }
+    assert_eq!((turns, table.held_bytes(), table.len()), (6, 0, 0));
+    // The slot of a connection whose last watch was used up meanwhile serves another one afterwards.
+    table.add("/a", ONE, WatchKind::Data).unwrap();
+    table.remove_connection(ONE);
+    assert_eq!(fire(&mut table, "/a", WatchKind::Data), [0u64; 0]);
+    table.add("/a", TWO, WatchKind::Data).unwrap();
+    table.remove_gone(usize::MAX);
+    assert_eq!(fire(&mut table, "/a", WatchKind::Data), [2]);
 }
 
 #[test]
@@ -283,11 +319,13 @@ fn ten_thousand_connections_on_one_path_come_and_go() {
         for connection in (0..10_000).filter(|connection| connection % 3 == round) {
             table.remove_connection(ConnectionId(connection));
         }
+        table.remove_gone(usize::MAX);
         let left = fire(&mut table, "/a", WatchKind::Data).len();
         assert_eq!(left, 10_000 - (0..10_000).filter(|n| n % 3 == round).count());
         for connection in 0..10_000 {
             table.remove_connection(ConnectionId(connection));
         }
+        table.remove_gone(usize::MAX);
         assert!(table.is_empty());
     }
     assert_eq!(table.watches.things.len(), 20_000, "slots are used again");

@@ -44,6 +44,9 @@ pub struct Core {
     answered: u64,
     /// Requests made so far: no two turns ask for the same.
     made: u64,
+    connections: u64,
+    /// The replica's longest call of late, where it is asked for.
+    longest: Option<Duration>,
 }
 
 /// Requests of all clients, one buffer each.
@@ -70,7 +73,7 @@ enum Make {
 }
 
 /// Its operation and its body.
-type Request = (OpCode, Vec<u8>);
+pub(crate) type Request = (OpCode, Vec<u8>);
 
 /// All kinds.
 pub const KINDS: [Kind; 10] = [
@@ -125,25 +128,67 @@ impl Core {
             news: Vec::new(),
         };
         let replica = Replica::new(ReplicaOptions::default(), recovered, now, 1);
-        let mut core = Core { replica, output: Output::default(), now, answered: 0, made: 0 };
+        let output = Output::default();
+        let mut core =
+            Core { replica, output, now, answered: 0, made: 0, connections: 0, longest: None };
         core.settle();
-        let client = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        for id in 1..=CLIENTS {
-            let conn = ConnectionId(id);
-            core.replica.handle_open(now, conn, client);
-            let request = ConnectRequest {
-                protocol_version: 0,
-                last_zxid_seen: Zxid::ZERO,
-                timeout_ms: 30_000,
-                session_id: SessionId::NONE,
-                password: None,
-                read_only: None,
-            };
-            core.replica.handle_frames(now, conn, &frame(&request.to_bytes()));
+        for _ in 0..CLIENTS {
+            core.connect();
         }
-        core.settle();
         core.populate();
         core
+    }
+
+    /// One more client, with a session.
+    pub(crate) fn connect(&mut self) -> ConnectionId {
+        self.connections += 1;
+        let conn = ConnectionId(self.connections);
+        let client = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        self.replica.handle_open(self.now, conn, client);
+        let request = ConnectRequest {
+            protocol_version: 0,
+            last_zxid_seen: Zxid::ZERO,
+            timeout_ms: 30_000,
+            session_id: SessionId::NONE,
+            password: None,
+            read_only: None,
+        };
+        self.replica.handle_frames(self.now, conn, &frame(&request.to_bytes()));
+        self.settle();
+        conn
+    }
+
+    /// One request of one client, answered; the longest call of the replica meanwhile.
+    pub(crate) fn request(&mut self, conn: ConnectionId, request: &Request) -> Duration {
+        let (op, body) = request;
+        let mut payload = RequestHeader { xid: 1, op: op.number() }.to_bytes();
+        payload.extend_from_slice(body);
+        let framed = frame(&payload);
+        let answered = self.answered;
+        self.longest = Some(Duration::ZERO);
+        self.call(|replica, now| replica.handle_frames(now, conn, &framed));
+        self.settle();
+        assert_eq!(self.answered - answered, 1, "{op:?} was answered");
+        self.longest.take().expect("it was set above")
+    }
+
+    /// The end of a client's connection; the longest call of the replica until nothing is left of it.
+    pub(crate) fn disconnect(&mut self, conn: ConnectionId) -> Duration {
+        self.longest = Some(Duration::ZERO);
+        self.call(|replica, now| replica.handle_close(now, conn));
+        self.settle();
+        while self.replica.next_timeout().is_some_and(|at| at <= self.now.mono) {
+            self.settle();
+        }
+        self.longest.take().expect("it was set above")
+    }
+
+    /// A call of the replica, which is timed if that is asked for.
+    fn call(&mut self, call: impl FnOnce(&mut Replica, Now)) {
+        let Some(longest) = self.longest else { return call(&mut self.replica, self.now) };
+        let begun = thread_time();
+        call(&mut self.replica, self.now);
+        self.longest = Some(longest.max(thread_time() - begun));
     }
 
     /// Makes so many requests, at most [`TURN`], sends them all, and returns the time that this thread had until all
@@ -225,7 +270,9 @@ impl Core {
     /// Turns until nothing is left to do.
     fn settle(&mut self) {
         loop {
-            self.replica.take_output(&mut self.output);
+            let mut output = std::mem::take(&mut self.output);
+            self.call(|replica, _| replica.take_output(&mut output));
+            self.output = output;
             assert!(self.output.fatal.is_none(), "{:?}", self.output.fatal);
             let sends = std::mem::take(&mut self.output.sends);
             for send in sends {
@@ -233,7 +280,7 @@ impl Core {
                 self.replica.handle_written(self.now, send.conn, send.reported_bytes());
                 self.output.recycle(send.bytes);
             }
-            if self.output.ops.is_empty() {
+            if self.output.ops.is_empty() && !self.replica.has_somebody_in_line() {
                 return;
             }
             let ops: Vec<Op> = self.output.ops.drain(..).collect();
@@ -248,7 +295,7 @@ impl Core {
                     _ => Done::Plain,
                 };
                 let completion = Completion { token, result: Ok(done) };
-                self.replica.handle_completion(self.now, completion);
+                self.call(|replica, now| replica.handle_completion(now, completion));
             }
         }
     }
@@ -278,16 +325,22 @@ fn frame(payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-fn body(op: OpCode, body: &RequestBody<'_>) -> Request {
+pub(crate) fn body(op: OpCode, body: &RequestBody<'_>) -> Request {
     let mut out = Vec::new();
     body.encode(op, &mut out);
     (op, out)
 }
 
-fn create(path: &str, flags: i32) -> Request {
-    let mut acl: VectorBuf<AclEntry<'_>> = VectorBuf::default();
+/// Everybody may do everything.
+pub(crate) fn open_acl() -> VectorBuf<AclEntry<'static>> {
+    let mut acl = VectorBuf::default();
     let id = Id { scheme: Some("world"), id: Some("anyone") };
     acl.push(&AclEntry { perms: 31, id });
+    acl
+}
+
+fn create(path: &str, flags: i32) -> Request {
+    let acl = open_acl();
     let acl = acl.as_vector();
     let request = CreateRequest { path: Some(path), data: Some(&DATA), acl, flags };
     body(OpCode::Create, &RequestBody::Create(request))
@@ -298,7 +351,7 @@ fn delete(path: &str) -> Request {
     body(OpCode::Delete, &RequestBody::PathVersion(request))
 }
 
-fn read(op: OpCode, path: &str, watch: bool) -> Request {
+pub(crate) fn read(op: OpCode, path: &str, watch: bool) -> Request {
     body(op, &RequestBody::PathWatch(PathWatch { path: Some(path), watch }))
 }
 

@@ -3,7 +3,7 @@
 //! A [`definition`] is a workload as data; the [`engine`] runs it against a [`engine::Target`] and
 //! returns a [`result::Measured`]; a [`result::Line`] is what is kept of it, one JSON line each.
 //! Beside them stand what no server can beat ([`null_server`], [`disk`]), ringkeeper's core without
-//! anything around it ([`in_process`]), what a person sees meanwhile ([`progress`]), and what is made
+//! anything around it ([`in_process`], [`pieces`]), what a person sees meanwhile ([`progress`]), and what is made
 //! of the lines afterwards ([`report`]).
 
 pub mod ab;
@@ -23,6 +23,7 @@ pub mod memory;
 pub mod null_server;
 pub mod output;
 pub mod peers;
+pub mod pieces;
 pub mod progress;
 pub mod report;
 pub mod resources;

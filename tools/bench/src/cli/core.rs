@@ -6,6 +6,7 @@ use crate::cli::judgement::{Judgement, conclude};
 use crate::cli::places::Results;
 use crate::header;
 use crate::in_process::{Core, KINDS, Kind, per_second};
+use crate::pieces::PIECES;
 use crate::result::{CoreRow, Line};
 
 /// Measures the replica of ringkeeper as it is built into this program: requests in, answers out, by
@@ -22,6 +23,9 @@ pub struct Arguments {
     /// not judged.
     #[arg(long, value_name = "KIND")]
     only: Vec<String>,
+    /// Measure the longest pieces of work instead: how long everybody waits while the core does one thing.
+    #[arg(long, conflicts_with_all = ["only", "seconds"])]
+    pieces: bool,
     #[command(flatten)]
     results: Results,
     #[command(flatten)]
@@ -33,7 +37,11 @@ pub struct Arguments {
 /// # Errors
 /// A file cannot be read or written.
 pub fn run(arguments: &Arguments) -> Result<(), String> {
-    let Arguments { rounds, seconds, only, results, judgement } = arguments;
+    let Arguments { rounds, seconds, only, pieces, results, judgement } = arguments;
+    if *pieces {
+        measure_pieces(*rounds);
+        return Ok(());
+    }
     let kinds = chosen(only)?;
     let goals = judgement.goals()?;
     let time =
@@ -54,6 +62,18 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
         }
     }
     conclude(&goals, &lines, &mut output)
+}
+
+/// Prints the median and the longest of the rounds.
+fn measure_pieces(rounds: u32) {
+    println!("{:<40} {:>10} {:>10}", "one piece of work, ms", "median", "longest");
+    for piece in &PIECES {
+        let mut took: Vec<_> = (0..rounds.max(1)).map(|_| piece.longest()).collect();
+        took.sort_unstable();
+        let ms = |took: Duration| took.as_secs_f64() * 1e3;
+        let (median, longest) = (took[took.len() / 2], took[took.len() - 1]);
+        println!("{:<40} {:>10.2} {:>10.2}", piece.name, ms(median), ms(longest));
+    }
 }
 
 /// The kinds of these names; all of them if there are none.

@@ -333,7 +333,12 @@ impl Database {
 
     /// The paths of a session's ephemeral nodes.
     pub fn ephemerals(&self, id: SessionId) -> impl Iterator<Item = &str> {
-        self.tree.owners().ephemerals(id).iter().map(|&node| self.tree.get(node).path())
+        self.ephemeral_nodes(id).map(|node| node.path())
+    }
+
+    /// The ephemeral nodes of a session, in the same order.
+    pub fn ephemeral_nodes(&self, id: SessionId) -> impl Iterator<Item = NodeRef<'_>> {
+        self.tree.owners().ephemerals(id).iter().map(|&node| self.tree.get(node))
     }
 
     /// How many ephemeral nodes a session has, and the bytes of their paths.

@@ -42,6 +42,14 @@ struct Change {
     owner: SessionId,
 }
 
+/// The end of a session that is proposed.
+struct Ending {
+    zxid: Zxid,
+    session: SessionId,
+    /// Nodes that it takes along and that have no record.
+    nodes: usize,
+}
+
 /// The records, and how to take the last request's back.
 #[derive(Default)]
 pub struct Outstanding {
@@ -52,6 +60,11 @@ pub struct Outstanding {
     queue: VecDeque<Change>,
     /// Paths of `queue` whose entries have this owner, in the same order.
     by_owner: HashMap<SessionId, VecDeque<Rc<str>>>,
+    /// Sessions whose nodes go, those that have no record, in order of zxids: a session may own twenty
+    /// thousand, and a record for each would take longer to make and to forget than the nodes to remove.
+    endings: VecDeque<Ending>,
+    /// Nodes of all `endings`.
+    ending_nodes: usize,
     /// What changes replaced whose transaction is not yet sure to be logged; a suffix of `queue`.
     undo: VecDeque<(Zxid, Rc<str>, Option<ChangeRecord>)>,
 }
@@ -86,6 +99,25 @@ impl Outstanding {
         self.queue.push_back(Change { zxid, path, owner });
     }
 
+    /// A session is going to end, and so many ephemeral nodes that are in the tree and have no record go
+    /// with it.
+    pub fn put_ending(&mut self, zxid: Zxid, session: SessionId, nodes: usize) {
+        self.ending_nodes += nodes;
+        self.endings.push_back(Ending { zxid, session, nodes });
+    }
+
+    /// Whether an ephemeral node of this session that is in the tree and has no record is going to be gone.
+    #[inline]
+    pub fn ends(&self, session: SessionId) -> bool {
+        self.endings.iter().any(|ending| ending.session == session)
+    }
+
+    /// Whether a session ends at all: without looking who.
+    #[inline]
+    pub fn has_endings(&self) -> bool {
+        !self.endings.is_empty()
+    }
+
     /// The log has accepted everything up to `zxid`: that can no longer be taken back.
     pub fn settle(&mut self, zxid: Zxid) {
         while self.undo.front().is_some_and(|(changed, ..)| *changed <= zxid) {
@@ -95,6 +127,9 @@ impl Outstanding {
 
     /// Takes back everything after `zxid`. Nothing of it was settled.
     pub fn roll_back_after(&mut self, zxid: Zxid) {
+        while let Some(ending) = self.endings.pop_back_if(|ending| ending.zxid > zxid) {
+            self.ending_nodes -= ending.nodes;
+        }
         while self.undo.back().is_some_and(|(changed, ..)| *changed > zxid) {
             let (_, path, before) = self.undo.pop_back().expect("there is a back");
             let change = self.queue.pop_back().expect("every change that can be undone is queued");
@@ -118,6 +153,9 @@ impl Outstanding {
     pub fn forget(&mut self, zxid: Zxid) {
         self.forgotten = zxid;
         self.settle(zxid);
+        while let Some(ending) = self.endings.pop_front_if(|ending| ending.zxid <= zxid) {
+            self.ending_nodes -= ending.nodes;
+        }
         while let Some(change) = self.queue.front() {
             if change.zxid > zxid {
                 return;
@@ -150,12 +188,12 @@ impl Outstanding {
 
     /// Whether the tree is as everybody was told.
     pub fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.queue.is_empty() && self.endings.is_empty()
     }
 
     /// Changes not yet applied.
     pub fn len(&self) -> usize {
-        self.queue.len()
+        self.queue.len() + self.ending_nodes
     }
 }
 
@@ -214,5 +252,20 @@ mod tests {
         outstanding.forget(Zxid(1));
         outstanding.roll_back_after(Zxid(1));
         assert!(outstanding.is_empty() && outstanding.get("/a").is_none());
+    }
+
+    #[test]
+    fn a_session_ends_until_its_end_is_applied_or_taken_back() {
+        let mut outstanding = Outstanding::default();
+        outstanding.put_ending(Zxid(1), SessionId(7), 100);
+        outstanding.put_ending(Zxid(2), SessionId(8), 10);
+        outstanding.put("/a", record(3), SessionId::NONE);
+        assert_eq!(outstanding.len(), 111);
+        outstanding.forget(Zxid(1));
+        assert!(!outstanding.ends(SessionId(7)) && outstanding.ends(SessionId(8)));
+        outstanding.roll_back_after(Zxid(2));
+        assert!(outstanding.ends(SessionId(8)) && outstanding.len() == 10);
+        outstanding.roll_back_after(Zxid(1));
+        assert!(!outstanding.has_endings() && outstanding.is_empty() && outstanding.len() == 0);
     }
 }

@@ -20,7 +20,7 @@ use std::cell::Cell;
 
 use super::outstanding::{ChangeRecord, Outstanding};
 use crate::acl::{AclBounds, AclList, Identity, fix_up};
-use crate::database::{Database, ReapRules};
+use crate::database::{Database, NodeKind, NodeRef, ReapRules};
 use crate::error::ErrorCode;
 use crate::id::{SessionId, Zxid};
 use crate::planted::{self, PlantedBug};
@@ -374,7 +374,7 @@ impl Prep {
         if let Some(record) = self.outstanding.get(path) {
             return if record.exists { Ok(record.clone()) } else { Err(ErrorCode::NoNode) };
         }
-        let node = database.node(path).ok_or(ErrorCode::NoNode)?;
+        let node = self.stored(database, path).ok_or(ErrorCode::NoNode)?;
         Ok(ChangeRecord {
             zxid: Zxid::NONE,
             exists: true,
@@ -390,8 +390,17 @@ impl Prep {
     fn exists(&self, database: &Database, path: &str) -> bool {
         match self.outstanding.get(path) {
             Some(record) => record.exists,
-            None => database.node(path).is_some(),
+            None => self.stored(database, path).is_some(),
         }
+    }
+
+    /// The node in the tree at a path without a record, unless it goes with its session.
+    #[inline]
+    fn stored<'a>(&self, database: &'a Database, path: &str) -> Option<NodeRef<'a>> {
+        let node = database.node(path)?;
+        let goes = self.outstanding.has_endings()
+            && matches!(node.kind(), NodeKind::Ephemeral(owner) if self.outstanding.ends(owner));
+        (!goes).then_some(node)
     }
 
     /// Records what the operation does to one node; `record.digest` is still the one before it.

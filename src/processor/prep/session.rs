@@ -8,6 +8,7 @@ use crate::database::{Database, NodeKind};
 use crate::id::{SessionId, Zxid};
 use crate::jute::VectorBuf;
 use crate::planted::PlantedBug;
+use crate::processor::outstanding::ChangeRecord;
 use crate::processor::path;
 use crate::proto::OpCode;
 use crate::proto::request::Paths;
@@ -48,25 +49,93 @@ impl Prep {
     ) -> Txn {
         self.begin(database, zxid);
         let stamp = Stamp { zxid, time: now.0 };
-        let ephemerals = self.ephemerals(database, session);
-        for path in &ephemerals {
-            let parent_path = path::parent(path).expect("it is the path of a node");
-            let parent = self.record(database, parent_path).expect("a node has a parent");
-            let node = self.record(database, path).expect("it was found there");
-            self.change_removed(database, stamp, path, node, parent_path, parent);
-        }
-        let header = header(stamp, &for_session(session, cxid), OpCode::CloseSession);
-        let bytes: usize = ephemerals.iter().map(|path| 4 + path.len()).sum();
-        let bytes = TxnHeader::BYTES + bytes;
         // A list that no log could be read back with is left out: every server then takes the
         // nodes from its tree, as before 3.6, and finds the same (ZOOKEEPER-4306).
-        let listed = self.options.close_session_paths && bytes + 32 <= self.options.txn_bytes_max;
+        let bytes_max = self.options.txn_bytes_max.saturating_sub(TxnHeader::BYTES + 32);
+        let mut listed = self.options.close_session_paths;
         let mut paths: VectorBuf<Option<&str>> = VectorBuf::default();
-        if listed {
-            ephemerals.iter().for_each(|path| paths.push(&Some(&**path)));
+        let mut bytes = 0;
+        let mut list = |path: &str| {
+            bytes += 4 + path.len();
+            listed &= bytes <= bytes_max;
+            if listed {
+                paths.push(&Some(path));
+            }
+        };
+        self.remove_stored(database, stamp, session, &mut list);
+        for path in self.outstanding_ephemerals(database, session) {
+            list(&path);
+            self.remove_recorded(database, stamp, &path);
         }
+        let header = header(stamp, &for_session(session, cxid), OpCode::CloseSession);
         let paths: Option<Paths<'_>> = listed.then(|| paths.as_vector());
         Txn::new(header, &TxnBody::CloseSession { paths }, self.txn_digest())
+    }
+
+    /// Records that the ephemeral nodes of a session that are in the tree go, and `visit`s their paths. What
+    /// has no record needs none: one word says that all of these go, and their parents change once.
+    fn remove_stored(
+        &mut self,
+        database: &Database,
+        stamp: Stamp,
+        session: SessionId,
+        visit: &mut dyn FnMut(&str),
+    ) {
+        let mut without_record = 0;
+        // The parent of the last of these, and how many in a row have it.
+        let (mut parent, mut children) = ("", 0);
+        // A session that ends a second time has nothing left but what has a record.
+        let has_ended = self.outstanding.ends(session);
+        for node in database.ephemeral_nodes(session) {
+            let path = node.path();
+            match self.outstanding.get(path) {
+                None if has_ended => {}
+                None => {
+                    let parent_path = path::parent(path).expect("it is the path of a node");
+                    if parent_path != parent {
+                        self.remove_children(database, stamp, parent, children);
+                        (parent, children) = (parent_path, 0);
+                    }
+                    children += 1;
+                    without_record += 1;
+                    if self.options.digest {
+                        self.digest = self.digest.wrapping_sub(node.digest());
+                    }
+                    visit(path);
+                }
+                Some(record) if is_owned(database, record, session) => {
+                    self.remove_children(database, stamp, parent, children);
+                    (parent, children) = ("", 0);
+                    self.remove_recorded(database, stamp, path);
+                    visit(path);
+                }
+                Some(_) => {}
+            }
+        }
+        self.remove_children(database, stamp, parent, children);
+        if without_record > 0 {
+            self.outstanding.put_ending(stamp.zxid, session, without_record);
+        }
+    }
+
+    /// Records that so many children of a node go, none of which has a record.
+    fn remove_children(&mut self, database: &Database, stamp: Stamp, path: &str, children: u32) {
+        if children == 0 {
+            return;
+        }
+        let mut parent = self.record(database, path).expect("a node has a parent");
+        parent.children =
+            parent.children.checked_sub(children).expect("the nodes are some of its children");
+        parent.stat.pzxid = stamp.zxid;
+        self.change(path, parent, stamp, SessionId::NONE);
+    }
+
+    /// Records that a node that has a record goes.
+    fn remove_recorded(&mut self, database: &Database, stamp: Stamp, path: &str) {
+        let parent_path = path::parent(path).expect("it is the path of a node");
+        let parent = self.record(database, parent_path).expect("a node has a parent");
+        let node = self.record(database, path).expect("it was found there");
+        self.change_removed(database, stamp, path, node, parent_path, parent);
     }
 
     /// Whether a session may have no more ephemeral nodes. Those that are on their way count, whether they come
@@ -76,36 +145,30 @@ impl Prep {
         stored + self.outstanding.touched_count(session) >= self.options.ephemerals_per_session_max
     }
 
-    /// The ephemeral nodes that the session will have once everything outstanding is applied.
-    fn ephemerals(&self, database: &Database, session: SessionId) -> Vec<Rc<str>> {
-        let owns = |path: &str| {
-            self.outstanding.get(path).is_some_and(|record| {
-                record.exists
-                    && database.kind_of(record.stat.ephemeral_owner) == NodeKind::Ephemeral(session)
-            })
-        };
-        let mut paths: Vec<Rc<str>> = database
-            .ephemerals(session)
-            .filter(|path| self.outstanding.get(path).is_none() || owns(path))
-            .map(Rc::from)
-            .collect();
-        let is_stored = |path: &str| {
-            database.node(path).is_some_and(|node| node.kind() == NodeKind::Ephemeral(session))
-        };
+    /// The ephemeral nodes that the session will have once everything outstanding is applied and that are
+    /// not in the tree as such yet.
+    fn outstanding_ephemerals(&self, database: &Database, session: SessionId) -> Vec<Rc<str>> {
         if self.is_planted(PlantedBug::CloseForgetsNewest) {
-            return paths;
+            return Vec::new();
         }
-        let stored = paths.len();
-        paths.extend(
-            self.outstanding
-                .touched_by(session)
-                .filter(|path| owns(path) && !is_stored(path))
-                .map(Rc::clone),
-        );
+        let is_new = |path: &str| {
+            let is_owned = self
+                .outstanding
+                .get(path)
+                .is_some_and(|record| is_owned(database, record, session));
+            let is_stored = || {
+                database.node(path).is_some_and(|node| node.kind() == NodeKind::Ephemeral(session))
+            };
+            is_owned && !is_stored()
+        };
         // A path made, removed and made again was touched more than once.
-        let fresh = paths.split_off(stored);
-        let mut seen = hashbrown::HashSet::with_capacity(fresh.len());
-        paths.extend(fresh.into_iter().filter(|path| seen.insert(Rc::clone(path))));
-        paths
+        let mut seen = hashbrown::HashSet::new();
+        let touched = self.outstanding.touched_by(session).filter(|path| is_new(path));
+        touched.filter(|path| seen.insert(Rc::clone(path))).map(Rc::clone).collect()
     }
+}
+
+/// Whether a record is of an ephemeral node of this session.
+fn is_owned(database: &Database, record: &ChangeRecord, session: SessionId) -> bool {
+    record.exists && database.kind_of(record.stat.ephemeral_owner) == NodeKind::Ephemeral(session)
 }

@@ -2,6 +2,7 @@
 
 use super::super::sessions::SESSIONS_EXPIRED_AT_ONCE_MAX;
 use super::harness::*;
+use crate::error::ErrorCode;
 use crate::id::{SessionId, Zxid};
 use crate::jute::Jute;
 use crate::proto::OpCode;
@@ -275,4 +276,61 @@ fn frames_that_come_together_are_answered_one_by_one() {
     h.replica.handle_frames(h.now, conn, &frames);
     h.settle();
     assert_eq!(h.take_frames(conn).len(), 3);
+}
+
+#[test]
+fn what_comes_behind_the_end_of_a_session_finds_its_nodes_gone_before_that_is_applied() {
+    let mut h = Harness::new();
+    let (owner, other) = (h.connect(), h.connect());
+    for path in ["/a", "/b", "/c"] {
+        h.create(&other, path, 0);
+    }
+    for path in ["/a/1", "/a/2", "/b/1", "/a/3", "/c/1"] {
+        h.create(&owner, path, 1);
+    }
+    // Of those that go, one has a record of its own, and two are not in the tree yet.
+    h.send(other.conn, 1, OpCode::SetData, &set_data("/a/2", b"x", -1));
+    h.send(owner.conn, 1, OpCode::Create, &create("/b/2", b"", 1));
+    h.send(owner.conn, 2, OpCode::Create, &create("/a/4", b"", 1));
+    h.send(owner.conn, 3, OpCode::CloseSession, &RequestBody::Empty);
+    h.send(other.conn, 2, OpCode::SetData, &set_data("/a/1", b"", -1));
+    h.send(other.conn, 3, OpCode::SetData, &set_data("/a/2", b"", -1));
+    h.send(other.conn, 4, OpCode::Create, &create("/a/3", b"", 1));
+    h.send(other.conn, 5, OpCode::Delete, &delete("/a", -1));
+    h.send(other.conn, 6, OpCode::Delete, &delete("/b", -1));
+    h.send(other.conn, 7, OpCode::Delete, &delete("/c", 1));
+    h.send(other.conn, 8, OpCode::Delete, &delete("/c", 0));
+    h.settle();
+    let (no_node, not_empty) = (ErrorCode::NoNode.code(), ErrorCode::NotEmpty.code());
+    let bad_version = ErrorCode::BadVersion.code();
+    let errors = h.errors(other.conn);
+    assert_eq!(
+        errors,
+        [
+            (1, 0),
+            (2, no_node),
+            (3, no_node),
+            (4, 0),
+            (5, not_empty),
+            (6, 0),
+            (7, bad_version),
+            (8, 0)
+        ]
+    );
+    let children: Vec<_> = h.replica.database().node("/a").unwrap().children().collect();
+    assert_eq!(children, ["3"]);
+    assert_eq!(h.replica.database().ephemerals(other.session).collect::<Vec<_>>(), ["/a/3"]);
+    assert_eq!(h.replica.database().ephemerals(owner.session).count(), 0);
+}
+
+#[test]
+fn a_session_that_is_ended_twice_before_either_is_applied_ends_once() {
+    let mut h = Harness::new();
+    let owner = h.connect();
+    h.create(&owner, "/e", 1);
+    h.send(owner.conn, 3, OpCode::CloseSession, &RequestBody::Empty);
+    h.advance_ms(70_000);
+    h.settle();
+    assert!(h.replica.database().node("/e").is_none());
+    assert_eq!(h.replica.database().session_timeout(owner.session), None);
 }

@@ -345,6 +345,13 @@ pub const MULTI_READ_BYTES_MAX: usize = 64 << 20;
 /// and a leader's word is never late for their sake.
 pub const TURN_WORK_UNITS: u32 = 3000;
 
+/// Events that one turn makes for clients: the product of the operations of a multi and of the clients with a
+/// recursive watch above them, ten thousand by any number. An event takes a tenth of a microsecond, so that this is
+/// some 400 ms, which no session and no follower notices. Who would get more loses his connection: his client sets
+/// his watches again.
+// ZooKeeper: any number.
+pub const TURN_EVENTS_MAX: u32 = 4_000_000;
+
 /// A request that may take more units than this stands in a line of its own: a hundred times as long as
 /// most.
 pub const HEAVY_WORK_UNITS: u32 = 300;

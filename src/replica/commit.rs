@@ -76,7 +76,10 @@ impl Replica {
             let Some(mut connection) = self.connections.take(slot) else { continue };
             let readable =
                 read::may(&event.acl, perms::READ, &connection.identities, self.options.skip_acl);
-            if readable && connection.is_open() {
+            if readable && connection.is_open() && !self.work.claim_event() {
+                let reason = "there are more events in one turn than a server makes";
+                self.give_up_slow(slot, &mut connection, reason);
+            } else if readable && connection.is_open() {
                 self.prepare_buffer(slot, &mut connection);
                 connection.out.extend_from_slice(&frame);
                 connection.sent += 1;

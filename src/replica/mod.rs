@@ -231,7 +231,7 @@ impl Replica {
             resumable: Vec::new(),
             silence: silence::Silence::default(),
             memory: memory::Memory::default(),
-            work: work::Work::new(options.turn_work_units),
+            work: work::Work::new(options.turn_work_units, options.turn_events_max),
             in_flight: VecDeque::new(),
             backlog: VecDeque::new(),
             barriers: VecDeque::new(),

@@ -56,6 +56,8 @@ pub struct ReplicaOptions {
     pub reply_bytes_max: usize,
     /// What a turn may do for clients, in units of about a microsecond.
     pub turn_work_units: u32,
+    /// Most events that a turn makes for clients; who would get more is closed.
+    pub turn_events_max: u32,
     /// Most operations of a multi (`ringkeeper.multiOperationsMax`).
     pub multi_operations_max: usize,
     /// Most ephemeral nodes of a session (`ringkeeper.ephemeralsPerSessionMax`).
@@ -126,6 +128,7 @@ impl Default for ReplicaOptions {
             acl_entries_max: limits::ACL_ENTRIES_MAX,
             reply_bytes_max: limits::REPLY_BYTES_MAX,
             turn_work_units: limits::TURN_WORK_UNITS,
+            turn_events_max: limits::TURN_EVENTS_MAX,
             multi_operations_max: limits::MULTI_OPERATIONS_MAX,
             ephemerals_per_session_max: limits::EPHEMERALS_PER_SESSION_MAX,
             multi_read_bytes_max: limits::MULTI_READ_BYTES_MAX,

@@ -45,6 +45,9 @@ pub(super) struct Work {
     may_be_heavy: bool,
     /// Those in line are served; otherwise a request that has just come is looked at.
     is_serving: bool,
+    /// Events that a turn may make, and this one still.
+    events_per_turn: u32,
+    events_left: u32,
     /// Of two heavy requests the next one is a learner's.
     learners_next: bool,
     light: VecDeque<Slot>,
@@ -65,7 +68,7 @@ enum Line {
 }
 
 impl Work {
-    pub fn new(per_turn: u32) -> Work {
+    pub fn new(per_turn: u32, events_per_turn: u32) -> Work {
         let per_turn = i64::from(per_turn);
         Work {
             per_turn,
@@ -74,6 +77,8 @@ impl Work {
             heavy_credit: per_turn / 2,
             may_be_heavy: false,
             is_serving: false,
+            events_per_turn,
+            events_left: events_per_turn,
             learners_next: false,
             light: VecDeque::new(),
             heavy: VecDeque::new(),
@@ -116,6 +121,15 @@ impl Work {
         self.left = self.per_turn;
         let half = self.per_turn / 2;
         self.heavy_credit = (self.heavy_credit + half).min(half);
+        self.events_left = self.events_per_turn;
+    }
+
+    /// Takes one of the events that this turn may make; false if it has made all.
+    #[inline]
+    pub fn claim_event(&mut self) -> bool {
+        let may = self.events_left > 0;
+        self.events_left -= u32::from(may);
+        may
     }
 
     /// Takes so many units, or says that they have to wait.

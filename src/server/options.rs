@@ -154,6 +154,7 @@ pub fn replica(config: &Config, device: LogDevice) -> Result<ReplicaOptions, Str
         acl_entries_max: clamp(config.own.acl_entries_max),
         reply_bytes_max: limits::REPLY_BYTES_MAX,
         turn_work_units: limits::TURN_WORK_UNITS,
+        turn_events_max: limits::TURN_EVENTS_MAX,
         multi_operations_max: clamp(config.own.multi_operations_max),
         ephemerals_per_session_max: clamp(config.own.ephemerals_per_session_max),
         multi_read_bytes_max: clamp(config.own.multi_read_reply_bytes_max),

@@ -7,6 +7,7 @@ use crate::limits::WATCHES_REMOVED_PER_TURN;
 use crate::proto::OpCode;
 use crate::proto::data::perms;
 use crate::proto::request::{MultiOp, PathVersion, Paths, RequestBody, SetWatchesRequest};
+use crate::replica::ReplicaOptions;
 
 const CREATED: i32 = 1;
 const DELETED: i32 = 2;
@@ -186,6 +187,34 @@ fn the_watches_of_a_connection_that_ends_are_taken_out_in_portions() {
     }
     assert_eq!(left(&h), 0);
     assert!(h.replica.next_timeout().is_none_or(|at| at > h.now.mono), "nothing is left");
+}
+
+#[test]
+fn a_turn_makes_no_more_events_than_it_may_and_whom_the_next_would_reach_is_closed() {
+    let mut h = Harness::with(ReplicaOptions { turn_events_max: 10, ..ReplicaOptions::default() });
+    let writer = h.connect();
+    h.create(&writer, "/a", 0);
+    let watchers: Vec<_> = (0..3).map(|_| h.connect()).collect();
+    for watcher in &watchers {
+        h.call(watcher.conn, 1, OpCode::AddWatch, &kind("/", 1));
+    }
+    let sets = |count: usize| {
+        let part = match set_data("/a", b"", -1) {
+            RequestBody::SetData(request) => MultiOp::SetData(request),
+            _ => unreachable!("it is one"),
+        };
+        RequestBody::Multi(vec![part; count])
+    };
+    // In each turn as many as may be.
+    for _ in 0..2 {
+        h.call(writer.conn, 1, OpCode::Multi, &sets(3));
+        watchers.iter().for_each(|watcher| assert_eq!(h.replies(watcher.conn).len(), 3));
+    }
+    h.call(writer.conn, 1, OpCode::Multi, &sets(4));
+    let open: Vec<_> = watchers.iter().filter(|watcher| !h.is_closed(watcher.conn)).collect();
+    assert_eq!(open.len(), 1, "the tenth event was the last");
+    assert_eq!(h.replies(open[0].conn).len(), 4);
+    assert!(!h.is_closed(writer.conn));
 }
 
 #[test]

@@ -75,6 +75,12 @@ pub const LEARNER_EARLY_BYTES_MAX: usize = 16 * 1024;
 /// leader for each.
 pub const EPOCH_LEAD_MAX: i64 = 10_000;
 
+/// How far a vote for a leader may explain its epoch: so many times an ensemble may have elected a leader while this
+/// server, which has data, was away. Whoever speaks for a member can say any number in a vote, and lead then: this
+/// leaves two thousand such reigns until no epoch is left, and an election each minute for two years.
+pub const EPOCH_VOTED_LEAD_MAX: i64 = 1 << 20;
+const _: () = assert!(EPOCH_LEAD_MAX < EPOCH_VOTED_LEAD_MAX);
+
 /// Points of its history that a learner tells its leader about, so that two histories with the same
 /// zxids are told apart: most of what a server keeps in memory, in what it may send at once.
 pub const HISTORY_MARKS_MAX: usize = 480;
@@ -102,6 +108,10 @@ pub const KEPT_OUT_SAID_MAX: usize = LEARNERS_MAX;
 /// takes the whole tree more slowly than others write. What is broadcast is shared by all learners,
 /// so that many slow ones cost little more than one.
 pub const LEARNER_BACKLOG_BYTES_MAX: u64 = 256 << 20;
+
+/// Bytes of proposals that a learner has got and that are not committed, beyond which it leaves its leader: they are
+/// in its memory. A leader with so many would have cut this learner off, for it holds no more for one that is slow.
+pub const PENDING_BYTES_MAX: u64 = LEARNER_BACKLOG_BYTES_MAX;
 
 /// Bytes on their way to one learner beyond which no more of the tree or of the history is made: what
 /// a fast network carries in some milliseconds.

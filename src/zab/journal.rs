@@ -8,6 +8,12 @@ use crate::quorum::Config;
 
 use super::{CommittedLog, Mark, Marks, Origin, config_of};
 
+/// The memory that a transaction takes while it is kept, in bytes: its own, and what keeps it.
+pub(super) fn memory_of(txn: &Txn) -> u64 {
+    const KEPT_IN: u64 = 2 * size_of::<Txn>() as u64;
+    txn.bytes().len() as u64 + KEPT_IN
+}
+
 /// The transactions of the log from the point where they may still be lost.
 ///
 /// ```text
@@ -22,6 +28,8 @@ pub struct Journal {
     committed: Zxid,
     synced: Zxid,
     pending: VecDeque<Txn>,
+    /// The memory that they take.
+    pending_bytes: u64,
     /// Away while this server leads: the leader keeps it.
     recent: Option<CommittedLog>,
     /// The log is being cut or replaced: what is heard of its durability is about the former one.
@@ -47,6 +55,7 @@ impl Journal {
             committed: last,
             synced: last,
             pending: VecDeque::new(),
+            pending_bytes: 0,
             recent: Some(recent),
             is_cutting: false,
         }
@@ -56,6 +65,7 @@ impl Journal {
     pub fn accept(&mut self, txn: Txn) {
         assert!(txn.zxid() > self.accepted, "zxids rise: {} after {}", txn.zxid(), self.accepted);
         self.accepted = txn.zxid();
+        self.pending_bytes += memory_of(&txn);
         self.pending.push_back(txn);
     }
 
@@ -72,6 +82,7 @@ impl Journal {
             front => return Err(CommitError::NotNext(front.map(Txn::zxid))),
         }
         let txn = self.pending.pop_front().expect("there is a front");
+        self.pending_bytes -= memory_of(&txn);
         self.committed = zxid;
         if let Some(recent) = &mut self.recent {
             recent.push(txn.clone());
@@ -83,6 +94,7 @@ impl Journal {
     pub fn truncate(&mut self, zxid: Zxid) {
         assert!(zxid < self.accepted, "there is something to cut off");
         self.pending.retain(|txn| txn.zxid() <= zxid);
+        self.pending_bytes = self.pending.iter().map(memory_of).sum();
         self.accepted = zxid;
         self.committed = self.committed.min(zxid);
         self.synced = self.synced.min(zxid);
@@ -95,6 +107,7 @@ impl Journal {
     /// All of it is replaced by a tree as of `zxid`, of this digest if it is sure.
     pub fn restore(&mut self, zxid: Zxid, digest: Option<i64>) {
         self.pending.clear();
+        self.pending_bytes = 0;
         self.accepted = zxid;
         self.committed = zxid;
         self.synced = zxid;
@@ -161,6 +174,7 @@ impl Journal {
             pending.iter().all(|txn| txn.zxid() > self.committed),
             "what is pending is not committed"
         );
+        self.pending_bytes = pending.iter().map(memory_of).sum();
         self.pending = pending.into();
         self.recent = Some(recent);
         self.synced = self.synced.min(self.accepted);
@@ -174,6 +188,11 @@ impl Journal {
     /// Transactions that are accepted and not known to be committed, oldest first.
     pub fn pending(&self) -> &VecDeque<Txn> {
         &self.pending
+    }
+
+    /// The memory that they take.
+    pub fn pending_bytes(&self) -> u64 {
+        self.pending_bytes
     }
 
     /// Where the newest reconfiguration leads that is accepted and not known to be committed.

@@ -156,7 +156,7 @@ pub fn leader_of_far_epoch(server: ServerId, accepted: Epoch, ours: Epoch) -> St
 pub fn learner_of_far_epoch(leader: ServerId, epoch: Epoch, known: Epoch) -> String {
     format!(
         "server {leader} says that it leads epoch {epoch}, and this server knows of {known} and of no vote \
-         for a later one: failed elections do not explain that. Nothing was changed. {FAR_EPOCH_WAY_OUT}"
+         for a later one that it could believe: failed elections do not explain that. Nothing was changed. {FAR_EPOCH_WAY_OUT}"
     )
 }
 

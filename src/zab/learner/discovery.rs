@@ -2,6 +2,7 @@
 //! (`Learner.registerWithLeader`, the beginning of `Learner.syncWithLeader`).
 
 use super::*;
+use crate::limits::EPOCH_VOTED_LEAD_MAX;
 use crate::zab::EpochAck;
 use crate::zab::leader::is_far;
 
@@ -31,9 +32,14 @@ impl Learner {
             let reason = kept_out::learner_of_later_promise(self.target.leader, epoch, accepted);
             return Err(Left::kept_out(kept_out::Reason::LaterEpoch(accepted), reason));
         }
-        // The leader's last epoch is in the votes for it, and it may have accepted some later ones.
+        // The leader's last epoch is in the votes for it, and it may have accepted some later ones. But a vote is
+        // a word as well: where this server has data, it has been away for no more than so many epochs.
         // ZooKeeper: Learner.registerWithLeader writes down whatever it is told.
-        let known = accepted.max(self.target.voted);
+        let has_data =
+            lasting.journal.accepted() > Zxid::ZERO || lasting.epochs.current > Epoch::ZERO;
+        let believed =
+            if has_data { accepted.0.saturating_add(EPOCH_VOTED_LEAD_MAX) } else { i64::MAX };
+        let known = accepted.max(Epoch(self.target.voted.0.min(believed)));
         if is_far(epoch, known) {
             let reason = kept_out::learner_of_far_epoch(self.target.leader, epoch, known);
             return Err(Left::kept_out(kept_out::Reason::FarEpoch, reason));
@@ -89,7 +95,9 @@ impl Learner {
             }
             packet::TRUNC => return self.on_trunc(packet.zxid, lasting),
             packet::SNAP => {
-                if packet.zxid < Zxid::ZERO {
+                // 1. A leader of epoch 2 sends a tree as of 9:1. 2. The next leader, of epoch 3, has it for its
+                //    history. 3. What it proposes is earlier than what it has: its process ends.
+                if packet.zxid < Zxid::ZERO || packet.zxid.epoch() > self.epoch {
                     return Err(Left::new(format!("it offers its tree as of {}", packet.zxid)));
                 }
                 if packet.zxid < last {

@@ -2,7 +2,9 @@
 //! meanwhile (`Learner.syncWithLeader`).
 
 use super::*;
+use crate::limits::PENDING_BYTES_MAX;
 use crate::peer::MajorChange;
+use crate::zab::journal::memory_of;
 use crate::zab::{self, CommitError, Epochs};
 
 impl Learner {
@@ -20,7 +22,9 @@ impl Learner {
                 let last = self.uncommitted.back().map_or(lasting.journal.accepted(), Txn::zxid);
                 if !self.is_in_tree(txn.zxid()) {
                     self.continuous(last, txn.zxid(), lasting)?;
+                    self.uncommitted_bytes += memory_of(&txn);
                     self.uncommitted.push_back(txn);
+                    within_memory(self.uncommitted_bytes)?;
                 }
                 Ok(())
             }
@@ -57,7 +61,7 @@ impl Learner {
         if self.stage != Stage::NewLeader {
             self.ack(zxid);
         }
-        Ok(())
+        within_memory(lasting.journal.pending_bytes())
     }
 
     /// COMMIT of the oldest proposal.
@@ -66,7 +70,7 @@ impl Learner {
         // An observer gets no proposals but with its history; they are logged when they are
         // committed, because an old leader also sends it some that never will be.
         if self.uncommitted.front().is_some_and(|txn| txn.zxid() == zxid) {
-            let txn = self.uncommitted.pop_front().expect("there is a front");
+            let txn = self.pop_uncommitted().expect("there is a front");
             lasting.journal.accept(txn.clone());
             lasting.ready.append(txn);
         }
@@ -103,7 +107,7 @@ impl Learner {
         }
         // What an old leader proposed to an observer is committed with this.
         while self.uncommitted.front().is_some_and(|txn| txn.zxid() <= zxid) {
-            self.uncommitted.pop_front();
+            self.pop_uncommitted();
         }
         self.continuous(lasting.journal.accepted(), zxid, lasting)?;
         lasting.journal.accept(txn.clone());
@@ -116,6 +120,13 @@ impl Learner {
         }
         lasting.ready.commit(txn);
         Ok(())
+    }
+
+    /// The oldest of an observer's proposals is committed.
+    fn pop_uncommitted(&mut self) -> Option<Txn> {
+        let txn = self.uncommitted.pop_front()?;
+        self.uncommitted_bytes -= memory_of(&txn);
+        Some(txn)
     }
 
     /// A committed reconfiguration.
@@ -209,6 +220,7 @@ impl Learner {
         }
         self.stage = Stage::Broadcast;
         self.uncommitted.clear();
+        self.uncommitted_bytes = 0;
         self.ack(Zxid::new(self.epoch, 0));
         let standing = self.standing().expect("it was just taken up");
         lasting.ready.standing(standing);
@@ -241,6 +253,15 @@ impl Learner {
             self.epoch
         )))
     }
+}
+
+/// Whether so much may wait for its COMMIT. The leader has not said what becomes of it, and may never do so.
+// ZooKeeper: a learner keeps whatever it is sent.
+fn within_memory(pending_bytes: u64) -> Result<(), Left> {
+    if pending_bytes <= PENDING_BYTES_MAX {
+        return Ok(());
+    }
+    Err(Left::new(format!("it has proposed {pending_bytes} bytes and does not commit them")))
 }
 
 /// What a reconfiguration makes of the ensemble.

@@ -146,6 +146,8 @@ pub struct Learner {
     acks: Vec<u8>,
     /// An observer's proposals of the history whose COMMIT has not come.
     uncommitted: VecDeque<Txn>,
+    /// The memory that they take.
+    uncommitted_bytes: u64,
     /// The configuration of NEWLEADER, active with UPTODATE.
     new_config: Option<Rc<Config>>,
     /// Bytes for the leader that the network still has.
@@ -170,6 +172,7 @@ impl Learner {
             in_tree: Zxid(i64::MIN),
             acks: Vec::new(),
             uncommitted: VecDeque::new(),
+            uncommitted_bytes: 0,
             new_config: None,
             unsent_bytes: 0,
             failure: None,

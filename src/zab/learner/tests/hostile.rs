@@ -1,6 +1,7 @@
 //! A leader that says anything: the learner leaves it or goes on, and never falls.
 
 use super::*;
+use crate::limits::{EPOCH_LEAD_MAX, EPOCH_VOTED_LEAD_MAX, PENDING_BYTES_MAX};
 use crate::zab::Numbers;
 use crate::zab::leader::ObserverMaster;
 
@@ -145,4 +146,66 @@ fn no_leader_makes_a_learner_fall() {
         }
     }
     assert!(left > CONVERSATIONS / 2 && followed > CONVERSATIONS / 4, "{left} {followed}");
+}
+
+/// It goes like this: 1. Somebody who speaks for a member is elected with votes for the last epoch but one. 2. Its
+/// LEADERINFO is one epoch later. 3. Were that written down, nobody could lead any more, ever.
+#[test]
+fn a_vote_does_not_explain_an_epoch_that_no_ensemble_comes_to() {
+    let last = i64::from(i32::MAX);
+    let most = 1 + EPOCH_VOTED_LEAD_MAX + EPOCH_LEAD_MAX;
+    for (epoch, is_refused) in [(most, false), (most + 1, true), (last, true)] {
+        let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[z(1, 1)]);
+        it.learner.target.voted = Epoch(epoch - 1);
+        let told = it.says(|out| put_leader_info(out, Epoch(epoch), None));
+        assert_eq!(told.contains("failed elections do not explain that"), is_refused, "{told}");
+        assert_eq!(it.lasting.epochs.accepted, Epoch(if is_refused { 1 } else { epoch }));
+    }
+    // Who has nothing comes to an ensemble of any age.
+    let mut it = Conversation::connected(LearnerKind::Follower, 0, 0, &[Zxid::NONE]);
+    it.learner.target.voted = Epoch(2 * EPOCH_VOTED_LEAD_MAX);
+    it.says(|out| put_leader_info(out, Epoch(2 * EPOCH_VOTED_LEAD_MAX + 1), None));
+    assert_eq!(it.lasting.epochs.accepted, Epoch(2 * EPOCH_VOTED_LEAD_MAX + 1));
+}
+
+/// Its zxid would be later than any that the next leader gives.
+#[test]
+fn a_tree_of_a_later_epoch_than_its_leaders_is_not_taken() {
+    for (zxid, is_refused) in [(z(2, 0), false), (z(3, 0), true), (Zxid(i64::MAX), true)] {
+        let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[z(1, 1)]);
+        it.says(|out| put_leader_info(out, Epoch(2), None));
+        let told = it.says(|out| put_bare(out, packet::SNAP, zxid));
+        assert_eq!(told.contains("SnapshotBegins"), !is_refused, "{told}");
+        assert_eq!(told.contains("left: it offers its tree as of"), is_refused, "{told}");
+    }
+}
+
+/// So large a transaction that few of them fill the memory.
+fn large(zxid: Zxid) -> Txn {
+    let header = TxnHeader { client_id: SessionId(1), cxid: 0, zxid, time: 0, op: OpCode::SetData };
+    let data = vec![0; usize::try_from(PENDING_BYTES_MAX / 4).unwrap()];
+    let body = TxnBody::SetData(SetDataTxn { path: Some("/a"), data: Some(&data), version: 1 });
+    Txn::new(header, &body, None)
+}
+
+#[test]
+fn a_leader_that_commits_nothing_is_left_before_the_memory_is_full() {
+    for kind in [LearnerKind::Follower, LearnerKind::Observer] {
+        for commits in [false, true] {
+            let mut it = Conversation::connected(kind, 1, 1, &[]);
+            it.says(|out| put_leader_info(out, Epoch(2), None));
+            it.says(|out| put_bare(out, packet::DIFF, Zxid::ZERO));
+            let taken = (1..=5).take_while(|counter| {
+                let told = it.says(|out| {
+                    put_txn(out, packet::PROPOSAL, &large(z(2, *counter)));
+                    if commits {
+                        put_bare(out, packet::COMMIT, z(2, *counter));
+                    }
+                });
+                !told.contains("left: it has proposed")
+            });
+            let expected = if commits { 5 } else { 3 };
+            assert_eq!(taken.count(), expected, "{kind:?}, {commits}");
+        }
+    }
 }

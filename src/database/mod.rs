@@ -8,6 +8,7 @@
 //! may depend on a clock, a random choice, or the order of a hash table.
 
 mod apply;
+mod fits;
 mod load;
 mod quotas;
 mod snapshot;

@@ -297,6 +297,23 @@ impl Replica {
         self.follow_peer(now);
     }
 
+    /// A leader has committed what does not fit this tree: then that is not the leader's, or the leader is none. All
+    /// who have this history pass over it, as a start does that finds it in the log; who ended here would find it
+    /// again behind the next leader, and end again.
+    // ZooKeeper: DataTree.processTxn takes the error for the transaction's result, and goes on.
+    fn doubt_misfit(&mut self, txn: &Txn) {
+        if self.database.is_fuzzy() || self.database.fits(txn) {
+            return;
+        }
+        let zxid = txn.zxid();
+        tracing::error!(
+            %zxid, op = ?txn.header().op,
+            "a committed transaction does not fit the tree of this server, and is passed over: the tree is not its \
+             leader's, or somebody has led who is no member of this ensemble"
+        );
+        self.database.set_tolerant(true);
+    }
+
     /// Of a `Ready`, what waits for no disk.
     pub(super) fn follow_in_memory(&mut self, now: Now, ready: &mut Ready) {
         if planted::is(self.options.planted, PlantedBug::CommitOutOfOrder)
@@ -306,6 +323,10 @@ impl Replica {
             ready.commit.swap(0, 1);
         }
         for txn in ready.commit.drain(..) {
+            // What was proposed here was decided against this tree.
+            if !self.ensemble.proposes() {
+                self.doubt_misfit(&txn);
+            }
             self.on_committed(now, &txn);
         }
         self.answer_questions(now);

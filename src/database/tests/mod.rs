@@ -2,6 +2,7 @@
 //! model.
 
 mod events;
+mod fits;
 mod model;
 mod quota;
 mod random;
@@ -73,7 +74,9 @@ impl Run {
     pub fn apply(&mut self, op: OpCode, body: &TxnBody<'_>) -> Applied {
         let zxid = self.database.last_processed().0 + 1;
         self.fired.clear();
-        self.database.apply(&Txn::new(header(zxid, op), body, None), &mut self.fired)
+        let txn = Txn::new(header(zxid, op), body, None);
+        assert!(self.database.is_fuzzy() || self.database.fits(&txn), "{body:?}");
+        self.database.apply(&txn, &mut self.fired)
     }
 
     pub fn create(&mut self, path: &str, data: &str) -> Applied {

@@ -425,3 +425,21 @@ fn a_local_session_expires_where_it_lives() {
     assert!(harness.is_closed(client.conn));
     assert_eq!(harness.replica.local_sessions_count(), 0);
 }
+
+/// Whoever is elected with forged votes may say that anything is committed, and the next leader sends it on to those
+/// who were not there.
+#[test]
+fn a_committed_transaction_that_does_not_fit_ends_no_learner() {
+    let mut harness = follower();
+    let client = connect(&mut harness, zxid(1, 1));
+    let other = Client { session: SessionId(99), ..connect(&mut harness, zxid(1, 2)) };
+    commit(&mut harness, created(zxid(1, 3), &other, 1, "/a"));
+    let data = TxnBody::SetData(SetDataTxn { path: Some("/gone"), data: Some(b"x"), version: 1 });
+    commit(&mut harness, txn(zxid(1, 4), other.session, 2, OpCode::SetData, &data));
+    commit(&mut harness, created(zxid(1, 5), &other, 3, "/gone/b"));
+    commit(&mut harness, created(zxid(1, 6), &other, 4, "/a/b"));
+    // What came behind it is carried out, and the client is served.
+    harness.send(client.conn, 1, OpCode::Exists, &watch("/a/b", false));
+    harness.settle();
+    assert_eq!(harness.errors(client.conn), [(1, 0)]);
+}

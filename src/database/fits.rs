@@ -1,0 +1,107 @@
+//! Whether a transaction that others have committed fits this tree.
+//!
+//! What this server proposes was decided against its own tree, and [`Database::apply`] takes it for granted that
+//! it fits. What a leader sends was decided elsewhere. Where the two trees differ, or the leader is none, a server
+//! that ended here would end again each time it came back for the rest of the history.
+
+use std::collections::BTreeMap;
+
+use crate::database::Database;
+use crate::proto::opcode::OpCode;
+use crate::proto::txn::{Txn, TxnBody};
+use crate::tree::{split_path, ttl_owner};
+
+/// What the parts of a multi before this one make of nodes: how many children each has, if it is there.
+type Ahead = BTreeMap<String, Option<u64>>;
+
+/// What a part does to the tree, if it fits.
+enum Change<'a> {
+    None,
+    Created(&'a str),
+    Deleted(&'a str),
+}
+
+impl Database {
+    /// Whether it can be applied as it is meant. One that cannot is passed over by a database that is tolerant
+    /// ([`Database::set_tolerant`]), and breaks an invariant of one that is not.
+    ///
+    /// Costs a search or two, for nodes that are needed next.
+    pub fn fits(&self, txn: &Txn) -> bool {
+        let mut ahead = Ahead::new();
+        let TxnBody::Multi(parts) = txn.body() else {
+            return self.change(&txn.body(), &ahead).is_some();
+        };
+        // Of a multi that has failed, nothing is applied.
+        if parts.iter().any(|part| part.op == OpCode::Error.number()) {
+            return true;
+        }
+        TxnBody::parts(parts).all(|(_, body)| {
+            let Some(change) = self.change(&body, &ahead) else { return false };
+            let (path, made) = match change {
+                Change::None => return true,
+                Change::Created(path) => (path, Some(0)),
+                Change::Deleted(path) => (path, None),
+            };
+            let (parent, _) = split_path(path).expect("it was split before");
+            let children = self.children_of(parent, &ahead).expect("it was found before");
+            let children = match made {
+                Some(_) => children + 1,
+                None => children.saturating_sub(1),
+            };
+            ahead.insert(whole(parent).to_owned(), Some(children));
+            ahead.insert(path.to_owned(), made);
+            true
+        })
+    }
+
+    /// `None`: it does not fit.
+    fn change<'a>(&self, body: &TxnBody<'a>, ahead: &Ahead) -> Option<Change<'a>> {
+        let is_there = |path: Option<&str>| self.children_of(path?, ahead).map(|_| Change::None);
+        match *body {
+            TxnBody::Create(txn) => self.creates(txn.path, ahead),
+            TxnBody::CreateContainer(txn) => self.creates(txn.path, ahead),
+            TxnBody::CreateTtl(txn) => {
+                ttl_owner(txn.ttl)?;
+                self.creates(txn.path, ahead)
+            }
+            TxnBody::Delete(txn) => {
+                let path = txn.path.filter(|path| split_path(path).is_some())?;
+                (self.children_of(path, ahead)? == 0).then_some(Change::Deleted(path))
+            }
+            TxnBody::SetData(txn) => is_there(txn.path),
+            TxnBody::SetAcl(txn) => is_there(txn.path),
+            // What is gone already is passed over; what has children is no session's.
+            TxnBody::CloseSession { paths } => {
+                let mut paths = paths.iter().flat_map(|paths| paths.iter()).flatten();
+                let has_children =
+                    |path: &str| self.children_of(path, ahead).is_some_and(|count| count > 0);
+                (!paths.any(has_children)).then_some(Change::None)
+            }
+            TxnBody::Check(_)
+            | TxnBody::CreateSession { .. }
+            | TxnBody::Error { .. }
+            | TxnBody::Multi(_) => Some(Change::None),
+        }
+    }
+
+    fn creates<'a>(&self, path: Option<&'a str>, ahead: &Ahead) -> Option<Change<'a>> {
+        let path = path?;
+        let (parent, _) = split_path(path)?;
+        self.children_of(parent, ahead)?;
+        self.children_of(path, ahead).is_none().then_some(Change::Created(path))
+    }
+
+    /// How many children a node has; `None`: it is not there.
+    fn children_of(&self, path: &str, ahead: &Ahead) -> Option<u64> {
+        if let Some(known) = ahead.get(whole(path)) {
+            return *known;
+        }
+        let id = self.tree.find(path)?;
+        Some(self.tree.get(id).num_children() as u64)
+    }
+}
+
+/// The root has two paths.
+fn whole(path: &str) -> &str {
+    if path.is_empty() { "/" } else { path }
+}

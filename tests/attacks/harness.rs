@@ -108,12 +108,7 @@ impl Watched {
     /// From now on.
     pub fn begin(servers: &[&Server]) -> Watched {
         let bystanders = servers.iter().map(|server| Bystander::at(server.socket_addr())).collect();
-        let pids = servers.iter().map(|server| server.pid());
-        let memory = pids.map(|pid| {
-            // Documented in proc_pid_clear_refs(5): 5 forgets the peak so far.
-            std::fs::write(format!("/proc/{pid}/clear_refs"), "5").unwrap();
-            (pid, memory_peak(pid))
-        });
+        let memory = servers.iter().map(|server| (server.pid(), memory_now(server.pid())));
         Watched { memory: memory.collect(), bystanders }
     }
 
@@ -148,8 +143,15 @@ impl Watched {
     }
 }
 
+/// The memory that a process has now, in bytes; [`memory_peak`] counts from here on.
+pub fn memory_now(pid: u32) -> u64 {
+    // Documented in proc_pid_clear_refs(5): 5 forgets the peak so far.
+    std::fs::write(format!("/proc/{pid}/clear_refs"), "5").unwrap();
+    memory_peak(pid)
+}
+
 /// The most memory that a process has had, in bytes.
-fn memory_peak(pid: u32) -> u64 {
+pub fn memory_peak(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024

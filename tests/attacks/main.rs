@@ -9,15 +9,19 @@
 
 mod counts;
 mod election_port;
+mod false_leader;
 mod files;
 mod first_frame;
 mod growth;
 mod harness;
+mod hostile_leader;
 mod memory;
+mod observer_master;
 mod quorum_port;
 #[path = "../raw/mod.rs"]
 mod raw;
 mod snapshots;
 mod suspects;
+mod talk;
 mod watches;
 mod work;

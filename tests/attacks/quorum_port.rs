@@ -57,7 +57,7 @@ pub fn dial_as_stranger(to: SocketAddr) -> std::io::Result<TcpStream> {
     dial_from(STRANGER, to)
 }
 
-fn dial_from(from: &str, to: SocketAddr) -> std::io::Result<TcpStream> {
+pub fn dial_from(from: &str, to: SocketAddr) -> std::io::Result<TcpStream> {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
     let from: SocketAddr = from.parse().unwrap();
     socket.bind(&from.into())?;

@@ -16,6 +16,17 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// root, whose path is empty, first.
 fn snapshot(sessions: &[(i64, i32)], nodes: &[(&str, i64)]) -> Vec<u8> {
     let mut bytes = b"ZKSN\0\0\0\x02\xff\xff\xff\xff\xff\xff\xff\xff".to_vec();
+    bytes.extend(tree(sessions, nodes));
+    text(&mut bytes, "/");
+    let sum = adler32(&bytes);
+    bytes.extend(u64::from(sum).to_be_bytes());
+    text(&mut bytes, "/");
+    bytes
+}
+
+/// Sessions, ACLs and nodes, as they stand in a snapshot and in what a leader sends, without the end.
+pub fn tree(sessions: &[(i64, i32)], nodes: &[(&str, i64)]) -> Vec<u8> {
+    let mut bytes = Vec::new();
     bytes.extend(i32::try_from(sessions.len()).unwrap().to_be_bytes());
     for (id, timeout_ms) in sessions {
         bytes.extend(id.to_be_bytes());
@@ -26,20 +37,22 @@ fn snapshot(sessions: &[(i64, i32)], nodes: &[(&str, i64)]) -> Vec<u8> {
     text(&mut bytes, "world");
     text(&mut bytes, "anyone");
     for (path, owner) in nodes {
-        text(&mut bytes, path);
-        text(&mut bytes, "");
-        bytes.extend(1_i64.to_be_bytes());
-        let stat = StatPersisted { ephemeral_owner: *owner, ..StatPersisted::default() };
-        bytes.extend(stat.to_bytes());
+        node(&mut bytes, path, *owner, "");
     }
-    text(&mut bytes, "/");
-    let sum = adler32(&bytes);
-    bytes.extend(u64::from(sum).to_be_bytes());
-    text(&mut bytes, "/");
     bytes
 }
 
-fn text(bytes: &mut Vec<u8>, text: &str) {
+/// One node of a tree.
+pub fn node(bytes: &mut Vec<u8>, path: &str, owner: i64, data: &str) {
+    text(bytes, path);
+    text(bytes, data);
+    bytes.extend(1_i64.to_be_bytes());
+    let stat = StatPersisted { ephemeral_owner: owner, ..StatPersisted::default() };
+    bytes.extend(stat.to_bytes());
+}
+
+/// A string with its length.
+pub fn text(bytes: &mut Vec<u8>, text: &str) {
     bytes.extend(i32::try_from(text.len()).unwrap().to_be_bytes());
     bytes.extend(text.as_bytes());
 }

@@ -1,0 +1,490 @@
+//! What a host does that answers at the address of a member: it is elected, and misleads those who follow it.
+//!
+//! Without proof of who speaks, nobody can keep it from being elected, from stopping the others for as long as it
+//! speaks, from writing, or from giving them another tree: that is what following means. What is held: no process
+//! ends, memory stays bounded, and as soon as it is gone the others serve again, with whatever was acknowledged
+//! before, unless it has led them away from it in the words of an honest leader.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ringkeeper::id::{Epoch, ServerId, SessionId, Zxid};
+use ringkeeper::jute::Vector;
+use ringkeeper::limits::{EPOCH_LEAD_MAX, PENDING_BYTES_MAX};
+use ringkeeper::proto::OpCode;
+use ringkeeper::proto::quorum::packet;
+use ringkeeper::proto::request::{PathRequest, RequestBody};
+use ringkeeper::proto::txn::{CreateTxn, DeleteTxn, SetDataTxn, TxnBody};
+use ringkeeper::zab::packets::{
+    put_bare, put_commit_and_activate, put_data, put_inform_and_activate, put_leader_info,
+    put_revalidated, put_txn,
+};
+use ringkeeper_testkit::{Config, Ensemble};
+
+use crate::false_leader::{FalseLeader, Victim, txn};
+use crate::harness::{memory_now, memory_peak, program};
+use crate::raw::Client;
+use crate::snapshots::{node, text, tree};
+
+/// The member whose address it has. The largest id, so that nobody disputes its connections.
+const HOST: usize = 3;
+/// Those who are led.
+const LED: [usize; 2] = [1, 2];
+/// Nodes that were acknowledged before.
+const KEPT: usize = 20;
+/// The limits in time of these ensembles: a tick, and what a leader may be silent for, in ms.
+const TICK_MS: u64 = 200;
+const SILENCE_MS: u64 = 10 * TICK_MS;
+/// Within this time the others serve again once it is gone. An attempt to follow, a hold after some failures and an
+/// election; where many tests run beside this one, more.
+const BACK_MAX: Duration = Duration::from_secs(20);
+/// What a server may take to follow anybody, and for packets of a few bytes.
+const LITTLE: u64 = 64 << 20;
+/// How long it is heard what a victim does about the last word.
+const MOMENT: Duration = Duration::from_secs(1);
+
+/// An ensemble of three, of which one is gone.
+struct Ground {
+    ensemble: Ensemble,
+    /// What clients were told to be written.
+    acknowledged: Vec<String>,
+}
+
+impl Ground {
+    fn new(lines: &[&str]) -> Ground {
+        let config = Config::new()
+            .line(&format!("tickTime={TICK_MS}"))
+            .line("initLimit=10")
+            .line("syncLimit=10");
+        let config = lines.iter().fold(config, |config, line| config.line(line));
+        let ensemble = Ensemble::start(&[program(), program(), program()], config);
+        let mut ground = Ground { ensemble, acknowledged: Vec::new() };
+        let mut client = Client::connect_with(ground.ensemble.address(1), 10_000);
+        for number in 0..KEPT {
+            let path = format!("/kept-{number}");
+            client.create(&path, path.as_bytes(), 0).ok();
+            ground.acknowledged.push(path);
+        }
+        ground
+    }
+
+    /// The others look for a leader and find this one, which votes with the epoch `voted`. What it does to each of
+    /// them is `attack`, which says what came of it. Then it is gone.
+    fn case(
+        &mut self,
+        name: &str,
+        memory: u64,
+        voted: Epoch,
+        attack: impl Fn(Victim) -> String + Sync,
+    ) {
+        let ensemble = &mut self.ensemble;
+        ensemble.kill_all();
+        let leader = FalseLeader::stand(ensemble, HOST, &LED, voted);
+        LED.iter().for_each(|id| ensemble.spawn(*id));
+        let victims = leader.victims(LED.len());
+        let before: Vec<(u32, u64)> = LED
+            .iter()
+            .map(|id| ensemble.server(*id).pid())
+            .map(|pid| (pid, memory_now(pid)))
+            .collect();
+        let mut answers: Vec<String> = thread::scope(|scope| {
+            let led = victims.into_iter().map(|victim| scope.spawn(|| attack(victim)));
+            let led: Vec<_> = led.collect();
+            led.into_iter().map(|victim| victim.join().unwrap()).collect()
+        });
+        for id in LED {
+            let is_running = ensemble.server_mut(id).is_running();
+            assert!(is_running, "{name}: server {id} ended\n{}", ensemble.tails(60));
+        }
+        let grown = before.iter().map(|(pid, was)| memory_peak(*pid).saturating_sub(*was)).max();
+        let grown = grown.unwrap();
+        drop(leader);
+        let begun = Instant::now();
+        for id in LED {
+            ensemble.wait_serving(id);
+        }
+        let took = begun.elapsed();
+        answers.dedup();
+        println!(
+            "| {name} | {} | back after {} ms | {:.1} MB |",
+            answers.join(", "),
+            took.as_millis(),
+            grown as f64 / 1e6
+        );
+        let tails = || self.ensemble.tails(60);
+        assert!(took < BACK_MAX, "{name}: served after {took:?}\n{}", tails());
+        assert!(grown <= memory, "{name}: memory grew by {grown} bytes, not {memory}\n{}", tails());
+        self.holds(name);
+    }
+
+    /// Nothing that was acknowledged is lost, and more can be written.
+    fn holds(&mut self, name: &str) {
+        let tails = self.ensemble.tails(60);
+        for id in LED {
+            assert!(
+                !self.ensemble.server(id).log_tail(2000).contains("panicked"),
+                "{name}\n{tails}"
+            );
+            let mut client = Client::connect_with(self.ensemble.address(id), 10_000);
+            let path = format!("/after-{}", self.acknowledged.len());
+            client.create(&path, path.as_bytes(), 0).ok();
+            self.acknowledged.push(path);
+            let sync = RequestBody::Path(PathRequest { path: Some("/") });
+            client.call(OpCode::Sync, &sync).ok();
+            for path in &self.acknowledged {
+                let reply = client.get(path);
+                assert_eq!(reply.header.err, 0, "{name}: {path} of server {id}\n{tails}");
+            }
+        }
+    }
+
+    /// The member itself comes back, and has the same.
+    fn end(mut self) {
+        let begun = Instant::now();
+        self.ensemble.restart(HOST);
+        println!(
+            "| the member itself comes back | serves | {} ms | |",
+            begun.elapsed().as_millis()
+        );
+        let mut client = Client::connect_with(self.ensemble.address(HOST), 10_000);
+        client.call(OpCode::Sync, &RequestBody::Path(PathRequest { path: Some("/") })).ok();
+        for path in &self.acknowledged {
+            assert_eq!(client.get(path).header.err, 0, "{path}\n{}", self.ensemble.tails(60));
+        }
+    }
+}
+
+/// The epoch of a history that is better than anybody's, and near.
+const NEAR: Epoch = Epoch(1000);
+
+fn delete(path: &str) -> TxnBody<'_> {
+    TxnBody::Delete(DeleteTxn { path: Some(path) })
+}
+
+fn set_data(path: &str) -> TxnBody<'_> {
+    TxnBody::SetData(SetDataTxn { path: Some(path), data: Some(b"x"), version: 1 })
+}
+
+fn create<'a>(path: &'a str, data: &'a [u8]) -> TxnBody<'a> {
+    let (path, data) = (Some(path), Some(data));
+    TxnBody::Create(CreateTxn {
+        path,
+        data,
+        acl: Vector::NULL,
+        ephemeral: false,
+        parent_cversion: 1,
+    })
+}
+
+/// Says something after something else went as it should.
+fn then(mut victim: Victim, went: bool, write: impl FnOnce(&Victim, &mut Vec<u8>)) -> String {
+    if !went {
+        return "left before".to_owned();
+    }
+    let mut bytes = Vec::new();
+    write(&victim, &mut bytes);
+    victim.send(&bytes);
+    victim.end(MOMENT)
+}
+
+#[test]
+fn epochs_that_make_no_sense_are_not_followed() {
+    let mut ground = Ground::new(&[]);
+    let far = |victim: &Victim| Epoch(victim.accepted.0 + EPOCH_LEAD_MAX + 1001);
+    ground.case("LEADERINFO of a far epoch", LITTLE, NEAR, |victim| {
+        then(victim, true, |it, out| put_leader_info(out, far(it), None))
+    });
+    ground.case("LEADERINFO of the epoch 0, and of -1", LITTLE, NEAR, |victim| {
+        let epoch = Epoch(if victim.id == 1 { 0 } else { -1 });
+        then(victim, true, |_, out| put_leader_info(out, epoch, None))
+    });
+    ground.case("NEWLEADER of another epoch", LITTLE, NEAR, |mut victim| {
+        let went = victim.agree();
+        then(victim, went, |it, out| {
+            put_bare(out, packet::NEWLEADER, Zxid::new(Epoch(it.epoch.0 + 1), 0));
+        })
+    });
+    // Votes for the last epoch but one are no evidence that there was one.
+    let last = i64::from(i32::MAX);
+    ground.case("votes and LEADERINFO of the last epochs", LITTLE, Epoch(last - 1), |victim| {
+        then(victim, true, |_, out| put_leader_info(out, Epoch(last), None))
+    });
+    ground.end();
+}
+
+#[test]
+fn a_choice_that_makes_no_sense_costs_nothing() {
+    let mut ground = Ground::new(&[]);
+    let last = i64::from(i32::MAX);
+    let zxids = [Zxid(i64::MAX), Zxid(i64::MIN), Zxid(-1), Zxid::new(Epoch(last), u32::MAX)];
+    for (kind, name) in [(packet::DIFF, "DIFF"), (packet::TRUNC, "TRUNC"), (packet::SNAP, "SNAP")] {
+        ground.case(&format!("{name} to zxids that make no sense"), LITTLE, NEAR, |mut victim| {
+            let went = victim.lead();
+            let zxid = if victim.id == 1 { zxids[3] } else { zxids[usize::from(kind != 13)] };
+            then(victim, went, |it, out| {
+                put_bare(out, kind, zxid);
+                if kind == packet::SNAP {
+                    out.extend(tree(&[], &[("", 0), ("/a", 0)]));
+                    text(out, "/");
+                    text(out, "BenWasHere");
+                }
+                put_data(out, packet::NEWLEADER, it.zxid(0), &[]);
+            })
+        });
+    }
+    ground.end();
+}
+
+#[test]
+fn a_tree_that_is_none_replaces_nothing() {
+    const ENDLESS: usize = 64 << 20;
+    let mut ground = Ground::new(&[]);
+    let begins = |mut victim: Victim| {
+        let went = victim.lead() && {
+            let zxid = victim.zxid(0);
+            victim.say(|out| put_bare(out, packet::SNAP, zxid))
+        };
+        (victim, went)
+    };
+    let whole = tree(&[(7, 4000)], &[("", 0), ("/a", 0), ("/a/b", 7)]);
+    ground.case("a damaged tree", LITTLE, NEAR, |victim| {
+        let (victim, went) = begins(victim);
+        then(victim, went, |it, out| {
+            out.extend(&whole);
+            if it.id == 1 {
+                text(out, "/c/d");
+            }
+            text(out, "/");
+            text(out, "BenWasNotHere");
+        })
+    });
+    ground.case("a node of 2 GiB", LITTLE, NEAR, |victim| {
+        let (victim, went) = begins(victim);
+        then(victim, went, |it, out| {
+            out.extend(&whole);
+            if it.id == 1 {
+                text(out, "/large");
+            }
+            out.extend(i32::MAX.to_be_bytes());
+            out.resize(out.len() + (1 << 20), b'x');
+        })
+    });
+    // What came may take some times its length, and goes with it.
+    ground.case("64 MiB of a tree that does not end", 6 * ENDLESS as u64, NEAR, |victim| {
+        let (mut victim, mut went) = begins(victim);
+        let mut bytes = whole.clone();
+        let (mut sent, mut number) = (0, 0);
+        let data = "x".repeat(500);
+        while went && sent < ENDLESS {
+            while bytes.len() < 1 << 20 {
+                number += 1;
+                node(&mut bytes, &format!("/n{number}"), 0, &data);
+            }
+            sent += bytes.len();
+            went = victim.send(&bytes);
+            bytes.clear();
+        }
+        victim.end(Duration::ZERO)
+    });
+    ground.case("a tree with a byte each 100 ms", LITTLE, NEAR, |victim| {
+        let (mut victim, went) = begins(victim);
+        let begun = Instant::now();
+        let mut bytes = whole.iter();
+        while went && begun.elapsed() < Duration::from_millis(SILENCE_MS + 500) {
+            victim.send(&[*bytes.next().unwrap()]);
+            thread::sleep(Duration::from_millis(100));
+        }
+        victim.end(Duration::ZERO)
+    });
+    ground.end();
+}
+
+/// That is what it means to follow, and nobody can tell this leader from an honest one.
+#[test]
+fn a_whole_tree_replaces_what_was_there_and_is_served() {
+    let mut ground = Ground::new(&[]);
+    ground.acknowledged = vec!["/a".to_owned()];
+    ground.case("a whole tree of its own", LITTLE, NEAR, |mut victim| {
+        let went = victim.lead();
+        let zxid = victim.zxid(0);
+        let sent = victim.say(|out| {
+            put_bare(out, packet::SNAP, zxid);
+            out.extend(tree(&[], &[("", 0), ("/a", 0)]));
+            text(out, "/");
+            text(out, "BenWasHere");
+        });
+        assert!(went && sent && victim.begin_epoch());
+        "taken".to_owned()
+    });
+    ground.end();
+}
+
+#[test]
+fn proposals_without_an_end_are_bounded() {
+    let mut ground = Ground::new(&[]);
+    // What is pending, and what the allocator keeps.
+    let memory = PENDING_BYTES_MAX + (128 << 20);
+    let name = "1 MB PROPOSALs without COMMIT, in the history and behind it";
+    ground.case(name, memory, NEAR, |mut victim| {
+        let is_history = victim.id == 1;
+        let mut went = if is_history { victim.agree() } else { victim.serve() };
+        let data = vec![b'x'; 1_000_000];
+        let mut sent = 0;
+        while went && u64::from(sent) * 1_000_000 < memory {
+            sent += 1;
+            let txn = txn(victim.zxid(sent), OpCode::Create, &create("/unread", &data));
+            went = victim.say(|out| put_txn(out, packet::PROPOSAL, &txn));
+        }
+        // Whoever leaves reads what is under way, so that his last word is heard.
+        assert_eq!(victim.end(Duration::from_secs(5)), "left", "{sent} were taken");
+        format!("left after {} hundred MB", sent / 100)
+    });
+    ground.end();
+}
+
+#[test]
+fn a_transaction_that_does_not_fit_is_not_carried_out() {
+    let mut ground = Ground::new(&[]);
+    let cases: [(&str, OpCode, TxnBody<'_>); 4] = [
+        ("a delete of what is not there", OpCode::Delete, delete("/not-there")),
+        ("a setData of what is not there", OpCode::SetData, set_data("/not-there")),
+        ("a create under nothing", OpCode::Create, create("/not/there", b"")),
+        ("a create of what is there", OpCode::Create, create("/kept-0", b"")),
+    ];
+    for (name, op, body) in cases {
+        ground.case(name, LITTLE, NEAR, |mut victim| {
+            let went = victim.serve() && victim.decide(1, op, &body);
+            then(victim, went, |_, _| {})
+        });
+    }
+    ground.end();
+}
+
+#[test]
+fn words_out_of_order_end_nothing() {
+    let mut ground = Ground::new(&[]);
+    let nothing = TxnBody::Error { err: -101 };
+    ground.case("COMMIT of what was never proposed", LITTLE, NEAR, |mut victim| {
+        let went = victim.serve();
+        then(victim, went, |it, out| put_bare(out, packet::COMMIT, it.zxid(9)))
+    });
+    ground.case("zxids that go back", LITTLE, NEAR, |mut victim| {
+        let went = victim.serve()
+            && victim.decide(1, OpCode::Error, &nothing)
+            && victim.decide(2, OpCode::Error, &nothing);
+        then(victim, went, |it, out| {
+            put_txn(out, packet::PROPOSAL, &txn(it.zxid(1), OpCode::Error, &nothing));
+        })
+    });
+    ground.case("zxids of another epoch", LITTLE, NEAR, |mut victim| {
+        let went = victim.serve();
+        then(victim, went, |_, out| {
+            let zxid = Zxid::new(Epoch(i64::from(i32::MAX)), 1);
+            put_txn(out, packet::PROPOSAL, &txn(zxid, OpCode::Error, &nothing));
+        })
+    });
+    ground.case("UPTODATE twice, NEWLEADER once more", LITTLE, NEAR, |mut victim| {
+        let went = victim.serve();
+        then(victim, went, |it, out| {
+            put_bare(out, packet::UPTODATE, Zxid::NONE);
+            put_bare(out, packet::NEWLEADER, it.zxid(0));
+            put_bare(out, packet::SNAP, it.zxid(0));
+        })
+    });
+    ground.case("answers that nobody has asked for", LITTLE, NEAR, |mut victim| {
+        let went = victim.serve();
+        then(victim, went, |_, out| {
+            for session in 0..1000 {
+                put_revalidated(out, SessionId(session), session % 2 == 0, None);
+                put_bare(out, packet::SYNC, Zxid::ZERO);
+            }
+        })
+    });
+    ground.case("a packet of 1 GiB", LITTLE, NEAR, |mut victim| {
+        let went = victim.serve();
+        then(victim, went, |it, out| {
+            out.extend(packet::PROPOSAL.to_be_bytes());
+            out.extend(it.zxid(1).0.to_be_bytes());
+            let length = if it.id == 1 { 1 << 30 } else { (1 << 30) + 1 };
+            out.extend(i32::to_be_bytes(length));
+            out.resize(out.len() + (4 << 20), 0);
+        })
+    });
+    ground.end();
+}
+
+#[test]
+fn a_flood_of_pings_is_answered_within_bounds() {
+    let mut ground = Ground::new(&[]);
+    ground.case("PINGs without a pause, no answer read", LITTLE, NEAR, |mut victim| {
+        let mut went = victim.serve();
+        let mut pings = Vec::new();
+        (0..1000).for_each(|_| put_bare(&mut pings, packet::PING, Zxid::ZERO));
+        let (begun, mut sent) = (Instant::now(), 0);
+        while went && begun.elapsed() < Duration::from_secs(3) {
+            went = victim.send(&pings);
+            sent += 1000;
+        }
+        let end = victim.end(Duration::ZERO);
+        format!("{end} after {}", if sent > 1000 { "many" } else { "few" })
+    });
+    ground.end();
+}
+
+#[test]
+fn a_forged_configuration_is_not_taken_where_none_may_change() {
+    let mut ground = Ground::new(&[]);
+    let forged = "server.8=127.0.0.3:7:8:participant\nserver.9=127.0.0.3:9:10:participant\n\
+                  version=7000000000000000";
+    let reconfig = |zxid| {
+        let (path, data) = (Some("/zookeeper/config"), Some(forged.as_bytes()));
+        txn(zxid, OpCode::Reconfig, &TxnBody::SetData(SetDataTxn { path, data, version: -1 }))
+    };
+    ground.case("NEWLEADER with a forged configuration", LITTLE, NEAR, |mut victim| {
+        let went = victim.agree();
+        then(victim, went, |it, out| {
+            put_data(out, packet::NEWLEADER, it.zxid(0), forged.as_bytes());
+            put_bare(out, packet::UPTODATE, Zxid::NONE);
+        })
+    });
+    ground.case("INFORMANDACTIVATE to followers", LITTLE, NEAR, |mut victim| {
+        let went = victim.serve();
+        then(victim, went, |it, out| {
+            put_inform_and_activate(out, &reconfig(it.zxid(1)), ServerId(9));
+        })
+    });
+    ground.case("COMMITANDACTIVATE of a forged configuration", LITTLE, NEAR, |mut victim| {
+        let went = victim.serve();
+        then(victim, went, |it, out| {
+            put_txn(out, packet::PROPOSAL, &reconfig(it.zxid(1)));
+            put_commit_and_activate(out, it.zxid(1), ServerId(9));
+        })
+    });
+    ground.end();
+}
+
+/// Some steps of an honest leader, and whether they went as they should.
+type Step = fn(&mut Victim) -> bool;
+
+/// A leader that says nothing any more is left after initLimit or syncLimit.
+#[test]
+fn silence_after_each_step_is_noticed() {
+    let mut ground = Ground::new(&[]);
+    let patience = Duration::from_millis(SILENCE_MS) + Duration::from_secs(5);
+    let steps: [(&str, Step); 5] = [
+        ("FOLLOWERINFO", |_| true),
+        ("LEADERINFO", Victim::lead),
+        ("DIFF", Victim::agree),
+        ("NEWLEADER", |victim| victim.agree() && victim.begin_epoch()),
+        ("UPTODATE", Victim::serve),
+    ];
+    for (name, step) in steps {
+        ground.case(&format!("silence after {name}"), LITTLE, NEAR, |mut victim| {
+            assert!(step(&mut victim), "{name}");
+            let end = victim.end(patience);
+            assert_eq!(end, "left", "{name}");
+            end
+        });
+    }
+    ground.end();
+}

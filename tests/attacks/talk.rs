@@ -1,0 +1,71 @@
+//! One connection between servers, of which a test is one: packets as it wants them.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use ringkeeper::zab::packets::{Packet, PacketReader};
+
+/// Whoever does not answer within this time does not do it any more.
+pub const PATIENCE: Duration = Duration::from_secs(15);
+
+/// See the module's words.
+pub struct Talk {
+    pub socket: TcpStream,
+    reader: PacketReader,
+}
+
+impl Talk {
+    /// On a socket that is connected.
+    pub fn on(socket: TcpStream) -> Talk {
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
+        socket.set_nodelay(true).unwrap();
+        Talk { socket, reader: PacketReader::new(1 << 20) }
+    }
+
+    /// The next packet of this kind; `None`: it says no such thing, or has gone.
+    pub fn hear(&mut self, kind: i32) -> Option<Packet> {
+        let until = Instant::now() + PATIENCE;
+        let mut chunk = [0; 16 << 10];
+        while Instant::now() < until {
+            while let Some(packet) = self.reader.next().ok()? {
+                if packet.kind == kind {
+                    return Some(packet);
+                }
+            }
+            let length = self.socket.read(&mut chunk).ok().filter(|length| *length > 0)?;
+            self.reader.push(&chunk[..length]);
+        }
+        None
+    }
+
+    /// Sends bytes; false: the connection is over, or nobody takes them.
+    pub fn send(&mut self, bytes: &[u8]) -> bool {
+        self.socket.write_all(bytes).is_ok()
+    }
+
+    /// Sends what is written.
+    pub fn say(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let mut bytes = Vec::new();
+        write(&mut bytes);
+        self.send(&bytes)
+    }
+
+    /// How it ends, once everything is said: whether it leaves, within that time.
+    pub fn end(&mut self, patience: Duration) -> String {
+        let begun = Instant::now();
+        self.socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        while begun.elapsed() < patience {
+            match self.socket.read(&mut [0; 64 << 10]) {
+                Ok(0) => return "left".to_owned(),
+                Ok(_) => {}
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut => {}
+                    _ => return "left".to_owned(),
+                },
+            }
+        }
+        "waits".to_owned()
+    }
+}

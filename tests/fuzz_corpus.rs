@@ -6,7 +6,12 @@ mod targets;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use targets::meter::Counting;
 use targets::seeds::{self, Seeds};
+
+// Some targets measure the memory of what they run.
+#[global_allocator]
+static COUNTING: Counting = Counting;
 
 fn folder(target: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target)
@@ -63,6 +68,11 @@ fn the_corpus_of_client_passes() {
 }
 
 #[test]
+fn the_corpus_of_amplification_passes() {
+    run("amplification", seeds::amplification(), targets::amplification::run);
+}
+
+#[test]
 fn the_corpus_of_impossible_passes() {
     run("impossible", seeds::impossible(), targets::impossible::run);
 }
@@ -82,12 +92,21 @@ fn the_corpus_of_snapshot_stream_passes() {
     run("snapshot_stream", seeds::snapshot_stream(), targets::snapshot_stream::run);
 }
 
-/// Runs one input of one's own: `FUZZ_TARGET=client FUZZ_INPUT=crash-… cargo test --test fuzz_corpus`.
+/// Runs one input of one's own, or a folder of them:
+/// `FUZZ_TARGET=client FUZZ_INPUT=crash-… cargo test --test fuzz_corpus`.
 #[test]
 fn an_input_named_in_the_environment_passes() {
     let (Ok(target), Ok(file)) = (std::env::var("FUZZ_TARGET"), std::env::var("FUZZ_INPUT")) else {
         return;
     };
+    if Path::new(&file).is_dir() {
+        for entry in fs::read_dir(&file).unwrap() {
+            let file = entry.unwrap().path();
+            println!("{}", file.display());
+            run_one(&target, &fs::read(file).unwrap());
+        }
+        return;
+    }
     run_one(&target, &fs::read(file).unwrap());
 }
 
@@ -123,6 +142,7 @@ fn random_inputs_pass_as_many_as_the_environment_says() {
 
 fn run_one(target: &str, bytes: &[u8]) {
     match target {
+        "amplification" => targets::amplification::run(bytes),
         "client" => targets::client::run(bytes),
         "config" => targets::config::run(bytes),
         "election" => targets::election::run(bytes),

@@ -5,17 +5,15 @@
 //! order; zxids in replies never go back; every digest is as foretold; what a client was told is
 //! durable; and recovery from what the disk holds gives the same tree.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use ringkeeper::database::{Database, DatabaseOptions};
-use ringkeeper::error::ErrorCode;
+use ringkeeper::database::DatabaseOptions;
 use ringkeeper::id::{ConnectionId, SessionId, Zxid};
-use ringkeeper::jute::{Decoder, Jute};
+use ringkeeper::jute::Jute;
 use ringkeeper::proto::OpCode;
-use ringkeeper::proto::connect::{ConnectRequest, ConnectResponse};
+use ringkeeper::proto::connect::ConnectRequest;
 use ringkeeper::proto::request::RequestHeader;
-use ringkeeper::proto::response::ReplyHeader;
 use ringkeeper::recovery::{RecoveryOptions, recover};
 use ringkeeper::replica::{Output, Replica, ReplicaOptions};
 use ringkeeper::time::{MonoUs, Now, WallMs};
@@ -23,24 +21,15 @@ use ringkeeper::time::{MonoUs, Now, WallMs};
 use super::disk::{Disk, Files};
 use super::requests::{OPS, encode_body};
 use super::script::Script;
+use super::witness::{Witness, check_folder, framed};
 
 /// Connections alive at the same time.
 const CONNECTIONS_MAX: usize = 4;
 
 struct Connection {
     conn: ConnectionId,
-    /// Its connect request was sent.
-    introduced: bool,
-    /// Its connect response came.
-    connected: bool,
-    session: SessionId,
-    password: [u8; 16],
     xid: i32,
-    /// Requests sent and not yet answered, whose answers come in order.
-    expected: VecDeque<(i32, OpCode)>,
-    /// Requests sent in frames that may not have been requests: from then on nothing is expected.
-    wild: bool,
-    zxid: Zxid,
+    witness: Witness,
 }
 
 /// A server, its disk and its clients.
@@ -181,17 +170,8 @@ impl World {
                 read_only: [None, Some(false), Some(true)][script.below(3)],
             };
             self.replica.handle_frames(self.now, conn, &framed(&request.to_bytes()));
-            let connection = Connection {
-                conn,
-                introduced: true,
-                connected: false,
-                session: SessionId::NONE,
-                password,
-                xid: 0,
-                expected: VecDeque::new(),
-                wild: false,
-                zxid: Zxid::ZERO,
-            };
+            let witness = Witness { introduced: true, password, ..Witness::default() };
+            let connection = Connection { conn, xid: 0, witness };
             self.connections.insert(slot, connection);
         }
         self.connections.get_mut(&slot).expect("it was opened above")
@@ -217,8 +197,8 @@ impl World {
             // Answered on arrival, before what was sent earlier.
             OpCode::Auth => {}
             // Unknown, or not allowed from a client: the connection may be closed for it.
-            OpCode::DeleteContainer | OpCode::Sasl => connection.wild = true,
-            _ => connection.expected.push_back((xid, op)),
+            OpCode::DeleteContainer | OpCode::Sasl => connection.witness.wild = true,
+            _ => connection.witness.expected.push_back((xid, op)),
         }
         let conn = connection.conn;
         self.replica.handle_frames(now, conn, &framed(&payload));
@@ -234,7 +214,7 @@ impl World {
             _ => op,
         };
         let connection = self.connection(slot, script);
-        connection.wild = true;
+        connection.witness.wild = true;
         let mut payload = RequestHeader { xid: script.int(), op }.to_bytes();
         payload.extend_from_slice(script.bytes());
         let conn = connection.conn;
@@ -246,24 +226,15 @@ impl World {
         let now = self.now;
         let conn = match self.connections.get_mut(&slot) {
             Some(connection) => {
-                connection.wild = true;
+                connection.witness.wild = true;
                 connection.conn
             }
             None => {
                 let conn = ConnectionId(self.next_connection);
                 self.next_connection += 1;
                 self.replica.handle_open(now, conn, SocketAddr::from(([10, 0, 0, 1], 7)));
-                let connection = Connection {
-                    conn,
-                    introduced: false,
-                    connected: false,
-                    session: SessionId::NONE,
-                    password: [0; 16],
-                    xid: 0,
-                    expected: VecDeque::new(),
-                    wild: true,
-                    zxid: Zxid::ZERO,
-                };
+                let witness = Witness { wild: true, ..Witness::default() };
+                let connection = Connection { conn, xid: 0, witness };
                 self.connections.insert(slot, connection);
                 conn
             }
@@ -286,15 +257,15 @@ impl World {
         let Some(connection) = self.connections.get_mut(&slot) else { return };
         connection.xid += 1;
         let xid = connection.xid;
-        connection.expected.push_back((xid, OpCode::CloseSession));
+        connection.witness.expected.push_back((xid, OpCode::CloseSession));
         let conn = connection.conn;
         let payload = RequestHeader { xid, op: OpCode::CloseSession.number() }.to_bytes();
         self.replica.handle_frames(self.now, conn, &framed(&payload));
     }
 
     fn remember(&mut self, connection: &Connection) {
-        if connection.session != SessionId::NONE && self.sessions.len() < 60 {
-            self.sessions.push((connection.session, connection.password));
+        if connection.witness.session != SessionId::NONE && self.sessions.len() < 60 {
+            self.sessions.push((connection.witness.session, connection.witness.password));
         }
     }
 
@@ -331,7 +302,9 @@ impl World {
         for send in sends {
             let found = self.connections.iter().find(|(_, known)| known.conn == send.conn);
             if let Some(slot) = found.map(|(slot, _)| *slot) {
-                self.receive(slot, &send.bytes);
+                let connection = self.connections.get_mut(&slot).expect("it was found");
+                let received = connection.witness.receive(&send.bytes);
+                self.told = self.told.max(received.told);
                 if send.close {
                     let connection = self.connections.remove(&slot).expect("it was found");
                     self.remember(&connection);
@@ -343,87 +316,9 @@ impl World {
         assert_eq!(self.replica.database().digest_mismatches(), 0, "a digest was not as foretold");
     }
 
-    /// Looks at the frames for one connection.
-    fn receive(&mut self, slot: usize, mut bytes: &[u8]) {
-        let connection = self.connections.get_mut(&slot).expect("the caller found it");
-        while !bytes.is_empty() {
-            let (length, rest) = bytes.split_first_chunk::<4>().expect("frames are whole");
-            let length = usize::try_from(u32::from_be_bytes(*length)).expect("a small frame");
-            let (frame, rest) = rest.split_at(length);
-            bytes = rest;
-            assert!(connection.introduced || connection.wild, "a reply to nothing");
-            if !connection.connected {
-                let response = ConnectResponse::from_bytes(frame).expect("a connect response");
-                connection.connected = true;
-                connection.session = response.session_id;
-                connection.password = response.password;
-                continue;
-            }
-            let mut input = Decoder::new(frame);
-            let header = ReplyHeader::decode(&mut input).expect("a reply begins with its header");
-            let mut op = None;
-            match header.xid {
-                -1 if connection.wild => continue, // or a reply to a request of that number
-                -1 => {
-                    let event = input.i32().expect("an event has a type");
-                    assert!((1..=4).contains(&event) || event == -1, "event {event}");
-                    continue;
-                }
-                -4 => continue,
-                xid if !connection.wild => {
-                    let expected = connection.expected.pop_front();
-                    assert_eq!(expected.map(|(xid, _)| xid), Some(xid), "answered out of order");
-                    op = expected.map(|(_, op)| op);
-                }
-                _ => {}
-            }
-            // An operation that nobody knows has no place in the order, and -1 says so.
-            if header.zxid == Zxid::NONE {
-                assert_eq!(header.err, ErrorCode::Unimplemented.code());
-                continue;
-            }
-            if connection.wild && header.zxid == Zxid::ZERO {
-                continue; // authentication is answered beside the order
-            }
-            assert!(
-                header.zxid >= connection.zxid,
-                "{op:?} goes back from {} to {header:?}",
-                connection.zxid
-            );
-            connection.zxid = header.zxid;
-            self.told = self.told.max(header.zxid);
-        }
-    }
-
-    /// What a crash would leave now is a folder that a server starts on, and it holds all that
-    /// anybody was told.
+    /// What a crash would leave now holds all that anybody was told.
     fn crash(&self) {
-        let options = RecoveryOptions {
-            database: *self.replica.database().options(),
-            ..RecoveryOptions::default()
-        };
-        let folder = self.disk.after_crash();
-        let recovered = match recover(&folder, &options, &mut |_| {}) {
-            Ok(recovered) => recovered,
-            // Before the first snapshot nobody was told anything.
-            Err(error) => {
-                assert!(self.told <= Zxid::ZERO, "a folder of ours is refused: {error}");
-                return;
-            }
-        };
-        assert!(recovered.zxid >= self.told, "{} was told, {} kept", self.told, recovered.zxid);
-        let (live, kept) = (self.replica.database(), &recovered.database);
-        if recovered.zxid == live.last_processed() {
-            assert_eq!(kept.digest(), live.digest());
-            assert_eq!(clients_nodes(kept), clients_nodes(live));
-            assert_eq!(kept.sessions().collect::<Vec<_>>(), live.sessions().collect::<Vec<_>>());
-            assert_eq!(kept.ephemerals_count(), live.ephemerals_count());
-            // What a log deletes of the nodes that every tree has is there again.
-            if !self.is_odd {
-                assert_eq!(kept.node_count(), live.node_count());
-                assert_eq!(kept.approximate_data_size(), live.approximate_data_size());
-            }
-        }
+        check_folder(&self.replica, &self.disk, self.told, self.is_odd);
     }
 
     /// Everything comes to an end: each request has its answer, and the files hold it.
@@ -439,12 +334,12 @@ impl World {
         }
         self.settle();
         for connection in self.connections.values() {
-            let waiting = !connection.wild && connection.connected;
+            let waiting = !connection.witness.wild && connection.witness.connected;
             assert!(
-                !waiting || connection.expected.is_empty(),
+                !waiting || connection.witness.expected.is_empty(),
                 "{} requests without an answer, the first {:?}",
-                connection.expected.len(),
-                connection.expected.front()
+                connection.witness.expected.len(),
+                connection.witness.expected.front()
             );
         }
         self.replica.shutdown(self.now);
@@ -452,15 +347,4 @@ impl World {
         assert!(self.replica.is_quiet(), "something is still in flight");
         self.crash();
     }
-}
-
-/// Nodes outside `/zookeeper`.
-fn clients_nodes(database: &Database) -> usize {
-    let below = |path| database.node(path).map_or(0, |node| node.descendants_count());
-    below("/") - below("/zookeeper")
-}
-
-fn framed(payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).expect("a small frame");
-    [&length.to_be_bytes(), payload].concat()
 }

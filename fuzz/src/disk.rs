@@ -68,6 +68,13 @@ impl Disk {
         self.segments.get(&segment).map(|(_, bytes)| bytes.as_slice())
     }
 
+    /// Memory that the files take.
+    pub fn bytes(&self) -> usize {
+        let files = self.files.values().map(Vec::capacity).sum::<usize>();
+        let segments = self.segments.values().map(|(_, file)| file.capacity()).sum::<usize>();
+        files + segments + self.snapshot.as_ref().map_or(0, |(_, file)| file.capacity())
+    }
+
     /// What a crash at this moment would leave: everything performed, nothing else.
     pub fn after_crash(&self) -> MemoryFolder {
         let folder = MemoryFolder::new();

@@ -26,11 +26,14 @@ macro_rules! round_trip {
     }};
 }
 
+pub mod amplification;
 pub mod client;
 pub mod config;
 pub mod disk;
+pub mod edge;
 pub mod election;
 pub mod impossible;
+pub mod meter;
 pub mod quorum_packet;
 pub mod requests;
 pub mod script;
@@ -39,3 +42,4 @@ pub mod snapshot_load;
 pub mod snapshot_stream;
 pub mod tree_model;
 pub mod txnlog_replay;
+pub mod witness;

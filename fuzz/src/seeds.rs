@@ -465,3 +465,173 @@ pub fn impossible() -> Seeds {
     }
     seeds
 }
+
+/// For `amplification`: see the target for the commands. Most are named for a fault of the past, in which a few
+/// bytes made a server do, send or hold much.
+pub fn amplification() -> Seeds {
+    // Places in the target's tables, of counts and of lengths.
+    let (once, thirty, hundred, thousand, thousands, most, all) = (0, 6, 7, 9, 12, 13, 15);
+    let (none, short, name, long, longer, large, longest) = (0, 1, 4, 8, 10, 13, 14);
+    // A command about so many things of such a length, below the root or `/a`; or about `/a` itself.
+    let below = |command: u8, count: u8, length: u8, base: u8, flavour: u8| {
+        vec![command, count << 4 | length, flavour << 4 | 8 | base]
+    };
+    let about = |command: u8, count: u8, base: u8, flavour: u8| {
+        vec![command, count << 4, flavour << 4 | base]
+    };
+    let (create, multi, read, multi_read, set_acl, auth) = (0, 2, 6, 9, 11, 12);
+    let (acl, set_watches, add_watch, quota, reads, close) = (13, 14, 16, 17, 20, 21);
+    let (close_session, wait, deepen, data) = (22, 24, 27, 29);
+    let second = 64; // the second client
+    let a = about(create, once, 1, 0);
+    let shown = below(auth, thirty, longer, 0, 2);
+    let silent = about(reads, once, 0, 1);
+    let read_as = |op: u8, mut command: Vec<u8>| {
+        command.push(op);
+        command
+    };
+    let children = read_as(0, about(read, thousand, 1, 0));
+    let list = below(create, thousand, long, 1, 0);
+    let stories: Vec<(&str, Vec<Vec<u8>>)> = vec![
+        ("nothing", vec![]),
+        (
+            "an_auth_entry_for_many_identities",
+            vec![
+                shown.clone(),
+                about(acl, thousand, 0, 1),
+                a.clone(),
+                about(set_acl, hundred, 1, 0),
+                about(acl, once, 0, 1),
+                about(set_acl, hundred, 1, 0),
+            ],
+        ),
+        (
+            "who_am_i_of_large_identities",
+            vec![
+                shown.clone(),
+                silent.clone(),
+                read_as(6, about(read, thousands, 1, 0)),
+                read_as(6, about(read, thousands, 1, 0)),
+            ],
+        ),
+        ("a_list_of_long_names", vec![a.clone(), list.clone(), silent.clone(), children.clone()]),
+        (
+            "a_multi_too_long_to_be_written",
+            vec![
+                shown,
+                a.clone(),
+                about(acl, once, 0, 1),
+                below(multi, thousand, name, 1, 0),
+                below(multi, most, short, 1, 0),
+            ],
+        ),
+        (
+            "a_multi_that_fails_at_last",
+            vec![
+                a.clone(),
+                below(multi, thousands, short, 1, 8),
+                below(multi, most, short, 1, 8),
+                below(multi, thousands, short, 1, 12),
+            ],
+        ),
+        (
+            "a_quota_of_junk",
+            vec![a.clone(), below(quota, once, longest, 1, 0), below(create, thousand, name, 1, 0)],
+        ),
+        (
+            "events_of_many_watches",
+            vec![
+                a.clone(),
+                below(second | set_watches, all, name, 1, 9),
+                about(second | reads, once, 0, 1),
+                below(create, thousands, name, 1, 0),
+                below(4, thousands, name, 1, 0),
+            ],
+        ),
+        (
+            "set_watches_of_many_paths",
+            (0..5).map(|kind| below(set_watches, all, short, 0, kind)).collect(),
+        ),
+        (
+            "a_multi_read_of_one_list_many_times",
+            vec![
+                a.clone(),
+                list.clone(),
+                about(multi_read, hundred, 1, 14),
+                about(multi_read, all, 1, 0),
+            ],
+        ),
+        (
+            "a_session_of_many_ephemerals",
+            vec![
+                a.clone(),
+                below(multi, most, name, 1, 1),
+                below(multi, most, long, 1, 1),
+                below(create, thousands, short, 0, 1),
+                about(close_session, once, 0, 0),
+            ],
+        ),
+        (
+            "a_session_of_many_ephemerals_expires",
+            vec![
+                a.clone(),
+                below(multi, most, name, 1, 1),
+                below(second | add_watch, once, none, 0, 1),
+                about(close, once, 0, 0),
+                about(second | wait, once, 0, 8),
+                about(second | wait, once, 0, 8),
+            ],
+        ),
+        (
+            "permissions_said_again_and_again",
+            vec![
+                below(acl, thousand, name, 0, 2),
+                a.clone(),
+                about(set_acl, hundred, 1, 0),
+                below(acl, thousand, name, 0, 3),
+                about(set_acl, hundred, 1, 0),
+            ],
+        ),
+        (
+            "containers_that_nobody_used",
+            vec![
+                a.clone(),
+                below(multi, most, name, 1, 4),
+                below(create, thousands, name, 0, 4),
+                about(wait, once, 0, 8),
+                about(wait, once, 0, 8),
+            ],
+        ),
+        (
+            "watches_above_a_deep_path",
+            vec![
+                below(deepen, thousand, short, 0, 0),
+                about(second | add_watch, once, 7, 1),
+                below(create, thousand, short, 7, 0),
+            ],
+        ),
+        (
+            "large_nodes_and_nobody_reads",
+            vec![
+                below(data, once, large, 0, 0),
+                a.clone(),
+                silent,
+                read_as(2, about(read, thousands, 1, 0)),
+                read_as(1, about(read, thousands, 1, 1)),
+            ],
+        ),
+        ("two_clients_at_once", {
+            let mut both = vec![a, list];
+            // Each waits for the next one, and they come into the same turns.
+            for client in [0, second] {
+                both.push(about(client | multi_read | 32, thousands, 1, 0));
+                both.push(read_as(0, about(client | read | 32, thousands, 1, 0)));
+            }
+            both
+        }),
+    ];
+    stories
+        .into_iter()
+        .map(|(name, commands)| (name.to_owned(), [vec![0], commands.concat()].concat()))
+        .collect()
+}

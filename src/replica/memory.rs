@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 
 use super::connection::{Connection, Slot};
 use super::{Replica, ReplicaOptions};
+use crate::id::ConnectionId;
 use crate::limits;
 use crate::time::MonoUs;
 
@@ -67,7 +68,23 @@ impl Memory {
     }
 }
 
+/// What a connection holds of the memory, for whoever checks the bounds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Bytes of requests that wait.
+    pub requests: usize,
+    /// Bytes of answers that are made and that its client has not read, those apart that are too short to be
+    /// counted once they are handed out.
+    pub unread: usize,
+}
+
 impl Replica {
+    /// What a connection holds. `None`: it is gone.
+    pub fn held_by(&self, conn: ConnectionId) -> Option<Held> {
+        let connection = self.connections.get(self.connections.find(conn)?)?;
+        Some(Held { requests: connection.held_bytes, unread: connection.unread_bytes() })
+    }
+
     /// So many more bytes may be made for clients, all together, until this is called again: what the
     /// process has room for. Without a call, any number.
     pub fn set_output_room(&mut self, bytes: usize) {

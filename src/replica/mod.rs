@@ -62,6 +62,7 @@ use std::net::SocketAddr;
 
 use hashbrown::HashMap;
 
+pub use memory::Held;
 pub use options::ReplicaOptions;
 pub use output::{Fatal, Output, Reload, Reloaded, Send};
 pub use stats::{ConnectionFacts, Latency, Stats};

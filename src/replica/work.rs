@@ -37,6 +37,8 @@ pub(super) struct Work {
     per_turn: i64,
     /// What this turn may still spend.
     left: i64,
+    /// What the last one spent.
+    last_turn: i64,
     /// What the connection that is served may still spend before it stands in line again.
     visit_left: i64,
     /// What heavy requests may spend although light ones wait.
@@ -73,6 +75,7 @@ impl Work {
         Work {
             per_turn,
             left: per_turn,
+            last_turn: 0,
             visit_left: 0,
             heavy_credit: per_turn / 2,
             may_be_heavy: false,
@@ -118,6 +121,7 @@ impl Work {
 
     /// A turn is over.
     pub fn begin_turn(&mut self) {
+        self.last_turn = self.per_turn - self.left;
         self.left = self.per_turn;
         let half = self.per_turn / 2;
         self.heavy_credit = (self.heavy_credit + half).min(half);
@@ -329,6 +333,12 @@ impl Replica {
     /// here.
     pub fn has_somebody_in_line(&self) -> bool {
         self.work.next_look(self.now.mono, self.may_write()).is_some()
+    }
+
+    /// What the last turn did for clients, in units of about a microsecond, as far as it was told before it
+    /// was done: for whoever compares that with what it took.
+    pub fn units_of_last_turn(&self) -> u64 {
+        self.work.last_turn.unsigned_abs()
     }
 
     /// Whether more may be proposed: what is committed together is applied in one piece.

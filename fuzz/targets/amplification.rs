@@ -1,0 +1,12 @@
+//! The engine's side of [`ringkeeper_fuzz::amplification`].
+#![no_main]
+
+use ringkeeper_fuzz::meter::Counting;
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// Everything is checked, and counted for the engine. A guess.
+const SLOWNESS: u64 = 4;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| ringkeeper_fuzz::amplification::run_on(data, SLOWNESS));

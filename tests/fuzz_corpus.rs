@@ -48,6 +48,11 @@ fn the_corpus_of_quorum_packet_passes() {
 }
 
 #[test]
+fn the_corpus_of_quorum_port_passes() {
+    run("quorum_port", seeds::quorum_port(), targets::quorum_port::run);
+}
+
+#[test]
 fn the_corpus_of_election_passes() {
     run("election", seeds::election(), targets::election::run);
 }
@@ -148,6 +153,7 @@ fn run_one(target: &str, bytes: &[u8]) {
         "election" => targets::election::run(bytes),
         "impossible" => targets::impossible::run(bytes),
         "quorum_packet" => targets::quorum_packet::run(bytes),
+        "quorum_port" => targets::quorum_port::run(bytes),
         "snapshot_load" => targets::snapshot_load::run(bytes),
         "snapshot_stream" => targets::snapshot_stream::run(bytes),
         "tree_model" => targets::tree_model::run(bytes),

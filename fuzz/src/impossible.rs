@@ -173,7 +173,8 @@ fn log(script: &mut Script<'_>, zxid: i64) -> Vec<u8> {
     bytes
 }
 
-fn txn(script: &mut Script<'_>, zxid: Zxid) -> Txn {
+/// A transaction whose encoding is whole, whatever it says.
+pub(super) fn txn(script: &mut Script<'_>, zxid: Zxid) -> Txn {
     let session = SessionId(long(script));
     let acl = acl(script);
     let acl: AclVector<'_> = acl.as_vector();

@@ -35,6 +35,7 @@ pub mod election;
 pub mod impossible;
 pub mod meter;
 pub mod quorum_packet;
+pub mod quorum_port;
 pub mod requests;
 pub mod script;
 pub mod seeds;

@@ -635,3 +635,119 @@ pub fn amplification() -> Seeds {
         .map(|(name, commands)| (name.to_owned(), [vec![0], commands.concat()].concat()))
         .collect()
 }
+
+/// For `quorum_port`: scripts; see the target for the commands.
+pub fn quorum_port() -> Seeds {
+    let mut seeds = vec![("nothing".to_owned(), Vec::new())];
+    for (who, name) in [(0, "stranger"), (3, "anybody"), (4, "beside_a_member")] {
+        seeds.extend(as_a_learner(who, name));
+    }
+    // No packet, half of one, and nothing more; nobody listens; silence.
+    let anything: [&[u8]; 7] = [
+        &[0, 2, 0, 18, 0, 0, 5, b'G', b'E', b'T', b' ', b'/', 0],
+        &[0, 2, 0, 19, 20, 1, 1, 7, 1, 2, 2, 1, 0],
+        &[0, 0, 2, 19, 3, 16, 1, 1, 0, 0],
+        &[0, 1, 2, 17, 7, 0, 1, 2, 6, 3, 2, 0, 1, 0],
+        &[21, 0, 0, 21, 0, 1, 20, 2],
+        &[18, 1, 0, 5, 6, 1, 0, 3, 1, 2, 3, 0, 0],
+        &[26, 255, 26, 255],
+    ];
+    seeds.push(attack("stranger_says_anything", 0, 1, &anything));
+    seeds.push(attack("beside_a_member_says_anything", 4, 1, &anything));
+    for (member, name) in [(2, "the_leader"), (0, "a_follower"), (1, "the_other_follower")] {
+        seeds.extend(as_a_leader(member, name));
+    }
+    seeds
+}
+
+/// `who`: a stranger, anybody, beside a member, in its place. `shape`: the bits are an observer, observer
+/// masters, a second client, and the member.
+fn attack(name: &str, who: u8, shape: u8, commands: &[&[u8]]) -> (String, Vec<u8>) {
+    (name.to_owned(), [&[who, shape], &commands.concat()[..]].concat())
+}
+
+/// Goes all the way of a learner, votes, and asks.
+fn as_a_learner(who: u8, name: &str) -> Seeds {
+    let named = |what: &str| format!("{name}_{what}");
+    // Kind, protocol, id, configuration, epoch and the rest of the zxid.
+    let follower_2 = [1, 7, 1, 2, 2, 1];
+    let observer_6 = [0, 7, 5, 2, 2, 1];
+    let far_ahead = [1, 7, 1, 2, 255, 1];
+    let learn = |server: u8, who: &[u8], behind: &[u8]| {
+        // ACKEPOCH: the epoch followed, that marks come, how many, and the last zxid.
+        [&[23, server, 1], who, &[2, 2, 0, 6], behind].concat()
+    };
+    // How many ACKs and requests. A request: kind, that it is whole, what it needs, identities, session,
+    // scope, cxid.
+    let silent = [2, 0];
+    let writes = [2, 2, 3, 1, 0, 0, 0, 2, 0, 2, 9, 29, 1, 0, 0, 0, 0, 2, 2, 2, 10];
+    let closes_sessions = [2, 2, 1, 1, 2, 0, 2, 9, 1, 1, 2, 2, 2, 10];
+    let wait = [26, 100];
+    let servers = 0..4;
+    let learners: Vec<Vec<u8>> = servers
+        .flat_map(|server| [&follower_2, &observer_6].map(|who| learn(server, who, &silent)))
+        .collect();
+    let learners: Vec<&[u8]> = learners.iter().map(Vec::as_slice).collect();
+    let far = learn(2, &far_ahead, &silent);
+    let asks = [learn(2, &observer_6, &writes), learn(2, &observer_6, &closes_sessions)];
+    // A greeting of server 3, and its vote for each in each state.
+    let votes: Vec<[u8; 13]> =
+        (0..4).map(|state| [25, 2, 1, 3, 7, 0, state, state, 6, 9, 2, 1, 1]).collect();
+    let votes: Vec<&[u8]> = votes.iter().map(|vote| &vote[..]).collect();
+    let sessions: [&[u8]; 5] = [
+        &learn(2, &observer_6, &silent),
+        // REVALIDATE, SYNC, PING, sessions that were heard of, and again and again.
+        &[7, 0, 1, 0, 0, 0, 39, 16, 0],
+        &[8, 0, 6, 0, 8, 1, 6, 0],
+        &[8, 2, 2, 0, 0, 0, 39, 16, 2, 0, 0, 39, 16, 6, 0],
+        &[4, 7, 0, 4, 8, 0, 22, 0, 39],
+    ];
+    vec![
+        attack(&named("learns"), who, 7, &learners),
+        attack(&named("says_a_far_epoch"), who, 0, &[&far, &wait, &far]),
+        attack(&named("asks"), who, 4, &[&asks[0], &wait, &asks[1], &wait]),
+        attack(&named("votes"), who, 1, &votes),
+        attack(&named("keeps_sessions"), who, 5, &sessions),
+    ]
+}
+
+/// Is elected in the place of a member, and leads with a history of its own.
+fn as_a_leader(member: u8, name: &str) -> Seeds {
+    let shape = 5 | member << 4;
+    let named = |what: &str| format!("in_place_of_{name}_{what}");
+    // A vote for itself, with a zxid and an epoch later than anybody's.
+    let vote = [25, member, 1, 3, 7, 0, 0, member, 203, 3, 3, 3, 1, 1];
+    let choices: [(&str, &[u8]); 5] = [
+        ("diff", &[6, 0]),
+        ("trunc", &[3, 2]),
+        ("snap", &[6, 5, 3, 0, 1]),
+        ("snap_far", &[255, 4, 3, 0, 1]),
+        ("snap_cut", &[6, 4, 3, 0, 0, 100]),
+    ];
+    // Two proposals and their COMMIT: a session that begins, a node that is made.
+    let session = [7, 0, 7, 0, 0, 0, 39, 16, 1, 5, 6, 0, 7];
+    let node = [8, 0, 7, 3, 0, 1, b'd', 0, 0, 0, 1, 1, 5, 6, 0, 8];
+    let proposals = [&[2], &session[..], &node].concat();
+    // One of the new epoch, and its COMMIT, to who came last.
+    let broadcast = [12, 201, 3, 0, 7, 0, 0, 0, 39, 16, 1, 5, 6, 0, 14, 201, 3, 1, 0];
+    let mut seeds = vec![attack(&named("is_silent"), 5, shape, &[&[26, 255, 26, 255, 26, 255]])];
+    for (kind, choice) in choices {
+        // LEADERINFO of the next epoch; the choice; NEWLEADER, UPTODATE.
+        let lead = [&[24, 3, 3], choice, &proposals[..], &[3, 0, 0]].concat();
+        let bare = [&[24, 3, 3], choice, &[0, 3, 0, 0]].concat();
+        let script: [&[u8]; 10] = [
+            &[26, 15],
+            &vote,
+            &[26, 60],
+            &lead,
+            &[26, 30],
+            &broadcast,
+            &vote,
+            &[26, 60],
+            &bare,
+            &broadcast,
+        ];
+        seeds.push(attack(&named(kind), 5, shape, &script));
+    }
+    seeds
+}

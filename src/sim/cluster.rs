@@ -25,7 +25,7 @@ pub const QUORUM: u8 = 1;
 /// Connections of elections.
 pub const ELECTION: u8 = 2;
 
-fn kind_of(port: Port) -> u8 {
+pub(super) fn kind_of(port: Port) -> u8 {
     match port {
         Port::Quorum => QUORUM,
         Port::Election => ELECTION,
@@ -33,7 +33,7 @@ fn kind_of(port: Port) -> u8 {
     }
 }
 
-fn port_of(kind: u8) -> Port {
+pub(super) fn port_of(kind: u8) -> Port {
     match kind {
         QUORUM => Port::Quorum,
         ELECTION => Port::Election,
@@ -121,7 +121,7 @@ impl World {
     }
 
     fn observe_start(&mut self, index: usize) {
-        if self.observe_after_mistake(index) {
+        if self.observe_after_mistake(index) || self.observe_deceived(index) {
             return;
         }
         let server = &self.servers[index];
@@ -265,7 +265,7 @@ impl World {
 
     /// Looks at what a server has applied, and at its state.
     pub(super) fn observe(&mut self, index: usize) {
-        if self.observe_after_mistake(index) {
+        if self.observe_after_mistake(index) || self.observe_deceived(index) {
             return;
         }
         let server = &self.servers[index];
@@ -403,11 +403,12 @@ impl World {
                 let life = self.servers[index].life;
                 let until = now + timeout_ms * MS;
                 let target = to.first().and_then(|to| server::index_of_host(&to.host));
+                let attackers = to.first().and_then(|to| self.attackers_node(&to.host));
                 self.trace.event(now, &[6, index as u64, u64::from(kind_of(port))], || {
                     format!("s{}: connects to s{server} ({port:?}) as {link:?}", index + 1)
                 });
                 // An unknown host is refused at once.
-                let acceptor = target.filter(|target| *target < self.servers.len());
+                let acceptor = target.filter(|target| *target < self.servers.len()).or(attackers);
                 let opener = (index, life, 0);
                 let conn = self.open(kind_of(port), opener, acceptor.unwrap_or(index), until);
                 self.trace
@@ -456,6 +457,9 @@ impl World {
         if opener.closed {
             return self.network.abandon(conn);
         }
+        if self.is_attackers(index, kind) {
+            return self.knock_at_attacker(conn);
+        }
         let unreachable = self.network.is_blocked(opener.node, index, kind)
             || self.network.is_blocked(index, opener.node, kind)
             || self.servers[index].state == State::Down { machine: true };
@@ -486,6 +490,8 @@ impl World {
         let remote = server::address(opener.node, number);
         let read = server.clock.read(now.max(server.paused_until));
         let life = server.life;
+        let may_be = self.may_be(opener.node);
+        let server = &mut self.servers[index];
         let Some(replica) = &mut server.replica else { return };
         self.trace.event(now, &[7, index as u64, u64::from(kind), number], || {
             format!("s{}: accepts {conn} ({kind}) from node {}", index + 1, opener.node)
@@ -498,10 +504,8 @@ impl World {
             let link = LinkId::accepted(number);
             server.links.insert(link, (conn, 1));
             self.network.accept(now, conn, life, 0);
-            replica.handle_link(
-                read,
-                LinkEvent::Accepted { link, port: port_of(kind), remote, may_be: None },
-            );
+            let (port, may_be) = (port_of(kind), may_be.as_deref());
+            replica.handle_link(read, LinkEvent::Accepted { link, port, remote, may_be });
         }
         self.wake_server(index);
     }
@@ -541,6 +545,9 @@ impl World {
         let now = self.now;
         let Some(known) = self.network.get(conn) else { return };
         let (end, kind) = (known.ends[to], known.kind);
+        if self.arrival_at_attacker(conn, to) {
+            return;
+        }
         if end.node < self.servers.len() {
             let paused = self.servers[end.node].paused_until;
             if paused > now {
@@ -659,7 +666,11 @@ impl World {
             Parcel::Established => client.established(now, &mut self.history, &mut acts),
             Parcel::Bytes(bytes) => {
                 if let Err(what) = client.received(now, &bytes, &mut self.history, &mut acts) {
-                    return self.fail(what);
+                    if !self.is_deceived() {
+                        return self.fail(what);
+                    }
+                    // A library gives such a connection up.
+                    self.clients[index].abandon(now, &mut acts);
                 }
             }
             Parcel::End(_) => {
@@ -700,6 +711,7 @@ impl World {
         let now = self.now;
         let read = self.read_clock(index);
         let plan = self.plan.clone();
+        let is_deceived = self.is_deceived();
         let server = &mut self.servers[index];
         assert!(!server.disk.is_busy(), "no op is in flight when files are cut");
         let skipped = planted::is(plan.planted, PlantedBug::TruncSkipped);
@@ -738,6 +750,7 @@ impl World {
         }
         if let Ok(Reloaded::Cut(Some(recovered))) = &result
             && self.served.is_none()
+            && !is_deceived
         {
             let recorded = recovered.database.take_recorded();
             let id = server.id;

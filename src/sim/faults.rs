@@ -330,6 +330,9 @@ impl World {
     pub(super) fn stopped(&mut self, index: usize, reason: &str) {
         let now = self.now;
         self.trace.event(now, &[23, index as u64], || format!("s{} stops: {reason}", index + 1));
+        if self.note_end(index, reason) {
+            return self.crash_and_restart(index, false, SECOND);
+        }
         let explained = self.servers[index].disk.erred || !self.servers[index].flips.is_empty();
         if !explained {
             return self.fail(format!(
@@ -342,6 +345,10 @@ impl World {
 
     /// A server does not start with the folder it has.
     pub(super) fn refused(&mut self, index: usize, reason: &str) {
+        if self.note_end(index, reason) {
+            self.servers[index].state = State::Refused(reason.to_owned());
+            return;
+        }
         let power_went = reason.contains("the power went during recovery");
         let disk = &self.servers[index].disk;
         if power_went || disk.trouble.full || disk.reads.take_failed() {

@@ -119,7 +119,7 @@ impl World {
 
     /// Nobody is accused of more than was lost. To be asked before a process ends.
     pub(super) fn check_accusations(&mut self, index: usize) {
-        if self.served.is_some() {
+        if self.served.is_some() || self.is_deceived() {
             return;
         }
         let noticed = self.facts(index).map_or(0, |facts| facts.counts.acknowledged_lost);

@@ -14,6 +14,7 @@
 mod acl;
 mod asking;
 mod assign;
+pub mod attacker;
 mod chain;
 mod changes;
 mod check;

@@ -148,7 +148,7 @@ fn come_together(world: &mut World) {
 }
 
 /// What each server is.
-fn states(world: &World) -> String {
+pub(super) fn states(world: &World) -> String {
     let state = |server: &super::server::Server| match &server.replica {
         Some(replica) => format!(
             "s{} {} at {} (proposed {})",

@@ -144,6 +144,8 @@ pub struct World {
     pub(super) losses: Vec<super::forgetting::Loss>,
     /// What the outside witness of two servers says.
     pub(super) word: super::witness::Word,
+    /// Somebody who speaks to servers and is none.
+    pub(super) attacker: Option<super::attacker::Attacker>,
     /// Calls that are in the trace.
     told: usize,
 }
@@ -181,6 +183,7 @@ impl World {
             served: None,
             losses: Vec::new(),
             word: super::witness::Word::default(),
+            attacker: None,
             told: 0,
             plan,
         };
@@ -273,7 +276,8 @@ impl World {
         }
     }
 
-    fn schedule_network(&mut self) {
+    /// What was put into the network will arrive.
+    pub(super) fn schedule_network(&mut self) {
         for (at, conn, to) in self.network.take_due() {
             self.schedule(at, Event::Arrival { conn, to });
         }

@@ -60,7 +60,28 @@ impl PathIndex {
     pub fn hash_bytes(&self, key: &[u8]) -> PathHash {
         let mut hasher = self.hasher.build_hasher();
         hasher.write(key);
+        #[cfg(test)]
+        count_hashed(key.len());
         PathHash(hasher.finish())
+    }
+
+    /// What a path begins with, up to each of its parts and at last the whole of it, shortest first, with the
+    /// hashes of all of them in one pass: they are others than those of [`PathIndex::hash`]. A path may have
+    /// a hundred thousand parts.
+    pub fn hash_beginnings<'a>(
+        &self,
+        path: &'a str,
+    ) -> impl Iterator<Item = (&'a str, PathHash)> + use<'a> {
+        let mut hasher = self.hasher.build_hasher();
+        let mut done = 0;
+        let slashes = path.bytes().enumerate().skip(1).filter(|(_, byte)| *byte == b'/');
+        slashes.map(|(at, _)| at).chain([path.len()]).map(move |end| {
+            hasher.write(&path.as_bytes()[done..end]);
+            #[cfg(test)]
+            count_hashed(end - done);
+            done = end;
+            (&path[..end], PathHash(hasher.clone().finish()))
+        })
     }
 
     #[inline]
@@ -108,8 +129,36 @@ impl PathIndex {
 }
 
 #[cfg(test)]
+thread_local! {
+    /// Bytes that were hashed: work that no answer shows.
+    pub(crate) static HASHED_BYTES: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+#[cfg(test)]
+fn count_hashed(bytes: usize) {
+    HASHED_BYTES.set(HASHED_BYTES.get() + bytes);
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_beginnings_of_a_path_have_the_hashes_that_they_have_alone() {
+        let index = PathIndex::new(7, 3);
+        let all: Vec<_> = index.hash_beginnings("/a/bc//d").collect();
+        let paths: Vec<_> = all.iter().map(|(path, _)| *path).collect();
+        assert_eq!(paths, ["/a", "/a/bc", "/a/bc/", "/a/bc//d"]);
+        for (path, hash) in all {
+            assert_eq!(index.hash_beginnings(path).last(), Some((path, hash)));
+        }
+        for whole in ["/", "", "a"] {
+            assert_eq!(
+                index.hash_beginnings(whole).map(|(path, _)| path).collect::<Vec<_>>(),
+                [whole]
+            );
+        }
+    }
 
     #[test]
     fn what_was_inserted_is_found_until_removed() {

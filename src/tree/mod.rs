@@ -24,6 +24,8 @@ use crate::proto::data::{AclVector, Stat, StatPersisted};
 
 pub use digest::{digest_of, digest_seed, is_left_out};
 pub use freeze::FrozenNode;
+#[cfg(test)]
+pub(crate) use index::HASHED_BYTES;
 pub use index::{PathHash, PathIndex};
 pub use kind::{
     CONTAINER_OWNER, EXTENDED_SERVER_ID_MAX, KindRules, NodeKind, TTL_MS_MAX, ttl_owner,

@@ -269,8 +269,11 @@ pub struct WatchTable {
     /// Paths and connections that have a data watch.
     data_paths: usize,
     data_connections: usize,
-    /// Recursive watches: without any, firing does not look above the path.
-    recursive: usize,
+    /// Paths with recursive watches, by the hashes of beginnings: a firing looks for all that its path begins
+    /// with, and would hash a path of many parts as many times with the other index.
+    recursive_index: PathIndex,
+    /// How many recursive watches each of them has. Without any, firing does not look above the path.
+    recursive: HashMap<u32, u32, FixedState>,
     firings: u64,
     bounds: WatchBounds,
     /// Bytes of all watches, and of each path once.
@@ -297,7 +300,8 @@ impl WatchTable {
             counts: [0; 2],
             data_paths: 0,
             data_connections: 0,
-            recursive: 0,
+            recursive_index: PathIndex::new(hash_seed, 10),
+            recursive: HashMap::default(),
             firings: 0,
             bounds,
             held_bytes: 0,
@@ -427,9 +431,34 @@ impl WatchTable {
         let is_new = watch.modes & mode.bit() == 0;
         watch.modes |= mode.bit();
         if is_new && mode == WatchMode::PersistentRecursive {
-            self.recursive += 1;
+            self.add_recursive(path);
         }
         is_new
+    }
+
+    fn add_recursive(&mut self, path: u32) {
+        let count = self.recursive.entry(path).or_insert(0);
+        *count += 1;
+        if *count == 1 {
+            let hash = self.recursive_hash(path);
+            self.recursive_index.insert(hash, path);
+        }
+    }
+
+    fn remove_recursive(&mut self, path: u32) {
+        let count = self.recursive.get_mut(&path).expect("it has recursive watches");
+        *count -= 1;
+        if *count == 0 {
+            self.recursive.remove(&path);
+            let hash = self.recursive_hash(path);
+            self.recursive_index.remove(hash, path);
+        }
+    }
+
+    fn recursive_hash(&self, path: u32) -> PathHash {
+        let name = self.paths.get(path).name.as_deref().expect("a used slot has a name");
+        let whole = self.recursive_index.hash_beginnings(name).last();
+        whole.expect("every path begins with itself").1
     }
 
     /// Makes a watch without modes, which the caller gives it.
@@ -523,7 +552,7 @@ impl WatchTable {
             self.data_connections -= usize::from(last_of_connection);
         }
         if watch.modes & WatchMode::PersistentRecursive.bit() != 0 {
-            self.recursive -= 1;
+            self.remove_recursive(watch.path);
         }
         self.watches.get_mut(slot).modes = 0;
         self.watches.free.push(slot);
@@ -556,8 +585,9 @@ impl WatchTable {
                 continue;
             }
             watch.modes &= !gone;
+            let path = watch.path;
             if gone & WatchMode::PersistentRecursive.bit() != 0 {
-                self.recursive -= 1;
+                self.remove_recursive(path);
             }
         }
         removed
@@ -631,20 +661,27 @@ impl WatchTable {
                 }
             }
         }
-        if self.recursive > 0 && kind == WatchKind::Data {
-            let mut above = path;
-            while above.len() > 1 {
-                let cut = above.rfind('/').unwrap_or(0);
-                above = if cut == 0 { "/" } else { &above[..cut] };
-                self.take_recursive(above, receivers);
+        if !self.recursive.is_empty() && kind == WatchKind::Data && path != "/" {
+            // The nearest one comes first.
+            let root = self.recursive_index.hash_beginnings("/").next();
+            let above = self.recursive_index.hash_beginnings(path);
+            let above = root.into_iter().chain(above.filter(|(above, _)| above.len() < path.len()));
+            let found: Vec<u32> =
+                above.filter_map(|(above, hash)| self.find_recursive(above, hash)).collect();
+            for slot in found.into_iter().rev() {
+                self.take_recursive(slot, receivers);
             }
         }
         name
     }
 
-    fn take_recursive(&mut self, path: &str, receivers: &mut Vec<ConnectionId>) {
-        let Some(slot) = self.find_path(path) else { return };
-        let mut next = self.paths.get(slot).lists[WatchKind::Data as usize].first;
+    fn find_recursive(&self, path: &str, hash: PathHash) -> Option<u32> {
+        let is_it = |slot| self.paths.get(slot).name.as_deref() == Some(path);
+        self.recursive_index.find(hash, is_it)
+    }
+
+    fn take_recursive(&mut self, path: u32, receivers: &mut Vec<ConnectionId>) {
+        let mut next = self.paths.get(path).lists[WatchKind::Data as usize].first;
         while next != NONE {
             let watch = *self.watches.get(next);
             next = watch.path_next;
@@ -785,6 +822,8 @@ impl WatchTable {
             + self.watches.things.capacity() * size_of::<Watch>()
             + self.connections.things.capacity() * size_of::<Connection>()
             + self.path_index.bytes()
+            + self.recursive_index.bytes()
+            + self.recursive.allocation_size()
             + self.watch_index.bytes()
     }
 }

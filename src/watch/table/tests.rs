@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::tree::HASHED_BYTES;
 
 const ONE: ConnectionId = ConnectionId(1);
 const TWO: ConnectionId = ConnectionId(2);
@@ -11,6 +12,20 @@ fn fire(table: &mut WatchTable, path: &str, kind: WatchKind) -> Vec<u64> {
     let mut receivers = Vec::new();
     table.fire(path, kind, false, &mut receivers);
     receivers.iter().map(|receiver| receiver.0).collect()
+}
+
+#[test]
+fn a_firing_hashes_a_path_of_many_parts_once() {
+    let mut table = WatchTable::default();
+    let path = "/a".repeat(10_000);
+    for watched in ["/", "/a/a/a", &path[..10_000]] {
+        table.add_mode(watched, ONE, WatchMode::PersistentRecursive).unwrap();
+    }
+    table.add_mode(&path[..4000], TWO, WatchMode::PersistentRecursive).unwrap();
+    let before = HASHED_BYTES.get();
+    assert_eq!(fire(&mut table, &path, WatchKind::Data), [1, 2]);
+    let hashed = HASHED_BYTES.get() - before;
+    assert!(hashed < 4 * path.len(), "{hashed} bytes hashed for a path of {}", path.len());
 }
 
 /// ZooKeeper's two tables as one list.

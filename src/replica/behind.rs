@@ -1,9 +1,17 @@
-//! Whether the log keeps up with what other servers send.
+//! Whether this server keeps up with what other servers send.
 
 use super::Replica;
 use crate::limits;
+use crate::peer::link::LinkId;
 
 impl Replica {
+    /// Whether nothing more should be read from this link for now: so many of the requests that it has brought
+    /// wait for their turn, or the log is behind.
+    pub fn has_enough_of(&self, link: LinkId) -> bool {
+        // On a full disk nothing goes on, and a learner that is not heard is taken for dead.
+        (self.ensemble.deferred.has_enough_of(link) && !self.is_disk_full()) || self.is_behind()
+    }
+
     /// Whether so much waits for the log that nothing more should be read from other servers. Their
     /// sockets hold it, and in the end the leader's.
     pub fn is_behind(&self) -> bool {

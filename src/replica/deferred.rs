@@ -45,6 +45,8 @@ pub(super) struct Deferred {
     next: u64,
     /// Numbers of those that wait.
     numbers: BTreeSet<u64>,
+    /// How many came over each link, and their bytes; none is empty.
+    links: HashMap<LinkId, (usize, usize)>,
     /// Syncs, each with the number of the first request that came behind it.
     syncs: VecDeque<(u64, LinkId)>,
 }
@@ -54,6 +56,9 @@ impl Deferred {
         let (session, number) = (request.session, self.next);
         self.next += 1;
         self.numbers.insert(number);
+        let (count, bytes) = self.links.entry(request.link).or_default();
+        *count += 1;
+        *bytes += request.body.len();
         self.bytes += request.body.len();
         let kept = Kept { number, units, request };
         let is_heavy = kept.is_heavy();
@@ -86,6 +91,12 @@ impl Deferred {
         }
         self.numbers.remove(&kept.number);
         self.bytes -= kept.request.body.len();
+        let of_link = self.links.get_mut(&kept.request.link).expect("it was counted as it came");
+        of_link.0 -= 1;
+        of_link.1 -= kept.request.body.len();
+        if of_link.0 == 0 {
+            self.links.remove(&kept.request.link);
+        }
         Some((kept.request, kept.units))
     }
 
@@ -112,6 +123,14 @@ impl Deferred {
     pub fn is_too_much(&self) -> bool {
         self.numbers.len() > limits::DEFERRED_REQUESTS_MAX
             || self.bytes > limits::DEFERRED_BYTES_MAX
+    }
+
+    /// Whether so much waits that came over this link that no more should be read from it.
+    pub fn has_enough_of(&self, link: LinkId) -> bool {
+        self.links.get(&link).is_some_and(|(count, bytes)| {
+            *count >= limits::DEFERRED_REQUESTS_PER_LINK_MAX
+                || *bytes >= limits::DEFERRED_BYTES_PER_LINK_MAX
+        })
     }
 
     /// Whether something waits that this session asked for.
@@ -144,6 +163,24 @@ mod tests {
     }
 
     #[test]
+    fn a_link_has_enough_when_many_of_its_requests_or_bytes_wait_and_others_have_not() {
+        let (flood, other) = (LinkId::accepted(1), LinkId::accepted(2));
+        for body in [0, limits::DEFERRED_BYTES_PER_LINK_MAX / 10] {
+            let mut deferred = Deferred::default();
+            let mut count = 0;
+            while !deferred.has_enough_of(flood) {
+                deferred.push(ForwardedRequest { body: vec![0; body].into(), ..request(7, 1) }, 1);
+                count += 1;
+            }
+            let expected = if body == 0 { limits::DEFERRED_REQUESTS_PER_LINK_MAX } else { 11 };
+            assert!(count == expected || count == 10, "{count}");
+            assert!(!deferred.has_enough_of(other) && !deferred.is_too_much());
+            pop(&mut deferred, false).unwrap();
+            assert!(!deferred.has_enough_of(flood));
+        }
+    }
+
+    #[test]
     fn sessions_take_turns_and_each_keeps_its_order() {
         let mut deferred = Deferred::default();
         let heavy = limits::HEAVY_WORK_UNITS + 1;
@@ -166,6 +203,6 @@ mod tests {
         assert_eq!(deferred.pop_sync(), None, "something waits that came before it");
         assert_eq!(pop(&mut deferred, false), Some((1, 3)));
         assert_eq!(deferred.pop_sync(), Some(LinkId::accepted(7)));
-        assert!(deferred.is_empty() && deferred.bytes == 0);
+        assert!(deferred.is_empty() && deferred.bytes == 0 && deferred.links.is_empty());
     }
 }

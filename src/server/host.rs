@@ -755,7 +755,7 @@ impl LinkCore for Host {
         self.reactor.stir();
     }
 
-    fn is_behind(&self) -> bool {
-        self.replica.borrow().is_behind()
+    fn has_enough_of(&self, link: LinkId) -> bool {
+        self.replica.borrow().has_enough_of(link)
     }
 }

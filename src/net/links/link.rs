@@ -245,7 +245,7 @@ impl Link {
         // Without a server there is nobody to read for.
         let core = self.links.core()?;
         for _ in 0..READS_PER_TURN {
-            if core.is_behind() {
+            if core.has_enough_of(self.id) {
                 if !self.paused.replace(true) {
                     self.links.shared.paused.borrow_mut().push(self.clone());
                 }

@@ -42,8 +42,8 @@ pub trait LinkCore {
     fn link_received(&self, link: LinkId, bytes: &[u8]);
     /// It is no use going on.
     fn link_fatal(&self, reason: String);
-    /// Whether nothing more may be read for now; [`Links::resume`] ends it.
-    fn is_behind(&self) -> bool;
+    /// Whether nothing more may be read from this link for now; [`Links::resume`] has it asked again.
+    fn has_enough_of(&self, link: LinkId) -> bool;
 }
 
 /// What an operator may choose about links.

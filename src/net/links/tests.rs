@@ -15,6 +15,8 @@ struct Heard {
     bytes: RefCell<BTreeMap<LinkId, Vec<u8>>>,
     sent: Cell<u64>,
     behind: Cell<bool>,
+    /// The link of which it has enough.
+    enough: Cell<Option<LinkId>>,
     /// Whether a link answers with what it was sent.
     echo: Cell<bool>,
     own: RefCell<Option<Links>>,
@@ -67,8 +69,8 @@ impl LinkCore for Heard {
         self.events.borrow_mut().push(format!("fatal: {reason}"));
     }
 
-    fn is_behind(&self) -> bool {
-        self.behind.get()
+    fn has_enough_of(&self, link: LinkId) -> bool {
+        self.behind.get() || self.enough.get() == Some(link)
     }
 }
 
@@ -400,6 +402,36 @@ fn nothing_is_read_while_the_core_is_behind_and_all_of_it_afterwards() {
     server.heard.behind.set(false);
     server.links.resume();
     until(&[&server, &client], "all", || server.received(accepted) == 32 << 20);
+}
+
+#[test]
+fn one_link_is_not_read_while_the_core_has_enough_of_it_and_others_are() {
+    let (server, accepted, client, link) = linked();
+    let at = server.listen();
+    let mut number = 1000;
+    // The listener may come a moment later than the connection.
+    let second = loop {
+        number += 1;
+        let second = client.connect(number, vec![at.clone()], 1000);
+        let before = client.heard.events().len();
+        until(&[&server, &client], "an outcome", || client.heard.events().len() > before);
+        if client.heard.events().last().unwrap() == "connected" {
+            break second;
+        }
+    };
+    until(&[&server, &client], "another link", || server.heard.links.borrow().len() == 2);
+    let other = server.heard.links.borrow()[1];
+    server.heard.enough.set(Some(accepted));
+    client.send(link, vec![1; 1000]);
+    client.send(second, vec![2; 1000]);
+    until(&[&server, &client], "what the other link brings", || server.received(other) == 1000);
+    // It is asked again at the end of each turn.
+    server.links.resume();
+    moment(&server.reactor, Duration::from_millis(20));
+    assert_eq!(server.received(accepted), 0);
+    server.heard.enough.set(None);
+    server.links.resume();
+    until(&[&server, &client], "the rest", || server.received(accepted) == 1000);
 }
 
 #[test]

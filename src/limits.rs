@@ -213,6 +213,14 @@ pub const DEFERRED_REQUESTS_MAX: usize = 10_000;
 /// See [`DEFERRED_REQUESTS_MAX`].
 pub const DEFERRED_BYTES_MAX: usize = 64 << 20;
 
+/// Of one link, how many may wait before no more is read from it: four times what a server of Apache ZooKeeper has
+/// under way for its clients by default, and done in some ten milliseconds. Whoever floods a leader, or the follower
+/// that passes it on, keeps himself waiting.
+pub const DEFERRED_REQUESTS_PER_LINK_MAX: usize = 4 * REQUESTS_OUTSTANDING_MAX;
+const _: () = assert!(DEFERRED_REQUESTS_PER_LINK_MAX * 2 < DEFERRED_REQUESTS_MAX);
+/// See [`DEFERRED_REQUESTS_PER_LINK_MAX`].
+pub const DEFERRED_BYTES_PER_LINK_MAX: usize = DEFERRED_BYTES_MAX / 4;
+
 /// Transactions that a leader has proposed and not yet applied before it takes no more from
 /// learners and leaves: every learner bounds what its clients may have under way, so that no
 /// ensemble that works comes near.
@@ -376,10 +384,15 @@ pub const CONNECT_WORK_UNITS: u32 = 5;
 
 /// Names in a list that are written in one unit.
 pub const NAMES_PER_UNIT: usize = 10;
-/// Bytes of a request with a list of paths or of operations that are carried out in one unit.
+/// Bytes of a request with a list of operations that are carried out in one unit.
 pub const LIST_BYTES_PER_UNIT: usize = 24;
 /// The same of one whose operations are only read, to be passed on.
 pub const READ_BYTES_PER_UNIT: usize = 200;
+/// Bytes of a list of watches that are set again in one unit: the shortest path takes five.
+pub const SET_WATCH_BYTES_PER_UNIT: usize = 8;
+/// Watches that one turn sets again for one client: some two milliseconds. A frame may hold fifty times as many,
+/// and is carried out in parts.
+pub const WATCHES_SET_PER_TURN: usize = 4096;
 /// Bytes that are hashed in one unit.
 pub const HASHED_BYTES_PER_UNIT: usize = 512;
 /// Bytes that are copied in one unit, some times.

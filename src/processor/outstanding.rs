@@ -266,6 +266,7 @@ mod tests {
         outstanding.roll_back_after(Zxid(2));
         assert!(outstanding.ends(SessionId(8)) && outstanding.len() == 10);
         outstanding.roll_back_after(Zxid(1));
-        assert!(!outstanding.has_endings() && outstanding.is_empty() && outstanding.len() == 0);
+        assert!(!outstanding.has_endings() && outstanding.is_empty());
+        assert_eq!(outstanding.len(), 0);
     }
 }

@@ -403,8 +403,35 @@ fn multi_read(
     if out.is_over() { Err(ErrorCode::BadArguments) } else { Ok(()) }
 }
 
-/// Sets the watches of a client that lost its connection, and appends an event frame for each
-/// that would have fired meanwhile. Returns how many.
+/// A part of the paths of a `setWatches`, which may have as many as fit into a frame: they are counted through all of
+/// its lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// So many were carried out before.
+    pub done: usize,
+    /// So many more may be now.
+    pub at_most: usize,
+}
+
+impl Part {
+    /// All that is left behind so many.
+    pub const fn rest(done: usize) -> Part {
+        Part { done, at_most: usize::MAX }
+    }
+
+    /// Whether the next path is carried out now. `None`: it is behind this part.
+    fn next(&mut self) -> Option<bool> {
+        if self.done > 0 {
+            self.done -= 1;
+            return Some(false);
+        }
+        self.at_most = self.at_most.checked_sub(1)?;
+        Some(true)
+    }
+}
+
+/// Sets some of the watches of a client that lost its connection, and appends an event frame for each
+/// that would have fired meanwhile. Returns how many, and whether nothing is left behind this part.
 ///
 /// # Errors
 /// A null path or vector where ZooKeeper needs one: watches set until then stay set.
@@ -413,10 +440,11 @@ pub fn set_watches(
     reader: &Reader<'_>,
     op: OpCode,
     request: &SetWatchesRequest<'_>,
+    part: Part,
     out: &mut Vec<u8>,
-) -> (u64, Result<(), ErrorCode>) {
+) -> (u64, Result<bool, ErrorCode>) {
     let mut events = 0;
-    let result = try_set_watches(database, reader, op, request, out, &mut events);
+    let result = try_set_watches(database, reader, op, request, part, out, &mut events);
     (events, result)
 }
 
@@ -425,9 +453,10 @@ fn try_set_watches(
     reader: &Reader<'_>,
     op: OpCode,
     request: &SetWatchesRequest<'_>,
+    mut part: Part,
     out: &mut Vec<u8>,
     events: &mut u64,
-) -> Result<(), ErrorCode> {
+) -> Result<bool, ErrorCode> {
     let since = request.relative_zxid;
     // ZooKeeper: an event goes out only to who may read the node; the events made up here come
     // without an ACL and go to everybody.
@@ -437,6 +466,11 @@ fn try_set_watches(
     };
     for path in paths(request.data)? {
         let path = path?;
+        match part.next() {
+            None => return Ok(false),
+            Some(false) => continue,
+            Some(true) => {}
+        }
         match database.node(path).map(|node| node.stat_persisted().mzxid) {
             None => send(EventType::NodeDeleted, path),
             Some(mzxid) if mzxid > since => send(EventType::NodeDataChanged, path),
@@ -447,6 +481,11 @@ fn try_set_watches(
     }
     for path in paths(request.exist)? {
         let path = path?;
+        match part.next() {
+            None => return Ok(false),
+            Some(false) => continue,
+            Some(true) => {}
+        }
         if database.node(path).is_some() {
             send(EventType::NodeCreated, path);
         } else {
@@ -455,6 +494,11 @@ fn try_set_watches(
     }
     for path in paths(request.child)? {
         let path = path?;
+        match part.next() {
+            None => return Ok(false),
+            Some(false) => continue,
+            Some(true) => {}
+        }
         match database.node(path).map(|node| node.stat_persisted().pzxid) {
             None => send(EventType::NodeDeleted, path),
             Some(pzxid) if pzxid > since => send(EventType::NodeChildrenChanged, path),
@@ -464,17 +508,23 @@ fn try_set_watches(
         }
     }
     if op != OpCode::SetWatches2 {
-        return Ok(());
+        return Ok(true);
     }
     for (list, mode) in [
         (request.persistent, WatchMode::Persistent),
         (request.persistent_recursive, WatchMode::PersistentRecursive),
     ] {
         for path in paths(list)? {
-            database.watches_mut().add_mode(path?, reader.conn, mode)?;
+            let path = path?;
+            match part.next() {
+                None => return Ok(false),
+                Some(false) => continue,
+                Some(true) => {}
+            }
+            database.watches_mut().add_mode(path, reader.conn, mode)?;
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// The paths of a list that may not be null, nor any of its items.

@@ -147,6 +147,8 @@ pub(super) struct Connection {
     /// What the connect request said; the response has the field if the request had it.
     pub read_only: Option<bool>,
     pub identities: Vec<Identity>,
+    /// Paths of the `setWatches` at the front that were carried out in earlier turns.
+    pub watches_set: usize,
     /// Bytes for the client, since the last time they were taken.
     pub out: Vec<u8>,
     /// What it holds of the server's memory beside `out` and the frames that wait.
@@ -204,6 +206,7 @@ impl Connection {
             read_only: None,
             // ZooKeeper: every connection is its address from the start.
             identities: vec![ip_identity(remote.ip())],
+            watches_set: 0,
             out: Vec::new(),
             owed: Owed::default(),
             input_over: false,

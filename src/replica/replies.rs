@@ -8,7 +8,7 @@ use crate::id::Zxid;
 use crate::jute::{Bounded, Jute, begin_frame, end_frame};
 use crate::planted::{self, PlantedBug};
 use crate::processor::finish;
-use crate::processor::read::{self, Reader};
+use crate::processor::read::{self, Part, Reader};
 use crate::proto::OpCode;
 use crate::proto::request::RequestBody;
 use crate::proto::response::{ReplyHeader, xid as fixed};
@@ -32,31 +32,12 @@ impl Replica {
         // ZooKeeper: FinalRequestProcessor answers a ping with the xid of pings, whatever it came with.
         let xid = if op == OpCode::Ping { fixed::PING } else { xid };
         self.prepare_buffer(slot, connection);
-        let Connection { id, session, identities, out, .. } = connection;
-        let reader = Reader {
-            conn: *id,
-            session: *session,
-            identities,
-            skip_acl: self.options.skip_acl,
-            reply_bytes_max: self.options.reply_bytes_max,
-            multi_read_bytes_max: self.options.multi_read_bytes_max,
-            planted: self.options.planted,
-        };
-        let database = &mut self.database;
         let mut result = Ok(());
         if matches!(op, OpCode::SetWatches | OpCode::SetWatches2) {
-            let from = out.len();
-            let (events, done) = match RequestBody::decode(op, body) {
-                Ok(Some(RequestBody::SetWatches(request))) => {
-                    read::set_watches(database, &reader, op, &request, out)
-                }
-                _ => (0, Err(ErrorCode::MarshallingError)),
-            };
-            self.stats.watch_bytes += (out.len() - from) as u64;
-            self.stats.packets_sent += events;
-            connection.sent += events;
-            result = done;
+            let rest = Part::rest(std::mem::take(&mut connection.watches_set));
+            result = self.set_watches(connection, op, body, rest).map(|_| ());
         }
+        let database = &mut self.database;
         let out = &mut connection.out;
         let start = begin_frame(out);
         let zxid = database.last_processed();
@@ -107,6 +88,37 @@ impl Replica {
         {
             self.close_taken(slot, connection);
         }
+    }
+
+    /// Carries out a part of a `setWatches`, and writes the events that it makes up. Whether that was the last.
+    pub(super) fn set_watches(
+        &mut self,
+        connection: &mut Connection,
+        op: OpCode,
+        body: &[u8],
+        part: Part,
+    ) -> Result<bool, ErrorCode> {
+        let Connection { id, session, identities, out, .. } = connection;
+        let reader = Reader {
+            conn: *id,
+            session: *session,
+            identities,
+            skip_acl: self.options.skip_acl,
+            reply_bytes_max: self.options.reply_bytes_max,
+            multi_read_bytes_max: self.options.multi_read_bytes_max,
+            planted: self.options.planted,
+        };
+        let from = out.len();
+        let (events, done) = match RequestBody::decode(op, body) {
+            Ok(Some(RequestBody::SetWatches(request))) => {
+                read::set_watches(&mut self.database, &reader, op, &request, part, out)
+            }
+            _ => (0, Err(ErrorCode::MarshallingError)),
+        };
+        self.stats.watch_bytes += (out.len() - from) as u64;
+        self.stats.packets_sent += events;
+        connection.sent += events;
+        done
     }
 
     /// Writes a reply that is only a header.

@@ -195,7 +195,9 @@ impl Replica {
                 self.stats.count_request(op);
                 // ZooKeeper: what sync waits for on a server on its own is the pipeline.
                 let after = if op == OpCode::Sync { self.prep.last() } else { connection.floor };
-                if connection.queue.is_empty() && self.database.last_processed() >= after {
+                let takes_turns = Replica::takes_turns(op, frame.len());
+                let is_due = connection.queue.is_empty() && self.database.last_processed() >= after;
+                if is_due && !takes_turns {
                     self.prompt_reads += 1;
                     connection.latency_ms.record(0);
                     self.answer_read(now, slot, connection, xid, op, input.rest());
@@ -203,6 +205,9 @@ impl Replica {
                 } else {
                     self.hold(slot, connection, frame, arrived, after);
                     self.large_bytes -= large as usize;
+                    if is_due {
+                        self.advance(now, slot, connection);
+                    }
                 }
             }
             Some(OpCode::CloseSession) => {

@@ -25,7 +25,7 @@ use crate::id::{SessionId, Zxid};
 use crate::jute::{Decoder, Jute};
 use crate::limits;
 use crate::peer::ForwardedRequest;
-use crate::processor::read;
+use crate::processor::read::{self, Part};
 use crate::proto::OpCode;
 use crate::proto::request::RequestHeader;
 use crate::proto::txn::TxnHeader;
@@ -93,15 +93,16 @@ impl Work {
 
     /// A transaction of so many bytes is proposed.
     pub fn on_proposed(&mut self, header: &TxnHeader, bytes: usize) {
-        let bytes_per_unit = match header.op {
-            OpCode::Multi | OpCode::CloseSession => limits::LIST_BYTES_PER_UNIT,
-            _ => limits::COPIED_BYTES_PER_UNIT,
-        };
-        let (zxid, units) = (header.zxid, bytes / bytes_per_unit);
-        let units = u32::try_from(units).unwrap_or(u32::MAX);
-        if units > limits::HEAVY_WORK_UNITS {
-            self.proposed.push_back((zxid, units));
+        if let Some(units) = units_of_heavy(header, bytes) {
+            self.proposed.push_back((header.zxid, units));
             self.proposed_units += u64::from(units);
+        }
+    }
+
+    /// A transaction of so many bytes is applied in this turn: after a heavy one clients wait for the next.
+    pub fn on_applying(&mut self, header: &TxnHeader, bytes: usize) {
+        if let Some(units) = units_of_heavy(header, bytes) {
+            self.left -= i64::from(units);
         }
     }
 
@@ -221,6 +222,16 @@ impl Work {
     }
 }
 
+/// What it takes to apply a transaction, if that is much.
+fn units_of_heavy(header: &TxnHeader, bytes: usize) -> Option<u32> {
+    let bytes_per_unit = match header.op {
+        OpCode::Multi | OpCode::CloseSession => limits::LIST_BYTES_PER_UNIT,
+        _ => limits::COPIED_BYTES_PER_UNIT,
+    };
+    let units = u32::try_from(bytes / bytes_per_unit).unwrap_or(u32::MAX);
+    (units > limits::HEAVY_WORK_UNITS).then_some(units)
+}
+
 impl Replica {
     /// Whether a request has to wait for its turn; its connection stands in line then.
     #[inline]
@@ -238,6 +249,48 @@ impl Replica {
             return true;
         }
         self.claim_turn(slot, connection, units)
+    }
+
+    /// Whether a request is carried out in parts, a turn for each: then it stands in its connection's queue meanwhile.
+    pub(super) fn takes_turns(op: OpCode, bytes: usize) -> bool {
+        // The shortest path of a list takes five bytes.
+        matches!(op, OpCode::SetWatches | OpCode::SetWatches2)
+            && bytes / 5 > limits::WATCHES_SET_PER_TURN
+    }
+
+    /// Carries out a part of the `setWatches` at the front of a connection's queue, whose turn has come. Whether more
+    /// than that is left: the connection stands in line again then. The reply, and an error, is left to whoever
+    /// answers; of any other request everything is.
+    fn goes_on_setting_watches(&mut self, slot: Slot, connection: &mut Connection) -> bool {
+        // The request stays at the front; its bytes are out of the connection's hands meanwhile.
+        let Some(Waiting::Request { frame, .. }) = connection.queue.iter_mut().next() else {
+            return false;
+        };
+        let frame = std::mem::take(frame);
+        let is_left = self.set_a_part(slot, connection, &frame);
+        if let Some(Waiting::Request { frame: place, .. }) = connection.queue.iter_mut().next() {
+            *place = frame;
+        }
+        if is_left {
+            self.work.stand_in_line(slot, connection, Line::Heavy);
+        }
+        is_left
+    }
+
+    fn set_a_part(&mut self, slot: Slot, connection: &mut Connection, frame: &[u8]) -> bool {
+        let mut input = Decoder::new(frame);
+        let Ok(RequestHeader { op, .. }) = RequestHeader::decode(&mut input) else { return false };
+        let Some(op) = OpCode::from_i32(op).filter(|op| Replica::takes_turns(*op, frame.len()))
+        else {
+            return false;
+        };
+        let part = Part { done: connection.watches_set, at_most: limits::WATCHES_SET_PER_TURN };
+        self.prepare_buffer(slot, connection);
+        let Ok(is_done) = self.set_watches(connection, op, input.rest(), part) else {
+            return false;
+        };
+        connection.watches_set += limits::WATCHES_SET_PER_TURN;
+        !is_done
     }
 
     /// Takes the units of a request, or lets it wait: true.
@@ -265,7 +318,7 @@ impl Replica {
             self.work.add(units);
             return false;
         }
-        self.claim_turn(slot, connection, units)
+        self.claim_turn(slot, connection, units) || self.goes_on_setting_watches(slot, connection)
     }
 
     /// Serves those in line, as far as this turn may.
@@ -366,12 +419,13 @@ impl Replica {
             OpCode::GetEphemerals => {
                 1 + self.database.ephemerals_size(connection.session).0 / limits::NAMES_PER_UNIT
             }
-            OpCode::SetWatches | OpCode::SetWatches2 | OpCode::MultiRead => {
-                1 + bytes / limits::LIST_BYTES_PER_UNIT
+            OpCode::SetWatches | OpCode::SetWatches2 => {
+                1 + (bytes / limits::SET_WATCH_BYTES_PER_UNIT).min(limits::WATCHES_SET_PER_TURN)
             }
+            OpCode::MultiRead => 1 + bytes / limits::LIST_BYTES_PER_UNIT,
             // A secret is hashed.
             OpCode::Auth => 3 + bytes / limits::HASHED_BYTES_PER_UNIT,
-            op if read::is_read(op) => 1,
+            op if read::is_read(op) => 1 + bytes / limits::COPIED_BYTES_PER_UNIT,
             // It is read, and passed on.
             OpCode::Multi if !self.ensemble.proposes() => 2 + bytes / limits::READ_BYTES_PER_UNIT,
             _ if !self.ensemble.proposes() => 2 + bytes / limits::COPIED_BYTES_PER_UNIT,

@@ -3,12 +3,14 @@
 use super::harness::*;
 use super::standing::{leader, request};
 use crate::error::ErrorCode;
-use crate::id::{ConnectionId, SessionId};
-use crate::jute::Jute;
+use crate::id::{ConnectionId, SessionId, Zxid};
+use crate::jute::{Jute, VectorBuf};
 use crate::limits;
 use crate::peer::{Inbound, Ready};
 use crate::proto::OpCode;
-use crate::proto::request::{MultiOp, PathRequest, PathVersion, RequestBody, RequestHeader};
+use crate::proto::request::{
+    MultiOp, PathRequest, PathVersion, RequestBody, RequestHeader, SetWatchesRequest,
+};
 use crate::replica::ReplicaOptions;
 
 /// A turn of a hundred small reads.
@@ -100,6 +102,59 @@ fn a_heavy_request_waits_behind_light_ones_and_is_carried_out_all_the_same() {
     (h.serves_all, h.reads) = (true, true);
     h.settle();
     assert_eq!(h.errors(heavy.conn), [(0, 0), (1, 0), (2, 0)]);
+}
+
+#[test]
+fn a_long_list_of_watches_is_set_in_parts_and_answered_once() {
+    const PATHS: usize = 8 * limits::WATCHES_SET_PER_TURN + 10;
+    let paths: Vec<String> = (0..PATHS).map(|n| format!("/{n}")).collect();
+    let mut exist = VectorBuf::<Option<&str>>::default();
+    paths.iter().for_each(|path| exist.push(&Some(path.as_str())));
+    let none = VectorBuf::<Option<&str>>::default();
+    let request = RequestBody::SetWatches(SetWatchesRequest {
+        relative_zxid: Zxid(0),
+        data: none.as_vector(),
+        exist: exist.as_vector(),
+        child: none.as_vector(),
+        persistent: none.as_vector(),
+        persistent_recursive: none.as_vector(),
+    });
+    // On its arrival, and behind a write that has to be applied first.
+    for is_behind_write in [false, true] {
+        let mut h = Harness::new();
+        let (client, light) = (h.connect(), h.connect());
+        h.create(&light, "/5000", 0);
+        h.create(&light, "/9000", 0);
+        h.serves_all = false;
+        h.turn();
+        if is_behind_write {
+            h.send(client.conn, 1, OpCode::SetData, &set_data("/5000", b"x", -1));
+        }
+        h.send(client.conn, -8, OpCode::SetWatches, &request);
+        h.send(client.conn, 2, OpCode::GetData, &watch("/5000", false));
+        while h.do_op() {}
+        let watches = |h: &Harness| h.replica.database().watches().len();
+        let mut turns = 0;
+        while watches(&h) < PATHS - 2 {
+            let before = watches(&h);
+            hand_in(&mut h, light.conn, &reads(turns..turns + 1));
+            h.turn();
+            assert!(watches(&h) - before <= limits::WATCHES_SET_PER_TURN, "in one turn");
+            assert_eq!(h.errors(light.conn), [(turns, 0)], "others are served meanwhile");
+            turns += 1;
+            assert!(turns < 100, "{} watches", watches(&h));
+        }
+        assert!(turns >= 2, "{turns}");
+        h.serves_all = true;
+        h.settle();
+        let mut replies: Vec<_> = h.replies(client.conn);
+        if is_behind_write {
+            assert_eq!(replies.remove(0).xid, 1);
+        }
+        let xids: Vec<_> = replies.iter().map(|reply| (reply.xid, reply.err)).collect();
+        assert_eq!(xids, [(-1, 0), (-1, 0), (-8, 0), (2, 0)]);
+        assert_eq!([replies[0].event().1, replies[1].event().1], ["/5000", "/9000"]);
+    }
 }
 
 #[test]

@@ -143,6 +143,13 @@ pub const LEARNER_SYNCS_MAX: usize = 100_000;
 pub const LEARNER_SYNCS_PASSED_MAX: usize = 1000;
 const _: () = assert!(LEARNER_SYNCS_PASSED_MAX * 50 < LEARNER_SYNCS_MAX);
 
+/// Requests of all observers of one follower that it passes on before their leader has got to them: twice what one server
+/// of Apache ZooKeeper has under way for its clients. What the follower acknowledges comes behind them.
+pub const OBSERVERS_REQUESTS_MAX: usize = 2 * REQUESTS_OUTSTANDING_MAX;
+/// The same in bytes.
+pub const OBSERVERS_BYTES_MAX: usize = 16 << 20;
+const _: () = assert!(OBSERVERS_REQUESTS_MAX < DEFERRED_REQUESTS_PER_LINK_MAX);
+
 /// Questions of one learner about sessions that may wait for the end of a session: each is one of a
 /// connection that waits for nothing else, so that this is some times the connections of a server.
 pub const LEARNER_QUESTIONS_MAX: usize = 100_000;

@@ -88,6 +88,11 @@ impl Peer {
         }
     }
 
+    /// See [`Member::has_enough_of`](super::Member::has_enough_of).
+    pub fn has_enough_of(&self, link: LinkId) -> bool {
+        matches!(self, Peer::Member(member) if member.has_enough_of(link))
+    }
+
     /// See [`Member::answer_sync`](super::Member::answer_sync).
     pub fn answer_sync(&mut self, link: LinkId) {
         to_member!(self, m => m.answer_sync(link), "answer sync {link:?}");

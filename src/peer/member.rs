@@ -388,6 +388,12 @@ impl Member {
         self.leader().is_some_and(Leader::is_behind_others)
     }
 
+    /// Whether nothing more should be read from this link for now: it is an observer's, and the leader has to get to
+    /// what observers of this follower have asked for before.
+    pub fn has_enough_of(&self, link: LinkId) -> bool {
+        self.lasting.observers.as_ref().is_some_and(|observers| observers.has_enough_of(link))
+    }
+
     /// Leaves the leader, or the lead: what must be written cannot be. What was asked for and is
     /// not durable counts as not done. It stays away for a moment, so that it is not elected again
     /// at once.

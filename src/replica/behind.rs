@@ -9,7 +9,9 @@ impl Replica {
     /// wait for their turn, or the log is behind.
     pub fn has_enough_of(&self, link: LinkId) -> bool {
         // On a full disk nothing goes on, and a learner that is not heard is taken for dead.
-        (self.ensemble.deferred.has_enough_of(link) && !self.is_disk_full()) || self.is_behind()
+        (self.ensemble.deferred.has_enough_of(link) && !self.is_disk_full())
+            || self.peer.has_enough_of(link)
+            || self.is_behind()
     }
 
     /// Whether so much waits for the log that nothing more should be read from other servers. Their

@@ -283,7 +283,7 @@ fn one_who_does_not_read_costs_a_bounded_part_of_the_memory() {
 /// follower wait for what is before them, and for nothing else.
 #[test]
 fn floods_of_one_observer_do_not_part_its_master_from_the_leader() {
-    const TIMES: usize = 20;
+    const TIMES: usize = 250;
     let mut ground = Ground::new(&[]);
     let many = |write: Write<'_>| {
         let mut bytes = Vec::new();

@@ -18,9 +18,11 @@ use super::handler::Stage;
 use super::learners::{Learners, Tail, TailFor};
 use super::sync::History;
 use crate::id::{Epoch, ServerId, SessionId, Zxid};
-use crate::limits::{LEARNER_SYNCS_MAX, LEARNER_WINDOW_BYTES};
+use crate::limits::{
+    LEARNER_SYNCS_MAX, LEARNER_WINDOW_BYTES, OBSERVERS_BYTES_MAX, OBSERVERS_REQUESTS_MAX,
+};
 use crate::peer::link::{LinkEvent, LinkId, Port};
-use crate::peer::{ForwardedRequest, Inbound, PeerOptions, Ready};
+use crate::peer::{ForwardedRequest, Inbound, PeerOptions, Ready, SessionScope};
 use crate::proto::OpCode;
 use crate::proto::quorum::packet;
 use crate::proto::txn::Txn;
@@ -53,6 +55,52 @@ pub enum Upstream {
     Request(ForwardedRequest),
     /// A question about a session, with its timeout in ms.
     Revalidate(SessionId, i32),
+    /// A sync of this server's own, for the session that asked last: its answer says that the leader has got to here.
+    Mark(SessionId, SessionScope),
+}
+
+/// Whose sync the leader has still to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sync {
+    /// This server's, for a client.
+    Own,
+    /// An observer's.
+    Observer(LinkId),
+    /// A mark behind requests of observers: so many, and their bytes.
+    Mark(usize, usize),
+}
+
+/// Requests of observers that the leader has not got to yet, as far as this server knows. They share the connection
+/// to the leader with what this server acknowledges: who floods it must not make the leader wait for that.
+#[derive(Debug, Default)]
+struct UnderWay {
+    requests: usize,
+    bytes: usize,
+    /// Of those, how many have no mark behind them.
+    unmarked: (usize, usize),
+}
+
+impl UnderWay {
+    /// One more. `Some`: a mark is to be put behind so many, and their bytes.
+    fn add(&mut self, bytes: usize) -> Option<(usize, usize)> {
+        self.requests += 1;
+        self.bytes += bytes;
+        self.unmarked.0 += 1;
+        self.unmarked.1 += bytes;
+        let (requests, bytes) = self.unmarked;
+        let is_due = requests >= OBSERVERS_REQUESTS_MAX / 4 || bytes >= OBSERVERS_BYTES_MAX / 4;
+        is_due.then(|| std::mem::take(&mut self.unmarked))
+    }
+
+    /// The leader has got to a mark.
+    fn remove(&mut self, requests: usize, bytes: usize) {
+        self.requests -= requests;
+        self.bytes -= bytes;
+    }
+
+    fn is_enough(&self) -> bool {
+        self.requests >= OBSERVERS_REQUESTS_MAX || self.bytes >= OBSERVERS_BYTES_MAX
+    }
 }
 
 /// A question about a session that the leader has still to answer.
@@ -71,8 +119,9 @@ pub struct ObserverMaster {
     learners: Learners,
     /// The newest transaction that they were informed of.
     informed: Zxid,
-    /// Whose syncs the leader has still to answer, oldest first; `None`: this server's own.
-    syncs: VecDeque<Option<LinkId>>,
+    /// Whose syncs the leader has still to answer, oldest first.
+    syncs: VecDeque<Sync>,
+    under_way: UnderWay,
     /// The same with questions about sessions. Invariant: every question that the leader has not answered
     /// is here, for another one about the same session may be among them.
     revalidations: VecDeque<Revalidation>,
@@ -107,6 +156,7 @@ impl ObserverMaster {
             epoch,
             informed: committed,
             syncs: VecDeque::new(),
+            under_way: UnderWay::default(),
             revalidations: VecDeque::new(),
             holders: BTreeMap::new(),
             revalidations_of_observers: 0,
@@ -142,6 +192,12 @@ impl ObserverMaster {
     /// Whether this link is an observer's.
     pub fn owns(&self, link: LinkId) -> bool {
         self.learners.handlers.contains_key(&link)
+    }
+
+    /// Whether nothing more should be read from this link for now: the leader has to get to what observers have asked
+    /// for before.
+    pub fn has_enough_of(&self, link: LinkId) -> bool {
+        self.under_way.is_enough() && self.owns(link)
     }
 
     /// Time has passed.
@@ -187,12 +243,19 @@ impl ObserverMaster {
 
     /// This server passes a sync of its own on to the leader.
     pub fn own_sync(&mut self) {
-        self.syncs.push_back(None);
+        self.syncs.push_back(Sync::Own);
     }
 
     /// The leader answers the oldest sync. True: it is this server's own.
     pub fn sync_done(&mut self) -> bool {
-        let Some(Some(link)) = self.syncs.pop_front() else { return true };
+        let link = match self.syncs.pop_front() {
+            None | Some(Sync::Own) => return true,
+            Some(Sync::Mark(requests, bytes)) => {
+                self.under_way.remove(requests, bytes);
+                return false;
+            }
+            Some(Sync::Observer(link)) => link,
+        };
         if let Some(handler) = self.learners.handlers.get_mut(&link) {
             handler.syncs_pending -= 1;
         }
@@ -405,7 +468,7 @@ impl ObserverMaster {
                     if handler.syncs_pending > LEARNER_SYNCS_MAX {
                         return Err("too many of its syncs wait for the leader".to_owned());
                     }
-                    self.syncs.push_back(Some(link));
+                    self.syncs.push_back(Sync::Observer(link));
                 }
                 let held_by = self.holders.get(&session);
                 let is_sync = op == OpCode::Sync.number();
@@ -416,16 +479,22 @@ impl ObserverMaster {
                     debug!(%session, cxid, "a request of a connection that its client has left");
                     return Ok(());
                 }
+                let scope = packet.session_scope();
+                let marked = self.under_way.add(body.len());
                 self.upstream.push(Upstream::Request(ForwardedRequest {
                     link,
                     server: handler.server,
                     session,
-                    scope: packet.session_scope(),
+                    scope,
                     cxid,
                     op,
                     body,
                     identities: packet.authinfo.clone(),
                 }));
+                if let Some((requests, bytes)) = marked {
+                    self.syncs.push_back(Sync::Mark(requests, bytes));
+                    self.upstream.push(Upstream::Mark(session, scope));
+                }
             }
             kind => warn!("{} sent a packet of type {kind}: ignored", handler.name()),
         }

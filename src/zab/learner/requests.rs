@@ -39,6 +39,13 @@ impl Learner {
             Upstream::Revalidate(session, timeout_ms) => {
                 self.ask_about(*session, *timeout_ms, None, lasting);
             }
+            Upstream::Mark(session, scope) => {
+                const ROOT: &[u8] = b"\0\0\0\x01/";
+                let (session, scope, op) = (*session, *scope, OpCode::Sync.number());
+                let sync =
+                    PassedRequest { session, scope, cxid: 0, op, body: ROOT, identities: &[] };
+                self.pass_on(sync, lasting);
+            }
         }
     }
 

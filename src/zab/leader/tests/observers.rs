@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::super::{MasterView, ObserverMaster, Upstream};
 use super::script::{self, TREE_END, describe, packet_of, shown, txn, zxid};
 use crate::id::{Epoch, ServerId, SessionId};
+use crate::limits::{OBSERVERS_BYTES_MAX, OBSERVERS_REQUESTS_MAX};
 use crate::peer::link::{LinkEvent, LinkId, LinkOp, Port};
 use crate::peer::{Inbound, PeerOptions, Ready};
 use crate::quorum::Config;
@@ -90,6 +91,7 @@ impl World {
             lines.push(match wish {
                 Upstream::Request(request) => format!("ask op {} {}", request.op, request.session),
                 Upstream::Revalidate(session, _) => format!("ask whether {session} is alive"),
+                Upstream::Mark(session, _) => format!("mark for {session}"),
             });
         }
         for inbound in ready.inbound {
@@ -203,6 +205,43 @@ fn what_is_asked_for_where_a_session_is_no_more_is_not_passed_on() {
     world.take();
     world.say("REQUEST 7 3 1 path");
     assert_eq!(world.take(), asked);
+}
+
+#[test]
+fn observers_wait_until_the_leader_has_got_to_what_they_have_asked_for() {
+    let mut world = World::new();
+    world.join("1:5");
+    world.say("ACK 3:0");
+    world.take();
+    let is_mark = |line: &String| *line == "mark for 0x7";
+    let mut marks = 0;
+    for asked in 1..=OBSERVERS_REQUESTS_MAX {
+        assert!(!world.master.has_enough_of(LINK), "{asked}");
+        world.say("REQUEST 7 1 1 path");
+        marks += world.take().iter().filter(|line| is_mark(line)).count();
+    }
+    assert!(world.master.has_enough_of(LINK) && marks == 4, "{marks}");
+    assert!(!world.master.has_enough_of(LinkId::accepted(2)), "no observer's link");
+    // A sync of an observer behind them, and one of this server: each answer is for the oldest.
+    world.say("REQUEST 7 2 9 path");
+    world.master.own_sync();
+    assert!(!world.master.sync_done());
+    assert!(!world.master.has_enough_of(LINK));
+    for _ in 0..3 {
+        assert!(!world.master.sync_done());
+    }
+    assert!(world.take().iter().all(|line| !line.starts_with("SYNC")));
+    assert!(!world.master.sync_done());
+    assert_eq!(world.take(), ["SYNC 0:0"]);
+    assert!(world.master.sync_done(), "its own");
+    // Long requests are fewer.
+    let body = "x".repeat(OBSERVERS_BYTES_MAX / 20);
+    let words = format!("REQUEST 7 1 1 {body}");
+    (0..21).for_each(|_| world.say(&words));
+    assert!(world.master.has_enough_of(LINK));
+    let marks = world.take().iter().filter(|line| is_mark(line)).count();
+    (0..marks).for_each(|_| assert!(!world.master.sync_done()));
+    assert!(marks >= 3 && !world.master.has_enough_of(LINK), "{marks}");
 }
 
 #[test]

@@ -99,10 +99,11 @@ impl Work {
         }
     }
 
-    /// A transaction of so many bytes is applied in this turn: after a heavy one clients wait for the next.
+    /// A transaction of so many bytes is applied in this turn: after a heavy one clients wait for the next, and other
+    /// heavy requests until light ones have had their part.
     pub fn on_applying(&mut self, header: &TxnHeader, bytes: usize) {
         if let Some(units) = units_of_heavy(header, bytes) {
-            self.left -= i64::from(units);
+            self.spend(units, true);
         }
     }
 

@@ -107,8 +107,11 @@ impl Prep {
         planned.ttl = wanted.ttl;
 
         parent.children += 1;
-        parent.stat.cversion = planned.version;
-        parent.stat.pzxid = stamp.zxid;
+        // As it will be applied: behind the last number neither moves any more.
+        if planned.version > parent.stat.cversion {
+            parent.stat.cversion = planned.version;
+            parent.stat.pzxid = stamp.zxid;
+        }
         self.change(parent_path, parent, stamp, SessionId::NONE);
         let node = ChangeRecord {
             zxid: stamp.zxid,

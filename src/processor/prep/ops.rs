@@ -82,7 +82,8 @@ impl Prep {
             NodeKind::Persistent | NodeKind::Container | NodeKind::Ttl { .. } => SessionId::NONE,
         };
         parent.children = parent.children.checked_sub(1).expect("the node is one of its children");
-        parent.stat.pzxid = stamp.zxid;
+        // In a tree that no server has made it may be later, and stays then.
+        parent.stat.pzxid = parent.stat.pzxid.max(stamp.zxid);
         self.change(parent_path, parent, stamp, SessionId::NONE);
         self.change(path, ChangeRecord { exists: false, ..node }, stamp, owner);
     }

@@ -126,7 +126,7 @@ impl Prep {
         let mut parent = self.record(database, path).expect("a node has a parent");
         parent.children =
             parent.children.checked_sub(children).expect("the nodes are some of its children");
-        parent.stat.pzxid = stamp.zxid;
+        parent.stat.pzxid = parent.stat.pzxid.max(stamp.zxid);
         self.change(path, parent, stamp, SessionId::NONE);
     }
 

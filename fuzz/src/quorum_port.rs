@@ -18,7 +18,7 @@
 //!   its history, until an operator sets its folder aside, as its message says; where two of three did,
 //!   nobody can say which history is the right one, and nothing is checked but that no process ends.
 //!
-//! The transactions that he makes as a leader fit any tree.
+//! Of the transactions that he makes as a leader, most fit the tree.
 
 use ringkeeper::database::{Database, DatabaseOptions};
 use ringkeeper::id::{Epoch, ServerId, SessionId, Zxid};
@@ -571,7 +571,7 @@ impl Attack {
         let kind = [packet::PROPOSAL, packet::PROPOSAL, packet::INFORM][script.below(3)];
         let mut out = Vec::new();
         match script.below(8) {
-            0 => packets::put_data(&mut out, kind, zxid, no_txn(script.bytes())),
+            0 => packets::put_data(&mut out, kind, zxid, script.bytes()),
             1 => {
                 let txn = self.reconfig(zxid, script);
                 packets::put_txn(&mut out, kind, &txn);
@@ -585,6 +585,8 @@ impl Attack {
                 let txn = impossible::txn(script, Zxid(zxid.0 ^ 0x100));
                 packets::put_data(&mut out, kind, zxid, txn.bytes());
             }
+            // Of what no tree holds, or with numbers at which something ends.
+            7 => packets::put_txn(&mut out, kind, &impossible::txn(script, zxid)),
             _ => packets::put_txn(&mut out, kind, &self.txn(zxid, script)),
         }
         out
@@ -714,7 +716,7 @@ impl Attack {
         let packet = QuorumPacket {
             packet_type: i32::from(script.byte() % 21),
             zxid: self.zxid(script),
-            data: if script.one_in(3) { None } else { Some(no_txn(script.bytes())) },
+            data: if script.one_in(3) { None } else { Some(script.bytes()) },
             authinfo: if script.one_in(2) { Vector::NULL } else { identities.as_vector() },
         };
         let out = packet.to_bytes();
@@ -856,11 +858,6 @@ fn everybody() -> VectorBuf<AclEntry<'static>> {
     let id = Id { scheme: Some("world"), id: Some("anyone") };
     acl.push(&AclEntry { perms: 31, id });
     acl
-}
-
-/// What is too short to be a transaction, so that none comes that does not fit the tree.
-fn no_txn(bytes: &[u8]) -> &[u8] {
-    &bytes[..bytes.len().min(31)]
 }
 
 fn port(script: &mut Script<'_>) -> Port {

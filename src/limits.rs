@@ -404,6 +404,8 @@ pub const WATCHES_SET_PER_TURN: usize = 4096;
 pub const HASHED_BYTES_PER_UNIT: usize = 512;
 /// Bytes that are copied in one unit, some times.
 pub const COPIED_BYTES_PER_UNIT: usize = 4096;
+/// Bytes that are sent to a client in one unit, the kernel's copies and the first use of their memory included.
+pub const SENT_BYTES_PER_UNIT: usize = 512;
 /// Units that the end of a session takes for each of its ephemeral nodes.
 pub const UNITS_PER_EPHEMERAL: usize = 2;
 

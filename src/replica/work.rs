@@ -41,6 +41,8 @@ pub(super) struct Work {
     last_turn: i64,
     /// What the connection that is served may still spend before it stands in line again.
     visit_left: i64,
+    /// What the last request has claimed, until its reply is written.
+    claimed: u32,
     /// What heavy requests may spend although light ones wait.
     heavy_credit: i64,
     /// The one heavy request that may be carried out now.
@@ -77,6 +79,7 @@ impl Work {
             left: per_turn,
             last_turn: 0,
             visit_left: 0,
+            claimed: 0,
             heavy_credit: per_turn / 2,
             may_be_heavy: false,
             is_serving: false,
@@ -157,6 +160,7 @@ impl Work {
     /// Takes so many units.
     #[inline]
     pub fn spend(&mut self, units: u32, is_heavy: bool) {
+        self.claimed = units;
         let units = i64::from(units);
         self.left -= units;
         self.visit_left -= units;
@@ -172,10 +176,12 @@ impl Work {
         self.visit_left -= i64::from(units);
     }
 
-    /// So many bytes were written for clients.
+    /// A reply of so many bytes was written: what it is worth beyond what its request has claimed.
     #[inline]
     pub fn add_bytes(&mut self, bytes: usize) {
-        self.add(u32::try_from(bytes / limits::COPIED_BYTES_PER_UNIT).unwrap_or(u32::MAX));
+        let units = u32::try_from(bytes / limits::SENT_BYTES_PER_UNIT).unwrap_or(u32::MAX);
+        let claimed = std::mem::take(&mut self.claimed);
+        self.add(units.saturating_sub(claimed));
     }
 
     fn stand_in_line(&mut self, slot: Slot, connection: &mut Connection, line: Line) {
@@ -414,6 +420,11 @@ impl Replica {
             self.database.node(path)
         };
         let units = match op {
+            // While nobody waits it is not worth a look at the node; what it was worth counts behind it.
+            OpCode::GetData if self.work.is_serving || !self.work.is_nobody_in_line() => {
+                let data = node().and_then(|node| node.data().map(<[u8]>::len)).unwrap_or(0);
+                1 + bytes / limits::COPIED_BYTES_PER_UNIT + data / limits::SENT_BYTES_PER_UNIT
+            }
             OpCode::GetChildren | OpCode::GetChildren2 => {
                 1 + node().map_or(0, |node| node.num_children()) / limits::NAMES_PER_UNIT
             }

@@ -158,6 +158,33 @@ fn a_long_list_of_watches_is_set_in_parts_and_answered_once() {
 }
 
 #[test]
+fn who_reads_little_waits_for_no_one_who_reads_much() {
+    let mut h = Harness::new();
+    let owner = h.connect();
+    h.call(owner.conn, 1, OpCode::Create, &create("/large", &vec![b'x'; 500_000], 0));
+    let many: Vec<_> = (0..20).map(|_| h.connect()).collect();
+    let modest = h.connect();
+    // A client that reads has a turn of its own.
+    (h.serves_all, h.reads) = (false, false);
+    h.turn();
+    // All of them ask in one turn, and the modest one last.
+    for client in &many {
+        let ask = |xid| (xid, OpCode::GetData, watch("/large", false));
+        hand_in(&mut h, client.conn, &frames((0..4).map(ask)));
+    }
+    hand_in(&mut h, modest.conn, &reads(0..1));
+    h.turn();
+    h.turn();
+    assert_eq!(h.errors(modest.conn), [(0, 0)]);
+    let served: usize = many.iter().map(|client| h.errors(client.conn).len()).sum();
+    assert!((1..=10).contains(&served), "{served} of the large ones came first");
+    (h.serves_all, h.reads) = (true, true);
+    h.settle();
+    let left: usize = many.iter().map(|client| h.errors(client.conn).len()).sum();
+    assert_eq!(served + left, 80);
+}
+
+#[test]
 fn light_requests_without_end_do_not_keep_heavy_ones_out() {
     let mut h = Harness::new();
     let (heavy, light) = (h.connect(), h.connect());

@@ -236,6 +236,10 @@ pub const PROPOSALS_PENDING_MAX: usize = 1 << 20;
 /// Committed transactions kept in memory for followers that lag a little (`commitLogCount`).
 pub const COMMITTED_LOG_TXNS: usize = 500;
 
+/// Bytes of those transactions: of long ones fewer are kept, and a follower that lags further gets them from the
+/// log's files. ZooKeeper counts transactions only; 500 of 1 MB take half a gigabyte on every server there.
+pub const COMMITTED_LOG_BYTES_MAX: usize = 128 << 20;
+
 /// Bytes of transactions that are read from the log's files at once for a learner that is far
 /// behind: they are all in memory until they are sent.
 ///
@@ -402,6 +406,11 @@ pub const SET_WATCH_BYTES_PER_UNIT: usize = 8;
 pub const WATCHES_SET_PER_TURN: usize = 4096;
 /// Bytes that are hashed in one unit.
 pub const HASHED_BYTES_PER_UNIT: usize = 512;
+/// Bytes of identities that stand in a list of permissions, in one unit: they are hashed, compared, digested and
+/// copied some times.
+pub const NAME_BYTES_PER_UNIT: usize = 1024;
+/// Identities of a connection that are shorter together cost next to nothing.
+pub const IDENTITIES_BYTES_USUAL: usize = 1024;
 /// Bytes that are copied in one unit, some times.
 pub const COPIED_BYTES_PER_UNIT: usize = 4096;
 /// Bytes that are sent to a client in one unit, the kernel's copies and the first use of their memory included.

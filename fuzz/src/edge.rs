@@ -34,9 +34,11 @@ const HELD_PER_REQUEST_BYTE: u64 = 40;
 const HELD_BY_ITSELF: u64 = 16 << 20;
 /// Bytes of the log for each byte of requests.
 const LOGGED_PER_REQUEST_BYTE: u64 = 16;
-/// Bytes of the log for each request or operation of a multi, whose list of permissions may name all identities
-/// of its connection.
+/// Bytes of the log for each request or operation of a multi.
 const LOGGED_PER_OPERATION: u64 = 1024;
+/// The same, for each byte that its connection has introduced itself with: its list of permissions may name all
+/// identities, each with a few permissions.
+const LOGGED_PER_IDENTITY_BYTE: u64 = 4;
 
 /// Connections alive at the same time.
 pub const CONNECTIONS_MAX: usize = 4;
@@ -54,6 +56,8 @@ pub struct Connection {
     /// Frames on their way to the server.
     sent: VecDeque<Vec<u8>>,
     sent_bytes: usize,
+    /// Of all `auth` requests.
+    identity_bytes: u64,
     /// Lengths of those that are not answered.
     outstanding: VecDeque<usize>,
     outstanding_bytes: usize,
@@ -94,6 +98,8 @@ pub struct Sums {
     pub request_bytes: u64,
     /// Operations in them.
     pub operations: u64,
+    /// For each operation, the bytes that its connection had introduced itself with.
+    pub named_bytes: u64,
     /// Bytes of replies and events.
     pub output_bytes: u64,
     /// Bytes of transactions.
@@ -196,6 +202,7 @@ impl Edge {
             reads: true,
             sent: VecDeque::new(),
             sent_bytes: 0,
+            identity_bytes: 0,
             outstanding: VecDeque::new(),
             outstanding_bytes: 0,
             pieces: VecDeque::new(),
@@ -221,6 +228,11 @@ impl Edge {
     pub fn send(&mut self, slot: usize, frame: Vec<u8>, operations: u64) {
         self.sums.operations += operations;
         let connection = self.connections.get_mut(&slot).expect("the caller opened it");
+        if frame.get(8..12) == Some(&OpCode::Auth.number().to_be_bytes()) {
+            connection.identity_bytes += frame.len() as u64;
+        }
+        let introduced = connection.identity_bytes.min(2 * limits::IDENTITIES_BYTES_MAX as u64);
+        self.sums.named_bytes += operations * introduced;
         connection.sent_bytes += frame.capacity() + size_of::<Vec<u8>>();
         connection.sent.push_back(frame);
     }
@@ -462,7 +474,7 @@ impl Edge {
                 "{requests} bytes of requests wait, most is {requests_max}"
             );
         }
-        let Sums { request_bytes, operations, log_bytes, held_max, .. } = self.sums;
+        let Sums { request_bytes, operations, named_bytes, log_bytes, held_max, .. } = self.sums;
         let each = 2 * options.output_pause_bytes + 2 * options.connection_output_bytes_max;
         let connections = CONNECTIONS_MAX * (each + 4 * self.reply_bytes_max);
         let most = HELD_BY_ITSELF + HELD_PER_REQUEST_BYTE * request_bytes + connections as u64;
@@ -472,7 +484,8 @@ impl Edge {
         );
         let most = (64 << 10)
             + LOGGED_PER_REQUEST_BYTE * request_bytes
-            + LOGGED_PER_OPERATION * operations;
+            + LOGGED_PER_OPERATION * operations
+            + LOGGED_PER_IDENTITY_BYTE * named_bytes;
         assert!(
             log_bytes <= most,
             "{log_bytes} bytes logged after {request_bytes} of requests, most is {most}"

@@ -264,6 +264,16 @@ impl Database {
             self.count_create(parent, parent_cversion, header.zxid);
             return Err(ErrorCode::NodeExists);
         }
+        let above = self.tree.get(parent);
+        if matches!(above.kind(), NodeKind::Ephemeral(_)) {
+            // In a tree that is ahead of the log the parent has gone since, with this node, and came back as another
+            // kind. Where it was there already, no server has decided this.
+            // ZooKeeper: makes the node, and its parent cannot go with its session.
+            if above.stat_persisted().czxid < header.zxid {
+                self.misplaced = Some(path.to_owned());
+            }
+            return Err(ErrorCode::NoChildrenForEphemerals);
+        }
         self.count_create(parent, parent_cversion, header.zxid);
         let zxid = header.zxid;
         let stat = StatPersisted {

@@ -9,15 +9,22 @@ use std::collections::BTreeMap;
 use crate::database::Database;
 use crate::proto::opcode::OpCode;
 use crate::proto::txn::{Txn, TxnBody};
-use crate::tree::{split_path, ttl_owner};
+use crate::tree::{NodeKind, split_path, ttl_owner};
 
-/// What the parts of a multi before this one make of nodes: how many children each has, if it is there.
-type Ahead = BTreeMap<String, Option<u64>>;
+/// What the parts of a multi before this one make of nodes; `None`: it is gone.
+type Ahead = BTreeMap<String, Option<Known>>;
+
+/// What has to be known of a node.
+#[derive(Clone, Copy)]
+struct Known {
+    children: u64,
+    is_ephemeral: bool,
+}
 
 /// What a part does to the tree, if it fits.
 enum Change<'a> {
     None,
-    Created(&'a str),
+    Created { path: &'a str, is_ephemeral: bool },
     Deleted(&'a str),
 }
 
@@ -39,16 +46,18 @@ impl Database {
             let Some(change) = self.change(&body, &ahead) else { return false };
             let (path, made) = match change {
                 Change::None => return true,
-                Change::Created(path) => (path, Some(0)),
+                Change::Created { path, is_ephemeral } => {
+                    (path, Some(Known { children: 0, is_ephemeral }))
+                }
                 Change::Deleted(path) => (path, None),
             };
             let (parent, _) = split_path(path).expect("it was split before");
-            let children = self.children_of(parent, &ahead).expect("it was found before");
-            let children = match made {
-                Some(_) => children + 1,
-                None => children.saturating_sub(1),
+            let mut known = self.known(parent, &ahead).expect("it was found before");
+            known.children = match made {
+                Some(_) => known.children + 1,
+                None => known.children.saturating_sub(1),
             };
-            ahead.insert(whole(parent).to_owned(), Some(children));
+            ahead.insert(whole(parent).to_owned(), Some(known));
             ahead.insert(path.to_owned(), made);
             true
         })
@@ -56,17 +65,17 @@ impl Database {
 
     /// `None`: it does not fit.
     fn change<'a>(&self, body: &TxnBody<'a>, ahead: &Ahead) -> Option<Change<'a>> {
-        let is_there = |path: Option<&str>| self.children_of(path?, ahead).map(|_| Change::None);
+        let is_there = |path: Option<&str>| self.known(path?, ahead).map(|_| Change::None);
         match *body {
-            TxnBody::Create(txn) => self.creates(txn.path, ahead),
-            TxnBody::CreateContainer(txn) => self.creates(txn.path, ahead),
+            TxnBody::Create(txn) => self.creates(txn.path, txn.ephemeral, ahead),
+            TxnBody::CreateContainer(txn) => self.creates(txn.path, false, ahead),
             TxnBody::CreateTtl(txn) => {
                 ttl_owner(txn.ttl)?;
-                self.creates(txn.path, ahead)
+                self.creates(txn.path, false, ahead)
             }
             TxnBody::Delete(txn) => {
                 let path = txn.path.filter(|path| split_path(path).is_some())?;
-                (self.children_of(path, ahead)? == 0).then_some(Change::Deleted(path))
+                (self.known(path, ahead)?.children == 0).then_some(Change::Deleted(path))
             }
             TxnBody::SetData(txn) => is_there(txn.path),
             TxnBody::SetAcl(txn) => is_there(txn.path),
@@ -74,7 +83,7 @@ impl Database {
             TxnBody::CloseSession { paths } => {
                 let mut paths = paths.iter().flat_map(|paths| paths.iter()).flatten();
                 let has_children =
-                    |path: &str| self.children_of(path, ahead).is_some_and(|count| count > 0);
+                    |path: &str| self.known(path, ahead).is_some_and(|known| known.children > 0);
                 (!paths.any(has_children)).then_some(Change::None)
             }
             TxnBody::Check(_)
@@ -84,20 +93,28 @@ impl Database {
         }
     }
 
-    fn creates<'a>(&self, path: Option<&'a str>, ahead: &Ahead) -> Option<Change<'a>> {
+    fn creates<'a>(
+        &self,
+        path: Option<&'a str>,
+        is_ephemeral: bool,
+        ahead: &Ahead,
+    ) -> Option<Change<'a>> {
         let path = path?;
         let (parent, _) = split_path(path)?;
-        self.children_of(parent, ahead)?;
-        self.children_of(path, ahead).is_none().then_some(Change::Created(path))
+        if self.known(parent, ahead)?.is_ephemeral {
+            return None;
+        }
+        self.known(path, ahead).is_none().then_some(Change::Created { path, is_ephemeral })
     }
 
-    /// How many children a node has; `None`: it is not there.
-    fn children_of(&self, path: &str, ahead: &Ahead) -> Option<u64> {
+    /// `None`: it is not there.
+    fn known(&self, path: &str, ahead: &Ahead) -> Option<Known> {
         if let Some(known) = ahead.get(whole(path)) {
             return *known;
         }
-        let id = self.tree.find(path)?;
-        Some(self.tree.get(id).num_children() as u64)
+        let node = self.tree.get(self.tree.find(path)?);
+        let is_ephemeral = matches!(node.kind(), NodeKind::Ephemeral(_));
+        Some(Known { children: node.num_children() as u64, is_ephemeral })
     }
 }
 

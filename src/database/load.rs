@@ -98,6 +98,7 @@ fn with_tree(options: DatabaseOptions, tree: Tree) -> Database {
         digest_mismatch_last: None,
         promise: None,
         tolerant: false,
+        misplaced: None,
         recorded: RefCell::default(),
     }
 }

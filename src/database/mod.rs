@@ -174,6 +174,8 @@ pub struct Database {
     promise: Option<Promise>,
     /// Transactions may meet a tree that is ahead of them; see [`Database::set_tolerant`].
     tolerant: bool,
+    /// See [`Database::take_misplaced`].
+    misplaced: Option<String>,
     /// With [`DatabaseOptions::record`].
     recorded: RefCell<Vec<Recorded>>,
 }
@@ -202,6 +204,12 @@ impl Database {
     /// It ends by itself as soon as a transaction's digest is the tree's.
     pub fn set_tolerant(&mut self, tolerant: bool) {
         self.tolerant = tolerant;
+    }
+
+    /// The last node that a transaction was to make below an ephemeral one, and that was not made: no server
+    /// writes such a transaction. `None`: there was none since this was last asked.
+    pub fn take_misplaced(&mut self) -> Option<String> {
+        self.misplaced.take()
     }
 
     /// Whether the tree may be ahead of its transactions, nobody knows how long; see

@@ -333,9 +333,11 @@ pub fn recover(
     }
     let mut replay = replay::Replay::new(database, snapshot, files.snapshot_zxids(), options);
     replay.run(folder, &logs, progress)?;
-    let replay::Replay { mut database, mut zxid, txns, recent, repairs, gaps, .. } = replay;
+    let replay::Replay { mut database, mut zxid, txns, recent, repairs, gaps, misplaced, .. } =
+        replay;
     let has_gaps = !gaps.is_none();
     notes.extend(gaps.into_notes());
+    notes.extend(misplaced.into_notes());
     check_reached(folder, &unusable, zxid)?;
     database.check_ephemerals().map_err(|error| RecoveryError::NoTree {
         folder: folder.describe(Place::Logs, ""),

@@ -11,6 +11,7 @@ use super::{RecoveryError, RecoveryOptions, Step};
 use crate::database::Database;
 use crate::id::Zxid;
 use crate::io::Place;
+use crate::limits;
 use crate::planted::{self, PlantedBug};
 use crate::proto::txn::{DIGEST_VERSION, Txn};
 use crate::txnlog::{self, Entry, Reader, Verdict, plan};
@@ -24,30 +25,29 @@ pub(super) struct Repair {
     reason: String,
 }
 
-/// Transactions that are missing and were passed over, as the operator allowed.
-#[derive(Debug, Default)]
-pub(super) struct Gaps {
+/// Places of the logs that an operator has to know of.
+#[derive(Debug)]
+pub(super) struct Places {
     count: u64,
     notes: Vec<String>,
+    /// What there is at further places.
+    what: &'static str,
 }
 
-impl Gaps {
-    /// Gaps that get a line of their own. Whoever lost files lost few; a log of nothing but gaps must not
-    /// fill the memory.
+impl Places {
+    /// Places that get a line of their own. Whoever lost files lost few; a log of nothing else must not fill
+    /// the memory.
     const NOTES_MAX: usize = 20;
 
-    /// `after`: the last transaction before the gap, and the log that holds it, `None` if a snapshot does.
-    /// `before`: the first one behind it, and where that stands.
-    fn note(&mut self, after: Zxid, last: Option<&str>, before: Zxid, file: &str, offset: u64) {
+    fn new(what: &'static str) -> Places {
+        Places { count: 0, notes: Vec::new(), what }
+    }
+
+    fn note(&mut self, note: impl FnOnce() -> String) {
         self.count += 1;
-        if self.notes.len() == Gaps::NOTES_MAX {
-            return;
+        if self.notes.len() < Places::NOTES_MAX {
+            self.notes.push(note());
         }
-        let last = last.unwrap_or("the snapshot");
-        self.notes.push(format!(
-            "transactions are missing between {after}, the last one of {last}, and {before}, at offset \
-             {offset} of {file}: passed over, as ringkeeper.allowLogGaps says. What they changed is lost"
-        ));
     }
 
     pub fn is_none(&self) -> bool {
@@ -56,10 +56,10 @@ impl Gaps {
 
     /// A sentence for each, or for so many.
     pub fn into_notes(self) -> Vec<String> {
-        let Gaps { count, mut notes } = self;
+        let Places { count, mut notes, what } = self;
         let more = count - notes.len() as u64;
         if more > 0 {
-            notes.push(format!("transactions are missing at {more} further places of the logs"));
+            notes.push(format!("{what} at {more} further places of the logs"));
         }
         notes
     }
@@ -72,8 +72,13 @@ pub(super) struct Replay<'a> {
     pub zxid: Zxid,
     pub txns: u64,
     pub recent: VecDeque<Txn>,
+    /// Of those.
+    recent_bytes: usize,
     pub repairs: Vec<Repair>,
-    pub gaps: Gaps,
+    /// Where transactions are missing and were passed over, as the operator allowed.
+    pub gaps: Places,
+    /// Where a node was to be made below an ephemeral one.
+    pub misplaced: Places,
     /// Path of the log that holds the last transaction applied; `None`: it is the snapshot's.
     last_file: Option<String>,
     /// Nothing up to this is applied again.
@@ -104,8 +109,10 @@ impl<'a> Replay<'a> {
             zxid: base.unwrap_or(Zxid::ZERO),
             txns: 0,
             recent: VecDeque::new(),
+            recent_bytes: 0,
             repairs: Vec::new(),
-            gaps: Gaps::default(),
+            gaps: Places::new("transactions are missing"),
+            misplaced: Places::new("nodes were to be made below ephemeral nodes"),
             last_file: None,
             base,
             passed_over,
@@ -279,7 +286,24 @@ impl<'a> Replay<'a> {
             return Err(self.gap(zxid, path, entry.offset));
         }
         if is_gap {
-            self.gaps.note(self.zxid, self.last_file.as_deref(), zxid, path, entry.offset);
+            let after = self.zxid;
+            let last = self.last_file.as_deref().unwrap_or("the snapshot");
+            self.gaps.note(|| {
+                format!(
+                    "transactions are missing between {after}, the last one of {last}, and {zxid}, at offset {} of \
+                     {path}: passed over, as ringkeeper.allowLogGaps says. What they changed is lost",
+                    entry.offset
+                )
+            });
+        }
+        if let Some(node) = self.database.take_misplaced() {
+            self.misplaced.note(|| {
+                format!(
+                    "the transaction {zxid} at offset {} of {path} makes the node \"{node}\" below an ephemeral \
+                     one, which no server does: passed over",
+                    entry.offset
+                )
+            });
         }
         if self.last_file.as_deref() != Some(path) {
             self.last_file = Some(path.to_owned());
@@ -291,13 +315,23 @@ impl<'a> Replay<'a> {
         if self.options.recent_txns_max > 0 && !repeats {
             if !is_next(before, zxid) {
                 self.recent.clear();
+                self.recent_bytes = 0;
             }
-            if self.recent.len() == self.options.recent_txns_max {
-                self.recent.pop_front();
-            }
-            self.recent.push_back(entry.txn);
+            self.keep(entry.txn);
         }
         Ok(())
+    }
+
+    /// Keeps a transaction as one of the last.
+    fn keep(&mut self, txn: Txn) {
+        self.recent_bytes += txn.bytes().len();
+        self.recent.push_back(txn);
+        while self.recent.len() > self.options.recent_txns_max
+            || self.recent_bytes > limits::COMMITTED_LOG_BYTES_MAX
+        {
+            let txn = self.recent.pop_front().expect("there are more than a server keeps");
+            self.recent_bytes -= txn.bytes().len();
+        }
     }
 }
 

@@ -197,7 +197,7 @@ impl Replica {
     /// What the reply to a read that has to wait will be worth.
     pub(super) fn expected_bytes(&self, connection: &Connection, frame: &[u8]) -> Expected {
         let mut input = Decoder::new(frame);
-        let (units, _) = self.units_of(connection, frame);
+        let (mut units, _) = self.units_of(connection, frame);
         let short = Expected { now: SHORT_REPLY_BYTES, at_most: SHORT_REPLY_BYTES, units };
         let Ok(RequestHeader { op, .. }) = RequestHeader::decode(&mut input) else {
             return short;
@@ -209,7 +209,10 @@ impl Replica {
         let (now, at_most) = match OpCode::from_i32(op) {
             Some(OpCode::GetData) => {
                 let data = node(&mut input).and_then(|node| node.data()).map_or(0, <[u8]>::len);
-                (data, data.max(self.options.frame_bytes_max as usize))
+                let bytes_max = self.options.frame_bytes_max as usize;
+                let sent = data.max(connection.longest_write) / limits::SENT_BYTES_PER_UNIT;
+                units = units.max(u32::try_from(sent).unwrap_or(u32::MAX));
+                (data, data.max(bytes_max))
             }
             Some(OpCode::GetAcl) => {
                 let acl = node(&mut input).map_or(0, |node| node.acl_list().encoded().len());
@@ -241,7 +244,7 @@ impl Replica {
             // A number, a Stat, or nothing but the header.
             _ => (0, 0),
         };
-        let mut expected = short;
+        let mut expected = Expected { units, ..short };
         expected.add(Expected { now, at_most, units: 0 });
         expected
     }
@@ -294,6 +297,7 @@ impl Connection {
     pub(super) fn take_answered(&mut self) -> u32 {
         if self.queue.is_empty() {
             self.answered += std::mem::take(&mut self.answered_early);
+            self.longest_write = 0;
         }
         std::mem::take(&mut self.answered)
     }

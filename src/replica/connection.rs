@@ -171,6 +171,8 @@ pub(super) struct Connection {
     /// Whether it is in the list of those with something to take.
     pub dirty: bool,
     pub queue: Queue,
+    /// Bytes of the longest write since the queue was last empty: what is read behind it may be as long.
+    pub longest_write: usize,
     /// Reads are not answered before this is applied: the session's last write of an earlier
     /// connection that was still on its way when this one took the session up.
     pub floor: Zxid,
@@ -216,6 +218,7 @@ impl Connection {
             heard: now.mono,
             answered: 0,
             answered_early: 0,
+            longest_write: 0,
             dirty: false,
             queue: Queue::default(),
             floor: Zxid::ZERO,

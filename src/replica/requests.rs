@@ -267,6 +267,7 @@ impl Replica {
         if self.ensemble.role == Role::Looking {
             return self.refuse_read_only(now, slot, connection, xid, op, large);
         }
+        connection.longest_write = connection.longest_write.max(body.len());
         let refusal = |err: ErrorCode| Answer {
             xid,
             op: Some(op),

@@ -21,6 +21,7 @@ use std::collections::VecDeque;
 
 use super::Replica;
 use super::connection::{Connection, Slot, Waiting};
+use crate::acl::Identity;
 use crate::id::{SessionId, Zxid};
 use crate::jute::{Decoder, Jute};
 use crate::limits;
@@ -441,26 +442,50 @@ impl Replica {
             // It is read, and passed on.
             OpCode::Multi if !self.ensemble.proposes() => 2 + bytes / limits::READ_BYTES_PER_UNIT,
             _ if !self.ensemble.proposes() => 2 + bytes / limits::COPIED_BYTES_PER_UNIT,
-            op => self.units_of_write(op, bytes, connection.session),
+            op => self.units_of_write(op, bytes, connection.session, &connection.identities),
         };
         (u32::try_from(units).unwrap_or(u32::MAX), !read::is_read(op))
     }
 
-    fn units_of_write(&self, op: OpCode, bytes: usize, session: SessionId) -> usize {
+    fn units_of_write(
+        &self,
+        op: OpCode,
+        bytes: usize,
+        session: SessionId,
+        identities: &[Identity],
+    ) -> usize {
         match op {
-            OpCode::Multi => 4 + bytes / limits::LIST_BYTES_PER_UNIT,
+            OpCode::Multi => {
+                4 + bytes / limits::LIST_BYTES_PER_UNIT + self.units_of_names(bytes, identities)
+            }
             OpCode::CloseSession => {
                 let (ephemerals, _) = self.database.ephemerals_size(session);
                 4 + ephemerals * limits::UNITS_PER_EPHEMERAL
             }
-            _ => 4 + bytes / limits::COPIED_BYTES_PER_UNIT,
+            OpCode::SetData | OpCode::Delete => 4 + bytes / limits::COPIED_BYTES_PER_UNIT,
+            _ => 4 + bytes / limits::COPIED_BYTES_PER_UNIT + self.units_of_names(bytes, identities),
         }
+    }
+
+    /// What the identities of whoever asks may add to the lists of permissions in a request: each `auth` in them
+    /// stands for all.
+    fn units_of_names(&self, bytes: usize, identities: &[Identity]) -> usize {
+        /// The shortest entry of a list, and the shortest operation of a multi with a list.
+        const ENTRY_BYTES: usize = 16;
+        let name = |identity: &Identity| identity.scheme.len() + identity.id.len();
+        let names = identities.iter().map(name).sum::<usize>();
+        if names < limits::IDENTITIES_BYTES_USUAL {
+            return 0;
+        }
+        let most = names * (1 + bytes / ENTRY_BYTES);
+        most.min(self.options.txn_extra_bytes_max as usize) / limits::NAME_BYTES_PER_UNIT
     }
 
     /// The same of a request that a learner passes on.
     pub(super) fn units_of_forwarded(&self, request: &ForwardedRequest) -> u32 {
         let op = OpCode::from_i32(request.op).unwrap_or(OpCode::Error);
-        let units = self.units_of_write(op, request.body.len(), request.session);
+        let bytes = request.body.len();
+        let units = self.units_of_write(op, bytes, request.session, &request.identities);
         u32::try_from(units).unwrap_or(u32::MAX)
     }
 }

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::collections::vec_deque;
 
 use crate::id::Zxid;
+use crate::limits;
 use crate::proto::txn::Txn;
 
 use super::Mark;
@@ -17,6 +18,8 @@ use super::Mark;
 #[derive(Clone, Debug)]
 pub struct CommittedLog {
     txns: VecDeque<Txn>,
+    /// Of all that are here.
+    bytes: usize,
     /// Where the history stood before the first of them.
     before: Zxid,
     /// What is known of the history there.
@@ -29,8 +32,14 @@ impl CommittedLog {
     /// The end of a history: `recent` are its last transactions up to `last`, without a gap. If they
     /// do not reach to `last`, they are of no use.
     pub fn new(last: Zxid, recent: VecDeque<Txn>, txns_max: usize) -> CommittedLog {
-        let mut log =
-            CommittedLog { txns: VecDeque::new(), before: last, before_mark: None, last, txns_max };
+        let mut log = CommittedLog {
+            txns: VecDeque::new(),
+            bytes: 0,
+            before: last,
+            before_mark: None,
+            last,
+            txns_max,
+        };
         if recent.back().is_some_and(|txn| txn.zxid() == last) {
             // Within an epoch no zxid is left out, and an epoch begins where the last one ended.
             let first = recent.front().expect("there is a last one").zxid();
@@ -56,9 +65,11 @@ impl CommittedLog {
     pub fn push(&mut self, txn: Txn) {
         assert!(txn.zxid() > self.last, "{} is committed after {}", txn.zxid(), self.last);
         self.last = txn.zxid();
+        self.bytes += txn.bytes().len();
         self.txns.push_back(txn);
-        while self.txns.len() > self.txns_max {
+        while self.txns.len() > self.txns_max || self.bytes > limits::COMMITTED_LOG_BYTES_MAX {
             let txn = self.txns.pop_front().expect("it is longer than the limit");
+            self.bytes -= txn.bytes().len();
             self.before = txn.zxid();
             self.before_mark = Some(Mark::of(&txn));
         }
@@ -66,8 +77,8 @@ impl CommittedLog {
 
     /// Nothing after `zxid` was ever committed (TRUNC).
     pub fn truncate(&mut self, zxid: Zxid) {
-        while self.txns.back().is_some_and(|txn| txn.zxid() > zxid) {
-            self.txns.pop_back();
+        while let Some(txn) = self.txns.pop_back_if(|txn| txn.zxid() > zxid) {
+            self.bytes -= txn.bytes().len();
         }
         match self.txns.back() {
             Some(txn) => self.last = txn.zxid(),
@@ -84,6 +95,7 @@ impl CommittedLog {
     /// The history is another, which ends at `zxid` (SNAP), where the tree has this digest.
     pub fn reset(&mut self, zxid: Zxid, digest: Option<i64>) {
         self.txns.clear();
+        self.bytes = 0;
         (self.before, self.last) = (zxid, zxid);
         self.before_mark = of_tree(zxid, digest);
     }
@@ -147,4 +159,35 @@ impl CommittedLog {
 /// What is known where only the tree is at hand.
 fn of_tree(zxid: Zxid, digest: Option<i64>) -> Option<Mark> {
     digest.map(|digest| Mark { zxid, txn: None, digest: Some(digest) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::SessionId;
+    use crate::proto::OpCode;
+    use crate::proto::txn::{SetDataTxn, TxnBody, TxnHeader};
+
+    #[test]
+    fn long_transactions_are_bounded_by_their_bytes_and_what_is_left_still_has_no_gap() {
+        let long = |zxid| {
+            let (client_id, op) = (SessionId(0), OpCode::SetData);
+            let header = TxnHeader { client_id, cxid: 0, zxid: Zxid(zxid), time: 0, op };
+            let data = vec![b'x'; 1 << 20];
+            let body = SetDataTxn { path: Some("/a"), data: Some(&data), version: 1 };
+            Txn::new(header, &TxnBody::SetData(body), None)
+        };
+        let mut log = CommittedLog::new(Zxid(0), VecDeque::new(), 500);
+        (1..=300).for_each(|zxid| log.push(long(zxid)));
+        let held = |log: &CommittedLog| log.iter().map(|txn| txn.bytes().len()).sum::<usize>();
+        assert_eq!(log.bytes, held(&log));
+        assert!(held(&log) <= limits::COMMITTED_LOG_BYTES_MAX, "{}", held(&log));
+        assert_eq!((log.len(), log.before(), log.last()), (127, Zxid(173), Zxid(300)));
+        assert_eq!(log.first(), Some(Zxid(174)));
+
+        log.truncate(Zxid(200));
+        assert_eq!((log.bytes, log.len()), (held(&log), 27));
+        log.reset(Zxid(400), None);
+        assert_eq!(log.bytes, 0);
+    }
 }

@@ -100,6 +100,7 @@ pub fn ensemble(
 /// Servers and their bystanders during an attack.
 pub struct Watched {
     bystanders: Vec<Bystander>,
+    sleeper: Sleeper,
     /// Process, and its memory at the beginning, in bytes.
     memory: Vec<(u32, u64)>,
 }
@@ -109,7 +110,7 @@ impl Watched {
     pub fn begin(servers: &[&Server]) -> Watched {
         let bystanders = servers.iter().map(|server| Bystander::at(server.socket_addr())).collect();
         let memory = servers.iter().map(|server| (server.pid(), memory_now(server.pid())));
-        Watched { memory: memory.collect(), bystanders }
+        Watched { memory: memory.collect(), bystanders, sleeper: Sleeper::begin() }
     }
 
     /// Until now: asserts the bounds, and prints a row of the table.
@@ -118,9 +119,11 @@ impl Watched {
         let grown = grown.max().unwrap();
         let waits: Vec<Waits> = self.bystanders.into_iter().map(Bystander::end).collect();
         let longest = waits.iter().map(|waits| waits.longest).max().unwrap();
+        let machine = self.sleeper.end();
         println!(
-            "| {name} | {answer} | {:.1} ms | {:.1} MB |",
+            "| {name} | {answer} | {:.1} ms | {:.1} ms | {:.1} MB |",
             longest.as_secs_f64() * 1e3,
+            machine.as_secs_f64() * 1e3,
             grown as f64 / 1e6
         );
         let mut faults = String::new();
@@ -155,6 +158,36 @@ pub fn memory_peak(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
+/// A thread that asks nobody for anything: how much longer than it wants it sleeps is what the machine adds to every
+/// wait, whatever the servers do.
+struct Sleeper {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Duration>,
+}
+
+impl Sleeper {
+    fn begin() -> Sleeper {
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = stop.clone();
+        let thread = std::thread::spawn(move || {
+            let mut longest = Duration::ZERO;
+            while !told.load(Ordering::Relaxed) {
+                let begun = Instant::now();
+                std::thread::sleep(BYSTANDER_PAUSE);
+                longest = longest.max(begun.elapsed().saturating_sub(BYSTANDER_PAUSE));
+            }
+            longest
+        });
+        Sleeper { stop, thread }
+    }
+
+    /// The longest that it has slept beyond what it wanted.
+    fn end(self) -> Duration {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
 }
 
 /// A client that does nothing wrong: it reads and writes a node of its own, one request at a time.

@@ -40,13 +40,18 @@ fn what_does_not_fit_is_known_before_and_passed_over() {
         (OpCode::Delete, delete_body("/gone")),
         (OpCode::Error, TxnBody::Error { err: -101 }),
     ]);
-    let cases: [(bool, OpCode, TxnBody<'_>); 22] = [
+    let below_ephemeral = multi(&[
+        (OpCode::Create, create_body("/m", None, acl.as_vector(), true)),
+        (OpCode::Create, create("/m/n")),
+    ]);
+    let cases: [(bool, OpCode, TxnBody<'_>); 24] = [
         (true, OpCode::Create, create("/new")),
         (true, OpCode::Create, create("/a/new")),
         (false, OpCode::Create, create("/a")),
         (false, OpCode::Create, create("/gone/new")),
         (false, OpCode::Create, create("/")),
         (false, OpCode::Create, create("new")),
+        (false, OpCode::Create, create("/e/below")),
         (true, OpCode::CreateTtl, ttl(1000)),
         (false, OpCode::CreateTtl, ttl(-1)),
         (true, OpCode::Delete, delete_body("/a/b")),
@@ -66,6 +71,7 @@ fn what_does_not_fit_is_known_before_and_passed_over() {
         (true, OpCode::Multi, TxnBody::Multi(one_after_the_other.as_vector())),
         (false, OpCode::Multi, TxnBody::Multi(twice.as_vector())),
         (false, OpCode::Multi, TxnBody::Multi(too_early.as_vector())),
+        (false, OpCode::Multi, TxnBody::Multi(below_ephemeral.as_vector())),
         (true, OpCode::Multi, TxnBody::Multi(failed.as_vector())),
     ];
     for (fits, op, body) in cases {
@@ -79,5 +85,7 @@ fn what_does_not_fit_is_known_before_and_passed_over() {
         run.database.set_tolerant(!fits);
         run.database.apply(&txn, &mut run.fired);
         assert_eq!(run.database.last_processed(), Zxid(4));
+        // The next start takes what is left.
+        run.database.check_ephemerals().unwrap();
     }
 }

@@ -114,3 +114,26 @@ fn identities_make_no_transaction_longer_than_transactions_may_be() {
     assert_eq!(reply.err, 0);
     assert_eq!(h.replica.database().node("/d").map(|_| ()), None);
 }
+
+#[test]
+fn lists_that_long_identities_make_long_take_their_part_of_a_turn() {
+    let options = ReplicaOptions { turn_work_units: 3000, ..ReplicaOptions::default() };
+    let mut h = Harness::with(options);
+    let client = h.connect();
+    for user in 0..30 {
+        show_user(&mut h, &client, &format!("{user:02000}"));
+    }
+    h.serves_all = false;
+    h.turn();
+    let auth = acl(&[(31, "auth", "")]);
+    for xid in 0..100 {
+        let path: &'static str = format!("/{xid}").leak();
+        h.send_with_next(client.conn, xid, OpCode::Create, &create_with(path, &auth));
+    }
+    h.turn();
+    let proposed = h.replica.requests_outstanding();
+    assert!((5..30).contains(&proposed), "{proposed} of 60 kB each in one turn");
+    h.serves_all = true;
+    h.settle();
+    assert_eq!(h.errors(client.conn).len(), 100);
+}

@@ -46,23 +46,49 @@ fn answers_beyond_the_room_wait_and_come_in_the_order_in_which_they_were_asked_f
     }
 }
 
+/// What a client asks for: its node becomes large or another's does, it is read often, and written again.
+fn between_two_writes(h: &mut Harness, client: &Client, path: &str, is_its_own: bool) {
+    if is_its_own {
+        h.send(client.conn, 3, OpCode::SetData, &set_data(path, &LARGE, -1));
+    } else {
+        h.send(client.conn, 3, OpCode::SetData, &set_data("/", b"", -1));
+    }
+    for xid in 4..24 {
+        h.send(client.conn, xid, OpCode::GetData, &watch(path, false));
+    }
+    h.send(client.conn, 24, OpCode::SetData, &set_data(path, b"", -1));
+}
+
+#[test]
+fn a_write_behind_reads_that_its_session_has_made_long_waits_until_they_are_read() {
+    let (mut h, clients) = clients(1);
+    assert_eq!(h.call(clients[0].conn, 2, OpCode::Create, &create("/n0", b"", 0)).err, 0);
+    h.replica.set_output_room(ROOM);
+    between_two_writes(&mut h, &clients[0], "/n0", true);
+    h.settle();
+    assert!(!h.is_closed(clients[0].conn), "nothing that is proposed is behind them");
+    assert_eq!(h.replica.database().node("/n0").unwrap().data(), Some(&LARGE[..]));
+    h.replica.set_output_room(usize::MAX);
+    h.advance_ms(limits::STARVING_LOOK_MS);
+    h.read_all();
+    h.settle();
+    assert_eq!(h.replica.database().node("/n0").unwrap().data(), Some(&b""[..]));
+}
+
 #[test]
 fn reads_between_two_writes_that_grow_beyond_the_room_cost_their_connection() {
-    let (mut h, clients) = clients(2);
-    for (place, client) in clients.iter().enumerate() {
+    let (mut h, clients) = clients(3);
+    for (place, client) in clients.iter().take(2).enumerate() {
         let create = create(["/n0", "/n1"][place], b"", 0);
         assert_eq!(h.call(client.conn, 2, OpCode::Create, &create).err, 0);
     }
     h.replica.set_output_room(ROOM);
-    for (place, client) in clients.iter().enumerate() {
-        let path = format!("/n{place}");
-        h.send(client.conn, 3, OpCode::SetData, &set_data(&path, &LARGE, -1));
-        for xid in 4..24 {
-            h.send(client.conn, xid, OpCode::GetData, &watch(&path, false));
-        }
-        if place == 0 {
-            h.send(client.conn, 24, OpCode::SetData, &set_data(&path, b"", -1));
-        }
+    // Somebody else makes it long, in front of them.
+    h.send_with_next(clients[2].conn, 3, OpCode::SetData, &set_data("/n0", &LARGE, -1));
+    between_two_writes(&mut h, &clients[0], "/n0", false);
+    h.send(clients[1].conn, 3, OpCode::SetData, &set_data("/n1", &LARGE, -1));
+    for xid in 4..24 {
+        h.send(clients[1].conn, xid, OpCode::GetData, &watch("/n1", false));
     }
     h.settle();
     assert!(h.is_closed(clients[0].conn), "they could not wait");

@@ -15,7 +15,7 @@ impl Replica {
     /// Applies a transaction, in zxid order, and tells those whom it concerns.
     pub(super) fn on_committed(&mut self, now: Now, txn: &Txn) {
         let mut fired = std::mem::take(&mut self.fired);
-        self.work.on_applying(txn.header(), txn.bytes().len());
+        self.work.on_applying(self.units_of_applying(txn));
         let applied = self.database.apply(txn, &mut fired);
         self.stats.txns_applied += 1;
         self.work.on_applied(txn.zxid());

@@ -58,7 +58,7 @@ pub(super) struct Ensemble {
     /// What is to be done to the disk, in its order.
     pub steps: Steps,
     pub room: Room,
-    /// The `Ready` that waits for a cut.
+    /// The `Ready` that waits for a cut, or for the next turn.
     pub held: Option<Held>,
     /// Of the reads of the database that a truncation makes necessary.
     pub newest_snapshot: Zxid,
@@ -128,6 +128,8 @@ pub(super) enum Held {
     Whole(Ready),
     /// What concerns the disk is planned.
     InMemory(Ready),
+    /// The first of what it commits is applied, as much as a turn applies.
+    Applying(Ready),
 }
 
 impl Ensemble {
@@ -252,6 +254,9 @@ impl Replica {
 
     /// Carries out what the peer wants done, as far as it may be done now.
     pub(super) fn follow_peer(&mut self, now: Now) {
+        if self.is_applying() && self.work.may_apply() {
+            self.release_held(now);
+        }
         while self.ensemble.held.is_none() && !self.stopped {
             let mut ready = std::mem::take(&mut self.ready);
             let more = self.peer.take_ready(&mut ready);
@@ -261,6 +266,11 @@ impl Replica {
             }
             self.carry_out(now, ready);
         }
+    }
+
+    /// Whether committed transactions wait for the next turn.
+    pub(super) fn is_applying(&self) -> bool {
+        matches!(self.ensemble.held, Some(Held::Applying(_)))
     }
 
     /// Carries a `Ready` out, or holds it where it must wait for a cut.
@@ -280,21 +290,30 @@ impl Replica {
             self.ensemble.held = Some(Held::InMemory(ready));
             return;
         }
-        self.follow_in_memory(now, &mut ready);
-        self.ready = ready;
+        self.begin_in_memory(now, ready);
     }
 
-    /// A cut has come so far that what waits for it may go on.
+    /// What waits for a cut that has come so far, or for this turn, may go on.
     pub(super) fn release_held(&mut self, now: Now) {
         match self.ensemble.held.take() {
             Some(Held::Whole(ready)) => self.carry_out(now, ready),
-            Some(Held::InMemory(mut ready)) => {
-                self.follow_in_memory(now, &mut ready);
-                self.ready = ready;
-            }
+            Some(Held::InMemory(ready)) => self.begin_in_memory(now, ready),
+            Some(Held::Applying(ready)) => self.follow_in_memory(now, ready),
             None => {}
         }
-        self.follow_peer(now);
+        if !self.is_applying() {
+            self.follow_peer(now);
+        }
+    }
+
+    fn begin_in_memory(&mut self, now: Now, mut ready: Ready) {
+        if planted::is(self.options.planted, PlantedBug::CommitOutOfOrder)
+            && self.ensemble.is_learning()
+            && ready.commit.len() > 1
+        {
+            ready.commit.swap(0, 1);
+        }
+        self.follow_in_memory(now, ready);
     }
 
     /// A leader has committed what does not fit this tree: then that is not the leader's, or the leader is none. All
@@ -314,20 +333,25 @@ impl Replica {
         self.database.set_tolerant(true);
     }
 
-    /// Of a `Ready`, what waits for no disk.
-    pub(super) fn follow_in_memory(&mut self, now: Now, ready: &mut Ready) {
-        if planted::is(self.options.planted, PlantedBug::CommitOutOfOrder)
-            && self.ensemble.is_learning()
-            && ready.commit.len() > 1
-        {
-            ready.commit.swap(0, 1);
-        }
-        for txn in ready.commit.drain(..) {
+    /// Of a `Ready`, what waits for no disk: all of it, or as many of its transactions as a turn applies. Nothing that
+    /// follows is looked at before the last of them.
+    fn follow_in_memory(&mut self, now: Now, mut ready: Ready) {
+        let mut applied = 0;
+        for txn in &ready.commit {
+            if !self.work.may_apply() {
+                break;
+            }
             // What was proposed here was decided against this tree.
             if !self.ensemble.proposes() {
-                self.doubt_misfit(&txn);
+                self.doubt_misfit(txn);
             }
-            self.on_committed(now, &txn);
+            self.on_committed(now, txn);
+            applied += 1;
+        }
+        ready.commit.drain(..applied);
+        if !ready.commit.is_empty() {
+            self.ensemble.held = Some(Held::Applying(ready));
+            return;
         }
         self.answer_questions(now);
         if let Some(unlogged) = &mut self.ensemble.unlogged {
@@ -347,6 +371,7 @@ impl Replica {
             self.on_inbound(now, inbound);
         }
         assert!(ready.is_empty(), "everything that a peer wants is carried out");
+        self.ready = ready;
     }
 
     fn on_inbound(&mut self, now: Now, inbound: Inbound) {

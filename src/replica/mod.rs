@@ -304,9 +304,10 @@ impl Replica {
 
     /// When [`Replica::handle_timeout`] has something to do. May be in the past: then at once.
     pub fn next_timeout(&self) -> Option<MonoUs> {
+        let applying = self.is_applying().then_some(self.now.mono);
         if self.shutting_down {
             let peer = self.peer.next_timeout();
-            return peer.into_iter().chain(self.ensemble.quiet_at).min();
+            return peer.into_iter().chain(self.ensemble.quiet_at).chain(applying).min();
         }
         let disk = self.next_room_timeout();
         let slice =
@@ -325,7 +326,7 @@ impl Replica {
         let watches = self.database.watches().has_gone().then_some(self.now.mono);
         let all = [
             deferred, reaping, disk, slice, sessions, local, standing, silence, peer, unlogged,
-            memory, work, watches,
+            memory, work, watches, applying,
         ];
         all.into_iter().flatten().min()
     }

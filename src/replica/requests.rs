@@ -486,7 +486,8 @@ impl Replica {
     /// Proposes what was prepared for `request`.
     pub(super) fn propose(&mut self, txn: Txn, request: InFlight) {
         self.stats.record_proposal(txn.bytes().len() as u64);
-        self.work.on_proposed(txn.header(), txn.bytes().len());
+        let units = self.units_of_applying(&txn);
+        self.work.on_proposed(txn.zxid(), units);
         self.in_flight.push_back(request);
         match self.prep.take_config() {
             Some(config) => self.peer.member_mut().propose_reconfig(txn, config),

@@ -25,6 +25,7 @@ impl Replica {
     pub(super) fn poll_outgoing(&mut self) {
         if self.ensemble.outgoing.is_none() {
             if self.ensemble.steps.is_frozen()
+                || self.is_applying()
                 || self.snapshots.holds_database()
                 || !self.peer.wants_snapshot()
             {

@@ -29,7 +29,7 @@ use crate::peer::ForwardedRequest;
 use crate::processor::read::{self, Part};
 use crate::proto::OpCode;
 use crate::proto::request::RequestHeader;
-use crate::proto::txn::TxnHeader;
+use crate::proto::txn::{Txn, TxnBody};
 use crate::time::{MonoUs, Now};
 
 /// See the module's words.
@@ -55,6 +55,9 @@ pub(super) struct Work {
     events_left: u32,
     /// Of two heavy requests the next one is a learner's.
     learners_next: bool,
+    /// What this turn may still spend on committed transactions. It applies them whole, and what is left of them in
+    /// the next turn: those who read meanwhile do not wait for all.
+    applies_left: i64,
     light: VecDeque<Slot>,
     heavy: VecDeque<Slot>,
     /// Those with light writes that wait until more may be proposed: behind no heavy request then.
@@ -87,6 +90,7 @@ impl Work {
             events_per_turn,
             events_left: events_per_turn,
             learners_next: false,
+            applies_left: per_turn,
             light: VecDeque::new(),
             heavy: VecDeque::new(),
             writers: VecDeque::new(),
@@ -95,18 +99,26 @@ impl Work {
         }
     }
 
-    /// A transaction of so many bytes is proposed.
-    pub fn on_proposed(&mut self, header: &TxnHeader, bytes: usize) {
-        if let Some(units) = units_of_heavy(header, bytes) {
-            self.proposed.push_back((header.zxid, units));
+    /// A transaction is proposed that takes so many units to apply.
+    pub fn on_proposed(&mut self, zxid: Zxid, units: u32) {
+        if units > limits::HEAVY_WORK_UNITS {
+            self.proposed.push_back((zxid, units));
             self.proposed_units += u64::from(units);
         }
     }
 
-    /// A transaction of so many bytes is applied in this turn: after a heavy one clients wait for the next, and other
+    /// Whether this turn applies one more transaction.
+    #[inline]
+    pub fn may_apply(&self) -> bool {
+        self.applies_left > 0
+    }
+
+    /// A transaction is applied that takes so many units: after a heavy one clients wait for the next turn, and other
     /// heavy requests until light ones have had their part.
-    pub fn on_applying(&mut self, header: &TxnHeader, bytes: usize) {
-        if let Some(units) = units_of_heavy(header, bytes) {
+    #[inline]
+    pub fn on_applying(&mut self, units: u32) {
+        self.applies_left -= 1 + i64::from(units);
+        if units > limits::HEAVY_WORK_UNITS {
             self.spend(units, true);
         }
     }
@@ -132,6 +144,7 @@ impl Work {
         let half = self.per_turn / 2;
         self.heavy_credit = (self.heavy_credit + half).min(half);
         self.events_left = self.events_per_turn;
+        self.applies_left = self.per_turn;
     }
 
     /// Takes one of the events that this turn may make; false if it has made all.
@@ -230,17 +243,28 @@ impl Work {
     }
 }
 
-/// What it takes to apply a transaction, if that is much.
-fn units_of_heavy(header: &TxnHeader, bytes: usize) -> Option<u32> {
-    let bytes_per_unit = match header.op {
-        OpCode::Multi | OpCode::CloseSession => limits::LIST_BYTES_PER_UNIT,
-        _ => limits::COPIED_BYTES_PER_UNIT,
-    };
-    let units = u32::try_from(bytes / bytes_per_unit).unwrap_or(u32::MAX);
-    (units > limits::HEAVY_WORK_UNITS).then_some(units)
-}
-
 impl Replica {
+    /// What it takes to apply a transaction beyond what each takes, with the events that it may make.
+    pub(super) fn units_of_applying(&self, txn: &Txn) -> u32 {
+        /// Of a part of a multi, or of a path of a session that ends.
+        const PART_BYTES: usize = 24;
+        let op = txn.header().op;
+        let bytes = txn.bytes().len();
+        let is_list = matches!(op, OpCode::Multi | OpCode::CloseSession);
+        let bytes_per_unit =
+            if is_list { limits::LIST_BYTES_PER_UNIT } else { limits::COPIED_BYTES_PER_UNIT };
+        let mut units = bytes / bytes_per_unit;
+        let receivers = self.database.watches().recursive_receivers_max();
+        if receivers > 0 {
+            let (parts, names) =
+                if is_list { (bytes / PART_BYTES, bytes) } else { (1, path_bytes(txn)) };
+            let copied = names / limits::COPIED_BYTES_PER_UNIT;
+            units +=
+                receivers * (parts + copied * limits::EVENTS_PER_UNIT) / limits::EVENTS_PER_UNIT;
+        }
+        u32::try_from(units).unwrap_or(u32::MAX)
+    }
+
     /// Whether a request has to wait for its turn; its connection stands in line then.
     #[inline]
     pub(super) fn waits_for_turn(
@@ -488,4 +512,21 @@ impl Replica {
         let units = self.units_of_write(op, bytes, request.session, &request.identities);
         u32::try_from(units).unwrap_or(u32::MAX)
     }
+}
+
+/// Bytes of the path of a transaction that is about one node.
+fn path_bytes(txn: &Txn) -> usize {
+    // Most are too short for a path that would count.
+    if txn.bytes().len() < limits::COPIED_BYTES_PER_UNIT {
+        return 0;
+    }
+    let path = match txn.body() {
+        TxnBody::Create(txn) => txn.path,
+        TxnBody::CreateContainer(txn) => txn.path,
+        TxnBody::CreateTtl(txn) => txn.path,
+        TxnBody::Delete(txn) => txn.path,
+        TxnBody::SetData(txn) => txn.path,
+        _ => None,
+    };
+    path.map_or(0, str::len)
 }

@@ -274,6 +274,8 @@ pub struct WatchTable {
     recursive_index: PathIndex,
     /// How many recursive watches each of them has. Without any, firing does not look above the path.
     recursive: HashMap<u32, u32, FixedState>,
+    /// Of all paths.
+    recursive_count: usize,
     firings: u64,
     bounds: WatchBounds,
     /// Bytes of all watches, and of each path once.
@@ -302,6 +304,7 @@ impl WatchTable {
             data_connections: 0,
             recursive_index: PathIndex::new(hash_seed, 10),
             recursive: HashMap::default(),
+            recursive_count: 0,
             firings: 0,
             bounds,
             held_bytes: 0,
@@ -439,6 +442,7 @@ impl WatchTable {
     fn add_recursive(&mut self, path: u32) {
         let count = self.recursive.entry(path).or_insert(0);
         *count += 1;
+        self.recursive_count += 1;
         if *count == 1 {
             let hash = self.recursive_hash(path);
             self.recursive_index.insert(hash, path);
@@ -448,6 +452,7 @@ impl WatchTable {
     fn remove_recursive(&mut self, path: u32) {
         let count = self.recursive.get_mut(&path).expect("it has recursive watches");
         *count -= 1;
+        self.recursive_count -= 1;
         if *count == 0 {
             self.recursive.remove(&path);
             let hash = self.recursive_hash(path);
@@ -750,6 +755,11 @@ impl WatchTable {
     /// Whether there is no watch.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// How many connections a change of any node may be told to by way of a recursive watch, at most.
+    pub fn recursive_receivers_max(&self) -> usize {
+        self.recursive_count.min(self.data_connections)
     }
 
     /// For `wchs`.

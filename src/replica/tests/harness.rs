@@ -169,7 +169,7 @@ impl Harness {
         let (work, now) = (&self.replica.work, self.now.mono);
         let deferred = self.replica.next_deferred();
         let next = work.next_look(now, self.replica.may_write()).or(deferred);
-        self.serves_all && next.is_some()
+        self.serves_all && (next.is_some() || self.replica.is_applying())
     }
 
     /// The clients have taken what was handed out.

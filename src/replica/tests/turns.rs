@@ -1,16 +1,19 @@
 //! Whose turn it is when more is asked for than one turn may do.
 
+use super::forwarding::{connect, created, follower_with, zxid};
 use super::harness::*;
 use super::standing::{leader, request};
 use crate::error::ErrorCode;
 use crate::id::{ConnectionId, SessionId, Zxid};
 use crate::jute::{Jute, VectorBuf};
 use crate::limits;
-use crate::peer::{Inbound, Ready};
+use crate::peer::link::LinkId;
+use crate::peer::{Inbound, Ready, Standing};
 use crate::proto::OpCode;
 use crate::proto::request::{
     MultiOp, PathRequest, PathVersion, RequestBody, RequestHeader, SetWatchesRequest,
 };
+use crate::proto::txn::Txn;
 use crate::replica::ReplicaOptions;
 
 /// A turn of a hundred small reads.
@@ -298,6 +301,71 @@ fn requests_that_learners_pass_on_take_turns_by_session() {
     let headers = h.peer().proposed.iter().map(|txn| *txn.header());
     let order: Vec<_> = headers.map(|header| (header.client_id, header.cxid)).collect();
     assert_eq!(order, [(heavy, 1), (light, 1), (heavy, 2), (heavy, 3), (heavy, 4)]);
+}
+
+#[test]
+fn what_is_committed_together_is_applied_in_parts_and_readers_are_served_between() {
+    const CREATED: i64 = 20 * UNITS as i64;
+    let options = ReplicaOptions { turn_work_units: UNITS, ..ReplicaOptions::default() };
+    let mut h = follower_with(options);
+    let (watcher, reader) = (connect(&mut h, zxid(1, 1)), connect(&mut h, zxid(1, 2)));
+    let paths: Vec<String> = (0..CREATED).map(|number| format!("/n{number}")).collect();
+    let commit: Vec<Txn> =
+        (3..).zip(&paths).map(|(at, path)| created(zxid(1, at), &watcher, 0, path)).collect();
+    let last = commit.last().unwrap().zxid();
+    h.serves_all = false;
+    h.turn();
+    // Its leader is lost behind them.
+    let standing = vec![Standing::Looking];
+    h.decide(Ready { append: commit.clone(), commit, standing, ..Ready::default() });
+    let mut turns = 0;
+    while h.replica.last_processed() < last {
+        let before = h.replica.last_processed().0;
+        assert!(turns == 0 || h.replica.has_enough_of(LinkId::accepted(1)), "turn {turns}");
+        assert!(
+            h.replica.ensemble.is_learning(),
+            "what was committed comes before the loss of its leader"
+        );
+        h.turn();
+        let applied = h.replica.last_processed().0 - before;
+        assert!((1..=i64::from(UNITS)).contains(&applied), "{applied} in one turn");
+        hand_in(&mut h, reader.conn, &reads(turns..turns + 1));
+        h.turn();
+        turns += 1;
+    }
+    assert!(turns >= 10, "{turns}");
+    assert!(h.errors(reader.conn).len() >= 9, "a read is answered in each turn");
+    assert!(!h.replica.has_enough_of(LinkId::accepted(1)));
+    h.serves_all = true;
+    h.settle();
+    assert_eq!(h.replica.database().node("/").unwrap().num_children(), paths.len() + 1);
+}
+
+#[test]
+fn events_of_long_paths_for_many_take_their_part_of_a_turn() {
+    let mut h = Harness::new();
+    let path: &'static str = format!("/{}", "p".repeat(60_000)).leak();
+    let owner = h.connect();
+    assert_eq!(h.call(owner.conn, 1, OpCode::Create, &create(path, b"", 0)).err, 0);
+    let watchers: Vec<_> = (0..100).map(|_| h.connect()).collect();
+    for watcher in &watchers {
+        assert_eq!(h.call(watcher.conn, 1, OpCode::AddWatch, &kind("/", 1)).err, 0);
+    }
+    h.serves_all = false;
+    h.turn();
+    for xid in 2..52 {
+        h.send_with_next(owner.conn, xid, OpCode::SetData, &set_data(path, b"", -1));
+    }
+    (0..100).for_each(|_| h.turn());
+    // Each makes six megabytes of events.
+    let proposed = h.replica.requests_outstanding();
+    assert!((4..=10).contains(&proposed), "{proposed}");
+    let unapplied = h.replica.last_proposed().0 - h.replica.last_processed().0;
+    assert_eq!(unapplied, proposed as i64);
+    h.serves_all = true;
+    h.settle();
+    assert_eq!(h.errors(owner.conn).len(), 50);
+    assert!(watchers.iter().all(|watcher| h.replies(watcher.conn).len() == 50));
 }
 
 #[test]

@@ -327,12 +327,16 @@ impl World {
             return self.crash();
         }
         self.disk.full = false;
-        for _ in 0..4 {
-            self.settle();
-            // A disk that was full is looked at again after a while.
-            self.wait(0);
-        }
         self.settle();
+        // A disk that was full is looked at again after a while, and a tree is written a few nodes in each turn.
+        for turn in 0..100_000 {
+            let goes_on = self.replica.next_timeout().is_some_and(|at| at <= self.now.mono);
+            if turn > 4 && !goes_on {
+                break;
+            }
+            self.wait(0);
+            self.settle();
+        }
         for connection in self.connections.values() {
             let waiting = !connection.witness.wild && connection.witness.connected;
             assert!(

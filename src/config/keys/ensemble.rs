@@ -284,6 +284,6 @@ pub(super) static KEYS: &[Key] = &[
         "500",
         number!(quorum.commit_log_count),
     )
-    .about("committed transactions kept in memory for learners")
+    .about("committed transactions kept in memory for learners; of long ones fewer, 128 MiB at most")
     .unit("transactions"),
 ];

@@ -420,13 +420,14 @@ pub const SENT_BYTES_PER_UNIT: usize = 512;
 /// Units that the end of a session takes for each of its ephemeral nodes.
 pub const UNITS_PER_EPHEMERAL: usize = 2;
 
-/// Changes of nodes that are proposed and not applied before clients' next writes wait: what is committed
-/// together is applied in one piece, this much in some ten milliseconds. Thousands of clients that each have a
+/// Changes of nodes that are proposed and not applied before clients' next writes wait: a write is applied
+/// behind all that were proposed before it, this much in some ten milliseconds. Thousands of clients that each have a
 /// write under way come nowhere near.
 pub const CHANGES_UNAPPLIED_MAX: usize = 20_000;
 
-/// The same for long transactions whose operations may change nothing, in units.
-pub const UNITS_UNAPPLIED_MAX: u64 = 10_000;
+/// The same for long transactions whose operations may change nothing, in units: one of the longest, or some of
+/// hundreds of operations. In an ensemble each of them costs every server its time, one after the other.
+pub const UNITS_UNAPPLIED_MAX: u64 = 5_000;
 
 /// Default of `ringkeeper.multiOperationsMax`: a multi is carried out in one piece, so that its cost is
 /// bounded before it begins. Operations as they are usual have a hundred bytes each, and of those no

@@ -20,6 +20,16 @@ impl<'a, T: Jute<'a>> Vector<'a, T> {
     /// The vector of no items (count 0).
     pub const EMPTY: Vector<'static, T> = Vector { count: Some(0), items: &[], item: PhantomData };
 
+    /// The vector at which all of `bytes` was decoded once before: its items are not walked again.
+    ///
+    /// # Errors
+    /// There is no count.
+    pub fn decoded_before(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut input = Decoder::new(bytes);
+        let count = input.length()?;
+        Ok(Vector { count, items: input.rest(), item: PhantomData })
+    }
+
     /// Number of items; 0 for null.
     pub fn len(&self) -> usize {
         self.count.unwrap_or(0)

@@ -455,6 +455,10 @@ impl Connection {
                     if bytes < scratch.len() && !what.hung_up {
                         return None;
                     }
+                    // Of long frames one piece in a round: hundreds of them are as much as a round may read.
+                    if self.partial.borrow().len() >= scratch.len() {
+                        break;
+                    }
                 }
                 Err(rustix::io::Errno::AGAIN) => return None,
                 Err(rustix::io::Errno::INTR) => {}

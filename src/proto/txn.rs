@@ -454,8 +454,14 @@ impl Txn {
     /// What it does, read in place.
     pub fn body(&self) -> TxnBody<'_> {
         let body = &self.bytes[TxnHeader::BYTES..self.body_end];
-        TxnBody::decode(self.header.op, &mut Decoder::new(body))
-            .expect("the body was decoded when the transaction was made")
+        let decoded = match self.header.op {
+            // A list is not walked again: whoever wants its parts decodes each of them.
+            OpCode::Multi => Vector::decoded_before(body).map(TxnBody::Multi),
+            OpCode::CloseSession if !body.is_empty() => Vector::decoded_before(body)
+                .map(|paths| TxnBody::CloseSession { paths: Some(paths) }),
+            op => TxnBody::decode(op, &mut Decoder::new(body)),
+        };
+        decoded.expect("the body was decoded when the transaction was made")
     }
 
     /// The encoding: header, body and digest.

@@ -29,7 +29,7 @@ use crate::peer::ForwardedRequest;
 use crate::processor::read::{self, Part};
 use crate::proto::OpCode;
 use crate::proto::request::RequestHeader;
-use crate::proto::txn::{Txn, TxnBody};
+use crate::proto::txn::Txn;
 use crate::time::{MonoUs, Now};
 
 /// See the module's words.
@@ -256,8 +256,11 @@ impl Replica {
         let mut units = bytes / bytes_per_unit;
         let receivers = self.database.watches().recursive_receivers_max();
         if receivers > 0 {
-            let (parts, names) =
-                if is_list { (bytes / PART_BYTES, bytes) } else { (1, path_bytes(txn)) };
+            let (parts, names) = if is_list {
+                (bytes / PART_BYTES, bytes)
+            } else {
+                (1, txn.path_ahead().map_or(0, <[u8]>::len))
+            };
             let copied = names / limits::COPIED_BYTES_PER_UNIT;
             units +=
                 receivers * (parts + copied * limits::EVENTS_PER_UNIT) / limits::EVENTS_PER_UNIT;
@@ -512,21 +515,4 @@ impl Replica {
         let units = self.units_of_write(op, bytes, request.session, &request.identities);
         u32::try_from(units).unwrap_or(u32::MAX)
     }
-}
-
-/// Bytes of the path of a transaction that is about one node.
-fn path_bytes(txn: &Txn) -> usize {
-    // Most are too short for a path that would count.
-    if txn.bytes().len() < limits::COPIED_BYTES_PER_UNIT {
-        return 0;
-    }
-    let path = match txn.body() {
-        TxnBody::Create(txn) => txn.path,
-        TxnBody::CreateContainer(txn) => txn.path,
-        TxnBody::CreateTtl(txn) => txn.path,
-        TxnBody::Delete(txn) => txn.path,
-        TxnBody::SetData(txn) => txn.path,
-        _ => None,
-    };
-    path.map_or(0, str::len)
 }

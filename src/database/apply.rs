@@ -321,12 +321,16 @@ impl Database {
     ) -> Result<(), ErrorCode> {
         let path = path.ok_or(ErrorCode::BadArguments)?;
         let (parent_path, _) = split_path(path).ok_or(ErrorCode::BadArguments)?;
-        let parent = self.tree.find(parent_path).ok_or(ErrorCode::NoNode)?;
+        let found = self.tree.find(path);
+        let parent = match found.and_then(|id| self.tree.get(id).parent()) {
+            Some(parent) => parent.id(),
+            None => self.tree.find(parent_path).ok_or(ErrorCode::NoNode)?,
+        };
         // Even if the node is gone already: then the parent in the snapshot may be older than that.
         if zxid > self.tree.get(parent).stat_persisted().pzxid {
             self.tree.update_stat(parent, |stat| stat.pzxid = zxid);
         }
-        let id = self.tree.find(path).ok_or(ErrorCode::NoNode)?;
+        let id = found.ok_or(ErrorCode::NoNode)?;
         if self.tree.get(id).num_children() > 0 {
             assert!(self.is_tolerant(), "a committed delete finds no children: {zxid:?}");
             // The tree is ahead of the log: the node came back later and got these. They will be

@@ -361,7 +361,7 @@ fn events_of_long_paths_for_many_take_their_part_of_a_turn() {
     let proposed = h.replica.requests_outstanding();
     assert!((4..=10).contains(&proposed), "{proposed}");
     let unapplied = h.replica.last_proposed().0 - h.replica.last_processed().0;
-    assert_eq!(unapplied, proposed as i64);
+    assert_eq!(unapplied, i64::try_from(proposed).unwrap());
     h.serves_all = true;
     h.settle();
     assert_eq!(h.errors(owner.conn).len(), 50);

@@ -362,6 +362,19 @@ pub const STARVING_LOOK_MS: u64 = 5;
 /// then.
 pub const FAREWELL_BYTES_PER_SECOND: usize = 1 << 20;
 
+/// Bytes of committed transactions that wait to be applied, at which no more is read from a leader.
+pub const APPLYING_BYTES_MAX: usize = 64 << 20;
+
+/// For how long committed transactions may wait to be applied before the connections that get most of their events
+/// are closed: clients who are told of more than a server can tell would keep it, and all who write, behind for
+/// ever. In ms.
+// ZooKeeper: events wait in memory, however many.
+pub const APPLYING_MS_MAX: u64 = 1000;
+/// Events that a connection gets from then on, each of them once more for so many bytes.
+pub const EVENTS_BEHIND_MAX: usize = 1000;
+/// See [`EVENTS_BEHIND_MAX`].
+pub const EVENT_BEHIND_BYTES: usize = 256;
+
 /// Default of `largeRequestMaxBytes`: bytes of large requests in the server at once.
 pub const LARGE_REQUESTS_BYTES_MAX: usize = 100 << 20;
 

@@ -6,13 +6,13 @@ use crate::peer::link::LinkId;
 
 impl Replica {
     /// Whether nothing more should be read from this link for now: so many of the requests that it has brought
-    /// wait for their turn, the log is behind, or a leader commits faster than its transactions are applied.
+    /// wait for their turn, the log is behind, or far more is committed than applied.
     pub fn has_enough_of(&self, link: LinkId) -> bool {
         // On a full disk nothing goes on, and a learner that is not heard is taken for dead.
         (self.ensemble.deferred.has_enough_of(link) && !self.is_disk_full())
             || self.peer.has_enough_of(link)
             || self.is_behind()
-            || (self.ensemble.is_learning() && self.is_applying())
+            || (self.ensemble.is_learning() && self.ensemble.applying.is_too_much())
     }
 
     /// Whether so much waits for the log that nothing more should be read from other servers. Their

@@ -72,6 +72,7 @@ impl Replica {
         frame.clear();
         encode_event_frame(event.event, &event.path, event.zxid, &mut frame);
         let mut sent = 0;
+        let behind = self.ensemble.applying.behind_since(self.now.mono);
         for &watcher in &event.watchers {
             let Some(slot) = self.connections.find(watcher) else { continue };
             let Some(mut connection) = self.connections.take(slot) else { continue };
@@ -79,6 +80,12 @@ impl Replica {
                 read::may(&event.acl, perms::READ, &connection.identities, self.options.skip_acl);
             if readable && connection.is_open() && !self.work.claim_event() {
                 let reason = "there are more events in one turn than a server makes";
+                self.give_up_slow(slot, &mut connection, reason);
+            } else if readable
+                && connection.is_open()
+                && behind.is_some_and(|since| connection.gets_too_much(since, frame.len()))
+            {
+                let reason = "its events are more than this server makes beside what is committed";
                 self.give_up_slow(slot, &mut connection, reason);
             } else if readable && connection.is_open() {
                 self.prepare_buffer(slot, &mut connection);

@@ -11,6 +11,7 @@ use super::waiting::Queue;
 use crate::acl::{Identity, ip_identity};
 use crate::error::ErrorCode;
 use crate::id::{ConnectionId, Epoch, SessionId, Zxid};
+use crate::limits;
 use crate::peer::SessionScope;
 use crate::proto::OpCode;
 use crate::session::Tenure;
@@ -173,6 +174,8 @@ pub(super) struct Connection {
     pub queue: Queue,
     /// Bytes of the longest write since the queue was last empty: what is read behind it may be as long.
     pub longest_write: usize,
+    /// See [`Connection::gets_too_much`].
+    behind: (MonoUs, usize),
     /// Reads are not answered before this is applied: the session's last write of an earlier
     /// connection that was still on its way when this one took the session up.
     pub floor: Zxid,
@@ -219,6 +222,7 @@ impl Connection {
             answered: 0,
             answered_early: 0,
             longest_write: 0,
+            behind: (MonoUs(0), 0),
             dirty: false,
             queue: Queue::default(),
             floor: Zxid::ZERO,
@@ -265,6 +269,15 @@ impl Connection {
         } else {
             self.answered_early += 1;
         }
+    }
+
+    /// It gets an event of so many bytes while the server is behind, since then: whether that are too many.
+    pub fn gets_too_much(&mut self, since: MonoUs, bytes: usize) -> bool {
+        if self.behind.0 != since {
+            self.behind = (since, 0);
+        }
+        self.behind.1 += 1 + bytes / limits::EVENT_BEHIND_BYTES;
+        self.behind.1 > limits::EVENTS_BEHIND_MAX
     }
 
     /// Whether bytes may still be written to it.

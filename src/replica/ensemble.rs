@@ -17,6 +17,7 @@ use super::unlogged::Unlogged;
 use super::{Reload, Replica, ReplicaOptions};
 use crate::database::Database;
 use crate::id::{Epoch, ServerId, SessionId, Zxid};
+use crate::limits;
 use crate::peer::link::{LinkEvent, LinkOp};
 use crate::peer::{ConfigChange, History, Inbound, LogRead, Peer, PeerOptions, Ready};
 use crate::planted::{self, PlantedBug};
@@ -58,8 +59,10 @@ pub(super) struct Ensemble {
     /// What is to be done to the disk, in its order.
     pub steps: Steps,
     pub room: Room,
-    /// The `Ready` that waits for a cut, or for the next turn.
+    /// The `Ready` that waits for a cut.
     pub held: Option<Held>,
+    /// What is committed and not applied.
+    pub applying: Applying,
     /// Of the reads of the database that a truncation makes necessary.
     pub newest_snapshot: Zxid,
 
@@ -128,8 +131,45 @@ pub(super) enum Held {
     Whole(Ready),
     /// What concerns the disk is planned.
     InMemory(Ready),
-    /// The first of what it commits is applied, as much as a turn applies.
-    Applying(Ready),
+}
+
+/// What is left of `Ready`s whose transactions are more than a turn applies: what is committed, and what follows it.
+/// What they want of the disk and of other servers is done, so that this server is heard meanwhile. None of them says
+/// that it stands otherwise, or cuts: then everything before is applied at once.
+#[derive(Default)]
+pub(super) struct Applying {
+    readies: VecDeque<Ready>,
+    /// Of the transactions in them.
+    bytes: usize,
+    /// Since when there has always been something.
+    since: Option<MonoUs>,
+    /// One is being carried out: what comes of that waits behind it.
+    is_busy: bool,
+    /// One of them says that this server stands otherwise: all are carried out at once.
+    is_urgent: bool,
+}
+
+impl Applying {
+    /// Bytes of a transaction beside its own.
+    const TXN_BYTES: usize = 100;
+
+    pub fn is_empty(&self) -> bool {
+        self.readies.is_empty()
+    }
+
+    /// Whether it is so much that no more should be read from a leader.
+    pub fn is_too_much(&self) -> bool {
+        self.bytes > limits::APPLYING_BYTES_MAX
+    }
+
+    /// Since when this server is behind what is committed, if that is for long.
+    pub fn behind_since(&self, now: MonoUs) -> Option<MonoUs> {
+        self.since.filter(|since| now.since_us(*since) > limits::APPLYING_MS_MAX * 1000)
+    }
+
+    fn bytes_of(txn: &Txn) -> usize {
+        Self::TXN_BYTES + txn.bytes().len()
+    }
 }
 
 impl Ensemble {
@@ -144,6 +184,7 @@ impl Ensemble {
             steps: Steps::default(),
             room: Room::There,
             held: None,
+            applying: Applying::default(),
             newest_snapshot: Zxid::ZERO,
             links: Vec::new(),
             log_reads: Vec::new(),
@@ -254,9 +295,7 @@ impl Replica {
 
     /// Carries out what the peer wants done, as far as it may be done now.
     pub(super) fn follow_peer(&mut self, now: Now) {
-        if self.is_applying() && self.work.may_apply() {
-            self.release_held(now);
-        }
+        self.apply_more(now, false);
         while self.ensemble.held.is_none() && !self.stopped {
             let mut ready = std::mem::take(&mut self.ready);
             let more = self.peer.take_ready(&mut ready);
@@ -268,14 +307,14 @@ impl Replica {
         }
     }
 
-    /// Whether committed transactions wait for the next turn.
-    pub(super) fn is_applying(&self) -> bool {
-        matches!(self.ensemble.held, Some(Held::Applying(_)))
-    }
-
     /// Carries a `Ready` out, or holds it where it must wait for a cut.
     fn carry_out(&mut self, now: Now, mut ready: Ready) {
         let begins_log = self.ensemble.unlogged.is_some() && !self.peer.only_observes();
+        if begins_log || ready.cuts() || !ready.standing.is_empty() {
+            // The peer is what it says already: in a turn in which this were not, a leader would propose that leads
+            // no more. And what is cut stands still.
+            self.apply_more(now, true);
+        }
         let steps = &self.ensemble.steps;
         if steps.is_frozen() || (steps.has_cut() && (begins_log || ready.cuts())) {
             self.ensemble.held = Some(Held::Whole(ready));
@@ -293,19 +332,17 @@ impl Replica {
         self.begin_in_memory(now, ready);
     }
 
-    /// What waits for a cut that has come so far, or for this turn, may go on.
+    /// A cut has come so far that what waits for it may go on.
     pub(super) fn release_held(&mut self, now: Now) {
         match self.ensemble.held.take() {
             Some(Held::Whole(ready)) => self.carry_out(now, ready),
             Some(Held::InMemory(ready)) => self.begin_in_memory(now, ready),
-            Some(Held::Applying(ready)) => self.follow_in_memory(now, ready),
             None => {}
         }
-        if !self.is_applying() {
-            self.follow_peer(now);
-        }
+        self.follow_peer(now);
     }
 
+    /// What waits for no disk, behind what is committed before it.
     fn begin_in_memory(&mut self, now: Now, mut ready: Ready) {
         if planted::is(self.options.planted, PlantedBug::CommitOutOfOrder)
             && self.ensemble.is_learning()
@@ -313,7 +350,43 @@ impl Replica {
         {
             ready.commit.swap(0, 1);
         }
-        self.follow_in_memory(now, ready);
+        if !self.ensemble.applying.is_empty() {
+            // The leader takes who does not answer for dead.
+            let is_ping = |inbound: &mut Inbound| matches!(inbound, Inbound::Ping { .. });
+            for ping in ready.inbound.extract_if(.., is_ping).collect::<Vec<_>>() {
+                self.on_inbound(now, ping);
+            }
+        }
+        let applying = &mut self.ensemble.applying;
+        applying.is_urgent |= !ready.standing.is_empty();
+        applying.bytes += ready.commit.iter().map(Applying::bytes_of).sum::<usize>();
+        applying.readies.push_back(ready);
+        self.apply_more(now, false);
+    }
+
+    /// Goes on with what is committed: as much as a turn applies, or everything.
+    fn apply_more(&mut self, now: Now, is_all: bool) {
+        if std::mem::replace(&mut self.ensemble.applying.is_busy, true) {
+            return;
+        }
+        while let Some(mut ready) = self.ensemble.applying.readies.pop_front() {
+            let is_all = is_all || self.ensemble.applying.is_urgent;
+            self.follow_in_memory(now, &mut ready, is_all);
+            if !ready.is_empty() {
+                self.ensemble.applying.readies.push_front(ready);
+                break;
+            }
+            self.ready = ready;
+        }
+        let applying = &mut self.ensemble.applying;
+        applying.is_busy = false;
+        applying.is_urgent = false;
+        applying.since = if applying.is_empty() { None } else { applying.since.or(Some(now.mono)) };
+    }
+
+    /// Whether committed transactions wait for the next turn.
+    pub(super) fn is_applying(&self) -> bool {
+        !self.ensemble.applying.is_empty()
     }
 
     /// A leader has committed what does not fit this tree: then that is not the leader's, or the leader is none. All
@@ -335,10 +408,10 @@ impl Replica {
 
     /// Of a `Ready`, what waits for no disk: all of it, or as many of its transactions as a turn applies. Nothing that
     /// follows is looked at before the last of them.
-    fn follow_in_memory(&mut self, now: Now, mut ready: Ready) {
+    fn follow_in_memory(&mut self, now: Now, ready: &mut Ready, is_all: bool) {
         let mut applied = 0;
         for txn in &ready.commit {
-            if !self.work.may_apply() {
+            if !is_all && !self.work.may_apply() {
                 break;
             }
             // What was proposed here was decided against this tree.
@@ -346,11 +419,11 @@ impl Replica {
                 self.doubt_misfit(txn);
             }
             self.on_committed(now, txn);
+            self.ensemble.applying.bytes -= Applying::bytes_of(txn);
             applied += 1;
         }
         ready.commit.drain(..applied);
         if !ready.commit.is_empty() {
-            self.ensemble.held = Some(Held::Applying(ready));
             return;
         }
         self.answer_questions(now);
@@ -371,7 +444,6 @@ impl Replica {
             self.on_inbound(now, inbound);
         }
         assert!(ready.is_empty(), "everything that a peer wants is carried out");
-        self.ready = ready;
     }
 
     fn on_inbound(&mut self, now: Now, inbound: Inbound) {

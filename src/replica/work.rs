@@ -100,8 +100,9 @@ impl Work {
     }
 
     /// A transaction is proposed that takes so many units to apply.
+    #[inline]
     pub fn on_proposed(&mut self, zxid: Zxid, units: u32) {
-        if units > limits::HEAVY_WORK_UNITS {
+        if units > 0 {
             self.proposed.push_back((zxid, units));
             self.proposed_units += u64::from(units);
         }
@@ -254,7 +255,11 @@ impl Replica {
         let bytes_per_unit =
             if is_list { limits::LIST_BYTES_PER_UNIT } else { limits::COPIED_BYTES_PER_UNIT };
         let mut units = bytes / bytes_per_unit;
-        let receivers = self.database.watches().recursive_receivers_max();
+        let watches = self.database.watches();
+        let receivers = match txn.path_ahead() {
+            Some(path) => watches.receivers_max(path),
+            None => watches.receivers_of_any_max(),
+        };
         if receivers > 0 {
             let (parts, names) = if is_list {
                 (bytes / PART_BYTES, bytes)

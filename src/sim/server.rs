@@ -13,6 +13,7 @@ use super::rng::Rng;
 use super::wild::Broken;
 use crate::database::DatabaseOptions;
 use crate::id::{ServerId, Zxid};
+use crate::limits;
 use crate::peer::PeerOptions;
 use crate::peer::link::{Endpoint, LinkId, Port};
 use crate::planted::{self, PlantedBug};
@@ -327,6 +328,8 @@ fn replica_options(id: ServerId, plan: &Plan) -> ReplicaOptions {
             in_flight_bytes_max: 64 << 10,
             ..snapshot::WriterOptions::default()
         },
+        // Little is applied in a turn, so that other things happen before what is committed is applied.
+        turn_work_units: if plan.wild.small_slices { 4 } else { limits::TURN_WORK_UNITS },
         // Whoever asks may change the ensemble.
         reconfig: plan.changes(),
         skip_acl: plan.changes(),

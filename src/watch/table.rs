@@ -191,6 +191,9 @@ struct List {
     count: u32,
 }
 
+/// A list longer than this takes time worth counting when it is told of a change.
+const LIST_LONG: u32 = 100;
+
 const EMPTY: List = List { first: NONE, last: NONE, count: 0 };
 
 #[derive(Debug)]
@@ -276,6 +279,8 @@ pub struct WatchTable {
     recursive: HashMap<u32, u32, FixedState>,
     /// Of all paths.
     recursive_count: usize,
+    /// The longest list of watches of a path that there has ever been.
+    longest: u32,
     firings: u64,
     bounds: WatchBounds,
     /// Bytes of all watches, and of each path once.
@@ -305,6 +310,7 @@ impl WatchTable {
             recursive_index: PathIndex::new(hash_seed, 10),
             recursive: HashMap::default(),
             recursive_count: 0,
+            longest: 0,
             firings: 0,
             bounds,
             held_bytes: 0,
@@ -494,7 +500,8 @@ impl WatchTable {
         }
         list.last = slot;
         list.count += 1;
-        let first_of_path = list.count == 1;
+        let (first_of_path, count) = (list.count == 1, list.count);
+        self.longest = self.longest.max(count);
         let owner = self.connections.get_mut(connection);
         owner.first = slot;
         owner.counts[table] += 1;
@@ -757,9 +764,26 @@ impl WatchTable {
         self.len() == 0
     }
 
-    /// How many connections a change of any node may be told to by way of a recursive watch, at most.
-    pub fn recursive_receivers_max(&self) -> usize {
-        self.recursive_count.min(self.data_connections)
+    /// How many connections a change of a node may be told to, at most: those with a recursive watch wherever, and
+    /// those that watch the node. Who watches its parent is counted where that are many.
+    #[inline]
+    pub fn receivers_max(&self, path: &[u8]) -> usize {
+        let mut receivers = self.recursive_count;
+        if self.longest > LIST_LONG
+            && let Ok(path) = std::str::from_utf8(path)
+        {
+            let parent = path.rfind('/').map_or("", |at| &path[..at.max(1)]);
+            let lists = [self.find_path(path), self.find_path(parent)].into_iter().flatten();
+            let watched = lists.flat_map(|slot| self.paths.get(slot).lists);
+            receivers += watched.map(|list| list.count as usize).sum::<usize>();
+        }
+        receivers.min(self.connection_ids.len())
+    }
+
+    /// The same of whatever node.
+    pub fn receivers_of_any_max(&self) -> usize {
+        let longest = if self.longest > LIST_LONG { 2 * self.longest as usize } else { 0 };
+        (self.recursive_count + longest).min(self.connection_ids.len())
     }
 
     /// For `wchs`.

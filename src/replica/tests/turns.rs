@@ -1,13 +1,12 @@
 //! Whose turn it is when more is asked for than one turn may do.
 
-use super::forwarding::{connect, created, follower_with, zxid};
+use super::forwarding::{connect, created, follower_with, told, zxid};
 use super::harness::*;
 use super::standing::{leader, request};
 use crate::error::ErrorCode;
 use crate::id::{ConnectionId, SessionId, Zxid};
 use crate::jute::{Jute, VectorBuf};
 use crate::limits;
-use crate::peer::link::LinkId;
 use crate::peer::{Inbound, Ready, Standing};
 use crate::proto::OpCode;
 use crate::proto::request::{
@@ -292,7 +291,7 @@ fn a_session_has_so_many_ephemeral_nodes_and_no_more() {
 fn requests_that_learners_pass_on_take_turns_by_session() {
     let mut h = leader();
     let (heavy, light) = (SessionId(3 << 56), SessionId((3 << 56) + 1));
-    let multi = |cxid| request(heavy, cxid, OpCode::Multi, &checks(5000));
+    let multi = |cxid| request(heavy, cxid, OpCode::Multi, &checks(2200));
     let mut inbound: Vec<_> = (1..=4).map(|cxid| Inbound::Request(multi(cxid))).collect();
     inbound.push(Inbound::Request(request(light, 1, OpCode::SetData, &set_data("/", b"", -1))));
     h.serves_all = false;
@@ -303,42 +302,80 @@ fn requests_that_learners_pass_on_take_turns_by_session() {
     assert_eq!(order, [(heavy, 1), (light, 1), (heavy, 2), (heavy, 3), (heavy, 4)]);
 }
 
+/// Creates that are committed together, from this zxid on.
+fn many_created(from: u32, client: &Client) -> Vec<Txn> {
+    let zxids = from..from + 20 * UNITS;
+    zxids.map(|at| created(zxid(1, at), client, 0, &format!("/n{at}"))).collect()
+}
+
 #[test]
-fn what_is_committed_together_is_applied_in_parts_and_readers_are_served_between() {
-    const CREATED: i64 = 20 * UNITS as i64;
+fn what_is_committed_together_is_applied_in_parts_and_others_are_served_between() {
     let options = ReplicaOptions { turn_work_units: UNITS, ..ReplicaOptions::default() };
     let mut h = follower_with(options);
-    let (watcher, reader) = (connect(&mut h, zxid(1, 1)), connect(&mut h, zxid(1, 2)));
-    let paths: Vec<String> = (0..CREATED).map(|number| format!("/n{number}")).collect();
-    let commit: Vec<Txn> =
-        (3..).zip(&paths).map(|(at, path)| created(zxid(1, at), &watcher, 0, path)).collect();
+    let (writer, reader) = (connect(&mut h, zxid(1, 1)), connect(&mut h, zxid(1, 2)));
+    let commit = many_created(3, &writer);
     let last = commit.last().unwrap().zxid();
     h.serves_all = false;
     h.turn();
-    // Its leader is lost behind them.
-    let standing = vec![Standing::Looking];
-    h.decide(Ready { append: commit.clone(), commit, standing, ..Ready::default() });
+    h.decide(Ready { append: commit.clone(), commit, ..Ready::default() });
+    told(&mut h);
     let mut turns = 0;
     while h.replica.last_processed() < last {
         let before = h.replica.last_processed().0;
-        assert!(turns == 0 || h.replica.has_enough_of(LinkId::accepted(1)), "turn {turns}");
-        assert!(
-            h.replica.ensemble.is_learning(),
-            "what was committed comes before the loss of its leader"
-        );
-        h.turn();
+        let ping = Inbound::Ping { zxid: zxid(1, 7) };
+        h.decide(Ready { inbound: vec![ping, Inbound::SyncDone], ..Ready::default() });
         let applied = h.replica.last_processed().0 - before;
         assert!((1..=i64::from(UNITS)).contains(&applied), "{applied} in one turn");
+        assert!(told(&mut h).iter().any(|word| word.starts_with("answer ping")), "turn {turns}");
         hand_in(&mut h, reader.conn, &reads(turns..turns + 1));
-        h.turn();
         turns += 1;
     }
     assert!(turns >= 10, "{turns}");
     assert!(h.errors(reader.conn).len() >= 9, "a read is answered in each turn");
-    assert!(!h.replica.has_enough_of(LinkId::accepted(1)));
     h.serves_all = true;
     h.settle();
-    assert_eq!(h.replica.database().node("/").unwrap().num_children(), paths.len() + 1);
+    let children = h.replica.database().node("/").unwrap().num_children();
+    assert_eq!(children, 20 * UNITS as usize + 1);
+}
+
+#[test]
+fn what_is_committed_is_applied_to_its_end_before_the_server_stands_otherwise() {
+    let options = ReplicaOptions { turn_work_units: UNITS, ..ReplicaOptions::default() };
+    let mut h = follower_with(options);
+    let writer = connect(&mut h, zxid(1, 1));
+    let commit = many_created(2, &writer);
+    let last = commit.last().unwrap().zxid();
+    h.serves_all = false;
+    h.turn();
+    h.decide(Ready { append: commit.clone(), commit, ..Ready::default() });
+    assert!(h.replica.last_processed() < last && h.replica.ensemble.is_learning());
+    // The peer leads or follows nobody from here on: what the replica asks of it must fit that.
+    h.decide(Ready { standing: vec![Standing::Looking], ..Ready::default() });
+    assert!(h.replica.last_processed() == last && !h.replica.ensemble.is_learning());
+}
+
+#[test]
+fn who_gets_more_events_than_a_server_makes_beside_its_commits_is_closed_and_nobody_else() {
+    let options = ReplicaOptions { turn_work_units: UNITS, ..ReplicaOptions::default() };
+    let mut h = follower_with(options);
+    let clients: Vec<Client> = (1..=3).map(|at| connect(&mut h, zxid(1, at))).collect();
+    let all = h.call(clients[1].conn, 1, OpCode::AddWatch, &kind("/", 1));
+    let one = h.call(clients[2].conn, 1, OpCode::Exists, &watch("/n3000", true));
+    assert_eq!((all.err, one.err), (0, ErrorCode::NoNode.code()));
+    let elsewhere = Client { session: SessionId(7), ..clients[0] };
+    let commit: Vec<Txn> =
+        [4, 2004].into_iter().flat_map(|from| many_created(from, &elsewhere)).collect();
+    let last = commit.last().unwrap().zxid();
+    h.serves_all = false;
+    h.turn();
+    h.decide(Ready { append: commit.clone(), commit, ..Ready::default() });
+    assert!(h.replica.last_processed() < last);
+    h.advance_ms(2 * limits::APPLYING_MS_MAX);
+    (0..100).for_each(|_| h.turn());
+    assert_eq!(h.replica.last_processed(), last);
+    let closed: Vec<bool> = clients.iter().map(|client| h.is_closed(client.conn)).collect();
+    assert_eq!(closed, [false, true, false], "{} events", h.replies(clients[1].conn).len());
+    assert_eq!(h.replies(clients[2].conn).len(), 1, "its event");
 }
 
 #[test]

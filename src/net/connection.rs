@@ -119,6 +119,9 @@ pub(super) struct Holder {
 
 /// What is new weighs as much as if it were so old: a large piece more than a small one.
 const AGE_MIN: Duration = Duration::from_millis(100);
+/// Bytes of requests that wait for the server weigh so many times less than those that wait for their client. All
+/// together they are bounded by what is read at all.
+const LAWFUL_WEIGHT: u128 = 16;
 
 impl Unsent {
     /// Bytes that the core does not bound.
@@ -251,7 +254,15 @@ impl Connection {
         let unsent_age = age(unsent.pieces.front().map(|piece| piece.since));
         let requests_age = age(self.loaded_since.get());
         let weigh = |bytes: usize, age: Duration| bytes as u128 * (age + AGE_MIN).as_millis();
-        let weight = weigh(unsent.held, unsent_age) + weigh(requests, requests_age);
+        // Whole requests of a client that takes its answers wait for this server, not for their client.
+        let lawful = if unsent.held == 0 {
+            usize::try_from(self.outstanding_bytes.get()).unwrap_or(usize::MAX).min(requests)
+        } else {
+            0
+        };
+        let weight = weigh(unsent.held, unsent_age)
+            + weigh(requests - lawful, requests_age)
+            + weigh(lawful, requests_age) / LAWFUL_WEIGHT;
         Some(Holder { conn: self.id, bytes, age: unsent_age.max(requests_age), weight })
     }
 

@@ -99,10 +99,12 @@ impl Work {
         }
     }
 
-    /// A transaction is proposed that takes so many units to apply.
+    /// A transaction is proposed that takes so many units to apply. Whoever asked for it has had them: others who
+    /// write come before his next.
     #[inline]
     pub fn on_proposed(&mut self, zxid: Zxid, units: u32) {
         if units > 0 {
+            self.visit_left -= i64::from(units);
             self.proposed.push_back((zxid, units));
             self.proposed_units += u64::from(units);
         }
@@ -114,13 +116,13 @@ impl Work {
         self.applies_left > 0
     }
 
-    /// A transaction is applied that takes so many units: after a heavy one clients wait for the next turn, and other
-    /// heavy requests until light ones have had their part.
+    /// A transaction is applied that takes so many units: after a heavy one other heavy requests wait until light ones
+    /// have had their part.
     #[inline]
     pub fn on_applying(&mut self, units: u32) {
         self.applies_left -= 1 + i64::from(units);
         if units > limits::HEAVY_WORK_UNITS {
-            self.spend(units, true);
+            self.heavy_credit -= i64::from(units);
         }
     }
 

@@ -1,12 +1,17 @@
 //! Clients that set watches without an end, on paths as long as a request.
 
+use std::io::{Read, Write};
 use std::net::SocketAddr;
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use ringkeeper::proto::OpCode;
+use ringkeeper::proto::request::{PathKind, RequestBody};
 use ringkeeper_rawclient::{Body, Session, SessionError};
-use ringkeeper_testkit::Config;
+use ringkeeper_testkit::{Config, Ensemble, Server};
 
-use crate::harness::{Bounds, alone, ensemble};
+use crate::harness::{Bounds, Watched, alone, ensemble, program};
+use crate::raw::{self, Client};
 
 /// What all watches of the server under test may take.
 const WATCH_MEMORY: u64 = 16 << 20;
@@ -14,6 +19,8 @@ const WATCH_MEMORY: u64 = 16 << 20;
 const GROWTH_MAX: u64 = WATCH_MEMORY + (48 << 20);
 const QUOTA_EXCEEDED: i32 = -125;
 const NO_NODE: i32 = -101;
+/// Sessions of clients that only listen.
+const PATIENT_MS: i32 = 60_000;
 
 fn config() -> Config {
     Config::new()
@@ -100,4 +107,72 @@ fn who_takes_up_more_watches_than_fit_is_sent_away_and_one_who_has_many_is_refus
         assert_eq!(gone.err(), Some(SessionError::Closed));
         "one more: QUOTAEXCEEDED; setWatches: closed".to_owned()
     });
+}
+
+/// Clients that watch everything at one server, and read all that they are told, while the writer, at `at`,
+/// changes a node so often whose path is so long. How many of them are still there.
+fn watched_far_away(
+    watchers: SocketAddr,
+    at: SocketAddr,
+    path_bytes: usize,
+    changes: usize,
+) -> String {
+    const WATCHERS: usize = 50;
+    let path = format!("/{}", "p".repeat(path_bytes - 1));
+    let mut writer = Client::connect_with(at, PATIENT_MS);
+    writer.create(&path, b"", 0);
+    let readers: Vec<JoinHandle<bool>> = (0..WATCHERS)
+        .map(|_| {
+            let mut client = Client::connect_with(watchers, PATIENT_MS);
+            let watch = PathKind { path: Some("/"), kind: 1 };
+            client.call(OpCode::AddWatch, &RequestBody::PathKind(watch)).ok();
+            std::thread::spawn(move || {
+                // Each change is an event of so many bytes.
+                let wanted = changes * path_bytes;
+                let (mut got, mut chunk) = (0, vec![0; 1 << 20]);
+                while got < wanted {
+                    match client.socket.read(&mut chunk) {
+                        Ok(0) | Err(_) => return false,
+                        Ok(bytes) => got += bytes,
+                    }
+                }
+                true
+            })
+        })
+        .collect();
+    for _ in 0..changes / 50 {
+        let set = raw::set(&path, b"x");
+        let asked: Vec<u8> = (0..50).flat_map(|_| writer.frame(OpCode::SetData, &set)).collect();
+        writer.socket.write_all(&asked).unwrap();
+        for _ in 0..50 {
+            assert_eq!(writer.receive().expect("an answer").header.err, 0);
+        }
+    }
+    let told = readers.into_iter().filter_map(|reader| reader.join().ok()).filter(|told| *told);
+    format!("{} of {WATCHERS} are told of everything", told.count())
+}
+
+/// A leader knows nothing of what the clients of its followers watch.
+#[test]
+fn what_clients_of_a_follower_watch_cuts_it_off_from_no_leader() {
+    let mut ensemble = Ensemble::start(&[program(), program(), program()], config());
+    let (leader, follower) = (ensemble.leader(), ensemble.followers()[0]);
+    for (name, path_bytes, changes) in [
+        ("50 clients of a follower watch 400 changes of a path of 60 kB", 60_000, 400),
+        ("50 clients of a follower watch 5000 changes of a short path", 10, 5000),
+    ] {
+        let servers: Vec<&Server> = ensemble.ids().map(|id| ensemble.server(id)).collect();
+        let watched = Watched::begin(&servers);
+        let (watchers, at) = (ensemble.address(follower), ensemble.address(leader));
+        let answer = watched_far_away(watchers, at, path_bytes, changes);
+        // Writes of a follower's clients wait behind what it has to apply.
+        let bounds = Bounds { wait: Duration::from_secs(3), memory: 256 << 20 };
+        watched.end(name, &answer, bounds, &|| ensemble.tails(30));
+        for id in ensemble.ids() {
+            assert!(ensemble.server_mut(id).is_running(), "{name}: server {id} ended");
+            let log = ensemble.server(id).log_tail(400);
+            assert!(!log.contains("closing the connection of follower"), "{name}:\n{log}");
+        }
+        assert_eq!(ensemble.leader(), leader, "{name}: another leader");
+    }
 }

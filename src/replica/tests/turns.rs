@@ -382,8 +382,9 @@ fn who_gets_more_events_than_a_server_makes_beside_its_commits_is_closed_and_nob
 fn events_of_long_paths_for_many_take_their_part_of_a_turn() {
     let mut h = Harness::new();
     let path: &'static str = format!("/{}", "p".repeat(60_000)).leak();
-    let owner = h.connect();
+    let (owner, other) = (h.connect(), h.connect());
     assert_eq!(h.call(owner.conn, 1, OpCode::Create, &create(path, b"", 0)).err, 0);
+    assert_eq!(h.call(other.conn, 1, OpCode::Create, &create("/o", b"", 0)).err, 0);
     let watchers: Vec<_> = (0..100).map(|_| h.connect()).collect();
     for watcher in &watchers {
         assert_eq!(h.call(watcher.conn, 1, OpCode::AddWatch, &kind("/", 1)).err, 0);
@@ -393,6 +394,7 @@ fn events_of_long_paths_for_many_take_their_part_of_a_turn() {
     for xid in 2..52 {
         h.send_with_next(owner.conn, xid, OpCode::SetData, &set_data(path, b"", -1));
     }
+    h.send_with_next(other.conn, 2, OpCode::SetData, &set_data("/o", b"", -1));
     (0..100).for_each(|_| h.turn());
     // Each makes six megabytes of events.
     let proposed = h.replica.requests_outstanding();
@@ -401,8 +403,13 @@ fn events_of_long_paths_for_many_take_their_part_of_a_turn() {
     assert_eq!(unapplied, i64::try_from(proposed).unwrap());
     h.serves_all = true;
     h.settle();
-    assert_eq!(h.errors(owner.conn).len(), 50);
-    assert!(watchers.iter().all(|watcher| h.replies(watcher.conn).len() == 50));
+    let (asked, others) = (h.replies(owner.conn), h.replies(other.conn));
+    assert_eq!((asked.len(), others.len()), (50, 1));
+    assert!(
+        others[0].zxid < asked[15].zxid,
+        "who writes a little waits for some of them, not for all"
+    );
+    assert!(watchers.iter().all(|watcher| h.replies(watcher.conn).len() == 51));
 }
 
 #[test]

@@ -62,6 +62,10 @@ pub(super) struct Work {
     heavy: VecDeque<Slot>,
     /// Those with light writes that wait until more may be proposed: behind no heavy request then.
     writers: VecDeque<Slot>,
+    /// The same, those that have just had one proposed: behind all others then.
+    served: VecDeque<Slot>,
+    /// The connection that is served has had a write proposed.
+    has_written: bool,
     /// Long transactions that are proposed and not applied, and what it takes to apply them.
     proposed: VecDeque<(Zxid, u32)>,
     proposed_units: u64,
@@ -73,6 +77,7 @@ enum Line {
     Light,
     Heavy,
     Writers,
+    Served,
 }
 
 impl Work {
@@ -94,6 +99,8 @@ impl Work {
             light: VecDeque::new(),
             heavy: VecDeque::new(),
             writers: VecDeque::new(),
+            served: VecDeque::new(),
+            has_written: false,
             proposed: VecDeque::new(),
             proposed_units: 0,
         }
@@ -103,6 +110,7 @@ impl Work {
     /// write come before his next.
     #[inline]
     pub fn on_proposed(&mut self, zxid: Zxid, units: u32) {
+        self.has_written = true;
         if units > 0 {
             self.visit_left -= i64::from(units);
             self.proposed.push_back((zxid, units));
@@ -208,6 +216,7 @@ impl Work {
                 Line::Light => &mut self.light,
                 Line::Heavy => &mut self.heavy,
                 Line::Writers => &mut self.writers,
+                Line::Served => &mut self.served,
             };
             line.push_back(slot);
         }
@@ -215,12 +224,16 @@ impl Work {
 
     /// Whether nobody waits for his turn.
     pub fn is_nobody_in_line(&self) -> bool {
-        self.light.is_empty() && self.heavy.is_empty() && self.writers.is_empty()
+        self.light.is_empty()
+            && self.heavy.is_empty()
+            && self.writers.is_empty()
+            && self.served.is_empty()
     }
 
     /// When somebody in line is to be served.
     pub fn next_look(&self, now: MonoUs, may_write: bool) -> Option<MonoUs> {
-        let write = may_write && !(self.heavy.is_empty() && self.writers.is_empty());
+        let writers = [&self.heavy, &self.writers, &self.served];
+        let write = may_write && !writers.iter().all(|line| line.is_empty());
         (write || !self.light.is_empty()).then_some(now)
     }
 
@@ -231,6 +244,7 @@ impl Work {
         }
         let share = self.per_turn / i64::try_from(self.light.len().max(1)).unwrap_or(i64::MAX);
         self.visit_left = share.max(limits::VISIT_WORK_UNITS_MIN.into());
+        self.has_written = false;
         self.light.pop_front()
     }
 
@@ -268,7 +282,7 @@ impl Replica {
             } else {
                 (1, txn.path_ahead().map_or(0, <[u8]>::len))
             };
-            let copied = names / limits::COPIED_BYTES_PER_UNIT;
+            let copied = names / limits::SENT_BYTES_PER_UNIT;
             units +=
                 receivers * (parts + copied * limits::EVENTS_PER_UNIT) / limits::EVENTS_PER_UNIT;
         }
@@ -286,7 +300,11 @@ impl Replica {
         let (units, is_write) = self.units_of(connection, frame);
         let is_heavy = units > limits::HEAVY_WORK_UNITS;
         if is_write && !self.may_write() {
-            let line = if is_heavy { Line::Heavy } else { Line::Writers };
+            let line = match (is_heavy, self.work.is_serving && self.work.has_written) {
+                (true, _) => Line::Heavy,
+                (false, true) => Line::Served,
+                (false, false) => Line::Writers,
+            };
             self.work.stand_in_line(slot, connection, line);
             return true;
         }
@@ -370,8 +388,9 @@ impl Replica {
         }
         self.work.is_serving = true;
         if self.may_write() {
-            let Work { light, writers, .. } = &mut self.work;
+            let Work { light, writers, served, .. } = &mut self.work;
             light.append(writers);
+            light.append(served);
         }
         let mut proposed = false;
         while self.work.left > 0 {

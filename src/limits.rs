@@ -406,8 +406,6 @@ pub const VISIT_WORK_UNITS_MIN: u32 = 20;
 /// Units of a connect request.
 pub const CONNECT_WORK_UNITS: u32 = 5;
 
-/// Events that are written in one unit.
-pub const EVENTS_PER_UNIT: usize = 10;
 /// Names in a list that are written in one unit.
 pub const NAMES_PER_UNIT: usize = 10;
 /// Bytes of a request with a list of operations that are carried out in one unit.

@@ -29,8 +29,11 @@ use crate::peer::ForwardedRequest;
 use crate::processor::read::{self, Part};
 use crate::proto::OpCode;
 use crate::proto::request::RequestHeader;
-use crate::proto::txn::Txn;
+use crate::proto::txn::{Txn, TxnBody};
 use crate::time::{MonoUs, Now};
+
+/// Events that are written in one unit.
+const EVENTS_PER_UNIT: usize = 10;
 
 /// See the module's words.
 #[derive(Debug)]
@@ -263,30 +266,43 @@ impl Work {
 impl Replica {
     /// What it takes to apply a transaction beyond what each takes, with the events that it may make.
     pub(super) fn units_of_applying(&self, txn: &Txn) -> u32 {
-        /// Of a part of a multi, or of a path of a session that ends.
-        const PART_BYTES: usize = 24;
-        let op = txn.header().op;
-        let bytes = txn.bytes().len();
-        let is_list = matches!(op, OpCode::Multi | OpCode::CloseSession);
-        let bytes_per_unit =
-            if is_list { limits::LIST_BYTES_PER_UNIT } else { limits::COPIED_BYTES_PER_UNIT };
-        let mut units = bytes / bytes_per_unit;
-        let watches = self.database.watches();
-        let receivers = match txn.path_ahead() {
-            Some(path) => watches.receivers_max(path),
-            None => watches.receivers_of_any_max(),
+        let bytes_per_unit = match txn.header().op {
+            OpCode::Multi | OpCode::CloseSession => limits::LIST_BYTES_PER_UNIT,
+            _ => limits::COPIED_BYTES_PER_UNIT,
         };
-        if receivers > 0 {
-            let (parts, names) = if is_list {
-                (bytes / PART_BYTES, bytes)
-            } else {
-                (1, txn.path_ahead().map_or(0, <[u8]>::len))
-            };
-            let copied = names / limits::SENT_BYTES_PER_UNIT;
-            units +=
-                receivers * (parts + copied * limits::EVENTS_PER_UNIT) / limits::EVENTS_PER_UNIT;
+        let units = txn.bytes().len() / bytes_per_unit;
+        let events = match self.database.watches().may_tell_many() {
+            true => self.tenths_of_events(&txn.body()) / EVENTS_PER_UNIT,
+            false => 0,
+        };
+        u32::try_from(units + events).unwrap_or(u32::MAX)
+    }
+
+    /// In tenths of units: what takes an event that is not long.
+    fn tenths_of_events(&self, body: &TxnBody<'_>) -> usize {
+        let of_path = |path: Option<&str>| {
+            let Some(path) = path else { return 0 };
+            let copied = EVENTS_PER_UNIT * path.len() / limits::SENT_BYTES_PER_UNIT;
+            self.database.watches().receivers_max(path) * (1 + copied)
+        };
+        match *body {
+            TxnBody::Create(txn) => of_path(txn.path),
+            TxnBody::CreateContainer(txn) => of_path(txn.path),
+            TxnBody::CreateTtl(txn) => of_path(txn.path),
+            TxnBody::Delete(txn) => of_path(txn.path),
+            TxnBody::SetData(txn) => of_path(txn.path),
+            TxnBody::CloseSession { paths } => {
+                paths.iter().flat_map(|paths| paths.iter()).map(of_path).sum()
+            }
+            TxnBody::Multi(parts) => {
+                TxnBody::parts(parts).map(|(_, part)| self.tenths_of_events(&part)).sum()
+            }
+            // Who watches is not told of these.
+            TxnBody::SetAcl(_)
+            | TxnBody::Check(_)
+            | TxnBody::CreateSession { .. }
+            | TxnBody::Error { .. } => 0,
         }
-        u32::try_from(units).unwrap_or(u32::MAX)
     }
 
     /// Whether a request has to wait for its turn; its connection stands in line then.

@@ -277,8 +277,6 @@ pub struct WatchTable {
     recursive_index: PathIndex,
     /// How many recursive watches each of them has. Without any, firing does not look above the path.
     recursive: HashMap<u32, u32, FixedState>,
-    /// Of all paths.
-    recursive_count: usize,
     /// The longest list of watches of a path that there has ever been.
     longest: u32,
     firings: u64,
@@ -309,7 +307,6 @@ impl WatchTable {
             data_connections: 0,
             recursive_index: PathIndex::new(hash_seed, 10),
             recursive: HashMap::default(),
-            recursive_count: 0,
             longest: 0,
             firings: 0,
             bounds,
@@ -448,7 +445,6 @@ impl WatchTable {
     fn add_recursive(&mut self, path: u32) {
         let count = self.recursive.entry(path).or_insert(0);
         *count += 1;
-        self.recursive_count += 1;
         if *count == 1 {
             let hash = self.recursive_hash(path);
             self.recursive_index.insert(hash, path);
@@ -458,7 +454,6 @@ impl WatchTable {
     fn remove_recursive(&mut self, path: u32) {
         let count = self.recursive.get_mut(&path).expect("it has recursive watches");
         *count -= 1;
-        self.recursive_count -= 1;
         if *count == 0 {
             self.recursive.remove(&path);
             let hash = self.recursive_hash(path);
@@ -764,26 +759,29 @@ impl WatchTable {
         self.len() == 0
     }
 
-    /// How many connections a change of a node may be told to, at most: those with a recursive watch wherever, and
-    /// those that watch the node. Who watches its parent is counted where that are many.
+    /// Whether a change of some node may be told to so many that it takes time worth counting.
     #[inline]
-    pub fn receivers_max(&self, path: &[u8]) -> usize {
-        let mut receivers = self.recursive_count;
-        if self.longest > LIST_LONG
-            && let Ok(path) = std::str::from_utf8(path)
-        {
+    pub fn may_tell_many(&self) -> bool {
+        self.longest > LIST_LONG || !self.recursive.is_empty()
+    }
+
+    /// How many connections a change of a node may be told to, at most: those with a recursive watch above it, and
+    /// those that watch it or its parent, where some node was watched by many.
+    pub fn receivers_max(&self, path: &str) -> usize {
+        let mut receivers = 0;
+        if self.longest > LIST_LONG {
             let parent = path.rfind('/').map_or("", |at| &path[..at.max(1)]);
             let lists = [self.find_path(path), self.find_path(parent)].into_iter().flatten();
             let watched = lists.flat_map(|slot| self.paths.get(slot).lists);
             receivers += watched.map(|list| list.count as usize).sum::<usize>();
         }
+        if !self.recursive.is_empty() {
+            let root = self.recursive_index.hash_beginnings("/").next();
+            let above = root.into_iter().chain(self.recursive_index.hash_beginnings(path));
+            let found = above.filter_map(|(above, hash)| self.find_recursive(above, hash));
+            receivers += found.map(|slot| self.recursive[&slot] as usize).sum::<usize>();
+        }
         receivers.min(self.connection_ids.len())
-    }
-
-    /// The same of whatever node.
-    pub fn receivers_of_any_max(&self) -> usize {
-        let longest = if self.longest > LIST_LONG { 2 * self.longest as usize } else { 0 };
-        (self.recursive_count + longest).min(self.connection_ids.len())
     }
 
     /// For `wchs`.

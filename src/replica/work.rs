@@ -12,7 +12,7 @@
 //! ```
 //! A request that may take a multiple of what others take stands in a line of its own, so that who asks
 //! for little waits for one of them at most. Writes wait there, too, when much is proposed and not
-//! applied: what is committed together is applied together.
+//! applied: a write is applied behind all that were proposed before it. What is committed has a part of a turn of its own.
 //!
 //! The rule that is easy to break: units are what a request costs at most, told from the request and the
 //! tree without doing what it asks for. No clock decides: equal inputs give equal turns.
@@ -471,7 +471,7 @@ impl Replica {
         self.work.last_turn.unsigned_abs()
     }
 
-    /// Whether more may be proposed: what is committed together is applied in one piece.
+    /// Whether more may be proposed: a write is applied behind all that were proposed before it.
     pub(super) fn may_write(&self) -> bool {
         self.prep.outstanding_changes() <= limits::CHANGES_UNAPPLIED_MAX
             && self.work.proposed_units <= limits::UNITS_UNAPPLIED_MAX

@@ -411,27 +411,28 @@ pub struct Part {
     pub done: usize,
     /// So many more may be now.
     pub at_most: usize,
+    /// The part ends behind an event with which its events have so many bytes.
+    pub event_bytes_max: usize,
 }
 
 impl Part {
     /// All that is left behind so many.
     pub const fn rest(done: usize) -> Part {
-        Part { done, at_most: usize::MAX }
-    }
-
-    /// Whether the next path is carried out now. `None`: it is behind this part.
-    fn next(&mut self) -> Option<bool> {
-        if self.done > 0 {
-            self.done -= 1;
-            return Some(false);
-        }
-        self.at_most = self.at_most.checked_sub(1)?;
-        Some(true)
+        Part { done, at_most: usize::MAX, event_bytes_max: usize::MAX }
     }
 }
 
+/// What a part has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PartDone {
+    /// Paths that were carried out, those before an error.
+    pub paths: usize,
+    /// Events that were appended.
+    pub events: u64,
+}
+
 /// Sets some of the watches of a client that lost its connection, and appends an event frame for each
-/// that would have fired meanwhile. Returns how many, and whether nothing is left behind this part.
+/// that would have fired meanwhile. Returns what it did, and whether nothing is left behind this part.
 ///
 /// # Errors
 /// A null path or vector where ZooKeeper needs one: watches set until then stay set.
@@ -442,10 +443,19 @@ pub fn set_watches(
     request: &SetWatchesRequest<'_>,
     part: Part,
     out: &mut Vec<u8>,
-) -> (u64, Result<bool, ErrorCode>) {
-    let mut events = 0;
-    let result = try_set_watches(database, reader, op, request, part, out, &mut events);
-    (events, result)
+) -> (PartDone, Result<bool, ErrorCode>) {
+    let mut did = PartDone::default();
+    let result = try_set_watches(database, reader, op, request, part, out, &mut did);
+    (did, result)
+}
+
+/// Which list of a `setWatches` a path stands in.
+#[derive(Clone, Copy)]
+enum Again {
+    Data,
+    Exist,
+    Child,
+    Mode(WatchMode),
 }
 
 fn try_set_watches(
@@ -453,78 +463,69 @@ fn try_set_watches(
     reader: &Reader<'_>,
     op: OpCode,
     request: &SetWatchesRequest<'_>,
-    mut part: Part,
+    part: Part,
     out: &mut Vec<u8>,
-    events: &mut u64,
+    did: &mut PartDone,
 ) -> Result<bool, ErrorCode> {
-    let since = request.relative_zxid;
-    // ZooKeeper: an event goes out only to who may read the node; the events made up here come
-    // without an ACL and go to everybody.
-    let mut send = |event: EventType, path: &str| {
-        encode_event_frame(event, path, Zxid::NONE, out);
-        *events += 1;
-    };
-    for path in paths(request.data)? {
-        let path = path?;
-        match part.next() {
-            None => return Ok(false),
-            Some(false) => continue,
-            Some(true) => {}
-        }
-        match database.node(path).map(|node| node.stat_persisted().mzxid) {
-            None => send(EventType::NodeDeleted, path),
-            Some(mzxid) if mzxid > since => send(EventType::NodeDataChanged, path),
-            Some(_) => {
-                database.watches_mut().add(path, reader.conn, WatchKind::Data)?;
-            }
-        }
-    }
-    for path in paths(request.exist)? {
-        let path = path?;
-        match part.next() {
-            None => return Ok(false),
-            Some(false) => continue,
-            Some(true) => {}
-        }
-        if database.node(path).is_some() {
-            send(EventType::NodeCreated, path);
-        } else {
-            database.watches_mut().add(path, reader.conn, WatchKind::Data)?;
-        }
-    }
-    for path in paths(request.child)? {
-        let path = path?;
-        match part.next() {
-            None => return Ok(false),
-            Some(false) => continue,
-            Some(true) => {}
-        }
-        match database.node(path).map(|node| node.stat_persisted().pzxid) {
-            None => send(EventType::NodeDeleted, path),
-            Some(pzxid) if pzxid > since => send(EventType::NodeChildrenChanged, path),
-            Some(_) => {
-                database.watches_mut().add(path, reader.conn, WatchKind::Child)?;
-            }
-        }
-    }
-    if op != OpCode::SetWatches2 {
-        return Ok(true);
-    }
-    for (list, mode) in [
-        (request.persistent, WatchMode::Persistent),
-        (request.persistent_recursive, WatchMode::PersistentRecursive),
-    ] {
+    let from = out.len();
+    let lists = [
+        (request.data, Again::Data),
+        (request.exist, Again::Exist),
+        (request.child, Again::Child),
+        (request.persistent, Again::Mode(WatchMode::Persistent)),
+        (request.persistent_recursive, Again::Mode(WatchMode::PersistentRecursive)),
+    ];
+    let count = if op == OpCode::SetWatches2 { 5 } else { 3 };
+    let mut done = part.done;
+    for (list, again) in lists.into_iter().take(count) {
         for path in paths(list)? {
             let path = path?;
-            match part.next() {
-                None => return Ok(false),
-                Some(false) => continue,
-                Some(true) => {}
+            if done > 0 {
+                done -= 1;
+                continue;
             }
-            database.watches_mut().add_mode(path, reader.conn, mode)?;
+            if did.paths >= part.at_most || out.len() - from >= part.event_bytes_max {
+                return Ok(false);
+            }
+            // ZooKeeper: an event goes out only to who may read the node; the events made up here come
+            // without an ACL and go to everybody.
+            if let Some(event) = set_again(database, reader, request.relative_zxid, again, path)? {
+                encode_event_frame(event, path, Zxid::NONE, out);
+                did.events += 1;
+            }
+            did.paths += 1;
         }
     }
     Ok(true)
+}
+
+/// Sets one watch again, or says which event its client has missed.
+fn set_again(
+    database: &mut Database,
+    reader: &Reader<'_>,
+    since: Zxid,
+    again: Again,
+    path: &str,
+) -> Result<Option<EventType>, ErrorCode> {
+    let stat = database.node(path).map(|node| node.stat_persisted());
+    let kind = match (again, stat) {
+        (Again::Data | Again::Child, None) => return Ok(Some(EventType::NodeDeleted)),
+        (Again::Data, Some(stat)) if stat.mzxid > since => {
+            return Ok(Some(EventType::NodeDataChanged));
+        }
+        (Again::Child, Some(stat)) if stat.pzxid > since => {
+            return Ok(Some(EventType::NodeChildrenChanged));
+        }
+        (Again::Exist, Some(_)) => return Ok(Some(EventType::NodeCreated)),
+        (Again::Data, Some(_)) | (Again::Exist, None) => WatchKind::Data,
+        (Again::Child, Some(_)) => WatchKind::Child,
+        (Again::Mode(mode), _) => {
+            database.watches_mut().add_mode(path, reader.conn, mode)?;
+            return Ok(None);
+        }
+    };
+    database.watches_mut().add(path, reader.conn, kind)?;
+    Ok(None)
 }
 
 /// The paths of a list that may not be null, nor any of its items.

@@ -8,7 +8,7 @@ use crate::id::Zxid;
 use crate::jute::{Bounded, Jute, begin_frame, end_frame};
 use crate::planted::{self, PlantedBug};
 use crate::processor::finish;
-use crate::processor::read::{self, Part, Reader};
+use crate::processor::read::{self, Part, PartDone, Reader};
 use crate::proto::OpCode;
 use crate::proto::request::RequestBody;
 use crate::proto::response::{ReplyHeader, xid as fixed};
@@ -35,7 +35,7 @@ impl Replica {
         let mut result = Ok(());
         if matches!(op, OpCode::SetWatches | OpCode::SetWatches2) {
             let rest = Part::rest(std::mem::take(&mut connection.watches_set));
-            result = self.set_watches(connection, op, body, rest).map(|_| ());
+            result = self.set_watches(connection, op, body, rest).1.map(|_| ());
         }
         let database = &mut self.database;
         let out = &mut connection.out;
@@ -90,14 +90,15 @@ impl Replica {
         }
     }
 
-    /// Carries out a part of a `setWatches`, and writes the events that it makes up. Whether that was the last.
+    /// Carries out a part of a `setWatches`, and writes the events that it makes up. How many paths that were, and
+    /// whether it was the last part.
     pub(super) fn set_watches(
         &mut self,
         connection: &mut Connection,
         op: OpCode,
         body: &[u8],
         part: Part,
-    ) -> Result<bool, ErrorCode> {
+    ) -> (usize, Result<bool, ErrorCode>) {
         let Connection { id, session, identities, out, .. } = connection;
         let reader = Reader {
             conn: *id,
@@ -109,16 +110,20 @@ impl Replica {
             planted: self.options.planted,
         };
         let from = out.len();
-        let (events, done) = match RequestBody::decode(op, body) {
+        let (did, is_last) = match RequestBody::decode(op, body) {
             Ok(Some(RequestBody::SetWatches(request))) => {
                 read::set_watches(&mut self.database, &reader, op, &request, part, out)
             }
-            _ => (0, Err(ErrorCode::MarshallingError)),
+            _ => (PartDone::default(), Err(ErrorCode::MarshallingError)),
         };
-        self.stats.watch_bytes += (out.len() - from) as u64;
-        self.stats.packets_sent += events;
-        connection.sent += events;
-        done
+        let bytes = out.len() - from;
+        self.stats.watch_bytes += bytes as u64;
+        self.stats.packets_sent += did.events;
+        connection.sent += did.events;
+        // Its client asked for these, as for a reply.
+        self.memory.make(bytes);
+        self.work.add_bytes(bytes);
+        (did.paths, is_last)
     }
 
     /// Writes a reply that is only a header.

@@ -360,13 +360,16 @@ impl Replica {
         else {
             return false;
         };
-        let part = Part { done: connection.watches_set, at_most: limits::WATCHES_SET_PER_TURN };
-        self.prepare_buffer(slot, connection);
-        let Ok(is_done) = self.set_watches(connection, op, input.rest(), part) else {
-            return false;
+        let part = Part {
+            done: connection.watches_set,
+            at_most: limits::WATCHES_SET_PER_TURN,
+            event_bytes_max: limits::OUTPUT_REPORTED_BYTES,
         };
-        connection.watches_set += limits::WATCHES_SET_PER_TURN;
-        !is_done
+        self.prepare_buffer(slot, connection);
+        let (paths, is_last) = self.set_watches(connection, op, input.rest(), part);
+        connection.watches_set += paths;
+        // Whoever answers meets an error once more.
+        is_last == Ok(false)
     }
 
     /// Takes the units of a request, or lets it wait: true.

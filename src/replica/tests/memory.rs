@@ -1,6 +1,7 @@
 //! Answers and events for which the process has no room.
 
 use super::harness::{Client, Harness, create, kind, set_data, watch};
+use super::turns::{hand_in, set_watches_of_gone_nodes};
 use crate::limits;
 use crate::proto::OpCode;
 
@@ -118,4 +119,19 @@ fn who_has_many_events_when_there_is_no_room_is_closed_and_who_has_few_is_not() 
     h.settle();
     assert!(h.is_closed(clients[1].conn) && !h.is_closed(clients[2].conn));
     assert_eq!(h.replies(clients[2].conn).len(), 1);
+}
+
+#[test]
+fn events_that_a_client_asks_for_when_it_sets_watches_again_are_held_against_the_room() {
+    let (mut h, clients) = clients(2);
+    h.replica.set_output_room(1000);
+    // Few enough for one piece.
+    hand_in(&mut h, clients[0].conn, &set_watches_of_gone_nodes(100, 20, false));
+    h.settle();
+    h.send(clients[1].conn, 2, OpCode::GetData, &watch("/a", false));
+    assert_eq!(h.replies(clients[0].conn).len(), 101);
+    assert!(!h.has_received(clients[1].conn));
+    h.replica.set_output_room(1000);
+    h.settle();
+    assert_eq!(h.errors(clients[1].conn), [(2, 0)]);
 }

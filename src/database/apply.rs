@@ -320,8 +320,18 @@ impl Database {
         events: &mut Events<'_>,
     ) -> Result<(), ErrorCode> {
         let path = path.ok_or(ErrorCode::BadArguments)?;
+        self.delete_found(path, self.tree.find(path), zxid, events)
+    }
+
+    /// Deletes what has a path, which the caller has looked for.
+    fn delete_found(
+        &mut self,
+        path: &str,
+        found: Option<NodeId>,
+        zxid: Zxid,
+        events: &mut Events<'_>,
+    ) -> Result<(), ErrorCode> {
         let (parent_path, _) = split_path(path).ok_or(ErrorCode::BadArguments)?;
-        let found = self.tree.find(path);
         let parent = match found.and_then(|id| self.tree.get(id).parent()) {
             Some(parent) => parent.id(),
             None => self.tree.find(parent_path).ok_or(ErrorCode::NoNode)?,
@@ -419,9 +429,13 @@ impl Database {
         events: &mut Events<'_>,
     ) {
         self.sessions.remove(&header.client_id);
-        for path in paths.iter().flat_map(Vector::iter) {
-            // Even then its parent's pzxid moves, which a fuzzy snapshot may lack.
-            let _ = self.delete(path, header.zxid, events);
+        // The leader lists them in its own order, which is that of each server as a rule.
+        let owned = self.tree.owners().ephemerals(header.client_id).to_vec();
+        for (place, path) in paths.iter().flat_map(Vector::iter).enumerate() {
+            let Some(path) = path else { continue };
+            let found = self.tree.find_near(owned.get(place), path);
+            // Even if it is gone its parent's pzxid moves, which a fuzzy snapshot may lack.
+            let _ = self.delete_found(path, found, header.zxid, events);
         }
         if paths.is_some() && self.is_planted(PlantedBug::CloseForgetsNewest) {
             return;

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::database::Database;
+use crate::id::SessionId;
 use crate::proto::opcode::OpCode;
 use crate::proto::txn::{Txn, TxnBody};
 use crate::tree::{NodeKind, split_path, ttl_owner};
@@ -35,15 +36,16 @@ impl Database {
     /// Costs a search or two, for nodes that are needed next.
     pub fn fits(&self, txn: &Txn) -> bool {
         let mut ahead = Ahead::new();
+        let session = txn.header().client_id;
         let TxnBody::Multi(parts) = txn.body() else {
-            return self.change(&txn.body(), &ahead).is_some();
+            return self.change(session, &txn.body(), &ahead).is_some();
         };
         // Of a multi that has failed, nothing is applied.
         if parts.iter().any(|part| part.op == OpCode::Error.number()) {
             return true;
         }
         TxnBody::parts(parts).all(|(_, body)| {
-            let Some(change) = self.change(&body, &ahead) else { return false };
+            let Some(change) = self.change(session, &body, &ahead) else { return false };
             let (path, made) = match change {
                 Change::None => return true,
                 Change::Created { path, is_ephemeral } => {
@@ -64,7 +66,12 @@ impl Database {
     }
 
     /// `None`: it does not fit.
-    fn change<'a>(&self, body: &TxnBody<'a>, ahead: &Ahead) -> Option<Change<'a>> {
+    fn change<'a>(
+        &self,
+        session: SessionId,
+        body: &TxnBody<'a>,
+        ahead: &Ahead,
+    ) -> Option<Change<'a>> {
         let is_there = |path: Option<&str>| self.known(path?, ahead).map(|_| Change::None);
         match *body {
             TxnBody::Create(txn) => self.creates(txn.path, txn.ephemeral, ahead),
@@ -81,9 +88,12 @@ impl Database {
             TxnBody::SetAcl(txn) => is_there(txn.path),
             // What is gone already is passed over; what has children is no session's.
             TxnBody::CloseSession { paths } => {
-                let mut paths = paths.iter().flat_map(|paths| paths.iter()).flatten();
-                let has_children =
-                    |path: &str| self.known(path, ahead).is_some_and(|known| known.children > 0);
+                let owned = self.tree.owners().ephemerals(session);
+                let mut paths = paths.iter().flat_map(|paths| paths.iter()).enumerate();
+                let has_children = |(place, path): (usize, Option<&str>)| {
+                    let found = path.and_then(|path| self.tree.find_near(owned.get(place), path));
+                    found.is_some_and(|id| self.tree.get(id).num_children() > 0)
+                };
                 (!paths.any(has_children)).then_some(Change::None)
             }
             TxnBody::Check(_)

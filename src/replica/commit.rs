@@ -12,10 +12,10 @@ use crate::proto::txn::Txn;
 use crate::time::Now;
 
 impl Replica {
-    /// Applies a transaction, in zxid order, and tells those whom it concerns.
-    pub(super) fn on_committed(&mut self, now: Now, txn: &Txn) {
+    /// Applies a transaction, which takes so many units, in zxid order, and tells those whom it concerns.
+    pub(super) fn on_committed(&mut self, now: Now, txn: &Txn, units: u32) {
         let mut fired = std::mem::take(&mut self.fired);
-        self.work.on_applying(self.units_of_applying(txn));
+        self.work.on_applying(units);
         let applied = self.database.apply(txn, &mut fired);
         self.stats.txns_applied += 1;
         self.work.on_applied(txn.zxid());

@@ -411,14 +411,15 @@ impl Replica {
     fn follow_in_memory(&mut self, now: Now, ready: &mut Ready, is_all: bool) {
         let mut applied = 0;
         for txn in &ready.commit {
-            if !is_all && !self.work.may_apply() {
+            let units = self.units_of_applying(txn);
+            if !is_all && !self.work.may_apply(units) {
                 break;
             }
             // What was proposed here was decided against this tree.
             if !self.ensemble.proposes() {
                 self.doubt_misfit(txn);
             }
-            self.on_committed(now, txn);
+            self.on_committed(now, txn, units);
             self.ensemble.applying.bytes -= Applying::bytes_of(txn);
             applied += 1;
         }

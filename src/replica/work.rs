@@ -121,10 +121,12 @@ impl Work {
         }
     }
 
-    /// Whether this turn applies one more transaction.
+    /// Whether this turn applies one more transaction, which takes so many units. A heavy one is the first of its turn:
+    /// the answers to those before it leave at the end of theirs.
     #[inline]
-    pub fn may_apply(&self) -> bool {
-        self.applies_left > 0
+    pub fn may_apply(&self, units: u32) -> bool {
+        let is_first = self.applies_left == self.per_turn;
+        self.applies_left > 0 && (is_first || units <= limits::HEAVY_WORK_UNITS)
     }
 
     /// A transaction is applied that takes so many units: after a heavy one other heavy requests wait until light ones

@@ -439,6 +439,28 @@ fn who_gets_more_events_than_a_server_makes_beside_its_commits_is_closed_and_nob
 }
 
 #[test]
+fn who_wrote_before_a_heavy_transaction_is_answered_before_it_is_applied() {
+    let mut h = Harness::new();
+    let (light, heavy) = (h.connect(), h.connect());
+    h.serves_all = false;
+    h.turn();
+    let creates: Vec<String> = (0..1000).map(|n| format!("/n{n}")).collect();
+    let parts = creates.iter().map(|path| match create(path, b"", 0) {
+        RequestBody::Create(request) => MultiOp::Create(OpCode::Create, request),
+        _ => unreachable!("it is a create"),
+    });
+    h.send_with_next(light.conn, 1, OpCode::Create, &create("/light", b"", 0));
+    h.send_with_next(heavy.conn, 1, OpCode::Multi, &RequestBody::Multi(parts.collect()));
+    h.turn();
+    while !h.has_received(light.conn) {
+        assert!(h.do_op(), "it is logged");
+    }
+    assert!(!h.has_received(heavy.conn));
+    h.turn();
+    assert_eq!((h.errors(light.conn), h.errors(heavy.conn)), (vec![(1, 0)], vec![(1, 0)]));
+}
+
+#[test]
 fn events_of_long_paths_for_many_take_their_part_of_a_turn() {
     let mut h = Harness::new();
     let path: &'static str = format!("/{}", "p".repeat(60_000)).leak();

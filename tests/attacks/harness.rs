@@ -57,12 +57,12 @@ pub fn alone(
     name: &str,
     config: Config,
     bounds: Bounds,
-    attack: impl FnOnce(SocketAddr) -> String,
+    attack: impl FnOnce(SocketAddr) -> String + Send,
 ) -> Server {
     let mut server = Server::start(program(), config);
     let at = server.socket_addr();
     let watched = Watched::begin(&[&server]);
-    let answer = attack(at);
+    let answer = from_elsewhere(|| attack(at));
     assert!(server.is_running(), "{name}: the server ended:\n{}", server.log_tail(40));
     watched.end(name, &answer, bounds, &|| server.log_tail(40));
     server
@@ -76,7 +76,7 @@ pub fn ensemble(
     name: &str,
     config: &Config,
     bounds: Bounds,
-    mut attack: impl FnMut(SocketAddr) -> String,
+    mut attack: impl FnMut(SocketAddr) -> String + Send,
 ) {
     let mut ensemble = Ensemble::start(&[program(), program(), program()], config.clone());
     let leader = ensemble.leader();
@@ -87,7 +87,7 @@ pub fn ensemble(
         );
         let servers: Vec<&Server> = ensemble.ids().map(|id| ensemble.server(id)).collect();
         let watched = Watched::begin(&servers);
-        let answer = attack(ensemble.address(through));
+        let answer = from_elsewhere(|| attack(ensemble.address(through)));
         for id in ensemble.ids() {
             let server = ensemble.server_mut(id);
             assert!(server.is_running(), "{name}: server {id} ended:\n{}", server.log_tail(40));
@@ -95,6 +95,18 @@ pub fn ensemble(
         watched.end(&name, &answer, bounds, &|| ensemble.tails(30));
         assert_eq!(ensemble.leader(), leader, "{name}: another leader\n{}", ensemble.tails(30));
     }
+}
+
+/// Does what another machine would do, which takes no processor from the servers: these come first.
+fn from_elsewhere<T: Send>(act: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let attacker = scope.spawn(|| {
+            // Of this thread alone, and of those that it starts: setpriority(2), "C library/kernel differences".
+            rustix::process::setpriority_process(None, 19).expect("anybody may become nicer");
+            act()
+        });
+        attacker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 /// Servers and their bystanders during an attack.

@@ -27,7 +27,7 @@ fn config(cores: &str) -> Config {
         .line(&format!("ringkeeper.connectionMemoryMax={BUDGET}"))
 }
 
-fn against_each(name: &str, attack: impl Fn(SocketAddr) -> String) {
+fn against_each(name: &str, attack: impl Fn(SocketAddr) -> String + Sync) {
     for cores in CORES {
         alone(&format!("{name}, {cores}"), config(cores), Bounds::memory(GROWTH_MAX), &attack);
     }

@@ -29,7 +29,7 @@ fn config() -> Config {
     Config::new().line("maxClientCnxns=0").line("maxSessionTimeout=60000")
 }
 
-fn everywhere(name: &str, attack: impl Fn(SocketAddr) -> String) {
+fn everywhere(name: &str, attack: impl Fn(SocketAddr) -> String + Sync) {
     alone(name, config(), Bounds::memory(GROWTH_MAX), &attack);
     ensemble(name, &config(), Bounds::memory(GROWTH_MAX), &attack);
 }

@@ -455,6 +455,10 @@ pub const EPHEMERALS_PER_SESSION_MAX: usize = 20_000;
 /// cut at its last lines, tells of so many connections. Some twenty milliseconds.
 pub const WORD_ENTRIES_MAX: usize = 50_000;
 
+/// Bytes of the answer to `wchc`, `wchp` or `dump`, whose paths may be as long as frames and, of `wchc`, repeated for
+/// each session. Some ten milliseconds.
+pub const WORD_BYTES_MAX: usize = 8 << 20;
+
 /// Names of children that one multiRead may ask for together: some 20 ms.
 pub const MULTI_READ_NAMES_MAX: usize = 200_000;
 

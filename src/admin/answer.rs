@@ -11,6 +11,7 @@ use crate::admin::ensemble;
 use crate::admin::text::{JavaDate, JavaDouble};
 use crate::admin::version::full_version;
 use crate::id::{SessionId, Zxid};
+use crate::limits;
 use crate::metrics::process::{Machine, Memory};
 use crate::metrics::{self, Gauges, Held, Stalls, Value};
 use crate::peer::PeerFacts;
@@ -317,24 +318,28 @@ pub fn session_sets(sessions: &[(WallMs, Vec<SessionId>)]) -> String {
 
 /// `dump`: the sessions in words of their tracker, the ephemeral nodes of each session, and the
 /// connections by the time at which they expire, earliest first.
+///
+/// # Errors
+/// The paths of the nodes are too long together.
 pub fn dump<'a, P: Iterator<Item = &'a str>>(
     sessions: &str,
     ephemerals: impl ExactSizeIterator<Item = (SessionId, P)>,
     connections: &[(WallMs, Vec<(SocketAddr, SessionId)>)],
-) -> String {
+) -> Result<String, TooLong> {
     let mut out = format!("SessionTracker dump:\n{sessions}ephemeral nodes dump:\n");
     put!(out, "Sessions with Ephemerals ({}):\n", ephemerals.len());
+    let mut lines = Lines { text: out, is_over: false };
     for (session, paths) in ephemerals {
-        put!(out, "{session}:\n");
+        lines.session("", session, ":");
         for path in paths {
-            put!(out, "\t{path}\n");
+            lines.path("\t", path);
         }
     }
-    out.push_str("Connections dump:\nConnections ");
+    let mut out = lines.end("Connections dump:\nConnections ")?;
     expiry_sets(&mut out, connections, |out, (remote, session)| {
         put!(out, "\tip: {} sessionId: {session}\n", JavaAddress(*remote));
     });
-    out
+    Ok(out)
 }
 
 /// `ExpiryQueue.dump`
@@ -354,34 +359,56 @@ pub fn wchs(connections: usize, paths: usize, watches: usize) -> String {
     format!("{connections} connections watching {paths} paths\nTotal watches:{watches}\n")
 }
 
-/// `wchc`: each session and the paths that it watches.
-pub fn wchc<'a, P: IntoIterator<Item = &'a str>>(
-    sessions: impl Iterator<Item = (SessionId, P)>,
-) -> String {
-    let mut out = String::new();
-    for (session, paths) in sessions {
-        put!(out, "{session}\n");
-        for path in paths {
-            put!(out, "\t{path}\n");
-        }
-    }
-    out.push('\n');
-    out
+/// Lines of an answer with paths in them, each of which may be as long as a frame: they end where the answer has
+/// [`limits::WORD_BYTES_MAX`].
+#[derive(Debug, Default)]
+pub struct Lines {
+    text: String,
+    is_over: bool,
 }
 
-/// `wchp`: each path and the sessions that watch it.
-pub fn wchp<'a, S: IntoIterator<Item = SessionId>>(
-    paths: impl Iterator<Item = (&'a str, S)>,
-) -> String {
-    let mut out = String::new();
-    for (path, sessions) in paths {
-        put!(out, "{path}\n");
-        for session in sessions {
-            put!(out, "\t{session}\n");
+/// An answer would have more than [`limits::WORD_BYTES_MAX`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLong;
+
+impl Lines {
+    fn path(&mut self, indent: &str, path: &str) {
+        self.is_over |= self.text.len() + path.len() > limits::WORD_BYTES_MAX;
+        if !self.is_over {
+            put!(self.text, "{indent}{path}\n");
         }
     }
-    out.push('\n');
-    out
+
+    fn session(&mut self, indent: &str, session: SessionId, end: &str) {
+        self.is_over |= self.text.len() > limits::WORD_BYTES_MAX;
+        if !self.is_over {
+            put!(self.text, "{indent}{session}{end}\n");
+        }
+    }
+
+    /// `wchc`: a session and the paths that it watches.
+    pub fn wchc<'a>(&mut self, session: SessionId, paths: impl Iterator<Item = &'a str>) {
+        self.session("", session, "");
+        for path in paths {
+            self.path("\t", path);
+        }
+    }
+
+    /// `wchp`: a path and the sessions that watch it.
+    pub fn wchp(&mut self, path: &str, sessions: impl Iterator<Item = SessionId>) {
+        self.path("", path);
+        for session in sessions {
+            self.session("\t", session, "");
+        }
+    }
+
+    /// The lines, and what ends a list of watches.
+    ///
+    /// # Errors
+    /// They are too many.
+    pub fn end(self, end: &str) -> Result<String, TooLong> {
+        if self.is_over { Err(TooLong) } else { Ok(self.text + end) }
+    }
 }
 
 #[cfg(test)]
@@ -587,17 +614,36 @@ mod tests {
             [(session, ["/e"].into_iter())].into_iter(),
             &[(at, vec![(loopback(37_402), session), (loopback(37_436), SessionId::NONE)])],
         );
-        assert_eq!(ours, golden(ZOOKEEPER_3_8, "dump"));
+        assert_eq!(ours.unwrap(), golden(ZOOKEEPER_3_8, "dump"));
+    }
+
+    #[test]
+    fn lines_of_paths_end_where_an_answer_is_too_long() {
+        let path = "p".repeat(1 << 20);
+        let session = SessionId(1);
+        let few = limits::WORD_BYTES_MAX / path.len() - 1;
+        for (count, is_good) in [(few, true), (few + 2, false), (1000 * few, false)] {
+            let paths = || std::iter::repeat_n(path.as_str(), count);
+            let (mut by_session, mut by_path) = (Lines::default(), Lines::default());
+            by_session.wchc(session, paths());
+            paths().for_each(|path| by_path.wchp(path, [session].into_iter()));
+            assert!(by_session.text.capacity() <= 2 * limits::WORD_BYTES_MAX);
+            assert_eq!(by_session.end("").is_ok(), is_good, "{count}");
+            assert_eq!(by_path.end("").is_ok(), is_good, "{count}");
+            let dump = dump("", [(session, paths())].into_iter(), &[]);
+            assert_eq!(dump.is_ok(), is_good, "{count}");
+        }
     }
 
     #[test]
     fn watches_are_told_as_zookeeper_tells_them() {
         let session = SessionId(0x0100_0012_5a9c_0000);
         assert_eq!(wchs(1, 2, 2), golden(ZOOKEEPER_3_8, "wchs"));
-        let by_session = wchc([(session, ["/a", "/zz"])].into_iter());
-        assert_eq!(by_session, golden(ZOOKEEPER_3_8, "wchc"));
-        let by_path = wchp([("/a", [session]), ("/zz", [session])].into_iter());
-        assert_eq!(by_path, golden(ZOOKEEPER_3_8, "wchp"));
+        let (mut by_session, mut by_path) = (Lines::default(), Lines::default());
+        by_session.wchc(session, ["/a", "/zz"].into_iter());
+        assert_eq!(by_session.end("\n").unwrap(), golden(ZOOKEEPER_3_8, "wchc"));
+        ["/a", "/zz"].into_iter().for_each(|path| by_path.wchp(path, [session].into_iter()));
+        assert_eq!(by_path.end("\n").unwrap(), golden(ZOOKEEPER_3_8, "wchp"));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 pub use answer::{ConfFacts, Mode};
 pub use word::{FourLetterWord, Whitelist};
 
-use crate::admin::answer::{Brief, FolderBytes};
+use crate::admin::answer::{Brief, FolderBytes, Lines, TooLong};
 use crate::id::{ConnectionId, SessionId};
 use crate::limits;
 use crate::metrics::process::{FileDescriptors, Machine, Memory, folder_bytes};
@@ -114,7 +114,7 @@ impl Desk {
                 "Connection stats reset.\n".to_owned()
             }
             FourLetterWord::Dirs => answer::dirs(self.folder_bytes()),
-            FourLetterWord::Dump => self.dump(replica, asking, now),
+            FourLetterWord::Dump => self.dump(replica, asking, now).unwrap_or_else(too_long),
             FourLetterWord::Envi => answer::envi(&self.machine, Memory::read()),
             FourLetterWord::Gtmk => word::TRACE_MASK.to_string(),
             // ZooKeeper: sets the mask and answers it; here it is only answered.
@@ -141,8 +141,8 @@ impl Desk {
                 let connections = others(replica, asking);
                 answer::srvr(&self.brief(replica, &gauges, mode), Some((&connections, asking)))
             }
-            FourLetterWord::Wchc => watches_by_session(replica),
-            FourLetterWord::Wchp => watches_by_path(replica),
+            FourLetterWord::Wchc => watches_by_session(replica).unwrap_or_else(too_long),
+            FourLetterWord::Wchp => watches_by_path(replica).unwrap_or_else(too_long),
             FourLetterWord::Wchs => {
                 let counts = replica.database().watches().counts();
                 answer::wchs(counts.connections, counts.paths, counts.watches)
@@ -195,7 +195,7 @@ impl Desk {
         out
     }
 
-    fn dump(&self, replica: &Replica, asking: SocketAddr, now: Now) -> String {
+    fn dump(&self, replica: &Replica, asking: SocketAddr, now: Now) -> Result<String, TooLong> {
         let leads = match replica.peer().as_member().map(Member::state) {
             None | Some(PeerState::Leading) => true,
             Some(PeerState::Looking | PeerState::Following | PeerState::Observing) => false,
@@ -292,7 +292,7 @@ fn dump(
     local: Option<&[(MonoUs, Vec<SessionId>)]>,
     asking: SocketAddr,
     now: Now,
-) -> String {
+) -> Result<String, TooLong> {
     let database = replica.database();
     let global = if leads { replica.session_expiries() } else { Vec::new() };
     let sets = |expiries: &[(MonoUs, Vec<SessionId>)]| -> Expiries<SessionId> {
@@ -360,23 +360,29 @@ fn connection_expiries(
     sets
 }
 
-fn watches_by_session(replica: &Replica) -> String {
-    let mut out = Vec::new();
+fn watches_by_session(replica: &Replica) -> Result<String, TooLong> {
+    let mut lines = Lines::default();
     replica.database().watches().for_each_connection(&mut |conn, paths| {
-        out.push((session_of(replica, conn), paths.map(str::to_owned).collect::<Vec<_>>()));
+        lines.wchc(session_of(replica, conn), paths);
     });
-    answer::wchc(out.iter().map(|(session, paths)| (*session, paths.iter().map(String::as_str))))
+    lines.end("\n")
 }
 
-fn watches_by_path(replica: &Replica) -> String {
-    let mut out = Vec::new();
+fn watches_by_path(replica: &Replica) -> Result<String, TooLong> {
+    let mut lines = Lines::default();
     replica.database().watches().for_each_path(&mut |path, connections| {
-        let sessions: Vec<_> = connections.map(|conn| session_of(replica, conn)).collect();
-        if !sessions.is_empty() {
-            out.push((path.to_owned(), sessions));
+        let mut sessions = connections.map(|conn| session_of(replica, conn)).peekable();
+        if sessions.peek().is_some() {
+            lines.wchp(path, sessions);
         }
     });
-    answer::wchp(out.iter().map(|(path, sessions)| (path.as_str(), sessions.iter().copied())))
+    lines.end("\n")
+}
+
+/// What is said instead.
+fn too_long(_: TooLong) -> String {
+    let mebibytes = limits::WORD_BYTES_MAX >> 20;
+    format!("The paths are too long for one answer; {mebibytes} MiB it may have.\n")
 }
 
 fn session_of(replica: &Replica, conn: crate::id::ConnectionId) -> SessionId {

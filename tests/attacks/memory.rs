@@ -173,9 +173,9 @@ fn frames_that_do_not_end_stay_within_the_budget() {
 
 #[test]
 fn answers_to_words_that_nobody_reads_stay_within_the_budget() {
-    against_each("60 unread answers to wchp of 10 MB", |at| {
+    against_each("60 unread answers to wchp of 8 MB", |at| {
         let mut owner = Client::connect_with(at, 30_000);
-        for number in 0..100 {
+        for number in 0..80 {
             let path = format!("/{number}{}", "p".repeat(100_000));
             owner.call(OpCode::Exists, &raw::get(&path, true));
         }

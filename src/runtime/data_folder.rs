@@ -1,6 +1,6 @@
 //! The data folders: made on the first start, held by one server at a time, asked what they can.
 
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -264,11 +264,27 @@ fn allowed(path: &Path, wanted: Access) -> Result<(), FolderError> {
 /// The lock stands above `version-2`, in a folder that may be somebody else's.
 fn lockable(folder: &Path) -> Result<(), FolderError> {
     let path = folder.join(LOCK_FILE);
-    if is_there(&path)? {
-        return allowed(&path, Access::READ_OK | Access::WRITE_OK);
+    match path.symlink_metadata() {
+        Ok(found) => {
+            is_a_lock(&path, &found)?;
+            return allowed(&path, Access::READ_OK | Access::WRITE_OK);
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(FolderError::Io { what: "cannot look for", path, error }),
     }
     let named = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     allowed(named, Access::WRITE_OK | Access::EXEC_OK)
+}
+
+/// The lock is a file with one name: whoever can make a folder's entries could have it point elsewhere.
+fn is_a_lock(path: &Path, found: &Metadata) -> Result<(), FolderError> {
+    let found = match (found.is_symlink(), found.is_file()) {
+        (true, _) => "a link",
+        (false, false) => "no file",
+        (false, true) if found.nlink() > 1 => "one of the names of a file",
+        (false, true) => return Ok(()),
+    };
+    Err(FolderError::NotALock { path: path.into(), found })
 }
 
 /// What in the folders of a server would end its start when it reads them: for each folder the first
@@ -377,13 +393,13 @@ fn lock(folder: &Path, patience: Duration) -> Result<File, FolderError> {
         Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
             return Err(FolderError::NotALock { path, found: "a link" });
         }
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+            return Err(FolderError::NotALock { path, found: "no file" });
+        }
         Err(error) => return Err(io("cannot open")(error)),
     };
     let found = file.metadata().map_err(io("cannot open"))?;
-    if !found.is_file() || found.nlink() > 1 {
-        let found = if found.is_file() { "one of the names of a file" } else { "no file" };
-        return Err(FolderError::NotALock { path, found });
-    }
+    is_a_lock(&path, &found)?;
     if found.mode() & 0o077 != 0 {
         // One of an earlier version; another user's stays as it is.
         let _ = file.set_permissions(Permissions::from_mode(0o600));
@@ -519,6 +535,12 @@ mod tests {
         let path = base.path().join(LOCK_FILE);
         let (elsewhere, text) = (base.path().join("elsewhere"), "somebody's");
         let open = || DataFolder::open(base.path(), base.path(), true);
+        // Whoever only checks is told what a start would say.
+        let refused = || {
+            let refused = open().unwrap_err().to_string();
+            assert_eq!(check_folder(base.path(), true).unwrap_err().to_string(), refused);
+            refused
+        };
         let mode = || std::fs::metadata(&path).unwrap().mode() & 0o777;
         std::fs::write(&path, "").unwrap();
         std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
@@ -530,15 +552,17 @@ mod tests {
         std::fs::write(&elsewhere, text).unwrap();
         std::fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
-        assert!(open().unwrap_err().to_string().contains(".ringkeeper.lock is a link"));
+        assert!(refused().contains(".ringkeeper.lock is a link"));
         std::fs::remove_file(&path).unwrap();
         std::fs::hard_link(&elsewhere, &path).unwrap();
-        let refused = open().unwrap_err().to_string();
-        assert!(refused.contains(".ringkeeper.lock is one of the names of a file"), "{refused}");
+        assert!(refused().contains(".ringkeeper.lock is one of the names of a file"));
         std::fs::remove_file(&path).unwrap();
         let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
         assert!(made.success());
-        assert!(open().unwrap_err().to_string().contains(".ringkeeper.lock is no file"));
+        assert!(refused().contains(".ringkeeper.lock is no file"));
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        assert!(refused().contains(".ringkeeper.lock is no file"));
         assert_eq!(std::fs::read_to_string(&elsewhere).unwrap(), text);
     }
 

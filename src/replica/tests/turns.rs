@@ -1,6 +1,6 @@
 //! Whose turn it is when more is asked for than one turn may do.
 
-use super::forwarding::{connect, created, follower_with, told, zxid};
+use super::forwarding::{become_, connect, created, follower_with, following, told, zxid};
 use super::harness::*;
 use super::standing::{leader, request};
 use crate::error::ErrorCode;
@@ -412,6 +412,33 @@ fn what_is_committed_is_applied_to_its_end_before_the_server_stands_otherwise() 
     // The peer leads or follows nobody from here on: what the replica asks of it must fit that.
     h.decide(Ready { standing: vec![Standing::Looking], ..Ready::default() });
     assert!(h.replica.last_processed() == last && !h.replica.ensemble.is_learning());
+}
+
+#[test]
+fn a_long_list_of_watches_is_set_to_its_end_behind_a_change_of_leaders() {
+    let mut h = follower_with(ReplicaOptions::default());
+    let client = connect(&mut h, zxid(1, 1));
+    (h.serves_all, h.reads) = (false, false);
+    h.turn();
+    let count = 3 * limits::WATCHES_SET_PER_TURN;
+    hand_in(&mut h, client.conn, &set_watches_of_gone_nodes(count, 8, false));
+    let mut replies = Vec::new();
+    while replies.is_empty() {
+        h.turn();
+        replies = h.replies(client.conn);
+    }
+    assert!(replies.len() < count / 2, "{}", replies.len());
+    (h.serves_all, h.reads) = (true, true);
+    become_(&mut h, Standing::Looking);
+    h.read_all();
+    assert_eq!(h.replies(client.conn), [], "it waits for a leader");
+    become_(&mut h, following(1));
+    h.settle();
+    replies.extend(h.replies(client.conn));
+    let (last, events) = replies.split_last().unwrap();
+    assert_eq!((last.xid, last.err), (-8, 0));
+    let paths: Vec<_> = events.iter().map(|reply| reply.event().1.to_owned()).collect();
+    assert_eq!(paths, (0..count).map(|n| format!("/{n:08}")).collect::<Vec<_>>());
 }
 
 #[test]

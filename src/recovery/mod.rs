@@ -351,7 +351,8 @@ pub fn recover(
     let initialize = has_initialize(folder)?;
     if snapshot.is_none() && txns == 0 {
         let lost = if options.ensemble { epochs::claimed(folder)? } else { None };
-        if initialize || (options.autocreate && lost.is_none()) {
+        let had_none = options.ensemble.then(|| files.snapshot_of_no_data()).flatten();
+        if initialize || (options.autocreate && lost.is_none() && had_none.is_none()) {
             if lost.is_some() {
                 epochs::forget_current(folder)?;
             }
@@ -361,16 +362,25 @@ pub fn recover(
             // ZooKeeper: ZOOKEEPER-2325, 261; such a server votes for nobody before it was synced.
             zxid = Zxid::NONE;
             database.set_last_processed(zxid);
-            notes.push(match lost {
+            notes.push(match (lost, had_none) {
                 // ZooKeeper: begins at zxid 0, and its currentEpoch then beats servers that have the
                 // data.
-                Some((file, epoch)) => format!(
+                (Some((file, epoch)), _) => format!(
                     "the data folder is empty, but {file} says that this server has taken part in epoch \
                      {epoch}: zxid -1, and no vote until a leader has given it the data. To begin an \
                      ensemble anew, put a file named initialize above the version-2 folder of each of its \
                      servers"
                 ),
-                None => "the data folder is empty, and may have lost its data: zxid -1".to_owned(),
+                // ZooKeeper: takes the file for none, and begins at zxid 0 if db.autocreate allows it.
+                (None, Some(name)) => format!(
+                    "the data folder is empty, and {} says that this server has waited for its data before: \
+                     zxid -1, and no vote until a leader has given it the data. To begin an ensemble anew, \
+                     remove that file",
+                    folder.describe(Place::Snapshots, name)
+                ),
+                (None, None) => {
+                    "the data folder is empty, and may have lost its data: zxid -1".to_owned()
+                }
             });
         }
     }
@@ -410,6 +420,12 @@ impl Files {
     fn snapshot_zxids(&self) -> Vec<Zxid> {
         let names = self.snapshots.iter().map(|file| file.name.as_str());
         names.filter_map(plan::snapshot_zxid).collect()
+    }
+
+    /// What a member wrote that waited for its data.
+    fn snapshot_of_no_data(&self) -> Option<&str> {
+        let mut names = self.snapshots.iter().map(|file| file.name.as_str());
+        names.find(|name| plan::is_of_no_data(name))
     }
 
     /// What there is to say about files with names that only resemble those of logs and snapshots.

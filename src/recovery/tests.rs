@@ -188,6 +188,29 @@ fn an_empty_folder_that_may_have_lost_its_data_is_not_trusted() {
 }
 
 #[test]
+fn a_member_that_has_waited_for_its_data_waits_on_without_a_vote() {
+    const NAME: &str = "snapshot.ffffffffffffffff";
+    let waiting = MemoryFolder::new();
+    waiting.put(Place::Snapshots, NAME, b"of no data".to_vec());
+    let member = RecoveryOptions { ensemble: true, ..RecoveryOptions::default() };
+    for _ in 0..2 {
+        let recovered = recover_with(&waiting, &member).unwrap();
+        assert_eq!(recovered.zxid, Zxid::NONE);
+        assert!(recovered.notes.iter().any(|note| note.contains(NAME)), "{:?}", recovered.notes);
+    }
+    let begins = waiting.clone();
+    begins.put(Place::DataDir, "initialize", Vec::new());
+    assert_eq!(recover_with(&begins, &member).unwrap().zxid, Zxid::ZERO);
+    // Once it has data, the file says nothing.
+    assert_eq!(recover_with(&begins, &member).unwrap().zxid, Zxid::ZERO);
+    assert_eq!(
+        recover_default(&waiting).unwrap().zxid,
+        Zxid::ZERO,
+        "a server alone waits for no one"
+    );
+}
+
+#[test]
 fn logs_without_a_snapshot_are_refused_unless_trusted() {
     let folder = MemoryFolder::new();
     log_runs(&folder, &[&[7, 8]]);

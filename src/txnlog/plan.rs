@@ -20,9 +20,22 @@ pub fn log_zxid(name: &str) -> Option<Zxid> {
 
 /// The zxid in the name of a snapshot, compressed or not. `None`: not the name of one.
 pub fn snapshot_zxid(name: &str) -> Option<Zxid> {
+    zxid_of(snapshot_digits(name)?)
+}
+
+/// Whether this is the snapshot that a member of an ensemble writes which has no data (zxid -1).
+///
+/// ZooKeeper: Long.parseLong refuses the number, so that Util.getZxidFromName tells -1 of it, and FileTxnSnapLog
+/// takes it for no snapshot.
+pub fn is_of_no_data(name: &str) -> bool {
+    snapshot_digits(name).is_some_and(|digits| digits == format!("{:x}", Zxid::NONE.0))
+}
+
+/// What stands between the prefix and the suffix of a snapshot's name.
+fn snapshot_digits(name: &str) -> Option<&str> {
     let rest = name.strip_prefix(SNAPSHOT_PREFIX)?;
     let compressed = SNAPSHOT_SUFFIXES.iter().find_map(|suffix| rest.strip_suffix(suffix));
-    zxid_of(compressed.unwrap_or(rest))
+    Some(compressed.unwrap_or(rest))
 }
 
 /// Whether a server gives a log or a snapshot this name.
@@ -33,7 +46,8 @@ pub fn is_ours(name: &str) -> bool {
 /// Whether the name looks like that of a log or a snapshot, though no server ever gives one: a copy
 /// that somebody put there, such as `log.1.bak`. It is left alone, and ZooKeeper may not leave it so.
 pub fn is_foreign(name: &str) -> bool {
-    !is_ours(name) && (name.starts_with(LOG_PREFIX) || name.starts_with(SNAPSHOT_PREFIX))
+    let looks_so = name.starts_with(LOG_PREFIX) || name.starts_with(SNAPSHOT_PREFIX);
+    looks_so && !is_ours(name) && !is_of_no_data(name)
 }
 
 const LOG_PREFIX: &str = "log.";
@@ -110,12 +124,14 @@ pub fn purge<'a>(
     let logs = logs(logs_all);
     let needed = logs_from(&logs, oldest_kept);
     let unneeded = &logs[..logs.len() - needed.len()];
+    let is_old = |name: &&str| {
+        is_of_no_data(name) || snapshot_zxid(name).is_some_and(|zxid| zxid < oldest_kept)
+    };
+    let mut old: Vec<String> =
+        snapshots_all.into_iter().filter(is_old).map(str::to_owned).collect();
+    old.sort_unstable_by_key(|name| std::cmp::Reverse(snapshot_zxid(name)));
     Purge {
-        snapshots: snapshots(snapshots_all)
-            .into_iter()
-            .filter(|(zxid, _)| *zxid < oldest_kept)
-            .map(|(_, name)| name.to_owned())
-            .collect(),
+        snapshots: old,
         logs: unneeded
             .iter()
             .filter(|(zxid, _)| *zxid < oldest_kept)

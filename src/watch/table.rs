@@ -153,6 +153,12 @@ const WATCH_BYTES: u64 = 64;
 /// Bytes of a path in the table and its index without its name, rounded up.
 const PATH_BYTES: u64 = 96;
 
+/// What a watch counts against its connection, as if nobody else watched its path: so all connections together never
+/// take more than what they count.
+const fn share_bytes(name_bytes: u64) -> u64 {
+    WATCH_BYTES + PATH_BYTES + name_bytes
+}
+
 /// The figures of `wchs`: data watches only, as ZooKeeper counts them.
 // ZooKeeper: its count of connections keeps those whose last standard watch has fired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -388,8 +394,7 @@ impl WatchTable {
         if count + more > u64::from(per_connection_max) {
             return Err(WatchesFull::Connection);
         }
-        if owner.bytes + more * (WATCH_BYTES + name_bytes) > bytes_max / limits::WATCH_MEMORY_SHARE
-        {
+        if owner.bytes + more * share_bytes(name_bytes) > bytes_max / limits::WATCH_MEMORY_SHARE {
             return Err(WatchesFull::Share);
         }
         Ok(())
@@ -500,7 +505,7 @@ impl WatchTable {
         let owner = self.connections.get_mut(connection);
         owner.first = slot;
         owner.counts[table] += 1;
-        owner.bytes += WATCH_BYTES + name_bytes;
+        owner.bytes += share_bytes(name_bytes);
         self.held_bytes += WATCH_BYTES;
         let first_of_connection = owner.counts[table] == 1;
         self.counts[table] += 1;
@@ -548,7 +553,7 @@ impl WatchTable {
             owner.first = watch.connection_next;
         }
         owner.counts[table] -= 1;
-        owner.bytes -= WATCH_BYTES + name_bytes;
+        owner.bytes -= share_bytes(name_bytes);
         self.held_bytes -= WATCH_BYTES;
         let last_of_connection = owner.counts[table] == 0;
         // One that is gone stands in a queue, and is freed when its turn comes there.

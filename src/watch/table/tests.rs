@@ -288,6 +288,24 @@ fn a_watch_that_has_no_room_is_refused_and_changes_nothing() {
 }
 
 #[test]
+fn a_connection_takes_its_share_of_the_memory_for_watches_and_no_more_however_short_its_paths() {
+    const BYTES_MAX: u64 = 100_000;
+    let bounds = WatchBounds { per_connection_max: u32::MAX, bytes_max: BYTES_MAX };
+    for name_bytes in [1, 30, 1000] {
+        let mut table = WatchTable::new(1, bounds);
+        for owner in 1..=4 {
+            let path = |n: usize| format!("/{owner}-{n}-{}", "x".repeat(name_bytes));
+            let before = table.held_bytes();
+            let refused =
+                (0..).find_map(|n| table.add(&path(n), ConnectionId(owner), WatchKind::Data).err());
+            assert_eq!(refused, Some(WatchesFull::Share), "of {name_bytes} bytes");
+            let share = table.held_bytes() - before;
+            assert!((BYTES_MAX / 5..=BYTES_MAX / 4).contains(&share), "{share}");
+        }
+    }
+}
+
+#[test]
 fn watches_of_a_connection_that_is_gone_are_silent_at_once_and_taken_out_in_portions() {
     let mut table = WatchTable::default();
     for number in 0..10 {

@@ -9,11 +9,13 @@ use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use raw::{Client, PATIENCE, connect_frame, dial, read_frame};
+use ringkeeper::error::ErrorCode;
 use ringkeeper::jute::Jute;
 use ringkeeper::limits;
-use ringkeeper::proto::OpCode;
+use ringkeeper::proto::data::Id;
 use ringkeeper::proto::event::WatcherEvent;
-use ringkeeper::proto::request::RequestBody;
+use ringkeeper::proto::request::{MultiOp, PathVersion, PathWatch, RequestBody};
+use ringkeeper::proto::{AclEntry, OpCode};
 use ringkeeper_rawclient::Session;
 use ringkeeper_testkit::{Config, Program, Server};
 
@@ -387,7 +389,49 @@ fn connections_beyond_the_bounds_are_closed_and_others_are_served() {
             }
             assert!(Instant::now() < deadline, "no room after a connection closed");
         }
+        drop(held.pop());
+        let counted = loop {
+            let mut socket = dial(server.socket_addr());
+            let _ = socket.write_all(b"mntr");
+            let answer = read_to_end(&mut socket).unwrap_or_default();
+            if !answer.is_empty() {
+                break String::from_utf8(answer).unwrap();
+            }
+            assert!(Instant::now() < deadline, "no room for a word after a connection closed");
+        };
+        let count = counted.lines().find_map(|line| line.strip_prefix("zk_connection_rejected\t"));
+        assert!(count.unwrap().parse::<u64>().unwrap() >= 1, "{counted}");
     });
+}
+
+#[test]
+fn what_is_refused_for_a_bound_of_our_own_is_named_in_the_log() {
+    let config = Config::new()
+        .line("ringkeeper.ephemeralsPerSessionMax=100")
+        .line("ringkeeper.aclEntriesMax=1")
+        .line("ringkeeper.multiOperationsMax=100")
+        .line("ringkeeper.multiReadReplyBytesMax=1048576");
+    let server = start(config);
+    let mut client = Client::connect(server.socket_addr());
+    let refused = |code: ErrorCode, err: i32, named: &str| {
+        assert_eq!(err, code.code(), "{named}");
+        let log = server.log_tail(20);
+        assert!(log.contains(named), "{named}: {log}");
+    };
+    (0..100).for_each(|n| _ = client.create(&format!("/e{n}"), b"", 1).ok());
+    let one_more = client.create("/more", b"", 1).header.err;
+    refused(ErrorCode::QuotaExceeded, one_more, "(ringkeeper.ephemeralsPerSessionMax)");
+    let mut acl = raw::open_acl();
+    acl.push(&AclEntry { perms: 1, id: Id { scheme: Some("world"), id: Some("anyone") } });
+    let long = client.call(OpCode::Create, &raw::create("/acl", b"", &acl, 0)).header.err;
+    refused(ErrorCode::InvalidAcl, long, "(ringkeeper.aclEntriesMax)");
+    let check = MultiOp::Check(PathVersion { path: Some("/"), version: -1 });
+    let many = client.call(OpCode::Multi, &RequestBody::Multi(vec![check; 101])).header.err;
+    refused(ErrorCode::BadArguments, many, "(ringkeeper.multiOperationsMax)");
+    client.create("/large", &vec![b'x'; 600_000], 0).ok();
+    let read = MultiOp::GetData(PathWatch { path: Some("/large"), watch: false });
+    let reads = client.call(OpCode::MultiRead, &RequestBody::Multi(vec![read; 2])).header.err;
+    refused(ErrorCode::BadArguments, reads, "(ringkeeper.multiReadReplyBytesMax)");
 }
 
 #[test]

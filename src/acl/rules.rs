@@ -63,6 +63,8 @@ pub struct AclBounds {
 pub enum FixUpError {
     /// Empty, an unknown scheme, a malformed id, or `auth` of a client that has shown nothing.
     Invalid,
+    /// More entries than a list may have.
+    TooMany,
     /// A field is null where Java's code needs an object.
     // ZooKeeper: a NullPointerException in the request thread is answered as a marshalling error.
     Null,
@@ -75,7 +77,7 @@ impl FixUpError {
     /// The error code of the reply.
     pub const fn code(self) -> ErrorCode {
         match self {
-            FixUpError::Invalid => ErrorCode::InvalidAcl,
+            FixUpError::Invalid | FixUpError::TooMany => ErrorCode::InvalidAcl,
             FixUpError::Null | FixUpError::TooLong => ErrorCode::MarshallingError,
         }
     }
@@ -127,7 +129,7 @@ pub fn fix_up(
 ) -> Result<VectorBuf<AclEntry<'static>>, FixUpError> {
     let &AclBounds { digest_enabled, entries_max, bytes_max } = bounds;
     if acl.len() > entries_max {
-        return Err(FixUpError::Invalid);
+        return Err(FixUpError::TooMany);
     }
     let unique = unique(acl)?;
     if unique.is_empty() {
@@ -137,7 +139,7 @@ pub fn fix_up(
     let mut add = |entry: &AclEntry<'_>| {
         fixed.push(entry);
         if fixed.len() > entries_max {
-            Err(FixUpError::Invalid)
+            Err(FixUpError::TooMany)
         } else if fixed.bytes() > bytes_max {
             Err(FixUpError::TooLong)
         } else {
@@ -279,10 +281,11 @@ mod tests {
         };
         let anyone = (1, Some("world"), Some("anyone"));
         assert_eq!(fixed(&list(&[anyone; 4]), &[]), Ok(1));
-        assert_eq!(fixed(&list(&[anyone; 5]), &[]), Err(FixUpError::Invalid));
+        assert_eq!(fixed(&list(&[anyone; 5]), &[]), Err(FixUpError::TooMany));
         let auth = list(&[(1, Some("auth"), None), anyone]);
         assert_eq!(fixed(&auth, &who[..3]), Ok(4));
-        assert_eq!(fixed(&auth, &who), Err(FixUpError::Invalid));
+        assert_eq!(fixed(&auth, &who), Err(FixUpError::TooMany));
+        assert_eq!(FixUpError::TooMany.code(), ErrorCode::InvalidAcl);
         assert_eq!(fixed(&list(&[(1, Some("auth"), None)]), &who), Ok(4));
     }
 

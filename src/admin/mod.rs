@@ -40,6 +40,8 @@ pub struct Desk {
     pub stalls: Stalls,
     /// What connections hold.
     pub held: Held,
+    /// Connections that were not taken, for there were too many.
+    pub connections_refused: u64,
     /// What a member of an ensemble tells besides; `None`: the server stands alone.
     pub ensemble: Option<EnsembleDesk>,
 }
@@ -102,7 +104,8 @@ impl Desk {
         let Some(mode) = mode(replica) else { return self.answer_not_serving(word, argument) };
         if let Some(entries) = entries(word, replica).filter(|n| *n > limits::WORD_ENTRIES_MAX) {
             return format!(
-                "{entries} entries are too many for one answer; {} it may have.\n",
+                "{entries} entries are too many for one answer; {} it may have. wchs, srvr and mntr tell how many \
+                 there are of each kind.\n",
                 limits::WORD_ENTRIES_MAX
             );
         }
@@ -124,6 +127,7 @@ impl Desk {
             FourLetterWord::Mntr => {
                 let mut gauges = gauges(replica, from, now);
                 gauges.file_descriptors = FileDescriptors::read();
+                gauges.connections_refused = self.connections_refused;
                 mntr(replica, &self.brief(replica, &gauges, mode), now)
             }
             FourLetterWord::Ruok => "imok".to_owned(),
@@ -272,6 +276,7 @@ fn gauges(replica: &Replica, asking: Asking, now: Now) -> Gauges {
         requests_outstanding: count(replica.requests_outstanding()),
         uptime_ms: now.mono.since_us(replica.stats().started_mono) / 1000,
         file_descriptors: FileDescriptors::default(),
+        connections_refused: 0,
         digest_mismatches: database.digest_mismatches(),
         disk_is_full: replica.is_disk_full(),
     }
@@ -382,7 +387,10 @@ fn watches_by_path(replica: &Replica) -> Result<String, TooLong> {
 /// What is said instead.
 fn too_long(_: TooLong) -> String {
     let mebibytes = limits::WORD_BYTES_MAX >> 20;
-    format!("The paths are too long for one answer; {mebibytes} MiB it may have.\n")
+    format!(
+        "The paths are too long for one answer; {mebibytes} MiB it may have. wchs, srvr and mntr tell how many \
+         there are.\n"
+    )
 }
 
 fn session_of(replica: &Replica, conn: crate::id::ConnectionId) -> SessionId {

@@ -42,6 +42,8 @@ pub struct Gauges {
     pub uptime_ms: u64,
     /// Of the process.
     pub file_descriptors: FileDescriptors,
+    /// Connections that were not taken, for there were too many.
+    pub connections_refused: u64,
     /// Digests of the tree that were not the one in the transaction.
     pub digest_mismatches: u64,
     /// Writes are refused for want of room on the disk.
@@ -101,7 +103,7 @@ fn each_counter(stats: &Stats, gauges: &Gauges, sink: &mut dyn FnMut(&str, Value
         ("watch_bytes", stats.watch_bytes),
         ("connection_request_count", ops(&[OpCode::CreateSession]) + stats.sessions_reopened),
         ("connection_revalidate_count", stats.sessions_reopened),
-        ("connection_rejected", stats.connections_rejected),
+        ("connection_rejected", stats.connections_rejected + gauges.connections_refused),
         ("stale_sessions_expired", stats.sessions_expired),
         ("large_requests_rejected", stats.large_requests_rejected),
         ("digest_mismatches_count", gauges.digest_mismatches),

@@ -23,6 +23,8 @@ struct Counts {
     /// Those that have left, and whose descriptors are still open.
     lingering: u32,
     by_address: HashMap<IpAddr, u32>,
+    /// Connections that were not taken.
+    refused: u64,
 }
 
 /// Why a connection is not taken.
@@ -51,6 +53,12 @@ impl Census {
     /// Counts a connection in, or says why not. `Ok` obliges to call [`Census::leave`].
     pub fn enter(&self, address: IpAddr) -> Result<(), Refusal> {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let entered = self.try_enter(&mut counts, address);
+        counts.refused += u64::from(entered.is_err());
+        entered
+    }
+
+    fn try_enter(&self, counts: &mut Counts, address: IpAddr) -> Result<(), Refusal> {
         if self.total_max > 0 && counts.total >= self.total_max {
             return Err(Refusal::Total(self.total_max));
         }
@@ -93,6 +101,11 @@ impl Census {
     /// The descriptor of one that lingered is gone.
     pub fn end_linger(&self) {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner).lingering -= 1;
+    }
+
+    /// Connections that were not taken, so far (`AcceptThread.doAccept` counts these as rejected).
+    pub fn refused(&self) -> u64 {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).refused
     }
 
     /// Connections now.
@@ -144,7 +157,7 @@ mod tests {
         let census = Census::new(0, 0, 1);
         assert_eq!(census.enter(IpAddr::from([10, 0, 0, 1])), Ok(()));
         let refused = census.enter(IpAddr::from([10, 0, 0, 2]));
-        assert_eq!(refused, Err(Refusal::Descriptors(1)));
+        assert_eq!((refused, census.refused()), (Err(Refusal::Descriptors(1)), 1));
     }
 
     #[test]

@@ -387,7 +387,7 @@ impl Connections {
         let shared = &*self.shared;
         match shared.lines.borrow_mut().admit(shared.clock.mono()) {
             Some(0) => tracing::warn!("{line}"),
-            Some(more) => tracing::warn!("{line} (and {more} lines like it were left out)"),
+            Some(unsaid) => tracing::warn!(unsaid, "{line}"),
             None => {}
         }
     }

@@ -10,4 +10,4 @@ pub mod path;
 mod prep;
 pub mod read;
 
-pub use prep::{Prep, PrepOptions, ReconfigFacts, Requester};
+pub use prep::{Beyond, Prep, PrepOptions, ReconfigFacts, Requester};

@@ -77,9 +77,8 @@ pub(super) fn recover(
     if accepted < current {
         let file = folder.describe(Place::Snapshots, Epochs::ACCEPTED_FILE);
         let reason = format!(
-            "the accepted epoch, {accepted}, is less than the current epoch, {current}: was the file restored \
-             from a backup? The way out: {MOVE_ASIDE}. Before the start, with the data aside, write {current} \
-             into acceptedEpoch"
+            "the accepted epoch, {accepted}, is less than the current epoch, {current}: was one of the files \
+             damaged, or restored from a backup? {NO_NUMBER}"
         );
         return Err(RecoveryError::Epoch { file, reason });
     }

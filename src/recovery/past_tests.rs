@@ -555,8 +555,6 @@ fn who_does_what_is_said_about_epoch_files_has_no_vote_without_data() {
         if let Some(both) = number("aside, write ", "into both of these files").or(of_leader) {
             folder.put(Place::Snapshots, "currentEpoch", both.clone());
             folder.put(Place::Snapshots, "acceptedEpoch", both);
-        } else if let Some(one) = number("aside, write ", "into acceptedEpoch") {
-            folder.put(Place::Snapshots, "acceptedEpoch", one);
         }
         for start in 1..=2 {
             let recovered = recover_as(&folder, &member());

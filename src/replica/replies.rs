@@ -6,6 +6,7 @@ use super::{InFlight, Replica};
 use crate::error::ErrorCode;
 use crate::id::Zxid;
 use crate::jute::{Bounded, Jute, begin_frame, end_frame};
+use crate::limits;
 use crate::planted::{self, PlantedBug};
 use crate::processor::finish;
 use crate::processor::read::{self, Part, PartDone, Reader};
@@ -71,6 +72,18 @@ impl Replica {
                          (ringkeeper.watchesPerConnectionMax, ringkeeper.watchMemoryMax)"
                     );
                 }
+            }
+            if op == OpCode::MultiRead
+                && error == ErrorCode::BadArguments
+                && let Some(unsaid) = self.lines.allow(self.now.mono)
+            {
+                tracing::warn!(
+                    conn = slot.id.0, remote = %connection.remote, session = %connection.session,
+                    names_max = limits::MULTI_READ_NAMES_MAX,
+                    bytes_max = self.options.multi_read_bytes_max, unsaid,
+                    "refusing a multiRead: it asks for too many names of children, or its reply is too long \
+                     (ringkeeper.multiReadReplyBytesMax)"
+                );
             }
             // ZooKeeper: a multiRead that fails on the way shows the results so far behind the error.
             // One that is too large is ours alone, and its results are what is too large.

@@ -5,11 +5,11 @@ use super::ensemble::Role;
 use super::warm::{WARMED_TOGETHER, warm};
 use super::{InFlight, Replica};
 use crate::error::ErrorCode;
-use crate::id::{ConnectionId, Zxid};
+use crate::id::{ConnectionId, SessionId, Zxid};
 use crate::jute::{DecodeError, Decoder, Jute};
 use crate::planted::{self, PlantedBug};
 use crate::processor::read;
-use crate::processor::{ReconfigFacts, Requester};
+use crate::processor::{Beyond, ReconfigFacts, Requester};
 use crate::proto::OpCode;
 use crate::proto::request::{NULL_ACL_IN_MULTI, RequestBody, RequestHeader};
 use crate::proto::txn::Txn;
@@ -407,7 +407,8 @@ impl Replica {
             (RequestBody::Multi(parts), _) if parts.len() > self.options.multi_operations_max => {
                 if let Some(unsaid) = self.lines.allow(now.mono) {
                     tracing::warn!(
-                        session = %requester.session, operations = parts.len(), unsaid,
+                        session = %requester.session, operations = parts.len(),
+                        allowed = self.options.multi_operations_max, unsaid,
                         "a multi has too many operations (ringkeeper.multiOperationsMax)"
                     );
                 }
@@ -427,6 +428,7 @@ impl Replica {
             _ => self.prep.prepare(database, wall, zxid, requester, op, body),
         };
         self.say_quota_excess();
+        self.say_beyond(requester.session);
         txn
     }
 
@@ -444,6 +446,23 @@ impl Replica {
         let answer =
             Answer { xid, op: Some(op), err, zxid: None, unknown: false, large, ends: false };
         self.answer_in_turn(now, slot, connection, answer, Zxid::ZERO);
+    }
+
+    fn say_beyond(&mut self, session: SessionId) {
+        let Some(beyond) = self.prep.take_beyond() else { return };
+        let Some(unsaid) = self.lines.allow(self.now.mono) else { return };
+        match beyond {
+            Beyond::Ephemerals => tracing::warn!(
+                %session, allowed = self.options.ephemerals_per_session_max, unsaid,
+                "refusing an ephemeral node: its session has as many as it may \
+                 (ringkeeper.ephemeralsPerSessionMax)"
+            ),
+            Beyond::AclEntries => tracing::warn!(
+                %session, allowed = self.options.acl_entries_max, unsaid,
+                "refusing an ACL: it has more entries than it may (ringkeeper.aclEntriesMax), each `auth` counted as \
+                 one for each user that its author has shown"
+            ),
+        }
     }
 
     fn say_quota_excess(&mut self) {

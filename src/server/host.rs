@@ -25,7 +25,7 @@ use crate::id::ConnectionId;
 use crate::io::{Completion, Op};
 use crate::metrics;
 use crate::net::links::{LinkCore, Links};
-use crate::net::{Budget, Core};
+use crate::net::{Budget, Census, Core};
 use crate::peer::ConfigChange;
 use crate::peer::link::{LinkEvent, LinkId};
 use crate::replica::{Fatal, Output, Replica, Send};
@@ -62,6 +62,7 @@ pub struct Host {
     clients: Box<dyn Deliver>,
     /// What connections may hold together.
     budget: Budget,
+    census: Census,
     /// Four-letter words that wait for their answers.
     words: RefCell<VecDeque<Asked>>,
     /// Those answers, which do not come out of the replica.
@@ -127,6 +128,8 @@ pub struct Parts {
     pub clients: Box<dyn Deliver>,
     /// What connections may hold together.
     pub budget: Budget,
+    /// How many connections there may be.
+    pub census: Census,
     /// Keeps what becomes of the ensemble's configuration.
     pub keeper: Keeper,
     /// Says what this server is in its ensemble.
@@ -156,6 +159,7 @@ impl Host {
             reactor,
             clients,
             budget,
+            census,
             keeper,
             teller,
             client_port,
@@ -177,6 +181,7 @@ impl Host {
             reactor,
             clients,
             budget,
+            census,
             words: RefCell::default(),
             answers: RefCell::default(),
             closing: RefCell::default(),
@@ -438,6 +443,7 @@ impl Host {
             watches_max: replica.database().options().watches.bytes_max,
             watches_refused: replica.stats().watches_refused,
         };
+        desk.connections_refused = self.census.refused();
         let Asked { asking, word, argument } = *asked;
         let text = match made < self.budget.room() {
             true => desk.answer(word, argument, replica, asking, now),

@@ -432,6 +432,7 @@ pub fn desk(config: &Config, folder: &DataFolder, port: u16) -> Desk {
         machine: Machine::read(),
         stalls: Stalls::default(),
         held: Held::default(),
+        connections_refused: 0,
         ensemble: config.quorum.is_distributed().then_some(EnsembleDesk {
             limits: Limits { init: config.quorum.init_limit, sync: config.quorum.sync_limit },
             local_sessions: config.sessions.local_sessions_enabled,

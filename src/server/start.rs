@@ -183,7 +183,7 @@ fn serve(
         }
     );
     for (folder, mode) in folder.open_to_more_than(denied) {
-        tracing::info!(
+        tracing::warn!(
             "{} has the mode {mode:o}, so more users may read the data in it than \
              ringkeeper.filesReadableBy={readers} allows. `chmod -R {} {}` takes that right from them",
             folder.display(),
@@ -210,6 +210,7 @@ fn serve(
         census: options::census(config, environment::files_for_clients(files, session_cores)),
         budget: budget.clone(),
     };
+    let bounds = (budget, clients.census.clone());
     if let Some(interval_ms) = storage.purge_interval_ms {
         let interval = Duration::from_millis(interval_ms);
         purge::start(&folder.folders, storage.snap_retain_count as usize, interval)
@@ -220,7 +221,7 @@ fn serve(
     let teller = Teller::new(config, speaker.clone());
     let reading = phases.reading();
     let make_host =
-        host_maker(config.clone(), folder, device, client_port, keeper, teller, reading, budget);
+        host_maker(config.clone(), folder, device, client_port, keeper, teller, reading, bounds);
     let start = Start {
         sockets,
         clients,
@@ -363,7 +364,7 @@ fn host_maker(
     keeper: Keeper,
     teller: Teller,
     reading: Reading,
-    budget: net::Budget,
+    (budget, census): (net::Budget, net::Census),
 ) -> MakeHost {
     Box::new(move |clients: Box<dyn Deliver>, bell: Doorbell, reactor: Reactor| {
         let clock = Clock::start();
@@ -406,6 +407,7 @@ fn host_maker(
             reactor,
             clients,
             budget,
+            census,
             keeper,
             teller,
             client_port,

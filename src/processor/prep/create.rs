@@ -1,6 +1,6 @@
 //! create, create2, createContainer, createTTL.
 
-use super::{ChangeRecord, Planned, Prep, Requester, Stamp};
+use super::{Beyond, ChangeRecord, Planned, Prep, Requester, Stamp};
 use crate::database::{Database, NodeKind};
 use crate::error::ErrorCode;
 use crate::id::SessionId;
@@ -98,6 +98,7 @@ impl Prep {
         };
         let ephemeral = owner != 0 && owner == requester.session.0;
         if ephemeral && self.has_enough_ephemerals(database, requester.session) {
+            self.beyond.set(Some(Beyond::Ephemerals));
             return Err(ErrorCode::QuotaExceeded);
         }
         planned.data = wanted.data;

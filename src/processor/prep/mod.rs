@@ -19,7 +19,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 
 use super::outstanding::{ChangeRecord, Outstanding};
-use crate::acl::{AclBounds, AclList, Identity, fix_up};
+use crate::acl::{AclBounds, AclList, FixUpError, Identity, fix_up};
 use crate::database::{Database, NodeKind, NodeRef, ReapRules};
 use crate::error::ErrorCode;
 use crate::id::{SessionId, Zxid};
@@ -33,6 +33,15 @@ use crate::proto::{AclEntry, AclVector, OpCode};
 use crate::quorum::Config;
 use crate::time::WallMs;
 use crate::tree::QuotaExcess;
+
+/// A bound of Ringkeeper's own on what one request may want.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beyond {
+    /// [`PrepOptions::ephemerals_per_session_max`].
+    Ephemerals,
+    /// [`PrepOptions::acl_entries_max`].
+    AclEntries,
+}
 
 /// What changes how requests are prepared. Names as in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +111,8 @@ pub struct Prep {
     open: AclList,
     /// The last quota that a request went beyond, until [`Prep::take_quota_excess`].
     quota_excess: Cell<Option<(String, QuotaExcess)>>,
+    /// The last bound that a request went beyond, until [`Prep::take_beyond`].
+    beyond: Cell<Option<Beyond>>,
     /// Where the transaction that was made last leads the ensemble, until [`Prep::take_config`].
     config: Option<Config>,
 }
@@ -183,6 +194,7 @@ impl Prep {
             digest_before: database.digest(),
             open: AclList::open(),
             quota_excess: Cell::new(None),
+            beyond: Cell::new(None),
             config: None,
         }
     }
@@ -297,6 +309,12 @@ impl Prep {
     /// log, for a soft limit has no other effect.
     pub fn take_quota_excess(&self) -> Option<(String, QuotaExcess)> {
         self.quota_excess.take()
+    }
+
+    /// A bound that a request since the last call went beyond, and so was refused: worth a line in the log, for
+    /// ZooKeeper has no such bound, and its code for the client tells less.
+    pub fn take_beyond(&self) -> Option<Beyond> {
+        self.beyond.take()
     }
 
     /// The configuration that the transaction just made leads to, if it is a reconfiguration.
@@ -443,8 +461,13 @@ impl Prep {
         if acl == open {
             return Ok(self.open.clone());
         }
-        let fixed = fix_up(acl, requester.identities, &self.options.acl_bounds())
-            .map_err(|error| error.code())?;
+        let fixed =
+            fix_up(acl, requester.identities, &self.options.acl_bounds()).map_err(|error| {
+                if error == FixUpError::TooMany {
+                    self.beyond.set(Some(Beyond::AclEntries));
+                }
+                error.code()
+            })?;
         let fixed = fixed.as_vector::<AclEntry<'_>>();
         Ok(database.known_acl(fixed).cloned().unwrap_or_else(|| AclList::new(fixed)))
     }

@@ -204,7 +204,12 @@ impl Leader {
         let is_quiet = self.learners.kept_out.holds(server);
         info_unless!(is_quiet, "{} has come", handler.name());
         if !self.config.members.contains_key(&server) {
-            info!("server {server} is not in the configuration {:x}", self.config.version);
+            // ZooKeeper: LearnerHandler says so at the level of INFO.
+            warn!(
+                "server {server} is not in the configuration {:x}, and gets all data: if it is no observer of yours, \
+                 keep it from the quorum port of this server",
+                self.config.version
+            );
         }
         self.maybe_take_as_guest(link);
         let voter = self.voucher(link).filter(|server| self.is_voter_anywhere(*server));

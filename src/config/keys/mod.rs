@@ -279,17 +279,22 @@ pub fn similar(name: &str) -> Option<&'static str> {
     }
     all()
         .filter(|key| !key.is_family())
-        .map(|key| {
-            let distance = if key.name.eq_ignore_ascii_case(name) {
+        .flat_map(|key| {
+            // The prefix may have been forgotten.
+            let short = key.name.strip_prefix(OWN_PREFIX).map(|short| (short, key.name));
+            std::iter::once((key.name, key.name)).chain(short)
+        })
+        .map(|(known, whole)| {
+            let distance = if known.eq_ignore_ascii_case(name) {
                 0
             } else {
-                edit_distance(key.name.as_bytes(), name.as_bytes())
+                edit_distance(known.as_bytes(), name.as_bytes())
             };
-            (distance, key.name)
+            (distance, known, whole)
         })
-        .filter(|&(distance, known)| distance <= 2 && distance * 3 < known.len())
+        .filter(|&(distance, known, _)| distance <= 2 && distance * 3 < known.len())
         .min()
-        .map(|(_, known)| known)
+        .map(|(_, _, whole)| whole)
 }
 
 /// Levenshtein's distance, a row at a time.
@@ -461,6 +466,8 @@ mod tests {
         assert_eq!(similar("maxClientConns"), Some("maxClientCnxns"));
         assert_eq!(similar("snapcoutn"), None);
         assert_eq!(similar("snapCont"), Some("snapCount"));
+        assert_eq!(similar("connectionMemoryMax"), Some("ringkeeper.connectionMemoryMax"));
+        assert_eq!(similar("aclEntrysMax"), Some("ringkeeper.aclEntriesMax"));
         assert_eq!(similar("x"), None);
         assert_eq!(similar(&"x".repeat(1000)), None);
     }

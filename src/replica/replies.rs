@@ -65,11 +65,12 @@ impl Replica {
             // Of reads only a watch for which there is no room ends so.
             if error == ErrorCode::QuotaExceeded {
                 self.stats.watches_refused += 1;
-                if let Some(unsaid) = self.lines.allow(self.now.mono) {
+                if let Some(full) = database.watches().refused_last()
+                    && let Some(unsaid) = self.lines.allow(self.now.mono)
+                {
                     tracing::warn!(
                         conn = slot.id.0, remote = %connection.remote, session = %connection.session, ?op, unsaid,
-                        "refusing a watch: its connection, or all together, have too many \
-                         (ringkeeper.watchesPerConnectionMax, ringkeeper.watchMemoryMax)"
+                        "refusing a watch: {full}"
                     );
                 }
             }

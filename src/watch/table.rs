@@ -289,6 +289,8 @@ pub struct WatchTable {
     bounds: WatchBounds,
     /// Bytes of all watches, and of each path once.
     held_bytes: u64,
+    /// Why the last watch was refused, if it was.
+    refused_last: Option<WatchesFull>,
 }
 
 impl Default for WatchTable {
@@ -317,6 +319,7 @@ impl WatchTable {
             firings: 0,
             bounds,
             held_bytes: 0,
+            refused_last: None,
         }
     }
 
@@ -359,6 +362,17 @@ impl WatchTable {
 
     /// Whether one more of each kind has room. A watch that is there needs none.
     fn make_room(
+        &mut self,
+        path: &str,
+        connection: ConnectionId,
+        kinds: &[WatchKind],
+    ) -> Result<(), WatchesFull> {
+        let room = self.find_room(path, connection, kinds);
+        self.refused_last = room.err();
+        room
+    }
+
+    fn find_room(
         &self,
         path: &str,
         connection: ConnectionId,
@@ -846,6 +860,11 @@ impl WatchTable {
             let mut present = connections.filter(|owner| !owner.is_gone).map(|owner| owner.id);
             visit(name, &mut present);
         }
+    }
+
+    /// Why the last watch that somebody wanted was refused, for the log. `None`: it was not.
+    pub fn refused_last(&self) -> Option<WatchesFull> {
+        self.refused_last
     }
 
     /// Bytes that count against [`WatchBounds::bytes_max`] (`zk_watch_bytes`).

@@ -3,8 +3,6 @@
 //! They stand here, and not with the other tests of the simulation, so that nothing that serves
 //! anybody is built with them.
 
-#![cfg(feature = "planted-bugs")]
-
 use ringkeeper::planted::PlantedBug;
 use ringkeeper::sim::{Options, Shape, run};
 

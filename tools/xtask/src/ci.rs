@@ -45,9 +45,9 @@ pub const STEPS: &[Step] = &[
         ],
     )
     .with(&[("RINGKEEPER_TEST_LINES", "ringkeeper.cores=3")]),
-    // Optimised, because it takes up to a thousand runs to find a bug.
+    // Optimised, because it takes up to a thousand runs to find a bug. Both in one build.
     Step::cargo(
-        "planted",
+        "sim",
         &[
             "test",
             "--profile",
@@ -58,6 +58,8 @@ pub const STEPS: &[Step] = &[
             "planted-bugs",
             "--test",
             "planted",
+            "--test",
+            "seeds",
         ],
     ),
     Step::cargo("doctest", &["test", "--workspace", "--no-fail-fast", "--doc"]),

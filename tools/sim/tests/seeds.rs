@@ -1,5 +1,6 @@
-//! Whole ensembles in one process, from seeds: fixed ones, among them each that ever found
-//! something, and fresh ones.
+//! Whole ensembles in one process, from seeds: fixed ones, among them each that ever found something, and fresh
+//! ones. `cargo test --profile sim -p ringkeeper-sim --features planted-bugs --test seeds` runs them, with no bug
+//! put in.
 //!
 //! A failure prints its seed and the command that runs it again. `RINGKEEPER_SIM_FROM` sets the
 //! first of the fresh seeds, `RINGKEEPER_SIM_SEEDS` their number.

@@ -221,8 +221,8 @@ pub const DEFERRED_REQUESTS_MAX: usize = 10_000;
 pub const DEFERRED_BYTES_MAX: usize = 64 << 20;
 
 /// Of one link, how many may wait before no more is read from it: four times what a server of Apache ZooKeeper has
-/// under way for its clients by default, and done in some ten milliseconds. Whoever floods a leader, or the follower
-/// that passes it on, keeps himself waiting.
+/// under way for its clients by default, and done in some ten milliseconds where they are light. Whoever floods a
+/// follower keeps himself waiting, and with him all who write through that follower.
 pub const DEFERRED_REQUESTS_PER_LINK_MAX: usize = 4 * REQUESTS_OUTSTANDING_MAX;
 const _: () = assert!(DEFERRED_REQUESTS_PER_LINK_MAX * 2 < DEFERRED_REQUESTS_MAX);
 /// See [`DEFERRED_REQUESTS_PER_LINK_MAX`].

@@ -507,7 +507,13 @@ fn set_again(
     again: Again,
     path: &str,
 ) -> Result<Option<EventType>, ErrorCode> {
-    let stat = database.node(path).map(|node| node.stat_persisted());
+    let stat = match again {
+        // It fires for what is to come, whatever is there now.
+        Again::Mode(_) => None,
+        Again::Data | Again::Exist | Again::Child => {
+            database.node(path).map(|node| node.stat_persisted())
+        }
+    };
     let kind = match (again, stat) {
         (Again::Data | Again::Child, None) => return Ok(Some(EventType::NodeDeleted)),
         (Again::Data, Some(stat)) if stat.mzxid > since => {

@@ -10,7 +10,7 @@ use crate::limits;
 use crate::peer::{Inbound, Ready, Standing};
 use crate::proto::OpCode;
 use crate::proto::request::{
-    MultiOp, PathRequest, PathVersion, RequestBody, RequestHeader, SetWatchesRequest,
+    MultiOp, PathRequest, PathVersion, Paths, RequestBody, RequestHeader, SetWatchesRequest,
 };
 use crate::proto::txn::Txn;
 use crate::replica::ReplicaOptions;
@@ -106,6 +106,17 @@ fn a_heavy_request_waits_behind_light_ones_and_is_carried_out_all_the_same() {
     assert_eq!(h.errors(heavy.conn), [(0, 0), (1, 0), (2, 0)]);
 }
 
+fn set_watches<'a>(data: Paths<'a>, exist: Paths<'a>, none: Paths<'a>) -> RequestBody<'a> {
+    RequestBody::SetWatches(SetWatchesRequest {
+        relative_zxid: Zxid(0),
+        data,
+        exist,
+        child: none,
+        persistent: none,
+        persistent_recursive: none,
+    })
+}
+
 #[test]
 fn a_long_list_of_watches_is_set_in_parts_and_answered_once() {
     const PATHS: usize = 8 * limits::WATCHES_SET_PER_TURN + 10;
@@ -113,14 +124,7 @@ fn a_long_list_of_watches_is_set_in_parts_and_answered_once() {
     let mut exist = VectorBuf::<Option<&str>>::default();
     paths.iter().for_each(|path| exist.push(&Some(path.as_str())));
     let none = VectorBuf::<Option<&str>>::default();
-    let request = RequestBody::SetWatches(SetWatchesRequest {
-        relative_zxid: Zxid(0),
-        data: none.as_vector(),
-        exist: exist.as_vector(),
-        child: none.as_vector(),
-        persistent: none.as_vector(),
-        persistent_recursive: none.as_vector(),
-    });
+    let request = set_watches(none.as_vector(), exist.as_vector(), none.as_vector());
     // On its arrival, and behind a write that has to be applied first.
     for is_behind_write in [false, true] {
         let mut h = Harness::new();
@@ -172,14 +176,7 @@ pub(super) fn set_watches_of_gone_nodes(
         data.push(&None::<&str>);
     }
     let none = VectorBuf::<Option<&str>>::default();
-    let request = RequestBody::SetWatches(SetWatchesRequest {
-        relative_zxid: Zxid(0),
-        data: data.as_vector(),
-        exist: none.as_vector(),
-        child: none.as_vector(),
-        persistent: none.as_vector(),
-        persistent_recursive: none.as_vector(),
-    });
+    let request = set_watches(data.as_vector(), none.as_vector(), none.as_vector());
     frames(std::iter::once((-8, OpCode::SetWatches, request)))
 }
 

@@ -15,9 +15,12 @@ pub const STEPS: &[Step] = &[
     Step::cargo("unit", &["test", "--workspace", "--no-fail-fast", "--lib", "--bins"]),
     Step { name: "deny", what: What::Deny, environment: &[], beside: Beside::Nothing },
     Step { name: "setup", what: What::Setup, environment: &[], beside: Beside::Nothing },
-    // Every file of every `tests` folder: whole processes, real clients, comparison with ZooKeeper,
-    // crashes.
-    Step::cargo("integration", &["test", "--workspace", "--no-fail-fast", "--test", "*"]),
+    // Every file of every `tests` folder but the simulation's, whose step is `sim`: whole processes,
+    // real clients, comparison with ZooKeeper, crashes.
+    Step::cargo(
+        "integration",
+        &["test", "--workspace", "--exclude", "ringkeeper-sim", "--no-fail-fast", "--test", "*"],
+    ),
     // A part of them for servers with session cores, which the default gives to larger machines
     // only; the nightly list runs all.
     Step::cargo(
@@ -57,9 +60,7 @@ pub const STEPS: &[Step] = &[
             "--features",
             "planted-bugs",
             "--test",
-            "planted",
-            "--test",
-            "seeds",
+            "*",
         ],
     ),
     Step::cargo("doctest", &["test", "--workspace", "--no-fail-fast", "--doc"]),

@@ -147,8 +147,21 @@ const _: () = assert!(LEARNER_SYNCS_PASSED_MAX * 50 < LEARNER_SYNCS_MAX);
 /// of Apache ZooKeeper has under way for its clients. What the follower acknowledges comes behind them.
 pub const OBSERVERS_REQUESTS_MAX: usize = 2 * REQUESTS_OUTSTANDING_MAX;
 /// The same in bytes.
-pub const OBSERVERS_BYTES_MAX: usize = 16 << 20;
-const _: () = assert!(OBSERVERS_REQUESTS_MAX < DEFERRED_REQUESTS_PER_LINK_MAX);
+pub const OBSERVERS_BYTES_MAX: usize = 6 << 20;
+
+/// Requests of its own clients that a learner has under way to its leader before more of them wait: more than one server
+/// of Apache ZooKeeper has. Its leader would stop to read from it at some times as many, and what the learner
+/// acknowledges, and what others ask for, would wait with them.
+pub const PASSED_ON_REQUESTS_MAX: usize = 3 * REQUESTS_OUTSTANDING_MAX / 2;
+const _: () =
+    assert!(OBSERVERS_REQUESTS_MAX + PASSED_ON_REQUESTS_MAX < DEFERRED_REQUESTS_PER_LINK_MAX);
+/// The same in bytes, for requests that the leader carries out at once.
+pub const PASSED_ON_BYTES_MAX: usize = 6 << 20;
+/// The same for requests that stand in a line of their own there ([`HEAVY_WORK_UNITS`]): a gigabyte in a second where
+/// the leader answers in five milliseconds.
+pub const PASSED_ON_HEAVY_BYTES_MAX: usize = 4 << 20;
+const _: () = assert!(PASSED_ON_HEAVY_BYTES_MAX < PASSED_ON_BYTES_MAX);
+const _: () = assert!(OBSERVERS_BYTES_MAX + PASSED_ON_BYTES_MAX < DEFERRED_BYTES_PER_LINK_MAX);
 
 /// Questions of one learner about sessions that may wait for the end of a session: each is one of a
 /// connection that waits for nothing else, so that this is some times the connections of a server.
@@ -221,8 +234,9 @@ pub const DEFERRED_REQUESTS_MAX: usize = 10_000;
 pub const DEFERRED_BYTES_MAX: usize = 64 << 20;
 
 /// Of one link, how many may wait before no more is read from it: four times what a server of Apache ZooKeeper has
-/// under way for its clients by default, and done in some ten milliseconds where they are light. Whoever floods a
-/// follower keeps himself waiting, and with him all who write through that follower.
+/// under way for its clients by default, and done in some ten milliseconds where they are light. A learner passes on
+/// less ([`PASSED_ON_REQUESTS_MAX`]); one of Apache ZooKeeper may reach the bound in bytes, and then all who write
+/// through it wait.
 pub const DEFERRED_REQUESTS_PER_LINK_MAX: usize = 4 * REQUESTS_OUTSTANDING_MAX;
 const _: () = assert!(DEFERRED_REQUESTS_PER_LINK_MAX * 2 < DEFERRED_REQUESTS_MAX);
 /// See [`DEFERRED_REQUESTS_PER_LINK_MAX`].
@@ -399,6 +413,10 @@ pub const TURN_EVENTS_MAX: u32 = 4_000_000;
 pub const HEAVY_WORK_UNITS: u32 = 300;
 const _: () = assert!(HEAVY_WORK_UNITS * 2 < TURN_WORK_UNITS);
 
+/// What heavy requests may owe to light ones, in units: without a bound, those who make much to apply for all would keep
+/// those waiting who only read much.
+pub const HEAVY_DEBT_UNITS_MAX: i64 = 4 * TURN_WORK_UNITS as i64;
+
 /// What a connection may spend each time that its turn comes, however many others stand in line: some
 /// small requests, so that they are fetched from memory together.
 pub const VISIT_WORK_UNITS_MIN: u32 = 20;
@@ -439,6 +457,10 @@ pub const CHANGES_UNAPPLIED_MAX: usize = 20_000;
 /// The same for long transactions whose operations may change nothing, in units: one of the longest, or some of
 /// hundreds of operations. In an ensemble each of them costs every server its time, one after the other.
 pub const UNITS_UNAPPLIED_MAX: u64 = 5_000;
+
+/// The same in bytes of those transactions, which go to every server and to its log: a slow disk takes this much in some
+/// ten milliseconds.
+pub const BYTES_UNAPPLIED_MAX: usize = 4 << 20;
 
 /// Default of `ringkeeper.multiOperationsMax`: a multi is carried out in one piece, so that its cost is
 /// bounded before it begins. Operations as they are usual have a hundred bytes each, and of those no

@@ -503,28 +503,20 @@ fn signals_do_what_they_do_to_a_jvm_and_say_so() {
         (Signal::USR2, "SIGUSR2: means nothing here"),
     ] {
         kill_process(pid, signal).expect("a signal");
-        wait_for(&server, expected);
+        server.wait_for_log(expected);
         session.get_data("/zookeeper", false).expect("it goes on");
     }
     let log = server.log_tail(200);
     assert!(log.contains("thread rk-signals"), "{log}");
     assert!(log.contains("state: Zxid: 0x"), "{log}");
     kill_process(pid, Signal::HUP).expect("a signal");
-    wait_for(&server, "SIGHUP: stopping");
+    server.wait_for_log("SIGHUP: stopping");
     let begun = Instant::now();
     while server.is_running() {
         assert!(begun.elapsed() < Duration::from_secs(10), "{}", server.log_tail(50));
         thread::sleep(Duration::from_millis(10));
     }
     assert!(server.log_tail(20).contains("stopped"), "{}", server.log_tail(20));
-}
-
-fn wait_for(server: &Server, words: &str) {
-    let begun = Instant::now();
-    while !server.log_tail(300).contains(words) {
-        assert!(begun.elapsed() < Duration::from_secs(10), "{words}:\n{}", server.log_tail(50));
-        thread::sleep(Duration::from_millis(10));
-    }
 }
 
 #[test]

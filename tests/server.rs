@@ -143,7 +143,7 @@ fn a_bad_length_closes_that_connection_alone_and_the_log_says_why() {
             assert!(bad.receive().is_err());
             good.ping();
         }
-        assert!(server.log_tail(50).contains("jute.maxbuffer"), "{}", server.log_tail(50));
+        server.wait_for_log("jute.maxbuffer");
     });
 }
 
@@ -422,8 +422,7 @@ fn what_is_refused_for_a_bound_of_our_own_is_named_in_the_log() {
     let mut client = Client::connect(server.socket_addr());
     let refused = |code: ErrorCode, err: i32, named: &str| {
         assert_eq!(err, code.code(), "{named}");
-        let log = server.log_tail(20);
-        assert!(log.contains(named), "{named}: {log}");
+        server.wait_for_log(named);
     };
     (0..100).for_each(|n| _ = client.create(&format!("/e{n}"), b"", 1).ok());
     let one_more = client.create("/more", b"", 1).header.err;
@@ -701,7 +700,7 @@ fn running_out_of_descriptors_refuses_clients_and_nothing_else() {
         for n in 0..100 {
             client.create(&format!("/written{n}"), b"in need", 0).ok();
         }
-        assert!(server.log_tail(50).contains("open files"), "{}", server.log_tail(50));
+        server.wait_for_log("open files");
         drop(crowd);
         assert!(server.is_running());
         client.ping();

@@ -197,7 +197,7 @@ impl Replica {
     /// What the reply to a read that has to wait will be worth.
     pub(super) fn expected_bytes(&self, connection: &Connection, frame: &[u8]) -> Expected {
         let mut input = Decoder::new(frame);
-        let (mut units, _) = self.units_of(connection, frame);
+        let mut units = self.cost_of(connection, frame).units;
         let short = Expected { now: SHORT_REPLY_BYTES, at_most: SHORT_REPLY_BYTES, units };
         let Ok(RequestHeader { op, .. }) = RequestHeader::decode(&mut input) else {
             return short;

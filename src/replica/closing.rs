@@ -62,7 +62,7 @@ impl Replica {
             match waiting {
                 Waiting::Answer { answer, .. } => self.large_bytes -= answer.large as usize,
                 Waiting::Forwarded(request) => {
-                    self.ensemble.forwarded -= 1;
+                    self.ensemble.passed_on.remove(&request);
                     self.large_bytes -= request.large as usize;
                 }
                 Waiting::Write | Waiting::Request { .. } => {}

@@ -91,6 +91,8 @@ pub(super) struct Forwarded {
     pub op: OpCode,
     /// Header and body, to be passed on again to another leader.
     pub frame: Box<[u8]>,
+    /// Bytes of what was passed on.
+    pub passed_bytes: usize,
     /// When it arrived.
     pub arrived: MonoUs,
     /// Bytes of the request if it counts as large.

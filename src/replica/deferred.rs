@@ -15,6 +15,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use hashbrown::HashMap;
 
+use super::work::Weight;
 use crate::id::SessionId;
 use crate::limits;
 use crate::peer::ForwardedRequest;
@@ -28,8 +29,8 @@ struct Kept {
 }
 
 impl Kept {
-    fn is_heavy(&self) -> bool {
-        self.units > limits::HEAVY_WORK_UNITS
+    fn weight(&self) -> Weight {
+        Weight::of(self.units)
     }
 }
 
@@ -61,11 +62,11 @@ impl Deferred {
         *bytes += request.body.len();
         self.bytes += request.body.len();
         let kept = Kept { number, units, request };
-        let is_heavy = kept.is_heavy();
+        let weight = kept.weight();
         let of_session = self.sessions.entry(session).or_default();
         of_session.push_back(kept);
         if of_session.len() == 1 {
-            self.stand_in_line(session, is_heavy);
+            self.stand_in_line(session, weight);
         }
     }
 
@@ -73,20 +74,24 @@ impl Deferred {
         self.syncs.push_back((self.next, link));
     }
 
-    fn stand_in_line(&mut self, session: SessionId, is_heavy: bool) {
-        let line = if is_heavy { &mut self.heavy } else { &mut self.light };
-        line.push_back(session);
+    fn line(&mut self, weight: Weight) -> &mut VecDeque<SessionId> {
+        match weight {
+            Weight::Light => &mut self.light,
+            Weight::Heavy => &mut self.heavy,
+        }
+    }
+
+    fn stand_in_line(&mut self, session: SessionId, weight: Weight) {
+        self.line(weight).push_back(session);
     }
 
     /// The next of the one line or the other, and its cost.
-    pub fn pop(&mut self, is_heavy: bool) -> Option<(ForwardedRequest, u32)> {
-        let line = if is_heavy { &mut self.heavy } else { &mut self.light };
-        let session = line.pop_front()?;
+    pub fn pop(&mut self, weight: Weight) -> Option<(ForwardedRequest, u32)> {
+        let session = self.line(weight).pop_front()?;
         let of_session = self.sessions.get_mut(&session).expect("who stands in line waits");
         let kept = of_session.pop_front().expect("no session without a request is kept");
-        let next_is_heavy = of_session.front().map(Kept::is_heavy);
-        match next_is_heavy {
-            Some(is_heavy) => self.stand_in_line(session, is_heavy),
+        match of_session.front().map(Kept::weight) {
+            Some(weight) => self.stand_in_line(session, weight),
             None => _ = self.sessions.remove(&session),
         }
         self.numbers.remove(&kept.number);
@@ -158,8 +163,8 @@ mod tests {
         }
     }
 
-    fn pop(deferred: &mut Deferred, is_heavy: bool) -> Option<(i64, i32)> {
-        deferred.pop(is_heavy).map(|(request, _)| (request.session.0, request.cxid))
+    fn pop(deferred: &mut Deferred, weight: Weight) -> Option<(i64, i32)> {
+        deferred.pop(weight).map(|(request, _)| (request.session.0, request.cxid))
     }
 
     #[test]
@@ -175,7 +180,7 @@ mod tests {
             let expected = if body == 0 { limits::DEFERRED_REQUESTS_PER_LINK_MAX } else { 11 };
             assert!(count == expected || count == 10, "{count}");
             assert!(!deferred.has_enough_of(other) && !deferred.is_too_much());
-            pop(&mut deferred, false).unwrap();
+            pop(&mut deferred, Weight::Light).unwrap();
             assert!(!deferred.has_enough_of(flood));
         }
     }
@@ -191,17 +196,17 @@ mod tests {
         }
         deferred.push_sync(LinkId::accepted(7));
         deferred.push(request(4, 1), 1);
-        assert_eq!(pop(&mut deferred, false), Some((1, 1)));
-        assert_eq!(pop(&mut deferred, false), Some((3, 1)));
-        assert_eq!(pop(&mut deferred, false), Some((4, 1)));
-        assert_eq!(pop(&mut deferred, false), Some((3, 2)));
-        assert_eq!(pop(&mut deferred, false), None);
+        assert_eq!(pop(&mut deferred, Weight::Light), Some((1, 1)));
+        assert_eq!(pop(&mut deferred, Weight::Light), Some((3, 1)));
+        assert_eq!(pop(&mut deferred, Weight::Light), Some((4, 1)));
+        assert_eq!(pop(&mut deferred, Weight::Light), Some((3, 2)));
+        assert_eq!(pop(&mut deferred, Weight::Light), None);
         assert!(deferred.has_of(SessionId(1)) && !deferred.has_of(SessionId(3)));
-        assert_eq!(pop(&mut deferred, true), Some((2, 1)));
-        assert_eq!(pop(&mut deferred, true), Some((1, 2)));
-        assert_eq!(pop(&mut deferred, true), None);
+        assert_eq!(pop(&mut deferred, Weight::Heavy), Some((2, 1)));
+        assert_eq!(pop(&mut deferred, Weight::Heavy), Some((1, 2)));
+        assert_eq!(pop(&mut deferred, Weight::Heavy), None);
         assert_eq!(deferred.pop_sync(), None, "something waits that came before it");
-        assert_eq!(pop(&mut deferred, false), Some((1, 3)));
+        assert_eq!(pop(&mut deferred, Weight::Light), Some((1, 3)));
         assert_eq!(deferred.pop_sync(), Some(LinkId::accepted(7)));
         assert!(deferred.is_empty() && deferred.bytes == 0 && deferred.links.is_empty());
     }

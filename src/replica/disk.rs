@@ -268,7 +268,7 @@ impl Replica {
     /// Whether what was under way at a shutdown is done, or has had its time.
     pub(super) fn is_done(&self, now: Now) -> bool {
         let has_waited = self.ensemble.quiet_at.is_some_and(|at| now.mono >= at);
-        (self.in_flight.is_empty() && self.ensemble.forwarded == 0) || has_waited
+        (self.in_flight.is_empty() && self.ensemble.passed_on.requests() == 0) || has_waited
     }
 
     /// Begins a snapshot if one is due, and writes a slice of the one under way.

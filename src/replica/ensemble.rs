@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 
 use super::connection::Slot;
 use super::deferred::Deferred;
+use super::passed_on::PassedOn;
 use super::questions::Questions;
 use super::room::Room;
 use super::steps::Steps;
@@ -89,11 +90,8 @@ pub(super) struct Ensemble {
     pub revalidating: HashMap<SessionId, VecDeque<Slot>>,
     /// On a learner: the syncs that are not done.
     pub syncs: Syncs,
-    /// On a learner: requests that were passed on for a session and whose connection is gone, by
-    /// their xids. What the session reads on its next connection comes after them.
-    pub orphans: HashMap<SessionId, VecDeque<i32>>,
-    /// Requests passed on and not yet answered.
-    pub forwarded: usize,
+    /// On a learner: what was passed on and is not answered.
+    pub passed_on: PassedOn,
 
     /// Where sessions are decided about: questions that wait for the end of their session.
     pub questions: Questions,
@@ -197,8 +195,7 @@ impl Ensemble {
             named_last: SessionId::NONE,
             revalidating: HashMap::new(),
             syncs: Syncs::default(),
-            orphans: HashMap::new(),
-            forwarded: 0,
+            passed_on: PassedOn::default(),
             questions: Questions::default(),
             deferred: Deferred::default(),
             full_since: None,

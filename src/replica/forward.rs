@@ -18,6 +18,7 @@
 //! on an earlier connection, whatever its xid ([`Forwarded::silent`]).
 
 use super::connection::{Answer, Connection, Forwarded, Slot, State, Waiting};
+use super::passed_on::Orphan;
 use super::{InFlight, Replica};
 use crate::database::Applied;
 use crate::error::ErrorCode;
@@ -68,10 +69,10 @@ impl Replica {
             let op = op.number();
             self.peer.forward(&PassedRequest { session, scope, cxid: xid, op, body, identities });
         }
-        self.ensemble.forwarded += 1;
-        connection.queue.push_back(Waiting::Forwarded(Box::new(Forwarded {
+        let request = Box::new(Forwarded {
             xid,
             op,
+            passed_bytes: frame.len(),
             frame: frame.into(),
             arrived: now.mono,
             large,
@@ -81,7 +82,9 @@ impl Replica {
             identities: connection.identities.len(),
             again: false,
             suspect: false,
-        })));
+        });
+        self.ensemble.passed_on.add(&request);
+        connection.queue.push_back(Waiting::Forwarded(request));
     }
 
     /// Passes on the wish for a session.
@@ -149,7 +152,7 @@ impl Replica {
                     connection.synced = connection.synced.max(done);
                 }
                 Waiting::Forwarded(request) if request.silent => {
-                    self.ensemble.forwarded -= 1;
+                    self.ensemble.passed_on.remove(request);
                     connection.queue.remove(index);
                     place -= 1;
                     continue;
@@ -175,7 +178,7 @@ impl Replica {
         let Some(Waiting::Forwarded(request)) = connection.queue.pop_front() else {
             unreachable!("everything before it was answered")
         };
-        self.ensemble.forwarded -= 1;
+        self.ensemble.passed_on.remove(&request);
         self.large_bytes -= request.large as usize;
         connection.held_bytes -= request.frame.len();
         self.stats.record_update(now.mono.since_us(request.arrived));
@@ -231,14 +234,7 @@ impl Replica {
     /// A transaction for a session whose connection here is gone.
     fn on_orphan(&mut self, txn: &Txn) {
         let header = txn.header();
-        if let Some(xids) = self.ensemble.orphans.get_mut(&header.client_id)
-            && xids.front() == Some(&header.cxid)
-        {
-            xids.pop_front();
-            if xids.is_empty() {
-                self.ensemble.orphans.remove(&header.client_id);
-            }
-        }
+        self.ensemble.passed_on.on_orphan_done(header.client_id, header.cxid);
     }
 
     /// A connection goes while requests of its session are under way.
@@ -247,25 +243,24 @@ impl Replica {
         if !self.ensemble.is_learning() || connection.parked.is_some() {
             return;
         }
-        let xids = connection.queue.iter().filter_map(|step| match step {
-            Waiting::Forwarded(request) if request.sync.is_none() => Some(request.xid),
+        let orphans = connection.queue.iter().filter_map(|step| match step {
+            Waiting::Forwarded(request) if request.sync.is_none() => {
+                Some(Orphan { xid: request.xid, bytes: request.passed_bytes })
+            }
             _ => None,
         });
-        let xids: Vec<i32> = xids.collect();
-        if !xids.is_empty() {
-            self.ensemble.orphans.entry(connection.session).or_default().extend(xids);
-        }
+        self.ensemble.passed_on.orphan(connection.session, orphans);
     }
 
     /// A connection takes a session up again: what it asks for comes after what its session has
     /// under way.
     pub(super) fn adopt_orphans(&mut self, now: Now, connection: &mut Connection) {
-        for xid in self.ensemble.orphans.remove(&connection.session).unwrap_or_default() {
-            self.ensemble.forwarded += 1;
-            connection.queue.push_back(Waiting::Forwarded(Box::new(Forwarded {
-                xid,
+        for orphan in self.ensemble.passed_on.take_orphans(connection.session) {
+            let request = Box::new(Forwarded {
+                xid: orphan.xid,
                 op: OpCode::Error,
                 frame: Box::default(),
+                passed_bytes: orphan.bytes,
                 arrived: now.mono,
                 large: 0,
                 sync: None,
@@ -274,7 +269,9 @@ impl Replica {
                 identities: 0,
                 again: false,
                 suspect: false,
-            })));
+            });
+            self.ensemble.passed_on.add(&request);
+            connection.queue.push_back(Waiting::Forwarded(request));
         }
     }
 
@@ -311,7 +308,7 @@ impl Replica {
         connection: &mut Connection,
         request: &Forwarded,
     ) {
-        self.ensemble.forwarded -= 1;
+        self.ensemble.passed_on.remove(request);
         self.large_bytes -= request.large as usize;
         connection.held_bytes -= request.frame.len();
         let body = request.frame.get(HEADER_BYTES..).unwrap_or_default();

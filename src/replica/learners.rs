@@ -1,6 +1,7 @@
 //! The leader's part for clients of other servers: their requests, and whose their sessions are.
 
 use super::ensemble::Role;
+use super::work::Weight;
 use super::{InFlight, Replica};
 use crate::error::ErrorCode;
 use crate::id::{ServerId, SessionId, Zxid};
@@ -22,8 +23,10 @@ impl Replica {
             return;
         }
         let units = self.units_of_forwarded(&request);
-        let waits = !self.ensemble.deferred.is_empty() || self.is_disk_full() || !self.may_write();
-        if waits || !self.work.claim(units, units > limits::HEAVY_WORK_UNITS) {
+        let weight = Weight::of(units);
+        let waits =
+            !self.ensemble.deferred.is_empty() || self.is_disk_full() || !self.may_write(weight);
+        if waits || !self.work.claim(units, weight) {
             return self.defer(now, request, units);
         }
         self.propose_forwarded(now, &request);
@@ -43,20 +46,21 @@ impl Replica {
             self.peer.leave(now.mono, "the disk is full, and too many requests wait for room");
         } else {
             // Turns become longer, but what waits does not become more.
-            let _ = self.propose_deferred(now, false) || self.propose_deferred(now, true);
+            let _ = self.propose_deferred(now, Weight::Light)
+                || self.propose_deferred(now, Weight::Heavy);
             self.on_deferred_proposed(now);
         }
     }
 
     /// Proposes the request whose turn it is among those that wait, light ones or heavy ones. False: there is
     /// none, or no room on the disk.
-    pub(super) fn propose_deferred(&mut self, now: Now, is_heavy: bool) -> bool {
+    pub(super) fn propose_deferred(&mut self, now: Now, weight: Weight) -> bool {
         if self.is_disk_full() {
             return false;
         }
-        let next = self.ensemble.deferred.pop(is_heavy);
+        let next = self.ensemble.deferred.pop(weight);
         if let Some((request, units)) = &next {
-            self.work.spend(*units, is_heavy);
+            self.work.spend(*units, weight);
             self.propose_forwarded(now, request);
         }
         while let Some(link) = self.ensemble.deferred.pop_sync() {
@@ -73,7 +77,9 @@ impl Replica {
 
     /// When requests of learners that wait are to be looked at.
     pub(super) fn next_deferred(&self) -> Option<MonoUs> {
-        let waits = !self.ensemble.deferred.is_empty() && !self.is_disk_full() && self.may_write();
+        let waits = !self.ensemble.deferred.is_empty()
+            && !self.is_disk_full()
+            && self.may_write(Weight::Light);
         waits.then_some(self.now.mono)
     }
 

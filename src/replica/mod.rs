@@ -32,6 +32,7 @@ mod memory;
 mod options;
 mod output;
 mod owed;
+mod passed_on;
 mod questions;
 mod queue;
 mod reap;
@@ -321,7 +322,7 @@ impl Replica {
         let silence = self.silence.next();
         let unlogged = self.ensemble.unlogged_sessions_left.then_some(self.now.mono);
         let memory = self.memory.next_look(self.now.mono);
-        let work = self.work.next_look(self.now.mono, self.may_write());
+        let work = self.next_in_line();
         let deferred = self.next_deferred();
         let watches = self.database.watches().has_gone().then_some(self.now.mono);
         let all = [
@@ -493,13 +494,13 @@ impl Replica {
 
     /// Requests that arrived and are not yet answered (`outstanding_requests`).
     pub fn requests_outstanding(&self) -> usize {
-        self.in_flight.len() + self.ensemble.forwarded + self.requests_held
+        self.in_flight.len() + self.ensemble.passed_on.requests() + self.requests_held
     }
 
     /// Whether other servers are to say something before what is under way here can go on: that
     /// they have logged it, that it is committed, what became of a request.
     pub fn awaits_others(&self) -> bool {
-        self.ensemble.forwarded > 0 || self.peer().accepted() != self.peer().committed()
+        self.ensemble.passed_on.requests() > 0 || self.peer().accepted() != self.peer().committed()
     }
 
     /// The newest transaction applied.

@@ -506,7 +506,7 @@ impl Replica {
     pub(super) fn propose(&mut self, txn: Txn, request: InFlight) {
         self.stats.record_proposal(txn.bytes().len() as u64);
         let units = self.units_of_applying(&txn);
-        self.work.on_proposed(txn.zxid(), units);
+        self.work.on_proposed(txn.zxid(), units, txn.bytes().len());
         self.in_flight.push_back(request);
         match self.prep.take_config() {
             Some(config) => self.peer.member_mut().propose_reconfig(txn, config),

@@ -2,6 +2,7 @@
 
 use super::connection::{Answer, Connection, Slot, State, Waiting};
 use super::ensemble::Role;
+use super::work::Weight;
 use super::{InFlight, Replica};
 use crate::error::ErrorCode;
 use crate::id::{SessionId, Zxid};
@@ -433,7 +434,7 @@ impl Replica {
         let mut expired = std::mem::take(&mut self.expired);
         let mut left = SESSIONS_EXPIRED_AT_ONCE_MAX;
         // Each may own many nodes.
-        while left > 0 && self.may_write() {
+        while left > 0 && self.may_write(Weight::Heavy) {
             let few = left.min(SESSIONS_EXPIRED_TOGETHER);
             self.sessions.expire(now.mono, few, &mut expired);
             left = if expired.is_empty() { 0 } else { left - few };
@@ -478,6 +479,6 @@ impl Replica {
         if let Some(slot) = self.by_session.remove(&session) {
             self.close(slot);
         }
-        self.ensemble.orphans.remove(&session);
+        self.ensemble.passed_on.take_orphans(session);
     }
 }

@@ -105,7 +105,7 @@ impl Replica {
         ensemble.revalidating.clear();
         ensemble.questions.clear();
         ensemble.syncs.clear();
-        ensemble.orphans.clear();
+        ensemble.passed_on.clear_orphans();
         ensemble.deferred.clear();
         ensemble.upgrading.clear();
         let proposed = self.proposed_by_lost_leader();
@@ -251,11 +251,13 @@ impl Replica {
     fn go_on(&mut self, now: Now, slot: Slot, connection: &mut Connection, until: MonoUs) {
         // What an earlier connection of the session had under way was in the history that is applied, or never
         // will be. Until now it could come, with the xid of what this one has asked for.
-        let forwarded = &mut self.ensemble.forwarded;
-        connection.queue.retain(|step| {
-            let silent = matches!(step, Waiting::Forwarded(request) if request.silent);
-            *forwarded -= usize::from(silent);
-            !silent
+        let passed_on = &mut self.ensemble.passed_on;
+        connection.queue.retain(|step| match step {
+            Waiting::Forwarded(request) if request.silent => {
+                passed_on.remove(request);
+                false
+            }
+            _ => true,
         });
         let same_leader = self.ensemble.epoch <= connection.epoch;
         let asks_twice = planted::is(self.options.planted, PlantedBug::ParkedSentTwice);
@@ -334,7 +336,7 @@ impl Replica {
                     connection.identities.extend(later);
                 }
                 Waiting::Forwarded(request) => {
-                    self.ensemble.forwarded -= 1;
+                    self.ensemble.passed_on.remove(&request);
                     self.large_bytes -= request.large as usize;
                     let later = connection.identities.split_off(request.identities);
                     self.on_request(now, slot, connection, &request.frame);

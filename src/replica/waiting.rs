@@ -109,6 +109,7 @@ mod tests {
         Waiting::Forwarded(Box::new(Forwarded {
             xid: 1,
             op: OpCode::Sync,
+            passed_bytes: 0,
             frame: Box::default(),
             arrived: MonoUs(0),
             large: 0,

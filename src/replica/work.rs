@@ -7,12 +7,15 @@
 //! say, the disk's completions and what is to be done at a certain time wait in no line.
 //!
 //! ```text
-//! request ─→ light ─→ while something of the turn is left: each connection a little, in turn
-//!        └─→ heavy ─→ one after the other, with half of the time if light ones want all of it
+//! request ─→ light ─────────────→ while something of the turn is left: each connection a little, in turn
+//!        ├─→ heavy ─────────┐
+//!        └─→ heavy writers ─┴───→ one of each, and of learners', in turn, with half of the time if light
+//!                                 ones want all of it
 //! ```
 //! A request that may take a multiple of what others take stands in a line of its own, so that who asks
-//! for little waits for one of them at most. Writes wait there, too, when much is proposed and not
-//! applied: a write is applied behind all that were proposed before it. What is committed has a part of a turn of its own.
+//! for little waits for one of them at most. Writes wait in lines of their own, too, when much is proposed and not
+//! applied, or passed on and not answered: a write is applied behind all that were proposed before it. What is committed
+//! has a part of a turn of its own.
 //!
 //! The rule that is easy to break: units are what a request costs at most, told from the request and the
 //! tree without doing what it asks for. No clock decides: equal inputs give equal turns.
@@ -35,6 +38,50 @@ use crate::time::{MonoUs, Now};
 /// Events that are written in one unit.
 const EVENTS_PER_UNIT: usize = 10;
 
+/// What a request may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Weight {
+    /// Not much more than most do.
+    Light,
+    /// More than [`limits::HEAVY_WORK_UNITS`].
+    Heavy,
+}
+
+impl Weight {
+    pub fn of(units: u32) -> Weight {
+        if units > limits::HEAVY_WORK_UNITS { Weight::Heavy } else { Weight::Light }
+    }
+}
+
+/// What a request costs at most, as far as can be told.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cost {
+    /// Here.
+    pub units: u32,
+    /// Where it is carried out: of what a learner passes on, on the leader.
+    pub weight: Weight,
+    pub is_write: bool,
+}
+
+/// Which kind of heavy requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heavy {
+    Read,
+    Write,
+    /// One that a learner has passed on.
+    OfLearner,
+}
+
+impl Heavy {
+    fn next(self) -> Heavy {
+        match self {
+            Heavy::Read => Heavy::Write,
+            Heavy::Write => Heavy::OfLearner,
+            Heavy::OfLearner => Heavy::Read,
+        }
+    }
+}
+
 /// See the module's words.
 #[derive(Debug)]
 pub(super) struct Work {
@@ -56,13 +103,15 @@ pub(super) struct Work {
     /// Events that a turn may make, and this one still.
     events_per_turn: u32,
     events_left: u32,
-    /// Of two heavy requests the next one is a learner's.
-    learners_next: bool,
+    /// Which kind of heavy request comes next.
+    next_kind: Heavy,
     /// What this turn may still spend on committed transactions. It applies them whole, and what is left of them in
     /// the next turn: those who read meanwhile do not wait for all.
     applies_left: i64,
     light: VecDeque<Slot>,
+    /// Those with heavy reads, and with what is carried out in parts.
     heavy: VecDeque<Slot>,
+    heavy_writers: VecDeque<Slot>,
     /// Those with light writes that wait until more may be proposed: behind no heavy request then.
     writers: VecDeque<Slot>,
     /// The same, those that have just had one proposed: behind all others then.
@@ -70,8 +119,16 @@ pub(super) struct Work {
     /// The connection that is served has had a write proposed.
     has_written: bool,
     /// Long transactions that are proposed and not applied, and what it takes to apply them.
-    proposed: VecDeque<(Zxid, u32)>,
+    proposed: VecDeque<Proposed>,
     proposed_units: u64,
+    proposed_bytes: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Proposed {
+    zxid: Zxid,
+    units: u32,
+    bytes: usize,
 }
 
 /// Where a connection waits.
@@ -79,6 +136,7 @@ pub(super) struct Work {
 enum Line {
     Light,
     Heavy,
+    HeavyWriters,
     Writers,
     Served,
 }
@@ -97,27 +155,30 @@ impl Work {
             is_serving: false,
             events_per_turn,
             events_left: events_per_turn,
-            learners_next: false,
+            next_kind: Heavy::Read,
             applies_left: per_turn,
             light: VecDeque::new(),
             heavy: VecDeque::new(),
+            heavy_writers: VecDeque::new(),
             writers: VecDeque::new(),
             served: VecDeque::new(),
             has_written: false,
             proposed: VecDeque::new(),
             proposed_units: 0,
+            proposed_bytes: 0,
         }
     }
 
-    /// A transaction is proposed that takes so many units to apply. Whoever asked for it has had them: others who
+    /// A transaction of so many bytes is proposed that takes so many units to apply. Whoever asked for it has had them: others who
     /// write come before his next.
     #[inline]
-    pub fn on_proposed(&mut self, zxid: Zxid, units: u32) {
+    pub fn on_proposed(&mut self, zxid: Zxid, units: u32, bytes: usize) {
         self.has_written = true;
         if units > 0 {
             self.visit_left -= i64::from(units);
-            self.proposed.push_back((zxid, units));
+            self.proposed.push_back(Proposed { zxid, units, bytes });
             self.proposed_units += u64::from(units);
+            self.proposed_bytes += bytes;
         }
     }
 
@@ -135,22 +196,33 @@ impl Work {
     pub fn on_applying(&mut self, units: u32) {
         self.applies_left -= 1 + i64::from(units);
         if units > limits::HEAVY_WORK_UNITS {
-            self.heavy_credit -= i64::from(units);
+            self.owe_for_heavy(units);
         }
+    }
+
+    /// So much was spent on a heavy one: the others wait until light ones have had as much.
+    fn owe_for_heavy(&mut self, units: u32) {
+        self.heavy_credit =
+            (self.heavy_credit - i64::from(units)).max(-limits::HEAVY_DEBT_UNITS_MAX);
     }
 
     /// Everything up to `zxid` is applied, or will never be.
     pub fn on_applied(&mut self, zxid: Zxid) {
-        while let Some((_, units)) = self.proposed.pop_front_if(|(at, _)| *at <= zxid) {
-            self.proposed_units -= u64::from(units);
+        while let Some(done) = self.proposed.pop_front_if(|proposed| proposed.zxid <= zxid) {
+            self.forget_proposed(done);
         }
     }
 
     /// Everything after `zxid` is taken back.
     pub fn on_taken_back(&mut self, zxid: Zxid) {
-        while let Some((_, units)) = self.proposed.pop_back_if(|(at, _)| *at > zxid) {
-            self.proposed_units -= u64::from(units);
+        while let Some(gone) = self.proposed.pop_back_if(|proposed| proposed.zxid > zxid) {
+            self.forget_proposed(gone);
         }
+    }
+
+    fn forget_proposed(&mut self, proposed: Proposed) {
+        self.proposed_units -= u64::from(proposed.units);
+        self.proposed_bytes -= proposed.bytes;
     }
 
     /// A turn is over.
@@ -173,29 +245,27 @@ impl Work {
 
     /// Takes so many units, or says that they have to wait.
     #[inline]
-    pub fn claim(&mut self, units: u32, is_heavy: bool) -> bool {
-        let may = match (self.is_serving, is_heavy) {
-            (true, true) => std::mem::take(&mut self.may_be_heavy),
-            (true, false) => self.left > 0 && self.visit_left > 0,
+    pub fn claim(&mut self, units: u32, weight: Weight) -> bool {
+        let may = match (self.is_serving, weight) {
+            (true, Weight::Heavy) => std::mem::take(&mut self.may_be_heavy),
+            (true, Weight::Light) => self.left > 0 && self.visit_left > 0,
             // Whoever stands in line was first.
-            (false, true) => self.is_nobody_in_line() && self.left > self.per_turn / 2,
-            (false, false) => self.left > 0 && self.light.is_empty(),
+            (false, Weight::Heavy) => self.is_nobody_in_line() && self.left > self.per_turn / 2,
+            (false, Weight::Light) => self.left > 0 && self.light.is_empty(),
         };
         if may {
-            self.spend(units, is_heavy);
+            self.spend(units, weight);
         }
         may
     }
 
     /// Takes so many units.
     #[inline]
-    pub fn spend(&mut self, units: u32, is_heavy: bool) {
+    pub fn spend(&mut self, units: u32, weight: Weight) {
         self.claimed = units;
-        let units = i64::from(units);
-        self.left -= units;
-        self.visit_left -= units;
-        if is_heavy {
-            self.heavy_credit -= units;
+        self.add(units);
+        if weight == Weight::Heavy {
+            self.owe_for_heavy(units);
         }
     }
 
@@ -220,6 +290,7 @@ impl Work {
             let line = match line {
                 Line::Light => &mut self.light,
                 Line::Heavy => &mut self.heavy,
+                Line::HeavyWriters => &mut self.heavy_writers,
                 Line::Writers => &mut self.writers,
                 Line::Served => &mut self.served,
             };
@@ -231,15 +302,9 @@ impl Work {
     pub fn is_nobody_in_line(&self) -> bool {
         self.light.is_empty()
             && self.heavy.is_empty()
+            && self.heavy_writers.is_empty()
             && self.writers.is_empty()
             && self.served.is_empty()
-    }
-
-    /// When somebody in line is to be served.
-    pub fn next_look(&self, now: MonoUs, may_write: bool) -> Option<MonoUs> {
-        let writers = [&self.heavy, &self.writers, &self.served];
-        let write = may_write && !writers.iter().all(|line| line.is_empty());
-        (write || !self.light.is_empty()).then_some(now)
     }
 
     /// Who is served next.
@@ -258,10 +323,13 @@ impl Work {
         if light_wait { self.heavy_credit > 0 } else { self.left > 0 }
     }
 
-    fn next_heavy(&mut self) -> Option<Slot> {
+    fn next_heavy(&mut self, line: Line) -> Option<Slot> {
         self.visit_left = limits::VISIT_WORK_UNITS_MIN.into();
         self.may_be_heavy = true;
-        self.heavy.pop_front()
+        match line {
+            Line::HeavyWriters => self.heavy_writers.pop_front(),
+            _ => self.heavy.pop_front(),
+        }
     }
 }
 
@@ -315,18 +383,17 @@ impl Replica {
         connection: &mut Connection,
         frame: &[u8],
     ) -> bool {
-        let (units, is_write) = self.units_of(connection, frame);
-        let is_heavy = units > limits::HEAVY_WORK_UNITS;
-        if is_write && !self.may_write() {
-            let line = match (is_heavy, self.work.is_serving && self.work.has_written) {
-                (true, _) => Line::Heavy,
-                (false, true) => Line::Served,
-                (false, false) => Line::Writers,
+        let cost = self.cost_of(connection, frame);
+        if cost.is_write && !self.may_write(cost.weight) {
+            let line = match (cost.weight, self.work.is_serving && self.work.has_written) {
+                (Weight::Heavy, _) => Line::HeavyWriters,
+                (Weight::Light, true) => Line::Served,
+                (Weight::Light, false) => Line::Writers,
             };
             self.work.stand_in_line(slot, connection, line);
             return true;
         }
-        self.claim_turn(slot, connection, units)
+        self.claim_turn(slot, connection, cost)
     }
 
     /// Whether a request is carried out in parts, a turn for each: then it stands in its connection's queue meanwhile.
@@ -375,11 +442,14 @@ impl Replica {
     }
 
     /// Takes the units of a request, or lets it wait: true.
-    fn claim_turn(&mut self, slot: Slot, connection: &mut Connection, units: u32) -> bool {
-        let is_heavy = units > limits::HEAVY_WORK_UNITS;
-        let waits = !self.work.claim(units, is_heavy);
+    fn claim_turn(&mut self, slot: Slot, connection: &mut Connection, cost: Cost) -> bool {
+        let waits = !self.work.claim(cost.units, cost.weight);
         if waits {
-            let line = if is_heavy { Line::Heavy } else { Line::Light };
+            let line = match (cost.weight, cost.is_write) {
+                (Weight::Light, _) => Line::Light,
+                (Weight::Heavy, false) => Line::Heavy,
+                (Weight::Heavy, true) => Line::HeavyWriters,
+            };
             self.work.stand_in_line(slot, connection, line);
         }
         waits
@@ -394,12 +464,12 @@ impl Replica {
         may: bool,
     ) -> bool {
         let Some(Waiting::Request { frame, .. }) = connection.queue.front() else { return false };
-        let (units, _) = self.units_of(connection, frame);
+        let cost = self.cost_of(connection, frame);
         if !may {
-            self.work.add(units);
+            self.work.add(cost.units);
             return false;
         }
-        self.claim_turn(slot, connection, units) || self.goes_on_setting_watches(slot, connection)
+        self.claim_turn(slot, connection, cost) || self.goes_on_setting_watches(slot, connection)
     }
 
     /// Serves those in line, as far as this turn may.
@@ -408,7 +478,7 @@ impl Replica {
             return;
         }
         self.work.is_serving = true;
-        if self.may_write() {
+        if self.may_write(Weight::Light) {
             let Work { light, writers, served, .. } = &mut self.work;
             light.append(writers);
             light.append(served);
@@ -421,8 +491,8 @@ impl Replica {
             }
             let mut passed = 0;
             while passed < limits::VISIT_WORK_UNITS_MIN
-                && self.may_write()
-                && self.propose_deferred(now, false)
+                && self.may_write(Weight::Light)
+                && self.propose_deferred(now, Weight::Light)
             {
                 passed += 1;
             }
@@ -431,31 +501,43 @@ impl Replica {
                 break;
             }
         }
-        while self.may_write() {
+        loop {
             let light_wait = !self.work.light.is_empty() || self.ensemble.deferred.has_light();
             if !self.work.is_time_for_heavy(light_wait) {
                 break;
             }
-            // In turn: those of clients here, and those of learners.
-            self.work.learners_next = !self.work.learners_next;
-            if self.work.learners_next && self.propose_deferred(now, true) {
-                proposed = true;
-                continue;
-            }
-            let Some(slot) = self.work.next_heavy() else {
-                if !self.work.learners_next && self.propose_deferred(now, true) {
-                    proposed = true;
-                    continue;
-                }
-                break;
-            };
-            self.leave_line(now, slot);
-            self.work.may_be_heavy = false;
+            let Some(served) = self.serve_a_heavy_one(now) else { break };
+            proposed |= served == Heavy::OfLearner;
         }
         self.work.is_serving = false;
         if proposed {
             self.on_deferred_proposed(now);
         }
+    }
+
+    /// Of which kind it was; those of one kind do not wait for those of another.
+    fn serve_a_heavy_one(&mut self, now: Now) -> Option<Heavy> {
+        for _ in 0..3 {
+            let kind = self.work.next_kind;
+            self.work.next_kind = kind.next();
+            if kind != Heavy::Read && !self.may_write(Weight::Heavy) {
+                continue;
+            }
+            let line = match kind {
+                Heavy::Read => Line::Heavy,
+                Heavy::Write => Line::HeavyWriters,
+                Heavy::OfLearner => match self.propose_deferred(now, Weight::Heavy) {
+                    true => return Some(kind),
+                    false => continue,
+                },
+            };
+            if let Some(slot) = self.work.next_heavy(line) {
+                self.leave_line(now, slot);
+                self.work.may_be_heavy = false;
+                return Some(kind);
+            }
+        }
+        None
     }
 
     fn leave_line(&mut self, now: Now, slot: Slot) {
@@ -467,7 +549,17 @@ impl Replica {
     /// Whether clients wait for their turn and for nothing else: more of what they ask for would only lie
     /// here.
     pub fn has_somebody_in_line(&self) -> bool {
-        self.work.next_look(self.now.mono, self.may_write()).is_some()
+        self.next_in_line().is_some()
+    }
+
+    /// When somebody in line is to be served.
+    pub(super) fn next_in_line(&self) -> Option<MonoUs> {
+        let Work { light, heavy, heavy_writers, writers, served, .. } = &self.work;
+        let is_due = !light.is_empty()
+            || !heavy.is_empty()
+            || (!(writers.is_empty() && served.is_empty()) && self.may_write(Weight::Light))
+            || (!heavy_writers.is_empty() && self.may_write(Weight::Heavy));
+        is_due.then_some(self.now.mono)
     }
 
     /// What the last turn did for clients, in units of about a microsecond, as far as it was told before it
@@ -476,19 +568,25 @@ impl Replica {
         self.work.last_turn.unsigned_abs()
     }
 
-    /// Whether more may be proposed: a write is applied behind all that were proposed before it.
-    pub(super) fn may_write(&self) -> bool {
+    /// Whether a client's next write may be proposed, for a write is applied behind all that were proposed before it; or
+    /// passed on, for what is light would wait with it on its way.
+    pub(super) fn may_write(&self, weight: Weight) -> bool {
+        if self.ensemble.is_learning() {
+            return self.ensemble.passed_on.has_room(weight);
+        }
         self.prep.outstanding_changes() <= limits::CHANGES_UNAPPLIED_MAX
             && self.work.proposed_units <= limits::UNITS_UNAPPLIED_MAX
+            && self.work.proposed_bytes <= limits::BYTES_UNAPPLIED_MAX
     }
 
     /// What a request costs at most, as far as can be told, and whether it changes something.
-    pub(super) fn units_of(&self, connection: &Connection, frame: &[u8]) -> (u32, bool) {
+    pub(super) fn cost_of(&self, connection: &Connection, frame: &[u8]) -> Cost {
+        const LITTLE: Cost = Cost { units: 1, weight: Weight::Light, is_write: false };
         let mut input = Decoder::new(frame);
         let Ok(RequestHeader { op, .. }) = RequestHeader::decode(&mut input) else {
-            return (1, false);
+            return LITTLE;
         };
-        let Some(op) = OpCode::from_i32(op) else { return (1, false) };
+        let Some(op) = OpCode::from_i32(op) else { return LITTLE };
         let bytes = frame.len();
         let mut node = || {
             let path = <Option<&str>>::decode(&mut input).ok().flatten()?;
@@ -513,12 +611,21 @@ impl Replica {
             // A secret is hashed.
             OpCode::Auth => 3 + bytes / limits::HASHED_BYTES_PER_UNIT,
             op if read::is_read(op) => 1 + bytes / limits::COPIED_BYTES_PER_UNIT,
-            // It is read, and passed on.
-            OpCode::Multi if !self.ensemble.proposes() => 2 + bytes / limits::READ_BYTES_PER_UNIT,
-            _ if !self.ensemble.proposes() => 2 + bytes / limits::COPIED_BYTES_PER_UNIT,
-            op => self.units_of_write(op, bytes, connection.session, &connection.identities),
+            op => {
+                let carried_out =
+                    self.units_of_write(op, bytes, connection.session, &connection.identities);
+                let weight = Weight::of(in_units(carried_out));
+                let units = match op {
+                    _ if self.ensemble.proposes() => carried_out,
+                    // It is read, and passed on.
+                    OpCode::Multi => 2 + bytes / limits::READ_BYTES_PER_UNIT,
+                    _ => 2 + bytes / limits::COPIED_BYTES_PER_UNIT,
+                };
+                return Cost { units: in_units(units), weight, is_write: true };
+            }
         };
-        (u32::try_from(units).unwrap_or(u32::MAX), !read::is_read(op))
+        let units = in_units(units);
+        Cost { units, weight: Weight::of(units), is_write: !read::is_read(op) }
     }
 
     fn units_of_write(
@@ -559,7 +666,10 @@ impl Replica {
     pub(super) fn units_of_forwarded(&self, request: &ForwardedRequest) -> u32 {
         let op = OpCode::from_i32(request.op).unwrap_or(OpCode::Error);
         let bytes = request.body.len();
-        let units = self.units_of_write(op, bytes, request.session, &request.identities);
-        u32::try_from(units).unwrap_or(u32::MAX)
+        in_units(self.units_of_write(op, bytes, request.session, &request.identities))
     }
+}
+
+fn in_units(units: usize) -> u32 {
+    u32::try_from(units).unwrap_or(u32::MAX)
 }

@@ -166,9 +166,7 @@ impl Harness {
 
     /// Whether somebody stands in line, and the next turn serves him.
     fn goes_on(&self) -> bool {
-        let (work, now) = (&self.replica.work, self.now.mono);
-        let deferred = self.replica.next_deferred();
-        let next = work.next_look(now, self.replica.may_write()).or(deferred);
+        let next = self.replica.next_in_line().or(self.replica.next_deferred());
         self.serves_all && (next.is_some() || self.replica.is_applying())
     }
 

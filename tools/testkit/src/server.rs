@@ -387,6 +387,19 @@ impl Server {
         log.lines().skip(skipped).map(|line| format!("  | {line}\n")).collect()
     }
 
+    /// Waits until `words` stand among the last lines of the log: a server answers first and writes its lines
+    /// afterwards.
+    ///
+    /// # Panics
+    /// If they are not there after ten seconds.
+    pub fn wait_for_log(&self, words: &str) {
+        let begun = Instant::now();
+        while !self.log_tail(300).contains(words) {
+            assert!(begun.elapsed() < Duration::from_secs(10), "{words}:\n{}", self.log_tail(50));
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     fn try_start(&mut self) -> Result<(), String> {
         self.spawn();
         self.wait_serving()

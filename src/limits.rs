@@ -446,6 +446,8 @@ pub const IDENTITIES_BYTES_USUAL: usize = 1024;
 pub const COPIED_BYTES_PER_UNIT: usize = 4096;
 /// Bytes that are sent to a client in one unit, the kernel's copies and the first use of their memory included.
 pub const SENT_BYTES_PER_UNIT: usize = 512;
+/// Bytes of a write in one unit: they go to the log, and to every other server.
+pub const WRITTEN_BYTES_PER_UNIT: usize = 512;
 /// Units that the end of a session takes for each of its ephemeral nodes.
 pub const UNITS_PER_EPHEMERAL: usize = 2;
 
@@ -460,7 +462,7 @@ pub const UNITS_UNAPPLIED_MAX: u64 = 5_000;
 
 /// The same in bytes of those transactions, which go to every server and to its log: a slow disk takes this much in some
 /// ten milliseconds.
-pub const BYTES_UNAPPLIED_MAX: usize = 4 << 20;
+pub const BYTES_UNAPPLIED_MAX: usize = 2 << 20;
 
 /// Default of `ringkeeper.multiOperationsMax`: a multi is carried out in one piece, so that its cost is
 /// bounded before it begins. Operations as they are usual have a hundred bytes each, and of those no

@@ -1,8 +1,8 @@
 //! Requests of learners that wait in a leader: for room on the disk, or for their turn.
 //!
 //! Each session's are kept in their order, and sessions stand in line as connections do here
-//! ([`work`](super::work)): those whose next request is light in one, the others in another. A learner's
-//! sync is answered when everything is proposed that came before it.
+//! ([`work`](super::work)): those whose next request is light in one, the others in another. The sync of a follower of
+//! Apache ZooKeeper is answered when everything is proposed that came before it.
 //!
 //! ```text
 //! 1. A follower of Apache ZooKeeper passes on a write and a sync of one session.
@@ -50,6 +50,8 @@ pub(super) struct Deferred {
     links: HashMap<LinkId, (usize, usize)>,
     /// Syncs, each with the number of the first request that came behind it.
     syncs: VecDeque<(u64, LinkId)>,
+    /// How many of them came over each link; none is 0.
+    syncs_of: HashMap<LinkId, usize>,
 }
 
 impl Deferred {
@@ -72,6 +74,12 @@ impl Deferred {
 
     pub fn push_sync(&mut self, link: LinkId) {
         self.syncs.push_back((self.next, link));
+        *self.syncs_of.entry(link).or_default() += 1;
+    }
+
+    /// Whether a sync waits that came over this link.
+    pub fn has_sync_of(&self, link: LinkId) -> bool {
+        self.syncs_of.contains_key(&link)
     }
 
     fn line(&mut self, weight: Weight) -> &mut VecDeque<SessionId> {
@@ -108,7 +116,13 @@ impl Deferred {
     /// A sync before which nothing waits any more.
     pub fn pop_sync(&mut self) -> Option<LinkId> {
         let first = self.numbers.first().copied().unwrap_or(self.next);
-        self.syncs.pop_front_if(|(number, _)| *number <= first).map(|(_, link)| link)
+        let (_, link) = self.syncs.pop_front_if(|(number, _)| *number <= first)?;
+        let of_link = self.syncs_of.get_mut(&link).expect("it was counted as it came");
+        *of_link -= 1;
+        if *of_link == 0 {
+            self.syncs_of.remove(&link);
+        }
+        Some(link)
     }
 
     pub fn clear(&mut self) {
@@ -207,7 +221,9 @@ mod tests {
         assert_eq!(pop(&mut deferred, Weight::Heavy), None);
         assert_eq!(deferred.pop_sync(), None, "something waits that came before it");
         assert_eq!(pop(&mut deferred, Weight::Light), Some((1, 3)));
+        assert!(deferred.has_sync_of(LinkId::accepted(7)));
         assert_eq!(deferred.pop_sync(), Some(LinkId::accepted(7)));
+        assert!(!deferred.has_sync_of(LinkId::accepted(7)));
         assert!(deferred.is_empty() && deferred.bytes == 0 && deferred.links.is_empty());
     }
 }

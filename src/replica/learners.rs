@@ -22,6 +22,9 @@ impl Replica {
             tracing::debug!(server = request.server.0, "a request for a leader that is none");
             return;
         }
+        if OpCode::from_i32(request.op) == Some(OpCode::Sync) {
+            return self.on_forwarded_sync(&request);
+        }
         let units = self.units_of_forwarded(&request);
         let weight = Weight::of(units);
         let waits =
@@ -32,12 +35,22 @@ impl Replica {
         self.propose_forwarded(now, &request);
     }
 
+    /// Another Ringkeeper keeps a sync in its session's queue, behind what that has asked for before; so it need not
+    /// wait here for what others ask for.
+    fn on_forwarded_sync(&mut self, request: &ForwardedRequest) {
+        let deferred = &mut self.ensemble.deferred;
+        let is_ordered_there = request.scope != SessionScope::Unsaid;
+        // Answers belong to a link's syncs in their order.
+        if deferred.is_empty() || (is_ordered_there && !deferred.has_sync_of(request.link)) {
+            self.peer.answer_sync(request.link);
+        } else {
+            deferred.push_sync(request.link);
+        }
+    }
+
     /// Keeps a request until there is room on the disk, or until its turn comes: it was not given a zxid, so
     /// that nobody waits for it, but the learner that sent it.
     fn defer(&mut self, now: Now, request: ForwardedRequest, units: u32) {
-        if OpCode::from_i32(request.op) == Some(OpCode::Sync) {
-            return self.ensemble.deferred.push_sync(request.link);
-        }
         self.ensemble.deferred.push(request, units);
         if !self.ensemble.deferred.is_too_much() {
             return;
@@ -85,9 +98,6 @@ impl Replica {
 
     fn propose_forwarded(&mut self, now: Now, request: &ForwardedRequest) {
         let op = OpCode::from_i32(request.op);
-        if op == Some(OpCode::Sync) {
-            return self.peer.answer_sync(request.link);
-        }
         if self.in_flight.len() >= limits::PROPOSALS_PENDING_MAX {
             return self.peer.leave(now.mono, "too many transactions wait for a quorum");
         }

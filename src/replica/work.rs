@@ -319,7 +319,7 @@ impl Work {
     }
 
     /// Whether a heavy request may be carried out, though light ones wait or not.
-    fn is_time_for_heavy(&self, light_wait: bool) -> bool {
+    pub fn is_time_for_heavy(&self, light_wait: bool) -> bool {
         if light_wait { self.heavy_credit > 0 } else { self.left > 0 }
     }
 
@@ -619,7 +619,7 @@ impl Replica {
                     _ if self.ensemble.proposes() => carried_out,
                     // It is read, and passed on.
                     OpCode::Multi => 2 + bytes / limits::READ_BYTES_PER_UNIT,
-                    _ => 2 + bytes / limits::COPIED_BYTES_PER_UNIT,
+                    _ => 2 + bytes / limits::WRITTEN_BYTES_PER_UNIT,
                 };
                 return Cost { units: in_units(units), weight, is_write: true };
             }
@@ -643,8 +643,10 @@ impl Replica {
                 let (ephemerals, _) = self.database.ephemerals_size(session);
                 4 + ephemerals * limits::UNITS_PER_EPHEMERAL
             }
-            OpCode::SetData | OpCode::Delete => 4 + bytes / limits::COPIED_BYTES_PER_UNIT,
-            _ => 4 + bytes / limits::COPIED_BYTES_PER_UNIT + self.units_of_names(bytes, identities),
+            OpCode::SetData | OpCode::Delete => 4 + bytes / limits::WRITTEN_BYTES_PER_UNIT,
+            _ => {
+                4 + bytes / limits::WRITTEN_BYTES_PER_UNIT + self.units_of_names(bytes, identities)
+            }
         }
     }
 

@@ -3,14 +3,15 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use ringkeeper::error::ErrorCode;
 use ringkeeper::id::Zxid;
 use ringkeeper::jute::VectorBuf;
 use ringkeeper::proto::OpCode;
 use ringkeeper::proto::request::{
-    MultiOp, PathRequest, PathVersion, PathWatch, RequestBody, SetWatchesRequest,
+    MultiOp, PathRequest, PathVersion, PathWatch, RequestBody, SetDataRequest, SetWatchesRequest,
 };
 use ringkeeper_testkit::Config;
 
@@ -20,6 +21,10 @@ use crate::raw::{self, Client};
 
 /// What the lists and trees of these attacks take.
 const GROWTH_MAX: u64 = 256 << 20;
+
+/// The longest wait for a list of 4000 names: each of the others' requests takes as long or longer, and its turn comes
+/// after one of each kind.
+const LIST_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Clients ask for everything at once, and say nothing more until they are answered: on a busy machine that takes
 /// longer than the sessions of others may be silent.
@@ -79,6 +84,57 @@ fn checks(client: &mut Client, count: usize) -> Vec<u8> {
 fn multis_of_as_many_operations_as_may_be_let_others_work() {
     everywhere(&format!("20 clients with {MULTIS} multis of 10 000 operations each"), |at| {
         storm(at, 20, MULTIS, |client| checks(client, 10_000))
+    });
+}
+
+/// Beside the attack somebody asks for a list of 4000 names, again and again: who asks for much does not wait for all
+/// who ask for more.
+fn beside_lists(at: SocketAddr, attack: impl FnOnce() -> String) -> String {
+    let mut reader = Client::connect_with(at, PATIENT_MS);
+    if reader.create("/listed", b"", 0).header.err == 0 {
+        fill(&mut reader, "/listed", 4000, 0);
+    }
+    let over = AtomicBool::new(false);
+    let (answer, longest) = std::thread::scope(|scope| {
+        let lists = scope.spawn(|| {
+            let mut longest = Duration::ZERO;
+            while !over.load(Ordering::Relaxed) {
+                let begun = Instant::now();
+                reader.call(OpCode::GetChildren, &raw::get("/listed", false)).ok();
+                longest = longest.max(begun.elapsed());
+            }
+            longest
+        });
+        let answer = attack();
+        over.store(true, Ordering::Relaxed);
+        (answer, lists.join().unwrap())
+    });
+    assert!(longest < LIST_WAIT_MAX, "a list of 4000 names took {longest:?}");
+    format!("{answer}; a list took {:.0} ms at most", longest.as_secs_f64() * 1e3)
+}
+
+#[test]
+fn multis_that_change_much_let_others_work() {
+    let name = format!("50 clients with {MULTIS} multis of 9900 setData each");
+    everywhere(&name, |at| {
+        let mut owner = Client::connect_with(at, PATIENT_MS);
+        let _ = owner.create("/changed", b"", 0);
+        let change =
+            SetDataRequest { path: Some("/changed"), data: Some(b"ten bytes."), version: -1 };
+        let all = RequestBody::Multi(vec![MultiOp::SetData(change); 9900]);
+        beside_lists(at, || storm(at, 50, MULTIS, |client| client.frame(OpCode::Multi, &all)))
+    });
+}
+
+#[test]
+fn writes_of_long_values_let_others_work() {
+    let name = format!("40 clients with {MULTIS} writes of 900 kB each");
+    everywhere(&name, |at| {
+        let mut owner = Client::connect_with(at, PATIENT_MS);
+        let _ = owner.create("/long", b"", 0);
+        let data = vec![b'v'; 900_000];
+        let write = raw::set("/long", &data);
+        beside_lists(at, || storm(at, 40, MULTIS, |client| client.frame(OpCode::SetData, &write)))
     });
 }
 

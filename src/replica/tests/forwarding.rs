@@ -3,12 +3,12 @@
 use super::harness::{Client, Harness, create, new_session, path, set_data, watch};
 use crate::error::ErrorCode;
 use crate::id::{ConnectionId, Epoch, ServerId, SessionId, Zxid};
-use crate::limits::LEARNER_SYNCS_PASSED_MAX;
+use crate::limits::{self, LEARNER_SYNCS_PASSED_MAX};
 use crate::peer::{Inbound, Ready, Standing};
 use crate::proto::OpCode;
 use crate::proto::connect::ConnectRequest;
 use crate::proto::data::AclVector;
-use crate::proto::request::RequestBody;
+use crate::proto::request::{MultiOp, RequestBody};
 use crate::proto::txn::{CreateTxn, SetDataTxn, Txn, TxnBody, TxnHeader};
 use crate::replica::ReplicaOptions;
 use crate::zab::Epochs;
@@ -442,4 +442,52 @@ fn a_committed_transaction_that_does_not_fit_ends_no_learner() {
     harness.send(client.conn, 1, OpCode::Exists, &watch("/a/b", false));
     harness.settle();
     assert_eq!(harness.errors(client.conn), [(1, 0)]);
+}
+
+/// What a leader carries out in a line of its own.
+pub fn long_multi(data: &[u8]) -> RequestBody<'_> {
+    match set_data("/", data, -1) {
+        RequestBody::SetData(request) => RequestBody::Multi(vec![MultiOp::SetData(request)]),
+        _ => unreachable!("it is a setData"),
+    }
+}
+
+#[test]
+fn long_writes_wait_at_the_learner_and_short_ones_are_passed_on() {
+    let mut harness = follower();
+    let clients: Vec<Client> = (1..=3).map(|n| connect(&mut harness, zxid(1, n))).collect();
+    let [long, short, other] = &clients[..] else { unreachable!("there are three") };
+    let data = vec![0; limits::PASSED_ON_HEAVY_BYTES_MAX / 5];
+    for xid in 1..=8 {
+        harness.send(long.conn, xid, OpCode::Multi, &long_multi(&data));
+    }
+    let passed = |xid: i32| format!("forward {} {xid} Multi", long.session);
+    assert_eq!(told(&mut harness), (1..=5).map(passed).collect::<Vec<_>>());
+    harness.send(short.conn, 1, OpCode::Create, &create("/a", b"", 0));
+    assert_eq!(told(&mut harness), [format!("forward {} 1 Create", short.session)]);
+    commit(&mut harness, failed(zxid(1, 4), long.session, 1, ErrorCode::NoNode));
+    assert_eq!(told(&mut harness), [passed(6)]);
+    // Its client's leaving takes nothing back: the leader has them.
+    harness.close(long.conn);
+    harness.send(other.conn, 1, OpCode::Multi, &long_multi(&data));
+    assert_eq!(told(&mut harness), Vec::<String>::new());
+    commit(&mut harness, failed(zxid(1, 5), long.session, 2, ErrorCode::NoNode));
+    assert_eq!(told(&mut harness), [format!("forward {} 1 Multi", other.session)]);
+    // And what its session does not wait for any more takes no room.
+    commit(
+        &mut harness,
+        txn(
+            zxid(1, 6),
+            long.session,
+            0,
+            OpCode::CloseSession,
+            &TxnBody::CloseSession { paths: None },
+        ),
+    );
+    for xid in 2..=6 {
+        harness.send(other.conn, xid, OpCode::Multi, &long_multi(&data));
+    }
+    let passed: Vec<String> =
+        (2..=5).map(|xid| format!("forward {} {xid} Multi", other.session)).collect();
+    assert_eq!(told(&mut harness), passed);
 }

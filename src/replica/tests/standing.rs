@@ -1,14 +1,15 @@
 //! What becomes of clients when their server changes its part in the ensemble; and the leader's part.
 
 use super::forwarding::{
-    become_, commit, connect, created, failed, follower, follower_with, following, inbound, told,
-    txn, zxid,
+    become_, commit, connect, created, failed, follower, follower_with, following, inbound,
+    long_multi, told, txn, zxid,
 };
 use super::harness::{Client, Harness, create, new_session, path, watch};
 use crate::acl::Identity;
 use crate::error::ErrorCode;
 use crate::id::{ConnectionId, Epoch, ServerId, SessionId};
 use crate::jute::Jute;
+use crate::limits;
 use crate::peer::link::LinkId;
 use crate::peer::{ForwardedRequest, Inbound, Ready, SessionScope, Standing};
 use crate::proto::OpCode;
@@ -446,6 +447,28 @@ fn a_leader_whose_epoch_is_used_up_was_ended_by_nobody() {
     lose_leader(&mut harness, vec![]);
     find_leader(&mut harness, 2, &client);
     assert_eq!(told(&mut harness)[1..], [format!("forward {} 2 Create", client.session)]);
+}
+
+#[test]
+fn what_is_passed_on_to_the_next_leader_takes_the_room_once() {
+    let mut harness = follower();
+    let client = connect(&mut harness, zxid(1, u32::MAX - 1));
+    let data = vec![0; limits::PASSED_ON_HEAVY_BYTES_MAX / 5];
+    for xid in 1..=5 {
+        harness.send(client.conn, xid, OpCode::Multi, &long_multi(&data));
+    }
+    assert_eq!(told(&mut harness).len(), 5);
+    lose_leader(&mut harness, vec![]);
+    find_leader(&mut harness, 2, &client);
+    let passed: Vec<String> = told(&mut harness);
+    assert_eq!(passed.iter().filter(|told| told.ends_with(" Multi")).count(), 5, "{passed:?}");
+    harness.send(client.conn, 6, OpCode::Multi, &long_multi(&data));
+    assert_eq!(told(&mut harness), Vec::<String>::new());
+    for (xid, counter) in (1..=5).zip(1..) {
+        commit(&mut harness, failed(zxid(2, counter), client.session, xid, ErrorCode::NoNode));
+    }
+    assert_eq!(told(&mut harness), [format!("forward {} 6 Multi", client.session)]);
+    assert_eq!(harness.errors(client.conn).len(), 5);
 }
 
 #[test]

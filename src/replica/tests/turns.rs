@@ -7,13 +7,14 @@ use crate::error::ErrorCode;
 use crate::id::{ConnectionId, SessionId, Zxid};
 use crate::jute::{Jute, VectorBuf};
 use crate::limits;
-use crate::peer::{Inbound, Ready, Standing};
+use crate::peer::{ForwardedRequest, Inbound, Ready, SessionScope, Standing};
 use crate::proto::OpCode;
 use crate::proto::request::{
     MultiOp, PathRequest, PathVersion, Paths, RequestBody, RequestHeader, SetWatchesRequest,
 };
 use crate::proto::txn::Txn;
 use crate::replica::ReplicaOptions;
+use crate::replica::work::{Weight, Work};
 
 /// A turn of a hundred small reads.
 const UNITS: u32 = 100;
@@ -360,6 +361,34 @@ fn requests_that_learners_pass_on_take_turns_by_session() {
 }
 
 /// Creates that are committed together, from this zxid on.
+#[test]
+fn a_sync_waits_for_what_others_pass_on_only_where_its_server_keeps_no_order() {
+    for (scope, is_at_once) in [(SessionScope::Global, true), (SessionScope::Unsaid, false)] {
+        let mut h = leader();
+        let (heavy, light) = (SessionId(3 << 56), SessionId((3 << 56) + 1));
+        let multi = |cxid| request(heavy, cxid, OpCode::Multi, &checks(2200));
+        let sync = |cxid, scope| ForwardedRequest {
+            scope,
+            ..request(light, cxid, OpCode::Sync, &path("/"))
+        };
+        let mut inbound: Vec<_> = (1..=4).map(|cxid| Inbound::Request(multi(cxid))).collect();
+        inbound.push(Inbound::Request(sync(1, scope)));
+        // Whatever its server does, the link's answers stay in their order.
+        inbound.push(Inbound::Request(sync(2, SessionScope::Global)));
+        h.serves_all = false;
+        told(&mut h);
+        h.decide(Ready { inbound, ..Ready::default() });
+        h.turn();
+        let answered = told(&mut h).iter().filter(|told| told.starts_with("answer sync")).count();
+        assert!(h.peer().proposed.len() < 4, "some wait");
+        assert_eq!(answered, if is_at_once { 2 } else { 0 });
+        (0..20).for_each(|_| h.turn());
+        assert_eq!(h.peer().proposed.len(), 4);
+        let later = told(&mut h).iter().filter(|told| told.starts_with("answer sync")).count();
+        assert_eq!(answered + later, 2);
+    }
+}
+
 fn many_created(from: u32, client: &Client) -> Vec<Txn> {
     let zxids = from..from + 20 * UNITS;
     zxids.map(|at| created(zxid(1, at), client, 0, &format!("/n{at}"))).collect()
@@ -574,4 +603,41 @@ fn writes_wait_while_much_is_proposed_and_not_applied() {
     h.serves_all = true;
     h.settle();
     assert_eq!(before + h.errors(other.conn).len(), 10);
+}
+
+#[test]
+fn a_long_read_waits_behind_no_write() {
+    let mut h = Harness::new();
+    let (writer, reader) = (h.connect(), h.connect());
+    for n in 0..4000 {
+        h.create(&reader, &format!("/n{n}"), 0);
+    }
+    h.serves_all = false;
+    for xid in 0..10 {
+        hand_in(&mut h, writer.conn, &frames(std::iter::once((xid, OpCode::Multi, checks(5000)))));
+        h.turn();
+    }
+    let proposed = h.replica.requests_outstanding();
+    assert!(proposed < 10 && !h.replica.may_write(Weight::Heavy), "writes wait");
+    let list = frames(std::iter::once((11, OpCode::GetChildren2, watch("/", false))));
+    assert!(list.len() < 100 && 4000 / limits::NAMES_PER_UNIT > limits::HEAVY_WORK_UNITS as usize);
+    hand_in(&mut h, reader.conn, &list);
+    // Nothing of what is proposed is carried out meanwhile.
+    (0..10).for_each(|_| h.turn());
+    assert_eq!(h.errors(reader.conn), [(11, 0)]);
+    assert_eq!(h.replica.requests_outstanding(), proposed);
+}
+
+#[test]
+fn what_is_applied_for_others_keeps_heavy_requests_waiting_no_longer_than_one_of_them() {
+    let mut work = Work::new(limits::TURN_WORK_UNITS, limits::TURN_EVENTS_MAX);
+    for _ in 0..100 {
+        work.on_applying(limits::HEAVY_WORK_UNITS * 50);
+    }
+    let mut turns = 0;
+    while !work.is_time_for_heavy(true) {
+        work.begin_turn();
+        turns += 1;
+    }
+    assert!((5..20).contains(&turns), "{turns}");
 }

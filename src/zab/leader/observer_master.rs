@@ -22,7 +22,7 @@ use crate::limits::{
     LEARNER_SYNCS_MAX, LEARNER_WINDOW_BYTES, OBSERVERS_BYTES_MAX, OBSERVERS_REQUESTS_MAX,
 };
 use crate::peer::link::{LinkEvent, LinkId, Port};
-use crate::peer::{ForwardedRequest, Inbound, PeerOptions, Ready, SessionScope};
+use crate::peer::{ForwardedRequest, Inbound, PeerOptions, Ready};
 use crate::proto::OpCode;
 use crate::proto::quorum::packet;
 use crate::proto::txn::Txn;
@@ -56,7 +56,7 @@ pub enum Upstream {
     /// A question about a session, with its timeout in ms.
     Revalidate(SessionId, i32),
     /// A sync of this server's own, for the session that asked last: its answer says that the leader has got to here.
-    Mark(SessionId, SessionScope),
+    Mark(SessionId),
 }
 
 /// Whose sync the leader has still to answer.
@@ -493,7 +493,7 @@ impl ObserverMaster {
                 }));
                 if let Some((requests, bytes)) = marked {
                     self.syncs.push_back(Sync::Mark(requests, bytes));
-                    self.upstream.push(Upstream::Mark(session, scope));
+                    self.upstream.push(Upstream::Mark(session));
                 }
             }
             kind => warn!("{} sent a packet of type {kind}: ignored", handler.name()),

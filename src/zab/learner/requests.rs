@@ -39,9 +39,11 @@ impl Learner {
             Upstream::Revalidate(session, timeout_ms) => {
                 self.ask_about(*session, *timeout_ms, None, lasting);
             }
-            Upstream::Mark(session, scope) => {
+            Upstream::Mark(session) => {
                 const ROOT: &[u8] = b"\0\0\0\x01/";
-                let (session, scope, op) = (*session, *scope, OpCode::Sync.number());
+                // As Apache ZooKeeper would send it: the answer waits until all before it are proposed.
+                let (scope, op) = (SessionScope::Unsaid, OpCode::Sync.number());
+                let session = *session;
                 let sync =
                     PassedRequest { session, scope, cxid: 0, op, body: ROOT, identities: &[] };
                 self.pass_on(sync, lasting);

@@ -91,7 +91,7 @@ impl World {
             lines.push(match wish {
                 Upstream::Request(request) => format!("ask op {} {}", request.op, request.session),
                 Upstream::Revalidate(session, _) => format!("ask whether {session} is alive"),
-                Upstream::Mark(session, _) => format!("mark for {session}"),
+                Upstream::Mark(session) => format!("mark for {session}"),
             });
         }
         for inbound in ready.inbound {

@@ -446,6 +446,13 @@ pub const IDENTITIES_BYTES_USUAL: usize = 1024;
 pub const COPIED_BYTES_PER_UNIT: usize = 4096;
 /// Bytes that are sent to a client in one unit, the kernel's copies and the first use of their memory included.
 pub const SENT_BYTES_PER_UNIT: usize = 512;
+/// Bytes that a session core writes at once, without looking whose turn it is: most replies.
+pub const SHORT_SEND_BYTES: usize = 4096;
+/// Bytes that it writes to one connection before others have their turn.
+pub const LONG_SEND_BYTES_PER_TURN: usize = 64 << 10;
+/// Bytes that it writes in turn before it looks what else there is: a quarter of a millisecond.
+pub const LONG_SENDS_BYTES_PER_ROUND: usize = 512 << 10;
+
 /// Bytes of a write in one unit: they go to the log, and to every other server.
 pub const WRITTEN_BYTES_PER_UNIT: usize = 512;
 /// Units that the end of a session takes for each of its ephemeral nodes.

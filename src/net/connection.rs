@@ -17,6 +17,7 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
 use super::frame::{LENGTH_BYTES, Tail, split};
 use super::outstanding::Outstanding;
+use super::table::Pace;
 use super::{Budget, Connections, Core};
 use crate::admin::word::FourLetterWord;
 use crate::id::ConnectionId;
@@ -63,6 +64,8 @@ pub(super) struct Connection {
     pub(super) waits_for_answers: Cell<bool>,
     /// Whether it stands among those whose clients may not read.
     pub(super) is_slow: Cell<bool>,
+    /// Whether it stands among those that write in turn.
+    pub(super) in_line: Cell<bool>,
     /// Whether a whole frame has arrived.
     pub(super) greeted: Cell<bool>,
     /// Whether it stands among those whose frames have begun, and not ended.
@@ -169,6 +172,7 @@ impl Connection {
             has_begun: Cell::new(false),
             looks: Cell::new(0),
             is_slow: Cell::new(false),
+            in_line: Cell::new(false),
             asked_a_word: Cell::new(false),
             input_over: Cell::new(false),
             counted: Cell::new(0),
@@ -282,10 +286,11 @@ impl Connection {
 
     /// Writes what the socket takes now of a send's bytes and keeps the rest. Gives the buffer back
     /// when empty.
-    pub(super) fn send(&self, send: Send, unsent_max: usize) -> Option<Vec<u8>> {
+    pub(super) fn send(&self, send: Send, unsent_max: usize, pace: Pace) -> Option<Vec<u8>> {
         if send.bytes.is_empty() {
             return Some(send.bytes);
         }
+        let waits = pace == Pace::InTurn && send.bytes.len() > limits::SHORT_SEND_BYTES;
         let reported_bytes = send.reported_bytes();
         let piece = Piece { reported_bytes, bytes: send.bytes, since: Instant::now() };
         let mut unsent = self.unsent.borrow_mut();
@@ -301,15 +306,38 @@ impl Connection {
         unsent.reported += piece.reported_bytes;
         unsent.pieces.push_back(piece);
         if unsent.pieces.len() > 1 {
-            // The socket is full, and we wait for room.
+            // The socket is full, and we wait for room; or for our turn.
             return None;
         }
         self.stuck_since.set(now);
-        let (result, spare) = self.flush(unsent);
+        if waits {
+            drop(unsent);
+            self.table.stand_in_line(self);
+            return None;
+        }
+        let (result, spare) = self.flush(unsent, usize::MAX);
         if let Err(error) = result {
             self.break_off(&error);
         }
         spare
+    }
+
+    /// Its turn to write at most so many bytes: how many it wrote, and whether it may write more.
+    pub(super) fn take_turn(&self, most: usize) -> (usize, bool) {
+        let before = self.unsent_bytes();
+        let is_more = match self.flush(self.unsent.borrow_mut(), most).0 {
+            Ok(is_more) => is_more,
+            Err(error) => {
+                self.break_off(&error);
+                false
+            }
+        };
+        self.recount();
+        let after = self.unsent_bytes();
+        if after == 0 && self.end.borrow().is_some() {
+            self.wake();
+        }
+        (before - after, is_more)
     }
 
     /// The socket cannot be used any more.
@@ -361,11 +389,16 @@ impl Connection {
         self.unsent.borrow().bytes
     }
 
-    /// Writes what the socket takes; if that is not all, waits for room.
-    fn flush(&self, mut unsent: RefMut<'_, Unsent>) -> (io::Result<()>, Option<Vec<u8>>) {
+    /// Writes what the socket takes, and at most `most` bytes; waits for room if it takes no more. Whether
+    /// it might take more, and the last buffer that is out.
+    fn flush(
+        &self,
+        mut unsent: RefMut<'_, Unsent>,
+        most: usize,
+    ) -> (io::Result<bool>, Option<Vec<u8>>) {
         let mut spare = None;
         let mut taken = 0;
-        let result = self.write_out(&mut unsent, &mut spare, &mut taken);
+        let result = self.write_out(&mut unsent, most, &mut spare, &mut taken);
         unsent.reported -= taken;
         let unsent_bytes = unsent.bytes;
         drop(unsent);
@@ -382,15 +415,21 @@ impl Connection {
     fn write_out(
         &self,
         unsent: &mut Unsent,
+        most: usize,
         spare: &mut Option<Vec<u8>>,
         taken: &mut usize,
-    ) -> io::Result<()> {
-        let mut wrote_some = false;
+    ) -> io::Result<bool> {
+        let mut wrote_in_all = 0;
         while let Some(front) = unsent.pieces.front() {
+            if wrote_in_all >= most {
+                self.stuck_since.set(Instant::now());
+                return Ok(true);
+            }
             let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-            match send(&self.socket, &front.bytes[unsent.front_sent..], flags) {
+            let rest = &front.bytes[unsent.front_sent..];
+            match send(&self.socket, &rest[..rest.len().min(most - wrote_in_all)], flags) {
                 Ok(wrote) => {
-                    wrote_some = true;
+                    wrote_in_all += wrote;
                     unsent.front_sent += wrote;
                     unsent.bytes -= wrote;
                     if unsent.front_sent == front.bytes.len() {
@@ -401,7 +440,7 @@ impl Connection {
                     }
                 }
                 Err(rustix::io::Errno::AGAIN) => {
-                    if wrote_some {
+                    if wrote_in_all > 0 {
                         self.stuck_since.set(Instant::now());
                     }
                     if let Some(watch) = &*self.watch.borrow() {
@@ -413,12 +452,12 @@ impl Connection {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Does what can be done now; its end, if it has come to it.
     fn advance(&self, what: Readiness) -> Option<End> {
-        if let Err(error) = self.flush(self.unsent.borrow_mut()).0 {
+        if let Err(error) = self.flush(self.unsent.borrow_mut(), usize::MAX).0 {
             return Some(self.broken(&error));
         }
         let unsent = self.unsent.borrow();

@@ -83,12 +83,23 @@ pub(super) struct Shared {
     pub(super) scratch: RefCell<Box<[u8]>>,
     /// Connections to which more is unsent than may wait, or was a moment ago.
     slow: RefCell<Vec<ConnectionId>>,
+    /// Connections to which long pieces are to be written, each a little in turn.
+    in_line: RefCell<VecDeque<ConnectionId>>,
     /// Connections of which a frame has begun, and had not ended when they were looked at.
     begun: RefCell<Vec<ConnectionId>>,
     /// Connections whose first frame is awaited, oldest first.
     newcomers: RefCell<VecDeque<(Instant, Weak<Connection>)>>,
     clock: Clock,
     lines: RefCell<Limiter>,
+}
+
+/// When a long piece is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// Whoever makes it counts it in turns of his own.
+    AtOnce,
+    /// When its connection's turn comes.
+    InTurn,
 }
 
 #[derive(Default)]
@@ -121,6 +132,7 @@ impl Connections {
             throttled: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
             slow: RefCell::default(),
+            in_line: RefCell::default(),
             begun: RefCell::default(),
             newcomers: RefCell::default(),
             clock: Clock::start(),
@@ -146,13 +158,17 @@ impl Connections {
 
     /// Carries out one send of the replica. Gives the buffer back for reuse if all of it is out.
     pub fn deliver(&self, send: Send) -> Option<Vec<u8>> {
+        self.deliver_at(Pace::AtOnce, send)
+    }
+
+    fn deliver_at(&self, pace: Pace, send: Send) -> Option<Vec<u8>> {
         // A connection that is gone needs nothing; the replica will hear, or has heard, of it.
         let connection = self.find(send.conn)?;
         // Of a connection that is being closed nothing is awaited any more, however long its client
         // takes to read the last bytes; what it left unanswered must not slow the others down.
         self.answered(&connection, if send.close { u32::MAX } else { send.answered });
         let close = send.close;
-        let spare = connection.send(send, self.shared.options.unsent_bytes_max);
+        let spare = connection.send(send, self.shared.options.unsent_bytes_max, pace);
         if close {
             connection.close_after_output();
         }
@@ -160,13 +176,46 @@ impl Connections {
         spare
     }
 
-    /// Carries out sends that came from another executor, who counted them on their way.
+    /// Carries out sends that came from another executor, who counted them on their way: the long ones in turn
+    /// ([`Connections::write_some`]), for many may come together, and what is short behind them is not to wait.
     pub fn deliver_all(&self, sends: Vec<Send>) {
         for send in sends {
             let bytes = send.bytes.capacity();
-            self.deliver(send);
+            self.deliver_at(Pace::InTurn, send);
             self.shared.arrived.change(bytes, 0);
         }
+    }
+
+    pub(super) fn stand_in_line(&self, connection: &Connection) {
+        if !connection.in_line.replace(true) {
+            self.shared.in_line.borrow_mut().push_back(connection.id);
+        }
+    }
+
+    /// Writes a part of what stands in line. Call once in each round, and do not sleep while [`Connections::has_line`].
+    pub fn write_some(&self) {
+        let mut wrote = 0;
+        // What a system call takes, whatever it writes.
+        const SEND_CALL_BYTES: usize = 1024;
+        let waiting = self.shared.in_line.borrow().len();
+        for _ in 0..waiting {
+            if wrote >= limits::LONG_SENDS_BYTES_PER_ROUND {
+                return;
+            }
+            let Some(next) = self.shared.in_line.borrow_mut().pop_front() else { return };
+            let Some(connection) = self.find(next) else { continue };
+            connection.in_line.set(false);
+            let (bytes, is_more) = connection.take_turn(limits::LONG_SEND_BYTES_PER_TURN);
+            wrote += bytes + SEND_CALL_BYTES;
+            if is_more {
+                self.stand_in_line(&connection);
+            }
+        }
+    }
+
+    /// Whether something stands in line.
+    pub fn has_line(&self) -> bool {
+        !self.shared.in_line.borrow().is_empty()
     }
 
     /// Tells what the connections hold, and closes some if that is too much. Call once in each round, when

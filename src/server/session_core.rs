@@ -65,6 +65,7 @@ impl Round {
         wiring::watch_silence(self.connections.clone(), &self.reactor);
         loop {
             self.reactor.dispatch()?;
+            self.connections.write_some();
             self.connections.settle();
             self.uplink.flush();
             while let Some(order) = self.inbox.order() {
@@ -78,7 +79,7 @@ impl Round {
                     }
                 }
             }
-            if !self.finds_something() {
+            if !self.connections.has_line() && !self.finds_something() {
                 self.reactor.sleep(None)?;
             }
         }

@@ -85,7 +85,7 @@ fn the_core_hears_of_the_bytes_that_it_counts_and_of_no_others_however_many() {
     while left > 0 {
         assert!(core.written.borrow().is_empty() || left < 2 * bytes.len(), "{left} left");
         left -= client.read(&mut chunk).unwrap();
-        connection.flush(connection.unsent.borrow_mut()).0.unwrap();
+        connection.flush(connection.unsent.borrow_mut(), usize::MAX).0.unwrap();
     }
     assert_eq!(*core.written.borrow(), [bytes.len()]);
     assert_eq!((connection.unsent_bytes(), connection.unsent.borrow().reported), (0, 0));
@@ -251,7 +251,7 @@ fn requests_of_a_client_that_does_not_read_slow_nobody_else_down() {
     let mut chunk = vec![0; 1 << 20];
     while read < length {
         read += client.read(&mut chunk).unwrap();
-        slow.flush(slow.unsent.borrow_mut()).0.unwrap();
+        slow.flush(slow.unsent.borrow_mut(), usize::MAX).0.unwrap();
     }
     assert!(table.is_throttled());
     table.deliver(Send { conn: slow.id, answered: 39, ..Send::default() });
@@ -412,4 +412,44 @@ fn a_connection_that_the_core_has_closed_ends_however_slowly_its_client_reads() 
     assert!(!core.closed.get());
     table.close_silent(begun + patience + Duration::from_secs(1));
     until(&reactor, "the end", || core.closed.get());
+}
+
+#[test]
+fn what_is_short_does_not_wait_behind_long_pieces_for_others() {
+    let reactor = Reactor::new(Doorbell::new().unwrap()).unwrap();
+    let (_, table) = of_64_mib(&reactor);
+    let cores: Vec<Rc<Silent>> = (0..21).map(|_| Rc::default()).collect();
+    let mut ends: Vec<_> = cores.iter().map(|core| connect(&table, core)).collect();
+    ends.iter().for_each(|(connection, _)| connection.clone().run());
+    let send = |place: usize, bytes: Vec<u8>| Send {
+        conn: ends[place].0.id,
+        bytes: bytes.into(),
+        ..Send::default()
+    };
+    let long = |byte: u8| vec![byte; 100_000];
+    let mut sends: Vec<Send> = (0..20).map(|place| send(place, long(1))).collect();
+    sends.extend((0..20).map(|place| send(place, long(2))));
+    // Behind what its connection waits for.
+    sends.push(send(0, vec![3; 10]));
+    sends.push(send(20, vec![4; 10]));
+    sends.push(Send { close: true, ..send(1, vec![5; 10]) });
+    table.deliver_all(sends);
+    assert_eq!(ends[20].0.unsent_bytes(), 0, "it is on its way");
+    let unsent = |place: usize| ends[place].0.unsent_bytes();
+    assert!((0..20).all(|place| unsent(place) >= 200_000) && table.has_line());
+    table.write_some();
+    let left: usize = (0..20).map(unsent).sum();
+    let round = limits::LONG_SENDS_BYTES_PER_ROUND + limits::LONG_SEND_BYTES_PER_TURN;
+    assert!((4_000_000 - round..4_000_000).contains(&left), "{left}");
+    for _ in 0..100 {
+        table.write_some();
+    }
+    assert!(!table.has_line() && (0..20).all(|place| unsent(place) == 0));
+    // And the socket gets it all in its order.
+    let mut got = vec![0; 200_010];
+    ends[0].1.read_exact(&mut got).unwrap();
+    assert!(got == [long(1), long(2), vec![3; 10]].concat());
+    until(&reactor, "the end", || cores[1].closed.get());
+    ends[1].1.read_exact(&mut got).unwrap();
+    assert!(got == [long(1), long(2), vec![5; 10]].concat());
 }

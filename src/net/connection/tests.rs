@@ -421,11 +421,8 @@ fn what_is_short_does_not_wait_behind_long_pieces_for_others() {
     let cores: Vec<Rc<Silent>> = (0..21).map(|_| Rc::default()).collect();
     let mut ends: Vec<_> = cores.iter().map(|core| connect(&table, core)).collect();
     ends.iter().for_each(|(connection, _)| connection.clone().run());
-    let send = |place: usize, bytes: Vec<u8>| Send {
-        conn: ends[place].0.id,
-        bytes: bytes.into(),
-        ..Send::default()
-    };
+    let send =
+        |place: usize, bytes: Vec<u8>| Send { conn: ends[place].0.id, bytes, ..Send::default() };
     let long = |byte: u8| vec![byte; 100_000];
     let mut sends: Vec<Send> = (0..20).map(|place| send(place, long(1))).collect();
     sends.extend((0..20).map(|place| send(place, long(2))));

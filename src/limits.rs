@@ -150,15 +150,15 @@ pub const OBSERVERS_REQUESTS_MAX: usize = 2 * REQUESTS_OUTSTANDING_MAX;
 pub const OBSERVERS_BYTES_MAX: usize = 6 << 20;
 
 /// Requests of its own clients that a learner has under way to its leader before more of them wait: more than one server
-/// of Apache ZooKeeper has. Its leader would stop to read from it at some times as many, and what the learner
-/// acknowledges, and what others ask for, would wait with them.
+/// of Apache ZooKeeper has. At more than twice as many its leader reads no more from it, and then what the learner
+/// acknowledges waits with them.
 pub const PASSED_ON_REQUESTS_MAX: usize = 3 * REQUESTS_OUTSTANDING_MAX / 2;
 const _: () =
     assert!(OBSERVERS_REQUESTS_MAX + PASSED_ON_REQUESTS_MAX < DEFERRED_REQUESTS_PER_LINK_MAX);
 /// The same in bytes, for requests that the leader carries out at once.
 pub const PASSED_ON_BYTES_MAX: usize = 6 << 20;
-/// The same for requests that stand in a line of their own there ([`HEAVY_WORK_UNITS`]): a gigabyte in a second where
-/// the leader answers in five milliseconds.
+/// The same for requests that stand in a line of their own there ([`HEAVY_WORK_UNITS`]): 800 MB in a second where the
+/// leader answers in five milliseconds.
 pub const PASSED_ON_HEAVY_BYTES_MAX: usize = 4 << 20;
 const _: () = assert!(PASSED_ON_HEAVY_BYTES_MAX < PASSED_ON_BYTES_MAX);
 const _: () = assert!(OBSERVERS_BYTES_MAX + PASSED_ON_BYTES_MAX < DEFERRED_BYTES_PER_LINK_MAX);

@@ -36,9 +36,10 @@ const HELD_BY_ITSELF: u64 = 16 << 20;
 const LOGGED_PER_REQUEST_BYTE: u64 = 16;
 /// Bytes of the log for each request or operation of a multi.
 const LOGGED_PER_OPERATION: u64 = 1024;
-/// The same, for each byte that its connection has introduced itself with: its list of permissions may name all
-/// identities, each with a few permissions.
-const LOGGED_PER_IDENTITY_BYTE: u64 = 4;
+/// The same, for each byte of identities that its entries of permissions may name; a digest is longer than what is said.
+const LOGGED_PER_IDENTITY_BYTE: u64 = 2;
+/// The shortest entry of a list of permissions.
+const ENTRY_BYTES: u64 = 16;
 
 /// Connections alive at the same time.
 pub const CONNECTIONS_MAX: usize = 4;
@@ -98,7 +99,8 @@ pub struct Sums {
     pub request_bytes: u64,
     /// Operations in them.
     pub operations: u64,
-    /// For each operation, the bytes that its connection had introduced itself with.
+    /// For each entry of permissions that a request may have, the bytes that its connection had introduced itself with;
+    /// of one request no more than a transaction may have.
     pub named_bytes: u64,
     /// Bytes of replies and events.
     pub output_bytes: u64,
@@ -232,7 +234,9 @@ impl Edge {
             connection.identity_bytes += frame.len() as u64;
         }
         let introduced = connection.identity_bytes.min(2 * limits::IDENTITIES_BYTES_MAX as u64);
-        self.sums.named_bytes += operations * introduced;
+        let entries = operations + frame.len() as u64 / ENTRY_BYTES;
+        let txn_bytes_max = self.replica.options().txnlog.txn_bytes_max as u64;
+        self.sums.named_bytes += (entries * introduced).min(txn_bytes_max);
         connection.sent_bytes += frame.capacity() + size_of::<Vec<u8>>();
         connection.sent.push_back(frame);
     }

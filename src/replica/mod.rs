@@ -503,6 +503,12 @@ impl Replica {
         self.ensemble.passed_on.requests() > 0 || self.peer().accepted() != self.peer().committed()
     }
 
+    /// Whether no write that was passed on to the leader waits for its end: what counts as under way for ever would keep
+    /// later writes out.
+    pub fn has_no_write_under_way(&self) -> bool {
+        self.ensemble.passed_on.is_empty()
+    }
+
     /// The newest transaction applied.
     pub fn last_processed(&self) -> Zxid {
         self.database.last_processed()

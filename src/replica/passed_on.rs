@@ -81,6 +81,11 @@ impl PassedOn {
         self.requests
     }
 
+    /// Whether nothing is under way but syncs, of connections that are here or gone.
+    pub fn is_empty(&self) -> bool {
+        self.writes == Sum::default() && self.orphaned == Sum::default() && self.orphans.is_empty()
+    }
+
     /// Whether one more may be passed on. Where those that take long wait, light ones still find room.
     pub fn has_room(&self, weight: Weight) -> bool {
         let bytes_max = match weight {

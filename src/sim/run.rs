@@ -211,6 +211,9 @@ fn end(world: &mut World, outcome: &mut Outcome) -> Result<(), String> {
     for server in members(world) {
         if let Some(replica) = &server.replica {
             quotas::agree(&model, server.id, replica.database())?;
+            if !replica.has_no_write_under_way() {
+                return Err(format!("server {} waits for a write that nobody makes", server.id));
+            }
         }
     }
     // Who is not connected may not have heard of the end yet.

@@ -117,23 +117,41 @@ fn identities_make_no_transaction_longer_than_transactions_may_be() {
 
 #[test]
 fn lists_that_long_identities_make_long_take_their_part_of_a_turn() {
+    create_a_hundred(30, 2000, 31..=31, 5..30);
+}
+
+#[test]
+fn lists_that_many_short_identities_make_long_take_their_part_of_a_turn() {
+    create_a_hundred(60, 2, 1..=16, 20..90);
+}
+
+/// A client is so many users with names of so many bytes, and creates a hundred nodes for all of them with each of these
+/// permissions: how many in one turn.
+fn create_a_hundred(
+    users: usize,
+    name_bytes: usize,
+    perms: std::ops::RangeInclusive<i32>,
+    expected: std::ops::Range<usize>,
+) {
     let options = ReplicaOptions { turn_work_units: 3000, ..ReplicaOptions::default() };
     let mut h = Harness::with(options);
     let client = h.connect();
-    for user in 0..30 {
-        show_user(&mut h, &client, &format!("{user:02000}"));
+    for user in 0..users {
+        show_user(&mut h, &client, &format!("{user:0name_bytes$}"));
     }
     h.serves_all = false;
     h.turn();
-    let auth = acl(&[(31, "auth", "")]);
+    let entries: Vec<(i32, &str, &str)> = perms.map(|perms| (perms, "auth", "")).collect();
+    let auth = acl(&entries);
     for xid in 0..100 {
         let path: &'static str = format!("/{xid}").leak();
         h.send_with_next(client.conn, xid, OpCode::Create, &create_with(path, &auth));
     }
     h.turn();
     let proposed = h.replica.requests_outstanding();
-    assert!((5..30).contains(&proposed), "{proposed} of 60 kB each in one turn");
+    assert!(expected.contains(&proposed), "{proposed} in one turn");
     h.serves_all = true;
     h.settle();
-    assert_eq!(h.errors(client.conn).len(), 100);
+    let errors = h.errors(client.conn);
+    assert!(errors.len() == 100 && errors.iter().all(|(_, error)| *error == 0), "{errors:?}");
 }

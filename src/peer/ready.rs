@@ -164,6 +164,12 @@ pub enum Inbound {
     },
     /// On a learner: the oldest sync that was passed on is done.
     SyncDone,
+    /// On an observer: the follower from which it learns has not passed on what this server asked for, because the
+    /// session is at that follower or at another observer of it.
+    LeftOut {
+        /// Which.
+        session: SessionId,
+    },
     /// On a learner: the leader asks for the sessions heard of since its last question. To be
     /// answered with [`Peer::answer_ping`](super::Peer::answer_ping).
     Ping {

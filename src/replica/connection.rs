@@ -181,6 +181,8 @@ pub(super) struct Connection {
     /// Reads are not answered before this is applied: the session's last write of an earlier
     /// connection that was still on its way when this one took the session up.
     pub floor: Zxid,
+    /// All its syncs so far have numbers below this.
+    pub asked_syncs: u64,
     /// Syncs in `queue` whose numbers are below this are done.
     pub synced: u64,
     /// Bytes of frames in `queue` and `early`.
@@ -228,6 +230,7 @@ impl Connection {
             dirty: false,
             queue: Queue::default(),
             floor: Zxid::ZERO,
+            asked_syncs: 0,
             synced: 0,
             held_bytes: 0,
             early: Early::default(),

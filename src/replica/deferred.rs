@@ -1,6 +1,6 @@
 //! Requests of learners that wait in a leader: for room on the disk, or for their turn.
 //!
-//! Each session's are kept in their order, and sessions stand in line as connections do here
+//! Each session's are kept in their order, its syncs among them, and sessions stand in line as connections do here
 //! ([`work`](super::work)): those whose next request is light in one, the others in another. The sync of a follower of
 //! Apache ZooKeeper is answered when everything is proposed that came before it.
 //!
@@ -21,24 +21,37 @@ use crate::limits;
 use crate::peer::ForwardedRequest;
 use crate::peer::link::LinkId;
 
-/// A request, and what it costs.
-struct Kept {
-    number: u64,
-    units: u32,
-    request: ForwardedRequest,
+/// What a session has asked for.
+enum Kept {
+    /// A request, and what it costs.
+    Request { number: u64, units: u32, request: ForwardedRequest },
+    /// A sync: what comes behind it waits until that is answered.
+    Sync,
 }
 
 impl Kept {
-    fn weight(&self) -> Weight {
-        Weight::of(self.units)
+    /// In which line its session stands; in none while it is a sync.
+    fn weight(&self) -> Option<Weight> {
+        match self {
+            Kept::Request { units, .. } => Some(Weight::of(*units)),
+            Kept::Sync => None,
+        }
     }
+}
+
+/// Where a sync is answered.
+struct Sync {
+    /// The number of the first request that came behind it.
+    number: u64,
+    link: LinkId,
+    session: SessionId,
 }
 
 #[derive(Default)]
 pub(super) struct Deferred {
     /// None is empty.
     sessions: HashMap<SessionId, VecDeque<Kept>>,
-    /// Each of the sessions, once.
+    /// Each of the sessions, once, but for those whose next is a sync.
     light: VecDeque<SessionId>,
     heavy: VecDeque<SessionId>,
     bytes: usize,
@@ -48,8 +61,8 @@ pub(super) struct Deferred {
     numbers: BTreeSet<u64>,
     /// How many came over each link, and their bytes; none is empty.
     links: HashMap<LinkId, (usize, usize)>,
-    /// Syncs, each with the number of the first request that came behind it.
-    syncs: VecDeque<(u64, LinkId)>,
+    /// In their order.
+    syncs: VecDeque<Sync>,
     /// How many of them came over each link; none is 0.
     syncs_of: HashMap<LinkId, usize>,
 }
@@ -63,18 +76,22 @@ impl Deferred {
         *count += 1;
         *bytes += request.body.len();
         self.bytes += request.body.len();
-        let kept = Kept { number, units, request };
+        self.keep(session, Kept::Request { number, units, request });
+    }
+
+    pub fn push_sync(&mut self, link: LinkId, session: SessionId) {
+        self.syncs.push_back(Sync { number: self.next, link, session });
+        *self.syncs_of.entry(link).or_default() += 1;
+        self.keep(session, Kept::Sync);
+    }
+
+    fn keep(&mut self, session: SessionId, kept: Kept) {
         let weight = kept.weight();
         let of_session = self.sessions.entry(session).or_default();
         of_session.push_back(kept);
         if of_session.len() == 1 {
             self.stand_in_line(session, weight);
         }
-    }
-
-    pub fn push_sync(&mut self, link: LinkId) {
-        self.syncs.push_back((self.next, link));
-        *self.syncs_of.entry(link).or_default() += 1;
     }
 
     /// Whether a sync waits that came over this link.
@@ -89,34 +106,47 @@ impl Deferred {
         }
     }
 
-    fn stand_in_line(&mut self, session: SessionId, weight: Weight) {
-        self.line(weight).push_back(session);
+    fn stand_in_line(&mut self, session: SessionId, weight: Option<Weight>) {
+        if let Some(weight) = weight {
+            self.line(weight).push_back(session);
+        }
+    }
+
+    /// Takes the oldest of a session, and lets the next one stand in line.
+    fn take(&mut self, session: SessionId) -> Kept {
+        let of_session = self.sessions.get_mut(&session).expect("it has something that waits");
+        let kept = of_session.pop_front().expect("no session without anything is kept");
+        match of_session.front().map(Kept::weight) {
+            Some(weight) => self.stand_in_line(session, weight),
+            None => _ = self.sessions.remove(&session),
+        }
+        kept
     }
 
     /// The next of the one line or the other, and its cost.
     pub fn pop(&mut self, weight: Weight) -> Option<(ForwardedRequest, u32)> {
         let session = self.line(weight).pop_front()?;
-        let of_session = self.sessions.get_mut(&session).expect("who stands in line waits");
-        let kept = of_session.pop_front().expect("no session without a request is kept");
-        match of_session.front().map(Kept::weight) {
-            Some(weight) => self.stand_in_line(session, weight),
-            None => _ = self.sessions.remove(&session),
-        }
-        self.numbers.remove(&kept.number);
-        self.bytes -= kept.request.body.len();
-        let of_link = self.links.get_mut(&kept.request.link).expect("it was counted as it came");
+        let Kept::Request { number, units, request } = self.take(session) else {
+            unreachable!("a session whose next is a sync stands in no line")
+        };
+        self.numbers.remove(&number);
+        self.bytes -= request.body.len();
+        let of_link = self.links.get_mut(&request.link).expect("it was counted as it came");
         of_link.0 -= 1;
-        of_link.1 -= kept.request.body.len();
+        of_link.1 -= request.body.len();
         if of_link.0 == 0 {
-            self.links.remove(&kept.request.link);
+            self.links.remove(&request.link);
         }
-        Some((kept.request, kept.units))
+        Some((request, units))
     }
 
     /// A sync before which nothing waits any more.
     pub fn pop_sync(&mut self) -> Option<LinkId> {
         let first = self.numbers.first().copied().unwrap_or(self.next);
-        let (_, link) = self.syncs.pop_front_if(|(number, _)| *number <= first)?;
+        let Sync { link, session, .. } = self.syncs.pop_front_if(|sync| sync.number <= first)?;
+        // All that its session has asked for before is proposed or answered.
+        let kept = self.take(session);
+        assert!(matches!(kept, Kept::Sync), "nothing of its session is before a sync that is next");
         let of_link = self.syncs_of.get_mut(&link).expect("it was counted as it came");
         *of_link -= 1;
         if *of_link == 0 {
@@ -130,7 +160,7 @@ impl Deferred {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.sessions.is_empty() && self.syncs.is_empty()
+        self.sessions.is_empty()
     }
 
     /// Whether a light one waits.
@@ -208,7 +238,9 @@ mod tests {
         {
             deferred.push(request(session, cxid), units);
         }
-        deferred.push_sync(LinkId::accepted(7));
+        deferred.push_sync(LinkId::accepted(7), SessionId(5));
+        // What comes behind a sync of its own session waits for it; others do not.
+        deferred.push(request(5, 2), 1);
         deferred.push(request(4, 1), 1);
         assert_eq!(pop(&mut deferred, Weight::Light), Some((1, 1)));
         assert_eq!(pop(&mut deferred, Weight::Light), Some((3, 1)));
@@ -224,6 +256,7 @@ mod tests {
         assert!(deferred.has_sync_of(LinkId::accepted(7)));
         assert_eq!(deferred.pop_sync(), Some(LinkId::accepted(7)));
         assert!(!deferred.has_sync_of(LinkId::accepted(7)));
+        assert_eq!(pop(&mut deferred, Weight::Light), Some((5, 2)));
         assert!(deferred.is_empty() && deferred.bytes == 0 && deferred.links.is_empty());
     }
 }

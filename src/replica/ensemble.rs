@@ -469,6 +469,7 @@ impl Replica {
             }
             Inbound::StillLeads { .. } => {}
             Inbound::SyncDone => self.on_sync_done(now),
+            Inbound::LeftOut { session } => self.on_left_out(session),
             Inbound::Ping { zxid } => {
                 let mut touched = self.take_touched();
                 if planted::is(self.options.planted, PlantedBug::TouchesNotPassedOn) {

@@ -19,10 +19,11 @@
 
 use super::connection::{Answer, Connection, Forwarded, Slot, State, Waiting};
 use super::passed_on::Orphan;
+use super::syncs::HeldSync;
 use super::{InFlight, Replica};
 use crate::database::Applied;
 use crate::error::ErrorCode;
-use crate::id::Zxid;
+use crate::id::{SessionId, Zxid};
 use crate::jute::{Decoder, Jute};
 use crate::peer::PassedRequest;
 use crate::processor::finish;
@@ -60,8 +61,12 @@ impl Replica {
         let (session, scope) = (connection.session, connection.scope());
         let (sync, passes) = if op == OpCode::Sync {
             let (number, passes) = self.ensemble.syncs.ask(slot, session, scope, xid, body);
+            connection.asked_syncs = number + 1;
             (Some(number), passes)
         } else {
+            if let Some(held) = self.ensemble.syncs.take_held_before(connection.asked_syncs) {
+                self.pass_sync_on(&held);
+            }
             (None, true)
         };
         if passes {
@@ -288,16 +293,33 @@ impl Replica {
             self.connections.put(slot, connection);
         }
         if let Some(held) = self.ensemble.syncs.take_held() {
-            // Who may ask is of no interest to the leader: a sync shows nothing.
-            self.peer.forward(&PassedRequest {
-                session: held.session,
-                scope: held.scope,
-                cxid: held.cxid,
-                op: OpCode::Sync.number(),
-                body: &held.body,
-                identities: &[],
-            });
+            self.pass_sync_on(&held);
         }
+    }
+
+    fn pass_sync_on(&mut self, held: &HeldSync) {
+        // Who may ask is of no interest to the leader: a sync shows nothing.
+        self.peer.forward(&PassedRequest {
+            session: held.session,
+            scope: held.scope,
+            cxid: held.cxid,
+            op: OpCode::Sync.number(),
+            body: &held.body,
+            identities: &[],
+        });
+    }
+
+    /// The follower by way of which this observer learns has left out what it passed on for a session, for the session's
+    /// client has gone on at that follower or at another observer of it.
+    pub(super) fn on_left_out(&mut self, session: SessionId) {
+        if let Some(&slot) = self.by_session.get(&session)
+            && let Some(mut connection) = self.connections.take(slot)
+        {
+            self.on_session_moved(slot, &mut connection);
+            self.connections.put(slot, connection);
+        }
+        // Nothing will come back for them.
+        self.ensemble.passed_on.take_orphans(session);
     }
 
     /// A sync that is done and whose turn it is.

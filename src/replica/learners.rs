@@ -36,7 +36,8 @@ impl Replica {
     }
 
     /// Another Ringkeeper keeps a sync in its session's queue, behind what that has asked for before; so it need not
-    /// wait here for what others ask for.
+    /// wait here for what others ask for. Where it does, what its session asks for next waits behind it: a read between
+    /// the two would see that.
     fn on_forwarded_sync(&mut self, request: &ForwardedRequest) {
         let deferred = &mut self.ensemble.deferred;
         let is_ordered_there = request.scope != SessionScope::Unsaid;
@@ -44,7 +45,7 @@ impl Replica {
         if deferred.is_empty() || (is_ordered_there && !deferred.has_sync_of(request.link)) {
             self.peer.answer_sync(request.link);
         } else {
-            deferred.push_sync(request.link);
+            deferred.push_sync(request.link, request.session);
         }
     }
 

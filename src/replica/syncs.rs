@@ -19,6 +19,8 @@ use crate::peer::SessionScope;
 #[derive(Default)]
 pub(super) struct Syncs {
     next: u64,
+    /// All below this were passed on, or what was passed on behind them answers them.
+    passed_up_to: u64,
     /// Who asked, and each one's number.
     asked: VecDeque<(Slot, u64)>,
     /// Those that the leader has to answer: each answers everything asked up to its number.
@@ -53,6 +55,7 @@ impl Syncs {
         let passes = self.passed_on.len() < LEARNER_SYNCS_PASSED_MAX;
         if passes {
             self.passed_on.push_back(number);
+            self.passed_up_to = self.next;
         } else {
             self.held = Some(HeldSync { number, session, scope, cxid, body: body.into() });
         }
@@ -74,13 +77,27 @@ impl Syncs {
         if self.passed_on.len() >= LEARNER_SYNCS_PASSED_MAX {
             return None;
         }
+        self.pass_held()
+    }
+
+    /// What is to be passed on before a write that comes behind the syncs below `number`, if one of them waits: a read
+    /// between the two would see the write.
+    pub fn take_held_before(&mut self, number: u64) -> Option<HeldSync> {
+        if number <= self.passed_up_to {
+            return None;
+        }
+        self.pass_held()
+    }
+
+    fn pass_held(&mut self) -> Option<HeldSync> {
         let held = self.held.take()?;
         self.passed_on.push_back(held.number);
+        self.passed_up_to = held.number + 1;
         Some(held)
     }
 
     /// There is no leader to answer them. Numbers go on, for connections remember them.
     pub fn clear(&mut self) {
-        *self = Syncs { next: self.next, ..Syncs::default() };
+        *self = Syncs { next: self.next, passed_up_to: self.next, ..Syncs::default() };
     }
 }

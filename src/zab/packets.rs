@@ -559,6 +559,12 @@ pub fn put_revalidated(
     put_with_tenure(out, &mut data, ANSWERED_BYTES, tenure);
 }
 
+/// To an observer that is a Ringkeeper: what it asked for in this session was not passed on, because the session is
+/// somewhere else. No answer to a question has a tenure and says no.
+pub fn put_left_out(out: &mut impl BufMut, session: SessionId) {
+    put_revalidated(out, session, false, Some(Tenure { since: Zxid::ZERO, turn: 0 }));
+}
+
 fn put_with_tenure(out: &mut impl BufMut, data: &mut [u8], before: usize, tenure: Option<Tenure>) {
     let mut bytes = before;
     if let Some(Tenure { since, turn }) = tenure {

@@ -204,6 +204,45 @@ fn beyond_a_number_one_sync_is_passed_on_for_all_that_wait() {
 }
 
 #[test]
+fn a_write_does_not_overtake_a_sync_that_waits_for_others() {
+    let mut harness = follower();
+    let (one, two) = (connect(&mut harness, zxid(1, 1)), connect(&mut harness, zxid(1, 2)));
+    for xid in 1..=i32::try_from(LEARNER_SYNCS_PASSED_MAX).unwrap() + 10 {
+        harness.send(one.conn, xid, OpCode::Sync, &path("/"));
+    }
+    harness.send(two.conn, 1, OpCode::Sync, &path("/"));
+    told(&mut harness);
+    harness.send(two.conn, 2, OpCode::Create, &create("/a", b"", 0));
+    let (sync, write) =
+        (format!("forward {} 1 Sync", two.session), format!("forward {} 2 Create", two.session));
+    assert_eq!(told(&mut harness), [sync, write]);
+    // One is enough, and whoever waits for none passes none on.
+    harness.send(two.conn, 3, OpCode::Create, &create("/b", b"", 0));
+    assert_eq!(told(&mut harness), [format!("forward {} 3 Create", two.session)]);
+}
+
+#[test]
+fn what_a_master_leaves_out_takes_no_room_at_its_observer() {
+    for is_gone in [false, true] {
+        let mut harness = follower();
+        let (moved, other) = (connect(&mut harness, zxid(1, 1)), connect(&mut harness, zxid(1, 2)));
+        let data = vec![0; limits::PASSED_ON_HEAVY_BYTES_MAX / 2];
+        for xid in 1..=3 {
+            harness.send(moved.conn, xid, OpCode::Multi, &long_multi(&data));
+        }
+        if is_gone {
+            harness.close(moved.conn);
+        }
+        told(&mut harness);
+        harness.send(other.conn, 1, OpCode::Multi, &long_multi(&data));
+        assert_eq!(told(&mut harness), Vec::<String>::new());
+        inbound(&mut harness, Inbound::LeftOut { session: moved.session });
+        assert!(is_gone || harness.is_closed(moved.conn), "its client is elsewhere");
+        assert_eq!(told(&mut harness), [format!("forward {} 1 Multi", other.session)]);
+    }
+}
+
+#[test]
 fn a_session_is_closed_by_the_leaders_transaction() {
     let mut harness = follower();
     let one = connect(&mut harness, zxid(1, 1));

@@ -49,6 +49,10 @@ const COMPLETIONS_PER_DISPATCH: usize = 512;
 
 const READABLE: u32 = (libc::POLLIN | libc::POLLRDHUP) as u32;
 const WRITABLE: u32 = libc::POLLOUT as u32;
+/// When room is looked for again for whoever has said that he sends nothing more: what the sockets' buffers hold
+/// meanwhile is some megabytes.
+const ROOM_AGAIN: Duration = Duration::from_millis(100);
+
 const HUNG_UP: u32 = (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) as u32;
 
 /// Who is told that a socket is ready.
@@ -361,8 +365,10 @@ impl Reactor {
                 inner.tell(key, false);
             }
             About::Room => {
+                let events = u32::try_from(found.result).unwrap_or(HUNG_UP);
                 if let Some(open) = inner.sources.borrow_mut().get(key) {
                     open.waits_for_room = false;
+                    open.hung_up |= events & HUNG_UP != 0;
                 }
                 inner.tell(key, true);
             }
@@ -609,7 +615,7 @@ impl Watch {
         again.push(self.key);
     }
 
-    /// Has the owner told once there is room to write.
+    /// Has the owner told once there is room to write; perhaps later, if the other side will send nothing more.
     pub fn want_room(&self) {
         let inner = &*self.reactor.inner;
         let mut sources = inner.sources.borrow_mut();
@@ -617,9 +623,30 @@ impl Watch {
         if std::mem::replace(&mut open.waits_for_room, true) {
             return;
         }
+        if open.hung_up {
+            drop(sources);
+            return self.tell_later();
+        }
         let poll = opcode::PollAdd::new(Fd(open.fd), WRITABLE).build();
         drop(sources);
         inner.push(poll.user_data(self.key.user_data(About::Room)));
+    }
+}
+
+impl Watch {
+    /// The end of the other side's output is an event of every poll (`IO_POLL_UNMASK` in the kernel's `io_uring/poll.c`),
+    /// so that one for room would end at once, and the next one as well.
+    fn tell_later(&self) {
+        let (reactor, key) = (self.reactor.clone(), self.key);
+        let tell = move || {
+            let inner = &*reactor.inner;
+            match inner.sources.borrow_mut().get(key) {
+                Some(open) => open.waits_for_room = false,
+                None => return,
+            }
+            inner.tell(key, true);
+        };
+        self.reactor.after(ROOM_AGAIN, tell).detach();
     }
 }
 

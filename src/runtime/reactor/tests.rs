@@ -101,6 +101,38 @@ fn bytes_are_told_whenever_they_come_and_the_end_behind_them() {
 }
 
 #[test]
+fn room_for_one_who_sends_nothing_more_is_looked_for_now_and_then() {
+    let reactor = &alone();
+    let (reader, other) = Reader::new(reactor);
+    while send(&reader.socket, &[7; 4096], SendFlags::NOSIGNAL).is_ok() {}
+    rustix::net::shutdown(&other, rustix::net::Shutdown::Write).unwrap();
+    until(reactor, || reader.ended.get());
+    let begun = Instant::now();
+    let mut looked = 0;
+    while begun.elapsed() < 5 * ROOM_AGAIN {
+        if send(&reader.socket, &[7; 4096], SendFlags::NOSIGNAL).is_ok() {
+            break;
+        }
+        looked += 1;
+        reader.watch.borrow().as_ref().unwrap().want_room();
+        let told = reader.told.borrow().len();
+        until(reactor, || reader.told.borrow().len() > told);
+        if looked == 3 {
+            // Now there is room.
+            while recv(&other, &mut [0; 4096], RecvFlags::DONTWAIT).is_ok() {}
+        }
+    }
+    assert!((3..=5).contains(&looked), "{looked} times");
+    // And nobody is told any more when its watch is gone.
+    reader.watch.borrow().as_ref().unwrap().want_room();
+    drop(reader.watch.take());
+    let told = reader.told.borrow().len();
+    reactor.sleep(Some(Instant::now() + 2 * ROOM_AGAIN)).unwrap();
+    reactor.dispatch().unwrap();
+    assert_eq!(reader.told.borrow().len(), told);
+}
+
+#[test]
 fn nobody_is_told_of_a_socket_whose_watch_is_gone_and_its_place_is_used_again() {
     let reactor = &alone();
     let (gone, other) = Reader::new(reactor);

@@ -22,7 +22,7 @@ use crate::limits::{
     LEARNER_SYNCS_MAX, LEARNER_WINDOW_BYTES, OBSERVERS_BYTES_MAX, OBSERVERS_REQUESTS_MAX,
 };
 use crate::peer::link::{LinkEvent, LinkId, Port};
-use crate::peer::{ForwardedRequest, Inbound, PeerOptions, Ready};
+use crate::peer::{ForwardedRequest, Inbound, PeerOptions, Ready, SessionScope};
 use crate::proto::OpCode;
 use crate::proto::quorum::packet;
 use crate::proto::txn::Txn;
@@ -31,7 +31,8 @@ use crate::session::Tenure;
 use crate::time::MonoUs;
 use crate::zab::kept_out::info_unless;
 use crate::zab::packets::{
-    Packet, put_bare, put_data, put_inform_and_activate, put_leader_info, put_revalidated, put_txn,
+    Packet, put_bare, put_data, put_inform_and_activate, put_leader_info, put_left_out,
+    put_revalidated, put_txn,
 };
 use crate::zab::{CommittedLog, Numbers, Origin};
 
@@ -477,6 +478,9 @@ impl ObserverMaster {
                     // Its connection ends when its observer hears where the session is.
                     // ZooKeeper: ObserverMaster passes it on, and the leader carries it out behind later ones.
                     debug!(%session, cxid, "a request of a connection that its client has left");
+                    if packet.session_scope() != SessionScope::Unsaid {
+                        self.learners.put(link, |out| put_left_out(out, session));
+                    }
                     return Ok(());
                 }
                 let scope = packet.session_scope();

@@ -25,6 +25,10 @@ impl Learner {
             packet::REVALIDATE => {
                 let (session, valid) = packet.session_and_validity()?;
                 let tenure = packet.tenure(true).filter(|_| self.knows_marks);
+                if !valid && tenure.is_some() {
+                    lasting.ready.inbound(Inbound::LeftOut { session });
+                    return Ok(());
+                }
                 let observers = lasting.observers.as_mut();
                 if observers.is_none_or(|observers| observers.revalidated(session, valid, tenure)) {
                     lasting.ready.inbound(Inbound::Revalidated { session, valid, tenure });

@@ -268,7 +268,7 @@ impl Server {
                 Inbound::Revalidated { session, valid, .. } => {
                     self.answers.push(format!("session {} {valid}", session.0));
                 }
-                Inbound::TakenUpAtObserver { .. } => {}
+                Inbound::TakenUpAtObserver { .. } | Inbound::LeftOut { .. } => {}
                 Inbound::StillLeads { number } => self.answers.push(format!("leads {number}")),
                 Inbound::SyncDone => self.answers.push("synced".to_owned()),
                 Inbound::Touch { session, .. } => self.answers.push(format!("touch {}", session.0)),

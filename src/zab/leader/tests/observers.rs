@@ -6,14 +6,15 @@ use bytes::Bytes;
 
 use super::super::{MasterView, ObserverMaster, Upstream};
 use super::script::{self, TREE_END, describe, packet_of, shown, txn, zxid};
+use crate::acl::Identity;
 use crate::id::{Epoch, ServerId, SessionId};
 use crate::limits::{OBSERVERS_BYTES_MAX, OBSERVERS_REQUESTS_MAX};
 use crate::peer::link::{LinkEvent, LinkId, LinkOp, Port};
-use crate::peer::{Inbound, PeerOptions, Ready};
+use crate::peer::{Inbound, PassedRequest, PeerOptions, Ready, SessionScope};
 use crate::quorum::Config;
 use crate::session::Tenure;
 use crate::time::MonoUs;
-use crate::zab::packets::PacketReader;
+use crate::zab::packets::{PacketReader, put_request};
 use crate::zab::{CommittedLog, Numbers};
 
 const LINK: LinkId = LinkId::accepted(1);
@@ -198,6 +199,16 @@ fn what_is_asked_for_where_a_session_is_no_more_is_not_passed_on() {
     }
     world.say("REQUEST 8 1 1 path");
     assert_eq!(world.take(), ["ask op 1 0x8"]);
+    // An observer that is a Ringkeeper hears that nothing will come of it.
+    let mut bytes = Vec::new();
+    let (session, scope) = (SessionId(7), SessionScope::Global);
+    let identities: &[Identity] = &[];
+    put_request(
+        &mut bytes,
+        &PassedRequest { session, scope, cxid: 3, op: 1, body: b"path", identities },
+    );
+    world.link(LinkEvent::Received { link: LINK, bytes: &bytes });
+    assert_eq!(world.take(), ["REVALIDATE none 0x7 dead"]);
     // And back.
     world.say("REVALIDATE 7");
     world.take();

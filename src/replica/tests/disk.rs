@@ -9,9 +9,10 @@ use crate::proto::connect::ConnectRequest;
 use crate::proto::request::RequestBody;
 use crate::replica::ReplicaOptions;
 
-/// A harness whose log has room for little: one segment holds a few large writes.
+/// A harness whose log has room for little: one segment holds a few large writes. Whatever comes in one moment has room in one turn.
 fn small_log() -> Harness {
-    let mut h = Harness::new();
+    let options = ReplicaOptions { turn_work_units: 1_000_000, ..ReplicaOptions::default() };
+    let mut h = Harness::with(options);
     let client = h.connect();
     assert_eq!(h.create(&client, "/p", 0).err, 0);
     h
@@ -180,8 +181,9 @@ fn a_session_that_finds_no_room_a_second_time_goes_on_reading() {
     h.do_op();
     h.disk_full = true;
     assert!(!h.replica.is_disk_full());
-    let data = vec![7; 700_000];
-    for xid in 0..20 {
+    // Short ones: of long ones few are proposed together.
+    let data = vec![7; 3500];
+    for xid in 0..4500 {
         h.send(filler.conn, xid, OpCode::Create, &create("/p/n", &data, 2));
     }
     h.advance_ms(0);

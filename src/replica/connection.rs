@@ -111,6 +111,27 @@ pub(super) struct Forwarded {
     pub suspect: bool,
 }
 
+#[cfg(test)]
+impl Forwarded {
+    /// One that a test counts, without words.
+    pub fn of_test(op: OpCode, sync: Option<u64>) -> Forwarded {
+        Forwarded {
+            xid: 1,
+            op,
+            frame: Box::default(),
+            passed_bytes: 0,
+            arrived: MonoUs(0),
+            large: 0,
+            sync,
+            instead: None,
+            silent: false,
+            identities: 0,
+            again: false,
+            suspect: false,
+        }
+    }
+}
+
 /// The reply to a request that is refused without being carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Answer {

@@ -137,23 +137,9 @@ impl PassedOn {
 mod tests {
     use super::*;
     use crate::proto::OpCode;
-    use crate::time::MonoUs;
 
     fn request(bytes: usize, sync: Option<u64>) -> Forwarded {
-        Forwarded {
-            xid: 1,
-            op: OpCode::Multi,
-            frame: Box::default(),
-            passed_bytes: bytes,
-            arrived: MonoUs(0),
-            large: 0,
-            sync,
-            instead: None,
-            silent: false,
-            identities: 0,
-            again: false,
-            suspect: false,
-        }
+        Forwarded { passed_bytes: bytes, ..Forwarded::of_test(OpCode::Multi, sync) }
     }
 
     #[test]

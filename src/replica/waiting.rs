@@ -106,20 +106,7 @@ mod tests {
     }
 
     fn forwarded(sync: Option<u64>) -> Waiting {
-        Waiting::Forwarded(Box::new(Forwarded {
-            xid: 1,
-            op: OpCode::Sync,
-            passed_bytes: 0,
-            frame: Box::default(),
-            arrived: MonoUs(0),
-            large: 0,
-            sync,
-            instead: None,
-            silent: false,
-            identities: 0,
-            again: false,
-            suspect: false,
-        }))
+        Waiting::Forwarded(Box::new(Forwarded::of_test(OpCode::Sync, sync)))
     }
 
     #[test]

@@ -98,6 +98,11 @@ impl Peer {
         to_member!(self, m => m.answer_sync(link), "answer sync {link:?}");
     }
 
+    /// See [`Member::answer_fence`](super::Member::answer_fence).
+    pub fn answer_fence(&mut self, link: LinkId) {
+        to_member!(self, m => m.answer_fence(link), "answer fence {link:?}");
+    }
+
     /// See [`Member::answer_revalidate`](super::Member::answer_revalidate).
     pub fn answer_revalidate(&mut self, link: LinkId, session: SessionId, owns: Option<Tenure>) {
         to_member!(

@@ -120,6 +120,12 @@ pub enum ConfigChange {
 pub enum Inbound {
     /// On the leader: a learner passes a client's request on.
     Request(ForwardedRequest),
+    /// On the leader: a learner wants to hear when all that it has passed on before is proposed or refused. To be
+    /// answered with [`Peer::answer_fence`](super::Peer::answer_fence).
+    Fence {
+        /// Whom to answer.
+        link: LinkId,
+    },
     /// On the leader: a learner has heard of a session.
     Touch {
         /// Which.

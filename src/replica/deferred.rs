@@ -59,12 +59,14 @@ pub(super) struct Deferred {
     next: u64,
     /// Numbers of those that wait.
     numbers: BTreeSet<u64>,
-    /// How many came over each link, and their bytes; none is empty.
+    /// How many requests, syncs and fences came over each link, and their bytes; none is empty.
     links: HashMap<LinkId, (usize, usize)>,
     /// In their order.
     syncs: VecDeque<Sync>,
     /// How many of them came over each link; none is 0.
     syncs_of: HashMap<LinkId, usize>,
+    /// Links that wait until nothing is left that came before this number; in their order.
+    fences: VecDeque<(u64, LinkId)>,
 }
 
 impl Deferred {
@@ -72,14 +74,29 @@ impl Deferred {
         let (session, number) = (request.session, self.next);
         self.next += 1;
         self.numbers.insert(number);
-        let (count, bytes) = self.links.entry(request.link).or_default();
-        *count += 1;
-        *bytes += request.body.len();
-        self.bytes += request.body.len();
+        self.count(request.link, request.body.len());
         self.keep(session, Kept::Request { number, units, request });
     }
 
+    fn count(&mut self, link: LinkId, bytes: usize) {
+        let of_link = self.links.entry(link).or_default();
+        of_link.0 += 1;
+        of_link.1 += bytes;
+        self.bytes += bytes;
+    }
+
+    fn discount(&mut self, link: LinkId, bytes: usize) {
+        let of_link = self.links.get_mut(&link).expect("it was counted as it came");
+        of_link.0 -= 1;
+        of_link.1 -= bytes;
+        if of_link.0 == 0 {
+            self.links.remove(&link);
+        }
+        self.bytes -= bytes;
+    }
+
     pub fn push_sync(&mut self, link: LinkId, session: SessionId) {
+        self.count(link, 0);
         self.syncs.push_back(Sync { number: self.next, link, session });
         *self.syncs_of.entry(link).or_default() += 1;
         self.keep(session, Kept::Sync);
@@ -92,6 +109,19 @@ impl Deferred {
         if of_session.len() == 1 {
             self.stand_in_line(session, weight);
         }
+    }
+
+    pub fn push_fence(&mut self, link: LinkId) {
+        self.count(link, 0);
+        self.fences.push_back((self.next, link));
+    }
+
+    /// A link whose fence has nothing before it any more.
+    pub fn pop_fence(&mut self) -> Option<LinkId> {
+        let first = self.numbers.first().copied().unwrap_or(self.next);
+        let (_, link) = self.fences.pop_front_if(|(number, _)| *number <= first)?;
+        self.discount(link, 0);
+        Some(link)
     }
 
     /// Whether a sync waits that came over this link.
@@ -130,13 +160,7 @@ impl Deferred {
             unreachable!("a session whose next is a sync stands in no line")
         };
         self.numbers.remove(&number);
-        self.bytes -= request.body.len();
-        let of_link = self.links.get_mut(&request.link).expect("it was counted as it came");
-        of_link.0 -= 1;
-        of_link.1 -= request.body.len();
-        if of_link.0 == 0 {
-            self.links.remove(&request.link);
-        }
+        self.discount(request.link, request.body.len());
         Some((request, units))
     }
 
@@ -147,6 +171,7 @@ impl Deferred {
         // All that its session has asked for before is proposed or answered.
         let kept = self.take(session);
         assert!(matches!(kept, Kept::Sync), "nothing of its session is before a sync that is next");
+        self.discount(link, 0);
         let of_link = self.syncs_of.get_mut(&link).expect("it was counted as it came");
         *of_link -= 1;
         if *of_link == 0 {
@@ -227,11 +252,20 @@ mod tests {
             pop(&mut deferred, Weight::Light).unwrap();
             assert!(!deferred.has_enough_of(flood));
         }
+        // Syncs and fences count too: whoever has the port may send nothing else.
+        let mut deferred = Deferred::default();
+        deferred.push(request(7, 1), 1);
+        for _ in 0..limits::DEFERRED_REQUESTS_PER_LINK_MAX / 2 {
+            deferred.push_sync(flood, SessionId(8));
+            deferred.push_fence(flood);
+        }
+        assert!(deferred.has_enough_of(flood) && !deferred.has_enough_of(other));
     }
 
     #[test]
     fn sessions_take_turns_and_each_keeps_its_order() {
         let mut deferred = Deferred::default();
+        let fence = LinkId::accepted(8);
         let heavy = limits::HEAVY_WORK_UNITS + 1;
         for (session, cxid, units) in
             [(1, 1, 1), (1, 2, heavy), (1, 3, 1), (2, 1, heavy), (3, 1, 1), (3, 2, 1)]
@@ -247,6 +281,8 @@ mod tests {
         assert_eq!(pop(&mut deferred, Weight::Light), Some((4, 1)));
         assert_eq!(pop(&mut deferred, Weight::Light), Some((3, 2)));
         assert_eq!(pop(&mut deferred, Weight::Light), None);
+        deferred.push_fence(fence);
+        assert_eq!(deferred.pop_fence(), None, "requests wait that came before it");
         assert!(deferred.has_of(SessionId(1)) && !deferred.has_of(SessionId(3)));
         assert_eq!(pop(&mut deferred, Weight::Heavy), Some((2, 1)));
         assert_eq!(pop(&mut deferred, Weight::Heavy), Some((1, 2)));
@@ -256,7 +292,9 @@ mod tests {
         assert!(deferred.has_sync_of(LinkId::accepted(7)));
         assert_eq!(deferred.pop_sync(), Some(LinkId::accepted(7)));
         assert!(!deferred.has_sync_of(LinkId::accepted(7)));
+        assert_eq!(deferred.pop_fence(), None, "the last one waits");
         assert_eq!(pop(&mut deferred, Weight::Light), Some((5, 2)));
+        assert_eq!(deferred.pop_fence(), Some(fence));
         assert!(deferred.is_empty() && deferred.bytes == 0 && deferred.links.is_empty());
     }
 }

@@ -468,6 +468,7 @@ impl Replica {
                 self.answer_questions(now);
             }
             Inbound::StillLeads { .. } => {}
+            Inbound::Fence { link } => self.on_fence(link),
             Inbound::SyncDone => self.on_sync_done(now),
             Inbound::LeftOut { session } => self.on_left_out(session),
             Inbound::Ping { zxid } => {

@@ -7,6 +7,7 @@ use crate::error::ErrorCode;
 use crate::id::{ServerId, SessionId, Zxid};
 use crate::jute::Jute;
 use crate::limits;
+use crate::peer::link::LinkId;
 use crate::peer::{ForwardedRequest, SessionScope};
 use crate::processor::Requester;
 use crate::proto::OpCode;
@@ -49,6 +50,15 @@ impl Replica {
         }
     }
 
+    /// A learner wants to know when all before its fence is proposed.
+    pub(super) fn on_fence(&mut self, link: LinkId) {
+        if self.ensemble.deferred.is_empty() {
+            self.peer.answer_fence(link);
+        } else {
+            self.ensemble.deferred.push_fence(link);
+        }
+    }
+
     /// Keeps a request until there is room on the disk, or until its turn comes: it was not given a zxid, so
     /// that nobody waits for it, but the learner that sent it.
     fn defer(&mut self, now: Now, request: ForwardedRequest, units: u32) {
@@ -79,6 +89,9 @@ impl Replica {
         }
         while let Some(link) = self.ensemble.deferred.pop_sync() {
             self.peer.answer_sync(link);
+        }
+        while let Some(link) = self.ensemble.deferred.pop_fence() {
+            self.peer.answer_fence(link);
         }
         next.is_some()
     }

@@ -12,6 +12,7 @@ use crate::id::{Epoch, ServerId, SessionId, Zxid};
 use crate::jute::{Decoder, Jute};
 use crate::limits::AUTHINFO_BYTES_MAX;
 use crate::peer::{PassedRequest, SessionScope};
+use crate::proto::OpCode;
 use crate::proto::data::Id;
 use crate::proto::quorum::{
     ELECTION_PROTOCOL_V1, ELECTION_PROTOCOL_V2, LearnerInfo, PROTOCOL_VERSION, packet,
@@ -30,6 +31,8 @@ const MARKS_KNOWN: &[u8; 4] = b"RKm1";
 const LOCAL_SESSION: i64 = -2;
 /// In the same place: the session is known to the leader, as long as it lives.
 const GLOBAL_SESSION: i64 = -3;
+/// In the same place of a sync: it is a [fence](put_fence). Also in SYNC, which answers it.
+const FENCE: i64 = -4;
 
 /// Bytes of the protocol's version in LEADERINFO, and of the epoch in ACKEPOCH.
 const NUMBER_BYTES: usize = 4;
@@ -402,6 +405,11 @@ impl Packet {
         }))
     }
 
+    /// REQUEST of a sync, and SYNC: whether it is a [fence](put_fence), or answers one.
+    pub fn is_fence(&self) -> bool {
+        self.zxid.0 == FENCE
+    }
+
     /// REQUEST: what the learner says of the session.
     pub fn session_scope(&self) -> SessionScope {
         match self.zxid.0 {
@@ -593,16 +601,42 @@ pub fn put_touched(
     put_data(out, packet::PING, zxid, &data);
 }
 
+/// Writes a fence: a sync of the learner itself. A leader that is a Ringkeeper answers it with
+/// [`put_fence_answer`] as soon as it has proposed or refused all that the link has brought before, and may answer
+/// syncs that come later first. Any other takes it for a sync of this session.
+pub fn put_fence(out: &mut impl BufMut, session: SessionId) {
+    const ROOT: &[u8] = b"\0\0\0\x01/";
+    put_request_of(out, FENCE, session, 0, OpCode::Sync.number(), ROOT, &[]);
+}
+
+/// Writes SYNC as it answers a fence.
+pub fn put_fence_answer(out: &mut impl BufMut) {
+    put_bare(out, packet::SYNC, Zxid(FENCE));
+}
+
 /// Writes REQUEST. What it says of the session stands where Apache ZooKeeper always has a zxid of -1,
 /// and where its leaders read nothing.
 pub fn put_request(out: &mut impl BufMut, request: &PassedRequest<'_>) {
     let PassedRequest { session, scope, cxid, op, body, identities } = *request;
-    out.put_i32(packet::REQUEST);
-    out.put_i64(match scope {
+    let scope = match scope {
         SessionScope::Unsaid => Zxid::NONE.0,
         SessionScope::Local => LOCAL_SESSION,
         SessionScope::Global => GLOBAL_SESSION,
-    });
+    };
+    put_request_of(out, scope, session, cxid, op, body, identities);
+}
+
+fn put_request_of(
+    out: &mut impl BufMut,
+    scope: i64,
+    session: SessionId,
+    cxid: i32,
+    op: i32,
+    body: &[u8],
+    identities: &[Identity],
+) {
+    out.put_i32(packet::REQUEST);
+    out.put_i64(scope);
     out.put_i32(length(16 + body.len()));
     out.put_i64(session.0);
     out.put_i32(cxid);

@@ -387,15 +387,15 @@ impl Member {
 
     /// Observers learn from it while it follows.
     fn begin_observers(&mut self, epoch: Epoch) {
-        let is_follower = matches!(
-            &self.role,
-            Role::Learning(learner) if learner.target().kind == LearnerKind::Follower
-        );
+        let Role::Learning(learner) = &self.role else { return };
+        let is_follower = learner.target().kind == LearnerKind::Follower;
+        let answers_fences = learner.leader_answers_fences();
         if is_follower && self.lasting.options.observer_master.is_some() {
             let options = self.lasting.options.clone();
             let committed = self.lasting.journal.committed();
             let numbers = self.numbers.clone();
-            let observers = ObserverMaster::new(options, numbers, epoch, committed, self.now);
+            let observers =
+                ObserverMaster::new(options, numbers, (epoch, answers_fences), committed, self.now);
             self.lasting.observers = Some(Box::new(observers));
             self.listen();
         }

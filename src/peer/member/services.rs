@@ -42,6 +42,13 @@ impl Member {
         }
     }
 
+    /// All that a learner has passed on before its fence is proposed or refused.
+    pub fn answer_fence(&mut self, link: LinkId) {
+        if let Role::Leading(leader) = &mut self.role {
+            leader.answer_fence(link);
+        }
+    }
+
     /// A learner's question about a session: since when it owns it, if it does.
     pub fn answer_revalidate(&mut self, link: LinkId, session: SessionId, owns: Option<Tenure>) {
         if let Role::Leading(leader) = &mut self.role {

@@ -7,6 +7,7 @@ use crate::error::ErrorCode;
 use crate::id::{ConnectionId, SessionId, Zxid};
 use crate::jute::{Jute, VectorBuf};
 use crate::limits;
+use crate::peer::link::LinkId;
 use crate::peer::{ForwardedRequest, Inbound, Ready, SessionScope, Standing};
 use crate::proto::OpCode;
 use crate::proto::request::{
@@ -375,17 +376,22 @@ fn a_sync_waits_for_what_others_pass_on_only_where_its_server_keeps_no_order() {
         inbound.push(Inbound::Request(sync(1, scope)));
         // Whatever its server does, the link's answers stay in their order.
         inbound.push(Inbound::Request(sync(2, SessionScope::Global)));
+        inbound.push(Inbound::Fence { link: LinkId::accepted(1) });
         h.serves_all = false;
         told(&mut h);
         h.decide(Ready { inbound, ..Ready::default() });
         h.turn();
-        let answered = told(&mut h).iter().filter(|told| told.starts_with("answer sync")).count();
+        let early = told(&mut h);
+        let answered = early.iter().filter(|told| told.starts_with("answer sync")).count();
+        assert!(early.iter().all(|told| !told.starts_with("answer fence")), "{early:?}");
         assert!(h.peer().proposed.len() < 4, "some wait");
         assert_eq!(answered, if is_at_once { 2 } else { 0 });
         (0..20).for_each(|_| h.turn());
         assert_eq!(h.peer().proposed.len(), 4);
-        let later = told(&mut h).iter().filter(|told| told.starts_with("answer sync")).count();
+        let late = told(&mut h);
+        let later = late.iter().filter(|told| told.starts_with("answer sync")).count();
         assert_eq!(answered + later, 2);
+        assert_eq!(late.iter().filter(|told| told.starts_with("answer fence")).count(), 1);
     }
 }
 

@@ -12,13 +12,15 @@ use crate::id::{ServerId, SessionId, Zxid};
 use crate::limits::LEARNER_SYNCS_MAX;
 use crate::peer::link::LinkId;
 use crate::peer::{ConfigChange, ForwardedRequest, Inbound};
+use crate::proto::OpCode;
 use crate::proto::quorum::packet;
 use crate::proto::txn::Txn;
 use crate::quorum::{Config, Oracle};
 use crate::session::Tenure;
 use crate::time::MonoUs;
 use crate::zab::packets::{
-    Packet, put_bare, put_commit_and_activate, put_inform_and_activate, put_revalidated, put_txn,
+    Packet, put_bare, put_commit_and_activate, put_fence_answer, put_inform_and_activate,
+    put_revalidated, put_txn,
 };
 
 /// A transaction that is proposed and not committed.
@@ -86,6 +88,10 @@ impl Leader {
             packet::REQUEST => {
                 let (session, cxid, op, body) = packet.request().map_err(text)?;
                 handler.requests += 1;
+                if packet.is_fence() && op == OpCode::Sync.number() {
+                    self.out.inbound.push(Inbound::Fence { link });
+                    return Ok(());
+                }
                 self.out.inbound.push(Inbound::Request(ForwardedRequest {
                     link,
                     server,
@@ -182,6 +188,11 @@ impl Leader {
 
     fn send_sync(&mut self, link: LinkId) {
         self.learners.put(link, |out| put_bare(out, packet::SYNC, Zxid::ZERO));
+    }
+
+    /// Answers a learner's fence.
+    pub fn answer_fence(&mut self, link: LinkId) {
+        self.learners.put(link, put_fence_answer);
     }
 
     /// Answers a learner's question about a session: since when the learner owns it, if it does.

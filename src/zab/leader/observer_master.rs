@@ -56,8 +56,9 @@ pub enum Upstream {
     Request(ForwardedRequest),
     /// A question about a session, with its timeout in ms.
     Revalidate(SessionId, i32),
-    /// A sync of this server's own, for the session that asked last: its answer says that the leader has got to here.
-    Mark(SessionId),
+    /// A [fence](crate::zab::packets::put_fence), for the session that asked last: its answer says that the leader has
+    /// got to here.
+    Fence(SessionId),
 }
 
 /// Whose sync the leader has still to answer.
@@ -67,8 +68,15 @@ enum Sync {
     Own,
     /// An observer's.
     Observer(LinkId),
-    /// A mark behind requests of observers: so many, and their bytes.
-    Mark(usize, usize),
+    /// A fence, to a leader that takes it for a sync.
+    Fence(Fence),
+}
+
+/// Behind requests of observers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Fence {
+    requests: usize,
+    bytes: usize,
 }
 
 /// Requests of observers that the leader has not got to yet, as far as this server knows. They share the connection
@@ -77,26 +85,26 @@ enum Sync {
 struct UnderWay {
     requests: usize,
     bytes: usize,
-    /// Of those, how many have no mark behind them.
-    unmarked: (usize, usize),
+    /// Those that have no fence behind them.
+    open: Fence,
 }
 
 impl UnderWay {
-    /// One more. `Some`: a mark is to be put behind so many, and their bytes.
-    fn add(&mut self, bytes: usize) -> Option<(usize, usize)> {
+    /// One more. `Some`: a fence is to be put behind it.
+    fn add(&mut self, bytes: usize) -> Option<Fence> {
         self.requests += 1;
         self.bytes += bytes;
-        self.unmarked.0 += 1;
-        self.unmarked.1 += bytes;
-        let (requests, bytes) = self.unmarked;
-        let is_due = requests >= OBSERVERS_REQUESTS_MAX / 4 || bytes >= OBSERVERS_BYTES_MAX / 4;
-        is_due.then(|| std::mem::take(&mut self.unmarked))
+        self.open.requests += 1;
+        self.open.bytes += bytes;
+        let is_due = self.open.requests >= OBSERVERS_REQUESTS_MAX / 4
+            || self.open.bytes >= OBSERVERS_BYTES_MAX / 4;
+        is_due.then(|| std::mem::take(&mut self.open))
     }
 
-    /// The leader has got to a mark.
-    fn remove(&mut self, requests: usize, bytes: usize) {
-        self.requests -= requests;
-        self.bytes -= bytes;
+    /// The leader has got to a fence.
+    fn remove(&mut self, fence: Fence) {
+        self.requests -= fence.requests;
+        self.bytes -= fence.bytes;
     }
 
     fn is_enough(&self) -> bool {
@@ -122,6 +130,10 @@ pub struct ObserverMaster {
     informed: Zxid,
     /// Whose syncs the leader has still to answer, oldest first.
     syncs: VecDeque<Sync>,
+    /// Whether the leader answers fences by themselves. Any other takes them for syncs.
+    answers_fences: bool,
+    /// Those that it has still to answer so, oldest first.
+    fences: VecDeque<Fence>,
     under_way: UnderWay,
     /// The same with questions about sessions. Invariant: every question that the leader has not answered
     /// is here, for another one about the same session may be among them.
@@ -139,11 +151,11 @@ pub struct ObserverMaster {
 }
 
 impl ObserverMaster {
-    /// A follower that is up to date, in the epoch of its leader.
+    /// A follower that is up to date, in the epoch of its leader, which answers fences by themselves or does not.
     pub fn new(
         options: Rc<PeerOptions>,
         numbers: Numbers,
-        epoch: Epoch,
+        (epoch, answers_fences): (Epoch, bool),
         committed: Zxid,
         now: MonoUs,
     ) -> ObserverMaster {
@@ -157,6 +169,8 @@ impl ObserverMaster {
             epoch,
             informed: committed,
             syncs: VecDeque::new(),
+            answers_fences,
+            fences: VecDeque::new(),
             under_way: UnderWay::default(),
             revalidations: VecDeque::new(),
             holders: BTreeMap::new(),
@@ -251,8 +265,8 @@ impl ObserverMaster {
     pub fn sync_done(&mut self) -> bool {
         let link = match self.syncs.pop_front() {
             None | Some(Sync::Own) => return true,
-            Some(Sync::Mark(requests, bytes)) => {
-                self.under_way.remove(requests, bytes);
+            Some(Sync::Fence(fence)) => {
+                self.under_way.remove(fence);
                 return false;
             }
             Some(Sync::Observer(link)) => link,
@@ -262,6 +276,14 @@ impl ObserverMaster {
         }
         self.learners.put(link, |out| put_bare(out, packet::SYNC, Zxid::ZERO));
         false
+    }
+
+    /// The leader has got to the oldest fence.
+    pub fn fence_done(&mut self) {
+        match self.fences.pop_front() {
+            Some(fence) => self.under_way.remove(fence),
+            None => warn!("the leader answers a fence that was not sent"),
+        }
     }
 
     /// This server asks the leader about a session itself.
@@ -484,7 +506,7 @@ impl ObserverMaster {
                     return Ok(());
                 }
                 let scope = packet.session_scope();
-                let marked = self.under_way.add(body.len());
+                let fence = self.under_way.add(body.len());
                 self.upstream.push(Upstream::Request(ForwardedRequest {
                     link,
                     server: handler.server,
@@ -495,9 +517,13 @@ impl ObserverMaster {
                     body,
                     identities: packet.authinfo.clone(),
                 }));
-                if let Some((requests, bytes)) = marked {
-                    self.syncs.push_back(Sync::Mark(requests, bytes));
-                    self.upstream.push(Upstream::Mark(session));
+                if let Some(fence) = fence {
+                    if self.answers_fences {
+                        self.fences.push_back(fence);
+                    } else {
+                        self.syncs.push_back(Sync::Fence(fence));
+                    }
+                    self.upstream.push(Upstream::Fence(session));
                 }
             }
             kind => warn!("{} sent a packet of type {kind}: ignored", handler.name()),

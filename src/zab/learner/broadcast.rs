@@ -35,6 +35,12 @@ impl Learner {
                 }
                 Ok(())
             }
+            packet::SYNC if packet.is_fence() => {
+                if let Some(observers) = &mut lasting.observers {
+                    observers.fence_done();
+                }
+                Ok(())
+            }
             packet::SYNC => {
                 let observers = lasting.observers.as_mut();
                 if observers.is_none_or(|observers| observers.sync_done()) {

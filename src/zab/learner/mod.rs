@@ -260,6 +260,11 @@ impl Learner {
     /// Whether the leader can be asked to keep a session: another Ringkeeper, and not by way of a
     /// follower, which passes on what it answers, but not that question.
     pub fn keeps_tenures(&self) -> bool {
+        self.leader_answers_fences()
+    }
+
+    /// Whether the leader tells answers to [fences](packets::put_fence) from those to syncs.
+    pub fn leader_answers_fences(&self) -> bool {
         self.knows_marks && self.target.master == self.target.leader
     }
 

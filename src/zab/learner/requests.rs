@@ -39,14 +39,10 @@ impl Learner {
             Upstream::Revalidate(session, timeout_ms) => {
                 self.ask_about(*session, *timeout_ms, None, lasting);
             }
-            Upstream::Mark(session) => {
-                const ROOT: &[u8] = b"\0\0\0\x01/";
-                // As Apache ZooKeeper would send it: the answer waits until all before it are proposed.
-                let (scope, op) = (SessionScope::Unsaid, OpCode::Sync.number());
-                let session = *session;
-                let sync =
-                    PassedRequest { session, scope, cxid: 0, op, body: ROOT, identities: &[] };
-                self.pass_on(sync, lasting);
+            Upstream::Fence(session) => {
+                let mut bytes = Vec::new();
+                packets::put_fence(&mut bytes, *session);
+                self.ask(bytes, lasting);
             }
         }
     }

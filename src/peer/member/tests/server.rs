@@ -260,6 +260,7 @@ impl Server {
                         member.answer_sync(request.link);
                     }
                 }
+                Inbound::Fence { link } => member.answer_fence(link),
                 // A connection that is kept is let down, so that the two kinds of answers differ.
                 Inbound::Revalidate { link, session, kept, .. } => {
                     let owns = kept.is_none().then(Tenure::default);

@@ -28,12 +28,17 @@ struct World {
 
 impl World {
     fn new() -> World {
+        World::below(false)
+    }
+
+    /// Of a follower whose leader answers fences by themselves, or takes them for syncs.
+    fn below(answers_fences: bool) -> World {
         let options = PeerOptions { me: ServerId(2), tick_ms: 1000, ..PeerOptions::default() };
         let recent = [zxid("1:4"), zxid("1:5")].map(txn);
         let log = CommittedLog::new(zxid("1:5"), recent.into(), 500);
         let numbers = Numbers::default();
-        let master =
-            ObserverMaster::new(Rc::new(options), numbers, Epoch(3), zxid("1:5"), MonoUs(0));
+        let epoch = (Epoch(3), answers_fences);
+        let master = ObserverMaster::new(Rc::new(options), numbers, epoch, zxid("1:5"), MonoUs(0));
         World { master, log, config: script::config("1,2,3/4"), now: MonoUs(0) }
     }
 
@@ -92,7 +97,7 @@ impl World {
             lines.push(match wish {
                 Upstream::Request(request) => format!("ask op {} {}", request.op, request.session),
                 Upstream::Revalidate(session, _) => format!("ask whether {session} is alive"),
-                Upstream::Mark(session) => format!("mark for {session}"),
+                Upstream::Fence(session) => format!("fence for {session}"),
             });
         }
         for inbound in ready.inbound {
@@ -224,14 +229,13 @@ fn observers_wait_until_the_leader_has_got_to_what_they_have_asked_for() {
     world.join("1:5");
     world.say("ACK 3:0");
     world.take();
-    let is_mark = |line: &String| *line == "mark for 0x7";
-    let mut marks = 0;
+    let mut fences = 0;
     for asked in 1..=OBSERVERS_REQUESTS_MAX {
         assert!(!world.master.has_enough_of(LINK), "{asked}");
         world.say("REQUEST 7 1 1 path");
-        marks += world.take().iter().filter(|line| is_mark(line)).count();
+        fences += world.take().iter().filter(|line| is_fence(line)).count();
     }
-    assert!(world.master.has_enough_of(LINK) && marks == 4, "{marks}");
+    assert!(world.master.has_enough_of(LINK) && fences == 4, "{fences}");
     assert!(!world.master.has_enough_of(LinkId::accepted(2)), "no observer's link");
     // A sync of an observer behind them, and one of this server: each answer is for the oldest.
     world.say("REQUEST 7 2 9 path");
@@ -250,9 +254,35 @@ fn observers_wait_until_the_leader_has_got_to_what_they_have_asked_for() {
     let words = format!("REQUEST 7 1 1 {body}");
     (0..21).for_each(|_| world.say(&words));
     assert!(world.master.has_enough_of(LINK));
-    let marks = world.take().iter().filter(|line| is_mark(line)).count();
-    (0..marks).for_each(|_| assert!(!world.master.sync_done()));
-    assert!(marks >= 3 && !world.master.has_enough_of(LINK), "{marks}");
+    let fences = world.take().iter().filter(|line| is_fence(line)).count();
+    (0..fences).for_each(|_| assert!(!world.master.sync_done()));
+    assert!(fences >= 3 && !world.master.has_enough_of(LINK), "{fences}");
+}
+
+fn is_fence(line: &String) -> bool {
+    *line == "fence for 0x7"
+}
+
+#[test]
+fn syncs_do_not_wait_for_fences_that_the_leader_answers_by_themselves() {
+    let mut world = World::below(true);
+    world.join("1:5");
+    world.say("ACK 3:0");
+    (0..OBSERVERS_REQUESTS_MAX).for_each(|_| world.say("REQUEST 7 1 1 path"));
+    assert_eq!(world.take().iter().filter(|line| is_fence(line)).count(), 4);
+    world.say("REQUEST 7 2 9 path");
+    world.master.own_sync();
+    // Answers to both syncs come before the fences'.
+    assert!(!world.master.sync_done());
+    assert_eq!(world.take(), ["SYNC 0:0", "ask op 9 0x7"]);
+    assert!(world.master.sync_done(), "its own");
+    assert!(world.master.has_enough_of(LINK));
+    world.master.fence_done();
+    assert!(!world.master.has_enough_of(LINK));
+    (0..3).for_each(|_| world.master.fence_done());
+    // One more than was sent changes nothing.
+    world.master.fence_done();
+    assert_eq!(world.take(), Vec::<String>::new());
 }
 
 #[test]

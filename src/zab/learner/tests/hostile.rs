@@ -122,10 +122,16 @@ fn no_leader_makes_a_learner_fall() {
                 && it.lasting.observers.is_none()
             {
                 followed += 1;
+                let (epoch, answers_fences) = (epoch, it.learner.leader_answers_fences());
                 let (options, committed) =
                     (it.lasting.options.clone(), it.lasting.journal.committed());
-                let master =
-                    ObserverMaster::new(options, Numbers::default(), epoch, committed, it.now);
+                let master = ObserverMaster::new(
+                    options,
+                    Numbers::default(),
+                    (epoch, answers_fences),
+                    committed,
+                    it.now,
+                );
                 it.lasting.observers = Some(Box::new(master));
             }
             it.learner.flush(&mut it.lasting);

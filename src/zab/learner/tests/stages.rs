@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::limits::EPOCH_LEAD_MAX;
+use crate::zab::packets::{put_fence_answer, put_left_out, put_revalidated};
 
 #[test]
 fn a_follower_goes_through_all_stages() {
@@ -287,6 +288,27 @@ fn an_observer_logs_what_it_is_informed_of() {
          commit 0x100000001 0x100000002\nObserving { leader: ServerId(3), epoch: Epoch(2) }\n--\n\
          synced: ACK 0x200000000\ncommit 0x200000001"
     );
+}
+
+#[test]
+fn a_master_that_is_a_ringkeeper_says_what_it_has_left_out_and_no_fence_is_a_sync() {
+    let says = |out: &mut Vec<u8>| {
+        put_left_out(out, SessionId(8));
+        put_fence_answer(out);
+        put_revalidated(out, SessionId(8), false, None);
+    };
+    let mut it = Conversation::following();
+    assert_eq!(
+        it.says(says),
+        "LeftOut { session: SessionId(0x8) }\n\
+         Revalidated { session: SessionId(0x8), valid: false, tenure: None }"
+    );
+    // From any other the bytes behind an answer say nothing.
+    let mut it = Conversation::following_one(|out| {
+        put_data(out, packet::LEADERINFO, z(2, 0), &0x10000_i32.to_be_bytes());
+    });
+    let no = "Revalidated { session: SessionId(0x8), valid: false, tenure: None }";
+    assert_eq!(it.says(says), format!("{no}\n{no}"));
 }
 
 #[test]

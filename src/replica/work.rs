@@ -625,7 +625,7 @@ impl Replica {
             }
         };
         let units = in_units(units);
-        Cost { units, weight: Weight::of(units), is_write: !read::is_read(op) }
+        Cost { units, weight: Weight::of(units), is_write: false }
     }
 
     fn units_of_write(

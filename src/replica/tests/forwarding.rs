@@ -1,6 +1,7 @@
 //! A learner passes writes and syncs on, and answers what comes back.
 
 use super::harness::{Client, Harness, create, new_session, path, set_data, watch};
+use super::reads::auth;
 use crate::error::ErrorCode;
 use crate::id::{ConnectionId, Epoch, ServerId, SessionId, Zxid};
 use crate::limits::{self, LEARNER_SYNCS_PASSED_MAX};
@@ -529,4 +530,21 @@ fn long_writes_wait_at_the_learner_and_short_ones_are_passed_on() {
     let passed: Vec<String> =
         (2..=5).map(|xid| format!("forward {} {xid} Multi", other.session)).collect();
     assert_eq!(told(&mut harness), passed);
+}
+
+#[test]
+fn a_client_may_say_who_it_is_while_writes_wait_at_the_learner() {
+    let mut harness = follower();
+    let clients: Vec<Client> = (1..=2).map(|n| connect(&mut harness, zxid(1, n))).collect();
+    let [flood, other] = &clients[..] else { unreachable!("there are two") };
+    for xid in 1..=i32::try_from(limits::PASSED_ON_REQUESTS_MAX).unwrap() + 1 {
+        harness.send(flood.conn, xid, OpCode::SetData, &set_data("/a", b"", -1));
+    }
+    assert_eq!(told(&mut harness).len(), limits::PASSED_ON_REQUESTS_MAX, "one waits");
+    harness.send(other.conn, -4, OpCode::Auth, &auth("digest", b"bob:secret"));
+    assert_eq!(harness.errors(other.conn), [(-4, 0)]);
+    harness.send(other.conn, 1, OpCode::SetData, &set_data("/a", b"", -1));
+    assert_eq!(told(&mut harness), Vec::<String>::new());
+    commit(&mut harness, failed(zxid(1, 3), flood.session, 1, ErrorCode::NoNode));
+    assert_eq!(told(&mut harness).len(), 1, "there is room for one");
 }

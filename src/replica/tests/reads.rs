@@ -185,7 +185,7 @@ fn ephemerals_are_listed_by_prefix() {
     assert_eq!(list("/x"), [""; 0]);
 }
 
-fn auth<'a>(scheme: &'a str, auth: &'a [u8]) -> RequestBody<'a> {
+pub(super) fn auth<'a>(scheme: &'a str, auth: &'a [u8]) -> RequestBody<'a> {
     RequestBody::Auth(AuthPacket { packet_type: 0, scheme: Some(scheme), auth: Some(auth) })
 }
 

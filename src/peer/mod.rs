@@ -20,6 +20,7 @@ mod ready;
 #[cfg(test)]
 mod scripted;
 mod standalone;
+mod vouch;
 
 pub use facts::{Durations, PeerCounts, PeerFacts, PeerPhase, PeerState};
 pub use lasting::{Lasting, MajorChange};
@@ -32,6 +33,7 @@ pub use ready::{
 #[cfg(test)]
 pub use scripted::Scripted;
 pub use standalone::Standalone;
+pub use vouch::{Durable, Vouch};
 
 use std::collections::VecDeque;
 use std::rc::Rc;

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 
 use super::link::LinkOp;
 use super::ready::{ConfigChange, Inbound, Ready, Standing};
+use super::vouch::Vouch;
 use crate::id::Zxid;
 use crate::proto::txn::Txn;
 use crate::zab::Epochs;
@@ -56,8 +57,8 @@ impl ReadyQueue {
     }
 
     /// To be sent when everything so far is durable.
-    pub fn send_after_sync(&mut self, op: LinkOp) {
-        self.last().send_after_sync.push(op);
+    pub fn send_after_sync(&mut self, vouch: Vouch) {
+        self.last().send_after_sync.push(vouch);
     }
 
     /// To be applied.
@@ -197,11 +198,11 @@ mod tests {
     #[test]
     fn a_promise_waits_for_its_own_epochs_and_not_for_later_ones() {
         let mut queue = ReadyQueue::default();
-        let close = LinkOp::Close { link: super::super::link::LinkId::opened(1) };
+        let vouch = || Vouch::new(super::super::link::LinkId::opened(1), vec![1].into());
         queue.epochs(Epochs::new(Epoch(2), Epoch(1)));
-        queue.send_after_sync(close.clone());
+        queue.send_after_sync(vouch());
         queue.epochs(Epochs::new(Epoch(2), Epoch(2)));
-        queue.send_after_sync(close);
+        queue.send_after_sync(vouch());
         let (first, second) = (take(&mut queue), take(&mut queue));
         assert_eq!(first.epochs.map(|e| e.current), Some(Epoch(1)));
         assert_eq!((first.send_after_sync.len(), second.send_after_sync.len()), (1, 1));

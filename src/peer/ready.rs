@@ -5,6 +5,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::link::{LinkId, LinkOp};
+use super::vouch::Vouch;
 use crate::acl::Identity;
 use crate::id::{Epoch, ServerId, SessionId, Zxid};
 use crate::proto::txn::Txn;
@@ -39,8 +40,8 @@ pub struct Ready {
     pub append: Vec<Txn>,
     /// To be written to the two files.
     pub epochs: Option<Epochs>,
-    /// To be carried out when all of the above is durable: their truth depends on it.
-    pub send_after_sync: Vec<LinkOp>,
+    /// To be sent when all of the above is durable: their truth depends on it.
+    pub send_after_sync: Vec<Vouch>,
     /// The same for the peer itself:
     /// [`Peer::handle_durable`](super::Peer::handle_durable) is called with it.
     pub durable: Option<u64>,

@@ -32,8 +32,7 @@ use super::{Reload, Reloaded, Replica};
 use crate::id::{Epoch, Zxid};
 use crate::io::{Completion, IoFailureKind, Op, Owner, Place, Token};
 use crate::limits;
-use crate::peer::Ready;
-use crate::peer::link::LinkOp;
+use crate::peer::{Durable, Ready, Vouch};
 use crate::planted::{self, PlantedBug};
 use crate::proto::txn::Txn;
 use crate::recovery::Recovered;
@@ -46,7 +45,7 @@ enum Step {
     Truncate(Zxid),
     Restore(Zxid),
     Epochs(Epochs),
-    Send(Vec<LinkOp>),
+    Vouch(Vec<Vouch>),
     Durable(u64),
 }
 
@@ -259,12 +258,14 @@ impl Replica {
             }
         }
         if !ready.send_after_sync.is_empty() {
-            let ops = std::mem::take(&mut ready.send_after_sync);
+            let vouched = std::mem::take(&mut ready.send_after_sync);
             match steps.planned.back_mut() {
-                Some(Planned { step: Step::Send(sends), after, .. }) if *after == steps.log_end => {
-                    sends.extend(ops);
+                Some(Planned { step: Step::Vouch(before), after, .. })
+                    if *after == steps.log_end =>
+                {
+                    before.extend(vouched);
                 }
-                _ => steps.push(Step::Send(ops)),
+                _ => steps.push(Step::Vouch(vouched)),
             }
         }
         if let Some(token) = ready.durable.take() {
@@ -296,7 +297,11 @@ impl Replica {
                 return moved;
             }
             let done = match first.step {
-                Step::Send(_) | Step::Durable(_) => true,
+                Step::Vouch(_) | Step::Durable(_) => {
+                    assert!(steps.phase == Phase::Waiting, "what is under way is a step before it");
+                    assert!(self.txnlog.synced() >= first.after, "the log is durable until there");
+                    true
+                }
                 Step::Epochs(epochs) => self.write_epochs(epochs),
                 Step::Truncate(zxid) => self.truncate(zxid),
                 Step::Restore(zxid) => self.restore_on_disk(now, zxid),
@@ -306,7 +311,11 @@ impl Replica {
             }
             moved = true;
             match self.ensemble.steps.pop() {
-                Step::Send(mut ops) => self.ensemble.links.append(&mut ops),
+                Step::Vouch(vouched) => {
+                    let durable = Durable::as_the_disk_says();
+                    let sends = vouched.into_iter().map(|vouch| vouch.release(&durable));
+                    self.ensemble.links.extend(sends);
+                }
                 Step::Durable(token) => {
                     self.peer.handle_durable(now.mono, token);
                     self.follow_peer(now);

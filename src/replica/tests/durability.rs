@@ -4,7 +4,7 @@ use super::harness::Harness;
 use crate::id::{Epoch, SessionId, Zxid};
 use crate::io::Op;
 use crate::peer::link::{LinkId, LinkOp};
-use crate::peer::{Inbound, Ready, Standing};
+use crate::peer::{Inbound, Ready, Standing, Vouch};
 use crate::proto::OpCode;
 use crate::proto::txn::{Txn, TxnBody, TxnHeader};
 use crate::replica::ReplicaOptions;
@@ -30,6 +30,14 @@ pub fn txn(at: Zxid) -> Txn {
 
 fn txns(epoch: i64, counters: std::ops::RangeInclusive<u32>) -> Vec<Txn> {
     counters.map(|counter| txn(zxid(epoch, counter))).collect()
+}
+
+fn vouch(number: u64) -> Vec<Vouch> {
+    vec![Vouch::new(LinkId::opened(number), vec![3].into())]
+}
+
+fn vouched(number: u64) -> Vec<LinkOp> {
+    vec![LinkOp::Send { link: LinkId::opened(number), bytes: vec![3].into() }]
 }
 
 fn close(number: u64) -> Vec<LinkOp> {
@@ -73,7 +81,7 @@ fn what_depends_on_the_disk_leaves_after_log_and_epochs() {
         append: txns(1, 1..=3),
         commit: txns(1, 1..=2),
         epochs: Some(epochs(2, 1)),
-        send_after_sync: close(2),
+        send_after_sync: vouch(2),
         durable: Some(7),
         ..Ready::default()
     });
@@ -89,7 +97,7 @@ fn what_depends_on_the_disk_leaves_after_log_and_epochs() {
         harness.do_op();
     }
     assert_eq!(files, ["acceptedEpoch", "currentEpoch"]);
-    assert_eq!(harness.links[1..], close(2));
+    assert_eq!(harness.links[1..], vouched(2));
     assert_eq!(harness.file("acceptedEpoch").unwrap(), b"2");
     assert_eq!(harness.file("currentEpoch").unwrap(), b"1");
     let told = harness.peer().take_told();
@@ -104,13 +112,13 @@ fn a_later_ready_does_not_overtake_an_earlier_one() {
     harness.decide(Ready {
         append: txns(1, 1..=1),
         epochs: Some(epochs(1, 1)),
-        send_after_sync: close(1),
+        send_after_sync: vouch(1),
         ..Ready::default()
     });
-    harness.decide(Ready { send_after_sync: close(2), durable: Some(1), ..Ready::default() });
-    harness.decide(Ready { append: txns(1, 2..=2), send_after_sync: close(3), ..Ready::default() });
+    harness.decide(Ready { send_after_sync: vouch(2), durable: Some(1), ..Ready::default() });
+    harness.decide(Ready { append: txns(1, 2..=2), send_after_sync: vouch(3), ..Ready::default() });
     harness.settle();
-    let order: Vec<_> = [1, 2, 3].into_iter().flat_map(close).collect();
+    let order: Vec<_> = [1, 2, 3].into_iter().flat_map(vouched).collect();
     assert_eq!(harness.links, order);
 }
 
@@ -121,7 +129,7 @@ fn an_epoch_file_that_does_not_fit_makes_it_leave_and_nothing_untrue_is_said() {
     harness.files_full = true;
     harness.decide(Ready {
         epochs: Some(epochs(3, 1)),
-        send_after_sync: close(1),
+        send_after_sync: vouch(1),
         durable: Some(5),
         ..Ready::default()
     });
@@ -143,11 +151,11 @@ fn an_epoch_file_that_does_not_fit_makes_it_leave_and_nothing_untrue_is_said() {
     assert_eq!(harness.file("acceptedEpoch"), before);
     harness.decide(Ready {
         epochs: Some(epochs(3, 1)),
-        send_after_sync: close(2),
+        send_after_sync: vouch(2),
         ..Ready::default()
     });
     harness.settle();
-    assert_eq!(harness.links, close(2));
+    assert_eq!(harness.links, vouched(2));
     assert_eq!(harness.file("acceptedEpoch").unwrap(), b"3");
 }
 
@@ -159,7 +167,7 @@ fn a_truncation_of_what_was_applied_reads_the_database_again_before_anything_goe
         epochs: Some(epochs(2, 2)),
         append: txns(2, 1..=2),
         commit: txns(2, 1..=1),
-        send_after_sync: close(1),
+        send_after_sync: vouch(1),
         ..Ready::default()
     });
     assert_eq!(sessions(&harness), 5, "the commit waits for the truncation");
@@ -168,7 +176,7 @@ fn a_truncation_of_what_was_applied_reads_the_database_again_before_anything_goe
     assert_eq!(harness.replica.last_processed(), zxid(2, 1));
     assert_eq!(sessions(&harness), 4);
     assert_eq!(harness.replica.txnlog().synced(), zxid(2, 2));
-    assert_eq!(harness.links, close(1));
+    assert_eq!(harness.links, vouched(1));
 
     harness.crash();
     assert_eq!(harness.replica.last_processed(), zxid(2, 2), "the log holds both of the new ones");
@@ -221,7 +229,7 @@ fn a_received_tree_is_on_the_disk_before_anything_behind_it() {
         restore: Some(zxid(1, 8)),
         append: txns(1, 9..=10),
         epochs: Some(epochs(4, 4)),
-        send_after_sync: close(1),
+        send_after_sync: vouch(1),
         commit: txns(1, 9..=9),
         ..Ready::default()
     });
@@ -240,7 +248,7 @@ fn a_received_tree_is_on_the_disk_before_anything_behind_it() {
         assert_eq!(harness.links, []);
         harness.do_op();
     }
-    assert_eq!(harness.links, close(1));
+    assert_eq!(harness.links, vouched(1));
     assert!(harness.fatal.is_none(), "{:?}", harness.fatal);
     harness.crash();
     assert_eq!(harness.replica.last_processed(), zxid(1, 10));
@@ -274,7 +282,7 @@ fn a_crash_at_any_moment_of_a_restoration_leaves_the_old_state_or_the_new_one() 
             restore: Some(zxid(1, 8)),
             append: txns(1, 9..=9),
             epochs: Some(epochs(2, 2)),
-            send_after_sync: close(1),
+            send_after_sync: vouch(1),
             ..Ready::default()
         });
         for _ in 0..done {
@@ -357,14 +365,14 @@ fn a_second_tree_that_comes_while_the_first_is_written_waits_for_it() {
         harness.decide(Ready {
             restore: Some(zxid(1, 12)),
             epochs: Some(epochs(3, 3)),
-            send_after_sync: close(9),
+            send_after_sync: vouch(9),
             durable: Some(2),
             ..Ready::default()
         });
         harness.settle();
         assert!(harness.fatal.is_none(), "{:?}", harness.fatal);
         told.extend(harness.peer().take_told());
-        assert_eq!(harness.links, close(9), "after {done} operations");
+        assert_eq!(harness.links, vouched(9), "after {done} operations");
         told.retain(|told| told.starts_with("durable"));
         assert_eq!(told, ["durable 1", "durable 2"], "after {done} operations");
         harness.crash();
@@ -394,9 +402,9 @@ fn a_log_that_cannot_be_cut_ends_where_the_database_does() {
     assert_eq!(harness.replica.last_processed(), zxid(1, 8));
     // The log goes on there, and so does what a start finds.
     harness.decide(Ready { epochs: Some(epochs(2, 1)), ..Ready::default() });
-    harness.decide(Ready { append: txns(2, 1..=1), send_after_sync: close(4), ..Ready::default() });
+    harness.decide(Ready { append: txns(2, 1..=1), send_after_sync: vouch(4), ..Ready::default() });
     harness.settle();
-    assert_eq!(harness.links, close(4));
+    assert_eq!(harness.links, vouched(4));
     harness.crash();
     assert_eq!((harness.replica.last_processed(), sessions(&harness)), (zxid(2, 1), 9));
 }
@@ -425,12 +433,12 @@ fn an_older_tree_replaces_the_only_snapshot_while_commits_go_on() {
             append: txns(2, 1..=3),
             commit: txns(2, 1..=3),
             epochs: Some(epochs(2, 2)),
-            send_after_sync: close(5),
+            send_after_sync: vouch(5),
             ..Ready::default()
         });
         harness.settle();
         assert!(harness.fatal.is_none(), "{:?}", harness.fatal);
-        assert_eq!(harness.links, close(5), "after {done}");
+        assert_eq!(harness.links, vouched(5), "after {done}");
         harness.crash();
         assert_eq!(harness.replica.last_processed(), zxid(2, 3), "after {done}");
         assert_eq!(sessions(&harness), 8, "after {done}");
@@ -460,7 +468,7 @@ fn a_crash_at_any_moment_of_a_restoration_to_an_older_tree_loses_nothing_of_it()
             restore: Some(zxid(1, 5)),
             append: txns(3, 1..=1),
             epochs: Some(epochs(3, 3)),
-            send_after_sync: close(1),
+            send_after_sync: vouch(1),
             ..Ready::default()
         });
         for _ in 0..done {
@@ -490,11 +498,11 @@ fn an_observer_without_a_log_vouches_for_nothing_before_it_has_a_tree_on_the_dis
             append: txns(1, 3..=6),
             commit: txns(1, 3..=5),
             epochs: Some(epochs(2, 2)),
-            send_after_sync: close(1),
+            send_after_sync: vouch(1),
             ..Ready::default()
         });
         harness.settle();
-        assert_eq!(harness.links, close(1), "an observer waits for no log");
+        assert_eq!(harness.links, vouched(1), "an observer waits for no log");
         let files = [Epochs::ACCEPTED_FILE, Epochs::CURRENT_FILE];
         let [accepted, current] = files.map(|name| epoch_file(&harness, name));
         assert_eq!(accepted, 2);
@@ -504,7 +512,7 @@ fn an_observer_without_a_log_vouches_for_nothing_before_it_has_a_tree_on_the_dis
         harness.decide(Ready { commit: txns(1, 6..=6), ..Ready::default() });
         harness.decide(Ready {
             append: txns(2, 1..=1),
-            send_after_sync: close(2),
+            send_after_sync: vouch(2),
             ..Ready::default()
         });
         for _ in 0..done {

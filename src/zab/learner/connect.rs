@@ -61,13 +61,12 @@ impl Learner {
         }
         self.heard = now;
         self.stage = Stage::LeaderInfo;
-        let kind = match self.target.kind {
-            LearnerKind::Follower => packet::FOLLOWERINFO,
-            LearnerKind::Observer => packet::OBSERVERINFO,
+        let info = Saying::Info {
+            kind: self.target.kind,
+            accepted: lasting.epochs.accepted,
+            me: lasting.options.me,
+            version: lasting.config.version,
         };
-        let mut bytes = Vec::new();
-        let (accepted, version) = (lasting.epochs.accepted, lasting.config.version);
-        packets::put_learner_info(&mut bytes, kind, accepted, lasting.options.me, version);
-        self.send(lasting, bytes);
+        self.say(&info, lasting);
     }
 }

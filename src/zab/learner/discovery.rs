@@ -71,10 +71,9 @@ impl Learner {
         // Who does not say what it has gets everything, from ZooKeeper's leaders as well: they send
         // no TRUNC to a zxid of another epoch (LearnerHandler.queueCommittedProposals).
         let last = if lasting.wants_tree { Zxid::NONE } else { lasting.journal.accepted() };
-        let mut bytes = Vec::new();
         let marks = packet.knows_marks().then(|| lasting.marks());
-        packets::put_ack_epoch(&mut bytes, last, ack, marks.as_ref());
-        self.send_after_sync(lasting, bytes);
+        self.say(&Saying::AckEpoch { last, ack, marks }, lasting);
+        self.flush_vouched(lasting);
         Ok(())
     }
 
@@ -186,7 +185,7 @@ impl Learner {
         if self.failure.is_none() {
             self.on_bytes(&later, lasting);
         }
-        self.flush_acks(lasting);
+        self.flush_vouched(lasting);
     }
 
     /// The tree cannot be read.

@@ -59,7 +59,7 @@ impl Learner {
         lasting.ready.append(txn);
         // Before that, the ACK of NEWLEADER vouches for it.
         if self.stage != Stage::NewLeader {
-            self.ack(zxid);
+            self.say(&Saying::Ack(zxid), lasting);
         }
         within_memory(lasting.journal.pending_bytes())
     }
@@ -200,14 +200,16 @@ impl Learner {
             lasting.ready.epochs(epochs);
         }
         self.stage = Stage::UpToDate;
-        self.ack(packet.zxid);
+        self.say(&Saying::Ack(packet.zxid), lasting);
         // The leader takes the first ACK for that of NEWLEADER, and waits for one for each proposal
         // that was not committed when it was sent.
         if self.target.kind == LearnerKind::Follower {
             let pending: Vec<Zxid> = lasting.journal.pending().iter().map(Txn::zxid).collect();
-            pending.into_iter().for_each(|zxid| self.ack(zxid));
+            for zxid in pending {
+                self.say(&Saying::Ack(zxid), lasting);
+            }
         }
-        self.flush_acks(lasting);
+        self.flush_vouched(lasting);
         Ok(())
     }
 
@@ -221,7 +223,7 @@ impl Learner {
         self.stage = Stage::Broadcast;
         self.uncommitted.clear();
         self.uncommitted_bytes = 0;
-        self.ack(Zxid::new(self.epoch, 0));
+        self.say(&Saying::Ack(Zxid::new(self.epoch, 0)), lasting);
         let standing = self.standing().expect("it was just taken up");
         lasting.ready.standing(standing);
         Ok(())

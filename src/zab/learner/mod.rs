@@ -18,6 +18,7 @@ mod connect;
 mod discovery;
 mod history;
 mod requests;
+mod saying;
 #[cfg(test)]
 mod tests;
 
@@ -26,7 +27,7 @@ use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
 
-use super::packets::{self, Packet, PacketError, PacketReader, put_bare};
+use super::packets::{self, Packet, PacketError, PacketReader};
 use super::{Origin, kept_out};
 use crate::id::{Epoch, ServerId, Zxid};
 use crate::limits::{LEARNER_OUTPUT_BYTES_MAX, LOG_RECORD_BYTES_MAX};
@@ -36,6 +37,7 @@ use crate::proto::quorum::packet;
 use crate::proto::txn::Txn;
 use crate::quorum::Config;
 use crate::time::MonoUs;
+use saying::Saying;
 
 /// Whom to learn from, and as what.
 #[derive(Clone, Debug)]
@@ -143,7 +145,7 @@ pub struct Learner {
     /// Proposals up to here are in the tree that was received.
     in_tree: Zxid,
     /// Acknowledgements for what is appended in this turn.
-    acks: Vec<u8>,
+    vouched: Vec<u8>,
     /// An observer's proposals of the history whose COMMIT has not come.
     uncommitted: VecDeque<Txn>,
     /// The memory that they take.
@@ -170,7 +172,7 @@ impl Learner {
             input: PacketReader::new(LOG_RECORD_BYTES_MAX as usize),
             tree: BytesMut::new(),
             in_tree: Zxid(i64::MIN),
-            acks: Vec::new(),
+            vouched: Vec::new(),
             uncommitted: VecDeque::new(),
             uncommitted_bytes: 0,
             new_config: None,
@@ -192,7 +194,7 @@ impl Learner {
             LinkEvent::Received { bytes, .. } => {
                 self.heard = now;
                 self.on_bytes(bytes, lasting);
-                self.flush_acks(lasting);
+                self.flush_vouched(lasting);
             }
             LinkEvent::Sent { bytes, .. } => {
                 self.unsent_bytes = self.unsent_bytes.saturating_sub(bytes);
@@ -332,48 +334,6 @@ impl Learner {
         }
     }
 
-    // ---- sending
-
-    /// To the leader, at once.
-    fn send(&mut self, lasting: &mut Lasting, bytes: Vec<u8>) {
-        if let Some(op) = self.send_op(lasting, bytes) {
-            lasting.ready.send(op);
-        }
-    }
-
-    /// To the leader, when everything before it is durable.
-    fn send_after_sync(&mut self, lasting: &mut Lasting, bytes: Vec<u8>) {
-        // What was acknowledged before leaves before.
-        self.flush_acks(lasting);
-        if let Some(op) = self.send_op(lasting, bytes) {
-            lasting.ready.send_after_sync(op);
-        }
-    }
-
-    /// A proposal was appended: its ACK leaves when it is durable.
-    fn ack(&mut self, zxid: Zxid) {
-        put_bare(&mut self.acks, packet::ACK, zxid);
-    }
-
-    fn flush_acks(&mut self, lasting: &mut Lasting) {
-        if !self.acks.is_empty() {
-            let acks = std::mem::take(&mut self.acks);
-            if let Some(op) = self.send_op(lasting, acks) {
-                lasting.ready.send_after_sync(op);
-            }
-        }
-    }
-
-    fn send_op(&mut self, lasting: &mut Lasting, bytes: Vec<u8>) -> Option<LinkOp> {
-        let link = self.link.filter(|_| self.failure.is_none())?;
-        self.unsent_bytes += bytes.len() as u64;
-        if self.unsent_bytes > LEARNER_OUTPUT_BYTES_MAX {
-            self.leave(format!("it does not read: {} bytes wait", self.unsent_bytes), lasting);
-            return None;
-        }
-        Some(LinkOp::Send { link, bytes: Bytes::from(bytes) })
-    }
-
     // ---- the end
 
     fn leave(&mut self, reason: String, lasting: &mut Lasting) {
@@ -384,7 +344,7 @@ impl Learner {
         if self.failure.is_some() {
             return;
         }
-        self.flush_acks(lasting);
+        self.flush_vouched(lasting);
         if self.failure.is_some() {
             return;
         }

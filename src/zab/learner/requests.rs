@@ -40,9 +40,7 @@ impl Learner {
                 self.ask_about(*session, *timeout_ms, None, lasting);
             }
             Upstream::Fence(session) => {
-                let mut bytes = Vec::new();
-                packets::put_fence(&mut bytes, *session);
-                self.ask(bytes, lasting);
+                self.ask(&Saying::Fence(*session), lasting);
             }
         }
     }
@@ -51,9 +49,7 @@ impl Learner {
         if !self.knows_marks {
             request.scope = SessionScope::Unsaid;
         }
-        let mut bytes = Vec::with_capacity(64 + request.body.len());
-        packets::put_request(&mut bytes, &request);
-        self.ask(bytes, lasting);
+        self.ask(&Saying::Request(&request), lasting);
     }
 
     /// Asks whether a session is alive. `kept`: and whether no later connection of it is known, as a
@@ -81,9 +77,7 @@ impl Learner {
         kept: Option<Tenure>,
         lasting: &mut Lasting,
     ) {
-        let mut bytes = Vec::new();
-        packets::put_revalidate(&mut bytes, session, timeout_ms, kept);
-        self.ask(bytes, lasting);
+        self.ask(&Saying::Revalidate { session, timeout_ms, kept }, lasting);
     }
 
     /// Answers a PING with the sessions heard of. Its data is never null: the leader reads it.
@@ -93,15 +87,14 @@ impl Learner {
         touched: impl Iterator<Item = (SessionId, i32)>,
         lasting: &mut Lasting,
     ) {
-        let mut bytes = Vec::new();
-        packets::put_touched(&mut bytes, zxid, touched);
-        self.ask(bytes, lasting);
+        let sessions = touched.collect();
+        self.ask(&Saying::Touched { zxid, sessions }, lasting);
     }
 
     /// Only a learner that is up to date asks: before, the leader expects other things.
-    fn ask(&mut self, bytes: Vec<u8>, lasting: &mut Lasting) {
+    fn ask(&mut self, saying: &Saying<'_>, lasting: &mut Lasting) {
         if self.is_up_to_date().is_some() {
-            self.send(lasting, bytes);
+            self.say(saying, lasting);
         }
     }
 }

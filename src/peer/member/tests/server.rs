@@ -1,6 +1,7 @@
 //! One server of a test: a member, a database that is a list, and a disk that is slow.
 
 use super::*;
+use crate::peer::{Durable, Vouch};
 use crate::session::Tenure;
 
 /// A database: what was applied, and the last zxid.
@@ -83,7 +84,7 @@ pub(super) enum Step {
     Restore(State),
     Append(Vec<Txn>),
     Epochs(Epochs),
-    Send(Vec<LinkOp>),
+    Vouch(Vec<Vouch>),
     Durable(u64),
 }
 
@@ -214,7 +215,7 @@ impl Server {
             self.steps.push_back(Step::Epochs(epochs));
         }
         if !ready.send_after_sync.is_empty() {
-            self.steps.push_back(Step::Send(std::mem::take(&mut ready.send_after_sync)));
+            self.steps.push_back(Step::Vouch(std::mem::take(&mut ready.send_after_sync)));
         }
         if let Some(token) = ready.durable.take() {
             self.steps.push_back(Step::Durable(token));
@@ -317,7 +318,10 @@ impl Server {
                 member.handle_synced(last);
             }
             Step::Epochs(epochs) => self.disk.epochs = epochs,
-            Step::Send(send) => ops = send,
+            Step::Vouch(vouched) => {
+                let durable = Durable::as_the_disk_says();
+                ops.extend(vouched.into_iter().map(|vouch| vouch.release(&durable)));
+            }
             Step::Durable(token) => member.handle_durable(MonoUs(now), token),
         }
         self.step_at = if self.steps.is_empty() { u64::MAX } else { now + self.disk_us(random) };
@@ -326,7 +330,7 @@ impl Server {
 
     fn disk_us(&self, random: &mut Random) -> u64 {
         match self.steps.front() {
-            Some(Step::Send(_) | Step::Durable(_)) => 0,
+            Some(Step::Vouch(_) | Step::Durable(_)) => 0,
             _ if random.below(20) == 0 => random.below(30_000),
             _ => random.below(1000),
         }

@@ -8,12 +8,12 @@ mod stages;
 
 use super::*;
 use crate::id::SessionId;
-use crate::peer::{PassedRequest, PeerOptions, Ready, ReadyQueue, SessionScope};
+use crate::peer::{Durable, PassedRequest, PeerOptions, Ready, ReadyQueue, SessionScope};
 use crate::proto::OpCode;
 use crate::proto::txn::{SetDataTxn, TxnBody, TxnHeader};
 use crate::session::Tenure;
 use crate::zab::packets::{
-    put_data, put_inform_and_activate, put_leader_info, put_other_history, put_txn,
+    put_bare, put_data, put_inform_and_activate, put_leader_info, put_other_history, put_txn,
 };
 use crate::zab::{CommittedLog, Epochs, Journal, Mark, Marks, Origin};
 
@@ -167,7 +167,7 @@ impl Conversation {
             let mut ready = Ready::default();
             self.lasting.ready.take(&mut ready);
             if !ready.is_empty() {
-                readies.push(self.describe(&ready));
+                readies.push(self.describe(&mut ready));
             }
         }
         if let Some(left) = self.learner.failure() {
@@ -177,7 +177,7 @@ impl Conversation {
         readies.join("\n--\n")
     }
 
-    fn describe(&mut self, ready: &Ready) -> String {
+    fn describe(&mut self, ready: &mut Ready) -> String {
         let zxids = |txns: &[Txn]| {
             let zxids: Vec<String> = txns.iter().map(|txn| txn.zxid().to_string()).collect();
             zxids.join(" ")
@@ -192,8 +192,8 @@ impl Conversation {
             lines.push(format!("append {}", zxids(&ready.append)));
         }
         lines.extend(ready.epochs.map(|e| format!("epochs {} {}", e.accepted, e.current)));
-        for op in &ready.send_after_sync {
-            let op = self.op(op);
+        for vouch in ready.send_after_sync.drain(..) {
+            let op = self.op(&vouch.release(&Durable::as_the_disk_says()));
             lines.push(format!("synced: {op}"));
         }
         if !ready.commit.is_empty() {

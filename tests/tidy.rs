@@ -8,6 +8,7 @@
 #[path = "tidy/lexer.rs"]
 mod lexer;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::fs;
 use std::path::Path;
@@ -128,6 +129,11 @@ fn nothing_is_left_over_from_work_in_progress() {
 fn a_file_is_one_idea_and_therefore_short() {
     let sources = of_kind(&["rs", "java", "py"], &["src", "tests", "benches", "tools", "fuzz"]);
     none(sources.iter().flat_map(length).collect());
+}
+
+#[test]
+fn what_is_public_is_used_somewhere() {
+    none(unused(&of_kind(&["rs"], &["src", "tools", "tests", "benches", "fuzz"])));
 }
 
 #[test]
@@ -280,6 +286,50 @@ fn confined(source: &Source) -> Vec<Violation> {
         }
     }
     violations
+}
+
+/// Items that are public, whether outside their package or only among its modules, and whose names stand nowhere
+/// else in code.
+fn unused(sources: &[Source]) -> Vec<Violation> {
+    const BETWEEN: &[&str] = &["crate", "super", "in", "async", "unsafe"];
+    const ITEMS: &[&str] = &["fn", "struct", "enum", "const", "static", "type", "trait"];
+    let codes: Vec<String> = sources.iter().map(|source| Parts::of(&source.text).code).collect();
+    let words: Vec<Vec<(usize, &str)>> = codes.iter().map(|code| words(code)).collect();
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    for (_, word) in words.iter().flatten() {
+        *counts.entry(word).or_default() += 1;
+    }
+    let mut violations = Vec::new();
+    for (source, words) in sources.iter().zip(&words) {
+        for (place, _) in words.iter().enumerate().filter(|(_, (_, word))| *word == "pub") {
+            let mut rest = words[place + 1..].iter().skip_while(|(_, word)| BETWEEN.contains(word));
+            let (Some((_, item)), Some(mut name)) = (rest.next(), rest.next()) else { continue };
+            if let ("const", (_, "fn"), Some(next)) = (*item, *name, rest.next()) {
+                name = next;
+            }
+            if ITEMS.contains(item) && counts[name.1] == 1 {
+                violations.push(source.violation(name.0, format!("nobody uses `{}`", name.1)));
+            }
+        }
+    }
+    violations
+}
+
+/// The names and keywords of code, each with its place.
+fn words(code: &str) -> Vec<(usize, &str)> {
+    let mut words = Vec::new();
+    let mut start = None;
+    for (at, letter) in code.char_indices().chain([(code.len(), ' ')]) {
+        match (start, letter.is_alphanumeric() || letter == '_') {
+            (None, true) => start = Some(at),
+            (Some(from), false) => {
+                words.push((from, &code[from..at]));
+                start = None;
+            }
+            _ => {}
+        }
+    }
+    words
 }
 
 fn leftovers(source: &Source) -> Vec<Violation> {
@@ -510,6 +560,14 @@ mod planted {
         assert_eq!(lines(&confined(&source("src/zab/learner/history.rs", text))), [2, 3]);
         assert_eq!(lines(&confined(&source("src/replica/steps.rs", text))), [3]);
         assert_eq!(lines(&confined(&source("src/replica/tests/steps.rs", text))), []);
+    }
+
+    #[test]
+    fn what_nobody_uses_is_seen() {
+        let text = "//! X.\npub fn a() { B }\npub(crate) const B: u8 = 1;\npub const fn c() {}\npub struct D;\n";
+        let other = "//! Y.\n/// c\nfn e() { a(); \"D\" }\n";
+        let found = unused(&[source("src/x/mod.rs", text), source("src/y/mod.rs", other)]);
+        assert_eq!(lines(&found), [4, 5]);
     }
 
     #[test]

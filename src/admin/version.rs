@@ -1,7 +1,7 @@
 //! What the server says it is.
 
 /// The release of ZooKeeper whose behaviour is reproduced: clients and tools choose features by it.
-pub const ZOOKEEPER_VERSION: &str = "3.9.4";
+const ZOOKEEPER_VERSION: &str = "3.9.4";
 
 /// The full version: ZooKeeper's number first, because tools read digits and dots from the start
 /// (kazoo's `server_version`, the usual monitoring agents), ours where ZooKeeper has the hash of

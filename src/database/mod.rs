@@ -287,12 +287,6 @@ impl Database {
         self.digest_mismatch_last
     }
 
-    /// The zxid up to which the tree may be ahead of its transactions, after a fuzzy snapshot was
-    /// loaded. If replay ends before it, the log lacks transactions that the snapshot has.
-    pub fn fuzzy_until(&self) -> Option<Zxid> {
-        self.promise.map(|promise| promise.zxid)
-    }
-
     /// The node at a path. `""` and `"/"` are the root.
     #[inline]
     pub fn node(&self, path: &str) -> Option<NodeRef<'_>> {

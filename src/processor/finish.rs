@@ -128,8 +128,3 @@ pub const fn short_name(op: OpCode) -> &'static str {
         OpCode::Notification | OpCode::Auth | OpCode::Sasl | OpCode::Error => "NA",
     }
 }
-
-/// What the header of a reply says about a result.
-pub fn error_number(result: Result<(), ErrorCode>) -> i32 {
-    result.err().map_or(0, ErrorCode::code)
-}

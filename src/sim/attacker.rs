@@ -360,12 +360,6 @@ impl Siege {
         }
     }
 
-    /// What was heard on a connection since this was asked last.
-    pub fn take_heard(&mut self, line: u64) -> Vec<u8> {
-        let known = self.attacker().lines.get_mut(&line);
-        known.map(|known| std::mem::take(&mut known.heard)).unwrap_or_default()
-    }
-
     /// The connections that are open, in the order in which they were opened.
     pub fn lines(&self) -> Vec<Line> {
         let attacker = self.world.attacker.as_ref().expect("a siege has one");

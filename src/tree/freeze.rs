@@ -153,9 +153,4 @@ impl Freeze {
         };
         sink(FrozenNode { path: text(path), data, acl, stat });
     }
-
-    /// Nodes kept aside.
-    pub fn kept(&self) -> usize {
-        self.formers.len()
-    }
 }

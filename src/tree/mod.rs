@@ -355,11 +355,6 @@ impl Tree {
         self.freeze = None;
     }
 
-    /// Nodes kept aside by a freeze.
-    pub fn frozen_kept(&self) -> usize {
-        self.freeze.as_ref().map_or(0, Freeze::kept)
-    }
-
     #[inline]
     fn digest_of_node(&self, id: NodeId) -> i64 {
         let node = self.slab.get(id);

@@ -453,11 +453,6 @@ impl Writer {
         self.filling.txns() + self.flight.as_ref().map_or(0, |flight| flight.synced.txns)
     }
 
-    /// The zxid in the name of the file that is written, for the plan of a purge.
-    pub fn current_name(&self) -> Option<Zxid> {
-        self.current.as_ref().map(|segment| segment.name)
-    }
-
     /// Bytes in use of the file that is written.
     pub fn current_bytes(&self) -> u64 {
         self.current.as_ref().map_or(0, |segment| segment.offset)

@@ -266,11 +266,6 @@ impl Links {
         }
     }
 
-    /// Whether a link waits for [`Links::resume`].
-    pub fn is_paused(&self) -> bool {
-        !self.shared.paused.borrow().is_empty()
-    }
-
     /// Closes everything; done when the last bytes have left, or after `patience`.
     pub fn stop(&self, patience: Duration) {
         self.shared.listeners.borrow_mut().clear();

@@ -143,9 +143,4 @@ impl Body {
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
-
-    /// The bytes, to change them.
-    pub fn bytes_mut(&mut self) -> &mut Vec<u8> {
-        &mut self.bytes
-    }
 }

@@ -99,13 +99,6 @@ impl Roaming {
         Ok(roaming)
     }
 
-    /// Begins its search at this server from now on, by its place in the list.
-    #[must_use]
-    pub fn beginning_at(mut self, place: usize) -> Self {
-        self.move_to(place);
-        self
-    }
-
     /// Counts its requests from 1 again on each connection.
     ///
     /// Client libraries go on counting. Where a connection ends with its first request under way, the

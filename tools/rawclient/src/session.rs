@@ -13,8 +13,7 @@ use ringkeeper::proto::event::WatcherEvent;
 use ringkeeper::proto::opcode::OpCode;
 use ringkeeper::proto::request::RequestHeader;
 use ringkeeper::proto::response::{
-    Create2Response, GetAclResponse, GetChildren2Response, GetDataResponse, PathResponse,
-    ReplyHeader, xid,
+    GetAclResponse, GetChildren2Response, GetDataResponse, PathResponse, ReplyHeader, xid,
 };
 
 use crate::body::{Acl, Body};
@@ -274,22 +273,6 @@ impl Session {
         let reply = self.call(OpCode::Create, &Body::create(path, data, acl, flags))?;
         let path = PathResponse::from_bytes(&reply.body).expect("create answers a path").path;
         Ok(path.expect("a path that is not null").to_owned())
-    }
-
-    /// create2; returns the name that the node got, and its Stat.
-    ///
-    /// # Errors
-    /// As [`Session::call`].
-    pub fn create2(
-        &mut self,
-        path: &str,
-        data: Option<&[u8]>,
-        acl: Acl<'_>,
-        flags: i32,
-    ) -> Result<(String, Stat), SessionError> {
-        let reply = self.call(OpCode::Create2, &Body::create(path, data, acl, flags))?;
-        let made = Create2Response::from_bytes(&reply.body).expect("create2 answers path and Stat");
-        Ok((made.path.expect("a path that is not null").to_owned(), made.stat))
     }
 
     /// delete.

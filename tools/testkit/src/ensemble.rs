@@ -345,12 +345,6 @@ impl Ensemble {
         self.servers.iter().map(Server::socket_addr).collect()
     }
 
-    /// `HOST:PORT,...` of all servers.
-    pub fn connect_string(&self) -> String {
-        let all: Vec<String> = self.servers.iter().map(Server::address).collect();
-        all.join(",")
-    }
-
     /// The text behind `server.N=`: `host:quorum:election:role;client`.
     pub fn server_line(&self, id: usize) -> String {
         self.places[id - 1].text()

@@ -91,11 +91,6 @@ impl Server {
         Self::start(Program::ZooKeeper39, config)
     }
 
-    /// Starts Apache ZooKeeper 3.8.0; returns when it answers `srvr`.
-    pub fn zookeeper_3_8(config: Config) -> Self {
-        Self::start(Program::ZooKeeper38, config)
-    }
-
     /// Starts any of them; returns when it answers `srvr`.
     ///
     /// # Panics

@@ -20,6 +20,14 @@ pub struct Identity {
     who: Who,
 }
 
+/// What these take when they are passed on with a request, or wait with it, in bytes: as many as a client has
+/// shown once, with each of its requests.
+pub fn bytes_of(identities: &[Identity]) -> usize {
+    /// Two pointers with lengths, two lengths on a link, and the form in which lists are asked.
+    const EACH: usize = 64;
+    identities.iter().map(|identity| EACH + identity.scheme.len() + identity.id.len()).sum()
+}
+
 /// An identity in the form in which ACLs are asked about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Who {

@@ -15,6 +15,6 @@ pub use authenticate::{
     AuthFailed, Authentication, AuthenticationOptions, DigestAlgorithm, add_identities, digest_of,
     ip_identity,
 };
-pub use list::{AclList, Identity};
+pub use list::{AclList, Identity, bytes_of};
 pub use rules::{AclBounds, FixUpError, fix_up};
 pub use table::{AclId, AclSlot, AclTable};

@@ -457,7 +457,10 @@ impl Connection {
 
     /// Does what can be done now; its end, if it has come to it.
     fn advance(&self, what: Readiness) -> Option<End> {
-        if let Err(error) = self.flush(self.unsent.borrow_mut(), usize::MAX).0 {
+        // Whoever stands in line gets no turn by sending something.
+        if !self.in_line.get()
+            && let Err(error) = self.flush(self.unsent.borrow_mut(), usize::MAX).0
+        {
             return Some(self.broken(&error));
         }
         let unsent = self.unsent.borrow();

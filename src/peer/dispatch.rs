@@ -93,6 +93,16 @@ impl Peer {
         matches!(self, Peer::Member(member) if member.has_enough_of(link))
     }
 
+    /// See [`Member::awaits_ack_over`](super::Member::awaits_ack_over).
+    pub fn awaits_ack_over(&self, link: LinkId) -> bool {
+        match self {
+            Peer::Standalone(_) => false,
+            Peer::Member(member) => member.awaits_ack_over(link),
+            #[cfg(test)]
+            Peer::Scripted(scripted) => scripted.awaited.contains(&link),
+        }
+    }
+
     /// See [`Member::answer_sync`](super::Member::answer_sync).
     pub fn answer_sync(&mut self, link: LinkId) {
         to_member!(self, m => m.answer_sync(link), "answer sync {link:?}");

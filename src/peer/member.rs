@@ -394,6 +394,12 @@ impl Member {
         self.lasting.observers.as_ref().is_some_and(|observers| observers.has_enough_of(link))
     }
 
+    /// Whether this server leads, and the voter at the other end of this link has not acknowledged the oldest proposal
+    /// that is not committed.
+    pub fn awaits_ack_over(&self, link: LinkId) -> bool {
+        self.leader().is_some_and(|leader| leader.awaits_ack_over(link))
+    }
+
     /// Leaves the leader, or the lead: what must be written cannot be. What was asked for and is
     /// not durable counts as not done. It stays away for a moment, so that it is not elected again
     /// at once.

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use super::Ready;
+use super::link::LinkId;
 use crate::id::{Epoch, Zxid};
 use crate::proto::txn::Txn;
 
@@ -38,6 +39,8 @@ pub struct Scripted {
     pub last_zxid: Option<Zxid>,
     /// The number of a question whether it still leads; `None`: nobody else can.
     pub lead_question: Option<u64>,
+    /// Links over which an acknowledgement of the oldest proposal has still to come.
+    pub awaited: Vec<LinkId>,
     /// The bytes of the tree that it was given.
     pub pieces: Vec<u8>,
 }

@@ -16,6 +16,7 @@ use std::collections::{BTreeSet, VecDeque};
 use hashbrown::HashMap;
 
 use super::work::Weight;
+use crate::acl;
 use crate::id::SessionId;
 use crate::limits;
 use crate::peer::ForwardedRequest;
@@ -47,6 +48,11 @@ struct Sync {
     session: SessionId,
 }
 
+/// What a request takes while it waits, and took on its link.
+fn bytes_of(request: &ForwardedRequest) -> usize {
+    request.body.len() + acl::bytes_of(&request.identities)
+}
+
 #[derive(Default)]
 pub(super) struct Deferred {
     /// None is empty.
@@ -74,7 +80,7 @@ impl Deferred {
         let (session, number) = (request.session, self.next);
         self.next += 1;
         self.numbers.insert(number);
-        self.count(request.link, request.body.len());
+        self.count(request.link, bytes_of(&request));
         self.keep(session, Kept::Request { number, units, request });
     }
 
@@ -160,7 +166,7 @@ impl Deferred {
             unreachable!("a session whose next is a sync stands in no line")
         };
         self.numbers.remove(&number);
-        self.discount(request.link, request.body.len());
+        self.discount(request.link, bytes_of(&request));
         Some((request, units))
     }
 
@@ -216,6 +222,7 @@ impl Deferred {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::acl::Identity;
     use crate::id::ServerId;
     use crate::peer::SessionScope;
 
@@ -252,6 +259,18 @@ mod tests {
             pop(&mut deferred, Weight::Light).unwrap();
             assert!(!deferred.has_enough_of(flood));
         }
+        // What comes with a request counts as its body does.
+        let mut deferred = Deferred::default();
+        let identities = vec![Identity::new("digest", &"u".repeat(1 << 20))];
+        for count in 0.. {
+            if deferred.has_enough_of(flood) {
+                assert_eq!(count, limits::DEFERRED_BYTES_PER_LINK_MAX >> 20);
+                break;
+            }
+            deferred.push(ForwardedRequest { identities: identities.clone(), ..request(7, 1) }, 1);
+        }
+        pop(&mut deferred, Weight::Light).unwrap();
+        assert!(!deferred.has_enough_of(flood));
         // Syncs and fences count too: whoever has the port may send nothing else.
         let mut deferred = Deferred::default();
         deferred.push(request(7, 1), 1);

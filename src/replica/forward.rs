@@ -21,6 +21,7 @@ use super::connection::{Answer, Connection, Forwarded, Slot, State, Waiting};
 use super::passed_on::Orphan;
 use super::syncs::HeldSync;
 use super::{InFlight, Replica};
+use crate::acl;
 use crate::database::Applied;
 use crate::error::ErrorCode;
 use crate::id::{SessionId, Zxid};
@@ -69,15 +70,16 @@ impl Replica {
             }
             (None, true)
         };
+        // A sync needs nobody's permission.
+        let identities = if sync.is_some() { &[][..] } else { &connection.identities };
         if passes {
-            let identities = &connection.identities;
             let op = op.number();
             self.peer.forward(&PassedRequest { session, scope, cxid: xid, op, body, identities });
         }
         let request = Box::new(Forwarded {
             xid,
             op,
-            passed_bytes: frame.len(),
+            passed_bytes: frame.len() + acl::bytes_of(identities),
             frame: frame.into(),
             arrived: now.mono,
             large,

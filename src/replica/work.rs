@@ -24,7 +24,7 @@ use std::collections::VecDeque;
 
 use super::Replica;
 use super::connection::{Connection, Slot, Waiting};
-use crate::acl::Identity;
+use crate::acl::{self, Identity};
 use crate::id::{SessionId, Zxid};
 use crate::jute::{Decoder, Jute};
 use crate::limits;
@@ -615,11 +615,15 @@ impl Replica {
                 let carried_out =
                     self.units_of_write(op, bytes, connection.session, &connection.identities);
                 let weight = Weight::of(in_units(carried_out));
+                let names = acl::bytes_of(&connection.identities);
                 let units = match op {
                     _ if self.ensemble.proposes() => carried_out,
                     // It is read, and passed on.
-                    OpCode::Multi => 2 + bytes / limits::READ_BYTES_PER_UNIT,
-                    _ => 2 + bytes / limits::WRITTEN_BYTES_PER_UNIT,
+                    OpCode::Multi => {
+                        2 + bytes / limits::READ_BYTES_PER_UNIT
+                            + names / limits::WRITTEN_BYTES_PER_UNIT
+                    }
+                    _ => 2 + (bytes + names) / limits::WRITTEN_BYTES_PER_UNIT,
                 };
                 return Cost { units: in_units(units), weight, is_write: true };
             }
@@ -668,7 +672,10 @@ impl Replica {
     pub(super) fn units_of_forwarded(&self, request: &ForwardedRequest) -> u32 {
         let op = OpCode::from_i32(request.op).unwrap_or(OpCode::Error);
         let bytes = request.body.len();
-        in_units(self.units_of_write(op, bytes, request.session, &request.identities))
+        let carried_out = self.units_of_write(op, bytes, request.session, &request.identities);
+        // They came with it, and each is hashed.
+        let names = acl::bytes_of(&request.identities) / limits::HASHED_BYTES_PER_UNIT;
+        in_units(carried_out + names)
     }
 }
 

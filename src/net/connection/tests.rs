@@ -433,6 +433,8 @@ fn what_is_short_does_not_wait_behind_long_pieces_for_others() {
     table.deliver_all(sends);
     assert_eq!(ends[20].0.unsent_bytes(), 0, "it is on its way");
     let unsent = |place: usize| ends[place].0.unsent_bytes();
+    // A client that stands in line gets no turn by sending something.
+    assert!(ends[0].0.advance(Readiness::default()).is_none());
     assert!((0..20).all(|place| unsent(place) >= 200_000) && table.has_line());
     table.write_some();
     let left: usize = (0..20).map(unsent).sum();

@@ -548,3 +548,19 @@ fn a_client_may_say_who_it_is_while_writes_wait_at_the_learner() {
     commit(&mut harness, failed(zxid(1, 3), flood.session, 1, ErrorCode::NoNode));
     assert_eq!(told(&mut harness).len(), 1, "there is room for one");
 }
+
+#[test]
+fn identities_that_are_passed_on_with_each_request_take_room_and_go_with_no_sync() {
+    let mut harness = follower();
+    let client = connect(&mut harness, zxid(1, 1));
+    let name = [vec![b'u'; 60_000], b":secret".to_vec()].concat();
+    harness.send(client.conn, -4, OpCode::Auth, &auth("digest", &name));
+    assert_eq!(harness.errors(client.conn), [(-4, 0)]);
+    harness.send(client.conn, 1, OpCode::Sync, &path("/"));
+    assert_eq!(told(&mut harness).len(), 1);
+    for xid in 2..=200 {
+        harness.send(client.conn, xid, OpCode::SetData, &set_data("/a", b"", -1));
+    }
+    let passed = told(&mut harness).len();
+    assert_eq!(passed, 1 + limits::PASSED_ON_BYTES_MAX / 60_000);
+}

@@ -4,7 +4,7 @@ use super::forwarding::{
     become_, commit, connect, created, failed, follower, follower_with, following, inbound,
     long_multi, told, txn, zxid,
 };
-use super::harness::{Client, Harness, create, new_session, path, watch};
+use super::harness::{Client, Harness, create, new_session, path, set_data, watch};
 use crate::acl::Identity;
 use crate::error::ErrorCode;
 use crate::id::{ConnectionId, Epoch, ServerId, SessionId};
@@ -888,4 +888,26 @@ fn a_session_is_not_taken_up_before_what_it_has_asked_for_is_proposed() {
     assert_eq!(harness.peer().proposed.len(), 1);
     let answer = format!("answer revalidate {LINK:?} {one} true");
     assert_eq!(told(&mut harness), ["room true".to_owned(), answer]);
+}
+
+#[test]
+fn a_link_is_read_while_what_waits_needs_an_acknowledgement_that_stands_in_it() {
+    let mut harness = leader();
+    let session = session_of_server_3(&mut harness);
+    let data = vec![7; 900_000];
+    let write = |cxid| request(session, cxid, OpCode::SetData, &set_data("/", &data, -1));
+    let other = LinkId::accepted(5);
+    harness.serves_all = false;
+    let mut cxid = 0;
+    while !harness.replica.has_enough_of(LINK) {
+        cxid += 1;
+        assert!(cxid < 40, "so much may wait of one link");
+        inbound(&mut harness, Inbound::Request(write(cxid)));
+    }
+    assert!(harness.peer().proposed.len() < 10, "as much is proposed as may be");
+    // Its server has still to acknowledge that.
+    harness.peer().awaited = vec![LINK];
+    assert!(!harness.replica.has_enough_of(LINK));
+    harness.peer().awaited = vec![other];
+    assert!(harness.replica.has_enough_of(LINK));
 }

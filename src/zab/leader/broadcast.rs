@@ -128,6 +128,13 @@ impl Leader {
         }
     }
 
+    /// Whether the voter at the other end has not acknowledged the oldest proposal that is not committed.
+    pub fn awaits_ack_over(&self, link: LinkId) -> bool {
+        let Some(oldest) = self.proposals.front() else { return false };
+        let handler = self.learners.handlers.get(&link).filter(|handler| handler.counts());
+        handler.is_some_and(|handler| self.acks.of(handler.server) < oldest.txn.zxid())
+    }
+
     // ---- the replica's part, once it leads
 
     /// The zxid that a transaction gets after `last`; `None`: no more in this epoch.

@@ -17,6 +17,7 @@ use super::facts::LearnerFacts;
 use super::handler::Stage;
 use super::learners::{Learners, Tail, TailFor};
 use super::sync::History;
+use crate::acl;
 use crate::id::{Epoch, ServerId, SessionId, Zxid};
 use crate::limits::{
     LEARNER_SYNCS_MAX, LEARNER_WINDOW_BYTES, OBSERVERS_BYTES_MAX, OBSERVERS_REQUESTS_MAX,
@@ -506,7 +507,9 @@ impl ObserverMaster {
                     return Ok(());
                 }
                 let scope = packet.session_scope();
-                let fence = self.under_way.add(body.len());
+                // A sync needs nobody's permission.
+                let identities = if is_sync { Vec::new() } else { packet.authinfo.clone() };
+                let fence = self.under_way.add(body.len() + acl::bytes_of(&identities));
                 self.upstream.push(Upstream::Request(ForwardedRequest {
                     link,
                     server: handler.server,
@@ -515,7 +518,7 @@ impl ObserverMaster {
                     cxid,
                     op,
                     body,
-                    identities: packet.authinfo.clone(),
+                    identities,
                 }));
                 if let Some(fence) = fence {
                     if self.answers_fences {

@@ -166,7 +166,10 @@ impl Replica {
                 }
                 Waiting::Forwarded(_) => {
                     // Were it passed on again some day, it might be carried out twice.
-                    return self.reject(slot, connection, "the leader left one of its writes out");
+                    self.reject(slot, connection, "the leader left one of its writes out");
+                    // It never comes, and what its session reads next must not wait for it.
+                    self.ensemble.passed_on.take_orphans(connection.session);
+                    return;
                 }
                 Waiting::Write | Waiting::Request { .. } | Waiting::Answer { .. } => {}
             }

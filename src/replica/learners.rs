@@ -247,9 +247,21 @@ impl Replica {
         timeout_ms: i32,
         tenure: Tenure,
     ) -> Option<Tenure> {
-        let keeps = self.sessions.keep_owner(session, owner, tenure)
+        let keeps = self.may_have_been_given(tenure)
+            && self.sessions.keep_owner(session, owner, tenure)
             && self.sessions.touch_with(session, timeout_ms, now.mono);
         keeps.then_some(tenure)
+    }
+
+    /// Whether a leader can have given this tenure: nothing is later than the last transaction, and this leader has
+    /// given no later turn. Otherwise whoever reaches the port of learners keeps a client out:
+    ///
+    /// 1. He says that he has held session S since the last turn of all that can be in this epoch.
+    /// 2. S's client reopens it, again and again: each time its turn is an earlier one, and S is not its server's.
+    fn may_have_been_given(&self, tenure: Tenure) -> bool {
+        let last = self.prep.last();
+        let is_of_reign = tenure.since.epoch() == last.epoch();
+        tenure.since <= last && (!is_of_reign || tenure.turn <= self.ensemble.turns)
     }
 
     /// Whether a session may ask for anything through the server `owner`, and whether it may own

@@ -315,6 +315,26 @@ fn a_session_that_another_server_owns_is_not_taken_by_a_connection_that_was_kept
 }
 
 #[test]
+fn a_tenure_that_no_leader_has_given_keeps_no_client_out() {
+    let mut harness = leader();
+    let session = session_of_server_3(&mut harness);
+    told(&mut harness);
+    let ask = |harness: &mut Harness, server, kept: Option<Tenure>| {
+        let server = ServerId(server);
+        let ask = Inbound::Revalidate { link: LINK, server, session, timeout_ms: 9000, kept };
+        inbound(harness, ask);
+        told(harness).concat().ends_with("true")
+    };
+    for (since, turn) in [(zxid(1, 1), u64::MAX), (zxid(1, 1), 1), (zxid(9, 9), 0)] {
+        assert!(!ask(&mut harness, 2, Some(Tenure { since, turn })), "{since} {turn}");
+    }
+    assert!(ask(&mut harness, 2, None), "a client that comes anew");
+    let wish = request(session, 5, OpCode::Create, &create("/a", b"", 0));
+    inbound(&mut harness, Inbound::Request(ForwardedRequest { server: ServerId(2), ..wish }));
+    assert_eq!(errors_of(&commit_proposed(&mut harness)), [0]);
+}
+
+#[test]
 fn the_leaders_own_connection_ends_when_its_session_moves_to_a_learner() {
     let mut harness = leader();
     let (conn, session) = own_session(&mut harness);

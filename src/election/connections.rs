@@ -141,6 +141,7 @@ impl Unknown {
 pub(super) struct Connections {
     me: ServerId,
     connect_ms: u64,
+    handshake_ms: u64,
     multi_address: bool,
     ids: LinkIds,
     /// Where the members are, and who they are: several addresses where configurations differ.
@@ -166,6 +167,7 @@ impl Connections {
         Connections {
             me: options.me,
             connect_ms: options.connect_ms,
+            handshake_ms: options.handshake_ms,
             multi_address: options.multi_address,
             ids,
             members: BTreeMap::new(),
@@ -341,7 +343,7 @@ impl Connections {
             self.refuse(oldest, "too many connections have not said who they are");
         }
         self.links.insert(link, LinkUse::Unknown);
-        let until = now.plus_ms(self.connect_ms.max(1));
+        let until = now.plus_ms(self.handshake_ms.max(1));
         self.sees_addresses |= may_be.is_some();
         let may_be = may_be.map(<[ServerId]>::to_vec);
         self.unknown.insert(link, Unknown { buffer: Vec::new(), until, remote, may_be });
@@ -384,7 +386,12 @@ impl Connections {
     }
 
     fn refuse(&mut self, link: LinkId, reason: &str) {
-        tracing::warn!(reason, "closing a connection on the election port");
+        match self.unknown.get(&link).map(|unknown| unknown.remote) {
+            Some(remote) => {
+                tracing::warn!(%remote, reason, "closing a connection on the election port");
+            }
+            None => tracing::warn!(reason, "closing a connection on the election port"),
+        }
         self.close_unknown(link);
     }
 

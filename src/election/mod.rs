@@ -45,6 +45,8 @@ pub struct ElectionOptions {
     pub finalize_wait_ms: u64,
     /// How long a connection may take to be made, in ms (`cnxTimeout`).
     pub connect_ms: u64,
+    /// How long whoever connects may take to say who he is, in ms (`quorumCnxnTimeoutMs`).
+    pub handshake_ms: u64,
     /// Say all addresses in the handshake (`multiAddress.enabled`).
     pub multi_address: bool,
     /// A newer configuration in a notification counts (`reconfigEnabled`).
@@ -62,6 +64,7 @@ impl ElectionOptions {
             interval_ms: options.notification_interval_ms,
             finalize_wait_ms: 200,
             connect_ms: options.election_connect_ms,
+            handshake_ms: options.election_handshake_ms,
             multi_address: options.multi_address,
             reconfig: options.reconfig,
             has_oracle: options.has_oracle,

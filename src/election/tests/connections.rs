@@ -386,6 +386,9 @@ fn those_who_do_not_say_who_they_are_have_a_time_and_a_number() {
         })
         .collect();
     assert_eq!(hand.ops(), [LinkOp::Close { link: links[0] }]);
+    // `quorumCnxnTimeoutMs`, not `cnxTimeout`.
+    hand.after(10_000);
+    assert_eq!(hand.ops(), []);
     hand.after(5000);
     assert_eq!(hand.ops().len(), ELECTION_HANDSHAKES_MAX);
     assert!(links.iter().all(|link| !hand.election.owns(*link)));

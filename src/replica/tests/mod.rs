@@ -9,6 +9,7 @@ mod ensemble;
 mod forwarding;
 mod growth;
 mod harness;
+mod hostile_learners;
 mod memory;
 mod moving;
 mod options;

@@ -4,7 +4,7 @@ use super::forwarding::{
     become_, commit, connect, created, failed, follower, follower_with, following, inbound,
     long_multi, told, txn, zxid,
 };
-use super::harness::{Client, Harness, create, new_session, path, set_data, watch};
+use super::harness::{Client, Harness, create, new_session, path, watch};
 use crate::acl::Identity;
 use crate::error::ErrorCode;
 use crate::id::{ConnectionId, Epoch, ServerId, SessionId};
@@ -36,7 +36,7 @@ fn lead(harness: &mut Harness, epoch: i64) {
 }
 
 /// Everything that was proposed is committed.
-fn commit_proposed(harness: &mut Harness) -> Vec<Txn> {
+pub(super) fn commit_proposed(harness: &mut Harness) -> Vec<Txn> {
     let proposed = std::mem::take(&mut harness.peer().proposed);
     let (append, commit) = (proposed.clone(), proposed.clone());
     harness.decide(Ready { append, commit, ..Ready::default() });
@@ -44,7 +44,7 @@ fn commit_proposed(harness: &mut Harness) -> Vec<Txn> {
     proposed
 }
 
-const LINK: LinkId = LinkId::accepted(4);
+pub(super) const LINK: LinkId = LinkId::accepted(4);
 
 pub(super) fn request(
     session: SessionId,
@@ -74,7 +74,7 @@ fn own_session(harness: &mut Harness) -> (ConnectionId, SessionId) {
     (conn, harness.connect_response(conn).session_id)
 }
 
-fn session_of_server_3(harness: &mut Harness) -> SessionId {
+pub(super) fn session_of_server_3(harness: &mut Harness) -> SessionId {
     let session = SessionId(3 << 56);
     let mut wish = request(session, 0, OpCode::CreateSession, &RequestBody::Empty);
     wish.body = 9000.to_bytes().into();
@@ -84,7 +84,7 @@ fn session_of_server_3(harness: &mut Harness) -> SessionId {
     session
 }
 
-fn errors_of(txns: &[Txn]) -> Vec<i32> {
+pub(super) fn errors_of(txns: &[Txn]) -> Vec<i32> {
     let error = |txn: &Txn| match txn.body() {
         TxnBody::Error { err } => err,
         _ => 0,
@@ -312,26 +312,6 @@ fn a_session_that_another_server_owns_is_not_taken_by_a_connection_that_was_kept
     assert!(ask(&mut harness, 3, Some((5, 1))));
     assert!(ask(&mut harness, 2, Some((5, 2))));
     assert!(!ask(&mut harness, 3, Some((5, 1))));
-}
-
-#[test]
-fn a_tenure_that_no_leader_has_given_keeps_no_client_out() {
-    let mut harness = leader();
-    let session = session_of_server_3(&mut harness);
-    told(&mut harness);
-    let ask = |harness: &mut Harness, server, kept: Option<Tenure>| {
-        let server = ServerId(server);
-        let ask = Inbound::Revalidate { link: LINK, server, session, timeout_ms: 9000, kept };
-        inbound(harness, ask);
-        told(harness).concat().ends_with("true")
-    };
-    for (since, turn) in [(zxid(1, 1), u64::MAX), (zxid(1, 1), 1), (zxid(9, 9), 0)] {
-        assert!(!ask(&mut harness, 2, Some(Tenure { since, turn })), "{since} {turn}");
-    }
-    assert!(ask(&mut harness, 2, None), "a client that comes anew");
-    let wish = request(session, 5, OpCode::Create, &create("/a", b"", 0));
-    inbound(&mut harness, Inbound::Request(ForwardedRequest { server: ServerId(2), ..wish }));
-    assert_eq!(errors_of(&commit_proposed(&mut harness)), [0]);
 }
 
 #[test]
@@ -908,26 +888,4 @@ fn a_session_is_not_taken_up_before_what_it_has_asked_for_is_proposed() {
     assert_eq!(harness.peer().proposed.len(), 1);
     let answer = format!("answer revalidate {LINK:?} {one} true");
     assert_eq!(told(&mut harness), ["room true".to_owned(), answer]);
-}
-
-#[test]
-fn a_link_is_read_while_what_waits_needs_an_acknowledgement_that_stands_in_it() {
-    let mut harness = leader();
-    let session = session_of_server_3(&mut harness);
-    let data = vec![7; 900_000];
-    let write = |cxid| request(session, cxid, OpCode::SetData, &set_data("/", &data, -1));
-    let other = LinkId::accepted(5);
-    harness.serves_all = false;
-    let mut cxid = 0;
-    while !harness.replica.has_enough_of(LINK) {
-        cxid += 1;
-        assert!(cxid < 40, "so much may wait of one link");
-        inbound(&mut harness, Inbound::Request(write(cxid)));
-    }
-    assert!(harness.peer().proposed.len() < 10, "as much is proposed as may be");
-    // Its server has still to acknowledge that.
-    harness.peer().awaited = vec![LINK];
-    assert!(!harness.replica.has_enough_of(LINK));
-    harness.peer().awaited = vec![other];
-    assert!(harness.replica.has_enough_of(LINK));
 }

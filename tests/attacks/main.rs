@@ -18,6 +18,7 @@ mod harness;
 mod hostile_leader;
 mod memory;
 mod observer_master;
+mod passed_on;
 mod quorum_port;
 #[path = "../raw/mod.rs"]
 mod raw;

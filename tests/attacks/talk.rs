@@ -27,17 +27,25 @@ impl Talk {
     /// The next packet of this kind; `None`: it says no such thing, or has gone.
     pub fn hear(&mut self, kind: i32) -> Option<Packet> {
         let until = Instant::now() + PATIENCE;
-        let mut chunk = [0; 16 << 10];
         while Instant::now() < until {
-            while let Some(packet) = self.reader.next().ok()? {
-                if packet.kind == kind {
-                    return Some(packet);
-                }
+            let packet = self.hear_any()?;
+            if packet.kind == kind {
+                return Some(packet);
+            }
+        }
+        None
+    }
+
+    /// The next packet; `None`: it says nothing, or has gone.
+    pub fn hear_any(&mut self) -> Option<Packet> {
+        let mut chunk = [0; 64 << 10];
+        loop {
+            if let Some(packet) = self.reader.next().ok()? {
+                return Some(packet);
             }
             let length = self.socket.read(&mut chunk).ok().filter(|length| *length > 0)?;
             self.reader.push(&chunk[..length]);
         }
-        None
     }
 
     /// Sends bytes; false: the connection is over, or nobody takes them.

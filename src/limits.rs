@@ -144,7 +144,8 @@ pub const LEARNER_SYNCS_PASSED_MAX: usize = 1000;
 const _: () = assert!(LEARNER_SYNCS_PASSED_MAX * 50 < LEARNER_SYNCS_MAX);
 
 /// Requests of all observers of one follower that it passes on before their leader has got to them: twice what one server
-/// of Apache ZooKeeper has under way for its clients. What the follower acknowledges comes behind them.
+/// of Apache ZooKeeper has under way for its clients. What the follower acknowledges comes behind them. One observer has
+/// half of it at most, or a sixteenth while half of it is under way.
 pub const OBSERVERS_REQUESTS_MAX: usize = 2 * REQUESTS_OUTSTANDING_MAX;
 /// The same in bytes.
 pub const OBSERVERS_BYTES_MAX: usize = 6 << 20;

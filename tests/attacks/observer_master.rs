@@ -76,16 +76,6 @@ impl Ground {
     /// What `attack` does costs none of the four its session, its leader or its time; then the observer is still
     /// served by its master.
     fn case(&mut self, name: &str, memory: u64, attack: impl FnOnce(&mut Ground) -> String) {
-        self.case_within(name, Bounds::memory(memory), attack);
-    }
-
-    /// The same, with a longer wait.
-    fn case_within(
-        &mut self,
-        name: &str,
-        bounds: Bounds,
-        attack: impl FnOnce(&mut Ground) -> String,
-    ) {
         let servers: Vec<&Server> =
             self.ensemble.ids().map(|id| self.ensemble.server(id)).collect();
         let watched = Watched::begin(&servers);
@@ -94,7 +84,7 @@ impl Ground {
             let is_running = self.ensemble.server_mut(id).is_running();
             assert!(is_running, "{name}: server {id} ended\n{}", self.ensemble.tails(40));
         }
-        watched.end(name, &answer, bounds, &|| self.ensemble.tails(40));
+        watched.end(name, &answer, Bounds::memory(memory), &|| self.ensemble.tails(40));
         assert_eq!(self.ensemble.leader(), self.leader, "{name}\n{}", self.ensemble.tails(40));
         let begun = Instant::now();
         while self.observers() != 1 {
@@ -304,9 +294,7 @@ fn floods_of_one_observer_do_not_part_its_master_from_the_leader() {
         ("requests of 1 MB that are none", &large),
     ];
     for (name, bytes) in cases {
-        // All of it is carried out, at whatever pace this machine has.
-        let bounds = Bounds { wait: Duration::from_secs(3), memory: 256 << 20 };
-        ground.case_within(&format!("a flood of {name}"), bounds, |ground| {
+        ground.case(&format!("a flood of {name}"), 256 << 20, |ground| {
             let mut talk = ground.observer(STRANGER);
             let said = flood(&mut talk, bytes, TIMES);
             format!("{said} times {} bytes, {}", bytes.len(), talk.end(Duration::from_secs(1)))

@@ -24,6 +24,7 @@ mod reign;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod under_way;
 
 pub use facts::{LeaderFacts, LearnerFacts, ProposalSizes, ReconfigProgress};
 pub use observer_master::{MasterView, ObserverMaster, Upstream};

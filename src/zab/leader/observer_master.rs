@@ -17,11 +17,10 @@ use super::facts::LearnerFacts;
 use super::handler::Stage;
 use super::learners::{Learners, Tail, TailFor};
 use super::sync::History;
+use super::under_way::{Fence, UnderWay};
 use crate::acl;
 use crate::id::{Epoch, ServerId, SessionId, Zxid};
-use crate::limits::{
-    LEARNER_SYNCS_MAX, LEARNER_WINDOW_BYTES, OBSERVERS_BYTES_MAX, OBSERVERS_REQUESTS_MAX,
-};
+use crate::limits::{LEARNER_SYNCS_MAX, LEARNER_WINDOW_BYTES};
 use crate::peer::link::{LinkEvent, LinkId, Port};
 use crate::peer::{ForwardedRequest, Inbound, PeerOptions, Ready, SessionScope};
 use crate::proto::OpCode;
@@ -63,7 +62,7 @@ pub enum Upstream {
 }
 
 /// Whose sync the leader has still to answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Sync {
     /// This server's, for a client.
     Own,
@@ -71,46 +70,6 @@ enum Sync {
     Observer(LinkId),
     /// A fence, to a leader that takes it for a sync.
     Fence(Fence),
-}
-
-/// Behind requests of observers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Fence {
-    requests: usize,
-    bytes: usize,
-}
-
-/// Requests of observers that the leader has not got to yet, as far as this server knows. They share the connection
-/// to the leader with what this server acknowledges: who floods it must not make the leader wait for that.
-#[derive(Debug, Default)]
-struct UnderWay {
-    requests: usize,
-    bytes: usize,
-    /// Those that have no fence behind them.
-    open: Fence,
-}
-
-impl UnderWay {
-    /// One more. `Some`: a fence is to be put behind it.
-    fn add(&mut self, bytes: usize) -> Option<Fence> {
-        self.requests += 1;
-        self.bytes += bytes;
-        self.open.requests += 1;
-        self.open.bytes += bytes;
-        let is_due = self.open.requests >= OBSERVERS_REQUESTS_MAX / 4
-            || self.open.bytes >= OBSERVERS_BYTES_MAX / 4;
-        is_due.then(|| std::mem::take(&mut self.open))
-    }
-
-    /// The leader has got to a fence.
-    fn remove(&mut self, fence: Fence) {
-        self.requests -= fence.requests;
-        self.bytes -= fence.bytes;
-    }
-
-    fn is_enough(&self) -> bool {
-        self.requests >= OBSERVERS_REQUESTS_MAX || self.bytes >= OBSERVERS_BYTES_MAX
-    }
 }
 
 /// A question about a session that the leader has still to answer.
@@ -136,6 +95,8 @@ pub struct ObserverMaster {
     /// Those that it has still to answer so, oldest first.
     fences: VecDeque<Fence>,
     under_way: UnderWay,
+    /// Those of which packets wait here until less is under way, who waits for longest first.
+    held: VecDeque<LinkId>,
     /// The same with questions about sessions. Invariant: every question that the leader has not answered
     /// is here, for another one about the same session may be among them.
     revalidations: VecDeque<Revalidation>,
@@ -173,6 +134,7 @@ impl ObserverMaster {
             answers_fences,
             fences: VecDeque::new(),
             under_way: UnderWay::default(),
+            held: VecDeque::new(),
             revalidations: VecDeque::new(),
             holders: BTreeMap::new(),
             revalidations_of_observers: 0,
@@ -213,7 +175,7 @@ impl ObserverMaster {
     /// Whether nothing more should be read from this link for now: the leader has to get to what observers have asked
     /// for before.
     pub fn has_enough_of(&self, link: LinkId) -> bool {
-        self.under_way.is_enough() && self.owns(link)
+        self.owns(link) && self.under_way.holds(link)
     }
 
     /// Time has passed.
@@ -267,7 +229,7 @@ impl ObserverMaster {
         let link = match self.syncs.pop_front() {
             None | Some(Sync::Own) => return true,
             Some(Sync::Fence(fence)) => {
-                self.under_way.remove(fence);
+                self.pass(&fence);
                 return false;
             }
             Some(Sync::Observer(link)) => link,
@@ -282,8 +244,17 @@ impl ObserverMaster {
     /// The leader has got to the oldest fence.
     pub fn fence_done(&mut self) {
         match self.fences.pop_front() {
-            Some(fence) => self.under_way.remove(fence),
+            Some(fence) => self.pass(&fence),
             None => warn!("the leader answers a fence that was not sent"),
+        }
+    }
+
+    /// The leader has got to a fence: those who were held go on, each until it is held again.
+    fn pass(&mut self, fence: &Fence) {
+        self.under_way.remove(fence);
+        for _ in 0..self.held.len() {
+            let link = self.held.pop_front().expect("as many as there were");
+            self.listen(link);
         }
     }
 
@@ -382,18 +353,37 @@ impl ObserverMaster {
     // ---- what observers say
 
     fn advance(&mut self, link: LinkId, view: MasterView<'_>) {
-        while let Some((stage, packet)) = self.learners.next_packet(link) {
+        while !self.listens_to_requests(link)
+            && let Some((stage, packet)) = self.learners.next_packet(link)
+        {
             let done = match stage {
                 Stage::Info => self.on_info(link, &packet, view),
                 Stage::AckEpoch => self.on_ack_epoch(link, &packet, view),
                 Stage::NewLeaderAck => self.on_new_leader_ack(link, &packet),
-                Stage::Broadcast => self.on_packet(link, &packet),
-                _ => unreachable!("this stage does not listen"),
+                _ => unreachable!("this stage does not listen, or to requests"),
             };
             if let Err(reason) = done {
                 self.learners.refuse(link, &reason);
             }
         }
+        if self.listens_to_requests(link) && !self.held.contains(&link) {
+            self.listen(link);
+        }
+    }
+
+    fn listens_to_requests(&self, link: LinkId) -> bool {
+        self.learners.handlers.get(&link).is_some_and(|it| it.stage == Stage::Broadcast)
+    }
+
+    /// Takes what an observer that is up to date has said, until it is held.
+    fn listen(&mut self, link: LinkId) {
+        while !self.has_enough_of(link) {
+            let Some((_, packet)) = self.learners.next_packet(link) else { return };
+            if let Err(reason) = self.on_packet(link, &packet) {
+                self.learners.refuse(link, &reason);
+            }
+        }
+        self.held.push_back(link);
     }
 
     fn on_info(
@@ -509,7 +499,7 @@ impl ObserverMaster {
                 let scope = packet.session_scope();
                 // A sync needs nobody's permission.
                 let identities = if is_sync { Vec::new() } else { packet.authinfo.clone() };
-                let fence = self.under_way.add(body.len() + acl::bytes_of(&identities));
+                let fence = self.under_way.add(link, body.len() + acl::bytes_of(&identities));
                 self.upstream.push(Upstream::Request(ForwardedRequest {
                     link,
                     server: handler.server,

@@ -76,11 +76,13 @@ pub enum PlantedBug {
     EagerCheckAlways,
     /// What recovery reads is not made durable.
     ReadNotSynced,
+    /// What a client has left behind counts as under way after the leader has carried it out.
+    OrphanKept,
 }
 
 impl PlantedBug {
     /// All of them.
-    pub const ALL: [PlantedBug; 35] = [
+    pub const ALL: [PlantedBug; 36] = [
         PlantedBug::AckBeforeSync,
         PlantedBug::VoteForgottenOnRestart,
         PlantedBug::TornTailAccepted,
@@ -116,6 +118,7 @@ impl PlantedBug {
         PlantedBug::OldSessionsNotTimed,
         PlantedBug::EagerCheckAlways,
         PlantedBug::ReadNotSynced,
+        PlantedBug::OrphanKept,
     ];
 }
 

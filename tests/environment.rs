@@ -214,6 +214,8 @@ fn a_check_where_nothing_is_in_the_way_says_so_and_makes_nothing() {
         "executor for connections and state, bound to",
         "connections together may hold",
         "watches together may hold",
+        "connections: 60 of clients from one address, any number together",
+        "at most 1024 entries in an ACL, 10000 operations in a multi, 20000 ephemeral nodes of a session",
     ] {
         assert!(said.contains(says), "no {says:?} in\n{said}");
     }
@@ -316,6 +318,10 @@ fn ports_that_another_process_has_are_named_and_the_check_denies_nothing_for_the
     let (code, said) = place.run("", "config check");
     assert!(code == Some(0) && said.contains(&quorum_port), "{said}");
     assert!(said.contains("tries on") && said.ends_with("a server would start\n"), "{said}");
+    let ports = format!(
+        "port {port} for learners and {free} for votes; who may come there: ringkeeper.peerAddressCheck=members"
+    );
+    assert!(said.contains(&ports), "{said}");
 
     // Where observers learn from this server.
     place.configure(&format!(

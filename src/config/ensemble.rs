@@ -20,6 +20,21 @@ pub enum PeerAddressCheck {
     Off,
 }
 
+impl PeerAddressCheck {
+    /// All of them.
+    pub const ALL: [PeerAddressCheck; 3] =
+        [PeerAddressCheck::Members, PeerAddressCheck::Strict, PeerAddressCheck::Off];
+
+    /// As the configuration writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            PeerAddressCheck::Members => "members",
+            PeerAddressCheck::Strict => "strict",
+            PeerAddressCheck::Off => "off",
+        }
+    }
+}
+
 /// Members of the ensemble, and everything that concerns the servers among themselves.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Quorum {

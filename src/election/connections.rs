@@ -386,12 +386,8 @@ impl Connections {
     }
 
     fn refuse(&mut self, link: LinkId, reason: &str) {
-        match self.unknown.get(&link).map(|unknown| unknown.remote) {
-            Some(remote) => {
-                tracing::warn!(%remote, reason, "closing a connection on the election port");
-            }
-            None => tracing::warn!(reason, "closing a connection on the election port"),
-        }
+        let remote = self.unknown.get(&link).map(|unknown| tracing::field::display(unknown.remote));
+        tracing::warn!(remote, reason, "closing a connection on the election port");
         self.close_unknown(link);
     }
 

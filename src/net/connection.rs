@@ -622,8 +622,8 @@ impl Connection {
         let frame_bytes_max = table.shared.options.frame_bytes_max;
         if !self.greeted.get()
             && let Some(first) = bytes.first_chunk::<LENGTH_BYTES>()
-            && let Ok(length) = u32::try_from(i32::from_be_bytes(*first))
-            && (limits::CONNECT_FRAME_BYTES_MAX + 1..=frame_bytes_max).contains(&length)
+            && let length = i32::from_be_bytes(*first)
+            && u32::try_from(length).map_or(true, |it| it > limits::CONNECT_FRAME_BYTES_MAX)
         {
             return Err(format!(
                 "its first frame is to have {length} bytes; a connect request has {} at most",

@@ -5,7 +5,7 @@ use super::ensemble::Role;
 use super::warm::{WARMED_TOGETHER, warm};
 use super::{InFlight, Replica};
 use crate::error::ErrorCode;
-use crate::id::{ConnectionId, SessionId, Zxid};
+use crate::id::{ConnectionId, Zxid};
 use crate::jute::{DecodeError, Decoder, Jute};
 use crate::planted::{self, PlantedBug};
 use crate::processor::read;
@@ -407,7 +407,7 @@ impl Replica {
             (RequestBody::Multi(parts), _) if parts.len() > self.options.multi_operations_max => {
                 if let Some(unsaid) = self.lines.allow(now.mono) {
                     tracing::warn!(
-                        session = %requester.session, operations = parts.len(),
+                        remote = requester.address(), session = %requester.session, operations = parts.len(),
                         allowed = self.options.multi_operations_max, unsaid,
                         "a multi has too many operations (ringkeeper.multiOperationsMax)"
                     );
@@ -428,7 +428,7 @@ impl Replica {
             _ => self.prep.prepare(database, wall, zxid, requester, op, body),
         };
         self.say_quota_excess();
-        self.say_beyond(requester.session);
+        self.say_beyond(requester);
         txn
     }
 
@@ -448,17 +448,18 @@ impl Replica {
         self.answer_in_turn(now, slot, connection, answer, Zxid::ZERO);
     }
 
-    fn say_beyond(&mut self, session: SessionId) {
+    fn say_beyond(&mut self, requester: &Requester<'_>) {
         let Some(beyond) = self.prep.take_beyond() else { return };
         let Some(unsaid) = self.lines.allow(self.now.mono) else { return };
+        let (remote, session) = (requester.address(), requester.session);
         match beyond {
             Beyond::Ephemerals => tracing::warn!(
-                %session, allowed = self.options.ephemerals_per_session_max, unsaid,
+                remote, %session, allowed = self.options.ephemerals_per_session_max, unsaid,
                 "refusing an ephemeral node: its session has as many as it may \
                  (ringkeeper.ephemeralsPerSessionMax)"
             ),
             Beyond::AclEntries => tracing::warn!(
-                %session, allowed = self.options.acl_entries_max, unsaid,
+                remote, %session, allowed = self.options.acl_entries_max, unsaid,
                 "refusing an ACL: it has more entries than it may (ringkeeper.aclEntriesMax), each `auth` counted as \
                  one for each user that its author has shown"
             ),

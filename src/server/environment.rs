@@ -160,7 +160,19 @@ fn in_force(config: &Config) -> Vec<String> {
     let memory = runtime::memory_of_process();
     let (_, connections) = options::budget(config, memory, wiring.session_cores.max(1));
     let watches = options::watch_bytes_max(config, memory);
-    vec![
+    let or_any = |count: Option<u32>| count.map_or("any number".to_owned(), |it| it.to_string());
+    let mut lines = vec![
+        format!(
+            "connections: {} of clients from one address, {} together",
+            or_any(config.network.max_client_cnxns),
+            or_any(config.network.max_cnxns)
+        ),
+        format!(
+            "at most {} entries in an ACL, {} operations in a multi, {} ephemeral nodes of a session",
+            config.own.acl_entries_max,
+            config.own.multi_operations_max,
+            config.own.ephemerals_per_session_max
+        ),
         wiring.describe(),
         connections,
         format!(
@@ -174,7 +186,29 @@ fn in_force(config: &Config) -> Vec<String> {
             config.own.request_bytes_in_flight_max >> 20,
             config.own.output_bytes_per_connection_max >> 20
         ),
-    ]
+    ];
+    lines.extend(ports_of_ensemble(config));
+    lines
+}
+
+/// Where this server listens for others, and whom it lets in there; none: it stands alone.
+fn ports_of_ensemble(config: &Config) -> Option<String> {
+    let quorum = &config.quorum;
+    let own = quorum.my_id.filter(|_| quorum.is_distributed())?;
+    let addresses = &quorum.servers.get(&own)?.addresses;
+    let ports: Vec<String> = addresses
+        .iter()
+        .map(|at| {
+            format!("port {} for learners and {} for votes", at.quorum_port, at.election_port)
+        })
+        .collect();
+    let observers = quorum.observer_master_port;
+    let observers = observers.map_or(String::new(), |port| format!(", port {port} for observers"));
+    Some(format!(
+        "{}{observers}; who may come there: ringkeeper.peerAddressCheck={}",
+        ports.join(", "),
+        quorum.peer_address_check.name()
+    ))
 }
 
 fn wiring(config: &Config) -> Wiring {

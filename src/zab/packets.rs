@@ -10,7 +10,7 @@ use bytes::{BufMut, Bytes};
 use crate::acl::Identity;
 use crate::id::{Epoch, ServerId, SessionId, Zxid};
 use crate::jute::{Decoder, Jute};
-use crate::limits::AUTHINFO_BYTES_MAX;
+use crate::limits::{AUTHINFO_BYTES_MAX, LEARNER_EARLY_BYTES_MAX};
 use crate::peer::{PassedRequest, SessionScope};
 use crate::proto::OpCode;
 use crate::proto::data::Id;
@@ -64,7 +64,7 @@ pub enum PacketError {
     #[error("the beginning of an election, from one that says it is server {0}")]
     Election(ServerId),
     /// The data is too long, or its length is negative.
-    #[error("a packet with {length} bytes of data, where {max} are allowed (jute.maxbuffer)")]
+    #[error("a packet with {length} bytes of data, where {max} are allowed{}", hint(*max))]
     DataLength {
         /// What it says.
         length: i32,
@@ -83,6 +83,11 @@ pub enum PacketError {
     /// The data is not what its type says.
     #[error("the data of a packet of type {0} has a wrong length")]
     Data(i32),
+}
+
+/// The key that says how long a packet may be, for one from a server that has said who it is.
+fn hint(max: usize) -> &'static str {
+    if max > LEARNER_EARLY_BYTES_MAX { " (jute.maxbuffer)" } else { "" }
 }
 
 /// One whole packet.

@@ -715,14 +715,11 @@ pub(super) static KEYS: &[Key] = &[
         "members",
         Fate::Acted(Acted {
             set: Set::Text(|c, v| {
-                let check = CHECKS.iter().find(|(name, _)| name.eq_ignore_ascii_case(v));
-                let check = check.map_or(PeerAddressCheck::Members, |&(_, check)| check);
-                c.quorum.peer_address_check = check;
+                let check = PeerAddressCheck::ALL.into_iter();
+                let mut check = check.filter(|check| check.name().eq_ignore_ascii_case(v));
+                c.quorum.peer_address_check = check.next().unwrap_or(PeerAddressCheck::Members);
             }),
-            get: |c| {
-                let check = c.quorum.peer_address_check;
-                CHECKS.iter().find(|&&(_, it)| it == check).map_or("members", |&(name, _)| name).to_owned()
-            },
+            get: |c| c.quorum.peer_address_check.name().to_owned(),
             about: "who may connect to the ports between servers; members: whoever says that it is a member \
                     comes from an address to which a host of its server.N line resolves; strict: nobody else \
                     comes, either; off: addresses are not looked at, as in ZooKeeper, for networks that \
@@ -786,12 +783,6 @@ pub(super) static KEYS: &[Key] = &[
             verdict: fine,
         }),
     ),
-];
-
-const CHECKS: [(&str, PeerAddressCheck); 3] = [
-    ("members", PeerAddressCheck::Members),
-    ("strict", PeerAddressCheck::Strict),
-    ("off", PeerAddressCheck::Off),
 ];
 
 const READERS: [(&str, FilesReadableBy); 3] = [

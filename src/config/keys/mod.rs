@@ -273,7 +273,8 @@ pub fn find(name: &str) -> Option<&'static Key> {
 
 /// A known key that somebody may have meant by an unknown one.
 pub fn similar(name: &str) -> Option<&'static str> {
-    // A distance of two finds the usual slips; longer texts are no slip and cost time to compare.
+    // A distance of two finds the usual slips, and one of three a word of a longer name that is written otherwise;
+    // longer texts are no slip and cost time to compare.
     if name.len() > 64 {
         return None;
     }
@@ -292,14 +293,21 @@ pub fn similar(name: &str) -> Option<&'static str> {
             };
             (distance, known, whole)
         })
-        .filter(|&(distance, known, _)| distance <= 2 && distance * 3 < known.len())
+        .filter(|&(distance, known, _)| match distance {
+            0..=2 => distance * 3 < known.len(),
+            SLIP_MAX => known.len() > 4 * SLIP_MAX,
+            _ => false,
+        })
         .min()
         .map(|(_, _, whole)| whole)
 }
 
+/// How far an unknown key may be from the known one that is meant.
+const SLIP_MAX: usize = 3;
+
 /// Levenshtein's distance, a row at a time.
 fn edit_distance(a: &[u8], b: &[u8]) -> usize {
-    if a.len().abs_diff(b.len()) > 2 {
+    if a.len().abs_diff(b.len()) > SLIP_MAX {
         return usize::MAX / 4;
     }
     let mut row: Vec<usize> = (0..=b.len()).collect();
@@ -468,6 +476,8 @@ mod tests {
         assert_eq!(similar("snapCont"), Some("snapCount"));
         assert_eq!(similar("connectionMemoryMax"), Some("ringkeeper.connectionMemoryMax"));
         assert_eq!(similar("aclEntrysMax"), Some("ringkeeper.aclEntriesMax"));
+        assert_eq!(similar("ringkeeper.connectionMemMax"), Some("ringkeeper.connectionMemoryMax"));
+        assert_eq!(similar("ringkeeper.aclEntryMax"), Some("ringkeeper.aclEntriesMax"));
         assert_eq!(similar("x"), None);
         assert_eq!(similar(&"x".repeat(1000)), None);
     }

@@ -97,6 +97,14 @@ pub struct Requester<'a> {
     pub allowed_ephemerals: Result<(), ErrorCode>,
 }
 
+impl Requester<'_> {
+    /// The address of its client, as text without a port, for a line of the log.
+    pub fn address(&self) -> &str {
+        let address = self.identities.iter().find(|identity| &*identity.scheme == "ip");
+        address.map_or("unknown", |identity| &identity.id)
+    }
+}
+
 /// A write on its way to the log.
 pub struct Prep {
     options: PrepOptions,

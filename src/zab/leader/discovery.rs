@@ -206,8 +206,9 @@ impl Leader {
         if !self.config.members.contains_key(&server) {
             // ZooKeeper: LearnerHandler says so at the level of INFO.
             warn!(
-                "server {server} is not in the configuration {:x}, and gets all data: if it is no observer of yours, \
-                 keep it from the quorum port of this server",
+                "{} is not in the configuration {:x}, and gets all data: if it is no observer of yours, keep it from \
+                 the quorum port of this server",
+                handler.name(),
                 self.config.version
             );
         }

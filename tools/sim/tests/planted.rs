@@ -218,3 +218,8 @@ fn an_early_check_that_nobody_has_asked_for_is_found() {
 fn what_recovery_reads_and_does_not_sync_is_found() {
     is_found_by(148, "cannot be started at the end", PlantedBug::ReadNotSynced);
 }
+
+#[test]
+fn a_write_that_is_under_way_for_ever_is_found() {
+    is_found_by(30, "waits for a write that nobody makes", PlantedBug::OrphanKept);
+}

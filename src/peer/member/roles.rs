@@ -389,7 +389,7 @@ impl Member {
     fn begin_observers(&mut self, epoch: Epoch) {
         let Role::Learning(learner) = &self.role else { return };
         let is_follower = learner.target().kind == LearnerKind::Follower;
-        let answers_fences = learner.leader_answers_fences();
+        let answers_fences = learner.is_below_a_ringkeeper();
         if is_follower && self.lasting.options.observer_master.is_some() {
             let options = self.lasting.options.clone();
             let committed = self.lasting.journal.committed();

@@ -156,7 +156,7 @@ impl Member {
     /// Whether the leader tells a connection that is kept from one that is new.
     pub fn keeps_tenures(&self) -> bool {
         match &self.role {
-            Role::Learning(learner) => learner.keeps_tenures(),
+            Role::Learning(learner) => learner.is_below_a_ringkeeper(),
             Role::Leading(_) => true,
             Role::Looking | Role::Waiting { .. } => false,
         }

@@ -259,14 +259,10 @@ impl Learner {
         (self.stage == Stage::Broadcast && self.failure.is_none()).then_some(self.epoch)
     }
 
-    /// Whether the leader can be asked to keep a session: another Ringkeeper, and not by way of a
-    /// follower, which passes on what it answers, but not that question.
-    pub fn keeps_tenures(&self) -> bool {
-        self.leader_answers_fences()
-    }
-
-    /// Whether the leader tells answers to [fences](packets::put_fence) from those to syncs.
-    pub fn leader_answers_fences(&self) -> bool {
+    /// Whether what this server says goes to a leader that is a Ringkeeper, and not by way of a follower, which passes
+    /// on requests alone. Such a leader can be asked to keep a session, and tells answers to
+    /// [fences](packets::put_fence) from those to syncs.
+    pub fn is_below_a_ringkeeper(&self) -> bool {
         self.knows_marks && self.target.master == self.target.leader
     }
 

@@ -61,7 +61,10 @@ impl Learner {
         kept: Option<Tenure>,
         lasting: &mut Lasting,
     ) {
-        assert!(kept.is_none() || self.keeps_tenures(), "any other leader lets the session move");
+        assert!(
+            kept.is_none() || self.is_below_a_ringkeeper(),
+            "any other leader lets the session move"
+        );
         if self.is_up_to_date().is_some()
             && let Some(observers) = &mut lasting.observers
         {

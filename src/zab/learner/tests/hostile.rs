@@ -122,7 +122,7 @@ fn no_leader_makes_a_learner_fall() {
                 && it.lasting.observers.is_none()
             {
                 followed += 1;
-                let (epoch, answers_fences) = (epoch, it.learner.leader_answers_fences());
+                let (epoch, answers_fences) = (epoch, it.learner.is_below_a_ringkeeper());
                 let (options, committed) =
                     (it.lasting.options.clone(), it.lasting.journal.committed());
                 let master = ObserverMaster::new(

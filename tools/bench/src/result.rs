@@ -118,7 +118,8 @@ pub struct Measured {
     pub errors: BTreeMap<String, u64>,
     /// Sessions that the servers let expire while their client was alive.
     pub sessions_lost: u64,
-    /// What happened when, in slices as long as the definition says.
+    /// What happened when, in slices as long as the definition says. Not in a summary.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub timeline: Vec<Slice>,
     /// How busy the generator's own threads were, 0 to 1: near 1, the figures are its, not the
     /// server's.
@@ -136,7 +137,8 @@ pub struct OpResult {
     pub per_second: f64,
     /// Of the latencies.
     pub percentiles: Percentiles,
-    /// Quantile and latency in µs, about 60 points up to 1.
+    /// Quantile and latency in µs, about 60 points up to 1. Not in a summary: see [`OpResult::points`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub curve: Vec<(f64, f64)>,
 }
 
@@ -313,7 +315,36 @@ pub struct GoalResult {
     pub met: bool,
 }
 
+impl Line {
+    /// What a summary keeps: every figure, and of what only charts show the parts that cannot be told from those.
+    pub fn summary(self) -> Line {
+        match self {
+            Line::Row(mut row) => {
+                let measured = &mut row.measured;
+                measured.timeline.clear();
+                measured.all.curve.clear();
+                measured.operations.values_mut().for_each(|operation| operation.curve.clear());
+                Line::Row(row)
+            }
+            other => other,
+        }
+    }
+}
+
 impl OpResult {
+    /// The percentile curve; of a summary, through the percentiles.
+    pub fn points(&self) -> Vec<(f64, f64)> {
+        if !self.curve.is_empty() || self.count == 0 {
+            return self.curve.clone();
+        }
+        let at = &self.percentiles;
+        let nines = [(0.5, at.p50_us), (0.9, at.p90_us), (0.99, at.p99_us), (0.999, at.p99_9_us)];
+        let nines = nines.into_iter().chain([(0.9999, at.p99_99_us)]);
+        // Of fewer samples than a quantile tells apart it is the largest.
+        let told = nines.filter(|(quantile, _)| float(self.count) * (1.0 - quantile) >= 1.0);
+        told.chain([(1.0, at.max_us)]).collect()
+    }
+
     /// From latencies in ns; `within` of the operations ended within the measured time.
     pub fn of(latencies: &Histogram<u64>, errors: u64, within: u64, seconds: f64) -> OpResult {
         OpResult {
@@ -391,6 +422,22 @@ mod tests {
         latencies.record(5000).unwrap();
         assert_eq!(OpResult::of(&latencies, 0, 1, 0.5).per_second, 2.0);
         assert_eq!(super::curve(&latencies).len(), 2);
+    }
+
+    #[test]
+    fn a_summary_has_the_percentiles_for_its_curve() {
+        let mut latencies = Histogram::new(3).unwrap();
+        (1..=1000u64).for_each(|value| latencies.record(value * 1000).unwrap());
+        let mut result = OpResult::of(&latencies, 0, 1000, 1.0);
+        assert_eq!(result.points(), result.curve);
+        result.curve.clear();
+        let text = serde_json::to_string(&result).unwrap();
+        assert!(!text.contains("curve"), "{text}");
+        let back: OpResult = serde_json::from_str(&text).unwrap();
+        let quantiles: Vec<f64> = back.points().iter().map(|(quantile, _)| *quantile).collect();
+        assert_eq!(quantiles, [0.5, 0.9, 0.99, 0.999, 1.0]);
+        assert!((back.points()[0].1 - 500.0).abs() < 1.0, "{:?}", back.points());
+        assert_eq!(OpResult::default().points(), []);
     }
 
     #[test]

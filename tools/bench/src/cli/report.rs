@@ -3,9 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::output::Output;
 use crate::report::notes::Notes;
 use crate::report::summary::Summary;
 use crate::report::{self, headline, html, markdown};
+use crate::result::Line;
 
 /// What to report on, and where to write it.
 #[derive(Debug, clap::Args)]
@@ -24,6 +26,10 @@ pub struct Arguments {
     /// Workloads of the headline picture, by name; as many as fit if not given.
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     headline: Vec<String>,
+    /// A folder into which a summary of each results file is written, under its name: all figures, without the
+    /// points of curves. A report is made of it as of the file, at a tenth of the size.
+    #[arg(long, value_name = "FOLDER")]
+    keep: Option<PathBuf>,
 }
 
 /// Writes Markdown, HTML and, if there is something to compare with, the headline picture.
@@ -33,7 +39,13 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<(), String> {
     let files =
         arguments.files.iter().map(|file| report::read(file)).collect::<Result<Vec<_>, _>>();
-    let summary = Summary::of(files.map_err(|error| error.to_string())?);
+    let files = files.map_err(|error| error.to_string())?;
+    if let Some(folder) = &arguments.keep {
+        for (file, lines) in arguments.files.iter().zip(&files) {
+            keep(folder, file, lines)?;
+        }
+    }
+    let summary = Summary::of(files);
     let is_known = |name: &String| summary.workloads.iter().any(|known| known.name == *name);
     if let Some(unknown) = arguments.headline.iter().find(|name| !is_known(name)) {
         let mut known: Vec<&str> = summary.workloads.iter().map(|known| &known.name[..]).collect();
@@ -72,6 +84,20 @@ fn notes(named: Option<&Path>, output: &Path) -> Result<Notes, String> {
         None if beside.exists() => Notes::read(&beside),
         None => Ok(Notes::default()),
     }
+}
+
+fn keep(folder: &Path, file: &Path, lines: &[Line]) -> Result<(), String> {
+    let name = file.file_name().ok_or_else(|| format!("{}: not a file", file.display()))?;
+    let kept = folder.join(name);
+    if kept.exists() {
+        return Err(format!("{}: it is there already, and may be what is read", kept.display()));
+    }
+    let mut output = Output::create(Some(&kept))?;
+    for line in lines {
+        output.line(&line.clone().summary())?;
+    }
+    println!("wrote {}", kept.display());
+    Ok(())
 }
 
 fn write(output: &Path, ending: &str, text: &str) -> Result<(), String> {

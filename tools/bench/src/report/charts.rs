@@ -56,13 +56,14 @@ pub fn floor_of(summary: &Summary, workload: &Workload) -> Option<(f64, &'static
 fn percentile_curve(entry: &Entry, nines_max: f64) -> Curve {
     let mut points = Vec::new();
     let mut band = Vec::new();
+    let curves: Vec<_> = entry.rows.iter().map(|row| row.measured.all.points()).collect();
     let fewest = entry.rows.iter().map(|row| row.measured.all.count).min().unwrap_or(0);
     let last = as_f64(fewest.max(1)).log10().min(nines_max);
     for step in 0.. {
         let nines = f64::from(step) / f64::from(POINTS_PER_NINE);
         // The last point is the largest sample, wherever it lies.
         let quantile = if nines < last { 1.0 - 10_f64.powf(-nines) } else { 1.0 };
-        let at = entry.rows.iter().filter_map(|row| latency_at(&row.measured.all.curve, quantile));
+        let at = curves.iter().filter_map(|curve| latency_at(curve, quantile));
         if let Some(figure) = Figure::of(at) {
             let x = if quantile < 1.0 { quantile } else { 1.0 - 10_f64.powf(-last) };
             points.push((x, figure.median));

@@ -133,7 +133,7 @@ impl Wiring {
 const CORES_LOOK: Duration = Duration::from_micros(50);
 
 /// Looking at the ring catches a write of a fast disk; a slower one is slept for. 500 µs did best of
-/// 0, 150, 500 and 1000 (ARCHITECTURE.md, "Tried").
+/// 0, 150, 500 and 1000 (docs/experiments.md).
 const LOG_LOOK: Duration = Duration::from_micros(500);
 
 /// How clients are carried, on whichever executor.

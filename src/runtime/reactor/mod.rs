@@ -15,7 +15,7 @@
 //! something there rings the bell of a thread that sleeps, and of no other.
 //!
 //! A poll holds its file open until the kernel has taken the ring apart, and of a killed process it
-//! does that 4 to 15 ms after the rest (ARCHITECTURE.md, "Waiting for sockets"). So sockets that must
+//! does that 4 to 15 ms after the rest (docs/executors.md, "Waiting for sockets"). So sockets that must
 //! close with their process are polled by way of an epoll each, which holds nothing open
 //! ([`Reactor::watch_unheld`]).
 //!

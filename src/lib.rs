@@ -38,6 +38,8 @@ pub mod watch;
 #[cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
 pub mod election;
 #[cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
+pub mod link;
+#[cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
 pub mod peer;
 #[cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
 pub mod quorum;

@@ -23,10 +23,10 @@ use std::rc::Rc;
 
 use ringkeeper::election::{Election, ElectionOptions, Outcome};
 use ringkeeper::id::{Epoch, ServerId, Zxid};
-use ringkeeper::peer::PeerOptions;
-use ringkeeper::peer::link::{LinkEvent, LinkId, LinkIds, LinkOp, Port};
+use ringkeeper::link::{LinkEvent, LinkId, LinkIds, LinkOp, Port};
 use ringkeeper::proto::quorum::ServerState;
 use ringkeeper::quorum::Config;
+use ringkeeper::quorum::PeerOptions;
 use ringkeeper::time::MonoUs;
 
 const REMOTE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 50000);

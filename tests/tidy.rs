@@ -21,7 +21,7 @@ const LAYERS: &[(u8, &[&str])] = &[
     (0, &["id", "limits", "error", "planted", "time"]),
     (1, &["jute", "proto"]),
     (2, &["acl", "session", "watch", "tree", "database"]),
-    (3, &["quorum", "election", "zab", "peer"]),
+    (3, AGREEMENT),
     (4, &["io", "txnlog", "snapshot", "recovery"]),
     (5, &["processor", "replica"]),
     (6, &["runtime", "net", "config", "metrics", "admin", "inspect"]),
@@ -29,6 +29,9 @@ const LAYERS: &[(u8, &[&str])] = &[
     // Ensembles from a seed: may use everything, and nothing may use it.
     (8, &["sim"]),
 ];
+
+/// In this order: each imports from those before it alone.
+const AGREEMENT: &[&str] = &["link", "quorum", "zab", "election", "peer"];
 
 /// Layers up to this one decide and never act.
 const CORE_LAYER_MAX: u8 = 5;
@@ -69,13 +72,13 @@ const MAY_BE_UNSAFE: &[&str] = &["runtime"];
 
 /// What vouches for the disk is made and let go in one place each, but for tests.
 const ONLY_IN: &[(&str, &[&str])] = &[
-    ("as_the_disk_says", &["src/peer/vouch.rs", "src/replica/steps.rs"]),
+    ("as_the_disk_says", &["src/zab/vouch.rs", "src/replica/steps.rs"]),
     ("put_ack_epoch", &["src/zab/packets.rs", "src/zab/learner/saying.rs"]),
     (
         "send_after_sync",
         &[
-            "src/peer/ready.rs",
-            "src/peer/queue.rs",
+            "src/zab/ready.rs",
+            "src/zab/queue.rs",
             "src/replica/steps.rs",
             "src/zab/learner/saying.rs",
         ],
@@ -224,12 +227,25 @@ fn layering(sources: &[Source]) -> Vec<Violation> {
                         source.module()
                     ),
                 )),
+                Some(other) if other == own && is_out_of_order(source.module(), &name) => {
+                    let what = format!(
+                        "`{}` imports from `{name}`, which stands above it",
+                        source.module()
+                    );
+                    violations.push(source.violation(at, what));
+                }
                 // Another name is a macro or an item of the crate's root, or does not compile.
                 Some(_) | None => {}
             }
         }
     }
     violations
+}
+
+/// Whether an ordered layer has `imported` behind `module`.
+fn is_out_of_order(module: &str, imported: &str) -> bool {
+    let place = |name: &str| AGREEMENT.iter().position(|it| *it == name);
+    place(module).zip(place(imported)).is_some_and(|(own, other)| other > own)
 }
 
 fn effects_in_core(source: &Source) -> Vec<Violation> {
@@ -503,10 +519,14 @@ mod planted {
         assert_eq!(found[0].what, "`tree` (layer 2) imports from `replica` (layer 5)");
         assert_eq!(lines(&layering(&[source("src/tree.rs", "//! X.\nuse super::sim;\n")])), [2]);
         assert_eq!(
-            layering(&[source("src/replica/mod.rs", "//! X.\nuse crate::peer::Ready;\n")]),
+            layering(&[source("src/replica/mod.rs", "//! X.\nuse crate::zab::Ready;\n")]),
             []
         );
         assert_eq!(layering(&[source("src/tree/tests.rs", "//! X.\nuse crate::sim::A;\n")]), []);
+        let text = "//! X.\nuse crate::quorum::Config;\nuse crate::peer::Member;\n";
+        let found = layering(&[source("src/zab/mod.rs", text)]);
+        assert_eq!(found[0].what, "`zab` imports from `peer`, which stands above it");
+        assert_eq!(lines(&found), [3]);
     }
 
     #[test]

@@ -24,8 +24,7 @@ use ringkeeper::database::{Database, DatabaseOptions};
 use ringkeeper::id::{Epoch, ServerId, SessionId, Zxid};
 use ringkeeper::jute::{Jute, Vector, VectorBuf};
 use ringkeeper::limits::EPOCH_LEAD_MAX;
-use ringkeeper::peer::link::Port;
-use ringkeeper::peer::{PassedRequest, PeerState, SessionScope};
+use ringkeeper::link::Port;
 use ringkeeper::proto::OpCode;
 use ringkeeper::proto::data::{AclEntry, Id};
 use ringkeeper::proto::quorum::{
@@ -37,6 +36,7 @@ use ringkeeper::sim::attacker::{Guise, Line, Setup, Siege};
 use ringkeeper::snapshot::StreamWriter;
 use ringkeeper::zab::packets;
 use ringkeeper::zab::{Mark, Marks, Origin};
+use ringkeeper::zab::{PassedRequest, PeerState, SessionScope};
 
 use super::impossible;
 use super::requests::{OPS, encode_body};

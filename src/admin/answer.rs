@@ -14,9 +14,9 @@ use crate::id::{SessionId, Zxid};
 use crate::limits;
 use crate::metrics::process::{Machine, Memory};
 use crate::metrics::{self, Gauges, Held, Stalls, Value};
-use crate::peer::PeerFacts;
 use crate::replica::{ConnectionFacts, Stats};
 use crate::time::{MonoUs, WallMs};
+use crate::zab::PeerFacts;
 use crate::zab::leader::ProposalSizes;
 
 /// What a server that has nothing to serve answers most words.

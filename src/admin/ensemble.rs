@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use crate::id::{ServerId, SessionId};
-use crate::peer::{PeerFacts, PeerPhase, PeerState};
 use crate::quorum::{Config, Role};
+use crate::zab::{PeerFacts, PeerPhase, PeerState};
 
 /// Writing to a string cannot fail; this says so once.
 macro_rules! put {
@@ -103,9 +103,9 @@ mod tests {
     use crate::id::{Epoch, Zxid};
     use crate::metrics::process::FileDescriptors;
     use crate::metrics::{self, Gauges, Stalls};
-    use crate::peer::PeerCounts;
     use crate::replica::Stats;
     use crate::time::{MonoUs, WallMs};
+    use crate::zab::PeerCounts;
     use crate::zab::leader::{LeaderFacts, LearnerFacts, ProposalSizes, ReconfigProgress};
 
     /// What a leader, a follower, an observer, a server without a quorum and a read-only one of

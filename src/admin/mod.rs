@@ -23,9 +23,10 @@ use crate::id::{ConnectionId, SessionId};
 use crate::limits;
 use crate::metrics::process::{FileDescriptors, Machine, Memory, folder_bytes};
 use crate::metrics::{Gauges, Held, Stalls};
-use crate::peer::{Member, PeerState};
+use crate::peer::Member;
 use crate::replica::{ConnectionFacts, Replica};
 use crate::time::{MonoUs, Now, WallMs};
+use crate::zab::PeerState;
 
 /// What the words tell that the replica does not know. Made once, at start.
 #[derive(Clone, Debug)]

@@ -16,8 +16,8 @@ use super::document::Format;
 use super::properties;
 use super::settings::Config;
 use crate::id::ServerId;
-use crate::peer::ConfigChange;
 use crate::quorum;
+use crate::zab::ConfigChange;
 
 /// What is put behind the name of the static file, and the version in hexadecimal behind that.
 const DYNAMIC: &str = ".dynamic.";

@@ -26,7 +26,7 @@ use crate::limits::{
     ELECTION_HANDSHAKES_MAX, ELECTION_MESSAGE_BYTES_MAX, ELECTION_STRANGER_CALLS_MAX,
     ELECTION_STRANGERS_MAX, ELECTION_UNSENT_BYTES_MAX,
 };
-use crate::peer::link::{Endpoint, LinkEvent, LinkId, LinkIds, LinkOp, Port, forgery, is_forged};
+use crate::link::{Endpoint, LinkEvent, LinkId, LinkIds, LinkOp, Port, forgery, is_forged};
 use crate::quorum::Config;
 use crate::time::MonoUs;
 use crate::zab::kept_out::{self, Reason};

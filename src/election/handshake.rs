@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::id::ServerId;
 use crate::jute::{Decoder, Jute};
 use crate::limits::{ELECTION_ADDRESS_BYTES_MAX, HOST_BYTES_MAX};
-use crate::peer::link::Endpoint;
+use crate::link::Endpoint;
 use crate::proto::quorum::{ELECTION_PROTOCOL_V1, ELECTION_PROTOCOL_V2, ElectionHandshake, packet};
 use crate::quorum::{bracketed, host_and_ports, is_wildcard};
 

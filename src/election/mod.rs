@@ -20,9 +20,9 @@ use std::rc::Rc;
 
 use crate::id::{Epoch, ServerId, Zxid};
 use crate::limits::ELECTION_STRANGERS_MAX;
-use crate::peer::PeerOptions;
-use crate::peer::link::{LinkEvent, LinkId, LinkIds, LinkOp};
+use crate::link::{LinkEvent, LinkId, LinkIds, LinkOp};
 use crate::proto::quorum::ServerState;
+use crate::quorum::PeerOptions;
 use crate::quorum::{Config, Role};
 use crate::time::MonoUs;
 use crate::zab::kept_out::info_unless;

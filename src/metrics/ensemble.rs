@@ -1,8 +1,8 @@
 //! ZooKeeper's metrics of ensembles, and a few of our own: where each value comes from.
 
 use super::names::{Value, rounded};
-use crate::peer::{Durations, PeerFacts, PeerState};
 use crate::time::MonoUs;
+use crate::zab::{Durations, PeerFacts, PeerState};
 
 /// Our own, which no ZooKeeper has: what an operator watches during a reconfiguration, and the epoch.
 pub const OWN: &[&str] = &[

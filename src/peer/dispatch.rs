@@ -6,13 +6,13 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::Peer;
-use super::link::{LinkEvent, LinkId};
 use crate::id::{SessionId, Zxid};
-use crate::peer::PassedRequest;
+use crate::link::{LinkEvent, LinkId};
 use crate::proto::txn::Txn;
 use crate::quorum::Config;
 use crate::session::Tenure;
 use crate::time::MonoUs;
+use crate::zab::PassedRequest;
 
 const ALONE: &str = "a server on its own has no ensemble";
 

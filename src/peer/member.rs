@@ -19,14 +19,21 @@ mod services;
 #[cfg(test)]
 mod tests;
 
-use super::*;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use super::History;
 use crate::election::{Election, ElectionOptions};
-use crate::quorum::Role as ConfigRole;
-use crate::zab::learner::LearnerKind;
-use crate::zab::{CommittedLog, Journal, Leader, Learner, Numbers, kept_out};
+use crate::id::{ServerId, Zxid};
+use crate::link::{Endpoint, LinkEvent, LinkId, LinkIds, LinkOp, MemberHosts, Port};
+use crate::proto::txn::Txn;
+use crate::quorum::{Config, PeerOptions, Role as ConfigRole};
+use crate::time::MonoUs;
+use crate::zab::{
+    CommittedLog, Epochs, Journal, Lasting, Leader, Learner, Numbers, PeerCounts, Ready,
+    ReadyQueue, Standing, kept_out,
+};
 use held::HeldLinks;
-use link::{LinkIds, LinkOp, Port};
-use std::collections::BTreeMap;
 
 /// What an election, a leader and a learner have in common, and which of them this server is now.
 #[derive(Debug)]
@@ -42,9 +49,9 @@ pub struct Member {
     standing: Standing,
     held: HeldLinks,
     /// Where it was last said to listen.
-    listening: Vec<(Port, link::Endpoint)>,
+    listening: Vec<(Port, Endpoint)>,
     /// Where the others were last said to be.
-    hosts: link::MemberHosts,
+    hosts: MemberHosts,
     numbers: Numbers,
     /// What is done when a token is durable, oldest first.
     promises: VecDeque<(u64, Promise)>,

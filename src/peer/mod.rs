@@ -10,43 +10,23 @@
 //! ```
 
 mod dispatch;
-mod facts;
-mod lasting;
-pub mod link;
 mod member;
-mod options;
-mod queue;
-mod ready;
 #[cfg(test)]
 mod scripted;
 mod standalone;
-mod vouch;
 
-pub use facts::{Durations, PeerCounts, PeerFacts, PeerPhase, PeerState};
-pub use lasting::{Lasting, MajorChange};
 pub use member::Member;
-pub use options::PeerOptions;
-pub use queue::ReadyQueue;
-pub use ready::{
-    ConfigChange, ForwardedRequest, Inbound, LogRead, PassedRequest, Ready, SessionScope, Standing,
-};
 #[cfg(test)]
 pub use scripted::Scripted;
 pub use standalone::Standalone;
-pub use vouch::{Durable, Vouch};
 
 use std::collections::VecDeque;
-use std::rc::Rc;
 
-use bytes::Bytes;
-
-use crate::id::{ServerId, SessionId, Zxid};
+use crate::id::Zxid;
 use crate::proto::txn::Txn;
-use crate::quorum::Config;
+use crate::quorum::{Config, PeerOptions};
 use crate::time::MonoUs;
-use crate::zab::Epochs;
-
-use link::{LinkEvent, LinkId};
+use crate::zab::{Epochs, Ready};
 
 /// A server's part in the agreement.
 #[derive(Debug)]

@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 
 use super::Ready;
-use super::link::LinkId;
 use crate::id::{Epoch, Zxid};
+use crate::link::LinkId;
 use crate::proto::txn::Txn;
 
 /// A member of an ensemble that decides nothing itself.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::{ServerId, Zxid};
-use crate::peer::link::Endpoint;
+use crate::link::Endpoint;
 
 /// A member's role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

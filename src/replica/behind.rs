@@ -3,7 +3,7 @@
 use super::Replica;
 use super::work::Weight;
 use crate::limits;
-use crate::peer::link::LinkId;
+use crate::link::LinkId;
 
 impl Replica {
     /// Whether nothing more should be read from this link for now: so many of the requests that it has brought

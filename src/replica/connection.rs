@@ -12,10 +12,10 @@ use crate::acl::{Identity, ip_identity};
 use crate::error::ErrorCode;
 use crate::id::{ConnectionId, Epoch, SessionId, Zxid};
 use crate::limits;
-use crate::peer::SessionScope;
 use crate::proto::OpCode;
 use crate::session::Tenure;
 use crate::time::{MonoUs, Now, WallMs};
+use crate::zab::SessionScope;
 
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

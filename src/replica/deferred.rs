@@ -19,8 +19,8 @@ use super::work::Weight;
 use crate::acl;
 use crate::id::SessionId;
 use crate::limits;
-use crate::peer::ForwardedRequest;
-use crate::peer::link::LinkId;
+use crate::link::LinkId;
+use crate::zab::ForwardedRequest;
 
 /// What a session has asked for.
 enum Kept {
@@ -224,7 +224,7 @@ mod tests {
     use super::*;
     use crate::acl::Identity;
     use crate::id::ServerId;
-    use crate::peer::SessionScope;
+    use crate::zab::SessionScope;
 
     fn request(session: i64, cxid: i32) -> ForwardedRequest {
         ForwardedRequest {

@@ -19,17 +19,19 @@ use super::{Reload, Replica, ReplicaOptions};
 use crate::database::Database;
 use crate::id::{Epoch, ServerId, SessionId, Zxid};
 use crate::limits;
-use crate::peer::link::{LinkEvent, LinkOp};
-use crate::peer::{ConfigChange, History, Inbound, LogRead, Peer, PeerOptions, Ready};
+use crate::link::{LinkEvent, LinkOp};
+use crate::peer::{History, Peer};
 use crate::planted::{self, PlantedBug};
 use crate::proto::txn::Txn;
 use crate::quorum::Config;
+use crate::quorum::PeerOptions;
 use crate::recovery::Recovered;
 use crate::session::Tracker;
 use crate::snapshot::{StreamReader, StreamWriter};
 use crate::time::{MonoUs, Now};
 use crate::zab::Epochs;
 use crate::zab::packets::TOUCH_BYTES;
+use crate::zab::{ConfigChange, Inbound, LogRead, Ready};
 
 /// What a server now is, as far as its clients are concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

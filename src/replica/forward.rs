@@ -26,7 +26,6 @@ use crate::database::Applied;
 use crate::error::ErrorCode;
 use crate::id::{SessionId, Zxid};
 use crate::jute::{Decoder, Jute};
-use crate::peer::PassedRequest;
 use crate::planted::{self, PlantedBug};
 use crate::processor::finish;
 use crate::proto::OpCode;
@@ -34,6 +33,7 @@ use crate::proto::request::RequestHeader;
 use crate::proto::txn::{Txn, TxnBody};
 use crate::session::Tenure;
 use crate::time::Now;
+use crate::zab::PassedRequest;
 
 /// Length of a request's header.
 const HEADER_BYTES: usize = 8;

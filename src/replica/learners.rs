@@ -7,14 +7,14 @@ use crate::error::ErrorCode;
 use crate::id::{ServerId, SessionId, Zxid};
 use crate::jute::Jute;
 use crate::limits;
-use crate::peer::link::LinkId;
-use crate::peer::{ForwardedRequest, SessionScope};
+use crate::link::LinkId;
 use crate::processor::Requester;
 use crate::proto::OpCode;
 use crate::proto::request::RequestBody;
 use crate::proto::txn::Txn;
 use crate::session::Tenure;
 use crate::time::{MonoUs, Now};
+use crate::zab::{ForwardedRequest, SessionScope};
 
 impl Replica {
     /// A learner passes a request on.

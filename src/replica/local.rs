@@ -8,10 +8,10 @@ use super::sessions::SESSIONS_EXPIRED_AT_ONCE_MAX;
 use crate::error::ErrorCode;
 use crate::id::{SessionId, Zxid};
 use crate::jute::Jute;
-use crate::peer::{PassedRequest, SessionScope};
 use crate::proto::request::{MultiOp, RequestBody};
 use crate::proto::{CreateMode, OpCode};
 use crate::time::Now;
+use crate::zab::{PassedRequest, SessionScope};
 
 impl Replica {
     /// A session that nobody else hears of.

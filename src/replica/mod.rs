@@ -73,7 +73,7 @@ use crate::acl::Authentication;
 use crate::database::{Database, Fired};
 use crate::id::{ConnectionId, ServerId, SessionId, Zxid};
 use crate::io;
-use crate::peer::{Peer, Ready};
+use crate::peer::Peer;
 use crate::processor::{Prep, PrepOptions};
 use crate::proto::OpCode;
 use crate::proto::txn::Txn;
@@ -81,6 +81,7 @@ use crate::recovery::Recovered;
 use crate::session::{IdGenerator, Timeouts, Tracker};
 use crate::time::{MonoUs, Now};
 use crate::txnlog;
+use crate::zab::Ready;
 
 use connection::{Connections, Slot, State};
 use disk::Snapshots;

@@ -4,9 +4,9 @@ use std::fmt;
 
 use crate::id::{ConnectionId, Zxid};
 use crate::io;
-use crate::peer::link::LinkOp;
-use crate::peer::{ConfigChange, LogRead};
+use crate::link::LinkOp;
 use crate::recovery::{Recovered, RecoveryError};
+use crate::zab::{ConfigChange, LogRead};
 
 /// Everything that a turn produced, in the order in which it must be carried out: bytes to
 /// clients and operations of the disk do not wait for each other.

@@ -34,7 +34,7 @@ use super::connection::Slot;
 use super::ensemble::Role;
 use crate::id::{ServerId, SessionId};
 use crate::limits;
-use crate::peer::link::LinkId;
+use crate::link::LinkId;
 use crate::planted::{self, PlantedBug};
 use crate::session::Tenure;
 use crate::time::Now;

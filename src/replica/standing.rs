@@ -40,11 +40,11 @@ use super::ensemble::Role;
 use super::owed::Expected;
 use super::reap::Reaping;
 use crate::id::{Epoch, Zxid};
-use crate::peer::Standing;
 use crate::planted::{self, PlantedBug};
 use crate::processor::Prep;
 use crate::session::Tracker;
 use crate::time::{MonoUs, Now};
+use crate::zab::Standing;
 
 /// A server without a leader serves readers after this time, or after a tick if that is longer.
 // ZooKeeper: QuorumPeer.run.

@@ -32,11 +32,11 @@ use super::{Reload, Reloaded, Replica};
 use crate::id::{Epoch, Zxid};
 use crate::io::{Completion, IoFailureKind, Op, Owner, Place, Token};
 use crate::limits;
-use crate::peer::{Durable, Ready, Vouch};
 use crate::planted::{self, PlantedBug};
 use crate::proto::txn::Txn;
 use crate::recovery::Recovered;
 use crate::time::Now;
+use crate::zab::{Durable, Ready, Vouch};
 use crate::zab::{Epochs, OriginFile};
 
 /// One thing to be done.

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use super::connection::Slot;
 use crate::id::SessionId;
 use crate::limits::LEARNER_SYNCS_PASSED_MAX;
-use crate::peer::SessionScope;
+use crate::zab::SessionScope;
 
 /// Syncs that clients asked for and that are not done.
 ///

@@ -28,12 +28,12 @@ use crate::acl::{self, Identity};
 use crate::id::{SessionId, Zxid};
 use crate::jute::{Decoder, Jute};
 use crate::limits;
-use crate::peer::ForwardedRequest;
 use crate::processor::read::{self, Part};
 use crate::proto::OpCode;
 use crate::proto::request::RequestHeader;
 use crate::proto::txn::{Txn, TxnBody};
 use crate::time::{MonoUs, Now};
+use crate::zab::ForwardedRequest;
 
 /// Events that are written in one unit.
 const EVENTS_PER_UNIT: usize = 10;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use crate::admin::logging::{Role, Speaker};
 use crate::config::Config;
 use crate::id::ServerId;
-use crate::peer::{PeerFacts, Standing};
 use crate::quorum::{self, Member};
 use crate::replica::Replica;
+use crate::zab::{PeerFacts, Standing};
 
 /// This server, if it is one of an ensemble.
 pub fn me(config: &Config) -> Option<ServerId> {
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
     use crate::config;
     use crate::id::Epoch;
-    use crate::peer::{PeerCounts, PeerPhase, PeerState};
+    use crate::zab::{PeerCounts, PeerPhase, PeerState};
 
     const TEXT: &str = "dataDir=/d\nclientPort=1\ntickTime=2000\ninitLimit=10\nsyncLimit=5\n\
                         server.1=zk1:2888:3888;2181\nserver.2=zk2:2888:3888\n\

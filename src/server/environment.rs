@@ -13,9 +13,9 @@ use super::wiring::Wiring;
 use super::{beginnings, client_port, ensemble, options};
 use crate::config::report::Here;
 use crate::config::{Config, Role};
+use crate::link::Endpoint;
 use crate::net;
 use crate::net::links::{self, Obstacle};
-use crate::peer::link::Endpoint;
 use crate::runtime::{self, CLIENTS_MIN, Needs, Process};
 
 /// How long the names of other servers are waited for, all together: a resolver that hangs is one of the

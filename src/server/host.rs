@@ -23,14 +23,14 @@ use crate::admin::{Asking, Desk};
 use crate::config::dynamic::Keeper;
 use crate::id::ConnectionId;
 use crate::io::{Completion, Op};
+use crate::link::{LinkEvent, LinkId};
 use crate::metrics;
 use crate::net::links::{LinkCore, Links};
 use crate::net::{Budget, Census, Core};
-use crate::peer::ConfigChange;
-use crate::peer::link::{LinkEvent, LinkId};
 use crate::replica::{Fatal, Output, Replica, Send};
 use crate::runtime::{Clock, DataFolder, DiskWorker, LogRing, Reactor, ThreadUse, Timer};
 use crate::time::{MonoUs, Now};
+use crate::zab::ConfigChange;
 
 /// Whoever carries bytes to clients: the connections of this executor, or the queues to others.
 pub trait Deliver {

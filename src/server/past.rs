@@ -5,10 +5,10 @@ use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use crate::limits;
-use crate::peer::LogRead;
 use crate::proto::txn::Txn;
 use crate::recovery::{log_read_bytes_max, read_txns};
 use crate::runtime::{Doorbell, FileFolder, Folders};
+use crate::zab::LogRead;
 
 /// What became of a read: its id and the transactions; see
 /// [`Replica::handle_log_read`](crate::replica::Replica::handle_log_read).

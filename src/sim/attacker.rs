@@ -22,9 +22,9 @@ use super::world::{Event, World};
 use crate::id::{ServerId, SessionId, Zxid};
 use crate::io::Place;
 use crate::limits::{LINKS_PER_REMOTE_MAX, STRANGER_LINKS_PER_REMOTE_MAX};
-use crate::peer::PeerFacts;
-use crate::peer::link::Port;
+use crate::link::Port;
 use crate::zab::Epochs;
+use crate::zab::PeerFacts;
 
 /// The life of the attacker at an end of a connection; servers count theirs from 1.
 const LIFE: u64 = u64::MAX;

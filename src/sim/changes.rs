@@ -15,8 +15,8 @@ use super::plan::{MS, SECOND};
 use super::server::{self, State, server_id};
 use super::world::{Event, Phase, World};
 use crate::id::{ServerId, Zxid};
-use crate::peer::ConfigChange;
 use crate::quorum::{Config, Role};
+use crate::zab::ConfigChange;
 
 /// Time that a server has to become a member.
 const JOINING: u64 = 20 * SECOND;

@@ -9,13 +9,13 @@ use super::server::{self, QUORUM_PORT, State};
 use super::wild::Broken;
 use super::world::{Event, Phase, World};
 use crate::id::{ConnectionId, Zxid};
+use crate::link::{Endpoint, LinkEvent, LinkId, LinkOp, Port};
 use crate::net::frame::{self, Tail};
-use crate::peer::LogRead;
-use crate::peer::link::{Endpoint, LinkEvent, LinkId, LinkOp, Port};
 use crate::planted::{self, PlantedBug};
 use crate::proto::OpCode;
 use crate::recovery::{discard_after, log_read_bytes_max, read_txns, truncate};
 use crate::replica::{Output, Reload, Reloaded};
+use crate::zab::LogRead;
 
 /// Connections of clients, beside those of [`Port`]s.
 pub const CLIENT: u8 = 0;

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use crate::config::dynamic::{Files, Keeper, beside, dynamic_text};
 use crate::config::{self, Format, SourceFile, Sources};
 use crate::id::ServerId;
-use crate::peer::ConfigChange;
 use crate::quorum::Config;
+use crate::zab::ConfigChange;
 
 const STATIC_FILE: &str = "/conf/zoo.cfg";
 const MY_ID_FILE: &str = "/data/myid";

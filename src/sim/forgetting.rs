@@ -12,8 +12,8 @@
 use super::server::recovery_options;
 use super::world::{Phase, World};
 use crate::id::{Epoch, ServerId, Zxid};
-use crate::peer::{PeerFacts, PeerState};
 use crate::recovery::recover;
+use crate::zab::{PeerFacts, PeerState};
 
 /// What a disk has lost, and who must notice it.
 #[derive(Clone, Copy, Debug)]

@@ -13,8 +13,8 @@ use super::server::State;
 use super::wild::Broken;
 use super::world::{Event, Phase, World};
 use crate::id::{ServerId, Zxid};
-use crate::peer::PeerState;
 use crate::quorum::Config;
+use crate::zab::PeerState;
 
 /// What servers have served since the mistake.
 #[derive(Debug, Default)]

@@ -14,7 +14,7 @@ use super::plan::MS;
 use super::server::server_id;
 use super::wild::Broken;
 use super::world::{Event, Phase, World};
-use crate::peer::PeerState;
+use crate::zab::PeerState;
 
 /// Mean time between two looks of a server at its file.
 const LOOKING: u64 = 200 * MS;

@@ -68,7 +68,7 @@ pub enum Event {
         /// Its process.
         life: u64,
         /// What it asked for.
-        read: crate::peer::LogRead,
+        read: crate::zab::LogRead,
     },
     /// A client's time has come.
     Client(usize),

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use super::Mark;
 use crate::id::{Epoch, ServerId, Zxid};
 use crate::limits::{KEPT_OUT_SAID_MAX, KEPT_OUT_SILENCE_MS};
-use crate::peer::link::Port;
+use crate::link::Port;
 use crate::time::MonoUs;
 
 /// Why a server is kept out.

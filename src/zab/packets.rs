@@ -11,7 +11,6 @@ use crate::acl::Identity;
 use crate::id::{Epoch, ServerId, SessionId, Zxid};
 use crate::jute::{Decoder, Jute};
 use crate::limits::{AUTHINFO_BYTES_MAX, LEARNER_EARLY_BYTES_MAX};
-use crate::peer::{PassedRequest, SessionScope};
 use crate::proto::OpCode;
 use crate::proto::data::Id;
 use crate::proto::quorum::{
@@ -20,6 +19,7 @@ use crate::proto::quorum::{
 use crate::proto::txn::Txn;
 use crate::session::Tenure;
 use crate::zab::EpochAck;
+use crate::zab::{PassedRequest, SessionScope};
 
 use super::{Mark, Marks, Origin};
 

@@ -5,13 +5,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ringkeeper::id::{Epoch, ServerId, SessionId, Zxid};
-use ringkeeper::peer::{PassedRequest, SessionScope};
 use ringkeeper::proto::OpCode;
 use ringkeeper::proto::quorum::packet;
 use ringkeeper::zab::EpochAck;
 use ringkeeper::zab::packets::{
     put_ack_epoch, put_bare, put_data, put_learner_info, put_request, put_revalidate,
 };
+use ringkeeper::zab::{PassedRequest, SessionScope};
 use ringkeeper_testkit::{Config, Ensemble, Role, Server, free_port};
 
 use crate::harness::{Bounds, Watched, program};

@@ -9,11 +9,11 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use ringkeeper::id::{Epoch, ServerId, SessionId, Zxid};
-use ringkeeper::peer::{PassedRequest, SessionScope};
 use ringkeeper::proto::OpCode;
 use ringkeeper::proto::quorum::packet;
 use ringkeeper::zab::EpochAck;
 use ringkeeper::zab::packets::{put_ack_epoch, put_bare, put_data, put_learner_info, put_request};
+use ringkeeper::zab::{PassedRequest, SessionScope};
 use ringkeeper_testkit::{Config, Ensemble, Role, Server};
 
 use crate::growth::show_user;

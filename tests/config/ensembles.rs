@@ -3,8 +3,8 @@
 use ringkeeper::config::Role;
 use ringkeeper::config::dynamic::{self, Keeper};
 use ringkeeper::id::ServerId;
-use ringkeeper::peer::ConfigChange;
 use ringkeeper::quorum;
+use ringkeeper::zab::ConfigChange;
 
 use super::*;
 

@@ -8,7 +8,7 @@ use crate::election::{Election, ElectionOptions, Outcome, Vote, notification};
 use crate::id::{Epoch, ServerId, Zxid};
 use crate::jute::Jute;
 use crate::limits::{ELECTION_HANDSHAKES_MAX, ELECTION_STRANGER_CALLS_MAX, ELECTION_STRANGERS_MAX};
-use crate::peer::link::{Endpoint, LinkEvent, LinkId, LinkIds, LinkOp, Port};
+use crate::link::{Endpoint, LinkEvent, LinkId, LinkIds, LinkOp, Port};
 use crate::proto::quorum::{ElectionHandshake, Notification, ServerState};
 use crate::quorum::Config;
 use crate::time::MonoUs;

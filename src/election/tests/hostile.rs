@@ -7,7 +7,7 @@ use super::network::{Seed, config_of, options};
 use crate::election::{Election, ElectionOptions, Outcome, Vote, notification};
 use crate::id::{Epoch, ServerId, Zxid};
 use crate::jute::Jute;
-use crate::peer::link::{LinkEvent, LinkId, LinkIds, LinkOp, Port};
+use crate::link::{LinkEvent, LinkId, LinkIds, LinkOp, Port};
 use crate::proto::quorum::{ElectionHandshake, ServerState};
 use crate::quorum::Config;
 use crate::time::MonoUs;

@@ -7,10 +7,10 @@ use std::rc::Rc;
 
 use crate::election::{Elected, Election, ElectionOptions, Outcome};
 use crate::id::{Epoch, ServerId, Zxid};
-use crate::peer::PeerOptions;
-use crate::peer::link::{LinkEvent, LinkId, LinkIds, LinkOp, Port};
+use crate::link::{LinkEvent, LinkId, LinkIds, LinkOp, Port};
 use crate::proto::quorum::ServerState;
 use crate::quorum::Config;
+use crate::quorum::PeerOptions;
 use crate::time::MonoUs;
 
 /// A generator for tests: the same numbers from the same seed (SplitMix64).

@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::names::{Lookup, Names};
-use crate::peer::link::Endpoint;
+use crate::link::Endpoint;
 
 /// How long an address is waited for before the next one is asked as well: longer than a round trip
 /// within a region, so that a second connection is the exception. RFC 8305 recommends it.

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use super::dial;
 use super::names::{Lookup, Names};
 use crate::limits;
+use crate::link::Endpoint;
 use crate::net::bind;
-use crate::peer::link::Endpoint;
 use crate::runtime::Doorbell;
 
 /// Connections of other servers that the kernel may hold while we are busy.

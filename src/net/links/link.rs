@@ -14,7 +14,7 @@ use socket2::SockRef;
 
 use super::{Links, Shared};
 use crate::id::ServerId;
-use crate::peer::link::LinkId;
+use crate::link::LinkId;
 use crate::runtime::{Readiness, Ready, Timer, Watch};
 
 /// Reads of a link that is being closed before others get their turn: what it brings is thrown away.

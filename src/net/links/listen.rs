@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::helpers::Job;
 use super::{Links, Waiting};
-use crate::peer::link::{Endpoint, Port};
+use crate::link::{Endpoint, Port};
 use crate::runtime::{Readiness, Ready, Timer, Watch, accept};
 
 /// Time between two attempts to listen.

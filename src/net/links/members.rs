@@ -13,7 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use crate::id::ServerId;
-use crate::peer::link::MemberHosts;
+use crate::link::MemberHosts;
 use crate::quorum::is_wildcard;
 
 /// Who may connect to the ports between servers (`ringkeeper.peerAddressCheck`).

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use crate::id::ServerId;
 use crate::limits;
-use crate::peer::link::{Endpoint, LinkEvent, LinkId, LinkOp, MemberHosts, Port};
+use crate::link::{Endpoint, LinkEvent, LinkId, LinkOp, MemberHosts, Port};
 use crate::runtime::{Doorbell, Reactor};
 
 use helpers::{Helpers, Job, Outcome};

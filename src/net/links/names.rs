@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::peer::link::Endpoint;
+use crate::link::Endpoint;
 
 /// The names that are being resolved. Clones are the same.
 #[derive(Clone, Default)]

@@ -1,9 +1,9 @@
 //! What an operator may see of a member.
 
-use super::*;
-use crate::peer::facts::{PeerPhase, PeerState};
+use super::{Member, Role};
 use crate::zab::leader::LeaderFacts;
-use crate::zab::learner::SyncMode;
+use crate::zab::learner::{LearnerKind, SyncMode};
+use crate::zab::{Leader, PeerCounts, PeerFacts, PeerPhase, PeerState, Standing};
 
 impl Member {
     /// What it is, also while it only tries to be that.

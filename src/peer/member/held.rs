@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use crate::id::ServerId;
 use crate::limits::{HELD_LEARNER_BYTES_MAX, HELD_LEARNERS_MAX};
-use crate::peer::link::{LinkEvent, LinkId, Port};
+use crate::link::{LinkEvent, LinkId, Port};
 use crate::time::MonoUs;
 use crate::zab::kept_out::{self, Reason, Said};
 use crate::zab::packets::election_caller;

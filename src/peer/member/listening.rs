@@ -1,10 +1,13 @@
 //! Where this server waits for the others, and where it finds its leader.
 
+use crate::id::ServerId;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
-use super::*;
+use super::Member;
+use crate::link::{Endpoint, LinkOp, MemberHosts, Port};
+use crate::quorum::Config;
 use crate::zab::learner::{LearnerKind, LearnerTarget};
-use link::Endpoint;
 
 /// Every address of the machine, of both families.
 const ANY_HOST: &str = "::";
@@ -23,7 +26,7 @@ impl Member {
                 }
             }
         }
-        let hosts: link::MemberHosts = hosts.into_iter().collect();
+        let hosts: MemberHosts = hosts.into_iter().collect();
         if hosts != self.hosts {
             self.hosts.clone_from(&hosts);
             self.lasting.ready.send(LinkOp::Members { hosts });

@@ -1,12 +1,18 @@
 //! From one role to another.
 
-use super::*;
+use super::{Member, Role};
 use crate::election::{Outcome, Vote};
-use crate::id::Epoch;
+use crate::id::{Epoch, ServerId, Zxid};
+use crate::link::{LinkEvent, LinkOp, Port};
 use crate::proto::quorum::ServerState;
-use crate::zab::Origin;
+use crate::proto::txn::Txn;
+use crate::quorum::Config;
+use crate::time::MonoUs;
 use crate::zab::kept_out::{self, info_unless};
 use crate::zab::leader::{LeaderStart, ObserverMaster};
+use crate::zab::learner::LearnerKind;
+use crate::zab::{Lasting, Leader, Learner, Origin, Standing};
+use std::rc::Rc;
 
 /// Roles that may follow from one event: a single voter elects itself and leads at once. More would
 /// be a circle.
@@ -354,7 +360,7 @@ impl Member {
     /// What a leader leaves behind.
     fn take_back(&mut self, mut leader: Box<Leader>) {
         leader.take_ready(self.lasting.ready.last());
-        facts::add_reign(&mut self.lasting.counts, &leader.facts());
+        super::facts::add_reign(&mut self.lasting.counts, &leader.facts());
         let remains = leader.into_remains();
         self.lasting.journal.resume(remains.recent, remains.pending);
         self.lasting.epochs = remains.epochs;

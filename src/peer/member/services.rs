@@ -1,8 +1,14 @@
 //! What the replica asks of a leader or a learner, passed on to it.
 
-use super::*;
-use crate::peer::PassedRequest;
+use super::{Member, Role};
+use crate::id::{SessionId, Zxid};
+use crate::link::LinkId;
+use crate::proto::txn::Txn;
+use crate::quorum::Config;
 use crate::session::Tenure;
+use crate::time::MonoUs;
+use crate::zab::{Leader, PassedRequest};
+use bytes::Bytes;
 
 impl Member {
     // ---- the leader's part

@@ -3,11 +3,11 @@
 use super::forwarding::{become_, connect, follower};
 use super::harness::{Client, Harness, create, new_session, set_data, watch};
 use crate::jute::{Jute, VectorBuf};
-use crate::peer::Standing;
 use crate::proto::connect::ConnectRequest;
 use crate::proto::request::{AuthPacket, PathRequest, RequestBody, RequestHeader, SetAclRequest};
 use crate::proto::{AclEntry, Id, OpCode};
 use crate::replica::ReplicaOptions;
+use crate::zab::Standing;
 
 static LARGE: [u8; 300_000] = [7; 300_000];
 

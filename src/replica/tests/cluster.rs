@@ -6,12 +6,12 @@ use std::net::SocketAddr;
 
 use super::harness::{Client, Harness, Reply, new_session};
 use crate::id::{ConnectionId, ServerId, SessionId};
-use crate::peer::PeerOptions;
-use crate::peer::link::{Endpoint, LinkEvent, LinkId, LinkOp, Port};
+use crate::link::{Endpoint, LinkEvent, LinkId, LinkOp, Port};
 use crate::proto::OpCode;
 use crate::proto::connect::ConnectRequest;
 use crate::proto::request::RequestBody;
 use crate::quorum::Config;
+use crate::quorum::PeerOptions;
 use crate::replica::ReplicaOptions;
 
 /// A step of time.

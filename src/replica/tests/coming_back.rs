@@ -3,8 +3,8 @@
 
 use super::cluster::Cluster;
 use super::harness::create;
-use crate::peer::PeerOptions;
 use crate::proto::OpCode;
+use crate::quorum::PeerOptions;
 use crate::replica::ReplicaOptions;
 
 fn write(cluster: &mut Cluster, at: i64, paths: &[&str]) {

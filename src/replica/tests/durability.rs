@@ -3,14 +3,14 @@
 use super::harness::Harness;
 use crate::id::{Epoch, SessionId, Zxid};
 use crate::io::Op;
-use crate::peer::link::{LinkId, LinkOp};
-use crate::peer::{Inbound, Ready, Standing, Vouch};
+use crate::link::{LinkId, LinkOp};
 use crate::proto::OpCode;
 use crate::proto::txn::{Txn, TxnBody, TxnHeader};
 use crate::replica::ReplicaOptions;
 use crate::replica::unlogged::Unlogged;
 use crate::snapshot::StreamWriter;
 use crate::zab::Epochs;
+use crate::zab::{Inbound, Ready, Standing, Vouch};
 
 fn zxid(epoch: i64, counter: u32) -> Zxid {
     Zxid::new(Epoch(epoch), counter)

@@ -2,9 +2,9 @@
 
 use super::cluster::Cluster;
 use super::harness::{create, path, set_data, watch};
-use crate::peer::PeerOptions;
 use crate::proto::OpCode;
 use crate::proto::request::RequestBody;
+use crate::quorum::PeerOptions;
 use crate::replica::ReplicaOptions;
 
 const PING: i32 = -2;

@@ -5,7 +5,6 @@ use super::reads::auth;
 use crate::error::ErrorCode;
 use crate::id::{ConnectionId, Epoch, ServerId, SessionId, Zxid};
 use crate::limits::{self, LEARNER_SYNCS_PASSED_MAX};
-use crate::peer::{Inbound, Ready, Standing};
 use crate::proto::OpCode;
 use crate::proto::connect::ConnectRequest;
 use crate::proto::data::AclVector;
@@ -13,6 +12,7 @@ use crate::proto::request::{MultiOp, RequestBody};
 use crate::proto::txn::{CreateTxn, SetDataTxn, Txn, TxnBody, TxnHeader};
 use crate::replica::ReplicaOptions;
 use crate::zab::Epochs;
+use crate::zab::{Inbound, Ready, Standing};
 
 pub fn zxid(epoch: i64, counter: u32) -> Zxid {
     Zxid::new(Epoch(epoch), counter)

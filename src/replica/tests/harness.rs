@@ -7,8 +7,8 @@ use crate::database::DatabaseOptions;
 use crate::id::{ConnectionId, ServerId, SessionId, Zxid};
 use crate::io::{Completion, Done, IoFailure, IoFailureKind, Op, Place, SegmentId};
 use crate::jute::{Decoder, Jute, VectorBuf};
-use crate::peer::link::LinkOp;
-use crate::peer::{Peer, PeerOptions, Ready, Scripted};
+use crate::link::LinkOp;
+use crate::peer::{Peer, Scripted};
 use crate::proto::connect::{ConnectRequest, ConnectResponse};
 use crate::proto::data::perms;
 use crate::proto::request::{
@@ -18,11 +18,13 @@ use crate::proto::request::{
 use crate::proto::response::ReplyHeader;
 use crate::proto::{AclEntry, AclVector, Id, OpCode};
 use crate::quorum::Config;
+use crate::quorum::PeerOptions;
 use crate::recovery::{MemoryFolder, Recovered, RecoveryOptions, discard_after, recover, truncate};
 use crate::replica::ensemble::Role;
 use crate::replica::{Fatal, Output, Reload, Reloaded, Replica, ReplicaOptions};
 use crate::time::{MonoUs, Now, WallMs};
 use crate::watch::WatchBounds;
+use crate::zab::Ready;
 
 /// A frame from the replica.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,10 +4,10 @@ use super::forwarding::{inbound, told, zxid};
 use super::harness::{Harness, create, set_data};
 use super::standing::{LINK, commit_proposed, errors_of, leader, request, session_of_server_3};
 use crate::id::ServerId;
-use crate::peer::link::LinkId;
-use crate::peer::{ForwardedRequest, Inbound};
+use crate::link::LinkId;
 use crate::proto::OpCode;
 use crate::session::Tenure;
+use crate::zab::{ForwardedRequest, Inbound};
 
 #[test]
 fn a_tenure_that_no_leader_has_given_keeps_no_client_out() {

@@ -5,11 +5,12 @@ use super::cluster::Cluster;
 use super::forwarding::{become_, connect, follower, following, inbound, told, zxid};
 use super::harness::{Client, create, set_data};
 use super::questions::ask;
-use crate::peer::{Inbound, PeerOptions, Standing};
 use crate::proto::request::RequestBody;
 use crate::proto::{OpCode, Stat};
+use crate::quorum::PeerOptions;
 use crate::replica::ReplicaOptions;
 use crate::session::Tenure;
+use crate::zab::{Inbound, Standing};
 
 fn data_of(cluster: &mut Cluster, at: i64, path: &str) -> Vec<u8> {
     cluster.server(at).replica.database().node(path).unwrap().data().unwrap().to_vec()

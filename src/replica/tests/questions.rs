@@ -80,7 +80,7 @@ fn a_server_without_a_leader_does_not_say_that_a_session_is_over() {
     for local_sessions in [false, true] {
         let options =
             ReplicaOptions { read_only_mode: true, local_sessions, ..ReplicaOptions::default() };
-        let mut cluster = Cluster::with(3, 0, &options, &crate::peer::PeerOptions::default());
+        let mut cluster = Cluster::with(3, 0, &options, &crate::quorum::PeerOptions::default());
         let (leader, f) = (cluster.leader().unwrap(), cluster.follower());
         cluster.cut_off(f);
         cluster.quiet();

@@ -5,11 +5,11 @@ use super::harness::{Client, Harness, Reply, create, watch};
 use crate::error::ErrorCode;
 use crate::id::ServerId;
 use crate::jute::Jute;
-use crate::peer::PeerOptions;
 use crate::proto::OpCode;
 use crate::proto::request::{ReconfigRequest, RequestBody};
 use crate::proto::response::GetDataResponse;
 use crate::quorum::Config;
+use crate::quorum::PeerOptions;
 use crate::replica::ReplicaOptions;
 
 const CONFIG: &str = "/zookeeper/config";

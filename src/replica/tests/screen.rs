@@ -4,10 +4,10 @@ use super::cluster::Cluster;
 use super::harness::*;
 use crate::error::ErrorCode;
 use crate::jute::Jute;
-use crate::peer::PeerOptions;
 use crate::proto::OpCode;
 use crate::proto::data::{AclVector, perms};
 use crate::proto::request::{AuthPacket, RequestBody, SetAclRequest};
+use crate::quorum::PeerOptions;
 use crate::replica::ReplicaOptions;
 
 fn auth(password: &[u8]) -> RequestBody<'_> {

@@ -10,14 +10,14 @@ use crate::error::ErrorCode;
 use crate::id::{ConnectionId, Epoch, ServerId, SessionId};
 use crate::jute::Jute;
 use crate::limits;
-use crate::peer::link::LinkId;
-use crate::peer::{ForwardedRequest, Inbound, Ready, SessionScope, Standing};
+use crate::link::LinkId;
 use crate::proto::OpCode;
 use crate::proto::connect::{ConnectRequest, ConnectResponse};
 use crate::proto::request::RequestBody;
 use crate::proto::txn::{Txn, TxnBody};
 use crate::replica::ReplicaOptions;
 use crate::session::{Tenure, password};
+use crate::zab::{ForwardedRequest, Inbound, Ready, SessionScope, Standing};
 
 fn leader_with(options: ReplicaOptions) -> Harness {
     let mut harness = Harness::scripted(options);

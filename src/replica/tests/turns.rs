@@ -7,8 +7,7 @@ use crate::error::ErrorCode;
 use crate::id::{ConnectionId, SessionId, Zxid};
 use crate::jute::{Jute, VectorBuf};
 use crate::limits;
-use crate::peer::link::LinkId;
-use crate::peer::{ForwardedRequest, Inbound, Ready, SessionScope, Standing};
+use crate::link::LinkId;
 use crate::proto::OpCode;
 use crate::proto::request::{
     MultiOp, PathRequest, PathVersion, Paths, RequestBody, RequestHeader, SetWatchesRequest,
@@ -16,6 +15,7 @@ use crate::proto::request::{
 use crate::proto::txn::Txn;
 use crate::replica::ReplicaOptions;
 use crate::replica::work::{Weight, Work};
+use crate::zab::{ForwardedRequest, Inbound, Ready, SessionScope, Standing};
 
 /// A turn of a hundred small reads.
 const UNITS: u32 = 100;

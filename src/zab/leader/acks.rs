@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::id::{ServerId, Zxid};
-use crate::peer::link::LinkId;
+use crate::link::LinkId;
 use crate::quorum::{Config, Oracle};
 
 /// The newest acknowledgement of each server.

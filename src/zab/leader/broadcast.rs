@@ -10,8 +10,7 @@ use super::discovery::{Refusal, text};
 use super::handler::Stage;
 use crate::id::{ServerId, SessionId, Zxid};
 use crate::limits::LEARNER_SYNCS_MAX;
-use crate::peer::link::LinkId;
-use crate::peer::{ConfigChange, ForwardedRequest, Inbound};
+use crate::link::LinkId;
 use crate::proto::OpCode;
 use crate::proto::quorum::packet;
 use crate::proto::txn::Txn;
@@ -22,6 +21,7 @@ use crate::zab::packets::{
     Packet, put_bare, put_commit_and_activate, put_fence_answer, put_inform_and_activate,
     put_revalidated, put_txn,
 };
+use crate::zab::{ConfigChange, ForwardedRequest, Inbound};
 
 /// A transaction that is proposed and not committed.
 #[derive(Debug)]

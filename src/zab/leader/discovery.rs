@@ -14,13 +14,14 @@ use super::handler::{Handler, Stage};
 use super::learners::{Tail, TailFor};
 use super::{Leader, history};
 use crate::id::{Epoch, ServerId, Zxid};
-use crate::peer::link::LinkId;
-use crate::peer::{ConfigChange, PeerOptions, Standing};
+use crate::link::LinkId;
 use crate::proto::quorum::packet;
+use crate::quorum::PeerOptions;
 use crate::quorum::{AckTracker, Config};
 use crate::time::MonoUs;
 use crate::zab::kept_out::{self, info_unless};
 use crate::zab::packets::{Packet, PacketError, put_bare, put_data, put_leader_info, put_txn};
+use crate::zab::{ConfigChange, Standing};
 use crate::zab::{EpochAck, Epochs};
 
 /// Where a leader is on its way to serving. Each phase waits for what its name says.

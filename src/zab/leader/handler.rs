@@ -6,7 +6,7 @@ use super::outbox::Outbox;
 use super::reign::Pings;
 use crate::id::{Epoch, ServerId, Zxid};
 use crate::limits::LEARNER_EARLY_BYTES_MAX;
-use crate::peer::link::LinkId;
+use crate::link::LinkId;
 use crate::time::MonoUs;
 use crate::zab::Marks;
 use crate::zab::packets::PacketReader;

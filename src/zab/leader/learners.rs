@@ -16,11 +16,12 @@ use crate::limits::{
     LEARNER_SPREAD_BYTES_MAX, LEARNER_TREE_RATE_MIN, LEARNER_WINDOW_BYTES, LEARNERS_MAX,
     STRANGER_TREE_RATE_MIN,
 };
-use crate::peer::link::{LinkId, LinkOp, Port, forgery, is_forged};
-use crate::peer::{LogRead, PeerOptions};
+use crate::link::{LinkId, LinkOp, Port, forgery, is_forged};
 use crate::proto::quorum::packet;
 use crate::proto::txn::Txn;
+use crate::quorum::PeerOptions;
 use crate::time::MonoUs;
+use crate::zab::LogRead;
 use crate::zab::kept_out::{self, info_unless};
 use crate::zab::packets::{Packet, PacketError, put_bare, put_other_history, put_snap, put_txn};
 use crate::zab::{CommittedLog, Mark, Numbers};

@@ -21,12 +21,12 @@ use super::under_way::{Fence, UnderWay};
 use crate::acl;
 use crate::id::{Epoch, ServerId, SessionId, Zxid};
 use crate::limits::{LEARNER_SYNCS_MAX, LEARNER_WINDOW_BYTES};
-use crate::peer::link::{LinkEvent, LinkId, Port};
-use crate::peer::{ForwardedRequest, Inbound, PeerOptions, Ready, SessionScope};
+use crate::link::{LinkEvent, LinkId, Port};
 use crate::proto::OpCode;
 use crate::proto::quorum::packet;
 use crate::proto::txn::Txn;
 use crate::quorum::Config;
+use crate::quorum::PeerOptions;
 use crate::session::Tenure;
 use crate::time::MonoUs;
 use crate::zab::kept_out::info_unless;
@@ -35,6 +35,7 @@ use crate::zab::packets::{
     put_revalidated, put_txn,
 };
 use crate::zab::{CommittedLog, Numbers, Origin};
+use crate::zab::{ForwardedRequest, Inbound, Ready, SessionScope};
 
 /// What a follower has, as its observers may see it.
 #[derive(Clone, Copy, Debug)]

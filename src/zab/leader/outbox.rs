@@ -15,7 +15,7 @@ use std::ops::Range;
 use bytes::{Bytes, BytesMut};
 
 use crate::limits::{HISTORY_CHUNK_BYTES, LEARNER_WINDOW_BYTES};
-use crate::peer::link::{LinkId, LinkOp};
+use crate::link::{LinkId, LinkOp};
 use crate::proto::quorum::packet;
 use crate::proto::txn::Txn;
 use crate::zab::packets::{put_bare, put_txn};

@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use super::Leader;
 use super::handler::{Handler, Stage};
 use crate::id::ServerId;
-use crate::peer::Inbound;
+use crate::zab::Inbound;
 
 /// Pings that went to a learner behind UPTODATE, and came back.
 #[derive(Clone, Copy, Debug, Default)]

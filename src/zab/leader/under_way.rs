@@ -16,7 +16,7 @@
 use hashbrown::HashMap;
 
 use crate::limits::{OBSERVERS_BYTES_MAX, OBSERVERS_REQUESTS_MAX};
-use crate::peer::link::LinkId;
+use crate::link::LinkId;
 
 /// Of all that may be under way: what a fence is put behind, and what everybody may have under way unless that is all.
 const PART: usize = 16;

@@ -1,7 +1,7 @@
 //! Reaching the leader (`Learner.connectToLeader`), and the first word to it.
 
 use super::*;
-use crate::peer::PeerOptions;
+use crate::quorum::PeerOptions;
 
 /// Attempts to connect before the leader is given up.
 // ZooKeeper: Learner.LeaderConnector.

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::limits::PENDING_BYTES_MAX;
-use crate::peer::MajorChange;
+use crate::zab::MajorChange;
 use crate::zab::journal::memory_of;
 use crate::zab::{self, CommitError, Epochs};
 

@@ -31,12 +31,12 @@ use super::packets::{self, Packet, PacketError, PacketReader};
 use super::{Origin, kept_out};
 use crate::id::{Epoch, ServerId, Zxid};
 use crate::limits::{LEARNER_OUTPUT_BYTES_MAX, LOG_RECORD_BYTES_MAX};
-use crate::peer::link::{Endpoint, LinkEvent, LinkId, LinkOp, Port};
-use crate::peer::{Inbound, Lasting, PeerPhase, Standing};
+use crate::link::{Endpoint, LinkEvent, LinkId, LinkOp, Port};
 use crate::proto::quorum::packet;
 use crate::proto::txn::Txn;
 use crate::quorum::Config;
 use crate::time::MonoUs;
+use crate::zab::{Inbound, Lasting, PeerPhase, Standing};
 use saying::Saying;
 
 /// Whom to learn from, and as what.

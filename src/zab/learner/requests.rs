@@ -3,10 +3,10 @@
 
 use super::*;
 use crate::id::SessionId;
-use crate::peer::{ForwardedRequest, PassedRequest, SessionScope};
 use crate::proto::OpCode;
 use crate::session::Tenure;
 use crate::zab::leader::Upstream;
+use crate::zab::{ForwardedRequest, PassedRequest, SessionScope};
 
 impl Learner {
     /// Passes a client's request on.

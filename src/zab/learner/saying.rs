@@ -1,13 +1,13 @@
 //! What a learner says to its leader, and what of it the learner's disk must vouch for.
 //!
-//! This is the one place that chooses between [`Ready::send`](crate::peer::Ready::send) and
-//! [`Ready::send_after_sync`](crate::peer::Ready::send_after_sync). Handlers name a packet, and cannot choose.
+//! This is the one place that chooses between [`Ready::send`](crate::zab::Ready::send) and
+//! [`Ready::send_after_sync`](crate::zab::Ready::send_after_sync). Handlers name a packet, and cannot choose.
 
 use super::*;
 use crate::id::SessionId;
-use crate::peer::{PassedRequest, Vouch};
 use crate::session::Tenure;
 use crate::zab::{EpochAck, Marks};
+use crate::zab::{PassedRequest, Vouch};
 
 /// A packet of a learner.
 pub(super) enum Saying<'a> {

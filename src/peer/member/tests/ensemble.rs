@@ -1,5 +1,6 @@
 //! All servers of a test, their time, and what must be true of them.
 
+use crate::id::SessionId;
 use std::collections::BTreeMap;
 
 use super::network::{Arrival, End, Network};

@@ -12,10 +12,10 @@ mod scenarios;
 mod server;
 
 use super::*;
-use crate::id::Epoch;
+use crate::id::{Epoch, SessionId};
+use crate::link::Endpoint;
 use crate::proto::OpCode;
 use crate::proto::txn::{TxnBody, TxnHeader};
-use link::Endpoint;
 
 /// A transaction that can be told from others.
 fn txn(zxid: Zxid, content: i32) -> Txn {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::*;
 use crate::jute::Jute;
-use crate::peer::link::Port;
+use crate::link::Port;
 use crate::proto::quorum::{ElectionHandshake, Notification, ServerState};
 
 const REMOTE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);

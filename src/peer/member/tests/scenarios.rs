@@ -3,8 +3,9 @@
 use super::ensemble::Ensemble;
 use super::server::{State, Step};
 use super::*;
-use crate::id::Epoch;
+use crate::id::{Epoch, SessionId};
 use crate::session::Tenure;
+use crate::zab::{PassedRequest, SessionScope};
 
 fn sync_of(session: SessionId) -> PassedRequest<'static> {
     PassedRequest {

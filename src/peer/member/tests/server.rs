@@ -1,8 +1,9 @@
 //! One server of a test: a member, a database that is a list, and a disk that is slow.
 
 use super::*;
-use crate::peer::{Durable, Vouch};
 use crate::session::Tenure;
+use crate::zab::{Durable, Inbound, LogRead, Vouch};
+use bytes::Bytes;
 
 /// A database: what was applied, and the last zxid.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -9,12 +9,13 @@ use bytes::Bytes;
 use super::super::{Leader, LeaderStart};
 use super::script::{self, TREE_END, packet_of, shown};
 use crate::id::{Epoch, SessionId, Zxid};
-use crate::peer::link::{LinkEvent, LinkId, LinkOp, Port};
-use crate::peer::{PeerOptions, Ready};
+use crate::link::{LinkEvent, LinkId, LinkOp, Port};
 use crate::proto::OpCode;
 use crate::proto::quorum::packet;
 use crate::proto::txn::{Txn, TxnBody, TxnHeader};
+use crate::quorum::PeerOptions;
 use crate::time::MonoUs;
+use crate::zab::Ready;
 use crate::zab::packets::{Packet, PacketReader};
 use crate::zab::{CommittedLog, Epochs, Numbers, Origin};
 

@@ -9,13 +9,14 @@ use super::script::{self, TREE_END, describe, packet_of, shown, txn, zxid};
 use crate::acl::Identity;
 use crate::id::{Epoch, ServerId, SessionId};
 use crate::limits::{OBSERVERS_BYTES_MAX, OBSERVERS_REQUESTS_MAX};
-use crate::peer::link::{LinkEvent, LinkId, LinkOp, Port};
-use crate::peer::{Inbound, PassedRequest, PeerOptions, Ready, SessionScope};
+use crate::link::{LinkEvent, LinkId, LinkOp, Port};
 use crate::quorum::Config;
+use crate::quorum::PeerOptions;
 use crate::session::Tenure;
 use crate::time::MonoUs;
 use crate::zab::packets::{PacketReader, put_request};
 use crate::zab::{CommittedLog, Numbers};
+use crate::zab::{Inbound, PassedRequest, Ready, SessionScope};
 
 const LINK: LinkId = LinkId::accepted(1);
 

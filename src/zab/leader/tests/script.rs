@@ -10,17 +10,18 @@ use bytes::Bytes;
 use super::super::{Leader, LeaderStart};
 use crate::id::{Epoch, ServerId, SessionId, Zxid};
 use crate::jute::Jute;
-use crate::peer::link::{LinkEvent, LinkId, LinkOp, Port};
-use crate::peer::{ConfigChange, Inbound, PassedRequest, PeerOptions, Ready, SessionScope};
+use crate::link::{LinkEvent, LinkId, LinkOp, Port};
 use crate::proto::OpCode;
 use crate::proto::quorum::{LearnerInfo, packet};
 use crate::proto::txn::{Txn, TxnBody, TxnHeader};
 use crate::quorum::Config;
+use crate::quorum::PeerOptions;
 use crate::time::MonoUs;
 use crate::zab::packets::{
     Packet, PacketReader, put_ack_epoch, put_bare, put_data, put_request, put_touched,
 };
 use crate::zab::{CommittedLog, EpochAck, Epochs, Mark, Marks, Numbers, Origin};
+use crate::zab::{ConfigChange, Inbound, PassedRequest, Ready, SessionScope};
 
 pub(super) const TREE_END: &[u8] = b"BenWasHere";
 

@@ -8,14 +8,15 @@ mod stages;
 
 use super::*;
 use crate::id::SessionId;
-use crate::peer::{Durable, PassedRequest, PeerOptions, Ready, ReadyQueue, SessionScope};
 use crate::proto::OpCode;
 use crate::proto::txn::{SetDataTxn, TxnBody, TxnHeader};
+use crate::quorum::PeerOptions;
 use crate::session::Tenure;
 use crate::zab::packets::{
     put_bare, put_data, put_inform_and_activate, put_leader_info, put_other_history, put_txn,
 };
 use crate::zab::{CommittedLog, Epochs, Journal, Mark, Marks, Origin};
+use crate::zab::{Durable, PassedRequest, Ready, ReadyQueue, SessionScope};
 
 const LEADER: ServerId = ServerId(3);
 
@@ -66,7 +67,7 @@ impl Conversation {
         let config = Rc::new(config(0, THREE));
         let mut lasting = Lasting {
             options: Rc::new(options),
-            ids: crate::peer::link::LinkIds::default(),
+            ids: crate::link::LinkIds::default(),
             journal: Journal::new(last, recent),
             epochs: Epochs::new(Epoch(accepted), Epoch(current)),
             config: config.clone(),
@@ -75,7 +76,7 @@ impl Conversation {
             is_observer: kind == LearnerKind::Observer,
             wants_tree: false,
             ready: ReadyQueue::default(),
-            counts: crate::peer::PeerCounts::default(),
+            counts: crate::zab::PeerCounts::default(),
             observers: None,
         };
         let now = MonoUs(1_000_000);
@@ -201,8 +202,8 @@ impl Conversation {
         }
         lines.extend(ready.standing.iter().map(|standing| format!("{standing:?}")));
         lines.extend(ready.config.iter().map(|change| match change {
-            crate::peer::ConfigChange::Proposed(config) => format!("proposed {:x}", config.version),
-            crate::peer::ConfigChange::Active(config) => format!("active {:x}", config.version),
+            crate::zab::ConfigChange::Proposed(config) => format!("proposed {:x}", config.version),
+            crate::zab::ConfigChange::Active(config) => format!("active {:x}", config.version),
         }));
         lines.extend(ready.inbound.iter().map(|inbound| match inbound {
             Inbound::Snapshot { bytes } => format!("tree {}", String::from_utf8_lossy(bytes)),

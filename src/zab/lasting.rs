@@ -2,17 +2,18 @@
 
 use std::rc::Rc;
 
+use super::leader::{MasterView, ObserverMaster};
+use super::{CommitError, Epochs, Journal, Marks};
 use crate::id::{ServerId, Zxid};
 use crate::proto::txn::Txn;
 use crate::quorum::{Config, Role};
 use crate::time::MonoUs;
-use crate::zab::leader::{MasterView, ObserverMaster};
-use crate::zab::{CommitError, Epochs, Journal, Marks};
 
-use super::link::LinkIds;
+use super::PeerCounts;
 use super::queue::ReadyQueue;
 use super::ready::ConfigChange;
-use super::{PeerCounts, PeerOptions};
+use crate::link::LinkIds;
+use crate::quorum::PeerOptions;
 
 /// What a member has and wants whether it looks, leads or learns.
 #[derive(Debug)]
@@ -214,7 +215,7 @@ impl Lasting {
 
     /// Takes the role that the configuration says. A server that is not in it follows without a
     /// vote (`QuorumPeer.updateLearnerType`).
-    pub(super) fn update_role(&mut self) -> bool {
+    pub fn update_role(&mut self) -> bool {
         let role = self.config.members.get(&self.options.me).map(|member| member.role);
         let is_observer = role == Some(Role::Observer);
         let changed = is_observer != self.is_observer;

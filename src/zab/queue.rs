@@ -5,12 +5,12 @@
 
 use std::collections::VecDeque;
 
-use super::link::LinkOp;
+use super::Epochs;
 use super::ready::{ConfigChange, Inbound, Ready, Standing};
 use super::vouch::Vouch;
 use crate::id::Zxid;
+use crate::link::LinkOp;
 use crate::proto::txn::Txn;
-use crate::zab::Epochs;
 
 /// What is to be done, oldest first.
 #[derive(Debug, Default)]
@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn a_promise_waits_for_its_own_epochs_and_not_for_later_ones() {
         let mut queue = ReadyQueue::default();
-        let vouch = || Vouch::new(super::super::link::LinkId::opened(1), vec![1].into());
+        let vouch = || Vouch::new(crate::link::LinkId::opened(1), vec![1].into());
         queue.epochs(Epochs::new(Epoch(2), Epoch(1)));
         queue.send_after_sync(vouch());
         queue.epochs(Epochs::new(Epoch(2), Epoch(2)));

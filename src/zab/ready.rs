@@ -4,14 +4,14 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-use super::link::{LinkId, LinkOp};
+use super::Epochs;
 use super::vouch::Vouch;
 use crate::acl::Identity;
 use crate::id::{Epoch, ServerId, SessionId, Zxid};
+use crate::link::{LinkId, LinkOp};
 use crate::proto::txn::Txn;
 use crate::quorum::Config;
 use crate::session::Tenure;
-use crate::zab::Epochs;
 
 /// What a peer wants done. The caller owns it, so that its vectors are used again and again.
 ///

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::link::{LinkId, LinkOp};
+use crate::link::{LinkId, LinkOp};
 
 /// Packets that tell another server what this one has on its disk: ACKEPOCH, ACK. A leader that counts them loses
 /// acknowledged writes if they are untrue after a power failure, so they cannot be sent like others: only
@@ -10,7 +10,7 @@ use super::link::{LinkId, LinkOp};
 /// of them.
 ///
 /// ```
-/// use ringkeeper::peer::link::LinkId;
+/// use ringkeeper::link::LinkId;
 /// use ringkeeper::peer::{Ready, Vouch};
 ///
 /// let ack = Vouch::new(LinkId::opened(1), vec![0, 0, 0, 3].into());
@@ -20,7 +20,7 @@ use super::link::{LinkId, LinkOp};
 /// What waits for nothing does not take it:
 ///
 /// ```compile_fail,E0308
-/// use ringkeeper::peer::link::LinkId;
+/// use ringkeeper::link::LinkId;
 /// use ringkeeper::peer::{Ready, Vouch};
 ///
 /// let ack = Vouch::new(LinkId::opened(1), vec![0, 0, 0, 3].into());

@@ -1,8 +1,8 @@
 //! How a member of an ensemble behaves: plain values, made once from the configuration.
 
-use super::link::Endpoint;
+use super::Config;
 use crate::id::ServerId;
-use crate::quorum::Config;
+use crate::link::Endpoint;
 
 /// What an operator may choose about the agreement. Names in brackets are ZooKeeper's keys.
 #[derive(Clone, Debug)]

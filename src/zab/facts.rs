@@ -3,9 +3,9 @@
 
 use std::rc::Rc;
 
+use super::leader::LeaderFacts;
 use crate::id::{Epoch, ServerId};
 use crate::quorum::Config;
-use crate::zab::leader::LeaderFacts;
 
 /// A member as its operator sees it.
 #[derive(Clone, Debug)]

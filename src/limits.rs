@@ -144,8 +144,9 @@ pub const LEARNER_SYNCS_PASSED_MAX: usize = 1000;
 const _: () = assert!(LEARNER_SYNCS_PASSED_MAX * 50 < LEARNER_SYNCS_MAX);
 
 /// Requests of all observers of one follower that it passes on before their leader has got to them: twice what one server
-/// of Apache ZooKeeper has under way for its clients. What the follower acknowledges comes behind them. One observer has
-/// half of it at most, or a sixteenth while half of it is under way.
+/// of Apache ZooKeeper has under way for its clients. What the follower acknowledges comes behind them. Half of it is for
+/// observers that are members, half for those that anybody may be; one observer has half of that at most, and a
+/// sixteenth of all while that much of its kind is under way.
 pub const OBSERVERS_REQUESTS_MAX: usize = 2 * REQUESTS_OUTSTANDING_MAX;
 /// The same in bytes.
 pub const OBSERVERS_BYTES_MAX: usize = 6 << 20;
@@ -167,6 +168,16 @@ const _: () = assert!(OBSERVERS_BYTES_MAX + PASSED_ON_BYTES_MAX < DEFERRED_BYTES
 /// Questions of one learner about sessions that may wait for the end of a session: each is one of a
 /// connection that waits for nothing else, so that this is some times the connections of a server.
 pub const LEARNER_QUESTIONS_MAX: usize = 100_000;
+/// The same of a server that is no member.
+pub const STRANGER_QUESTIONS_MAX: usize = 10_000;
+/// Questions of all observers of one follower that it passes on before their leader has answered them. Beyond a quarter
+/// only those go on who have asked few.
+pub const OBSERVERS_QUESTIONS_MAX: usize = 80_000;
+const _: () = assert!(OBSERVERS_QUESTIONS_MAX < LEARNER_QUESTIONS_MAX);
+/// The same of one observer.
+pub const OBSERVER_QUESTIONS_MAX: usize = 1000;
+/// How many of learners' questions one turn answers: less than a millisecond.
+pub const QUESTIONS_PER_TURN: usize = 1000;
 
 /// How long a session or a connection that is gone may stand among those to look at when their time comes. A
 /// client chooses its timeout, up to hours where `maxSessionTimeout` allows it, and may open and close a
@@ -243,9 +254,14 @@ const _: () = assert!(DEFERRED_REQUESTS_PER_LINK_MAX * 2 < DEFERRED_REQUESTS_MAX
 /// See [`DEFERRED_REQUESTS_PER_LINK_MAX`].
 pub const DEFERRED_BYTES_PER_LINK_MAX: usize = DEFERRED_BYTES_MAX / 4;
 
-/// Transactions that a leader has proposed and not yet applied before it takes no more from
-/// learners and leaves: every learner bounds what its clients may have under way, so that no
-/// ensemble that works comes near.
+/// Transactions that a leader has proposed and not yet applied before whatever is asked for next waits: as many as the
+/// clients of eight servers of Apache ZooKeeper may have under way, and done in some ten milliseconds. Whoever comes
+/// then waits for all of them.
+pub const PROPOSED_MAX: usize = 8 * REQUESTS_OUTSTANDING_MAX;
+const _: () = assert!(PROPOSED_MAX * 100 < PROPOSALS_PENDING_MAX);
+
+/// The same before it takes no more from learners and leaves: nothing that is asked for passes [`PROPOSED_MAX`], so that
+/// no ensemble that works comes near.
 pub const PROPOSALS_PENDING_MAX: usize = 1 << 20;
 
 /// Committed transactions kept in memory for followers that lag a little (`commitLogCount`).
@@ -286,6 +302,10 @@ pub const STRANGER_LINKS_MAX: usize = 256;
 /// Of those, how many may come from one address. Servers on their own need two.
 pub const STRANGER_LINKS_PER_REMOTE_MAX: u32 = 16;
 const _: () = assert!(STRANGER_LINKS_MAX * 2 < LINKS_MAX);
+
+/// What all links from addresses of no member bring in one turn, in bytes: some thousand of the shortest packets, and
+/// work for a millisecond or two. Other servers are heard before clients, and strangers may come with hundreds of links.
+pub const STRANGERS_READ_BYTES_PER_TURN: usize = 32 << 10;
 
 /// Connections that wait until a resolver has said where the members are; the oldest makes room.
 pub const LINKS_UNPLACED_MAX: usize = 64;

@@ -205,17 +205,38 @@ impl Deferred {
             || self.bytes > limits::DEFERRED_BYTES_MAX
     }
 
-    /// Whether so much waits that came over this link that no more should be read from it.
+    /// Whether so much waits that came over this link, or over all of them, that no more should be read from it.
     pub fn has_enough_of(&self, link: LinkId) -> bool {
-        self.links.get(&link).is_some_and(|(count, bytes)| {
-            *count >= limits::DEFERRED_REQUESTS_PER_LINK_MAX
-                || *bytes >= limits::DEFERRED_BYTES_PER_LINK_MAX
-        })
+        let (count, bytes) = self.links.get(&link).copied().unwrap_or_default();
+        let has_a_part = |of: usize| {
+            count >= limits::DEFERRED_REQUESTS_PER_LINK_MAX / of
+                || bytes >= limits::DEFERRED_BYTES_PER_LINK_MAX / of
+        };
+        has_a_part(1) || (self.is_half_full() && has_a_part(16)) || self.is_too_much()
     }
 
-    /// Whether something waits that this session asked for.
-    pub fn has_of(&self, session: SessionId) -> bool {
-        self.sessions.contains_key(&session)
+    fn is_half_full(&self) -> bool {
+        self.numbers.len() >= limits::DEFERRED_REQUESTS_MAX / 2
+            || self.bytes >= limits::DEFERRED_BYTES_MAX / 2
+    }
+
+    /// The number of the next request that comes.
+    pub fn next_number(&self) -> u64 {
+        self.next
+    }
+
+    /// Whether something waits that this session asked for over this link, of the requests before `number`.
+    pub fn has_of(&self, session: SessionId, link: LinkId, number: u64) -> bool {
+        let Some(of_session) = self.sessions.get(&session) else { return false };
+        let earlier = of_session.iter().take_while(|kept| match kept {
+            Kept::Request { number: own, .. } => *own < number,
+            Kept::Sync => true,
+        });
+        let mut over_link = earlier.filter(|kept| match kept {
+            Kept::Request { request, .. } => request.link == link,
+            Kept::Sync => false,
+        });
+        over_link.next().is_some()
     }
 }
 
@@ -302,7 +323,11 @@ mod tests {
         assert_eq!(pop(&mut deferred, Weight::Light), None);
         deferred.push_fence(fence);
         assert_eq!(deferred.pop_fence(), None, "requests wait that came before it");
-        assert!(deferred.has_of(SessionId(1)) && !deferred.has_of(SessionId(3)));
+        let (link, last) = (LinkId::accepted(1), u64::MAX);
+        let has_of = |session, link, last| deferred.has_of(SessionId(session), link, last);
+        assert!(has_of(1, link, last) && !has_of(3, link, last));
+        assert!(!has_of(1, LinkId::accepted(2), last), "over another link");
+        assert!(!has_of(1, link, 1), "what is left came later");
         assert_eq!(pop(&mut deferred, Weight::Heavy), Some((2, 1)));
         assert_eq!(pop(&mut deferred, Weight::Heavy), Some((1, 2)));
         assert_eq!(pop(&mut deferred, Weight::Heavy), None);

@@ -273,6 +273,9 @@ impl Replica {
         if self.stopped {
             return;
         }
+        if let LinkEvent::Closed { link, .. } = event {
+            self.ensemble.questions.forget(link);
+        }
         self.peer.handle_link(now.mono, event);
         self.follow_peer(now);
     }
@@ -308,6 +311,11 @@ impl Replica {
 
     /// Carries a `Ready` out, or holds it where it must wait for a cut.
     fn carry_out(&mut self, now: Now, mut ready: Ready) {
+        for op in &ready.send {
+            if let LinkOp::Close { link } = op {
+                self.ensemble.questions.forget(*link);
+            }
+        }
         let begins_log = self.ensemble.unlogged.is_some() && !self.peer.only_observes();
         if begins_log || ready.cuts() || !ready.standing.is_empty() {
             // The peer is what it says already: in a turn in which this were not, a leader would propose that leads

@@ -107,7 +107,7 @@ impl Replica {
         let waits = !self.ensemble.deferred.is_empty()
             && !self.is_disk_full()
             && self.may_write(Weight::Light);
-        waits.then_some(self.now.mono)
+        (waits || self.ensemble.questions.is_due()).then_some(self.now.mono)
     }
 
     fn propose_forwarded(&mut self, now: Now, request: &ForwardedRequest) {

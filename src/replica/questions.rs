@@ -66,15 +66,18 @@ struct Question {
     claim: Claim,
     /// The session is unknown here. It is over if this server still leads: so a quorum is asked.
     of_reign: Option<u64>,
+    /// What the session has asked for over the same link since then came later.
+    deferred_before: u64,
 }
 
 /// Questions that wait for the end of their session.
 #[derive(Default)]
 pub(super) struct Questions {
-    /// In the order in which they were asked.
-    waiting: VecDeque<Question>,
-    /// How many of them each learner has asked.
-    of_learners: BTreeMap<LinkId, usize>,
+    /// Of connections here, in the order in which they were asked.
+    here: VecDeque<Question>,
+    /// Of each learner, in the same order, in which they are answered: only the first of each is looked at. None is
+    /// empty.
+    of_learners: BTreeMap<LinkId, VecDeque<Question>>,
     /// Some session's end was applied or taken back since the questions were looked at, or requests were
     /// proposed that had waited for room, or a quorum was heard of.
     is_due: bool,
@@ -85,26 +88,44 @@ pub(super) struct Questions {
 impl Questions {
     /// The end of a session was applied, or taken back; or requests that had waited were proposed.
     pub fn on_decided(&mut self) {
-        self.is_due = !self.waiting.is_empty();
+        self.is_due = !self.here.is_empty() || !self.of_learners.is_empty();
+    }
+
+    /// Whether more can be answered than one turn answers.
+    pub fn is_due(&self) -> bool {
+        self.is_due
     }
 
     fn keep(&mut self, question: Question) {
-        if let Asker::Learner { link, .. } = question.asker {
-            *self.of_learners.entry(link).or_default() += 1;
+        match question.asker {
+            Asker::Here(_) => self.here.push_back(question),
+            Asker::Learner { link, .. } => {
+                self.of_learners.entry(link).or_default().push_back(question);
+            }
         }
-        self.waiting.push_back(question);
     }
 
     fn of_learner(&self, asker: Asker) -> usize {
         match asker {
             Asker::Here(_) => 0,
-            Asker::Learner { link, .. } => self.of_learners.get(&link).copied().unwrap_or(0),
+            Asker::Learner { link, .. } => self.of_learners.get(&link).map_or(0, VecDeque::len),
         }
+    }
+
+    /// How many wait.
+    #[cfg(test)]
+    pub fn count(&self) -> usize {
+        self.here.len() + self.of_learners.values().map(VecDeque::len).sum::<usize>()
+    }
+
+    /// A learner's link is over: nobody waits for its answers.
+    pub fn forget(&mut self, link: LinkId) {
+        self.of_learners.remove(&link);
     }
 
     /// This server decides about sessions no more.
     pub fn clear(&mut self) {
-        self.waiting.clear();
+        self.here.clear();
         self.of_learners.clear();
         self.is_due = false;
         self.still_led = 0;
@@ -130,7 +151,9 @@ impl Replica {
     ) -> Option<Option<Tenure>> {
         let claim = self.claim(kept);
         let of_reign = self.doubt(session, claim);
-        let question = Question { asker: Asker::Here(slot), session, timeout_ms, claim, of_reign };
+        let asker = Asker::Here(slot);
+        let deferred_before = 0;
+        let question = Question { asker, session, timeout_ms, claim, of_reign, deferred_before };
         if self.keep_question(question) {
             return None;
         }
@@ -154,7 +177,8 @@ impl Replica {
         let asker = Asker::Learner { link, server };
         let claim = self.claim(kept);
         let of_reign = self.doubt(session, claim);
-        let question = Question { asker, session, timeout_ms, claim, of_reign };
+        let deferred_before = self.ensemble.deferred.next_number();
+        let question = Question { asker, session, timeout_ms, claim, of_reign, deferred_before };
         if !self.keep_question(question) {
             let owns = self.on_learner_asks(now, server, session, timeout_ms, claim);
             self.peer.answer_revalidate(link, session, owns);
@@ -181,14 +205,15 @@ impl Replica {
 
     /// Whether a question has to wait, or is one too many.
     fn keep_question(&mut self, question: Question) -> bool {
-        if !self.has_to_wait(&question) {
+        // ZooKeeper: ObserverMaster.revalidateLearnerSession takes the answers that it passes on in
+        // the order of its questions, whichever sessions they are about.
+        let before = self.ensemble.questions.of_learner(question.asker);
+        if before == 0 && !self.has_to_wait(&question) {
             return false;
         }
         match question.asker {
-            Asker::Learner { link, .. }
-                if self.ensemble.questions.of_learner(question.asker)
-                    >= limits::LEARNER_QUESTIONS_MAX =>
-            {
+            Asker::Learner { link, server } if before >= self.questions_max(server) => {
+                self.ensemble.questions.forget(link);
                 self.peer.refuse_questions(link);
             }
             // Of a connection here there is one at most.
@@ -197,14 +222,20 @@ impl Replica {
         true
     }
 
+    /// Anybody may come as an observer: those that are no members may keep fewer waiting.
+    fn questions_max(&self, server: ServerId) -> usize {
+        let is_member =
+            self.peer.as_member().is_some_and(|it| it.config().members.contains_key(&server));
+        match is_member {
+            true => limits::LEARNER_QUESTIONS_MAX,
+            false => limits::STRANGER_QUESTIONS_MAX,
+        }
+    }
+
     fn has_to_wait(&self, question: &Question) -> bool {
-        // ZooKeeper: ObserverMaster.revalidateLearnerSession takes the answers that it passes on in
-        // the order of its questions, whichever sessions they are about.
-        let is_behind_another = self.ensemble.questions.of_learner(question.asker) > 0;
         let is_doubted =
             question.of_reign.is_some_and(|number| number > self.ensemble.questions.still_led);
-        is_behind_another
-            || is_doubted
+        is_doubted
             || self.is_end_undecided(question.session)
             || self.is_ahead_of_its_requests(question)
     }
@@ -217,11 +248,14 @@ impl Replica {
     /// 2. It reconnects to server 1, counts from the beginning, and asks for another write with xid 2.
     /// 3. There is room. Server 1 takes what became of the first write for the second one's.
     /// ```
+    /// What comes later, or over another link, is no part of that: a client that goes on asking elsewhere would keep the
+    /// answer, and all behind it, waiting for as long as it likes.
     fn is_ahead_of_its_requests(&self, question: &Question) -> bool {
         // Connections here have numbers of their own, and the tenure of one that is kept is there.
-        matches!(question.asker, Asker::Learner { .. })
-            && matches!(question.claim, Claim::New { .. })
-            && self.ensemble.deferred.has_of(question.session)
+        let Asker::Learner { link, .. } = question.asker else { return false };
+        let (session, before) = (question.session, question.deferred_before);
+        matches!(question.claim, Claim::New { .. })
+            && self.ensemble.deferred.has_of(session, link, before)
     }
 
     fn is_end_undecided(&self, session: SessionId) -> bool {
@@ -234,33 +268,65 @@ impl Replica {
         if !std::mem::take(&mut self.ensemble.questions.is_due) {
             return;
         }
-        let waiting = std::mem::take(&mut self.ensemble.questions.waiting);
-        self.ensemble.questions.of_learners.clear();
-        for question in waiting {
-            if self.has_to_wait(&question) {
-                self.ensemble.questions.keep(question);
-                continue;
+        for question in std::mem::take(&mut self.ensemble.questions.here) {
+            match self.has_to_wait(&question) {
+                true => self.ensemble.questions.keep(question),
+                false => self.answer_question(now, question),
             }
-            let Question { asker, session, timeout_ms, claim, .. } = question;
-            match asker {
-                Asker::Here(slot) => {
-                    let Some(mut connection) = self.connections.take(slot) else { continue };
-                    if connection.is_open() {
-                        let me = self.ensemble.me;
-                        let owns = self.decide(now, session, me, timeout_ms, claim);
-                        if self.has_gone_on(session, claim, owns) {
-                            self.on_session_moved(slot, &mut connection);
-                        } else {
-                            let valid = owns.is_some();
-                            self.on_session_confirmed(now, slot, &mut connection, valid, owns);
-                        }
+        }
+        let links: Vec<LinkId> = self.ensemble.questions.of_learners.keys().copied().collect();
+        let mut left = limits::QUESTIONS_PER_TURN;
+        // One of each link in turn.
+        loop {
+            let before = left;
+            for link in &links {
+                if left == 0 {
+                    self.ensemble.questions.on_decided();
+                    return;
+                }
+                left -= usize::from(self.answer_first_of(now, *link));
+            }
+            if left == before {
+                return;
+            }
+        }
+    }
+
+    /// Answers the question of a learner that is next, if it need not wait any more; whether there was one.
+    fn answer_first_of(&mut self, now: Now, link: LinkId) -> bool {
+        let of_link = self.ensemble.questions.of_learners.get(&link);
+        let first = of_link.and_then(VecDeque::front).copied();
+        let Some(question) = first.filter(|first| !self.has_to_wait(first)) else { return false };
+        let questions = &mut self.ensemble.questions;
+        let of_link = questions.of_learners.get_mut(&link).expect("its first was just looked at");
+        of_link.pop_front();
+        if of_link.is_empty() {
+            questions.of_learners.remove(&link);
+        }
+        self.answer_question(now, question);
+        true
+    }
+
+    fn answer_question(&mut self, now: Now, question: Question) {
+        let Question { asker, session, timeout_ms, claim, .. } = question;
+        match asker {
+            Asker::Here(slot) => {
+                let Some(mut connection) = self.connections.take(slot) else { return };
+                if connection.is_open() {
+                    let me = self.ensemble.me;
+                    let owns = self.decide(now, session, me, timeout_ms, claim);
+                    if self.has_gone_on(session, claim, owns) {
+                        self.on_session_moved(slot, &mut connection);
+                    } else {
+                        let valid = owns.is_some();
+                        self.on_session_confirmed(now, slot, &mut connection, valid, owns);
                     }
-                    self.connections.put(slot, connection);
                 }
-                Asker::Learner { link, server } => {
-                    let owns = self.on_learner_asks(now, server, session, timeout_ms, claim);
-                    self.peer.answer_revalidate(link, session, owns);
-                }
+                self.connections.put(slot, connection);
+            }
+            Asker::Learner { link, server } => {
+                let owns = self.on_learner_asks(now, server, session, timeout_ms, claim);
+                self.peer.answer_revalidate(link, session, owns);
             }
         }
     }

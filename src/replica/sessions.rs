@@ -17,9 +17,6 @@ use crate::time::Now;
 /// applied, so this is two milliseconds; when ten thousand clients vanish, the others go on meanwhile.
 pub(super) const SESSIONS_EXPIRED_AT_ONCE_MAX: usize = 200;
 
-/// So many of them end before it is looked how much is proposed.
-const SESSIONS_EXPIRED_TOGETHER: usize = 20;
-
 impl Replica {
     /// The first frame of a connection.
     pub(super) fn on_connect_request(
@@ -432,13 +429,19 @@ impl Replica {
             return;
         }
         let mut expired = std::mem::take(&mut self.expired);
-        let mut left = SESSIONS_EXPIRED_AT_ONCE_MAX;
-        // Each may own many nodes.
-        while left > 0 && self.may_write(Weight::Heavy) {
-            let few = left.min(SESSIONS_EXPIRED_TOGETHER);
-            self.sessions.expire(now.mono, few, &mut expired);
-            left = if expired.is_empty() { 0 } else { left - few };
+        for _ in 0..SESSIONS_EXPIRED_AT_ONCE_MAX {
+            // Each may own many nodes.
+            if !self.may_write(Weight::Heavy) || !self.work.may_end_a_session() {
+                break;
+            }
+            self.sessions.expire(now.mono, 1, &mut expired);
+            if expired.is_empty() {
+                break;
+            }
             self.end_expired(now, &mut expired);
+            if !self.may_write(Weight::Heavy) {
+                self.work.on_long_end();
+            }
         }
         self.expired = expired;
         self.answer_questions(now);

@@ -118,6 +118,8 @@ pub(super) struct Work {
     served: VecDeque<Slot>,
     /// The connection that is served has had a write proposed.
     has_written: bool,
+    /// The end of a session was proposed, after which others have to wait; none of those that wait has had its turn since.
+    has_ended_a_session: bool,
     /// Long transactions that are proposed and not applied, and what it takes to apply them.
     proposed: VecDeque<Proposed>,
     proposed_units: u64,
@@ -163,6 +165,7 @@ impl Work {
             writers: VecDeque::new(),
             served: VecDeque::new(),
             has_written: false,
+            has_ended_a_session: false,
             proposed: VecDeque::new(),
             proposed_units: 0,
             proposed_bytes: 0,
@@ -180,6 +183,16 @@ impl Work {
             self.proposed_units += u64::from(units);
             self.proposed_bytes += bytes;
         }
+    }
+
+    /// The end of a session whose time has come is proposed that takes long.
+    pub fn on_long_end(&mut self) {
+        self.has_ended_a_session = true;
+    }
+
+    /// Whether the next session may be ended: writes that wait come between two that take long.
+    pub fn may_end_a_session(&self) -> bool {
+        !self.has_ended_a_session
     }
 
     /// Whether this turn applies one more transaction, which takes so many units. A heavy one is the first of its turn:
@@ -340,16 +353,22 @@ impl Replica {
             OpCode::Multi | OpCode::CloseSession => limits::LIST_BYTES_PER_UNIT,
             _ => limits::COPIED_BYTES_PER_UNIT,
         };
-        let units = txn.bytes().len() / bytes_per_unit;
+        let (body, session) = (txn.body(), txn.header().client_id);
+        // A list that was too long for the log stands in the tree.
+        let unlisted = match body {
+            TxnBody::CloseSession { paths: None } => self.database.ephemerals_size(session).1,
+            _ => 0,
+        };
+        let units = (txn.bytes().len() + unlisted) / bytes_per_unit;
         let events = match self.database.watches().may_tell_many() {
-            true => self.tenths_of_events(&txn.body()) / EVENTS_PER_UNIT,
+            true => self.tenths_of_events(session, &body) / EVENTS_PER_UNIT,
             false => 0,
         };
         u32::try_from(units + events).unwrap_or(u32::MAX)
     }
 
     /// In tenths of units: what takes an event that is not long.
-    fn tenths_of_events(&self, body: &TxnBody<'_>) -> usize {
+    fn tenths_of_events(&self, session: SessionId, body: &TxnBody<'_>) -> usize {
         let of_path = |path: Option<&str>| {
             let Some(path) = path else { return 0 };
             let copied = EVENTS_PER_UNIT * path.len() / limits::SENT_BYTES_PER_UNIT;
@@ -361,11 +380,12 @@ impl Replica {
             TxnBody::CreateTtl(txn) => of_path(txn.path),
             TxnBody::Delete(txn) => of_path(txn.path),
             TxnBody::SetData(txn) => of_path(txn.path),
-            TxnBody::CloseSession { paths } => {
-                paths.iter().flat_map(|paths| paths.iter()).map(of_path).sum()
+            TxnBody::CloseSession { paths: Some(ref paths) } => paths.iter().map(of_path).sum(),
+            TxnBody::CloseSession { paths: None } => {
+                self.database.ephemerals(session).map(|path| of_path(Some(path))).sum()
             }
             TxnBody::Multi(parts) => {
-                TxnBody::parts(parts).map(|(_, part)| self.tenths_of_events(&part)).sum()
+                TxnBody::parts(parts).map(|(_, part)| self.tenths_of_events(session, &part)).sum()
             }
             // Who watches is not told of these.
             TxnBody::SetAcl(_)
@@ -474,11 +494,13 @@ impl Replica {
 
     /// Serves those in line, as far as this turn may.
     pub(super) fn serve_line(&mut self, now: Now) {
+        let may_write = self.may_write(Weight::Light);
+        self.work.has_ended_a_session &= !may_write;
         if self.work.is_nobody_in_line() && self.ensemble.deferred.is_empty() {
             return;
         }
         self.work.is_serving = true;
-        if self.may_write(Weight::Light) {
+        if may_write {
             let Work { light, writers, served, .. } = &mut self.work;
             light.append(writers);
             light.append(served);
@@ -574,7 +596,8 @@ impl Replica {
         if self.ensemble.is_learning() {
             return self.ensemble.passed_on.has_room(weight);
         }
-        self.prep.outstanding_changes() <= limits::CHANGES_UNAPPLIED_MAX
+        self.in_flight.len() < limits::PROPOSED_MAX
+            && self.prep.outstanding_changes() <= limits::CHANGES_UNAPPLIED_MAX
             && self.work.proposed_units <= limits::UNITS_UNAPPLIED_MAX
             && self.work.proposed_bytes <= limits::BYTES_UNAPPLIED_MAX
     }

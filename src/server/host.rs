@@ -399,6 +399,7 @@ impl Host {
             self.replica.borrow_mut().handle_reloaded(self.clock.now(), result);
             self.reactor.stir();
         }
+        self.links.end_turn();
         if !is_behind {
             self.links.resume();
         }

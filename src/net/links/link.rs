@@ -14,11 +14,16 @@ use socket2::SockRef;
 
 use super::{Links, Shared};
 use crate::id::ServerId;
+use crate::limits;
 use crate::link::LinkId;
 use crate::runtime::{Readiness, Ready, Timer, Watch};
 
 /// Reads of a link that is being closed before others get their turn: what it brings is thrown away.
 const READS_PER_TURN: usize = 4;
+
+/// Bytes read at once of a link that comes from an address of no member.
+pub(super) const STRANGER_READ_BYTES: usize = 8 << 10;
+const _: () = assert!(STRANGER_READ_BYTES * 4 <= limits::STRANGERS_READ_BYTES_PER_TURN);
 
 /// Pieces that are shorter are copied together: copying them costs less than telling the kernel
 /// where each of them is.
@@ -252,10 +257,22 @@ impl Link {
         }
         // One read at a time: a quarter of a megabyte of small packets is work for some milliseconds.
         let mut scratch = self.links.shared.scratch.borrow_mut();
-        let room = scratch.len();
-        match recv(&self.socket, &mut **scratch, RecvFlags::DONTWAIT) {
+        let is_strangers = self.is_strangers();
+        let room = match is_strangers {
+            false => scratch.len(),
+            true => STRANGER_READ_BYTES.min(self.links.shared.strangers_left.get()),
+        };
+        if room == 0 {
+            self.wait_for_turn();
+            return None;
+        }
+        match recv(&self.socket, &mut scratch[..room], RecvFlags::DONTWAIT) {
             Ok((0, _)) => return Some("closed by the other side".to_owned()),
             Ok((bytes, _)) => {
+                if is_strangers {
+                    let left = &self.links.shared.strangers_left;
+                    left.set(left.get() - bytes);
+                }
                 core.link_received(self.id, &scratch[..bytes]);
                 // Whatever comes now is told anew; its end has been told with the bytes.
                 if bytes < room && !what.hung_up && self.end.borrow().is_none() {
@@ -266,8 +283,17 @@ impl Link {
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Some(io::Error::from(error).to_string()),
         }
-        self.wake();
+        if is_strangers {
+            self.wait_for_turn();
+        } else {
+            self.wake();
+        }
         None
+    }
+
+    /// A stranger's link is read on in the next turn, behind those that wait already.
+    fn wait_for_turn(self: &Rc<Self>) {
+        self.links.shared.strangers.borrow_mut().push_back(self.clone());
     }
 
     /// Writes the last bytes, says that nothing more will come, and lets the other side read them.

@@ -108,6 +108,11 @@ struct Shared {
     dirty: RefCell<Vec<Rc<Link>>>,
     /// Links that would read, but the replica is behind.
     paused: RefCell<Vec<Rc<Link>>>,
+    /// Links of strangers that have more to read than strangers may bring in one turn, in the order in which they are
+    /// read.
+    strangers: RefCell<VecDeque<Rc<Link>>>,
+    /// What strangers may still bring in this turn, in bytes.
+    strangers_left: Cell<usize>,
     members: RefCell<Members>,
     /// Connections that wait until it is known whose address theirs is.
     unplaced: RefCell<VecDeque<(TcpStream, Port, SocketAddr)>>,
@@ -192,6 +197,8 @@ impl Links {
                 events: RefCell::default(),
                 dirty: RefCell::default(),
                 paused: RefCell::default(),
+                strangers: RefCell::default(),
+                strangers_left: Cell::new(limits::STRANGERS_READ_BYTES_PER_TURN),
                 remotes: RefCell::default(),
                 accepted: Cell::new(0),
                 scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
@@ -255,6 +262,21 @@ impl Links {
                 Event::Sent { link, bytes } => LinkEvent::Sent { link: *link, bytes: *bytes },
                 Event::Closed { link, reason } => LinkEvent::Closed { link: *link, reason },
             });
+        }
+    }
+
+    /// A turn is over: strangers may bring as much again.
+    pub fn end_turn(&self) {
+        const READS: usize = limits::STRANGERS_READ_BYTES_PER_TURN / link::STRANGER_READ_BYTES;
+        self.shared.strangers_left.set(limits::STRANGERS_READ_BYTES_PER_TURN);
+        let mut waiting = self.shared.strangers.borrow_mut();
+        let few = waiting.len().min(READS);
+        for link in waiting.drain(..few) {
+            link.wake();
+        }
+        if !waiting.is_empty() {
+            // Those that are woken may have nothing to read.
+            self.shared.reactor.stir();
         }
     }
 

@@ -486,3 +486,42 @@ fn a_message_and_its_answer_take_no_detours() {
     assert_eq!(server.received(accepted), rounds * 100);
     assert!(per_round < Duration::from_millis(5), "{per_round:?}");
 }
+
+#[test]
+fn strangers_bring_a_bounded_part_in_each_turn_and_take_turns() {
+    const LONG: usize = 1 << 20;
+    let reactor = reactor();
+    let check = PeerAddressCheck::Members;
+    let server =
+        Side::with(LinkOptions { peer_address_check: check, ..LinkOptions::default() }, &reactor);
+    let at = server.listen();
+    let elsewhere = vec![(ServerId(7), vec!["10.255.255.1".to_owned()])];
+    server.links.perform(LinkOp::Members { hosts: elsewhere });
+    let client = Side::new(&reactor);
+    let links: Vec<LinkId> = (0..8u64)
+        .map(|number| {
+            assert_eq!(knock(&server, &client, &at, 50 * number..50 * (number + 1)), "connected");
+            *client.heard.links.borrow().last().unwrap()
+        })
+        .collect();
+    until(&[&server, &client], "all of them", || server.heard.links.borrow().len() == 8);
+    let accepted = server.heard.links.borrow().clone();
+    links.iter().for_each(|link| client.send(*link, vec![1; LONG]));
+    let received = || accepted.iter().map(|link| server.received(*link)).collect::<Vec<_>>();
+    let all = || received().iter().sum::<usize>();
+    until(&[&server, &client], "some of it", || all() == limits::STRANGERS_READ_BYTES_PER_TURN);
+    for _ in 0..20 {
+        moment(&reactor, Duration::from_millis(1));
+    }
+    assert_eq!(all(), limits::STRANGERS_READ_BYTES_PER_TURN, "the turn is not over");
+    let mut turns = 1;
+    until(&[&server, &client], "everything", || {
+        server.links.end_turn();
+        turns += 1;
+        let received = received();
+        let (least, most) = (received.iter().min().unwrap(), received.iter().max().unwrap());
+        assert!(most - least <= 64 << 10, "each in turn: {received:?}");
+        all() == 8 * LONG
+    });
+    assert!(turns >= 8 * LONG / limits::STRANGERS_READ_BYTES_PER_TURN, "{turns}");
+}

@@ -3,9 +3,11 @@
 use super::forwarding::{inbound, told, zxid};
 use super::harness::{Harness, create, set_data};
 use super::standing::{LINK, commit_proposed, errors_of, leader, request, session_of_server_3};
-use crate::id::ServerId;
-use crate::link::LinkId;
+use crate::id::{ServerId, SessionId};
+use crate::limits::PROPOSED_MAX;
+use crate::link::{LinkEvent, LinkId};
 use crate::proto::OpCode;
+use crate::proto::request::RequestBody;
 use crate::session::Tenure;
 use crate::zab::{ForwardedRequest, Inbound};
 
@@ -49,4 +51,84 @@ fn a_link_is_read_while_what_waits_needs_an_acknowledgement_that_stands_in_it() 
     assert!(!harness.replica.has_enough_of(LINK));
     harness.peer().awaited = vec![other];
     assert!(harness.replica.has_enough_of(LINK));
+}
+
+#[test]
+fn a_session_that_goes_on_asking_elsewhere_keeps_no_answer_waiting() {
+    let mut harness = leader();
+    let session = session_of_server_3(&mut harness);
+    let data = vec![7; 900_000];
+    let write = |cxid| request(session, cxid, OpCode::SetData, &set_data("/", &data, -1));
+    harness.serves_all = false;
+    told(&mut harness);
+    (1..10).for_each(|cxid| inbound(&mut harness, Inbound::Request(write(cxid))));
+    let ask = |link, server| Inbound::Revalidate {
+        link,
+        server: ServerId(server),
+        session,
+        timeout_ms: 9000,
+        kept: None,
+    };
+    let answers = |harness: &mut Harness| {
+        told(harness).iter().filter(|told| told.starts_with("answer revalidate")).count()
+    };
+    answers(&mut harness);
+    // Over the link of its requests it has to wait for them, and what is asked for there later waits behind it.
+    inbound(&mut harness, ask(LINK, 3));
+    assert_eq!(answers(&mut harness), 0);
+    // Over another one not.
+    inbound(&mut harness, ask(LinkId::accepted(5), 2));
+    assert_eq!(answers(&mut harness), 1);
+    // What it asks for later keeps nobody waiting.
+    for cxid in 10..40 {
+        inbound(&mut harness, Inbound::Request(write(cxid)));
+        commit_proposed(&mut harness);
+        harness.turn();
+    }
+    assert_eq!(answers(&mut harness), 1);
+}
+
+#[test]
+fn questions_of_a_link_that_is_over_are_gone() {
+    let mut harness = leader();
+    let session = session_of_server_3(&mut harness);
+    let data = vec![7; 900_000];
+    harness.serves_all = false;
+    for cxid in 1..10 {
+        let write = request(session, cxid, OpCode::SetData, &set_data("/", &data, -1));
+        inbound(&mut harness, Inbound::Request(write));
+    }
+    let ask = Inbound::Revalidate {
+        link: LINK,
+        server: ServerId(3),
+        session,
+        timeout_ms: 9000,
+        kept: None,
+    };
+    (0..100).for_each(|_| inbound(&mut harness, ask.clone()));
+    assert_eq!(harness.replica.ensemble.questions.count(), 100);
+    let reason = "it is over";
+    let now = harness.now;
+    harness.replica.handle_link(now, LinkEvent::Closed { link: LINK, reason });
+    assert_eq!(harness.replica.ensemble.questions.count(), 0);
+}
+
+#[test]
+fn short_transactions_are_proposed_within_bounds() {
+    let mut harness = leader();
+    harness.serves_all = false;
+    // Of one link, whose server nobody knows: an operation that there is not, in the name of one session after the other.
+    let mut asked = 0;
+    while !harness.replica.has_enough_of(LINK) {
+        asked += 1;
+        let mut wish = request(SessionId(asked), 1, OpCode::Error, &RequestBody::Empty);
+        wish.op = 99;
+        inbound(&mut harness, Inbound::Request(wish));
+        assert!(asked < 100_000, "somebody stops it");
+    }
+    let proposed = harness.peer().proposed.len();
+    assert!((PROPOSED_MAX - 10..=PROPOSED_MAX + 10).contains(&proposed), "{proposed}");
+    commit_proposed(&mut harness);
+    harness.turn();
+    assert!(!harness.replica.has_enough_of(LINK));
 }

@@ -154,6 +154,35 @@ fn a_session_that_is_not_heard_of_expires_with_its_nodes() {
     assert_eq!(h.replica.stats().sessions_expired, 1);
 }
 
+/// Whoever writes meanwhile waits for one of them, and not for all.
+#[test]
+fn writes_come_between_the_ends_of_sessions_with_many_nodes() {
+    let mut h = Harness::new();
+    let owners = [h.connect(), h.connect(), h.connect()];
+    for (number, owner) in owners.iter().enumerate() {
+        for node in 0..2000 {
+            let path = format!("/{}-{number}-{node}", "x".repeat(100));
+            h.send(owner.conn, node + 1, OpCode::Create, &create(&path, b"", 1));
+        }
+        h.settle();
+        let made = h.errors(owner.conn);
+        assert!(made.len() == 2000 && made.iter().all(|(_, err)| *err == 0));
+    }
+    h.advance_ms(6000);
+    let writer = h.connect();
+    h.now.mono = h.now.mono.plus_ms(9000);
+    h.replica.handle_timeout(h.now);
+    h.turn();
+    assert_eq!(h.replica.stats().sessions_expired, 1, "the next one waits until that is applied");
+    let end = h.replica.last_proposed().0;
+    h.send(writer.conn, 1, OpCode::Create, &create("/w", b"", 0));
+    while h.replica.stats().sessions_expired < 3 {
+        h.replica.handle_timeout(h.now);
+        h.settle();
+    }
+    assert_eq!(h.replica.database().node("/w").unwrap().stat().czxid.0, end + 1);
+}
+
 #[test]
 fn sessions_that_end_together_do_so_in_portions_each_after_the_one_before_is_applied() {
     const SESSIONS: usize = 2 * SESSIONS_EXPIRED_AT_ONCE_MAX + 1;

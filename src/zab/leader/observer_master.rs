@@ -7,6 +7,7 @@
 //! at all.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::mem::take;
 use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
@@ -20,7 +21,9 @@ use super::sync::History;
 use super::under_way::{Fence, UnderWay};
 use crate::acl;
 use crate::id::{Epoch, ServerId, SessionId, Zxid};
-use crate::limits::{LEARNER_SYNCS_MAX, LEARNER_WINDOW_BYTES};
+use crate::limits::{
+    LEARNER_SYNCS_MAX, LEARNER_WINDOW_BYTES, OBSERVER_QUESTIONS_MAX, OBSERVERS_QUESTIONS_MAX,
+};
 use crate::link::{LinkEvent, LinkId, Port};
 use crate::proto::OpCode;
 use crate::proto::quorum::packet;
@@ -36,6 +39,9 @@ use crate::zab::packets::{
 };
 use crate::zab::{CommittedLog, Numbers, Origin};
 use crate::zab::{ForwardedRequest, Inbound, Ready, SessionScope};
+
+/// Packets of one observer before the next one is listened to, where several wait.
+const PACKETS_AT_ONCE: usize = 8;
 
 /// What a follower has, as its observers may see it.
 #[derive(Clone, Copy, Debug)]
@@ -93,8 +99,10 @@ pub struct ObserverMaster {
     syncs: VecDeque<Sync>,
     /// Whether the leader answers fences by themselves. Any other takes them for syncs.
     answers_fences: bool,
-    /// Those that it has still to answer so, oldest first.
-    fences: VecDeque<Fence>,
+    /// Those that it has still to answer so, oldest first, and syncs that are passed on behind each.
+    fences: VecDeque<(Fence, Vec<ForwardedRequest>)>,
+    /// How many syncs of each link wait for a fence; none is 0.
+    fenced_syncs: BTreeMap<LinkId, usize>,
     under_way: UnderWay,
     /// Those of which packets wait here until less is under way, who waits for longest first.
     held: VecDeque<LinkId>,
@@ -105,8 +113,9 @@ pub struct ObserverMaster {
     /// and are not over. To the leader all of them are this server, so what a client asked for on the connection that it
     /// has left is held back here.
     holders: BTreeMap<SessionId, Option<ServerId>>,
-    /// How many of those are observers'.
-    revalidations_of_observers: usize,
+    /// How many questions each observer has asked that are not answered, and how many all of them; none is 0.
+    questions: BTreeMap<LinkId, usize>,
+    questions_of_all: usize,
     upstream: Vec<Upstream>,
     inbound: Vec<Inbound>,
     now: MonoUs,
@@ -134,11 +143,13 @@ impl ObserverMaster {
             syncs: VecDeque::new(),
             answers_fences,
             fences: VecDeque::new(),
+            fenced_syncs: BTreeMap::new(),
             under_way: UnderWay::default(),
             held: VecDeque::new(),
             revalidations: VecDeque::new(),
             holders: BTreeMap::new(),
-            revalidations_of_observers: 0,
+            questions: BTreeMap::new(),
+            questions_of_all: 0,
             upstream: Vec::new(),
             inbound: Vec::new(),
             now,
@@ -176,7 +187,17 @@ impl ObserverMaster {
     /// Whether nothing more should be read from this link for now: the leader has to get to what observers have asked
     /// for before.
     pub fn has_enough_of(&self, link: LinkId) -> bool {
-        self.owns(link) && self.under_way.holds(link)
+        let Some(handler) = self.learners.handlers.get(&link) else { return false };
+        self.under_way.holds(link, handler.is_member) || self.asks_too_much(link)
+    }
+
+    /// Whether so many questions about sessions wait for the leader that this observer's next one has to wait here.
+    fn asks_too_much(&self, link: LinkId) -> bool {
+        let own = self.questions.get(&link).copied().unwrap_or(0);
+        let all = self.questions_of_all;
+        all >= OBSERVERS_QUESTIONS_MAX
+            || own >= OBSERVER_QUESTIONS_MAX
+            || (all >= OBSERVERS_QUESTIONS_MAX / 4 && own >= OBSERVER_QUESTIONS_MAX / 10)
     }
 
     /// Time has passed.
@@ -245,7 +266,12 @@ impl ObserverMaster {
     /// The leader has got to the oldest fence.
     pub fn fence_done(&mut self) {
         match self.fences.pop_front() {
-            Some(fence) => self.pass(&fence),
+            Some((fence, syncs)) => {
+                for sync in syncs {
+                    self.pass_sync_on(sync);
+                }
+                self.pass(&fence);
+            }
             None => warn!("the leader answers a fence that was not sent"),
         }
     }
@@ -253,9 +279,17 @@ impl ObserverMaster {
     /// The leader has got to a fence: those who were held go on, each until it is held again.
     fn pass(&mut self, fence: &Fence) {
         self.under_way.remove(fence);
-        for _ in 0..self.held.len() {
-            let link = self.held.pop_front().expect("as many as there were");
-            self.listen(link);
+        self.go_on();
+    }
+
+    /// Listens to those who were held, to each a little in turn.
+    fn go_on(&mut self) {
+        let mut took_any = true;
+        while take(&mut took_any) {
+            for _ in 0..self.held.len() {
+                let link = self.held.pop_front().expect("as many as there were");
+                took_any |= self.listen(link);
+            }
         }
     }
 
@@ -284,11 +318,17 @@ impl ObserverMaster {
             self.holders.insert(session, asked.observer.map(|(_, server, _)| server));
         }
         let Some((link, _, timeout_ms)) = asked.observer else { return true };
-        self.revalidations_of_observers -= 1;
+        self.questions_of_all -= 1;
+        let of_link = self.questions.get_mut(&link).expect("it was counted as it came");
+        *of_link -= 1;
+        if *of_link == 0 {
+            self.questions.remove(&link);
+        }
         self.learners.put(link, |out| put_revalidated(out, session, valid, tenure));
         if valid {
             self.inbound.push(Inbound::Touch { session, timeout_ms });
         }
+        self.go_on();
         false
     }
 
@@ -368,7 +408,8 @@ impl ObserverMaster {
             }
         }
         if self.listens_to_requests(link) && !self.held.contains(&link) {
-            self.listen(link);
+            self.held.push_back(link);
+            self.go_on();
         }
     }
 
@@ -376,15 +417,21 @@ impl ObserverMaster {
         self.learners.handlers.get(&link).is_some_and(|it| it.stage == Stage::Broadcast)
     }
 
-    /// Takes what an observer that is up to date has said, until it is held.
-    fn listen(&mut self, link: LinkId) {
-        while !self.has_enough_of(link) {
-            let Some((_, packet)) = self.learners.next_packet(link) else { return };
+    /// Takes a little of what an observer that is up to date has said, unless it is held; whether there was something.
+    fn listen(&mut self, link: LinkId) -> bool {
+        let mut took_any = false;
+        for _ in 0..PACKETS_AT_ONCE {
+            if self.has_enough_of(link) {
+                break;
+            }
+            let Some((_, packet)) = self.learners.next_packet(link) else { return took_any };
+            took_any = true;
             if let Err(reason) = self.on_packet(link, &packet) {
                 self.learners.refuse(link, &reason);
             }
         }
         self.held.push_back(link);
+        took_any
     }
 
     fn on_info(
@@ -466,12 +513,10 @@ impl ObserverMaster {
             }
             packet::REVALIDATE => {
                 let (session, timeout_ms) = packet.session_and_timeout().map_err(text)?;
-                if self.revalidations_of_observers >= LEARNER_SYNCS_MAX {
-                    return Err("too many questions about sessions wait for the leader".to_owned());
-                }
                 let observer = Some((link, handler.server, timeout_ms));
                 self.revalidations.push_back(Revalidation { observer, session });
-                self.revalidations_of_observers += 1;
+                self.questions_of_all += 1;
+                *self.questions.entry(link).or_default() += 1;
                 self.inbound.push(Inbound::TakenUpAtObserver { session });
                 self.upstream.push(Upstream::Revalidate(session, timeout_ms));
             }
@@ -483,7 +528,6 @@ impl ObserverMaster {
                     if handler.syncs_pending > LEARNER_SYNCS_MAX {
                         return Err("too many of its syncs wait for the leader".to_owned());
                     }
-                    self.syncs.push_back(Sync::Observer(link));
                 }
                 let held_by = self.holders.get(&session);
                 let is_sync = op == OpCode::Sync.number();
@@ -500,29 +544,71 @@ impl ObserverMaster {
                 let scope = packet.session_scope();
                 // A sync needs nobody's permission.
                 let identities = if is_sync { Vec::new() } else { packet.authinfo.clone() };
-                let fence = self.under_way.add(link, body.len() + acl::bytes_of(&identities));
-                self.upstream.push(Upstream::Request(ForwardedRequest {
-                    link,
-                    server: handler.server,
-                    session,
-                    scope,
-                    cxid,
-                    op,
-                    body,
-                    identities,
-                }));
-                if let Some(fence) = fence {
-                    if self.answers_fences {
-                        self.fences.push_back(fence);
-                    } else {
-                        self.syncs.push_back(Sync::Fence(fence));
-                    }
-                    self.upstream.push(Upstream::Fence(session));
+                let server = handler.server;
+                let request =
+                    ForwardedRequest { link, server, session, scope, cxid, op, body, identities };
+                if is_sync && scope == SessionScope::Unsaid && self.answers_fences {
+                    self.order_sync(request);
+                } else if is_sync {
+                    self.pass_sync_on(request);
+                } else {
+                    self.pass_on(request);
                 }
             }
             kind => warn!("{} sent a packet of type {kind}: ignored", handler.name()),
         }
         Ok(())
+    }
+
+    fn pass_on(&mut self, request: ForwardedRequest) {
+        let (link, session) = (request.link, request.session);
+        let is_member = self.learners.handlers.get(&link).is_some_and(|it| it.is_member);
+        let bytes = request.body.len() + acl::bytes_of(&request.identities);
+        let fence = self.under_way.add(link, is_member, bytes);
+        self.upstream.push(Upstream::Request(request));
+        let Some(fence) = fence else { return };
+        if self.answers_fences {
+            self.fences.push_back((fence, Vec::new()));
+        } else {
+            self.syncs.push_back(Sync::Fence(fence));
+        }
+        self.upstream.push(Upstream::Fence(session));
+    }
+
+    fn pass_sync_on(&mut self, sync: ForwardedRequest) {
+        if let Some(waiting) = self.fenced_syncs.get_mut(&sync.link)
+            && sync.scope == SessionScope::Unsaid
+        {
+            *waiting -= 1;
+            if *waiting == 0 {
+                self.fenced_syncs.remove(&sync.link);
+            }
+        }
+        self.syncs.push_back(Sync::Observer(sync.link));
+        // It has waited for what its observer asked for before.
+        let scope = if self.answers_fences { SessionScope::Global } else { sync.scope };
+        self.pass_on(ForwardedRequest { scope, ..sync });
+    }
+
+    /// An observer of Apache ZooKeeper does not keep a sync behind what its session has asked for before. Were that left
+    /// to the leader, the syncs of this server's own clients would wait there behind it, for their answers come in their
+    /// order:
+    ///
+    /// 1. A client of an observer asks for much, and for a sync. The leader answers that when it has carried out the rest.
+    /// 2. A client of this server asks for a sync. The leader has its answer, and keeps it until it has the first one.
+    fn order_sync(&mut self, sync: ForwardedRequest) {
+        let link = sync.link;
+        if self.under_way.is_none_of(link) && !self.fenced_syncs.contains_key(&link) {
+            return self.pass_sync_on(sync);
+        }
+        *self.fenced_syncs.entry(link).or_default() += 1;
+        if self.fences.is_empty() || !self.under_way.is_fenced() {
+            let fence = self.under_way.fence();
+            self.fences.push_back((fence, Vec::new()));
+            self.upstream.push(Upstream::Fence(sync.session));
+        }
+        let (_, syncs) = self.fences.back_mut().expect("there is one now");
+        syncs.push(sync);
     }
 
     fn history<'a>(&self, view: MasterView<'a>) -> History<'a> {

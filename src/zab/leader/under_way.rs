@@ -5,11 +5,12 @@
 //! when it has got there.
 //!
 //! ```text
-//! observer A ──┐ a flood: held at half of all, or at a part of it while half of all is under way
-//! observer B ──┤ a little now and then: read unless all of it is under way
+//! observer A ──┐ a flood: held at half of what its kind may have, or at less while that much of its kind is under way
+//! observer B ──┤ a little now and then: read unless its kind has all that it may
 //!              └─→ master ─→ r r r r F r r r r F r r ─→ leader
 //!                            └ fenced ┘        └ open: fewer than a fence is put behind
 //! ```
+//! Members of the ensemble are one kind, and have half of all; anybody may come as an observer, and those are the other.
 //! Invariant: whoever is held has a fence under way, whose answer may free it. What is open is less than what a link
 //! must have under way to be held.
 
@@ -49,11 +50,20 @@ impl Amount {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Fence(HashMap<LinkId, Amount>);
 
+/// What is under way of one link.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct OfLink {
+    amount: Amount,
+    is_member: bool,
+}
+
 /// See the module's words.
 #[derive(Debug, Default)]
 pub(super) struct UnderWay {
-    all: Amount,
-    of: HashMap<LinkId, Amount>,
+    of_members: Amount,
+    of_strangers: Amount,
+    /// None is empty.
+    of: HashMap<LinkId, OfLink>,
     /// What has no fence behind it.
     open: Fence,
     open_of_all: Amount,
@@ -61,35 +71,61 @@ pub(super) struct UnderWay {
 
 impl UnderWay {
     /// One more request, of so many bytes. `Some`: a fence is to be put behind it.
-    pub fn add(&mut self, link: LinkId, bytes: usize) -> Option<Fence> {
+    pub fn add(&mut self, link: LinkId, is_member: bool, bytes: usize) -> Option<Fence> {
         let one = Amount { requests: 1, bytes };
-        self.all.add(one);
-        self.of.entry(link).or_default().add(one);
+        // Whoever becomes a member meanwhile is one when nothing of it is under way.
+        let of_link =
+            self.of.entry(link).or_insert(OfLink { amount: Amount::default(), is_member });
+        of_link.amount.add(one);
+        let is_member = of_link.is_member;
+        self.kind_mut(is_member).add(one);
         self.open.0.entry(link).or_default().add(one);
         self.open_of_all.add(one);
-        if !self.open_of_all.is_a_part(PART) {
-            return None;
-        }
+        self.open_of_all.is_a_part(PART).then(|| self.fence())
+    }
+
+    fn kind_mut(&mut self, is_member: bool) -> &mut Amount {
+        if is_member { &mut self.of_members } else { &mut self.of_strangers }
+    }
+
+    /// A fence behind what has none yet, however little that is.
+    pub fn fence(&mut self) -> Fence {
         self.open_of_all = Amount::default();
-        Some(std::mem::take(&mut self.open))
+        std::mem::take(&mut self.open)
+    }
+
+    /// Whether everything has a fence behind it.
+    pub fn is_fenced(&self) -> bool {
+        self.open.0.is_empty()
+    }
+
+    /// Whether nothing of this link is under way.
+    pub fn is_none_of(&self, link: LinkId) -> bool {
+        !self.of.contains_key(&link)
     }
 
     /// The leader has got to a fence.
     pub fn remove(&mut self, fence: &Fence) {
         for (link, amount) in &fence.0 {
-            self.all.remove(*amount);
             let of_link = self.of.get_mut(link).expect("what is fenced was added");
-            of_link.remove(*amount);
-            if *of_link == Amount::default() {
+            of_link.amount.remove(*amount);
+            let (is_member, is_over) = (of_link.is_member, of_link.amount == Amount::default());
+            self.kind_mut(is_member).remove(*amount);
+            if is_over {
                 self.of.remove(link);
             }
         }
     }
 
     /// Whether nothing more should be taken from this link for now.
-    pub fn holds(&self, link: LinkId) -> bool {
-        let own = self.of.get(&link).copied().unwrap_or_default();
-        self.all.is_a_part(1) || own.is_a_part(2) || self.all.is_a_part(2) && own.is_a_part(PART)
+    pub fn holds(&self, link: LinkId, is_member: bool) -> bool {
+        let of_link = self.of.get(&link);
+        let own = of_link.map(|it| it.amount).unwrap_or_default();
+        let kind = match of_link.map_or(is_member, |it| it.is_member) {
+            true => self.of_members,
+            false => self.of_strangers,
+        };
+        kind.is_a_part(2) || own.is_a_part(4) || kind.is_a_part(4) && own.is_a_part(PART)
     }
 }
 
@@ -101,6 +137,7 @@ mod tests {
 
     const FLOOD: LinkId = LinkId::accepted(1);
     const CALM: LinkId = LinkId::accepted(2);
+    const MEMBER: LinkId = LinkId::accepted(3);
 
     #[test]
     fn a_flood_leaves_room_for_who_asks_for_little() {
@@ -108,31 +145,43 @@ mod tests {
             let mut under_way = UnderWay::default();
             let mut fences = VecDeque::new();
             for _ in 0..10 {
-                while !under_way.holds(FLOOD) {
-                    fences.extend(under_way.add(FLOOD, bytes));
+                while !under_way.holds(FLOOD, false) {
+                    fences.extend(under_way.add(FLOOD, false, bytes));
                 }
-                assert!(!under_way.holds(CALM), "{bytes}");
+                // The longest request alone is more than a half.
+                assert!(!under_way.holds(CALM, false) || bytes > OBSERVERS_BYTES_MAX / 4);
+                assert!(!under_way.holds(MEMBER, true), "{bytes}");
                 assert!(!fences.is_empty(), "its answer frees who is held");
-                fences.extend(under_way.add(CALM, 1));
+                fences.extend(under_way.add(MEMBER, true, 1));
                 under_way.remove(&fences.pop_front().unwrap());
             }
         }
     }
 
     #[test]
-    fn all_of_them_together_are_bounded() {
+    fn all_strangers_together_are_bounded_and_leave_room_for_members() {
         let mut under_way = UnderWay::default();
         let mut fences = Vec::new();
         let links: Vec<LinkId> = (0..100).map(LinkId::accepted).collect();
         let mut asked = 0;
-        while let Some(link) = links.iter().find(|link| !under_way.holds(**link)) {
-            fences.extend(under_way.add(*link, 10));
+        while let Some(link) = links.iter().find(|link| !under_way.holds(**link, false)) {
+            fences.extend(under_way.add(*link, false, 10));
             asked += 1;
         }
-        assert_eq!(asked, OBSERVERS_REQUESTS_MAX);
+        assert_eq!(asked, OBSERVERS_REQUESTS_MAX / 2);
+        let member = LinkId::accepted(100);
+        while !under_way.holds(member, true) {
+            fences.extend(under_way.add(member, true, 10));
+            asked += 1;
+        }
+        assert_eq!(asked, OBSERVERS_REQUESTS_MAX * 3 / 4);
         fences.iter().for_each(|fence| under_way.remove(fence));
-        assert!(links.iter().all(|link| !under_way.holds(*link)));
-        assert_eq!(under_way.all, under_way.open_of_all);
-        assert_eq!(under_way.of, under_way.open.0);
+        assert!(links.iter().all(|link| !under_way.holds(*link, false)));
+        let rest = under_way.fence();
+        assert!(under_way.is_fenced());
+        under_way.remove(&rest);
+        assert!(under_way.of.is_empty() && under_way.is_none_of(member));
+        let none = Amount::default();
+        assert_eq!((under_way.of_members, under_way.of_strangers), (none, none));
     }
 }

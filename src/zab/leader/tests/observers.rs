@@ -8,8 +8,9 @@ use super::super::{MasterView, ObserverMaster, Upstream};
 use super::script::{self, TREE_END, describe, packet_of, shown, txn, zxid};
 use crate::acl::Identity;
 use crate::id::{Epoch, ServerId, SessionId};
-use crate::limits::{OBSERVERS_BYTES_MAX, OBSERVERS_REQUESTS_MAX};
+use crate::limits::{OBSERVER_QUESTIONS_MAX, OBSERVERS_BYTES_MAX, OBSERVERS_REQUESTS_MAX};
 use crate::link::{LinkEvent, LinkId, LinkOp, Port};
+use crate::proto::OpCode;
 use crate::quorum::Config;
 use crate::quorum::PeerOptions;
 use crate::session::Tenure;
@@ -231,12 +232,12 @@ fn observers_wait_until_the_leader_has_got_to_what_they_have_asked_for() {
     world.say("ACK 3:0");
     world.take();
     let mut fences = 0;
-    for asked in 0..OBSERVERS_REQUESTS_MAX / 2 {
+    for asked in 0..OBSERVERS_REQUESTS_MAX / 4 {
         assert!(!world.master.has_enough_of(LINK), "{asked}");
         world.say("REQUEST 7 1 1 path");
         fences += world.take().iter().filter(|line| is_fence(line)).count();
     }
-    assert!(world.master.has_enough_of(LINK) && fences == 8, "{fences}");
+    assert!(world.master.has_enough_of(LINK) && fences == 4, "{fences}");
     assert!(!world.master.has_enough_of(LinkId::accepted(2)), "no observer's link");
     // What had come already waits here.
     world.say("REQUEST 7 2 9 path");
@@ -246,7 +247,7 @@ fn observers_wait_until_the_leader_has_got_to_what_they_have_asked_for() {
     assert!(!world.master.sync_done());
     assert!(!world.master.has_enough_of(LINK));
     assert_eq!(world.take(), ["ask op 9 0x7"]);
-    for _ in 0..7 {
+    for _ in 0..3 {
         assert!(!world.master.sync_done());
     }
     assert_eq!(world.take(), Vec::<String>::new());
@@ -256,41 +257,104 @@ fn observers_wait_until_the_leader_has_got_to_what_they_have_asked_for() {
     // Long requests are fewer.
     let body = "x".repeat(OBSERVERS_BYTES_MAX / 20 + 1);
     let words = format!("REQUEST 7 1 1 {body}");
-    (0..21).for_each(|_| world.say(&words));
+    (0..9).for_each(|_| world.say(&words));
     assert!(world.master.has_enough_of(LINK));
     let lines = world.take();
     let fences = lines.iter().filter(|line| is_fence(line)).count();
-    assert_eq!((lines.len() - fences, fences), (10, 5));
-    // One behind the fences of the other ten, and there is one that is not held.
-    (0..2 * fences).for_each(|_| assert!(!world.master.sync_done()));
+    assert_eq!((lines.len() - fences, fences), (5, 2));
+    // Each answer lets more go on, until there is one that is not held.
+    (0..4).for_each(|_| assert!(!world.master.sync_done()));
     let asked = world.take().iter().filter(|line| !is_fence(line)).count();
-    assert!(asked == 11 && !world.master.has_enough_of(LINK), "{asked}");
+    assert!(asked == 4 && !world.master.has_enough_of(LINK), "{asked}");
 }
 
 fn is_fence(line: &String) -> bool {
     *line == "fence for 0x7"
 }
 
+fn put_sync(out: &mut Vec<u8>, scope: SessionScope) {
+    let (session, op) = (SessionId(7), OpCode::Sync.number());
+    put_request(
+        out,
+        &PassedRequest { session, scope, cxid: 2, op, body: b"path", identities: &[] },
+    );
+}
+
+/// Those of an observer that is a Ringkeeper wait at the observer.
 #[test]
-fn syncs_do_not_wait_for_fences_that_the_leader_answers_by_themselves() {
+fn syncs_of_ringkeepers_do_not_wait_for_fences() {
     let mut world = World::below(true);
     world.join("1:5");
     world.say("ACK 3:0");
-    (1..OBSERVERS_REQUESTS_MAX / 2).for_each(|_| world.say("REQUEST 7 1 1 path"));
-    assert_eq!(world.take().iter().filter(|line| is_fence(line)).count(), 7);
-    world.say("REQUEST 7 2 9 path");
+    (2..OBSERVERS_REQUESTS_MAX / 4).for_each(|_| world.say("REQUEST 7 1 1 path"));
+    assert_eq!(world.take().iter().filter(|line| is_fence(line)).count(), 3);
+    let mut bytes = Vec::new();
+    put_sync(&mut bytes, SessionScope::Global);
+    world.link(LinkEvent::Received { link: LINK, bytes: &bytes });
     world.master.own_sync();
     // Answers to both syncs come before the fences'.
     assert!(!world.master.sync_done());
-    assert_eq!(world.take(), ["SYNC 0:0", "ask op 9 0x7", "fence for 0x7"]);
+    assert_eq!(world.take(), ["SYNC 0:0", "ask op 9 0x7"]);
     assert!(world.master.sync_done(), "its own");
+    world.say("REQUEST 7 1 1 path");
     assert!(world.master.has_enough_of(LINK));
     world.master.fence_done();
     assert!(!world.master.has_enough_of(LINK));
-    (0..7).for_each(|_| world.master.fence_done());
+    (0..3).for_each(|_| world.master.fence_done());
+    world.take();
     // One more than was sent changes nothing.
     world.master.fence_done();
     assert_eq!(world.take(), Vec::<String>::new());
+}
+
+/// Those of an observer of Apache ZooKeeper wait here, so that nobody else's wait for them at the leader.
+#[test]
+fn syncs_that_their_observer_does_not_order_are_passed_on_behind_what_came_before() {
+    let mut world = World::below(true);
+    world.join("1:5");
+    world.say("ACK 3:0");
+    world.take();
+    let (request, sync) = ("REQUEST 7 1 1 path", "REQUEST 7 2 9 path");
+    world.say(sync);
+    assert_eq!(world.take(), ["ask op 9 0x7"], "nothing is before it");
+    assert!(!world.master.sync_done());
+    assert_eq!(world.take(), ["SYNC 0:0"]);
+    // The sync before counts as under way until a fence is behind it.
+    world.say(request);
+    world.say(sync);
+    assert_eq!(world.take(), ["ask op 1 0x7", "fence for 0x7"]);
+    world.say(sync);
+    assert_eq!(world.take(), Vec::<String>::new(), "the same fence is before it");
+    world.say(request);
+    world.say(sync);
+    assert_eq!(world.take(), ["ask op 1 0x7", "fence for 0x7"]);
+    world.master.own_sync();
+    assert!(world.master.sync_done(), "it waits for none of them");
+    world.master.fence_done();
+    assert_eq!(world.take(), ["ask op 9 0x7"; 2]);
+    world.master.fence_done();
+    assert_eq!(world.take(), ["ask op 9 0x7"]);
+    (0..3).for_each(|_| assert!(!world.master.sync_done()));
+    assert_eq!(world.take(), ["SYNC 0:0"; 3]);
+}
+
+#[test]
+fn observers_that_ask_much_about_sessions_wait_and_are_not_sent_away() {
+    let mut world = World::new();
+    world.join("1:5");
+    world.say("ACK 3:0");
+    world.take();
+    (0..OBSERVER_QUESTIONS_MAX + 5).for_each(|_| world.say("REVALIDATE 7"));
+    let asked = |lines: Vec<String>| lines.iter().filter(|line| line.starts_with("ask")).count();
+    assert_eq!(asked(world.take()), OBSERVER_QUESTIONS_MAX);
+    assert!(world.master.has_enough_of(LINK));
+    for _ in 0..5 {
+        assert!(!world.master.revalidated(SessionId(7), false, None));
+    }
+    assert_eq!(asked(world.take()), 5);
+    assert!(world.master.has_enough_of(LINK), "as many wait again");
+    assert!(!world.master.revalidated(SessionId(7), false, None));
+    assert!(!world.master.has_enough_of(LINK));
 }
 
 #[test]

@@ -73,6 +73,3 @@ pub mod runtime;
 // Layer 7: all of it together.
 pub mod cli;
 pub mod server;
-
-// Layer 8: ensembles from a seed. The server's binary holds nothing of it: nobody there names it.
-pub mod sim;

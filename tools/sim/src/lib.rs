@@ -11,6 +11,8 @@
 //! The replicas are driven as the real edge drives them (`src/server/host.rs` of the server). The easy rule to break:
 //! nothing here may depend on anything but the seed, such as the order of a hash table.
 
+#![cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
+
 mod acl;
 mod asking;
 mod assign;

@@ -1,8 +1,9 @@
 //! Ringkeeper: a coordination server that speaks ZooKeeper's protocols and keeps ZooKeeper's files.
 //!
 //! The modules form layers; each imports only from its own layer or those above it in this list.
-//! The first five layers decide and never act: they read no clock, no random source, no file and
-//! no socket. `ARCHITECTURE.md` tells the whole story.
+//! Layers 0 to 5 decide and never act: they read no clock, no random source, no file and no socket.
+//! Only `recovery` has files read and changed while it runs, through a trait that the edge implements
+//! (`recovery::Folder`). `ARCHITECTURE.md` tells the whole story.
 
 // Layer 0: words.
 #[cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
@@ -73,6 +74,3 @@ pub mod runtime;
 // Layer 7: all of it together.
 pub mod cli;
 pub mod server;
-
-// Layer 8: ensembles from a seed. The server's binary holds nothing of it: nobody there names it.
-pub mod sim;

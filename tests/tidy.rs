@@ -26,8 +26,6 @@ const LAYERS: &[(u8, &[&str])] = &[
     (5, &["processor", "replica"]),
     (6, &["runtime", "net", "config", "metrics", "admin", "inspect"]),
     (7, &["server", "cli"]),
-    // Ensembles from a seed: may use everything, and nothing may use it.
-    (8, &["sim"]),
 ];
 
 /// In this order: each imports from those before it alone.
@@ -35,6 +33,10 @@ const AGREEMENT: &[&str] = &["link", "quorum", "zab", "election", "peer"];
 
 /// Layers up to this one decide and never act.
 const CORE_LAYER_MAX: u8 = 5;
+
+/// Where the simulation is, which decides by its seed alone; what runs it, and may look at clocks.
+const SIMULATION: &str = "tools/sim/src/";
+const RUNS_SIMULATION: &str = "tools/sim/src/main.rs";
 
 /// What has an effect, or an outcome that a seed does not fix.
 const NEVER_IN_CORE: &[&str] = &[
@@ -113,7 +115,12 @@ fn the_core_reads_no_clock_no_random_source_no_file_and_no_socket() {
 }
 
 #[test]
-fn clippy_watches_every_module_of_the_core() {
+fn the_simulation_depends_on_its_seed_alone() {
+    none(sources().iter().flat_map(effects_in_simulation).collect());
+}
+
+#[test]
+fn clippy_watches_every_module_of_the_core_and_the_simulation() {
     none(sources().iter().flat_map(lints_of_core).collect());
 }
 
@@ -194,6 +201,11 @@ impl Source {
         self.path.ends_with("/tests.rs") || self.path.contains("/tests/")
     }
 
+    /// True for what a seed fixes: the simulation, but for the program that runs it.
+    fn is_simulation(&self) -> bool {
+        self.path.starts_with(SIMULATION) && self.path != RUNS_SIMULATION
+    }
+
     fn violation(&self, at: usize, what: impl Into<String>) -> Violation {
         let line = self.text[..at].matches('\n').count() + 1;
         Violation { path: self.path.clone(), line, what: what.into() }
@@ -250,20 +262,33 @@ fn is_out_of_order(module: &str, imported: &str) -> bool {
 
 fn effects_in_core(source: &Source) -> Vec<Violation> {
     let in_core = layer(source.module()).is_some_and(|layer| layer <= CORE_LAYER_MAX);
-    if !in_core || source.is_test() {
+    if in_core { effects(source, "the core") } else { Vec::new() }
+}
+
+fn effects_in_simulation(source: &Source) -> Vec<Violation> {
+    if source.is_simulation() { effects(source, "the simulation") } else { Vec::new() }
+}
+
+fn effects(source: &Source, who: &str) -> Vec<Violation> {
+    if source.is_test() {
         return Vec::new();
     }
     let code = without_tests(&Parts::of(&source.text).code);
     let found =
         NEVER_IN_CORE.iter().flat_map(|word| find_words(&code, word).map(move |at| (at, word)));
-    found.map(|(at, word)| source.violation(at, format!("the core names `{word}`"))).collect()
+    found.map(|(at, word)| source.violation(at, format!("{who} names `{word}`"))).collect()
 }
 
-/// The crate's root turns the lints on, module by module, because the edge must not have them. Not
-/// for unit tests, which may read golden files.
+/// The crate's root turns the lints on, module by module, because the edge must not have them; that of the
+/// simulation for all of it. Not for unit tests, which may read golden files.
 fn lints_of_core(source: &Source) -> Vec<Violation> {
     const LINTS: &str =
         "#[cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]";
+    if source.path == "tools/sim/src/lib.rs" {
+        let lints = LINTS.replacen('#', "#!", 1);
+        let has_them = source.text.lines().any(|line| line == lints);
+        return Vec::from_iter((!has_them).then(|| source.violation(0, format!("lacks {lints}"))));
+    }
     if source.path != "src/lib.rs" {
         return Vec::new();
     }
@@ -284,7 +309,7 @@ fn lints_of_core(source: &Source) -> Vec<Violation> {
 }
 
 fn confined(source: &Source) -> Vec<Violation> {
-    if !source.path.starts_with("src/") {
+    if !source.path.starts_with("src/") && !source.path.starts_with(SIMULATION) {
         return Vec::new();
     }
     let code = Parts::of(&source.text).code;
@@ -435,8 +460,9 @@ fn heads(code: &str, at: usize, found: &mut Vec<(usize, String)>) {
 
 // ---- reading the repository
 
+/// The server, and the simulation of many.
 fn sources() -> Vec<Source> {
-    of_kind(&["rs"], &["src"])
+    of_kind(&["rs"], &["src", "tools/sim/src"])
 }
 
 /// Files with these extensions (all if none is given) in these folders of the repository; in its
@@ -510,19 +536,22 @@ mod planted {
             fn f() { crate::server::run() }\n\
             // crate::server in a comment\n\
             const S: &str = \"crate::server\";\n\
-            use super::sim;\n\
-            use super::super::sim;\n\
+            use super::cli;\n\
+            use super::super::cli;\n\
             #[cfg(test)]\n\
-            mod tests { use crate::sim::Cluster; }\n";
+            mod tests { use crate::server::run; }\n";
         let found = layering(&[source("src/tree/node.rs", text)]);
         assert_eq!(lines(&found), [3, 4, 5, 9], "{found:?}");
         assert_eq!(found[0].what, "`tree` (layer 2) imports from `replica` (layer 5)");
-        assert_eq!(lines(&layering(&[source("src/tree.rs", "//! X.\nuse super::sim;\n")])), [2]);
+        assert_eq!(lines(&layering(&[source("src/tree.rs", "//! X.\nuse super::cli;\n")])), [2]);
         assert_eq!(
             layering(&[source("src/replica/mod.rs", "//! X.\nuse crate::zab::Ready;\n")]),
             []
         );
-        assert_eq!(layering(&[source("src/tree/tests.rs", "//! X.\nuse crate::sim::A;\n")]), []);
+        assert_eq!(
+            layering(&[source("src/tree/tests.rs", "//! X.\nuse crate::server::run;\n")]),
+            []
+        );
         let text = "//! X.\nuse crate::quorum::Config;\nuse crate::peer::Member;\n";
         let found = layering(&[source("src/zab/mod.rs", text)]);
         assert_eq!(found[0].what, "`zab` imports from `peer`, which stands above it");
@@ -556,6 +585,20 @@ mod planted {
     }
 
     #[test]
+    fn an_effect_in_the_simulation_is_seen_but_not_in_what_runs_it() {
+        let text = "//! X.\n\
+            use std::time::Instant;\n\
+            use fastrand::Rng;\n\
+            use ringkeeper::time::Now;\n";
+        let found = effects_in_simulation(&source("tools/sim/src/clock.rs", text));
+        let mut found = lines(&found);
+        found.sort_unstable();
+        assert_eq!(found, [2, 3]);
+        assert_eq!(effects_in_simulation(&source("tools/sim/src/main.rs", text)), []);
+        assert_eq!(effects_in_simulation(&source("tools/sim/tests/seeds.rs", text)), []);
+    }
+
+    #[test]
     fn a_module_of_the_core_without_its_lints_is_seen() {
         let text = "//! X.\n\
             #[cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]\n\
@@ -563,6 +606,7 @@ mod planted {
             pub mod replica;\n\
             pub mod net;\n";
         assert_eq!(lines(&lints_of_core(&source("src/lib.rs", text))), [4]);
+        assert_eq!(lines(&lints_of_core(&source("tools/sim/src/lib.rs", text))), [1]);
     }
 
     #[test]
@@ -571,6 +615,8 @@ mod planted {
         assert_eq!(lines(&confined(&source("src/config/mod.rs", text))), [2, 3]);
         assert_eq!(lines(&confined(&source("src/server/mod.rs", text))), [3]);
         assert_eq!(lines(&confined(&source("src/runtime/mod.rs", text))), [2]);
+        assert_eq!(lines(&confined(&source("tools/sim/src/run.rs", text))), [2, 3]);
+        assert_eq!(confined(&source("tools/bench/src/run.rs", text)), []);
     }
 
     #[test]

@@ -32,11 +32,11 @@ use ringkeeper::proto::quorum::{
     PROTOCOL_VERSION, QuorumPacket, ServerState, packet,
 };
 use ringkeeper::proto::txn::{CreateTxn, SetDataTxn, Txn, TxnBody, TxnHeader};
-use ringkeeper::sim::attacker::{Guise, Line, Setup, Siege};
 use ringkeeper::snapshot::StreamWriter;
 use ringkeeper::zab::packets;
 use ringkeeper::zab::{Mark, Marks, Origin};
 use ringkeeper::zab::{PassedRequest, PeerState, SessionScope};
+use ringkeeper_sim::attacker::{Guise, Line, Setup, Siege};
 
 use super::impossible;
 use super::requests::{OPS, encode_body};
@@ -99,7 +99,7 @@ pub fn run(data: &[u8]) {
 }
 
 /// `FUZZ_TRACE` prints what happens.
-fn sink() -> Option<ringkeeper::sim::Sink> {
+fn sink() -> Option<ringkeeper_sim::Sink> {
     std::env::var_os("FUZZ_TRACE")?;
     Some(Box::new(|at, line| println!("{at:>9} {line}")))
 }

@@ -8,7 +8,7 @@
 mod budget;
 mod census;
 mod connection;
-pub(crate) mod frame;
+pub mod frame;
 pub mod links;
 mod listener;
 mod outstanding;

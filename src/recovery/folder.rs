@@ -57,8 +57,8 @@ pub struct FileInfo {
     pub bytes: u64,
 }
 
-/// What recovery does to the folders of a server, before anything else runs. Each change is durable
-/// when the call returns.
+/// What recovery does to the folders of a server, before anything else runs; a purge and whoever reads old
+/// logs for others use it later. Each call waits for the disk; each change is durable when it returns.
 pub trait Folder {
     /// The plain files of a folder, in any order; none if there is no such folder.
     ///

@@ -12,7 +12,7 @@ mod options;
 mod oracle;
 mod past;
 mod phases;
-pub(crate) mod purge;
+pub mod purge;
 mod recover;
 mod session_core;
 mod stalls;

@@ -34,11 +34,10 @@ pub fn start(folders: &Folders, kept: usize, interval: Duration) -> io::Result<(
 }
 
 /// Removes what may go; says how many files.
-pub(crate) fn purge(
-    folder: &dyn Folder,
-    kept: usize,
-    planted: Option<PlantedBug>,
-) -> io::Result<usize> {
+///
+/// # Errors
+/// The folder cannot be read, or a file not removed.
+pub fn purge(folder: &dyn Folder, kept: usize, planted: Option<PlantedBug>) -> io::Result<usize> {
     let snapshots = names(folder, Place::Snapshots)?;
     let logs = names(folder, Place::Logs)?;
     let mut whole = Vec::new();

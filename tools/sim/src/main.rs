@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use clap::{Parser, ValueEnum};
 use ringkeeper::planted::PlantedBug;
-use ringkeeper::sim::{Options, Outcome, Shape, Sink, run};
+use ringkeeper_sim::{Options, Outcome, Shape, Sink, run};
 
 /// Whole ensembles from a seed, with faults and checkers.
 #[derive(Parser)]

@@ -4,7 +4,7 @@
 //! anybody is built with them.
 
 use ringkeeper::planted::PlantedBug;
-use ringkeeper::sim::{Options, Shape, run};
+use ringkeeper_sim::{Options, Shape, run};
 
 /// Seeds within which each bug is found.
 const SEEDS: u64 = 1000;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use ringkeeper::sim::{Options, Outcome, Shape, run};
+use ringkeeper_sim::{Options, Outcome, Shape, run};
 
 /// Seeds that once found something, each with what it was.
 const FOUND: &[(Shape, u64, &str)] = &[

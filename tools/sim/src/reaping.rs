@@ -1,0 +1,60 @@
+//! Containers and nodes with a time to live: those whose time has come are gone after a while.
+
+use ringkeeper::time::WallMs;
+
+use super::chain::Chain;
+use super::model::{Kind, Model};
+use super::plan::{MS, Plan, SECOND};
+
+/// How long the search for such nodes and their removal may take, in µs, when nothing goes wrong.
+fn patience(plan: &Plan) -> u64 {
+    let search = plan.wild.wider.reap_interval_ms * MS;
+    // A disk that stays slow needs half a second and more for each write, and an epoch that ends brings
+    // a new leader, which waits for the whole interval again.
+    let patience = 2 * search + 4 * SECOND;
+    if plan.short_epochs { 2 * patience } else { patience }
+}
+
+/// Looks for nodes that should be gone. Nothing has gone wrong since the true time `quiet_since`; now it
+/// is `now`, and the servers' date is `wall`.
+///
+/// # Errors
+/// One is there.
+pub fn check(
+    model: &Model,
+    chain: &Chain,
+    plan: &Plan,
+    (quiet_since, now): (u64, u64),
+    wall: WallMs,
+) -> Result<(), String> {
+    let patience = patience(plan);
+    let patience_ms = i64::try_from(patience / MS).expect("some seconds");
+    if now < quiet_since + patience {
+        return Ok(());
+    }
+    for (path, node) in &model.nodes {
+        if !node.children.is_empty() {
+            continue;
+        }
+        let old_enough = |limit_ms: i64| wall.0 - node.stat.mtime > limit_ms + patience_ms;
+        let is_due = match node.kind {
+            Kind::Plain => false,
+            Kind::Container => {
+                node.stat.cversion > 0 || model.never_used_ms.is_some_and(old_enough)
+            }
+            Kind::Ttl(ttl_ms) => old_enough(ttl_ms),
+        };
+        // When its last child went.
+        let changed = chain.get(node.stat.pzxid).map_or(0, |link| link.at);
+        if is_due && changed + patience < now {
+            return Err(format!(
+                "{path} should be gone: it is {} ms old and had its last child at {changed} µs, {:?} \
+                 {:?}",
+                wall.0 - node.stat.mtime,
+                node.kind,
+                node.stat
+            ));
+        }
+    }
+    Ok(())
+}

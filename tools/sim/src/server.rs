@@ -1,0 +1,385 @@
+//! One server: a machine with its disk and its clocks, and the replica that runs on it now and then.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+
+use ringkeeper::database::DatabaseOptions;
+use ringkeeper::id::{ServerId, Zxid};
+use ringkeeper::limits;
+use ringkeeper::link::{Endpoint, LinkId, Port};
+use ringkeeper::planted::{self, PlantedBug};
+use ringkeeper::quorum::PeerOptions;
+use ringkeeper::quorum::{Config, Member, MemberAddress, Role};
+use ringkeeper::recovery::{Recovered, RecoveryError, RecoveryOptions, recover};
+use ringkeeper::replica::{Output, Replica, ReplicaOptions};
+use ringkeeper::time::Now;
+use ringkeeper::{snapshot, txnlog};
+
+use super::clock::Clock;
+use super::config_files::ConfigFiles;
+use super::disk::{Disk, Flip};
+use super::network::{ConnId, Node};
+use super::plan::Plan;
+use super::rng::Rng;
+use super::wild::Broken;
+
+/// Port on which a simulated leader waits for learners.
+pub const QUORUM_PORT: u16 = 2888;
+/// Port of simulated elections.
+pub const ELECTION_PORT: u16 = 3888;
+/// Port on which simulated followers wait for observers.
+pub const OBSERVER_MASTER_PORT: u16 = 2889;
+/// Longest frame of a simulated client.
+pub const FRAME_BYTES_MAX: u32 = 4096;
+
+/// What a server does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Its process runs.
+    Running,
+    /// Its process is gone and will be started.
+    Down {
+        /// The machine is gone as well: nobody refuses its connections.
+        machine: bool,
+    },
+    /// It refused to start; an operator has to do something.
+    Refused(String),
+    /// It is no member, and nobody starts it.
+    Out,
+}
+
+/// A server.
+pub struct Server {
+    /// Its number.
+    pub id: ServerId,
+    /// Whether its vote counts at first.
+    pub is_voter: bool,
+    /// Its disk.
+    pub disk: Disk,
+    /// Its clocks.
+    pub clock: Clock,
+    /// What it does.
+    pub state: State,
+    /// Its processes so far.
+    pub life: u64,
+    /// It stands still until then.
+    pub paused_until: u64,
+    /// The process.
+    pub replica: Option<Box<Replica>>,
+    /// Kept for its buffers.
+    pub output: Output,
+    /// A turn will come.
+    pub turn_scheduled: bool,
+    /// When its timer rings.
+    pub timer_at: Option<u64>,
+    /// Its links to other servers: the connection, and which end of it.
+    pub links: BTreeMap<LinkId, (ConnId, usize)>,
+    /// Its clients.
+    pub conns: BTreeMap<u64, ConnId>,
+    /// What arrived from clients and is not a whole frame yet.
+    pub partial: BTreeMap<u64, Vec<u8>>,
+    /// Where it listens.
+    pub listening: Vec<(Port, Endpoint)>,
+    /// Links that it accepted.
+    pub accepted: u64,
+    /// The configuration in its files.
+    pub config: Rc<Config>,
+    /// The one that was proposed, in its files as well, until it is active.
+    pub next: Option<Rc<Config>>,
+    /// The files in which both stand.
+    pub config_files: ConfigFiles,
+    /// It was started to become a member, and has time for that until then.
+    pub joining_until: u64,
+    /// The log of transactions reached to here when the state was last looked at.
+    pub seen: Zxid,
+    /// Bits of its files that are not what they were.
+    pub flips: Vec<Flip>,
+    /// Its folder was set aside, and it has no history yet.
+    pub began_anew: bool,
+    /// It stays so while the others must serve.
+    pub broken: Option<Broken>,
+    rng: Rng,
+}
+
+impl Server {
+    /// Its process has found nothing of what was there, for somebody has changed bytes of it.
+    pub fn has_lost_all(&self) -> bool {
+        let begins_with = self.replica.as_ref().map(|replica| replica.last_processed());
+        begins_with == Some(Zxid::NONE) && !self.flips.is_empty()
+    }
+
+    /// A server that was never started.
+    pub fn new(index: usize, plan: &Plan, disk: Disk, config: Rc<Config>, mut rng: Rng) -> Server {
+        let off = i64::try_from(rng.below(2 * plan.drift_max + 1)).expect("a small number");
+        let drift = off - i64::try_from(plan.drift_max).expect("a small number");
+        let is_member = config.members.contains_key(&server_id(index));
+        Server {
+            id: server_id(index),
+            is_voter: index < plan.voters,
+            disk,
+            clock: Clock::new(drift, rng.between(1, 1 << 40)),
+            state: if is_member { State::Down { machine: false } } else { State::Out },
+            life: 0,
+            paused_until: 0,
+            replica: None,
+            output: Output::default(),
+            turn_scheduled: false,
+            timer_at: None,
+            links: BTreeMap::new(),
+            conns: BTreeMap::new(),
+            partial: BTreeMap::new(),
+            listening: Vec::new(),
+            accepted: 0,
+            config,
+            next: None,
+            config_files: ConfigFiles::default(),
+            joining_until: 0,
+            seen: Zxid::ZERO,
+            flips: Vec::new(),
+            began_anew: false,
+            broken: None,
+            rng,
+        }
+    }
+
+    /// An operator gives it a configuration.
+    pub fn give_config(&mut self, config: Rc<Config>) {
+        self.config_files.write_by_hand(self.id, &config);
+        self.config = config;
+        self.next = None;
+    }
+
+    /// Reads its configuration files. A server that keeps none knows all the same.
+    ///
+    /// # Errors
+    /// Why they cannot be used.
+    pub fn read_config(&mut self, plan: &Plan) -> Result<(), String> {
+        if plan.wild.config_files {
+            let (config, next) = self.config_files.open()?;
+            self.config = Rc::new(config);
+            self.next = next.map(Rc::new);
+        }
+        Ok(())
+    }
+
+    /// Reads the folder and begins a process.
+    ///
+    /// # Errors
+    /// Why the folder cannot be used.
+    pub fn start(&mut self, now: Now, plan: &Plan) -> Result<(), RecoveryError> {
+        self.life += 1;
+        let recovered = self.recover(plan)?;
+        let seed = self.rng.word();
+        let options = replica_options(self.id, plan);
+        let replica = if plan.is_standalone() {
+            Replica::new(options, recovered, now, seed)
+        } else {
+            let mut peer = peer_options(self.id, self.config.is_observer(self.id), plan);
+            peer.last_seen = self.next.as_deref().cloned();
+            let config = (*self.config).clone();
+            Replica::member(options, peer, config, recovered, now, seed)
+        };
+        self.replica = Some(Box::new(replica));
+        self.state = State::Running;
+        Ok(())
+    }
+
+    /// What the folder holds.
+    ///
+    /// # Errors
+    /// Why it cannot be used.
+    pub fn recover(&mut self, plan: &Plan) -> Result<Recovered, RecoveryError> {
+        let options = recovery_options(plan, self.rng.word());
+        recover(&self.disk, &options, &mut |_| ())
+    }
+
+    /// Forgets everything that was the process's.
+    pub fn end(&mut self) {
+        self.replica = None;
+        self.output = Output::default();
+        self.turn_scheduled = false;
+        self.timer_at = None;
+        self.links.clear();
+        self.conns.clear();
+        self.partial.clear();
+        self.listening.clear();
+        self.paused_until = 0;
+    }
+
+    /// Its place among the servers.
+    pub fn index(&self) -> usize {
+        usize::try_from(self.id.0 - 1).expect("numbered from 1")
+    }
+
+    /// Whether its process runs.
+    pub fn is_running(&self) -> bool {
+        self.state == State::Running
+    }
+}
+
+/// How a server recovers.
+pub fn recovery_options(plan: &Plan, hash_seed: u64) -> RecoveryOptions {
+    RecoveryOptions {
+        database: DatabaseOptions {
+            hash_seed,
+            record: true,
+            digest_enabled: !plan.wild.no_digest,
+            extended_types: plan.wild.wider.reaps(),
+            planted: plan.planted,
+            ..DatabaseOptions::default()
+        },
+        // A member whose folder was set aside must not vote as if it had never known anything.
+        autocreate: plan.is_standalone() || plan.wild.autocreate,
+        ensemble: !plan.is_standalone(),
+        recent_txns_max: plan.commit_log_txns,
+        planted: plan.planted,
+        // There the first transaction of an epoch is not its first zxid.
+        allow_gaps: plan.short_epochs,
+        ..RecoveryOptions::default()
+    }
+}
+
+/// The number of a server.
+pub fn server_id(index: usize) -> ServerId {
+    ServerId(i64::try_from(index + 1).expect("a handful of servers"))
+}
+
+/// The name under which a server is found.
+pub fn host(id: ServerId) -> String {
+    format!("s{id}")
+}
+
+/// Which server a name means.
+pub fn index_of_host(host: &str) -> Option<usize> {
+    host.strip_prefix('s')?.parse::<usize>().ok()?.checked_sub(1)
+}
+
+/// The address of a machine, with a port of the moment.
+pub fn address(node: Node, number: u64) -> SocketAddr {
+    let node = u8::try_from(node).expect("a handful of machines");
+    let port = 10_000 + u16::try_from(number % 50_000).expect("below 50000");
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, node + 1)), port)
+}
+
+/// The ensemble that the run begins with.
+pub fn first_config(plan: &Plan) -> Config {
+    let member = |index: usize| {
+        let role = if index < plan.voters { Role::Participant } else { Role::Observer };
+        (server_id(index), member(server_id(index), role))
+    };
+    let members = (0..plan.voters + plan.observers).map(member).collect();
+    let mut config = Config { members, ..Config::default() };
+    if let Some((begins, weights)) = &plan.wild.groups {
+        for (index, weight) in weights.iter().enumerate() {
+            let group = 1 + begins.iter().filter(|begin| index >= **begin).count();
+            let group = i64::try_from(group).expect("a handful of groups");
+            config.groups.entry(group).or_default().insert(server_id(index));
+            config.weights.insert(server_id(index), *weight);
+        }
+    }
+    config
+}
+
+/// A server as a member.
+pub fn member(id: ServerId, role: Role) -> Member {
+    let address =
+        MemberAddress { host: host(id), quorum_port: QUORUM_PORT, election_port: ELECTION_PORT };
+    Member { addresses: vec![address], role, client: None }
+}
+
+/// Longest frame that a server takes.
+pub fn frame_bytes_max(plan: &Plan) -> u32 {
+    if planted::is(plan.planted, PlantedBug::LongFrameTaken) {
+        FRAME_BYTES_MAX + 4
+    } else if planted::is(plan.planted, PlantedBug::FullFrameRefused) {
+        FRAME_BYTES_MAX - 1
+    } else {
+        FRAME_BYTES_MAX
+    }
+}
+
+/// Longest transaction.
+pub fn txn_bytes_max(plan: &Plan) -> usize {
+    (FRAME_BYTES_MAX + plan.wild.asking.txn_extra_bytes_max()) as usize
+}
+
+fn replica_options(id: ServerId, plan: &Plan) -> ReplicaOptions {
+    let tick = i32::try_from(plan.tick_ms).expect("about a second");
+    let mut options = ReplicaOptions {
+        server_id: id,
+        tick_ms: plan.tick_ms,
+        session_timeout_ms_min: 2 * tick,
+        session_timeout_ms_max: 20 * tick,
+        frame_bytes_max: FRAME_BYTES_MAX,
+        txn_extra_bytes_max: plan.wild.asking.txn_extra_bytes_max(),
+        txnlog: txnlog::WriterOptions {
+            block_bytes: plan.block_bytes,
+            segment_bytes: plan.segment_bytes,
+            group_bytes_max: 16 << 10,
+            txn_bytes_max: txn_bytes_max(plan),
+            snap_count: plan.snap_count,
+            // Often, so that much can go wrong with them.
+            snapshot_share_percent: 0,
+            ..txnlog::WriterOptions::default()
+        },
+        snapshot: snapshot::WriterOptions {
+            nodes_max: if plan.wild.small_slices { 2 } else { 64 },
+            slice_bytes: if plan.wild.small_slices { 64 } else { 4096 },
+            in_flight_bytes_max: 64 << 10,
+            ..snapshot::WriterOptions::default()
+        },
+        // Little is applied in a turn, so that other things happen before what is committed is applied.
+        turn_work_units: if plan.wild.small_slices { 4 } else { limits::TURN_WORK_UNITS },
+        // Whoever asks may change the ensemble.
+        reconfig: plan.changes(),
+        skip_acl: plan.changes(),
+        local_sessions: plan.local_sessions,
+        local_sessions_upgrading: plan.local_sessions,
+        sync_enabled: !plan.wild.sync_disabled,
+        read_only_mode: plan.wild.read_only_mode,
+        leader_serves: !plan.wild.leader_only_leads,
+        eager_acl_check: plan.wild.eager_acl_check,
+        digest: !plan.wild.no_digest,
+        close_session_paths: !plan.wild.no_close_session_paths,
+        planted: plan.planted,
+        ..ReplicaOptions::default()
+    };
+    let wider = &plan.wild.wider;
+    options.enforce_quota = wider.enforce_quota;
+    if let Some(units) = plan.wild.turn_work_units {
+        options.turn_work_units = units;
+    }
+    if wider.reaps() {
+        options.extended_types = true;
+        options.container_check_interval_ms = wider.reap_interval_ms;
+        options.container_removals_per_minute_max = wider.reaped_per_minute;
+        options.container_never_used_ms_max = wider.never_used_ms_max.unwrap_or(0);
+    }
+    options
+}
+
+/// Counter with which epochs begin whose end is to be reached.
+const EPOCH_NEARLY_USED_UP: u32 = u32::MAX - 200;
+
+fn peer_options(id: ServerId, is_observer: bool, plan: &Plan) -> PeerOptions {
+    PeerOptions {
+        me: id,
+        tick_ms: plan.tick_ms.into(),
+        init_limit: plan.init_limit,
+        sync_limit: plan.sync_limit,
+        is_observer,
+        commit_log_txns: plan.commit_log_txns,
+        force_snapshot_sync: plan.wild.force_snapshot_sync,
+        sync_from_log: !plan.wild.no_sync_from_log,
+        reconfig: plan.changes(),
+        has_oracle: plan.wild.witness,
+        observer_master: plan
+            .observer_masters
+            .then(|| Endpoint { host: host(id), port: OBSERVER_MASTER_PORT }),
+        observer_master_port: plan.observer_masters.then_some(OBSERVER_MASTER_PORT),
+        initial_counter: if plan.short_epochs { EPOCH_NEARLY_USED_UP } else { 0 },
+        planted: plan.planted,
+        ..PeerOptions::default()
+    }
+}

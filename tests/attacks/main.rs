@@ -23,6 +23,7 @@ mod quorum_port;
 #[path = "../raw/mod.rs"]
 mod raw;
 mod snapshots;
+mod strangers;
 mod suspects;
 mod talk;
 mod watches;

@@ -220,6 +220,10 @@ impl Learner {
         if let Some(config) = self.new_config.take() {
             left_for(lasting.activate_config(config, self.target.leader, None))?;
         }
+        // It may have come in the role of a configuration that only a vote has said, and that this leader has not.
+        if lasting.is_observer != (self.target.kind == LearnerKind::Observer) {
+            return left_for(Some(MajorChange { leader: None }));
+        }
         self.stage = Stage::Broadcast;
         self.uncommitted.clear();
         self.uncommitted_bytes = 0;

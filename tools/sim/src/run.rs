@@ -150,13 +150,19 @@ fn come_together(world: &mut World) {
 
 /// What each server is.
 pub(super) fn states(world: &World) -> String {
+    let newest = world.newest_config();
     let state = |server: &super::server::Server| match &server.replica {
         Some(replica) => format!(
-            "s{} {} at {} (proposed {})",
+            "s{} {} at {} (proposed {}) with configuration {:x}, {}",
             server.id,
             replica.mode(),
             replica.last_processed(),
-            replica.last_proposed()
+            replica.last_proposed(),
+            server.config.version,
+            match newest.members.get(&server.id) {
+                Some(member) => format!("in the newest one {}", member.role),
+                None => "not in the newest one".to_owned(),
+            }
         ),
         None => format!("s{} {:?}", server.id, server.state),
     };

@@ -80,6 +80,26 @@ fn an_earlier_first_configuration_than_ours_is_followed_and_not_taken_over() {
 }
 
 #[test]
+fn a_role_that_only_a_vote_has_given_ends_where_the_leader_has_another_configuration() {
+    let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[]);
+    let observer = THREE.replacen("participant", "observer", 1);
+    let own = Rc::new(config(0x1_0000_0000, &observer));
+    (it.lasting.config, it.lasting.last_seen) = (own.clone(), own);
+    // It has looked for a leader, and come to one, as a voter.
+    it.lasting.try_config(it.now, Rc::new(config(0x2_0000_0000, THREE)));
+    assert!(!it.lasting.is_observer);
+    it.says(|out| put_leader_info(out, Epoch(3), None));
+    it.says(|out| {
+        put_bare(out, packet::DIFF, Zxid::ZERO);
+        let told = format!("{observer}version=100000000");
+        put_data(out, packet::NEWLEADER, z(3, 0), told.as_bytes());
+    });
+    assert!(it.lasting.is_observer && it.learner.failure().is_none());
+    it.says(|out| put_bare(out, packet::UPTODATE, Zxid::NONE));
+    assert!(it.learner.failure().is_some(), "it comes again as an observer");
+}
+
+#[test]
 fn where_the_history_began_is_taken_over_with_it_and_forgotten_with_a_leader_that_does_not_know() {
     let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[z(1, 1)]);
     it.says(|out| put_leader_info(out, Epoch(2), Some(Origin(7))));

@@ -715,9 +715,9 @@ impl Connections {
                 self.on_failed(now, id, arrivals);
             }
             Some(LinkUse::Open(id)) => {
-                tracing::info!(server = id.0, reason, "election connection closed");
                 let channel = self.channels.get_mut(&id).expect("its link says so");
                 let open = channel.open.take().expect("its link says so");
+                tracing::info!(server = id.0, remote = %open.remote, reason, "election connection closed");
                 if open.since.plus_ms(SHORT_LIVED_MS) <= now {
                     channel.failures = 0;
                 } else if open.heard_at.is_none() {
@@ -782,8 +782,12 @@ impl Connections {
             at += 4 + length;
         }
         open.buffer.drain(..at);
+        let remote = open.remote;
         if let Some(length) = refused {
-            tracing::warn!(server = id.0, length, "closing an election connection: no such length");
+            tracing::warn!(
+                server = id.0, %remote, length,
+                "closing an election connection: no such length"
+            );
             self.close_open(id);
             self.on_failed(now, id, arrivals);
         }

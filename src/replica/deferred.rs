@@ -1,8 +1,10 @@
 //! Requests of learners that wait in a leader: for room on the disk, or for their turn.
 //!
 //! Each session's are kept in their order, its syncs among them, and sessions stand in line as connections do here
-//! ([`work`](super::work)): those whose next request is light in one, the others in another. The sync of a follower of
-//! Apache ZooKeeper is answered when everything is proposed that came before it.
+//! ([`work`](super::work)): those whose next request is light in one, the others in another. A learner of Apache
+//! ZooKeeper expects commits of its own and answers to its syncs in the order in which it has asked, whichever sessions
+//! they are of (`CommitProcessor.queuedWriteRequests`): all that it passes on is one lane here, as a session's is. Its
+//! syncs are answered when everything is proposed that came before them.
 //!
 //! ```text
 //! 1. A follower of Apache ZooKeeper passes on a write and a sync of one session.
@@ -17,10 +19,10 @@ use hashbrown::HashMap;
 
 use super::work::Weight;
 use crate::acl;
-use crate::id::SessionId;
+use crate::id::{ServerId, SessionId};
 use crate::limits;
 use crate::link::LinkId;
-use crate::zab::ForwardedRequest;
+use crate::zab::{ForwardedRequest, SessionScope};
 
 /// What a session has asked for.
 enum Kept {
@@ -40,12 +42,30 @@ impl Kept {
     }
 }
 
+/// What is kept in its order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Lane {
+    /// Of a session, at a learner that is a Ringkeeper.
+    Session(SessionId),
+    /// All of one that is not.
+    Link(LinkId),
+}
+
+impl Lane {
+    fn of(request: &ForwardedRequest) -> Lane {
+        match request.scope {
+            SessionScope::Unsaid => Lane::Link(request.link),
+            SessionScope::Local | SessionScope::Global => Lane::Session(request.session),
+        }
+    }
+}
+
 /// Where a sync is answered.
 struct Sync {
     /// The number of the first request that came behind it.
     number: u64,
     link: LinkId,
-    session: SessionId,
+    lane: Lane,
 }
 
 /// What a request takes while it waits, and took on its link.
@@ -56,10 +76,12 @@ fn bytes_of(request: &ForwardedRequest) -> usize {
 #[derive(Default)]
 pub(super) struct Deferred {
     /// None is empty.
-    sessions: HashMap<SessionId, VecDeque<Kept>>,
-    /// Each of the sessions, once, but for those whose next is a sync.
-    light: VecDeque<SessionId>,
-    heavy: VecDeque<SessionId>,
+    lanes: HashMap<Lane, VecDeque<Kept>>,
+    /// Each of the lanes, once, but for those whose next is a sync.
+    light: VecDeque<Lane>,
+    heavy: VecDeque<Lane>,
+    /// The numbers of what each session has asked for at each server; none is empty.
+    of_sessions: HashMap<(SessionId, ServerId), BTreeSet<u64>>,
     bytes: usize,
     /// The number of the next one that comes.
     next: u64,
@@ -77,11 +99,13 @@ pub(super) struct Deferred {
 
 impl Deferred {
     pub fn push(&mut self, request: ForwardedRequest, units: u32) {
-        let (session, number) = (request.session, self.next);
+        let number = self.next;
         self.next += 1;
         self.numbers.insert(number);
+        let asked_at = (request.session, request.server);
+        self.of_sessions.entry(asked_at).or_default().insert(number);
         self.count(request.link, bytes_of(&request));
-        self.keep(session, Kept::Request { number, units, request });
+        self.keep(Lane::of(&request), Kept::Request { number, units, request });
     }
 
     fn count(&mut self, link: LinkId, bytes: usize) {
@@ -101,19 +125,20 @@ impl Deferred {
         self.bytes -= bytes;
     }
 
-    pub fn push_sync(&mut self, link: LinkId, session: SessionId) {
+    pub fn push_sync(&mut self, sync: &ForwardedRequest) {
+        let (link, lane) = (sync.link, Lane::of(sync));
         self.count(link, 0);
-        self.syncs.push_back(Sync { number: self.next, link, session });
+        self.syncs.push_back(Sync { number: self.next, link, lane });
         *self.syncs_of.entry(link).or_default() += 1;
-        self.keep(session, Kept::Sync);
+        self.keep(lane, Kept::Sync);
     }
 
-    fn keep(&mut self, session: SessionId, kept: Kept) {
+    fn keep(&mut self, lane: Lane, kept: Kept) {
         let weight = kept.weight();
-        let of_session = self.sessions.entry(session).or_default();
-        of_session.push_back(kept);
-        if of_session.len() == 1 {
-            self.stand_in_line(session, weight);
+        let of_lane = self.lanes.entry(lane).or_default();
+        of_lane.push_back(kept);
+        if of_lane.len() == 1 {
+            self.stand_in_line(lane, weight);
         }
     }
 
@@ -135,37 +160,43 @@ impl Deferred {
         self.syncs_of.contains_key(&link)
     }
 
-    fn line(&mut self, weight: Weight) -> &mut VecDeque<SessionId> {
+    fn line(&mut self, weight: Weight) -> &mut VecDeque<Lane> {
         match weight {
             Weight::Light => &mut self.light,
             Weight::Heavy => &mut self.heavy,
         }
     }
 
-    fn stand_in_line(&mut self, session: SessionId, weight: Option<Weight>) {
+    fn stand_in_line(&mut self, lane: Lane, weight: Option<Weight>) {
         if let Some(weight) = weight {
-            self.line(weight).push_back(session);
+            self.line(weight).push_back(lane);
         }
     }
 
-    /// Takes the oldest of a session, and lets the next one stand in line.
-    fn take(&mut self, session: SessionId) -> Kept {
-        let of_session = self.sessions.get_mut(&session).expect("it has something that waits");
-        let kept = of_session.pop_front().expect("no session without anything is kept");
-        match of_session.front().map(Kept::weight) {
-            Some(weight) => self.stand_in_line(session, weight),
-            None => _ = self.sessions.remove(&session),
+    /// Takes the oldest of a lane, and lets the next one stand in line.
+    fn take(&mut self, lane: Lane) -> Kept {
+        let of_lane = self.lanes.get_mut(&lane).expect("it has something that waits");
+        let kept = of_lane.pop_front().expect("no lane without anything is kept");
+        match of_lane.front().map(Kept::weight) {
+            Some(weight) => self.stand_in_line(lane, weight),
+            None => _ = self.lanes.remove(&lane),
         }
         kept
     }
 
     /// The next of the one line or the other, and its cost.
     pub fn pop(&mut self, weight: Weight) -> Option<(ForwardedRequest, u32)> {
-        let session = self.line(weight).pop_front()?;
-        let Kept::Request { number, units, request } = self.take(session) else {
-            unreachable!("a session whose next is a sync stands in no line")
+        let lane = self.line(weight).pop_front()?;
+        let Kept::Request { number, units, request } = self.take(lane) else {
+            unreachable!("a lane whose next is a sync stands in no line")
         };
         self.numbers.remove(&number);
+        let asked_at = (request.session, request.server);
+        let numbers = self.of_sessions.get_mut(&asked_at).expect("it was counted as it came");
+        numbers.remove(&number);
+        if numbers.is_empty() {
+            self.of_sessions.remove(&asked_at);
+        }
         self.discount(request.link, bytes_of(&request));
         Some((request, units))
     }
@@ -173,10 +204,10 @@ impl Deferred {
     /// A sync before which nothing waits any more.
     pub fn pop_sync(&mut self) -> Option<LinkId> {
         let first = self.numbers.first().copied().unwrap_or(self.next);
-        let Sync { link, session, .. } = self.syncs.pop_front_if(|sync| sync.number <= first)?;
-        // All that its session has asked for before is proposed or answered.
-        let kept = self.take(session);
-        assert!(matches!(kept, Kept::Sync), "nothing of its session is before a sync that is next");
+        let Sync { link, lane, .. } = self.syncs.pop_front_if(|sync| sync.number <= first)?;
+        // All that came before it in its lane is proposed or answered.
+        let kept = self.take(lane);
+        assert!(matches!(kept, Kept::Sync), "nothing of its lane is before a sync that is next");
         self.discount(link, 0);
         let of_link = self.syncs_of.get_mut(&link).expect("it was counted as it came");
         *of_link -= 1;
@@ -191,7 +222,7 @@ impl Deferred {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.sessions.is_empty()
+        self.lanes.is_empty()
     }
 
     /// Whether a light one waits.
@@ -225,18 +256,10 @@ impl Deferred {
         self.next
     }
 
-    /// Whether something waits that this session asked for over this link, of the requests before `number`.
-    pub fn has_of(&self, session: SessionId, link: LinkId, number: u64) -> bool {
-        let Some(of_session) = self.sessions.get(&session) else { return false };
-        let earlier = of_session.iter().take_while(|kept| match kept {
-            Kept::Request { number: own, .. } => *own < number,
-            Kept::Sync => true,
-        });
-        let mut over_link = earlier.filter(|kept| match kept {
-            Kept::Request { request, .. } => request.link == link,
-            Kept::Sync => false,
-        });
-        over_link.next().is_some()
+    /// Whether something waits that this session asked for at this server, of the requests before `number`.
+    pub fn has_of(&self, session: SessionId, server: ServerId, number: u64) -> bool {
+        let numbers = self.of_sessions.get(&(session, server));
+        numbers.and_then(BTreeSet::first).is_some_and(|first| *first < number)
     }
 }
 
@@ -258,6 +281,39 @@ mod tests {
             body: vec![0; 10].into(),
             identities: Vec::new(),
         }
+    }
+
+    fn sync(link: LinkId, session: i64) -> ForwardedRequest {
+        ForwardedRequest { link, ..request(session, 1) }
+    }
+
+    /// A learner of Apache ZooKeeper takes a commit that is not its oldest request for somebody else's, and waits for ever.
+    #[test]
+    fn what_apache_zookeeper_passes_on_keeps_its_order_across_sessions() {
+        let mut deferred = Deferred::default();
+        let link = LinkId::accepted(5);
+        let unsaid = |session, cxid| ForwardedRequest {
+            link,
+            scope: SessionScope::Unsaid,
+            ..request(session, cxid)
+        };
+        let heavy = limits::HEAVY_WORK_UNITS + 1;
+        for (session, cxid, units) in [(1, 1, 1), (1, 2, heavy), (2, 1, 1)] {
+            deferred.push(unsaid(session, cxid), units);
+        }
+        deferred.push_sync(&unsaid(3, 1));
+        deferred.push(unsaid(2, 2), 1);
+        deferred.push(request(9, 1), 1);
+        assert_eq!(pop(&mut deferred, Weight::Light), Some((1, 1)));
+        assert_eq!(pop(&mut deferred, Weight::Light), Some((9, 1)));
+        assert_eq!(pop(&mut deferred, Weight::Light), None, "the next of the link is heavy");
+        assert_eq!(pop(&mut deferred, Weight::Heavy), Some((1, 2)));
+        assert_eq!(deferred.pop_sync(), None);
+        assert_eq!(pop(&mut deferred, Weight::Light), Some((2, 1)));
+        assert_eq!(pop(&mut deferred, Weight::Light), None, "it is behind a sync");
+        assert_eq!(deferred.pop_sync(), Some(link));
+        assert_eq!(pop(&mut deferred, Weight::Light), Some((2, 2)));
+        assert!(deferred.is_empty() && deferred.of_sessions.is_empty());
     }
 
     fn pop(deferred: &mut Deferred, weight: Weight) -> Option<(i64, i32)> {
@@ -296,7 +352,7 @@ mod tests {
         let mut deferred = Deferred::default();
         deferred.push(request(7, 1), 1);
         for _ in 0..limits::DEFERRED_REQUESTS_PER_LINK_MAX / 2 {
-            deferred.push_sync(flood, SessionId(8));
+            deferred.push_sync(&sync(flood, 8));
             deferred.push_fence(flood);
         }
         assert!(deferred.has_enough_of(flood) && !deferred.has_enough_of(other));
@@ -312,7 +368,7 @@ mod tests {
         {
             deferred.push(request(session, cxid), units);
         }
-        deferred.push_sync(LinkId::accepted(7), SessionId(5));
+        deferred.push_sync(&sync(LinkId::accepted(7), 5));
         // What comes behind a sync of its own session waits for it; others do not.
         deferred.push(request(5, 2), 1);
         deferred.push(request(4, 1), 1);
@@ -323,11 +379,11 @@ mod tests {
         assert_eq!(pop(&mut deferred, Weight::Light), None);
         deferred.push_fence(fence);
         assert_eq!(deferred.pop_fence(), None, "requests wait that came before it");
-        let (link, last) = (LinkId::accepted(1), u64::MAX);
-        let has_of = |session, link, last| deferred.has_of(SessionId(session), link, last);
-        assert!(has_of(1, link, last) && !has_of(3, link, last));
-        assert!(!has_of(1, LinkId::accepted(2), last), "over another link");
-        assert!(!has_of(1, link, 1), "what is left came later");
+        let (server, last) = (ServerId(2), u64::MAX);
+        let has_of = |session, server, last| deferred.has_of(SessionId(session), server, last);
+        assert!(has_of(1, server, last) && !has_of(3, server, last));
+        assert!(!has_of(1, ServerId(3), last), "at another server");
+        assert!(!has_of(1, server, 1), "what is left came later");
         assert_eq!(pop(&mut deferred, Weight::Heavy), Some((2, 1)));
         assert_eq!(pop(&mut deferred, Weight::Heavy), Some((1, 2)));
         assert_eq!(pop(&mut deferred, Weight::Heavy), None);

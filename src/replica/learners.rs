@@ -46,7 +46,7 @@ impl Replica {
         if deferred.is_empty() || (is_ordered_there && !deferred.has_sync_of(request.link)) {
             self.peer.answer_sync(request.link);
         } else {
-            deferred.push_sync(request.link, request.session);
+            deferred.push_sync(request);
         }
     }
 

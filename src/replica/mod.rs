@@ -62,6 +62,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use hashbrown::HashMap;
+use work::Weight;
 
 pub use memory::Held;
 pub use options::ReplicaOptions;
@@ -294,6 +295,7 @@ impl Replica {
         self.now = now;
         self.peer.handle_timeout(now.mono);
         self.follow_peer(now);
+        self.answer_questions(now);
         self.expire_sessions(now);
         self.reap(now);
         self.on_standing_timeout(now);
@@ -316,7 +318,9 @@ impl Replica {
             self.snapshots.wants_poll() || self.outgoing_wants_poll() || !self.resumable.is_empty();
         let slice = slice.then_some(self.now.mono);
         let reaping = if self.ensemble.proposes() { self.reaping.next() } else { None };
-        let sessions = if self.may_expire() { self.sessions.next_expiry() } else { None };
+        let may_expire =
+            self.may_expire() && self.may_write(Weight::Heavy) && self.work.may_end_a_session();
+        let sessions = if may_expire { self.sessions.next_expiry() } else { None };
         let local = self.ensemble.local.next_expiry();
         let standing = self.next_standing_timeout();
         let peer = self.peer.next_timeout();

@@ -66,7 +66,7 @@ struct Question {
     claim: Claim,
     /// The session is unknown here. It is over if this server still leads: so a quorum is asked.
     of_reign: Option<u64>,
-    /// What the session has asked for over the same link since then came later.
+    /// What the session has asked for at the same server since then came later.
     deferred_before: u64,
 }
 
@@ -248,14 +248,14 @@ impl Replica {
     /// 2. It reconnects to server 1, counts from the beginning, and asks for another write with xid 2.
     /// 3. There is room. Server 1 takes what became of the first write for the second one's.
     /// ```
-    /// What comes later, or over another link, is no part of that: a client that goes on asking elsewhere would keep the
+    /// What comes later, or at another server, is no part of that: a client that goes on asking elsewhere would keep the
     /// answer, and all behind it, waiting for as long as it likes.
     fn is_ahead_of_its_requests(&self, question: &Question) -> bool {
         // Connections here have numbers of their own, and the tenure of one that is kept is there.
-        let Asker::Learner { link, .. } = question.asker else { return false };
+        let Asker::Learner { server, .. } = question.asker else { return false };
         let (session, before) = (question.session, question.deferred_before);
         matches!(question.claim, Claim::New { .. })
-            && self.ensemble.deferred.has_of(session, link, before)
+            && self.ensemble.deferred.has_of(session, server, before)
     }
 
     fn is_end_undecided(&self, session: SessionId) -> bool {

@@ -436,7 +436,11 @@ impl Replica {
             }
             self.sessions.expire(now.mono, 1, &mut expired);
             if expired.is_empty() {
-                break;
+                // Those that live on were looked at, some at a time.
+                if self.sessions.next_expiry().is_none_or(|at| at > now.mono) {
+                    break;
+                }
+                continue;
             }
             self.end_expired(now, &mut expired);
             if !self.may_write(Weight::Heavy) {

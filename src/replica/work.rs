@@ -185,6 +185,12 @@ impl Work {
         }
     }
 
+    /// Whether light writes wait until more may be proposed: whoever comes now is behind them.
+    fn has_writers(&self) -> bool {
+        let is_any = !self.writers.is_empty() || !self.served.is_empty();
+        is_any && !self.is_serving
+    }
+
     /// The end of a session whose time has come is proposed that takes long.
     pub fn on_long_end(&mut self) {
         self.has_ended_a_session = true;
@@ -404,7 +410,8 @@ impl Replica {
         frame: &[u8],
     ) -> bool {
         let cost = self.cost_of(connection, frame);
-        if cost.is_write && !self.may_write(cost.weight) {
+        let is_behind_others = cost.weight == Weight::Light && self.work.has_writers();
+        if cost.is_write && (is_behind_others || !self.may_write(cost.weight)) {
             let line = match (cost.weight, self.work.is_serving && self.work.has_written) {
                 (Weight::Heavy, _) => Line::HeavyWriters,
                 (Weight::Light, true) => Line::Served,

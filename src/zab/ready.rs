@@ -35,7 +35,7 @@ pub struct Ready {
     /// The database becomes the one received with [`Inbound::Snapshot`], which is written to the
     /// disk as the snapshot of this zxid (SNAP).
     pub restore: Option<Zxid>,
-    /// To be appended to the transaction log; [`Peer::handle_synced`](super::Peer::handle_synced)
+    /// To be appended to the transaction log; [`Peer::handle_synced`](crate::peer::Peer::handle_synced)
     /// says when it is durable.
     pub append: Vec<Txn>,
     /// To be written to the two files.
@@ -43,7 +43,7 @@ pub struct Ready {
     /// To be sent when all of the above is durable: their truth depends on it.
     pub send_after_sync: Vec<Vouch>,
     /// The same for the peer itself:
-    /// [`Peer::handle_durable`](super::Peer::handle_durable) is called with it.
+    /// [`Peer::handle_durable`](crate::peer::Peer::handle_durable) is called with it.
     pub durable: Option<u64>,
     /// To be applied to the database, in zxid order. On a leader and on a learner alike.
     pub commit: Vec<Txn>,
@@ -122,7 +122,7 @@ pub enum Inbound {
     /// On the leader: a learner passes a client's request on.
     Request(ForwardedRequest),
     /// On the leader: a learner wants to hear when all that it has passed on before is proposed or refused. To be
-    /// answered with [`Peer::answer_fence`](super::Peer::answer_fence).
+    /// answered with [`Peer::answer_fence`](crate::peer::Peer::answer_fence).
     Fence {
         /// Whom to answer.
         link: LinkId,
@@ -135,7 +135,7 @@ pub enum Inbound {
         timeout_ms: i32,
     },
     /// On the leader: a client has taken its session up again at a learner. To be answered with
-    /// [`Peer::answer_revalidate`](super::Peer::answer_revalidate).
+    /// [`Peer::answer_revalidate`](crate::peer::Peer::answer_revalidate).
     Revalidate {
         /// Whom to answer.
         link: LinkId,
@@ -149,7 +149,7 @@ pub enum Inbound {
         kept: Option<Tenure>,
     },
     /// On the leader: a quorum still follows it, as was asked with
-    /// [`Peer::confirm_lead`](super::Peer::confirm_lead).
+    /// [`Peer::confirm_lead`](crate::peer::Peer::confirm_lead).
     StillLeads {
         /// This question is answered, and each before it.
         number: u64,
@@ -178,7 +178,7 @@ pub enum Inbound {
         session: SessionId,
     },
     /// On a learner: the leader asks for the sessions heard of since its last question. To be
-    /// answered with [`Peer::answer_ping`](super::Peer::answer_ping).
+    /// answered with [`Peer::answer_ping`](crate::peer::Peer::answer_ping).
     Ping {
         /// To be given back.
         zxid: Zxid,
@@ -191,7 +191,7 @@ pub enum Inbound {
         digest: Option<i64>,
     },
     /// A piece of it, of any length. When the tree is whole,
-    /// [`Peer::snapshot_received`](super::Peer::snapshot_received) is called with what follows it.
+    /// [`Peer::snapshot_received`](crate::peer::Peer::snapshot_received) is called with what follows it.
     Snapshot {
         /// The bytes.
         bytes: Bytes,
@@ -231,7 +231,7 @@ pub struct PassedRequest<'a> {
 /// A client's request on its way from a learner to the leader.
 #[derive(Clone, Debug)]
 pub struct ForwardedRequest {
-    /// The link of the learner; for [`Peer::answer_sync`](super::Peer::answer_sync).
+    /// The link of the learner; for [`Peer::answer_sync`](crate::peer::Peer::answer_sync).
     pub link: LinkId,
     /// The learner: it owns the session.
     pub server: ServerId,
@@ -253,7 +253,7 @@ pub struct ForwardedRequest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogRead {
     /// Names the wish; its result goes to
-    /// [`Peer::handle_log_read`](super::Peer::handle_log_read).
+    /// [`Peer::handle_log_read`](crate::peer::Peer::handle_log_read).
     pub id: u64,
     /// The transaction with this zxid comes first if it is there, so that the reader sees that its
     /// history is ours; otherwise the one before it and those after it.

@@ -11,7 +11,7 @@ use crate::link::{LinkId, LinkOp};
 ///
 /// ```
 /// use ringkeeper::link::LinkId;
-/// use ringkeeper::peer::{Ready, Vouch};
+/// use ringkeeper::zab::{Ready, Vouch};
 ///
 /// let ack = Vouch::new(LinkId::opened(1), vec![0, 0, 0, 3].into());
 /// let mut ready = Ready::default();
@@ -21,7 +21,7 @@ use crate::link::{LinkId, LinkOp};
 ///
 /// ```compile_fail,E0308
 /// use ringkeeper::link::LinkId;
-/// use ringkeeper::peer::{Ready, Vouch};
+/// use ringkeeper::zab::{Ready, Vouch};
 ///
 /// let ack = Vouch::new(LinkId::opened(1), vec![0, 0, 0, 3].into());
 /// let mut ready = Ready::default();

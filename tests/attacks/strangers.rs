@@ -155,15 +155,14 @@ fn a_session_that_is_busy_elsewhere_keeps_none_from_being_opened_again() {
     let all = RequestBody::Multi(vec![MultiOp::SetData(change); 9900]);
     let over = AtomicBool::new(false);
     let (times, longest) = thread::scope(|scope| {
-        let client = Client::connect_with(busy, 30_000);
-        let (session, mut socket) = (client.session.clone(), client.socket.try_clone().unwrap());
-        let mut client = client;
+        let mut client = Client::connect_with(busy, 30_000);
+        let (session, mut socket) = (client.session, client.socket.try_clone().unwrap());
         let frame = client.frame(OpCode::Multi, &all);
         let over = &over;
         scope.spawn(
             move || while !over.load(Ordering::Relaxed) && socket.write_all(&frame).is_ok() {},
         );
-        let own = Client::connect_with(other, 30_000).session.clone();
+        let own = Client::connect_with(other, 30_000).session;
         thread::sleep(Duration::from_millis(300));
         let taken_up = reopen(other, &session);
         let (begun, mut times, mut longest) = (Instant::now(), 0, taken_up);

@@ -52,6 +52,8 @@ pub(super) struct Link {
     unsent: RefCell<Unsent>,
     end: RefCell<Option<End>>,
     paused: Cell<bool>,
+    /// It is among the strangers that wait for the next turn, and is not read before.
+    waits: Cell<bool>,
     /// Bounds the time for the last bytes.
     patience: RefCell<Option<Timer>>,
     /// Nothing more is written, and the other side may read what was.
@@ -111,6 +113,7 @@ impl Link {
             unsent: RefCell::default(),
             end: RefCell::new(None),
             paused: Cell::new(false),
+            waits: Cell::new(false),
             patience: RefCell::new(None),
             said_farewell: Cell::new(false),
         })
@@ -262,6 +265,9 @@ impl Link {
             false => scratch.len(),
             true => STRANGER_READ_BYTES.min(self.links.shared.strangers_left.get()),
         };
+        if is_strangers && self.waits.get() {
+            return None;
+        }
         if room == 0 {
             self.wait_for_turn();
             return None;
@@ -291,9 +297,17 @@ impl Link {
         None
     }
 
-    /// A stranger's link is read on in the next turn, behind those that wait already.
+    /// A stranger's link is read on in a later turn, behind those that wait already.
     fn wait_for_turn(self: &Rc<Self>) {
-        self.links.shared.strangers.borrow_mut().push_back(self.clone());
+        if !self.waits.replace(true) {
+            self.links.shared.strangers.borrow_mut().push_back(self.clone());
+        }
+    }
+
+    /// A stranger's link may be read again.
+    pub fn take_turn(&self) {
+        self.waits.set(false);
+        self.wake();
     }
 
     /// Writes the last bytes, says that nothing more will come, and lets the other side read them.
@@ -335,6 +349,10 @@ impl Link {
             return;
         }
         let timer = self.patience.borrow_mut().take();
+        if self.waits.replace(false) {
+            // It holds the socket.
+            self.links.shared.strangers.borrow_mut().retain(|link| link.id != self.id);
+        }
         if let Some(remote) = self.accepted_from {
             self.links.forget_remote(remote);
         }

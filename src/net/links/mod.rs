@@ -272,7 +272,7 @@ impl Links {
         let mut waiting = self.shared.strangers.borrow_mut();
         let few = waiting.len().min(READS);
         for link in waiting.drain(..few) {
-            link.wake();
+            link.take_turn();
         }
         if !waiting.is_empty() {
             // Those that are woken may have nothing to read.

@@ -350,9 +350,12 @@ fn a_session_has_so_many_ephemeral_nodes_and_no_more() {
 fn requests_that_learners_pass_on_take_turns_by_session() {
     let mut h = leader();
     let (heavy, light) = (SessionId(3 << 56), SessionId((3 << 56) + 1));
-    let multi = |cxid| request(heavy, cxid, OpCode::Multi, &checks(2200));
+    let scope = SessionScope::Global;
+    let multi =
+        |cxid| ForwardedRequest { scope, ..request(heavy, cxid, OpCode::Multi, &checks(2200)) };
     let mut inbound: Vec<_> = (1..=4).map(|cxid| Inbound::Request(multi(cxid))).collect();
-    inbound.push(Inbound::Request(request(light, 1, OpCode::SetData, &set_data("/", b"", -1))));
+    let write = request(light, 1, OpCode::SetData, &set_data("/", b"", -1));
+    inbound.push(Inbound::Request(ForwardedRequest { scope, ..write }));
     h.serves_all = false;
     h.decide(Ready { inbound, ..Ready::default() });
     (0..20).for_each(|_| h.turn());

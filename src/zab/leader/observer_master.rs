@@ -6,7 +6,7 @@
 //! history that [`MasterView`] shows gets it, or an observer that comes between gets it twice, or not
 //! at all.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::mem::take;
 use std::rc::Rc;
 
@@ -101,8 +101,8 @@ pub struct ObserverMaster {
     answers_fences: bool,
     /// Those that it has still to answer so, oldest first, and syncs that are passed on behind each.
     fences: VecDeque<(Fence, Vec<ForwardedRequest>)>,
-    /// How many syncs of each link wait for a fence; none is 0.
-    fenced_syncs: BTreeMap<LinkId, usize>,
+    /// Links of which a sync waits for a fence, one of each: nothing more is taken from them meanwhile.
+    fenced_syncs: BTreeSet<LinkId>,
     under_way: UnderWay,
     /// Those of which packets wait here until less is under way, who waits for longest first.
     held: VecDeque<LinkId>,
@@ -143,7 +143,7 @@ impl ObserverMaster {
             syncs: VecDeque::new(),
             answers_fences,
             fences: VecDeque::new(),
-            fenced_syncs: BTreeMap::new(),
+            fenced_syncs: BTreeSet::new(),
             under_way: UnderWay::default(),
             held: VecDeque::new(),
             revalidations: VecDeque::new(),
@@ -188,7 +188,9 @@ impl ObserverMaster {
     /// for before.
     pub fn has_enough_of(&self, link: LinkId) -> bool {
         let Some(handler) = self.learners.handlers.get(&link) else { return false };
-        self.under_way.holds(link, handler.is_member) || self.asks_too_much(link)
+        self.fenced_syncs.contains(&link)
+            || self.under_way.holds(link, handler.is_member)
+            || self.asks_too_much(link)
     }
 
     /// Whether so many questions about sessions wait for the leader that this observer's next one has to wait here.
@@ -212,6 +214,12 @@ impl ObserverMaster {
             self.learners.excuse(late_ms);
         }
         self.next_half_tick = now.plus_ms(half_tick_ms);
+        // What they say waits here.
+        for link in &self.held {
+            if let Some(handler) = self.learners.handlers.get_mut(link) {
+                handler.heard_at = now;
+            }
+        }
         self.learners.drop_silent(now);
         self.learners.ping(self.informed);
     }
@@ -563,8 +571,9 @@ impl ObserverMaster {
     fn pass_on(&mut self, request: ForwardedRequest) {
         let (link, session) = (request.link, request.session);
         let is_member = self.learners.handlers.get(&link).is_some_and(|it| it.is_member);
+        let is_sync = request.op == OpCode::Sync.number();
         let bytes = request.body.len() + acl::bytes_of(&request.identities);
-        let fence = self.under_way.add(link, is_member, bytes);
+        let fence = self.under_way.add(link, is_member, (!is_sync).then_some(bytes));
         self.upstream.push(Upstream::Request(request));
         let Some(fence) = fence else { return };
         if self.answers_fences {
@@ -576,14 +585,7 @@ impl ObserverMaster {
     }
 
     fn pass_sync_on(&mut self, sync: ForwardedRequest) {
-        if let Some(waiting) = self.fenced_syncs.get_mut(&sync.link)
-            && sync.scope == SessionScope::Unsaid
-        {
-            *waiting -= 1;
-            if *waiting == 0 {
-                self.fenced_syncs.remove(&sync.link);
-            }
-        }
+        self.fenced_syncs.remove(&sync.link);
         self.syncs.push_back(Sync::Observer(sync.link));
         // It has waited for what its observer asked for before.
         let scope = if self.answers_fences { SessionScope::Global } else { sync.scope };
@@ -596,12 +598,19 @@ impl ObserverMaster {
     ///
     /// 1. A client of an observer asks for much, and for a sync. The leader answers that when it has carried out the rest.
     /// 2. A client of this server asks for a sync. The leader has its answer, and keeps it until it has the first one.
+    ///
+    /// So it waits here until the leader has got to what came before, and whatever the observer says next waits behind
+    /// it: it expects commits of its own and answers to its syncs in the order in which it has asked
+    /// (`CommitProcessor.queuedWriteRequests`).
     fn order_sync(&mut self, sync: ForwardedRequest) {
         let link = sync.link;
-        if self.under_way.is_none_of(link) && !self.fenced_syncs.contains_key(&link) {
+        if self.under_way.has_no_writes_of(link) {
             return self.pass_sync_on(sync);
         }
-        *self.fenced_syncs.entry(link).or_default() += 1;
+        assert!(
+            self.fenced_syncs.insert(link),
+            "nothing is taken from a link with a sync that waits"
+        );
         if self.fences.is_empty() || !self.under_way.is_fenced() {
             let fence = self.under_way.fence();
             self.fences.push_back((fence, Vec::new()));

@@ -27,17 +27,21 @@ const PART: usize = 16;
 pub(super) struct Amount {
     requests: usize,
     bytes: usize,
+    /// Those that are no syncs.
+    writes: usize,
 }
 
 impl Amount {
     fn add(&mut self, other: Amount) {
         self.requests += other.requests;
         self.bytes += other.bytes;
+        self.writes += other.writes;
     }
 
     fn remove(&mut self, other: Amount) {
         self.requests -= other.requests;
         self.bytes -= other.bytes;
+        self.writes -= other.writes;
     }
 
     /// Whether it is one part in so many of all that may be under way, or more.
@@ -70,9 +74,10 @@ pub(super) struct UnderWay {
 }
 
 impl UnderWay {
-    /// One more request, of so many bytes. `Some`: a fence is to be put behind it.
-    pub fn add(&mut self, link: LinkId, is_member: bool, bytes: usize) -> Option<Fence> {
-        let one = Amount { requests: 1, bytes };
+    /// One more request, a sync or of so many bytes. `Some`: a fence is to be put behind it.
+    pub fn add(&mut self, link: LinkId, is_member: bool, bytes: Option<usize>) -> Option<Fence> {
+        let writes = usize::from(bytes.is_some());
+        let one = Amount { requests: 1, bytes: bytes.unwrap_or(0), writes };
         // Whoever becomes a member meanwhile is one when nothing of it is under way.
         let of_link =
             self.of.entry(link).or_insert(OfLink { amount: Amount::default(), is_member });
@@ -99,9 +104,9 @@ impl UnderWay {
         self.open.0.is_empty()
     }
 
-    /// Whether nothing of this link is under way.
-    pub fn is_none_of(&self, link: LinkId) -> bool {
-        !self.of.contains_key(&link)
+    /// Whether nothing but syncs of this link is under way.
+    pub fn has_no_writes_of(&self, link: LinkId) -> bool {
+        self.of.get(&link).is_none_or(|of_link| of_link.amount.writes == 0)
     }
 
     /// The leader has got to a fence.
@@ -146,13 +151,13 @@ mod tests {
             let mut fences = VecDeque::new();
             for _ in 0..10 {
                 while !under_way.holds(FLOOD, false) {
-                    fences.extend(under_way.add(FLOOD, false, bytes));
+                    fences.extend(under_way.add(FLOOD, false, Some(bytes)));
                 }
                 // The longest request alone is more than a half.
                 assert!(!under_way.holds(CALM, false) || bytes > OBSERVERS_BYTES_MAX / 4);
                 assert!(!under_way.holds(MEMBER, true), "{bytes}");
                 assert!(!fences.is_empty(), "its answer frees who is held");
-                fences.extend(under_way.add(MEMBER, true, 1));
+                fences.extend(under_way.add(MEMBER, true, Some(1)));
                 under_way.remove(&fences.pop_front().unwrap());
             }
         }
@@ -165,22 +170,23 @@ mod tests {
         let links: Vec<LinkId> = (0..100).map(LinkId::accepted).collect();
         let mut asked = 0;
         while let Some(link) = links.iter().find(|link| !under_way.holds(**link, false)) {
-            fences.extend(under_way.add(*link, false, 10));
+            fences.extend(under_way.add(*link, false, Some(10)));
             asked += 1;
         }
         assert_eq!(asked, OBSERVERS_REQUESTS_MAX / 2);
         let member = LinkId::accepted(100);
         while !under_way.holds(member, true) {
-            fences.extend(under_way.add(member, true, 10));
+            fences.extend(under_way.add(member, true, None));
             asked += 1;
         }
         assert_eq!(asked, OBSERVERS_REQUESTS_MAX * 3 / 4);
         fences.iter().for_each(|fence| under_way.remove(fence));
         assert!(links.iter().all(|link| !under_way.holds(*link, false)));
+        assert!(under_way.has_no_writes_of(member), "syncs are none");
         let rest = under_way.fence();
         assert!(under_way.is_fenced());
         under_way.remove(&rest);
-        assert!(under_way.of.is_empty() && under_way.is_none_of(member));
+        assert!(under_way.of.is_empty() && under_way.has_no_writes_of(links[0]));
         let none = Amount::default();
         assert_eq!((under_way.of_members, under_way.of_strangers), (none, none));
     }

@@ -345,7 +345,7 @@ impl Member {
         self.settle();
     }
 
-    /// The transactions asked for with [`LogRead`], in order; `None`: not there, too many bytes, or
+    /// The transactions asked for with [`LogRead`](crate::zab::LogRead), in order; `None`: not there, too many bytes, or
     /// they cannot be read: the learner gets the whole tree.
     pub fn handle_log_read(&mut self, now: MonoUs, id: u64, txns: Option<Vec<Txn>>) {
         self.now = now;

@@ -168,7 +168,7 @@ impl Member {
         }
     }
 
-    /// Answers [`Inbound::Ping`] with the sessions heard of and their timeouts in ms.
+    /// Answers [`Inbound::Ping`](crate::zab::Inbound::Ping) with the sessions heard of and their timeouts in ms.
     pub fn answer_ping(&mut self, zxid: Zxid, touched: impl Iterator<Item = (SessionId, i32)>) {
         if let Role::Learning(learner) = &mut self.role {
             learner.answer_ping(zxid, touched, &mut self.lasting);

@@ -14,6 +14,7 @@ mod load;
 mod migration;
 mod mixed;
 mod oracle;
+mod order;
 mod partitions;
 mod reconfig;
 mod roles;

@@ -216,6 +216,7 @@ fn a_check_where_nothing_is_in_the_way_says_so_and_makes_nothing() {
         "watches together may hold",
         "connections: 60 of clients from one address, any number together",
         "at most 1024 entries in an ACL, 10000 operations in a multi, 20000 ephemeral nodes of a session",
+        "at most 1048575 bytes in a request of a client, 64 MiB in the reply to one multiRead",
     ] {
         assert!(said.contains(says), "no {says:?} in\n{said}");
     }

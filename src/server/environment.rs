@@ -173,6 +173,11 @@ fn in_force(config: &Config) -> Vec<String> {
             config.own.multi_operations_max,
             config.own.ephemerals_per_session_max
         ),
+        format!(
+            "at most {} bytes in a request of a client, {} MiB in the reply to one multiRead",
+            config.network.jute_max_buffer,
+            config.own.multi_read_reply_bytes_max >> 20
+        ),
         wiring.describe(),
         connections,
         format!(

@@ -1,6 +1,7 @@
 //! Who a connection is: `auth`, `sasl`, and the demand to have shown something first.
 
 use super::Replica;
+use super::clients::Clients;
 use super::connection::{Connection, Slot};
 use crate::acl::{AuthFailed, add_identities};
 use crate::error::ErrorCode;
@@ -8,6 +9,19 @@ use crate::id::Zxid;
 use crate::jute::{Jute, begin_frame, end_frame};
 use crate::proto::request::{AuthPacket, SaslRequest};
 use crate::proto::response::ReplyHeader;
+
+impl Clients {
+    /// Whether the connection has shown an identity of a scheme that is demanded.
+    #[inline]
+    pub(super) fn has_enforced_identity(&self, connection: &Connection) -> bool {
+        let schemes = &self.options.enforced_auth_schemes;
+        schemes.is_empty()
+            || connection
+                .identities
+                .iter()
+                .any(|identity| schemes.iter().any(|scheme| *scheme == *identity.scheme))
+    }
+}
 
 impl Replica {
     /// Adds the identities that a client proves.
@@ -23,7 +37,7 @@ impl Replica {
         };
         let remote = connection.remote.ip();
         let shown = &mut connection.identities;
-        let proved = self.authentication.authenticate(packet.scheme, packet.auth, remote);
+        let proved = self.clients.authentication.authenticate(packet.scheme, packet.auth, remote);
         match proved.and_then(|proved| add_identities(shown, proved)) {
             Ok(()) => self.reply_at_once(slot, connection, xid, 0, false),
             Err(failed @ (AuthFailed::Refused | AuthFailed::TooMuch)) => {
@@ -64,17 +78,6 @@ impl Replica {
         }
     }
 
-    /// Whether the connection has shown an identity of a scheme that is demanded.
-    #[inline]
-    pub(super) fn has_enforced_identity(&self, connection: &Connection) -> bool {
-        let schemes = &self.options.enforced_auth_schemes;
-        schemes.is_empty()
-            || connection
-                .identities
-                .iter()
-                .any(|identity| schemes.iter().any(|scheme| *scheme == *identity.scheme))
-    }
-
     pub(super) fn refuse_unauthenticated(
         &mut self,
         slot: Slot,
@@ -95,7 +98,7 @@ impl Replica {
         err: i32,
         null_token: bool,
     ) {
-        self.prepare_buffer(slot, connection);
+        self.clients.prepare_buffer(slot, connection);
         let out = &mut connection.out;
         let start = begin_frame(out);
         ReplyHeader { xid, zxid: Zxid::ZERO, err }.encode(out);

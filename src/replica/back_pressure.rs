@@ -20,6 +20,7 @@
 //! The rule that is easy to break: a read in the queue that is due and waits for its client has no
 //! write of its session behind it. Whoever puts one there has asked `waits_to_be_read` before.
 
+use super::clients::Clients;
 use super::connection::{Connection, Slot, State, Waiting};
 use super::owed::Expected;
 use super::{Replica, ReplicaOptions};
@@ -47,13 +48,20 @@ const EVENT_PER_WATCH_BYTES: usize = 8;
 /// Bytes of the reply to a multiRead. A guess: a few nodes as large as ZooKeeper's users make them.
 const MULTI_READ_BYTES: usize = 64 * 1024;
 
+impl Clients {
+    /// Whether no more of a connection's requests may be kept for later.
+    pub(super) fn holds_too_much(&self, connection: &Connection) -> bool {
+        connection.held_bytes > limits::connection_held_bytes_max(self.options.frame_bytes_max)
+    }
+}
+
 impl Replica {
     /// The client has taken all bytes of a [`Send`](super::Send) whose
     /// [`reported_bytes`](super::Send::reported_bytes) are these.
     pub fn handle_written(&mut self, now: Now, conn: ConnectionId, bytes: usize) {
         self.now = now;
-        let Some(slot) = self.connections.find(conn) else { return };
-        let Some(mut connection) = self.connections.take(slot) else { return };
+        let Some(slot) = self.clients.connections.find(conn) else { return };
+        let Some(mut connection) = self.clients.connections.take(slot) else { return };
         connection.owed.take_off(bytes);
         connection.heard = now.mono;
         if connection.waits_to_be_read {
@@ -63,10 +71,10 @@ impl Replica {
                 self.touch(now, &connection);
             }
             if connection.may_go_on(&self.options, self.database.last_processed()) {
-                self.resumable.push(slot);
+                self.clients.resumable.push(slot);
             }
         }
-        self.connections.put(slot, connection);
+        self.clients.connections.put(slot, connection);
     }
 
     /// The client will send nothing more, and may still read. What it has asked for is answered, and
@@ -74,8 +82,8 @@ impl Replica {
     // ZooKeeper: NIOServerCnxn.doIO closes at once, and what is under way is answered to nobody.
     pub fn handle_end(&mut self, now: Now, conn: ConnectionId) {
         self.now = now;
-        let Some(slot) = self.connections.find(conn) else { return };
-        let Some(mut connection) = self.connections.take(slot) else { return };
+        let Some(slot) = self.clients.connections.find(conn) else { return };
+        let Some(mut connection) = self.clients.connections.take(slot) else { return };
         let waits_for_leader = connection.parked.is_some();
         if connection.state == State::New || waits_for_leader {
             // As a rule the client is gone; elsewhere, perhaps, before there is a leader.
@@ -84,13 +92,13 @@ impl Replica {
             connection.input_over = true;
             if matches!(connection.state, State::Connecting | State::Reopening) {
                 let until = now.mono.plus_ms(self.options.tick_ms.into());
-                self.silence.watch_ended(until, slot);
+                self.clients.silence.watch_ended(until, slot);
             } else {
                 // If it has all its answers, it is closed when its bytes are handed out.
-                self.mark_dirty(slot, &mut connection);
+                self.clients.mark_dirty(slot, &mut connection);
             }
         }
-        self.connections.put(slot, connection);
+        self.clients.connections.put(slot, connection);
     }
 
     /// Whether a connection's next request has to wait until its client has read.
@@ -104,7 +112,7 @@ impl Replica {
         if connection.waits_to_be_read {
             return true;
         }
-        if self.memory.is_short() {
+        if self.clients.memory.is_short() {
             self.starve(slot, connection);
             return true;
         }
@@ -122,7 +130,7 @@ impl Replica {
             return false;
         }
         let waits = !connection.awaits_writes();
-        let is_short = self.memory.is_short();
+        let is_short = self.clients.memory.is_short();
         if !is_short && connection.unread_bytes() <= self.options.output_pause_bytes {
             return self.due_read_waits_for_turn(slot, connection, waits);
         }
@@ -140,19 +148,19 @@ impl Replica {
 
     /// Takes up what waited until clients had read, and what waited for memory.
     pub(super) fn go_on_reading(&mut self, now: Now) {
-        for slot in std::mem::take(&mut self.resumable) {
+        for slot in std::mem::take(&mut self.clients.resumable) {
             self.go_on_with(now, slot);
         }
         for _ in 0..limits::STARVING_TAKEN_UP_MAX {
-            let Some(slot) = self.memory.next_to_take_up() else { return };
-            let Some(connection) = self.connections.get_mut(slot) else { continue };
+            let Some(slot) = self.clients.memory.next_to_take_up() else { return };
+            let Some(connection) = self.clients.connections.get_mut(slot) else { continue };
             connection.starves = false;
             self.go_on_with(now, slot);
         }
     }
 
     pub(super) fn go_on_with(&mut self, now: Now, slot: Slot) {
-        let Some(mut connection) = self.connections.take(slot) else { return };
+        let Some(mut connection) = self.clients.connections.take(slot) else { return };
         // A parked one takes up everything when there is a leader.
         if connection.waits_to_be_read
             && connection.state == State::Ready
@@ -166,7 +174,7 @@ impl Replica {
                 connection.waits_to_be_read = true;
             }
         }
-        self.connections.put(slot, connection);
+        self.clients.connections.put(slot, connection);
     }
 
     /// Looks at frames that waited, up to the first that still has to.
@@ -249,11 +257,6 @@ impl Replica {
         expected
     }
 
-    /// Whether no more of a connection's requests may be kept for later.
-    pub(super) fn holds_too_much(&self, connection: &Connection) -> bool {
-        connection.held_bytes > limits::connection_held_bytes_max(self.options.frame_bytes_max)
-    }
-
     /// An event was written for a client that did not ask whether there is room.
     pub(super) fn on_event_written(
         &mut self,
@@ -262,8 +265,8 @@ impl Replica {
         bytes: usize,
     ) {
         connection.owed.add_event(bytes);
-        self.memory.make(bytes);
-        if connection.owed.events() > self.memory.urgent_bytes_max(&self.options) {
+        self.clients.memory.make(bytes);
+        if connection.owed.events() > self.clients.memory.urgent_bytes_max(&self.options) {
             self.give_up_slow(slot, connection, "its client does not read its events");
         }
     }

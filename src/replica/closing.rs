@@ -23,9 +23,9 @@ impl Replica {
 
     /// Closes a connection that is not taken out.
     pub(super) fn close(&mut self, slot: Slot) {
-        if let Some(mut connection) = self.connections.take(slot) {
+        if let Some(mut connection) = self.clients.connections.take(slot) {
             self.close_taken(slot, &mut connection);
-            self.connections.put(slot, connection);
+            self.clients.connections.put(slot, connection);
         }
     }
 
@@ -43,12 +43,12 @@ impl Replica {
             connection.out.clear();
         }
         self.forget(slot, connection.session);
-        self.mark_dirty(slot, connection);
+        self.clients.mark_dirty(slot, connection);
     }
 
     /// Gives back what the requests in a connection's queue have claimed.
     pub(super) fn release_queue(&mut self, connection: &mut Connection) {
-        self.note_orphans(connection);
+        self.ensemble.note_orphans(connection);
         let queue = std::mem::take(&mut connection.queue);
         self.release_steps(queue);
         connection.held_bytes = 0;
@@ -58,12 +58,12 @@ impl Replica {
     /// Gives back what these steps of a queue have claimed.
     pub(super) fn release_steps(&mut self, steps: Queue) {
         for waiting in steps {
-            self.requests_held -= usize::from(waiting.is_held());
+            self.clients.requests_held -= usize::from(waiting.is_held());
             match waiting {
-                Waiting::Answer { answer, .. } => self.large_bytes -= answer.large as usize,
+                Waiting::Answer { answer, .. } => self.clients.large_bytes -= answer.large as usize,
                 Waiting::Forwarded(request) => {
                     self.ensemble.passed_on.remove(&request);
-                    self.large_bytes -= request.large as usize;
+                    self.clients.large_bytes -= request.large as usize;
                 }
                 Waiting::Write | Waiting::Request { .. } => {}
             }
@@ -73,8 +73,8 @@ impl Replica {
     /// The connection's watches go, and its session has no connection.
     pub(super) fn forget(&mut self, slot: Slot, session: SessionId) {
         self.database.watches_mut().remove_connection(slot.id);
-        if self.by_session.get(&session) == Some(&slot) {
-            self.by_session.remove(&session);
+        if self.clients.by_session.get(&session) == Some(&slot) {
+            self.clients.by_session.remove(&session);
         }
     }
 }

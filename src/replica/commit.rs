@@ -1,7 +1,8 @@
 //! From "committed" to what clients see: apply, events, the reply, the reads behind it.
 
+use super::Replica;
 use super::connection::{Slot, State, Waiting};
-use super::{InFlight, Replica};
+use super::pipeline::InFlight;
 use crate::database::{Applied, Fired};
 use crate::planted::{self, PlantedBug};
 use crate::processor::{finish, read};
@@ -25,16 +26,16 @@ impl Replica {
         }
 
         if txn.header().op == OpCode::CreateSession {
-            self.note_tenure(txn);
+            self.clients.note_tenure(txn);
         }
         if self.ensemble.proposes() {
-            self.prep.on_applied(txn.zxid());
+            self.pipeline.prep.on_applied(txn.zxid());
             self.answer_own(now, txn, &applied);
         } else {
             self.on_foreign_txn(now, txn, &applied);
         }
         match txn.header().op {
-            OpCode::CreateSession => self.on_global_session(txn.header().client_id),
+            OpCode::CreateSession => self.sessions.on_global_session(txn.header().client_id),
             OpCode::CloseSession => self.on_session_closed(txn.header().client_id),
             _ => {}
         }
@@ -54,9 +55,10 @@ impl Replica {
 
     /// A transaction that was made here.
     fn answer_own(&mut self, now: Now, txn: &Txn, applied: &Applied) {
-        let request = self.in_flight.pop_front().expect("every proposal is noted as in flight");
+        let request =
+            self.pipeline.in_flight.pop_front().expect("every proposal is noted as in flight");
         assert!(request.zxid == txn.zxid(), "{} is committed, {} waits", txn.zxid(), request.zxid);
-        self.large_bytes -= request.large as usize;
+        self.clients.large_bytes -= request.large as usize;
         self.stats.record_update(now.mono.since_us(request.arrived));
         if let Some(slot) = request.slot {
             self.reply(now, slot, &request, txn, applied);
@@ -68,14 +70,14 @@ impl Replica {
         if event.watchers.is_empty() {
             return;
         }
-        let mut frame = std::mem::take(&mut self.frame);
+        let mut frame = std::mem::take(&mut self.clients.frame);
         frame.clear();
         encode_event_frame(event.event, &event.path, event.zxid, &mut frame);
         let mut sent = 0;
         let behind = self.ensemble.applying.behind_since(self.now.mono);
         for &watcher in &event.watchers {
-            let Some(slot) = self.connections.find(watcher) else { continue };
-            let Some(mut connection) = self.connections.take(slot) else { continue };
+            let Some(slot) = self.clients.connections.find(watcher) else { continue };
+            let Some(mut connection) = self.clients.connections.take(slot) else { continue };
             let readable =
                 read::may(&event.acl, perms::READ, &connection.identities, self.options.skip_acl);
             if readable && connection.is_open() && !self.work.claim_event() {
@@ -88,23 +90,23 @@ impl Replica {
                 let reason = "its events are more than this server makes beside what is committed";
                 self.give_up_slow(slot, &mut connection, reason);
             } else if readable && connection.is_open() {
-                self.prepare_buffer(slot, &mut connection);
+                self.clients.prepare_buffer(slot, &mut connection);
                 connection.out.extend_from_slice(&frame);
                 connection.sent += 1;
                 sent += 1;
                 self.on_event_written(slot, &mut connection, frame.len());
             }
-            self.connections.put(slot, connection);
+            self.clients.connections.put(slot, connection);
         }
         let place = usize::try_from(event.event.number() - 1).expect("event types count from 1");
         self.stats.events_fired[place] += sent;
         self.stats.packets_sent += sent;
         self.stats.watch_bytes += sent * frame.len() as u64;
-        self.frame = frame;
+        self.clients.frame = frame;
     }
 
     fn reply(&mut self, now: Now, slot: Slot, request: &InFlight, txn: &Txn, applied: &Applied) {
-        let Some(mut connection) = self.connections.take(slot) else { return };
+        let Some(mut connection) = self.clients.connections.take(slot) else { return };
         match connection.state {
             State::Connecting => self.on_session_created(now, slot, &mut connection),
             State::Ready | State::Ending => {
@@ -119,19 +121,19 @@ impl Replica {
             }
             State::New | State::Reopening | State::Closed => {}
         }
-        self.connections.put(slot, connection);
+        self.clients.connections.put(slot, connection);
     }
 
     /// Goes on with connections that waited for everybody's writes up to some zxid.
     pub(super) fn pass_barriers(&mut self, now: Now) {
-        while let Some(&(zxid, slot)) = self.barriers.front() {
+        while let Some(&(zxid, slot)) = self.clients.barriers.front() {
             if zxid > self.database.last_processed() {
                 return;
             }
-            self.barriers.pop_front();
-            if let Some(mut connection) = self.connections.take(slot) {
+            self.clients.barriers.pop_front();
+            if let Some(mut connection) = self.clients.connections.take(slot) {
                 self.advance(now, slot, &mut connection);
-                self.connections.put(slot, connection);
+                self.clients.connections.put(slot, connection);
             }
         }
     }

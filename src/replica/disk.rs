@@ -4,9 +4,13 @@
 //! and for which the log then has no room are taken back: nobody has seen them. Their clients are
 //! told SYSTEMERROR, which says "not carried out"; reads go on; room is looked for every second.
 
+use super::clients::Clients;
 use super::connection::{Answer, State, Waiting};
+use super::ensemble::Ensemble;
 use super::ensemble::Role;
-use super::{DiskFull, Fatal, InFlight, Replica};
+use super::pipeline::Pipeline;
+use super::pipeline::{DiskFull, InFlight};
+use super::{Fatal, Replica};
 use crate::database::Database;
 use crate::error::ErrorCode;
 use crate::id::Zxid;
@@ -90,6 +94,52 @@ impl Snapshots {
     }
 }
 
+impl Clients {
+    /// Everything after `cut` was taken back: what was to wait for it waits for `cut`.
+    ///
+    /// ```text
+    /// 1. A write gets zxid 10, and another client's sync waits for that.
+    /// 2. The log has no room: the write is taken back.
+    /// 3. The sync, and what its client asks for behind it, waits until there is room and somebody writes.
+    /// ```
+    pub(super) fn wait_for_no_more_than(&mut self, cut: Zxid) {
+        for connection in self.connections.iter_mut() {
+            connection.floor = connection.floor.min(cut);
+            for step in connection.queue.iter_mut() {
+                match step {
+                    Waiting::Request { after, .. } | Waiting::Answer { after, .. } => {
+                        *after = cut.min(*after);
+                    }
+                    Waiting::Write | Waiting::Forwarded(_) => {}
+                }
+            }
+        }
+        for (zxid, _) in &mut self.barriers {
+            *zxid = cut.min(*zxid);
+        }
+    }
+}
+
+impl Pipeline {
+    /// What was proposed cannot be taken back, other servers have it: it waits for room.
+    /// Room is looked for every second, and a disk may be full for days.
+    pub(super) fn say_no_room(&mut self, now: Now, failure: &IoFailure) {
+        if self.no_room_said_at.is_none_or(|at| now.mono >= at.plus_ms(NO_ROOM_LINES_MS)) {
+            tracing::error!(%failure, "no room for the next segment of the transaction log");
+            self.no_room_said_at = Some(now.mono);
+        }
+    }
+}
+
+impl Ensemble {
+    /// How long a leader waits for room on its disk before another may lead.
+    pub(super) fn lead_without_room_ms(&self) -> u64 {
+        let is_behind = self.peer.is_behind_others();
+        let ticks = if is_behind { FULL_TICKS_MAX } else { FULL_TICKS_ALONE_MAX };
+        u64::from(self.options.tick_ms) * ticks
+    }
+}
+
 impl Replica {
     /// An operation of the disk is done, or has failed.
     pub fn handle_completion(&mut self, now: Now, completion: Completion) {
@@ -108,12 +158,12 @@ impl Replica {
     /// what of that falls into a write of the log.
     pub fn note_held(&mut self, held_us: u64) {
         // What was told amid a turn may be a little more than what is counted at its end.
-        self.held_us = self.held_us.max(held_us);
+        self.pipeline.held_us = self.pipeline.held_us.max(held_us);
     }
 
     /// A write of the log took `us`, which is long.
     fn on_slow_write(&mut self, now: Now, us: u64, bytes: u32) {
-        let held_us = (self.held_us - self.group_held_us).min(us);
+        let held_us = (self.pipeline.held_us - self.pipeline.group_held_us).min(us);
         let ms = us / 1000;
         let held_ms = held_us / 1000;
         let is_slow = (us - held_us) / 1000 > self.options.log_write_warning_ms;
@@ -140,23 +190,27 @@ impl Replica {
     }
 
     fn on_log_completion(&mut self, now: Now, completion: Completion) {
-        match self.txnlog.handle_completion(completion) {
+        match self.pipeline.txnlog.handle_completion(completion) {
             Progress::None => {}
             Progress::Synced(synced) => {
-                let us = now.mono.since_us(self.group_started);
+                let us = now.mono.since_us(self.pipeline.group_started);
                 self.stats.record_group(us);
                 if us / 1000 > self.options.log_write_warning_ms {
                     self.on_slow_write(now, us, synced.bytes);
                 }
                 self.stats.log_bytes += u64::from(synced.bytes);
                 let bug = planted::is(self.options.planted, PlantedBug::AckBeforeSync);
-                self.peer.handle_synced(if bug { self.txnlog.appended() } else { synced.zxid });
+                self.ensemble.peer.handle_synced(if bug {
+                    self.pipeline.txnlog.appended()
+                } else {
+                    synced.zxid
+                });
                 self.follow_peer(now);
             }
             Progress::NoSpace(failure) => {
-                self.say_no_room(now, &failure);
-                self.prepare_again_at = Some(now.mono.plus_ms(RETRY_MS));
-                if self.ensemble.role != Role::Alone && !self.txnlog.is_ready() {
+                self.pipeline.say_no_room(now, &failure);
+                self.pipeline.prepare_again_at = Some(now.mono.plus_ms(RETRY_MS));
+                if self.ensemble.role != Role::Alone && !self.pipeline.txnlog.is_ready() {
                     self.wait_for_room(now);
                 }
             }
@@ -164,11 +218,14 @@ impl Replica {
                 self.stop(format!("the transaction log cannot be written: {failure}"));
             }
         }
-        if self.is_disk_full() && !self.txnlog.is_out_of_space() && self.txnlog.is_ready() {
+        if self.pipeline.is_disk_full()
+            && !self.pipeline.txnlog.is_out_of_space()
+            && self.pipeline.txnlog.is_ready()
+        {
             tracing::info!("there is room on the disk again: writes are accepted");
-            self.no_room_said_at = None;
-            self.disk_full = DiskFull::No;
-            self.ensemble.full_since = None;
+            self.pipeline.no_room_said_at = None;
+            self.pipeline.disk_full = DiskFull::No;
+            self.pipeline.full_since = None;
             self.tell_room(now);
             self.on_deferred_proposed(now);
             self.log_unlogged_sessions(now);
@@ -197,17 +254,17 @@ impl Replica {
             self.feed_log(now);
         }
         if self.shutting_down && self.is_done(now) {
-            self.txnlog.close();
+            self.pipeline.txnlog.close();
         }
-        let before = self.ops.len();
-        self.txnlog.poll(&mut self.ops);
+        let before = self.pipeline.ops.len();
+        self.pipeline.txnlog.poll(&mut self.pipeline.ops);
         // A log that has nothing to close is closed now, and no completion will say so.
         self.run_steps(now);
-        if self.ops[before..].iter().any(|op| matches!(op, Op::LogWrite { .. })) {
-            self.group_started = now.mono;
-            self.group_held_us = self.held_us;
+        if self.pipeline.ops[before..].iter().any(|op| matches!(op, Op::LogWrite { .. })) {
+            self.pipeline.group_started = now.mono;
+            self.pipeline.group_held_us = self.pipeline.held_us;
             if planted::is(self.options.planted, PlantedBug::AckBeforeSync) {
-                self.peer.handle_synced(self.txnlog.appended());
+                self.ensemble.peer.handle_synced(self.pipeline.txnlog.appended());
                 self.follow_peer(now);
             }
         }
@@ -216,18 +273,18 @@ impl Replica {
 
     /// Gives the log what it takes.
     fn feed_log(&mut self, now: Now) {
-        while let Some(txn) = self.backlog.front() {
-            if self.snapshots.log_waits
-                || !self.ensemble.steps.may_append()
-                || !self.txnlog.is_open()
+        while let Some(txn) = self.pipeline.backlog.front() {
+            if self.pipeline.snapshots.log_waits
+                || !self.pipeline.steps.may_append()
+                || !self.pipeline.txnlog.is_open()
             {
                 return;
             }
-            match self.txnlog.append(txn) {
+            match self.pipeline.txnlog.append(txn) {
                 Append::Accepted => {
-                    self.prep.on_logged(txn.zxid());
-                    self.ensemble.steps.on_taken(txn.bytes().len());
-                    self.backlog.pop_front();
+                    self.pipeline.prep.on_logged(txn.zxid());
+                    self.pipeline.steps.on_taken(txn.bytes().len());
+                    self.pipeline.backlog.pop_front();
                 }
                 Append::Full => return,
                 Append::NoSpace if self.ensemble.role == Role::Alone => {
@@ -244,23 +301,14 @@ impl Replica {
         }
     }
 
-    /// What was proposed cannot be taken back, other servers have it: it waits for room.
-    /// Room is looked for every second, and a disk may be full for days.
-    fn say_no_room(&mut self, now: Now, failure: &IoFailure) {
-        if self.no_room_said_at.is_none_or(|at| now.mono >= at.plus_ms(NO_ROOM_LINES_MS)) {
-            tracing::error!(%failure, "no room for the next segment of the transaction log");
-            self.no_room_said_at = Some(now.mono);
-        }
-    }
-
     fn wait_for_room(&mut self, now: Now) {
-        if !self.is_disk_full() {
+        if !self.pipeline.is_disk_full() {
             tracing::error!(
-                waiting = self.backlog.len(),
+                waiting = self.pipeline.backlog.len(),
                 "the disk is full: transactions wait until there is room"
             );
-            self.disk_full = DiskFull::RetryAt(now.mono.plus_ms(RETRY_MS));
-            self.ensemble.full_since = Some(now.mono);
+            self.pipeline.disk_full = DiskFull::RetryAt(now.mono.plus_ms(RETRY_MS));
+            self.pipeline.full_since = Some(now.mono);
             self.tell_room(now);
         }
     }
@@ -268,65 +316,66 @@ impl Replica {
     /// Whether what was under way at a shutdown is done, or has had its time.
     pub(super) fn is_done(&self, now: Now) -> bool {
         let has_waited = self.ensemble.quiet_at.is_some_and(|at| now.mono >= at);
-        (self.in_flight.is_empty() && self.ensemble.passed_on.requests() == 0) || has_waited
+        (self.pipeline.in_flight.is_empty() && self.ensemble.passed_on.requests() == 0)
+            || has_waited
     }
 
     /// Begins a snapshot if one is due, and writes a slice of the one under way.
     fn poll_snapshot(&mut self, now: Now) {
-        if self.shutting_down && !self.snapshots.log_waits {
+        if self.shutting_down && !self.pipeline.snapshots.log_waits {
             return;
         }
-        let due = self.snapshots.requested || self.txnlog.snapshot_due();
+        let due = self.pipeline.snapshots.requested || self.pipeline.txnlog.snapshot_due();
         if due
-            && !self.snapshots.writer.is_active()
+            && !self.pipeline.snapshots.writer.is_active()
             && self.ensemble.outgoing.is_none()
-            && !self.ensemble.steps.has_cut()
-            && (self.ensemble.unlogged.is_none() || self.snapshots.requested)
+            && !self.pipeline.steps.has_cut()
+            && (self.ensemble.unlogged.is_none() || self.pipeline.snapshots.requested)
         {
             self.begin_snapshot(now);
         }
-        self.snapshots.writer.poll(&mut self.database, &mut self.ops);
+        self.pipeline.snapshots.writer.poll(&mut self.database, &mut self.pipeline.ops);
     }
 
     pub(super) fn begin_snapshot(&mut self, now: Now) {
-        let random = self.snapshots.random();
-        self.txnlog.roll(random);
+        let random = self.pipeline.snapshots.random();
+        self.pipeline.txnlog.roll(random);
         self.begin_snapshot_alone(now);
     }
 
     /// The same while the log is closed.
     pub(super) fn begin_snapshot_alone(&mut self, now: Now) {
-        self.snapshots.requested = false;
-        self.snapshots.started = now.mono;
-        self.snapshots.writer.begin(&mut self.database, &mut self.ops);
+        self.pipeline.snapshots.requested = false;
+        self.pipeline.snapshots.started = now.mono;
+        self.pipeline.snapshots.writer.begin(&mut self.database, &mut self.pipeline.ops);
     }
 
     fn on_snapshot_completion(&mut self, now: Now, completion: Completion) {
-        match self.snapshots.writer.handle_completion(completion) {
+        match self.pipeline.snapshots.writer.handle_completion(completion) {
             snapshot::Progress::None => {}
             snapshot::Progress::Done { zxid, name, bytes } => {
-                let ms = now.mono.since_us(self.snapshots.started) / 1000;
+                let ms = now.mono.since_us(self.pipeline.snapshots.started) / 1000;
                 tracing::info!(%zxid, name, bytes, ms, "wrote a snapshot");
                 self.stats.snapshots_written += 1;
                 self.stats.snapshot_ms.record(ms);
-                self.snapshots.log_waits = false;
-                self.txnlog.note_snapshot_bytes(bytes);
-                self.ensemble.newest_snapshot = self.ensemble.newest_snapshot.max(zxid);
-                if self.ensemble.steps.writes_tree() {
+                self.pipeline.snapshots.log_waits = false;
+                self.pipeline.txnlog.note_snapshot_bytes(bytes);
+                self.pipeline.newest_snapshot = self.pipeline.newest_snapshot.max(zxid);
+                if self.pipeline.steps.writes_tree() {
                     self.on_tree_written(now);
                 } else if let Some(unlogged) = &mut self.ensemble.unlogged
                     && let Some(epochs) = unlogged.on_snapshot(zxid)
                 {
-                    self.ensemble.steps.push_current(epochs);
+                    self.pipeline.steps.push_current(epochs);
                     self.run_steps(now);
                 }
             }
             snapshot::Progress::Failed(failure) => {
                 tracing::error!(%failure, "gave a snapshot up");
                 self.stats.snapshot_errors += 1;
-                let what = match self.ensemble.steps.writes_tree() {
+                let what = match self.pipeline.steps.writes_tree() {
                     true => "the tree",
-                    false if self.snapshots.log_waits => "the first snapshot",
+                    false if self.pipeline.snapshots.log_waits => "the first snapshot",
                     false => return,
                 };
                 self.stop_as(Fatal {
@@ -338,91 +387,61 @@ impl Replica {
     }
 
     pub(super) fn on_disk_timeout(&mut self, now: Now) {
-        self.look_for_room(now);
+        self.pipeline.look_for_room(now);
         // There may be room long before the segment is needed.
-        if self.prepare_again_at.is_some_and(|at| now.mono >= at) {
-            self.prepare_again_at = None;
-            self.txnlog.retry_prepare();
+        if self.pipeline.prepare_again_at.is_some_and(|at| now.mono >= at) {
+            self.pipeline.prepare_again_at = None;
+            self.pipeline.txnlog.retry_prepare();
         }
-        if let DiskFull::RetryAt(at) = self.disk_full
+        if let DiskFull::RetryAt(at) = self.pipeline.disk_full
             && now.mono >= at
         {
-            self.txnlog.retry_prepare();
-            self.disk_full = DiskFull::RetryAt(now.mono.plus_ms(RETRY_MS));
-            let waits = |since: MonoUs| now.mono >= since.plus_ms(self.lead_without_room_ms());
-            if self.ensemble.role == Role::Leading && self.ensemble.full_since.is_some_and(waits) {
-                self.ensemble.full_since = Some(now.mono);
-                self.peer.leave(now.mono, "the disk is full: another server may lead");
+            self.pipeline.txnlog.retry_prepare();
+            self.pipeline.disk_full = DiskFull::RetryAt(now.mono.plus_ms(RETRY_MS));
+            let waits =
+                |since: MonoUs| now.mono >= since.plus_ms(self.ensemble.lead_without_room_ms());
+            if self.ensemble.role == Role::Leading && self.pipeline.full_since.is_some_and(waits) {
+                self.pipeline.full_since = Some(now.mono);
+                self.ensemble.peer.leave(now.mono, "the disk is full: another server may lead");
             }
         }
     }
 
-    /// How long a leader waits for room on its disk before another may lead.
-    fn lead_without_room_ms(&self) -> u64 {
-        let is_behind = self.peer.is_behind_others();
-        let ticks = if is_behind { FULL_TICKS_MAX } else { FULL_TICKS_ALONE_MAX };
-        u64::from(self.options.tick_ms) * ticks
-    }
-
     /// Takes back what the log has no room for.
     fn refuse_backlog(&mut self, now: Now) {
-        let first = self.backlog.front().expect("something did not fit").zxid();
+        let first = self.pipeline.backlog.front().expect("something did not fit").zxid();
         let cut = Zxid(first.0 - 1);
-        let at = self.in_flight.partition_point(|request| request.zxid < first);
-        let digest = self.in_flight[at].digest_before;
+        let at = self.pipeline.in_flight.partition_point(|request| request.zxid < first);
+        let digest = self.pipeline.in_flight[at].digest_before;
         tracing::error!(
-            refused = self.backlog.len(), after = %cut,
+            refused = self.pipeline.backlog.len(), after = %cut,
             "the disk is full: writes are refused until there is room"
         );
-        self.prep.take_back(cut, digest);
+        self.pipeline.prep.take_back(cut, digest);
         self.work.on_taken_back(cut);
-        self.peer.take_back(cut);
-        self.backlog.clear();
-        self.ensemble.steps.on_taken_back(cut);
-        self.disk_full = DiskFull::RetryAt(now.mono.plus_ms(RETRY_MS));
+        self.ensemble.peer.take_back(cut);
+        self.pipeline.backlog.clear();
+        self.pipeline.steps.on_taken_back(cut);
+        self.pipeline.disk_full = DiskFull::RetryAt(now.mono.plus_ms(RETRY_MS));
         let mut refused = Vec::new();
-        while self.in_flight.back().is_some_and(|request| request.zxid > cut) {
-            refused.extend(self.in_flight.pop_back());
+        while self.pipeline.in_flight.back().is_some_and(|request| request.zxid > cut) {
+            refused.extend(self.pipeline.in_flight.pop_back());
         }
         self.stats.writes_refused_disk_full += refused.len() as u64;
         // The newest first, so that the last write of a queue is the one that is meant.
         for request in &refused {
             self.refuse(now, request);
         }
-        self.wait_for_no_more_than(cut);
+        self.clients.wait_for_no_more_than(cut);
         self.answer_questions(now);
         for request in refused.iter().rev() {
             let Some(slot) = request.slot else { continue };
-            if let Some(mut connection) = self.connections.take(slot) {
+            if let Some(mut connection) = self.clients.connections.take(slot) {
                 self.go_on_without_room(now, slot, &mut connection);
-                self.connections.put(slot, connection);
+                self.clients.connections.put(slot, connection);
             }
         }
         self.pass_barriers(now);
-    }
-
-    /// Everything after `cut` was taken back: what was to wait for it waits for `cut`.
-    ///
-    /// ```text
-    /// 1. A write gets zxid 10, and another client's sync waits for that.
-    /// 2. The log has no room: the write is taken back.
-    /// 3. The sync, and what its client asks for behind it, waits until there is room and somebody writes.
-    /// ```
-    fn wait_for_no_more_than(&mut self, cut: Zxid) {
-        for connection in self.connections.iter_mut() {
-            connection.floor = connection.floor.min(cut);
-            for step in connection.queue.iter_mut() {
-                match step {
-                    Waiting::Request { after, .. } | Waiting::Answer { after, .. } => {
-                        *after = cut.min(*after);
-                    }
-                    Waiting::Write | Waiting::Forwarded(_) => {}
-                }
-            }
-        }
-        for (zxid, _) in &mut self.barriers {
-            *zxid = cut.min(*zxid);
-        }
     }
 
     fn refuse(&mut self, now: Now, request: &InFlight) {
@@ -431,8 +450,9 @@ impl Replica {
             OpCode::CloseSession => self.revive_session(now, request.session),
             _ => {}
         }
-        let Some(connection) = request.slot.and_then(|slot| self.connections.get_mut(slot)) else {
-            self.large_bytes -= request.large as usize;
+        let Some(connection) = request.slot.and_then(|slot| self.clients.connections.get_mut(slot))
+        else {
+            self.clients.large_bytes -= request.large as usize;
             return;
         };
         if connection.state == State::Ending {
@@ -452,11 +472,11 @@ impl Replica {
                     ends: false,
                 };
                 let after = Zxid::ZERO;
-                self.requests_held += 1;
+                self.clients.requests_held += 1;
                 let step = Waiting::Answer { answer, arrived: request.arrived, after };
                 connection.queue.replace(place, step);
             }
-            None => self.large_bytes -= request.large as usize,
+            None => self.clients.large_bytes -= request.large as usize,
         }
     }
 }

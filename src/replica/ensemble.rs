@@ -1,8 +1,9 @@
 //! The replica as a member of an ensemble: what comes from other servers and what the peer makes of
 //! it, carried out in the order of durability.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
+use std::rc::Rc;
 
 use hashbrown::HashMap;
 
@@ -10,12 +11,10 @@ use super::connection::Slot;
 use super::deferred::Deferred;
 use super::passed_on::PassedOn;
 use super::questions::Questions;
-use super::room::Room;
-use super::steps::Steps;
 use super::syncs::Syncs;
 use super::transfer::Transfer;
 use super::unlogged::Unlogged;
-use super::{Reload, Replica, ReplicaOptions};
+use super::{Replica, ReplicaOptions};
 use crate::database::Database;
 use crate::id::{Epoch, ServerId, SessionId, Zxid};
 use crate::limits;
@@ -26,7 +25,6 @@ use crate::proto::txn::Txn;
 use crate::quorum::Config;
 use crate::quorum::PeerOptions;
 use crate::recovery::Recovered;
-use crate::session::Tracker;
 use crate::snapshot::{StreamReader, StreamWriter};
 use crate::time::{MonoUs, Now};
 use crate::zab::Epochs;
@@ -48,8 +46,13 @@ pub(super) enum Role {
 
 /// What a member of an ensemble has beyond a server on its own.
 pub(super) struct Ensemble {
+    pub options: Rc<ReplicaOptions>,
     pub role: Role,
     pub me: ServerId,
+    /// The member, or the stand-in of a server on its own.
+    pub peer: Peer,
+    /// An empty one, kept for its allocations.
+    pub ready: Ready,
     /// The epoch in which it served last.
     pub epoch: Epoch,
     /// Since when it has no leader.
@@ -59,21 +62,15 @@ pub(super) struct Ensemble {
     /// What it does not log; `None`: it keeps a transaction log. An observer need not (`syncEnabled`).
     pub unlogged: Option<Unlogged>,
 
-    /// What is to be done to the disk, in its order.
-    pub steps: Steps,
-    pub room: Room,
     /// The `Ready` that waits for a cut.
     pub held: Option<Held>,
     /// What is committed and not applied.
     pub applying: Applying,
-    /// Of the reads of the database that a truncation makes necessary.
-    pub newest_snapshot: Zxid,
 
     // For the next output.
     pub links: Vec<LinkOp>,
     pub log_reads: Vec<LogRead>,
     pub configs: Vec<ConfigChange>,
-    pub reload: Option<Reload>,
 
     /// The leader's tree on its way to us.
     pub incoming: Option<(Box<StreamReader>, Transfer)>,
@@ -100,8 +97,6 @@ pub(super) struct Ensemble {
 
     /// On a leader: requests of learners for which there is no room on the disk.
     pub deferred: Deferred,
-    /// Since when the disk has no room.
-    pub full_since: Option<MonoUs>,
 
     /// How often a new connection, here or at a learner, has asked for its session: a part of tenures.
     pub turns: u64,
@@ -109,15 +104,6 @@ pub(super) struct Ensemble {
     /// Connections that wait for a leader, and until when. One that no longer does, or that does
     /// again, may have an entry with another time.
     pub parked: Vec<(MonoUs, Slot)>,
-
-    /// Sessions that only this server knows.
-    pub local: Tracker,
-    /// Local sessions on their way to become global ones.
-    pub upgrading: BTreeSet<SessionId>,
-    /// The first session of the time in which only readers were served, and all after it.
-    pub first_reader: SessionId,
-    /// There is room again, and beginnings of sessions are still to be logged.
-    pub unlogged_sessions_left: bool,
 
     /// For whoever needs any number.
     pub random: u64,
@@ -173,23 +159,29 @@ impl Applying {
 }
 
 impl Ensemble {
-    pub fn new(role: Role, me: ServerId, options: &ReplicaOptions, now: Now, seed: u64) -> Self {
+    pub fn new(
+        options: &Rc<ReplicaOptions>,
+        role: Role,
+        me: ServerId,
+        peer: Peer,
+        now: Now,
+        seed: u64,
+    ) -> Self {
         Ensemble {
+            options: Rc::clone(options),
             role,
             me,
+            peer,
+            ready: Ready::default(),
             epoch: Epoch(-1),
             looking_since: now.mono,
             read_only: false,
             unlogged: None,
-            steps: Steps::default(),
-            room: Room::There,
             held: None,
             applying: Applying::default(),
-            newest_snapshot: Zxid::ZERO,
             links: Vec::new(),
             log_reads: Vec::new(),
             configs: Vec::new(),
-            reload: None,
             incoming: None,
             received: None,
             outgoing: None,
@@ -200,13 +192,8 @@ impl Ensemble {
             passed_on: PassedOn::default(),
             questions: Questions::default(),
             deferred: Deferred::default(),
-            full_since: None,
             turns: 0,
             parked: Vec::new(),
-            local: Tracker::new(options.tick_ms),
-            upgrading: BTreeSet::new(),
-            first_reader: SessionId::NONE,
-            unlogged_sessions_left: false,
             random: seed | 1,
             quiet_at: None,
         }
@@ -227,6 +214,49 @@ impl Ensemble {
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
         self.random
+    }
+
+    /// Whether committed transactions wait for the next turn.
+    pub(super) fn is_applying(&self) -> bool {
+        !self.applying.is_empty()
+    }
+
+    /// Whether it has no leader and serves clients that only read (`isro`).
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
+    /// Whether other servers are to say something before what is under way here can go on: that
+    /// they have logged it, that it is committed, what became of a request.
+    pub fn awaits_others(&self) -> bool {
+        self.passed_on.requests() > 0 || self.peer.accepted() != self.peer.committed()
+    }
+
+    /// The sessions heard of that fit one packet, whose leader would end the link for a longer one. The
+    /// others are named in the next: a second one now would be taken for the answer to a later ping.
+    pub(super) fn take_touched(&mut self) -> BTreeMap<SessionId, i32> {
+        let ReplicaOptions { frame_bytes_max, txn_extra_bytes_max, .. } = *self.options;
+        let packet_bytes_max = frame_bytes_max as usize + txn_extra_bytes_max as usize;
+        let sessions_max = packet_bytes_max / TOUCH_BYTES;
+        let Ensemble { touched, named_last, .. } = self;
+        if touched.len() <= sessions_max {
+            return std::mem::take(touched);
+        }
+        // In turns, for the first may have been heard of again before the last is named.
+        let behind = (Bound::Excluded(*named_last), Bound::Unbounded);
+        let in_turn = touched.range(behind).chain(touched.range(..=*named_last));
+        let named: Vec<SessionId> = in_turn.take(sessions_max).map(|(id, _)| *id).collect();
+        *named_last = named.last().copied().unwrap_or(*named_last);
+        named.iter().filter_map(|session| touched.remove_entry(session)).collect()
+    }
+
+    /// Whether clients are served, if only readers.
+    pub fn serves(&self) -> bool {
+        match self.role {
+            Role::Alone | Role::Learning => true,
+            Role::Leading => self.options.leader_serves,
+            Role::Looking => self.read_only,
+        }
     }
 }
 
@@ -260,8 +290,8 @@ impl Replica {
         recovered.database.set_config(&config.to_text(), Zxid(config.version), now.wall.0);
         let peer = Peer::member(peer, config, history, now.mono, seed);
         let mut replica = Replica::assemble(options, peer, Role::Looking, me, recovered, now, seed);
-        replica.ensemble.steps.start_epochs(epochs);
-        if !sync_enabled && replica.peer.only_observes() {
+        replica.pipeline.steps.start_epochs(epochs);
+        if !sync_enabled && replica.ensemble.peer.only_observes() {
             replica.ensemble.unlogged = Some(Unlogged::new(replica.database.last_processed()));
         }
         replica
@@ -276,7 +306,7 @@ impl Replica {
         if let LinkEvent::Closed { link, .. } = event {
             self.ensemble.questions.forget(link);
         }
-        self.peer.handle_link(now.mono, event);
+        self.ensemble.peer.handle_link(now.mono, event);
         self.follow_peer(now);
     }
 
@@ -284,14 +314,14 @@ impl Replica {
     /// cannot be read.
     pub fn handle_log_read(&mut self, now: Now, id: u64, txns: Option<Vec<Txn>>) {
         self.now = now;
-        self.peer.handle_log_read(now.mono, id, txns);
+        self.ensemble.peer.handle_log_read(now.mono, id, txns);
         self.follow_peer(now);
     }
 
     /// What the outside witness says (`oraclePath`): told by the edge each tick.
     pub fn set_oracle(&mut self, now: Now, says_yes: bool) {
         self.now = now;
-        self.peer.set_oracle(now.mono, says_yes);
+        self.ensemble.peer.set_oracle(now.mono, says_yes);
         self.follow_peer(now);
     }
 
@@ -299,10 +329,10 @@ impl Replica {
     pub(super) fn follow_peer(&mut self, now: Now) {
         self.apply_more(now, false);
         while self.ensemble.held.is_none() && !self.stopped {
-            let mut ready = std::mem::take(&mut self.ready);
-            let more = self.peer.take_ready(&mut ready);
+            let mut ready = std::mem::take(&mut self.ensemble.ready);
+            let more = self.ensemble.peer.take_ready(&mut ready);
             if ready.is_empty() && !more {
-                self.ready = ready;
+                self.ensemble.ready = ready;
                 return;
             }
             self.carry_out(now, ready);
@@ -316,13 +346,13 @@ impl Replica {
                 self.ensemble.questions.forget(*link);
             }
         }
-        let begins_log = self.ensemble.unlogged.is_some() && !self.peer.only_observes();
+        let begins_log = self.ensemble.unlogged.is_some() && !self.ensemble.peer.only_observes();
         if begins_log || ready.cuts() || !ready.standing.is_empty() {
             // The peer is what it says already: in a turn in which this were not, a leader would propose that leads
             // no more. And what is cut stands still.
             self.apply_more(now, true);
         }
-        let steps = &self.ensemble.steps;
+        let steps = &self.pipeline.steps;
         if steps.is_frozen() || (steps.has_cut() && (begins_log || ready.cuts())) {
             self.ensemble.held = Some(Held::Whole(ready));
             return;
@@ -332,7 +362,7 @@ impl Replica {
             return self.carry_out(now, ready);
         }
         self.plan_disk(now, &mut ready);
-        if self.ensemble.steps.is_frozen() {
+        if self.pipeline.steps.is_frozen() {
             self.ensemble.held = Some(Held::InMemory(ready));
             return;
         }
@@ -383,17 +413,12 @@ impl Replica {
                 self.ensemble.applying.readies.push_front(ready);
                 break;
             }
-            self.ready = ready;
+            self.ensemble.ready = ready;
         }
         let applying = &mut self.ensemble.applying;
         applying.is_busy = false;
         applying.is_urgent = false;
         applying.since = if applying.is_empty() { None } else { applying.since.or(Some(now.mono)) };
-    }
-
-    /// Whether committed transactions wait for the next turn.
-    pub(super) fn is_applying(&self) -> bool {
-        !self.ensemble.applying.is_empty()
     }
 
     /// A leader has committed what does not fit this tree: then that is not the leader's, or the leader is none. All
@@ -458,7 +483,9 @@ impl Replica {
         match inbound {
             Inbound::Request(request) => self.on_forwarded_request(now, request),
             Inbound::Touch { session, timeout_ms } => match self.ensemble.role {
-                Role::Leading => _ = self.sessions.touch_with(session, timeout_ms, now.mono),
+                Role::Leading => {
+                    _ = self.sessions.tracker.touch_with(session, timeout_ms, now.mono)
+                }
                 // From an observer that learns from this follower: the leader hears of it with the
                 // follower's own. What it does not know is not worth passing on, nor keeping.
                 Role::Learning if self.database.session_timeout(session).is_some() => {
@@ -478,18 +505,18 @@ impl Replica {
                 self.answer_questions(now);
             }
             Inbound::StillLeads { .. } => {}
-            Inbound::Fence { link } => self.on_fence(link),
+            Inbound::Fence { link } => self.ensemble.on_fence(link),
             Inbound::SyncDone => self.on_sync_done(now),
             Inbound::LeftOut { session } => self.on_left_out(session),
             Inbound::Ping { zxid } => {
-                let mut touched = self.take_touched();
+                let mut touched = self.ensemble.take_touched();
                 if planted::is(self.options.planted, PlantedBug::TouchesNotPassedOn) {
                     touched.clear();
                 }
-                self.peer.answer_ping(zxid, touched.into_iter());
+                self.ensemble.peer.answer_ping(zxid, touched.into_iter());
             }
             Inbound::SnapshotBegins { zxid, digest } => self.on_snapshot_begins(zxid, digest),
-            Inbound::Snapshot { bytes } => self.on_snapshot_piece(now, &bytes),
+            Inbound::Snapshot { bytes } => self.ensemble.on_snapshot_piece(now, &bytes),
             Inbound::SnapshotAborted => {
                 self.ensemble.incoming = None;
                 self.ensemble.received = None;
@@ -497,40 +524,8 @@ impl Replica {
         }
     }
 
-    /// The sessions heard of that fit one packet, whose leader would end the link for a longer one. The
-    /// others are named in the next: a second one now would be taken for the answer to a later ping.
-    fn take_touched(&mut self) -> BTreeMap<SessionId, i32> {
-        let ReplicaOptions { frame_bytes_max, txn_extra_bytes_max, .. } = self.options;
-        let packet_bytes_max = frame_bytes_max as usize + txn_extra_bytes_max as usize;
-        let sessions_max = packet_bytes_max / TOUCH_BYTES;
-        let Ensemble { touched, named_last, .. } = &mut self.ensemble;
-        if touched.len() <= sessions_max {
-            return std::mem::take(touched);
-        }
-        // In turns, for the first may have been heard of again before the last is named.
-        let behind = (Bound::Excluded(*named_last), Bound::Unbounded);
-        let in_turn = touched.range(behind).chain(touched.range(..=*named_last));
-        let named: Vec<SessionId> = in_turn.take(sessions_max).map(|(id, _)| *id).collect();
-        *named_last = named.last().copied().unwrap_or(*named_last);
-        named.iter().filter_map(|session| touched.remove_entry(session)).collect()
-    }
-
     /// What it is in its ensemble, for `mntr` and the admin server.
     pub fn peer(&self) -> &Peer {
-        &self.peer
-    }
-
-    /// Whether it has no leader and serves clients that only read (`isro`).
-    pub fn is_read_only(&self) -> bool {
-        self.ensemble.read_only
-    }
-
-    /// Whether clients are served, if only readers.
-    pub fn serves(&self) -> bool {
-        match self.ensemble.role {
-            Role::Alone | Role::Learning => true,
-            Role::Leading => self.options.leader_serves,
-            Role::Looking => self.ensemble.read_only,
-        }
+        &self.ensemble.peer
     }
 }

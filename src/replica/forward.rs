@@ -17,10 +17,13 @@
 //! says how far the leader had come when it gave it the session: what is not behind that was asked for
 //! on an earlier connection, whatever its xid ([`Forwarded::silent`]).
 
+use super::Replica;
+use super::clients::Clients;
 use super::connection::{Answer, Connection, Forwarded, Slot, State, Waiting};
+use super::ensemble::Ensemble;
 use super::passed_on::Orphan;
+use super::pipeline::InFlight;
 use super::syncs::HeldSync;
-use super::{InFlight, Replica};
 use crate::acl;
 use crate::database::Applied;
 use crate::error::ErrorCode;
@@ -38,6 +41,78 @@ use crate::zab::PassedRequest;
 /// Length of a request's header.
 const HEADER_BYTES: usize = 8;
 
+impl Ensemble {
+    /// A connection goes while requests of its session are under way.
+    pub(super) fn note_orphans(&mut self, connection: &Connection) {
+        // What was passed on to a leader that is lost may never come.
+        if !self.is_learning() || connection.parked.is_some() {
+            return;
+        }
+        let orphans = connection.queue.iter().filter_map(|step| match step {
+            Waiting::Forwarded(request) if request.sync.is_none() => {
+                Some(Orphan { xid: request.xid, bytes: request.passed_bytes })
+            }
+            _ => None,
+        });
+        self.passed_on.orphan(connection.session, orphans);
+    }
+
+    /// A connection takes a session up again: what it asks for comes after what its session has
+    /// under way.
+    pub(super) fn adopt_orphans(&mut self, now: Now, connection: &mut Connection) {
+        for orphan in self.passed_on.take_orphans(connection.session) {
+            let request = Box::new(Forwarded {
+                xid: orphan.xid,
+                op: OpCode::Error,
+                frame: Box::default(),
+                passed_bytes: orphan.bytes,
+                arrived: now.mono,
+                large: 0,
+                sync: None,
+                instead: None,
+                silent: true,
+                identities: 0,
+                again: false,
+                suspect: false,
+            });
+            self.passed_on.add(&request);
+            connection.queue.push_back(Waiting::Forwarded(request));
+        }
+    }
+
+    pub(super) fn pass_sync_on(&mut self, held: &HeldSync) {
+        // Who may ask is of no interest to the leader: a sync shows nothing.
+        self.peer.forward(&PassedRequest {
+            session: held.session,
+            scope: held.scope,
+            cxid: held.cxid,
+            op: OpCode::Sync.number(),
+            body: &held.body,
+            identities: &[],
+        });
+    }
+
+    /// A transaction for a session whose connection here is gone.
+    pub(super) fn on_orphan(&mut self, txn: &Txn) {
+        if planted::is(self.options.planted, PlantedBug::OrphanKept) {
+            return;
+        }
+        let header = txn.header();
+        self.passed_on.on_orphan_done(header.client_id, header.cxid);
+    }
+}
+
+impl Clients {
+    /// A session begins, and is its connection's from this transaction on.
+    pub(super) fn note_tenure(&mut self, txn: &Txn) {
+        if let Some(&slot) = self.by_session.get(&txn.header().client_id)
+            && let Some(connection) = self.connections.get_mut(slot)
+        {
+            connection.tenure = Some(Tenure { since: txn.zxid(), turn: 0 });
+        }
+    }
+}
+
 impl Replica {
     /// Passes a request on. `instead`: the error to be told whatever becomes of it.
     #[expect(clippy::too_many_arguments, reason = "a request in pieces that were just decoded")]
@@ -54,8 +129,8 @@ impl Replica {
     ) {
         let mut frame = RequestHeader { xid, op: op.number() }.to_bytes();
         frame.extend_from_slice(body);
-        if self.holds_too_much(connection) {
-            self.large_bytes -= large as usize;
+        if self.clients.holds_too_much(connection) {
+            self.clients.large_bytes -= large as usize;
             self.reject(slot, connection, "too many requests behind its own writes");
             return;
         }
@@ -67,7 +142,7 @@ impl Replica {
             (Some(number), passes)
         } else {
             if let Some(held) = self.ensemble.syncs.take_held_before(connection.asked_syncs) {
-                self.pass_sync_on(&held);
+                self.ensemble.pass_sync_on(&held);
             }
             (None, true)
         };
@@ -75,7 +150,14 @@ impl Replica {
         let identities = if sync.is_some() { &[][..] } else { &connection.identities };
         if passes {
             let op = op.number();
-            self.peer.forward(&PassedRequest { session, scope, cxid: xid, op, body, identities });
+            self.ensemble.peer.forward(&PassedRequest {
+                session,
+                scope,
+                cxid: xid,
+                op,
+                body,
+                identities,
+            });
         }
         let request = Box::new(Forwarded {
             xid,
@@ -110,10 +192,10 @@ impl Replica {
     pub(super) fn on_foreign_txn(&mut self, now: Now, txn: &Txn, applied: &Applied) {
         let header = txn.header();
         let session = header.client_id;
-        let Some(&slot) = self.by_session.get(&session) else {
-            return self.on_orphan(txn);
+        let Some(&slot) = self.clients.by_session.get(&session) else {
+            return self.ensemble.on_orphan(txn);
         };
-        let Some(mut connection) = self.connections.take(slot) else { return };
+        let Some(mut connection) = self.clients.connections.take(slot) else { return };
         let tenure = connection.tenure.filter(|_| header.op != OpCode::CreateSession);
         let is_earlier = tenure.map(|tenure| txn.zxid() <= tenure.since);
         let found = connection.queue.iter().position(|step| match step {
@@ -134,16 +216,7 @@ impl Replica {
         } else if connection.tenure.is_some_and(|tenure| shows_a_later_connection(tenure, txn)) {
             self.on_session_moved(slot, &mut connection);
         }
-        self.connections.put(slot, connection);
-    }
-
-    /// A session begins, and is its connection's from this transaction on.
-    pub(super) fn note_tenure(&mut self, txn: &Txn) {
-        if let Some(&slot) = self.by_session.get(&txn.header().client_id)
-            && let Some(connection) = self.connections.get_mut(slot)
-        {
-            connection.tenure = Some(Tenure { since: txn.zxid(), turn: 0 });
-        }
+        self.clients.connections.put(slot, connection);
     }
 
     /// What became of the request at this place of a queue has arrived: what it was passed on behind
@@ -190,7 +263,7 @@ impl Replica {
             unreachable!("everything before it was answered")
         };
         self.ensemble.passed_on.remove(&request);
-        self.large_bytes -= request.large as usize;
+        self.clients.large_bytes -= request.large as usize;
         connection.held_bytes -= request.frame.len();
         self.stats.record_update(now.mono.since_us(request.arrived));
         if request.silent {
@@ -242,53 +315,6 @@ impl Replica {
         self.reject(slot, connection, "its session has moved to another server");
     }
 
-    /// A transaction for a session whose connection here is gone.
-    fn on_orphan(&mut self, txn: &Txn) {
-        if planted::is(self.options.planted, PlantedBug::OrphanKept) {
-            return;
-        }
-        let header = txn.header();
-        self.ensemble.passed_on.on_orphan_done(header.client_id, header.cxid);
-    }
-
-    /// A connection goes while requests of its session are under way.
-    pub(super) fn note_orphans(&mut self, connection: &Connection) {
-        // What was passed on to a leader that is lost may never come.
-        if !self.ensemble.is_learning() || connection.parked.is_some() {
-            return;
-        }
-        let orphans = connection.queue.iter().filter_map(|step| match step {
-            Waiting::Forwarded(request) if request.sync.is_none() => {
-                Some(Orphan { xid: request.xid, bytes: request.passed_bytes })
-            }
-            _ => None,
-        });
-        self.ensemble.passed_on.orphan(connection.session, orphans);
-    }
-
-    /// A connection takes a session up again: what it asks for comes after what its session has
-    /// under way.
-    pub(super) fn adopt_orphans(&mut self, now: Now, connection: &mut Connection) {
-        for orphan in self.ensemble.passed_on.take_orphans(connection.session) {
-            let request = Box::new(Forwarded {
-                xid: orphan.xid,
-                op: OpCode::Error,
-                frame: Box::default(),
-                passed_bytes: orphan.bytes,
-                arrived: now.mono,
-                large: 0,
-                sync: None,
-                instead: None,
-                silent: true,
-                identities: 0,
-                again: false,
-                suspect: false,
-            });
-            self.ensemble.passed_on.add(&request);
-            connection.queue.push_back(Waiting::Forwarded(request));
-        }
-    }
-
     /// The oldest sync that was passed on is done.
     pub(super) fn on_sync_done(&mut self, now: Now) {
         let Some(up_to) = self.ensemble.syncs.on_answer() else {
@@ -296,36 +322,24 @@ impl Replica {
             return;
         };
         while let Some((slot, number)) = self.ensemble.syncs.take_done(up_to) {
-            let Some(mut connection) = self.connections.take(slot) else { continue };
+            let Some(mut connection) = self.clients.connections.take(slot) else { continue };
             connection.synced = connection.synced.max(number + 1);
             self.advance(now, slot, &mut connection);
-            self.connections.put(slot, connection);
+            self.clients.connections.put(slot, connection);
         }
         if let Some(held) = self.ensemble.syncs.take_held() {
-            self.pass_sync_on(&held);
+            self.ensemble.pass_sync_on(&held);
         }
-    }
-
-    fn pass_sync_on(&mut self, held: &HeldSync) {
-        // Who may ask is of no interest to the leader: a sync shows nothing.
-        self.peer.forward(&PassedRequest {
-            session: held.session,
-            scope: held.scope,
-            cxid: held.cxid,
-            op: OpCode::Sync.number(),
-            body: &held.body,
-            identities: &[],
-        });
     }
 
     /// The follower by way of which this observer learns has left out what it passed on for a session, for the session's
     /// client has gone on at that follower or at another observer of it.
     pub(super) fn on_left_out(&mut self, session: SessionId) {
-        if let Some(&slot) = self.by_session.get(&session)
-            && let Some(mut connection) = self.connections.take(slot)
+        if let Some(&slot) = self.clients.by_session.get(&session)
+            && let Some(mut connection) = self.clients.connections.take(slot)
         {
             self.on_session_moved(slot, &mut connection);
-            self.connections.put(slot, connection);
+            self.clients.connections.put(slot, connection);
         }
         // Nothing will come back for them.
         self.ensemble.passed_on.take_orphans(session);
@@ -340,7 +354,7 @@ impl Replica {
         request: &Forwarded,
     ) {
         self.ensemble.passed_on.remove(request);
-        self.large_bytes -= request.large as usize;
+        self.clients.large_bytes -= request.large as usize;
         connection.held_bytes -= request.frame.len();
         let body = request.frame.get(HEADER_BYTES..).unwrap_or_default();
         self.answer_read(now, slot, connection, request.xid, OpCode::Sync, body);
@@ -348,7 +362,7 @@ impl Replica {
 
     /// What a request may not be told before it is applied here: nothing, on a learner.
     pub(super) fn newest_zxid(&self) -> Zxid {
-        if self.ensemble.proposes() { self.prep.last() } else { Zxid::ZERO }
+        if self.ensemble.proposes() { self.pipeline.prep.last() } else { Zxid::ZERO }
     }
 }
 

@@ -1,8 +1,10 @@
 //! The leader's part for clients of other servers: their requests, and whose their sessions are.
 
+use super::Replica;
+use super::ensemble::Ensemble;
 use super::ensemble::Role;
+use super::pipeline::InFlight;
 use super::work::Weight;
-use super::{InFlight, Replica};
 use crate::error::ErrorCode;
 use crate::id::{ServerId, SessionId, Zxid};
 use crate::jute::Jute;
@@ -16,31 +18,12 @@ use crate::session::Tenure;
 use crate::time::{MonoUs, Now};
 use crate::zab::{ForwardedRequest, SessionScope};
 
-impl Replica {
-    /// A learner passes a request on.
-    pub(super) fn on_forwarded_request(&mut self, now: Now, request: ForwardedRequest) {
-        if self.ensemble.role != Role::Leading {
-            tracing::debug!(server = request.server.0, "a request for a leader that is none");
-            return;
-        }
-        if OpCode::from_i32(request.op) == Some(OpCode::Sync) {
-            return self.on_forwarded_sync(&request);
-        }
-        let units = self.units_of_forwarded(&request);
-        let weight = Weight::of(units);
-        let waits =
-            !self.ensemble.deferred.is_empty() || self.is_disk_full() || !self.may_write(weight);
-        if waits || !self.work.claim(units, weight) {
-            return self.defer(now, request, units);
-        }
-        self.propose_forwarded(now, &request);
-    }
-
+impl Ensemble {
     /// Another Ringkeeper keeps a sync in its session's queue, behind what that has asked for before; so it need not
     /// wait here for what others ask for. Where it does, what its session asks for next waits behind it: a read between
     /// the two would see that.
-    fn on_forwarded_sync(&mut self, request: &ForwardedRequest) {
-        let deferred = &mut self.ensemble.deferred;
+    pub(super) fn on_forwarded_sync(&mut self, request: &ForwardedRequest) {
+        let deferred = &mut self.deferred;
         let is_ordered_there = request.scope != SessionScope::Unsaid;
         // Answers belong to a link's syncs in their order.
         if deferred.is_empty() || (is_ordered_there && !deferred.has_sync_of(request.link)) {
@@ -52,11 +35,33 @@ impl Replica {
 
     /// A learner wants to know when all before its fence is proposed.
     pub(super) fn on_fence(&mut self, link: LinkId) {
-        if self.ensemble.deferred.is_empty() {
+        if self.deferred.is_empty() {
             self.peer.answer_fence(link);
         } else {
-            self.ensemble.deferred.push_fence(link);
+            self.deferred.push_fence(link);
         }
+    }
+}
+
+impl Replica {
+    /// A learner passes a request on.
+    pub(super) fn on_forwarded_request(&mut self, now: Now, request: ForwardedRequest) {
+        if self.ensemble.role != Role::Leading {
+            tracing::debug!(server = request.server.0, "a request for a leader that is none");
+            return;
+        }
+        if OpCode::from_i32(request.op) == Some(OpCode::Sync) {
+            return self.ensemble.on_forwarded_sync(&request);
+        }
+        let units = self.units_of_forwarded(&request);
+        let weight = Weight::of(units);
+        let waits = !self.ensemble.deferred.is_empty()
+            || self.pipeline.is_disk_full()
+            || !self.may_write(weight);
+        if waits || !self.work.claim(units, weight) {
+            return self.defer(now, request, units);
+        }
+        self.propose_forwarded(now, &request);
     }
 
     /// Keeps a request until there is room on the disk, or until its turn comes: it was not given a zxid, so
@@ -66,8 +71,10 @@ impl Replica {
         if !self.ensemble.deferred.is_too_much() {
             return;
         }
-        if self.is_disk_full() {
-            self.peer.leave(now.mono, "the disk is full, and too many requests wait for room");
+        if self.pipeline.is_disk_full() {
+            self.ensemble
+                .peer
+                .leave(now.mono, "the disk is full, and too many requests wait for room");
         } else {
             // Turns become longer, but what waits does not become more.
             let _ = self.propose_deferred(now, Weight::Light)
@@ -79,7 +86,7 @@ impl Replica {
     /// Proposes the request whose turn it is among those that wait, light ones or heavy ones. False: there is
     /// none, or no room on the disk.
     pub(super) fn propose_deferred(&mut self, now: Now, weight: Weight) -> bool {
-        if self.is_disk_full() {
+        if self.pipeline.is_disk_full() {
             return false;
         }
         let next = self.ensemble.deferred.pop(weight);
@@ -88,10 +95,10 @@ impl Replica {
             self.propose_forwarded(now, request);
         }
         while let Some(link) = self.ensemble.deferred.pop_sync() {
-            self.peer.answer_sync(link);
+            self.ensemble.peer.answer_sync(link);
         }
         while let Some(link) = self.ensemble.deferred.pop_fence() {
-            self.peer.answer_fence(link);
+            self.ensemble.peer.answer_fence(link);
         }
         next.is_some()
     }
@@ -105,19 +112,19 @@ impl Replica {
     /// When requests of learners that wait are to be looked at.
     pub(super) fn next_deferred(&self) -> Option<MonoUs> {
         let waits = !self.ensemble.deferred.is_empty()
-            && !self.is_disk_full()
+            && !self.pipeline.is_disk_full()
             && self.may_write(Weight::Light);
         (waits || self.ensemble.questions.is_due()).then_some(self.now.mono)
     }
 
     fn propose_forwarded(&mut self, now: Now, request: &ForwardedRequest) {
         let op = OpCode::from_i32(request.op);
-        if self.in_flight.len() >= limits::PROPOSALS_PENDING_MAX {
-            return self.peer.leave(now.mono, "too many transactions wait for a quorum");
+        if self.pipeline.in_flight.len() >= limits::PROPOSALS_PENDING_MAX {
+            return self.ensemble.peer.leave(now.mono, "too many transactions wait for a quorum");
         }
         // None: the epoch is used up, or over. The learner passes the request on again, to the next
         // leader.
-        let Some(zxid) = self.peer.zxid_after(self.prep.last()) else { return };
+        let Some(zxid) = self.ensemble.peer.zxid_after(self.pipeline.prep.last()) else { return };
         let op = op.unwrap_or(OpCode::Error);
         self.stats.count_request(op);
         match op {
@@ -147,13 +154,18 @@ impl Replica {
             let txn = self.error_for(now, request, zxid, ErrorCode::MarshallingError);
             return self.propose_for(now, request, zxid, op, txn);
         };
-        self.sessions.add(request.session, timeout_ms, now.mono);
+        self.sessions.tracker.add(request.session, timeout_ms, now.mono);
         // An unknown session has just been added; of one that is being closed nobody is the owner.
         let tenure = Tenure { since: zxid, turn: 0 };
-        let _ = self.sessions.set_owner(request.session, request.server, tenure);
+        let _ = self.sessions.tracker.set_owner(request.session, request.server, tenure);
         let (database, wall) = (&self.database, now.wall);
-        let txn =
-            self.prep.prepare_create_session(database, wall, zxid, request.session, timeout_ms);
+        let txn = self.pipeline.prep.prepare_create_session(
+            database,
+            wall,
+            zxid,
+            request.session,
+            timeout_ms,
+        );
         self.propose_for(now, request, zxid, op, txn);
     }
 
@@ -193,7 +205,7 @@ impl Replica {
             allowed: Ok(()),
             allowed_ephemerals: Ok(()),
         };
-        self.prep.prepare_error(&self.database, now.wall, zxid, &requester, error)
+        self.pipeline.prep.prepare_error(&self.database, now.wall, zxid, &requester, error)
     }
 
     fn propose_for(
@@ -229,10 +241,10 @@ impl Replica {
         timeout_ms: i32,
         turn: u64,
     ) -> Option<Tenure> {
-        let asked = Tenure { since: self.prep.last(), turn };
-        let tenure = self.sessions.claim(session, owner, asked).ok()?;
+        let asked = Tenure { since: self.pipeline.prep.last(), turn };
+        let tenure = self.sessions.tracker.claim(session, owner, asked).ok()?;
         if tenure == asked {
-            self.sessions.touch_with(session, timeout_ms, now.mono);
+            self.sessions.tracker.touch_with(session, timeout_ms, now.mono);
         }
         Some(tenure)
     }
@@ -248,8 +260,8 @@ impl Replica {
         tenure: Tenure,
     ) -> Option<Tenure> {
         let keeps = self.may_have_been_given(tenure)
-            && self.sessions.keep_owner(session, owner, tenure)
-            && self.sessions.touch_with(session, timeout_ms, now.mono);
+            && self.sessions.tracker.keep_owner(session, owner, tenure)
+            && self.sessions.tracker.touch_with(session, timeout_ms, now.mono);
         keeps.then_some(tenure)
     }
 
@@ -259,7 +271,7 @@ impl Replica {
     /// 1. He says that he has held session S since the last turn of all that can be in this epoch.
     /// 2. S's client reopens it, again and again: each time its turn is an earlier one, and S is not its server's.
     fn may_have_been_given(&self, tenure: Tenure) -> bool {
-        let last = self.prep.last();
+        let last = self.pipeline.prep.last();
         let is_of_reign = tenure.since.epoch() == last.epoch();
         tenure.since <= last && (!is_of_reign || tenure.turn <= self.ensemble.turns)
     }
@@ -278,7 +290,7 @@ impl Replica {
         if self.ensemble.role == Role::Alone {
             return (Ok(()), Ok(()));
         }
-        let global = self.sessions.check(session, owner);
+        let global = self.sessions.tracker.check(session, owner);
         let ephemerals = global.map_err(|error| match error {
             ErrorCode::UnknownSession => ErrorCode::SessionExpired,
             error => error,
@@ -290,7 +302,7 @@ impl Replica {
                 let local = match scope {
                     SessionScope::Global => false,
                     SessionScope::Local | SessionScope::Unsaid => {
-                        self.ensemble.local.contains(session) || of_another_server
+                        self.sessions.local.contains(session) || of_another_server
                     }
                 };
                 if local { Ok(()) } else { Err(ErrorCode::SessionExpired) }

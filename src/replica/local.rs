@@ -5,6 +5,7 @@ use super::Replica;
 use super::connection::{Answer, Connection, Slot};
 use super::ensemble::Role;
 use super::sessions::SESSIONS_EXPIRED_AT_ONCE_MAX;
+use super::sessions::Sessions;
 use crate::error::ErrorCode;
 use crate::id::{SessionId, Zxid};
 use crate::jute::Jute;
@@ -12,6 +13,14 @@ use crate::proto::request::{MultiOp, RequestBody};
 use crate::proto::{CreateMode, OpCode};
 use crate::time::Now;
 use crate::zab::{PassedRequest, SessionScope};
+
+impl Sessions {
+    /// A session is known to everybody now.
+    pub(super) fn on_global_session(&mut self, session: SessionId) {
+        self.upgrading.remove(&session);
+        self.local.remove(session);
+    }
+}
 
 impl Replica {
     /// A session that nobody else hears of.
@@ -22,11 +31,11 @@ impl Replica {
         connection: &mut Connection,
     ) {
         self.stats.count_request(OpCode::CreateSession);
-        let session = self.session_ids.next();
+        let session = self.sessions.ids.next();
         connection.session = session;
         connection.local = true;
-        self.ensemble.local.add(session, connection.timeout_ms, now.mono);
-        self.by_session.insert(session, slot);
+        self.sessions.local.add(session, connection.timeout_ms, now.mono);
+        self.clients.by_session.insert(session, slot);
         self.begin_requests(slot, connection);
     }
 
@@ -39,7 +48,7 @@ impl Replica {
         xid: i32,
         large: u32,
     ) {
-        self.ensemble.local.set_closing(connection.session);
+        self.sessions.local.set_closing(connection.session);
         let op = Some(OpCode::CloseSession);
         let answer = Answer { xid, op, err: 0, zxid: None, unknown: false, large, ends: true };
         self.answer_in_turn(now, slot, connection, answer, Zxid::ZERO);
@@ -47,19 +56,19 @@ impl Replica {
 
     /// Local sessions that nothing was heard of.
     pub(super) fn expire_local_sessions(&mut self, now: Now) {
-        let mut expired = std::mem::take(&mut self.expired);
-        self.ensemble.local.expire(now.mono, SESSIONS_EXPIRED_AT_ONCE_MAX, &mut expired);
+        let mut expired = std::mem::take(&mut self.sessions.expired);
+        self.sessions.local.expire(now.mono, SESSIONS_EXPIRED_AT_ONCE_MAX, &mut expired);
         for session in expired.drain(..) {
             tracing::debug!(%session, "expiring a local session");
             self.stats.sessions_expired += 1;
             self.end_local_session(session);
         }
-        self.expired = expired;
+        self.sessions.expired = expired;
     }
 
     pub(super) fn end_local_session(&mut self, session: SessionId) {
-        self.ensemble.local.remove(session);
-        if let Some(slot) = self.by_session.remove(&session) {
+        self.sessions.local.remove(session);
+        if let Some(slot) = self.clients.by_session.remove(&session) {
             self.close(slot);
         }
     }
@@ -91,10 +100,10 @@ impl Replica {
         if !self.options.local_sessions_upgrading {
             return Err(ErrorCode::EphemeralOnLocalSession);
         }
-        let timeout_ms = self.ensemble.local.timeout_ms(session).unwrap_or(connection.timeout_ms);
+        let timeout_ms = self.sessions.local.timeout_ms(session).unwrap_or(connection.timeout_ms);
         if self.ensemble.is_learning() {
             let body = timeout_ms.to_bytes();
-            self.peer.forward(&PassedRequest {
+            self.ensemble.peer.forward(&PassedRequest {
                 session,
                 scope: SessionScope::Global,
                 cxid: 0,
@@ -102,8 +111,8 @@ impl Replica {
                 body: &body,
                 identities: &[],
             });
-            self.ensemble.local.remove(session);
-            self.ensemble.upgrading.insert(session);
+            self.sessions.local.remove(session);
+            self.sessions.upgrading.insert(session);
         } else if !self.log_session(now, session) {
             return Err(ErrorCode::SystemError);
         }
@@ -124,20 +133,14 @@ impl Replica {
         let may_need_two = connection.local
             && self.options.local_sessions_upgrading
             && matches!(op, OpCode::Create | OpCode::Create2 | OpCode::Multi);
-        if !may_need_two || self.ensemble.role != Role::Leading || self.is_disk_full() {
+        if !may_need_two || self.ensemble.role != Role::Leading || self.pipeline.is_disk_full() {
             return;
         }
-        let next = self.peer.zxid_after(self.prep.last());
-        let is_last = next.is_some_and(|next| self.peer.zxid_after(next).is_none());
+        let next = self.ensemble.peer.zxid_after(self.pipeline.prep.last());
+        let is_last = next.is_some_and(|next| self.ensemble.peer.zxid_after(next).is_none());
         if is_last {
             connection.local = !self.log_session(now, connection.session);
         }
-    }
-
-    /// A session is known to everybody now.
-    pub(super) fn on_global_session(&mut self, session: SessionId) {
-        self.ensemble.upgrading.remove(&session);
-        self.ensemble.local.remove(session);
     }
 }
 

@@ -81,15 +81,15 @@ pub struct Held {
 impl Replica {
     /// What a connection holds. `None`: it is gone.
     pub fn held_by(&self, conn: ConnectionId) -> Option<Held> {
-        let connection = self.connections.get(self.connections.find(conn)?)?;
+        let connection = self.clients.connections.get(self.clients.connections.find(conn)?)?;
         Some(Held { requests: connection.held_bytes, unread: connection.unread_bytes() })
     }
 
     /// So many more bytes may be made for clients, all together, until this is called again: what the
     /// process has room for. Without a call, any number.
     pub fn set_output_room(&mut self, bytes: usize) {
-        self.memory.room = bytes;
-        self.memory.made = 0;
+        self.clients.memory.room = bytes;
+        self.clients.memory.made = 0;
     }
 
     /// Lets a connection's next requests wait for memory. The caller leaves them where they are.
@@ -97,7 +97,7 @@ impl Replica {
         connection.waits_to_be_read = true;
         if !connection.starves {
             connection.starves = true;
-            self.memory.starving.push_back(slot);
+            self.clients.memory.starving.push_back(slot);
         }
     }
 }

@@ -17,6 +17,7 @@
 mod auth;
 mod back_pressure;
 mod behind;
+mod clients;
 mod closing;
 mod commit;
 mod connection;
@@ -33,6 +34,7 @@ mod options;
 mod output;
 mod owed;
 mod passed_on;
+mod pipeline;
 mod questions;
 mod queue;
 mod reap;
@@ -58,10 +60,9 @@ mod waiting;
 mod warm;
 mod work;
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::rc::Rc;
 
-use hashbrown::HashMap;
 use work::Weight;
 
 pub use memory::Held;
@@ -70,115 +71,42 @@ pub use output::{Fatal, Output, Reload, Reloaded, Send};
 pub use stats::{ConnectionFacts, Latency, Stats};
 pub use throttle::ThrottleOptions;
 
-use crate::acl::Authentication;
 use crate::database::{Database, Fired};
 use crate::id::{ConnectionId, ServerId, SessionId, Zxid};
-use crate::io;
 use crate::peer::Peer;
-use crate::processor::{Prep, PrepOptions};
-use crate::proto::OpCode;
-use crate::proto::txn::Txn;
 use crate::recovery::Recovered;
-use crate::session::{IdGenerator, Timeouts, Tracker};
 use crate::time::{MonoUs, Now};
 use crate::txnlog;
-use crate::zab::Ready;
 
-use connection::{Connections, Slot, State};
-use disk::Snapshots;
+use clients::Clients;
+use connection::State;
 use ensemble::{Ensemble, Role};
+use pipeline::Pipeline;
+use sessions::Sessions;
 
-/// See the module's words.
+/// See the module's words. Each part owns its fields; what takes more than one of them stands here.
 pub struct Replica {
-    options: ReplicaOptions,
-    authentication: Authentication,
-    timeouts: Timeouts,
+    options: Rc<ReplicaOptions>,
     database: Database,
-    prep: Prep,
-    peer: Peer,
+    clients: Clients,
+    sessions: Sessions,
+    pipeline: Pipeline,
     ensemble: Ensemble,
-    txnlog: txnlog::Writer,
-    snapshots: Snapshots,
-    sessions: Tracker,
-    session_ids: IdGenerator,
-    /// The connection of each session that has one.
-    by_session: HashMap<SessionId, Slot>,
-    connections: Connections,
-    /// Connections with something to take, each once.
-    dirty: Vec<Slot>,
-    /// Connections whose requests waited until their client had read, and may go on.
-    resumable: Vec<Slot>,
-    silence: silence::Silence,
-    memory: memory::Memory,
+    /// What this turn has done, and who waits for another.
     work: work::Work,
-    /// Transactions proposed and not applied, in order, and to whom each is answered.
-    in_flight: VecDeque<InFlight>,
-    /// Transactions proposed that the log has not taken yet, in order.
-    backlog: VecDeque<Txn>,
-    /// Connections whose queue begins with something that waits for other sessions' writes, in
-    /// order of the zxid that they wait for.
-    barriers: VecDeque<(Zxid, Slot)>,
     reaping: reap::Reaping,
-    disk_full: DiskFull,
-    /// When a segment is to be prepared for which there was no room, though none may be needed yet.
-    prepare_again_at: Option<MonoUs>,
-    throttle: throttle::Throttle,
-    large_bytes: usize,
-    /// When the group of transactions in flight was submitted.
-    group_started: MonoUs,
-    /// How long the thread was to run and did not, in µs, since it began; and what that was when the group's
-    /// write began.
-    held_us: u64,
-    group_held_us: u64,
-    shutting_down: bool,
+    stats: Stats,
+    lines: lines::Lines,
     /// The moment of the event under way or, between events, of the last one.
     now: Now,
+    /// No client is accepted any more; what is in flight is waited for.
+    shutting_down: bool,
+    /// Why the process must stop, until somebody has taken it.
     fatal: Option<Fatal>,
+    /// Nothing more is given to the disk, and so nothing is committed.
     stopped: bool,
-    lines: lines::Lines,
-    /// When the log last said that there is no room for it.
-    no_room_said_at: Option<MonoUs>,
-    /// Requests that wait in the connections' queues, writes not counted.
-    requests_held: usize,
-    stats: Stats,
-    /// Operations for the next output.
-    ops: Vec<io::Op>,
-    /// Reads answered in this turn without waiting.
-    prompt_reads: u64,
-    /// Buffers for connections.
-    spare: Vec<Vec<u8>>,
-    // Kept for their allocations.
-    ready: Ready,
+    /// Watches that a transaction fired; kept for its allocation.
     fired: Vec<Fired>,
-    frame: Vec<u8>,
-    expired: Vec<SessionId>,
-    /// The last end of a session that was proposed because nothing was heard of it.
-    expired_up_to: Zxid,
-}
-
-/// Whether writes are refused for want of room on the disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum DiskFull {
-    No,
-    /// The next attempt to get room.
-    RetryAt(MonoUs),
-}
-
-/// A transaction on its way.
-#[derive(Clone, Copy, Debug)]
-struct InFlight {
-    zxid: Zxid,
-    /// The tree's digest before it, in case that it is taken back.
-    digest_before: i64,
-    /// What was asked for; the transaction itself may be an error.
-    op: OpCode,
-    /// Who waits. `None`: nobody, the server itself asked.
-    slot: Option<Slot>,
-    session: SessionId,
-    xid: i32,
-    arrived: MonoUs,
-    /// Bytes of the request if it counts as large.
-    large: u32,
 }
 
 impl Replica {
@@ -199,70 +127,29 @@ impl Replica {
         seed: u64,
     ) -> Replica {
         let Recovered { database, snapshot, .. } = recovered;
-        let last = database.last_processed();
-        let timeouts = Timeouts {
-            min_ms: options.session_timeout_ms_min,
-            max_ms: options.session_timeout_ms_max,
-        };
-        let mut sessions = Tracker::new(options.tick_ms);
-        if role == Role::Alone {
+        let options = Rc::new(options);
+        let mut sessions = Sessions::new(&options, now);
+        let alone = role == Role::Alone;
+        if alone {
             // ZooKeeper: every session has its whole timeout from the moment the server is up.
             for (session, timeout_ms) in database.sessions() {
-                sessions.add(session, timeout_ms, now.mono);
+                sessions.tracker.add(session, timeout_ms, now.mono);
             }
         }
-        let mut ensemble = Ensemble::new(role, me, &options, now, seed);
-        ensemble.steps.start(last);
-        ensemble.newest_snapshot = snapshot.unwrap_or(Zxid::ZERO);
         Replica {
-            authentication: Authentication::new(options.authentication.clone()),
-            timeouts,
-            prep: Prep::new(prep_options(&options), &database),
-            peer,
-            ensemble,
-            txnlog: txnlog::Writer::new(options.txnlog.clone(), last, seed),
-            snapshots: Snapshots::new(
-                options.snapshot.clone(),
-                snapshot.is_none(),
-                role == Role::Alone,
-                seed,
-            ),
+            clients: Clients::new(&options, now, seed),
             sessions,
-            session_ids: IdGenerator::new(options.server_id, now.wall.0),
-            by_session: HashMap::new(),
-            connections: Connections::default(),
-            dirty: Vec::new(),
-            resumable: Vec::new(),
-            silence: silence::Silence::default(),
-            memory: memory::Memory::default(),
+            pipeline: Pipeline::new(&options, &database, snapshot, alone, now, seed),
+            ensemble: Ensemble::new(&options, role, me, peer, now, seed),
             work: work::Work::new(options.turn_work_units, options.turn_events_max),
-            in_flight: VecDeque::new(),
-            backlog: VecDeque::new(),
-            barriers: VecDeque::new(),
             reaping: reap::Reaping::new(&options, now.mono),
-            disk_full: DiskFull::No,
-            prepare_again_at: None,
-            throttle: throttle::Throttle::new(options.throttle.clone(), now.mono, seed),
-            large_bytes: 0,
-            group_started: now.mono,
-            held_us: 0,
-            group_held_us: 0,
-            shutting_down: false,
+            stats: Stats::new(now.wall, now.mono),
+            lines: lines::Lines::default(),
             now,
+            shutting_down: false,
             fatal: None,
             stopped: false,
-            lines: lines::Lines::default(),
-            no_room_said_at: None,
-            requests_held: 0,
-            stats: Stats::new(now.wall, now.mono),
-            ops: Vec::new(),
-            prompt_reads: 0,
-            spare: Vec::new(),
-            ready: Ready::default(),
             fired: Vec::new(),
-            frame: Vec::new(),
-            expired: Vec::new(),
-            expired_up_to: Zxid::ZERO,
             database,
             options,
         }
@@ -271,7 +158,7 @@ impl Replica {
     /// A socket was accepted. Nothing is answered before its first frame.
     pub fn handle_open(&mut self, now: Now, conn: ConnectionId, remote: SocketAddr) {
         self.now = now;
-        let slot = self.connections.open(conn, remote, now);
+        let slot = self.clients.connections.open(conn, remote, now);
         self.stats.connections_opened += 1;
         if self.shutting_down {
             self.close(slot);
@@ -282,18 +169,18 @@ impl Replica {
     /// that the replica closed itself ([`Send::close`]) this does nothing.
     pub fn handle_close(&mut self, now: Now, conn: ConnectionId) {
         self.now = now;
-        let Some(slot) = self.connections.find(conn) else { return };
-        if let Some(mut connection) = self.connections.take(slot) {
+        let Some(slot) = self.clients.connections.find(conn) else { return };
+        if let Some(mut connection) = self.clients.connections.take(slot) {
             self.release_queue(&mut connection);
             self.forget(slot, connection.session);
         }
-        self.connections.remove(slot);
+        self.clients.connections.remove(slot);
     }
 
     /// Time has passed. To be called at [`Replica::next_timeout`]; earlier or later does no harm.
     pub fn handle_timeout(&mut self, now: Now) {
         self.now = now;
-        self.peer.handle_timeout(now.mono);
+        self.ensemble.peer.handle_timeout(now.mono);
         self.follow_peer(now);
         self.answer_questions(now);
         self.expire_sessions(now);
@@ -301,32 +188,33 @@ impl Replica {
         self.on_standing_timeout(now);
         self.close_silent(now);
         self.on_disk_timeout(now);
-        if self.ensemble.unlogged_sessions_left {
+        if self.sessions.unlogged_left {
             self.log_unlogged_sessions(now);
         }
     }
 
     /// When [`Replica::handle_timeout`] has something to do. May be in the past: then at once.
     pub fn next_timeout(&self) -> Option<MonoUs> {
-        let applying = self.is_applying().then_some(self.now.mono);
+        let applying = self.ensemble.is_applying().then_some(self.now.mono);
         if self.shutting_down {
-            let peer = self.peer.next_timeout();
+            let peer = self.ensemble.peer.next_timeout();
             return peer.into_iter().chain(self.ensemble.quiet_at).chain(applying).min();
         }
-        let disk = self.next_room_timeout();
-        let slice =
-            self.snapshots.wants_poll() || self.outgoing_wants_poll() || !self.resumable.is_empty();
+        let disk = self.pipeline.next_room_timeout();
+        let slice = self.pipeline.snapshots.wants_poll()
+            || self.ensemble.outgoing_wants_poll()
+            || !self.clients.resumable.is_empty();
         let slice = slice.then_some(self.now.mono);
         let reaping = if self.ensemble.proposes() { self.reaping.next() } else { None };
         let may_expire =
             self.may_expire() && self.may_write(Weight::Heavy) && self.work.may_end_a_session();
-        let sessions = if may_expire { self.sessions.next_expiry() } else { None };
-        let local = self.ensemble.local.next_expiry();
-        let standing = self.next_standing_timeout();
-        let peer = self.peer.next_timeout();
-        let silence = self.silence.next();
-        let unlogged = self.ensemble.unlogged_sessions_left.then_some(self.now.mono);
-        let memory = self.memory.next_look(self.now.mono);
+        let sessions = if may_expire { self.sessions.tracker.next_expiry() } else { None };
+        let local = self.sessions.local.next_expiry();
+        let standing = self.ensemble.next_standing_timeout();
+        let peer = self.ensemble.peer.next_timeout();
+        let silence = self.clients.silence.next();
+        let unlogged = self.sessions.unlogged_left.then_some(self.now.mono);
+        let memory = self.clients.memory.next_look(self.now.mono);
         let work = self.next_in_line();
         let deferred = self.next_deferred();
         let watches = self.database.watches().has_gone().then_some(self.now.mono);
@@ -353,16 +241,16 @@ impl Replica {
     pub fn is_quiet(&self) -> bool {
         self.shutting_down
             && self.is_done(self.now)
-            && self.txnlog.is_closed()
-            && self.ops.is_empty()
-            && self.dirty.is_empty()
+            && self.pipeline.txnlog.is_closed()
+            && self.pipeline.ops.is_empty()
+            && self.clients.dirty.is_empty()
     }
 
     /// Moves what the turn produced into `out`, whose former content was carried out. To be
     /// called once after each batch of `handle_…`: one turn's writes become one group.
     pub fn take_output(&mut self, out: &mut Output) {
-        self.spare.append(out.spare_mut());
-        self.spare.truncate(output::SPARE_BUFFERS_MAX);
+        self.clients.spare.append(out.spare_mut());
+        self.clients.spare.truncate(output::SPARE_BUFFERS_MAX);
         self.go_on_reading(self.now);
         self.serve_line(self.now);
         self.database.watches_mut().remove_gone(crate::limits::WATCHES_REMOVED_PER_TURN);
@@ -373,21 +261,22 @@ impl Replica {
         out.links.append(&mut self.ensemble.links);
         out.log_reads.append(&mut self.ensemble.log_reads);
         out.configs.append(&mut self.ensemble.configs);
-        out.reload = self.ensemble.reload.take();
-        out.ops.append(&mut self.ops);
+        out.reload = self.pipeline.reload.take();
+        out.ops.append(&mut self.pipeline.ops);
         out.fatal = self.fatal.take();
-        if self.prompt_reads > 0 {
-            self.stats.record_prompt_reads(self.prompt_reads);
-            self.prompt_reads = 0;
+        if self.clients.prompt_reads > 0 {
+            self.stats.record_prompt_reads(self.clients.prompt_reads);
+            self.clients.prompt_reads = 0;
         }
         let is_looking = self.ensemble.role == ensemble::Role::Looking;
         let mut withheld = Vec::new();
-        let mut dirty = std::mem::take(&mut self.dirty);
+        let mut dirty = std::mem::take(&mut self.clients.dirty);
         for slot in dirty.drain(..) {
-            let Some(mut connection) = self.connections.get_mut(slot) else { continue };
+            let Some(mut connection) = self.clients.connections.get_mut(slot) else { continue };
             if connection.input_over && connection.is_done() {
                 self.close(slot);
-                connection = self.connections.get_mut(slot).expect("it is closed, and still there");
+                connection =
+                    self.clients.connections.get_mut(slot).expect("it is closed, and still there");
             }
             if connection.parked.is_some() && is_looking {
                 // Without a leader nobody knows whether what is being applied will stay.
@@ -408,20 +297,16 @@ impl Replica {
                 is_reported,
             });
             if close {
-                self.connections.remove(slot);
+                self.clients.connections.remove(slot);
             } else if connection.waits_to_be_read
                 && connection.may_go_on(&self.options, self.database.last_processed())
             {
-                self.resumable.push(slot);
+                self.clients.resumable.push(slot);
             }
         }
         dirty.append(&mut withheld);
-        self.dirty = dirty;
+        self.clients.dirty = dirty;
         self.work.begin_turn();
-    }
-
-    fn prep_options(&self) -> PrepOptions {
-        prep_options(&self.options)
     }
 
     /// The options it was made with.
@@ -442,70 +327,70 @@ impl Replica {
     /// Clears the counters that `srst` clears.
     pub fn reset_stats(&mut self) {
         self.stats.reset();
-        if let Peer::Member(member) = &mut self.peer {
+        if let Peer::Member(member) = &mut self.ensemble.peer {
             member.reset_stats();
         }
     }
 
     /// Clears the counters of every connection (`crst`).
     pub fn reset_connection_stats(&mut self) {
-        for connection in self.connections.iter_mut() {
+        for connection in self.clients.connections.iter_mut() {
             connection.reset_stats();
         }
     }
 
     /// The connections, in no order.
     pub fn connections(&self) -> impl Iterator<Item = ConnectionFacts> + '_ {
-        self.connections.iter().map(|connection| connection.facts())
+        self.clients.connections.iter().map(|connection| connection.facts())
     }
 
     /// Number of connections, those without a session included (`num_alive_connections`).
     pub fn connections_count(&self) -> usize {
-        self.connections.len()
+        self.clients.connections.len()
     }
 
     /// The facts of one connection.
     pub fn connection(&self, conn: ConnectionId) -> Option<ConnectionFacts> {
-        let slot = self.connections.find(conn)?;
-        self.connections.get(slot).map(|connection| connection.facts())
+        let slot = self.clients.connections.find(conn)?;
+        self.clients.connections.get(slot).map(|connection| connection.facts())
     }
 
     /// Sessions by the time at which they expire if nothing more is heard (`dump`): the time by
     /// the clock for durations, rising, and the sessions in no order.
     pub fn session_expiries(&self) -> Vec<(MonoUs, Vec<SessionId>)> {
-        self.sessions.by_expiry().into_iter().collect()
+        self.sessions.tracker.by_expiry().into_iter().collect()
     }
 
     /// Number of global sessions.
     pub fn global_sessions_count(&self) -> usize {
-        if self.ensemble.proposes() { self.sessions.len() } else { self.database.sessions_count() }
+        if self.ensemble.proposes() {
+            self.sessions.tracker.len()
+        } else {
+            self.database.sessions_count()
+        }
     }
 
     /// How likely a client that connects is refused by chance, 0 to 1 (`connection_throttle_*`).
     pub fn drop_probability(&self) -> f64 {
-        self.throttle.drop_probability()
+        self.clients.throttle.drop_probability()
     }
 
     /// Number of local sessions. A server on its own has none, as ZooKeeper's, but those that began
     /// while its disk was full.
     pub fn local_sessions_count(&self) -> usize {
-        self.ensemble.local.len()
+        self.sessions.local.len()
     }
 
     /// When local sessions expire: the time, and those whose time it is.
     pub fn local_session_expiries(&self) -> Vec<(MonoUs, Vec<SessionId>)> {
-        self.ensemble.local.by_expiry().into_iter().collect()
+        self.sessions.local.by_expiry().into_iter().collect()
     }
 
     /// Requests that arrived and are not yet answered (`outstanding_requests`).
     pub fn requests_outstanding(&self) -> usize {
-        self.in_flight.len() + self.ensemble.passed_on.requests() + self.requests_held
-    }
-
-    /// Whether other servers are to say something before what is under way here can go on: that
-    /// they have logged it, that it is committed, what became of a request.
-    pub fn awaits_others(&self) -> bool {
-        self.ensemble.passed_on.requests() > 0 || self.peer().accepted() != self.peer().committed()
+        self.pipeline.in_flight.len()
+            + self.ensemble.passed_on.requests()
+            + self.clients.requests_held
     }
 
     /// Whether no write that was passed on to the leader waits for its end: what counts as under way for ever would keep
@@ -521,42 +406,50 @@ impl Replica {
 
     /// The newest transaction proposed.
     pub fn last_proposed(&self) -> Zxid {
-        if self.ensemble.proposes() { self.prep.last() } else { self.peer.accepted() }
+        if self.ensemble.proposes() {
+            self.pipeline.prep.last()
+        } else {
+            self.ensemble.peer.accepted()
+        }
     }
 
     /// ZooKeeper's word for the role (`mntr`, `stat`).
     pub fn mode(&self) -> &'static str {
-        self.peer.mode()
-    }
-
-    /// Whether writes are refused because the disk is full.
-    pub fn is_disk_full(&self) -> bool {
-        self.disk_full != DiskFull::No
+        self.ensemble.peer.mode()
     }
 
     /// The writer of the log, for its counts and for the buffers that a ring registers.
     pub fn txnlog(&self) -> &txnlog::Writer {
-        &self.txnlog
+        &self.pipeline.txnlog
+    }
+
+    /// Whether it serves clients.
+    pub fn serves(&self) -> bool {
+        self.ensemble.serves()
+    }
+
+    /// Whether it serves only clients that read, for want of a leader.
+    pub fn is_read_only(&self) -> bool {
+        self.ensemble.is_read_only()
+    }
+
+    /// Whether writes are refused, or wait, for want of room on the disk.
+    pub fn is_disk_full(&self) -> bool {
+        self.pipeline.is_disk_full()
+    }
+
+    /// Whether what it waits for comes from other servers.
+    pub fn awaits_others(&self) -> bool {
+        self.ensemble.awaits_others()
+    }
+
+    /// Whether nothing more should be read from a leader for now.
+    pub fn is_behind(&self) -> bool {
+        self.pipeline.is_behind()
     }
 
     /// Takes a snapshot as soon as none is under way.
     pub fn request_snapshot(&mut self) {
-        self.snapshots.request();
-    }
-}
-
-fn prep_options(options: &ReplicaOptions) -> PrepOptions {
-    PrepOptions {
-        skip_acl: options.skip_acl,
-        digest_auth: options.authentication.digest_enabled,
-        digest: options.digest,
-        enforce_quota: options.enforce_quota,
-        ephemerals_per_session_max: options.ephemerals_per_session_max,
-        extended_types: options.extended_types,
-        close_session_paths: options.close_session_paths,
-        reconfig: options.reconfig,
-        acl_entries_max: options.acl_entries_max,
-        txn_bytes_max: options.txnlog.txn_bytes_max,
-        planted: options.planted,
+        self.pipeline.snapshots.request();
     }
 }

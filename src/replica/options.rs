@@ -2,6 +2,7 @@
 
 use crate::id::ServerId;
 use crate::limits;
+use crate::processor::PrepOptions;
 
 /// What an operator may choose about the core. Names in brackets are ZooKeeper's keys.
 #[derive(Clone, Debug)]
@@ -146,6 +147,25 @@ impl Default for ReplicaOptions {
             txnlog: crate::txnlog::WriterOptions::default(),
             snapshot: crate::snapshot::WriterOptions::default(),
             planted: None,
+        }
+    }
+}
+
+impl ReplicaOptions {
+    /// What of them concerns the making of transactions.
+    pub(super) fn prep(&self) -> PrepOptions {
+        PrepOptions {
+            skip_acl: self.skip_acl,
+            digest_auth: self.authentication.digest_enabled,
+            digest: self.digest,
+            enforce_quota: self.enforce_quota,
+            ephemerals_per_session_max: self.ephemerals_per_session_max,
+            extended_types: self.extended_types,
+            close_session_paths: self.close_session_paths,
+            reconfig: self.reconfig,
+            acl_entries_max: self.acl_entries_max,
+            txn_bytes_max: self.txnlog.txn_bytes_max,
+            planted: self.planted,
         }
     }
 }

@@ -31,7 +31,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::Replica;
 use super::connection::Slot;
+use super::ensemble::Ensemble;
 use super::ensemble::Role;
+use super::sessions::Sessions;
 use crate::id::{ServerId, SessionId};
 use crate::limits;
 use crate::link::LinkId;
@@ -138,6 +140,64 @@ impl Questions {
     }
 }
 
+impl Ensemble {
+    pub(super) fn claim(&mut self, kept: Option<Tenure>) -> Claim {
+        kept.map_or_else(
+            || {
+                self.turns += 1;
+                Claim::New { turn: self.turns }
+            },
+            Claim::Kept,
+        )
+    }
+
+    /// Anybody may come as an observer: those that are no members may keep fewer waiting.
+    pub(super) fn questions_max(&self, server: ServerId) -> usize {
+        let is_member =
+            self.peer.as_member().is_some_and(|it| it.config().members.contains_key(&server));
+        match is_member {
+            true => limits::LEARNER_QUESTIONS_MAX,
+            false => limits::STRANGER_QUESTIONS_MAX,
+        }
+    }
+
+    /// Whether a learner's connection would get a tenure that its session's earlier requests come behind,
+    /// because they wait for room on the disk:
+    ///
+    /// ```text
+    /// 1. The disk of this leader is full. A client at server 1 has asked for a write, with xid 2.
+    /// 2. It reconnects to server 1, counts from the beginning, and asks for another write with xid 2.
+    /// 3. There is room. Server 1 takes what became of the first write for the second one's.
+    /// ```
+    /// What comes later, or at another server, is no part of that: a client that goes on asking elsewhere would keep the
+    /// answer, and all behind it, waiting for as long as it likes.
+    pub(super) fn is_ahead_of_its_requests(&self, question: &Question) -> bool {
+        // Connections here have numbers of their own, and the tenure of one that is kept is there.
+        let Asker::Learner { server, .. } = question.asker else { return false };
+        let (session, before) = (question.session, question.deferred_before);
+        matches!(question.claim, Claim::New { .. }) && self.deferred.has_of(session, server, before)
+    }
+}
+
+impl Sessions {
+    /// Whether the client of a connection that asked has taken its session up on a later one: that one
+    /// lives, and would be closed if the session were given to this one.
+    pub(super) fn has_gone_on(
+        &self,
+        session: SessionId,
+        claim: Claim,
+        owns: Option<Tenure>,
+    ) -> bool {
+        matches!(claim, Claim::New { .. })
+            && owns.is_some_and(|tenure| !self.tracker.is_owned_since(session, tenure))
+    }
+
+    pub(super) fn is_end_undecided(&self, session: SessionId) -> bool {
+        self.tracker.is_closing(session)
+            && !planted::is(self.options.planted, PlantedBug::ExpiredTooSoon)
+    }
+}
+
 impl Replica {
     /// A connection of this server asks, which decides about sessions: since when the session is the
     /// connection's, if it is. `None`: the connection has to wait for the answer.
@@ -149,7 +209,7 @@ impl Replica {
         timeout_ms: i32,
         kept: Option<Tenure>,
     ) -> Option<Option<Tenure>> {
-        let claim = self.claim(kept);
+        let claim = self.ensemble.claim(kept);
         let of_reign = self.doubt(session, claim);
         let asker = Asker::Here(slot);
         let deferred_before = 0;
@@ -175,32 +235,22 @@ impl Replica {
             return;
         }
         let asker = Asker::Learner { link, server };
-        let claim = self.claim(kept);
+        let claim = self.ensemble.claim(kept);
         let of_reign = self.doubt(session, claim);
         let deferred_before = self.ensemble.deferred.next_number();
         let question = Question { asker, session, timeout_ms, claim, of_reign, deferred_before };
         if !self.keep_question(question) {
             let owns = self.on_learner_asks(now, server, session, timeout_ms, claim);
-            self.peer.answer_revalidate(link, session, owns);
+            self.ensemble.peer.answer_revalidate(link, session, owns);
         }
-    }
-
-    fn claim(&mut self, kept: Option<Tenure>) -> Claim {
-        kept.map_or_else(
-            || {
-                self.ensemble.turns += 1;
-                Claim::New { turn: self.ensemble.turns }
-            },
-            Claim::Kept,
-        )
     }
 
     /// The question about the lead that has to be answered before a session is said to be over.
     fn doubt(&mut self, session: SessionId, claim: Claim) -> Option<u64> {
         // A connection that was kept is closed without a word.
         let is_new = matches!(claim, Claim::New { .. });
-        let doubts = is_new && !self.sessions.contains(session);
-        doubts.then(|| self.peer.confirm_lead()).flatten()
+        let doubts = is_new && !self.sessions.tracker.contains(session);
+        doubts.then(|| self.ensemble.peer.confirm_lead()).flatten()
     }
 
     /// Whether a question has to wait, or is one too many.
@@ -212,9 +262,9 @@ impl Replica {
             return false;
         }
         match question.asker {
-            Asker::Learner { link, server } if before >= self.questions_max(server) => {
+            Asker::Learner { link, server } if before >= self.ensemble.questions_max(server) => {
                 self.ensemble.questions.forget(link);
-                self.peer.refuse_questions(link);
+                self.ensemble.peer.refuse_questions(link);
             }
             // Of a connection here there is one at most.
             _ => self.ensemble.questions.keep(question),
@@ -222,45 +272,12 @@ impl Replica {
         true
     }
 
-    /// Anybody may come as an observer: those that are no members may keep fewer waiting.
-    fn questions_max(&self, server: ServerId) -> usize {
-        let is_member =
-            self.peer.as_member().is_some_and(|it| it.config().members.contains_key(&server));
-        match is_member {
-            true => limits::LEARNER_QUESTIONS_MAX,
-            false => limits::STRANGER_QUESTIONS_MAX,
-        }
-    }
-
     fn has_to_wait(&self, question: &Question) -> bool {
         let is_doubted =
             question.of_reign.is_some_and(|number| number > self.ensemble.questions.still_led);
         is_doubted
-            || self.is_end_undecided(question.session)
-            || self.is_ahead_of_its_requests(question)
-    }
-
-    /// Whether a learner's connection would get a tenure that its session's earlier requests come behind,
-    /// because they wait for room on the disk:
-    ///
-    /// ```text
-    /// 1. The disk of this leader is full. A client at server 1 has asked for a write, with xid 2.
-    /// 2. It reconnects to server 1, counts from the beginning, and asks for another write with xid 2.
-    /// 3. There is room. Server 1 takes what became of the first write for the second one's.
-    /// ```
-    /// What comes later, or at another server, is no part of that: a client that goes on asking elsewhere would keep the
-    /// answer, and all behind it, waiting for as long as it likes.
-    fn is_ahead_of_its_requests(&self, question: &Question) -> bool {
-        // Connections here have numbers of their own, and the tenure of one that is kept is there.
-        let Asker::Learner { server, .. } = question.asker else { return false };
-        let (session, before) = (question.session, question.deferred_before);
-        matches!(question.claim, Claim::New { .. })
-            && self.ensemble.deferred.has_of(session, server, before)
-    }
-
-    fn is_end_undecided(&self, session: SessionId) -> bool {
-        self.sessions.is_closing(session)
-            && !planted::is(self.options.planted, PlantedBug::ExpiredTooSoon)
+            || self.sessions.is_end_undecided(question.session)
+            || self.ensemble.is_ahead_of_its_requests(question)
     }
 
     /// Asks again what waited for ends that are decided by now.
@@ -311,31 +328,24 @@ impl Replica {
         let Question { asker, session, timeout_ms, claim, .. } = question;
         match asker {
             Asker::Here(slot) => {
-                let Some(mut connection) = self.connections.take(slot) else { return };
+                let Some(mut connection) = self.clients.connections.take(slot) else { return };
                 if connection.is_open() {
                     let me = self.ensemble.me;
                     let owns = self.decide(now, session, me, timeout_ms, claim);
-                    if self.has_gone_on(session, claim, owns) {
+                    if self.sessions.has_gone_on(session, claim, owns) {
                         self.on_session_moved(slot, &mut connection);
                     } else {
                         let valid = owns.is_some();
                         self.on_session_confirmed(now, slot, &mut connection, valid, owns);
                     }
                 }
-                self.connections.put(slot, connection);
+                self.clients.connections.put(slot, connection);
             }
             Asker::Learner { link, server } => {
                 let owns = self.on_learner_asks(now, server, session, timeout_ms, claim);
-                self.peer.answer_revalidate(link, session, owns);
+                self.ensemble.peer.answer_revalidate(link, session, owns);
             }
         }
-    }
-
-    /// Whether the client of a connection that asked has taken its session up on a later one: that one
-    /// lives, and would be closed if the session were given to this one.
-    fn has_gone_on(&self, session: SessionId, claim: Claim, owns: Option<Tenure>) -> bool {
-        matches!(claim, Claim::New { .. })
-            && owns.is_some_and(|tenure| !self.sessions.is_owned_since(session, tenure))
     }
 
     fn decide(
@@ -365,13 +375,13 @@ impl Replica {
     ) -> Option<Tenure> {
         let owns = self.decide(now, session, server, timeout_ms, claim);
         if let Some(theirs) = owns
-            && let Some(&slot) = self.by_session.get(&session)
-            && let Some(mut connection) = self.connections.take(slot)
+            && let Some(&slot) = self.clients.by_session.get(&session)
+            && let Some(mut connection) = self.clients.connections.take(slot)
         {
             if connection.tenure.is_none_or(|ours| ours < theirs) {
                 self.on_session_moved(slot, &mut connection);
             }
-            self.connections.put(slot, connection);
+            self.clients.connections.put(slot, connection);
         }
         owns
     }

@@ -1,12 +1,29 @@
 //! A connection's queue: what waits behind the writes that its session has in flight.
 
 use super::Replica;
+use super::clients::Clients;
 use super::connection::{Answer, Connection, Slot, Waiting};
 use crate::id::Zxid;
 use crate::jute::{Decoder, Jute};
 use crate::proto::OpCode;
 use crate::proto::request::RequestHeader;
 use crate::time::{MonoUs, Now};
+
+impl Clients {
+    pub(super) fn await_zxid(&mut self, slot: Slot, after: Zxid) {
+        // Kept in order: who waits asks for the newest zxid, which only grows.
+        let at = self.barriers.partition_point(|(zxid, _)| *zxid <= after);
+        self.barriers.insert(at, (after, slot));
+    }
+
+    /// What was kept back until everything before it is finished goes out; perhaps it is all, and the
+    /// connection can be closed.
+    pub(super) fn on_queue_empty(&mut self, slot: Slot, connection: &mut Connection) {
+        if connection.answered_early > 0 || connection.input_over {
+            self.mark_dirty(slot, connection);
+        }
+    }
+}
 
 impl Replica {
     /// Lets a request wait behind what its session has in flight.
@@ -18,7 +35,7 @@ impl Replica {
         arrived: MonoUs,
         after: Zxid,
     ) {
-        if self.holds_too_much(connection) {
+        if self.clients.holds_too_much(connection) {
             self.reject(slot, connection, "too many requests behind its own writes");
             return;
         }
@@ -30,9 +47,9 @@ impl Replica {
         let identities = connection.identities.len();
         let request = Waiting::Request { frame, arrived, after, expected, identities };
         connection.queue.push_back(request);
-        self.requests_held += 1;
+        self.clients.requests_held += 1;
         if first {
-            self.await_zxid(slot, after);
+            self.clients.await_zxid(slot, after);
         }
     }
 
@@ -51,23 +68,9 @@ impl Replica {
         }
         let first = connection.queue.is_empty();
         connection.queue.push_back(Waiting::Answer { answer, arrived: now.mono, after });
-        self.requests_held += 1;
+        self.clients.requests_held += 1;
         if first {
-            self.await_zxid(slot, after);
-        }
-    }
-
-    fn await_zxid(&mut self, slot: Slot, after: Zxid) {
-        // Kept in order: who waits asks for the newest zxid, which only grows.
-        let at = self.barriers.partition_point(|(zxid, _)| *zxid <= after);
-        self.barriers.insert(at, (after, slot));
-    }
-
-    /// What was kept back until everything before it is finished goes out; perhaps it is all, and the
-    /// connection can be closed.
-    fn on_queue_empty(&mut self, slot: Slot, connection: &mut Connection) {
-        if connection.answered_early > 0 || connection.input_over {
-            self.mark_dirty(slot, connection);
+            self.clients.await_zxid(slot, after);
         }
     }
 
@@ -78,7 +81,7 @@ impl Replica {
                 return;
             }
             match connection.queue.front() {
-                None => return self.on_queue_empty(slot, connection),
+                None => return self.clients.on_queue_empty(slot, connection),
                 Some(Waiting::Write) => return,
                 Some(Waiting::Forwarded(request)) => {
                     if request.sync.is_none_or(|number| number >= connection.synced) {
@@ -93,11 +96,11 @@ impl Replica {
                 Some(Waiting::Request { after, .. } | Waiting::Answer { after, .. }) => {
                     let after = *after;
                     if self.database.last_processed() < after {
-                        return self.await_zxid(slot, after);
+                        return self.clients.await_zxid(slot, after);
                     }
                 }
             }
-            self.requests_held -= 1;
+            self.clients.requests_held -= 1;
             match connection.queue.pop_front() {
                 Some(Waiting::Request { frame, arrived, expected, identities, .. }) => {
                     connection.held_bytes -= frame.len();

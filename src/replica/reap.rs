@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::{InFlight, Replica, ReplicaOptions};
+use super::pipeline::InFlight;
+use super::{Replica, ReplicaOptions};
 use crate::database::ReapRules;
 use crate::id::SessionId;
 use crate::proto::OpCode;
@@ -61,8 +62,8 @@ impl Replica {
             if let Some(unsaid) = self.lines.allow(now.mono) {
                 tracing::info!(path, unsaid, "removing an empty container or an expired TTL node");
             }
-            let digest_before = self.prep.digest();
-            let txn = self.prep.prepare_reap(&self.database, now.wall, zxid, rules, &path);
+            let digest_before = self.pipeline.prep.digest();
+            let txn = self.pipeline.prep.prepare_reap(&self.database, now.wall, zxid, rules, &path);
             if txn.header().op == OpCode::DeleteContainer {
                 self.stats.containers_reaped += 1;
             }

@@ -1,8 +1,10 @@
 //! Replies, written straight into the buffer of their connection.
 
+use super::Replica;
+use super::clients::Clients;
 use super::connection::{Answer, Connection, Slot};
 use super::ensemble::Role;
-use super::{InFlight, Replica};
+use super::pipeline::InFlight;
 use crate::error::ErrorCode;
 use crate::id::Zxid;
 use crate::jute::{Bounded, Jute, begin_frame, end_frame};
@@ -19,6 +21,27 @@ use crate::time::{MonoUs, Now};
 /// Where a reply's error stands, counted from the frame's start: behind length, xid and zxid.
 const ERR_OFFSET: usize = 4 + 12;
 
+impl Clients {
+    /// Makes sure that there is a buffer to write to, and that it will be taken.
+    #[inline]
+    pub(super) fn prepare_buffer(&mut self, slot: Slot, connection: &mut Connection) {
+        if connection.out.capacity() == 0
+            && let Some(spare) = self.spare.pop()
+        {
+            connection.out = spare;
+        }
+        self.mark_dirty(slot, connection);
+    }
+
+    #[inline]
+    pub(super) fn mark_dirty(&mut self, slot: Slot, connection: &mut Connection) {
+        if !connection.dirty {
+            connection.dirty = true;
+            self.dirty.push(slot);
+        }
+    }
+}
+
 impl Replica {
     /// Carries a read out and writes its reply.
     pub(super) fn answer_read(
@@ -32,7 +55,7 @@ impl Replica {
     ) {
         // ZooKeeper: FinalRequestProcessor answers a ping with the xid of pings, whatever it came with.
         let xid = if op == OpCode::Ping { fixed::PING } else { xid };
-        self.prepare_buffer(slot, connection);
+        self.clients.prepare_buffer(slot, connection);
         let mut result = Ok(());
         if matches!(op, OpCode::SetWatches | OpCode::SetWatches2) {
             let rest = Part::rest(std::mem::take(&mut connection.watches_set));
@@ -135,7 +158,7 @@ impl Replica {
         self.stats.packets_sent += did.events;
         connection.sent += did.events;
         // Its client asked for these, as for a reply.
-        self.memory.make(bytes);
+        self.clients.memory.make(bytes);
         self.work.add_bytes(bytes);
         (did.paths, is_last)
     }
@@ -150,8 +173,8 @@ impl Replica {
         arrived: MonoUs,
     ) {
         let zxid = answer.zxid.unwrap_or_else(|| self.database.last_processed());
-        self.large_bytes -= answer.large as usize;
-        self.prepare_buffer(slot, connection);
+        self.clients.large_bytes -= answer.large as usize;
+        self.clients.prepare_buffer(slot, connection);
         let out = &mut connection.out;
         let start = begin_frame(out);
         ReplyHeader { xid: answer.xid, zxid, err: answer.err }.encode(out);
@@ -165,7 +188,7 @@ impl Replica {
             self.close_taken(slot, connection);
         }
         if answer.ends {
-            self.ensemble.local.remove(connection.session);
+            self.sessions.local.remove(connection.session);
             self.close_taken(slot, connection);
         }
     }
@@ -180,7 +203,7 @@ impl Replica {
         txn: &Txn,
         applied: &crate::database::Applied,
     ) {
-        self.prepare_buffer(slot, connection);
+        self.clients.prepare_buffer(slot, connection);
         let zxid = self.database.last_processed();
         let out = &mut connection.out;
         let start = begin_frame(out);
@@ -226,7 +249,7 @@ impl Replica {
         self.stats.record_response(bytes as u64);
         // A reply of any length is delivered, and requests wait when there is enough in the buffer:
         // this is for reads behind a write that made their nodes larger than could be foreseen.
-        self.memory.make(bytes);
+        self.clients.memory.make(bytes);
         self.work.add_bytes(bytes);
         if connection.out.len() - bytes > self.options.connection_output_bytes_max {
             self.give_up_slow(
@@ -234,25 +257,6 @@ impl Replica {
                 connection,
                 "its reads behind a write are worth too many bytes",
             );
-        }
-    }
-
-    /// Makes sure that there is a buffer to write to, and that it will be taken.
-    #[inline]
-    pub(super) fn prepare_buffer(&mut self, slot: Slot, connection: &mut Connection) {
-        if connection.out.capacity() == 0
-            && let Some(spare) = self.spare.pop()
-        {
-            connection.out = spare;
-        }
-        self.mark_dirty(slot, connection);
-    }
-
-    #[inline]
-    pub(super) fn mark_dirty(&mut self, slot: Slot, connection: &mut Connection) {
-        if !connection.dirty {
-            connection.dirty = true;
-            self.dirty.push(slot);
         }
     }
 }

@@ -1,9 +1,11 @@
 //! Requests as they arrive: framed, told apart, and writes proposed.
 
+use super::Replica;
+use super::clients::Clients;
 use super::connection::{Answer, Connection, Slot, State, Waiting};
 use super::ensemble::Role;
+use super::pipeline::InFlight;
 use super::warm::{WARMED_TOGETHER, warm};
-use super::{InFlight, Replica};
 use crate::error::ErrorCode;
 use crate::id::{ConnectionId, Zxid};
 use crate::jute::{DecodeError, Decoder, Jute};
@@ -18,17 +20,33 @@ use crate::time::Now;
 /// Length of the length before a frame.
 const LENGTH_BYTES: usize = 4;
 
+impl Clients {
+    /// Counts a request among the large ones, if it is one. `None`: there are too many already.
+    pub(super) fn claim_large(&mut self, bytes: usize) -> Option<u32> {
+        let Some(threshold) = self.options.large_request_bytes else { return Some(0) };
+        let bytes = u32::try_from(bytes).expect("a frame has such a length");
+        if bytes <= threshold {
+            return Some(0);
+        }
+        if self.large_bytes + bytes as usize > self.options.large_requests_bytes_max {
+            return None;
+        }
+        self.large_bytes += bytes as usize;
+        Some(bytes)
+    }
+}
+
 impl Replica {
     /// Whole frames arrived, one or more, each with its 4-byte length; the first of a connection
     /// is its `ConnectRequest`. A frame's length was checked against `jute.maxbuffer`.
     pub fn handle_frames(&mut self, now: Now, conn: ConnectionId, frames: &[u8]) {
         self.now = now;
-        let Some(slot) = self.connections.find(conn) else { return };
-        let Some(mut connection) = self.connections.take(slot) else { return };
+        let Some(slot) = self.clients.connections.find(conn) else { return };
+        let Some(mut connection) = self.clients.connections.take(slot) else { return };
         self.stats.bytes_received += frames.len() as u64;
         connection.heard = now.mono;
         self.on_frames(now, slot, &mut connection, frames);
-        self.connections.put(slot, connection);
+        self.clients.connections.put(slot, connection);
     }
 
     /// As [`Replica::handle_frames`], for a connection that is taken out.
@@ -93,7 +111,7 @@ impl Replica {
                 State::Ending => {
                     *frames = rest;
                     connection.count_answered_at_once();
-                    self.mark_dirty(slot, connection);
+                    self.clients.mark_dirty(slot, connection);
                 }
             }
         }
@@ -101,7 +119,7 @@ impl Replica {
 
     /// Lets frames wait, given in pieces.
     fn keep_early(&mut self, slot: Slot, connection: &mut Connection, pieces: &[&[u8]]) {
-        if self.holds_too_much(connection) {
+        if self.clients.holds_too_much(connection) {
             return self.reject(slot, connection, "too many requests that wait");
         }
         for piece in pieces {
@@ -114,10 +132,10 @@ impl Replica {
     pub(super) fn touch(&mut self, now: Now, connection: &Connection) {
         let (session, timeout_ms) = (connection.session, connection.timeout_ms);
         if connection.local {
-            self.ensemble.local.touch_with(session, timeout_ms, now.mono);
+            self.sessions.local.touch_with(session, timeout_ms, now.mono);
         } else if self.ensemble.proposes() {
             // False: the session is being closed.
-            self.sessions.touch_with(session, timeout_ms, now.mono);
+            self.sessions.tracker.touch_with(session, timeout_ms, now.mono);
         } else {
             self.ensemble.touched.insert(session, timeout_ms);
         }
@@ -143,23 +161,23 @@ impl Replica {
             Some(OpCode::Sasl) => return self.on_sasl(slot, connection, xid, input.rest()),
             _ => {}
         }
-        if !self.has_enforced_identity(connection) {
+        if !self.clients.has_enforced_identity(connection) {
             return self.refuse_unauthenticated(slot, connection, xid);
         }
-        let Some(large) = self.claim_large(frame.len()) else {
+        let Some(large) = self.clients.claim_large(frame.len()) else {
             self.stats.large_requests_rejected += 1;
             return self.reject(slot, connection, "too many bytes of large requests at once");
         };
         // ZooKeeper: a request of a session that is being closed is dropped without an answer;
         // so is one that arrives while the server stops.
         if self.shutting_down
-            || self.sessions.is_closing(connection.session)
-            || (connection.local && self.ensemble.local.is_closing(connection.session))
+            || self.sessions.tracker.is_closing(connection.session)
+            || (connection.local && self.sessions.local.is_closing(connection.session))
         {
-            self.large_bytes -= large as usize;
+            self.clients.large_bytes -= large as usize;
             connection.dropped = true;
             connection.count_answered_at_once();
-            return self.mark_dirty(slot, connection);
+            return self.clients.mark_dirty(slot, connection);
         }
         let arrived = now.mono;
         if let Some(op) = op {
@@ -169,7 +187,7 @@ impl Replica {
             && self.waits_for_next_leader(op)
         {
             // The next leader, or this server, takes it from here.
-            self.large_bytes -= large as usize;
+            self.clients.large_bytes -= large as usize;
             self.park(now, slot, connection);
             if connection.is_open() {
                 let length = u32::try_from(frame.len()).expect("it came with such a length");
@@ -194,17 +212,18 @@ impl Replica {
             Some(op) if read::is_read(op) => {
                 self.stats.count_request(op);
                 // ZooKeeper: what sync waits for on a server on its own is the pipeline.
-                let after = if op == OpCode::Sync { self.prep.last() } else { connection.floor };
+                let after =
+                    if op == OpCode::Sync { self.pipeline.prep.last() } else { connection.floor };
                 let takes_turns = Replica::takes_turns(op, frame.len());
                 let is_due = connection.queue.is_empty() && self.database.last_processed() >= after;
                 if is_due && !takes_turns {
-                    self.prompt_reads += 1;
+                    self.clients.prompt_reads += 1;
                     connection.latency_ms.record(0);
                     self.answer_read(now, slot, connection, xid, op, input.rest());
-                    self.large_bytes -= large as usize;
+                    self.clients.large_bytes -= large as usize;
                 } else {
                     self.hold(slot, connection, frame, arrived, after);
-                    self.large_bytes -= large as usize;
+                    self.clients.large_bytes -= large as usize;
                     if is_due {
                         self.advance(now, slot, connection);
                     }
@@ -327,7 +346,7 @@ impl Replica {
             let answer = refusal(ErrorCode::SystemError);
             return self.answer_in_turn(now, slot, connection, answer, Zxid::ZERO);
         };
-        let digest_before = self.prep.digest();
+        let digest_before = self.pipeline.prep.digest();
         let (allowed, allowed_ephemerals) =
             self.check_session(connection.session, self.ensemble.me, connection.scope());
         let requester = Requester {
@@ -341,7 +360,7 @@ impl Replica {
             Some(body) => self.prepare(now, zxid, &requester, op, body),
             None => {
                 let error = ErrorCode::MarshallingError;
-                self.prep.prepare_error(&self.database, now.wall, zxid, &requester, error)
+                self.pipeline.prep.prepare_error(&self.database, now.wall, zxid, &requester, error)
             }
         };
         connection.queue.push_back(Waiting::Write);
@@ -371,7 +390,7 @@ impl Replica {
             return;
         }
         let Some(zxid) = self.next_zxid_for_write() else { return };
-        let digest_before = self.prep.digest();
+        let digest_before = self.pipeline.prep.digest();
         let requester = Requester {
             session: connection.session,
             cxid: xid,
@@ -379,7 +398,7 @@ impl Replica {
             allowed: Ok(()),
             allowed_ephemerals: Ok(()),
         };
-        let txn = self.prep.prepare_error(&self.database, now.wall, zxid, &requester, err);
+        let txn = self.pipeline.prep.prepare_error(&self.database, now.wall, zxid, &requester, err);
         let request = InFlight {
             zxid,
             digest_before,
@@ -403,7 +422,7 @@ impl Replica {
         body: &RequestBody<'_>,
     ) -> Txn {
         let (database, wall) = (&self.database, now.wall);
-        let txn = match (body, self.peer.as_member()) {
+        let txn = match (body, self.ensemble.peer.as_member()) {
             (RequestBody::Multi(parts), _) if parts.len() > self.options.multi_operations_max => {
                 if let Some(unsaid) = self.lines.allow(now.mono) {
                     tracing::warn!(
@@ -413,7 +432,7 @@ impl Replica {
                     );
                 }
                 let error = ErrorCode::BadArguments;
-                self.prep.prepare_error(database, wall, zxid, requester, error)
+                self.pipeline.prep.prepare_error(database, wall, zxid, requester, error)
             }
             (RequestBody::Reconfig(request), Some(member)) => {
                 let facts = ReconfigFacts {
@@ -423,9 +442,11 @@ impl Replica {
                     multi_address: member.multi_address(),
                     is_quorum_synced: &|config| member.is_quorum_synced(config),
                 };
-                self.prep.prepare_reconfig(database, wall, zxid, requester, request, &facts)
+                self.pipeline
+                    .prep
+                    .prepare_reconfig(database, wall, zxid, requester, request, &facts)
             }
-            _ => self.prep.prepare(database, wall, zxid, requester, op, body),
+            _ => self.pipeline.prep.prepare(database, wall, zxid, requester, op, body),
         };
         self.say_quota_excess();
         self.say_beyond(requester);
@@ -449,7 +470,7 @@ impl Replica {
     }
 
     fn say_beyond(&mut self, requester: &Requester<'_>) {
-        let Some(beyond) = self.prep.take_beyond() else { return };
+        let Some(beyond) = self.pipeline.prep.take_beyond() else { return };
         let Some(unsaid) = self.lines.allow(self.now.mono) else { return };
         let (remote, session) = (requester.address(), requester.session);
         match beyond {
@@ -467,7 +488,7 @@ impl Replica {
     }
 
     fn say_quota_excess(&mut self) {
-        let Some((path, excess)) = self.prep.take_quota_excess() else { return };
+        let Some((path, excess)) = self.pipeline.prep.take_quota_excess() else { return };
         if let Some(unsaid) = self.lines.allow(self.now.mono) {
             let limit = if excess.is_hard { "hard" } else { "soft" };
             tracing::warn!(
@@ -486,8 +507,8 @@ impl Replica {
     /// is about to lead no more.
     pub(super) fn epoch_is_over(&self) -> bool {
         self.ensemble.role == Role::Leading
-            && !self.is_disk_full()
-            && self.peer.zxid_after(self.prep.last()).is_none()
+            && !self.pipeline.is_disk_full()
+            && self.ensemble.peer.zxid_after(self.pipeline.prep.last()).is_none()
     }
 
     /// Whether an operation is for the next leader, which may be this server.
@@ -497,10 +518,10 @@ impl Replica {
 
     /// The zxid of a new write. `None`: there is no room for it on the disk.
     pub(super) fn next_zxid_for_write(&mut self) -> Option<Zxid> {
-        if self.is_disk_full() {
+        if self.pipeline.is_disk_full() {
             return None;
         }
-        self.peer.zxid_after(self.prep.last())
+        self.ensemble.peer.zxid_after(self.pipeline.prep.last())
     }
 
     /// Proposes what was prepared for `request`.
@@ -508,25 +529,11 @@ impl Replica {
         self.stats.record_proposal(txn.bytes().len() as u64);
         let units = self.units_of_applying(&txn);
         self.work.on_proposed(txn.zxid(), units, txn.bytes().len());
-        self.in_flight.push_back(request);
-        match self.prep.take_config() {
-            Some(config) => self.peer.member_mut().propose_reconfig(txn, config),
-            None => self.peer.propose(txn),
+        self.pipeline.in_flight.push_back(request);
+        match self.pipeline.prep.take_config() {
+            Some(config) => self.ensemble.peer.member_mut().propose_reconfig(txn, config),
+            None => self.ensemble.peer.propose(txn),
         }
-    }
-
-    /// Counts a request among the large ones, if it is one. `None`: there are too many already.
-    fn claim_large(&mut self, bytes: usize) -> Option<u32> {
-        let Some(threshold) = self.options.large_request_bytes else { return Some(0) };
-        let bytes = u32::try_from(bytes).expect("a frame has such a length");
-        if bytes <= threshold {
-            return Some(0);
-        }
-        if self.large_bytes + bytes as usize > self.options.large_requests_bytes_max {
-            return None;
-        }
-        self.large_bytes += bytes as usize;
-        Some(bytes)
     }
 }
 

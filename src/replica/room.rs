@@ -1,8 +1,10 @@
 //! Whether the disk takes what a leader has to write: its log, and the small files of the epochs. A
 //! server without room does not stand for election.
 
+use super::Replica;
 use super::ensemble::Role;
-use super::{DiskFull, Replica};
+use super::pipeline::DiskFull;
+use super::pipeline::Pipeline;
 use crate::io::{Completion, IoFailureKind, Op, Place, Token};
 use crate::time::{MonoUs, Now};
 use crate::zab::Epochs;
@@ -32,47 +34,21 @@ impl Room {
     }
 }
 
-impl Replica {
-    /// The peer hears what is known of the room.
-    pub(super) fn tell_room(&mut self, now: Now) {
-        if self.ensemble.role != Role::Alone {
-            let has_room = !self.is_disk_full() && self.ensemble.room == Room::There;
-            self.peer.set_room(now.mono, has_room);
-            self.follow_peer(now);
-        }
-    }
-
-    /// A small file could not be written for want of room.
-    pub(super) fn lacks_room_for_files(&mut self, now: Now) {
-        let is_news = self.ensemble.room == Room::There;
-        self.ensemble.room = Room::LookAt(now.mono.plus_ms(RETRY_MS));
-        if is_news {
-            self.tell_room(now);
-        }
-    }
-
-    /// One was written.
-    pub(super) fn has_room_for_files(&mut self, now: Now) {
-        if self.ensemble.room != Room::There {
-            self.ensemble.room = Room::There;
-            self.tell_room(now);
-        }
-    }
-
+impl Pipeline {
     /// Replaces a file by itself, to see whether there is room again. The file is one that holds
     /// what it shall hold, so that nothing depends on the end of it.
     pub(super) fn look_for_room(&mut self, now: Now) {
-        let Room::LookAt(at) = self.ensemble.room else { return };
-        let steps = &mut self.ensemble.steps;
+        let Room::LookAt(at) = self.room else { return };
+        let steps = &mut self.steps;
         // One that is being written tells as much; and two writes of one file must not overtake
         // each other.
         let Some(epochs) = steps.epochs_on_disk.filter(|_| at <= now.mono) else { return };
         if steps.writes_file() {
-            self.ensemble.room = Room::LookAt(now.mono.plus_ms(RETRY_MS));
+            self.room = Room::LookAt(now.mono.plus_ms(RETRY_MS));
             return;
         }
         let token = steps.token();
-        self.ensemble.room = Room::Looking(token);
+        self.room = Room::Looking(token);
         self.ops.push(Op::FileReplace {
             token,
             place: Place::Snapshots,
@@ -81,9 +57,47 @@ impl Replica {
         });
     }
 
+    /// When room is looked for.
+    pub(super) fn next_room_timeout(&self) -> Option<MonoUs> {
+        let log = match self.disk_full {
+            DiskFull::No => None,
+            DiskFull::RetryAt(at) => Some(at),
+        };
+        let log = log.into_iter().chain(self.prepare_again_at);
+        log.chain(self.room.next_timeout()).min()
+    }
+}
+
+impl Replica {
+    /// The peer hears what is known of the room.
+    pub(super) fn tell_room(&mut self, now: Now) {
+        if self.ensemble.role != Role::Alone {
+            let has_room = !self.pipeline.is_disk_full() && self.pipeline.room == Room::There;
+            self.ensemble.peer.set_room(now.mono, has_room);
+            self.follow_peer(now);
+        }
+    }
+
+    /// A small file could not be written for want of room.
+    pub(super) fn lacks_room_for_files(&mut self, now: Now) {
+        let is_news = self.pipeline.room == Room::There;
+        self.pipeline.room = Room::LookAt(now.mono.plus_ms(RETRY_MS));
+        if is_news {
+            self.tell_room(now);
+        }
+    }
+
+    /// One was written.
+    pub(super) fn has_room_for_files(&mut self, now: Now) {
+        if self.pipeline.room != Room::There {
+            self.pipeline.room = Room::There;
+            self.tell_room(now);
+        }
+    }
+
     /// The end of such an attempt. False: it is another's.
     pub(super) fn on_room_completion(&mut self, now: Now, completion: &Completion) -> bool {
-        if self.ensemble.room != Room::Looking(completion.token) {
+        if self.pipeline.room != Room::Looking(completion.token) {
             return false;
         }
         match &completion.result {
@@ -96,15 +110,5 @@ impl Replica {
         }
         self.run_steps(now);
         true
-    }
-
-    /// When room is looked for.
-    pub(super) fn next_room_timeout(&self) -> Option<MonoUs> {
-        let log = match self.disk_full {
-            DiskFull::No => None,
-            DiskFull::RetryAt(at) => Some(at),
-        };
-        let log = log.into_iter().chain(self.prepare_again_at);
-        log.chain(self.ensemble.room.next_timeout()).min()
     }
 }

@@ -38,7 +38,7 @@ impl Replica {
         }
         let Wish { path, wanted, acl } = Wish::of(op, body)?;
         if let Some(acl) = acl {
-            let bounds = self.prep_options().acl_bounds();
+            let bounds = self.options.prep().acl_bounds();
             let fixed = fix_up(acl, &connection.identities, &bounds);
             if fixed.is_err_and(|error| error.code() == ErrorCode::InvalidAcl) {
                 return Some(ErrorCode::InvalidAcl);

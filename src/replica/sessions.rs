@@ -1,21 +1,68 @@
 //! Sessions: how they begin, are taken up again, end and expire.
 
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
 use super::connection::{Answer, Connection, Slot, State, Waiting};
 use super::ensemble::Role;
+use super::pipeline::InFlight;
 use super::work::Weight;
-use super::{InFlight, Replica};
+use super::{Replica, ReplicaOptions};
 use crate::error::ErrorCode;
 use crate::id::{SessionId, Zxid};
 use crate::jute::Jute;
 use crate::limits;
 use crate::proto::OpCode;
 use crate::proto::connect::{ConnectRequest, ConnectResponse};
-use crate::session::{Tenure, password};
+use crate::session::{IdGenerator, Tenure, Timeouts, Tracker, password};
 use crate::time::Now;
 
 /// Sessions that expire in one turn, at most. Each costs 6 µs here and as much again when its end is
 /// applied, so this is two milliseconds; when ten thousand clients vanish, the others go on meanwhile.
 pub(super) const SESSIONS_EXPIRED_AT_ONCE_MAX: usize = 200;
+
+/// The sessions that this server decides about, or keeps for its leader.
+pub(super) struct Sessions {
+    pub options: Rc<ReplicaOptions>,
+    pub timeouts: Timeouts,
+    /// Where sessions are decided about: every session, and when it expires. On a learner: none.
+    pub tracker: Tracker,
+    pub ids: IdGenerator,
+    /// Sessions that only this server knows.
+    pub local: Tracker,
+    /// Local sessions on their way to become global ones.
+    ///
+    /// Invariant: each is in `local`.
+    pub upgrading: BTreeSet<SessionId>,
+    /// The first session of the time in which only readers were served, and all after it.
+    pub first_reader: SessionId,
+    /// There is room again, and beginnings of sessions are still to be logged.
+    pub unlogged_left: bool,
+    /// The last end of a session that was proposed because nothing was heard of it.
+    pub expired_up_to: Zxid,
+    /// Sessions that are to end; kept for its allocation.
+    pub expired: Vec<SessionId>,
+}
+
+impl Sessions {
+    pub fn new(options: &Rc<ReplicaOptions>, now: Now) -> Sessions {
+        Sessions {
+            options: Rc::clone(options),
+            timeouts: Timeouts {
+                min_ms: options.session_timeout_ms_min,
+                max_ms: options.session_timeout_ms_max,
+            },
+            tracker: Tracker::new(options.tick_ms),
+            ids: IdGenerator::new(options.server_id, now.wall.0),
+            local: Tracker::new(options.tick_ms),
+            upgrading: BTreeSet::new(),
+            first_reader: SessionId::NONE,
+            unlogged_left: false,
+            expired_up_to: Zxid::ZERO,
+            expired: Vec::new(),
+        }
+    }
+}
 
 impl Replica {
     /// The first frame of a connection.
@@ -30,14 +77,14 @@ impl Replica {
         let Ok(request) = ConnectRequest::from_bytes(frame) else {
             return self.reject(slot, connection, "its first frame is no connect request");
         };
-        if self.shutting_down || !self.serves() {
+        if self.shutting_down || !self.ensemble.serves() {
             return self.close_taken(slot, connection);
         }
         // ZooKeeper: told nothing, such a client tries another server.
         if self.ensemble.read_only && request.read_only != Some(true) {
             return self.close_taken(slot, connection);
         }
-        if !self.throttle.admit(now.mono, request.session_id != SessionId::NONE) {
+        if !self.clients.throttle.admit(now.mono, request.session_id != SessionId::NONE) {
             if let Some(unsaid) = self.lines.allow(self.now.mono) {
                 tracing::warn!(
                     conn = slot.id.0, remote = %connection.remote,
@@ -60,9 +107,9 @@ impl Replica {
             self.stats.connections_rejected += 1;
             return self.close_taken(slot, connection);
         }
-        connection.timeout_ms = self.timeouts.clamp(request.timeout_ms);
+        connection.timeout_ms = self.sessions.timeouts.clamp(request.timeout_ms);
         // ZooKeeper: ZooKeeperServer.processConnectRequest sets the timeout before the session is there.
-        self.silence.watch(now.mono, slot, connection.heard, connection.timeout_ms);
+        self.clients.silence.watch(now.mono, slot, connection.heard, connection.timeout_ms);
         if request.session_id == SessionId::NONE {
             self.create_session(now, slot, connection);
         } else {
@@ -78,7 +125,7 @@ impl Replica {
             return self.reject(slot, connection, "no new session without a leader");
         }
         self.stats.count_request(OpCode::CreateSession);
-        connection.session = self.session_ids.next();
+        connection.session = self.sessions.ids.next();
         connection.state = State::Connecting;
         self.propose_create_session(now, slot, connection);
     }
@@ -93,7 +140,7 @@ impl Replica {
         let session = connection.session;
         connection.epoch = self.ensemble.epoch;
         if self.ensemble.is_learning() {
-            self.by_session.insert(session, slot);
+            self.clients.by_session.insert(session, slot);
             return self.forward_create_session(now, slot, connection);
         }
         if self.epoch_is_over() {
@@ -108,13 +155,13 @@ impl Replica {
             }
             return;
         };
-        self.sessions.add(session, connection.timeout_ms, now.mono);
+        self.sessions.tracker.add(session, connection.timeout_ms, now.mono);
         // It has just been added.
         let tenure = Tenure { since: zxid, turn: 0 };
-        let _ = self.sessions.set_owner(session, self.ensemble.me, tenure);
-        self.by_session.insert(session, slot);
-        let digest_before = self.prep.digest();
-        let txn = self.prep.prepare_create_session(
+        let _ = self.sessions.tracker.set_owner(session, self.ensemble.me, tenure);
+        self.clients.by_session.insert(session, slot);
+        let digest_before = self.pipeline.prep.digest();
+        let txn = self.pipeline.prep.prepare_create_session(
             &self.database,
             now.wall,
             zxid,
@@ -154,12 +201,12 @@ impl Replica {
         // 2. Part of what it sent on the first connection arrives only now, and is passed on.
         // 3. The question of step 1 reaches the leader late: the session is this server's again, and the
         //    write of step 2 comes behind those of step 1.
-        if let Some(old) = self.by_session.remove(&session) {
+        if let Some(old) = self.clients.by_session.remove(&session) {
             self.close(old);
         }
         let timeout_ms = connection.timeout_ms;
-        if self.ensemble.local.contains(session) {
-            if !self.ensemble.local.touch_with(session, timeout_ms, now.mono) {
+        if self.sessions.local.contains(session) {
+            if !self.sessions.local.touch_with(session, timeout_ms, now.mono) {
                 return self.refuse_session(slot, connection, session);
             }
             connection.local = true;
@@ -196,7 +243,7 @@ impl Replica {
         let (session, timeout_ms) = (connection.session, connection.timeout_ms);
         if self.ensemble.is_learning() {
             self.ensemble.revalidating.entry(session).or_default().push_back(slot);
-            return self.peer.revalidate(session, timeout_ms, kept);
+            return self.ensemble.peer.revalidate(session, timeout_ms, kept);
         }
         if let Some(owns) = self.ask_here(now, slot, session, timeout_ms, kept) {
             self.on_session_confirmed(now, slot, connection, owns.is_some(), owns);
@@ -221,14 +268,14 @@ impl Replica {
             self.ensemble.revalidating.remove(&session);
         }
         let Some(slot) = slot else { return };
-        let Some(mut connection) = self.connections.take(slot) else { return };
+        let Some(mut connection) = self.clients.connections.take(slot) else { return };
         if !is_last {
             // The client has left this connection as well.
             self.close_taken(slot, &mut connection);
         } else if connection.is_open() {
             self.on_session_confirmed(now, slot, &mut connection, valid, tenure);
         }
-        self.connections.put(slot, connection);
+        self.clients.connections.put(slot, connection);
     }
 
     /// A client has gone on at an observer that learns from this follower, which to the leader is this
@@ -241,7 +288,7 @@ impl Replica {
     ///    step 2.
     /// ```
     pub(super) fn on_taken_up_at_observer(&mut self, session: SessionId) {
-        if let Some(slot) = self.by_session.remove(&session) {
+        if let Some(slot) = self.clients.by_session.remove(&session) {
             self.close(slot);
         }
         // The answers come all the same.
@@ -296,17 +343,18 @@ impl Replica {
         connection: &mut Connection,
         session: SessionId,
     ) {
-        if let Some(old) = self.by_session.remove(&session) {
+        if let Some(old) = self.clients.by_session.remove(&session) {
             self.close(old);
         }
         self.stats.sessions_reopened += 1;
         connection.session = session;
-        self.adopt_orphans(now, connection);
+        self.ensemble.adopt_orphans(now, connection);
         // ZooKeeper keeps the order by session, not by connection: what the client reads here must
         // not be older than what it wrote there.
-        let last_write = self.in_flight.iter().rev().find(|request| request.session == session);
+        let last_write =
+            self.pipeline.in_flight.iter().rev().find(|request| request.session == session);
         connection.floor = last_write.map_or(Zxid::ZERO, |request| request.zxid);
-        self.by_session.insert(session, slot);
+        self.clients.by_session.insert(session, slot);
         self.begin_requests(slot, connection);
     }
 
@@ -337,7 +385,7 @@ impl Replica {
     }
 
     fn respond(&mut self, slot: Slot, connection: &mut Connection, response: ConnectResponse) {
-        self.prepare_buffer(slot, connection);
+        self.clients.prepare_buffer(slot, connection);
         response.encode_frame(&mut connection.out);
         connection.sent += 1;
         self.stats.packets_sent += 1;
@@ -394,10 +442,10 @@ impl Replica {
             self.stats.writes_refused_disk_full += 1;
             return false;
         };
-        let digest_before = self.prep.digest();
+        let digest_before = self.pipeline.prep.digest();
         let (database, wall) = (&self.database, now.wall);
-        let txn = self.prep.prepare_close_session(database, wall, zxid, session, xid);
-        self.sessions.set_closing(session);
+        let txn = self.pipeline.prep.prepare_close_session(database, wall, zxid, session, xid);
+        self.sessions.tracker.set_closing(session);
         let request = InFlight {
             zxid,
             digest_before,
@@ -415,7 +463,10 @@ impl Replica {
     /// Whether the ends of sessions that were proposed last are all applied, or nobody waits for them
     /// any more. Until then no others are proposed: they would be applied in one piece.
     pub(super) fn may_expire(&self) -> bool {
-        self.in_flight.front().is_none_or(|request| request.zxid > self.expired_up_to)
+        self.pipeline
+            .in_flight
+            .front()
+            .is_none_or(|request| request.zxid > self.sessions.expired_up_to)
     }
 
     /// Closes sessions that nothing was heard of for their timeout, so many that it takes a
@@ -428,16 +479,16 @@ impl Replica {
         if !self.ensemble.proposes() || !self.may_expire() {
             return;
         }
-        let mut expired = std::mem::take(&mut self.expired);
+        let mut expired = std::mem::take(&mut self.sessions.expired);
         for _ in 0..SESSIONS_EXPIRED_AT_ONCE_MAX {
             // Each may own many nodes.
             if !self.may_write(Weight::Heavy) || !self.work.may_end_a_session() {
                 break;
             }
-            self.sessions.expire(now.mono, 1, &mut expired);
+            self.sessions.tracker.expire(now.mono, 1, &mut expired);
             if expired.is_empty() {
                 // Those that live on were looked at, some at a time.
-                if self.sessions.next_expiry().is_none_or(|at| at > now.mono) {
+                if self.sessions.tracker.next_expiry().is_none_or(|at| at > now.mono) {
                     break;
                 }
                 continue;
@@ -447,7 +498,7 @@ impl Replica {
                 self.work.on_long_end();
             }
         }
-        self.expired = expired;
+        self.sessions.expired = expired;
         self.answer_questions(now);
     }
 
@@ -458,8 +509,8 @@ impl Replica {
             }
             if self.propose_close_session(now, session, None, 0, 0) {
                 self.stats.sessions_expired += 1;
-                let last = self.in_flight.back().map(|request| request.zxid);
-                self.expired_up_to = last.unwrap_or(self.expired_up_to);
+                let last = self.pipeline.in_flight.back().map(|request| request.zxid);
+                self.sessions.expired_up_to = last.unwrap_or(self.sessions.expired_up_to);
             } else {
                 // No room on the disk for its end: it lives on for a timeout.
                 self.revive_session(now, session);
@@ -469,9 +520,9 @@ impl Replica {
 
     /// A session whose end could not be logged is as it was.
     pub(super) fn revive_session(&mut self, now: Now, session: SessionId) {
-        self.sessions.revive(session, now.mono);
-        if let Some(&slot) = self.by_session.get(&session)
-            && self.connections.get(slot).is_some_and(|connection| connection.dropped)
+        self.sessions.tracker.revive(session, now.mono);
+        if let Some(&slot) = self.clients.by_session.get(&session)
+            && self.clients.connections.get(slot).is_some_and(|connection| connection.dropped)
         {
             self.close(slot);
         }
@@ -480,10 +531,10 @@ impl Replica {
 
     /// A session is gone: its connection, if it still has one, is closed after `last_reply`.
     pub(super) fn on_session_closed(&mut self, session: SessionId) {
-        self.sessions.remove(session);
+        self.sessions.tracker.remove(session);
         self.ensemble.questions.on_decided();
         self.ensemble.touched.remove(&session);
-        if let Some(slot) = self.by_session.remove(&session) {
+        if let Some(slot) = self.clients.by_session.remove(&session) {
             self.close(slot);
         }
         self.ensemble.passed_on.take_orphans(session);

@@ -59,14 +59,14 @@ impl Replica {
     /// How many stand in the buckets.
     #[cfg(test)]
     pub(super) fn silent_connections_kept(&self) -> usize {
-        self.silence.buckets.values().map(Vec::len).sum()
+        self.clients.silence.buckets.values().map(Vec::len).sum()
     }
 
     /// Closes connections that were silent for too long.
     pub(super) fn close_silent(&mut self, now: Now) {
         self.close_ended(now);
         for _ in 0..LOOKS_AT_ONCE {
-            let Some(mut bucket) = self.silence.buckets.first_entry() else { return };
+            let Some(mut bucket) = self.clients.silence.buckets.first_entry() else { return };
             if *bucket.key() > now.mono.as_ms() {
                 return;
             }
@@ -74,10 +74,10 @@ impl Replica {
                 bucket.remove();
                 continue;
             };
-            let Some(connection) = self.connections.get(slot) else { continue };
+            let Some(connection) = self.clients.connections.get(slot) else { continue };
             let (heard, timeout_ms) = (connection.heard, connection.timeout_ms);
             if due_ms(heard, timeout_ms) >= now.mono.as_ms() {
-                self.silence.watch(now.mono, slot, heard, timeout_ms);
+                self.clients.silence.watch(now.mono, slot, heard, timeout_ms);
                 continue;
             }
             if connection.is_open()
@@ -94,11 +94,11 @@ impl Replica {
     }
 
     fn close_ended(&mut self, now: Now) {
-        while let Some(&(until, slot)) = self.silence.ended.front()
+        while let Some(&(until, slot)) = self.clients.silence.ended.front()
             && until <= now.mono
         {
-            self.silence.ended.pop_front();
-            let Some(connection) = self.connections.get(slot) else { continue };
+            self.clients.silence.ended.pop_front();
+            let Some(connection) = self.clients.connections.get(slot) else { continue };
             if matches!(connection.state, State::Connecting | State::Reopening) {
                 if let Some(unsaid) = self.lines.allow(now.mono) {
                     tracing::info!(

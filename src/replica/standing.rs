@@ -36,6 +36,7 @@
 
 use super::Replica;
 use super::connection::{Connection, Slot, State, Waiting};
+use super::ensemble::Ensemble;
 use super::ensemble::Role;
 use super::owed::Expected;
 use super::reap::Reaping;
@@ -54,6 +55,34 @@ const READ_ONLY_AFTER_MS: u64 = 2000;
 /// takes far less, and a client gives a server up after two thirds of its timeout, which by default
 /// is no shorter than this.
 const PARKED_TICKS: u64 = 2;
+
+impl Ensemble {
+    /// When the first parked connection has waited long enough, or readers may be served.
+    pub(super) fn next_standing_timeout(&self) -> Option<MonoUs> {
+        let parked = self.parked.iter().map(|(until, _)| *until).min();
+        let read_only = match (self.read_only, self.may_serve_readers()) {
+            (false, true) => Some(self.read_only_at()),
+            (true, false) => Some(self.looking_since),
+            (false, false) | (true, true) => None,
+        };
+        parked.into_iter().chain(read_only).min()
+    }
+
+    /// Whether clients that only read may be served when there was no leader for long enough.
+    // ZooKeeper: ReadOnlyZooKeeperServer serves whatever tree it has. What another history says is not
+    // old, but never was, and its clients would not take the ensemble's answers afterwards, whose zxids
+    // may be lower.
+    pub(super) fn may_serve_readers(&self) -> bool {
+        self.options.read_only_mode
+            && self.role == Role::Looking
+            && !self.peer.is_of_other_history()
+    }
+
+    pub(super) fn read_only_at(&self) -> MonoUs {
+        let wait_ms = READ_ONLY_AFTER_MS.max(self.options.tick_ms.into());
+        self.looking_since.plus_ms(wait_ms)
+    }
+}
 
 impl Replica {
     pub(super) fn on_standing(&mut self, now: Now, standing: Standing) {
@@ -89,17 +118,17 @@ impl Replica {
         }
         self.ensemble.role = Role::Looking;
         // Of what was proposed here nobody knows yet whether it will be committed.
-        for request in std::mem::take(&mut self.in_flight) {
-            self.large_bytes -= request.large as usize;
+        for request in std::mem::take(&mut self.pipeline.in_flight) {
+            self.clients.large_bytes -= request.large as usize;
             if let Some(slot) = request.slot {
                 self.close(slot);
             }
         }
-        self.barriers.clear();
+        self.clients.barriers.clear();
         // What was outstanding may never be.
-        self.prep = Prep::new(self.prep_options(), &self.database);
+        self.pipeline.prep = Prep::new(self.options.prep(), &self.database);
         self.work.on_taken_back(Zxid::ZERO);
-        self.sessions = Tracker::new(self.options.tick_ms);
+        self.sessions.tracker = Tracker::new(self.options.tick_ms);
         let ensemble = &mut self.ensemble;
         ensemble.touched.clear();
         ensemble.revalidating.clear();
@@ -107,10 +136,10 @@ impl Replica {
         ensemble.syncs.clear();
         ensemble.passed_on.clear_orphans();
         ensemble.deferred.clear();
-        ensemble.upgrading.clear();
-        let proposed = self.proposed_by_lost_leader();
-        for slot in self.connections.slots() {
-            let Some(mut connection) = self.connections.take(slot) else { continue };
+        self.sessions.upgrading.clear();
+        let proposed = self.ensemble.proposed_by_lost_leader();
+        for slot in self.clients.connections.slots() {
+            let Some(mut connection) = self.clients.connections.take(slot) else { continue };
             if connection.parked.is_none() {
                 connection.suspect(&proposed);
             }
@@ -125,25 +154,25 @@ impl Replica {
                     self.park(now, slot, &mut connection);
                 }
             }
-            self.connections.put(slot, connection);
+            self.clients.connections.put(slot, connection);
         }
     }
 
     fn become_leading(&mut self, now: Now, epoch: Epoch) {
         tracing::debug!(epoch = epoch.0, "leading: clients are served");
-        assert!(self.in_flight.is_empty(), "nothing was proposed before");
+        assert!(self.pipeline.in_flight.is_empty(), "nothing was proposed before");
         self.database.set_last_processed(Zxid::new(epoch, 0));
-        self.prep = Prep::new(self.prep_options(), &self.database);
+        self.pipeline.prep = Prep::new(self.options.prep(), &self.database);
         self.work.on_taken_back(Zxid::ZERO);
         // ZooKeeper: every session has its whole timeout from the moment that there is a leader.
-        self.sessions = Tracker::new(self.options.tick_ms);
+        self.sessions.tracker = Tracker::new(self.options.tick_ms);
         let is_timed = !planted::is(self.options.planted, PlantedBug::OldSessionsNotTimed);
         for (session, timeout_ms) in self.database.sessions() {
             let timeout_ms = if is_timed { timeout_ms } else { i32::MAX };
-            self.sessions.add(session, timeout_ms, now.mono);
+            self.sessions.tracker.add(session, timeout_ms, now.mono);
         }
         self.reaping = Reaping::new(&self.options, now.mono);
-        self.ensemble.full_since = self.is_disk_full().then_some(now.mono);
+        self.pipeline.full_since = self.pipeline.is_disk_full().then_some(now.mono);
         self.begin_to_serve(now, Role::Leading, epoch);
     }
 
@@ -161,15 +190,15 @@ impl Replica {
         }
         let parked = std::mem::take(&mut self.ensemble.parked);
         for (until, slot) in parked {
-            let Some(mut connection) = self.connections.take(slot) else { continue };
+            let Some(mut connection) = self.clients.connections.take(slot) else { continue };
             if connection.parked == Some(until) {
-                if self.serves() {
+                if self.ensemble.serves() {
                     self.go_on(now, slot, &mut connection, until);
                 } else {
                     self.close_taken(slot, &mut connection);
                 }
             }
-            self.connections.put(slot, connection);
+            self.clients.connections.put(slot, connection);
         }
     }
 
@@ -190,38 +219,12 @@ impl Replica {
         self.ensemble.parked.push((until, slot));
     }
 
-    /// When the first parked connection has waited long enough, or readers may be served.
-    pub(super) fn next_standing_timeout(&self) -> Option<MonoUs> {
-        let parked = self.ensemble.parked.iter().map(|(until, _)| *until).min();
-        let read_only = match (self.ensemble.read_only, self.may_serve_readers()) {
-            (false, true) => Some(self.read_only_at()),
-            (true, false) => Some(self.ensemble.looking_since),
-            (false, false) | (true, true) => None,
-        };
-        parked.into_iter().chain(read_only).min()
-    }
-
-    /// Whether clients that only read may be served when there was no leader for long enough.
-    // ZooKeeper: ReadOnlyZooKeeperServer serves whatever tree it has. What another history says is not
-    // old, but never was, and its clients would not take the ensemble's answers afterwards, whose zxids
-    // may be lower.
-    fn may_serve_readers(&self) -> bool {
-        self.options.read_only_mode
-            && self.ensemble.role == Role::Looking
-            && !self.peer.is_of_other_history()
-    }
-
-    fn read_only_at(&self) -> MonoUs {
-        let wait_ms = READ_ONLY_AFTER_MS.max(self.options.tick_ms.into());
-        self.ensemble.looking_since.plus_ms(wait_ms)
-    }
-
     pub(super) fn on_standing_timeout(&mut self, now: Now) {
-        match (self.ensemble.read_only, self.may_serve_readers()) {
-            (false, true) if now.mono >= self.read_only_at() => {
+        match (self.ensemble.read_only, self.ensemble.may_serve_readers()) {
+            (false, true) if now.mono >= self.ensemble.read_only_at() => {
                 tracing::warn!("still no leader: clients that only read are served");
                 self.ensemble.read_only = true;
-                self.ensemble.first_reader = self.session_ids.next();
+                self.sessions.first_reader = self.sessions.ids.next();
             }
             (true, false) => {
                 tracing::warn!(
@@ -241,7 +244,7 @@ impl Replica {
         self.ensemble.parked = rest;
         let due: Vec<(MonoUs, Slot)> = due;
         for (until, slot) in due {
-            if self.connections.get(slot).is_some_and(|found| found.parked == Some(until)) {
+            if self.clients.connections.get(slot).is_some_and(|found| found.parked == Some(until)) {
                 self.close(slot);
             }
         }
@@ -279,7 +282,7 @@ impl Replica {
             return self.unpark(now, slot, connection);
         }
         // ZooKeeper: to its leaders this is another learner than the one that owned the session.
-        if connection.tenure.is_none() || !self.peer.keeps_tenures() {
+        if connection.tenure.is_none() || !self.ensemble.peer.keeps_tenures() {
             return self.close_taken(slot, connection);
         }
         if same_leader {
@@ -306,10 +309,10 @@ impl Replica {
         connection.waits_to_be_read = false;
         connection.owed.expected = Expected::default();
         let session = connection.session;
-        if connection.local && self.ensemble.local.is_closing(session) {
+        if connection.local && self.sessions.local.is_closing(session) {
             // What came before its end would be dropped now, as what comes behind it is.
-            let local = &mut self.ensemble.local;
-            let timeout_ms = local.timeout_ms(session).unwrap_or(self.timeouts.max_ms);
+            let local = &mut self.sessions.local;
+            let timeout_ms = local.timeout_ms(session).unwrap_or(self.sessions.timeouts.max_ms);
             local.remove(session);
             local.add(session, timeout_ms, now.mono);
         }
@@ -327,7 +330,7 @@ impl Replica {
                 self.keep_waiting(connection, step);
                 continue;
             }
-            self.requests_held -= usize::from(step.is_held());
+            self.clients.requests_held -= usize::from(step.is_held());
             match step {
                 Waiting::Write => unreachable!("what was proposed here was given up"),
                 Waiting::Request { frame, identities, .. } => {
@@ -337,7 +340,7 @@ impl Replica {
                 }
                 Waiting::Forwarded(request) => {
                     self.ensemble.passed_on.remove(&request);
-                    self.large_bytes -= request.large as usize;
+                    self.clients.large_bytes -= request.large as usize;
                     let later = connection.identities.split_off(request.identities);
                     self.on_request(now, slot, connection, &request.frame);
                     connection.note_again();
@@ -345,7 +348,7 @@ impl Replica {
                 }
                 Waiting::Answer { answer, .. } => {
                     if answer.ends && connection.local {
-                        self.ensemble.local.set_closing(session);
+                        self.sessions.local.set_closing(session);
                     }
                     self.answer_in_turn(now, slot, connection, answer, Zxid::ZERO);
                 }
@@ -373,8 +376,8 @@ impl Replica {
 
     /// The clients of a tree that is no more.
     pub(super) fn close_all_clients(&mut self) {
-        for slot in self.connections.slots() {
-            if self.connections.get(slot).is_some_and(|found| found.state != State::New) {
+        for slot in self.clients.connections.slots() {
+            if self.clients.connections.get(slot).is_some_and(|found| found.state != State::New) {
                 self.close(slot);
             }
         }
@@ -385,8 +388,9 @@ impl Replica {
     // ZooKeeper: ReadOnlyZooKeeperServer.shutdownComponents closes all its connections, and its sessions
     // go with its LearnerSessionTracker: who comes back with one of them hears that it has expired.
     fn close_readers(&mut self) {
-        for slot in self.connections.slots() {
+        for slot in self.clients.connections.slots() {
             let reader = self
+                .clients
                 .connections
                 .get(slot)
                 .is_some_and(|found| found.state == State::Ready && found.parked.is_none());
@@ -394,8 +398,8 @@ impl Replica {
                 self.close(slot);
             }
         }
-        let first = self.ensemble.first_reader;
-        for session in self.ensemble.local.by_expiry().into_values().flatten() {
+        let first = self.sessions.first_reader;
+        for session in self.sessions.local.by_expiry().into_values().flatten() {
             // Ids of one life of a server rise.
             if session >= first {
                 self.end_local_session(session);

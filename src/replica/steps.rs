@@ -26,6 +26,7 @@
 use std::collections::VecDeque;
 
 use super::ensemble::Role;
+use super::pipeline::Pipeline;
 use super::room::Room;
 use super::tree::Reason;
 use super::{Reload, Reloaded, Replica};
@@ -216,69 +217,10 @@ impl Steps {
     }
 }
 
-impl Replica {
-    /// Takes out of a `Ready` what concerns the disk and the links. If that freezes the database, the
-    /// rest of it waits.
-    pub(super) fn plan_disk(&mut self, now: Now, ready: &mut Ready) {
-        let steps = &mut self.ensemble.steps;
-        self.ensemble.links.append(&mut ready.send);
-        self.ensemble.log_reads.append(&mut ready.log_reads);
-        if let Some(zxid) = ready.truncate.take() {
-            steps.push(Step::Truncate(zxid));
-            steps.log_end = zxid;
-        }
-        if let Some(zxid) = ready.restore.take() {
-            if planted::is(self.options.planted, PlantedBug::SnapNotWritten) {
-                steps.log_end = zxid;
-            } else {
-                steps.push_restore(zxid);
-            }
-            self.restore_in_memory(now, zxid);
-            if let Some(unlogged) = &mut self.ensemble.unlogged {
-                unlogged.on_tree(zxid);
-            }
-        }
-        match &mut self.ensemble.unlogged {
-            None => self.append(ready.append.drain(..)),
-            // ZooKeeper: ObserverZooKeeperServer. What is not kept need not be waited for.
-            Some(unlogged) => {
-                if let Some(last) = unlogged.put(&mut ready.append) {
-                    self.peer.handle_synced(last);
-                }
-            }
-        }
-        let steps = &mut self.ensemble.steps;
-        let too_much = steps.backlog_bytes > limits::LOG_BACKLOG_BYTES_MAX;
-        if let Some(epochs) = ready.epochs.take() {
-            let may_vouch =
-                self.ensemble.unlogged.as_mut().is_none_or(|unlogged| unlogged.may_vouch(epochs));
-            match may_vouch {
-                true => steps.push_epochs(epochs),
-                false => steps.push_accepted(epochs),
-            }
-        }
-        if !ready.send_after_sync.is_empty() {
-            let vouched = std::mem::take(&mut ready.send_after_sync);
-            match steps.planned.back_mut() {
-                Some(Planned { step: Step::Vouch(before), after, .. })
-                    if *after == steps.log_end =>
-                {
-                    before.extend(vouched);
-                }
-                _ => steps.push(Step::Vouch(vouched)),
-            }
-        }
-        if let Some(token) = ready.durable.take() {
-            steps.push(Step::Durable(token));
-        }
-        if too_much && self.ensemble.role != Role::Alone && !steps.is_frozen() {
-            self.peer.leave(now.mono, "the disk does not keep up with the transactions");
-        }
-    }
-
+impl Pipeline {
     /// Transactions for the log.
     pub(super) fn append(&mut self, txns: impl Iterator<Item = Txn>) {
-        let steps = &mut self.ensemble.steps;
+        let steps = &mut self.steps;
         for txn in txns {
             steps.log_end = txn.zxid();
             steps.queued += 1;
@@ -287,52 +229,10 @@ impl Replica {
         }
     }
 
-    /// Does the steps that can be done. True if something came of it for the log or the peer.
-    pub(super) fn run_steps(&mut self, now: Now) -> bool {
-        let mut moved = false;
-        while !self.stopped {
-            let steps = &mut self.ensemble.steps;
-            let Some(first) = steps.planned.front() else { return moved };
-            if steps.phase == Phase::Waiting && self.txnlog.synced() < first.after {
-                return moved;
-            }
-            let done = match first.step {
-                Step::Vouch(_) | Step::Durable(_) => {
-                    assert!(steps.phase == Phase::Waiting, "what is under way is a step before it");
-                    assert!(self.txnlog.synced() >= first.after, "the log is durable until there");
-                    true
-                }
-                Step::Epochs(epochs) => self.write_epochs(epochs),
-                Step::Truncate(zxid) => self.truncate(zxid),
-                Step::Restore(zxid) => self.restore_on_disk(now, zxid),
-            };
-            if !done {
-                return moved;
-            }
-            moved = true;
-            match self.ensemble.steps.pop() {
-                Step::Vouch(vouched) => {
-                    let durable = Durable::as_the_disk_says();
-                    let sends = vouched.into_iter().map(|vouch| vouch.release(&durable));
-                    self.ensemble.links.extend(sends);
-                }
-                Step::Durable(token) => {
-                    self.peer.handle_durable(now.mono, token);
-                    self.follow_peer(now);
-                }
-                Step::Epochs(_) => {}
-                Step::Truncate(_) | Step::Restore(_) => unreachable!("others end these"),
-            }
-        }
-        moved
-    }
-
-    // ---- epochs
-
     /// Begins to replace the next file that differs. True: both are as they should be.
-    fn write_epochs(&mut self, wanted: Epochs) -> bool {
-        let looks_for_room = matches!(self.ensemble.room, Room::Looking(_));
-        let steps = &mut self.ensemble.steps;
+    pub(super) fn write_epochs(&mut self, wanted: Epochs) -> bool {
+        let looks_for_room = matches!(self.room, Room::Looking(_));
+        let steps = &mut self.steps;
         if steps.phase != Phase::Waiting || looks_for_room {
             return false;
         }
@@ -365,12 +265,123 @@ impl Replica {
         false
     }
 
+    /// Whether nothing of the log or of a snapshot is under way.
+    pub(super) fn is_log_closed(&self) -> bool {
+        self.txnlog.is_closed() && !self.snapshots.is_active()
+    }
+}
+
+impl Replica {
+    /// Takes out of a `Ready` what concerns the disk and the links. If that freezes the database, the
+    /// rest of it waits.
+    pub(super) fn plan_disk(&mut self, now: Now, ready: &mut Ready) {
+        let steps = &mut self.pipeline.steps;
+        self.ensemble.links.append(&mut ready.send);
+        self.ensemble.log_reads.append(&mut ready.log_reads);
+        if let Some(zxid) = ready.truncate.take() {
+            steps.push(Step::Truncate(zxid));
+            steps.log_end = zxid;
+        }
+        if let Some(zxid) = ready.restore.take() {
+            if planted::is(self.options.planted, PlantedBug::SnapNotWritten) {
+                steps.log_end = zxid;
+            } else {
+                steps.push_restore(zxid);
+            }
+            self.restore_in_memory(now, zxid);
+            if let Some(unlogged) = &mut self.ensemble.unlogged {
+                unlogged.on_tree(zxid);
+            }
+        }
+        match &mut self.ensemble.unlogged {
+            None => self.pipeline.append(ready.append.drain(..)),
+            // ZooKeeper: ObserverZooKeeperServer. What is not kept need not be waited for.
+            Some(unlogged) => {
+                if let Some(last) = unlogged.put(&mut ready.append) {
+                    self.ensemble.peer.handle_synced(last);
+                }
+            }
+        }
+        let steps = &mut self.pipeline.steps;
+        let too_much = steps.backlog_bytes > limits::LOG_BACKLOG_BYTES_MAX;
+        if let Some(epochs) = ready.epochs.take() {
+            let may_vouch =
+                self.ensemble.unlogged.as_mut().is_none_or(|unlogged| unlogged.may_vouch(epochs));
+            match may_vouch {
+                true => steps.push_epochs(epochs),
+                false => steps.push_accepted(epochs),
+            }
+        }
+        if !ready.send_after_sync.is_empty() {
+            let vouched = std::mem::take(&mut ready.send_after_sync);
+            match steps.planned.back_mut() {
+                Some(Planned { step: Step::Vouch(before), after, .. })
+                    if *after == steps.log_end =>
+                {
+                    before.extend(vouched);
+                }
+                _ => steps.push(Step::Vouch(vouched)),
+            }
+        }
+        if let Some(token) = ready.durable.take() {
+            steps.push(Step::Durable(token));
+        }
+        if too_much && self.ensemble.role != Role::Alone && !steps.is_frozen() {
+            self.ensemble.peer.leave(now.mono, "the disk does not keep up with the transactions");
+        }
+    }
+
+    /// Does the steps that can be done. True if something came of it for the log or the peer.
+    pub(super) fn run_steps(&mut self, now: Now) -> bool {
+        let mut moved = false;
+        while !self.stopped {
+            let steps = &mut self.pipeline.steps;
+            let Some(first) = steps.planned.front() else { return moved };
+            if steps.phase == Phase::Waiting && self.pipeline.txnlog.synced() < first.after {
+                return moved;
+            }
+            let done = match first.step {
+                Step::Vouch(_) | Step::Durable(_) => {
+                    assert!(steps.phase == Phase::Waiting, "what is under way is a step before it");
+                    assert!(
+                        self.pipeline.txnlog.synced() >= first.after,
+                        "the log is durable until there"
+                    );
+                    true
+                }
+                Step::Epochs(epochs) => self.pipeline.write_epochs(epochs),
+                Step::Truncate(zxid) => self.truncate(zxid),
+                Step::Restore(zxid) => self.restore_on_disk(now, zxid),
+            };
+            if !done {
+                return moved;
+            }
+            moved = true;
+            match self.pipeline.steps.pop() {
+                Step::Vouch(vouched) => {
+                    let durable = Durable::as_the_disk_says();
+                    let sends = vouched.into_iter().map(|vouch| vouch.release(&durable));
+                    self.ensemble.links.extend(sends);
+                }
+                Step::Durable(token) => {
+                    self.ensemble.peer.handle_durable(now.mono, token);
+                    self.follow_peer(now);
+                }
+                Step::Epochs(_) => {}
+                Step::Truncate(_) | Step::Restore(_) => unreachable!("others end these"),
+            }
+        }
+        moved
+    }
+
+    // ---- epochs
+
     /// One of the replica's own operations is done.
     pub(super) fn on_file_completion(&mut self, now: Now, completion: Completion) {
         if self.on_room_completion(now, &completion) {
             return;
         }
-        let steps = &mut self.ensemble.steps;
+        let steps = &mut self.pipeline.steps;
         let Phase::File(token, after, origin_file) = steps.phase else { return };
         if token != completion.token {
             return;
@@ -395,7 +406,7 @@ impl Replica {
                 steps.epochs_planned = steps.epochs_on_disk;
                 self.lacks_room_for_files(now);
                 let reason = "no room on the disk for an epoch file";
-                self.peer.leave_unwritten(now.mono, reason, &unwritten);
+                self.ensemble.peer.leave_unwritten(now.mono, reason, &unwritten);
                 self.follow_peer(now);
             }
             Err(failure) => self.stop(format!("an epoch file cannot be written: {failure}")),
@@ -405,20 +416,20 @@ impl Replica {
     // ---- truncate
 
     fn truncate(&mut self, zxid: Zxid) -> bool {
-        match self.ensemble.steps.phase {
+        match self.pipeline.steps.phase {
             Phase::Waiting => {
                 tracing::warn!(
-                    %zxid, log = %self.txnlog.appended(),
+                    %zxid, log = %self.pipeline.txnlog.appended(),
                     "cutting off transactions that the ensemble never committed"
                 );
                 self.close_log();
-                self.ensemble.steps.phase = Phase::Closing;
+                self.pipeline.steps.phase = Phase::Closing;
                 self.truncate(zxid)
             }
-            Phase::Closing if self.is_log_closed() => {
+            Phase::Closing if self.pipeline.is_log_closed() => {
                 let database = self.database.last_processed() > zxid;
-                self.ensemble.reload = Some(Reload { truncate: zxid, database });
-                self.ensemble.steps.phase = Phase::Reloading;
+                self.pipeline.reload = Some(Reload { truncate: zxid, database });
+                self.pipeline.steps.phase = Phase::Reloading;
                 false
             }
             Phase::Closing
@@ -430,13 +441,8 @@ impl Replica {
     }
 
     fn close_log(&mut self) {
-        self.txnlog.close();
+        self.pipeline.txnlog.close();
         self.give_up_snapshots();
-    }
-
-    /// Whether nothing of the log or of a snapshot is under way.
-    fn is_log_closed(&self) -> bool {
-        self.txnlog.is_closed() && !self.snapshots.is_active()
     }
 
     /// A [`Reload`] is done; or why the server must stop.
@@ -446,8 +452,8 @@ impl Replica {
             Ok(reloaded) => reloaded,
             Err(reason) => return self.stop(format!("the log cannot be cut: {reason}")),
         };
-        let phase = self.ensemble.steps.phase;
-        let first = self.ensemble.steps.planned.front().expect("it is the first step");
+        let phase = self.pipeline.steps.phase;
+        let first = self.pipeline.steps.planned.front().expect("it is the first step");
         match (&first.step, phase, reloaded) {
             (Step::Truncate(zxid), Phase::Reloading, Reloaded::Cut(recovered)) => {
                 self.on_truncated(now, *zxid, recovered);
@@ -494,7 +500,7 @@ impl Replica {
     /// ```
     fn on_not_held(&mut self, now: Now) {
         let applied = self.database.last_processed();
-        if self.txnlog.appended() > applied {
+        if self.pipeline.txnlog.appended() > applied {
             self.write_tree(now, applied);
         } else {
             self.on_tree_kept(now, applied);
@@ -504,9 +510,9 @@ impl Replica {
     /// The cut is done: the log goes on behind `zxid`.
     fn on_cut_done(&mut self, now: Now, zxid: Zxid) {
         let random = self.ensemble.random();
-        self.txnlog.reopen(zxid, random);
-        self.ensemble.newest_snapshot = self.ensemble.newest_snapshot.min(zxid);
-        let done = self.ensemble.steps.pop();
+        self.pipeline.txnlog.reopen(zxid, random);
+        self.pipeline.newest_snapshot = self.pipeline.newest_snapshot.min(zxid);
+        let done = self.pipeline.steps.pop();
         assert!(done.is_cut(), "{done:?} is none");
         self.release_held(now);
     }
@@ -514,15 +520,15 @@ impl Replica {
     // ---- restore
 
     fn restore_on_disk(&mut self, now: Now, zxid: Zxid) -> bool {
-        match self.ensemble.steps.phase {
+        match self.pipeline.steps.phase {
             Phase::Waiting => {
                 self.close_log();
-                self.ensemble.steps.phase = Phase::Closing;
+                self.pipeline.steps.phase = Phase::Closing;
                 self.restore_on_disk(now, zxid)
             }
-            Phase::Closing if self.is_log_closed() => {
+            Phase::Closing if self.pipeline.is_log_closed() => {
                 self.write_tree(now, zxid);
-                self.ensemble.steps.thaw();
+                self.pipeline.steps.thaw();
                 self.release_held(now);
                 false
             }
@@ -538,19 +544,19 @@ impl Replica {
     fn write_tree(&mut self, now: Now, zxid: Zxid) {
         let last = self.database.last_processed();
         assert!(last == zxid, "the database stands still: it is at {last}, meant is {zxid}");
-        self.ensemble.steps.phase = Phase::Snapshot(zxid);
+        self.pipeline.steps.phase = Phase::Snapshot(zxid);
         self.begin_snapshot_alone(now);
     }
 
     /// The tree is on the disk.
     pub(super) fn on_tree_written(&mut self, now: Now) {
-        let Phase::Snapshot(zxid) = self.ensemble.steps.phase else {
+        let Phase::Snapshot(zxid) = self.pipeline.steps.phase else {
             unreachable!("it was written")
         };
         // What the ensemble never committed must not come back behind it.
-        if self.txnlog.appended() > zxid || self.ensemble.newest_snapshot > zxid {
-            self.ensemble.reload = Some(Reload { truncate: zxid, database: false });
-            self.ensemble.steps.phase = Phase::CuttingBehind(zxid);
+        if self.pipeline.txnlog.appended() > zxid || self.pipeline.newest_snapshot > zxid {
+            self.pipeline.reload = Some(Reload { truncate: zxid, database: false });
+            self.pipeline.steps.phase = Phase::CuttingBehind(zxid);
             return;
         }
         self.on_tree_kept(now, zxid);
@@ -559,12 +565,12 @@ impl Replica {
 
     /// The files end with the tree of `zxid`.
     fn on_tree_kept(&mut self, now: Now, zxid: Zxid) {
-        let steps = &mut self.ensemble.steps;
+        let steps = &mut self.pipeline.steps;
         if let Some(Planned { step: Step::Truncate(_), .. }) = steps.planned.front() {
             steps.log_end = zxid;
             // What was to wait for the log up to the cut would wait for ever.
             steps.planned.iter_mut().for_each(|planned| planned.after = planned.after.min(zxid));
-            self.peer.handle_not_cut(now.mono, zxid);
+            self.ensemble.peer.handle_not_cut(now.mono, zxid);
         }
         self.on_cut_done(now, zxid);
     }

@@ -11,8 +11,8 @@
 
 use hashbrown::HashMap;
 
-use super::Replica;
 use super::connection::{Connection, Forwarded, Waiting};
+use super::ensemble::Ensemble;
 use crate::id::{SessionId, Zxid};
 use crate::proto::OpCode;
 
@@ -37,7 +37,7 @@ impl Proposed {
     }
 }
 
-impl Replica {
+impl Ensemble {
     /// What the leader that is lost was seen to propose.
     pub(super) fn proposed_by_lost_leader(&self) -> Proposed {
         if self.peer.accepted().counter() >= COUNTER_LAST {

@@ -2,6 +2,7 @@
 //! ours.
 
 use super::Replica;
+use super::ensemble::Ensemble;
 use super::transfer::Transfer;
 use crate::database::Database;
 use crate::id::Zxid;
@@ -17,86 +18,17 @@ pub(super) enum Reason {
     Cut,
 }
 
-impl Replica {
-    // ---- out
-
-    /// Begins to send the tree if a learner waits for it and nobody else holds the database, and
-    /// gives the next piece.
-    pub(super) fn poll_outgoing(&mut self) {
-        if self.ensemble.outgoing.is_none() {
-            if self.ensemble.steps.is_frozen()
-                || self.is_applying()
-                || self.snapshots.holds_database()
-                || !self.peer.wants_snapshot()
-            {
-                return;
-            }
-            let writer = StreamWriter::begin(&mut self.database);
-            tracing::info!(zxid = %writer.zxid(), "sending the whole tree to a learner");
-            let digest = self.database.sure_digest();
-            self.peer.snapshot_begins(writer.zxid(), digest);
-            self.ensemble.outgoing = Some((writer, Transfer::begin(self.now.mono)));
-        }
-        if !self.peer.sends_snapshot() {
-            return self.give_up_outgoing();
-        }
-        if !self.peer.wants_snapshot_piece() {
-            return;
-        }
-        let now = self.now.mono;
-        let (writer, transfer) = self.ensemble.outgoing.as_mut().expect("it was looked at");
-        match writer.next_piece(&mut self.database) {
-            Some(bytes) => {
-                if transfer.advance(now, bytes.len()) {
-                    let (bytes, ms) = (transfer.bytes(), transfer.ms(now));
-                    tracing::info!(bytes, ms, "sending the whole tree: so far");
-                }
-                self.peer.snapshot_piece(bytes);
-            }
-            None => {
-                let (bytes, ms, zxid) = (transfer.bytes(), transfer.ms(now), writer.zxid());
-                tracing::info!(%zxid, bytes, ms, "sent the whole tree");
-                self.ensemble.outgoing = None;
-                self.peer.snapshot_ends();
-            }
-        }
-    }
-
+impl Ensemble {
     /// Whether a piece can be given at once.
     pub(super) fn outgoing_wants_poll(&self) -> bool {
-        match self.ensemble.outgoing {
+        match self.outgoing {
             Some(_) => self.peer.wants_snapshot_piece() || !self.peer.sends_snapshot(),
             None => false,
         }
     }
 
-    fn give_up_outgoing(&mut self) {
-        if let Some((writer, transfer)) = self.ensemble.outgoing.take() {
-            tracing::info!(bytes = transfer.bytes(), "nobody gets the whole tree any more");
-            writer.abandon(&mut self.database);
-        }
-    }
-
-    /// Nobody holds the database any more: it is about to be replaced, or files are about to be cut.
-    pub(super) fn give_up_snapshots(&mut self) {
-        // The step that waits for its end would wait for ever.
-        assert!(!self.ensemble.steps.writes_tree(), "a tree that a step waits for is not given up");
-        self.give_up_outgoing();
-        self.snapshots.give_up(&mut self.database);
-    }
-
-    // ---- in
-
-    pub(super) fn on_snapshot_begins(&mut self, zxid: Zxid, digest: Option<i64>) {
-        tracing::info!(%zxid, "receiving the leader's whole tree");
-        let options = *self.database.options();
-        self.ensemble.received = None;
-        let reader = Box::new(StreamReader::new(options, zxid, digest));
-        self.ensemble.incoming = Some((reader, Transfer::begin(self.now.mono)));
-    }
-
     pub(super) fn on_snapshot_piece(&mut self, now: Now, bytes: &[u8]) {
-        let Some((reader, transfer)) = &mut self.ensemble.incoming else { return };
+        let Some((reader, transfer)) = &mut self.incoming else { return };
         let is_due = transfer.advance(now.mono, bytes.len());
         match reader.feed(bytes) {
             Ok(StreamProgress::NeedMore) if is_due => {
@@ -114,16 +46,87 @@ impl Replica {
                     ms,
                     "received the leader's whole tree"
                 );
-                self.ensemble.incoming = None;
+                self.incoming = None;
                 let digest = database.sure_digest();
-                self.ensemble.received = Some(database);
+                self.received = Some(database);
                 self.peer.snapshot_received(now.mono, digest, &bytes[consumed..]);
             }
             Err(error) => {
-                self.ensemble.incoming = None;
+                self.incoming = None;
                 self.peer.snapshot_refused(now.mono, &error.to_string());
             }
         }
+    }
+}
+
+impl Replica {
+    // ---- out
+
+    /// Begins to send the tree if a learner waits for it and nobody else holds the database, and
+    /// gives the next piece.
+    pub(super) fn poll_outgoing(&mut self) {
+        if self.ensemble.outgoing.is_none() {
+            if self.pipeline.steps.is_frozen()
+                || self.ensemble.is_applying()
+                || self.pipeline.snapshots.holds_database()
+                || !self.ensemble.peer.wants_snapshot()
+            {
+                return;
+            }
+            let writer = StreamWriter::begin(&mut self.database);
+            tracing::info!(zxid = %writer.zxid(), "sending the whole tree to a learner");
+            let digest = self.database.sure_digest();
+            self.ensemble.peer.snapshot_begins(writer.zxid(), digest);
+            self.ensemble.outgoing = Some((writer, Transfer::begin(self.now.mono)));
+        }
+        if !self.ensemble.peer.sends_snapshot() {
+            return self.give_up_outgoing();
+        }
+        if !self.ensemble.peer.wants_snapshot_piece() {
+            return;
+        }
+        let now = self.now.mono;
+        let (writer, transfer) = self.ensemble.outgoing.as_mut().expect("it was looked at");
+        match writer.next_piece(&mut self.database) {
+            Some(bytes) => {
+                if transfer.advance(now, bytes.len()) {
+                    let (bytes, ms) = (transfer.bytes(), transfer.ms(now));
+                    tracing::info!(bytes, ms, "sending the whole tree: so far");
+                }
+                self.ensemble.peer.snapshot_piece(bytes);
+            }
+            None => {
+                let (bytes, ms, zxid) = (transfer.bytes(), transfer.ms(now), writer.zxid());
+                tracing::info!(%zxid, bytes, ms, "sent the whole tree");
+                self.ensemble.outgoing = None;
+                self.ensemble.peer.snapshot_ends();
+            }
+        }
+    }
+
+    fn give_up_outgoing(&mut self) {
+        if let Some((writer, transfer)) = self.ensemble.outgoing.take() {
+            tracing::info!(bytes = transfer.bytes(), "nobody gets the whole tree any more");
+            writer.abandon(&mut self.database);
+        }
+    }
+
+    /// Nobody holds the database any more: it is about to be replaced, or files are about to be cut.
+    pub(super) fn give_up_snapshots(&mut self) {
+        // The step that waits for its end would wait for ever.
+        assert!(!self.pipeline.steps.writes_tree(), "a tree that a step waits for is not given up");
+        self.give_up_outgoing();
+        self.pipeline.snapshots.give_up(&mut self.database);
+    }
+
+    // ---- in
+
+    pub(super) fn on_snapshot_begins(&mut self, zxid: Zxid, digest: Option<i64>) {
+        tracing::info!(%zxid, "receiving the leader's whole tree");
+        let options = *self.database.options();
+        self.ensemble.received = None;
+        let reader = Box::new(StreamReader::new(options, zxid, digest));
+        self.ensemble.incoming = Some((reader, Transfer::begin(self.now.mono)));
     }
 
     /// The received tree takes the place of ours.
@@ -153,7 +156,7 @@ impl Replica {
 
     /// Puts the active configuration into its node.
     pub(super) fn show_config(&mut self, now: Now) {
-        if let Some(config) = self.peer.config() {
+        if let Some(config) = self.ensemble.peer.config() {
             let (text, version) = (config.to_text(), Zxid(config.version));
             self.database.set_config(&text, version, now.wall.0);
         }

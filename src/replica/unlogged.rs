@@ -93,11 +93,11 @@ impl Replica {
                 %zxid,
                 "this server may vote now: from here on it keeps a log, behind a snapshot of what it has"
             );
-            self.ensemble.steps.push_restore(zxid);
+            self.pipeline.steps.push_restore(zxid);
         }
-        self.append(pending.into_iter());
+        self.pipeline.append(pending.into_iter());
         if let Some((epochs, _)) = epochs {
-            self.ensemble.steps.push_current(epochs);
+            self.pipeline.steps.push_current(epochs);
         }
     }
 }

@@ -17,10 +17,11 @@
 //! let new sessions wait.
 // ZooKeeper ends when its disk is full.
 
+use super::Replica;
 use super::connection::{Connection, Slot, State};
 use super::ensemble::Role;
+use super::pipeline::InFlight;
 use super::sessions::SESSIONS_EXPIRED_AT_ONCE_MAX;
-use super::{InFlight, Replica};
 use crate::id::SessionId;
 use crate::proto::OpCode;
 use crate::time::Now;
@@ -48,8 +49,8 @@ impl Replica {
             );
         }
         connection.local = true;
-        self.ensemble.local.add(session, connection.timeout_ms, now.mono);
-        self.by_session.insert(session, slot);
+        self.sessions.local.add(session, connection.timeout_ms, now.mono);
+        self.clients.by_session.insert(session, slot);
         self.on_session_created(now, slot, connection);
         true
     }
@@ -57,16 +58,17 @@ impl Replica {
     /// The beginning of a session found no room: it is taken back.
     pub(super) fn keep_unlogged(&mut self, now: Now, request: &InFlight) {
         let session = request.session;
-        let timeout_ms = self.sessions.timeout_ms(session).unwrap_or(self.timeouts.max_ms);
-        self.sessions.remove(session);
-        self.ensemble.upgrading.remove(&session);
-        if request.slot.is_some_and(|slot| self.connections.get(slot).is_none()) {
+        let timeout_ms =
+            self.sessions.tracker.timeout_ms(session).unwrap_or(self.sessions.timeouts.max_ms);
+        self.sessions.tracker.remove(session);
+        self.sessions.upgrading.remove(&session);
+        if request.slot.is_some_and(|slot| self.clients.connections.get(slot).is_none()) {
             // Nobody has heard of the session yet, nor waits for it.
             return;
         }
-        self.ensemble.local.add(session, timeout_ms, now.mono);
-        let slot = self.by_session.get(&session).copied();
-        if let Some(connection) = slot.and_then(|slot| self.connections.get_mut(slot)) {
+        self.sessions.local.add(session, timeout_ms, now.mono);
+        let slot = self.clients.by_session.get(&session).copied();
+        if let Some(connection) = slot.and_then(|slot| self.clients.connections.get_mut(slot)) {
             connection.local = true;
         }
     }
@@ -74,33 +76,35 @@ impl Replica {
     /// Proposes the beginnings of sessions that found no room before there was some, so many that it
     /// takes a millisecond or two; the others follow.
     pub(super) fn log_unlogged_sessions(&mut self, now: Now) {
-        self.ensemble.unlogged_sessions_left = false;
+        self.sessions.unlogged_left = false;
         if self.ensemble.role != Role::Alone || self.shutting_down {
             return;
         }
-        let local = self.ensemble.local.by_expiry().into_values().flatten();
+        let local = self.sessions.local.by_expiry().into_values().flatten();
         let left: Vec<SessionId> =
-            local.filter(|session| !self.ensemble.local.is_closing(*session)).collect();
+            local.filter(|session| !self.sessions.local.is_closing(*session)).collect();
         for &session in left.iter().take(LOGGED_AT_ONCE_MAX) {
             if !self.log_session(now, session) {
                 return;
             }
-            let slot = self.by_session.get(&session).copied();
-            if let Some(connection) = slot.and_then(|slot| self.connections.get_mut(slot)) {
+            let slot = self.clients.by_session.get(&session).copied();
+            if let Some(connection) = slot.and_then(|slot| self.clients.connections.get_mut(slot)) {
                 connection.local = false;
             }
         }
-        self.ensemble.unlogged_sessions_left = left.len() > LOGGED_AT_ONCE_MAX;
+        self.sessions.unlogged_left = left.len() > LOGGED_AT_ONCE_MAX;
     }
 
     /// Proposes the beginning of a session that only this server knows. False: there is no room.
     pub(super) fn log_session(&mut self, now: Now, session: SessionId) -> bool {
-        let timeout_ms = self.ensemble.local.timeout_ms(session).unwrap_or(self.timeouts.max_ms);
+        let timeout_ms =
+            self.sessions.local.timeout_ms(session).unwrap_or(self.sessions.timeouts.max_ms);
         let Some(zxid) = self.next_zxid_for_write() else { return false };
-        self.sessions.add(session, timeout_ms, now.mono);
-        let digest_before = self.prep.digest();
+        self.sessions.tracker.add(session, timeout_ms, now.mono);
+        let digest_before = self.pipeline.prep.digest();
         let (database, wall) = (&self.database, now.wall);
-        let txn = self.prep.prepare_create_session(database, wall, zxid, session, timeout_ms);
+        let txn =
+            self.pipeline.prep.prepare_create_session(database, wall, zxid, session, timeout_ms);
         let request = InFlight {
             zxid,
             digest_before,
@@ -112,8 +116,8 @@ impl Replica {
             large: 0,
         };
         self.propose(txn, request);
-        self.ensemble.local.remove(session);
-        self.ensemble.upgrading.insert(session);
+        self.sessions.local.remove(session);
+        self.sessions.upgrading.insert(session);
         true
     }
 

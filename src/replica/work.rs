@@ -461,7 +461,7 @@ impl Replica {
             at_most: limits::WATCHES_SET_PER_TURN,
             event_bytes_max: limits::OUTPUT_REPORTED_BYTES,
         };
-        self.prepare_buffer(slot, connection);
+        self.clients.prepare_buffer(slot, connection);
         let (paths, is_last) = self.set_watches(connection, op, input.rest(), part);
         connection.watches_set += paths;
         // Whoever answers meets an error once more.
@@ -570,7 +570,7 @@ impl Replica {
     }
 
     fn leave_line(&mut self, now: Now, slot: Slot) {
-        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let Some(connection) = self.clients.connections.get_mut(slot) else { return };
         connection.in_line = false;
         self.go_on_with(now, slot);
     }
@@ -603,8 +603,8 @@ impl Replica {
         if self.ensemble.is_learning() {
             return self.ensemble.passed_on.has_room(weight);
         }
-        self.in_flight.len() < limits::PROPOSED_MAX
-            && self.prep.outstanding_changes() <= limits::CHANGES_UNAPPLIED_MAX
+        self.pipeline.in_flight.len() < limits::PROPOSED_MAX
+            && self.pipeline.prep.outstanding_changes() <= limits::CHANGES_UNAPPLIED_MAX
             && self.work.proposed_units <= limits::UNITS_UNAPPLIED_MAX
             && self.work.proposed_bytes <= limits::BYTES_UNAPPLIED_MAX
     }

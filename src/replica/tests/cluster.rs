@@ -105,7 +105,7 @@ impl Cluster {
     }
 
     pub fn all_serve(&self) -> bool {
-        self.servers.iter().all(|(id, server)| !self.is_up(*id) || server.replica.serves())
+        self.servers.iter().all(|(id, server)| !self.is_up(*id) || server.replica.ensemble.serves())
     }
 
     pub fn leader(&self) -> Option<i64> {

@@ -153,9 +153,9 @@ fn what_a_deposed_leader_logged_alone_is_cut_off() {
         cluster.send(leader, &client, xid, OpCode::Create, &create(&name, b"", 0));
     }
     cluster.until("the others have a leader", |c| {
-        c.servers
-            .iter()
-            .any(|(id, s)| *id != leader && s.replica.mode() == "leader" && s.replica.serves())
+        c.servers.iter().any(|(id, s)| {
+            *id != leader && s.replica.mode() == "leader" && s.replica.ensemble.serves()
+        })
     });
     assert_eq!(cluster.server(leader).replies(client.conn), [], "nothing was acknowledged");
     let other = (1..=3).find(|id| *id != leader && cluster.servers[id].replica.mode() == "leader");
@@ -267,8 +267,10 @@ fn full_disk_of_the_leader(small_files: bool) -> (usize, usize, Vec<String>) {
         cluster.send(follower, &client, xid, OpCode::SetData, &set_data("/a", &data, -1));
         cluster.quiet();
     }
-    let mut lines =
-        vec![format!("leader {leader}, full: {}", cluster.server(leader).replica.is_disk_full())];
+    let mut lines = vec![format!(
+        "leader {leader}, full: {}",
+        cluster.server(leader).replica.pipeline.is_disk_full()
+    )];
     let mut last = String::new();
     let (mut good, mut all) = (0, 0);
     let mut written = 0;
@@ -277,7 +279,7 @@ fn full_disk_of_the_leader(small_files: bool) -> (usize, usize, Vec<String>) {
         all += 1;
         let now = match cluster.leader() {
             None => "nobody leads".to_owned(),
-            Some(id) if cluster.servers[&id].replica.is_disk_full() => {
+            Some(id) if cluster.servers[&id].replica.pipeline.is_disk_full() => {
                 format!("{id} leads, its disk is full")
             }
             Some(id) => format!("{id} leads"),
@@ -289,7 +291,7 @@ fn full_disk_of_the_leader(small_files: bool) -> (usize, usize, Vec<String>) {
         // A client that tries a small write once a second at a server that says that it serves.
         if step % 10 == 0 {
             let at = follower;
-            if cluster.servers[&at].replica.serves() {
+            if cluster.servers[&at].replica.ensemble.serves() {
                 let conn = cluster.server(at).open();
                 cluster.server(at).send_connect(conn, super::harness::new_session());
                 let mut done = false;
@@ -305,7 +307,9 @@ fn full_disk_of_the_leader(small_files: bool) -> (usize, usize, Vec<String>) {
             }
         }
         good += usize::from(
-            cluster.leader().is_some_and(|id| !cluster.servers[&id].replica.is_disk_full()),
+            cluster
+                .leader()
+                .is_some_and(|id| !cluster.servers[&id].replica.pipeline.is_disk_full()),
         );
     }
     lines.push(format!("good for {good} of {all} tenths of a second, {written} new sessions"));

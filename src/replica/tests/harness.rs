@@ -169,7 +169,7 @@ impl Harness {
     /// Whether somebody stands in line, and the next turn serves him.
     fn goes_on(&self) -> bool {
         let next = self.replica.next_in_line().or(self.replica.next_deferred());
-        self.serves_all && (next.is_some() || self.replica.is_applying())
+        self.serves_all && (next.is_some() || self.replica.ensemble.is_applying())
     }
 
     /// The clients have taken what was handed out.
@@ -195,7 +195,7 @@ impl Harness {
 
     /// The peer of a scripted member.
     pub fn peer(&mut self) -> &mut Scripted {
-        match &mut self.replica.peer {
+        match &mut self.replica.ensemble.peer {
             Peer::Scripted(scripted) => scripted,
             Peer::Standalone(_) | Peer::Member(_) => panic!("the peer is not scripted"),
         }
@@ -416,7 +416,7 @@ fn start(
     let me = ServerId(1);
     let options = options.clone();
     let mut replica = Replica::assemble(options, peer, Role::Looking, me, recovered, now, seed);
-    replica.ensemble.steps.start_epochs(epochs);
+    replica.pipeline.steps.start_epochs(epochs);
     replica
 }
 

@@ -27,7 +27,9 @@ fn next_leader(cluster: &mut Cluster, without: i64) {
     cluster.until("the others have a leader", |cluster| {
         let mut others = cluster.servers.iter().filter(|(id, _)| **id != without);
         others.any(|(id, server)| {
-            cluster.is_up(*id) && server.replica.mode() == "leader" && server.replica.serves()
+            cluster.is_up(*id)
+                && server.replica.mode() == "leader"
+                && server.replica.ensemble.serves()
         })
     });
 }

@@ -186,7 +186,8 @@ fn an_observer_becomes_a_voter_and_the_leader_may_leave() {
     assert!(!config.members.contains_key(&ServerId(leader)));
     // It hands over, and asks to follow without a vote.
     cluster.until("another one leads", |c| {
-        let others_serve = c.servers.iter().all(|(id, s)| *id == leader || s.replica.serves());
+        let others_serve =
+            c.servers.iter().all(|(id, s)| *id == leader || s.replica.ensemble.serves());
         c.leader().is_some_and(|other| other != leader) && others_serve
     });
     cluster.kill(leader);

@@ -582,7 +582,7 @@ fn writes_wait_while_much_is_proposed_and_not_applied() {
         hand_in(&mut h, other.conn, &frames(std::iter::once((xid, OpCode::Multi, checks(5000)))));
         (0..20).for_each(|_| h.turn());
     }
-    let changes = h.replica.prep.outstanding_changes();
+    let changes = h.replica.pipeline.prep.outstanding_changes();
     let changes_max = limits::CHANGES_UNAPPLIED_MAX + 10_000;
     assert!((10_000..=changes_max).contains(&changes), "{changes}");
     h.serves_all = true;

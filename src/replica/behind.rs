@@ -1,25 +1,8 @@
 //! Whether this server keeps up with what other servers send.
 
 use super::Replica;
-use super::pipeline::Pipeline;
 use super::work::Weight;
-use crate::limits;
 use crate::link::LinkId;
-
-impl Pipeline {
-    /// Whether so much waits for the log that nothing more should be read from other servers. Their
-    /// sockets hold it, and in the end the leader's.
-    pub fn is_behind(&self) -> bool {
-        if self.backlog.len() > limits::BACKLOG_TXNS_MAX {
-            return true;
-        }
-        let mut bytes = 0;
-        self.backlog.iter().any(|txn| {
-            bytes += txn.bytes().len();
-            bytes > limits::BACKLOG_BYTES_MAX
-        })
-    }
-}
 
 impl Replica {
     /// Whether nothing more should be read from this link for now: so many of the requests that it has brought
@@ -30,7 +13,7 @@ impl Replica {
             && !self.pipeline.is_disk_full()
             && !self.is_held_up_by(link))
             || self.ensemble.peer.has_enough_of(link)
-            || self.pipeline.is_behind()
+            || self.pipeline.steps.backlog.is_behind()
             || (self.ensemble.is_learning() && self.ensemble.applying.is_too_much())
     }
 

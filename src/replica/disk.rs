@@ -8,9 +8,10 @@ use super::clients::Clients;
 use super::connection::{Answer, State, Waiting};
 use super::ensemble::Ensemble;
 use super::ensemble::Role;
+use super::lines::Lines;
 use super::pipeline::Pipeline;
 use super::pipeline::{DiskFull, InFlight};
-use super::{Fatal, Replica};
+use super::{Fatal, Replica, Stats};
 use crate::database::Database;
 use crate::error::ErrorCode;
 use crate::id::Zxid;
@@ -121,13 +122,55 @@ impl Clients {
 }
 
 impl Pipeline {
-    /// What was proposed cannot be taken back, other servers have it: it waits for room.
-    /// Room is looked for every second, and a disk may be full for days.
+    /// Says that a segment of the log found no room: seldom, for room is looked for every second, and a disk may be
+    /// full for days.
     pub(super) fn say_no_room(&mut self, now: Now, failure: &IoFailure) {
         if self.no_room_said_at.is_none_or(|at| now.mono >= at.plus_ms(NO_ROOM_LINES_MS)) {
             tracing::error!(%failure, "no room for the next segment of the transaction log");
             self.no_room_said_at = Some(now.mono);
         }
+    }
+
+    /// A write of the log took `us`, which is long.
+    fn on_slow_write(&self, stats: &mut Stats, lines: &mut Lines, now: Now, us: u64, bytes: u32) {
+        let held_us = (self.held_us - self.group_held_us).min(us);
+        let ms = us / 1000;
+        let held_ms = held_us / 1000;
+        let is_slow = (us - held_us) / 1000 > self.options.log_write_warning_ms;
+        stats.log_writes_slow += u64::from(is_slow);
+        let Some(unsaid) = lines.allow(now.mono) else { return };
+        if is_slow {
+            tracing::warn!(
+                ms,
+                held_ms,
+                bytes,
+                unsaid,
+                "a write of the transaction log was slow: every write waits for it"
+            );
+        } else {
+            tracing::warn!(
+                ms,
+                held_ms,
+                bytes,
+                unsaid,
+                "the end of a write of the transaction log was seen late, because this process did not run \
+                 meanwhile: the disk need not be slow"
+            );
+        }
+    }
+
+    /// Begins a snapshot of `database`, and a new file of the log behind it.
+    pub fn begin_snapshot(&mut self, now: Now, database: &mut Database) {
+        let random = self.snapshots.random();
+        self.txnlog.roll(random);
+        self.begin_snapshot_alone(now, database);
+    }
+
+    /// The same while the log is closed.
+    pub fn begin_snapshot_alone(&mut self, now: Now, database: &mut Database) {
+        self.snapshots.requested = false;
+        self.snapshots.started = now.mono;
+        self.snapshots.writer.begin(database, &mut self.ops);
     }
 }
 
@@ -161,34 +204,6 @@ impl Replica {
         self.pipeline.held_us = self.pipeline.held_us.max(held_us);
     }
 
-    /// A write of the log took `us`, which is long.
-    fn on_slow_write(&mut self, now: Now, us: u64, bytes: u32) {
-        let held_us = (self.pipeline.held_us - self.pipeline.group_held_us).min(us);
-        let ms = us / 1000;
-        let held_ms = held_us / 1000;
-        let is_slow = (us - held_us) / 1000 > self.options.log_write_warning_ms;
-        self.stats.log_writes_slow += u64::from(is_slow);
-        let Some(unsaid) = self.lines.allow(now.mono) else { return };
-        if is_slow {
-            tracing::warn!(
-                ms,
-                held_ms,
-                bytes,
-                unsaid,
-                "a write of the transaction log was slow: every write waits for it"
-            );
-        } else {
-            tracing::warn!(
-                ms,
-                held_ms,
-                bytes,
-                unsaid,
-                "the end of a write of the transaction log was seen late, because this process did not run \
-                 meanwhile: the disk need not be slow"
-            );
-        }
-    }
-
     fn on_log_completion(&mut self, now: Now, completion: Completion) {
         match self.pipeline.txnlog.handle_completion(completion) {
             Progress::None => {}
@@ -196,7 +211,13 @@ impl Replica {
                 let us = now.mono.since_us(self.pipeline.group_started);
                 self.stats.record_group(us);
                 if us / 1000 > self.options.log_write_warning_ms {
-                    self.on_slow_write(now, us, synced.bytes);
+                    self.pipeline.on_slow_write(
+                        &mut self.stats,
+                        &mut self.lines,
+                        now,
+                        us,
+                        synced.bytes,
+                    );
                 }
                 self.stats.log_bytes += u64::from(synced.bytes);
                 let bug = planted::is(self.options.planted, PlantedBug::AckBeforeSync);
@@ -273,18 +294,14 @@ impl Replica {
 
     /// Gives the log what it takes.
     fn feed_log(&mut self, now: Now) {
-        while let Some(txn) = self.pipeline.backlog.front() {
-            if self.pipeline.snapshots.log_waits
-                || !self.pipeline.steps.may_append()
-                || !self.pipeline.txnlog.is_open()
-            {
+        while let Some(txn) = self.pipeline.steps.backlog.next() {
+            if self.pipeline.snapshots.log_waits || !self.pipeline.txnlog.is_open() {
                 return;
             }
             match self.pipeline.txnlog.append(txn) {
                 Append::Accepted => {
                     self.pipeline.prep.on_logged(txn.zxid());
-                    self.pipeline.steps.on_taken(txn.bytes().len());
-                    self.pipeline.backlog.pop_front();
+                    self.pipeline.steps.backlog.on_taken();
                 }
                 Append::Full => return,
                 Append::NoSpace if self.ensemble.role == Role::Alone => {
@@ -294,17 +311,20 @@ impl Replica {
                 Append::TooLarge => {
                     let (zxid, bytes) = (txn.zxid(), txn.bytes().len());
                     return self.stop(format!(
-                        "transaction {zxid} of the leader has {bytes} bytes, more than this server                          may log: raise jute.maxbuffer (and jute.maxbuffer.extrasize) to what the                          other servers have"
+                        "transaction {zxid} of the leader has {bytes} bytes, more than this server \
+                         may log: raise jute.maxbuffer (and jute.maxbuffer.extrasize) to what the \
+                         other servers have"
                     ));
                 }
             }
         }
     }
 
+    /// The log has no room for what other servers have as well, so that it cannot be taken back: it waits.
     fn wait_for_room(&mut self, now: Now) {
         if !self.pipeline.is_disk_full() {
             tracing::error!(
-                waiting = self.pipeline.backlog.len(),
+                waiting = self.pipeline.steps.backlog.len(),
                 "the disk is full: transactions wait until there is room"
             );
             self.pipeline.disk_full = DiskFull::RetryAt(now.mono.plus_ms(RETRY_MS));
@@ -332,22 +352,9 @@ impl Replica {
             && !self.pipeline.steps.has_cut()
             && (self.ensemble.unlogged.is_none() || self.pipeline.snapshots.requested)
         {
-            self.begin_snapshot(now);
+            self.pipeline.begin_snapshot(now, &mut self.database);
         }
         self.pipeline.snapshots.writer.poll(&mut self.database, &mut self.pipeline.ops);
-    }
-
-    pub(super) fn begin_snapshot(&mut self, now: Now) {
-        let random = self.pipeline.snapshots.random();
-        self.pipeline.txnlog.roll(random);
-        self.begin_snapshot_alone(now);
-    }
-
-    /// The same while the log is closed.
-    pub(super) fn begin_snapshot_alone(&mut self, now: Now) {
-        self.pipeline.snapshots.requested = false;
-        self.pipeline.snapshots.started = now.mono;
-        self.pipeline.snapshots.writer.begin(&mut self.database, &mut self.pipeline.ops);
     }
 
     fn on_snapshot_completion(&mut self, now: Now, completion: Completion) {
@@ -409,19 +416,18 @@ impl Replica {
 
     /// Takes back what the log has no room for.
     fn refuse_backlog(&mut self, now: Now) {
-        let first = self.pipeline.backlog.front().expect("something did not fit").zxid();
+        let first = self.pipeline.steps.backlog.next().expect("something did not fit").zxid();
         let cut = Zxid(first.0 - 1);
         let at = self.pipeline.in_flight.partition_point(|request| request.zxid < first);
         let digest = self.pipeline.in_flight[at].digest_before;
         tracing::error!(
-            refused = self.pipeline.backlog.len(), after = %cut,
+            refused = self.pipeline.steps.backlog.len(), after = %cut,
             "the disk is full: writes are refused until there is room"
         );
         self.pipeline.prep.take_back(cut, digest);
         self.work.on_taken_back(cut);
         self.ensemble.peer.take_back(cut);
-        self.pipeline.backlog.clear();
-        self.pipeline.steps.on_taken_back(cut);
+        self.pipeline.steps.backlog.take_back(cut);
         self.pipeline.disk_full = DiskFull::RetryAt(now.mono.plus_ms(RETRY_MS));
         let mut refused = Vec::new();
         while self.pipeline.in_flight.back().is_some_and(|request| request.zxid > cut) {

@@ -16,6 +16,7 @@
 
 mod auth;
 mod back_pressure;
+mod backlog;
 mod behind;
 mod clients;
 mod closing;
@@ -258,6 +259,7 @@ impl Replica {
         self.poll_outgoing();
         // What was told to the peer meanwhile has its consequences in this turn.
         self.follow_peer(self.now);
+        self.pipeline.assert_order(self.database.last_processed(), self.ensemble.proposes());
         out.links.append(&mut self.ensemble.links);
         out.log_reads.append(&mut self.ensemble.log_reads);
         out.configs.append(&mut self.ensemble.configs);
@@ -445,7 +447,7 @@ impl Replica {
 
     /// Whether nothing more should be read from a leader for now.
     pub fn is_behind(&self) -> bool {
-        self.pipeline.is_behind()
+        self.pipeline.steps.backlog.is_behind()
     }
 
     /// Takes a snapshot as soon as none is under way.

@@ -5,8 +5,8 @@
 //!               │ in_flight   │                                      ↓
 //!               │             └─→ learners ─→ their ACKs ─────────→ peer ─→ commit ─→ database ─→ reply
 //!               ↓
-//!   zxid:  applied ≤ … in_flight … ≤ proposed                       where this server proposes
-//!          synced ≤ logged ≤ log_end, backlog = what lies after logged up to log_end
+//!   zxids: applied < in_flight ≤ proposed                            where this server proposes
+//!          synced ≤ logged < backlog ≤ its end
 //! ```
 //! A learner's writes take the same way, without [`Prep`] and without an entry in `in_flight`. A transaction is
 //! applied when a quorum has it, so it may be applied here before it is synced here.
@@ -27,7 +27,6 @@ use crate::id::{SessionId, Zxid};
 use crate::io;
 use crate::processor::Prep;
 use crate::proto::OpCode;
-use crate::proto::txn::Txn;
 use crate::time::{MonoUs, Now};
 use crate::txnlog;
 
@@ -65,11 +64,7 @@ pub(super) struct Pipeline {
     ///
     /// Invariant: their zxids rise; the first is the next transaction that this server applies. Empty on a learner.
     pub in_flight: VecDeque<InFlight>,
-    /// Transactions for the log that its writer has not taken yet, oldest first.
-    ///
-    /// Invariant: what lies after the end of the log, up to the end that [`Steps`] plans.
-    pub backlog: VecDeque<Txn>,
-    /// What the peer wants done to the disk beside that, in its order.
+    /// What the peer wants done to the disk, in its order: transactions for the log, and the steps beside them.
     pub steps: Steps,
     pub txnlog: txnlog::Writer,
     pub snapshots: Snapshots,
@@ -118,7 +113,6 @@ impl Pipeline {
             options: Rc::clone(options),
             prep: Prep::new(options.prep(), database),
             in_flight: VecDeque::new(),
-            backlog: VecDeque::new(),
             steps,
             txnlog: txnlog::Writer::new(options.txnlog.clone(), last, seed),
             snapshots: Snapshots::new(options.snapshot.clone(), snapshot.is_none(), alone, seed),
@@ -139,5 +133,27 @@ impl Pipeline {
     /// Whether writes are refused because the disk is full.
     pub fn is_disk_full(&self) -> bool {
         self.disk_full != DiskFull::No
+    }
+
+    /// Looks at the end of a turn whether the positions that the module's drawing relates are in their order.
+    /// `applied`: the database's last transaction. `proposes`: this server makes transactions.
+    ///
+    /// # Panics
+    /// If they are not: what happens next would acknowledge or apply something wrong.
+    pub fn assert_order(&self, applied: Zxid, proposes: bool) {
+        let (synced, logged) = (self.txnlog.synced(), self.txnlog.appended());
+        assert!(synced <= logged, "the log is durable up to {synced}, and ends at {logged}");
+        if !self.steps.has_cut() {
+            let end = self.steps.backlog.end();
+            assert!(logged <= end, "the log ends at {logged}, and nothing is to be behind {end}");
+            assert!(self.steps.backlog.len() > 0 || logged == end, "what lies between waits");
+        }
+        let (first, last) = (self.in_flight.front(), self.in_flight.back());
+        if let (Some(first), Some(last)) = (first, last) {
+            let proposed = self.prep.last();
+            assert!(proposes, "a learner proposes nothing, and {} is in flight", first.zxid);
+            assert!(applied < first.zxid, "{} is applied, and {applied} after it", first.zxid);
+            assert!(last.zxid <= proposed, "{} is in flight beyond {proposed}", last.zxid);
+        }
     }
 }

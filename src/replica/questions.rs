@@ -171,7 +171,7 @@ impl Ensemble {
     /// ```
     /// What comes later, or at another server, is no part of that: a client that goes on asking elsewhere would keep the
     /// answer, and all behind it, waiting for as long as it likes.
-    pub(super) fn is_ahead_of_its_requests(&self, question: &Question) -> bool {
+    fn is_ahead_of_its_requests(&self, question: &Question) -> bool {
         // Connections here have numbers of their own, and the tenure of one that is kept is there.
         let Asker::Learner { server, .. } = question.asker else { return false };
         let (session, before) = (question.session, question.deferred_before);

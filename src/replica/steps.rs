@@ -25,6 +25,7 @@
 
 use std::collections::VecDeque;
 
+use super::backlog::Backlog;
 use super::ensemble::Role;
 use super::pipeline::Pipeline;
 use super::room::Room;
@@ -32,9 +33,7 @@ use super::tree::Reason;
 use super::{Reload, Reloaded, Replica};
 use crate::id::{Epoch, Zxid};
 use crate::io::{Completion, IoFailureKind, Op, Owner, Place, Token};
-use crate::limits;
 use crate::planted::{self, PlantedBug};
-use crate::proto::txn::Txn;
 use crate::recovery::Recovered;
 use crate::time::Now;
 use crate::zab::{Durable, Ready, Vouch};
@@ -87,12 +86,8 @@ enum Phase {
 pub(super) struct Steps {
     planned: VecDeque<Planned>,
     phase: Phase,
-    /// The newest transaction that the log has, or will have after what is planned.
-    log_end: Zxid,
-    /// Transactions ever put into the backlog, and taken out of it by the log.
-    queued: u64,
-    taken: u64,
-    backlog_bytes: usize,
+    /// Transactions that go to the log beside the steps.
+    pub backlog: Backlog,
     /// What the epoch files hold.
     pub epochs_on_disk: Option<Epochs>,
     /// What `historyOrigin` says.
@@ -107,26 +102,19 @@ pub(super) struct Steps {
 /// The one truncation or restoration that is under way.
 #[derive(Clone, Copy, Debug)]
 struct Cut {
-    /// Transactions that were queued before it.
-    queued: u64,
     /// The database must stay as it is.
     is_frozen: bool,
 }
 
 impl Steps {
     pub fn start(&mut self, log_end: Zxid) {
-        self.log_end = log_end;
+        self.backlog.set_end(log_end);
     }
 
     /// The files of a member as they are.
     pub fn start_epochs(&mut self, epochs: Epochs) {
         (self.epochs_on_disk, self.epochs_planned) = (Some(epochs), Some(epochs));
         self.origin_file = OriginFile::between(None, epochs);
-    }
-
-    /// Whether the log may take the next transaction of the backlog.
-    pub fn may_append(&self) -> bool {
-        self.cut.is_none_or(|cut| self.taken < cut.queued)
     }
 
     /// Whether a truncation or a restoration is planned.
@@ -150,31 +138,19 @@ impl Steps {
         matches!(self.phase, Phase::Snapshot(_))
     }
 
-    /// The log has taken a transaction.
-    pub fn on_taken(&mut self, bytes: usize) {
-        self.taken += 1;
-        self.backlog_bytes -= bytes;
-    }
-
-    /// The backlog was emptied: what was in it is not to be logged.
-    pub fn on_taken_back(&mut self, last: Zxid) {
-        self.taken = self.queued;
-        self.backlog_bytes = 0;
-        self.log_end = last;
-    }
-
     fn push(&mut self, step: Step) {
         if step.is_cut() {
             assert!(self.cut.is_none(), "{step:?} waits until {:?} is done", self.cut);
-            self.cut = Some(Cut { queued: self.queued, is_frozen: true });
+            self.cut = Some(Cut { is_frozen: true });
+            self.backlog.plan_cut();
         }
-        self.planned.push_back(Planned { step, after: self.log_end });
+        self.planned.push_back(Planned { step, after: self.backlog.end() });
     }
 
     /// The database as it is becomes what log and snapshots hold.
     pub fn push_restore(&mut self, zxid: Zxid) {
         self.push(Step::Restore(zxid));
-        self.log_end = zxid;
+        self.backlog.set_end(zxid);
     }
 
     /// The epoch files are to say this.
@@ -195,6 +171,7 @@ impl Steps {
         let step = self.planned.pop_front().expect("a step was looked at").step;
         if step.is_cut() {
             self.cut = None;
+            self.backlog.end_cut();
         }
         step
     }
@@ -218,17 +195,6 @@ impl Steps {
 }
 
 impl Pipeline {
-    /// Transactions for the log.
-    pub(super) fn append(&mut self, txns: impl Iterator<Item = Txn>) {
-        let steps = &mut self.steps;
-        for txn in txns {
-            steps.log_end = txn.zxid();
-            steps.queued += 1;
-            steps.backlog_bytes += txn.bytes().len();
-            self.backlog.push_back(txn);
-        }
-    }
-
     /// Begins to replace the next file that differs. True: both are as they should be.
     pub(super) fn write_epochs(&mut self, wanted: Epochs) -> bool {
         let looks_for_room = matches!(self.room, Room::Looking(_));
@@ -280,11 +246,11 @@ impl Replica {
         self.ensemble.log_reads.append(&mut ready.log_reads);
         if let Some(zxid) = ready.truncate.take() {
             steps.push(Step::Truncate(zxid));
-            steps.log_end = zxid;
+            steps.backlog.set_end(zxid);
         }
         if let Some(zxid) = ready.restore.take() {
             if planted::is(self.options.planted, PlantedBug::SnapNotWritten) {
-                steps.log_end = zxid;
+                steps.backlog.set_end(zxid);
             } else {
                 steps.push_restore(zxid);
             }
@@ -294,7 +260,7 @@ impl Replica {
             }
         }
         match &mut self.ensemble.unlogged {
-            None => self.pipeline.append(ready.append.drain(..)),
+            None => ready.append.drain(..).for_each(|txn| self.pipeline.steps.backlog.push(txn)),
             // ZooKeeper: ObserverZooKeeperServer. What is not kept need not be waited for.
             Some(unlogged) => {
                 if let Some(last) = unlogged.put(&mut ready.append) {
@@ -303,7 +269,7 @@ impl Replica {
             }
         }
         let steps = &mut self.pipeline.steps;
-        let too_much = steps.backlog_bytes > limits::LOG_BACKLOG_BYTES_MAX;
+        let too_much = steps.backlog.is_too_much();
         if let Some(epochs) = ready.epochs.take() {
             let may_vouch =
                 self.ensemble.unlogged.as_mut().is_none_or(|unlogged| unlogged.may_vouch(epochs));
@@ -316,7 +282,7 @@ impl Replica {
             let vouched = std::mem::take(&mut ready.send_after_sync);
             match steps.planned.back_mut() {
                 Some(Planned { step: Step::Vouch(before), after, .. })
-                    if *after == steps.log_end =>
+                    if *after == steps.backlog.end() =>
                 {
                     before.extend(vouched);
                 }
@@ -545,7 +511,7 @@ impl Replica {
         let last = self.database.last_processed();
         assert!(last == zxid, "the database stands still: it is at {last}, meant is {zxid}");
         self.pipeline.steps.phase = Phase::Snapshot(zxid);
-        self.begin_snapshot_alone(now);
+        self.pipeline.begin_snapshot_alone(now, &mut self.database);
     }
 
     /// The tree is on the disk.
@@ -567,7 +533,7 @@ impl Replica {
     fn on_tree_kept(&mut self, now: Now, zxid: Zxid) {
         let steps = &mut self.pipeline.steps;
         if let Some(Planned { step: Step::Truncate(_), .. }) = steps.planned.front() {
-            steps.log_end = zxid;
+            steps.backlog.set_end(zxid);
             // What was to wait for the log up to the cut would wait for ever.
             steps.planned.iter_mut().for_each(|planned| planned.after = planned.after.min(zxid));
             self.ensemble.peer.handle_not_cut(now.mono, zxid);

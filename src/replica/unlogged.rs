@@ -95,7 +95,7 @@ impl Replica {
             );
             self.pipeline.steps.push_restore(zxid);
         }
-        self.pipeline.append(pending.into_iter());
+        pending.into_iter().for_each(|txn| self.pipeline.steps.backlog.push(txn));
         if let Some((epochs, _)) = epochs {
             self.pipeline.steps.push_current(epochs);
         }

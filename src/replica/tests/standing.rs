@@ -231,7 +231,19 @@ fn a_parked_connection_goes_on_with_the_same_leader_without_a_question() {
 fn a_connection_whose_client_wrote_elsewhere_is_given_up() {
     for is_parked in [false, true] {
         let mut harness = follower();
-        let client = connect(&mut harness, zxid(1, 3));
+        let mut client = connect(&mut harness, zxid(1, 1));
+        client.conn = harness.open();
+        let again = ConnectRequest {
+            session_id: client.session,
+            password: Some(&client.password),
+            ..new_session()
+        };
+        harness.send_connect(client.conn, again);
+        let tenure = Some(Tenure { since: zxid(1, 3), turn: 1 });
+        inbound(
+            &mut harness,
+            Inbound::Revalidated { session: client.session, valid: true, tenure },
+        );
         if is_parked {
             become_(&mut harness, Standing::Looking);
         }

@@ -163,6 +163,15 @@ pub const PASSED_ON_BYTES_MAX: usize = 6 << 20;
 /// leader answers in five milliseconds.
 pub const PASSED_ON_HEAVY_BYTES_MAX: usize = 4 << 20;
 const _: () = assert!(PASSED_ON_HEAVY_BYTES_MAX < PASSED_ON_BYTES_MAX);
+
+/// The same three of an observer that learns from a follower: that one takes only its part of what it passes on for all
+/// ([`OBSERVERS_REQUESTS_MAX`]), and what it does not take waits in the link between them, light requests behind those
+/// that take long.
+pub const PASSED_ON_BY_MASTER_REQUESTS_MAX: usize = OBSERVERS_REQUESTS_MAX / 8;
+/// See [`PASSED_ON_BY_MASTER_REQUESTS_MAX`].
+pub const PASSED_ON_BY_MASTER_BYTES_MAX: usize = OBSERVERS_BYTES_MAX / 6;
+/// See [`PASSED_ON_BY_MASTER_REQUESTS_MAX`].
+pub const PASSED_ON_BY_MASTER_HEAVY_BYTES_MAX: usize = OBSERVERS_BYTES_MAX / 24;
 const _: () = assert!(OBSERVERS_BYTES_MAX + PASSED_ON_BYTES_MAX < DEFERRED_BYTES_PER_LINK_MAX);
 
 /// Questions of one learner about sessions that may wait for the end of a session: each is one of a
@@ -422,12 +431,24 @@ pub const MULTI_READ_BYTES_MAX: usize = 64 << 20;
 /// and a leader's word is never late for their sake.
 pub const TURN_WORK_UNITS: u32 = 3000;
 
-/// Events that one turn makes for clients: the product of the operations of a multi and of the clients with a
-/// recursive watch above them, ten thousand by any number. An event takes a tenth of a microsecond, so that this is
-/// some 400 ms, which no session and no follower notices. Who would get more loses his connection: his client sets
-/// his watches again.
+/// What one turn spends on watches: on finding them, on asking ACLs and on writing events, in tenths of microseconds,
+/// which is what a short event takes. A multi of ten thousand operations below the recursive watches of any number of
+/// clients is applied whole. When a turn has spent this, some 200 ms, the connections that took more than an even
+/// share lose their watches and are closed; when it has spent as much again, everyone whose watch is found. Their
+/// clients connect again, and set their watches.
 // ZooKeeper: any number.
-pub const TURN_EVENTS_MAX: u32 = 4_000_000;
+pub const TURN_EVENTS_MAX: u32 = 2_000_000;
+
+/// Levels of a path on which a recursive watch may lie: each change of a node looks for one on all levels above it,
+/// and a connection can have one on each. Trees in use have ten.
+// ZooKeeper: any number.
+pub const RECURSIVE_WATCH_LEVELS_MAX: usize = 64;
+
+/// Identities of a connection that an ACL is asked about in the time of a short event.
+pub const IDENTITIES_PER_EVENT: usize = 4;
+
+/// What it takes to take the watch of a connection that is gone out of its lists, in short events.
+pub const WATCH_TAKEN_OUT_EVENTS: u32 = 2;
 
 /// A request that may take more units than this stands in a line of its own: a hundred times as long as
 /// most.

@@ -182,6 +182,16 @@ impl Peer {
         }
     }
 
+    /// Whether it learns from a follower, which passes its requests on.
+    pub fn is_below_a_follower(&self) -> bool {
+        match self {
+            Peer::Standalone(_) => false,
+            Peer::Member(member) => member.is_below_a_follower(),
+            #[cfg(test)]
+            Peer::Scripted(_) => false,
+        }
+    }
+
     /// Whether it takes part without a vote, and without one in what is proposed, so that nobody counts
     /// on what it has logged.
     pub fn only_observes(&self) -> bool {

@@ -3,7 +3,9 @@
 use super::Replica;
 use super::connection::{Slot, State, Waiting};
 use super::pipeline::InFlight;
+use super::work::EVENTS_PER_UNIT;
 use crate::database::{Applied, Fired};
+use crate::limits;
 use crate::planted::{self, PlantedBug};
 use crate::processor::{finish, read};
 use crate::proto::OpCode;
@@ -12,12 +14,17 @@ use crate::proto::event::encode_event_frame;
 use crate::proto::txn::Txn;
 use crate::time::Now;
 
+/// Why a connection is closed that watches too much.
+const EVENTS_TOO_MANY: &str = "its watches and their events take more than a turn has for them";
+
 impl Replica {
     /// Applies a transaction, which takes so many units, in zxid order, and tells those whom it concerns.
     pub(super) fn on_committed(&mut self, now: Now, txn: &Txn, units: u32) {
         let mut fired = std::mem::take(&mut self.fired);
         self.work.on_applying(units);
+        let events_before = self.database.watches().spent();
         let applied = self.database.apply(txn, &mut fired);
+        self.close_given_up();
         self.stats.txns_applied += 1;
         self.work.on_applied(txn.zxid());
         let late = planted::is(self.options.planted, PlantedBug::WatchAfterData);
@@ -43,8 +50,23 @@ impl Replica {
         if late {
             self.send_events(&fired);
         }
+        let events = self.database.watches().spent() - events_before;
+        let events = u32::try_from(events / EVENTS_PER_UNIT as u64).unwrap_or(u32::MAX);
+        if events > units {
+            self.work.on_events(events - units);
+        }
         fired.clear();
         self.fired = fired;
+    }
+
+    /// Closes those whose watches take more than a turn has for them.
+    fn close_given_up(&mut self) {
+        for id in self.database.watches_mut().take_given_up() {
+            let Some(slot) = self.clients.connections.find(id) else { continue };
+            let Some(mut connection) = self.clients.connections.take(slot) else { continue };
+            self.give_up_slow(slot, &mut connection, EVENTS_TOO_MANY);
+            self.clients.connections.put(slot, connection);
+        }
     }
 
     fn send_events(&mut self, fired: &[Fired]) {
@@ -74,22 +96,34 @@ impl Replica {
         frame.clear();
         encode_event_frame(event.event, &event.path, event.zxid, &mut frame);
         let mut sent = 0;
+        let open_to_all = read::may(&event.acl, perms::READ, &[], self.options.skip_acl);
+        let copied = EVENTS_PER_UNIT * frame.len() / limits::SENT_BYTES_PER_UNIT;
         let behind = self.ensemble.applying.behind_since(self.now.mono);
         for &watcher in &event.watchers {
             let Some(slot) = self.clients.connections.find(watcher) else { continue };
             let Some(mut connection) = self.clients.connections.take(slot) else { continue };
+            if !connection.is_open() {
+                self.clients.connections.put(slot, connection);
+                continue;
+            }
+            // One without a name is looked up in the list, and a long event is copied.
+            let checks = match open_to_all {
+                true => 0,
+                false => connection.identities.len() / limits::IDENTITIES_PER_EVENT,
+            };
+            let units = u32::try_from(checks + copied).unwrap_or(u32::MAX);
+            if units > 0 && !self.database.watches_mut().charge(watcher, units) {
+                self.give_up_slow(slot, &mut connection, EVENTS_TOO_MANY);
+                self.clients.connections.put(slot, connection);
+                continue;
+            }
             let readable =
-                read::may(&event.acl, perms::READ, &connection.identities, self.options.skip_acl);
-            if readable && connection.is_open() && !self.work.claim_event() {
-                let reason = "there are more events in one turn than a server makes";
-                self.give_up_slow(slot, &mut connection, reason);
-            } else if readable
-                && connection.is_open()
-                && behind.is_some_and(|since| connection.gets_too_much(since, frame.len()))
+                open_to_all || read::may(&event.acl, perms::READ, &connection.identities, false);
+            if readable && behind.is_some_and(|since| connection.gets_too_much(since, frame.len()))
             {
                 let reason = "its events are more than this server makes beside what is committed";
                 self.give_up_slow(slot, &mut connection, reason);
-            } else if readable && connection.is_open() {
+            } else if readable {
                 self.clients.prepare_buffer(slot, &mut connection);
                 connection.out.extend_from_slice(&frame);
                 connection.sent += 1;

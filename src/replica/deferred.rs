@@ -4,7 +4,8 @@
 //! ([`work`](super::work)): those whose next request is light in one, the others in another. A learner of Apache
 //! ZooKeeper expects commits of its own and answers to its syncs in the order in which it has asked, whichever sessions
 //! they are of (`CommitProcessor.queuedWriteRequests`): all that it passes on is one lane here, as a session's is. Its
-//! syncs are answered when everything is proposed that came before them.
+//! syncs are answered when everything is proposed that came before them in their lane, and its fences when everything
+//! is proposed that came before them over their link: nobody waits for the requests of another server.
 //!
 //! ```text
 //! 1. A follower of Apache ZooKeeper passes on a write and a sync of one session.
@@ -28,8 +29,8 @@ use crate::zab::{ForwardedRequest, SessionScope};
 enum Kept {
     /// A request, and what it costs.
     Request { number: u64, units: u32, request: ForwardedRequest },
-    /// A sync: what comes behind it waits until that is answered.
-    Sync,
+    /// A sync that came over this link: what comes behind it waits until that is answered.
+    Sync(LinkId),
 }
 
 impl Kept {
@@ -37,7 +38,7 @@ impl Kept {
     fn weight(&self) -> Option<Weight> {
         match self {
             Kept::Request { units, .. } => Some(Weight::of(*units)),
-            Kept::Sync => None,
+            Kept::Sync(_) => None,
         }
     }
 }
@@ -60,12 +61,25 @@ impl Lane {
     }
 }
 
-/// Where a sync is answered.
-struct Sync {
-    /// The number of the first request that came behind it.
-    number: u64,
-    link: LinkId,
-    lane: Lane,
+/// What came over a link and waits.
+#[derive(Default)]
+struct OfLink {
+    /// Requests, syncs and fences.
+    count: usize,
+    bytes: usize,
+    /// The numbers of its requests.
+    numbers: BTreeSet<u64>,
+    /// The lanes of its syncs, in the order in which they are answered.
+    syncs: VecDeque<Lane>,
+    /// Its fences: for each the number of the first request that came behind it.
+    fences: VecDeque<u64>,
+}
+
+/// What a leader answers when nothing is before it any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    Sync(LinkId),
+    Fence(LinkId),
 }
 
 /// What a request takes while it waits, and took on its link.
@@ -85,52 +99,77 @@ pub(super) struct Deferred {
     bytes: usize,
     /// The number of the next one that comes.
     next: u64,
-    /// Numbers of those that wait.
-    numbers: BTreeSet<u64>,
-    /// How many requests, syncs and fences came over each link, and their bytes; none is empty.
-    links: HashMap<LinkId, (usize, usize)>,
-    /// In their order.
-    syncs: VecDeque<Sync>,
-    /// How many of them came over each link; none is 0.
-    syncs_of: HashMap<LinkId, usize>,
-    /// Links that wait until nothing is left that came before this number; in their order.
-    fences: VecDeque<(u64, LinkId)>,
+    /// Requests that wait.
+    requests: usize,
+    /// By the link over which they came; none is empty.
+    links: HashMap<LinkId, OfLink>,
+    /// Syncs and fences that are to be answered.
+    due: VecDeque<Due>,
 }
 
 impl Deferred {
     pub fn push(&mut self, request: ForwardedRequest, units: u32) {
         let number = self.next;
         self.next += 1;
-        self.numbers.insert(number);
+        self.requests += 1;
         let asked_at = (request.session, request.server);
         self.of_sessions.entry(asked_at).or_default().insert(number);
-        self.count(request.link, bytes_of(&request));
+        self.count(request.link, bytes_of(&request)).numbers.insert(number);
         self.keep(Lane::of(&request), Kept::Request { number, units, request });
     }
 
-    fn count(&mut self, link: LinkId, bytes: usize) {
-        let of_link = self.links.entry(link).or_default();
-        of_link.0 += 1;
-        of_link.1 += bytes;
+    fn count(&mut self, link: LinkId, bytes: usize) -> &mut OfLink {
         self.bytes += bytes;
+        let of_link = self.links.entry(link).or_default();
+        of_link.count += 1;
+        of_link.bytes += bytes;
+        of_link
     }
 
     fn discount(&mut self, link: LinkId, bytes: usize) {
         let of_link = self.links.get_mut(&link).expect("it was counted as it came");
-        of_link.0 -= 1;
-        of_link.1 -= bytes;
-        if of_link.0 == 0 {
+        of_link.count -= 1;
+        of_link.bytes -= bytes;
+        if of_link.count == 0 {
+            let OfLink { bytes, numbers, syncs, fences, .. } = &*of_link;
+            let is_empty =
+                *bytes == 0 && numbers.is_empty() && syncs.is_empty() && fences.is_empty();
+            assert!(is_empty, "everything that waits is counted");
             self.links.remove(&link);
         }
         self.bytes -= bytes;
     }
 
+    /// A sync waits; if nothing of its lane and no sync of its link does, it is due at once.
     pub fn push_sync(&mut self, sync: &ForwardedRequest) {
         let (link, lane) = (sync.link, Lane::of(sync));
-        self.count(link, 0);
-        self.syncs.push_back(Sync { number: self.next, link, lane });
-        *self.syncs_of.entry(link).or_default() += 1;
-        self.keep(lane, Kept::Sync);
+        self.count(link, 0).syncs.push_back(lane);
+        self.keep(lane, Kept::Sync(link));
+        self.look_at_syncs(link);
+    }
+
+    /// Syncs of this link that are the next of their lanes are due, in their order.
+    fn look_at_syncs(&mut self, link: LinkId) {
+        let mut links = vec![link];
+        while let Some(link) = links.pop() {
+            while let Some(&lane) = self.links.get(&link).and_then(|it| it.syncs.front()) {
+                let next = self.lanes.get(&lane).and_then(VecDeque::front);
+                match next.expect("a sync that waits is in its lane") {
+                    Kept::Sync(of) if *of == link => {}
+                    Kept::Sync(_) | Kept::Request { .. } => break,
+                }
+                self.take(lane);
+                self.links.get_mut(&link).expect("its sync waits").syncs.pop_front();
+                self.discount(link, 0);
+                self.due.push_back(Due::Sync(link));
+                // Of a session that has moved, the next may have come over another link.
+                if let Some(Kept::Sync(other)) = self.lanes.get(&lane).and_then(VecDeque::front)
+                    && *other != link
+                {
+                    links.push(*other);
+                }
+            }
+        }
     }
 
     fn keep(&mut self, lane: Lane, kept: Kept) {
@@ -142,22 +181,33 @@ impl Deferred {
         }
     }
 
+    /// A fence waits until nothing is left that came over its link before it; if nothing is, it is due at once.
     pub fn push_fence(&mut self, link: LinkId) {
-        self.count(link, 0);
-        self.fences.push_back((self.next, link));
+        let next = self.next;
+        self.count(link, 0).fences.push_back(next);
+        self.look_at_fences(link);
     }
 
-    /// A link whose fence has nothing before it any more.
-    pub fn pop_fence(&mut self) -> Option<LinkId> {
-        let first = self.numbers.first().copied().unwrap_or(self.next);
-        let (_, link) = self.fences.pop_front_if(|(number, _)| *number <= first)?;
-        self.discount(link, 0);
-        Some(link)
+    /// Fences of this link that have nothing before them are due.
+    fn look_at_fences(&mut self, link: LinkId) {
+        while let Some(of_link) = self.links.get_mut(&link) {
+            let first = of_link.numbers.first().copied().unwrap_or(u64::MAX);
+            if of_link.fences.pop_front_if(|number| *number <= first).is_none() {
+                return;
+            }
+            self.discount(link, 0);
+            self.due.push_back(Due::Fence(link));
+        }
+    }
+
+    /// A sync or a fence that is to be answered.
+    pub fn pop_due(&mut self) -> Option<Due> {
+        self.due.pop_front()
     }
 
     /// Whether a sync waits that came over this link.
     pub fn has_sync_of(&self, link: LinkId) -> bool {
-        self.syncs_of.contains_key(&link)
+        self.links.get(&link).is_some_and(|of_link| !of_link.syncs.is_empty())
     }
 
     fn line(&mut self, weight: Weight) -> &mut VecDeque<Lane> {
@@ -190,31 +240,22 @@ impl Deferred {
         let Kept::Request { number, units, request } = self.take(lane) else {
             unreachable!("a lane whose next is a sync stands in no line")
         };
-        self.numbers.remove(&number);
+        self.requests -= 1;
         let asked_at = (request.session, request.server);
         let numbers = self.of_sessions.get_mut(&asked_at).expect("it was counted as it came");
         numbers.remove(&number);
         if numbers.is_empty() {
             self.of_sessions.remove(&asked_at);
         }
-        self.discount(request.link, bytes_of(&request));
-        Some((request, units))
-    }
-
-    /// A sync before which nothing waits any more.
-    pub fn pop_sync(&mut self) -> Option<LinkId> {
-        let first = self.numbers.first().copied().unwrap_or(self.next);
-        let Sync { link, lane, .. } = self.syncs.pop_front_if(|sync| sync.number <= first)?;
-        // All that came before it in its lane is proposed or answered.
-        let kept = self.take(lane);
-        assert!(matches!(kept, Kept::Sync), "nothing of its lane is before a sync that is next");
-        self.discount(link, 0);
-        let of_link = self.syncs_of.get_mut(&link).expect("it was counted as it came");
-        *of_link -= 1;
-        if *of_link == 0 {
-            self.syncs_of.remove(&link);
+        let link = request.link;
+        let of_link = self.links.get_mut(&link).expect("it was counted as it came");
+        assert!(of_link.numbers.remove(&number), "its number was noted as it came");
+        self.look_at_fences(link);
+        self.discount(link, bytes_of(&request));
+        if let Some(Kept::Sync(of)) = self.lanes.get(&lane).and_then(VecDeque::front) {
+            self.look_at_syncs(*of);
         }
-        Some(link)
+        Some((request, units))
     }
 
     pub fn clear(&mut self) {
@@ -232,13 +273,12 @@ impl Deferred {
 
     /// Whether it is more than a leader keeps.
     pub fn is_too_much(&self) -> bool {
-        self.numbers.len() > limits::DEFERRED_REQUESTS_MAX
-            || self.bytes > limits::DEFERRED_BYTES_MAX
+        self.requests > limits::DEFERRED_REQUESTS_MAX || self.bytes > limits::DEFERRED_BYTES_MAX
     }
 
     /// Whether so much waits that came over this link, or over all of them, that no more should be read from it.
     pub fn has_enough_of(&self, link: LinkId) -> bool {
-        let (count, bytes) = self.links.get(&link).copied().unwrap_or_default();
+        let (count, bytes) = self.links.get(&link).map_or((0, 0), |it| (it.count, it.bytes));
         let has_a_part = |of: usize| {
             count >= limits::DEFERRED_REQUESTS_PER_LINK_MAX / of
                 || bytes >= limits::DEFERRED_BYTES_PER_LINK_MAX / of
@@ -247,7 +287,7 @@ impl Deferred {
     }
 
     fn is_half_full(&self) -> bool {
-        self.numbers.len() >= limits::DEFERRED_REQUESTS_MAX / 2
+        self.requests >= limits::DEFERRED_REQUESTS_MAX / 2
             || self.bytes >= limits::DEFERRED_BYTES_MAX / 2
     }
 
@@ -308,10 +348,9 @@ mod tests {
         assert_eq!(pop(&mut deferred, Weight::Light), Some((9, 1)));
         assert_eq!(pop(&mut deferred, Weight::Light), None, "the next of the link is heavy");
         assert_eq!(pop(&mut deferred, Weight::Heavy), Some((1, 2)));
-        assert_eq!(deferred.pop_sync(), None);
+        assert_eq!(deferred.pop_due(), None);
         assert_eq!(pop(&mut deferred, Weight::Light), Some((2, 1)));
-        assert_eq!(pop(&mut deferred, Weight::Light), None, "it is behind a sync");
-        assert_eq!(deferred.pop_sync(), Some(link));
+        assert_eq!(deferred.pop_due(), Some(Due::Sync(link)), "it is answered before what follows");
         assert_eq!(pop(&mut deferred, Weight::Light), Some((2, 2)));
         assert!(deferred.is_empty() && deferred.of_sessions.is_empty());
     }
@@ -352,7 +391,7 @@ mod tests {
         let mut deferred = Deferred::default();
         deferred.push(request(7, 1), 1);
         for _ in 0..limits::DEFERRED_REQUESTS_PER_LINK_MAX / 2 {
-            deferred.push_sync(&sync(flood, 8));
+            deferred.push_sync(&sync(flood, 7));
             deferred.push_fence(flood);
         }
         assert!(deferred.has_enough_of(flood) && !deferred.has_enough_of(other));
@@ -361,24 +400,27 @@ mod tests {
     #[test]
     fn sessions_take_turns_and_each_keeps_its_order() {
         let mut deferred = Deferred::default();
-        let fence = LinkId::accepted(8);
+        let (theirs, other) = (LinkId::accepted(1), LinkId::accepted(8));
         let heavy = limits::HEAVY_WORK_UNITS + 1;
         for (session, cxid, units) in
             [(1, 1, 1), (1, 2, heavy), (1, 3, 1), (2, 1, heavy), (3, 1, 1), (3, 2, 1)]
         {
             deferred.push(request(session, cxid), units);
         }
-        deferred.push_sync(&sync(LinkId::accepted(7), 5));
+        deferred.push_fence(other);
+        assert_eq!(deferred.pop_due(), Some(Due::Fence(other)), "it waits for no other link");
         // What comes behind a sync of its own session waits for it; others do not.
-        deferred.push(request(5, 2), 1);
+        deferred.push_sync(&sync(other, 1));
+        deferred.push(request(1, 4), 1);
+        deferred.push_sync(&sync(theirs, 1));
         deferred.push(request(4, 1), 1);
         assert_eq!(pop(&mut deferred, Weight::Light), Some((1, 1)));
         assert_eq!(pop(&mut deferred, Weight::Light), Some((3, 1)));
         assert_eq!(pop(&mut deferred, Weight::Light), Some((4, 1)));
         assert_eq!(pop(&mut deferred, Weight::Light), Some((3, 2)));
         assert_eq!(pop(&mut deferred, Weight::Light), None);
-        deferred.push_fence(fence);
-        assert_eq!(deferred.pop_fence(), None, "requests wait that came before it");
+        deferred.push_fence(theirs);
+        assert_eq!(deferred.pop_due(), None, "requests wait that came before it");
         let (server, last) = (ServerId(2), u64::MAX);
         let has_of = |session, server, last| deferred.has_of(SessionId(session), server, last);
         assert!(has_of(1, server, last) && !has_of(3, server, last));
@@ -387,14 +429,34 @@ mod tests {
         assert_eq!(pop(&mut deferred, Weight::Heavy), Some((2, 1)));
         assert_eq!(pop(&mut deferred, Weight::Heavy), Some((1, 2)));
         assert_eq!(pop(&mut deferred, Weight::Heavy), None);
-        assert_eq!(deferred.pop_sync(), None, "something waits that came before it");
+        assert_eq!(deferred.pop_due(), None, "something of its session waits");
+        assert!(deferred.has_sync_of(other));
         assert_eq!(pop(&mut deferred, Weight::Light), Some((1, 3)));
-        assert!(deferred.has_sync_of(LinkId::accepted(7)));
-        assert_eq!(deferred.pop_sync(), Some(LinkId::accepted(7)));
-        assert!(!deferred.has_sync_of(LinkId::accepted(7)));
-        assert_eq!(deferred.pop_fence(), None, "the last one waits");
-        assert_eq!(pop(&mut deferred, Weight::Light), Some((5, 2)));
-        assert_eq!(deferred.pop_fence(), Some(fence));
+        assert_eq!(deferred.pop_due(), Some(Due::Sync(other)));
+        assert!(!deferred.has_sync_of(other));
+        assert_eq!(deferred.pop_due(), None, "(1, 4) waits");
+        assert_eq!(pop(&mut deferred, Weight::Light), Some((1, 4)));
+        assert_eq!(deferred.pop_due(), Some(Due::Fence(theirs)));
+        assert_eq!(deferred.pop_due(), Some(Due::Sync(theirs)));
         assert!(deferred.is_empty() && deferred.bytes == 0 && deferred.links.is_empty());
+    }
+
+    #[test]
+    fn syncs_of_a_link_are_answered_in_their_order() {
+        let mut deferred = Deferred::default();
+        let (one, two) = (LinkId::accepted(1), LinkId::accepted(2));
+        deferred.push(request(7, 1), 1);
+        // The session has moved: syncs of two links, one behind the other.
+        deferred.push_sync(&sync(one, 7));
+        deferred.push_sync(&sync(two, 7));
+        // Nothing is before these in their lanes, but the others of their links are.
+        deferred.push_sync(&sync(one, 8));
+        deferred.push_sync(&sync(two, 9));
+        assert_eq!(deferred.pop_due(), None);
+        pop(&mut deferred, Weight::Light).unwrap();
+        let due: Vec<Due> = std::iter::from_fn(|| deferred.pop_due()).collect();
+        let expected = [one, one, two, two].map(Due::Sync);
+        assert_eq!(due, expected);
+        assert!(deferred.is_empty() && deferred.links.is_empty());
     }
 }

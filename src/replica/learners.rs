@@ -1,6 +1,7 @@
 //! The leader's part for clients of other servers: their requests, and whose their sessions are.
 
 use super::Replica;
+use super::deferred::Due;
 use super::ensemble::Ensemble;
 use super::ensemble::Role;
 use super::pipeline::InFlight;
@@ -26,20 +27,28 @@ impl Ensemble {
         let deferred = &mut self.deferred;
         let is_ordered_there = request.scope != SessionScope::Unsaid;
         // Answers belong to a link's syncs in their order.
-        if deferred.is_empty() || (is_ordered_there && !deferred.has_sync_of(request.link)) {
+        if is_ordered_there && !deferred.has_sync_of(request.link) {
             self.peer.answer_sync(request.link);
         } else {
             deferred.push_sync(request);
+            self.answer_due();
+        }
+    }
+
+    /// Answers the syncs and fences that have nothing before them any more.
+    fn answer_due(&mut self) {
+        while let Some(due) = self.deferred.pop_due() {
+            match due {
+                Due::Sync(link) => self.peer.answer_sync(link),
+                Due::Fence(link) => self.peer.answer_fence(link),
+            }
         }
     }
 
     /// A learner wants to know when all before its fence is proposed.
     pub(super) fn on_fence(&mut self, link: LinkId) {
-        if self.deferred.is_empty() {
-            self.peer.answer_fence(link);
-        } else {
-            self.deferred.push_fence(link);
-        }
+        self.deferred.push_fence(link);
+        self.answer_due();
     }
 }
 
@@ -94,12 +103,7 @@ impl Replica {
             self.work.spend(*units, weight);
             self.propose_forwarded(now, request);
         }
-        while let Some(link) = self.ensemble.deferred.pop_sync() {
-            self.ensemble.peer.answer_sync(link);
-        }
-        while let Some(link) = self.ensemble.deferred.pop_fence() {
-            self.ensemble.peer.answer_fence(link);
-        }
+        self.ensemble.answer_due();
         next.is_some()
     }
 

@@ -142,7 +142,7 @@ impl Replica {
             sessions,
             pipeline: Pipeline::new(&options, &database, snapshot, alone, now, seed),
             ensemble: Ensemble::new(&options, role, me, peer, now, seed),
-            work: work::Work::new(options.turn_work_units, options.turn_events_max),
+            work: work::Work::new(options.turn_work_units),
             reaping: reap::Reaping::new(&options, now.mono),
             stats: Stats::new(now.wall, now.mono),
             lines: lines::Lines::default(),
@@ -309,6 +309,7 @@ impl Replica {
         dirty.append(&mut withheld);
         self.clients.dirty = dirty;
         self.work.begin_turn();
+        self.database.watches_mut().begin_turn(self.options.turn_events_max);
     }
 
     /// The options it was made with.

@@ -86,13 +86,23 @@ impl PassedOn {
         self.writes == Sum::default() && self.orphaned == Sum::default() && self.orphans.is_empty()
     }
 
-    /// Whether one more may be passed on. Where those that take long wait, light ones still find room.
-    pub fn has_room(&self, weight: Weight) -> bool {
-        let bytes_max = match weight {
-            Weight::Light => limits::PASSED_ON_BYTES_MAX,
-            Weight::Heavy => limits::PASSED_ON_HEAVY_BYTES_MAX,
+    /// Whether one more may be passed on, to the leader itself or by a follower (`by_master`). Where those that take long
+    /// wait, light ones still find room.
+    pub fn has_room(&self, weight: Weight, by_master: bool) -> bool {
+        let (requests_max, bytes_max) = match (weight, by_master) {
+            (Weight::Light, false) => (limits::PASSED_ON_REQUESTS_MAX, limits::PASSED_ON_BYTES_MAX),
+            (Weight::Heavy, false) => {
+                (limits::PASSED_ON_REQUESTS_MAX, limits::PASSED_ON_HEAVY_BYTES_MAX)
+            }
+            (Weight::Light, true) => {
+                (limits::PASSED_ON_BY_MASTER_REQUESTS_MAX, limits::PASSED_ON_BY_MASTER_BYTES_MAX)
+            }
+            (Weight::Heavy, true) => (
+                limits::PASSED_ON_BY_MASTER_REQUESTS_MAX,
+                limits::PASSED_ON_BY_MASTER_HEAVY_BYTES_MAX,
+            ),
         };
-        self.writes.count + self.orphaned.count < limits::PASSED_ON_REQUESTS_MAX
+        self.writes.count + self.orphaned.count < requests_max
             && self.writes.bytes + self.orphaned.bytes < bytes_max
     }
 
@@ -147,20 +157,22 @@ mod tests {
         let mut passed_on = PassedOn::default();
         let bytes = limits::PASSED_ON_HEAVY_BYTES_MAX / 4;
         for _ in 0..4 {
-            assert!(passed_on.has_room(Weight::Heavy));
+            assert!(passed_on.has_room(Weight::Heavy, false));
             passed_on.add(&request(bytes, None));
         }
-        assert!(!passed_on.has_room(Weight::Heavy) && passed_on.has_room(Weight::Light));
+        assert!(
+            !passed_on.has_room(Weight::Heavy, false) && passed_on.has_room(Weight::Light, false)
+        );
         let session = SessionId(7);
         passed_on.orphan(session, (0..4).map(|xid| Orphan { xid, bytes }));
         (0..4).for_each(|_| passed_on.remove(&request(bytes, None)));
-        assert!(!passed_on.has_room(Weight::Heavy) && passed_on.requests() == 0);
+        assert!(!passed_on.has_room(Weight::Heavy, false) && passed_on.requests() == 0);
         passed_on.on_orphan_done(session, 1);
-        assert!(!passed_on.has_room(Weight::Heavy), "the one before it is under way");
+        assert!(!passed_on.has_room(Weight::Heavy, false), "the one before it is under way");
         passed_on.on_orphan_done(SessionId(8), 0);
-        assert!(!passed_on.has_room(Weight::Heavy), "it is another session's");
+        assert!(!passed_on.has_room(Weight::Heavy, false), "it is another session's");
         passed_on.on_orphan_done(session, 0);
-        assert!(passed_on.has_room(Weight::Heavy));
+        assert!(passed_on.has_room(Weight::Heavy, false));
         assert_eq!(passed_on.take_orphans(session).len(), 3);
         assert_eq!((passed_on.orphaned, passed_on.writes), (Sum::default(), Sum::default()));
     }
@@ -169,10 +181,35 @@ mod tests {
     fn light_requests_are_bounded_and_syncs_take_no_room() {
         let mut passed_on = PassedOn::default();
         for _ in 0..limits::PASSED_ON_REQUESTS_MAX {
-            assert!(passed_on.has_room(Weight::Light) && passed_on.has_room(Weight::Heavy));
+            assert!(
+                passed_on.has_room(Weight::Light, false)
+                    && passed_on.has_room(Weight::Heavy, false)
+            );
             passed_on.add(&request(1, None));
             passed_on.add(&request(limits::PASSED_ON_BYTES_MAX, Some(1)));
         }
-        assert!(!passed_on.has_room(Weight::Light) && !passed_on.has_room(Weight::Heavy));
+        assert!(
+            !passed_on.has_room(Weight::Light, false) && !passed_on.has_room(Weight::Heavy, false)
+        );
+    }
+
+    #[test]
+    fn an_observer_passes_on_less_than_its_master_takes() {
+        let mut passed_on = PassedOn::default();
+        for _ in 0..limits::PASSED_ON_BY_MASTER_REQUESTS_MAX {
+            assert!(
+                passed_on.has_room(Weight::Light, true) && passed_on.has_room(Weight::Heavy, true)
+            );
+            passed_on.add(&request(1, None));
+        }
+        assert!(
+            !passed_on.has_room(Weight::Light, true) && passed_on.has_room(Weight::Light, false)
+        );
+        let mut passed_on = PassedOn::default();
+        passed_on.add(&request(limits::FRAME_BYTES_MAX as usize, None));
+        let is_taken = limits::FRAME_BYTES_MAX as usize
+            + limits::PASSED_ON_BY_MASTER_HEAVY_BYTES_MAX
+            < limits::OBSERVERS_BYTES_MAX / 4;
+        assert!(is_taken && !passed_on.has_room(Weight::Heavy, true));
     }
 }

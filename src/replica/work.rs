@@ -36,7 +36,7 @@ use crate::time::{MonoUs, Now};
 use crate::zab::ForwardedRequest;
 
 /// Events that are written in one unit.
-const EVENTS_PER_UNIT: usize = 10;
+pub(super) const EVENTS_PER_UNIT: usize = 10;
 
 /// What a request may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,9 +100,6 @@ pub(super) struct Work {
     may_be_heavy: bool,
     /// Those in line are served; otherwise a request that has just come is looked at.
     is_serving: bool,
-    /// Events that a turn may make, and this one still.
-    events_per_turn: u32,
-    events_left: u32,
     /// Which kind of heavy request comes next.
     next_kind: Heavy,
     /// What this turn may still spend on committed transactions. It applies them whole, and what is left of them in
@@ -144,7 +141,7 @@ enum Line {
 }
 
 impl Work {
-    pub fn new(per_turn: u32, events_per_turn: u32) -> Work {
+    pub fn new(per_turn: u32) -> Work {
         let per_turn = i64::from(per_turn);
         Work {
             per_turn,
@@ -155,8 +152,6 @@ impl Work {
             heavy_credit: per_turn / 2,
             may_be_heavy: false,
             is_serving: false,
-            events_per_turn,
-            events_left: events_per_turn,
             next_kind: Heavy::Read,
             applies_left: per_turn,
             light: VecDeque::new(),
@@ -250,16 +245,13 @@ impl Work {
         self.left = self.per_turn;
         let half = self.per_turn / 2;
         self.heavy_credit = (self.heavy_credit + half).min(half);
-        self.events_left = self.events_per_turn;
         self.applies_left = self.per_turn;
     }
 
-    /// Takes one of the events that this turn may make; false if it has made all.
-    #[inline]
-    pub fn claim_event(&mut self) -> bool {
-        let may = self.events_left > 0;
-        self.events_left -= u32::from(may);
-        may
+    /// Its events took so many units more.
+    pub fn on_events(&mut self, units: u32) {
+        self.applies_left -= i64::from(units);
+        self.owe_for_heavy(units);
     }
 
     /// Takes so many units, or says that they have to wait.
@@ -352,6 +344,14 @@ impl Work {
     }
 }
 
+/// What it takes to ask the ACL of each node in a list of so many bytes about all of the identities.
+fn units_of_checks(bytes: usize, identities: &[Identity]) -> usize {
+    /// The shortest operation on a node: its header, and a path.
+    const OPERATION_BYTES: usize = 16;
+    let checks = bytes / OPERATION_BYTES * (identities.len() / limits::IDENTITIES_PER_EVENT);
+    checks / EVENTS_PER_UNIT
+}
+
 impl Replica {
     /// What it takes to apply a transaction beyond what each takes, with the events that it may make.
     pub(super) fn units_of_applying(&self, txn: &Txn) -> u32 {
@@ -378,7 +378,7 @@ impl Replica {
         let of_path = |path: Option<&str>| {
             let Some(path) = path else { return 0 };
             let copied = EVENTS_PER_UNIT * path.len() / limits::SENT_BYTES_PER_UNIT;
-            self.database.watches().receivers_max(path) * (1 + copied)
+            self.database.watches().found_max(path) * (1 + copied)
         };
         match *body {
             TxnBody::Create(txn) => of_path(txn.path),
@@ -601,7 +601,10 @@ impl Replica {
     /// passed on, for what is light would wait with it on its way.
     pub(super) fn may_write(&self, weight: Weight) -> bool {
         if self.ensemble.is_learning() {
-            return self.ensemble.passed_on.has_room(weight);
+            return self
+                .ensemble
+                .passed_on
+                .has_room(weight, self.ensemble.peer.is_below_a_follower());
         }
         self.pipeline.in_flight.len() < limits::PROPOSED_MAX
             && self.pipeline.prep.outstanding_changes() <= limits::CHANGES_UNAPPLIED_MAX
@@ -637,7 +640,10 @@ impl Replica {
             OpCode::SetWatches | OpCode::SetWatches2 => {
                 1 + (bytes / limits::SET_WATCH_BYTES_PER_UNIT).min(limits::WATCHES_SET_PER_TURN)
             }
-            OpCode::MultiRead => 1 + bytes / limits::LIST_BYTES_PER_UNIT,
+            OpCode::MultiRead => {
+                1 + bytes / limits::LIST_BYTES_PER_UNIT
+                    + units_of_checks(bytes, &connection.identities)
+            }
             // A secret is hashed.
             OpCode::Auth => 3 + bytes / limits::HASHED_BYTES_PER_UNIT,
             op if read::is_read(op) => 1 + bytes / limits::COPIED_BYTES_PER_UNIT,
@@ -671,7 +677,9 @@ impl Replica {
     ) -> usize {
         match op {
             OpCode::Multi => {
-                4 + bytes / limits::LIST_BYTES_PER_UNIT + self.units_of_names(bytes, identities)
+                4 + bytes / limits::LIST_BYTES_PER_UNIT
+                    + units_of_checks(bytes, identities)
+                    + self.units_of_names(bytes, identities)
             }
             OpCode::CloseSession => {
                 let (ephemerals, _) = self.database.ephemerals_size(session);

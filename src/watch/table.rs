@@ -22,6 +22,7 @@ use hashbrown::HashMap;
 use crate::id::ConnectionId;
 use crate::limits;
 use crate::tree::{PathHash, PathIndex};
+use crate::watch::turn::{Account, Turn};
 
 /// How long a watch lives and what it covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -145,6 +146,14 @@ pub enum WatchesFull {
         "the watches of all connections take all of the memory for watches (ringkeeper.watchMemoryMax)"
     )]
     Memory,
+    /// It is recursive, and would be looked for with each change of a node far below it.
+    #[error("a recursive watch lies on at most {} levels", limits::RECURSIVE_WATCH_LEVELS_MAX)]
+    Deep,
+}
+
+/// On how many levels a path lies: 0 for the root.
+fn levels(path: &str) -> usize {
+    if path == "/" { 0 } else { path.bytes().filter(|byte| *byte == b'/').count() }
 }
 
 /// Bytes of a watch in the table and its index, rounded up.
@@ -207,7 +216,18 @@ struct WatchedPath {
     /// `None` in free slots.
     name: Option<Rc<str>>,
     /// Data and child watches.
+    ///
+    /// Invariant: of the data watches, the recursive ones come first.
     lists: [List; 2],
+}
+
+/// The recursive watches of a path.
+#[derive(Clone, Copy, Debug)]
+struct Recursive {
+    /// How many there are; not 0.
+    count: u32,
+    /// The last of them in the list of the path's data watches.
+    last: u32,
 }
 
 #[derive(Debug)]
@@ -220,6 +240,7 @@ struct Connection {
     bytes: u64,
     /// The last firing that has taken it as a receiver.
     mark: u64,
+    account: Account,
     /// It is gone, and some of its watches are still in the lists.
     is_gone: bool,
 }
@@ -281,11 +302,14 @@ pub struct WatchTable {
     /// Paths with recursive watches, by the hashes of beginnings: a firing looks for all that its path begins
     /// with, and would hash a path of many parts as many times with the other index.
     recursive_index: PathIndex,
-    /// How many recursive watches each of them has. Without any, firing does not look above the path.
-    recursive: HashMap<u32, u32, FixedState>,
+    /// The recursive watches of each of them. Without any, firing does not look above the path.
+    recursive: HashMap<u32, Recursive, FixedState>,
     /// The longest list of watches of a path that there has ever been.
     longest: u32,
     firings: u64,
+    turn: Turn,
+    /// Connections that a turn has no more for; each once.
+    given_up: Vec<ConnectionId>,
     bounds: WatchBounds,
     /// Bytes of all watches, and of each path once.
     held_bytes: u64,
@@ -317,6 +341,8 @@ impl WatchTable {
             recursive: HashMap::default(),
             longest: 0,
             firings: 0,
+            turn: Turn::default(),
+            given_up: Vec::new(),
             bounds,
             held_bytes: 0,
             refused_last: None,
@@ -348,6 +374,12 @@ impl WatchTable {
         connection: ConnectionId,
         mode: WatchMode,
     ) -> Result<bool, WatchesFull> {
+        if mode == WatchMode::PersistentRecursive
+            && levels(path) > limits::RECURSIVE_WATCH_LEVELS_MAX
+        {
+            self.refused_last = Some(WatchesFull::Deep);
+            return Err(WatchesFull::Deep);
+        }
         let kinds: &[WatchKind] = match mode {
             WatchMode::PersistentRecursive => &[WatchKind::Data],
             WatchMode::Persistent | WatchMode::Standard => &[WatchKind::Data, WatchKind::Child],
@@ -442,6 +474,7 @@ impl WatchTable {
                     counts: [0; 2],
                     bytes: 0,
                     mark: 0,
+                    account: Account::default(),
                     is_gone: false,
                 });
                 self.connection_ids.insert(connection, slot);
@@ -456,28 +489,88 @@ impl WatchTable {
         let is_new = watch.modes & mode.bit() == 0;
         watch.modes |= mode.bit();
         if is_new && mode == WatchMode::PersistentRecursive {
-            self.add_recursive(path);
+            self.add_recursive(slot);
         }
         is_new
     }
 
-    fn add_recursive(&mut self, path: u32) {
-        let count = self.recursive.entry(path).or_insert(0);
-        *count += 1;
-        if *count == 1 {
+    /// A data watch has become recursive: it goes behind the others that are.
+    fn add_recursive(&mut self, slot: u32) {
+        let path = self.watches.get(slot).path;
+        let before = self.recursive.get(&path).copied();
+        let after = before.map_or(NONE, |others| others.last);
+        self.take_out(slot);
+        self.put_after(slot, after);
+        let count = before.map_or(0, |others| others.count) + 1;
+        self.recursive.insert(path, Recursive { count, last: slot });
+        if count == 1 {
             let hash = self.recursive_hash(path);
             self.recursive_index.insert(hash, path);
         }
     }
 
-    fn remove_recursive(&mut self, path: u32) {
-        let count = self.recursive.get_mut(&path).expect("it has recursive watches");
-        *count -= 1;
-        if *count == 0 {
+    /// A recursive watch is none any more, or goes: it leaves the others, and is in its path's list no more.
+    fn remove_recursive(&mut self, slot: u32) {
+        let Watch { path, path_previous, .. } = *self.watches.get(slot);
+        let others = self.recursive.get_mut(&path).expect("it has recursive watches");
+        others.count -= 1;
+        if others.last == slot {
+            others.last = path_previous;
+        }
+        assert!(
+            (others.count == 0) == (others.last == NONE),
+            "the recursive watches of a path come first in its list"
+        );
+        if others.count == 0 {
             self.recursive.remove(&path);
             let hash = self.recursive_hash(path);
             self.recursive_index.remove(hash, path);
         }
+        self.take_out(slot);
+    }
+
+    /// Takes a watch out of its path's list.
+    fn take_out(&mut self, slot: u32) {
+        let watch = *self.watches.get(slot);
+        if watch.path_next != NONE {
+            self.watches.get_mut(watch.path_next).path_previous = watch.path_previous;
+        }
+        if watch.path_previous != NONE {
+            self.watches.get_mut(watch.path_previous).path_next = watch.path_next;
+        }
+        let list = &mut self.paths.get_mut(watch.path).lists[watch.kind as usize];
+        if watch.path_previous == NONE {
+            list.first = watch.path_next;
+        }
+        if watch.path_next == NONE {
+            list.last = watch.path_previous;
+        }
+        list.count -= 1;
+    }
+
+    /// Puts a watch into its path's list, behind another one; [`NONE`]: at its beginning.
+    fn put_after(&mut self, slot: u32, after: u32) {
+        let Watch { path, kind, .. } = *self.watches.get(slot);
+        let next = match after {
+            NONE => self.paths.get(path).lists[kind as usize].first,
+            after => self.watches.get(after).path_next,
+        };
+        let watch = self.watches.get_mut(slot);
+        (watch.path_previous, watch.path_next) = (after, next);
+        if next != NONE {
+            self.watches.get_mut(next).path_previous = slot;
+        }
+        if after != NONE {
+            self.watches.get_mut(after).path_next = slot;
+        }
+        let list = &mut self.paths.get_mut(path).lists[kind as usize];
+        if after == NONE {
+            list.first = slot;
+        }
+        if next == NONE {
+            list.last = slot;
+        }
+        list.count += 1;
     }
 
     fn recursive_hash(&self, path: u32) -> PathHash {
@@ -489,14 +582,13 @@ impl WatchTable {
     /// Makes a watch without modes, which the caller gives it.
     fn link(&mut self, path: u32, connection: u32, kind: WatchKind) -> u32 {
         let table = kind as usize;
-        let watched = self.paths.get(path).lists[table];
         let name_bytes = self.name_bytes(path);
         let owner = self.connections.get(connection);
         let slot = self.watches.insert(Watch {
             path,
             connection,
             path_next: NONE,
-            path_previous: watched.last,
+            path_previous: NONE,
             connection_next: owner.first,
             connection_previous: NONE,
             modes: 0,
@@ -505,16 +597,9 @@ impl WatchTable {
         if owner.first != NONE {
             self.watches.get_mut(owner.first).connection_previous = slot;
         }
-        if watched.last != NONE {
-            self.watches.get_mut(watched.last).path_next = slot;
-        }
-        let list = &mut self.paths.get_mut(path).lists[table];
-        if list.first == NONE {
-            list.first = slot;
-        }
-        list.last = slot;
-        list.count += 1;
-        let (first_of_path, count) = (list.count == 1, list.count);
+        self.put_after(slot, self.paths.get(path).lists[table].last);
+        let count = self.paths.get(path).lists[table].count;
+        let first_of_path = count == 1;
         self.longest = self.longest.max(count);
         let owner = self.connections.get_mut(connection);
         owner.first = slot;
@@ -538,11 +623,9 @@ impl WatchTable {
         let table = watch.kind as usize;
         let name_bytes = self.name_bytes(watch.path);
         self.watch_index.remove(self.watch_hash(watch.path, watch.connection, watch.kind), slot);
-        if watch.path_next != NONE {
-            self.watches.get_mut(watch.path_next).path_previous = watch.path_previous;
-        }
-        if watch.path_previous != NONE {
-            self.watches.get_mut(watch.path_previous).path_next = watch.path_next;
+        match watch.modes & WatchMode::PersistentRecursive.bit() {
+            0 => self.take_out(slot),
+            _ => self.remove_recursive(slot),
         }
         if watch.connection_next != NONE {
             self.watches.get_mut(watch.connection_next).connection_previous =
@@ -551,16 +634,8 @@ impl WatchTable {
         if watch.connection_previous != NONE {
             self.watches.get_mut(watch.connection_previous).connection_next = watch.connection_next;
         }
-        let watched = self.paths.get_mut(watch.path);
-        let list = &mut watched.lists[table];
-        if watch.path_previous == NONE {
-            list.first = watch.path_next;
-        }
-        if watch.path_next == NONE {
-            list.last = watch.path_previous;
-        }
-        list.count -= 1;
-        let last_of_path = list.count == 0;
+        let watched = self.paths.get(watch.path);
+        let last_of_path = watched.lists[table].count == 0;
         let path_is_free = watched.lists.iter().all(|list| list.count == 0);
         let owner = self.connections.get_mut(watch.connection);
         if watch.connection_previous == NONE {
@@ -576,9 +651,6 @@ impl WatchTable {
         if watch.kind == WatchKind::Data {
             self.data_paths -= usize::from(last_of_path);
             self.data_connections -= usize::from(last_of_connection);
-        }
-        if watch.modes & WatchMode::PersistentRecursive.bit() != 0 {
-            self.remove_recursive(watch.path);
         }
         self.watches.get_mut(slot).modes = 0;
         self.watches.free.push(slot);
@@ -613,7 +685,8 @@ impl WatchTable {
             watch.modes &= !gone;
             let path = watch.path;
             if gone & WatchMode::PersistentRecursive.bit() != 0 {
-                self.remove_recursive(path);
+                self.remove_recursive(slot);
+                self.put_after(slot, self.paths.get(path).lists[kind as usize].last);
             }
         }
         removed
@@ -681,8 +754,7 @@ impl WatchTable {
                 if !used_up {
                     watch.modes &= !WatchMode::Standard.bit();
                 }
-                self.take(connection, receivers);
-                if used_up {
+                if !self.take(connection, receivers) || used_up {
                     self.unlink(at);
                 }
             }
@@ -691,6 +763,7 @@ impl WatchTable {
             // The nearest one comes first.
             let root = self.recursive_index.hash_beginnings("/").next();
             let above = self.recursive_index.hash_beginnings(path);
+            let above = above.take(limits::RECURSIVE_WATCH_LEVELS_MAX);
             let above = root.into_iter().chain(above.filter(|(above, _)| above.len() < path.len()));
             let found: Vec<u32> =
                 above.filter_map(|(above, hash)| self.find_recursive(above, hash)).collect();
@@ -708,23 +781,72 @@ impl WatchTable {
 
     fn take_recursive(&mut self, path: u32, receivers: &mut Vec<ConnectionId>) {
         let mut next = self.paths.get(path).lists[WatchKind::Data as usize].first;
-        while next != NONE {
-            let watch = *self.watches.get(next);
+        for _ in 0..self.recursive[&path].count {
+            let (at, watch) = (next, *self.watches.get(next));
             next = watch.path_next;
-            if watch.modes & WatchMode::PersistentRecursive.bit() != 0 {
-                self.take(watch.connection, receivers);
+            assert!(
+                watch.modes & WatchMode::PersistentRecursive.bit() != 0,
+                "the recursive watches of a path come first in its list"
+            );
+            if !self.take(watch.connection, receivers) {
+                self.unlink(at);
             }
         }
     }
 
-    /// Takes a connection as a receiver of the present firing, unless it is one or is gone.
-    fn take(&mut self, connection: u32, receivers: &mut Vec<ConnectionId>) {
-        let firing = self.firings;
-        let connection = self.connections.get_mut(connection);
-        if connection.mark != firing && !connection.is_gone {
-            connection.mark = firing;
-            receivers.push(connection.id);
+    /// Takes a connection as a receiver of the present firing, unless it is one. False: it is gone, and so are its
+    /// watches.
+    fn take(&mut self, connection: u32, receivers: &mut Vec<ConnectionId>) -> bool {
+        let owner = self.connections.get_mut(connection);
+        if owner.is_gone {
+            self.turn.spend(limits::WATCH_TAKEN_OUT_EVENTS);
+            return false;
         }
+        if !self.turn.charge(&mut owner.account, 1) {
+            self.give_up(connection);
+            return true;
+        }
+        if owner.mark != self.firings {
+            owner.mark = self.firings;
+            receivers.push(owner.id);
+        }
+        true
+    }
+
+    fn give_up(&mut self, connection: u32) {
+        let id = self.connections.get(connection).id;
+        self.remove_connection(id);
+        self.given_up.push(id);
+    }
+
+    // ---- what a turn may cost
+
+    /// Begins a turn, in which firings and events may take so many tenths of microseconds.
+    pub fn begin_turn(&mut self, per_turn: u32) {
+        self.turn.begin(per_turn);
+    }
+
+    /// Charges a connection for an event that takes more than a short one does: so many tenths of microseconds. False:
+    /// the connection is to be given up.
+    pub fn charge(&mut self, connection: ConnectionId, units: u32) -> bool {
+        match self.connection_ids.get(&connection) {
+            Some(&slot) => self.turn.charge(&mut self.connections.get_mut(slot).account, units),
+            // Its last watch has fired.
+            None => {
+                self.turn.spend(units);
+                !self.turn.is_over()
+            }
+        }
+    }
+
+    /// What firings and events have taken in this turn, in tenths of microseconds.
+    pub fn spent(&self) -> u64 {
+        self.turn.spent()
+    }
+
+    /// The connections for whose firings this turn had no more: their watches are gone, and they have missed events.
+    pub fn take_given_up(&mut self) -> Vec<ConnectionId> {
+        std::mem::take(&mut self.given_up)
     }
 
     /// Bytes of a path's name.
@@ -784,9 +906,9 @@ impl WatchTable {
         self.longest > LIST_LONG || !self.recursive.is_empty()
     }
 
-    /// How many connections a change of a node may be told to, at most: those with a recursive watch above it, and
-    /// those that watch it or its parent, where some node was watched by many.
-    pub fn receivers_max(&self, path: &str) -> usize {
+    /// How many watches a change of a node finds, at most: the recursive ones above it, and those of it and of its
+    /// parent, where some node was watched by many.
+    pub fn found_max(&self, path: &str) -> usize {
         let mut receivers = 0;
         if self.longest > LIST_LONG {
             let parent = path.rfind('/').map_or("", |at| &path[..at.max(1)]);
@@ -796,11 +918,12 @@ impl WatchTable {
         }
         if !self.recursive.is_empty() {
             let root = self.recursive_index.hash_beginnings("/").next();
-            let above = root.into_iter().chain(self.recursive_index.hash_beginnings(path));
+            let above = self.recursive_index.hash_beginnings(path);
+            let above = root.into_iter().chain(above.take(limits::RECURSIVE_WATCH_LEVELS_MAX));
             let found = above.filter_map(|(above, hash)| self.find_recursive(above, hash));
-            receivers += found.map(|slot| self.recursive[&slot] as usize).sum::<usize>();
+            receivers += found.map(|slot| self.recursive[&slot].count as usize).sum::<usize>();
         }
-        receivers.min(self.connection_ids.len())
+        receivers
     }
 
     /// For `wchs`.

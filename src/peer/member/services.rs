@@ -159,6 +159,14 @@ impl Member {
         self.settle();
     }
 
+    /// Whether it learns from a follower, which passes its requests on.
+    pub fn is_below_a_follower(&self) -> bool {
+        match &self.role {
+            Role::Learning(learner) => learner.target().master != learner.target().leader,
+            Role::Looking | Role::Waiting { .. } | Role::Leading(_) => false,
+        }
+    }
+
     /// Whether the leader tells a connection that is kept from one that is new.
     pub fn keeps_tenures(&self) -> bool {
         match &self.role {

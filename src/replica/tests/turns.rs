@@ -379,14 +379,17 @@ fn a_sync_waits_for_what_others_pass_on_only_where_its_server_keeps_no_order() {
         inbound.push(Inbound::Request(sync(1, scope)));
         // Whatever its server does, the link's answers stay in their order.
         inbound.push(Inbound::Request(sync(2, SessionScope::Global)));
-        inbound.push(Inbound::Fence { link: LinkId::accepted(1) });
+        let (theirs, other) = (sync(1, scope).link, LinkId::accepted(1));
+        inbound.extend([theirs, other].map(|link| Inbound::Fence { link }));
         h.serves_all = false;
         told(&mut h);
         h.decide(Ready { inbound, ..Ready::default() });
         h.turn();
         let early = told(&mut h);
         let answered = early.iter().filter(|told| told.starts_with("answer sync")).count();
-        assert!(early.iter().all(|told| !told.starts_with("answer fence")), "{early:?}");
+        let fence = |link: LinkId| format!("answer fence {link:?}");
+        assert!(early.contains(&fence(other)), "nothing came over its link: {early:?}");
+        assert!(!early.contains(&fence(theirs)), "{early:?}");
         assert!(h.peer().proposed.len() < 4, "some wait");
         assert_eq!(answered, if is_at_once { 2 } else { 0 });
         (0..20).for_each(|_| h.turn());
@@ -639,7 +642,7 @@ fn a_long_read_waits_behind_no_write() {
 
 #[test]
 fn what_is_applied_for_others_keeps_heavy_requests_waiting_no_longer_than_one_of_them() {
-    let mut work = Work::new(limits::TURN_WORK_UNITS, limits::TURN_EVENTS_MAX);
+    let mut work = Work::new(limits::TURN_WORK_UNITS);
     for _ in 0..100 {
         work.on_applying(limits::HEAVY_WORK_UNITS * 50);
     }

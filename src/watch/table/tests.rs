@@ -17,8 +17,8 @@ fn fire(table: &mut WatchTable, path: &str, kind: WatchKind) -> Vec<u64> {
 #[test]
 fn a_firing_hashes_a_path_of_many_parts_once() {
     let mut table = WatchTable::default();
-    let path = "/a".repeat(10_000);
-    for watched in ["/", "/a/a/a", &path[..10_000]] {
+    let path = format!("/{}", "a".repeat(199)).repeat(100);
+    for watched in ["/", &path[..600], &path[..10_000]] {
         table.add_mode(watched, ONE, WatchMode::PersistentRecursive).unwrap();
     }
     table.add_mode(&path[..4000], TWO, WatchMode::PersistentRecursive).unwrap();
@@ -328,7 +328,7 @@ fn watches_of_a_connection_that_is_gone_are_silent_at_once_and_taken_out_in_port
         assert!(left - table.len() <= 4, "no more than was said");
         turns += 1;
     }
-    assert_eq!((turns, table.held_bytes(), table.len()), (6, 0, 0));
+    assert_eq!((turns, table.held_bytes(), table.len()), (5, 0, 0), "three were met meanwhile");
     // The slot of a connection whose last watch was used up meanwhile serves another one afterwards.
     table.add("/a", ONE, WatchKind::Data).unwrap();
     table.remove_connection(ONE);
@@ -374,4 +374,72 @@ fn a_watch_takes_less_than_sixty_bytes_beside_its_path() {
     }
     let each = table.bytes() / table.len();
     assert!(each < 60, "{each} bytes");
+}
+
+#[test]
+fn a_recursive_watch_lies_on_few_levels() {
+    let mut table = WatchTable::default();
+    let deepest = "/a".repeat(limits::RECURSIVE_WATCH_LEVELS_MAX);
+    let deeper = format!("{deepest}/a");
+    table.add_mode(&deepest, ONE, WatchMode::PersistentRecursive).unwrap();
+    let refused = table.add_mode(&deeper, ONE, WatchMode::PersistentRecursive);
+    assert_eq!(refused, Err(WatchesFull::Deep));
+    table.add_mode(&deeper, TWO, WatchMode::Persistent).unwrap();
+    let far_below = format!("{deeper}/a/a");
+    assert_eq!(fire(&mut table, &far_below, WatchKind::Data), [1]);
+    assert_eq!(fire(&mut table, &deeper, WatchKind::Data), [2, 1]);
+}
+
+/// However many watches of other kinds there are, a change below a path looks at its recursive ones alone.
+#[test]
+fn recursive_watches_come_first_whatever_comes_and_goes() {
+    let mut table = WatchTable::default();
+    table.begin_turn(1000);
+    let is_recursive = |id: u64| id.is_multiple_of(3);
+    for id in 0..90 {
+        table.add("/a", ConnectionId(id), WatchKind::Data).unwrap();
+    }
+    for id in (0..90).filter(|id| is_recursive(*id)) {
+        table.add_mode("/a", ConnectionId(id), WatchMode::PersistentRecursive).unwrap();
+    }
+    let expected: Vec<u64> = (0..90).filter(|id| is_recursive(*id)).collect();
+    assert_eq!(fire(&mut table, "/a/b", WatchKind::Data), expected);
+    assert_eq!(table.spent(), 30, "others are not looked at");
+    for id in [0, 87, 42] {
+        assert!(table.remove("/a", ConnectionId(id), WatcherType::PersistentRecursive));
+        assert!(table.contains("/a", ConnectionId(id), WatcherType::Data));
+    }
+    let expected: Vec<u64> = expected.into_iter().filter(|id| ![0, 87, 42].contains(id)).collect();
+    assert_eq!(fire(&mut table, "/a/b", WatchKind::Data), expected);
+    assert_eq!(fire(&mut table, "/a", WatchKind::Data).len(), 90);
+    assert_eq!(
+        fire(&mut table, "/a/b", WatchKind::Data),
+        expected,
+        "the standard ones are used up"
+    );
+}
+
+#[test]
+fn a_turn_gives_up_those_who_have_most_watches_above_a_node() {
+    let mut table = WatchTable::default();
+    table.begin_turn(400);
+    let path = "/a".repeat(40);
+    for level in 1..=40 {
+        table.add_mode(&path[..2 * level], ONE, WatchMode::PersistentRecursive).unwrap();
+    }
+    table.add_mode("/a", TWO, WatchMode::PersistentRecursive).unwrap();
+    let below = format!("{path}/a");
+    for _ in 0..9 {
+        assert_eq!(fire(&mut table, &below, WatchKind::Data), [1, 2]);
+    }
+    let told = fire(&mut table, &below, WatchKind::Data);
+    assert_eq!((told.last(), table.take_given_up()), (Some(&2), vec![ONE]));
+    for _ in 0..20 {
+        assert_eq!(fire(&mut table, &below, WatchKind::Data), [2]);
+    }
+    assert!(table.take_given_up().is_empty(), "it had less than its share");
+    assert!(!table.charge(TWO, 400), "nobody gets more than twice what a turn has");
+    table.begin_turn(400);
+    assert_eq!(fire(&mut table, &below, WatchKind::Data), [2]);
+    assert_eq!(table.len(), 1, "the watches of the other one were met and taken out");
 }

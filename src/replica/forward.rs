@@ -174,6 +174,7 @@ impl Replica {
             suspect: false,
         });
         self.ensemble.passed_on.add(&request);
+        self.work.on_passed_on();
         connection.queue.push_back(Waiting::Forwarded(request));
     }
 

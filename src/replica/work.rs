@@ -113,7 +113,7 @@ pub(super) struct Work {
     writers: VecDeque<Slot>,
     /// The same, those that have just had one proposed: behind all others then.
     served: VecDeque<Slot>,
-    /// The connection that is served has had a write proposed.
+    /// The connection that is served has had a write proposed, or passed on.
     has_written: bool,
     /// The end of a session was proposed, after which others have to wait; none of those that wait has had its turn since.
     has_ended_a_session: bool,
@@ -178,6 +178,11 @@ impl Work {
             self.proposed_units += u64::from(units);
             self.proposed_bytes += bytes;
         }
+    }
+
+    /// A request was passed on to the leader: others who write come before the next of whoever asked for it.
+    pub fn on_passed_on(&mut self) {
+        self.has_written = true;
     }
 
     /// Whether light writes wait until more may be proposed: whoever comes now is behind them.

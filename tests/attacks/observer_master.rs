@@ -1,5 +1,6 @@
 //! What a host does that reaches `observerMasterPort`, where observers learn from a follower.
 
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant};
 use ringkeeper::id::{Epoch, ServerId, SessionId, Zxid};
 use ringkeeper::proto::OpCode;
 use ringkeeper::proto::quorum::packet;
+use ringkeeper::proto::request::{MultiOp, PathRequest, PathVersion, RequestBody, SetDataRequest};
 use ringkeeper::zab::EpochAck;
 use ringkeeper::zab::packets::{
     put_ack_epoch, put_bare, put_data, put_learner_info, put_request, put_revalidate,
@@ -16,7 +18,7 @@ use ringkeeper_testkit::{Config, Ensemble, Role, Server, free_port};
 
 use crate::harness::{Bounds, Watched, program};
 use crate::quorum_port::dial_from;
-use crate::raw::Client;
+use crate::raw::{self, Client};
 use crate::talk::Talk;
 
 /// The follower that is the master, and the observer that learns from it.
@@ -300,4 +302,78 @@ fn floods_of_one_observer_do_not_part_its_master_from_the_leader() {
             format!("{said} times {} bytes, {}", bytes.len(), talk.end(Duration::from_secs(1)))
         });
     }
+}
+
+/// What its master passes on for an observer waits for no request of another server, and what the observer's own clients
+/// ask for without a pause for no other client's.
+#[test]
+fn clients_of_an_observer_are_served_whatever_others_ask_for() {
+    let mut ground = Ground::new(&[]);
+    let at = |id: usize| ground.ensemble.address(id);
+    let other = 5 - ground.leader;
+    let heavy = [at(ground.leader), at(other), at(other)];
+    let observer = at(OBSERVER);
+    Client::connect(heavy[0]).create("/busy", b"", 0).ok();
+    let name = "multis of 9000 at two servers, 900 writes and 900 syncs under way at the observer";
+    ground.case(name, 256 << 20, |_| {
+        let until = Instant::now() + Duration::from_secs(6);
+        let (heavy, light) = thread::scope(|scope| {
+            let heavy = heavy.map(|at| scope.spawn(move || heavy_until(at, until)));
+            let light = [OpCode::SetData, OpCode::Sync]
+                .map(|op| scope.spawn(move || light_until(observer, op, until)));
+            let sum = |all: Vec<usize>| all.into_iter().sum::<usize>();
+            (
+                sum(heavy.into_iter().map(|it| it.join().unwrap()).collect()),
+                sum(light.into_iter().map(|it| it.join().unwrap()).collect()),
+            )
+        });
+        assert!(heavy > 10 && light > 1000, "{heavy} and {light}");
+        format!("{heavy} multis and {light} others done")
+    });
+}
+
+/// Multis that take long, two of them under way; how many were done.
+fn heavy_until(at: SocketAddr, until: Instant) -> usize {
+    let mut client = Client::connect_with(at, 30_000);
+    let check = MultiOp::Check(PathVersion { path: Some("/busy"), version: -1 });
+    let set =
+        MultiOp::SetData(SetDataRequest { path: Some("/busy"), data: Some(b""), version: -1 });
+    let multi = RequestBody::Multi([vec![check; 9000], vec![set]].concat());
+    let mut done = 0;
+    client.send(OpCode::Multi, &multi);
+    while Instant::now() < until {
+        client.send(OpCode::Multi, &multi);
+        assert_eq!(client.receive().expect("an answer").header.err, 0);
+        done += 1;
+    }
+    assert_eq!(client.receive().expect("an answer").header.err, 0);
+    done + 1
+}
+
+/// Small requests, 900 of them under way; how many were done.
+fn light_until(at: SocketAddr, op: OpCode, until: Instant) -> usize {
+    const GROUP: usize = 450;
+    let mut client = Client::connect_with(at, 30_000);
+    let ask = |client: &mut Client| {
+        let body = match op {
+            OpCode::Sync => RequestBody::Path(PathRequest { path: Some("/busy") }),
+            _ => raw::set("/busy", b""),
+        };
+        let asked: Vec<u8> = (0..GROUP).flat_map(|_| client.frame(op, &body)).collect();
+        client.socket.write_all(&asked).unwrap();
+    };
+    let hear = |client: &mut Client| {
+        for _ in 0..GROUP {
+            assert_eq!(client.receive().expect("an answer").header.err, 0);
+        }
+    };
+    ask(&mut client);
+    let mut done = 0;
+    while Instant::now() < until {
+        ask(&mut client);
+        hear(&mut client);
+        done += GROUP;
+    }
+    hear(&mut client);
+    done + GROUP
 }

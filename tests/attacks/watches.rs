@@ -1,15 +1,17 @@
 //! Clients that set watches without an end, on paths as long as a request.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ringkeeper::proto::OpCode;
-use ringkeeper::proto::request::{PathKind, RequestBody};
+use ringkeeper::proto::data::{AclEntry, Id};
+use ringkeeper::proto::request::{MultiOp, PathKind, RequestBody, SetDataRequest};
 use ringkeeper_rawclient::{Body, Session, SessionError};
 use ringkeeper_testkit::{Config, Ensemble, Server};
 
+use crate::growth::{acl, show_user};
 use crate::harness::{Bounds, Watched, alone, ensemble, program};
 use crate::raw::{self, Client};
 
@@ -175,4 +177,113 @@ fn what_clients_of_a_follower_watch_cuts_it_off_from_no_leader() {
         }
         assert_eq!(ensemble.leader(), leader, "{name}: another leader");
     }
+}
+
+/// Sets the node at `path` so often in one multi.
+fn sets(path: &str, count: usize) -> RequestBody<'_> {
+    let set = MultiOp::SetData(SetDataRequest { path: Some(path), data: Some(b""), version: -1 });
+    RequestBody::Multi(vec![set; count])
+}
+
+/// A multi of each change, one after the other, and how many of the watchers are still connected then.
+fn changed(at: SocketAddr, watchers: &mut [Client], path: &str, operations: usize) -> String {
+    let mut writer = Client::connect_with(at, PATIENT_MS);
+    let multi = writer.frame(OpCode::Multi, &sets(path, operations));
+    for _ in 0..3 {
+        writer.socket.write_all(&multi).unwrap();
+        assert_eq!(writer.receive().expect("an answer").header.err, 0);
+    }
+    let is_closed = |watcher: &mut Client| {
+        watcher.socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        let mut chunk = [0; 1 << 16];
+        loop {
+            match watcher.socket.read(&mut chunk) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(error) => {
+                    return !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+                }
+            }
+        }
+    };
+    let closed = watchers.iter_mut().map(is_closed).filter(|closed| *closed).count();
+    format!("done, {closed} of {} watchers closed", watchers.len())
+}
+
+/// Each change is looked for on every level, and each watch found there belongs to somebody.
+#[test]
+fn recursive_watches_on_every_level_hold_no_server_and_cost_no_leader() {
+    const LEVELS: usize = 60;
+    let attack = |at: SocketAddr| {
+        let mut owner = Client::connect_with(at, PATIENT_MS);
+        let level = |levels: usize| "/a".repeat(levels);
+        for levels in 1..=LEVELS {
+            let _ = owner.create(&level(levels), b"", 0);
+        }
+        let mut watchers: Vec<Client> =
+            (0..300).map(|_| Client::connect_with(at, PATIENT_MS)).collect();
+        for watcher in &mut watchers {
+            let asked: Vec<u8> = (1..=LEVELS)
+                .flat_map(|levels| {
+                    let path = level(levels);
+                    let kind = PathKind { path: Some(&path), kind: 1 };
+                    watcher.frame(OpCode::AddWatch, &RequestBody::PathKind(kind))
+                })
+                .collect();
+            watcher.socket.write_all(&asked).unwrap();
+            for _ in 1..=LEVELS {
+                assert_eq!(watcher.receive().expect("an answer").header.err, 0);
+            }
+        }
+        changed(at, &mut watchers, &level(LEVELS), 3000)
+    };
+    let name = "300 clients watch 60 levels, 3 multis of 3000 changes below";
+    // A multi is applied whole, and its firings with it: some tenths of a second at most.
+    let bounds = Bounds { wait: Duration::from_millis(300), memory: 256 << 20 };
+    alone(name, config(), bounds, attack);
+    ensemble(name, &config(), bounds, attack);
+}
+
+#[test]
+fn a_recursive_watch_far_down_is_refused() {
+    alone("a recursive watch on level 65", config(), Bounds::memory(GROWTH_MAX), |at| {
+        let mut client = Client::connect_with(at, PATIENT_MS);
+        let mut ask = |levels: usize, kind: i32| {
+            let path = "/a".repeat(levels);
+            let watch = PathKind { path: Some(&path), kind };
+            client.call(OpCode::AddWatch, &RequestBody::PathKind(watch)).header.err
+        };
+        assert_eq!((ask(64, 1), ask(65, 0), ask(65, 1)), (0, 0, QUOTA_EXCEEDED));
+        "QUOTAEXCEEDED; on level 64, and one that is not recursive: set".to_owned()
+    });
+}
+
+/// Whoever watches is asked for by each of his names in a long list, with each change.
+#[test]
+fn names_of_watchers_times_entries_hold_no_server_and_cost_no_leader() {
+    let attack = |at: SocketAddr| {
+        let mut owner = Client::connect_with(at, PATIENT_MS);
+        let digests: Vec<String> = (0..1000).map(|n| format!("n{n}:{n:027}=")).collect();
+        // Everybody may change it, and only those who are named may read it.
+        let list = acl(1000, |n| match n {
+            0 => AclEntry { perms: 30, id: Id { scheme: Some("world"), id: Some("anyone") } },
+            n => AclEntry { perms: 1, id: Id { scheme: Some("digest"), id: Some(&digests[n]) } },
+        });
+        let made = raw::create("/long-list", b"", &list, 0);
+        let _ = owner.call(OpCode::Create, &made);
+        let mut watchers: Vec<Client> =
+            (0..150).map(|_| Client::connect_with(at, PATIENT_MS)).collect();
+        for (number, watcher) in watchers.iter_mut().enumerate() {
+            for name in 0..60 {
+                assert_eq!(show_user(watcher, &format!("w{number}-{name}")).unwrap(), 0);
+            }
+            let kind = PathKind { path: Some("/long-list"), kind: 1 };
+            watcher.call(OpCode::AddWatch, &RequestBody::PathKind(kind)).ok();
+        }
+        changed(at, &mut watchers, "/long-list", 9000)
+    };
+    let name = "150 watchers of 60 names each, a list of 1000, 3 multis of 9000 changes";
+    let bounds = Bounds { wait: Duration::from_millis(300), memory: 256 << 20 };
+    alone(name, config(), bounds, attack);
+    ensemble(name, &config(), bounds, attack);
 }

@@ -564,3 +564,35 @@ fn identities_that_are_passed_on_with_each_request_take_room_and_go_with_no_sync
     let passed = told(&mut harness).len();
     assert_eq!(passed, 1 + limits::PASSED_ON_BYTES_MAX / 60_000);
 }
+
+/// What a leader answers comes in groups: each time there may be room for all that one client has under way.
+#[test]
+fn who_asks_for_more_than_may_be_passed_on_does_not_keep_others_out() {
+    // In a visit it may ask for all that there is room for.
+    let options = ReplicaOptions { turn_work_units: 20_000, ..ReplicaOptions::default() };
+    let mut harness = follower_with(options);
+    let clients: Vec<Client> = (1..=2).map(|n| connect(&mut harness, zxid(1, n))).collect();
+    let [flood, other] = &clients[..] else { unreachable!("there are two") };
+    let max = i32::try_from(limits::PASSED_ON_REQUESTS_MAX).unwrap();
+    for xid in 1..=4 * max {
+        harness.send(flood.conn, xid, OpCode::SetData, &set_data("/a", b"", -1));
+    }
+    harness.send(other.conn, 1, OpCode::SetData, &set_data("/a", b"", -1));
+    assert_eq!(told(&mut harness).len(), limits::PASSED_ON_REQUESTS_MAX);
+    let theirs = format!("forward {} 1 SetData", other.session);
+    let mut done = 0;
+    for round in 1..3 {
+        let group = (1..=max).map(|n| {
+            let at = zxid(1, u32::try_from(2 + done + n).unwrap());
+            failed(at, flood.session, done + n, ErrorCode::NoNode)
+        });
+        let commit = group.collect();
+        harness.decide(Ready { commit, ..Ready::default() });
+        done += max;
+        harness.turn();
+        if told(&mut harness).contains(&theirs) {
+            return;
+        }
+        assert!(round < 2, "it waits though there was room for {done} others");
+    }
+}

@@ -276,7 +276,7 @@ fn a_wrong_flag_names_its_variable() {
     assert_eq!(
         error.to_string(),
         "JVMFLAGS: -Dzookeeper.snapCount = many: allowed: a whole number from 2 to 2147483647 \
-         (below: 2 is taken) (transactions); ZooKeeper silently takes its default, 100000, instead: \
+         (a smaller one counts as 2) (transactions); ZooKeeper silently takes its default, 100000, instead: \
          remove the line to keep that"
     );
     // What the file replaces is not looked at.
@@ -333,13 +333,13 @@ fn all_errors_are_reported_at_once_with_line_key_value_and_what_is_allowed() {
             "zoo.cfg:1: tickTime = abc: allowed: a whole number from 1 to 2147483647 (ms)",
             "zoo.cfg:2: clientPort = 70000: allowed: a whole number from 0 to 65535",
             "zoo.cfg:3: snapCount = 1.5: allowed: a whole number from 2 to 2147483647 \
-             (below: 2 is taken) (transactions); ZooKeeper silently takes its default, 100000, \
+             (a smaller one counts as 2) (transactions); ZooKeeper silently takes its default, 100000, \
              instead: remove the line to keep that",
             "zoo.cfg:4: skipACL = maybe: allowed: yes or no; ZooKeeper silently takes its default, \
              no, instead: remove the line to keep that",
             "zoo.cfg:5: \\u must be followed by four hexadecimal digits",
             "zoo.cfg:6: sslQuorum = true: TLS between servers is not built yet, and without it \
-             they would talk in the clear; set it to false to accept that",
+             their connections would not be encrypted; set it to false to accept that",
             "zoo.cfg:7: minSessionTimeout: minSessionTimeout (5 ms) must not be larger than \
              maxSessionTimeout (4 ms)",
         ]

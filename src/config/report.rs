@@ -238,8 +238,7 @@ pub fn keys_markdown() -> String {
             push(
                 &mut out,
                 format_args!(
-                    "{blank}### {}\n\n| key | allowed | default | where | what becomes of \
-             it |\n|---|---|---|---|---|\n",
+                    "{blank}### {}\n\n| key | allowed | default | where | effect |\n|---|---|---|---|---|\n",
                     theme_title(row.theme)
                 ),
             );

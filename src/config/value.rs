@@ -227,7 +227,7 @@ impl Kind {
                 format!("a whole number from {min} to {max}")
             }
             Kind::Int { min, max, below: Below::Take(other), .. } => {
-                format!("a whole number from {min} to {max} (below: {other} is taken)")
+                format!("a whole number from {min} to {max} (a smaller one counts as {other})")
             }
             Kind::IntOrAuto { min, max } => {
                 format!("auto, or a whole number from {min} to {max}")
@@ -249,12 +249,12 @@ impl Kind {
                 }
                 text
             }
-            Kind::List => "words with commas between".to_owned(),
+            Kind::List => "words separated by commas".to_owned(),
             Kind::Interval => {
-                "a whole number of hours, or a number with ms, s, m, h or d behind it".to_owned()
+                "a whole number of hours, or a number followed by ms, s, m, h or d".to_owned()
             }
             Kind::Server => "host:quorumPort:electionPort[:role][;[host:]clientPort]".to_owned(),
-            Kind::Group => "server ids with colons between".to_owned(),
+            Kind::Group => "server ids separated by colons".to_owned(),
         }
     }
 }

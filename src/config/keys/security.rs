@@ -167,8 +167,8 @@ pub(super) static KEYS: &[Key] = &[
         Place::File,
         "sslQuorum",
         Kind::Bool,
-        "TLS between servers is not built yet, and without it they would \
-             talk in the clear; set it to false to accept that",
+        "TLS between servers is not built yet, and without it their connections would not be \
+         encrypted; set it to false to accept that",
         is_false,
     )
     .default("false"),
@@ -218,7 +218,7 @@ pub(super) static KEYS: &[Key] = &[
         Fate::Acted(Acted {
             set: Set::Together,
             get: |c| c.security.enforced_auth_schemes.join(","),
-            about: "the schemes that enforce.auth.enabled demands one of: digest, ip, ensemble",
+            about: "the schemes of which enforce.auth.enabled demands one: digest, ip, ensemble",
             verdict: enforced_schemes,
         }),
     ),
@@ -276,9 +276,9 @@ pub(super) static KEYS: &[Key] = &[
             get: |c| {
                 if c.security.ensemble_auth_enabled { ENSEMBLE_PROVIDER } else { "" }.to_owned()
             },
-            about: "the class EnsembleAuthenticationProvider makes the scheme ensemble \
-             known; digest and ip are there without it; SASL and X509 are not \
-             built yet; of any other class the scheme stays unknown, and lets nobody in",
+            about: "the class EnsembleAuthenticationProvider adds the scheme ensemble; digest \
+             and ip need no class; SASL and X509 are not built yet; the scheme of any \
+             other class stays unknown, and no client can authenticate with it",
             verdict: fine,
         }),
     )
@@ -325,9 +325,10 @@ pub(super) static KEYS: &[Key] = &[
         Place::Bare,
         "java.security.auth.login.config",
         Kind::Text,
-        "SASL is not built yet, and whoever names a JAAS file counts on it: clients could not \
-         authenticate with SASL. Remove it if only clients on this machine need it (in SERVER_JVMFLAGS \
-         and JVMFLAGS it is the server's, in CLIENT_JVMFLAGS theirs), or if nobody does",
+        "SASL is not built yet, and this key asks for it: clients could not authenticate with \
+         SASL. Remove it if only clients on this machine need it (SERVER_JVMFLAGS and \
+         JVMFLAGS are for the server, CLIENT_JVMFLAGS is for clients), or if no program \
+         does",
         is_empty,
     ),
     sasl("kerberos.removeHostFromPrincipal", Kind::Bool).default("false"),

@@ -23,7 +23,7 @@ pub(super) static KEYS: &[Key] = &[
         Theme::Storage,
         "snapshot.compression.method",
         Kind::Choice(&["", "gz", "snappy"]),
-        "the writing of compressed snapshots; new ones are uncompressed, and those in the folder \
+        "the writing of compressed snapshots; new snapshots are uncompressed, and existing ones \
          are read in every form",
     ),
     // Throttles.

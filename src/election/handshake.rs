@@ -9,29 +9,29 @@ use crate::link::Endpoint;
 use crate::proto::quorum::{ELECTION_PROTOCOL_V1, ELECTION_PROTOCOL_V2, ElectionHandshake, packet};
 use crate::quorum::{bracketed, host_and_ports, is_wildcard};
 
-/// Who has connected.
+/// The server that has connected.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Caller {
     /// Its id; `i64::MAX`: an observer that has none.
     pub(super) id: ServerId,
-    /// Where it says that it can be reached; may be empty.
+    /// The addresses at which it can be reached, as it says; may be empty.
     pub(super) addresses: Vec<Endpoint>,
 }
 
-/// What the first bytes of a connection are.
+/// The result of reading the first bytes of a connection.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Reading {
-    /// Not enough of them yet.
+    /// Not enough bytes yet.
     Partial,
-    /// A handshake of so many bytes; what follows are messages.
+    /// A handshake of this many bytes; messages follow it.
     Whole(Caller, usize),
     /// The first packet of a learner with this id: it takes this port for the quorum port.
     Learner(ServerId),
-    /// None.
+    /// Not a handshake.
     Refused(String),
 }
 
-/// Where the first packet of a learner says who it is: behind type, zxid and the length of the data.
+/// The offset of the id in a learner's first packet: after type, zxid and the length of the data.
 const LEARNER_ID_AT: usize = 4 + 8 + 4;
 
 const VERSION_BYTES: usize = 8;
@@ -76,8 +76,8 @@ pub(super) fn read(bytes: &[u8]) -> Reading {
     }
 }
 
-/// Whether these eight bytes are the type of a learner's first packet and the epoch behind it, which as an
-/// id of a server would be above 2^35.
+/// Whether these eight bytes are the type of a learner's first packet followed by an epoch; as the id of a
+/// server they would be above 2^35.
 fn is_learner(first: i64) -> bool {
     let kind = first >> 32;
     kind == i64::from(packet::FOLLOWERINFO) || kind == i64::from(packet::OBSERVERINFO)
@@ -98,7 +98,7 @@ fn read_addresses(text: &str) -> Result<Vec<Endpoint>, String> {
         if host.is_empty() || host.len() > HOST_BYTES_MAX {
             return Err(format!("{address:?} has no usable host"));
         }
-        // Nobody can be reached at a wildcard; it only says that the server listens everywhere.
+        // A wildcard is no address to connect to; it only means that the server listens on every address.
         if !is_wildcard(host) {
             endpoints.push(Endpoint { host: host.to_owned(), port });
         }
@@ -106,8 +106,8 @@ fn read_addresses(text: &str) -> Result<Vec<Endpoint>, String> {
     Ok(endpoints)
 }
 
-/// What this server says when it connects. `addresses` are those of its own elections; without one
-/// the old form is used, which says only who it is.
+/// The handshake of this server. `addresses` are its own election addresses; without one it uses the old
+/// form, which has only its id.
 pub(super) fn write(me: ServerId, addresses: &[Endpoint], multi_address: bool) -> Bytes {
     let shown = if multi_address { addresses } else { &addresses[..addresses.len().min(1)] };
     let text: Vec<String> =
@@ -205,7 +205,7 @@ mod tests {
         let mut text = initial(-65536, 1, "ab:1");
         text[20] = 0xff;
         assert!(matches!(read(&text), Reading::Refused(_)));
-        // Somebody who speaks HTTP is not waited for.
+        // An HTTP request is refused at once.
         assert!(matches!(
             read(b"GET / HTTP/1.1\r\n\r\n"),
             Reading::Whole(..) | Reading::Refused(_)

@@ -248,7 +248,7 @@ pub(super) static KEYS: &[Key] = &[
         "200",
         number!(quorum.observer_election_delay_ms),
     )
-    .about("time that an observer waits at most before it asks everybody for the leader")
+    .about("longest time that an observer waits before it asks the other servers for the leader")
     .unit("ms"),
     property(
         "observerMaster.sizeLimit",

@@ -18,7 +18,7 @@ fn logs() -> Vec<PathBuf> {
     ["log.100000001", "log.400000001", "log.500000001"].map(golden).to_vec()
 }
 
-/// What a command prints, without the folder, and its answer.
+/// The output of a command, without the folder, and its result.
 fn run(command: impl FnOnce(&mut dyn Write) -> io::Result<bool>) -> (String, bool) {
     let mut out = Vec::new();
     let whole = command(&mut out).unwrap();
@@ -126,7 +126,7 @@ fn a_file_of_another_kind_is_no_whole_one() {
     let gz = write("snapshot.5.gz", &std::fs::read(golden("snapshot.0")).unwrap());
     let (said, whole) = run(|out| check_snapshot(&gz, false, out));
     assert!(!whole && said.contains("under a name that does not end in"), "{said}");
-    // What a crash leaves is no other kind of file: nothing, a part, zeroes.
+    // The remains of a crash are not another kind of file: no bytes, a part, zeroes.
     for content in [&b""[..], b"ZK", &[0; 4096]] {
         let path = write("log.9", content);
         let (said, _) = run(|out| check_logs(&[path], false, out));
@@ -138,7 +138,7 @@ fn a_file_of_another_kind_is_no_whole_one() {
 fn a_check_of_logs_notices_what_is_missing_between_two() {
     let folder = tempfile::tempdir().unwrap();
     let one = damaged(&folder, "log.500000001", |content| {
-        // The record behind the first one moves over it.
+        // The second record moves over the first one.
         let first = 16 + 13 + u32::from_be_bytes(content[24..28].try_into().unwrap()) as usize;
         content.drain(16..first);
     });
@@ -152,7 +152,7 @@ fn a_check_of_a_snapshot_compares_its_digest() {
     assert!(whole && text.contains("its digest 7749185122 is that of the tree"), "{text}");
     let (text, whole) = run(|out| check_snapshot(&golden("snapshot.0"), true, out));
     assert!(whole && text.contains(r#""digest":"none""#), "{text}");
-    // One word for one thing: zxid 0 says in the file that there is no digest.
+    // Zxid 0 in the file means that there is no digest.
     assert!(text.contains(r#""stored_digest":null"#), "{text}");
     let (text, _) = run(|out| check_snapshot(&golden("snapshot.0"), false, out));
     assert!(text.contains(" nodes (srvr, which counts the root twice, says 5)"), "{text}");

@@ -1,5 +1,5 @@
-//! What several keys decide together: addresses, session timeouts, buffers. The members of an
-//! ensemble are [`super::members`]' business.
+//! Values that depend on several keys: addresses, session timeouts, buffers. [`super::members`]
+//! handles the members of an ensemble.
 //!
 //! The order is `QuorumPeerConfig.parseProperties`'s: folders, client port, session times, members.
 
@@ -33,7 +33,7 @@ pub(super) fn finish(reading: &mut Reading, mut read_file: Option<ReadFile<'_>>)
 fn folders(reading: &mut Reading) {
     for key in ["dataDir", "dataLogDir"] {
         let Some(path) = reading.text(key).map(PathBuf::from) else { continue };
-        // ZooKeeper: VerifyingFileFactory warns of the same paths.
+        // ZooKeeper: VerifyingFileFactory warns about the same paths.
         if path.is_relative() && !path.starts_with(".") {
             let text = "a relative path depends on where the server is started; ./ in front \
              says it is meant";
@@ -173,7 +173,8 @@ fn ensemble_scheme(reading: &mut Reading) {
     }
 }
 
-/// Schemes to be enforced count only with the switch; the switch alone lets nobody in.
+/// Schemes to be enforced count only with the switch; the switch without schemes would admit no
+/// client.
 // ZooKeeper: AuthenticationHelper refuses to start with the switch and no scheme.
 fn enforced_schemes(reading: &mut Reading) {
     let (switch, list) = ("enforce.auth.enabled", "enforce.auth.schemes");
@@ -249,7 +250,7 @@ fn client_address(reading: &mut Reading) {
 /// Whether two addresses are certainly different. Names are not resolved here, so a name
 /// contradicts nothing.
 fn contradict(of_file: &Listen, of_line: &Listen) -> bool {
-    /// `None`: a name. The wildcard is an address here.
+    /// `None`: a name. The wildcard counts as an address.
     fn address(host: &ListenHost) -> Option<IpAddr> {
         match host {
             ListenHost::Any => Some(Ipv6Addr::UNSPECIFIED.into()),
@@ -269,7 +270,7 @@ fn contradict(of_file: &Listen, of_line: &Listen) -> bool {
 
 fn no_client_port(reading: &mut Reading) {
     if reading.values.contains_key("secureClientPort") {
-        // The error about that says enough.
+        // There already is an error about that.
         return;
     }
     let origin = reading.origin("clientPort");
@@ -284,7 +285,7 @@ fn no_client_port(reading: &mut Reading) {
             )
         }
         None if reading.config.quorum.dynamic_config_file.is_some() => {
-            // Whether the dynamic file has one is only known once it has been read.
+            // Whether the dynamic file has one is only known after it was read.
             if reading.config.quorum.servers.is_empty() {
                 return;
             }

@@ -1,5 +1,5 @@
 //! The members of an ensemble: from the lines of the file, or of the dynamic file it names, to an
-//! ensemble that this server can be one of, or to a server that stands alone.
+//! ensemble with this server as a member, or to a standalone server.
 //!
 //! Imitates `QuorumPeerConfig.setupQuorumPeerConfig`, `parseDynamicConfig` and `checkValidity`.
 
@@ -43,7 +43,8 @@ pub(super) fn collect(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>
     groups(reading);
 }
 
-/// With groups or weights, every participant is in exactly one group, and a group has members alone.
+/// With groups or weights, every participant is in exactly one group, and a group contains only
+/// members.
 // ZooKeeper: QuorumHierarchical.parse; a group of strangers ends there in a NullPointerException.
 fn groups(reading: &mut Reading) {
     let quorum = &reading.config.quorum;
@@ -114,7 +115,7 @@ fn add_member(reading: &mut Reading, key: &str, accepted: &Accepted) {
     }
 }
 
-/// Reads a dynamic file: members alone, and no version, which is in its name.
+/// Reads a dynamic file: only members, and no version, which is in its name.
 fn read_dynamic(reading: &mut Reading, path: &Path, read_file: &mut Option<ReadFile<'_>>) {
     let Some(read_file) = read_file else { return };
     let name = path.display().to_string();
@@ -180,7 +181,7 @@ fn read_dynamic(reading: &mut Reading, path: &Path, read_file: &mut Option<ReadF
     groups(reading);
 }
 
-/// The version in a dynamic file's name: what stands behind the last dot, if it is hexadecimal.
+/// The version in a dynamic file's name: the text after the last dot, if it is hexadecimal.
 // ZooKeeper: QuorumPeerConfig.getVersionFromFilename.
 fn version_of(path: &Path) -> u64 {
     let name = path.to_string_lossy();
@@ -199,7 +200,7 @@ pub(super) fn my_id(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>)
         Ok(Some(bytes)) => bytes,
         Ok(None) => return,
         Err(why) => {
-            // Whether there is one is not known either.
+            // It is not known whether the file exists.
             let origin = Origin::file(&path.display().to_string());
             reading.error(Problem::Missing, &origin, "", None, format!("cannot be read: {why}"));
             return;
@@ -207,8 +208,7 @@ pub(super) fn my_id(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>)
     };
     let first = bytes.split(|&b| b == b'\n' || b == b'\r').next().unwrap_or_default();
     match std::str::from_utf8(first).ok().and_then(|text| text.parse::<i64>().ok()) {
-        // ZooKeeper: QuorumPeerConfig.UNSET_SERVERID, which some tools write where a server stands
-        // alone.
+        // ZooKeeper: QuorumPeerConfig.UNSET_SERVERID, which some tools write for a standalone server.
         Some(-1) => {}
         Some(id) if id >= 0 => reading.config.quorum.my_id = u64::try_from(id).ok(),
         _ => {
@@ -218,7 +218,7 @@ pub(super) fn my_id(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>)
     }
 }
 
-/// What is wrong with a `myid`, with what stands there in quotes: blanks and marks cannot be seen.
+/// What is wrong with a `myid`, with its content in quotes: blanks and marks are invisible.
 fn no_number(bytes: &[u8], first: &[u8]) -> String {
     let shown = format!("{:?}", printable(&String::from_utf8_lossy(first)));
     let trimmed = String::from_utf8_lossy(first);
@@ -237,14 +237,14 @@ fn no_number(bytes: &[u8], first: &[u8]) -> String {
     format!("the first line must be this server's number and nothing else, and it is {shown}{hint}")
 }
 
-/// Whether this server stands alone or is one of an ensemble, and whether it can be. Without
-/// `read_file` a configuration is looked at by itself.
+/// Decides whether this server is standalone or a member of an ensemble, and checks that. Without
+/// `read_file` it checks the configuration by itself.
 ///
-/// That no member was read means "alone" only where nothing says that this server is a member: alone, a
-/// member takes writes that its ensemble never hears of.
+/// A configuration without members means standalone only if nothing shows that this server is a member:
+/// a member that runs standalone accepts writes that its ensemble never gets.
 pub(super) fn stand(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) {
-    // Nobody knows what a line that cannot be read was to say: what the others say without it may be
-    // wrong, and so may be the advice that follows from it.
+    // The meaning of an unreadable line is unknown: the other lines without it may be misleading, and
+    // so may advice based on them.
     let unread =
         |error: &ConfigError| error.problem == Problem::Value && error.key.starts_with("server.");
     if reading.errors.iter().any(unread) {
@@ -291,9 +291,9 @@ pub(super) fn stand(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>)
     reading.error(Problem::Conflict, &origin, &key, None, text);
 }
 
-/// No `server.N` was read: this server stands alone, unless something says that it is a member.
-// ZooKeeper: QuorumPeerConfig.parseDynamicConfig refuses where standaloneEnabled is false, and lets the
-// server stand alone otherwise, whatever its folder holds.
+/// No `server.N` was read: this server is standalone, unless something shows that it is a member.
+// ZooKeeper: QuorumPeerConfig.parseDynamicConfig refuses if standaloneEnabled is false, and otherwise
+// runs standalone, whatever the folder holds.
 fn without_members(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) {
     if let Some(path) = reading.config.quorum.dynamic_config_file.clone() {
         let name = path.display().to_string();
@@ -301,7 +301,7 @@ fn without_members(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) 
             error.key == "dynamicConfigFile"
                 || matches!(&error.origin, Origin::File { name: of, .. } if **of == *name)
         };
-        // Members that stand in the wrong file are an error already.
+        // Members in the wrong file are already an error.
         let misplaced = reading.values.keys().any(|key| key.starts_with("server."));
         if read_file.is_none() || misplaced || reading.errors.iter().any(of_file) {
             return;
@@ -332,11 +332,11 @@ fn without_members(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) 
 
 /// A file that only members of an ensemble have.
 enum EpochFile {
-    /// There is none.
+    /// There is no such file.
     None,
-    /// It is there.
+    /// The file exists.
     There(PathBuf),
-    /// The system does not say whether it is there, for this reason.
+    /// The system could not tell whether it exists, for this reason.
     Unknown(PathBuf, String),
 }
 
@@ -358,9 +358,9 @@ fn epoch_file(reading: &Reading, read_file: &mut Option<ReadFile<'_>>) -> EpochF
     unknown
 }
 
-/// A server must not stand alone where nobody knows whether it is a member.
+/// A server must not run standalone if it is unknown whether it is a member.
 fn unknown_epoch_file(reading: &mut Reading, path: &Path, why: &str) {
-    // Whoever may not look into the folder has been told so of its myid.
+    // If the folder is not readable, the error about myid has already said so.
     let of_myid = reading.config.storage.data_dir.join("myid").display().to_string();
     let is_said = |error: &ConfigError| matches!(&error.origin, Origin::File { name, line: 0 } if **name == *of_myid);
     if reading.errors.iter().any(is_said) {
@@ -374,7 +374,7 @@ fn unknown_epoch_file(reading: &mut Reading, path: &Path, why: &str) {
     reading.error(Problem::Missing, &origin, "", None, text);
 }
 
-/// What a member of an ensemble needs, and what its operator should know.
+/// Checks what a member of an ensemble needs, and notes for its operator.
 fn distributed(reading: &mut Reading, first: &str, participants: usize, files_were_read: bool) {
     needs_of_a_member(reading);
     let text = match participants {
@@ -396,7 +396,7 @@ fn distributed(reading: &mut Reading, first: &str, participants: usize, files_we
     own_line(reading, files_were_read);
 }
 
-/// What a member needs whoever the others are.
+/// What a member needs, whichever the other members are.
 fn needs_of_a_member(reading: &mut Reading) {
     // ZooKeeper: QuorumPeerConfig.checkValidity; 0 is "not set".
     for (key, limit) in [
@@ -500,8 +500,8 @@ fn intervals(reading: &mut Reading) {
     }
 }
 
-/// Reads the configuration that was proposed when the server last ended, if there is one.
-// ZooKeeper: QuorumPeerConfig.parse, which also passes over a file that it cannot read.
+/// Reads the configuration that was proposed when the server last stopped, if there is one.
+// ZooKeeper: QuorumPeerConfig.parse, which also ignores a file that it cannot read.
 fn read_next(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) {
     let (Some(read_file), Some(file)) = (read_file, reading.file.clone()) else { return };
     if !reading.config.quorum.reconfig_enabled {

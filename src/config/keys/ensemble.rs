@@ -1,5 +1,5 @@
-//! Rows of the keys by which servers agree among themselves: members, times of elections and of
-//! learners, how learners are brought up to date.
+//! Rows of the keys about the ensemble: members, times of elections and of learners, the
+//! synchronisation of learners.
 
 use std::path::PathBuf;
 

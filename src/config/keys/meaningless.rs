@@ -1,5 +1,5 @@
-//! Rows of keys that tune what does not exist here: the JVM, its thread pools, NIO, Netty, JMX; and
-//! keys that only clients read.
+//! Rows of keys that tune parts of ZooKeeper that do not exist here: the JVM, its thread pools,
+//! NIO, Netty, JMX; and keys that only clients read.
 
 use super::super::value::{Below, Form, Kind};
 use super::{Fate, Key, Place, Theme, Unreadable};
@@ -23,7 +23,7 @@ const ADDRESSES: &str = "a server tries all addresses of another one and uses th
 const NODELAY: &str = "connections between servers never wait for more to send";
 const CLIENT: &str = "only clients read it";
 
-/// Whatever number is tuned for what does not exist: a range would only find fault.
+/// Any number: the key has no effect, so a range would only cause needless errors.
 const ANY: Kind =
     Kind::Int { min: i64::MIN, max: i64::MAX, form: Form::Based, below: Below::Refuse };
 

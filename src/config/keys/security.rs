@@ -1,9 +1,9 @@
 //! Rows about TLS, SASL, authentication providers and the audit log.
 //!
-//! None of these parts is built. A key that only *equips* them (a key store, a principal) is passed
-//! over with a line: connections fail that would have been protected, none is less protected. A key
-//! that *switches them on* (a port, a requirement, a JAAS file) is refused: whoever wrote it has clients
-//! or servers that count on it.
+//! None of these parts is built. A key that only *sets them up* (a key store, a principal) is ignored
+//! with a line: connections that would have been protected fail, and none is less protected. A key that
+//! *switches them on* (a port, a requirement, a JAAS file) is refused: its operator has clients or
+//! servers that rely on it.
 
 use super::super::value::{Kind, Value};
 use super::{
@@ -46,7 +46,7 @@ fn never(_: &Value) -> bool {
     false
 }
 
-/// The class whose loading makes the scheme `ensemble` known.
+/// The class that adds the scheme `ensemble`.
 pub(in crate::config) const ENSEMBLE_PROVIDER: &str =
     "org.apache.zookeeper.server.auth.EnsembleAuthenticationProvider";
 
@@ -68,8 +68,8 @@ fn provider(value: &Value) -> Verdict {
         Some("KeyAuthenticationProvider") => Verdict::Warn(
             "the scheme auth-key is not built: nobody can authenticate with it".into(),
         ),
-        // ZooKeeper: ProviderRegistry.addOrUpdateProvider warns of a class that it cannot load and
-        // goes on; the scheme stays unknown, and an unknown scheme opens nothing.
+        // ZooKeeper: ProviderRegistry.addOrUpdateProvider logs a warning for a class that it cannot load
+        // and continues; the scheme stays unknown, and an unknown scheme grants nothing.
         _ => Verdict::Warn(
             "NO CLASS CAN BE LOADED HERE, so the scheme of this one is unknown, as with ZooKeeper \
              where the class is missing: nobody can authenticate by it, an ACL that names it is \
@@ -111,7 +111,7 @@ pub(super) static X509_KEYS: &[Key] = x509! {
     "handshakeDetectionTimeoutMillis": prop_int(1),
 };
 
-/// The schemes that there are here and that a client can be held to.
+/// The schemes that exist here and that enforce.auth.schemes may name.
 const ENFORCEABLE: [&str; 4] = ["", "digest", "ip", "ensemble"];
 
 fn enforced_schemes(value: &Value) -> Verdict {

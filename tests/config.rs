@@ -142,9 +142,9 @@ fn the_usual_file_is_read_with_all_its_lines() {
     let notes = notes(&config);
     for expected in [
         "zoo.cfg:13: admin.enableServer: changes nothing; not built yet: the admin HTTP server",
-        "zoo.cfg:14: metricsProvider.className: passed over; not built yet: metrics providers",
+        "zoo.cfg:14: metricsProvider.className: ignored; not built yet: metrics providers",
         "zoo.cfg:19: jute.maxbuffer: has no effect in a zoo.cfg",
-        "zoo.cfg:20: maxClientConns: unknown key, passed over; did you mean maxClientCnxns?",
+        "zoo.cfg:20: maxClientConns: unknown key, ignored; did you mean maxClientCnxns?",
     ] {
         assert!(notes.iter().any(|n| n.starts_with(expected)), "{expected}\n{notes:#?}");
     }
@@ -177,7 +177,7 @@ fn one_server_line_stands_alone_on_the_port_of_the_line() {
     let config = good(file_with("zoo.cfg", text, &[], &[("/data/myid", "1\n")]));
     assert_eq!(config.network.client, Listen { host: ListenHost::Any, port: 2181 });
     assert_eq!(config.quorum.my_id, Some(1));
-    assert!(notes(&config).iter().any(|n| n.contains("stands alone")));
+    assert!(notes(&config).iter().any(|n| n.contains("runs standalone")));
     // Without myid, ZooKeeper would listen nowhere.
     let error = error(file_with("zoo.cfg", text, &[], &[]));
     assert_eq!(error.problem, Problem::Missing);
@@ -194,7 +194,7 @@ fn one_server_in_a_dynamic_file_stands_alone_too() {
     assert_eq!(config.quorum.version, 0x1f);
     assert_eq!(config.origin_of("server.7").to_string(), "/d/dyn.1f:1");
     for (line, expected) in [
-        ("version=1", "must not stand in a dynamic file"),
+        ("version=1", "must not be in a dynamic file"),
         ("tickTime=1", "allowed in a dynamic file"),
         ("server.8=x", "allowed: host"),
         ("server.x=a:1:2", "allowed: server.N"),
@@ -292,7 +292,7 @@ fn the_last_of_two_equal_keys_wins_in_a_zoo_cfg_and_is_an_error_in_toml() {
     let text = "dataDir = '/d'\nclientPort = 1\nautopurge.purgeInterval = 1\n\
                 \"autopurge.purgeInterval\" = 2";
     let error = error(file_with("a.toml", text, &[], &[]));
-    assert!(error.text.starts_with("stands twice"), "{error}");
+    assert!(error.text.starts_with("set twice"), "{error}");
 }
 
 #[test]
@@ -303,9 +303,9 @@ fn unknown_keys_are_passed_over_with_file_and_line() {
     assert_eq!(
         notes(&config),
         vec![
-            "zoo.cfg:3: what.is.this: unknown key, passed over",
-            "zoo.cfg:4: zookeeper.snapCount: unknown key, passed over; did you mean snapCount?",
-            "zoo.cfg:5: ringkeeper.unknown: unknown key, passed over",
+            "zoo.cfg:3: what.is.this: unknown key, ignored",
+            "zoo.cfg:4: zookeeper.snapCount: unknown key, ignored; did you mean snapCount?",
+            "zoo.cfg:5: ringkeeper.unknown: unknown key, ignored",
         ]
     );
 }
@@ -423,7 +423,7 @@ fn the_client_address_of_file_and_server_line_must_agree() {
     let alone = error(file_with("zoo.cfg", "dataDir=/d\nclientPortAddress=::1", &[], &[]));
     assert!(alone.text.contains("clientPort is not"), "{alone}");
     let none = error(file_with("zoo.cfg", "dataDir=/d\n", &[], &[]));
-    assert_eq!(none.to_string(), "zoo.cfg: clientPort: not set: nobody could connect");
+    assert_eq!(none.to_string(), "zoo.cfg: clientPort: not set: no client could connect");
 }
 
 #[test]
@@ -539,9 +539,9 @@ const VERDICTS: &[(&str, bool, bool, &str)] = &[
     ("clientPort=0", true, true, ""),
     ("clientPort=65536", false, false, ""),
     ("weight.1=3\ngroup.1=1:2", false, false, ""),
-    ("groupies=1", false, true, "an unknown key is passed over with a line"),
-    ("weighty=1", false, true, "an unknown key is passed over with a line"),
-    ("version=zz", false, true, "an unknown key is passed over with a line"),
+    ("groupies=1", false, true, "an unknown key is ignored with a line"),
+    ("weighty=1", false, true, "an unknown key is ignored with a line"),
+    ("version=zz", false, true, "an unknown key is ignored with a line"),
     ("server.1=a:1:2;3;4", false, false, ""),
     ("server.1=a:1:2;", true, true, ""),
     ("server.1=[::1]:1:2;[::1]:3", true, true, ""),
@@ -551,7 +551,7 @@ const VERDICTS: &[(&str, bool, bool, &str)] = &[
     ("server.1=a:1:70000", false, false, ""),
     ("server.1=a: 1:2", false, false, ""),
     ("server.1=a:1:1", false, false, ""),
-    ("server.1=a:1:2|b:1:2", false, true, "a server that stands alone opens none of them"),
+    ("server.1=a:1:2|b:1:2", false, true, "a standalone server opens none of them"),
     ("maxClientCnxns=-1", true, true, ""),
     ("=5", true, true, ""),
     ("server=1", true, true, ""),

@@ -203,8 +203,7 @@ fn replace_doubles(pieces: &mut [Piece], notes: &mut Vec<Note>) {
             level: Level::Warn,
             origin: piece.origin.clone(),
             key: piece.key.clone(),
-            text: "stands again further down, where it counts; carried over as a comment"
-                .to_owned(),
+            text: "set again further down, where it counts; carried over as a comment".to_owned(),
         });
         piece.value = Carried::Inert(text);
     }

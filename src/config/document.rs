@@ -97,7 +97,7 @@ impl Document {
                 name,
                 1,
                 format!(
-                    "a byte order mark stands in front of {key}, and ZooKeeper passes such a line \
+                    "there is a byte order mark before {key}, and ZooKeeper passes such a line \
                      over: save the file as UTF-8 without a byte order mark"
                 ),
             );

@@ -280,7 +280,7 @@ fn no_client_port(reading: &mut Reading) {
             let path = reading.config.storage.data_dir.join("myid");
             format!(
                 "not set, and the client port of server.{id} counts only if {} says that this is \
-                 server {id}: nobody could connect",
+                 server {id}: no client could connect",
                 path.display()
             )
         }
@@ -289,9 +289,9 @@ fn no_client_port(reading: &mut Reading) {
             if reading.config.quorum.servers.is_empty() {
                 return;
             }
-            "not set, in the dynamic file neither: nobody could connect".to_owned()
+            "not set, nor in the dynamic file: no client could connect".to_owned()
         }
-        None => "not set: nobody could connect".to_owned(),
+        None => "not set: no client could connect".to_owned(),
     };
     reading.error(Problem::Missing, &origin, "clientPort", None, text);
 }

@@ -29,7 +29,7 @@ pub(super) fn collect(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>
     if let Some(path) = dynamic {
         for (_, Accepted { origin, written, .. }) in lines {
             let text =
-                "must stand in the dynamic file, for there is a dynamicConfigFile".to_owned();
+                "must be in the dynamic file, because there is a dynamicConfigFile".to_owned();
             reading.error(Problem::Conflict, &origin, &written, None, text);
         }
         reading.config.quorum.dynamic_config_file = Some(path.clone());
@@ -151,8 +151,7 @@ fn read_dynamic(reading: &mut Reading, path: &Path, read_file: &mut Option<ReadF
             Some("group") => Kind::Group,
             Some("weight") => super::keys::find("weight.*").map_or(Kind::Text, |key| key.kind),
             Some("version") => {
-                let text =
-                    "must not stand in a dynamic file: the version is in its name".to_owned();
+                let text = "must not be in a dynamic file: the version is in its name".to_owned();
                 reading.error(Problem::Conflict, &origin, &entry.key, None, text);
                 continue;
             }
@@ -226,7 +225,7 @@ fn no_number(bytes: &[u8], first: &[u8]) -> String {
     let hint = if is_utf16(bytes) {
         "; the file is UTF-16, save it as plain ASCII".to_owned()
     } else if first.starts_with(BYTE_ORDER_MARK) {
-        "; a byte order mark stands in front of it, save the file without".to_owned()
+        "; there is a byte order mark before it, save the file without one".to_owned()
     } else if bytes.is_empty() {
         "; the file is empty".to_owned()
     } else if trimmed.parse::<u64>().is_ok() {
@@ -266,7 +265,7 @@ pub(super) fn stand(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>)
         (1, 0, Some(first)) if alone => {
             let was_member = epoch_file(reading, read_file);
             let origin = reading.origin(&first);
-            let text = "the only member, so this server stands alone".to_owned();
+            let text = "the only member, so this server runs standalone".to_owned();
             reading.note(Level::Info, &origin, &first, text);
             let text = match was_member {
                 EpochFile::None => return,
@@ -511,7 +510,7 @@ fn read_next(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) {
     let origin = Origin::file(&path.display().to_string());
     let passed_over = |reading: &mut Reading, why: String| {
         let text =
-            format!("passed over, so a reconfiguration that was under way is forgotten: {why}");
+            format!("ignored, so a reconfiguration that was in progress is forgotten: {why}");
         reading.note(Level::Warn, &origin, "", text);
     };
     let bytes = match read_file(&path) {

@@ -192,7 +192,7 @@ impl Reading {
         };
         match earlier {
             Origin::File { .. } if format == Format::Toml => {
-                let text = format!("stands twice, also at {earlier}");
+                let text = format!("set twice, also at {earlier}");
                 self.error(Problem::Conflict, origin, written, None, text);
             }
             Origin::File { .. } => {
@@ -258,7 +258,7 @@ impl Reading {
                         Level::Warn,
                         &origin,
                         &written,
-                        format!("passed over; not built yet: {part}"),
+                        format!("ignored; not built yet: {part}"),
                     );
                 }
                 Fate::Refused { why, harmless } => {
@@ -343,7 +343,7 @@ impl Reading {
 /// effect.
 pub(super) fn resolve_in_file(written: &str, format: Format) -> Resolved {
     if written.is_empty() {
-        return Resolved::Nothing("a value without a key, passed over".to_owned());
+        return Resolved::Nothing("a value without a key, ignored".to_owned());
     }
     let canonical = match written.strip_prefix(OWN_PREFIX) {
         Some(rest) if keys::find(rest).is_some_and(|key| key.place == Place::Bare) => rest,
@@ -410,7 +410,7 @@ pub(super) fn where_it_counts(key: &Key, elsewhere: String) -> String {
             format!("remove it, for it has no meaning anywhere here: {why}")
         }
         Fate::Unbuilt(part) => {
-            format!("remove it, for it would be passed over elsewhere too; not built yet: {part}")
+            format!("remove it, because it would be ignored elsewhere too; not built yet: {part}")
         }
         Fate::Refused { why, .. } => {
             format!("remove it; where ZooKeeper reads it, it is refused here: {why}")
@@ -421,8 +421,8 @@ pub(super) fn where_it_counts(key: &Key, elsewhere: String) -> String {
 fn unknown(name: &str) -> String {
     let stripped = name.strip_prefix("zookeeper.").filter(|rest| keys::find(rest).is_some());
     match stripped.or_else(|| keys::similar(name)) {
-        Some(known) => format!("unknown key, passed over; did you mean {known}?"),
-        None => "unknown key, passed over".to_owned(),
+        Some(known) => format!("unknown key, ignored; did you mean {known}?"),
+        None => "unknown key, ignored".to_owned(),
     }
 }
 

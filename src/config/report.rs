@@ -65,8 +65,7 @@ pub fn check(name: &str, examination: &Examination, here: &Here) -> String {
             format!("{}: {} = {}", line.origin, line.key, super::origin::printable(&line.value))
         }),
     );
-    for (title, level) in [("passed over or worth knowing", Level::Info), ("warnings", Level::Warn)]
-    {
+    for (title, level) in [("ignored or worth knowing", Level::Info), ("warnings", Level::Warn)] {
         let notes = config.notes().iter().filter(|note| note.level == level);
         section(&mut out, title, notes.map(ToString::to_string));
     }
@@ -111,7 +110,7 @@ pub fn check(name: &str, examination: &Examination, here: &Here) -> String {
 fn standing(config: &Config) -> String {
     let quorum = &config.quorum;
     match quorum.my_id.filter(|_| quorum.is_distributed()) {
-        None => "a server that stands alone".to_owned(),
+        None => "a standalone server".to_owned(),
         Some(me) => {
             let others: Vec<String> =
                 quorum.servers.iter().map(|(id, line)| format!("{id} ({})", line.role)).collect();

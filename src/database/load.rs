@@ -33,7 +33,7 @@ pub enum LoadError {
         path: String,
     },
     /// A node before its parent, or without one.
-    #[error("no parent of \"{path}\" stands before it")]
+    #[error("\"{path}\" has no parent before it")]
     NoParent {
         /// The node.
         path: String,

@@ -233,7 +233,7 @@ impl Connections {
 
     /// Sends the present vote to a server as soon as it can be reached.
     pub(super) fn tell(&mut self, now: MonoUs, id: ServerId) {
-        assert!(id != self.me, "nobody needs a connection to know what itself votes");
+        assert!(id != self.me, "a server needs no connection to know its own vote");
         self.channels.entry(id).or_default().is_owed = true;
         self.flush(id);
         self.maintain(now);
@@ -305,7 +305,7 @@ impl Connections {
         let late: Vec<LinkId> =
             self.unknown.iter().filter(|(_, u)| u.until <= now).map(|(link, _)| *link).collect();
         for link in late {
-            self.refuse(link, "it did not say who it is");
+            self.refuse(link, "it did not send its id");
         }
         self.maintain(now);
     }
@@ -338,7 +338,7 @@ impl Connections {
             // Those of strangers are closed before those of members.
             let oldest = self.unknown.iter().min_by_key(|(_, it)| (!it.is_stranger(), it.until));
             let oldest = *oldest.expect("there are some").0;
-            self.refuse(oldest, "too many connections have not said who they are");
+            self.refuse(oldest, "too many connections have not sent their id");
         }
         self.links.insert(link, LinkUse::Unknown);
         let until = now.plus_ms(self.handshake_ms.max(1));
@@ -528,7 +528,7 @@ impl Connections {
             let reason = kept_out::name_taken(id, living, remote);
             tracing::warn!(
                 reason,
-                "an election connection gives way to another one again and again"
+                "an election connection is replaced by another one again and again"
             );
         }
     }
@@ -732,7 +732,7 @@ impl Connections {
     }
 
     fn close_stray(&mut self, link: LinkId) {
-        tracing::debug!(?link, "closing a link that nobody waits for");
+        tracing::debug!(?link, "closing a link that belongs to no attempt");
         self.ops.push(LinkOp::Close { link });
     }
 

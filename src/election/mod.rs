@@ -277,7 +277,7 @@ impl Election {
     /// Ends the election: this server follows, leads or observes. Servers that look for a leader get the
     /// vote that was agreed on.
     pub fn settle(&mut self, state: ServerState) {
-        assert!(state != ServerState::Looking, "who settles does not look");
+        assert!(state != ServerState::Looking, "a server that settles does not look for a leader");
         let vote = self.vote();
         self.phase = Phase::Settled { state, vote };
         self.refresh_message();
@@ -287,7 +287,10 @@ impl Election {
     /// A reconfiguration has named the leader: this server follows or leads without an election
     /// (`QuorumPeer.updateVote`).
     pub fn designate(&mut self, state: ServerState, vote: Vote) {
-        assert!(state != ServerState::Looking, "who knows its leader does not look");
+        assert!(
+            state != ServerState::Looking,
+            "a server that knows its leader does not look for one"
+        );
         self.outcome = None;
         self.phase = Phase::Settled { state, vote };
         self.refresh_message();
@@ -513,7 +516,7 @@ impl Election {
             {
                 tracing::debug!(
                     server = from.0,
-                    "no member says a newer configuration: passed over"
+                    "ignoring a newer configuration from a server that is not a member"
                 );
                 false
             }

@@ -103,7 +103,7 @@ impl Order {
         let (zxid, offset) = (entry.txn.zxid(), entry.offset);
         if let Some(last) = self.last {
             let fault = if zxid < last {
-                Some(format!("zxid {zxid} at offset {offset} is behind {last}: they never go back"))
+                Some(format!("zxid {zxid} at offset {offset} is below {last}: zxids never go back"))
             } else if zxid.epoch() == last.epoch() && zxid != last && last.next() != Some(zxid) {
                 Some(format!("zxids between {last} and {zxid} (offset {offset}) are missing"))
             } else {

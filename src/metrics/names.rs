@@ -201,7 +201,7 @@ fn real(value: u64) -> f64 {
 }
 
 /// Why a standalone server lacks some metrics that members of an ensemble show.
-pub const ENSEMBLES_ALONE: &str = "the ensemble: a server that stands alone has none of it";
+pub const ENSEMBLES_ALONE: &str = "the ensemble: a standalone server has none of these";
 
 /// The metrics of ZooKeeper that are not shown, by a prefix or the whole of their names after
 /// `avg_`, `p50_` and the like, and why. A tool that asks for one finds no line instead of a wrong

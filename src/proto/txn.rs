@@ -347,7 +347,7 @@ impl Txn {
     /// Encodes a transaction whose size no client chooses.
     pub fn new(header: TxnHeader, body: &TxnBody<'_>, digest: Option<TxnDigest>) -> Txn {
         Self::new_within(header, body, digest, usize::MAX)
-            .expect("a transaction that nobody can make grow fits a frame")
+            .expect("a transaction whose size no client chooses fits a frame")
     }
 
     /// Encodes a transaction of at most `bytes_max`.

@@ -41,7 +41,9 @@ impl Config {
     pub fn parse(text: &str) -> Result<Config, ConfigError> {
         let config = Config::parse_any(text)?;
         if config.voters().next().is_none() {
-            return Err(ConfigError::whole("it has no participants, so nobody could lead".into()));
+            return Err(ConfigError::whole(
+                "it has no participants, so no server could lead".into(),
+            ));
         }
         Ok(config)
     }

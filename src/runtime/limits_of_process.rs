@@ -297,7 +297,7 @@ fn limit_of_threads() -> String {
         limits.push(format!("this control group may have {} (pids.max)", max.trim()));
     }
     match limits.is_empty() {
-        true => "the machine has no more to give (kernel.threads-max, kernel.pid_max)".to_owned(),
+        true => "the machine allows no more (kernel.threads-max, kernel.pid_max)".to_owned(),
         false => limits.join(", and "),
     }
 }

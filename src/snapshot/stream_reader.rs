@@ -216,10 +216,10 @@ impl StreamReader {
             Stage::Signature => {
                 let bytes = self.of(input.length())?;
                 if bytes != Some(SIGNATURE.len()) {
-                    return Err(self.malformed("no signature behind the tree"));
+                    return Err(self.malformed("no signature after the tree"));
                 }
                 if self.of(input.take(SIGNATURE.len()))? != SIGNATURE.as_bytes() {
-                    return Err(self.malformed("another signature behind the tree"));
+                    return Err(self.malformed("a wrong signature after the tree"));
                 }
                 return Ok((Step::End, input.offset()));
             }

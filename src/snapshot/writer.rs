@@ -182,7 +182,8 @@ impl Writer {
         let active = self.active.as_mut().expect("completions come while a snapshot is under way");
         let token = completion.token;
         let at = active.pending.iter().position(|(pending, _)| *pending == token);
-        let (_, bytes) = active.pending.swap_remove(at.expect("somebody waits for each token"));
+        let (_, bytes) =
+            active.pending.swap_remove(at.expect("each token belongs to a pending op"));
         active.in_flight_bytes -= bytes;
         let result = match completion.result {
             Ok(Done::Bytes(mut buf)) => {

@@ -104,7 +104,7 @@ impl fmt::Display for Verdict {
             Verdict::Damaged { offset, zxid, reason } => {
                 write!(f, "damaged at offset {offset}")?;
                 if let Some(zxid) = zxid {
-                    write!(f, " (behind zxid {zxid})")?;
+                    write!(f, " (after zxid {zxid})")?;
                 }
                 write!(f, ": {reason}")
             }
@@ -338,7 +338,7 @@ impl<R: Read + Seek> Reader<R> {
         let torn = |reason: &str| Verdict::TornTail { end, reason: reason.to_owned(), passable };
         Ok(match failure.shape {
             Shape::End if self.is_zero_from(end)? => Verdict::Clean { end },
-            Shape::End => torn("no record, but something behind it, which was never durable"),
+            Shape::End => torn("no record, but other bytes after it, which were never durable"),
             Shape::Short | Shape::NoMark { .. } => torn(&failure.reason),
             Shape::BadSum { .. } => {
                 self.damaged(failure, "it may have been durable, and ZooKeeper refuses it as well")

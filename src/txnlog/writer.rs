@@ -342,7 +342,7 @@ impl Writer {
         let in_flight =
             self.flight.as_ref().is_some_and(|f| f.write == Some(token) || f.name == Some(token));
         if !in_flight {
-            assert!(self.closes > 0, "nobody waits for {token:?}");
+            assert!(self.closes > 0, "no op has the token {token:?}");
             self.closes -= 1;
         }
         match completion.result {

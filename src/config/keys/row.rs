@@ -221,7 +221,7 @@ pub(super) fn max_buffer(value: &Value) -> Verdict {
     match value {
         Value::Int(bytes) if *bytes < USEFUL_FRAME_BYTES => Verdict::Warn(
             "a client is disconnected when it sends a larger request; below 128 bytes that happens \
-             to ordinary ones, and below 45 nobody can connect"
+             to ordinary ones, and below 45 no client can connect"
                 .into(),
         ),
         _ => Verdict::Fine,

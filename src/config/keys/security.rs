@@ -60,20 +60,20 @@ fn provider(value: &Value) -> Verdict {
             | "IPAuthenticationProvider",
         ) => Verdict::Fine,
         Some("SASLAuthenticationProvider") => {
-            Verdict::Warn("SASL is not built yet: nobody can authenticate with it".into())
+            Verdict::Warn("SASL is not built yet: no client can authenticate with it".into())
         }
         Some("X509AuthenticationProvider") => {
-            Verdict::Warn("TLS is not built yet: nobody has a certificate here".into())
+            Verdict::Warn("TLS is not built yet: no client has a certificate here".into())
         }
         Some("KeyAuthenticationProvider") => Verdict::Warn(
-            "the scheme auth-key is not built: nobody can authenticate with it".into(),
+            "the scheme auth-key is not built: no client can authenticate with it".into(),
         ),
         // ZooKeeper: ProviderRegistry.addOrUpdateProvider logs a warning for a class that it cannot load
         // and continues; the scheme stays unknown, and an unknown scheme grants nothing.
         _ => Verdict::Warn(
             "NO CLASS CAN BE LOADED HERE, so the scheme of this one is unknown, as with ZooKeeper \
-             where the class is missing: nobody can authenticate by it, an ACL that names it is \
-             refused when it is set, and one that is in the data already lets nobody in"
+             where the class is missing: no client can authenticate with it, an ACL that names it is \
+             refused when it is set, and one that is already in the data grants no access"
                 .into(),
         ),
     }
@@ -119,7 +119,7 @@ fn enforced_schemes(value: &Value) -> Verdict {
     match words.iter().find(|word| !ENFORCEABLE.contains(&word.as_str())) {
         Some(word) => Verdict::Refused(
             format!(
-                "{word:?} is not built, and whoever is held to it could not enter; there are \
+                "{word:?} is not built, so clients that must use it could not connect; there are \
                  digest, ip and ensemble"
             )
             .into(),

@@ -173,7 +173,7 @@ fn a_snapshot_that_is_no_tree_is_refused_with_the_path() {
         text(&[("", None, 0), ("", None, 0)]),
         "\"/\" occurs twice, and it is unknown which of the two is right"
     );
-    assert_eq!(text(&[("", None, 0), ("/a/b", None, 0)]), "no parent of \"/a/b\" stands before it");
+    assert_eq!(text(&[("", None, 0), ("/a/b", None, 0)]), "\"/a/b\" has no parent before it");
     assert_eq!(
         text(&[("", None, 0), ("/a", None, 0), ("/a", None, 0)]),
         "\"/a\" occurs twice, and it is unknown which of the two is right"

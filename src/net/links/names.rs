@@ -111,7 +111,7 @@ impl Lookup {
 
     /// The message if there was no answer.
     pub fn unanswered(&self) -> String {
-        format!("the resolver has not said yet where {} is", self.host)
+        format!("the resolver has not answered yet for {}", self.host)
     }
 }
 

@@ -243,15 +243,15 @@ fn the_file_wins_over_flags_and_later_flags_over_earlier_ones() {
     assert_eq!(config.nodes.container_max_per_minute, 7);
     assert_eq!(config.origin_of("maxCnxns").to_string(), "JVMFLAGS");
     assert_eq!(config.origin_of("snapCount").to_string(), "zoo.cfg:3");
-    assert!(notes(&config).iter().any(|n| n.contains("the file wins over -D in SERVER_JVMFLAGS")));
+    assert!(notes(&config).iter().any(|n| n.contains("the file overrides -D in SERVER_JVMFLAGS")));
 }
 
 #[test]
 fn a_flag_that_zookeeper_would_not_read_has_no_effect_and_says_so() {
     for (word, expected) in [
         ("-DsnapCount=7", "read as -Dzookeeper.snapCount"),
-        ("-Dzookeeper.tickTime=7", "read from the file alone"),
-        ("-DtickTime=7", "read from the file alone"),
+        ("-Dzookeeper.tickTime=7", "read only from the file"),
+        ("-DtickTime=7", "read only from the file"),
         ("-Dzookeeper.jute.maxbuffer=7", "read as -Djute.maxbuffer"),
         ("-Dzookeeper.snapCuont=7", "did you mean snapCount?"),
         ("-Dringkeeper.core=7", "did you mean ringkeeper.cores?"),
@@ -287,7 +287,7 @@ fn a_wrong_flag_names_its_variable() {
 fn the_last_of_two_equal_keys_wins_in_a_zoo_cfg_and_is_an_error_in_toml() {
     let config = good(cfg("tickTime=1000\ntickTime=5000\n"));
     assert_eq!(config.sessions.tick_time_ms, 5000);
-    let expected = "zoo.cfg:4: tickTime: replaces the value of zoo.cfg:3, as with Java";
+    let expected = "zoo.cfg:4: tickTime: replaces the value of zoo.cfg:3, as in Java";
     assert_eq!(notes(&config), vec![expected]);
     let text = "dataDir = '/d'\nclientPort = 1\nautopurge.purgeInterval = 1\n\
                 \"autopurge.purgeInterval\" = 2";
@@ -468,7 +468,7 @@ fn values_that_zookeeper_corrects_are_corrected_alike() {
     assert_eq!(config.network.jute_max_buffer_extra, 1024);
     let throttle = &config.limits.connection_throttle;
     assert_eq!((throttle.global_session_weight, throttle.renew_session_weight), (5, 5));
-    let corrected = config.notes().iter().filter(|n| n.text.contains("is taken instead of"));
+    let corrected = config.notes().iter().filter(|n| n.text.contains("is used instead of"));
     assert_eq!(corrected.count(), 10, "{:#?}", notes(&config));
 }
 

@@ -66,7 +66,7 @@ pub(super) fn find(reading: &mut Reading) {
             );
             reading.error(Problem::Conflict, &origin, &key, None, text);
         } else if id == first {
-            let text = format!("its {ports}: that server cannot start so; correct the line");
+            let text = format!("its {ports}: that server cannot start; correct the line");
             reading.note(Level::Warn, &origin, &key, text);
         } else {
             let place = reading.origin(&format!("server.{first}"));
@@ -82,8 +82,7 @@ pub(super) fn find(reading: &mut Reading) {
         let key = format!("server.{id}");
         let (origin, place) = (reading.origin(&key), reading.origin(&format!("server.{first}")));
         let text = format!(
-            "its quorum port is the election port of server.{first} ({place}), and its election port \
-             that one's quorum port: if that is a slip, neither reaches the other; the order is \
+            "its quorum port is the election port of server.{first} ({place}), and its election port is the quorum port of server.{first}: if that is a mistake, neither can reach the other; the order is \
              server.N=HOST:QUORUM:ELECTION in every line"
         );
         reading.note(Level::Warn, &origin, &key, text);

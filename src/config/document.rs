@@ -97,8 +97,7 @@ impl Document {
                 name,
                 1,
                 format!(
-                    "there is a byte order mark before {key}, and ZooKeeper passes such a line \
-                     over: save the file as UTF-8 without a byte order mark"
+                    "there is a byte order mark before {key}, and ZooKeeper ignores such a line: save the file as UTF-8 without a byte order mark"
                 ),
             );
         }

@@ -184,8 +184,7 @@ impl Keeper {
             }
             Err(error) => tracing::error!(
                 "configuration {version:x} is active, but cannot be kept in {} and {}: {error}; \
-                 the server goes on with it, but would start again with the members that stand in \
-                 these files: make the folder writable for this server, or write by hand into {}:\n{}",
+                 the server continues with it, but its next start would use the members in these files: make the folder writable for this server, or write by hand into {}:\n{}",
                 dynamic.display(),
                 file.display(),
                 dynamic.display(),
@@ -198,7 +197,7 @@ impl Keeper {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => tracing::warn!(
-                    "{} is of no use any more and cannot be removed: {error}",
+                    "{} is no longer needed but cannot be removed: {error}",
                     next.display()
                 ),
             }

@@ -35,8 +35,7 @@ fn folders(reading: &mut Reading) {
         let Some(path) = reading.text(key).map(PathBuf::from) else { continue };
         // ZooKeeper: VerifyingFileFactory warns about the same paths.
         if path.is_relative() && !path.starts_with(".") {
-            let text = "a relative path depends on where the server is started; ./ in front \
-             says it is meant";
+            let text = "a relative path depends on the folder in which the server is started; begin it with ./ if that is intended";
             let origin = reading.origin(key);
             reading.note(Level::Warn, &origin, key, text.to_owned());
         }
@@ -142,8 +141,7 @@ fn connection_weights(reading: &mut Reading) {
         if weight < local {
             let origin = reading.origin(key);
             let text = format!(
-                "{local}, the weight of a local session, is taken instead of \
-             {weight}, as by ZooKeeper"
+                "{local}, the weight of a local session, is used instead of {weight}, as in ZooKeeper"
             );
             reading.note(Level::Warn, &origin, key, text);
         }
@@ -166,9 +164,8 @@ fn ensemble_scheme(reading: &mut Reading) {
     reading.config.security.ensemble_auth_enabled = enabled;
     if !enabled && reading.values.contains_key("ensembleAuthName") {
         let origin = reading.origin("ensembleAuthName");
-        let text = format!(
-            "has no effect without authProvider.1 = {ENSEMBLE_PROVIDER}, with ZooKeeper neither"
-        );
+        let text =
+            format!("has no effect without authProvider.1 = {ENSEMBLE_PROVIDER}, as in ZooKeeper");
         reading.note(Level::Warn, &origin, "ensembleAuthName", text);
     }
 }
@@ -192,7 +189,7 @@ fn enforced_schemes(reading: &mut Reading) {
         reading.config.security.enforced_auth_schemes = schemes;
     } else if !schemes.is_empty() {
         let origin = reading.origin(list);
-        let text = format!("has no effect without {switch}=true, with ZooKeeper neither");
+        let text = format!("has no effect without {switch}=true, as in ZooKeeper");
         reading.note(Level::Warn, &origin, list, text);
     }
 }

@@ -68,8 +68,7 @@ fn groups(reading: &mut Reading) {
         if line.role == Role::Participant && !group_of.contains_key(server) {
             let text = match quorum.weights.keys().next() {
                 Some(weight) if quorum.groups.is_empty() => format!(
-                    "in no group, and weight.{weight} has a meaning within groups alone: add group.N lines, or \
-                     take the weights out"
+                    "in no group, and weight.{weight} has a meaning only within groups: add group.N lines, or remove the weights"
                 ),
                 _ => "in no group, but there are groups".to_owned(),
             };
@@ -123,7 +122,7 @@ fn read_dynamic(reading: &mut Reading, path: &Path, read_file: &mut Option<ReadF
     let bytes = match read_file(path) {
         Ok(Some(bytes)) if bytes.len() <= FILE_BYTES_MAX => bytes,
         Ok(Some(_)) => {
-            let text = format!("larger than {FILE_BYTES_MAX} bytes, so it is no configuration");
+            let text = format!("larger than {FILE_BYTES_MAX} bytes, so it is not a configuration");
             reading.error(Problem::Syntax, &Origin::file(&name), "", None, text);
             return;
         }
@@ -270,8 +269,7 @@ pub(super) fn stand(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>)
             let text = match was_member {
                 EpochFile::None => return,
                 EpochFile::There(path) => format!(
-                    "there is {}: this server was one of an ensemble, and if others of it still \
-                     run, they and this server drift apart from now on",
+                    "there is {}: this server was a member of an ensemble, and if other members still run, their data and this server's diverge from now on",
                     path.display()
                 ),
                 EpochFile::Unknown(path, why) => {
@@ -305,9 +303,7 @@ fn without_members(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) 
         if read_file.is_none() || misplaced || reading.errors.iter().any(of_file) {
             return;
         }
-        let text = "there is no server.N in it, so this server cannot know its ensemble: write the \
-                    members into it as they stand in the other servers' files, or remove \
-                    dynamicConfigFile from a server that is to stand alone";
+        let text = "there is no server.N in it, so this server cannot know its ensemble: write the members into it as in the other servers' files, or remove dynamicConfigFile if this server is to run standalone";
         return reading.error(Problem::Conflict, &Origin::file(&name), "", None, text.to_owned());
     }
     if !reading.config.quorum.standalone_enabled {
@@ -322,8 +318,7 @@ fn without_members(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) 
         EpochFile::There(path) => path,
     };
     let text = "only members of an ensemble have this file, and the configuration names no server.N: \
-                alone, this server would take writes that the others never hear of. List the members, \
-                or, if this server is to stand alone from now on, say so with one line: \
+                running standalone, this server would accept writes that the others never get. List the members, or, if this server is to run standalone from now on, add one line: \
                 server.1=localhost:2888:3888";
     let origin = Origin::file(&path.display().to_string());
     reading.error(Problem::Conflict, &origin, "", None, text.to_owned());
@@ -366,8 +361,7 @@ fn unknown_epoch_file(reading: &mut Reading, path: &Path, why: &str) {
         return;
     }
     let text = format!(
-        "cannot be read, so it is not known whether this server is a member of an ensemble, and it does \
-         not stand alone: {why}"
+        "cannot be read, so it is not known whether this server is a member of an ensemble, and it does not run standalone: {why}"
     );
     let origin = Origin::file(&path.display().to_string());
     reading.error(Problem::Missing, &origin, "", None, text);

@@ -196,11 +196,11 @@ impl Reading {
                 self.error(Problem::Conflict, origin, written, None, text);
             }
             Origin::File { .. } => {
-                let text = format!("replaces the value of {earlier}, as with Java");
+                let text = format!("replaces the value of {earlier}, as in Java");
                 self.note(Level::Warn, origin, written, text);
             }
             Origin::Flag { .. } | Origin::Default => {
-                let text = format!("the file wins over -D in {earlier}, as with ZooKeeper");
+                let text = format!("the file overrides -D in {earlier}, as in ZooKeeper");
                 self.note(Level::Warn, origin, written, text);
             }
         }
@@ -276,7 +276,7 @@ impl Reading {
         let Kind::Int { min, below: Below::Take(other), .. } = key.kind else { return value };
         match value {
             Value::Int(number) if number < min => {
-                let text = format!("{other} is taken instead of {number}, as by ZooKeeper");
+                let text = format!("{other} is used instead of {number}, as in ZooKeeper");
                 self.note(Level::Warn, origin, written, text);
                 Value::Int(other)
             }
@@ -358,7 +358,7 @@ pub(super) fn resolve_in_file(written: &str, format: Format) -> Resolved {
             let elsewhere =
                 format!("write -D{written}=… in SERVER_JVMFLAGS, or {OWN_PREFIX}{written} here");
             Resolved::Nothing(format!(
-                "has no effect in a zoo.cfg, with ZooKeeper neither: {}",
+                "has no effect in a zoo.cfg, as in ZooKeeper: {}",
                 where_it_counts(key, elsewhere)
             ))
         }
@@ -376,7 +376,7 @@ pub(super) fn resolve_flag(name: &str) -> Option<Resolved> {
                 Place::Property | Place::PropertyOrBare => {
                     Some(Resolved::Key(key, rest.to_owned()))
                 }
-                Place::File => nothing(no_effect(key, "it is read from the file alone".to_owned())),
+                Place::File => nothing(no_effect(key, "it is read only from the file".to_owned())),
                 Place::Bare | Place::Own => {
                     nothing(no_effect(key, format!("it is read as -D{rest}")))
                 }
@@ -390,7 +390,7 @@ pub(super) fn resolve_flag(name: &str) -> Option<Resolved> {
                 Some(Resolved::Key(key, name.to_owned()))
             }
             Place::Property => nothing(no_effect(key, format!("it is read as -Dzookeeper.{name}"))),
-            Place::File => nothing(no_effect(key, "it is read from the file alone".to_owned())),
+            Place::File => nothing(no_effect(key, "it is read only from the file".to_owned())),
         },
         None if name.starts_with(OWN_PREFIX) => nothing(unknown(name)),
         None => None,
@@ -464,7 +464,7 @@ pub(super) fn too_large(name: &str) -> ConfigError {
         problem: Problem::Syntax,
         key: String::new(),
         value: None,
-        text: format!("larger than {FILE_BYTES_MAX} bytes, so it is no configuration"),
+        text: format!("larger than {FILE_BYTES_MAX} bytes, so it is not a configuration"),
     }
 }
 

@@ -92,7 +92,9 @@ pub fn check(name: &str, examination: &Examination, here: &Here) -> String {
         section(&mut out, "denied here", here.denied.iter());
         section(&mut out, "taken now", here.taken.iter());
         let would = match (here.denied.is_empty(), here.taken.is_empty()) {
-            (true, true) if here.held => "would start once the one that uses its folder has ended",
+            (true, true) if here.held => {
+                "would start after the server that uses its folder has ended"
+            }
             (true, true) => "would start",
             (true, false) => "would start once the ports that are taken now are free",
             (false, _) => "would not start here",

@@ -64,7 +64,9 @@ pub enum LoadError {
         owner: i64,
     },
     /// A node that every server needs would be deleted with a session, or by the server itself.
-    #[error("\"{path}\" has the owner 0x{owner:x}: it would go with it, and every server needs it")]
+    #[error(
+        "\"{path}\" has the owner 0x{owner:x}: it would be deleted with its owner, and every server needs it"
+    )]
     Goes {
         /// It.
         path: String,
@@ -79,7 +81,7 @@ fn extended_hint(owner: i64) -> &'static str {
     match extended.kind(owner) {
         NodeKind::Ttl { .. } => {
             ". With zookeeper.extendedTypesEnabled=true it would be a node with a time to live, which may have \
-             nodes below it: was the tree written so?"
+             nodes below it: was the tree written with that setting?"
         }
         NodeKind::Persistent | NodeKind::Ephemeral(_) | NodeKind::Container => "",
     }

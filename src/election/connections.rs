@@ -264,7 +264,7 @@ impl Connections {
         if is_silent {
             tracing::info!(
                 server = id.0,
-                "nothing was heard on the election connection: making it anew"
+                "nothing was received on the election connection: replacing it"
             );
             self.close_open(id);
             self.maintain(now);

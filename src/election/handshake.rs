@@ -69,7 +69,7 @@ pub(super) fn read(bytes: &[u8]) -> Reading {
     };
     match caller {
         Ok(caller) if caller.id < ServerId(0) => {
-            Reading::Refused(format!("{} is no id of a server", caller.id))
+            Reading::Refused(format!("{} is not the id of a server", caller.id))
         }
         Ok(caller) => Reading::Whole(caller, length),
         Err(reason) => Reading::Refused(reason),
@@ -92,9 +92,9 @@ fn read_addresses(text: &str) -> Result<Vec<Endpoint>, String> {
     let mut endpoints = Vec::new();
     for address in text.trim_end_matches('|').split('|') {
         let [host, port] = host_and_ports(address)?[..] else {
-            return Err(format!("{address:?} is no address with a port"));
+            return Err(format!("{address:?} is not an address with a port"));
         };
-        let port = port.parse().map_err(|_| format!("{port:?} is no port"))?;
+        let port = port.parse().map_err(|_| format!("{port:?} is not a port"))?;
         if host.is_empty() || host.len() > HOST_BYTES_MAX {
             return Err(format!("{address:?} has no usable host"));
         }
@@ -191,13 +191,13 @@ mod tests {
             (initial(-1, 1, "a:1"), "unknown version"),
             (initial(-65536, 1, ""), "has 0 bytes"),
             (initial(-65536, 1, &"a".repeat(2049)), "has 2049 bytes"),
-            (initial(-65536, 1, "a"), "no address"),
-            (initial(-65536, 1, "a:b"), "no port"),
-            (initial(-65536, 1, "a:65536"), "no port"),
-            (initial(-65536, 1, "a:1:2"), "no address"),
+            (initial(-65536, 1, "a"), "not an address"),
+            (initial(-65536, 1, "a:b"), "not a port"),
+            (initial(-65536, 1, "a:65536"), "not a port"),
+            (initial(-65536, 1, "a:1:2"), "not an address"),
             (initial(-65536, 1, ":1"), "no usable host"),
             (initial(-65536, 1, "[::1:3"), "matching"),
-            (initial(-65536, -7, "a:1"), "no id"),
+            (initial(-65536, -7, "a:1"), "not the id"),
         ] {
             let Reading::Refused(said) = read(&bytes) else { panic!("{bytes:?}") };
             assert!(said.contains(reason), "{said}");

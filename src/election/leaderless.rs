@@ -57,8 +57,7 @@ impl Leaderless {
         let hint = if silent == NONE {
             ""
         } else {
-            ". Those that can be reached and are silent may refuse this server: their logs say why (one myid \
-             twice, or the two ports of a line the other way round)"
+            ". Those that can be reached and are silent may refuse this server: their logs say why (two servers with the same myid, or the two ports of a line exchanged)"
         };
         tracing::warn!(
             seconds,

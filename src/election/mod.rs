@@ -493,7 +493,7 @@ impl Election {
             && self.avoids(now, vote.leader)
         {
             // A server that already leads may have other followers.
-            tracing::debug!(leader = vote.leader.0, "not voted for: its history is another one");
+            tracing::debug!(leader = vote.leader.0, "not voting for it: it has another history");
         } else if let Phase::Looking(search) = &mut self.phase {
             let consequence = search.round.consider(&self.electorate, from, ballot);
             self.on_consequence(now, from, consequence);
@@ -524,7 +524,7 @@ impl Election {
                 tracing::info!(
                     server = from.0,
                     version = format_args!("{:x}", config.version),
-                    "a newer configuration is known there"
+                    "another server has a newer configuration"
                 );
                 self.phase = Phase::Idle;
                 self.outcome = Some(Outcome::NewerConfig(Rc::new(config)));

@@ -54,8 +54,8 @@ fn export(path: &Path, to: &Path, json: bool, out: &mut dyn Write) -> io::Result
     let (target, unfinished) = (to.join(name), to.join(format!("{name}{UNFINISHED}")));
     let in_the_way = match target.try_exists() {
         Ok(false) => None,
-        Ok(true) => Some("is there already, and is not written over".to_owned()),
-        Err(error) => Some(format!("cannot be looked for, so it is not written: {error}")),
+        Ok(true) => Some("already exists, and is not overwritten".to_owned()),
+        Err(error) => Some(format!("cannot be checked, so it is not written: {error}")),
     };
     if let Some(text) = in_the_way {
         complain(&target, json, &text, out)?;
@@ -65,8 +65,7 @@ fn export(path: &Path, to: &Path, json: bool, out: &mut dyn Write) -> io::Result
     let mut copy = match Copy::begin(&unfinished, mode) {
         Ok(copy) => copy,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let text = "is there already: another export may be writing it. If none runs, one that \
-                        was broken off has left it: remove it";
+            let text = "already exists: another export may be writing it. If none is running, an interrupted one has left it: remove it";
             complain(&unfinished, json, text, out)?;
             return Ok(false);
         }
@@ -154,7 +153,7 @@ impl Copy {
         match written {
             Ok(()) => Ok(Written { txns, verdict, remarks: remarks(from, to) }),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                Err(format!("{} is there already, and is not written over", to.display()))
+                Err(format!("{} already exists, and is not overwritten", to.display()))
             }
             Err(error) => Err(format!("{} cannot be written: {error}", to.display())),
         }
@@ -206,7 +205,7 @@ fn take_and_replace(from: &Path, to: &Path) -> io::Result<()> {
 fn remarks(from: &Path, to: &Path) -> Vec<String> {
     let mut remarks = Vec::new();
     if fs::symlink_metadata(from).is_ok() {
-        remarks.push(format!("{} cannot be removed: it can go", from.display()));
+        remarks.push(format!("{} cannot be removed; it is no longer needed", from.display()));
     }
     // A power cut may remove a name that is not yet in the folder on the disk.
     let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -283,6 +282,9 @@ mod tests {
         take_and_replace(&folder.path().join("nothing"), &to).unwrap_err();
         assert!(!to.exists());
         fs::write(&to, "whole").unwrap();
-        assert!(remarks(&from, &to)[0].ends_with("log.1.unfinished cannot be removed: it can go"));
+        assert!(
+            remarks(&from, &to)[0]
+                .ends_with("log.1.unfinished cannot be removed; it is no longer needed")
+        );
     }
 }

@@ -27,7 +27,7 @@ fn open(path: &Path, json: bool, out: &mut dyn Write) -> io::Result<Option<BufRe
     // Checked before opening: opening a pipe without a writer waits for ever.
     let regular = path.metadata().and_then(|found| match found.is_file() || found.is_dir() {
         true => File::open(path),
-        false => Err(io::Error::other("it is no regular file")),
+        false => Err(io::Error::other("it is not a regular file")),
     });
     match regular {
         Ok(file) => Ok(Some(BufReader::with_capacity(256 << 10, file))),
@@ -93,7 +93,7 @@ fn other_than(wanted: Wanted, file: &mut BufReader<File>) -> io::Result<Option<S
         _ => format!("or its first bytes are damaged: it begins with \"{}\"", printable(&begin)),
     };
     let name = wanted.name();
-    Ok(Some(format!("no {name}: its magic number is not that of one; {is}")))
+    Ok(Some(format!("not a {name}: its magic number is wrong; {is}")))
 }
 
 /// Bytes as text, as far as possible.

@@ -111,13 +111,12 @@ pub fn check_snapshot(path: &Path, json: bool, out: &mut dyn Write) -> io::Resul
 /// What a server does with an unfinished snapshot.
 fn unfinished(path: &Path, name: &str) -> String {
     let what = match std::fs::metadata(path).map(|found| found.len()) {
-        Ok(0) => "it is empty, so it was never finished, or something cut it off",
+        Ok(0) => "it is empty, so it was never finished, or it was truncated",
         _ => "it was never finished: its end is missing",
     };
     match plan::snapshot_zxid(name) {
         Some(zxid) => format!(
-            "{what}. The server passes it over when it starts, and begins with the snapshot before it \
-             and the log; where the log then does not reach {zxid}, or there is no other snapshot and \
+            "{what}. The server ignores it when it starts, and begins with the previous snapshot and the log; if the log then does not reach {zxid}, or there is no other snapshot and \
              the log has transactions, it refuses to start"
         ),
         None => what.to_owned(),

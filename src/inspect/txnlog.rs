@@ -218,7 +218,7 @@ fn refused_for_later(path: &Path, verdict: &Verdict) -> Option<String> {
         .filter(|name| plan::log_zxid(name).is_some_and(|zxid| zxid > own))
         .min_by_key(|name| plan::log_zxid(name))?;
     Some(format!(
-        "but {later} follows it in its folder, and no server begins another log behind such an end: a \
+        "but {later} follows it in its folder, and no server begins another log after such an end: a \
          server that needs this log refuses to start, as ZooKeeper does; bring the whole file back, or \
          move it away if it came here by mistake"
     ))

@@ -261,7 +261,7 @@ pub const WITHOUT_MEANING: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "caches and cleaners that the tree has no need of",
+        "caches and cleaners that the tree does not need",
         &[
             "add_dead_watcher_stall_time",
             "dead_watchers_queued",

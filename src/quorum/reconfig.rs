@@ -47,7 +47,7 @@ impl Config {
         let mut config = match change.new_members {
             Some(members) => whole(members, standalone_enabled)?,
             None if self.is_hierarchical() => {
-                let reason = "servers can be added and removed only where a majority decides";
+                let reason = "servers can be added and removed only if a majority is the quorum";
                 return Err(BadArguments(reason.to_owned()));
             }
             None => Config { members: self.changed(change)?, ..Config::default() },
@@ -97,7 +97,7 @@ impl Config {
                     && let Some((host, port)) = known.common_socket(&own)
                 {
                     let reason =
-                        format!("{host}:{port} of server {id} is used by server {other} already");
+                        format!("{host}:{port} of server {id} is already used by server {other}");
                     return Err(BadArguments(reason));
                 }
             }
@@ -117,7 +117,7 @@ fn whole(members: &str, standalone_enabled: bool) -> Result<Config, ReconfigErro
         0 if !standalone_enabled => Err(Marshalling("there is no participant".to_owned())),
         0 if observers > 0 => Err(Marshalling("there are only observers".to_owned())),
         1 if standalone_enabled && observers > 0 => {
-            Err(Marshalling("one participant and observers are no ensemble".to_owned()))
+            Err(Marshalling("one participant and observers are not an ensemble".to_owned()))
         }
         _ => Ok(config),
     }

@@ -70,7 +70,7 @@ fn member_addresses(text: &str) -> Result<(Vec<MemberAddress>, Role), String> {
 pub fn parse_group(text: &str) -> Result<Vec<u64>, String> {
     java_split(text, ':')
         .into_iter()
-        .map(|id| id.parse().map_err(|_| "allowed: server ids with colons between".to_owned()))
+        .map(|id| id.parse().map_err(|_| "allowed: server ids separated by colons".to_owned()))
         .collect()
 }
 
@@ -113,7 +113,7 @@ fn checked_host(host: &str) -> Result<String, String> {
     }
     // A character with a meaning in the text of a configuration could not be read back.
     if host.chars().any(|c| c.is_control() || c.is_whitespace() || "=;|[],\\".contains(c)) {
-        return Err(format!("{host:?} is no name of a host"));
+        return Err(format!("{host:?} is not the name of a host"));
     }
     Ok(host.to_owned())
 }

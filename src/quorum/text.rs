@@ -100,8 +100,8 @@ impl Config {
         value: &str,
     ) -> Result<(), String> {
         if key == "version" {
-            self.version = parse_hex(value)
-                .ok_or("the version is no number in hexadecimal digits".to_owned())?;
+            self.version =
+                parse_hex(value).ok_or("the version is not a hexadecimal number".to_owned())?;
         } else if key.starts_with("server.") {
             self.members.insert(server_of(key)?, Member::parse(value)?);
         } else if key.starts_with("group") {
@@ -116,7 +116,7 @@ impl Config {
             }
         } else if key.starts_with("weight") {
             let weight: i64 =
-                value.parse().map_err(|_| format!("the weight {value:?} is no number"))?;
+                value.parse().map_err(|_| format!("the weight {value:?} is not a number"))?;
             if weight < 0 {
                 return Err("a weight is never negative".to_owned());
             }
@@ -292,7 +292,7 @@ mod tests {
             ("server.1=a:1:2\nweight.1=2", 0, "no group"),
             ("server.1=a:1:2\ngroup.1=1:2", 0, "weighs nothing"),
             ("server.1=a:1:2\ngroup.1=1\nweight.1=-1", 3, "negative"),
-            ("server.1=a:1:2\ngroup.1=1\nweight.1=q", 3, "no number"),
+            ("server.1=a:1:2\ngroup.1=1\nweight.1=q", 3, "not a number"),
         ] {
             let error = Config::parse(text).unwrap_err();
             assert_eq!(error.line, line, "{text:?}: {error}");

@@ -30,7 +30,7 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 pub enum FolderError {
     /// It does not exist and may not be created.
     #[error(
-        "{} does not exist, and zookeeper.datadir.autocreate=false forbids to create it",
+        "{} does not exist, and zookeeper.datadir.autocreate=false forbids creating it",
         folder.display()
     )]
     Missing {
@@ -55,7 +55,7 @@ pub enum FolderError {
         pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default(),
         match pid {
             Some(_) => "",
-            None => " (`lslocks` names whoever holds .ringkeeper.lock)",
+            None => " (`lslocks` names the process that holds .ringkeeper.lock)",
         }
     )]
     Locked {
@@ -66,8 +66,7 @@ pub enum FolderError {
     },
     /// Something else than a lock file has the lock's name.
     #[error(
-        "{} is {found}, and the lock of a server is a file of its own: somebody who may write to the folder has put \
-         it there. Move it away",
+        "{} is {found}, and the lock of a server is a file of its own: a user with write access to the folder has put it there. Move it away",
         path.display()
     )]
     NotALock {
@@ -78,7 +77,7 @@ pub enum FolderError {
     },
     /// A link to nothing in the place of a folder.
     #[error(
-        "{} is a link to {}, which is not there: mount it or make it, or correct the path",
+        "{} is a link to {}, which does not exist: mount it or create it, or correct the path",
         path.display(),
         target.display()
     )]

@@ -86,14 +86,13 @@ pub fn watch_signals(
         for signal in signals.forever() {
             match signal {
                 SIGQUIT => {
-                    tracing::info!("SIGQUIT: what this server is doing; it goes on");
+                    tracing::info!("SIGQUIT: what this server is doing; it continues");
                     threads().iter().for_each(|line| tracing::info!("{line}"));
                     stop.summary.store(true, Ordering::Release);
                     bells.iter().for_each(Doorbell::ring);
                 }
                 SIGUSR1 | SIGUSR2 => tracing::info!(
-                    "{}: means nothing here, the server goes on; SIGQUIT makes it say what it is \
-                     doing, SIGTERM ends it",
+                    "{}: has no effect, the server continues; SIGQUIT makes it log what it is doing, SIGTERM ends it",
                     name_of(signal)
                 ),
                 SIGXFSZ => tracing::error!(

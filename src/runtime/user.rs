@@ -25,7 +25,7 @@ mod tests {
         let said = way_out_for_user(&io::ErrorKind::PermissionDenied.into());
         let uid = rustix::process::geteuid().as_raw();
         assert!(
-            said.starts_with(&format!(" (for the user with uid {uid}). The user whom")),
+            said.starts_with(&format!(" (for the user with uid {uid}). The user that")),
             "{said}"
         );
         assert_eq!(way_out_for_user(&io::ErrorKind::NotFound.into()), "");

@@ -264,7 +264,7 @@ impl<R: Read + Seek> Reader<R> {
                 at = end;
                 entries.push(entry);
                 if end - start > GROUP_BYTES_MAX {
-                    let reason = "records without end and no guard".to_owned();
+                    let reason = "records without an end, and no guard".to_owned();
                     break Failure { offset: at, shape: Shape::End, reason };
                 }
                 continue;
@@ -314,7 +314,7 @@ impl<R: Read + Seek> Reader<R> {
                         return Ok(Ok((entry, guard)));
                     }
                     Err(error) => {
-                        format!("the checksum is right, but it is no transaction: {error}")
+                        format!("the checksum is right, but it is not a transaction: {error}")
                     }
                 }
             }
@@ -480,8 +480,7 @@ impl Guard {
 /// The verdict on a file that never was a log, or no longer is one.
 fn no_log() -> Verdict {
     let reason =
-        "it does not begin with a log's magic number \"ZKLG\", and may be no log at all: if \
-                  somebody else put it there, move it out of the folder"
+        "it does not begin with a log's magic number \"ZKLG\", and may be no log at all: if it was put there by mistake, move it out of the folder"
             .to_owned();
     Verdict::Damaged { offset: 0, zxid: None, reason }
 }

@@ -156,7 +156,7 @@ fn properties_of_the_command_line_count_behind_those_of_the_environment() {
         "the command line: snapCount = 7",
         "JVMFLAGS: jute.maxbuffer = 2000",
         "the command line: ringkeeper.allowLogGaps = true",
-        ":3: globalOutstandingLimit: the file wins over -D in the command line",
+        ":3: globalOutstandingLimit: the file overrides -D in the command line",
         "the command line: -Dzookeeper.snapCuont: unknown key, ignored; did you mean snapCount?",
         "the command line: words for a JVM have no meaning here: -Da.b",
     ] {
@@ -222,7 +222,7 @@ fn convert_writes_a_new_file_and_overwrites_only_when_told() {
     std::fs::write(&leftover, "half").unwrap();
     let (code, _, complaints) = config(&["convert", text(&toml), text(&cfg), "--force"]);
     assert_eq!(code, EXIT_FAILURE);
-    assert!(complaints.contains("zoo.cfg.tmp is there already"), "{complaints}");
+    assert!(complaints.contains("zoo.cfg.tmp already exists"), "{complaints}");
     assert!(complaints.contains("remove it") && !complaints.contains("--force"), "{complaints}");
     std::fs::remove_file(&leftover).unwrap();
     let (code, out, _) = config(&["convert", text(&toml), "-"]);

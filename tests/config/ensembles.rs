@@ -71,7 +71,7 @@ fn what_makes_no_ensemble_is_an_error_that_says_why() {
         (
             format!("{one}weight.1=2\n"),
             Problem::Conflict,
-            "weight.1 has a meaning within groups alone",
+            "weight.1 has a meaning only within groups",
         ),
         (format!("{one}weight.1=1\n"), Problem::Conflict, "in no group"),
         (

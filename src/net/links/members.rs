@@ -171,8 +171,7 @@ impl Members {
         if !unknown.is_empty() && self.said_at.is_none_or(|at| now >= at + SAID_EVERY) {
             self.said_at = Some(now);
             tracing::warn!(
-                "it is not known where some members of the ensemble are: {unknown}. Until it is, whoever says \
-                 that it is one of them is let in from anywhere"
+                "the addresses of some members of the ensemble are unknown: {unknown}. Until they are known, a server that names the id of one of them is accepted from any address"
             );
         }
     }

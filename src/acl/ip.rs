@@ -14,7 +14,8 @@ pub(super) struct Address {
 }
 
 impl Address {
-    /// # Errors `None`: ZooKeeper does not accept it as an address.
+    /// # Errors
+    /// `None`: ZooKeeper does not accept it as an address.
     pub fn parse(text: &str) -> Option<Address> {
         parse(text)
     }
@@ -39,7 +40,8 @@ pub(super) struct Range {
 }
 
 impl Range {
-    /// # Errors `None`: ZooKeeper does not accept it as a range.
+    /// # Errors
+    /// `None`: ZooKeeper does not accept it as a range.
     pub fn parse(expression: &str) -> Option<Range> {
         let (address, bits) = parse_prefix(expression)?;
         Some(Range { address, bits })

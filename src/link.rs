@@ -125,15 +125,15 @@ pub enum LinkOp {
     },
     /// Sends bytes after those sent before. `Sent` follows later.
     Send {
-        /// On which.
+        /// The link.
         link: LinkId,
-        /// What.
+        /// The bytes.
         bytes: Bytes,
     },
     /// Closes after earlier bytes have left, within a time that the network bounds. No further event of
     /// this link follows.
     Close {
-        /// Which.
+        /// The link.
         link: LinkId,
     },
 }
@@ -149,42 +149,42 @@ pub enum LinkEvent<'a> {
         port: Port,
         /// The address of the other side.
         remote: SocketAddr,
-        /// Which members' address that is; `None`: addresses are not looked at.
+        /// The members that have this address; `None`: addresses are not checked.
         may_be: Option<&'a [ServerId]>,
     },
     /// The members have changed: tells which of them have the address of an accepted link.
     Identified {
-        /// Which.
+        /// The link.
         link: LinkId,
         /// The members with that address.
         may_be: &'a [ServerId],
     },
     /// A requested connection is established.
     Connected {
-        /// Which.
+        /// The link.
         link: LinkId,
         /// The address of the other side.
         remote: SocketAddr,
     },
     /// Bytes arrived.
     Received {
-        /// On which.
+        /// The link.
         link: LinkId,
         /// A piece of the stream, of any length.
         bytes: &'a [u8],
     },
     /// The network has passed more bytes of `Send` to the kernel.
     Sent {
-        /// On which.
+        /// The link.
         link: LinkId,
         /// The number of these bytes.
         bytes: u64,
     },
     /// The other side or the network has closed the link, or it could not be opened.
     Closed {
-        /// Which.
+        /// The link.
         link: LinkId,
-        /// Why, in words for an operator.
+        /// The reason, in words for an operator.
         reason: &'a str,
     },
 }

@@ -28,7 +28,7 @@ pub enum PlantedBug {
     ParkedSentTwice,
     /// A purge removes logs that the newest snapshot needs.
     PurgeTooMuch,
-    /// A client is told that its session has expired before the end is committed.
+    /// A client learns that its session has expired before the end is committed.
     ExpiredTooSoon,
     /// A multiRead checks no permission.
     MultiReadUnchecked,

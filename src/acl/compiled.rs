@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! simple: for each entry, for each identity: do the schemes and the names match? is a bit wanted?
-//! here:   a name of `digest` is looked for by its hash, an address among the points where what it
+//! here:   a name of `digest` is found by its hash, an address among the points at which what it
 //!         is given changes
 //! ```
 //! The simple version needs milliseconds for a list of tens of thousands of entries, and every operation of

@@ -63,7 +63,7 @@ pub enum Problem {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{origin}: {}{text}", key_and_value(.key, .value))]
 pub struct ConfigError {
-    /// Where the value stands.
+    /// The origin of the value.
     pub origin: Origin,
     /// The kind of error.
     pub problem: Problem,
@@ -113,7 +113,7 @@ pub enum Level {
 pub struct Note {
     /// How much it matters.
     pub level: Level,
-    /// Where the value stands.
+    /// The origin of the value.
     pub origin: Origin,
     /// The key as it was written; empty if the note is not about a single key.
     pub key: String,

@@ -45,7 +45,7 @@ pub struct Config {
 pub struct Setting {
     /// The value as a `zoo.cfg` writes it; hidden if it is a secret.
     pub text: String,
-    /// Where it stands.
+    /// Its origin.
     pub origin: Origin,
 }
 

@@ -29,7 +29,7 @@ pub enum LoadError {
     /// A path that no node can have.
     #[error("\"{path}\" is not a node's path")]
     BadPath {
-        /// It.
+        /// The path.
         path: String,
     },
     /// A node before its parent, or without one.
@@ -43,7 +43,7 @@ pub enum LoadError {
     /// ZooKeeper: DataTree.deserialize takes the second, and forgets which children the first had.
     #[error("\"{path}\" occurs twice, and it is unknown which of the two is right")]
     Twice {
-        /// It.
+        /// The path.
         path: String,
     },
     /// The snapshot has no node at all.
@@ -60,7 +60,7 @@ pub enum LoadError {
     BelowEphemeral {
         /// The ephemeral node.
         path: String,
-        /// What it stores as its owner.
+        /// Its stored owner.
         owner: i64,
     },
     /// A node that every server needs would be deleted with a session, or by the server itself.
@@ -68,9 +68,9 @@ pub enum LoadError {
         "\"{path}\" has the owner 0x{owner:x}: it would be deleted with its owner, and every server needs it"
     )]
     Goes {
-        /// It.
+        /// The path.
         path: String,
-        /// What it stores as its owner.
+        /// Its stored owner.
         owner: i64,
     },
 }

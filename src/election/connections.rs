@@ -324,7 +324,7 @@ impl Connections {
         ops.append(&mut self.ops);
     }
 
-    // ---- who connects
+    // ---- incoming connections
 
     fn on_accepted(
         &mut self,
@@ -552,7 +552,7 @@ impl Connections {
         true
     }
 
-    // ---- whom we connect to
+    // ---- outgoing connections
 
     fn is_to_be_called(&self, id: ServerId, channel: &Channel) -> bool {
         channel.open.is_none()
@@ -663,7 +663,7 @@ impl Connections {
         }
     }
 
-    // ---- a connection that stands
+    // ---- an established connection
 
     fn open(
         &mut self,

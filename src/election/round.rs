@@ -1,8 +1,8 @@
 //! One round of an election: the votes received, and when they suffice (`FastLeaderElection`).
 //!
 //! ```text
-//! received  votes of this round: of those who look, and of those who have just decided in it
-//! outside   what servers say that have a leader, of any round (ZooKeeper's `outofelection`)
+//! received  votes of this round: of servers that look, and of those that have just decided in it
+//! outside   votes of servers that have a leader, of any round (ZooKeeper's `outofelection`)
 //! ```
 //! A newer round replaces an older one and its votes; a vote of an older round is answered, not
 //! counted. While a new configuration is proposed, its members vote too, but only those of the

@@ -116,13 +116,13 @@ pub enum Op {
     /// The segment is open and prepared up to the end of the write. The buffer comes back in
     /// [`Done::Buffer`].
     LogWrite {
-        /// Its name.
+        /// Its token.
         token: Token,
         /// The segment.
         segment: SegmentId,
         /// Byte offset in the segment.
         offset: u64,
-        /// What.
+        /// The buffer.
         buf: AlignedBuf,
         /// The number of bytes to write.
         bytes: u32,
@@ -133,7 +133,7 @@ pub enum Op {
     /// one), writes `header` and then zeroes up to `bytes` (really written, no hole), syncs file and
     /// folder, and keeps the file open for `LogWrite`. On failure the file is removed.
     SegmentPrepare {
-        /// Its name.
+        /// Its token.
         token: Token,
         /// The new segment.
         segment: SegmentId,
@@ -144,9 +144,9 @@ pub enum Op {
     },
     /// Gives a prepared segment its final name, which must not exist yet, and syncs the folder.
     SegmentName {
-        /// Its name.
+        /// Its token.
         token: Token,
-        /// Which.
+        /// The segment.
         segment: SegmentId,
         /// The final name.
         name: String,
@@ -154,42 +154,42 @@ pub enum Op {
     /// Cuts the segment's unused zeroes off at `bytes_used`, and closes it. With `bytes_used` 0
     /// the segment was never named: it is removed.
     SegmentClose {
-        /// Its name.
+        /// Its token.
         token: Token,
-        /// Which.
+        /// The segment.
         segment: SegmentId,
         /// The end of the last group in it.
         bytes_used: u64,
     },
     /// Creates (or empties) a file in [`Place::Snapshots`] for the `SnapshotWrite`s that follow.
     SnapshotCreate {
-        /// Its name.
+        /// Its token.
         token: Token,
         /// The temporary name.
         temporary: String,
     },
     /// Appends to the snapshot in progress. The buffer comes back in [`Done::Bytes`].
     SnapshotWrite {
-        /// Its name.
+        /// Its token.
         token: Token,
-        /// What.
+        /// The bytes.
         bytes: Vec<u8>,
     },
     /// Syncs the snapshot, renames it, replacing an existing file, and syncs the folder.
     SnapshotCommit {
-        /// Its name.
+        /// Its token.
         token: Token,
         /// The final name.
         name: String,
     },
     /// Closes and removes the snapshot in progress, if any.
     SnapshotAbandon {
-        /// Its name.
+        /// Its token.
         token: Token,
     },
     /// Replaces a small file: written under `name` + `.tmp`, synced, renamed, folder synced.
     FileReplace {
-        /// Its name.
+        /// Its token.
         token: Token,
         /// The folder.
         place: Place,
@@ -200,7 +200,7 @@ pub enum Op {
     },
     /// Removes files and syncs the folder. A file that does not exist is not a failure.
     Remove {
-        /// Its name.
+        /// Its token.
         token: Token,
         /// The folder.
         place: Place,
@@ -210,7 +210,7 @@ pub enum Op {
 }
 
 impl Op {
-    /// Its name.
+    /// Its token.
     pub fn token(&self) -> Token {
         match self {
             Op::LogWrite { token, .. }

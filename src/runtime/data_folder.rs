@@ -34,7 +34,7 @@ pub enum FolderError {
         folder.display()
     )]
     Missing {
-        /// Which.
+        /// The folder.
         folder: PathBuf,
     },
     /// Something else has its name, or the name of a folder above it.
@@ -59,7 +59,7 @@ pub enum FolderError {
         }
     )]
     Locked {
-        /// Which.
+        /// The folder.
         folder: PathBuf,
         /// The other's process id, if it could be read.
         pid: Option<u32>,
@@ -90,11 +90,11 @@ pub enum FolderError {
     /// The system returned an error.
     #[error("{what} {}: {error}{}", path.display(), way_out_for_user(error))]
     Io {
-        /// What was tried.
+        /// The operation.
         what: &'static str,
-        /// On what.
+        /// The path.
         path: PathBuf,
-        /// The answer.
+        /// The system's error.
         error: io::Error,
     },
 }

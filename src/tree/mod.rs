@@ -122,7 +122,7 @@ impl Tree {
     /// As [`Tree::find`], with a guess of the node.
     #[inline]
     pub fn find_near(&self, guess: Option<&NodeId>, path: &str) -> Option<NodeId> {
-        // A slot that is somebody else's by now has another path; one that is free has none.
+        // A slot that was reused has another path; a free one has none.
         let is_it = |id: &&NodeId| self.slab.get(**id).path_bytes() == path.as_bytes();
         match guess.filter(|_| !path.is_empty()).filter(is_it) {
             Some(&id) => Some(id),
@@ -133,7 +133,7 @@ impl Tree {
     /// As [`Tree::find`], for the parent of a node that is about to be inserted.
     #[inline]
     pub fn find_parent(&self, path: &str) -> Option<NodeId> {
-        // A slot that is somebody else's by now has another path; one that is free has none.
+        // A slot that was reused has another path; a free one has none.
         if !path.is_empty() && self.slab.get(self.parent_last).path_bytes() == path.as_bytes() {
             return Some(self.parent_last);
         }

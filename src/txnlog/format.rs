@@ -4,7 +4,7 @@
 //! file     header 16 bytes, then records, then zeroes
 //! header   int magic "ZKLG" | int version 2 | long dbid
 //! record   long Adler-32 of the entry | int len | entry: len bytes | byte 0x42
-//! entry    TxnHeader | body | [TxnDigest] | anything, which no reader looks at
+//! entry    TxnHeader | body | [TxnDigest] | anything, which all readers ignore
 //! ```
 //! Our writer puts records into groups, one per disk write. A group begins and ends on a block
 //! boundary of the file (the first one of a file includes the header). The padding to a whole block

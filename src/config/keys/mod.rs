@@ -29,7 +29,7 @@ pub enum Place {
     File,
     /// In the file, or as `-Dzookeeper.key`: a file key makes the system property of that name.
     Property,
-    /// Like [`Place::Property`], and as `-Dkey` as well.
+    /// Like [`Place::Property`], and also as `-Dkey`.
     PropertyOrBare,
     /// In ZooKeeper only as `-Dkey`; here also as `ringkeeper.key` in a `zoo.cfg` and as `key` in TOML.
     Bare,
@@ -197,7 +197,7 @@ impl Key {
         }
     }
 
-    /// Whether the row stands for every key with its prefix.
+    /// Whether the row is for every key with its prefix.
     pub fn is_family(&self) -> bool {
         self.name.ends_with('*')
     }

@@ -385,7 +385,7 @@ impl Links {
         }
     }
 
-    // ---- who connects
+    // ---- incoming connections
 
     /// Sets the members: their names are resolved before any connection comes.
     fn set_members(&self, hosts: MemberHosts) {

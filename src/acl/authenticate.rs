@@ -157,7 +157,7 @@ impl Authentication {
         Authentication { options }
     }
 
-    /// What it was made with.
+    /// The options that it was made with.
     pub fn options(&self) -> &AuthenticationOptions {
         &self.options
     }

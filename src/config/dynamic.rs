@@ -94,7 +94,7 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// For a server that runs with `config`, read from `file`.
+    /// A keeper for a server that runs with `config`, read from `file`.
     pub fn new(config: &Config, file: Option<&Path>) -> Keeper {
         let quorum = &config.quorum;
         let kept = quorum.reconfig_enabled && quorum.is_distributed();
@@ -214,7 +214,7 @@ pub fn next_text(config: &quorum::Config) -> String {
     lines.join("\n")
 }
 
-/// The content of `.dynamic.VERSION`: the members alone, sorted as texts.
+/// The content of `.dynamic.VERSION`: only the members, sorted as texts.
 pub fn dynamic_text(config: &quorum::Config) -> String {
     let mut lines = member_lines(config);
     lines.sort_unstable();
@@ -236,7 +236,7 @@ pub fn beside(file: &Path, suffix: &str) -> PathBuf {
 /// The static file without its members, and with the name of the dynamic file.
 ///
 /// # Errors
-/// It is no TOML any more.
+/// It is no longer TOML.
 pub fn static_text(
     bytes: &[u8],
     name: &str,
@@ -254,9 +254,9 @@ pub fn static_text(
     }
 }
 
-/// What does not stay in the static file.
-// ZooKeeper: QuorumPeerConfig.editStaticConfig goes by the beginnings of the keys; with clientPort
-// it also drops clientPortListenBacklog, which stays here.
+/// The keys that are removed from the static file.
+// ZooKeeper: QuorumPeerConfig.editStaticConfig compares the prefixes of keys; with clientPort it also drops
+// clientPortListenBacklog, which stays here.
 fn is_dropped(key: &str, drop_client: bool) -> bool {
     ["server.", "group", "weight", "dynamicConfigFile", "peerType"]
         .iter()
@@ -264,8 +264,8 @@ fn is_dropped(key: &str, drop_client: bool) -> bool {
         || drop_client && (key == "clientPort" || key == "clientPortAddress")
 }
 
-/// The lines that stay, as they are. ZooKeeper writes keys and values anew, without the comments
-/// and in the order of a hash table; it reads what this leaves.
+/// The remaining lines, unchanged. ZooKeeper rewrites keys and values, without the comments and in the order of a
+/// hash table; it can read the result of this function.
 fn static_properties(bytes: &[u8], dynamic: &str, drops: impl Fn(&str) -> bool) -> Vec<u8> {
     let items = properties::read(bytes);
     let starts: Vec<(u32, bool)> = items
@@ -301,7 +301,7 @@ fn static_properties(bytes: &[u8], dynamic: &str, drops: impl Fn(&str) -> bool) 
     out
 }
 
-/// Lines with their ends: `\n`, `\r` or `\r\n`, as properties count them.
+/// Lines with their ends: `\n`, `\r` or `\r\n`, as in properties.
 fn physical_lines(bytes: &[u8]) -> Vec<&[u8]> {
     let mut lines = Vec::new();
     let mut start = 0;

@@ -40,7 +40,7 @@ impl Database {
         let TxnBody::Multi(parts) = txn.body() else {
             return self.change(session, &txn.body(), &ahead).is_some();
         };
-        // Of a multi that has failed, nothing is applied.
+        // Nothing of a failed multi is applied.
         if parts.iter().any(|part| part.op == OpCode::Error.number()) {
             return true;
         }

@@ -147,7 +147,7 @@ impl MultiHeader {
     /// Length of the encoding.
     pub const BYTES: usize = 4 + 1 + 4;
 
-    /// What ends a multi, in both directions.
+    /// The end of a multi, in both directions.
     pub const END: MultiHeader = MultiHeader { op: -1, done: true, err: -1 };
 
     /// Before an operation's error; the error follows once more as an int.

@@ -31,7 +31,7 @@ pub enum SnapshotError {
     /// The bytes are not those of a snapshot.
     #[error("malformed at offset {offset}: {reason}")]
     Malformed {
-        /// Where in the uncompressed stream.
+        /// The offset in the uncompressed stream.
         offset: u64,
         /// What is wrong.
         reason: String,

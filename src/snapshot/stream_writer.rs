@@ -12,7 +12,7 @@ use crate::database::Database;
 use crate::id::Zxid;
 use crate::jute::Jute;
 
-/// What follows the tree, so that a learner sees that nothing is missing.
+/// Follows the tree, and shows the learner that nothing is missing.
 pub(super) const SIGNATURE: &str = "BenWasHere";
 
 /// Nodes in a piece, at most. A node costs some 200 ns: a fifth of a millisecond.

@@ -106,7 +106,7 @@ impl WatcherType {
 /// Limits on the number of watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WatchBounds {
-    /// Of one connection, data and child watches.
+    /// Data and child watches of one connection.
     pub per_connection_max: u32,
     /// Bytes of all watches, paths included. One connection may have [`limits::WATCH_MEMORY_SHARE`] of them.
     pub bytes_max: u64,

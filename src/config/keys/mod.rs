@@ -145,9 +145,9 @@ pub struct Key {
     pub name: &'static str,
     /// Theme.
     pub theme: Theme,
-    /// Where it may stand.
+    /// Where it may be set.
     pub place: Place,
-    /// What it allows.
+    /// Its allowed values.
     pub kind: Kind,
     /// Unit of a number; empty if it has none.
     pub unit: &'static str,
@@ -157,7 +157,7 @@ pub struct Key {
     pub secret: bool,
     /// What ZooKeeper does with a value that it cannot parse.
     pub unreadable: Unreadable,
-    /// What becomes of it.
+    /// What Ringkeeper does with it.
     pub fate: Fate,
 }
 

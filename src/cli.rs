@@ -381,7 +381,8 @@ fn write_new(path: &Path, text: &str, force: bool) -> io::Result<()> {
         io::ErrorKind::AlreadyExists => io::Error::new(
             error.kind(),
             format!(
-                "{} already exists: another conversion may be writing it. If none is running, an interrupted one has left it: remove it",
+                "{} already exists: another conversion may be writing it. If none is running, an \
+                 interrupted one has left it: remove it",
                 temporary.display()
             ),
         ),

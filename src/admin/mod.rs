@@ -105,7 +105,8 @@ impl Desk {
         let Some(mode) = mode(replica) else { return self.answer_not_serving(word, argument) };
         if let Some(entries) = entries(word, replica).filter(|n| *n > limits::WORD_ENTRIES_MAX) {
             return format!(
-                "{entries} entries are too many for one answer, which may have {}. wchs, srvr and mntr show how many there are of each kind.\n",
+                "{entries} entries are too many for one answer, which may have {}. wchs, srvr and \
+                 mntr show how many there are of each kind.\n",
                 limits::WORD_ENTRIES_MAX
             );
         }
@@ -389,7 +390,8 @@ fn watches_by_path(replica: &Replica) -> Result<String, TooLong> {
 fn too_long(_: TooLong) -> String {
     let mebibytes = limits::WORD_BYTES_MAX >> 20;
     format!(
-        "The paths are too long for one answer, which may have {mebibytes} MiB. wchs, srvr and mntr show how many there are.\n"
+        "The paths are too long for one answer, which may have {mebibytes} MiB. wchs, srvr and \
+         mntr show how many there are.\n"
     )
 }
 

@@ -82,7 +82,9 @@ pub(super) fn find(reading: &mut Reading) {
         let key = format!("server.{id}");
         let (origin, place) = (reading.origin(&key), reading.origin(&format!("server.{first}")));
         let text = format!(
-            "its quorum port is the election port of server.{first} ({place}), and its election port is the quorum port of server.{first}: if that is a mistake, neither can reach the other; the order is \
+            "its quorum port is the election port of server.{first} ({place}), and its election \
+             port is the quorum port of server.{first}: if that is a mistake, neither can reach \
+             the other; the order is \
              server.N=HOST:QUORUM:ELECTION in every line"
         );
         reading.note(Level::Warn, &origin, &key, text);

@@ -97,7 +97,8 @@ impl Document {
                 name,
                 1,
                 format!(
-                    "there is a byte order mark before {key}, and ZooKeeper ignores such a line: save the file as UTF-8 without a byte order mark"
+                    "there is a byte order mark before {key}, and ZooKeeper ignores such a line: \
+                     save the file as UTF-8 without a byte order mark"
                 ),
             );
         }

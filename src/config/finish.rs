@@ -35,7 +35,8 @@ fn folders(reading: &mut Reading) {
         let Some(path) = reading.text(key).map(PathBuf::from) else { continue };
         // ZooKeeper: VerifyingFileFactory warns about the same paths.
         if path.is_relative() && !path.starts_with(".") {
-            let text = "a relative path depends on the folder in which the server is started; begin it with ./ if that is intended";
+            let text = "a relative path depends on the folder in which the server is started; \
+                begin it with ./ if that is intended";
             let origin = reading.origin(key);
             reading.note(Level::Warn, &origin, key, text.to_owned());
         }

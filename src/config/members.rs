@@ -68,7 +68,8 @@ fn groups(reading: &mut Reading) {
         if line.role == Role::Participant && !group_of.contains_key(server) {
             let text = match quorum.weights.keys().next() {
                 Some(weight) if quorum.groups.is_empty() => format!(
-                    "in no group, and weight.{weight} has a meaning only within groups: add group.N lines, or remove the weights"
+                    "in no group, and weight.{weight} has a meaning only within groups: add \
+                     group.N lines, or remove the weights"
                 ),
                 _ => "in no group, but there are groups".to_owned(),
             };
@@ -269,7 +270,8 @@ pub(super) fn stand(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>)
             let text = match was_member {
                 EpochFile::None => return,
                 EpochFile::There(path) => format!(
-                    "there is {}: this server was a member of an ensemble, and if other members still run, their data and this server's diverge from now on",
+                    "there is {}: this server was a member of an ensemble, and if other members \
+                     still run, their data and this server's diverge from now on",
                     path.display()
                 ),
                 EpochFile::Unknown(path, why) => {
@@ -303,7 +305,9 @@ fn without_members(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) 
         if read_file.is_none() || misplaced || reading.errors.iter().any(of_file) {
             return;
         }
-        let text = "there is no server.N in it, so this server cannot know its ensemble: write the members into it as in the other servers' files, or remove dynamicConfigFile if this server is to run standalone";
+        let text = "there is no server.N in it, so this server cannot know its ensemble: write \
+            the members into it as in the other servers' files, or remove dynamicConfigFile if \
+            this server is to run standalone";
         return reading.error(Problem::Conflict, &Origin::file(&name), "", None, text.to_owned());
     }
     if !reading.config.quorum.standalone_enabled {
@@ -318,7 +322,9 @@ fn without_members(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) 
         EpochFile::There(path) => path,
     };
     let text = "only members of an ensemble have this file, and the configuration names no server.N: \
-                running standalone, this server would accept writes that the others never get. List the members, or, if this server is to run standalone from now on, add one line: \
+                running standalone, this server would accept writes that the others never get. \
+                List the members, or, if this server is to run standalone from now on, add one \
+                line: \
                 server.1=localhost:2888:3888";
     let origin = Origin::file(&path.display().to_string());
     reading.error(Problem::Conflict, &origin, "", None, text.to_owned());
@@ -361,7 +367,8 @@ fn unknown_epoch_file(reading: &mut Reading, path: &Path, why: &str) {
         return;
     }
     let text = format!(
-        "cannot be read, so it is not known whether this server is a member of an ensemble, and it does not run standalone: {why}"
+        "cannot be read, so it is not known whether this server is a member of an ensemble, and \
+         it does not run standalone: {why}"
     );
     let origin = Origin::file(&path.display().to_string());
     reading.error(Problem::Missing, &origin, "", None, text);

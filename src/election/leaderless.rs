@@ -57,7 +57,8 @@ impl Leaderless {
         let hint = if silent == NONE {
             ""
         } else {
-            ". Those that can be reached and are silent may refuse this server: their logs say why (two servers with the same myid, or the two ports of a line exchanged)"
+            ". Those that can be reached and are silent may refuse this server: their logs say \
+             why (two servers with the same myid, or the two ports of a line exchanged)"
         };
         tracing::warn!(
             seconds,

@@ -65,7 +65,8 @@ fn export(path: &Path, to: &Path, json: bool, out: &mut dyn Write) -> io::Result
     let mut copy = match Copy::begin(&unfinished, mode) {
         Ok(copy) => copy,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let text = "already exists: another export may be writing it. If none is running, an interrupted one has left it: remove it";
+            let text = "already exists: another export may be writing it. If none is running, an \
+                interrupted one has left it: remove it";
             complain(&unfinished, json, text, out)?;
             return Ok(false);
         }

@@ -116,7 +116,8 @@ fn unfinished(path: &Path, name: &str) -> String {
     };
     match plan::snapshot_zxid(name) {
         Some(zxid) => format!(
-            "{what}. The server ignores it when it starts, and begins with the previous snapshot and the log; if the log then does not reach {zxid}, or there is no other snapshot and \
+            "{what}. The server ignores it when it starts, and begins with the previous snapshot \
+             and the log; if the log then does not reach {zxid}, or there is no other snapshot and \
              the log has transactions, it refuses to start"
         ),
         None => what.to_owned(),

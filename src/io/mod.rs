@@ -17,7 +17,8 @@ pub use buffer::{AlignedBuf, BUFFER_ALIGNMENT};
 pub fn way_out(error: &std::io::Error) -> &'static str {
     match error.kind() {
         std::io::ErrorKind::PermissionDenied => {
-            ". The user that runs the server must be able to read and write the whole folder: a command that was run as root may have created a part of it; `chown -R` it to that user"
+            ". The user that runs the server must be able to read and write the whole folder: a \
+             command that was run as root may have created a part of it; `chown -R` it to that user"
         }
         std::io::ErrorKind::ReadOnlyFilesystem => {
             ". The file system is mounted read-only: look into the kernel's log for the reason"

@@ -274,7 +274,8 @@ impl Connection {
     /// Ends it because of the memory that it holds, and because all connections together hold too much.
     pub(super) fn give_up(self: &Rc<Self>, holder: &Holder, budget: &Budget) {
         self.finish(&End::Failed(format!(
-            "it holds {} kB, the oldest for {} ms, and all connections together hold nearly the allowed {} MiB (ringkeeper.connectionMemoryMax)",
+            "it holds {} kB, the oldest for {} ms, and all connections together hold nearly the \
+             allowed {} MiB (ringkeeper.connectionMemoryMax)",
             holder.bytes.div_ceil(1000),
             holder.age.as_millis(),
             budget.bytes_max() >> 20,

@@ -66,7 +66,8 @@ pub enum FolderError {
     },
     /// Something else than a lock file has the lock's name.
     #[error(
-        "{} is {found}, and the lock of a server is a file of its own: a user with write access to the folder has put it there. Move it away",
+        "{} is {found}, and the lock of a server is a file of its own: a user with write access \
+         to the folder has put it there. Move it away",
         path.display()
     )]
     NotALock {

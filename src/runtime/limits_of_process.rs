@@ -237,7 +237,9 @@ fn io_uring_advice(
             };
             format!(
                 "the kernel locks no memory for io_uring ({error}): all processes of this user \
-                 together {allowed}, and this server needs {needed_kib} KiB of it. End some of them, or raise the limit (`ulimit -l`, `LimitMEMLOCK=` in a systemd unit, `--ulimit \
+                 together {allowed}, and this server needs {needed_kib} KiB of it. End some of \
+                 them, or raise the limit (`ulimit -l`, `LimitMEMLOCK=` in a systemd unit, \
+                 `--ulimit \
                  memlock=` for a container); if it is high enough, the machine or its control group \
                  has no memory left"
             )

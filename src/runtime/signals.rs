@@ -92,7 +92,8 @@ pub fn watch_signals(
                     bells.iter().for_each(Doorbell::ring);
                 }
                 SIGUSR1 | SIGUSR2 => tracing::info!(
-                    "{}: has no effect, the server continues; SIGQUIT makes it log what it is doing, SIGTERM ends it",
+                    "{}: has no effect, the server continues; SIGQUIT makes it log what it is \
+                     doing, SIGTERM ends it",
                     name_of(signal)
                 ),
                 SIGXFSZ => tracing::error!(

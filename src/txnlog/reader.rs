@@ -480,7 +480,8 @@ impl Guard {
 /// The verdict on a file that never was a log, or no longer is one.
 fn no_log() -> Verdict {
     let reason =
-        "it does not begin with a log's magic number \"ZKLG\", and may be no log at all: if it was put there by mistake, move it out of the folder"
+        "it does not begin with a log's magic number \"ZKLG\", and may be no log at all: if it \
+         was put there by mistake, move it out of the folder"
             .to_owned();
     Verdict::Damaged { offset: 0, zxid: None, reason }
 }

@@ -56,7 +56,8 @@ pub(super) static KEYS: &[Key] = &[
         optional!(storage.snap_size_limit_bytes, 0, 1024),
     )
     .about(
-        "take a snapshot after half as many bytes of log plus a random share of the other half; 0 or less: no such limit",
+        "take a snapshot after half as many bytes of log plus a random share of the other half; 0 \
+         or less: no such limit",
     )
     .unit("KiB"),
     prop(

@@ -151,7 +151,8 @@ impl Inner {
                 false => "this server takes no part in its ensemble until it works",
             };
             tracing::error!(
-                "this server cannot listen at {}:{}, its {}: {reason}. It has tried for {} s and keeps trying; {so}. {WAY_OUT}",
+                "this server cannot listen at {}:{}, its {}: {reason}. It has tried for {} s and \
+                 keeps trying; {so}. {WAY_OUT}",
                 at.host,
                 at.port,
                 name(port),

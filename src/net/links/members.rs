@@ -171,7 +171,8 @@ impl Members {
         if !unknown.is_empty() && self.said_at.is_none_or(|at| now >= at + SAID_EVERY) {
             self.said_at = Some(now);
             tracing::warn!(
-                "the addresses of some members of the ensemble are unknown: {unknown}. Until they are known, a server that names the id of one of them is accepted from any address"
+                "the addresses of some members of the ensemble are unknown: {unknown}. Until they \
+                 are known, a server that names the id of one of them is accepted from any address"
             );
         }
     }

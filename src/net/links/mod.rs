@@ -484,7 +484,8 @@ impl Links {
             return self.refuse(
                 port,
                 remote,
-                "it is an address of no member, and only members may connect (ringkeeper.peerAddressCheck=strict)",
+                "it is an address of no member, and only members may connect \
+                 (ringkeeper.peerAddressCheck=strict)",
             );
         }
         self.admit(stream, port, remote, Some(may_be));

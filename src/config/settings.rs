@@ -212,7 +212,7 @@ pub struct ConnectionThrottle {
     pub drop_increase: f64,
     /// Step down of the drop probability. Default: 0.002. Key `connection_throttle_drop_decrease`.
     pub drop_decrease: f64,
-    /// Share of the bucket that may be missing when the probability falls. Default: 0.
+    /// The drop probability falls while at most this share of the bucket is missing. Default: 0.
     /// Key `connection_throttle_decrease_ratio`.
     pub decrease_ratio: f64,
     /// Whether a connecting session costs its weight instead of one token. Default: false. Key

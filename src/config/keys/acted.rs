@@ -418,7 +418,7 @@ pub(super) static KEYS: &[Key] = &[
         "0",
         plain!(Float, limits.connection_throttle.decrease_ratio),
     )
-    .about("share of the bucket that may be missing when the probability falls"),
+    .about("the drop probability falls while at most this share of the bucket is missing"),
     prop(
         Theme::Limits,
         "connection_throttle_weight_enabled",

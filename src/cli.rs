@@ -1,7 +1,7 @@
-//! The command line: what can be said on it, and the `config` commands themselves.
+//! The command line, and the `config` commands.
 //!
-//! Exit codes: 0 for success, 1 for a failure, 2 for a wrong command line or configuration. The
-//! other commands are only defined here; `main` hands them to the parts that carry them out.
+//! Exit codes: 0 for success, 1 for a failure, 2 for a wrong command line or configuration. The other
+//! commands are only defined here; `main` passes them to the modules that execute them.
 
 mod awaited;
 
@@ -19,20 +19,19 @@ use crate::config::{
 };
 use crate::runtime::way_out_for_user;
 
-/// Exit code of a command that did what it should.
+/// Exit code of a command that succeeded.
 pub const EXIT_OK: u8 = 0;
 /// Exit code of a command that failed.
 pub const EXIT_FAILURE: u8 = 1;
 /// Exit code of a wrong command line or configuration; clap's is the same.
 pub const EXIT_USAGE: u8 = 2;
 
-/// A coordination server that takes the place of Apache ZooKeeper: same protocol, same files, same
-/// zoo.cfg.
+/// A coordination server that replaces Apache ZooKeeper: same protocol, same files, same zoo.cfg.
 #[derive(Debug, Parser)]
 #[command(name = "ringkeeper", version, propagate_version = false, subcommand_required = true)]
 #[command(after_help = "Exit codes: 0 success, 1 failure, 2 wrong command line or configuration.")]
 pub struct Cli {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -42,15 +41,15 @@ pub struct Cli {
 pub enum Command {
     /// Run a server until SIGTERM or SIGINT.
     Server(ServerArgs),
-    /// Say which version this is.
+    /// Print the version.
     Version,
-    /// Look at configuration files.
+    /// Check and convert configuration files.
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Look at transaction logs, ZooKeeper's as well.
+    /// Inspect transaction logs, also ZooKeeper's.
     #[command(subcommand)]
     Txnlog(TxnlogCommand),
-    /// Look at snapshots, ZooKeeper's as well.
+    /// Inspect snapshots, also ZooKeeper's.
     #[command(subcommand)]
     Snapshot(SnapshotCommand),
 }
@@ -62,26 +61,26 @@ pub struct ServerArgs {
     ///
     /// Without it the server keeps its data in ./ringkeeper-data and listens on 127.0.0.1:2181.
     /// System properties are taken from -D words in the environment variables SERVER_JVMFLAGS and
-    /// JVMFLAGS, then from those of the command line; what the file says wins over them.
+    /// JVMFLAGS, then from those of the command line; the file overrides them.
     pub config: Option<PathBuf>,
     /// System properties.
     #[command(flatten)]
     pub properties: PropertyArgs,
 }
 
-/// System properties on the command line, as a JVM takes them.
+/// System properties on the command line, in the form of a JVM.
 #[derive(Debug, Default, Args)]
 pub struct PropertyArgs {
-    /// A system property, such as -Dringkeeper.allowLogGaps=true; may stand several times.
+    /// A system property, such as -Dringkeeper.allowLogGaps=true; may be repeated.
     ///
-    /// It counts like a word of SERVER_JVMFLAGS, and more than one: of two values of one property the
-    /// command line's is taken. What the file says wins over both.
+    /// It counts like a word of SERVER_JVMFLAGS, but overrides it: of two values of one property the
+    /// one on the command line counts. The file overrides both.
     #[arg(short = 'D', value_name = "NAME=VALUE", value_parser = property)]
     pub properties: Vec<String>,
 }
 
-/// A property needs its `=`: without it a file behind `-D` would be taken for a name, and the server
-/// would start without its configuration.
+/// A property needs its `=`: without it a file name after `-D` would be taken for a property, and the
+/// server would start without its configuration.
 fn property(text: &str) -> Result<String, String> {
     match text.split_once('=') {
         Some((name, _)) if !name.trim().is_empty() => Ok(text.to_owned()),
@@ -94,12 +93,12 @@ fn property(text: &str) -> Result<String, String> {
 pub enum ConfigCommand {
     /// Turn a zoo.cfg into TOML, or TOML into a zoo.cfg.
     Convert(ConvertArgs),
-    /// Say what a server would do with each key of a file, and whether it would start here.
+    /// Print what a server would do with each key of a file, and whether it would start here.
     ///
-    /// What the machine denies is looked for as well: io_uring, limits of the process, folders that
-    /// cannot be used, ports that others have, names that do not resolve. Run it as the user, and
-    /// under the limits, of the server. While a ringkeeper runs on the same data, ports are not tried.
-    /// The -D words of SERVER_JVMFLAGS, JVMFLAGS and the command line count, as they do for a server.
+    /// It also checks the machine: io_uring, limits of the process, folders that cannot be used, ports
+    /// that other processes use, names that do not resolve. Run it as the user, and under the limits,
+    /// of the server. While a Ringkeeper server runs on the same data, it does not try the ports. The
+    /// -D words of SERVER_JVMFLAGS, JVMFLAGS and the command line count, as they do for a server.
     Check {
         /// A zoo.cfg, or a file in TOML if its name ends in .toml.
         file: PathBuf,
@@ -107,7 +106,7 @@ pub enum ConfigCommand {
         #[command(flatten)]
         properties: PropertyArgs,
     },
-    /// List every key: what it allows, its default, where it may stand, what becomes of it.
+    /// List every key: its allowed values, its default, where it may be set, and its effect.
     Keys(KeysArgs),
 }
 
@@ -116,17 +115,17 @@ pub enum ConfigCommand {
 pub struct ConvertArgs {
     /// The file to read: TOML if its name ends in .toml, otherwise a zoo.cfg.
     pub input: PathBuf,
-    /// The file to write, or - for standard output; the form follows the name, as for the input.
+    /// The file to write, or - for standard output; the form depends on the name, as for the input.
     pub output: PathBuf,
-    /// The form to write, whatever the name of the output; for - the default is the other one.
+    /// The form to write, whatever the name of the output; for - the default is the other form.
     #[arg(long, value_enum)]
     pub to: Option<FormArg>,
-    /// Write over an existing file.
+    /// Overwrite an existing file.
     #[arg(long)]
     pub force: bool,
 }
 
-/// A form of configuration files, on the command line.
+/// A form of configuration files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum FormArg {
     /// Java properties.
@@ -151,12 +150,12 @@ pub struct KeysArgs {
 pub enum TxnlogCommand {
     /// Print every transaction.
     Dump(FilesArgs),
-    /// Check every record, and say where a file ends and whether it is whole.
+    /// Check every record, and print where a file ends and whether it is whole.
     Check(FilesArgs),
     /// Write logs without padding and guards, for programs that stop at them.
     ///
-    /// ZooKeeper and its tools read the logs as they are. Files that are there already are never
-    /// written over; damaged logs are not exported.
+    /// ZooKeeper and its tools read the logs as they are. Existing files are never overwritten;
+    /// damaged logs are not exported.
     Export(ExportArgs),
 }
 
@@ -166,7 +165,7 @@ pub struct ExportArgs {
     /// The folder that gets a log of the same name for each FILE.
     #[arg(long, value_name = "FOLDER")]
     pub to: PathBuf,
-    /// What to export.
+    /// The files to export.
     #[command(flatten)]
     pub files: FilesArgs,
 }
@@ -196,7 +195,7 @@ pub enum SnapshotCommand {
 /// Arguments of commands on one file.
 #[derive(Debug, Args)]
 pub struct FileArgs {
-    /// The file, such as version-2/snapshot.0; .gz and .snappy are read as well.
+    /// The file, such as version-2/snapshot.0; .gz and .snappy are also read.
     pub file: PathBuf,
     /// One JSON object per line.
     #[arg(long)]
@@ -212,7 +211,7 @@ pub fn version_line() -> String {
 /// `variable(name)` and of the command line, and the files that the configuration names.
 ///
 /// # Errors
-/// Everything that is wrong with it.
+/// All errors in it.
 pub fn load(
     path: Option<&Path>,
     properties: &PropertyArgs,
@@ -221,7 +220,7 @@ pub fn load(
     examine(path, properties, variable).into_result()
 }
 
-/// Says every error of a configuration, a line each; the exit code is then [`EXIT_USAGE`].
+/// Prints every error of a configuration, a line each; the exit code is then [`EXIT_USAGE`].
 pub fn complain(errors: &[ConfigError], complaints: &mut dyn Write) -> io::Result<()> {
     errors.iter().try_for_each(|error| writeln!(complaints, "{error}"))
 }
@@ -238,7 +237,8 @@ fn examine(
     let mut sources = Sources { file: None, flags: &flags, properties: &properties };
     let mut read_file = |path: &Path| match read_bounded(path) {
         Ok(bytes) => Ok(Some(bytes)),
-        // Below a file there is nothing either; that a folder is a file is said by who opens it.
+        // A path below a file does not exist either; the code that opens the folder reports that it is
+        // a file.
         Err(error)
             if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
         {
@@ -262,7 +262,7 @@ fn examine(
     }
 }
 
-/// Reads a file, but not much more than a configuration may have.
+/// Reads a file, up to a little more than the longest allowed configuration.
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let limit = u64::try_from(config::FILE_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);
     let mut bytes = Vec::new();
@@ -281,8 +281,8 @@ fn unreadable(name: &str, error: &io::Error) -> ConfigError {
     }
 }
 
-/// Carries out a `config` command and gives its exit code. Results go to `out`, complaints to
-/// `complaints`; `look` says what this machine has to say to a configuration.
+/// Executes a `config` command and returns its exit code. Results go to `out`, errors to `complaints`;
+/// `look` checks a configuration on this machine.
 pub fn run_config(
     command: &ConfigCommand,
     variable: impl Fn(&str) -> Option<String>,
@@ -369,7 +369,7 @@ fn run_convert(
     }
 }
 
-/// Writes a file whole or not at all, so that an interrupted run leaves no half of a configuration.
+/// Writes a file completely or not at all, so that an interrupted run leaves no partial configuration.
 fn write_new(path: &Path, text: &str, force: bool) -> io::Result<()> {
     if !force {
         return write_private(path, text);
@@ -381,8 +381,8 @@ fn write_new(path: &Path, text: &str, force: bool) -> io::Result<()> {
         io::ErrorKind::AlreadyExists => io::Error::new(
             error.kind(),
             format!(
-                "{} is there already: another conversion may be writing it. If none runs, one that \
-                 was broken off has left it: remove it",
+                "{} already exists: another conversion may be writing it. If none is running, an \
+                 interrupted one has left it: remove it",
                 temporary.display()
             ),
         ),
@@ -396,8 +396,8 @@ fn write_new(path: &Path, text: &str, force: bool) -> io::Result<()> {
     renamed
 }
 
-/// Writes a file that must not exist yet, and takes it away again if that fails. It may hold
-/// passwords, so it is for its owner alone.
+/// Writes a file that must not exist yet, and removes it if that fails. It may hold passwords, so only
+/// its owner may read it.
 fn write_private(path: &Path, text: &str) -> io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt as _;
 

@@ -26,13 +26,13 @@ pub enum ErrorCode {
     UnknownSession = -12,
     /// No quorum of the new configuration is connected and up to date.
     NewConfigNoQuorum = -13,
-    /// Another reconfiguration is under way.
+    /// Another reconfiguration is in progress.
     ReconfigInProgress = -14,
-    /// Where the range of API errors begins; never sent alone.
+    /// The beginning of the range of API errors; never sent itself.
     ApiError = -100,
     /// The node does not exist.
     NoNode = -101,
-    /// The client has not the permission.
+    /// The client lacks the permission.
     NoAuth = -102,
     /// The version given is not the node's.
     BadVersion = -103,
@@ -46,7 +46,7 @@ pub enum ErrorCode {
     SessionExpired = -112,
     /// A callback is not valid.
     InvalidCallback = -113,
-    /// The ACL is empty, malformed or names nobody.
+    /// The ACL is empty, malformed or names no identity.
     InvalidAcl = -114,
     /// Authentication failed.
     AuthFailed = -115,
@@ -66,7 +66,7 @@ pub enum ErrorCode {
     SessionClosedRequireSaslAuth = -124,
     /// A hard quota would be exceeded.
     QuotaExceeded = -125,
-    /// The operation waited too long in the server and was not carried out.
+    /// The operation waited too long in the server and was not executed.
     ThrottledOp = -127,
 }
 

@@ -14,7 +14,7 @@ pub struct Zxid(pub i64);
 impl Zxid {
     /// The state before any transaction.
     pub const ZERO: Zxid = Zxid(0);
-    /// ZooKeeper's "no zxid", as in events of catch-up and errors before the pipeline.
+    /// ZooKeeper's "no zxid", as in events from `setWatches` and errors before the pipeline.
     pub const NONE: Zxid = Zxid(-1);
 
     /// The zxid with the given halves.
@@ -51,14 +51,14 @@ impl fmt::Debug for Zxid {
     }
 }
 
-/// The reign of one leader: the high half of its zxids.
+/// The epoch of one leader: the high half of its zxids.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
 pub struct Epoch(pub i64);
 
 impl Epoch {
     /// Before any leader.
     pub const ZERO: Epoch = Epoch(0);
-    /// The last one there is: a zxid has 32 bits for it, one of them its sign.
+    /// The last possible epoch: a zxid has 32 bits for it, including the sign.
     pub const LAST: Epoch = Epoch(i32::MAX as i64);
 }
 
@@ -80,7 +80,7 @@ impl fmt::Display for ServerId {
 
 /// A client session. The high byte is the id of the server that created it.
 ///
-/// 0 means "no session": in a connect request, a wish for a new one.
+/// 0 means "no session": in a connect request, a request for a new one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct SessionId(pub i64);
 

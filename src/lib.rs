@@ -1,9 +1,9 @@
 //! Ringkeeper: a coordination server that speaks ZooKeeper's protocols and keeps ZooKeeper's files.
 //!
-//! The modules form layers; each imports only from its own layer or those above it in this list.
-//! Layers 0 to 5 decide and never act: they read no clock, no random source, no file and no socket.
-//! Only `recovery` has files read and changed while it runs, through a trait that the edge implements
-//! (`recovery::Folder`). `ARCHITECTURE.md` tells the whole story.
+//! The modules form layers; each imports only from its own layer or from layers above it in this
+//! list. Layers 0 to 5 decide and have no effects: they read no clock, no random source, no file and
+//! no socket. Only `recovery` reads and changes files while it runs, through a trait that the edge
+//! implements (`recovery::Folder`). `ARCHITECTURE.md` explains the whole structure.
 
 // Layer 0: words.
 #[cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]

@@ -1,9 +1,9 @@
-//! The words between those who decide what servers say to each other and those who carry it.
+//! The types with which the agreement modules and the network exchange requests and events.
 //!
-//! A [`LinkOp`] is a wish, a [`LinkEvent`] is what happened. Nothing here performs anything: the
-//! network does, and so does the simulated one. A link is one TCP connection between two servers,
-//! on any of the ports; bytes on it arrive in order or not at all. Whoever connects names the
-//! link; the network names those that it accepts.
+//! A [`LinkOp`] is a request to the network, and a [`LinkEvent`] is an event from it. This module
+//! performs nothing: the network does, or the simulated network. A link is one TCP connection between
+//! two servers, on any of the ports; bytes on it arrive in order or not at all. The core names the
+//! links that it opens; the network names those that it accepts.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -38,14 +38,14 @@ impl LinkId {
     }
 }
 
-/// Hands out the names of the links that this server opens. Clones share one counter.
+/// Generates the ids of the links that this server opens. Clones share one counter.
 #[derive(Clone, Debug, Default)]
 pub struct LinkIds {
     opened: Rc<Cell<u64>>,
 }
 
 impl LinkIds {
-    /// A name that no link had before.
+    /// An id that no link had before.
     pub fn next(&self) -> LinkId {
         let number = self.opened.get();
         self.opened.set(number + 1);
@@ -64,8 +64,8 @@ pub enum Port {
     ObserverMaster,
 }
 
-/// A host, as it stands in the configuration, and a port. The name is resolved by the network,
-/// afresh at each attempt: addresses change.
+/// A host, as in the configuration, and a port. The network resolves the name again at each attempt,
+/// because addresses change.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Endpoint {
     /// Name or address, an IPv6 address without brackets.
@@ -74,16 +74,16 @@ pub struct Endpoint {
     pub port: u16,
 }
 
-/// The hosts of each member, as they stand in the configuration.
+/// The hosts of each member, as in the configuration.
 pub type MemberHosts = Vec<(ServerId, Vec<String>)>;
 
-/// Whether a connection that may be one of these members, by its address, may not be the member that it
-/// says. `None`: addresses are not looked at.
+/// Whether a connection whose address is that of these members claims to be another member. `None`:
+/// addresses are not checked.
 pub fn is_forged(may_be: Option<&[ServerId]>, member: ServerId) -> bool {
     may_be.is_some_and(|ids| !ids.contains(&member))
 }
 
-/// What an operator is told of a connection that says so.
+/// The log's text about such a connection.
 pub fn forgery(remote: SocketAddr, member: ServerId) -> String {
     format!(
         "it says that it is server {member}, and comes from {}, which is none of the addresses of server {member} \
@@ -95,102 +95,102 @@ pub fn forgery(remote: SocketAddr, member: ServerId) -> String {
     )
 }
 
-/// Something for the network to do.
+/// A request to the network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkOp {
-    /// From now on this server listens exactly there; what is already listened on stays. A failure
-    /// to bind is tried again by the network, with lines that say so.
+    /// From now on this server listens exactly on these endpoints; those already open stay open. If
+    /// binding fails, the network logs it and tries again.
     Listen {
-        /// Where, and what for.
+        /// The ports and endpoints.
         on: Vec<(Port, Endpoint)>,
     },
-    /// These are the members from now on, as far as their addresses are looked at. `Identified` follows
-    /// for links that were accepted before.
+    /// Sets the members, for the check of addresses. `Identified` follows for links that were accepted
+    /// before.
     Members {
-        /// Where each of the others is.
+        /// The hosts of each other member.
         hosts: MemberHosts,
     },
     /// Opens a connection to the first of `to` that answers: `Connected` or `Closed` follows.
     Connect {
-        /// Its name, chosen by who asks.
+        /// Its id, chosen by the caller.
         link: LinkId,
-        /// What for.
+        /// Its purpose.
         port: Port,
-        /// To whom, for messages.
+        /// The server, for messages.
         server: ServerId,
-        /// Where: the addresses of that server.
+        /// The addresses of that server.
         to: Vec<Endpoint>,
-        /// After which time it is given up, in ms.
+        /// The timeout, in ms.
         timeout_ms: u64,
     },
-    /// Sends bytes behind those sent before. `Sent` follows in its time.
+    /// Sends bytes after those sent before. `Sent` follows later.
     Send {
-        /// On which.
+        /// The link.
         link: LinkId,
-        /// What.
+        /// The bytes.
         bytes: Bytes,
     },
-    /// Closes after what was sent before has left, within a time that the network bounds. No event
-    /// of this link comes any more.
+    /// Closes after earlier bytes have left, within a time that the network bounds. No further event of
+    /// this link follows.
     Close {
-        /// Which.
+        /// The link.
         link: LinkId,
     },
 }
 
-/// Something that happened on a link.
+/// An event on a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkEvent<'a> {
-    /// Another server, or anybody, has connected.
+    /// Another server, or any other host, has connected.
     Accepted {
         /// Its name.
         link: LinkId,
-        /// The port on which.
+        /// The port that accepted it.
         port: Port,
-        /// From where.
+        /// The address of the other side.
         remote: SocketAddr,
-        /// Which members' address that is; `None`: addresses are not looked at.
+        /// The members that have this address; `None`: addresses are not checked.
         may_be: Option<&'a [ServerId]>,
     },
-    /// There are other members: which of them have the address of an accepted link.
+    /// The members have changed: tells which of them have the address of an accepted link.
     Identified {
-        /// Which.
+        /// The link.
         link: LinkId,
-        /// Of which members.
+        /// The members with that address.
         may_be: &'a [ServerId],
     },
-    /// A connection asked for is there.
+    /// A requested connection is established.
     Connected {
-        /// Which.
+        /// The link.
         link: LinkId,
-        /// To where.
+        /// The address of the other side.
         remote: SocketAddr,
     },
     /// Bytes arrived.
     Received {
-        /// On which.
+        /// The link.
         link: LinkId,
-        /// What: a piece of the stream, of any length.
+        /// A piece of the stream, of any length.
         bytes: &'a [u8],
     },
-    /// The network has passed so many more of the bytes of `Send` on to the kernel.
+    /// The network has passed more bytes of `Send` to the kernel.
     Sent {
-        /// On which.
+        /// The link.
         link: LinkId,
-        /// How many.
+        /// The number of these bytes.
         bytes: u64,
     },
-    /// It is over, by the other side or by the network; or it could not be opened.
+    /// The other side or the network has closed the link, or it could not be opened.
     Closed {
-        /// Which.
+        /// The link.
         link: LinkId,
-        /// Why, in words for an operator.
+        /// The reason, in words for an operator.
         reason: &'a str,
     },
 }
 
 impl LinkEvent<'_> {
-    /// Which link it is about.
+    /// The link of the event.
     pub fn link(&self) -> LinkId {
         match *self {
             LinkEvent::Accepted { link, .. }

@@ -52,7 +52,7 @@ fn carry_out(command: &Command) -> u8 {
     };
     match code.and_then(|code| out.flush().map(|()| code)) {
         Ok(code) => code,
-        // Whoever reads has read enough.
+        // The reader has closed the pipe.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => cli::EXIT_OK,
         Err(error) => {
             eprintln!("ringkeeper: {error}");
@@ -61,7 +61,7 @@ fn carry_out(command: &Command) -> u8 {
     }
 }
 
-/// The exit code of a command that looked whether files are whole.
+/// The exit code of a command that checked files.
 fn verdict(whole: bool) -> u8 {
     if whole { cli::EXIT_OK } else { cli::EXIT_FAILURE }
 }

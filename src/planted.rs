@@ -1,7 +1,7 @@
-//! Bugs put in on purpose, to show that the simulation finds such bugs.
+//! Planted bugs, which show that the simulation finds such bugs.
 //!
-//! Each place that has one asks [`is`], which is `false` at compile time unless the package is built
-//! with the feature `planted-bugs`: a server that serves anybody has none of them.
+//! Each place with a planted bug calls [`is`], which is `false` at compile time unless the package
+//! is built with the feature `planted-bugs`: a released server has none of them.
 
 /// A bug that can be switched on in a build with the feature `planted-bugs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -10,49 +10,49 @@ pub enum PlantedBug {
     AckBeforeSync,
     /// The epoch files are not read at a restart: promises made before are forgotten.
     VoteForgottenOnRestart,
-    /// What stands behind a torn record of the log is taken for good.
+    /// Records after a torn record of the log are accepted.
     TornTailAccepted,
-    /// A learner that is told to truncate its log goes on without doing it.
+    /// A learner that is told to truncate its log continues without doing it.
     TruncSkipped,
-    /// Watch events are written behind the replies of the same turn.
+    /// Watch events are written after the replies of the same turn.
     WatchAfterData,
     /// A learner applies two committed transactions in the wrong order.
     CommitOutOfOrder,
-    /// A follower does not tell the leader which of its sessions it has heard of.
+    /// A follower does not report its active sessions to the leader.
     TouchesNotPassedOn,
-    /// While a reconfiguration is proposed, a quorum of the proposed configuration alone commits.
+    /// While a reconfiguration is proposed, a quorum of only the proposed configuration commits.
     OldQuorumIgnored,
     /// A learner acknowledges a tree that it received and never writes the tree to its disk.
     SnapNotWritten,
-    /// What a parked client had under way is sent to the same leader once more.
+    /// The requests of a parked client are sent to the same leader once more.
     ParkedSentTwice,
     /// A purge removes logs that the newest snapshot needs.
     PurgeTooMuch,
-    /// A client is told that its session has expired before the end is committed.
+    /// A client learns that its session has expired before the end is committed.
     ExpiredTooSoon,
-    /// A multiRead asks for nobody's permission.
+    /// A multiRead checks no permission.
     MultiReadUnchecked,
-    /// The parts of a multiRead behind one that failed fail as those of a multi do.
+    /// The parts of a multiRead after one that failed also fail, as those of a multi do.
     MultiReadStops,
-    /// A frame may be longer than its bound by its length prefix.
+    /// A frame may be longer than its bound by the length of its prefix.
     LongFrameTaken,
     /// A frame that is exactly as long as its bound is refused.
     FullFrameRefused,
-    /// A write that is refused because its transaction is too long leaves its changes behind.
+    /// The changes of a write that is refused because its transaction is too long remain.
     LongTxnNotTakenBack,
-    /// A write that is refused early is answered with the xid of the reply before.
+    /// A write that is refused early is answered with the xid of the previous reply.
     RefusedUnderLastXid,
-    /// Only a leader looks early at the permissions of its clients' writes.
+    /// Only a leader checks the permissions of its clients' writes early.
     EagerCheckAtLeaderOnly,
-    /// A write that is refused early gets a zxid all the same.
+    /// A write that is refused early still gets a zxid.
     EagerRefusalLogged,
-    /// Quotas go on counting ephemeral nodes that are gone.
+    /// Quotas keep counting deleted ephemeral nodes.
     QuotaKeepsEphemerals,
-    /// Quotas count all bytes of new data, and not only how many more there are.
+    /// Quotas count all bytes of new data, not only the increase.
     QuotaAddsWholeData,
     /// New data are not compared with hard limits.
     QuotaNotAskedBySetData,
-    /// Connections of readers go on when there is a leader again.
+    /// Connections of read-only clients stay open when there is a leader again.
     ReadersKept,
     /// A server without a leader answers a sync.
     ReaderSynced,
@@ -60,23 +60,23 @@ pub enum PlantedBug {
     ContainerOfOneChildKept,
     /// A node with a time to live whose data were set is never removed.
     SetTtlNodeKept,
-    /// The end of a session leaves those of its ephemeral nodes that were under way.
+    /// The end of a session does not delete those of its ephemeral nodes that were only proposed.
     CloseForgetsNewest,
     /// A transaction that is exactly as long as its bound is refused.
     FullTxnRefused,
-    /// The early look wants the permission to set the ACL, whatever the write is.
+    /// The early check demands the permission to set the ACL, whatever the write is.
     EagerAsksTooMuch,
-    /// A server that starts leaves the node out that has the quota when it counts.
+    /// A starting server does not count the node that has the quota.
     QuotaRecountLeavesTop,
-    /// A server without a leader asks for nobody's permission to read.
+    /// A server without a leader checks no permission to read.
     ReadersUnchecked,
-    /// A new leader gives the sessions that it finds no end until their clients are heard of.
+    /// A new leader does not time the sessions that it finds until their clients send something.
     OldSessionsNotTimed,
-    /// Writes are looked at early though `enableEagerACLCheck` is off.
+    /// Writes are checked early although `enableEagerACLCheck` is off.
     EagerCheckAlways,
-    /// What recovery reads is not made durable.
+    /// Recovery does not make the data that it reads durable.
     ReadNotSynced,
-    /// What a client has left behind counts as under way after the leader has carried it out.
+    /// Abandoned requests of a client count as in progress after the leader has executed them.
     OrphanKept,
 }
 
@@ -122,7 +122,7 @@ impl PlantedBug {
     ];
 }
 
-/// Whether `bug` is the one that is switched on. Without the feature: never, known to the compiler.
+/// Whether `bug` is switched on. Without the feature this is always false at compile time.
 #[inline]
 pub const fn is(planted: Option<PlantedBug>, bug: PlantedBug) -> bool {
     match planted {

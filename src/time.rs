@@ -1,14 +1,14 @@
-//! Time as a value. Nothing here asks a clock: the edge does, and passes what it read.
+//! Time as a value. This module reads no clock: the edge does, and passes the time on.
 
-/// Milliseconds since the Unix epoch: what goes into `ctime`, `mtime` and transaction headers.
+/// Milliseconds since the Unix epoch, for `ctime`, `mtime` and transaction headers.
 ///
 /// May jump backwards; never used to measure how long something took.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
 pub struct WallMs(pub i64);
 
-/// Microseconds of a clock that never goes back, from a start that means nothing.
+/// Microseconds of a clock that never goes back, from an arbitrary start.
 ///
-/// Session expiry, latency and every timeout are measured with it.
+/// It measures session expiry, latency and every timeout.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
 pub struct MonoUs(pub u64);
 

@@ -142,9 +142,9 @@ fn the_usual_file_is_read_with_all_its_lines() {
     let notes = notes(&config);
     for expected in [
         "zoo.cfg:13: admin.enableServer: changes nothing; not built yet: the admin HTTP server",
-        "zoo.cfg:14: metricsProvider.className: passed over; not built yet: metrics providers",
+        "zoo.cfg:14: metricsProvider.className: ignored; not built yet: metrics providers",
         "zoo.cfg:19: jute.maxbuffer: has no effect in a zoo.cfg",
-        "zoo.cfg:20: maxClientConns: unknown key, passed over; did you mean maxClientCnxns?",
+        "zoo.cfg:20: maxClientConns: unknown key, ignored; did you mean maxClientCnxns?",
     ] {
         assert!(notes.iter().any(|n| n.starts_with(expected)), "{expected}\n{notes:#?}");
     }
@@ -177,7 +177,7 @@ fn one_server_line_stands_alone_on_the_port_of_the_line() {
     let config = good(file_with("zoo.cfg", text, &[], &[("/data/myid", "1\n")]));
     assert_eq!(config.network.client, Listen { host: ListenHost::Any, port: 2181 });
     assert_eq!(config.quorum.my_id, Some(1));
-    assert!(notes(&config).iter().any(|n| n.contains("stands alone")));
+    assert!(notes(&config).iter().any(|n| n.contains("runs standalone")));
     // Without myid, ZooKeeper would listen nowhere.
     let error = error(file_with("zoo.cfg", text, &[], &[]));
     assert_eq!(error.problem, Problem::Missing);
@@ -194,7 +194,7 @@ fn one_server_in_a_dynamic_file_stands_alone_too() {
     assert_eq!(config.quorum.version, 0x1f);
     assert_eq!(config.origin_of("server.7").to_string(), "/d/dyn.1f:1");
     for (line, expected) in [
-        ("version=1", "must not stand in a dynamic file"),
+        ("version=1", "must not be in a dynamic file"),
         ("tickTime=1", "allowed in a dynamic file"),
         ("server.8=x", "allowed: host"),
         ("server.x=a:1:2", "allowed: server.N"),
@@ -243,15 +243,15 @@ fn the_file_wins_over_flags_and_later_flags_over_earlier_ones() {
     assert_eq!(config.nodes.container_max_per_minute, 7);
     assert_eq!(config.origin_of("maxCnxns").to_string(), "JVMFLAGS");
     assert_eq!(config.origin_of("snapCount").to_string(), "zoo.cfg:3");
-    assert!(notes(&config).iter().any(|n| n.contains("the file wins over -D in SERVER_JVMFLAGS")));
+    assert!(notes(&config).iter().any(|n| n.contains("the file overrides -D in SERVER_JVMFLAGS")));
 }
 
 #[test]
 fn a_flag_that_zookeeper_would_not_read_has_no_effect_and_says_so() {
     for (word, expected) in [
         ("-DsnapCount=7", "read as -Dzookeeper.snapCount"),
-        ("-Dzookeeper.tickTime=7", "read from the file alone"),
-        ("-DtickTime=7", "read from the file alone"),
+        ("-Dzookeeper.tickTime=7", "read only from the file"),
+        ("-DtickTime=7", "read only from the file"),
         ("-Dzookeeper.jute.maxbuffer=7", "read as -Djute.maxbuffer"),
         ("-Dzookeeper.snapCuont=7", "did you mean snapCount?"),
         ("-Dringkeeper.core=7", "did you mean ringkeeper.cores?"),
@@ -276,7 +276,7 @@ fn a_wrong_flag_names_its_variable() {
     assert_eq!(
         error.to_string(),
         "JVMFLAGS: -Dzookeeper.snapCount = many: allowed: a whole number from 2 to 2147483647 \
-         (below: 2 is taken) (transactions); ZooKeeper silently takes its default, 100000, instead: \
+         (a smaller one counts as 2) (transactions); ZooKeeper silently takes its default, 100000, instead: \
          remove the line to keep that"
     );
     // What the file replaces is not looked at.
@@ -287,12 +287,12 @@ fn a_wrong_flag_names_its_variable() {
 fn the_last_of_two_equal_keys_wins_in_a_zoo_cfg_and_is_an_error_in_toml() {
     let config = good(cfg("tickTime=1000\ntickTime=5000\n"));
     assert_eq!(config.sessions.tick_time_ms, 5000);
-    let expected = "zoo.cfg:4: tickTime: replaces the value of zoo.cfg:3, as with Java";
+    let expected = "zoo.cfg:4: tickTime: replaces the value of zoo.cfg:3, as in Java";
     assert_eq!(notes(&config), vec![expected]);
     let text = "dataDir = '/d'\nclientPort = 1\nautopurge.purgeInterval = 1\n\
                 \"autopurge.purgeInterval\" = 2";
     let error = error(file_with("a.toml", text, &[], &[]));
-    assert!(error.text.starts_with("stands twice"), "{error}");
+    assert!(error.text.starts_with("set twice"), "{error}");
 }
 
 #[test]
@@ -303,9 +303,9 @@ fn unknown_keys_are_passed_over_with_file_and_line() {
     assert_eq!(
         notes(&config),
         vec![
-            "zoo.cfg:3: what.is.this: unknown key, passed over",
-            "zoo.cfg:4: zookeeper.snapCount: unknown key, passed over; did you mean snapCount?",
-            "zoo.cfg:5: ringkeeper.unknown: unknown key, passed over",
+            "zoo.cfg:3: what.is.this: unknown key, ignored",
+            "zoo.cfg:4: zookeeper.snapCount: unknown key, ignored; did you mean snapCount?",
+            "zoo.cfg:5: ringkeeper.unknown: unknown key, ignored",
         ]
     );
 }
@@ -333,13 +333,13 @@ fn all_errors_are_reported_at_once_with_line_key_value_and_what_is_allowed() {
             "zoo.cfg:1: tickTime = abc: allowed: a whole number from 1 to 2147483647 (ms)",
             "zoo.cfg:2: clientPort = 70000: allowed: a whole number from 0 to 65535",
             "zoo.cfg:3: snapCount = 1.5: allowed: a whole number from 2 to 2147483647 \
-             (below: 2 is taken) (transactions); ZooKeeper silently takes its default, 100000, \
+             (a smaller one counts as 2) (transactions); ZooKeeper silently takes its default, 100000, \
              instead: remove the line to keep that",
             "zoo.cfg:4: skipACL = maybe: allowed: yes or no; ZooKeeper silently takes its default, \
              no, instead: remove the line to keep that",
             "zoo.cfg:5: \\u must be followed by four hexadecimal digits",
             "zoo.cfg:6: sslQuorum = true: TLS between servers is not built yet, and without it \
-             they would talk in the clear; set it to false to accept that",
+             their connections would not be encrypted; set it to false to accept that",
             "zoo.cfg:7: minSessionTimeout: minSessionTimeout (5 ms) must not be larger than \
              maxSessionTimeout (4 ms)",
         ]
@@ -423,7 +423,7 @@ fn the_client_address_of_file_and_server_line_must_agree() {
     let alone = error(file_with("zoo.cfg", "dataDir=/d\nclientPortAddress=::1", &[], &[]));
     assert!(alone.text.contains("clientPort is not"), "{alone}");
     let none = error(file_with("zoo.cfg", "dataDir=/d\n", &[], &[]));
-    assert_eq!(none.to_string(), "zoo.cfg: clientPort: not set: nobody could connect");
+    assert_eq!(none.to_string(), "zoo.cfg: clientPort: not set: no client could connect");
 }
 
 #[test]
@@ -468,7 +468,7 @@ fn values_that_zookeeper_corrects_are_corrected_alike() {
     assert_eq!(config.network.jute_max_buffer_extra, 1024);
     let throttle = &config.limits.connection_throttle;
     assert_eq!((throttle.global_session_weight, throttle.renew_session_weight), (5, 5));
-    let corrected = config.notes().iter().filter(|n| n.text.contains("is taken instead of"));
+    let corrected = config.notes().iter().filter(|n| n.text.contains("is used instead of"));
     assert_eq!(corrected.count(), 10, "{:#?}", notes(&config));
 }
 
@@ -539,9 +539,9 @@ const VERDICTS: &[(&str, bool, bool, &str)] = &[
     ("clientPort=0", true, true, ""),
     ("clientPort=65536", false, false, ""),
     ("weight.1=3\ngroup.1=1:2", false, false, ""),
-    ("groupies=1", false, true, "an unknown key is passed over with a line"),
-    ("weighty=1", false, true, "an unknown key is passed over with a line"),
-    ("version=zz", false, true, "an unknown key is passed over with a line"),
+    ("groupies=1", false, true, "an unknown key is ignored with a line"),
+    ("weighty=1", false, true, "an unknown key is ignored with a line"),
+    ("version=zz", false, true, "an unknown key is ignored with a line"),
     ("server.1=a:1:2;3;4", false, false, ""),
     ("server.1=a:1:2;", true, true, ""),
     ("server.1=[::1]:1:2;[::1]:3", true, true, ""),
@@ -551,7 +551,7 @@ const VERDICTS: &[(&str, bool, bool, &str)] = &[
     ("server.1=a:1:70000", false, false, ""),
     ("server.1=a: 1:2", false, false, ""),
     ("server.1=a:1:1", false, false, ""),
-    ("server.1=a:1:2|b:1:2", false, true, "a server that stands alone opens none of them"),
+    ("server.1=a:1:2|b:1:2", false, true, "a standalone server opens none of them"),
     ("maxClientCnxns=-1", true, true, ""),
     ("=5", true, true, ""),
     ("server=1", true, true, ""),

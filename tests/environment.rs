@@ -506,8 +506,8 @@ fn signals_do_what_they_do_to_a_jvm_and_say_so() {
     let mut session = Session::open(server.socket_addr(), TIMEOUT_MS).expect("a session");
     for (signal, expected) in [
         (Signal::QUIT, "state: Mode: standalone"),
-        (Signal::USR1, "SIGUSR1: means nothing here, the server goes on"),
-        (Signal::USR2, "SIGUSR2: means nothing here"),
+        (Signal::USR1, "SIGUSR1: has no effect, the server continues"),
+        (Signal::USR2, "SIGUSR2: has no effect"),
     ] {
         kill_process(pid, signal).expect("a signal");
         server.wait_for_log(expected);
@@ -548,7 +548,7 @@ fn a_server_under_nohup_does_not_end_with_its_terminal() {
     let pid = Pid::from_child(&child);
     kill_process(pid, Signal::HUP).expect("a signal");
     kill_process(pid, Signal::USR1).expect("a signal");
-    wait("SIGUSR1: means nothing here");
+    wait("SIGUSR1: has no effect");
     assert!(
         child.try_wait().expect("our child").is_none() && !log().contains("SIGHUP"),
         "{}",

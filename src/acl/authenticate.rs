@@ -1,4 +1,4 @@
-//! How a connection shows who it is: `digest`, `ip` and the name of the ensemble.
+//! Authentication of a connection: `digest`, `ip` and the name of the ensemble.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -51,8 +51,8 @@ impl DigestAlgorithm {
     }
 }
 
-/// The hash of the text as Java reads it, where each malformed part is a replacement character. No such
-/// text is made, which might be three times as long.
+/// The hash of the text as Java reads it, with a replacement character for each malformed part. That
+/// text, which might be three times as long, is never built.
 fn hash<D: Digest>(text: &[u8]) -> impl AsRef<[u8]> + use<D> {
     let mut hash = D::new();
     for chunk in text.utf8_chunks() {
@@ -77,10 +77,11 @@ fn has_room(shown: &[Identity], more: &Identity) -> bool {
     shown.len() < limits::IDENTITIES_MAX && bytes <= limits::IDENTITIES_BYTES_MAX
 }
 
-/// Adds what a connection has proved to what it has shown before. They are a set, as in ZooKeeper.
+/// Adds new identities to those that a connection presented before. They are a set, as in ZooKeeper.
 ///
 /// # Errors
-/// There would be too many, or too many bytes of them; some of the new ones may be there.
+/// There would be too many identities, or too many bytes of them; some of the new ones may have been
+/// added.
 pub fn add_identities(shown: &mut Vec<Identity>, more: Vec<Identity>) -> Result<(), AuthFailed> {
     for identity in more {
         if shown.contains(&identity) {
@@ -94,22 +95,23 @@ pub fn add_identities(shown: &mut Vec<Identity>, more: Vec<Identity>) -> Result<
     Ok(())
 }
 
-/// The identity that every connection has by its address.
+/// The identity that every connection has from its address.
 pub fn ip_identity(address: IpAddr) -> Identity {
     Identity::new("ip", &ip::host_text(address))
 }
 
-/// What the configuration says about identities.
+/// The configuration of authentication.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthenticationOptions {
     /// `zookeeper.DigestAuthenticationProvider.enabled`.
     pub digest_enabled: bool,
     /// `zookeeper.DigestAuthenticationProvider.digestAlg`.
     pub digest_algorithm: DigestAlgorithm,
-    /// `zookeeper.DigestAuthenticationProvider.superDigest`: the digest identity that may do all.
+    /// `zookeeper.DigestAuthenticationProvider.superDigest`: the digest identity that may do
+    /// everything.
     pub super_digest: Option<String>,
-    /// `zookeeper.ensembleAuthName`, split at commas; without names, any will do. `None`: the scheme
-    /// `ensemble` is unknown.
+    /// `zookeeper.ensembleAuthName`, split at commas; without names, any name is accepted. `None`: the
+    /// scheme `ensemble` is unknown.
     pub ensemble_names: Option<BTreeSet<String>>,
 }
 
@@ -130,7 +132,7 @@ pub enum AuthFailed {
     /// Unknown scheme or no credentials: answer with `AuthFailed`, then close.
     #[error("the scheme is unknown, or there is no proof")]
     Refused,
-    /// More identities than a connection may have, or longer ones: as one that is refused.
+    /// More identities than a connection may have, or longer ones: handled like `Refused`.
     // ZooKeeper: ServerCnxn.addAuthInfo sets no bound.
     #[error(
         "more than {} identities, or {} bytes of them",
@@ -138,7 +140,7 @@ pub enum AuthFailed {
         limits::IDENTITIES_BYTES_MAX
     )]
     TooMuch,
-    /// Another ensemble is wanted: close at once, so that the client tries its next server.
+    /// The client wants another ensemble: close at once, so that it tries its next server.
     #[error("it looks for another ensemble")]
     WrongEnsemble,
 }
@@ -155,12 +157,12 @@ impl Authentication {
         Authentication { options }
     }
 
-    /// What it was made with.
+    /// The options that it was made with.
     pub fn options(&self) -> &AuthenticationOptions {
         &self.options
     }
 
-    /// The identities that an auth request adds to its connection; none is fine for `ensemble`.
+    /// The identities that an auth request adds to its connection; for `ensemble` there are none.
     ///
     /// # Errors
     /// The scheme is unknown or the credentials do not hold; the connection is to be closed.
@@ -192,7 +194,7 @@ impl Authentication {
                 };
                 let name = auth.unwrap_or_default();
                 let is_ours = || std::str::from_utf8(name).is_ok_and(|name| names.contains(name));
-                // ZooKeeper: EnsembleAuthenticationProvider, without names, lets everybody pass.
+                // ZooKeeper: EnsembleAuthenticationProvider, without names, accepts every client.
                 if name.is_empty() || names.is_empty() || is_ours() {
                     Ok(Vec::new())
                 } else {

@@ -1,20 +1,19 @@
-//! A list in the form in which it is asked: what it gives to one client is found without a look at its
-//! other entries.
+//! An ACL in a form for fast checks: the permissions of one client are found without reading all entries.
 //!
 //! ```text
 //! simple: for each entry, for each identity: do the schemes and the names match? is a bit wanted?
-//! here:   a name of `digest` is looked for by its hash, an address among the points where what it
+//! here:   a name of `digest` is found by its hash, an address among the points at which what it
 //!         is given changes
 //! ```
 //! The simple version needs milliseconds for a list of tens of thousands of entries, and every operation of
-//! a multi asks. What both say is the same: a test holds them against each other.
+//! a multi needs a check. A test checks that both give the same result.
 
 use crate::acl::ip::{Address, Range};
 use crate::acl::list::{Identity, Who};
 use crate::jute::{DecodeError, Decoder, Jute};
 use crate::proto::data::AclVector;
 
-/// What the entries of a list give. The names stay in the encoding of the list.
+/// The permissions that the entries of a list grant. The names stay in the encoding of the list.
 #[derive(Debug, Default)]
 pub(super) struct Compiled {
     /// Each name once, by its hash.
@@ -27,21 +26,21 @@ pub(super) struct Compiled {
 #[derive(Debug)]
 struct Name {
     hash: u64,
-    /// Where it stands among the bytes of the entries.
+    /// Its offset in the bytes of the entries.
     start: usize,
     end: usize,
     perms: i32,
 }
 
 impl Compiled {
-    /// `None`: only everybody is named, or nobody who can be recognised.
+    /// `None`: the list names only `world:anyone`, or no identity that a client can have.
     pub fn new(acl: AclVector<'_>) -> Option<Box<Compiled>> {
         let items = acl.item_bytes();
         let mut digests: Vec<Name> = Vec::new();
         let (mut ranges_v4, mut ranges_v6) = (Vec::new(), Vec::new());
         let mut input = Decoder::new(items);
         for _ in 0..acl.len() {
-            // As bytes: text that is none would be another's here.
+            // As bytes: two malformed texts would decode to the same string.
             let (perms, scheme, name) = entry(&mut input).expect(WHOLE);
             let Some(name) = name else { continue };
             let end = input.offset();
@@ -75,7 +74,7 @@ impl Compiled {
         (!is_empty).then(|| Box::new(compiled))
     }
 
-    /// The bits that an identity is given. `items`: the bytes of the entries.
+    /// The bits that an identity has. `items`: the bytes of the entries.
     pub fn perms_of(&self, identity: &Identity, items: &[u8]) -> i32 {
         match identity.who() {
             Who::Digest { hash } => {
@@ -107,13 +106,13 @@ fn entry<'a>(input: &mut Decoder<'a>) -> Result<Entry<'a>, DecodeError> {
     Ok((Jute::decode(input)?, Jute::decode(input)?, Jute::decode(input)?))
 }
 
-/// The addresses of one family at which the bits change that are given, rising, with the bits from there on.
-/// Below the first there are none.
+/// The addresses of one family at which the granted bits change, in rising order, with the bits from there
+/// on. Addresses below the first one have no bits.
 #[derive(Debug, Default)]
 struct Steps(Box<[(u128, i32)]>);
 
 impl Steps {
-    /// Of two ranges one lies within the other, or they have nothing in common.
+    /// Of two ranges, one lies within the other, or they are disjoint.
     fn new(mut ranges: Vec<(Range, i32)>) -> Steps {
         ranges.sort_unstable_by_key(|(range, _)| (range.first(), u128::MAX - range.last()));
         let mut steps: Vec<(u128, i32)> = Vec::new();
@@ -121,7 +120,7 @@ impl Steps {
             Some(last) if last.0 == at => last.1 = perms,
             _ => steps.push((at, perms)),
         };
-        // Ranges that the sweep is within, the widest first, each with the bits of all before it.
+        // The ranges that contain the present point, the widest first, each with the bits of all before it.
         let mut open: Vec<(u128, i32)> = Vec::new();
         for next in ranges.iter().map(Some).chain([None]) {
             let until = next.map_or(u128::MAX, |(range, _)| range.first());
@@ -197,7 +196,7 @@ mod tests {
         ) {
             let mut list = VectorBuf::<AclEntry<'static>>::default();
             for (perms, scheme, name) in entries {
-                // Most that is said is of schemes that somebody can have.
+                // Most generated entries have schemes that a client can have.
                 let scheme = SCHEMES.get(scheme).or(SCHEMES.get(scheme.saturating_sub(4))).copied();
                 list.push(&AclEntry { perms, id: Id { scheme, id: NAMES.get(name).copied() } });
             }

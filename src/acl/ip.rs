@@ -1,7 +1,7 @@
 //! Addresses in ACLs: `address` or `address/bits` (`IPAuthenticationProvider`).
 //!
-//! Not [`std::net`]'s parser: what ZooKeeper takes for an address is wider in places (`1::` may
-//! not stand for one group, `01.2.3.4` is fine) and an ACL must mean the same on both servers.
+//! Not [`std::net`]'s parser: ZooKeeper accepts other texts in places (`1::` may not stand for one
+//! group, `01.2.3.4` is fine), and an ACL must mean the same on both servers.
 
 use std::net::IpAddr;
 
@@ -15,7 +15,7 @@ pub(super) struct Address {
 
 impl Address {
     /// # Errors
-    /// `None`: ZooKeeper takes it for no address.
+    /// `None`: ZooKeeper does not accept it as an address.
     pub fn parse(text: &str) -> Option<Address> {
         parse(text)
     }
@@ -35,13 +35,13 @@ impl Address {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Range {
     address: Address,
-    /// How many of its bits.
+    /// The number of these bits.
     bits: usize,
 }
 
 impl Range {
     /// # Errors
-    /// `None`: ZooKeeper takes it for no range.
+    /// `None`: ZooKeeper does not accept it as a range.
     pub fn parse(expression: &str) -> Option<Range> {
         let (address, bits) = parse_prefix(expression)?;
         Some(Range { address, bits })
@@ -61,7 +61,7 @@ impl Range {
         self.address.number() | self.others()
     }
 
-    /// The bits that do not count.
+    /// A mask of the bits that do not count.
     fn others(&self) -> u128 {
         let others = self.address.length * 8 - self.bits;
         u32::try_from(others)
@@ -148,12 +148,12 @@ fn parse_prefix(text: &str) -> Option<(Address, usize)> {
     (bits <= bits_max).then_some((address, bits))
 }
 
-/// Whether an ACL may hold this.
+/// Whether an ACL may contain this expression.
 pub(super) fn is_valid(expression: &str) -> bool {
     parse_prefix(expression).is_some()
 }
 
-/// Whether the address `id` lies in the range that an ACL names, found anew each time.
+/// Whether the address `id` lies in the range that an ACL names, parsing both each time.
 #[cfg(test)]
 pub(super) fn matches(id: &str, expression: &str) -> bool {
     let Some((range, bits)) = parse_prefix(expression) else { return false };

@@ -1,4 +1,4 @@
-//! One interned ACL, and an identity to hold against it.
+//! One interned ACL, and an identity to check against it.
 
 use std::hash::{DefaultHasher, Hasher};
 use std::rc::Rc;
@@ -16,19 +16,19 @@ pub struct Identity {
     pub scheme: Box<str>,
     /// The name within the scheme.
     pub id: Box<str>,
-    /// Follows from the two.
+    /// Derived from the two.
     who: Who,
 }
 
-/// What these take when they are passed on with a request, or wait with it, in bytes: as many as a client has
-/// shown once, with each of its requests.
+/// Bytes that these identities take with each request that is forwarded or waits: every request carries all
+/// identities of its client.
 pub fn bytes_of(identities: &[Identity]) -> usize {
-    /// Two pointers with lengths, two lengths on a link, and the form in which lists are asked.
+    /// Two pointers with lengths, two lengths on a link, and the form for checks.
     const EACH: usize = 64;
     identities.iter().map(|identity| EACH + identity.scheme.len() + identity.id.len()).sum()
 }
 
-/// An identity in the form in which ACLs are asked about it.
+/// An identity in the form in which ACLs check it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Who {
     /// It may do everything.
@@ -37,7 +37,7 @@ pub(super) enum Who {
     Digest { hash: u64 },
     /// A name of `ip`.
     Address(Address),
-    /// No list gives anything to it.
+    /// No list grants it anything.
     Unknown,
 }
 
@@ -51,7 +51,7 @@ impl Who {
         }
     }
 
-    /// SipHash: nobody finds many names with the same one, though its key is known.
+    /// SipHash: a client cannot easily find many names with the same hash, although the key is known.
     pub fn hash_of(name: &[u8]) -> u64 {
         let mut hasher = DefaultHasher::new();
         hasher.write(name);
@@ -60,7 +60,7 @@ impl Who {
 }
 
 impl Identity {
-    /// The identity with these two halves.
+    /// The identity with this scheme and name.
     pub fn new(scheme: &str, id: &str) -> Identity {
         Identity { scheme: scheme.into(), id: id.into(), who: Who::of(scheme, id) }
     }
@@ -80,7 +80,7 @@ impl Identity {
     }
 }
 
-/// An ACL that outlives the node it was read from: cloning counts a reference, no more.
+/// An ACL that outlives the node it was read from: cloning only counts a reference.
 #[derive(Clone, Debug)]
 pub struct AclList(Rc<Shared>);
 
@@ -89,7 +89,7 @@ struct Shared {
     /// Bits that `world:anyone` has; all of them for a list without entries, which forbids nothing.
     /// Nearly every check ends here.
     anyone: i32,
-    /// What it gives to others.
+    /// The bits that other identities have.
     compiled: Option<Box<Compiled>>,
     /// The jute vector, count included.
     encoded: Box<[u8]>,
@@ -113,7 +113,7 @@ impl AclList {
         AclList::new(list.as_vector())
     }
 
-    /// What every client may do with nodes that nobody protected (`Ids.OPEN_ACL_UNSAFE`).
+    /// The ACL of unprotected nodes (`Ids.OPEN_ACL_UNSAFE`).
     pub fn open() -> AclList {
         AclList::of_anyone(perms::ALL)
     }
@@ -128,14 +128,14 @@ impl AclList {
         &self.0.encoded
     }
 
-    /// The bytes of the entries alone: what tells one list from another.
+    /// The bytes of the entries alone, by which lists are compared.
     pub(super) fn item_bytes(&self) -> &[u8] {
         &self.0.encoded[4..]
     }
 
-    /// Whether one of the identities is given one of the `wanted` bits, of which there is one.
+    /// Whether one of the identities has the `wanted` bit.
     ///
-    /// A list without entries gives everything to everybody, the `super` scheme passes every list.
+    /// A list without entries grants everything to every client; the `super` scheme passes every list.
     // ZooKeeper: ZooKeeperServer.checkACL; a null or empty list allows.
     #[inline]
     pub fn permits(&self, wanted: i32, identities: &[Identity]) -> bool {

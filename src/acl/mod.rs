@@ -1,8 +1,8 @@
-//! Access control: interned ACLs, who may do what, and how a connection shows who it is.
+//! Access control: interned ACLs, permission checks, and the authentication of connections.
 //!
-//! An ACL is kept as the bytes of its jute vector, once for all nodes that have it, and beside them in
-//! the form in which it is asked. Nothing here
-//! knows of nodes or connections: lists and identities come in, answers go out.
+//! An ACL is kept as the bytes of its jute vector, once for all nodes that have it, and also in a form
+//! for fast checks. This module does not know nodes or connections: its inputs are lists and
+//! identities.
 
 mod authenticate;
 mod compiled;

@@ -1,4 +1,4 @@
-//! Who may do what, and what an ACL must look like (`checkACL`, `PrepRequestProcessor.fixupACL`).
+//! Permission checks, and the rules for a valid ACL (`checkACL`, `PrepRequestProcessor.fixupACL`).
 
 use hashbrown::HashSet;
 
@@ -8,12 +8,12 @@ use crate::error::ErrorCode;
 use crate::jute::VectorBuf;
 use crate::proto::data::{AclEntry, AclVector, Id};
 
-/// Whether an entry names everybody.
+/// Whether an entry names `world:anyone`.
 fn is_anyone(id: &Id<'_>) -> bool {
     id.scheme == Some("world") && id.id == Some("anyone")
 }
 
-/// Bits that everybody has; all for a list without entries.
+/// Bits that every client has; all bits for a list without entries.
 pub(super) fn perms_of_anyone(acl: AclVector<'_>) -> i32 {
     if acl.is_empty() {
         return -1;
@@ -21,7 +21,7 @@ pub(super) fn perms_of_anyone(acl: AclVector<'_>) -> i32 {
     acl.iter().filter(|entry| is_anyone(&entry.id)).fold(0, |bits, entry| bits | entry.perms)
 }
 
-/// What [`AclList::permits`](crate::acl::AclList::permits) says, found by a look at every entry.
+/// The result of [`AclList::permits`](crate::acl::AclList::permits), computed by reading every entry.
 #[cfg(test)]
 pub(super) fn permits(acl: AclVector<'_>, wanted: i32, identities: &[Identity]) -> bool {
     if acl.is_empty() || identities.iter().any(|identity| &*identity.scheme == "super") {
@@ -47,12 +47,12 @@ fn identity_matches(identity: &Identity, named: &Id<'_>) -> bool {
     }
 }
 
-/// What a list must keep to.
+/// Limits on a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AclBounds {
     /// `DigestAuthenticationProvider.enabled`: without it the scheme is unknown.
     pub digest_enabled: bool,
-    /// Entries, as they are given and as they are stored.
+    /// Number of entries, both as given and as stored.
     pub entries_max: usize,
     /// Bytes of the entries as they are stored.
     pub bytes_max: usize,
@@ -61,7 +61,7 @@ pub struct AclBounds {
 /// Why an ACL was refused. Its [`code`](FixUpError::code) is what the client receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FixUpError {
-    /// Empty, an unknown scheme, a malformed id, or `auth` of a client that has shown nothing.
+    /// Empty, an unknown scheme, a malformed id, or `auth` from a client without identities.
     Invalid,
     /// More entries than a list may have.
     TooMany,
@@ -100,13 +100,13 @@ fn equal(one: &AclEntry<'_>, other: &AclEntry<'_>) -> Result<bool, FixUpError> {
 /// The entries, each once (`PrepRequestProcessor.removeDuplicates`).
 ///
 /// # Errors
-/// A null field had to be compared. Such a list is refused anyway, but the code tells.
+/// A null field had to be compared. Such a list is refused anyway, but with this error code.
 fn unique(acl: AclVector<'_>) -> Result<Vec<AclEntry<'_>>, FixUpError> {
     let mut unique: Vec<AclEntry<'_>> = Vec::with_capacity(acl.len());
     let mut known = HashSet::with_capacity(acl.len());
     for entry in acl.iter() {
         if entry.id.scheme.is_none() || entry.id.id.is_none() {
-            // It equals none of those before it, so that Java compares it with each.
+            // It equals none of the earlier entries, so Java compares it with each of them.
             for earlier in &unique {
                 equal(&entry, earlier)?;
             }
@@ -121,7 +121,7 @@ fn unique(acl: AclVector<'_>) -> Result<Vec<AclEntry<'_>>, FixUpError> {
 /// The ACL as it will be stored: duplicates dropped, `auth` replaced by the requester's identities.
 ///
 /// # Errors
-/// The list is not one that a node may have.
+/// No node may have this list.
 pub fn fix_up(
     acl: AclVector<'_>,
     identities: &[Identity],

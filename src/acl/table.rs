@@ -1,14 +1,14 @@
 //! The interned ACLs of a tree, with reference counts (`ReferenceCountedACLCache`).
 //!
-//! A list has two numbers. Its [`AclId`] is ZooKeeper's key: it stands in snapshots, grows and is
-//! never reused. Its [`AclSlot`] is where it lies here: small, reused, and what nodes keep.
+//! A list has two numbers. Its [`AclId`] is ZooKeeper's key: snapshots contain it, it grows and is
+//! never reused. Its [`AclSlot`] is its place in this table: small, reused, and kept by nodes.
 
 use std::collections::{BTreeMap, HashMap};
 
 use crate::acl::list::AclList;
 use crate::proto::data::AclVector;
 
-/// ZooKeeper's key of an ACL: -1 is the null list, which means open to all; others count up from 1.
+/// ZooKeeper's key of an ACL: -1 is the null list, which allows everything; others count up from 1.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct AclId(pub i64);
 
@@ -17,7 +17,7 @@ impl AclId {
     pub const OPEN: AclId = AclId(-1);
 }
 
-/// Where a list lies in its table. Valid while a reference to it is counted.
+/// The place of a list in its table. Valid while a reference to it is counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AclSlot(u32);
 
@@ -32,8 +32,8 @@ struct Entry {
     /// Nodes that have this list. Invariant: 0 only in free slots, in slot 0, and while loading.
     references: u64,
     list: AclList,
-    /// Whether its bytes lead here: not so for a second id of one list, nor for a list that a
-    /// snapshot failed to define.
+    /// Whether the index by bytes refers to this slot: not for a second id of one list, nor for a
+    /// list that a snapshot failed to define.
     interned: bool,
 }
 
@@ -56,7 +56,7 @@ impl Default for AclTable {
 }
 
 impl AclTable {
-    /// A table of the null list alone.
+    /// A table with only the null list.
     pub fn new() -> AclTable {
         let open = Entry { id: AclId::OPEN, references: 0, list: AclList::open(), interned: false };
         AclTable {
@@ -89,8 +89,8 @@ impl AclTable {
         Some(self.list(AclSlot(*slot)))
     }
 
-    /// An id that no list has had. A snapshot may have used the last number there is; then the
-    /// lowest that no list has now.
+    /// An id that no list has had. A snapshot may have used the largest number; then this returns
+    /// the lowest number that no list has now.
     fn new_id(&mut self) -> AclId {
         if let Some(next) = self.id_last.checked_add(1) {
             self.id_last = next;
@@ -100,7 +100,7 @@ impl AclTable {
         AclId((1..i64::MAX).find(is_free).expect("fewer lists than numbers"))
     }
 
-    /// Counts one reference less; the last one frees the slot.
+    /// Removes one reference; the last one frees the slot.
     pub fn release(&mut self, slot: AclSlot) {
         if slot == AclSlot::OPEN {
             return;
@@ -151,7 +151,7 @@ impl AclTable {
             return;
         }
         self.id_last = self.id_last.max(id.0);
-        // ZooKeeper: refuses a null list here. Written again it must not be one.
+        // ZooKeeper: refuses a null list here. When it is written again, it must not be null.
         let acl = if acl.is_null() { AclVector::EMPTY } else { acl };
         let list = AclList::new(acl);
         let slot = match self.loading.get(&id) {
@@ -166,14 +166,14 @@ impl AclTable {
             None => self.insert(Entry { id, references: 0, list, interned: false }).0,
         };
         self.loading.insert(id, slot);
-        // Two ids for one list happen in ZooKeeper's files: nodes keep the id they have, and new
-        // nodes take the first.
+        // Two ids for one list happen in ZooKeeper's files: nodes keep their id, and new nodes take
+        // the first one.
         let first = *self.by_bytes.entry(acl.item_bytes().into()).or_insert(slot) == slot;
         self.entry_mut(AclSlot(slot)).interned = first;
     }
 
     /// While loading: counts a reference by a node. An id that the snapshot did not define stands
-    /// for a list that gives nothing to anybody; the log replayed on top of it will say better.
+    /// for a list that grants nothing; the log that is replayed afterwards corrects it.
     // ZooKeeper: such a node loads, and every later access to it throws (ReferenceCountedACLCache).
     pub fn load_reference(&mut self, id: AclId) -> AclSlot {
         if id == AclId::OPEN {

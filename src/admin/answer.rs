@@ -19,10 +19,10 @@ use crate::time::{MonoUs, WallMs};
 use crate::zab::PeerFacts;
 use crate::zab::leader::ProposalSizes;
 
-/// What a server that has nothing to serve answers most words.
+/// The answer to most words of a server that does not serve.
 pub const NOT_SERVING: &str = "This ZooKeeper instance is not currently serving requests\n";
 
-/// The configuration that `conf` tells.
+/// The configuration in the answer to `conf`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfFacts {
     /// Port of plain client connections; -1 without one.
@@ -56,7 +56,7 @@ pub struct FolderBytes {
     pub log: u64,
 }
 
-/// What the server is, in `srvr`, `stat`, `mntr` and `isro`.
+/// The mode of the server, in `srvr`, `stat`, `mntr` and `isro`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Alone by configuration.
@@ -83,7 +83,7 @@ impl fmt::Display for Mode {
     }
 }
 
-/// Writing to a string cannot fail; this says so once.
+/// Writes to a string, which cannot fail.
 macro_rules! put {
     ($out:expr, $($arg:tt)*) => {
         write!($out, $($arg)*).expect("a string takes everything")
@@ -126,8 +126,8 @@ pub fn dirs(bytes: FolderBytes) -> String {
     format!("datadir_size: {}\nlogdir_size: {}\n", bytes.data, bytes.log)
 }
 
-/// `envi`: ZooKeeper's keys, but for those of a Java machine, of which there is none. The three of
-/// memory are the machine's here, not a heap's.
+/// `envi`: ZooKeeper's keys, except those of a JVM. The three about memory are those of the machine, not of a
+/// heap.
 pub fn envi(machine: &Machine, memory: Memory) -> String {
     let Machine { host_name, os_name, os_arch, os_version, user_name, user_home, user_dir } =
         machine;
@@ -176,7 +176,7 @@ impl fmt::Display for JavaAddress {
 /// One connection in `cons` and, `brief`, in `stat` (`ServerCnxn.dumpConnectionInfo`).
 fn connection(out: &mut String, facts: &ConnectionFacts, brief: bool) {
     let ConnectionFacts { remote, queued, received, sent, .. } = facts;
-    // The number in brackets is Java's interest set; 1: the server reads from the connection.
+    // The number in brackets is Java's interest set; 1 means that the server reads from the connection.
     put!(out, " {}[1](queued={queued},recved={received},sent={sent}", JavaAddress(*remote));
     if let (Some(session), false) = (facts.session, brief) {
         put!(out, ",sid={session},lop={}", facts.last_op);
@@ -185,7 +185,7 @@ fn connection(out: &mut String, facts: &ConnectionFacts, brief: bool) {
             put!(out, ",lcxid=0x{:x}", facts.last_cxid);
         }
         let latency = &facts.latency_ms;
-        // ZooKeeper: the mean is a whole number here, cut off.
+        // ZooKeeper: the mean here is a whole number, rounded down.
         let mean = latency.sum.checked_div(latency.count).unwrap_or(0);
         put!(
             out,
@@ -200,7 +200,7 @@ fn connection(out: &mut String, facts: &ConnectionFacts, brief: bool) {
     out.push_str(")\n");
 }
 
-/// The connection that asks: it has sent the word, and nothing more is read from it.
+/// The asking connection: it has sent the word, and the server reads nothing more from it.
 fn asker(out: &mut String, remote: SocketAddr) {
     put!(out, " {}[0](queued=0,recved=1,sent=0)\n", JavaAddress(remote));
 }
@@ -216,26 +216,26 @@ pub fn cons(connections: &[ConnectionFacts], asking: SocketAddr) -> String {
     out
 }
 
-/// What `srvr` and `stat` say.
+/// The content of `srvr` and `stat`.
 #[derive(Clone, Copy, Debug)]
 pub struct Brief<'a> {
     /// Counters.
     pub stats: &'a Stats,
     /// Levels.
     pub gauges: &'a Gauges,
-    /// How often the server stood still.
+    /// Counts of stalls.
     pub stalls: &'a Stalls,
-    /// What connections hold.
+    /// The memory that connections hold.
     pub held: &'a Held,
     /// The last transaction applied.
     pub zxid: Zxid,
-    /// What the server is.
+    /// The mode of the server.
     pub mode: Mode,
     /// Sizes of its proposals, if it leads.
     pub proposal_sizes: Option<ProposalSizes>,
 }
 
-/// `srvr`; `stat` when there are connections to list.
+/// `srvr`; with `clients`, `stat`.
 ///
 /// ZooKeeper: `stat` must not change: scripts cut it at `Mode:`.
 pub fn srvr(brief: &Brief<'_>, clients: Option<(&[ConnectionFacts], SocketAddr)>) -> String {
@@ -320,7 +320,7 @@ pub fn session_sets(sessions: &[(WallMs, Vec<SessionId>)]) -> String {
 /// connections by the time at which they expire, earliest first.
 ///
 /// # Errors
-/// The paths of the nodes are too long together.
+/// The paths of the nodes together are too long.
 pub fn dump<'a, P: Iterator<Item = &'a str>>(
     sessions: &str,
     ephemerals: impl ExactSizeIterator<Item = (SessionId, P)>,
@@ -359,7 +359,7 @@ pub fn wchs(connections: usize, paths: usize, watches: usize) -> String {
     format!("{connections} connections watching {paths} paths\nTotal watches:{watches}\n")
 }
 
-/// Lines of an answer with paths in them, each of which may be as long as a frame: they end where the answer has
+/// Lines of an answer with paths, each of which may be as long as a frame: they stop when the answer has
 /// [`limits::WORD_BYTES_MAX`].
 #[derive(Debug, Default)]
 pub struct Lines {
@@ -402,7 +402,7 @@ impl Lines {
         }
     }
 
-    /// The lines, and what ends a list of watches.
+    /// The lines, with the end of a list of watches.
     ///
     /// # Errors
     /// They are too many.
@@ -423,20 +423,20 @@ mod tests {
     const ZOOKEEPER_3_10: &str =
         include_str!("../../tests/golden/four_letter_words/zookeeper-3.10-head.txt");
 
-    /// What ZooKeeper answered to `word`.
+    /// ZooKeeper's answer to `word`.
     fn golden<'a>(file: &'a str, word: &str) -> &'a str {
         let (_, rest) = file.split_once(&format!("===== {word}\n")).unwrap();
         rest.split_once("<EOF>").unwrap().0
     }
 
-    /// The same lines whatever their order: of connections, it is that of a hash table.
+    /// The lines in sorted order: connections come in the order of a hash table.
     fn sorted(text: &str) -> Vec<&str> {
         let mut lines: Vec<&str> = text.split('\n').collect();
         lines.sort_unstable();
         lines
     }
 
-    /// Our version in place of the one that answered.
+    /// The text with our version in place of ZooKeeper's.
     fn with_our_version(text: &str) -> String {
         let line = |line: &str| match line.split_once("ersion: ") {
             Some((key, _)) => format!("{key}ersion: {}", full_version()),

@@ -1,4 +1,4 @@
-//! What the four-letter words say more on a member of an ensemble, as ZooKeeper writes it.
+//! The additional lines of four-letter words on a member of an ensemble, as ZooKeeper writes them.
 
 use std::fmt::Write;
 
@@ -6,14 +6,14 @@ use crate::id::{ServerId, SessionId};
 use crate::quorum::{Config, Role};
 use crate::zab::{PeerFacts, PeerPhase, PeerState};
 
-/// Writing to a string cannot fail; this says so once.
+/// Writes to a string, which cannot fail.
 macro_rules! put {
     ($out:expr, $($arg:tt)*) => {
         write!($out, $($arg)*).expect("a string takes everything")
     };
 }
 
-/// The limits that `conf` tells, in ticks.
+/// The limits in the answer to `conf`, in ticks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// `initLimit`
@@ -22,8 +22,8 @@ pub struct Limits {
     pub sync: u32,
 }
 
-/// The lines of `conf` behind those of every server (`QuorumZooKeeperServer.dumpConf`); a read-only
-/// server does not tell its ensemble.
+/// The lines of `conf` after those of every server (`QuorumZooKeeperServer.dumpConf`); a read-only
+/// server omits its ensemble.
 pub fn conf(limits: Limits, me: ServerId, config: &Config, is_read_only: bool) -> String {
     let ports = |port: fn(&crate::quorum::MemberAddress) -> u16| -> String {
         let own = config.members.get(&me).map(|member| member.addresses.as_slice());
@@ -46,7 +46,7 @@ pub fn conf(limits: Limits, me: ServerId, config: &Config, is_read_only: bool) -
         u8::from(role == Some(Role::Observer)),
     );
     if !is_read_only {
-        // ZooKeeper: a blank behind the colon, and no end of the last line.
+        // ZooKeeper: a blank after the colon, and no end of the last line.
         put!(out, "membership: \n{config}");
     }
     out
@@ -74,7 +74,7 @@ pub fn peer_state(facts: &PeerFacts) -> String {
     out
 }
 
-/// The lines of `mntr` that are no metrics, behind those of every server.
+/// The lines of `mntr` that are not metrics, after those of every server.
 pub fn monitor(facts: &PeerFacts) -> String {
     let mut out = format!("zk_peer_state\t{}\n", peer_state(facts));
     if let Some(master) = facts.learner_master {
@@ -83,7 +83,7 @@ pub fn monitor(facts: &PeerFacts) -> String {
     out
 }
 
-/// The sessions that a learner knows of its leader (`LearnerSessionTracker.dumpSessions`), by id.
+/// The sessions of its leader that a learner knows (`LearnerSessionTracker.dumpSessions`), by id.
 pub fn global_sessions(sessions: impl Iterator<Item = (SessionId, i32)>) -> String {
     let mut sessions: Vec<(SessionId, i32)> = sessions.collect();
     sessions.sort_unstable();
@@ -108,8 +108,8 @@ mod tests {
     use crate::zab::PeerCounts;
     use crate::zab::leader::{LeaderFacts, LearnerFacts, ProposalSizes, ReconfigProgress};
 
-    /// What a leader, a follower, an observer, a server without a quorum and a read-only one of
-    /// Apache ZooKeeper 3.9.4 answered.
+    /// The answers of a leader, a follower, an observer, a server without a quorum and a read-only
+    /// server of Apache ZooKeeper 3.9.4.
     const GOLDEN: &str = include_str!("../../tests/golden/four_letter_words/ensemble-3.9.4.txt");
 
     fn golden(who: &str, word: &str) -> &'static str {
@@ -308,7 +308,7 @@ mod tests {
                 || metrics::STALLS_OWN.iter().any(|own| name.ends_with(own))
                 || metrics::HELD_OWN.contains(&name.strip_prefix("zk_").unwrap())
                 || metrics::ROOM_OWN.contains(&name.strip_prefix("zk_").unwrap());
-            // Counters of 3.10, which 3.9 has not.
+            // Counters of 3.10, which 3.9 does not have.
             let is_newer = name.starts_with("zk_op_count_");
             let is_theirs = is_newer || theirs.contains(&format!("{name}\t"));
             assert!(is_own != is_theirs, "{name} is not ZooKeeper's");

@@ -1,14 +1,13 @@
-//! The log: lines of text or JSON on standard error, written by a thread of their own.
+//! The log: lines of text or JSON on standard error, written by a separate thread.
 //!
-//! A thread that serves requests must never wait for whoever reads standard error, so it hands its
-//! line to a bounded queue; when the queue is full the line is dropped and counted, and the count
-//! is written as soon as there is room. Of each kind of line (each place in the code that writes one)
-//! only so many are rendered, because even dropped lines cost their formatting; what was left out is
-//! counted, and said with the next of its kind. A kind that a client can provoke with each request goes
-//! through a [`Limiter`] of its own as well, which knows how much of it is worth reading. And no value
-//! makes a line long: whoever sends a path of a megabyte gets 256 bytes of it into the log.
+//! A thread that serves requests must never wait for the reader of standard error, so it puts its line into a
+//! bounded queue; when the queue is full the line is dropped and counted, and the count is written as soon as
+//! there is room. Of each kind of line (each place in the code that writes one) only a bounded number is
+//! rendered, because even dropped lines cost their formatting; omitted lines are counted, and the next line of
+//! the kind has the count. A kind that a client can provoke with each request also goes through a [`Limiter`] of
+//! its own, with a lower rate. Values are cut: of a path of a megabyte the log has 256 bytes.
 //!
-//! Every line carries who speaks: server id, role and epoch, kept in one [`Speaker`].
+//! Every line has the server's id, role and epoch, kept in one [`Speaker`].
 
 mod kinds;
 mod lines;
@@ -35,7 +34,7 @@ const LINES_WAITING_MAX: usize = 4096;
 /// How long the end of the process waits for the last lines.
 const FLUSH_MS_MAX: u64 = 500;
 
-/// How lines look.
+/// The format of lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
     /// `time LEVEL [server=1 role=standalone] module: message key=value`.
@@ -46,12 +45,12 @@ pub enum LogFormat {
     Json,
 }
 
-/// What is logged and how.
+/// Options of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogOptions {
     /// A level (`info`), or levels by module (`info,ringkeeper::net=debug`).
     pub filter: String,
-    /// How lines look.
+    /// The format of lines.
     pub format: LogFormat,
 }
 
@@ -69,7 +68,7 @@ pub enum LogError {
         "log levels {filter:?}: {reason}; allowed: a level (error, warn, info, debug, trace, off) or module=level, separated by commas"
     )]
     Filter {
-        /// What was given.
+        /// The given levels.
         filter: String,
         /// What is wrong with it.
         reason: String,
@@ -82,15 +81,15 @@ pub enum LogError {
     Twice,
 }
 
-/// What a server is doing, as the lines of its log say it.
+/// The role of a server in its log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Role {
     /// Reading its files.
     Starting = 0,
-    /// Alone by configuration.
+    /// Standalone.
     Standalone = 1,
-    /// In search of a leader.
+    /// Looking for a leader.
     Looking = 2,
     /// Leading.
     Leading = 3,
@@ -105,7 +104,7 @@ impl Role {
         ["starting", "standalone", "looking", "leading", "following", "observing"];
 }
 
-/// Who speaks in the log. One for the process; changed as the role changes.
+/// The server's id, role and epoch in log lines. One for the process; it changes with the role.
 #[derive(Debug, Default)]
 pub struct Speaker {
     server: AtomicI64,
@@ -119,7 +118,7 @@ impl Speaker {
         self.server.store(server.0, Ordering::Relaxed);
     }
 
-    /// Sets what it does, and in which epoch. The two may be seen apart by a line in between.
+    /// Sets role and epoch. A line written in between may have only one of the new values.
     pub fn set_role(&self, role: Role, epoch: Epoch) {
         self.role.store(role as u8, Ordering::Relaxed);
         self.epoch.store(epoch.0, Ordering::Relaxed);
@@ -130,8 +129,7 @@ impl Speaker {
     }
 }
 
-/// Sets up the log of the process. Lines are written while the result lives, and a panic is the
-/// last of them.
+/// Sets up the log of the process. Lines are written while the result lives; a panic is the last one.
 ///
 /// # Errors
 /// The levels do not parse, or the log is set up already.
@@ -158,7 +156,7 @@ pub fn start(options: &LogOptions) -> Result<Log, LogError> {
     Ok(log)
 }
 
-/// Makes a panic a line of the log, after the lines that led to it.
+/// Logs a panic, after the lines that led to it.
 fn log_panics(log: &Log) {
     static QUEUE: OnceLock<Queue> = OnceLock::new();
     if QUEUE.set(log.queue.clone()).is_err() {
@@ -179,7 +177,7 @@ fn log_panics(log: &Log) {
     }));
 }
 
-/// The log of the process; dropping it writes what still waits.
+/// The log of the process; dropping it writes the waiting lines.
 #[derive(Debug)]
 pub struct Log {
     queue: Queue,
@@ -187,17 +185,17 @@ pub struct Log {
 }
 
 impl Log {
-    /// Who speaks.
+    /// The speaker of the process.
     pub fn speaker(&self) -> &Arc<Speaker> {
         &self.speaker
     }
 
-    /// Waits until all lines so far are written, half a second at most.
+    /// Waits until all lines so far are written, at most half a second.
     pub fn flush(&self) {
         self.queue.flush();
     }
 
-    /// Does what [`Log::flush`] does, for who has not got the log.
+    /// A function that does the same as [`Log::flush`], for callers without the log.
     pub fn flusher(&self) -> impl Fn() + Send + Sync + use<> {
         let queue = self.queue.clone();
         move || queue.flush()
@@ -212,23 +210,23 @@ impl Drop for Log {
 
 enum Message {
     Line(Vec<u8>),
-    /// Everything before it has been written once this is answered.
+    /// Answered when everything before it has been written.
     Flush(SyncSender<()>),
 }
 
-/// The way to the writing thread. Never blocks.
+/// The queue to the writing thread. Never blocks.
 #[derive(Clone, Debug)]
 struct Queue {
     sender: SyncSender<Message>,
     waiting: Arc<Waiting>,
 }
 
-/// What both ends of the queue count.
+/// Counters that both ends of the queue share.
 #[derive(Debug, Default)]
 struct Waiting {
     /// Bytes of lines that wait: at most [`limits::LOG_LINES_WAITING_BYTES_MAX`], and a line of each thread more.
     bytes: AtomicUsize,
-    /// Lines that found no room.
+    /// Lines that were dropped for lack of room.
     lost: AtomicU64,
 }
 
@@ -240,12 +238,11 @@ impl Queue {
 
     fn flush(&self) {
         let (answer, answered) = sync_channel(1);
-        // Several times a little: the queue may be full at the moment, and must not be waited for
-        // without end.
+        // Several short waits: the queue may be full at the moment, and the wait must be bounded.
         for _ in 0..FLUSH_MS_MAX / 10 {
             match self.sender.try_send(Message::Flush(answer.clone())) {
                 Ok(()) => {
-                    // The thread may be gone or its reader stalled: then there is nobody to tell.
+                    // The thread may be gone or its reader stalled: then there is nothing more to do.
                     let _ = answered.recv_timeout(Duration::from_millis(FLUSH_MS_MAX));
                     return;
                 }
@@ -270,7 +267,7 @@ impl io::Write for QueueWriter<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let waiting = &self.0.waiting;
         let has_room = waiting.bytes.load(Ordering::Relaxed) < limits::LOG_LINES_WAITING_BYTES_MAX;
-        // Counted before it can be written, so that the count never falls below 0.
+        // Counted before the line can be written, so that the count never falls below 0.
         waiting.bytes.fetch_add(line.len(), Ordering::Relaxed);
         if !has_room || self.0.sender.try_send(Message::Line(line.to_vec())).is_err() {
             waiting.bytes.fetch_sub(line.len(), Ordering::Relaxed);
@@ -284,8 +281,8 @@ impl io::Write for QueueWriter<'_> {
     }
 }
 
-/// Writes lines until every sender is gone. What cannot be written is dropped: there is no other
-/// place to complain.
+/// Writes lines until every sender is gone. A line that cannot be written is dropped: there is no other place to
+/// report the failure.
 fn write_lines(receiver: &Receiver<Message>, waiting: &Waiting, out: &mut dyn io::Write) {
     while let Ok(message) = receiver.recv() {
         match message {
@@ -305,7 +302,7 @@ fn write_lines(receiver: &Receiver<Message>, waiting: &Waiting, out: &mut dyn io
     }
 }
 
-/// Lets a bounded number of lines of one kind through in a second.
+/// Admits a bounded number of lines of one kind per second.
 ///
 /// One for each kind of line that a client can provoke (a malformed frame, a refused connection);
 /// it belongs to the thread that writes them.
@@ -318,13 +315,13 @@ pub struct Limiter {
 }
 
 impl Limiter {
-    /// Lets this many lines through in each second, at least one.
+    /// Admits this many lines per second, at least one.
     pub const fn new(lines_per_second_max: u32) -> Limiter {
         assert!(lines_per_second_max > 0);
         Limiter { lines_per_second_max, second: 0, lines: 0, suppressed: 0 }
     }
 
-    /// Whether a line may be written now; if so, how many were suppressed since the last one, to be
+    /// Whether a line may be written now; if so, returns how many were suppressed since the last one, to be
     /// written with it.
     pub fn admit(&mut self, now: MonoUs) -> Option<u64> {
         let second = now.0 / 1_000_000;

@@ -1,4 +1,4 @@
-//! What operators see: the four-letter words and the log.
+//! The interfaces for operators: the four-letter words and the log.
 //!
 //! A session core recognises a word in the first four bytes of a connection, asks here for the
 //! answer (on the replica's core, since it is about the replica), sends it and closes the
@@ -28,26 +28,26 @@ use crate::replica::{ConnectionFacts, Replica};
 use crate::time::{MonoUs, Now, WallMs};
 use crate::zab::PeerState;
 
-/// What the words tell that the replica does not know. Made once, at start.
+/// The information for the words that the replica does not have. Made once, at the start.
 #[derive(Clone, Debug)]
 pub struct Desk {
     /// The words that may be used.
     pub whitelist: Whitelist,
     /// The configuration in force.
     pub conf: ConfFacts,
-    /// What the server runs on.
+    /// The machine of the server.
     pub machine: Machine,
-    /// How often the server stood still.
+    /// Counts of stalls.
     pub stalls: Stalls,
-    /// What connections hold.
+    /// The memory that connections hold.
     pub held: Held,
-    /// Connections that were not taken, for there were too many.
+    /// Connections that were refused because there were too many.
     pub connections_refused: u64,
-    /// What a member of an ensemble tells besides; `None`: the server stands alone.
+    /// Additional information on a member of an ensemble; `None`: the server is standalone.
     pub ensemble: Option<EnsembleDesk>,
 }
 
-/// What a member of an ensemble tells that the replica does not know.
+/// Information on a member of an ensemble that the replica does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EnsembleDesk {
     /// The limits in ticks.
@@ -56,16 +56,16 @@ pub struct EnsembleDesk {
     pub local_sessions: bool,
 }
 
-/// Who asks.
+/// The connection that asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asking {
-    /// Its connection; `None`: it has none.
+    /// Its id; `None`: it has none.
     pub conn: Option<ConnectionId>,
     /// Its address.
     pub remote: SocketAddr,
 }
 
-/// What the server is; `None`: it serves nobody.
+/// The mode of the server; `None`: it does not serve.
 fn mode(replica: &Replica) -> Option<Mode> {
     if !replica.serves() {
         return None;
@@ -83,12 +83,12 @@ fn mode(replica: &Replica) -> Option<Mode> {
 }
 
 impl Desk {
-    /// Answers `word` to the client at `asking`; resets what the word says is to be reset.
-    /// `argument` is what follows the word: the mask of `stmk`.
+    /// Answers `word` to the client at `asking`; for words that reset something, also resets it.
+    /// `argument` holds the bytes after the word: the mask of `stmk`.
     ///
-    /// Costs a walk over what is told: all watches for `wchc`, all connections for `cons`; and a
-    /// few system calls for sizes of folders and numbers of files. Words are for people and agents
-    /// that ask a few times a minute.
+    /// Costs a walk over the listed items: all watches for `wchc`, all connections for `cons`; and
+    /// a few system calls for sizes of folders and numbers of files. Words are for people and
+    /// agents that ask a few times a minute.
     pub fn answer(
         &mut self,
         word: FourLetterWord,
@@ -105,8 +105,8 @@ impl Desk {
         let Some(mode) = mode(replica) else { return self.answer_not_serving(word, argument) };
         if let Some(entries) = entries(word, replica).filter(|n| *n > limits::WORD_ENTRIES_MAX) {
             return format!(
-                "{entries} entries are too many for one answer; {} it may have. wchs, srvr and mntr tell how many \
-                 there are of each kind.\n",
+                "{entries} entries are too many for one answer, which may have {}. wchs, srvr and \
+                 mntr show how many there are of each kind.\n",
                 limits::WORD_ENTRIES_MAX
             );
         }
@@ -121,7 +121,7 @@ impl Desk {
             FourLetterWord::Dump => self.dump(replica, asking, now).unwrap_or_else(too_long),
             FourLetterWord::Envi => answer::envi(&self.machine, Memory::read()),
             FourLetterWord::Gtmk => word::TRACE_MASK.to_string(),
-            // ZooKeeper: sets the mask and answers it; here it is only answered.
+            // ZooKeeper: sets the mask and returns it; here it is only returned.
             FourLetterWord::Stmk => i64::from_be_bytes(argument).to_string(),
             FourLetterWord::Hash => answer::hash(replica.database().digest_log()),
             FourLetterWord::Isro => answer::isro(Some(mode)).to_owned(),
@@ -152,7 +152,7 @@ impl Desk {
                 let counts = replica.database().watches().counts();
                 answer::wchs(counts.connections, counts.paths, counts.watches)
             }
-            // ZooKeeper: no command stands behind it; the connection is closed without a word.
+            // ZooKeeper: has no command for it, and closes the connection without an answer.
             FourLetterWord::TelnetClose => String::new(),
         }
     }
@@ -174,7 +174,7 @@ impl Desk {
             FourLetterWord::Gtmk => word::TRACE_MASK.to_string(),
             FourLetterWord::Stmk => i64::from_be_bytes(argument).to_string(),
             FourLetterWord::TelnetClose => String::new(),
-            // ZooKeeper: `hash` alone prints this without the end of the line.
+            // ZooKeeper: only `hash` prints this without the end of the line.
             FourLetterWord::Hash => answer::NOT_SERVING.trim_end().to_owned(),
             FourLetterWord::Conf
             | FourLetterWord::Cons
@@ -236,8 +236,8 @@ fn mntr(replica: &Replica, brief: &Brief<'_>, now: Now) -> String {
     answer::mntr(brief, facts.as_ref(), now.mono)
 }
 
-/// Of how many things an answer would tell that nobody reads to the end if they are many.
-// ZooKeeper: tells of any number.
+/// The number of entries of an answer, for words whose number of entries is bounded.
+// ZooKeeper: has no bound.
 fn entries(word: FourLetterWord, replica: &Replica) -> Option<usize> {
     let database = replica.database();
     match word {
@@ -251,18 +251,18 @@ fn entries(word: FourLetterWord, replica: &Replica) -> Option<usize> {
     }
 }
 
-/// The connections but for the one that asks: whether the replica has heard of that one depends on
-/// how the session core hands connections over.
+/// The connections except the one that asks: whether the replica knows that one depends on how the
+/// session core passes connections on.
 fn others(replica: &Replica, asking: SocketAddr) -> Vec<ConnectionFacts> {
     let others = replica.connections().filter(|facts| facts.remote != asking);
     others.take(limits::WORD_ENTRIES_MAX).collect()
 }
 
-/// All but the descriptors, which the system has to be asked for.
+/// All gauges except the descriptors, for which the system has to be asked.
 fn gauges(replica: &Replica, asking: Asking, now: Now) -> Gauges {
     let count = |count: usize| count as u64;
     let database = replica.database();
-    // The connection that asks is one, too, whether the replica has heard of it or not.
+    // The connection that asks counts too, whether the replica knows it or not.
     let is_known = asking.conn.is_some_and(|conn| replica.connection(conn).is_some());
     let connections = replica.connections_count() + usize::from(!is_known);
     Gauges {
@@ -283,13 +283,13 @@ fn gauges(replica: &Replica, asking: Asking, now: Now) -> Gauges {
     }
 }
 
-/// When a time of the clock for durations will be, or was, in the time of the calendar.
+/// Converts a time of the monotonic clock to the wall clock.
 fn on_the_wall(at: MonoUs, now: Now) -> WallMs {
     let ms = |mono: MonoUs| i64::try_from(mono.as_ms()).unwrap_or(i64::MAX);
     WallMs(now.wall.0.saturating_add(ms(at).saturating_sub(ms(now.mono))))
 }
 
-/// What expires when, on the wall.
+/// Expiring items by wall-clock time.
 type Expiries<T> = Vec<(WallMs, Vec<T>)>;
 
 fn dump(
@@ -312,7 +312,7 @@ fn dump(
     if !leads {
         sessions += &ensemble::global_sessions(database.sessions());
     } else {
-        // ZooKeeper: only LeaderSessionTracker with local sessions says that these are global.
+        // ZooKeeper: only LeaderSessionTracker with local sessions adds that these are global.
         sessions += if local.is_some() { "Global " } else { "" };
         sessions += &answer::session_sets(&sets(&global));
     }
@@ -326,9 +326,10 @@ fn dump(
 }
 
 /// The connections by the time at which they expire.
-// ZooKeeper: connections have a queue of their own, of the same timeouts as the sessions'. Here
-// those of sessions that a leader watches over are listed as if heard of just now; one without a
-// session has a short time of its own and is listed with those that expire last.
+// ZooKeeper: connections have a queue of their own, of the same timeouts as the sessions'. Here the
+// connections of sessions that a leader tracks are listed as if they had just shown a sign of life;
+// a connection without a session has a short timeout of its own and is listed with those that
+// expire last.
 fn connection_expiries(
     replica: &Replica,
     expiries: Vec<(MonoUs, Vec<SessionId>)>,
@@ -385,12 +386,12 @@ fn watches_by_path(replica: &Replica) -> Result<String, TooLong> {
     lines.end("\n")
 }
 
-/// What is said instead.
+/// The answer in place of one that is too long.
 fn too_long(_: TooLong) -> String {
     let mebibytes = limits::WORD_BYTES_MAX >> 20;
     format!(
-        "The paths are too long for one answer; {mebibytes} MiB it may have. wchs, srvr and mntr tell how many \
-         there are.\n"
+        "The paths are too long for one answer, which may have {mebibytes} MiB. wchs, srvr and \
+         mntr show how many there are.\n"
     )
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::time::WallMs;
 
 /// A floating-point number in the form of `Double.toString`: always a decimal point, and an
-/// exponent below a thousandth and from ten million on.
+/// exponent below 0.001 and from ten million on.
 pub struct JavaDouble(pub f64);
 
 impl fmt::Display for JavaDouble {

@@ -1,4 +1,4 @@
-//! What the server says it is.
+//! The version that the server reports.
 
 /// The release of ZooKeeper whose behaviour is reproduced: clients and tools choose features by it.
 const ZOOKEEPER_VERSION: &str = "3.9.4";
@@ -7,7 +7,7 @@ const ZOOKEEPER_VERSION: &str = "3.9.4";
 /// (kazoo's `server_version`, the usual monitoring agents), ours where ZooKeeper has the hash of
 /// its commit.
 ///
-/// A build that is to be told apart sets `RINGKEEPER_BUILD_DATE` while it compiles.
+/// A build that needs a distinct version sets `RINGKEEPER_BUILD_DATE` while it compiles.
 pub fn full_version() -> String {
     let built = option_env!("RINGKEEPER_BUILD_DATE").unwrap_or("unknown date");
     format!("{ZOOKEEPER_VERSION}-ringkeeper-{}, built on {built}", env!("CARGO_PKG_VERSION"))

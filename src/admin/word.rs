@@ -1,15 +1,16 @@
-//! The four-letter words: which bytes they are, and which of them may be used.
+//! The four-letter words: their bytes, and which of them may be used.
 //!
 //! A connection's first four bytes are a word or the length of a frame; as lengths, all words are
-//! far above any frame (`ruok` would be 1.9 GB) or, telnet's, below 0. After the answer the
-//! connection is closed. Only the first four bytes count: later ones are always a length.
+//! far above any frame (`ruok` would be 1.9 GB), except telnet's, which is negative. After the
+//! answer the connection is closed. Only the first four bytes count: later ones are always a
+//! length.
 
 use std::fmt;
 
 /// Bytes that follow `stmk`: the new mask, a big-endian long.
 pub const TRACE_MASK_BYTES: usize = 8;
 
-/// What `gtmk` answers: client requests, server packets, sessions, warnings.
+/// The answer to `gtmk`: client requests, server packets, sessions, warnings.
 // ZooKeeper: ZooTrace.traceMask's initial value. It never changes here: the mask selects log lines
 // of Java classes; levels of our log are set in its configuration.
 pub const TRACE_MASK: i64 = 306;
@@ -20,7 +21,8 @@ macro_rules! words {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum FourLetterWord {
             $($(#[$meta])* $name,)*
-            /// What telnet sends when it is interrupted; answered like a word that does nothing.
+            /// The bytes that telnet sends when it is interrupted; handled like a word that does
+            /// nothing.
             TelnetClose,
         }
 
@@ -64,7 +66,7 @@ words! {
     Dirs = b"dirs";
     /// Sessions, ephemeral nodes, connections.
     Dump = b"dump";
-    /// What the server runs on.
+    /// The environment of the server.
     Envi = b"envi";
     /// The trace mask.
     Gtmk = b"gtmk";
@@ -74,7 +76,7 @@ words! {
     Isro = b"isro";
     /// Every metric.
     Mntr = b"mntr";
-    /// Are you OK.
+    /// Whether the server is alive.
     Ruok = b"ruok";
     /// Resets the statistics of the server.
     Srst = b"srst";
@@ -93,7 +95,7 @@ words! {
 }
 
 impl FourLetterWord {
-    /// Whether its answer tells of each connection, session, watch or file.
+    /// Whether its answer lists connections, sessions, watches or files.
     pub const fn tells_of_everything(self) -> bool {
         matches!(
             self,
@@ -108,7 +110,7 @@ impl FourLetterWord {
         )
     }
 
-    /// How many bytes belong to the word after its four.
+    /// The number of bytes of the word's argument.
     pub const fn argument_bytes(self) -> usize {
         match self {
             FourLetterWord::Stmk => TRACE_MASK_BYTES,
@@ -133,7 +135,7 @@ pub struct Whitelist(u32);
 
 impl Whitelist {
     /// Reads the value of the key: `*` for all, or words separated by commas. `srvr` is always
-    /// allowed, `isro` with read-only mode. Words that do not exist are passed over.
+    /// allowed, `isro` with read-only mode. Unknown words are ignored.
     pub fn new(value: Option<&str>, read_only_mode: bool) -> Whitelist {
         // ZooKeeper: zkServer.sh needs srvr; a read-only client's search for a server needs isro.
         let mut allowed = FourLetterWord::Srvr.bit();
@@ -159,7 +161,7 @@ impl Whitelist {
     }
 }
 
-/// What a word is answered that is not in the whitelist.
+/// The answer to a word that is not in the whitelist.
 pub fn refusal(word: FourLetterWord) -> String {
     format!("{word} is not executed because it is not in the whitelist.\n")
 }

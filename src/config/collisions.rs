@@ -1,10 +1,10 @@
-//! Addresses that two servers, or two ports of one server, have in common: only one process listens at
-//! an address, so one of them takes no part.
+//! Finds addresses that two servers, or two ports of one server, share: only one process can listen at an address, so
+//! one of them cannot take part.
 //!
-//! Names are not resolved here, so only what is written alike is found.
-// ZooKeeper: QuorumPeerConfig compares the two ports of one address alone; QuorumServer.checkAddressDuplicate
-// is asked by PrepRequestProcessor about the servers that a reconfiguration adds, and passes over loopback. An ensemble that runs in spite of such a slip has to start here too, so only
-// what cannot start is an error.
+//! Names are not resolved here, so only identical texts are found.
+// ZooKeeper: QuorumPeerConfig compares only the two ports of one address; PrepRequestProcessor calls
+// QuorumServer.checkAddressDuplicate for the servers that a reconfiguration adds, and ignores loopback. An ensemble
+// that runs despite such a slip must start here too, so only a server that cannot start is an error.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -16,10 +16,10 @@ use super::server_line::{Role, ServerLine};
 use super::settings::{Listen, ListenHost};
 use crate::quorum::is_wildcard;
 
-/// A port of a server: what it is for, and its address.
+/// A port of a server: its use and its address.
 type Place = (Use, (String, u16));
 
-/// What a port is for. Of two that collide, the later one in this order is said to.
+/// The use of a port. Of two that collide, the message names the later one in this order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Use(u8, &'static str);
 
@@ -27,7 +27,7 @@ const QUORUM: Use = Use(0, "quorum port");
 const ELECTION: Use = Use(1, "election port");
 const CLIENT: Use = Use(2, "client port");
 
-/// Says of each pair of servers which addresses they share, and refuses a server whose own ports collide.
+/// Reports the addresses that each pair of servers shares, and refuses a server whose own ports collide.
 pub(super) fn find(reading: &mut Reading) {
     let quorum = &reading.config.quorum;
     let mut taken: BTreeMap<(String, u16), (u64, &'static str)> = BTreeMap::new();
@@ -40,7 +40,7 @@ pub(super) fn find(reading: &mut Reading) {
                 Some(&(first, other)) if first == id => {
                     shared.entry((id, id)).or_default().push(text(&format!("its {other} too")));
                 }
-                // Everybody may write the wildcard for himself.
+                // Every server may use the wildcard in its own line.
                 Some(_) if is_wildcard(&at.0) => {}
                 Some(&(first, other)) => {
                     let other = format!("the {other} of server.{first}");
@@ -66,7 +66,7 @@ pub(super) fn find(reading: &mut Reading) {
             );
             reading.error(Problem::Conflict, &origin, &key, None, text);
         } else if id == first {
-            let text = format!("its {ports}: that server cannot start so; correct the line");
+            let text = format!("its {ports}: that server cannot start; correct the line");
             reading.note(Level::Warn, &origin, &key, text);
         } else {
             let place = reading.origin(&format!("server.{first}"));
@@ -82,16 +82,17 @@ pub(super) fn find(reading: &mut Reading) {
         let key = format!("server.{id}");
         let (origin, place) = (reading.origin(&key), reading.origin(&format!("server.{first}")));
         let text = format!(
-            "its quorum port is the election port of server.{first} ({place}), and its election port \
-             that one's quorum port: if that is a slip, neither reaches the other; the order is \
+            "its quorum port is the election port of server.{first} ({place}), and its election \
+             port is the quorum port of server.{first}: if that is a mistake, neither can reach \
+             the other; the order is \
              server.N=HOST:QUORUM:ELECTION in every line"
         );
         reading.note(Level::Warn, &origin, &key, text);
     }
 }
 
-/// What it means for failures that servers share an address: of each pair the later one is taken for the
-/// one that cannot take part. Empty where groups decide, or where no participant is lost.
+/// What shared addresses mean for the tolerance of failures: of each pair, the later server counts as the one that
+/// cannot take part. Empty for hierarchical quorums, or if no participant is lost.
 fn failures(quorum: &Quorum, shared: &BTreeMap<(u64, u64), Vec<String>>) -> String {
     let votes =
         |id: &u64| quorum.servers.get(id).is_some_and(|line| line.role == Role::Participant);
@@ -113,7 +114,7 @@ fn failures(quorum: &Quorum, shared: &BTreeMap<(u64, u64), Vec<String>>) -> Stri
     format!(": {left} of the {all} participants can run and {needed} are needed, {then}")
 }
 
-/// The ports of a server, each at every address that it has, and each of these once.
+/// The ports of a server at each of its addresses, without duplicates.
 // ZooKeeper: MultipleAddresses is a set, so two addresses may have a host or a port in common, and the
 // clients' port is one whatever the number of addresses.
 fn places(line: &ServerLine, client: Option<&Listen>) -> BTreeSet<Place> {
@@ -135,12 +136,12 @@ fn places(line: &ServerLine, client: Option<&Listen>) -> BTreeSet<Place> {
     if let Some((host, client)) = host.zip(client) {
         places.insert((CLIENT, (host, client.port)));
     }
-    // The system gives port 0 another number each time.
+    // The system chooses another number for port 0 each time.
     places.retain(|(_, (_, port))| *port != 0);
     places
 }
 
-/// One text for each way to write a host.
+/// The same text for all ways to write a host.
 fn comparable(host: &str) -> String {
     match host.parse::<IpAddr>() {
         Ok(address) => address.to_canonical().to_string(),
@@ -148,8 +149,8 @@ fn comparable(host: &str) -> String {
     }
 }
 
-/// Servers of different machines whose two ports stand the other way round; each with the first such
-/// other. Those that share an address have been told of.
+/// Pairs of servers on different machines of which one seems to have its two ports exchanged; each server with the
+/// first such other one. Servers that share an address were already reported.
 fn swapped(
     servers: &BTreeMap<u64, ServerLine>,
     shared: &BTreeMap<(u64, u64), Vec<String>>,

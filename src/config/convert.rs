@@ -1,8 +1,8 @@
-//! Turns a `zoo.cfg` into TOML and back, with comments that say what each key does.
+//! Converts a `zoo.cfg` into TOML and back, with comments that say what each key does.
 //!
-//! It works on what stands in the file, not on what is in force: unknown and refused keys are
-//! carried over, and so are the file's own comments. Comments that this writes begin with `#:` and
-//! are left out when they are read, so that a round trip does not pile them up.
+//! It works on the content of the file, not on the values in force: unknown and refused keys are
+//! carried over, and so are the file's own comments. Comments that this module writes begin with
+//! `#:` and are skipped when they are read, so that a round trip does not accumulate them.
 
 use super::document::{
     Comment, Document, Entry, Format, without_own_prefix, write_toml_key, write_toml_string,
@@ -18,11 +18,11 @@ use super::value::{Kind, Raw, Value};
 pub struct Converted {
     /// Its text.
     pub text: String,
-    /// What could only be carried over as a comment.
+    /// Entries that could only be carried over as comments.
     pub notes: Vec<Note>,
 }
 
-/// One entry on its way: its comments, and its value as far as it is understood.
+/// One entry being converted: its comments, and its value as far as it is understood.
 struct Piece {
     comments: Vec<String>,
     about: Option<String>,
@@ -34,7 +34,7 @@ struct Piece {
 enum Carried {
     Typed(Kind, Value),
     Untyped(Raw),
-    /// Stands in the file but has no effect there, and would have one in the other form.
+    /// An entry without effect in the file, which would have an effect in the other form.
     Inert(String),
 }
 
@@ -63,7 +63,7 @@ pub fn convert(
         let origin = Origin::File { name: name.into(), line: entry.line };
         match piece(entry, own_comments.clone(), name, from, &mut notes) {
             Ok(piece) => pieces.push(piece),
-            // Nobody looks at the value of a key that stands again further down.
+            // The value of a key that occurs again later does not matter.
             Err(_) if superseded => {
                 let value = Carried::Inert(text);
                 pieces.push(Piece { comments: own_comments, about: None, key, value, origin });
@@ -83,8 +83,8 @@ pub fn convert(
     Ok(Converted { text, notes })
 }
 
-/// A TOML file without the keys that `drops` names, and with others. Comments stay; the order of
-/// keys and the spelling of values may change.
+/// A TOML file without the keys that `drops` names, and with other keys added. Comments stay; the
+/// order of keys and the spelling of values may change.
 ///
 /// # Errors
 /// It cannot be read.
@@ -125,7 +125,7 @@ pub(super) fn rewritten_toml(
     Ok(to_toml(&pieces, &rest))
 }
 
-/// Which entries are not in force because their key stands again further down.
+/// The entries that have no effect because their key occurs again later.
 fn superseded(entries: &[Entry], from: Format) -> Vec<bool> {
     let canonical = |entry: &Entry| match resolve_in_file(&entry.key, from) {
         Resolved::Key(_, canonical) => canonical,
@@ -203,8 +203,7 @@ fn replace_doubles(pieces: &mut [Piece], notes: &mut Vec<Note>) {
             level: Level::Warn,
             origin: piece.origin.clone(),
             key: piece.key.clone(),
-            text: "stands again further down, where it counts; carried over as a comment"
-                .to_owned(),
+            text: "set again further down, where it counts; carried over as a comment".to_owned(),
         });
         piece.value = Carried::Inert(text);
     }
@@ -271,7 +270,7 @@ fn to_toml(pieces: &[Piece], rest: &[String]) -> String {
     for piece in others {
         toml_piece(&mut out, piece, &piece.key);
     }
-    // Comments behind the last key stay outside the table, which has to come last.
+    // Comments after the last key stay outside the table, which has to come last.
     for comment in rest {
         toml_comment(&mut out, comment);
     }
@@ -318,7 +317,7 @@ fn toml_value(out: &mut String, kind: Kind, value: &Value) {
         Value::Float(number) => out.push_str(&toml_float(*number)),
         Value::Auto => write_toml_string(out, "auto"),
         Value::List(words) => toml_list(out, words),
-        // A bare number of hours is a number in TOML as well.
+        // A bare number of hours is also a number in TOML.
         Value::Text(text) if kind == Kind::Interval && text.parse::<i32>().is_ok() => {
             out.push_str(text.trim_start_matches('+').trim_start_matches('0'));
             if text.trim_start_matches(['+', '0']).is_empty() {
@@ -352,7 +351,7 @@ fn toml_list(out: &mut String, words: &[String]) {
 fn toml_comment(out: &mut String, text: &str) {
     for line in text.split(['\n', '\r']) {
         out.push('#');
-        // TOML allows no control character but the tab in a comment.
+        // TOML allows no control character except the tab in a comment.
         out.extend(line.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }));
         out.push('\n');
     }

@@ -1,11 +1,11 @@
 //! A configuration file as a list of entries with their lines: the common form of `zoo.cfg` and
 //! TOML.
 //!
-//! It knows nothing of what the keys mean. TOML's nested tables become dotted keys, so that
-//! `autopurge.purgeInterval = 1`, `"autopurge.purgeInterval" = 1` and `[autopurge] purgeInterval =
-//! 1` are one key; a dotted key below a quoted one cannot be written in TOML without quotes
-//! (`jute.maxbuffer` and `jute.maxbuffer.extrasize`). TOML is read into a tree with spans instead
-//! of a struct through serde: serde stops at the first error and forgets the lines.
+//! It does not know the meaning of keys. TOML's nested tables become dotted keys, so that
+//! `autopurge.purgeInterval = 1`, `"autopurge.purgeInterval" = 1` and `[autopurge] purgeInterval = 1` are
+//! one key; a dotted key below a quoted one cannot be written in TOML without quotes (`jute.maxbuffer`
+//! and `jute.maxbuffer.extrasize`). TOML is read into a tree with spans instead of a struct through
+//! serde: serde stops at the first error and forgets the lines.
 
 use toml::de::{DeTable, DeValue};
 
@@ -37,13 +37,13 @@ impl Format {
 pub struct Entry {
     /// Line, from 1.
     pub line: u32,
-    /// The key as it was written, trimmed; nested TOML keys joined by dots.
+    /// The key as written, trimmed; nested TOML keys are joined by dots.
     pub key: String,
     /// The value.
     pub raw: Raw,
 }
 
-/// A comment that stands on its own line, without its `#`.
+/// A comment on its own line, without its `#`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Comment {
     /// Line, from 1.
@@ -52,7 +52,7 @@ pub struct Comment {
     pub text: String,
 }
 
-/// A file, read but not understood.
+/// A parsed file, without interpretation of its keys.
 #[derive(Debug, Clone, Default)]
 pub struct Document {
     /// Entries in the order of the file.
@@ -61,11 +61,11 @@ pub struct Document {
     pub comments: Vec<Comment>,
     /// Lines in which Java reads a byte above 127 as ISO-8859-1.
     pub latin1_lines: Vec<u32>,
-    /// What could not be read.
+    /// Errors of the file.
     pub errors: Vec<ConfigError>,
 }
 
-/// A name cannot be so long, nor a TOML table so deep, that a message about it is of use.
+/// Longest key: no real name is so long, and no real TOML table so deep.
 const KEY_BYTES_MAX: usize = 4096;
 
 impl Document {
@@ -87,8 +87,8 @@ impl Document {
 
     fn read_properties(bytes: &[u8], name: &str) -> Self {
         let mut document = Document::default();
-        // Java takes the mark for the beginning of the first key, which is then unknown. A comment may be
-        // lost that way, but no setting.
+        // Java takes the mark for the beginning of the first key, which is then unknown. That is harmless
+        // before a comment, but not before a setting.
         if let Some(rest) = bytes.strip_prefix(BYTE_ORDER_MARK)
             && let Some(Item::Pair { line: 1, key, .. }) = properties::read(rest).first()
         {
@@ -97,8 +97,8 @@ impl Document {
                 name,
                 1,
                 format!(
-                    "a byte order mark stands in front of {key}, and ZooKeeper passes such a line \
-                     over: save the file as UTF-8 without a byte order mark"
+                    "there is a byte order mark before {key}, and ZooKeeper ignores such a line: \
+                     save the file as UTF-8 without a byte order mark"
                 ),
             );
         }
@@ -181,7 +181,7 @@ impl Document {
 /// The character U+FEFF in UTF-8, which some editors put in front of a text.
 pub(super) const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// Whether a text is of two bytes per character: it begins with a mark that says so, or with ASCII
+/// Whether a text has two bytes per character: it begins with such a byte order mark, or with ASCII
 /// characters that have a zero byte each.
 pub(super) fn is_utf16(bytes: &[u8]) -> bool {
     match bytes {

@@ -1,11 +1,10 @@
 //! The files in which a changed ensemble is kept: `zoo.cfg.dynamic.next` for a configuration that
 //! was proposed, `zoo.cfg.dynamic.VERSION` for the active one, and the static file, which names it.
 //!
-//! Imitates `QuorumPeer.setLastSeenQuorumVerifier` and `setQuorumVerifier`. The texts are made by
-//! pure functions; [`Keeper`] alone touches files, and does nothing where `reconfigEnabled` is
-//! false. The rule that is easy to break: the dynamic file must be durable before the static file
-//! names it, or a crash between them leaves a server without members. A failure is a line in the
-//! log that says what to do: the server knows its ensemble without these files until it ends.
+//! Imitates `QuorumPeer.setLastSeenQuorumVerifier` and `setQuorumVerifier`. Pure functions make the texts; only
+//! [`Keeper`] touches files, and it does nothing if `reconfigEnabled` is false. The rule that is easy to break: the
+//! dynamic file must be durable before the static file names it, or a crash between them leaves a server without
+//! members. A failure is logged with what to do: until it stops, the server knows its ensemble without these files.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -19,16 +18,16 @@ use crate::id::ServerId;
 use crate::quorum;
 use crate::zab::ConfigChange;
 
-/// What is put behind the name of the static file, and the version in hexadecimal behind that.
+/// Appended to the name of the static file; the version in hexadecimal follows.
 const DYNAMIC: &str = ".dynamic.";
 
-/// What is put behind the name of the static file for a configuration that was proposed.
+/// Appended to the name of the static file for a proposed configuration.
 pub const NEXT: &str = ".dynamic.next";
 
-/// What is put behind the name of the static file for its copy as it was at first.
+/// Appended to the name of the static file for the copy of its original content.
 const BACKUP: &str = ".bak";
 
-/// Where the files lie.
+/// Access to the files.
 pub trait Files {
     /// The content of a file.
     ///
@@ -49,16 +48,16 @@ pub trait Files {
     /// The system's; `NotFound` if there is none.
     fn remove(&self, file: &Path) -> io::Result<()>;
 
-    /// The whole name of a file that is there.
+    /// The full path of an existing file.
     ///
     /// # Errors
     /// The system's.
     fn whole_name(&self, file: &Path) -> io::Result<PathBuf>;
 }
 
-/// The system's own, beside a static file.
+/// The real files beside a static file.
 struct System<'a> {
-    /// Whoever may read this file may read those that are written.
+    /// The written files get the mode of this one.
     like: &'a Path,
 }
 
@@ -86,16 +85,16 @@ pub struct Keeper {
     /// The static file. `None`: there is none to keep, or reconfiguration is switched off.
     file: Option<PathBuf>,
     me: Option<ServerId>,
-    /// Version of the newest configuration heard of.
+    /// Version of the newest known configuration.
     seen: i64,
     /// Version of the active one.
     active: i64,
-    /// Whether the members still stand in the static file, which is to be copied before it changes.
+    /// Whether the static file still lists the members, and is to be copied before it changes.
     members_in_static: bool,
 }
 
 impl Keeper {
-    /// For a server that runs with `config`, read from `file`.
+    /// A keeper for a server that runs with `config`, read from `file`.
     pub fn new(config: &Config, file: Option<&Path>) -> Keeper {
         let quorum = &config.quorum;
         let kept = quorum.reconfig_enabled && quorum.is_distributed();
@@ -110,7 +109,7 @@ impl Keeper {
         }
     }
 
-    /// Copies a static file that holds members to its neighbour `.bak`, for it will be rewritten.
+    /// Copies a static file that lists members to `.bak`, because it will be rewritten.
     // ZooKeeper: QuorumPeerConfig.backupOldConfig, at each start until the file names a dynamic one.
     pub fn back_up(&self) {
         let Some(file) = self.file.as_deref().filter(|_| self.members_in_static) else { return };
@@ -125,13 +124,13 @@ impl Keeper {
         }
     }
 
-    /// Keeps what became known about the ensemble.
+    /// Writes a new configuration to the files.
     pub fn keep(&mut self, change: &ConfigChange) {
         let Some(file) = self.file.clone() else { return };
         self.keep_in(&System { like: &file }, change);
     }
 
-    /// The same where the files are not the system's.
+    /// The same with other files than the system's.
     pub fn keep_in(&mut self, files: &dyn Files, change: &ConfigChange) {
         let Some(file) = self.file.clone() else { return };
         match change {
@@ -169,7 +168,7 @@ impl Keeper {
         self.seen = self.seen.max(config.version);
         let version = config.version;
         let dynamic = beside(file, &format!("{DYNAMIC}{version:x}"));
-        // Its client address is only taken from the static file if it stands in the other one.
+        // The client address is removed from the static file only if the dynamic one has it.
         let own_client = self.me.and_then(|me| config.members.get(&me)?.client.as_ref());
         let rewritten = files
             .replace(&dynamic, dynamic_text(config).as_bytes())
@@ -185,8 +184,7 @@ impl Keeper {
             }
             Err(error) => tracing::error!(
                 "configuration {version:x} is active, but cannot be kept in {} and {}: {error}; \
-                 the server goes on with it, but would start again with the members that stand in \
-                 these files: make the folder writable for this server, or write by hand into {}:\n{}",
+                 the server continues with it, but its next start would use the members in these files: make the folder writable for this server, or write by hand into {}:\n{}",
                 dynamic.display(),
                 file.display(),
                 dynamic.display(),
@@ -199,7 +197,7 @@ impl Keeper {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => tracing::warn!(
-                    "{} is of no use any more and cannot be removed: {error}",
+                    "{} is no longer needed but cannot be removed: {error}",
                     next.display()
                 ),
             }
@@ -216,7 +214,7 @@ pub fn next_text(config: &quorum::Config) -> String {
     lines.join("\n")
 }
 
-/// The content of `.dynamic.VERSION`: the members alone, sorted as texts.
+/// The content of `.dynamic.VERSION`: only the members, sorted as texts.
 pub fn dynamic_text(config: &quorum::Config) -> String {
     let mut lines = member_lines(config);
     lines.sort_unstable();
@@ -238,7 +236,7 @@ pub fn beside(file: &Path, suffix: &str) -> PathBuf {
 /// The static file without its members, and with the name of the dynamic file.
 ///
 /// # Errors
-/// It is no TOML any more.
+/// It is no longer TOML.
 pub fn static_text(
     bytes: &[u8],
     name: &str,
@@ -256,9 +254,9 @@ pub fn static_text(
     }
 }
 
-/// What does not stay in the static file.
-// ZooKeeper: QuorumPeerConfig.editStaticConfig goes by the beginnings of the keys; with clientPort
-// it also drops clientPortListenBacklog, which stays here.
+/// The keys that are removed from the static file.
+// ZooKeeper: QuorumPeerConfig.editStaticConfig compares the prefixes of keys; with clientPort it also drops
+// clientPortListenBacklog, which stays here.
 fn is_dropped(key: &str, drop_client: bool) -> bool {
     ["server.", "group", "weight", "dynamicConfigFile", "peerType"]
         .iter()
@@ -266,8 +264,8 @@ fn is_dropped(key: &str, drop_client: bool) -> bool {
         || drop_client && (key == "clientPort" || key == "clientPortAddress")
 }
 
-/// The lines that stay, as they are. ZooKeeper writes keys and values anew, without the comments
-/// and in the order of a hash table; it reads what this leaves.
+/// The remaining lines, unchanged. ZooKeeper rewrites keys and values, without the comments and in the order of a
+/// hash table; it can read the result of this function.
 fn static_properties(bytes: &[u8], dynamic: &str, drops: impl Fn(&str) -> bool) -> Vec<u8> {
     let items = properties::read(bytes);
     let starts: Vec<(u32, bool)> = items
@@ -303,7 +301,7 @@ fn static_properties(bytes: &[u8], dynamic: &str, drops: impl Fn(&str) -> bool) 
     out
 }
 
-/// Lines with their ends: `\n`, `\r` or `\r\n`, as properties count them.
+/// Lines with their ends: `\n`, `\r` or `\r\n`, as in properties.
 fn physical_lines(bytes: &[u8]) -> Vec<&[u8]> {
     let mut lines = Vec::new();
     let mut start = 0;
@@ -336,14 +334,14 @@ fn rewrite_static(
     files.replace(file, &text)
 }
 
-/// Replaces a file in one step that a crash cannot divide (`AtomicFileWritingIdiom`). Whoever may read `like` may read
-/// it: what the server makes in its data folders is for itself alone, but the configuration is the operator's.
+/// Replaces a file in one step that a crash cannot divide (`AtomicFileWritingIdiom`). The new file gets the mode of
+/// `like`: files in the data folders are for the server alone, but the configuration belongs to the operator.
 fn replace(file: &Path, bytes: &[u8], like: &Path) -> io::Result<()> {
     let tmp = beside(file, ".tmp");
     let readers = fs::metadata(like)?.permissions();
     let written = write_synced(&tmp, bytes, readers).and_then(|()| fs::rename(&tmp, file));
     if let Err(error) = written {
-        // What is left of it would only puzzle; a failure to remove it changes nothing.
+        // A remaining temporary file would only confuse; a failure to remove it changes nothing.
         let _ = fs::remove_file(&tmp);
         return Err(error);
     }

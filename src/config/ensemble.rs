@@ -1,6 +1,7 @@
-//! What a configuration says about an ensemble: its members, and how they agree.
+//! The part of a configuration about an ensemble: its members, and how they agree.
 //!
-//! A server that stands alone knows at most itself; [`Quorum::is_distributed`] says which it is.
+//! A standalone server knows at most itself; [`Quorum::is_distributed`] says whether a server is
+//! standalone.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,19 +10,19 @@ use super::server_line::{GroupLine, Role, ServerLine};
 use crate::id::ServerId;
 use crate::quorum;
 
-/// Who may connect to the ports between servers.
+/// Which servers may connect to the ports between servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PeerAddressCheck {
-    /// Members from their own addresses, and others, that are no members, from anywhere.
+    /// Members from their own addresses, and non-members from any address.
     Members,
-    /// Members from their own addresses, and nobody else.
+    /// Only members from their own addresses.
     Strict,
-    /// Whoever reaches them.
+    /// Any host.
     Off,
 }
 
 impl PeerAddressCheck {
-    /// All of them.
+    /// All values.
     pub const ALL: [PeerAddressCheck; 3] =
         [PeerAddressCheck::Members, PeerAddressCheck::Strict, PeerAddressCheck::Off];
 
@@ -35,7 +36,7 @@ impl PeerAddressCheck {
     }
 }
 
-/// Members of the ensemble, and everything that concerns the servers among themselves.
+/// Members of the ensemble, and everything about traffic between servers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Quorum {
     /// The number in `dataDir/myid`, if there is one.
@@ -48,15 +49,15 @@ pub struct Quorum {
     pub weights: BTreeMap<u64, u64>,
     /// Version of the dynamic file, from its name. Default: 0.
     pub version: u64,
-    /// Whether a single member stands alone. Default: true. Key `standaloneEnabled`.
+    /// Whether a single member runs standalone. Default: true. Key `standaloneEnabled`.
     pub standalone_enabled: bool,
-    /// Whether reconfig is switched on. A server on its own refuses it either way. Default: false.
-    /// Key `reconfigEnabled`.
+    /// Whether reconfig is switched on. A standalone server refuses it either way. Default: false. Key
+    /// `reconfigEnabled`.
     pub reconfig_enabled: bool,
-    /// The file in which the members stand. Default: none. Key `dynamicConfigFile`.
+    /// The file that lists the members. Default: none. Key `dynamicConfigFile`.
     pub dynamic_config_file: Option<PathBuf>,
-    /// A configuration that was proposed and not known to be active when the server last ended:
-    /// the content of the configuration file's neighbour `.dynamic.next`.
+    /// A configuration that was proposed and not known to be active when the server last stopped: the
+    /// content of the `.dynamic.next` file beside the configuration file.
     pub last_seen: Option<quorum::Config>,
     /// Ticks that a learner may take to connect and to be synchronised. Required in an ensemble.
     /// Key `initLimit`.
@@ -66,35 +67,34 @@ pub struct Quorum {
     /// Ticks that a learner tries to reach its leader; 0: as [`Quorum::init_limit`]. Default: 0.
     /// Key `connectToLearnerMasterLimit`.
     pub connect_to_learner_master_limit: u32,
-    /// Whether the ports between servers are listened on at every address. Default: false.
-    /// Key `quorumListenOnAllIPs`.
+    /// Whether the server listens at every address on the ports between servers. Default: false. Key
+    /// `quorumListenOnAllIPs`.
     pub listen_on_all_ips: bool,
-    /// What `peerType` says, if it is set; the list of servers decides. Key `peerType`.
+    /// The value of `peerType`, if set; the list of servers decides. Key `peerType`.
     pub peer_type: Option<Role>,
     /// Whether an observer keeps a transaction log and takes snapshots. Default: true.
     /// Key `syncEnabled`.
     pub sync_enabled: bool,
-    /// The same, and wins over it; `None`: not set. Key `observer.syncEnabled`.
+    /// The same as `sync_enabled`, which it overrides; `None`: not set. Key `observer.syncEnabled`.
     pub observer_sync_enabled: Option<bool>,
-    /// Port on which observers may learn from this server when it follows; `None`: they may not.
-    /// Default: none. Key `observerMasterPort` (0 or less: none).
+    /// Port on which observers may learn from this server while it is a follower; `None`: none. Default:
+    /// none. Key `observerMasterPort` (0 or less: none).
     pub observer_master_port: Option<u16>,
-    /// A file in which an outside witness says `1` to let one of two servers go on alone. Default:
+    /// A file into which an outside witness writes `1` to let one of two servers continue alone. Default:
     /// none. Key `oraclePath`.
     pub oracle_path: Option<PathBuf>,
     /// Whether a server may have several addresses. Default: false. Key `multiAddress.enabled`.
     pub multi_address_enabled: bool,
-    /// How long a connection of the election may take to be made. Milliseconds. Default: 5000.
-    /// Key `cnxTimeout`.
+    /// How long connecting to an election port may take. Milliseconds. Default: 5000. Key `cnxTimeout`.
     pub cnx_timeout_ms: u32,
-    /// How long a new connection of the election may take to say who it is; `None`: `syncLimit`
-    /// ticks. Milliseconds. Default: none. Key `quorumCnxnTimeoutMs` (0 or less: none).
+    /// How long a new connection on the election port may take to send its id; `None`: `syncLimit` ticks.
+    /// Milliseconds. Default: none. Key `quorumCnxnTimeoutMs` (0 or less: none).
     pub quorum_cnxn_timeout_ms: Option<u32>,
     /// Attempts to listen on the ports between servers; `None`: until it works. Default: 3.
     /// Key `electionPortBindRetry` (0: until it works).
     pub election_port_bind_retry: Option<u32>,
-    /// Who may connect to the ports between servers. Default: whoever says that it is a member comes from
-    /// that member's address. Key `ringkeeper.peerAddressCheck`.
+    /// Which servers may connect to the ports between servers. Default: a server that names the id of a
+    /// member must come from that member's address. Key `ringkeeper.peerAddressCheck`.
     pub peer_address_check: PeerAddressCheck,
     /// Shortest time until a vote is repeated. Milliseconds. Default: 200.
     /// Key `fastleader.minNotificationInterval`.
@@ -110,16 +110,15 @@ pub struct Quorum {
     pub leader_connect_delay_ms: u32,
     /// Whether a leader serves clients. Default: true. Key `leaderServes` (yes, no).
     pub leader_serves: bool,
-    /// Observers that get the whole tree at once. Default: 10. Key
+    /// Observers that may get the whole tree at the same time. Default: 10. Key
     /// `leader.maxConcurrentSnapSyncs`.
     pub max_concurrent_snap_syncs: u32,
-    /// Observers that get a difference at once. Default: 100. Key
-    /// `leader.maxConcurrentDiffSyncs`.
+    /// Observers that may get a DIFF at the same time. Default: 100. Key `leader.maxConcurrentDiffSyncs`.
     pub max_concurrent_diff_syncs: u32,
     /// Time that an observer waits before it looks for a leader again. Milliseconds. Default: 0.
     /// Key `observer.reconnectDelayMs`.
     pub observer_reconnect_delay_ms: u64,
-    /// Time that an observer waits at most before it asks everybody for the leader. Milliseconds.
+    /// Longest time that an observer waits before it asks the other servers for the leader. Milliseconds.
     /// Default: 200. Key `observer.election.DelayMs`.
     pub observer_election_delay_ms: u64,
     /// Bytes of proposals that a follower keeps for its observers. Default: 32 MiB.
@@ -195,7 +194,7 @@ impl Quorum {
 
     /// The ensemble as its members see it.
     pub fn ensemble(&self) -> quorum::Config {
-        // Numbers above a long are no configuration.
+        // Numbers above a Java long are invalid.
         let long = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         let id = |n: u64| ServerId(long(n));
         let mut ensemble = quorum::Config {
@@ -217,7 +216,7 @@ impl Quorum {
         ensemble
     }
 
-    /// This server. `None`: there is no `myid`, which no ensemble can do without.
+    /// This server. `None`: there is no `myid`; every member of an ensemble needs one.
     pub fn me(&self) -> Option<ServerId> {
         self.my_id.and_then(|id| i64::try_from(id).ok()).map(ServerId)
     }

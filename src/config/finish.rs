@@ -1,5 +1,5 @@
-//! What several keys decide together: addresses, session timeouts, buffers. The members of an
-//! ensemble are [`super::members`]' business.
+//! Values that depend on several keys: addresses, session timeouts, buffers. [`super::members`]
+//! handles the members of an ensemble.
 //!
 //! The order is `QuorumPeerConfig.parseProperties`'s: folders, client port, session times, members.
 
@@ -33,10 +33,10 @@ pub(super) fn finish(reading: &mut Reading, mut read_file: Option<ReadFile<'_>>)
 fn folders(reading: &mut Reading) {
     for key in ["dataDir", "dataLogDir"] {
         let Some(path) = reading.text(key).map(PathBuf::from) else { continue };
-        // ZooKeeper: VerifyingFileFactory warns of the same paths.
+        // ZooKeeper: VerifyingFileFactory warns about the same paths.
         if path.is_relative() && !path.starts_with(".") {
-            let text = "a relative path depends on where the server is started; ./ in front \
-             says it is meant";
+            let text = "a relative path depends on the folder in which the server is started; \
+                begin it with ./ if that is intended";
             let origin = reading.origin(key);
             reading.note(Level::Warn, &origin, key, text.to_owned());
         }
@@ -142,8 +142,7 @@ fn connection_weights(reading: &mut Reading) {
         if weight < local {
             let origin = reading.origin(key);
             let text = format!(
-                "{local}, the weight of a local session, is taken instead of \
-             {weight}, as by ZooKeeper"
+                "{local}, the weight of a local session, is used instead of {weight}, as in ZooKeeper"
             );
             reading.note(Level::Warn, &origin, key, text);
         }
@@ -166,14 +165,14 @@ fn ensemble_scheme(reading: &mut Reading) {
     reading.config.security.ensemble_auth_enabled = enabled;
     if !enabled && reading.values.contains_key("ensembleAuthName") {
         let origin = reading.origin("ensembleAuthName");
-        let text = format!(
-            "has no effect without authProvider.1 = {ENSEMBLE_PROVIDER}, with ZooKeeper neither"
-        );
+        let text =
+            format!("has no effect without authProvider.1 = {ENSEMBLE_PROVIDER}, as in ZooKeeper");
         reading.note(Level::Warn, &origin, "ensembleAuthName", text);
     }
 }
 
-/// Schemes to be enforced count only with the switch; the switch alone lets nobody in.
+/// Schemes to be enforced count only with the switch; the switch without schemes would admit no
+/// client.
 // ZooKeeper: AuthenticationHelper refuses to start with the switch and no scheme.
 fn enforced_schemes(reading: &mut Reading) {
     let (switch, list) = ("enforce.auth.enabled", "enforce.auth.schemes");
@@ -191,7 +190,7 @@ fn enforced_schemes(reading: &mut Reading) {
         reading.config.security.enforced_auth_schemes = schemes;
     } else if !schemes.is_empty() {
         let origin = reading.origin(list);
-        let text = format!("has no effect without {switch}=true, with ZooKeeper neither");
+        let text = format!("has no effect without {switch}=true, as in ZooKeeper");
         reading.note(Level::Warn, &origin, list, text);
     }
 }
@@ -249,7 +248,7 @@ fn client_address(reading: &mut Reading) {
 /// Whether two addresses are certainly different. Names are not resolved here, so a name
 /// contradicts nothing.
 fn contradict(of_file: &Listen, of_line: &Listen) -> bool {
-    /// `None`: a name. The wildcard is an address here.
+    /// `None`: a name. The wildcard counts as an address.
     fn address(host: &ListenHost) -> Option<IpAddr> {
         match host {
             ListenHost::Any => Some(Ipv6Addr::UNSPECIFIED.into()),
@@ -269,7 +268,7 @@ fn contradict(of_file: &Listen, of_line: &Listen) -> bool {
 
 fn no_client_port(reading: &mut Reading) {
     if reading.values.contains_key("secureClientPort") {
-        // The error about that says enough.
+        // There already is an error about that.
         return;
     }
     let origin = reading.origin("clientPort");
@@ -279,18 +278,18 @@ fn no_client_port(reading: &mut Reading) {
             let path = reading.config.storage.data_dir.join("myid");
             format!(
                 "not set, and the client port of server.{id} counts only if {} says that this is \
-                 server {id}: nobody could connect",
+                 server {id}: no client could connect",
                 path.display()
             )
         }
         None if reading.config.quorum.dynamic_config_file.is_some() => {
-            // Whether the dynamic file has one is only known once it has been read.
+            // Whether the dynamic file has one is only known after it was read.
             if reading.config.quorum.servers.is_empty() {
                 return;
             }
-            "not set, in the dynamic file neither: nobody could connect".to_owned()
+            "not set, nor in the dynamic file: no client could connect".to_owned()
         }
-        None => "not set: nobody could connect".to_owned(),
+        None => "not set: no client could connect".to_owned(),
     };
     reading.error(Problem::Missing, &origin, "clientPort", None, text);
 }

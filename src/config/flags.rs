@@ -1,4 +1,4 @@
-//! `-D` words of `SERVER_JVMFLAGS`, `JVMFLAGS` and the command line, as a JVM would be handed them.
+//! `-D` words of `SERVER_JVMFLAGS`, `JVMFLAGS` and the command line, as a JVM would get them.
 //!
 //! `zkServer.sh` expands both variables without quotes, `SERVER_JVMFLAGS` first: words end at blanks, quotes are
 //! part of the word, and the last of two equal properties wins.
@@ -30,8 +30,7 @@ pub fn words(text: &str) -> impl Iterator<Item = Word<'_>> {
     })
 }
 
-/// A property of the command line, where a shell has taken quotes away already: `NAME=VALUE`, blanks
-/// included.
+/// A property on the command line, where the shell has already removed quotes: `NAME=VALUE`, blanks included.
 pub fn property(text: &str) -> Word<'_> {
     let (name, value) = text.split_once('=').unwrap_or((text, ""));
     Word::Property { name, value }

@@ -1,5 +1,5 @@
 //! The members of an ensemble: from the lines of the file, or of the dynamic file it names, to an
-//! ensemble that this server can be one of, or to a server that stands alone.
+//! ensemble with this server as a member, or to a standalone server.
 //!
 //! Imitates `QuorumPeerConfig.setupQuorumPeerConfig`, `parseDynamicConfig` and `checkValidity`.
 
@@ -29,7 +29,7 @@ pub(super) fn collect(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>
     if let Some(path) = dynamic {
         for (_, Accepted { origin, written, .. }) in lines {
             let text =
-                "must stand in the dynamic file, for there is a dynamicConfigFile".to_owned();
+                "must be in the dynamic file, because there is a dynamicConfigFile".to_owned();
             reading.error(Problem::Conflict, &origin, &written, None, text);
         }
         reading.config.quorum.dynamic_config_file = Some(path.clone());
@@ -43,7 +43,8 @@ pub(super) fn collect(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>
     groups(reading);
 }
 
-/// With groups or weights, every participant is in exactly one group, and a group has members alone.
+/// With groups or weights, every participant is in exactly one group, and a group contains only
+/// members.
 // ZooKeeper: QuorumHierarchical.parse; a group of strangers ends there in a NullPointerException.
 fn groups(reading: &mut Reading) {
     let quorum = &reading.config.quorum;
@@ -67,8 +68,8 @@ fn groups(reading: &mut Reading) {
         if line.role == Role::Participant && !group_of.contains_key(server) {
             let text = match quorum.weights.keys().next() {
                 Some(weight) if quorum.groups.is_empty() => format!(
-                    "in no group, and weight.{weight} has a meaning within groups alone: add group.N lines, or \
-                     take the weights out"
+                    "in no group, and weight.{weight} has a meaning only within groups: add \
+                     group.N lines, or remove the weights"
                 ),
                 _ => "in no group, but there are groups".to_owned(),
             };
@@ -114,7 +115,7 @@ fn add_member(reading: &mut Reading, key: &str, accepted: &Accepted) {
     }
 }
 
-/// Reads a dynamic file: members alone, and no version, which is in its name.
+/// Reads a dynamic file: only members, and no version, which is in its name.
 fn read_dynamic(reading: &mut Reading, path: &Path, read_file: &mut Option<ReadFile<'_>>) {
     let Some(read_file) = read_file else { return };
     let name = path.display().to_string();
@@ -122,7 +123,7 @@ fn read_dynamic(reading: &mut Reading, path: &Path, read_file: &mut Option<ReadF
     let bytes = match read_file(path) {
         Ok(Some(bytes)) if bytes.len() <= FILE_BYTES_MAX => bytes,
         Ok(Some(_)) => {
-            let text = format!("larger than {FILE_BYTES_MAX} bytes, so it is no configuration");
+            let text = format!("larger than {FILE_BYTES_MAX} bytes, so it is not a configuration");
             reading.error(Problem::Syntax, &Origin::file(&name), "", None, text);
             return;
         }
@@ -150,8 +151,7 @@ fn read_dynamic(reading: &mut Reading, path: &Path, read_file: &mut Option<ReadF
             Some("group") => Kind::Group,
             Some("weight") => super::keys::find("weight.*").map_or(Kind::Text, |key| key.kind),
             Some("version") => {
-                let text =
-                    "must not stand in a dynamic file: the version is in its name".to_owned();
+                let text = "must not be in a dynamic file: the version is in its name".to_owned();
                 reading.error(Problem::Conflict, &origin, &entry.key, None, text);
                 continue;
             }
@@ -180,7 +180,7 @@ fn read_dynamic(reading: &mut Reading, path: &Path, read_file: &mut Option<ReadF
     groups(reading);
 }
 
-/// The version in a dynamic file's name: what stands behind the last dot, if it is hexadecimal.
+/// The version in a dynamic file's name: the text after the last dot, if it is hexadecimal.
 // ZooKeeper: QuorumPeerConfig.getVersionFromFilename.
 fn version_of(path: &Path) -> u64 {
     let name = path.to_string_lossy();
@@ -199,7 +199,7 @@ pub(super) fn my_id(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>)
         Ok(Some(bytes)) => bytes,
         Ok(None) => return,
         Err(why) => {
-            // Whether there is one is not known either.
+            // It is not known whether the file exists.
             let origin = Origin::file(&path.display().to_string());
             reading.error(Problem::Missing, &origin, "", None, format!("cannot be read: {why}"));
             return;
@@ -207,8 +207,7 @@ pub(super) fn my_id(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>)
     };
     let first = bytes.split(|&b| b == b'\n' || b == b'\r').next().unwrap_or_default();
     match std::str::from_utf8(first).ok().and_then(|text| text.parse::<i64>().ok()) {
-        // ZooKeeper: QuorumPeerConfig.UNSET_SERVERID, which some tools write where a server stands
-        // alone.
+        // ZooKeeper: QuorumPeerConfig.UNSET_SERVERID, which some tools write for a standalone server.
         Some(-1) => {}
         Some(id) if id >= 0 => reading.config.quorum.my_id = u64::try_from(id).ok(),
         _ => {
@@ -218,7 +217,7 @@ pub(super) fn my_id(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>)
     }
 }
 
-/// What is wrong with a `myid`, with what stands there in quotes: blanks and marks cannot be seen.
+/// What is wrong with a `myid`, with its content in quotes: blanks and marks are invisible.
 fn no_number(bytes: &[u8], first: &[u8]) -> String {
     let shown = format!("{:?}", printable(&String::from_utf8_lossy(first)));
     let trimmed = String::from_utf8_lossy(first);
@@ -226,7 +225,7 @@ fn no_number(bytes: &[u8], first: &[u8]) -> String {
     let hint = if is_utf16(bytes) {
         "; the file is UTF-16, save it as plain ASCII".to_owned()
     } else if first.starts_with(BYTE_ORDER_MARK) {
-        "; a byte order mark stands in front of it, save the file without".to_owned()
+        "; there is a byte order mark before it, save the file without one".to_owned()
     } else if bytes.is_empty() {
         "; the file is empty".to_owned()
     } else if trimmed.parse::<u64>().is_ok() {
@@ -237,14 +236,14 @@ fn no_number(bytes: &[u8], first: &[u8]) -> String {
     format!("the first line must be this server's number and nothing else, and it is {shown}{hint}")
 }
 
-/// Whether this server stands alone or is one of an ensemble, and whether it can be. Without
-/// `read_file` a configuration is looked at by itself.
+/// Decides whether this server is standalone or a member of an ensemble, and checks that. Without
+/// `read_file` it checks the configuration by itself.
 ///
-/// That no member was read means "alone" only where nothing says that this server is a member: alone, a
-/// member takes writes that its ensemble never hears of.
+/// A configuration without members means standalone only if nothing shows that this server is a member:
+/// a member that runs standalone accepts writes that its ensemble never gets.
 pub(super) fn stand(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) {
-    // Nobody knows what a line that cannot be read was to say: what the others say without it may be
-    // wrong, and so may be the advice that follows from it.
+    // The meaning of an unreadable line is unknown: the other lines without it may be misleading, and
+    // so may advice based on them.
     let unread =
         |error: &ConfigError| error.problem == Problem::Value && error.key.starts_with("server.");
     if reading.errors.iter().any(unread) {
@@ -266,13 +265,13 @@ pub(super) fn stand(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>)
         (1, 0, Some(first)) if alone => {
             let was_member = epoch_file(reading, read_file);
             let origin = reading.origin(&first);
-            let text = "the only member, so this server stands alone".to_owned();
+            let text = "the only member, so this server runs standalone".to_owned();
             reading.note(Level::Info, &origin, &first, text);
             let text = match was_member {
                 EpochFile::None => return,
                 EpochFile::There(path) => format!(
-                    "there is {}: this server was one of an ensemble, and if others of it still \
-                     run, they and this server drift apart from now on",
+                    "there is {}: this server was a member of an ensemble, and if other members \
+                     still run, their data and this server's diverge from now on",
                     path.display()
                 ),
                 EpochFile::Unknown(path, why) => {
@@ -291,9 +290,9 @@ pub(super) fn stand(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>)
     reading.error(Problem::Conflict, &origin, &key, None, text);
 }
 
-/// No `server.N` was read: this server stands alone, unless something says that it is a member.
-// ZooKeeper: QuorumPeerConfig.parseDynamicConfig refuses where standaloneEnabled is false, and lets the
-// server stand alone otherwise, whatever its folder holds.
+/// No `server.N` was read: this server is standalone, unless something shows that it is a member.
+// ZooKeeper: QuorumPeerConfig.parseDynamicConfig refuses if standaloneEnabled is false, and otherwise
+// runs standalone, whatever the folder holds.
 fn without_members(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) {
     if let Some(path) = reading.config.quorum.dynamic_config_file.clone() {
         let name = path.display().to_string();
@@ -301,14 +300,14 @@ fn without_members(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) 
             error.key == "dynamicConfigFile"
                 || matches!(&error.origin, Origin::File { name: of, .. } if **of == *name)
         };
-        // Members that stand in the wrong file are an error already.
+        // Members in the wrong file are already an error.
         let misplaced = reading.values.keys().any(|key| key.starts_with("server."));
         if read_file.is_none() || misplaced || reading.errors.iter().any(of_file) {
             return;
         }
-        let text = "there is no server.N in it, so this server cannot know its ensemble: write the \
-                    members into it as they stand in the other servers' files, or remove \
-                    dynamicConfigFile from a server that is to stand alone";
+        let text = "there is no server.N in it, so this server cannot know its ensemble: write \
+            the members into it as in the other servers' files, or remove dynamicConfigFile if \
+            this server is to run standalone";
         return reading.error(Problem::Conflict, &Origin::file(&name), "", None, text.to_owned());
     }
     if !reading.config.quorum.standalone_enabled {
@@ -323,8 +322,9 @@ fn without_members(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) 
         EpochFile::There(path) => path,
     };
     let text = "only members of an ensemble have this file, and the configuration names no server.N: \
-                alone, this server would take writes that the others never hear of. List the members, \
-                or, if this server is to stand alone from now on, say so with one line: \
+                running standalone, this server would accept writes that the others never get. \
+                List the members, or, if this server is to run standalone from now on, add one \
+                line: \
                 server.1=localhost:2888:3888";
     let origin = Origin::file(&path.display().to_string());
     reading.error(Problem::Conflict, &origin, "", None, text.to_owned());
@@ -332,11 +332,11 @@ fn without_members(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) 
 
 /// A file that only members of an ensemble have.
 enum EpochFile {
-    /// There is none.
+    /// There is no such file.
     None,
-    /// It is there.
+    /// The file exists.
     There(PathBuf),
-    /// The system does not say whether it is there, for this reason.
+    /// The system could not tell whether it exists, for this reason.
     Unknown(PathBuf, String),
 }
 
@@ -358,23 +358,23 @@ fn epoch_file(reading: &Reading, read_file: &mut Option<ReadFile<'_>>) -> EpochF
     unknown
 }
 
-/// A server must not stand alone where nobody knows whether it is a member.
+/// A server must not run standalone if it is unknown whether it is a member.
 fn unknown_epoch_file(reading: &mut Reading, path: &Path, why: &str) {
-    // Whoever may not look into the folder has been told so of its myid.
+    // If the folder is not readable, the error about myid has already said so.
     let of_myid = reading.config.storage.data_dir.join("myid").display().to_string();
     let is_said = |error: &ConfigError| matches!(&error.origin, Origin::File { name, line: 0 } if **name == *of_myid);
     if reading.errors.iter().any(is_said) {
         return;
     }
     let text = format!(
-        "cannot be read, so it is not known whether this server is a member of an ensemble, and it does \
-         not stand alone: {why}"
+        "cannot be read, so it is not known whether this server is a member of an ensemble, and \
+         it does not run standalone: {why}"
     );
     let origin = Origin::file(&path.display().to_string());
     reading.error(Problem::Missing, &origin, "", None, text);
 }
 
-/// What a member of an ensemble needs, and what its operator should know.
+/// Checks what a member of an ensemble needs, and notes for its operator.
 fn distributed(reading: &mut Reading, first: &str, participants: usize, files_were_read: bool) {
     needs_of_a_member(reading);
     let text = match participants {
@@ -396,7 +396,7 @@ fn distributed(reading: &mut Reading, first: &str, participants: usize, files_we
     own_line(reading, files_were_read);
 }
 
-/// What a member needs whoever the others are.
+/// What a member needs, whichever the other members are.
 fn needs_of_a_member(reading: &mut Reading) {
     // ZooKeeper: QuorumPeerConfig.checkValidity; 0 is "not set".
     for (key, limit) in [
@@ -500,8 +500,8 @@ fn intervals(reading: &mut Reading) {
     }
 }
 
-/// Reads the configuration that was proposed when the server last ended, if there is one.
-// ZooKeeper: QuorumPeerConfig.parse, which also passes over a file that it cannot read.
+/// Reads the configuration that was proposed when the server last stopped, if there is one.
+// ZooKeeper: QuorumPeerConfig.parse, which also ignores a file that it cannot read.
 fn read_next(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) {
     let (Some(read_file), Some(file)) = (read_file, reading.file.clone()) else { return };
     if !reading.config.quorum.reconfig_enabled {
@@ -511,7 +511,7 @@ fn read_next(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) {
     let origin = Origin::file(&path.display().to_string());
     let passed_over = |reading: &mut Reading, why: String| {
         let text =
-            format!("passed over, so a reconfiguration that was under way is forgotten: {why}");
+            format!("ignored, so a reconfiguration that was in progress is forgotten: {why}");
         reading.note(Level::Warn, &origin, "", text);
     };
     let bytes = match read_file(&path) {

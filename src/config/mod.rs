@@ -1,9 +1,9 @@
 //! Configuration: `zoo.cfg`, TOML and `-D` words become one typed, valid [`Config`].
 //!
-//! It is pure, [`dynamic::Keeper`] apart: it reads no file and no environment variable, and it never
-//! panics on any input. Who calls it hands in bytes, and a function that reads the further files a
-//! configuration may name. The rule that is easy to break: a key is described once, in its row of [`keys`]; nothing
-//! else may know a key's type, range, default or fate.
+//! It is pure, except for [`dynamic::Keeper`]: it reads no file and no environment variable, and it never panics on
+//! any input. The caller passes bytes, and a function that reads the further files that a configuration may name.
+//! The rule that is easy to break: a key is described once, in its row of [`keys`]; nothing else may know a key's
+//! type, range, default or fate.
 
 mod collisions;
 pub mod convert;
@@ -31,7 +31,7 @@ pub use read::{Examination, FILE_BYTES_MAX, ReadFile, SourceFile, Sources, exami
 pub use server_line::{GroupLine, MemberAddress, Role, ServerLine};
 pub use settings::*;
 
-/// The variables whose `-D` words count, in the order in which `zkServer.sh` hands them to the JVM.
+/// The variables whose `-D` words count, in the order in which `zkServer.sh` passes them to the JVM.
 pub const FLAG_VARIABLES: [&str; 2] = ["SERVER_JVMFLAGS", "JVMFLAGS"];
 
 /// Reads one file by itself: no `-D` words, no `myid`, no dynamic file. `name` is for messages, and

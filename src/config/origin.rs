@@ -1,4 +1,4 @@
-//! Where a value came from, and what there is to say about it.
+//! The origin of a value, and messages about it.
 //!
 //! Every message about the configuration begins with an [`Origin`], so that the reader finds the
 //! line to change without searching.
@@ -9,14 +9,14 @@ use std::sync::Arc;
 /// Where a value came from. Ordered by file and line.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Origin {
-    /// Nobody set it.
+    /// The value was not set.
     #[default]
     Default,
     /// A line of a file.
     File {
         /// The file's name as it was given.
         name: Arc<str>,
-        /// The line, from 1; 0 where the whole file is meant.
+        /// The line, from 1; 0 for the whole file.
         line: u32,
     },
     /// A `-D` word of an environment variable or of the command line.
@@ -53,9 +53,9 @@ pub enum Problem {
     Value,
     /// Two values contradict each other.
     Conflict,
-    /// A value that is needed is missing.
+    /// A required value is missing.
     Missing,
-    /// The key asks for something that does not exist here and must not be passed over in silence.
+    /// The key asks for something that does not exist here and must not be ignored silently.
     Refused,
 }
 
@@ -63,15 +63,15 @@ pub enum Problem {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{origin}: {}{text}", key_and_value(.key, .value))]
 pub struct ConfigError {
-    /// Where the value stands.
+    /// The origin of the value.
     pub origin: Origin,
     /// The kind of error.
     pub problem: Problem,
-    /// The key as it was written; empty if the error is of no single key.
+    /// The key as it was written; empty if the error is not about a single key.
     pub key: String,
-    /// The value as it was written, or `None` if there is none to show or it is a secret.
+    /// The value as it was written; `None` if there is none or it is a secret.
     pub value: Option<String>,
-    /// What is wrong and what is allowed, as a clause.
+    /// What is wrong and which values are allowed, as a clause.
     pub text: String,
 }
 
@@ -104,7 +104,7 @@ pub(crate) fn printable(text: &str) -> String {
 pub enum Level {
     /// Worth a line at start-up: the key has no meaning here.
     Info,
-    /// Something is probably not as its writer believes.
+    /// Something is probably not as the operator intended.
     Warn,
 }
 
@@ -113,11 +113,11 @@ pub enum Level {
 pub struct Note {
     /// How much it matters.
     pub level: Level,
-    /// Where the value stands.
+    /// The origin of the value.
     pub origin: Origin,
-    /// The key as it was written; empty if the note is of no single key.
+    /// The key as it was written; empty if the note is not about a single key.
     pub key: String,
-    /// What there is to say, as a clause.
+    /// The note, as a clause.
     pub text: String,
 }
 

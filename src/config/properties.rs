@@ -1,13 +1,13 @@
 //! Java's properties syntax, read as `java.util.Properties.load(InputStream)` reads it and written
 //! so that it reads back equal.
 //!
-//! What it is not: it knows no key. The rules that are easy to break: bytes are ISO-8859-1 and not
-//! UTF-8; a continuation line loses its leading blanks; a `#` opens a comment only where a logical
-//! line begins; the separator is the first *unescaped* `=`, `:`, blank, tab or form feed.
+//! It knows no keys. The rules that are easy to break: bytes are ISO-8859-1 and not UTF-8; a
+//! continuation line loses its leading blanks; a `#` begins a comment only at the beginning of a
+//! logical line; the separator is the first *unescaped* `=`, `:`, blank, tab or form feed.
 
 use std::fmt::Write as _;
 
-/// One thing that stands in a properties file, in the order of the file.
+/// One item of a properties file, in the order of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item {
     /// A comment, without its `#` or `!`.
@@ -25,8 +25,8 @@ pub enum Item {
         key: String,
         /// The value.
         value: String,
-        /// Whether a byte above 127 stood in it: Java reads such a byte as ISO-8859-1, which is
-        /// rarely what the writer meant.
+        /// Whether it has a byte above 127: Java reads such a byte as ISO-8859-1, which is rarely
+        /// what the author meant.
         beyond_ascii: bool,
     },
     /// A logical line that Java refuses (a `\u` without four hexadecimal digits).
@@ -38,7 +38,8 @@ pub enum Item {
     },
 }
 
-/// Reads a whole file. Never fails as a whole: what cannot be read becomes [`Item::Malformed`].
+/// Reads a whole file. Never fails as a whole: a line that cannot be read becomes
+/// [`Item::Malformed`].
 pub fn read(bytes: &[u8]) -> Vec<Item> {
     let mut items = Vec::new();
     let mut reader = LineReader { bytes, at: 0, line: 1 };
@@ -208,12 +209,13 @@ fn latin1(bytes: &[u8]) -> String {
     bytes.iter().map(|&b| char::from(b)).collect()
 }
 
-/// Removes what Java's `String.trim` removes: every character up to U+0020 at both ends.
+/// Removes the characters that Java's `String.trim` removes: every character up to U+0020 at both
+/// ends.
 pub fn java_trim(text: &str) -> &str {
     text.trim_matches(|c: char| c <= ' ')
 }
 
-/// Writes `key=value` so that [`read`] gives the same pair back, in ASCII alone.
+/// Writes `key=value` so that [`read`] returns the same pair, in ASCII only.
 pub fn write_pair(out: &mut String, key: &str, value: &str) {
     for c in key.chars() {
         escape(out, c, matches!(c, ' ' | '=' | ':' | '#' | '!'));
@@ -227,13 +229,13 @@ pub fn write_pair(out: &mut String, key: &str, value: &str) {
     out.push('\n');
 }
 
-/// Writes a comment; a line break inside it opens another comment line.
+/// Writes a comment; a line break inside it begins another comment line.
 pub fn write_comment(out: &mut String, text: &str) {
     for line in text.split(['\n', '\r']) {
         out.push('#');
         for c in line.chars() {
-            // A comment is never unescaped, so what Latin-1 cannot say is written as an escape that
-            // a person can still read.
+            // A comment is never unescaped, so a character outside Latin-1 is written as an escape
+            // that a person can still read.
             match u8::try_from(u32::from(c)) {
                 Ok(0x20..=0x7e) => out.push(c),
                 Ok(b'\t') => out.push(c),

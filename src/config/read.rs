@@ -1,8 +1,8 @@
-//! From entries and `-D` words to a [`Config`]: which value wins, what it becomes, and what there
-//! is to say about it.
+//! Turns entries and `-D` words into a [`Config`]: decides which value counts, stores it, and
+//! collects messages about it.
 //!
-//! All errors are collected; the configuration is only handed out when there is none. What concerns
-//! several keys at once is decided in [`super::finish`], after every value has been read.
+//! All errors are collected; the configuration is returned only if there is none. [`super::finish`]
+//! handles values that depend on several keys, after every value has been read.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,20 +19,21 @@ use super::value::{Below, Kind, Raw, Value};
 /// cannot be read.
 pub type ReadFile<'a> = &'a mut dyn FnMut(&Path) -> Result<Option<Vec<u8>>, String>;
 
-/// A configuration file's larger than this is none. Bytes.
+/// A file larger than this is not a configuration. Bytes.
 pub const FILE_BYTES_MAX: usize = 1 << 20;
 
-/// The origin of the properties of the command line, as messages name it.
+/// The origin of properties on the command line, in messages.
 const COMMAND_LINE: &str = "the command line";
 
-/// Where configuration comes from.
+/// The sources of a configuration.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Sources<'a> {
     /// The file, if one was named.
     pub file: Option<SourceFile<'a>>,
     /// Environment variables with `-D` words, the first one first: `SERVER_JVMFLAGS`, `JVMFLAGS`.
     pub flags: &'a [(&'a str, &'a str)],
-    /// What stands behind `-D` on the command line, `NAME=VALUE` each: later than all variables.
+    /// The properties after `-D` on the command line, `NAME=VALUE` each; they come after all
+    /// variables.
     pub properties: &'a [&'a str],
 }
 
@@ -47,7 +48,7 @@ pub struct SourceFile<'a> {
     pub format: Format,
 }
 
-/// What became of a configuration: the best that could be made of it, and everything wrong with it.
+/// The result of reading a configuration: as much of it as could be read, and all errors.
 #[derive(Debug, Clone)]
 pub struct Examination {
     /// The configuration; only valid if there are no errors.
@@ -57,14 +58,14 @@ pub struct Examination {
 }
 
 impl Examination {
-    /// The configuration, if it is one.
+    /// The configuration, if there are no errors.
     pub fn into_result(self) -> Result<Config, Vec<ConfigError>> {
         if self.errors.is_empty() { Ok(self.config) } else { Err(self.errors) }
     }
 }
 
 /// Reads everything. `read_file` is asked for the files that the configuration names (`myid` and
-/// the dynamic file); without it they are not looked at.
+/// the dynamic file); without it they are not read.
 pub fn examine(sources: Sources<'_>, read_file: Option<ReadFile<'_>>) -> Examination {
     let mut reading = Reading {
         config: if sources.file.is_some() { Config::of_file() } else { Config::default() },
@@ -83,7 +84,7 @@ pub fn examine(sources: Sources<'_>, read_file: Option<ReadFile<'_>>) -> Examina
     reading.apply();
     super::finish::finish(&mut reading, read_file);
     reading.keep_settings();
-    // By line, as a person goes through the file; stable, so -D words keep their order.
+    // By line, as a person reads the file; stable, so -D words keep their order.
     reading.errors.sort_by(|a, b| a.origin.cmp(&b.origin));
     reading.config.notes.sort_by(|a, b| a.origin.cmp(&b.origin));
     Examination { config: reading.config, errors: reading.errors }
@@ -110,15 +111,15 @@ pub(super) struct Accepted {
 pub(super) struct Reading {
     pub config: Config,
     pub errors: Vec<ConfigError>,
-    /// By canonical name: the winner so far.
+    /// By canonical name: the value that counts so far.
     candidates: BTreeMap<String, Candidate>,
-    /// By canonical name: what was read without an error.
+    /// By canonical name: the values read without an error.
     pub values: BTreeMap<String, Accepted>,
     /// Name of the file, if there is one.
     pub file: Option<String>,
 }
 
-/// What a name in a file or after `-D` stands for.
+/// The meaning of a name in a file or after `-D`.
 pub(super) enum Resolved {
     /// A key, under its canonical name.
     Key(&'static Key, String),
@@ -191,21 +192,21 @@ impl Reading {
         };
         match earlier {
             Origin::File { .. } if format == Format::Toml => {
-                let text = format!("stands twice, also at {earlier}");
+                let text = format!("set twice, also at {earlier}");
                 self.error(Problem::Conflict, origin, written, None, text);
             }
             Origin::File { .. } => {
-                let text = format!("replaces the value of {earlier}, as with Java");
+                let text = format!("replaces the value of {earlier}, as in Java");
                 self.note(Level::Warn, origin, written, text);
             }
             Origin::Flag { .. } | Origin::Default => {
-                let text = format!("the file wins over -D in {earlier}, as with ZooKeeper");
+                let text = format!("the file overrides -D in {earlier}, as in ZooKeeper");
                 self.note(Level::Warn, origin, written, text);
             }
         }
     }
 
-    /// Reads each winner by its kind, and does with it what its row says.
+    /// Reads each value by its kind, and handles it according to its row.
     fn apply(&mut self) {
         for (canonical, candidate) in std::mem::take(&mut self.candidates) {
             let Candidate { key, written, raw, origin } = candidate;
@@ -257,7 +258,7 @@ impl Reading {
                         Level::Warn,
                         &origin,
                         &written,
-                        format!("passed over; not built yet: {part}"),
+                        format!("ignored; not built yet: {part}"),
                     );
                 }
                 Fate::Refused { why, harmless } => {
@@ -275,7 +276,7 @@ impl Reading {
         let Kind::Int { min, below: Below::Take(other), .. } = key.kind else { return value };
         match value {
             Value::Int(number) if number < min => {
-                let text = format!("{other} is taken instead of {number}, as by ZooKeeper");
+                let text = format!("{other} is used instead of {number}, as in ZooKeeper");
                 self.note(Level::Warn, origin, written, text);
                 Value::Int(other)
             }
@@ -311,7 +312,7 @@ impl Reading {
         }
     }
 
-    /// Where a key that was set stands, otherwise the file.
+    /// The origin of a key that was set, otherwise the file.
     pub fn origin(&self, key: &str) -> Origin {
         match (self.values.get(key), &self.file) {
             (Some(accepted), _) => accepted.origin.clone(),
@@ -342,13 +343,13 @@ impl Reading {
 /// effect.
 pub(super) fn resolve_in_file(written: &str, format: Format) -> Resolved {
     if written.is_empty() {
-        return Resolved::Nothing("a value without a key, passed over".to_owned());
+        return Resolved::Nothing("a value without a key, ignored".to_owned());
     }
     let canonical = match written.strip_prefix(OWN_PREFIX) {
         Some(rest) if keys::find(rest).is_some_and(|key| key.place == Place::Bare) => rest,
         _ => written,
     };
-    // ZooKeeper: every file key that begins so is a member, also server.principal.
+    // ZooKeeper: every file key with this prefix is a member, also server.principal.
     let family = written.starts_with("server.").then(|| keys::find("server.*")).flatten();
     match family.or_else(|| keys::find(canonical)) {
         Some(key)
@@ -357,7 +358,7 @@ pub(super) fn resolve_in_file(written: &str, format: Format) -> Resolved {
             let elsewhere =
                 format!("write -D{written}=… in SERVER_JVMFLAGS, or {OWN_PREFIX}{written} here");
             Resolved::Nothing(format!(
-                "has no effect in a zoo.cfg, with ZooKeeper neither: {}",
+                "has no effect in a zoo.cfg, as in ZooKeeper: {}",
                 where_it_counts(key, elsewhere)
             ))
         }
@@ -366,7 +367,7 @@ pub(super) fn resolve_in_file(written: &str, format: Format) -> Resolved {
     }
 }
 
-/// The row of a `-D` word's name, `None` if it is none of ZooKeeper's.
+/// The row of a `-D` word's name; `None` if ZooKeeper has no such property.
 pub(super) fn resolve_flag(name: &str) -> Option<Resolved> {
     let nothing = |text: String| Some(Resolved::Nothing(text));
     if let Some(rest) = name.strip_prefix("zookeeper.") {
@@ -375,7 +376,7 @@ pub(super) fn resolve_flag(name: &str) -> Option<Resolved> {
                 Place::Property | Place::PropertyOrBare => {
                     Some(Resolved::Key(key, rest.to_owned()))
                 }
-                Place::File => nothing(no_effect(key, "it is read from the file alone".to_owned())),
+                Place::File => nothing(no_effect(key, "it is read only from the file".to_owned())),
                 Place::Bare | Place::Own => {
                     nothing(no_effect(key, format!("it is read as -D{rest}")))
                 }
@@ -389,7 +390,7 @@ pub(super) fn resolve_flag(name: &str) -> Option<Resolved> {
                 Some(Resolved::Key(key, name.to_owned()))
             }
             Place::Property => nothing(no_effect(key, format!("it is read as -Dzookeeper.{name}"))),
-            Place::File => nothing(no_effect(key, "it is read from the file alone".to_owned())),
+            Place::File => nothing(no_effect(key, "it is read only from the file".to_owned())),
         },
         None if name.starts_with(OWN_PREFIX) => nothing(unknown(name)),
         None => None,
@@ -400,8 +401,8 @@ fn no_effect(key: &Key, elsewhere: String) -> String {
     format!("has no effect: {}", where_it_counts(key, elsewhere))
 }
 
-/// Where a key counts that stands where it does not; only of one that does something here can that be
-/// advice.
+/// The place in which a misplaced key would have an effect; this is advice only for a key that has an
+/// effect in Ringkeeper.
 pub(super) fn where_it_counts(key: &Key, elsewhere: String) -> String {
     match key.fate {
         Fate::Acted(_) => elsewhere,
@@ -409,7 +410,7 @@ pub(super) fn where_it_counts(key: &Key, elsewhere: String) -> String {
             format!("remove it, for it has no meaning anywhere here: {why}")
         }
         Fate::Unbuilt(part) => {
-            format!("remove it, for it would be passed over elsewhere too; not built yet: {part}")
+            format!("remove it, because it would be ignored elsewhere too; not built yet: {part}")
         }
         Fate::Refused { why, .. } => {
             format!("remove it; where ZooKeeper reads it, it is refused here: {why}")
@@ -420,12 +421,12 @@ pub(super) fn where_it_counts(key: &Key, elsewhere: String) -> String {
 fn unknown(name: &str) -> String {
     let stripped = name.strip_prefix("zookeeper.").filter(|rest| keys::find(rest).is_some());
     match stripped.or_else(|| keys::similar(name)) {
-        Some(known) => format!("unknown key, passed over; did you mean {known}?"),
-        None => "unknown key, passed over".to_owned(),
+        Some(known) => format!("unknown key, ignored; did you mean {known}?"),
+        None => "unknown key, ignored".to_owned(),
     }
 }
 
-/// Whether a value of a part that is not built asks for no more than its absence.
+/// Whether the value of a key of an unbuilt part does not ask for that part.
 fn asks_for_nothing(key: &Key, value: &Value) -> bool {
     match value {
         Value::Bool(asked) => !asked || key.default == "true",
@@ -463,12 +464,12 @@ pub(super) fn too_large(name: &str) -> ConfigError {
         problem: Problem::Syntax,
         key: String::new(),
         value: None,
-        text: format!("larger than {FILE_BYTES_MAX} bytes, so it is no configuration"),
+        text: format!("larger than {FILE_BYTES_MAX} bytes, so it is not a configuration"),
     }
 }
 
-/// What there is to say about a value that its key does not allow: the value, unless it is a secret,
-/// and what is wrong with it.
+/// The message about a value that its key does not allow: the value, unless it is a secret, and what
+/// is wrong with it.
 pub(super) fn refusal(key: &Key, raw: &Raw, text: String) -> (Option<String>, String) {
     let unit = if key.unit.is_empty() { String::new() } else { format!(" ({})", key.unit) };
     (shown(key, raw), text + &unit + &slips::explain(key, raw))

@@ -1,5 +1,4 @@
-//! What a person reads about a configuration: the table of keys, the check of a file, the start-up
-//! summary.
+//! Texts about a configuration: the table of keys, the check of a file, the start-up summary.
 
 use std::fmt::Write as _;
 
@@ -10,18 +9,18 @@ use super::origin::{Level, Origin};
 use super::read::Examination;
 use super::settings::Config;
 
-/// One line of the start-up summary: a key that somebody set and that is acted on.
+/// One line of the start-up summary: a key that was set and is acted on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SummaryLine {
     /// Canonical name.
     pub key: String,
     /// Value as a `zoo.cfg` writes it; hidden if it is a secret.
     pub value: String,
-    /// Where it stands.
+    /// Its origin.
     pub origin: Origin,
 }
 
-/// The keys that somebody set and that are acted on, by name.
+/// The keys that were set and are acted on, by name.
 pub fn summary(config: &Config) -> Vec<SummaryLine> {
     let acted = config
         .settings()
@@ -35,19 +34,19 @@ pub fn summary(config: &Config) -> Vec<SummaryLine> {
         .collect()
 }
 
-/// What a machine says to a configuration at this moment, a sentence each.
+/// The findings of this machine about a configuration, a sentence each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Here {
-    /// What keeps a server from starting.
+    /// Reasons that keep a server from starting.
     pub denied: Vec<String>,
-    /// Ports that a server needs and another process has at this moment: as a rule the server that it is
+    /// Ports that a server needs and another process uses at this moment: usually the server that it is
     /// to replace.
     pub taken: Vec<String>,
     /// Whether a Ringkeeper server uses the folder now.
     pub held: bool,
-    /// What it makes of the keys that depend on it: executors, memory.
+    /// The values of keys that depend on the machine: executors, memory.
     pub in_force: Vec<String>,
-    /// What a server would start in spite of, and its operator should know.
+    /// Facts that do not keep a server from starting, but that its operator should know.
     pub remarks: Vec<String>,
 }
 
@@ -57,7 +56,7 @@ pub fn check(name: &str, examination: &Examination, here: &Here) -> String {
     let mut out = String::new();
     let mut acted = summary(config);
     acted.retain(|line| !errors.iter().any(|e| e.origin == line.origin && e.key == line.key));
-    // By line, as a person goes through the file.
+    // By line, as a person reads the file.
     acted.sort_by(|a, b| a.origin.cmp(&b.origin));
     section(
         &mut out,
@@ -66,8 +65,7 @@ pub fn check(name: &str, examination: &Examination, here: &Here) -> String {
             format!("{}: {} = {}", line.origin, line.key, super::origin::printable(&line.value))
         }),
     );
-    for (title, level) in [("passed over or worth knowing", Level::Info), ("warnings", Level::Warn)]
-    {
+    for (title, level) in [("ignored or worth knowing", Level::Info), ("warnings", Level::Warn)] {
         let notes = config.notes().iter().filter(|note| note.level == level);
         section(&mut out, title, notes.map(ToString::to_string));
     }
@@ -94,7 +92,9 @@ pub fn check(name: &str, examination: &Examination, here: &Here) -> String {
         section(&mut out, "denied here", here.denied.iter());
         section(&mut out, "taken now", here.taken.iter());
         let would = match (here.denied.is_empty(), here.taken.is_empty()) {
-            (true, true) if here.held => "would start once the one that uses its folder has ended",
+            (true, true) if here.held => {
+                "would start after the server that uses its folder has ended"
+            }
             (true, true) => "would start",
             (true, false) => "would start once the ports that are taken now are free",
             (false, _) => "would not start here",
@@ -108,11 +108,11 @@ pub fn check(name: &str, examination: &Examination, here: &Here) -> String {
     out
 }
 
-/// Alone, or one of whom.
+/// The line that says whether the server is standalone or a member.
 fn standing(config: &Config) -> String {
     let quorum = &config.quorum;
     match quorum.my_id.filter(|_| quorum.is_distributed()) {
-        None => "a server that stands alone".to_owned(),
+        None => "a standalone server".to_owned(),
         Some(me) => {
             let others: Vec<String> =
                 quorum.servers.iter().map(|(id, line)| format!("{id} ({})", line.role)).collect();
@@ -238,8 +238,7 @@ pub fn keys_markdown() -> String {
             push(
                 &mut out,
                 format_args!(
-                    "{blank}### {}\n\n| key | allowed | default | where | what becomes of \
-             it |\n|---|---|---|---|---|\n",
+                    "{blank}### {}\n\n| key | allowed | default | where | effect |\n|---|---|---|---|---|\n",
                     theme_title(row.theme)
                 ),
             );

@@ -1,6 +1,6 @@
 //! The lines of an ensemble: `server.N`, `group.N` and `weight.N`.
 //!
-//! They are read and written by `quorum`; here they get the words of the configuration.
+//! `quorum` reads and writes them; this module adapts them to the configuration.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ pub struct ServerLine {
     pub addresses: Vec<MemberAddress>,
     /// Its role.
     pub role: Role,
-    /// Where its clients connect, if the line says so.
+    /// The address for its clients, if the line has one.
     pub client: Option<Listen>,
 }
 

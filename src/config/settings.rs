@@ -1,9 +1,8 @@
-//! The configuration as the rest of the program sees it: plain typed fields, every one of them
-//! valid.
+//! The configuration for the rest of the program: plain typed fields, all of them valid.
 //!
 //! Each field names its unit, its default and the key that sets it; keys without the prefix
 //! `ringkeeper.` are ZooKeeper's. [`Config::default`] is the embedded default of `ringkeeper
-//! server` without a file; a file starts from [`Config::of_file`], because a `zoo.cfg` without
+//! server` without a file; the defaults of a file are [`Config::of_file`], because a `zoo.cfg` without
 //! `clientPortAddress` listens on every address and one without `dataDir` is an error.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,28 +24,28 @@ pub struct Config {
     pub sessions: Sessions,
     /// Back-pressure and throttling.
     pub limits: Limits,
-    /// Who may do what.
+    /// Access control.
     pub security: Security,
-    /// Kinds of nodes and what becomes of them.
+    /// Kinds of nodes and their rules.
     pub nodes: Nodes,
     /// Four-letter words.
     pub admin: Admin,
     /// Members of the ensemble.
     pub quorum: Quorum,
-    /// What ZooKeeper has no key for.
+    /// Keys that ZooKeeper does not have.
     pub own: Own,
-    /// Every key that somebody set, by canonical name.
+    /// Every key that was set, by canonical name.
     pub(super) settings: BTreeMap<String, Setting>,
-    /// What there is to say at start-up.
+    /// Notes for the start-up.
     pub(super) notes: Vec<Note>,
 }
 
-/// A key that somebody set.
+/// A key that was set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
     /// The value as a `zoo.cfg` writes it; hidden if it is a secret.
     pub text: String,
-    /// Where it stands.
+    /// Its origin.
     pub origin: Origin,
 }
 
@@ -60,8 +59,8 @@ pub struct Storage {
     pub data_log_dir: PathBuf,
     /// Whether missing folders are created. Default: true. Key `datadir.autocreate`.
     pub datadir_autocreate: bool,
-    /// Whether an empty folder is taken for a new, empty database (otherwise only with a file
-    /// `initialize`). Default: true. Key `db.autocreate`.
+    /// Whether an empty folder becomes a new, empty database (otherwise only with a file `initialize`).
+    /// Default: true. Key `db.autocreate`.
     pub db_autocreate: bool,
     /// Transactions between two snapshots; a snapshot is taken after half of it plus a random
     /// share of the other half. At least 2. Default: 100 000. Key `snapCount`.
@@ -72,13 +71,13 @@ pub struct Storage {
     /// Size at which a log file is closed and the next one begun; `None`: no such limit.
     /// Default: none. Key `txnLogSizeLimitInKb` (KiB; 0 or less: none).
     pub txn_log_size_limit_bytes: Option<u64>,
-    /// Bytes by which a log file is made ready ahead of the writes; 0: not at all.
-    /// Default: 64 MiB. Key `preAllocSize` (KiB).
+    /// Bytes by which a log file is prepared ahead of the writes; 0: not at all. Default: 64 MiB. Key
+    /// `preAllocSize` (KiB).
     pub pre_alloc_bytes: u64,
     /// Whether a write is durable before it is acknowledged. Default: true. Key `forceSync` (yes,
     /// no).
     pub force_sync: bool,
-    /// A log write slower than this is warned of. Milliseconds. Default:
+    /// A log write slower than this causes a warning. Milliseconds. Default:
     /// 1000. Key `fsync.warningthresholdms`.
     pub fsync_warning_threshold_ms: u64,
     /// Whether a folder with logs and no snapshot is accepted. Default: false.
@@ -93,8 +92,8 @@ pub struct Storage {
     /// Whether a closeSession transaction lists the paths it deletes (3.6). Default: true.
     /// Key `closeSessionTxn.enabled`.
     pub close_session_txn: bool,
-    /// Snapshots that a purge leaves, with the logs they need. At least 3. Default: 3.
-    /// Key `autopurge.snapRetainCount`.
+    /// Snapshots that a purge keeps, with the logs they need. At least 3. Default: 3. Key
+    /// `autopurge.snapRetainCount`.
     pub snap_retain_count: u32,
     /// Time between two purges; `None`: never. Milliseconds. Default: never.
     /// Key `autopurge.purgeInterval` (hours; with a suffix ms, s, m, h or d; 0 or less: never).
@@ -104,8 +103,8 @@ pub struct Storage {
 /// Sockets towards clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Network {
-    /// Where clients connect. Keys `clientPort` and `clientPortAddress`, or the client part of this
-    /// server's `server.N` line.
+    /// The address for clients. Keys `clientPort` and `clientPortAddress`, or the client part of this server's
+    /// `server.N` line.
     pub client: Listen,
     /// Length of the listen queue; `None`: our own. Default: none. Key `clientPortListenBacklog`
     /// (−1).
@@ -123,8 +122,8 @@ pub struct Network {
     /// Largest frame a client may send. Bytes. Default: 0xfffff (1 MiB − 1).
     /// Key `jute.maxbuffer`, as a `-D` word.
     pub jute_max_buffer: u32,
-    /// What a record of our own files may be larger than [`Network::jute_max_buffer`]. Bytes.
-    /// At least 1024. Default: [`Network::jute_max_buffer`]. Key `jute.maxbuffer.extrasize`.
+    /// By how much a record in a file may exceed [`Network::jute_max_buffer`]. Bytes. At least 1024. Default:
+    /// [`Network::jute_max_buffer`]. Key `jute.maxbuffer.extrasize`.
     pub jute_max_buffer_extra: u32,
 }
 
@@ -144,10 +143,9 @@ pub enum ListenHost {
     Any,
     /// One address.
     Ip(IpAddr),
-    /// One address with an interface behind it, which must be there and says nothing more.
+    /// One address with an interface, which must exist and has no further meaning.
     Zoned {
-        /// The address. A link-local one is a [`ListenHost::Name`], for it is another address on
-        /// each interface.
+        /// The address. A link-local address is a [`ListenHost::Name`], because it differs on each interface.
         address: Ipv6Addr,
         /// The interface: its name or its number.
         zone: String,
@@ -171,8 +169,8 @@ pub struct Sessions {
     /// Whether a server cut off from its ensemble serves reads, and `isro` is on the whitelist.
     /// Default: false. Key `readonlymode.enabled`, as a `-D` word.
     pub read_only_mode_enabled: bool,
-    /// Whether sessions begin as local ones, known to one server of an ensemble alone.
-    /// Default: false. Key `localSessionsEnabled`.
+    /// Whether sessions begin as local ones, known to only one server of an ensemble. Default: false. Key
+    /// `localSessionsEnabled`.
     pub local_sessions_enabled: bool,
     /// Whether a local session becomes a global one when it creates an ephemeral node.
     /// Default: false. Key `localSessionsUpgradingEnabled`.
@@ -188,7 +186,7 @@ pub struct Limits {
     /// Like [`Limits::global_outstanding_limit`], and the smaller of the two counts; `None`: no
     /// such limit. Default: none. Key `request_throttle_max_requests` (0).
     pub request_throttle_max_requests: Option<u32>,
-    /// A client that opens a session, or takes one up again, must get past this. Keys `connection_throttle_*`.
+    /// The throttle for clients that open or resume a session. Keys `connection_throttle_*`.
     pub connection_throttle: ConnectionThrottle,
     /// Bytes that all large requests in process may have together. Default: 100 MiB.
     /// Key `largeRequestMaxBytes`.
@@ -198,14 +196,14 @@ pub struct Limits {
     pub large_request_threshold_bytes: Option<u32>,
 }
 
-/// The token bucket that connecting draws from, with its random drops before it is empty.
+/// The token bucket for connecting sessions, with random drops before it is empty.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConnectionThrottle {
     /// Size of the bucket; 0: no throttle. Default: 0. Key `connection_throttle_tokens`.
     pub tokens: u32,
-    /// Time between two fillings. Milliseconds. Default: 1. Key `connection_throttle_fill_time`.
+    /// Time between two refills. Milliseconds. Default: 1. Key `connection_throttle_fill_time`.
     pub fill_time_ms: u32,
-    /// Tokens per filling. Default: 1. Key `connection_throttle_fill_count`.
+    /// Tokens per refill. Default: 1. Key `connection_throttle_fill_count`.
     pub fill_count: u32,
     /// Time between two changes of the drop probability; `None`: no random drops. Milliseconds.
     /// Default: none. Key `connection_throttle_freeze_time` (−1).
@@ -214,24 +212,24 @@ pub struct ConnectionThrottle {
     pub drop_increase: f64,
     /// Step down of the drop probability. Default: 0.002. Key `connection_throttle_drop_decrease`.
     pub drop_decrease: f64,
-    /// Share of the bucket that may be missing when the probability falls. Default: 0.
+    /// The drop probability falls while at most this share of the bucket is missing. Default: 0.
     /// Key `connection_throttle_decrease_ratio`.
     pub decrease_ratio: f64,
-    /// Whether connecting costs its weight instead of one token. Default: false.
-    /// Key `connection_throttle_weight_enabled`.
+    /// Whether a connecting session costs its weight instead of one token. Default: false. Key
+    /// `connection_throttle_weight_enabled`.
     pub weight_enabled: bool,
     /// Tokens for a new session. Default: 3.
     /// Key `connection_throttle_global_session_weight`.
     pub global_session_weight: u32,
-    /// Least value of the other two weights. Default: 1. Key `connection_throttle_local_session_weight`.
+    /// Smallest value of the other two weights. Default: 1. Key `connection_throttle_local_session_weight`.
     pub local_session_weight: u32,
-    /// Tokens for a session that is taken up again. Default: 2. Key `connection_throttle_renew_session_weight`.
+    /// Tokens for a session that reconnects. Default: 2. Key `connection_throttle_renew_session_weight`.
     pub renew_session_weight: u32,
 }
 
 impl ConnectionThrottle {
-    /// Size of the bucket and tokens per filling as the throttle uses them: with weights, both are
-    /// meant in global sessions.
+    /// Size of the bucket and tokens per refill as the throttle uses them: with weights, both count global
+    /// sessions.
     // ZooKeeper: the static initialiser of BlueThrottle multiplies both by the global weight.
     pub fn bucket(&self) -> (u64, u64) {
         let weight = if self.weight_enabled { u64::from(self.global_session_weight) } else { 1 };
@@ -239,7 +237,7 @@ impl ConnectionThrottle {
     }
 }
 
-/// Who may do what.
+/// Access control.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Security {
     /// Whether ACLs are ignored. Default: false. Key `skipACL` (yes, no).
@@ -258,16 +256,15 @@ pub struct Security {
     /// Names by which clients may call this ensemble; `None`: any. Default: none.
     /// Key `ensembleAuthName` (comma list).
     pub ensemble_auth_names: Option<BTreeSet<String>>,
-    /// Schemes of which a client must have shown an identity before anything but `auth` is done
-    /// for it. Default: none, nobody must. Keys `enforce.auth.enabled`, `enforce.auth.schemes`.
+    /// Schemes of which a client must have presented an identity before the server executes anything but `auth`
+    /// for it. Default: none. Keys `enforce.auth.enabled`, `enforce.auth.schemes`.
     pub enforced_auth_schemes: Vec<String>,
-    /// Whether a server of an ensemble refuses what a client of its own may not write before the write
-    /// gets a zxid.
-    /// Default: false. Key `enableEagerACLCheck`.
+    /// Whether a member of an ensemble refuses a write without permission of its own client before the write
+    /// gets a zxid. Default: false. Key `enableEagerACLCheck`.
     pub eager_acl_check: bool,
 }
 
-/// Hashes for `digest` ids: those of Java's that are built in here.
+/// Hashes for `digest` ids: the ones of Java that are built in here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum DigestAlgorithm {
     /// SHA-1, as every ZooKeeper has by default.
@@ -311,7 +308,7 @@ impl DigestAlgorithm {
         ("SHA3-512", DigestAlgorithm::Sha3Of512),
     ];
 
-    /// The algorithm of Java's name, in either case; SHA-1 has three names.
+    /// The algorithm with Java's name, in either case; SHA-1 has three names.
     pub fn from_name(name: &str) -> Option<Self> {
         if name.eq_ignore_ascii_case("SHA") || name.eq_ignore_ascii_case("SHA-1") {
             return Some(DigestAlgorithm::Sha1);
@@ -328,7 +325,7 @@ impl DigestAlgorithm {
     }
 }
 
-/// Kinds of nodes and what becomes of them.
+/// Kinds of nodes and their rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Nodes {
     /// Whether TTL nodes exist. Default: false. Key `extendedTypesEnabled`.
@@ -348,7 +345,7 @@ pub struct Nodes {
     pub container_max_never_used_interval_ms: Option<u64>,
 }
 
-/// What is there for operators.
+/// Settings for operators.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Admin {
     /// Four-letter words that are answered. Default: `srvr`. Key `4lw.commands.whitelist`.
@@ -366,7 +363,7 @@ pub enum Whitelist {
 
 impl Default for Whitelist {
     fn default() -> Self {
-        // ZooKeeper: FourLetterCommands adds srvr whatever the list says, for zkServer.sh needs it.
+        // ZooKeeper: FourLetterCommands adds srvr whatever the list says, because zkServer.sh needs it.
         Whitelist::Only(BTreeSet::from(["srvr".to_owned()]))
     }
 }
@@ -381,24 +378,21 @@ impl Whitelist {
     }
 }
 
-/// What ZooKeeper has no key for. Prefix `ringkeeper.` in a `zoo.cfg`, table `[ringkeeper]` in
-/// TOML.
+/// Keys that ZooKeeper does not have. Prefix `ringkeeper.` in a `zoo.cfg`, table `[ringkeeper]` in TOML.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Own {
-    /// Cores that the server uses; `None`: as the machine has. Default: auto. Key
-    /// `ringkeeper.cores`.
+    /// Cores that the server uses; `None`: as many as the machine has. Default: auto. Key `ringkeeper.cores`.
     pub cores: Option<u32>,
     /// Whether each executor is bound to its core. Default: true. Key `ringkeeper.pin`.
     pub pin: bool,
-    /// How long a log write is looked for before the server sleeps, and other servers' answers for at
-    /// most 100 µs of that; `None`: 500 µs.
-    /// Microseconds. Default: auto. Key `ringkeeper.spinMicros`.
+    /// How long a thread polls for the end of a log write before it sleeps, and for other servers' answers at
+    /// most 100 µs of that; `None`: 500 µs. Microseconds. Default: auto. Key `ringkeeper.spinMicros`.
     pub spin_micros: Option<u32>,
-    /// How long the server may stand still, answering nobody, before that is counted and logged; 0:
-    /// never. Milliseconds. Default: 5. Key `ringkeeper.stallMillis`.
+    /// How long the server may stall before the stall is counted and logged; 0: never. Milliseconds. Default:
+    /// 5. Key `ringkeeper.stallMillis`.
     pub stall_millis: u32,
-    /// What share of the last snapshot's bytes the log has to have before another one is taken, if
-    /// that one was large. Per cent. Default: 50. Key `ringkeeper.snapshotSharePercent`.
+    /// The share of the last snapshot's bytes that the log must have before another snapshot is taken, if the
+    /// last one was large. Per cent. Default: 50. Key `ringkeeper.snapshotSharePercent`.
     pub snapshot_share_percent: u32,
     /// Replies and events buffered for one connection above which nothing more is read from it. A
     /// single reply may be larger. Bytes. Default: 4 MiB. Key
@@ -408,23 +402,22 @@ pub struct Own {
     /// read. Bytes. Default: 256 MiB, or twice `jute.maxbuffer` where that is more.
     /// Key `ringkeeper.requestBytesInFlightMax`.
     pub request_bytes_in_flight_max: u64,
-    /// Largest reply to one multiRead: it asks for thousands of nodes in one small request; a
-    /// larger one becomes the error BADARGUMENTS. Bytes.
-    /// Default: 64 MiB. Key `ringkeeper.multiReadReplyBytesMax`.
+    /// Largest reply to one multiRead: one small request can ask for thousands of nodes; a larger reply is
+    /// refused with BADARGUMENTS. Bytes. Default: 64 MiB. Key `ringkeeper.multiReadReplyBytesMax`.
     pub multi_read_reply_bytes_max: u64,
-    /// Entries of an ACL that a client gives to a node; more is refused with INVALIDACL. What snapshots
-    /// and logs hold may have more. Default: 1024. Key `ringkeeper.aclEntriesMax`.
+    /// Entries of an ACL that a client gives to a node; a longer one is refused with INVALIDACL. ACLs in
+    /// snapshots and logs may have more. Default: 1024. Key `ringkeeper.aclEntriesMax`.
     pub acl_entries_max: u64,
-    /// Most operations of a multi, which is carried out in one piece; more become the error BADARGUMENTS.
-    /// Default: 10 000. Key `ringkeeper.multiOperationsMax`.
+    /// Largest number of operations in a multi, which is executed in one piece; a longer one is refused with
+    /// BADARGUMENTS. Default: 10 000. Key `ringkeeper.multiOperationsMax`.
     pub multi_operations_max: u64,
-    /// Most ephemeral nodes of a session, which go in one piece; more become the error QUOTAEXCEEDED.
-    /// Default: 20 000. Key `ringkeeper.ephemeralsPerSessionMax`.
+    /// Largest number of ephemeral nodes of a session, which are deleted in one piece; a further create is
+    /// refused with QUOTAEXCEEDED. Default: 20 000. Key `ringkeeper.ephemeralsPerSessionMax`.
     pub ephemerals_per_session_max: u64,
     /// Unread replies and events, unanswered requests and unfinished frames that all connections may hold
-    /// together; beyond three quarters of it those are closed that hold most for longest. Bytes. Default:
-    /// a quarter of the memory that the process may use, at least 64 MiB and four times `jute.maxbuffer`.
-    /// Key `ringkeeper.connectionMemoryMax`.
+    /// together; above three quarters of it the server closes the connections that have held most for longest.
+    /// Bytes. Default: a quarter of the memory that the process may use, at least 64 MiB and four times
+    /// `jute.maxbuffer`. Key `ringkeeper.connectionMemoryMax`.
     pub connection_memory_max: Option<u64>,
     /// Bytes of all watches together, with their paths; one connection may have a quarter of it. Default: an
     /// eighth of the memory that the process may use, at least 64 MiB. Key `ringkeeper.watchMemoryMax`.
@@ -434,24 +427,24 @@ pub struct Own {
     /// Whether the server starts although transactions are missing in the middle of its log.
     /// Default: false. Key `ringkeeper.allowLogGaps`.
     pub allow_log_gaps: bool,
-    /// Who besides its owner may read the files that the server makes. Default: nobody. Key
+    /// Which users besides its owner may read the files that the server creates. Default: none. Key
     /// `ringkeeper.filesReadableBy`.
     pub files_readable_by: FilesReadableBy,
     /// Form of the log lines. Default: text. Key `ringkeeper.logFormat`.
     pub log_format: LogFormat,
-    /// Least level that is logged. Default: info. Key `ringkeeper.logLevel`.
+    /// Lowest level that is logged. Default: info. Key `ringkeeper.logLevel`.
     pub log_level: LogLevel,
 }
 
-/// Who may read the files that the server makes in its data folders.
+/// Which users may read the files that the server creates in its data folders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum FilesReadableBy {
     /// The user that runs the server: files 0600, folders 0700.
     #[default]
     Owner,
-    /// Its group as well: files 0640, folders 0750.
+    /// Also its group: files 0640, folders 0750.
     Group,
-    /// Whom the umask of the process allows, as with ZooKeeper.
+    /// As the umask of the process allows, as in ZooKeeper.
     Umask,
 }
 
@@ -470,21 +463,21 @@ pub enum LogFormat {
 pub enum LogLevel {
     /// Nothing.
     Off,
-    /// What stops the server or loses a connection through our fault.
+    /// Failures that stop the server, or lose a connection through our fault.
     Error,
-    /// What an operator should look at.
+    /// Events that need an operator's attention.
     Warn,
-    /// What an operator may want to know.
+    /// Events that an operator may want to know.
     #[default]
     Info,
-    /// What helps to find an error.
+    /// Events that help to find a fault.
     Debug,
     /// Everything.
     Trace,
 }
 
 impl Config {
-    /// What a file starts from: ZooKeeper's defaults, no data folder, every address.
+    /// The defaults for a file: ZooKeeper's defaults, no data folder, every address.
     pub(super) fn of_file() -> Self {
         let mut config = Config::default();
         config.storage.data_dir = PathBuf::new();
@@ -498,13 +491,12 @@ impl Config {
         self.settings.get(key).map_or(&Origin::Default, |setting| &setting.origin)
     }
 
-    /// Every key that somebody set and that is known, by canonical name; whether it is acted on
-    /// says its row.
+    /// Every known key that was set, by canonical name; its row says whether it is acted on.
     pub fn settings(&self) -> impl Iterator<Item = (&str, &Setting)> {
         self.settings.iter().map(|(key, setting)| (key.as_str(), setting))
     }
 
-    /// What there is to say at start-up: keys without meaning here, corrected values, unknown keys.
+    /// The notes for the start-up: keys without meaning here, corrected values, unknown keys.
     pub fn notes(&self) -> &[Note] {
         &self.notes
     }
@@ -665,9 +657,9 @@ impl ListenHost {
             return ListenHost::Ip(Ipv4Addr::LOCALHOST.into());
         }
         let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
-        // ZooKeeper: Java takes an interface behind any address (fe80::1%eth0, ::1%lo), and refuses one
-        // that is not there. It says something for a link-local address alone, which is resolved, its
-        // interface with it.
+        // ZooKeeper: Java accepts an interface after any address (fe80::1%eth0, ::1%lo), and refuses one that
+        // does not exist. Only for a link-local address does it have a meaning; such an address is resolved
+        // together with its interface.
         if let Some((address, zone)) = bare.split_once('%').filter(|(_, zone)| !zone.is_empty())
             && let Ok(address) = address.parse::<Ipv6Addr>()
             && !address.is_unicast_link_local()
@@ -675,7 +667,7 @@ impl ListenHost {
             return ListenHost::Zoned { address, zone: zone.to_owned() };
         }
         match bare.parse::<IpAddr>() {
-            // Java's wildcard socket takes IPv4 and IPv6, whichever way it was written.
+            // Java's wildcard socket accepts IPv4 and IPv6, whichever way it was written.
             Ok(ip) if ip.is_unspecified() => ListenHost::Any,
             Ok(ip) => ListenHost::Ip(ip),
             Err(_) => ListenHost::Name(bare.to_owned()),

@@ -1,8 +1,8 @@
-//! Files beside the configuration that ZooKeeper's scripts source, such as `java.env`: no server reads
-//! them here, and whoever set properties there would not know it.
+//! Files beside the configuration that ZooKeeper's scripts source, such as `java.env`: Ringkeeper does
+//! not read them, and an operator who set properties there would not notice.
 //!
-//! The files are shell, and nobody runs them here: what looks like a `-D` word of a line that is no
-//! comment is one.
+//! The files are shell scripts, which are not executed here: any text that looks like a `-D` word
+//! outside a comment line counts as one.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use crate::limits::{SHELL_FILE_BYTES_MAX, SHELL_WORDS_SAID_MAX};
 /// Those of `zkEnv.sh`, in the order in which it sources them, and Debian's.
 const FILES: [&str; 3] = ["zookeeper-env.sh", "java.env", "environment"];
 
-/// Says which properties such files would have set.
+/// Reports which properties such files would have set.
 pub(super) fn look(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) {
     let (Some(read_file), Some(file)) = (read_file, reading.file.clone()) else { return };
     for name in FILES {
@@ -48,7 +48,7 @@ fn look_into(reading: &mut Reading, file: &str, origin: &Origin, bytes: &[u8]) {
             continue;
         }
         let ends = |c: char| c.is_whitespace() || "\"';`".contains(c);
-        // JVMFLAGS=-Da=b is one word as well.
+        // JVMFLAGS=-Da=b is also one word.
         let flag = |word: &str| match word.strip_prefix("-D") {
             Some(flag) => Some(flag.to_owned()),
             None => word.split_once("=-D").map(|(_, flag)| flag.to_owned()),
@@ -74,8 +74,8 @@ fn look_into(reading: &mut Reading, file: &str, origin: &Origin, bytes: &[u8]) {
     }
 }
 
-/// Whether a word would change nothing: it has no meaning here, asks for what is not refused of a part
-/// that is not built, or says what is in force anyway.
+/// Whether a word would change nothing: it has no meaning here, its value for an unbuilt part is not
+/// refused, or its value is in force anyway.
 fn changes_nothing(reading: &Reading, key: &Key, canonical: &str, value: &str) -> bool {
     let read = key.kind.read(&Raw::Text(value.to_owned())).ok();
     match key.fate {
@@ -96,7 +96,7 @@ fn advice(
     file: &str,
     format: Format,
 ) -> String {
-    // What the shell would put there is not known here.
+    // The value that the shell would insert is not known here.
     let value = match key.secret || value.contains(['$', '`']) {
         true => "…".to_owned(),
         false => printable(value),

@@ -1,14 +1,15 @@
-//! What was probably meant by a value that cannot be read, and what ZooKeeper makes of it.
+//! The probable meaning of a value that cannot be parsed, and ZooKeeper's treatment of it.
 //!
-//! ZooKeeper replaces much of what it cannot read by a default, without a word. Whoever moves such a
-//! file here learns from the message what was in force until now, and that the line can go.
+//! ZooKeeper silently replaces many values that it cannot parse by a default. When such a file is used
+//! with Ringkeeper, the message says which value was in force until now, and that the line can be
+//! removed.
 
 use super::keys::{Key, Place, Unreadable};
 use super::value::{Form, Kind, Raw};
 
-/// Clauses to put behind the error about a value; empty if there is nothing to say.
+/// Clauses to append to the error about a value; empty if there are none.
 pub(super) fn explain(key: &Key, raw: &Raw) -> String {
-    // TOML has comments behind values, and no file of ZooKeeper's is TOML.
+    // TOML allows comments after values, and no ZooKeeper file is TOML.
     let Raw::Text(text) = raw else { return String::new() };
     let comment = before_comment(text)
         .filter(|value| key.kind.read(&Raw::Text((*value).to_owned())).is_ok())
@@ -39,20 +40,20 @@ pub(super) fn explain(key: &Key, raw: &Raw) -> String {
     comment.into_iter().chain(theirs).collect()
 }
 
-/// What there is to doubt about a text that was accepted.
+/// A doubt about a text that was accepted.
 pub(super) fn doubt(key: &Key, raw: &Raw) -> Option<String> {
     let (Raw::Text(text) | Raw::Str(text)) = raw else { return None };
-    // A path that may be empty is a text.
+    // A path that may be empty has the kind Text.
     let names_a_file = key.kind == Kind::Path || key.name.ends_with("Path");
     if names_a_file && text.starts_with('~') {
-        // ZooKeeper: File takes it for a name as well.
+        // ZooKeeper: File also takes it for a name.
         return Some(format!(
             "~ is not expanded: this names {text} in the folder where the server is started, as with \
              ZooKeeper; write the whole path"
         ));
     }
     let could_hold_one = matches!(key.kind, Kind::Path | Kind::List);
-    // TOML has comments behind values.
+    // TOML allows comments after values.
     let is_java = matches!(raw, Raw::Text(_));
     let value =
         before_comment(text).filter(|_| is_java).filter(|_| could_hold_one && !key.secret)?;
@@ -62,13 +63,13 @@ pub(super) fn doubt(key: &Key, raw: &Raw) -> Option<String> {
     ))
 }
 
-/// What stands in front of a `#` that somebody may have taken for the beginning of a comment.
+/// The text before a `#` that was perhaps meant as the beginning of a comment.
 fn before_comment(text: &str) -> Option<&str> {
     let at = [" #", "\t#"].into_iter().filter_map(|mark| text.find(mark)).min()?;
     Some(text[..at].trim_end())
 }
 
-/// What ZooKeeper takes instead of what it cannot read.
+/// The value that ZooKeeper uses instead of one that it cannot parse.
 enum Taken {
     Default,
     False,
@@ -77,7 +78,7 @@ enum Taken {
 fn taken_by_zookeeper(key: &Key, text: &str) -> Option<Taken> {
     match key.place {
         Place::Property | Place::PropertyOrBare | Place::Bare => {}
-        // QuorumPeerConfig refuses what it cannot read; our own keys it does not know.
+        // QuorumPeerConfig refuses values that it cannot parse; it does not know our own keys.
         Place::File | Place::Own => return None,
     }
     match key.unreadable {
@@ -90,8 +91,8 @@ fn taken_by_zookeeper(key: &Key, text: &str) -> Option<Taken> {
         Kind::Bool => Some(Taken::False),
         // ZooKeeper: a comparison with the one word that is not the default.
         Kind::YesNo => Some(Taken::Default),
-        // ZooKeeper: Integer.getInteger and Long.getLong. What they can read but we do not allow was in
-        // force there as it stands.
+        // ZooKeeper: Integer.getInteger and Long.getLong. A value that they can parse but we do not
+        // allow was in force unchanged.
         Kind::Int { max, form: Form::Based, .. } => {
             let number = super::value::based(text);
             let of_int = max <= i64::from(i32::MAX);

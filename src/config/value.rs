@@ -1,14 +1,14 @@
-//! Kinds of values: how each is read from text and from TOML, and what is allowed.
+//! Kinds of values: how each is read from text and from TOML, and which values are allowed.
 //!
 //! Reading follows the Java method that ZooKeeper reads the key with, in what is *accepted*: a base
-//! prefix where it calls `Integer.getInteger`, none where it calls `Integer.parseInt`. What
-//! ZooKeeper cannot read it often replaces with the default without a word; here that is an error.
+//! prefix where it calls `Integer.getInteger`, none where it calls `Integer.parseInt`. ZooKeeper
+//! often silently replaces a value that it cannot parse with the default; here that is an error.
 
 use std::fmt::Write as _;
 
 use super::server_line::{GroupLine, ServerLine};
 
-/// A value as it stands in its source.
+/// A value as in its source.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Raw {
     /// Text of a properties file or a `-D` word, trimmed.
@@ -19,7 +19,7 @@ pub enum Raw {
     Float(f64),
     /// A TOML boolean.
     Bool(bool),
-    /// A TOML string, trimmed. Unlike [`Raw::Text`] it is no number, whatever stands in it.
+    /// A TOML string, trimmed. Unlike [`Raw::Text`] it is never a number, whatever its content.
     Str(String),
     /// A TOML array of strings.
     List(Vec<String>),
@@ -58,7 +58,7 @@ pub enum Form {
 pub enum Below {
     /// It is an error.
     Refuse,
-    /// ZooKeeper takes this number instead and warns; so do we.
+    /// ZooKeeper uses this number instead and warns; so do we.
     Take(i64),
 }
 
@@ -100,7 +100,7 @@ pub enum Kind {
     Path,
     /// One of some words, in either case.
     Choice(&'static [&'static str]),
-    /// Words with commas between.
+    /// Words separated by commas.
     List,
     /// Hours, or a number with one of the suffixes ms, s, m, h, d.
     Interval,
@@ -227,7 +227,7 @@ impl Kind {
                 format!("a whole number from {min} to {max}")
             }
             Kind::Int { min, max, below: Below::Take(other), .. } => {
-                format!("a whole number from {min} to {max} (below: {other} is taken)")
+                format!("a whole number from {min} to {max} (a smaller one counts as {other})")
             }
             Kind::IntOrAuto { min, max } => {
                 format!("auto, or a whole number from {min} to {max}")
@@ -249,12 +249,12 @@ impl Kind {
                 }
                 text
             }
-            Kind::List => "words with commas between".to_owned(),
+            Kind::List => "words separated by commas".to_owned(),
             Kind::Interval => {
-                "a whole number of hours, or a number with ms, s, m, h or d behind it".to_owned()
+                "a whole number of hours, or a number followed by ms, s, m, h or d".to_owned()
             }
             Kind::Server => "host:quorumPort:electionPort[:role][;[host:]clientPort]".to_owned(),
-            Kind::Group => "server ids with colons between".to_owned(),
+            Kind::Group => "server ids separated by colons".to_owned(),
         }
     }
 }

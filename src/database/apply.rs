@@ -1,4 +1,4 @@
-//! Transactions become changes of the tree (`DataTree.processTxn`), and changes become events.
+//! Applies transactions to the tree (`DataTree.processTxn`), and turns changes into events.
 
 use crate::acl::AclList;
 use crate::database::{
@@ -16,15 +16,15 @@ use crate::proto::txn::{DIGEST_VERSION, SubTxn, Txn, TxnBody, TxnHeader};
 use crate::tree::{CONTAINER_OWNER, NodeId, split_path, ttl_owner};
 use crate::watch::WatchKind;
 
-/// Where events go: nowhere in replay.
+/// Receives events; `None` in replay.
 type Events<'a> = Option<&'a mut Vec<Fired>>;
 
-/// What a create is made of, whatever its kind.
+/// The parts of a create of any kind.
 struct Create<'a> {
     path: Option<&'a str>,
     data: Option<&'a [u8]>,
     acl: AclVector<'a>,
-    /// Stored owner; `None` for a time to live that is not one.
+    /// Stored owner; `None` for an invalid time to live.
     owner: Option<i64>,
     parent_cversion: i32,
 }
@@ -37,8 +37,8 @@ pub(super) fn data_bytes(data: Option<&[u8]>) -> i64 {
 impl Database {
     /// Applies a committed transaction and appends the events that it fires.
     ///
-    /// Panics if it does not fit the state: zxids must grow, and what prep has checked must hold.
-    /// Only an error may have the zxid of the one before it.
+    /// Panics if it does not fit the state: zxids must grow, and the facts that prep has checked must hold. Only an
+    /// error may have the zxid of the transaction before it.
     // ZooKeeper: a request that could not be decoded is logged with the current zxid once more.
     pub fn apply(&mut self, txn: &Txn, fired: &mut Vec<Fired>) -> Applied {
         let header = txn.header();
@@ -55,7 +55,7 @@ impl Database {
     }
 
     /// Applies a transaction from a log to a tree that may be ahead of it: ZooKeeper's snapshots
-    /// hold changes made while they were written. What does not fit is passed over; after the last
+    /// hold changes made while they were written. A transaction that does not fit is skipped; after the last
     /// transaction that the snapshot had seen, the tree is as if everything had fitted.
     ///
     /// Fires nothing. A transaction not newer than the last is ignored.
@@ -70,7 +70,7 @@ impl Database {
     }
 
     /// After replay, before the first client: deletes the ephemeral nodes of sessions that do not
-    /// exist, without a transaction (`ZooKeeperServer.loadData`). Tells how many.
+    /// exist, without a transaction (`ZooKeeperServer.loadData`). Returns their number.
     pub fn remove_orphaned_ephemerals(&mut self) -> usize {
         let orphaned: Vec<SessionId> = self
             .ephemeral_owners()
@@ -85,12 +85,12 @@ impl Database {
         before - self.ephemerals_count()
     }
 
-    /// Whether a transaction that does not fit is passed over.
+    /// Whether a transaction that does not fit is skipped.
     fn is_tolerant(&self) -> bool {
         self.tolerant || self.promise.is_some()
     }
 
-    /// The zxid, the digest and what was promised of it.
+    /// Updates the zxid, and checks the digest and a promised digest.
     fn after(&mut self, txn: &Txn) {
         let zxid = txn.zxid();
         if self.options.record {
@@ -134,7 +134,7 @@ impl Database {
         }
     }
 
-    /// A difference is counted, no more: Java's digest may be the wrong one.
+    /// A difference is only counted: Java's digest may be the wrong one.
     fn compare_digest(&mut self, zxid: Zxid, expected: i64) {
         if self.options.digest_enabled && expected != self.digest() {
             self.digest_mismatches += 1;
@@ -254,11 +254,9 @@ impl Database {
         let parent = self.tree.find_parent(parent_path).ok_or(ErrorCode::NoNode)?;
         if let Some(existing) = self.tree.find(path) {
             assert!(self.is_tolerant(), "a committed create makes a new node: {:?}", header.zxid);
-            // The tree is ahead of the log. The node is the one that this transaction made or a
-            // later one; its ACL may be missing in the snapshot, though, and the parent's version
-            // may be from before.
-            // ZooKeeper: the parent is mended for the type create alone, which leaves it wrong
-            // after a create2.
+            // The tree is ahead of the log. The node is the one that this transaction created or a later one; but
+            // its ACL may be missing in the snapshot, and the parent's version may be older. ZooKeeper: corrects the
+            // parent only for the type create, which leaves it wrong after a create2.
             let slot = self.tree.intern(acl);
             self.tree.set_acl(existing, slot);
             self.count_create(parent, parent_cversion, header.zxid);
@@ -266,9 +264,9 @@ impl Database {
         }
         let above = self.tree.get(parent);
         if matches!(above.kind(), NodeKind::Ephemeral(_)) {
-            // In a tree that is ahead of the log the parent has gone since, with this node, and came back as another
-            // kind. Where it was there already, no server has decided this.
-            // ZooKeeper: makes the node, and its parent cannot go with its session.
+            // In a tree that is ahead of the log the parent was deleted since, with this node, and created again as
+            // another kind. If the parent already existed then, no server has decided this transaction. ZooKeeper:
+            // creates the node, and its parent cannot be deleted with its session.
             if above.stat_persisted().czxid < header.zxid {
                 self.misplaced = Some(path.to_owned());
             }
@@ -298,10 +296,10 @@ impl Database {
         Ok(stat)
     }
 
-    /// The parent's version after a create, if that is not behind what it is.
+    /// Sets the parent's version after a create, unless it is already higher.
     fn count_create(&mut self, parent: NodeId, parent_cversion: i32, zxid: Zxid) {
         let now = self.tree.get(parent).stat_persisted().cversion;
-        // Logs from before 3.4 do not tell.
+        // Logs from before 3.4 do not have it.
         let after = if parent_cversion == -1 { now.wrapping_add(1) } else { parent_cversion };
         // ZooKeeper: so does a tree that is not ahead of its log, and after 2^31 creates under one
         // parent neither number moves any more.
@@ -323,7 +321,7 @@ impl Database {
         self.delete_found(path, self.tree.find(path), zxid, events)
     }
 
-    /// Deletes what has a path, which the caller has looked for.
+    /// Deletes the node at a path; the caller has already looked it up.
     fn delete_found(
         &mut self,
         path: &str,
@@ -336,16 +334,16 @@ impl Database {
             Some(parent) => parent.id(),
             None => self.tree.find(parent_path).ok_or(ErrorCode::NoNode)?,
         };
-        // Even if the node is gone already: then the parent in the snapshot may be older than that.
+        // Also if the node is already gone: the parent in the snapshot may be older than the delete.
         if zxid > self.tree.get(parent).stat_persisted().pzxid {
             self.tree.update_stat(parent, |stat| stat.pzxid = zxid);
         }
         let id = found.ok_or(ErrorCode::NoNode)?;
         if self.tree.get(id).num_children() > 0 {
             assert!(self.is_tolerant(), "a committed delete finds no children: {zxid:?}");
-            // The tree is ahead of the log: the node came back later and got these. They will be
-            // made again.
-            // ZooKeeper: leaves them in its table under a parent that does not know them.
+            // The tree is ahead of the log: the node was created again later and got these children. Later
+            // transactions will create them again. ZooKeeper: leaves them in its table under a parent that does not
+            // know them.
             let below: Vec<NodeId> =
                 self.tree.get(id).subtree().skip(1).map(|node| node.id()).collect();
             for id in below.into_iter().rev() {
@@ -419,9 +417,9 @@ impl Database {
         Ok(self.tree.get(id).stat())
     }
 
-    /// The nodes that the transaction names, in its order, whoever owns them; then those that the
-    /// session owns beyond these, or, in old logs, all.
-    // ZooKeeper: a named node that is not there is passed over even live.
+    /// Deletes the nodes that the transaction names, in its order, whichever session owns them; then the other nodes
+    /// of the session, which in old logs are all of its nodes.
+    // ZooKeeper: a named node that does not exist is skipped even live.
     fn close_session(
         &mut self,
         header: &TxnHeader,
@@ -429,12 +427,12 @@ impl Database {
         events: &mut Events<'_>,
     ) {
         self.sessions.remove(&header.client_id);
-        // The leader lists them in its own order, which is that of each server as a rule.
+        // The leader lists them in its own order, which is usually that of every server.
         let owned = self.tree.owners().ephemerals(header.client_id).to_vec();
         for (place, path) in paths.iter().flat_map(Vector::iter).enumerate() {
             let Some(path) = path else { continue };
             let found = self.tree.find_near(owned.get(place), path);
-            // Even if it is gone its parent's pzxid moves, which a fuzzy snapshot may lack.
+            // Its parent's pzxid moves even if the node is gone; a fuzzy snapshot may lack that change.
             let _ = self.delete_found(path, found, header.zxid, events);
         }
         if paths.is_some() && self.is_planted(PlantedBug::CloseForgetsNewest) {
@@ -455,7 +453,7 @@ impl Database {
         }
     }
 
-    /// Fires for a node that is there.
+    /// Fires for an existing node.
     fn fire(&mut self, events: &mut Vec<Fired>, event: EventType, id: NodeId, zxid: Zxid) {
         let kind = match event {
             EventType::NodeChildrenChanged => WatchKind::Child,
@@ -477,8 +475,8 @@ impl Database {
         }
     }
 
-    /// Fires for a node that is gone and had `acl`. Its child watches fire with its data watches,
-    /// nobody being told twice.
+    /// Fires for a deleted node that had `acl`. Its child watches fire with its data watches; no connection gets the
+    /// event twice.
     fn fire_deleted(&mut self, events: &mut Vec<Fired>, path: &str, zxid: Zxid, acl: AclList) {
         let mut watchers = Vec::new();
         let data = self.watches.fire(path, WatchKind::Data, false, &mut watchers);

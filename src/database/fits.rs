@@ -1,8 +1,8 @@
-//! Whether a transaction that others have committed fits this tree.
+//! Checks whether a transaction that other servers have committed fits this tree.
 //!
-//! What this server proposes was decided against its own tree, and [`Database::apply`] takes it for granted that
-//! it fits. What a leader sends was decided elsewhere. Where the two trees differ, or the leader is none, a server
-//! that ended here would end again each time it came back for the rest of the history.
+//! A proposal of this server was checked against its own tree, and [`Database::apply`] relies on it to fit. A
+//! leader's proposals were checked elsewhere. If the two trees differ, or the leader is false, a server that
+//! stopped here would stop again each time it asked for the rest of the history.
 
 use std::collections::BTreeMap;
 
@@ -12,17 +12,17 @@ use crate::proto::opcode::OpCode;
 use crate::proto::txn::{Txn, TxnBody};
 use crate::tree::{NodeKind, split_path, ttl_owner};
 
-/// What the parts of a multi before this one make of nodes; `None`: it is gone.
+/// The nodes after the earlier parts of a multi; `None`: the node is deleted.
 type Ahead = BTreeMap<String, Option<Known>>;
 
-/// What has to be known of a node.
+/// The facts that are needed about a node.
 #[derive(Clone, Copy)]
 struct Known {
     children: u64,
     is_ephemeral: bool,
 }
 
-/// What a part does to the tree, if it fits.
+/// The change that a part makes, if it fits.
 enum Change<'a> {
     None,
     Created { path: &'a str, is_ephemeral: bool },
@@ -30,8 +30,8 @@ enum Change<'a> {
 }
 
 impl Database {
-    /// Whether it can be applied as it is meant. One that cannot is passed over by a database that is tolerant
-    /// ([`Database::set_tolerant`]), and breaks an invariant of one that is not.
+    /// Whether the transaction can be applied as intended. A tolerant database ([`Database::set_tolerant`]) skips
+    /// one that cannot; in any other database it breaks an invariant.
     ///
     /// Costs a search or two, for nodes that are needed next.
     pub fn fits(&self, txn: &Txn) -> bool {
@@ -40,7 +40,7 @@ impl Database {
         let TxnBody::Multi(parts) = txn.body() else {
             return self.change(session, &txn.body(), &ahead).is_some();
         };
-        // Of a multi that has failed, nothing is applied.
+        // Nothing of a failed multi is applied.
         if parts.iter().any(|part| part.op == OpCode::Error.number()) {
             return true;
         }
@@ -86,7 +86,7 @@ impl Database {
             }
             TxnBody::SetData(txn) => is_there(txn.path),
             TxnBody::SetAcl(txn) => is_there(txn.path),
-            // What is gone already is passed over; what has children is no session's.
+            // Nodes that are already gone are skipped; a node with children belongs to no session.
             TxnBody::CloseSession { paths } => {
                 let owned = self.tree.owners().ephemerals(session);
                 let mut paths = paths.iter().flat_map(|paths| paths.iter()).enumerate();
@@ -117,7 +117,7 @@ impl Database {
         self.known(path, ahead).is_none().then_some(Change::Created { path, is_ephemeral })
     }
 
-    /// `None`: it is not there.
+    /// `None`: there is no such node.
     fn known(&self, path: &str, ahead: &Ahead) -> Option<Known> {
         if let Some(known) = ahead.get(whole(path)) {
             return *known;

@@ -1,4 +1,4 @@
-//! A database out of the parts of a snapshot (`DataTree.deserialize`), and the one without any.
+//! Builds a database from the parts of a snapshot (`DataTree.deserialize`), and the empty one.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -17,23 +17,23 @@ const QUOTA: &str = "/zookeeper/quota";
 /// The configuration of the ensemble.
 pub(super) const CONFIG: &str = "/zookeeper/config";
 
-/// Why the parts of a snapshot make no database.
+/// Why the parts of a snapshot do not make a database.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
     /// The first node is not the root.
     #[error("the first node is \"{path}\", not the root")]
     NoRoot {
-        /// What stands there.
+        /// Its path.
         path: String,
     },
     /// A path that no node can have.
     #[error("\"{path}\" is not a node's path")]
     BadPath {
-        /// It.
+        /// The path.
         path: String,
     },
     /// A node before its parent, or without one.
-    #[error("no parent of \"{path}\" stands before it")]
+    #[error("\"{path}\" has no parent before it")]
     NoParent {
         /// The node.
         path: String,
@@ -41,15 +41,15 @@ pub enum LoadError {
     /// Two nodes of one path.
     ///
     /// ZooKeeper: DataTree.deserialize takes the second, and forgets which children the first had.
-    #[error("\"{path}\" stands there twice, and which of the two is right nobody can tell")]
+    #[error("\"{path}\" occurs twice, and it is unknown which of the two is right")]
     Twice {
-        /// It.
+        /// The path.
         path: String,
     },
     /// The snapshot has no node at all.
     #[error("there is no node")]
     Empty,
-    /// A node below one that goes with its session.
+    /// A node below an ephemeral node.
     ///
     /// ZooKeeper: DataTree.deserialize takes it; the end of the session leaves such nodes in its table, under a
     /// parent that is not there.
@@ -60,26 +60,28 @@ pub enum LoadError {
     BelowEphemeral {
         /// The ephemeral node.
         path: String,
-        /// What it stores as its owner.
+        /// Its stored owner.
         owner: i64,
     },
-    /// A node that every server needs would go with a session, or by itself.
-    #[error("\"{path}\" has the owner 0x{owner:x}: it would go with it, and every server needs it")]
+    /// A node that every server needs would be deleted with a session, or by the server itself.
+    #[error(
+        "\"{path}\" has the owner 0x{owner:x}: it would be deleted with its owner, and every server needs it"
+    )]
     Goes {
-        /// It.
+        /// The path.
         path: String,
-        /// What it stores as its owner.
+        /// Its stored owner.
         owner: i64,
     },
 }
 
-/// What an operator may have forgotten, if this owner is only with extended types that of another kind of node.
+/// A hint for the operator, if with extended types this owner would be that of another kind of node.
 fn extended_hint(owner: i64) -> &'static str {
     let extended = KindRules { extended_types: true, ..KindRules::default() };
     match extended.kind(owner) {
         NodeKind::Ttl { .. } => {
             ". With zookeeper.extendedTypesEnabled=true it would be a node with a time to live, which may have \
-             nodes below it: was the tree written so?"
+             nodes below it: was the tree written with that setting?"
         }
         NodeKind::Persistent | NodeKind::Ephemeral(_) | NodeKind::Container => "",
     }
@@ -126,11 +128,11 @@ pub(super) fn empty(options: DatabaseOptions) -> Database {
 }
 
 impl Database {
-    /// What must hold of the nodes that go by themselves, where a tree came from a file or a leader: an ephemeral
-    /// node is a leaf, and neither the root nor a built-in node goes. Costs a step for each ephemeral node.
+    /// Checks the nodes that servers delete by themselves in a tree from a file or a leader: an ephemeral node is a
+    /// leaf, and neither the root nor a built-in node is ephemeral. Costs a step for each ephemeral node.
     ///
-    /// It need not hold while a log is replayed behind a fuzzy snapshot: there a node may have gone and come back as
-    /// another kind.
+    /// This need not hold while a log is replayed after a fuzzy snapshot: there a node may have been deleted and
+    /// created again as another kind.
     ///
     /// # Errors
     /// A node for which it does not hold.
@@ -155,7 +157,7 @@ impl Database {
         Ok(())
     }
 
-    /// Adds a built-in node that is not there.
+    /// Adds a built-in node if it is missing.
     fn add_built_in(&mut self, path: &str) {
         if self.tree.find(path).is_some() {
             return;
@@ -175,12 +177,12 @@ impl Database {
 
 /// Takes the parts of a snapshot in the order of the file: sessions, ACLs, nodes, digest.
 ///
-/// The file may come from anywhere. Nothing in it makes this panic.
+/// The file may hold any bytes. Nothing in it makes this panic.
 #[derive(Debug)]
 pub struct DatabaseBuilder {
     options: DatabaseOptions,
     sessions: BTreeMap<SessionId, i32>,
-    /// Until the root comes.
+    /// Used until the root arrives.
     acls: AclTable,
     database: Option<Database>,
     promise: Option<Promise>,
@@ -188,7 +190,7 @@ pub struct DatabaseBuilder {
 }
 
 impl DatabaseBuilder {
-    /// Nothing yet.
+    /// An empty builder.
     pub fn new(options: DatabaseOptions) -> Self {
         DatabaseBuilder {
             options,
@@ -205,7 +207,7 @@ impl DatabaseBuilder {
         self.sessions.insert(id, timeout_ms);
     }
 
-    /// What an ACL's key stands for; all of them before the first node.
+    /// The list of an ACL's key; all of them come before the first node.
     pub fn acl(&mut self, id: AclId, acl: AclVector<'_>) {
         match &mut self.database {
             Some(database) => database.tree.acls_mut().load(id, acl),
@@ -257,7 +259,7 @@ impl DatabaseBuilder {
         self.promise = Some(Promise { zxid, version, digest });
     }
 
-    /// Nobody knows up to which zxid the tree is fuzzy; see [`Database::set_tolerant`].
+    /// It is unknown up to which zxid the tree is fuzzy; see [`Database::set_tolerant`].
     pub fn fuzzy(&mut self) {
         self.fuzzy = true;
     }
@@ -268,7 +270,7 @@ impl DatabaseBuilder {
     /// [`Database::digest_mismatches`].
     ///
     /// # Errors
-    /// There was no root, or [`Database::check_ephemerals`] has something against the tree.
+    /// There was no root, or [`Database::check_ephemerals`] refuses the tree.
     pub fn finish(self, zxid: Zxid) -> Result<Database, LoadError> {
         let mut database = self.database.ok_or(LoadError::Empty)?;
         database.tree.acls_mut().load_end();

@@ -1,11 +1,11 @@
 //! The replicated state: tree, ACLs, sessions, quotas, and beside it the watches of this server.
 //!
 //! [`Database::apply`] is the one way to change what is replicated: live writes, followers and
-//! replay go through it, and it never fails, because what is committed has been checked. Nothing
-//! here decides whether a client may do something.
+//! replay go through it, and it never fails, because committed transactions have been checked. This module does not
+//! decide whether a client may do something.
 //!
-//! The easy rule to break: equal transactions give equal trees on every server, so nothing here
-//! may depend on a clock, a random choice, or the order of a hash table.
+//! The rule that is easy to break: equal transactions give equal trees on every server, so nothing here may depend
+//! on a clock, a random choice, or the order of a hash table.
 
 mod apply;
 mod fits;
@@ -32,7 +32,7 @@ pub use crate::tree::{NodeKind, NodeRef};
 pub use load::{DatabaseBuilder, LoadError};
 pub use snapshot::{SnapshotHead, SnapshotNode};
 
-/// Switches that change what transactions mean.
+/// Switches that change the meaning of transactions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DatabaseOptions {
     /// `zookeeper.extendedTypesEnabled`: owners that begin with 0xff are TTL nodes.
@@ -41,14 +41,14 @@ pub struct DatabaseOptions {
     pub emulate_353_ttl: bool,
     /// `zookeeper.digest.enabled`.
     pub digest_enabled: bool,
-    /// Seeds the hash of the path index, so that nobody can choose paths that collide.
+    /// Seeds the hash of the path index, so that no client can choose paths that collide.
     pub hash_seed: u64,
-    /// How many watches there may be.
+    /// Limits on watches.
     pub watches: WatchBounds,
-    /// What is applied is kept until [`Database::take_recorded`]: for checkers, which want to see
-    /// the history that a state was made by. Costs memory without a bound.
+    /// Keeps applied transactions until [`Database::take_recorded`], for checkers that need the history of a state.
+    /// Its memory is unbounded.
     pub record: bool,
-    /// A bug put in on purpose.
+    /// A planted bug.
     pub planted: Option<PlantedBug>,
 }
 
@@ -77,18 +77,18 @@ impl DatabaseOptions {
 pub struct Fired {
     /// What happened.
     pub event: EventType,
-    /// To which node.
+    /// The path of the node.
     pub path: Rc<str>,
-    /// By which transaction.
+    /// The zxid of the transaction.
     pub zxid: Zxid,
-    /// Only connections that may READ under this ACL are told: the node's, for a deleted node the
-    /// one it had, for changed children the parent's (CVE-2024-23944).
+    /// Only connections that may READ under this ACL get the event: the ACL of the node, that of a deleted node
+    /// before its deletion, and that of the parent for changed children (CVE-2024-23944).
     pub acl: AclList,
-    /// Who watches, each once, in the order in which they began to.
+    /// The watching connections, each once, in the order in which they set their watches.
     pub watchers: Vec<ConnectionId>,
 }
 
-/// What a transaction did, as far as its reply needs it.
+/// The result of a transaction, as far as its reply needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Applied {
     /// A node was created.
@@ -114,13 +114,13 @@ pub enum Applied {
     CloseSession,
     /// A version was checked, in a multi.
     Check,
-    /// The request had failed. In a failed multi, 0 for what stands before the part that failed.
+    /// The request had failed. In a failed multi, 0 for the parts before the one that failed.
     Error(i32),
     /// The parts of a multi.
     Multi(Vec<Applied>),
 }
 
-/// When a container that never had a child may go.
+/// When a container that never had a child may be deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct ReapRules {
     /// `znode.container.maxNeverUsedIntervalMs`; 0: never.
@@ -128,11 +128,11 @@ pub struct ReapRules {
 }
 
 impl ReapRules {
-    /// Whether a node of this kind that has no children may go.
+    /// Whether a node of this kind that has no children may be deleted.
     pub fn let_go(self, kind: NodeKind, stat: &StatPersisted, now_wall_ms: i64) -> bool {
         let idle_ms = now_wall_ms.saturating_sub(stat.mtime);
         match kind {
-            // A child must have been there, else a container might go before its first use.
+            // It must have had a child, or a container might be deleted before its first use.
             NodeKind::Container => {
                 let never_used_ms_max = self.never_used_ms_max;
                 stat.cversion > 0 || (never_used_ms_max != 0 && idle_ms > never_used_ms_max)
@@ -149,8 +149,8 @@ const DIGEST_LOG_INTERVAL: i64 = 128;
 /// Entries of the digest log.
 const DIGEST_LOG_ENTRIES: usize = 1024;
 
-/// The digest that a loaded snapshot promises at a later zxid. Until it is reached the tree may
-/// hold more than its zxid says, as snapshots of ZooKeeper do, and no digest can be compared.
+/// The digest that a loaded snapshot promises at a later zxid. Until then the tree may be ahead of its zxid, as in
+/// snapshots of ZooKeeper, and no digest can be compared.
 #[derive(Clone, Copy, Debug)]
 struct Promise {
     zxid: Zxid,
@@ -158,7 +158,7 @@ struct Promise {
     digest: i64,
 }
 
-/// The state that transactions make.
+/// The state that results from all transactions.
 #[derive(Debug)]
 pub struct Database {
     options: DatabaseOptions,
@@ -172,7 +172,7 @@ pub struct Database {
     digest_mismatches: u64,
     digest_mismatch_last: Option<Zxid>,
     promise: Option<Promise>,
-    /// Transactions may meet a tree that is ahead of them; see [`Database::set_tolerant`].
+    /// The tree may be ahead of the transactions; see [`Database::set_tolerant`].
     tolerant: bool,
     /// See [`Database::take_misplaced`].
     misplaced: Option<String>,
@@ -185,7 +185,7 @@ pub struct Database {
 pub struct Recorded {
     /// The zxid of the state before it.
     pub after: Zxid,
-    /// It.
+    /// The transaction.
     pub txn: Txn,
     /// The digest of the tree then.
     pub digest: i64,
@@ -197,23 +197,23 @@ impl Database {
         load::empty(options)
     }
 
-    /// A transaction that does not fit the tree is passed over as in replay, not taken as a broken
-    /// invariant, and digests are not compared. For a follower that received a fuzzy snapshot
-    /// without its digest, and so does not know how long the tree is ahead of the transactions.
+    /// Skips a transaction that does not fit the tree, as in replay, instead of treating it as a broken invariant,
+    /// and does not compare digests. For a follower that received a fuzzy snapshot without its digest, and so does
+    /// not know up to which zxid the tree is ahead of the transactions.
     ///
-    /// It ends by itself as soon as a transaction's digest is the tree's.
+    /// This ends by itself as soon as a transaction's digest equals the tree's.
     pub fn set_tolerant(&mut self, tolerant: bool) {
         self.tolerant = tolerant;
     }
 
-    /// The last node that a transaction was to make below an ephemeral one, and that was not made: no server
-    /// writes such a transaction. `None`: there was none since this was last asked.
+    /// The last node that a transaction was to create below an ephemeral one, and that was not created: no server
+    /// writes such a transaction. `None`: there was none since the last call.
     pub fn take_misplaced(&mut self) -> Option<String> {
         self.misplaced.take()
     }
 
-    /// Whether the tree may be ahead of its transactions, nobody knows how long; see
-    /// [`Database::set_tolerant`]. A snapshot of it says no digest.
+    /// Whether the tree may be ahead of its transactions up to an unknown zxid; see [`Database::set_tolerant`]. A
+    /// snapshot of such a tree has no digest.
     pub fn is_fuzzy(&self) -> bool {
         self.tolerant || self.promise.is_some()
     }
@@ -223,8 +223,8 @@ impl Database {
         self.last_processed = zxid;
     }
 
-    /// Puts the configuration of the ensemble into its node, without a transaction: every server does
-    /// so at its start (`ZKDatabase.initConfigInZKDatabase`). Nothing happens if it is there already.
+    /// Puts the configuration of the ensemble into its node, without a transaction: every server does so at its
+    /// start (`ZKDatabase.initConfigInZKDatabase`). Does nothing if the node has it already.
     pub fn set_config(&mut self, text: &str, version: Zxid, now_wall_ms: i64) {
         // ZooKeeper: ZKDatabase.initConfigInZKDatabase logs that the node is missing and goes on. Only a log that no
         // server has written can have removed it.
@@ -244,7 +244,7 @@ impl Database {
         &mut self.watches
     }
 
-    /// What it was made with.
+    /// The options that it was made with.
     pub fn options(&self) -> &DatabaseOptions {
         &self.options
     }
@@ -254,7 +254,7 @@ impl Database {
         self.last_processed
     }
 
-    /// What was applied since the last call; nothing without [`DatabaseOptions::record`].
+    /// The transactions applied since the last call; none without [`DatabaseOptions::record`].
     pub fn take_recorded(&self) -> Vec<Recorded> {
         self.recorded.take()
     }
@@ -264,8 +264,7 @@ impl Database {
         self.tree.digest()
     }
 
-    /// The digest of the tree if it may speak for its history: it is known, and the tree was not found
-    /// wrong.
+    /// The digest of the tree if it can stand for the history: it is known, and no mismatch was found.
     pub fn sure_digest(&self) -> Option<i64> {
         let is_sure =
             self.options.digest_enabled && !self.is_fuzzy() && self.digest_mismatches == 0;
@@ -282,7 +281,7 @@ impl Database {
         self.digest_mismatches
     }
 
-    /// Where that was the case last.
+    /// The zxid of the last mismatch.
     pub fn digest_mismatch_last(&self) -> Option<Zxid> {
         self.digest_mismatch_last
     }
@@ -314,7 +313,7 @@ impl Database {
         if tree::is_left_out(path) { 0 } else { tree::digest_of(seed, stat) }
     }
 
-    /// What a stored owner says about a node.
+    /// The kind of a node with this stored owner.
     pub fn kind_of(&self, ephemeral_owner: i64) -> NodeKind {
         self.tree.rules().kind(ephemeral_owner)
     }

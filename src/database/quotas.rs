@@ -1,17 +1,18 @@
 //! The figures of quotas, kept as nodes of the tree (`DataTree.updateQuotaStat` and its kin).
 //!
-//! They follow the data without transactions: each server rewrites its own, which is why digests
-//! leave out everything below `/zookeeper/`.
+//! They follow the data without transactions: each server rewrites its own, which is why digests exclude
+//! everything below `/zookeeper/`.
 //!
-//! A server counts when the figures are made and when it starts, and only adds in between. So a server
-//! that has started since may show other figures than one that has not, in three cases:
+//! A server counts when the figures are created and when it starts, and only adds in between. So a
+//! server that has restarted since may show other figures than one that has not, in three cases:
 //!
-//! - limits were removed without their figures, and came back: what changed meanwhile is missing;
-//! - quotas lie in one another: only the deepest one is added to, and a start counts for all;
+//! - limits were removed without their figures, and set again: the changes in between are missing;
+//! - quotas are nested: only the deepest one is updated, while a start counts for all;
 //! - a client wrote to the figures.
-// ZooKeeper: so it is there (DataTree.addNode, updateQuotaStat, setupQuota), byte for byte, and its
-// command-line client makes none of these unless it is cut off between two deletes. No two histories
-// come of it: the leader alone decides whether a write breaks a limit, and its refusal is a transaction.
+// ZooKeeper: does the same (DataTree.addNode, updateQuotaStat, setupQuota), byte for byte, and its
+// command-line client causes none of these cases unless it is interrupted between two deletes. Histories
+// do not diverge: only the leader decides whether a write breaks a limit, and its refusal is a
+// transaction.
 
 use super::apply::data_bytes;
 use crate::database::Database;
@@ -22,8 +23,8 @@ use crate::tree::{
 };
 
 impl Database {
-    /// The limit, and the path that has it, that so many more bytes and nodes at `path` go beyond.
-    /// The caller asks only if `enforceQuota` is on.
+    /// The limit, and its path, that these additional bytes and nodes at `path` exceed. The caller asks
+    /// only if `enforceQuota` is on.
     pub fn quota_excess(
         &self,
         path: &str,
@@ -36,12 +37,12 @@ impl Database {
         Some((prefix, excess))
     }
 
-    /// A node was created under `parent`: it may be part of a quota, and count in one.
+    /// A node was created under `parent`: it may be part of a quota, and count towards one.
     pub(super) fn quota_on_create(&mut self, parent: &str, name: &str, path: &str, bytes: i64) {
         if let Some(limited) = parent.strip_prefix(QUOTA_ROOT) {
             match name {
                 // ZooKeeper: a quota of the root throws in PathTrie; here it is none.
-                // ZooKeeper: DataTree.addNode does not count here. See the module's words.
+                // ZooKeeper: DataTree.addNode does not count here. See the module's comment.
                 LIMIT_NAME => self.quotas.add(limited),
                 STAT_NAME => self.quota_recount(limited),
                 _ => {}
@@ -82,8 +83,8 @@ impl Database {
         self.quota_write(id, &text);
     }
 
-    /// A node of this name beside a quota of `limited` has come, gone or changed: if it says something
-    /// about the quota, it is read.
+    /// A node of this name beside a quota of `limited` was created, deleted or changed: if it belongs to
+    /// the quota, reads it.
     fn quota_read(&mut self, limited: &str, name: &str) {
         if name != LIMIT_NAME && name != STAT_NAME {
             return;
@@ -97,7 +98,7 @@ impl Database {
         }
     }
 
-    /// Counts what is below a path that has a quota, itself included.
+    /// Counts the nodes and bytes at and below a path that has a quota.
     fn quota_recount(&mut self, limited: &str) {
         let number = |number: u64| i64::try_from(number).expect("memory is finite");
         let (count, bytes) = self.node(limited).map_or((0, 0), |top| {
@@ -110,7 +111,7 @@ impl Database {
     }
 
     fn quota_write(&mut self, id: NodeId, text: &str) {
-        // Neither version nor times: no client did this.
+        // Neither version nor times change: no client did this.
         self.tree.set_data(id, Some(text.as_bytes()), |_| {});
     }
 

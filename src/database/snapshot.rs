@@ -5,7 +5,7 @@ use crate::database::Database;
 use crate::id::{SessionId, Zxid};
 use crate::proto::data::StatPersisted;
 
-/// What of a snapshot comes before its nodes, as it was at the beginning.
+/// The part of a snapshot before its nodes, as it was at the beginning.
 #[derive(Clone, Debug)]
 pub struct SnapshotHead {
     /// The last transaction in it.
@@ -32,7 +32,7 @@ pub struct SnapshotNode<'a> {
 }
 
 impl Database {
-    /// Begins a snapshot of the present state: later changes do not touch it. One at a time.
+    /// Begins a snapshot of the present state: later changes do not affect it. One at a time.
     pub fn snapshot_begin(&mut self) -> SnapshotHead {
         self.tree.freeze_begin();
         SnapshotHead {
@@ -43,7 +43,8 @@ impl Database {
         }
     }
 
-    /// Gives about `nodes_max` nodes to `sink`, parents before children; false when all are given.
+    /// Passes about `nodes_max` nodes to `sink`, parents before children; false when all are
+    /// passed.
     pub fn snapshot_next(
         &mut self,
         nodes_max: usize,
@@ -55,7 +56,7 @@ impl Database {
         })
     }
 
-    /// Ends a snapshot, finished or given up.
+    /// Ends a snapshot, finished or abandoned.
     pub fn snapshot_end(&mut self) {
         self.tree.freeze_end();
     }

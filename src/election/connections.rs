@@ -1,7 +1,8 @@
 //! One connection to each other server, and the newest vote on it (`QuorumCnxManager`).
 //!
-//! Of two servers, the one with the larger id has opened the connection that stays. A smaller one
-//! that wants to talk connects, says who and where it is, and hangs up; the larger one calls back.
+//! Between two servers, the connection that stays is the one opened by the server with the larger id. A
+//! server with the smaller id that wants to talk connects, sends its id and address, and closes the
+//! connection; the other server connects back.
 //!
 //! ```text
 //! smaller                      larger
@@ -9,9 +10,8 @@
 //!    ◀──connect, handshake─────────
 //!    ◀──votes──────────────────────▶
 //! ```
-//! What a server says is always its present vote, so that nothing queues: a server is *owed* the
-//! vote or it is not. ZooKeeper has a queue of one, and repeats the last message on a new
-//! connection.
+//! A server only ever sends its present vote, so nothing queues: a server is *owed* the vote or it is not.
+//! ZooKeeper has a queue of one message, and repeats the last message on a new connection.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -31,39 +31,38 @@ use crate::quorum::Config;
 use crate::time::MonoUs;
 use crate::zab::kept_out::{self, Reason};
 
-/// Shortest and longest time between two attempts to reach a server, in ms. The first is what a
-/// restarted process needs at least; the last keeps the load of a server that is away for long
-/// small and its return quick.
+/// Shortest and longest time between two attempts to reach a server, in ms. The first is the least time that
+/// a restart takes; the last keeps the load small while a server is away for long, and its return quick.
 const RETRY_MS: (u64, u64) = (50, 1000);
-/// The same after a larger server was asked to call back: it needs two round trips, and asking it
-/// again breaks the connection that it has just made.
+/// The same after a server with a larger id was asked to connect back: it needs two round trips, and another
+/// request breaks the connection that it has just made.
 const CALL_BACK_MS: (u64, u64) = (500, 4000);
 /// How long the first attempt may take, in ms, and how long the next ones, both up to `cnxTimeout`.
-/// The kernel repeats a lost packet after 1, 3 and 7 s: beginning anew is faster when the other
-/// machine, or the network, has come back meanwhile.
+/// The kernel repeats a lost packet after 1, 3 and 7 s: a new attempt is faster when the other machine, or
+/// the network, has come back meanwhile.
 const CONNECT_MS: (u64, u64) = (1000, 2000);
-/// An attempt as old as this, in ms, gives way to a new one when its server turns up.
+/// An attempt older than this, in ms, is replaced by a new one when its server shows up.
 const ATTEMPT_STALE_MS: u64 = 200;
-/// Younger than this, in ms, a connection to a smaller server stays when that one asks for it: its
-/// wish and the connection have crossed.
+/// A connection younger than this, in ms, to a server with a smaller id stays when that server asks for one:
+/// its request and the connection have crossed.
 const CROSSING_MS: u64 = 100;
-/// A server that was heard so short a time ago, in ms, is there: its connection gives way to no other.
+/// A server that sent something within this time, in ms, is alive: no other connection replaces its
+/// connection.
 const ALIVE_MS: u64 = 1000;
-/// So often within so many ms a connection over which a server was heard gives way to another one before
-/// that is said: who starts a server anew twice in a minute is not told that two have its name.
+/// After this many replacements, within the next constant, of connections over which a server was heard, a
+/// line is logged: an operator who restarts a server twice in a minute does not get it.
 const DISPLACED_SAID_FROM: u32 = 3;
 const DISPLACED_MS: u64 = 60_000;
-/// A connection that breaks earlier, in ms, is not made anew at once; without a word on it, it
-/// counts as a failed attempt.
+/// After a connection that breaks earlier than this, in ms, the server does not connect again at once; if
+/// nothing was received on it, it counts as a failed attempt.
 const SHORT_LIVED_MS: u64 = 1000;
-/// Attempts to tell something to a server when no leader is looked for. If it wants an answer, it
-/// asks again.
+/// Attempts to send the vote to a server outside an election. If that server wants an answer, it asks again.
 const SETTLED_ATTEMPTS_MAX: u32 = 3;
 
-/// What came from another server.
+/// An arrival from another server.
 #[derive(Debug)]
 pub(super) enum Arrival {
-    /// A connection stands.
+    /// A connection was established.
     Up(ServerId),
     /// No connection could be made.
     Failed,
@@ -74,14 +73,14 @@ pub(super) enum Arrival {
 #[derive(Debug)]
 struct Open {
     link: LinkId,
-    /// Where the other side is.
+    /// The address of the other side.
     remote: SocketAddr,
     since: MonoUs,
-    /// What has come and is no whole message yet.
+    /// Received bytes of an incomplete message.
     buffer: Vec<u8>,
-    /// Bytes given to the network and not passed on by it.
+    /// Bytes given to the network that it has not sent yet.
     unsent: u64,
-    /// When something came last.
+    /// When something was last received.
     heard_at: Option<MonoUs>,
 }
 
@@ -91,31 +90,31 @@ struct Attempt {
     since: MonoUs,
 }
 
-/// What is known about one other server. Default: nothing.
+/// The state about one other server. Default: nothing is known.
 #[derive(Debug, Default)]
 struct Channel {
     open: Option<Open>,
     attempt: Option<Attempt>,
-    /// Where it said it is.
+    /// The addresses that it sent.
     said: Vec<Endpoint>,
-    /// It has not heard the present vote.
+    /// It has not got the present vote.
     is_owed: bool,
-    /// It has asked to be called.
+    /// It has asked this server to connect.
     is_called: bool,
-    /// An attempt has failed since it was heard of, or since a leader is looked for.
+    /// An attempt has failed since its last message, or since the election began.
     is_unreachable: bool,
     failures: u32,
-    /// How often it was asked to call back, in vain so far.
+    /// How often it was asked to connect back without doing so.
     asked: u32,
-    /// No attempt before.
+    /// No attempt before this time.
     not_before: MonoUs,
-    /// Since when, and how often since then, a connection over which it was heard gave way to another one.
+    /// How often, and since when, a connection over which it was heard was replaced by another one.
     displaced: (MonoUs, u32),
 }
 
 #[derive(Debug)]
 enum LinkUse {
-    /// Somebody has connected, and not said who it is.
+    /// A connection whose other side has not sent its id.
     Unknown,
     Attempt(ServerId),
     Open(ServerId),
@@ -126,7 +125,7 @@ struct Unknown {
     buffer: Vec<u8>,
     until: MonoUs,
     remote: SocketAddr,
-    /// Which members' address that is; `None`: addresses are not looked at.
+    /// The members that have this address; `None`: addresses are not checked.
     may_be: Option<Vec<ServerId>>,
 }
 
@@ -144,20 +143,20 @@ pub(super) struct Connections {
     handshake_ms: u64,
     multi_address: bool,
     ids: LinkIds,
-    /// Where the members are, and who they are: several addresses where configurations differ.
+    /// The members and their addresses: of both configurations, where they differ.
     members: BTreeMap<ServerId, Vec<Endpoint>>,
-    /// Who is to be reached while a leader is looked for.
+    /// The servers to connect to during an election.
     wanted: Vec<ServerId>,
     channels: BTreeMap<ServerId, Channel>,
     links: BTreeMap<LinkId, LinkUse>,
     unknown: BTreeMap<LinkId, Unknown>,
     handshake: Bytes,
     message: Bytes,
-    /// Connections are told apart by their addresses.
+    /// Whether the addresses of connections are checked.
     sees_addresses: bool,
     /// The next id for an observer without one.
     next_observer: i64,
-    /// What was said of whom, that is tried again and again.
+    /// What was logged about each server whose attempts repeat.
     said: kept_out::Said,
     ops: Vec<LinkOp>,
 }
@@ -184,7 +183,7 @@ impl Connections {
         }
     }
 
-    /// Who the members are and where: by the active configuration, then by the next one.
+    /// Sets the members and their addresses, from the active configuration and the next one.
     pub(super) fn set_members(&mut self, active: &Config, next: &Config) {
         self.members.clear();
         for (id, member) in active.members.iter().chain(&next.members) {
@@ -199,12 +198,12 @@ impl Connections {
         self.handshake = handshake::write(self.me, mine, self.multi_address);
     }
 
-    /// What this server says from now on.
+    /// Sets the vote that this server sends from now on.
     pub(super) fn set_message(&mut self, message: Bytes) {
         self.message = message;
     }
 
-    /// A leader is looked for: these are reached, and what failed before is forgotten.
+    /// An election begins: connects to these servers, and forgets earlier failures.
     pub(super) fn look(&mut self, now: MonoUs, wanted: impl Iterator<Item = ServerId>) {
         self.wanted = wanted.filter(|id| *id != self.me).collect();
         for id in self.wanted.clone() {
@@ -217,7 +216,7 @@ impl Connections {
         self.maintain(now);
     }
 
-    /// No leader is looked for: who is not owed anything is not called any more.
+    /// The election is over: connects no more to servers that are not owed the vote.
     pub(super) fn settle(&mut self) {
         self.wanted.clear();
         for channel in self.channels.values_mut() {
@@ -232,9 +231,9 @@ impl Connections {
         }
     }
 
-    /// Says the present vote to a server, as soon as it can be reached.
+    /// Sends the present vote to a server as soon as it can be reached.
     pub(super) fn tell(&mut self, now: MonoUs, id: ServerId) {
-        assert!(id != self.me, "nobody needs a connection to know what itself votes");
+        assert!(id != self.me, "a server needs no connection to know its own vote");
         self.channels.entry(id).or_default().is_owed = true;
         self.flush(id);
         self.maintain(now);
@@ -244,19 +243,18 @@ impl Connections {
         self.links.contains_key(&link)
     }
 
-    /// Whether a server may say what the ensemble is: not one that is no member of it, where addresses tell
-    /// who is.
+    /// Whether a configuration from this server counts: if addresses are checked, only one from a member.
     pub(super) fn may_name_members(&self, id: ServerId) -> bool {
         !self.sees_addresses || self.members.contains_key(&id)
     }
 
-    /// Whether the server could not be reached since a leader is looked for.
+    /// Whether an attempt to reach the server has failed since the election began.
     pub(super) fn is_unreachable(&self, id: ServerId) -> bool {
         self.channels.get(&id).is_some_and(|c| c.is_unreachable && c.open.is_none())
     }
 
-    /// Makes the connection anew if nothing was heard on it for so long: it may be dead without
-    /// anybody having been told.
+    /// Replaces the connection if nothing was received on it for this time: it may be dead without any
+    /// error.
     pub(super) fn renew_if_silent(&mut self, now: MonoUs, id: ServerId, silence_ms: u64) {
         let Some(channel) = self.channels.get_mut(&id) else { return };
         let is_silent = channel
@@ -266,7 +264,7 @@ impl Connections {
         if is_silent {
             tracing::info!(
                 server = id.0,
-                "nothing was heard on the election connection: making it anew"
+                "nothing was received on the election connection: replacing it"
             );
             self.close_open(id);
             self.maintain(now);
@@ -307,7 +305,7 @@ impl Connections {
         let late: Vec<LinkId> =
             self.unknown.iter().filter(|(_, u)| u.until <= now).map(|(link, _)| *link).collect();
         for link in late {
-            self.refuse(link, "it did not say who it is");
+            self.refuse(link, "it did not send its id");
         }
         self.maintain(now);
     }
@@ -326,7 +324,7 @@ impl Connections {
         ops.append(&mut self.ops);
     }
 
-    // ---- who connects
+    // ---- incoming connections
 
     fn on_accepted(
         &mut self,
@@ -336,11 +334,11 @@ impl Connections {
         may_be: Option<&[ServerId]>,
     ) {
         if self.unknown.len() >= ELECTION_HANDSHAKES_MAX {
-            // Those who mean it say at once who they are: the one that waits longest does not. Strangers
-            // go before members.
+            // A server of the ensemble sends its id at once, so the connection that waits longest is closed.
+            // Those of strangers are closed before those of members.
             let oldest = self.unknown.iter().min_by_key(|(_, it)| (!it.is_stranger(), it.until));
             let oldest = *oldest.expect("there are some").0;
-            self.refuse(oldest, "too many connections have not said who they are");
+            self.refuse(oldest, "too many connections have not sent their id");
         }
         self.links.insert(link, LinkUse::Unknown);
         let until = now.plus_ms(self.handshake_ms.max(1));
@@ -349,7 +347,7 @@ impl Connections {
         self.unknown.insert(link, Unknown { buffer: Vec::new(), until, remote, may_be });
     }
 
-    /// There are other members: a connection may be in the name of one, from elsewhere.
+    /// The members have changed: a connection may name the id of a member from another address.
     fn on_identified(&mut self, link: LinkId, may_be: &[ServerId]) {
         match self.links.get(&link) {
             Some(LinkUse::Unknown) => {
@@ -370,7 +368,7 @@ impl Connections {
         }
     }
 
-    /// Refuses what is tried again and again, and says so once in a time.
+    /// Refuses a connection that is tried again and again, and logs it from time to time.
     fn refuse_once(
         &mut self,
         now: MonoUs,
@@ -465,9 +463,9 @@ impl Connections {
         channel.said = match from.may_be {
             // ZooKeeper: QuorumCnxManager connects wherever the handshake says.
             None => addresses,
-            // It stands in the configuration.
+            // The configuration has its address.
             Some(_) if is_member => Vec::new(),
-            // Who has connected from there can be called there, and nobody else.
+            // It can be called only at the host from which it connected.
             Some(_) => {
                 let port = addresses.first().map(|said| said.port);
                 let host = from.remote.ip().to_string();
@@ -484,7 +482,7 @@ impl Connections {
         }
     }
 
-    /// A smaller server wants to talk: it is called back, for what it said last counts.
+    /// A server with a smaller id wants to talk: connects back to it, using the address that it sent last.
     fn on_called(&mut self, now: MonoUs, id: ServerId, remote: SocketAddr) {
         let channel = self.channels.get_mut(&id).expect("it has called");
         let is_young = |since: MonoUs, ms: u64| now < since.plus_ms(ms);
@@ -505,16 +503,16 @@ impl Connections {
         channel.not_before = channel.not_before.min(now.plus_ms(RETRY_MS.0));
     }
 
-    /// From where the server was heard a moment ago: who claims its name meanwhile is somebody else, or will
-    /// claim it again. Servers that look for no leader are silent here, so that a quiet connection tells
-    /// nothing.
+    /// The address from which the server was heard a moment ago: a connection that claims its id meanwhile
+    /// is another server's, or will be repeated. Servers that have a leader are silent on this port, so a
+    /// quiet connection proves nothing.
     fn living(&self, now: MonoUs, id: ServerId) -> Option<SocketAddr> {
         let open = self.channels.get(&id)?.open.as_ref()?;
         open.heard_at.is_some_and(|at| now < at.plus_ms(ALIVE_MS)).then_some(open.remote)
     }
 
-    /// A connection over which the server was heard is about to give way to one from `remote`. A server does
-    /// so when it was started anew, and seldom again soon.
+    /// A connection from `remote` is about to replace one over which the server was heard. This happens when
+    /// a server restarts, and seldom again soon.
     fn note_displaced(&mut self, now: MonoUs, id: ServerId, remote: SocketAddr) {
         let Some(channel) = self.channels.get_mut(&id) else { return };
         let Some(open) = channel.open.as_ref().filter(|open| open.heard_at.is_some()) else {
@@ -530,12 +528,12 @@ impl Connections {
             let reason = kept_out::name_taken(id, living, remote);
             tracing::warn!(
                 reason,
-                "an election connection gives way to another one again and again"
+                "an election connection is replaced by another one again and again"
             );
         }
     }
 
-    /// Strangers have a bound; one that is not connected makes room.
+    /// The number of strangers is bounded; one that is not connected makes room.
     fn has_room_for(&mut self, id: ServerId) -> bool {
         if self.members.contains_key(&id) || self.channels.contains_key(&id) {
             return true;
@@ -554,7 +552,7 @@ impl Connections {
         true
     }
 
-    // ---- whom we connect to
+    // ---- outgoing connections
 
     fn is_to_be_called(&self, id: ServerId, channel: &Channel) -> bool {
         channel.open.is_none()
@@ -599,7 +597,7 @@ impl Connections {
             return;
         }
         let channel = self.channels.get_mut(&id).expect("it is to be called");
-        // An address that swallows everything must not hide the others for ever.
+        // An address at which attempts time out must not keep the other addresses from being tried.
         if channel.failures % 2 == 1 {
             to.reverse();
         }
@@ -634,7 +632,7 @@ impl Connections {
         channel.attempt = None;
         channel.is_called = false;
         if id > self.me {
-            // It is larger, and calls back.
+            // It has the larger id, and connects back.
             self.links.remove(&link);
             self.ops.push(LinkOp::Close { link });
             let wait = (CALL_BACK_MS.0 << channel.asked.min(10)).min(CALL_BACK_MS.1);
@@ -665,7 +663,7 @@ impl Connections {
         }
     }
 
-    // ---- a connection that stands
+    // ---- an established connection
 
     fn open(
         &mut self,
@@ -723,7 +721,7 @@ impl Connections {
                 } else if open.heard_at.is_none() {
                     self.on_failed(now, id, arrivals);
                 } else {
-                    // Perhaps the other side is just replacing it.
+                    // The other side may be replacing the connection.
                     channel.not_before = channel.not_before.max(now.plus_ms(RETRY_MS.0));
                 }
                 if id < ServerId(0) {
@@ -734,7 +732,7 @@ impl Connections {
     }
 
     fn close_stray(&mut self, link: LinkId) {
-        tracing::debug!(?link, "closing a link that nobody waits for");
+        tracing::debug!(?link, "closing a link that belongs to no attempt");
         self.ops.push(LinkOp::Close { link });
     }
 
@@ -748,7 +746,7 @@ impl Connections {
         match self.links.get(&link) {
             Some(LinkUse::Unknown) => self.on_beginning(now, link, bytes, arrivals),
             Some(LinkUse::Open(id)) => self.on_message_bytes(now, *id, bytes, arrivals),
-            // Nobody speaks before it was asked.
+            // The other side must not send anything first.
             Some(LinkUse::Attempt(_)) | None => self.close_stray(link),
         }
     }
@@ -767,7 +765,7 @@ impl Connections {
         let mut refused = None;
         while let Some(length) = open.buffer.get(at..at + 4) {
             let length = u32::from_be_bytes(length.try_into().expect("four bytes"));
-            // A negative length of Java's is a large one here.
+            // A negative length in Java is a large one here.
             if !(1..=ELECTION_MESSAGE_BYTES_MAX).contains(&length) {
                 refused = Some(length);
                 break;

@@ -9,29 +9,29 @@ use crate::link::Endpoint;
 use crate::proto::quorum::{ELECTION_PROTOCOL_V1, ELECTION_PROTOCOL_V2, ElectionHandshake, packet};
 use crate::quorum::{bracketed, host_and_ports, is_wildcard};
 
-/// Who has connected.
+/// The server that has connected.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Caller {
     /// Its id; `i64::MAX`: an observer that has none.
     pub(super) id: ServerId,
-    /// Where it says that it can be reached; may be empty.
+    /// The addresses at which it can be reached, as it says; may be empty.
     pub(super) addresses: Vec<Endpoint>,
 }
 
-/// What the first bytes of a connection are.
+/// The result of reading the first bytes of a connection.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Reading {
-    /// Not enough of them yet.
+    /// Not enough bytes yet.
     Partial,
-    /// A handshake of so many bytes; what follows are messages.
+    /// A handshake of this many bytes; messages follow it.
     Whole(Caller, usize),
     /// The first packet of a learner with this id: it takes this port for the quorum port.
     Learner(ServerId),
-    /// None.
+    /// Not a handshake.
     Refused(String),
 }
 
-/// Where the first packet of a learner says who it is: behind type, zxid and the length of the data.
+/// The offset of the id in a learner's first packet: after type, zxid and the length of the data.
 const LEARNER_ID_AT: usize = 4 + 8 + 4;
 
 const VERSION_BYTES: usize = 8;
@@ -69,15 +69,15 @@ pub(super) fn read(bytes: &[u8]) -> Reading {
     };
     match caller {
         Ok(caller) if caller.id < ServerId(0) => {
-            Reading::Refused(format!("{} is no id of a server", caller.id))
+            Reading::Refused(format!("{} is not the id of a server", caller.id))
         }
         Ok(caller) => Reading::Whole(caller, length),
         Err(reason) => Reading::Refused(reason),
     }
 }
 
-/// Whether these eight bytes are the type of a learner's first packet and the epoch behind it, which as an
-/// id of a server would be above 2^35.
+/// Whether these eight bytes are the type of a learner's first packet followed by an epoch; as the id of a
+/// server they would be above 2^35.
 fn is_learner(first: i64) -> bool {
     let kind = first >> 32;
     kind == i64::from(packet::FOLLOWERINFO) || kind == i64::from(packet::OBSERVERINFO)
@@ -92,13 +92,13 @@ fn read_addresses(text: &str) -> Result<Vec<Endpoint>, String> {
     let mut endpoints = Vec::new();
     for address in text.trim_end_matches('|').split('|') {
         let [host, port] = host_and_ports(address)?[..] else {
-            return Err(format!("{address:?} is no address with a port"));
+            return Err(format!("{address:?} is not an address with a port"));
         };
-        let port = port.parse().map_err(|_| format!("{port:?} is no port"))?;
+        let port = port.parse().map_err(|_| format!("{port:?} is not a port"))?;
         if host.is_empty() || host.len() > HOST_BYTES_MAX {
             return Err(format!("{address:?} has no usable host"));
         }
-        // Nobody can be reached at a wildcard; it only says that the server listens everywhere.
+        // A wildcard is no address to connect to; it only means that the server listens on every address.
         if !is_wildcard(host) {
             endpoints.push(Endpoint { host: host.to_owned(), port });
         }
@@ -106,8 +106,8 @@ fn read_addresses(text: &str) -> Result<Vec<Endpoint>, String> {
     Ok(endpoints)
 }
 
-/// What this server says when it connects. `addresses` are those of its own elections; without one
-/// the old form is used, which says only who it is.
+/// The handshake of this server. `addresses` are its own election addresses; without one it uses the old
+/// form, which has only its id.
 pub(super) fn write(me: ServerId, addresses: &[Endpoint], multi_address: bool) -> Bytes {
     let shown = if multi_address { addresses } else { &addresses[..addresses.len().min(1)] };
     let text: Vec<String> =
@@ -191,13 +191,13 @@ mod tests {
             (initial(-1, 1, "a:1"), "unknown version"),
             (initial(-65536, 1, ""), "has 0 bytes"),
             (initial(-65536, 1, &"a".repeat(2049)), "has 2049 bytes"),
-            (initial(-65536, 1, "a"), "no address"),
-            (initial(-65536, 1, "a:b"), "no port"),
-            (initial(-65536, 1, "a:65536"), "no port"),
-            (initial(-65536, 1, "a:1:2"), "no address"),
+            (initial(-65536, 1, "a"), "not an address"),
+            (initial(-65536, 1, "a:b"), "not a port"),
+            (initial(-65536, 1, "a:65536"), "not a port"),
+            (initial(-65536, 1, "a:1:2"), "not an address"),
             (initial(-65536, 1, ":1"), "no usable host"),
             (initial(-65536, 1, "[::1:3"), "matching"),
-            (initial(-65536, -7, "a:1"), "no id"),
+            (initial(-65536, -7, "a:1"), "not the id"),
         ] {
             let Reading::Refused(said) = read(&bytes) else { panic!("{bytes:?}") };
             assert!(said.contains(reason), "{said}");
@@ -205,7 +205,7 @@ mod tests {
         let mut text = initial(-65536, 1, "ab:1");
         text[20] = 0xff;
         assert!(matches!(read(&text), Reading::Refused(_)));
-        // Somebody who speaks HTTP is not waited for.
+        // An HTTP request is refused at once.
         assert!(matches!(
             read(b"GET / HTTP/1.1\r\n\r\n"),
             Reading::Whole(..) | Reading::Refused(_)

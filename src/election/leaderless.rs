@@ -1,7 +1,8 @@
-//! What an operator reads while no leader is found: for how long, who is heard, and what is needed.
+//! The log lines while there is no leader: for how long, which voters are heard, and how many are
+//! needed.
 //!
-//! A search says so each time that it votes again, which it does ever more seldom; not more seldom than
-//! once in [`LEADERLESS_SAID_MS_MAX`]. A young search is nothing to warn of.
+//! A line is logged each time the server repeats its vote, which happens ever less often, but at least
+//! once in [`LEADERLESS_SAID_MS_MAX`]. A short election causes no warning.
 
 use std::collections::BTreeSet;
 
@@ -10,25 +11,25 @@ use crate::id::ServerId;
 use crate::limits::{LEADERLESS_SAID_MS_MAX, LEADERLESS_WARN_MS};
 use crate::time::MonoUs;
 
-/// When a search began, and when it was last told of.
+/// When the election began, and when it was last logged.
 #[derive(Debug)]
 pub(super) struct Leaderless {
     since: MonoUs,
     said_at: MonoUs,
 }
 
-/// Which of the voters a server hears. Each list is for an operator to read.
+/// Which of the voters a server hears. The lists are texts for the log.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Heard {
-    /// How many, with the server itself.
+    /// Number of voters heard, the server itself included.
     pub(super) count: usize,
-    /// How many there are.
+    /// Number of voters.
     pub(super) of: usize,
-    /// How many are needed.
+    /// Number of voters needed.
     pub(super) needed: String,
-    /// Those to whom no connection can be made.
+    /// Voters to which no connection can be made.
     pub(super) unreachable: String,
-    /// Those that can be reached, and have not voted in this search.
+    /// Voters that can be reached, and have not voted in this election.
     pub(super) silent: String,
 }
 
@@ -37,12 +38,12 @@ impl Leaderless {
         Leaderless { since: now, said_at: now }
     }
 
-    /// Whether it is time for a line although nothing happens.
+    /// Whether a line is due although nothing happens.
     pub(super) fn is_due(&self, now: MonoUs) -> bool {
         self.said_at.plus_ms(LEADERLESS_SAID_MS_MAX) <= now
     }
 
-    /// Says it.
+    /// Logs the line.
     pub(super) fn say(&mut self, now: MonoUs, interval_ms: u64, heard: &Heard) {
         self.said_at = now;
         let Heard { count, of, needed, unreachable, silent } = heard;
@@ -52,12 +53,12 @@ impl Leaderless {
             return;
         }
         let seconds = ms / 1000;
-        // A server that answers nothing has said why in its own log.
+        // A server that does not answer has logged the reason.
         let hint = if silent == NONE {
             ""
         } else {
-            ". Those that can be reached and are silent may refuse this server: their logs say why (one myid \
-             twice, or the two ports of a line the other way round)"
+            ". Those that can be reached and are silent may refuse this server: their logs say \
+             why (two servers with the same myid, or the two ports of a line exchanged)"
         };
         tracing::warn!(
             seconds,
@@ -74,7 +75,7 @@ impl Leaderless {
 const NONE: &str = "none";
 
 impl Heard {
-    /// By what is known of each voter.
+    /// Builds the lists from the state of each voter.
     pub(super) fn new(
         electorate: &Electorate,
         has_heard: impl Fn(ServerId) -> bool,

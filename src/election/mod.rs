@@ -1,11 +1,11 @@
-//! Who shall lead: the votes of a round, and the connections on which servers send them.
+//! Leader election: the votes of a round, and the connections on which servers send them.
 //!
-//! An [`Election`] is both of ZooKeeper's halves in one: `FastLeaderElection` decides, and
-//! `QuorumCnxManager` keeps one connection to each other server. It lives as long as the server: one
-//! that has found its leader goes on answering those that look for one.
+//! An [`Election`] combines two classes of ZooKeeper: `FastLeaderElection`, which decides, and
+//! `QuorumCnxManager`, which keeps one connection to each other server. It lives as long as the server: a
+//! server that has a leader still answers those that look for one.
 //!
-//! A vote is ordered by epoch, then zxid, then server: the winner has the newest history that any of
-//! a quorum has. The round keeps votes of different elections apart.
+//! A vote is ordered by epoch, then zxid, then server: the winner has the newest history in a quorum. The
+//! round number separates votes of different elections.
 
 mod connections;
 mod handshake;
@@ -32,22 +32,22 @@ use leaderless::{Heard, Leaderless};
 use notification::Ballot;
 use round::{Agreement, Consequence, Electorate, Round};
 
-/// How an election behaves.
+/// Options of an election.
 #[derive(Clone, Debug)]
 pub struct ElectionOptions {
     /// This server.
     pub me: ServerId,
-    /// Where the configuration does not name it, this server observes (`peerType=observer`).
+    /// If the configuration does not name this server, it observes (`peerType=observer`).
     pub is_observer: bool,
     /// Shortest and longest time until a vote is repeated, in ms.
     pub interval_ms: (u64, u64),
     /// How long a quorum waits for a better vote, in ms (`finalizeWait`).
     pub finalize_wait_ms: u64,
-    /// How long a connection may take to be made, in ms (`cnxTimeout`).
+    /// How long connecting may take, in ms (`cnxTimeout`).
     pub connect_ms: u64,
-    /// How long whoever connects may take to say who he is, in ms (`quorumCnxnTimeoutMs`).
+    /// How long a connecting server may take to send its id, in ms (`quorumCnxnTimeoutMs`).
     pub handshake_ms: u64,
-    /// Say all addresses in the handshake (`multiAddress.enabled`).
+    /// Send all addresses in the handshake (`multiAddress.enabled`).
     pub multi_address: bool,
     /// A newer configuration in a notification counts (`reconfigEnabled`).
     pub reconfig: bool,
@@ -56,7 +56,7 @@ pub struct ElectionOptions {
 }
 
 impl ElectionOptions {
-    /// What these options of a peer say about elections.
+    /// The options of a peer that concern elections.
     pub fn new(options: &PeerOptions) -> ElectionOptions {
         ElectionOptions {
             me: options.me,
@@ -72,10 +72,10 @@ impl ElectionOptions {
     }
 }
 
-/// Whom a server wants to lead, and why.
+/// The server that a server votes for, with its history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Vote {
-    /// Whom; `i64::MIN` from a server that does not vote and knows nobody.
+    /// The candidate; `i64::MIN` from a server that does not vote and knows no leader.
     pub leader: ServerId,
     /// The last transaction in its log.
     pub zxid: Zxid,
@@ -83,29 +83,29 @@ pub struct Vote {
     pub peer_epoch: Epoch,
 }
 
-/// The end of a search for a leader.
+/// The result of an election.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Elected {
     /// The leader; this server itself if it is to lead.
     pub leader: ServerId,
-    /// What the quorum agreed on.
+    /// The vote on which the quorum agreed.
     pub vote: Vote,
     /// The round.
     pub round: i64,
-    /// Those who voted for it, as far as is known here.
+    /// The servers that voted for it, as far as this server knows.
     pub supporters: BTreeSet<ServerId>,
 }
 
-/// What an election has found.
+/// An outcome of an election.
 #[derive(Clone, Debug)]
 pub enum Outcome {
     /// A leader.
     Elected(Elected),
-    /// Another server knows a newer configuration: it is to become the active one
-    /// ([`Election::set_config`]), and the search begins anew ([`Election::look`]).
+    /// Another server knows a newer configuration: make it the active one ([`Election::set_config`]), and
+    /// start the election again ([`Election::look`]).
     NewerConfig(Rc<Config>),
-    /// The server that was elected votes for another one: who has not reached it yet better looks
-    /// again than waits.
+    /// The elected server now votes for another one: a server that has not reached it yet should look for a
+    /// leader again instead of waiting.
     Deserted(ServerId),
 }
 
@@ -113,15 +113,15 @@ pub enum Outcome {
 #[derive(Debug)]
 struct Search {
     round: Round,
-    /// When connections are looked at on which nothing is heard.
+    /// When silent connections are checked next.
     probe_at: MonoUs,
-    /// When everybody hears the vote again.
+    /// When the vote is repeated to all servers.
     repeat_at: MonoUs,
     /// Time between repetitions; it doubles.
     interval_ms: u64,
-    /// A quorum agrees on this vote, and is final then.
+    /// A quorum agrees on this vote; it becomes final at this time.
     finalize: Option<(Vote, MonoUs)>,
-    /// Who does not vote and has asked: when it was answered. It hears the result.
+    /// Non-voters that have asked, and when they were answered. They get the result.
     strangers: BTreeMap<ServerId, MonoUs>,
 }
 
@@ -130,48 +130,48 @@ enum Phase {
     /// Before the first search, and while a newer configuration is taken over.
     Idle,
     Looking(Search),
-    /// A leader is found; this is what others hear.
+    /// There is a leader; this is the vote that others get.
     Settled {
         state: ServerState,
         vote: Vote,
     },
 }
 
-/// Finds a leader, and tells others whom this server has found.
+/// Finds a leader, and tells other servers which leader this server has.
 #[derive(Debug)]
 pub struct Election {
     options: ElectionOptions,
     electorate: Electorate,
-    /// What others are told of the ensemble, if the active configuration is one that only a vote has said:
-    /// they would believe this server's word as well.
+    /// The configuration that others are told, if the active one is known only from a vote: others would
+    /// trust it if this server repeated it.
     vouched: Option<Rc<Config>>,
     connections: Connections,
     /// The last round (`logicalclock`).
     round: i64,
     phase: Phase,
-    /// Of the search under way.
+    /// The log of the present election.
     leaderless: Leaderless,
     outcome: Option<Outcome>,
     looking: BTreeSet<ServerId>,
-    /// The witness has changed its mind: a search may be over.
+    /// The witness's answer has changed: an election may be over.
     is_oracle_news: bool,
-    /// The same happens again and again, and was said.
+    /// The same events repeat, and were logged.
     is_quiet: bool,
     arrivals: Vec<Arrival>,
-    /// Whom this server could not follow, and until when it helps nobody of them to be elected.
+    /// The servers that this server could not follow, and until when it does not help to elect them.
     avoided: BTreeMap<ServerId, MonoUs>,
 }
 
-/// After this time without a word from a server, in ms, its connection is made anew while a leader
-/// is looked for: from one that has said nothing in this search, and from one that has. A dead
-/// connection would be noticed only by the kernel, after minutes.
+/// During an election, the connection of a server from which nothing was received for this time, in ms, is
+/// replaced: for one that has sent nothing in this election, and for one that has. A dead connection would
+/// be noticed only by the kernel, after minutes.
 const SILENCE_MS: (u64, u64) = (2000, 30_000);
 
 const NOBODY: Vote =
     Vote { leader: ServerId(i64::MIN), zxid: Zxid(i64::MIN), peer_epoch: Epoch(i64::MIN) };
 
 impl Election {
-    /// Nothing is looked for yet, and only those who connect are talked to.
+    /// An idle election, which answers only servers that connect.
     pub fn new(options: ElectionOptions, config: Rc<Config>, ids: LinkIds) -> Election {
         let mut connections = Connections::new(&options, ids);
         connections.set_members(&config, &config);
@@ -195,13 +195,13 @@ impl Election {
         }
     }
 
-    /// This server cannot follow `leader`, and does not vote for it until then. Where its vote elects
-    /// one whom it then cannot follow, those who can are kept from electing:
+    /// This server cannot follow `leader`, and does not vote for it until `until`. If its vote elected a
+    /// leader that it then cannot follow, the servers that can follow one would be kept from electing it:
     ///
     /// 1. Servers 1 and 3 have one history, server 2 has another. 1 and 2 elect 1, which waits for a
     ///    second server for `initLimit`.
-    /// 2. Server 3 finds two that look or wait, and no quorum that follows; 2 and 3 elect 3.
-    /// 3. Server 1 gives up, and finds what 3 found; 1 and 2 elect 1, and so on.
+    /// 2. Server 3 finds two servers that look or wait, and no quorum that follows; 2 and 3 elect 3.
+    /// 3. Server 1 gives up, and is in the position of 3 before; 1 and 2 elect 1, and so on.
     pub fn avoid(&mut self, leader: ServerId, until: MonoUs) {
         self.avoided.insert(leader, until);
     }
@@ -211,21 +211,21 @@ impl Election {
         self.avoided.contains_key(&leader)
     }
 
-    /// The same happens again and again, and was said: what is found goes to those who look for faults.
+    /// The same events repeat, and were logged: further ones are logged only at the debug level.
     pub fn set_quiet(&mut self, is_quiet: bool) {
         self.is_quiet = is_quiet;
     }
 
-    /// Whether it was said.
+    /// Whether repeated events are logged only at the debug level.
     pub fn is_quiet(&self) -> bool {
         self.is_quiet
     }
 
-    /// Looks for a leader from now on: a new round begins, with a vote for this server and its
-    /// history. A server that does not vote learns whom the others have elected.
+    /// Starts an election: a new round begins, with a vote for this server and its history. A server that
+    /// does not vote learns which leader the others have elected.
     pub fn look(&mut self, now: MonoUs, zxid: Zxid, epoch: Epoch) {
         let me = self.options.me;
-        // What the configuration says goes before what this server was started as
+        // The role in the configuration overrides the role with which this server was started
         // (QuorumPeer.updateLearnerType).
         let votes = self.electorate.active.is_voter(me);
         let initial = if votes { Vote { leader: me, zxid, peer_epoch: epoch } } else { NOBODY };
@@ -235,15 +235,15 @@ impl Election {
             round = self.round,
             %zxid,
             epoch = epoch.0,
-            // The others pass over the vote of a server that knows of no history.
+            // The others ignore the vote of a server without a history.
             votes = votes && zxid != Zxid::NONE,
             "looking for a leader"
         );
         self.search(now, Round::new(&self.electorate, self.round, initial));
     }
 
-    /// The same for a server that could not lead: it votes for another one whose history is not
-    /// older than its own, which ends at `zxid`, and until there is one for nobody.
+    /// The same for a server that could not lead: it votes for another one whose history is not older than
+    /// its own, which ends at `zxid`; until there is one, it votes for no server.
     pub fn look_without_standing(&mut self, now: MonoUs, zxid: Zxid, epoch: Epoch) {
         self.round = self.round.saturating_add(1);
         tracing::info!(
@@ -274,20 +274,23 @@ impl Election {
         self.decide(now);
     }
 
-    /// Looks no more: this server follows, leads or observes. Others who look get the vote that was
-    /// agreed on.
+    /// Ends the election: this server follows, leads or observes. Servers that look for a leader get the
+    /// vote that was agreed on.
     pub fn settle(&mut self, state: ServerState) {
-        assert!(state != ServerState::Looking, "who settles does not look");
+        assert!(state != ServerState::Looking, "a server that settles does not look for a leader");
         let vote = self.vote();
         self.phase = Phase::Settled { state, vote };
         self.refresh_message();
         self.connections.settle();
     }
 
-    /// A reconfiguration has named the leader: this server looks no more and follows or leads,
-    /// without a search (`QuorumPeer.updateVote`).
+    /// A reconfiguration has named the leader: this server follows or leads without an election
+    /// (`QuorumPeer.updateVote`).
     pub fn designate(&mut self, state: ServerState, vote: Vote) {
-        assert!(state != ServerState::Looking, "who knows its leader does not look");
+        assert!(
+            state != ServerState::Looking,
+            "a server that knows its leader does not look for one"
+        );
         self.outcome = None;
         self.phase = Phase::Settled { state, vote };
         self.refresh_message();
@@ -303,7 +306,7 @@ impl Election {
     }
 
     /// The configuration that is active, and the last one that was proposed or seen. While they
-    /// differ, a leader needs a quorum of both. A search that goes on should begin anew.
+    /// differ, a leader needs a quorum of both. An election in progress should start again.
     pub fn set_config(&mut self, active: Rc<Config>, last_seen: Rc<Config>) {
         self.connections.set_members(&active, &last_seen);
         self.electorate.active = active;
@@ -311,7 +314,7 @@ impl Election {
         self.refresh_message();
     }
 
-    /// What the outside witness says (`oraclePath`). Its yes may end a search at the next timeout.
+    /// Sets the answer of the outside witness (`oraclePath`). A yes may end an election at the next timeout.
     pub fn set_oracle(&mut self, says_yes: bool) {
         if self.options.has_oracle {
             self.is_oracle_news |= self.electorate.oracle != Some(says_yes);
@@ -319,19 +322,18 @@ impl Election {
         }
     }
 
-    /// The configuration that others are told is active, if it is not the one by which this server searches.
+    /// Sets the configuration that others are told, if it differs from the one that this election uses.
     pub fn set_vouched(&mut self, vouched: Option<Rc<Config>>) {
         self.vouched = vouched;
         self.refresh_message();
     }
 
-    /// What it says, as far as is known; `None`: there is none.
+    /// The answer of the witness; `None`: there is no witness.
     pub fn oracle(&self) -> Option<bool> {
         self.electorate.oracle
     }
 
-    /// Something happened on a link of the election port: one that was accepted there, or that
-    /// [`Election::owns`].
+    /// Handles an event on a link that was accepted on the election port, or that [`Election::owns`].
     pub fn handle_link(&mut self, now: MonoUs, event: LinkEvent<'_>) {
         let mut arrivals = std::mem::take(&mut self.arrivals);
         self.connections.handle_link(now, event, &mut arrivals);
@@ -381,13 +383,13 @@ impl Election {
         search.into_iter().chain(self.connections.next_timeout()).min()
     }
 
-    /// What the network is to do, and what was found since the last call.
+    /// The operations for the network, and the outcome since the last call.
     pub fn take(&mut self, ops: &mut Vec<LinkOp>) -> Option<Outcome> {
         self.connections.take(ops);
         self.outcome.take()
     }
 
-    /// Servers that said that they look for a leader, since the last call, while this one did not
+    /// Servers that have reported since the last call that they look for a leader, while this one did not
     /// (`Leader.reportLookingSid`).
     pub fn take_looking(&mut self) -> BTreeSet<ServerId> {
         std::mem::take(&mut self.looking)
@@ -419,7 +421,7 @@ impl Election {
         }
     }
 
-    /// What this server says has changed.
+    /// The vote that this server sends has changed.
     fn refresh_message(&mut self) {
         let (state, vote) = (self.state(), self.vote());
         let config = self.vouched.as_ref().unwrap_or(&self.electorate.active);
@@ -435,7 +437,7 @@ impl Election {
         }
     }
 
-    /// Tells an operator that there is no leader yet, and who is missing.
+    /// Logs that there is no leader yet, and which voters are missing.
     fn say_leaderless(&mut self, now: MonoUs) {
         let Phase::Looking(search) = &mut self.phase else { return };
         let Search { round, interval_ms, .. } = search;
@@ -448,7 +450,7 @@ impl Election {
         self.leaderless.say(now, *interval_ms, &heard);
     }
 
-    /// A new connection: the other side may have missed what was said on the last one.
+    /// A new connection: the other side may have missed a message on the last one.
     fn on_up(&mut self, now: MonoUs, id: ServerId) {
         if !matches!(self.phase, Phase::Idle) && self.electorate.is_voter(id) {
             self.connections.tell(now, id);
@@ -490,8 +492,8 @@ impl Election {
             && state == ServerState::Looking
             && self.avoids(now, vote.leader)
         {
-            // One who leads already may have others who follow.
-            tracing::debug!(leader = vote.leader.0, "not voted for: its history is another one");
+            // A server that already leads may have other followers.
+            tracing::debug!(leader = vote.leader.0, "not voting for it: it has another history");
         } else if let Phase::Looking(search) = &mut self.phase {
             let consequence = search.round.consider(&self.electorate, from, ballot);
             self.on_consequence(now, from, consequence);
@@ -500,8 +502,8 @@ impl Election {
         }
     }
 
-    /// Whether another server is ahead with the configuration. Then nothing else in its message
-    /// counts: the votes of the newer one do.
+    /// Whether another server has a newer configuration. Then nothing else in its message counts, because
+    /// the votes under the newer configuration decide.
     fn finds_newer_config(&mut self, from: ServerId, config: Option<&[u8]>) -> bool {
         let Some(config) = config.filter(|config| !config.is_empty()) else { return false };
         if !self.options.reconfig || !matches!(self.phase, Phase::Looking(_)) {
@@ -514,7 +516,7 @@ impl Election {
             {
                 tracing::debug!(
                     server = from.0,
-                    "no member says a newer configuration: passed over"
+                    "ignoring a newer configuration from a server that is not a member"
                 );
                 false
             }
@@ -522,7 +524,7 @@ impl Election {
                 tracing::info!(
                     server = from.0,
                     version = format_args!("{:x}", config.version),
-                    "a newer configuration is known there"
+                    "another server has a newer configuration"
                 );
                 self.phase = Phase::Idle;
                 self.outcome = Some(Outcome::NewerConfig(Rc::new(config)));
@@ -536,12 +538,11 @@ impl Election {
         }
     }
 
-    /// A server that does not vote, and whose vote does not count: it wants to know who leads.
+    /// Answers a server that does not vote: it wants to know the leader.
     fn answer_stranger(&mut self, now: MonoUs, from: ServerId, state: ServerState) {
         match &mut self.phase {
             Phase::Idle => return,
-            // Two servers that take each other for strangers would answer each other's answers
-            // without end.
+            // Two servers that take each other for strangers would answer each other's answers for ever.
             Phase::Looking(search) => {
                 let interval_ms = self.options.interval_ms.0.max(1);
                 let answered = search.strangers.get(&from);
@@ -562,7 +563,7 @@ impl Election {
         self.looking.insert(from);
         self.connections.tell(now, from);
         let Phase::Settled { state, vote } = &self.phase else { return };
-        // A server that was elected and does not stand any more votes for nobody, in a later round.
+        // An elected server that no longer stands for election votes for no server, in a later round.
         let stands_no_more = ballot.vote == NOBODY && ballot.round > self.round;
         let is_deserted = *state != ServerState::Leading
             && from == vote.leader
@@ -597,7 +598,7 @@ impl Election {
         self.decide(now);
     }
 
-    /// Ends the search if a quorum agrees and nobody better can come, or has not come in time.
+    /// Ends the election if a quorum agrees and no better vote can come, or none has come in time.
     fn decide(&mut self, now: MonoUs) {
         let Phase::Looking(search) = &mut self.phase else { return };
         let Some(agreement) = search.round.agreement(&self.electorate) else {
@@ -644,7 +645,7 @@ impl Election {
         let search = std::mem::replace(&mut self.phase, Phase::Settled { state, vote });
         self.refresh_message();
         if let Phase::Looking(search) = search {
-            // They know only what this server meant before.
+            // They know only this server's earlier vote.
             for id in search.strangers.into_keys() {
                 self.connections.tell(now, id);
             }

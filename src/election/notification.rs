@@ -1,4 +1,4 @@
-//! A vote as it travels, in the forms of all servers that are still about.
+//! The encoding of a vote, in the forms of all servers that are still in use.
 
 use bytes::Bytes;
 
@@ -9,27 +9,27 @@ use crate::quorum::Config;
 
 /// The shortest form, without the epoch: from servers before 3.3.3.
 pub(super) const BYTES_MIN: usize = 28;
-/// The form with an epoch and a number that is not looked at: from servers before 3.4.6.
+/// The form with an epoch and a number that is ignored: from servers before 3.4.6.
 const BYTES_WITHOUT_VERSION: usize = 40;
-/// What such a message says up to the epoch.
+/// The length of such a message up to the epoch.
 const BYTES_WITH_EPOCH: usize = 36;
 
-/// What a server said about the leader.
+/// The content of a notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ballot {
-    /// What that server is doing.
+    /// The state of the sender.
     pub(super) state: ServerState,
-    /// Whom it votes for, or has elected.
+    /// The candidate that it votes for, or has elected.
     pub(super) vote: Vote,
-    /// In which round.
+    /// Its round.
     pub(super) round: i64,
-    /// Whether it is recent enough to say the version of its message (ZOOKEEPER-1732).
+    /// Whether the sender is recent enough to send the version of its message (ZOOKEEPER-1732).
     pub(super) is_versioned: bool,
 }
 
 /// Reads a message; `None`: it is too short or malformed. With it, the configuration as text.
 pub(super) fn read(bytes: &[u8]) -> Option<(Ballot, Option<&[u8]>)> {
-    // ZooKeeper: FastLeaderElection.WorkerReceiver tells the old forms by their length.
+    // ZooKeeper: FastLeaderElection.WorkerReceiver recognises the old forms by their length.
     let (bytes, is_versioned) = match bytes.len() {
         ..BYTES_MIN => return None,
         BYTES_MIN => (bytes, false),
@@ -43,7 +43,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<(Ballot, Option<&[u8]>)> {
     Some((Ballot { state, vote, round: election_epoch, is_versioned }, config))
 }
 
-/// The message with its length, as it goes on a connection.
+/// The message with its length, as sent on a connection.
 pub(super) fn write(state: ServerState, vote: Vote, round: i64, config: &Config) -> Bytes {
     let text = config.to_text();
     let notification = Notification {
@@ -62,7 +62,7 @@ pub(super) fn write(state: ServerState, vote: Vote, round: i64, config: &Config)
     message.into()
 }
 
-/// For lines in the log.
+/// The name of a state, for the log.
 pub(super) fn name(state: ServerState) -> &'static str {
     match state {
         ServerState::Looking => "LOOKING",

@@ -1,8 +1,8 @@
-//! One search for a leader: which votes are in, and when they suffice (`FastLeaderElection`).
+//! One round of an election: the votes received, and when they suffice (`FastLeaderElection`).
 //!
 //! ```text
-//! received  votes of this round: of those who look, and of those who have just decided in it
-//! outside   what servers say that have a leader, of any round (ZooKeeper's `outofelection`)
+//! received  votes of this round: of servers that look, and of those that have just decided in it
+//! outside   votes of servers that have a leader, of any round (ZooKeeper's `outofelection`)
 //! ```
 //! A newer round replaces an older one and its votes; a vote of an older round is answered, not
 //! counted. While a new configuration is proposed, its members vote too, but only those of the
@@ -18,14 +18,14 @@ use crate::id::{Epoch, ServerId, Zxid};
 use crate::proto::quorum::ServerState;
 use crate::quorum::{AckTracker, Config, Oracle};
 
-/// Who votes, and what makes a quorum.
+/// The voters, and the rule for a quorum.
 #[derive(Debug, Clone)]
 pub(super) struct Electorate {
     pub(super) me: ServerId,
     pub(super) active: Rc<Config>,
     /// Counts besides `active` while it is newer.
     pub(super) last_seen: Rc<Config>,
-    /// What the outside witness says, where there is one.
+    /// The answer of the outside witness, if there is one.
     pub(super) oracle: Option<bool>,
 }
 
@@ -39,8 +39,8 @@ impl Electorate {
         self.active.is_voter(id) || self.next().is_some_and(|next| next.is_voter(id))
     }
 
-    /// Whether the server can be elected: only by the configuration that is active. One that was
-    /// proposed is not known to all who vote, and the others would never vote for a server that it
+    /// Whether the server can be elected: only by the configuration that is active. A proposed
+    /// configuration is not known to all voters, and the others would never vote for a server that it
     /// adds: this server would wait for them for ever.
     fn may_lead(&self, id: ServerId) -> bool {
         self.active.is_voter(id)
@@ -60,8 +60,8 @@ impl Electorate {
     }
 
     /// Whether `new` beats `old`: the newer history wins, the larger id among equals
-    /// (`totalOrderPredicate`). A server without weight never wins, and always loses, so that it
-    /// does not go on voting for itself when its history happens to be the newest.
+    /// (`totalOrderPredicate`). A server without weight never wins, and always loses, so that it does
+    /// not keep voting for itself when its history happens to be the newest.
     pub(super) fn is_better(&self, new: Vote, old: Vote) -> bool {
         let rank = |vote: Vote| (vote.peer_epoch, vote.zxid, vote.leader);
         self.weight(new.leader) != 0 && (self.weight(old.leader) == 0 || rank(new) > rank(old))
@@ -81,13 +81,13 @@ impl Electorate {
         tracker.has_all_quorums_with(oracle)
     }
 
-    /// Whether a witness exists, decides here, and has given its word to the other server.
+    /// Whether a witness exists, decides here, and has chosen the other server.
     fn oracle_is_with_the_other(&self) -> bool {
         self.oracle == Some(false) && self.voters().len() <= 2
     }
 }
 
-/// A leader, and who is for it.
+/// A leader, and the servers that support it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Agreement {
     pub(super) vote: Vote,
@@ -95,16 +95,16 @@ pub(super) struct Agreement {
     pub(super) supporters: BTreeSet<ServerId>,
 }
 
-/// What follows from a vote.
+/// The consequence of a vote.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Consequence {
-    /// Nothing, but that it may count.
+    /// None, except that the vote may count.
     Noted,
     /// It is of an older round: the sender gets ours.
     Answer,
-    /// Our own vote has changed: everybody gets it.
+    /// Our own vote has changed: all servers get it.
     Proposes,
-    /// There is a leader already.
+    /// There already is a leader.
     Joins(Agreement),
 }
 
@@ -112,11 +112,12 @@ pub(super) enum Consequence {
 #[derive(Debug)]
 pub(super) struct Round {
     pub(super) number: i64,
-    /// What this server would vote if it were alone.
+    /// The initial vote of this server.
     initial: Vote,
-    /// What it votes for.
+    /// Its present vote.
     pub(super) proposed: Vote,
-    /// It does not stand itself, and votes only for who has at least this history.
+    /// This server does not stand for election, and votes only for a server with at least this
+    /// history.
     floor: Option<(Epoch, Zxid)>,
     received: BTreeMap<ServerId, Ballot>,
     outside: BTreeMap<ServerId, Ballot>,
@@ -131,7 +132,7 @@ impl Round {
         round
     }
 
-    /// A round in which this server votes, and cannot be elected. Until it hears of somebody whose
+    /// A round in which this server votes, and cannot be elected. Until it hears of a server whose
     /// history is not older than its own, given as epoch and zxid, it votes for `nobody`.
     pub(super) fn without_standing(
         electorate: &Electorate,
@@ -142,17 +143,17 @@ impl Round {
         Round { floor: Some(floor), ..Round::new(electorate, number, nobody) }
     }
 
-    /// Whether this server may vote for that.
+    /// Whether this server may cast this vote.
     fn may_vote(&self, electorate: &Electorate, vote: Vote) -> bool {
         self.floor.is_none_or(|floor| {
             vote.leader != electorate.me && (vote.peer_epoch, vote.zxid) >= floor
         })
     }
 
-    /// Votes for somebody, and notes that.
+    /// Changes its vote, and records it.
     fn propose(&mut self, electorate: &Electorate, vote: Vote) {
         self.proposed = vote;
-        // ZooKeeper sends its own vote to itself; so does a voter only, and its vote for nobody
+        // ZooKeeper sends its own vote to itself. Only a voter does so, and its vote for no server
         // would not be accepted.
         if electorate.is_voter(electorate.me) && electorate.may_lead(vote.leader) {
             let (state, round) = (ServerState::Looking, self.number);
@@ -161,14 +162,14 @@ impl Round {
         }
     }
 
-    /// A newer round: what was said in the older ones is void.
+    /// Begins a newer round: votes of older rounds are void.
     fn begin(&mut self, electorate: &Electorate, number: i64, vote: Vote) {
         self.number = number;
         self.received.clear();
         self.propose(electorate, vote);
     }
 
-    /// A voter has spoken.
+    /// Handles the vote of a voter.
     pub(super) fn consider(
         &mut self,
         electorate: &Electorate,
@@ -189,8 +190,8 @@ impl Round {
             ServerState::Following => self.consider_established(electorate, from, ballot),
             ServerState::Leading => {
                 let consequence = self.consider_established(electorate, from, ballot);
-                // ZooKeeper: FastLeaderElection.receivedLeadingNotification (ZOOKEEPER-3922). Of
-                // two servers, the witness has chosen the other: it leads without a quorum.
+                // ZooKeeper: FastLeaderElection.receivedLeadingNotification (ZOOKEEPER-3922). The
+                // witness has chosen the other one of two servers, which leads without a quorum.
                 if consequence == Consequence::Noted && electorate.oracle_is_with_the_other() {
                     let supporters = BTreeSet::from([from]);
                     let Ballot { vote, round, .. } = ballot;
@@ -202,12 +203,13 @@ impl Round {
         }
     }
 
-    /// A voter names nobody who could lead. Its vote does not count, but its round does:
+    /// A voter names no server that could lead. Its vote does not count, but its round does:
     ///
-    /// 1. A server that only the proposed configuration names looks for the second time, and votes
-    ///    for nobody. This server is in round 1, and needs a quorum of that configuration.
-    /// 2. There, the vote of this server is of an older round: it is answered, not counted.
-    /// 3. If the answer changed nothing here, as with ZooKeeper, both would look for ever.
+    /// 1. A server that only the proposed configuration names looks for a leader for the second time,
+    ///    and votes for no server. This server is in round 1, and needs a quorum of that
+    ///    configuration.
+    /// 2. For that server, the vote of this server is of an older round: it is answered, not counted.
+    /// 3. If the answer changed nothing here, as in ZooKeeper, both would look for a leader for ever.
     fn consider_undecided(&mut self, electorate: &Electorate, ballot: Ballot) -> Consequence {
         if ballot.state != ServerState::Looking || ballot.round <= self.number {
             return Consequence::Noted;
@@ -227,12 +229,12 @@ impl Round {
             if self.floor.is_none() || !is_undecided || !self.may_vote(electorate, ballot.vote) {
                 return Consequence::Answer;
             }
-            // Who has voted for nobody has not voted in its round.
-            // ZooKeeper: FastLeaderElection passes over votes for nobody, and their round with them:
-            // it would not come to the newer one.
+            // A server that voted for no server has not voted in its round. ZooKeeper:
+            // FastLeaderElection ignores such votes, and their round with them: it would not reach
+            // the newer round.
             self.begin(electorate, ballot.round, self.initial);
         }
-        // A server without a database votes for nobody, and nobody for it; it waits until others
+        // A server without a database votes for no server, and gets no votes; it waits until others
         // have a leader.
         if self.initial.zxid == Zxid::NONE || ballot.vote.zxid == Zxid::NONE {
             return Consequence::Noted;
@@ -267,7 +269,7 @@ impl Round {
                     other.vote == vote && other.round == round
                 } else {
                     // ZooKeeper: it stores these votes without their version, and then compares
-                    // with Vote.equals, which looks at the epoch only where the versions agree.
+                    // with Vote.equals, which compares the epoch only if the versions agree.
                     other.vote.leader == vote.leader
                         && (ballot.is_versioned || other.vote.peer_epoch == vote.peer_epoch)
                 }
@@ -289,9 +291,9 @@ impl Round {
                     || other.vote.peer_epoch == vote.peer_epoch)
         });
         // A configuration that was proposed to this server need not count here, as it does in
-        // ZooKeeper: if nobody carried it out, those who lead and follow do not know it, and it may
-        // need the vote of this very server, which would look for a leader for ever. If somebody did,
-        // a leader without its quorum gets no further than discovery.
+        // ZooKeeper. If no leader completed it, the present leader and followers do not know it, and
+        // it may need the vote of this very server, which would look for a leader for ever. If a
+        // leader did complete it, a leader without its quorum gets no further than discovery.
         let mut tracker = AckTracker::new(electorate.active.clone());
         for (id, _) in agree {
             tracker.add(*id);
@@ -315,8 +317,8 @@ impl Round {
     ) -> bool {
         let leader = ballot.vote.leader;
         if leader == electorate.me {
-            // All the others think that this server leads. It does if they think of this round, and
-            // if it has something to lead with.
+            // All the others take this server for the leader. It is, if they mean this round, and if
+            // it has a history.
             return ballot.round == self.number
                 && self.initial.zxid != Zxid::NONE
                 && self.floor.is_none();
@@ -324,7 +326,7 @@ impl Round {
         votes.get(&leader).is_some_and(|vote| vote.state == ServerState::Leading)
     }
 
-    /// What a quorum agrees on, if it is what this server proposes (`termPredicate`).
+    /// The agreement of a quorum on this server's own vote, if there is one (`termPredicate`).
     pub(super) fn agreement(&self, electorate: &Electorate) -> Option<Agreement> {
         if self.initial.zxid == Zxid::NONE {
             return None;
@@ -339,8 +341,8 @@ impl Round {
             .then(|| Agreement { vote, round, supporters: tracker.acks().clone() })
     }
 
-    /// Whether no better vote can come: everybody who could win has voted in this round, but for
-    /// those of whom `is_unreachable` says that they cannot.
+    /// Whether no better vote can come: every server that could win has voted in this round, or
+    /// `is_unreachable` holds for it.
     pub(super) fn is_complete(
         &self,
         electorate: &Electorate,
@@ -354,7 +356,7 @@ impl Round {
         })
     }
 
-    /// Whether the server has voted in this round, or said what it has elected.
+    /// Whether the server has voted in this round, or sent the leader that it has elected.
     pub(super) fn has_heard(&self, id: ServerId) -> bool {
         self.received.contains_key(&id) || self.outside.contains_key(&id)
     }

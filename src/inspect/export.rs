@@ -1,8 +1,8 @@
-//! `txnlog export`: logs as plain as ZooKeeper writes them.
+//! `txnlog export`: logs without padding, as ZooKeeper writes them.
 //!
-//! Our own records have padding and guards behind the transaction, where no reader looks that goes by
-//! the record's length, as all of ZooKeeper's do. A program that goes by the size of what it has
-//! decoded stops at the first of them: this is for such programs.
+//! Our own records have padding and guards after the transaction. Readers that use the record's length,
+//! as all of ZooKeeper's do, skip them. A program that uses the size of what it has decoded stops at the
+//! first padded record: this command is for such programs.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -21,8 +21,9 @@ use crate::txnlog::{Entry, Verdict, plain_header, plan, put_plain_record};
 /// The end of a name while the file is being written.
 const UNFINISHED: &str = ".unfinished";
 
-/// Writes each file into the folder `to`, under its own name, without padding and guards. A file that
-/// is there already is never written over, and a damaged one is not exported. Whether all were.
+/// Writes each file into the folder `to`, under its own name, without padding and guards. It never
+/// overwrites an existing file, and does not export a damaged one. Returns whether all files were
+/// exported.
 ///
 /// # Errors
 /// `out` fails.
@@ -53,8 +54,8 @@ fn export(path: &Path, to: &Path, json: bool, out: &mut dyn Write) -> io::Result
     let (target, unfinished) = (to.join(name), to.join(format!("{name}{UNFINISHED}")));
     let in_the_way = match target.try_exists() {
         Ok(false) => None,
-        Ok(true) => Some("is there already, and is not written over".to_owned()),
-        Err(error) => Some(format!("cannot be looked for, so it is not written: {error}")),
+        Ok(true) => Some("already exists, and is not overwritten".to_owned()),
+        Err(error) => Some(format!("cannot be checked, so it is not written: {error}")),
     };
     if let Some(text) = in_the_way {
         complain(&target, json, &text, out)?;
@@ -64,8 +65,8 @@ fn export(path: &Path, to: &Path, json: bool, out: &mut dyn Write) -> io::Result
     let mut copy = match Copy::begin(&unfinished, mode) {
         Ok(copy) => copy,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let text = "is there already: another export may be writing it. If none runs, one that \
-                        was broken off has left it: remove it";
+            let text = "already exists: another export may be writing it. If none is running, an \
+                interrupted one has left it: remove it";
             complain(&unfinished, json, text, out)?;
             return Ok(false);
         }
@@ -81,7 +82,7 @@ fn export(path: &Path, to: &Path, json: bool, out: &mut dyn Write) -> io::Result
     let done = match read {
         Ok(Some((verdict, _))) if is_whole(&verdict) => copy.finish(&unfinished, &target, verdict),
         Ok(Some((verdict, _))) => Err(format!("{verdict}; it is not exported")),
-        // What is wrong was said, or nobody hears of it any more.
+        // The failure was printed, or printing has failed.
         Ok(None) | Err(_) => {
             let _ = fs::remove_file(&unfinished);
             return read.map(|_| false);
@@ -93,7 +94,7 @@ fn export(path: &Path, to: &Path, json: bool, out: &mut dyn Write) -> io::Result
             Ok(true)
         }
         Err(reason) => {
-            // Left behind it would be no log, by its name.
+            // If the file remains, its name is not that of a log.
             let _ = fs::remove_file(&unfinished);
             complain(path, json, &reason, out)?;
             Ok(false)
@@ -114,14 +115,14 @@ struct Copy {
 struct Written {
     txns: u64,
     verdict: Verdict,
-    /// What is worth a note though the file is whole.
+    /// Remarks about a file that is whole.
     remarks: Vec<String>,
 }
 
 impl Copy {
-    /// Never a file or a link that is there: it may be somebody else's.
+    /// Never opens an existing file or link: it may belong to another program.
     fn begin(path: &Path, mode: u32) -> io::Result<Copy> {
-        // Whoever may not read the log may not read its copy.
+        // The copy must not be readable for users who may not read the log.
         let file = File::options().write(true).create_new(true).mode(mode & 0o666).open(path)?;
         let mut file = BufWriter::with_capacity(256 << 10, file);
         file.write_all(&plain_header())?;
@@ -143,7 +144,7 @@ impl Copy {
         self.txns += 1;
     }
 
-    /// Whole under its name, or not there.
+    /// Publishes the whole file under its name, or removes it.
     fn finish(self, from: &Path, to: &Path, verdict: Verdict) -> Result<Written, String> {
         let Copy { file, txns, failed, .. } = self;
         let written = failed.map_or(Ok(()), Err).and_then(|()| {
@@ -153,22 +154,22 @@ impl Copy {
         match written {
             Ok(()) => Ok(Written { txns, verdict, remarks: remarks(from, to) }),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                Err(format!("{} is there already, and is not written over", to.display()))
+                Err(format!("{} already exists, and is not overwritten", to.display()))
             }
             Err(error) => Err(format!("{} cannot be written: {error}", to.display())),
         }
     }
 }
 
-/// A way to give a file another name that nobody else has, or to fail and leave that name alone.
+/// A way to rename a file to an unused name, or to fail without touching an existing file.
 type Way = fn(&Path, &Path) -> io::Result<()>;
 
-/// No way works on every file system: network and FUSE mounts may know no flags of a rename, FAT knows no
-/// hard links.
+/// No way works on every file system: network and FUSE mounts may not support flags of a rename, FAT has
+/// no hard links.
 const WAYS: [Way; 3] = [rename_without_replacing, link_and_remove, take_and_replace];
 
-/// Gives the file the name `to` by the first way that works here. A name that somebody took meanwhile
-/// is left to them.
+/// Gives the file the name `to` by the first way that works here. If another program took the name
+/// meanwhile, its file stays.
 fn publish(from: &Path, to: &Path, ways: &[Way]) -> io::Result<()> {
     let mut failed = Err(io::ErrorKind::Unsupported.into());
     for way in ways {
@@ -188,7 +189,7 @@ fn rename_without_replacing(from: &Path, to: &Path) -> io::Result<()> {
 
 fn link_and_remove(from: &Path, to: &Path) -> io::Result<()> {
     fs::hard_link(from, to)?;
-    // The file has its name now, so this is no failure any more.
+    // The file has its name now, so this is not a failure.
     let _ = fs::remove_file(from);
     Ok(())
 }
@@ -201,13 +202,13 @@ fn take_and_replace(from: &Path, to: &Path) -> io::Result<()> {
     })
 }
 
-/// What is worth a note about a file that has got its name.
+/// Remarks about a file that has got its name.
 fn remarks(from: &Path, to: &Path) -> Vec<String> {
     let mut remarks = Vec::new();
     if fs::symlink_metadata(from).is_ok() {
-        remarks.push(format!("{} cannot be removed: it can go", from.display()));
+        remarks.push(format!("{} cannot be removed; it is no longer needed", from.display()));
     }
-    // A power cut may take a name that is not in its folder on the disk.
+    // A power cut may remove a name that is not yet in the folder on the disk.
     let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     if let Err(error) = File::open(folder).and_then(|folder| folder.sync_all()) {
@@ -282,6 +283,9 @@ mod tests {
         take_and_replace(&folder.path().join("nothing"), &to).unwrap_err();
         assert!(!to.exists());
         fs::write(&to, "whole").unwrap();
-        assert!(remarks(&from, &to)[0].ends_with("log.1.unfinished cannot be removed: it can go"));
+        assert!(
+            remarks(&from, &to)[0]
+                .ends_with("log.1.unfinished cannot be removed; it is no longer needed")
+        );
     }
 }

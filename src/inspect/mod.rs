@@ -1,8 +1,8 @@
-//! The commands that look into files: `txnlog dump|check|export`, `snapshot dump|check|summary`.
+//! The commands that inspect files: `txnlog dump|check|export`, `snapshot dump|check|summary`.
 //!
-//! They read what Apache ZooKeeper wrote as well as our own, and change nothing of it. Each prints lines
-//! for people or JSON objects, one per line, and answers whether every file is whole; a file that
-//! cannot be opened is not. Only a failure to print is an error.
+//! They read files of Apache ZooKeeper as well as our own, and change none of them. Each prints lines
+//! for people or JSON objects, one per line, and returns whether every file is whole; a file that cannot
+//! be opened is not. Only a failure to print is an error.
 
 mod export;
 mod snapshot;
@@ -22,12 +22,12 @@ use serde_json::json;
 
 use crate::snapshot::Compression;
 
-/// Opens a file, or says why not.
+/// Opens a file, or prints why it cannot.
 fn open(path: &Path, json: bool, out: &mut dyn Write) -> io::Result<Option<BufReader<File>>> {
-    // Before it is opened: that waits for ever where a pipe has no writer.
+    // Checked before opening: opening a pipe without a writer waits for ever.
     let regular = path.metadata().and_then(|found| match found.is_file() || found.is_dir() {
         true => File::open(path),
-        false => Err(io::Error::other("it is no regular file")),
+        false => Err(io::Error::other("it is not a regular file")),
     });
     match regular {
         Ok(file) => Ok(Some(BufReader::with_capacity(256 << 10, file))),
@@ -38,7 +38,7 @@ fn open(path: &Path, json: bool, out: &mut dyn Write) -> io::Result<Option<BufRe
     }
 }
 
-/// What a command expects a file to be.
+/// The kind of file that a command expects.
 #[derive(Clone, Copy)]
 enum Wanted {
     Log,
@@ -53,7 +53,7 @@ impl Wanted {
         }
     }
 
-    /// The bytes with which such a file begins.
+    /// The first bytes of such a file.
     fn magic(self) -> &'static [u8] {
         match self {
             Wanted::Log => b"ZKLG",
@@ -64,12 +64,12 @@ impl Wanted {
     }
 }
 
-/// What a file is, if it is certainly nothing of what is wanted: it begins with other bytes. One that
-/// was cut off, or prepared and not written, may be.
+/// What a file is, if it is certainly not of the wanted kind, because it begins with other bytes. A
+/// truncated file, or one that was prepared and not written, may be of that kind.
 fn other_than(wanted: Wanted, file: &mut BufReader<File>) -> io::Result<Option<String>> {
     const SHOWN_BYTES: usize = 16;
     let mut begin = Vec::new();
-    // A folder can be opened, and not read: the reader of the content says so.
+    // A folder can be opened, but not read: the reader of the content reports that.
     if file.by_ref().take(SHOWN_BYTES as u64).read_to_end(&mut begin).is_err() {
         return Ok(None);
     }
@@ -93,10 +93,10 @@ fn other_than(wanted: Wanted, file: &mut BufReader<File>) -> io::Result<Option<S
         _ => format!("or its first bytes are damaged: it begins with \"{}\"", printable(&begin)),
     };
     let name = wanted.name();
-    Ok(Some(format!("no {name}: its magic number is not that of one; {is}")))
+    Ok(Some(format!("not a {name}: its magic number is wrong; {is}")))
 }
 
-/// Bytes as text, as far as they are.
+/// Bytes as text, as far as possible.
 fn printable(bytes: &[u8]) -> String {
     bytes.escape_ascii().to_string()
 }
@@ -110,7 +110,7 @@ fn complain(path: &Path, json: bool, what: &str, out: &mut dyn Write) -> io::Res
     }
 }
 
-/// The last part of a path, which says what the file is.
+/// The last part of a path: the file's name.
 fn name_of(path: &Path) -> &str {
     path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
 }

@@ -16,7 +16,7 @@ use crate::recovery::{DAMAGED_BEGINNING, look_at};
 use crate::snapshot::{Compression, Digest, Look, Parts, SnapshotError, Trailers, load, read};
 use crate::txnlog::plan;
 
-/// Prints every session, ACL and node, and what stands behind them.
+/// Prints every session, ACL and node, and the parts after them.
 ///
 /// # Errors
 /// `out` fails.
@@ -108,16 +108,16 @@ pub fn check_snapshot(path: &Path, json: bool, out: &mut dyn Write) -> io::Resul
     Ok(whole)
 }
 
-/// What a server does with a snapshot that has no end.
+/// What a server does with an unfinished snapshot.
 fn unfinished(path: &Path, name: &str) -> String {
     let what = match std::fs::metadata(path).map(|found| found.len()) {
-        Ok(0) => "it is empty, so it was never finished, or something cut it off",
+        Ok(0) => "it is empty, so it was never finished, or it was truncated",
         _ => "it was never finished: its end is missing",
     };
     match plan::snapshot_zxid(name) {
         Some(zxid) => format!(
-            "{what}. The server passes it over when it starts, and begins with the snapshot before it \
-             and the log; where the log then does not reach {zxid}, or there is no other snapshot and \
+            "{what}. The server ignores it when it starts, and begins with the previous snapshot \
+             and the log; if the log then does not reach {zxid}, or there is no other snapshot and \
              the log has transactions, it refuses to start"
         ),
         None => what.to_owned(),
@@ -170,7 +170,7 @@ pub fn summarize_snapshot(path: &Path, json: bool, out: &mut dyn Write) -> io::R
     Ok(true)
 }
 
-/// Opens a file that is a snapshot, or says what else it is.
+/// Opens a snapshot file, or prints what else it is.
 fn open_snapshot(
     path: &Path,
     json: bool,
@@ -189,16 +189,16 @@ fn open_snapshot(
 /// Rows that are printed for people; JSON has all of them.
 const SUMMARY_ROWS_MAX: usize = 50;
 
-/// What the digest in a file says about its tree.
+/// How the digest in a file compares with its tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum DigestFound {
-    /// There is none.
+    /// There is no digest.
     None,
-    /// It is the tree's.
+    /// It equals the tree's.
     Right,
-    /// It is not the tree's, and should be.
+    /// It differs from the tree's, and should not.
     Wrong,
-    /// It will be the tree's when the log is replayed up to its zxid: the snapshot is fuzzy.
+    /// It will equal the tree's when the log is replayed up to its zxid: the snapshot is fuzzy.
     Later,
     /// It is of another version of the algorithm, or of an epoch that ended.
     Other,
@@ -238,7 +238,7 @@ impl DigestFound {
     }
 }
 
-/// A digest that says something.
+/// A meaningful digest.
 // ZooKeeper: DataTree.serializeZxidDigest writes zxid 0 where there is none.
 fn said(digest: Option<Digest>) -> Option<Digest> {
     digest.filter(|digest| digest.zxid != Zxid::ZERO)
@@ -258,7 +258,7 @@ fn examine(
     compression: Compression,
     zxid: Option<Zxid>,
 ) -> Result<Found, SnapshotError> {
-    // A file that was renamed says nothing of its zxid: then no digest belongs to a later one.
+    // The zxid of a renamed file is unknown: then no digest counts as that of a later one.
     let named = zxid.unwrap_or(Zxid::ZERO);
     let options = DatabaseOptions::default();
     let loaded = load(file, compression, named, options, &mut |_, _| ())?;
@@ -392,7 +392,7 @@ fn print_trailers(trailers: &Trailers, json: bool, out: &mut dyn Write) -> io::R
     writeln!(out, "== {}, {bytes} bytes, every checksum is right", text::nodes(*nodes))
 }
 
-/// What is below one child of the root.
+/// The figures of one child of the root and the nodes below it.
 #[derive(Default)]
 struct Part {
     nodes: u64,

@@ -18,7 +18,7 @@ fn logs() -> Vec<PathBuf> {
     ["log.100000001", "log.400000001", "log.500000001"].map(golden).to_vec()
 }
 
-/// What a command prints, without the folder, and its answer.
+/// The output of a command, without the folder, and its result.
 fn run(command: impl FnOnce(&mut dyn Write) -> io::Result<bool>) -> (String, bool) {
     let mut out = Vec::new();
     let whole = command(&mut out).unwrap();
@@ -44,7 +44,7 @@ fn a_pipe_is_no_file_to_look_into() {
     let mut out = Vec::new();
     check_logs(std::slice::from_ref(&pipe), false, &mut out).unwrap();
     let said = String::from_utf8(out).unwrap();
-    assert!(said.contains("cannot be opened: it is no regular file"), "{said}");
+    assert!(said.contains("cannot be opened: it is not a regular file"), "{said}");
 }
 
 #[test]
@@ -113,10 +113,10 @@ fn a_file_of_another_kind_is_no_whole_one() {
     };
     let text = write("log.1", b"dear reader, this is a text and no log\n");
     let (said, whole) = run(|out| check_logs(std::slice::from_ref(&text), false, out));
-    assert!(!whole && said.contains("no transaction log: its magic number"), "{said}");
+    assert!(!whole && said.contains("not a transaction log: its magic number"), "{said}");
     assert!(said.contains("it begins with \"dear reader, thi\""), "{said}");
     let (said, whole) = run(|out| dump_logs(&[text], true, out));
-    assert!(!whole && said.contains("no transaction log"), "{said}");
+    assert!(!whole && said.contains("not a transaction log"), "{said}");
     let (said, whole) = run(|out| check_logs(&[golden("snapshot.0")], false, out));
     assert!(!whole && said.contains("it is an uncompressed snapshot"), "{said}");
     for command in [check_snapshot, dump_snapshot, summarize_snapshot] {
@@ -126,11 +126,11 @@ fn a_file_of_another_kind_is_no_whole_one() {
     let gz = write("snapshot.5.gz", &std::fs::read(golden("snapshot.0")).unwrap());
     let (said, whole) = run(|out| check_snapshot(&gz, false, out));
     assert!(!whole && said.contains("under a name that does not end in"), "{said}");
-    // What a crash leaves is no other kind of file: nothing, a part, zeroes.
+    // The remains of a crash are not another kind of file: no bytes, a part, zeroes.
     for content in [&b""[..], b"ZK", &[0; 4096]] {
         let path = write("log.9", content);
         let (said, _) = run(|out| check_logs(&[path], false, out));
-        assert!(!said.contains("no transaction log"), "{content:?}: {said}");
+        assert!(!said.contains("not a transaction log"), "{content:?}: {said}");
     }
 }
 
@@ -138,12 +138,12 @@ fn a_file_of_another_kind_is_no_whole_one() {
 fn a_check_of_logs_notices_what_is_missing_between_two() {
     let folder = tempfile::tempdir().unwrap();
     let one = damaged(&folder, "log.500000001", |content| {
-        // The record behind the first one moves over it.
+        // The second record moves over the first one.
         let first = 16 + 13 + u32::from_be_bytes(content[24..28].try_into().unwrap()) as usize;
         content.drain(16..first);
     });
     let (text, whole) = run(|out| check_logs(&[one.clone(), one], false, out));
-    assert!(!whole && text.contains("they never go back"), "{text}");
+    assert!(!whole && text.contains("zxids never go back"), "{text}");
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn a_check_of_a_snapshot_compares_its_digest() {
     assert!(whole && text.contains("its digest 7749185122 is that of the tree"), "{text}");
     let (text, whole) = run(|out| check_snapshot(&golden("snapshot.0"), true, out));
     assert!(whole && text.contains(r#""digest":"none""#), "{text}");
-    // One word for one thing: zxid 0 says in the file that there is no digest.
+    // Zxid 0 in the file means that there is no digest.
     assert!(text.contains(r#""stored_digest":null"#), "{text}");
     let (text, _) = run(|out| check_snapshot(&golden("snapshot.0"), false, out));
     assert!(text.contains(" nodes (srvr, which counts the root twice, says 5)"), "{text}");
@@ -219,7 +219,7 @@ fn an_export_of_zookeepers_logs_is_what_zookeeper_wrote() {
         assert!(used == is && rest.iter().all(|byte| *byte == 0), "{}", log.display());
     }
     let (text, whole) = run(|out| export_logs(&logs()[..1], &to, false, out));
-    assert!(!whole && text.contains("is there already, and is not written over"), "{text}");
+    assert!(!whole && text.contains("already exists, and is not overwritten"), "{text}");
 }
 
 #[test]
@@ -263,8 +263,8 @@ fn an_export_touches_nothing_that_another_one_is_writing() {
             false => std::fs::write(&unfinished, "theirs").unwrap(),
         }
         let (text, whole) = export();
-        assert!(!whole && text.contains("log.100000001.unfinished: is there already"), "{text}");
-        assert!(text.contains("If none runs") && text.contains("remove it"), "{text}");
+        assert!(!whole && text.contains("log.100000001.unfinished: already exists"), "{text}");
+        assert!(text.contains("If none is running") && text.contains("remove it"), "{text}");
         assert_eq!(std::fs::read(&unfinished).unwrap(), b"theirs");
         assert!(!folder.path().join("log.100000001").exists());
         std::fs::remove_file(&unfinished).unwrap();
@@ -341,7 +341,7 @@ fn a_check_of_a_snapshot_without_an_end_says_what_a_server_does_with_it() {
         std::fs::write(&path, content).unwrap();
         let (said, whole) = run(|out| check_snapshot(&path, false, out));
         assert!(!whole && said.contains(part), "{said}");
-        assert!(said.contains("The server passes it over when it starts"), "{said}");
+        assert!(said.contains("The server ignores it when it starts"), "{said}");
         assert!(said.contains("does not reach 0x5"), "{said}");
     }
 }

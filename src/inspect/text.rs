@@ -28,14 +28,14 @@ fn date(day: i64) -> (i64, i64, i64) {
     (era * 400 + year + later, month, day_of_month)
 }
 
-/// How many nodes a snapshot holds, and what ZooKeeper's `srvr`, `mntr` and SnapshotFormatter say of the
-/// same tree.
+/// The number of nodes in a snapshot, and the number that ZooKeeper's `srvr`, `mntr` and
+/// SnapshotFormatter show for the same tree.
 // ZooKeeper: DataTree keeps the root under two names, "" and "/", and getNodeCount counts both.
 pub(super) fn nodes(count: u64) -> String {
     format!("{count} nodes (srvr, which counts the root twice, says {})", count + 1)
 }
 
-/// The beginning of a value: as text if it is text, else in hexadecimal, with its length.
+/// The beginning of a value: as text if it is text, otherwise in hexadecimal, with its length.
 pub(super) fn data(data: Option<&[u8]>) -> String {
     const SHOWN_CHARS_MAX: usize = 64;
     let Some(data) = data else { return "null".to_owned() };

@@ -43,7 +43,7 @@ pub(super) fn object(txn: &Txn) -> Value {
     object
 }
 
-/// The type and what belongs to it.
+/// The type and its fields.
 fn what(op: OpCode, body: &TxnBody<'_>) -> String {
     let name = op.name();
     match body {
@@ -164,7 +164,7 @@ fn error(err: i32) -> String {
     ErrorCode::from_code(err).map_or_else(|| err.to_string(), |code| code.to_string())
 }
 
-/// Data whole, in base64.
+/// All data, in base64.
 pub(super) fn data(data: Option<&[u8]>) -> Option<String> {
     data.map(|data| BASE64.encode(data))
 }

@@ -9,7 +9,7 @@ use super::{Wanted, complain, name_of, open, other_than, txn};
 use crate::id::Zxid;
 use crate::txnlog::{Entry, FILE_HEADER_BYTES, Reader, Verdict, plan};
 
-/// Prints every transaction of every file, in the order given, and what ends each file.
+/// Prints every transaction of every file, in the order given, and how each file ends.
 ///
 /// # Errors
 /// `out` fails.
@@ -33,8 +33,8 @@ pub fn dump_logs(files: &[PathBuf], json: bool, out: &mut dyn Write) -> io::Resu
     Ok(whole)
 }
 
-/// Reads every record, and says of each file where it ends, whether it is whole, and whether it
-/// follows the one before it.
+/// Reads every record, and prints for each file where it ends, whether it is whole, and whether it
+/// continues the previous one.
 ///
 /// # Errors
 /// `out` fails.
@@ -95,7 +95,7 @@ struct Order {
     faults: Vec<String>,
 }
 
-/// More of them say no more.
+/// Further faults add no information.
 const FAULTS_MAX: usize = 10;
 
 impl Order {
@@ -103,7 +103,7 @@ impl Order {
         let (zxid, offset) = (entry.txn.zxid(), entry.offset);
         if let Some(last) = self.last {
             let fault = if zxid < last {
-                Some(format!("zxid {zxid} at offset {offset} is behind {last}: they never go back"))
+                Some(format!("zxid {zxid} at offset {offset} is below {last}: zxids never go back"))
             } else if zxid.epoch() == last.epoch() && zxid != last && last.next() != Some(zxid) {
                 Some(format!("zxids between {last} and {zxid} (offset {offset}) are missing"))
             } else {
@@ -118,8 +118,8 @@ impl Order {
 
 pub(super) type Visit<'a> = &'a mut dyn FnMut(&Entry, u64, &mut dyn Write) -> io::Result<()>;
 
-/// Reads a file. `None`: it could not be read, which was said. `visit` is told how many
-/// transactions the group of the entry has had so far.
+/// Reads a file. `None`: it could not be read, which was printed. `visit` gets the number of
+/// transactions in the group of the entry so far.
 pub(super) fn walk(
     path: &Path,
     json: bool,
@@ -150,7 +150,7 @@ pub(super) fn walk(
     }
 }
 
-/// The outer error is of the printing, the inner one of the reading.
+/// The outer error is that of printing, the inner one that of reading.
 fn entries<R: Read + Seek>(
     reader: &mut Reader<R>,
     out: &mut dyn Write,
@@ -218,20 +218,20 @@ fn refused_for_later(path: &Path, verdict: &Verdict) -> Option<String> {
         .filter(|name| plan::log_zxid(name).is_some_and(|zxid| zxid > own))
         .min_by_key(|name| plan::log_zxid(name))?;
     Some(format!(
-        "but {later} follows it in its folder, and no server begins another log behind such an end: a \
+        "but {later} follows it in its folder, and no server begins another log after such an end: a \
          server that needs this log refuses to start, as ZooKeeper does; bring the whole file back, or \
          move it away if it came here by mistake"
     ))
 }
 
-/// A torn tail is no damage: the next start of a server cuts it off.
+/// A torn tail is not damage: the next start of a server cuts it off.
 pub(super) fn is_whole(verdict: &Verdict) -> bool {
     !matches!(verdict, Verdict::Damaged { .. })
 }
 
 fn sentence(verdict: &Verdict, counts: &Counts) -> String {
     let who = match counts.guarded {
-        // Nothing in it says who.
+        // The file does not show who wrote it.
         false if counts.bytes_total < FILE_HEADER_BYTES as u64 => String::new(),
         true => format!("written by ringkeeper, {} groups, ", counts.groups),
         false => "written by ZooKeeper, ".to_owned(),

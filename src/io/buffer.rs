@@ -1,4 +1,4 @@
-//! Memory that a disk can read without a copy in between (O_DIRECT, registered buffers).
+//! Memory that a disk can read without an intermediate copy (O_DIRECT, registered buffers).
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -15,8 +15,8 @@ struct Block([u8; BUFFER_ALIGNMENT]);
 const _: () = assert!(size_of::<Block>() == BUFFER_ALIGNMENT);
 const _: () = assert!(align_of::<Block>() == BUFFER_ALIGNMENT);
 
-/// A fixed number of bytes whose address is a multiple of 4096 and never changes, however the
-/// value is moved: a ring may register it.
+/// A fixed number of bytes whose address is a multiple of 4096 and does not change when the value
+/// is moved: a ring may register it.
 ///
 /// Reads as a slice of its whole capacity.
 pub struct AlignedBuf {
@@ -31,8 +31,8 @@ impl AlignedBuf {
         AlignedBuf { blocks: vec![Block([0; BUFFER_ALIGNMENT]); blocks].into(), slot: None }
     }
 
-    /// The same, known to its performer under a number: a candidate for registration, which will
-    /// be seen again and again.
+    /// The same, with a slot number: a candidate for registration, which will be used again and
+    /// again.
     pub fn zeroed_in_slot(bytes: usize, slot: u16) -> AlignedBuf {
         AlignedBuf { slot: Some(slot), ..AlignedBuf::zeroed(bytes) }
     }

@@ -1,24 +1,24 @@
-//! The words between those who decide what goes to disk and those who do it.
+//! The types with which the core asks for disk operations and gets their results.
 //!
-//! An [`Op`] is a wish, a [`Completion`] is what became of it. Nothing here performs anything: the
-//! runtime does (log writes on its ring, everything else on one background thread), and so does
-//! the simulated disk. The rule that is easy to break: ops with no completion between them may be
-//! performed in any order, at the same time. Whoever needs an order waits for the completion.
-//! Exceptions, which the performer keeps: the `Snapshot*` ops run in the order given, and once one
-//! of them has failed, all fail up to the next `SnapshotAbandon`. (`SegmentName` and the segment's
-//! first `LogWrite` do run at the same time; `SegmentClose` comes when neither is under way.)
+//! An [`Op`] is a request, and a [`Completion`] is its result. This module performs nothing: the runtime
+//! performs ops (log writes on its ring, everything else on one background thread), and so does the
+//! simulated disk. The rule that is easy to break: ops without a completion between them may be
+//! performed in any order, at the same time. A caller that needs an order waits for the completion. Two
+//! exceptions hold: the `Snapshot*` ops run in the order given, and once one of them has failed, all
+//! fail up to the next `SnapshotAbandon`. (`SegmentName` and the segment's first `LogWrite` do run at
+//! the same time; `SegmentClose` comes when neither is in progress.)
 
 mod buffer;
 
 pub use buffer::{AlignedBuf, BUFFER_ALIGNMENT};
 
-/// What an operator can do where the system refuses a file of the server's folders: a sentence that goes
-/// behind the system's words, or nothing.
+/// What an operator can do when the system refuses access to a file in the server's folders: a sentence
+/// to append to the system's error, or nothing.
 pub fn way_out(error: &std::io::Error) -> &'static str {
     match error.kind() {
         std::io::ErrorKind::PermissionDenied => {
-            ". The user whom the server runs as must be able to read and write all of the folder: a command \
-             that was run as root may have made a part of it; `chown -R` it to that user"
+            ". The user that runs the server must be able to read and write the whole folder: a \
+             command that was run as root may have created a part of it; `chown -R` it to that user"
         }
         std::io::ErrorKind::ReadOnlyFilesystem => {
             ". The file system is mounted read-only: look into the kernel's log for the reason"
@@ -35,7 +35,7 @@ pub fn way_out(error: &std::io::Error) -> &'static str {
     }
 }
 
-/// Whether there was no room on a file system.
+/// Whether the error means that a file system or a quota is full.
 pub fn lacks_room(error: &std::io::Error) -> bool {
     use std::io::ErrorKind;
     matches!(
@@ -44,13 +44,13 @@ pub fn lacks_room(error: &std::io::Error) -> bool {
     )
 }
 
-/// Names one op; its completion carries the same.
+/// Identifies one op; its completion carries the same token.
 ///
-/// The owner in the high byte lets whoever receives the completion pass it on unread.
+/// The owner in the high byte lets the receiver pass a completion on without reading it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Token(u64);
 
-/// Who asked for an op.
+/// The owner of an op.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Owner {
     /// The transaction log's writer.
@@ -70,7 +70,7 @@ impl Token {
         Token(((owner as u64) << OWNER_SHIFT) | number)
     }
 
-    /// Who asked.
+    /// The owner.
     pub const fn owner(self) -> Owner {
         match self.0 >> OWNER_SHIFT {
             0 => Owner::TxnLog,
@@ -110,43 +110,44 @@ pub enum Place {
     Logs,
 }
 
-/// Something to be done to a disk. Every op has exactly one completion.
+/// A disk operation. Every op has exactly one completion.
 #[derive(Debug)]
 pub enum Op {
     /// Writes the first `bytes` of `buf` at `offset`; both are multiples of the log's block size.
-    /// The segment is open and prepared that far. The buffer comes back in [`Done::Buffer`].
+    /// The segment is open and prepared up to the end of the write. The buffer comes back in
+    /// [`Done::Buffer`].
     LogWrite {
-        /// Its name.
+        /// Its token.
         token: Token,
-        /// Where to.
+        /// The segment.
         segment: SegmentId,
         /// Byte offset in the segment.
         offset: u64,
-        /// What.
+        /// The buffer.
         buf: AlignedBuf,
-        /// How much of it.
+        /// The number of bytes to write.
         bytes: u32,
-        /// Whether completion means durable (false only with `forceSync=no`).
+        /// Whether the completion means that the write is durable (false only with `forceSync=no`).
         sync: bool,
     },
-    /// Makes a file in [`Place::Logs`] under [`segment_temporary`]'s name (replacing one of that
-    /// name), writes `header` and then zeroes up to `bytes`, really written, syncs file and
-    /// folder, and keeps it open for `LogWrite`. On failure nothing remains of it.
+    /// Creates a file in [`Place::Logs`] with the name of [`segment_temporary`] (replacing an existing
+    /// one), writes `header` and then zeroes up to `bytes` (really written, no hole), syncs file and
+    /// folder, and keeps the file open for `LogWrite`. On failure the file is removed.
     SegmentPrepare {
-        /// Its name.
+        /// Its token.
         token: Token,
-        /// The segment to be.
+        /// The new segment.
         segment: SegmentId,
         /// The whole size, a multiple of 4096.
         bytes: u64,
-        /// What stands at its start.
+        /// The bytes at its start.
         header: [u8; 16],
     },
     /// Gives a prepared segment its final name, which must not exist yet, and syncs the folder.
     SegmentName {
-        /// Its name.
+        /// Its token.
         token: Token,
-        /// Which.
+        /// The segment.
         segment: SegmentId,
         /// The final name.
         name: String,
@@ -154,42 +155,42 @@ pub enum Op {
     /// Cuts the segment's unused zeroes off at `bytes_used`, and closes it. With `bytes_used` 0
     /// the segment was never named: it is removed.
     SegmentClose {
-        /// Its name.
+        /// Its token.
         token: Token,
-        /// Which.
+        /// The segment.
         segment: SegmentId,
         /// The end of the last group in it.
         bytes_used: u64,
     },
     /// Creates (or empties) a file in [`Place::Snapshots`] for the `SnapshotWrite`s that follow.
     SnapshotCreate {
-        /// Its name.
+        /// Its token.
         token: Token,
         /// The temporary name.
         temporary: String,
     },
-    /// Appends to the snapshot under way. The buffer comes back in [`Done::Bytes`].
+    /// Appends to the snapshot in progress. The buffer comes back in [`Done::Bytes`].
     SnapshotWrite {
-        /// Its name.
+        /// Its token.
         token: Token,
-        /// What.
+        /// The bytes.
         bytes: Vec<u8>,
     },
-    /// Syncs the snapshot, renames it, replacing one of that name, and syncs the folder.
+    /// Syncs the snapshot, renames it, replacing an existing file, and syncs the folder.
     SnapshotCommit {
-        /// Its name.
+        /// Its token.
         token: Token,
         /// The final name.
         name: String,
     },
-    /// Closes and removes the snapshot under way, if any.
+    /// Closes and removes the snapshot in progress, if any.
     SnapshotAbandon {
-        /// Its name.
+        /// Its token.
         token: Token,
     },
     /// Replaces a small file: written under `name` + `.tmp`, synced, renamed, folder synced.
     FileReplace {
-        /// Its name.
+        /// Its token.
         token: Token,
         /// The folder.
         place: Place,
@@ -198,9 +199,9 @@ pub enum Op {
         /// The new content.
         content: Vec<u8>,
     },
-    /// Removes files and syncs the folder. One that does not exist is no failure.
+    /// Removes files and syncs the folder. A file that does not exist is not a failure.
     Remove {
-        /// Its name.
+        /// Its token.
         token: Token,
         /// The folder.
         place: Place,
@@ -210,7 +211,7 @@ pub enum Op {
 }
 
 impl Op {
-    /// Its name.
+    /// Its token.
     pub fn token(&self) -> Token {
         match self {
             Op::LogWrite { token, .. }
@@ -227,16 +228,16 @@ impl Op {
     }
 }
 
-/// What became of an op.
+/// The result of an op.
 #[derive(Debug)]
 pub struct Completion {
-    /// The op's name.
+    /// The op's token.
     pub token: Token,
-    /// Done, or why not.
+    /// Success, or the failure.
     pub result: Result<Done, IoFailure>,
 }
 
-/// An op that was done.
+/// A successful op.
 #[derive(Debug)]
 pub enum Done {
     /// Nothing comes back.
@@ -247,18 +248,17 @@ pub enum Done {
     Bytes(Vec<u8>),
 }
 
-/// An op that was not done. It is never tried again: after a failed write or sync nobody knows
-/// what the disk holds.
+/// A failed op. It is never retried: after a failed write or sync the content of the disk is unknown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub struct IoFailure {
-    /// What to make of it.
+    /// Its kind.
     pub kind: IoFailureKind,
-    /// The operation, the file, and the system's words.
+    /// The operation, the file, and the system's error.
     pub text: String,
 }
 
-/// What a failure means for the one who asked.
+/// What a failure means for the owner of the op.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IoFailureKind {
     /// No room on the file system (ENOSPC, EDQUOT, EFBIG).
@@ -267,19 +267,19 @@ pub enum IoFailureKind {
     Other,
 }
 
-/// The name of a segment before it has its first transaction. Nobody takes such a file for a log;
+/// The name of a segment before it has its first transaction. No server reads such a file as a log;
 /// recovery removes those of an earlier run.
 pub fn segment_temporary(segment: SegmentId) -> String {
     format!("{SEGMENT_TEMPORARY_PREFIX}{}", segment.0)
 }
 
-/// Whether [`segment_temporary`] makes this name.
+/// Whether this is a name from [`segment_temporary`].
 pub fn is_segment_temporary(name: &str) -> bool {
     let number = name.strip_prefix(SEGMENT_TEMPORARY_PREFIX).and_then(|text| text.parse().ok());
     number.is_some_and(|number| segment_temporary(SegmentId(number)) == name)
 }
 
-/// What the names of prepared segments begin with.
+/// The prefix of the names of prepared segments.
 const SEGMENT_TEMPORARY_PREFIX: &str = "prepared-segment-";
 
 #[cfg(test)]

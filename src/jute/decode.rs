@@ -2,7 +2,7 @@
 
 use super::{Jute, Sink};
 
-/// Why bytes are not the record that they should be.
+/// Why bytes do not decode to a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// The input ends inside a value.
@@ -12,25 +12,25 @@ pub enum DecodeError {
         offset: usize,
         /// Its length.
         wanted: usize,
-        /// What the input still holds.
+        /// Bytes that the input still holds.
         left: usize,
     },
     /// A length or count below -1.
     #[error("negative length {length} at offset {offset}")]
     NegativeLength {
-        /// Where the length stands.
+        /// Offset of the length.
         offset: usize,
-        /// What it says.
+        /// The length itself.
         length: i32,
     },
-    /// A value that the field may not have.
+    /// A value that is not valid for its field.
     #[error("{what} may not be {value} (offset {offset})")]
     BadValue {
         /// The field.
         what: &'static str,
         /// Its value.
         value: i64,
-        /// Where it stands.
+        /// Its offset.
         offset: usize,
     },
 }
@@ -116,7 +116,7 @@ impl<'a> Decoder<'a> {
         self.offset
     }
 
-    /// Whether everything was read.
+    /// Whether all bytes were read.
     pub const fn is_empty(&self) -> bool {
         self.offset == self.bytes.len()
     }
@@ -185,10 +185,10 @@ impl<'a> Jute<'a> for Option<&'a [u8]> {
     }
 }
 
-/// What a string becomes that is not UTF-8: no path may hold this character.
+/// A string that is not UTF-8 decodes to this text, which no path may contain.
 ///
-/// Java replaces each malformed part with it and goes on; such a string then fails the checks of
-/// its use (a path: bad arguments). One replacement for the whole keeps the decoder borrowing.
+/// Java replaces each malformed part with this character, and the string then fails the checks of
+/// its use (a path: bad arguments). Replacing the whole string lets the decoder borrow.
 const MALFORMED: &str = "\u{fffd}";
 
 impl<'a> Jute<'a> for Option<&'a str> {

@@ -1,14 +1,14 @@
-//! Where encodings go: a buffer of one's own, or one that takes no more than its budget.
+//! Targets of an encoding: a plain buffer, or a buffer with a budget.
 //!
-//! The rule that is easy to break: whatever a client can make grow is written into a [`Bounded`]. A plain
-//! buffer is for what came out of one frame or one record, and for the server's own words.
+//! The rule that is easy to break: data that a client can make grow is written into a [`Bounded`]. A
+//! plain buffer is for data from one frame or one record, and for the server's own text.
 
-/// What an encoding is written to.
+/// A target of an encoding.
 pub trait Sink {
     /// Appends bytes.
     fn put(&mut self, bytes: &[u8]);
 
-    /// Appends how many bytes or items follow.
+    /// Appends the number of bytes or items that follow.
     fn put_length(&mut self, length: usize);
 }
 
@@ -18,7 +18,7 @@ impl Sink for Vec<u8> {
         self.extend_from_slice(bytes);
     }
 
-    /// Panics over 2 GiB: what is written without a budget came out of a frame or a record.
+    /// Panics above 2 GiB: data written without a budget came out of a frame or a record.
     #[inline]
     fn put_length(&mut self, length: usize) {
         self.put(&length_of(length).to_be_bytes());
@@ -30,46 +30,45 @@ impl Sink for Vec<u8> {
 #[error("more bytes than there is room for")]
 pub struct Overrun;
 
-/// Longest budget: what the length of a frame or of a value can say.
+/// Longest budget: the largest length that a frame or a value can have.
 const BUDGET_BYTES_MAX: usize = 0x7fff_ffff;
 
-/// A buffer that takes a number of bytes and then no more. Whoever fills it asks at the end whether all
-/// of it is there, and in between where going on would be work for nothing.
+/// A buffer that accepts a fixed number of bytes. The caller checks at the end whether everything fitted,
+/// and in between where further work would be wasted.
 #[derive(Debug)]
 pub struct Bounded<'a> {
     out: &'a mut Vec<u8>,
     /// The length of `out` that is not exceeded.
     end: usize,
-    /// Something did not fit. Nothing is taken from then on.
+    /// Something did not fit. The buffer accepts nothing more.
     is_over: bool,
 }
 
 impl<'a> Bounded<'a> {
-    /// Takes `budget` bytes behind what `out` has, and never more than 2 GiB.
+    /// Accepts `budget` bytes after the present content of `out`, and never more than 2 GiB.
     pub fn new(out: &'a mut Vec<u8>, budget: usize) -> Bounded<'a> {
         let end = out.len().saturating_add(budget.min(BUDGET_BYTES_MAX));
         Bounded { out, end, is_over: false }
     }
 
-    /// Cuts off what was written behind the first `length` bytes of the buffer. What did not fit is still
-    /// missing.
+    /// Truncates the buffer to its first `length` bytes. Data that did not fit is still missing.
     pub fn truncate(&mut self, length: usize) {
         self.out.truncate(length);
     }
 
-    /// Writes a number where room was left for it, at `at` in the buffer.
+    /// Writes a number into the room left for it at `at` in the buffer.
     pub fn set_i32(&mut self, at: usize, number: i32) {
         if let Some(place) = self.out.get_mut(at..at + size_of::<i32>()) {
             place.copy_from_slice(&number.to_be_bytes());
         }
     }
 
-    /// Length of the buffer, what it had before included.
+    /// Length of the buffer, including its earlier content.
     pub fn len(&self) -> usize {
         self.out.len()
     }
 
-    /// Whether the buffer has nothing in it.
+    /// Whether the buffer is empty.
     pub fn is_empty(&self) -> bool {
         self.out.is_empty()
     }

@@ -9,8 +9,8 @@
 //! | record | its fields in order, no framing |
 //!
 //! Decoding borrows: a string, a buffer and a vector are views of the input, and nothing is
-//! allocated for a length that the input does not really hold. The easy rule to break: a [`Vector`]
-//! has been walked once when it was decoded, so its iterator may rely on every item being whole.
+//! allocated for a length that exceeds the input. The rule that is easy to break: decoding a
+//! [`Vector`] walks all items once, so that its iterator may rely on every item being whole.
 
 mod decode;
 mod encode;

@@ -20,7 +20,7 @@ impl<'a, T: Jute<'a>> Vector<'a, T> {
     /// The vector of no items (count 0).
     pub const EMPTY: Vector<'static, T> = Vector { count: Some(0), items: &[], item: PhantomData };
 
-    /// The vector at which all of `bytes` was decoded once before: its items are not walked again.
+    /// The vector in `bytes`, which was decoded once before: its items are not walked again.
     ///
     /// # Errors
     /// There is no count.

@@ -4,7 +4,7 @@ use super::names::{Value, rounded};
 use crate::time::MonoUs;
 use crate::zab::{Durations, PeerFacts, PeerState};
 
-/// Our own, which no ZooKeeper has: what an operator watches during a reconfiguration, and the epoch.
+/// Our own metrics, which ZooKeeper does not have: the progress of a reconfiguration, and the epoch.
 pub const OWN: &[&str] = &[
     "config_version",
     "current_epoch",
@@ -19,7 +19,7 @@ pub const OWN: &[&str] = &[
     "reconfig_elapsed_ms",
 ];
 
-/// Calls `sink` with every metric that a member of an ensemble has and a server alone has not.
+/// Calls `sink` with every metric that only a member of an ensemble has.
 pub fn each(facts: &PeerFacts, is_read_only: bool, now: MonoUs, sink: &mut dyn FnMut(&str, Value)) {
     let mut integer = |name: &str, value: u64| sink(name, Value::Integer(value));
     if !is_read_only {
@@ -78,8 +78,7 @@ pub fn each(facts: &PeerFacts, is_read_only: bool, now: MonoUs, sink: &mut dyn F
     }
 }
 
-/// A reconfiguration that the leader has proposed, or that this server has heard of, until it is
-/// active.
+/// A reconfiguration that the leader has proposed, or that this server knows of, until it is active.
 fn reconfig(facts: &PeerFacts, now: MonoUs, integer: &mut impl FnMut(&str, u64)) {
     let is_open = facts.last_seen.version > facts.config.version;
     let leading = facts.leading.as_ref().and_then(|leading| leading.reconfig.as_ref());

@@ -1,28 +1,27 @@
-//! What clients hold of the process's memory, in their connections and as watches: figures of our own, for
-//! ZooKeeper has no bound on it.
+//! The memory that connections and watches hold: metrics of our own, because ZooKeeper does not bound it.
 
 use super::names::Value;
 
-/// As it is now, and what was done about it since the start.
+/// The present figures, and those since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
-    /// Bytes of replies and events that nobody has read, and of requests that are not answered.
+    /// Bytes of unread replies and events, and of unanswered requests.
     pub bytes: u64,
-    /// What that may be (`ringkeeper.connectionMemoryMax`).
+    /// The bound (`ringkeeper.connectionMemoryMax`).
     pub bytes_max: u64,
-    /// Connections closed because it was too much.
+    /// Connections closed because of the bound.
     pub closed: u64,
-    /// What they held, in bytes.
+    /// Bytes that they held.
     pub closed_bytes: u64,
     /// Bytes of all watches.
     pub watches: u64,
-    /// What that may be (`ringkeeper.watchMemoryMax`).
+    /// The bound (`ringkeeper.watchMemoryMax`).
     pub watches_max: u64,
-    /// Watches that were refused, for there were too many.
+    /// Watches that were refused because there were too many.
     pub watches_refused: u64,
 }
 
-/// Calls `sink` with every metric of it.
+/// Calls `sink` with every such metric.
 pub fn each(held: &Held, sink: &mut dyn FnMut(&str, Value)) {
     let values = [
         held.bytes,

@@ -1,8 +1,8 @@
-//! Measurements by their names: what `mntr` prints, and what other ways of export will.
+//! Measurements by name, for `mntr` and for future ways of export.
 //!
 //! Names and units are ZooKeeper's (durations in ms), because dashboards and alarms are written in
-//! them; the numbers come from the replica, which keeps plain integers, and from the edge. Nothing
-//! is measured here.
+//! them; the numbers come from the replica, which keeps plain integers, and from the edge. This
+//! module measures nothing.
 
 pub mod ensemble;
 mod held;

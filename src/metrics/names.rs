@@ -1,4 +1,4 @@
-//! ZooKeeper's metrics, in the order of `mntr`, and where each value comes from.
+//! ZooKeeper's metrics, in the order of `mntr`, with the source of each value.
 
 use hdrhistogram::Histogram;
 
@@ -11,13 +11,13 @@ use crate::replica::{Latency, Stats};
 pub enum Value {
     /// A whole number.
     Integer(u64),
-    /// A number below zero or none: sizes of responses are -1 when there was none.
+    /// A number that may be negative: sizes of responses are -1 when there was none.
     Signed(i64),
     /// A mean or a probability.
     Real(f64),
 }
 
-/// Levels of the moment, which no reset changes.
+/// Present values, which no reset changes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gauges {
     /// Nodes of the tree.
@@ -30,23 +30,23 @@ pub struct Gauges {
     pub data_bytes: u64,
     /// Sessions of the ensemble.
     pub sessions_global: u64,
-    /// Sessions of this server alone.
+    /// Local sessions of this server.
     pub sessions_local: u64,
     /// Client connections.
     pub connections: u64,
-    /// How likely a client that connects is refused by chance.
+    /// The probability that a connecting client is refused at random.
     pub drop_probability: f64,
     /// Requests without a reply yet.
     pub requests_outstanding: u64,
-    /// Since the replica came up, in ms.
+    /// Time since the replica started, in ms.
     pub uptime_ms: u64,
     /// Of the process.
     pub file_descriptors: FileDescriptors,
-    /// Connections that were not taken, for there were too many.
+    /// Connections that were refused because there were too many.
     pub connections_refused: u64,
-    /// Digests of the tree that were not the one in the transaction.
+    /// Digests of the tree that differed from the one in the transaction.
     pub digest_mismatches: u64,
-    /// Writes are refused for want of room on the disk.
+    /// Whether writes are refused because the disk is full.
     pub disk_is_full: bool,
 }
 
@@ -148,7 +148,8 @@ fn each_summary(stats: &Stats, sink: &mut dyn FnMut(&str, Value)) {
     summary("snapshottime", &stats.snapshot_ms, 1, sink);
 }
 
-/// Mean, ends, count and sum (`AvgMinMaxCounter`) of values that are `per_unit` to one shown.
+/// Mean, minimum, maximum, count and sum (`AvgMinMaxCounter`) of values, each divided by
+/// `per_unit`.
 pub(super) fn summary(
     name: &str,
     values: &Latency,
@@ -168,13 +169,13 @@ fn distribution(name: &str, us: &Histogram<u64>, sink: &mut dyn FnMut(&str, Valu
     let values = summary_of(us);
     summary(name, &values, 1000, sink);
     for (label, percent) in [("p50", 50.0), ("p95", 95.0), ("p99", 99.0), ("p999", 99.9)] {
-        // A bucket's upper end may lie above everything recorded.
+        // A bucket's upper bound may be above every recorded value.
         let value = us.value_at_percentile(percent).min(values.max);
         sink(&format!("{label}_{name}"), Value::Integer(value / 1000));
     }
 }
 
-/// The ends and the mean of a histogram: those of its buckets, right to 1 %.
+/// Minimum, maximum and mean of a histogram: those of its buckets, accurate to 1 %.
 fn summary_of(values: &Histogram<u64>) -> Latency {
     let count = values.len();
     if count == 0 {
@@ -199,11 +200,12 @@ fn real(value: u64) -> f64 {
     value as f64
 }
 
-/// Why a server that stands alone does not show some metrics that members of an ensemble show.
-pub const ENSEMBLES_ALONE: &str = "the ensemble: a server that stands alone has none of it";
+/// Why a standalone server lacks some metrics that members of an ensemble show.
+pub const ENSEMBLES_ALONE: &str = "the ensemble: a standalone server has none of these";
 
-/// The metrics of ZooKeeper that are not shown, by the beginning or the whole of their names after
-/// `avg_`, `p50_` and the like, and why. A tool that asks for one finds no line rather than a lie.
+/// The metrics of ZooKeeper that are not shown, by a prefix or the whole of their names after
+/// `avg_`, `p50_` and the like, and why. A tool that asks for one finds no line instead of a wrong
+/// value.
 pub const WITHOUT_MEANING: &[(&str, &[&str])] = &[
     (
         "stages of ZooKeeper's request pipeline that do not exist here",
@@ -259,7 +261,7 @@ pub const WITHOUT_MEANING: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "caches and cleaners that the tree has no need of",
+        "caches and cleaners that the tree does not need",
         &[
             "add_dead_watcher_stall_time",
             "dead_watchers_queued",

@@ -1,6 +1,7 @@
-//! What the operating system says about this process and the machine under it.
+//! Information of the operating system about this process and its machine.
 //!
-//! Each function makes a few system calls: for answers to operators, not for the path of a request.
+//! Each function makes a few system calls: they are for answers to operators, not for the path of a
+//! request.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,18 +12,18 @@ use rustix::system::uname;
 /// File descriptors of this process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FileDescriptors {
-    /// Open now; `None` where `/proc` is not to be read.
+    /// Open now; `None` if `/proc` cannot be read.
     pub open: Option<u64>,
     /// The soft limit; `None` without one.
     pub max: Option<u64>,
 }
 
 impl FileDescriptors {
-    /// Asks for their number.
+    /// Reads the numbers.
     pub fn read() -> FileDescriptors {
         const FOLDER: &str = "/proc/self/fd";
-        // Since Linux 6.2 it is the folder's size (proc(5)); before, that is 0, and they are counted, a
-        // microsecond each. One of those found then is the folder being read.
+        // Since Linux 6.2 the number is the folder's size (proc(5)); before, the size is 0, and they
+        // are counted, a microsecond each. One of the counted descriptors is that of the folder itself.
         let size = fs::metadata(FOLDER).ok().map(|folder| folder.len()).filter(|size| *size > 0);
         let counted = || {
             let entries = fs::read_dir(FOLDER).ok()?;
@@ -33,8 +34,8 @@ impl FileDescriptors {
     }
 }
 
-/// Bytes of all files in a folder and those below it (`ZooKeeperServer.getDirSize`); what vanishes
-/// or may not be read counts nothing. Symbolic links are not followed.
+/// Bytes of all files in a folder and those below it (`ZooKeeperServer.getDirSize`); files that
+/// disappear or cannot be read do not count. Symbolic links are not followed.
 pub fn folder_bytes(folder: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(folder) else { return 0 };
     entries
@@ -47,22 +48,22 @@ pub fn folder_bytes(folder: &Path) -> u64 {
         .sum()
 }
 
-/// What a server runs on; does not change while it runs.
+/// The machine of a server; it does not change while the server runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
     /// The host's name.
     pub host_name: String,
     /// `Linux`.
     pub os_name: String,
-    /// The processor, by the name that Java has for it: `amd64`, `aarch64`.
+    /// The processor, by Java's name for it: `amd64`, `aarch64`.
     pub os_arch: String,
     /// Release of the kernel.
     pub os_version: String,
-    /// Who runs the process; the number where it has no name.
+    /// The user of the process; the number if it has no name.
     pub user_name: String,
     /// That user's home, if known.
     pub user_home: Option<PathBuf>,
-    /// The folder in which the process was started, if it is still there.
+    /// The folder in which the process was started, if it still exists.
     pub user_dir: Option<PathBuf>,
 }
 
@@ -105,14 +106,14 @@ fn user(passwd: &str, uid: u32) -> Option<(String, Option<PathBuf>)> {
 /// The machine's memory in MiB.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
-    /// What could still be had without swapping.
+    /// Available without swapping.
     pub available_mib: u64,
-    /// All of it.
+    /// The total.
     pub total_mib: u64,
 }
 
 impl Memory {
-    /// Asks the system; zeroes where it does not say.
+    /// Asks the system; zeroes if it does not answer.
     pub fn read() -> Memory {
         Memory::parse(&fs::read_to_string("/proc/meminfo").unwrap_or_default())
     }

@@ -1,5 +1,5 @@
-//! How often, and for how long, the server stood still: figures of our own, for ZooKeeper has none
-//! that mean the same. What a stall is, `server::stalls` decides.
+//! How often, and for how long, the server stalled: metrics of our own, because ZooKeeper has none with
+//! this meaning. `server::stalls` decides what a stall is.
 
 use super::names::{Value, summary};
 use crate::replica::Latency;
@@ -16,7 +16,7 @@ pub struct Stalls {
 }
 
 impl Stalls {
-    /// One more, in which the server was held off, or waited.
+    /// Counts a stall in which the server was held off, or waited.
     pub fn record(&mut self, ms: u64, held_off: bool, waiting: bool) {
         assert!(!(held_off && waiting), "a stall has one largest part");
         self.ms.record(ms);
@@ -32,5 +32,5 @@ pub fn each(stalls: &Stalls, sink: &mut dyn FnMut(&str, Value)) {
     sink("stalls_waiting", Value::Integer(stalls.waiting));
 }
 
-/// Their names, without what a summary puts in front.
+/// Their names, without the prefixes of a summary.
 pub const OWN: &[&str] = &["stall_time_ms", "stalls_held_off", "stalls_waiting"];

@@ -1,21 +1,21 @@
-//! The memory that all connections of the process may hold together: replies and events that nobody
-//! has read, requests that are not answered, frames that have begun.
+//! The memory that all connections of the process may hold together: unread replies and events, unanswered
+//! requests, incomplete frames.
 //!
-//! What one connection may hold is bounded elsewhere, and is generous, for a client may ask for large
-//! nodes and read slowly. A thousand of them together must not have what the server itself needs.
+//! The bound on a single connection is elsewhere, and is generous, because a client may ask for large nodes
+//! and read slowly. A thousand such clients together must not use the memory that the server itself needs.
 //!
 //! ```text
 //! connections ─→ share of their executor ─┐  one relaxed add for each round of an executor,
 //! way to a session core ─→ a share ───────┴→ sums      or for each MiB within one
 //! ```
 //! When connections hold more than three quarters of the budget, the executor whose connections hold most
-//! closes those that hold the most bytes for the longest time, until five eighths are left. The rest is for
-//! what is made before anybody sees it, and for what is on its way: the replica makes no more replies in a
-//! turn than the budget has room for. Within a round, at seven eighths, nothing more is read: a round may
+//! closes those that have held the most bytes for the longest time, until five eighths are in use. The rest
+//! is for data that is produced before an executor counts it, and for data in transit: the replica makes no
+//! more replies in a turn than the budget has room for. At seven eighths, a round stops reading: it may
 //! find a frame of 1 MB at each of some hundred sockets.
 //!
-//! The rule that is easy to break: bytes on their way to a session core are counted by those who send
-//! them until that core counts them for its connections.
+//! The rule that is easy to break: the sender counts bytes in transit to a session core until that core
+//! counts them for its connections.
 
 use std::cell::Cell;
 use std::fmt;
@@ -24,7 +24,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::runtime::Doorbell;
 
-/// How far a share may be from what the others know of it, in the middle of a round.
+/// How far a share may differ from its published value in the middle of a round.
 const UNTOLD_BYTES_MAX: u64 = 1 << 20;
 
 /// The budget of the process. Clones are handles on the same.
@@ -35,7 +35,7 @@ pub struct Budget {
 
 struct Shared {
     bytes_max: u64,
-    /// What connections hold, as far as it was told, and what is on its way to them.
+    /// The published sum of what connections hold, and the bytes in transit to them.
     held: AtomicI64,
     on_the_way: AtomicI64,
     seats: Box<[Seat]>,
@@ -43,7 +43,7 @@ struct Shared {
     closed: [AtomicU64; 2],
 }
 
-/// What one executor's connections hold; a cache line for each.
+/// The bytes of one executor's connections; one cache line each.
 #[repr(align(64))]
 #[derive(Default)]
 struct Seat {
@@ -52,7 +52,7 @@ struct Seat {
 }
 
 impl Budget {
-    /// Nothing is held yet, by the connections of so many executors.
+    /// An empty budget for this number of executors.
     pub fn new(bytes_max: u64, executors: u32) -> Budget {
         let seats = (0..executors).map(|_| Seat::default()).collect();
         let bytes_max = bytes_max.min(i64::MAX as u64);
@@ -61,22 +61,22 @@ impl Budget {
         Budget { shared: Arc::new(Shared { bytes_max, held, on_the_way, seats, closed }) }
     }
 
-    /// The share of one executor's connections; its bell is rung when it has to close some.
+    /// The share of one executor's connections; `bell` is rung when it has to close some.
     pub(super) fn seat(&self, executor: u8, bell: Option<Doorbell>) -> Share {
         if let Some(bell) = bell {
-            // It is the same bell if it is there already.
+            // If a bell is set already, it is the same one.
             let _ = self.shared.seats[usize::from(executor)].bell.set(bell);
         }
         Share::new(self.clone(), Some(executor.into()))
     }
 
-    /// A share of the bytes that are on their way to connections of other executors: of who sends them, or
-    /// of whom they come to.
+    /// A share for bytes in transit to connections of other executors, at the sending or at the receiving
+    /// side.
     pub fn on_the_way(&self) -> Share {
         Share::new(self.clone(), None)
     }
 
-    /// What is held now, and on its way.
+    /// Bytes held now, and in transit.
     pub fn held(&self) -> u64 {
         self.held_by_connections() + bytes_of(&self.shared.on_the_way)
     }
@@ -85,17 +85,17 @@ impl Budget {
         bytes_of(&self.shared.held)
     }
 
-    /// What may be held.
+    /// The bound.
     pub fn bytes_max(&self) -> u64 {
         self.shared.bytes_max
     }
 
-    /// How much more may be made for clients now.
+    /// How many more bytes may be produced for clients now.
     pub fn room(&self) -> usize {
         usize::try_from(self.shared.bytes_max.saturating_sub(self.held())).unwrap_or(usize::MAX)
     }
 
-    /// Connections that were closed for what they held, and how many bytes that was.
+    /// Connections that were closed because of their memory, and the bytes that they held.
     pub fn closed(&self) -> (u64, u64) {
         let [connections, bytes] = &self.shared.closed;
         (connections.load(Ordering::Relaxed), bytes.load(Ordering::Relaxed))
@@ -109,17 +109,18 @@ impl fmt::Debug for Budget {
 }
 
 fn bytes_of(sum: &AtomicI64) -> u64 {
-    // Below zero for a moment, when one executor tells what left it before another tells that it came.
+    // Briefly negative if one executor publishes the departure of bytes before another publishes their
+    // arrival.
     u64::try_from(sum.load(Ordering::Relaxed)).unwrap_or(0)
 }
 
-/// What the connections of one executor hold, or what is on its way to those of others.
+/// The bytes of one executor's connections, or bytes in transit to those of others.
 pub struct Share {
     budget: Budget,
-    /// Where the executor sits; `None`: bytes on their way.
+    /// The executor's seat; `None`: bytes in transit.
     seat: Option<usize>,
     held: Cell<u64>,
-    /// What of it the others do not know yet.
+    /// The change that is not published yet.
     untold: Cell<i64>,
 }
 
@@ -128,7 +129,7 @@ impl Share {
         Share { budget, seat, held: Cell::new(0), untold: Cell::new(0) }
     }
 
-    /// So many bytes where there were `before`.
+    /// Changes the count from `before` to `after` bytes.
     #[inline]
     pub fn change(&self, before: usize, after: usize) {
         if before == after {
@@ -143,14 +144,14 @@ impl Share {
         }
     }
 
-    /// Lets the others know.
+    /// Publishes the change.
     pub fn tell(&self) {
         let untold = self.untold.take();
         if untold == 0 {
             return;
         }
         let shared = &*self.budget.shared;
-        // Relaxed: figures, and nothing that is to be seen behind them.
+        // Relaxed: these are only figures, which order no other memory.
         match self.seat {
             Some(seat) => {
                 shared.seats[seat].held.store(self.held.get(), Ordering::Relaxed);
@@ -160,7 +161,7 @@ impl Share {
         }
     }
 
-    /// Whether so much is held that nothing more is read before some is let go of.
+    /// Whether so much is held that nothing more is read until some of it is released.
     #[inline]
     pub(super) fn is_nearly_full(&self) -> bool {
         let untold = u64::try_from(self.untold.get()).unwrap_or(0);
@@ -168,8 +169,8 @@ impl Share {
         held >= self.budget.shared.bytes_max / 8 * 7
     }
 
-    /// Bytes that this executor's connections have to let go of: too much is held, and they hold most
-    /// of it. Rings for the executor that does otherwise.
+    /// Bytes that this executor's connections have to release: too much is held, and they hold most of it.
+    /// If another executor holds most, rings its bell.
     pub fn excess(&self) -> Option<u64> {
         let shared = &*self.budget.shared;
         let held = self.budget.held_by_connections();
@@ -184,18 +185,19 @@ impl Share {
             }
             return None;
         }
-        // Others hold a part of it, and may be closing some: those who hold least are not closed for that.
+        // Other executors hold a part of it, and may be closing connections too: at most half is released
+        // here, so that small holders are not closed.
         Some((held - shared.bytes_max / 8 * 5).min(self.held.get().div_ceil(2)))
     }
 
-    /// Counts a connection that was closed for what it held.
+    /// Counts a connection that was closed because of its memory.
     pub(super) fn count_closed(&self, bytes: u64) {
         let [connections, sum] = &self.budget.shared.closed;
         connections.fetch_add(1, Ordering::Relaxed);
         sum.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// The budget that it is a share of.
+    /// The budget of this share.
     pub fn budget(&self) -> &Budget {
         &self.budget
     }

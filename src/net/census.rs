@@ -1,6 +1,6 @@
-//! Who is connected: the bounds on connections, per address and altogether.
+//! The bounds on the number of connections, per address and in total.
 //!
-//! Shared by all session cores, and touched only when a connection comes or goes.
+//! Shared by all session cores, and accessed only when a connection begins or ends.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -20,14 +20,14 @@ pub struct Census {
 #[derive(Debug, Default)]
 struct Counts {
     total: u32,
-    /// Those that have left, and whose descriptors are still open.
+    /// Connections that have ended and whose descriptors are still open.
     lingering: u32,
     by_address: HashMap<IpAddr, u32>,
-    /// Connections that were not taken.
+    /// Connections that were refused.
     refused: u64,
 }
 
-/// Why a connection is not taken.
+/// Why a connection is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Refusal {
     /// `maxClientCnxns`.
@@ -44,13 +44,14 @@ pub enum Refusal {
 }
 
 impl Census {
-    /// Bounds of 0 bound nothing, as in ZooKeeper. `descriptors_max` is what the process can open
-    /// and still have some left: without one, a disk operation fails and the server has to stop.
+    /// A bound of 0 means no bound, as in ZooKeeper. `descriptors_max` leaves some descriptors for the
+    /// server itself: without a free one, a disk operation fails and the server has to stop.
     pub fn new(per_address_max: u32, total_max: u32, descriptors_max: u32) -> Census {
         Census { per_address_max, total_max, descriptors_max, counts: Arc::default() }
     }
 
-    /// Counts a connection in, or says why not. `Ok` obliges to call [`Census::leave`].
+    /// Counts a connection, or returns why it is refused. After `Ok` the caller must call
+    /// [`Census::leave`].
     pub fn enter(&self, address: IpAddr) -> Result<(), Refusal> {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let entered = self.try_enter(&mut counts, address);
@@ -74,7 +75,7 @@ impl Census {
         Ok(())
     }
 
-    /// Counts it out again.
+    /// Uncounts a connection.
     pub fn leave(&self, address: IpAddr) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let of_address = counts.by_address.get_mut(&address).expect("it was counted in");
@@ -85,12 +86,12 @@ impl Census {
         counts.total -= 1;
     }
 
-    /// Whether a connection that has left may keep its descriptor for a while. True obliges to call
-    /// [`Census::end_linger`].
+    /// Whether a connection that has ended may keep its descriptor for a while. After true the caller must
+    /// call [`Census::end_linger`].
     ///
-    /// Without a count, clients that ask for a word a thousand times a second and close nothing use up all
-    /// descriptors, and the server stops because it cannot open its next log. Without a bound, they keep
-    /// all other clients out.
+    /// Without a count, clients that send a four-letter word a thousand times a second and close nothing
+    /// would use up all descriptors, and the server would stop because it cannot open its next log.
+    /// Without a bound, they would keep all other clients out.
     pub fn linger(&self) -> bool {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let may = counts.lingering < LINGERING_MAX.min(self.descriptors_max / 4);
@@ -98,12 +99,12 @@ impl Census {
         may
     }
 
-    /// The descriptor of one that lingered is gone.
+    /// A lingering connection has closed its descriptor.
     pub fn end_linger(&self) {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner).lingering -= 1;
     }
 
-    /// Connections that were not taken, so far (`AcceptThread.doAccept` counts these as rejected).
+    /// Connections that were refused so far (`AcceptThread.doAccept` counts these as rejected).
     pub fn refused(&self) -> u64 {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner).refused
     }

@@ -1,8 +1,8 @@
-//! One client connection: what arrives, its unsent bytes, its end.
+//! One client connection: its input, its unsent bytes, its end.
 //!
-//! It reads into memory shared by all connections of the core and hands whole frames on from there,
-//! so that only a frame cut in two is ever copied. Bytes to the client are written at once by whoever
-//! delivers them; only what the socket does not take is kept until there is room.
+//! It reads into memory shared by all connections of the core and passes whole frames on from there, so that only
+//! a frame in two pieces is ever copied. Bytes to the client are written at once when they are delivered; only
+//! bytes that the socket does not accept are kept until there is room.
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
@@ -31,7 +31,7 @@ const READS_PER_TURN: usize = 4;
 /// A receive buffer larger than this is freed as soon as it is empty.
 const PARTIAL_BYTES_KEPT: usize = 4096;
 
-/// Room that is made for the rest of a frame, for each byte of it that has come.
+/// Room that is allocated for the rest of a frame, per byte that has arrived.
 const FRAME_ROOM_PER_BYTE: usize = 15;
 
 /// How long to wait, after the last byte to a client, for it to close its side: closing with
@@ -42,94 +42,95 @@ pub(super) struct Connection {
     pub(super) id: ConnectionId,
     remote: SocketAddr,
     socket: OwnedFd,
-    /// Whose connection it is, and who is told of it.
+    /// The table that owns the connection and gets its events.
     table: Connections,
     core: Rc<dyn Core>,
-    /// Tells when the socket is ready; none before it runs and when it is over.
+    /// The watch on the socket; none before the connection runs and after its end.
     watch: RefCell<Option<Watch>>,
     unsent: RefCell<Unsent>,
     /// The start of a frame whose rest has not arrived.
     partial: RefCell<Vec<u8>>,
-    /// Requests handed on and not yet answered.
+    /// Requests passed on and not yet answered.
     pub(super) outstanding: Cell<u32>,
-    /// How many of them count against nobody else, because this client has not read what came before.
+    /// How many of them do not count against other connections, because this client has not read its earlier
+    /// replies.
     pub(super) excused: Cell<u32>,
     /// Bytes of those requests.
     pub(super) outstanding_bytes: Cell<u64>,
-    /// Which of those requests have how many of the bytes.
+    /// How these bytes are distributed over the requests.
     pub(super) batches: RefCell<Outstanding>,
-    /// Whether it stands among those that wait for others' requests to be answered.
+    /// Whether it is in the list of connections that wait for answers to requests of others.
     pub(super) throttled: Cell<bool>,
-    /// Whether it is not read because too many bytes of its own requests are not answered.
+    /// Whether it is not read because too many bytes of its own requests are unanswered.
     pub(super) waits_for_answers: Cell<bool>,
-    /// Whether it stands among those whose clients may not read.
+    /// Whether it is in the list of connections whose clients may have stopped reading.
     pub(super) is_slow: Cell<bool>,
-    /// Whether it stands among those that write in turn.
+    /// Whether it is in the queue of connections that write in turn.
     pub(super) in_line: Cell<bool>,
     /// Whether a whole frame has arrived.
     pub(super) greeted: Cell<bool>,
-    /// Whether it stands among those whose frames have begun, and not ended.
+    /// Whether it is in the list of connections with an incomplete frame.
     pub(super) has_begun: Cell<bool>,
-    /// How often that frame was found unfinished while it could have been read on.
+    /// How often a check found that frame incomplete although more could have been read.
     looks: Cell<u32>,
     /// Whether that was a four-letter word, whose answer closes the connection.
     asked_a_word: Cell<bool>,
     /// The client sends nothing more.
     input_over: Cell<bool>,
-    /// What it holds, as the executor's share has it.
+    /// The bytes that it holds, as counted in the executor's share.
     pub(super) counted: Cell<usize>,
-    /// Since when requests and the beginning of a frame are more than some.
+    /// The time since which its requests and incomplete frame take more than a small amount.
     loaded_since: Cell<Option<Instant>>,
-    /// Until when the last bytes are to be out, if the core has closed it.
+    /// The time by which the last bytes must be out, if the core has closed it.
     closes_by: Cell<Option<Instant>>,
-    /// Since when the client has taken none of the bytes that wait for it.
+    /// The time since which the client has taken none of the waiting bytes.
     stuck_since: Cell<Instant>,
     end: RefCell<Option<End>>,
-    /// The core has heard of its end, and the client may read the last bytes.
+    /// The core knows of its end, and the client may read the last bytes.
     lingers: RefCell<Option<Timer>>,
 }
 
 #[derive(Default)]
 struct Unsent {
     pieces: VecDeque<Piece>,
-    /// Bytes of the first piece that are out already.
+    /// Bytes of the first piece that are already sent.
     front_sent: usize,
     bytes: usize,
     /// Bytes of memory that the pieces take.
     held: usize,
-    /// Bytes of the pieces that the core hears of when they are out, and bounds itself.
+    /// Bytes of the pieces that are reported to the core when they are sent; the core bounds them itself.
     reported: usize,
 }
 
 /// The bytes of one send.
 struct Piece {
     bytes: Vec<u8>,
-    /// So many of them the core hears of: all or none.
+    /// How many of them are reported to the core: all or none.
     reported_bytes: usize,
-    /// When it came here.
+    /// The time of its arrival.
     since: Instant,
 }
 
-/// What one connection holds of the process's memory.
+/// The memory that one connection holds.
 pub(super) struct Holder {
     pub conn: ConnectionId,
     pub bytes: usize,
-    /// For how long it has held the oldest of it.
+    /// How long it has held the oldest part of it.
     age: Duration,
-    /// Bytes by time: who holds much for a moment, and who holds little for long, weigh the same.
+    /// Bytes times age: much memory for a moment weighs the same as little memory for long.
     pub weight: u128,
 }
 
-/// What is new weighs as much as if it were so old: a large piece more than a small one.
+/// The least age that counts, so that a large new piece weighs more than a small new one.
 const AGE_MIN: Duration = Duration::from_millis(100);
-/// Bytes of requests that wait for the server weigh so many times less than those that wait for their client. All
-/// together they are bounded by what is read at all.
+/// Bytes of requests that wait for the server weigh this many times less than bytes that wait for their client.
+/// Their total is bounded by the limits on reading.
 const LAWFUL_WEIGHT: u128 = 16;
 
 impl Unsent {
-    /// Bytes that the core does not bound.
+    /// Bytes that the core does not bound itself.
     fn unknown(&self) -> usize {
-        // A piece is reported as a whole, and may be out in part.
+        // A piece is reported as a whole, but may be sent in part.
         (self.bytes + self.front_sent).saturating_sub(self.reported)
     }
 }
@@ -137,11 +138,11 @@ impl Unsent {
 /// Why a connection ends.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum End {
-    /// The core has said all it had to say.
+    /// The core has closed it.
     ByCore,
     /// The client closed it.
     ByClient,
-    /// Something is wrong with it.
+    /// It failed.
     Failed(String),
 }
 
@@ -191,7 +192,7 @@ impl Connection {
         *self.watch.borrow_mut() = Some(watch);
     }
 
-    /// Looks at it again soon: there may be room, or it has come to an end.
+    /// Makes the reactor call it again soon: there may be room, or it has ended.
     pub(super) fn wake(&self) {
         if let Some(watch) = &*self.watch.borrow() {
             watch.again();
@@ -208,7 +209,7 @@ impl Connection {
         self.wake();
     }
 
-    /// Closes it when everything given to [`Connection::send`] is out.
+    /// Closes it when everything given to [`Connection::send`] is sent.
     pub(super) fn close_after_output(&self) {
         let mut end = self.end.borrow_mut();
         if end.is_none() {
@@ -226,7 +227,7 @@ impl Connection {
         self.wake();
     }
 
-    /// Tells the share of the executor what it holds now.
+    /// Updates the executor's share with the bytes that it holds now.
     pub(super) fn recount(&self) {
         let requests = self.request_bytes();
         if requests <= limits::OUTPUT_REPORTED_BYTES {
@@ -238,13 +239,13 @@ impl Connection {
         self.table.shared.share.change(self.counted.replace(bytes), bytes);
     }
 
-    /// Bytes of requests that are not answered, and of a frame that has begun.
+    /// Bytes of unanswered requests and of an incomplete frame.
     fn request_bytes(&self) -> usize {
         let outstanding = usize::try_from(self.outstanding_bytes.get()).unwrap_or(usize::MAX);
         outstanding.saturating_add(self.partial.borrow().capacity())
     }
 
-    /// What it holds, if it holds anything.
+    /// The memory that it holds, if any.
     pub(super) fn holds(&self, now: Instant) -> Option<Holder> {
         let unsent = self.unsent.borrow();
         let requests = self.request_bytes();
@@ -258,7 +259,7 @@ impl Connection {
         let unsent_age = age(unsent.pieces.front().map(|piece| piece.since));
         let requests_age = age(self.loaded_since.get());
         let weigh = |bytes: usize, age: Duration| bytes as u128 * (age + AGE_MIN).as_millis();
-        // Whole requests of a client that takes its answers wait for this server, not for their client.
+        // Complete requests of a client that reads its answers wait for this server, not for their client.
         let lawful = if unsent.held == 0 {
             usize::try_from(self.outstanding_bytes.get()).unwrap_or(usize::MAX).min(requests)
         } else {
@@ -270,22 +271,22 @@ impl Connection {
         Some(Holder { conn: self.id, bytes, age: unsent_age.max(requests_age), weight })
     }
 
-    /// Ends it because of what it holds, and because all hold too much together.
+    /// Ends it because of the memory that it holds, and because all connections together hold too much.
     pub(super) fn give_up(self: &Rc<Self>, holder: &Holder, budget: &Budget) {
         self.finish(&End::Failed(format!(
-            "it holds {} kB, the oldest for {} ms, and all connections together nearly the {} MiB that \
-             they may (ringkeeper.connectionMemoryMax)",
+            "it holds {} kB, the oldest for {} ms, and all connections together hold nearly the \
+             allowed {} MiB (ringkeeper.connectionMemoryMax)",
             holder.bytes.div_ceil(1000),
             holder.age.as_millis(),
             budget.bytes_max() >> 20,
         )));
-        // Whoever still has a hold on it: its memory is free now.
+        // Frees its memory now, whatever still references it.
         self.unsent.take();
         self.partial.take();
     }
 
-    /// Writes what the socket takes now of a send's bytes and keeps the rest. Gives the buffer back
-    /// when empty.
+    /// Writes as much of a send's bytes as the socket accepts now and keeps the rest. Returns the buffer when it
+    /// is empty.
     pub(super) fn send(&self, send: Send, unsent_max: usize, pace: Pace) -> Option<Vec<u8>> {
         if send.bytes.is_empty() {
             return Some(send.bytes);
@@ -306,7 +307,7 @@ impl Connection {
         unsent.reported += piece.reported_bytes;
         unsent.pieces.push_back(piece);
         if unsent.pieces.len() > 1 {
-            // The socket is full, and we wait for room; or for our turn.
+            // The socket is full, or the connection waits for its turn.
             return None;
         }
         self.stuck_since.set(now);
@@ -322,7 +323,7 @@ impl Connection {
         spare
     }
 
-    /// Its turn to write at most so many bytes: how many it wrote, and whether it may write more.
+    /// Takes its turn to write at most `most` bytes; returns how many it wrote, and whether it may write more.
     pub(super) fn take_turn(&self, most: usize) -> (usize, bool) {
         let before = self.unsent_bytes();
         let is_more = match self.flush(self.unsent.borrow_mut(), most).0 {
@@ -340,7 +341,7 @@ impl Connection {
         (before - after, is_more)
     }
 
-    /// The socket cannot be used any more.
+    /// The socket failed.
     fn break_off(&self, error: &io::Error) {
         let broken = self.broken(error);
         let mut end = self.end.borrow_mut();
@@ -353,19 +354,19 @@ impl Connection {
 
     fn broken(&self, error: &io::Error) -> End {
         if self.input_over.get() {
-            // It had said that it goes.
+            // The client had already closed its half of the connection.
             return End::ByClient;
         }
         End::Failed(error.to_string())
     }
 
-    /// Closes it if its client has taken none of the bytes that wait for it for `long`. True: it has
-    /// to be looked at again.
+    /// Closes it if its client has taken none of the bytes that wait for it for `long`. True: it has to be
+    /// checked again.
     pub(super) fn close_if_stuck(&self, now: Instant, long: Duration, pause: usize) -> bool {
         let bytes = self.unsent_bytes();
         let mut end = self.end.borrow_mut();
         if bytes > 0 && now.saturating_duration_since(self.stuck_since.get()) >= long {
-            // Even if it is to be closed behind these bytes.
+            // Even if it is to be closed after these bytes.
             *end = Some(End::Failed(format!(
                 "its client has read nothing for {} s, and {bytes} bytes wait for it",
                 long.as_secs()
@@ -389,8 +390,8 @@ impl Connection {
         self.unsent.borrow().bytes
     }
 
-    /// Writes what the socket takes, and at most `most` bytes; waits for room if it takes no more. Whether
-    /// it might take more, and the last buffer that is out.
+    /// Writes at most `most` bytes, as far as the socket accepts them; waits for room if it accepts no more.
+    /// Returns whether it might accept more, and the last buffer that was sent completely.
     fn flush(
         &self,
         mut unsent: RefMut<'_, Unsent>,
@@ -455,9 +456,9 @@ impl Connection {
         Ok(false)
     }
 
-    /// Does what can be done now; its end, if it has come to it.
+    /// Reads and writes what is possible now; returns its end, if it has ended.
     fn advance(&self, what: Readiness) -> Option<End> {
-        // Whoever stands in line gets no turn by sending something.
+        // A connection in the queue does not get a turn by sending something.
         if !self.in_line.get()
             && let Err(error) = self.flush(self.unsent.borrow_mut(), usize::MAX).0
         {
@@ -491,7 +492,7 @@ impl Connection {
                 return None;
             }
             if table.shared.share.is_nearly_full() {
-                // At the end of the round somebody lets go of some.
+                // At the end of the round some memory is released.
                 break;
             }
             let mut scratch = table.shared.scratch.borrow_mut();
@@ -504,11 +505,11 @@ impl Connection {
                     if let Err(reason) = self.received(&scratch[..bytes]) {
                         return Some(End::Failed(reason));
                     }
-                    // Whatever comes now is told anew; its end has been told with the bytes.
+                    // Later input causes a new event; the end of the stream was reported with these bytes.
                     if bytes < scratch.len() && !what.hung_up {
                         return None;
                     }
-                    // Of long frames one piece in a round: hundreds of them are as much as a round may read.
+                    // Long frames are read one piece per round: hundreds of them are as much as a round may read.
                     if self.partial.borrow().len() >= scratch.len() {
                         break;
                     }
@@ -522,7 +523,7 @@ impl Connection {
         None
     }
 
-    /// The client sends nothing more. What it has asked for is answered first: who sends a word and
+    /// The client sends nothing more. Its requests are answered first: a client that sends a four-letter word and
     /// closes its half, as `nc -N` does, waits for the answer.
     fn input_ends(&self) -> Option<End> {
         if !self.greeted.get() {
@@ -535,8 +536,8 @@ impl Connection {
         None
     }
 
-    /// Whether the client has closed the half as well in which it could read. Reading does not say: behind
-    /// the end of the stream the kernel has nothing to read, whatever came after it.
+    /// Checks whether the client has also closed its receiving half. Reading does not show it: after the end of
+    /// the stream there is nothing more to read.
     fn look_whether_gone(&self) -> Option<End> {
         let mut look = [PollFd::new(&self.socket, PollFlags::empty())];
         let found = poll(&mut look, Some(&Timespec::default()));
@@ -546,7 +547,7 @@ impl Connection {
 
     fn received(&self, bytes: &[u8]) -> Result<(), String> {
         if self.asked_a_word.get() {
-            // What follows a word means nothing.
+            // Bytes after a four-letter word have no meaning.
             return Ok(());
         }
         let mut partial = self.partial.borrow_mut();
@@ -574,8 +575,8 @@ impl Connection {
         if let Tail::Partial(needed) = split(&partial, u32::MAX).tail
             && partial.capacity() > PARTIAL_BYTES_KEPT
         {
-            // A big frame is under way: one allocation for the rest, or two. Not for whatever is announced,
-            // for that costs nothing.
+            // A large frame is arriving: allocate for its rest, once or twice. Not for its whole announced
+            // length, because announcing costs a client nothing.
             let missing = needed - partial.len();
             let more = missing.min(FRAME_ROOM_PER_BYTE * partial.len());
             partial.reserve_exact(more);
@@ -583,8 +584,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Looks after a frame that has begun, and closes the connection if it does not end. True: it has to
-    /// be looked at again.
+    /// Checks an incomplete frame, and closes the connection if the frame does not become complete in time.
+    /// True: it has to be checked again.
     pub(super) fn look_after_frame(&self) -> bool {
         let partial = self.partial.borrow();
         if partial.is_empty() || self.end.borrow().is_some() {
@@ -610,7 +611,7 @@ impl Connection {
         false
     }
 
-    /// Hands whole frames on; returns how many bytes are dealt with.
+    /// Passes whole frames on; returns how many bytes were consumed.
     fn hand_on(&self, bytes: &[u8]) -> Result<usize, String> {
         let (table, core) = (&self.table, &*self.core);
         if !self.greeted.get()
@@ -656,7 +657,7 @@ impl Connection {
         0
     }
 
-    /// Tells everybody that it is over.
+    /// Reports its end to the table and the core.
     fn finish(self: &Rc<Self>, end: &End) {
         let (id, remote) = (self.id, self.remote);
         match end {
@@ -677,14 +678,14 @@ impl Connection {
         {
             return self.forget();
         }
-        // Nothing more will come, and the client may read the last bytes.
+        // Nothing more will be sent, and the client may read the last bytes.
         let this = self.clone();
         let timer = self.table.shared.reactor.after(LINGER, move || this.forget());
         *self.lingers.borrow_mut() = Some(timer);
         self.drain();
     }
 
-    /// Reads what nobody needs any more, until the client closes its side.
+    /// Reads and discards input until the client closes its side.
     fn drain(&self) {
         let mut rest = [0; 512];
         for _ in 0..READS_PER_TURN {
@@ -698,7 +699,7 @@ impl Connection {
         self.wake();
     }
 
-    /// Lets go of the socket: the reactor's hold on it is the last.
+    /// Drops the watch, which holds the last reference to the socket.
     fn forget(&self) {
         let watch = self.watch.borrow_mut().take();
         let timer = self.lingers.borrow_mut().take();

@@ -3,25 +3,25 @@
 /// Bytes of the length in front of each frame.
 pub const LENGTH_BYTES: usize = 4;
 
-/// What is at the front of a receive buffer.
+/// The frames at the front of a receive buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Split {
     /// Bytes of whole frames, lengths included.
     pub whole_bytes: usize,
-    /// How many frames those are.
+    /// The number of whole frames.
     pub frames: u32,
-    /// What follows them.
+    /// The bytes after them.
     pub tail: Tail,
 }
 
-/// What follows the whole frames.
+/// The bytes after the whole frames.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Tail {
-    /// Nothing, or fewer than four bytes.
+    /// No bytes, or fewer than four.
     Unknown,
     /// The start of a frame that will have this many bytes, its length included.
     Partial(usize),
-    /// A length that no frame may have: negative, or above the bound.
+    /// An invalid length: negative, or above the bound.
     Bad(i32),
 }
 

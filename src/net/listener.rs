@@ -1,4 +1,4 @@
-//! Listening and accepting.
+//! Listens for clients and accepts them.
 
 use std::cell::RefCell;
 use std::io;
@@ -13,19 +13,20 @@ use super::connection::Connection;
 use super::{Connections, Core};
 use crate::runtime::{Readiness, Ready, Timer, Watch, accept};
 
-/// Connections the kernel may hold that are not accepted yet, unless `clientPortListenBacklog`
-/// says otherwise: a storm of ten thousand clients after a network failure must not see refusals.
-/// The kernel cuts it to `net.core.somaxconn`.
+/// Connections that the kernel may hold before they are accepted, unless `clientPortListenBacklog`
+/// sets another number: a storm of ten thousand clients after a network failure must not see
+/// refusals. The kernel limits it to `net.core.somaxconn`.
 pub const BACKLOG: u32 = 10_000;
 
 /// How long accepting pauses when the process has no descriptors left.
 const PAUSE_WITHOUT_DESCRIPTORS: Duration = Duration::from_millis(200);
 
-/// Connections accepted in a row before those that are there get their turn.
+/// Connections accepted in a row before existing ones get their turn.
 const ACCEPTED_PER_TURN: usize = 64;
 
 /// Listens at `address`. With `shared`, other sockets of this process may listen there too, and
-/// the kernel spreads connections over them; that no other process does is checked first.
+/// the kernel spreads connections over them; the function first checks that no other process
+/// listens there.
 ///
 /// # Errors
 /// The system's, e.g. that the address is in use.
@@ -78,7 +79,8 @@ pub fn serve(
     core: Rc<dyn Core>,
 ) -> io::Result<Accepting> {
     if keep_alive {
-        // Accepted sockets inherit it. Without it, dead clients are found by their sessions.
+        // Accepted sockets inherit it. Without it, dead clients are detected by the expiry of their
+        // sessions.
         let _ = socket2::SockRef::from(&socket).set_keepalive(true);
     }
     socket.set_nonblocking(true)?;
@@ -107,7 +109,7 @@ impl Ready for Listener {
                 Ok(Some((socket, remote))) => self.enter(socket, remote),
                 Ok(None) => return,
                 Err(error) => match error.raw_os_error() {
-                    // The client gave up before we came to it.
+                    // The client gave up before its connection was accepted.
                     Some(libc::ECONNABORTED | libc::EPROTO) => {}
                     Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
                         self.table.warn(format_args!("cannot accept connections for now: {error}"));

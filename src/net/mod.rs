@@ -2,8 +2,9 @@
 //! [`links`]: connections to other servers.
 //!
 //! A connection belongs to one session core for its whole life. Its bytes go to the core of the
-//! server, behind the [`Core`] trait, as whole frames; the core answers with at most one
-//! [`Send`](crate::replica::Send) per connection and turn. Nothing here knows what a frame means.
+//! server, through the [`Core`] trait, as whole frames; the core answers with at most one
+//! [`Send`](crate::replica::Send) per connection and turn. This module does not know the meaning of a
+//! frame.
 
 mod budget;
 mod census;
@@ -24,15 +25,15 @@ use std::net::SocketAddr;
 use crate::admin::word::FourLetterWord;
 use crate::id::ConnectionId;
 
-/// What connections tell the core of the server. One of them is the replica itself, on the same
-/// executor; another is the way to a replica on another core.
+/// The events of connections for the core of the server. One implementation is the replica itself, on
+/// the same executor; another passes events to a replica on another core.
 pub trait Core {
     /// A connection was accepted.
     fn open(&self, conn: ConnectionId, remote: SocketAddr);
     /// One or more whole frames arrived, each with its length in front.
     fn frames(&self, conn: ConnectionId, frames: &[u8]);
     /// A four-letter word arrived instead of a first frame. Its answer closes the connection.
-    /// `argument` is what follows `stmk`.
+    /// `argument` holds the bytes after `stmk`.
     fn word(
         &self,
         conn: ConnectionId,
@@ -40,14 +41,14 @@ pub trait Core {
         word: FourLetterWord,
         argument: Option<[u8; 8]>,
     );
-    /// Whether clients wait for their turn: a connection with requests that wait is not read then.
+    /// Whether clients wait for their turn: then a connection with waiting requests is not read.
     fn is_busy(&self) -> bool {
         false
     }
     /// The client will send nothing more, and may still read: the core closes the connection when it
-    /// has answered what it was asked.
+    /// has answered its requests.
     fn end(&self, conn: ConnectionId);
-    /// The client has taken these bytes, the [reported](crate::replica::Send::reported_bytes) ones of
+    /// The client has taken these bytes: the [reported](crate::replica::Send::reported_bytes) ones of
     /// one send or several.
     fn written(&self, conn: ConnectionId, bytes: usize);
     /// The connection is gone, or unusable.

@@ -1,10 +1,10 @@
-//! The requests of one connection that are not answered yet, and their bytes.
+//! The unanswered requests of one connection, and their bytes.
 //!
 //! The replica counts them as answered in the order in which they came, even those that it answers
-//! before others, so the bytes are counted in that order too: an average over all of them would take
-//! the long ones behind for as short as those in front. One entry
-//! stands for up to [`limits::CONNECTION_REQUESTS_BATCH_BYTES`] of neighbours or for one read that
-//! brought more, so there are few of them. A connection with less outstanding allocates nothing.
+//! before others, so the bytes are counted in that order too: an average over all of them would count
+//! long later requests as short. One entry stands for up to
+//! [`limits::CONNECTION_REQUESTS_BATCH_BYTES`] of consecutive requests, or for one read that brought
+//! more, so there are few entries. A connection with less outstanding allocates nothing.
 
 use std::collections::VecDeque;
 
@@ -12,26 +12,26 @@ use crate::limits;
 
 #[derive(Default)]
 pub(super) struct Outstanding {
-    /// Those before `newest`, in their order.
+    /// The batches before `newest`, in order.
     older: VecDeque<Batch>,
     newest: Batch,
 }
 
-/// Requests that stand beside each other.
+/// Consecutive requests.
 #[derive(Default)]
 struct Batch {
-    /// How many are not answered.
+    /// The number of unanswered ones.
     requests: u32,
-    /// Bytes of all that were put here, answered or not.
+    /// Bytes of all requests in the batch, answered or not.
     put: u64,
-    /// Bytes of those that are not answered. Each of a batch counts as its average, and only the first
-    /// of a batch can be longer than a batch may be. So this is never less than the truth by more than
-    /// `CONNECTION_REQUESTS_BATCH_BYTES`.
+    /// Bytes of the unanswered ones. Each request of a batch counts as the average, and only the first
+    /// of a batch can be longer than the bound of a batch. So this is less than the real number by at
+    /// most `CONNECTION_REQUESTS_BATCH_BYTES`.
     bytes: u64,
 }
 
 impl Outstanding {
-    /// Requests have arrived, all in one read.
+    /// Adds requests that arrived in one read.
     pub(super) fn put(&mut self, requests: u32, bytes: u64) {
         let newest = &mut self.newest;
         if newest.requests > 0 && newest.put + bytes > limits::CONNECTION_REQUESTS_BATCH_BYTES {
@@ -42,7 +42,7 @@ impl Outstanding {
         newest.bytes += bytes;
     }
 
-    /// So many from the front, of those that are there, are answered; returns their bytes.
+    /// Removes answered requests from the front; returns their bytes.
     pub(super) fn take(&mut self, mut requests: u32) -> u64 {
         let mut taken = 0;
         while let Some(front) = self.older.front_mut() {
@@ -65,7 +65,7 @@ impl Outstanding {
 }
 
 impl Batch {
-    /// Some of it, and not all, are answered.
+    /// Removes some, but not all, of its requests.
     fn take(&mut self, requests: u32) -> u64 {
         if requests == 0 {
             return 0;
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn the_estimate_is_short_by_less_than_a_batch_and_the_entries_are_few() {
-        // Long requests between many short ones; the reader is always some way behind.
+        // Long requests between many short ones; the answers are always some requests behind.
         let mut outstanding = Outstanding::default();
         let mut waiting = VecDeque::new();
         let (mut counted, mut truth) = (0, 0);

@@ -13,22 +13,21 @@ use crate::limits;
 use crate::replica::Send;
 use crate::runtime::{Clock, Reactor};
 
-/// What an operator may choose about connections.
+/// Options of connections.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NetOptions {
     /// Longest frame of a client (`jute.maxbuffer`).
     pub frame_bytes_max: u32,
-    /// Requests of this core's connections in the server at once; beyond it, only connections
-    /// that wait for nothing are read (`globalOutstandingLimit`, shared by the cores).
+    /// Outstanding requests of this core's connections beyond which only connections without outstanding requests are
+    /// read (`globalOutstandingLimit`, shared by the cores).
     pub requests_outstanding_max: u32,
-    /// Unsent bytes of a connection beyond which it is not read until its client has read.
+    /// Unsent bytes of a connection beyond which the server does not read from it until its client has read.
     pub unsent_bytes_before_pause: usize,
     /// Unsent bytes of a connection beyond which it is closed: its client does not read.
     pub unsent_bytes_max: usize,
-    /// Bytes of requests outstanding of this core's connections; beyond it, as for their number.
+    /// The same bound for the bytes of outstanding requests.
     pub received_bytes_max: u64,
-    /// How long a connection may take until its first frame is whole
-    /// (`nio.sessionlessCnxnTimeout`).
+    /// How long a connection may take until its first frame is complete (`nio.sessionlessCnxnTimeout`).
     pub sessionless_timeout: Duration,
 }
 
@@ -51,10 +50,10 @@ const SCRATCH_BYTES: usize = limits::CONNECTION_READ_BYTES;
 
 pub(super) const OUTPUT_STALL: Duration = Duration::from_millis(limits::OUTPUT_STALL_MS);
 
-/// Lines in the log about connections that clients can provoke, per second and core.
+/// Log lines that clients can provoke, per second and core.
 const LINES_PER_SECOND_MAX: u32 = 20;
 
-/// Connections of one core that are open at once, at most: what a slot's bits can number.
+/// Largest number of open connections of one core: the range of a slot's bits.
 const SLOTS_MAX: usize = 1 << SLOT_BITS;
 const SLOT_BITS: u32 = 24;
 const SEQUENCE_BITS: u32 = 32;
@@ -69,9 +68,9 @@ pub(super) struct Shared {
     core: u8,
     pub(super) options: NetOptions,
     pub(super) census: Census,
-    /// What the connections hold.
+    /// The memory that the connections hold.
     pub(super) share: Share,
-    /// What has come from another executor, and is no more on its way.
+    /// Bytes that have arrived from another executor, and are no longer in transit.
     arrived: Share,
     pub(super) reactor: Reactor,
     slots: RefCell<Slots>,
@@ -81,11 +80,11 @@ pub(super) struct Shared {
     /// Connections that are not read because too much is outstanding.
     throttled: RefCell<Vec<ConnectionId>>,
     pub(super) scratch: RefCell<Box<[u8]>>,
-    /// Connections to which more is unsent than may wait, or was a moment ago.
+    /// Connections with more unsent bytes than may wait, now or a moment ago.
     slow: RefCell<Vec<ConnectionId>>,
-    /// Connections to which long pieces are to be written, each a little in turn.
+    /// Connections with long pieces to write, each a little in turn.
     in_line: RefCell<VecDeque<ConnectionId>>,
-    /// Connections of which a frame has begun, and had not ended when they were looked at.
+    /// Connections whose frame was incomplete when they were last checked.
     begun: RefCell<Vec<ConnectionId>>,
     /// Connections whose first frame is awaited, oldest first.
     newcomers: RefCell<VecDeque<(Instant, Weak<Connection>)>>,
@@ -93,12 +92,12 @@ pub(super) struct Shared {
     lines: RefCell<Limiter>,
 }
 
-/// When a long piece is written.
+/// When long pieces are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pace {
-    /// Whoever makes it counts it in turns of his own.
+    /// At once: the sender bounds the output in its own turns.
     AtOnce,
-    /// When its connection's turn comes.
+    /// In the turn of the connection.
     InTurn,
 }
 
@@ -141,7 +140,7 @@ impl Connections {
         Connections { shared: Rc::new(shared) }
     }
 
-    /// Which session core a connection belongs to.
+    /// The session core of a connection.
     pub fn core_of(conn: ConnectionId) -> u8 {
         conn.0.to_be_bytes()[0]
     }
@@ -156,16 +155,16 @@ impl Connections {
         self.len() == 0
     }
 
-    /// Carries out one send of the replica. Gives the buffer back for reuse if all of it is out.
+    /// Executes one send of the replica. Returns the buffer for reuse if all of it is sent.
     pub fn deliver(&self, send: Send) -> Option<Vec<u8>> {
         self.deliver_at(Pace::AtOnce, send)
     }
 
     fn deliver_at(&self, pace: Pace, send: Send) -> Option<Vec<u8>> {
-        // A connection that is gone needs nothing; the replica will hear, or has heard, of it.
+        // The connection is gone; the replica will get, or has got, the event.
         let connection = self.find(send.conn)?;
-        // Of a connection that is being closed nothing is awaited any more, however long its client
-        // takes to read the last bytes; what it left unanswered must not slow the others down.
+        // A connection that is being closed has no outstanding requests any more, however long its client takes to read
+        // the last bytes; its unanswered requests must not slow down others.
         self.answered(&connection, if send.close { u32::MAX } else { send.answered });
         let close = send.close;
         let spare = connection.send(send, self.shared.options.unsent_bytes_max, pace);
@@ -176,8 +175,8 @@ impl Connections {
         spare
     }
 
-    /// Carries out sends that came from another executor, who counted them on their way: the long ones in turn
-    /// ([`Connections::write_some`]), for many may come together, and what is short behind them is not to wait.
+    /// Executes sends from another executor, which has counted them while they were in transit: long ones in turn
+    /// ([`Connections::write_some`]), because many may come together, and short ones after them should not wait.
     pub fn deliver_all(&self, sends: Vec<Send>) {
         for send in sends {
             let bytes = send.bytes.capacity();
@@ -192,10 +191,10 @@ impl Connections {
         }
     }
 
-    /// Writes a part of what stands in line. Call once in each round, and do not sleep while [`Connections::has_line`].
+    /// Writes a part of the queued output. Call once in each round, and do not sleep while [`Connections::has_line`].
     pub fn write_some(&self) {
         let mut wrote = 0;
-        // What a system call takes, whatever it writes.
+        // The fixed cost of a system call, in bytes.
         const SEND_CALL_BYTES: usize = 1024;
         let waiting = self.shared.in_line.borrow().len();
         for _ in 0..waiting {
@@ -213,13 +212,13 @@ impl Connections {
         }
     }
 
-    /// Whether something stands in line.
+    /// Whether there is queued output.
     pub fn has_line(&self) -> bool {
         !self.shared.in_line.borrow().is_empty()
     }
 
-    /// Tells what the connections hold, and closes some if that is too much. Call once in each round, when
-    /// nothing is in the middle of something.
+    /// Publishes what the connections hold, and closes some if it is too much. Call once in each round, outside of any
+    /// other method.
     pub fn settle(&self) {
         let share = &self.shared.share;
         share.tell();
@@ -259,7 +258,7 @@ impl Connections {
         self.release(answered - excused, share);
         let has_room =
             connection.outstanding_bytes.get() <= limits::CONNECTION_REQUESTS_PAUSE_BYTES;
-        // It may have stopped reading while others hold the bound: it waits for nothing now.
+        // Reading may have stopped because others used up the bound: this connection has nothing outstanding now.
         if (answered == before && self.is_throttled())
             || (has_room && connection.waits_for_answers.take())
         {
@@ -267,21 +266,21 @@ impl Connections {
         }
     }
 
-    /// Whether so much is outstanding that only connections are read that wait for nothing.
+    /// Whether so much is outstanding that only connections without outstanding requests are read.
     pub(super) fn is_throttled(&self) -> bool {
         let shared = &*self.shared;
         shared.outstanding.get() > shared.options.requests_outstanding_max
             || shared.outstanding_bytes.get() > shared.options.received_bytes_max
     }
 
-    /// Has a connection woken when it may be read again.
+    /// Registers a connection to be woken when it may be read again.
     pub(super) fn wait_for_room(&self, connection: &Connection) {
         if !connection.throttled.replace(true) {
             self.shared.throttled.borrow_mut().push(connection.id);
         }
     }
 
-    /// Counts requests that are handed on.
+    /// Counts requests that are passed on.
     pub(super) fn count(&self, connection: &Connection, requests: u32, bytes: u64) {
         connection.outstanding.set(connection.outstanding.get() + requests);
         connection.outstanding_bytes.set(connection.outstanding_bytes.get() + bytes);
@@ -291,11 +290,10 @@ impl Connections {
         self.excuse(connection, connection.excused.get() > 0);
     }
 
-    /// While a client does not take what is sent to it, its requests wait for nobody but itself: they
-    /// do not count against the other connections, or one that reads nothing would slow all of them
-    /// down. What they hold in memory counts all the same.
-    // ZooKeeper: ServerCnxn.decrOutstandingAndCheckThrottle is called when a reply is made, whether or
-    // not its client reads it.
+    /// While a client does not read its output, its requests wait only for itself: they do not count against other
+    /// connections, or a client that reads nothing would slow down all of them. Their memory still counts.
+    // ZooKeeper: ServerCnxn.decrOutstandingAndCheckThrottle is called when a reply is made, whether or not its client
+    // reads the reply.
     pub(super) fn excuse(&self, connection: &Connection, is_slow: bool) {
         let before = connection.excused.get();
         let excused = if is_slow { connection.outstanding.get() } else { 0 };
@@ -310,7 +308,7 @@ impl Connections {
         }
     }
 
-    /// Requests that no longer count; wakes who waited for that.
+    /// Uncounts requests, and wakes connections that waited for that.
     fn release(&self, requests: u32, bytes: u64) {
         let shared = &*self.shared;
         shared.outstanding.set(shared.outstanding.get() - requests);
@@ -352,7 +350,7 @@ impl Connections {
         Some(connection)
     }
 
-    /// Takes a connection out; what it had outstanding counts no more.
+    /// Removes a connection; its outstanding requests no longer count.
     pub(super) fn remove(&self, connection: &Connection) {
         let slot = slot_of(connection.id);
         let mut slots = self.shared.slots.borrow_mut();
@@ -392,14 +390,14 @@ impl Connections {
         }
     }
 
-    /// A frame of this connection has begun.
+    /// Notes that this connection has an incomplete frame.
     pub(super) fn note_begun(&self, connection: &Connection) {
         if !connection.has_begun.replace(true) {
             self.shared.begun.borrow_mut().push(connection.id);
         }
     }
 
-    /// Closes connections whose frames do not come to an end. Call about once a second.
+    /// Closes connections whose frames do not become complete in time. Call about once a second.
     fn close_unfinished(&self) {
         let begun = std::mem::take(&mut *self.shared.begun.borrow_mut());
         for conn in begun {
@@ -411,14 +409,14 @@ impl Connections {
         }
     }
 
-    /// More than may wait is unsent to this connection's client.
+    /// Notes that this connection has more unsent bytes than may wait.
     pub(super) fn note_slow(&self, connection: &Connection) {
         if !connection.is_slow.replace(true) {
             self.shared.slow.borrow_mut().push(connection.id);
         }
     }
 
-    /// Closes connections whose clients take nothing. Call about once a second.
+    /// Closes connections whose clients read nothing. Call about once a second.
     fn close_stuck(&self, now: Instant) {
         let slow = std::mem::take(&mut *self.shared.slow.borrow_mut());
         for conn in slow {
@@ -431,7 +429,7 @@ impl Connections {
         }
     }
 
-    /// Writes a line that a client can provoke at will, unless there were too many.
+    /// Logs a line that a client can provoke at will, unless there were too many.
     pub(super) fn warn(&self, line: std::fmt::Arguments<'_>) {
         let shared = &*self.shared;
         match shared.lines.borrow_mut().admit(shared.clock.mono()) {
@@ -441,7 +439,7 @@ impl Connections {
         }
     }
 
-    /// Takes no more from any socket, and closes each connection after what is still to be sent.
+    /// Stops reading all sockets, and closes each connection after its remaining output.
     pub fn stop(&self) {
         let slots = self.shared.slots.borrow();
         for connection in slots.connections.iter().flatten() {

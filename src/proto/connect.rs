@@ -4,21 +4,21 @@ use crate::id::{SessionId, Zxid};
 use crate::jute::{DecodeError, Decoder, Jute, Sink, begin_frame, end_frame};
 use crate::limits::PASSWORD_BYTES;
 
-/// What a client says first; 44 bytes with a 16-byte password, 45 with the read-only flag.
+/// A client's first request; 44 bytes with a 16-byte password, 45 with the read-only flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectRequest<'a> {
     /// Always 0.
     pub protocol_version: i32,
-    /// The newest zxid that the client has seen: it must not be led back in time.
+    /// The newest zxid that the client has seen: the client must not see an older state.
     pub last_zxid_seen: Zxid,
-    /// The session timeout wished for, in ms.
+    /// The requested session timeout, in ms.
     pub timeout_ms: i32,
-    /// The session to take up again; 0 for a new one.
+    /// The session to resume; 0 for a new one.
     pub session_id: SessionId,
-    /// The session's password; any length, it is only compared.
+    /// The session's password, of any length; it is only compared.
     pub password: Option<&'a [u8]>,
-    /// Whether a read-only server will do. `None`: an old client that does not know the field, and
-    /// whose response must not have it either.
+    /// Whether the client accepts a read-only server. `None`: an old client that does not know the
+    /// field, and whose response must not have it either.
     pub read_only: Option<bool>,
 }
 
@@ -47,23 +47,23 @@ impl<'a> Jute<'a> for ConnectRequest<'a> {
     }
 }
 
-/// What the server answers; 36 bytes, or 37 with the read-only flag.
+/// The server's answer; 36 bytes, or 37 with the read-only flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectResponse {
     /// Always 0.
     pub protocol_version: i32,
-    /// The session timeout in force, in ms; 0 says that the session is not to be had.
+    /// The session timeout in force, in ms; 0 if the session is refused.
     pub timeout_ms: i32,
     /// The session; 0 when refused.
     pub session_id: SessionId,
     /// Its password; zeroes when refused.
     pub password: [u8; PASSWORD_BYTES],
-    /// Whether this server is read-only; present exactly if the request had the field.
+    /// Whether this server is read-only; present if and only if the request had the field.
     pub read_only: Option<bool>,
 }
 
 impl ConnectResponse {
-    /// The answer to a session that cannot be had: the client takes it for expired.
+    /// The refusal of a session: the client takes the session for expired.
     pub const fn refused(read_only: Option<bool>) -> Self {
         ConnectResponse {
             protocol_version: 0,

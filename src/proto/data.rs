@@ -1,4 +1,4 @@
-//! What nodes are made of: identities, ACL entries and the two forms of Stat (`data` in
+//! The parts of a node: identities, ACL entries and the two forms of Stat (`data` in
 //! `zookeeper.jute`).
 
 use zerocopy::byteorder::big_endian::{I32, I64};
@@ -9,7 +9,7 @@ use crate::jute::{DecodeError, Decoder, Jute, Sink, Vector};
 use crate::jute_record;
 
 jute_record! {
-    /// Who somebody is: a scheme (`world`, `digest`, `ip` …) and a name within it.
+    /// An identity: a scheme (`world`, `digest`, `ip` …) and a name within it.
     #[derive(Copy, Hash)]
     pub struct Id<'a> {
         /// The scheme.
@@ -20,17 +20,17 @@ jute_record! {
 }
 
 jute_record! {
-    /// One entry of an ACL: what an identity may do.
+    /// One entry of an ACL: the permissions of an identity.
     #[derive(Copy, Hash)]
     pub struct AclEntry<'a> {
         /// Bits of [`perms`].
         pub perms: i32,
-        /// To whom they are given.
+        /// The identity that has them.
         pub id: Id<'a>,
     }
 }
 
-/// A list of ACL entries as it stands in requests, transactions and snapshots.
+/// A list of ACL entries as in requests, transactions and snapshots.
 pub type AclVector<'a> = Vector<'a, AclEntry<'a>>;
 
 /// Permission bits (`ZooDefs.Perms`).
@@ -49,7 +49,7 @@ pub mod perms {
     pub const ALL: i32 = 31;
 }
 
-/// What a client is told about a node; 68 bytes on the wire.
+/// The Stat of a node as clients get it; 68 bytes on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Stat {
     /// Zxid of the create.
@@ -76,7 +76,7 @@ pub struct Stat {
     pub pzxid: Zxid,
 }
 
-/// What a node keeps of its Stat; 60 bytes in snapshots. `cversion` counts creates only, and
+/// The stored part of a node's Stat; 60 bytes in snapshots. `cversion` counts creates only, and
 /// `ephemeral_owner` also says whether the node is a container or has a time to live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct StatPersisted {

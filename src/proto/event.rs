@@ -1,4 +1,5 @@
-//! Watch events, the frames that a server sends unasked (`Watcher.Event`, `WatcherEvent`).
+//! Watch events, the frames that a server sends without a request (`Watcher.Event`,
+//! `WatcherEvent`).
 
 use crate::id::Zxid;
 use crate::jute::{Jute, begin_frame, end_frame};
@@ -9,9 +10,9 @@ use crate::proto::response::{ReplyHeader, xid};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(i32)]
 pub enum EventType {
-    /// The node came into being.
+    /// The node was created.
     NodeCreated = 1,
-    /// The node is gone.
+    /// The node was deleted.
     NodeDeleted = 2,
     /// Its data were set.
     NodeDataChanged = 3,
@@ -54,7 +55,7 @@ jute_record! {
 }
 
 /// Appends a whole event frame. `zxid` is that of the transaction, or [`Zxid::NONE`] for an event
-/// made up by `setWatches` for what the client missed.
+/// that `setWatches` sends for a change that the client missed.
 pub fn encode_event_frame(event_type: EventType, path: &str, zxid: Zxid, out: &mut Vec<u8>) {
     let start = begin_frame(out);
     ReplyHeader { xid: xid::NOTIFICATION, zxid, err: 0 }.encode(out);

@@ -1,7 +1,8 @@
-//! The records of ZooKeeper's protocols: what is on the wire and what is in the log.
+//! The records of ZooKeeper's protocols, on the wire and in the log.
 //!
-//! Only shapes live here, no rule about what a server does with them. Field names are ZooKeeper's
-//! (`zookeeper.jute`). Nullable strings and buffers are `Option`s, because null and empty differ.
+//! This module has only their shapes, no rules about what a server does with them. Field names are
+//! ZooKeeper's (`zookeeper.jute`). Nullable strings and buffers are `Option`s, because null and
+//! empty differ.
 
 pub mod connect;
 pub mod data;

@@ -1,4 +1,4 @@
-//! What a request asks for (`ZooDefs.OpCode`) and the kinds of nodes (`CreateMode`).
+//! The types of requests (`ZooDefs.OpCode`) and the kinds of nodes (`CreateMode`).
 
 macro_rules! opcodes {
     ($($(#[$meta:meta])* $name:ident = $number:literal, $text:literal;)*) => {
@@ -8,7 +8,7 @@ macro_rules! opcodes {
         pub enum OpCode { $($(#[$meta])* $name = $number,)* }
 
         impl OpCode {
-            /// Every opcode, in the order of their numbers but for the internal ones.
+            /// Every opcode, in the order of their numbers except for the internal ones.
             pub const ALL: &'static [OpCode] = &[$(OpCode::$name,)*];
 
             /// The opcode with this number.
@@ -27,11 +27,11 @@ macro_rules! opcodes {
 opcodes! {
     /// Never sent by a client.
     Notification = 0, "notification";
-    /// Creates a node; answers its path.
+    /// Creates a node; returns its path.
     Create = 1, "create";
     /// Deletes a node.
     Delete = 2, "delete";
-    /// Stat of a node, if it is there.
+    /// Stat of a node, if it exists.
     Exists = 3, "exists";
     /// Data and Stat.
     GetData = 4, "getData";
@@ -43,7 +43,7 @@ opcodes! {
     SetAcl = 7, "setACL";
     /// Names of the children.
     GetChildren = 8, "getChildren";
-    /// Flushes what is before it.
+    /// Waits for all earlier transactions.
     Sync = 9, "sync";
     /// Keeps the session alive.
     Ping = 11, "ping";
@@ -51,9 +51,9 @@ opcodes! {
     GetChildren2 = 12, "getChildren2";
     /// Checks a version; only within a multi.
     Check = 13, "check";
-    /// Several operations or none.
+    /// Several operations, all or none.
     Multi = 14, "multi";
-    /// Creates a node; answers path and Stat.
+    /// Creates a node; returns path and Stat.
     Create2 = 15, "create2";
     /// Changes the ensemble.
     Reconfig = 16, "reconfig";
@@ -106,17 +106,17 @@ impl OpCode {
 pub enum CreateMode {
     /// Stays until it is deleted.
     Persistent = 0,
-    /// Goes with its session.
+    /// Deleted with its session.
     Ephemeral = 1,
-    /// Persistent, its name ends in a number of its own.
+    /// Persistent, with a unique number at the end of its name.
     PersistentSequential = 2,
-    /// Ephemeral, its name ends in a number of its own.
+    /// Ephemeral, with a unique number at the end of its name.
     EphemeralSequential = 3,
     /// Removed by the server some time after its last child.
     Container = 4,
     /// Removed by the server when unchanged and childless for its time to live.
     PersistentWithTtl = 5,
-    /// As `PersistentWithTtl`, its name ends in a number of its own.
+    /// As `PersistentWithTtl`, with a unique number at the end of its name.
     PersistentSequentialWithTtl = 6,
 }
 
@@ -140,12 +140,12 @@ impl CreateMode {
         self as i32
     }
 
-    /// Whether the node goes with its session.
+    /// Whether the node is deleted with its session.
     pub const fn is_ephemeral(self) -> bool {
         matches!(self, CreateMode::Ephemeral | CreateMode::EphemeralSequential)
     }
 
-    /// Whether the server ends the name with a number.
+    /// Whether the server appends a number to the name.
     pub const fn is_sequential(self) -> bool {
         matches!(
             self,

@@ -1,4 +1,4 @@
-//! What servers say to each other: packets between learner and leader, and election messages.
+//! Messages between servers: packets between learner and leader, and election messages.
 
 use crate::id::{Epoch, ServerId, Zxid};
 use crate::jute::{DecodeError, Decoder, Jute, Sink, Vector};
@@ -11,13 +11,13 @@ pub mod packet {
     pub const REQUEST: i32 = 1;
     /// A transaction to log.
     pub const PROPOSAL: i32 = 2;
-    /// It is logged.
+    /// The transaction is logged.
     pub const ACK: i32 = 3;
-    /// It may be applied.
+    /// The transaction may be applied.
     pub const COMMIT: i32 = 4;
-    /// Are you there; and the learner's touched sessions.
+    /// A sign of life; from a learner with its touched sessions.
     pub const PING: i32 = 5;
-    /// Is this session still alive.
+    /// Asks whether a session is still alive.
     pub const REVALIDATE: i32 = 6;
     /// Answer to a forwarded sync.
     pub const SYNC: i32 = 7;
@@ -25,9 +25,9 @@ pub mod packet {
     pub const INFORM: i32 = 8;
     /// Commit of a reconfiguration.
     pub const COMMITANDACTIVATE: i32 = 9;
-    /// History ends here; the epoch begins.
+    /// The end of the history; the epoch begins.
     pub const NEWLEADER: i32 = 10;
-    /// A follower's first word.
+    /// A follower's first packet.
     pub const FOLLOWERINFO: i32 = 11;
     /// A quorum has the history: serve clients.
     pub const UPTODATE: i32 = 12;
@@ -37,7 +37,7 @@ pub mod packet {
     pub const TRUNC: i32 = 14;
     /// The whole tree follows.
     pub const SNAP: i32 = 15;
-    /// An observer's first word.
+    /// An observer's first packet.
     pub const OBSERVERINFO: i32 = 16;
     /// The leader's epoch.
     pub const LEADERINFO: i32 = 17;
@@ -50,7 +50,7 @@ pub mod packet {
 /// Version of the quorum protocol, in LEADERINFO and [`LearnerInfo`].
 pub const PROTOCOL_VERSION: i32 = 0x10000;
 
-/// What passes between a learner and its leader. Not framed: the record says where it ends.
+/// A packet between a learner and its leader. It has no frame: the record determines its length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QuorumPacket<'a> {
     /// One of [`packet`].
@@ -90,7 +90,7 @@ impl<'a> Jute<'a> for QuorumPacket<'a> {
 /// The data of FOLLOWERINFO and OBSERVERINFO; older servers send a shorter form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LearnerInfo {
-    /// Who it is.
+    /// Its id.
     pub server_id: ServerId,
     /// [`PROTOCOL_VERSION`]; `None` in the 8-byte form.
     pub protocol_version: Option<i32>,
@@ -117,26 +117,26 @@ impl<'a> Jute<'a> for LearnerInfo {
     }
 }
 
-/// What a server is doing, as its notifications say.
+/// The state of a server, as its notifications report it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub enum ServerState {
     /// Looking for a leader.
     Looking = 0,
-    /// Following one.
+    /// Following a leader.
     Following = 1,
-    /// Being one.
+    /// Leading.
     Leading = 2,
-    /// Observing one.
+    /// Observing a leader.
     Observing = 3,
 }
 
-/// A vote on its way (`FastLeaderElection.buildMsg`).
+/// A vote in a message (`FastLeaderElection.buildMsg`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Notification<'a> {
-    /// What the sender is doing.
+    /// The sender's state.
     pub state: ServerState,
-    /// Whom it votes for.
+    /// The server that it votes for.
     pub leader: ServerId,
     /// That server's last zxid.
     pub zxid: Zxid,
@@ -193,11 +193,11 @@ impl<'a> Jute<'a> for Notification<'a> {
     }
 }
 
-/// The first bytes on an election connection, written by whoever connects
+/// The first bytes on an election connection, written by the connecting server
 /// (`QuorumCnxManager.InitialMessage`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ElectionHandshake<'a> {
-    /// Servers before 3.5 say only who they are.
+    /// Servers before 3.5 send only their id.
     Legacy {
         /// The sender.
         server_id: ServerId,

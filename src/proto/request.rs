@@ -1,4 +1,4 @@
-//! What a client asks for, decoded in place.
+//! The requests of clients, decoded in place.
 
 use crate::id::Zxid;
 use crate::jute::{DecodeError, Decoder, Jute, Sink, Vector};
@@ -64,7 +64,7 @@ jute_record! {
 }
 
 jute_record! {
-    /// exists, getData, getChildren, getChildren2: a path and whether to leave a watch.
+    /// exists, getData, getChildren, getChildren2: a path and whether to set a watch.
     #[derive(Copy)]
     pub struct PathWatch<'a> {
         /// The path.
@@ -157,14 +157,14 @@ jute_record! {
     }
 }
 
-/// setWatches and setWatches2: what the client watched before it lost its connection.
+/// setWatches and setWatches2: the watches of the client before it lost its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SetWatchesRequest<'a> {
     /// The newest zxid that the client has seen.
     pub relative_zxid: Zxid,
-    /// Data watches of nodes that were there.
+    /// Data watches of nodes that existed.
     pub data: Paths<'a>,
-    /// Data watches of nodes that were not.
+    /// Data watches of nodes that did not exist.
     pub exist: Paths<'a>,
     /// Child watches.
     pub child: Paths<'a>,
@@ -240,7 +240,7 @@ impl<'a> MultiOp<'a> {
         }
     }
 
-    /// The path that it is about; `None` if the client sent null.
+    /// Its path; `None` if the client sent null.
     pub fn path(&self) -> Option<&'a str> {
         match self {
             MultiOp::Create(_, request) => request.path,
@@ -251,19 +251,19 @@ impl<'a> MultiOp<'a> {
         }
     }
 
-    /// Whether it belongs into a multiRead.
+    /// Whether it belongs in a multiRead.
     pub fn is_read(&self) -> bool {
         matches!(self, MultiOp::GetData(_) | MultiOp::GetChildren(_))
     }
 }
 
-/// Where [`decode_multi`] fails because of a create without an ACL list: the `what` of the error.
+/// The `what` of the error of [`decode_multi`] for a create without an ACL list.
 pub const NULL_ACL_IN_MULTI: &str = "null ACL of a create within a multi";
 
 /// Reads the operations of a multi or multiRead up to its end (`MultiOperationRecord`).
 ///
 /// # Errors
-/// Truncated, an opcode or a create mode that may not stand in a multi, a create without an ACL
+/// Truncated, an opcode or a create mode that a multi may not contain, a create without an ACL
 /// list, or reads and writes mixed.
 pub fn decode_multi<'a>(input: &mut Decoder<'a>) -> Result<Vec<MultiOp<'a>>, DecodeError> {
     let mut ops: Vec<MultiOp<'a>> = Vec::new();
@@ -379,7 +379,7 @@ impl<'a> RequestBody<'a> {
         }))
     }
 
-    /// Appends the body, for clients; `op` tells setWatches from setWatches2.
+    /// Appends the body, for clients; `op` distinguishes setWatches from setWatches2.
     pub fn encode(&self, op: OpCode, out: &mut impl Sink) {
         match self {
             RequestBody::Create(body) => body.encode(out),

@@ -1,4 +1,4 @@
-//! What a server answers: the header of every reply, and the bodies that are more than one field.
+//! The replies of a server: the header of every reply, and the bodies with more than one field.
 
 use zerocopy::byteorder::big_endian::{I32, I64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -21,7 +21,7 @@ pub mod xid {
     pub const SET_WATCHES: i32 = -8;
 }
 
-/// Before the body of every reply; the body is there only if `err` is 0. 16 bytes.
+/// Before the body of every reply; there is a body only if `err` is 0. 16 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplyHeader {
     /// The request's.
@@ -147,7 +147,7 @@ impl MultiHeader {
     /// Length of the encoding.
     pub const BYTES: usize = 4 + 1 + 4;
 
-    /// What ends a multi, in both directions.
+    /// The end of a multi, in both directions.
     pub const END: MultiHeader = MultiHeader { op: -1, done: true, err: -1 };
 
     /// Before an operation's error; the error follows once more as an int.

@@ -1,8 +1,8 @@
-//! Transactions: what is agreed on, logged and applied (`TxnHeader`, `*Txn`, `SerializeUtils`).
+//! Transactions, which servers agree on, log and apply (`TxnHeader`, `*Txn`, `SerializeUtils`).
 //!
 //! A [`Txn`] is its own encoding, checked once: the bytes in it go to the log and to every
-//! follower, and the tree is changed by reading them in place. So there is one form of a
-//! transaction, whether it was just made, came from a leader, or was read from a log.
+//! follower, and the tree is changed by reading them in place. So a transaction has one form,
+//! whether this server made it, a leader sent it, or it was read from a log.
 
 use bytes::Bytes;
 use zerocopy::byteorder::big_endian::{I32, I64};
@@ -22,7 +22,7 @@ pub struct TxnHeader {
     pub client_id: SessionId,
     /// The client's xid.
     pub cxid: i32,
-    /// Its place in the order of everything.
+    /// Its place in the order of all transactions.
     pub zxid: Zxid,
     /// The leader's clock, ms since the Unix epoch.
     pub time: i64,
@@ -78,7 +78,7 @@ impl<'a> Jute<'a> for TxnHeader {
     }
 }
 
-/// Version of the digest algorithm that is known here (`DigestCalculator.DIGEST_VERSION`).
+/// Version of the digest algorithm that Ringkeeper implements (`DigestCalculator.DIGEST_VERSION`).
 pub const DIGEST_VERSION: i32 = 2;
 
 jute_record! {
@@ -101,7 +101,7 @@ jute_record! {
         pub data: Option<&'a [u8]>,
         /// The ACL.
         pub acl: AclVector<'a>,
-        /// Whether the node goes with the session.
+        /// Whether the node is deleted with the session.
         pub ephemeral: bool,
         /// The parent's stored cversion afterwards; -1 (in old logs): one more than before.
         pub parent_cversion: i32,
@@ -220,7 +220,7 @@ pub enum TxnBody<'a> {
         timeout_ms: i32,
     },
     /// closeSession: its ephemeral nodes; `None` in logs older than 3.6 and with
-    /// `closeSessionTxn.enabled=false`: then the tree knows them.
+    /// `closeSessionTxn.enabled=false`: then the tree lists them.
     CloseSession {
         /// The nodes to delete.
         paths: Option<Paths<'a>>,
@@ -230,7 +230,7 @@ pub enum TxnBody<'a> {
         /// An [`ErrorCode`](crate::error::ErrorCode)'s number.
         err: i32,
     },
-    /// multi. The parts hold the same kinds of bodies but for sessions and multis.
+    /// multi. The parts hold the same kinds of bodies, except sessions and multis.
     Multi(Vector<'a, SubTxn<'a>>),
 }
 
@@ -238,7 +238,7 @@ impl<'a> TxnBody<'a> {
     /// Reads the body of a transaction of the type `op`, digest excluded.
     ///
     /// # Errors
-    /// The bytes are no such body, or the type is not one of transactions.
+    /// The bytes are not such a body, or the type is not that of a transaction.
     pub fn decode(op: OpCode, input: &mut Decoder<'a>) -> Result<TxnBody<'a>, DecodeError> {
         Ok(match op {
             OpCode::Create | OpCode::Create2 => {
@@ -282,7 +282,7 @@ impl<'a> TxnBody<'a> {
     /// Reads one part of a multi.
     ///
     /// # Errors
-    /// Its type may not stand in a multi, or its body is not of that type.
+    /// A multi may not contain its type, or its body is not of that type.
     fn decode_part(part: &SubTxn<'a>, offset: usize) -> Result<(OpCode, TxnBody<'a>), DecodeError> {
         let value = i64::from(part.op);
         let bad = DecodeError::BadValue { what: "type within a multi", value, offset };
@@ -327,7 +327,7 @@ impl<'a> TxnBody<'a> {
     }
 }
 
-/// A transaction that is sure to be whole: header, body, perhaps a digest, and their encoding.
+/// A checked transaction: header, body, perhaps a digest, and their encoding.
 ///
 /// Cheap to clone: the bytes are shared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -344,16 +344,16 @@ pub struct Txn {
 const TYPICAL_BYTES: usize = 256;
 
 impl Txn {
-    /// Encodes a transaction of a size that no client chooses.
+    /// Encodes a transaction whose size no client chooses.
     pub fn new(header: TxnHeader, body: &TxnBody<'_>, digest: Option<TxnDigest>) -> Txn {
         Self::new_within(header, body, digest, usize::MAX)
-            .expect("a transaction that nobody can make grow fits a frame")
+            .expect("a transaction whose size no client chooses fits a frame")
     }
 
     /// Encodes a transaction of at most `bytes_max`.
     ///
     /// # Errors
-    /// It is longer; no more than that was written.
+    /// It is longer; at most that much was written.
     pub fn new_within(
         header: TxnHeader,
         body: &TxnBody<'_>,
@@ -372,8 +372,8 @@ impl Txn {
         Ok(Txn { header, digest, body_end, bytes: bytes.into() })
     }
 
-    /// Checks an entry of a log or the data of a PROPOSAL. What stands behind the digest is
-    /// dropped: padding of a group in our own logs, fields of the future in others.
+    /// Checks an entry of a log or the data of a PROPOSAL. Bytes after the digest are dropped:
+    /// padding of a group in our own logs, fields of later versions in other files.
     ///
     /// # Errors
     /// It is not a transaction.
@@ -381,8 +381,8 @@ impl Txn {
         let mut input = Decoder::new(bytes);
         let header = TxnHeader::decode(&mut input)?;
         let (body_end, digest) = match header.op {
-            // These bodies have optional ends, so that only their absence of bytes tells a digest
-            // from a field: read with all that follows first, as ZooKeeper's reader does.
+            // These bodies have optional fields at their end, which only the length distinguishes
+            // from a digest: read them first with all that follows, as ZooKeeper's reader does.
             OpCode::CloseSession => Self::close_session_end(&mut input)?,
             _ => {
                 TxnBody::decode(header.op, &mut input)?;
@@ -420,17 +420,17 @@ impl Txn {
         }
     }
 
-    /// Who asked, when, and what for.
+    /// Its session, time and type.
     pub fn header(&self) -> &TxnHeader {
         &self.header
     }
 
-    /// Its place in the order of everything.
+    /// Its place in the order of all transactions.
     pub fn zxid(&self) -> Zxid {
         self.header.zxid
     }
 
-    /// The path that it is about, if its body begins with one: as bytes, quickly, to look ahead.
+    /// Its path, if its body begins with one: as bytes, without decoding, to prefetch the node.
     #[inline]
     pub fn path_ahead(&self) -> Option<&[u8]> {
         match self.header.op {
@@ -446,7 +446,7 @@ impl Txn {
         }
     }
 
-    /// The digest of the tree afterwards, if the maker computed one.
+    /// The digest of the tree afterwards, if the proposing server computed one.
     pub fn digest_after(&self) -> Option<TxnDigest> {
         self.digest
     }
@@ -455,7 +455,7 @@ impl Txn {
     pub fn body(&self) -> TxnBody<'_> {
         let body = &self.bytes[TxnHeader::BYTES..self.body_end];
         let decoded = match self.header.op {
-            // A list is not walked again: whoever wants its parts decodes each of them.
+            // The list is not walked again: a caller that wants its parts decodes each of them.
             OpCode::Multi => Vector::decoded_before(body).map(TxnBody::Multi),
             OpCode::CloseSession if !body.is_empty() => Vector::decoded_before(body)
                 .map(|paths| TxnBody::CloseSession { paths: Some(paths) }),

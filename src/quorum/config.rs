@@ -1,4 +1,4 @@
-//! The ensemble: its members, their roles, and what makes a quorum of them.
+//! The ensemble: its members, their roles, and the rule for a quorum.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ pub enum Role {
     /// Votes.
     #[default]
     Participant,
-    /// Does not.
+    /// Does not vote.
     Observer,
 }
 
@@ -33,18 +33,18 @@ pub struct Member {
     pub addresses: Vec<MemberAddress>,
     /// Its role.
     pub role: Role,
-    /// Where its clients connect, if its line says so; host `None`: on every address.
+    /// The address for its clients, if its line has one; host `None`: every address.
     pub client: Option<(Option<String>, u16)>,
 }
 
 impl Member {
-    /// Where it waits for learners when it leads.
+    /// The addresses on which it waits for learners when it leads.
     pub fn quorum_endpoints(&self) -> Vec<Endpoint> {
         let endpoint = |a: &MemberAddress| Endpoint { host: a.host.clone(), port: a.quorum_port };
         self.addresses.iter().map(endpoint).collect()
     }
 
-    /// Where it takes part in elections.
+    /// Its addresses for elections.
     pub fn election_endpoints(&self) -> Vec<Endpoint> {
         let endpoint = |a: &MemberAddress| Endpoint { host: a.host.clone(), port: a.election_port };
         self.addresses.iter().map(endpoint).collect()
@@ -65,13 +65,13 @@ pub struct Config {
 }
 
 impl Config {
-    /// Whether a server with that version knows of a change that this one does not.
+    /// Whether a server with that version knows of a reconfiguration that this one does not know.
     ///
-    /// The first configuration has what its epoch begins with for a version, and is nobody's change: before
-    /// anything was written, each of several leaders may have numbered the same members anew, where the one
-    /// before was lost with its machine.
-    // ZooKeeper: LearnerHandler refuses whoever has a higher version. Such a server stays out until all the
-    // others have stopped.
+    /// The version of the first configuration is the first zxid of its epoch, and stands for no
+    /// reconfiguration: before anything was written, several leaders, each after the loss of the previous
+    /// one with its machine, may have given the same members new versions.
+    // ZooKeeper: LearnerHandler refuses a server with a higher version. Such a server stays out until all
+    // the others have stopped.
     pub fn is_behind(&self, version: i64) -> bool {
         let is_first = |version: i64| version > 0 && Zxid(version).counter() == 0;
         version > self.version && !(is_first(version) && is_first(self.version))

@@ -1,4 +1,4 @@
-//! Who belongs to the ensemble, and when enough of them have agreed (`QuorumVerifier`).
+//! The members of the ensemble, and when enough of them have agreed (`QuorumVerifier`).
 
 mod config;
 mod options;

@@ -1,10 +1,10 @@
-//! How a member of an ensemble behaves: plain values, made once from the configuration.
+//! Options of a member of an ensemble: plain values, made once from the configuration.
 
 use super::Config;
 use crate::id::ServerId;
 use crate::link::Endpoint;
 
-/// What an operator may choose about the agreement. Names in brackets are ZooKeeper's keys.
+/// The options of the agreement. Names in brackets are ZooKeeper's keys.
 #[derive(Clone, Debug)]
 pub struct PeerOptions {
     /// This server (`myid`).
@@ -18,24 +18,24 @@ pub struct PeerOptions {
     /// Ticks that a learner tries to reach its leader (`connectToLearnerMasterLimit`); 0: as
     /// `initLimit`.
     pub connect_limit: u64,
-    /// Where the configuration does not name it, this server observes (`peerType=observer`).
+    /// If the configuration does not name this server, it observes (`peerType=observer`).
     pub is_observer: bool,
     /// Listen on all addresses (`quorumListenOnAllIPs`).
     pub listen_on_all_ips: bool,
-    /// Say all addresses in the election handshake (`multiAddress.enabled`).
+    /// Send all addresses in the election handshake (`multiAddress.enabled`).
     pub multi_address: bool,
     /// Shortest and longest time until a vote is repeated, in ms
     /// (`fastleader.minNotificationInterval`, `fastleader.maxNotificationInterval`).
     pub notification_interval_ms: (u64, u64),
-    /// How long a connection of the election may take to be made, in ms (`cnxTimeout`).
+    /// How long connecting to an election port may take, in ms (`cnxTimeout`).
     pub election_connect_ms: u64,
-    /// How long the other side of a new connection of the election may take to say who it is, in
-    /// ms (`quorumCnxnTimeoutMs`; ZooKeeper's default is `syncLimit` ticks).
+    /// How long the other side of a new election connection may take to send its id, in ms (`quorumCnxnTimeoutMs`;
+    /// ZooKeeper's default is `syncLimit` ticks).
     pub election_handshake_ms: u64,
     /// Time between two attempts to reach the leader, in ms (`leaderConnectDelayDuringRetryMs`).
     pub leader_connect_delay_ms: u64,
     /// Time that an observer waits before it looks for a leader again, in ms
-    /// (`observer.reconnectDelayMs`), and before it asks all at once (`observer.election.DelayMs`).
+    /// (`observer.reconnectDelayMs`), and before it asks all servers at once (`observer.election.DelayMs`).
     pub observer_delays_ms: (u64, u64),
     /// How long a leader waits for the epochs of a quorum while a voter looks for a leader, in ms (`leader.maxTimeToWaitForEpoch`);
     /// `None`: two ticks. `initLimit` at most.
@@ -46,14 +46,14 @@ pub struct PeerOptions {
     pub sync_from_log: bool,
     /// Every learner gets the whole tree (`forceSnapshotSync`).
     pub force_snapshot_sync: bool,
-    /// Observers that get the whole tree, or a difference, at once
-    /// (`leader.maxConcurrentSnapSyncs`, `leader.maxConcurrentDiffSyncs`).
+    /// Observers that may get the whole tree, or a DIFF, at the same time (`leader.maxConcurrentSnapSyncs`,
+    /// `leader.maxConcurrentDiffSyncs`).
     pub concurrent_syncs_max: (usize, usize),
     /// Reconfiguration is switched on (`reconfigEnabled`).
     pub reconfig: bool,
-    /// A single voter may stand alone (`standaloneEnabled`): a reconfiguration must leave two.
+    /// A single voter may run standalone (`standaloneEnabled`): a reconfiguration must leave two.
     pub standalone_enabled: bool,
-    /// Where observers may learn from this server when it follows (`observerMasterPort`).
+    /// The address on which observers may learn from this server while it follows (`observerMasterPort`).
     pub observer_master: Option<Endpoint>,
     /// Bytes of proposals that are kept for those observers (`observerMaster.sizeLimit`).
     pub observer_master_bytes_max: usize,
@@ -65,12 +65,12 @@ pub struct PeerOptions {
     pub initial_counter: u32,
     /// The version of the configuration when it comes from a static file.
     pub config_version: i64,
-    /// A configuration that was proposed before the last end of this server and may have become
-    /// active since (`zoo.cfg.dynamic.next`).
+    /// A configuration that was proposed before this server last stopped and may have become active since
+    /// (`zoo.cfg.dynamic.next`).
     pub last_seen: Option<Config>,
     /// Longest data of a packet from a learner, in bytes (`jute.maxbuffer` and its extra size).
     pub packet_bytes_max: usize,
-    /// A bug put in on purpose; only in a build for tests.
+    /// A planted bug; only in a build for tests.
     pub planted: Option<crate::planted::PlantedBug>,
 }
 

@@ -1,4 +1,4 @@
-//! What a reconfiguration makes of a configuration (`PrepRequestProcessor`, case reconfig).
+//! The configuration that results from a reconfiguration (`PrepRequestProcessor`, case reconfig).
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use super::{Config, Member};
 use crate::id::ServerId;
 use crate::limits::CONFIG_MEMBERS_MAX;
 
-/// What a client asks for. With new members the others are not looked at.
+/// The request of a client. With new members the other fields are ignored.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Reconfiguration<'a> {
-    /// Servers to be added or changed: `server.N=…`, with commas between.
+    /// Servers to be added or changed: `server.N=…`, separated by commas.
     pub joining: Option<&'a str>,
-    /// Ids of servers to be removed, with commas between.
+    /// Ids of servers to be removed, separated by commas.
     pub leaving: Option<&'a str>,
-    /// The whole configuration, with commas or line ends between.
+    /// The whole configuration, separated by commas or line ends.
     pub new_members: Option<&'a str>,
 }
 
@@ -24,7 +24,7 @@ pub enum ReconfigError {
     /// ZooKeeper's `BadArguments`.
     #[error("{0}")]
     BadArguments(String),
-    /// ZooKeeper's `MarshallingError`: what Java throws where a number is none.
+    /// ZooKeeper's `MarshallingError`: Java throws it for an invalid number.
     #[error("{0}")]
     Marshalling(String),
 }
@@ -32,11 +32,12 @@ pub enum ReconfigError {
 use ReconfigError::{BadArguments, Marshalling};
 
 impl Config {
-    /// The configuration after the change; `version` is the zxid of its transaction. It is what other
-    /// servers read from its text: what they could not read would stop them, and the leader with them.
+    /// The configuration after the change; `version` is the zxid of its transaction. It is the
+    /// configuration as other servers read it from its text: a text that they cannot read would stop
+    /// them, and the leader with them.
     ///
     /// # Errors
-    /// As ZooKeeper refuses it. Whether a quorum of the result is there, others have to ask.
+    /// As ZooKeeper refuses it. The caller has to check whether a quorum of the result is present.
     pub fn reconfigured(
         &self,
         change: Reconfiguration<'_>,
@@ -46,7 +47,7 @@ impl Config {
         let mut config = match change.new_members {
             Some(members) => whole(members, standalone_enabled)?,
             None if self.is_hierarchical() => {
-                let reason = "servers can be added and removed only where a majority decides";
+                let reason = "servers can be added and removed only if a majority is the quorum";
                 return Err(BadArguments(reason.to_owned()));
             }
             None => Config { members: self.changed(change)?, ..Config::default() },
@@ -61,7 +62,7 @@ impl Config {
         config.as_read().map_err(|error| BadArguments(error.to_string()))
     }
 
-    /// Whether nothing but the version differs.
+    /// Whether only the version differs.
     pub fn has_same_members(&self, other: &Config) -> bool {
         let Config { members, groups, weights, version: _ } = self;
         (members, groups, weights) == (&other.members, &other.groups, &other.weights)
@@ -84,7 +85,7 @@ impl Config {
             let [key, value] = parts[..] else {
                 return Err(BadArguments(format!("{joining:?} is not of the form server.N=…")));
             };
-            // ZooKeeper: what follows the last dot, whatever stands before it.
+            // ZooKeeper: takes the text after the last dot, whatever is before it.
             let id = server_id(key.rsplit('.').next().unwrap_or(key))?;
             let member = Member::parse(value).map_err(BadArguments)?;
             if member.client.is_none() {
@@ -96,7 +97,7 @@ impl Config {
                     && let Some((host, port)) = known.common_socket(&own)
                 {
                     let reason =
-                        format!("{host}:{port} of server {id} is used by server {other} already");
+                        format!("{host}:{port} of server {id} is already used by server {other}");
                     return Err(BadArguments(reason));
                 }
             }
@@ -116,7 +117,7 @@ fn whole(members: &str, standalone_enabled: bool) -> Result<Config, ReconfigErro
         0 if !standalone_enabled => Err(Marshalling("there is no participant".to_owned())),
         0 if observers > 0 => Err(Marshalling("there are only observers".to_owned())),
         1 if standalone_enabled && observers > 0 => {
-            Err(Marshalling("one participant and observers are no ensemble".to_owned()))
+            Err(Marshalling("one participant and observers are not an ensemble".to_owned()))
         }
         _ => Ok(config),
     }
@@ -132,18 +133,18 @@ fn words(text: Option<&str>, separator: char) -> impl Iterator<Item = &str> {
 
 fn server_id(text: &str) -> Result<ServerId, ReconfigError> {
     let id: i64 = text.parse().map_err(|_| Marshalling(format!("{text:?} is no server id")))?;
-    // A negative id would be taken for that of an observer without one.
+    // A negative id would be taken for that of an observer without an id.
     if id < 0 { Err(BadArguments(format!("{id} is no server id"))) } else { Ok(ServerId(id)) }
 }
 
 impl Member {
-    /// Where it can be reached, and nobody else. What stands for every address, or for the machine
-    /// itself, may be used by all.
+    /// The addresses that only this member may use. Wildcard and loopback addresses may be used by
+    /// all.
     fn own_sockets(&self) -> Vec<(&str, u16)> {
         self.sockets().filter(|(host, _)| !is_wildcard(host) && !is_loopback(host)).collect()
     }
 
-    /// An address that it uses as well, if there is one (`QuorumServer.checkAddressDuplicate`).
+    /// An address that it also uses, if there is one (`QuorumServer.checkAddressDuplicate`).
     ///
     /// ZooKeeper compares resolved addresses; here names are compared as they are.
     fn common_socket<'a>(&'a self, others: &[(&str, u16)]) -> Option<(&'a str, u16)> {
@@ -201,7 +202,7 @@ mod tests {
         // The same id again is a change: an observer becomes a participant.
         let changed = incremental("server.3=c:1:2:participant;3", "").unwrap();
         assert!(changed.contains("server.3=c:1:2:participant;0.0.0.0:3"), "{changed}");
-        // Who leaves and joins has joined; who is not there may leave.
+        // A server that leaves and joins has joined; a server that is not there may leave.
         let moved = incremental("server.2=x:1:2;3", "2,9").unwrap();
         assert!(moved.contains("server.2=x:1:2"), "{moved}");
     }

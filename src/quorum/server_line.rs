@@ -3,8 +3,7 @@
 //! ```text
 //! host:quorumPort:electionPort[:role][|host:quorumPort:electionPort[:role]]…[;[clientHost:]clientPort]
 //! ```
-//! What is written is what ZooKeeper writes, byte for byte: the text stands in a znode and in
-//! packets.
+//! The output is that of ZooKeeper, byte for byte, because the text is in a znode and in packets.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -67,11 +66,11 @@ fn member_addresses(text: &str) -> Result<(Vec<MemberAddress>, Role), String> {
     Ok((addresses, role.unwrap_or_default()))
 }
 
-/// Reads the value of a `group.N` line: server ids with colons between.
+/// Reads the value of a `group.N` line: server ids separated by colons.
 pub fn parse_group(text: &str) -> Result<Vec<u64>, String> {
     java_split(text, ':')
         .into_iter()
-        .map(|id| id.parse().map_err(|_| "allowed: server ids with colons between".to_owned()))
+        .map(|id| id.parse().map_err(|_| "allowed: server ids separated by colons".to_owned()))
         .collect()
 }
 
@@ -108,13 +107,13 @@ fn checked_host(host: &str) -> Result<String, String> {
     if host.is_empty() {
         return Err("there is no host before the port".to_owned());
     }
-    // As it is written, for then it is read again: an IPv6 address becomes longer.
+    // Checked as it will be written, because it is read again then: an IPv6 address becomes longer.
     if host.len() > HOST_BYTES_MAX || java_host(host).len() > HOST_BYTES_MAX {
         return Err(format!("the host has more than {HOST_BYTES_MAX} characters"));
     }
-    // What has a meaning in the text of a configuration could not be read back.
+    // A character with a meaning in the text of a configuration could not be read back.
     if host.chars().any(|c| c.is_control() || c.is_whitespace() || "=;|[],\\".contains(c)) {
-        return Err(format!("{host:?} is no name of a host"));
+        return Err(format!("{host:?} is not the name of a host"));
     }
     Ok(host.to_owned())
 }
@@ -159,13 +158,13 @@ fn is_written_alike(one: &MemberAddress, other: &MemberAddress) -> bool {
     ports(one) == ports(other) && java_host(&one.host) == java_host(&other.host)
 }
 
-/// The same before a port.
+/// The host in the form that may precede a port.
 pub fn bracketed(host: &str) -> Cow<'_, str> {
     let host = java_host(host);
     if host.contains(':') { format!("[{host}]").into() } else { host }
 }
 
-/// Whether the host stands for all addresses of a machine. Nobody can be reached there.
+/// Whether the host stands for all addresses of a machine. No server can be reached at such a host.
 pub fn is_wildcard(host: &str) -> bool {
     host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_unspecified())
 }

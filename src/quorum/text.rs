@@ -8,7 +8,7 @@
 //! ```
 //! Servers first, by id, then groups and weights where the quorum is hierarchical, and the version in
 //! hexadecimal digits, without a line end. It is read as Java reads properties
-//! (`QuorumPeerConfig.parseDynamicConfig`), from others and therefore with suspicion.
+//! (`QuorumPeerConfig.parseDynamicConfig`); it comes from other servers, so every field is checked.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,7 +18,7 @@ use super::{Config, Member};
 use crate::id::ServerId;
 use crate::limits::{CONFIG_BYTES_MAX, CONFIG_MEMBERS_MAX};
 
-/// Why a text is no configuration.
+/// Why a text is not a configuration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line} of the configuration, {text:?}: {reason}")]
 pub struct ConfigError {
@@ -26,7 +26,7 @@ pub struct ConfigError {
     pub line: usize,
     /// The line.
     pub text: String,
-    /// What is wrong, and what is allowed.
+    /// What is wrong, and which values are allowed.
     pub reason: String,
 }
 
@@ -37,11 +37,13 @@ impl ConfigError {
 }
 
 impl Config {
-    /// Reads a configuration that can elect a leader: somebody in it votes.
+    /// Reads a configuration that can elect a leader: it has at least one voter.
     pub fn parse(text: &str) -> Result<Config, ConfigError> {
         let config = Config::parse_any(text)?;
         if config.voters().next().is_none() {
-            return Err(ConfigError::whole("it has no participants, so nobody could lead".into()));
+            return Err(ConfigError::whole(
+                "it has no participants, so no server could lead".into(),
+            ));
         }
         Ok(config)
     }
@@ -56,7 +58,7 @@ impl Config {
     /// The configuration as every other server reads it from its text.
     ///
     /// # Errors
-    /// The text cannot be read, or it says something else.
+    /// The text cannot be read, or reads as another configuration.
     pub(super) fn as_read(&self) -> Result<Config, ConfigError> {
         let text = self.to_text();
         let read = Config::parse(&text)?;
@@ -98,8 +100,8 @@ impl Config {
         value: &str,
     ) -> Result<(), String> {
         if key == "version" {
-            self.version = parse_hex(value)
-                .ok_or("the version is no number in hexadecimal digits".to_owned())?;
+            self.version =
+                parse_hex(value).ok_or("the version is not a hexadecimal number".to_owned())?;
         } else if key.starts_with("server.") {
             self.members.insert(server_of(key)?, Member::parse(value)?);
         } else if key.starts_with("group") {
@@ -114,7 +116,7 @@ impl Config {
             }
         } else if key.starts_with("weight") {
             let weight: i64 =
-                value.parse().map_err(|_| format!("the weight {value:?} is no number"))?;
+                value.parse().map_err(|_| format!("the weight {value:?} is not a number"))?;
             if weight < 0 {
                 return Err("a weight is never negative".to_owned());
             }
@@ -125,7 +127,7 @@ impl Config {
         Ok(())
     }
 
-    /// Where the quorum is hierarchical, every voter has a group and a weight.
+    /// In a hierarchical quorum every voter has a group and a weight.
     fn complete(&mut self, group_of: &BTreeMap<ServerId, i64>) -> Result<(), String> {
         if self.groups.is_empty() && self.weights.is_empty() {
             return Ok(());
@@ -173,7 +175,7 @@ fn parse_hex(text: &str) -> Option<i64> {
 }
 
 fn number_of(key: &str) -> Result<i64, String> {
-    // ZooKeeper takes what follows the first dot.
+    // ZooKeeper takes the text after the first dot.
     let number = key.split_once('.').and_then(|(_, number)| number.parse().ok());
     number.filter(|number| *number >= 0).ok_or_else(|| format!("{key:?} names no number from 0"))
 }
@@ -189,8 +191,7 @@ struct Line<'a> {
 }
 
 /// Java's `Properties.load`, as far as configurations go: comments, `key=value`, `key:value` and
-/// `key value`, a backslash before a character that would mean something. The last line of a key
-/// counts.
+/// `key value`, a backslash before a special character. The last line of a key counts.
 fn last_of_each_key(text: &str) -> BTreeMap<String, Line<'_>> {
     let mut lines = BTreeMap::new();
     for (index, text) in text.split(['\n', '\r']).enumerate() {
@@ -291,7 +292,7 @@ mod tests {
             ("server.1=a:1:2\nweight.1=2", 0, "no group"),
             ("server.1=a:1:2\ngroup.1=1:2", 0, "weighs nothing"),
             ("server.1=a:1:2\ngroup.1=1\nweight.1=-1", 3, "negative"),
-            ("server.1=a:1:2\ngroup.1=1\nweight.1=q", 3, "no number"),
+            ("server.1=a:1:2\ngroup.1=1\nweight.1=q", 3, "not a number"),
         ] {
             let error = Config::parse(text).unwrap_err();
             assert_eq!(error.line, line, "{text:?}: {error}");

@@ -6,12 +6,12 @@ use std::rc::Rc;
 use super::Config;
 use crate::id::ServerId;
 
-/// What an outside witness adds to an ensemble of two (`QuorumOracleMaj`).
+/// The answer of an outside witness in an ensemble of two (`QuorumOracleMaj`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Oracle {
-    /// The other server is not there: its word counts. True until a leader has a follower.
+    /// The other server is absent, so the witness counts. True until a leader has a follower.
     pub needed: bool,
-    /// This server may go on alone.
+    /// This server may continue alone.
     pub says_yes: bool,
 }
 
@@ -21,7 +21,7 @@ impl Config {
         self.has_quorum_of(|id| servers.contains(&id))
     }
 
-    /// Whether those for which `agrees` are a quorum.
+    /// Whether the servers for which `agrees` holds are a quorum.
     pub fn has_quorum_of(&self, agrees: impl Fn(ServerId) -> bool) -> bool {
         if self.is_hierarchical() {
             return self.has_groups_of(agrees);
@@ -43,7 +43,7 @@ impl Config {
         !self.is_hierarchical() && self.voters().count() <= 2 && needed && says_yes
     }
 
-    /// Weight in a majority of the groups that weigh anything, of more than half in each.
+    /// More than half of the weight in each of a majority of the groups that have any weight.
     fn has_groups_of(&self, agrees: impl Fn(ServerId) -> bool) -> bool {
         let (mut groups, mut agreeing) = (0, 0);
         for servers in self.groups.values() {
@@ -71,15 +71,15 @@ impl Config {
         !self.groups.is_empty() || !self.weights.is_empty()
     }
 
-    /// What a server's vote weighs; who weighs nothing never leads.
+    /// The weight of a server's vote; a server with weight 0 never leads.
     pub fn weight(&self, id: ServerId) -> i64 {
-        // ZooKeeper: QuorumMaj.getWeight is 1 for everybody.
+        // ZooKeeper: QuorumMaj.getWeight is 1 for every server.
         if self.is_hierarchical() { self.weights.get(&id).copied().unwrap_or(0) } else { 1 }
     }
 }
 
-/// Who has agreed to something, under one configuration, or under two while one follows the other
-/// (`SyncedLearnerTracker`).
+/// The servers that have agreed to something, under one configuration, or under two while one
+/// replaces the other (`SyncedLearnerTracker`).
 #[derive(Debug, Clone, Default)]
 pub struct AckTracker {
     configs: Vec<Rc<Config>>,
@@ -87,12 +87,12 @@ pub struct AckTracker {
 }
 
 impl AckTracker {
-    /// Nobody has agreed yet. Without a configuration everybody has.
+    /// A tracker without acknowledgements. Without a configuration it counts as complete.
     pub fn new(config: Rc<Config>) -> AckTracker {
         AckTracker { configs: vec![config], acks: BTreeSet::new() }
     }
 
-    /// The configuration that is active, and with it the last one seen if that is newer.
+    /// A tracker for the active configuration, and also for the last one seen if that is newer.
     pub fn of_both(active: &Rc<Config>, last_seen: &Rc<Config>) -> AckTracker {
         let mut tracker = AckTracker::new(active.clone());
         if last_seen.version > active.version {
@@ -101,12 +101,13 @@ impl AckTracker {
         tracker
     }
 
-    /// A quorum of this configuration is needed too.
+    /// Adds a configuration whose quorum is also needed.
     pub fn add_config(&mut self, config: Rc<Config>) {
         self.configs.push(config);
     }
 
-    /// A server agrees. False: it votes in none of the configurations, and does not count.
+    /// Adds the agreement of a server. False: it votes in none of the configurations, and does not
+    /// count.
     pub fn add(&mut self, id: ServerId) -> bool {
         let counts = self.configs.iter().any(|config| config.is_voter(id));
         if counts {
@@ -130,7 +131,7 @@ impl AckTracker {
         self.configs.iter().all(|config| config.has_quorum_with(&self.acks, oracle))
     }
 
-    /// Who has agreed.
+    /// The servers that have agreed.
     pub fn acks(&self) -> &BTreeSet<ServerId> {
         &self.acks
     }
@@ -161,7 +162,7 @@ mod tests {
             assert!(config.has_quorum(&set(&ids[..needed])), "{voters}");
             assert!(!config.has_quorum(&set(&ids[..needed - 1])), "{voters}");
         }
-        // Observers and strangers count for nothing.
+        // Observers and strangers do not count.
         assert!(!majority(3).has_quorum(&set(&[1, 100, 7])));
     }
 
@@ -173,7 +174,7 @@ mod tests {
             "{servers}group.1=1:2:3\ngroup.2=4:5:6\ngroup.3=7:8:9\n\
              weight.7=0\nweight.8=0\nweight.9=0"
         ));
-        // The third group weighs nothing, so that both of the others are needed.
+        // The third group has no weight, so both of the others are needed.
         assert!(config.has_quorum(&set(&[1, 2, 4, 5])));
         assert!(!config.has_quorum(&set(&[1, 2, 3, 4])));
         assert!(!config.has_quorum(&set(&[1, 2, 7, 8, 9])));

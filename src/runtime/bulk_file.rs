@@ -1,8 +1,8 @@
-//! A file that is written once, from front to back, past the page cache where that is possible.
+//! A file that is written once, from front to back, bypassing the page cache where possible.
 //!
-//! A large snapshot is read again only when the server starts. Written through the page cache it takes
-//! fresh pages for all of itself, each of them cleared or copied to by the processor, and the
-//! kernel then writes them back when it likes, in front of the log.
+//! A large snapshot is read again only when the server starts. Through the page cache it would need fresh
+//! pages for all of its content, which the processor fills, and the kernel would write them back at any
+//! time, possibly before the log.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -14,14 +14,14 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use crate::io::{AlignedBuf, BUFFER_ALIGNMENT};
 
 /// Bytes that are written at once. A guess: large enough that the call does not matter, small enough that a
-/// log write waits little behind one of them in the device's queue.
+/// log write waits only briefly behind one of them in the device's queue.
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// Bytes between two syncs of a file that goes through the page cache: what one sync has to bring to
-/// the disk stays small, so that a log write behind it in the device's queue waits for little.
+/// Bytes between two syncs of a file that goes through the page cache: one sync then writes little, so that
+/// a log write behind it in the device's queue waits only briefly.
 const BYTES_PER_SYNC: u64 = 4 << 20;
 
-/// See the module's words.
+/// The file; see the module's comment.
 #[derive(Debug)]
 pub struct BulkFile {
     file: File,
@@ -30,14 +30,14 @@ pub struct BulkFile {
 
 #[derive(Debug)]
 enum Way {
-    /// Whole chunks at multiples of their length; the rest waits here.
+    /// Writes whole chunks at multiples of their length; the rest waits here.
     Direct { chunk: AlignedBuf, filled: usize, written: u64 },
     /// The file system has no O_DIRECT.
     Cached { unsynced: u64 },
 }
 
-/// Whether the file system took O_DIRECT when the file was opened, but not in what ended with
-/// `error`: then it goes through the page cache from now on, and may be tried again.
+/// Whether the file system accepted O_DIRECT when the file was opened, but not in the operation that failed
+/// with `error`: the file then uses the page cache from now on, and the operation may be retried.
 pub(super) fn refuses_direct(file: &File, error: &io::Error) -> bool {
     if error.kind() != io::ErrorKind::InvalidInput {
         return false;
@@ -48,7 +48,7 @@ pub(super) fn refuses_direct(file: &File, error: &io::Error) -> bool {
     })
 }
 
-/// All of `bytes` at `offset`, past the page cache if the file system lets us.
+/// Writes all of `bytes` at `offset`, bypassing the page cache if the file system allows it.
 fn write_direct(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
     match file.write_all_at(bytes, offset) {
         Err(error) if refuses_direct(file, &error) => file.write_all_at(bytes, offset),
@@ -60,7 +60,7 @@ impl BulkFile {
     /// Creates or empties a file.
     ///
     /// # Errors
-    /// As `open(2)` has them.
+    /// Those of `open(2)`.
     pub fn create(path: &Path) -> io::Result<BulkFile> {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true);
@@ -80,7 +80,7 @@ impl BulkFile {
     /// Appends bytes, or keeps some of them until there are more.
     ///
     /// # Errors
-    /// As `write(2)` has them; the file is of no use then.
+    /// Those of `write(2)`; the file is unusable then.
     pub fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         match &mut self.way {
             Way::Direct { chunk, filled, written } => {
@@ -108,10 +108,10 @@ impl BulkFile {
         Ok(())
     }
 
-    /// Writes what is still kept, and makes everything durable.
+    /// Writes the remaining bytes, and makes everything durable.
     ///
     /// # Errors
-    /// As `write(2)` and `fsync(2)` have them.
+    /// Those of `write(2)` and `fsync(2)`.
     pub fn finish(mut self) -> io::Result<()> {
         if let Way::Direct { chunk, filled, written } = &mut self.way
             && *filled > 0
@@ -136,7 +136,7 @@ mod tests {
         let mut options = OpenOptions::new();
         options.write(true).create(true).custom_flags(libc::O_DIRECT);
         let file = options.open(&path).expect("tests have a file system with O_DIRECT");
-        // What no disk takes: half a block.
+        // No disk accepts half a block.
         write_direct(&file, &[1; 100], 0).expect("written");
         assert_eq!(std::fs::read(&path).expect("read"), [1; 100]);
         let refused = io::Error::from(io::ErrorKind::InvalidInput);

@@ -1,4 +1,4 @@
-//! The clocks. Everything below the edge gets their readings as a [`Now`].
+//! The clocks. The core gets their readings as a [`Now`].
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -49,13 +49,12 @@ impl Clock {
     }
 }
 
-/// How long this thread has had a processor. The difference to the time that passed is what others
-/// had of it.
+/// How long this thread has run on a processor. In the rest of the elapsed time it did not run.
 fn thread_cpu_time() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the pointer is to a value of this frame, which the kernel fills.
     let failed = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
-    assert_eq!(failed, 0, "every kernel of today has this clock");
+    assert_eq!(failed, 0, "every present kernel has this clock");
     let seconds = u64::try_from(time.tv_sec).expect("time that was used is not negative");
     let nanos = u32::try_from(time.tv_nsec).expect("a second has 10^9 nanoseconds");
     Duration::new(seconds, nanos)
@@ -76,22 +75,22 @@ fn thread_queued_time() -> Option<Duration> {
     text.split(' ').nth(1)?.parse().ok().map(Duration::from_nanos)
 }
 
-/// What this thread has had of the machine since it began: differences of two readings say why it
-/// did not get on.
+/// How this thread has used the machine since it began: the difference of two readings shows why it made
+/// no progress.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ThreadUse {
     /// Time on a processor.
     pub ran: Duration,
-    /// Time in the queue for a processor, while others had it; `None`: the kernel does not tell
-    /// (`/proc/thread-self/schedstat` cannot be read).
+    /// Time in the queue for a processor, while others had it; `None`: unknown, because
+    /// `/proc/thread-self/schedstat` cannot be read.
     pub queued: Option<Duration>,
-    /// How often it gave its processor up to wait for something.
+    /// How often it gave up its processor to wait for something.
     pub waits: u64,
-    /// How often its processor was taken from it for others.
+    /// How often the kernel gave its processor to another thread.
     pub preemptions: u64,
     /// How often it waited for a page of memory to be read from a disk.
     pub page_reads: u64,
-    /// How often the whole process was told to go on after a stop.
+    /// How often the whole process was continued after a stop.
     pub continued: u64,
 }
 
@@ -116,7 +115,7 @@ impl ThreadUse {
         }
     }
 
-    /// What was had since `earlier`.
+    /// The difference since `earlier`.
     pub fn since(self, earlier: ThreadUse) -> ThreadUse {
         ThreadUse {
             ran: self.ran.saturating_sub(earlier.ran),

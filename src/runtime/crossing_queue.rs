@@ -1,40 +1,41 @@
 //! A bounded queue from one thread to another, both of which sleep in their [`Reactor`]s.
 //!
-//! The messages lie in a ring without locks (`rtrb`), one thread puts, one takes. There is no
-//! handshake: both ends are made before either thread runs, and what is put before the other thread
-//! has begun waits for it. Nobody waits *in* here; each end only says how things are, and sees to it
-//! that the other thread looks again when that changes:
+//! The messages are in a lock-free ring (`rtrb`) with one writing and one reading thread. There is
+//! no handshake: both ends are made before either thread runs, and messages that are put before the
+//! other thread has begun wait for it. No thread blocks in this module; each end only reports its
+//! state, and makes the other thread check again when that changes:
 //!
-//! * A message was put: the reader's bell is rung if it sleeps. No wake-up is lost, as
-//!   [`SleepFlag`] tells, because the reader's last look before it sleeps is [`Receiver::is_empty`]
-//!   (through its [`Inbox`](super::Inbox)).
-//! * Room was made: only a writer that found none wants to hear of it. It would be lost like this:
+//! * A message was put: the reader's bell is rung if the reader sleeps. No wake-up is lost, as
+//!   [`SleepFlag`] explains, because the reader's last check before it sleeps is
+//!   [`Receiver::is_empty`] (through its [`Inbox`](super::Inbox)).
+//! * Room was made: only a writer that found none needs to know. This wake-up could be lost as
+//!   follows:
 //!
-//!   1. The writer finds no room. The reader takes everything, and sees nobody who waits for room.
-//!   2. The writer notes that it waits, and sleeps. The queue is empty, so the reader never takes
-//!      anything again, and never rings.
+//!   1. The writer finds no room. The reader takes everything, and sees no waiting writer.
+//!   2. The writer sets the note that it waits, and sleeps. The queue is empty, so the reader never
+//!      takes anything again, and never rings.
 //!
-//!   So the writer notes it first (`room`, a flag of the same kind) and then tries again; the reader
-//!   takes first, and then looks at the note. If the note is there, it wakes the writer's thread,
-//!   which, before it sleeps, asks [`Sender::has_room`].
+//!   So the writer sets the note first (`room`, a flag of the same kind) and then tries again; the
+//!   reader takes first, and then checks the note. If the note is there, it wakes the writer's
+//!   thread, which, before it sleeps, asks [`Sender::has_room`].
 //!
-//!   The reader must leave the note where it is while there is no room yet:
+//!   The reader must not clear the note while there is no room yet:
 //!
-//!   1. A short message and a long one are in the queue. The writer finds no room and notes it.
-//!   2. The reader takes the short one, sees the note and takes it away. It wakes nobody, since the
+//!   1. A short message and a long one are in the queue. The writer finds no room and sets the note.
+//!   2. The reader takes the short one, sees the note and clears it. It wakes no thread, because the
 //!      writer is still awake.
 //!   3. The writer asks whether there is room, finds none, and sleeps.
-//!   4. The reader takes the long one. There is room, and no note that somebody waits for it.
+//!   4. The reader takes the long one. There is room, but no note of a waiting writer.
 //!
-//!   So only the message whose taking makes room has the reader look at the note.
+//!   So the reader checks the note only after it has taken the message that makes room.
 //!
-//! The writer says that nothing more will come without a message ([`Sender::close`]), for that needs
-//! no room. The reader hears of it when it has taken everything.
+//! The writer closes the queue without a message ([`Sender::close`]), because that needs no room.
+//! The reader sees the end after it has taken everything.
 //!
-//! `tests/crossing_queue.rs` has the interleavings of this file's code tried.
+//! `tests/crossing_queue.rs` tries the interleavings of this file's code.
 //!
-//! The bound is in messages and in bytes, for a message may be one word or the answers of a whole
-//! turn. One message more than the bytes allow is let in, so that the largest one can pass.
+//! The bound is in messages and in bytes, because a message may be one word or the answers of a
+//! whole turn. One message more than the bytes allow is accepted, so that the largest one can pass.
 //!
 //! [`Reactor`]: super::Reactor
 
@@ -46,7 +47,7 @@ use super::Doorbell;
 use super::atomics::{AtomicBool, AtomicUsize, Ordering};
 use super::sleep_flag::SleepFlag;
 
-/// What both ends know.
+/// The state that both ends share.
 struct Shared {
     /// Bytes of the messages in the queue.
     bytes: AtomicUsize,
@@ -57,21 +58,21 @@ struct Shared {
     closed: AtomicBool,
 }
 
-/// The end that puts.
+/// The writing end.
 pub struct Sender<T> {
     ring: Producer<(T, usize)>,
     shared: Arc<Shared>,
     reader: Doorbell,
 }
 
-/// The end that takes.
+/// The reading end.
 pub struct Receiver<T> {
     ring: Consumer<(T, usize)>,
     shared: Arc<Shared>,
     writer: Doorbell,
 }
 
-/// Makes a queue of so many messages and bytes between the threads with these bells.
+/// Makes a queue with these bounds of messages and bytes between the threads with these bells.
 pub fn crossing_queue<T>(
     messages: usize,
     bytes_max: usize,
@@ -92,8 +93,8 @@ pub fn crossing_queue<T>(
 }
 
 impl<T> Sender<T> {
-    /// Puts a message of so many bytes; gives it back if there is no room. Then the thread is woken
-    /// as soon as there is some.
+    /// Puts a message of `bytes`; returns it if there is no room. The thread is then woken as soon
+    /// as there is room.
     pub fn push(&mut self, message: T, bytes: usize) -> Result<(), T> {
         if !self.has_room() {
             self.shared.room.lie_down();
@@ -102,7 +103,7 @@ impl<T> Sender<T> {
             }
             self.shared.room.get_up();
         }
-        // Counted first: the reader must not take off what was not yet added.
+        // Counted first: the reader must not subtract bytes that were not yet added.
         self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
         match self.ring.push((message, bytes)) {
             Ok(()) => {
@@ -113,12 +114,12 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Whether a message would be taken.
+    /// Whether a message would be accepted.
     pub fn has_room(&self) -> bool {
         !self.ring.is_full() && self.shared.bytes.load(Ordering::Acquire) < self.shared.bytes_max
     }
 
-    /// Says that nothing more will be put.
+    /// Closes the queue: nothing more will be put.
     pub fn close(&mut self) {
         self.shared.closed.store(true, Ordering::Release);
         self.reader.wake();
@@ -143,7 +144,7 @@ impl<T> Receiver<T> {
 
     /// Whether there is no message and none will come.
     pub fn is_over(&self) -> bool {
-        // In this order: what was put before the end is seen by whoever sees the end.
+        // In this order: a reader that sees the end also sees everything put before it.
         self.shared.closed.load(Ordering::Acquire) && self.ring.is_empty()
     }
 }

@@ -1,4 +1,4 @@
-//! The bounds of a crossing queue, and who is rung for. Not in its file, which
+//! The bounds of a crossing queue, and when it rings. Not in its file, which
 //! `tests/crossing_queue.rs` compiles with another bell.
 
 use super::Doorbell;
@@ -43,7 +43,7 @@ fn only_a_thread_that_sleeps_is_rung_for() {
     reader.lie_down();
     sender.push(2, 1).unwrap();
     assert_eq!(rings(&reader), 1);
-    // A writer that sleeps and wants no room is left alone.
+    // A sleeping writer that needs no room is not woken.
     writer.lie_down();
     receiver.pop().unwrap();
     assert_eq!(rings(&writer), 0);
@@ -63,7 +63,7 @@ fn a_writer_that_waits_for_room_is_rung_by_the_message_that_makes_it_and_no_earl
     sender.push(1, 10).unwrap();
     sender.push(2, 500).unwrap();
     assert_eq!(sender.push(3, 1), Err(3));
-    // The writer is awake yet, and there is no room yet.
+    // The writer is still awake, and there is no room yet.
     assert_eq!(receiver.pop(), Some(1));
     assert!(!sender.has_room());
     writer.lie_down();

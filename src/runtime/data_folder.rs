@@ -1,4 +1,5 @@
-//! The data folders: made on the first start, held by one server at a time, asked what they can.
+//! The data folders: created on the first start, locked by one server at a time, and probed for the features of
+//! their file system.
 
 use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, Write};
@@ -17,23 +18,23 @@ use crate::recovery::{FileInfo, Folder as _};
 /// The folder inside `dataDir` and `dataLogDir` that holds ZooKeeper's files since 3.0.
 const VERSION_FOLDER: &str = "version-2";
 
-/// The file whose lock says that a server runs on this folder. ZooKeeper passes over it.
+/// The file whose lock shows that a server runs on this folder. ZooKeeper ignores it.
 const LOCK_FILE: &str = ".ringkeeper.lock";
 
-/// How long the lock of a server that is no more is waited for: its ring holds it until the last
-/// write in flight is done.
+/// How long a start waits for the lock of a server that has ended: its ring holds the lock until the last write
+/// in flight is done.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why a folder cannot be used. The text says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
-    /// It is not there and may not be made.
+    /// It does not exist and may not be created.
     #[error(
-        "{} does not exist, and zookeeper.datadir.autocreate=false forbids to create it",
+        "{} does not exist, and zookeeper.datadir.autocreate=false forbids creating it",
         folder.display()
     )]
     Missing {
-        /// Which.
+        /// The folder.
         folder: PathBuf,
     },
     /// Something else has its name, or the name of a folder above it.
@@ -54,19 +55,19 @@ pub enum FolderError {
         pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default(),
         match pid {
             Some(_) => "",
-            None => " (`lslocks` names whoever holds .ringkeeper.lock)",
+            None => " (`lslocks` names the process that holds .ringkeeper.lock)",
         }
     )]
     Locked {
-        /// Which.
+        /// The folder.
         folder: PathBuf,
         /// The other's process id, if it could be read.
         pid: Option<u32>,
     },
-    /// The lock's name is that of something else.
+    /// Something else than a lock file has the lock's name.
     #[error(
-        "{} is {found}, and the lock of a server is a file of its own: somebody who may write to the folder has put \
-         it there. Move it away",
+        "{} is {found}, and the lock of a server is a file of its own: a user with write access \
+         to the folder has put it there. Move it away",
         path.display()
     )]
     NotALock {
@@ -75,9 +76,9 @@ pub enum FolderError {
         /// What it is.
         found: &'static str,
     },
-    /// A link to nothing, where a folder is to be.
+    /// A link to nothing in the place of a folder.
     #[error(
-        "{} is a link to {}, which is not there: mount it or make it, or correct the path",
+        "{} is a link to {}, which does not exist: mount it or create it, or correct the path",
         path.display(),
         target.display()
     )]
@@ -87,48 +88,47 @@ pub enum FolderError {
         /// What it names.
         target: PathBuf,
     },
-    /// The system said no.
+    /// The system returned an error.
     #[error("{what} {}: {error}{}", path.display(), way_out_for_user(error))]
     Io {
-        /// What was tried.
+        /// The operation.
         what: &'static str,
-        /// On what.
+        /// The path.
         path: PathBuf,
-        /// The answer.
+        /// The system's error.
         error: io::Error,
     },
 }
 
 impl FolderError {
-    /// Whether something could not be written for want of room.
+    /// Whether a write failed for lack of room.
     pub fn lacks_room(&self) -> bool {
         matches!(self, FolderError::Io { error, .. } if lacks_room(error))
     }
 }
 
-/// The folders of a running server. The locks are held until this is dropped, or the process ends
-/// in whatever way.
+/// The folders of a running server. The locks are held until this is dropped, or the process ends in any way.
 #[derive(Debug)]
 pub struct DataFolder {
-    /// Where things are.
+    /// The paths.
     pub folders: Folders,
     locks: Vec<File>,
 }
 
-/// What the file system of the transaction log can do.
+/// The features of the transaction log's file system.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LogDevice {
-    /// Whether files can be opened with O_DIRECT in a way that suits our buffers.
+    /// Whether files can be opened with O_DIRECT, with an alignment that our buffers have.
     pub direct: bool,
     /// Multiple that offsets and lengths of writes must have: 512 to 4096.
     pub block_bytes: usize,
 }
 
 impl DataFolder {
-    /// Makes the folders that are missing, if `create`, and locks them.
+    /// Creates missing folders, if `create`, and locks them.
     ///
     /// # Errors
-    /// For an operator to read: missing, locked by another server, or what the system said.
+    /// For an operator to read: missing, locked by another server, or the system's error.
     pub fn open(data: &Path, logs: &Path, create: bool) -> Result<DataFolder, FolderError> {
         DataFolder::open_within(LOCK_PATIENCE, data, logs, create)
     }
@@ -152,7 +152,7 @@ impl DataFolder {
             }
         }
         locks.push(lock(data, patience)?);
-        // Two names of one folder are one folder to everybody above.
+        // Two names of one folder count as one folder from here on.
         let logs = if canonical(data)? == canonical(logs)? { data } else { logs };
         if logs != data {
             locks.push(lock(logs, patience)?);
@@ -170,7 +170,7 @@ impl DataFolder {
         self.locks.iter().map(AsFd::as_fd).collect()
     }
 
-    /// Folders that were there before and let in whom these bits of a mode deny, with their modes.
+    /// Existing folders whose modes allow access that these bits would deny, with their modes.
     pub fn open_to_more_than(&self, denied: u32) -> Vec<(&Path, u32)> {
         let mut folders = vec![self.folders.snapshots.as_path(), self.folders.logs.as_path()];
         folders.dedup();
@@ -180,26 +180,26 @@ impl DataFolder {
         folders.filter(|(_, mode)| mode & denied & 0o044 != 0).collect()
     }
 
-    /// Tries what the log's file system can do, on a file of its own.
+    /// Tests the features of the log's file system, with a temporary file.
     ///
     /// # Errors
-    /// If no file can be made there at all.
+    /// If no file can be created there.
     pub fn probe_log_device(&self) -> Result<LogDevice, FolderError> {
         let path = self.folders.logs.join(".ringkeeper.probe");
         let probed = probe(&path);
-        // Left behind it would only be overwritten by the next start.
+        // If it stays, the next start overwrites it.
         let _ = std::fs::remove_file(&path);
         probed.map_err(|error| FolderError::Io { what: "cannot write to", path, error })
     }
 }
 
-/// From now on whatever this process makes is denied these bits of a mode: umask(2).
+/// From now on new files of this process do not get these mode bits: umask(2).
 pub fn deny_access_to_new_files(denied: u32) {
     rustix::process::umask(rustix::fs::Mode::from_bits_truncate(denied));
 }
 
-/// Whether a server could use this folder, or make it, without touching anything. That another server
-/// holds it is not looked at; see [`holder`].
+/// Checks whether a server could use this folder, or create it, without changing anything. Does not check
+/// whether another server holds it; see [`holder`].
 ///
 /// # Errors
 /// As for [`DataFolder::open`].
@@ -221,7 +221,7 @@ pub fn check_folder(folder: &Path, create: bool) -> Result<(), FolderError> {
                 allowed(named, wanted)?;
                 return if at == inner { lockable(folder) } else { Ok(()) };
             }
-            // Below a file there is nothing either; the file is found on the way up.
+            // A path below a file does not exist either; the file is found on the way up.
             Err(error)
                 if matches!(
                     error.kind(),
@@ -244,7 +244,7 @@ pub fn check_folder(folder: &Path, create: bool) -> Result<(), FolderError> {
     }
 }
 
-/// Whether there is something of this name. That the system does not say so is no "no".
+/// Whether something has this name. An error of the system does not count as "no".
 fn is_there(path: &Path) -> Result<bool, FolderError> {
     path.try_exists().map_err(|error| FolderError::Io {
         what: "cannot look for",
@@ -261,7 +261,7 @@ fn allowed(path: &Path, wanted: Access) -> Result<(), FolderError> {
     })
 }
 
-/// The lock stands above `version-2`, in a folder that may be somebody else's.
+/// The lock file is above `version-2`, in a folder that may belong to another user.
 fn lockable(folder: &Path) -> Result<(), FolderError> {
     let path = folder.join(LOCK_FILE);
     match path.symlink_metadata() {
@@ -276,7 +276,7 @@ fn lockable(folder: &Path) -> Result<(), FolderError> {
     allowed(named, Access::WRITE_OK | Access::EXEC_OK)
 }
 
-/// The lock is a file with one name: whoever can make a folder's entries could have it point elsewhere.
+/// The lock is a file with one name: a user who can create entries in the folder could make it point elsewhere.
 fn is_a_lock(path: &Path, found: &Metadata) -> Result<(), FolderError> {
     let found = match (found.is_symlink(), found.is_file()) {
         (true, _) => "a link",
@@ -287,8 +287,8 @@ fn is_a_lock(path: &Path, found: &Metadata) -> Result<(), FolderError> {
     Err(FolderError::NotALock { path: path.into(), found })
 }
 
-/// What in the folders of a server would end its start when it reads them: for each folder the first
-/// such thing. Nothing is touched.
+/// Problems in the folders that would stop a server's start when it reads them: the first one for each folder.
+/// Changes nothing.
 pub fn check_files(data: &Path, logs: &Path) -> Vec<FolderError> {
     let folders = Folders {
         data: data.into(),
@@ -316,8 +316,8 @@ pub fn check_files(data: &Path, logs: &Path) -> Vec<FolderError> {
     found
 }
 
-/// The server that holds this folder, if one does: its process id, 0 if it cannot be read. One that has
-/// just ended is waited for, as a start does. Nothing is touched.
+/// The server that holds this folder, if there is one: its process id, 0 if it cannot be read. Waits for a
+/// server that has just ended, as a start does. Changes nothing.
 pub fn holder(folder: &Path) -> Option<u32> {
     let mut file = File::open(folder.join(LOCK_FILE)).ok()?;
     let until = Instant::now() + LOCK_PATIENCE;
@@ -328,7 +328,7 @@ pub fn holder(folder: &Path) -> Option<u32> {
             return None;
         };
         let mut text = String::new();
-        // Without the number the message is poorer, not wrong.
+        // Without the number the message has less information, but is not wrong.
         let _ = file.rewind().and_then(|()| file.read_to_string(&mut text));
         let pid = text.trim().parse().unwrap_or(0);
         if is_a_server(pid) || Instant::now() >= until {
@@ -338,8 +338,8 @@ pub fn holder(folder: &Path) -> Option<u32> {
     }
 }
 
-/// Makes a folder and those above it that are missing, and makes their names durable: what is written
-/// into a folder whose name is lost with the power is lost as well.
+/// Creates a folder and its missing parents, and makes their names durable: if a power cut removes the name of a
+/// folder, everything written into it is lost.
 fn create_durably(folder: &Path) -> io::Result<()> {
     let named_in = |path: &Path| match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Some(PathBuf::from(".")),
@@ -355,7 +355,7 @@ fn create_durably(folder: &Path) -> io::Result<()> {
     std::fs::create_dir_all(folder)?;
     for folder in grown {
         match super::sync_folder(&folder) {
-            // Who may make a folder there may still not be allowed to open it.
+            // A user who may create a folder there may still not be allowed to open it.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 tracing::warn!(folder = %folder.display(), %error, "its names cannot be made durable");
             }
@@ -384,7 +384,7 @@ fn lock(folder: &Path, patience: Duration) -> Result<File, FolderError> {
         .write(true)
         .create(true)
         .truncate(false)
-        // Whoever may open it may hold the lock, and keep a server from its start.
+        // A user who may open the file may hold the lock, and keep a server from starting.
         .mode(0o600)
         .custom_flags(libc::O_NOFOLLOW)
         .open(&path)
@@ -401,7 +401,7 @@ fn lock(folder: &Path, patience: Duration) -> Result<File, FolderError> {
     let found = file.metadata().map_err(io("cannot open"))?;
     is_a_lock(&path, &found)?;
     if found.mode() & 0o077 != 0 {
-        // One of an earlier version; another user's stays as it is.
+        // For a file of an earlier version; another user's file stays as it is.
         let _ = file.set_permissions(Permissions::from_mode(0o600));
     }
     let until = Instant::now() + patience;
@@ -412,7 +412,7 @@ fn lock(folder: &Path, patience: Duration) -> Result<File, FolderError> {
             Err(error) => return Err(io("cannot lock")(error.into())),
         }
         let mut text = String::new();
-        // Without the number the message is poorer, not wrong.
+        // Without the number the message has less information, but is not wrong.
         let _ = file.rewind().and_then(|()| file.read_to_string(&mut text));
         let pid = text.trim().parse().ok();
         let holder = pid.filter(|pid| is_a_server(*pid));
@@ -428,15 +428,15 @@ fn lock(folder: &Path, patience: Duration) -> Result<File, FolderError> {
     Ok(file)
 }
 
-/// Whether another process of this program runs under that number. The number may be of another container, where
-/// the server that wrote it may be no more: in this one it may be this very process, often 1, or any other.
-/// And a server that was killed has its number until its parent has asked for it.
+/// Whether another process of this program has that process id. The id may come from another container, in which
+/// the server may have ended: in this container it may be this very process, often 1, or any other. And a killed
+/// server keeps its id until its parent has waited for it.
 fn is_a_server(pid: u32) -> bool {
     let own = std::process::id();
     pid != own && program(pid).is_some_and(|name| Some(name) == program(own))
 }
 
-/// The name of the program that a process runs; `None`: it has ended, or was never there.
+/// The name of the program that a process runs; `None`: it has ended, or never existed.
 fn program(pid: u32) -> Option<String> {
     // PID (NAME) STATE …; a name may hold anything.
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -459,14 +459,14 @@ fn probe(path: &Path) -> io::Result<LogDevice> {
         }
         Err(error) => return Err(error),
     };
-    // A file system may accept the flag and refuse the write (some network ones do).
+    // A file system may accept the flag and refuse the write, as some network file systems do.
     let block = crate::io::AlignedBuf::zeroed(BUFFER_ALIGNMENT);
     if std::os::unix::fs::FileExt::write_all_at(&file, &block, 0).is_err() {
         return Ok(buffered);
     }
     let block_bytes = match statx(CWD, path, AtFlags::empty(), StatxFlags::DIOALIGN) {
         Ok(found) if found.stx_dio_offset_align > 0 => found.stx_dio_offset_align as usize,
-        // Kernels before 6.1 do not say; 4096 suits every disk.
+        // Kernels before 6.1 do not report it; 4096 suits every disk.
         _ => BUFFER_ALIGNMENT,
     };
     match block_bytes {
@@ -491,7 +491,8 @@ mod tests {
         let logs = base.path().join("logs");
         let first = DataFolder::open(&data, &logs, true).unwrap();
         assert!(data.join("version-2").is_dir() && logs.join("version-2").is_dir());
-        // A lock of the same process on another description is as foreign as another's, but for its number.
+        // A lock of the same process on another file description is as foreign as that of another process,
+        // except for its process id.
         let open = |data: &Path, logs: &Path| {
             DataFolder::open_within(Duration::from_millis(50), data, logs, true).unwrap_err()
         };
@@ -502,9 +503,9 @@ mod tests {
         DataFolder::open(&data, &logs, false).unwrap();
     }
 
-    /// Whoever is told by the file is not the one who holds the lock: in a new container this server has the
-    /// process id that the killed one had in the old, or another program has it, or nobody has waited for the
-    /// killed one yet.
+    /// The process named in the file does not hold the lock: in a new container this server has the process id
+    /// that the killed one had in the old container, or another program has it, or the killed server's parent
+    /// has not waited for it yet.
     #[test]
     fn a_lock_whose_holder_is_no_more_is_waited_for() {
         let other = || std::process::Command::new("sleep").arg("60").spawn().unwrap();
@@ -535,7 +536,7 @@ mod tests {
         let path = base.path().join(LOCK_FILE);
         let (elsewhere, text) = (base.path().join("elsewhere"), "somebody's");
         let open = || DataFolder::open(base.path(), base.path(), true);
-        // Whoever only checks is told what a start would say.
+        // A check reports the same as a start.
         let refused = || {
             let refused = open().unwrap_err().to_string();
             assert_eq!(check_folder(base.path(), true).unwrap_err().to_string(), refused);
@@ -612,7 +613,7 @@ mod tests {
         let base = tempfile::tempdir().unwrap();
         create_durably(&base.path().join("a/b/c/version-2")).unwrap();
         assert!(base.path().join("a/b/c/version-2").is_dir());
-        // A file in the way is an error, not a folder that is not durable.
+        // A file in the place of the folder is an error, not a folder without durability.
         std::fs::write(base.path().join("file"), b"").unwrap();
         create_durably(&base.path().join("file/version-2")).unwrap_err();
     }

@@ -1,9 +1,9 @@
-//! The threads that do everything to the disk except writing the log.
+//! The threads that perform all disk operations except writing the log.
 //!
-//! Two of them, so that a snapshot under way never stands before the log's next segment: one for
-//! segments, one for snapshots and small files. Each takes its ops in order from a bounded queue.
-//! Preparing a segment and writing a snapshot are bulk work that competes with the log for the
-//! device; both go in chunks and step back while the log is being written.
+//! There are two, so that the log's next segment never waits behind a snapshot: one for segments, one
+//! for snapshots and small files. Each takes its ops in order from a bounded queue. Preparing a
+//! segment and writing a snapshot are bulk work that competes with the log for the device; both work
+//! in chunks and slow down while the log is being written.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -20,7 +20,7 @@ use super::bulk_file::BulkFile;
 use super::{Doorbell, failure};
 use crate::io::{AlignedBuf, Completion, Done, IoFailure, Op, Place, SegmentId, segment_temporary};
 
-/// Where the server's files are. `logs` and `snapshots` are the `version-2` folders.
+/// The paths of the server's files. `logs` and `snapshots` are the `version-2` folders.
 #[derive(Clone, Debug)]
 pub struct Folders {
     /// `dataDir`.
@@ -42,31 +42,31 @@ impl Folders {
     }
 }
 
-/// What a worker hands back.
+/// The result of a worker.
 pub struct WorkDone {
-    /// For the one who asked.
+    /// For the owner of the op.
     pub completion: Completion,
-    /// A prepared segment's file for the log ring, before the completion is told.
+    /// A prepared segment's file, which the log ring must get before the completion is passed on.
     pub opened: Option<OpenedSegment>,
 }
 
 /// A file for the log ring.
 pub struct OpenedSegment {
-    /// Which segment.
+    /// The segment.
     pub segment: SegmentId,
     /// Its file.
     pub file: OwnedFd,
-    /// Its name at first, for messages.
+    /// Its first name, for messages.
     pub name: String,
 }
 
 /// Ops that may wait for a worker. Their owners bound what they have in flight far below this.
 const OPS_WAITING_MAX: usize = 1024;
 
-/// Bytes of zeroes written at once to a new segment.
+/// Bytes of zeroes per write to a new segment.
 const ZERO_CHUNK_BYTES: usize = 256 * 1024;
 
-/// The hands of the server on its disk, log writes excepted.
+/// Performs all disk operations of the server except log writes.
 pub struct DiskWorker {
     segments: SyncSender<Op>,
     files: SyncSender<Op>,
@@ -77,8 +77,8 @@ pub struct DiskWorker {
 }
 
 impl DiskWorker {
-    /// Starts the threads; each completion rings `bell`. `direct` says whether segments are
-    /// opened with O_DIRECT.
+    /// Starts the threads; each completion rings `bell`. With `direct`, segments are opened with
+    /// O_DIRECT.
     pub fn start(folders: Folders, bell: Doorbell, direct: bool) -> io::Result<DiskWorker> {
         let (done_sender, done) = sync_channel(2 * OPS_WAITING_MAX);
         let log_writes = Arc::new(AtomicU64::new(0));
@@ -97,7 +97,8 @@ impl DiskWorker {
             let (done, bell) = (done_sender.clone(), bell.clone());
             let thread = std::thread::Builder::new().name(name.into()).spawn(move || {
                 for op in ops {
-                    // Nobody listens any more when the server has stopped; the ops are done still.
+                    // After the server has stopped, no one receives the result; the ops are still
+                    // performed.
                     let _ = done.send(work.perform(op));
                     bell.ring();
                 }
@@ -110,10 +111,10 @@ impl DiskWorker {
         Ok(DiskWorker { segments, files, done, log_writes, log_waits, threads })
     }
 
-    /// Hands over an op; its completion comes out of [`DiskWorker::done`].
+    /// Submits an op; [`DiskWorker::done`] returns its completion.
     ///
     /// # Panics
-    /// On a log write, which is the log ring's.
+    /// On a log write, which belongs to the log ring.
     pub fn submit(&self, op: Op) {
         let queue = match &op {
             Op::LogWrite { .. } => panic!("log writes go to the log ring"),
@@ -135,30 +136,30 @@ impl DiskWorker {
         self.done.try_recv().ok()
     }
 
-    /// Tells the bulk work that the log is busy.
+    /// Notes for the bulk work that the log is busy.
     pub fn note_log_write(&self) {
         self.log_writes.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Says whether the log waits for the next segment, or soon will: then nothing steps back that is
-    /// done to a segment.
+    /// Sets whether the log waits for the next segment, or soon will: then work on segments does not
+    /// slow down.
     pub fn note_log_waits(&self, waits: bool) {
         self.log_waits.store(waits, Ordering::Relaxed);
     }
 
-    /// Lets the threads finish what they have and waits for them.
+    /// Lets the threads finish their ops and waits for them.
     pub fn finish(self) {
         drop((self.segments, self.files));
-        // A thread must not wait for room among finished work that nobody takes.
+        // A thread must not wait for room in the queue of results, which is no longer read.
         drop(self.done);
         for thread in self.threads {
-            // A panic there has ended the process already.
+            // A panic there has already ended the process.
             let _ = thread.join();
         }
     }
 }
 
-/// Steps back while the log is busy: bulk work then gets a quarter of the time.
+/// Slows bulk work down to a quarter of the time while the log is busy.
 struct Pace {
     log_writes: Arc<AtomicU64>,
     log_waits: Arc<AtomicBool>,
@@ -169,16 +170,16 @@ struct Pace {
 impl Pace {
     const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
-    /// How long the log counts as busy after a write. A fast disk takes several chunks between two
-    /// log writes of a busy server: to step back only after a chunk that a log write fell into is
-    /// hardly to step back at all.
+    /// How long the log counts as busy after a write. A fast disk writes several chunks between two
+    /// log writes of a busy server, so slowing down only after a chunk that overlapped with a log
+    /// write would have little effect.
     const BUSY_FOR: Duration = Duration::from_millis(100);
 
     fn new(log_writes: Arc<AtomicU64>, log_waits: Arc<AtomicBool>) -> Pace {
         Pace { log_writes, log_waits, seen: 0, busy_until: None }
     }
 
-    /// After a chunk of a segment: the log itself may be waiting for it.
+    /// After a chunk of a segment, for which the log itself may be waiting.
     fn after_zeroes(&mut self, took: Duration) {
         if !self.log_waits.load(Ordering::Relaxed) {
             self.after_chunk(took);
@@ -260,7 +261,7 @@ impl Work {
         let file = match written {
             Ok(file) => file,
             Err(error) => {
-                // Nothing may remain of it: the room is needed.
+                // The file must not remain: its room is needed.
                 let _ = std::fs::remove_file(&path);
                 return Err(failure(&what, &error));
             }
@@ -343,7 +344,7 @@ impl Work {
         let to = self.folders.snapshots.join(name);
         let named = file.finish().and_then(|()| std::fs::rename(&path, &to));
         if named.is_err() {
-            // Nothing may remain of it: on a full disk the log needs the room.
+            // The file must not remain: on a full disk the log needs the room.
             let _ = std::fs::remove_file(&path);
         }
         named

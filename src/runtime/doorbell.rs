@@ -1,11 +1,11 @@
-//! A doorbell: whoever has something for a thread that may be asleep rings it.
+//! A doorbell that wakes a thread which may be asleep.
 //!
 //! It is an eventfd. The log ring rings it from the kernel (`IORING_REGISTER_EVENTFD`), the disk
 //! worker and the signal thread ring it with a write. The thread's [`Reactor`](super::Reactor) keeps a
-//! poll on it in its ring, so a ring wakes it, and rings in between add up to one.
+//! poll on it in its ring, so ringing wakes the thread, and several rings count as one.
 //!
-//! Other executors, which have something for this one many times in a millisecond, ring it only
-//! while it sleeps ([`Doorbell::wake`], [`SleepFlag`]).
+//! Other executors, which send to this one many times in a millisecond, ring it only while the thread
+//! sleeps ([`Doorbell::wake`], [`SleepFlag`]).
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -15,7 +15,7 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use super::sleep_flag::SleepFlag;
 
-/// The bell of one thread. Clones ring the same.
+/// The bell of one thread. Clones are the same bell.
 #[derive(Clone, Debug)]
 pub struct Doorbell {
     inner: Arc<Inner>,
@@ -36,18 +36,19 @@ impl Doorbell {
 
     /// Rings. Never blocks: the counter would have to reach 2^64 first.
     pub fn ring(&self) {
-        // An error is impossible short of a closed descriptor, and this object keeps it open.
+        // Only a closed descriptor could cause an error, and this object keeps it open.
         let _ = rustix::io::write(&self.inner.fd, &1u64.to_ne_bytes());
     }
 
-    /// Rings if the thread sleeps, or is about to. Call it after something was put into its inbox.
+    /// Rings if the thread sleeps, or is about to. Call it after putting something into its inbox.
     pub fn wake(&self) {
         if self.inner.flag.must_wake() {
             self.ring();
         }
     }
 
-    /// For the thread itself: [`Doorbell::wake`] rings from now on. It looks once more, then sleeps.
+    /// For the thread itself: [`Doorbell::wake`] rings from now on. The thread checks once more, then
+    /// sleeps.
     pub fn lie_down(&self) {
         self.inner.flag.lie_down();
     }

@@ -1,4 +1,4 @@
-//! The data folder as recovery sees it, on the real file system.
+//! The data folder for recovery, on the real file system.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -12,14 +12,14 @@ use crate::snapshot::SNAPSHOT_TEMPORARY;
 use crate::txnlog::{Reader, plan};
 use crate::zab::Epochs;
 
-/// Plain `std::fs`: recovery runs before anything else does.
+/// Uses plain `std::fs`, because recovery runs before everything else.
 #[derive(Clone, Debug)]
 pub struct FileFolder {
     folders: Folders,
     reading: Reading,
 }
 
-/// What a new member of an ensemble may find above `version-2`, put there by the operator.
+/// The file that an operator may put above `version-2` for a new member of an ensemble.
 const INITIALIZE_FILE: &str = "initialize";
 
 impl FileFolder {
@@ -28,7 +28,7 @@ impl FileFolder {
         FileFolder { folders: folders.clone(), reading: Reading::of_nothing() }
     }
 
-    /// The same, and tells how far reading has come.
+    /// The same, reporting the progress of reading.
     pub fn told(folders: &Folders, reading: &Reading) -> FileFolder {
         FileFolder { folders: folders.clone(), reading: reading.clone() }
     }
@@ -59,19 +59,19 @@ impl Folder for FileFolder {
         for entry in entries {
             let entry = entry?;
             self.reading.moved();
-            // A name that is no text is none of ours.
+            // A name that is not UTF-8 is not one of ours.
             let Ok(name) = entry.file_name().into_string() else { continue };
-            // Links are followed: snapshots may be kept elsewhere.
+            // Links are followed: snapshots may be stored elsewhere.
             match std::fs::metadata(entry.path()) {
                 Ok(meta) if meta.is_file() => files.push(FileInfo { name, bytes: meta.len() }),
                 Ok(meta) if is_servers(&name) => {
                     return Err(in_the_way(&entry.path(), meta.is_dir()));
                 }
                 Ok(_) => {}
-                // A purge, or whoever owns a file that is none of ours, may have removed it meanwhile.
+                // A purge, or the owner of a foreign file, may have removed it meanwhile.
                 Err(error)
                     if error.kind() == io::ErrorKind::NotFound && !entry.path().is_symlink() => {}
-                // What is wrong with a file of somebody else is not ours to judge.
+                // Errors about foreign files do not matter.
                 Err(_) if !plan::is_ours(&name) => {}
                 Err(error) => return Err(unreachable_file(&entry.path(), &error)),
             }
@@ -118,7 +118,7 @@ impl Folder for FileFolder {
         let folder = self.folders.path(place);
         self.reading.begin(format!("the names in {} to be on the disk", folder.display()));
         match sync_folder(folder) {
-            // No folder has no names.
+            // A missing folder has no names.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             done => done,
         }
@@ -146,7 +146,7 @@ impl Folder for FileFolder {
     }
 }
 
-/// Whether the server gives a file of its own this name, sooner or later.
+/// Whether the server may give a file of its own this name.
 pub(super) fn is_servers(name: &str) -> bool {
     let whole = name.strip_suffix(".tmp").unwrap_or(name);
     plan::is_ours(whole)
@@ -155,8 +155,8 @@ pub(super) fn is_servers(name: &str) -> bool {
         || is_segment_temporary(name)
 }
 
-/// Says at the start what would stop the server when it writes the file: a log's name comes up with its
-/// first transaction.
+/// The error, at the start, for an obstacle that would stop the server later when it writes the file: a
+/// log gets its name with its first transaction.
 fn in_the_way(path: &Path, is_folder: bool) -> io::Error {
     let (what, kind) = match is_folder {
         true => ("a folder", io::ErrorKind::IsADirectory),
@@ -166,7 +166,7 @@ fn in_the_way(path: &Path, is_folder: bool) -> io::Error {
     io::Error::new(kind, text)
 }
 
-/// Names the file, and where it points: the folder that is being listed is not what is wrong.
+/// Names the file, and the target of the link: the listed folder itself is not the problem.
 fn unreachable_file(path: &Path, error: &io::Error) -> io::Error {
     let file = path.display();
     let text = match std::fs::read_link(path) {
@@ -219,7 +219,7 @@ mod tests {
         assert!(folder.describe(Place::Logs, "log.1").ends_with("logs/version-2/log.1"));
     }
 
-    /// One folder for everything, below one that goes with the test.
+    /// One folder for everything, below a temporary one.
     fn one_folder() -> (tempfile::TempDir, PathBuf, FileFolder) {
         let base = tempfile::tempdir().unwrap();
         let here = base.path().join("version-2");

@@ -1,8 +1,8 @@
-//! What the process needs from the system before it starts: io_uring, locked memory, descriptors,
-//! threads, files of some size.
+//! Checks, before the start, the limits of the process: io_uring, locked memory, descriptors, threads,
+//! the size of files.
 //!
-//! Checked before any executor exists: glommio panics or prints jokes where this says which limit it
-//! is, what it is set to, what is needed, and how to raise it.
+//! Checked before any executor exists: where glommio would panic, this names the limit, its value, the
+//! needed value, and how to raise it.
 
 use std::fs;
 use std::io;
@@ -10,14 +10,14 @@ use std::sync::{Arc, Mutex};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// What a server of some wiring and configuration needs.
+/// The needs of a server with some number of executors and configuration.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Needs {
     /// Threads with a ring of their own.
     pub executors: u32,
-    /// Descriptors, clients not counted.
+    /// Descriptors, not counting clients.
     pub own_files: u64,
-    /// Size of the largest file that is made ahead.
+    /// Size of the largest file that is prepared in advance.
     pub file_bytes: u64,
 }
 
@@ -27,7 +27,7 @@ pub enum StartError {
     /// `io_uring_setup` is forbidden or missing.
     #[error("{0}")]
     IoUring(String),
-    /// Other processes of the user have locked what there was.
+    /// Other processes of the user have locked all allowed memory.
     #[error("{0}")]
     NoLockedMemory(String),
     /// Too little memory may be locked for the rings.
@@ -41,11 +41,11 @@ pub enum StartError {
         if *executors == 1 { "" } else { "; fewer executors (ringkeeper.cores) need less" }
     )]
     LockedMemory {
-        /// What the limit is.
+        /// The limit.
         allowed_kib: u64,
-        /// What it has to be.
+        /// The needed value.
         needed_kib: u64,
-        /// For how many executors.
+        /// The number of executors.
         executors: u32,
     },
     /// Too few descriptors.
@@ -56,9 +56,9 @@ pub enum StartError {
          nofile=65536` for a container"
     )]
     OpenFiles {
-        /// What the limit is.
+        /// The limit.
         allowed: u64,
-        /// What it has to be.
+        /// The needed value.
         needed: u64,
     },
     /// Files may not become large enough.
@@ -69,9 +69,9 @@ pub enum StartError {
          `LimitFSIZE=infinity` in its systemd unit"
     )]
     FileSize {
-        /// What the limit is.
+        /// The limit.
         allowed_kib: u64,
-        /// What it has to be.
+        /// The needed value.
         needed_kib: u64,
     },
     /// Too few threads may be started.
@@ -82,11 +82,11 @@ pub enum StartError {
          a container"
     )]
     Threads {
-        /// How many there were.
+        /// Threads that could be started.
         started: u32,
-        /// How many there have to be.
+        /// Threads needed.
         needed: u32,
-        /// What the system said.
+        /// The system's error.
         error: String,
         /// The limits that are in force.
         limit: String,
@@ -96,30 +96,30 @@ pub enum StartError {
 /// glommio refuses to start an executor below this limit.
 const LOCKED_KIB_MIN: u64 = 512;
 
-/// What an executor locks: three rings of glommio's with their buffers, and the ring of the sockets.
-/// Measured on Linux 6.18 without CAP_IPC_LOCK: one executor starts with 512 KiB, three do not with
-/// 1024, eight do with 4096.
+/// Memory that an executor locks: three rings of glommio with their buffers, and the ring of the sockets.
+/// Measured on Linux 6.18 without CAP_IPC_LOCK: one executor starts with 512 KiB, three do not with 1024,
+/// eight do with 4096.
 const LOCKED_KIB_PER_EXECUTOR: u64 = 512;
 
-/// Clients that a server must have room for, or it is of no use.
+/// The least number of clients for which a server must have room.
 pub const CLIENTS_MIN: u64 = 16;
 
 /// An executor's own thread, and the one that glommio makes for it to wait in.
 const THREADS_PER_EXECUTOR: u32 = 2;
 
 /// Threads beside the executors: main, signals, the log lines, the disk worker, readers of the log, the
-/// purge, resolvers of names; and workers of the kernel's rings, which count as well.
+/// purge, resolvers of names; and workers of the kernel's rings, which also count.
 const THREADS_BESIDE_EXECUTORS: u32 = 12;
 
-/// A file of the log is larger than `preAllocSize` when the record that begins its last step is.
+/// Bytes by which a log file may exceed `preAllocSize`, because its last record may be that long.
 const FILE_BYTES_BEYOND: u64 = 1 << 20;
 
-/// Everything that keeps a server with these needs from starting here.
+/// All limits that keep a server with these needs from starting here.
 pub fn obstacles(needs: &Needs) -> Vec<StartError> {
     let mut found = Vec::new();
     let Needs { executors, own_files, file_bytes } = *needs;
     let needed_kib = locked_kib(executors);
-    // First: too little of it also makes the ring fail, with less to say.
+    // Checked first: too little of it also makes the ring fail, with a less helpful error.
     match getrlimit(Resource::Memlock).current {
         Some(bytes) if bytes < needed_kib * 1024 => {
             found.push(StartError::LockedMemory {
@@ -145,7 +145,7 @@ pub fn obstacles(needs: &Needs) -> Vec<StartError> {
     found
 }
 
-/// What may fail later for a limit that is enough to start with.
+/// A warning about a limit that suffices for the start but may cause failures later.
 pub fn limit_warnings() -> Option<String> {
     let bytes = getrlimit(Resource::Fsize).current?;
     Some(format!(
@@ -159,7 +159,7 @@ pub fn limit_warnings() -> Option<String> {
 /// Checks that this process may use io_uring, by making a ring.
 fn check_io_uring(needed_kib: u64) -> Result<(), StartError> {
     match io_uring::IoUring::new(8) {
-        // Came with the same version as polls that stay armed.
+        // This feature came with the same kernel version as multishot polls.
         Ok(ring) if !ring.params().is_feature_resource_tagging() => Err(StartError::IoUring(
             "this kernel's io_uring is too old: Linux 5.13 or newer is needed".into(),
         )),
@@ -175,7 +175,7 @@ fn check_io_uring(needed_kib: u64) -> Result<(), StartError> {
     }
 }
 
-/// What to tell an operator when the rings of a server found no memory that they could lock.
+/// Advice for an operator if the rings of a server could lock no memory.
 pub fn locked_memory_advice(needs: &Needs) -> String {
     let locked = getrlimit(Resource::Memlock).current;
     let error = io::Error::from_raw_os_error(ENOMEM);
@@ -191,7 +191,7 @@ fn locked_kib(executors: u32) -> u64 {
 
 const ENOMEM: i32 = rustix::io::Errno::NOMEM.raw_os_error();
 
-/// Whether this process has CAP_IPC_LOCK, for which the limit on locked memory does not count.
+/// Whether this process has CAP_IPC_LOCK, with which the limit on locked memory does not count.
 fn may_lock_without_limit() -> bool {
     const CAP_IPC_LOCK: u32 = 14;
     let Ok(status) = fs::read_to_string("/proc/self/status") else { return false };
@@ -204,8 +204,8 @@ fn sysctl() -> Option<u32> {
     fs::read_to_string("/proc/sys/kernel/io_uring_disabled").ok()?.trim().parse().ok()
 }
 
-/// What to tell an operator when making a ring failed. `disabled` is the value of the sysctl
-/// `kernel.io_uring_disabled`, if it could be read; `locked` what may be locked, in bytes.
+/// Advice for an operator if making a ring failed. `disabled` is the value of the sysctl
+/// `kernel.io_uring_disabled`, if it could be read; `locked` is the limit on locked memory, in bytes.
 fn io_uring_advice(
     error: &io::Error,
     disabled: Option<u32>,
@@ -237,8 +237,9 @@ fn io_uring_advice(
             };
             format!(
                 "the kernel locks no memory for io_uring ({error}): all processes of this user \
-                 together {allowed}, and this server needs {needed_kib} KiB of it. End others of \
-                 them, or raise the limit (`ulimit -l`, `LimitMEMLOCK=` in a systemd unit, `--ulimit \
+                 together {allowed}, and this server needs {needed_kib} KiB of it. End some of \
+                 them, or raise the limit (`ulimit -l`, `LimitMEMLOCK=` in a systemd unit, \
+                 `--ulimit \
                  memlock=` for a container); if it is high enough, the machine or its control group \
                  has no memory left"
             )
@@ -247,10 +248,10 @@ fn io_uring_advice(
     }
 }
 
-/// Starts as many threads at once as this process lacks of so many, and ends them: what limits them is in
-/// several places, and counts what others of the user have.
+/// Starts the threads that this process lacks to `needed` at once, and ends them: several limits apply,
+/// and they also count other processes of the user.
 fn check_threads(needed: u32) -> Result<(), StartError> {
-    // Holds each of them until the last was tried, so that they are there at once.
+    // Holds each of them until the last one was tried, so that all exist at the same time.
     let gate = Arc::new(Mutex::new(()));
     let closed = gate.lock().expect("nobody panics with it");
     let mut threads = Vec::new();
@@ -284,7 +285,7 @@ fn check_threads(needed: u32) -> Result<(), StartError> {
     }
 }
 
-/// The limits on threads that this process is under, in words.
+/// The limits on threads of this process, in words.
 fn limit_of_threads() -> String {
     let mut limits = Vec::new();
     if let Some(count) = getrlimit(Resource::Nproc).current {
@@ -297,13 +298,13 @@ fn limit_of_threads() -> String {
         limits.push(format!("this control group may have {} (pids.max)", max.trim()));
     }
     match limits.is_empty() {
-        true => "the machine has no more to give (kernel.threads-max, kernel.pid_max)".to_owned(),
+        true => "the machine allows no more (kernel.threads-max, kernel.pid_max)".to_owned(),
         false => limits.join(", and "),
     }
 }
 
-/// Raises the soft limit of open descriptors to the hard one, as ZooKeeper's JVM does; returns
-/// what it is then. A connection costs one.
+/// Raises the soft limit of open descriptors to the hard one, as ZooKeeper's JVM does; returns the new
+/// value. A connection costs one.
 pub fn raise_open_files() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let wanted = Rlimit { current: limit.maximum, maximum: limit.maximum };

@@ -1,12 +1,12 @@
-//! Which process listens on a port of this machine, for people who have to stop it.
+//! Finds the process that listens on a port of this machine, for an operator who has to stop it.
 //!
-//! Read from `/proc`, as `ss -ltnp` does. Processes of other users are seen by root alone, and what runs
-//! outside this container by nobody in it.
+//! Read from `/proc`, as `ss -ltnp` does. Only root sees processes of other users, and a process in a
+//! container does not see those outside.
 
 use std::fs;
 use std::path::Path;
 
-/// A process, for people.
+/// A process, for messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
     /// Its number.
@@ -15,7 +15,7 @@ pub struct Process {
     pub name: String,
 }
 
-/// The process that listens on a TCP port at any address; `None`: none, or one that cannot be seen.
+/// The process that listens on a TCP port at any address; `None`: there is none, or it is not visible.
 pub fn listener_on(port: u16) -> Option<Process> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
     let sockets: Vec<String> = tables
@@ -37,8 +37,7 @@ pub fn listener_on(port: u16) -> Option<Process> {
     })
 }
 
-/// The sockets of a table of the kernel's that listen on a port, as the links of their descriptors name
-/// them.
+/// The sockets in a table of the kernel that listen on a port, by the link targets of their descriptors.
 fn listening(table: &str, port: u16) -> Vec<String> {
     /// TCP_LISTEN.
     const LISTENS: &str = "0A";

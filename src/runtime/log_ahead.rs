@@ -1,8 +1,8 @@
-//! The records of a log, read, checked and decoded by a thread of their own, while the one that asks for them
-//! applies those before.
+//! Reads, checks and decodes the records of a log in a separate thread, while the calling thread applies earlier
+//! ones.
 //!
-//! The rule that is easy to break: what is told of the file belongs to the records that were taken, not to what the
-//! thread has come to meanwhile.
+//! The rule that is easy to break: offset and verdict must refer to the records that were taken, not to the present
+//! position of the reading thread.
 
 use std::io::{self, Read, Seek};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -10,19 +10,19 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use crate::recovery::LogEntries;
 use crate::txnlog::{Entry, Reader, Verdict};
 
-/// Records that are handed over together, at most: so many that waking the other thread costs nothing beside them.
+/// Largest number of records per batch: so many that the cost of waking the other thread does not matter.
 const ENTRIES_AT_ONCE: usize = 512;
 
-/// Bytes of records that are handed over together, and one record more.
+/// Bytes of records per batch, plus one record.
 const BYTES_AT_ONCE: u64 = 1 << 20;
 
-/// Hand-overs that wait, at most.
+/// Largest number of waiting batches.
 const BATCHES_AHEAD: usize = 4;
 
-/// A shorter file is read before a thread has begun.
+/// A shorter file is read before a thread would have begun.
 const BYTES_WORTH_A_THREAD: u64 = 1 << 20;
 
-/// See the module's words.
+/// The reader; see the module's comment.
 struct LogAhead {
     batches: Receiver<io::Result<Batch>>,
     batch: Batch,
@@ -33,16 +33,16 @@ struct LogAhead {
 #[derive(Default)]
 struct Batch {
     entries: std::vec::IntoIter<Entry>,
-    /// Where reading had come to behind them.
+    /// The offset of reading after them.
     offset: u64,
-    /// Behind the last records of the file.
+    /// Set with the last records of the file.
     verdict: Option<Verdict>,
 }
 
 /// Reads a log ahead if it is long enough to be worth a thread.
 ///
 /// # Errors
-/// There can be no other thread.
+/// The thread cannot be started.
 pub(super) fn ahead<'r, R: Read + Seek + Send + 'static>(
     reader: Reader<R>,
 ) -> io::Result<Box<dyn LogEntries + 'r>> {
@@ -55,12 +55,12 @@ pub(super) fn ahead<'r, R: Read + Seek + Send + 'static>(
     Ok(Box::new(LogAhead { batches, batch: Batch::default(), bytes_total }))
 }
 
-/// Up to the end, an error, or until nobody wants more.
+/// Runs up to the end, an error, or until the receiver is gone.
 fn run<R: Read + Seek>(mut reader: Reader<R>, give: &SyncSender<io::Result<Batch>>) {
     loop {
         let (batch, failed) = Batch::read(&mut reader);
         let ends = batch.verdict.is_some() || failed.is_some();
-        // What was read before an error counts, as it does without a thread.
+        // Records that were read before an error count, as they do without a thread.
         let gone = give.send(Ok(batch)).is_err();
         if gone || failed.is_some_and(|error| give.send(Err(error)).is_err()) || ends {
             return;
@@ -128,7 +128,7 @@ mod tests {
     use crate::proto::txn::{SetDataTxn, Txn, TxnBody, TxnHeader};
     use crate::txnlog::{Append, Progress, Writer, WriterOptions};
 
-    /// The file of a log with so many transactions.
+    /// A log file with `txns` transactions.
     fn log(txns: i64) -> Vec<u8> {
         let mut writer = Writer::new(WriterOptions::default(), Zxid::ZERO, 1);
         let (mut file, mut zxid) = (Vec::new(), 0);
@@ -162,7 +162,7 @@ mod tests {
         }
     }
 
-    /// All that a reader gives, and what it says in the end.
+    /// All records of a reader, and its verdict.
     fn all(entries: &mut dyn LogEntries) -> (Vec<Entry>, Option<Verdict>, u64) {
         let mut read = Vec::new();
         while let Some(entry) = entries.next_entry().unwrap() {
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_read_further_gives_what_stands_before_and_then_the_error() {
-        /// Refuses everything behind a place.
+        /// Fails for everything after an offset.
         struct Failing(Cursor<Vec<u8>>, u64);
         impl Read for Failing {
             fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {

@@ -1,15 +1,14 @@
 //! The ring that writes the transaction log.
 //!
-//! A raw io_uring ring, submitted and reaped by the executor that owns the replica: registered
-//! files, registered buffers, one write with `RWF_DSYNC` per group. No thread stands between the
-//! replica and the disk; reaping is a look at memory shared with the kernel.
+//! A raw io_uring ring, submitted and reaped by the executor that owns the replica: registered files,
+//! registered buffers, one write with `RWF_DSYNC` per group. There is no thread between the replica and
+//! the disk; reaping reads memory shared with the kernel.
 //!
-//! Whoever waits for a write has two ways: look again soon ([`LogRing::reap`] makes no system
-//! call), or [`LogRing::ring_when_done`], after which the kernel rings a [`Doorbell`] with the
-//! next completion.
+//! A thread can wait for a write in two ways: by polling ([`LogRing::reap`] makes no system call), or with
+//! [`LogRing::ring_when_done`], after which the kernel rings a [`Doorbell`] with the next completion.
 //!
-//! Where others want the processors, [`LogRing::write_by_thread`] has a thread do the writes: see
-//! [`super::log_thread`] for why.
+//! If other processes want the processors, [`LogRing::write_by_thread`] makes a thread do the writes:
+//! [`super::log_thread`] explains why.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
@@ -26,10 +25,10 @@ use crate::io::{AlignedBuf, Completion, Done, SegmentId, Token};
 /// bound only sizes the ring.
 pub const WRITES_IN_FLIGHT_MAX: usize = 16;
 
-/// Segments that may be open at once: the current one, the next, one being closed, and room.
+/// Segments that may be open at once: the current one, the next, one being closed, and spare room.
 const SEGMENTS_OPEN_MAX: usize = 8;
 
-/// Buffers that may be registered: slots beyond are written unregistered.
+/// Buffers that may be registered: further slots are written unregistered.
 const BUFFERS_REGISTERED_MAX: usize = 8;
 
 /// `RWF_DSYNC` of `pwritev2(2)`: the write completes when it is durable.
@@ -38,14 +37,14 @@ const RWF_DSYNC: i32 = 2;
 const RING_ENTRIES: u32 = 32;
 const _: () = assert!(WRITES_IN_FLIGHT_MAX < RING_ENTRIES as usize);
 
-/// The ring, its registrations and what is in flight.
+/// The ring, its registrations and its writes in flight.
 pub struct LogRing {
     ring: IoUring,
     bell: Doorbell,
     segments: [Option<OpenSegment>; SEGMENTS_OPEN_MAX],
     files_registered: bool,
     buffers: Buffers,
-    /// By the user data of its submission.
+    /// Writes in flight by the user data of their submission.
     in_flight: [Option<Write>; WRITES_IN_FLIGHT_MAX],
     in_flight_count: usize,
     bell_armed: bool,
@@ -61,7 +60,8 @@ struct OpenSegment {
     name: String,
 }
 
-/// Which memory the kernel holds registered, by slot. `None` altogether: it refused.
+/// The memory that the kernel has registered, by slot. `None` instead of the whole list: the kernel
+/// refused.
 struct Buffers {
     registered: Option<[Option<(usize, usize)>; BUFFERS_REGISTERED_MAX]>,
 }
@@ -74,20 +74,20 @@ struct Write {
     bytes: u32,
     done: u32,
     sync: bool,
-    /// It has failed, and its owner knows: the kernel did not take the entry, which stays in the queue and
-    /// goes to the kernel with the next submission. Invariant: the buffer, the segment and the number in
-    /// the entry stay its own until the completion of that.
+    /// The write has failed, and its owner knows: the kernel did not take the entry, which stays in the
+    /// queue and goes to the kernel with the next submission. Invariant: the buffer, the segment and the
+    /// number in the entry belong to this write until that completion.
     told: bool,
 }
 
-/// What the ring could not have and does without; one line each for the start-up screen.
+/// Features that the ring could not get and works without; one line each for the start-up.
 pub type Lacks = Vec<String>;
 
 impl LogRing {
     /// A ring whose completions ring `bell` when asked.
     ///
-    /// The ring holds on to `locks` until the kernel is done with it: after a `kill -9` a write in
-    /// flight may still reach the disk, and a server started at once must not read the log before.
+    /// The ring keeps `locks` open until the kernel is done with it: after a `kill -9` a write in flight
+    /// may still reach the disk, and a server started at once must not read the log before.
     pub fn new(bell: Doorbell, locks: &[BorrowedFd<'_>]) -> io::Result<(LogRing, Lacks)> {
         let ring = IoUring::new(RING_ENTRIES)?;
         let mut lacks = Vec::new();
@@ -120,7 +120,7 @@ impl LogRing {
         Ok((ring, lacks))
     }
 
-    /// Makes an open file known under its segment's number. `name` is for messages.
+    /// Registers an open file under its segment's number. `name` is for messages.
     pub fn open_segment(&mut self, id: SegmentId, file: OwnedFd, name: String) {
         assert!(self.slot_of(id).is_none(), "segment {id:?} is open already");
         let slot = self.segments.iter().position(Option::is_none);
@@ -129,7 +129,7 @@ impl LogRing {
             let offset = u32::try_from(slot).expect("a small constant");
             let updated = self.ring.submitter().register_files_update(offset, &[file.as_raw_fd()]);
             if updated.is_err() {
-                // Writes to plain descriptors cost a little more and are otherwise the same.
+                // Writes to plain descriptors cost a little more but work the same.
                 self.files_registered = false;
             }
         }
@@ -162,13 +162,14 @@ impl LogRing {
         self.in_flight_count + self.thread.as_ref().map_or(0, LogThread::in_flight)
     }
 
-    /// Whether writes go to a thread from now on, which rings the bell after each of them, asked or
-    /// not; those in flight end where they are.
+    /// Sets whether further writes go to a thread, which rings the bell after each of them, whether or not
+    /// it was asked to; writes in flight complete where they are.
     pub fn write_by_thread(&mut self, by_thread: bool) {
         if by_thread && self.thread.is_none() {
             match LogThread::start(self.bell.clone()) {
                 Ok(thread) => self.thread = Some(thread),
-                // Slower beside others, and otherwise the same; it is tried again.
+                // Without the thread, writes are slower beside busy neighbours but work the same; starting
+                // it is tried again.
                 Err(error) => return tracing::debug!("no thread for the log: {error}"),
             }
         }
@@ -177,8 +178,8 @@ impl LogRing {
 
     /// Submits one write: the first `bytes` of `buf`, at `offset` of an open segment.
     ///
-    /// A buffer with a slot is registered the first time it is seen. Its owner keeps it alive, as
-    /// the log's writer does, for as long as it uses the slot: pages stay registered by address.
+    /// A buffer with a slot is registered the first time it is seen. Its owner must keep it alive, as the
+    /// log's writer does, as long as it uses the slot: pages are registered by address.
     pub fn write(
         &mut self,
         token: Token,
@@ -235,7 +236,7 @@ impl LogRing {
         // SAFETY: the entry points into `write.buf`, heap memory that does not move. The write
         // stays in `in_flight` until its completion is reaped, also if it cannot be submitted now
         // (`Write::told`), and dropping the ring waits for what is in flight, so the memory outlives
-        // the kernel's use of it. Nobody reads or writes it meanwhile: the buffer was moved in here.
+        // the kernel's use of it. Nothing else reads or writes it meanwhile: the buffer was moved in here.
         unsafe { self.ring.submission().push(&entry) }
             .expect("the ring has more entries than writes may be in flight");
         loop {
@@ -284,8 +285,8 @@ impl LogRing {
         }
     }
 
-    /// Takes what has completed. Costs no system call, unless a write was cut short and the rest
-    /// of it has to be submitted.
+    /// Takes completed writes. Makes no system call, unless a write was partial and its rest has to be
+    /// submitted.
     pub fn reap(&mut self, out: &mut Vec<Completion>) {
         if let Some(thread) = &mut self.thread {
             thread.reap(out);
@@ -340,16 +341,16 @@ impl LogRing {
         self.in_flight[index].take().expect("it is in flight")
     }
 
-    /// From now on the next completion rings the bell. Returns false if there is one already:
-    /// reap instead of sleeping.
+    /// From now on the next completion rings the bell. Returns false if there already is one: reap instead
+    /// of sleeping.
     pub fn ring_when_done(&mut self) -> bool {
         self.arm_bell(true);
-        // A completion between the last reap and the arming rang no bell: look once more.
+        // A completion between the last reap and the arming rang no bell: check once more.
         let completions = self.ring.completion();
         completions.is_empty()
     }
 
-    /// Completions ring no bell any more; for who looks by himself.
+    /// Completions no longer ring the bell; for a thread that polls.
     pub fn ring_no_more(&mut self) {
         if self.bell_armed {
             self.arm_bell(false);
@@ -364,7 +365,7 @@ impl LogRing {
             completions.disable_eventfd()
         }
         self.bell_armed = armed;
-        // The kernel must see the flag before we look at the completions.
+        // The kernel must see the flag before we read the completions.
         std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
     }
 
@@ -385,7 +386,7 @@ impl Drop for LogRing {
         let mut ignored = Vec::new();
         while self.in_flight_count > 0 {
             if self.ring.submit_and_wait(1).is_err_and(|e| e.kind() != io::ErrorKind::Interrupted) {
-                // Nothing can be waited for: leak the buffers rather than free them under a write.
+                // Waiting is impossible: leak the buffers instead of freeing them under a write.
                 for write in &mut self.in_flight {
                     std::mem::forget(write.take());
                 }
@@ -547,7 +548,7 @@ mod tests {
         let other = std::fs::File::open(&path).unwrap();
         assert!(flock(&other, FlockOperation::NonBlockingLockExclusive).is_err());
         drop(ring);
-        // The kernel takes a ring apart in its own time.
+        // The kernel tears a ring down at some later time.
         flock(&other, FlockOperation::LockExclusive).unwrap();
     }
 
@@ -563,13 +564,13 @@ mod tests {
     }
 
     /// The kernel has taken a part of a write, and does not take the rest. The entry of the rest stays in
-    /// the queue, goes to the kernel with the next submission, and must find its memory then.
+    /// the queue, goes to the kernel with the next submission, and its memory must still be valid then.
     #[test]
     fn a_write_that_the_kernel_has_not_taken_keeps_its_buffer() {
         const BYTES: usize = 128 * 1024;
         let bell = Doorbell::new().unwrap();
         let (mut ring, _) = LogRing::new(bell.clone(), &[]).unwrap();
-        // Takes what a pipe holds, and no more at once.
+        // A pipe accepts only as much as it holds at once.
         let (reading, writing) =
             rustix::pipe::pipe_with(rustix::pipe::PipeFlags::NONBLOCK).unwrap();
         ring.open_segment(SegmentId(1), writing, "log.1".into());
@@ -589,7 +590,7 @@ mod tests {
         }
         let failure = out.pop().unwrap().result.unwrap_err();
         assert!(failure.text.contains("log.1"), "{}", failure.text);
-        // A write of which nothing is taken.
+        // A write of which the kernel takes nothing.
         let token = Token::new(Owner::TxnLog, 2);
         ring.write(token, SegmentId(2), 0, AlignedBuf::zeroed(4096), 4096, true).unwrap_err();
         drop(broken);

@@ -1,11 +1,11 @@
-//! The thread that writes the transaction log while the processors are wanted by others.
+//! The thread that writes the transaction log while other processes want the processors.
 //!
-//! A durable direct write through the ring is ended by a worker of the kernel, in two steps: once the
-//! blocks are written it asks for the flush, and once that is done it reports. Each time the worker
-//! waits its turn behind whoever computes on that processor, up to a tick of the clock. A thread that
+//! A worker of the kernel completes a durable direct write of the ring in two steps: after the blocks
+//! are written it asks for the flush, and after that it reports the completion. Each time the worker
+//! waits behind any thread that computes on that processor, up to a tick of the clock. A thread that
 //! sleeps in the write is woken by the interrupt itself, asks for the flush and reports; with short
-//! slices it waits for nobody. On a quiet machine the way over a thread costs two more wake-ups, so
-//! [`super::LogRing`] uses it only where it was told to.
+//! slices it waits for no other thread. On a quiet machine a thread costs two more wake-ups, so
+//! [`super::LogRing`] uses it only when told to.
 
 use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
@@ -21,7 +21,7 @@ use crate::io::{AlignedBuf, Completion, Done, SegmentId, Token};
 
 /// One write of the log.
 pub struct Job {
-    /// Whose it is.
+    /// Its token.
     pub token: Token,
     /// The segment that it goes to.
     pub segment: SegmentId,
@@ -29,17 +29,17 @@ pub struct Job {
     pub file: Arc<OwnedFd>,
     /// Its name, for messages.
     pub name: String,
-    /// Where in the file.
+    /// The offset in the file.
     pub offset: u64,
-    /// What is written: its first `bytes`.
+    /// The buffer, whose first `bytes` are written.
     pub buf: AlignedBuf,
-    /// How many.
+    /// The number of bytes.
     pub bytes: u32,
-    /// Whether it is done only when it is durable.
+    /// Whether it must be durable when it completes.
     pub sync: bool,
 }
 
-/// The thread, and what it has to do. Dropped, it does that first.
+/// The thread and its queue of jobs. When it is dropped, it finishes them first.
 pub struct LogThread {
     /// `None` while it is dropped.
     jobs: Option<SyncSender<Job>>,
@@ -53,14 +53,15 @@ impl LogThread {
     /// Starts it. It rings `bell` after each write.
     ///
     /// # Errors
-    /// The system's: there can be no more threads.
+    /// The system's: no more threads can be started.
     pub fn start(bell: Doorbell) -> io::Result<LogThread> {
         let (jobs, wanted) = sync_channel::<Job>(WRITES_IN_FLIGHT_MAX);
         let (done, finished) = sync_channel(WRITES_IN_FLIGHT_MAX);
         let thread = std::thread::Builder::new().name("rk-log".into()).spawn(move || {
             set_slices(Slices::Short);
             for job in wanted {
-                // Nobody listens any more when the server has stopped; the writes are done still.
+                // After the server has stopped, no one receives the result; the writes are still
+                // performed.
                 let _ = done.send(perform(job));
                 bell.ring();
             }
@@ -69,7 +70,7 @@ impl LogThread {
         Ok(LogThread { jobs: Some(jobs), finished, thread, in_flight: Vec::new() })
     }
 
-    /// Hands one write over.
+    /// Submits one write.
     ///
     /// # Errors
     /// The thread has ended.
@@ -80,7 +81,7 @@ impl LogThread {
         jobs.send(job).map_err(|_| io::Error::other("the thread of the log has ended"))
     }
 
-    /// Takes what is done. No system call.
+    /// Takes completed writes. Makes no system call.
     pub fn reap(&mut self, out: &mut Vec<Completion>) {
         while !self.in_flight.is_empty() {
             match self.finished.try_recv() {
@@ -109,7 +110,7 @@ impl Drop for LogThread {
     fn drop(&mut self) {
         self.jobs = None;
         if let Some(thread) = self.thread.take() {
-            // A panic there has ended the process already.
+            // A panic there has already ended the process.
             let _ = thread.join();
         }
     }

@@ -1,20 +1,20 @@
-//! How much memory this process may use: what its control groups, its limits and the machine allow.
+//! How much memory this process may use, according to its control groups, its limits and the machine.
 
 use std::fs;
 use std::path::Path;
 
 use rustix::process::{Resource, getrlimit};
 
-/// See the module's words.
+/// The bound and its source.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MemoryOfProcess {
     /// Bytes.
     pub bytes: u64,
-    /// What sets the bound, in words.
+    /// The source of the bound, in words.
     pub source: &'static str,
 }
 
-/// Asks the system; `None` where it does not say.
+/// Asks the system; `None` if it does not answer.
 pub fn memory_of_process() -> Option<MemoryOfProcess> {
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
@@ -34,9 +34,9 @@ fn machine(meminfo: &str) -> Option<u64> {
     Some(total.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
-/// The least bound of the process's control groups, from the text of `/proc/self/cgroup`: of its own and
-/// of those around it, in either version of their interface. Without a bound, `max`, or in the old
-/// version a number that no machine has.
+/// The least bound of the process's control groups, from the text of `/proc/self/cgroup`: of its own
+/// group and its ancestors, in either version of the interface. A missing bound is `max`, or in the old
+/// version a number above any machine's memory.
 fn group(groups: &str, root: &Path) -> Option<u64> {
     let mut least = None;
     for line in groups.lines() {
@@ -83,7 +83,7 @@ mod tests {
         write("a/memory.max", "2000\n");
         write("memory.max", "3000\n");
         assert_eq!(group(groups, root.path()), Some(2000));
-        // The path is that of the machine, and the container sees only its own group.
+        // The path is the one outside the container, which sees only its own group.
         assert_eq!(group("0::/docker/4711\n", root.path()), Some(3000));
         write("memory/x/memory.limit_in_bytes", "900\n");
         assert_eq!(group("4:cpu,memory:/x\n1:name=systemd:/a\n", root.path()), Some(900));

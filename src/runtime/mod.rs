@@ -1,6 +1,6 @@
-//! Where decisions meet the machine: executors, the log's ring, the disk worker, clocks, signals.
+//! The access to the machine: executors, the log's ring, the disk worker, clocks, signals.
 //!
-//! The only module with `unsafe`, each with what makes it sound.
+//! The only module with `unsafe`; each use has a note on why it is sound.
 
 mod bulk_file;
 mod clock;
@@ -25,8 +25,8 @@ mod sleep_flag;
 mod time_slice;
 mod user;
 
-/// What [`SleepFlag`](sleep_flag::SleepFlag) and the queues between threads are made of; tests give
-/// them others that try every interleaving.
+/// The atomics of [`SleepFlag`](sleep_flag::SleepFlag) and of the queues between threads; tests replace them
+/// by ones that try every interleaving.
 mod atomics {
     pub use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 }
@@ -54,7 +54,7 @@ pub use user::way_out_for_user;
 
 use crate::io::{IoFailure, IoFailureKind, lacks_room};
 
-/// The failure of one disk operation in the words of [`crate::io`]: what was done, then why not.
+/// The failure of one disk operation as a [`crate::io`] type: the operation, then the error.
 fn failure(what: &str, error: &std::io::Error) -> IoFailure {
     let kind = match lacks_room(error) {
         true => IoFailureKind::Full,
@@ -63,12 +63,12 @@ fn failure(what: &str, error: &std::io::Error) -> IoFailure {
     IoFailure { kind, text: format!("{what}: {error}") }
 }
 
-/// Bytes that this process may still write to the file system of a folder; 0 if the system does not say.
+/// Bytes that this process may still write to the file system of a folder; 0 if unknown.
 pub fn free_bytes(folder: &std::path::Path) -> u64 {
     rustix::fs::statvfs(folder).map_or(0, |found| found.f_bavail.saturating_mul(found.f_frsize))
 }
 
-/// Takes the next connection of a listening socket that does not block; `None`: there is none.
+/// Accepts the next connection of a non-blocking listening socket; `None`: there is none.
 ///
 /// # Errors
 /// As `accept4(2)`.
@@ -81,7 +81,7 @@ pub fn accept(
     loop {
         match acceptfrom_with(listener, flags) {
             Ok((socket, remote)) => {
-                // Without an address it is gone already: dropping the socket closes it.
+                // A connection without an address is already gone: dropping the socket closes it.
                 let remote = remote.map(std::net::SocketAddr::try_from);
                 if let Some(Ok(remote)) = remote {
                     return Ok(Some((socket, remote)));

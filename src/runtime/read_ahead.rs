@@ -1,8 +1,8 @@
-//! A file that is read from front to back, the next pieces while the last one is worked on.
+//! Reads a file from front to back; the next pieces are read while the last one is processed.
 //!
-//! What a server reads when it starts, a snapshot and a log, it reads once. Past the page cache it costs
-//! no fresh pages, and with a thread that reads ahead no waiting either: sums, decoding and the
-//! tree have the processor meanwhile.
+//! A starting server reads a snapshot and a log only once. Reading without the page cache needs no fresh
+//! pages, and with a thread that reads ahead there is no waiting: checksums, decoding and the tree use
+//! the processor meanwhile.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -15,23 +15,24 @@ use super::Reading;
 use super::bulk_file::refuses_direct;
 use crate::io::{AlignedBuf, BUFFER_ALIGNMENT};
 
-/// Bytes that are read at once; pieces begin at its multiples.
+/// Bytes per read; pieces begin at multiples of this.
 const PIECE_BYTES: usize = 1 << 20;
 
 const _: () = assert!(PIECE_BYTES.is_multiple_of(BUFFER_ALIGNMENT));
 
-/// Pieces that were read and not yet taken, at most.
+/// Largest number of pieces that were read and not yet taken.
 const PIECES_AHEAD: usize = 2;
 
-/// See the module's words.
+/// The reader; see the module's comment.
 pub struct ReadAhead {
     file: Arc<File>,
-    /// Where the next byte is taken.
+    /// The offset of the next byte.
     at: u64,
     piece: Piece,
-    /// Reads what follows `piece`, as soon as something was taken that follows another piece.
+    /// Reads the pieces after `piece`; started when a piece is needed that directly follows the previous
+    /// one.
     ahead: Option<Ahead>,
-    /// Told of each piece.
+    /// Notified of each piece.
     reading: Reading,
 }
 
@@ -43,9 +44,9 @@ struct Piece {
 }
 
 struct Ahead {
-    /// The pieces in order; none behind the end of the file or an error.
+    /// The pieces in order; none after the end of the file or an error.
     pieces: Receiver<io::Result<Piece>>,
-    /// Buffers to be used again.
+    /// Reusable buffers.
     spare: SyncSender<AlignedBuf>,
 }
 
@@ -53,7 +54,7 @@ impl ReadAhead {
     /// Opens a file.
     ///
     /// # Errors
-    /// As `open(2)` has them.
+    /// Those of `open(2)`.
     pub fn open(path: &Path, reading: &Reading) -> io::Result<ReadAhead> {
         let mut options = OpenOptions::new();
         options.read(true);
@@ -62,13 +63,13 @@ impl ReadAhead {
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => options.open(path)?,
             opened => opened?,
         };
-        // Who only asks how long it is needs no room.
+        // A caller that only asks for the length needs no buffer.
         let piece = Piece { start: 0, bytes: 0, buf: AlignedBuf::zeroed(0) };
         let (file, reading) = (Arc::new(file), reading.clone());
         Ok(ReadAhead { file, at: 0, piece, ahead: None, reading })
     }
 
-    /// Has the piece with the next byte; empty at the end of the file.
+    /// Gets the piece with the next byte; empty at the end of the file.
     fn turn(&mut self) -> io::Result<()> {
         let start = self.at - self.at % PIECE_BYTES as u64;
         let follows =
@@ -84,7 +85,7 @@ impl ReadAhead {
         match ahead.pieces.recv().expect("pieces come up to the end or an error") {
             Ok(next) => {
                 let last = std::mem::replace(&mut self.piece, next);
-                // A thread that has reached the end wants none.
+                // A thread that has reached the end needs no buffers.
                 let _ = ahead.spare.try_send(last.buf);
                 Ok(())
             }
@@ -109,7 +110,7 @@ impl Piece {
                 Ok(bytes) => {
                     self.bytes += bytes;
                     reading.moved();
-                    // What follows a part of a block is the end: a direct read cannot begin there.
+                    // After a partial block comes the end of the file: a direct read cannot begin there.
                     if !self.bytes.is_multiple_of(BUFFER_ALIGNMENT) {
                         break;
                     }
@@ -124,7 +125,7 @@ impl Piece {
 }
 
 impl Ahead {
-    /// Reads pieces from `start` on, until the end, an error, or until nobody wants more.
+    /// Reads pieces from `start` on, until the end, an error, or until the receiver is gone.
     fn begin(file: Arc<File>, mut start: u64, reading: Reading) -> io::Result<Ahead> {
         let (give, pieces) = sync_channel(PIECES_AHEAD);
         let (spare, spares) = sync_channel(PIECES_AHEAD + 2);
@@ -209,7 +210,7 @@ mod tests {
         let content = content(6 * PIECE_BYTES + 100);
         let (_folder, mut file) = file(&content);
         let mut read = vec![0; PIECE_BYTES + 10];
-        // Forth while pieces are being read ahead, back, and behind the end.
+        // Forward while pieces are being read ahead, backward, and beyond the end.
         for at in [0, 3 * PIECE_BYTES - 5, 17, 4 * PIECE_BYTES + 1, PIECE_BYTES, 5 * PIECE_BYTES] {
             file.seek(SeekFrom::Start(at as u64)).expect("a place");
             file.read_exact(&mut read).expect("read");

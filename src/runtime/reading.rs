@@ -1,10 +1,10 @@
-//! How far a thread has come with reading, for another that finds out whether it stands still.
+//! The progress of a reading thread, for another thread that detects whether it is stuck.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What is being read, and when something of it came last. Clones are the same.
+/// What is being read, and when data last arrived. Clones share the state.
 #[derive(Clone, Debug)]
 pub struct Reading {
     inner: Arc<Inner>,
@@ -25,24 +25,24 @@ impl Reading {
         Reading { inner: Arc::new(Inner { begun: Instant::now(), moved_us, what }) }
     }
 
-    /// From now on this is awaited.
+    /// Begins to wait for this.
     pub fn begin(&self, what: String) {
         *self.inner.what.lock().unwrap_or_else(PoisonError::into_inner) = what;
         self.moved();
     }
 
-    /// Something of it has come.
+    /// Data has arrived.
     pub fn moved(&self) {
         let us = self.inner.begun.elapsed().as_micros();
         self.inner.moved_us.store(u64::try_from(us).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// When something came last, or something else was begun with.
+    /// When data last arrived, or something else was begun.
     pub fn moved_at(&self) -> Instant {
         self.inner.begun + Duration::from_micros(self.inner.moved_us.load(Ordering::Relaxed))
     }
 
-    /// What is awaited.
+    /// What the thread waits for.
     pub fn what(&self) -> String {
         self.inner.what.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -1,8 +1,8 @@
-//! What signals do. SIGTERM, SIGINT and SIGHUP end the server in order; if that hangs, another one ends
-//! it at once. SIGQUIT makes it say what it is doing; the others say that they mean nothing here.
+//! Signal handling. SIGTERM, SIGINT and SIGHUP end the server in order; if that hangs, another one ends it at
+//! once. SIGQUIT makes it log what it is doing; for the others it logs that they have no effect.
 //!
-//! A JVM does the same with the first four: it prints its threads on SIGQUIT and goes on, and ends in
-//! order on SIGHUP unless that was ignored when it started, as `nohup` and `zkServer.sh start` have it.
+//! A JVM does the same with the first four: it prints its threads on SIGQUIT and continues, and ends in order
+//! on SIGHUP unless SIGHUP was ignored when it started, as with `nohup` and `zkServer.sh start`.
 
 use std::fs;
 use std::io;
@@ -15,7 +15,7 @@ use signal_hook::iterator::Signals;
 
 use super::Doorbell;
 
-/// What a server was asked for from outside: to stop, to say what it is doing.
+/// Requests to a server from signals: to stop, or to log what it is doing.
 #[derive(Clone, Debug, Default)]
 pub struct StopFlag {
     stop: Arc<AtomicBool>,
@@ -28,27 +28,27 @@ impl StopFlag {
         self.stop.load(Ordering::Acquire)
     }
 
-    /// Asks the server to stop; who sets it rings the bells as well.
+    /// Asks the server to stop; the caller must also ring the bells.
     pub fn set(&self) {
         self.stop.store(true, Ordering::Release);
     }
 
-    /// Whether somebody wishes to know what the server is doing; once for each wish.
+    /// Whether a summary was requested; returns true once per request.
     pub fn take_summary_wish(&self) -> bool {
         self.summary.load(Ordering::Relaxed) && self.summary.swap(false, Ordering::AcqRel)
     }
 }
 
-/// How often this process was told to go on after a stop (SIGCONT).
+/// How often this process was continued after a stop (SIGCONT).
 static CONTINUED: AtomicU64 = AtomicU64::new(0);
 
-/// How often this process was told to go on after a stop. The thread that wakes first after the stop counts it,
+/// How often this process was continued after a stop. The first thread that runs after the stop counts it,
 /// before it does anything else.
 pub(super) fn times_continued() -> u64 {
     CONTINUED.load(Ordering::Relaxed)
 }
 
-/// Counts from now on how often this process is told to go on.
+/// From now on counts how often this process is continued.
 fn count_continued() -> io::Result<()> {
     let count = || {
         CONTINUED.fetch_add(1, Ordering::Relaxed);
@@ -57,8 +57,8 @@ fn count_continued() -> io::Result<()> {
     unsafe { signal_hook::low_level::register(SIGCONT, count) }.map(drop)
 }
 
-/// An orderly end takes less than this. Until then further signals say nothing new: shells and
-/// supervisors often send one to the process and one to its group.
+/// An orderly end takes less than this. Until then further signals are ignored: shells and supervisors often
+/// send one to the process and one to its group.
 const ORDERLY: Duration = Duration::from_secs(2);
 
 /// Exit code when a later signal cuts the orderly end short (128 + SIGINT).
@@ -86,13 +86,13 @@ pub fn watch_signals(
         for signal in signals.forever() {
             match signal {
                 SIGQUIT => {
-                    tracing::info!("SIGQUIT: what this server is doing; it goes on");
+                    tracing::info!("SIGQUIT: what this server is doing; it continues");
                     threads().iter().for_each(|line| tracing::info!("{line}"));
                     stop.summary.store(true, Ordering::Release);
                     bells.iter().for_each(Doorbell::ring);
                 }
                 SIGUSR1 | SIGUSR2 => tracing::info!(
-                    "{}: means nothing here, the server goes on; SIGQUIT makes it say what it is \
+                    "{}: has no effect, the server continues; SIGQUIT makes it log what it is \
                      doing, SIGTERM ends it",
                     name_of(signal)
                 ),
@@ -124,7 +124,7 @@ fn name_of(signal: i32) -> &'static str {
     signal_hook::low_level::signal_name(signal).unwrap_or("a signal")
 }
 
-/// Whether whoever started this process had it ignore the signal.
+/// Whether the signal was ignored when this process started.
 fn is_ignored(signal: i32) -> bool {
     let Ok(status) = fs::read_to_string("/proc/self/status") else { return false };
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -132,8 +132,8 @@ fn is_ignored(signal: i32) -> bool {
     mask >> (signal - 1) & 1 == 1
 }
 
-/// A line about each thread: whether it runs, where in the kernel it waits, how long it has run. This
-/// is read without any of them, so a thread that hangs is seen as well.
+/// A line about each thread: whether it runs, where in the kernel it waits, how long it has run. This needs no
+/// cooperation of the threads, so it also shows a thread that hangs.
 fn threads() -> Vec<String> {
     let Ok(entries) = fs::read_dir("/proc/self/task") else { return Vec::new() };
     let mut lines: Vec<String> = entries
@@ -141,7 +141,7 @@ fn threads() -> Vec<String> {
         .filter_map(|entry| {
             let read = |name: &str| fs::read_to_string(entry.path().join(name)).ok();
             let name = read("comm")?;
-            // The state stands behind the name, which may have blanks and brackets of its own.
+            // The state is after the name, which may contain blanks and brackets.
             let state = read("stat")?.rsplit_once(") ")?.1.chars().next()?;
             let state = match state {
                 'R' => "runs or is to run",

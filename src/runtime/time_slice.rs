@@ -1,18 +1,18 @@
-//! How long the scheduler lets a thread run at a time.
+//! The length of a thread's time slice.
 //!
-//! A thread that wakes takes the processor from one that computes only if the scheduler owes it time,
-//! and if its next slice ends sooner. So a thread that runs for some microseconds and then sleeps
-//! asks for short slices: since Linux 6.12 it then interrupts a busy neighbour with ordinary slices
-//! at once, instead of waiting for the neighbour's slice to end, which is noticed only at a tick of
-//! the clock. It gets no more of the processor by that, only sooner.
+//! A waking thread preempts a computing one only if the scheduler owes it time, and if its next slice
+//! ends sooner. So a thread that runs for some microseconds and then sleeps asks for short slices:
+//! since Linux 6.12 it then preempts a busy neighbour with ordinary slices at once, instead of
+//! waiting for the end of the neighbour's slice, which the kernel notices only at a tick of the
+//! clock. The thread gets no larger share of the processor, but gets it sooner.
 
 use std::io;
 use std::mem;
 
-/// The shortest slice that the kernel grants. Enough for all that is done between two waits.
+/// The shortest slice that the kernel grants. Enough for all work between two waits.
 const SLICE_NS: u64 = 100_000;
 
-/// `struct sched_attr` of `sched_setattr(2)`, as far as every kernel knows it.
+/// `struct sched_attr` of `sched_setattr(2)`, with the fields that every kernel knows.
 #[repr(C)]
 #[derive(Default)]
 struct Attributes {
@@ -29,23 +29,23 @@ struct Attributes {
 const ATTRIBUTES_BYTES: u32 = 48;
 const _: () = assert!(mem::size_of::<Attributes>() == ATTRIBUTES_BYTES as usize);
 
-/// What a thread asks for.
+/// The kind of slices.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Slices {
-    /// To take the processor from busy neighbours when it wakes.
+    /// Short ones, to preempt busy neighbours on waking.
     Short,
-    /// What everybody has: beside threads that sleep by themselves, fewer changes are better.
+    /// The default: beside threads that sleep by themselves, fewer context switches are better.
     Ordinary,
 }
 
 /// Asks for such slices for the current thread; threads that it starts inherit them. Kernels before
-/// 6.12 ignore it, and a thread that its operator gave a policy of its own keeps that.
+/// 6.12 ignore the request, and a thread with another scheduling policy keeps that.
 pub fn set_slices(slices: Slices) {
     let slice_ns = match slices {
         Slices::Short => SLICE_NS,
         Slices::Ordinary => 0,
     };
-    // Where it is refused, all works as it did before.
+    // If the kernel refuses, everything works as before.
     if let Err(error) = set_slice(slice_ns) {
         tracing::debug!("the scheduler grants no {slices:?} slices: {error}");
     }
@@ -90,7 +90,7 @@ mod tests {
         let (before, after, ordinary) = asked.join().unwrap();
         assert_eq!(before.runtime, ordinary.runtime);
         assert_eq!((before.policy, before.nice), (after.policy, after.nice));
-        // 0: a kernel that knows of no slices.
+        // 0: a kernel without configurable slices.
         assert!([0, SLICE_NS].contains(&after.runtime), "{} ns", after.runtime);
     }
 }

@@ -1,11 +1,11 @@
-//! Who this process is for the system, where the system refuses it something.
+//! The user of this process, for messages about refused access.
 
 use std::io;
 
 use crate::io::way_out;
 
-/// What goes behind the system's words about a file or folder: who was refused, where that decides, and
-/// what can be done; nothing where neither is known.
+/// Text to append to the system's error about a file or folder: the refused user, if that matters, and
+/// what can be done; empty if neither is known.
 pub fn way_out_for_user(error: &io::Error) -> String {
     let who = match error.kind() {
         io::ErrorKind::PermissionDenied => {
@@ -25,7 +25,7 @@ mod tests {
         let said = way_out_for_user(&io::ErrorKind::PermissionDenied.into());
         let uid = rustix::process::geteuid().as_raw();
         assert!(
-            said.starts_with(&format!(" (for the user with uid {uid}). The user whom")),
+            said.starts_with(&format!(" (for the user with uid {uid}). The user that")),
             "{said}"
         );
         assert_eq!(way_out_for_user(&io::ErrorKind::NotFound.into()), "");

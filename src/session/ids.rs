@@ -9,12 +9,12 @@ pub struct IdGenerator {
 }
 
 impl IdGenerator {
-    /// Starts at an id made of the server and the time, so that ids of one server's two lives
-    /// differ: the server in the high byte, the low 40 bits of `elapsed_ms` in the next five.
+    /// Starts at an id made of the server and the time, so that ids differ between two runs of one
+    /// server: the server in the high byte, the low 40 bits of `elapsed_ms` in the next five.
     pub fn new(server: ServerId, elapsed_ms: i64) -> IdGenerator {
         let time = ((elapsed_ms << 24).cast_unsigned() >> 8).cast_signed();
         let mut next = time | (server.0 << 56);
-        // This number means "container" where a session would stand.
+        // As the owner of a node, this number means "container".
         if next == i64::MIN {
             next += 1;
         }
@@ -45,7 +45,7 @@ impl Timeouts {
         Timeouts { min_ms: tick_ms.saturating_mul(2), max_ms: tick_ms.saturating_mul(20) }
     }
 
-    /// What a client gets that asks for `wanted_ms`.
+    /// The timeout for a client that asks for `wanted_ms`.
     // ZooKeeper: the minimum is applied first, so that a maximum below it wins.
     pub fn clamp(&self, wanted_ms: i32) -> i32 {
         wanted_ms.max(self.min_ms).min(self.max_ms)

@@ -1,7 +1,7 @@
-//! Sessions apart from what they own: ids, passwords, timeouts and expiry.
+//! Sessions without the nodes that they own: ids, passwords, timeouts and expiry.
 //!
-//! Which sessions exist for everybody is the database's matter, because they come and go by
-//! transactions; here is what the server that expires them keeps in memory.
+//! The database knows which global sessions exist, because transactions begin and end them; this
+//! module is what the server that expires them keeps in memory.
 
 mod ids;
 mod password;

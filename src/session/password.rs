@@ -1,8 +1,8 @@
 //! Session passwords (`ZooKeeperServer.generatePasswd`).
 //!
 //! They must be the same on every server of an ensemble, Java's included: a session moves between
-//! two servers only if both derive the same bytes. There is no secret in them but the session id;
-//! whoever knows the id knows the password.
+//! two servers only if both derive the same bytes. Their only secret is the session id: a client
+//! that knows the id knows the password.
 
 use crate::id::SessionId;
 use crate::limits::PASSWORD_BYTES;
@@ -16,7 +16,7 @@ const MULTIPLIER: u64 = 0x5_DEEC_E66D;
 /// `java.util.Random` keeps 48 bits.
 const MASK: u64 = (1 << 48) - 1;
 
-/// The password of a session: what `new Random(id ^ secret).nextBytes` gives.
+/// The password of a session: the result of `new Random(id ^ secret).nextBytes`.
 pub fn password(id: SessionId) -> [u8; PASSWORD_BYTES] {
     let mut state = ((id.0 ^ SECRET).cast_unsigned() ^ MULTIPLIER) & MASK;
     let mut bytes = [0; PASSWORD_BYTES];

@@ -1,7 +1,7 @@
 //! When sessions expire (`SessionTrackerImpl`, `ExpiryQueue`).
 //!
-//! Time is cut into ticks. A session expires at the first tick boundary after its timeout has
-//! passed since it was last heard of: never early, at most one tick late.
+//! Time is cut into ticks. A session expires at the first tick boundary after its timeout has passed since
+//! its last sign of life: never early, at most one tick late.
 //!
 //! ```text
 //! touch at t ──────── timeout ────────┐
@@ -9,8 +9,8 @@
 //!                                        └ expires here
 //! ```
 //!
-//! A touch is by far the most frequent call and only writes the session's own time: a session lies
-//! in the bucket where it was put, and is moved on when that bucket's time has come.
+//! A touch is by far the most frequent call and only writes the session's own time: a session stays in its
+//! bucket, and is moved to a later one when the time of that bucket has come.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -24,19 +24,19 @@ use crate::time::MonoUs;
 
 use super::Tenure;
 
-/// To find that a session has been heard of costs a fiftieth of what its end costs.
+/// Finding that a session is alive costs a fiftieth of ending one.
 const LOOKS_PER_EXPIRED: usize = 20;
 
 #[derive(Clone, Copy, Debug)]
 struct Tracked {
     timeout_ms: i32,
-    /// The tick boundary at which it expires if it is not heard of.
+    /// The tick boundary at which it expires without a sign of life.
     expires_ms: u64,
-    /// The bucket in which it lies. Invariant: not later than `expires_ms`.
+    /// The bucket that contains it. Invariant: not later than `expires_ms`.
     bucket_ms: u64,
-    /// A close is on its way: nothing more may be done in its name.
+    /// Its end is in progress: it may make no more requests.
     closing: bool,
-    /// The server that its client is connected to, as far as known, and since when.
+    /// The server to which its client is connected, if known, and the tenure.
     owner: Option<(ServerId, Tenure)>,
 }
 
@@ -45,12 +45,12 @@ struct Tracked {
 pub struct Tracker {
     tick_ms: u64,
     sessions: HashMap<SessionId, Tracked, FixedState>,
-    /// By tick boundary. May hold sessions that are gone, or that have been heard of since.
+    /// By tick boundary. May hold sessions that are gone, or that have shown a sign of life since.
     buckets: BTreeMap<u64, VecDeque<SessionId>>,
 }
 
 impl Tracker {
-    /// Without sessions. `tick_ms` is the configuration's `tickTime`.
+    /// A tracker without sessions. `tick_ms` is the configuration's `tickTime`.
     pub fn new(tick_ms: u32) -> Tracker {
         assert!(tick_ms > 0, "tickTime is positive");
         Tracker {
@@ -60,14 +60,14 @@ impl Tracker {
         }
     }
 
-    /// `ExpiryQueue.roundToNextInterval`: a boundary is rounded up to the next one, too.
+    /// `ExpiryQueue.roundToNextInterval`: a time on a boundary is also rounded up to the next one.
     fn boundary_after(&self, now: MonoUs, timeout_ms: i32) -> u64 {
         let due = now.as_ms().saturating_add(u64::try_from(timeout_ms).unwrap_or(0));
         (due / self.tick_ms + 1).saturating_mul(self.tick_ms)
     }
 
-    /// The bucket at which to look at a session that expires then: a session that is gone by that time must
-    /// not stand in it for long.
+    /// The bucket in which to check a session that expires at `expires_ms`: a session that is gone by then
+    /// must not stay in it for long.
     fn bucket_of(tick_ms: u64, now: MonoUs, expires_ms: u64) -> u64 {
         let look_ms = now.as_ms().saturating_add(EXPIRY_LOOK_MS);
         expires_ms.min((look_ms / tick_ms + 1).saturating_mul(tick_ms))
@@ -93,7 +93,7 @@ impl Tracker {
         true
     }
 
-    /// The session was heard of. False if it is unknown or being closed.
+    /// The session showed a sign of life. False if it is unknown or being closed.
     pub fn touch(&mut self, id: SessionId, now: MonoUs) -> bool {
         match self.sessions.get(&id) {
             Some(session) => self.touch_with(id, session.timeout_ms, now),
@@ -101,7 +101,7 @@ impl Tracker {
         }
     }
 
-    /// The session was heard of on a connection that negotiated another timeout.
+    /// The session showed a sign of life on a connection that negotiated another timeout.
     pub fn touch_with(&mut self, id: SessionId, timeout_ms: i32, now: MonoUs) -> bool {
         let boundary = self.boundary_after(now, timeout_ms);
         match self.sessions.get(&id) {
@@ -129,7 +129,7 @@ impl Tracker {
         }
     }
 
-    /// A session whose end was given up lives on for its whole timeout, as whose it was.
+    /// A session whose end was abandoned lives on for its whole timeout, with the same owner.
     pub fn revive(&mut self, id: SessionId, now: MonoUs) {
         let Some(timeout_ms) = self.timeout_ms(id) else { return };
         let boundary = self.boundary_after(now, timeout_ms);
@@ -137,7 +137,7 @@ impl Tracker {
         let session = self.sessions.get_mut(&id).expect("it has a timeout");
         session.closing = false;
         session.expires_ms = boundary;
-        // Its bucket may be gone.
+        // Its bucket may no longer exist.
         session.bucket_ms = bucket;
         self.buckets.entry(bucket).or_default().push_back(id);
     }
@@ -147,10 +147,10 @@ impl Tracker {
         self.sessions.remove(&id).is_some()
     }
 
-    /// Appends sessions whose time has come, each once, and marks them as being closed. If `max` of
-    /// them are found, or many more looked at, the rest waits for the next call, which
-    /// [`Tracker::next_expiry`] then wants at once: thousands of clients that vanish together must
-    /// not keep the others waiting. Who is heard of until then lives on.
+    /// Appends the sessions that expire, each once, and marks them as being closed. After `max` of them, or
+    /// after checking many more, the rest waits for the next call, which [`Tracker::next_expiry`] then asks
+    /// for at once: thousands of clients that disappear together must not make the others wait. A session
+    /// that shows a sign of life until then lives on.
     pub fn expire(&mut self, now: MonoUs, max: usize, expired: &mut Vec<SessionId>) {
         let mut looks = max.saturating_mul(LOOKS_PER_EXPIRED);
         let mut left = max;
@@ -189,8 +189,8 @@ impl Tracker {
         Some(MonoUs(boundary.saturating_mul(1000)))
     }
 
-    /// Whether a request of the session that arrived through the server `owner` may be carried
-    /// out. The first to ask becomes the owner.
+    /// Whether a request of the session that arrived through the server `owner` may be executed. The first
+    /// server that asks becomes the owner.
     ///
     /// # Errors
     /// `UnknownSession`, `SessionExpired` (it is being closed) or `SessionMoved`.
@@ -209,8 +209,7 @@ impl Tracker {
         }
     }
 
-    /// The session's client has connected to the server `owner`: whoever owned it before owns it no
-    /// more.
+    /// The session's client has connected to the server `owner`, which replaces the former owner.
     ///
     /// # Errors
     /// `SessionExpired`: it is unknown or being closed.
@@ -229,9 +228,9 @@ impl Tracker {
         }
     }
 
-    /// The session's client has connected to the server `owner`, in the turn that `tenure` names: what
-    /// the tenure of that connection is. If the client has connected elsewhere in a later turn, the
-    /// session stays there, and this connection's tenure is less than that one's.
+    /// The session's client has connected to the server `owner`, in the turn that `tenure` names. Returns
+    /// the tenure of that connection. If the client has connected elsewhere in a later turn, the session
+    /// stays there, and the tenure of this connection is the smaller one.
     ///
     /// # Errors
     /// `SessionExpired`: it is unknown or being closed.
@@ -305,7 +304,7 @@ impl Tracker {
         self.sessions.is_empty()
     }
 
-    /// The sessions by the moment at which they expire if not heard of, for `dump`.
+    /// The sessions by the time at which they expire without a sign of life, for `dump`.
     pub fn by_expiry(&self) -> BTreeMap<MonoUs, Vec<SessionId>> {
         let mut result: BTreeMap<MonoUs, Vec<SessionId>> = BTreeMap::new();
         for (&id, session) in self.sessions.iter().filter(|(_, session)| !session.closing) {

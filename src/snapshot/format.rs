@@ -10,8 +10,8 @@
 //! digest    long zxid | int version | long digest, seal                     since 3.6
 //! last      long zxid, seal                                                 since 3.9
 //! ```
-//! Each seal covers everything before it, earlier seals included. What stands behind the first one
-//! may be missing: older readers stop before it.
+//! Each seal covers everything before it, earlier seals included. The parts after the first seal
+//! may be missing: older readers stop before them.
 
 /// Bytes of the header.
 pub(super) const HEADER_BYTES: usize = 16;
@@ -22,7 +22,7 @@ pub(super) const MAGIC: [u8; 4] = *b"ZKSN";
 pub(super) const HEADER: [u8; HEADER_BYTES] =
     [b'Z', b'K', b'S', b'N', 0, 0, 0, 2, 255, 255, 255, 255, 255, 255, 255, 255];
 
-/// What every uncompressed snapshot ends with: the path of a seal.
+/// The last bytes of every uncompressed snapshot: the path of a seal.
 pub(super) const LAST_BYTES: [u8; 5] = [0, 0, 0, 1, b'/'];
 /// Bytes of a seal.
 pub(super) const SEAL_BYTES: usize = 13;
@@ -31,7 +31,7 @@ pub(super) const DIGEST_BYTES: usize = 20;
 /// Bytes of the last zxid, without its seal.
 pub(super) const LAST_ZXID_BYTES: usize = 8;
 
-/// How a snapshot is compressed; its name's extension says it (`SnapStream.StreamMode`).
+/// How a snapshot is compressed; the extension of its name shows it (`SnapStream.StreamMode`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
     /// Not at all.
@@ -43,8 +43,8 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// What the name of a file says. A server reads only the names in
-    /// [`plan`](crate::txnlog::plan); the commands that look into a file take any.
+    /// The compression that a file's name shows. A server reads only the names in
+    /// [`plan`](crate::txnlog::plan); the commands that inspect a file accept any.
     pub fn of_name(name: &str) -> Compression {
         // ZooKeeper: SnapStream.getStreamMode ignores the case.
         match name.rsplit('.').next() {

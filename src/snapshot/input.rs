@@ -1,4 +1,4 @@
-//! A stream of bytes with the checksum of what was taken from it.
+//! A stream of bytes with the checksum of the bytes taken from it.
 
 use std::io::{self, Read};
 
@@ -6,7 +6,7 @@ use simd_adler32::Adler32;
 
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// Reads ahead, so that small fields cost no call, and sums up what was taken, in large pieces.
+/// Reads ahead, so that small fields cost no call, and updates the checksum in large pieces.
 pub(super) struct Input<R> {
     source: R,
     buf: Box<[u8]>,
@@ -32,13 +32,14 @@ impl<R: Read> Input<R> {
         }
     }
 
-    /// Takes `bytes` into `out`, which is emptied first. Memory grows with what is really there.
+    /// Takes `bytes` into `out`, which is emptied first. Memory grows only with the bytes that
+    /// really exist.
     pub fn take(&mut self, bytes: usize, out: &mut Vec<u8>) -> io::Result<()> {
         out.clear();
         self.append(bytes, out)
     }
 
-    /// The same behind what `out` holds.
+    /// The same, appended to `out`.
     pub fn append(&mut self, mut bytes: usize, out: &mut Vec<u8>) -> io::Result<()> {
         while bytes > 0 {
             if self.taken == self.filled && !self.fill()? {
@@ -52,7 +53,7 @@ impl<R: Read> Input<R> {
         Ok(())
     }
 
-    /// Takes as many bytes as the array has.
+    /// Takes enough bytes to fill an array.
     pub fn array<const N: usize>(&mut self) -> io::Result<[u8; N]> {
         let mut array = [0; N];
         let mut done = 0;

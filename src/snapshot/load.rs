@@ -1,7 +1,7 @@
-//! Reading snapshots: what is in one, and a database made of one.
+//! Reading snapshots: their parts, and a database built from them.
 //!
-//! Streaming, whatever the size of the file: in memory are one node and the database. Lengths are
-//! checked before anything is allocated, and a value grows with the bytes that are really there.
+//! Reading is streamed, whatever the size of the file: memory holds one node and the database. Lengths are
+//! checked before anything is allocated, and a value grows only with the bytes that really exist.
 
 use std::io::{self, Read};
 
@@ -17,7 +17,7 @@ use crate::jute::Jute;
 use crate::limits;
 use crate::proto::data::{AclVector, StatPersisted};
 
-/// Why a file is no snapshot that can be used.
+/// Why a file is not a usable snapshot.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
     /// The file cannot be read, or its compression is broken.
@@ -25,21 +25,21 @@ pub enum SnapshotError {
     Io {
         /// How much of the (uncompressed) stream was read.
         offset: u64,
-        /// The system's words.
+        /// The system's error.
         error: io::Error,
     },
     /// The bytes are not those of a snapshot.
     #[error("malformed at offset {offset}: {reason}")]
     Malformed {
-        /// Where in the uncompressed stream.
+        /// The offset in the uncompressed stream.
         offset: u64,
-        /// What was seen.
+        /// What is wrong.
         reason: String,
     },
     /// The bytes are not those that were written.
     #[error("the checksum at offset {offset} is wrong")]
     Checksum {
-        /// Where the seal stands in the uncompressed stream.
+        /// The offset of the seal in the uncompressed stream.
         offset: u64,
     },
     /// The parts do not make a tree.
@@ -52,7 +52,7 @@ pub enum SnapshotError {
     },
 }
 
-/// Who is shown the parts of a snapshot, in the order of the file.
+/// Receives the parts of a snapshot, in the order of the file.
 pub trait Parts {
     /// A session and its timeout in ms.
     fn session(&mut self, id: SessionId, timeout_ms: i32);
@@ -69,7 +69,7 @@ pub trait Parts {
         acl: AclId,
         stat: StatPersisted,
     ) -> Result<(), LoadError>;
-    /// How much was read, of the uncompressed stream, now and then.
+    /// Called from time to time with the amount read of the uncompressed stream.
     fn progress(&mut self, bytes: u64, nodes: u64);
 }
 
@@ -84,12 +84,12 @@ pub struct Digest {
     pub digest: i64,
 }
 
-/// What stands behind the nodes.
+/// The parts after the nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trailers {
-    /// The digest, if there is one (zxid 0: there is one that says nothing).
+    /// The digest, if there is one (with zxid 0 it has no meaning).
     pub digest: Option<Digest>,
-    /// The last zxid processed when the snapshot was complete, if it says so.
+    /// The last zxid processed when the snapshot was complete, if stored.
     pub last_zxid: Option<Zxid>,
     /// Number of nodes.
     pub nodes: u64,
@@ -97,16 +97,16 @@ pub struct Trailers {
     pub bytes: u64,
 }
 
-/// A database out of a snapshot.
+/// A database from a snapshot.
 #[derive(Debug)]
 pub struct Loaded {
     /// The state, ready for replay.
     pub database: Database,
-    /// What stood behind the nodes.
+    /// The parts after the nodes.
     pub trailers: Trailers,
 }
 
-/// Between two calls of [`Parts::progress`].
+/// Nodes between two calls of [`Parts::progress`].
 const PROGRESS_NODES: u64 = 10_000;
 
 /// Reads a snapshot named after `zxid` into a database.
@@ -149,16 +149,16 @@ pub fn load(
     let mut build = Build { builder: DatabaseBuilder::new(options), progress };
     let trailers = read(source, compression, &mut build)?;
     let mut builder = build.builder;
-    // ZooKeeper: zxid 0 stands for no digest, and one from before the snapshot's zxid (a new
-    // leader's first) says nothing about it (`DataTree.deserializeZxidDigest`).
+    // ZooKeeper: zxid 0 stands for no digest, and a digest from before the snapshot's zxid (a new leader's
+    // first) does not describe it (`DataTree.deserializeZxidDigest`).
     if let Some(Digest { zxid: at, version, digest }) = trailers.digest
         && at > Zxid::ZERO
         && at >= zxid
     {
         builder.digest(at, version, digest);
     }
-    // A tree that came from a leader, which went on meanwhile; or one of a ZooKeeper that was just
-    // loaded.
+    // A tree from a leader that applied more transactions while it sent the tree; or one of a ZooKeeper
+    // server that had just loaded it.
     if trailers.digest.is_some_and(|digest| digest.zxid == Zxid::ZERO) && zxid > Zxid::ZERO {
         builder.fuzzy();
     }
@@ -168,7 +168,7 @@ pub fn load(
     Ok(Loaded { database, trailers })
 }
 
-/// Reads a snapshot and shows its parts. What was shown counts only if this succeeds.
+/// Reads a snapshot and passes on its parts. They are valid only if this succeeds.
 ///
 /// # Errors
 /// It cannot be read or is not whole.
@@ -184,25 +184,26 @@ pub fn read(
     }
 }
 
-/// What the first and the last bytes of a file say.
+/// The state of a file according to its first and last bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Look {
     /// It may be a whole snapshot.
     Finished,
-    /// Its writer has not come to the end, as ZooKeeper's leaves it that writes under the final name.
+    /// Its writer did not reach the end; ZooKeeper leaves such files, because it writes under the final
+    /// name.
     Unfinished,
-    /// It has an end, and a beginning that no writer writes.
+    /// It has a valid end, but a beginning that no writer writes.
     Damaged,
 }
 
-/// Looks at the ends of a file (`SnapStream`): an unfinished one is told here and not by an error in the
+/// Checks both ends of a file (`SnapStream`): this finds an unfinished file, instead of an error in the
 /// middle. `first` and `last`: at least 8 bytes each, or the whole file.
-// ZooKeeper: a compressed file with a wrong beginning is none to it, and a server whose only snapshot that
-// is begins without data.
+// ZooKeeper: does not take a compressed file with a wrong beginning for a snapshot, and a server that has
+// no other snapshot begins without data.
 pub fn look(compression: Compression, first: &[u8], last: &[u8]) -> Look {
     let (magic, has_end): (&[u8], bool) = match compression {
         Compression::None => (&MAGIC, last.ends_with(&LAST_BYTES)),
-        // Its end tells nothing; what a power failure leaves of a file are zeroes.
+        // Its end shows nothing; a power failure leaves zeroes in a file.
         Compression::Gzip => (&[0x1f, 0x8b], first.iter().any(|byte| *byte != 0)),
         Compression::Snappy => (&snappy::MAGIC, first.iter().any(|byte| *byte != 0)),
     };
@@ -249,7 +250,7 @@ impl<R: Read> Walk<R> {
         Ok(Trailers { digest, last_zxid, nodes, bytes })
     }
 
-    /// Everything up to the path "/". The number of nodes.
+    /// Reads everything up to the path "/", and returns the number of nodes.
     fn nodes(&mut self, parts: &mut dyn Parts) -> Result<u64, SnapshotError> {
         let mut nodes = 0;
         loop {
@@ -289,7 +290,7 @@ impl<R: Read> Walk<R> {
             .map_err(|error| self.malformed(&format!("a node's stat: {error}")))
     }
 
-    /// An ACL list, copied into `data` as it stands.
+    /// Reads an ACL list, and copies it into `data` unchanged.
     fn acl_vector(&mut self) -> Result<(), SnapshotError> {
         let count = self.io(Input::i32)?;
         self.data.clear();
@@ -320,7 +321,7 @@ impl<R: Read> Walk<R> {
         got.map_err(|error| self.failed(error))
     }
 
-    /// The checksum of everything so far, and "/".
+    /// Reads and checks the checksum of everything so far, and "/".
     fn seal(&mut self) -> Result<(), SnapshotError> {
         let offset = self.input.offset();
         let expected = self.input.adler();
@@ -329,11 +330,11 @@ impl<R: Read> Walk<R> {
         if u64::from_be_bytes(sum) != u64::from(expected) {
             return Err(SnapshotError::Checksum { offset });
         }
-        // ZooKeeper: checkSealIntegrity reads the path and does not look at it.
+        // ZooKeeper: checkSealIntegrity reads the path and does not check it.
         Ok(())
     }
 
-    /// Digest and last zxid; their lengths tell which of them are there.
+    /// Reads digest and last zxid; their lengths show which of them exist.
     fn trailers(&mut self) -> Result<(Option<Digest>, Option<Zxid>), SnapshotError> {
         let mut digest = None;
         if self.input.is_at_end().map_err(|error| self.failed(error))? {
@@ -365,7 +366,7 @@ impl<R: Read> Walk<R> {
 
     fn count(&mut self, what: &str) -> Result<i32, SnapshotError> {
         let count = self.io(Input::i32)?;
-        // ZooKeeper: loops that count down to 0 take a negative count for none.
+        // ZooKeeper: its loops that count down to 0 treat a negative count as 0.
         if count < -1 {
             return Err(self.malformed(&format!("{count} {what}")));
         }

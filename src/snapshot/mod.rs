@@ -1,10 +1,10 @@
 //! Snapshots: the whole state at one zxid, in ZooKeeper's own file format (`FileSnap`).
 //!
-//! [`Writer`] writes one while the server goes on, slice by slice; [`load()`] makes a database of one,
-//! plain or compressed; [`StreamWriter`] and [`StreamReader`] carry one from a leader to a learner;
-//! [`read`] shows its parts to whoever asks. Ours are exact, ZooKeeper's are
-//! fuzzy: they may hold parts of transactions beyond the zxid in their name, so that replay must
-//! start at that zxid and bear with what is already there.
+//! [`Writer`] writes a snapshot while the server works, slice by slice; [`load()`] builds a database
+//! from one, plain or compressed; [`StreamWriter`] and [`StreamReader`] transfer one from a leader to
+//! a learner; [`read`] passes its parts to the caller. Ours are exact. ZooKeeper's are fuzzy: they may
+//! hold parts of transactions beyond the zxid in their name, so replay must start at that zxid and
+//! tolerate changes that the tree already has.
 
 mod format;
 mod input;

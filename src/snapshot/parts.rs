@@ -4,10 +4,10 @@
 use crate::database::{Database, SnapshotHead};
 use crate::jute::Jute;
 
-/// Nodes taken at once between two looks at the size of the slice.
+/// Nodes taken between two checks of the size of the slice.
 const STEP_NODES: usize = 16;
 
-/// What comes before the nodes.
+/// Encodes the part before the nodes.
 pub(super) fn head(head: &SnapshotHead, out: &mut Vec<u8>) {
     count(head.sessions.len()).encode(out);
     for (id, timeout_ms) in &head.sessions {
@@ -21,8 +21,8 @@ pub(super) fn head(head: &SnapshotHead, out: &mut Vec<u8>) {
     }
 }
 
-/// Encodes nodes until there are `nodes_max` more of them or `bytes` in `out`. Whether there are
-/// more.
+/// Encodes up to `nodes_max` nodes, or until `out` has `bytes`. Returns whether more nodes are
+/// left.
 pub(super) fn slice(
     database: &mut Database,
     nodes_max: usize,
@@ -48,7 +48,7 @@ pub(super) fn slice(
     }
 }
 
-/// What comes behind the nodes.
+/// Encodes the end of the nodes.
 pub(super) fn end(out: &mut Vec<u8>) {
     Some("/").encode(out);
 }

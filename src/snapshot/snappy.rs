@@ -12,10 +12,10 @@ use std::io::{self, Read};
 /// The first bytes of a stream.
 pub(super) const MAGIC: [u8; 8] = [0x82, b'S', b'N', b'A', b'P', b'P', b'Y', 0];
 const HEADER_BYTES: usize = 16;
-/// Versions of the format that are known here.
+/// The version of the format that this reader knows.
 const VERSION: u32 = 1;
 
-/// Longest block that is accepted, before and after. The writer makes blocks of 32 KiB.
+/// Longest accepted block, compressed and decompressed. The writer makes blocks of 32 KiB.
 const BLOCK_BYTES_MAX: usize = 32 << 20;
 
 /// Decompresses a stream.
@@ -67,7 +67,7 @@ impl<R: Read> SnappyReader<R> {
         }
     }
 
-    /// Reads a header, of which the first word may have been read.
+    /// Reads a header, whose first word may have been read already.
     fn header(&mut self, first: Option<[u8; 4]>) -> io::Result<()> {
         let mut header = [0; HEADER_BYTES];
         let known = first.map_or(0, |word| {
@@ -112,7 +112,7 @@ impl<R: Read> Read for SnappyReader<R> {
     }
 }
 
-/// What snappy-java would make of these bytes.
+/// The output of snappy-java for these bytes.
 #[cfg(test)]
 pub(crate) fn compress(bytes: &[u8], block_bytes: usize) -> Vec<u8> {
     let mut out = MAGIC.to_vec();

@@ -1,9 +1,9 @@
-//! The whole tree as it comes from a leader (`Learner.syncWithLeader`, SNAP), in pieces of any length.
+//! Reads the whole tree from a leader (`Learner.syncWithLeader`, SNAP), in pieces of any length.
 //!
-//! Push: the replica feeds what arrived, and a piece costs what is in it, so that a tree of
-//! gigabytes holds nobody up. The bytes may be anything: lengths are checked, nothing is allocated
-//! for bytes that are not there, and what is built is checked by [`DatabaseBuilder`]. Kept between
-//! two pieces is one item that is not whole yet.
+//! The replica feeds each piece as it arrives, and the cost of a piece depends only on its size, so
+//! that a tree of gigabytes delays no other work. The bytes may be anything: lengths are checked,
+//! nothing is allocated for bytes that are missing, and [`DatabaseBuilder`] checks the tree. Between
+//! two pieces the reader keeps at most one incomplete item.
 
 use super::load::SnapshotError;
 use super::stream_writer::SIGNATURE;
@@ -15,7 +15,7 @@ use crate::limits;
 use crate::proto::data::{AclVector, StatPersisted};
 use crate::proto::txn::DIGEST_VERSION;
 
-/// Reads a tree out of pieces.
+/// Reads a tree from pieces.
 #[derive(Debug)]
 pub struct StreamReader {
     zxid: Zxid,
@@ -24,7 +24,7 @@ pub struct StreamReader {
     stage: Stage,
     /// The beginning of the next item, when a piece ended inside it.
     held: Vec<u8>,
-    /// No item can be read before `held` has so many bytes.
+    /// No item can be read before `held` has this many bytes.
     wanted: usize,
     /// Bytes of whole items.
     offset: u64,
@@ -34,26 +34,26 @@ pub struct StreamReader {
 #[derive(Clone, Copy, Debug)]
 enum Stage {
     SessionsCount,
-    /// So many are left.
+    /// This many are left.
     Sessions(i32),
     AclsCount,
     Acls(i32),
     Nodes,
     Signature,
-    /// The database was given out, or an error.
+    /// The database or an error was returned.
     Ended,
 }
 
-/// What a piece led to.
+/// The result of a piece.
 #[derive(Debug)]
 pub enum StreamProgress {
-    /// More must come.
+    /// More pieces are needed.
     NeedMore,
     /// The tree is whole.
     Done {
         /// The state, which may be ahead of its zxid: see [`Database::is_fuzzy`].
         database: Box<Database>,
-        /// How many bytes of the piece belong to the tree. The rest is another's.
+        /// How many bytes of the piece belong to the tree. The rest is not part of it.
         consumed: usize,
     },
 }
@@ -70,14 +70,14 @@ enum Step {
 
 /// Why no item was read.
 enum Stop {
-    /// The item is not whole: so many bytes of it are wanted, at least.
+    /// The item is incomplete: at least this many bytes of it are needed.
     Wanted(usize),
     Error(SnapshotError),
 }
 
 impl StreamReader {
-    /// A tree of the state at `zxid`, as the leader says, which has this digest there; if it does not
-    /// say that, the state may be a little later.
+    /// Reads a tree whose zxid is `zxid` and whose digest is `digest`, according to the leader;
+    /// without a digest the state may be a little later.
     pub fn new(options: DatabaseOptions, zxid: Zxid, digest: Option<i64>) -> StreamReader {
         StreamReader {
             zxid,
@@ -96,7 +96,7 @@ impl StreamReader {
         self.zxid
     }
 
-    /// Bytes and nodes read so far, for a line now and then.
+    /// Bytes and nodes read so far, for the log.
     pub fn progress(&self) -> (u64, u64) {
         (self.offset, self.nodes)
     }
@@ -104,7 +104,7 @@ impl StreamReader {
     /// Takes the next piece.
     ///
     /// # Errors
-    /// The bytes are not those of a tree. Nothing can be fed any more.
+    /// The bytes are not those of a tree. No further piece may be fed.
     ///
     /// # Panics
     /// After the end, or after an error.
@@ -121,7 +121,7 @@ impl StreamReader {
         self.read(&bytes, held_before)
     }
 
-    /// Reads all whole items of `bytes`, of which the first `held` were fed before.
+    /// Reads all complete items of `bytes`, of which the first `held` bytes were fed before.
     fn read(&mut self, bytes: &[u8], held: usize) -> Result<StreamProgress, SnapshotError> {
         let mut at = 0;
         loop {
@@ -216,10 +216,10 @@ impl StreamReader {
             Stage::Signature => {
                 let bytes = self.of(input.length())?;
                 if bytes != Some(SIGNATURE.len()) {
-                    return Err(self.malformed("no signature behind the tree"));
+                    return Err(self.malformed("no signature after the tree"));
                 }
                 if self.of(input.take(SIGNATURE.len()))? != SIGNATURE.as_bytes() {
-                    return Err(self.malformed("another signature behind the tree"));
+                    return Err(self.malformed("a wrong signature after the tree"));
                 }
                 return Ok((Step::End, input.offset()));
             }

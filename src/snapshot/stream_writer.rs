@@ -1,9 +1,9 @@
-//! The whole tree on its way to a learner (`LearnerHandler`, SNAP): what a snapshot holds between its
+//! Sends the whole tree to a learner (`LearnerHandler`, SNAP): the part of a snapshot between its
 //! header and its first seal, and a signature.
 //!
-//! Pull: whoever sends asks for the next piece when there is room for it. The database keeps the
-//! state of the beginning readable meanwhile, so at most one snapshot, to the disk or to learners,
-//! is under way.
+//! The sender asks for the next piece when there is room for it. Meanwhile the database keeps the
+//! state of the beginning readable, so at most one snapshot, to the disk or to learners, can be in
+//! progress.
 
 use bytes::Bytes;
 
@@ -12,7 +12,7 @@ use crate::database::Database;
 use crate::id::Zxid;
 use crate::jute::Jute;
 
-/// What follows the tree, so that a learner sees that nothing is missing.
+/// Follows the tree, and shows the learner that nothing is missing.
 pub(super) const SIGNATURE: &str = "BenWasHere";
 
 /// Nodes in a piece, at most. A node costs some 200 ns: a fifth of a millisecond.
@@ -23,8 +23,8 @@ const PIECE_BYTES: usize = 128 << 10;
 
 /// A tree being sent.
 ///
-/// It must be drained, or given up with [`StreamWriter::abandon`]: until then the database keeps
-/// what it changes.
+/// It must be drained, or abandoned with [`StreamWriter::abandon`]: until then the database keeps the
+/// former state of everything that changes.
 #[derive(Debug)]
 pub struct StreamWriter {
     zxid: Zxid,
@@ -33,14 +33,14 @@ pub struct StreamWriter {
 
 #[derive(Debug)]
 enum Stage {
-    /// Sessions and ACLs are to be given, as they are here.
+    /// Sessions and ACLs, encoded, are still to be sent.
     Head(Vec<u8>),
     Nodes,
     Done,
 }
 
 impl StreamWriter {
-    /// Holds the database as it is. No other snapshot of it may be under way.
+    /// Freezes the state of the database. No other snapshot of it may be in progress.
     pub fn begin(database: &mut Database) -> StreamWriter {
         let head = database.snapshot_begin();
         let mut out = Vec::with_capacity(PIECE_BYTES);
@@ -48,13 +48,13 @@ impl StreamWriter {
         StreamWriter { zxid: head.zxid, stage: Stage::Head(out) }
     }
 
-    /// The state that is sent: its last transaction.
+    /// The last transaction in the state that is sent.
     pub fn zxid(&self) -> Zxid {
         self.zxid
     }
 
-    /// The next piece, some 128 KiB unless a node is larger; `None` behind the last one, the
-    /// database is free then.
+    /// The next piece, some 128 KiB unless a node is larger; `None` after the last one; the database
+    /// is then released.
     pub fn next_piece(&mut self, database: &mut Database) -> Option<Bytes> {
         let mut out = match &mut self.stage {
             Stage::Done => return None,
@@ -71,7 +71,7 @@ impl StreamWriter {
         Some(Bytes::from(out))
     }
 
-    /// Gives it up: the database is free.
+    /// Abandons the stream and releases the database.
     pub fn abandon(self, database: &mut Database) {
         match self.stage {
             Stage::Head(_) | Stage::Nodes => database.snapshot_end(),

@@ -18,7 +18,7 @@ use crate::txnlog::tests::create;
 struct Disk {
     file: Option<Vec<u8>>,
     done: Option<(String, Vec<u8>)>,
-    /// Which op, counted from 0, fails.
+    /// The op that fails, counted from 0.
     failing: Option<usize>,
     ops: usize,
     failed: bool,
@@ -174,8 +174,8 @@ fn any_byte_changed_or_missing_is_noticed() {
         let mut changed = bytes.clone();
         changed[at] ^= 0x10;
         let result = load_plain(&changed, Zxid(4));
-        // ZooKeeper: of a seal's path nobody asks what it is; a later seal covers it, but for
-        // that of the last.
+        // ZooKeeper: no reader checks the path of a seal; a later seal covers it, except for the
+        // last one.
         let last = at >= bytes.len() - 5;
         assert_eq!(result.is_ok(), last, "byte {at} of {}", bytes.len());
     }

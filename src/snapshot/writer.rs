@@ -1,8 +1,8 @@
-//! Writing a snapshot while the server goes on.
+//! Writes a snapshot while the server works.
 //!
-//! The database keeps the state of one zxid readable by copy-on-write; the writer takes it in
-//! slices, each well under a millisecond, and turns it into writes, a bounded number of bytes at a
-//! time. A snapshot that fails is given up: the ones before it and the log hold everything.
+//! The database keeps the state of one zxid readable by copy-on-write; the writer takes the state
+//! in slices, each well under a millisecond, and turns them into writes, a bounded number of bytes
+//! at a time. A snapshot that fails is abandoned: earlier snapshots and the log hold everything.
 
 use simd_adler32::Adler32;
 
@@ -17,7 +17,8 @@ use crate::txnlog::plan;
 
 /// The file that a snapshot is written to. Recovery removes one that an earlier run left.
 ///
-/// ZooKeeper takes everything that begins with `snapshot.` for a snapshot.
+/// Its name must not begin with `snapshot.`, because ZooKeeper takes every such file for a
+/// snapshot.
 pub const SNAPSHOT_TEMPORARY: &str = "unfinished-snapshot";
 
 /// How a snapshot is written.
@@ -27,7 +28,7 @@ pub struct WriterOptions {
     pub nodes_max: usize,
     /// Bytes after which a slice ends, even with fewer nodes.
     pub slice_bytes: usize,
-    /// Bytes given to the disk and not yet taken by it, above which no slice is begun.
+    /// Bytes in writes without a completion above which no slice is begun.
     pub in_flight_bytes_max: usize,
     /// Whether the digest is stored (`digest.enabled`).
     pub digest: bool,
@@ -52,7 +53,7 @@ impl Default for WriterOptions {
 #[derive(Debug)]
 #[must_use]
 pub enum Progress {
-    /// It goes on.
+    /// Nothing to report.
     None,
     /// There is a new snapshot.
     Done {
@@ -63,16 +64,16 @@ pub enum Progress {
         /// Its length.
         bytes: u64,
     },
-    /// The snapshot was given up; what was written of it is being removed.
+    /// The snapshot was abandoned; its file is being removed.
     Failed(IoFailure),
 }
 
-/// The one who writes snapshots, one at a time.
+/// Writes snapshots, one at a time.
 pub struct Writer {
     options: WriterOptions,
     active: Option<Active>,
     next_token: u64,
-    /// Emptied buffers of writes that are done.
+    /// Emptied buffers of completed writes.
     spare: Vec<Vec<u8>>,
 }
 
@@ -88,7 +89,7 @@ struct Active {
     /// Ops without a completion, with the length of each write.
     pending: Vec<(Token, usize)>,
     commit: Option<Token>,
-    /// The database keeps the snapshot's state readable, until told that nobody needs it.
+    /// The database keeps the snapshot's state readable until it is released.
     database_held: bool,
 }
 
@@ -96,11 +97,11 @@ struct Active {
 enum Stage {
     /// Nodes are still to be taken from the database.
     Nodes,
-    /// All bytes were given to the disk; the name comes when it has them all.
+    /// All writes were issued; the file gets its name when all are complete.
     Finished,
-    /// It is to be given up at the next poll.
+    /// It will be abandoned at the next poll.
     Failed,
-    /// Given up; the rest of the completions is awaited.
+    /// Abandoned; waits for the remaining completions.
     Abandoned,
 }
 
@@ -110,7 +111,7 @@ impl Writer {
         Writer { options, active: None, next_token: 0, spare: Vec::new() }
     }
 
-    /// Begins a snapshot of the state as it is. None may be under way.
+    /// Begins a snapshot of the present state. No other may be in progress.
     pub fn begin(&mut self, database: &mut Database, ops: &mut Vec<Op>) {
         assert!(self.active.is_none(), "one snapshot at a time");
         let head = database.snapshot_begin();
@@ -175,13 +176,14 @@ impl Writer {
         }
     }
 
-    /// Takes what became of one of the writer's ops.
+    /// Handles the completion of one of the writer's ops.
     pub fn handle_completion(&mut self, completion: Completion) -> Progress {
         assert_eq!(completion.token.owner(), Owner::Snapshot, "{:?}", completion.token);
         let active = self.active.as_mut().expect("completions come while a snapshot is under way");
         let token = completion.token;
         let at = active.pending.iter().position(|(pending, _)| *pending == token);
-        let (_, bytes) = active.pending.swap_remove(at.expect("somebody waits for each token"));
+        let (_, bytes) =
+            active.pending.swap_remove(at.expect("each token belongs to a pending op"));
         active.in_flight_bytes -= bytes;
         let result = match completion.result {
             Ok(Done::Bytes(mut buf)) => {
@@ -213,8 +215,8 @@ impl Writer {
         }
     }
 
-    /// Gives the snapshot under way up, unless it is about to get its name: the database is free at
-    /// once, the files when the completions of the ops have come.
+    /// Abandons the snapshot in progress, unless it is about to get its name: the database is
+    /// released at once, the files after the completions of the ops.
     pub fn give_up(&mut self, database: &mut Database) {
         let Some(active) = &mut self.active else { return };
         if std::mem::take(&mut active.database_held) {
@@ -230,7 +232,7 @@ impl Writer {
         self.active.as_ref().is_some_and(|active| active.database_held)
     }
 
-    /// Whether a snapshot is under way.
+    /// Whether a snapshot is in progress.
     pub fn is_active(&self) -> bool {
         self.active.is_some()
     }
@@ -245,7 +247,7 @@ impl Writer {
         })
     }
 
-    /// The zxid of the snapshot under way.
+    /// The zxid of the snapshot in progress.
     pub fn zxid(&self) -> Option<Zxid> {
         self.active.as_ref().map(|active| active.zxid)
     }
@@ -261,7 +263,7 @@ impl Active {
         ops.push(Op::SnapshotWrite { token, bytes });
     }
 
-    /// The end of the nodes, the seals and what stands between them.
+    /// Encodes the end of the nodes, the seals and the parts between them.
     fn finish(
         &mut self,
         options: &WriterOptions,
@@ -281,7 +283,7 @@ impl Active {
         seal(&mut out);
         if options.digest {
             // ZooKeeper: a digest of zxid 0 is none (`ZxidDigest`). A tree that came over the
-            // network while its leader went on is none of any zxid yet.
+            // network while its leader kept working is not yet the state of any zxid.
             let zxid = if self.fuzzy { Zxid::ZERO } else { self.zxid };
             let digest = if zxid == Zxid::ZERO { 0 } else { self.digest };
             zxid.0.encode(&mut out);

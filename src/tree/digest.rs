@@ -1,18 +1,19 @@
-//! The digest of a node, version 2 (`DigestCalculator`). The tree's digest is their wrapping sum.
+//! The digest of a node, version 2 (`DigestCalculator`). The tree's digest is the wrapping sum of
+//! its nodes' digests.
 //!
-//! A digest is the CRC-32 of path, data and Stat in this order, so the CRC of path and data is a
-//! beginning that stays while only the Stat changes. Nodes keep it, and a change of a parent with
-//! much data costs no more than one without.
+//! A digest is the CRC-32 of path, data and Stat in this order, so the CRC of path and data stays
+//! the same while only the Stat changes. Nodes keep it, so a change of a parent with much data
+//! costs no more than one without.
 
 use crc32fast::Hasher;
 
 use crate::proto::data::StatPersisted;
 
-/// What is below this is changed by each server on its own, and digests leave it out. The node
+/// Each server changes the nodes below this path on its own, so digests exclude them. The node
 /// `/zookeeper` itself counts.
 const LOCAL_SUBTREE: &str = "/zookeeper/";
 
-/// Whether digests leave out the node.
+/// Whether digests exclude the node.
 pub fn is_left_out(path: &str) -> bool {
     path.starts_with(LOCAL_SUBTREE)
 }
@@ -27,12 +28,12 @@ pub fn digest_seed(path: &str, data: Option<&[u8]>) -> u32 {
     crc.finalize()
 }
 
-/// As [`digest_seed`], of a path and data that lie behind each other; not the root's.
+/// As [`digest_seed`], of a path followed by its data; not for the root.
 pub(super) fn digest_seed_of_both(path_and_data: &[u8]) -> u32 {
     crc32fast::hash(path_and_data)
 }
 
-/// The digest of a node that is not left out, from its seed and Stat.
+/// The digest of a node that digests include, from its seed and Stat.
 pub fn digest_of(seed: u32, stat: &StatPersisted) -> i64 {
     let StatPersisted {
         czxid,

@@ -1,9 +1,9 @@
-//! What a node keeps about those below it, if there are any: most nodes have no children.
+//! What a node with children keeps about the nodes below it; most nodes have no children.
 //!
-//! Simple version: whoever wants to know how many nodes lie below another walks over them. Ours counts
-//! at each change, in all ancestors, because a client may ask again and again, and a walk over a large
-//! tree keeps everybody else waiting. A change costs a step for each level then, which is no more than
-//! it takes to compare its path.
+//! Simple version: to count the nodes below another one, walk over them. Ours updates the counts of
+//! all ancestors at each change, because a client may ask again and again, and a walk over a large
+//! tree makes all others wait. A change then costs one step per level, which is no more than comparing
+//! its path.
 
 use super::node::NodeId;
 
@@ -12,11 +12,11 @@ use super::node::NodeId;
 pub(super) struct FamilyId(u32);
 
 impl FamilyId {
-    /// Of a node without children.
+    /// The family of a node without children.
     pub const NONE: FamilyId = FamilyId(u32::MAX);
 }
 
-/// See the module's words.
+/// The children of a node, and figures about all nodes below it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Family {
     /// The newest child. In a free row: the next free one, as a number.
@@ -27,7 +27,7 @@ pub(super) struct Family {
     pub bytes: u64,
 }
 
-/// So many stand together; they never move, so that no growth copies all of them.
+/// Families per chunk; chunks never move, so growing copies none of them.
 const CHUNK_FAMILIES: usize = 1024;
 
 /// All families.
@@ -47,7 +47,7 @@ impl Default for Families {
 impl Families {
     const EMPTY: Family = Family { first: NodeId::NONE, nodes: 0, bytes: 0 };
 
-    /// A family without members.
+    /// Adds a family without members.
     pub fn insert(&mut self) -> FamilyId {
         let id = self.free;
         if id != FamilyId::NONE {
@@ -64,7 +64,7 @@ impl Families {
         id
     }
 
-    /// The last child is gone.
+    /// Removes the family of a node whose last child is gone.
     pub fn remove(&mut self, id: FamilyId) {
         let next = NodeId(self.free.0);
         let family = self.get_mut(id);
@@ -85,7 +85,7 @@ impl Families {
         &mut self.chunks[at / CHUNK_FAMILIES][at % CHUNK_FAMILIES]
     }
 
-    /// The same of a node that may have no children.
+    /// As `get`, for a node that may have no children.
     #[inline]
     pub fn find(&self, id: FamilyId) -> Family {
         if id == FamilyId::NONE { Families::EMPTY } else { *self.get(id) }

@@ -6,8 +6,8 @@
 //! emitted    x x x x . x . . . .        5 before 4 because 3's parent is 5
 //! changing 6: its former self is kept aside, the walk takes that one when it gets to 6
 //! ```
-//! The easy rule to break: *every* change of a node calls [`Freeze::keep`] first, and every new
-//! node [`Freeze::note_new`].
+//! The rule that is easy to break: *every* change of a node calls [`Freeze::keep`] first, and every
+//! new node [`Freeze::note_new`].
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -29,13 +29,13 @@ pub struct FrozenNode<'a> {
     pub stat: StatPersisted,
 }
 
-/// What a node was, kept because it has changed since.
+/// The former state of a node that has changed since.
 #[derive(Debug)]
 struct Former {
     stat: StatPersisted,
     acl: AclId,
     parent: NodeId,
-    /// Path and data if they have changed, too: else they are still the node's own.
+    /// Path and data, if they have changed too: otherwise they are still the node's own.
     blob: Option<(Box<[u8]>, Shape)>,
 }
 
@@ -44,7 +44,7 @@ struct Former {
 pub(super) struct Freeze {
     /// Slots in use at the beginning; nodes above are new.
     slots: u32,
-    /// Where the walk goes on.
+    /// The next slot of the walk.
     next: u32,
     /// One bit per slot: emitted, or free at the beginning.
     emitted: Vec<u64>,
@@ -77,8 +77,8 @@ impl Freeze {
         }
     }
 
-    /// After data were replaced, or a node removed: what held its path and data till now.
-    /// [`Freeze::keep`] was called before.
+    /// After data were replaced, or a node removed: takes the allocation that held its path and
+    /// data. [`Freeze::keep`] was called before.
     pub fn keep_blob(&mut self, id: NodeId, blob: Box<[u8]>, shape: Shape) {
         if let Some(former) = self.formers.get_mut(&id) {
             former.blob.get_or_insert((blob, shape));
@@ -87,7 +87,7 @@ impl Freeze {
 
     /// Before a node is put into a free slot.
     pub fn note_new(&mut self, id: NodeId) {
-        // Without a former self the slot was free when the freeze began, or has been emitted.
+        // Without a former state the slot was free when the freeze began, or has been emitted.
         if id.0 < self.slots && !self.formers.contains_key(&id) {
             self.set_emitted(id);
         }

@@ -1,8 +1,8 @@
-//! From a path to the number of the thing that has it, without a second copy of the path.
+//! An index from a path to the number of its owner (such as a node), without a second copy of the path.
 //!
-//! Many small hash tables instead of one: a table of a million entries that doubles would hold up
-//! every request for tens of milliseconds, while one of two thousand shards moves some hundred
-//! entries in a few microseconds. An entry keeps 32 bits of its hash, so that growing reads no node.
+//! Many small hash tables instead of one: when a table of a million entries doubles, every request waits for
+//! tens of milliseconds, while one of two thousand shards moves some hundred entries in a few microseconds.
+//! An entry keeps 32 bits of its hash, so that growing reads no node.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -15,7 +15,7 @@ struct Entry {
     number: u32,
 }
 
-/// A path's hash: which shard, and where in it.
+/// A path's hash: it chooses the shard and the place in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PathHash(u64);
 
@@ -27,12 +27,12 @@ impl PathHash {
     }
 }
 
-/// The table needs 64 bits of which the highest and the lowest matter.
+/// The table uses the highest and the lowest bits of a 64-bit hash.
 fn spread(kept: u32) -> u64 {
     u64::from(kept).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-/// Numbers by path. Whoever asks compares the paths.
+/// Numbers by path. The caller compares the paths.
 #[derive(Debug)]
 pub struct PathIndex {
     shards: Box<[HashTable<Entry>]>,
@@ -65,9 +65,9 @@ impl PathIndex {
         PathHash(hasher.finish())
     }
 
-    /// What a path begins with, up to each of its parts and at last the whole of it, shortest first, with the
-    /// hashes of all of them in one pass: they are others than those of [`PathIndex::hash`]. A path may have
-    /// a hundred thousand parts.
+    /// The prefixes of a path that end with one of its parts, shortest first, up to the whole path, with
+    /// their hashes, in one pass. These hashes differ from those of [`PathIndex::hash`]. A path may have a
+    /// hundred thousand parts.
     pub fn hash_beginnings<'a>(
         &self,
         path: &'a str,
@@ -99,7 +99,7 @@ impl PathIndex {
             .map(|entry| entry.number)
     }
 
-    /// Adds a number. The caller has made sure that the path is not there.
+    /// Adds a number. The caller has checked that the path is not there.
     pub fn insert(&mut self, hash: PathHash, number: u32) {
         let kept = hash.kept();
         let shard = self.shard(hash);
@@ -114,7 +114,7 @@ impl PathIndex {
             .find_entry(spread(hash.kept()), |entry| entry.number == number)
             .expect("what is removed was inserted with the same hash");
         entry.remove();
-        // A shard that once was large gives its memory back: a tree may shrink for good.
+        // A shard that was large once releases its memory: a tree may shrink for good.
         let (len, capacity) = (self.shards[shard].len(), self.shards[shard].capacity());
         if capacity > 64 && len < capacity / 8 {
             self.shards[shard].shrink_to(len * 2, |entry| spread(entry.hash));
@@ -130,7 +130,7 @@ impl PathIndex {
 
 #[cfg(test)]
 thread_local! {
-    /// Bytes that were hashed: work that no answer shows.
+    /// Bytes that were hashed: work that the results do not show.
     pub(crate) static HASHED_BYTES: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 

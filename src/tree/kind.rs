@@ -30,19 +30,19 @@ const FEATURE_MASK: i64 = 0xffff << 40;
 pub enum NodeKind {
     /// Stays until deleted.
     Persistent,
-    /// Goes with its session.
+    /// Deleted with its session.
     Ephemeral(SessionId),
-    /// Goes some time after its last child.
+    /// Deleted some time after its last child.
     Container,
-    /// Goes when it has had no children and no new data for a time.
+    /// Deleted when it has had no children and no new data for a time.
     Ttl {
         /// That time.
         ttl_ms: i64,
     },
 }
 
-/// The switches that decide how an owner is read. They are the installation's: the same bytes mean
-/// another thing without them, in ZooKeeper as here.
+/// The switches that decide how a stored owner is interpreted. They belong to the installation:
+/// without them the same bytes mean something else, as in ZooKeeper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct KindRules {
     /// `zookeeper.extendedTypesEnabled`.
@@ -59,8 +59,8 @@ impl KindRules {
                 return NodeKind::Ttl { ttl_ms: owner & TTL_MS_MAX };
             }
             if owner & EXTENDED_MASK == EXTENDED_MASK {
-                // ZooKeeper: another feature than 0 throws. A node of a kind that is not known
-                // yet is safe only if nothing deletes it.
+                // ZooKeeper: another feature than 0 throws. A node of an unknown kind is safe only
+                // if nothing deletes it.
                 return match owner & FEATURE_MASK {
                     0 => NodeKind::Ttl { ttl_ms: owner & TTL_MS_MAX },
                     _ => NodeKind::Persistent,

@@ -1,14 +1,13 @@
-//! The nodes: where they lie, how they are found, what they are worth in the digest.
+//! The nodes: where they are stored, how they are found, and their share of the digest.
 //!
 //! ```text
 //! path ── index (hash, slot) ──→ slab of nodes ──→ one allocation: path, data
 //!                                 │ parent, next and previous sibling: slots
 //!                                 └──→ family: first child, number and bytes of all below
 //! ```
-//! This knows shapes, not rules: whoever changes the tree has decided that the change is right.
-//! What is kept here, and may never be forgotten at a change: the index, the sibling lists, the
-//! lists by owner, the digest, the size, what lies below each node, the counts of ACLs, and a freeze in
-//! progress.
+//! This module knows shapes, not rules: the caller has decided that a change is right. Every change must update all
+//! of these: the index, the sibling lists, the lists by owner, the digest, the size, the figures about the nodes
+//! below each node, the counts of ACLs, and a freeze in progress.
 
 mod digest;
 mod family;
@@ -47,7 +46,7 @@ const INDEX_SHARDS_LOG2: u32 = 11;
 /// Longest path of a node, in bytes: a bound of the memory layout, far above every frame.
 const PATH_BYTES_MAX: usize = 1 << 29;
 
-/// The parent's path and the node's name; `None` for the root and for what is no path of a node.
+/// The parent's path and the node's name; `None` for the root and for a text that is no node's path.
 pub fn split_path(path: &str) -> Option<(&str, &str)> {
     if path.len() > PATH_BYTES_MAX {
         return None;
@@ -73,15 +72,15 @@ pub struct Tree {
     /// Bytes of all paths and data.
     bytes: u64,
     freeze: Option<Freeze>,
-    /// The parent of the last insert, which as a rule is that of the next, too.
+    /// The parent of the last insert, which is usually also that of the next one.
     parent_last: NodeId,
-    /// The digest of the node whose Stat changed last, which as a rule is the one that changes next: a parent under
-    /// which nodes are made. Whatever else changes that node forgets it.
+    /// The digest of the node whose Stat changed last, which usually changes next: a parent under which nodes are
+    /// created. Any other change of that node clears this.
     digest_last: Option<(NodeId, i64)>,
 }
 
 impl Tree {
-    /// A tree of a root alone.
+    /// A tree with only a root.
     pub fn new(
         rules: KindRules,
         digest_enabled: bool,
@@ -120,10 +119,10 @@ impl Tree {
             .map(NodeId)
     }
 
-    /// As [`Tree::find`], where a guess is at hand which node that is.
+    /// As [`Tree::find`], with a guess of the node.
     #[inline]
     pub fn find_near(&self, guess: Option<&NodeId>, path: &str) -> Option<NodeId> {
-        // A slot that is somebody else's by now has another path; one that is free has none.
+        // A slot that was reused has another path; a free one has none.
         let is_it = |id: &&NodeId| self.slab.get(**id).path_bytes() == path.as_bytes();
         match guess.filter(|_| !path.is_empty()).filter(is_it) {
             Some(&id) => Some(id),
@@ -134,14 +133,14 @@ impl Tree {
     /// As [`Tree::find`], for the parent of a node that is about to be inserted.
     #[inline]
     pub fn find_parent(&self, path: &str) -> Option<NodeId> {
-        // A slot that is somebody else's by now has another path; one that is free has none.
+        // A slot that was reused has another path; a free one has none.
         if !path.is_empty() && self.slab.get(self.parent_last).path_bytes() == path.as_bytes() {
             return Some(self.parent_last);
         }
         self.find(path)
     }
 
-    /// Brings what is read of a node into the processor's caches.
+    /// Brings the parts of a node that are read into the processor's caches.
     #[inline]
     pub fn warm(&self, path: &[u8]) {
         let hash = self.index.hash_bytes(path);
@@ -150,8 +149,8 @@ impl Tree {
         std::hint::black_box(last.copied());
     }
 
-    /// Adds a node; the caller knows that `path` is free, that its parent is `parent`, and has
-    /// counted the reference to `acl`.
+    /// Adds a node; the caller has checked that `path` is free, that its parent is `parent`, and has counted the
+    /// reference to `acl`.
     pub fn insert(
         &mut self,
         parent: NodeId,
@@ -200,7 +199,7 @@ impl Tree {
         self.count_above(id, 1, bytes);
     }
 
-    /// So many more nodes, and bytes of data, lie below every ancestor of a node.
+    /// Adds these nodes and bytes of data to the figures of every ancestor of a node.
     fn count_above(&mut self, id: NodeId, nodes: i32, bytes: i64) {
         let mut above = self.slab.get(id).parent;
         while let Some(ancestor) = above.some() {
@@ -234,7 +233,7 @@ impl Tree {
         }
     }
 
-    /// Removes a node without children, and gives the ACL that it had.
+    /// Removes a node without children, and returns the ACL that it had.
     pub fn remove(&mut self, id: NodeId) -> AclList {
         assert!(id != NodeId::ROOT, "the root stays");
         assert!(self.slab.get(id).children == 0, "a node with children stays");
@@ -287,7 +286,7 @@ impl Tree {
         let node = self.slab.get_mut(id);
         let data_bytes_before = node.data_bytes();
         self.bytes -= blob_bytes(node);
-        // Without a new allocation where it can be. A snapshot under way wants the former data.
+        // Without a new allocation where possible. A snapshot in progress needs the former data.
         let in_place = self.freeze.is_none() && node.overwrite_data(data);
         let former = (!in_place).then(|| node.replace_data(data));
         self.bytes += blob_bytes(node);
@@ -319,7 +318,7 @@ impl Tree {
         self.acls.intern(acl)
     }
 
-    /// While a snapshot is loaded.
+    /// The interned ACLs, to change while a snapshot is loaded.
     pub fn acls_mut(&mut self) -> &mut AclTable {
         &mut self.acls
     }
@@ -342,8 +341,8 @@ impl Tree {
         self.freeze = Some(Freeze::new(self.slab.slots()));
     }
 
-    /// Gives about `nodes_max` nodes as they were at the beginning, parents before children;
-    /// false when all have been given.
+    /// Passes about `nodes_max` nodes to `sink` as they were at the beginning, parents before children; false when
+    /// all have been given.
     pub fn freeze_next(&mut self, nodes_max: usize, sink: &mut dyn FnMut(FrozenNode<'_>)) -> bool {
         let Tree { freeze, slab, acls, .. } = self;
         let freeze = freeze.as_mut().expect("a snapshot has begun");
@@ -375,7 +374,7 @@ impl Tree {
         self.slab.len()
     }
 
-    /// Never: there is a root.
+    /// Always false: there is a root.
     pub fn is_empty(&self) -> bool {
         false
     }
@@ -385,12 +384,12 @@ impl Tree {
         self.bytes
     }
 
-    /// Bytes of slots and index: what the tree takes besides paths and data.
+    /// Bytes of slots and index: the memory of the tree besides paths and data.
     pub fn overhead_bytes(&self) -> usize {
         self.slab.bytes() + self.families.memory() + self.index.bytes()
     }
 
-    /// How owners are read.
+    /// The rules by which owners are interpreted.
     pub fn rules(&self) -> KindRules {
         self.rules
     }
@@ -407,7 +406,7 @@ impl Tree {
     }
 }
 
-/// Path and data lie behind each other as the seed wants them: one sum, not two short ones.
+/// The path is followed by the data, as in the seed: one CRC call instead of two short ones.
 fn seed_of(node: &Node) -> u32 {
     match node.path_bytes() {
         b"/" => digest_seed("/", node.data()),
@@ -456,8 +455,8 @@ impl<'a> NodeRef<'a> {
             ctime: stored.ctime,
             mtime: stored.mtime,
             version: stored.version,
-            // Creates were counted. Every child that is gone was one delete, and clients see the
-            // sum of both.
+            // The stored version counts creates. Every child that is gone was one delete, and clients see the sum
+            // of both.
             cversion: stored.cversion.wrapping_mul(2).wrapping_sub(num_children),
             aversion: stored.aversion,
             ephemeral_owner: self.tree.rules.owner_for_clients(stored.ephemeral_owner),
@@ -467,7 +466,7 @@ impl<'a> NodeRef<'a> {
         }
     }
 
-    /// What of its Stat is stored.
+    /// The stored part of its Stat.
     #[inline]
     pub fn stat_persisted(&self) -> StatPersisted {
         self.node.stat()
@@ -488,7 +487,7 @@ impl<'a> NodeRef<'a> {
         self.tree.acls.get(self.node.acl)
     }
 
-    /// Its ACL, to check quickly or to keep.
+    /// Its ACL, to check quickly or to clone.
     #[inline]
     pub fn acl_list(&self) -> &'a AclList {
         self.tree.acls.list(self.node.acl)
@@ -559,12 +558,12 @@ impl<'a> NodeRef<'a> {
         self.tree.families.find(self.node.family).bytes
     }
 
-    /// Where its digest begins: CRC-32 of path and data. Not kept for nodes that digests leave out.
+    /// Where its digest begins: CRC-32 of path and data. Not kept for nodes that digests exclude.
     pub fn digest_seed(&self) -> u32 {
         self.node.seed
     }
 
-    /// Its digest; 0 if digests leave it out or are off.
+    /// Its digest; 0 if digests exclude it or are off.
     pub fn digest(&self) -> i64 {
         self.tree.digest_of_node(self.id)
     }

@@ -1,21 +1,21 @@
-//! One node, and where nodes lie: chunks that never move.
+//! One node, and the storage of nodes: chunks that never move.
 
 use crate::acl::AclSlot;
 use crate::id::Zxid;
 use crate::proto::data::StatPersisted;
 use crate::tree::family::FamilyId;
 
-/// A node's slot. Valid from the node's creation to its removal; then it is given to another.
+/// A node's slot. Valid from the node's creation to its removal; then another node may get it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct NodeId(pub(super) u32);
 
 impl NodeId {
-    /// The root's slot, for ever.
+    /// The root's slot, always.
     pub const ROOT: NodeId = NodeId(0);
     /// No node.
     pub(super) const NONE: NodeId = NodeId(u32::MAX);
 
-    /// As a place in an array.
+    /// As an index into an array.
     #[inline]
     pub(super) fn index(self) -> usize {
         self.0 as usize
@@ -36,7 +36,7 @@ impl Shape {
     const NULL_DATA: u32 = 1 << 31;
     const LEFT_OUT: u32 = 1 << 30;
     const LENGTH: u32 = Shape::LEFT_OUT - 1;
-    /// No node's shape: every path has a character.
+    /// The shape of no node: every path has at least one character.
     const FREE: Shape = Shape(0);
 
     /// Panics over 1 GiB: paths come out of frames and log records, which are bounded below it.
@@ -53,7 +53,7 @@ impl Shape {
         (self.0 & Shape::LENGTH) as usize
     }
 
-    /// Data, or null, in what stands behind the path.
+    /// Splits an allocation into the path and the data, which may be null.
     #[inline]
     pub(super) fn split(self, blob: &[u8]) -> (&[u8], Option<&[u8]>) {
         let (path, data) = blob.split_at(self.path_bytes());
@@ -62,7 +62,7 @@ impl Shape {
 }
 
 /// A node. Its fields are ordered and sized for memory: 112 bytes, plus one allocation that holds
-/// the path and behind it the data.
+/// the path followed by the data.
 #[derive(Debug)]
 pub(super) struct Node {
     czxid: Zxid,
@@ -80,13 +80,13 @@ pub(super) struct Node {
     /// CRC-32 of path and data; see [`digest`](super::digest).
     pub seed: u32,
     pub parent: NodeId,
-    /// Those below it.
+    /// The nodes below it.
     pub family: FamilyId,
     pub sibling_next: NodeId,
     pub sibling_previous: NodeId,
     pub children: u32,
     pub acl: AclSlot,
-    /// Where it stands in its owner's list: the session's, the containers' or the TTL nodes'.
+    /// Its place in its owner's list: that of the session, of the containers or of the TTL nodes.
     pub owned_at: u32,
 }
 
@@ -158,7 +158,7 @@ impl Node {
         self.shape.split(&self.blob).1
     }
 
-    /// Puts data in the place of the old; false, and nothing done, if it does not fit exactly.
+    /// Overwrites the old data; if the lengths differ, does nothing and returns false.
     pub fn overwrite_data(&mut self, data: Option<&[u8]>) -> bool {
         let at = self.shape.path_bytes();
         let shape = Shape::new(at, data.is_none(), self.is_left_out());
@@ -170,7 +170,7 @@ impl Node {
         fits
     }
 
-    /// Replaces the data and gives the old allocation and its shape.
+    /// Replaces the data and returns the old allocation and its shape.
     pub fn replace_data(&mut self, data: Option<&[u8]>) -> (Box<[u8]>, Shape) {
         let blob = join(self.path_bytes(), data);
         let shape = Shape::new(self.shape.path_bytes(), data.is_none(), self.is_left_out());
@@ -234,13 +234,13 @@ fn join(path: &[u8], data: Option<&[u8]>) -> Box<[u8]> {
     [path, data.unwrap_or_default()].concat().into_boxed_slice()
 }
 
-/// Paths go in as `str` and are never cut elsewhere than at a slash.
+/// Paths are stored from a `str` and cut only at a slash.
 #[inline]
 pub(super) fn text(path: &[u8]) -> &str {
     std::str::from_utf8(path).expect("a path came in as text")
 }
 
-/// Nodes of one chunk: big enough to be few, small enough to be filled in microseconds.
+/// Nodes per chunk: large enough for few chunks, small enough to fill one in microseconds.
 const CHUNK_NODES: usize = 1024;
 
 /// All nodes, by slot. A node stays where it is from creation to removal.
@@ -286,7 +286,7 @@ impl Slab {
         id
     }
 
-    /// Frees the slot and gives what was in it.
+    /// Frees the slot and returns its node.
     pub fn remove(&mut self, id: NodeId) -> Node {
         let free = Node { sibling_next: self.free.unwrap_or(NodeId::NONE), ..Node::FREE() };
         let node = std::mem::replace(self.get_mut(id), free);

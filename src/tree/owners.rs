@@ -1,4 +1,5 @@
-//! Which nodes go by themselves: those of each session, the containers, those with a time to live.
+//! The nodes that the server deletes by itself: those of each session, the containers, and those
+//! with a time to live.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +7,8 @@ use crate::id::SessionId;
 use crate::tree::kind::NodeKind;
 use crate::tree::node::NodeId;
 
-/// Nodes by what ends them. A node knows its place in its list, so that it leaves in no time.
+/// Nodes by the cause of their deletion. A node knows its place in its list, so removing it takes
+/// constant time.
 #[derive(Debug, Default)]
 pub(crate) struct Owners {
     ephemerals: BTreeMap<SessionId, OfSession>,
@@ -35,7 +37,7 @@ impl Owners {
         }
     }
 
-    /// Adds a node with a path of so many bytes, and tells its place.
+    /// Adds a node with a path of `path_bytes`, and returns its place.
     pub fn add(&mut self, kind: NodeKind, id: NodeId, path_bytes: usize) -> u32 {
         if let NodeKind::Ephemeral(session) = kind {
             self.ephemerals_count += 1;
@@ -46,7 +48,7 @@ impl Owners {
         u32::try_from(list.len() - 1).expect("fewer than 2^32 nodes")
     }
 
-    /// Removes the node at a place and tells which one now has that place.
+    /// Removes the node at a place and returns the node that now has that place.
     pub fn remove(&mut self, kind: NodeKind, at: u32, path_bytes: usize) -> Option<NodeId> {
         let at = at as usize;
         let list = self.list(kind)?;

@@ -9,7 +9,7 @@ use std::fmt;
 
 use crate::limits;
 
-/// Below it lie the quotas.
+/// The parent of all quota nodes.
 pub const QUOTA_ROOT: &str = "/zookeeper/quota";
 
 /// The name of the node with the limits.
@@ -18,27 +18,27 @@ pub const LIMIT_NAME: &str = "zookeeper_limits";
 /// The name of the node with the figures.
 pub const STAT_NAME: &str = "zookeeper_stats";
 
-/// Where the limits of a path with a quota stand.
+/// The node with the limits of a path with a quota.
 pub fn limit_path(path: &str) -> String {
     format!("{QUOTA_ROOT}{path}/{LIMIT_NAME}")
 }
 
-/// Where the figures of a path with a quota stand.
+/// The node with the figures of a path with a quota.
 pub fn stat_path(path: &str) -> String {
     format!("{QUOTA_ROOT}{path}/{STAT_NAME}")
 }
 
-/// The paths that have a quota, as a tree of names, and what their nodes say.
+/// The paths that have a quota, as a tree of names, with the contents of their nodes.
 ///
-/// The nodes are the truth, and what stands here is what they say, read once: they may be as long as a
-/// request, and every create below asks.
+/// The nodes are authoritative, and this is their parsed content: a node may be as long as a request,
+/// and every create below the path needs its content.
 #[derive(Debug, Default)]
 pub struct QuotaPaths {
     root: Name,
     count: usize,
 }
 
-/// What the nodes of one quota say.
+/// The contents of the nodes of one quota.
 #[derive(Debug, Default)]
 pub struct Quota {
     /// `None`: the node is not there.
@@ -54,7 +54,7 @@ struct Name {
 }
 
 /// The names of a path.
-// ZooKeeper: PathTrie.split passes over names of nothing but spaces.
+// ZooKeeper: PathTrie.split skips names that consist of spaces.
 fn names(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').filter(|name| !name.trim_matches(|c| c <= ' ').is_empty())
 }
@@ -78,7 +78,7 @@ impl QuotaPaths {
         }
     }
 
-    /// What the quota of a path says, if it has one.
+    /// The quota of a path, if it has one.
     pub fn get_mut(&mut self, path: &str) -> Option<&mut Quota> {
         let mut at = &mut self.root;
         for name in names(path) {
@@ -108,7 +108,7 @@ impl QuotaPaths {
         self.count == 0
     }
 
-    /// The deepest path with a quota among `path` and those above it, and what the quota says.
+    /// The deepest path with a quota among `path` and its ancestors, and the quota.
     ///
     /// The root's own does not count: ZooKeeper keeps none for it.
     pub fn deepest(&self, path: &str) -> Option<(String, &Quota)> {
@@ -128,14 +128,14 @@ impl QuotaPaths {
         Some((names(path).take(depth).fold(String::new(), |above, name| above + "/" + name), quota))
     }
 
-    /// The path of a quota, by the names of which it is known.
+    /// The path of a quota, built from its names.
     pub fn canonical(path: &str) -> String {
         names(path).fold(String::new(), |above, name| above + "/" + name)
     }
 }
 
-/// Deepest path whose quota is kept: far deeper than any real one, and far from the stack's end,
-/// because names lie in one another and are dropped so.
+/// Greatest depth of a path whose quota is kept: far deeper than any real path, and small enough for
+/// the stack, because nested names are dropped recursively.
 const DEPTH_MAX: usize = 1024;
 
 /// Limits or figures of a quota; -1 is "none".
@@ -149,7 +149,7 @@ pub struct QuotaNumbers {
     pub count_hard: i64,
     /// Hard limit of bytes.
     pub bytes_hard: i64,
-    /// All numbers but the first two, as they are written: each behind a `;`.
+    /// All numbers but the first two, as they are written: each after a `;`.
     others: String,
 }
 
@@ -162,15 +162,15 @@ impl Default for QuotaNumbers {
 impl QuotaNumbers {
     /// Reads `count=N,bytes=M=;byteHardLimit=H;countHardLimit=C`, of a long text only what fits into
     /// [`QUOTA_TEXT_BYTES_MAX`](limits::QUOTA_TEXT_BYTES_MAX).
-    // ZooKeeper: StatsTrack throws on text that is none, in the request or, worse, at apply. Here
-    // a part that is no number is passed over. It reads, and writes anew at each change, a text of any
+    // ZooKeeper: StatsTrack throws on invalid text, in the request or, worse, at apply. Here a part
+    // that is no number is skipped. StatsTrack reads, and writes again at each change, a text of any
     // length.
     pub fn parse(data: Option<&[u8]>) -> QuotaNumbers {
         let is_end = |byte: &u8| matches!(byte, b',' | b';');
         let mut data = data.unwrap_or_default();
         if data.len() > limits::QUOTA_TEXT_BYTES_MAX {
             data = &data[..limits::QUOTA_TEXT_BYTES_MAX];
-            // What is cut in two may look like another number.
+            // A number that is cut in two may look like another number.
             data = &data[..data.iter().rposition(is_end).unwrap_or(0)];
         }
         let text = String::from_utf8_lossy(data);
@@ -206,16 +206,16 @@ impl QuotaNumbers {
         QuotaNumbers { count, bytes, ..QuotaNumbers::default() }
     }
 
-    /// So many more nodes, and bytes.
+    /// Adds these numbers of nodes and bytes.
     pub fn add(&mut self, count: i64, bytes: i64) {
         self.count = self.count.wrapping_add(count);
         self.bytes = self.bytes.wrapping_add(bytes);
     }
 
-    /// The limit that more by these differences is beyond, with the figures of `now`; a hard one
-    /// rather than a soft one.
+    /// The limit that the figures `now` exceed after these additions; a hard limit rather than a soft
+    /// one.
     // ZooKeeper: ZooKeeperServer.checkQuota; a soft limit only counts where there is no hard one,
-    // and only makes a line in the log.
+    // and only causes a line in the log.
     pub fn excess(
         &self,
         now: &QuotaNumbers,
@@ -238,14 +238,14 @@ impl QuotaNumbers {
     }
 }
 
-/// A limit, and what goes beyond it.
+/// A limit, and the figure that exceeds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QuotaExcess {
     /// `count` or `bytes`.
     pub figure: &'static str,
-    /// What the figure would be.
+    /// The value that the figure would have.
     pub reached: i64,
-    /// What it should not be beyond.
+    /// The largest value that it should have.
     pub limit: i64,
     /// Whether the limit forbids it; a soft one only asks for a line in the log.
     pub is_hard: bool,

@@ -1,14 +1,14 @@
-//! The layout of a log file, and of the guard that our groups carry.
+//! The layout of a log file, and of the guard in our groups.
 //!
 //! ```text
 //! file     header 16 bytes, then records, then zeroes
 //! header   int magic "ZKLG" | int version 2 | long dbid
 //! record   long Adler-32 of the entry | int len | entry: len bytes | byte 0x42
-//! entry    TxnHeader | body | [TxnDigest] | anything, which no reader looks at
+//! entry    TxnHeader | body | [TxnDigest] | anything, which all readers ignore
 //! ```
 //! Our writer puts records into groups, one per disk write. A group begins and ends on a block
-//! boundary of the file (the first one of a file includes the header). What a group lacks to a
-//! whole block is added to the entry of its last record, behind what readers look at:
+//! boundary of the file (the first one of a file includes the header). The padding to a whole block
+//! is added to the entry of its last record, after the part that readers use:
 //! ```text
 //! last     TxnHeader | body | TxnDigest or 12 zeroes | zeroes | guard 32 bytes       then 0x42
 //! guard    "RKG1" | u32 bytes of the group | u64 its offset in the file
@@ -18,14 +18,14 @@
 //!            record taken for zero (that one covers the guard)
 //!          | u32 CRC-32C of the guard up to here
 //! ```
-//! 12 zeroes stand for a missing digest: a reader would take what follows the body for one, and
-//! version 0 is no version that it compares. The guard's own offset tells a stale or misplaced
-//! block, its link to the guard before it a group that is missing, its CRC a torn or damaged one,
-//! the count of zero sectors a torn one from a damaged one. Since it ends on a block boundary,
-//! groups are found again behind damage.
+//! 12 zeroes stand for a missing digest: a reader would take the bytes after the body for a digest,
+//! and never compares version 0. The guard's own offset shows a stale or misplaced block, its link
+//! to the previous guard a missing group, its CRC a torn or damaged group, and the count of zero
+//! sectors distinguishes torn from damaged. Since a group ends on a block boundary, later groups
+//! can be found after damage.
 //!
-//! Files with such groups say so in the header's dbid, which ZooKeeper writes as 0 and never looks
-//! at: so that a file whose very first group is torn is not mistaken for one of Java's.
+//! The header's dbid marks files with such groups; ZooKeeper writes it as 0 and never reads it. So
+//! a file whose very first group is torn is not mistaken for one of ZooKeeper's.
 
 use simd_adler32::adler32;
 
@@ -41,7 +41,7 @@ const GUARDED_DBID: [u8; 8] = *b"ringkpr1";
 
 /// Bytes of a record before its entry: checksum and length.
 pub(super) const RECORD_HEAD_BYTES: usize = 12;
-/// Bytes of a record behind its entry: the end mark.
+/// Bytes of a record after its entry: the end mark.
 pub(super) const RECORD_TAIL_BYTES: usize = 1;
 /// The end mark of a record, `'B'`.
 pub(super) const END_OF_RECORD: u8 = 0x42;
@@ -53,7 +53,7 @@ pub(super) const GUARD_BYTES: usize = 32;
 const GUARD_MAGIC: [u8; 4] = *b"RKG1";
 /// Bytes of a guard that its own CRC covers.
 const GUARD_CRC_AT: usize = 24;
-/// Where in a guard its own checksum stands.
+/// Offset of a guard's own checksum in the guard.
 const GUARD_SUM_AT: usize = 28;
 /// How many bytes of a group's end its CRC does not cover: both CRCs and the end mark.
 pub(super) const GUARD_UNCOVERED_BYTES: usize = GUARD_BYTES - GUARD_CRC_AT + RECORD_TAIL_BYTES;
@@ -64,7 +64,7 @@ pub(super) const SECTOR_BYTES: usize = 512;
 // A guard never spans two sectors, so a torn write has all of it or nothing.
 const _: () = assert!(GUARD_BYTES + RECORD_TAIL_BYTES <= SECTOR_BYTES);
 
-/// The header of every log file that is written here.
+/// The header of every log file that Ringkeeper writes.
 pub const fn file_header() -> [u8; FILE_HEADER_BYTES] {
     let [a, b, c, d] = FILE_MAGIC;
     let [e, f, g, h] = FILE_VERSION.to_be_bytes();
@@ -79,7 +79,7 @@ pub const fn plain_header() -> [u8; FILE_HEADER_BYTES] {
     [a, b, c, d, e, f, g, h, 0, 0, 0, 0, 0, 0, 0, 0]
 }
 
-/// Adds a record as ZooKeeper writes it: nothing stands behind the transaction.
+/// Adds a record as ZooKeeper writes it, without padding after the transaction.
 pub fn put_plain_record(out: &mut Vec<u8>, txn: &Txn) {
     let entry = txn.bytes();
     let len = i32::try_from(entry.len()).expect("a transaction has a bound far below 2 GiB");
@@ -89,12 +89,12 @@ pub fn put_plain_record(out: &mut Vec<u8>, txn: &Txn) {
     out.push(END_OF_RECORD);
 }
 
-/// What a file's header says.
+/// The kind of a file according to its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FileKind {
-    /// Written here: groups with guards.
+    /// Written by Ringkeeper: groups with guards.
     Guarded,
-    /// Written by ZooKeeper: records one behind the other.
+    /// Written by ZooKeeper: one record after the other.
     Plain,
     /// Not a transaction log.
     Other,
@@ -103,7 +103,7 @@ pub(super) enum FileKind {
 impl FileKind {
     /// The kind of the file with this header.
     pub fn of(header: &[u8; FILE_HEADER_BYTES]) -> FileKind {
-        // ZooKeeper: FileTxnIterator.inStreamCreated looks at the magic alone.
+        // ZooKeeper: FileTxnIterator.inStreamCreated checks only the magic.
         if header[..4] != FILE_MAGIC {
             FileKind::Other
         } else if header[8..] == GUARDED_DBID {
@@ -113,8 +113,8 @@ impl FileKind {
         }
     }
 
-    /// Whether a file that ends inside its header may be a log: it has the beginning of one, or
-    /// nothing yet.
+    /// Whether a file that ends inside its header may be a log: it has the beginning of a header,
+    /// or is empty.
     pub fn may_begin(bytes: &[u8]) -> bool {
         let magic = &FILE_MAGIC[..bytes.len().min(FILE_MAGIC.len())];
         bytes.starts_with(magic) || is_zero(bytes)
@@ -128,7 +128,7 @@ pub(super) struct Guard {
     pub bytes: u32,
     /// Where the group begins in its file.
     pub offset: u64,
-    /// The CRC of the group before it in the file; 0 if it is the first.
+    /// The CRC of the previous group in the file; 0 for the first one.
     pub previous: u32,
     /// Sectors of the group that hold nothing but zeroes.
     pub zero_sectors: u32,
@@ -137,14 +137,14 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// Writes the guard of `group`, which is complete but for it and the checksum of its last
-    /// record, which is zero.
+    /// Writes the guard of `group`, which is complete except for the guard and the checksum of its
+    /// last record, which is zero.
     pub fn put(group: &mut [u8], offset: u64, previous: u32) -> Guard {
         let bytes = u32::try_from(group.len()).expect("a group is far below 4 GiB");
         let start = group.len() - RECORD_TAIL_BYTES - GUARD_BYTES;
         let crc_at = start + GUARD_CRC_AT;
-        // Neither the checksum of the last record nor the CRC, both still zero, decide whether a
-        // sector is zero: the record's length and the magic stand beside them.
+        // Neither the checksum of the last record nor the CRC, both still zero, decides whether a
+        // sector is zero, because the record's length and the magic are in the same sectors.
         group[start..start + 4].copy_from_slice(&GUARD_MAGIC);
         let zero_sectors = zero_sectors(group);
         group[start + 4..start + 8].copy_from_slice(&bytes.to_be_bytes());
@@ -159,8 +159,8 @@ impl Guard {
         Guard { bytes, offset, previous, zero_sectors, crc }
     }
 
-    /// The guard at the end of `entry`, if there is one that is whole in itself. Whether the group
-    /// is what it says is another question.
+    /// The guard at the end of `entry`, if there is one with a right checksum of its own. This does
+    /// not check the group.
     pub fn at_end_of(entry: &[u8]) -> Option<Guard> {
         let guard = entry.last_chunk::<GUARD_BYTES>()?;
         if guard[..4] != GUARD_MAGIC {
@@ -170,8 +170,8 @@ impl Guard {
         (guard[GUARD_SUM_AT..] == sum).then(|| Guard::fields(guard))
     }
 
-    /// Whether `entry` ends with what was once the guard of a group at `offset` with this many
-    /// bytes, but for one of its fields.
+    /// Whether `entry` ends with the guard of a group at `offset` with this many bytes, with at
+    /// most one field changed.
     pub fn was_at_end_of(entry: &[u8], offset: u64, bytes: u64) -> bool {
         let Some(bytes_found) = entry.last_chunk::<GUARD_BYTES>() else { return false };
         let guard = Guard::fields(bytes_found);
@@ -193,7 +193,7 @@ impl Guard {
         }
     }
 
-    /// Whether `group` is what the guard was made of; its last record begins at `last_record`.
+    /// Whether `group` matches the guard; its last record begins at `last_record`.
     pub fn covers(&self, group: &[u8], last_record: usize) -> bool {
         let end = group.len() - GUARD_UNCOVERED_BYTES;
         let crc = crc32c::crc32c(&group[..last_record]);
@@ -209,7 +209,7 @@ pub(super) fn zero_sectors(bytes: &[u8]) -> u32 {
     u32::try_from(zero).expect("a group is far below 4 GiB")
 }
 
-/// Whether there is nothing but zeroes.
+/// Whether all bytes are zero.
 pub(super) fn is_zero(bytes: &[u8]) -> bool {
     let (words, rest) = bytes.as_chunks::<16>();
     words.iter().all(|word| u128::from_ne_bytes(*word) == 0) && rest.iter().all(|byte| *byte == 0)

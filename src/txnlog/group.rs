@@ -1,4 +1,4 @@
-//! A group being filled: records one behind the other in the very buffer that goes to the disk.
+//! A group being filled: one record after the other, in the buffer that goes to the disk.
 
 use simd_adler32::Adler32;
 
@@ -11,9 +11,9 @@ use crate::io::AlignedBuf;
 use crate::proto::opcode::OpCode;
 use crate::proto::txn::{Txn, TxnBody, TxnHeader};
 
-/// Records on their way to the disk in one write.
+/// Records that go to the disk in one write.
 ///
-/// Every record in it is complete at any time; sealing changes the last one only.
+/// Every record in it is complete at any time; sealing changes only the last one.
 pub(super) struct Group {
     buf: AlignedBuf,
     /// Bytes of all records, end marks included.
@@ -27,9 +27,9 @@ pub(super) struct Group {
 struct LastRecord {
     zxid: Zxid,
     header: TxnHeader,
-    /// Where its checksum stands.
+    /// Offset of its checksum.
     start: usize,
-    /// Checksum of its entry as it is.
+    /// Checksum of its entry without padding.
     adler: u32,
     has_digest: bool,
     /// It must not be padded; see [`is_ambiguous`].
@@ -44,15 +44,15 @@ pub(super) struct Sealed {
     pub txns: u32,
 }
 
-/// What sealing may add to the records, before the rounding to blocks: the file's header, a filler
-/// record, zeroes for a digest, the guard.
+/// Bytes that sealing may add to the records, before rounding up to blocks: the file's header, a
+/// filler record, zeroes for a digest, the guard.
 const SEAL_BYTES_MAX: usize =
     FILE_HEADER_BYTES + RECORD_HEAD_BYTES + FILLER_ENTRY_BYTES + DIGEST_BYTES + GUARD_BYTES + 1;
 /// Header and body of an error transaction.
 const FILLER_ENTRY_BYTES: usize = TxnHeader::BYTES + 4;
 
 impl Group {
-    /// An empty group in `buf`, whatever that holds.
+    /// An empty group in `buf`, whose content is ignored.
     pub fn new(buf: AlignedBuf) -> Group {
         Group { buf, used: 0, last: None, first_zxid: Zxid::ZERO, txns: 0 }
     }
@@ -72,8 +72,8 @@ impl Group {
         self.txns += 1;
     }
 
-    /// Pads the group to whole blocks and guards it. It will stand at `offset` of its file, behind
-    /// the group whose CRC is `previous`.
+    /// Pads the group to whole blocks and adds its guard. It will be written at `offset` of its
+    /// file, after the group whose CRC is `previous`.
     pub fn seal(mut self, block_bytes: usize, offset: u64, previous: u32) -> Sealed {
         assert!(self.last.is_some(), "a group that is written holds a transaction");
         if self.last.as_ref().is_some_and(|last| last.ambiguous) {
@@ -94,8 +94,9 @@ impl Group {
         group[content_end..].fill(0);
         group[last.start + 8..entry_start].copy_from_slice(&entry_bytes.to_be_bytes());
 
-        // Three checksums meet here. The guard's CRC covers the record's Adler-32, which covers
-        // the guard: so the Adler field is zero while the CRC is computed, for reader and writer.
+        // Three checksums depend on each other. The guard's CRC covers the record's Adler-32, which
+        // covers the guard: so the Adler field is zero while the CRC is computed, for reader and
+        // writer.
         let adler_field = last.start..last.start + 8;
         group[adler_field.clone()].fill(0);
         let guard = Guard::put(group, offset, previous);
@@ -107,7 +108,7 @@ impl Group {
         Sealed { buf: self.buf, guard, last_zxid: last.zxid, txns: self.txns }
     }
 
-    /// Whether an entry of this length fits, whatever sealing adds.
+    /// Whether an entry of this length fits, including everything that sealing may add.
     pub fn fits(&self, entry_bytes: usize) -> bool {
         self.used + Group::capacity_for(entry_bytes) <= self.buf.len()
     }
@@ -147,7 +148,7 @@ impl Group {
         &self.buf
     }
 
-    /// The buffer back from a group that was not written.
+    /// Returns the buffer of a group that was not written.
     pub fn into_buf(self) -> AlignedBuf {
         self.buf
     }
@@ -199,10 +200,10 @@ impl Group {
     }
 }
 
-/// Whether zeroes behind the transaction would change how it is read.
+/// Whether zeroes after the transaction would change how it is read.
 ///
 /// ZooKeeper: a leader with `closeSessionTxn.enabled=false` sends closeSession without a body, and
-/// readers take what follows, be it a digest or zeroes, for a list of paths if it can be one.
+/// readers take the bytes after it, a digest or zeroes, for a list of paths if they can.
 fn is_ambiguous(txn: &Txn) -> bool {
     txn.header().op == OpCode::CloseSession
         && matches!(txn.body(), TxnBody::CloseSession { paths: None })

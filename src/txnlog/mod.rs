@@ -1,10 +1,11 @@
-//! The transaction log: what was agreed on, in ZooKeeper's own file format (`FileTxnLog`).
+//! The transaction log, in ZooKeeper's own file format (`FileTxnLog`).
 //!
-//! [`Writer`] turns transactions into groups of whole blocks and says what is durable; [`Reader`]
-//! reads files back, ours and Java's, and tells a torn tail from damage; [`plan`] knows the names
-//! of files and which are still needed. `format` holds the layout that all three share.
+//! [`Writer`] turns transactions into groups of whole blocks and reports what is durable;
+//! [`Reader`] reads files, ours and ZooKeeper's, and distinguishes a torn tail from damage;
+//! [`plan`] knows the names of files and which files are still needed. `format` holds the layout
+//! that all three share.
 //!
-//! The rule that is easy to break: a segment holds nothing but zeroes behind its last group, ever.
+//! The rule that is easy to break: after its last group, a segment holds only zeroes, always.
 //! Java's reader stops at the first zero length, and ours takes sectors that are still zero for
 //! sectors that no write has reached.
 

@@ -1,4 +1,4 @@
-//! Names of log and snapshot files, and what follows from a list of them (`Util`, `FileTxnLog`,
+//! Names of log and snapshot files, and decisions that need only a list of names (`Util`, `FileTxnLog`,
 //! `PurgeTxnLog`). Pure functions: the edge lists the folders.
 
 use crate::id::Zxid;
@@ -23,15 +23,15 @@ pub fn snapshot_zxid(name: &str) -> Option<Zxid> {
     zxid_of(snapshot_digits(name)?)
 }
 
-/// Whether this is the snapshot that a member of an ensemble writes which has no data (zxid -1).
+/// Whether this is the snapshot that a member of an ensemble writes when it has no data (zxid -1).
 ///
-/// ZooKeeper: Long.parseLong refuses the number, so that Util.getZxidFromName tells -1 of it, and FileTxnSnapLog
-/// takes it for no snapshot.
+/// ZooKeeper: Long.parseLong refuses the number, so Util.getZxidFromName returns -1 for it, and FileTxnSnapLog
+/// does not take it for a snapshot.
 pub fn is_of_no_data(name: &str) -> bool {
     snapshot_digits(name).is_some_and(|digits| digits == format!("{:x}", Zxid::NONE.0))
 }
 
-/// What stands between the prefix and the suffix of a snapshot's name.
+/// The text between the prefix and the suffix of a snapshot's name.
 fn snapshot_digits(name: &str) -> Option<&str> {
     let rest = name.strip_prefix(SNAPSHOT_PREFIX)?;
     let compressed = SNAPSHOT_SUFFIXES.iter().find_map(|suffix| rest.strip_suffix(suffix));
@@ -43,8 +43,8 @@ pub fn is_ours(name: &str) -> bool {
     log_zxid(name).is_some() || snapshot_zxid(name).is_some()
 }
 
-/// Whether the name looks like that of a log or a snapshot, though no server ever gives one: a copy
-/// that somebody put there, such as `log.1.bak`. It is left alone, and ZooKeeper may not leave it so.
+/// Whether the name looks like that of a log or a snapshot, although no server ever gives such a name: a copy
+/// such as `log.1.bak`. Ringkeeper leaves it alone; ZooKeeper may not.
 pub fn is_foreign(name: &str) -> bool {
     let looks_so = name.starts_with(LOG_PREFIX) || name.starts_with(SNAPSHOT_PREFIX);
     looks_so && !is_ours(name) && !is_of_no_data(name)
@@ -52,15 +52,15 @@ pub fn is_foreign(name: &str) -> bool {
 
 const LOG_PREFIX: &str = "log.";
 const SNAPSHOT_PREFIX: &str = "snapshot.";
-/// What a compressed snapshot's name ends with (`SnapStream.StreamMode.getFileExtension`).
+/// The suffixes of compressed snapshots' names (`SnapStream.StreamMode.getFileExtension`).
 const SNAPSHOT_SUFFIXES: [&str; 2] = [".gz", ".snappy"];
 
-/// Only what a server writes is a number here: `Long.toHexString`, that is lower case without a sign
-/// or leading zeroes.
+/// Accepts only numbers as a server writes them with `Long.toHexString`: lower case, without a sign or leading
+/// zeroes.
 ///
-/// ZooKeeper: Util.getZxidFromName takes whatever stands between the first two dots, in upper case
-/// and with zeroes before it as well, so that it replays `log.1.bak` and `log.01` beside `log.1`.
-/// Java's parser stops at the largest positive long, and so does this one.
+/// ZooKeeper: Util.getZxidFromName takes the text between the first two dots, also in upper case and with
+/// leading zeroes, so that it replays `log.1.bak` and `log.01` beside `log.1`. Java's parser stops at the
+/// largest positive long, and so does this one.
 fn zxid_of(digits: &str) -> Option<Zxid> {
     let written = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     if !digits.bytes().all(written) || (digits.starts_with('0') && digits != "0") {
@@ -85,7 +85,7 @@ pub fn snapshots<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<(Zxid, &'a
     snapshots
 }
 
-/// From a list made by [`logs`]: those that may hold transactions behind the state at `zxid`.
+/// From a list made by [`logs`]: those that may hold transactions after the state at `zxid`.
 ///
 /// That is the last one that begins at or before it, and all after that one
 /// (`FileTxnLog.getLogFiles`).
@@ -106,7 +106,7 @@ pub struct Purge {
     pub logs: Vec<String>,
 }
 
-/// What may go when the newest `kept` snapshots, and every log that one of them needs, stay.
+/// The files to remove if the newest `kept` snapshots, and every log that one of them needs, are kept.
 ///
 /// `snapshots` are those known to be [finished](crate::snapshot::look): one that was never
 /// finished must not count as kept. `kept` below 3 is 3.

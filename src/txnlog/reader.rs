@@ -1,32 +1,32 @@
-//! Reading a log file back, and what to think of its end.
+//! Reads a log file, and judges its end.
 //!
 //! # How a tail is judged
 //! A disk writes whole sectors of 512 bytes; a write that a crash interrupts has some sectors of
 //! the new content and, since segments are zero-written ahead and never used again, zeroes in the
 //! others (a file's first sector has the header from the beginning). Bit rot changes bits in a
-//! sector; that it leaves a sector of zeroes is not assumed. One group is in flight at a time, and
-//! the next one starts when the one before it is durable. So, where a file of ours has no valid
-//! record at some place:
+//! sector; it is assumed not to leave a sector of zeroes. One group is in flight at a time, and the
+//! next one starts when the one before it is durable. So, if a file of ours has no valid record at
+//! some place:
 //!
-//! 1. A whole group lies further behind: the one here was durable. **Damage.**
-//! 2. The guard of the group is there, and the group has more zero sectors than its guard counted:
-//!    sectors are missing, it was never durable. **Torn tail.** Not more: it was written whole,
-//!    something changed it later. **Damage.**
-//! 3. The guard's sector is zero, or lies behind the end of the file: the group was never complete.
-//!    **Torn tail.** The sector holds a guard but for one field: it was written, and changed later.
-//!    **Damage.**
-//! 4. Whatever the guard's sector is: a record that is wrong although none of its sectors is
-//!    missing, or with a length that no record has, is not what a torn write leaves. **Damage.**
+//! 1. If a whole group follows later, the group here was durable. **Damage.**
+//! 2. If the guard of the group is there, and the group has more zero sectors than its guard counted,
+//!    sectors are missing: it was never durable. **Torn tail.** If it has no more zero sectors, it was
+//!    written completely, and something changed it later. **Damage.**
+//! 3. If the guard's sector is zero, or lies beyond the end of the file, the group was never complete.
+//!    **Torn tail.** If the sector holds a guard with one wrong field, it was written, and changed
+//!    later. **Damage.**
+//! 4. Whatever the guard's sector holds: a torn write does not leave a record that is wrong although
+//!    none of its sectors is missing, or a record with an impossible length. **Damage.**
 //!
-//! What remains undecided errs on the side of a torn tail only if the guard is destroyed and the
-//! record's length leads behind the end of the file, in the last group of the file.
+//! One case remains undecided, and counts as a torn tail: in the last group of the file, the guard is
+//! destroyed and the record's length leads beyond the end of the file.
 //!
-//! Whole records before the tear are kept: they were written, Java's reader would take them too,
-//! and what was never acknowledged may be there.
+//! Whole records before the tear are kept: they were written, Java's reader would accept them too, and
+//! a log may hold transactions that were never acknowledged.
 //!
 //! ZooKeeper's own files have no guards, and its rules decide (`FileTxnIterator`): a length of
 //! zero, the end of the file or a missing end mark end the file; a wrong checksum or length is damage,
-//! at the very end as well: the record may have been acknowledged, and nothing proves that it was not.
+//! even at the very end: the record may have been acknowledged, and nothing proves that it was not.
 
 use std::fmt;
 use std::io::{self, Read, Seek};
@@ -67,7 +67,7 @@ pub struct GroupEnd {
     pub crc: u32,
 }
 
-/// What the end of a file says about the file.
+/// The verdict on a file from its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Every record is whole, and nothing but zeroes follows.
@@ -77,21 +77,21 @@ pub enum Verdict {
     },
     /// The last write did not finish. Nothing that was durable is missing.
     TornTail {
-        /// The end of the last whole record: where the file is to be cut.
+        /// The end of the last whole record, where the file is to be cut.
         end: u64,
-        /// What was seen.
+        /// What is wrong.
         reason: String,
-        /// Whether ZooKeeper's reader takes it for the end of the file, and goes on with the next;
-        /// otherwise it refuses to start.
+        /// Whether ZooKeeper's reader takes it as the end of the file and continues with the next
+        /// file; otherwise ZooKeeper refuses to start.
         passable: bool,
     },
     /// Something that was durable cannot be read.
     Damaged {
-        /// Where.
+        /// The offset.
         offset: u64,
         /// The last zxid that can be read before it, if any in this file.
         zxid: Option<Zxid>,
-        /// What was seen.
+        /// What is wrong.
         reason: String,
     },
 }
@@ -104,7 +104,7 @@ impl fmt::Display for Verdict {
             Verdict::Damaged { offset, zxid, reason } => {
                 write!(f, "damaged at offset {offset}")?;
                 if let Some(zxid) = zxid {
-                    write!(f, " (behind zxid {zxid})")?;
+                    write!(f, " (after zxid {zxid})")?;
                 }
                 write!(f, ": {reason}")
             }
@@ -114,31 +114,31 @@ impl fmt::Display for Verdict {
 
 /// Reads one log file, record by record.
 ///
-/// In memory at a time: one group, or one record of ZooKeeper's.
+/// It holds one group, or one record of ZooKeeper's, in memory at a time.
 pub struct Reader<R> {
     window: Window<R>,
     kind: FileKind,
-    /// Where the group begins that is read next.
+    /// The offset of the next group.
     group_start: u64,
-    /// CRC of the group before it.
+    /// CRC of the previous group.
     previous: u32,
-    /// Records of a group found whole, or of what is left of one, last first.
+    /// Records of a whole group, or the remaining records of a torn one, last first.
     ready: Vec<Entry>,
     last_zxid: Option<Zxid>,
     verdict: Option<Verdict>,
 }
 
-/// What stands where a record could begin.
+/// The bytes at a place where a record could begin.
 enum Shape {
-    /// A record with a right checksum and its end mark. Its whole length.
+    /// A record with a right checksum and its end mark, with its whole length.
     Whole(u64),
-    /// Nothing: the file ends, or the length is zero.
+    /// No record: the file ends, or the length is zero.
     End,
     /// A length, but the file ends before the record does.
     Short,
     /// A length that no record has.
     BadLength { len: i32 },
-    /// The end mark is not there.
+    /// The end mark is missing.
     NoMark { end: u64 },
     /// The checksum is wrong.
     BadSum { end: u64 },
@@ -154,22 +154,22 @@ impl Shape {
     }
 }
 
-/// A record that is not as it should be.
+/// An invalid record.
 struct Failure {
     offset: u64,
     shape: Shape,
     reason: String,
 }
 
-/// Records of a group that are held back until its guard was seen. More than any writer puts into
-/// one: what exceeds it is no group.
+/// Largest number of bytes of records that are held back until the guard is read. No writer makes a
+/// larger group.
 const GROUP_BYTES_MAX: u64 = 256 << 20;
 
 impl<R: Read + Seek> Reader<R> {
     /// Reads the header.
     ///
     /// # Errors
-    /// The file cannot be read. A file that is no log is no error here: the verdict says so.
+    /// The file cannot be read. A file that is not a log is not an error: the verdict says so.
     pub fn open(source: R) -> io::Result<Reader<R>> {
         let mut window = Window::new(source)?;
         let header = window.get(0, FILE_HEADER_BYTES as u64)?;
@@ -195,7 +195,7 @@ impl<R: Read + Seek> Reader<R> {
         })
     }
 
-    /// The next record, `None` behind the last one: then there is a [`Reader::verdict`].
+    /// The next record; `None` after the last one: then there is a [`Reader::verdict`].
     ///
     /// # Errors
     /// The file cannot be read.
@@ -215,12 +215,12 @@ impl<R: Read + Seek> Reader<R> {
         }
     }
 
-    /// What there is to say about the file, once every record was read.
+    /// The verdict on the file, after every record was read.
     pub fn verdict(&self) -> Option<&Verdict> {
         self.verdict.as_ref().filter(|_| self.ready.is_empty())
     }
 
-    /// Whether the file was written here, with guarded groups.
+    /// Whether Ringkeeper wrote the file, with guarded groups.
     pub fn is_guarded(&self) -> bool {
         self.kind == FileKind::Guarded
     }
@@ -230,12 +230,12 @@ impl<R: Read + Seek> Reader<R> {
         self.window.bytes_total()
     }
 
-    /// Where reading has come to.
+    /// The present offset of reading.
     pub fn offset(&self) -> u64 {
         self.group_start
     }
 
-    /// One record of ZooKeeper's.
+    /// Reads one record of ZooKeeper's.
     fn read_plain(&mut self) -> io::Result<()> {
         let offset = self.group_start;
         match self.read_record(offset)? {
@@ -249,7 +249,7 @@ impl<R: Read + Seek> Reader<R> {
         Ok(())
     }
 
-    /// One of our groups: nothing of it is given out before its guard was checked.
+    /// Reads one of our groups: none of its records is returned before its guard is checked.
     fn read_group(&mut self) -> io::Result<()> {
         let start = self.group_start;
         let mut at = start.max(FILE_HEADER_BYTES as u64);
@@ -264,7 +264,7 @@ impl<R: Read + Seek> Reader<R> {
                 at = end;
                 entries.push(entry);
                 if end - start > GROUP_BYTES_MAX {
-                    let reason = "records without end and no guard".to_owned();
+                    let reason = "records without an end, and no guard".to_owned();
                     break Failure { offset: at, shape: Shape::End, reason };
                 }
                 continue;
@@ -298,9 +298,9 @@ impl<R: Read + Seek> Reader<R> {
         self.ready = entries;
     }
 
-    /// The record at `offset`, and what looks like a guard at its end.
+    /// The record at `offset`, and the possible guard at its end.
     fn read_record(&mut self, offset: u64) -> io::Result<Result<(Entry, Option<Guard>), Failure>> {
-        // While a group is read all of it stays in the window, for its CRC.
+        // While a group is read, the window keeps all of it, for its CRC.
         let keep = self.group_start;
         let shape = shape_at(&mut self.window, keep, offset)?;
         let reason = match &shape {
@@ -314,7 +314,7 @@ impl<R: Read + Seek> Reader<R> {
                         return Ok(Ok((entry, guard)));
                     }
                     Err(error) => {
-                        format!("the checksum is right, but it is no transaction: {error}")
+                        format!("the checksum is right, but it is not a transaction: {error}")
                     }
                 }
             }
@@ -338,7 +338,7 @@ impl<R: Read + Seek> Reader<R> {
         let torn = |reason: &str| Verdict::TornTail { end, reason: reason.to_owned(), passable };
         Ok(match failure.shape {
             Shape::End if self.is_zero_from(end)? => Verdict::Clean { end },
-            Shape::End => torn("no record, but something behind it, which was never durable"),
+            Shape::End => torn("no record, but other bytes after it, which were never durable"),
             Shape::Short | Shape::NoMark { .. } => torn(&failure.reason),
             Shape::BadSum { .. } => {
                 self.damaged(failure, "it may have been durable, and ZooKeeper refuses it as well")
@@ -349,7 +349,7 @@ impl<R: Read + Seek> Reader<R> {
         })
     }
 
-    /// See the rules at the top of this file. `start` is where the group begins that failed.
+    /// See the rules at the top of this file. `start` is the beginning of the group that failed.
     fn judge_guarded(&mut self, start: u64, failure: &Failure) -> io::Result<Verdict> {
         let end = failure.offset;
         let passable = failure.shape.is_passable();
@@ -387,8 +387,8 @@ impl<R: Read + Seek> Reader<R> {
             return self.judge_by_guard(start, &guard, failure);
         }
         if self.is_zero_from(end)? {
-            // The end of the file: behind a whole group, or behind records of a group whose torn
-            // rest was cut off by an earlier recovery, or is all missing.
+            // The end of the file: after a whole group, or after records of a group whose torn rest an
+            // earlier recovery cut off, or whose rest is missing completely.
             let cut = end == self.window.bytes_total() || end == start.max(16);
             let reason = "the end of the last group was not written".to_owned();
             let clean = Verdict::Clean { end };
@@ -402,7 +402,7 @@ impl<R: Read + Seek> Reader<R> {
             }
         }
         // A sector that a write did not reach is zero: it makes a length smaller, never too large, and
-        // spoils only the record that it belongs to.
+        // invalidates only its own record.
         match failure.shape {
             Shape::BadLength { .. } | Shape::Whole(_) => {
                 return Ok(self.damaged(failure, "no such record is ever written"));
@@ -420,7 +420,7 @@ impl<R: Read + Seek> Reader<R> {
         Ok(Verdict::TornTail { end, reason, passable })
     }
 
-    /// The group's guard is there, the group is not as the guard says.
+    /// The group's guard is there, but the group does not match it.
     fn judge_by_guard(
         &mut self,
         start: u64,
@@ -438,7 +438,7 @@ impl<R: Read + Seek> Reader<R> {
         Ok(self.damaged(failure, "its group was written whole and changed later"))
     }
 
-    /// Whether the group that `guard` speaks of is there, every byte of it.
+    /// Whether the group of `guard` is complete and matches it.
     fn is_whole_group(&mut self, guard: &Guard) -> io::Result<bool> {
         let end = guard.offset + u64::from(guard.bytes);
         let mut at = guard.offset.max(FILE_HEADER_BYTES as u64);
@@ -469,7 +469,7 @@ impl<R: Read + Seek> Reader<R> {
 }
 
 impl Guard {
-    /// Whether this is a guard of the group from `start` to `end`, by what it says itself.
+    /// Whether this guard claims to be that of the group from `start` to `end`.
     fn ends(&self, start: u64, end: u64) -> bool {
         self.offset == start
             && self.offset.checked_add(u64::from(self.bytes)) == Some(end)
@@ -477,24 +477,24 @@ impl Guard {
     }
 }
 
-/// A file that never was a log, or is none any more.
+/// The verdict on a file that never was a log, or no longer is one.
 fn no_log() -> Verdict {
     let reason =
-        "it does not begin with a log's magic number \"ZKLG\", and may be no log at all: if \
-                  somebody else put it there, move it out of the folder"
+        "it does not begin with a log's magic number \"ZKLG\", and may be no log at all: if it \
+         was put there by mistake, move it out of the folder"
             .to_owned();
     Verdict::Damaged { offset: 0, zxid: None, reason }
 }
 
-/// How many sectors of what begins at `offset` a write may not have reached: those of zeroes, and
-/// the file's first if it is as it was prepared, with a header and no record.
+/// How many sectors of `bytes`, which begin at `offset`, a write may not have reached: those of
+/// zeroes, and the file's first one if it still is as prepared, with a header and no record.
 fn missing_sectors(offset: u64, bytes: &[u8]) -> u32 {
     let only_header =
         offset == 0 && bytes.get(FILE_HEADER_BYTES..SECTOR_BYTES).is_some_and(is_zero);
     zero_sectors(bytes) + u32::from(only_header)
 }
 
-/// What stands at `offset`. The window keeps everything from `keep` on.
+/// The bytes at `offset`. The window keeps everything from `keep` on.
 fn shape_at<R: Read + Seek>(window: &mut Window<R>, keep: u64, offset: u64) -> io::Result<Shape> {
     let total = window.bytes_total();
     let entry_start = offset + RECORD_HEAD_BYTES as u64;

@@ -1,4 +1,4 @@
-//! The log by construction: files made by the writer, cut and damaged in every place.
+//! Files made by the writer, cut and damaged in every place.
 
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // small numbers of tests
 
@@ -13,7 +13,7 @@ use crate::proto::opcode::OpCode;
 use crate::proto::request::Paths;
 use crate::proto::txn::{CreateTxn, DeleteTxn, Txn, TxnBody, TxnDigest, TxnHeader};
 
-/// Files of a disk that does at once what it is told.
+/// Files of a disk that performs every op at once.
 #[derive(Default)]
 pub(crate) struct Disk {
     pub prepared: BTreeMap<SegmentId, Vec<u8>>,
@@ -105,7 +105,7 @@ pub(crate) fn create(zxid: i64, data: &[u8]) -> Txn {
         ephemeral: false,
         parent_cversion: 1,
     });
-    // Of a version that nobody compares.
+    // With a version that is never compared.
     let digest = TxnDigest { version: 1, tree_digest: zxid ^ 0x5555_5555 };
     Txn::new(header(zxid, OpCode::Create), &body, Some(digest))
 }
@@ -167,7 +167,8 @@ fn txns(entries: &[Entry]) -> Vec<Txn> {
     entries.iter().map(|entry| entry.txn.clone()).collect()
 }
 
-/// Groups of several sizes: a single one, several blocks, without digest, with zeroes for data.
+/// Groups of several sizes: a single transaction, several blocks, without digest, with zeroes as
+/// data.
 fn sample_groups() -> Vec<Vec<Txn>> {
     vec![
         vec![create(1, b"one")],
@@ -220,7 +221,7 @@ fn a_log_cut_anywhere_in_its_last_two_groups_is_a_torn_tail() {
                 }
                 Verdict::TornTail { end, .. } => {
                     assert!(end == records_end && end < cut as u64, "cut at {cut}");
-                    // What recovery makes of it reads clean, for Java as well.
+                    // After recovery the file reads clean, for Java as well.
                     let (again, verdict) = read(&file[..end as usize]);
                     assert_eq!(again.len(), entries.len());
                     assert_eq!(verdict, Verdict::Clean { end });
@@ -299,7 +300,7 @@ fn a_torn_first_group_is_told_from_a_file_of_java() {
             for sector in (0..sectors).filter(|sector| missing & (1 << sector) != 0) {
                 torn[sector * 512..(sector + 1) * 512].fill(0);
             }
-            // It stands there since the segment was prepared.
+            // It is there since the segment was prepared.
             torn[..16].copy_from_slice(&header);
             let (entries, verdict) = read(&torn);
             assert_eq!(txns(&entries), groups[0][..entries.len()], "{missing:b}");
@@ -472,7 +473,7 @@ fn a_failed_write_is_the_end() {
     let mut ops = Vec::new();
     writer.poll(&mut ops);
     let write = ops.iter().find(|op| matches!(op, Op::LogWrite { .. })).unwrap().token();
-    // Even for want of room: the write was to blocks that were there.
+    // Even for lack of room: the write was to existing blocks.
     let failure = IoFailure { kind: IoFailureKind::Full, text: "log.1: no space".to_owned() };
     let progress =
         writer.handle_completion(Completion { token: write, result: Err(failure.clone()) });
@@ -546,7 +547,8 @@ fn a_segment_is_as_large_as_what_lies_between_two_snapshots() {
     let grown = log(&mut writer, &mut disk, 12 * MIB);
     assert!(grown.is_sorted() && grown.iter().all(|bytes| bytes % MIB == 0), "{grown:?}");
     assert_eq!((grown[0], grown.last()), (2 * MIB, Some(&(8 * MIB))));
-    // One was there already; those behind the next snapshots are what lay between them, and some.
+    // One exists already; those after the next snapshots have the size of the log between them, and
+    // some more.
     writer.roll(0);
     log(&mut writer, &mut disk, 3 * MIB);
     writer.roll(0);
@@ -602,14 +604,14 @@ fn a_snapshot_waits_until_the_log_is_worth_half_of_the_last_one() {
         disk.run(&mut writer);
     }
     assert!((5000..5400).contains(&logged), "{logged} bytes after {zxid} transactions");
-    // The next one begins: what it will have is not known, the last one counts.
+    // The next snapshot begins: its size is not known yet, so that of the last one counts.
     writer.roll(0);
     for more in 1..=3 {
         assert_eq!(writer.append(&create(zxid + more, b"")), Append::Accepted);
         disk.run(&mut writer);
     }
     assert!(!writer.snapshot_due());
-    // One that costs nothing to speak of waits for nothing.
+    // A very cheap snapshot does not wait.
     writer.note_snapshot_bytes(999);
     assert!(writer.snapshot_due());
 }
@@ -640,7 +642,7 @@ fn no_garbage_makes_a_reader_stumble_or_invent() {
     let (file, ends) = log_of(&groups, 512);
     let used = *ends.last().unwrap();
     let mut plain = file[..used].to_vec();
-    // The same bytes as ZooKeeper would have them, who knows nothing of guards.
+    // The same bytes in a file of ZooKeeper, which knows no guards.
     plain[8..16].fill(0);
     let mut state = 0x1234_5678_9abc_def1u64;
     let mut random = |end: usize| {
@@ -687,7 +689,7 @@ fn a_closed_log_opens_again_behind_any_zxid_with_the_same_buffers() {
         disk.run(&mut writer);
         assert!(writer.is_closed());
         assert!(disk.prepared.is_empty(), "the segment that was prepared is removed");
-        // What is cut off here may come again.
+        // Transactions that are cut off may come again.
         disk.files.remove("log.7");
         writer.reopen(Zxid(last), 0);
         assert_eq!((writer.appended(), writer.synced()), (Zxid(last), Zxid(last)));
@@ -700,7 +702,7 @@ fn a_closed_log_opens_again_behind_any_zxid_with_the_same_buffers() {
         assert_eq!((&slots_now, &addresses_now), (&slots, &addresses));
         disk.run(&mut writer);
         if last == 0x1_0000_0030 {
-            // A cut: the next transactions go on behind a lower zxid.
+            // After a cut the next transactions continue after a lower zxid.
             writer.close();
             disk.run(&mut writer);
             writer.reopen(Zxid(6), 0);

@@ -1,29 +1,29 @@
-//! A file seen through a window: any range of it, with few reads and without all of it in memory.
+//! Reads any range of a file with few reads, without holding all of it in memory.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-/// How much is read at once.
+/// Bytes per read.
 const READ_BYTES: usize = 256 << 10;
 
 /// A file of known size and the part of it that was read last.
 pub(super) struct Window<R> {
     source: R,
     bytes_total: u64,
-    /// Where in the file `data` begins.
+    /// The offset of `data` in the file.
     start: u64,
     data: Vec<u8>,
 }
 
 impl<R: Read + Seek> Window<R> {
-    /// Nothing is read yet but the size.
+    /// Reads only the size.
     pub fn new(mut source: R) -> io::Result<Window<R>> {
         let bytes_total = source.seek(SeekFrom::End(0))?;
         Ok(Window { source, bytes_total, start: 0, data: Vec::new() })
     }
 
-    /// The bytes from `from` up to `to`, fewer where the file ends before.
+    /// The bytes from `from` up to `to`, fewer if the file ends before.
     ///
-    /// Memory grows with what is asked for, and what is asked for lies within the file.
+    /// Memory grows only with the part of the range that lies within the file.
     pub fn get(&mut self, from: u64, to: u64) -> io::Result<&[u8]> {
         assert!(from <= to);
         let to = to.min(self.bytes_total);

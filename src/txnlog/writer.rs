@@ -1,21 +1,21 @@
-//! The log's writer: transactions in, ops out, "durable up to this zxid" back.
+//! The log's writer: it turns transactions into ops, and completions into "durable up to this zxid".
 //!
 //! ```text
 //! append → [filling group] ── poll, when nothing is in flight ──→ LogWrite → [in flight]
 //!                                                                            │ completion
 //!          Synced { zxid } ←─────────────────────────────────────────────────┘
 //! ```
-//! There is no timer: a group is whatever arrived while the one before it was being written. One
-//! group is in flight and one fills, so the memory is two buffers; a transaction that is longer
-//! than a buffer gets one of its own for that once.
+//! There is no timer: a group is all transactions that arrived while the previous group was being
+//! written. One group is in flight and one fills, so the memory is two buffers; a transaction that is
+//! longer than a buffer gets a temporary one of its own.
 //!
-//! Segments are prepared one ahead. A group that starts one is written while the segment gets its
-//! name, both at once, and counts as durable when both are done. What a crash between the two can
-//! leave behind is harmless: without the name the write is in a file that recovery removes; without
-//! the write the file holds a header and no record, as Java's does just after its creation.
+//! Segments are prepared one ahead. The first group of a segment is written while the segment gets its
+//! name, both at once, and counts as durable when both are done. A crash between the two does no harm:
+//! without the name the write is in a file that recovery removes; without the write the file holds a
+//! header and no record, as Java's does just after its creation.
 //!
-//! Room is claimed on `append`: what was accepted fits into the current segment or into the one
-//! prepared. So a full disk is noticed when the next segment is prepared, and refuses transactions
+//! `append` reserves room: an accepted transaction fits into the current segment or into the prepared
+//! one. So the writer notices a full disk when it prepares the next segment, and refuses transactions
 //! before anything of them is written.
 
 use super::format::file_header;
@@ -29,7 +29,7 @@ use crate::io::{
 use crate::limits;
 use crate::proto::txn::Txn;
 
-/// Sizes of segments are multiples of it, the least and the largest excepted.
+/// Sizes of segments are multiples of it, except for the smallest and the largest size.
 const SEGMENT_STEP_BYTES: u64 = 1 << 20;
 
 /// How the log is written.
@@ -39,8 +39,8 @@ pub struct WriterOptions {
     pub block_bytes: usize,
     /// Size of a segment, at most (`preAllocSize`); raised if it could not hold the largest group.
     pub segment_bytes: u64,
-    /// Size of a segment, at least, with the same exception. In between, it is what lies between two
-    /// snapshots.
+    /// Size of a segment, at least, with the same exception. In between, a segment has the size of the
+    /// log between two snapshots.
     pub segment_bytes_min: u64,
     /// Capacity of each of the two group buffers.
     pub group_bytes_max: usize,
@@ -52,12 +52,12 @@ pub struct WriterOptions {
     pub snap_count: u64,
     /// `snapSizeLimitInKb` in bytes, used like `snap_count`; 0 for none.
     pub snap_bytes: u64,
-    /// A snapshot that is due by `snap_count` waits until the log behind the last one has this share
-    /// of that one's bytes, in per cent: to write a large tree again and again would cost the disk
-    /// many times what the log does, and a log shorter than the snapshot is read in less time.
-    // ZooKeeper: SyncRequestProcessor.shouldSnapshot knows nothing of the sort.
+    /// A snapshot that is due by `snap_count` waits until the log after the last snapshot has this
+    /// share of that snapshot's bytes, in per cent: writing a large tree again and again would cost the
+    /// disk many times what the log costs, and a log shorter than the snapshot is read in less time.
+    // ZooKeeper: SyncRequestProcessor.shouldSnapshot has no such rule.
     pub snapshot_share_percent: u64,
-    /// A smaller one waits for nothing: the zeroes of a new segment cost as much.
+    /// A snapshot smaller than this does not wait: the zeroes of a new segment cost as much.
     pub snapshot_bytes_cheap: u64,
     /// `txnLogSizeLimitInKb` in bytes: a file that has grown beyond it gets no more groups.
     pub log_bytes_max: Option<u64>,
@@ -82,7 +82,7 @@ impl Default for WriterOptions {
 }
 
 impl WriterOptions {
-    /// How much log there is to be before another snapshot, if the last one has `snapshot_bytes`.
+    /// Bytes of log required before another snapshot, if the last one has `snapshot_bytes`.
     fn log_bytes_worth(&self, snapshot_bytes: u64) -> u64 {
         if snapshot_bytes < self.snapshot_bytes_cheap {
             return 0;
@@ -91,7 +91,7 @@ impl WriterOptions {
     }
 }
 
-/// What became of a transaction that was given to [`Writer::append`].
+/// The result of [`Writer::append`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Append {
@@ -110,15 +110,15 @@ pub enum Append {
 #[derive(Debug)]
 #[must_use]
 pub enum Progress {
-    /// Nothing that others care about.
+    /// Nothing to report.
     None,
     /// More is durable.
     Synced(Synced),
-    /// A segment could not be prepared for want of room. Worth a line in the log; `append` says
-    /// when it begins to matter.
+    /// A segment could not be prepared for lack of room. The caller should log it; `append` refuses
+    /// transactions when it begins to matter.
     NoSpace(IoFailure),
-    /// The log cannot be written any more, and what of the group in flight is durable is unknown:
-    /// the server must stop. Nothing was tried again.
+    /// The log cannot be written any more, and it is unknown how much of the group in flight is
+    /// durable: the server must stop. Nothing was retried.
     Failed(IoFailure),
 }
 
@@ -133,20 +133,20 @@ pub struct Synced {
     pub bytes: u32,
 }
 
-/// The one who writes the transaction log.
+/// Writes the transaction log.
 ///
 /// Invariant: `synced ≤ submitted ≤ appended`, all zxids.
 pub struct Writer {
     options: WriterOptions,
     filling: Group,
-    /// Buffers not in use; with those of `filling` and `flight` two in slots, ever.
+    /// Buffers not in use; together with those of `filling` and `flight` there are always two in slots.
     spare: Vec<AlignedBuf>,
     flight: Option<Flight>,
     current: Option<Segment>,
     next: Next,
     next_segment: u32,
     next_token: u64,
-    /// The next group shall start a segment.
+    /// The next group is to start a segment.
     rolled: bool,
     snapshot_rule: SnapshotRule,
     /// Bytes logged between the last two calls of [`Writer::roll`].
@@ -164,7 +164,7 @@ pub struct Writer {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
     Open,
-    /// No more transactions are taken; what was taken is written.
+    /// No more transactions are accepted; accepted ones are being written.
     Closing,
     /// Every file was given to `SegmentClose`.
     Closed,
@@ -180,11 +180,11 @@ struct Flight {
 
 struct Segment {
     id: SegmentId,
-    /// Prepared that far.
+    /// Bytes prepared.
     bytes: u64,
     /// The zxid in its name.
     name: Zxid,
-    /// Where the next group goes.
+    /// The offset of the next group.
     offset: u64,
     /// CRC of its last group.
     previous: u32,
@@ -212,7 +212,7 @@ struct SnapshotRule {
     txns: u64,
     bytes: u64,
     txns_max: u64,
-    /// With fewer bytes than that `txns_max` does not count.
+    /// Below this number of bytes `txns_max` does not count.
     bytes_min: u64,
     bytes_max: Option<u64>,
 }
@@ -241,7 +241,7 @@ impl SnapshotRule {
 }
 
 impl Writer {
-    /// A writer that goes on behind `last`, in a file of its own.
+    /// A writer that continues after `last`, in a new file.
     ///
     /// `random` is any number; see [`WriterOptions::snap_count`].
     pub fn new(options: WriterOptions, last: Zxid, random: u64) -> Writer {
@@ -280,8 +280,8 @@ impl Writer {
 
     /// Takes a transaction into the filling group: its bytes are copied.
     ///
-    /// Zxids never go back. One may come again: ZooKeeper logs a request that it cannot decode
-    /// under the zxid before it.
+    /// Zxids never go back. A zxid may repeat: ZooKeeper logs a request that it cannot decode with the
+    /// previous zxid.
     pub fn append(&mut self, txn: &Txn) -> Append {
         assert_eq!(self.state, State::Open, "the log is closed");
         let zxid = txn.zxid();
@@ -313,8 +313,8 @@ impl Writer {
         Append::Accepted
     }
 
-    /// Starts what can be started: the next group if none is in flight, the preparation of the
-    /// next segment, the end. To be called after appends and after completions.
+    /// Starts all possible ops: the next group if none is in flight, the preparation of the next
+    /// segment, closing. Call it after appends and after completions.
     pub fn poll(&mut self, ops: &mut Vec<Op>) {
         match self.state {
             State::Failed | State::Closed => return,
@@ -330,7 +330,7 @@ impl Writer {
         }
     }
 
-    /// Takes what became of one of the writer's ops.
+    /// Handles the completion of one of the writer's ops.
     pub fn handle_completion(&mut self, completion: Completion) -> Progress {
         assert_eq!(completion.token.owner(), Owner::TxnLog, "{:?}", completion.token);
         let token = completion.token;
@@ -342,7 +342,7 @@ impl Writer {
         let in_flight =
             self.flight.as_ref().is_some_and(|f| f.write == Some(token) || f.name == Some(token));
         if !in_flight {
-            assert!(self.closes > 0, "nobody waits for {token:?}");
+            assert!(self.closes > 0, "no op has the token {token:?}");
             self.closes -= 1;
         }
         match completion.result {
@@ -356,7 +356,7 @@ impl Writer {
         if in_flight { self.on_written(token) } else { Progress::None }
     }
 
-    /// Lets the next group start a segment, and counts anew towards the next snapshot: called when
+    /// Makes the next group start a segment, and restarts the counts for the next snapshot; called when
     /// a snapshot begins. The segment changes as soon as one is prepared.
     pub fn roll(&mut self, random: u64) {
         self.rolled = self.current.is_some();
@@ -364,34 +364,34 @@ impl Writer {
         self.snapshot_rule = SnapshotRule::new(&self.options, self.snapshot_bytes, random);
     }
 
-    /// The snapshot that began with the last [`Writer::roll`] has so many bytes; see
+    /// Sets the size of the snapshot that began with the last [`Writer::roll`]; see
     /// [`WriterOptions::snapshot_share_percent`].
     pub fn note_snapshot_bytes(&mut self, bytes: u64) {
         self.snapshot_bytes = bytes;
         self.snapshot_rule.bytes_min = self.options.log_bytes_worth(bytes);
     }
 
-    /// Tries again to prepare a segment after [`Progress::NoSpace`]: called now and then by a
-    /// timer, or when an operator made room. Without effect at any other time.
+    /// Retries preparing a segment after [`Progress::NoSpace`]: called from time to time by a timer, or
+    /// when an operator has made room. Otherwise it has no effect.
     pub fn retry_prepare(&mut self) {
         if self.next == Next::NoSpace {
             self.next = Next::None;
         }
     }
 
-    /// Takes no more transactions. What was taken is written, then the files are closed, without
-    /// the zeroes at their ends; see [`Writer::is_closed`].
+    /// Accepts no more transactions. Writes the accepted ones, then closes the files without the zeroes
+    /// at their ends; see [`Writer::is_closed`].
     pub fn close(&mut self) {
         if self.state == State::Open {
             self.state = State::Closing;
         }
     }
 
-    /// Opens a log that [is closed](Writer::is_closed) again, behind `last`, in a file of its own:
-    /// after its files were cut, or where a snapshot goes on that was received. The buffers stay
-    /// those that were registered. `random` as in [`Writer::new`].
+    /// Opens a log that [is closed](Writer::is_closed) again, after `last`, in a new file: after its
+    /// files were cut, or after a received snapshot. It keeps the registered buffers. `random` as in
+    /// [`Writer::new`].
     ///
-    /// No file may have a transaction behind `last`.
+    /// No file may have a transaction after `last`.
     pub fn reopen(&mut self, last: Zxid, random: u64) {
         assert!(self.is_closed(), "a log is opened again when it is closed");
         assert!(self.is_idle() && self.spare.len() == 1, "both buffers are at home");
@@ -401,7 +401,7 @@ impl Writer {
         self.state = State::Open;
     }
 
-    /// Whether transactions are taken.
+    /// Whether transactions are accepted.
     pub fn is_open(&self) -> bool {
         self.state == State::Open
     }
@@ -411,12 +411,12 @@ impl Writer {
         self.state == State::Closed && self.closes == 0
     }
 
-    /// Whether enough was logged since the last [`Writer::roll`] for a snapshot.
+    /// Whether a snapshot is due, from the log since the last [`Writer::roll`].
     pub fn snapshot_due(&self) -> bool {
         self.snapshot_rule.is_due()
     }
 
-    /// Whether a segment is there to write to; false until the first one is prepared.
+    /// Whether there is a segment to write to; false until the first one is prepared.
     pub fn is_ready(&self) -> bool {
         self.current.is_some() || matches!(self.next, Next::Prepared { .. })
     }
@@ -426,8 +426,8 @@ impl Writer {
         self.next == Next::NoSpace
     }
 
-    /// Whether the next segment is being prepared and half of the current one is used: where
-    /// transactions are large, they would soon wait for it.
+    /// Whether the next segment is being prepared and half of the current one is used: large
+    /// transactions would soon wait for it.
     pub fn is_short_of_room(&self) -> bool {
         matches!(self.next, Next::Preparing { .. })
             && self.current.as_ref().is_none_or(|segment| segment.offset > segment.bytes / 2)
@@ -438,7 +438,7 @@ impl Writer {
         self.flight.is_none() && self.filling.is_empty()
     }
 
-    /// Everything up to this was accepted.
+    /// The zxid up to which everything was accepted.
     pub fn appended(&self) -> Zxid {
         self.appended
     }
@@ -453,13 +453,12 @@ impl Writer {
         self.filling.txns() + self.flight.as_ref().map_or(0, |flight| flight.synced.txns)
     }
 
-    /// Bytes in use of the file that is written.
+    /// Used bytes of the present file.
     pub fn current_bytes(&self) -> u64 {
         self.current.as_ref().map_or(0, |segment| segment.offset)
     }
 
-    /// The buffers that are used again and again, for a ring to register. All of them are here
-    /// only before the first `poll`.
+    /// The reusable buffers, for a ring to register. Complete only before the first `poll`.
     pub fn buffers(&self) -> impl Iterator<Item = &AlignedBuf> {
         std::iter::once(self.filling.buf()).chain(&self.spare).filter(|buf| buf.slot().is_some())
     }
@@ -474,10 +473,10 @@ impl Writer {
         self.current.as_ref().is_some_and(|segment| segment.offset + bytes as u64 <= segment.bytes)
     }
 
-    /// Zeroes are written for a whole segment, and what a snapshot makes superfluous of them was
-    /// written for nothing: where a hundred thousand small transactions lie between two snapshots, that
-    /// is most of 64 MiB. So a segment gets what lay between the last two of them, or has come
-    /// since, and a quarter more: snapshots do not come after the same number each time.
+    /// A whole segment is filled with zeroes, and those that a snapshot leaves unused were written for
+    /// nothing: with a hundred thousand small transactions between two snapshots, that is most of 64
+    /// MiB. So a segment gets the size of the log between the last two snapshots, or since the last
+    /// one, and a quarter more, because the number of transactions between snapshots varies.
     fn next_segment_bytes(&self) -> u64 {
         let expected = self.rolled_bytes.max(self.snapshot_rule.bytes);
         let with_room = expected.saturating_add(expected / 4);
@@ -550,14 +549,14 @@ impl Writer {
         ops.push(Op::LogWrite { token, segment, offset, buf, bytes: guard.bytes, sync });
     }
 
-    /// Goes on to the prepared segment if there is one. Returns the token of its naming.
+    /// Switches to the prepared segment if there is one. Returns the token of its `SegmentName`.
     fn start_segment(&mut self, fits_current: bool, ops: &mut Vec<Op>) -> Option<Token> {
         let Next::Prepared { segment: id, bytes } = self.next else {
             assert!(fits_current, "append claimed room for what it accepted");
             return None;
         };
-        // A name says where its zxids begin. Where a zxid comes twice and the file changes between
-        // the two, the second file's name must not repeat the first's.
+        // A name gives the first zxid. If a zxid comes twice and the file changes between the two, the
+        // second file must not have the name of the first.
         let after = self.current.as_ref().map_or(Zxid(i64::MIN), |old| Zxid(old.name.0 + 1));
         let name = self.filling.first_zxid().max(after);
         if name > self.filling.last_zxid() {

@@ -1,4 +1,4 @@
-//! Watches: which connection wants to know about which path.
+//! Watches: which connection watches which path.
 
 mod table;
 mod turn;

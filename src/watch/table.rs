@@ -5,13 +5,12 @@
 //!          watches:     path, connection, modes  ←──────┤ each watch is in two lists:
 //! ids   ─→ connections: list of its watches ────────────┘ its path's and its connection's
 //! ```
-//! A watch is 28 bytes in a slab and some 14 in an index by (path, connection, kind): adding,
-//! removing and firing one costs the same with one watcher of a path as with ten thousand. A path is
-//! kept once, whoever watches. Lists keep the order in which watches were set, so that a run can be
-//! repeated.
+//! A watch is 28 bytes in a slab and some 14 in an index by (path, connection, kind): adding, removing and firing a
+//! watch costs the same with one watcher of a path as with ten thousand. A path is kept once for all its watches.
+//! Lists keep the order in which watches were set, so that a run can be repeated.
 //!
-//! A connection may have a million watches. When it ends none of them fires any more, at once; they
-//! are taken out of the lists a bounded number at a time ([`WatchTable::remove_gone`]).
+//! A connection may have a million watches. When it ends, all of them stop firing at once; they are removed from the
+//! lists a bounded number at a time ([`WatchTable::remove_gone`]).
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -31,7 +30,7 @@ pub enum WatchMode {
     Standard,
     /// Fires until removed.
     Persistent,
-    /// Fires until removed, for the whole subtree; lies among the data watches only.
+    /// Fires until removed, for the whole subtree; kept among the data watches only.
     PersistentRecursive,
 }
 
@@ -105,17 +104,17 @@ impl WatcherType {
     }
 }
 
-/// How many watches there may be.
+/// Limits on the number of watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WatchBounds {
-    /// Of one connection, data and child watches.
+    /// Data and child watches of one connection.
     pub per_connection_max: u32,
     /// Bytes of all watches, paths included. One connection may have [`limits::WATCH_MEMORY_SHARE`] of them.
     pub bytes_max: u64,
 }
 
 impl WatchBounds {
-    /// Where nobody says otherwise.
+    /// The defaults.
     pub const DEFAULT: WatchBounds = WatchBounds {
         per_connection_max: limits::WATCHES_PER_CONNECTION_MAX,
         bytes_max: limits::WATCH_MEMORY_MIN,
@@ -128,7 +127,7 @@ impl Default for WatchBounds {
     }
 }
 
-/// A watch was refused, for there are too many.
+/// A watch was refused because there are too many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WatchesFull {
     /// The connection has as many as it may.
@@ -136,7 +135,7 @@ pub enum WatchesFull {
         "its connection has as many watches as one may have (ringkeeper.watchesPerConnectionMax)"
     )]
     Connection,
-    /// The connection's take their whole share of the memory.
+    /// The connection's watches take their whole share of the memory.
     #[error(
         "the watches of its connection take a whole share of the memory for watches (ringkeeper.watchMemoryMax)"
     )]
@@ -162,8 +161,8 @@ const WATCH_BYTES: u64 = 64;
 /// Bytes of a path in the table and its index without its name, rounded up.
 const PATH_BYTES: u64 = 96;
 
-/// What a watch counts against its connection, as if nobody else watched its path: so all connections together never
-/// take more than what they count.
+/// Bytes that a watch counts against its connection, as if no other connection watched its path: so all connections
+/// together never take more than what they count.
 const fn share_bytes(name_bytes: u64) -> u64 {
     WATCH_BYTES + PATH_BYTES + name_bytes
 }
@@ -180,10 +179,10 @@ pub struct WatchCounts {
     pub watches: usize,
 }
 
-/// The end of a list.
+/// Marks the end of a list.
 const NONE: u32 = u32::MAX;
 
-/// One watch: a connection wants to know of a path, in one table. Modes share it.
+/// One watch of a connection on a path, in one table. All its modes share it.
 #[derive(Clone, Copy, Debug)]
 struct Watch {
     path: u32,
@@ -206,7 +205,7 @@ struct List {
     count: u32,
 }
 
-/// A list longer than this takes time worth counting when it is told of a change.
+/// Sending events to a list longer than this takes enough time to be counted.
 const LIST_LONG: u32 = 100;
 
 const EMPTY: List = List { first: NONE, last: NONE, count: 0 };
@@ -241,11 +240,11 @@ struct Connection {
     /// The last firing that has taken it as a receiver.
     mark: u64,
     account: Account,
-    /// It is gone, and some of its watches are still in the lists.
+    /// The connection is gone, and some of its watches are still in the lists.
     is_gone: bool,
 }
 
-/// A slab: things in slots that are used again.
+/// A slab of reusable slots.
 #[derive(Debug)]
 struct Slots<T> {
     things: Vec<T>,
@@ -292,19 +291,19 @@ pub struct WatchTable {
     watch_index: PathIndex,
     connections: Slots<Connection>,
     connection_ids: HashMap<ConnectionId, u32, FixedState>,
-    /// Those that are gone and still have watches here.
+    /// Connections that are gone and still have watches here.
     gone: VecDeque<u32>,
     /// Watches, data and child.
     counts: [usize; 2],
     /// Paths and connections that have a data watch.
     data_paths: usize,
     data_connections: usize,
-    /// Paths with recursive watches, by the hashes of beginnings: a firing looks for all that its path begins
-    /// with, and would hash a path of many parts as many times with the other index.
+    /// Paths with recursive watches, by the hashes of prefixes: a firing looks up every prefix of its path, and with
+    /// the other index would hash a path once for each of its parts.
     recursive_index: PathIndex,
-    /// The recursive watches of each of them. Without any, firing does not look above the path.
+    /// The recursive watches of each such path. Without any, firing does not look above the path.
     recursive: HashMap<u32, Recursive, FixedState>,
-    /// The longest list of watches of a path that there has ever been.
+    /// The largest length that the list of watches of a path has ever had.
     longest: u32,
     firings: u64,
     turn: Turn,
@@ -324,7 +323,7 @@ impl Default for WatchTable {
 }
 
 impl WatchTable {
-    /// Without watches. The seed keeps clients from choosing paths that collide.
+    /// An empty table. The seed keeps clients from choosing paths that collide.
     pub fn new(hash_seed: u64, bounds: WatchBounds) -> WatchTable {
         WatchTable {
             paths: Slots::new(),
@@ -349,7 +348,7 @@ impl WatchTable {
         }
     }
 
-    /// Adds a standard watch, as a read with its watch flag set does; false if it was there.
+    /// Adds a standard watch, as a read with its watch flag does; false if it already exists.
     ///
     /// # Errors
     /// There are too many; nothing is added.
@@ -392,7 +391,7 @@ impl WatchTable {
         Ok(added)
     }
 
-    /// Whether one more of each kind has room. A watch that is there needs none.
+    /// Whether there is room for one more of each kind. An existing watch needs none.
     fn make_room(
         &mut self,
         path: &str,
@@ -430,7 +429,7 @@ impl WatchTable {
     ) -> Result<(), WatchesFull> {
         let (more, name_bytes) = (more as u64, path.len() as u64);
         let WatchBounds { per_connection_max, bytes_max } = self.bounds;
-        // As if the path were new: by one name the sum is never too small.
+        // Counted as if the path were new: the sum is then at most one name too large.
         if self.held_bytes + more * WATCH_BYTES + PATH_BYTES + name_bytes > bytes_max {
             return Err(WatchesFull::Memory);
         }
@@ -579,7 +578,7 @@ impl WatchTable {
         whole.expect("every path begins with itself").1
     }
 
-    /// Makes a watch without modes, which the caller gives it.
+    /// Creates a watch without modes, which the caller then sets.
     fn link(&mut self, path: u32, connection: u32, kind: WatchKind) -> u32 {
         let table = kind as usize;
         let name_bytes = self.name_bytes(path);
@@ -617,7 +616,7 @@ impl WatchTable {
         slot
     }
 
-    /// Removes a watch; its path and its connection go with their last one.
+    /// Removes a watch, and its path and its connection if it was their last one.
     fn unlink(&mut self, slot: u32) {
         let watch = *self.watches.get(slot);
         let table = watch.kind as usize;
@@ -645,7 +644,7 @@ impl WatchTable {
         owner.bytes -= share_bytes(name_bytes);
         self.held_bytes -= WATCH_BYTES;
         let last_of_connection = owner.counts[table] == 0;
-        // One that is gone stands in a queue, and is freed when its turn comes there.
+        // A connection that is gone waits in a queue, and is freed in its turn.
         let connection_is_free = owner.first == NONE && !owner.is_gone;
         self.counts[table] -= 1;
         if watch.kind == WatchKind::Data {
@@ -667,7 +666,7 @@ impl WatchTable {
         }
     }
 
-    /// Removes what `wanted` names; false if there was nothing of it.
+    /// Removes the watches that `wanted` names; false if there were none.
     pub fn remove(&mut self, path: &str, connection: ConnectionId, wanted: WatcherType) -> bool {
         let mut removed = false;
         for (kind, bits) in [WatchKind::Data, WatchKind::Child].into_iter().zip(wanted.bits()) {
@@ -692,8 +691,8 @@ impl WatchTable {
         removed
     }
 
-    /// A connection is gone: its watches fire no more. They still count until
-    /// [`WatchTable::remove_gone`] has taken them out.
+    /// A connection is gone: its watches no longer fire. They still count until [`WatchTable::remove_gone`] has
+    /// removed them.
     pub fn remove_connection(&mut self, connection: ConnectionId) {
         if let Some(slot) = self.connection_ids.remove(&connection) {
             self.connections.get_mut(slot).is_gone = true;
@@ -701,12 +700,12 @@ impl WatchTable {
         }
     }
 
-    /// Whether watches of connections that are gone are still to be taken out.
+    /// Whether watches of closed connections are still to be removed.
     pub fn has_gone(&self) -> bool {
         !self.gone.is_empty()
     }
 
-    /// Takes out so many watches of connections that are gone, at most.
+    /// Removes at most `watches_max` watches of closed connections.
     pub fn remove_gone(&mut self, watches_max: usize) {
         for _ in 0..watches_max {
             let Some(&slot) = self.gone.front() else { return };
@@ -720,11 +719,11 @@ impl WatchTable {
         }
     }
 
-    /// Fires: appends to `receivers` each connection that watches `path` in the table `kind`, once,
-    /// standard watches being used up. Gives the path if it is a watched one, to share.
+    /// Fires: appends to `receivers` each connection that watches `path` in the table `kind`, once, and removes the
+    /// standard watches. Returns the path if it is watched, to share.
     ///
-    /// Recursive watches above the path count, too. Called again with `again`, it goes on with the
-    /// same firing: a connection that has been taken is not taken twice.
+    /// Recursive watches above the path also fire. Called again with `again`, it continues the same firing: it
+    /// appends no connection twice.
     // ZooKeeper: triggerWatch, with the watchers processed by the data table suppressed in the
     // child table when a node is deleted.
     pub(crate) fn fire(
@@ -900,14 +899,14 @@ impl WatchTable {
         self.len() == 0
     }
 
-    /// Whether a change of some node may be told to so many that it takes time worth counting.
+    /// Whether a change of some node may have so many receivers that its events take enough time to be counted.
     #[inline]
     pub fn may_tell_many(&self) -> bool {
         self.longest > LIST_LONG || !self.recursive.is_empty()
     }
 
-    /// How many watches a change of a node finds, at most: the recursive ones above it, and those of it and of its
-    /// parent, where some node was watched by many.
+    /// Largest number of watches that a change of a node finds: the recursive ones above it, and, if some node was
+    /// watched by many, those of the node and of its parent.
     pub fn found_max(&self, path: &str) -> usize {
         let mut receivers = 0;
         if self.longest > LIST_LONG {
@@ -935,7 +934,7 @@ impl WatchTable {
         }
     }
 
-    /// For `wchc`: each connection with data watches, and their paths. In no order of meaning.
+    /// For `wchc`: each connection with data watches, and their paths, in no particular order.
     pub fn for_each_connection(
         &self,
         visit: &mut dyn FnMut(ConnectionId, &mut dyn Iterator<Item = &str>),
@@ -960,7 +959,7 @@ impl WatchTable {
         }
     }
 
-    /// For `wchp`: each path with data watches, and their connections. In no order of meaning.
+    /// For `wchp`: each path with data watches, and their connections, in no particular order.
     pub fn for_each_path(
         &self,
         visit: &mut dyn FnMut(&str, &mut dyn Iterator<Item = ConnectionId>),
@@ -985,7 +984,7 @@ impl WatchTable {
         }
     }
 
-    /// Why the last watch that somebody wanted was refused, for the log. `None`: it was not.
+    /// Why the last requested watch was refused, for the log. `None`: it was accepted.
     pub fn refused_last(&self) -> Option<WatchesFull> {
         self.refused_last
     }

@@ -110,7 +110,7 @@ fn check_says_what_is_acted_on_passed_over_and_wrong() {
         format!("  {name}:1: dataDir = /d"),
         "  JVMFLAGS: snapCount = 9".to_owned(),
         format!("  {name}:4: DigestAuthenticationProvider.superDigest = (hidden)"),
-        "passed over or worth knowing:".to_owned(),
+        "ignored or worth knowing:".to_owned(),
         "  data folder /d".to_owned(),
         "  session timeouts from 6000 to 60000 ms".to_owned(),
         format!("{name}: a server would start"),
@@ -156,8 +156,8 @@ fn properties_of_the_command_line_count_behind_those_of_the_environment() {
         "the command line: snapCount = 7",
         "JVMFLAGS: jute.maxbuffer = 2000",
         "the command line: ringkeeper.allowLogGaps = true",
-        ":3: globalOutstandingLimit: the file wins over -D in the command line",
-        "the command line: -Dzookeeper.snapCuont: unknown key, passed over; did you mean snapCount?",
+        ":3: globalOutstandingLimit: the file overrides -D in the command line",
+        "the command line: -Dzookeeper.snapCuont: unknown key, ignored; did you mean snapCount?",
         "the command line: words for a JVM have no meaning here: -Da.b",
     ] {
         assert!(out.contains(line), "{line}\n{out}");
@@ -222,7 +222,7 @@ fn convert_writes_a_new_file_and_overwrites_only_when_told() {
     std::fs::write(&leftover, "half").unwrap();
     let (code, _, complaints) = config(&["convert", text(&toml), text(&cfg), "--force"]);
     assert_eq!(code, EXIT_FAILURE);
-    assert!(complaints.contains("zoo.cfg.tmp is there already"), "{complaints}");
+    assert!(complaints.contains("zoo.cfg.tmp already exists"), "{complaints}");
     assert!(complaints.contains("remove it") && !complaints.contains("--force"), "{complaints}");
     std::fs::remove_file(&leftover).unwrap();
     let (code, out, _) = config(&["convert", text(&toml), "-"]);
@@ -292,7 +292,7 @@ fn convert_names_line_key_and_value_of_what_it_cannot_carry_over() {
     // What stands twice is named with its line.
     let (code, _, said) = convert(b"clientPort=1\nclientPort=2\n");
     assert_eq!(code, EXIT_OK);
-    assert!(said.contains(&format!("{name}:1: clientPort: stands again further down")), "{said}");
+    assert!(said.contains(&format!("{name}:1: clientPort: set again further down")), "{said}");
     // Nothing is lost in silence behind the bound of a configuration.
     let (code, out, said) = convert(&vec![b'a'; 2 << 20]);
     assert_eq!((code, out.as_str()), (EXIT_USAGE, ""));

@@ -107,9 +107,7 @@ fn a_file_in_utf_16_and_a_byte_order_mark_are_named() {
     }
     // With a mark a setting of the first line would be lost, a comment would not.
     let lost = error(file_with("zoo.cfg", &format!("\u{feff}tickTime=1\n{LEAST}"), &[], &[]));
-    assert!(
-        lost.to_string().starts_with("zoo.cfg:1: a byte order mark stands in front of tickTime")
-    );
+    assert!(lost.to_string().starts_with("zoo.cfg:1: there is a byte order mark before tickTime"));
     good(file_with("zoo.cfg", &format!("\u{feff}# ours\n{LEAST}"), &[], &[]));
 }
 
@@ -118,7 +116,7 @@ fn a_wrong_myid_is_quoted() {
     for (content, expected) in [
         ("1 \n", "it is \"1 \"; blanks are not allowed: `echo 1 > myid`"),
         ("\t12\n", "`echo 12 > myid`"),
-        ("\u{feff}1\n", "a byte order mark stands in front of it"),
+        ("\u{feff}1\n", "there is a byte order mark before it"),
         ("", "it is \"\"; the file is empty"),
         ("zk1\n", "it is \"zk1\""),
         ("\n1\n", "it is \"\""),
@@ -150,7 +148,7 @@ fn a_small_jute_maxbuffer_is_warned_of() {
     };
     let small = good(with("100"));
     assert_eq!((small.network.jute_max_buffer, small.network.jute_max_buffer_extra), (100, 1024));
-    assert!(notes(&small)[0].contains("below 45 nobody can connect"), "{:?}", notes(&small));
+    assert!(notes(&small)[0].contains("below 45 no client can connect"), "{:?}", notes(&small));
     assert_eq!(notes(&good(with("128"))), Vec::<String>::new());
     assert_eq!(error(with("0")).problem, Problem::Value);
 }

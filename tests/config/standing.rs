@@ -153,7 +153,7 @@ fn who_is_refused_to_stand_alone_learns_what_to_do() {
     assert!(epochs.text.contains("server.1=localhost:2888:3888"), "{epochs}");
     let said = cfg_with("server.1=h:1:2\n", &[], &[("/d/version-2/acceptedEpoch", "4")]);
     let said = notes(&good(said));
-    assert!(said.iter().any(|note| note.contains("drift apart from now on")), "{said:?}");
+    assert!(said.iter().any(|note| note.contains("diverge from now on")), "{said:?}");
     // What the system does not let anybody look for may be there or not.
     let denied = |denied: &'static str, lines: &str| {
         let text = format!("{LEAST}{lines}");

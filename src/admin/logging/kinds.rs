@@ -1,4 +1,4 @@
-//! How many lines of each kind are written: a kind is a place in the code that writes one.
+//! Bounds the number of lines of each kind: a kind is a place in the code that writes lines.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -9,7 +9,7 @@ use tracing::{Level, Metadata};
 
 use crate::limits::{LOG_LINES_OF_A_KIND_BURST, LOG_LINES_OF_A_KIND_PER_SECOND};
 
-/// What every kind has left. Their number is that of the places in the code.
+/// The remaining tokens of every kind. There are as many kinds as places in the code.
 #[derive(Debug)]
 pub struct Kinds {
     began: Instant,
@@ -22,14 +22,14 @@ impl Kinds {
         Kinds { began: Instant::now(), left: Mutex::default() }
     }
 
-    /// Whether a line of this kind may be written now; if so, how many were left out since the last one. Lines for
-    /// whoever looks for a fault (debug, trace) always are: it is he who asked for them.
+    /// Whether a line of this kind may be written now; if so, returns how many were omitted since the last one.
+    /// Lines of the levels debug and trace are always written, because an operator has asked for them.
     pub fn admit(&self, metadata: &Metadata<'_>) -> Option<u64> {
         if *metadata.level() > Level::INFO {
             return Some(0);
         }
         let now_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        // A thread that panicked in between has left no kind half changed.
+        // A thread that panicked here has left no kind half changed.
         let mut kinds = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         kinds.entry(metadata.callsite()).or_default().admit(now_ms)
     }

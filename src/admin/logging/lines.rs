@@ -1,4 +1,4 @@
-//! Events become lines, of text or JSON, none of them long.
+//! Formats events as lines of text or JSON, of bounded length.
 
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use super::kinds::Kinds;
 use super::{LogFormat, Speaker};
 use crate::limits::{LOG_SENTENCE_BYTES_MAX, LOG_VALUE_BYTES_MAX};
 
-/// Under this key stands how many lines of its kind were left out before a line.
+/// The key of the number of omitted lines of a kind.
 const UNSAID: &str = "left_out";
 
-/// Fields that hold a sentence of ours, with the way out of what it says.
+/// Fields that hold a sentence of our own, which says what to do.
 const SENTENCES: [&str; 5] = ["message", "reason", "error", "failure", "why"];
 
-/// The text of a value, cut where it is too long to be one. What is behind the cut is not even made.
+/// The text of a value, cut if it is too long. The part after the cut is not even formatted.
 fn shortened(field: &Field, value: fmt::Arguments<'_>) -> String {
     let is_sentence = SENTENCES.contains(&field.name());
     let bytes_max = if is_sentence { LOG_SENTENCE_BYTES_MAX } else { LOG_VALUE_BYTES_MAX };
@@ -32,7 +32,7 @@ fn shortened(field: &Field, value: fmt::Arguments<'_>) -> String {
     cut.text
 }
 
-/// Takes text up to a bound, and then fails.
+/// Accepts text up to a bound, and then fails.
 struct Cut {
     text: String,
     bytes_max: usize,
@@ -71,7 +71,7 @@ where
         mut out: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        // Nothing is rendered for it: what the layer then hands on is empty, and no line.
+        // Nothing is rendered for it: the layer then passes on an empty text, which is not written.
         let Some(unsaid) = self.kinds.admit(event.metadata()) else { return Ok(()) };
         let mut time = String::with_capacity(32);
         SystemTime.format_time(&mut Writer::new(&mut time))?;
@@ -113,8 +113,8 @@ where
     }
 }
 
-/// Message and `key=value` pairs. What a client chose may hold line ends: they are escaped, so that
-/// nobody can write a line of their own.
+/// Message and `key=value` pairs. Text from a client may contain line ends: they are escaped, so
+/// that a client cannot forge a line.
 #[derive(Default)]
 struct TextFields {
     message: String,

@@ -40,13 +40,12 @@ pub(super) static KEYS: &[Key] = &[
     .about("create missing folders"),
     prop(Theme::Storage, "db.autocreate", Kind::Bool, "true", plain!(Bool, storage.db_autocreate))
         .about(
-            "take an empty folder for a new database; otherwise only with a \
-             file named initialize",
+            "begin a new database in an empty folder; if false, only if a file named initialize \
+             is there",
         ),
     prop(Theme::Storage, "snapCount", prop_int_or(2, 2), "100000", number!(storage.snap_count))
         .about(
-            "a snapshot after half as many transactions plus a random share of \
-             the other half",
+            "take a snapshot after half as many transactions plus a random share of the other half",
         )
         .unit("transactions"),
     prop(
@@ -57,8 +56,8 @@ pub(super) static KEYS: &[Key] = &[
         optional!(storage.snap_size_limit_bytes, 0, 1024),
     )
     .about(
-        "a snapshot after half as many bytes of log plus a random share of \
-             the other half; 0 or less: no such limit",
+        "take a snapshot after half as many bytes of log plus a random share of the other half; 0 \
+         or less: no such limit",
     )
     .unit("KiB"),
     prop(
@@ -89,9 +88,9 @@ pub(super) static KEYS: &[Key] = &[
         Fate::Acted(Acted {
             set: Set::Int(|c, v| c.storage.pre_alloc_bytes = narrow(v.saturating_mul(1024))),
             get: |c| (c.storage.pre_alloc_bytes / 1024).to_string(),
-            about: "largest size of a file of the log, which is made ready ahead of the writes; a new file \
-                    begins when it is full. With ZooKeeper one file grows in steps of this size; it \
-                    reads many small ones as well",
+            about: "largest size of a log file, which is prepared ahead of the writes; when it \
+             is full, a new file begins. In ZooKeeper one file grows in steps of this \
+             size; ZooKeeper also reads many small files",
             verdict: fine,
         }),
     )
@@ -117,8 +116,8 @@ pub(super) static KEYS: &[Key] = &[
         plain!(Bool, storage.snapshot_trust_empty),
     )
     .about(
-        "accept a folder with logs and no snapshot; for one start, of a folder of a ZooKeeper older \
-         than 3.5",
+        "accept a folder with logs and no snapshot; meant for the first start on a folder of a \
+         ZooKeeper older than 3.5",
     )
     .verdict(trust_empty),
     prop(
@@ -155,7 +154,7 @@ pub(super) static KEYS: &[Key] = &[
         "3",
         number!(storage.snap_retain_count),
     )
-    .about("snapshots that a purge leaves, with the logs they need")
+    .about("snapshots that a purge keeps, with the logs they need")
     .unit("snapshots"),
     file(
         Theme::Storage,
@@ -237,7 +236,7 @@ pub(super) static KEYS: &[Key] = &[
         "1048575",
         together!(|c| c.network.jute_max_buffer.to_string()),
     )
-    .about("largest frame a client may send; more than 536870912 is taken for that")
+    .about("largest frame that a client may send; a larger value counts as 536870912")
     .verdict(max_buffer)
     .unit("bytes"),
     prop(
@@ -248,8 +247,8 @@ pub(super) static KEYS: &[Key] = &[
         together!(|c| c.network.jute_max_buffer_extra.to_string()),
     )
     .about(
-        "what a record of our files may be larger than jute.maxbuffer; \
-             jute.maxbuffer if not set; more than 536870912 is taken for that",
+        "by how much a record in a file may exceed jute.maxbuffer; jute.maxbuffer if not set; a \
+         larger value counts as 536870912",
     )
     .unit("bytes"),
     // Sessions.
@@ -295,7 +294,7 @@ pub(super) static KEYS: &[Key] = &[
         "false",
         plain!(Bool, sessions.local_sessions_enabled),
     )
-    .about("in an ensemble, sessions begin as local ones, known to one server alone"),
+    .about("in an ensemble, sessions begin as local ones, known to one server only"),
     file(
         Theme::Sessions,
         "localSessionsUpgradingEnabled",
@@ -312,7 +311,7 @@ pub(super) static KEYS: &[Key] = &[
         "1000",
         number!(limits.global_outstanding_limit),
     )
-    .about("requests in process above which the sockets wait")
+    .about("requests in process above which the server reads no more from clients")
     .unit("requests"),
     prop(
         Theme::Limits,
@@ -357,7 +356,7 @@ pub(super) static KEYS: &[Key] = &[
         "0",
         number!(limits.connection_throttle.tokens),
     )
-    .about("size of the bucket that each session's connecting draws from; 0: no throttle"),
+    .about("size of the bucket from which each connecting session takes tokens; 0: no throttle"),
     prop(
         Theme::Limits,
         "connection_throttle_fill_time",
@@ -365,7 +364,7 @@ pub(super) static KEYS: &[Key] = &[
         "1",
         number!(limits.connection_throttle.fill_time_ms),
     )
-    .about("time between two fillings")
+    .about("time between two refills of the bucket")
     .unit("ms"),
     prop(
         Theme::Limits,
@@ -374,7 +373,7 @@ pub(super) static KEYS: &[Key] = &[
         "1",
         number!(limits.connection_throttle.fill_count),
     )
-    .about("tokens per filling"),
+    .about("tokens per refill"),
     prop(
         Theme::Limits,
         "connection_throttle_freeze_time",
@@ -419,7 +418,7 @@ pub(super) static KEYS: &[Key] = &[
         "0",
         plain!(Float, limits.connection_throttle.decrease_ratio),
     )
-    .about("share of the bucket that may be missing when the probability falls"),
+    .about("the drop probability falls while at most this share of the bucket is missing"),
     prop(
         Theme::Limits,
         "connection_throttle_weight_enabled",
@@ -427,7 +426,7 @@ pub(super) static KEYS: &[Key] = &[
         "false",
         plain!(Bool, limits.connection_throttle.weight_enabled),
     )
-    .about("connecting costs its weight instead of one token"),
+    .about("a connecting session costs its weight instead of one token"),
     prop(
         Theme::Limits,
         "connection_throttle_global_session_weight",
@@ -443,7 +442,7 @@ pub(super) static KEYS: &[Key] = &[
         "1",
         number!(limits.connection_throttle.local_session_weight),
     )
-    .about("least weight of the other two"),
+    .about("smallest allowed value of the other two weights"),
     prop(
         Theme::Limits,
         "connection_throttle_renew_session_weight",
@@ -451,7 +450,7 @@ pub(super) static KEYS: &[Key] = &[
         "2",
         number!(limits.connection_throttle.renew_session_weight),
     )
-    .about("tokens for a session that is taken up again"),
+    .about("tokens for a session that reconnects"),
     // Security.
     prop(Theme::Security, "skipACL", Kind::YesNo, "no", yes_no!(security.skip_acl))
         .about("ignore ACLs")
@@ -463,7 +462,7 @@ pub(super) static KEYS: &[Key] = &[
         "true",
         plain!(Bool, security.digest_enabled),
     )
-    .about("the scheme digest"),
+    .about("allow the scheme digest"),
     prop(
         Theme::Security,
         "DigestAuthenticationProvider.digestAlg",
@@ -517,8 +516,8 @@ pub(super) static KEYS: &[Key] = &[
         plain!(Bool, security.eager_acl_check),
     )
     .about(
-        "a server of an ensemble refuses what its client may not write before it gets a zxid; a \
-         server on its own, as in ZooKeeper, does not",
+        "a member of an ensemble refuses a write without permission before the write gets a \
+         zxid; a standalone server does not, as in ZooKeeper",
     ),
     // Nodes.
     prop(
@@ -555,7 +554,7 @@ pub(super) static KEYS: &[Key] = &[
         "10000",
         number!(nodes.container_max_per_minute),
     )
-    .about("such nodes deleted per minute"),
+    .about("largest number of such nodes deleted per minute"),
     bare(
         Theme::Nodes,
         "znode.container.maxNeverUsedIntervalMs",
@@ -583,9 +582,9 @@ pub(super) static KEYS: &[Key] = &[
     ),
     // Our own.
     own("ringkeeper.cores", Kind::IntOrAuto { min: 1, max: 1024 }, "auto", auto!(own.cores))
-        .about("executors: threads that carry connections, the data, or both"),
+        .about("number of executors, which are threads that handle connections, the data, or both"),
     own("ringkeeper.pin", Kind::Bool, "true", plain!(Bool, own.pin))
-        .about("bind each executor to its core, where there are several and a core for each"),
+        .about("bind each executor to a core, if there are several executors and a core for each"),
     own(
         "ringkeeper.spinMicros",
         Kind::IntOrAuto { min: 0, max: 10_000 },
@@ -593,8 +592,8 @@ pub(super) static KEYS: &[Key] = &[
         auto!(own.spin_micros),
     )
     .about(
-        "how long the server looks for a log write, and for at most 100 µs of that for other servers, \
-         and 50 µs for its other executors, before it sleeps",
+        "how long a thread polls for the end of a log write before it sleeps; for other servers \
+         at most 100 µs of that, for other executors 50 µs",
     )
     .unit("µs"),
     own(
@@ -603,7 +602,7 @@ pub(super) static KEYS: &[Key] = &[
         "5",
         number!(own.stall_millis),
     )
-    .about("count and log each time that nobody was served for so long; 0: never")
+    .about("count and log each time that no client was served for this long; 0: never")
     .unit("ms"),
     own(
         "ringkeeper.snapshotSharePercent",
@@ -634,8 +633,8 @@ pub(super) static KEYS: &[Key] = &[
         together!(|c| c.own.request_bytes_in_flight_max.to_string()),
     )
     .about(
-        "requests received and not yet answered above which the sockets \
-             wait; at least jute.maxbuffer",
+        "bytes of unanswered requests above which the server reads no more from clients; at \
+         least jute.maxbuffer",
     )
     .unit("bytes"),
     own(
@@ -644,7 +643,7 @@ pub(super) static KEYS: &[Key] = &[
         "67108864",
         number!(own.multi_read_reply_bytes_max),
     )
-    .about("largest reply to one multiRead; a larger one becomes the error BADARGUMENTS")
+    .about("largest reply to one multiRead; a larger one is refused with BADARGUMENTS")
     .unit("bytes"),
     own(
         "ringkeeper.aclEntriesMax",
@@ -660,8 +659,8 @@ pub(super) static KEYS: &[Key] = &[
         number!(own.multi_operations_max),
     )
     .about(
-        "most operations of a multi, which is carried out in one piece while everybody waits; a longer \
-             one becomes the error BADARGUMENTS",
+        "largest number of operations in a multi, which is executed in one piece while all \
+         clients wait; a longer one is refused with BADARGUMENTS",
     ),
     own(
         "ringkeeper.ephemeralsPerSessionMax",
@@ -670,8 +669,8 @@ pub(super) static KEYS: &[Key] = &[
         number!(own.ephemerals_per_session_max),
     )
     .about(
-        "most ephemeral nodes of a session, which go in one piece while everybody waits; a create \
-             beyond becomes the error QUOTAEXCEEDED",
+        "largest number of ephemeral nodes of a session, which are deleted in one piece while \
+         all clients wait; a further create is refused with QUOTAEXCEEDED",
     ),
     own(
         "ringkeeper.connectionMemoryMax",
@@ -681,7 +680,8 @@ pub(super) static KEYS: &[Key] = &[
     )
     .about(
         "unread replies and events, unanswered requests and unfinished frames of all connections \
-             together; beyond three quarters of it those are closed that hold most for longest; auto: a \
+             together; above three quarters of it the server closes the connections that have \
+             held most for longest; auto: a \
              quarter of the memory that the process may use, at least 67108864 and 4 × jute.maxbuffer",
     )
     .unit("bytes"),
@@ -702,11 +702,11 @@ pub(super) static KEYS: &[Key] = &[
         "1000000",
         number!(own.watches_per_connection_max),
     )
-    .about("watches of one connection; one beyond that is refused with QUOTAEXCEEDED"),
+    .about("watches of one connection; a further one is refused with QUOTAEXCEEDED"),
     own("ringkeeper.allowLogGaps", Kind::Bool, "false", plain!(Bool, own.allow_log_gaps))
         .about(
-            "start although transactions are missing in the middle of the log; for one start, after \
-             a file was lost",
+            "start although transactions are missing in the middle of the log; meant for one \
+             start, after a file was lost",
         )
         .verdict(log_gaps),
     own(
@@ -720,10 +720,11 @@ pub(super) static KEYS: &[Key] = &[
                 c.quorum.peer_address_check = check.next().unwrap_or(PeerAddressCheck::Members);
             }),
             get: |c| c.quorum.peer_address_check.name().to_owned(),
-            about: "who may connect to the ports between servers; members: whoever says that it is a member \
-                    comes from an address to which a host of its server.N line resolves; strict: nobody else \
-                    comes, either; off: addresses are not looked at, as in ZooKeeper, for networks that \
-                    translate them",
+            about: "which servers may connect to the ports between servers; members: a server \
+             that names the id of a member must come from an address to which a host of \
+             that server.N line resolves; strict: other servers may not connect either; \
+             off: addresses are not checked, as in ZooKeeper, for networks that translate \
+             them",
             verdict: fine,
         }),
     ),
@@ -741,8 +742,9 @@ pub(super) static KEYS: &[Key] = &[
                 let readers = c.own.files_readable_by;
                 READERS.iter().find(|&&(_, it)| it == readers).map_or("owner", |&(name, _)| name).to_owned()
             },
-            about: "who may read the files that the server makes in its data folders; owner: the user that runs it; \
-                    group: its group as well; umask: whom the umask of the process allows, as with ZooKeeper",
+            about: "which users may read the files that the server creates in its data folders; \
+             owner: the user that runs it; group: also its group; umask: as the umask of \
+             the process allows, as in ZooKeeper",
             verdict: fine,
         }),
     ),
@@ -779,7 +781,7 @@ pub(super) static KEYS: &[Key] = &[
                 let name = LEVELS.iter().find(|&&(_, level)| level == c.own.log_level);
                 name.map_or("info", |&(name, _)| name).to_owned()
             },
-            about: "least level that is logged",
+            about: "lowest level that is logged",
             verdict: fine,
         }),
     ),

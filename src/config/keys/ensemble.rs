@@ -1,5 +1,5 @@
-//! Rows of the keys by which servers agree among themselves: members, times of elections and of
-//! learners, how learners are brought up to date.
+//! Rows of the keys about the ensemble: members, times of elections and of learners, the
+//! synchronisation of learners.
 
 use std::path::PathBuf;
 
@@ -33,8 +33,8 @@ macro_rules! path {
 
 pub(super) static KEYS: &[Key] = &[
     quorum("server.*", Kind::Server, "", together!(|c| c.quorum.servers.len().to_string())).about(
-        "a member of the ensemble; one participant alone stands alone, unless standaloneEnabled is \
-         false",
+        "a member of the ensemble; a single participant runs standalone, unless \
+         standaloneEnabled is false",
     ),
     quorum("group.*", Kind::Group, "", together!(|c| c.quorum.groups.len().to_string()))
         .about("a group of a hierarchical quorum"),
@@ -46,10 +46,10 @@ pub(super) static KEYS: &[Key] = &[
     )
     .about("a server's weight in its group; 1 if not set"),
     quorum("standaloneEnabled", Kind::Bool, "true", plain!(Bool, quorum.standalone_enabled))
-        .about("a single participant stands alone"),
+        .about("a single participant runs standalone"),
     quorum("reconfigEnabled", Kind::Bool, "false", plain!(Bool, quorum.reconfig_enabled)).about(
-        "the ensemble may be changed with reconfig, and is kept in files of its own, which the \
-         server writes; a server on its own refuses it either way",
+        "reconfig may change the ensemble, whose members the server then writes to separate \
+         files; a standalone server refuses reconfig either way",
     ),
     quorum(
         "dynamicConfigFile",
@@ -62,7 +62,7 @@ pub(super) static KEYS: &[Key] = &[
             .map(|p| p.display().to_string())
             .unwrap_or_default()),
     )
-    .about("file in which the members stand; its name ends in their version"),
+    .about("file that lists the members; its name ends in their version"),
     quorum("initLimit", int(0), "0", number!(quorum.init_limit))
         .about(
             "how long a learner may take to connect and to be synchronised; required in an \
@@ -90,7 +90,7 @@ pub(super) static KEYS: &[Key] = &[
             .map_or("", |_| "3")
             .to_owned()),
     )
-    .about("the way to elect a leader; there is one, as with ZooKeeper"),
+    .about("the election algorithm; there is only one, as in ZooKeeper"),
     quorum("quorumListenOnAllIPs", Kind::Bool, "false", plain!(Bool, quorum.listen_on_all_ips))
         .about("listen at every address on the ports between servers"),
     quorum(
@@ -118,7 +118,7 @@ pub(super) static KEYS: &[Key] = &[
         Fate::Acted(Acted {
             set: Set::Bool(|c, v| c.quorum.observer_sync_enabled = Some(v)),
             get: |c| c.quorum.observer_sync_enabled.map(|v| v.to_string()).unwrap_or_default(),
-            about: "the same, and wins over it",
+            about: "the same as syncEnabled, which it overrides",
             verdict: fine,
         }),
     ),
@@ -131,13 +131,14 @@ pub(super) static KEYS: &[Key] = &[
                 c.quorum.observer_master_port = u16::try_from(v).ok().filter(|&port| port > 0);
             }),
             get: |c| c.quorum.observer_master_port.unwrap_or(0).to_string(),
-            about: "port on which observers may learn from this server when it follows; 0 or \
-                    less: they may not",
+            about: "port on which observers may learn from this server while it is a follower; 0 \
+             or less: none",
             verdict: fine,
         }),
     ),
     quorum("oraclePath", Kind::Text, "", path!(quorum.oracle_path))
-        .about("file in which an outside witness says 1 to let one of two servers go on alone"),
+        .about("file into which an outside witness writes 1 to let one of two servers continue \
+         alone"),
     property(
         "multiAddress.enabled",
         Kind::Bool,
@@ -148,7 +149,7 @@ pub(super) static KEYS: &[Key] = &[
     // ZooKeeper: QuorumPeerConfig reads this property itself where it stands in the file.
     .unreadable(Unreadable::Refused),
     property("cnxTimeout", int(0), "5000", number!(quorum.cnx_timeout_ms))
-        .about("how long a connection of the election may take to be made")
+        .about("how long connecting to an election port may take")
         .unit("ms"),
     property(
         "quorumCnxnTimeoutMs",
@@ -159,7 +160,7 @@ pub(super) static KEYS: &[Key] = &[
                 c.quorum.quorum_cnxn_timeout_ms = u32::try_from(v).ok().filter(|&ms| ms > 0);
             }),
             get: |c| c.quorum.quorum_cnxn_timeout_ms.map_or("-1".to_owned(), |v| v.to_string()),
-            about: "how long a new connection of the election may take to say who it is; 0 and \
+            about: "how long a new connection on the election port may take to send its id; 0 and \
                     -1: syncLimit",
             verdict: fine,
         }),
@@ -225,14 +226,14 @@ pub(super) static KEYS: &[Key] = &[
         "10",
         number!(quorum.max_concurrent_snap_syncs),
     )
-    .about("observers that get the whole tree at once"),
+    .about("observers that may get the whole tree at the same time"),
     property(
         "leader.maxConcurrentDiffSyncs",
         prop_int(1),
         "100",
         number!(quorum.max_concurrent_diff_syncs),
     )
-    .about("observers that get a difference at once"),
+    .about("observers that may get a DIFF at the same time"),
     property(
         "observer.reconnectDelayMs",
         prop_long(0),
@@ -247,7 +248,7 @@ pub(super) static KEYS: &[Key] = &[
         "200",
         number!(quorum.observer_election_delay_ms),
     )
-    .about("time that an observer waits at most before it asks everybody for the leader")
+    .about("longest time that an observer waits before it asks the other servers for the leader")
     .unit("ms"),
     property(
         "observerMaster.sizeLimit",
@@ -284,6 +285,7 @@ pub(super) static KEYS: &[Key] = &[
         "500",
         number!(quorum.commit_log_count),
     )
-    .about("committed transactions kept in memory for learners; of long ones fewer, 128 MiB at most")
+    .about("committed transactions kept in memory for learners; fewer if they are long, 128 MiB \
+     at most")
     .unit("transactions"),
 ];

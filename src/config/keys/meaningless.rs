@@ -1,5 +1,5 @@
-//! Rows of keys that tune what does not exist here: the JVM, its thread pools, NIO, Netty, JMX; and
-//! keys that only clients read.
+//! Rows of keys that tune parts of ZooKeeper that do not exist here: the JVM, its thread pools,
+//! NIO, Netty, JMX; and keys that only clients read.
 
 use super::super::value::{Below, Form, Kind};
 use super::{Fate, Key, Place, Theme, Unreadable};
@@ -17,13 +17,13 @@ const JMX: &str = "there is no JMX";
 const WATCHES: &str = "there is one watch table, cleaned as connections close";
 const LOG: &str = "the log goes to standard error; see ringkeeper.logLevel and \
              ringkeeper.logFormat";
-const SOCKETS: &str = "sending to and closing a connection between servers holds up nobody";
-const ADDRESSES: &str = "all addresses of a server are tried, and the first that answers is taken; \
-             none is probed apart";
+const SOCKETS: &str = "sending on a connection between servers, or closing it, blocks no thread";
+const ADDRESSES: &str = "a server tries all addresses of another one and uses the first that \
+              answers; it probes none separately";
 const NODELAY: &str = "connections between servers never wait for more to send";
 const CLIENT: &str = "only clients read it";
 
-/// Whatever number is tuned for what does not exist: a range would only find fault.
+/// Any number: the key has no effect, so a range would only cause needless errors.
 const ANY: Kind =
     Kind::Int { min: i64::MIN, max: i64::MAX, form: Form::Based, below: Below::Refuse };
 
@@ -67,7 +67,7 @@ pub(super) static KEYS: &[Key] = &[
     ensemble(
         "test.allowDiscontinuousProposals",
         Kind::Bool,
-        "ZooKeeper's own tests alone need it; a gap between proposals is never accepted here",
+        "only ZooKeeper's own tests need it; Ringkeeper never accepts a gap between proposals",
     )
     .default("false"),
     nodelay("leader.nodelay"),

@@ -1,9 +1,9 @@
-//! The table of every key: where it may stand, what it allows, and what becomes of it.
+//! The table of every key: where it may be set, its allowed values, and its effect.
 //!
 //! One row per key of ZooKeeper 3.9 and per key of our own; families such as `server.N` have one
 //! row whose name ends in `*`. Reading, checking, converting, listing and the documentation all
-//! work from these rows, so a key cannot be known to one and unknown to another. A row that is
-//! acted on carries the function that stores its value and the one that shows it.
+//! work from these rows, so all of them know the same keys. A row that is acted on has the function that stores
+//! its value and the one that shows it.
 
 mod acted;
 mod ensemble;
@@ -22,46 +22,45 @@ use super::value::{Below, Form, Kind, Value};
 /// The prefix of our own keys in a `zoo.cfg`, and of bare system properties there.
 pub const OWN_PREFIX: &str = "ringkeeper.";
 
-/// Where a key may stand.
+/// Where a key may be set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Place {
-    /// In the file alone: `QuorumPeerConfig` reads it.
+    /// Only in the file: `QuorumPeerConfig` reads it.
     File,
     /// In the file, or as `-Dzookeeper.key`: a file key makes the system property of that name.
     Property,
-    /// Like [`Place::Property`], and as `-Dkey` as well.
+    /// Like [`Place::Property`], and also as `-Dkey`.
     PropertyOrBare,
-    /// As `-Dkey` alone with ZooKeeper; here also as `ringkeeper.key` in a `zoo.cfg` and as `key`
-    /// in TOML.
+    /// In ZooKeeper only as `-Dkey`; here also as `ringkeeper.key` in a `zoo.cfg` and as `key` in TOML.
     Bare,
     /// Our own, with its prefix: in the file, or as `-Dringkeeper.key`.
     Own,
 }
 
-/// What ZooKeeper makes of a value that it cannot read.
+/// What ZooKeeper does with a value that it cannot parse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unreadable {
-    /// What it does with most values of this kind in this place.
+    /// The same as with most values of this kind in this place.
     AsUsual,
-    /// It does not start, though most keys of this place are replaced silently.
+    /// It does not start, although it silently replaces most keys of this place.
     Refused,
-    /// It takes its default, though most values of this kind become false.
+    /// It uses its default, although most values of this kind become false.
     Default,
 }
 
-/// What becomes of a value.
+/// What Ringkeeper does with a value.
 #[derive(Clone, Copy)]
 pub enum Fate {
     /// It changes what the server does.
     Acted(Acted),
-    /// Nothing: the thing it tunes does not exist here, for the reason given.
+    /// Nothing: the part it tunes does not exist here, for the reason given.
     Meaningless(&'static str),
-    /// Nothing yet: the part it belongs to is not built. Passing it over harms nobody.
+    /// Nothing yet: the part it belongs to is not built. Ignoring it does no harm.
     Unbuilt(&'static str),
-    /// The part it belongs to is not built, and passing it over would weaken security or
-    /// durability; so any value but the harmless one is an error.
+    /// The part it belongs to is not built, and ignoring it would weaken security or durability; so any value but
+    /// the harmless one is an error.
     Refused {
-        /// Why, as a sentence with the way out.
+        /// The reason, as a sentence that says what to do.
         why: &'static str,
         /// Whether this value asks for nothing.
         harmless: fn(&Value) -> bool,
@@ -81,12 +80,12 @@ pub struct Acted {
     pub verdict: fn(&Value) -> Verdict,
 }
 
-/// What there is to say about one value of a key that is otherwise acted on.
+/// A verdict on one value of a key that is acted on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// Nothing.
     Fine,
-    /// It is accepted, with this line.
+    /// It is accepted, with this warning.
     Warn(Cow<'static, str>),
     /// It is an error, for this reason.
     Refused(Cow<'static, str>),
@@ -132,7 +131,7 @@ pub enum Theme {
     Quorum,
     /// Threads, caches and the like of the JVM.
     Pipeline,
-    /// What only clients read.
+    /// Keys that only clients read.
     Client,
     /// Our own.
     Own,
@@ -146,19 +145,19 @@ pub struct Key {
     pub name: &'static str,
     /// Theme.
     pub theme: Theme,
-    /// Where it may stand.
+    /// Where it may be set.
     pub place: Place,
-    /// What it allows.
+    /// Its allowed values.
     pub kind: Kind,
     /// Unit of a number; empty if it has none.
     pub unit: &'static str,
-    /// Value when nobody sets it, as a `zoo.cfg` would write it.
+    /// Value if the key is not set, as a `zoo.cfg` would write it.
     pub default: &'static str,
     /// Whether its value must not be shown.
     pub secret: bool,
-    /// What ZooKeeper makes of a value that it cannot read.
+    /// What ZooKeeper does with a value that it cannot parse.
     pub unreadable: Unreadable,
-    /// What becomes of it.
+    /// What Ringkeeper does with it.
     pub fate: Fate,
 }
 
@@ -198,7 +197,7 @@ impl Key {
         }
     }
 
-    /// Whether the row stands for every key with its prefix.
+    /// Whether the row is for every key with its prefix.
     pub fn is_family(&self) -> bool {
         self.name.ends_with('*')
     }
@@ -211,7 +210,7 @@ impl Key {
         }
     }
 
-    /// What becomes of it: a word and a clause.
+    /// Its fate, as a word and a clause.
     pub fn fate_text(&self) -> (&'static str, &'static str) {
         match self.fate {
             Fate::Acted(Acted { about, .. }) => ("acted on", about),
@@ -221,7 +220,7 @@ impl Key {
         }
     }
 
-    /// Where it may stand, for people.
+    /// Where it may be set, for people.
     pub fn place_text(&self) -> String {
         let name = self.name;
         match self.place {
@@ -271,10 +270,10 @@ pub fn find(name: &str) -> Option<&'static Key> {
     })
 }
 
-/// A known key that somebody may have meant by an unknown one.
+/// A known key with a name similar to an unknown one.
 pub fn similar(name: &str) -> Option<&'static str> {
-    // A distance of two finds the usual slips, and one of three a word of a longer name that is written otherwise;
-    // longer texts are no slip and cost time to compare.
+    // A distance of two finds the usual slips, and a distance of three a different spelling in a longer name;
+    // longer texts are not slips, and comparing them costs time.
     if name.len() > 64 {
         return None;
     }
@@ -302,7 +301,7 @@ pub fn similar(name: &str) -> Option<&'static str> {
         .map(|(_, _, whole)| whole)
 }
 
-/// How far an unknown key may be from the known one that is meant.
+/// Largest distance of an unknown key from the known key that is suggested.
 const SLIP_MAX: usize = 3;
 
 /// Levenshtein's distance, a row at a time.
@@ -397,7 +396,7 @@ mod tests {
                 Kind::Server | Kind::Group => matches!(set, Set::Together),
             };
             assert!(fits, "{}: the setter does not fit the kind", key.name);
-            // Timeouts follow the tick, and what is required has no default.
+            // Timeouts depend on the tick, and required keys have no default.
             if !matches!(set, Set::Together) {
                 assert_eq!(get(&base), key.default, "{}", key.name);
             }

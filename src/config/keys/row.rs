@@ -1,5 +1,5 @@
-//! How a row of an acted-on key is written: macros for its two closures, short constructors, and the
-//! words and checks that several rows share.
+//! Helpers for rows of keys that are acted on: macros for their two closures, short constructors,
+//! and the words and checks that several rows share.
 
 use super::super::origin::printable;
 use super::super::settings::{Config, Whitelist};
@@ -80,7 +80,7 @@ macro_rules! yes_no {
     };
 }
 
-/// A value that is stored once all are read.
+/// A value that is stored after all are read.
 macro_rules! together {
     ($get:expr) => {
         Fate::Acted(Acted { set: Set::Together, get: $get, about: "", verdict: fine })
@@ -147,7 +147,8 @@ pub(super) fn force_sync(value: &Value) -> Verdict {
     }
 }
 
-/// A key that allows a loss is for the start after it: where it stays, the next loss goes unnoticed.
+/// A key that allows a loss is for the start after that loss: if it stays, the next loss goes
+/// unnoticed.
 pub(super) fn log_gaps(value: &Value) -> Verdict {
     match value {
         Value::Bool(true) => Verdict::Warn(
@@ -220,7 +221,7 @@ pub(super) fn max_buffer(value: &Value) -> Verdict {
     match value {
         Value::Int(bytes) if *bytes < USEFUL_FRAME_BYTES => Verdict::Warn(
             "a client is disconnected when it sends a larger request; below 128 bytes that happens \
-             to ordinary ones, and below 45 nobody can connect"
+             to ordinary ones, and below 45 no client can connect"
                 .into(),
         ),
         _ => Verdict::Fine,

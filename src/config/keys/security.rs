@@ -1,9 +1,9 @@
 //! Rows about TLS, SASL, authentication providers and the audit log.
 //!
-//! None of these parts is built. A key that only *equips* them (a key store, a principal) is passed
-//! over with a line: connections fail that would have been protected, none is less protected. A key
-//! that *switches them on* (a port, a requirement, a JAAS file) is refused: whoever wrote it has clients
-//! or servers that count on it.
+//! None of these parts is built. A key that only *sets them up* (a key store, a principal) is ignored
+//! with a line: connections that would have been protected fail, and none is less protected. A key that
+//! *switches them on* (a port, a requirement, a JAAS file) is refused: its operator has clients or
+//! servers that rely on it.
 
 use super::super::value::{Kind, Value};
 use super::{
@@ -46,7 +46,7 @@ fn never(_: &Value) -> bool {
     false
 }
 
-/// The class whose loading makes the scheme `ensemble` known.
+/// The class that adds the scheme `ensemble`.
 pub(in crate::config) const ENSEMBLE_PROVIDER: &str =
     "org.apache.zookeeper.server.auth.EnsembleAuthenticationProvider";
 
@@ -60,20 +60,20 @@ fn provider(value: &Value) -> Verdict {
             | "IPAuthenticationProvider",
         ) => Verdict::Fine,
         Some("SASLAuthenticationProvider") => {
-            Verdict::Warn("SASL is not built yet: nobody can authenticate with it".into())
+            Verdict::Warn("SASL is not built yet: no client can authenticate with it".into())
         }
         Some("X509AuthenticationProvider") => {
-            Verdict::Warn("TLS is not built yet: nobody has a certificate here".into())
+            Verdict::Warn("TLS is not built yet: no client has a certificate here".into())
         }
         Some("KeyAuthenticationProvider") => Verdict::Warn(
-            "the scheme auth-key is not built: nobody can authenticate with it".into(),
+            "the scheme auth-key is not built: no client can authenticate with it".into(),
         ),
-        // ZooKeeper: ProviderRegistry.addOrUpdateProvider warns of a class that it cannot load and
-        // goes on; the scheme stays unknown, and an unknown scheme opens nothing.
+        // ZooKeeper: ProviderRegistry.addOrUpdateProvider logs a warning for a class that it cannot load
+        // and continues; the scheme stays unknown, and an unknown scheme grants nothing.
         _ => Verdict::Warn(
             "NO CLASS CAN BE LOADED HERE, so the scheme of this one is unknown, as with ZooKeeper \
-             where the class is missing: nobody can authenticate by it, an ACL that names it is \
-             refused when it is set, and one that is in the data already lets nobody in"
+             where the class is missing: no client can authenticate with it, an ACL that names it is \
+             refused when it is set, and one that is already in the data grants no access"
                 .into(),
         ),
     }
@@ -111,7 +111,7 @@ pub(super) static X509_KEYS: &[Key] = x509! {
     "handshakeDetectionTimeoutMillis": prop_int(1),
 };
 
-/// The schemes that there are here and that a client can be held to.
+/// The schemes that exist here and that enforce.auth.schemes may name.
 const ENFORCEABLE: [&str; 4] = ["", "digest", "ip", "ensemble"];
 
 fn enforced_schemes(value: &Value) -> Verdict {
@@ -119,7 +119,7 @@ fn enforced_schemes(value: &Value) -> Verdict {
     match words.iter().find(|word| !ENFORCEABLE.contains(&word.as_str())) {
         Some(word) => Verdict::Refused(
             format!(
-                "{word:?} is not built, and whoever is held to it could not enter; there are \
+                "{word:?} is not built, so clients that must use it could not connect; there are \
                  digest, ip and ensemble"
             )
             .into(),
@@ -167,8 +167,8 @@ pub(super) static KEYS: &[Key] = &[
         Place::File,
         "sslQuorum",
         Kind::Bool,
-        "TLS between servers is not built yet, and without it they would \
-             talk in the clear; set it to false to accept that",
+        "TLS between servers is not built yet, and without it their connections would not be \
+         encrypted; set it to false to accept that",
         is_false,
     )
     .default("false"),
@@ -218,7 +218,7 @@ pub(super) static KEYS: &[Key] = &[
         Fate::Acted(Acted {
             set: Set::Together,
             get: |c| c.security.enforced_auth_schemes.join(","),
-            about: "the schemes that enforce.auth.enabled demands one of: digest, ip, ensemble",
+            about: "the schemes of which enforce.auth.enabled demands one: digest, ip, ensemble",
             verdict: enforced_schemes,
         }),
     ),
@@ -276,9 +276,9 @@ pub(super) static KEYS: &[Key] = &[
             get: |c| {
                 if c.security.ensemble_auth_enabled { ENSEMBLE_PROVIDER } else { "" }.to_owned()
             },
-            about: "the class EnsembleAuthenticationProvider makes the scheme ensemble \
-             known; digest and ip are there without it; SASL and X509 are not \
-             built yet; of any other class the scheme stays unknown, and lets nobody in",
+            about: "the class EnsembleAuthenticationProvider adds the scheme ensemble; digest \
+             and ip need no class; SASL and X509 are not built yet; the scheme of any \
+             other class stays unknown, and no client can authenticate with it",
             verdict: fine,
         }),
     )
@@ -325,9 +325,10 @@ pub(super) static KEYS: &[Key] = &[
         Place::Bare,
         "java.security.auth.login.config",
         Kind::Text,
-        "SASL is not built yet, and whoever names a JAAS file counts on it: clients could not \
-         authenticate with SASL. Remove it if only clients on this machine need it (in SERVER_JVMFLAGS \
-         and JVMFLAGS it is the server's, in CLIENT_JVMFLAGS theirs), or if nobody does",
+        "SASL is not built yet, and this key asks for it: clients could not authenticate with \
+         SASL. Remove it if only clients on this machine need it (SERVER_JVMFLAGS and \
+         JVMFLAGS are for the server, CLIENT_JVMFLAGS is for clients), or if no program \
+         does",
         is_empty,
     ),
     sasl("kerberos.removeHostFromPrincipal", Kind::Bool).default("false"),

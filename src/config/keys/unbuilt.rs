@@ -1,4 +1,4 @@
-//! Rows of parts that are not built yet, whose absence harms nobody: the admin HTTP server,
+//! Rows of parts that are not built yet, whose absence does no harm: the admin HTTP server,
 //! Prometheus, and the finer throttles.
 
 use super::super::value::Kind;
@@ -23,7 +23,7 @@ pub(super) static KEYS: &[Key] = &[
         Theme::Storage,
         "snapshot.compression.method",
         Kind::Choice(&["", "gz", "snappy"]),
-        "the writing of compressed snapshots; new ones are uncompressed, and those in the folder \
+        "the writing of compressed snapshots; new snapshots are uncompressed, and existing ones \
          are read in every form",
     ),
     // Throttles.
@@ -38,7 +38,7 @@ pub(super) static KEYS: &[Key] = &[
         .default("10000")
         .unit("ms"),
     // Operators' interfaces.
-    // ZooKeeper: AdminServerFactory leaves it out for the word false alone.
+    // ZooKeeper: AdminServerFactory omits it only for the word false.
     admin("admin.enableServer", Kind::Bool).default("true").unreadable(Unreadable::Default),
     admin("admin.serverAddress", Kind::Text).default("0.0.0.0"),
     admin("admin.serverPort", prop_int(0)).default("8080"),

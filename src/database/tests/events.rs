@@ -1,4 +1,4 @@
-//! Which events fire, in which order, for whom.
+//! Which events fire, in which order, for which connections.
 
 use super::*;
 use crate::acl::Identity;

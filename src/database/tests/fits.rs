@@ -1,4 +1,4 @@
-//! What a leader may send although it does not fit.
+//! Transactions from a leader that do not fit.
 
 use super::*;
 
@@ -81,11 +81,11 @@ fn what_does_not_fit_is_known_before_and_passed_over() {
         run.create_ephemeral("/e");
         let txn = Txn::new(header(4, op), &body, None);
         assert_eq!(run.database.fits(&txn), fits, "{body:?}");
-        // Whatever fits breaks no invariant, and whatever does not is passed over.
+        // A transaction that fits breaks no invariant, and one that does not is skipped.
         run.database.set_tolerant(!fits);
         run.database.apply(&txn, &mut run.fired);
         assert_eq!(run.database.last_processed(), Zxid(4));
-        // The next start takes what is left.
+        // The next start accepts the resulting tree.
         run.database.check_ephemerals().unwrap();
     }
 }

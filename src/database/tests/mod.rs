@@ -38,7 +38,7 @@ pub(super) fn open_acl() -> VectorBuf<AclEntry<'static>> {
     acl_of(&[(31, "world", "anyone")])
 }
 
-/// Parent versions are left to the tree (-1), unless a test is about them.
+/// The tree computes parent versions (-1), unless a test is about them.
 pub(super) fn create_body<'a>(
     path: &'a str,
     data: Option<&'a [u8]>,

@@ -1,4 +1,5 @@
-//! The naive state: a sorted map from path to everything. It is read by eye, and is the oracle.
+//! The naive state: a sorted map from path to everything. It is simple enough to verify by reading,
+//! and is the oracle.
 
 use std::collections::BTreeMap;
 
@@ -172,7 +173,7 @@ impl Model {
         self.nodes.get_mut(&parent_of(path)).unwrap().stat.pzxid = header.zxid;
     }
 
-    /// Compares everything that a database says with what is here.
+    /// Compares everything in a database with this model.
     pub fn check(&self, database: &Database) {
         let found = Model::of(database);
         for (path, node) in &self.nodes {

@@ -67,7 +67,7 @@ fn a_quota_ends_with_its_limits() {
     assert_eq!(run.text(STATS), "count=2,bytes=8");
 }
 
-/// What a server has that starts from a snapshot of this.
+/// The database of a server that starts from a snapshot of this one.
 fn restarted(run: &Run) -> Database {
     let mut builder = DatabaseBuilder::new(DatabaseOptions::default());
     for node in run.database.node("/").unwrap().subtree() {
@@ -148,7 +148,7 @@ fn quotas_of_a_snapshot_are_found_and_counted_anew() {
     assert!(violated(&database, "/a/x", 0, 2));
 }
 
-/// The naive way: whoever wants to know what a quota says reads its nodes.
+/// The naive way: read the nodes of a quota each time.
 mod naive {
     use std::collections::BTreeMap;
 

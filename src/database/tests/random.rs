@@ -1,4 +1,4 @@
-//! Random transactions that fit, beside the model.
+//! Random transactions that fit, compared with the model.
 
 use proptest::prelude::*;
 
@@ -14,7 +14,7 @@ use crate::proto::txn::{
     CheckVersionTxn, CreateContainerTxn, CreateTtlTxn, SetAclTxn, Txn, TxnBody, TxnHeader,
 };
 
-/// One draw: what to do, where, with what.
+/// One draw: the operation, its path and its data.
 pub type Draw = (u8, u8, u8, u8);
 
 pub fn draws(count: usize) -> impl Strategy<Value = Vec<Draw>> {
@@ -38,7 +38,7 @@ fn drawn_data(draw: u8) -> Option<Vec<u8>> {
     (!draw.is_multiple_of(7)).then(|| vec![draw; usize::from(draw % 40)])
 }
 
-/// A transaction that fits the model, out of a draw. Its parents' versions are told, as prep does.
+/// A transaction that fits the model, out of a draw. It has its parents' versions, as from prep.
 /// With `listed`, closed sessions always name their nodes: without, a fuzzy snapshot that lacks such
 /// a node leaves its parent's pzxid behind, in ZooKeeper as here.
 pub fn txn_for(model: &Model, zxid: i64, draw: Draw, listed: bool) -> Txn {
@@ -226,7 +226,7 @@ proptest! {
             model.apply(txn.header(), &txn.body());
         }
         check(&database);
-        // What is deleted with all that is below it, and what is there already.
+        // Deletes of whole subtrees, and creates of existing nodes.
         let other = model.clone();
         for draw in tolerated {
             zxid += 1;

@@ -1,4 +1,4 @@
-//! Snapshots of ZooKeeper's kind, written while the tree changed, and the log replayed on top.
+//! Snapshots of ZooKeeper's kind, written while the tree changed, with the log replayed afterwards.
 
 use proptest::prelude::*;
 
@@ -110,10 +110,10 @@ proptest! {
         builder.node("", None, AclId(7), stat).unwrap();
         for (path, owner, acl) in &nodes {
             let stat = StatPersisted { ephemeral_owner: *owner, ..stat };
-            // An error is as good as a node here.
+            // An error is as acceptable as a node here.
             let _ = builder.node(path, Some(b"x"), AclId(*acl), stat);
         }
-        // A tree that no server writes is refused; what is left must bear every log.
+        // A tree that no server writes is refused; every other tree must survive every log.
         let Ok(mut database) = builder.finish(Zxid(5)) else { return Ok(()) };
         let acl = open_acl();
         for (zxid, (path, what, number)) in (6..).zip(&txns) {
@@ -171,12 +171,12 @@ fn a_snapshot_that_is_no_tree_is_refused_with_the_path() {
     assert_eq!(text(&[("/a", None, 0)]), "the first node is \"/a\", not the root");
     assert_eq!(
         text(&[("", None, 0), ("", None, 0)]),
-        "\"/\" stands there twice, and which of the two is right nobody can tell"
+        "\"/\" occurs twice, and it is unknown which of the two is right"
     );
-    assert_eq!(text(&[("", None, 0), ("/a/b", None, 0)]), "no parent of \"/a/b\" stands before it");
+    assert_eq!(text(&[("", None, 0), ("/a/b", None, 0)]), "\"/a/b\" has no parent before it");
     assert_eq!(
         text(&[("", None, 0), ("/a", None, 0), ("/a", None, 0)]),
-        "\"/a\" stands there twice, and which of the two is right nobody can tell"
+        "\"/a\" occurs twice, and it is unknown which of the two is right"
     );
     for path in ["a", "/", "/a/", "a/b"] {
         let error = loaded_from(&[("", None, 0), (path, None, 0)]).unwrap_err();

@@ -15,7 +15,7 @@ use crate::time::MonoUs;
 
 const REMOTE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 
-/// One server and the hand that plays all the others.
+/// One server, and a test hand that plays all the others.
 struct Hand {
     election: Election,
     now: MonoUs,
@@ -69,7 +69,7 @@ impl Hand {
         link
     }
 
-    /// A server connects and says who it is.
+    /// A server connects and sends its id.
     fn call(&mut self, server_id: i64, addresses: &str) -> LinkId {
         self.call_of(None, server_id, addresses)
     }
@@ -139,7 +139,8 @@ fn a_smaller_server_says_who_it_is_hangs_up_and_is_called_back() {
     };
     let hello = LinkOp::Send { link, bytes: bytes.to_bytes().into() };
     assert_eq!(hand.ops(), [hello, LinkOp::Close { link }]);
-    // It does not ask again while the other may be on its way; the call back brings the vote.
+    // It does not ask again while the other may be about to connect; the connection back brings the
+    // vote.
     hand.after(100);
     assert_eq!(hand.attempts(), []);
     let back = hand.call(2, "s2:3888");
@@ -292,7 +293,7 @@ fn a_caller_that_listens_everywhere_is_called_at_its_configured_address() {
     let mut hand = Hand::new(3);
     hand.call(1, "0.0.0.0:3888");
     assert_eq!(hand.attempts()[0].2, [at("s1", 3888)]);
-    // The oldest form says no address at all.
+    // The oldest form has no address.
     let link = hand.accept();
     hand.event(LinkEvent::Received { link, bytes: &2i64.to_be_bytes() });
     assert_eq!(hand.attempts()[0].2, [at("s2", 3888)]);
@@ -346,12 +347,12 @@ fn nonsense_closes_the_connection_and_nothing_else() {
         assert!(hand.ops().contains(&LinkOp::Close { link }), "{length}");
         assert!(!hand.election.owns(link));
     }
-    // A message that says nothing is skipped, and the next one counts.
+    // A message without meaning is skipped, and the next one counts.
     let link = hand.call(3, "s3:3888");
     hand.event(LinkEvent::Received { link, bytes: &[0, 0, 0, 2, 7, 7] });
     hand.says(link, ServerState::Looking, vote(3), 1, &config_of(3));
     assert_eq!(hand.election.vote(), vote(3));
-    // Nobody waits for these.
+    // These belong to no attempt.
     let stray = LinkId::accepted(999);
     hand.ops();
     hand.event(LinkEvent::Received { link: stray, bytes: b"?" });

@@ -1,4 +1,4 @@
-//! Whatever comes: no panic, bounded answers, and the others are still heard.
+//! Any input: no panic, bounded answers, and other servers are still heard.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;

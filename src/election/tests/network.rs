@@ -26,7 +26,7 @@ impl Seed {
     }
 }
 
-/// What a server has, which outlives its process.
+/// The state of a server that outlives its process.
 #[derive(Clone, Copy)]
 pub(super) struct History {
     pub(super) zxid: Zxid,
@@ -55,14 +55,14 @@ enum Event {
     Closed { to: ServerId, link: LinkId },
 }
 
-/// The whole of it. Server N listens at host `sN`.
+/// The whole network. Server N listens at host `sN`.
 pub(super) struct Network {
     pub(super) now: MonoUs,
     pub(super) servers: BTreeMap<ServerId, Server>,
     pub(super) seed: Seed,
-    /// Longest time on the way, in µs.
+    /// Longest delay, in µs.
     pub(super) delay_us: u64,
-    /// Of so many connections, one is lost on the way.
+    /// One of this many connections is lost.
     pub(super) lossy: Option<u64>,
     /// Pairs between which nothing passes, smaller id first.
     pub(super) cut: Vec<(i64, i64)>,
@@ -154,7 +154,7 @@ impl Network {
             .then_some(first)
     }
 
-    /// Runs until `done` or for so long. The time it took in ms.
+    /// Runs until `done` or for this long. Returns the time it took in ms.
     pub(super) fn run_until(
         &mut self,
         limit_ms: u64,
@@ -211,7 +211,7 @@ impl Network {
         MonoUs(self.now.0 + delay + 1)
     }
 
-    /// Behind everything that is on its way to this end.
+    /// A time after everything that is in flight to this end.
     fn behind(&mut self, end: (ServerId, LinkId)) -> MonoUs {
         let soon = self.soon();
         let last = self.last.entry(end).or_default();

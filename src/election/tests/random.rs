@@ -142,7 +142,7 @@ fn observers_learn_whom_the_others_have_elected() {
         let took = network.run_until(3000, |n| n.agreed().is_some());
         assert!(took.is_some_and(|ms| ms < 300), "seed={seed} {took:?} {:?}", network.leaders());
         assert_eq!(network.agreed(), Some(ServerId(3)), "seed={seed}");
-        // A server that nobody has in its configuration learns it too.
+        // A server that is in no configuration learns the leader too.
         let with_ten = format!("{}server.10=s10:2888:3888", config_of(3));
         network.start(options(10), &with_ten, history(0, 0));
         let took = network.run_until(3000, |n| n.agreed().is_some());
@@ -155,8 +155,8 @@ fn servers_of_a_change_that_was_only_proposed_let_a_member_lead() {
     for seed in 0..20 {
         let options = |me: i64| ElectionOptions { reconfig: true, ..options(me) };
         let mut network = Network::new(seed);
-        // Both were to become members, and were set up by hand, so that they take themselves for
-        // members. Server 3 has the change in its log, server 4 has nothing.
+        // Both were to become members, and were configured by hand, so that they take themselves
+        // for members. Server 3 has the reconfiguration in its log, server 4 has nothing.
         network.start(options(3), &config_of(3), history(1, 9));
         network.start(options(4), &config_of(4), history(0, 0));
         network.look(ServerId(3));
@@ -178,8 +178,9 @@ fn servers_of_a_change_that_was_only_proposed_let_a_member_lead() {
     }
 }
 
-/// Starts, kills, partitions and lost connections at random; then peace, and within the time of a
-/// few repetitions one leader, whose history was the best of those that can be part of a quorum.
+/// Starts, kills, partitions and lost connections at random; then the faults end, and within the
+/// time of a few repetitions there is one leader, whose history was the best of those that can be
+/// part of a quorum.
 #[test]
 fn after_any_disorder_there_is_one_leader() {
     for seed in 0..200 {
@@ -210,7 +211,8 @@ fn after_any_disorder_there_is_one_leader() {
             let pause = network.seed.below(400);
             network.run(pause);
         }
-        // Peace. Whoever follows somebody that does not lead notices it, as a learner does.
+        // The faults end. A server that follows one that does not lead notices it, as a learner
+        // does.
         (network.cut, network.lossy) = (Vec::new(), None);
         for id in 1..=servers {
             if !network.servers.contains_key(&ServerId(id)) {

@@ -92,7 +92,7 @@ fn a_newer_round_forgets_the_votes_of_the_older() {
     let mut round = Round::new(&electorate, 1, vote(1, 5, 1));
     says(&mut round, &electorate, 2, ballot(Looking, vote(2, 9, 1), 1));
     assert!(round.agreement(&electorate).is_some());
-    // Server 3 votes for less than we have ourselves.
+    // Server 3 votes for an older history than our own.
     let newer = says(&mut round, &electorate, 3, ballot(Looking, vote(3, 4, 1), 7));
     assert_eq!(newer, Consequence::Proposes);
     assert_eq!((round.number, round.proposed), (7, vote(1, 5, 1)));
@@ -123,7 +123,7 @@ fn a_server_without_a_database_waits_for_an_established_leader() {
     says(&mut round, &electorate, 2, ballot(Leading, vote(2, 5, 1), 1));
     let joins = says(&mut round, &electorate, 3, ballot(Following, vote(2, 5, 1), 1));
     assert_eq!(leader_of(&joins), Some(2));
-    // And others do not count its vote.
+    // The others do not count its vote either.
     let mut round = Round::new(&electorate, 1, vote(1, 5, 0));
     let nothing = says(&mut round, &electorate, 3, ballot(Looking, vote(3, -1, 9), 1));
     assert_eq!(nothing, Consequence::Noted);
@@ -136,7 +136,7 @@ fn a_server_that_does_not_stand_votes_for_the_best_of_the_others() {
     let nobody = vote(i64::MIN, i64::MIN, i64::MIN);
     let new = || Round::without_standing(&electorate, 4, nobody, (Epoch(1), Zxid(5)));
     let mut round = new();
-    // Not for itself, and for nobody who lacks what is on its disk.
+    // Not for itself, and not for a server that lacks what is on its disk.
     for (from, vote) in [(1, vote(3, 5, 1)), (1, vote(1, 4, 1)), (2, vote(2, 9, 0))] {
         let noted = says(&mut round, &electorate, from, ballot(Looking, vote, 4));
         assert_eq!(noted, Consequence::Noted);
@@ -151,7 +151,7 @@ fn a_server_that_does_not_stand_votes_for_the_best_of_the_others() {
         let follows = ballot(Following, vote(3, 5, 1), 4);
         assert_eq!(says(&mut round, &electorate, from, follows), Consequence::Noted);
     }
-    // Its round is nothing to keep while it votes for nobody: others need not hear of it.
+    // Its round does not matter while it votes for no server: others need not learn it.
     let mut round = new();
     let older = says(&mut round, &electorate, 2, ballot(Looking, vote(2, 5, 1), 3));
     assert_eq!(older, Consequence::Proposes);

@@ -8,7 +8,7 @@ use super::super::{Budget, Census, NetOptions};
 use super::*;
 use crate::runtime::{Doorbell, Reactor};
 
-/// A core that answers nothing, and counts what it hears.
+/// A core that answers nothing, and counts its events.
 #[derive(Default)]
 struct Silent {
     frame_bytes: Cell<usize>,
@@ -59,7 +59,7 @@ fn enter(table: &Connections, core: &Rc<Silent>, socket: OwnedFd) -> Rc<Connecti
     table.insert(make).unwrap()
 }
 
-/// Sleeps and tells until `done`.
+/// Sleeps and dispatches until `done`.
 fn until(reactor: &Reactor, what: &str, done: impl Fn() -> bool) {
     let patience = Instant::now() + Duration::from_secs(10);
     while !done() {
@@ -91,7 +91,7 @@ fn the_core_hears_of_the_bytes_that_it_counts_and_of_no_others_however_many() {
     assert_eq!((connection.unsent_bytes(), connection.unsent.borrow().reported), (0, 0));
 }
 
-/// Announced, and empty.
+/// The length of an empty frame.
 const FRAME: [u8; 4] = [0; 4];
 
 #[test]
@@ -233,7 +233,7 @@ fn requests_of_a_client_that_does_not_read_slow_nobody_else_down() {
     table.count(&slow, 20, 2000);
     assert!(table.is_throttled(), "they may be requests that are being carried out");
 
-    // One is answered, and the client does not read it: the others wait for that.
+    // One is answered, and the client does not read the answer: the others wait for that.
     let reply = vec![7; 8 << 20];
     let length = reply.len();
     table.deliver(Send { conn: slow.id, bytes: reply, answered: 1, ..Send::default() });
@@ -246,7 +246,7 @@ fn requests_of_a_client_that_does_not_read_slow_nobody_else_down() {
     table.deliver(Send { conn: other.id, answered: 11, ..Send::default() });
     assert!(!table.is_throttled());
 
-    // The client reads, and what it asked for is carried out.
+    // The client reads, and its requests are executed.
     let mut read = 0;
     let mut chunk = vec![0; 1 << 20];
     while read < length {
@@ -257,7 +257,7 @@ fn requests_of_a_client_that_does_not_read_slow_nobody_else_down() {
     table.deliver(Send { conn: slow.id, answered: 39, ..Send::default() });
     assert_eq!(table.shared.outstanding.get(), 0);
     assert_eq!(table.shared.outstanding_bytes.get(), 0);
-    // A connection that ends while it is excused leaves nothing behind.
+    // A connection that ends while it is excused leaves no count behind.
     table.count(&other, 5, 100);
     let bytes = vec![7; 8 << 20];
     table.deliver(Send { conn: other.id, bytes, answered: 1, ..Send::default() });
@@ -279,7 +279,7 @@ fn a_frame_that_has_begun_and_does_not_end_is_given_up_unless_the_server_itself_
     };
     client.write_all(&FRAME).unwrap();
     until(&reactor, "the first frame", || core.frame_bytes.get() == FRAME.len());
-    // What it announces takes its time, and no memory.
+    // An announced frame gets more time, but no memory.
     let announced = 10 * limits::FRAME_BYTES_PER_LOOK;
     let length = u32::try_from(announced).unwrap();
     arrives(&mut client, &[&length.to_be_bytes()[..], &[7; 8000]].concat(), 8004);
@@ -318,7 +318,7 @@ fn nobody_without_a_session_holds_more_than_a_connect_request() {
         if length == limits::CONNECT_FRAME_BYTES_MAX {
             client.write_all(&vec![7; length as usize]).unwrap();
             until(&reactor, "the frame", || core.frame_bytes.get() == length as usize + 4);
-            // And the next one may be as long as any.
+            // The next frame may again have any length.
             client.write_all(&(2 * length).to_be_bytes()).unwrap();
             until(&reactor, "the next one", || connection.partial.borrow().len() == 4);
         } else {
@@ -349,7 +349,7 @@ fn when_all_hold_too_much_those_go_who_hold_most_for_longest() {
     let gone = || cores.iter().map(|core| core.closed.get()).collect::<Vec<_>>();
     give(0, 20);
     give(1, 4);
-    // Requests count as well, and the beginning of a frame.
+    // Requests and an incomplete frame also count.
     table.count(&ends[3].0, 1, 3 << 20);
     ends[3].0.recount();
     assert_eq!((budget.held() + 1) >> 20, 27);
@@ -360,7 +360,7 @@ fn when_all_hold_too_much_those_go_who_hold_most_for_longest() {
     assert_eq!(gone(), [true, false, false, false], "as much as another, and for longer");
     assert_eq!(budget.closed().0, 1);
     assert!(budget.held() >> 20 < 40 && budget.held() >> 20 >= 28, "{budget:?}");
-    // Closed as well when the rest of what is held belongs to others, but not all at once.
+    // Connections are also closed if others hold the rest of the memory, but not all at once.
     drop(table.deliver(Send { conn: ends[2].0.id, bytes: Vec::new(), ..Send::default() }));
     table.remove(&ends[2].0);
     table.settle();
@@ -401,7 +401,7 @@ fn a_connection_that_the_core_has_closed_ends_however_slowly_its_client_reads() 
     let begun = Instant::now();
     let patience = OUTPUT_STALL + Duration::from_secs(16);
     let mut taken = vec![0; 50_000];
-    // It reads now and then, so that it is never stuck for long.
+    // It reads from time to time, so that it is never stuck for long.
     for second in (10..=46).step_by(10) {
         client.read_exact(&mut taken).unwrap();
         reactor.sleep(Some(Instant::now() + Duration::from_millis(10))).unwrap();
@@ -426,14 +426,14 @@ fn what_is_short_does_not_wait_behind_long_pieces_for_others() {
     let long = |byte: u8| vec![byte; 100_000];
     let mut sends: Vec<Send> = (0..20).map(|place| send(place, long(1))).collect();
     sends.extend((0..20).map(|place| send(place, long(2))));
-    // Behind what its connection waits for.
+    // After the bytes for which its connection waits.
     sends.push(send(0, vec![3; 10]));
     sends.push(send(20, vec![4; 10]));
     sends.push(Send { close: true, ..send(1, vec![5; 10]) });
     table.deliver_all(sends);
     assert_eq!(ends[20].0.unsent_bytes(), 0, "it is on its way");
     let unsent = |place: usize| ends[place].0.unsent_bytes();
-    // A client that stands in line gets no turn by sending something.
+    // A client in the queue does not get a turn by sending something.
     assert!(ends[0].0.advance(Readiness::default()).is_none());
     assert!((0..20).all(|place| unsent(place) >= 200_000) && table.has_line());
     table.write_some();
@@ -444,7 +444,7 @@ fn what_is_short_does_not_wait_behind_long_pieces_for_others() {
         table.write_some();
     }
     assert!(!table.has_line() && (0..20).all(|place| unsent(place) == 0));
-    // And the socket gets it all in its order.
+    // The socket gets everything in order.
     let mut got = vec![0; 200_010];
     ends[0].1.read_exact(&mut got).unwrap();
     assert!(got == [long(1), long(2), vec![3; 10]].concat());

@@ -1,8 +1,8 @@
-//! A connection to the first of several addresses that answers.
+//! Connects to the first of several addresses that answers.
 //!
-//! An address behind which nobody is says nothing at all, and the kernel asks there for minutes. So
-//! addresses are not tried one after the other: where one has not answered within a moment, the next
-//! one is asked as well, and the first answer wins (RFC 8305, "happy eyeballs").
+//! A dead address does not answer at all, and the kernel tries it for minutes. So the addresses are
+//! not tried strictly one after the other: if one has not answered within a moment, the next one is
+//! tried as well, and the first answer wins (RFC 8305, "happy eyeballs").
 
 use std::collections::VecDeque;
 use std::io;
@@ -15,18 +15,18 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::names::{Lookup, Names};
 use crate::link::Endpoint;
 
-/// How long an address is waited for before the next one is asked as well: longer than a round trip
-/// within a region, so that a second connection is the exception. RFC 8305 recommends it.
+/// The delay before the next address is tried as well: longer than a round trip within a region, so
+/// that a second connection is the exception. RFC 8305 recommends this value.
 const NEXT_AFTER: Duration = Duration::from_millis(250);
 
-/// How long the answer of a resolver may lie while others are waited for.
+/// How often the answers of resolvers are checked during the wait for connections.
 const NAMES_EVERY: Duration = Duration::from_millis(10);
 
-/// Connections under way, and what may become one.
+/// Attempts in progress, and further addresses.
 #[derive(Default)]
 struct Race {
     lookups: Vec<Lookup>,
-    /// Addresses that were not asked yet.
+    /// Addresses that were not tried yet.
     waiting: VecDeque<SocketAddr>,
     asked: Vec<(Socket, SocketAddr)>,
     last_asked: Option<Instant>,
@@ -36,7 +36,7 @@ struct Race {
 /// Connects to whichever address of these endpoints answers first.
 ///
 /// # Errors
-/// None did within the time; in words for an operator.
+/// None answered within the time; in words for an operator.
 pub(super) fn connect(
     to: &[Endpoint],
     timeout: Duration,
@@ -76,7 +76,7 @@ impl Race {
         });
     }
 
-    /// Asks the next address if it is its turn.
+    /// Tries the next address if it is due.
     fn ask_next(&mut self) {
         while self.asked.is_empty() || self.next_in().is_zero() {
             let Some(address) = self.waiting.pop_front() else { return };
@@ -90,7 +90,7 @@ impl Race {
         }
     }
 
-    /// How long until the next address is asked, if there is one.
+    /// How long until the next address is tried, if there is one.
     fn next_in(&self) -> Duration {
         let due = self.last_asked.map(|at| at + NEXT_AFTER);
         due.map_or(Duration::ZERO, |due| due.saturating_duration_since(Instant::now()))
@@ -100,7 +100,7 @@ impl Race {
         self.asked.is_empty() && self.waiting.is_empty() && self.lookups.is_empty()
     }
 
-    /// Waits for something to happen, at most so long.
+    /// Waits for an event, at most for `patience`.
     fn wait(&mut self, mut patience: Duration) -> Option<(TcpStream, SocketAddr)> {
         if !self.lookups.is_empty() {
             patience = patience.min(NAMES_EVERY);
@@ -121,7 +121,7 @@ impl Race {
             tv_nsec: patience.subsec_nanos().into(),
         };
         if poll(&mut polled, Some(&patience)).is_err() {
-            // Interrupted: whoever called comes back.
+            // Interrupted: the caller calls again.
             return None;
         }
         let ready: Vec<bool> = polled.iter().map(|fd| !fd.revents().is_empty()).collect();
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
     use std::net::TcpListener;
 
-    /// A socket that takes no more connections: who asks there hears nothing, as where nobody is.
+    /// A socket that accepts no more connections: an attempt gets no answer, as from a dead address.
     struct Silent {
         at: Endpoint,
         _socket: Socket,

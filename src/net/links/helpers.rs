@@ -1,6 +1,6 @@
-//! Threads for what may take seconds: making connections, and binding to what may have a name.
+//! Threads for work that may take seconds: connecting, and binding to addresses that may be names.
 //!
-//! One thread per job, since a server that does not answer must not hold up the connection to one
+//! One thread per job, because a server that does not answer must not delay the connection to one
 //! that does; an ensemble is small, and connections between its servers are made rarely.
 
 use std::cell::Cell;
@@ -19,25 +19,25 @@ use crate::runtime::Doorbell;
 /// Connections of other servers that the kernel may hold while we are busy.
 const BACKLOG: u32 = 128;
 
-/// How long a resolver is waited for before an attempt to listen fails, or who has come is not found
-/// among the members; the next one asks again.
+/// How long to wait for a resolver before an attempt to listen fails, or an accepted connection
+/// counts as a non-member's; the next attempt asks again.
 const NAME_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Something that may take a while.
+/// A job that may take a while.
 pub(super) enum Job {
     Connect { to: Vec<Endpoint>, timeout: Duration },
     Bind { at: Endpoint },
     Resolve { hosts: Vec<String> },
 }
 
-/// What became of it, in words for an operator if nothing.
+/// The result of a job; failures are texts for an operator.
 pub(super) enum Outcome {
     Connected(Result<(TcpStream, SocketAddr), String>),
     Bound(Result<TcpListener, String>),
     Resolved(Vec<(String, Result<Vec<IpAddr>, String>)>),
 }
 
-/// Those at work.
+/// The threads at work.
 pub(super) struct Helpers {
     bell: Doorbell,
     done: Sender<(u64, Outcome)>,
@@ -54,7 +54,7 @@ impl Helpers {
         Helpers { bell, done, outcomes, next: Cell::new(0), at_work: Cell::new(0), names }
     }
 
-    /// Begins a job; `None`: there are too many.
+    /// Begins a job; `None`: there are too many jobs.
     pub fn start(&self, job: Job) -> Option<u64> {
         if self.at_work.get() >= limits::LINK_JOBS_MAX {
             return None;
@@ -79,7 +79,7 @@ impl Helpers {
         Some(number)
     }
 
-    /// A job that is done.
+    /// The next finished job.
     pub fn finished(&self) -> Option<(u64, Outcome)> {
         if self.at_work.get() == 0 {
             return None;
@@ -90,7 +90,7 @@ impl Helpers {
     }
 }
 
-/// Asks for all of these at once.
+/// Resolves all of these at once.
 fn resolve(hosts: Vec<String>, names: &Names) -> Vec<(String, Result<Vec<IpAddr>, String>)> {
     let until = Instant::now() + NAME_PATIENCE;
     let asked: Vec<_> = hosts
@@ -104,20 +104,20 @@ fn resolve(hosts: Vec<String>, names: &Names) -> Vec<(String, Result<Vec<IpAddr>
     asked.into_iter().map(|(lookup, host)| (host, answer(lookup))).collect()
 }
 
-/// Listens there, and says why not.
+/// Listens at an endpoint; the error is a text.
 pub(super) fn listen(at: &Endpoint, names: &Names) -> Result<TcpListener, String> {
     try_listen(at, names).map_err(|(_, reason)| reason)
 }
 
-/// The same, with the kind of the failure.
+/// The same, with the kind of failure.
 pub(super) fn try_listen(at: &Endpoint, names: &Names) -> Result<TcpListener, (ErrorKind, String)> {
     let no_address = |reason| (ErrorKind::NotFound, reason);
     let addresses =
         names.ask(at).answer_until(Instant::now() + NAME_PATIENCE).map_err(no_address)?;
-    // ZooKeeper: of a name with several addresses the first one counts.
+    // ZooKeeper: it uses the first one of several addresses of a name.
     let first = *addresses.first().ok_or_else(|| no_address("it has no address".to_owned()))?;
     let bound = match bind(first, BACKLOG, false) {
-        // A machine without IPv6 has its other addresses all the same.
+        // A machine without IPv6 still has its IPv4 addresses.
         Err(_) if first.is_ipv6() && first.ip().is_unspecified() => {
             bind((Ipv4Addr::UNSPECIFIED, first.port()).into(), BACKLOG, false)
         }

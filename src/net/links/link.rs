@@ -1,4 +1,4 @@
-//! One link: what arrives, its unsent bytes, its end.
+//! One link: its input, its unsent bytes, its end.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -18,21 +18,20 @@ use crate::limits;
 use crate::link::LinkId;
 use crate::runtime::{Readiness, Ready, Timer, Watch};
 
-/// Reads of a link that is being closed before others get their turn: what it brings is thrown away.
+/// Reads of a closing link before others get their turn; its input is discarded.
 const READS_PER_TURN: usize = 4;
 
-/// Bytes read at once of a link that comes from an address of no member.
+/// Bytes per read of a link from an address of no member.
 pub(super) const STRANGER_READ_BYTES: usize = 8 << 10;
 const _: () = assert!(STRANGER_READ_BYTES * 4 <= limits::STRANGERS_READ_BYTES_PER_TURN);
 
-/// Pieces that are shorter are copied together: copying them costs less than telling the kernel
-/// where each of them is.
+/// Shorter pieces are copied together: copying them costs less than passing each of them to the kernel.
 const COPIED_BYTES_MAX: usize = 2048;
 
 /// Bytes of pieces copied together.
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// Pieces given to the kernel at once.
+/// Pieces per system call.
 const PIECES_AT_ONCE: usize = 16;
 
 /// How long a link that was closed here may take for its last bytes, and then for the other side to
@@ -43,38 +42,38 @@ pub(super) struct Link {
     id: LinkId,
     socket: TcpStream,
     links: Links,
-    /// Where it came from, if it was accepted: it counts there until it is over.
+    /// The remote address, if the link was accepted: it counts for that address until its end.
     accepted_from: Option<IpAddr>,
-    /// Which members' address that is, if that was looked at.
+    /// The members that have this address, if addresses are checked.
     may_be: RefCell<Option<Vec<ServerId>>>,
-    /// Tells when the socket is ready; none before it runs and when it is over.
+    /// The watch on the socket; none before the link runs and after its end.
     watch: RefCell<Option<Watch>>,
     unsent: RefCell<Unsent>,
     end: RefCell<Option<End>>,
     paused: Cell<bool>,
-    /// It is among the strangers that wait for the next turn, and is not read before.
+    /// It is in the queue of strangers that wait for the next turn, and is not read before.
     waits: Cell<bool>,
     /// Bounds the time for the last bytes.
     patience: RefCell<Option<Timer>>,
-    /// Nothing more is written, and the other side may read what was.
+    /// Nothing more is written, and the other side may read the last bytes.
     said_farewell: Cell<bool>,
 }
 
 #[derive(Default)]
 struct Unsent {
     pieces: VecDeque<Piece>,
-    /// Bytes of the first piece that are out already.
+    /// Bytes of the first piece that are already sent.
     front_sent: usize,
-    /// Whether the end of the turn writes it.
+    /// Whether it is written at the end of the turn.
     dirty: bool,
-    /// Whether the socket is full, and we wait for room.
+    /// Whether the socket is full, and the link waits for room.
     full: bool,
 }
 
 enum Piece {
     /// Short ones, copied together.
     Copied(Vec<u8>),
-    /// A long one, shared with whoever else gets it.
+    /// A long one, shared with other links that send it.
     Shared(Bytes),
 }
 
@@ -88,9 +87,9 @@ impl Piece {
 }
 
 enum End {
-    /// Its owner has said all there was to say.
+    /// Its owner has closed it.
     ByCore,
-    /// The other side, or the network.
+    /// The other side or the network has ended it.
     Failed(String),
 }
 
@@ -124,7 +123,8 @@ impl Link {
         self.may_be.borrow().as_ref().is_some_and(Vec::is_empty)
     }
 
-    /// There are other members: which of them may have opened it. What it could be before it can be still.
+    /// The members have changed: updates which of them may have opened it. Members that were possible
+    /// before remain possible.
     pub fn identify(&self, of: impl FnOnce(IpAddr) -> Vec<ServerId>) -> Option<Vec<ServerId>> {
         let from = self.accepted_from?;
         let mut may_be = self.may_be.borrow_mut();
@@ -150,7 +150,7 @@ impl Link {
         }
     }
 
-    /// Keeps bytes for the end of the turn. Whether it is the first time in this turn.
+    /// Keeps bytes for the end of the turn. Returns whether it is the first call in this turn.
     pub fn push(&self, bytes: Bytes, shared: &Shared) -> bool {
         let mut unsent = self.unsent.borrow_mut();
         if bytes.is_empty() {
@@ -173,7 +173,7 @@ impl Link {
         !std::mem::replace(&mut unsent.dirty, true)
     }
 
-    /// Writes what the socket takes now.
+    /// Writes as much as the socket accepts now.
     pub fn flush(&self) {
         self.unsent.borrow_mut().dirty = false;
         if self.unsent.borrow().full {
@@ -193,14 +193,15 @@ impl Link {
         self.wake();
     }
 
-    /// Closes it when everything is out, or after a while.
+    /// Closes it when everything is sent, or after a time limit.
     pub fn close_after_output(&self) {
-        // Whatever else was wrong with it: nobody wants to know any more.
+        // Another failure no longer matters.
         *self.end.borrow_mut() = Some(End::ByCore);
         self.wake();
     }
 
-    /// Writes what the socket takes; if that is not all, waits for room. Whether nothing is left.
+    /// Writes as much as the socket accepts; if that is not all, waits for room. Returns whether nothing
+    /// is left.
     fn write(&self) -> io::Result<bool> {
         let shared = &self.links.shared;
         let mut unsent = self.unsent.borrow_mut();
@@ -242,7 +243,8 @@ impl Link {
         SockRef::from(&self.socket).send_vectored_with_flags(&slices[..count], flags)
     }
 
-    /// Does what can be done now; why it is over, if it is and its owner does not know.
+    /// Reads and writes what is possible now; returns the reason of its end, if it has ended and its owner
+    /// does not know.
     fn advance(self: &Rc<Self>, what: Readiness) -> Option<String> {
         if let Err(error) = self.write() {
             return Some(error.to_string());
@@ -250,7 +252,7 @@ impl Link {
         if let Some(End::Failed(reason)) = &*self.end.borrow() {
             return Some(reason.clone());
         }
-        // Without a server there is nobody to read for.
+        // Without a core there is no receiver for input.
         let core = self.links.core()?;
         if core.has_enough_of(self.id) {
             if !self.paused.replace(true) {
@@ -280,7 +282,7 @@ impl Link {
                     left.set(left.get() - bytes);
                 }
                 core.link_received(self.id, &scratch[..bytes]);
-                // Whatever comes now is told anew; its end has been told with the bytes.
+                // Later input causes a new event; the end of the stream was reported with these bytes.
                 if bytes < room && !what.hung_up && self.end.borrow().is_none() {
                     return None;
                 }
@@ -297,7 +299,7 @@ impl Link {
         None
     }
 
-    /// A stranger's link is read on in a later turn, behind those that wait already.
+    /// A stranger's link is read further in a later turn, after those that already wait.
     fn wait_for_turn(self: &Rc<Self>) {
         if !self.waits.replace(true) {
             self.links.shared.strangers.borrow_mut().push_back(self.clone());
@@ -310,7 +312,7 @@ impl Link {
         self.wake();
     }
 
-    /// Writes the last bytes, says that nothing more will come, and lets the other side read them.
+    /// Writes the last bytes, shuts down sending, and lets the other side read them.
     fn depart(self: &Rc<Self>) {
         if self.patience.borrow().is_none() {
             let this = self.clone();
@@ -342,7 +344,7 @@ impl Link {
         self.wake();
     }
 
-    /// Lets go of the socket: the reactor's hold on it is the last.
+    /// Drops the watch, which holds the last reference to the socket.
     fn forget(&self) {
         let watch = self.watch.borrow_mut().take();
         if watch.is_none() {
@@ -350,7 +352,7 @@ impl Link {
         }
         let timer = self.patience.borrow_mut().take();
         if self.waits.replace(false) {
-            // It holds the socket.
+            // The queue also references the socket.
             self.links.shared.strangers.borrow_mut().retain(|link| link.id != self.id);
         }
         if let Some(remote) = self.accepted_from {
@@ -375,7 +377,7 @@ impl Ready for Link {
 }
 
 impl Unsent {
-    /// So many bytes are out.
+    /// Removes bytes that were sent.
     fn remove(&mut self, mut bytes: usize, shared: &Shared) {
         while bytes > 0 {
             let front = self.pieces.front().expect("no more is sent than there was");

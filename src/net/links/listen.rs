@@ -1,4 +1,4 @@
-//! Listening for other servers, on ports that may change while the server runs.
+//! Listens for other servers, on ports that may change while the server runs.
 
 use std::cell::{Cell, RefCell};
 use std::net::TcpListener;
@@ -14,14 +14,14 @@ use crate::runtime::{Readiness, Ready, Timer, Watch, accept};
 /// Time between two attempts to listen.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
 
-/// Attempts between two lines that say that it does not work.
+/// Attempts between two lines about failing to listen.
 const ATTEMPTS_PER_LINE: u32 = 30;
 
-/// What an operator can do about it.
+/// Advice for an operator.
 pub(super) const WAY_OUT: &str = "Another process may have the port (`ss -ltnp`), or this machine may not have the \
     address: the server.N line of this server must name one that it has";
 
-/// What a port is called in messages.
+/// The name of a port in messages.
 pub(super) fn name(port: Port) -> &'static str {
     match port {
         Port::Quorum => "quorum port",
@@ -36,19 +36,19 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Connections accepted in a row.
 const ACCEPTED_PER_TURN: usize = 16;
 
-/// One address. Dropping it stops listening there.
+/// One listening address. Dropping it stops listening there.
 pub(super) struct Listener {
     inner: Rc<Inner>,
 }
 
-/// What the reactor and the helpers hold on to.
+/// The part that the reactor and the helpers reference.
 pub(super) struct Inner {
     links: Links,
     port: Port,
     at: Endpoint,
     began: Instant,
     attempts: Cell<u32>,
-    /// The socket, once it is bound, and what tells of connections.
+    /// The socket, once it is bound, and the watch on it.
     bound: RefCell<Option<(Watch, Rc<TcpListener>)>>,
     pause: RefCell<Option<Timer>>,
     stopped: Cell<bool>,
@@ -104,7 +104,7 @@ impl Inner {
         }
     }
 
-    /// What became of the attempt. Tries until it works.
+    /// Handles the result of an attempt. Tries until it works.
     pub fn on_bound(self: &Rc<Self>, outcome: Result<TcpListener, String>) {
         if self.stopped.get() {
             return;
@@ -133,8 +133,8 @@ impl Inner {
         let (others_wait, other_listens) = self.others();
         let attempts_max = self.links.shared.options.bind_attempts_max;
         if attempts_max.is_some_and(|max| attempt >= max) && !others_wait && !other_listens {
-            // ZooKeeper: QuorumCnxManager.Listener ends the process when it has given up the last of
-            // its addresses, and goes on as long as it listens at one.
+            // ZooKeeper: QuorumCnxManager.Listener ends the process when it has given up its last
+            // address, and continues as long as it listens at one.
             if let Some(core) = self.links.core() {
                 core.link_fatal(format!(
                     "this server cannot listen at {}:{}, its {}: {reason}. It has tried {attempt} times, as \
@@ -151,8 +151,8 @@ impl Inner {
                 false => "this server takes no part in its ensemble until it works",
             };
             tracing::error!(
-                "this server cannot listen at {}:{}, its {}: {reason}. It has tried for {} s and tries \
-                 on; {so}. {WAY_OUT}",
+                "this server cannot listen at {}:{}, its {}: {reason}. It has tried for {} s and \
+                 keeps trying; {so}. {WAY_OUT}",
                 at.host,
                 at.port,
                 name(port),
@@ -162,11 +162,11 @@ impl Inner {
         self.after(RETRY_EVERY, Inner::attempt);
     }
 
-    /// Of the other addresses of this port: whether one may still be bound within the attempts that
-    /// it has, and whether one is.
+    /// The other addresses of this port: whether one may still be bound within its attempts, and
+    /// whether one is bound.
     fn others(&self) -> (bool, bool) {
         let max = self.links.shared.options.bind_attempts_max.unwrap_or(u32::MAX);
-        // While listeners are being made not one of them has failed for good.
+        // While listeners are being made, none of them has failed for good.
         let Ok(listeners) = self.links.shared.listeners.try_borrow() else { return (true, false) };
         let inner = listeners.iter().map(|listener| &listener.inner);
         let others = inner.filter(|other| other.port == self.port && other.at != self.at);

@@ -1,12 +1,12 @@
-//! Whose address a connection comes from.
+//! Finds the members that have the address of a connection.
 //!
-//! Nothing that a server says of itself on the ports between servers can be checked, but where it comes
-//! from can: the names and addresses of the members stand in the configuration. Names are resolved in the
-//! background, and anew when somebody comes from an address that is nobody's: a container may have
-//! another one after a restart. Until that answer is there, whoever has come waits.
+//! On the ports between servers, nothing that a server says about itself can be verified except its
+//! address: the configuration has the names and addresses of the members. Names are resolved in the
+//! background, and again when a connection comes from an address of no member, because a container may
+//! have another address after a restart. The connection waits for that answer.
 //!
-//! A name that no resolver has ever known says nothing of where its server is: that one may come from
-//! anywhere, and nobody else.
+//! If a member's name has never been resolved, that member may connect from any address; this does not
+//! apply to any other member.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -16,49 +16,49 @@ use crate::id::ServerId;
 use crate::link::MemberHosts;
 use crate::quorum::is_wildcard;
 
-/// Who may connect to the ports between servers (`ringkeeper.peerAddressCheck`).
+/// Which servers may connect to the ports between servers (`ringkeeper.peerAddressCheck`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PeerAddressCheck {
-    /// Whoever says that it is a member comes from an address of that member. Servers that are no
-    /// members come from anywhere: they wait to be added, or observe.
+    /// A server that names the id of a member must come from an address of that member. Non-members may
+    /// come from any address: they wait to be added, or observe.
     Members,
-    /// Nobody comes from elsewhere.
+    /// Only addresses of members are accepted.
     Strict,
-    /// Addresses are not looked at.
+    /// Addresses are not checked.
     #[default]
     Off,
 }
 
-/// No name is asked for again sooner: a stranger shall not make this server flood a resolver.
+/// Least time between two queries for a name: a stranger must not make this server flood a resolver.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Answers that are older are asked for anew when somebody comes, who does not wait for that: an address
-/// that a member has left may be somebody else's.
+/// Older answers are refreshed when a connection arrives, which does not wait for that: an address that a
+/// member has left may belong to another host.
 const STALE_AFTER: Duration = Duration::from_secs(60);
 
 /// Between two lines about names that cannot be resolved.
 const SAID_EVERY: Duration = Duration::from_secs(60);
 
-/// What a host of the configuration was found to be.
+/// The addresses of a host in the configuration.
 #[derive(Debug, Default)]
 struct Host {
-    /// As of the last answer.
+    /// From the last answer.
     addresses: Vec<IpAddr>,
-    /// Whether there was one.
+    /// Whether there ever was an answer.
     was_found: bool,
 }
 
-/// The members, and where they are. See the module.
+/// The members and their addresses. See the module.
 #[derive(Debug, Default)]
 pub(super) struct Members {
     check: PeerAddressCheck,
     of: MemberHosts,
     hosts: BTreeMap<String, Host>,
-    /// Whether a resolver is being asked.
+    /// Whether a query is in progress.
     asking: bool,
-    /// When the last answer came.
+    /// The time of the last answer.
     answered_at: Option<Instant>,
-    /// Names have come that nobody was asked for.
+    /// There are new names without a query.
     has_new_names: bool,
     said_at: Option<Instant>,
 }
@@ -72,7 +72,7 @@ impl Members {
         self.check
     }
 
-    /// Who the members are from now on.
+    /// Sets the members.
     pub fn set(&mut self, of: MemberHosts) {
         let names: BTreeSet<&String> = of.iter().flat_map(|(_, hosts)| hosts).collect();
         self.hosts.retain(|name, _| names.contains(name));
@@ -88,12 +88,12 @@ impl Members {
         self.of = of;
     }
 
-    /// The members that this address is one of.
+    /// The members that have this address.
     pub fn at(&self, from: IpAddr) -> Vec<ServerId> {
         let from = from.to_canonical();
         let is_there = |host: &String| {
             let known = self.hosts.get(host).map_or(&[][..], |host| &host.addresses);
-            // Linux takes 127.0.0.1 for a connection to any other loopback address of its own.
+            // Linux uses 127.0.0.1 as the source of a connection to any other loopback address.
             let is_same_machine = || {
                 let default = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
                 default.contains(&from) && known.iter().any(IpAddr::is_loopback)
@@ -103,20 +103,20 @@ impl Members {
         self.of.iter().filter(|(_, hosts)| hosts.iter().any(is_there)).map(|(id, _)| *id).collect()
     }
 
-    /// The same, and all of whom it is not known where they are.
+    /// The same, and all members whose addresses are unknown.
     pub fn may_be(&self, from: IpAddr) -> Vec<ServerId> {
         let mut ids = self.at(from);
         ids.extend(self.unplaced().filter(|id| !ids.contains(id)).collect::<Vec<_>>());
         ids
     }
 
-    /// Members with a name that was never resolved, or with one that stands for everywhere.
+    /// Members with a name that was never resolved, or with a wildcard.
     fn unplaced(&self) -> impl Iterator<Item = ServerId> + '_ {
         let is_unknown = |host: &String| self.hosts.get(host).is_none_or(|host| !host.was_found);
         self.of.iter().filter(move |(_, hosts)| hosts.iter().any(is_unknown)).map(|(id, _)| *id)
     }
 
-    /// What a resolver is asked for from now on: nothing while it is being asked, or was just now.
+    /// Begins a query and returns its names: none while a query is in progress, or was made just now.
     pub fn begin_asking(&mut self, now: Instant) -> Option<Vec<String>> {
         let is_recent = self.answered_at.is_some_and(|at| now < at + ASK_AGAIN);
         if self.asking || (is_recent && !self.has_new_names) {
@@ -131,22 +131,22 @@ impl Members {
         Some(names)
     }
 
-    /// The same for names of which nobody was ever asked.
+    /// The same for names that were never queried.
     pub fn begin_asking_if_new(&mut self, now: Instant) -> Option<Vec<String>> {
         if self.has_new_names { self.begin_asking(now) } else { None }
     }
 
-    /// Whether the answers may be out of date.
+    /// Whether the answers may be outdated.
     pub fn is_stale(&self, now: Instant) -> bool {
         self.answered_at.is_some_and(|at| now >= at + STALE_AFTER)
     }
 
-    /// Whether an answer is on its way.
+    /// Whether a query is in progress.
     pub fn is_asking(&self) -> bool {
         self.asking
     }
 
-    /// What the resolver said of each name. One that it does not know any more stays where it was.
+    /// Handles the resolver's answers. A name that can no longer be resolved keeps its addresses.
     pub fn handle_answers(
         &mut self,
         now: Instant,
@@ -171,13 +171,13 @@ impl Members {
         if !unknown.is_empty() && self.said_at.is_none_or(|at| now >= at + SAID_EVERY) {
             self.said_at = Some(now);
             tracing::warn!(
-                "it is not known where some members of the ensemble are: {unknown}. Until it is, whoever says \
-                 that it is one of them is let in from anywhere"
+                "the addresses of some members of the ensemble are unknown: {unknown}. Until they \
+                 are known, a server that names the id of one of them is accepted from any address"
             );
         }
     }
 
-    /// Nobody can be asked.
+    /// The query could not be made.
     pub fn handle_no_answer(&mut self) {
         self.asking = false;
     }
@@ -233,7 +233,7 @@ mod tests {
         let begun = Instant::now();
         assert_eq!(members.begin_asking(begun), Some(vec!["zk1".to_owned()]));
         assert_eq!(members.begin_asking(begun), None, "it is being asked for");
-        // Nobody has ever said where it is.
+        // Its address was never resolved.
         assert_eq!(members.may_be(at("10.0.0.7")), ids(&[1]));
         members.handle_answers(begun, vec![("zk1".to_owned(), Err("no such name".to_owned()))]);
         assert_eq!(members.may_be(at("10.0.0.7")), ids(&[1]));
@@ -243,7 +243,7 @@ mod tests {
         members.handle_answers(later, vec![("zk1".to_owned(), Ok(vec![at("10.0.0.1")]))]);
         assert_eq!(members.may_be(at("10.0.0.7")), ids(&[]));
         assert_eq!(members.may_be(at("10.0.0.1")), ids(&[1]));
-        // A resolver that fails moves nobody.
+        // A failing resolver changes no addresses.
         let failed = later + ASK_AGAIN;
         assert!(members.begin_asking(failed).is_some());
         members.handle_answers(failed, vec![("zk1".to_owned(), Err("it hangs".to_owned()))]);
@@ -256,7 +256,7 @@ mod tests {
         assert!(members.begin_asking(moved).is_some());
         members.handle_answers(moved, vec![("zk1".to_owned(), Ok(vec![at("10.0.0.7")]))]);
         assert_eq!((members.at(at("10.0.0.1")), members.at(at("10.0.0.7"))), (ids(&[]), ids(&[1])));
-        // Another configuration: a new name is asked for at once.
+        // Another configuration: a new name is queried at once.
         let lines = [(1, "zk1"), (2, "10.0.0.2"), (3, "zk3")];
         members.set(
             lines.iter().map(|(id, host)| (ServerId(*id), vec![(*host).to_owned()])).collect(),

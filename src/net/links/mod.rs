@@ -1,12 +1,12 @@
-//! Connections to other servers: carries out [`LinkOp`]s and says what happened as [`LinkEvent`]s.
+//! Connections to other servers: executes [`LinkOp`]s and reports [`LinkEvent`]s.
 //!
-//! All of it lives on the replica's executor, so that a proposal or an ACK crosses no core: what
-//! arrives goes to the replica as it lies in the receive buffer; what leaves is written by the turn
-//! that produced it, one system call per link, and only what the socket does not take waits. Names
-//! are resolved, and connections made, on threads of their own, since both may take seconds.
+//! All of it lives on the replica's executor, so that a proposal or an ACK crosses no core: input goes to the replica
+//! directly from the receive buffer; output is written by the turn that produced it, with one system call per link,
+//! and only bytes that the socket does not accept wait. Separate threads resolve names and connect, because both may
+//! take seconds.
 //!
-//! Nothing here knows what the bytes mean. A link that says nothing, or the wrong thing, is for the
-//! one who owns it to close.
+//! This module does not know the meaning of the bytes. The owner of a link has to close it if it is silent or sends
+//! wrong data.
 
 mod dial;
 mod helpers;
@@ -34,31 +34,31 @@ use members::Members;
 pub use members::PeerAddressCheck;
 use names::Names;
 
-/// Who hears what happens on links: the replica's host.
+/// The receiver of link events: the replica's host.
 pub trait LinkCore {
-    /// Events are there for [`Links::deliver`].
+    /// There are events for [`Links::deliver`].
     fn link_events(&self);
-    /// Bytes arrived, behind all events before them.
+    /// Bytes arrived, after all earlier events.
     fn link_received(&self, link: LinkId, bytes: &[u8]);
-    /// It is no use going on.
+    /// The server cannot continue.
     fn link_fatal(&self, reason: String);
     /// Whether nothing more may be read from this link for now; [`Links::resume`] has it asked again.
     fn has_enough_of(&self, link: LinkId) -> bool;
 }
 
-/// What an operator may choose about links.
+/// Options of links.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LinkOptions {
-    /// Dead connections are looked for by the kernel (`tcpKeepAlive`).
+    /// The kernel detects dead connections (`tcpKeepAlive`).
     pub keep_alive: bool,
-    /// Attempts to listen at an address after which the server gives up, for its supervisor to act
-    /// (`electionPortBindRetry`). `None`: it goes on trying.
+    /// Attempts to listen at an address after which the server stops, so that its supervisor can act
+    /// (`electionPortBindRetry`). `None`: it keeps trying.
     pub bind_attempts_max: Option<u32>,
-    /// Who may connect (`ringkeeper.peerAddressCheck`).
+    /// Which servers may connect (`ringkeeper.peerAddressCheck`).
     pub peer_address_check: PeerAddressCheck,
 }
 
-/// Why a server could not listen for others somewhere at this moment.
+/// Why a server could not listen for other servers at this moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Obstacle {
     /// Another process has the port.
@@ -67,7 +67,7 @@ pub enum Obstacle {
     Other(String),
 }
 
-/// Why a server could not listen for others there at this moment.
+/// Why a server could not listen for other servers at this endpoint at this moment.
 pub fn obstacle(at: &Endpoint) -> Option<Obstacle> {
     let (kind, reason) = helpers::try_listen(at, &Names::default()).err()?;
     Some(match kind {
@@ -78,7 +78,7 @@ pub fn obstacle(at: &Endpoint) -> Option<Obstacle> {
     })
 }
 
-/// Asks for all of these hosts at once, and gives the reasons of those that do not resolve until then.
+/// Resolves all of these hosts at once, and returns the errors of those that do not resolve by `until`.
 pub fn unresolved(hosts: &[Endpoint], until: Instant) -> Vec<(Endpoint, String)> {
     let names = Names::default();
     let asked: Vec<_> = hosts.iter().map(|at| (at, names.ask(at))).collect();
@@ -101,24 +101,23 @@ struct Shared {
     links: RefCell<BTreeMap<LinkId, Slot>>,
     listeners: RefCell<Vec<Listener>>,
     helpers: Helpers,
-    /// What the helpers are at, by job.
+    /// The jobs of the helpers.
     jobs: RefCell<BTreeMap<u64, Waiting>>,
     events: RefCell<VecDeque<Event>>,
-    /// Links with something to be written at the end of the turn.
+    /// Links with output for the end of the turn.
     dirty: RefCell<Vec<Rc<Link>>>,
-    /// Links that would read, but the replica is behind.
+    /// Links that are not read because the replica is behind.
     paused: RefCell<Vec<Rc<Link>>>,
-    /// Links of strangers that have more to read than strangers may bring in one turn, in the order in which they are
-    /// read.
+    /// Links of strangers with more input than strangers may bring in one turn, in reading order.
     strangers: RefCell<VecDeque<Rc<Link>>>,
-    /// What strangers may still bring in this turn, in bytes.
+    /// Bytes that strangers may still bring in this turn.
     strangers_left: Cell<usize>,
     members: RefCell<Members>,
-    /// Connections that wait until it is known whose address theirs is.
+    /// Connections that wait until their address is matched to members.
     unplaced: RefCell<VecDeque<(TcpStream, Port, SocketAddr)>>,
-    /// Other members were named, and links accepted before are to be looked at.
+    /// The members have changed, and links accepted before are to be checked again.
     is_identifying: Cell<bool>,
-    /// When it was last said that a stranger was refused, and how many since.
+    /// When the refusal of a connection was last logged, and how many were refused since.
     refused: Cell<(Option<Instant>, u64)>,
     /// Accepted links by remote address.
     remotes: RefCell<BTreeMap<IpAddr, u32>>,
@@ -127,17 +126,17 @@ struct Shared {
     scratch: RefCell<Box<[u8]>>,
     /// Emptied buffers.
     spare: RefCell<Vec<Vec<u8>>>,
-    /// Links that were closed here and still write their last bytes.
+    /// Closed links that still write their last bytes.
     ending: Cell<usize>,
 }
 
-/// A link as those who own it see it.
+/// The state of a link for its owner.
 enum Slot {
     Connecting,
     Open(Rc<Link>),
 }
 
-/// Who waits for a job of the helpers.
+/// The purpose of a job of the helpers.
 enum Waiting {
     Link(LinkId),
     Listener(Rc<listen::Inner>),
@@ -168,8 +167,8 @@ impl Event {
 /// Bytes read at once.
 const SCRATCH_BYTES: usize = 256 << 10;
 
-/// From so many bytes on somebody is told at once that they have left: more of a tree may follow.
-/// Fewer are told with the next turn, which comes anyway.
+/// From this many sent bytes on, the owner is notified at once, because more of a tree may follow. Fewer are reported
+/// with the next turn.
 const SENT_BYTES_TOLD_AT_ONCE: u64 = 32 << 10;
 
 /// Between two lines about connections that were refused.
@@ -179,7 +178,7 @@ const REFUSED_EVERY: Duration = Duration::from_secs(10);
 const SPARE_BUFFERS_MAX: usize = 16;
 
 impl Links {
-    /// Without any link, for the thread of `reactor`, which `bell` wakes.
+    /// An empty set of links for the thread of `reactor`, which `bell` wakes.
     pub fn new(options: LinkOptions, bell: Doorbell, reactor: Reactor) -> Links {
         Links {
             shared: Rc::new(Shared {
@@ -208,12 +207,12 @@ impl Links {
         }
     }
 
-    /// Who is told from now on.
+    /// Sets the receiver of events.
     pub fn set_core(&self, core: Weak<dyn LinkCore>) {
         *self.shared.core.borrow_mut() = Some(core);
     }
 
-    /// Carries out a wish. What is to be sent leaves with [`Links::flush`].
+    /// Executes an op. Bytes to be sent leave with [`Links::flush`].
     pub fn perform(&self, op: LinkOp) {
         match op {
             LinkOp::Listen { on } => self.listen(&on),
@@ -223,7 +222,7 @@ impl Links {
                 self.connect(link, to, Duration::from_millis(timeout_ms));
             }
             LinkOp::Send { link, bytes } => {
-                // A link that is gone: its owner hears of it, or closed it.
+                // The link is gone: its owner will get the event, or has closed it.
                 let Some(Slot::Open(link)) = self.shared.links.borrow().get(&link).map(Slot::share)
                 else {
                     return;
@@ -236,7 +235,7 @@ impl Links {
         }
     }
 
-    /// Writes what the turn has to send.
+    /// Writes the output of the turn.
     pub fn flush(&self) {
         let mut dirty = self.shared.dirty.borrow_mut();
         for link in dirty.drain(..) {
@@ -244,10 +243,10 @@ impl Links {
         }
     }
 
-    /// Tells what happened since the last time, but for bytes, which never wait.
+    /// Passes on the events since the last call, except bytes, which never wait.
     pub fn deliver(&self, mut tell: impl FnMut(LinkEvent<'_>)) {
         self.poll_helpers();
-        // What is told may not change the queue, it only asks the replica.
+        // The callback may not change the queue; it only calls the replica.
         let mut events = self.shared.events.borrow_mut();
         for event in events.drain(..) {
             tell(match &event {
@@ -265,7 +264,7 @@ impl Links {
         }
     }
 
-    /// A turn is over: strangers may bring as much again.
+    /// A turn is over: strangers may bring the same number of bytes again.
     pub fn end_turn(&self) {
         const READS: usize = limits::STRANGERS_READ_BYTES_PER_TURN / link::STRANGER_READ_BYTES;
         self.shared.strangers_left.set(limits::STRANGERS_READ_BYTES_PER_TURN);
@@ -280,7 +279,7 @@ impl Links {
         }
     }
 
-    /// The replica is not behind any more.
+    /// The replica is no longer behind.
     pub fn resume(&self) {
         let mut paused = self.shared.paused.borrow_mut();
         for link in paused.drain(..) {
@@ -327,7 +326,7 @@ impl Links {
             return self.ended(link, "too many connections are being made".to_owned());
         };
         self.shared.jobs.borrow_mut().insert(job, Waiting::Link(link));
-        // A resolver may hang for longer than anybody waits.
+        // A resolver may hang longer than the timeout.
         let links = self.clone();
         let give_up = move || {
             let connecting =
@@ -352,7 +351,7 @@ impl Links {
         }
     }
 
-    /// Takes what the helpers have finished.
+    /// Handles finished jobs of the helpers.
     fn poll_helpers(&self) {
         while let Some((job, outcome)) = self.shared.helpers.finished() {
             let waiting = self.shared.jobs.borrow_mut().remove(&job);
@@ -386,9 +385,9 @@ impl Links {
         }
     }
 
-    // ---- who connects
+    // ---- incoming connections
 
-    /// Other members: their names are resolved before anybody comes.
+    /// Sets the members: their names are resolved before any connection comes.
     fn set_members(&self, hosts: MemberHosts) {
         let mut members = self.shared.members.borrow_mut();
         if members.check() == PeerAddressCheck::Off {
@@ -402,7 +401,7 @@ impl Links {
         }
     }
 
-    /// Asks where the members are. False: there is nothing to wait for.
+    /// Starts resolving the members' names. False: there is nothing to wait for.
     fn ask(&self) -> bool {
         let mut members = self.shared.members.borrow_mut();
         let Some(hosts) = members.begin_asking(Instant::now()) else { return members.is_asking() };
@@ -417,7 +416,7 @@ impl Links {
         true
     }
 
-    /// A connection that came in at a listener.
+    /// Handles a connection that a listener has accepted.
     fn accept(&self, stream: TcpStream, port: Port, remote: SocketAddr) {
         let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
         let members = self.shared.members.borrow();
@@ -434,7 +433,7 @@ impl Links {
             let may_be = self.shared.members.borrow().may_be(remote.ip());
             return self.admit(stream, port, remote, Some(may_be));
         }
-        // A member may have moved since a resolver was asked.
+        // A member may have moved since the last query.
         if self.ask() {
             let mut unplaced = self.shared.unplaced.borrow_mut();
             if unplaced.len() >= limits::LINKS_UNPLACED_MAX {
@@ -446,7 +445,7 @@ impl Links {
         }
     }
 
-    /// It is known where the members are, as far as that can be found out now.
+    /// The addresses of the members are known, as far as they can be resolved now.
     fn place(&self) {
         let waiting = std::mem::take(&mut *self.shared.unplaced.borrow_mut());
         for (stream, port, remote) in waiting {
@@ -454,7 +453,7 @@ impl Links {
         }
         let mut members = self.shared.members.borrow_mut();
         if let Some(hosts) = members.begin_asking_if_new(Instant::now()) {
-            // Names that came while others were asked for.
+            // New names that arrived during the query.
             match self.shared.helpers.start(Job::Resolve { hosts }) {
                 Some(job) => {
                     self.shared.jobs.borrow_mut().insert(job, Waiting::Members);
@@ -485,13 +484,14 @@ impl Links {
             return self.refuse(
                 port,
                 remote,
-                "it is an address of no member, and nobody else may come (ringkeeper.peerAddressCheck=strict)",
+                "it is an address of no member, and only members may connect \
+                 (ringkeeper.peerAddressCheck=strict)",
             );
         }
         self.admit(stream, port, remote, Some(may_be));
     }
 
-    /// Lets a connection in, if there is room for one like it: strangers have less of it.
+    /// Accepts a connection, if its limits allow it: those of strangers are lower.
     fn admit(
         &self,
         stream: TcpStream,
@@ -558,7 +558,7 @@ impl Links {
             .count()
     }
 
-    /// Says that a connection is refused, once in a time: strangers may come by the thousands.
+    /// Logs the refusal of a connection, at a limited rate: strangers may connect by the thousands.
     fn refuse(&self, port: Port, remote: SocketAddr, reason: &str) {
         let (said_at, more) = self.shared.refused.get();
         if said_at.is_some_and(|at| at.elapsed() < REFUSED_EVERY) {
@@ -576,7 +576,7 @@ impl Links {
         );
     }
 
-    /// A link that was closed here has written its last bytes.
+    /// A closed link has written its last bytes.
     fn departed(&self) {
         self.shared.ending.set(self.shared.ending.get().saturating_sub(1));
     }
@@ -591,7 +591,7 @@ impl Links {
         }
     }
 
-    /// A link is over without its owner having closed it.
+    /// A link has ended without its owner closing it.
     fn ended(&self, link: LinkId, reason: String) {
         self.shared.links.borrow_mut().remove(&link);
         self.tell(Event::Closed { link, reason });

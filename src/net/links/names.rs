@@ -1,8 +1,8 @@
-//! Names of hosts, resolved on threads of their own.
+//! Resolves names of hosts on separate threads.
 //!
-//! A resolver may hang for half a minute, so nobody waits for it longer than they want to, and a name
-//! that is being resolved is not asked for a second time: there is one thread per name at most,
-//! however often a connection is tried.
+//! A resolver may hang for half a minute, so every wait has a limit, and a name that is being
+//! resolved is not queried a second time: there is at most one thread per name, however often a
+//! connection is tried.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -17,7 +17,7 @@ pub(super) struct Names {
     asked: Arc<Mutex<BTreeMap<String, Arc<Answer>>>>,
 }
 
-/// What a resolver says, once it says something.
+/// The answer of a resolver, when it arrives.
 #[derive(Default)]
 struct Answer {
     /// Without a port.
@@ -25,7 +25,7 @@ struct Answer {
     told: Condvar,
 }
 
-/// A question, and the way to its answer.
+/// A query, with access to its answer.
 pub(super) struct Lookup {
     host: String,
     port: u16,
@@ -33,12 +33,13 @@ pub(super) struct Lookup {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Who panicked with it in hand left a whole value: each change is one assignment.
+    // A thread that panicked while it held the lock left a complete value: each change is one
+    // assignment.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Names {
-    /// Asks for the addresses of a host. An address needs nobody.
+    /// Queries the addresses of a host. An address needs no resolver.
     pub fn ask(&self, at: &Endpoint) -> Lookup {
         let (host, port) = (at.host.clone(), at.port);
         if let Ok(address) = host.parse::<IpAddr>() {
@@ -61,7 +62,7 @@ impl Names {
         Lookup { host, port, answer }
     }
 
-    /// The next one who asks gets a fresh answer: addresses change.
+    /// The next query gets a fresh answer, because addresses change.
     fn answer(&self, host: &str, answer: &Answer, found: Result<Vec<SocketAddr>, String>) {
         lock(&self.asked).remove(host);
         *lock(&answer.found) = Some(found);
@@ -70,7 +71,7 @@ impl Names {
 }
 
 impl Lookup {
-    /// The answer, if it is there.
+    /// The answer, if it has arrived.
     pub fn answer(&self) -> Option<Result<Vec<SocketAddr>, String>> {
         let found = lock(&self.answer.found);
         let found = found.as_ref()?;
@@ -89,12 +90,12 @@ impl Lookup {
     pub fn wait(&self, patience: Duration) {
         let found = lock(&self.answer.found);
         if found.is_none() {
-            // Whoever waits looks whether there is an answer, and comes back if not.
+            // The caller checks for an answer, and waits again if there is none.
             drop(self.answer.told.wait_timeout(found, patience));
         }
     }
 
-    /// The answer, waited for until then.
+    /// Waits for the answer until `until`.
     pub fn answer_until(&self, until: Instant) -> Result<Vec<SocketAddr>, String> {
         loop {
             if let Some(answer) = self.answer() {
@@ -108,9 +109,9 @@ impl Lookup {
         }
     }
 
-    /// What there is to say when nobody answered.
+    /// The message if there was no answer.
     pub fn unanswered(&self) -> String {
-        format!("the resolver has not said yet where {} is", self.host)
+        format!("the resolver has not answered yet for {}", self.host)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Links over the loopback interface, with a core that writes down what it hears.
+//! Links over the loopback interface, with a core that records its events.
 
 use std::time::Instant;
 
@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::*;
 use crate::id::ServerId;
 
-/// What was heard, in order; bytes of a link are put together.
+/// The events, in order; bytes of a link are joined.
 #[derive(Default)]
 struct Heard {
     events: RefCell<Vec<String>>,
@@ -84,7 +84,7 @@ fn reactor() -> Reactor {
     Reactor::new(Doorbell::new().unwrap()).unwrap()
 }
 
-/// Lets happen what happens within a moment.
+/// Dispatches events for a moment.
 fn moment(reactor: &Reactor, long: Duration) {
     reactor.sleep(Some(Instant::now() + long)).unwrap();
     reactor.dispatch().unwrap();
@@ -134,7 +134,7 @@ fn free_port() -> u16 {
     socket.local_addr().unwrap().port()
 }
 
-/// Waits until `condition` holds, hearing what both have to say.
+/// Waits until `condition` holds, handling the events of both sides.
 fn until(sides: &[&Side], what: &str, mut condition: impl FnMut() -> bool) {
     let patience = Instant::now() + Duration::from_secs(10);
     loop {
@@ -189,12 +189,12 @@ fn bytes_arrive_in_order_whatever_their_sizes_and_are_told_to_have_left() {
 #[test]
 fn what_was_sent_before_a_close_arrives_and_the_other_side_hears_of_it() {
     let (server, accepted, client, link) = linked();
-    // The client says something that nobody reads before the end.
+    // The client sends bytes that are not read before the end.
     client.send(link, vec![1; 1000]);
     server.send(accepted, vec![7; 3 << 20]);
     server.links.perform(LinkOp::Close { link: accepted });
     server.send(accepted, vec![8; 10]);
-    // Attempts before there was somebody who listens have ended as well.
+    // Attempts before there was a listener have ended as well.
     let since = || client.heard.events().into_iter().skip_while(|event| event != "connected");
     until(&[&server, &client], "the end", || since().count() > 1);
     assert_eq!(client.received(link), 3 << 20, "{:?}", client.heard.events());
@@ -222,7 +222,7 @@ fn a_connection_that_cannot_be_made_is_closed_with_its_reason() {
     assert_eq!(client.links.count(), 0);
 }
 
-/// Connects until somebody listens; the last word of the client's side.
+/// Connects until there is a listener; returns the last event of the client's side.
 fn knock(server: &Side, client: &Side, at: &Endpoint, numbers: std::ops::Range<u64>) -> String {
     for number in numbers {
         let before = client.heard.events().len();
@@ -250,7 +250,7 @@ fn a_connection_is_of_the_members_that_have_its_address() {
     let of = |check| LinkOptions { peer_address_check: check, ..LinkOptions::default() };
     let reactor = reactor();
     let client = Side::new(&reactor);
-    // Nobody but a member comes where the check is strict, and its name is waited for.
+    // With the strict check only a member is accepted, and its name is waited for.
     let strict = Side::with(of(PeerAddressCheck::Strict), &reactor);
     let at = strict.listen();
     strict.links.perform(hosts("10.255.255.1"));
@@ -260,7 +260,7 @@ fn a_connection_is_of_the_members_that_have_its_address() {
     strict.links.perform(hosts("localhost"));
     assert_eq!(knock(&strict, &client, &at, 50..100), "connected");
     assert_eq!(strict.heard.events()[0], "accepted Quorum of [ServerId(7)]");
-    // Others may come elsewhere, and may be of a member that is named later.
+    // Without it others are accepted too, and may turn out to be a member that is named later.
     let members = Side::with(of(PeerAddressCheck::Members), &reactor);
     let at = members.listen();
     members.links.perform(hosts("10.255.255.1"));
@@ -268,7 +268,7 @@ fn a_connection_is_of_the_members_that_have_its_address() {
     members.links.perform(hosts("127.0.0.1"));
     until(&[&members], "identified", || members.heard.events().len() == 2);
     assert_eq!(members.heard.events(), ["accepted Quorum of []", "may be [ServerId(7)]"]);
-    // A name that nobody knows says nothing of where its server is.
+    // A name that cannot be resolved does not restrict its member's address.
     members.links.perform(hosts("no-such-host.invalid"));
     until(&[&members], "asked", || members.heard.events().len() == 3);
     assert_eq!(knock(&members, &client, &at, 150..200), "connected");
@@ -303,7 +303,7 @@ fn listeners_come_and_go_and_open_links_stay() {
     let (server, accepted, client, link) = linked();
     let old = server.links.shared.listeners.borrow()[0].at().clone();
     let new = server.listen();
-    // The kernel takes the old socket apart a moment later.
+    // The kernel closes the old socket a moment later.
     for number in 100.. {
         let before = client.heard.events().len();
         client.connect(number, vec![old.clone()], 1000);
@@ -467,7 +467,7 @@ fn links_from_one_address_are_bounded() {
     until(&[&server], "their ends", || server.links.count() <= 1);
 }
 
-/// Not a measurement to compare with, but a message that crosses cores or waits for a timer shows.
+/// Not a benchmark, but it shows a message that crosses cores or waits for a timer.
 #[test]
 fn a_message_and_its_answer_take_no_detours() {
     let (server, accepted, client, link) = linked();

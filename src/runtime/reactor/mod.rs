@@ -1,26 +1,24 @@
 //! The ring on which a thread waits for its sockets, its bell and its timers.
 //!
-//! A raw io_uring ring with one multishot poll per socket. What is ready is told by a call, in the
-//! thread's own time ([`Reactor::dispatch`]); whether anything is, a look at memory shared with the
-//! kernel says without a system call ([`Reactor::has_events`]). With deferred task work (Linux 6.1)
-//! nothing interrupts the thread while it works. To sleep takes one system call: it hands in what is
-//! new, and returns with what has happened.
+//! A raw io_uring ring with one multishot poll per socket. [`Reactor::dispatch`] calls the owners of ready sockets when
+//! the thread asks for it; [`Reactor::has_events`] checks for events in memory shared with the kernel, without a system
+//! call. With deferred task work (Linux 6.1) nothing interrupts the thread while it works. Sleeping takes one system
+//! call, which submits new entries and returns with new events.
 //!
-//! Every executor's thread sleeps here, and only here: in the wait for its completions (sockets, the
-//! bell) until the first timer. glommio's own reactor takes four or five system calls for that: three
-//! rings, two timers armed and cancelled at each turn, and one ring polled in another.
+//! Every executor's thread sleeps only here: it waits for completions (sockets, the bell) until the first timer.
+//! glommio's own reactor needs four or five system calls for that: three rings, two timers armed and cancelled at each
+//! turn, and one ring polled in another.
 //!
-//! What other threads of the process have for this one lies in its [`Inbox`], which is memory. A
-//! thread looks into it before it sleeps, in the way that `sleep_flag` argues: whoever puts
-//! something there rings the bell of a thread that sleeps, and of no other.
+//! Messages from other threads of the process are in this thread's [`Inbox`], in memory. A thread checks it before it
+//! sleeps, in the way that `sleep_flag` explains: a thread that puts something there rings the bell only if this thread
+//! sleeps.
 //!
-//! A poll holds its file open until the kernel has taken the ring apart, and of a killed process it
-//! does that 4 to 15 ms after the rest (docs/executors.md, "Waiting for sockets"). So sockets that must
-//! close with their process are polled by way of an epoll each, which holds nothing open
-//! ([`Reactor::watch_unheld`]).
+//! A poll holds its file open until the kernel has torn down the ring, which for a killed process happens 4 to 15 ms
+//! after the rest (docs/executors.md, "Waiting for sockets"). So a socket that must close with its process is polled
+//! through an epoll of its own, which holds nothing open ([`Reactor::watch_unheld`]).
 //!
-//! Readiness is an edge: who was told reads until there is less than he asked for, or asks to be
-//! told [`Watch::again`].
+//! Readiness is edge-triggered: an owner reads until it gets less than it asked for, or asks to be called
+//! [`Watch::again`].
 
 #[cfg(test)]
 mod tests;
@@ -38,48 +36,49 @@ use rustix::event::epoll;
 
 use super::Doorbell;
 
-/// Entries that wait to be handed in; more wait in memory of our own.
+/// Entries in the submission queue; further ones wait in our own memory.
 const SUBMISSIONS: u32 = 256;
 
-/// Completions the kernel can tell before it has to keep them elsewhere.
+/// Completions that the ring holds before the kernel has to keep them elsewhere.
 const COMPLETIONS: u32 = 4096;
 
-/// Completions handled by one [`Reactor::dispatch`]: what else is to be done has its turn in between.
+/// Completions handled by one [`Reactor::dispatch`]: other work gets its turn in between.
 const COMPLETIONS_PER_DISPATCH: usize = 512;
 
 const READABLE: u32 = (libc::POLLIN | libc::POLLRDHUP) as u32;
 const WRITABLE: u32 = libc::POLLOUT as u32;
-/// When room is looked for again for whoever has said that he sends nothing more: what the sockets' buffers hold
-/// meanwhile is some megabytes.
+/// The delay before checking again for room to write to a peer that sends nothing more: meanwhile the sockets' buffers
+/// hold some megabytes.
 const ROOM_AGAIN: Duration = Duration::from_millis(100);
 
 const HUNG_UP: u32 = (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) as u32;
 
-/// Who is told that a socket is ready.
+/// The owner of a socket, which is called when the socket is ready.
 pub trait Ready {
-    /// It is, or it asked to be told again.
+    /// The socket is ready, or the owner asked to be called again.
     fn ready(self: Rc<Self>, what: Readiness);
 }
 
-/// What a socket is ready for.
+/// The readiness of a socket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Readiness {
-    /// There is room to write; told once after [`Watch::want_room`].
+    /// There is room to write; reported once after [`Watch::want_room`].
     pub room: bool,
-    /// The other side will send no more, or something is wrong, or may be: reading on says what. Once
-    /// it is so, it is told each time, since the kernel tells it once:
+    /// The other side will send no more, or there is, or may be, an error: reading on shows it. Once set, it is
+    /// reported each time, because the kernel reports it only once:
     ///
     /// 1. The last bytes and the end come as one event. Its owner does not read at that moment.
-    /// 2. Later the owner has itself told again, reads the bytes, and gets less than it asked for.
-    /// 3. If it took that for the end of what there is, it would wait for ever for an event of the end.
+    /// 2. Later the owner asks to be called again, reads the bytes, and gets less than it asked for.
+    /// 3. If it took that for the end of the available bytes, it would wait for ever for an event of the end of the
+    ///    stream.
     pub hung_up: bool,
 }
 
-/// What other threads of this process have for this one.
+/// Messages from other threads of this process for this one.
 pub trait Inbox {
-    /// Whether [`Inbox::take_in`] would do anything. No system call; asked again and again.
+    /// Whether [`Inbox::take_in`] would do anything. Makes no system call; called often.
     fn has_mail(&self) -> bool;
-    /// Takes some of it in; what is left is taken in by the next dispatch.
+    /// Takes in some of the messages; the next dispatch takes in the rest.
     fn take_in(&self);
 }
 
@@ -91,37 +90,37 @@ pub struct Reactor {
 
 struct Inner {
     ring: RefCell<IoUring>,
-    /// What found no room among the submissions.
+    /// Entries that found no room in the submission queue.
     backlog: RefCell<VecDeque<squeue::Entry>>,
     sources: RefCell<Sources>,
-    /// Who is to be told with the next dispatch without the kernel saying so.
+    /// Sources to call in the next dispatch without an event of the kernel.
     again: RefCell<Vec<Key>>,
     /// Emptied lists, for the next dispatch.
     told: RefCell<Vec<Key>>,
     found: RefCell<Vec<Found>>,
     timers: RefCell<Timers>,
     timers_made: Cell<u64>,
-    /// Something happened that the thread's loop has to look at.
+    /// Something happened that the thread's loop has to handle.
     stirred: Cell<bool>,
     /// Sources that come before others.
     urgent: Cell<u32>,
     bell: Doorbell,
     inbox: RefCell<Option<Rc<dyn Inbox>>>,
-    /// Something was taken in that others had for this thread.
+    /// Messages of other threads were taken in.
     had_mail: Cell<bool>,
 }
 
-/// What is to be called when, and a number, for several may be due at one time.
+/// Callbacks by their time, with a number, because several may be due at the same time.
 type Timers = BTreeMap<(Instant, u64), Box<dyn FnOnce()>>;
 
-/// A completion as it lies in the ring.
+/// A completion from the ring.
 struct Found {
     user_data: u64,
     result: i32,
     more: bool,
 }
 
-/// A source and which of those that had its place.
+/// A source: its place, and a generation, because places are reused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Key {
     slot: u32,
@@ -142,17 +141,17 @@ struct Source {
 
 struct Open {
     fd: RawFd,
-    /// The epoll through which it is polled for input, if it is not to be held open.
+    /// The epoll through which it is polled for input, if its file must not be held open.
     through: Option<OwnedFd>,
     owner: Rc<dyn Ready>,
     waits_for_room: bool,
-    /// Its owner is told before others are.
+    /// Its owner is called before others.
     is_urgent: bool,
     /// As [`Readiness::hung_up`]; never cleared.
     hung_up: bool,
 }
 
-/// What a completion is about; the upper two bits of its user data.
+/// The kind of a completion, in the upper two bits of its user data.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum About {
     /// A socket's input.
@@ -161,7 +160,7 @@ enum About {
     Room = 1,
     /// The bell.
     Bell = 2,
-    /// A poll was taken back.
+    /// A poll was cancelled.
     Removal = 3,
 }
 
@@ -187,7 +186,7 @@ impl Key {
 }
 
 impl Reactor {
-    /// A reactor for the current thread, which alone may use it. `bell` wakes the thread.
+    /// A reactor for the current thread, the only one that may use it. `bell` wakes the thread.
     ///
     /// # Errors
     /// The system's: no ring can be made.
@@ -214,33 +213,33 @@ impl Reactor {
         Ok(reactor)
     }
 
-    /// What wakes the thread.
+    /// The bell that wakes the thread.
     pub fn bell(&self) -> Doorbell {
         self.inner.bell.clone()
     }
 
-    /// What other threads have for this one is taken in by [`Reactor::dispatch`] from now on.
+    /// From now on [`Reactor::dispatch`] takes in messages of other threads from `inbox`.
     pub fn set_inbox(&self, inbox: Rc<dyn Inbox>) {
         *self.inner.inbox.borrow_mut() = Some(inbox);
     }
 
-    /// Tells `owner` from now on what a socket is ready for, input that is there already included.
-    /// The socket must not block, and must stay open until the watch is dropped.
+    /// From now on calls `owner` when a socket is ready, also for input that is already there. The socket must be
+    /// non-blocking, and must stay open until the watch is dropped.
     pub fn watch(&self, socket: BorrowedFd<'_>, owner: Rc<dyn Ready>) -> Watch {
         self.watch_through(socket, None, owner, false)
     }
 
-    /// The same for a socket whose owner is told before those of others, and before mail is taken in.
+    /// The same for a socket whose owner is called before other owners, and before the inbox is read.
     pub fn watch_first(&self, socket: BorrowedFd<'_>, owner: Rc<dyn Ready>) -> Watch {
         self.inner.urgent.set(self.inner.urgent.get() + 1);
         self.watch_through(socket, None, owner, true)
     }
 
-    /// The same for a socket that is to close at once if this process is killed: one that listens,
-    /// since clients that come back must be refused rather than accepted by nobody. It costs one more
-    /// descriptor, and as the end of a stream is not told apart from input, one more read each time.
+    /// The same for a socket that is to close at once if this process is killed, such as a listening one: otherwise the
+    /// kernel would accept returning clients without a server. It costs one more descriptor, and one more read each
+    /// time, because the end of a stream looks like input.
     pub fn watch_unheld(&self, socket: BorrowedFd<'_>, owner: Rc<dyn Ready>) -> Watch {
-        // Without descriptors left it is held open, which matters less.
+        // If no descriptors are left, the socket is held open, which matters less.
         self.watch_through(socket, epoll_of(socket).ok(), owner, false)
     }
 
@@ -251,7 +250,7 @@ impl Reactor {
         owner: Rc<dyn Ready>,
         is_urgent: bool,
     ) -> Watch {
-        // An epoll does not tell the end of a stream apart from input.
+        // An epoll does not distinguish the end of a stream from input.
         let hung_up = through.is_some();
         let fd = socket.as_raw_fd();
         let open = Open { fd, through, owner, waits_for_room: false, is_urgent, hung_up };
@@ -270,7 +269,7 @@ impl Reactor {
         Timer { reactor: self.clone(), key, is_detached: false }
     }
 
-    /// The thread's loop has something to look at: the next [`Reactor::sleep`] returns at once.
+    /// The thread's loop has something to handle: the next [`Reactor::sleep`] returns at once.
     pub fn stir(&self) {
         self.inner.stirred.set(true);
     }
@@ -280,12 +279,12 @@ impl Reactor {
         self.inner.stirred.replace(false)
     }
 
-    /// Whether other threads have had something for this one since the last time.
+    /// Whether other threads have sent something since the last call.
     pub fn take_had_mail(&self) -> bool {
         self.inner.had_mail.replace(false)
     }
 
-    /// Whether a dispatch would find anything, timers aside. No system call.
+    /// Whether a dispatch would find anything, not counting timers. Makes no system call.
     pub fn has_events(&self) -> bool {
         let inner = &*self.inner;
         if !inner.again.borrow().is_empty() || !inner.backlog.borrow().is_empty() {
@@ -302,7 +301,7 @@ impl Reactor {
         submissions.taskrun() || submissions.cq_overflow() || !submissions.is_empty()
     }
 
-    /// Tells everybody what has happened, and calls the timers that are due.
+    /// Calls the owners of ready sockets and the timers that are due.
     ///
     /// # Errors
     /// The system's: the ring cannot be used any more.
@@ -351,7 +350,7 @@ impl Reactor {
                 self.stir();
             }
             About::Input => {
-                // An error of the poll itself: whoever reads will see what is wrong.
+                // An error of the poll itself: reading the socket will show it.
                 let events = u32::try_from(found.result).unwrap_or(HUNG_UP);
                 let mut sources = inner.sources.borrow_mut();
                 let Some(open) = sources.get(key) else { return };
@@ -359,7 +358,7 @@ impl Reactor {
                 let fd = open.input_fd();
                 drop(sources);
                 if !found.more {
-                    // The kernel has ended it, for want of room for completions.
+                    // The kernel has ended the poll, for lack of room for completions.
                     inner.poll_input(key, fd);
                 }
                 inner.tell(key, false);
@@ -406,7 +405,7 @@ impl Reactor {
         let until = [until, timer].into_iter().flatten().min();
         let inbox = inner.inbox.borrow().clone();
         let Some(inbox) = inbox else { return inner.block(until) };
-        // From here on others ring. What they put there before, the look sees.
+        // From here on other threads ring. The check below sees everything they put there before.
         inner.bell.lie_down();
         let slept = if inbox.has_mail() { Ok(()) } else { inner.block(until) };
         inner.bell.get_up();
@@ -414,8 +413,8 @@ impl Reactor {
     }
 }
 
-/// With what the kernel offers: completions that wait until this thread asks for them, or else
-/// those that do not interrupt it.
+/// Uses the features of the kernel: completions that wait until this thread asks for them, or otherwise those that do
+/// not interrupt it.
 fn make_ring() -> io::Result<IoUring> {
     let mut deferred = IoUring::builder();
     deferred
@@ -433,7 +432,7 @@ fn make_ring() -> io::Result<IoUring> {
         .or_else(|_| plain.build(SUBMISSIONS))
 }
 
-/// An epoll of one socket. It is never waited for itself: that it is readable says all.
+/// An epoll of one socket. It is never waited on; it is enough that it becomes readable.
 fn epoll_of(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let through = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     let flags = epoll::EventFlags::IN | epoll::EventFlags::RDHUP;
@@ -456,7 +455,7 @@ impl Inner {
         owner.ready(Readiness { room, hung_up });
     }
 
-    /// Whether a completion is about a source that comes before others.
+    /// Whether a completion belongs to an urgent source.
     fn is_urgent(&self, found: &Found) -> bool {
         let (about, key) = Key::of(found.user_data);
         matches!(about, About::Input | About::Room)
@@ -468,14 +467,14 @@ impl Inner {
         self.push(poll.user_data(key.user_data(About::Input)));
     }
 
-    /// Rings are edges: the counter is never read.
+    /// The bell is edge-triggered: its counter is never read.
     fn watch_bell(&self) {
         let fd = Fd(self.bell.as_fd().as_raw_fd());
         let poll = opcode::PollAdd::new(fd, libc::POLLIN as u32).multi(true).build();
         self.push(poll.user_data(Key { slot: 0, generation: 0 }.user_data(About::Bell)));
     }
 
-    /// Queues an entry that points at no memory of ours.
+    /// Queues an entry that refers to no memory of ours.
     fn push(&self, entry: squeue::Entry) {
         let mut backlog = self.backlog.borrow_mut();
         if backlog.is_empty() {
@@ -491,7 +490,7 @@ impl Inner {
         backlog.push_back(entry);
     }
 
-    /// Moves as much of the backlog into the ring as there is room.
+    /// Moves as much of the backlog into the ring as fits.
     fn advance(&self, ring: &mut IoUring) {
         let mut backlog = self.backlog.borrow_mut();
         if backlog.is_empty() {
@@ -507,7 +506,7 @@ impl Inner {
         }
     }
 
-    /// Hands in what is queued, and lets the kernel tell what it has kept back.
+    /// Submits queued entries, and lets the kernel deliver completions that it has kept back.
     fn submit(&self) -> io::Result<()> {
         let mut ring = self.ring.borrow_mut();
         loop {
@@ -563,7 +562,7 @@ impl Inner {
     }
 }
 
-/// Whether the kernel took what it was given; errors that pass by themselves are none.
+/// Whether the kernel accepted the submission; transient errors do not count as errors.
 fn transient(result: io::Result<usize>) -> io::Result<bool> {
     match result {
         Ok(_) => Ok(true),
@@ -602,20 +601,21 @@ impl Sources {
     }
 }
 
-/// As long as it lives, its owner is told what the socket is ready for. It keeps the owner alive.
+/// As long as it lives, its owner is called when the socket is ready. It keeps the owner alive.
 pub struct Watch {
     reactor: Reactor,
     key: Key,
 }
 
 impl Watch {
-    /// Has the owner told with the next dispatch.
+    /// Makes the next dispatch call the owner.
     pub fn again(&self) {
         let mut again = self.reactor.inner.again.borrow_mut();
         again.push(self.key);
     }
 
-    /// Has the owner told once there is room to write; perhaps later, if the other side will send nothing more.
+    /// Makes a dispatch call the owner once there is room to write; perhaps later, if the other side will send nothing
+    /// more.
     pub fn want_room(&self) {
         let inner = &*self.reactor.inner;
         let mut sources = inner.sources.borrow_mut();
@@ -635,7 +635,7 @@ impl Watch {
 
 impl Watch {
     /// The end of the other side's output is an event of every poll (`IO_POLL_UNMASK` in the kernel's `io_uring/poll.c`),
-    /// so that one for room would end at once, and the next one as well.
+    /// so a poll for room would end at once, and the next one too.
     fn tell_later(&self) {
         let (reactor, key) = (self.reactor.clone(), self.key);
         let tell = move || {
@@ -653,7 +653,7 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         let inner = &*self.reactor.inner;
-        // In two steps: dropping the owner may drop other watches.
+        // In two steps, because dropping the owner may drop other watches.
         let removed = inner.sources.borrow_mut().remove(self.key);
         let Some(open) = removed else { return };
         if open.is_urgent {
@@ -661,8 +661,8 @@ impl Drop for Watch {
         }
         for (about, is_there) in [(About::Input, true), (About::Room, open.waits_for_room)] {
             if is_there {
-                // Not PollRemove: that fails where an event of the poll is on its way, and the
-                // kernel would hold on to the file for ever.
+                // Not PollRemove: that fails if an event of the poll is on its way, and the kernel would then keep the
+                // file open for ever.
                 let removal = opcode::AsyncCancel::new(self.key.user_data(about)).build();
                 inner.push(removal.user_data(self.key.user_data(About::Removal)));
             }
@@ -670,7 +670,7 @@ impl Drop for Watch {
     }
 }
 
-/// Calls what it was made for when its time comes, unless it is dropped before.
+/// Calls its function when its time comes, unless it is dropped before.
 #[must_use = "a timer that is dropped does not ring"]
 pub struct Timer {
     reactor: Reactor,
@@ -679,7 +679,7 @@ pub struct Timer {
 }
 
 impl Timer {
-    /// It rings even if nobody keeps it.
+    /// Lets it fire even if no one keeps it.
     pub fn detach(mut self) {
         self.is_detached = true;
     }
@@ -691,7 +691,7 @@ impl Drop for Timer {
             return;
         }
         let removed = self.reactor.inner.timers.borrow_mut().remove(&self.key);
-        // What it would have called may hold timers of its own.
+        // Its function may hold other timers.
         drop(removed);
     }
 }

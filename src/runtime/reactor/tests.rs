@@ -6,7 +6,7 @@ use rustix::net::{
 };
 use std::os::fd::{AsFd, OwnedFd};
 
-/// Reads what is there, as connections do, and writes down what it was told.
+/// Reads available bytes, as connections do, and records its calls.
 struct Reader {
     socket: OwnedFd,
     received: RefCell<Vec<u8>>,
@@ -49,7 +49,7 @@ impl Ready for Reader {
     fn ready(self: Rc<Self>, what: Readiness) {
         self.told.borrow_mut().push(what);
         let mut chunk = [0; 512];
-        // Once: who wants more asks to be told again.
+        // Once: a reader that wants more asks to be called again.
         match recv(&self.socket, &mut chunk, RecvFlags::DONTWAIT) {
             Ok((0, _)) => self.ended.set(true),
             Ok((bytes, _)) => {
@@ -68,7 +68,7 @@ fn alone() -> Reactor {
     Reactor::new(Doorbell::new().unwrap()).unwrap()
 }
 
-/// Sleeps and tells until `done`; how often it slept.
+/// Sleeps and dispatches until `done`; returns how often it slept.
 fn until(reactor: &Reactor, done: impl Fn() -> bool) -> u32 {
     let patience = Instant::now() + Duration::from_secs(20);
     let mut slept = 0;
@@ -123,7 +123,7 @@ fn room_for_one_who_sends_nothing_more_is_looked_for_now_and_then() {
         }
     }
     assert!((3..=5).contains(&looked), "{looked} times");
-    // And nobody is told any more when its watch is gone.
+    // No owner is called after its watch is gone.
     reader.watch.borrow().as_ref().unwrap().want_room();
     drop(reader.watch.take());
     let told = reader.told.borrow().len();
@@ -148,7 +148,7 @@ fn nobody_is_told_of_a_socket_whose_watch_is_gone_and_its_place_is_used_again() 
     send(&other_of_next, b"read", SendFlags::empty()).unwrap();
     until(reactor, || next.received() == 4);
     assert_eq!(gone.told.borrow().len(), before);
-    // The reactor holds on to neither the owner nor the file.
+    // The reactor keeps neither the owner nor the file.
     assert_eq!(Rc::strong_count(&gone), 1);
     drop(gone);
     until(reactor, || {
@@ -293,7 +293,7 @@ fn a_look_finds_what_a_dispatch_would_tell() {
     assert!(reactor.has_events());
 }
 
-/// Writes down that it was told.
+/// Records that it was called.
 struct Named {
     name: &'static str,
     told: Rc<RefCell<Vec<&'static str>>>,

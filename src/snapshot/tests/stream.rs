@@ -1,4 +1,4 @@
-//! Trees on their way between servers, whole and broken.
+//! Trees in transit between servers, whole and broken.
 
 #![allow(clippy::disallowed_methods, reason = "golden files are read from the disk")]
 
@@ -76,7 +76,7 @@ fn a_tree_of_zookeeper_goes_through_a_stream_unchanged() {
     assert_eq!(read.digest(), loaded.digest());
     assert_eq!(read.sessions().collect::<Vec<_>>(), loaded.sessions().collect::<Vec<_>>());
     same(&loaded, &read, "/");
-    // What a file of ZooKeeper holds between its ends is what it would send.
+    // The middle part of a ZooKeeper file is what ZooKeeper would send.
     let mut sent = file[HEADER_BYTES..file.len() - 13 - 33 - 21].to_vec();
     sent.extend_from_slice(b"\0\0\0\x0aBenWasHere");
     let (read, rest) = read_in(&sent, 64, zxid).unwrap().unwrap();
@@ -163,14 +163,14 @@ fn a_tree_that_comes_with_its_digest_is_compared_and_may_speak_for_its_history()
 fn a_tree_that_is_ahead_of_its_zxid_counts_no_mismatch_here_nor_in_its_file() {
     let mut leader = sample(10);
     let txns = with_digests(&mut leader, 11..=30);
-    // Everything up to 20 was there when the leader, at 10, had written the tree.
+    // The tree of the leader, with zxid 10, already holds everything up to 20.
     let mut ahead = sample(10);
     txns[..10].iter().for_each(|txn| ahead.apply_in_replay(txn));
     let bytes = stream(&mut ahead);
     let (mut learner, _) = read_in(&bytes, 4096, Zxid(10)).unwrap().unwrap();
     assert!(learner.is_fuzzy());
 
-    // Its own snapshot, and what a later start makes of it.
+    // Its own snapshot, as a later start loads it.
     let file = tests::write_file(&mut learner);
     let loaded = load_plain(&file, Zxid(10)).unwrap();
     assert_eq!(loaded.trailers.digest.map(|digest| digest.zxid), Some(Zxid::ZERO));

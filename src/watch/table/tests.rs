@@ -1,4 +1,4 @@
-//! The table beside a list of watches, and its quirks one by one.
+//! The table compared with a list of watches, and its quirks one by one.
 
 use proptest::prelude::*;
 
@@ -265,7 +265,7 @@ fn a_watch_that_has_no_room_is_refused_and_changes_nothing() {
     assert_eq!(full(&mut table, "/b", ONE), WatchesFull::Connection);
     table.add("/b", ONE, WatchKind::Data).unwrap();
     assert_eq!(table.add("/c", ONE, WatchKind::Data), Err(WatchesFull::Connection));
-    // What is there needs no room, and another mode of it none either.
+    // An existing watch needs no room, nor does another mode of it.
     assert_eq!(table.add("/b", ONE, WatchKind::Data), Ok(false));
     assert_eq!(table.add_mode("/b", ONE, WatchMode::PersistentRecursive), Ok(true));
     assert_eq!(full(&mut table, "/b", ONE), WatchesFull::Connection);

@@ -133,20 +133,22 @@ mod tests {
         assert_eq!((backlog.len(), backlog.bytes), (0, 0));
     }
 
-    #[test]
-    #[should_panic(expected = "zxids rise")]
-    fn a_transaction_that_does_not_rise_is_not_taken() {
-        let mut backlog = Backlog::default();
-        backlog.push(txn(Zxid(2)));
-        backlog.push(txn(Zxid(2)));
+    fn panics(act: impl FnOnce()) -> bool {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(act)).is_err()
     }
 
     #[test]
-    #[should_panic(expected = "has taken what lies before its cut")]
+    fn a_transaction_that_does_not_rise_is_not_taken() {
+        let mut backlog = Backlog::default();
+        backlog.push(txn(Zxid(2)));
+        assert!(panics(|| backlog.push(txn(Zxid(2)))));
+    }
+
+    #[test]
     fn a_cut_is_not_done_before_the_log_has_what_lies_before_it() {
         let mut backlog = Backlog::default();
         backlog.push(txn(Zxid(1)));
         backlog.plan_cut();
-        backlog.end_cut();
+        assert!(panics(|| backlog.end_cut()));
     }
 }

@@ -239,11 +239,8 @@ fn a_connection_whose_client_wrote_elsewhere_is_given_up() {
             ..new_session()
         };
         harness.send_connect(client.conn, again);
-        let tenure = Some(Tenure { since: zxid(1, 3), turn: 1 });
-        inbound(
-            &mut harness,
-            Inbound::Revalidated { session: client.session, valid: true, tenure },
-        );
+        let (session, tenure) = (client.session, Some(Tenure { since: zxid(1, 3), turn: 1 }));
+        inbound(&mut harness, Inbound::Revalidated { session, valid: true, tenure });
         if is_parked {
             become_(&mut harness, Standing::Looking);
         }

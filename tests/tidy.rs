@@ -96,6 +96,22 @@ const LEFTOVERS_IN_COMMENTS: &[&str] = &["FIXME", "XXX", "TODO"];
 /// Beginnings of paths that exist on somebody's machine only.
 const PLACES: &[&str] = &["/work/", "/root/", "/home/", "/Users/"];
 
+/// How many asserts a module has at least in a thousand lines of code, without comments and tests. Agreement and state check
+/// themselves where they run: these numbers only rise.
+const ASSERTS: &[(&str, usize)] = &[
+    ("database", 2),
+    ("election", 1),
+    ("peer", 2),
+    ("processor", 14),
+    ("replica", 3),
+    ("snapshot", 2),
+    ("tree", 6),
+    ("txnlog", 9),
+    ("watch", 3),
+    ("zab", 7),
+    ("zab/learner", 20),
+];
+
 const FILE_LINES_MAX: usize = 900;
 const MAIN_LINES_MAX: usize = 100;
 
@@ -139,6 +155,11 @@ fn nothing_is_left_over_from_work_in_progress() {
 fn a_file_is_one_idea_and_therefore_short() {
     let sources = of_kind(&["rs", "java", "py"], &["src", "tests", "benches", "tools", "fuzz"]);
     none(sources.iter().flat_map(length).collect());
+}
+
+#[test]
+fn modules_check_themselves_as_much_as_they_did() {
+    none(asserts(&sources(), ASSERTS));
 }
 
 #[test]
@@ -393,6 +414,34 @@ fn length(source: &Source) -> Option<Violation> {
     (lines > max).then(|| source.violation(0, format!("{lines} lines; at most {max}")))
 }
 
+fn asserts(sources: &[Source], at_least: &[(&str, usize)]) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for (module, least) in at_least {
+        let folder = format!("src/{module}/");
+        let of_module =
+            |source: &&Source| source.path.starts_with(&folder) && !source.path.contains("/tests");
+        let (mut lines, mut count) = (0, 0);
+        let mut first = None;
+        for source in sources.iter().filter(of_module) {
+            let code = without_tests(&Parts::of(&source.text).code);
+            lines += code.lines().filter(|line| !line.trim().is_empty()).count();
+            let words = ["assert!", "assert_eq!", "assert_ne!"];
+            count += words.iter().map(|word| find_words(&code, word).count()).sum::<usize>();
+            first = first.or(Some(source));
+        }
+        let Some(first) = first else {
+            panic!("`{module}` is no module");
+        };
+        if count * 1000 < least * lines {
+            let what = format!(
+                "`{module}` has {count} asserts in {lines} lines, fewer than {least} in 1000"
+            );
+            violations.push(first.violation(0, what));
+        }
+    }
+    violations
+}
+
 fn places(source: &Source) -> Vec<Violation> {
     let named = PLACES.iter().flat_map(|place| source.text.match_indices(place));
     named
@@ -518,6 +567,17 @@ mod planted {
 
     fn lines(violations: &[Violation]) -> Vec<usize> {
         violations.iter().map(|violation| violation.line).collect()
+    }
+
+    #[test]
+    fn a_module_that_checks_itself_less_than_before_is_seen() {
+        let code = "//! X.\nfn f() {\n    assert!(true);\n}\n";
+        let tests =
+            "#[cfg(test)]\nmod tests {\n    fn g() {\n        assert_eq!(1, 1);\n    }\n}\n";
+        let sources = [source("src/zab/acks.rs", &format!("{code}{tests}"))];
+        assert_eq!(asserts(&sources, &[("zab", 333)]), []);
+        let found = asserts(&sources, &[("zab", 334)]);
+        assert_eq!(found[0].what, "`zab` has 1 asserts in 3 lines, fewer than 334 in 1000");
     }
 
     #[test]

@@ -27,24 +27,23 @@ use crate::election::{Election, ElectionOptions};
 use crate::id::{ServerId, Zxid};
 use crate::link::{Endpoint, LinkEvent, LinkId, LinkIds, LinkOp, MemberHosts, Port};
 use crate::proto::txn::Txn;
-use crate::quorum::{Config, PeerOptions, Role as ConfigRole};
+use crate::quorum::{Config, PeerOptions};
 use crate::time::MonoUs;
 use crate::zab::{
-    CommittedLog, Epochs, Journal, Lasting, Leader, Learner, Numbers, PeerCounts, Ready,
-    ReadyQueue, Standing, kept_out,
+    CommittedLog, Epochs, Lasting, Leader, Learner, Numbers, Ready, Standing, kept_out,
 };
 use held::HeldLinks;
 
 /// What an election, a leader and a learner have in common, and which of them this server is now.
 #[derive(Debug)]
 pub struct Member {
-    lasting: Lasting,
+    /// What it is doing, which has what outlives a role meanwhile.
+    role: Role,
     election: Election,
     /// The configurations that the election knows.
     election_configs: (Rc<Config>, Rc<Config>),
     /// Whether it was told that the active one was only said.
     is_election_doubtful: bool,
-    role: Role,
     /// The last standing told to the replica.
     standing: Standing,
     held: HeldLinks,
@@ -89,17 +88,57 @@ pub struct Member {
     link_ops: Vec<LinkOp>,
 }
 
-/// What this server is doing.
+/// What this server is doing. Whichever it is has what outlives a role.
 #[derive(Debug)]
 enum Role {
-    /// Looks for a leader.
-    Looking,
+    /// Looks for a leader. `None` only within a step from one role to another.
+    Looking(Option<Box<Lasting>>),
     /// Knows one, and joins it a little later: it failed before.
-    Waiting { leader: ServerId },
+    Waiting { leader: ServerId, lasting: Box<Lasting> },
     /// Leads, or tries to.
     Leading(Box<Leader>),
     /// Learns from a leader, or tries to.
     Learning(Box<Learner>),
+}
+
+impl Role {
+    const KEPT: &str = "what outlives a role is with the role there is";
+
+    fn lasting(&self) -> &Lasting {
+        match self {
+            Role::Looking(lasting) => lasting.as_ref().expect(Role::KEPT),
+            Role::Waiting { lasting, .. } => lasting,
+            Role::Leading(leader) => leader.lasting(),
+            Role::Learning(learner) => learner.lasting(),
+        }
+    }
+
+    fn lasting_mut(&mut self) -> &mut Lasting {
+        match self {
+            Role::Looking(lasting) => lasting.as_mut().expect(Role::KEPT),
+            Role::Waiting { lasting, .. } => lasting,
+            Role::Leading(leader) => leader.lasting_mut(),
+            Role::Learning(learner) => learner.lasting_mut(),
+        }
+    }
+
+    /// It is over: what outlives it, for the next one.
+    fn end(&mut self) -> Box<Lasting> {
+        match std::mem::replace(self, Role::Looking(None)) {
+            Role::Looking(lasting) => lasting.expect(Role::KEPT),
+            Role::Waiting { lasting, .. } => lasting,
+            Role::Leading(leader) => leader.into_lasting(),
+            Role::Learning(learner) => learner.into_lasting(),
+        }
+    }
+
+    fn look(&mut self) {
+        *self = Role::Looking(Some(self.end()));
+    }
+
+    fn wait(&mut self, leader: ServerId) {
+        *self = Role::Waiting { leader, lasting: self.end() };
+    }
 }
 
 /// What is true when a token is durable.
@@ -121,8 +160,6 @@ impl Member {
         now: MonoUs,
         seed: u64,
     ) -> Member {
-        let role = config.members.get(&options.me).map(|member| member.role);
-        let is_observer = role.map_or(options.is_observer, |role| role == ConfigRole::Observer);
         let config = Rc::new(config);
         let newer = options.last_seen.clone().filter(|seen| seen.version > config.version);
         let last_seen = newer.map_or_else(|| config.clone(), Rc::new);
@@ -132,28 +169,15 @@ impl Member {
         election.set_config(config.clone(), last_seen.clone());
         let recent = CommittedLog::new(history.last, history.recent, options.commit_log_txns)
             .with_digest(history.digest);
-        let lasting = Lasting {
-            options: Rc::new(options),
-            ids,
-            journal: Journal::new(history.last, recent),
-            epochs: history.epochs,
-            config: config.clone(),
-            last_seen: last_seen.clone(),
-            unvouched: None,
-            is_observer,
-            wants_tree: false,
-            ready: ReadyQueue::default(),
-            counts: PeerCounts::default(),
-            observers: None,
-        };
+        let (config_now, last_seen_now) = (config.clone(), last_seen.clone());
+        let lasting = Lasting::new(options, ids, config_now, last_seen_now, history.epochs, recent);
         let mut member = Member {
             epochs_durable: lasting.epochs,
             is_reverting: false,
-            lasting,
+            role: Role::Looking(Some(Box::new(lasting))),
             election,
             election_configs: (config, last_seen),
             is_election_doubtful: false,
-            role: Role::Looking,
             standing: Standing::Looking,
             held: HeldLinks::default(),
             listening: Vec::new(),
@@ -196,40 +220,42 @@ impl Member {
                 match &mut self.role {
                     Role::Leading(leader) => leader.handle_link(now, event),
                     // Whoever votes for it shall look again, not wait.
-                    Role::Looking if !self.stands => {
-                        self.lasting.ready.send(LinkOp::Close { link })
+                    Role::Looking(_) if !self.stands => {
+                        self.role.lasting_mut().ready.send(LinkOp::Close { link });
                     }
-                    Role::Looking | Role::Waiting { .. } => {
+                    Role::Looking(_) | Role::Waiting { .. } => {
                         if let Some(refused) = self.held.accept(now, link, remote, may_be) {
-                            self.lasting.ready.send(LinkOp::Close { link: refused });
+                            self.role.lasting_mut().ready.send(LinkOp::Close { link: refused });
                         }
                     }
                     // ZooKeeper: only a leader listens on this port.
-                    Role::Learning(_) => self.lasting.ready.send(LinkOp::Close { link }),
+                    Role::Learning(_) => {
+                        self.role.lasting_mut().ready.send(LinkOp::Close { link });
+                    }
                 }
             }
             LinkEvent::Accepted { port: Port::ObserverMaster, .. } => {
-                match self.lasting.observers() {
+                match self.role.lasting_mut().observers() {
                     Some((observers, view)) => observers.handle_link(now, event, view),
-                    None => self.lasting.ready.send(LinkOp::Close { link }),
+                    None => self.role.lasting_mut().ready.send(LinkOp::Close { link }),
                 }
             }
-            _ if self.lasting.observers.as_ref().is_some_and(|it| it.owns(link)) => {
-                if let Some((observers, view)) = self.lasting.observers() {
+            _ if self.role.lasting().observers.as_ref().is_some_and(|it| it.owns(link)) => {
+                if let Some((observers, view)) = self.role.lasting_mut().observers() {
                     observers.handle_link(now, event, view);
                 }
             }
             _ if self.election.owns(link) => self.election.handle_link(now, event),
             _ if self.held.owns(link) => {
-                let me = self.lasting.options.me;
+                let me = self.role.lasting().options.me;
                 if let Some(refused) = self.held.handle(now, me, event) {
-                    self.lasting.ready.send(LinkOp::Close { link: refused });
+                    self.role.lasting_mut().ready.send(LinkOp::Close { link: refused });
                 }
             }
             _ => match &mut self.role {
                 Role::Leading(leader) => leader.handle_link(now, event),
-                Role::Learning(learner) => learner.handle_link(now, event, &mut self.lasting),
-                Role::Looking | Role::Waiting { .. } => {}
+                Role::Learning(learner) => learner.handle_link(now, event),
+                Role::Looking(_) | Role::Waiting { .. } => {}
             },
         }
         self.settle();
@@ -240,26 +266,31 @@ impl Member {
         self.now = now;
         self.election.handle_timeout(now);
         if self.give_up_config_at().is_some_and(|at| at <= now) {
-            self.lasting.give_up_config();
+            self.role.lasting_mut().give_up_config();
             self.tell_config();
             self.look();
         }
         let must_stand = self.stand_at().is_some_and(|at| at <= now);
         match &mut self.role {
             Role::Leading(leader) => leader.handle_timeout(now),
-            Role::Learning(learner) => learner.handle_timeout(now, &mut self.lasting),
-            Role::Looking if must_stand => {
+            Role::Learning(learner) => learner.handle_timeout(now),
+            Role::Looking(_) if must_stand => {
                 tracing::warn!("nobody else was elected: standing for election without room");
                 self.look_as(true);
             }
-            Role::Looking | Role::Waiting { .. } => {}
+            Role::Looking(_) | Role::Waiting { .. } => {}
         }
-        if let Some(observers) = &mut self.lasting.observers {
+        if let Some(observers) = &mut self.role.lasting_mut().observers {
             observers.handle_timeout(now);
         }
-        let hold_ms = self.lasting.options.tick_ms.saturating_mul(self.lasting.options.init_limit);
+        let hold_ms = self
+            .role
+            .lasting_mut()
+            .options
+            .tick_ms
+            .saturating_mul(self.role.lasting().options.init_limit);
         while let Some(link) = self.held.expire(now, hold_ms) {
-            self.lasting.ready.send(LinkOp::Close { link });
+            self.role.lasting_mut().ready.send(LinkOp::Close { link });
         }
         self.settle();
     }
@@ -268,13 +299,18 @@ impl Member {
     pub fn next_timeout(&self) -> Option<MonoUs> {
         let role = match &self.role {
             Role::Leading(leader) => leader.next_timeout(),
-            Role::Learning(learner) => learner.next_timeout(&self.lasting),
+            Role::Learning(learner) => learner.next_timeout(),
             Role::Waiting { .. } => Some(self.hold_until),
-            Role::Looking => self.stand_at(),
+            Role::Looking(_) => self.stand_at(),
         };
         let config = self.give_up_config_at();
-        let hold_ms = self.lasting.options.tick_ms.saturating_mul(self.lasting.options.init_limit);
-        let observers = self.lasting.observers.as_ref().map(|it| it.next_timeout());
+        let hold_ms = self
+            .role
+            .lasting()
+            .options
+            .tick_ms
+            .saturating_mul(self.role.lasting().options.init_limit);
+        let observers = self.role.lasting().observers.as_ref().map(|it| it.next_timeout());
         let held = self.held.next_timeout(hold_ms);
         let times = [self.election.next_timeout(), role, observers, held, config];
         times.into_iter().flatten().min()
@@ -282,7 +318,7 @@ impl Member {
 
     /// Everything appended up to `zxid` is durable. Never goes back but after a truncate.
     pub fn handle_synced(&mut self, zxid: Zxid) {
-        self.lasting.journal.handle_synced(zxid);
+        self.role.lasting_mut().journal.handle_synced(zxid);
         if let Role::Leading(leader) = &mut self.role {
             leader.handle_synced(zxid);
         }
@@ -294,11 +330,11 @@ impl Member {
         self.now = now;
         while let Some((_, promise)) = self.promises.pop_front_if(|(at, _)| *at <= token) {
             match promise {
-                Promise::Cut(zxid) => self.lasting.journal.handle_cut(zxid),
+                Promise::Cut(zxid) => self.role.lasting_mut().journal.handle_cut(zxid),
                 Promise::Epochs(epochs) => {
                     self.epochs_durable = epochs;
                     // Those that were taken for undone, and were on their way all the same.
-                    let wanted = &mut self.lasting.epochs;
+                    let wanted = &mut self.role.lasting_mut().epochs;
                     wanted.accepted = wanted.accepted.max(epochs.accepted);
                     let later =
                         self.promises.iter().any(|(_, it)| matches!(it, Promise::Epochs(_)));
@@ -331,11 +367,11 @@ impl Member {
     pub fn handle_not_cut(&mut self, now: MonoUs, last: Zxid) {
         self.now = now;
         tracing::warn!(%last, "the log cannot be cut there: asking for the whole tree");
-        self.lasting.wants_tree = true;
+        self.role.lasting_mut().wants_tree = true;
         self.is_reverting = true;
         self.end_role("its history cannot be followed from here");
-        self.lasting.ready.forget_log();
-        self.lasting.journal.reset(last);
+        self.role.lasting_mut().ready.forget_log();
+        self.role.lasting_mut().journal.reset(last);
         self.promises.retain(|(_, promise)| !matches!(promise, Promise::Cut(_)));
         self.on_failure();
         self.is_reverting = false;
@@ -351,7 +387,7 @@ impl Member {
         self.now = now;
         if let Role::Leading(leader) = &mut self.role {
             leader.handle_log_read(now, id, txns);
-        } else if let Some(observers) = &mut self.lasting.observers {
+        } else if let Some(observers) = &mut self.role.lasting_mut().observers {
             observers.handle_log_read(now, id, txns);
         }
         self.settle();
@@ -382,8 +418,8 @@ impl Member {
         }
         let me = self.me();
         match &self.role {
-            Role::Looking => self.look(),
-            Role::Waiting { leader } if *leader == me => self.look(),
+            Role::Looking(_) => self.look(),
+            Role::Waiting { leader, .. } if *leader == me => self.look(),
             Role::Waiting { .. } | Role::Leading(_) | Role::Learning(_) => {}
         }
         self.settle();
@@ -398,7 +434,11 @@ impl Member {
     /// Whether nothing more should be read from this link for now: it is an observer's, and the leader has to get to
     /// what observers of this follower have asked for before.
     pub fn has_enough_of(&self, link: LinkId) -> bool {
-        self.lasting.observers.as_ref().is_some_and(|observers| observers.has_enough_of(link))
+        self.role
+            .lasting()
+            .observers
+            .as_ref()
+            .is_some_and(|observers| observers.has_enough_of(link))
     }
 
     /// Whether this server leads, and the voter at the other end of this link has not acknowledged the oldest proposal
@@ -415,9 +455,11 @@ impl Member {
         self.is_reverting = true;
         match &mut self.role {
             Role::Leading(leader) => leader.resign(reason),
-            Role::Learning(learner) => learner.abandon(reason.to_owned(), &mut self.lasting),
+            Role::Learning(learner) => learner.abandon(reason.to_owned()),
             // The role in which it was asked for is over already: nobody else takes it back.
-            Role::Looking | Role::Waiting { .. } => self.lasting.epochs = self.epochs_durable,
+            Role::Looking(_) | Role::Waiting { .. } => {
+                self.role.lasting_mut().epochs = self.epochs_durable
+            }
         }
         self.settle();
         self.is_reverting = false;
@@ -443,26 +485,26 @@ impl Member {
     /// to be taken when this was put in order.
     pub fn take_ready(&mut self, ready: &mut Ready) -> bool {
         self.collect();
-        self.lasting.ready.take(ready);
+        self.role.lasting_mut().ready.take(ready);
         let cut = ready.truncate.or(ready.restore).map(Promise::Cut);
         let epochs = ready.epochs.map(Promise::Epochs);
         if cut.is_some() || epochs.is_some() {
             let token = *ready.durable.get_or_insert_with(|| self.numbers.next());
             self.promises.extend(cut.into_iter().chain(epochs).map(|promise| (token, promise)));
         }
-        !self.lasting.ready.is_empty()
+        !self.role.lasting_mut().ready.is_empty()
     }
 
     // ---- facts
 
     /// The newest transaction of the log, written or on its way there.
     pub fn accepted(&self) -> Zxid {
-        self.leader().map_or(self.lasting.journal.accepted(), Leader::accepted)
+        self.leader().map_or(self.role.lasting().journal.accepted(), Leader::accepted)
     }
 
     /// The newest transaction handed out for commit.
     pub fn committed(&self) -> Zxid {
-        self.leader().map_or(self.lasting.journal.committed(), Leader::committed)
+        self.leader().map_or(self.role.lasting().journal.committed(), Leader::committed)
     }
 
     /// `leader`, `follower`, `observer`; `leaderelection` while looking.
@@ -478,8 +520,8 @@ impl Member {
     /// Whether nobody counts on what this server has logged: it observes, and is to go on observing if
     /// what is proposed becomes active. A leader may count its acknowledgement of NEWLEADER for that.
     pub fn only_observes(&self) -> bool {
-        let votes_next = self.lasting.last_seen.is_voter(self.me());
-        self.lasting.is_observer && !votes_next
+        let votes_next = self.role.lasting().last_seen.is_voter(self.me());
+        self.role.lasting().is_observer && !votes_next
     }
 
     /// Whether a leader has kept it out because its data is of another history, and nobody has taken it
@@ -490,40 +532,40 @@ impl Member {
 
     /// The active configuration.
     pub fn config(&self) -> &Rc<Config> {
-        self.leader().map_or(&self.lasting.config, Leader::config)
+        &self.role.lasting().config
     }
 
     /// The last configuration that was proposed or seen; the active one if none is on its way.
     pub fn last_seen_config(&self) -> &Rc<Config> {
-        self.leader().map_or(&self.lasting.last_seen, Leader::last_seen_config)
+        &self.role.lasting().last_seen
     }
 
     /// Whether a reconfiguration must leave two participants (`standaloneEnabled`).
     pub fn standalone_enabled(&self) -> bool {
-        self.lasting.options.standalone_enabled
+        self.role.lasting().options.standalone_enabled
     }
 
     /// Whether a server may have several addresses.
     pub fn multi_address(&self) -> bool {
-        self.lasting.options.multi_address
+        self.role.lasting().options.multi_address
     }
 
     /// This server.
     pub fn me(&self) -> ServerId {
-        self.lasting.options.me
+        self.role.lasting().options.me
     }
 
     fn leader(&self) -> Option<&Leader> {
         match &self.role {
             Role::Leading(leader) => Some(leader),
-            Role::Looking | Role::Waiting { .. } | Role::Learning(_) => None,
+            Role::Looking(_) | Role::Waiting { .. } | Role::Learning(_) => None,
         }
     }
 
     fn leader_mut(&mut self) -> &mut Leader {
         match &mut self.role {
             Role::Leading(leader) => leader,
-            Role::Looking | Role::Waiting { .. } | Role::Learning(_) => {
+            Role::Looking(_) | Role::Waiting { .. } | Role::Learning(_) => {
                 panic!("only a leader proposes")
             }
         }

@@ -30,8 +30,7 @@ pub struct Journal {
     pending: VecDeque<Txn>,
     /// The memory that they take.
     pending_bytes: u64,
-    /// Away while this server leads: the leader keeps it.
-    recent: Option<CommittedLog>,
+    recent: CommittedLog,
     /// The log is being cut or replaced: what is heard of its durability is about the former one.
     is_cutting: bool,
 }
@@ -56,7 +55,7 @@ impl Journal {
             synced: last,
             pending: VecDeque::new(),
             pending_bytes: 0,
-            recent: Some(recent),
+            recent,
             is_cutting: false,
         }
     }
@@ -84,9 +83,7 @@ impl Journal {
         let txn = self.pending.pop_front().expect("there is a front");
         self.pending_bytes -= memory_of(&txn);
         self.committed = zxid;
-        if let Some(recent) = &mut self.recent {
-            recent.push(txn.clone());
-        }
+        self.recent.push(txn.clone());
         Ok(txn)
     }
 
@@ -99,9 +96,7 @@ impl Journal {
         self.committed = self.committed.min(zxid);
         self.synced = self.synced.min(zxid);
         self.is_cutting = true;
-        if let Some(recent) = &mut self.recent {
-            recent.truncate(zxid);
-        }
+        self.recent.truncate(zxid);
     }
 
     /// All of it is replaced by a tree as of `zxid`, of this digest if it is sure.
@@ -112,9 +107,7 @@ impl Journal {
         self.committed = zxid;
         self.synced = zxid;
         self.is_cutting = true;
-        if let Some(recent) = &mut self.recent {
-            recent.reset(zxid, digest);
-        }
+        self.recent.reset(zxid, digest);
     }
 
     /// The log turned out to end at `zxid`, earlier than was believed.
@@ -132,9 +125,7 @@ impl Journal {
     /// Everything up to `zxid` is durable.
     pub fn handle_synced(&mut self, zxid: Zxid) {
         if !self.is_cutting {
-            // While this server leads, the leader knows what is accepted.
-            let accepted = if self.recent.is_some() { self.accepted } else { zxid };
-            self.synced = self.synced.max(zxid.min(accepted));
+            self.synced = self.synced.max(zxid.min(self.accepted));
         }
     }
 
@@ -146,43 +137,21 @@ impl Journal {
             if zxid >= self.committed {
                 return Some(self.committed);
             }
-            let recent = self.recent.as_ref()?;
-            recent.iter().rev().map(Txn::zxid).find(|at| *at <= zxid)
+            self.recent.iter().rev().map(Txn::zxid).find(|at| *at <= zxid)
         })
     }
 
     /// Points of its history, which began there.
     pub fn marks(&self, origin: Option<Origin>) -> Marks {
         let pending = self.pending.iter().rev().map(Mark::of);
-        let recent = self.recent.iter().flat_map(CommittedLog::marks);
+        let recent = self.recent.marks();
         let later = pending.chain(recent).filter(|mark| mark.zxid > Zxid::ZERO || origin.is_none());
         Marks::choose(later.chain(origin.map(Origin::mark)))
     }
 
-    /// The leader takes the committed ones over.
-    pub fn take_recent(&mut self) -> CommittedLog {
-        self.recent.take().expect("only one leader at a time takes it")
-    }
-
-    /// The leader gives them back, and with them what it proposed and did not commit.
-    pub fn resume(&mut self, recent: CommittedLog, pending: Vec<Txn>) {
-        assert!(self.recent.is_none(), "what is put back was taken");
-        assert!(self.pending.is_empty(), "a leader begins with all of it committed");
-        self.committed = recent.last().max(self.committed);
-        self.accepted = pending.last().map_or(self.committed, Txn::zxid);
-        assert!(
-            pending.iter().all(|txn| txn.zxid() > self.committed),
-            "what is pending is not committed"
-        );
-        self.pending_bytes = pending.iter().map(memory_of).sum();
-        self.pending = pending.into();
-        self.recent = Some(recent);
-        self.synced = self.synced.min(self.accepted);
-    }
-
-    /// The last committed ones; `None` while this server leads.
-    pub fn recent(&self) -> Option<&CommittedLog> {
-        self.recent.as_ref()
+    /// The last committed ones.
+    pub fn recent(&self) -> &CommittedLog {
+        &self.recent
     }
 
     /// Transactions that are accepted and not known to be committed, oldest first.

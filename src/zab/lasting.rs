@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::leader::{MasterView, ObserverMaster};
-use super::{CommitError, Epochs, Journal, Marks};
+use super::{CommitError, CommittedLog, Epochs, Journal, Marks};
 use crate::id::{ServerId, Zxid};
 use crate::proto::txn::Txn;
 use crate::quorum::{Config, Role};
@@ -63,6 +63,33 @@ pub struct MajorChange {
 }
 
 impl Lasting {
+    /// Of a server with this history. `last_seen`: the active configuration if none is on its way.
+    pub fn new(
+        options: PeerOptions,
+        ids: LinkIds,
+        config: Rc<Config>,
+        last_seen: Rc<Config>,
+        epochs: Epochs,
+        recent: CommittedLog,
+    ) -> Lasting {
+        let role = config.members.get(&options.me).map(|member| member.role);
+        let is_observer = role.map_or(options.is_observer, |role| role == Role::Observer);
+        Lasting {
+            options: Rc::new(options),
+            ids,
+            journal: Journal::new(recent.last(), recent),
+            epochs,
+            config,
+            last_seen,
+            unvouched: None,
+            is_observer,
+            wants_tree: false,
+            ready: ReadyQueue::default(),
+            counts: PeerCounts::default(),
+            observers: None,
+        }
+    }
+
     /// The oldest pending transaction is committed, which must be this one. Its observers hear of
     /// it. `designated`: it is a reconfiguration that says who leads.
     ///
@@ -80,7 +107,7 @@ impl Lasting {
     pub fn observers(&mut self) -> Option<(&mut ObserverMaster, MasterView<'_>)> {
         let observers = self.observers.as_deref_mut()?;
         let view = MasterView {
-            log: self.journal.recent()?,
+            log: self.journal.recent(),
             committed: self.journal.committed(),
             origin: self.epochs.origin,
             config: &self.config,

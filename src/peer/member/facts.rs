@@ -9,7 +9,7 @@ impl Member {
     /// What it is, also while it only tries to be that.
     pub fn state(&self) -> PeerState {
         match &self.role {
-            Role::Looking | Role::Waiting { .. } => PeerState::Looking,
+            Role::Looking(_) | Role::Waiting { .. } => PeerState::Looking,
             Role::Leading(_) => PeerState::Leading,
             Role::Learning(learner) => match learner.target().kind {
                 LearnerKind::Follower => PeerState::Following,
@@ -26,7 +26,7 @@ impl Member {
     /// What it knows about itself and its ensemble.
     pub fn facts(&self) -> PeerFacts {
         let (state, leader, learner_master, phase) = match &self.role {
-            Role::Looking | Role::Waiting { .. } => {
+            Role::Looking(_) | Role::Waiting { .. } => {
                 (PeerState::Looking, None, None, PeerPhase::Election)
             }
             Role::Leading(leader) => {
@@ -54,7 +54,7 @@ impl Member {
                 SyncMode::Trunc => "TRUNC",
                 SyncMode::Snap => "SNAP",
             }),
-            Role::Looking | Role::Waiting { .. } | Role::Leading(_) => None,
+            Role::Looking(_) | Role::Waiting { .. } | Role::Leading(_) => None,
         };
         PeerFacts {
             me: self.me(),
@@ -63,11 +63,11 @@ impl Member {
             sync_mode,
             leader,
             learner_master,
-            epoch: self.leader().map_or(self.lasting.epochs, Leader::epochs).current,
+            epoch: self.role.lasting().epochs.current,
             config: self.config().clone(),
             last_seen: self.last_seen_config().clone(),
             leading: self.leader().map(Leader::facts),
-            synced_observers: self.lasting.observers.as_ref().map_or(0, |observers| {
+            synced_observers: self.role.lasting().observers.as_ref().map_or(0, |observers| {
                 u64::try_from(observers.synced_observers()).unwrap_or(u64::MAX)
             }),
             counts: self.counts(),
@@ -76,7 +76,7 @@ impl Member {
 
     /// What it has counted, as the leader that it is now included.
     fn counts(&self) -> PeerCounts {
-        let mut counts = self.lasting.counts;
+        let mut counts = self.role.lasting().counts;
         if let Some(leader) = self.leader() {
             add_reign(&mut counts, &leader.facts());
         }

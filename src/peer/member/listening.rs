@@ -16,7 +16,8 @@ impl Member {
     /// Says where the other members are, if that changed.
     fn name_members(&mut self) {
         let mut hosts: BTreeMap<ServerId, Vec<String>> = BTreeMap::new();
-        for config in [&self.lasting.config, &self.lasting.last_seen] {
+        let lasting = self.role.lasting();
+        for config in [&lasting.config, &lasting.last_seen] {
             for (id, member) in config.members.iter().filter(|(id, _)| **id != self.me()) {
                 let known = hosts.entry(*id).or_default();
                 for address in &member.addresses {
@@ -29,14 +30,14 @@ impl Member {
         let hosts: MemberHosts = hosts.into_iter().collect();
         if hosts != self.hosts {
             self.hosts.clone_from(&hosts);
-            self.lasting.ready.send(LinkOp::Members { hosts });
+            self.role.lasting_mut().ready.send(LinkOp::Members { hosts });
         }
     }
 
     /// Says where to listen, if that changed, and to whom.
     pub(super) fn listen(&mut self) {
         self.name_members();
-        let lasting = &self.lasting;
+        let lasting = self.role.lasting();
         let me = lasting.options.me;
         let known = lasting.config.members.get(&me).or_else(|| lasting.last_seen.members.get(&me));
         // A server that was taken out of the ensemble stays where it is.
@@ -60,14 +61,14 @@ impl Member {
         }
         if on != self.listening {
             self.listening.clone_from(&on);
-            self.lasting.ready.send(LinkOp::Listen { on });
+            self.role.lasting_mut().ready.send(LinkOp::Listen { on });
         }
     }
 
     /// Where to learn from when `leader` leads.
     pub(super) fn target(&mut self, leader: ServerId) -> Option<LearnerTarget> {
         let voted = self.election.vote().peer_epoch;
-        let lasting = &self.lasting;
+        let lasting = self.role.lasting();
         let kind = if lasting.is_observer { LearnerKind::Observer } else { LearnerKind::Follower };
         if let Some(port) = lasting.options.observer_master_port.filter(|_| lasting.is_observer) {
             // ZooKeeper: QuorumPeer.nextObserverMaster, in a random order. It asks the leader on

@@ -6,10 +6,9 @@ use crate::id::{Epoch, ServerId, Zxid};
 use crate::link::{LinkEvent, LinkOp, Port};
 use crate::proto::quorum::ServerState;
 use crate::proto::txn::Txn;
-use crate::quorum::Config;
 use crate::time::MonoUs;
 use crate::zab::kept_out::{self, info_unless};
-use crate::zab::leader::{LeaderStart, ObserverMaster};
+use crate::zab::leader::ObserverMaster;
 use crate::zab::learner::LearnerKind;
 use crate::zab::{Lasting, Leader, Learner, Origin, Standing};
 use std::rc::Rc;
@@ -46,24 +45,23 @@ impl Member {
         for _ in 0..STEPS_MAX {
             match &mut self.role {
                 Role::Leading(leader) => {
-                    if self.lasting.ready.last().durable.is_some() {
-                        self.lasting.ready.begin();
+                    if leader.lasting_mut().ready.last().durable.is_some() {
+                        leader.lasting_mut().ready.begin();
                     }
-                    let ready = self.lasting.ready.last();
-                    leader.take_ready(ready);
-                    if let Some(standing) = ready.standing.last() {
+                    leader.flush();
+                    if let Some(standing) = leader.lasting_mut().ready.last().standing.last() {
                         self.standing = *standing;
                     }
                 }
                 Role::Learning(learner) => {
-                    learner.relay_asked(&mut self.lasting);
+                    learner.relay_asked();
                     // Pieces of a tree are handed over one by one: when the tree is whole, what
                     // stands behind it comes back.
-                    if self.lasting.ready.len() <= 1 {
-                        learner.flush(&mut self.lasting);
+                    if learner.lasting().ready.len() <= 1 {
+                        learner.flush();
                     }
                 }
-                Role::Looking | Role::Waiting { .. } => {}
+                Role::Looking(_) | Role::Waiting { .. } => {}
             }
             let was_leading = matches!(self.role, Role::Leading(_));
             self.settle();
@@ -77,18 +75,18 @@ impl Member {
     fn step(&mut self) -> bool {
         let outcome = self.election.take(&mut self.link_ops);
         for op in self.link_ops.drain(..) {
-            self.lasting.ready.send(op);
+            self.role.lasting_mut().ready.send(op);
         }
         match outcome {
             Some(Outcome::Elected(elected)) => {
-                if matches!(self.role, Role::Looking) {
+                if matches!(self.role, Role::Looking(_)) {
                     self.on_elected(elected.leader);
                 }
                 return true;
             }
             Some(Outcome::NewerConfig(config)) => {
-                if matches!(self.role, Role::Looking) {
-                    self.lasting.try_config(self.now, config);
+                if matches!(self.role, Role::Looking(_)) {
+                    self.role.lasting_mut().try_config(self.now, config);
                     self.tell_config();
                     self.look();
                 }
@@ -96,16 +94,16 @@ impl Member {
             }
             Some(Outcome::Deserted(leader)) => {
                 match &mut self.role {
-                    Role::Waiting { leader: elected } if *elected == leader => self.look(),
+                    Role::Waiting { leader: elected, .. } if *elected == leader => self.look(),
                     Role::Learning(learner)
                         if learner.is_connecting() && learner.target().leader == leader =>
                     {
                         let reason = "it votes for another one, and was not reached".to_owned();
-                        learner.abandon(reason, &mut self.lasting);
+                        learner.abandon(reason);
                     }
                     // It was elected and has changed its mind in one breath: of the two only this
                     // was heard here.
-                    Role::Looking => self.look(),
+                    Role::Looking(_) => self.look(),
                     Role::Waiting { .. } | Role::Leading(_) | Role::Learning(_) => {}
                 }
                 return true;
@@ -115,7 +113,7 @@ impl Member {
         self.note_standing();
         self.tell_config();
         match &self.role {
-            Role::Waiting { leader } if self.now >= self.hold_until => {
+            Role::Waiting { leader, .. } if self.now >= self.hold_until => {
                 let leader = *leader;
                 self.join(leader);
                 true
@@ -128,7 +126,7 @@ impl Member {
                 self.leave_leader();
                 true
             }
-            Role::Looking | Role::Waiting { .. } | Role::Leading(_) | Role::Learning(_) => false,
+            Role::Looking(_) | Role::Waiting { .. } | Role::Leading(_) | Role::Learning(_) => false,
         }
     }
 
@@ -139,32 +137,33 @@ impl Member {
 
     /// Looks for a leader, and may be elected itself or not.
     pub(super) fn look_as(&mut self, stands: bool) {
-        self.role = Role::Looking;
+        self.role.look();
         self.looking_since = self.now;
         self.joined_at = None;
-        self.lasting.counts.lookings += 1;
-        let last = self.lasting.journal.accepted();
+        self.role.lasting_mut().counts.lookings += 1;
+        let last = self.role.lasting().journal.accepted();
         let stands = stands && self.has_epoch_left();
         // Who is no candidate anyway votes as ever.
-        let may_lead = last != Zxid::NONE && self.lasting.config.is_voter(self.me());
+        let (config, me) = (&self.role.lasting().config, self.me());
+        let may_lead = last != Zxid::NONE && config.is_voter(me);
         self.stands = stands || !may_lead;
-        let epoch = self.lasting.epochs.current;
+        let epoch = self.role.lasting().epochs.current;
         info_unless!(self.election.is_quiet(), %last, epoch = epoch.0, "LOOKING for a leader");
         if self.stands {
             self.election.look(self.now, last, epoch);
             return;
         }
         for held in self.held.take() {
-            self.lasting.ready.send(LinkOp::Close { link: held.link });
+            self.role.lasting_mut().ready.send(LinkOp::Close { link: held.link });
         }
         // What is not on the disk may never get there: it need not be in the next leader's log.
-        let durable = self.lasting.journal.synced().min(last);
+        let durable = self.role.lasting().journal.synced().min(last);
         self.election.look_without_standing(self.now, durable, self.epochs_durable.current);
     }
 
     /// Whether there is an epoch that this server could lead; if not, it is said.
     fn has_epoch_left(&mut self) -> bool {
-        let accepted = self.lasting.epochs.accepted;
+        let accepted = self.role.lasting().epochs.accepted;
         let has_one = accepted < Epoch::LAST;
         let me = self.me();
         if !has_one && self.kept_out.is_due(self.now, me, kept_out::Reason::FarEpoch) {
@@ -176,9 +175,13 @@ impl Member {
     /// When a configuration that only a vote has said is given up: as long as a leader may take to get its
     /// quorum, and nobody has been found.
     pub(super) fn give_up_config_at(&self) -> Option<MonoUs> {
-        let tried =
-            self.lasting.unvouched.as_ref().filter(|_| matches!(self.role, Role::Looking))?;
-        let options = &self.lasting.options;
+        let tried = self
+            .role
+            .lasting()
+            .unvouched
+            .as_ref()
+            .filter(|_| matches!(self.role, Role::Looking(_)))?;
+        let options = &self.role.lasting().options;
         Some(tried.since.plus_ms(options.tick_ms.saturating_mul(options.init_limit)))
     }
 
@@ -186,17 +189,17 @@ impl Member {
     /// be full, or it alone has the history. Not while anything waits for its disk: it could not lead
     /// before that is written.
     pub(super) fn stand_at(&self) -> Option<MonoUs> {
-        let journal = &self.lasting.journal;
-        let has_epoch = self.lasting.epochs.accepted < Epoch::LAST;
+        let journal = &self.role.lasting().journal;
+        let has_epoch = self.role.lasting().epochs.accepted < Epoch::LAST;
         let may_lead = has_epoch && journal.synced() >= journal.accepted();
-        let options = &self.lasting.options;
+        let options = &self.role.lasting().options;
         let ms = options.tick_ms.saturating_mul(options.init_limit);
         (!self.stands && may_lead).then(|| self.looking_since.plus_ms(ms))
     }
 
     fn on_elected(&mut self, leader: ServerId) {
         let ms = self.now.since_us(self.looking_since) / 1000;
-        self.lasting.counts.elections_ms.add(ms);
+        self.role.lasting_mut().counts.elections_ms.add(ms);
         let state = self.state_under(leader);
         let is_quiet = self.election.is_quiet();
         info_unless!(
@@ -207,7 +210,7 @@ impl Member {
         );
         self.election.settle(state);
         if self.now < self.hold_until {
-            self.role = Role::Waiting { leader };
+            self.role.wait(leader);
         } else {
             self.join(leader);
         }
@@ -220,7 +223,7 @@ impl Member {
             return;
         }
         for held in self.held.take() {
-            self.lasting.ready.send(LinkOp::Close { link: held.link });
+            self.role.lasting_mut().ready.send(LinkOp::Close { link: held.link });
         }
         let Some(target) = self.target(leader) else {
             tracing::warn!(leader = leader.0, "the elected leader is not in the configuration");
@@ -229,12 +232,12 @@ impl Member {
             return;
         };
         self.joining_since = self.now;
-        let learner = Learner::new(target, self.now, &mut self.lasting);
+        let learner = Learner::new(target, self.now, self.role.end());
         self.role = Role::Learning(Box::new(learner));
     }
 
     fn lead(&mut self) {
-        if self.lasting.journal.accepted() < Zxid::ZERO {
+        if self.role.lasting().journal.accepted() < Zxid::ZERO {
             // ZooKeeper: ZOOKEEPER-2325. A server that has lost its data must not make others
             // follow it.
             tracing::error!(
@@ -242,10 +245,10 @@ impl Member {
                  ensemble is new (zkServer-initialize.sh): it does not lead"
             );
             self.hold_until = self.now.plus_ms(HOLD_MS_MAX);
-            self.role = Role::Waiting { leader: self.me() };
+            self.role.wait(self.me());
             return;
         }
-        let lasting = &mut self.lasting;
+        let mut lasting = self.role.end();
         lasting.wants_tree = false;
         // A leader's whole log is the history of its epoch, and with it the last reconfiguration, which
         // becomes active then.
@@ -258,18 +261,10 @@ impl Member {
             let txn = lasting.journal.commit(zxid).expect("it is the front of what is pending");
             lasting.ready.commit(txn);
         }
-        let start = LeaderStart {
-            options: lasting.options.clone(),
-            config: lasting.config.clone(),
-            last_seen: lasting.last_seen.clone(),
-            epochs: lasting.epochs,
-            last: lasting.journal.accepted(),
-            recent: lasting.journal.take_recent(),
-            numbers: self.numbers.clone(),
-            new_origin: Origin((self.random ^ 0x6f72_6967_696e).cast_signed()),
-        };
-        let mut leader = Leader::new(start, self.now);
-        leader.handle_synced(lasting.journal.synced());
+        let synced = lasting.journal.synced();
+        let new_origin = Origin((self.random ^ 0x6f72_6967_696e).cast_signed());
+        let mut leader = Leader::new(lasting, self.numbers.clone(), new_origin, self.now);
+        leader.handle_synced(synced);
         if let Some(says_yes) = self.election.oracle() {
             leader.set_oracle(self.now, says_yes);
         }
@@ -299,7 +294,7 @@ impl Member {
         let is_other_history = left.kept_out == Some(kept_out::Reason::OtherHistory);
         self.is_of_other_history |= is_other_history;
         if is_far || is_other_history {
-            let Lasting { options, .. } = &self.lasting;
+            let Lasting { options, .. } = self.role.lasting();
             let init_ms = options.tick_ms.saturating_mul(options.init_limit);
             let times = self.avoided.entry(leader).or_insert(0);
             let ms = init_ms.saturating_mul(AVOIDED_INIT_LIMITS << *times);
@@ -316,13 +311,11 @@ impl Member {
     }
 
     fn step_down(&mut self) {
-        let Role::Leading(leader) = std::mem::replace(&mut self.role, Role::Looking) else {
-            return;
-        };
+        let Role::Leading(leader) = &self.role else { return };
         let reason = leader.failure().expect("it steps down for a reason").to_owned();
         tracing::warn!(reason, "this server leads no more");
         let designated = leader.designated();
-        self.take_back(leader);
+        self.end_lead();
         self.on_failure();
         self.become_looking();
         match designated {
@@ -337,10 +330,10 @@ impl Member {
         self.hold_until = self.now;
         self.looking_since = self.now;
         self.joined_at = None;
-        self.role = Role::Looking;
+        self.role.look();
         self.tell_config();
-        let zxid = self.lasting.journal.accepted();
-        let vote = Vote { leader, zxid, peer_epoch: self.lasting.epochs.current };
+        let zxid = self.role.lasting().journal.accepted();
+        let vote = Vote { leader, zxid, peer_epoch: self.role.lasting().epochs.current };
         self.election.designate(self.state_under(leader), vote);
         tracing::info!(leader = leader.0, "a reconfiguration has named the leader");
         self.join(leader);
@@ -350,44 +343,35 @@ impl Member {
     fn state_under(&self, leader: ServerId) -> ServerState {
         if leader == self.me() {
             ServerState::Leading
-        } else if self.lasting.is_observer {
+        } else if self.role.lasting().is_observer {
             ServerState::Observing
         } else {
             ServerState::Following
         }
     }
 
-    /// What a leader leaves behind.
-    fn take_back(&mut self, mut leader: Box<Leader>) {
-        leader.take_ready(self.lasting.ready.last());
-        super::facts::add_reign(&mut self.lasting.counts, &leader.facts());
-        let remains = leader.into_remains();
-        self.lasting.journal.resume(remains.recent, remains.pending);
-        self.lasting.epochs = remains.epochs;
-        self.take_configs(remains.config, remains.last_seen);
-    }
-
-    /// The configurations as a leader has them.
-    fn take_configs(&mut self, config: Rc<Config>, last_seen: Rc<Config>) {
-        self.lasting.last_seen = last_seen;
-        if !Rc::ptr_eq(&config, &self.lasting.config) {
-            self.lasting.config = config;
-            self.lasting.update_role();
-        }
+    /// It leads no more: what it wanted done last is kept, and what it has counted.
+    fn end_lead(&mut self) {
+        let Role::Leading(leader) = &mut self.role else { return };
+        leader.flush();
+        let facts = leader.facts();
+        super::facts::add_reign(&mut leader.lasting_mut().counts, &facts);
+        self.role.look();
     }
 
     /// Ends whatever it does, at once.
     pub(super) fn end_role(&mut self, reason: &str) {
-        match std::mem::replace(&mut self.role, Role::Looking) {
-            Role::Leading(mut leader) => {
+        match &mut self.role {
+            Role::Leading(leader) => {
                 leader.resign(reason);
-                self.take_back(leader);
+                self.end_lead();
             }
-            Role::Learning(mut learner) => {
-                learner.abandon(reason.to_owned(), &mut self.lasting);
+            Role::Learning(learner) => {
+                learner.abandon(reason.to_owned());
+                self.role.look();
                 self.end_observers();
             }
-            Role::Looking | Role::Waiting { .. } => {}
+            Role::Looking(_) | Role::Waiting { .. } => self.role.look(),
         }
     }
 
@@ -396,20 +380,20 @@ impl Member {
         let Role::Learning(learner) = &self.role else { return };
         let is_follower = learner.target().kind == LearnerKind::Follower;
         let answers_fences = learner.is_below_a_ringkeeper();
-        if is_follower && self.lasting.options.observer_master.is_some() {
-            let options = self.lasting.options.clone();
-            let committed = self.lasting.journal.committed();
+        if is_follower && self.role.lasting().options.observer_master.is_some() {
+            let options = self.role.lasting().options.clone();
+            let committed = self.role.lasting().journal.committed();
             let numbers = self.numbers.clone();
             let observers =
                 ObserverMaster::new(options, numbers, (epoch, answers_fences), committed, self.now);
-            self.lasting.observers = Some(Box::new(observers));
+            self.role.lasting_mut().observers = Some(Box::new(observers));
             self.listen();
         }
     }
 
     fn end_observers(&mut self) {
-        if let Some(observers) = self.lasting.observers.take() {
-            observers.close(self.lasting.ready.last());
+        if let Some(observers) = self.role.lasting_mut().observers.take() {
+            observers.close(self.role.lasting_mut().ready.last());
             self.listen();
         }
     }
@@ -418,7 +402,7 @@ impl Member {
         if self.standing != Standing::Looking {
             self.standing = Standing::Looking;
             self.unavailable_since = Some(self.now);
-            self.lasting.ready.standing(Standing::Looking);
+            self.role.lasting_mut().ready.standing(Standing::Looking);
         }
     }
 
@@ -431,14 +415,14 @@ impl Member {
             0 | 1 => 0,
             failures => (50u64 << failures.min(10)).min(HOLD_MS_MAX),
         };
-        if self.lasting.is_observer {
+        if self.role.lasting().is_observer {
             // ZooKeeper: Observer.waitForObserverElectionDelay, waitForReconnectDelay: a random
             // part of each, so that not all of them come at once.
-            let (reconnect, election) = self.lasting.options.observer_delays_ms;
+            let (reconnect, election) = self.role.lasting().options.observer_delays_ms;
             ms = ms.max(self.random_below(reconnect) + self.random_below(election));
         }
         if self.is_reverting {
-            self.lasting.epochs = self.epochs_durable;
+            self.role.lasting_mut().epochs = self.epochs_durable;
             ms = HOLD_MS_MAX;
         }
         self.hold_until = self.now.plus_ms(ms);
@@ -468,13 +452,13 @@ impl Member {
                 }
                 leader.epoch().filter(|_| leader.is_active())
             }
-            Role::Looking | Role::Waiting { .. } => None,
+            Role::Looking(_) | Role::Waiting { .. } => None,
         };
         if let Some(epoch) = epoch
             && self.joined_at.is_none()
         {
             self.joined_at = Some(self.now);
-            self.lasting.confirm_config();
+            self.role.lasting_mut().confirm_config();
             self.kept_out = kept_out::Said::default();
             self.is_of_other_history = false;
             self.avoided.clear();
@@ -490,39 +474,41 @@ impl Member {
         let ms_since = |since: MonoUs| self.now.since_us(since) / 1000;
         let unavailable_ms = self.unavailable_since.map(ms_since);
         let sync_ms = ms_since(self.joining_since);
-        let counts = &mut self.lasting.counts;
+        let is_leading = self.leader().is_some();
+        let kind = match &self.role {
+            Role::Learning(learner) => Some(learner.target().kind),
+            Role::Looking(_) | Role::Waiting { .. } | Role::Leading(_) => None,
+        };
+        let counts = &mut self.role.lasting_mut().counts;
         if let Some(ms) = unavailable_ms {
             counts.unavailable_ms.add(ms);
-            if matches!(self.role, Role::Leading(_)) {
+            if is_leading {
                 counts.leader_unavailable_ms.add(ms);
             }
         }
-        if let Role::Learning(learner) = &self.role {
-            match learner.target().kind {
-                LearnerKind::Follower => counts.follower_sync_ms.add(sync_ms),
-                LearnerKind::Observer => counts.observer_sync_ms.add(sync_ms),
-            }
+        match kind {
+            Some(LearnerKind::Follower) => counts.follower_sync_ms.add(sync_ms),
+            Some(LearnerKind::Observer) => counts.observer_sync_ms.add(sync_ms),
+            None => {}
         }
         self.unavailable_since = None;
     }
 
     /// The election, and whoever listens, hear of a new configuration.
     pub(super) fn tell_config(&mut self) {
-        if let Role::Leading(leader) = &self.role {
-            let (config, last_seen) = (leader.config().clone(), leader.last_seen_config().clone());
-            self.take_configs(config, last_seen);
-        }
-        let vouched = self.lasting.unvouched.as_ref().map(|unvouched| unvouched.config.clone());
+        let vouched =
+            self.role.lasting().unvouched.as_ref().map(|unvouched| unvouched.config.clone());
         if vouched.is_some() != self.is_election_doubtful {
             self.is_election_doubtful = vouched.is_some();
             self.election.set_vouched(vouched);
         }
-        let (active, last_seen) = (&self.lasting.config, &self.lasting.last_seen);
+        let Lasting { config: active, last_seen, .. } = self.role.lasting();
         if Rc::ptr_eq(active, &self.election_configs.0)
             && Rc::ptr_eq(last_seen, &self.election_configs.1)
         {
             return;
         }
+        let (active, last_seen) = (active.clone(), last_seen.clone());
         self.election_configs = (active.clone(), last_seen.clone());
         self.election.set_config(active.clone(), last_seen.clone());
         self.listen();

@@ -83,7 +83,7 @@ impl Member {
     /// Whether a learner waits for the whole tree. The replica, if the database is not held by
     /// another snapshot, then holds it and calls `snapshot_begins` at once, before any other event.
     pub fn wants_snapshot(&self) -> bool {
-        let observers = self.lasting.observers.as_ref();
+        let observers = self.role.lasting().observers.as_ref();
         self.leader().is_some_and(Leader::wants_snapshot)
             || observers.is_some_and(|it| it.wants_snapshot())
     }
@@ -93,21 +93,21 @@ impl Member {
     pub fn snapshot_begins(&mut self, zxid: Zxid, digest: Option<i64>) {
         if let Role::Leading(leader) = &mut self.role {
             leader.snapshot_begins(zxid, digest);
-        } else if let Some((observers, view)) = self.lasting.observers() {
+        } else if let Some((observers, view)) = self.role.lasting_mut().observers() {
             observers.snapshot_begins(zxid, digest, view);
         }
     }
 
     /// Whether those who get the tree have room for more of it.
     pub fn wants_snapshot_piece(&self) -> bool {
-        let observers = self.lasting.observers.as_ref();
+        let observers = self.role.lasting().observers.as_ref();
         self.leader().is_some_and(Leader::wants_snapshot_piece)
             || observers.is_some_and(|it| it.wants_snapshot_piece())
     }
 
     /// Whether anybody still gets the tree; if not, it is given up.
     pub fn sends_snapshot(&self) -> bool {
-        let observers = self.lasting.observers.as_ref();
+        let observers = self.role.lasting().observers.as_ref();
         self.leader().is_some_and(Leader::sends_snapshot)
             || observers.is_some_and(|it| it.sends_snapshot())
     }
@@ -116,7 +116,7 @@ impl Member {
     pub fn snapshot_piece(&mut self, bytes: Bytes) {
         if let Role::Leading(leader) = &mut self.role {
             leader.snapshot_piece(&bytes);
-        } else if let Some(observers) = &mut self.lasting.observers {
+        } else if let Some(observers) = &mut self.role.lasting_mut().observers {
             observers.snapshot_piece(&bytes);
         }
     }
@@ -125,7 +125,7 @@ impl Member {
     pub fn snapshot_ends(&mut self) {
         if let Role::Leading(leader) = &mut self.role {
             leader.snapshot_ends();
-        } else if let Some(observers) = &mut self.lasting.observers {
+        } else if let Some(observers) = &mut self.role.lasting_mut().observers {
             observers.snapshot_ends();
         }
         self.settle();
@@ -137,15 +137,15 @@ impl Member {
     pub fn forward(&mut self, request: &PassedRequest<'_>) {
         if let Role::Learning(learner) = &mut self.role {
             // What observers have asked for stands before it, and its answer as well.
-            learner.relay_asked(&mut self.lasting);
-            learner.forward(request, &mut self.lasting);
+            learner.relay_asked();
+            learner.forward(request);
         }
         self.settle();
     }
 
     /// Transactions that are accepted and not known to be committed, oldest first.
     pub fn pending(&self) -> impl Iterator<Item = &Txn> {
-        self.lasting.journal.pending().iter()
+        self.role.lasting().journal.pending().iter()
     }
 
     /// Asks the leader whether a session is alive, and that this server owns it (REVALIDATE). `kept`:
@@ -153,8 +153,8 @@ impl Member {
     /// [keeps tenures](Member::keeps_tenures).
     pub fn revalidate(&mut self, session: SessionId, timeout_ms: i32, kept: Option<Tenure>) {
         if let Role::Learning(learner) = &mut self.role {
-            learner.relay_asked(&mut self.lasting);
-            learner.revalidate(session, timeout_ms, kept, &mut self.lasting);
+            learner.relay_asked();
+            learner.revalidate(session, timeout_ms, kept);
         }
         self.settle();
     }
@@ -163,7 +163,7 @@ impl Member {
     pub fn is_below_a_follower(&self) -> bool {
         match &self.role {
             Role::Learning(learner) => learner.target().master != learner.target().leader,
-            Role::Looking | Role::Waiting { .. } | Role::Leading(_) => false,
+            Role::Looking(_) | Role::Waiting { .. } | Role::Leading(_) => false,
         }
     }
 
@@ -172,14 +172,14 @@ impl Member {
         match &self.role {
             Role::Learning(learner) => learner.is_below_a_ringkeeper(),
             Role::Leading(_) => true,
-            Role::Looking | Role::Waiting { .. } => false,
+            Role::Looking(_) | Role::Waiting { .. } => false,
         }
     }
 
     /// Answers [`Inbound::Ping`](crate::zab::Inbound::Ping) with the sessions heard of and their timeouts in ms.
     pub fn answer_ping(&mut self, zxid: Zxid, touched: impl Iterator<Item = (SessionId, i32)>) {
         if let Role::Learning(learner) = &mut self.role {
-            learner.answer_ping(zxid, touched, &mut self.lasting);
+            learner.answer_ping(zxid, touched);
         }
         self.settle();
     }
@@ -188,7 +188,7 @@ impl Member {
     pub fn snapshot_received(&mut self, now: MonoUs, digest: Option<i64>, rest: &[u8]) {
         self.now = now;
         if let Role::Learning(learner) = &mut self.role {
-            learner.snapshot_received(digest, rest, &mut self.lasting);
+            learner.snapshot_received(digest, rest);
         }
         self.settle();
     }
@@ -197,7 +197,7 @@ impl Member {
     pub fn snapshot_refused(&mut self, now: MonoUs, reason: &str) {
         self.now = now;
         if let Role::Learning(learner) = &mut self.role {
-            learner.snapshot_refused(reason, &mut self.lasting);
+            learner.snapshot_refused(reason);
         }
         self.settle();
     }

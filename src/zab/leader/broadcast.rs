@@ -26,7 +26,8 @@ use crate::zab::{ConfigChange, ForwardedRequest, Inbound};
 /// A transaction that is proposed and not committed.
 #[derive(Debug)]
 pub(super) struct Proposal {
-    pub(super) txn: Txn,
+    /// Invariant: the journal's transactions that are pending have these zxids, in this order.
+    pub(super) zxid: Zxid,
     /// A quorum of each of them must have it.
     pub(super) quorums: Rc<Vec<Rc<Config>>>,
     /// What it makes of the ensemble, if it is a reconfiguration.
@@ -65,7 +66,7 @@ impl Leader {
 
     fn on_packet(&mut self, link: LinkId, packet: &Packet) -> Result<(), Refusal> {
         let handler = self.learners.handlers.get_mut(&link).expect("its packet was just read");
-        handler.tick_deadline = self.tick + self.options.sync_limit;
+        handler.tick_deadline = self.tick + self.lasting.options.sync_limit;
         let server = handler.server;
         match packet.kind {
             packet::ACK => {
@@ -132,7 +133,7 @@ impl Leader {
     pub fn awaits_ack_over(&self, link: LinkId) -> bool {
         let Some(oldest) = self.proposals.front() else { return false };
         let handler = self.learners.handlers.get(&link).filter(|handler| handler.counts());
-        handler.is_some_and(|handler| self.acks.of(handler.server) < oldest.txn.zxid())
+        handler.is_some_and(|handler| self.acks.of(handler.server) < oldest.zxid)
     }
 
     // ---- the replica's part, once it leads
@@ -144,7 +145,8 @@ impl Leader {
         }
         let first = Zxid::new(self.epoch?, 0);
         assert!(last >= first, "{last} is before this epoch, which begins with {first}");
-        let before = if last == first { self.options.initial_counter } else { last.counter() };
+        let before =
+            if last == first { self.lasting.options.initial_counter } else { last.counter() };
         // ZooKeeper: Leader.propose never uses the last counter, and begins a new epoch instead.
         let counter = before.checked_add(1).filter(|counter| *counter != u32::MAX)?;
         Some(Zxid::new(self.epoch?, counter))
@@ -158,10 +160,10 @@ impl Leader {
     /// Proposes a reconfiguration and what it makes of the ensemble.
     pub fn propose_reconfig(&mut self, txn: Txn, config: Config) {
         assert!(!self.is_reconfiguring(), "one reconfiguration at a time");
-        self.last_seen = Rc::new(config);
-        self.out.config.push(ConfigChange::Proposed(self.last_seen.clone()));
+        self.lasting.last_seen = Rc::new(config);
+        self.out.config.push(ConfigChange::Proposed(self.lasting.last_seen.clone()));
         self.set_quorums();
-        let config = self.last_seen.clone();
+        let config = self.lasting.last_seen.clone();
         self.on_proposal(txn, Some(config));
     }
 
@@ -173,9 +175,10 @@ impl Leader {
         self.proposed = zxid;
         self.sizes.add(txn.bytes().len());
         self.learners.broadcast(|out| put_txn(out, packet::PROPOSAL, &txn));
-        self.out.append.push(txn.clone());
+        self.lasting.journal.accept(txn.clone());
+        self.out.append.push(txn);
         let quorums = self.quorums.clone();
-        self.proposals.push_back(Proposal { txn, quorums, reconfig, since: self.now });
+        self.proposals.push_back(Proposal { zxid, quorums, reconfig, since: self.now });
     }
 
     /// Answers a learner's sync when what is proposed so far is committed.
@@ -216,7 +219,7 @@ impl Leader {
     /// (`Leader.isQuorumSynced`).
     pub fn is_quorum_synced(&self, config: &Config) -> bool {
         let synced = |server: ServerId| {
-            server == self.options.me
+            server == self.lasting.options.me
                 || self.learners.of_server(server).any(|handler| {
                     handler.counts()
                         && handler.is_forwarding_follower()
@@ -229,7 +232,8 @@ impl Leader {
     /// Whether a reconfiguration is proposed and not committed.
     pub fn is_reconfiguring(&self) -> bool {
         // ZooKeeper: without dynamic configurations the first one keeps its version.
-        self.options.reconfig && self.last_seen.version > self.config.version
+        self.lasting.options.reconfig
+            && self.lasting.last_seen.version > self.lasting.config.version
     }
 
     // ---- commit
@@ -238,7 +242,8 @@ impl Leader {
     pub(super) fn oracle(&self) -> Option<Oracle> {
         let mut handlers = self.learners.handlers.values();
         let mut is_alone = || !handlers.any(|it| it.counts() && it.is_forwarding_follower());
-        self.options
+        self.lasting
+            .options
             .has_oracle
             .then(|| Oracle { needed: is_alone(), says_yes: self.oracle_says_yes })
     }
@@ -251,13 +256,14 @@ impl Leader {
         {
             let quorums = first.quorums.clone();
             let end = self.acks.quorum(&quorums, self.oracle());
-            if end < first.txn.zxid() {
+            if end < first.zxid {
                 return;
             }
             while self.handover.is_none()
-                && self.proposals.front().is_some_and(|first| {
-                    first.txn.zxid() <= end && Rc::ptr_eq(&first.quorums, &quorums)
-                })
+                && self
+                    .proposals
+                    .front()
+                    .is_some_and(|first| first.zxid <= end && Rc::ptr_eq(&first.quorums, &quorums))
             {
                 let proposal = self.proposals.pop_front().expect("there is a front");
                 self.commit(proposal);
@@ -266,8 +272,8 @@ impl Leader {
     }
 
     fn commit(&mut self, proposal: Proposal) {
-        let Proposal { txn, reconfig, .. } = proposal;
-        let zxid = txn.zxid();
+        let Proposal { zxid, reconfig, .. } = proposal;
+        let txn = self.lasting.journal.commit(zxid).expect("proposals are what is pending");
         assert!(zxid > self.committed, "commits are in order: {zxid} after {}", self.committed);
         self.committed = zxid;
         match reconfig {
@@ -283,7 +289,6 @@ impl Leader {
                 self.activate_config(config, leader);
             }
         }
-        self.log.push(txn.clone());
         self.out.commit.push(txn);
         while self.syncs.front().is_some_and(|sync| sync.after <= zxid) {
             let PendingSync { link, .. } = self.syncs.pop_front().expect("there is a front");
@@ -305,9 +310,9 @@ impl Leader {
         has_acked: impl Fn(ServerId) -> bool,
         zxid: Zxid,
     ) -> ServerId {
-        let me = self.options.me;
+        let me = self.lasting.options.me;
         let address = |config: &Config| config.members.get(&me).map(|m| m.quorum_endpoints());
-        if config.is_voter(me) && address(config) == address(&self.config) {
+        if config.is_voter(me) && address(config) == address(&self.lasting.config) {
             return me;
         }
         let candidates = config.voters().filter(|server| *server != me && has_acked(*server));
@@ -318,20 +323,22 @@ impl Leader {
     }
 
     pub(super) fn activate_config(&mut self, config: Rc<Config>, leader: ServerId) {
-        if config.version > self.config.version {
-            self.config = config;
-            if self.last_seen.version < self.config.version {
-                self.last_seen = self.config.clone();
+        if config.version > self.lasting.config.version {
+            self.lasting.config = config;
+            self.lasting.update_role();
+            if self.lasting.last_seen.version < self.lasting.config.version {
+                self.lasting.last_seen = self.lasting.config.clone();
             }
-            self.out.config.push(ConfigChange::Active(self.config.clone()));
+            self.out.config.push(ConfigChange::Active(self.lasting.config.clone()));
             self.set_quorums();
             self.ask_new_quorums();
         }
-        if leader != self.options.me {
+        if leader != self.lasting.options.me {
             debug!("server {leader} leads from now on");
             // Followers go by themselves when they hear of it: were we to close first, they might
             // not hear it.
-            let limit_ms = self.options.sync_limit.saturating_mul(self.options.tick_ms);
+            let limit_ms =
+                self.lasting.options.sync_limit.saturating_mul(self.lasting.options.tick_ms);
             self.handover = Some((leader, self.now.plus_ms(limit_ms)));
         }
     }
@@ -343,7 +350,7 @@ impl Leader {
     /// the change, so whoever is elected later has it, and needs the votes of both.
     // ZooKeeper: Leader.Proposal keeps the verifiers with which it was made.
     fn ask_new_quorums(&mut self) {
-        let active = self.config.version;
+        let active = self.lasting.config.version;
         for proposal in &mut self.proposals {
             if Rc::ptr_eq(&proposal.quorums, &self.quorums) {
                 continue;

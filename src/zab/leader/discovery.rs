@@ -8,7 +8,6 @@ use std::rc::Rc;
 use bytes::{BufMut, BytesMut};
 use tracing::{debug, error, info, warn};
 
-use super::broadcast::Proposal;
 use super::claims::{Claims, is_far};
 use super::handler::{Handler, Stage};
 use super::learners::{Tail, TailFor};
@@ -147,7 +146,7 @@ impl Leader {
         let may_vote_next = handler.is_observer
             && handler.is_known()
             && !handler.is_guest
-            && !self.config.is_voter(handler.server);
+            && !self.lasting.config.is_voter(handler.server);
         (handler.counts() || may_vote_next).then_some(handler.server)
     }
 
@@ -167,7 +166,7 @@ impl Leader {
             },
             |info| info.server_id,
         );
-        if server == self.options.me {
+        if server == self.lasting.options.me {
             return Err(format!("it says that it is server {server}, which is this one"));
         }
         let is_member = self.quorums.iter().any(|config| config.members.contains_key(&server));
@@ -175,9 +174,9 @@ impl Leader {
             return Ok(());
         }
         if let Some(theirs) = info.and_then(|info| info.config_version)
-            && self.config.is_behind(theirs)
+            && self.lasting.config.is_behind(theirs)
         {
-            let ours = self.config.version;
+            let ours = self.lasting.config.version;
             return Err(format!("it has a later configuration: {theirs:x}, here {ours:x}"));
         }
         let accepted = packet.zxid.epoch();
@@ -200,23 +199,23 @@ impl Leader {
         handler.is_observer = is_observer;
         handler.is_old = is_old;
         handler.info_zxid = packet.zxid;
-        handler.reader.set_data_bytes_max(self.options.packet_bytes_max);
+        handler.reader.set_data_bytes_max(self.lasting.options.packet_bytes_max);
         handler.stage = Stage::Epoch;
         let is_quiet = self.learners.kept_out.holds(server);
         info_unless!(is_quiet, "{} has come", handler.name());
-        if !self.config.members.contains_key(&server) {
+        if !self.lasting.config.members.contains_key(&server) {
             // ZooKeeper: LearnerHandler says so at the level of INFO.
             warn!(
                 "{} is not in the configuration {:x}, and gets all data: if it is no observer of yours, keep it from \
                  the quorum port of this server",
                 handler.name(),
-                self.config.version
+                self.lasting.config.version
             );
         }
         self.maybe_take_as_guest(link);
         let voter = self.voucher(link).filter(|server| self.is_voter_anywhere(*server));
         // Old servers say a zxid there, and no epoch.
-        let said = if is_old { self.epochs.accepted } else { accepted };
+        let said = if is_old { self.lasting.epochs.accepted } else { accepted };
         if let Phase::Discovery { claims, .. } = &mut self.phase {
             match voter {
                 Some(voter) => claims.voter(voter, said),
@@ -254,7 +253,7 @@ impl Leader {
 
     /// Sends away who has accepted an epoch that nobody can come to by elections.
     fn refuse_far_epoch(&mut self, link: LinkId, server: ServerId, accepted: Epoch) {
-        let ours = self.epoch.unwrap_or(self.epochs.accepted);
+        let ours = self.epoch.unwrap_or(self.lasting.epochs.accepted);
         let text = kept_out::leader_of_far_epoch(server, accepted, ours);
         self.learners.keep_out(self.now, link, server, kept_out::Reason::FarEpoch, &text);
     }
@@ -278,7 +277,7 @@ impl Leader {
         let has_quorum = |counts: &dyn Fn(&Handler) -> bool| {
             let present = handlers().filter(|handler| counts(handler));
             self.has_quorums(
-                &present.map(|handler| handler.server).chain([self.options.me]).collect(),
+                &present.map(|handler| handler.server).chain([self.lasting.options.me]).collect(),
             )
         };
         let vouches = |handler: &Handler| self.vouches(handler).is_some();
@@ -286,7 +285,7 @@ impl Leader {
             self.fail(format!(
                 "server {guest} is needed for a quorum and has accepted a later epoch than \
                  {}: an even later one must begin",
-                self.epochs.accepted
+                self.lasting.epochs.accepted
             ));
         }
     }
@@ -298,21 +297,21 @@ impl Leader {
 
     pub(super) fn maybe_decide_epoch(&mut self) {
         let Phase::Discovery { claims, .. } = &self.phase else { return };
-        let me = self.options.me;
+        let me = self.lasting.options.me;
         let epoch = claims.epoch(
             |servers| servers.contains(&me) && self.has_quorums(servers),
             |servers| self.quorums.iter().all(|config| config.has_quorum(servers)),
         );
         let Some(epoch) = epoch else { return };
         if epoch > Epoch::LAST {
-            self.fail(kept_out::no_epoch_left(self.epochs.accepted));
+            self.fail(kept_out::no_epoch_left(self.lasting.epochs.accepted));
             return;
         }
         info!("the epoch is {epoch}");
         self.epoch = Some(epoch);
-        self.epochs.accepted = epoch;
-        if self.summary.1 == Zxid::ZERO && self.epochs.origin.is_none() {
-            self.epochs.origin = Some(self.new_origin);
+        self.lasting.epochs.accepted = epoch;
+        if self.summary.1 == Zxid::ZERO && self.lasting.epochs.origin.is_none() {
+            self.lasting.epochs.origin = Some(self.new_origin);
         }
         let token = self.want_epochs();
         self.phase = Phase::Accepting { token };
@@ -327,18 +326,21 @@ impl Leader {
         }
         // ZooKeeper: Leader.lead gives the first configuration the version of its epoch, so that it
         // is later than whatever a server that joins was told. It is agreed on with NEWLEADER.
-        if self.options.reconfig && self.config.version == 0 && self.last_seen.version == 0 {
-            let mut config = (*self.config).clone();
+        if self.lasting.options.reconfig
+            && self.lasting.config.version == 0
+            && self.lasting.last_seen.version == 0
+        {
+            let mut config = (*self.lasting.config).clone();
             config.version = Zxid::new(epoch, 0).0;
-            self.last_seen = Rc::new(config);
-            self.out.config.push(ConfigChange::Proposed(self.last_seen.clone()));
+            self.lasting.last_seen = Rc::new(config);
+            self.out.config.push(ConfigChange::Proposed(self.lasting.last_seen.clone()));
             self.set_quorums();
         }
     }
 
     fn want_epochs(&mut self) -> u64 {
         let token = self.numbers.next();
-        self.out.epochs = Some((self.epochs, token));
+        self.out.epochs = Some((self.lasting.epochs, token));
         token
     }
 
@@ -359,18 +361,18 @@ impl Leader {
         }
         handler.stage = Stage::AckEpoch;
         handler.heard_at = self.now;
-        let origin = self.epochs.origin;
+        let origin = self.lasting.epochs.origin;
         self.learners.put(link, |out| put_leader_info(out, epoch, origin));
     }
 
     pub(super) fn on_durable(&mut self, durable: u64) {
         match &mut self.phase {
             Phase::Accepting { token } if *token == durable => {
-                let electing = Some(self.options.me)
-                    .filter(|me| self.config.is_voter(*me) && self.summary.1 != Zxid::NONE);
+                let electing = Some(self.lasting.options.me)
+                    .filter(|me| self.lasting.config.is_voter(*me) && self.summary.1 != Zxid::NONE);
                 self.phase = Phase::EpochAcks {
                     electing: electing.into_iter().collect(),
-                    until: init_end(&self.options, self.now),
+                    until: init_end(&self.lasting.options, self.now),
                 };
                 for link in self.links_at(|stage| stage == Stage::Epoch) {
                     self.send_leader_info(link);
@@ -379,7 +381,7 @@ impl Leader {
                 self.maybe_finish_epoch();
             }
             Phase::Synchronization { acks, token, .. } if *token == durable => {
-                acks.add(self.options.me);
+                acks.add(self.lasting.options.me);
                 self.maybe_activate();
             }
             _ => {}
@@ -399,7 +401,12 @@ impl Leader {
         }
         let ack = packet.epoch_ack().map_err(text)?;
         let epoch = self.epoch.expect("it was decided");
-        let history = history(&self.options, &self.log, self.committed, self.epochs.origin);
+        let history = history(
+            &self.lasting.options,
+            self.lasting.journal.recent(),
+            self.committed,
+            self.lasting.epochs.origin,
+        );
         if self.learners.compare_history(self.now, link, epoch, packet, &history)? {
             self.on_epoch_accepted(link, ack, packet.zxid)?;
         }
@@ -453,23 +460,23 @@ impl Leader {
     fn may_be_cut(&self, link: LinkId) -> bool {
         let Phase::EpochAcks { electing, .. } = &self.phase else { return false };
         let Some(handler) = self.learners.handlers.get(&link) else { return false };
-        Zxid(self.last_seen.version) > self.summary.1
-            && !self.config.is_voter(handler.server)
-            && electing.contains(&self.options.me)
-            && self.config.has_quorum_with(electing, self.oracle())
+        Zxid(self.lasting.last_seen.version) > self.summary.1
+            && !self.lasting.config.is_voter(handler.server)
+            && electing.contains(&self.lasting.options.me)
+            && self.lasting.config.has_quorum_with(electing, self.oracle())
     }
 
     pub(super) fn maybe_finish_epoch(&mut self) {
         let Phase::EpochAcks { electing, .. } = &self.phase else { return };
-        if !electing.contains(&self.options.me) || !self.has_quorums(electing) {
+        if !electing.contains(&self.lasting.options.me) || !self.has_quorums(electing) {
             return;
         }
-        self.epochs.current = self.epochs.accepted;
+        self.lasting.epochs.current = self.lasting.epochs.accepted;
         let token = self.want_epochs();
         self.phase = Phase::Synchronization {
-            acks: AckTracker::of_both(&self.config, &self.last_seen),
+            acks: AckTracker::of_both(&self.lasting.config, &self.lasting.last_seen),
             token,
-            until: init_end(&self.options, self.now),
+            until: init_end(&self.lasting.options, self.now),
         };
         let waiting: Vec<(LinkId, Zxid)> = self
             .learners
@@ -500,26 +507,31 @@ impl Leader {
                 error!("{}", kept_out::leader_of_forgetful_disk(server, vouched, last));
             }
         }
-        let end = self.log.last();
+        let end = self.lasting.journal.recent().last();
         if let Some(handler) = self.learners.handlers.get_mut(&link) {
             handler.heard_at = self.now;
             handler.history_end = end;
         }
         let tail = self.tail();
-        let history = history(&self.options, &self.log, self.committed, self.epochs.origin);
+        let history = history(
+            &self.lasting.options,
+            self.lasting.journal.recent(),
+            self.committed,
+            self.lasting.epochs.origin,
+        );
         self.learners.begin_sync(link, last, &history, &tail);
     }
 
     /// What follows a learner's history now.
     pub(super) fn tail(&self) -> LeaderTail {
         let mut outstanding = BytesMut::new();
-        for Proposal { txn, .. } in &self.proposals {
+        for txn in self.lasting.journal.pending() {
             put_txn(&mut outstanding, packet::PROPOSAL, txn);
         }
         // What was proposed and not yet committed becomes active with this epoch, and later ones with
         // their own commit: a learner takes what stands here for active.
         let is_leading = matches!(self.phase, Phase::Broadcast);
-        let config = if is_leading { &self.config } else { &self.last_seen };
+        let config = if is_leading { &self.lasting.config } else { &self.lasting.last_seen };
         LeaderTail {
             outstanding,
             new_leader: Zxid::new(self.epoch.expect("it was decided"), 0),
@@ -575,11 +587,11 @@ impl Leader {
         self.committed = self.proposed;
         self.tick = 0;
         let mut serves = true;
-        if self.options.reconfig {
-            let config = self.last_seen.clone();
+        if self.lasting.options.reconfig {
+            let config = self.lasting.last_seen.clone();
             let leader = self.designate(&config, |server| acked.contains(&server), self.proposed);
             self.activate_config(config, leader);
-            serves = leader == self.options.me;
+            serves = leader == self.lasting.options.me;
         }
         if serves {
             self.out.standing.push(Standing::Leading { epoch });
@@ -593,7 +605,7 @@ impl Leader {
     /// Whether this server's own history is durable, and its epoch with it.
     fn has_own_history(&self) -> bool {
         match &self.phase {
-            Phase::Synchronization { acks, .. } => acks.acks().contains(&self.options.me),
+            Phase::Synchronization { acks, .. } => acks.acks().contains(&self.lasting.options.me),
             _ => false,
         }
     }
@@ -621,7 +633,11 @@ impl Leader {
     pub fn handle_looking(&mut self, now: MonoUs, server: ServerId) {
         self.now = now;
         let Phase::Discovery { .. } = &self.phase else { return };
-        let limit_ms = self.options.wait_for_epoch_ms.unwrap_or(DOUBT_TICKS * self.options.tick_ms);
+        let limit_ms = self
+            .lasting
+            .options
+            .wait_for_epoch_ms
+            .unwrap_or(DOUBT_TICKS * self.lasting.options.tick_ms);
         let is_voter = self.quorums.iter().any(|config| config.is_voter(server));
         if is_voter && now.since_us(self.since) / 1000 > limit_ms {
             self.fail(format!("server {server} has changed its mind and looks for a leader"));

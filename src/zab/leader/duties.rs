@@ -16,7 +16,7 @@ impl Leader {
         if self.failure.is_some() || now < self.next_half_tick {
             return;
         }
-        let half_tick_ms = self.options.tick_ms.div_ceil(2);
+        let half_tick_ms = self.lasting.options.tick_ms.div_ceil(2);
         let late_ms = now.since_us(self.next_half_tick) / 1000;
         if late_ms >= half_tick_ms {
             // This process stood still, and could hear nobody: what was sent meanwhile comes next.
@@ -54,8 +54,8 @@ impl Leader {
         let handlers = self.learners.handlers.values();
         let following = handlers.filter(|handler| handler.stage.has_history());
         let here: BTreeSet<ServerId> =
-            following.map(|handler| handler.server).chain([self.options.me]).collect();
-        let voters: BTreeSet<ServerId> = self.config.voters().collect();
+            following.map(|handler| handler.server).chain([self.lasting.options.me]).collect();
+        let voters: BTreeSet<ServerId> = self.lasting.config.voters().collect();
         let missing = voters.difference(&here).copied().collect();
         for (server, seconds) in self.missing.look(self.now, &missing) {
             warn!(
@@ -64,7 +64,8 @@ impl Leader {
                 "server {server} has been missing for {seconds} s: {} of {} voters are here{}",
                 voters.len() - missing.len(),
                 voters.len(),
-                self.config
+                self.lasting
+                    .config
                     .majority()
                     .map_or(String::new(), |needed| format!(", {needed} are needed"))
             );
@@ -78,7 +79,7 @@ impl Leader {
         let synced: BTreeSet<ServerId> = handlers
             .filter(|handler| handler.counts() && handler.is_in_sync(self.tick))
             .map(|handler| handler.server)
-            .chain([self.options.me])
+            .chain([self.lasting.options.me])
             .collect();
         let oracle = self.oracle();
         if !self.quorums.iter().all(|config| config.has_quorum_with(&synced, oracle)) {

@@ -121,7 +121,8 @@ impl Leader {
         // ZooKeeper: forwardingFollowers and observingLearners, whoever gets what is broadcast.
         let live = || handlers().filter(|handler| handler.outbox.is_live());
         let followers = || live().filter(|handler| !handler.is_observer);
-        let voters = followers().filter(|h| h.counts() && self.config.is_voter(h.server)).count();
+        let voters =
+            followers().filter(|h| h.counts() && self.lasting.config.is_voter(h.server)).count();
         LeaderFacts {
             since: self.since,
             is_active: self.is_active(),
@@ -148,7 +149,7 @@ impl Leader {
     fn reconfig_progress(&self) -> Option<ReconfigProgress> {
         let proposal = self.proposals.iter().find(|proposal| proposal.reconfig.is_some())?;
         let config = proposal.reconfig.as_ref()?;
-        let has = |server: &ServerId| self.acks.of(*server) >= proposal.txn.zxid();
+        let has = |server: &ServerId| self.acks.of(*server) >= proposal.zxid;
         let (acknowledged, missing) = config.voters().partition(has);
         let (version, since) = (config.version, proposal.since);
         Some(ReconfigProgress { version, since, acknowledged, missing })

@@ -35,7 +35,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use tracing::warn;
 
-use super::{CommittedLog, Epochs, Numbers, Origin};
+use super::{CommittedLog, Epochs, Lasting, Numbers, Origin};
 use crate::id::{Epoch, ServerId, Zxid};
 use crate::limits::LEARNER_BACKLOG_BYTES_MAX;
 use crate::link::{LinkEvent, LinkId, Port};
@@ -53,42 +53,6 @@ use learners::Learners;
 use missing::Missing;
 use reign::Reign;
 
-/// What a leader begins with.
-#[derive(Debug)]
-pub struct LeaderStart {
-    /// How it behaves.
-    pub options: Rc<PeerOptions>,
-    /// The active configuration.
-    pub config: Rc<Config>,
-    /// The last one proposed; the active one if none is on its way.
-    pub last_seen: Rc<Config>,
-    /// The epoch files.
-    pub epochs: Epochs,
-    /// The last transaction in its log; all of it is handed out for commit.
-    pub last: Zxid,
-    /// The last transactions, up to `last`.
-    pub recent: CommittedLog,
-    /// Shared by all leaders and learners of this process.
-    pub numbers: Numbers,
-    /// Where the history begins if it begins with this leader: any number.
-    pub new_origin: Origin,
-}
-
-/// What is left of a leader.
-#[derive(Debug)]
-pub struct LeaderRemains {
-    /// The last committed transactions.
-    pub recent: CommittedLog,
-    /// Proposed and not committed: they stay in the log.
-    pub pending: Vec<Txn>,
-    /// The epoch files as they were last wanted.
-    pub epochs: Epochs,
-    /// The active configuration.
-    pub config: Rc<Config>,
-    /// The last one proposed.
-    pub last_seen: Rc<Config>,
-}
-
 /// A leader, from its election until it steps down.
 ///
 /// ```text
@@ -98,14 +62,11 @@ pub struct LeaderRemains {
 /// Invariant: `committed ≤ proposed`, and `proposals` is what lies between, in order.
 #[derive(Debug)]
 pub struct Leader {
-    options: Rc<PeerOptions>,
-    config: Rc<Config>,
-    last_seen: Rc<Config>,
+    /// What this server keeps through all its roles: its log, its epochs as last wanted, its configurations.
+    lasting: Box<Lasting>,
     /// The active configuration, and the one that is to follow it.
     quorums: Rc<Vec<Rc<Config>>>,
     numbers: Numbers,
-    /// As last wanted.
-    epochs: Epochs,
     /// What it had followed, and the last of its history, when it was elected.
     summary: (Epoch, Zxid),
     new_origin: Origin,
@@ -115,7 +76,6 @@ pub struct Leader {
     /// How many learners did not say who they are; their ids count down from -1.
     nameless: i64,
 
-    log: CommittedLog,
     proposals: VecDeque<Proposal>,
     proposed: Zxid,
     committed: Zxid,
@@ -154,29 +114,35 @@ struct Out {
 }
 
 impl Leader {
-    /// A leader that was just elected.
-    pub fn new(start: LeaderStart, now: MonoUs) -> Leader {
-        let LeaderStart { options, config, last_seen, epochs, last, recent, numbers, new_origin } =
-            start;
-        // ZooKeeper: QuorumPeer keeps no proposed configuration if reconfiguration is switched off.
-        let last_seen = if options.reconfig { last_seen } else { config.clone() };
+    /// A leader that was just elected. All of the journal is handed out for commit. `numbers`: shared by all leaders and
+    /// learners of this process. `new_origin`: where the history begins if it begins with this leader, any number.
+    pub fn new(
+        mut lasting: Box<Lasting>,
+        numbers: Numbers,
+        new_origin: Origin,
+        now: MonoUs,
+    ) -> Leader {
+        let last = lasting.journal.accepted();
+        assert_eq!(lasting.journal.committed(), last, "all that it has is its epoch's history");
+        let Lasting { options, config, epochs, .. } = &*lasting;
+        let (options, config, epochs) = (options.clone(), config.clone(), *epochs);
+        if !options.reconfig {
+            // ZooKeeper: QuorumPeer keeps no proposed configuration if reconfiguration is switched off.
+            lasting.last_seen = config.clone();
+        }
         let learners = Learners::new(options.clone(), numbers.clone(), LEARNER_BACKLOG_BYTES_MAX);
         let half_tick_at = now.plus_ms(options.tick_ms.div_ceil(2));
         let phase = Phase::discovery(&options, &config, epochs, now);
         let mut leader = Leader {
-            options,
+            lasting,
             quorums: Rc::new(Vec::new()),
-            config,
-            last_seen,
             numbers,
-            epochs,
             summary: (epochs.current, last),
             new_origin,
             epoch: None,
             phase,
             learners,
             nameless: 0,
-            log: recent,
             proposals: VecDeque::new(),
             proposed: last,
             committed: last,
@@ -212,7 +178,8 @@ impl Leader {
         }
         match event {
             LinkEvent::Accepted { link, port: Port::Quorum, remote, may_be } => {
-                let deadline = self.tick + self.options.init_limit + self.options.sync_limit;
+                let deadline =
+                    self.tick + self.lasting.options.init_limit + self.lasting.options.sync_limit;
                 self.learners.accept(now, link, (remote, may_be), deadline);
             }
             LinkEvent::Identified { link, may_be } => {
@@ -243,7 +210,7 @@ impl Leader {
 
     /// Everything appended up to `zxid` is durable: the leader's own acknowledgement.
     pub fn handle_synced(&mut self, zxid: Zxid) {
-        self.acks.record_own(self.options.me, zxid);
+        self.acks.record_own(self.lasting.options.me, zxid);
         self.maybe_commit();
     }
 
@@ -310,20 +277,32 @@ impl Leader {
         self.fail(reason.to_owned());
     }
 
-    /// What is left when it has stepped down, behind the last `take_ready`.
-    pub fn into_remains(self) -> LeaderRemains {
-        LeaderRemains {
-            recent: self.log,
-            pending: self.proposals.into_iter().map(|proposal| proposal.txn).collect(),
-            epochs: self.epochs,
-            config: self.config,
-            last_seen: self.last_seen,
-        }
+    /// It has stepped down, and nothing is left to be taken: what outlives the role. What it proposed and did not
+    /// commit is pending in the journal.
+    pub fn into_lasting(self) -> Box<Lasting> {
+        self.lasting
+    }
+
+    /// What outlives the role.
+    pub fn lasting(&self) -> &Lasting {
+        &self.lasting
+    }
+
+    /// What outlives the role.
+    pub fn lasting_mut(&mut self) -> &mut Lasting {
+        &mut self.lasting
+    }
+
+    /// Adds what is to be done to the last `Ready` of this server's queue.
+    pub fn flush(&mut self) {
+        let mut ready = std::mem::take(self.lasting.ready.last());
+        self.take_ready(&mut ready);
+        *self.lasting.ready.last() = ready;
     }
 
     fn fail(&mut self, reason: String) {
         if self.failure.is_none() {
-            warn!("server {} steps down as the leader: {reason}", self.options.me);
+            warn!("server {} steps down as the leader: {reason}", self.lasting.options.me);
             self.failure = Some(reason);
         }
     }
@@ -340,7 +319,12 @@ impl Leader {
     /// false behind it, nobody can use it.
     pub fn snapshot_begins(&mut self, zxid: Zxid, digest: Option<i64>) {
         let tail = self.tail();
-        let history = history(&self.options, &self.log, self.committed, self.epochs.origin);
+        let history = history(
+            &self.lasting.options,
+            self.lasting.journal.recent(),
+            self.committed,
+            self.lasting.epochs.origin,
+        );
         self.learners.snapshot_begins(self.now, (zxid, digest), &history, &tail);
     }
 
@@ -368,7 +352,7 @@ impl Leader {
 
     /// Whether a voter has logged what is not yet durable here.
     pub fn is_behind_others(&self) -> bool {
-        self.acks.has_ahead(self.config.voters())
+        self.acks.has_ahead(self.lasting.config.voters())
     }
 
     /// Its epoch, once it is known.
@@ -396,28 +380,13 @@ impl Leader {
         self.committed
     }
 
-    /// The epoch files as they were last wanted.
-    pub fn epochs(&self) -> Epochs {
-        self.epochs
-    }
-
-    /// The active configuration.
-    pub fn config(&self) -> &Rc<Config> {
-        &self.config
-    }
-
-    /// The last one proposed; the active one if none is on its way.
-    pub fn last_seen_config(&self) -> &Rc<Config> {
-        &self.last_seen
-    }
-
     fn set_quorums(&mut self) {
-        let mut configs = vec![self.config.clone()];
-        if self.last_seen.version > self.config.version {
-            if planted::is(self.options.planted, PlantedBug::OldQuorumIgnored) {
+        let mut configs = vec![self.lasting.config.clone()];
+        if self.lasting.last_seen.version > self.lasting.config.version {
+            if planted::is(self.lasting.options.planted, PlantedBug::OldQuorumIgnored) {
                 configs.clear();
             }
-            configs.push(self.last_seen.clone());
+            configs.push(self.lasting.last_seen.clone());
         }
         self.quorums = Rc::new(configs);
     }

@@ -86,7 +86,7 @@ impl Leader {
             .values()
             .filter(has_answered)
             .map(|handler| handler.server)
-            .chain([self.options.me])
+            .chain([self.lasting.options.me])
             .collect();
         let oracle = self.oracle();
         if !self.quorums.iter().all(|config| config.has_quorum_with(&here, oracle)) {

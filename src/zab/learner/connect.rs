@@ -15,12 +15,14 @@ pub(super) fn first(now: MonoUs, options: &PeerOptions) -> Stage {
 }
 
 impl Learner {
-    pub(super) fn connect(&mut self, now: MonoUs, lasting: &mut Lasting) {
+    pub(super) fn connect(&mut self, now: MonoUs) {
         let Stage::Connection { tries, give_up, .. } = self.stage else { return };
-        let link = lasting.ids.next();
+        assert!(self.link.is_none(), "one attempt at a time");
+        assert!(tries < TRIES_MAX, "it was left after so many");
+        let link = self.lasting.ids.next();
         self.link = Some(link);
         self.stage = Stage::Connection { tries: tries + 1, retry_at: None, give_up };
-        lasting.ready.send(LinkOp::Connect {
+        self.lasting.ready.send(LinkOp::Connect {
             link,
             port: self.target.port,
             server: self.target.master,
@@ -29,25 +31,25 @@ impl Learner {
         });
     }
 
-    pub(super) fn on_connection_timeout(&mut self, now: MonoUs, lasting: &mut Lasting) {
+    pub(super) fn on_connection_timeout(&mut self, now: MonoUs) {
         let Stage::Connection { retry_at, .. } = self.stage else { return };
         if retry_at.is_some() {
-            self.connect(now, lasting);
+            self.connect(now);
         } else {
-            self.leave("it could not be reached in time".to_owned(), lasting);
+            self.leave("it could not be reached in time".to_owned());
         }
     }
 
-    pub(super) fn on_closed(&mut self, now: MonoUs, reason: &str, lasting: &mut Lasting) {
+    pub(super) fn on_closed(&mut self, now: MonoUs, reason: &str) {
         // Nothing of this link comes any more, and nothing may be said to it.
         self.link = None;
         let Stage::Connection { tries, give_up, .. } = self.stage else {
-            self.leave(format!("the connection ended: {reason}"), lasting);
+            self.leave(format!("the connection ended: {reason}"));
             return;
         };
-        let retry_at = now.plus_ms(lasting.options.leader_connect_delay_ms);
+        let retry_at = now.plus_ms(self.lasting.options.leader_connect_delay_ms);
         if tries >= TRIES_MAX || retry_at >= give_up {
-            self.leave(format!("it could not be reached, {tries} times: {reason}"), lasting);
+            self.leave(format!("it could not be reached, {tries} times: {reason}"));
             return;
         }
         tracing::debug!(master = self.target.master.0, tries, reason, "connecting failed");
@@ -55,18 +57,20 @@ impl Learner {
     }
 
     /// Says who this is: FOLLOWERINFO or OBSERVERINFO (`Learner.registerWithLeader`).
-    pub(super) fn on_connected(&mut self, now: MonoUs, lasting: &mut Lasting) {
+    pub(super) fn on_connected(&mut self, now: MonoUs) {
         if !matches!(self.stage, Stage::Connection { .. }) {
             return;
         }
+        assert!(self.link.is_some(), "a link is connected that was opened");
+        assert_eq!((self.epoch, self.unsent_bytes), (Epoch(0), 0), "nothing was said before");
         self.heard = now;
         self.stage = Stage::LeaderInfo;
         let info = Saying::Info {
             kind: self.target.kind,
-            accepted: lasting.epochs.accepted,
-            me: lasting.options.me,
-            version: lasting.config.version,
+            accepted: self.lasting.epochs.accepted,
+            me: self.lasting.options.me,
+            version: self.lasting.config.version,
         };
-        self.say(&info, lasting);
+        self.say(&info);
     }
 }

@@ -1,149 +1,40 @@
 //! Between the leader's choice and UPTODATE: the history, NEWLEADER, and what is broadcast
 //! meanwhile (`Learner.syncWithLeader`).
 
+use super::broadcast::{left_for, within_memory};
 use super::*;
-use crate::limits::PENDING_BYTES_MAX;
-use crate::zab::MajorChange;
 use crate::zab::journal::memory_of;
-use crate::zab::{self, CommitError, Epochs};
+use crate::zab::{Epochs, MajorChange};
 
 impl Learner {
-    pub(super) fn on_history(
-        &mut self,
-        packet: &Packet,
-        lasting: &mut Lasting,
-    ) -> Result<(), Left> {
+    pub(super) fn on_history(&mut self, packet: &Packet) -> Result<(), Left> {
+        assert!(matches!(self.stage, Stage::NewLeader | Stage::UpToDate), "{:?}", self.stage);
+        assert!(self.sync_mode.is_some(), "the leader has chosen how to send its history");
         match packet.kind {
             packet::PROPOSAL if self.target.kind == LearnerKind::Follower => {
-                self.on_proposal(packet, lasting)
+                self.on_proposal(packet)
             }
             packet::PROPOSAL => {
                 let txn = packet.txn()?;
-                let last = self.uncommitted.back().map_or(lasting.journal.accepted(), Txn::zxid);
+                let last =
+                    self.uncommitted.back().map_or(self.lasting.journal.accepted(), Txn::zxid);
                 if !self.is_in_tree(txn.zxid()) {
-                    self.continuous(last, txn.zxid(), lasting)?;
+                    self.continuous(last, txn.zxid())?;
                     self.uncommitted_bytes += memory_of(&txn);
                     self.uncommitted.push_back(txn);
                     within_memory(self.uncommitted_bytes)?;
                 }
                 Ok(())
             }
-            packet::COMMIT | packet::COMMITANDACTIVATE => self.on_commit(packet, lasting),
-            packet::INFORM | packet::INFORMANDACTIVATE => self.on_inform(packet, lasting),
-            packet::NEWLEADER => self.on_new_leader(packet, lasting),
-            packet::UPTODATE => self.on_up_to_date(lasting),
+            packet::COMMIT | packet::COMMITANDACTIVATE => self.on_commit(packet),
+            packet::INFORM | packet::INFORMANDACTIVATE => self.on_inform(packet),
+            packet::NEWLEADER => self.on_new_leader(packet),
+            packet::UPTODATE => self.on_up_to_date(),
             // ZooKeeper: Learner reads these over. An answer to a PING would be taken for the ACK
             // of NEWLEADER.
             packet::PING | packet::SYNC | packet::REVALIDATE => Ok(()),
             other => Err(Left::new(format!("{} came in the middle of its history", name(other)))),
         }
-    }
-
-    /// A follower logs a proposal.
-    pub(super) fn on_proposal(
-        &mut self,
-        packet: &Packet,
-        lasting: &mut Lasting,
-    ) -> Result<(), Left> {
-        let txn = packet.txn()?;
-        let zxid = txn.zxid();
-        if self.is_in_tree(zxid) {
-            return Ok(());
-        }
-        self.continuous(lasting.journal.accepted(), zxid, lasting)?;
-        if let Some(config) = config_of(&txn)? {
-            lasting.see_config(config);
-        }
-        lasting.counts.proposals_received += 1;
-        lasting.journal.accept(txn.clone());
-        lasting.ready.append(txn);
-        // Before that, the ACK of NEWLEADER vouches for it.
-        if self.stage != Stage::NewLeader {
-            self.say(&Saying::Ack(zxid), lasting);
-        }
-        within_memory(lasting.journal.pending_bytes())
-    }
-
-    /// COMMIT of the oldest proposal.
-    pub(super) fn on_commit(&mut self, packet: &Packet, lasting: &mut Lasting) -> Result<(), Left> {
-        let zxid = packet.zxid;
-        // An observer gets no proposals but with its history; they are logged when they are
-        // committed, because an old leader also sends it some that never will be.
-        if self.uncommitted.front().is_some_and(|txn| txn.zxid() == zxid) {
-            let txn = self.pop_uncommitted().expect("there is a front");
-            lasting.journal.accept(txn.clone());
-            lasting.ready.append(txn);
-        }
-        let designated = match packet.kind {
-            packet::COMMITANDACTIVATE => Some(packet.designated_leader()?.0),
-            _ => None,
-        };
-        let txn = match lasting.commit(zxid, designated) {
-            Ok(txn) => txn,
-            // The tree was taken after the commit was queued.
-            Err(CommitError::Again) if self.is_in_tree(zxid) => return Ok(()),
-            Err(error) => return Err(Left::new(format!("it commits {zxid}, but {error}"))),
-        };
-        lasting.counts.commits_received += 1;
-        if let Some(designated) = designated {
-            return self.on_activate(txn, designated, lasting);
-        }
-        lasting.ready.commit(txn);
-        Ok(())
-    }
-
-    /// An observer logs and applies what was committed.
-    pub(super) fn on_inform(&mut self, packet: &Packet, lasting: &mut Lasting) -> Result<(), Left> {
-        let (designated, txn) = if packet.kind == packet::INFORMANDACTIVATE {
-            let (designated, data) = packet.designated_leader()?;
-            let inner = Packet { data: Some(data), ..packet.clone() };
-            (Some(designated), inner.txn()?)
-        } else {
-            (None, packet.txn()?)
-        };
-        let zxid = txn.zxid();
-        if self.is_in_tree(zxid) {
-            return Ok(());
-        }
-        // What an old leader proposed to an observer is committed with this.
-        while self.uncommitted.front().is_some_and(|txn| txn.zxid() <= zxid) {
-            self.pop_uncommitted();
-        }
-        self.continuous(lasting.journal.accepted(), zxid, lasting)?;
-        lasting.journal.accept(txn.clone());
-        lasting.ready.append(txn.clone());
-        let committed = lasting.journal.commit(zxid).map(|_| ());
-        committed.map_err(|error| Left::new(format!("it informs of {zxid}, but {error}")))?;
-        lasting.counts.commits_received += 1;
-        if let Some(designated) = designated {
-            return self.on_activate(txn, designated, lasting);
-        }
-        lasting.ready.commit(txn);
-        Ok(())
-    }
-
-    /// The oldest of an observer's proposals is committed.
-    fn pop_uncommitted(&mut self) -> Option<Txn> {
-        let txn = self.uncommitted.pop_front()?;
-        self.uncommitted_bytes -= memory_of(&txn);
-        Some(txn)
-    }
-
-    /// A committed reconfiguration.
-    fn on_activate(
-        &mut self,
-        txn: Txn,
-        designated: ServerId,
-        lasting: &mut Lasting,
-    ) -> Result<(), Left> {
-        let zxid = txn.zxid();
-        let config = config_of(&txn)?;
-        lasting.ready.commit(txn);
-        let Some(config) = config else {
-            return Err(Left::new(format!("{zxid} is activated, but is no reconfiguration")));
-        };
-        let change = lasting.activate_config(config, self.target.leader, Some(designated));
-        left_for(change)
     }
 
     /// NEWLEADER: what came so far is our history, and goes to the disk; then the epoch; only then
@@ -158,7 +49,7 @@ impl Learner {
     ///                       found no proposal
     /// ```
     /// All of them are orders of the fields of one `Ready`: append → epochs → send_after_sync.
-    fn on_new_leader(&mut self, packet: &Packet, lasting: &mut Lasting) -> Result<(), Left> {
+    fn on_new_leader(&mut self, packet: &Packet) -> Result<(), Left> {
         if self.stage == Stage::UpToDate {
             return Err(Left::new("it sent NEWLEADER twice".to_owned()));
         }
@@ -180,10 +71,10 @@ impl Learner {
                     //    the others.
                     // 3. Had server 1 forgotten the proposal, it and 2 were a quorum, and 3, 4 and 5
                     //    another one.
-                    let proposed = lasting.journal.proposed_config().map(Rc::new);
+                    let proposed = self.lasting.journal.proposed_config().map(Rc::new);
                     let is_later = |proposed: &Rc<Config>| proposed.version > config.version;
                     let seen = proposed.filter(is_later).unwrap_or_else(|| config.clone());
-                    lasting.see_config(seen);
+                    self.lasting.see_config(seen);
                     self.new_config = Some(config);
                 }
                 // ZooKeeper: Learner prints the exception and goes on.
@@ -193,92 +84,50 @@ impl Learner {
             },
         }
         // A later epoch that was accepted stays so.
-        let accepted = lasting.epochs.accepted.max(self.epoch);
+        let accepted = self.lasting.epochs.accepted.max(self.epoch);
         let epochs = Epochs { accepted, current: self.epoch, origin: self.origin };
-        if (lasting.epochs.current, lasting.epochs.origin) != (epochs.current, epochs.origin) {
-            lasting.epochs = epochs;
-            lasting.ready.epochs(epochs);
+        if (self.lasting.epochs.current, self.lasting.epochs.origin)
+            != (epochs.current, epochs.origin)
+        {
+            self.lasting.epochs = epochs;
+            self.lasting.ready.epochs(epochs);
         }
+        assert_eq!(self.lasting.epochs.current, self.epoch, "its history is that of this epoch");
+        assert!(self.lasting.epochs.accepted >= self.epoch, "who follows an epoch has accepted it");
         self.stage = Stage::UpToDate;
-        self.say(&Saying::Ack(packet.zxid), lasting);
+        self.say(&Saying::Ack(packet.zxid));
         // The leader takes the first ACK for that of NEWLEADER, and waits for one for each proposal
         // that was not committed when it was sent.
         if self.target.kind == LearnerKind::Follower {
-            let pending: Vec<Zxid> = lasting.journal.pending().iter().map(Txn::zxid).collect();
+            let pending: Vec<Zxid> = self.lasting.journal.pending().iter().map(Txn::zxid).collect();
             for zxid in pending {
-                self.say(&Saying::Ack(zxid), lasting);
+                self.say(&Saying::Ack(zxid));
             }
         }
-        self.flush_vouched(lasting);
+        self.flush_vouched();
+        assert!(self.vouched.is_empty(), "the ACK of NEWLEADER waits for the disk, or is dropped");
         Ok(())
     }
 
-    fn on_up_to_date(&mut self, lasting: &mut Lasting) -> Result<(), Left> {
+    fn on_up_to_date(&mut self) -> Result<(), Left> {
         if self.stage != Stage::UpToDate {
             return Err(Left::new("UPTODATE came before NEWLEADER".to_owned()));
         }
         if let Some(config) = self.new_config.take() {
-            left_for(lasting.activate_config(config, self.target.leader, None))?;
+            left_for(self.lasting.activate_config(config, self.target.leader, None))?;
         }
         // It may have come in the role of a configuration that only a vote has said, and that this leader has not.
-        if lasting.is_observer != (self.target.kind == LearnerKind::Observer) {
+        if self.lasting.is_observer != (self.target.kind == LearnerKind::Observer) {
             return left_for(Some(MajorChange { leader: None }));
         }
+        assert!(self.new_config.is_none(), "the configuration of NEWLEADER is active");
+        assert!(self.tree.is_empty(), "the tree of the leader was handed on");
         self.stage = Stage::Broadcast;
         self.uncommitted.clear();
         self.uncommitted_bytes = 0;
-        self.say(&Saying::Ack(Zxid::new(self.epoch, 0)), lasting);
+        self.say(&Saying::Ack(Zxid::new(self.epoch, 0)));
         let standing = self.standing().expect("it was just taken up");
-        lasting.ready.standing(standing);
+        self.lasting.ready.standing(standing);
         Ok(())
     }
-
-    /// Whether a transaction is in the tree that was received. A leader queues what is broadcast
-    /// before it takes the tree, so that the first ones may be in it.
-    fn is_in_tree(&self, zxid: Zxid) -> bool {
-        zxid <= self.in_tree
-    }
-
-    /// Nothing may be missing between two proposals (`Learner.enforceContinuousProposal`). A new
-    /// epoch begins anew with 1; the leader proposes in its own.
-    // ZooKeeper: it passes over whatever is missing at the beginning of an epoch, with a warning.
-    fn continuous(&self, last: Zxid, zxid: Zxid, lasting: &Lasting) -> Result<(), Left> {
-        let is_first = |zxid: Zxid| {
-            zxid.counter() == 1 || zxid.counter() == lasting.options.initial_counter.wrapping_add(1)
-        };
-        let is_next = last.next() == Some(zxid) || (zxid.epoch() > last.epoch() && is_first(zxid));
-        let is_of_epoch = match self.stage {
-            Stage::Broadcast => zxid.epoch() == self.epoch,
-            _ => zxid.epoch() <= self.epoch,
-        };
-        if is_next && is_of_epoch {
-            return Ok(());
-        }
-        Err(Left::new(format!(
-            "it sent {zxid} after {last} in epoch {}: something is missing, or comes twice",
-            self.epoch
-        )))
-    }
-}
-
-/// Whether so much may wait for its COMMIT. The leader has not said what becomes of it, and may never do so.
-// ZooKeeper: a learner keeps whatever it is sent.
-fn within_memory(pending_bytes: u64) -> Result<(), Left> {
-    if pending_bytes <= PENDING_BYTES_MAX {
-        return Ok(());
-    }
-    Err(Left::new(format!("it has proposed {pending_bytes} bytes and does not commit them")))
-}
-
-/// What a reconfiguration makes of the ensemble.
-fn config_of(txn: &Txn) -> Result<Option<Rc<Config>>, Left> {
-    zab::config_of(txn).map(|config| config.map(Rc::new)).map_err(|error| {
-        Left::new(format!("the reconfiguration {} makes no sense: {error}", txn.zxid()))
-    })
-}
-
-fn left_for(change: Option<MajorChange>) -> Result<(), Left> {
-    let Some(change) = change else { return Ok(()) };
-    let reason = "a reconfiguration changed its leader or this server's role".to_owned();
-    Err(Left { next: change.leader, ..Left::new(reason) })
 }

@@ -126,31 +126,49 @@ enum Stage {
 /// One attempt to learn from one leader.
 #[derive(Debug)]
 pub struct Learner {
+    /// What this server keeps through all its roles.
+    lasting: Box<Lasting>,
     target: LearnerTarget,
+    /// The connection to the leader, also while it is being made.
+    ///
+    /// Invariant: set in every stage behind [`Stage::Connection`] until the connection ends.
     link: Option<LinkId>,
     stage: Stage,
-    /// The leader's, from LEADERINFO on.
+    /// The leader's epoch, from LEADERINFO on.
+    ///
+    /// Invariant: at most `lasting.epochs.accepted`.
     epoch: Epoch,
     /// Whoever it learns from is another Ringkeeper: it compares histories, keeps tenures (it does not
     /// let a session move to a connection that is only kept), and reads what is said of sessions.
     knows_marks: bool,
     /// Where the leader's history began, if it says so.
     origin: Option<Origin>,
+    /// How the leader sends its history.
+    ///
+    /// Invariant: set from the choice on.
     sync_mode: Option<SyncMode>,
     /// When something was last heard of the leader.
     heard: MonoUs,
     input: PacketReader,
     /// Pieces of the tree that were not handed on yet.
+    ///
+    /// Invariant: empty in every stage but [`Stage::Snapshot`].
     tree: BytesMut,
     /// Proposals up to here are in the tree that was received.
     in_tree: Zxid,
-    /// Acknowledgements for what is appended in this turn.
+    /// Packets that vouch for what is wanted of the disk in this event.
+    ///
+    /// Invariant: empty between two events.
     vouched: Vec<u8>,
     /// An observer's proposals of the history whose COMMIT has not come.
+    ///
+    /// Invariant: their zxids rise, above `lasting.journal.accepted()`; empty from UPTODATE on.
     uncommitted: VecDeque<Txn>,
     /// The memory that they take.
     uncommitted_bytes: u64,
     /// The configuration of NEWLEADER, active with UPTODATE.
+    ///
+    /// Invariant: set only between the two.
     new_config: Option<Rc<Config>>,
     /// Bytes for the leader that the network still has.
     unsent_bytes: u64,
@@ -158,12 +176,13 @@ pub struct Learner {
 }
 
 impl Learner {
-    /// Begins to connect.
-    pub fn new(target: LearnerTarget, now: MonoUs, lasting: &mut Lasting) -> Learner {
+    /// Begins to connect. What outlives the role is the learner's while it learns.
+    pub fn new(target: LearnerTarget, now: MonoUs, lasting: Box<Lasting>) -> Learner {
         let mut learner = Learner {
+            stage: connect::first(now, &lasting.options),
+            lasting,
             target,
             link: None,
-            stage: connect::first(now, &lasting.options),
             epoch: Epoch(0),
             knows_marks: false,
             origin: None,
@@ -179,64 +198,80 @@ impl Learner {
             unsent_bytes: 0,
             failure: None,
         };
-        learner.connect(now, lasting);
+        learner.connect(now);
         learner
     }
 
+    /// The role is over: what outlives it.
+    pub fn into_lasting(self) -> Box<Lasting> {
+        assert!(self.failure.is_some(), "a leader is left for a reason");
+        self.lasting
+    }
+
+    /// What outlives the role.
+    pub fn lasting(&self) -> &Lasting {
+        &self.lasting
+    }
+
+    /// What outlives the role.
+    pub fn lasting_mut(&mut self) -> &mut Lasting {
+        &mut self.lasting
+    }
+
     /// Something happened on the link to the leader.
-    pub fn handle_link(&mut self, now: MonoUs, event: LinkEvent<'_>, lasting: &mut Lasting) {
+    pub fn handle_link(&mut self, now: MonoUs, event: LinkEvent<'_>) {
         if self.failure.is_some() || !self.owns(event.link()) {
             return;
         }
         match event {
             LinkEvent::Accepted { .. } | LinkEvent::Identified { .. } => {}
-            LinkEvent::Connected { .. } => self.on_connected(now, lasting),
+            LinkEvent::Connected { .. } => self.on_connected(now),
             LinkEvent::Received { bytes, .. } => {
                 self.heard = now;
-                self.on_bytes(bytes, lasting);
-                self.flush_vouched(lasting);
+                self.on_bytes(bytes);
+                self.flush_vouched();
             }
             LinkEvent::Sent { bytes, .. } => {
                 self.unsent_bytes = self.unsent_bytes.saturating_sub(bytes);
             }
-            LinkEvent::Closed { reason, .. } => self.on_closed(now, reason, lasting),
+            LinkEvent::Closed { reason, .. } => self.on_closed(now, reason),
         }
     }
 
     /// Time has passed.
-    pub fn handle_timeout(&mut self, now: MonoUs, lasting: &mut Lasting) {
-        if self.failure.is_some() || self.next_timeout(lasting).is_none_or(|at| now < at) {
+    pub fn handle_timeout(&mut self, now: MonoUs) {
+        if self.failure.is_some() || self.next_timeout().is_none_or(|at| now < at) {
             return;
         }
         if let Stage::Connection { .. } = self.stage {
-            self.on_connection_timeout(now, lasting);
+            self.on_connection_timeout(now);
         } else {
-            let ms = self.silence_ms_max(lasting);
-            self.leave(format!("nothing was heard of it for {ms} ms"), lasting);
+            let ms = self.silence_ms_max();
+            self.leave(format!("nothing was heard of it for {ms} ms"));
         }
     }
 
     /// When [`Learner::handle_timeout`] has something to do.
-    pub fn next_timeout(&self, lasting: &Lasting) -> Option<MonoUs> {
+    pub fn next_timeout(&self) -> Option<MonoUs> {
         match self.stage {
             _ if self.failure.is_some() => None,
             Stage::Connection { retry_at, give_up, .. } => Some(retry_at.unwrap_or(give_up)),
-            _ => Some(self.heard.plus_ms(self.silence_ms_max(lasting))),
+            _ => Some(self.heard.plus_ms(self.silence_ms_max())),
         }
     }
 
     /// Puts into the last `Ready` what was collected over a turn. To be called when no other is
     /// taken before that one.
-    pub fn flush(&mut self, lasting: &mut Lasting) {
+    pub fn flush(&mut self) {
         if !self.tree.is_empty() && self.failure.is_none() {
             let bytes = self.tree.split().freeze();
-            lasting.ready.inbound(Inbound::Snapshot { bytes });
+            self.lasting.ready.inbound(Inbound::Snapshot { bytes });
         }
     }
 
     /// The leader is left, for a reason that arose elsewhere.
-    pub fn abandon(&mut self, reason: String, lasting: &mut Lasting) {
-        self.leave(reason, lasting);
+    pub fn abandon(&mut self, reason: String) {
+        self.leave(reason);
     }
 
     /// Why the leader was left.
@@ -298,7 +333,7 @@ impl Learner {
 
     // ---- bytes to packets
 
-    fn on_bytes(&mut self, bytes: &[u8], lasting: &mut Lasting) {
+    fn on_bytes(&mut self, bytes: &[u8]) {
         if let Stage::Snapshot { .. } = self.stage {
             self.tree.extend_from_slice(bytes);
             return;
@@ -310,53 +345,54 @@ impl Learner {
                 return;
             }
             match self.input.next() {
-                Ok(Some(packet)) => self.on_packet(&packet, lasting),
+                Ok(Some(packet)) => self.on_packet(&packet),
                 Ok(None) => return,
-                Err(error) => self.leave(format!("it sent {error}"), lasting),
+                Err(error) => self.leave(format!("it sent {error}")),
             }
         }
     }
 
-    fn on_packet(&mut self, packet: &Packet, lasting: &mut Lasting) {
+    fn on_packet(&mut self, packet: &Packet) {
         let result = match self.stage {
             Stage::Connection { .. } | Stage::Snapshot { .. } => Ok(()),
-            Stage::LeaderInfo => self.on_leader_info(packet, lasting),
-            Stage::Choice => self.on_choice(packet, lasting),
-            Stage::NewLeader | Stage::UpToDate => self.on_history(packet, lasting),
-            Stage::Broadcast => self.on_broadcast(packet, lasting),
+            Stage::LeaderInfo => self.on_leader_info(packet),
+            Stage::Choice => self.on_choice(packet),
+            Stage::NewLeader | Stage::UpToDate => self.on_history(packet),
+            Stage::Broadcast => self.on_broadcast(packet),
         };
         if let Err(left) = result {
-            self.leave_for(left, lasting);
+            self.leave_for(left);
         }
     }
 
     // ---- the end
 
-    fn leave(&mut self, reason: String, lasting: &mut Lasting) {
-        self.leave_for(Left::new(reason), lasting);
+    fn leave(&mut self, reason: String) {
+        self.leave_for(Left::new(reason));
     }
 
-    fn leave_for(&mut self, left: Left, lasting: &mut Lasting) {
+    fn leave_for(&mut self, left: Left) {
         if self.failure.is_some() {
             return;
         }
-        self.flush_vouched(lasting);
+        self.flush_vouched();
         if self.failure.is_some() {
             return;
         }
         if let Stage::Snapshot { .. } = self.stage {
             self.tree.clear();
-            lasting.ready.inbound(Inbound::SnapshotAborted);
+            self.lasting.ready.inbound(Inbound::SnapshotAborted);
         }
         if let Some(link) = self.link {
-            lasting.ready.send(LinkOp::Close { link });
+            self.lasting.ready.send(LinkOp::Close { link });
         }
+        assert!(!left.reason.is_empty(), "an operator is told why");
         self.failure = Some(left);
     }
 
     /// How long the leader may be silent.
-    fn silence_ms_max(&self, lasting: &Lasting) -> u64 {
-        let options = &lasting.options;
+    fn silence_ms_max(&self) -> u64 {
+        let options = &self.lasting.options;
         let ticks = match self.stage {
             Stage::Broadcast => options.sync_limit,
             // ZooKeeper: Learner gives it only syncLimit ticks between its ACK of NEWLEADER and

@@ -29,7 +29,7 @@ pub(super) enum Saying<'a> {
 
 impl Saying<'_> {
     /// Whether the leader will count on what this server has on its disk.
-    fn vouches(&self) -> bool {
+    pub(super) fn vouches(&self) -> bool {
         match self {
             Saying::AckEpoch { .. } | Saying::Ack(_) => true,
             // The accepted epoch in it is one that others may propose a later one than, no promise.
@@ -69,7 +69,7 @@ impl Saying<'_> {
 impl Learner {
     /// Says something to the leader: at once, or, if the disk must vouch for it, when all is durable that was
     /// wanted until the end of this event. Packets of either kind stay in their order among themselves.
-    pub(super) fn say(&mut self, saying: &Saying<'_>, lasting: &mut Lasting) {
+    pub(super) fn say(&mut self, saying: &Saying<'_>) {
         if saying.vouches() {
             saying.encode(&mut self.vouched);
             return;
@@ -80,27 +80,29 @@ impl Learner {
         };
         let mut bytes = Vec::with_capacity(64 + body);
         saying.encode(&mut bytes);
-        if let Some((link, bytes)) = self.output(bytes, lasting) {
-            lasting.ready.send(LinkOp::Send { link, bytes });
+        if let Some((link, bytes)) = self.output(bytes) {
+            self.lasting.ready.send(LinkOp::Send { link, bytes });
         }
     }
 
     /// Hands over what the disk is to vouch for: behind all that is wanted of it so far.
-    pub(super) fn flush_vouched(&mut self, lasting: &mut Lasting) {
+    pub(super) fn flush_vouched(&mut self) {
         if self.vouched.is_empty() {
             return;
         }
         let vouched = std::mem::take(&mut self.vouched);
-        if let Some((link, bytes)) = self.output(vouched, lasting) {
-            lasting.ready.send_after_sync(Vouch::new(link, bytes));
+        if let Some((link, bytes)) = self.output(vouched) {
+            self.lasting.ready.send_after_sync(Vouch::new(link, bytes));
         }
     }
 
-    fn output(&mut self, bytes: Vec<u8>, lasting: &mut Lasting) -> Option<(LinkId, Bytes)> {
+    fn output(&mut self, bytes: Vec<u8>) -> Option<(LinkId, Bytes)> {
         let link = self.link.filter(|_| self.failure.is_none())?;
+        assert!(!bytes.is_empty(), "there is something to say");
+        assert!(!matches!(self.stage, Stage::Connection { .. }), "the leader was reached");
         self.unsent_bytes += bytes.len() as u64;
         if self.unsent_bytes > LEARNER_OUTPUT_BYTES_MAX {
-            self.leave(format!("it does not read: {} bytes wait", self.unsent_bytes), lasting);
+            self.leave(format!("it does not read: {} bytes wait", self.unsent_bytes));
             return None;
         }
         Some((link, Bytes::from(bytes)))

@@ -405,14 +405,14 @@ fn an_epoch_finds_no_room(leader_is_lost: bool) {
             it.crash(other);
         }
         it.run_until(3_000, "it looks for another leader", |it| {
-            matches!(it.servers[at].member.as_ref().unwrap().role, Role::Looking)
+            matches!(it.servers[at].member.as_ref().unwrap().role, Role::Looking(_))
         });
     }
     let member = it.servers[at].member.as_mut().unwrap();
     member.leave_unwritten(now, "no room for an epoch file", &tokens);
     // What comes later is durable.
     member.handle_durable(now, tokens.last().unwrap() + 1);
-    assert_eq!((member.epochs_durable, member.lasting.epochs), (on_disk, on_disk));
+    assert_eq!((member.epochs_durable, member.role.lasting().epochs), (on_disk, on_disk));
     it.take_turn(at);
     for other in (0..3).filter(|other| leader_is_lost && *other != at) {
         it.start(other);

@@ -6,9 +6,10 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-use super::super::{Leader, LeaderStart};
+use super::super::{Lasting, Leader};
 use super::script::{self, TREE_END, packet_of, shown};
 use crate::id::{Epoch, SessionId, Zxid};
+use crate::link::LinkIds;
 use crate::link::{LinkEvent, LinkId, LinkOp, Port};
 use crate::proto::OpCode;
 use crate::proto::quorum::packet;
@@ -108,19 +109,12 @@ impl World {
         let recent = truth[kept..].iter().map(|at| txn(*at, body)).collect();
         let recent = CommittedLog::new(last, recent, options.commit_log_txns);
         let config = Rc::new(script::config("1,2,3/4,5"));
-        let start = LeaderStart {
-            options: Rc::new(options),
-            config: config.clone(),
-            last_seen: config,
-            epochs: Epochs::new(Epoch(2), Epoch(2)),
-            last,
-            recent,
-            numbers: Numbers::default(),
-            new_origin: Origin(5),
-        };
+        let epochs = Epochs::new(Epoch(2), Epoch(2));
+        let lasting =
+            Lasting::new(options, LinkIds::default(), config.clone(), config, epochs, recent);
         let committed = truth.len();
         let mut world = World {
-            leader: Leader::new(start, MonoUs(0)),
+            leader: Leader::new(Box::new(lasting), Numbers::default(), Origin(5), MonoUs(0)),
             now: MonoUs(0),
             random,
             models: BTreeMap::new(),

@@ -7,9 +7,10 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-use super::super::{Leader, LeaderStart};
+use super::super::{Lasting, Leader};
 use crate::id::{Epoch, ServerId, SessionId, Zxid};
 use crate::jute::Jute;
+use crate::link::LinkIds;
 use crate::link::{LinkEvent, LinkId, LinkOp, Port};
 use crate::proto::OpCode;
 use crate::proto::quorum::{LearnerInfo, packet};
@@ -149,18 +150,16 @@ impl Script {
             last = txn.zxid();
         }
         let recent = CommittedLog::new(last, recent.into(), options.commit_log_txns);
-        let start = LeaderStart {
-            options: Rc::new(options),
-            config: Rc::new(active),
-            last_seen: Rc::new(seen),
+        let lasting = Lasting::new(
+            options,
+            LinkIds::default(),
+            Rc::new(active),
+            Rc::new(seen),
             epochs,
-            last,
             recent,
-            numbers: Numbers::default(),
-            new_origin: Origin(5),
-        };
+        );
         let mut script = Script {
-            leader: Leader::new(start, MonoUs(0)),
+            leader: Leader::new(Box::new(lasting), Numbers::default(), Origin(5), MonoUs(0)),
             now: MonoUs(0),
             ears: BTreeMap::new(),
             next_link: 0,

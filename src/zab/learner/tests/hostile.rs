@@ -119,12 +119,12 @@ fn no_leader_makes_a_learner_fall() {
             }
             it.bytes(&bytes);
             if let Some(epoch) = it.learner.is_up_to_date()
-                && it.lasting.observers.is_none()
+                && it.learner.lasting.observers.is_none()
             {
                 followed += 1;
                 let (epoch, answers_fences) = (epoch, it.learner.is_below_a_ringkeeper());
                 let (options, committed) =
-                    (it.lasting.options.clone(), it.lasting.journal.committed());
+                    (it.learner.lasting.options.clone(), it.learner.lasting.journal.committed());
                 let master = ObserverMaster::new(
                     options,
                     Numbers::default(),
@@ -132,12 +132,12 @@ fn no_leader_makes_a_learner_fall() {
                     committed,
                     it.now,
                 );
-                it.lasting.observers = Some(Box::new(master));
+                it.learner.lasting.observers = Some(Box::new(master));
             }
-            it.learner.flush(&mut it.lasting);
+            it.learner.flush();
             let mut ready = Ready::default();
-            while !it.lasting.ready.is_empty() {
-                it.lasting.ready.take(&mut ready);
+            while !it.learner.lasting.ready.is_empty() {
+                it.learner.lasting.ready.take(&mut ready);
                 ready = Ready::default();
             }
             if it.learner.failure().is_some() {
@@ -145,9 +145,9 @@ fn no_leader_makes_a_learner_fall() {
                 break;
             }
             assert!(
-                it.lasting.epochs.accepted <= Epoch(20_000),
+                it.learner.lasting.epochs.accepted <= Epoch(20_000),
                 "seed {seed}: {:?}",
-                it.lasting.epochs
+                it.learner.lasting.epochs
             );
         }
     }
@@ -165,13 +165,13 @@ fn a_vote_does_not_explain_an_epoch_that_no_ensemble_comes_to() {
         it.learner.target.voted = Epoch(epoch - 1);
         let told = it.says(|out| put_leader_info(out, Epoch(epoch), None));
         assert_eq!(told.contains("failed elections do not explain that"), is_refused, "{told}");
-        assert_eq!(it.lasting.epochs.accepted, Epoch(if is_refused { 1 } else { epoch }));
+        assert_eq!(it.learner.lasting.epochs.accepted, Epoch(if is_refused { 1 } else { epoch }));
     }
     // Who has nothing comes to an ensemble of any age.
     let mut it = Conversation::connected(LearnerKind::Follower, 0, 0, &[Zxid::NONE]);
     it.learner.target.voted = Epoch(2 * EPOCH_VOTED_LEAD_MAX);
     it.says(|out| put_leader_info(out, Epoch(2 * EPOCH_VOTED_LEAD_MAX + 1), None));
-    assert_eq!(it.lasting.epochs.accepted, Epoch(2 * EPOCH_VOTED_LEAD_MAX + 1));
+    assert_eq!(it.learner.lasting.epochs.accepted, Epoch(2 * EPOCH_VOTED_LEAD_MAX + 1));
 }
 
 /// Its zxid would be later than any that the next leader gives.

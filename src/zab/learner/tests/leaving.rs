@@ -20,15 +20,15 @@ fn connecting_is_tried_five_times() {
     for _ in 0..4 {
         assert!(it.told().starts_with("connect"));
         let event = LinkEvent::Closed { link: it.learner.link.unwrap(), reason: "refused" };
-        it.learner.handle_link(it.now, event, &mut it.lasting);
+        it.learner.handle_link(it.now, event);
         assert_eq!(it.told(), "");
-        assert_eq!(it.learner.next_timeout(&it.lasting), Some(it.now.plus_ms(100)));
+        assert_eq!(it.learner.next_timeout(), Some(it.now.plus_ms(100)));
         it.now = it.now.plus_ms(100);
-        it.learner.handle_timeout(it.now, &mut it.lasting);
+        it.learner.handle_timeout(it.now);
     }
     it.told();
     let event = LinkEvent::Closed { link: it.learner.link.unwrap(), reason: "refused" };
-    it.learner.handle_link(it.now, event, &mut it.lasting);
+    it.learner.handle_link(it.now, event);
     assert_eq!(it.told(), "left: it could not be reached, 5 times: refused");
 }
 
@@ -150,10 +150,10 @@ fn the_end_of_a_link_in_the_middle_of_a_tree_gives_the_tree_up() {
     it.says(|out| put_bare(out, packet::SNAP, z(1, 9)));
     it.bytes(b"half");
     let event = LinkEvent::Closed { link: it.learner.link.unwrap(), reason: "reset" };
-    it.learner.handle_link(it.now, event, &mut it.lasting);
+    it.learner.handle_link(it.now, event);
     assert_eq!(it.told(), "SnapshotAborted\n--\nleft: the connection ended: reset");
     // Nothing was lost by that.
-    assert_eq!(it.lasting.journal.accepted(), z(1, 2));
+    assert_eq!(it.learner.lasting.journal.accepted(), z(1, 2));
 }
 
 #[test]
@@ -161,9 +161,9 @@ fn a_leader_that_does_not_read_is_left() {
     let mut it = Conversation::following();
     let body = vec![0; 1 << 20];
     for _ in 0..=LEARNER_OUTPUT_BYTES_MAX >> 20 {
-        let (learner, lasting) = (&mut it.learner, &mut it.lasting);
-        learner.forward(&request(OpCode::Create, &body), lasting);
-        it.lasting.ready = ReadyQueue::default();
+        let learner = &mut it.learner;
+        learner.forward(&request(OpCode::Create, &body));
+        it.learner.lasting.ready = ReadyQueue::default();
     }
     assert!(it.learner.failure().unwrap().reason.starts_with("it does not read"));
 }

@@ -54,7 +54,7 @@ fn the_current_epoch_is_written_behind_the_history_it_vouches_for() {
     it.says(|out| put_bare(out, packet::SNAP, z(1, 9)));
     let mut rest = Vec::new();
     put_bare(&mut rest, packet::NEWLEADER, z(2, 0));
-    it.learner.snapshot_received(None, &rest, &mut it.lasting);
+    it.learner.snapshot_received(None, &rest);
     assert_eq!(it.told(), "restore 0x100000009\n--\nepochs 2 2\nsynced: ACK 0x200000000");
 }
 

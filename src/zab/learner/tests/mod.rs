@@ -15,7 +15,7 @@ use crate::session::Tenure;
 use crate::zab::packets::{
     put_bare, put_data, put_inform_and_activate, put_leader_info, put_other_history, put_txn,
 };
-use crate::zab::{CommittedLog, Epochs, Journal, Mark, Marks, Origin};
+use crate::zab::{CommittedLog, Epochs, Mark, Marks, Origin};
 use crate::zab::{Durable, PassedRequest, Ready, ReadyQueue, SessionScope};
 
 const LEADER: ServerId = ServerId(3);
@@ -53,7 +53,6 @@ pub(super) fn reconfig(zxid: Zxid, text: &str) -> Txn {
 /// A learner and its end of the connection.
 pub(super) struct Conversation {
     pub(super) learner: Learner,
-    pub(super) lasting: Lasting,
     pub(super) now: MonoUs,
     reader: PacketReader,
 }
@@ -65,24 +64,19 @@ impl Conversation {
         let last = log.last().copied().unwrap_or(Zxid::ZERO);
         let recent = CommittedLog::new(last, log.iter().map(|zxid| txn(*zxid)).collect(), 500);
         let config = Rc::new(config(0, THREE));
-        let mut lasting = Lasting {
-            options: Rc::new(options),
-            ids: crate::link::LinkIds::default(),
-            journal: Journal::new(last, recent),
-            epochs: Epochs::new(Epoch(accepted), Epoch(current)),
-            config: config.clone(),
-            last_seen: config,
-            unvouched: None,
-            is_observer: kind == LearnerKind::Observer,
-            wants_tree: false,
-            ready: ReadyQueue::default(),
-            counts: crate::zab::PeerCounts::default(),
-            observers: None,
-        };
+        let mut lasting = Lasting::new(
+            options,
+            crate::link::LinkIds::default(),
+            config.clone(),
+            config,
+            Epochs::new(Epoch(accepted), Epoch(current)),
+            recent,
+        );
+        lasting.is_observer = kind == LearnerKind::Observer;
         let now = MonoUs(1_000_000);
-        let learner = Learner::new(Self::target(kind), now, &mut lasting);
+        let learner = Learner::new(Self::target(kind), now, Box::new(lasting));
         let reader = PacketReader::new(1000);
-        Conversation { learner, lasting, now, reader }
+        Conversation { learner, now, reader }
     }
 
     fn target(kind: LearnerKind) -> LearnerTarget {
@@ -117,20 +111,23 @@ impl Conversation {
 
     /// Another attempt with what is left of this one.
     pub(super) fn again(mut self) -> Self {
-        let kind = self.learner.target().kind;
-        self.learner = Learner::new(Self::target(kind), self.now, &mut self.lasting);
-        self.reader = PacketReader::new(1000);
-        self.told();
-        self.connect();
-        self.told();
-        self
+        if self.learner.failure().is_none() {
+            self.learner.abandon("another attempt".to_owned());
+        }
+        let (kind, now) = (self.learner.target().kind, self.now);
+        let learner = Learner::new(Self::target(kind), now, self.learner.into_lasting());
+        let mut it = Conversation { learner, now, reader: PacketReader::new(1000) };
+        it.told();
+        it.connect();
+        it.told();
+        it
     }
 
     pub(super) fn connect(&mut self) {
         let link = self.learner.link.unwrap();
         let remote = "127.0.0.1:1".parse().unwrap();
         let event = LinkEvent::Connected { link, remote };
-        self.learner.handle_link(self.now, event, &mut self.lasting);
+        self.learner.handle_link(self.now, event);
     }
 
     /// The leader says something; what the learner makes of it.
@@ -144,13 +141,13 @@ impl Conversation {
     pub(super) fn bytes(&mut self, bytes: &[u8]) {
         let Some(link) = self.learner.link else { return };
         let event = LinkEvent::Received { link, bytes };
-        self.learner.handle_link(self.now, event, &mut self.lasting);
+        self.learner.handle_link(self.now, event);
     }
 
     /// Time passes.
     pub(super) fn waits_ms(&mut self, ms: u64) -> String {
         self.now = self.now.plus_ms(ms);
-        self.learner.handle_timeout(self.now, &mut self.lasting);
+        self.learner.handle_timeout(self.now);
         self.told()
     }
 
@@ -159,14 +156,14 @@ impl Conversation {
     pub(super) fn told(&mut self) -> String {
         let mut readies = Vec::new();
         loop {
-            if self.lasting.ready.len() <= 1 {
-                self.learner.flush(&mut self.lasting);
+            if self.learner.lasting.ready.len() <= 1 {
+                self.learner.flush();
             }
-            if self.lasting.ready.is_empty() {
+            if self.learner.lasting.ready.is_empty() {
                 break;
             }
             let mut ready = Ready::default();
-            self.lasting.ready.take(&mut ready);
+            self.learner.lasting.ready.take(&mut ready);
             if !ready.is_empty() {
                 readies.push(self.describe(&mut ready));
             }

@@ -42,7 +42,7 @@ fn what_is_active_does_not_undo_what_is_proposed() {
         put_data(out, packet::NEWLEADER, z(2, 0), format!("{THREE}version=100000000").as_bytes());
     });
     it.says(|out| put_bare(out, packet::UPTODATE, Zxid::NONE));
-    let known = (it.lasting.config.version, it.lasting.last_seen.version);
+    let known = (it.learner.lasting.config.version, it.learner.lasting.last_seen.version);
     assert_eq!(known, (0x1_0000_0000, 0x2_0000_0001));
     // Nor does what an earlier leader proposed alone outlive a leader that has not got it.
     let mut it = it.again();
@@ -51,7 +51,7 @@ fn what_is_active_does_not_undo_what_is_proposed() {
         put_bare(out, packet::TRUNC, Zxid::ZERO);
         put_data(out, packet::NEWLEADER, z(3, 0), format!("{THREE}version=100000000").as_bytes());
     });
-    assert_eq!(it.lasting.last_seen.version, 0x1_0000_0000);
+    assert_eq!(it.learner.lasting.last_seen.version, 0x1_0000_0000);
 }
 
 /// Before anything is written, each leader may give the first configuration a version of its own.
@@ -62,9 +62,10 @@ fn an_earlier_first_configuration_than_ours_is_followed_and_not_taken_over() {
         let of_epoch_2 = Rc::new(config(0x2_0000_0000, THREE));
         if tried {
             // A vote says so, and the leader to which that led has another one.
-            it.lasting.try_config(it.now, of_epoch_2);
+            it.learner.lasting.try_config(it.now, of_epoch_2);
         } else {
-            (it.lasting.config, it.lasting.last_seen) = (of_epoch_2.clone(), of_epoch_2);
+            (it.learner.lasting.config, it.learner.lasting.last_seen) =
+                (of_epoch_2.clone(), of_epoch_2);
         }
         it.says(|out| put_leader_info(out, Epoch(3), None));
         let told = format!("{THREE}version=100000000");
@@ -73,7 +74,7 @@ fn an_earlier_first_configuration_than_ours_is_followed_and_not_taken_over() {
             put_data(out, packet::NEWLEADER, z(3, 0), told.as_bytes());
         });
         it.says(|out| put_bare(out, packet::UPTODATE, Zxid::NONE));
-        let known = (it.lasting.config.version, it.lasting.last_seen.version);
+        let known = (it.learner.lasting.config.version, it.learner.lasting.last_seen.version);
         let expected = if tried { 0x1_0000_0000 } else { 0x2_0000_0000 };
         assert_eq!(known, (expected, expected), "tried: {tried}");
     }
@@ -84,17 +85,17 @@ fn a_role_that_only_a_vote_has_given_ends_where_the_leader_has_another_configura
     let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[]);
     let observer = THREE.replacen("participant", "observer", 1);
     let own = Rc::new(config(0x1_0000_0000, &observer));
-    (it.lasting.config, it.lasting.last_seen) = (own.clone(), own);
+    (it.learner.lasting.config, it.learner.lasting.last_seen) = (own.clone(), own);
     // It has looked for a leader, and come to one, as a voter.
-    it.lasting.try_config(it.now, Rc::new(config(0x2_0000_0000, THREE)));
-    assert!(!it.lasting.is_observer);
+    it.learner.lasting.try_config(it.now, Rc::new(config(0x2_0000_0000, THREE)));
+    assert!(!it.learner.lasting.is_observer);
     it.says(|out| put_leader_info(out, Epoch(3), None));
     it.says(|out| {
         put_bare(out, packet::DIFF, Zxid::ZERO);
         let told = format!("{observer}version=100000000");
         put_data(out, packet::NEWLEADER, z(3, 0), told.as_bytes());
     });
-    assert!(it.lasting.is_observer && it.learner.failure().is_none());
+    assert!(it.learner.lasting.is_observer && it.learner.failure().is_none());
     it.says(|out| put_bare(out, packet::UPTODATE, Zxid::NONE));
     assert!(it.learner.failure().is_some(), "it comes again as an observer");
 }
@@ -103,26 +104,29 @@ fn a_role_that_only_a_vote_has_given_ends_where_the_leader_has_another_configura
 fn where_the_history_began_is_taken_over_with_it_and_forgotten_with_a_leader_that_does_not_know() {
     let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[z(1, 1)]);
     it.says(|out| put_leader_info(out, Epoch(2), Some(Origin(7))));
-    assert_eq!(it.lasting.epochs.origin, None, "what it has is not the leader's yet");
+    assert_eq!(it.learner.lasting.epochs.origin, None, "what it has is not the leader's yet");
     it.says(|out| {
         put_bare(out, packet::DIFF, z(1, 1));
         put_bare(out, packet::NEWLEADER, z(2, 0));
     });
-    assert_eq!(it.lasting.epochs.origin, Some(Origin(7)));
-    assert_eq!(it.lasting.marks().at(Zxid::ZERO), Some(Origin(7).mark()));
+    assert_eq!(it.learner.lasting.epochs.origin, Some(Origin(7)));
+    assert_eq!(it.learner.lasting.marks().at(Zxid::ZERO), Some(Origin(7).mark()));
     let mut it = it.again();
     it.says(|out| put_leader_info(out, Epoch(3), None));
-    assert_eq!(it.lasting.epochs.origin, None, "a tree from there may be another history's");
+    assert_eq!(
+        it.learner.lasting.epochs.origin, None,
+        "a tree from there may be another history's"
+    );
 }
 
 #[test]
 fn an_origin_without_data_is_given_up_before_data_of_another_one_comes() {
     // A leader that got no further drew 7, and the ensemble began with another leader.
     let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[]);
-    it.lasting.epochs.origin = Some(Origin(7));
+    it.learner.lasting.epochs.origin = Some(Origin(7));
     // Were it written with currentEpoch only, a crash before that would leave 7 beside the data.
     let told = it.says(|out| put_leader_info(out, Epoch(2), Some(Origin(8))));
-    assert_eq!(it.lasting.epochs.origin, None, "{told}");
+    assert_eq!(it.learner.lasting.epochs.origin, None, "{told}");
     let (written, asked) = (told.find("epochs 2 1"), told.find("synced: "));
     assert!(written.is_some() && written < asked, "{told}");
 }
@@ -175,13 +179,13 @@ fn an_epoch_that_no_elections_explain_is_not_written_down() {
         let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[z(1, 1)]);
         let told = it.says(|out| put_leader_info(out, Epoch(epoch), None));
         assert_eq!(told.contains("failed elections do not explain that"), is_refused, "{told}");
-        assert_eq!(it.lasting.epochs.accepted, Epoch(if is_refused { 1 } else { epoch }));
+        assert_eq!(it.learner.lasting.epochs.accepted, Epoch(if is_refused { 1 } else { epoch }));
     }
     // Those who voted for the leader have followed it there.
     let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[z(1, 1)]);
     it.learner.target.voted = Epoch(50_000);
     it.says(|out| put_leader_info(out, Epoch(50_001), None));
-    assert_eq!(it.lasting.epochs.accepted, Epoch(50_001));
+    assert_eq!(it.learner.lasting.epochs.accepted, Epoch(50_001));
 }
 
 /// What is not to be counted is said by its own word, never by an epoch.
@@ -204,11 +208,11 @@ fn a_server_that_followed_nobody_yet_counts_if_it_has_data_and_only_then() {
 #[test]
 fn a_server_that_needs_the_tree_is_counted_by_a_new_leader_before_it_asks_for_it() {
     let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[z(1, 9)]);
-    it.lasting.wants_tree = true;
+    it.learner.lasting.wants_tree = true;
     let counted = "epochs 2 1\nsynced: ACKEPOCH 0x100000009 [00000001] and marks";
     assert_eq!(it.says(|out| put_leader_info(out, Epoch(2), None)), counted);
     // It cannot be cut either where this leader says; in its epoch it is not counted again.
-    it.lasting.wants_tree = true;
+    it.learner.lasting.wants_tree = true;
     let mut it = it.again();
     let asks = "synced: ACKEPOCH 0xffffffffffffffff [ffffffff] and marks";
     assert_eq!(it.says(|out| put_leader_info(out, Epoch(2), None)), asks);
@@ -251,7 +255,7 @@ fn a_tree_replaces_everything_and_what_it_holds_is_not_taken_twice() {
     let (rest, later) = rest.split_at(30);
     // What came meanwhile stands behind.
     it.bytes(later);
-    it.learner.snapshot_received(None, rest, &mut it.lasting);
+    it.learner.snapshot_received(None, rest);
     assert_eq!(it.told(), "restore 0x100000009\n--\nappend 0x10000000a");
     assert_eq!(
         it.says(|out| put_bare(out, packet::NEWLEADER, z(2, 0))),
@@ -283,7 +287,7 @@ fn what_was_pending_and_is_cut_off_is_never_committed() {
     it.says(|out| put_leader_info(out, Epoch(3), None));
     let got = it.says(|out| put_bare(out, packet::TRUNC, z(2, 2)));
     assert_eq!(got, "commit 0x200000001 0x200000002\n--\ntruncate 0x200000002");
-    assert_eq!(it.lasting.journal.accepted(), z(2, 2));
+    assert_eq!(it.learner.lasting.journal.accepted(), z(2, 2));
 }
 
 #[test]
@@ -336,7 +340,7 @@ fn what_a_session_is_is_said_to_leaders_that_read_it() {
     let mut it = Conversation::following();
     for scope in [SessionScope::Local, SessionScope::Global, SessionScope::Unsaid] {
         let request = PassedRequest { scope, ..request(OpCode::Create, b"") };
-        it.learner.forward(&request, &mut it.lasting);
+        it.learner.forward(&request);
     }
     let body = "[00000000000000070000000300000001]";
     let expected = format!(
@@ -348,20 +352,20 @@ fn what_a_session_is_is_said_to_leaders_that_read_it() {
     let mut it = Conversation::following_one(|out| {
         put_data(out, packet::LEADERINFO, z(2, 0), &0x10000_i32.to_be_bytes());
     });
-    it.learner.forward(&request(OpCode::Create, b""), &mut it.lasting);
+    it.learner.forward(&request(OpCode::Create, b""));
     assert_eq!(it.told(), format!("REQUEST 0xffffffffffffffff {body}"));
 }
 
 #[test]
 fn requests_carry_identities_and_pings_carry_sessions() {
     let mut it = Conversation::following();
-    let (learner, lasting) = (&mut it.learner, &mut it.lasting);
-    learner.forward(&request(OpCode::Create, b"body"), lasting);
-    learner.revalidate(SessionId(8), 4000, None, lasting);
+    let learner = &mut it.learner;
+    learner.forward(&request(OpCode::Create, b"body"));
+    learner.revalidate(SessionId(8), 4000, None);
     let kept = Some(Tenure { since: z(1, 9), turn: 2 });
-    learner.revalidate(SessionId(8), 4000, kept, lasting);
-    learner.answer_ping(z(2, 0), std::iter::empty(), lasting);
-    learner.answer_ping(z(2, 0), [(SessionId(9), 5)].into_iter(), lasting);
+    learner.revalidate(SessionId(8), 4000, kept);
+    learner.answer_ping(z(2, 0), std::iter::empty());
+    learner.answer_ping(z(2, 0), [(SessionId(9), 5)].into_iter());
     let got = it.told();
     assert_eq!(
         got,
@@ -447,5 +451,5 @@ fn an_observer_that_becomes_a_voter_leaves_to_come_back_as_one() {
     assert!(
         got.ends_with("left for 3: a reconfiguration changed its leader or this server's role")
     );
-    assert!(!it.lasting.is_observer);
+    assert!(!it.learner.lasting.is_observer);
 }

@@ -154,6 +154,14 @@ fn names(config: &Config, here: &mut Here) {
     }
 }
 
+/// A number of bytes as people read it.
+fn size(bytes: u64) -> String {
+    match bytes % (1 << 20) {
+        0 => format!("{} MiB", bytes >> 20),
+        _ => format!("{} KiB", bytes.div_ceil(1 << 10)),
+    }
+}
+
 /// What this machine makes of the keys that depend on it: executors, and bounds on memory.
 fn in_force(config: &Config) -> Vec<String> {
     let wiring = wiring(config);
@@ -174,9 +182,9 @@ fn in_force(config: &Config) -> Vec<String> {
             config.own.ephemerals_per_session_max
         ),
         format!(
-            "at most {} bytes in a request of a client, {} MiB in the reply to one multiRead",
+            "at most {} bytes in a request of a client, {} in the reply to one multiRead",
             config.network.jute_max_buffer,
-            config.own.multi_read_reply_bytes_max >> 20
+            size(config.own.multi_read_reply_bytes_max)
         ),
         wiring.describe(),
         connections,
@@ -186,10 +194,10 @@ fn in_force(config: &Config) -> Vec<String> {
             config.own.watches_per_connection_max
         ),
         format!(
-            "{} MiB of requests may wait for their answers, and {} MiB of replies for one connection before \
+            "{} of requests may wait for their answers, and {} of replies for one connection before \
              nothing more is read from it",
-            config.own.request_bytes_in_flight_max >> 20,
-            config.own.output_bytes_per_connection_max >> 20
+            size(config.own.request_bytes_in_flight_max),
+            size(config.own.output_bytes_per_connection_max)
         ),
     ];
     lines.extend(ports_of_ensemble(config));

@@ -92,7 +92,7 @@ fn behind_a_busy_leader(kind: &Program) {
     println!("{}: {answered:?} in {:.1?}", kind.name(), begun.elapsed());
     assert!(answered.heavy > 20, "the leader was not busy: {answered:?}");
     assert!(answered.writes > 500, "the learners had little to do: {answered:?}");
-    assert!(answered.syncs > 100 && answered.sessions > 10, "{answered:?}");
+    assert!(answered.syncs > 100 && answered.sessions > 3, "{answered:?}");
     same::check(&mut ensemble, "after the load");
 }
 

@@ -17,7 +17,7 @@ use ringkeeper::error::ErrorCode;
 use ringkeeper::id::SessionId;
 use ringkeeper::proto::opcode::OpCode;
 use ringkeeper::proto::txn::Txn;
-use ringkeeper_oracle::digest_of;
+use ringkeeper_conformance::digest_of;
 use ringkeeper_rawclient::{Body, OPEN_ACL, Session, SessionError, Tree, dump, first_difference};
 use ringkeeper_testkit::{Config, Environment, Program, Server};
 

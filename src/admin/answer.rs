@@ -7,7 +7,7 @@
 use std::fmt::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 
-use crate::admin::ensemble;
+use crate::admin::member_lines;
 use crate::admin::text::{JavaDate, JavaDouble};
 use crate::admin::version::full_version;
 use crate::id::{SessionId, Zxid};
@@ -274,7 +274,7 @@ pub fn mntr(brief: &Brief<'_>, facts: Option<&PeerFacts>, now: MonoUs) -> String
     let is_read_only = brief.mode == Mode::ReadOnly;
     // ZooKeeper: ReadOnlyZooKeeperServer is no QuorumZooKeeperServer, so it has no peer_state.
     if let Some(facts) = facts.filter(|_| !is_read_only) {
-        out += &ensemble::monitor(facts);
+        out += &member_lines::monitor(facts);
     }
     let mut sink = |name: &str, value: Value| match value {
         Value::Integer(value) => put!(out, "zk_{name}\t{value}\n"),
@@ -286,7 +286,7 @@ pub fn mntr(brief: &Brief<'_>, facts: Option<&PeerFacts>, now: MonoUs) -> String
     metrics::each_held(brief.held, &mut sink);
     metrics::each_room(brief.stats, brief.gauges, &mut sink);
     if let Some(facts) = facts {
-        metrics::ensemble::each(facts, is_read_only, now, &mut sink);
+        metrics::quorum::each(facts, is_read_only, now, &mut sink);
     }
     out
 }

@@ -84,7 +84,7 @@ pub enum LogError {
 /// The role of a server in its log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Role {
+pub enum LoggedState {
     /// Reading its files.
     Starting = 0,
     /// Standalone.
@@ -99,7 +99,7 @@ pub enum Role {
     Observing = 5,
 }
 
-impl Role {
+impl LoggedState {
     const NAMES: [&'static str; 6] =
         ["starting", "standalone", "looking", "leading", "following", "observing"];
 }
@@ -119,13 +119,13 @@ impl Speaker {
     }
 
     /// Sets role and epoch. A line written in between may have only one of the new values.
-    pub fn set_role(&self, role: Role, epoch: Epoch) {
+    pub fn set_role(&self, role: LoggedState, epoch: Epoch) {
         self.role.store(role as u8, Ordering::Relaxed);
         self.epoch.store(epoch.0, Ordering::Relaxed);
     }
 
     fn role_name(&self) -> &'static str {
-        Role::NAMES[usize::from(self.role.load(Ordering::Relaxed))]
+        LoggedState::NAMES[usize::from(self.role.load(Ordering::Relaxed))]
     }
 }
 
@@ -350,7 +350,7 @@ mod tests {
         let (queue, receiver) = Queue::new(10_000);
         let speaker = Arc::new(Speaker::default());
         speaker.set_server(ServerId(3));
-        speaker.set_role(Role::Leading, Epoch(7));
+        speaker.set_role(LoggedState::Leading, Epoch(7));
         let layer = tracing_subscriber::fmt::layer()
             .event_format(Lines::new(format, speaker))
             .with_writer(queue.clone());

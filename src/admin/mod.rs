@@ -5,8 +5,8 @@
 //! connection.
 
 pub mod answer;
-pub mod ensemble;
 pub mod logging;
+pub mod member_lines;
 pub mod text;
 pub mod version;
 pub mod word;
@@ -51,7 +51,7 @@ pub struct Desk {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EnsembleDesk {
     /// The limits in ticks.
-    pub limits: ensemble::Limits,
+    pub limits: member_lines::Limits,
     /// Whether there are local sessions.
     pub local_sessions: bool,
 }
@@ -195,7 +195,7 @@ impl Desk {
         let mut out = answer::conf(&self.conf, self.folder_bytes());
         if let (Some(desk), Some(member)) = (self.ensemble, replica.peer().as_member()) {
             let is_read_only = mode == Mode::ReadOnly;
-            out += &ensemble::conf(desk.limits, member.me(), member.config(), is_read_only);
+            out += &member_lines::conf(desk.limits, member.me(), member.config(), is_read_only);
         }
         out
     }
@@ -310,7 +310,7 @@ fn dump(
         sessions += &answer::session_sets(&sets(local));
     }
     if !leads {
-        sessions += &ensemble::global_sessions(database.sessions());
+        sessions += &member_lines::global_sessions(database.sessions());
     } else {
         // ZooKeeper: only LeaderSessionTracker with local sessions adds that these are global.
         sessions += if local.is_some() { "Global " } else { "" };

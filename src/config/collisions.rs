@@ -9,10 +9,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::ensemble::Quorum;
 use super::origin::{Level, Problem};
+use super::quorum::Quorum;
 use super::read::Reading;
-use super::server_line::{Role, ServerLine};
+use super::server_line::{PeerType, ServerLine};
 use super::settings::{Listen, ListenHost};
 use crate::quorum::is_wildcard;
 
@@ -95,7 +95,7 @@ pub(super) fn find(reading: &mut Reading) {
 /// cannot take part. Empty for hierarchical quorums, or if no participant is lost.
 fn failures(quorum: &Quorum, shared: &BTreeMap<(u64, u64), Vec<String>>) -> String {
     let votes =
-        |id: &u64| quorum.servers.get(id).is_some_and(|line| line.role == Role::Participant);
+        |id: &u64| quorum.servers.get(id).is_some_and(|line| line.role == PeerType::Participant);
     let all = quorum.servers.keys().filter(|id| votes(id)).count();
     let lost: BTreeSet<u64> =
         shared.keys().filter(|(id, first)| id != first && votes(id)).map(|(id, _)| *id).collect();

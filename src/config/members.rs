@@ -10,10 +10,10 @@ use std::sync::Arc;
 use super::collisions;
 use super::document::{BYTE_ORDER_MARK, Document, Format, is_utf16};
 use super::dynamic;
-use super::ensemble::Quorum;
 use super::origin::{ConfigError, Level, Origin, Problem, printable};
+use super::quorum::Quorum;
 use super::read::{Accepted, FILE_BYTES_MAX, ReadFile, Reading};
-use super::server_line::{GroupLine, Role, ServerLine, number_of};
+use super::server_line::{GroupLine, PeerType, ServerLine, number_of};
 use super::value::{Kind, Raw, Value};
 
 /// Collects `server.N`, `group.N` and `weight.N`, from the file or from the dynamic file it names.
@@ -65,7 +65,7 @@ fn groups(reading: &mut Reading) {
         }
     }
     for (server, line) in &quorum.servers {
-        if line.role == Role::Participant && !group_of.contains_key(server) {
+        if line.role == PeerType::Participant && !group_of.contains_key(server) {
             let text = match quorum.weights.keys().next() {
                 Some(weight) if quorum.groups.is_empty() => format!(
                     "in no group, and weight.{weight} has a meaning only within groups: add \
@@ -77,7 +77,8 @@ fn groups(reading: &mut Reading) {
         }
     }
     for (server, group) in &group_of {
-        let observes = quorum.servers.get(server).is_some_and(|line| line.role == Role::Observer);
+        let observes =
+            quorum.servers.get(server).is_some_and(|line| line.role == PeerType::Observer);
         if observes && !quorum.weights.contains_key(server) {
             let text =
                 format!("server {server} is in a group, but does not vote and weighs nothing");
@@ -253,7 +254,7 @@ pub(super) fn stand(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>)
         return;
     }
     let quorum = &reading.config.quorum;
-    let observers = quorum.servers.values().filter(|line| line.role == Role::Observer).count();
+    let observers = quorum.servers.values().filter(|line| line.role == PeerType::Observer).count();
     let participants = quorum.servers.len() - observers;
     let first = quorum.servers.keys().next().map(|id| format!("server.{id}"));
     let alone = quorum.standalone_enabled;

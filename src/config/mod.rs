@@ -9,13 +9,13 @@ mod collisions;
 pub mod convert;
 pub mod document;
 pub mod dynamic;
-mod ensemble;
 mod finish;
 mod flags;
 pub mod keys;
 mod members;
 mod origin;
 pub mod properties;
+mod quorum;
 mod read;
 pub mod report;
 mod server_line;
@@ -25,10 +25,10 @@ mod slips;
 pub mod value;
 
 pub use document::Format;
-pub use ensemble::{PeerAddressCheck, Quorum};
 pub use origin::{ConfigError, Level, Note, Origin, Problem};
+pub use quorum::{PeerAddressCheck, Quorum};
 pub use read::{Examination, FILE_BYTES_MAX, ReadFile, SourceFile, Sources, examine};
-pub use server_line::{GroupLine, MemberAddress, Role, ServerLine};
+pub use server_line::{GroupLine, MemberAddress, PeerType, ServerLine};
 pub use settings::*;
 
 /// The variables whose `-D` words count, in the order in which `zkServer.sh` passes them to the JVM.

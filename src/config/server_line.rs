@@ -6,7 +6,7 @@ use std::fmt;
 
 use super::settings::{Listen, ListenHost};
 use crate::quorum::{Member, parse_group};
-pub use crate::quorum::{MemberAddress, Role};
+pub use crate::quorum::{MemberAddress, PeerType};
 
 /// `server.N = host:quorumPort:electionPort[:role][|…][;[clientHost:]clientPort]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct ServerLine {
     /// Its addresses; at least one.
     pub addresses: Vec<MemberAddress>,
     /// Its role.
-    pub role: Role,
+    pub role: PeerType,
     /// The address for its clients, if the line has one.
     pub client: Option<Listen>,
 }

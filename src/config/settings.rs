@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
-use super::ensemble::Quorum;
 use super::origin::{Note, Origin};
+use super::quorum::Quorum;
 use crate::limits::{FRAME_BYTES_MAX, TXN_EXTRA_BYTES_MAX, WATCHES_PER_CONNECTION_MAX};
 
 /// Everything that can be configured.

@@ -23,7 +23,7 @@ use crate::limits::ELECTION_STRANGERS_MAX;
 use crate::link::{LinkEvent, LinkId, LinkIds, LinkOp};
 use crate::proto::quorum::ServerState;
 use crate::quorum::PeerOptions;
-use crate::quorum::{Config, Role};
+use crate::quorum::{Config, PeerType};
 use crate::time::MonoUs;
 use crate::zab::kept_out::info_unless;
 
@@ -126,7 +126,7 @@ struct Search {
 }
 
 #[derive(Debug)]
-enum Phase {
+enum ElectionPhase {
     /// Before the first search, and while a newer configuration is taken over.
     Idle,
     Looking(Search),
@@ -148,7 +148,7 @@ pub struct Election {
     connections: Connections,
     /// The last round (`logicalclock`).
     round: i64,
-    phase: Phase,
+    phase: ElectionPhase,
     /// The log of the present election.
     leaderless: Leaderless,
     outcome: Option<Outcome>,
@@ -184,7 +184,7 @@ impl Election {
             vouched: None,
             connections,
             round: 0,
-            phase: Phase::Idle,
+            phase: ElectionPhase::Idle,
             leaderless: Leaderless::new(MonoUs(0)),
             outcome: None,
             looking: BTreeSet::new(),
@@ -257,7 +257,7 @@ impl Election {
 
     fn search(&mut self, now: MonoUs, round: Round) {
         let interval_ms = self.options.interval_ms.0.max(1);
-        self.phase = Phase::Looking(Search {
+        self.phase = ElectionPhase::Looking(Search {
             round,
             probe_at: now.plus_ms(SILENCE_MS.0),
             repeat_at: now.plus_ms(interval_ms),
@@ -279,7 +279,7 @@ impl Election {
     pub fn settle(&mut self, state: ServerState) {
         assert!(state != ServerState::Looking, "a server that settles does not look for a leader");
         let vote = self.vote();
-        self.phase = Phase::Settled { state, vote };
+        self.phase = ElectionPhase::Settled { state, vote };
         self.refresh_message();
         self.connections.settle();
     }
@@ -292,14 +292,14 @@ impl Election {
             "a server that knows its leader does not look for one"
         );
         self.outcome = None;
-        self.phase = Phase::Settled { state, vote };
+        self.phase = ElectionPhase::Settled { state, vote };
         self.refresh_message();
         self.connections.settle();
     }
 
     /// The leader's new epoch goes into the vote that others get (`QuorumPeer.updateElectionVote`).
     pub fn set_vote_epoch(&mut self, epoch: Epoch) {
-        if let Phase::Settled { vote, .. } = &mut self.phase {
+        if let ElectionPhase::Settled { vote, .. } = &mut self.phase {
             vote.peer_epoch = epoch;
             self.refresh_message();
         }
@@ -351,7 +351,7 @@ impl Election {
     pub fn handle_timeout(&mut self, now: MonoUs) {
         self.connections.handle_timeout(now);
         self.is_oracle_news = false;
-        let Phase::Looking(search) = &mut self.phase else { return };
+        let ElectionPhase::Looking(search) = &mut self.phase else { return };
         let is_probe = search.probe_at <= now;
         if is_probe {
             search.probe_at = now.plus_ms(SILENCE_MS.0);
@@ -373,12 +373,12 @@ impl Election {
     /// When [`Election::handle_timeout`] has something to do.
     pub fn next_timeout(&self) -> Option<MonoUs> {
         let search = match &self.phase {
-            Phase::Looking(_) if self.is_oracle_news => Some(MonoUs(0)),
-            Phase::Looking(Search { probe_at, repeat_at, finalize, .. }) => {
+            ElectionPhase::Looking(_) if self.is_oracle_news => Some(MonoUs(0)),
+            ElectionPhase::Looking(Search { probe_at, repeat_at, finalize, .. }) => {
                 let finalize = finalize.map_or(*repeat_at, |(_, at)| at);
                 Some(finalize.min(*repeat_at).min(*probe_at))
             }
-            Phase::Idle | Phase::Settled { .. } => None,
+            ElectionPhase::Idle | ElectionPhase::Settled { .. } => None,
         };
         search.into_iter().chain(self.connections.next_timeout()).min()
     }
@@ -403,9 +403,9 @@ impl Election {
     /// The vote that others get.
     pub fn vote(&self) -> Vote {
         match &self.phase {
-            Phase::Idle => NOBODY,
-            Phase::Looking(search) => search.round.proposed,
-            Phase::Settled { vote, .. } => *vote,
+            ElectionPhase::Idle => NOBODY,
+            ElectionPhase::Looking(search) => search.round.proposed,
+            ElectionPhase::Settled { vote, .. } => *vote,
         }
     }
 
@@ -416,8 +416,8 @@ impl Election {
 
     fn state(&self) -> ServerState {
         match self.phase {
-            Phase::Idle | Phase::Looking(_) => ServerState::Looking,
-            Phase::Settled { state, .. } => state,
+            ElectionPhase::Idle | ElectionPhase::Looking(_) => ServerState::Looking,
+            ElectionPhase::Settled { state, .. } => state,
         }
     }
 
@@ -439,7 +439,7 @@ impl Election {
 
     /// Logs that there is no leader yet, and which voters are missing.
     fn say_leaderless(&mut self, now: MonoUs) {
-        let Phase::Looking(search) = &mut self.phase else { return };
+        let ElectionPhase::Looking(search) = &mut self.phase else { return };
         let Search { round, interval_ms, .. } = search;
         let connections = &self.connections;
         let heard = Heard::new(
@@ -452,7 +452,7 @@ impl Election {
 
     /// A new connection: the other side may have missed a message on the last one.
     fn on_up(&mut self, now: MonoUs, id: ServerId) {
-        if !matches!(self.phase, Phase::Idle) && self.electorate.is_voter(id) {
+        if !matches!(self.phase, ElectionPhase::Idle) && self.electorate.is_voter(id) {
             self.connections.tell(now, id);
         } else {
             self.connections.flush(id);
@@ -461,7 +461,7 @@ impl Election {
 
     fn probe(&mut self, now: MonoUs) {
         for id in self.electorate.voters() {
-            let Phase::Looking(search) = &self.phase else { return };
+            let ElectionPhase::Looking(search) = &self.phase else { return };
             let has_heard = search.round.has_heard(id);
             let silence_ms = if has_heard { SILENCE_MS.1 } else { SILENCE_MS.0 };
             self.connections.renew_if_silent(now, id, silence_ms);
@@ -488,16 +488,16 @@ impl Election {
         }
         if !self.electorate.is_voter(from) {
             self.answer_stranger(now, from, state);
-        } else if matches!(self.phase, Phase::Looking(_))
+        } else if matches!(self.phase, ElectionPhase::Looking(_))
             && state == ServerState::Looking
             && self.avoids(now, vote.leader)
         {
             // A server that already leads may have other followers.
             tracing::debug!(leader = vote.leader.0, "not voting for it: it has another history");
-        } else if let Phase::Looking(search) = &mut self.phase {
+        } else if let ElectionPhase::Looking(search) = &mut self.phase {
             let consequence = search.round.consider(&self.electorate, from, ballot);
             self.on_consequence(now, from, consequence);
-        } else if state == ServerState::Looking && !matches!(self.phase, Phase::Idle) {
+        } else if state == ServerState::Looking && !matches!(self.phase, ElectionPhase::Idle) {
             self.on_looker(now, from, ballot);
         }
     }
@@ -506,7 +506,7 @@ impl Election {
     /// the votes under the newer configuration decide.
     fn finds_newer_config(&mut self, from: ServerId, config: Option<&[u8]>) -> bool {
         let Some(config) = config.filter(|config| !config.is_empty()) else { return false };
-        if !self.options.reconfig || !matches!(self.phase, Phase::Looking(_)) {
+        if !self.options.reconfig || !matches!(self.phase, ElectionPhase::Looking(_)) {
             return false;
         }
         match Config::from_bytes(config) {
@@ -526,7 +526,7 @@ impl Election {
                     version = format_args!("{:x}", config.version),
                     "another server has a newer configuration"
                 );
-                self.phase = Phase::Idle;
+                self.phase = ElectionPhase::Idle;
                 self.outcome = Some(Outcome::NewerConfig(Rc::new(config)));
                 true
             }
@@ -541,9 +541,9 @@ impl Election {
     /// Answers a server that does not vote: it wants to know the leader.
     fn answer_stranger(&mut self, now: MonoUs, from: ServerId, state: ServerState) {
         match &mut self.phase {
-            Phase::Idle => return,
+            ElectionPhase::Idle => return,
             // Two servers that take each other for strangers would answer each other's answers for ever.
-            Phase::Looking(search) => {
+            ElectionPhase::Looking(search) => {
                 let interval_ms = self.options.interval_ms.0.max(1);
                 let answered = search.strangers.get(&from);
                 if answered.is_some_and(|at| now < at.plus_ms(interval_ms)) {
@@ -553,8 +553,8 @@ impl Election {
                     search.strangers.insert(from, now);
                 }
             }
-            Phase::Settled { .. } if state != ServerState::Looking => return,
-            Phase::Settled { .. } => {}
+            ElectionPhase::Settled { .. } if state != ServerState::Looking => return,
+            ElectionPhase::Settled { .. } => {}
         }
         self.connections.tell(now, from);
     }
@@ -562,7 +562,7 @@ impl Election {
     fn on_looker(&mut self, now: MonoUs, from: ServerId, ballot: Ballot) {
         self.looking.insert(from);
         self.connections.tell(now, from);
-        let Phase::Settled { state, vote } = &self.phase else { return };
+        let ElectionPhase::Settled { state, vote } = &self.phase else { return };
         // An elected server that no longer stands for election votes for no server, in a later round.
         let stands_no_more = ballot.vote == NOBODY && ballot.round > self.round;
         let is_deserted = *state != ServerState::Leading
@@ -581,7 +581,7 @@ impl Election {
     }
 
     fn on_consequence(&mut self, now: MonoUs, from: ServerId, consequence: Consequence) {
-        let Phase::Looking(search) = &self.phase else { return };
+        let ElectionPhase::Looking(search) = &self.phase else { return };
         self.round = search.round.number;
         match consequence {
             Consequence::Noted => {}
@@ -600,7 +600,7 @@ impl Election {
 
     /// Ends the election if a quorum agrees and no better vote can come, or none has come in time.
     fn decide(&mut self, now: MonoUs) {
-        let Phase::Looking(search) = &mut self.phase else { return };
+        let ElectionPhase::Looking(search) = &mut self.phase else { return };
         let Some(agreement) = search.round.agreement(&self.electorate) else {
             search.finalize = None;
             return;
@@ -619,7 +619,7 @@ impl Election {
 
     fn is_observer(&self) -> bool {
         let role = self.electorate.active.members.get(&self.options.me).map(|member| member.role);
-        role.map_or(self.options.is_observer, |role| role == Role::Observer)
+        role.map_or(self.options.is_observer, |role| role == PeerType::Observer)
     }
 
     fn on_elected(&mut self, now: MonoUs, agreement: Agreement) {
@@ -642,9 +642,9 @@ impl Election {
             "leader elected"
         );
         self.round = round;
-        let search = std::mem::replace(&mut self.phase, Phase::Settled { state, vote });
+        let search = std::mem::replace(&mut self.phase, ElectionPhase::Settled { state, vote });
         self.refresh_message();
-        if let Phase::Looking(search) = search {
+        if let ElectionPhase::Looking(search) = search {
             // They know only this server's earlier vote.
             for id in search.strangers.into_keys() {
                 self.connections.tell(now, id);

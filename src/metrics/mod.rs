@@ -4,10 +4,10 @@
 //! them; the numbers come from the replica, which keeps plain integers, and from the edge. This
 //! module measures nothing.
 
-pub mod ensemble;
 mod held;
 mod names;
 pub mod process;
+pub mod quorum;
 mod room;
 mod stalls;
 

@@ -22,8 +22,8 @@ use super::{Budget, Connections, Core};
 use crate::admin::word::FourLetterWord;
 use crate::id::ConnectionId;
 use crate::limits;
-use crate::replica::Send;
-use crate::runtime::{Readiness, Ready, Timer, Watch};
+use crate::replica::Outgoing;
+use crate::runtime::{Readiness, Registration, SocketOwner, Timer};
 
 /// Reads in a row before the other connections get their turn.
 const READS_PER_TURN: usize = 4;
@@ -46,7 +46,7 @@ pub(super) struct Connection {
     table: Connections,
     core: Rc<dyn Core>,
     /// The watch on the socket; none before the connection runs and after its end.
-    watch: RefCell<Option<Watch>>,
+    watch: RefCell<Option<Registration>>,
     unsent: RefCell<Unsent>,
     /// The start of a frame whose rest has not arrived.
     partial: RefCell<Vec<u8>>,
@@ -287,7 +287,7 @@ impl Connection {
 
     /// Writes as much of a send's bytes as the socket accepts now and keeps the rest. Returns the buffer when it
     /// is empty.
-    pub(super) fn send(&self, send: Send, unsent_max: usize, pace: Pace) -> Option<Vec<u8>> {
+    pub(super) fn send(&self, send: Outgoing, unsent_max: usize, pace: Pace) -> Option<Vec<u8>> {
         if send.bytes.is_empty() {
             return Some(send.bytes);
         }
@@ -710,7 +710,7 @@ impl Connection {
     }
 }
 
-impl Ready for Connection {
+impl SocketOwner for Connection {
     fn ready(self: Rc<Self>, what: Readiness) {
         if self.lingers.borrow().is_some() {
             self.drain();

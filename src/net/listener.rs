@@ -11,7 +11,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::connection::Connection;
 use super::{Connections, Core};
-use crate::runtime::{Readiness, Ready, Timer, Watch, accept};
+use crate::runtime::{Readiness, Registration, SocketOwner, Timer, accept};
 
 /// Connections that the kernel may hold before they are accepted, unless `clientPortListenBacklog`
 /// sets another number: a storm of ten thousand clients after a network failure must not see
@@ -64,7 +64,7 @@ struct Listener {
     socket: TcpListener,
     table: Connections,
     core: Rc<dyn Core>,
-    watch: RefCell<Option<Watch>>,
+    watch: RefCell<Option<Registration>>,
     pause: RefCell<Option<Timer>>,
 }
 
@@ -99,7 +99,7 @@ impl Drop for Accepting {
     }
 }
 
-impl Ready for Listener {
+impl SocketOwner for Listener {
     fn ready(self: Rc<Self>, _: Readiness) {
         if self.pause.borrow().is_some() {
             return;

@@ -3,7 +3,7 @@
 //!
 //! A connection belongs to one session core for its whole life. Its bytes go to the core of the
 //! server, through the [`Core`] trait, as whole frames; the core answers with at most one
-//! [`Send`](crate::replica::Send) per connection and turn. This module does not know the meaning of a
+//! [`Outgoing`](crate::replica::Outgoing) per connection and turn. This module does not know the meaning of a
 //! frame.
 
 mod budget;
@@ -48,7 +48,7 @@ pub trait Core {
     /// The client will send nothing more, and may still read: the core closes the connection when it
     /// has answered its requests.
     fn end(&self, conn: ConnectionId);
-    /// The client has taken these bytes: the [reported](crate::replica::Send::reported_bytes) ones of
+    /// The client has taken these bytes: the [reported](crate::replica::Outgoing::reported_bytes) ones of
     /// one send or several.
     fn written(&self, conn: ConnectionId, bytes: usize);
     /// The connection is gone, or unusable.

@@ -10,7 +10,7 @@ use super::{Budget, Census, Share};
 use crate::admin::logging::Limiter;
 use crate::id::ConnectionId;
 use crate::limits;
-use crate::replica::Send;
+use crate::replica::Outgoing;
 use crate::runtime::{Clock, Reactor};
 
 /// Options of connections.
@@ -156,11 +156,11 @@ impl Connections {
     }
 
     /// Executes one send of the replica. Returns the buffer for reuse if all of it is sent.
-    pub fn deliver(&self, send: Send) -> Option<Vec<u8>> {
+    pub fn deliver(&self, send: Outgoing) -> Option<Vec<u8>> {
         self.deliver_at(Pace::AtOnce, send)
     }
 
-    fn deliver_at(&self, pace: Pace, send: Send) -> Option<Vec<u8>> {
+    fn deliver_at(&self, pace: Pace, send: Outgoing) -> Option<Vec<u8>> {
         // The connection is gone; the replica will get, or has got, the event.
         let connection = self.find(send.conn)?;
         // A connection that is being closed has no outstanding requests any more, however long its client takes to read
@@ -177,7 +177,7 @@ impl Connections {
 
     /// Executes sends from another executor, which has counted them while they were in transit: long ones in turn
     /// ([`Connections::write_some`]), because many may come together, and short ones after them should not wait.
-    pub fn deliver_all(&self, sends: Vec<Send>) {
+    pub fn deliver_all(&self, sends: Vec<Outgoing>) {
         for send in sends {
             let bytes = send.bytes.capacity();
             self.deliver_at(Pace::InTurn, send);

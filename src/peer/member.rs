@@ -38,7 +38,7 @@ use held::HeldLinks;
 #[derive(Debug)]
 pub struct Member {
     /// What it is doing, which has what outlives a role meanwhile.
-    role: Role,
+    role: MemberRole,
     election: Election,
     /// The configurations that the election knows.
     election_configs: (Rc<Config>, Rc<Config>),
@@ -90,7 +90,7 @@ pub struct Member {
 
 /// What this server is doing. Whichever it is has what outlives a role.
 #[derive(Debug)]
-enum Role {
+enum MemberRole {
     /// Looks for a leader. `None` only within a step from one role to another.
     Looking(Option<Box<Lasting>>),
     /// Knows one, and joins it a little later: it failed before.
@@ -101,43 +101,43 @@ enum Role {
     Learning(Box<Learner>),
 }
 
-impl Role {
+impl MemberRole {
     const KEPT: &str = "what outlives a role is with the role there is";
 
     fn lasting(&self) -> &Lasting {
         match self {
-            Role::Looking(lasting) => lasting.as_ref().expect(Role::KEPT),
-            Role::Waiting { lasting, .. } => lasting,
-            Role::Leading(leader) => leader.lasting(),
-            Role::Learning(learner) => learner.lasting(),
+            MemberRole::Looking(lasting) => lasting.as_ref().expect(MemberRole::KEPT),
+            MemberRole::Waiting { lasting, .. } => lasting,
+            MemberRole::Leading(leader) => leader.lasting(),
+            MemberRole::Learning(learner) => learner.lasting(),
         }
     }
 
     fn lasting_mut(&mut self) -> &mut Lasting {
         match self {
-            Role::Looking(lasting) => lasting.as_mut().expect(Role::KEPT),
-            Role::Waiting { lasting, .. } => lasting,
-            Role::Leading(leader) => leader.lasting_mut(),
-            Role::Learning(learner) => learner.lasting_mut(),
+            MemberRole::Looking(lasting) => lasting.as_mut().expect(MemberRole::KEPT),
+            MemberRole::Waiting { lasting, .. } => lasting,
+            MemberRole::Leading(leader) => leader.lasting_mut(),
+            MemberRole::Learning(learner) => learner.lasting_mut(),
         }
     }
 
     /// It is over: what outlives it, for the next one.
     fn end(&mut self) -> Box<Lasting> {
-        match std::mem::replace(self, Role::Looking(None)) {
-            Role::Looking(lasting) => lasting.expect(Role::KEPT),
-            Role::Waiting { lasting, .. } => lasting,
-            Role::Leading(leader) => leader.into_lasting(),
-            Role::Learning(learner) => learner.into_lasting(),
+        match std::mem::replace(self, MemberRole::Looking(None)) {
+            MemberRole::Looking(lasting) => lasting.expect(MemberRole::KEPT),
+            MemberRole::Waiting { lasting, .. } => lasting,
+            MemberRole::Leading(leader) => leader.into_lasting(),
+            MemberRole::Learning(learner) => learner.into_lasting(),
         }
     }
 
     fn look(&mut self) {
-        *self = Role::Looking(Some(self.end()));
+        *self = MemberRole::Looking(Some(self.end()));
     }
 
     fn wait(&mut self, leader: ServerId) {
-        *self = Role::Waiting { leader, lasting: self.end() };
+        *self = MemberRole::Waiting { leader, lasting: self.end() };
     }
 }
 
@@ -174,7 +174,7 @@ impl Member {
         let mut member = Member {
             epochs_durable: lasting.epochs,
             is_reverting: false,
-            role: Role::Looking(Some(Box::new(lasting))),
+            role: MemberRole::Looking(Some(Box::new(lasting))),
             election,
             election_configs: (config, last_seen),
             is_election_doubtful: false,
@@ -218,18 +218,18 @@ impl Member {
             }
             LinkEvent::Accepted { port: Port::Quorum, remote, may_be, .. } => {
                 match &mut self.role {
-                    Role::Leading(leader) => leader.handle_link(now, event),
+                    MemberRole::Leading(leader) => leader.handle_link(now, event),
                     // Whoever votes for it shall look again, not wait.
-                    Role::Looking(_) if !self.stands => {
+                    MemberRole::Looking(_) if !self.stands => {
                         self.role.lasting_mut().ready.send(LinkOp::Close { link });
                     }
-                    Role::Looking(_) | Role::Waiting { .. } => {
+                    MemberRole::Looking(_) | MemberRole::Waiting { .. } => {
                         if let Some(refused) = self.held.accept(now, link, remote, may_be) {
                             self.role.lasting_mut().ready.send(LinkOp::Close { link: refused });
                         }
                     }
                     // ZooKeeper: only a leader listens on this port.
-                    Role::Learning(_) => {
+                    MemberRole::Learning(_) => {
                         self.role.lasting_mut().ready.send(LinkOp::Close { link });
                     }
                 }
@@ -253,9 +253,9 @@ impl Member {
                 }
             }
             _ => match &mut self.role {
-                Role::Leading(leader) => leader.handle_link(now, event),
-                Role::Learning(learner) => learner.handle_link(now, event),
-                Role::Looking(_) | Role::Waiting { .. } => {}
+                MemberRole::Leading(leader) => leader.handle_link(now, event),
+                MemberRole::Learning(learner) => learner.handle_link(now, event),
+                MemberRole::Looking(_) | MemberRole::Waiting { .. } => {}
             },
         }
         self.settle();
@@ -272,13 +272,13 @@ impl Member {
         }
         let must_stand = self.stand_at().is_some_and(|at| at <= now);
         match &mut self.role {
-            Role::Leading(leader) => leader.handle_timeout(now),
-            Role::Learning(learner) => learner.handle_timeout(now),
-            Role::Looking(_) if must_stand => {
+            MemberRole::Leading(leader) => leader.handle_timeout(now),
+            MemberRole::Learning(learner) => learner.handle_timeout(now),
+            MemberRole::Looking(_) if must_stand => {
                 tracing::warn!("nobody else was elected: standing for election without room");
                 self.look_as(true);
             }
-            Role::Looking(_) | Role::Waiting { .. } => {}
+            MemberRole::Looking(_) | MemberRole::Waiting { .. } => {}
         }
         if let Some(observers) = &mut self.role.lasting_mut().observers {
             observers.handle_timeout(now);
@@ -298,10 +298,10 @@ impl Member {
     /// When [`Member::handle_timeout`] has something to do.
     pub fn next_timeout(&self) -> Option<MonoUs> {
         let role = match &self.role {
-            Role::Leading(leader) => leader.next_timeout(),
-            Role::Learning(learner) => learner.next_timeout(),
-            Role::Waiting { .. } => Some(self.hold_until),
-            Role::Looking(_) => self.stand_at(),
+            MemberRole::Leading(leader) => leader.next_timeout(),
+            MemberRole::Learning(learner) => learner.next_timeout(),
+            MemberRole::Waiting { .. } => Some(self.hold_until),
+            MemberRole::Looking(_) => self.stand_at(),
         };
         let config = self.give_up_config_at();
         let hold_ms = self
@@ -319,7 +319,7 @@ impl Member {
     /// Everything appended up to `zxid` is durable. Never goes back but after a truncate.
     pub fn handle_synced(&mut self, zxid: Zxid) {
         self.role.lasting_mut().journal.handle_synced(zxid);
-        if let Role::Leading(leader) = &mut self.role {
+        if let MemberRole::Leading(leader) = &mut self.role {
             leader.handle_synced(zxid);
         }
         self.settle();
@@ -345,7 +345,7 @@ impl Member {
                 }
             }
         }
-        if let Role::Leading(leader) = &mut self.role {
+        if let MemberRole::Leading(leader) = &mut self.role {
             leader.handle_durable(now, token);
         }
         self.settle();
@@ -385,7 +385,7 @@ impl Member {
     /// they cannot be read: the learner gets the whole tree.
     pub fn handle_log_read(&mut self, now: MonoUs, id: u64, txns: Option<Vec<Txn>>) {
         self.now = now;
-        if let Role::Leading(leader) = &mut self.role {
+        if let MemberRole::Leading(leader) = &mut self.role {
             leader.handle_log_read(now, id, txns);
         } else if let Some(observers) = &mut self.role.lasting_mut().observers {
             observers.handle_log_read(now, id, txns);
@@ -397,7 +397,7 @@ impl Member {
     pub fn set_oracle(&mut self, now: MonoUs, says_yes: bool) {
         self.now = now;
         self.election.set_oracle(says_yes);
-        if let Role::Leading(leader) = &mut self.role {
+        if let MemberRole::Leading(leader) = &mut self.role {
             leader.set_oracle(now, says_yes);
         }
         self.settle();
@@ -418,9 +418,9 @@ impl Member {
         }
         let me = self.me();
         match &self.role {
-            Role::Looking(_) => self.look(),
-            Role::Waiting { leader, .. } if *leader == me => self.look(),
-            Role::Waiting { .. } | Role::Leading(_) | Role::Learning(_) => {}
+            MemberRole::Looking(_) => self.look(),
+            MemberRole::Waiting { leader, .. } if *leader == me => self.look(),
+            MemberRole::Waiting { .. } | MemberRole::Leading(_) | MemberRole::Learning(_) => {}
         }
         self.settle();
     }
@@ -454,10 +454,10 @@ impl Member {
         self.now = now;
         self.is_reverting = true;
         match &mut self.role {
-            Role::Leading(leader) => leader.resign(reason),
-            Role::Learning(learner) => learner.abandon(reason.to_owned()),
+            MemberRole::Leading(leader) => leader.resign(reason),
+            MemberRole::Learning(learner) => learner.abandon(reason.to_owned()),
             // The role in which it was asked for is over already: nobody else takes it back.
-            Role::Looking(_) | Role::Waiting { .. } => {
+            MemberRole::Looking(_) | MemberRole::Waiting { .. } => {
                 self.role.lasting_mut().epochs = self.epochs_durable
             }
         }
@@ -557,15 +557,15 @@ impl Member {
 
     fn leader(&self) -> Option<&Leader> {
         match &self.role {
-            Role::Leading(leader) => Some(leader),
-            Role::Looking(_) | Role::Waiting { .. } | Role::Learning(_) => None,
+            MemberRole::Leading(leader) => Some(leader),
+            MemberRole::Looking(_) | MemberRole::Waiting { .. } | MemberRole::Learning(_) => None,
         }
     }
 
     fn leader_mut(&mut self) -> &mut Leader {
         match &mut self.role {
-            Role::Leading(leader) => leader,
-            Role::Looking(_) | Role::Waiting { .. } | Role::Learning(_) => {
+            MemberRole::Leading(leader) => leader,
+            MemberRole::Looking(_) | MemberRole::Waiting { .. } | MemberRole::Learning(_) => {
                 panic!("only a leader proposes")
             }
         }

@@ -7,7 +7,7 @@ use crate::link::Endpoint;
 
 /// A member's role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Role {
+pub enum PeerType {
     /// Votes.
     #[default]
     Participant,
@@ -32,7 +32,7 @@ pub struct Member {
     /// Its addresses; at least one.
     pub addresses: Vec<MemberAddress>,
     /// Its role.
-    pub role: Role,
+    pub role: PeerType,
     /// The address for its clients, if its line has one; host `None`: every address.
     pub client: Option<(Option<String>, u16)>,
 }
@@ -79,16 +79,16 @@ impl Config {
 
     /// Whether the server votes.
     pub fn is_voter(&self, id: ServerId) -> bool {
-        self.members.get(&id).is_some_and(|member| member.role == Role::Participant)
+        self.members.get(&id).is_some_and(|member| member.role == PeerType::Participant)
     }
 
     /// The voting members.
     pub fn voters(&self) -> impl Iterator<Item = ServerId> + '_ {
-        self.members.iter().filter(|(_, m)| m.role == Role::Participant).map(|(id, _)| *id)
+        self.members.iter().filter(|(_, m)| m.role == PeerType::Participant).map(|(id, _)| *id)
     }
 
     /// Whether the server is a member without a vote.
     pub fn is_observer(&self, id: ServerId) -> bool {
-        self.members.get(&id).is_some_and(|member| member.role == Role::Observer)
+        self.members.get(&id).is_some_and(|member| member.role == PeerType::Observer)
     }
 }

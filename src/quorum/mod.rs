@@ -7,7 +7,7 @@ mod server_line;
 mod text;
 mod verifier;
 
-pub use config::{Config, Member, MemberAddress, Role};
+pub use config::{Config, Member, MemberAddress, PeerType};
 pub use options::PeerOptions;
 pub use reconfig::{ReconfigError, Reconfiguration};
 pub use server_line::{bracketed, host_and_ports, is_wildcard, parse_group};

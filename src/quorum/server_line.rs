@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::{Member, MemberAddress, Role};
+use super::{Member, MemberAddress, PeerType};
 use crate::limits::{HOST_BYTES_MAX, MEMBER_ADDRESSES_MAX};
 
 const SERVER_FORM: &str = "allowed: host:quorumPort:electionPort[:participant|:observer]\
@@ -31,9 +31,9 @@ impl Member {
     }
 }
 
-fn member_addresses(text: &str) -> Result<(Vec<MemberAddress>, Role), String> {
+fn member_addresses(text: &str) -> Result<(Vec<MemberAddress>, PeerType), String> {
     let mut addresses: Vec<MemberAddress> = Vec::new();
-    let mut role: Option<Role> = None;
+    let mut role: Option<PeerType> = None;
     for address in java_split(text, '|') {
         let fields = host_and_ports(address)?;
         let (host, quorum, election) = match fields[..] {
@@ -74,10 +74,10 @@ pub fn parse_group(text: &str) -> Result<Vec<u64>, String> {
         .collect()
 }
 
-fn parse_role(word: &str) -> Result<Role, String> {
+fn parse_role(word: &str) -> Result<PeerType, String> {
     match word.trim().to_ascii_lowercase().as_str() {
-        "participant" => Ok(Role::Participant),
-        "observer" => Ok(Role::Observer),
+        "participant" => Ok(PeerType::Participant),
+        "observer" => Ok(PeerType::Observer),
         _ => Err("the role is neither participant nor observer".to_owned()),
     }
 }
@@ -175,11 +175,11 @@ pub(super) fn is_loopback(host: &str) -> bool {
         || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
-impl fmt::Display for Role {
+impl fmt::Display for PeerType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Role::Participant => "participant",
-            Role::Observer => "observer",
+            PeerType::Participant => "participant",
+            PeerType::Observer => "observer",
         })
     }
 }
@@ -222,8 +222,8 @@ mod tests {
         }
         let short = Member::parse("zk1:2888:3888;2181").unwrap();
         assert_eq!(short.client, Some((None, 2181)));
-        assert_eq!(short.role, Role::Participant);
-        assert_eq!(Member::parse("zk1:2888:3888:OBSERVER").unwrap().role, Role::Observer);
+        assert_eq!(short.role, PeerType::Participant);
+        assert_eq!(Member::parse("zk1:2888:3888:OBSERVER").unwrap().role, PeerType::Observer);
         assert_eq!(Member::parse("zk1:2888:3888;").unwrap().client, None);
     }
 

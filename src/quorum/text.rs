@@ -235,7 +235,7 @@ fn key_and_value(line: &str) -> (String, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::quorum::Role;
+    use crate::quorum::PeerType;
 
     const GOLDEN: &str = "server.1=127.0.0.1:24888:25888:participant\n\
                           server.3=127.0.0.1:24890:25890:participant\n\
@@ -252,7 +252,7 @@ mod tests {
         }
         let config = Config::parse(GOLDEN).unwrap();
         assert_eq!(config.version, 0x4_0000_0003);
-        assert_eq!(config.members[&ServerId(4)].role, Role::Observer);
+        assert_eq!(config.members[&ServerId(4)].role, PeerType::Observer);
     }
 
     #[test]

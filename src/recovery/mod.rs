@@ -96,7 +96,7 @@ pub struct Recovered {
 
 /// How far recovery has come; told now and then.
 #[derive(Clone, Copy, Debug)]
-pub enum Step<'a> {
+pub enum RecoveryProgress<'a> {
     /// Reading a snapshot.
     Snapshot {
         /// The file.
@@ -312,7 +312,7 @@ const SNAPSHOTS_TRIED_MAX: usize = 100;
 pub fn recover(
     folder: &dyn Folder,
     options: &RecoveryOptions,
-    progress: &mut dyn FnMut(Step<'_>),
+    progress: &mut dyn FnMut(RecoveryProgress<'_>),
 ) -> Result<Recovered, RecoveryError> {
     let files = Files::list(folder)?;
     let (mut notes, mut news) = (Vec::new(), Vec::new());
@@ -503,7 +503,7 @@ fn load_snapshot<'f>(
     folder: &dyn Folder,
     files: &'f Files,
     options: &RecoveryOptions,
-    progress: &mut dyn FnMut(Step<'_>),
+    progress: &mut dyn FnMut(RecoveryProgress<'_>),
 ) -> Result<Loaded<'f>, RecoveryError> {
     let mut unusable: Vec<Unusable<'f>> = Vec::new();
     let mut tried = 0;
@@ -527,7 +527,7 @@ fn load_snapshot<'f>(
         if tried > SNAPSHOTS_TRIED_MAX {
             break;
         }
-        let mut told = |bytes, nodes| progress(Step::Snapshot { name, bytes, nodes });
+        let mut told = |bytes, nodes| progress(RecoveryProgress::Snapshot { name, bytes, nodes });
         match snapshot::load(&mut file, compression, zxid, options.database, &mut told) {
             Ok(loaded) => {
                 let found = Some((loaded.database, zxid));

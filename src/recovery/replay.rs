@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::folder::{Folder, LogEntries};
 use super::history::is_next;
-use super::{RecoveryError, RecoveryOptions, Step};
+use super::{RecoveryError, RecoveryOptions, RecoveryProgress};
 use crate::database::Database;
 use crate::id::Zxid;
 use crate::io::Place;
@@ -125,7 +125,7 @@ impl<'a> Replay<'a> {
         &mut self,
         folder: &dyn Folder,
         logs: &[(Zxid, &str)],
-        progress: &mut dyn FnMut(Step<'_>),
+        progress: &mut dyn FnMut(RecoveryProgress<'_>),
     ) -> Result<(), RecoveryError> {
         let needed = plan::logs_from(logs, self.zxid);
         for (index, log) in needed.iter().enumerate() {
@@ -139,7 +139,7 @@ impl<'a> Replay<'a> {
         folder: &dyn Folder,
         (named_after, name): (Zxid, &str),
         is_last: bool,
-        progress: &mut dyn FnMut(Step<'_>),
+        progress: &mut dyn FnMut(RecoveryProgress<'_>),
     ) -> Result<(), RecoveryError> {
         let path = folder.describe(Place::Logs, name);
         let failed = |what, error| RecoveryError::Io { what, file: path.clone(), error };
@@ -160,7 +160,7 @@ impl<'a> Replay<'a> {
                 self.entry(entry, &path)?;
                 if entries.is_multiple_of(PROGRESS_TXNS) {
                     let (bytes, bytes_total) = (reader.offset(), reader.bytes_total());
-                    progress(Step::Log { name, bytes, bytes_total, txns: self.txns });
+                    progress(RecoveryProgress::Log { name, bytes, bytes_total, txns: self.txns });
                 }
             }
             if read.map_err(|error| failed("read", error))? {
@@ -168,7 +168,7 @@ impl<'a> Replay<'a> {
             }
         }
         let (bytes, bytes_total) = (reader.offset(), reader.bytes_total());
-        progress(Step::Log { name, bytes, bytes_total, txns: self.txns });
+        progress(RecoveryProgress::Log { name, bytes, bytes_total, txns: self.txns });
         let verdict = reader.verdict().expect("the reader has come to the end");
         match verdict.clone() {
             Verdict::Damaged { offset, zxid, reason } => {

@@ -56,8 +56,8 @@ impl Clients {
 }
 
 impl Replica {
-    /// The client has taken all bytes of a [`Send`](super::Send) whose
-    /// [`reported_bytes`](super::Send::reported_bytes) are these.
+    /// The client has taken all bytes of a [`Outgoing`](super::Outgoing) whose
+    /// [`reported_bytes`](super::Outgoing::reported_bytes) are these.
     pub fn handle_written(&mut self, now: Now, conn: ConnectionId, bytes: usize) {
         self.now = now;
         let Some(slot) = self.clients.connections.find(conn) else { return };

@@ -3,7 +3,7 @@
 use super::Replica;
 use super::connection::{Connection, Slot, State, Waiting};
 use super::early::Early;
-use super::ensemble::Role;
+use super::ensemble::ReplicaRole;
 use super::owed::Expected;
 use super::waiting::Queue;
 use crate::id::SessionId;
@@ -37,7 +37,7 @@ impl Replica {
         connection.state = State::Closed;
         connection.early = Early::default();
         self.release_queue(connection);
-        let is_looking = self.ensemble.role == Role::Looking;
+        let is_looking = self.ensemble.role == ReplicaRole::Looking;
         if connection.parked.take().is_some() && is_looking {
             // What was withheld may never have become true.
             connection.out.clear();

@@ -7,7 +7,7 @@
 use super::clients::Clients;
 use super::connection::{Answer, State, Waiting};
 use super::ensemble::Ensemble;
-use super::ensemble::Role;
+use super::ensemble::ReplicaRole;
 use super::lines::Lines;
 use super::pipeline::Pipeline;
 use super::pipeline::{DiskFull, InFlight};
@@ -231,7 +231,7 @@ impl Replica {
             Progress::NoSpace(failure) => {
                 self.pipeline.say_no_room(now, &failure);
                 self.pipeline.prepare_again_at = Some(now.mono.plus_ms(RETRY_MS));
-                if self.ensemble.role != Role::Alone && !self.pipeline.txnlog.is_ready() {
+                if self.ensemble.role != ReplicaRole::Alone && !self.pipeline.txnlog.is_ready() {
                     self.wait_for_room(now);
                 }
             }
@@ -304,7 +304,7 @@ impl Replica {
                     self.pipeline.steps.backlog.on_taken();
                 }
                 Append::Full => return,
-                Append::NoSpace if self.ensemble.role == Role::Alone => {
+                Append::NoSpace if self.ensemble.role == ReplicaRole::Alone => {
                     return self.refuse_backlog(now);
                 }
                 Append::NoSpace => return self.wait_for_room(now),
@@ -407,7 +407,9 @@ impl Replica {
             self.pipeline.disk_full = DiskFull::RetryAt(now.mono.plus_ms(RETRY_MS));
             let waits =
                 |since: MonoUs| now.mono >= since.plus_ms(self.ensemble.lead_without_room_ms());
-            if self.ensemble.role == Role::Leading && self.pipeline.full_since.is_some_and(waits) {
+            if self.ensemble.role == ReplicaRole::Leading
+                && self.pipeline.full_since.is_some_and(waits)
+            {
                 self.pipeline.full_since = Some(now.mono);
                 self.ensemble.peer.leave(now.mono, "the disk is full: another server may lead");
             }

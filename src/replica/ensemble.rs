@@ -33,7 +33,7 @@ use crate::zab::{ConfigChange, Inbound, LogRead, Ready};
 
 /// What a server now is, as far as its clients are concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
+pub(super) enum ReplicaRole {
     /// On its own.
     Alone,
     /// Without a leader. Nobody is served, or, after a while, clients that only read.
@@ -47,7 +47,7 @@ pub(super) enum Role {
 /// What a member of an ensemble has beyond a server on its own.
 pub(super) struct Ensemble {
     pub options: Rc<ReplicaOptions>,
-    pub role: Role,
+    pub role: ReplicaRole,
     pub me: ServerId,
     /// The member, or the stand-in of a server on its own.
     pub peer: Peer,
@@ -161,7 +161,7 @@ impl Applying {
 impl Ensemble {
     pub fn new(
         options: &Rc<ReplicaOptions>,
-        role: Role,
+        role: ReplicaRole,
         me: ServerId,
         peer: Peer,
         now: Now,
@@ -201,11 +201,11 @@ impl Ensemble {
 
     /// Whether transactions are made here.
     pub fn proposes(&self) -> bool {
-        matches!(self.role, Role::Alone | Role::Leading)
+        matches!(self.role, ReplicaRole::Alone | ReplicaRole::Leading)
     }
 
     pub fn is_learning(&self) -> bool {
-        self.role == Role::Learning
+        self.role == ReplicaRole::Learning
     }
 
     /// Any number (xorshift64).
@@ -253,9 +253,9 @@ impl Ensemble {
     /// Whether clients are served, if only readers.
     pub fn serves(&self) -> bool {
         match self.role {
-            Role::Alone | Role::Learning => true,
-            Role::Leading => self.options.leader_serves,
-            Role::Looking => self.read_only,
+            ReplicaRole::Alone | ReplicaRole::Learning => true,
+            ReplicaRole::Leading => self.options.leader_serves,
+            ReplicaRole::Looking => self.read_only,
         }
     }
 }
@@ -289,7 +289,8 @@ impl Replica {
         let sync_enabled = options.sync_enabled;
         recovered.database.set_config(&config.to_text(), Zxid(config.version), now.wall.0);
         let peer = Peer::member(peer, config, history, now.mono, seed);
-        let mut replica = Replica::assemble(options, peer, Role::Looking, me, recovered, now, seed);
+        let mut replica =
+            Replica::assemble(options, peer, ReplicaRole::Looking, me, recovered, now, seed);
         replica.pipeline.steps.start_epochs(epochs);
         if !sync_enabled && replica.ensemble.peer.only_observes() {
             replica.ensemble.unlogged = Some(Unlogged::new(replica.database.last_processed()));
@@ -483,15 +484,15 @@ impl Replica {
         match inbound {
             Inbound::Request(request) => self.on_forwarded_request(now, request),
             Inbound::Touch { session, timeout_ms } => match self.ensemble.role {
-                Role::Leading => {
+                ReplicaRole::Leading => {
                     _ = self.sessions.tracker.touch_with(session, timeout_ms, now.mono)
                 }
                 // From an observer that learns from this follower: the leader hears of it with the
                 // follower's own. What it does not know is not worth passing on, nor keeping.
-                Role::Learning if self.database.session_timeout(session).is_some() => {
+                ReplicaRole::Learning if self.database.session_timeout(session).is_some() => {
                     self.ensemble.touched.insert(session, timeout_ms);
                 }
-                Role::Learning | Role::Alone | Role::Looking => {}
+                ReplicaRole::Learning | ReplicaRole::Alone | ReplicaRole::Looking => {}
             },
             Inbound::Revalidate { link, server, session, timeout_ms, kept } => {
                 self.on_revalidate(now, (link, server), session, timeout_ms, kept);
@@ -500,7 +501,7 @@ impl Replica {
                 self.on_revalidated(now, session, valid, tenure);
             }
             Inbound::TakenUpAtObserver { session } => self.on_taken_up_at_observer(session),
-            Inbound::StillLeads { number } if self.ensemble.role == Role::Leading => {
+            Inbound::StillLeads { number } if self.ensemble.role == ReplicaRole::Leading => {
                 self.ensemble.questions.on_still_leads(number);
                 self.answer_questions(now);
             }

@@ -3,7 +3,7 @@
 use super::Replica;
 use super::deferred::Due;
 use super::ensemble::Ensemble;
-use super::ensemble::Role;
+use super::ensemble::ReplicaRole;
 use super::pipeline::InFlight;
 use super::work::Weight;
 use crate::error::ErrorCode;
@@ -55,7 +55,7 @@ impl Ensemble {
 impl Replica {
     /// A learner passes a request on.
     pub(super) fn on_forwarded_request(&mut self, now: Now, request: ForwardedRequest) {
-        if self.ensemble.role != Role::Leading {
+        if self.ensemble.role != ReplicaRole::Leading {
             tracing::debug!(server = request.server.0, "a request for a leader that is none");
             return;
         }
@@ -291,7 +291,7 @@ impl Replica {
         owner: ServerId,
         scope: SessionScope,
     ) -> (Result<(), ErrorCode>, Result<(), ErrorCode>) {
-        if self.ensemble.role == Role::Alone {
+        if self.ensemble.role == ReplicaRole::Alone {
             return (Ok(()), Ok(()));
         }
         let global = self.sessions.tracker.check(session, owner);

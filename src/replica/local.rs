@@ -3,7 +3,7 @@
 
 use super::Replica;
 use super::connection::{Answer, Connection, Slot};
-use super::ensemble::Role;
+use super::ensemble::ReplicaRole;
 use super::sessions::SESSIONS_EXPIRED_AT_ONCE_MAX;
 use super::sessions::Sessions;
 use crate::error::ErrorCode;
@@ -89,7 +89,7 @@ impl Replica {
             return Ok(());
         }
         let session = connection.session;
-        if self.ensemble.role == Role::Alone {
+        if self.ensemble.role == ReplicaRole::Alone {
             // It began without room. If there still is none, so is its write refused.
             connection.local = !self.log_session(now, session);
             return Ok(());
@@ -133,7 +133,10 @@ impl Replica {
         let may_need_two = connection.local
             && self.options.local_sessions_upgrading
             && matches!(op, OpCode::Create | OpCode::Create2 | OpCode::Multi);
-        if !may_need_two || self.ensemble.role != Role::Leading || self.pipeline.is_disk_full() {
+        if !may_need_two
+            || self.ensemble.role != ReplicaRole::Leading
+            || self.pipeline.is_disk_full()
+        {
             return;
         }
         let next = self.ensemble.peer.zxid_after(self.pipeline.prep.last());

@@ -68,7 +68,7 @@ use work::Weight;
 
 pub use memory::Held;
 pub use options::ReplicaOptions;
-pub use output::{Fatal, Output, Reload, Reloaded, Send};
+pub use output::{Fatal, Outgoing, Output, Reload, Reloaded};
 pub use stats::{ConnectionFacts, Latency, Stats};
 pub use throttle::ThrottleOptions;
 
@@ -81,7 +81,7 @@ use crate::txnlog;
 
 use clients::Clients;
 use connection::State;
-use ensemble::{Ensemble, Role};
+use ensemble::{Ensemble, ReplicaRole};
 use pipeline::Pipeline;
 use sessions::Sessions;
 
@@ -115,13 +115,13 @@ impl Replica {
     pub fn new(options: ReplicaOptions, recovered: Recovered, now: Now, seed: u64) -> Replica {
         let peer = Peer::standalone(recovered.database.last_processed());
         let me = options.server_id;
-        Replica::assemble(options, peer, Role::Alone, me, recovered, now, seed)
+        Replica::assemble(options, peer, ReplicaRole::Alone, me, recovered, now, seed)
     }
 
     fn assemble(
         options: ReplicaOptions,
         peer: Peer,
-        role: Role,
+        role: ReplicaRole,
         me: ServerId,
         recovered: Recovered,
         now: Now,
@@ -130,7 +130,7 @@ impl Replica {
         let Recovered { database, snapshot, .. } = recovered;
         let options = Rc::new(options);
         let mut sessions = Sessions::new(&options, now);
-        let alone = role == Role::Alone;
+        let alone = role == ReplicaRole::Alone;
         if alone {
             // ZooKeeper: every session has its whole timeout from the moment the server is up.
             for (session, timeout_ms) in database.sessions() {
@@ -167,7 +167,7 @@ impl Replica {
     }
 
     /// The socket is gone: its watches go, its session stays until it expires. For a connection
-    /// that the replica closed itself ([`Send::close`]) this does nothing.
+    /// that the replica closed itself ([`Outgoing::close`]) this does nothing.
     pub fn handle_close(&mut self, now: Now, conn: ConnectionId) {
         self.now = now;
         let Some(slot) = self.clients.connections.find(conn) else { return };
@@ -231,7 +231,7 @@ impl Replica {
     pub fn shutdown(&mut self, now: Now) {
         self.now = now;
         self.shutting_down = true;
-        if self.ensemble.role != Role::Alone && self.ensemble.quiet_at.is_none() {
+        if self.ensemble.role != ReplicaRole::Alone && self.ensemble.quiet_at.is_none() {
             // What is under way may wait for servers that do not answer.
             self.ensemble.quiet_at = Some(now.mono.plus_ms(self.options.tick_ms.into()));
         }
@@ -270,7 +270,7 @@ impl Replica {
             self.stats.record_prompt_reads(self.clients.prompt_reads);
             self.clients.prompt_reads = 0;
         }
-        let is_looking = self.ensemble.role == ensemble::Role::Looking;
+        let is_looking = self.ensemble.role == ReplicaRole::Looking;
         let mut withheld = Vec::new();
         let mut dirty = std::mem::take(&mut self.clients.dirty);
         for slot in dirty.drain(..) {
@@ -291,7 +291,7 @@ impl Replica {
             connection.dirty = false;
             let close = connection.state == State::Closed;
             let is_reported = connection.owed.hand_out(connection.out.len());
-            out.sends.push(Send {
+            out.sends.push(Outgoing {
                 conn: slot.id,
                 bytes: std::mem::take(&mut connection.out),
                 answered: connection.take_answered(),

@@ -13,7 +13,7 @@ use crate::zab::{ConfigChange, LogRead};
 #[derive(Debug, Default)]
 pub struct Output {
     /// Bytes for clients, at most one entry per connection.
-    pub sends: Vec<Send>,
+    pub sends: Vec<Outgoing>,
     /// Operations of the disk, in the order of their submission.
     pub ops: Vec<io::Op>,
     /// For other servers, in this order.
@@ -70,7 +70,7 @@ impl Reloaded {
 
 /// Bytes for one connection.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Send {
+pub struct Outgoing {
     /// To whom.
     pub conn: ConnectionId,
     /// Whole frames. May be empty when the entry only closes or only gives credit.
@@ -88,7 +88,7 @@ pub struct Send {
     pub is_reported: bool,
 }
 
-impl Send {
+impl Outgoing {
     /// How many bytes the replica is to hear of, with `Replica::handle_written`, when all of them are
     /// out.
     pub fn reported_bytes(&self) -> usize {

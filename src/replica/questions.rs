@@ -32,7 +32,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::Replica;
 use super::connection::Slot;
 use super::ensemble::Ensemble;
-use super::ensemble::Role;
+use super::ensemble::ReplicaRole;
 use super::sessions::Sessions;
 use crate::id::{ServerId, SessionId};
 use crate::limits;
@@ -230,7 +230,7 @@ impl Replica {
         timeout_ms: i32,
         kept: Option<Tenure>,
     ) {
-        if self.ensemble.role != Role::Leading {
+        if self.ensemble.role != ReplicaRole::Leading {
             tracing::debug!(server = server.0, %session, "a question about a session for a leader that is none");
             return;
         }

@@ -3,7 +3,7 @@
 use super::Replica;
 use super::clients::Clients;
 use super::connection::{Answer, Connection, Slot};
-use super::ensemble::Role;
+use super::ensemble::ReplicaRole;
 use super::pipeline::InFlight;
 use crate::error::ErrorCode;
 use crate::id::Zxid;
@@ -68,7 +68,7 @@ impl Replica {
         ReplyHeader { xid, zxid, err: 0 }.encode(out);
         let body_at = out.len();
         if !matches!(op, OpCode::SetWatches | OpCode::SetWatches2) {
-            let is_unchecked = self.ensemble.role == Role::Looking
+            let is_unchecked = self.ensemble.role == ReplicaRole::Looking
                 && planted::is(self.options.planted, PlantedBug::ReadersUnchecked);
             let reader = Reader {
                 conn: connection.id,

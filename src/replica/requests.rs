@@ -3,7 +3,7 @@
 use super::Replica;
 use super::clients::Clients;
 use super::connection::{Answer, Connection, Slot, State, Waiting};
-use super::ensemble::Role;
+use super::ensemble::ReplicaRole;
 use super::pipeline::InFlight;
 use super::warm::{WARMED_TOGETHER, warm};
 use crate::error::ErrorCode;
@@ -283,7 +283,7 @@ impl Replica {
         body: &[u8],
         large: u32,
     ) {
-        if self.ensemble.role == Role::Looking {
+        if self.ensemble.role == ReplicaRole::Looking {
             return self.refuse_read_only(now, slot, connection, xid, op, large);
         }
         connection.longest_write = connection.longest_write.max(body.len());
@@ -506,7 +506,7 @@ impl Replica {
     /// Whether this leader makes no more transactions in its epoch: all its zxids are used up, or it
     /// is about to lead no more.
     pub(super) fn epoch_is_over(&self) -> bool {
-        self.ensemble.role == Role::Leading
+        self.ensemble.role == ReplicaRole::Leading
             && !self.pipeline.is_disk_full()
             && self.ensemble.peer.zxid_after(self.pipeline.prep.last()).is_none()
     }

@@ -2,7 +2,7 @@
 //! server without room does not stand for election.
 
 use super::Replica;
-use super::ensemble::Role;
+use super::ensemble::ReplicaRole;
 use super::pipeline::DiskFull;
 use super::pipeline::Pipeline;
 use crate::io::{Completion, IoFailureKind, Op, Place, Token};
@@ -71,7 +71,7 @@ impl Pipeline {
 impl Replica {
     /// The peer hears what is known of the room.
     pub(super) fn tell_room(&mut self, now: Now) {
-        if self.ensemble.role != Role::Alone {
+        if self.ensemble.role != ReplicaRole::Alone {
             let has_room = !self.pipeline.is_disk_full() && self.pipeline.room == Room::There;
             self.ensemble.peer.set_room(now.mono, has_room);
             self.follow_peer(now);

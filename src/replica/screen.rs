@@ -6,7 +6,7 @@
 
 use super::Replica;
 use super::connection::Connection;
-use super::ensemble::Role;
+use super::ensemble::ReplicaRole;
 use crate::acl::fix_up;
 use crate::error::ErrorCode;
 use crate::planted::{self, PlantedBug};
@@ -25,13 +25,13 @@ impl Replica {
     ) -> Option<ErrorCode> {
         // ZooKeeper: a server on its own has no processor that asks authWriteRequest, and a leader
         // asks it for its own clients, not for those of its learners.
-        let has_quorum = matches!(self.ensemble.role, Role::Leading | Role::Learning);
+        let has_quorum = matches!(self.ensemble.role, ReplicaRole::Leading | ReplicaRole::Learning);
         let is_early = self.options.eager_acl_check
             || planted::is(self.options.planted, PlantedBug::EagerCheckAlways);
         if !is_early || !has_quorum {
             return None;
         }
-        if self.ensemble.role == Role::Learning
+        if self.ensemble.role == ReplicaRole::Learning
             && planted::is(self.options.planted, PlantedBug::EagerCheckAtLeaderOnly)
         {
             return None;

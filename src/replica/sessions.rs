@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::connection::{Answer, Connection, Slot, State, Waiting};
-use super::ensemble::Role;
+use super::ensemble::ReplicaRole;
 use super::pipeline::InFlight;
 use super::work::Weight;
 use super::{Replica, ReplicaOptions};
@@ -118,10 +118,10 @@ impl Replica {
     }
 
     fn create_session(&mut self, now: Now, slot: Slot, connection: &mut Connection) {
-        if self.options.local_sessions && self.ensemble.role != Role::Alone {
+        if self.options.local_sessions && self.ensemble.role != ReplicaRole::Alone {
             return self.create_local_session(now, slot, connection);
         }
-        if self.ensemble.role == Role::Looking {
+        if self.ensemble.role == ReplicaRole::Looking {
             return self.reject(slot, connection, "no new session without a leader");
         }
         self.stats.count_request(OpCode::CreateSession);
@@ -214,16 +214,18 @@ impl Replica {
         }
         match self.ensemble.role {
             // ZooKeeper: a global session is not refused, it may go on elsewhere.
-            Role::Looking if self.database.session_timeout(session).is_some() => {
+            ReplicaRole::Looking if self.database.session_timeout(session).is_some() => {
                 self.close_taken(slot, connection);
             }
             // ZooKeeper: ReadOnlyZooKeeperServer says that it has expired. This server may only not have
             // heard of it. With local sessions it may be one of another reader's, which its client has
             // to give up before it can read here; of one that became global elsewhere and is not
             // known here yet, this is said too early.
-            Role::Looking if !self.options.local_sessions => self.close_taken(slot, connection),
-            Role::Looking => self.refuse_session(slot, connection, session),
-            Role::Learning | Role::Alone | Role::Leading => {
+            ReplicaRole::Looking if !self.options.local_sessions => {
+                self.close_taken(slot, connection)
+            }
+            ReplicaRole::Looking => self.refuse_session(slot, connection, session),
+            ReplicaRole::Learning | ReplicaRole::Alone | ReplicaRole::Leading => {
                 connection.session = session;
                 connection.state = State::Reopening;
                 self.confirm_session(now, slot, connection, None);
@@ -407,17 +409,17 @@ impl Replica {
         }
         let op = OpCode::CloseSession;
         match self.ensemble.role {
-            Role::Looking => {
+            ReplicaRole::Looking => {
                 return self.refuse_read_only(now, slot, connection, xid, op, large);
             }
-            Role::Learning => {
+            ReplicaRole::Learning => {
                 self.forward(now, slot, connection, xid, op, &[], large, None);
                 if connection.is_open() {
                     connection.state = State::Ending;
                 }
                 return;
             }
-            Role::Alone | Role::Leading => {}
+            ReplicaRole::Alone | ReplicaRole::Leading => {}
         }
         if !self.propose_close_session(now, session, Some(slot), xid, large) {
             let op = Some(op);

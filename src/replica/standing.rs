@@ -37,7 +37,7 @@
 use super::Replica;
 use super::connection::{Connection, Slot, State, Waiting};
 use super::ensemble::Ensemble;
-use super::ensemble::Role;
+use super::ensemble::ReplicaRole;
 use super::owed::Expected;
 use super::reap::Reaping;
 use crate::id::{Epoch, Zxid};
@@ -74,7 +74,7 @@ impl Ensemble {
     // may be lower.
     pub(super) fn may_serve_readers(&self) -> bool {
         self.options.read_only_mode
-            && self.role == Role::Looking
+            && self.role == ReplicaRole::Looking
             && !self.peer.is_of_other_history()
     }
 
@@ -112,11 +112,11 @@ impl Replica {
     }
 
     fn become_looking(&mut self, now: Now) {
-        if self.ensemble.role != Role::Looking {
+        if self.ensemble.role != ReplicaRole::Looking {
             tracing::debug!("no leader: clients wait");
             self.ensemble.looking_since = now.mono;
         }
-        self.ensemble.role = Role::Looking;
+        self.ensemble.role = ReplicaRole::Looking;
         // Of what was proposed here nobody knows yet whether it will be committed.
         for request in std::mem::take(&mut self.pipeline.in_flight) {
             self.clients.large_bytes -= request.large as usize;
@@ -173,14 +173,14 @@ impl Replica {
         }
         self.reaping = Reaping::new(&self.options, now.mono);
         self.pipeline.full_since = self.pipeline.is_disk_full().then_some(now.mono);
-        self.begin_to_serve(now, Role::Leading, epoch);
+        self.begin_to_serve(now, ReplicaRole::Leading, epoch);
     }
 
     fn become_learning(&mut self, now: Now, epoch: Epoch) {
-        self.begin_to_serve(now, Role::Learning, epoch);
+        self.begin_to_serve(now, ReplicaRole::Learning, epoch);
     }
 
-    fn begin_to_serve(&mut self, now: Now, role: Role, epoch: Epoch) {
+    fn begin_to_serve(&mut self, now: Now, role: ReplicaRole, epoch: Epoch) {
         self.ensemble.epoch = epoch;
         self.ensemble.role = role;
         if std::mem::take(&mut self.ensemble.read_only)

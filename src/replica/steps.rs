@@ -26,7 +26,7 @@
 use std::collections::VecDeque;
 
 use super::backlog::Backlog;
-use super::ensemble::Role;
+use super::ensemble::ReplicaRole;
 use super::pipeline::Pipeline;
 use super::room::Room;
 use super::tree::Reason;
@@ -65,7 +65,7 @@ struct Planned {
 
 /// How far the first step is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Phase {
+enum StepPhase {
     /// Not begun.
     #[default]
     Waiting,
@@ -85,7 +85,7 @@ enum Phase {
 #[derive(Debug, Default)]
 pub(super) struct Steps {
     planned: VecDeque<Planned>,
-    phase: Phase,
+    phase: StepPhase,
     /// Transactions that go to the log beside the steps.
     pub backlog: Backlog,
     /// What the epoch files hold.
@@ -135,7 +135,7 @@ impl Steps {
 
     /// Whether a tree is being written that a step waits for.
     pub fn writes_tree(&self) -> bool {
-        matches!(self.phase, Phase::Snapshot(_))
+        matches!(self.phase, StepPhase::Snapshot(_))
     }
 
     fn push(&mut self, step: Step) {
@@ -167,7 +167,7 @@ impl Steps {
 
     /// The first step is done.
     fn pop(&mut self) -> Step {
-        self.phase = Phase::Waiting;
+        self.phase = StepPhase::Waiting;
         let step = self.planned.pop_front().expect("a step was looked at").step;
         if step.is_cut() {
             self.cut = None;
@@ -183,7 +183,7 @@ impl Steps {
 
     /// Whether an epoch file is being written.
     pub fn writes_file(&self) -> bool {
-        matches!(self.phase, Phase::File(..))
+        matches!(self.phase, StepPhase::File(..))
     }
 
     /// A name for an operation of the replica's own.
@@ -199,7 +199,7 @@ impl Pipeline {
     pub(super) fn write_epochs(&mut self, wanted: Epochs) -> bool {
         let looks_for_room = matches!(self.room, Room::Looking(_));
         let steps = &mut self.steps;
-        if steps.phase != Phase::Waiting || looks_for_room {
+        if steps.phase != StepPhase::Waiting || looks_for_room {
             return false;
         }
         let on_disk = steps.epochs_on_disk;
@@ -221,7 +221,7 @@ impl Pipeline {
             return true;
         };
         let token = steps.token();
-        steps.phase = Phase::File(token, after, origin_file);
+        steps.phase = StepPhase::File(token, after, origin_file);
         self.ops.push(Op::FileReplace {
             token,
             place: Place::Snapshots,
@@ -292,7 +292,7 @@ impl Replica {
         if let Some(token) = ready.durable.take() {
             steps.push(Step::Durable(token));
         }
-        if too_much && self.ensemble.role != Role::Alone && !steps.is_frozen() {
+        if too_much && self.ensemble.role != ReplicaRole::Alone && !steps.is_frozen() {
             self.ensemble.peer.leave(now.mono, "the disk does not keep up with the transactions");
         }
     }
@@ -303,12 +303,15 @@ impl Replica {
         while !self.stopped {
             let steps = &mut self.pipeline.steps;
             let Some(first) = steps.planned.front() else { return moved };
-            if steps.phase == Phase::Waiting && self.pipeline.txnlog.synced() < first.after {
+            if steps.phase == StepPhase::Waiting && self.pipeline.txnlog.synced() < first.after {
                 return moved;
             }
             let done = match first.step {
                 Step::Vouch(_) | Step::Durable(_) => {
-                    assert!(steps.phase == Phase::Waiting, "what is under way is a step before it");
+                    assert!(
+                        steps.phase == StepPhase::Waiting,
+                        "what is under way is a step before it"
+                    );
                     assert!(
                         self.pipeline.txnlog.synced() >= first.after,
                         "the log is durable until there"
@@ -348,11 +351,11 @@ impl Replica {
             return;
         }
         let steps = &mut self.pipeline.steps;
-        let Phase::File(token, after, origin_file) = steps.phase else { return };
+        let StepPhase::File(token, after, origin_file) = steps.phase else { return };
         if token != completion.token {
             return;
         }
-        steps.phase = Phase::Waiting;
+        steps.phase = StepPhase::Waiting;
         match completion.result {
             Ok(_) => {
                 steps.epochs_on_disk = Some(after);
@@ -383,26 +386,26 @@ impl Replica {
 
     fn truncate(&mut self, zxid: Zxid) -> bool {
         match self.pipeline.steps.phase {
-            Phase::Waiting => {
+            StepPhase::Waiting => {
                 tracing::warn!(
                     %zxid, log = %self.pipeline.txnlog.appended(),
                     "cutting off transactions that the ensemble never committed"
                 );
                 self.close_log();
-                self.pipeline.steps.phase = Phase::Closing;
+                self.pipeline.steps.phase = StepPhase::Closing;
                 self.truncate(zxid)
             }
-            Phase::Closing if self.pipeline.is_log_closed() => {
+            StepPhase::Closing if self.pipeline.is_log_closed() => {
                 let database = self.database.last_processed() > zxid;
                 self.pipeline.reload = Some(Reload { truncate: zxid, database });
-                self.pipeline.steps.phase = Phase::Reloading;
+                self.pipeline.steps.phase = StepPhase::Reloading;
                 false
             }
-            Phase::Closing
-            | Phase::Reloading
-            | Phase::Snapshot(_)
-            | Phase::CuttingBehind(_)
-            | Phase::File(..) => false,
+            StepPhase::Closing
+            | StepPhase::Reloading
+            | StepPhase::Snapshot(_)
+            | StepPhase::CuttingBehind(_)
+            | StepPhase::File(..) => false,
         }
     }
 
@@ -421,11 +424,11 @@ impl Replica {
         let phase = self.pipeline.steps.phase;
         let first = self.pipeline.steps.planned.front().expect("it is the first step");
         match (&first.step, phase, reloaded) {
-            (Step::Truncate(zxid), Phase::Reloading, Reloaded::Cut(recovered)) => {
+            (Step::Truncate(zxid), StepPhase::Reloading, Reloaded::Cut(recovered)) => {
                 self.on_truncated(now, *zxid, recovered);
             }
-            (Step::Truncate(_), Phase::Reloading, Reloaded::NotHeld) => self.on_not_held(now),
-            (Step::Truncate(_) | Step::Restore(_), Phase::CuttingBehind(at), reloaded) => {
+            (Step::Truncate(_), StepPhase::Reloading, Reloaded::NotHeld) => self.on_not_held(now),
+            (Step::Truncate(_) | Step::Restore(_), StepPhase::CuttingBehind(at), reloaded) => {
                 if let Reloaded::NotHeld = reloaded {
                     return self.stop(format!(
                         "the snapshot of {at} that was just written cannot be read: the disk does not \
@@ -487,22 +490,22 @@ impl Replica {
 
     fn restore_on_disk(&mut self, now: Now, zxid: Zxid) -> bool {
         match self.pipeline.steps.phase {
-            Phase::Waiting => {
+            StepPhase::Waiting => {
                 self.close_log();
-                self.pipeline.steps.phase = Phase::Closing;
+                self.pipeline.steps.phase = StepPhase::Closing;
                 self.restore_on_disk(now, zxid)
             }
-            Phase::Closing if self.pipeline.is_log_closed() => {
+            StepPhase::Closing if self.pipeline.is_log_closed() => {
                 self.write_tree(now, zxid);
                 self.pipeline.steps.thaw();
                 self.release_held(now);
                 false
             }
-            Phase::Closing
-            | Phase::Reloading
-            | Phase::Snapshot(_)
-            | Phase::CuttingBehind(_)
-            | Phase::File(..) => false,
+            StepPhase::Closing
+            | StepPhase::Reloading
+            | StepPhase::Snapshot(_)
+            | StepPhase::CuttingBehind(_)
+            | StepPhase::File(..) => false,
         }
     }
 
@@ -510,19 +513,19 @@ impl Replica {
     fn write_tree(&mut self, now: Now, zxid: Zxid) {
         let last = self.database.last_processed();
         assert!(last == zxid, "the database stands still: it is at {last}, meant is {zxid}");
-        self.pipeline.steps.phase = Phase::Snapshot(zxid);
+        self.pipeline.steps.phase = StepPhase::Snapshot(zxid);
         self.pipeline.begin_snapshot_alone(now, &mut self.database);
     }
 
     /// The tree is on the disk.
     pub(super) fn on_tree_written(&mut self, now: Now) {
-        let Phase::Snapshot(zxid) = self.pipeline.steps.phase else {
+        let StepPhase::Snapshot(zxid) = self.pipeline.steps.phase else {
             unreachable!("it was written")
         };
         // What the ensemble never committed must not come back behind it.
         if self.pipeline.txnlog.appended() > zxid || self.pipeline.newest_snapshot > zxid {
             self.pipeline.reload = Some(Reload { truncate: zxid, database: false });
-            self.pipeline.steps.phase = Phase::CuttingBehind(zxid);
+            self.pipeline.steps.phase = StepPhase::CuttingBehind(zxid);
             return;
         }
         self.on_tree_kept(now, zxid);

@@ -19,7 +19,7 @@
 
 use super::Replica;
 use super::connection::{Connection, Slot, State};
-use super::ensemble::Role;
+use super::ensemble::ReplicaRole;
 use super::pipeline::InFlight;
 use super::sessions::SESSIONS_EXPIRED_AT_ONCE_MAX;
 use crate::id::SessionId;
@@ -37,7 +37,7 @@ impl Replica {
         slot: Slot,
         connection: &mut Connection,
     ) -> bool {
-        if self.ensemble.role != Role::Alone {
+        if self.ensemble.role != ReplicaRole::Alone {
             return false;
         }
         let session = connection.session;
@@ -77,7 +77,7 @@ impl Replica {
     /// takes a millisecond or two; the others follow.
     pub(super) fn log_unlogged_sessions(&mut self, now: Now) {
         self.sessions.unlogged_left = false;
-        if self.ensemble.role != Role::Alone || self.shutting_down {
+        if self.ensemble.role != ReplicaRole::Alone || self.shutting_down {
             return;
         }
         let local = self.sessions.local.by_expiry().into_values().flatten();

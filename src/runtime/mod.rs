@@ -46,7 +46,7 @@ pub use limits_of_process::{
 pub use listener::{Process, listener_on};
 pub use log_ring::{LogRing, WRITES_IN_FLIGHT_MAX};
 pub use memory::{MemoryOfProcess, memory_of_process};
-pub use reactor::{Inbox, Reactor, Readiness, Ready, Timer, Watch};
+pub use reactor::{Inbox, Reactor, Readiness, Registration, SocketOwner, Timer};
 pub use reading::Reading;
 pub use signals::{StopFlag, watch_signals};
 pub use time_slice::{Slices, set_slices};

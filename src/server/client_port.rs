@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
 
-use super::{ensemble, options};
+use super::{membership, options};
 use crate::config::{Config, Listen, ListenHost};
 use crate::id::ServerId;
 use crate::net;
@@ -63,7 +63,7 @@ impl ClientPort {
                 }
             }
         };
-        let me = ensemble::me(config);
+        let me = membership::me(config);
         Ok((ClientPort { me, listen, address, backlog, sockets, sought: None }, bound))
     }
 

@@ -26,7 +26,7 @@ use super::host::Deliver;
 use crate::admin::word::FourLetterWord;
 use crate::id::ConnectionId;
 use crate::net::{Budget, Connections, Core, Share};
-use crate::replica::Send;
+use crate::replica::Outgoing;
 use crate::runtime::{Doorbell, Inbox, Receiver, Sender, crossing_queue};
 
 /// Messages that a queue holds: far more than rounds of one executor that another may sleep through
@@ -62,7 +62,7 @@ enum UpEvent {
 #[derive(Debug)]
 pub enum Down {
     /// Bytes for its connections.
-    Sends(Vec<Send>),
+    Sends(Vec<Outgoing>),
     /// Accept connections there from now on, and nowhere else.
     Listen(TcpListener),
     /// Accept no more connections.
@@ -236,7 +236,7 @@ impl SessionInbox {
 struct Downlink {
     queue: RefCell<Sender<Down>>,
     /// Sends of this round, and what did not fit into the queue before.
-    gathered: RefCell<Vec<Send>>,
+    gathered: RefCell<Vec<Outgoing>>,
     /// Messages that wait for room, before what is gathered.
     waiting: RefCell<VecDeque<Down>>,
 }
@@ -276,7 +276,7 @@ impl Downlinks {
 }
 
 impl Deliver for Downlinks {
-    fn deliver(&self, send: Send) -> Option<Vec<u8>> {
+    fn deliver(&self, send: Outgoing) -> Option<Vec<u8>> {
         let core = usize::from(Connections::core_of(send.conn));
         self.share.change(0, send.bytes.capacity());
         self.links[core].gathered.borrow_mut().push(send);
@@ -448,7 +448,8 @@ mod tests {
 
         fn frames(&self, conn: ConnectionId, frames: &[u8]) {
             let bytes = frames.to_vec();
-            let _ = self.links.deliver(Send { conn, bytes, answered: 1, ..Send::default() });
+            let _ =
+                self.links.deliver(Outgoing { conn, bytes, answered: 1, ..Outgoing::default() });
             self.links.flush();
         }
 
@@ -618,7 +619,7 @@ mod tests {
         assert!(matches!(inbox.order(), Some(Order::StopAccepting)));
         assert!(inbox.order().is_none());
         // The end comes even if there is no room for it.
-        let answer = || Send { conn, ..Send::default() };
+        let answer = || Outgoing { conn, ..Outgoing::default() };
         while links.is_flushed() {
             let _ = links.deliver(answer());
             links.flush();

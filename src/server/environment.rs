@@ -10,9 +10,9 @@ use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use super::wiring::Wiring;
-use super::{beginnings, client_port, ensemble, options};
+use super::{beginnings, client_port, membership, options};
 use crate::config::report::Here;
-use crate::config::{Config, Role};
+use crate::config::{Config, PeerType};
 use crate::link::Endpoint;
 use crate::net;
 use crate::net::links::{self, Obstacle};
@@ -59,15 +59,15 @@ pub fn look(config: &Config) -> Here {
 /// Tries the ports that a server would listen on.
 fn ports(config: &Config, here: &mut Here) {
     client_port(config, here);
-    let Some(me) = ensemble::me(config) else { return };
+    let Some(me) = membership::me(config) else { return };
     let members = config.quorum.ensemble().members;
     let Some(member) = members.get(&me) else { return };
     let line = format!("the line server.{me} in the files of all servers");
     let own = |what: &str| format!("{what} of server.{me}");
     let masters: Vec<Endpoint> = match member.role {
         // An observer asks for that port at others.
-        Role::Observer => Vec::new(),
-        Role::Participant => options::peer(config, me).observer_master.into_iter().collect(),
+        PeerType::Observer => Vec::new(),
+        PeerType::Participant => options::peer(config, me).observer_master.into_iter().collect(),
     };
     for (what, change, mut places) in [
         (own("quorum port"), line.as_str(), member.quorum_endpoints()),
@@ -137,7 +137,7 @@ fn taken_now(place: &str, what: &str, port: u16, change: &str) -> String {
 
 /// Asks for the names of the other servers.
 fn names(config: &Config, here: &mut Here) {
-    let Some(me) = ensemble::me(config) else { return };
+    let Some(me) = membership::me(config) else { return };
     let members = config.quorum.ensemble().members;
     let others = members.iter().filter(|(id, _)| **id != me);
     let places: Vec<Endpoint> =

@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 
 use super::again::{Failure, Lack};
 use super::client_port::ClientPort;
-use super::ensemble::Teller;
+use super::membership::Teller;
 use super::past::Past;
 use super::recover::Opener;
-use super::stalls::{Ms, Stall, Stalls, Step};
+use super::stalls::{Ms, Stall, Stalls, TurnPart};
 use crate::admin::word::{FourLetterWord, TRACE_MASK_BYTES};
 use crate::admin::{Asking, Desk};
 use crate::config::dynamic::Keeper;
@@ -27,7 +27,7 @@ use crate::link::{LinkEvent, LinkId};
 use crate::metrics;
 use crate::net::links::{LinkCore, Links};
 use crate::net::{Budget, Census, Core};
-use crate::replica::{Fatal, Output, Replica, Send};
+use crate::replica::{Fatal, Outgoing, Output, Replica};
 use crate::runtime::{Clock, DataFolder, DiskWorker, LogRing, Reactor, ThreadUse, Timer};
 use crate::time::{MonoUs, Now};
 use crate::zab::ConfigChange;
@@ -35,7 +35,7 @@ use crate::zab::ConfigChange;
 /// Whoever carries bytes to clients: the connections of this executor, or the queues to others.
 pub trait Deliver {
     /// Carries out one send; gives its buffer back if it is free again.
-    fn deliver(&self, send: Send) -> Option<Vec<u8>>;
+    fn deliver(&self, send: Outgoing) -> Option<Vec<u8>>;
     /// Called once after each turn's sends.
     fn flush(&self) {}
 }
@@ -66,7 +66,7 @@ pub struct Host {
     /// Four-letter words that wait for their answers.
     words: RefCell<VecDeque<Asked>>,
     /// Those answers, which do not come out of the replica.
-    answers: RefCell<Vec<Send>>,
+    answers: RefCell<Vec<Outgoing>>,
     /// Closings that wait for the last write to their segment.
     closing: RefCell<Vec<Op>>,
     completions: RefCell<Vec<Completion>>,
@@ -284,7 +284,7 @@ impl Host {
         }
         let now = self.now();
         let mut stalls = self.stalls.borrow_mut();
-        stalls.mark(Step::Requests, now.mono);
+        stalls.mark(TurnPart::Requests, now.mono);
         let held_us = match stalls.is_long_already(now.mono) {
             true => stalls.held_us_with_span(now.mono, ThreadUse::read()),
             false => stalls.held_us(),
@@ -304,7 +304,7 @@ impl Host {
     }
 
     /// The steps of a turn; which one was the last.
-    fn turn_steps(&self, now: Now) -> Step {
+    fn turn_steps(&self, now: Now) -> TurnPart {
         let mut replica = self.replica.borrow_mut();
         let before = (replica.stats().sessions_expired, replica.stats().txns_applied);
         for completion in self.completions.borrow_mut().drain(..) {
@@ -329,17 +329,17 @@ impl Host {
         }
         if files {
             self.had_cause.set(true);
-            self.mark(Step::Files);
+            self.mark(TurnPart::Files);
         }
         if replica.next_timeout().is_some_and(|at| at <= now.mono) {
             self.had_cause.set(true);
-            self.mark(Step::Core);
+            self.mark(TurnPart::Core);
             replica.handle_timeout(now);
-            self.mark(Step::Timers);
+            self.mark(TurnPart::Timers);
         }
         let mut output = self.output.borrow_mut();
         replica.take_output(&mut output);
-        self.mark(Step::Core);
+        self.mark(TurnPart::Core);
         self.note_work(&replica, before, &output);
         self.answer_words(now, &mut replica);
         self.teller.borrow_mut().tell(&replica);
@@ -349,7 +349,7 @@ impl Host {
         if let Some(Fatal { reason, lacks_room }) = output.fatal.take() {
             let lack = lacks_room.then_some(Lack::Room);
             *self.fatal.borrow_mut() = Some(Failure { reason, lack });
-            return Step::Core;
+            return TurnPart::Core;
         }
         let bytes: usize = output.sends.iter().map(|send| send.bytes.len()).sum();
         if bytes > CLIENTS_FIRST_BYTES_MAX {
@@ -365,7 +365,7 @@ impl Host {
         self.clients.flush();
         self.replica.borrow_mut().set_output_room(self.budget.room());
         self.tell_others(&mut output);
-        self.mark(Step::Sends);
+        self.mark(TurnPart::Sends);
         let mut ops = std::mem::take(&mut output.ops);
         for op in ops.drain(..) {
             self.perform(op);
@@ -390,10 +390,10 @@ impl Host {
         let reload = output.reload.take();
         drop(output);
         self.now.set(None);
-        let mut last = Step::Disk;
+        let mut last = TurnPart::Disk;
         if let Some(reload) = reload {
             self.mark(last);
-            last = Step::Reload;
+            last = TurnPart::Reload;
             let result = self.opener.reload(reload);
             // Reading may have taken a while.
             self.replica.borrow_mut().handle_reloaded(self.clock.now(), result);
@@ -451,7 +451,7 @@ impl Host {
             false => NO_ROOM.to_owned(),
         };
         let Some(conn) = asking.conn else { return };
-        answers.push(Send {
+        answers.push(Outgoing {
             conn,
             bytes: text.into_bytes(),
             answered: 0,
@@ -462,7 +462,7 @@ impl Host {
     }
 
     /// The time since the last mark went to `step`.
-    fn mark(&self, step: Step) {
+    fn mark(&self, step: TurnPart) {
         let mut stalls = self.stalls.borrow_mut();
         if stalls.is_on() {
             stalls.mark(step, self.clock.mono());

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::acl::{AuthenticationOptions, DigestAlgorithm};
 use crate::admin::answer::ConfFacts;
-use crate::admin::ensemble::Limits;
+use crate::admin::member_lines::Limits;
 use crate::admin::word::FourLetterWord;
 use crate::admin::{Desk, EnsembleDesk, Whitelist};
 use crate::config::{self, Config, ListenHost};
@@ -191,7 +191,7 @@ pub fn peer(config: &Config, me: ServerId) -> PeerOptions {
         init_limit: quorum.init_limit.into(),
         sync_limit: quorum.sync_limit.into(),
         connect_limit: quorum.connect_to_learner_master_limit.into(),
-        is_observer: quorum.peer_type == Some(config::Role::Observer),
+        is_observer: quorum.peer_type == Some(config::PeerType::Observer),
         listen_on_all_ips: quorum.listen_on_all_ips,
         multi_address: quorum.multi_address_enabled,
         notification_interval_ms: (

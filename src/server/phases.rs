@@ -18,7 +18,7 @@ use crate::runtime::Reading;
 
 /// What the server is doing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Phase {
+pub enum ServerPhase {
     /// What the system allows: io_uring, descriptors.
     System,
     /// The data folders are made, locked, tried.
@@ -71,38 +71,40 @@ const EXIT_OK: i32 = 0;
 /// Exit code when a phase takes longer than it may.
 const EXIT_FAILURE: i32 = 1;
 
-impl Phase {
+impl ServerPhase {
     fn name(self) -> String {
         match self {
-            Phase::System => "checking what the system allows".to_owned(),
-            Phase::Folders => "opening the data folders".to_owned(),
-            Phase::ClientPort => "opening the client port".to_owned(),
-            Phase::Executors { up, of } => format!("starting the executors, {up} of {of} run"),
-            Phase::Data => "reading the data".to_owned(),
-            Phase::Serving => "serving".to_owned(),
-            Phase::Finishing => "finishing what is in flight".to_owned(),
-            Phase::Ending => "ending the executors".to_owned(),
+            ServerPhase::System => "checking what the system allows".to_owned(),
+            ServerPhase::Folders => "opening the data folders".to_owned(),
+            ServerPhase::ClientPort => "opening the client port".to_owned(),
+            ServerPhase::Executors { up, of } => {
+                format!("starting the executors, {up} of {of} run")
+            }
+            ServerPhase::Data => "reading the data".to_owned(),
+            ServerPhase::Serving => "serving".to_owned(),
+            ServerPhase::Finishing => "finishing what is in flight".to_owned(),
+            ServerPhase::Ending => "ending the executors".to_owned(),
         }
     }
 
     /// What to look at when it takes long.
     fn advice(self) -> &'static str {
         match self {
-            Phase::System => "the kernel does not answer: look at `dmesg`",
-            Phase::Folders => {
+            ServerPhase::System => "the kernel does not answer: look at `dmesg`",
+            ServerPhase::Folders => {
                 "their file system does not answer, or the end of another server is waited for: \
                  look at the disk, at `dmesg`, and at who has the folder open"
             }
-            Phase::ClientPort => {
+            ServerPhase::ClientPort => {
                 "the name in clientPortAddress may not resolve: look at what resolves names here"
             }
-            Phase::Executors { .. } => {
+            ServerPhase::Executors { .. } => {
                 "the processors are busy with something else: stop it, or set ringkeeper.cores to a \
                  smaller number"
             }
-            Phase::Data => "a large folder takes its time; lines say how far it is",
-            Phase::Serving => "",
-            Phase::Finishing | Phase::Ending => {
+            ServerPhase::Data => "a large folder takes its time; lines say how far it is",
+            ServerPhase::Serving => "",
+            ServerPhase::Finishing | ServerPhase::Ending => {
                 "the disk does not answer, or the processors are busy with something else"
             }
         }
@@ -111,43 +113,45 @@ impl Phase {
     /// How long it may take before there is a line about it.
     fn line_after(self) -> Duration {
         match self {
-            Phase::ClientPort => PORT_LINE_AFTER,
-            Phase::System
-            | Phase::Folders
-            | Phase::Executors { .. }
-            | Phase::Data
-            | Phase::Serving
-            | Phase::Finishing
-            | Phase::Ending => LINE_AFTER,
+            ServerPhase::ClientPort => PORT_LINE_AFTER,
+            ServerPhase::System
+            | ServerPhase::Folders
+            | ServerPhase::Executors { .. }
+            | ServerPhase::Data
+            | ServerPhase::Serving
+            | ServerPhase::Finishing
+            | ServerPhase::Ending => LINE_AFTER,
         }
     }
 
     /// `None`: as long as it takes.
     fn bound(self) -> Option<Duration> {
         match self {
-            Phase::System | Phase::Folders | Phase::ClientPort => Some(SYSTEM_MAX),
-            Phase::Executors { .. } => Some(EXECUTORS_MAX),
+            ServerPhase::System | ServerPhase::Folders | ServerPhase::ClientPort => {
+                Some(SYSTEM_MAX)
+            }
+            ServerPhase::Executors { .. } => Some(EXECUTORS_MAX),
             // How large a folder may be is the operator's choice. A signal ends it.
-            Phase::Data | Phase::Serving => None,
-            Phase::Finishing | Phase::Ending => Some(END_MAX),
+            ServerPhase::Data | ServerPhase::Serving => None,
+            ServerPhase::Finishing | ServerPhase::Ending => Some(END_MAX),
         }
     }
 
     /// Whether clients or other servers may be waiting for something.
     fn is_before_serving(self) -> bool {
         match self {
-            Phase::System
-            | Phase::Folders
-            | Phase::ClientPort
-            | Phase::Executors { .. }
-            | Phase::Data => true,
-            Phase::Serving | Phase::Finishing | Phase::Ending => false,
+            ServerPhase::System
+            | ServerPhase::Folders
+            | ServerPhase::ClientPort
+            | ServerPhase::Executors { .. }
+            | ServerPhase::Data => true,
+            ServerPhase::Serving | ServerPhase::Finishing | ServerPhase::Ending => false,
         }
     }
 
     /// Whether `next` is the same phase, further on.
-    fn goes_on_as(self, next: Phase) -> bool {
-        matches!((self, next), (Phase::Executors { .. }, Phase::Executors { .. }))
+    fn goes_on_as(self, next: ServerPhase) -> bool {
+        matches!((self, next), (ServerPhase::Executors { .. }, ServerPhase::Executors { .. }))
     }
 }
 
@@ -167,7 +171,7 @@ struct Inner {
 }
 
 struct State {
-    phase: Phase,
+    phase: ServerPhase,
     since: Instant,
     /// When there is a line about it.
     line_at: Instant,
@@ -176,7 +180,7 @@ struct State {
 }
 
 impl State {
-    fn begin(phase: Phase) -> State {
+    fn begin(phase: ServerPhase) -> State {
         let now = Instant::now();
         State { phase, since: now, line_at: now + phase.line_after(), standstill: STANDSTILL }
     }
@@ -191,12 +195,12 @@ impl State {
             let line = format!("{name}: not done after {} s; {advice}", bound.as_secs());
             return Some((line, true));
         }
-        if self.phase == Phase::Data
+        if self.phase == ServerPhase::Data
             && let Some(line) = self.tell_of_standstill(now, reading)
         {
             return Some((line, false));
         }
-        if self.phase == Phase::Serving || now < self.line_at {
+        if self.phase == ServerPhase::Serving || now < self.line_at {
             return None;
         }
         self.line_at = now + took;
@@ -231,8 +235,8 @@ impl State {
     /// When something may have to be said next.
     fn due(&self, reading: &Reading) -> Option<Instant> {
         let bound = self.phase.bound().map(|bound| self.since + bound);
-        let line = (self.phase != Phase::Serving).then_some(self.line_at);
-        let standstill = (self.phase == Phase::Data)
+        let line = (self.phase != ServerPhase::Serving).then_some(self.line_at);
+        let standstill = (self.phase == ServerPhase::Data)
             .then(|| reading.moved_at().max(self.since) + self.standstill);
         [bound, line, standstill].into_iter().flatten().min()
     }
@@ -244,7 +248,7 @@ impl Phases {
     /// # Errors
     /// No thread can be made.
     pub fn begin(flush: impl Fn() + Send + Sync + 'static) -> io::Result<Phases> {
-        let state = Mutex::new(State::begin(Phase::System));
+        let state = Mutex::new(State::begin(ServerPhase::System));
         let phases = Phases {
             inner: Arc::new(Inner {
                 state,
@@ -264,7 +268,7 @@ impl Phases {
     }
 
     /// The server is in `phase` from now on.
-    pub fn enter(&self, phase: Phase) {
+    pub fn enter(&self, phase: ServerPhase) {
         let mut state = self.state();
         let (since, line_at, standstill) = (state.since, state.line_at, state.standstill);
         *state = if state.phase.goes_on_as(phase) {
@@ -285,7 +289,7 @@ impl Phases {
             (self.inner.flush)();
             std::process::exit(EXIT_OK);
         }
-        *state = State::begin(Phase::Finishing);
+        *state = State::begin(ServerPhase::Finishing);
         drop(state);
         self.inner.changed.notify_one();
     }
@@ -325,7 +329,7 @@ mod tests {
 
     #[test]
     fn what_takes_long_is_said_less_and_less_often_and_ends_at_its_bound() {
-        let mut state = State::begin(Phase::Executors { up: 1, of: 3 });
+        let mut state = State::begin(ServerPhase::Executors { up: 1, of: 3 });
         let (begun, reading) = (state.since, Reading::of_nothing());
         let mut said = Vec::new();
         let last = loop {
@@ -347,7 +351,7 @@ mod tests {
     /// 3. 8 ms later the server gave up.
     #[test]
     fn nothing_is_said_of_the_client_port_while_an_address_in_use_is_waited_for() {
-        let mut state = State::begin(Phase::ClientPort);
+        let mut state = State::begin(ServerPhase::ClientPort);
         let (begun, reading) = (state.since, Reading::of_nothing());
         let given_up = begun + ADDRESS_PATIENCE + Duration::from_millis(500);
         assert_eq!(state.tell(given_up, &reading), None);
@@ -358,21 +362,21 @@ mod tests {
 
     #[test]
     fn reading_the_data_and_serving_take_as_long_as_they_take() {
-        let mut state = State::begin(Phase::Data);
+        let mut state = State::begin(ServerPhase::Data);
         let reading = Reading::of_nothing();
         // Something has just come.
         state.since -= Duration::from_secs(3600);
         state.line_at = state.since + LINE_AFTER;
         let (line, last) = state.tell(Instant::now(), &reading).unwrap();
         assert!(!last && line.starts_with("reading the data: 3600 s so far;"), "{line}");
-        state = State::begin(Phase::Serving);
+        state = State::begin(ServerPhase::Serving);
         let later = state.since + Duration::from_secs(3600);
         assert!(state.due(&reading).is_none() && state.tell(later, &reading).is_none());
     }
 
     #[test]
     fn that_nothing_is_read_is_said_less_and_less_often_until_something_is() {
-        let mut state = State::begin(Phase::Data);
+        let mut state = State::begin(ServerPhase::Data);
         let reading = Reading::of_nothing();
         reading.begin("/data/version-2/log.5".to_owned());
         let begun = reading.moved_at();
@@ -395,15 +399,15 @@ mod tests {
     #[test]
     fn a_phase_that_goes_on_keeps_its_time() {
         let phases = Phases::begin(|| ()).unwrap();
-        phases.enter(Phase::Executors { up: 0, of: 2 });
+        phases.enter(ServerPhase::Executors { up: 0, of: 2 });
         let since = phases.state().since;
-        phases.enter(Phase::Executors { up: 1, of: 2 });
+        phases.enter(ServerPhase::Executors { up: 1, of: 2 });
         assert_eq!(phases.state().since, since);
-        phases.enter(Phase::Serving);
+        phases.enter(ServerPhase::Serving);
         assert!(phases.state().since > since);
         phases.asked_to_stop("SIGTERM");
-        assert_eq!(phases.state().phase, Phase::Finishing);
+        assert_eq!(phases.state().phase, ServerPhase::Finishing);
         // The only one without a bound: its watcher outlives this test, and would end all of them.
-        phases.enter(Phase::Serving);
+        phases.enter(ServerPhase::Serving);
     }
 }

@@ -7,7 +7,7 @@ use super::options;
 use crate::config::Config;
 use crate::id::Zxid;
 use crate::quorum;
-use crate::recovery::{self, Recovered, RecoveryError, RecoveryOptions, Step};
+use crate::recovery::{self, Recovered, RecoveryError, RecoveryOptions, RecoveryProgress};
 use crate::replica::{Reload, Reloaded, Replica, ReplicaOptions};
 use crate::runtime::{DataFolder, FileFolder, Folders, Reading};
 use crate::time::Now;
@@ -37,17 +37,17 @@ impl Opener {
     pub fn open(&self) -> Result<Recovered, RecoveryError> {
         let begun = Instant::now();
         let mut last_line = begun;
-        let mut progress = |step: Step<'_>| {
+        let mut progress = |step: RecoveryProgress<'_>| {
             self.reading.moved();
             if last_line.elapsed() < PROGRESS_LINE_EVERY {
                 return;
             }
             last_line = Instant::now();
             match step {
-                Step::Snapshot { name, bytes, nodes } => {
+                RecoveryProgress::Snapshot { name, bytes, nodes } => {
                     tracing::info!("reading {name}: {nodes} znodes, {bytes} bytes so far");
                 }
-                Step::Log { name, bytes, bytes_total, txns } => tracing::info!(
+                RecoveryProgress::Log { name, bytes, bytes_total, txns } => tracing::info!(
                     "replaying {name}: {bytes} of {bytes_total} bytes, {txns} transactions so far"
                 ),
             }

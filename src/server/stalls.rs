@@ -18,7 +18,7 @@ use crate::time::MonoUs;
 
 /// What the time of a span went to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Step {
+pub enum TurnPart {
     /// Was to run, and did not: [`Cause`] tells why.
     Held,
     /// Between two looks for a log write, which lie a microsecond apart.
@@ -39,38 +39,38 @@ pub enum Step {
     Reload,
 }
 
-impl Step {
-    const ALL: [Step; 9] = [
-        Step::Held,
-        Step::Look,
-        Step::Requests,
-        Step::Files,
-        Step::Timers,
-        Step::Core,
-        Step::Sends,
-        Step::Disk,
-        Step::Reload,
+impl TurnPart {
+    const ALL: [TurnPart; 9] = [
+        TurnPart::Held,
+        TurnPart::Look,
+        TurnPart::Requests,
+        TurnPart::Files,
+        TurnPart::Timers,
+        TurnPart::Core,
+        TurnPart::Sends,
+        TurnPart::Disk,
+        TurnPart::Reload,
     ];
 
     /// For the log.
     pub fn describe(self) -> &'static str {
         match self {
-            Step::Held => "beginning late",
-            Step::Look => "not running between two looks for a log write",
-            Step::Requests => "handling requests",
-            Step::Files => "taking in work on files",
-            Step::Timers => "expiring sessions and other timers",
-            Step::Core => "applying transactions, filling the log, a slice of a snapshot",
-            Step::Sends => "sending answers",
-            Step::Disk => "handing work to the disk",
-            Step::Reload => "reading the state from the disk anew",
+            TurnPart::Held => "beginning late",
+            TurnPart::Look => "not running between two looks for a log write",
+            TurnPart::Requests => "handling requests",
+            TurnPart::Files => "taking in work on files",
+            TurnPart::Timers => "expiring sessions and other timers",
+            TurnPart::Core => "applying transactions, filling the log, a slice of a snapshot",
+            TurnPart::Sends => "sending answers",
+            TurnPart::Disk => "handing work to the disk",
+            TurnPart::Reload => "reading the state from the disk anew",
         }
     }
 }
 
 /// How much was done in a span.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Work {
+pub struct SpanWork {
     /// Batches of requests, each of one connection.
     pub batches: u64,
     /// Their bytes.
@@ -91,7 +91,7 @@ pub struct Work {
     pub expired: u64,
 }
 
-impl fmt::Display for Work {
+impl fmt::Display for SpanWork {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut between = "";
         for (number, what) in [
@@ -155,7 +155,7 @@ impl Cause {
     fn of_running(stall: &Stall) -> Cause {
         // There is no work of ours between two looks: interrupts have it on our account, or the
         // machine below.
-        if stall.mostly() == Step::Look { Cause::Machine } else { Cause::Own }
+        if stall.mostly() == TurnPart::Look { Cause::Machine } else { Cause::Own }
     }
 
     /// Of one in which it neither ran nor was queued, for so long.
@@ -171,14 +171,14 @@ impl Cause {
         }
         match stall.mostly() {
             // It asked the kernel for nothing then that could take time.
-            Step::Held | Step::Look => Cause::Stopped,
-            Step::Requests
-            | Step::Files
-            | Step::Timers
-            | Step::Core
-            | Step::Sends
-            | Step::Disk
-            | Step::Reload => Cause::Blocked,
+            TurnPart::Held | TurnPart::Look => Cause::Stopped,
+            TurnPart::Requests
+            | TurnPart::Files
+            | TurnPart::Timers
+            | TurnPart::Core
+            | TurnPart::Sends
+            | TurnPart::Disk
+            | TurnPart::Reload => Cause::Blocked,
         }
     }
 
@@ -243,23 +243,23 @@ impl Cause {
 pub struct Stall {
     /// How long.
     pub us: u64,
-    /// What its time went to, by [`Step`].
-    parts: [u64; Step::ALL.len()],
+    /// What its time went to, by [`TurnPart`].
+    parts: [u64; TurnPart::ALL.len()],
     /// What was done.
-    pub work: Work,
+    pub work: SpanWork,
 }
 
 impl Stall {
     /// The largest part.
-    pub fn mostly(&self) -> Step {
-        let largest = Step::ALL.into_iter().max_by_key(|step| self.parts[*step as usize]);
+    pub fn mostly(&self) -> TurnPart {
+        let largest = TurnPart::ALL.into_iter().max_by_key(|step| self.parts[*step as usize]);
         largest.expect("there are steps")
     }
 
     /// Whether somebody waited for what was done, or for a log write that was looked for. What other
     /// servers say to each other when no client asks for anything has time.
     fn is_awaited(&self) -> bool {
-        let Work {
+        let SpanWork {
             batches,
             bytes_in: _,
             opened,
@@ -271,17 +271,17 @@ impl Stall {
             expired: _,
         } = self.work;
         let asked = batches + opened + bytes_out + log_bytes + applied;
-        asked > 0 || self.parts[Step::Look as usize] > 0
+        asked > 0 || self.parts[TurnPart::Look as usize] > 0
     }
 
     /// For how long it was held off before it began: that is counted as it is noticed.
     fn began_late_us(&self) -> u64 {
-        self.parts[Step::Held as usize] + self.parts[Step::Look as usize]
+        self.parts[TurnPart::Held as usize] + self.parts[TurnPart::Look as usize]
     }
 
     /// All parts that count, the longest first.
     pub fn parts(&self) -> String {
-        let mut steps = Step::ALL;
+        let mut steps = TurnPart::ALL;
         steps.sort_by_key(|step| std::cmp::Reverse(self.parts[*step as usize]));
         let mut text = String::new();
         for step in steps {
@@ -331,8 +331,8 @@ pub struct Stalls {
     since: Option<MonoUs>,
     /// Up to where its time is in `parts`.
     marked: MonoUs,
-    parts: [u64; Step::ALL.len()],
-    work: Work,
+    parts: [u64; TurnPart::ALL.len()],
+    work: SpanWork,
     /// End of the last span.
     ended: MonoUs,
     /// When the thread was to be awake, whatever else happens. Once passed, it stays until moved.
@@ -358,8 +358,8 @@ impl Stalls {
             threshold_us: u64::from(threshold_ms) * 1000,
             since: None,
             marked: now,
-            parts: [0; Step::ALL.len()],
-            work: Work::default(),
+            parts: [0; TurnPart::ALL.len()],
+            work: SpanWork::default(),
             ended: now,
             due: None,
             awake: None,
@@ -395,7 +395,7 @@ impl Stalls {
         if since < now {
             self.held_us += now.since_us(since);
             // The reading before it is the one to compare with.
-            self.mark(if awake.is_some() { Step::Look } else { Step::Held }, now);
+            self.mark(if awake.is_some() { TurnPart::Look } else { TurnPart::Held }, now);
             return false;
         }
         now.since_us(self.reading.0) > READING_AGE_US_MAX
@@ -414,19 +414,19 @@ impl Stalls {
 
     /// The time since the last mark went to `step`.
     #[inline]
-    pub fn mark(&mut self, step: Step, now: MonoUs) {
+    pub fn mark(&mut self, step: TurnPart, now: MonoUs) {
         self.parts[step as usize] += now.since_us(self.marked);
         self.marked = now;
     }
 
     /// What is being done.
-    pub fn work(&mut self) -> &mut Work {
+    pub fn work(&mut self) -> &mut SpanWork {
         &mut self.work
     }
 
     /// The turn has ended, its last part was `step`. Says whether the span was a stall.
     #[inline]
-    pub fn end(&mut self, step: Step, now: MonoUs) -> Option<Stall> {
+    pub fn end(&mut self, step: TurnPart, now: MonoUs) -> Option<Stall> {
         let since = self.since.take()?;
         self.mark(step, now);
         self.ended = now;
@@ -453,10 +453,10 @@ impl Stalls {
 
     /// The thread looked for a log write at `from`, and again at `to` only.
     pub fn looked(&mut self, from: MonoUs, to: MonoUs) -> Option<Stall> {
-        self.unheard(Step::Look, from, to)
+        self.unheard(TurnPart::Look, from, to)
     }
 
-    fn unheard(&mut self, step: Step, from: MonoUs, to: MonoUs) -> Option<Stall> {
+    fn unheard(&mut self, step: TurnPart, from: MonoUs, to: MonoUs) -> Option<Stall> {
         if !self.is_on() || self.since.is_some() || to.since_us(from) < self.threshold_us {
             return None;
         }
@@ -478,7 +478,7 @@ impl Stalls {
             return None;
         }
         let since = self.awake_since(self.due, now)?;
-        self.unheard(Step::Held, since, now)
+        self.unheard(TurnPart::Held, since, now)
     }
 
     /// Why the server stood still, by a reading at its end.
@@ -569,14 +569,14 @@ mod tests {
     fn a_span_is_a_stall_from_the_threshold_on_and_knows_its_largest_part() {
         let mut stalls = stalls();
         stalls.begin(at(0));
-        stalls.mark(Step::Requests, at(1_000));
-        assert_eq!(stalls.end(Step::Core, at(4_999)), None);
+        stalls.mark(TurnPart::Requests, at(1_000));
+        assert_eq!(stalls.end(TurnPart::Core, at(4_999)), None);
         stalls.begin(at(10_000));
-        stalls.mark(Step::Requests, at(11_000));
+        stalls.mark(TurnPart::Requests, at(11_000));
         stalls.work().expired += 7;
-        stalls.mark(Step::Timers, at(14_500));
-        let stall = stalls.end(Step::Core, at(15_000)).expect("5 ms");
-        assert_eq!((stall.us, stall.mostly()), (5_000, Step::Timers));
+        stalls.mark(TurnPart::Timers, at(14_500));
+        let stall = stalls.end(TurnPart::Core, at(15_000)).expect("5 ms");
+        assert_eq!((stall.us, stall.mostly()), (5_000, TurnPart::Timers));
         assert_eq!(stall.work.to_string(), "7 sessions expired");
         assert_eq!(
             stall.parts(),
@@ -584,28 +584,32 @@ mod tests {
              transactions, filling the log, a slice of a snapshot 0.5 ms"
         );
         stalls.begin(at(20_000));
-        assert_eq!(stalls.end(Step::Core, at(20_100)), None, "nothing is left of the last span");
+        assert_eq!(
+            stalls.end(TurnPart::Core, at(20_100)),
+            None,
+            "nothing is left of the last span"
+        );
     }
 
     #[test]
     fn to_sleep_until_there_is_work_is_no_stall() {
         let mut stalls = stalls();
         stalls.begin(at(0));
-        assert_eq!(stalls.end(Step::Core, at(100)), None);
+        assert_eq!(stalls.end(TurnPart::Core, at(100)), None);
         stalls.begin(at(60_000_000));
-        assert_eq!(stalls.end(Step::Core, at(60_000_100)), None);
+        assert_eq!(stalls.end(TurnPart::Core, at(60_000_100)), None);
     }
 
     #[test]
     fn a_turn_that_follows_without_sleep_counts_from_the_end_of_the_last() {
         let mut stalls = stalls();
         stalls.begin(at(0));
-        assert_eq!(stalls.end(Step::Core, at(100)), None);
+        assert_eq!(stalls.end(TurnPart::Core, at(100)), None);
         stalls.goes_on();
         stalls.begin(at(7_000));
-        stalls.mark(Step::Requests, at(7_000));
-        let stall = stalls.end(Step::Core, at(7_100)).expect("the others took 6.9 ms");
-        assert_eq!((stall.us, stall.mostly()), (7_000, Step::Requests));
+        stalls.mark(TurnPart::Requests, at(7_000));
+        let stall = stalls.end(TurnPart::Core, at(7_100)).expect("the others took 6.9 ms");
+        assert_eq!((stall.us, stall.mostly()), (7_000, TurnPart::Requests));
     }
 
     #[test]
@@ -614,16 +618,16 @@ mod tests {
         stalls.due(Some(at(5_000)));
         // An event finds it first.
         stalls.begin(at(25_000));
-        let stall = stalls.end(Step::Core, at(25_200)).expect("20 ms late");
-        assert_eq!((stall.us, stall.mostly()), (20_200, Step::Held));
+        let stall = stalls.end(TurnPart::Core, at(25_200)).expect("20 ms late");
+        assert_eq!((stall.us, stall.mostly()), (20_200, TurnPart::Held));
         // The timer itself comes a little later: the rest is no stall.
         assert_eq!(stalls.on_due(at(25_300)), None);
         stalls.due(Some(at(30_300)));
         let stall = stalls.on_due(at(40_300)).expect("10 ms late, and nothing else happened");
-        assert_eq!((stall.us, stall.mostly()), (10_000, Step::Held));
+        assert_eq!((stall.us, stall.mostly()), (10_000, TurnPart::Held));
         stalls.due(None);
         stalls.begin(at(90_000));
-        assert_eq!(stalls.end(Step::Core, at(90_100)), None);
+        assert_eq!(stalls.end(TurnPart::Core, at(90_100)), None);
     }
 
     #[test]
@@ -631,22 +635,22 @@ mod tests {
         let mut stalls = stalls();
         assert_eq!(stalls.looked(at(0), at(4_999)), None);
         let stall = stalls.looked(at(5_000), at(10_000)).expect("5 ms");
-        assert_eq!((stall.us, stall.mostly()), (5_000, Step::Look));
+        assert_eq!((stall.us, stall.mostly()), (5_000, TurnPart::Look));
         let spinning = stalls.cause(&stall, at(10_000), ran(5_000)).0;
         assert_eq!(spinning, Cause::Machine, "there is no work of ours in that");
         stalls.awake(at(11_000));
         stalls.begin(at(19_000));
-        assert_eq!(stalls.end(Step::Core, at(19_000)).expect("8 ms").mostly(), Step::Look);
+        assert_eq!(stalls.end(TurnPart::Core, at(19_000)).expect("8 ms").mostly(), TurnPart::Look);
         // That it was awake counts for the next span alone.
         stalls.begin(at(40_000));
-        assert_eq!(stalls.end(Step::Core, at(40_100)), None);
+        assert_eq!(stalls.end(TurnPart::Core, at(40_100)), None);
     }
 
     #[test]
     fn the_cause_is_told_by_what_the_thread_had_of_the_machine() {
         let stall = |stalls: &mut Stalls| {
             stalls.begin(at(0));
-            stalls.end(Step::Core, at(10_000)).expect("a stall")
+            stalls.end(TurnPart::Core, at(10_000)).expect("a stall")
         };
         let cause = |used: ThreadUse| {
             let before = ThreadUse { queued: used.queued.map(|_| Duration::ZERO), ..ran(0) };
@@ -680,7 +684,7 @@ mod tests {
         let mut stalls = Stalls::new(5, START, before);
         stalls.due(Some(at(5_000)));
         stalls.begin(at(14_013_000));
-        let stall = stalls.end(Step::Core, at(14_013_100)).expect("14 s");
+        let stall = stalls.end(TurnPart::Core, at(14_013_100)).expect("14 s");
         // As a thread that looks has them when it is stopped: many yields, and one page of memory.
         let used = ThreadUse {
             queued: Some(Duration::from_micros(300)),
@@ -702,11 +706,11 @@ mod tests {
         let mut stalls = Stalls::new(5, START, before);
         stalls.begin(at(0));
         assert!(!stalls.is_long_already(at(99_999)) && stalls.is_long_already(at(1_400_000)));
-        stalls.mark(Step::Requests, at(1_400_000));
+        stalls.mark(TurnPart::Requests, at(1_400_000));
         let used = ThreadUse { waits: 1, continued: 1, queued: Some(Duration::ZERO), ..ran(1_000) };
         assert_eq!(stalls.held_us_with_span(at(1_400_000), used), 1_399_000);
         assert_eq!(stalls.held_us(), 0);
-        let stall = stalls.end(Step::Core, at(1_400_000)).expect("1.4 s");
+        let stall = stalls.end(TurnPart::Core, at(1_400_000)).expect("1.4 s");
         stalls.cause(&stall, at(1_400_000), used);
         assert_eq!(stalls.held_us(), 1_399_000);
     }
@@ -731,7 +735,7 @@ mod tests {
         stalls.due(None);
         stalls.begin(at(20_000));
         stalls.work().batches += 1;
-        let asked = stalls.end(Step::Requests, at(29_000)).expect("9 ms");
+        let asked = stalls.end(TurnPart::Requests, at(29_000)).expect("9 ms");
         let say = stalls.say(&asked, at(29_000)).expect("a client waited");
         assert_eq!((say.unsaid, say.unsaid_us_max), (1, 9_000));
         let look = stalls.looked(at(30_000), at(49_000)).expect("19 ms");
@@ -745,10 +749,10 @@ mod tests {
     fn a_reading_is_wanted_when_the_last_one_is_old_and_taken_once() {
         let mut stalls = stalls();
         assert!(!stalls.begin(at(1_000)));
-        assert_eq!(stalls.end(Step::Core, at(1_001)), None);
+        assert_eq!(stalls.end(TurnPart::Core, at(1_001)), None);
         assert!(stalls.begin(at(3_000)));
         stalls.read(at(3_000), ran(50));
-        assert_eq!(stalls.end(Step::Core, at(3_001)), None);
+        assert_eq!(stalls.end(TurnPart::Core, at(3_001)), None);
         assert!(!stalls.goes_on());
         assert!(!stalls.begin(at(4_000)));
     }
@@ -756,7 +760,7 @@ mod tests {
     #[test]
     fn the_log_gets_ever_fewer_lines_and_what_is_new_at_once() {
         let mut stalls = stalls();
-        let work = Work { batches: 1, ..Work::default() };
+        let work = SpanWork { batches: 1, ..SpanWork::default() };
         let stall = |ms: u64| Stall { us: ms * 1000, parts: [0; 9], work };
         let mut said = 0;
         // Ten a second, for ten minutes.
@@ -777,7 +781,7 @@ mod tests {
         let mut stalls = Stalls::new(0, START, ThreadUse::default());
         stalls.due(Some(at(5)));
         assert!(!stalls.begin(at(90_000_000)));
-        assert_eq!(stalls.end(Step::Core, at(99_000_000)), None);
+        assert_eq!(stalls.end(TurnPart::Core, at(99_000_000)), None);
         assert!(!stalls.goes_on());
         assert_eq!(stalls.looked(at(0), at(99_000_000)), None);
         assert_eq!(stalls.on_due(at(99_000_000)), None);

@@ -10,16 +10,16 @@ use glommio::GlommioError;
 
 use super::again::{self, Earlier, Failure, Lack};
 use super::client_port::ClientPort;
-use super::ensemble::{self, Teller};
 use super::host::{Deliver, Host, Parts};
+use super::membership::{self, Teller};
 use super::options;
 use super::past::Past;
-use super::phases::{Phase, Phases};
+use super::phases::{Phases, ServerPhase};
 use super::recover::Opener;
 use super::turns::Ended;
 use super::wiring::{self, Clients, MakeHost, News, Start, Threads, Wiring};
 use super::{beginnings, environment, oracle, purge, recover};
-use crate::admin::logging::{self, LogFormat, LogOptions, Role, Speaker};
+use crate::admin::logging::{self, LogFormat, LogOptions, LoggedState, Speaker};
 use crate::config::dynamic::Keeper;
 use crate::config::{self, Config, FilesReadableBy, Level};
 use crate::id::Epoch;
@@ -50,7 +50,7 @@ pub fn run(config: &Config, file: Option<&Path>) -> u8 {
     abort_after_a_panic();
     let before = Earlier::read();
     let stop = StopFlag::default();
-    if let Some(me) = ensemble::me(config) {
+    if let Some(me) = membership::me(config) {
         log.speaker().set_server(me);
     }
     let served = Phases::begin(log.flusher())
@@ -137,8 +137,8 @@ fn serve(
         }
     }
     let keeper = Keeper::new(config, file);
-    if let Some(me) = ensemble::me(config) {
-        ensemble::introduce(config, me);
+    if let Some(me) = membership::me(config) {
+        membership::introduce(config, me);
         keeper.back_up();
     }
     if let Some(before) = before {
@@ -151,7 +151,7 @@ fn serve(
     check_limits(config)?;
     let files = raise_open_files();
 
-    phases.enter(Phase::Folders);
+    phases.enter(ServerPhase::Folders);
     let storage = &config.storage;
     let (readers, denied) = match config.own.files_readable_by {
         FilesReadableBy::Owner => ("owner", 0o077),
@@ -196,7 +196,7 @@ fn serve(
     let (allowed, quota) = (runtime::allowed_processors(), runtime::quota_of_processors());
     let wiring = Wiring::choose(config.own.cores, config.own.pin, spin, &allowed, quota);
     let session_cores = wiring.session_cores.max(1);
-    phases.enter(Phase::ClientPort);
+    phases.enter(ServerPhase::ClientPort);
     let (client_port, sockets) = ClientPort::open(config, session_cores)?;
     let address = client_port.address();
     warn_of_a_short_backlog(config.network.listen_backlog.unwrap_or(net::BACKLOG));
@@ -231,7 +231,7 @@ fn serve(
         news: news_sender,
         serve: may_serve,
     };
-    phases.enter(Phase::Executors { up: 0, of: wiring.session_cores as usize + 1 });
+    phases.enter(ServerPhase::Executors { up: 0, of: wiring.session_cores as usize + 1 });
     let threads = wiring::start(&wiring, start)?;
     let serving = || {
         let ms = started.elapsed().as_millis();
@@ -241,7 +241,7 @@ fn serve(
                  soon as there is a leader"
             );
         } else {
-            speaker.set_role(Role::Standalone, Epoch(0));
+            speaker.set_role(LoggedState::Standalone, Epoch(0));
             tracing::info!("serving clients on {address}, {ms} ms after the start");
         }
     };
@@ -263,7 +263,7 @@ fn follow(
         match what {
             News::Up => {
                 up += 1;
-                phases.enter(Phase::Executors { up, of });
+                phases.enter(ServerPhase::Executors { up, of });
             }
             News::Ready => is_ready = true,
             News::Failed(failure) => return Err(failure),
@@ -281,7 +281,7 @@ fn follow(
                                     acknowledged is lost"
                     );
                 }
-                phases.enter(Phase::Ending);
+                phases.enter(ServerPhase::Ending);
                 for thread in threads.into_iter().flatten() {
                     if let Err(error) = thread.join() {
                         return Err(format!("an executor failed: {error}").into());
@@ -293,13 +293,13 @@ fn follow(
         }
         if up == of && is_ready {
             // From here on a signal ends it in order.
-            phases.enter(Phase::Serving);
+            phases.enter(ServerPhase::Serving);
             serving();
             is_ready = false;
             // An executor that is gone has said why.
             let _ = serve.send(());
         } else if up == of {
-            phases.enter(Phase::Data);
+            phases.enter(ServerPhase::Data);
         }
     }
     Err("the executors have ended by themselves".to_owned().into())

@@ -28,7 +28,7 @@ use super::host::{Deliver, Host};
 use super::session_core::SessionCore;
 use super::turns::{self, Ended, Patience};
 use crate::net::{self, Accepting, Budget, Census, Connections, Core, NetOptions};
-use crate::replica::Send;
+use crate::replica::Outgoing;
 use crate::runtime::{Doorbell, Reactor, StopFlag};
 
 /// Session cores at most: one replica core feeds no more.
@@ -190,10 +190,8 @@ pub enum News {
 }
 
 /// Makes the host on its own executor, for a replica does not move between threads.
-pub type MakeHost = Box<
-    dyn FnOnce(Box<dyn Deliver>, Doorbell, Reactor) -> Result<Rc<Host>, Failure>
-        + std::marker::Send,
->;
+pub type MakeHost =
+    Box<dyn FnOnce(Box<dyn Deliver>, Doorbell, Reactor) -> Result<Rc<Host>, Failure> + Send>;
 
 /// What the executors need.
 pub struct Start {
@@ -257,7 +255,7 @@ fn tell(news: &Sender<News>, what: News) {
 }
 
 impl Deliver for Connections {
-    fn deliver(&self, send: Send) -> Option<Vec<u8>> {
+    fn deliver(&self, send: Outgoing) -> Option<Vec<u8>> {
         Connections::deliver(self, send)
     }
 

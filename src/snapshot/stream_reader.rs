@@ -21,7 +21,7 @@ pub struct StreamReader {
     zxid: Zxid,
     digest: Option<i64>,
     builder: DatabaseBuilder,
-    stage: Stage,
+    stage: Section,
     /// The beginning of the next item, when a piece ended inside it.
     held: Vec<u8>,
     /// No item can be read before `held` has this many bytes.
@@ -32,7 +32,7 @@ pub struct StreamReader {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Stage {
+enum Section {
     SessionsCount,
     /// This many are left.
     Sessions(i32),
@@ -62,7 +62,7 @@ pub enum StreamProgress {
 const ACL_BYTES_MAX: usize = 4 << 20;
 
 /// An item that was read.
-enum Step {
+enum Read {
     Item,
     /// The signature: the end.
     End,
@@ -83,7 +83,7 @@ impl StreamReader {
             zxid,
             digest,
             builder: DatabaseBuilder::new(options),
-            stage: Stage::SessionsCount,
+            stage: Section::SessionsCount,
             held: Vec::new(),
             wanted: 0,
             offset: 0,
@@ -126,11 +126,11 @@ impl StreamReader {
         let mut at = 0;
         loop {
             match self.item(&bytes[at..]) {
-                Ok((Step::Item, taken)) => {
+                Ok((Read::Item, taken)) => {
                     at += taken;
                     self.offset += taken as u64;
                 }
-                Ok((Step::End, taken)) => {
+                Ok((Read::End, taken)) => {
                     at += taken;
                     self.offset += taken as u64;
                     let database = Box::new(self.finish()?);
@@ -143,7 +143,7 @@ impl StreamReader {
                     return Ok(StreamProgress::NeedMore);
                 }
                 Err(Stop::Error(error)) => {
-                    self.stage = Stage::Ended;
+                    self.stage = Section::Ended;
                     return Err(error);
                 }
             }
@@ -151,7 +151,7 @@ impl StreamReader {
     }
 
     fn finish(&mut self) -> Result<Database, SnapshotError> {
-        self.stage = Stage::Ended;
+        self.stage = Section::Ended;
         let options = DatabaseOptions::default();
         let mut builder = std::mem::replace(&mut self.builder, DatabaseBuilder::new(options));
         match self.digest {
@@ -163,26 +163,26 @@ impl StreamReader {
     }
 
     /// The item at the front of `bytes`, and its length.
-    fn item(&mut self, bytes: &[u8]) -> Result<(Step, usize), Stop> {
+    fn item(&mut self, bytes: &[u8]) -> Result<(Read, usize), Stop> {
         let mut input = Decoder::new(bytes);
         match self.stage {
-            Stage::SessionsCount => {
+            Section::SessionsCount => {
                 let count = self.of(input.i32())?;
-                self.stage = Stage::Sessions(self.count(count, "sessions")?);
+                self.stage = Section::Sessions(self.count(count, "sessions")?);
             }
-            Stage::Sessions(0) => self.stage = Stage::AclsCount,
-            Stage::Sessions(left) => {
+            Section::Sessions(0) => self.stage = Section::AclsCount,
+            Section::Sessions(left) => {
                 let id = SessionId(self.of(input.i64())?);
                 let timeout_ms = self.of(input.i32())?;
                 self.builder.session(id, timeout_ms);
-                self.stage = Stage::Sessions(left - 1);
+                self.stage = Section::Sessions(left - 1);
             }
-            Stage::AclsCount => {
+            Section::AclsCount => {
                 let count = self.of(input.i32())?;
-                self.stage = Stage::Acls(self.count(count, "ACLs")?);
+                self.stage = Section::Acls(self.count(count, "ACLs")?);
             }
-            Stage::Acls(0) => self.stage = Stage::Nodes,
-            Stage::Acls(left) => {
+            Section::Acls(0) => self.stage = Section::Nodes,
+            Section::Acls(left) => {
                 let key = AclId(self.of(input.i64())?);
                 let acl = match AclVector::decode(&mut input) {
                     Err(DecodeError::Truncated { .. }) if bytes.len() > ACL_BYTES_MAX => {
@@ -191,15 +191,15 @@ impl StreamReader {
                     acl => self.of(acl)?,
                 };
                 self.builder.acl(key, acl);
-                self.stage = Stage::Acls(left - 1);
+                self.stage = Section::Acls(left - 1);
             }
-            Stage::Nodes => {
+            Section::Nodes => {
                 let Some(path) = self.text(&mut input, "path")? else {
                     return Err(self.malformed("a node without a path"));
                 };
                 if path == b"/" {
-                    self.stage = Stage::Signature;
-                    return Ok((Step::Item, input.offset()));
+                    self.stage = Section::Signature;
+                    return Ok((Read::Item, input.offset()));
                 }
                 let data = self.text(&mut input, "data")?;
                 let acl = AclId(self.of(input.i64())?);
@@ -213,7 +213,7 @@ impl StreamReader {
                     .map_err(|error| Stop::Error(SnapshotError::Tree { offset, error }))?;
                 self.nodes += 1;
             }
-            Stage::Signature => {
+            Section::Signature => {
                 let bytes = self.of(input.length())?;
                 if bytes != Some(SIGNATURE.len()) {
                     return Err(self.malformed("no signature after the tree"));
@@ -221,11 +221,11 @@ impl StreamReader {
                 if self.of(input.take(SIGNATURE.len()))? != SIGNATURE.as_bytes() {
                     return Err(self.malformed("a wrong signature after the tree"));
                 }
-                return Ok((Step::End, input.offset()));
+                return Ok((Read::End, input.offset()));
             }
-            Stage::Ended => panic!("the tree has ended"),
+            Section::Ended => panic!("the tree has ended"),
         }
-        Ok((Step::Item, input.offset()))
+        Ok((Read::Item, input.offset()))
     }
 
     fn text<'a>(&self, input: &mut Decoder<'a>, what: &str) -> Result<Option<&'a [u8]>, Stop> {

@@ -28,11 +28,11 @@ const PIECE_BYTES: usize = 128 << 10;
 #[derive(Debug)]
 pub struct StreamWriter {
     zxid: Zxid,
-    stage: Stage,
+    stage: Section,
 }
 
 #[derive(Debug)]
-enum Stage {
+enum Section {
     /// Sessions and ACLs, encoded, are still to be sent.
     Head(Vec<u8>),
     Nodes,
@@ -45,7 +45,7 @@ impl StreamWriter {
         let head = database.snapshot_begin();
         let mut out = Vec::with_capacity(PIECE_BYTES);
         parts::head(&head, &mut out);
-        StreamWriter { zxid: head.zxid, stage: Stage::Head(out) }
+        StreamWriter { zxid: head.zxid, stage: Section::Head(out) }
     }
 
     /// The last transaction in the state that is sent.
@@ -57,14 +57,14 @@ impl StreamWriter {
     /// is then released.
     pub fn next_piece(&mut self, database: &mut Database) -> Option<Bytes> {
         let mut out = match &mut self.stage {
-            Stage::Done => return None,
-            Stage::Head(out) => std::mem::take(out),
-            Stage::Nodes => Vec::with_capacity(PIECE_BYTES + PIECE_BYTES / 4),
+            Section::Done => return None,
+            Section::Head(out) => std::mem::take(out),
+            Section::Nodes => Vec::with_capacity(PIECE_BYTES + PIECE_BYTES / 4),
         };
-        self.stage = Stage::Nodes;
+        self.stage = Section::Nodes;
         if !parts::slice(database, PIECE_NODES, PIECE_BYTES, &mut out) {
             database.snapshot_end();
-            self.stage = Stage::Done;
+            self.stage = Section::Done;
             parts::end(&mut out);
             Some(SIGNATURE).encode(&mut out);
         }
@@ -74,8 +74,8 @@ impl StreamWriter {
     /// Abandons the stream and releases the database.
     pub fn abandon(self, database: &mut Database) {
         match self.stage {
-            Stage::Head(_) | Stage::Nodes => database.snapshot_end(),
-            Stage::Done => (),
+            Section::Head(_) | Section::Nodes => database.snapshot_end(),
+            Section::Done => (),
         }
     }
 }

@@ -84,7 +84,7 @@ struct Active {
     fuzzy: bool,
     adler: Adler32,
     bytes: u64,
-    stage: Stage,
+    stage: Section,
     in_flight_bytes: usize,
     /// Ops without a completion, with the length of each write.
     pending: Vec<(Token, usize)>,
@@ -94,7 +94,7 @@ struct Active {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Stage {
+enum Section {
     /// Nodes are still to be taken from the database.
     Nodes,
     /// All writes were issued; the file gets its name when all are complete.
@@ -121,7 +121,7 @@ impl Writer {
             fuzzy: database.is_fuzzy(),
             adler: Adler32::new(),
             bytes: 0,
-            stage: Stage::Nodes,
+            stage: Section::Nodes,
             in_flight_bytes: 0,
             pending: Vec::new(),
             commit: None,
@@ -142,26 +142,26 @@ impl Writer {
     pub fn poll(&mut self, database: &mut Database, ops: &mut Vec<Op>) {
         let Some(active) = &mut self.active else { return };
         match active.stage {
-            Stage::Abandoned => (),
+            Section::Abandoned => (),
             // Not before every write has succeeded: a file with a hole must not get the name.
-            Stage::Finished if active.commit.is_some() || !active.pending.is_empty() => (),
-            Stage::Finished => {
+            Section::Finished if active.commit.is_some() || !active.pending.is_empty() => (),
+            Section::Finished => {
                 let token = next(&mut self.next_token);
                 active.pending.push((token, 0));
                 active.commit = Some(token);
                 ops.push(Op::SnapshotCommit { token, name: plan::snapshot_name(active.zxid) });
             }
-            Stage::Failed => {
+            Section::Failed => {
                 if std::mem::take(&mut active.database_held) {
                     database.snapshot_end();
                 }
-                active.stage = Stage::Abandoned;
+                active.stage = Section::Abandoned;
                 let token = next(&mut self.next_token);
                 active.pending.push((token, 0));
                 ops.push(Op::SnapshotAbandon { token });
             }
-            Stage::Nodes if active.in_flight_bytes >= self.options.in_flight_bytes_max => (),
-            Stage::Nodes => {
+            Section::Nodes if active.in_flight_bytes >= self.options.in_flight_bytes_max => (),
+            Section::Nodes => {
                 let mut out = self.spare.pop().unwrap_or_default();
                 let (nodes_max, bytes) = (self.options.nodes_max, self.options.slice_bytes);
                 let more = parts::slice(database, nodes_max, bytes, &mut out);
@@ -195,18 +195,18 @@ impl Writer {
             Err(failure) => Err(failure),
         };
         match (active.stage, result) {
-            (Stage::Nodes | Stage::Finished, Err(failure)) => {
-                active.stage = Stage::Failed;
+            (Section::Nodes | Section::Finished, Err(failure)) => {
+                active.stage = Section::Failed;
                 Progress::Failed(failure)
             }
-            (Stage::Finished, Ok(())) if active.commit == Some(token) => {
+            (Section::Finished, Ok(())) if active.commit == Some(token) => {
                 assert!(active.pending.is_empty(), "the commit is the last op");
                 let (zxid, bytes) = (active.zxid, active.bytes);
                 self.active = None;
                 self.spare.clear();
                 Progress::Done { zxid, name: plan::snapshot_name(zxid), bytes }
             }
-            (Stage::Abandoned, _) if active.pending.is_empty() => {
+            (Section::Abandoned, _) if active.pending.is_empty() => {
                 self.active = None;
                 self.spare.clear();
                 Progress::None
@@ -222,8 +222,8 @@ impl Writer {
         if std::mem::take(&mut active.database_held) {
             database.snapshot_end();
         }
-        if active.commit.is_none() && matches!(active.stage, Stage::Nodes | Stage::Finished) {
-            active.stage = Stage::Failed;
+        if active.commit.is_none() && matches!(active.stage, Section::Nodes | Section::Finished) {
+            active.stage = Section::Failed;
         }
     }
 
@@ -240,10 +240,10 @@ impl Writer {
     /// Whether [`Writer::poll`] has something to do now, without waiting for a completion.
     pub fn wants_poll(&self) -> bool {
         self.active.as_ref().is_some_and(|active| match active.stage {
-            Stage::Nodes => active.in_flight_bytes < self.options.in_flight_bytes_max,
-            Stage::Finished => active.commit.is_none() && active.pending.is_empty(),
-            Stage::Failed => true,
-            Stage::Abandoned => false,
+            Section::Nodes => active.in_flight_bytes < self.options.in_flight_bytes_max,
+            Section::Finished => active.commit.is_none() && active.pending.is_empty(),
+            Section::Failed => true,
+            Section::Abandoned => false,
         })
     }
 
@@ -296,7 +296,7 @@ impl Active {
             seal(&mut out);
         }
         self.write(out, next_token, ops);
-        self.stage = Stage::Finished;
+        self.stage = Section::Finished;
     }
 }
 

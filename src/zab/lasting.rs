@@ -6,7 +6,7 @@ use super::leader::{MasterView, ObserverMaster};
 use super::{CommitError, CommittedLog, Epochs, Journal, Marks};
 use crate::id::{ServerId, Zxid};
 use crate::proto::txn::Txn;
-use crate::quorum::{Config, Role};
+use crate::quorum::{Config, PeerType};
 use crate::time::MonoUs;
 
 use super::PeerCounts;
@@ -73,7 +73,7 @@ impl Lasting {
         recent: CommittedLog,
     ) -> Lasting {
         let role = config.members.get(&options.me).map(|member| member.role);
-        let is_observer = role.map_or(options.is_observer, |role| role == Role::Observer);
+        let is_observer = role.map_or(options.is_observer, |role| role == PeerType::Observer);
         Lasting {
             options: Rc::new(options),
             ids,
@@ -231,7 +231,7 @@ impl Lasting {
             None => {
                 let voter = |config: &Config| {
                     let member = config.members.get(&leader)?;
-                    (member.role == Role::Participant).then(|| member.addresses.clone())
+                    (member.role == PeerType::Participant).then(|| member.addresses.clone())
                 };
                 let known = voter(&before);
                 known.is_none() || known != voter(&config)
@@ -244,12 +244,12 @@ impl Lasting {
     /// vote (`QuorumPeer.updateLearnerType`).
     pub fn update_role(&mut self) -> bool {
         let role = self.config.members.get(&self.options.me).map(|member| member.role);
-        let is_observer = role == Some(Role::Observer);
+        let is_observer = role == Some(PeerType::Observer);
         let changed = is_observer != self.is_observer;
         if changed {
             let role = match role {
-                Some(Role::Observer) => "an observer",
-                Some(Role::Participant) => "a voting participant",
+                Some(PeerType::Observer) => "an observer",
+                Some(PeerType::Participant) => "a voting participant",
                 None => "a participant without a vote",
             };
             tracing::info!("this server becomes {role}");

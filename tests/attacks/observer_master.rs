@@ -14,7 +14,7 @@ use ringkeeper::zab::packets::{
     put_ack_epoch, put_bare, put_data, put_learner_info, put_request, put_revalidate,
 };
 use ringkeeper::zab::{PassedRequest, SessionScope};
-use ringkeeper_testkit::{Config, Ensemble, Role, Server, free_port};
+use ringkeeper_testkit::{Config, Ensemble, PeerType, Server, free_port};
 
 use crate::harness::{Bounds, Watched, program};
 use crate::quorum_port::dial_from;
@@ -44,8 +44,8 @@ struct Ground {
 impl Ground {
     fn new(lines: &[&str]) -> Ground {
         let port = free_port();
-        let voter = (program(), Role::Participant);
-        let members = [voter.clone(), voter.clone(), voter, (program(), Role::Observer)];
+        let voter = (program(), PeerType::Participant);
+        let members = [voter.clone(), voter.clone(), voter, (program(), PeerType::Observer)];
         let config = Config::new().line("maxClientCnxns=0");
         let config = lines.iter().fold(config, |config, line| config.line(line));
         let mut ensemble = Ensemble::prepare(&members, config);

@@ -14,7 +14,7 @@ use ringkeeper::proto::quorum::packet;
 use ringkeeper::zab::EpochAck;
 use ringkeeper::zab::packets::{put_ack_epoch, put_bare, put_data, put_learner_info, put_request};
 use ringkeeper::zab::{PassedRequest, SessionScope};
-use ringkeeper_testkit::{Config, Ensemble, Role, Server};
+use ringkeeper_testkit::{Config, Ensemble, PeerType, Server};
 
 use crate::growth::show_user;
 use crate::harness::{Bounds, Watched, program};
@@ -35,7 +35,7 @@ struct Two {
 impl Two {
     fn start(config: Config) -> Two {
         let mut ensemble = Ensemble::prepare(
-            &[program(), program(), program()].map(|it| (it, Role::Participant)),
+            &[program(), program(), program()].map(|it| (it, PeerType::Participant)),
             config,
         );
         for id in [1, 2] {

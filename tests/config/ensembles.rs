@@ -1,6 +1,6 @@
 //! Ensembles: which configurations are one, what their members are told, which files keep them.
 
-use ringkeeper::config::Role;
+use ringkeeper::config::PeerType;
 use ringkeeper::config::dynamic::{self, Keeper};
 use ringkeeper::id::ServerId;
 use ringkeeper::quorum;
@@ -147,10 +147,10 @@ fn the_list_of_servers_decides_the_role() {
         let warned = notes(&config).iter().any(|n| n.contains("the list counts"));
         (config.quorum.peer_type.unwrap(), warned)
     };
-    assert_eq!(role("3", ""), (Role::Observer, false));
-    assert_eq!(role("3", "peerType=observer\n"), (Role::Observer, false));
-    assert_eq!(role("3", "peerType=participant\n"), (Role::Observer, true));
-    assert_eq!(role("1", "peerType=observer\n"), (Role::Participant, true));
+    assert_eq!(role("3", ""), (PeerType::Observer, false));
+    assert_eq!(role("3", "peerType=observer\n"), (PeerType::Observer, false));
+    assert_eq!(role("3", "peerType=participant\n"), (PeerType::Observer, true));
+    assert_eq!(role("1", "peerType=observer\n"), (PeerType::Participant, true));
 }
 
 #[test]

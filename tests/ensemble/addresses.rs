@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use ringkeeper::error::ErrorCode;
 use ringkeeper::proto::opcode::OpCode;
 use ringkeeper_rawclient::{Body, OPEN_ACL, Roaming, Session};
-use ringkeeper_testkit::{Ensemble, Link, Network, Role, free_port};
+use ringkeeper_testkit::{Ensemble, Link, Network, PeerType, free_port};
 
 use crate::ground::{LIMIT, LONG_MS, config, ours, turn};
 
@@ -100,7 +100,7 @@ fn an_ensemble_forms_though_each_server_has_an_address_that_nobody_knows() {
             let config = config()
                 .flag("-Dzookeeper.multiAddress.enabled=true")
                 .flag("-Dzookeeper.electionPortBindRetry=1");
-            let members = vec![(ours(), Role::Participant); 3];
+            let members = vec![(ours(), PeerType::Participant); 3];
             let mut ensemble = Ensemble::prepare(&members, config);
             relined(&mut ensemble, |line| with_another(&line.replacen("127.0.0.1", own, 1), other));
             let began = Instant::now();
@@ -131,7 +131,7 @@ fn an_ensemble_forms_though_the_first_address_of_each_server_swallows_everything
             .line("quorumListenOnAllIPs=true")
             .flag("-Dzookeeper.multiAddress.enabled=true")
             .flag("-Dzookeeper.multiAddress.reachabilityCheckEnabled=false");
-        let members = vec![(ours(), Role::Participant); 3];
+        let members = vec![(ours(), PeerType::Participant); 3];
         let mut ensemble = Ensemble::prepare_in(&network, &members, config);
         relined(&mut ensemble, |line| {
             let (host, rest) = line.split_once(':').expect("a host");
@@ -177,7 +177,7 @@ fn servers_get_and_lose_addresses_while_they_serve() {
             .line("reconfigEnabled=true")
             .flag("-Dzookeeper.skipACL=yes")
             .flag("-Dzookeeper.multiAddress.enabled=true");
-        let mut ensemble = Ensemble::prepare(&vec![(ours(), Role::Participant); 3], config);
+        let mut ensemble = Ensemble::prepare(&vec![(ours(), PeerType::Participant); 3], config);
         let mut lines: Vec<String> = ensemble
             .ids()
             .map(|id| {
@@ -219,7 +219,7 @@ fn a_server_joins_from_a_host_that_is_not_in_the_configuration() {
         let network = Network::new(4);
         network.namespace(network.clients()).run(|| {
             let config = config().line("reconfigEnabled=true").flag("-Dzookeeper.skipACL=yes");
-            let members = vec![(ours(), Role::Participant); 4];
+            let members = vec![(ours(), PeerType::Participant); 4];
             let mut ensemble = Ensemble::prepare_in(&network, &members, config);
             let others: Vec<usize> = ensemble.ids().filter(|id| *id != joining).collect();
             for id in &others {

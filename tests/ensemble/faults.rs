@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ringkeeper_testkit::{Ensemble, Program, Role};
+use ringkeeper_testkit::{Ensemble, PeerType, Program};
 
 use crate::ground::{LIMIT, Random, config, everything, number_from, ours, turn};
 use crate::load::{Load, Pace};
@@ -116,8 +116,8 @@ fn kill_round(
 #[test]
 fn nothing_acknowledged_is_lost_when_servers_hang() {
     let _turn = turn();
-    let voter = Role::Participant;
-    let members = [(ours(), voter), (ours(), voter), (ours(), voter), (ours(), Role::Observer)];
+    let voter = PeerType::Participant;
+    let members = [(ours(), voter), (ours(), voter), (ours(), voter), (ours(), PeerType::Observer)];
     let mut ensemble = Ensemble::prepare(&members, config());
     ensemble.start_all();
     let load = Load::start(&ensemble.addresses(), Pace::FORGETFUL);

@@ -6,6 +6,7 @@
 //! is the path of a ringkeeper binary.
 
 mod addresses;
+mod conformance;
 mod faults;
 mod ground;
 mod histories;
@@ -13,7 +14,6 @@ mod kazoo_suite;
 mod load;
 mod migration;
 mod mixed;
-mod oracle;
 mod order;
 mod partitions;
 mod reconfig;

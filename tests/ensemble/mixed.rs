@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use ringkeeper::id::SessionId;
 use ringkeeper::proto::opcode::OpCode;
 use ringkeeper_rawclient::{Acl, Body, OPEN_ACL, Roaming, Session, WatchKind};
-use ringkeeper_testkit::{Ensemble, Mode, Program, Role};
+use ringkeeper_testkit::{Ensemble, Mode, PeerType, Program};
 
 use crate::ground::{LIMIT, LONG_MS, config, everything, ours, turn};
 use crate::same;
@@ -60,7 +60,8 @@ fn every_mix_of_three_servers_holds_the_same_on_all_of_them() {
     };
     for mix in chosen {
         let begun = Instant::now();
-        let members: Vec<_> = mix.into_iter().map(|program| (program, Role::Participant)).collect();
+        let members: Vec<_> =
+            mix.into_iter().map(|program| (program, PeerType::Participant)).collect();
         Mix::start(&members).run();
         println!("{}: {:.1?}", names(&members), begun.elapsed());
     }
@@ -69,7 +70,7 @@ fn every_mix_of_three_servers_holds_the_same_on_all_of_them() {
 #[test]
 fn mixes_of_five_with_an_observer_hold_the_same_on_all_of_them() {
     let _turn = turn();
-    let (voter, observer) = (Role::Participant, Role::Observer);
+    let (voter, observer) = (PeerType::Participant, PeerType::Observer);
     let mut chosen = vec![vec![
         (ours(), voter),
         (Program::ZooKeeper39, voter),
@@ -100,12 +101,12 @@ fn mixes_of_five_with_an_observer_hold_the_same_on_all_of_them() {
     }
 }
 
-fn names(members: &[(Program, Role)]) -> String {
+fn names(members: &[(Program, PeerType)]) -> String {
     let names: Vec<String> = members
         .iter()
         .map(|(program, role)| match role {
-            Role::Participant => program.name().to_owned(),
-            Role::Observer => format!("{} (observer)", program.name()),
+            PeerType::Participant => program.name().to_owned(),
+            PeerType::Observer => format!("{} (observer)", program.name()),
         })
         .collect();
     names.join(", ")
@@ -121,9 +122,9 @@ struct Mix {
 
 impl Mix {
     /// Starts it with the first member as leader.
-    fn start(members: &[(Program, Role)]) -> Self {
+    fn start(members: &[(Program, PeerType)]) -> Self {
         let reversed: Vec<_> = members.iter().rev().cloned().collect();
-        let voter = |id: &usize| reversed[id - 1].1 == Role::Participant;
+        let voter = |id: &usize| reversed[id - 1].1 == PeerType::Participant;
         let ensemble = Ensemble::prepare(&reversed, config());
         let voters: Vec<usize> = ensemble.ids().filter(voter).rev().collect();
         let mut mix = Mix { ensemble, what: names(members), voters, written: 0 };

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use ringkeeper::id::Zxid;
 use ringkeeper::proto::opcode::OpCode;
 use ringkeeper_rawclient::{Body, OPEN_ACL, Session};
-use ringkeeper_testkit::{Ensemble, Program, Role};
+use ringkeeper_testkit::{Ensemble, PeerType, Program};
 
 use crate::ground::{LIMIT, LONG_MS, config, everything, ours, turn};
 use crate::same;
@@ -59,9 +59,9 @@ fn learners_of_apache_zookeeper_hear_of_their_requests_in_their_order_from_a_bus
 
 fn behind_a_busy_leader(kind: &Program) {
     let members = [
-        (kind.clone(), Role::Observer),
-        (kind.clone(), Role::Participant),
-        (ours(), Role::Participant),
+        (kind.clone(), PeerType::Observer),
+        (kind.clone(), PeerType::Participant),
+        (ours(), PeerType::Participant),
     ];
     let mut ensemble = Ensemble::prepare(&members, config());
     ensemble.start_all();

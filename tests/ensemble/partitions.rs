@@ -4,7 +4,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ringkeeper_testkit::{Ensemble, Link, Network, Program, Role};
+use ringkeeper_testkit::{Ensemble, Link, Network, PeerType, Program};
 
 use crate::faults::wait_quorum;
 use crate::ground::{LIMIT, config, everything, ours, turn};
@@ -87,7 +87,7 @@ fn nothing_acknowledged_is_lost_when_the_network_breaks() {
 }
 
 fn tell_all(network: &Network, program: &Program) {
-    let members = vec![(program.clone(), Role::Participant); SERVERS];
+    let members = vec![(program.clone(), PeerType::Participant); SERVERS];
     // Each host is a namespace of its own: who listens everywhere is heard by nobody else.
     let config = config().line("quorumListenOnAllIPs=true");
     let mut ensemble = Ensemble::prepare_in(network, &members, config);

@@ -9,7 +9,7 @@ use ringkeeper::error::ErrorCode;
 use ringkeeper::id::{SessionId, Zxid};
 use ringkeeper::proto::opcode::OpCode;
 use ringkeeper_rawclient::{Body, Connection, Failure, OPEN_ACL, Roaming, Session, SessionError};
-use ringkeeper_testkit::{Config, Ensemble, Mode, Program, Role};
+use ringkeeper_testkit::{Config, Ensemble, Mode, PeerType, Program};
 
 use crate::faults::{one_leader, wait_quorum};
 use crate::ground::{LIMIT, LONG_MS, config, ours, turn};
@@ -51,7 +51,7 @@ fn configuration(session: &mut Roaming) -> String {
 #[test]
 fn servers_come_and_go_and_change_their_roles_under_load() {
     let _turn = turn();
-    let members = vec![(ours(), Role::Participant); 4];
+    let members = vec![(ours(), PeerType::Participant); 4];
     let config = config().line("reconfigEnabled=true").line("skipACL=yes");
     let mut ensemble = Ensemble::prepare(&members, config);
     for id in 1..=3 {

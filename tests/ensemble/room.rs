@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ringkeeper_rawclient::{OPEN_ACL, Session};
-use ringkeeper_testkit::{Ensemble, Role};
+use ringkeeper_testkit::{Ensemble, PeerType};
 
 use crate::ground::{LIMIT, LONG_MS, config, ours, turn};
 use crate::same;
@@ -54,7 +54,7 @@ impl Drop for SmallDisk {
 #[test]
 fn a_member_without_room_for_its_leaders_tree_begins_anew_until_there_is_some() {
     let _turn = turn();
-    let members = [1, 2, 3].map(|_| (ours(), Role::Participant));
+    let members = [1, 2, 3].map(|_| (ours(), PeerType::Participant));
     let config = config().line("preAllocSize=1024").flag("-Dzookeeper.forceSnapshotSync=true");
     let mut ensemble = Ensemble::prepare(&members, config);
     let disk = SmallDisk::over(ensemble.server(1).data_dir(), 40);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::ensemble::PeerAddressCheck;
+use super::super::quorum::PeerAddressCheck;
 use super::super::settings::{DigestAlgorithm, FilesReadableBy, LogFormat, LogLevel, Whitelist};
 use super::super::value::{Below, Form, Kind, interval_ms};
 use super::{

@@ -6,8 +6,8 @@
 //! its value and the one that shows it.
 
 mod acted;
-mod ensemble;
 mod meaningless;
+mod quorum;
 mod row;
 pub(super) mod security;
 mod unbuilt;
@@ -237,7 +237,7 @@ impl Key {
 pub fn all() -> impl Iterator<Item = &'static Key> {
     [
         acted::KEYS,
-        ensemble::KEYS,
+        quorum::KEYS,
         security::X509_KEYS,
         security::KEYS,
         unbuilt::KEYS,

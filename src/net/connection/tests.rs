@@ -76,8 +76,12 @@ fn the_core_hears_of_the_bytes_that_it_counts_and_of_no_others_however_many() {
     let (connection, mut client) = connect(&table, &core);
     let bytes = vec![7; 8 << 20];
     for is_reported in [false, true, false] {
-        let send =
-            Send { conn: connection.id, bytes: bytes.clone(), is_reported, ..Send::default() };
+        let send = Outgoing {
+            conn: connection.id,
+            bytes: bytes.clone(),
+            is_reported,
+            ..Outgoing::default()
+        };
         table.deliver(send);
     }
     let mut left = 3 * bytes.len();
@@ -109,7 +113,11 @@ fn the_end_of_a_stream_that_came_while_it_was_not_read_is_heard_of_afterwards() 
         match why {
             "throttled" => table.count(&connection, 20, 2000),
             "waits for answers" => table.count(&connection, 1, 8 << 20),
-            _ => drop(table.deliver(Send { conn, bytes: vec![7; output], ..Send::default() })),
+            _ => drop(table.deliver(Outgoing {
+                conn,
+                bytes: vec![7; output],
+                ..Outgoing::default()
+            })),
         }
         client.write_all(&FRAME).unwrap();
         client.shutdown(std::net::Shutdown::Write).unwrap();
@@ -128,7 +136,7 @@ fn the_end_of_a_stream_that_came_while_it_was_not_read_is_heard_of_afterwards() 
                 reactor.dispatch().unwrap();
             }
         } else {
-            table.deliver(Send { conn, answered: 21, ..Send::default() });
+            table.deliver(Outgoing { conn, answered: 21, ..Outgoing::default() });
         }
         until(&reactor, why, || core.ended.get());
         assert_eq!(core.frame_bytes.get(), 2 * FRAME.len(), "{why}");
@@ -148,7 +156,7 @@ fn what_follows_a_word_in_a_later_read_does_not_end_the_connection_before_its_an
     until(&reactor, "the end of the stream", || connection.input_over.get());
     assert!(!core.closed.get() && core.words.get() == 1 && core.frame_bytes.get() == 0);
     let bytes = b"imok".to_vec();
-    table.deliver(Send { conn: connection.id, bytes, close: true, ..Send::default() });
+    table.deliver(Outgoing { conn: connection.id, bytes, close: true, ..Outgoing::default() });
     let mut answer = String::new();
     until(&reactor, "the end", || core.closed.get());
     client.read_to_string(&mut answer).unwrap();
@@ -184,7 +192,7 @@ fn a_connection_whose_client_does_not_close_its_side_counts_for_as_long_as_it_is
         .map(|_| {
             let (connection, client) = connect(&table, &core);
             connection.clone().run();
-            table.deliver(Send { conn: connection.id, close: true, ..Send::default() });
+            table.deliver(Outgoing { conn: connection.id, close: true, ..Outgoing::default() });
             client
         })
         .collect();
@@ -212,7 +220,7 @@ fn long_requests_count_in_full_when_the_short_ones_before_them_are_answered() {
         table.count(&connection, 1, 1 << 20);
     }
     let conn = connection.id;
-    table.deliver(Send { conn, answered: 100, ..Send::default() });
+    table.deliver(Outgoing { conn, answered: 100, ..Outgoing::default() });
     assert_eq!(connection.outstanding_bytes.get(), 5 << 20);
     client.write_all(&FRAME).unwrap();
     for _ in 0..3 {
@@ -220,7 +228,7 @@ fn long_requests_count_in_full_when_the_short_ones_before_them_are_answered() {
         reactor.dispatch().unwrap();
     }
     assert_eq!(core.frame_bytes.get(), 0, "it is not read on");
-    table.deliver(Send { conn, answered: 1, ..Send::default() });
+    table.deliver(Outgoing { conn, answered: 1, ..Outgoing::default() });
     until(&reactor, "there is room", || core.frame_bytes.get() == FRAME.len());
 }
 
@@ -236,14 +244,14 @@ fn requests_of_a_client_that_does_not_read_slow_nobody_else_down() {
     // One is answered, and the client does not read the answer: the others wait for that.
     let reply = vec![7; 8 << 20];
     let length = reply.len();
-    table.deliver(Send { conn: slow.id, bytes: reply, answered: 1, ..Send::default() });
+    table.deliver(Outgoing { conn: slow.id, bytes: reply, answered: 1, ..Outgoing::default() });
     assert!(slow.unsent_bytes() > 0, "more than a socket holds");
     assert!(!table.is_throttled());
     table.count(&slow, 20, 2000);
     assert!(!table.is_throttled());
     table.count(&other, 11, 100);
     assert!(table.is_throttled(), "others count as ever");
-    table.deliver(Send { conn: other.id, answered: 11, ..Send::default() });
+    table.deliver(Outgoing { conn: other.id, answered: 11, ..Outgoing::default() });
     assert!(!table.is_throttled());
 
     // The client reads, and its requests are executed.
@@ -254,13 +262,13 @@ fn requests_of_a_client_that_does_not_read_slow_nobody_else_down() {
         slow.flush(slow.unsent.borrow_mut(), usize::MAX).0.unwrap();
     }
     assert!(table.is_throttled());
-    table.deliver(Send { conn: slow.id, answered: 39, ..Send::default() });
+    table.deliver(Outgoing { conn: slow.id, answered: 39, ..Outgoing::default() });
     assert_eq!(table.shared.outstanding.get(), 0);
     assert_eq!(table.shared.outstanding_bytes.get(), 0);
     // A connection that ends while it is excused leaves no count behind.
     table.count(&other, 5, 100);
     let bytes = vec![7; 8 << 20];
-    table.deliver(Send { conn: other.id, bytes, answered: 1, ..Send::default() });
+    table.deliver(Outgoing { conn: other.id, bytes, answered: 1, ..Outgoing::default() });
     table.remove(&other);
     assert_eq!(table.shared.outstanding.get(), 0);
 }
@@ -288,7 +296,7 @@ fn a_frame_that_has_begun_and_does_not_end_is_given_up_unless_the_server_itself_
     client.write_all(&[7]).unwrap();
     until(&reactor, "it is not read", || connection.waits_for_answers.get());
     look(1000);
-    table.deliver(Send { conn: connection.id, answered: 2, ..Send::default() });
+    table.deliver(Outgoing { conn: connection.id, answered: 2, ..Outgoing::default() });
     until(&reactor, "the byte", || connection.partial.borrow().len() == 8005);
     look(limits::FRAME_LOOKS_MIN + 10);
     assert!(connection.end.borrow().is_none());
@@ -343,7 +351,7 @@ fn when_all_hold_too_much_those_go_who_hold_most_for_longest() {
     let ends: Vec<_> = cores.iter().map(|core| connect(&table, core)).collect();
     let give = |place: usize, mib: usize| {
         let conn = ends[place].0.id;
-        drop(table.deliver(Send { conn, bytes: vec![7; mib << 20], ..Send::default() }));
+        drop(table.deliver(Outgoing { conn, bytes: vec![7; mib << 20], ..Outgoing::default() }));
         table.settle();
     };
     let gone = || cores.iter().map(|core| core.closed.get()).collect::<Vec<_>>();
@@ -361,7 +369,7 @@ fn when_all_hold_too_much_those_go_who_hold_most_for_longest() {
     assert_eq!(budget.closed().0, 1);
     assert!(budget.held() >> 20 < 40 && budget.held() >> 20 >= 28, "{budget:?}");
     // Connections are also closed if others hold the rest of the memory, but not all at once.
-    drop(table.deliver(Send { conn: ends[2].0.id, bytes: Vec::new(), ..Send::default() }));
+    drop(table.deliver(Outgoing { conn: ends[2].0.id, bytes: Vec::new(), ..Outgoing::default() }));
     table.remove(&ends[2].0);
     table.settle();
     assert_eq!(budget.held() >> 20, 9);
@@ -397,7 +405,7 @@ fn a_connection_that_the_core_has_closed_ends_however_slowly_its_client_reads() 
     let (connection, mut client) = connect(&table, &core);
     connection.clone().run();
     let bytes = vec![7; 16 << 20];
-    table.deliver(Send { conn: connection.id, bytes, close: true, ..Send::default() });
+    table.deliver(Outgoing { conn: connection.id, bytes, close: true, ..Outgoing::default() });
     let begun = Instant::now();
     let patience = OUTPUT_STALL + Duration::from_secs(16);
     let mut taken = vec![0; 50_000];
@@ -421,15 +429,18 @@ fn what_is_short_does_not_wait_behind_long_pieces_for_others() {
     let cores: Vec<Rc<Silent>> = (0..21).map(|_| Rc::default()).collect();
     let mut ends: Vec<_> = cores.iter().map(|core| connect(&table, core)).collect();
     ends.iter().for_each(|(connection, _)| connection.clone().run());
-    let send =
-        |place: usize, bytes: Vec<u8>| Send { conn: ends[place].0.id, bytes, ..Send::default() };
+    let send = |place: usize, bytes: Vec<u8>| Outgoing {
+        conn: ends[place].0.id,
+        bytes,
+        ..Outgoing::default()
+    };
     let long = |byte: u8| vec![byte; 100_000];
-    let mut sends: Vec<Send> = (0..20).map(|place| send(place, long(1))).collect();
+    let mut sends: Vec<Outgoing> = (0..20).map(|place| send(place, long(1))).collect();
     sends.extend((0..20).map(|place| send(place, long(2))));
     // After the bytes for which its connection waits.
     sends.push(send(0, vec![3; 10]));
     sends.push(send(20, vec![4; 10]));
-    sends.push(Send { close: true, ..send(1, vec![5; 10]) });
+    sends.push(Outgoing { close: true, ..send(1, vec![5; 10]) });
     table.deliver_all(sends);
     assert_eq!(ends[20].0.unsent_bytes(), 0, "it is on its way");
     let unsent = |place: usize| ends[place].0.unsent_bytes();

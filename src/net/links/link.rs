@@ -16,7 +16,7 @@ use super::{Links, Shared};
 use crate::id::ServerId;
 use crate::limits;
 use crate::link::LinkId;
-use crate::runtime::{Readiness, Ready, Timer, Watch};
+use crate::runtime::{Readiness, Registration, SocketOwner, Timer};
 
 /// Reads of a closing link before others get their turn; its input is discarded.
 const READS_PER_TURN: usize = 4;
@@ -47,7 +47,7 @@ pub(super) struct Link {
     /// The members that have this address, if addresses are checked.
     may_be: RefCell<Option<Vec<ServerId>>>,
     /// The watch on the socket; none before the link runs and after its end.
-    watch: RefCell<Option<Watch>>,
+    watch: RefCell<Option<Registration>>,
     unsent: RefCell<Unsent>,
     end: RefCell<Option<End>>,
     paused: Cell<bool>,
@@ -365,7 +365,7 @@ impl Link {
     }
 }
 
-impl Ready for Link {
+impl SocketOwner for Link {
     fn ready(self: Rc<Self>, what: Readiness) {
         if matches!(&*self.end.borrow(), Some(End::ByCore)) {
             self.depart();

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::helpers::Job;
 use super::{Links, Waiting};
 use crate::link::{Endpoint, Port};
-use crate::runtime::{Readiness, Ready, Timer, Watch, accept};
+use crate::runtime::{Readiness, Registration, SocketOwner, Timer, accept};
 
 /// Time between two attempts to listen.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
@@ -49,7 +49,7 @@ pub(super) struct Inner {
     began: Instant,
     attempts: Cell<u32>,
     /// The socket, once it is bound, and the watch on it.
-    bound: RefCell<Option<(Watch, Rc<TcpListener>)>>,
+    bound: RefCell<Option<(Registration, Rc<TcpListener>)>>,
     pause: RefCell<Option<Timer>>,
     stopped: Cell<bool>,
 }
@@ -192,7 +192,7 @@ impl Inner {
     }
 }
 
-impl Ready for Inner {
+impl SocketOwner for Inner {
     fn ready(self: Rc<Self>, _: Readiness) {
         if self.pause.borrow().is_some() {
             return;

@@ -1,6 +1,6 @@
 //! What an operator may see of a member.
 
-use super::{Member, Role};
+use super::{Member, MemberRole};
 use crate::zab::leader::LeaderFacts;
 use crate::zab::learner::{LearnerKind, SyncMode};
 use crate::zab::{Leader, PeerCounts, PeerFacts, PeerPhase, PeerState, Standing};
@@ -9,9 +9,9 @@ impl Member {
     /// What it is, also while it only tries to be that.
     pub fn state(&self) -> PeerState {
         match &self.role {
-            Role::Looking(_) | Role::Waiting { .. } => PeerState::Looking,
-            Role::Leading(_) => PeerState::Leading,
-            Role::Learning(learner) => match learner.target().kind {
+            MemberRole::Looking(_) | MemberRole::Waiting { .. } => PeerState::Looking,
+            MemberRole::Leading(_) => PeerState::Leading,
+            MemberRole::Learning(learner) => match learner.target().kind {
                 LearnerKind::Follower => PeerState::Following,
                 LearnerKind::Observer => PeerState::Observing,
             },
@@ -26,10 +26,10 @@ impl Member {
     /// What it knows about itself and its ensemble.
     pub fn facts(&self) -> PeerFacts {
         let (state, leader, learner_master, phase) = match &self.role {
-            Role::Looking(_) | Role::Waiting { .. } => {
+            MemberRole::Looking(_) | MemberRole::Waiting { .. } => {
                 (PeerState::Looking, None, None, PeerPhase::Election)
             }
-            Role::Leading(leader) => {
+            MemberRole::Leading(leader) => {
                 let phase = if leader.is_active() {
                     PeerPhase::Broadcast
                 } else if leader.epoch().is_some() {
@@ -39,7 +39,7 @@ impl Member {
                 };
                 (PeerState::Leading, Some(self.me()), None, phase)
             }
-            Role::Learning(learner) => {
+            MemberRole::Learning(learner) => {
                 let target = learner.target();
                 let (state, master) = match target.kind {
                     LearnerKind::Follower => (PeerState::Following, None),
@@ -49,12 +49,12 @@ impl Member {
             }
         };
         let sync_mode = match &self.role {
-            Role::Learning(learner) => learner.sync_mode().map(|mode| match mode {
+            MemberRole::Learning(learner) => learner.sync_mode().map(|mode| match mode {
                 SyncMode::Diff => "DIFF",
                 SyncMode::Trunc => "TRUNC",
                 SyncMode::Snap => "SNAP",
             }),
-            Role::Looking(_) | Role::Waiting { .. } | Role::Leading(_) => None,
+            MemberRole::Looking(_) | MemberRole::Waiting { .. } | MemberRole::Leading(_) => None,
         };
         PeerFacts {
             me: self.me(),
@@ -85,7 +85,7 @@ impl Member {
 
     /// Forgets the sizes of proposals (`srst`).
     pub fn reset_stats(&mut self) {
-        if let Role::Leading(leader) = &mut self.role {
+        if let MemberRole::Leading(leader) = &mut self.role {
             leader.reset_stats();
         }
     }

@@ -1,6 +1,6 @@
 //! From one role to another.
 
-use super::{Member, Role};
+use super::{Member, MemberRole};
 use crate::election::{Outcome, Vote};
 use crate::id::{Epoch, ServerId, Zxid};
 use crate::link::{LinkEvent, LinkOp, Port};
@@ -44,7 +44,7 @@ impl Member {
     pub(super) fn collect(&mut self) {
         for _ in 0..STEPS_MAX {
             match &mut self.role {
-                Role::Leading(leader) => {
+                MemberRole::Leading(leader) => {
                     if leader.lasting_mut().ready.last().durable.is_some() {
                         leader.lasting_mut().ready.begin();
                     }
@@ -53,7 +53,7 @@ impl Member {
                         self.standing = *standing;
                     }
                 }
-                Role::Learning(learner) => {
+                MemberRole::Learning(learner) => {
                     learner.relay_asked();
                     // Pieces of a tree are handed over one by one: when the tree is whole, what
                     // stands behind it comes back.
@@ -61,11 +61,11 @@ impl Member {
                         learner.flush();
                     }
                 }
-                Role::Looking(_) | Role::Waiting { .. } => {}
+                MemberRole::Looking(_) | MemberRole::Waiting { .. } => {}
             }
-            let was_leading = matches!(self.role, Role::Leading(_));
+            let was_leading = matches!(self.role, MemberRole::Leading(_));
             self.settle();
-            if was_leading == matches!(self.role, Role::Leading(_)) {
+            if was_leading == matches!(self.role, MemberRole::Leading(_)) {
                 return;
             }
         }
@@ -79,13 +79,13 @@ impl Member {
         }
         match outcome {
             Some(Outcome::Elected(elected)) => {
-                if matches!(self.role, Role::Looking(_)) {
+                if matches!(self.role, MemberRole::Looking(_)) {
                     self.on_elected(elected.leader);
                 }
                 return true;
             }
             Some(Outcome::NewerConfig(config)) => {
-                if matches!(self.role, Role::Looking(_)) {
+                if matches!(self.role, MemberRole::Looking(_)) {
                     self.role.lasting_mut().try_config(self.now, config);
                     self.tell_config();
                     self.look();
@@ -94,8 +94,10 @@ impl Member {
             }
             Some(Outcome::Deserted(leader)) => {
                 match &mut self.role {
-                    Role::Waiting { leader: elected, .. } if *elected == leader => self.look(),
-                    Role::Learning(learner)
+                    MemberRole::Waiting { leader: elected, .. } if *elected == leader => {
+                        self.look()
+                    }
+                    MemberRole::Learning(learner)
                         if learner.is_connecting() && learner.target().leader == leader =>
                     {
                         let reason = "it votes for another one, and was not reached".to_owned();
@@ -103,8 +105,10 @@ impl Member {
                     }
                     // It was elected and has changed its mind in one breath: of the two only this
                     // was heard here.
-                    Role::Looking(_) => self.look(),
-                    Role::Waiting { .. } | Role::Leading(_) | Role::Learning(_) => {}
+                    MemberRole::Looking(_) => self.look(),
+                    MemberRole::Waiting { .. }
+                    | MemberRole::Leading(_)
+                    | MemberRole::Learning(_) => {}
                 }
                 return true;
             }
@@ -113,20 +117,23 @@ impl Member {
         self.note_standing();
         self.tell_config();
         match &self.role {
-            Role::Waiting { leader, .. } if self.now >= self.hold_until => {
+            MemberRole::Waiting { leader, .. } if self.now >= self.hold_until => {
                 let leader = *leader;
                 self.join(leader);
                 true
             }
-            Role::Leading(leader) if leader.failure().is_some() => {
+            MemberRole::Leading(leader) if leader.failure().is_some() => {
                 self.step_down();
                 true
             }
-            Role::Learning(learner) if learner.failure().is_some() => {
+            MemberRole::Learning(learner) if learner.failure().is_some() => {
                 self.leave_leader();
                 true
             }
-            Role::Looking(_) | Role::Waiting { .. } | Role::Leading(_) | Role::Learning(_) => false,
+            MemberRole::Looking(_)
+            | MemberRole::Waiting { .. }
+            | MemberRole::Leading(_)
+            | MemberRole::Learning(_) => false,
         }
     }
 
@@ -180,7 +187,7 @@ impl Member {
             .lasting()
             .unvouched
             .as_ref()
-            .filter(|_| matches!(self.role, Role::Looking(_)))?;
+            .filter(|_| matches!(self.role, MemberRole::Looking(_)))?;
         let options = &self.role.lasting().options;
         Some(tried.since.plus_ms(options.tick_ms.saturating_mul(options.init_limit)))
     }
@@ -233,7 +240,7 @@ impl Member {
         };
         self.joining_since = self.now;
         let learner = Learner::new(target, self.now, self.role.end());
-        self.role = Role::Learning(Box::new(learner));
+        self.role = MemberRole::Learning(Box::new(learner));
     }
 
     fn lead(&mut self) {
@@ -277,11 +284,11 @@ impl Member {
                 leader.handle_link(self.now, LinkEvent::Received { link, bytes });
             }
         }
-        self.role = Role::Leading(Box::new(leader));
+        self.role = MemberRole::Leading(Box::new(leader));
     }
 
     fn leave_leader(&mut self) {
-        let Role::Learning(learner) = &self.role else { return };
+        let MemberRole::Learning(learner) = &self.role else { return };
         let left = learner.failure().expect("it was left for a reason").clone();
         let leader = learner.target().leader;
         let phase = learner.phase();
@@ -311,7 +318,7 @@ impl Member {
     }
 
     fn step_down(&mut self) {
-        let Role::Leading(leader) = &self.role else { return };
+        let MemberRole::Leading(leader) = &self.role else { return };
         let reason = leader.failure().expect("it steps down for a reason").to_owned();
         tracing::warn!(reason, "this server leads no more");
         let designated = leader.designated();
@@ -352,7 +359,7 @@ impl Member {
 
     /// It leads no more: what it wanted done last is kept, and what it has counted.
     fn end_lead(&mut self) {
-        let Role::Leading(leader) = &mut self.role else { return };
+        let MemberRole::Leading(leader) = &mut self.role else { return };
         leader.flush();
         let facts = leader.facts();
         super::facts::add_reign(&mut leader.lasting_mut().counts, &facts);
@@ -362,22 +369,22 @@ impl Member {
     /// Ends whatever it does, at once.
     pub(super) fn end_role(&mut self, reason: &str) {
         match &mut self.role {
-            Role::Leading(leader) => {
+            MemberRole::Leading(leader) => {
                 leader.resign(reason);
                 self.end_lead();
             }
-            Role::Learning(learner) => {
+            MemberRole::Learning(learner) => {
                 learner.abandon(reason.to_owned());
                 self.role.look();
                 self.end_observers();
             }
-            Role::Looking(_) | Role::Waiting { .. } => self.role.look(),
+            MemberRole::Looking(_) | MemberRole::Waiting { .. } => self.role.look(),
         }
     }
 
     /// Observers learn from it while it follows.
     fn begin_observers(&mut self, epoch: Epoch) {
-        let Role::Learning(learner) = &self.role else { return };
+        let MemberRole::Learning(learner) = &self.role else { return };
         let is_follower = learner.target().kind == LearnerKind::Follower;
         let answers_fences = learner.is_below_a_ringkeeper();
         if is_follower && self.role.lasting().options.observer_master.is_some() {
@@ -440,19 +447,19 @@ impl Member {
     /// Takes note of a role that is in effect: others who look are told its epoch.
     fn note_standing(&mut self) {
         let epoch = match &mut self.role {
-            Role::Learning(learner) => {
+            MemberRole::Learning(learner) => {
                 if let Some(standing) = learner.standing() {
                     self.standing = standing;
                 }
                 learner.is_up_to_date()
             }
-            Role::Leading(leader) => {
+            MemberRole::Leading(leader) => {
                 for server in self.election.take_looking() {
                     leader.handle_looking(self.now, server);
                 }
                 leader.epoch().filter(|_| leader.is_active())
             }
-            Role::Looking(_) | Role::Waiting { .. } => None,
+            MemberRole::Looking(_) | MemberRole::Waiting { .. } => None,
         };
         if let Some(epoch) = epoch
             && self.joined_at.is_none()
@@ -476,8 +483,8 @@ impl Member {
         let sync_ms = ms_since(self.joining_since);
         let is_leading = self.leader().is_some();
         let kind = match &self.role {
-            Role::Learning(learner) => Some(learner.target().kind),
-            Role::Looking(_) | Role::Waiting { .. } | Role::Leading(_) => None,
+            MemberRole::Learning(learner) => Some(learner.target().kind),
+            MemberRole::Looking(_) | MemberRole::Waiting { .. } | MemberRole::Leading(_) => None,
         };
         let counts = &mut self.role.lasting_mut().counts;
         if let Some(ms) = unavailable_ms {

@@ -1,6 +1,6 @@
 //! What the replica asks of a leader or a learner, passed on to it.
 
-use super::{Member, Role};
+use super::{Member, MemberRole};
 use crate::id::{SessionId, Zxid};
 use crate::link::LinkId;
 use crate::proto::txn::Txn;
@@ -43,21 +43,21 @@ impl Member {
 
     /// A learner's sync: answered when what is proposed so far is committed.
     pub fn answer_sync(&mut self, link: LinkId) {
-        if let Role::Leading(leader) = &mut self.role {
+        if let MemberRole::Leading(leader) = &mut self.role {
             leader.answer_sync(link);
         }
     }
 
     /// All that a learner has passed on before its fence is proposed or refused.
     pub fn answer_fence(&mut self, link: LinkId) {
-        if let Role::Leading(leader) = &mut self.role {
+        if let MemberRole::Leading(leader) = &mut self.role {
             leader.answer_fence(link);
         }
     }
 
     /// A learner's question about a session: since when it owns it, if it does.
     pub fn answer_revalidate(&mut self, link: LinkId, session: SessionId, owns: Option<Tenure>) {
-        if let Role::Leading(leader) = &mut self.role {
+        if let MemberRole::Leading(leader) = &mut self.role {
             leader.answer_revalidate(link, session, owns);
         }
     }
@@ -66,14 +66,14 @@ impl Member {
     /// `Inbound::StillLeads`. Who leads no more gets no answer.
     pub fn confirm_lead(&mut self) -> u64 {
         match &mut self.role {
-            Role::Leading(leader) => leader.confirm_lead(),
+            MemberRole::Leading(leader) => leader.confirm_lead(),
             _ => u64::MAX,
         }
     }
 
     /// A learner asks about more sessions than may wait for their end.
     pub fn refuse_questions(&mut self, link: LinkId) {
-        if let Role::Leading(leader) = &mut self.role {
+        if let MemberRole::Leading(leader) = &mut self.role {
             leader.refuse_questions(link);
         }
     }
@@ -91,7 +91,7 @@ impl Member {
     /// The database is held as of `zxid`, the last transaction handed out for commit, and has this
     /// digest if it is sure. All learners that wait take part. Then come `snapshot_piece` and at last `snapshot_ends`.
     pub fn snapshot_begins(&mut self, zxid: Zxid, digest: Option<i64>) {
-        if let Role::Leading(leader) = &mut self.role {
+        if let MemberRole::Leading(leader) = &mut self.role {
             leader.snapshot_begins(zxid, digest);
         } else if let Some((observers, view)) = self.role.lasting_mut().observers() {
             observers.snapshot_begins(zxid, digest, view);
@@ -114,7 +114,7 @@ impl Member {
 
     /// The next piece of the tree.
     pub fn snapshot_piece(&mut self, bytes: Bytes) {
-        if let Role::Leading(leader) = &mut self.role {
+        if let MemberRole::Leading(leader) = &mut self.role {
             leader.snapshot_piece(&bytes);
         } else if let Some(observers) = &mut self.role.lasting_mut().observers {
             observers.snapshot_piece(&bytes);
@@ -123,7 +123,7 @@ impl Member {
 
     /// The tree is whole, the signature behind it included.
     pub fn snapshot_ends(&mut self) {
-        if let Role::Leading(leader) = &mut self.role {
+        if let MemberRole::Leading(leader) = &mut self.role {
             leader.snapshot_ends();
         } else if let Some(observers) = &mut self.role.lasting_mut().observers {
             observers.snapshot_ends();
@@ -135,7 +135,7 @@ impl Member {
 
     /// Passes a client's request on to the leader (REQUEST).
     pub fn forward(&mut self, request: &PassedRequest<'_>) {
-        if let Role::Learning(learner) = &mut self.role {
+        if let MemberRole::Learning(learner) = &mut self.role {
             // What observers have asked for stands before it, and its answer as well.
             learner.relay_asked();
             learner.forward(request);
@@ -152,7 +152,7 @@ impl Member {
     /// that it owns it still, with a connection that is not new; only if the leader
     /// [keeps tenures](Member::keeps_tenures).
     pub fn revalidate(&mut self, session: SessionId, timeout_ms: i32, kept: Option<Tenure>) {
-        if let Role::Learning(learner) = &mut self.role {
+        if let MemberRole::Learning(learner) = &mut self.role {
             learner.relay_asked();
             learner.revalidate(session, timeout_ms, kept);
         }
@@ -162,23 +162,23 @@ impl Member {
     /// Whether it learns from a follower, which passes its requests on.
     pub fn is_below_a_follower(&self) -> bool {
         match &self.role {
-            Role::Learning(learner) => learner.target().master != learner.target().leader,
-            Role::Looking(_) | Role::Waiting { .. } | Role::Leading(_) => false,
+            MemberRole::Learning(learner) => learner.target().master != learner.target().leader,
+            MemberRole::Looking(_) | MemberRole::Waiting { .. } | MemberRole::Leading(_) => false,
         }
     }
 
     /// Whether the leader tells a connection that is kept from one that is new.
     pub fn keeps_tenures(&self) -> bool {
         match &self.role {
-            Role::Learning(learner) => learner.is_below_a_ringkeeper(),
-            Role::Leading(_) => true,
-            Role::Looking(_) | Role::Waiting { .. } => false,
+            MemberRole::Learning(learner) => learner.is_below_a_ringkeeper(),
+            MemberRole::Leading(_) => true,
+            MemberRole::Looking(_) | MemberRole::Waiting { .. } => false,
         }
     }
 
     /// Answers [`Inbound::Ping`](crate::zab::Inbound::Ping) with the sessions heard of and their timeouts in ms.
     pub fn answer_ping(&mut self, zxid: Zxid, touched: impl Iterator<Item = (SessionId, i32)>) {
-        if let Role::Learning(learner) = &mut self.role {
+        if let MemberRole::Learning(learner) = &mut self.role {
             learner.answer_ping(zxid, touched);
         }
         self.settle();
@@ -187,7 +187,7 @@ impl Member {
     /// The tree is whole, and has this digest if it is sure; `rest` is what came behind it.
     pub fn snapshot_received(&mut self, now: MonoUs, digest: Option<i64>, rest: &[u8]) {
         self.now = now;
-        if let Role::Learning(learner) = &mut self.role {
+        if let MemberRole::Learning(learner) = &mut self.role {
             learner.snapshot_received(digest, rest);
         }
         self.settle();
@@ -196,7 +196,7 @@ impl Member {
     /// The tree cannot be read: the leader is left.
     pub fn snapshot_refused(&mut self, now: MonoUs, reason: &str) {
         self.now = now;
-        if let Role::Learning(learner) = &mut self.role {
+        if let MemberRole::Learning(learner) = &mut self.role {
             learner.snapshot_refused(reason);
         }
         self.settle();

@@ -20,7 +20,7 @@ use crate::proto::{AclEntry, AclVector, Id, OpCode};
 use crate::quorum::Config;
 use crate::quorum::PeerOptions;
 use crate::recovery::{MemoryFolder, Recovered, RecoveryOptions, discard_after, recover, truncate};
-use crate::replica::ensemble::Role;
+use crate::replica::ensemble::ReplicaRole;
 use crate::replica::{Fatal, Output, Reload, Reloaded, Replica, ReplicaOptions};
 use crate::time::{MonoUs, Now, WallMs};
 use crate::watch::WatchBounds;
@@ -415,7 +415,8 @@ fn start(
     let peer = Peer::Scripted(Box::new(scripted));
     let me = ServerId(1);
     let options = options.clone();
-    let mut replica = Replica::assemble(options, peer, Role::Looking, me, recovered, now, seed);
+    let mut replica =
+        Replica::assemble(options, peer, ReplicaRole::Looking, me, recovered, now, seed);
     replica.pipeline.steps.start_epochs(epochs);
     replica
 }

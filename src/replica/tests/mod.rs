@@ -1,11 +1,11 @@
 //! Conversations with a replica over a disk in memory.
 
+mod across_servers;
 mod back_pressure;
 mod cluster;
 mod coming_back;
 mod disk;
 pub(super) mod durability;
-mod ensemble;
 mod forwarding;
 mod growth;
 mod harness;

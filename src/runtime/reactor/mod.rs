@@ -18,7 +18,7 @@
 //! through an epoll of its own, which holds nothing open ([`Reactor::watch_unheld`]).
 //!
 //! Readiness is edge-triggered: an owner reads until it gets less than it asked for, or asks to be called
-//! [`Watch::again`].
+//! [`Registration::again`].
 
 #[cfg(test)]
 mod tests;
@@ -54,7 +54,7 @@ const ROOM_AGAIN: Duration = Duration::from_millis(100);
 const HUNG_UP: u32 = (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) as u32;
 
 /// The owner of a socket, which is called when the socket is ready.
-pub trait Ready {
+pub trait SocketOwner {
     /// The socket is ready, or the owner asked to be called again.
     fn ready(self: Rc<Self>, what: Readiness);
 }
@@ -62,7 +62,7 @@ pub trait Ready {
 /// The readiness of a socket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Readiness {
-    /// There is room to write; reported once after [`Watch::want_room`].
+    /// There is room to write; reported once after [`Registration::want_room`].
     pub room: bool,
     /// The other side will send no more, or there is, or may be, an error: reading on shows it. Once set, it is
     /// reported each time, because the kernel reports it only once:
@@ -143,7 +143,7 @@ struct Open {
     fd: RawFd,
     /// The epoll through which it is polled for input, if its file must not be held open.
     through: Option<OwnedFd>,
-    owner: Rc<dyn Ready>,
+    owner: Rc<dyn SocketOwner>,
     waits_for_room: bool,
     /// Its owner is called before others.
     is_urgent: bool,
@@ -225,12 +225,12 @@ impl Reactor {
 
     /// From now on calls `owner` when a socket is ready, also for input that is already there. The socket must be
     /// non-blocking, and must stay open until the watch is dropped.
-    pub fn watch(&self, socket: BorrowedFd<'_>, owner: Rc<dyn Ready>) -> Watch {
+    pub fn watch(&self, socket: BorrowedFd<'_>, owner: Rc<dyn SocketOwner>) -> Registration {
         self.watch_through(socket, None, owner, false)
     }
 
     /// The same for a socket whose owner is called before other owners, and before the inbox is read.
-    pub fn watch_first(&self, socket: BorrowedFd<'_>, owner: Rc<dyn Ready>) -> Watch {
+    pub fn watch_first(&self, socket: BorrowedFd<'_>, owner: Rc<dyn SocketOwner>) -> Registration {
         self.inner.urgent.set(self.inner.urgent.get() + 1);
         self.watch_through(socket, None, owner, true)
     }
@@ -238,7 +238,7 @@ impl Reactor {
     /// The same for a socket that is to close at once if this process is killed, such as a listening one: otherwise the
     /// kernel would accept returning clients without a server. It costs one more descriptor, and one more read each
     /// time, because the end of a stream looks like input.
-    pub fn watch_unheld(&self, socket: BorrowedFd<'_>, owner: Rc<dyn Ready>) -> Watch {
+    pub fn watch_unheld(&self, socket: BorrowedFd<'_>, owner: Rc<dyn SocketOwner>) -> Registration {
         // If no descriptors are left, the socket is held open, which matters less.
         self.watch_through(socket, epoll_of(socket).ok(), owner, false)
     }
@@ -247,9 +247,9 @@ impl Reactor {
         &self,
         socket: BorrowedFd<'_>,
         through: Option<OwnedFd>,
-        owner: Rc<dyn Ready>,
+        owner: Rc<dyn SocketOwner>,
         is_urgent: bool,
-    ) -> Watch {
+    ) -> Registration {
         // An epoll does not distinguish the end of a stream from input.
         let hung_up = through.is_some();
         let fd = socket.as_raw_fd();
@@ -257,7 +257,7 @@ impl Reactor {
         let fd = open.input_fd();
         let key = self.inner.sources.borrow_mut().insert(open);
         self.inner.poll_input(key, fd);
-        Watch { reactor: self.clone(), key }
+        Registration { reactor: self.clone(), key }
     }
 
     /// Calls `then` from [`Reactor::dispatch`] when `delay` is over, unless the timer is dropped.
@@ -602,12 +602,12 @@ impl Sources {
 }
 
 /// As long as it lives, its owner is called when the socket is ready. It keeps the owner alive.
-pub struct Watch {
+pub struct Registration {
     reactor: Reactor,
     key: Key,
 }
 
-impl Watch {
+impl Registration {
     /// Makes the next dispatch call the owner.
     pub fn again(&self) {
         let mut again = self.reactor.inner.again.borrow_mut();
@@ -633,7 +633,7 @@ impl Watch {
     }
 }
 
-impl Watch {
+impl Registration {
     /// The end of the other side's output is an event of every poll (`IO_POLL_UNMASK` in the kernel's `io_uring/poll.c`),
     /// so a poll for room would end at once, and the next one too.
     fn tell_later(&self) {
@@ -650,7 +650,7 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for Registration {
     fn drop(&mut self) {
         let inner = &*self.reactor.inner;
         // In two steps, because dropping the owner may drop other watches.

@@ -12,7 +12,7 @@ struct Reader {
     received: RefCell<Vec<u8>>,
     told: RefCell<Vec<Readiness>>,
     ended: Cell<bool>,
-    watch: RefCell<Option<Watch>>,
+    watch: RefCell<Option<Registration>>,
 }
 
 impl Reader {
@@ -24,7 +24,7 @@ impl Reader {
         Reader::with(|reader| reactor.watch_unheld(reader.socket.as_fd(), reader.clone()))
     }
 
-    fn with(watch: impl FnOnce(&Rc<Reader>) -> Watch) -> (Rc<Reader>, OwnedFd) {
+    fn with(watch: impl FnOnce(&Rc<Reader>) -> Registration) -> (Rc<Reader>, OwnedFd) {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let (socket, other) =
             socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
@@ -45,7 +45,7 @@ impl Reader {
     }
 }
 
-impl Ready for Reader {
+impl SocketOwner for Reader {
     fn ready(self: Rc<Self>, what: Readiness) {
         self.told.borrow_mut().push(what);
         let mut chunk = [0; 512];
@@ -299,7 +299,7 @@ struct Named {
     told: Rc<RefCell<Vec<&'static str>>>,
 }
 
-impl Ready for Named {
+impl SocketOwner for Named {
     fn ready(self: Rc<Self>, _: Readiness) {
         self.told.borrow_mut().push(self.name);
     }

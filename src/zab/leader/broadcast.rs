@@ -7,7 +7,7 @@ use tracing::{debug, info, warn};
 
 use super::Leader;
 use super::discovery::{Refusal, text};
-use super::handler::Stage;
+use super::handler::HandlerStage;
 use crate::id::{ServerId, SessionId, Zxid};
 use crate::limits::LEARNER_SYNCS_MAX;
 use crate::link::LinkId;
@@ -51,10 +51,10 @@ impl Leader {
             && let Some((stage, packet)) = self.learners.next_packet(link)
         {
             let done = match stage {
-                Stage::Info => self.on_info(link, &packet),
-                Stage::AckEpoch => self.on_ack_epoch(link, &packet),
-                Stage::NewLeaderAck => self.on_new_leader_ack(link, &packet),
-                Stage::Broadcast => self.on_packet(link, &packet),
+                HandlerStage::Info => self.on_info(link, &packet),
+                HandlerStage::AckEpoch => self.on_ack_epoch(link, &packet),
+                HandlerStage::NewLeaderAck => self.on_new_leader_ack(link, &packet),
+                HandlerStage::Broadcast => self.on_packet(link, &packet),
                 _ => unreachable!("this stage does not listen"),
             };
             if let Err(reason) = done {

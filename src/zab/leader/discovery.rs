@@ -9,7 +9,7 @@ use bytes::{BufMut, BytesMut};
 use tracing::{debug, error, info, warn};
 
 use super::claims::{Claims, is_far};
-use super::handler::{Handler, Stage};
+use super::handler::{Handler, HandlerStage};
 use super::learners::{Tail, TailFor};
 use super::{Leader, history};
 use crate::id::{Epoch, ServerId, Zxid};
@@ -25,7 +25,7 @@ use crate::zab::{EpochAck, Epochs};
 
 /// Where a leader is on its way to serving. Each phase waits for what its name says.
 #[derive(Debug)]
-pub(super) enum Phase {
+pub(super) enum LeaderPhase {
     /// A quorum to say which epochs it has accepted, under the active configuration and the one that is to
     /// follow it, as in every phase.
     Discovery {
@@ -59,26 +59,26 @@ pub(super) enum Phase {
     Broadcast,
 }
 
-impl Phase {
+impl LeaderPhase {
     pub(super) fn discovery(
         options: &PeerOptions,
         config: &Config,
         epochs: Epochs,
         now: MonoUs,
-    ) -> Phase {
+    ) -> LeaderPhase {
         let me = Some(options.me).filter(|me| config.is_voter(*me));
         let claims = Claims::new(epochs.accepted, me);
-        Phase::Discovery { claims, until: init_end(options, now) }
+        LeaderPhase::Discovery { claims, until: init_end(options, now) }
     }
 
     pub(super) fn is_broadcast(&self) -> bool {
-        matches!(self, Phase::Broadcast)
+        matches!(self, LeaderPhase::Broadcast)
     }
 
     /// Until when it may last, and what an operator is told then.
     pub(super) fn limit(&self) -> Option<(MonoUs, String)> {
         match self {
-            Phase::Discovery { claims, until } => {
+            LeaderPhase::Discovery { claims, until } => {
                 let came = list(&claims.counted());
                 let mut state = format!("only the servers {came} have come to it");
                 for (server, accepted) in claims.doubted() {
@@ -86,15 +86,15 @@ impl Phase {
                 }
                 Some((*until, state))
             }
-            Phase::EpochAcks { electing, until } => Some((
+            LeaderPhase::EpochAcks { electing, until } => Some((
                 *until,
                 format!("only the servers {} have accepted its epoch", list(electing)),
             )),
-            Phase::Synchronization { acks, until, .. } => {
+            LeaderPhase::Synchronization { acks, until, .. } => {
                 Some((*until, format!("only the servers {} have its history", list(acks.acks()))))
             }
             // Our own disk.
-            Phase::Accepting { .. } | Phase::Broadcast => None,
+            LeaderPhase::Accepting { .. } | LeaderPhase::Broadcast => None,
         }
     }
 }
@@ -184,7 +184,7 @@ impl Leader {
         let is_far = !is_old
             && match (&self.phase, self.epoch) {
                 // A quorum of voters may say so.
-                (Phase::Discovery { claims, .. }, _) => {
+                (LeaderPhase::Discovery { claims, .. }, _) => {
                     claims.is_far(accepted) && !self.is_voter_anywhere(server)
                 }
                 (_, Some(epoch)) => is_far(accepted, epoch),
@@ -200,7 +200,7 @@ impl Leader {
         handler.is_old = is_old;
         handler.info_zxid = packet.zxid;
         handler.reader.set_data_bytes_max(self.lasting.options.packet_bytes_max);
-        handler.stage = Stage::Epoch;
+        handler.stage = HandlerStage::Epoch;
         let is_quiet = self.learners.kept_out.holds(server);
         info_unless!(is_quiet, "{} has come", handler.name());
         if !self.lasting.config.members.contains_key(&server) {
@@ -216,7 +216,7 @@ impl Leader {
         let voter = self.voucher(link).filter(|server| self.is_voter_anywhere(*server));
         // Old servers say a zxid there, and no epoch.
         let said = if is_old { self.lasting.epochs.accepted } else { accepted };
-        if let Phase::Discovery { claims, .. } = &mut self.phase {
+        if let LeaderPhase::Discovery { claims, .. } = &mut self.phase {
             match voter {
                 Some(voter) => claims.voter(voter, said),
                 None if is_member => claims.other(said),
@@ -268,7 +268,7 @@ impl Leader {
     /// elsewhere must not take an ensemble's leader from it, nor be elected for that epoch.
     // ZooKeeper: Leader waits for initLimit in that case, and then looks for a quorum again.
     pub(super) fn maybe_give_way(&mut self) {
-        if matches!(self.phase, Phase::Discovery { .. } | Phase::Broadcast) {
+        if matches!(self.phase, LeaderPhase::Discovery { .. } | LeaderPhase::Broadcast) {
             return;
         }
         let handlers = || self.learners.handlers.values();
@@ -292,11 +292,11 @@ impl Leader {
 
     /// Whether the epoch is known, and durable here.
     fn says_epoch(&self) -> bool {
-        !matches!(self.phase, Phase::Discovery { .. } | Phase::Accepting { .. })
+        !matches!(self.phase, LeaderPhase::Discovery { .. } | LeaderPhase::Accepting { .. })
     }
 
     pub(super) fn maybe_decide_epoch(&mut self) {
-        let Phase::Discovery { claims, .. } = &self.phase else { return };
+        let LeaderPhase::Discovery { claims, .. } = &self.phase else { return };
         let me = self.lasting.options.me;
         let epoch = claims.epoch(
             |servers| servers.contains(&me) && self.has_quorums(servers),
@@ -314,8 +314,8 @@ impl Leader {
             self.lasting.epochs.origin = Some(self.new_origin);
         }
         let token = self.want_epochs();
-        self.phase = Phase::Accepting { token };
-        for link in self.links_at(|stage| stage == Stage::Epoch) {
+        self.phase = LeaderPhase::Accepting { token };
+        for link in self.links_at(|stage| stage == HandlerStage::Epoch) {
             let handler = &self.learners.handlers[&link];
             let (server, accepted) = (handler.server, handler.info_zxid.epoch());
             if !handler.is_old && is_far(accepted, epoch) {
@@ -359,7 +359,7 @@ impl Leader {
             }
             return;
         }
-        handler.stage = Stage::AckEpoch;
+        handler.stage = HandlerStage::AckEpoch;
         handler.heard_at = self.now;
         let origin = self.lasting.epochs.origin;
         self.learners.put(link, |out| put_leader_info(out, epoch, origin));
@@ -367,20 +367,20 @@ impl Leader {
 
     pub(super) fn on_durable(&mut self, durable: u64) {
         match &mut self.phase {
-            Phase::Accepting { token } if *token == durable => {
+            LeaderPhase::Accepting { token } if *token == durable => {
                 let electing = Some(self.lasting.options.me)
                     .filter(|me| self.lasting.config.is_voter(*me) && self.summary.1 != Zxid::NONE);
-                self.phase = Phase::EpochAcks {
+                self.phase = LeaderPhase::EpochAcks {
                     electing: electing.into_iter().collect(),
                     until: init_end(&self.lasting.options, self.now),
                 };
-                for link in self.links_at(|stage| stage == Stage::Epoch) {
+                for link in self.links_at(|stage| stage == HandlerStage::Epoch) {
                     self.send_leader_info(link);
                     self.advance(link);
                 }
                 self.maybe_finish_epoch();
             }
-            Phase::Synchronization { acks, token, .. } if *token == durable => {
+            LeaderPhase::Synchronization { acks, token, .. } if *token == durable => {
                 acks.add(self.lasting.options.me);
                 self.maybe_activate();
             }
@@ -388,7 +388,7 @@ impl Leader {
         }
     }
 
-    fn links_at(&self, at: impl Fn(Stage) -> bool) -> Vec<LinkId> {
+    fn links_at(&self, at: impl Fn(HandlerStage) -> bool) -> Vec<LinkId> {
         let handlers = self.learners.handlers.values();
         handlers.filter(|handler| at(handler.stage)).map(|handler| handler.link).collect()
     }
@@ -421,7 +421,7 @@ impl Leader {
     ) -> Result<(), Refusal> {
         let voter = self.voucher(link);
         let may_be_cut = self.may_be_cut(link);
-        if let Phase::EpochAcks { electing, .. } = &mut self.phase
+        if let LeaderPhase::EpochAcks { electing, .. } = &mut self.phase
             && let EpochAck::Counts(current) = ack
         {
             let (epoch, end) = self.summary;
@@ -436,8 +436,8 @@ impl Leader {
             }
         }
         let handler = self.learners.handlers.get_mut(&link).expect("its packet was just read");
-        handler.stage = Stage::EpochQuorum { last };
-        if matches!(self.phase, Phase::EpochAcks { .. }) {
+        handler.stage = HandlerStage::EpochQuorum { last };
+        if matches!(self.phase, LeaderPhase::EpochAcks { .. }) {
             self.maybe_finish_epoch();
         } else {
             self.begin_sync(link, last);
@@ -458,7 +458,7 @@ impl Leader {
     /// came behind it.
     // ZooKeeper: Leader.waitForEpochAck refuses them for ever.
     fn may_be_cut(&self, link: LinkId) -> bool {
-        let Phase::EpochAcks { electing, .. } = &self.phase else { return false };
+        let LeaderPhase::EpochAcks { electing, .. } = &self.phase else { return false };
         let Some(handler) = self.learners.handlers.get(&link) else { return false };
         Zxid(self.lasting.last_seen.version) > self.summary.1
             && !self.lasting.config.is_voter(handler.server)
@@ -467,13 +467,13 @@ impl Leader {
     }
 
     pub(super) fn maybe_finish_epoch(&mut self) {
-        let Phase::EpochAcks { electing, .. } = &self.phase else { return };
+        let LeaderPhase::EpochAcks { electing, .. } = &self.phase else { return };
         if !electing.contains(&self.lasting.options.me) || !self.has_quorums(electing) {
             return;
         }
         self.lasting.epochs.current = self.lasting.epochs.accepted;
         let token = self.want_epochs();
-        self.phase = Phase::Synchronization {
+        self.phase = LeaderPhase::Synchronization {
             acks: AckTracker::of_both(&self.lasting.config, &self.lasting.last_seen),
             token,
             until: init_end(&self.lasting.options, self.now),
@@ -483,7 +483,7 @@ impl Leader {
             .handlers
             .values()
             .filter_map(|handler| match handler.stage {
-                Stage::EpochQuorum { last } => Some((handler.link, last)),
+                HandlerStage::EpochQuorum { last } => Some((handler.link, last)),
                 _ => None,
             })
             .collect();
@@ -530,7 +530,7 @@ impl Leader {
         }
         // What was proposed and not yet committed becomes active with this epoch, and later ones with
         // their own commit: a learner takes what stands here for active.
-        let is_leading = matches!(self.phase, Phase::Broadcast);
+        let is_leading = matches!(self.phase, LeaderPhase::Broadcast);
         let config = if is_leading { &self.lasting.config } else { &self.lasting.last_seen };
         LeaderTail {
             outstanding,
@@ -551,13 +551,13 @@ impl Leader {
         let counts = self.voucher(link);
         let new_leader = Zxid::new(self.epoch.expect("it was decided"), 0);
         let handler = self.learners.handlers.get_mut(&link).expect("its packet was just read");
-        handler.stage = Stage::Activation;
+        handler.stage = HandlerStage::Activation;
         handler.sync_kind = None;
         debug!("{} has the history", handler.name());
         if packet.zxid == new_leader && handler.history_end.counter() != 0 {
             self.acks.vouch(handler.server, link, handler.history_end);
         }
-        if let Phase::Synchronization { acks, .. } = &mut self.phase {
+        if let LeaderPhase::Synchronization { acks, .. } = &mut self.phase {
             if packet.zxid == new_leader {
                 if let Some(server) = counts {
                     acks.add(server);
@@ -573,7 +573,7 @@ impl Leader {
     }
 
     pub(super) fn maybe_activate(&mut self) {
-        let Phase::Synchronization { acks, .. } = &self.phase else { return };
+        let LeaderPhase::Synchronization { acks, .. } = &self.phase else { return };
         // ZooKeeper: the leader's own acknowledgement waits for its epoch file alone; ours stands
         // behind everything that it has appended before.
         if !acks.has_all_quorums_with(self.oracle()) || !self.has_own_history() {
@@ -582,7 +582,7 @@ impl Leader {
         let epoch = self.epoch.expect("it was decided");
         info!("servers {} have the history: leading epoch {epoch}", list(acks.acks()));
         let acked = acks.acks().clone();
-        self.phase = Phase::Broadcast;
+        self.phase = LeaderPhase::Broadcast;
         self.proposed = Zxid::new(epoch, 0);
         self.committed = self.proposed;
         self.tick = 0;
@@ -596,7 +596,7 @@ impl Leader {
         if serves {
             self.out.standing.push(Standing::Leading { epoch });
         }
-        for link in self.links_at(|stage| stage == Stage::Activation) {
+        for link in self.links_at(|stage| stage == HandlerStage::Activation) {
             self.send_up_to_date(link);
             self.advance(link);
         }
@@ -605,7 +605,9 @@ impl Leader {
     /// Whether this server's own history is durable, and its epoch with it.
     fn has_own_history(&self) -> bool {
         match &self.phase {
-            Phase::Synchronization { acks, .. } => acks.acks().contains(&self.lasting.options.me),
+            LeaderPhase::Synchronization { acks, .. } => {
+                acks.acks().contains(&self.lasting.options.me)
+            }
             _ => false,
         }
     }
@@ -613,7 +615,7 @@ impl Leader {
     fn send_up_to_date(&mut self, link: LinkId) {
         self.learners.put(link, |out| put_bare(out, packet::UPTODATE, Zxid::NONE));
         let handler = self.learners.handlers.get_mut(&link).expect("it waits for this");
-        handler.stage = Stage::Broadcast;
+        handler.stage = HandlerStage::Broadcast;
         handler.heard_at = self.now;
         info!("{} is up to date", handler.name());
         self.learners.kept_out.forget(handler.server);
@@ -632,7 +634,7 @@ impl Leader {
     // ZooKeeper: waits for initLimit in such a case, unless leader.maxTimeToWaitForEpoch is set.
     pub fn handle_looking(&mut self, now: MonoUs, server: ServerId) {
         self.now = now;
-        let Phase::Discovery { .. } = &self.phase else { return };
+        let LeaderPhase::Discovery { .. } = &self.phase else { return };
         let limit_ms = self
             .lasting
             .options

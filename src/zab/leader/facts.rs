@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::Leader;
-use super::handler::{Handler, Stage, SyncKind};
+use super::handler::{Handler, HandlerStage, SyncKind};
 use super::learners::Learners;
 use crate::id::{ServerId, Zxid};
 use crate::time::MonoUs;
@@ -181,17 +181,17 @@ impl Learners {
     }
 }
 
-fn stage_name(stage: Stage) -> &'static str {
+fn stage_name(stage: HandlerStage) -> &'static str {
     match stage {
-        Stage::Info => "connected",
-        Stage::Epoch => "waits for the epoch",
-        Stage::AckEpoch => "asked to accept the epoch",
-        Stage::EpochQuorum { .. } => "waits for a quorum to accept the epoch",
-        Stage::LogRead { .. } => "waits for the log to be read",
-        Stage::Snapshot => "waits for the tree",
-        Stage::SnapshotEnd => "gets the tree",
-        Stage::NewLeaderAck => "gets the history",
-        Stage::Activation => "has the history",
-        Stage::Broadcast => "synchronised",
+        HandlerStage::Info => "connected",
+        HandlerStage::Epoch => "waits for the epoch",
+        HandlerStage::AckEpoch => "asked to accept the epoch",
+        HandlerStage::EpochQuorum { .. } => "waits for a quorum to accept the epoch",
+        HandlerStage::LogRead { .. } => "waits for the log to be read",
+        HandlerStage::Snapshot => "waits for the tree",
+        HandlerStage::SnapshotEnd => "gets the tree",
+        HandlerStage::NewLeaderAck => "gets the history",
+        HandlerStage::Activation => "has the history",
+        HandlerStage::Broadcast => "synchronised",
     }
 }

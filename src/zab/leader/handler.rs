@@ -13,7 +13,7 @@ use crate::zab::packets::PacketReader;
 
 /// How far a learner has come. Each stage waits for what its name says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum HandlerStage {
     /// For FOLLOWERINFO or OBSERVERINFO.
     Info,
     /// For the epoch to be known and durable here.
@@ -44,23 +44,26 @@ pub(super) enum Stage {
     Broadcast,
 }
 
-impl Stage {
+impl HandlerStage {
     /// Whether the learner may say something now.
     fn listens(self) -> bool {
         match self {
-            Stage::Info | Stage::AckEpoch | Stage::NewLeaderAck | Stage::Broadcast => true,
-            Stage::Epoch
-            | Stage::EpochQuorum { .. }
-            | Stage::LogRead { .. }
-            | Stage::Snapshot
-            | Stage::SnapshotEnd
-            | Stage::Activation => false,
+            HandlerStage::Info
+            | HandlerStage::AckEpoch
+            | HandlerStage::NewLeaderAck
+            | HandlerStage::Broadcast => true,
+            HandlerStage::Epoch
+            | HandlerStage::EpochQuorum { .. }
+            | HandlerStage::LogRead { .. }
+            | HandlerStage::Snapshot
+            | HandlerStage::SnapshotEnd
+            | HandlerStage::Activation => false,
         }
     }
 
     /// Whether it has acknowledged the history.
     pub(super) fn has_history(self) -> bool {
-        matches!(self, Stage::Activation | Stage::Broadcast)
+        matches!(self, HandlerStage::Activation | HandlerStage::Broadcast)
     }
 }
 
@@ -116,7 +119,7 @@ pub(super) struct Handler {
     pub(super) since: MonoUs,
     pub(super) reader: PacketReader,
     pub(super) outbox: Outbox,
-    pub(super) stage: Stage,
+    pub(super) stage: HandlerStage,
     /// Who it says it is; not before it said so.
     pub(super) server: ServerId,
     pub(super) is_observer: bool,
@@ -171,7 +174,7 @@ impl Handler {
             // Nobody who has not said who he is may send much.
             reader: PacketReader::new(LEARNER_EARLY_BYTES_MAX),
             outbox: Outbox::default(),
-            stage: Stage::Info,
+            stage: HandlerStage::Info,
             server: ServerId(0),
             is_observer: false,
             is_member: false,
@@ -202,7 +205,7 @@ impl Handler {
 
     /// Whether it has said who it is.
     pub(super) fn is_known(&self) -> bool {
-        self.stage != Stage::Info
+        self.stage != HandlerStage::Info
     }
 
     /// Whether it waits in silence, and yet says more than a few bytes.

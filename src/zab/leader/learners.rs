@@ -8,7 +8,7 @@ use std::rc::Rc;
 use bytes::{Bytes, BytesMut};
 use tracing::{info, warn};
 
-use super::handler::{Handler, Stage, SyncKind};
+use super::handler::{Handler, HandlerStage, SyncKind};
 use super::outbox::Outbox;
 use super::sync::{History, Plan, Stream, choose_from_files};
 use crate::id::{Epoch, ServerId, Zxid};
@@ -120,7 +120,7 @@ impl Learners {
     ) {
         if self.handlers.len() >= LEARNERS_MAX {
             // Whoever does not even say who he is shall not keep out those who do.
-            let stranger = self.at_stage(Stage::Info).min_by_key(|handler| handler.since);
+            let stranger = self.at_stage(HandlerStage::Info).min_by_key(|handler| handler.since);
             match stranger.map(|handler| handler.link) {
                 Some(stranger) => self.refuse(stranger, "others wait for its place"),
                 None => {
@@ -217,7 +217,7 @@ impl Learners {
         let living = self.of_server(server).find(|other| {
             // Younger ones are dealt with below.
             other.link < link
-                && other.stage == Stage::Broadcast
+                && other.stage == HandlerStage::Broadcast
                 && now.since_us(other.heard_at) / 1000 < alive_ms
         });
         if let Some(living) = living {
@@ -232,7 +232,9 @@ impl Learners {
         let others: Vec<LinkId> = self
             .of_server(server)
             .filter(|other| other.link != link)
-            .filter(|other| other.stage != Stage::Epoch && other.stage != Stage::AckEpoch)
+            .filter(|other| {
+                other.stage != HandlerStage::Epoch && other.stage != HandlerStage::AckEpoch
+            })
             .map(|other| other.link)
             .collect();
         let is_older = others.iter().any(|other| *other > link);
@@ -297,7 +299,7 @@ impl Learners {
     }
 
     fn release(&mut self, handler: &Handler) {
-        if let Stage::LogRead { id, .. } = handler.stage {
+        if let HandlerStage::LogRead { id, .. } = handler.stage {
             self.memories.remove(&id);
         }
         if self.stalled.is_some_and(|(_, link, _)| link == handler.link) {
@@ -327,7 +329,7 @@ impl Learners {
 
     /// The next packet of a learner that may be taken now, and the stage in which it comes. Whoever
     /// breaks the protocol is sent away.
-    pub(super) fn next_packet(&mut self, link: LinkId) -> Option<(Stage, Packet)> {
+    pub(super) fn next_packet(&mut self, link: LinkId) -> Option<(HandlerStage, Packet)> {
         let handler = self.handlers.get_mut(&link)?;
         if handler.talks_too_early() {
             self.refuse(link, "it does not wait for its answer");
@@ -385,18 +387,21 @@ impl Learners {
             let silent_ms = now.since_us(handler.heard_at) / 1000;
             match handler.stage {
                 // It waits for us.
-                Stage::Epoch
-                | Stage::EpochQuorum { .. }
-                | Stage::LogRead { .. }
-                | Stage::Snapshot
-                | Stage::Activation => None,
-                Stage::Info | Stage::AckEpoch | Stage::SnapshotEnd | Stage::NewLeaderAck => {
+                HandlerStage::Epoch
+                | HandlerStage::EpochQuorum { .. }
+                | HandlerStage::LogRead { .. }
+                | HandlerStage::Snapshot
+                | HandlerStage::Activation => None,
+                HandlerStage::Info
+                | HandlerStage::AckEpoch
+                | HandlerStage::SnapshotEnd
+                | HandlerStage::NewLeaderAck => {
                     (silent_ms >= init_ms).then_some("it was silent for initLimit ticks")
                 }
-                Stage::Broadcast if silent_ms >= sync_ms => {
+                HandlerStage::Broadcast if silent_ms >= sync_ms => {
                     Some("it was silent for syncLimit ticks")
                 }
-                Stage::Broadcast => (handler.ack_clock.waiting_ms(now) >= sync_ms)
+                HandlerStage::Broadcast => (handler.ack_clock.waiting_ms(now) >= sync_ms)
                     .then_some("it did not acknowledge a proposal for syncLimit ticks"),
             }
         };
@@ -416,7 +421,8 @@ impl Learners {
     /// Cuts off who takes the tree so slowly that it would hold the database for hours.
     fn check_tree_rates(&mut self, now: MonoUs, window_ms: u64) {
         let mut slow = Vec::new();
-        for handler in self.handlers.values_mut().filter(|it| it.stage == Stage::SnapshotEnd) {
+        for handler in self.handlers.values_mut().filter(|it| it.stage == HandlerStage::SnapshotEnd)
+        {
             let Some((since, before)) = handler.tree_since else { continue };
             let ms = now.since_us(since) / 1000;
             if ms < window_ms.max(1) {
@@ -446,10 +452,10 @@ impl Learners {
         let is_late = |handler: &Handler| {
             handler.is_member && now.since_us(handler.heard_at) / 1000 >= patience_ms
         };
-        if !self.at_stage(Stage::Snapshot).any(is_late) {
+        if !self.at_stage(HandlerStage::Snapshot).any(is_late) {
             return;
         }
-        let getting = || self.at_stage(Stage::SnapshotEnd);
+        let getting = || self.at_stage(HandlerStage::SnapshotEnd);
         if getting().any(|handler| handler.is_member) {
             return;
         }
@@ -463,7 +469,7 @@ impl Learners {
     pub(super) fn ping(&mut self, proposed: Zxid) {
         self.broadcast(|out| put_bare(out, packet::PING, proposed));
         self.inform(|out| put_bare(out, packet::PING, proposed));
-        for handler in self.handlers.values_mut().filter(|it| it.stage == Stage::Broadcast) {
+        for handler in self.handlers.values_mut().filter(|it| it.stage == HandlerStage::Broadcast) {
             handler.pings.on_sent();
         }
     }
@@ -554,7 +560,7 @@ impl Learners {
     pub(super) fn handle_sent(&mut self, now: MonoUs, link: LinkId, bytes: u64) {
         if let Some(handler) = self.handlers.get_mut(&link) {
             handler.outbox.handle_sent(bytes);
-            if matches!(handler.stage, Stage::SnapshotEnd | Stage::NewLeaderAck) {
+            if matches!(handler.stage, HandlerStage::SnapshotEnd | HandlerStage::NewLeaderAck) {
                 handler.heard_at = now;
             }
         }
@@ -596,7 +602,7 @@ impl Learners {
                 self.memories.insert(id, history.log.clone());
                 self.shut(link);
                 self.go_live(link, tail);
-                self.set_stage(link, Stage::LogRead { id, last: peer });
+                self.set_stage(link, HandlerStage::LogRead { id, last: peer });
             }
             Plan::Snapshot => self.wait_for_snapshot(link, peer),
         }
@@ -606,7 +612,7 @@ impl Learners {
     pub(super) fn handle_log_read(&mut self, now: MonoUs, id: u64, txns: Option<Vec<Txn>>) {
         let Some(memory) = self.memories.remove(&id) else { return };
         let found = self.handlers.values().find_map(|handler| match handler.stage {
-            Stage::LogRead { id: own, last } if own == id => Some((handler.link, last)),
+            HandlerStage::LogRead { id: own, last } if own == id => Some((handler.link, last)),
             _ => None,
         });
         let (link, peer) = found.expect("a memory goes with its learner");
@@ -638,7 +644,7 @@ impl Learners {
     fn wait_for_snapshot(&mut self, link: LinkId, peer: Zxid) {
         if self.admit(link, SyncKind::Snapshot) {
             info!("{} has {peer} and gets the whole tree", self.handlers[&link].name());
-            self.set_stage(link, Stage::Snapshot);
+            self.set_stage(link, HandlerStage::Snapshot);
         }
     }
 
@@ -652,7 +658,7 @@ impl Learners {
         put_bare(&mut op, stream.kind, stream.zxid);
         handler.outbox.put_ahead(op.freeze());
         handler.outbox.open(stream.history);
-        handler.stage = Stage::NewLeaderAck;
+        handler.stage = HandlerStage::NewLeaderAck;
     }
 
     /// Counts a synchronisation; observers are refused when there are too many. Servers that are no members
@@ -713,22 +719,22 @@ impl Learners {
         &mut self.handlers.get_mut(&link).expect("the learner is there").outbox
     }
 
-    fn set_stage(&mut self, link: LinkId, stage: Stage) {
+    fn set_stage(&mut self, link: LinkId, stage: HandlerStage) {
         self.handlers.get_mut(&link).expect("the learner is there").stage = stage;
     }
 
     // ---- the whole tree
 
-    fn at_stage(&self, stage: Stage) -> impl Iterator<Item = &Handler> {
+    fn at_stage(&self, stage: HandlerStage) -> impl Iterator<Item = &Handler> {
         self.handlers.values().filter(move |handler| handler.stage == stage)
     }
 
     pub(super) fn wants_snapshot(&self) -> bool {
-        !self.sends_snapshot() && self.at_stage(Stage::Snapshot).next().is_some()
+        !self.sends_snapshot() && self.at_stage(HandlerStage::Snapshot).next().is_some()
     }
 
     pub(super) fn sends_snapshot(&self) -> bool {
-        self.at_stage(Stage::SnapshotEnd).next().is_some()
+        self.at_stage(HandlerStage::SnapshotEnd).next().is_some()
     }
 
     /// The database is held as of `zxid`, and has this digest if it is sure: everybody who waits gets
@@ -740,7 +746,7 @@ impl Learners {
         history: &History<'_>,
         tail: &impl Tail,
     ) {
-        let waiting: Vec<LinkId> = self.at_stage(Stage::Snapshot).map(|h| h.link).collect();
+        let waiting: Vec<LinkId> = self.at_stage(HandlerStage::Snapshot).map(|h| h.link).collect();
         if zxid < history.log.before() {
             // More was committed since than memory holds: the next one will be newer.
             return;
@@ -766,7 +772,7 @@ impl Learners {
                 None => put_bare(&mut op, packet::SNAP, zxid),
             }
             handler.outbox.put_ahead(op.freeze());
-            handler.stage = Stage::SnapshotEnd;
+            handler.stage = HandlerStage::SnapshotEnd;
             handler.heard_at = now;
             handler.tree_since = Some((now, handler.outbox.passed_on()));
             self.syncs.0 += 1;
@@ -776,7 +782,8 @@ impl Learners {
 
     /// Whether those who get the tree have room: one of them has, and none is too far behind.
     pub(super) fn wants_snapshot_piece(&self) -> bool {
-        let unsent = || self.at_stage(Stage::SnapshotEnd).map(|handler| handler.outbox.unsent());
+        let unsent =
+            || self.at_stage(HandlerStage::SnapshotEnd).map(|handler| handler.outbox.unsent());
         let (Some(least), Some(most)) = (unsent().min(), unsent().max()) else { return false };
         least < LEARNER_WINDOW_BYTES && most < self.spread_bytes_max()
     }
@@ -788,7 +795,7 @@ impl Learners {
 
     pub(super) fn snapshot_piece(&mut self, bytes: &Bytes) {
         for handler in self.handlers.values_mut() {
-            if handler.stage == Stage::SnapshotEnd {
+            if handler.stage == HandlerStage::SnapshotEnd {
                 handler.outbox.put_ahead(bytes.clone());
             }
         }
@@ -796,9 +803,9 @@ impl Learners {
 
     pub(super) fn snapshot_ends(&mut self, now: MonoUs) {
         for handler in self.handlers.values_mut() {
-            if handler.stage == Stage::SnapshotEnd {
+            if handler.stage == HandlerStage::SnapshotEnd {
                 handler.outbox.open(VecDeque::new());
-                handler.stage = Stage::NewLeaderAck;
+                handler.stage = HandlerStage::NewLeaderAck;
                 handler.heard_at = now;
             }
         }
@@ -808,7 +815,7 @@ impl Learners {
     /// Cuts the one off for whom all others wait, if it does not move for `limit_ms`.
     fn check_stall(&mut self, now: MonoUs, limit_ms: u64) {
         let slowest =
-            self.at_stage(Stage::SnapshotEnd).max_by_key(|handler| handler.outbox.unsent());
+            self.at_stage(HandlerStage::SnapshotEnd).max_by_key(|handler| handler.outbox.unsent());
         let Some(slowest) = slowest.filter(|h| h.outbox.unsent() >= self.spread_bytes_max()) else {
             self.stalled = None;
             return;

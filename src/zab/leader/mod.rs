@@ -48,7 +48,7 @@ use crate::zab::{ConfigChange, Inbound, Ready, Standing};
 use acks::Acks;
 use broadcast::{PendingSync, Proposal};
 pub use claims::is_far;
-use discovery::Phase;
+use discovery::LeaderPhase;
 use learners::Learners;
 use missing::Missing;
 use reign::Reign;
@@ -71,7 +71,7 @@ pub struct Leader {
     summary: (Epoch, Zxid),
     new_origin: Origin,
     epoch: Option<Epoch>,
-    phase: Phase,
+    phase: LeaderPhase,
     learners: Learners,
     /// How many learners did not say who they are; their ids count down from -1.
     nameless: i64,
@@ -132,7 +132,7 @@ impl Leader {
         }
         let learners = Learners::new(options.clone(), numbers.clone(), LEARNER_BACKLOG_BYTES_MAX);
         let half_tick_at = now.plus_ms(options.tick_ms.div_ceil(2));
-        let phase = Phase::discovery(&options, &config, epochs, now);
+        let phase = LeaderPhase::discovery(&options, &config, epochs, now);
         let mut leader = Leader {
             lasting,
             quorums: Rc::new(Vec::new()),

@@ -15,7 +15,7 @@ use tracing::{debug, info, warn};
 
 use super::discovery::{Refusal, text};
 use super::facts::LearnerFacts;
-use super::handler::Stage;
+use super::handler::HandlerStage;
 use super::learners::{Learners, Tail, TailFor};
 use super::sync::History;
 use super::under_way::{Fence, UnderWay};
@@ -406,9 +406,9 @@ impl ObserverMaster {
             && let Some((stage, packet)) = self.learners.next_packet(link)
         {
             let done = match stage {
-                Stage::Info => self.on_info(link, &packet, view),
-                Stage::AckEpoch => self.on_ack_epoch(link, &packet, view),
-                Stage::NewLeaderAck => self.on_new_leader_ack(link, &packet),
+                HandlerStage::Info => self.on_info(link, &packet, view),
+                HandlerStage::AckEpoch => self.on_ack_epoch(link, &packet, view),
+                HandlerStage::NewLeaderAck => self.on_new_leader_ack(link, &packet),
                 _ => unreachable!("this stage does not listen, or to requests"),
             };
             if let Err(reason) = done {
@@ -422,7 +422,7 @@ impl ObserverMaster {
     }
 
     fn listens_to_requests(&self, link: LinkId) -> bool {
-        self.learners.handlers.get(&link).is_some_and(|it| it.stage == Stage::Broadcast)
+        self.learners.handlers.get(&link).is_some_and(|it| it.stage == HandlerStage::Broadcast)
     }
 
     /// Takes a little of what an observer that is up to date has said, unless it is held; whether there was something.
@@ -466,7 +466,7 @@ impl ObserverMaster {
         handler.server = info.server_id;
         handler.is_observer = true;
         handler.reader.set_data_bytes_max(self.options.packet_bytes_max);
-        handler.stage = Stage::AckEpoch;
+        handler.stage = HandlerStage::AckEpoch;
         let is_quiet = self.learners.kept_out.holds(handler.server);
         info_unless!(is_quiet, "{} has come", handler.name());
         let epoch = self.epoch;
@@ -503,7 +503,7 @@ impl ObserverMaster {
         self.learners.put(link, |out| put_bare(out, packet::UPTODATE, Zxid::NONE));
         let handler = self.learners.handlers.get_mut(&link).expect("its packet was just read");
         handler.sync_kind = None;
-        handler.stage = Stage::Broadcast;
+        handler.stage = HandlerStage::Broadcast;
         info!("{} is up to date", handler.name());
         self.learners.kept_out.forget(handler.server);
         Ok(())

@@ -14,7 +14,7 @@
 use std::collections::BTreeSet;
 
 use super::Leader;
-use super::handler::{Handler, Stage};
+use super::handler::{Handler, HandlerStage};
 use crate::id::ServerId;
 use crate::zab::Inbound;
 
@@ -69,7 +69,7 @@ impl Leader {
         self.learners.ping(self.proposed);
         for handler in self.learners.handlers.values_mut() {
             let pings = &mut handler.pings;
-            pings.awaited = (handler.stage == Stage::Broadcast).then_some(pings.sent);
+            pings.awaited = (handler.stage == HandlerStage::Broadcast).then_some(pings.sent);
         }
         self.check_reign();
     }

@@ -8,7 +8,7 @@ use crate::zab::{self, CommitError, MajorChange};
 
 impl Learner {
     pub(super) fn on_broadcast(&mut self, packet: &Packet) -> Result<(), Left> {
-        assert_eq!(self.stage, Stage::Broadcast, "UPTODATE came before");
+        assert_eq!(self.stage, LearnerStage::Broadcast, "UPTODATE came before");
         assert!(self.uncommitted.is_empty(), "proposals of the history went with UPTODATE");
         let is_follower = self.target.kind == LearnerKind::Follower;
         match packet.kind {
@@ -71,7 +71,7 @@ impl Learner {
         assert_eq!(self.lasting.journal.accepted(), zxid, "what is appended is accepted");
         assert!(self.lasting.journal.committed() < zxid, "what is proposed is not committed");
         // Before that, the ACK of NEWLEADER vouches for it.
-        if self.stage != Stage::NewLeader {
+        if self.stage != LearnerStage::NewLeader {
             self.say(&Saying::Ack(zxid));
         }
         within_memory(self.lasting.journal.pending_bytes())
@@ -176,7 +176,7 @@ impl Learner {
         };
         let is_next = last.next() == Some(zxid) || (zxid.epoch() > last.epoch() && is_first(zxid));
         let is_of_epoch = match self.stage {
-            Stage::Broadcast => zxid.epoch() == self.epoch,
+            LearnerStage::Broadcast => zxid.epoch() == self.epoch,
             _ => zxid.epoch() <= self.epoch,
         };
         if is_next && is_of_epoch {

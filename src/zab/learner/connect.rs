@@ -8,20 +8,20 @@ use crate::quorum::PeerOptions;
 const TRIES_MAX: u32 = 5;
 
 /// The stage of a learner that was just made.
-pub(super) fn first(now: MonoUs, options: &PeerOptions) -> Stage {
+pub(super) fn first(now: MonoUs, options: &PeerOptions) -> LearnerStage {
     let ticks = if options.connect_limit > 0 { options.connect_limit } else { options.init_limit };
     let give_up = now.plus_ms(options.tick_ms.saturating_mul(ticks));
-    Stage::Connection { tries: 0, retry_at: None, give_up }
+    LearnerStage::Connection { tries: 0, retry_at: None, give_up }
 }
 
 impl Learner {
     pub(super) fn connect(&mut self, now: MonoUs) {
-        let Stage::Connection { tries, give_up, .. } = self.stage else { return };
+        let LearnerStage::Connection { tries, give_up, .. } = self.stage else { return };
         assert!(self.link.is_none(), "one attempt at a time");
         assert!(tries < TRIES_MAX, "it was left after so many");
         let link = self.lasting.ids.next();
         self.link = Some(link);
-        self.stage = Stage::Connection { tries: tries + 1, retry_at: None, give_up };
+        self.stage = LearnerStage::Connection { tries: tries + 1, retry_at: None, give_up };
         self.lasting.ready.send(LinkOp::Connect {
             link,
             port: self.target.port,
@@ -32,7 +32,7 @@ impl Learner {
     }
 
     pub(super) fn on_connection_timeout(&mut self, now: MonoUs) {
-        let Stage::Connection { retry_at, .. } = self.stage else { return };
+        let LearnerStage::Connection { retry_at, .. } = self.stage else { return };
         if retry_at.is_some() {
             self.connect(now);
         } else {
@@ -43,7 +43,7 @@ impl Learner {
     pub(super) fn on_closed(&mut self, now: MonoUs, reason: &str) {
         // Nothing of this link comes any more, and nothing may be said to it.
         self.link = None;
-        let Stage::Connection { tries, give_up, .. } = self.stage else {
+        let LearnerStage::Connection { tries, give_up, .. } = self.stage else {
             self.leave(format!("the connection ended: {reason}"));
             return;
         };
@@ -53,18 +53,18 @@ impl Learner {
             return;
         }
         tracing::debug!(master = self.target.master.0, tries, reason, "connecting failed");
-        self.stage = Stage::Connection { tries, retry_at: Some(retry_at), give_up };
+        self.stage = LearnerStage::Connection { tries, retry_at: Some(retry_at), give_up };
     }
 
     /// Says who this is: FOLLOWERINFO or OBSERVERINFO (`Learner.registerWithLeader`).
     pub(super) fn on_connected(&mut self, now: MonoUs) {
-        if !matches!(self.stage, Stage::Connection { .. }) {
+        if !matches!(self.stage, LearnerStage::Connection { .. }) {
             return;
         }
         assert!(self.link.is_some(), "a link is connected that was opened");
         assert_eq!((self.epoch, self.unsent_bytes), (Epoch(0), 0), "nothing was said before");
         self.heard = now;
-        self.stage = Stage::LeaderInfo;
+        self.stage = LearnerStage::LeaderInfo;
         let info = Saying::Info {
             kind: self.target.kind,
             accepted: self.lasting.epochs.accepted,

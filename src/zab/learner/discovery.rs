@@ -9,7 +9,7 @@ use crate::zab::leader::is_far;
 impl Learner {
     /// LEADERINFO: the epoch is accepted on disk, then ACKEPOCH says so and how far our log goes.
     pub(super) fn on_leader_info(&mut self, packet: &Packet) -> Result<(), Left> {
-        assert_eq!(self.stage, Stage::LeaderInfo, "this server has said who it is");
+        assert_eq!(self.stage, LearnerStage::LeaderInfo, "this server has said who it is");
         assert!(self.link.is_some(), "a packet comes over a link");
         assert!(self.vouched.is_empty(), "nothing was vouched for before the epoch is known");
         if packet.kind != packet::LEADERINFO {
@@ -70,7 +70,7 @@ impl Learner {
             }
         }
         assert!(epoch <= self.lasting.epochs.accepted, "an epoch that is followed is accepted");
-        self.stage = Stage::Choice;
+        self.stage = LearnerStage::Choice;
         // Who does not say what it has gets everything, from ZooKeeper's leaders as well: they send
         // no TRUNC to a zxid of another epoch (LearnerHandler.queueCommittedProposals).
         let last =
@@ -84,7 +84,7 @@ impl Learner {
 
     /// DIFF, TRUNC or SNAP.
     pub(super) fn on_choice(&mut self, packet: &Packet) -> Result<(), Left> {
-        assert_eq!(self.stage, Stage::Choice, "ACKEPOCH was said before");
+        assert_eq!(self.stage, LearnerStage::Choice, "ACKEPOCH was said before");
         assert_eq!(self.sync_mode, None, "a leader chooses once");
         assert!(self.tree.is_empty(), "no tree came before SNAP");
         let last = self.lasting.journal.accepted();
@@ -98,7 +98,7 @@ impl Learner {
                 self.sync_mode = Some(SyncMode::Diff);
                 // All that we said we had is the leader's history, too.
                 self.commit_up_to(last);
-                self.stage = Stage::NewLeader;
+                self.stage = LearnerStage::NewLeader;
             }
             packet::TRUNC => return self.on_trunc(packet.zxid),
             packet::SNAP => {
@@ -118,7 +118,7 @@ impl Learner {
                     tracing::info!(from = %last, to = %packet.zxid, "getting the whole tree");
                 }
                 self.sync_mode = Some(SyncMode::Snap);
-                self.stage = Stage::Snapshot { zxid: packet.zxid };
+                self.stage = LearnerStage::Snapshot { zxid: packet.zxid };
                 let (zxid, digest) = (packet.zxid, packet.tree_digest());
                 self.lasting.ready.inbound(Inbound::SnapshotBegins { zxid, digest });
             }
@@ -159,7 +159,7 @@ impl Learner {
             self.commit_up_to(last);
         }
         if ours == zxid {
-            self.stage = Stage::NewLeader;
+            self.stage = LearnerStage::NewLeader;
             Ok(())
         } else {
             let reason =
@@ -181,7 +181,7 @@ impl Learner {
 
     /// The tree is whole, and has this digest if it is sure; `rest` is what came behind it.
     pub fn snapshot_received(&mut self, digest: Option<i64>, rest: &[u8]) {
-        let Stage::Snapshot { zxid } = self.stage else { return };
+        let LearnerStage::Snapshot { zxid } = self.stage else { return };
         if self.failure.is_some() {
             return;
         }
@@ -191,7 +191,7 @@ impl Learner {
         let journal = &self.lasting.journal;
         assert_eq!((journal.accepted(), journal.committed()), (zxid, zxid), "the tree is all");
         self.in_tree = zxid;
-        self.stage = Stage::NewLeader;
+        self.stage = LearnerStage::NewLeader;
         // What came since the last piece was handed over stands behind `rest`.
         let later = self.tree.split();
         self.on_bytes(rest);
@@ -203,9 +203,9 @@ impl Learner {
 
     /// The tree cannot be read.
     pub fn snapshot_refused(&mut self, reason: &str) {
-        if let Stage::Snapshot { .. } = self.stage {
+        if let LearnerStage::Snapshot { .. } = self.stage {
             // The replica has given the tree up itself.
-            self.stage = Stage::NewLeader;
+            self.stage = LearnerStage::NewLeader;
             self.leave(format!("its tree cannot be read: {reason}"));
         }
     }

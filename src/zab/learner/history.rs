@@ -8,7 +8,11 @@ use crate::zab::{Epochs, MajorChange};
 
 impl Learner {
     pub(super) fn on_history(&mut self, packet: &Packet) -> Result<(), Left> {
-        assert!(matches!(self.stage, Stage::NewLeader | Stage::UpToDate), "{:?}", self.stage);
+        assert!(
+            matches!(self.stage, LearnerStage::NewLeader | LearnerStage::UpToDate),
+            "{:?}",
+            self.stage
+        );
         assert!(self.sync_mode.is_some(), "the leader has chosen how to send its history");
         match packet.kind {
             packet::PROPOSAL if self.target.kind == LearnerKind::Follower => {
@@ -50,7 +54,7 @@ impl Learner {
     /// ```
     /// All of them are orders of the fields of one `Ready`: append → epochs → send_after_sync.
     fn on_new_leader(&mut self, packet: &Packet) -> Result<(), Left> {
-        if self.stage == Stage::UpToDate {
+        if self.stage == LearnerStage::UpToDate {
             return Err(Left::new("it sent NEWLEADER twice".to_owned()));
         }
         if packet.zxid.epoch() != self.epoch {
@@ -94,7 +98,7 @@ impl Learner {
         }
         assert_eq!(self.lasting.epochs.current, self.epoch, "its history is that of this epoch");
         assert!(self.lasting.epochs.accepted >= self.epoch, "who follows an epoch has accepted it");
-        self.stage = Stage::UpToDate;
+        self.stage = LearnerStage::UpToDate;
         self.say(&Saying::Ack(packet.zxid));
         // The leader takes the first ACK for that of NEWLEADER, and waits for one for each proposal
         // that was not committed when it was sent.
@@ -110,7 +114,7 @@ impl Learner {
     }
 
     fn on_up_to_date(&mut self) -> Result<(), Left> {
-        if self.stage != Stage::UpToDate {
+        if self.stage != LearnerStage::UpToDate {
             return Err(Left::new("UPTODATE came before NEWLEADER".to_owned()));
         }
         if let Some(config) = self.new_config.take() {
@@ -122,7 +126,7 @@ impl Learner {
         }
         assert!(self.new_config.is_none(), "the configuration of NEWLEADER is active");
         assert!(self.tree.is_empty(), "the tree of the leader was handed on");
-        self.stage = Stage::Broadcast;
+        self.stage = LearnerStage::Broadcast;
         self.uncommitted.clear();
         self.uncommitted_bytes = 0;
         self.say(&Saying::Ack(Zxid::new(self.epoch, 0)));

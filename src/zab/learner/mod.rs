@@ -105,7 +105,7 @@ impl From<PacketError> for Left {
 
 /// How far a learner has come. Each stage waits for what its name says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum LearnerStage {
     /// For a connection: the how manieth attempt, when the next one begins if none is under way,
     /// and when it is given up.
     Connection { tries: u32, retry_at: Option<MonoUs>, give_up: MonoUs },
@@ -131,9 +131,9 @@ pub struct Learner {
     target: LearnerTarget,
     /// The connection to the leader, also while it is being made.
     ///
-    /// Invariant: set in every stage behind [`Stage::Connection`] until the connection ends.
+    /// Invariant: set in every stage behind [`LearnerStage::Connection`] until the connection ends.
     link: Option<LinkId>,
-    stage: Stage,
+    stage: LearnerStage,
     /// The leader's epoch, from LEADERINFO on.
     ///
     /// Invariant: at most `lasting.epochs.accepted`.
@@ -152,7 +152,7 @@ pub struct Learner {
     input: PacketReader,
     /// Pieces of the tree that were not handed on yet.
     ///
-    /// Invariant: empty in every stage but [`Stage::Snapshot`].
+    /// Invariant: empty in every stage but [`LearnerStage::Snapshot`].
     tree: BytesMut,
     /// Proposals up to here are in the tree that was received.
     in_tree: Zxid,
@@ -243,7 +243,7 @@ impl Learner {
         if self.failure.is_some() || self.next_timeout().is_none_or(|at| now < at) {
             return;
         }
-        if let Stage::Connection { .. } = self.stage {
+        if let LearnerStage::Connection { .. } = self.stage {
             self.on_connection_timeout(now);
         } else {
             let ms = self.silence_ms_max();
@@ -255,7 +255,7 @@ impl Learner {
     pub fn next_timeout(&self) -> Option<MonoUs> {
         match self.stage {
             _ if self.failure.is_some() => None,
-            Stage::Connection { retry_at, give_up, .. } => Some(retry_at.unwrap_or(give_up)),
+            LearnerStage::Connection { retry_at, give_up, .. } => Some(retry_at.unwrap_or(give_up)),
             _ => Some(self.heard.plus_ms(self.silence_ms_max())),
         }
     }
@@ -291,7 +291,7 @@ impl Learner {
 
     /// The leader's epoch when the leader said that this server is up to date.
     pub fn is_up_to_date(&self) -> Option<Epoch> {
-        (self.stage == Stage::Broadcast && self.failure.is_none()).then_some(self.epoch)
+        (self.stage == LearnerStage::Broadcast && self.failure.is_none()).then_some(self.epoch)
     }
 
     /// Whether what this server says goes to a leader that is a Ringkeeper, and not by way of a follower, which passes
@@ -304,7 +304,7 @@ impl Learner {
     /// What the replica was told that this server is, even if the leader was left since.
     pub fn standing(&self) -> Option<Standing> {
         let (leader, epoch) = (self.target.leader, self.epoch);
-        (self.stage == Stage::Broadcast).then_some(match self.target.kind {
+        (self.stage == LearnerStage::Broadcast).then_some(match self.target.kind {
             LearnerKind::Follower => Standing::Following { leader, epoch },
             LearnerKind::Observer => Standing::Observing { leader, epoch },
         })
@@ -313,17 +313,19 @@ impl Learner {
     /// Whether it is still learning the epoch, or getting the history.
     pub fn phase(&self) -> PeerPhase {
         match self.stage {
-            Stage::Connection { .. } | Stage::LeaderInfo | Stage::Choice => PeerPhase::Discovery,
-            Stage::Snapshot { .. } | Stage::NewLeader | Stage::UpToDate => {
+            LearnerStage::Connection { .. } | LearnerStage::LeaderInfo | LearnerStage::Choice => {
+                PeerPhase::Discovery
+            }
+            LearnerStage::Snapshot { .. } | LearnerStage::NewLeader | LearnerStage::UpToDate => {
                 PeerPhase::Synchronization
             }
-            Stage::Broadcast => PeerPhase::Broadcast,
+            LearnerStage::Broadcast => PeerPhase::Broadcast,
         }
     }
 
     /// Whether the leader was not reached yet.
     pub fn is_connecting(&self) -> bool {
-        matches!(self.stage, Stage::Connection { .. })
+        matches!(self.stage, LearnerStage::Connection { .. })
     }
 
     /// How it got its leader's history.
@@ -334,13 +336,13 @@ impl Learner {
     // ---- bytes to packets
 
     fn on_bytes(&mut self, bytes: &[u8]) {
-        if let Stage::Snapshot { .. } = self.stage {
+        if let LearnerStage::Snapshot { .. } = self.stage {
             self.tree.extend_from_slice(bytes);
             return;
         }
         self.input.push(bytes);
         while self.failure.is_none() {
-            if let Stage::Snapshot { .. } = self.stage {
+            if let LearnerStage::Snapshot { .. } = self.stage {
                 self.tree.extend_from_slice(&self.input.take_rest());
                 return;
             }
@@ -354,11 +356,11 @@ impl Learner {
 
     fn on_packet(&mut self, packet: &Packet) {
         let result = match self.stage {
-            Stage::Connection { .. } | Stage::Snapshot { .. } => Ok(()),
-            Stage::LeaderInfo => self.on_leader_info(packet),
-            Stage::Choice => self.on_choice(packet),
-            Stage::NewLeader | Stage::UpToDate => self.on_history(packet),
-            Stage::Broadcast => self.on_broadcast(packet),
+            LearnerStage::Connection { .. } | LearnerStage::Snapshot { .. } => Ok(()),
+            LearnerStage::LeaderInfo => self.on_leader_info(packet),
+            LearnerStage::Choice => self.on_choice(packet),
+            LearnerStage::NewLeader | LearnerStage::UpToDate => self.on_history(packet),
+            LearnerStage::Broadcast => self.on_broadcast(packet),
         };
         if let Err(left) = result {
             self.leave_for(left);
@@ -379,7 +381,7 @@ impl Learner {
         if self.failure.is_some() {
             return;
         }
-        if let Stage::Snapshot { .. } = self.stage {
+        if let LearnerStage::Snapshot { .. } = self.stage {
             self.tree.clear();
             self.lasting.ready.inbound(Inbound::SnapshotAborted);
         }
@@ -394,7 +396,7 @@ impl Learner {
     fn silence_ms_max(&self) -> u64 {
         let options = &self.lasting.options;
         let ticks = match self.stage {
-            Stage::Broadcast => options.sync_limit,
+            LearnerStage::Broadcast => options.sync_limit,
             // ZooKeeper: Learner gives it only syncLimit ticks between its ACK of NEWLEADER and
             // UPTODATE. But then the leader waits for a quorum, for which it has initLimit.
             _ => options.init_limit.max(options.sync_limit),

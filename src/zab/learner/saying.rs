@@ -99,7 +99,7 @@ impl Learner {
     fn output(&mut self, bytes: Vec<u8>) -> Option<(LinkId, Bytes)> {
         let link = self.link.filter(|_| self.failure.is_none())?;
         assert!(!bytes.is_empty(), "there is something to say");
-        assert!(!matches!(self.stage, Stage::Connection { .. }), "the leader was reached");
+        assert!(!matches!(self.stage, LearnerStage::Connection { .. }), "the leader was reached");
         self.unsent_bytes += bytes.len() as u64;
         if self.unsent_bytes > LEARNER_OUTPUT_BYTES_MAX {
             self.leave(format!("it does not read: {} bytes wait", self.unsent_bytes));

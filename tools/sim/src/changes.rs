@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use ringkeeper::id::{ServerId, Zxid};
-use ringkeeper::quorum::{Config, Role};
+use ringkeeper::quorum::{Config, PeerType};
 use ringkeeper::zab::ConfigChange;
 
 use super::config_files::PowerCut;
@@ -69,8 +69,8 @@ impl World {
             };
             let Some(replica) = &server.replica else { return false };
             let is_in_role = match replica.mode() {
-                "standalone" | "leader" | "follower" => member.role == Role::Participant,
-                "observer" => member.role == Role::Observer,
+                "standalone" | "leader" | "follower" => member.role == PeerType::Participant,
+                "observer" => member.role == PeerType::Observer,
                 _ => false,
             };
             is_in_role && server.config.version == newest.version
@@ -177,7 +177,7 @@ impl World {
         let members: Vec<usize> = self.indices(|id| newest.members.contains_key(&id));
         let voters: Vec<usize> = self.indices(|id| newest.is_voter(id));
         let outside: Vec<usize> = self.indices(|id| !newest.members.contains_key(&id));
-        let role = if self.rng.one_in(3) { Role::Observer } else { Role::Participant };
+        let role = if self.rng.one_in(3) { PeerType::Observer } else { PeerType::Participant };
         let what = self.rng.below(10);
         let change = match what {
             0..3 if !outside.is_empty() && voters.len() < VOTERS_MAX => {
@@ -221,13 +221,14 @@ impl World {
             let is_in = members.len() < 3 || self.rng.one_in(2);
             if is_in {
                 let votes = members.len() < 3 || self.rng.one_in(2);
-                members.push((index, if votes { Role::Participant } else { Role::Observer }));
+                members
+                    .push((index, if votes { PeerType::Participant } else { PeerType::Observer }));
             }
         }
         Change { members, ..Change::default() }
     }
 
-    fn start_to_join(&mut self, index: usize, role: Role, newest: &Config) {
+    fn start_to_join(&mut self, index: usize, role: PeerType, newest: &Config) {
         let now = self.now;
         let server = &mut self.servers[index];
         server.joining_until = now + JOINING;
@@ -313,7 +314,7 @@ impl World {
             newest.clone()
         } else {
             let mut members = newest.members.clone();
-            members.insert(id, server::member(id, Role::Participant));
+            members.insert(id, server::member(id, PeerType::Participant));
             Rc::new(Config { members, ..Config::default() })
         });
         server.joining_until = now + JOINING;
@@ -328,14 +329,14 @@ impl World {
 /// A change by the places of the servers.
 #[derive(Debug, Default)]
 struct Change {
-    joining: Vec<(usize, Role)>,
+    joining: Vec<(usize, PeerType)>,
     leaving: Vec<usize>,
-    members: Vec<(usize, Role)>,
+    members: Vec<(usize, PeerType)>,
 }
 
 impl Change {
     fn request(&self, version: i64) -> Request {
-        let lines = |members: &[(usize, Role)]| {
+        let lines = |members: &[(usize, PeerType)]| {
             let members: BTreeMap<_, _> = members
                 .iter()
                 .map(|(index, role)| (server_id(*index), server::member(server_id(*index), *role)))

@@ -10,7 +10,7 @@ use ringkeeper::limits;
 use ringkeeper::link::{Endpoint, LinkId, Port};
 use ringkeeper::planted::{self, PlantedBug};
 use ringkeeper::quorum::PeerOptions;
-use ringkeeper::quorum::{Config, Member, MemberAddress, Role};
+use ringkeeper::quorum::{Config, Member, MemberAddress, PeerType};
 use ringkeeper::recovery::{Recovered, RecoveryError, RecoveryOptions, recover};
 use ringkeeper::replica::{Output, Replica, ReplicaOptions};
 use ringkeeper::time::Now;
@@ -265,7 +265,7 @@ pub fn address(node: Node, number: u64) -> SocketAddr {
 /// The ensemble that the run begins with.
 pub fn first_config(plan: &Plan) -> Config {
     let member = |index: usize| {
-        let role = if index < plan.voters { Role::Participant } else { Role::Observer };
+        let role = if index < plan.voters { PeerType::Participant } else { PeerType::Observer };
         (server_id(index), member(server_id(index), role))
     };
     let members = (0..plan.voters + plan.observers).map(member).collect();
@@ -282,7 +282,7 @@ pub fn first_config(plan: &Plan) -> Config {
 }
 
 /// A server as a member.
-pub fn member(id: ServerId, role: Role) -> Member {
+pub fn member(id: ServerId, role: PeerType) -> Member {
     let address =
         MemberAddress { host: host(id), quorum_port: QUORUM_PORT, election_port: ELECTION_PORT };
     Member { addresses: vec![address], role, client: None }

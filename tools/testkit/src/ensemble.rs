@@ -24,7 +24,7 @@ const MEMBER_DEFAULTS: [&str; 2] = ["initLimit=20", "syncLimit=8"];
 
 /// A server's part in its ensemble, as `server.N` says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub enum PeerType {
     /// Votes.
     Participant,
     /// Does not vote.
@@ -46,12 +46,12 @@ pub enum Mode {
     ReadOnly,
 }
 
-impl Role {
+impl PeerType {
     /// As in `server.N`.
     pub fn name(self) -> &'static str {
         match self {
-            Role::Participant => "participant",
-            Role::Observer => "observer",
+            PeerType::Participant => "participant",
+            PeerType::Observer => "observer",
         }
     }
 }
@@ -63,7 +63,7 @@ struct Place {
     quorum: u16,
     election: u16,
     client: u16,
-    role: Role,
+    role: PeerType,
 }
 
 /// N servers. All are killed when it is dropped; if the test is failing at that moment, the end of each log is printed.
@@ -89,7 +89,7 @@ impl Ensemble {
     /// One of them does not serve in time; with the end of all logs.
     pub fn launch(programs: &[Program], config: Config) -> Result<Self, String> {
         let members: Vec<_> =
-            programs.iter().map(|program| (program.clone(), Role::Participant)).collect();
+            programs.iter().map(|program| (program.clone(), PeerType::Participant)).collect();
         let mut ensemble = Self::prepare(&members, config);
         ensemble.servers.iter_mut().for_each(Server::spawn);
         for id in ensemble.ids() {
@@ -99,14 +99,14 @@ impl Ensemble {
     }
 
     /// Folders, ports and configuration only: nothing runs.
-    pub fn prepare(members: &[(Program, Role)], config: Config) -> Self {
+    pub fn prepare(members: &[(Program, PeerType)], config: Config) -> Self {
         let hosts = vec![Ipv4Addr::LOCALHOST; members.len()];
         Self::place(members, config, &hosts, |config, _| config)
     }
 
     /// The same with each server in a host of its own of a network that the test rules. Server 1 is in the first host.
     /// The calling thread must be in a namespace of the network, see [`Network::enter`].
-    pub fn prepare_in(network: &Network, members: &[(Program, Role)], config: Config) -> Self {
+    pub fn prepare_in(network: &Network, members: &[(Program, PeerType)], config: Config) -> Self {
         let hosts: Vec<_> = (0..members.len()).map(|host| network.address(host)).collect();
         Self::place(members, config, &hosts, |config, host| {
             config.host(network.address(host)).namespace(network.namespace(host))
@@ -114,7 +114,7 @@ impl Ensemble {
     }
 
     fn place(
-        members: &[(Program, Role)],
+        members: &[(Program, PeerType)],
         config: Config,
         hosts: &[Ipv4Addr],
         placed: impl Fn(Config, usize) -> Config,
@@ -150,7 +150,7 @@ impl Ensemble {
         for (other, place) in places.iter().enumerate() {
             own = own.line(&format!("server.{}={}", other + 1, place.text()));
         }
-        if places[at].role == Role::Observer {
+        if places[at].role == PeerType::Observer {
             own = own.line("peerType=observer");
         }
         own

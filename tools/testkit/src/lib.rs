@@ -22,7 +22,7 @@
 //!
 //! ```no_run
 //! use std::time::Duration;
-//! use ringkeeper_testkit::{Config, Ensemble, Program, Role};
+//! use ringkeeper_testkit::{Config, Ensemble, Program, PeerType};
 //!
 //! let programs = [Program::ZooKeeper38, Program::ZooKeeper39, Program::ZooKeeper39];
 //! let mut ensemble = Ensemble::start(&programs, Config::new());   // returns when all of them serve
@@ -46,7 +46,7 @@ mod server;
 mod watchdog;
 
 pub use config::Config;
-pub use ensemble::{Ensemble, Mode, Role};
+pub use ensemble::{Ensemble, Mode, PeerType};
 pub use environment::{Environment, KAZOO_SUITE, PINS};
 pub use guarded::Guarded;
 pub use network::{Link, Namespace, Network};

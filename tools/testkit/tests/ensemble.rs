@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use ringkeeper_testkit::{Config, Ensemble, Mode, Program, Role};
+use ringkeeper_testkit::{Config, Ensemble, Mode, PeerType, Program};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
 #[test]
 fn an_ensemble_of_two_versions_with_an_observer_replaces_its_leader() {
     let members = [
-        (Program::ZooKeeper38, Role::Participant),
-        (Program::ZooKeeper39, Role::Participant),
-        (Program::ZooKeeper39, Role::Participant),
-        (Program::ZooKeeper38, Role::Observer),
+        (Program::ZooKeeper38, PeerType::Participant),
+        (Program::ZooKeeper39, PeerType::Participant),
+        (Program::ZooKeeper39, PeerType::Participant),
+        (Program::ZooKeeper38, PeerType::Observer),
     ];
     let mut ensemble = Ensemble::prepare(&members, Config::new());
     ensemble.start_all();

@@ -25,7 +25,7 @@ const PROCESSES: &[&str] = &[
     "--test",
     "ensemble",
     "--test",
-    "oracle",
+    "conformance",
     "--test",
     "bench",
     "--test",
@@ -58,8 +58,8 @@ pub const STEPS: &[Step] = &[
     Step::cargo("crash", &["test", "--test", "crash", "--", "--nocapture"])
         .with(&[("RINGKEEPER_CRASH_ROUNDS", "200")]),
     Step::cargo(
-        "oracle",
-        &["run", "-p", "ringkeeper-oracle", "--", "--seeds", "20", "--steps", "20000"],
+        "conformance",
+        &["run", "-p", "ringkeeper-conformance", "--", "--seeds", "20", "--steps", "20000"],
     ),
     Step::cargo(
         "sim",

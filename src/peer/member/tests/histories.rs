@@ -1,7 +1,7 @@
 //! Two histories in one ensemble: never mixed, whoever comes first.
 
-use super::ensemble::Ensemble;
 use super::server::Server;
+use super::servers::Ensemble;
 use super::*;
 
 fn contents(server: &Server) -> Vec<i32> {

@@ -4,12 +4,12 @@
 //! lost or changed; whoever serves has applied a prefix of it. And in the end, when all is well
 //! again, everybody serves and has all of it.
 
-mod ensemble;
 mod histories;
 mod network;
 mod one_breath;
 mod scenarios;
 mod server;
+mod servers;
 
 use super::*;
 use crate::id::{Epoch, SessionId};

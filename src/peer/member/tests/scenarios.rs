@@ -1,7 +1,7 @@
 //! What members do.
 
-use super::ensemble::Ensemble;
-use super::server::{State, Step};
+use super::server::{Incident, State};
+use super::servers::Ensemble;
 use super::*;
 use crate::id::{Epoch, SessionId};
 use crate::session::Tenure;
@@ -379,11 +379,11 @@ fn an_epoch_finds_no_room(leader_is_lost: bool) {
     it.start_all();
     let learns = |it: &Ensemble, at: usize| {
         let member = it.servers[at].member.as_ref();
-        member.is_some_and(|member| matches!(member.role, Role::Learning(_)))
+        member.is_some_and(|member| matches!(member.role, MemberRole::Learning(_)))
     };
     let writes = |it: &Ensemble| {
         let of = |at: &usize| {
-            it.servers[*at].steps.iter().any(|step| matches!(step, Step::Epochs(epochs) if epochs.accepted > it.servers[*at].disk.epochs.accepted))
+            it.servers[*at].steps.iter().any(|step| matches!(step, Incident::Epochs(epochs) if epochs.accepted > it.servers[*at].disk.epochs.accepted))
         };
         (0..3).filter(|at| !leader_is_lost || learns(it, *at)).find(of)
     };
@@ -394,7 +394,7 @@ fn an_epoch_finds_no_room(leader_is_lost: bool) {
         .steps
         .drain(..)
         .filter_map(|step| match step {
-            Step::Durable(token) => Some(token),
+            Incident::Durable(token) => Some(token),
             _ => None,
         })
         .collect();
@@ -405,7 +405,7 @@ fn an_epoch_finds_no_room(leader_is_lost: bool) {
             it.crash(other);
         }
         it.run_until(3_000, "it looks for another leader", |it| {
-            matches!(it.servers[at].member.as_ref().unwrap().role, Role::Looking(_))
+            matches!(it.servers[at].member.as_ref().unwrap().role, MemberRole::Looking(_))
         });
     }
     let member = it.servers[at].member.as_mut().unwrap();

@@ -80,7 +80,7 @@ impl Disk {
 
 /// What is under way to the disk, in its order.
 #[derive(Debug)]
-pub(super) enum Step {
+pub(super) enum Incident {
     Truncate(Zxid),
     Restore(State),
     Append(Vec<Txn>),
@@ -97,7 +97,7 @@ pub(super) struct Server {
     pub member: Option<Member>,
     pub state: State,
     pub disk: Disk,
-    pub steps: VecDeque<Step>,
+    pub steps: VecDeque<Incident>,
     /// When the first step is done.
     pub step_at: u64,
     pub standing: Standing,
@@ -166,7 +166,7 @@ impl Server {
     /// The process is gone; of what was on its way to the disk, perhaps a part got there.
     pub fn crash(&mut self, random: &mut Random) {
         self.member = None;
-        if let Some(Step::Append(txns)) = self.steps.pop_front() {
+        if let Some(Incident::Append(txns)) = self.steps.pop_front() {
             let count = random.index(txns.len() + 1);
             self.disk.log.extend(txns.into_iter().take(count));
         }
@@ -185,7 +185,7 @@ impl Server {
         loop {
             self.give_tree(random);
             // As the replica does: what comes behind a cut of the log waits for it.
-            if self.steps.iter().any(|step| matches!(step, Step::Truncate(_))) {
+            if self.steps.iter().any(|step| matches!(step, Incident::Truncate(_))) {
                 break;
             }
             let more = self.member.as_mut().unwrap().take_ready(&mut ready);
@@ -202,24 +202,24 @@ impl Server {
         turn.ops.append(&mut ready.send);
         let before = self.steps.len();
         if let Some(zxid) = ready.truncate.take() {
-            self.steps.push_back(Step::Truncate(zxid));
+            self.steps.push_back(Incident::Truncate(zxid));
             assert!(ready.commit.is_empty() && ready.append.is_empty());
         }
         if ready.restore.take().is_some() {
             self.state = self.received.take().expect("a tree was received");
-            self.steps.push_back(Step::Restore(self.state.clone()));
+            self.steps.push_back(Incident::Restore(self.state.clone()));
         }
         if !ready.append.is_empty() {
-            self.steps.push_back(Step::Append(std::mem::take(&mut ready.append)));
+            self.steps.push_back(Incident::Append(std::mem::take(&mut ready.append)));
         }
         if let Some(epochs) = ready.epochs.take() {
-            self.steps.push_back(Step::Epochs(epochs));
+            self.steps.push_back(Incident::Epochs(epochs));
         }
         if !ready.send_after_sync.is_empty() {
-            self.steps.push_back(Step::Vouch(std::mem::take(&mut ready.send_after_sync)));
+            self.steps.push_back(Incident::Vouch(std::mem::take(&mut ready.send_after_sync)));
         }
         if let Some(token) = ready.durable.take() {
-            self.steps.push_back(Step::Durable(token));
+            self.steps.push_back(Incident::Durable(token));
         }
         if before == 0 && !self.steps.is_empty() {
             self.step_at = now + self.disk_us(random);
@@ -302,7 +302,7 @@ impl Server {
         let member = self.member.as_mut().unwrap();
         let mut ops = Vec::new();
         match step {
-            Step::Truncate(zxid) => {
+            Incident::Truncate(zxid) => {
                 if self.state.last <= zxid {
                     self.disk.truncate(zxid);
                 } else if self.disk.holds(zxid) {
@@ -312,18 +312,18 @@ impl Server {
                     member.handle_not_cut(MonoUs(now), self.state.last);
                 }
             }
-            Step::Restore(state) => self.disk.snapshots.push(state),
-            Step::Append(txns) => {
+            Incident::Restore(state) => self.disk.snapshots.push(state),
+            Incident::Append(txns) => {
                 let last = txns.last().unwrap().zxid();
                 self.disk.log.extend(txns);
                 member.handle_synced(last);
             }
-            Step::Epochs(epochs) => self.disk.epochs = epochs,
-            Step::Vouch(vouched) => {
+            Incident::Epochs(epochs) => self.disk.epochs = epochs,
+            Incident::Vouch(vouched) => {
                 let durable = Durable::as_the_disk_says();
                 ops.extend(vouched.into_iter().map(|vouch| vouch.release(&durable)));
             }
-            Step::Durable(token) => member.handle_durable(MonoUs(now), token),
+            Incident::Durable(token) => member.handle_durable(MonoUs(now), token),
         }
         self.step_at = if self.steps.is_empty() { u64::MAX } else { now + self.disk_us(random) };
         ops
@@ -331,7 +331,7 @@ impl Server {
 
     fn disk_us(&self, random: &mut Random) -> u64 {
         match self.steps.front() {
-            Some(Step::Vouch(_) | Step::Durable(_)) => 0,
+            Some(Incident::Vouch(_) | Incident::Durable(_)) => 0,
             _ if random.below(20) == 0 => random.below(30_000),
             _ => random.below(1000),
         }

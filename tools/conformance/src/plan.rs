@@ -168,10 +168,10 @@ impl Plan {
     /// The command that carries it out again.
     pub fn command(&self) -> String {
         let Some(seed) = self.seed else {
-            return format!("cargo test --test oracle {}", self.profile.name);
+            return format!("cargo test --test conformance {}", self.profile.name);
         };
         let mut command = format!(
-            "cargo run -p ringkeeper-oracle -- --profile {} --seed {seed} --steps {}",
+            "cargo run -p ringkeeper-conformance -- --profile {} --seed {seed} --steps {}",
             self.profile.name, self.length
         );
         if self.steps.len() < self.length {

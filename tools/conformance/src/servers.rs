@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use ringkeeper::proto::opcode::OpCode;
 use ringkeeper_rawclient::{Body, Session};
-use ringkeeper_testkit::{Config, Ensemble, Program, Role, Server};
+use ringkeeper_testkit::{Config, Ensemble, PeerType, Program, Server};
 
 const MEMBERS: usize = 3;
 const START_ATTEMPTS_MAX: usize = 3;
@@ -52,7 +52,7 @@ impl Servers {
     /// An ensemble in its first epoch, which a second election would end: then zxids are the same on both sides.
     fn start_ensemble(program: &Program, config: &Config) -> Self {
         for _ in 0..START_ATTEMPTS_MAX {
-            let members = vec![(program.clone(), Role::Participant); MEMBERS];
+            let members = vec![(program.clone(), PeerType::Participant); MEMBERS];
             let mut ensemble = Ensemble::prepare(&members, config.clone());
             ensemble.spawn(MEMBERS);
             let begun = Instant::now();

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use super::super::server_line::Role;
+use super::super::server_line::PeerType;
 use super::super::value::{Below, Form, Kind};
 use super::{Acted, Fate, Key, Set, Theme, Unreadable, fine, int, prop_int, prop_long};
 
@@ -101,7 +101,7 @@ pub(super) static KEYS: &[Key] = &[
             set: Set::Text(|c, v| {
                 let observer = v.eq_ignore_ascii_case("observer");
                 c.quorum.peer_type =
-                    Some(if observer { Role::Observer } else { Role::Participant });
+                    Some(if observer { PeerType::Observer } else { PeerType::Participant });
             }),
             get: |c| c.quorum.peer_type.unwrap_or_default().to_string(),
             about: "this server's role; where the list of servers says something else, the list \

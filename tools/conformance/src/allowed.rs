@@ -5,7 +5,7 @@
 pub struct Allowed {
     /// A short name.
     pub name: &'static str,
-    /// What is not compared, and where the oracle takes care of it.
+    /// What is not compared, and where the comparison takes care of it.
     pub what: &'static str,
     /// Why.
     pub why: &'static str,

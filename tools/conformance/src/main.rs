@@ -1,16 +1,16 @@
-//! `ringkeeper-oracle`: longer runs of the oracle, and replays of what it found.
+//! `ringkeeper-conformance`: longer comparisons with Apache ZooKeeper, and replays of what it found.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use ringkeeper_oracle::{ALLOWED, PROFILES, Plan, Profile, Verdict, run_plan_past, shrink};
+use ringkeeper_conformance::{ALLOWED, PROFILES, Plan, Profile, Verdict, run_plan_past, shrink};
 use ringkeeper_testkit::Program;
 
 /// Sends random operations to two servers side by side and compares every answer.
 #[derive(Debug, Parser)]
-#[command(name = "ringkeeper-oracle")]
+#[command(name = "ringkeeper-conformance")]
 struct Arguments {
     /// The server to compare with Apache ZooKeeper 3.9: a ringkeeper binary, or `java` for a second ZooKeeper.
     #[arg(long, default_value = "target/debug/ringkeeper")]

@@ -1,14 +1,14 @@
 //! ringkeeper and Apache ZooKeeper 3.9.4 side by side under random operations: no answer may differ.
 //!
 //! Together these tests send more than 100,000 operations to each server. Longer runs, other seeds, and the repetition of a
-//! failure: `cargo run -p ringkeeper-oracle -- --help`.
+//! failure: `cargo run -p ringkeeper-conformance -- --help`.
 //!
 //! `RINGKEEPER_TEST_PEER=java` puts a second ZooKeeper in ringkeeper's place: that shows what the comparison itself lets
-//! differ. `RINGKEEPER_ORACLE_SEED` chooses another seed.
+//! differ. `RINGKEEPER_CONFORMANCE_SEED` chooses another seed.
 
 use std::env;
 
-use ringkeeper_oracle::{PROFILES, Plan, Profile, Verdict, run_plan, timers};
+use ringkeeper_conformance::{PROFILES, Plan, Profile, Verdict, run_plan, timers};
 use ringkeeper_testkit::Program;
 
 const STEPS: usize = 9_000;
@@ -68,8 +68,8 @@ fn expiry_containers_and_ttl() {
 }
 
 fn random(profile: &str, steps: usize) {
-    let first = env::var("RINGKEEPER_ORACLE_SEED")
-        .map_or(20_261, |seed| seed.parse().expect("RINGKEEPER_ORACLE_SEED is a number"));
+    let first = env::var("RINGKEEPER_CONFORMANCE_SEED")
+        .map_or(20_261, |seed| seed.parse().expect("RINGKEEPER_CONFORMANCE_SEED is a number"));
     // Another plan for each.
     let place = PROFILES.iter().position(|other| other.name == profile);
     let seed: u64 = first + u64::try_from(place.expect("a profile of this name")).expect("64 bits");

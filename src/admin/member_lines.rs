@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::id::{ServerId, SessionId};
-use crate::quorum::{Config, Role};
+use crate::quorum::{Config, PeerType};
 use crate::zab::{PeerFacts, PeerPhase, PeerState};
 
 /// Writes to a string, which cannot fail.
@@ -43,7 +43,7 @@ pub fn conf(limits: Limits, me: ServerId, config: &Config, is_read_only: bool) -
         limits.sync,
         ports(|address| address.election_port),
         ports(|address| address.quorum_port),
-        u8::from(role == Some(Role::Observer)),
+        u8::from(role == Some(PeerType::Observer)),
     );
     if !is_read_only {
         // ZooKeeper: a blank after the colon, and no end of the last line.
@@ -304,7 +304,7 @@ mod tests {
             assert!(!(told && explained), "{name} is told although it is said not to be");
         }
         for name in names {
-            let is_own = metrics::ensemble::OWN.contains(&name.strip_prefix("zk_").unwrap())
+            let is_own = metrics::quorum::OWN.contains(&name.strip_prefix("zk_").unwrap())
                 || metrics::STALLS_OWN.iter().any(|own| name.ends_with(own))
                 || metrics::HELD_OWN.contains(&name.strip_prefix("zk_").unwrap())
                 || metrics::ROOM_OWN.contains(&name.strip_prefix("zk_").unwrap());

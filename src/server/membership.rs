@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::admin::logging::{Role, Speaker};
+use crate::admin::logging::{LoggedState, Speaker};
 use crate::config::Config;
 use crate::id::ServerId;
 use crate::quorum::{self, Member};
@@ -63,8 +63,8 @@ fn introduction(config: &Config, ensemble: &quorum::Config, me: ServerId) -> Vec
 
 fn describe(member: &Member) -> String {
     let role = match member.role {
-        quorum::Role::Participant => "participant",
-        quorum::Role::Observer => "observer",
+        quorum::PeerType::Participant => "participant",
+        quorum::PeerType::Observer => "observer",
     };
     let places: Vec<String> = member
         .addresses
@@ -108,10 +108,10 @@ impl Teller {
         }
         let facts = member.facts();
         let (role, epoch) = match standing {
-            Standing::Looking => (Role::Looking, facts.epoch),
-            Standing::Leading { epoch } => (Role::Leading, epoch),
-            Standing::Following { epoch, .. } => (Role::Following, epoch),
-            Standing::Observing { epoch, .. } => (Role::Observing, epoch),
+            Standing::Looking => (LoggedState::Looking, facts.epoch),
+            Standing::Leading { epoch } => (LoggedState::Leading, epoch),
+            Standing::Following { epoch, .. } => (LoggedState::Following, epoch),
+            Standing::Observing { epoch, .. } => (LoggedState::Observing, epoch),
         };
         speaker.set_role(role, epoch);
         let counts = &facts.counts;

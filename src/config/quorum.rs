@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::server_line::{GroupLine, Role, ServerLine};
+use super::server_line::{GroupLine, PeerType, ServerLine};
 use crate::id::ServerId;
 use crate::quorum;
 
@@ -71,7 +71,7 @@ pub struct Quorum {
     /// `quorumListenOnAllIPs`.
     pub listen_on_all_ips: bool,
     /// The value of `peerType`, if set; the list of servers decides. Key `peerType`.
-    pub peer_type: Option<Role>,
+    pub peer_type: Option<PeerType>,
     /// Whether an observer keeps a transaction log and takes snapshots. Default: true.
     /// Key `syncEnabled`.
     pub sync_enabled: bool,
@@ -188,7 +188,8 @@ impl Default for Quorum {
 impl Quorum {
     /// Whether this server is one of an ensemble (`QuorumPeerConfig.isDistributed`).
     pub fn is_distributed(&self) -> bool {
-        let voters = self.servers.values().filter(|line| line.role == Role::Participant).count();
+        let voters =
+            self.servers.values().filter(|line| line.role == PeerType::Participant).count();
         voters > 1 || voters == 1 && !self.standalone_enabled
     }
 

@@ -4,7 +4,7 @@
 use std::env;
 use std::time::Instant;
 
-use ringkeeper_oracle::{PROFILES, Plan, Verdict, run_plan_on_ensembles};
+use ringkeeper_conformance::{PROFILES, Plan, Verdict, run_plan_on_ensembles};
 use ringkeeper_testkit::Program;
 
 use crate::ground::{everything, ours, turn};
@@ -20,8 +20,8 @@ const NOT_COMPARABLE: &str = "local-sessions";
 #[test]
 fn ensembles_answer_alike() {
     let _turn = turn();
-    let first = env::var("RINGKEEPER_ORACLE_SEED")
-        .map_or(20_262, |seed| seed.parse().expect("RINGKEEPER_ORACLE_SEED is a number"));
+    let first = env::var("RINGKEEPER_CONFORMANCE_SEED")
+        .map_or(20_262, |seed| seed.parse().expect("RINGKEEPER_CONFORMANCE_SEED is a number"));
     for (place, profile) in (0_u64..).zip(PROFILES) {
         let comparable = !profile.by_name_only && profile.name != NOT_COMPARABLE;
         let wanted = comparable && (everything() || CHOSEN.contains(&profile.name));

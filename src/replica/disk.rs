@@ -191,10 +191,17 @@ impl Replica {
             return;
         }
         match completion.token.owner() {
-            Owner::TxnLog => self.on_log_completion(now, completion),
+            Owner::TxnLog => {
+                self.on_log_completion(now, completion);
+                if self.has_room_again(now) {
+                    self.on_deferred_proposed(now);
+                    self.log_unlogged_sessions(now);
+                }
+            }
             Owner::Snapshot => self.on_snapshot_completion(now, completion),
             Owner::Replica => self.on_file_completion(now, completion),
         }
+        self.follow_peer(now);
     }
 
     /// How long, in µs, this thread was to run and did not, since it began: the disk has nothing to do with
@@ -226,7 +233,6 @@ impl Replica {
                 } else {
                     synced.zxid
                 });
-                self.follow_peer(now);
             }
             Progress::NoSpace(failure) => {
                 self.pipeline.say_no_room(now, &failure);
@@ -239,18 +245,20 @@ impl Replica {
                 self.stop(format!("the transaction log cannot be written: {failure}"));
             }
         }
-        if self.pipeline.is_disk_full()
-            && !self.pipeline.txnlog.is_out_of_space()
-            && self.pipeline.txnlog.is_ready()
-        {
-            tracing::info!("there is room on the disk again: writes are accepted");
-            self.pipeline.no_room_said_at = None;
-            self.pipeline.disk_full = DiskFull::No;
-            self.pipeline.full_since = None;
-            self.tell_room(now);
-            self.on_deferred_proposed(now);
-            self.log_unlogged_sessions(now);
+    }
+
+    /// Whether the log had no room, and has some now: then writes are accepted from here on.
+    fn has_room_again(&mut self, now: Now) -> bool {
+        let has_room = !self.pipeline.txnlog.is_out_of_space() && self.pipeline.txnlog.is_ready();
+        if !self.pipeline.is_disk_full() || !has_room {
+            return false;
         }
+        tracing::info!("there is room on the disk again: writes are accepted");
+        self.pipeline.no_room_said_at = None;
+        self.pipeline.disk_full = DiskFull::No;
+        self.pipeline.full_since = None;
+        self.tell_room(now);
+        true
     }
 
     /// The process must stop: nothing more is given to the disk, and so nothing is committed.
@@ -269,11 +277,21 @@ impl Replica {
         if self.stopped {
             return;
         }
-        self.follow_peer(now);
-        self.feed_log(now);
-        while self.run_steps(now) {
-            self.feed_log(now);
+        loop {
+            self.follow_peer(now);
+            if !self.feed_log(now) {
+                self.refuse_backlog(now);
+            }
+            if !self.run_steps(now) {
+                break;
+            }
         }
+        self.poll_log(now);
+        self.poll_snapshot(now);
+    }
+
+    /// Collects what the log wants done.
+    fn poll_log(&mut self, now: Now) {
         if self.shutting_down && self.is_done(now) {
             self.pipeline.txnlog.close();
         }
@@ -286,38 +304,39 @@ impl Replica {
             self.pipeline.group_held_us = self.pipeline.held_us;
             if planted::is(self.options.planted, PlantedBug::AckBeforeSync) {
                 self.ensemble.peer.handle_synced(self.pipeline.txnlog.appended());
-                self.follow_peer(now);
             }
         }
-        self.poll_snapshot(now);
     }
 
-    /// Gives the log what it takes.
-    fn feed_log(&mut self, now: Now) {
+    /// Gives the log what it takes. False: there is no room for the next transaction, and it can be taken back.
+    fn feed_log(&mut self, now: Now) -> bool {
         while let Some(txn) = self.pipeline.steps.backlog.next() {
             if self.pipeline.snapshots.log_waits || !self.pipeline.txnlog.is_open() {
-                return;
+                return true;
             }
             match self.pipeline.txnlog.append(txn) {
                 Append::Accepted => {
                     self.pipeline.prep.on_logged(txn.zxid());
                     self.pipeline.steps.backlog.on_taken();
                 }
-                Append::Full => return,
-                Append::NoSpace if self.ensemble.role == ReplicaRole::Alone => {
-                    return self.refuse_backlog(now);
+                Append::Full => return true,
+                Append::NoSpace if self.ensemble.role == ReplicaRole::Alone => return false,
+                Append::NoSpace => {
+                    self.wait_for_room(now);
+                    return true;
                 }
-                Append::NoSpace => return self.wait_for_room(now),
                 Append::TooLarge => {
                     let (zxid, bytes) = (txn.zxid(), txn.bytes().len());
-                    return self.stop(format!(
+                    self.stop(format!(
                         "transaction {zxid} of the leader has {bytes} bytes, more than this server \
                          may log: raise jute.maxbuffer (and jute.maxbuffer.extrasize) to what the \
                          other servers have"
                     ));
+                    return true;
                 }
             }
         }
+        true
     }
 
     /// The log has no room for what other servers have as well, so that it cannot be taken back: it waits.

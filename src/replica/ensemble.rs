@@ -327,17 +327,45 @@ impl Replica {
     }
 
     /// Carries out what the peer wants done, as far as it may be done now.
+    ///
+    /// Only the `handle_…` functions and [`Replica::take_output`] call it, at their ends: what they do tells the peer
+    /// what has happened, and never waits for what the peer makes of it.
     pub(super) fn follow_peer(&mut self, now: Now) {
         self.apply_more(now, false);
-        while self.ensemble.held.is_none() && !self.stopped {
-            let mut ready = std::mem::take(&mut self.ensemble.ready);
-            let more = self.ensemble.peer.take_ready(&mut ready);
-            if ready.is_empty() && !more {
-                self.ensemble.ready = ready;
-                return;
+        while !self.stopped {
+            match self.ensemble.held.take() {
+                Some(Held::Whole(ready)) if !self.has_to_wait_for_cut(&ready) => {
+                    self.carry_out(now, ready);
+                }
+                Some(Held::InMemory(ready)) if !self.pipeline.steps.is_frozen() => {
+                    self.begin_in_memory(now, ready);
+                }
+                Some(held) => {
+                    self.ensemble.held = Some(held);
+                    return;
+                }
+                None => {
+                    let mut ready = std::mem::take(&mut self.ensemble.ready);
+                    let more = self.ensemble.peer.take_ready(&mut ready);
+                    if ready.is_empty() && !more {
+                        self.ensemble.ready = ready;
+                        return;
+                    }
+                    self.carry_out(now, ready);
+                }
             }
-            self.carry_out(now, ready);
         }
+    }
+
+    /// Whether this server votes from now on, and has kept no log so far.
+    fn begins_log(&self) -> bool {
+        self.ensemble.unlogged.is_some() && !self.ensemble.peer.only_observes()
+    }
+
+    /// Whether nothing of a `Ready` may be carried out while a cut is under way.
+    fn has_to_wait_for_cut(&self, ready: &Ready) -> bool {
+        let steps = &self.pipeline.steps;
+        steps.is_frozen() || (steps.has_cut() && (self.begins_log() || ready.cuts()))
     }
 
     /// Carries a `Ready` out, or holds it where it must wait for a cut.
@@ -347,14 +375,13 @@ impl Replica {
                 self.ensemble.questions.forget(*link);
             }
         }
-        let begins_log = self.ensemble.unlogged.is_some() && !self.ensemble.peer.only_observes();
+        let begins_log = self.begins_log();
         if begins_log || ready.cuts() || !ready.standing.is_empty() {
             // The peer is what it says already: in a turn in which this were not, a leader would propose that leads
             // no more. And what is cut stands still.
             self.apply_more(now, true);
         }
-        let steps = &self.pipeline.steps;
-        if steps.is_frozen() || (steps.has_cut() && (begins_log || ready.cuts())) {
+        if self.has_to_wait_for_cut(&ready) {
             self.ensemble.held = Some(Held::Whole(ready));
             return;
         }
@@ -362,22 +389,15 @@ impl Replica {
             self.begin_log();
             return self.carry_out(now, ready);
         }
+        if let Some(zxid) = ready.restore {
+            self.restore_in_memory(now, zxid);
+        }
         self.plan_disk(now, &mut ready);
         if self.pipeline.steps.is_frozen() {
             self.ensemble.held = Some(Held::InMemory(ready));
             return;
         }
         self.begin_in_memory(now, ready);
-    }
-
-    /// A cut has come so far that what waits for it may go on.
-    pub(super) fn release_held(&mut self, now: Now) {
-        match self.ensemble.held.take() {
-            Some(Held::Whole(ready)) => self.carry_out(now, ready),
-            Some(Held::InMemory(ready)) => self.begin_in_memory(now, ready),
-            None => {}
-        }
-        self.follow_peer(now);
     }
 
     /// What waits for no disk, behind what is committed before it.

@@ -74,7 +74,6 @@ impl Replica {
         if self.ensemble.role != ReplicaRole::Alone {
             let has_room = !self.pipeline.is_disk_full() && self.pipeline.room == Room::There;
             self.ensemble.peer.set_room(now.mono, has_room);
-            self.follow_peer(now);
         }
     }
 

@@ -239,7 +239,7 @@ impl Pipeline {
 
 impl Replica {
     /// Takes out of a `Ready` what concerns the disk and the links. If that freezes the database, the
-    /// rest of it waits.
+    /// rest of it waits. The tree that a restoration means is the database already.
     pub(super) fn plan_disk(&mut self, now: Now, ready: &mut Ready) {
         let steps = &mut self.pipeline.steps;
         self.ensemble.links.append(&mut ready.send);
@@ -254,7 +254,6 @@ impl Replica {
             } else {
                 steps.push_restore(zxid);
             }
-            self.restore_in_memory(now, zxid);
             if let Some(unlogged) = &mut self.ensemble.unlogged {
                 unlogged.on_tree(zxid);
             }
@@ -334,7 +333,6 @@ impl Replica {
                 }
                 Step::Durable(token) => {
                     self.ensemble.peer.handle_durable(now.mono, token);
-                    self.follow_peer(now);
                 }
                 Step::Epochs(_) => {}
                 Step::Truncate(_) | Step::Restore(_) => unreachable!("others end these"),
@@ -376,7 +374,6 @@ impl Replica {
                 self.lacks_room_for_files(now);
                 let reason = "no room on the disk for an epoch file";
                 self.ensemble.peer.leave_unwritten(now.mono, reason, &unwritten);
-                self.follow_peer(now);
             }
             Err(failure) => self.stop(format!("an epoch file cannot be written: {failure}")),
         }
@@ -440,6 +437,7 @@ impl Replica {
             (step, phase, _) => unreachable!("{step:?} asks for no reload while it is {phase:?}"),
         }
         self.run_steps(now);
+        self.follow_peer(now);
     }
 
     fn on_truncated(&mut self, now: Now, zxid: Zxid, recovered: Option<Box<Recovered>>) {
@@ -483,7 +481,6 @@ impl Replica {
         self.pipeline.newest_snapshot = self.pipeline.newest_snapshot.min(zxid);
         let done = self.pipeline.steps.pop();
         assert!(done.is_cut(), "{done:?} is none");
-        self.release_held(now);
     }
 
     // ---- restore
@@ -498,7 +495,6 @@ impl Replica {
             StepPhase::Closing if self.pipeline.is_log_closed() => {
                 self.write_tree(now, zxid);
                 self.pipeline.steps.thaw();
-                self.release_held(now);
                 false
             }
             StepPhase::Closing

@@ -1,8 +1,8 @@
 //! Who a connection is: `auth`, `sasl`, and the demand to have shown something first.
 
-use super::Replica;
 use super::clients::Clients;
 use super::connection::{Connection, Slot};
+use super::service::Service;
 use crate::acl::{AuthFailed, add_identities};
 use crate::error::ErrorCode;
 use crate::id::Zxid;
@@ -23,7 +23,7 @@ impl Clients {
     }
 }
 
-impl Replica {
+impl Service {
     /// Adds the identities that a client proves.
     pub(super) fn on_auth(
         &mut self,

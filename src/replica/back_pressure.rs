@@ -23,6 +23,7 @@
 use super::clients::Clients;
 use super::connection::{Connection, Slot, State, Waiting};
 use super::owed::Expected;
+use super::service::Service;
 use super::{Replica, ReplicaOptions};
 use crate::acl::Identity;
 use crate::database::NodeRef;
@@ -55,52 +56,7 @@ impl Clients {
     }
 }
 
-impl Replica {
-    /// The client has taken all bytes of a [`Outgoing`](super::Outgoing) whose
-    /// [`reported_bytes`](super::Outgoing::reported_bytes) are these.
-    pub fn handle_written(&mut self, now: Now, conn: ConnectionId, bytes: usize) {
-        self.now = now;
-        let Some(slot) = self.clients.connections.find(conn) else { return };
-        let Some(mut connection) = self.clients.connections.take(slot) else { return };
-        connection.owed.take_off(bytes);
-        connection.heard = now.mono;
-        if connection.waits_to_be_read {
-            // Who reads is alive. Its pings may lie in the socket, for the edge does not read while too
-            // many bytes of requests wait here.
-            if connection.state == State::Ready {
-                self.touch(now, &connection);
-            }
-            if connection.may_go_on(&self.options, self.database.last_processed()) {
-                self.clients.resumable.push(slot);
-            }
-        }
-        self.clients.connections.put(slot, connection);
-    }
-
-    /// The client will send nothing more, and may still read. What it has asked for is answered, and
-    /// then the connection is closed.
-    // ZooKeeper: NIOServerCnxn.doIO closes at once, and what is under way is answered to nobody.
-    pub fn handle_end(&mut self, now: Now, conn: ConnectionId) {
-        self.now = now;
-        let Some(slot) = self.clients.connections.find(conn) else { return };
-        let Some(mut connection) = self.clients.connections.take(slot) else { return };
-        let waits_for_leader = connection.parked.is_some();
-        if connection.state == State::New || waits_for_leader {
-            // As a rule the client is gone; elsewhere, perhaps, before there is a leader.
-            self.close_taken(slot, &mut connection);
-        } else if connection.is_open() && !connection.input_over {
-            connection.input_over = true;
-            if matches!(connection.state, State::Connecting | State::Reopening) {
-                let until = now.mono.plus_ms(self.options.tick_ms.into());
-                self.clients.silence.watch_ended(until, slot);
-            } else {
-                // If it has all its answers, it is closed when its bytes are handed out.
-                self.clients.mark_dirty(slot, &mut connection);
-            }
-        }
-        self.clients.connections.put(slot, connection);
-    }
-
+impl Service {
     /// Whether a connection's next request has to wait until its client has read.
     #[inline]
     pub(super) fn waits_to_be_read(
@@ -144,62 +100,6 @@ impl Replica {
         }
         connection.waits_to_be_read |= waits;
         waits
-    }
-
-    /// Takes up what waited until clients had read, and what waited for memory.
-    pub(super) fn go_on_reading(&mut self, now: Now) {
-        for slot in std::mem::take(&mut self.clients.resumable) {
-            self.go_on_with(now, slot);
-        }
-        for _ in 0..limits::STARVING_TAKEN_UP_MAX {
-            let Some(slot) = self.clients.memory.next_to_take_up() else { return };
-            let Some(connection) = self.clients.connections.get_mut(slot) else { continue };
-            connection.starves = false;
-            self.go_on_with(now, slot);
-        }
-    }
-
-    pub(super) fn go_on_with(&mut self, now: Now, slot: Slot) {
-        let Some(mut connection) = self.clients.connections.take(slot) else { return };
-        // A parked one takes up everything when there is a leader.
-        if connection.waits_to_be_read
-            && connection.state == State::Ready
-            && connection.parked.is_none()
-        {
-            connection.waits_to_be_read = false;
-            self.advance(now, slot, &mut connection);
-            if connection.has_room(&self.options) {
-                self.look_at_early(now, slot, &mut connection);
-            } else {
-                connection.waits_to_be_read = true;
-            }
-        }
-        self.clients.connections.put(slot, connection);
-    }
-
-    /// Looks at frames that waited, up to the first that still has to.
-    fn look_at_early(&mut self, now: Now, slot: Slot, connection: &mut Connection) {
-        if connection.early.is_empty() || !connection.is_open() {
-            return;
-        }
-        connection.heard = now.mono;
-        self.touch(now, connection);
-        let mut early = std::mem::take(&mut connection.early);
-        connection.held_bytes -= early.len();
-        let mut rest = &early[..];
-        self.look_at_frames(now, slot, connection, &mut rest);
-        if !connection.is_open() {
-            return;
-        }
-        let left = rest.len();
-        connection.held_bytes += left;
-        if connection.early.is_empty() {
-            early.keep_last(left);
-            connection.early = early;
-        } else {
-            // The last one waits for a leader, and those behind it.
-            connection.early.push(rest);
-        }
     }
 
     /// What the reply to a read that has to wait will be worth.
@@ -277,6 +177,108 @@ impl Replica {
         // It is of no use to a client that does not read, and of much to others.
         connection.out = Vec::new();
         self.reject(slot, connection, reason);
+    }
+}
+
+impl Replica {
+    /// The client has taken all bytes of a [`Outgoing`](super::Outgoing) whose
+    /// [`reported_bytes`](super::Outgoing::reported_bytes) are these.
+    pub fn handle_written(&mut self, now: Now, conn: ConnectionId, bytes: usize) {
+        self.service.now = now;
+        let Some(slot) = self.connections.find(conn) else { return };
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        connection.owed.take_off(bytes);
+        connection.heard = now.mono;
+        if connection.waits_to_be_read {
+            // Who reads is alive. Its pings may lie in the socket, for the edge does not read while too
+            // many bytes of requests wait here.
+            if connection.state == State::Ready {
+                self.service.touch(now, connection);
+            }
+            if connection.may_go_on(&self.service.options, self.service.database.last_processed()) {
+                self.service.clients.resumable.push(slot);
+            }
+        }
+    }
+
+    /// The client will send nothing more, and may still read. What it has asked for is answered, and
+    /// then the connection is closed.
+    // ZooKeeper: NIOServerCnxn.doIO closes at once, and what is under way is answered to nobody.
+    pub fn handle_end(&mut self, now: Now, conn: ConnectionId) {
+        self.service.now = now;
+        let Some(slot) = self.connections.find(conn) else { return };
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let waits_for_leader = connection.parked.is_some();
+        if connection.state == State::New || waits_for_leader {
+            // As a rule the client is gone; elsewhere, perhaps, before there is a leader.
+            self.service.close_taken(slot, connection);
+        } else if connection.is_open() && !connection.input_over {
+            connection.input_over = true;
+            if matches!(connection.state, State::Connecting | State::Reopening) {
+                let until = now.mono.plus_ms(self.service.options.tick_ms.into());
+                self.service.clients.silence.watch_ended(until, slot);
+            } else {
+                // If it has all its answers, it is closed when its bytes are handed out.
+                self.service.clients.mark_dirty(slot, connection);
+            }
+        }
+    }
+
+    /// Takes up what waited until clients had read, and what waited for memory.
+    pub(super) fn go_on_reading(&mut self, now: Now) {
+        for slot in std::mem::take(&mut self.service.clients.resumable) {
+            self.go_on_with(now, slot);
+        }
+        for _ in 0..limits::STARVING_TAKEN_UP_MAX {
+            let Some(slot) = self.service.clients.memory.next_to_take_up() else { return };
+            let Some(connection) = self.connections.get_mut(slot) else { continue };
+            connection.starves = false;
+            self.go_on_with(now, slot);
+        }
+    }
+
+    pub(super) fn go_on_with(&mut self, now: Now, slot: Slot) {
+        let Some((connection, service)) = self.one(slot) else { return };
+        // A parked one takes up everything when there is a leader.
+        if !connection.waits_to_be_read
+            || connection.state != State::Ready
+            || connection.parked.is_some()
+        {
+            return;
+        }
+        connection.waits_to_be_read = false;
+        service.advance(now, slot, connection);
+        if connection.has_room(&service.options) {
+            self.look_at_early(now, slot);
+        } else {
+            connection.waits_to_be_read = true;
+        }
+    }
+
+    /// Looks at frames that waited, up to the first that still has to.
+    fn look_at_early(&mut self, now: Now, slot: Slot) {
+        let Some((connection, service)) = self.one(slot) else { return };
+        if connection.early.is_empty() || !connection.is_open() {
+            return;
+        }
+        connection.heard = now.mono;
+        service.touch(now, connection);
+        let mut early = std::mem::take(&mut connection.early);
+        connection.held_bytes -= early.len();
+        let mut rest = &early[..];
+        self.look_at_frames(now, slot, &mut rest);
+        let Some(connection) = self.connections.get_mut(slot).filter(|it| it.is_open()) else {
+            return;
+        };
+        let left = rest.len();
+        connection.held_bytes += left;
+        if connection.early.is_empty() {
+            early.keep_last(left);
+            connection.early = early;
+        } else {
+            // The last one waits for a leader, and those behind it.
+            connection.early.push(rest);
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use hashbrown::HashMap;
 
 use super::ReplicaOptions;
-use super::connection::{Connections, Slot};
+use super::connection::Slot;
 use super::memory::Memory;
 use super::silence::Silence;
 use super::throttle::Throttle;
@@ -20,8 +20,6 @@ use crate::time::Now;
 pub(super) struct Clients {
     pub options: Rc<ReplicaOptions>,
     pub authentication: Authentication,
-    /// Every connection that is open or still has bytes to send.
-    pub connections: Connections,
     /// The connection of each session that has one here.
     ///
     /// Invariant: the connection at that slot has this session.
@@ -60,7 +58,6 @@ impl Clients {
         Clients {
             options: Rc::clone(options),
             authentication: Authentication::new(options.authentication.clone()),
-            connections: Connections::default(),
             by_session: HashMap::new(),
             dirty: Vec::new(),
             resumable: Vec::new(),

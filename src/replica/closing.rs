@@ -5,10 +5,11 @@ use super::connection::{Connection, Slot, State, Waiting};
 use super::early::Early;
 use super::ensemble::ReplicaRole;
 use super::owed::Expected;
+use super::service::Service;
 use super::waiting::Queue;
 use crate::id::SessionId;
 
-impl Replica {
+impl Service {
     /// Closes a connection for what it did, with a line that says so.
     pub(super) fn reject(&mut self, slot: Slot, connection: &mut Connection, reason: &str) {
         if let Some(unsaid) = self.lines.allow(self.now.mono) {
@@ -19,14 +20,6 @@ impl Replica {
         }
         self.stats.connections_rejected += 1;
         self.close_taken(slot, connection);
-    }
-
-    /// Closes a connection that is not taken out.
-    pub(super) fn close(&mut self, slot: Slot) {
-        if let Some(mut connection) = self.clients.connections.take(slot) {
-            self.close_taken(slot, &mut connection);
-            self.clients.connections.put(slot, connection);
-        }
     }
 
     /// Closes a connection that is taken out: after the bytes written so far.
@@ -75,6 +68,15 @@ impl Replica {
         self.database.watches_mut().remove_connection(slot.id);
         if self.clients.by_session.get(&session) == Some(&slot) {
             self.clients.by_session.remove(&session);
+        }
+    }
+}
+
+impl Replica {
+    /// Closes a connection that is not taken out.
+    pub(super) fn close(&mut self, slot: Slot) {
+        if let Some(connection) = self.connections.get_mut(slot) {
+            self.service.close_taken(slot, connection);
         }
     }
 }

@@ -21,28 +21,30 @@ impl Replica {
     /// Applies a transaction, which takes so many units, in zxid order, and tells those whom it concerns.
     pub(super) fn on_committed(&mut self, now: Now, txn: &Txn, units: u32) {
         let mut fired = std::mem::take(&mut self.fired);
-        self.work.on_applying(units);
-        let events_before = self.database.watches().spent();
-        let applied = self.database.apply(txn, &mut fired);
+        self.service.work.on_applying(units);
+        let events_before = self.service.database.watches().spent();
+        let applied = self.service.database.apply(txn, &mut fired);
         self.close_given_up();
-        self.stats.txns_applied += 1;
-        self.work.on_applied(txn.zxid());
-        let late = planted::is(self.options.planted, PlantedBug::WatchAfterData);
+        self.service.stats.txns_applied += 1;
+        self.service.work.on_applied(txn.zxid());
+        let late = planted::is(self.service.options.planted, PlantedBug::WatchAfterData);
         if !late {
             self.send_events(&fired);
         }
 
         if txn.header().op == OpCode::CreateSession {
-            self.clients.note_tenure(txn);
+            self.note_tenure(txn);
         }
-        if self.ensemble.proposes() {
-            self.pipeline.prep.on_applied(txn.zxid());
+        if self.service.ensemble.proposes() {
+            self.service.pipeline.prep.on_applied(txn.zxid());
             self.answer_own(now, txn, &applied);
         } else {
             self.on_foreign_txn(now, txn, &applied);
         }
         match txn.header().op {
-            OpCode::CreateSession => self.sessions.on_global_session(txn.header().client_id),
+            OpCode::CreateSession => {
+                self.service.sessions.on_global_session(txn.header().client_id)
+            }
             OpCode::CloseSession => self.on_session_closed(txn.header().client_id),
             _ => {}
         }
@@ -50,10 +52,10 @@ impl Replica {
         if late {
             self.send_events(&fired);
         }
-        let events = self.database.watches().spent() - events_before;
+        let events = self.service.database.watches().spent() - events_before;
         let events = u32::try_from(events / EVENTS_PER_UNIT as u64).unwrap_or(u32::MAX);
         if events > units {
-            self.work.on_events(events - units);
+            self.service.work.on_events(events - units);
         }
         fired.clear();
         self.fired = fired;
@@ -61,11 +63,10 @@ impl Replica {
 
     /// Closes those whose watches take more than a turn has for them.
     fn close_given_up(&mut self) {
-        for id in self.database.watches_mut().take_given_up() {
-            let Some(slot) = self.clients.connections.find(id) else { continue };
-            let Some(mut connection) = self.clients.connections.take(slot) else { continue };
-            self.give_up_slow(slot, &mut connection, EVENTS_TOO_MANY);
-            self.clients.connections.put(slot, connection);
+        for id in self.service.database.watches_mut().take_given_up() {
+            let Some(slot) = self.connections.find(id) else { continue };
+            let Some(connection) = self.connections.get_mut(slot) else { continue };
+            self.service.give_up_slow(slot, connection, EVENTS_TOO_MANY);
         }
     }
 
@@ -77,11 +78,15 @@ impl Replica {
 
     /// A transaction that was made here.
     fn answer_own(&mut self, now: Now, txn: &Txn, applied: &Applied) {
-        let request =
-            self.pipeline.in_flight.pop_front().expect("every proposal is noted as in flight");
+        let request = self
+            .service
+            .pipeline
+            .in_flight
+            .pop_front()
+            .expect("every proposal is noted as in flight");
         assert!(request.zxid == txn.zxid(), "{} is committed, {} waits", txn.zxid(), request.zxid);
-        self.clients.large_bytes -= request.large as usize;
-        self.stats.record_update(now.mono.since_us(request.arrived));
+        self.service.clients.large_bytes -= request.large as usize;
+        self.service.stats.record_update(now.mono.since_us(request.arrived));
         if let Some(slot) = request.slot {
             self.reply(now, slot, &request, txn, applied);
         }
@@ -92,18 +97,17 @@ impl Replica {
         if event.watchers.is_empty() {
             return;
         }
-        let mut frame = std::mem::take(&mut self.clients.frame);
+        let mut frame = std::mem::take(&mut self.service.clients.frame);
         frame.clear();
         encode_event_frame(event.event, &event.path, event.zxid, &mut frame);
         let mut sent = 0;
-        let open_to_all = read::may(&event.acl, perms::READ, &[], self.options.skip_acl);
+        let open_to_all = read::may(&event.acl, perms::READ, &[], self.service.options.skip_acl);
         let copied = EVENTS_PER_UNIT * frame.len() / limits::SENT_BYTES_PER_UNIT;
-        let behind = self.ensemble.applying.behind_since(self.now.mono);
+        let behind = self.service.ensemble.applying.behind_since(self.service.now.mono);
         for &watcher in &event.watchers {
-            let Some(slot) = self.clients.connections.find(watcher) else { continue };
-            let Some(mut connection) = self.clients.connections.take(slot) else { continue };
+            let Some(slot) = self.connections.find(watcher) else { continue };
+            let Some(connection) = self.connections.get_mut(slot) else { continue };
             if !connection.is_open() {
-                self.clients.connections.put(slot, connection);
                 continue;
             }
             // One without a name is looked up in the list, and a long event is copied.
@@ -112,9 +116,8 @@ impl Replica {
                 false => connection.identities.len() / limits::IDENTITIES_PER_EVENT,
             };
             let units = u32::try_from(checks + copied).unwrap_or(u32::MAX);
-            if units > 0 && !self.database.watches_mut().charge(watcher, units) {
-                self.give_up_slow(slot, &mut connection, EVENTS_TOO_MANY);
-                self.clients.connections.put(slot, connection);
+            if units > 0 && !self.service.database.watches_mut().charge(watcher, units) {
+                self.service.give_up_slow(slot, connection, EVENTS_TOO_MANY);
                 continue;
             }
             let readable =
@@ -122,52 +125,49 @@ impl Replica {
             if readable && behind.is_some_and(|since| connection.gets_too_much(since, frame.len()))
             {
                 let reason = "its events are more than this server makes beside what is committed";
-                self.give_up_slow(slot, &mut connection, reason);
+                self.service.give_up_slow(slot, connection, reason);
             } else if readable {
-                self.clients.prepare_buffer(slot, &mut connection);
+                self.service.clients.prepare_buffer(slot, connection);
                 connection.out.extend_from_slice(&frame);
                 connection.sent += 1;
                 sent += 1;
-                self.on_event_written(slot, &mut connection, frame.len());
+                self.service.on_event_written(slot, connection, frame.len());
             }
-            self.clients.connections.put(slot, connection);
         }
         let place = usize::try_from(event.event.number() - 1).expect("event types count from 1");
-        self.stats.events_fired[place] += sent;
-        self.stats.packets_sent += sent;
-        self.stats.watch_bytes += sent * frame.len() as u64;
-        self.clients.frame = frame;
+        self.service.stats.events_fired[place] += sent;
+        self.service.stats.packets_sent += sent;
+        self.service.stats.watch_bytes += sent * frame.len() as u64;
+        self.service.clients.frame = frame;
     }
 
     fn reply(&mut self, now: Now, slot: Slot, request: &InFlight, txn: &Txn, applied: &Applied) {
-        let Some(mut connection) = self.clients.connections.take(slot) else { return };
+        let Some(connection) = self.connections.get_mut(slot) else { return };
         match connection.state {
-            State::Connecting => self.on_session_created(now, slot, &mut connection),
+            State::Connecting => self.on_session_created(now, slot),
             State::Ready | State::Ending => {
                 let front = connection.queue.pop_front();
                 assert!(matches!(front, Some(Waiting::Write)), "the queue begins with this write");
                 if finish::is_session_moved(applied) {
-                    self.on_session_moved(slot, &mut connection);
+                    self.service.on_session_moved(slot, connection);
                 } else {
-                    self.answer_write(now, slot, &mut connection, request, txn, applied);
-                    self.advance(now, slot, &mut connection);
+                    self.service.answer_write(now, slot, connection, request, txn, applied);
+                    self.service.advance(now, slot, connection);
                 }
             }
             State::New | State::Reopening | State::Closed => {}
         }
-        self.clients.connections.put(slot, connection);
     }
 
     /// Goes on with connections that waited for everybody's writes up to some zxid.
     pub(super) fn pass_barriers(&mut self, now: Now) {
-        while let Some(&(zxid, slot)) = self.clients.barriers.front() {
-            if zxid > self.database.last_processed() {
+        while let Some(&(zxid, slot)) = self.service.clients.barriers.front() {
+            if zxid > self.service.database.last_processed() {
                 return;
             }
-            self.clients.barriers.pop_front();
-            if let Some(mut connection) = self.clients.connections.take(slot) {
-                self.advance(now, slot, &mut connection);
-                self.clients.connections.put(slot, connection);
+            self.service.clients.barriers.pop_front();
+            if let Some(connection) = self.connections.get_mut(slot) {
+                self.service.advance(now, slot, connection);
             }
         }
     }

@@ -391,19 +391,6 @@ impl Connections {
         self.slots.get(slot.index)?.as_deref().filter(|found| found.id == slot.id)
     }
 
-    /// Takes a connection out. `None`: it is gone.
-    pub fn take(&mut self, slot: Slot) -> Option<Box<Connection>> {
-        let place = self.slots.get_mut(slot.index)?;
-        if place.as_ref().is_some_and(|found| found.id == slot.id) { place.take() } else { None }
-    }
-
-    /// Puts back what was taken out.
-    pub fn put(&mut self, slot: Slot, connection: Box<Connection>) {
-        assert!(connection.id == slot.id, "a connection goes back to its own place");
-        let before = self.slots[slot.index].replace(connection);
-        assert!(before.is_none(), "the place was kept free");
-    }
-
     pub fn remove(&mut self, slot: Slot) {
         if self.by_id.remove(&slot.id).is_some() {
             self.slots[slot.index] = None;

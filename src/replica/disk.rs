@@ -4,13 +4,13 @@
 //! and for which the log then has no room are taken back: nobody has seen them. Their clients are
 //! told SYSTEMERROR, which says "not carried out"; reads go on; room is looked for every second.
 
-use super::clients::Clients;
 use super::connection::{Answer, State, Waiting};
 use super::ensemble::Ensemble;
 use super::ensemble::ReplicaRole;
 use super::lines::Lines;
 use super::pipeline::Pipeline;
 use super::pipeline::{DiskFull, InFlight};
+use super::service::Service;
 use super::{Fatal, Replica, Stats};
 use crate::database::Database;
 use crate::error::ErrorCode;
@@ -95,7 +95,7 @@ impl Snapshots {
     }
 }
 
-impl Clients {
+impl Replica {
     /// Everything after `cut` was taken back: what was to wait for it waits for `cut`.
     ///
     /// ```text
@@ -115,7 +115,7 @@ impl Clients {
                 }
             }
         }
-        for (zxid, _) in &mut self.barriers {
+        for (zxid, _) in &mut self.service.clients.barriers {
             *zxid = cut.min(*zxid);
         }
     }
@@ -183,34 +183,7 @@ impl Ensemble {
     }
 }
 
-impl Replica {
-    /// An operation of the disk is done, or has failed.
-    pub fn handle_completion(&mut self, now: Now, completion: Completion) {
-        self.now = now;
-        if self.stopped {
-            return;
-        }
-        match completion.token.owner() {
-            Owner::TxnLog => {
-                self.on_log_completion(now, completion);
-                if self.has_room_again(now) {
-                    self.on_deferred_proposed(now);
-                    self.log_unlogged_sessions(now);
-                }
-            }
-            Owner::Snapshot => self.on_snapshot_completion(now, completion),
-            Owner::Replica => self.on_file_completion(now, completion),
-        }
-        self.follow_peer(now);
-    }
-
-    /// How long, in µs, this thread was to run and did not, since it began: the disk has nothing to do with
-    /// what of that falls into a write of the log.
-    pub fn note_held(&mut self, held_us: u64) {
-        // What was told amid a turn may be a little more than what is counted at its end.
-        self.pipeline.held_us = self.pipeline.held_us.max(held_us);
-    }
-
+impl Service {
     fn on_log_completion(&mut self, now: Now, completion: Completion) {
         match self.pipeline.txnlog.handle_completion(completion) {
             Progress::None => {}
@@ -270,24 +243,6 @@ impl Replica {
         tracing::error!(reason = fatal.reason, "the server must stop");
         self.stopped = true;
         self.fatal = Some(fatal);
-    }
-
-    /// Gives the log what it takes, and collects the operations to be done.
-    pub(super) fn poll_disk(&mut self, now: Now) {
-        if self.stopped {
-            return;
-        }
-        loop {
-            self.follow_peer(now);
-            if !self.feed_log(now) {
-                self.refuse_backlog(now);
-            }
-            if !self.run_steps(now) {
-                break;
-            }
-        }
-        self.poll_log(now);
-        self.poll_snapshot(now);
     }
 
     /// Collects what the log wants done.
@@ -434,39 +389,84 @@ impl Replica {
             }
         }
     }
+}
+
+impl Replica {
+    /// An operation of the disk is done, or has failed.
+    pub fn handle_completion(&mut self, now: Now, completion: Completion) {
+        self.service.now = now;
+        if self.service.stopped {
+            return;
+        }
+        match completion.token.owner() {
+            Owner::TxnLog => {
+                self.service.on_log_completion(now, completion);
+                if self.service.has_room_again(now) {
+                    self.on_deferred_proposed(now);
+                    self.log_unlogged_sessions(now);
+                }
+            }
+            Owner::Snapshot => self.service.on_snapshot_completion(now, completion),
+            Owner::Replica => self.service.on_file_completion(now, completion),
+        }
+        self.follow_peer(now);
+    }
+
+    /// How long, in µs, this thread was to run and did not, since it began: the disk has nothing to do with
+    /// what of that falls into a write of the log.
+    pub fn note_held(&mut self, held_us: u64) {
+        // What was told amid a turn may be a little more than what is counted at its end.
+        self.service.pipeline.held_us = self.service.pipeline.held_us.max(held_us);
+    }
+
+    /// Gives the log what it takes, and collects the operations to be done.
+    pub(super) fn poll_disk(&mut self, now: Now) {
+        if self.service.stopped {
+            return;
+        }
+        loop {
+            self.follow_peer(now);
+            if !self.service.feed_log(now) {
+                self.refuse_backlog(now);
+            }
+            if !self.service.run_steps(now) {
+                break;
+            }
+        }
+        self.service.poll_log(now);
+        self.service.poll_snapshot(now);
+    }
 
     /// Takes back what the log has no room for.
     fn refuse_backlog(&mut self, now: Now) {
-        let first = self.pipeline.steps.backlog.next().expect("something did not fit").zxid();
+        let first =
+            self.service.pipeline.steps.backlog.next().expect("something did not fit").zxid();
         let cut = Zxid(first.0 - 1);
-        let at = self.pipeline.in_flight.partition_point(|request| request.zxid < first);
-        let digest = self.pipeline.in_flight[at].digest_before;
+        let at = self.service.pipeline.in_flight.partition_point(|request| request.zxid < first);
+        let digest = self.service.pipeline.in_flight[at].digest_before;
         tracing::error!(
-            refused = self.pipeline.steps.backlog.len(), after = %cut,
+            refused = self.service.pipeline.steps.backlog.len(), after = %cut,
             "the disk is full: writes are refused until there is room"
         );
-        self.pipeline.prep.take_back(cut, digest);
-        self.work.on_taken_back(cut);
-        self.ensemble.peer.take_back(cut);
-        self.pipeline.steps.backlog.take_back(cut);
-        self.pipeline.disk_full = DiskFull::RetryAt(now.mono.plus_ms(RETRY_MS));
+        self.service.pipeline.prep.take_back(cut, digest);
+        self.service.work.on_taken_back(cut);
+        self.service.ensemble.peer.take_back(cut);
+        self.service.pipeline.steps.backlog.take_back(cut);
+        self.service.pipeline.disk_full = DiskFull::RetryAt(now.mono.plus_ms(RETRY_MS));
         let mut refused = Vec::new();
-        while self.pipeline.in_flight.back().is_some_and(|request| request.zxid > cut) {
-            refused.extend(self.pipeline.in_flight.pop_back());
+        while self.service.pipeline.in_flight.back().is_some_and(|request| request.zxid > cut) {
+            refused.extend(self.service.pipeline.in_flight.pop_back());
         }
-        self.stats.writes_refused_disk_full += refused.len() as u64;
+        self.service.stats.writes_refused_disk_full += refused.len() as u64;
         // The newest first, so that the last write of a queue is the one that is meant.
         for request in &refused {
             self.refuse(now, request);
         }
-        self.clients.wait_for_no_more_than(cut);
+        self.wait_for_no_more_than(cut);
         self.answer_questions(now);
         for request in refused.iter().rev() {
             let Some(slot) = request.slot else { continue };
-            if let Some(mut connection) = self.clients.connections.take(slot) {
-                self.go_on_without_room(now, slot, &mut connection);
-                self.clients.connections.put(slot, connection);
-            }
+            self.go_on_without_room(now, slot);
         }
         self.pass_barriers(now);
     }
@@ -477,9 +477,8 @@ impl Replica {
             OpCode::CloseSession => self.revive_session(now, request.session),
             _ => {}
         }
-        let Some(connection) = request.slot.and_then(|slot| self.clients.connections.get_mut(slot))
-        else {
-            self.clients.large_bytes -= request.large as usize;
+        let Some(connection) = request.slot.and_then(|slot| self.connections.get_mut(slot)) else {
+            self.service.clients.large_bytes -= request.large as usize;
             return;
         };
         if connection.state == State::Ending {
@@ -499,11 +498,11 @@ impl Replica {
                     ends: false,
                 };
                 let after = Zxid::ZERO;
-                self.clients.requests_held += 1;
+                self.service.clients.requests_held += 1;
                 let step = Waiting::Answer { answer, arrived: request.arrived, after };
                 connection.queue.replace(place, step);
             }
-            None => self.clients.large_bytes -= request.large as usize,
+            None => self.service.clients.large_bytes -= request.large as usize,
         }
     }
 }

@@ -11,6 +11,7 @@ use super::connection::Slot;
 use super::deferred::Deferred;
 use super::passed_on::PassedOn;
 use super::questions::Questions;
+use super::service::Service;
 use super::syncs::Syncs;
 use super::transfer::Transfer;
 use super::unlogged::Unlogged;
@@ -260,6 +261,36 @@ impl Ensemble {
     }
 }
 
+impl Service {
+    /// Whether this server votes from now on, and has kept no log so far.
+    fn begins_log(&self) -> bool {
+        self.ensemble.unlogged.is_some() && !self.ensemble.peer.only_observes()
+    }
+
+    /// Whether nothing of a `Ready` may be carried out while a cut is under way.
+    fn has_to_wait_for_cut(&self, ready: &Ready) -> bool {
+        let steps = &self.pipeline.steps;
+        steps.is_frozen() || (steps.has_cut() && (self.begins_log() || ready.cuts()))
+    }
+
+    /// A leader has committed what does not fit this tree: then that is not the leader's, or the leader is none. All
+    /// who have this history pass over it, as a start does that finds it in the log; who ended here would find it
+    /// again behind the next leader, and end again.
+    // ZooKeeper: DataTree.processTxn takes the error for the transaction's result, and goes on.
+    fn doubt_misfit(&mut self, txn: &Txn) {
+        if self.database.is_fuzzy() || self.database.fits(txn) {
+            return;
+        }
+        let zxid = txn.zxid();
+        tracing::error!(
+            %zxid, op = ?txn.header().op,
+            "a committed transaction does not fit the tree of this server, and is passed over: the tree is not its \
+             leader's, or somebody has led who is no member of this ensemble"
+        );
+        self.database.set_tolerant(true);
+    }
+}
+
 impl Replica {
     /// A replica that is a member of the ensemble `config`, over what recovery found. `seed` is any
     /// number that differs from run to run.
@@ -289,40 +320,40 @@ impl Replica {
         let sync_enabled = options.sync_enabled;
         recovered.database.set_config(&config.to_text(), Zxid(config.version), now.wall.0);
         let peer = Peer::member(peer, config, history, now.mono, seed);
-        let mut replica =
-            Replica::assemble(options, peer, ReplicaRole::Looking, me, recovered, now, seed);
-        replica.pipeline.steps.start_epochs(epochs);
-        if !sync_enabled && replica.ensemble.peer.only_observes() {
-            replica.ensemble.unlogged = Some(Unlogged::new(replica.database.last_processed()));
+        let role = ReplicaRole::Looking;
+        let mut service = Service::new(options, (peer, role, me), recovered, now, seed);
+        service.pipeline.steps.start_epochs(epochs);
+        if !sync_enabled && service.ensemble.peer.only_observes() {
+            service.ensemble.unlogged = Some(Unlogged::new(service.database.last_processed()));
         }
-        replica
+        Replica::over(service)
     }
 
     /// Something happened on a link to another server.
     pub fn handle_link(&mut self, now: Now, event: LinkEvent<'_>) {
-        self.now = now;
-        if self.stopped {
+        self.service.now = now;
+        if self.service.stopped {
             return;
         }
         if let LinkEvent::Closed { link, .. } = event {
-            self.ensemble.questions.forget(link);
+            self.service.ensemble.questions.forget(link);
         }
-        self.ensemble.peer.handle_link(now.mono, event);
+        self.service.ensemble.peer.handle_link(now.mono, event);
         self.follow_peer(now);
     }
 
     /// The transactions of a [`LogRead`], in order; `None`: not there, more than may be read, or they
     /// cannot be read.
     pub fn handle_log_read(&mut self, now: Now, id: u64, txns: Option<Vec<Txn>>) {
-        self.now = now;
-        self.ensemble.peer.handle_log_read(now.mono, id, txns);
+        self.service.now = now;
+        self.service.ensemble.peer.handle_log_read(now.mono, id, txns);
         self.follow_peer(now);
     }
 
     /// What the outside witness says (`oraclePath`): told by the edge each tick.
     pub fn set_oracle(&mut self, now: Now, says_yes: bool) {
-        self.now = now;
-        self.ensemble.peer.set_oracle(now.mono, says_yes);
+        self.service.now = now;
+        self.service.ensemble.peer.set_oracle(now.mono, says_yes);
         self.follow_peer(now);
     }
 
@@ -332,23 +363,23 @@ impl Replica {
     /// what has happened, and never waits for what the peer makes of it.
     pub(super) fn follow_peer(&mut self, now: Now) {
         self.apply_more(now, false);
-        while !self.stopped {
-            match self.ensemble.held.take() {
-                Some(Held::Whole(ready)) if !self.has_to_wait_for_cut(&ready) => {
+        while !self.service.stopped {
+            match self.service.ensemble.held.take() {
+                Some(Held::Whole(ready)) if !self.service.has_to_wait_for_cut(&ready) => {
                     self.carry_out(now, ready);
                 }
-                Some(Held::InMemory(ready)) if !self.pipeline.steps.is_frozen() => {
+                Some(Held::InMemory(ready)) if !self.service.pipeline.steps.is_frozen() => {
                     self.begin_in_memory(now, ready);
                 }
                 Some(held) => {
-                    self.ensemble.held = Some(held);
+                    self.service.ensemble.held = Some(held);
                     return;
                 }
                 None => {
-                    let mut ready = std::mem::take(&mut self.ensemble.ready);
-                    let more = self.ensemble.peer.take_ready(&mut ready);
+                    let mut ready = std::mem::take(&mut self.service.ensemble.ready);
+                    let more = self.service.ensemble.peer.take_ready(&mut ready);
                     if ready.is_empty() && !more {
-                        self.ensemble.ready = ready;
+                        self.service.ensemble.ready = ready;
                         return;
                     }
                     self.carry_out(now, ready);
@@ -357,44 +388,33 @@ impl Replica {
         }
     }
 
-    /// Whether this server votes from now on, and has kept no log so far.
-    fn begins_log(&self) -> bool {
-        self.ensemble.unlogged.is_some() && !self.ensemble.peer.only_observes()
-    }
-
-    /// Whether nothing of a `Ready` may be carried out while a cut is under way.
-    fn has_to_wait_for_cut(&self, ready: &Ready) -> bool {
-        let steps = &self.pipeline.steps;
-        steps.is_frozen() || (steps.has_cut() && (self.begins_log() || ready.cuts()))
-    }
-
     /// Carries a `Ready` out, or holds it where it must wait for a cut.
     fn carry_out(&mut self, now: Now, mut ready: Ready) {
         for op in &ready.send {
             if let LinkOp::Close { link } = op {
-                self.ensemble.questions.forget(*link);
+                self.service.ensemble.questions.forget(*link);
             }
         }
-        let begins_log = self.begins_log();
+        let begins_log = self.service.begins_log();
         if begins_log || ready.cuts() || !ready.standing.is_empty() {
             // The peer is what it says already: in a turn in which this were not, a leader would propose that leads
             // no more. And what is cut stands still.
             self.apply_more(now, true);
         }
-        if self.has_to_wait_for_cut(&ready) {
-            self.ensemble.held = Some(Held::Whole(ready));
+        if self.service.has_to_wait_for_cut(&ready) {
+            self.service.ensemble.held = Some(Held::Whole(ready));
             return;
         }
         if begins_log {
-            self.begin_log();
+            self.service.begin_log();
             return self.carry_out(now, ready);
         }
         if let Some(zxid) = ready.restore {
             self.restore_in_memory(now, zxid);
         }
-        self.plan_disk(now, &mut ready);
-        if self.pipeline.steps.is_frozen() {
-            self.ensemble.held = Some(Held::InMemory(ready));
+        self.service.plan_disk(now, &mut ready);
+        if self.service.pipeline.steps.is_frozen() {
+            self.service.ensemble.held = Some(Held::InMemory(ready));
             return;
         }
         self.begin_in_memory(now, ready);
@@ -402,20 +422,20 @@ impl Replica {
 
     /// What waits for no disk, behind what is committed before it.
     fn begin_in_memory(&mut self, now: Now, mut ready: Ready) {
-        if planted::is(self.options.planted, PlantedBug::CommitOutOfOrder)
-            && self.ensemble.is_learning()
+        if planted::is(self.service.options.planted, PlantedBug::CommitOutOfOrder)
+            && self.service.ensemble.is_learning()
             && ready.commit.len() > 1
         {
             ready.commit.swap(0, 1);
         }
-        if !self.ensemble.applying.is_empty() {
+        if !self.service.ensemble.applying.is_empty() {
             // The leader takes who does not answer for dead.
             let is_ping = |inbound: &mut Inbound| matches!(inbound, Inbound::Ping { .. });
             for ping in ready.inbound.extract_if(.., is_ping).collect::<Vec<_>>() {
                 self.on_inbound(now, ping);
             }
         }
-        let applying = &mut self.ensemble.applying;
+        let applying = &mut self.service.ensemble.applying;
         applying.is_urgent |= !ready.standing.is_empty();
         applying.bytes += ready.commit.iter().map(Applying::bytes_of).sum::<usize>();
         applying.readies.push_back(ready);
@@ -424,39 +444,22 @@ impl Replica {
 
     /// Goes on with what is committed: as much as a turn applies, or everything.
     fn apply_more(&mut self, now: Now, is_all: bool) {
-        if std::mem::replace(&mut self.ensemble.applying.is_busy, true) {
+        if std::mem::replace(&mut self.service.ensemble.applying.is_busy, true) {
             return;
         }
-        while let Some(mut ready) = self.ensemble.applying.readies.pop_front() {
-            let is_all = is_all || self.ensemble.applying.is_urgent;
+        while let Some(mut ready) = self.service.ensemble.applying.readies.pop_front() {
+            let is_all = is_all || self.service.ensemble.applying.is_urgent;
             self.follow_in_memory(now, &mut ready, is_all);
             if !ready.is_empty() {
-                self.ensemble.applying.readies.push_front(ready);
+                self.service.ensemble.applying.readies.push_front(ready);
                 break;
             }
-            self.ensemble.ready = ready;
+            self.service.ensemble.ready = ready;
         }
-        let applying = &mut self.ensemble.applying;
+        let applying = &mut self.service.ensemble.applying;
         applying.is_busy = false;
         applying.is_urgent = false;
         applying.since = if applying.is_empty() { None } else { applying.since.or(Some(now.mono)) };
-    }
-
-    /// A leader has committed what does not fit this tree: then that is not the leader's, or the leader is none. All
-    /// who have this history pass over it, as a start does that finds it in the log; who ended here would find it
-    /// again behind the next leader, and end again.
-    // ZooKeeper: DataTree.processTxn takes the error for the transaction's result, and goes on.
-    fn doubt_misfit(&mut self, txn: &Txn) {
-        if self.database.is_fuzzy() || self.database.fits(txn) {
-            return;
-        }
-        let zxid = txn.zxid();
-        tracing::error!(
-            %zxid, op = ?txn.header().op,
-            "a committed transaction does not fit the tree of this server, and is passed over: the tree is not its \
-             leader's, or somebody has led who is no member of this ensemble"
-        );
-        self.database.set_tolerant(true);
     }
 
     /// Of a `Ready`, what waits for no disk: all of it, or as many of its transactions as a turn applies. Nothing that
@@ -464,16 +467,16 @@ impl Replica {
     fn follow_in_memory(&mut self, now: Now, ready: &mut Ready, is_all: bool) {
         let mut applied = 0;
         for txn in &ready.commit {
-            let units = self.units_of_applying(txn);
-            if !is_all && !self.work.may_apply(units) {
+            let units = self.service.units_of_applying(txn);
+            if !is_all && !self.service.work.may_apply(units) {
                 break;
             }
             // What was proposed here was decided against this tree.
-            if !self.ensemble.proposes() {
-                self.doubt_misfit(txn);
+            if !self.service.ensemble.proposes() {
+                self.service.doubt_misfit(txn);
             }
             self.on_committed(now, txn, units);
-            self.ensemble.applying.bytes -= Applying::bytes_of(txn);
+            self.service.ensemble.applying.bytes -= Applying::bytes_of(txn);
             applied += 1;
         }
         ready.commit.drain(..applied);
@@ -481,19 +484,19 @@ impl Replica {
             return;
         }
         self.answer_questions(now);
-        if let Some(unlogged) = &mut self.ensemble.unlogged {
-            unlogged.on_applied(self.database.last_processed());
+        if let Some(unlogged) = &mut self.service.ensemble.unlogged {
+            unlogged.on_applied(self.service.database.last_processed());
         }
         for standing in ready.standing.drain(..) {
             self.on_standing(now, standing);
         }
         let is_new = ready.config.iter().any(|change| matches!(change, ConfigChange::Active(_)));
-        if is_new && self.options.reconfig {
+        if is_new && self.service.options.reconfig {
             // ZooKeeper: QuorumPeer.processReconfig. The first version has no transaction, and a
             // learner may hear of a configuration before its transaction.
-            self.show_config(now);
+            self.service.show_config(now);
         }
-        self.ensemble.configs.append(&mut ready.config);
+        self.service.ensemble.configs.append(&mut ready.config);
         for inbound in ready.inbound.drain(..) {
             self.on_inbound(now, inbound);
         }
@@ -503,14 +506,16 @@ impl Replica {
     fn on_inbound(&mut self, now: Now, inbound: Inbound) {
         match inbound {
             Inbound::Request(request) => self.on_forwarded_request(now, request),
-            Inbound::Touch { session, timeout_ms } => match self.ensemble.role {
+            Inbound::Touch { session, timeout_ms } => match self.service.ensemble.role {
                 ReplicaRole::Leading => {
-                    _ = self.sessions.tracker.touch_with(session, timeout_ms, now.mono)
+                    _ = self.service.sessions.tracker.touch_with(session, timeout_ms, now.mono)
                 }
                 // From an observer that learns from this follower: the leader hears of it with the
                 // follower's own. What it does not know is not worth passing on, nor keeping.
-                ReplicaRole::Learning if self.database.session_timeout(session).is_some() => {
-                    self.ensemble.touched.insert(session, timeout_ms);
+                ReplicaRole::Learning
+                    if self.service.database.session_timeout(session).is_some() =>
+                {
+                    self.service.ensemble.touched.insert(session, timeout_ms);
                 }
                 ReplicaRole::Learning | ReplicaRole::Alone | ReplicaRole::Looking => {}
             },
@@ -521,32 +526,36 @@ impl Replica {
                 self.on_revalidated(now, session, valid, tenure);
             }
             Inbound::TakenUpAtObserver { session } => self.on_taken_up_at_observer(session),
-            Inbound::StillLeads { number } if self.ensemble.role == ReplicaRole::Leading => {
-                self.ensemble.questions.on_still_leads(number);
+            Inbound::StillLeads { number }
+                if self.service.ensemble.role == ReplicaRole::Leading =>
+            {
+                self.service.ensemble.questions.on_still_leads(number);
                 self.answer_questions(now);
             }
             Inbound::StillLeads { .. } => {}
-            Inbound::Fence { link } => self.ensemble.on_fence(link),
+            Inbound::Fence { link } => self.service.ensemble.on_fence(link),
             Inbound::SyncDone => self.on_sync_done(now),
             Inbound::LeftOut { session } => self.on_left_out(session),
             Inbound::Ping { zxid } => {
-                let mut touched = self.ensemble.take_touched();
-                if planted::is(self.options.planted, PlantedBug::TouchesNotPassedOn) {
+                let mut touched = self.service.ensemble.take_touched();
+                if planted::is(self.service.options.planted, PlantedBug::TouchesNotPassedOn) {
                     touched.clear();
                 }
-                self.ensemble.peer.answer_ping(zxid, touched.into_iter());
+                self.service.ensemble.peer.answer_ping(zxid, touched.into_iter());
             }
-            Inbound::SnapshotBegins { zxid, digest } => self.on_snapshot_begins(zxid, digest),
-            Inbound::Snapshot { bytes } => self.ensemble.on_snapshot_piece(now, &bytes),
+            Inbound::SnapshotBegins { zxid, digest } => {
+                self.service.on_snapshot_begins(zxid, digest)
+            }
+            Inbound::Snapshot { bytes } => self.service.ensemble.on_snapshot_piece(now, &bytes),
             Inbound::SnapshotAborted => {
-                self.ensemble.incoming = None;
-                self.ensemble.received = None;
+                self.service.ensemble.incoming = None;
+                self.service.ensemble.received = None;
             }
         }
     }
 
     /// What it is in its ensemble, for `mntr` and the admin server.
     pub fn peer(&self) -> &Peer {
-        &self.ensemble.peer
+        &self.service.ensemble.peer
     }
 }

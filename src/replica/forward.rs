@@ -18,11 +18,11 @@
 //! on an earlier connection, whatever its xid ([`Forwarded::silent`]).
 
 use super::Replica;
-use super::clients::Clients;
 use super::connection::{Answer, Connection, Forwarded, Slot, State, Waiting};
 use super::ensemble::Ensemble;
 use super::passed_on::Orphan;
 use super::pipeline::InFlight;
+use super::service::Service;
 use super::syncs::HeldSync;
 use crate::acl;
 use crate::database::Applied;
@@ -102,18 +102,69 @@ impl Ensemble {
     }
 }
 
-impl Clients {
-    /// A session begins, and is its connection's from this transaction on.
-    pub(super) fn note_tenure(&mut self, txn: &Txn) {
-        if let Some(&slot) = self.by_session.get(&txn.header().client_id)
-            && let Some(connection) = self.connections.get_mut(slot)
-        {
-            connection.tenure = Some(Tenure { since: txn.zxid(), turn: 0 });
+impl Service {
+    /// Answers the request at the front of a queue, whose transaction is applied. True: it was the wish for a session, which
+    /// is there now.
+    fn answer_forwarded(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        connection: &mut Connection,
+        txn: &Txn,
+        applied: &Applied,
+    ) -> bool {
+        let Some(Waiting::Forwarded(request)) = connection.queue.pop_front() else {
+            unreachable!("everything before it was answered")
+        };
+        self.ensemble.passed_on.remove(&request);
+        self.clients.large_bytes -= request.large as usize;
+        connection.held_bytes -= request.frame.len();
+        self.stats.record_update(now.mono.since_us(request.arrived));
+        if request.silent {
+            self.advance(now, slot, connection);
+            return false;
         }
+        if connection.state == State::Connecting {
+            let is_created = matches!(applied, Applied::CreateSession);
+            if !is_created {
+                self.reject(slot, connection, "the leader refuses its session");
+            }
+            return is_created;
+        }
+        if finish::is_session_moved(applied) {
+            self.on_session_moved(slot, connection);
+            return false;
+        }
+        if let Some(error) = request.instead
+            && matches!(applied, Applied::Error(_))
+        {
+            let answer = Answer {
+                xid: request.xid,
+                op: Some(request.op),
+                err: error.code(),
+                zxid: None,
+                unknown: false,
+                large: 0,
+                ends: false,
+            };
+            self.give_answer(now, slot, connection, &answer, request.arrived);
+        } else {
+            let request = InFlight {
+                zxid: txn.zxid(),
+                digest_before: 0,
+                op: request.op,
+                slot: Some(slot),
+                session: connection.session,
+                xid: request.xid,
+                arrived: request.arrived,
+                large: 0,
+            };
+            self.answer_write(now, slot, connection, &request, txn, applied);
+        }
+        self.advance(now, slot, connection);
+        false
     }
-}
 
-impl Replica {
     /// Passes a request on. `instead`: the error to be told whatever becomes of it.
     #[expect(clippy::too_many_arguments, reason = "a request in pieces that were just decoded")]
     pub(super) fn forward(
@@ -189,37 +240,6 @@ impl Replica {
         self.forward(now, slot, connection, 0, OpCode::CreateSession, &body, 0, None);
     }
 
-    /// A transaction was applied that was not made here: perhaps a client of ours waits for it.
-    pub(super) fn on_foreign_txn(&mut self, now: Now, txn: &Txn, applied: &Applied) {
-        let header = txn.header();
-        let session = header.client_id;
-        let Some(&slot) = self.clients.by_session.get(&session) else {
-            return self.ensemble.on_orphan(txn);
-        };
-        let Some(mut connection) = self.clients.connections.take(slot) else { return };
-        let tenure = connection.tenure.filter(|_| header.op != OpCode::CreateSession);
-        let is_earlier = tenure.map(|tenure| txn.zxid() <= tenure.since);
-        let found = connection.queue.iter().position(|step| match step {
-            Waiting::Forwarded(request) => {
-                request.sync.is_none()
-                    && request.xid == header.cxid
-                    && is_of(request, txn)
-                    && is_earlier.is_none_or(|is_earlier| is_earlier == request.silent)
-            }
-            Waiting::Write | Waiting::Request { .. } | Waiting::Answer { .. } => false,
-        });
-        if let Some(found) = found {
-            self.pass_up_to(slot, &mut connection, found);
-            self.advance(now, slot, &mut connection);
-            if connection.is_open() {
-                self.answer_forwarded(now, slot, &mut connection, txn, applied);
-            }
-        } else if connection.tenure.is_some_and(|tenure| shows_a_later_connection(tenure, txn)) {
-            self.on_session_moved(slot, &mut connection);
-        }
-        self.clients.connections.put(slot, connection);
-    }
-
     /// What became of the request at this place of a queue has arrived: what it was passed on behind
     /// must be over as well.
     fn pass_up_to(&mut self, slot: Slot, connection: &mut Connection, place: usize) {
@@ -252,98 +272,12 @@ impl Replica {
         }
     }
 
-    fn answer_forwarded(
-        &mut self,
-        now: Now,
-        slot: Slot,
-        connection: &mut Connection,
-        txn: &Txn,
-        applied: &Applied,
-    ) {
-        let Some(Waiting::Forwarded(request)) = connection.queue.pop_front() else {
-            unreachable!("everything before it was answered")
-        };
-        self.ensemble.passed_on.remove(&request);
-        self.clients.large_bytes -= request.large as usize;
-        connection.held_bytes -= request.frame.len();
-        self.stats.record_update(now.mono.since_us(request.arrived));
-        if request.silent {
-            return self.advance(now, slot, connection);
-        }
-        if connection.state == State::Connecting {
-            return match applied {
-                Applied::CreateSession => self.on_session_created(now, slot, connection),
-                _ => self.reject(slot, connection, "the leader refuses its session"),
-            };
-        }
-        if finish::is_session_moved(applied) {
-            return self.on_session_moved(slot, connection);
-        }
-        if let Some(error) = request.instead
-            && matches!(applied, Applied::Error(_))
-        {
-            let answer = Answer {
-                xid: request.xid,
-                op: Some(request.op),
-                err: error.code(),
-                zxid: None,
-                unknown: false,
-                large: 0,
-                ends: false,
-            };
-            self.give_answer(now, slot, connection, &answer, request.arrived);
-        } else {
-            let request = InFlight {
-                zxid: txn.zxid(),
-                digest_before: 0,
-                op: request.op,
-                slot: Some(slot),
-                session: connection.session,
-                xid: request.xid,
-                arrived: request.arrived,
-                large: 0,
-            };
-            self.answer_write(now, slot, connection, &request, txn, applied);
-        }
-        self.advance(now, slot, connection);
-    }
-
     /// The session is somebody else's now.
     // ZooKeeper: FinalRequestProcessor tells the client nothing, or else it would take the reply for
     // one of its new connection (ZOOKEEPER-710).
     pub(super) fn on_session_moved(&mut self, slot: Slot, connection: &mut Connection) {
         self.stats.session_errors += 1;
         self.reject(slot, connection, "its session has moved to another server");
-    }
-
-    /// The oldest sync that was passed on is done.
-    pub(super) fn on_sync_done(&mut self, now: Now) {
-        let Some(up_to) = self.ensemble.syncs.on_answer() else {
-            tracing::warn!("the leader answers a sync that was not asked for");
-            return;
-        };
-        while let Some((slot, number)) = self.ensemble.syncs.take_done(up_to) {
-            let Some(mut connection) = self.clients.connections.take(slot) else { continue };
-            connection.synced = connection.synced.max(number + 1);
-            self.advance(now, slot, &mut connection);
-            self.clients.connections.put(slot, connection);
-        }
-        if let Some(held) = self.ensemble.syncs.take_held() {
-            self.ensemble.pass_sync_on(&held);
-        }
-    }
-
-    /// The follower by way of which this observer learns has left out what it passed on for a session, for the session's
-    /// client has gone on at that follower or at another observer of it.
-    pub(super) fn on_left_out(&mut self, session: SessionId) {
-        if let Some(&slot) = self.clients.by_session.get(&session)
-            && let Some(mut connection) = self.clients.connections.take(slot)
-        {
-            self.on_session_moved(slot, &mut connection);
-            self.clients.connections.put(slot, connection);
-        }
-        // Nothing will come back for them.
-        self.ensemble.passed_on.take_orphans(session);
     }
 
     /// A sync that is done and whose turn it is.
@@ -364,6 +298,77 @@ impl Replica {
     /// What a request may not be told before it is applied here: nothing, on a learner.
     pub(super) fn newest_zxid(&self) -> Zxid {
         if self.ensemble.proposes() { self.pipeline.prep.last() } else { Zxid::ZERO }
+    }
+}
+
+impl Replica {
+    /// A session begins, and is its connection's from this transaction on.
+    pub(super) fn note_tenure(&mut self, txn: &Txn) {
+        if let Some(&slot) = self.service.clients.by_session.get(&txn.header().client_id)
+            && let Some(connection) = self.connections.get_mut(slot)
+        {
+            connection.tenure = Some(Tenure { since: txn.zxid(), turn: 0 });
+        }
+    }
+
+    /// A transaction was applied that was not made here: perhaps a client of ours waits for it.
+    pub(super) fn on_foreign_txn(&mut self, now: Now, txn: &Txn, applied: &Applied) {
+        let header = txn.header();
+        let session = header.client_id;
+        let Some(&slot) = self.service.clients.by_session.get(&session) else {
+            return self.service.ensemble.on_orphan(txn);
+        };
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let tenure = connection.tenure.filter(|_| header.op != OpCode::CreateSession);
+        let is_earlier = tenure.map(|tenure| txn.zxid() <= tenure.since);
+        let found = connection.queue.iter().position(|step| match step {
+            Waiting::Forwarded(request) => {
+                request.sync.is_none()
+                    && request.xid == header.cxid
+                    && is_of(request, txn)
+                    && is_earlier.is_none_or(|is_earlier| is_earlier == request.silent)
+            }
+            Waiting::Write | Waiting::Request { .. } | Waiting::Answer { .. } => false,
+        });
+        if let Some(found) = found {
+            self.service.pass_up_to(slot, connection, found);
+            self.service.advance(now, slot, connection);
+            if connection.is_open()
+                && self.service.answer_forwarded(now, slot, connection, txn, applied)
+            {
+                self.on_session_created(now, slot);
+            }
+        } else if connection.tenure.is_some_and(|tenure| shows_a_later_connection(tenure, txn)) {
+            self.service.on_session_moved(slot, connection);
+        }
+    }
+
+    /// The oldest sync that was passed on is done.
+    pub(super) fn on_sync_done(&mut self, now: Now) {
+        let Some(up_to) = self.service.ensemble.syncs.on_answer() else {
+            tracing::warn!("the leader answers a sync that was not asked for");
+            return;
+        };
+        while let Some((slot, number)) = self.service.ensemble.syncs.take_done(up_to) {
+            let Some(connection) = self.connections.get_mut(slot) else { continue };
+            connection.synced = connection.synced.max(number + 1);
+            self.service.advance(now, slot, connection);
+        }
+        if let Some(held) = self.service.ensemble.syncs.take_held() {
+            self.service.ensemble.pass_sync_on(&held);
+        }
+    }
+
+    /// The follower by way of which this observer learns has left out what it passed on for a session, for the session's
+    /// client has gone on at that follower or at another observer of it.
+    pub(super) fn on_left_out(&mut self, session: SessionId) {
+        if let Some(&slot) = self.service.clients.by_session.get(&session)
+            && let Some(connection) = self.connections.get_mut(slot)
+        {
+            self.service.on_session_moved(slot, connection);
+        }
+        // Nothing will come back for them.
+        self.service.ensemble.passed_on.take_orphans(session);
     }
 }
 

@@ -5,6 +5,7 @@ use super::deferred::Due;
 use super::ensemble::Ensemble;
 use super::ensemble::ReplicaRole;
 use super::pipeline::InFlight;
+use super::service::Service;
 use super::work::Weight;
 use crate::error::ErrorCode;
 use crate::id::{ServerId, SessionId, Zxid};
@@ -52,46 +53,7 @@ impl Ensemble {
     }
 }
 
-impl Replica {
-    /// A learner passes a request on.
-    pub(super) fn on_forwarded_request(&mut self, now: Now, request: ForwardedRequest) {
-        if self.ensemble.role != ReplicaRole::Leading {
-            tracing::debug!(server = request.server.0, "a request for a leader that is none");
-            return;
-        }
-        if OpCode::from_i32(request.op) == Some(OpCode::Sync) {
-            return self.ensemble.on_forwarded_sync(&request);
-        }
-        let units = self.units_of_forwarded(&request);
-        let weight = Weight::of(units);
-        let waits = !self.ensemble.deferred.is_empty()
-            || self.pipeline.is_disk_full()
-            || !self.may_write(weight);
-        if waits || !self.work.claim(units, weight) {
-            return self.defer(now, request, units);
-        }
-        self.propose_forwarded(now, &request);
-    }
-
-    /// Keeps a request until there is room on the disk, or until its turn comes: it was not given a zxid, so
-    /// that nobody waits for it, but the learner that sent it.
-    fn defer(&mut self, now: Now, request: ForwardedRequest, units: u32) {
-        self.ensemble.deferred.push(request, units);
-        if !self.ensemble.deferred.is_too_much() {
-            return;
-        }
-        if self.pipeline.is_disk_full() {
-            self.ensemble
-                .peer
-                .leave(now.mono, "the disk is full, and too many requests wait for room");
-        } else {
-            // Turns become longer, but what waits does not become more.
-            let _ = self.propose_deferred(now, Weight::Light)
-                || self.propose_deferred(now, Weight::Heavy);
-            self.on_deferred_proposed(now);
-        }
-    }
-
+impl Service {
     /// Proposes the request whose turn it is among those that wait, light ones or heavy ones. False: there is
     /// none, or no room on the disk.
     pub(super) fn propose_deferred(&mut self, now: Now, weight: Weight) -> bool {
@@ -105,12 +67,6 @@ impl Replica {
         }
         self.ensemble.answer_due();
         next.is_some()
-    }
-
-    /// Some wait until what their sessions have asked for is proposed.
-    pub(super) fn on_deferred_proposed(&mut self, now: Now) {
-        self.ensemble.questions.on_decided();
-        self.answer_questions(now);
     }
 
     /// When requests of learners that wait are to be looked at.
@@ -314,6 +270,54 @@ impl Replica {
             other => other,
         };
         (any, ephemerals)
+    }
+}
+
+impl Replica {
+    /// A learner passes a request on.
+    pub(super) fn on_forwarded_request(&mut self, now: Now, request: ForwardedRequest) {
+        if self.service.ensemble.role != ReplicaRole::Leading {
+            tracing::debug!(server = request.server.0, "a request for a leader that is none");
+            return;
+        }
+        if OpCode::from_i32(request.op) == Some(OpCode::Sync) {
+            return self.service.ensemble.on_forwarded_sync(&request);
+        }
+        let units = self.service.units_of_forwarded(&request);
+        let weight = Weight::of(units);
+        let waits = !self.service.ensemble.deferred.is_empty()
+            || self.service.pipeline.is_disk_full()
+            || !self.service.may_write(weight);
+        if waits || !self.service.work.claim(units, weight) {
+            return self.defer(now, request, units);
+        }
+        self.service.propose_forwarded(now, &request);
+    }
+
+    /// Keeps a request until there is room on the disk, or until its turn comes: it was not given a zxid, so
+    /// that nobody waits for it, but the learner that sent it.
+    fn defer(&mut self, now: Now, request: ForwardedRequest, units: u32) {
+        self.service.ensemble.deferred.push(request, units);
+        if !self.service.ensemble.deferred.is_too_much() {
+            return;
+        }
+        if self.service.pipeline.is_disk_full() {
+            self.service
+                .ensemble
+                .peer
+                .leave(now.mono, "the disk is full, and too many requests wait for room");
+        } else {
+            // Turns become longer, but what waits does not become more.
+            let _ = self.service.propose_deferred(now, Weight::Light)
+                || self.service.propose_deferred(now, Weight::Heavy);
+            self.on_deferred_proposed(now);
+        }
+    }
+
+    /// Some wait until what their sessions have asked for is proposed.
+    pub(super) fn on_deferred_proposed(&mut self, now: Now) {
+        self.service.ensemble.questions.on_decided();
+        self.answer_questions(now);
     }
 }
 

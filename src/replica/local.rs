@@ -4,6 +4,7 @@
 use super::Replica;
 use super::connection::{Answer, Connection, Slot};
 use super::ensemble::ReplicaRole;
+use super::service::Service;
 use super::sessions::SESSIONS_EXPIRED_AT_ONCE_MAX;
 use super::sessions::Sessions;
 use crate::error::ErrorCode;
@@ -22,7 +23,7 @@ impl Sessions {
     }
 }
 
-impl Replica {
+impl Service {
     /// A session that nobody else hears of.
     pub(super) fn create_local_session(
         &mut self,
@@ -52,25 +53,6 @@ impl Replica {
         let op = Some(OpCode::CloseSession);
         let answer = Answer { xid, op, err: 0, zxid: None, unknown: false, large, ends: true };
         self.answer_in_turn(now, slot, connection, answer, Zxid::ZERO);
-    }
-
-    /// Local sessions that nothing was heard of.
-    pub(super) fn expire_local_sessions(&mut self, now: Now) {
-        let mut expired = std::mem::take(&mut self.sessions.expired);
-        self.sessions.local.expire(now.mono, SESSIONS_EXPIRED_AT_ONCE_MAX, &mut expired);
-        for session in expired.drain(..) {
-            tracing::debug!(%session, "expiring a local session");
-            self.stats.sessions_expired += 1;
-            self.end_local_session(session);
-        }
-        self.sessions.expired = expired;
-    }
-
-    pub(super) fn end_local_session(&mut self, session: SessionId) {
-        self.sessions.local.remove(session);
-        if let Some(slot) = self.clients.by_session.remove(&session) {
-            self.close(slot);
-        }
     }
 
     /// Before a write of a local session: if it wants an ephemeral node, the session becomes a global
@@ -143,6 +125,27 @@ impl Replica {
         let is_last = next.is_some_and(|next| self.ensemble.peer.zxid_after(next).is_none());
         if is_last {
             connection.local = !self.log_session(now, connection.session);
+        }
+    }
+}
+
+impl Replica {
+    /// Local sessions that nothing was heard of.
+    pub(super) fn expire_local_sessions(&mut self, now: Now) {
+        let mut expired = std::mem::take(&mut self.service.sessions.expired);
+        self.service.sessions.local.expire(now.mono, SESSIONS_EXPIRED_AT_ONCE_MAX, &mut expired);
+        for session in expired.drain(..) {
+            tracing::debug!(%session, "expiring a local session");
+            self.service.stats.sessions_expired += 1;
+            self.end_local_session(session);
+        }
+        self.service.sessions.expired = expired;
+    }
+
+    pub(super) fn end_local_session(&mut self, session: SessionId) {
+        self.service.sessions.local.remove(session);
+        if let Some(slot) = self.service.clients.by_session.remove(&session) {
+            self.close(slot);
         }
     }
 }

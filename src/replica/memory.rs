@@ -12,6 +12,7 @@
 use std::collections::VecDeque;
 
 use super::connection::{Connection, Slot};
+use super::service::Service;
 use super::{Replica, ReplicaOptions};
 use crate::id::ConnectionId;
 use crate::limits;
@@ -78,20 +79,7 @@ pub struct Held {
     pub unread: usize,
 }
 
-impl Replica {
-    /// What a connection holds. `None`: it is gone.
-    pub fn held_by(&self, conn: ConnectionId) -> Option<Held> {
-        let connection = self.clients.connections.get(self.clients.connections.find(conn)?)?;
-        Some(Held { requests: connection.held_bytes, unread: connection.unread_bytes() })
-    }
-
-    /// So many more bytes may be made for clients, all together, until this is called again: what the
-    /// process has room for. Without a call, any number.
-    pub fn set_output_room(&mut self, bytes: usize) {
-        self.clients.memory.room = bytes;
-        self.clients.memory.made = 0;
-    }
-
+impl Service {
     /// Lets a connection's next requests wait for memory. The caller leaves them where they are.
     pub(super) fn starve(&mut self, slot: Slot, connection: &mut Connection) {
         connection.waits_to_be_read = true;
@@ -99,5 +87,20 @@ impl Replica {
             connection.starves = true;
             self.clients.memory.starving.push_back(slot);
         }
+    }
+}
+
+impl Replica {
+    /// What a connection holds. `None`: it is gone.
+    pub fn held_by(&self, conn: ConnectionId) -> Option<Held> {
+        let connection = self.connections.get(self.connections.find(conn)?)?;
+        Some(Held { requests: connection.held_bytes, unread: connection.unread_bytes() })
+    }
+
+    /// So many more bytes may be made for clients, all together, until this is called again: what the
+    /// process has room for. Without a call, any number.
+    pub fn set_output_room(&mut self, bytes: usize) {
+        self.service.clients.memory.room = bytes;
+        self.service.clients.memory.made = 0;
     }
 }

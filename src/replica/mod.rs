@@ -43,6 +43,7 @@ mod replies;
 mod requests;
 mod room;
 mod screen;
+mod service;
 mod sessions;
 mod silence;
 mod standing;
@@ -62,7 +63,6 @@ mod warm;
 mod work;
 
 use std::net::SocketAddr;
-use std::rc::Rc;
 
 use work::Weight;
 
@@ -73,40 +73,25 @@ pub use stats::{ConnectionFacts, Latency, Stats};
 pub use throttle::ThrottleOptions;
 
 use crate::database::{Database, Fired};
-use crate::id::{ConnectionId, ServerId, SessionId, Zxid};
+use crate::id::{ConnectionId, SessionId, Zxid};
 use crate::peer::Peer;
 use crate::recovery::Recovered;
 use crate::time::{MonoUs, Now};
 use crate::txnlog;
 
-use clients::Clients;
-use connection::State;
-use ensemble::{Ensemble, ReplicaRole};
-use pipeline::Pipeline;
-use sessions::Sessions;
+use connection::{Connection, Connections, Slot, State};
+use ensemble::ReplicaRole;
+use service::Service;
 
-/// See the module's words. Each part owns its fields; what takes more than one of them stands here.
+/// See the module's header. It owns the connections; [`Service`] owns everything else, and is handed one of them at a
+/// time.
 pub struct Replica {
-    options: Rc<ReplicaOptions>,
-    database: Database,
-    clients: Clients,
-    sessions: Sessions,
-    pipeline: Pipeline,
-    ensemble: Ensemble,
-    /// What this turn has done, and who waits for another.
-    work: work::Work,
-    reaping: reap::Reaping,
-    stats: Stats,
-    lines: lines::Lines,
-    /// The moment of the event under way or, between events, of the last one.
-    now: Now,
-    /// No client is accepted any more; what is in flight is waited for.
-    shutting_down: bool,
-    /// Why the process must stop, until somebody has taken it.
-    fatal: Option<Fatal>,
-    /// Nothing more is given to the disk, and so nothing is committed.
-    stopped: bool,
+    /// Every connection that is open or still has bytes to send.
+    connections: Connections,
+    service: Service,
     /// Watches that a transaction fired; kept for its allocation.
+    ///
+    /// Invariant: empty between events.
     fired: Vec<Fired>,
 }
 
@@ -115,53 +100,25 @@ impl Replica {
     pub fn new(options: ReplicaOptions, recovered: Recovered, now: Now, seed: u64) -> Replica {
         let peer = Peer::standalone(recovered.database.last_processed());
         let me = options.server_id;
-        Replica::assemble(options, peer, ReplicaRole::Alone, me, recovered, now, seed)
+        Replica::over(Service::new(options, (peer, ReplicaRole::Alone, me), recovered, now, seed))
     }
 
-    fn assemble(
-        options: ReplicaOptions,
-        peer: Peer,
-        role: ReplicaRole,
-        me: ServerId,
-        recovered: Recovered,
-        now: Now,
-        seed: u64,
-    ) -> Replica {
-        let Recovered { database, snapshot, .. } = recovered;
-        let options = Rc::new(options);
-        let mut sessions = Sessions::new(&options, now);
-        let alone = role == ReplicaRole::Alone;
-        if alone {
-            // ZooKeeper: every session has its whole timeout from the moment the server is up.
-            for (session, timeout_ms) in database.sessions() {
-                sessions.tracker.add(session, timeout_ms, now.mono);
-            }
-        }
-        Replica {
-            clients: Clients::new(&options, now, seed),
-            sessions,
-            pipeline: Pipeline::new(&options, &database, snapshot, alone, now, seed),
-            ensemble: Ensemble::new(&options, role, me, peer, now, seed),
-            work: work::Work::new(options.turn_work_units),
-            reaping: reap::Reaping::new(&options, now.mono),
-            stats: Stats::new(now.wall, now.mono),
-            lines: lines::Lines::default(),
-            now,
-            shutting_down: false,
-            fatal: None,
-            stopped: false,
-            fired: Vec::new(),
-            database,
-            options,
-        }
+    fn over(service: Service) -> Replica {
+        Replica { connections: Connections::default(), service, fired: Vec::new() }
+    }
+
+    /// A connection, and what serves it. `None`: the connection is gone.
+    #[inline]
+    fn one(&mut self, slot: Slot) -> Option<(&mut Connection, &mut Service)> {
+        Some((self.connections.get_mut(slot)?, &mut self.service))
     }
 
     /// A socket was accepted. Nothing is answered before its first frame.
     pub fn handle_open(&mut self, now: Now, conn: ConnectionId, remote: SocketAddr) {
-        self.now = now;
-        let slot = self.clients.connections.open(conn, remote, now);
-        self.stats.connections_opened += 1;
-        if self.shutting_down {
+        self.service.now = now;
+        let slot = self.connections.open(conn, remote, now);
+        self.service.stats.connections_opened += 1;
+        if self.service.shutting_down {
             self.close(slot);
         }
     }
@@ -169,56 +126,58 @@ impl Replica {
     /// The socket is gone: its watches go, its session stays until it expires. For a connection
     /// that the replica closed itself ([`Outgoing::close`]) this does nothing.
     pub fn handle_close(&mut self, now: Now, conn: ConnectionId) {
-        self.now = now;
-        let Some(slot) = self.clients.connections.find(conn) else { return };
-        if let Some(mut connection) = self.clients.connections.take(slot) {
-            self.release_queue(&mut connection);
-            self.forget(slot, connection.session);
+        self.service.now = now;
+        let Some(slot) = self.connections.find(conn) else { return };
+        if let Some(connection) = self.connections.get_mut(slot) {
+            self.service.release_queue(connection);
+            self.service.forget(slot, connection.session);
         }
-        self.clients.connections.remove(slot);
+        self.connections.remove(slot);
     }
 
     /// Time has passed. To be called at [`Replica::next_timeout`]; earlier or later does no harm.
     pub fn handle_timeout(&mut self, now: Now) {
-        self.now = now;
-        self.ensemble.peer.handle_timeout(now.mono);
+        self.service.now = now;
+        self.service.ensemble.peer.handle_timeout(now.mono);
         self.follow_peer(now);
         self.answer_questions(now);
         self.expire_sessions(now);
-        self.reap(now);
+        self.service.reap(now);
         self.on_standing_timeout(now);
         self.close_silent(now);
-        self.on_disk_timeout(now);
-        if self.sessions.unlogged_left {
+        self.service.on_disk_timeout(now);
+        if self.service.sessions.unlogged_left {
             self.log_unlogged_sessions(now);
         }
     }
 
     /// When [`Replica::handle_timeout`] has something to do. May be in the past: then at once.
     pub fn next_timeout(&self) -> Option<MonoUs> {
-        let applying = self.ensemble.is_applying().then_some(self.now.mono);
-        if self.shutting_down {
-            let peer = self.ensemble.peer.next_timeout();
-            return peer.into_iter().chain(self.ensemble.quiet_at).chain(applying).min();
+        let applying = self.service.ensemble.is_applying().then_some(self.service.now.mono);
+        if self.service.shutting_down {
+            let peer = self.service.ensemble.peer.next_timeout();
+            return peer.into_iter().chain(self.service.ensemble.quiet_at).chain(applying).min();
         }
-        let disk = self.pipeline.next_room_timeout();
-        let slice = self.pipeline.snapshots.wants_poll()
-            || self.ensemble.outgoing_wants_poll()
-            || !self.clients.resumable.is_empty();
-        let slice = slice.then_some(self.now.mono);
-        let reaping = if self.ensemble.proposes() { self.reaping.next() } else { None };
-        let may_expire =
-            self.may_expire() && self.may_write(Weight::Heavy) && self.work.may_end_a_session();
-        let sessions = if may_expire { self.sessions.tracker.next_expiry() } else { None };
-        let local = self.sessions.local.next_expiry();
-        let standing = self.ensemble.next_standing_timeout();
-        let peer = self.ensemble.peer.next_timeout();
-        let silence = self.clients.silence.next();
-        let unlogged = self.sessions.unlogged_left.then_some(self.now.mono);
-        let memory = self.clients.memory.next_look(self.now.mono);
-        let work = self.next_in_line();
-        let deferred = self.next_deferred();
-        let watches = self.database.watches().has_gone().then_some(self.now.mono);
+        let disk = self.service.pipeline.next_room_timeout();
+        let slice = self.service.pipeline.snapshots.wants_poll()
+            || self.service.ensemble.outgoing_wants_poll()
+            || !self.service.clients.resumable.is_empty();
+        let slice = slice.then_some(self.service.now.mono);
+        let reaping =
+            if self.service.ensemble.proposes() { self.service.reaping.next() } else { None };
+        let may_expire = self.service.may_expire()
+            && self.service.may_write(Weight::Heavy)
+            && self.service.work.may_end_a_session();
+        let sessions = if may_expire { self.service.sessions.tracker.next_expiry() } else { None };
+        let local = self.service.sessions.local.next_expiry();
+        let standing = self.service.ensemble.next_standing_timeout();
+        let peer = self.service.ensemble.peer.next_timeout();
+        let silence = self.service.clients.silence.next();
+        let unlogged = self.service.sessions.unlogged_left.then_some(self.service.now.mono);
+        let memory = self.service.clients.memory.next_look(self.service.now.mono);
+        let work = self.service.next_in_line();
+        let deferred = self.service.next_deferred();
+        let watches = self.service.database.watches().has_gone().then_some(self.service.now.mono);
         let all = [
             deferred, reaping, disk, slice, sessions, local, standing, silence, peer, unlogged,
             memory, work, watches, applying,
@@ -229,60 +188,63 @@ impl Replica {
     /// Begins to stop: new connections and requests are refused, what is in flight is finished.
     /// Done when [`Replica::is_quiet`].
     pub fn shutdown(&mut self, now: Now) {
-        self.now = now;
-        self.shutting_down = true;
-        if self.ensemble.role != ReplicaRole::Alone && self.ensemble.quiet_at.is_none() {
+        self.service.now = now;
+        self.service.shutting_down = true;
+        if self.service.ensemble.role != ReplicaRole::Alone
+            && self.service.ensemble.quiet_at.is_none()
+        {
             // What is under way may wait for servers that do not answer.
-            self.ensemble.quiet_at = Some(now.mono.plus_ms(self.options.tick_ms.into()));
+            self.service.ensemble.quiet_at =
+                Some(now.mono.plus_ms(self.service.options.tick_ms.into()));
         }
     }
 
     /// Whether everything is finished after [`Replica::shutdown`]: no write in flight, no log file
     /// open. A snapshot under way is left unfinished; the next start removes what there is of it.
     pub fn is_quiet(&self) -> bool {
-        self.shutting_down
-            && self.is_done(self.now)
-            && self.pipeline.txnlog.is_closed()
-            && self.pipeline.ops.is_empty()
-            && self.clients.dirty.is_empty()
+        self.service.shutting_down
+            && self.service.is_done(self.service.now)
+            && self.service.pipeline.txnlog.is_closed()
+            && self.service.pipeline.ops.is_empty()
+            && self.service.clients.dirty.is_empty()
     }
 
     /// Moves what the turn produced into `out`, whose former content was carried out. To be
     /// called once after each batch of `handle_…`: one turn's writes become one group.
     pub fn take_output(&mut self, out: &mut Output) {
-        self.clients.spare.append(out.spare_mut());
-        self.clients.spare.truncate(output::SPARE_BUFFERS_MAX);
-        self.go_on_reading(self.now);
-        self.serve_line(self.now);
-        self.database.watches_mut().remove_gone(crate::limits::WATCHES_REMOVED_PER_TURN);
-        self.poll_disk(self.now);
-        self.poll_outgoing();
+        self.service.clients.spare.append(out.spare_mut());
+        self.service.clients.spare.truncate(output::SPARE_BUFFERS_MAX);
+        self.go_on_reading(self.service.now);
+        self.serve_line(self.service.now);
+        self.service.database.watches_mut().remove_gone(crate::limits::WATCHES_REMOVED_PER_TURN);
+        self.poll_disk(self.service.now);
+        self.service.poll_outgoing();
         // What was told to the peer meanwhile has its consequences in this turn.
-        self.follow_peer(self.now);
-        self.pipeline.assert_order(self.database.last_processed(), self.ensemble.proposes());
-        out.links.append(&mut self.ensemble.links);
-        out.log_reads.append(&mut self.ensemble.log_reads);
-        out.configs.append(&mut self.ensemble.configs);
-        out.reload = self.pipeline.reload.take();
-        out.ops.append(&mut self.pipeline.ops);
-        out.fatal = self.fatal.take();
-        if self.clients.prompt_reads > 0 {
-            self.stats.record_prompt_reads(self.clients.prompt_reads);
-            self.clients.prompt_reads = 0;
+        self.follow_peer(self.service.now);
+        self.service
+            .pipeline
+            .assert_order(self.service.database.last_processed(), self.service.ensemble.proposes());
+        out.links.append(&mut self.service.ensemble.links);
+        out.log_reads.append(&mut self.service.ensemble.log_reads);
+        out.configs.append(&mut self.service.ensemble.configs);
+        out.reload = self.service.pipeline.reload.take();
+        out.ops.append(&mut self.service.pipeline.ops);
+        out.fatal = self.service.fatal.take();
+        if self.service.clients.prompt_reads > 0 {
+            self.service.stats.record_prompt_reads(self.service.clients.prompt_reads);
+            self.service.clients.prompt_reads = 0;
         }
-        let is_looking = self.ensemble.role == ReplicaRole::Looking;
+        let is_looking = self.service.ensemble.role == ReplicaRole::Looking;
         let mut withheld = Vec::new();
-        let mut dirty = std::mem::take(&mut self.clients.dirty);
+        let mut dirty = std::mem::take(&mut self.service.clients.dirty);
         for slot in dirty.drain(..) {
-            let Some(mut connection) = self.clients.connections.get_mut(slot) else { continue };
+            let Some(connection) = self.connections.get_mut(slot) else { continue };
             if connection.input_over && connection.is_done() {
-                self.close(slot);
-                connection =
-                    self.clients.connections.get_mut(slot).expect("it is closed, and still there");
+                self.service.close_taken(slot, connection);
             }
             if connection.parked.is_some() && is_looking {
                 // Without a leader nobody knows whether what is being applied will stay.
-                if !self.shutting_down {
+                if !self.service.shutting_down {
                     withheld.push(slot);
                     continue;
                 }
@@ -299,160 +261,161 @@ impl Replica {
                 is_reported,
             });
             if close {
-                self.clients.connections.remove(slot);
+                self.connections.remove(slot);
             } else if connection.waits_to_be_read
-                && connection.may_go_on(&self.options, self.database.last_processed())
+                && connection
+                    .may_go_on(&self.service.options, self.service.database.last_processed())
             {
-                self.clients.resumable.push(slot);
+                self.service.clients.resumable.push(slot);
             }
         }
         dirty.append(&mut withheld);
-        self.clients.dirty = dirty;
-        self.work.begin_turn();
-        self.database.watches_mut().begin_turn(self.options.turn_events_max);
+        self.service.clients.dirty = dirty;
+        self.service.work.begin_turn();
+        self.service.database.watches_mut().begin_turn(self.service.options.turn_events_max);
     }
 
     /// The options it was made with.
     pub fn options(&self) -> &ReplicaOptions {
-        &self.options
+        &self.service.options
     }
 
     /// The tree, its sessions and its watches.
     pub fn database(&self) -> &Database {
-        &self.database
+        &self.service.database
     }
 
     /// Its counters.
     pub fn stats(&self) -> &Stats {
-        &self.stats
+        &self.service.stats
     }
 
     /// Clears the counters that `srst` clears.
     pub fn reset_stats(&mut self) {
-        self.stats.reset();
-        if let Peer::Member(member) = &mut self.ensemble.peer {
+        self.service.stats.reset();
+        if let Peer::Member(member) = &mut self.service.ensemble.peer {
             member.reset_stats();
         }
     }
 
     /// Clears the counters of every connection (`crst`).
     pub fn reset_connection_stats(&mut self) {
-        for connection in self.clients.connections.iter_mut() {
+        for connection in self.connections.iter_mut() {
             connection.reset_stats();
         }
     }
 
     /// The connections, in no order.
     pub fn connections(&self) -> impl Iterator<Item = ConnectionFacts> + '_ {
-        self.clients.connections.iter().map(|connection| connection.facts())
+        self.connections.iter().map(|connection| connection.facts())
     }
 
     /// Number of connections, those without a session included (`num_alive_connections`).
     pub fn connections_count(&self) -> usize {
-        self.clients.connections.len()
+        self.connections.len()
     }
 
     /// The facts of one connection.
     pub fn connection(&self, conn: ConnectionId) -> Option<ConnectionFacts> {
-        let slot = self.clients.connections.find(conn)?;
-        self.clients.connections.get(slot).map(|connection| connection.facts())
+        let slot = self.connections.find(conn)?;
+        self.connections.get(slot).map(|connection| connection.facts())
     }
 
     /// Sessions by the time at which they expire if nothing more is heard (`dump`): the time by
     /// the clock for durations, rising, and the sessions in no order.
     pub fn session_expiries(&self) -> Vec<(MonoUs, Vec<SessionId>)> {
-        self.sessions.tracker.by_expiry().into_iter().collect()
+        self.service.sessions.tracker.by_expiry().into_iter().collect()
     }
 
     /// Number of global sessions.
     pub fn global_sessions_count(&self) -> usize {
-        if self.ensemble.proposes() {
-            self.sessions.tracker.len()
+        if self.service.ensemble.proposes() {
+            self.service.sessions.tracker.len()
         } else {
-            self.database.sessions_count()
+            self.service.database.sessions_count()
         }
     }
 
     /// How likely a client that connects is refused by chance, 0 to 1 (`connection_throttle_*`).
     pub fn drop_probability(&self) -> f64 {
-        self.clients.throttle.drop_probability()
+        self.service.clients.throttle.drop_probability()
     }
 
     /// Number of local sessions. A server on its own has none, as ZooKeeper's, but those that began
     /// while its disk was full.
     pub fn local_sessions_count(&self) -> usize {
-        self.sessions.local.len()
+        self.service.sessions.local.len()
     }
 
     /// When local sessions expire: the time, and those whose time it is.
     pub fn local_session_expiries(&self) -> Vec<(MonoUs, Vec<SessionId>)> {
-        self.sessions.local.by_expiry().into_iter().collect()
+        self.service.sessions.local.by_expiry().into_iter().collect()
     }
 
     /// Requests that arrived and are not yet answered (`outstanding_requests`).
     pub fn requests_outstanding(&self) -> usize {
-        self.pipeline.in_flight.len()
-            + self.ensemble.passed_on.requests()
-            + self.clients.requests_held
+        self.service.pipeline.in_flight.len()
+            + self.service.ensemble.passed_on.requests()
+            + self.service.clients.requests_held
     }
 
     /// Whether no write that was passed on to the leader waits for its end: what counts as under way for ever would keep
     /// later writes out.
     pub fn has_no_write_under_way(&self) -> bool {
-        self.ensemble.passed_on.is_empty()
+        self.service.ensemble.passed_on.is_empty()
     }
 
     /// The newest transaction applied.
     pub fn last_processed(&self) -> Zxid {
-        self.database.last_processed()
+        self.service.database.last_processed()
     }
 
     /// The newest transaction proposed.
     pub fn last_proposed(&self) -> Zxid {
-        if self.ensemble.proposes() {
-            self.pipeline.prep.last()
+        if self.service.ensemble.proposes() {
+            self.service.pipeline.prep.last()
         } else {
-            self.ensemble.peer.accepted()
+            self.service.ensemble.peer.accepted()
         }
     }
 
     /// ZooKeeper's word for the role (`mntr`, `stat`).
     pub fn mode(&self) -> &'static str {
-        self.ensemble.peer.mode()
+        self.service.ensemble.peer.mode()
     }
 
     /// The writer of the log, for its counts and for the buffers that a ring registers.
     pub fn txnlog(&self) -> &txnlog::Writer {
-        &self.pipeline.txnlog
+        &self.service.pipeline.txnlog
     }
 
     /// Whether it serves clients.
     pub fn serves(&self) -> bool {
-        self.ensemble.serves()
+        self.service.ensemble.serves()
     }
 
     /// Whether it serves only clients that read, for want of a leader.
     pub fn is_read_only(&self) -> bool {
-        self.ensemble.is_read_only()
+        self.service.ensemble.is_read_only()
     }
 
     /// Whether writes are refused, or wait, for want of room on the disk.
     pub fn is_disk_full(&self) -> bool {
-        self.pipeline.is_disk_full()
+        self.service.pipeline.is_disk_full()
     }
 
     /// Whether what it waits for comes from other servers.
     pub fn awaits_others(&self) -> bool {
-        self.ensemble.awaits_others()
+        self.service.ensemble.awaits_others()
     }
 
     /// Whether nothing more should be read from a leader for now.
     pub fn is_behind(&self) -> bool {
-        self.pipeline.steps.backlog.is_behind()
+        self.service.pipeline.steps.backlog.is_behind()
     }
 
     /// Takes a snapshot as soon as none is under way.
     pub fn request_snapshot(&mut self) {
-        self.pipeline.snapshots.request();
+        self.service.pipeline.snapshots.request();
     }
 }

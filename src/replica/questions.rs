@@ -33,6 +33,7 @@ use super::Replica;
 use super::connection::Slot;
 use super::ensemble::Ensemble;
 use super::ensemble::ReplicaRole;
+use super::service::Service;
 use super::sessions::Sessions;
 use crate::id::{ServerId, SessionId};
 use crate::limits;
@@ -198,7 +199,7 @@ impl Sessions {
     }
 }
 
-impl Replica {
+impl Service {
     /// A connection of this server asks, which decides about sessions: since when the session is the
     /// connection's, if it is. `None`: the connection has to wait for the answer.
     pub(super) fn ask_here(
@@ -219,30 +220,6 @@ impl Replica {
         }
         let me = self.ensemble.me;
         Some(self.decide(now, session, me, timeout_ms, claim))
-    }
-
-    /// A learner asks.
-    pub(super) fn on_revalidate(
-        &mut self,
-        now: Now,
-        (link, server): (LinkId, ServerId),
-        session: SessionId,
-        timeout_ms: i32,
-        kept: Option<Tenure>,
-    ) {
-        if self.ensemble.role != ReplicaRole::Leading {
-            tracing::debug!(server = server.0, %session, "a question about a session for a leader that is none");
-            return;
-        }
-        let asker = Asker::Learner { link, server };
-        let claim = self.ensemble.claim(kept);
-        let of_reign = self.doubt(session, claim);
-        let deferred_before = self.ensemble.deferred.next_number();
-        let question = Question { asker, session, timeout_ms, claim, of_reign, deferred_before };
-        if !self.keep_question(question) {
-            let owns = self.on_learner_asks(now, server, session, timeout_ms, claim);
-            self.ensemble.peer.answer_revalidate(link, session, owns);
-        }
     }
 
     /// The question about the lead that has to be answered before a session is said to be over.
@@ -280,25 +257,66 @@ impl Replica {
             || self.ensemble.is_ahead_of_its_requests(question)
     }
 
-    /// Asks again what waited for ends that are decided by now.
-    pub(super) fn answer_questions(&mut self, now: Now) {
-        if !std::mem::take(&mut self.ensemble.questions.is_due) {
+    fn decide(
+        &mut self,
+        now: Now,
+        session: SessionId,
+        owner: ServerId,
+        timeout_ms: i32,
+        claim: Claim,
+    ) -> Option<Tenure> {
+        match claim {
+            Claim::Kept(tenure) => self.keep_session(now, session, owner, timeout_ms, tenure),
+            Claim::New { turn } => self.give_session(now, session, owner, timeout_ms, turn),
+        }
+    }
+}
+
+impl Replica {
+    /// A learner asks.
+    pub(super) fn on_revalidate(
+        &mut self,
+        now: Now,
+        (link, server): (LinkId, ServerId),
+        session: SessionId,
+        timeout_ms: i32,
+        kept: Option<Tenure>,
+    ) {
+        if self.service.ensemble.role != ReplicaRole::Leading {
+            tracing::debug!(server = server.0, %session, "a question about a session for a leader that is none");
             return;
         }
-        for question in std::mem::take(&mut self.ensemble.questions.here) {
-            match self.has_to_wait(&question) {
-                true => self.ensemble.questions.keep(question),
+        let asker = Asker::Learner { link, server };
+        let claim = self.service.ensemble.claim(kept);
+        let of_reign = self.service.doubt(session, claim);
+        let deferred_before = self.service.ensemble.deferred.next_number();
+        let question = Question { asker, session, timeout_ms, claim, of_reign, deferred_before };
+        if !self.service.keep_question(question) {
+            let owns = self.on_learner_asks(now, server, session, timeout_ms, claim);
+            self.service.ensemble.peer.answer_revalidate(link, session, owns);
+        }
+    }
+
+    /// Asks again what waited for ends that are decided by now.
+    pub(super) fn answer_questions(&mut self, now: Now) {
+        if !std::mem::take(&mut self.service.ensemble.questions.is_due) {
+            return;
+        }
+        for question in std::mem::take(&mut self.service.ensemble.questions.here) {
+            match self.service.has_to_wait(&question) {
+                true => self.service.ensemble.questions.keep(question),
                 false => self.answer_question(now, question),
             }
         }
-        let links: Vec<LinkId> = self.ensemble.questions.of_learners.keys().copied().collect();
+        let links: Vec<LinkId> =
+            self.service.ensemble.questions.of_learners.keys().copied().collect();
         let mut left = limits::QUESTIONS_PER_TURN;
         // One of each link in turn.
         loop {
             let before = left;
             for link in &links {
                 if left == 0 {
-                    self.ensemble.questions.on_decided();
+                    self.service.ensemble.questions.on_decided();
                     return;
                 }
                 left -= usize::from(self.answer_first_of(now, *link));
@@ -311,10 +329,12 @@ impl Replica {
 
     /// Answers the question of a learner that is next, if it need not wait any more; whether there was one.
     fn answer_first_of(&mut self, now: Now, link: LinkId) -> bool {
-        let of_link = self.ensemble.questions.of_learners.get(&link);
+        let of_link = self.service.ensemble.questions.of_learners.get(&link);
         let first = of_link.and_then(VecDeque::front).copied();
-        let Some(question) = first.filter(|first| !self.has_to_wait(first)) else { return false };
-        let questions = &mut self.ensemble.questions;
+        let Some(question) = first.filter(|first| !self.service.has_to_wait(first)) else {
+            return false;
+        };
+        let questions = &mut self.service.ensemble.questions;
         let of_link = questions.of_learners.get_mut(&link).expect("its first was just looked at");
         of_link.pop_front();
         if of_link.is_empty() {
@@ -328,37 +348,22 @@ impl Replica {
         let Question { asker, session, timeout_ms, claim, .. } = question;
         match asker {
             Asker::Here(slot) => {
-                let Some(mut connection) = self.clients.connections.take(slot) else { return };
+                let Some(connection) = self.connections.get_mut(slot) else { return };
                 if connection.is_open() {
-                    let me = self.ensemble.me;
-                    let owns = self.decide(now, session, me, timeout_ms, claim);
-                    if self.sessions.has_gone_on(session, claim, owns) {
-                        self.on_session_moved(slot, &mut connection);
+                    let me = self.service.ensemble.me;
+                    let owns = self.service.decide(now, session, me, timeout_ms, claim);
+                    if self.service.sessions.has_gone_on(session, claim, owns) {
+                        self.service.on_session_moved(slot, connection);
                     } else {
                         let valid = owns.is_some();
-                        self.on_session_confirmed(now, slot, &mut connection, valid, owns);
+                        self.on_session_confirmed(now, slot, valid, owns);
                     }
                 }
-                self.clients.connections.put(slot, connection);
             }
             Asker::Learner { link, server } => {
                 let owns = self.on_learner_asks(now, server, session, timeout_ms, claim);
-                self.ensemble.peer.answer_revalidate(link, session, owns);
+                self.service.ensemble.peer.answer_revalidate(link, session, owns);
             }
-        }
-    }
-
-    fn decide(
-        &mut self,
-        now: Now,
-        session: SessionId,
-        owner: ServerId,
-        timeout_ms: i32,
-        claim: Claim,
-    ) -> Option<Tenure> {
-        match claim {
-            Claim::Kept(tenure) => self.keep_session(now, session, owner, timeout_ms, tenure),
-            Claim::New { turn } => self.give_session(now, session, owner, timeout_ms, turn),
         }
     }
 
@@ -373,15 +378,14 @@ impl Replica {
         timeout_ms: i32,
         claim: Claim,
     ) -> Option<Tenure> {
-        let owns = self.decide(now, session, server, timeout_ms, claim);
+        let owns = self.service.decide(now, session, server, timeout_ms, claim);
         if let Some(theirs) = owns
-            && let Some(&slot) = self.clients.by_session.get(&session)
-            && let Some(mut connection) = self.clients.connections.take(slot)
+            && let Some(&slot) = self.service.clients.by_session.get(&session)
+            && let Some(connection) = self.connections.get_mut(slot)
         {
             if connection.tenure.is_none_or(|ours| ours < theirs) {
-                self.on_session_moved(slot, &mut connection);
+                self.service.on_session_moved(slot, connection);
             }
-            self.clients.connections.put(slot, connection);
         }
         owns
     }

@@ -1,8 +1,8 @@
 //! A connection's queue: what waits behind the writes that its session has in flight.
 
-use super::Replica;
 use super::clients::Clients;
 use super::connection::{Answer, Connection, Slot, Waiting};
+use super::service::Service;
 use crate::id::Zxid;
 use crate::jute::{Decoder, Jute};
 use crate::proto::OpCode;
@@ -25,7 +25,7 @@ impl Clients {
     }
 }
 
-impl Replica {
+impl Service {
     /// Lets a request wait behind what its session has in flight.
     pub(super) fn hold(
         &mut self,

@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 
+use super::ReplicaOptions;
 use super::pipeline::InFlight;
-use super::{Replica, ReplicaOptions};
+use super::service::Service;
 use crate::database::ReapRules;
 use crate::id::SessionId;
 use crate::proto::OpCode;
@@ -37,7 +38,7 @@ impl Reaping {
     }
 }
 
-impl Replica {
+impl Service {
     /// Searches when it is time, and removes what was found.
     pub(super) fn reap(&mut self, now: Now) {
         if self.shutting_down || !self.ensemble.proposes() {

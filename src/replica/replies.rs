@@ -1,10 +1,10 @@
 //! Replies, written straight into the buffer of their connection.
 
-use super::Replica;
 use super::clients::Clients;
 use super::connection::{Answer, Connection, Slot};
 use super::ensemble::ReplicaRole;
 use super::pipeline::InFlight;
+use super::service::Service;
 use crate::error::ErrorCode;
 use crate::id::Zxid;
 use crate::jute::{Bounded, Jute, begin_frame, end_frame};
@@ -42,7 +42,7 @@ impl Clients {
     }
 }
 
-impl Replica {
+impl Service {
     /// Carries a read out and writes its reply.
     pub(super) fn answer_read(
         &mut self,

@@ -5,6 +5,7 @@ use super::clients::Clients;
 use super::connection::{Answer, Connection, Slot, State, Waiting};
 use super::ensemble::ReplicaRole;
 use super::pipeline::InFlight;
+use super::service::Service;
 use super::warm::{WARMED_TOGETHER, warm};
 use crate::error::ErrorCode;
 use crate::id::{ConnectionId, Zxid};
@@ -36,87 +37,7 @@ impl Clients {
     }
 }
 
-impl Replica {
-    /// Whole frames arrived, one or more, each with its 4-byte length; the first of a connection
-    /// is its `ConnectRequest`. A frame's length was checked against `jute.maxbuffer`.
-    pub fn handle_frames(&mut self, now: Now, conn: ConnectionId, frames: &[u8]) {
-        self.now = now;
-        let Some(slot) = self.clients.connections.find(conn) else { return };
-        let Some(mut connection) = self.clients.connections.take(slot) else { return };
-        self.stats.bytes_received += frames.len() as u64;
-        connection.heard = now.mono;
-        self.on_frames(now, slot, &mut connection, frames);
-        self.clients.connections.put(slot, connection);
-    }
-
-    /// As [`Replica::handle_frames`], for a connection that is taken out.
-    pub(super) fn on_frames(
-        &mut self,
-        now: Now,
-        slot: Slot,
-        connection: &mut Connection,
-        mut frames: &[u8],
-    ) {
-        if connection.state == State::Ready {
-            // Once for all of them: it is one moment.
-            self.touch(now, connection);
-        }
-        self.look_at_frames(now, slot, connection, &mut frames);
-        if !frames.is_empty() && connection.is_open() {
-            self.keep_early(slot, connection, &[frames]);
-        }
-    }
-
-    /// Looks at frames up to the first that has to wait until the session is there, or a leader, or the
-    /// client has read, and leaves the rest.
-    pub(super) fn look_at_frames(
-        &mut self,
-        now: Now,
-        slot: Slot,
-        connection: &mut Connection,
-        frames: &mut &[u8],
-    ) {
-        let mut warmed: usize = 0;
-        while !frames.is_empty() {
-            if connection.parked.is_some() || connection.state == State::Closed {
-                return;
-            }
-            if warmed == 0 {
-                warmed = WARMED_TOGETHER;
-                warm(&self.database, frames);
-            }
-            warmed -= 1;
-            let mut rest = *frames;
-            let Some(frame) = split_frame(&mut rest) else {
-                self.reject(slot, connection, "a frame is longer than what arrived");
-                return;
-            };
-            match connection.state {
-                State::New => {
-                    *frames = rest;
-                    connection.received += 1;
-                    self.stats.packets_received += 1;
-                    self.on_connect_request(now, slot, connection, frame);
-                }
-                State::Connecting | State::Reopening | State::Closed => return,
-                State::Ready => {
-                    if self.waits_to_be_read(slot, connection, frame) {
-                        return;
-                    }
-                    *frames = rest;
-                    connection.received += 1;
-                    self.stats.packets_received += 1;
-                    self.on_request(now, slot, connection, frame);
-                }
-                State::Ending => {
-                    *frames = rest;
-                    connection.count_answered_at_once();
-                    self.clients.mark_dirty(slot, connection);
-                }
-            }
-        }
-    }
-
+impl Service {
     /// Lets frames wait, given in pieces.
     fn keep_early(&mut self, slot: Slot, connection: &mut Connection, pieces: &[&[u8]]) {
         if self.clients.holds_too_much(connection) {
@@ -214,7 +135,7 @@ impl Replica {
                 // ZooKeeper: what sync waits for on a server on its own is the pipeline.
                 let after =
                     if op == OpCode::Sync { self.pipeline.prep.last() } else { connection.floor };
-                let takes_turns = Replica::takes_turns(op, frame.len());
+                let takes_turns = Service::takes_turns(op, frame.len());
                 let is_due = connection.queue.is_empty() && self.database.last_processed() >= after;
                 if is_due && !takes_turns {
                     self.clients.prompt_reads += 1;
@@ -534,6 +455,97 @@ impl Replica {
             Some(config) => self.ensemble.peer.member_mut().propose_reconfig(txn, config),
             None => self.ensemble.peer.propose(txn),
         }
+    }
+}
+
+impl Replica {
+    /// Whole frames arrived, one or more, each with its 4-byte length; the first of a connection
+    /// is its `ConnectRequest`. A frame's length was checked against `jute.maxbuffer`.
+    pub fn handle_frames(&mut self, now: Now, conn: ConnectionId, frames: &[u8]) {
+        self.service.now = now;
+        let Some(slot) = self.connections.find(conn) else { return };
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        self.service.stats.bytes_received += frames.len() as u64;
+        connection.heard = now.mono;
+        self.on_frames(now, slot, frames);
+    }
+
+    /// Frames of a connection, just arrived or kept until now.
+    pub(super) fn on_frames(&mut self, now: Now, slot: Slot, mut frames: &[u8]) {
+        let Some((connection, service)) = self.one(slot) else { return };
+        if connection.state == State::Ready {
+            // Once for all of them: it is one moment.
+            service.touch(now, connection);
+        }
+        self.look_at_frames(now, slot, &mut frames);
+        let Some((connection, service)) = self.one(slot) else { return };
+        if !frames.is_empty() && connection.is_open() {
+            service.keep_early(slot, connection, &[frames]);
+        }
+    }
+
+    /// Looks at frames up to the first that has to wait until the session is there, or a leader, or the
+    /// client has read, and leaves the rest.
+    pub(super) fn look_at_frames(&mut self, now: Now, slot: Slot, frames: &mut &[u8]) {
+        while let Some((connection, service)) = self.one(slot) {
+            let Some(request) = service.look_at_frames(now, slot, connection, frames) else {
+                return;
+            };
+            self.on_connect_request(now, slot, request);
+        }
+    }
+}
+
+impl Service {
+    /// Looks at frames up to the first that has to wait, and leaves the rest. A connect request is returned: it may end
+    /// another connection.
+    fn look_at_frames<'f>(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        connection: &mut Connection,
+        frames: &mut &'f [u8],
+    ) -> Option<&'f [u8]> {
+        let mut warmed: usize = 0;
+        while !frames.is_empty() {
+            if connection.parked.is_some() || connection.state == State::Closed {
+                return None;
+            }
+            if warmed == 0 {
+                warmed = WARMED_TOGETHER;
+                warm(&self.database, frames);
+            }
+            warmed -= 1;
+            let mut rest = *frames;
+            let Some(frame) = split_frame(&mut rest) else {
+                self.reject(slot, connection, "a frame is longer than what arrived");
+                return None;
+            };
+            match connection.state {
+                State::New => {
+                    *frames = rest;
+                    connection.received += 1;
+                    self.stats.packets_received += 1;
+                    return Some(frame);
+                }
+                State::Connecting | State::Reopening | State::Closed => return None,
+                State::Ready => {
+                    if self.waits_to_be_read(slot, connection, frame) {
+                        return None;
+                    }
+                    *frames = rest;
+                    connection.received += 1;
+                    self.stats.packets_received += 1;
+                    self.on_request(now, slot, connection, frame);
+                }
+                State::Ending => {
+                    *frames = rest;
+                    connection.count_answered_at_once();
+                    self.clients.mark_dirty(slot, connection);
+                }
+            }
+        }
+        None
     }
 }
 

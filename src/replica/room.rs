@@ -1,10 +1,10 @@
 //! Whether the disk takes what a leader has to write: its log, and the small files of the epochs. A
 //! server without room does not stand for election.
 
-use super::Replica;
 use super::ensemble::ReplicaRole;
 use super::pipeline::DiskFull;
 use super::pipeline::Pipeline;
+use super::service::Service;
 use crate::io::{Completion, IoFailureKind, Op, Place, Token};
 use crate::time::{MonoUs, Now};
 use crate::zab::Epochs;
@@ -68,7 +68,7 @@ impl Pipeline {
     }
 }
 
-impl Replica {
+impl Service {
     /// The peer hears what is known of the room.
     pub(super) fn tell_room(&mut self, now: Now) {
         if self.ensemble.role != ReplicaRole::Alone {

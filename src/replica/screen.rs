@@ -4,9 +4,9 @@
 //! The rule that is easy to break: this looks at the tree as it is applied here and lets everything
 //! pass that it does not know. What passes is checked again where it gets its zxid.
 
-use super::Replica;
 use super::connection::Connection;
 use super::ensemble::ReplicaRole;
+use super::service::Service;
 use crate::acl::fix_up;
 use crate::error::ErrorCode;
 use crate::planted::{self, PlantedBug};
@@ -15,7 +15,7 @@ use crate::proto::data::perms;
 use crate::proto::request::RequestBody;
 use crate::proto::{AclVector, OpCode};
 
-impl Replica {
+impl Service {
     /// The error of a client's write that is refused at once. `None`: it goes its way.
     pub(super) fn screen(
         &self,

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::connection::{Answer, Connection, Slot, State, Waiting};
 use super::ensemble::ReplicaRole;
 use super::pipeline::InFlight;
+use super::service::Service;
 use super::work::Weight;
 use super::{Replica, ReplicaOptions};
 use crate::error::ErrorCode;
@@ -64,25 +65,48 @@ impl Sessions {
     }
 }
 
-impl Replica {
-    /// The first frame of a connection.
-    pub(super) fn on_connect_request(
+impl Service {
+    /// A connection takes up a session that no other connection here has.
+    fn take_session_up(
         &mut self,
         now: Now,
         slot: Slot,
         connection: &mut Connection,
-        frame: &[u8],
+        session: SessionId,
     ) {
+        self.stats.sessions_reopened += 1;
+        connection.session = session;
+        self.ensemble.adopt_orphans(now, connection);
+        // ZooKeeper keeps the order by session, not by connection: what the client reads here must
+        // not be older than what it wrote there.
+        let last_write =
+            self.pipeline.in_flight.iter().rev().find(|request| request.session == session);
+        connection.floor = last_write.map_or(Zxid::ZERO, |request| request.zxid);
+        self.clients.by_session.insert(session, slot);
+        self.begin_requests(slot, connection);
+    }
+
+    /// What a connect request asks for. `None`: it is refused.
+    fn admit<'f>(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        connection: &mut Connection,
+        frame: &'f [u8],
+    ) -> Option<ConnectRequest<'f>> {
         self.work.add(limits::CONNECT_WORK_UNITS);
         let Ok(request) = ConnectRequest::from_bytes(frame) else {
-            return self.reject(slot, connection, "its first frame is no connect request");
+            self.reject(slot, connection, "its first frame is no connect request");
+            return None;
         };
         if self.shutting_down || !self.ensemble.serves() {
-            return self.close_taken(slot, connection);
+            self.close_taken(slot, connection);
+            return None;
         }
         // ZooKeeper: told nothing, such a client tries another server.
         if self.ensemble.read_only && request.read_only != Some(true) {
-            return self.close_taken(slot, connection);
+            self.close_taken(slot, connection);
+            return None;
         }
         if !self.clients.throttle.admit(now.mono, request.session_id != SessionId::NONE) {
             if let Some(unsaid) = self.lines.allow(self.now.mono) {
@@ -92,7 +116,8 @@ impl Replica {
                 );
             }
             self.stats.connections_rejected += 1;
-            return self.close_taken(slot, connection);
+            self.close_taken(slot, connection);
+            return None;
         }
         connection.read_only = request.read_only;
         // A client must not be led back in time. It is told nothing: it tries another server.
@@ -105,55 +130,59 @@ impl Replica {
                 );
             }
             self.stats.connections_rejected += 1;
-            return self.close_taken(slot, connection);
+            self.close_taken(slot, connection);
+            return None;
         }
         connection.timeout_ms = self.sessions.timeouts.clamp(request.timeout_ms);
         // ZooKeeper: ZooKeeperServer.processConnectRequest sets the timeout before the session is there.
         self.clients.silence.watch(now.mono, slot, connection.heard, connection.timeout_ms);
-        if request.session_id == SessionId::NONE {
-            self.create_session(now, slot, connection);
-        } else {
-            self.reopen_session(now, slot, connection, &request);
-        }
+        Some(request)
     }
 
-    fn create_session(&mut self, now: Now, slot: Slot, connection: &mut Connection) {
+    /// Begins the session of a new connection. True: it is there at once, but for what is said of it.
+    fn create_session(&mut self, now: Now, slot: Slot, connection: &mut Connection) -> bool {
         if self.options.local_sessions && self.ensemble.role != ReplicaRole::Alone {
-            return self.create_local_session(now, slot, connection);
+            self.create_local_session(now, slot, connection);
+            return false;
         }
         if self.ensemble.role == ReplicaRole::Looking {
-            return self.reject(slot, connection, "no new session without a leader");
+            self.reject(slot, connection, "no new session without a leader");
+            return false;
         }
         self.stats.count_request(OpCode::CreateSession);
         connection.session = self.sessions.ids.next();
         connection.state = State::Connecting;
-        self.propose_create_session(now, slot, connection);
+        self.propose_create_session(now, slot, connection)
     }
 
-    /// Everybody is to know the session of a connection.
+    /// Proposes the session of a connection, so that every server knows it. True: there is no room to log it, and it is
+    /// there at once.
     pub(super) fn propose_create_session(
         &mut self,
         now: Now,
         slot: Slot,
         connection: &mut Connection,
-    ) {
+    ) -> bool {
         let session = connection.session;
         connection.epoch = self.ensemble.epoch;
         if self.ensemble.is_learning() {
             self.clients.by_session.insert(session, slot);
-            return self.forward_create_session(now, slot, connection);
+            self.forward_create_session(now, slot, connection);
+            return false;
         }
         if self.epoch_is_over() {
-            return self.park(now, slot, connection);
+            self.park(now, slot, connection);
+            return false;
         }
         let Some(zxid) = self.next_zxid_for_write() else {
             self.stats.writes_refused_disk_full += 1;
-            if !self.begin_unlogged_session(now, slot, connection) {
+            let begins = self.begin_unlogged_session(now, slot, connection);
+            if !begins {
                 let reason = "no new session: the disk of this leader is full, and until there is \
                               room another server has to lead";
                 self.reject(slot, connection, reason);
             }
-            return;
+            return begins;
         };
         self.sessions.tracker.add(session, connection.timeout_ms, now.mono);
         // It has just been added.
@@ -179,151 +208,7 @@ impl Replica {
             large: 0,
         };
         self.propose(txn, request);
-    }
-
-    fn reopen_session(
-        &mut self,
-        now: Now,
-        slot: Slot,
-        connection: &mut Connection,
-        request: &ConnectRequest<'_>,
-    ) {
-        let session = request.session_id;
-        // The password first: ZooKeeper closes the session's other connection before it looks,
-        // so that anybody who guesses an id can cut a client off.
-        if request.password != Some(&password(session)[..]) {
-            return self.refuse_session(slot, connection, session);
-        }
-        // Whatever becomes of this connection, the client has left the one before it. What is still to
-        // arrive there must not be passed on behind the question whose this session is:
-        //
-        // 1. The client reopens its session here, gives up, goes on at another server, and writes.
-        // 2. Part of what it sent on the first connection arrives only now, and is passed on.
-        // 3. The question of step 1 reaches the leader late: the session is this server's again, and the
-        //    write of step 2 comes behind those of step 1.
-        if let Some(old) = self.clients.by_session.remove(&session) {
-            self.close(old);
-        }
-        let timeout_ms = connection.timeout_ms;
-        if self.sessions.local.contains(session) {
-            if !self.sessions.local.touch_with(session, timeout_ms, now.mono) {
-                return self.refuse_session(slot, connection, session);
-            }
-            connection.local = true;
-            return self.take_session_up(now, slot, connection, session);
-        }
-        match self.ensemble.role {
-            // ZooKeeper: a global session is not refused, it may go on elsewhere.
-            ReplicaRole::Looking if self.database.session_timeout(session).is_some() => {
-                self.close_taken(slot, connection);
-            }
-            // ZooKeeper: ReadOnlyZooKeeperServer says that it has expired. This server may only not have
-            // heard of it. With local sessions it may be one of another reader's, which its client has
-            // to give up before it can read here; of one that became global elsewhere and is not
-            // known here yet, this is said too early.
-            ReplicaRole::Looking if !self.options.local_sessions => {
-                self.close_taken(slot, connection)
-            }
-            ReplicaRole::Looking => self.refuse_session(slot, connection, session),
-            ReplicaRole::Learning | ReplicaRole::Alone | ReplicaRole::Leading => {
-                connection.session = session;
-                connection.state = State::Reopening;
-                self.confirm_session(now, slot, connection, None);
-            }
-        }
-    }
-
-    /// Finds out, here or from the leader, whether the session of a connection is alive and the
-    /// connection's: `kept`, if it was so before there was this leader.
-    pub(super) fn confirm_session(
-        &mut self,
-        now: Now,
-        slot: Slot,
-        connection: &mut Connection,
-        kept: Option<Tenure>,
-    ) {
-        let (session, timeout_ms) = (connection.session, connection.timeout_ms);
-        if self.ensemble.is_learning() {
-            self.ensemble.revalidating.entry(session).or_default().push_back(slot);
-            return self.ensemble.peer.revalidate(session, timeout_ms, kept);
-        }
-        if let Some(owns) = self.ask_here(now, slot, session, timeout_ms, kept) {
-            self.on_session_confirmed(now, slot, connection, owns.is_some(), owns);
-        }
-    }
-
-    /// The leader's answer to the oldest question about a session.
-    pub(super) fn on_revalidated(
-        &mut self,
-        now: Now,
-        session: SessionId,
-        valid: bool,
-        tenure: Option<Tenure>,
-    ) {
-        let Some(slots) = self.ensemble.revalidating.get_mut(&session) else {
-            tracing::warn!(%session, "the leader answers a question that was not asked");
-            return;
-        };
-        let slot = slots.pop_front();
-        let is_last = slots.is_empty();
-        if is_last {
-            self.ensemble.revalidating.remove(&session);
-        }
-        let Some(slot) = slot else { return };
-        let Some(mut connection) = self.clients.connections.take(slot) else { return };
-        if !is_last {
-            // The client has left this connection as well.
-            self.close_taken(slot, &mut connection);
-        } else if connection.is_open() {
-            self.on_session_confirmed(now, slot, &mut connection, valid, tenure);
-        }
-        self.clients.connections.put(slot, connection);
-    }
-
-    /// A client has gone on at an observer that learns from this follower, which to the leader is this
-    /// follower as well: it refuses nothing that comes from here.
-    ///
-    /// ```text
-    /// 1. There is a new leader. A write of session S waits here until it says whose S is.
-    /// 2. S's client cannot reach this server, reopens S at an observer, and writes.
-    /// 3. The leader says that S is this server's, and the write of step 1 is passed on behind that of
-    ///    step 2.
-    /// ```
-    pub(super) fn on_taken_up_at_observer(&mut self, session: SessionId) {
-        if let Some(slot) = self.clients.by_session.remove(&session) {
-            self.close(slot);
-        }
-        // The answers come all the same.
-        let asking = self.ensemble.revalidating.get(&session).cloned().unwrap_or_default();
-        for slot in asking {
-            self.close(slot);
-        }
-    }
-
-    pub(super) fn on_session_confirmed(
-        &mut self,
-        now: Now,
-        slot: Slot,
-        connection: &mut Connection,
-        valid: bool,
-        tenure: Option<Tenure>,
-    ) {
-        let session = connection.session;
-        match (connection.state, valid) {
-            (State::Reopening, true) => {
-                connection.tenure = tenure;
-                self.take_session_up(now, slot, connection, session);
-                let early = std::mem::take(&mut connection.early);
-                connection.held_bytes = 0;
-                if !early.is_empty() {
-                    self.on_frames(now, slot, connection, &early);
-                }
-            }
-            (State::Reopening, false) => self.refuse_session(slot, connection, session),
-            (_, true) if connection.parked.is_some() => self.unpark(now, slot, connection),
-            (_, true) => {}
-            (_, false) => self.close_taken(slot, connection),
-        }
+        false
     }
 
     fn refuse_session(&mut self, slot: Slot, connection: &mut Connection, session: SessionId) {
@@ -336,37 +221,6 @@ impl Replica {
         let read_only = connection.read_only.map(|_| self.ensemble.read_only);
         self.respond(slot, connection, ConnectResponse::refused(read_only));
         self.close_taken(slot, connection);
-    }
-
-    fn take_session_up(
-        &mut self,
-        now: Now,
-        slot: Slot,
-        connection: &mut Connection,
-        session: SessionId,
-    ) {
-        if let Some(old) = self.clients.by_session.remove(&session) {
-            self.close(old);
-        }
-        self.stats.sessions_reopened += 1;
-        connection.session = session;
-        self.ensemble.adopt_orphans(now, connection);
-        // ZooKeeper keeps the order by session, not by connection: what the client reads here must
-        // not be older than what it wrote there.
-        let last_write =
-            self.pipeline.in_flight.iter().rev().find(|request| request.session == session);
-        connection.floor = last_write.map_or(Zxid::ZERO, |request| request.zxid);
-        self.clients.by_session.insert(session, slot);
-        self.begin_requests(slot, connection);
-    }
-
-    /// The session is there: the client is told, and what it sent meanwhile is looked at.
-    pub(super) fn on_session_created(&mut self, now: Now, slot: Slot, connection: &mut Connection) {
-        assert_eq!(connection.state, State::Connecting);
-        self.begin_requests(slot, connection);
-        let early = std::mem::take(&mut connection.early);
-        connection.held_bytes = 0;
-        self.on_frames(now, slot, connection, &early);
     }
 
     pub(super) fn begin_requests(&mut self, slot: Slot, connection: &mut Connection) {
@@ -470,49 +324,217 @@ impl Replica {
             .front()
             .is_none_or(|request| request.zxid > self.sessions.expired_up_to)
     }
+}
+
+impl Replica {
+    /// The first frame of a connection.
+    pub(super) fn on_connect_request(&mut self, now: Now, slot: Slot, frame: &[u8]) {
+        let Some((connection, service)) = self.one(slot) else { return };
+        let Some(request) = service.admit(now, slot, connection, frame) else { return };
+        if request.session_id != SessionId::NONE {
+            self.reopen_session(now, slot, &request);
+        } else if service.create_session(now, slot, connection) {
+            self.on_session_created(now, slot);
+        }
+    }
+
+    fn reopen_session(&mut self, now: Now, slot: Slot, request: &ConnectRequest<'_>) {
+        let Some((connection, service)) = self.one(slot) else { return };
+        let session = request.session_id;
+        // The password first: ZooKeeper closes the session's other connection before it looks,
+        // so that anybody who guesses an id can cut a client off.
+        if request.password != Some(&password(session)[..]) {
+            return service.refuse_session(slot, connection, session);
+        }
+        // Whatever becomes of this connection, the client has left the one before it. What is still to
+        // arrive there must not be passed on behind the question whose this session is:
+        //
+        // 1. The client reopens its session here, gives up, goes on at another server, and writes.
+        // 2. Part of what it sent on the first connection arrives only now, and is passed on.
+        // 3. The question of step 1 reaches the leader late: the session is this server's again, and the
+        //    write of step 2 comes behind those of step 1.
+        if let Some(old) = service.clients.by_session.remove(&session) {
+            self.close(old);
+        }
+        let Some((connection, service)) = self.one(slot) else { return };
+        let timeout_ms = connection.timeout_ms;
+        if service.sessions.local.contains(session) {
+            if !service.sessions.local.touch_with(session, timeout_ms, now.mono) {
+                return service.refuse_session(slot, connection, session);
+            }
+            connection.local = true;
+            return self.take_session_up(now, slot, session);
+        }
+        match service.ensemble.role {
+            // ZooKeeper: a global session is not refused, it may go on elsewhere.
+            ReplicaRole::Looking if service.database.session_timeout(session).is_some() => {
+                service.close_taken(slot, connection);
+            }
+            // ZooKeeper: ReadOnlyZooKeeperServer says that it has expired. This server may only not have
+            // heard of it. With local sessions it may be one of another reader's, which its client has
+            // to give up before it can read here; of one that became global elsewhere and is not
+            // known here yet, this is said too early.
+            ReplicaRole::Looking if !service.options.local_sessions => {
+                service.close_taken(slot, connection);
+            }
+            ReplicaRole::Looking => service.refuse_session(slot, connection, session),
+            ReplicaRole::Learning | ReplicaRole::Alone | ReplicaRole::Leading => {
+                connection.session = session;
+                connection.state = State::Reopening;
+                self.confirm_session(now, slot, None);
+            }
+        }
+    }
+
+    /// Finds out, here or from the leader, whether the session of a connection is alive and the
+    /// connection's: `kept`, if it was so before there was this leader.
+    pub(super) fn confirm_session(&mut self, now: Now, slot: Slot, kept: Option<Tenure>) {
+        let Some((connection, service)) = self.one(slot) else { return };
+        let (session, timeout_ms) = (connection.session, connection.timeout_ms);
+        if service.ensemble.is_learning() {
+            service.ensemble.revalidating.entry(session).or_default().push_back(slot);
+            return service.ensemble.peer.revalidate(session, timeout_ms, kept);
+        }
+        if let Some(owns) = service.ask_here(now, slot, session, timeout_ms, kept) {
+            self.on_session_confirmed(now, slot, owns.is_some(), owns);
+        }
+    }
+
+    /// The leader's answer to the oldest question about a session.
+    pub(super) fn on_revalidated(
+        &mut self,
+        now: Now,
+        session: SessionId,
+        valid: bool,
+        tenure: Option<Tenure>,
+    ) {
+        let Some(slots) = self.service.ensemble.revalidating.get_mut(&session) else {
+            tracing::warn!(%session, "the leader answers a question that was not asked");
+            return;
+        };
+        let slot = slots.pop_front();
+        let is_last = slots.is_empty();
+        if is_last {
+            self.service.ensemble.revalidating.remove(&session);
+        }
+        let Some(slot) = slot else { return };
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        if !is_last {
+            // The client has left this connection as well.
+            self.service.close_taken(slot, connection);
+        } else if connection.is_open() {
+            self.on_session_confirmed(now, slot, valid, tenure);
+        }
+    }
+
+    /// A client has gone on at an observer that learns from this follower, which to the leader is this
+    /// follower as well: it refuses nothing that comes from here.
+    ///
+    /// ```text
+    /// 1. There is a new leader. A write of session S waits here until it says whose S is.
+    /// 2. S's client cannot reach this server, reopens S at an observer, and writes.
+    /// 3. The leader says that S is this server's, and the write of step 1 is passed on behind that of
+    ///    step 2.
+    /// ```
+    pub(super) fn on_taken_up_at_observer(&mut self, session: SessionId) {
+        if let Some(slot) = self.service.clients.by_session.remove(&session) {
+            self.close(slot);
+        }
+        // The answers come all the same.
+        let asking = self.service.ensemble.revalidating.get(&session).cloned().unwrap_or_default();
+        for slot in asking {
+            self.close(slot);
+        }
+    }
+
+    pub(super) fn on_session_confirmed(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        valid: bool,
+        tenure: Option<Tenure>,
+    ) {
+        let Some((connection, service)) = self.one(slot) else { return };
+        let session = connection.session;
+        match (connection.state, valid) {
+            (State::Reopening, true) => {
+                connection.tenure = tenure;
+                let early = std::mem::take(&mut connection.early);
+                connection.held_bytes = 0;
+                self.take_session_up(now, slot, session);
+                if !early.is_empty() {
+                    self.on_frames(now, slot, &early);
+                }
+            }
+            (State::Reopening, false) => service.refuse_session(slot, connection, session),
+            (_, true) if connection.parked.is_some() => self.unpark(now, slot),
+            (_, true) => {}
+            (_, false) => service.close_taken(slot, connection),
+        }
+    }
+
+    fn take_session_up(&mut self, now: Now, slot: Slot, session: SessionId) {
+        if let Some(old) = self.service.clients.by_session.remove(&session) {
+            self.close(old);
+        }
+        if let Some((connection, service)) = self.one(slot) {
+            service.take_session_up(now, slot, connection, session);
+        }
+    }
+
+    /// The session is there: the client is told, and what it sent meanwhile is looked at.
+    pub(super) fn on_session_created(&mut self, now: Now, slot: Slot) {
+        let Some((connection, service)) = self.one(slot) else { return };
+        assert_eq!(connection.state, State::Connecting);
+        service.begin_requests(slot, connection);
+        let early = std::mem::take(&mut connection.early);
+        connection.held_bytes = 0;
+        self.on_frames(now, slot, &early);
+    }
 
     /// Closes sessions that nothing was heard of for their timeout, so many that it takes a
     /// millisecond or two; the others follow when those are gone.
     pub(super) fn expire_sessions(&mut self, now: Now) {
-        if self.shutting_down {
+        if self.service.shutting_down {
             return;
         }
         self.expire_local_sessions(now);
-        if !self.ensemble.proposes() || !self.may_expire() {
+        if !self.service.ensemble.proposes() || !self.service.may_expire() {
             return;
         }
-        let mut expired = std::mem::take(&mut self.sessions.expired);
+        let mut expired = std::mem::take(&mut self.service.sessions.expired);
         for _ in 0..SESSIONS_EXPIRED_AT_ONCE_MAX {
             // Each may own many nodes.
-            if !self.may_write(Weight::Heavy) || !self.work.may_end_a_session() {
+            if !self.service.may_write(Weight::Heavy) || !self.service.work.may_end_a_session() {
                 break;
             }
-            self.sessions.tracker.expire(now.mono, 1, &mut expired);
+            self.service.sessions.tracker.expire(now.mono, 1, &mut expired);
             if expired.is_empty() {
                 // Those that live on were looked at, some at a time.
-                if self.sessions.tracker.next_expiry().is_none_or(|at| at > now.mono) {
+                if self.service.sessions.tracker.next_expiry().is_none_or(|at| at > now.mono) {
                     break;
                 }
                 continue;
             }
             self.end_expired(now, &mut expired);
-            if !self.may_write(Weight::Heavy) {
-                self.work.on_long_end();
+            if !self.service.may_write(Weight::Heavy) {
+                self.service.work.on_long_end();
             }
         }
-        self.sessions.expired = expired;
+        self.service.sessions.expired = expired;
         self.answer_questions(now);
     }
 
     fn end_expired(&mut self, now: Now, expired: &mut Vec<SessionId>) {
         for session in expired.drain(..) {
-            if let Some(unsaid) = self.lines.allow(self.now.mono) {
+            if let Some(unsaid) = self.service.lines.allow(self.service.now.mono) {
                 tracing::info!(%session, unsaid, "expiring a session");
             }
-            if self.propose_close_session(now, session, None, 0, 0) {
-                self.stats.sessions_expired += 1;
-                let last = self.pipeline.in_flight.back().map(|request| request.zxid);
-                self.sessions.expired_up_to = last.unwrap_or(self.sessions.expired_up_to);
+            if self.service.propose_close_session(now, session, None, 0, 0) {
+                self.service.stats.sessions_expired += 1;
+                let last = self.service.pipeline.in_flight.back().map(|request| request.zxid);
+                self.service.sessions.expired_up_to =
+                    last.unwrap_or(self.service.sessions.expired_up_to);
             } else {
                 // No room on the disk for its end: it lives on for a timeout.
                 self.revive_session(now, session);
@@ -522,23 +544,23 @@ impl Replica {
 
     /// A session whose end could not be logged is as it was.
     pub(super) fn revive_session(&mut self, now: Now, session: SessionId) {
-        self.sessions.tracker.revive(session, now.mono);
-        if let Some(&slot) = self.clients.by_session.get(&session)
-            && self.clients.connections.get(slot).is_some_and(|connection| connection.dropped)
+        self.service.sessions.tracker.revive(session, now.mono);
+        if let Some(&slot) = self.service.clients.by_session.get(&session)
+            && self.connections.get(slot).is_some_and(|connection| connection.dropped)
         {
             self.close(slot);
         }
-        self.ensemble.questions.on_decided();
+        self.service.ensemble.questions.on_decided();
     }
 
     /// A session is gone: its connection, if it still has one, is closed after `last_reply`.
     pub(super) fn on_session_closed(&mut self, session: SessionId) {
-        self.sessions.tracker.remove(session);
-        self.ensemble.questions.on_decided();
-        self.ensemble.touched.remove(&session);
-        if let Some(slot) = self.clients.by_session.remove(&session) {
+        self.service.sessions.tracker.remove(session);
+        self.service.ensemble.questions.on_decided();
+        self.service.ensemble.touched.remove(&session);
+        if let Some(slot) = self.service.clients.by_session.remove(&session) {
             self.close(slot);
         }
-        self.ensemble.passed_on.take_orphans(session);
+        self.service.ensemble.passed_on.take_orphans(session);
     }
 }

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::Replica;
 use super::connection::{Slot, State};
+use super::service::Service;
 use crate::limits::EXPIRY_LOOK_MS;
 use crate::time::{MonoUs, Now};
 
@@ -55,18 +56,22 @@ fn due_ms(heard: MonoUs, timeout_ms: i32) -> u64 {
     heard.as_ms().saturating_add(u64::try_from(timeout_ms).unwrap_or(0))
 }
 
-impl Replica {
+impl Service {
     /// How many stand in the buckets.
     #[cfg(test)]
     pub(super) fn silent_connections_kept(&self) -> usize {
         self.clients.silence.buckets.values().map(Vec::len).sum()
     }
+}
 
+impl Replica {
     /// Closes connections that were silent for too long.
     pub(super) fn close_silent(&mut self, now: Now) {
         self.close_ended(now);
         for _ in 0..LOOKS_AT_ONCE {
-            let Some(mut bucket) = self.clients.silence.buckets.first_entry() else { return };
+            let Some(mut bucket) = self.service.clients.silence.buckets.first_entry() else {
+                return;
+            };
             if *bucket.key() > now.mono.as_ms() {
                 return;
             }
@@ -74,14 +79,14 @@ impl Replica {
                 bucket.remove();
                 continue;
             };
-            let Some(connection) = self.clients.connections.get(slot) else { continue };
+            let Some(connection) = self.connections.get(slot) else { continue };
             let (heard, timeout_ms) = (connection.heard, connection.timeout_ms);
             if due_ms(heard, timeout_ms) >= now.mono.as_ms() {
-                self.clients.silence.watch(now.mono, slot, heard, timeout_ms);
+                self.service.clients.silence.watch(now.mono, slot, heard, timeout_ms);
                 continue;
             }
             if connection.is_open()
-                && let Some(unsaid) = self.lines.allow(now.mono)
+                && let Some(unsaid) = self.service.lines.allow(now.mono)
             {
                 tracing::info!(
                     conn = slot.id.0, remote = %connection.remote, session = %connection.session,
@@ -94,13 +99,13 @@ impl Replica {
     }
 
     fn close_ended(&mut self, now: Now) {
-        while let Some(&(until, slot)) = self.clients.silence.ended.front()
+        while let Some(&(until, slot)) = self.service.clients.silence.ended.front()
             && until <= now.mono
         {
-            self.clients.silence.ended.pop_front();
-            let Some(connection) = self.clients.connections.get(slot) else { continue };
+            self.service.clients.silence.ended.pop_front();
+            let Some(connection) = self.connections.get(slot) else { continue };
             if matches!(connection.state, State::Connecting | State::Reopening) {
-                if let Some(unsaid) = self.lines.allow(now.mono) {
+                if let Some(unsaid) = self.service.lines.allow(now.mono) {
                     tracing::info!(
                         conn = slot.id.0, remote = %connection.remote, session = %connection.session,
                         unsaid, "closing a connection: its client has gone before there was a session"

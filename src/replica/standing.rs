@@ -36,14 +36,16 @@
 
 use super::Replica;
 use super::connection::{Connection, Slot, State, Waiting};
+use super::early::Early;
 use super::ensemble::Ensemble;
 use super::ensemble::ReplicaRole;
 use super::owed::Expected;
 use super::reap::Reaping;
+use super::service::Service;
 use crate::id::{Epoch, Zxid};
 use crate::planted::{self, PlantedBug};
 use crate::processor::Prep;
-use crate::session::Tracker;
+use crate::session::{Tenure, Tracker};
 use crate::time::{MonoUs, Now};
 use crate::zab::Standing;
 
@@ -84,174 +86,19 @@ impl Ensemble {
     }
 }
 
-impl Replica {
-    pub(super) fn on_standing(&mut self, now: Now, standing: Standing) {
-        match standing {
-            Standing::Looking => self.become_looking(now),
-            Standing::Leading { epoch } => self.become_leading(now, epoch),
-            Standing::Following { leader, epoch } => {
-                // What was applied before the leader said that we are up to date is all that its tree
-                // may have been ahead of.
-                self.database.set_tolerant(false);
-                tracing::debug!(
-                    leader = leader.0,
-                    epoch = epoch.0,
-                    "following: clients are served"
-                );
-                self.become_learning(now, epoch);
-            }
-            Standing::Observing { leader, epoch } => {
-                tracing::debug!(
-                    leader = leader.0,
-                    epoch = epoch.0,
-                    "observing: clients are served"
-                );
-                self.become_learning(now, epoch);
-            }
-        }
-    }
+/// What a parked connection does, now that there is a leader.
+enum Next {
+    /// It is closed.
+    Closed,
+    /// It goes on.
+    GoesOn,
+    /// It asks whether its session is still its own, as it was since then.
+    Asks(Tenure),
+}
 
-    fn become_looking(&mut self, now: Now) {
-        if self.ensemble.role != ReplicaRole::Looking {
-            tracing::debug!("no leader: clients wait");
-            self.ensemble.looking_since = now.mono;
-        }
-        self.ensemble.role = ReplicaRole::Looking;
-        // Of what was proposed here nobody knows yet whether it will be committed.
-        for request in std::mem::take(&mut self.pipeline.in_flight) {
-            self.clients.large_bytes -= request.large as usize;
-            if let Some(slot) = request.slot {
-                self.close(slot);
-            }
-        }
-        self.clients.barriers.clear();
-        // What was outstanding may never be.
-        self.pipeline.prep = Prep::new(self.options.prep(), &self.database);
-        self.work.on_taken_back(Zxid::ZERO);
-        self.sessions.tracker = Tracker::new(self.options.tick_ms);
-        let ensemble = &mut self.ensemble;
-        ensemble.touched.clear();
-        ensemble.revalidating.clear();
-        ensemble.questions.clear();
-        ensemble.syncs.clear();
-        ensemble.passed_on.clear_orphans();
-        ensemble.deferred.clear();
-        self.sessions.upgrading.clear();
-        let proposed = self.ensemble.proposed_by_lost_leader();
-        for slot in self.clients.connections.slots() {
-            let Some(mut connection) = self.clients.connections.take(slot) else { continue };
-            if connection.parked.is_none() {
-                connection.suspect(&proposed);
-            }
-            match connection.state {
-                State::New | State::Closed => {}
-                // The question was lost. Asked anew, it might take the session from a connection
-                // that the client has made meanwhile.
-                State::Reopening => self.close_taken(slot, &mut connection),
-                // The end of its session may be lost with the lead.
-                _ if connection.dropped => self.close_taken(slot, &mut connection),
-                State::Connecting | State::Ready | State::Ending => {
-                    self.park(now, slot, &mut connection);
-                }
-            }
-            self.clients.connections.put(slot, connection);
-        }
-    }
-
-    fn become_leading(&mut self, now: Now, epoch: Epoch) {
-        tracing::debug!(epoch = epoch.0, "leading: clients are served");
-        assert!(self.pipeline.in_flight.is_empty(), "nothing was proposed before");
-        self.database.set_last_processed(Zxid::new(epoch, 0));
-        self.pipeline.prep = Prep::new(self.options.prep(), &self.database);
-        self.work.on_taken_back(Zxid::ZERO);
-        // ZooKeeper: every session has its whole timeout from the moment that there is a leader.
-        self.sessions.tracker = Tracker::new(self.options.tick_ms);
-        let is_timed = !planted::is(self.options.planted, PlantedBug::OldSessionsNotTimed);
-        for (session, timeout_ms) in self.database.sessions() {
-            let timeout_ms = if is_timed { timeout_ms } else { i32::MAX };
-            self.sessions.tracker.add(session, timeout_ms, now.mono);
-        }
-        self.reaping = Reaping::new(&self.options, now.mono);
-        self.pipeline.full_since = self.pipeline.is_disk_full().then_some(now.mono);
-        self.begin_to_serve(now, ReplicaRole::Leading, epoch);
-    }
-
-    fn become_learning(&mut self, now: Now, epoch: Epoch) {
-        self.begin_to_serve(now, ReplicaRole::Learning, epoch);
-    }
-
-    fn begin_to_serve(&mut self, now: Now, role: ReplicaRole, epoch: Epoch) {
-        self.ensemble.epoch = epoch;
-        self.ensemble.role = role;
-        if std::mem::take(&mut self.ensemble.read_only)
-            && !planted::is(self.options.planted, PlantedBug::ReadersKept)
-        {
-            self.close_readers();
-        }
-        let parked = std::mem::take(&mut self.ensemble.parked);
-        for (until, slot) in parked {
-            let Some(mut connection) = self.clients.connections.take(slot) else { continue };
-            if connection.parked == Some(until) {
-                if self.ensemble.serves() {
-                    self.go_on(now, slot, &mut connection, until);
-                } else {
-                    self.close_taken(slot, &mut connection);
-                }
-            }
-            self.clients.connections.put(slot, connection);
-        }
-    }
-
-    /// Lets a connection wait until there is a leader.
-    pub(super) fn park(&mut self, now: Now, slot: Slot, connection: &mut Connection) {
-        if connection.parked.is_some() || !connection.is_open() {
-            return;
-        }
-        if connection.input_over {
-            // Its client is gone, as far as anybody knows, and may be elsewhere when there is a leader.
-            return self.close_taken(slot, connection);
-        }
-        let timeout_ms = u64::try_from(connection.timeout_ms).unwrap_or(0);
-        let wait_ms = (u64::from(self.options.tick_ms) * PARKED_TICKS).min(timeout_ms);
-        let until = now.mono.plus_ms(wait_ms);
-        connection.parked = Some(until);
-        connection.floor = Zxid::ZERO;
-        self.ensemble.parked.push((until, slot));
-    }
-
-    pub(super) fn on_standing_timeout(&mut self, now: Now) {
-        match (self.ensemble.read_only, self.ensemble.may_serve_readers()) {
-            (false, true) if now.mono >= self.ensemble.read_only_at() => {
-                tracing::warn!("still no leader: clients that only read are served");
-                self.ensemble.read_only = true;
-                self.sessions.first_reader = self.sessions.ids.next();
-            }
-            (true, false) => {
-                tracing::warn!(
-                    "clients that only read are served no more: a leader says that the data here is of \
-                     another history"
-                );
-                self.ensemble.read_only = false;
-                self.close_readers();
-            }
-            (false, false | true) | (true, true) => {}
-        }
-        let due = |(until, _): &(MonoUs, Slot)| *until <= now.mono;
-        if !self.ensemble.parked.iter().any(due) {
-            return;
-        }
-        let (due, rest) = std::mem::take(&mut self.ensemble.parked).into_iter().partition(due);
-        self.ensemble.parked = rest;
-        let due: Vec<(MonoUs, Slot)> = due;
-        for (until, slot) in due {
-            if self.clients.connections.get(slot).is_some_and(|found| found.parked == Some(until)) {
-                self.close(slot);
-            }
-        }
-    }
-
-    /// There is a leader: whether a parked connection goes on, and what for.
-    fn go_on(&mut self, now: Now, slot: Slot, connection: &mut Connection, until: MonoUs) {
+impl Service {
+    /// There is a leader: whether a parked connection goes on.
+    fn next_for_parked(&mut self, now: Now, slot: Slot, connection: &mut Connection) -> Next {
         // What an earlier connection of the session had under way was in the history that is applied, or never
         // will be. Until now it could come, with the xid of what this one has asked for.
         let passed_on = &mut self.ensemble.passed_on;
@@ -265,7 +112,7 @@ impl Replica {
         let same_leader = self.ensemble.epoch <= connection.epoch;
         let asks_twice = planted::is(self.options.planted, PlantedBug::ParkedSentTwice);
         if same_leader && connection.awaits_writes() && !asks_twice {
-            return self.close_taken(slot, connection);
+            return self.close_parked(slot, connection);
         }
         if connection.has_suspects() && !asks_twice {
             if let Some(unsaid) = self.lines.allow(now.mono) {
@@ -275,33 +122,29 @@ impl Replica {
                      request is not passed on to the next one"
                 );
             }
-            return self.close_taken(slot, connection);
+            return self.close_parked(slot, connection);
         }
         // Nobody else can have a local session, or one whose id its client does not know yet.
         if connection.local || connection.state == State::Connecting {
-            return self.unpark(now, slot, connection);
+            return Next::GoesOn;
         }
-        // ZooKeeper: to its leaders this is another learner than the one that owned the session.
-        if connection.tenure.is_none() || !self.ensemble.peer.keeps_tenures() {
-            return self.close_taken(slot, connection);
+        match connection.tenure {
+            Some(_) if !self.ensemble.peer.keeps_tenures() => self.close_parked(slot, connection),
+            Some(_) if same_leader => Next::GoesOn,
+            Some(tenure) => Next::Asks(tenure),
+            // ZooKeeper: to its leaders this is another learner than the one that owned the session.
+            None => self.close_parked(slot, connection),
         }
-        if same_leader {
-            return self.unpark(now, slot, connection);
-        }
-        // Until the leader has answered it goes on waiting.
-        self.ensemble.parked.push((until, slot));
-        self.confirm_session(now, slot, connection, connection.tenure);
     }
 
-    /// Everything goes on: what waited is looked at as if it had just arrived.
-    pub(super) fn unpark(&mut self, now: Now, slot: Slot, connection: &mut Connection) {
-        connection.parked = None;
-        connection.epoch = self.ensemble.epoch;
-        if connection.state == State::Connecting {
-            let queue = std::mem::take(&mut connection.queue);
-            self.release_steps(queue);
-            return self.propose_create_session(now, slot, connection);
-        }
+    fn close_parked(&mut self, slot: Slot, connection: &mut Connection) -> Next {
+        self.close_taken(slot, connection);
+        Next::Closed
+    }
+
+    /// Takes up what a connection's queue holds, as if it had just arrived. The frames that were not looked at before it
+    /// waited; none, if it is closed meanwhile.
+    fn take_up_queue(&mut self, now: Now, slot: Slot, connection: &mut Connection) -> Early {
         connection.state = State::Ready;
         let mut queue = std::mem::take(&mut connection.queue);
         let early = std::mem::take(&mut connection.early);
@@ -355,10 +198,27 @@ impl Replica {
             }
         }
         if connection.is_open() {
-            self.on_frames(now, slot, connection, &early);
-        } else {
-            self.release_steps(queue);
+            return early;
         }
+        self.release_steps(queue);
+        Early::default()
+    }
+
+    /// Lets a connection wait until there is a leader.
+    pub(super) fn park(&mut self, now: Now, slot: Slot, connection: &mut Connection) {
+        if connection.parked.is_some() || !connection.is_open() {
+            return;
+        }
+        if connection.input_over {
+            // Its client is gone, as far as anybody knows, and may be elsewhere when there is a leader.
+            return self.close_taken(slot, connection);
+        }
+        let timeout_ms = u64::try_from(connection.timeout_ms).unwrap_or(0);
+        let wait_ms = (u64::from(self.options.tick_ms) * PARKED_TICKS).min(timeout_ms);
+        let until = now.mono.plus_ms(wait_ms);
+        connection.parked = Some(until);
+        connection.floor = Zxid::ZERO;
+        self.ensemble.parked.push((until, slot));
     }
 
     /// Puts a step back into the queue of a connection that is parked once more.
@@ -373,24 +233,204 @@ impl Replica {
         }
         connection.queue.push_back(step);
     }
+}
 
-    /// The clients of a tree that is no more.
-    pub(super) fn close_all_clients(&mut self) {
-        for slot in self.clients.connections.slots() {
-            if self.clients.connections.get(slot).is_some_and(|found| found.state != State::New) {
+impl Replica {
+    pub(super) fn on_standing(&mut self, now: Now, standing: Standing) {
+        match standing {
+            Standing::Looking => self.become_looking(now),
+            Standing::Leading { epoch } => self.become_leading(now, epoch),
+            Standing::Following { leader, epoch } => {
+                // What was applied before the leader said that we are up to date is all that its tree
+                // may have been ahead of.
+                self.service.database.set_tolerant(false);
+                tracing::debug!(
+                    leader = leader.0,
+                    epoch = epoch.0,
+                    "following: clients are served"
+                );
+                self.become_learning(now, epoch);
+            }
+            Standing::Observing { leader, epoch } => {
+                tracing::debug!(
+                    leader = leader.0,
+                    epoch = epoch.0,
+                    "observing: clients are served"
+                );
+                self.become_learning(now, epoch);
+            }
+        }
+    }
+
+    fn become_looking(&mut self, now: Now) {
+        if self.service.ensemble.role != ReplicaRole::Looking {
+            tracing::debug!("no leader: clients wait");
+            self.service.ensemble.looking_since = now.mono;
+        }
+        self.service.ensemble.role = ReplicaRole::Looking;
+        // Of what was proposed here nobody knows yet whether it will be committed.
+        for request in std::mem::take(&mut self.service.pipeline.in_flight) {
+            self.service.clients.large_bytes -= request.large as usize;
+            if let Some(slot) = request.slot {
                 self.close(slot);
             }
         }
-        self.ensemble.parked.clear();
+        self.service.clients.barriers.clear();
+        // What was outstanding may never be.
+        self.service.pipeline.prep = Prep::new(self.service.options.prep(), &self.service.database);
+        self.service.work.on_taken_back(Zxid::ZERO);
+        self.service.sessions.tracker = Tracker::new(self.service.options.tick_ms);
+        let ensemble = &mut self.service.ensemble;
+        ensemble.touched.clear();
+        ensemble.revalidating.clear();
+        ensemble.questions.clear();
+        ensemble.syncs.clear();
+        ensemble.passed_on.clear_orphans();
+        ensemble.deferred.clear();
+        self.service.sessions.upgrading.clear();
+        let proposed = self.service.ensemble.proposed_by_lost_leader();
+        for slot in self.connections.slots() {
+            let Some(connection) = self.connections.get_mut(slot) else { continue };
+            if connection.parked.is_none() {
+                connection.suspect(&proposed);
+            }
+            match connection.state {
+                State::New | State::Closed => {}
+                // The question was lost. Asked anew, it might take the session from a connection
+                // that the client has made meanwhile.
+                State::Reopening => self.service.close_taken(slot, connection),
+                // The end of its session may be lost with the lead.
+                _ if connection.dropped => self.service.close_taken(slot, connection),
+                State::Connecting | State::Ready | State::Ending => {
+                    self.service.park(now, slot, connection);
+                }
+            }
+        }
+    }
+
+    fn become_leading(&mut self, now: Now, epoch: Epoch) {
+        tracing::debug!(epoch = epoch.0, "leading: clients are served");
+        assert!(self.service.pipeline.in_flight.is_empty(), "nothing was proposed before");
+        self.service.database.set_last_processed(Zxid::new(epoch, 0));
+        self.service.pipeline.prep = Prep::new(self.service.options.prep(), &self.service.database);
+        self.service.work.on_taken_back(Zxid::ZERO);
+        // ZooKeeper: every session has its whole timeout from the moment that there is a leader.
+        self.service.sessions.tracker = Tracker::new(self.service.options.tick_ms);
+        let is_timed = !planted::is(self.service.options.planted, PlantedBug::OldSessionsNotTimed);
+        for (session, timeout_ms) in self.service.database.sessions() {
+            let timeout_ms = if is_timed { timeout_ms } else { i32::MAX };
+            self.service.sessions.tracker.add(session, timeout_ms, now.mono);
+        }
+        self.service.reaping = Reaping::new(&self.service.options, now.mono);
+        self.service.pipeline.full_since = self.service.pipeline.is_disk_full().then_some(now.mono);
+        self.begin_to_serve(now, ReplicaRole::Leading, epoch);
+    }
+
+    fn become_learning(&mut self, now: Now, epoch: Epoch) {
+        self.begin_to_serve(now, ReplicaRole::Learning, epoch);
+    }
+
+    fn begin_to_serve(&mut self, now: Now, role: ReplicaRole, epoch: Epoch) {
+        self.service.ensemble.epoch = epoch;
+        self.service.ensemble.role = role;
+        if std::mem::take(&mut self.service.ensemble.read_only)
+            && !planted::is(self.service.options.planted, PlantedBug::ReadersKept)
+        {
+            self.close_readers();
+        }
+        let parked = std::mem::take(&mut self.service.ensemble.parked);
+        for (until, slot) in parked {
+            let Some(connection) = self.connections.get_mut(slot) else { continue };
+            if connection.parked != Some(until) {
+                continue;
+            }
+            if self.service.ensemble.serves() {
+                self.go_on(now, slot, until);
+            } else {
+                self.service.close_taken(slot, connection);
+            }
+        }
+    }
+
+    pub(super) fn on_standing_timeout(&mut self, now: Now) {
+        match (self.service.ensemble.read_only, self.service.ensemble.may_serve_readers()) {
+            (false, true) if now.mono >= self.service.ensemble.read_only_at() => {
+                tracing::warn!("still no leader: clients that only read are served");
+                self.service.ensemble.read_only = true;
+                self.service.sessions.first_reader = self.service.sessions.ids.next();
+            }
+            (true, false) => {
+                tracing::warn!(
+                    "clients that only read are served no more: a leader says that the data here is of \
+                     another history"
+                );
+                self.service.ensemble.read_only = false;
+                self.close_readers();
+            }
+            (false, false | true) | (true, true) => {}
+        }
+        let due = |(until, _): &(MonoUs, Slot)| *until <= now.mono;
+        if !self.service.ensemble.parked.iter().any(due) {
+            return;
+        }
+        let (due, rest) =
+            std::mem::take(&mut self.service.ensemble.parked).into_iter().partition(due);
+        self.service.ensemble.parked = rest;
+        let due: Vec<(MonoUs, Slot)> = due;
+        for (until, slot) in due {
+            if self.connections.get(slot).is_some_and(|found| found.parked == Some(until)) {
+                self.close(slot);
+            }
+        }
+    }
+
+    /// There is a leader: whether a parked connection goes on, and what for.
+    fn go_on(&mut self, now: Now, slot: Slot, until: MonoUs) {
+        let Some((connection, service)) = self.one(slot) else { return };
+        match service.next_for_parked(now, slot, connection) {
+            Next::Closed => {}
+            Next::GoesOn => self.unpark(now, slot),
+            Next::Asks(tenure) => {
+                // Until the leader has answered it goes on waiting.
+                service.ensemble.parked.push((until, slot));
+                self.confirm_session(now, slot, Some(tenure));
+            }
+        }
+    }
+
+    /// Everything goes on: what waited is looked at as if it had just arrived.
+    pub(super) fn unpark(&mut self, now: Now, slot: Slot) {
+        let Some((connection, service)) = self.one(slot) else { return };
+        connection.parked = None;
+        connection.epoch = service.ensemble.epoch;
+        if connection.state == State::Connecting {
+            let queue = std::mem::take(&mut connection.queue);
+            service.release_steps(queue);
+            if service.propose_create_session(now, slot, connection) {
+                self.on_session_created(now, slot);
+            }
+            return;
+        }
+        let early = service.take_up_queue(now, slot, connection);
+        self.on_frames(now, slot, &early);
+    }
+
+    /// The clients of a tree that is no more.
+    pub(super) fn close_all_clients(&mut self) {
+        for slot in self.connections.slots() {
+            if self.connections.get(slot).is_some_and(|found| found.state != State::New) {
+                self.close(slot);
+            }
+        }
+        self.service.ensemble.parked.clear();
     }
 
     /// Clients that were served without a leader, and the sessions that were made for them.
     // ZooKeeper: ReadOnlyZooKeeperServer.shutdownComponents closes all its connections, and its sessions
     // go with its LearnerSessionTracker: who comes back with one of them hears that it has expired.
     fn close_readers(&mut self) {
-        for slot in self.clients.connections.slots() {
+        for slot in self.connections.slots() {
             let reader = self
-                .clients
                 .connections
                 .get(slot)
                 .is_some_and(|found| found.state == State::Ready && found.parked.is_none());
@@ -398,8 +438,8 @@ impl Replica {
                 self.close(slot);
             }
         }
-        let first = self.sessions.first_reader;
-        for session in self.sessions.local.by_expiry().into_values().flatten() {
+        let first = self.service.sessions.first_reader;
+        for session in self.service.sessions.local.by_expiry().into_values().flatten() {
             // Ids of one life of a server rise.
             if session >= first {
                 self.end_local_session(session);

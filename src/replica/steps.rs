@@ -29,6 +29,7 @@ use super::backlog::Backlog;
 use super::ensemble::ReplicaRole;
 use super::pipeline::Pipeline;
 use super::room::Room;
+use super::service::Service;
 use super::tree::Reason;
 use super::{Reload, Reloaded, Replica};
 use crate::id::{Epoch, Zxid};
@@ -237,7 +238,7 @@ impl Pipeline {
     }
 }
 
-impl Replica {
+impl Service {
     /// Takes out of a `Ready` what concerns the disk and the links. If that freezes the database, the
     /// rest of it waits. The tree that a restoration means is the database already.
     pub(super) fn plan_disk(&mut self, now: Now, ready: &mut Ready) {
@@ -411,52 +412,6 @@ impl Replica {
         self.give_up_snapshots();
     }
 
-    /// A [`Reload`] is done; or why the server must stop.
-    pub fn handle_reloaded(&mut self, now: Now, result: Result<Reloaded, String>) {
-        self.now = now;
-        let reloaded = match result {
-            Ok(reloaded) => reloaded,
-            Err(reason) => return self.stop(format!("the log cannot be cut: {reason}")),
-        };
-        let phase = self.pipeline.steps.phase;
-        let first = self.pipeline.steps.planned.front().expect("it is the first step");
-        match (&first.step, phase, reloaded) {
-            (Step::Truncate(zxid), StepPhase::Reloading, Reloaded::Cut(recovered)) => {
-                self.on_truncated(now, *zxid, recovered);
-            }
-            (Step::Truncate(_), StepPhase::Reloading, Reloaded::NotHeld) => self.on_not_held(now),
-            (Step::Truncate(_) | Step::Restore(_), StepPhase::CuttingBehind(at), reloaded) => {
-                if let Reloaded::NotHeld = reloaded {
-                    return self.stop(format!(
-                        "the snapshot of {at} that was just written cannot be read: the disk does not \
-                         keep what it is given"
-                    ));
-                }
-                self.on_tree_kept(now, at);
-            }
-            (step, phase, _) => unreachable!("{step:?} asks for no reload while it is {phase:?}"),
-        }
-        self.run_steps(now);
-        self.follow_peer(now);
-    }
-
-    fn on_truncated(&mut self, now: Now, zxid: Zxid, recovered: Option<Box<Recovered>>) {
-        if let Some(recovered) = recovered {
-            self.replace_database(now, recovered.database, Reason::Cut);
-            let last = self.database.last_processed();
-            if last < zxid && zxid.counter() != 0 {
-                return self.stop(format!(
-                    "the log was cut behind {zxid}, and what is left of it ends at {last}"
-                ));
-            }
-            self.database.set_last_processed(zxid);
-        }
-        if let Some(unlogged) = &mut self.ensemble.unlogged {
-            unlogged.on_cut(zxid);
-        }
-        self.on_cut_done(now, zxid);
-    }
-
     /// The state at the cut cannot be had from the files. What is applied stays, and what was only logged
     /// behind it goes: the leader has said that it was never committed.
     ///
@@ -475,7 +430,7 @@ impl Replica {
     }
 
     /// The cut is done: the log goes on behind `zxid`.
-    fn on_cut_done(&mut self, now: Now, zxid: Zxid) {
+    fn on_cut_done(&mut self, zxid: Zxid) {
         let random = self.ensemble.random();
         self.pipeline.txnlog.reopen(zxid, random);
         self.pipeline.newest_snapshot = self.pipeline.newest_snapshot.min(zxid);
@@ -537,6 +492,56 @@ impl Replica {
             steps.planned.iter_mut().for_each(|planned| planned.after = planned.after.min(zxid));
             self.ensemble.peer.handle_not_cut(now.mono, zxid);
         }
-        self.on_cut_done(now, zxid);
+        self.on_cut_done(zxid);
+    }
+}
+
+impl Replica {
+    /// A [`Reload`] is done; or why the server must stop.
+    pub fn handle_reloaded(&mut self, now: Now, result: Result<Reloaded, String>) {
+        self.service.now = now;
+        let reloaded = match result {
+            Ok(reloaded) => reloaded,
+            Err(reason) => return self.service.stop(format!("the log cannot be cut: {reason}")),
+        };
+        let phase = self.service.pipeline.steps.phase;
+        let first = self.service.pipeline.steps.planned.front().expect("it is the first step");
+        match (&first.step, phase, reloaded) {
+            (Step::Truncate(zxid), StepPhase::Reloading, Reloaded::Cut(recovered)) => {
+                self.on_truncated(now, *zxid, recovered);
+            }
+            (Step::Truncate(_), StepPhase::Reloading, Reloaded::NotHeld) => {
+                self.service.on_not_held(now)
+            }
+            (Step::Truncate(_) | Step::Restore(_), StepPhase::CuttingBehind(at), reloaded) => {
+                if let Reloaded::NotHeld = reloaded {
+                    return self.service.stop(format!(
+                        "the snapshot of {at} that was just written cannot be read: the disk does not \
+                         keep what it is given"
+                    ));
+                }
+                self.service.on_tree_kept(now, at);
+            }
+            (step, phase, _) => unreachable!("{step:?} asks for no reload while it is {phase:?}"),
+        }
+        self.service.run_steps(now);
+        self.follow_peer(now);
+    }
+
+    fn on_truncated(&mut self, now: Now, zxid: Zxid, recovered: Option<Box<Recovered>>) {
+        if let Some(recovered) = recovered {
+            self.replace_database(now, recovered.database, Reason::Cut);
+            let last = self.service.database.last_processed();
+            if last < zxid && zxid.counter() != 0 {
+                return self.service.stop(format!(
+                    "the log was cut behind {zxid}, and what is left of it ends at {last}"
+                ));
+            }
+            self.service.database.set_last_processed(zxid);
+        }
+        if let Some(unlogged) = &mut self.service.ensemble.unlogged {
+            unlogged.on_cut(zxid);
+        }
+        self.service.on_cut_done(zxid);
     }
 }

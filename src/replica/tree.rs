@@ -3,6 +3,7 @@
 
 use super::Replica;
 use super::ensemble::Ensemble;
+use super::service::Service;
 use super::transfer::Transfer;
 use crate::database::Database;
 use crate::id::Zxid;
@@ -59,7 +60,7 @@ impl Ensemble {
     }
 }
 
-impl Replica {
+impl Service {
     // ---- out
 
     /// Begins to send the tree if a learner waits for it and nobody else holds the database, and
@@ -129,9 +130,19 @@ impl Replica {
         self.ensemble.incoming = Some((reader, Transfer::begin(self.now.mono)));
     }
 
+    /// Puts the active configuration into its node.
+    pub(super) fn show_config(&mut self, now: Now) {
+        if let Some(config) = self.ensemble.peer.config() {
+            let (text, version) = (config.to_text(), Zxid(config.version));
+            self.database.set_config(&text, version, now.wall.0);
+        }
+    }
+}
+
+impl Replica {
     /// The received tree takes the place of ours.
     pub(super) fn restore_in_memory(&mut self, now: Now, zxid: Zxid) {
-        let received = self.ensemble.received.take();
+        let received = self.service.ensemble.received.take();
         let database = *received.expect("a restore comes after a tree that was received");
         assert_eq!(database.last_processed(), zxid, "the tree that was received is the one meant");
         self.replace_database(now, database, Reason::Received);
@@ -140,25 +151,17 @@ impl Replica {
     /// Another tree takes the place of ours, and does not continue it: whoever has seen ours must
     /// begin anew.
     pub(super) fn replace_database(&mut self, now: Now, database: Database, reason: Reason) {
-        self.give_up_snapshots();
+        self.service.give_up_snapshots();
         self.close_all_clients();
-        self.database = database;
+        self.service.database = database;
         let reset = match reason {
-            Reason::Received => !self.options.reconfig,
+            Reason::Received => !self.service.options.reconfig,
             Reason::Cut => true,
         };
         // ZooKeeper: without reconfigurations every server shows its own configuration, whatever
         // the tree of its leader says (ZOOKEEPER-2819).
         if reset {
-            self.show_config(now);
-        }
-    }
-
-    /// Puts the active configuration into its node.
-    pub(super) fn show_config(&mut self, now: Now) {
-        if let Some(config) = self.ensemble.peer.config() {
-            let (text, version) = (config.to_text(), Zxid(config.version));
-            self.database.set_config(&text, version, now.wall.0);
+            self.service.show_config(now);
         }
     }
 }

@@ -16,7 +16,7 @@
 
 use std::collections::VecDeque;
 
-use super::Replica;
+use super::service::Service;
 use crate::id::Zxid;
 use crate::proto::txn::Txn;
 use crate::zab::Epochs;
@@ -81,7 +81,7 @@ impl Unlogged {
     }
 }
 
-impl Replica {
+impl Service {
     /// It is no observer any more. Whatever it vouches for from now on waits for a snapshot of what it
     /// holds, and everything behind that is logged.
     pub(super) fn begin_log(&mut self) {

@@ -21,6 +21,7 @@ use super::Replica;
 use super::connection::{Connection, Slot, State};
 use super::ensemble::ReplicaRole;
 use super::pipeline::InFlight;
+use super::service::Service;
 use super::sessions::SESSIONS_EXPIRED_AT_ONCE_MAX;
 use crate::id::SessionId;
 use crate::proto::OpCode;
@@ -29,7 +30,7 @@ use crate::time::Now;
 /// Beginnings that are proposed in one turn, at most: each costs as much as the end of a session.
 const LOGGED_AT_ONCE_MAX: usize = SESSIONS_EXPIRED_AT_ONCE_MAX;
 
-impl Replica {
+impl Service {
     /// Lets a client in whose session cannot be logged. False: not here.
     pub(super) fn begin_unlogged_session(
         &mut self,
@@ -51,48 +52,7 @@ impl Replica {
         connection.local = true;
         self.sessions.local.add(session, connection.timeout_ms, now.mono);
         self.clients.by_session.insert(session, slot);
-        self.on_session_created(now, slot, connection);
         true
-    }
-
-    /// The beginning of a session found no room: it is taken back.
-    pub(super) fn keep_unlogged(&mut self, now: Now, request: &InFlight) {
-        let session = request.session;
-        let timeout_ms =
-            self.sessions.tracker.timeout_ms(session).unwrap_or(self.sessions.timeouts.max_ms);
-        self.sessions.tracker.remove(session);
-        self.sessions.upgrading.remove(&session);
-        if request.slot.is_some_and(|slot| self.clients.connections.get(slot).is_none()) {
-            // Nobody has heard of the session yet, nor waits for it.
-            return;
-        }
-        self.sessions.local.add(session, timeout_ms, now.mono);
-        let slot = self.clients.by_session.get(&session).copied();
-        if let Some(connection) = slot.and_then(|slot| self.clients.connections.get_mut(slot)) {
-            connection.local = true;
-        }
-    }
-
-    /// Proposes the beginnings of sessions that found no room before there was some, so many that it
-    /// takes a millisecond or two; the others follow.
-    pub(super) fn log_unlogged_sessions(&mut self, now: Now) {
-        self.sessions.unlogged_left = false;
-        if self.ensemble.role != ReplicaRole::Alone || self.shutting_down {
-            return;
-        }
-        let local = self.sessions.local.by_expiry().into_values().flatten();
-        let left: Vec<SessionId> =
-            local.filter(|session| !self.sessions.local.is_closing(*session)).collect();
-        for &session in left.iter().take(LOGGED_AT_ONCE_MAX) {
-            if !self.log_session(now, session) {
-                return;
-            }
-            let slot = self.clients.by_session.get(&session).copied();
-            if let Some(connection) = slot.and_then(|slot| self.clients.connections.get_mut(slot)) {
-                connection.local = false;
-            }
-        }
-        self.sessions.unlogged_left = left.len() > LOGGED_AT_ONCE_MAX;
     }
 
     /// Proposes the beginning of a session that only this server knows. False: there is no room.
@@ -120,13 +80,60 @@ impl Replica {
         self.sessions.upgrading.insert(session);
         true
     }
+}
+
+impl Replica {
+    /// The beginning of a session found no room: it is taken back.
+    pub(super) fn keep_unlogged(&mut self, now: Now, request: &InFlight) {
+        let session = request.session;
+        let timeout_ms = self
+            .service
+            .sessions
+            .tracker
+            .timeout_ms(session)
+            .unwrap_or(self.service.sessions.timeouts.max_ms);
+        self.service.sessions.tracker.remove(session);
+        self.service.sessions.upgrading.remove(&session);
+        if request.slot.is_some_and(|slot| self.connections.get(slot).is_none()) {
+            // Nobody has heard of the session yet, nor waits for it.
+            return;
+        }
+        self.service.sessions.local.add(session, timeout_ms, now.mono);
+        let slot = self.service.clients.by_session.get(&session).copied();
+        if let Some(connection) = slot.and_then(|slot| self.connections.get_mut(slot)) {
+            connection.local = true;
+        }
+    }
+
+    /// Proposes the beginnings of sessions that found no room before there was some, so many that it
+    /// takes a millisecond or two; the others follow.
+    pub(super) fn log_unlogged_sessions(&mut self, now: Now) {
+        self.service.sessions.unlogged_left = false;
+        if self.service.ensemble.role != ReplicaRole::Alone || self.service.shutting_down {
+            return;
+        }
+        let local = self.service.sessions.local.by_expiry().into_values().flatten();
+        let left: Vec<SessionId> =
+            local.filter(|session| !self.service.sessions.local.is_closing(*session)).collect();
+        for &session in left.iter().take(LOGGED_AT_ONCE_MAX) {
+            if !self.service.log_session(now, session) {
+                return;
+            }
+            let slot = self.service.clients.by_session.get(&session).copied();
+            if let Some(connection) = slot.and_then(|slot| self.connections.get_mut(slot)) {
+                connection.local = false;
+            }
+        }
+        self.service.sessions.unlogged_left = left.len() > LOGGED_AT_ONCE_MAX;
+    }
 
     /// After writes were taken back: what their connections wait for.
-    pub(super) fn go_on_without_room(&mut self, now: Now, slot: Slot, connection: &mut Connection) {
+    pub(super) fn go_on_without_room(&mut self, now: Now, slot: Slot) {
+        let Some((connection, service)) = self.one(slot) else { return };
         if connection.state == State::Connecting {
-            self.on_session_created(now, slot, connection);
+            self.on_session_created(now, slot);
         } else {
-            self.advance(now, slot, connection);
+            service.advance(now, slot, connection);
         }
     }
 }

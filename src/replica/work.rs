@@ -24,6 +24,7 @@ use std::collections::VecDeque;
 
 use super::Replica;
 use super::connection::{Connection, Slot, Waiting};
+use super::service::Service;
 use crate::acl::{self, Identity};
 use crate::id::{SessionId, Zxid};
 use crate::jute::{Decoder, Jute};
@@ -357,7 +358,7 @@ fn units_of_checks(bytes: usize, identities: &[Identity]) -> usize {
     checks / EVENTS_PER_UNIT
 }
 
-impl Replica {
+impl Service {
     /// What it takes to apply a transaction beyond what each takes, with the events that it may make.
     pub(super) fn units_of_applying(&self, txn: &Txn) -> u32 {
         let bytes_per_unit = match txn.header().op {
@@ -457,7 +458,7 @@ impl Replica {
     fn set_a_part(&mut self, slot: Slot, connection: &mut Connection, frame: &[u8]) -> bool {
         let mut input = Decoder::new(frame);
         let Ok(RequestHeader { op, .. }) = RequestHeader::decode(&mut input) else { return false };
-        let Some(op) = OpCode::from_i32(op).filter(|op| Replica::takes_turns(*op, frame.len()))
+        let Some(op) = OpCode::from_i32(op).filter(|op| Service::takes_turns(*op, frame.len()))
         else {
             return false;
         };
@@ -504,88 +505,6 @@ impl Replica {
         self.claim_turn(slot, connection, cost) || self.goes_on_setting_watches(slot, connection)
     }
 
-    /// Serves those in line, as far as this turn may.
-    pub(super) fn serve_line(&mut self, now: Now) {
-        let may_write = self.may_write(Weight::Light);
-        self.work.has_ended_a_session &= !may_write;
-        if self.work.is_nobody_in_line() && self.ensemble.deferred.is_empty() {
-            return;
-        }
-        self.work.is_serving = true;
-        if may_write {
-            let Work { light, writers, served, .. } = &mut self.work;
-            light.append(writers);
-            light.append(served);
-        }
-        let mut proposed = false;
-        while self.work.left > 0 {
-            let local = self.work.next_light();
-            if let Some(slot) = local {
-                self.leave_line(now, slot);
-            }
-            let mut passed = 0;
-            while passed < limits::VISIT_WORK_UNITS_MIN
-                && self.may_write(Weight::Light)
-                && self.propose_deferred(now, Weight::Light)
-            {
-                passed += 1;
-            }
-            proposed |= passed > 0;
-            if local.is_none() && passed == 0 {
-                break;
-            }
-        }
-        loop {
-            let light_wait = !self.work.light.is_empty() || self.ensemble.deferred.has_light();
-            if !self.work.is_time_for_heavy(light_wait) {
-                break;
-            }
-            let Some(served) = self.serve_a_heavy_one(now) else { break };
-            proposed |= served == Heavy::OfLearner;
-        }
-        self.work.is_serving = false;
-        if proposed {
-            self.on_deferred_proposed(now);
-        }
-    }
-
-    /// Of which kind it was; those of one kind do not wait for those of another.
-    fn serve_a_heavy_one(&mut self, now: Now) -> Option<Heavy> {
-        for _ in 0..3 {
-            let kind = self.work.next_kind;
-            self.work.next_kind = kind.next();
-            if kind != Heavy::Read && !self.may_write(Weight::Heavy) {
-                continue;
-            }
-            let line = match kind {
-                Heavy::Read => Line::Heavy,
-                Heavy::Write => Line::HeavyWriters,
-                Heavy::OfLearner => match self.propose_deferred(now, Weight::Heavy) {
-                    true => return Some(kind),
-                    false => continue,
-                },
-            };
-            if let Some(slot) = self.work.next_heavy(line) {
-                self.leave_line(now, slot);
-                self.work.may_be_heavy = false;
-                return Some(kind);
-            }
-        }
-        None
-    }
-
-    fn leave_line(&mut self, now: Now, slot: Slot) {
-        let Some(connection) = self.clients.connections.get_mut(slot) else { return };
-        connection.in_line = false;
-        self.go_on_with(now, slot);
-    }
-
-    /// Whether clients wait for their turn and for nothing else: more of what they ask for would only lie
-    /// here.
-    pub fn has_somebody_in_line(&self) -> bool {
-        self.next_in_line().is_some()
-    }
-
     /// When somebody in line is to be served.
     pub(super) fn next_in_line(&self) -> Option<MonoUs> {
         let Work { light, heavy, heavy_writers, writers, served, .. } = &self.work;
@@ -594,12 +513,6 @@ impl Replica {
             || (!(writers.is_empty() && served.is_empty()) && self.may_write(Weight::Light))
             || (!heavy_writers.is_empty() && self.may_write(Weight::Heavy));
         is_due.then_some(self.now.mono)
-    }
-
-    /// What the last turn did for clients, in units of about a microsecond, as far as it was told before it
-    /// was done: for whoever compares that with what it took.
-    pub fn units_of_last_turn(&self) -> u64 {
-        self.work.last_turn.unsigned_abs()
     }
 
     /// Whether a client's next write may be proposed, for a write is applied behind all that were proposed before it; or
@@ -719,6 +632,97 @@ impl Replica {
         // They came with it, and each is hashed.
         let names = acl::bytes_of(&request.identities) / limits::HASHED_BYTES_PER_UNIT;
         in_units(carried_out + names)
+    }
+}
+
+impl Replica {
+    /// Serves those in line, as far as this turn may.
+    pub(super) fn serve_line(&mut self, now: Now) {
+        let may_write = self.service.may_write(Weight::Light);
+        self.service.work.has_ended_a_session &= !may_write;
+        if self.service.work.is_nobody_in_line() && self.service.ensemble.deferred.is_empty() {
+            return;
+        }
+        self.service.work.is_serving = true;
+        if may_write {
+            let Work { light, writers, served, .. } = &mut self.service.work;
+            light.append(writers);
+            light.append(served);
+        }
+        let mut proposed = false;
+        while self.service.work.left > 0 {
+            let local = self.service.work.next_light();
+            if let Some(slot) = local {
+                self.leave_line(now, slot);
+            }
+            let mut passed = 0;
+            while passed < limits::VISIT_WORK_UNITS_MIN
+                && self.service.may_write(Weight::Light)
+                && self.service.propose_deferred(now, Weight::Light)
+            {
+                passed += 1;
+            }
+            proposed |= passed > 0;
+            if local.is_none() && passed == 0 {
+                break;
+            }
+        }
+        loop {
+            let light_wait =
+                !self.service.work.light.is_empty() || self.service.ensemble.deferred.has_light();
+            if !self.service.work.is_time_for_heavy(light_wait) {
+                break;
+            }
+            let Some(served) = self.serve_a_heavy_one(now) else { break };
+            proposed |= served == Heavy::OfLearner;
+        }
+        self.service.work.is_serving = false;
+        if proposed {
+            self.on_deferred_proposed(now);
+        }
+    }
+
+    /// Of which kind it was; those of one kind do not wait for those of another.
+    fn serve_a_heavy_one(&mut self, now: Now) -> Option<Heavy> {
+        for _ in 0..3 {
+            let kind = self.service.work.next_kind;
+            self.service.work.next_kind = kind.next();
+            if kind != Heavy::Read && !self.service.may_write(Weight::Heavy) {
+                continue;
+            }
+            let line = match kind {
+                Heavy::Read => Line::Heavy,
+                Heavy::Write => Line::HeavyWriters,
+                Heavy::OfLearner => match self.service.propose_deferred(now, Weight::Heavy) {
+                    true => return Some(kind),
+                    false => continue,
+                },
+            };
+            if let Some(slot) = self.service.work.next_heavy(line) {
+                self.leave_line(now, slot);
+                self.service.work.may_be_heavy = false;
+                return Some(kind);
+            }
+        }
+        None
+    }
+
+    fn leave_line(&mut self, now: Now, slot: Slot) {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        connection.in_line = false;
+        self.go_on_with(now, slot);
+    }
+
+    /// Whether clients wait for their turn and for nothing else: more of what they ask for would only lie
+    /// here.
+    pub fn has_somebody_in_line(&self) -> bool {
+        self.service.next_in_line().is_some()
+    }
+
+    /// What the last turn did for clients, in units of about a microsecond, as far as it was told before it
+    /// was done: for whoever compares that with what it took.
+    pub fn units_of_last_turn(&self) -> u64 {
+        self.service.work.last_turn.unsigned_abs()
     }
 }
 

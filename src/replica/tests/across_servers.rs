@@ -154,7 +154,7 @@ fn what_a_deposed_leader_logged_alone_is_cut_off() {
     }
     cluster.until("the others have a leader", |c| {
         c.servers.iter().any(|(id, s)| {
-            *id != leader && s.replica.mode() == "leader" && s.replica.ensemble.serves()
+            *id != leader && s.replica.mode() == "leader" && s.replica.service.ensemble.serves()
         })
     });
     assert_eq!(cluster.server(leader).replies(client.conn), [], "nothing was acknowledged");
@@ -269,7 +269,7 @@ fn full_disk_of_the_leader(small_files: bool) -> (usize, usize, Vec<String>) {
     }
     let mut lines = vec![format!(
         "leader {leader}, full: {}",
-        cluster.server(leader).replica.pipeline.is_disk_full()
+        cluster.server(leader).replica.service.pipeline.is_disk_full()
     )];
     let mut last = String::new();
     let (mut good, mut all) = (0, 0);
@@ -279,7 +279,7 @@ fn full_disk_of_the_leader(small_files: bool) -> (usize, usize, Vec<String>) {
         all += 1;
         let now = match cluster.leader() {
             None => "nobody leads".to_owned(),
-            Some(id) if cluster.servers[&id].replica.pipeline.is_disk_full() => {
+            Some(id) if cluster.servers[&id].replica.service.pipeline.is_disk_full() => {
                 format!("{id} leads, its disk is full")
             }
             Some(id) => format!("{id} leads"),
@@ -291,7 +291,7 @@ fn full_disk_of_the_leader(small_files: bool) -> (usize, usize, Vec<String>) {
         // A client that tries a small write once a second at a server that says that it serves.
         if step % 10 == 0 {
             let at = follower;
-            if cluster.servers[&at].replica.ensemble.serves() {
+            if cluster.servers[&at].replica.service.ensemble.serves() {
                 let conn = cluster.server(at).open();
                 cluster.server(at).send_connect(conn, super::harness::new_session());
                 let mut done = false;
@@ -309,7 +309,7 @@ fn full_disk_of_the_leader(small_files: bool) -> (usize, usize, Vec<String>) {
         good += usize::from(
             cluster
                 .leader()
-                .is_some_and(|id| !cluster.servers[&id].replica.pipeline.is_disk_full()),
+                .is_some_and(|id| !cluster.servers[&id].replica.service.pipeline.is_disk_full()),
         );
     }
     lines.push(format!("good for {good} of {all} tenths of a second, {written} new sessions"));

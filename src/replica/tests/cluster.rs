@@ -105,7 +105,9 @@ impl Cluster {
     }
 
     pub fn all_serve(&self) -> bool {
-        self.servers.iter().all(|(id, server)| !self.is_up(*id) || server.replica.ensemble.serves())
+        self.servers
+            .iter()
+            .all(|(id, server)| !self.is_up(*id) || server.replica.service.ensemble.serves())
     }
 
     pub fn leader(&self) -> Option<i64> {

@@ -85,8 +85,9 @@ fn whoever_got_the_whole_tree_knows_where_it_stands() {
     assert_eq!(comes_back(&mut cluster, follower), "SNAP");
     // The next connection of the same process.
     cluster.cut_off(follower);
-    cluster
-        .until("it has noticed", |cluster| !cluster.servers[&follower].replica.ensemble.serves());
+    cluster.until("it has noticed", |cluster| {
+        !cluster.servers[&follower].replica.service.ensemble.serves()
+    });
     cluster.join(follower);
     cluster.settle_equal();
     assert_eq!(way(&cluster, follower), "DIFF");

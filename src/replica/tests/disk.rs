@@ -67,7 +67,7 @@ fn a_full_disk_refuses_writes_and_answers_reads() {
     let client = h.connect();
     let accepted = fill(&mut h, &client);
     assert!(accepted > 0, "there was room in the segments prepared before");
-    assert!(h.replica.pipeline.is_disk_full());
+    assert!(h.replica.service.pipeline.is_disk_full());
     let zxid = h.last_zxid();
     assert_eq!(h.create(&client, "/x", 0).err, ErrorCode::SystemError.code());
     assert_eq!(h.last_zxid(), zxid, "a refused write uses up no zxid");
@@ -75,7 +75,7 @@ fn a_full_disk_refuses_writes_and_answers_reads() {
     // Room again.
     h.disk_full = false;
     h.advance_ms(1000);
-    assert!(!h.replica.pipeline.is_disk_full());
+    assert!(!h.replica.service.pipeline.is_disk_full());
     assert_eq!(h.create(&client, "/x", 0).err, 0);
     assert_eq!(h.last_zxid(), zxid + 1);
     assert_eq!(h.replica.database().node("/p").unwrap().num_children(), accepted);
@@ -98,7 +98,7 @@ fn room_that_was_missing_for_a_while_is_found_before_a_write_needs_it() {
         assert_eq!(write(&mut h, &client), 0);
     }
     // The next segment could not be prepared, and nobody has asked for it yet.
-    assert!(!h.replica.pipeline.is_disk_full());
+    assert!(!h.replica.service.pipeline.is_disk_full());
     h.disk_full = false;
     h.advance_ms(1000);
     assert_eq!(write(&mut h, &client), 0);
@@ -151,7 +151,7 @@ fn a_full_disk_lets_new_sessions_in_and_logs_them_when_there_is_room() {
     }
     assert!(h.is_closed(clients[2].conn) && !h.is_closed(conn));
     assert_eq!(h.last_zxid(), zxid);
-    assert!(h.replica.pipeline.is_disk_full());
+    assert!(h.replica.service.pipeline.is_disk_full());
     // One writes in the moment at which there is room, and one never does.
     h.disk_full = false;
     h.advance_ms(1000);
@@ -180,14 +180,14 @@ fn a_session_that_finds_no_room_a_second_time_goes_on_reading() {
     h.turn();
     h.do_op();
     h.disk_full = true;
-    assert!(!h.replica.pipeline.is_disk_full());
+    assert!(!h.replica.service.pipeline.is_disk_full());
     // Short ones: of long ones few are proposed together.
     let data = vec![7; 3500];
     for xid in 0..4500 {
         h.send(filler.conn, xid, OpCode::Create, &create("/p/n", &data, 2));
     }
     h.advance_ms(0);
-    assert!(h.replica.pipeline.is_disk_full());
+    assert!(h.replica.service.pipeline.is_disk_full());
     let (logged, left): (Vec<_>, Vec<_>) = clients.iter().partition(|client| is_logged(&h, client));
     assert_eq!((logged.len(), left.len()), (200, 50));
     assert_eq!(h.replica.local_sessions_count(), 50);
@@ -222,7 +222,7 @@ fn what_was_on_its_way_to_a_full_disk_is_taken_back_in_order() {
     h.send_connect(late, new_session());
     h.send(clients[3].conn, 5000, OpCode::CloseSession, &RequestBody::Empty);
     h.settle();
-    assert!(h.replica.pipeline.is_disk_full());
+    assert!(h.replica.service.pipeline.is_disk_full());
     assert_ne!(h.connect_response(late).timeout_ms, 0, "to read, no room is needed");
     let refused = ErrorCode::SystemError.code();
     let mut accepted = 0;
@@ -290,7 +290,7 @@ fn nobody_waits_for_what_a_full_disk_had_no_room_for() {
             h.settle();
             let frames = h.take_frames(at);
             assert_eq!(frames.len(), 2, "{waits}, round {round}: it waits");
-            if h.replica.pipeline.is_disk_full() {
+            if h.replica.service.pipeline.is_disk_full() {
                 break;
             }
             assert!(!h.errors(filler.conn).contains(&(round, refused)));

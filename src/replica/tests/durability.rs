@@ -201,8 +201,8 @@ fn a_truncation_of_what_was_only_logged_leaves_the_database() {
 /// The bytes of another server's tree.
 fn tree(of: &mut Harness) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let mut writer = StreamWriter::begin(&mut of.replica.database);
-    while let Some(piece) = writer.next_piece(&mut of.replica.database) {
+    let mut writer = StreamWriter::begin(&mut of.replica.service.database);
+    while let Some(piece) = writer.next_piece(&mut of.replica.service.database) {
         bytes.extend_from_slice(&piece);
     }
     bytes
@@ -492,7 +492,7 @@ fn epoch_file(harness: &Harness, name: &str) -> i64 {
 fn an_observer_without_a_log_vouches_for_nothing_before_it_has_a_tree_on_the_disk() {
     for done in 0..40 {
         let mut harness = member_with(2);
-        harness.replica.ensemble.unlogged = Some(Unlogged::new(zxid(1, 2)));
+        harness.replica.service.ensemble.unlogged = Some(Unlogged::new(zxid(1, 2)));
         harness.peer().only_observes = true;
         harness.decide(Ready {
             append: txns(1, 3..=6),
@@ -535,7 +535,7 @@ fn an_observer_without_a_log_vouches_for_nothing_before_it_has_a_tree_on_the_dis
 #[test]
 fn an_observer_without_a_log_writes_its_epoch_behind_a_snapshot_that_proves_it() {
     let mut harness = member_with(2);
-    harness.replica.ensemble.unlogged = Some(Unlogged::new(zxid(1, 2)));
+    harness.replica.service.ensemble.unlogged = Some(Unlogged::new(zxid(1, 2)));
     harness.peer().only_observes = true;
     harness.decide(Ready {
         append: txns(1, 3..=4),

@@ -21,6 +21,7 @@ use crate::quorum::Config;
 use crate::quorum::PeerOptions;
 use crate::recovery::{MemoryFolder, Recovered, RecoveryOptions, discard_after, recover, truncate};
 use crate::replica::ensemble::ReplicaRole;
+use crate::replica::service::Service;
 use crate::replica::{Fatal, Output, Reload, Reloaded, Replica, ReplicaOptions};
 use crate::time::{MonoUs, Now, WallMs};
 use crate::watch::WatchBounds;
@@ -168,8 +169,9 @@ impl Harness {
 
     /// Whether somebody stands in line, and the next turn serves him.
     fn goes_on(&self) -> bool {
-        let next = self.replica.next_in_line().or(self.replica.next_deferred());
-        self.serves_all && (next.is_some() || self.replica.ensemble.is_applying())
+        let service = &self.replica.service;
+        let next = service.next_in_line().or(service.next_deferred());
+        self.serves_all && (next.is_some() || service.ensemble.is_applying())
     }
 
     /// The clients have taken what was handed out.
@@ -195,7 +197,7 @@ impl Harness {
 
     /// The peer of a scripted member.
     pub fn peer(&mut self) -> &mut Scripted {
-        match &mut self.replica.ensemble.peer {
+        match &mut self.replica.service.ensemble.peer {
             Peer::Scripted(scripted) => scripted,
             Peer::Standalone(_) | Peer::Member(_) => panic!("the peer is not scripted"),
         }
@@ -415,10 +417,10 @@ fn start(
     let peer = Peer::Scripted(Box::new(scripted));
     let me = ServerId(1);
     let options = options.clone();
-    let mut replica =
-        Replica::assemble(options, peer, ReplicaRole::Looking, me, recovered, now, seed);
-    replica.pipeline.steps.start_epochs(epochs);
-    replica
+    let part = (peer, ReplicaRole::Looking, me);
+    let mut service = Service::new(options, part, recovered, now, seed);
+    service.pipeline.steps.start_epochs(epochs);
+    Replica::over(service)
 }
 
 /// Files in memory: those with their final names in a folder that recovery reads.

@@ -106,11 +106,11 @@ fn questions_of_a_link_that_is_over_are_gone() {
         kept: None,
     };
     (0..100).for_each(|_| inbound(&mut harness, ask.clone()));
-    assert_eq!(harness.replica.ensemble.questions.count(), 100);
+    assert_eq!(harness.replica.service.ensemble.questions.count(), 100);
     let reason = "it is over";
     let now = harness.now;
     harness.replica.handle_link(now, LinkEvent::Closed { link: LINK, reason });
-    assert_eq!(harness.replica.ensemble.questions.count(), 0);
+    assert_eq!(harness.replica.service.ensemble.questions.count(), 0);
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn next_leader(cluster: &mut Cluster, without: i64) {
         others.any(|(id, server)| {
             cluster.is_up(*id)
                 && server.replica.mode() == "leader"
-                && server.replica.ensemble.serves()
+                && server.replica.service.ensemble.serves()
         })
     });
 }

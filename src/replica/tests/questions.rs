@@ -55,7 +55,7 @@ fn a_session_that_outlives_the_leader_that_was_ending_it_is_not_said_to_be_over(
     let conn = ask(cluster.server(leader), &client);
     cluster.quiet();
     cluster.until("the others have a leader", |cluster| {
-        cluster.servers[&g].replica.ensemble.serves()
+        cluster.servers[&g].replica.service.ensemble.serves()
             && cluster.servers[&leader].replica.mode() != "leader"
     });
     assert!(!cluster.server(leader).has_received(conn), "it is told nothing");
@@ -88,7 +88,7 @@ fn a_server_without_a_leader_does_not_say_that_a_session_is_over() {
         // F does not hear of this one. Others may make local sessions that only they know.
         let client = cluster.connect(leader);
         cluster.until("F serves readers", |cluster| {
-            cluster.servers[&f].replica.ensemble.is_read_only()
+            cluster.servers[&f].replica.service.ensemble.is_read_only()
         });
         let request = ConnectRequest { read_only: Some(true), ..again(&client) };
         let conn = cluster.server(f).open();
@@ -105,7 +105,9 @@ fn a_leader_that_others_have_left_does_not_say_that_a_session_is_over() {
     // It stands still for so long that the others have another leader.
     cluster.down.insert(old);
     cluster.until("the others have a leader", |cluster| {
-        cluster.leader().is_some_and(|leader| cluster.servers[&leader].replica.ensemble.serves())
+        cluster
+            .leader()
+            .is_some_and(|leader| cluster.servers[&leader].replica.service.ensemble.serves())
             && cluster.all_serve()
     });
     let client = cluster.connect(g);

@@ -187,7 +187,7 @@ fn an_observer_becomes_a_voter_and_the_leader_may_leave() {
     // It hands over, and asks to follow without a vote.
     cluster.until("another one leads", |c| {
         let others_serve =
-            c.servers.iter().all(|(id, s)| *id == leader || s.replica.ensemble.serves());
+            c.servers.iter().all(|(id, s)| *id == leader || s.replica.service.ensemble.serves());
         c.leader().is_some_and(|other| other != leader) && others_serve
     });
     cluster.kill(leader);

@@ -629,7 +629,7 @@ fn a_local_session_that_becomes_global_with_the_last_zxid_writes_in_the_next_epo
         let conn = harness.open();
         harness.send_connect(conn, new_session());
         harness.take_frames(conn);
-        let last = harness.replica.newest_zxid();
+        let last = harness.replica.service.newest_zxid();
         harness.peer().last_zxid = last.next();
         harness.send(conn, 1, OpCode::Create, &create("/e", b"", flags));
         let proposed = commit_proposed(&mut harness);
@@ -756,7 +756,7 @@ fn a_server_without_a_leader_serves_readers_after_a_while() {
     harness.send_connect(conn, reader());
     assert!(harness.is_closed(conn), "not yet");
     harness.advance_ms(1);
-    assert!(harness.replica.ensemble.is_read_only());
+    assert!(harness.replica.service.ensemble.is_read_only());
 
     let conn = harness.open();
     harness.send_connect(conn, new_session());
@@ -777,7 +777,7 @@ fn a_server_without_a_leader_serves_readers_after_a_while() {
     assert_eq!(harness.replica.local_sessions_count(), 1);
     become_(&mut harness, following(2));
     assert!(harness.is_closed(conn), "it shall ask for a server that writes");
-    assert!(!harness.replica.ensemble.is_read_only());
+    assert!(!harness.replica.service.ensemble.is_read_only());
     // Its session was one to read with, and is over.
     assert_eq!(harness.replica.local_sessions_count(), 0);
     told(&mut harness);
@@ -794,7 +794,7 @@ fn a_server_without_a_leader_serves_readers_after_a_while() {
     assert!(!harness.is_closed(conn));
     become_(&mut harness, Standing::Looking);
     harness.advance_ms(3000);
-    assert!(harness.replica.ensemble.is_read_only());
+    assert!(harness.replica.service.ensemble.is_read_only());
     become_(&mut harness, following(3));
     assert!(!harness.is_closed(conn));
     assert_eq!(harness.replica.local_sessions_count(), 1);
@@ -813,13 +813,13 @@ fn a_server_whose_data_is_of_another_history_serves_no_readers() {
     harness.advance_ms(10_000);
     let conn = harness.open();
     harness.send_connect(conn, reader());
-    assert!(harness.is_closed(conn) && !harness.replica.ensemble.is_read_only());
+    assert!(harness.is_closed(conn) && !harness.replica.service.ensemble.is_read_only());
     // Its data was replaced, and the leader is gone again.
     become_(&mut harness, following(2));
     harness.peer().is_of_other_history = false;
     become_(&mut harness, Standing::Looking);
     harness.advance_ms(3000);
-    assert!(harness.replica.ensemble.is_read_only());
+    assert!(harness.replica.service.ensemble.is_read_only());
 }
 
 #[test]
@@ -843,13 +843,13 @@ fn a_leader_whose_disk_is_full_refuses_its_own_clients_and_lets_the_others_wait(
     let session = SessionId(3 << 56);
     let wish = request(session, 1, OpCode::Create, &create("/a", b"", 0));
     // It has known since it tried to prepare its log.
-    assert!(harness.replica.pipeline.is_disk_full());
+    assert!(harness.replica.service.pipeline.is_disk_full());
     assert_eq!(harness.peer().take_told()[0], "room false");
     inbound(&mut harness, Inbound::Request(wish));
     assert_eq!(harness.peer().proposed.len(), 0, "it waits");
     harness.disk_full = false;
     harness.advance_ms(1000);
-    assert!(!harness.replica.pipeline.is_disk_full());
+    assert!(!harness.replica.service.pipeline.is_disk_full());
     assert_eq!(harness.peer().take_told(), ["room true"]);
     assert_eq!(commit_proposed(&mut harness).len(), 1);
     assert_eq!(harness.replica.txnlog().synced(), zxid(1, 1));
@@ -881,7 +881,7 @@ fn a_session_is_not_taken_up_before_what_it_has_asked_for_is_proposed() {
     }
     become_(&mut harness, Standing::Looking);
     lead(&mut harness, 2);
-    assert!(harness.replica.pipeline.is_disk_full());
+    assert!(harness.replica.service.pipeline.is_disk_full());
     let wish = request(one, 2, OpCode::Create, &create("/a", b"", 0));
     inbound(&mut harness, Inbound::Request(wish));
     told(&mut harness);

@@ -446,10 +446,10 @@ fn what_is_committed_is_applied_to_its_end_before_the_server_stands_otherwise() 
     h.serves_all = false;
     h.turn();
     h.decide(Ready { append: commit.clone(), commit, ..Ready::default() });
-    assert!(h.replica.last_processed() < last && h.replica.ensemble.is_learning());
+    assert!(h.replica.last_processed() < last && h.replica.service.ensemble.is_learning());
     // The peer leads or follows nobody from here on: what the replica asks of it must fit that.
     h.decide(Ready { standing: vec![Standing::Looking], ..Ready::default() });
-    assert!(h.replica.last_processed() == last && !h.replica.ensemble.is_learning());
+    assert!(h.replica.last_processed() == last && !h.replica.service.ensemble.is_learning());
 }
 
 #[test]
@@ -585,7 +585,7 @@ fn writes_wait_while_much_is_proposed_and_not_applied() {
         hand_in(&mut h, other.conn, &frames(std::iter::once((xid, OpCode::Multi, checks(5000)))));
         (0..20).for_each(|_| h.turn());
     }
-    let changes = h.replica.pipeline.prep.outstanding_changes();
+    let changes = h.replica.service.pipeline.prep.outstanding_changes();
     let changes_max = limits::CHANGES_UNAPPLIED_MAX + 10_000;
     assert!((10_000..=changes_max).contains(&changes), "{changes}");
     h.serves_all = true;
@@ -630,7 +630,7 @@ fn a_long_read_waits_behind_no_write() {
         h.turn();
     }
     let proposed = h.replica.requests_outstanding();
-    assert!(proposed < 10 && !h.replica.may_write(Weight::Heavy), "writes wait");
+    assert!(proposed < 10 && !h.replica.service.may_write(Weight::Heavy), "writes wait");
     let list = frames(std::iter::once((11, OpCode::GetChildren2, watch("/", false))));
     assert!(list.len() < 100 && 4000 / limits::NAMES_PER_UNIT > limits::HEAVY_WORK_UNITS as usize);
     hand_in(&mut h, reader.conn, &list);

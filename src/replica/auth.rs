@@ -1,5 +1,6 @@
 //! Who a connection is: `auth`, `sasl`, and the demand to have shown something first.
 
+use super::Stats;
 use super::clients::Clients;
 use super::connection::{Connection, Slot};
 use super::service::Service;
@@ -23,6 +24,31 @@ impl Clients {
     }
 }
 
+impl Clients {
+    /// A reply that does not go through the pipeline; its zxid is 0.
+    pub(super) fn reply_at_once(
+        &mut self,
+        slot: Slot,
+        connection: &mut Connection,
+        xid: i32,
+        err: i32,
+        null_token: bool,
+        stats: &mut Stats,
+    ) {
+        self.prepare_buffer(slot, connection);
+        let out = &mut connection.out;
+        let start = begin_frame(out);
+        ReplyHeader { xid, zxid: Zxid::ZERO, err }.encode(out);
+        if null_token {
+            None::<&[u8]>.encode(out);
+        }
+        end_frame(out, start);
+        connection.count_answered_at_once();
+        connection.sent += 1;
+        stats.packets_sent += 1;
+    }
+}
+
 impl Service {
     /// Adds the identities that a client proves.
     pub(super) fn on_auth(
@@ -39,7 +65,7 @@ impl Service {
         let shown = &mut connection.identities;
         let proved = self.clients.authentication.authenticate(packet.scheme, packet.auth, remote);
         match proved.and_then(|proved| add_identities(shown, proved)) {
-            Ok(()) => self.reply_at_once(slot, connection, xid, 0, false),
+            Ok(()) => self.clients.reply_at_once(slot, connection, xid, 0, false, &mut self.stats),
             Err(failed @ (AuthFailed::Refused | AuthFailed::TooMuch)) => {
                 self.stats.auth_failed += 1;
                 if let Some(unsaid) = self.lines.allow(self.now.mono) {
@@ -49,7 +75,7 @@ impl Service {
                     );
                 }
                 let err = ErrorCode::AuthFailed.code();
-                self.reply_at_once(slot, connection, xid, err, false);
+                self.clients.reply_at_once(slot, connection, xid, err, false, &mut self.stats);
                 self.close_taken(slot, connection);
             }
             Err(AuthFailed::WrongEnsemble) => {
@@ -70,7 +96,7 @@ impl Service {
     ) {
         match SaslRequest::from_bytes(body) {
             Ok(SaslRequest { token: Some(_) }) => {
-                self.reply_at_once(slot, connection, xid, 0, true);
+                self.clients.reply_at_once(slot, connection, xid, 0, true, &mut self.stats);
             }
             Ok(SaslRequest { token: None }) | Err(_) => {
                 self.reject(slot, connection, "a malformed sasl request");
@@ -85,29 +111,7 @@ impl Service {
         xid: i32,
     ) {
         let err = ErrorCode::SessionClosedRequireSaslAuth.code();
-        self.reply_at_once(slot, connection, xid, err, false);
+        self.clients.reply_at_once(slot, connection, xid, err, false, &mut self.stats);
         self.reject(slot, connection, "it has not authenticated");
-    }
-
-    /// A reply that does not go through the pipeline; its zxid is 0.
-    fn reply_at_once(
-        &mut self,
-        slot: Slot,
-        connection: &mut Connection,
-        xid: i32,
-        err: i32,
-        null_token: bool,
-    ) {
-        self.clients.prepare_buffer(slot, connection);
-        let out = &mut connection.out;
-        let start = begin_frame(out);
-        ReplyHeader { xid, zxid: Zxid::ZERO, err }.encode(out);
-        if null_token {
-            None::<&[u8]>.encode(out);
-        }
-        end_frame(out, start);
-        connection.count_answered_at_once();
-        connection.sent += 1;
-        self.stats.packets_sent += 1;
     }
 }

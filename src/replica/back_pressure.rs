@@ -69,7 +69,7 @@ impl Service {
             return true;
         }
         if self.clients.memory.is_short() {
-            self.starve(slot, connection);
+            self.clients.starve(slot, connection);
             return true;
         }
         let Expected { at_most, units, .. } = connection.owed.expected;
@@ -91,7 +91,7 @@ impl Service {
             return self.due_read_waits_for_turn(slot, connection, waits);
         }
         if is_short && waits {
-            self.starve(slot, connection);
+            self.clients.starve(slot, connection);
         } else if is_short && connection.out.len() > limits::OUTPUT_REPORTED_BYTES {
             // The next write is not applied before these are answered.
             let reason = "its reads between two writes are worth more than there is room for";
@@ -193,7 +193,7 @@ impl Replica {
             // Who reads is alive. Its pings may lie in the socket, for the edge does not read while too
             // many bytes of requests wait here.
             if connection.state == State::Ready {
-                self.service.touch(now, connection);
+                self.service.sessions.touch(now, connection, &mut self.service.ensemble);
             }
             if connection.may_go_on(&self.service.options, self.service.database.last_processed()) {
                 self.service.clients.resumable.push(slot);
@@ -262,7 +262,7 @@ impl Replica {
             return;
         }
         connection.heard = now.mono;
-        service.touch(now, connection);
+        service.sessions.touch(now, connection, &mut service.ensemble);
         let mut early = std::mem::take(&mut connection.early);
         connection.held_bytes -= early.len();
         let mut rest = &early[..];

@@ -1,13 +1,50 @@
 //! The end of a connection: for what it did, or because its session is over.
 
 use super::Replica;
+use super::clients::Clients;
 use super::connection::{Connection, Slot, State, Waiting};
 use super::early::Early;
+use super::ensemble::Ensemble;
 use super::ensemble::ReplicaRole;
 use super::owed::Expected;
 use super::service::Service;
 use super::waiting::Queue;
+use crate::database::Database;
 use crate::id::SessionId;
+
+impl Clients {
+    /// Gives back what the requests in a connection's queue have claimed.
+    pub(super) fn release_queue(&mut self, connection: &mut Connection, ensemble: &mut Ensemble) {
+        ensemble.note_orphans(connection);
+        let queue = std::mem::take(&mut connection.queue);
+        self.release_steps(queue, ensemble);
+        connection.held_bytes = 0;
+        connection.owed.expected = Expected::default();
+    }
+
+    /// Gives back what these steps of a queue have claimed.
+    pub(super) fn release_steps(&mut self, steps: Queue, ensemble: &mut Ensemble) {
+        for waiting in steps {
+            self.requests_held -= usize::from(waiting.is_held());
+            match waiting {
+                Waiting::Answer { answer, .. } => self.large_bytes -= answer.large as usize,
+                Waiting::Forwarded(request) => {
+                    ensemble.passed_on.remove(&request);
+                    self.large_bytes -= request.large as usize;
+                }
+                Waiting::Write | Waiting::Request { .. } => {}
+            }
+        }
+    }
+
+    /// The connection's watches go, and its session has no connection.
+    pub(super) fn forget(&mut self, slot: Slot, session: SessionId, database: &mut Database) {
+        database.watches_mut().remove_connection(slot.id);
+        if self.by_session.get(&session) == Some(&slot) {
+            self.by_session.remove(&session);
+        }
+    }
+}
 
 impl Service {
     /// Closes a connection for what it did, with a line that says so.
@@ -29,46 +66,14 @@ impl Service {
         }
         connection.state = State::Closed;
         connection.early = Early::default();
-        self.release_queue(connection);
+        self.clients.release_queue(connection, &mut self.ensemble);
         let is_looking = self.ensemble.role == ReplicaRole::Looking;
         if connection.parked.take().is_some() && is_looking {
             // What was withheld may never have become true.
             connection.out.clear();
         }
-        self.forget(slot, connection.session);
+        self.clients.forget(slot, connection.session, &mut self.database);
         self.clients.mark_dirty(slot, connection);
-    }
-
-    /// Gives back what the requests in a connection's queue have claimed.
-    pub(super) fn release_queue(&mut self, connection: &mut Connection) {
-        self.ensemble.note_orphans(connection);
-        let queue = std::mem::take(&mut connection.queue);
-        self.release_steps(queue);
-        connection.held_bytes = 0;
-        connection.owed.expected = Expected::default();
-    }
-
-    /// Gives back what these steps of a queue have claimed.
-    pub(super) fn release_steps(&mut self, steps: Queue) {
-        for waiting in steps {
-            self.clients.requests_held -= usize::from(waiting.is_held());
-            match waiting {
-                Waiting::Answer { answer, .. } => self.clients.large_bytes -= answer.large as usize,
-                Waiting::Forwarded(request) => {
-                    self.ensemble.passed_on.remove(&request);
-                    self.clients.large_bytes -= request.large as usize;
-                }
-                Waiting::Write | Waiting::Request { .. } => {}
-            }
-        }
-    }
-
-    /// The connection's watches go, and its session has no connection.
-    pub(super) fn forget(&mut self, slot: Slot, session: SessionId) {
-        self.database.watches_mut().remove_connection(slot.id);
-        if self.clients.by_session.get(&session) == Some(&slot) {
-            self.clients.by_session.remove(&session);
-        }
     }
 }
 

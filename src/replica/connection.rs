@@ -132,6 +132,36 @@ impl Forwarded {
     }
 }
 
+/// A client's request, as far as its header tells.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ClientRequest<'a> {
+    /// The client's number of it; 0 for the wish for a session.
+    pub xid: i32,
+    /// What it asks for.
+    pub op: OpCode,
+    /// The bytes behind the header.
+    pub body: &'a [u8],
+    /// Bytes of the whole request if it counts as large, otherwise 0.
+    ///
+    /// Invariant: claimed from `Clients::large_bytes`; whoever finishes the request gives them back.
+    pub large: u32,
+}
+
+impl ClientRequest<'_> {
+    /// The reply that refuses it.
+    pub fn refusal(&self, err: ErrorCode) -> Answer {
+        Answer {
+            xid: self.xid,
+            op: Some(self.op),
+            err: err.code(),
+            zxid: None,
+            unknown: false,
+            large: self.large,
+            ends: false,
+        }
+    }
+}
+
 /// The reply to a request that is refused without being carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
@@ -286,6 +316,16 @@ impl Connection {
     pub fn is_done(&self) -> bool {
         let settled = matches!(self.state, State::Ready | State::Ending);
         settled && self.queue.is_empty() && self.early.is_empty() && self.parked.is_none()
+    }
+
+    /// The reply to the oldest request is written.
+    pub fn note_reply(&mut self, now: WallMs, xid: i32, op: Option<OpCode>, zxid: Zxid) {
+        self.answered += 1;
+        self.sent += 1;
+        self.last_op = op;
+        self.last_cxid = xid;
+        self.last_zxid = zxid;
+        self.last_response = now;
     }
 
     /// A request is finished the moment it is looked at, whatever is before it.

@@ -183,35 +183,32 @@ impl Ensemble {
     }
 }
 
-impl Service {
-    fn on_log_completion(&mut self, now: Now, completion: Completion) {
-        match self.pipeline.txnlog.handle_completion(completion) {
+impl Pipeline {
+    pub(super) fn on_log_completion(
+        &mut self,
+        now: Now,
+        completion: Completion,
+        ensemble: &mut Ensemble,
+        stats: &mut Stats,
+        lines: &mut Lines,
+    ) {
+        match self.txnlog.handle_completion(completion) {
             Progress::None => {}
             Progress::Synced(synced) => {
-                let us = now.mono.since_us(self.pipeline.group_started);
-                self.stats.record_group(us);
+                let us = now.mono.since_us(self.group_started);
+                stats.record_group(us);
                 if us / 1000 > self.options.log_write_warning_ms {
-                    self.pipeline.on_slow_write(
-                        &mut self.stats,
-                        &mut self.lines,
-                        now,
-                        us,
-                        synced.bytes,
-                    );
+                    self.on_slow_write(stats, lines, now, us, synced.bytes);
                 }
-                self.stats.log_bytes += u64::from(synced.bytes);
+                stats.log_bytes += u64::from(synced.bytes);
                 let bug = planted::is(self.options.planted, PlantedBug::AckBeforeSync);
-                self.ensemble.peer.handle_synced(if bug {
-                    self.pipeline.txnlog.appended()
-                } else {
-                    synced.zxid
-                });
+                ensemble.peer.handle_synced(if bug { self.txnlog.appended() } else { synced.zxid });
             }
             Progress::NoSpace(failure) => {
-                self.pipeline.say_no_room(now, &failure);
-                self.pipeline.prepare_again_at = Some(now.mono.plus_ms(RETRY_MS));
-                if self.ensemble.role != ReplicaRole::Alone && !self.pipeline.txnlog.is_ready() {
-                    self.wait_for_room(now);
+                self.say_no_room(now, &failure);
+                self.prepare_again_at = Some(now.mono.plus_ms(RETRY_MS));
+                if ensemble.role != ReplicaRole::Alone && !self.txnlog.is_ready() {
+                    self.wait_for_room(now, ensemble);
                 }
             }
             Progress::Failed(failure) => {
@@ -221,16 +218,16 @@ impl Service {
     }
 
     /// Whether the log had no room, and has some now: then writes are accepted from here on.
-    fn has_room_again(&mut self, now: Now) -> bool {
-        let has_room = !self.pipeline.txnlog.is_out_of_space() && self.pipeline.txnlog.is_ready();
-        if !self.pipeline.is_disk_full() || !has_room {
+    pub(super) fn has_room_again(&mut self, now: Now, ensemble: &mut Ensemble) -> bool {
+        let has_room = !self.txnlog.is_out_of_space() && self.txnlog.is_ready();
+        if !self.is_disk_full() || !has_room {
             return false;
         }
         tracing::info!("there is room on the disk again: writes are accepted");
-        self.pipeline.no_room_said_at = None;
-        self.pipeline.disk_full = DiskFull::No;
-        self.pipeline.full_since = None;
-        self.tell_room(now);
+        self.no_room_said_at = None;
+        self.disk_full = DiskFull::No;
+        self.full_since = None;
+        self.tell_room(now, ensemble);
         true
     }
 
@@ -239,45 +236,27 @@ impl Service {
         self.stop_as(Fatal { reason, lacks_room: false });
     }
 
-    fn stop_as(&mut self, fatal: Fatal) {
+    pub(super) fn stop_as(&mut self, fatal: Fatal) {
         tracing::error!(reason = fatal.reason, "the server must stop");
         self.stopped = true;
         self.fatal = Some(fatal);
     }
 
-    /// Collects what the log wants done.
-    fn poll_log(&mut self, now: Now) {
-        if self.shutting_down && self.is_done(now) {
-            self.pipeline.txnlog.close();
-        }
-        let before = self.pipeline.ops.len();
-        self.pipeline.txnlog.poll(&mut self.pipeline.ops);
-        // A log that has nothing to close is closed now, and no completion will say so.
-        self.run_steps(now);
-        if self.pipeline.ops[before..].iter().any(|op| matches!(op, Op::LogWrite { .. })) {
-            self.pipeline.group_started = now.mono;
-            self.pipeline.group_held_us = self.pipeline.held_us;
-            if planted::is(self.options.planted, PlantedBug::AckBeforeSync) {
-                self.ensemble.peer.handle_synced(self.pipeline.txnlog.appended());
-            }
-        }
-    }
-
     /// Gives the log what it takes. False: there is no room for the next transaction, and it can be taken back.
-    fn feed_log(&mut self, now: Now) -> bool {
-        while let Some(txn) = self.pipeline.steps.backlog.next() {
-            if self.pipeline.snapshots.log_waits || !self.pipeline.txnlog.is_open() {
+    pub(super) fn feed_log(&mut self, now: Now, ensemble: &mut Ensemble) -> bool {
+        while let Some(txn) = self.steps.backlog.next() {
+            if self.snapshots.log_waits || !self.txnlog.is_open() {
                 return true;
             }
-            match self.pipeline.txnlog.append(txn) {
+            match self.txnlog.append(txn) {
                 Append::Accepted => {
-                    self.pipeline.prep.on_logged(txn.zxid());
-                    self.pipeline.steps.backlog.on_taken();
+                    self.prep.on_logged(txn.zxid());
+                    self.steps.backlog.on_taken();
                 }
                 Append::Full => return true,
-                Append::NoSpace if self.ensemble.role == ReplicaRole::Alone => return false,
+                Append::NoSpace if ensemble.role == ReplicaRole::Alone => return false,
                 Append::NoSpace => {
-                    self.wait_for_room(now);
+                    self.wait_for_room(now, ensemble);
                     return true;
                 }
                 Append::TooLarge => {
@@ -295,23 +274,105 @@ impl Service {
     }
 
     /// The log has no room for what other servers have as well, so that it cannot be taken back: it waits.
-    fn wait_for_room(&mut self, now: Now) {
-        if !self.pipeline.is_disk_full() {
+    pub(super) fn wait_for_room(&mut self, now: Now, ensemble: &mut Ensemble) {
+        if !self.is_disk_full() {
             tracing::error!(
-                waiting = self.pipeline.steps.backlog.len(),
+                waiting = self.steps.backlog.len(),
                 "the disk is full: transactions wait until there is room"
             );
-            self.pipeline.disk_full = DiskFull::RetryAt(now.mono.plus_ms(RETRY_MS));
-            self.pipeline.full_since = Some(now.mono);
-            self.tell_room(now);
+            self.disk_full = DiskFull::RetryAt(now.mono.plus_ms(RETRY_MS));
+            self.full_since = Some(now.mono);
+            self.tell_room(now, ensemble);
         }
     }
 
     /// Whether what was under way at a shutdown is done, or has had its time.
-    pub(super) fn is_done(&self, now: Now) -> bool {
-        let has_waited = self.ensemble.quiet_at.is_some_and(|at| now.mono >= at);
-        (self.pipeline.in_flight.is_empty() && self.ensemble.passed_on.requests() == 0)
-            || has_waited
+    pub(super) fn is_done(&self, now: Now, ensemble: &Ensemble) -> bool {
+        let has_waited = ensemble.quiet_at.is_some_and(|at| now.mono >= at);
+        (self.in_flight.is_empty() && ensemble.passed_on.requests() == 0) || has_waited
+    }
+
+    pub(super) fn on_snapshot_completion(
+        &mut self,
+        now: Now,
+        completion: Completion,
+        database: &mut Database,
+        ensemble: &mut Ensemble,
+        stats: &mut Stats,
+    ) {
+        match self.snapshots.writer.handle_completion(completion) {
+            snapshot::Progress::None => {}
+            snapshot::Progress::Done { zxid, name, bytes } => {
+                let ms = now.mono.since_us(self.snapshots.started) / 1000;
+                tracing::info!(%zxid, name, bytes, ms, "wrote a snapshot");
+                stats.snapshots_written += 1;
+                stats.snapshot_ms.record(ms);
+                self.snapshots.log_waits = false;
+                self.txnlog.note_snapshot_bytes(bytes);
+                self.newest_snapshot = self.newest_snapshot.max(zxid);
+                if self.steps.writes_tree() {
+                    self.on_tree_written(now, database, ensemble);
+                } else if let Some(unlogged) = &mut ensemble.unlogged
+                    && let Some(epochs) = unlogged.on_snapshot(zxid)
+                {
+                    self.steps.push_current(epochs);
+                    self.run_steps(now, database, ensemble);
+                }
+            }
+            snapshot::Progress::Failed(failure) => {
+                tracing::error!(%failure, "gave a snapshot up");
+                stats.snapshot_errors += 1;
+                let what = match self.steps.writes_tree() {
+                    true => "the tree",
+                    false if self.snapshots.log_waits => "the first snapshot",
+                    false => return,
+                };
+                self.stop_as(Fatal {
+                    reason: format!("{what} cannot be written: {failure}"),
+                    lacks_room: failure.kind == IoFailureKind::Full,
+                });
+            }
+        }
+    }
+
+    pub(super) fn on_disk_timeout(&mut self, now: Now, ensemble: &mut Ensemble) {
+        self.look_for_room(now);
+        // There may be room long before the segment is needed.
+        if self.prepare_again_at.is_some_and(|at| now.mono >= at) {
+            self.prepare_again_at = None;
+            self.txnlog.retry_prepare();
+        }
+        if let DiskFull::RetryAt(at) = self.disk_full
+            && now.mono >= at
+        {
+            self.txnlog.retry_prepare();
+            self.disk_full = DiskFull::RetryAt(now.mono.plus_ms(RETRY_MS));
+            let waits = |since: MonoUs| now.mono >= since.plus_ms(ensemble.lead_without_room_ms());
+            if ensemble.role == ReplicaRole::Leading && self.full_since.is_some_and(waits) {
+                self.full_since = Some(now.mono);
+                ensemble.peer.leave(now.mono, "the disk is full: another server may lead");
+            }
+        }
+    }
+}
+
+impl Service {
+    /// Collects what the log wants done.
+    fn poll_log(&mut self, now: Now) {
+        if self.shutting_down && self.pipeline.is_done(now, &self.ensemble) {
+            self.pipeline.txnlog.close();
+        }
+        let before = self.pipeline.ops.len();
+        self.pipeline.txnlog.poll(&mut self.pipeline.ops);
+        // A log that has nothing to close is closed now, and no completion will say so.
+        self.pipeline.run_steps(now, &mut self.database, &mut self.ensemble);
+        if self.pipeline.ops[before..].iter().any(|op| matches!(op, Op::LogWrite { .. })) {
+            self.pipeline.group_started = now.mono;
+            self.pipeline.group_held_us = self.pipeline.held_us;
+            if planted::is(self.options.planted, PlantedBug::AckBeforeSync) {
+                self.ensemble.peer.handle_synced(self.pipeline.txnlog.appended());
+            }
+        }
     }
 
     /// Begins a snapshot if one is due, and writes a slice of the one under way.
@@ -330,84 +391,42 @@ impl Service {
         }
         self.pipeline.snapshots.writer.poll(&mut self.database, &mut self.pipeline.ops);
     }
-
-    fn on_snapshot_completion(&mut self, now: Now, completion: Completion) {
-        match self.pipeline.snapshots.writer.handle_completion(completion) {
-            snapshot::Progress::None => {}
-            snapshot::Progress::Done { zxid, name, bytes } => {
-                let ms = now.mono.since_us(self.pipeline.snapshots.started) / 1000;
-                tracing::info!(%zxid, name, bytes, ms, "wrote a snapshot");
-                self.stats.snapshots_written += 1;
-                self.stats.snapshot_ms.record(ms);
-                self.pipeline.snapshots.log_waits = false;
-                self.pipeline.txnlog.note_snapshot_bytes(bytes);
-                self.pipeline.newest_snapshot = self.pipeline.newest_snapshot.max(zxid);
-                if self.pipeline.steps.writes_tree() {
-                    self.on_tree_written(now);
-                } else if let Some(unlogged) = &mut self.ensemble.unlogged
-                    && let Some(epochs) = unlogged.on_snapshot(zxid)
-                {
-                    self.pipeline.steps.push_current(epochs);
-                    self.run_steps(now);
-                }
-            }
-            snapshot::Progress::Failed(failure) => {
-                tracing::error!(%failure, "gave a snapshot up");
-                self.stats.snapshot_errors += 1;
-                let what = match self.pipeline.steps.writes_tree() {
-                    true => "the tree",
-                    false if self.pipeline.snapshots.log_waits => "the first snapshot",
-                    false => return,
-                };
-                self.stop_as(Fatal {
-                    reason: format!("{what} cannot be written: {failure}"),
-                    lacks_room: failure.kind == IoFailureKind::Full,
-                });
-            }
-        }
-    }
-
-    pub(super) fn on_disk_timeout(&mut self, now: Now) {
-        self.pipeline.look_for_room(now);
-        // There may be room long before the segment is needed.
-        if self.pipeline.prepare_again_at.is_some_and(|at| now.mono >= at) {
-            self.pipeline.prepare_again_at = None;
-            self.pipeline.txnlog.retry_prepare();
-        }
-        if let DiskFull::RetryAt(at) = self.pipeline.disk_full
-            && now.mono >= at
-        {
-            self.pipeline.txnlog.retry_prepare();
-            self.pipeline.disk_full = DiskFull::RetryAt(now.mono.plus_ms(RETRY_MS));
-            let waits =
-                |since: MonoUs| now.mono >= since.plus_ms(self.ensemble.lead_without_room_ms());
-            if self.ensemble.role == ReplicaRole::Leading
-                && self.pipeline.full_since.is_some_and(waits)
-            {
-                self.pipeline.full_since = Some(now.mono);
-                self.ensemble.peer.leave(now.mono, "the disk is full: another server may lead");
-            }
-        }
-    }
 }
 
 impl Replica {
     /// An operation of the disk is done, or has failed.
     pub fn handle_completion(&mut self, now: Now, completion: Completion) {
         self.service.now = now;
-        if self.service.stopped {
+        if self.service.pipeline.stopped {
             return;
         }
         match completion.token.owner() {
             Owner::TxnLog => {
-                self.service.on_log_completion(now, completion);
-                if self.service.has_room_again(now) {
+                self.service.pipeline.on_log_completion(
+                    now,
+                    completion,
+                    &mut self.service.ensemble,
+                    &mut self.service.stats,
+                    &mut self.service.lines,
+                );
+                if self.service.pipeline.has_room_again(now, &mut self.service.ensemble) {
                     self.on_deferred_proposed(now);
                     self.log_unlogged_sessions(now);
                 }
             }
-            Owner::Snapshot => self.service.on_snapshot_completion(now, completion),
-            Owner::Replica => self.service.on_file_completion(now, completion),
+            Owner::Snapshot => self.service.pipeline.on_snapshot_completion(
+                now,
+                completion,
+                &mut self.service.database,
+                &mut self.service.ensemble,
+                &mut self.service.stats,
+            ),
+            Owner::Replica => self.service.pipeline.on_file_completion(
+                now,
+                completion,
+                &mut self.service.database,
+                &mut self.service.ensemble,
+            ),
         }
         self.follow_peer(now);
     }
@@ -421,15 +440,19 @@ impl Replica {
 
     /// Gives the log what it takes, and collects the operations to be done.
     pub(super) fn poll_disk(&mut self, now: Now) {
-        if self.service.stopped {
+        if self.service.pipeline.stopped {
             return;
         }
         loop {
             self.follow_peer(now);
-            if !self.service.feed_log(now) {
+            if !self.service.pipeline.feed_log(now, &mut self.service.ensemble) {
                 self.refuse_backlog(now);
             }
-            if !self.service.run_steps(now) {
+            if !self.service.pipeline.run_steps(
+                now,
+                &mut self.service.database,
+                &mut self.service.ensemble,
+            ) {
                 break;
             }
         }

@@ -10,6 +10,7 @@ use hashbrown::HashMap;
 use super::connection::Slot;
 use super::deferred::Deferred;
 use super::passed_on::PassedOn;
+use super::pipeline::Pipeline;
 use super::questions::Questions;
 use super::service::Service;
 use super::syncs::Syncs;
@@ -261,18 +262,22 @@ impl Ensemble {
     }
 }
 
-impl Service {
+impl Ensemble {
     /// Whether this server votes from now on, and has kept no log so far.
-    fn begins_log(&self) -> bool {
-        self.ensemble.unlogged.is_some() && !self.ensemble.peer.only_observes()
+    pub(super) fn begins_log(&self) -> bool {
+        self.unlogged.is_some() && !self.peer.only_observes()
     }
+}
 
+impl Pipeline {
     /// Whether nothing of a `Ready` may be carried out while a cut is under way.
-    fn has_to_wait_for_cut(&self, ready: &Ready) -> bool {
-        let steps = &self.pipeline.steps;
-        steps.is_frozen() || (steps.has_cut() && (self.begins_log() || ready.cuts()))
+    pub(super) fn has_to_wait_for_cut(&self, ready: &Ready, ensemble: &Ensemble) -> bool {
+        let steps = &self.steps;
+        steps.is_frozen() || (steps.has_cut() && (ensemble.begins_log() || ready.cuts()))
     }
+}
 
+impl Service {
     /// A leader has committed what does not fit this tree: then that is not the leader's, or the leader is none. All
     /// who have this history pass over it, as a start does that finds it in the log; who ended here would find it
     /// again behind the next leader, and end again.
@@ -332,7 +337,7 @@ impl Replica {
     /// Something happened on a link to another server.
     pub fn handle_link(&mut self, now: Now, event: LinkEvent<'_>) {
         self.service.now = now;
-        if self.service.stopped {
+        if self.service.pipeline.stopped {
             return;
         }
         if let LinkEvent::Closed { link, .. } = event {
@@ -363,9 +368,14 @@ impl Replica {
     /// what has happened, and never waits for what the peer makes of it.
     pub(super) fn follow_peer(&mut self, now: Now) {
         self.apply_more(now, false);
-        while !self.service.stopped {
+        while !self.service.pipeline.stopped {
             match self.service.ensemble.held.take() {
-                Some(Held::Whole(ready)) if !self.service.has_to_wait_for_cut(&ready) => {
+                Some(Held::Whole(ready))
+                    if !self
+                        .service
+                        .pipeline
+                        .has_to_wait_for_cut(&ready, &self.service.ensemble) =>
+                {
                     self.carry_out(now, ready);
                 }
                 Some(Held::InMemory(ready)) if !self.service.pipeline.steps.is_frozen() => {
@@ -395,13 +405,13 @@ impl Replica {
                 self.service.ensemble.questions.forget(*link);
             }
         }
-        let begins_log = self.service.begins_log();
+        let begins_log = self.service.ensemble.begins_log();
         if begins_log || ready.cuts() || !ready.standing.is_empty() {
             // The peer is what it says already: in a turn in which this were not, a leader would propose that leads
             // no more. And what is cut stands still.
             self.apply_more(now, true);
         }
-        if self.service.has_to_wait_for_cut(&ready) {
+        if self.service.pipeline.has_to_wait_for_cut(&ready, &self.service.ensemble) {
             self.service.ensemble.held = Some(Held::Whole(ready));
             return;
         }
@@ -412,7 +422,7 @@ impl Replica {
         if let Some(zxid) = ready.restore {
             self.restore_in_memory(now, zxid);
         }
-        self.service.plan_disk(now, &mut ready);
+        self.service.pipeline.plan_disk(now, &mut ready, &mut self.service.ensemble);
         if self.service.pipeline.steps.is_frozen() {
             self.service.ensemble.held = Some(Held::InMemory(ready));
             return;

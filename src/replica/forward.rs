@@ -18,10 +18,11 @@
 //! on an earlier connection, whatever its xid ([`Forwarded::silent`]).
 
 use super::Replica;
-use super::connection::{Answer, Connection, Forwarded, Slot, State, Waiting};
+use super::connection::{ClientRequest, Connection, Forwarded, Slot, State, Waiting};
 use super::ensemble::Ensemble;
 use super::passed_on::Orphan;
 use super::pipeline::InFlight;
+use super::pipeline::Pipeline;
 use super::service::Service;
 use super::syncs::HeldSync;
 use crate::acl;
@@ -102,6 +103,13 @@ impl Ensemble {
     }
 }
 
+impl Pipeline {
+    /// What a request may not be told before it is applied here: nothing, on a learner.
+    pub(super) fn newest_zxid(&self, ensemble: &Ensemble) -> Zxid {
+        if ensemble.proposes() { self.prep.last() } else { Zxid::ZERO }
+    }
+}
+
 impl Service {
     /// Answers the request at the front of a queue, whose transaction is applied. True: it was the wish for a session, which
     /// is there now.
@@ -138,15 +146,8 @@ impl Service {
         if let Some(error) = request.instead
             && matches!(applied, Applied::Error(_))
         {
-            let answer = Answer {
-                xid: request.xid,
-                op: Some(request.op),
-                err: error.code(),
-                zxid: None,
-                unknown: false,
-                large: 0,
-                ends: false,
-            };
+            let (xid, op) = (request.xid, request.op);
+            let answer = ClientRequest { xid, op, body: &[], large: 0 }.refusal(error);
             self.give_answer(now, slot, connection, &answer, request.arrived);
         } else {
             let request = InFlight {
@@ -166,18 +167,15 @@ impl Service {
     }
 
     /// Passes a request on. `instead`: the error to be told whatever becomes of it.
-    #[expect(clippy::too_many_arguments, reason = "a request in pieces that were just decoded")]
     pub(super) fn forward(
         &mut self,
         now: Now,
         slot: Slot,
         connection: &mut Connection,
-        xid: i32,
-        op: OpCode,
-        body: &[u8],
-        large: u32,
+        request: ClientRequest<'_>,
         instead: Option<ErrorCode>,
     ) {
+        let ClientRequest { xid, op, body, large } = request;
         let mut frame = RequestHeader { xid, op: op.number() }.to_bytes();
         frame.extend_from_slice(body);
         if self.clients.holds_too_much(connection) {
@@ -237,7 +235,8 @@ impl Service {
         connection: &mut Connection,
     ) {
         let body = connection.timeout_ms.to_bytes();
-        self.forward(now, slot, connection, 0, OpCode::CreateSession, &body, 0, None);
+        let request = ClientRequest { xid: 0, op: OpCode::CreateSession, body: &body, large: 0 };
+        self.forward(now, slot, connection, request, None);
     }
 
     /// What became of the request at this place of a queue has arrived: what it was passed on behind
@@ -293,11 +292,6 @@ impl Service {
         connection.held_bytes -= request.frame.len();
         let body = request.frame.get(HEADER_BYTES..).unwrap_or_default();
         self.answer_read(now, slot, connection, request.xid, OpCode::Sync, body);
-    }
-
-    /// What a request may not be told before it is applied here: nothing, on a learner.
-    pub(super) fn newest_zxid(&self) -> Zxid {
-        if self.ensemble.proposes() { self.pipeline.prep.last() } else { Zxid::ZERO }
     }
 }
 

@@ -5,7 +5,9 @@ use super::deferred::Due;
 use super::ensemble::Ensemble;
 use super::ensemble::ReplicaRole;
 use super::pipeline::InFlight;
+use super::pipeline::Pipeline;
 use super::service::Service;
+use super::sessions::Sessions;
 use super::work::Weight;
 use crate::error::ErrorCode;
 use crate::id::{ServerId, SessionId, Zxid};
@@ -50,6 +52,97 @@ impl Ensemble {
     pub(super) fn on_fence(&mut self, link: LinkId) {
         self.deferred.push_fence(link);
         self.answer_due();
+    }
+}
+
+impl Pipeline {
+    /// Whether a leader can have given this tenure: nothing is later than the last transaction, and this leader has
+    /// given no later turn. Otherwise whoever reaches the port of learners keeps a client out:
+    ///
+    /// 1. He says that he has held session S since the last turn of all that can be in this epoch.
+    /// 2. S's client reopens it, again and again: each time its turn is an earlier one, and S is not its server's.
+    pub(super) fn may_have_been_given(&self, tenure: Tenure, ensemble: &Ensemble) -> bool {
+        let last = self.prep.last();
+        let is_of_reign = tenure.since.epoch() == last.epoch();
+        tenure.since <= last && (!is_of_reign || tenure.turn <= ensemble.turns)
+    }
+}
+
+impl Sessions {
+    /// A client has taken its session up on a new connection to the server `owner`, in this turn: what
+    /// it asks for on earlier ones is refused from now on. If it has gone on to a later one, that one
+    /// keeps the session, and what is asked for on this one is refused. `None`: the session is
+    /// unknown, or being closed.
+    pub(super) fn give_session(
+        &mut self,
+        now: Now,
+        session: SessionId,
+        owner: ServerId,
+        timeout_ms: i32,
+        turn: u64,
+        pipeline: &mut Pipeline,
+    ) -> Option<Tenure> {
+        let asked = Tenure { since: pipeline.prep.last(), turn };
+        let tenure = self.tracker.claim(session, owner, asked).ok()?;
+        if tenure == asked {
+            self.tracker.touch_with(session, timeout_ms, now.mono);
+        }
+        Some(tenure)
+    }
+
+    /// The server `owner` has kept a connection of the session while there was no leader. `None`: it
+    /// is not the session's newest, as far as known, or the session is over.
+    pub(super) fn keep_session(
+        &mut self,
+        now: Now,
+        session: SessionId,
+        owner: ServerId,
+        timeout_ms: i32,
+        tenure: Tenure,
+        ensemble: &mut Ensemble,
+        pipeline: &mut Pipeline,
+    ) -> Option<Tenure> {
+        let keeps = pipeline.may_have_been_given(tenure, ensemble)
+            && self.tracker.keep_owner(session, owner, tenure)
+            && self.tracker.touch_with(session, timeout_ms, now.mono);
+        keeps.then_some(tenure)
+    }
+
+    /// Whether a session may ask for anything through the server `owner`, and whether it may own
+    /// ephemeral nodes (`LeaderSessionTracker`).
+    // ZooKeeper: where sessions may be local, LeaderSessionTracker takes every unknown session of
+    // another server for a local one, so that what a global session asked for on a connection that its
+    // client gave up is carried out behind the session's end.
+    pub(super) fn check_session(
+        &mut self,
+        session: SessionId,
+        owner: ServerId,
+        scope: SessionScope,
+        ensemble: &mut Ensemble,
+    ) -> (Result<(), ErrorCode>, Result<(), ErrorCode>) {
+        if ensemble.role == ReplicaRole::Alone {
+            return (Ok(()), Ok(()));
+        }
+        let global = self.tracker.check(session, owner);
+        let ephemerals = global.map_err(|error| match error {
+            ErrorCode::UnknownSession => ErrorCode::SessionExpired,
+            error => error,
+        });
+        let any = match global {
+            Err(ErrorCode::UnknownSession) => {
+                let of_another_server =
+                    self.options.local_sessions && server_of(session) != ensemble.me;
+                let local = match scope {
+                    SessionScope::Global => false,
+                    SessionScope::Local | SessionScope::Unsaid => {
+                        self.local.contains(session) || of_another_server
+                    }
+                };
+                if local { Ok(()) } else { Err(ErrorCode::SessionExpired) }
+            }
+            other => other,
+        };
+        (any, ephemerals)
     }
 }
 
@@ -130,8 +223,12 @@ impl Service {
     }
 
     fn write_for(&mut self, now: Now, request: &ForwardedRequest, zxid: Zxid, op: OpCode) {
-        let (allowed, allowed_ephemerals) =
-            self.check_session(request.session, request.server, request.scope);
+        let (allowed, allowed_ephemerals) = self.sessions.check_session(
+            request.session,
+            request.server,
+            request.scope,
+            &mut self.ensemble,
+        );
         let requester = Requester {
             session: request.session,
             cxid: request.cxid,
@@ -187,89 +284,6 @@ impl Service {
             large: 0,
         };
         self.propose(txn, request);
-    }
-
-    /// A client has taken its session up on a new connection to the server `owner`, in this turn: what
-    /// it asks for on earlier ones is refused from now on. If it has gone on to a later one, that one
-    /// keeps the session, and what is asked for on this one is refused. `None`: the session is
-    /// unknown, or being closed.
-    pub(super) fn give_session(
-        &mut self,
-        now: Now,
-        session: SessionId,
-        owner: ServerId,
-        timeout_ms: i32,
-        turn: u64,
-    ) -> Option<Tenure> {
-        let asked = Tenure { since: self.pipeline.prep.last(), turn };
-        let tenure = self.sessions.tracker.claim(session, owner, asked).ok()?;
-        if tenure == asked {
-            self.sessions.tracker.touch_with(session, timeout_ms, now.mono);
-        }
-        Some(tenure)
-    }
-
-    /// The server `owner` has kept a connection of the session while there was no leader. `None`: it
-    /// is not the session's newest, as far as known, or the session is over.
-    pub(super) fn keep_session(
-        &mut self,
-        now: Now,
-        session: SessionId,
-        owner: ServerId,
-        timeout_ms: i32,
-        tenure: Tenure,
-    ) -> Option<Tenure> {
-        let keeps = self.may_have_been_given(tenure)
-            && self.sessions.tracker.keep_owner(session, owner, tenure)
-            && self.sessions.tracker.touch_with(session, timeout_ms, now.mono);
-        keeps.then_some(tenure)
-    }
-
-    /// Whether a leader can have given this tenure: nothing is later than the last transaction, and this leader has
-    /// given no later turn. Otherwise whoever reaches the port of learners keeps a client out:
-    ///
-    /// 1. He says that he has held session S since the last turn of all that can be in this epoch.
-    /// 2. S's client reopens it, again and again: each time its turn is an earlier one, and S is not its server's.
-    fn may_have_been_given(&self, tenure: Tenure) -> bool {
-        let last = self.pipeline.prep.last();
-        let is_of_reign = tenure.since.epoch() == last.epoch();
-        tenure.since <= last && (!is_of_reign || tenure.turn <= self.ensemble.turns)
-    }
-
-    /// Whether a session may ask for anything through the server `owner`, and whether it may own
-    /// ephemeral nodes (`LeaderSessionTracker`).
-    // ZooKeeper: where sessions may be local, LeaderSessionTracker takes every unknown session of
-    // another server for a local one, so that what a global session asked for on a connection that its
-    // client gave up is carried out behind the session's end.
-    pub(super) fn check_session(
-        &mut self,
-        session: SessionId,
-        owner: ServerId,
-        scope: SessionScope,
-    ) -> (Result<(), ErrorCode>, Result<(), ErrorCode>) {
-        if self.ensemble.role == ReplicaRole::Alone {
-            return (Ok(()), Ok(()));
-        }
-        let global = self.sessions.tracker.check(session, owner);
-        let ephemerals = global.map_err(|error| match error {
-            ErrorCode::UnknownSession => ErrorCode::SessionExpired,
-            error => error,
-        });
-        let any = match global {
-            Err(ErrorCode::UnknownSession) => {
-                let of_another_server =
-                    self.options.local_sessions && server_of(session) != self.ensemble.me;
-                let local = match scope {
-                    SessionScope::Global => false,
-                    SessionScope::Local | SessionScope::Unsaid => {
-                        self.sessions.local.contains(session) || of_another_server
-                    }
-                };
-                if local { Ok(()) } else { Err(ErrorCode::SessionExpired) }
-            }
-            other => other,
-        };
-        (any, ephemerals)
     }
 }
 

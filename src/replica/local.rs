@@ -2,7 +2,7 @@
 //! (`UpgradeableSessionTracker`, `LocalSessionTracker`).
 
 use super::Replica;
-use super::connection::{Answer, Connection, Slot};
+use super::connection::{Answer, ClientRequest, Connection, Slot};
 use super::ensemble::ReplicaRole;
 use super::service::Service;
 use super::sessions::SESSIONS_EXPIRED_AT_ONCE_MAX;
@@ -46,11 +46,11 @@ impl Service {
         now: Now,
         slot: Slot,
         connection: &mut Connection,
-        xid: i32,
-        large: u32,
+        request: ClientRequest<'_>,
     ) {
         self.sessions.local.set_closing(connection.session);
-        let op = Some(OpCode::CloseSession);
+        let op = Some(request.op);
+        let (xid, large) = (request.xid, request.large);
         let answer = Answer { xid, op, err: 0, zxid: None, unknown: false, large, ends: true };
         self.answer_in_turn(now, slot, connection, answer, Zxid::ZERO);
     }

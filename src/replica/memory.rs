@@ -11,8 +11,8 @@
 
 use std::collections::VecDeque;
 
+use super::clients::Clients;
 use super::connection::{Connection, Slot};
-use super::service::Service;
 use super::{Replica, ReplicaOptions};
 use crate::id::ConnectionId;
 use crate::limits;
@@ -79,13 +79,13 @@ pub struct Held {
     pub unread: usize,
 }
 
-impl Service {
+impl Clients {
     /// Lets a connection's next requests wait for memory. The caller leaves them where they are.
     pub(super) fn starve(&mut self, slot: Slot, connection: &mut Connection) {
         connection.waits_to_be_read = true;
         if !connection.starves {
             connection.starves = true;
-            self.clients.memory.starving.push_back(slot);
+            self.memory.starving.push_back(slot);
         }
     }
 }

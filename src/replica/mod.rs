@@ -129,8 +129,8 @@ impl Replica {
         self.service.now = now;
         let Some(slot) = self.connections.find(conn) else { return };
         if let Some(connection) = self.connections.get_mut(slot) {
-            self.service.release_queue(connection);
-            self.service.forget(slot, connection.session);
+            self.service.clients.release_queue(connection, &mut self.service.ensemble);
+            self.service.clients.forget(slot, connection.session, &mut self.service.database);
         }
         self.connections.remove(slot);
     }
@@ -145,7 +145,7 @@ impl Replica {
         self.service.reap(now);
         self.on_standing_timeout(now);
         self.close_silent(now);
-        self.service.on_disk_timeout(now);
+        self.service.pipeline.on_disk_timeout(now, &mut self.service.ensemble);
         if self.service.sessions.unlogged_left {
             self.log_unlogged_sessions(now);
         }
@@ -165,7 +165,7 @@ impl Replica {
         let slice = slice.then_some(self.service.now.mono);
         let reaping =
             if self.service.ensemble.proposes() { self.service.reaping.next() } else { None };
-        let may_expire = self.service.may_expire()
+        let may_expire = self.service.sessions.may_expire(&self.service.pipeline)
             && self.service.may_write(Weight::Heavy)
             && self.service.work.may_end_a_session();
         let sessions = if may_expire { self.service.sessions.tracker.next_expiry() } else { None };
@@ -203,7 +203,7 @@ impl Replica {
     /// open. A snapshot under way is left unfinished; the next start removes what there is of it.
     pub fn is_quiet(&self) -> bool {
         self.service.shutting_down
-            && self.service.is_done(self.service.now)
+            && self.service.pipeline.is_done(self.service.now, &self.service.ensemble)
             && self.service.pipeline.txnlog.is_closed()
             && self.service.pipeline.ops.is_empty()
             && self.service.clients.dirty.is_empty()
@@ -229,7 +229,7 @@ impl Replica {
         out.configs.append(&mut self.service.ensemble.configs);
         out.reload = self.service.pipeline.reload.take();
         out.ops.append(&mut self.service.pipeline.ops);
-        out.fatal = self.service.fatal.take();
+        out.fatal = self.service.pipeline.fatal.take();
         if self.service.clients.prompt_reads > 0 {
             self.service.stats.record_prompt_reads(self.service.clients.prompt_reads);
             self.service.clients.prompt_reads = 0;

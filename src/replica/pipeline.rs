@@ -19,7 +19,7 @@ use std::rc::Rc;
 use super::ReplicaOptions;
 use super::connection::Slot;
 use super::disk::Snapshots;
-use super::output::Reload;
+use super::output::{Fatal, Reload};
 use super::room::Room;
 use super::steps::Steps;
 use crate::database::Database;
@@ -85,6 +85,13 @@ pub(super) struct Pipeline {
     /// When the log last said that there is no room for it.
     pub no_room_said_at: Option<MonoUs>,
 
+    /// Why the process must stop, until the edge has taken it.
+    ///
+    /// Invariant: `stopped` is set since it was set.
+    pub fatal: Option<Fatal>,
+    /// Nothing more is given to the disk, and so nothing is committed.
+    pub stopped: bool,
+
     /// When the write of the log that is under way was submitted.
     pub group_started: MonoUs,
     /// How long the thread was to run and did not, in µs, since it began.
@@ -124,6 +131,8 @@ impl Pipeline {
             full_since: None,
             prepare_again_at: None,
             no_room_said_at: None,
+            fatal: None,
+            stopped: false,
             group_started: now.mono,
             held_us: 0,
             group_held_us: 0,

@@ -33,6 +33,7 @@ use super::Replica;
 use super::connection::Slot;
 use super::ensemble::Ensemble;
 use super::ensemble::ReplicaRole;
+use super::pipeline::Pipeline;
 use super::service::Service;
 use super::sessions::Sessions;
 use crate::id::{ServerId, SessionId};
@@ -199,6 +200,68 @@ impl Sessions {
     }
 }
 
+impl Sessions {
+    /// The question about the lead that has to be answered before a session is said to be over.
+    pub(super) fn doubt(
+        &mut self,
+        session: SessionId,
+        claim: Claim,
+        ensemble: &mut Ensemble,
+    ) -> Option<u64> {
+        // A connection that was kept is closed without a word.
+        let is_new = matches!(claim, Claim::New { .. });
+        let doubts = is_new && !self.tracker.contains(session);
+        doubts.then(|| ensemble.peer.confirm_lead()).flatten()
+    }
+
+    /// Whether a question has to wait, or is one too many.
+    fn keep_question(&mut self, question: Question, ensemble: &mut Ensemble) -> bool {
+        // ZooKeeper: ObserverMaster.revalidateLearnerSession takes the answers that it passes on in
+        // the order of its questions, whichever sessions they are about.
+        let before = ensemble.questions.of_learner(question.asker);
+        if before == 0 && !self.has_to_wait(&question, ensemble) {
+            return false;
+        }
+        match question.asker {
+            Asker::Learner { link, server } if before >= ensemble.questions_max(server) => {
+                ensemble.questions.forget(link);
+                ensemble.peer.refuse_questions(link);
+            }
+            // Of a connection here there is one at most.
+            _ => ensemble.questions.keep(question),
+        }
+        true
+    }
+
+    fn has_to_wait(&self, question: &Question, ensemble: &Ensemble) -> bool {
+        let is_doubted =
+            question.of_reign.is_some_and(|number| number > ensemble.questions.still_led);
+        is_doubted
+            || self.is_end_undecided(question.session)
+            || ensemble.is_ahead_of_its_requests(question)
+    }
+
+    pub(super) fn decide(
+        &mut self,
+        now: Now,
+        session: SessionId,
+        owner: ServerId,
+        timeout_ms: i32,
+        claim: Claim,
+        ensemble: &mut Ensemble,
+        pipeline: &mut Pipeline,
+    ) -> Option<Tenure> {
+        match claim {
+            Claim::Kept(tenure) => {
+                self.keep_session(now, session, owner, timeout_ms, tenure, ensemble, pipeline)
+            }
+            Claim::New { turn } => {
+                self.give_session(now, session, owner, timeout_ms, turn, pipeline)
+            }
+        }
+    }
+}
+
 impl Service {
     /// A connection of this server asks, which decides about sessions: since when the session is the
     /// connection's, if it is. `None`: the connection has to wait for the answer.
@@ -211,64 +274,23 @@ impl Service {
         kept: Option<Tenure>,
     ) -> Option<Option<Tenure>> {
         let claim = self.ensemble.claim(kept);
-        let of_reign = self.doubt(session, claim);
+        let of_reign = self.sessions.doubt(session, claim, &mut self.ensemble);
         let asker = Asker::Here(slot);
         let deferred_before = 0;
         let question = Question { asker, session, timeout_ms, claim, of_reign, deferred_before };
-        if self.keep_question(question) {
+        if self.sessions.keep_question(question, &mut self.ensemble) {
             return None;
         }
         let me = self.ensemble.me;
-        Some(self.decide(now, session, me, timeout_ms, claim))
-    }
-
-    /// The question about the lead that has to be answered before a session is said to be over.
-    fn doubt(&mut self, session: SessionId, claim: Claim) -> Option<u64> {
-        // A connection that was kept is closed without a word.
-        let is_new = matches!(claim, Claim::New { .. });
-        let doubts = is_new && !self.sessions.tracker.contains(session);
-        doubts.then(|| self.ensemble.peer.confirm_lead()).flatten()
-    }
-
-    /// Whether a question has to wait, or is one too many.
-    fn keep_question(&mut self, question: Question) -> bool {
-        // ZooKeeper: ObserverMaster.revalidateLearnerSession takes the answers that it passes on in
-        // the order of its questions, whichever sessions they are about.
-        let before = self.ensemble.questions.of_learner(question.asker);
-        if before == 0 && !self.has_to_wait(&question) {
-            return false;
-        }
-        match question.asker {
-            Asker::Learner { link, server } if before >= self.ensemble.questions_max(server) => {
-                self.ensemble.questions.forget(link);
-                self.ensemble.peer.refuse_questions(link);
-            }
-            // Of a connection here there is one at most.
-            _ => self.ensemble.questions.keep(question),
-        }
-        true
-    }
-
-    fn has_to_wait(&self, question: &Question) -> bool {
-        let is_doubted =
-            question.of_reign.is_some_and(|number| number > self.ensemble.questions.still_led);
-        is_doubted
-            || self.sessions.is_end_undecided(question.session)
-            || self.ensemble.is_ahead_of_its_requests(question)
-    }
-
-    fn decide(
-        &mut self,
-        now: Now,
-        session: SessionId,
-        owner: ServerId,
-        timeout_ms: i32,
-        claim: Claim,
-    ) -> Option<Tenure> {
-        match claim {
-            Claim::Kept(tenure) => self.keep_session(now, session, owner, timeout_ms, tenure),
-            Claim::New { turn } => self.give_session(now, session, owner, timeout_ms, turn),
-        }
+        Some(self.sessions.decide(
+            now,
+            session,
+            me,
+            timeout_ms,
+            claim,
+            &mut self.ensemble,
+            &mut self.pipeline,
+        ))
     }
 }
 
@@ -288,10 +310,10 @@ impl Replica {
         }
         let asker = Asker::Learner { link, server };
         let claim = self.service.ensemble.claim(kept);
-        let of_reign = self.service.doubt(session, claim);
+        let of_reign = self.service.sessions.doubt(session, claim, &mut self.service.ensemble);
         let deferred_before = self.service.ensemble.deferred.next_number();
         let question = Question { asker, session, timeout_ms, claim, of_reign, deferred_before };
-        if !self.service.keep_question(question) {
+        if !self.service.sessions.keep_question(question, &mut self.service.ensemble) {
             let owns = self.on_learner_asks(now, server, session, timeout_ms, claim);
             self.service.ensemble.peer.answer_revalidate(link, session, owns);
         }
@@ -303,7 +325,7 @@ impl Replica {
             return;
         }
         for question in std::mem::take(&mut self.service.ensemble.questions.here) {
-            match self.service.has_to_wait(&question) {
+            match self.service.sessions.has_to_wait(&question, &self.service.ensemble) {
                 true => self.service.ensemble.questions.keep(question),
                 false => self.answer_question(now, question),
             }
@@ -331,7 +353,9 @@ impl Replica {
     fn answer_first_of(&mut self, now: Now, link: LinkId) -> bool {
         let of_link = self.service.ensemble.questions.of_learners.get(&link);
         let first = of_link.and_then(VecDeque::front).copied();
-        let Some(question) = first.filter(|first| !self.service.has_to_wait(first)) else {
+        let Some(question) =
+            first.filter(|first| !self.service.sessions.has_to_wait(first, &self.service.ensemble))
+        else {
             return false;
         };
         let questions = &mut self.service.ensemble.questions;
@@ -351,7 +375,15 @@ impl Replica {
                 let Some(connection) = self.connections.get_mut(slot) else { return };
                 if connection.is_open() {
                     let me = self.service.ensemble.me;
-                    let owns = self.service.decide(now, session, me, timeout_ms, claim);
+                    let owns = self.service.sessions.decide(
+                        now,
+                        session,
+                        me,
+                        timeout_ms,
+                        claim,
+                        &mut self.service.ensemble,
+                        &mut self.service.pipeline,
+                    );
                     if self.service.sessions.has_gone_on(session, claim, owns) {
                         self.service.on_session_moved(slot, connection);
                     } else {
@@ -378,7 +410,15 @@ impl Replica {
         timeout_ms: i32,
         claim: Claim,
     ) -> Option<Tenure> {
-        let owns = self.service.decide(now, session, server, timeout_ms, claim);
+        let owns = self.service.sessions.decide(
+            now,
+            session,
+            server,
+            timeout_ms,
+            claim,
+            &mut self.service.ensemble,
+            &mut self.service.pipeline,
+        );
         if let Some(theirs) = owns
             && let Some(&slot) = self.service.clients.by_session.get(&session)
             && let Some(connection) = self.connections.get_mut(slot)

@@ -56,7 +56,7 @@ impl Service {
         }
         while now.mono >= self.reaping.remove_at {
             let Some(path) = self.reaping.candidates.pop_front() else { return };
-            let Some(zxid) = self.next_zxid_for_write() else {
+            let Some(zxid) = self.pipeline.next_zxid_for_write(&mut self.ensemble) else {
                 self.reaping.candidates.clear();
                 return;
             };

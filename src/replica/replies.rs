@@ -6,7 +6,6 @@ use super::ensemble::ReplicaRole;
 use super::pipeline::InFlight;
 use super::service::Service;
 use crate::error::ErrorCode;
-use crate::id::Zxid;
 use crate::jute::{Bounded, Jute, begin_frame, end_frame};
 use crate::limits;
 use crate::planted::{self, PlantedBug};
@@ -118,7 +117,8 @@ impl Service {
         }
         end_frame(out, start);
         let bytes = out.len() - start;
-        self.on_replied(now, slot, connection, xid, Some(op), zxid, bytes);
+        connection.note_reply(now.wall, xid, Some(op), zxid);
+        self.on_reply_written(slot, connection, bytes);
         // No client looks at this reply, and it would wait for ever for the events of watches that are not there.
         if matches!(op, OpCode::SetWatches | OpCode::SetWatches2)
             && result == Err(ErrorCode::QuotaExceeded)
@@ -183,7 +183,8 @@ impl Service {
         let waited = now.mono.since_us(arrived) / 1000;
         connection.latency_ms.record(waited);
         self.stats.latency_ms.record(waited);
-        self.on_replied(now, slot, connection, answer.xid, answer.op, zxid, bytes);
+        connection.note_reply(now.wall, answer.xid, answer.op, zxid);
+        self.on_reply_written(slot, connection, bytes);
         if answer.unknown {
             self.close_taken(slot, connection);
         }
@@ -225,26 +226,12 @@ impl Service {
         let waited = now.mono.since_us(request.arrived) / 1000;
         connection.latency_ms.record(waited);
         self.stats.latency_ms.record(waited);
-        self.on_replied(now, slot, connection, request.xid, Some(request.op), zxid, bytes);
+        connection.note_reply(now.wall, request.xid, Some(request.op), zxid);
+        self.on_reply_written(slot, connection, bytes);
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what a reply leaves behind in the counters")]
-    fn on_replied(
-        &mut self,
-        now: Now,
-        slot: Slot,
-        connection: &mut Connection,
-        xid: i32,
-        op: Option<OpCode>,
-        zxid: Zxid,
-        bytes: usize,
-    ) {
-        connection.answered += 1;
-        connection.sent += 1;
-        connection.last_op = op;
-        connection.last_cxid = xid;
-        connection.last_zxid = zxid;
-        connection.last_response = now.wall;
+    /// A reply of so many bytes is in a connection's buffer.
+    fn on_reply_written(&mut self, slot: Slot, connection: &mut Connection, bytes: usize) {
         self.stats.packets_sent += 1;
         self.stats.record_response(bytes as u64);
         // A reply of any length is delivered, and requests wait when there is enough in the buffer:

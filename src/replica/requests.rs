@@ -2,10 +2,13 @@
 
 use super::Replica;
 use super::clients::Clients;
-use super::connection::{Answer, Connection, Slot, State, Waiting};
+use super::connection::{Answer, ClientRequest, Connection, Slot, State, Waiting};
+use super::ensemble::Ensemble;
 use super::ensemble::ReplicaRole;
 use super::pipeline::InFlight;
+use super::pipeline::Pipeline;
 use super::service::Service;
+use super::sessions::Sessions;
 use super::warm::{WARMED_TOGETHER, warm};
 use crate::error::ErrorCode;
 use crate::id::{ConnectionId, Zxid};
@@ -37,6 +40,39 @@ impl Clients {
     }
 }
 
+impl Pipeline {
+    /// Whether this leader makes no more transactions in its epoch: all its zxids are used up, or it
+    /// is about to lead no more.
+    pub(super) fn epoch_is_over(&self, ensemble: &Ensemble) -> bool {
+        ensemble.role == ReplicaRole::Leading
+            && !self.is_disk_full()
+            && ensemble.peer.zxid_after(self.prep.last()).is_none()
+    }
+
+    /// The zxid of a new write. `None`: there is no room for it on the disk.
+    pub(super) fn next_zxid_for_write(&mut self, ensemble: &mut Ensemble) -> Option<Zxid> {
+        if self.is_disk_full() {
+            return None;
+        }
+        ensemble.peer.zxid_after(self.prep.last())
+    }
+}
+
+impl Sessions {
+    /// The session was heard of.
+    pub(super) fn touch(&mut self, now: Now, connection: &Connection, ensemble: &mut Ensemble) {
+        let (session, timeout_ms) = (connection.session, connection.timeout_ms);
+        if connection.local {
+            self.local.touch_with(session, timeout_ms, now.mono);
+        } else if ensemble.proposes() {
+            // False: the session is being closed.
+            self.tracker.touch_with(session, timeout_ms, now.mono);
+        } else {
+            ensemble.touched.insert(session, timeout_ms);
+        }
+    }
+}
+
 impl Service {
     /// Lets frames wait, given in pieces.
     fn keep_early(&mut self, slot: Slot, connection: &mut Connection, pieces: &[&[u8]]) {
@@ -46,19 +82,6 @@ impl Service {
         for piece in pieces {
             connection.held_bytes += piece.len();
             connection.early.push(piece);
-        }
-    }
-
-    /// The session was heard of.
-    pub(super) fn touch(&mut self, now: Now, connection: &Connection) {
-        let (session, timeout_ms) = (connection.session, connection.timeout_ms);
-        if connection.local {
-            self.sessions.local.touch_with(session, timeout_ms, now.mono);
-        } else if self.ensemble.proposes() {
-            // False: the session is being closed.
-            self.sessions.tracker.touch_with(session, timeout_ms, now.mono);
-        } else {
-            self.ensemble.touched.insert(session, timeout_ms);
         }
     }
 
@@ -116,6 +139,8 @@ impl Service {
             }
             return;
         }
+        let body = input.rest();
+        let request = |op| ClientRequest { xid, op, body, large };
         match op {
             Some(OpCode::Sync)
                 if !self.ensemble.proposes()
@@ -125,9 +150,9 @@ impl Service {
                 self.stats.count_request(OpCode::Sync);
                 if self.ensemble.is_learning() {
                     let op = OpCode::Sync;
-                    self.forward(now, slot, connection, xid, op, input.rest(), large, None);
+                    self.forward(now, slot, connection, request(op), None);
                 } else {
-                    self.refuse_read_only(now, slot, connection, xid, OpCode::Sync, large);
+                    self.refuse_read_only(now, slot, connection, request(OpCode::Sync));
                 }
             }
             Some(op) if read::is_read(op) => {
@@ -140,7 +165,7 @@ impl Service {
                 if is_due && !takes_turns {
                     self.clients.prompt_reads += 1;
                     connection.latency_ms.record(0);
-                    self.answer_read(now, slot, connection, xid, op, input.rest());
+                    self.answer_read(now, slot, connection, xid, op, body);
                     self.clients.large_bytes -= large as usize;
                 } else {
                     self.hold(slot, connection, frame, arrived, after);
@@ -152,7 +177,7 @@ impl Service {
             }
             Some(OpCode::CloseSession) => {
                 self.stats.count_request(OpCode::CloseSession);
-                self.on_close_session(now, slot, connection, xid, large);
+                self.on_close_session(now, slot, connection, request(OpCode::CloseSession));
             }
             Some(
                 op @ (OpCode::Create
@@ -166,7 +191,7 @@ impl Service {
                 | OpCode::Reconfig),
             ) => {
                 self.stats.count_request(op);
-                self.on_write(now, slot, connection, xid, op, input.rest(), large);
+                self.on_write(now, slot, connection, request(op));
             }
             // Unknown, or not for clients: check alone, and what servers say to each other.
             // ZooKeeper: Request.isValid lets clients ask for deleteContainer, and nobody asks whether
@@ -193,31 +218,18 @@ impl Service {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "a request in pieces that were just decoded")]
     fn on_write(
         &mut self,
         now: Now,
         slot: Slot,
         connection: &mut Connection,
-        xid: i32,
-        op: OpCode,
-        body: &[u8],
-        large: u32,
+        request: ClientRequest<'_>,
     ) {
         if self.ensemble.role == ReplicaRole::Looking {
-            return self.refuse_read_only(now, slot, connection, xid, op, large);
+            return self.refuse_read_only(now, slot, connection, request);
         }
+        let ClientRequest { xid, op, body, large } = request;
         connection.longest_write = connection.longest_write.max(body.len());
-        let refusal = |err: ErrorCode| Answer {
-            xid,
-            op: Some(op),
-            err: err.code(),
-            zxid: None,
-            unknown: false,
-            large,
-            ends: false,
-        };
-        let raw = body;
         let decoded = RequestBody::decode(op, body);
         let body = match decoded {
             Ok(Some(body)) => Some(body),
@@ -236,8 +248,8 @@ impl Service {
             // The error changes nothing and can be had without: the reply waits for that zxid.
             _ => {
                 self.stats.requests_malformed += 1;
-                let after = self.newest_zxid();
-                let answer = refusal(ErrorCode::MarshallingError);
+                let after = self.pipeline.newest_zxid(&self.ensemble);
+                let answer = request.refusal(ErrorCode::MarshallingError);
                 return self.answer_in_turn(now, slot, connection, answer, after);
             }
         };
@@ -245,7 +257,7 @@ impl Service {
             && let Some(err) = self.screen(connection, op, body)
         {
             let is_planted = |bug| planted::is(self.options.planted, bug);
-            let mut answer = Answer { zxid: Some(Zxid::ZERO), ..refusal(err) };
+            let mut answer = Answer { zxid: Some(Zxid::ZERO), ..request.refusal(err) };
             if is_planted(PlantedBug::RefusedUnderLastXid) {
                 answer.xid = connection.last_cxid;
             }
@@ -260,16 +272,20 @@ impl Service {
         };
         if self.ensemble.is_learning() {
             let instead = upgraded.err();
-            return self.forward(now, slot, connection, xid, op, raw, large, instead);
+            return self.forward(now, slot, connection, request, instead);
         }
-        let Some(zxid) = self.next_zxid_for_write() else {
+        let Some(zxid) = self.pipeline.next_zxid_for_write(&mut self.ensemble) else {
             self.stats.writes_refused_disk_full += 1;
-            let answer = refusal(ErrorCode::SystemError);
+            let answer = request.refusal(ErrorCode::SystemError);
             return self.answer_in_turn(now, slot, connection, answer, Zxid::ZERO);
         };
         let digest_before = self.pipeline.prep.digest();
-        let (allowed, allowed_ephemerals) =
-            self.check_session(connection.session, self.ensemble.me, connection.scope());
+        let (allowed, allowed_ephemerals) = self.sessions.check_session(
+            connection.session,
+            self.ensemble.me,
+            connection.scope(),
+            &mut self.ensemble,
+        );
         let requester = Requester {
             session: connection.session,
             cxid: xid,
@@ -310,7 +326,7 @@ impl Service {
         if !self.ensemble.proposes() {
             return;
         }
-        let Some(zxid) = self.next_zxid_for_write() else { return };
+        let Some(zxid) = self.pipeline.next_zxid_for_write(&mut self.ensemble) else { return };
         let digest_before = self.pipeline.prep.digest();
         let requester = Requester {
             session: connection.session,
@@ -380,13 +396,9 @@ impl Service {
         now: Now,
         slot: Slot,
         connection: &mut Connection,
-        xid: i32,
-        op: OpCode,
-        large: u32,
+        request: ClientRequest<'_>,
     ) {
-        let err = ErrorCode::NotReadOnly.code();
-        let answer =
-            Answer { xid, op: Some(op), err, zxid: None, unknown: false, large, ends: false };
+        let answer = request.refusal(ErrorCode::NotReadOnly);
         self.answer_in_turn(now, slot, connection, answer, Zxid::ZERO);
     }
 
@@ -424,25 +436,9 @@ impl Service {
         }
     }
 
-    /// Whether this leader makes no more transactions in its epoch: all its zxids are used up, or it
-    /// is about to lead no more.
-    pub(super) fn epoch_is_over(&self) -> bool {
-        self.ensemble.role == ReplicaRole::Leading
-            && !self.pipeline.is_disk_full()
-            && self.ensemble.peer.zxid_after(self.pipeline.prep.last()).is_none()
-    }
-
     /// Whether an operation is for the next leader, which may be this server.
     pub(super) fn waits_for_next_leader(&self, op: OpCode) -> bool {
-        !read::is_read(op) && self.epoch_is_over()
-    }
-
-    /// The zxid of a new write. `None`: there is no room for it on the disk.
-    pub(super) fn next_zxid_for_write(&mut self) -> Option<Zxid> {
-        if self.pipeline.is_disk_full() {
-            return None;
-        }
-        self.ensemble.peer.zxid_after(self.pipeline.prep.last())
+        !read::is_read(op) && self.pipeline.epoch_is_over(&self.ensemble)
     }
 
     /// Proposes what was prepared for `request`.
@@ -475,7 +471,7 @@ impl Replica {
         let Some((connection, service)) = self.one(slot) else { return };
         if connection.state == State::Ready {
             // Once for all of them: it is one moment.
-            service.touch(now, connection);
+            service.sessions.touch(now, connection, &mut service.ensemble);
         }
         self.look_at_frames(now, slot, &mut frames);
         let Some((connection, service)) = self.one(slot) else { return };

@@ -1,10 +1,11 @@
 //! Whether the disk takes what a leader has to write: its log, and the small files of the epochs. A
 //! server without room does not stand for election.
 
+use super::ensemble::Ensemble;
 use super::ensemble::ReplicaRole;
 use super::pipeline::DiskFull;
 use super::pipeline::Pipeline;
-use super::service::Service;
+use crate::database::Database;
 use crate::io::{Completion, IoFailureKind, Op, Place, Token};
 use crate::time::{MonoUs, Now};
 use crate::zab::Epochs;
@@ -68,46 +69,54 @@ impl Pipeline {
     }
 }
 
-impl Service {
+impl Pipeline {
     /// The peer hears what is known of the room.
-    pub(super) fn tell_room(&mut self, now: Now) {
-        if self.ensemble.role != ReplicaRole::Alone {
-            let has_room = !self.pipeline.is_disk_full() && self.pipeline.room == Room::There;
-            self.ensemble.peer.set_room(now.mono, has_room);
+    pub(super) fn tell_room(&mut self, now: Now, ensemble: &mut Ensemble) {
+        if ensemble.role != ReplicaRole::Alone {
+            let has_room = !self.is_disk_full() && self.room == Room::There;
+            ensemble.peer.set_room(now.mono, has_room);
         }
     }
 
     /// A small file could not be written for want of room.
-    pub(super) fn lacks_room_for_files(&mut self, now: Now) {
-        let is_news = self.pipeline.room == Room::There;
-        self.pipeline.room = Room::LookAt(now.mono.plus_ms(RETRY_MS));
+    pub(super) fn lacks_room_for_files(&mut self, now: Now, ensemble: &mut Ensemble) {
+        let is_news = self.room == Room::There;
+        self.room = Room::LookAt(now.mono.plus_ms(RETRY_MS));
         if is_news {
-            self.tell_room(now);
+            self.tell_room(now, ensemble);
         }
     }
 
     /// One was written.
-    pub(super) fn has_room_for_files(&mut self, now: Now) {
-        if self.pipeline.room != Room::There {
-            self.pipeline.room = Room::There;
-            self.tell_room(now);
+    pub(super) fn has_room_for_files(&mut self, now: Now, ensemble: &mut Ensemble) {
+        if self.room != Room::There {
+            self.room = Room::There;
+            self.tell_room(now, ensemble);
         }
     }
 
     /// The end of such an attempt. False: it is another's.
-    pub(super) fn on_room_completion(&mut self, now: Now, completion: &Completion) -> bool {
-        if self.pipeline.room != Room::Looking(completion.token) {
+    pub(super) fn on_room_completion(
+        &mut self,
+        now: Now,
+        completion: &Completion,
+        database: &mut Database,
+        ensemble: &mut Ensemble,
+    ) -> bool {
+        if self.room != Room::Looking(completion.token) {
             return false;
         }
         match &completion.result {
             Ok(_) => {
                 tracing::info!("there is room for small files again");
-                self.has_room_for_files(now);
+                self.has_room_for_files(now, ensemble);
             }
-            Err(failure) if failure.kind == IoFailureKind::Full => self.lacks_room_for_files(now),
+            Err(failure) if failure.kind == IoFailureKind::Full => {
+                self.lacks_room_for_files(now, ensemble)
+            }
             Err(failure) => self.stop(format!("an epoch file cannot be written: {failure}")),
         }
-        self.run_steps(now);
+        self.run_steps(now, database, ensemble);
         true
     }
 }

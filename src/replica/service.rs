@@ -12,7 +12,6 @@ use std::rc::Rc;
 use super::clients::Clients;
 use super::ensemble::{Ensemble, ReplicaRole};
 use super::lines::Lines;
-use super::output::Fatal;
 use super::pipeline::Pipeline;
 use super::reap::Reaping;
 use super::sessions::Sessions;
@@ -44,12 +43,6 @@ pub(super) struct Service {
     pub now: Now,
     /// No client is accepted any more; what is in flight is waited for.
     pub shutting_down: bool,
-    /// Why the process must stop, until the edge has taken it.
-    ///
-    /// Invariant: `stopped` is set since it was set.
-    pub fatal: Option<Fatal>,
-    /// Nothing more is given to the disk, and so nothing is committed.
-    pub stopped: bool,
 }
 
 impl Service {
@@ -82,8 +75,6 @@ impl Service {
             lines: Lines::default(),
             now,
             shutting_down: false,
-            fatal: None,
-            stopped: false,
             database,
             options,
         }

@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use super::connection::{Answer, Connection, Slot, State, Waiting};
+use super::Stats;
+use super::clients::Clients;
+use super::connection::{ClientRequest, Connection, Slot, State, Waiting};
 use super::ensemble::ReplicaRole;
 use super::pipeline::InFlight;
+use super::pipeline::Pipeline;
 use super::service::Service;
 use super::work::Weight;
 use super::{Replica, ReplicaOptions};
@@ -62,6 +65,29 @@ impl Sessions {
             expired_up_to: Zxid::ZERO,
             expired: Vec::new(),
         }
+    }
+}
+
+impl Sessions {
+    /// Whether the ends of sessions that were proposed last are all applied, or nobody waits for them
+    /// any more. Until then no others are proposed: they would be applied in one piece.
+    pub(super) fn may_expire(&self, pipeline: &Pipeline) -> bool {
+        pipeline.in_flight.front().is_none_or(|request| request.zxid > self.expired_up_to)
+    }
+}
+
+impl Clients {
+    pub(super) fn respond(
+        &mut self,
+        slot: Slot,
+        connection: &mut Connection,
+        response: ConnectResponse,
+        stats: &mut Stats,
+    ) {
+        self.prepare_buffer(slot, connection);
+        response.encode_frame(&mut connection.out);
+        connection.sent += 1;
+        stats.packets_sent += 1;
     }
 }
 
@@ -170,11 +196,11 @@ impl Service {
             self.forward_create_session(now, slot, connection);
             return false;
         }
-        if self.epoch_is_over() {
+        if self.pipeline.epoch_is_over(&self.ensemble) {
             self.park(now, slot, connection);
             return false;
         }
-        let Some(zxid) = self.next_zxid_for_write() else {
+        let Some(zxid) = self.pipeline.next_zxid_for_write(&mut self.ensemble) else {
             self.stats.writes_refused_disk_full += 1;
             let begins = self.begin_unlogged_session(now, slot, connection);
             if !begins {
@@ -219,7 +245,12 @@ impl Service {
             );
         }
         let read_only = connection.read_only.map(|_| self.ensemble.read_only);
-        self.respond(slot, connection, ConnectResponse::refused(read_only));
+        self.clients.respond(
+            slot,
+            connection,
+            ConnectResponse::refused(read_only),
+            &mut self.stats,
+        );
         self.close_taken(slot, connection);
     }
 
@@ -237,14 +268,7 @@ impl Service {
             password: password(connection.session),
             read_only: connection.read_only.map(|_| self.ensemble.read_only),
         };
-        self.respond(slot, connection, response);
-    }
-
-    fn respond(&mut self, slot: Slot, connection: &mut Connection, response: ConnectResponse) {
-        self.clients.prepare_buffer(slot, connection);
-        response.encode_frame(&mut connection.out);
-        connection.sent += 1;
-        self.stats.packets_sent += 1;
+        self.clients.respond(slot, connection, response, &mut self.stats);
     }
 
     /// A client closes its session.
@@ -253,21 +277,19 @@ impl Service {
         now: Now,
         slot: Slot,
         connection: &mut Connection,
-        xid: i32,
-        large: u32,
+        request: ClientRequest<'_>,
     ) {
         let session = connection.session;
         if connection.local {
-            self.close_local_session(now, slot, connection, xid, large);
-            return;
+            return self.close_local_session(now, slot, connection, request);
         }
-        let op = OpCode::CloseSession;
         match self.ensemble.role {
             ReplicaRole::Looking => {
-                return self.refuse_read_only(now, slot, connection, xid, op, large);
+                return self.refuse_read_only(now, slot, connection, request);
             }
             ReplicaRole::Learning => {
-                self.forward(now, slot, connection, xid, op, &[], large, None);
+                // Its body says nothing, whatever is in it.
+                self.forward(now, slot, connection, ClientRequest { body: &[], ..request }, None);
                 if connection.is_open() {
                     connection.state = State::Ending;
                 }
@@ -275,10 +297,8 @@ impl Service {
             }
             ReplicaRole::Alone | ReplicaRole::Leading => {}
         }
-        if !self.propose_close_session(now, session, Some(slot), xid, large) {
-            let op = Some(op);
-            let err = ErrorCode::SystemError.code();
-            let answer = Answer { xid, op, err, zxid: None, unknown: false, large, ends: false };
+        if !self.propose_close_session(now, session, Some(slot), request.xid, request.large) {
+            let answer = request.refusal(ErrorCode::SystemError);
             return self.answer_in_turn(now, slot, connection, answer, Zxid::ZERO);
         }
         connection.queue.push_back(Waiting::Write);
@@ -294,7 +314,7 @@ impl Service {
         xid: i32,
         large: u32,
     ) -> bool {
-        let Some(zxid) = self.next_zxid_for_write() else {
+        let Some(zxid) = self.pipeline.next_zxid_for_write(&mut self.ensemble) else {
             self.stats.writes_refused_disk_full += 1;
             return false;
         };
@@ -314,15 +334,6 @@ impl Service {
         };
         self.propose(txn, request);
         true
-    }
-
-    /// Whether the ends of sessions that were proposed last are all applied, or nobody waits for them
-    /// any more. Until then no others are proposed: they would be applied in one piece.
-    pub(super) fn may_expire(&self) -> bool {
-        self.pipeline
-            .in_flight
-            .front()
-            .is_none_or(|request| request.zxid > self.sessions.expired_up_to)
     }
 }
 
@@ -499,7 +510,9 @@ impl Replica {
             return;
         }
         self.expire_local_sessions(now);
-        if !self.service.ensemble.proposes() || !self.service.may_expire() {
+        if !self.service.ensemble.proposes()
+            || !self.service.sessions.may_expire(&self.service.pipeline)
+        {
             return;
         }
         let mut expired = std::mem::take(&mut self.service.sessions.expired);

@@ -8,8 +8,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::Replica;
+use super::clients::Clients;
 use super::connection::{Slot, State};
-use super::service::Service;
 use crate::limits::EXPIRY_LOOK_MS;
 use crate::time::{MonoUs, Now};
 
@@ -56,11 +56,11 @@ fn due_ms(heard: MonoUs, timeout_ms: i32) -> u64 {
     heard.as_ms().saturating_add(u64::try_from(timeout_ms).unwrap_or(0))
 }
 
-impl Service {
+impl Clients {
     /// How many stand in the buckets.
     #[cfg(test)]
     pub(super) fn silent_connections_kept(&self) -> usize {
-        self.clients.silence.buckets.values().map(Vec::len).sum()
+        self.silence.buckets.values().map(Vec::len).sum()
     }
 }
 

@@ -200,7 +200,7 @@ impl Service {
         if connection.is_open() {
             return early;
         }
-        self.release_steps(queue);
+        self.clients.release_steps(queue, &mut self.ensemble);
         Early::default()
     }
 
@@ -405,7 +405,7 @@ impl Replica {
         connection.epoch = service.ensemble.epoch;
         if connection.state == State::Connecting {
             let queue = std::mem::take(&mut connection.queue);
-            service.release_steps(queue);
+            service.clients.release_steps(queue, &mut service.ensemble);
             if service.propose_create_session(now, slot, connection) {
                 self.on_session_created(now, slot);
             }

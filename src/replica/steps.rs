@@ -26,12 +26,13 @@
 use std::collections::VecDeque;
 
 use super::backlog::Backlog;
+use super::ensemble::Ensemble;
 use super::ensemble::ReplicaRole;
 use super::pipeline::Pipeline;
 use super::room::Room;
-use super::service::Service;
 use super::tree::Reason;
 use super::{Reload, Reloaded, Replica};
+use crate::database::Database;
 use crate::id::{Epoch, Zxid};
 use crate::io::{Completion, IoFailureKind, Op, Owner, Place, Token};
 use crate::planted::{self, PlantedBug};
@@ -238,13 +239,13 @@ impl Pipeline {
     }
 }
 
-impl Service {
+impl Pipeline {
     /// Takes out of a `Ready` what concerns the disk and the links. If that freezes the database, the
     /// rest of it waits. The tree that a restoration means is the database already.
-    pub(super) fn plan_disk(&mut self, now: Now, ready: &mut Ready) {
-        let steps = &mut self.pipeline.steps;
-        self.ensemble.links.append(&mut ready.send);
-        self.ensemble.log_reads.append(&mut ready.log_reads);
+    pub(super) fn plan_disk(&mut self, now: Now, ready: &mut Ready, ensemble: &mut Ensemble) {
+        let steps = &mut self.steps;
+        ensemble.links.append(&mut ready.send);
+        ensemble.log_reads.append(&mut ready.log_reads);
         if let Some(zxid) = ready.truncate.take() {
             steps.push(Step::Truncate(zxid));
             steps.backlog.set_end(zxid);
@@ -255,24 +256,24 @@ impl Service {
             } else {
                 steps.push_restore(zxid);
             }
-            if let Some(unlogged) = &mut self.ensemble.unlogged {
+            if let Some(unlogged) = &mut ensemble.unlogged {
                 unlogged.on_tree(zxid);
             }
         }
-        match &mut self.ensemble.unlogged {
-            None => ready.append.drain(..).for_each(|txn| self.pipeline.steps.backlog.push(txn)),
+        match &mut ensemble.unlogged {
+            None => ready.append.drain(..).for_each(|txn| self.steps.backlog.push(txn)),
             // ZooKeeper: ObserverZooKeeperServer. What is not kept need not be waited for.
             Some(unlogged) => {
                 if let Some(last) = unlogged.put(&mut ready.append) {
-                    self.ensemble.peer.handle_synced(last);
+                    ensemble.peer.handle_synced(last);
                 }
             }
         }
-        let steps = &mut self.pipeline.steps;
+        let steps = &mut self.steps;
         let too_much = steps.backlog.is_too_much();
         if let Some(epochs) = ready.epochs.take() {
             let may_vouch =
-                self.ensemble.unlogged.as_mut().is_none_or(|unlogged| unlogged.may_vouch(epochs));
+                ensemble.unlogged.as_mut().is_none_or(|unlogged| unlogged.may_vouch(epochs));
             match may_vouch {
                 true => steps.push_epochs(epochs),
                 false => steps.push_accepted(epochs),
@@ -292,18 +293,23 @@ impl Service {
         if let Some(token) = ready.durable.take() {
             steps.push(Step::Durable(token));
         }
-        if too_much && self.ensemble.role != ReplicaRole::Alone && !steps.is_frozen() {
-            self.ensemble.peer.leave(now.mono, "the disk does not keep up with the transactions");
+        if too_much && ensemble.role != ReplicaRole::Alone && !steps.is_frozen() {
+            ensemble.peer.leave(now.mono, "the disk does not keep up with the transactions");
         }
     }
 
     /// Does the steps that can be done. True if something came of it for the log or the peer.
-    pub(super) fn run_steps(&mut self, now: Now) -> bool {
+    pub(super) fn run_steps(
+        &mut self,
+        now: Now,
+        database: &mut Database,
+        ensemble: &mut Ensemble,
+    ) -> bool {
         let mut moved = false;
         while !self.stopped {
-            let steps = &mut self.pipeline.steps;
+            let steps = &mut self.steps;
             let Some(first) = steps.planned.front() else { return moved };
-            if steps.phase == StepPhase::Waiting && self.pipeline.txnlog.synced() < first.after {
+            if steps.phase == StepPhase::Waiting && self.txnlog.synced() < first.after {
                 return moved;
             }
             let done = match first.step {
@@ -312,28 +318,25 @@ impl Service {
                         steps.phase == StepPhase::Waiting,
                         "what is under way is a step before it"
                     );
-                    assert!(
-                        self.pipeline.txnlog.synced() >= first.after,
-                        "the log is durable until there"
-                    );
+                    assert!(self.txnlog.synced() >= first.after, "the log is durable until there");
                     true
                 }
-                Step::Epochs(epochs) => self.pipeline.write_epochs(epochs),
-                Step::Truncate(zxid) => self.truncate(zxid),
-                Step::Restore(zxid) => self.restore_on_disk(now, zxid),
+                Step::Epochs(epochs) => self.write_epochs(epochs),
+                Step::Truncate(zxid) => self.truncate(zxid, database, ensemble),
+                Step::Restore(zxid) => self.restore_on_disk(now, zxid, database, ensemble),
             };
             if !done {
                 return moved;
             }
             moved = true;
-            match self.pipeline.steps.pop() {
+            match self.steps.pop() {
                 Step::Vouch(vouched) => {
                     let durable = Durable::as_the_disk_says();
                     let sends = vouched.into_iter().map(|vouch| vouch.release(&durable));
-                    self.ensemble.links.extend(sends);
+                    ensemble.links.extend(sends);
                 }
                 Step::Durable(token) => {
-                    self.ensemble.peer.handle_durable(now.mono, token);
+                    ensemble.peer.handle_durable(now.mono, token);
                 }
                 Step::Epochs(_) => {}
                 Step::Truncate(_) | Step::Restore(_) => unreachable!("others end these"),
@@ -345,11 +348,17 @@ impl Service {
     // ---- epochs
 
     /// One of the replica's own operations is done.
-    pub(super) fn on_file_completion(&mut self, now: Now, completion: Completion) {
-        if self.on_room_completion(now, &completion) {
+    pub(super) fn on_file_completion(
+        &mut self,
+        now: Now,
+        completion: Completion,
+        database: &mut Database,
+        ensemble: &mut Ensemble,
+    ) {
+        if self.on_room_completion(now, &completion, database, ensemble) {
             return;
         }
-        let steps = &mut self.pipeline.steps;
+        let steps = &mut self.steps;
         let StepPhase::File(token, after, origin_file) = steps.phase else { return };
         if token != completion.token {
             return;
@@ -359,8 +368,8 @@ impl Service {
             Ok(_) => {
                 steps.epochs_on_disk = Some(after);
                 steps.origin_file = origin_file;
-                self.has_room_for_files(now);
-                self.run_steps(now);
+                self.has_room_for_files(now, ensemble);
+                self.run_steps(now, database, ensemble);
             }
             Err(failure) if failure.kind == IoFailureKind::Full => {
                 // What was to be sent behind it would not be true.
@@ -372,9 +381,9 @@ impl Service {
                 let unwritten: Vec<u64> = steps.planned.iter().filter_map(durable).collect();
                 steps.planned.retain(|planned| planned.step.is_cut());
                 steps.epochs_planned = steps.epochs_on_disk;
-                self.lacks_room_for_files(now);
+                self.lacks_room_for_files(now, ensemble);
                 let reason = "no room on the disk for an epoch file";
-                self.ensemble.peer.leave_unwritten(now.mono, reason, &unwritten);
+                ensemble.peer.leave_unwritten(now.mono, reason, &unwritten);
             }
             Err(failure) => self.stop(format!("an epoch file cannot be written: {failure}")),
         }
@@ -382,21 +391,26 @@ impl Service {
 
     // ---- truncate
 
-    fn truncate(&mut self, zxid: Zxid) -> bool {
-        match self.pipeline.steps.phase {
+    pub(super) fn truncate(
+        &mut self,
+        zxid: Zxid,
+        database: &mut Database,
+        ensemble: &mut Ensemble,
+    ) -> bool {
+        match self.steps.phase {
             StepPhase::Waiting => {
                 tracing::warn!(
-                    %zxid, log = %self.pipeline.txnlog.appended(),
+                    %zxid, log = %self.txnlog.appended(),
                     "cutting off transactions that the ensemble never committed"
                 );
-                self.close_log();
-                self.pipeline.steps.phase = StepPhase::Closing;
-                self.truncate(zxid)
+                self.close_log(database, ensemble);
+                self.steps.phase = StepPhase::Closing;
+                self.truncate(zxid, database, ensemble)
             }
-            StepPhase::Closing if self.pipeline.is_log_closed() => {
-                let database = self.database.last_processed() > zxid;
-                self.pipeline.reload = Some(Reload { truncate: zxid, database });
-                self.pipeline.steps.phase = StepPhase::Reloading;
+            StepPhase::Closing if self.is_log_closed() => {
+                let database = database.last_processed() > zxid;
+                self.reload = Some(Reload { truncate: zxid, database });
+                self.steps.phase = StepPhase::Reloading;
                 false
             }
             StepPhase::Closing
@@ -407,9 +421,9 @@ impl Service {
         }
     }
 
-    fn close_log(&mut self) {
-        self.pipeline.txnlog.close();
-        self.give_up_snapshots();
+    pub(super) fn close_log(&mut self, database: &mut Database, ensemble: &mut Ensemble) {
+        self.txnlog.close();
+        self.give_up_snapshots(database, ensemble);
     }
 
     /// The state at the cut cannot be had from the files. What is applied stays, and what was only logged
@@ -420,36 +434,47 @@ impl Service {
     /// 2. it cannot; were its log left alone and 1:9 forgotten in memory, it might lead from 1:8
     /// 3. after its next start 1:9 is there again, in the middle of what it led with
     /// ```
-    fn on_not_held(&mut self, now: Now) {
-        let applied = self.database.last_processed();
-        if self.pipeline.txnlog.appended() > applied {
-            self.write_tree(now, applied);
+    pub(super) fn on_not_held(
+        &mut self,
+        now: Now,
+        database: &mut Database,
+        ensemble: &mut Ensemble,
+    ) {
+        let applied = database.last_processed();
+        if self.txnlog.appended() > applied {
+            self.write_tree(now, applied, database);
         } else {
-            self.on_tree_kept(now, applied);
+            self.on_tree_kept(now, applied, ensemble);
         }
     }
 
     /// The cut is done: the log goes on behind `zxid`.
-    fn on_cut_done(&mut self, zxid: Zxid) {
-        let random = self.ensemble.random();
-        self.pipeline.txnlog.reopen(zxid, random);
-        self.pipeline.newest_snapshot = self.pipeline.newest_snapshot.min(zxid);
-        let done = self.pipeline.steps.pop();
+    pub(super) fn on_cut_done(&mut self, zxid: Zxid, ensemble: &mut Ensemble) {
+        let random = ensemble.random();
+        self.txnlog.reopen(zxid, random);
+        self.newest_snapshot = self.newest_snapshot.min(zxid);
+        let done = self.steps.pop();
         assert!(done.is_cut(), "{done:?} is none");
     }
 
     // ---- restore
 
-    fn restore_on_disk(&mut self, now: Now, zxid: Zxid) -> bool {
-        match self.pipeline.steps.phase {
+    pub(super) fn restore_on_disk(
+        &mut self,
+        now: Now,
+        zxid: Zxid,
+        database: &mut Database,
+        ensemble: &mut Ensemble,
+    ) -> bool {
+        match self.steps.phase {
             StepPhase::Waiting => {
-                self.close_log();
-                self.pipeline.steps.phase = StepPhase::Closing;
-                self.restore_on_disk(now, zxid)
+                self.close_log(database, ensemble);
+                self.steps.phase = StepPhase::Closing;
+                self.restore_on_disk(now, zxid, database, ensemble)
             }
-            StepPhase::Closing if self.pipeline.is_log_closed() => {
-                self.write_tree(now, zxid);
-                self.pipeline.steps.thaw();
+            StepPhase::Closing if self.is_log_closed() => {
+                self.write_tree(now, zxid, database);
+                self.steps.thaw();
                 false
             }
             StepPhase::Closing
@@ -461,38 +486,41 @@ impl Service {
     }
 
     /// Begins to write the database, which is that of `zxid`, while the log is closed.
-    fn write_tree(&mut self, now: Now, zxid: Zxid) {
-        let last = self.database.last_processed();
+    pub(super) fn write_tree(&mut self, now: Now, zxid: Zxid, database: &mut Database) {
+        let last = database.last_processed();
         assert!(last == zxid, "the database stands still: it is at {last}, meant is {zxid}");
-        self.pipeline.steps.phase = StepPhase::Snapshot(zxid);
-        self.pipeline.begin_snapshot_alone(now, &mut self.database);
+        self.steps.phase = StepPhase::Snapshot(zxid);
+        self.begin_snapshot_alone(now, database);
     }
 
     /// The tree is on the disk.
-    pub(super) fn on_tree_written(&mut self, now: Now) {
-        let StepPhase::Snapshot(zxid) = self.pipeline.steps.phase else {
-            unreachable!("it was written")
-        };
+    pub(super) fn on_tree_written(
+        &mut self,
+        now: Now,
+        database: &mut Database,
+        ensemble: &mut Ensemble,
+    ) {
+        let StepPhase::Snapshot(zxid) = self.steps.phase else { unreachable!("it was written") };
         // What the ensemble never committed must not come back behind it.
-        if self.pipeline.txnlog.appended() > zxid || self.pipeline.newest_snapshot > zxid {
-            self.pipeline.reload = Some(Reload { truncate: zxid, database: false });
-            self.pipeline.steps.phase = StepPhase::CuttingBehind(zxid);
+        if self.txnlog.appended() > zxid || self.newest_snapshot > zxid {
+            self.reload = Some(Reload { truncate: zxid, database: false });
+            self.steps.phase = StepPhase::CuttingBehind(zxid);
             return;
         }
-        self.on_tree_kept(now, zxid);
-        self.run_steps(now);
+        self.on_tree_kept(now, zxid, ensemble);
+        self.run_steps(now, database, ensemble);
     }
 
     /// The files end with the tree of `zxid`.
-    fn on_tree_kept(&mut self, now: Now, zxid: Zxid) {
-        let steps = &mut self.pipeline.steps;
+    pub(super) fn on_tree_kept(&mut self, now: Now, zxid: Zxid, ensemble: &mut Ensemble) {
+        let steps = &mut self.steps;
         if let Some(Planned { step: Step::Truncate(_), .. }) = steps.planned.front() {
             steps.backlog.set_end(zxid);
             // What was to wait for the log up to the cut would wait for ever.
             steps.planned.iter_mut().for_each(|planned| planned.after = planned.after.min(zxid));
-            self.ensemble.peer.handle_not_cut(now.mono, zxid);
+            ensemble.peer.handle_not_cut(now.mono, zxid);
         }
-        self.on_cut_done(zxid);
+        self.on_cut_done(zxid, ensemble);
     }
 }
 
@@ -502,7 +530,9 @@ impl Replica {
         self.service.now = now;
         let reloaded = match result {
             Ok(reloaded) => reloaded,
-            Err(reason) => return self.service.stop(format!("the log cannot be cut: {reason}")),
+            Err(reason) => {
+                return self.service.pipeline.stop(format!("the log cannot be cut: {reason}"));
+            }
         };
         let phase = self.service.pipeline.steps.phase;
         let first = self.service.pipeline.steps.planned.front().expect("it is the first step");
@@ -510,21 +540,26 @@ impl Replica {
             (Step::Truncate(zxid), StepPhase::Reloading, Reloaded::Cut(recovered)) => {
                 self.on_truncated(now, *zxid, recovered);
             }
-            (Step::Truncate(_), StepPhase::Reloading, Reloaded::NotHeld) => {
-                self.service.on_not_held(now)
-            }
+            (Step::Truncate(_), StepPhase::Reloading, Reloaded::NotHeld) => self
+                .service
+                .pipeline
+                .on_not_held(now, &mut self.service.database, &mut self.service.ensemble),
             (Step::Truncate(_) | Step::Restore(_), StepPhase::CuttingBehind(at), reloaded) => {
                 if let Reloaded::NotHeld = reloaded {
-                    return self.service.stop(format!(
+                    return self.service.pipeline.stop(format!(
                         "the snapshot of {at} that was just written cannot be read: the disk does not \
                          keep what it is given"
                     ));
                 }
-                self.service.on_tree_kept(now, at);
+                self.service.pipeline.on_tree_kept(now, at, &mut self.service.ensemble);
             }
             (step, phase, _) => unreachable!("{step:?} asks for no reload while it is {phase:?}"),
         }
-        self.service.run_steps(now);
+        self.service.pipeline.run_steps(
+            now,
+            &mut self.service.database,
+            &mut self.service.ensemble,
+        );
         self.follow_peer(now);
     }
 
@@ -533,7 +568,7 @@ impl Replica {
             self.replace_database(now, recovered.database, Reason::Cut);
             let last = self.service.database.last_processed();
             if last < zxid && zxid.counter() != 0 {
-                return self.service.stop(format!(
+                return self.service.pipeline.stop(format!(
                     "the log was cut behind {zxid}, and what is left of it ends at {last}"
                 ));
             }
@@ -542,6 +577,6 @@ impl Replica {
         if let Some(unlogged) = &mut self.service.ensemble.unlogged {
             unlogged.on_cut(zxid);
         }
-        self.service.on_cut_done(zxid);
+        self.service.pipeline.on_cut_done(zxid, &mut self.service.ensemble);
     }
 }

@@ -3,6 +3,7 @@
 
 use super::Replica;
 use super::ensemble::Ensemble;
+use super::pipeline::Pipeline;
 use super::service::Service;
 use super::transfer::Transfer;
 use crate::database::Database;
@@ -60,9 +61,29 @@ impl Ensemble {
     }
 }
 
+impl Ensemble {
+    pub(super) fn give_up_outgoing(&mut self, database: &mut Database) {
+        if let Some((writer, transfer)) = self.outgoing.take() {
+            tracing::info!(bytes = transfer.bytes(), "nobody gets the whole tree any more");
+            writer.abandon(database);
+        }
+    }
+}
+
+impl Pipeline {
+    /// Nobody holds the database any more: it is about to be replaced, or files are about to be cut.
+    pub(super) fn give_up_snapshots(&mut self, database: &mut Database, ensemble: &mut Ensemble) {
+        // The step that waits for its end would wait for ever.
+        assert!(!self.steps.writes_tree(), "a tree that a step waits for is not given up");
+        ensemble.give_up_outgoing(database);
+        self.snapshots.give_up(database);
+    }
+
+    // ---- in
+}
+
 impl Service {
     // ---- out
-
     /// Begins to send the tree if a learner waits for it and nobody else holds the database, and
     /// gives the next piece.
     pub(super) fn poll_outgoing(&mut self) {
@@ -81,7 +102,7 @@ impl Service {
             self.ensemble.outgoing = Some((writer, Transfer::begin(self.now.mono)));
         }
         if !self.ensemble.peer.sends_snapshot() {
-            return self.give_up_outgoing();
+            return self.ensemble.give_up_outgoing(&mut self.database);
         }
         if !self.ensemble.peer.wants_snapshot_piece() {
             return;
@@ -104,23 +125,6 @@ impl Service {
             }
         }
     }
-
-    fn give_up_outgoing(&mut self) {
-        if let Some((writer, transfer)) = self.ensemble.outgoing.take() {
-            tracing::info!(bytes = transfer.bytes(), "nobody gets the whole tree any more");
-            writer.abandon(&mut self.database);
-        }
-    }
-
-    /// Nobody holds the database any more: it is about to be replaced, or files are about to be cut.
-    pub(super) fn give_up_snapshots(&mut self) {
-        // The step that waits for its end would wait for ever.
-        assert!(!self.pipeline.steps.writes_tree(), "a tree that a step waits for is not given up");
-        self.give_up_outgoing();
-        self.pipeline.snapshots.give_up(&mut self.database);
-    }
-
-    // ---- in
 
     pub(super) fn on_snapshot_begins(&mut self, zxid: Zxid, digest: Option<i64>) {
         tracing::info!(%zxid, "receiving the leader's whole tree");
@@ -151,7 +155,9 @@ impl Replica {
     /// Another tree takes the place of ours, and does not continue it: whoever has seen ours must
     /// begin anew.
     pub(super) fn replace_database(&mut self, now: Now, database: Database, reason: Reason) {
-        self.service.give_up_snapshots();
+        self.service
+            .pipeline
+            .give_up_snapshots(&mut self.service.database, &mut self.service.ensemble);
         self.close_all_clients();
         self.service.database = database;
         let reset = match reason {

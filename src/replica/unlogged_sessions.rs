@@ -59,7 +59,9 @@ impl Service {
     pub(super) fn log_session(&mut self, now: Now, session: SessionId) -> bool {
         let timeout_ms =
             self.sessions.local.timeout_ms(session).unwrap_or(self.sessions.timeouts.max_ms);
-        let Some(zxid) = self.next_zxid_for_write() else { return false };
+        let Some(zxid) = self.pipeline.next_zxid_for_write(&mut self.ensemble) else {
+            return false;
+        };
         self.sessions.tracker.add(session, timeout_ms, now.mono);
         let digest_before = self.pipeline.prep.digest();
         let (database, wall) = (&self.database, now.wall);

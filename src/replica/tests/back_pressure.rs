@@ -222,7 +222,7 @@ fn connections_that_are_gone_are_forgotten_long_before_their_timeout() {
         h.close(conn);
         h.advance_ms(1000);
     }
-    let kept = h.replica.service.silent_connections_kept();
+    let kept = h.replica.service.clients.silent_connections_kept();
     assert!(kept <= 90, "{kept} are known, of which none is there");
 }
 

@@ -629,7 +629,8 @@ fn a_local_session_that_becomes_global_with_the_last_zxid_writes_in_the_next_epo
         let conn = harness.open();
         harness.send_connect(conn, new_session());
         harness.take_frames(conn);
-        let last = harness.replica.service.newest_zxid();
+        let service = &harness.replica.service;
+        let last = service.pipeline.newest_zxid(&service.ensemble);
         harness.peer().last_zxid = last.next();
         harness.send(conn, 1, OpCode::Create, &create("/e", b"", flags));
         let proposed = commit_proposed(&mut harness);

@@ -1,8 +1,8 @@
 //! Whether this server keeps up with what other servers send.
 
 use super::Replica;
+use super::cost::Weight;
 use super::service::Service;
-use super::work::Weight;
 use crate::link::LinkId;
 
 impl Service {

@@ -2,8 +2,8 @@
 
 use super::Replica;
 use super::connection::{Slot, State, Waiting};
+use super::cost::EVENTS_PER_UNIT;
 use super::pipeline::InFlight;
-use super::work::EVENTS_PER_UNIT;
 use crate::database::{Applied, Fired};
 use crate::limits;
 use crate::planted::{self, PlantedBug};

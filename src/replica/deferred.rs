@@ -18,7 +18,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use hashbrown::HashMap;
 
-use super::work::Weight;
+use super::cost::Weight;
 use crate::acl;
 use crate::id::{ServerId, SessionId};
 use crate::limits;

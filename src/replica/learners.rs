@@ -1,6 +1,7 @@
 //! The leader's part for clients of other servers: their requests, and whose their sessions are.
 
 use super::Replica;
+use super::cost::Weight;
 use super::deferred::Due;
 use super::ensemble::Ensemble;
 use super::ensemble::ReplicaRole;
@@ -8,7 +9,6 @@ use super::pipeline::InFlight;
 use super::pipeline::Pipeline;
 use super::service::Service;
 use super::sessions::Sessions;
-use super::work::Weight;
 use crate::error::ErrorCode;
 use crate::id::{ServerId, SessionId, Zxid};
 use crate::jute::Jute;

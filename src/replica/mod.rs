@@ -22,12 +22,14 @@ mod clients;
 mod closing;
 mod commit;
 mod connection;
+mod cost;
 mod deferred;
 mod disk;
 mod early;
 mod ensemble;
 mod forward;
 mod learners;
+mod line;
 mod lines;
 mod local;
 mod memory;
@@ -64,7 +66,7 @@ mod work;
 
 use std::net::SocketAddr;
 
-use work::Weight;
+use cost::Weight;
 
 pub use memory::Held;
 pub use options::ReplicaOptions;

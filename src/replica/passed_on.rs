@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 use hashbrown::HashMap;
 
 use super::connection::Forwarded;
-use super::work::Weight;
+use super::cost::Weight;
 use crate::id::SessionId;
 use crate::limits;
 

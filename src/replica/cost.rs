@@ -1,0 +1,217 @@
+//! What a request, a transaction and its events cost, in units of about a microsecond, told before they are done.
+//!
+//! A cost is a guess from lengths and counts that are at hand. It never depends on a clock, so that equal inputs give
+//! equal turns.
+
+use super::connection::Connection;
+use super::service::Service;
+use crate::acl::{self, Identity};
+use crate::id::SessionId;
+use crate::jute::{Decoder, Jute};
+use crate::limits;
+use crate::processor::read::{self};
+use crate::proto::OpCode;
+use crate::proto::request::RequestHeader;
+use crate::proto::txn::{Txn, TxnBody};
+use crate::zab::ForwardedRequest;
+
+/// Events that are written in one unit.
+pub(super) const EVENTS_PER_UNIT: usize = 10;
+
+/// What a request may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Weight {
+    /// Not much more than most do.
+    Light,
+    /// More than [`limits::HEAVY_WORK_UNITS`].
+    Heavy,
+}
+
+/// What a request costs at most, as far as can be told.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cost {
+    /// Here.
+    pub units: u32,
+    /// Where it is carried out: of what a learner passes on, on the leader.
+    pub weight: Weight,
+    pub is_write: bool,
+}
+
+/// What it takes to ask the ACL of each node in a list of so many bytes about all of the identities.
+pub(super) fn units_of_checks(bytes: usize, identities: &[Identity]) -> usize {
+    /// The shortest operation on a node: its header, and a path.
+    const OPERATION_BYTES: usize = 16;
+    let checks = bytes / OPERATION_BYTES * (identities.len() / limits::IDENTITIES_PER_EVENT);
+    checks / EVENTS_PER_UNIT
+}
+
+pub(super) fn in_units(units: usize) -> u32 {
+    u32::try_from(units).unwrap_or(u32::MAX)
+}
+
+impl Weight {
+    pub fn of(units: u32) -> Weight {
+        if units > limits::HEAVY_WORK_UNITS { Weight::Heavy } else { Weight::Light }
+    }
+}
+
+impl Service {
+    /// What it takes to apply a transaction beyond what each takes, with the events that it may make.
+    pub(super) fn units_of_applying(&self, txn: &Txn) -> u32 {
+        let bytes_per_unit = match txn.header().op {
+            OpCode::Multi | OpCode::CloseSession => limits::LIST_BYTES_PER_UNIT,
+            _ => limits::COPIED_BYTES_PER_UNIT,
+        };
+        let (body, session) = (txn.body(), txn.header().client_id);
+        // A list that was too long for the log stands in the tree.
+        let unlisted = match body {
+            TxnBody::CloseSession { paths: None } => self.database.ephemerals_size(session).1,
+            _ => 0,
+        };
+        let units = (txn.bytes().len() + unlisted) / bytes_per_unit;
+        let events = match self.database.watches().may_tell_many() {
+            true => self.tenths_of_events(session, &body) / EVENTS_PER_UNIT,
+            false => 0,
+        };
+        u32::try_from(units + events).unwrap_or(u32::MAX)
+    }
+
+    /// In tenths of units: what takes an event that is not long.
+    fn tenths_of_events(&self, session: SessionId, body: &TxnBody<'_>) -> usize {
+        let of_path = |path: Option<&str>| {
+            let Some(path) = path else { return 0 };
+            let copied = EVENTS_PER_UNIT * path.len() / limits::SENT_BYTES_PER_UNIT;
+            self.database.watches().found_max(path) * (1 + copied)
+        };
+        match *body {
+            TxnBody::Create(txn) => of_path(txn.path),
+            TxnBody::CreateContainer(txn) => of_path(txn.path),
+            TxnBody::CreateTtl(txn) => of_path(txn.path),
+            TxnBody::Delete(txn) => of_path(txn.path),
+            TxnBody::SetData(txn) => of_path(txn.path),
+            TxnBody::CloseSession { paths: Some(ref paths) } => paths.iter().map(of_path).sum(),
+            TxnBody::CloseSession { paths: None } => {
+                self.database.ephemerals(session).map(|path| of_path(Some(path))).sum()
+            }
+            TxnBody::Multi(parts) => {
+                TxnBody::parts(parts).map(|(_, part)| self.tenths_of_events(session, &part)).sum()
+            }
+            // Who watches is not told of these.
+            TxnBody::SetAcl(_)
+            | TxnBody::Check(_)
+            | TxnBody::CreateSession { .. }
+            | TxnBody::Error { .. } => 0,
+        }
+    }
+
+    /// Whether a request is carried out in parts, a turn for each: then it stands in its connection's queue meanwhile.
+    pub(super) fn takes_turns(op: OpCode, bytes: usize) -> bool {
+        // The shortest path of a list takes five bytes.
+        matches!(op, OpCode::SetWatches | OpCode::SetWatches2)
+            && bytes / 5 > limits::WATCHES_SET_PER_TURN
+    }
+
+    /// What a request costs at most, as far as can be told, and whether it changes something.
+    pub(super) fn cost_of(&self, connection: &Connection, frame: &[u8]) -> Cost {
+        const LITTLE: Cost = Cost { units: 1, weight: Weight::Light, is_write: false };
+        let mut input = Decoder::new(frame);
+        let Ok(RequestHeader { op, .. }) = RequestHeader::decode(&mut input) else {
+            return LITTLE;
+        };
+        let Some(op) = OpCode::from_i32(op) else { return LITTLE };
+        let bytes = frame.len();
+        let mut node = || {
+            let path = <Option<&str>>::decode(&mut input).ok().flatten()?;
+            self.database.node(path)
+        };
+        let units = match op {
+            // While nobody waits it is not worth a look at the node; what it was worth counts behind it.
+            OpCode::GetData if self.work.is_serving || !self.work.is_nobody_in_line() => {
+                let data = node().and_then(|node| node.data().map(<[u8]>::len)).unwrap_or(0);
+                1 + bytes / limits::COPIED_BYTES_PER_UNIT + data / limits::SENT_BYTES_PER_UNIT
+            }
+            OpCode::GetChildren | OpCode::GetChildren2 => {
+                1 + node().map_or(0, |node| node.num_children()) / limits::NAMES_PER_UNIT
+            }
+            OpCode::GetEphemerals => {
+                1 + self.database.ephemerals_size(connection.session).0 / limits::NAMES_PER_UNIT
+            }
+            OpCode::SetWatches | OpCode::SetWatches2 => {
+                1 + (bytes / limits::SET_WATCH_BYTES_PER_UNIT).min(limits::WATCHES_SET_PER_TURN)
+            }
+            OpCode::MultiRead => {
+                1 + bytes / limits::LIST_BYTES_PER_UNIT
+                    + units_of_checks(bytes, &connection.identities)
+            }
+            // A secret is hashed.
+            OpCode::Auth => 3 + bytes / limits::HASHED_BYTES_PER_UNIT,
+            op if read::is_read(op) => 1 + bytes / limits::COPIED_BYTES_PER_UNIT,
+            op => {
+                let carried_out =
+                    self.units_of_write(op, bytes, connection.session, &connection.identities);
+                let weight = Weight::of(in_units(carried_out));
+                let names = acl::bytes_of(&connection.identities);
+                let units = match op {
+                    _ if self.ensemble.proposes() => carried_out,
+                    // It is read, and passed on.
+                    OpCode::Multi => {
+                        2 + bytes / limits::READ_BYTES_PER_UNIT
+                            + names / limits::WRITTEN_BYTES_PER_UNIT
+                    }
+                    _ => 2 + (bytes + names) / limits::WRITTEN_BYTES_PER_UNIT,
+                };
+                return Cost { units: in_units(units), weight, is_write: true };
+            }
+        };
+        let units = in_units(units);
+        Cost { units, weight: Weight::of(units), is_write: false }
+    }
+
+    fn units_of_write(
+        &self,
+        op: OpCode,
+        bytes: usize,
+        session: SessionId,
+        identities: &[Identity],
+    ) -> usize {
+        match op {
+            OpCode::Multi => {
+                4 + bytes / limits::LIST_BYTES_PER_UNIT
+                    + units_of_checks(bytes, identities)
+                    + self.units_of_names(bytes, identities)
+            }
+            OpCode::CloseSession => {
+                let (ephemerals, _) = self.database.ephemerals_size(session);
+                4 + ephemerals * limits::UNITS_PER_EPHEMERAL
+            }
+            OpCode::SetData | OpCode::Delete => 4 + bytes / limits::WRITTEN_BYTES_PER_UNIT,
+            _ => {
+                4 + bytes / limits::WRITTEN_BYTES_PER_UNIT + self.units_of_names(bytes, identities)
+            }
+        }
+    }
+
+    /// What the identities of whoever asks may add to the lists of permissions in a request: each `auth` in them
+    /// stands for all.
+    fn units_of_names(&self, bytes: usize, identities: &[Identity]) -> usize {
+        /// The shortest entry of a list, and the shortest operation of a multi with a list.
+        const ENTRY_BYTES: usize = 16;
+        let name = |identity: &Identity| identity.scheme.len() + identity.id.len();
+        let names = identities.iter().map(name).sum::<usize>();
+        if names < limits::IDENTITIES_BYTES_USUAL {
+            return 0;
+        }
+        let most = names * (1 + bytes / ENTRY_BYTES);
+        most.min(self.options.txn_extra_bytes_max as usize) / limits::NAME_BYTES_PER_UNIT
+    }
+
+    /// The same of a request that a learner passes on.
+    pub(super) fn units_of_forwarded(&self, request: &ForwardedRequest) -> u32 {
+        let op = OpCode::from_i32(request.op).unwrap_or(OpCode::Error);
+        let bytes = request.body.len();
+        let carried_out = self.units_of_write(op, bytes, request.session, &request.identities);
+        // They came with it, and each is hashed.
+        let names = acl::bytes_of(&request.identities) / limits::HASHED_BYTES_PER_UNIT;
+        in_units(carried_out + names)
+    }
+}

@@ -1,0 +1,222 @@
+//! The connections whose requests wait for another turn: who joins the line, and who is served next.
+
+use super::Replica;
+use super::connection::{Connection, Slot, Waiting};
+use super::cost::{Cost, Weight};
+use super::service::Service;
+use super::work::{Heavy, Line, Work};
+use crate::jute::{Decoder, Jute};
+use crate::limits;
+use crate::processor::read::Part;
+use crate::proto::OpCode;
+use crate::proto::request::RequestHeader;
+use crate::time::{MonoUs, Now};
+
+impl Service {
+    /// Whether a request has to wait for its turn; its connection stands in line then.
+    #[inline]
+    pub(super) fn waits_for_turn(
+        &mut self,
+        slot: Slot,
+        connection: &mut Connection,
+        frame: &[u8],
+    ) -> bool {
+        let cost = self.cost_of(connection, frame);
+        let is_behind_others = cost.weight == Weight::Light && self.work.has_writers();
+        if cost.is_write && (is_behind_others || !self.may_write(cost.weight)) {
+            let line = match (cost.weight, self.work.is_serving && self.work.has_written) {
+                (Weight::Heavy, _) => Line::HeavyWriters,
+                (Weight::Light, true) => Line::Served,
+                (Weight::Light, false) => Line::Writers,
+            };
+            self.work.stand_in_line(slot, connection, line);
+            return true;
+        }
+        self.claim_turn(slot, connection, cost)
+    }
+
+    /// Carries out a part of the `setWatches` at the front of a connection's queue, whose turn has come. Whether more
+    /// than that is left: the connection stands in line again then. The reply, and an error, is left to whoever
+    /// answers; of any other request everything is.
+    fn goes_on_setting_watches(&mut self, slot: Slot, connection: &mut Connection) -> bool {
+        // The request stays at the front; its bytes are out of the connection's hands meanwhile.
+        let Some(Waiting::Request { frame, .. }) = connection.queue.iter_mut().next() else {
+            return false;
+        };
+        let frame = std::mem::take(frame);
+        let is_left = self.set_a_part(slot, connection, &frame);
+        if let Some(Waiting::Request { frame: place, .. }) = connection.queue.iter_mut().next() {
+            *place = frame;
+        }
+        if is_left {
+            self.work.stand_in_line(slot, connection, Line::Heavy);
+        }
+        is_left
+    }
+
+    fn set_a_part(&mut self, slot: Slot, connection: &mut Connection, frame: &[u8]) -> bool {
+        let mut input = Decoder::new(frame);
+        let Ok(RequestHeader { op, .. }) = RequestHeader::decode(&mut input) else { return false };
+        let Some(op) = OpCode::from_i32(op).filter(|op| Service::takes_turns(*op, frame.len()))
+        else {
+            return false;
+        };
+        let part = Part {
+            done: connection.watches_set,
+            at_most: limits::WATCHES_SET_PER_TURN,
+            event_bytes_max: limits::OUTPUT_REPORTED_BYTES,
+        };
+        self.clients.prepare_buffer(slot, connection);
+        let (paths, is_last) = self.set_watches(connection, op, input.rest(), part);
+        connection.watches_set += paths;
+        // Whoever answers meets an error once more.
+        is_last == Ok(false)
+    }
+
+    /// Takes the units of a request, or lets it wait: true.
+    fn claim_turn(&mut self, slot: Slot, connection: &mut Connection, cost: Cost) -> bool {
+        let waits = !self.work.claim(cost.units, cost.weight);
+        if waits {
+            let line = match (cost.weight, cost.is_write) {
+                (Weight::Light, _) => Line::Light,
+                (Weight::Heavy, false) => Line::Heavy,
+                (Weight::Heavy, true) => Line::HeavyWriters,
+            };
+            self.work.stand_in_line(slot, connection, line);
+        }
+        waits
+    }
+
+    /// Whether the read at the front of a connection's queue, which is due, waits for its turn: only one
+    /// that `may` wait does, for a write of its session may stand behind it.
+    pub(super) fn due_read_waits_for_turn(
+        &mut self,
+        slot: Slot,
+        connection: &mut Connection,
+        may: bool,
+    ) -> bool {
+        let Some(Waiting::Request { frame, .. }) = connection.queue.front() else { return false };
+        let cost = self.cost_of(connection, frame);
+        if !may {
+            self.work.add(cost.units);
+            return false;
+        }
+        self.claim_turn(slot, connection, cost) || self.goes_on_setting_watches(slot, connection)
+    }
+
+    /// When somebody in line is to be served.
+    pub(super) fn next_in_line(&self) -> Option<MonoUs> {
+        let Work { light, heavy, heavy_writers, writers, served, .. } = &self.work;
+        let is_due = !light.is_empty()
+            || !heavy.is_empty()
+            || (!(writers.is_empty() && served.is_empty()) && self.may_write(Weight::Light))
+            || (!heavy_writers.is_empty() && self.may_write(Weight::Heavy));
+        is_due.then_some(self.now.mono)
+    }
+
+    /// Whether a client's next write may be proposed, for a write is applied behind all that were proposed before it; or
+    /// passed on, for what is light would wait with it on its way.
+    pub(super) fn may_write(&self, weight: Weight) -> bool {
+        if self.ensemble.is_learning() {
+            return self
+                .ensemble
+                .passed_on
+                .has_room(weight, self.ensemble.peer.is_below_a_follower());
+        }
+        self.pipeline.in_flight.len() < limits::PROPOSED_MAX
+            && self.pipeline.prep.outstanding_changes() <= limits::CHANGES_UNAPPLIED_MAX
+            && self.work.proposed_units <= limits::UNITS_UNAPPLIED_MAX
+            && self.work.proposed_bytes <= limits::BYTES_UNAPPLIED_MAX
+    }
+}
+
+impl Replica {
+    /// Serves those in line, as far as this turn may.
+    pub(super) fn serve_line(&mut self, now: Now) {
+        let may_write = self.service.may_write(Weight::Light);
+        self.service.work.has_ended_a_session &= !may_write;
+        if self.service.work.is_nobody_in_line() && self.service.ensemble.deferred.is_empty() {
+            return;
+        }
+        self.service.work.is_serving = true;
+        if may_write {
+            let Work { light, writers, served, .. } = &mut self.service.work;
+            light.append(writers);
+            light.append(served);
+        }
+        let mut proposed = false;
+        while self.service.work.left > 0 {
+            let local = self.service.work.next_light();
+            if let Some(slot) = local {
+                self.leave_line(now, slot);
+            }
+            let mut passed = 0;
+            while passed < limits::VISIT_WORK_UNITS_MIN
+                && self.service.may_write(Weight::Light)
+                && self.service.propose_deferred(now, Weight::Light)
+            {
+                passed += 1;
+            }
+            proposed |= passed > 0;
+            if local.is_none() && passed == 0 {
+                break;
+            }
+        }
+        loop {
+            let light_wait =
+                !self.service.work.light.is_empty() || self.service.ensemble.deferred.has_light();
+            if !self.service.work.is_time_for_heavy(light_wait) {
+                break;
+            }
+            let Some(served) = self.serve_a_heavy_one(now) else { break };
+            proposed |= served == Heavy::OfLearner;
+        }
+        self.service.work.is_serving = false;
+        if proposed {
+            self.on_deferred_proposed(now);
+        }
+    }
+
+    /// Of which kind it was; those of one kind do not wait for those of another.
+    fn serve_a_heavy_one(&mut self, now: Now) -> Option<Heavy> {
+        for _ in 0..3 {
+            let kind = self.service.work.next_kind;
+            self.service.work.next_kind = kind.next();
+            if kind != Heavy::Read && !self.service.may_write(Weight::Heavy) {
+                continue;
+            }
+            let line = match kind {
+                Heavy::Read => Line::Heavy,
+                Heavy::Write => Line::HeavyWriters,
+                Heavy::OfLearner => match self.service.propose_deferred(now, Weight::Heavy) {
+                    true => return Some(kind),
+                    false => continue,
+                },
+            };
+            if let Some(slot) = self.service.work.next_heavy(line) {
+                self.leave_line(now, slot);
+                self.service.work.may_be_heavy = false;
+                return Some(kind);
+            }
+        }
+        None
+    }
+
+    fn leave_line(&mut self, now: Now, slot: Slot) {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        connection.in_line = false;
+        self.go_on_with(now, slot);
+    }
+
+    /// Whether clients wait for their turn and for nothing else: more of what they ask for would only lie
+    /// here.
+    pub fn has_somebody_in_line(&self) -> bool {
+        self.service.next_in_line().is_some()
+    }
+
+    /// What the last turn did for clients, in units of about a microsecond, as far as it was told before it
+    /// was done: for whoever compares that with what it took.
+    pub fn units_of_last_turn(&self) -> u64 {
+        self.service.work.last_turn.unsigned_abs()
+    }
+}

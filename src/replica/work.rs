@@ -82,7 +82,7 @@ pub(super) struct Work {
     /// The end of a session was proposed, after which others have to wait; none of those that wait has had its turn since.
     pub has_ended_a_session: bool,
     /// Long transactions that are proposed and not applied, and what it takes to apply them.
-    pub proposed: VecDeque<Proposed>,
+    proposed: VecDeque<Proposed>,
     pub proposed_units: u64,
     pub proposed_bytes: usize,
 }

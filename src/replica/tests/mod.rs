@@ -10,6 +10,7 @@ mod forwarding;
 mod growth;
 mod harness;
 mod hostile_learners;
+mod lost_leader;
 mod memory;
 mod moving;
 mod options;

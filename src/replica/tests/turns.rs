@@ -14,7 +14,8 @@ use crate::proto::request::{
 };
 use crate::proto::txn::Txn;
 use crate::replica::ReplicaOptions;
-use crate::replica::work::{Weight, Work};
+use crate::replica::cost::Weight;
+use crate::replica::work::Work;
 use crate::zab::{ForwardedRequest, Inbound, Ready, SessionScope, Standing};
 
 /// A turn of a hundred small reads.

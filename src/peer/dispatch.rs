@@ -48,6 +48,10 @@ impl Peer {
 
     /// See [`Member::handle_not_cut`](super::Member::handle_not_cut).
     pub fn handle_not_cut(&mut self, now: MonoUs, last: Zxid) {
+        #[cfg(test)]
+        if let Peer::Scripted(scripted) = self {
+            (scripted.accepted, scripted.committed) = (last, last);
+        }
         to_member!(self, m => m.handle_not_cut(now, last), "not cut, ends at {last}");
     }
 
@@ -149,6 +153,7 @@ impl Peer {
     /// See [`Member::snapshot_begins`](super::Member::snapshot_begins).
     pub fn snapshot_begins(&mut self, zxid: Zxid, digest: Option<i64>) {
         #[cfg(test)]
+        #[cfg(test)]
         if let Peer::Scripted(scripted) = self {
             scripted.wants_snapshot = false;
             scripted.sends_snapshot = true;
@@ -188,6 +193,7 @@ impl Peer {
 
     /// See [`Member::snapshot_ends`](super::Member::snapshot_ends).
     pub fn snapshot_ends(&mut self) {
+        #[cfg(test)]
         #[cfg(test)]
         if let Peer::Scripted(scripted) = self {
             scripted.sends_snapshot = false;

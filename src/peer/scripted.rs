@@ -7,6 +7,7 @@ use super::Ready;
 use crate::id::{Epoch, Zxid};
 use crate::link::LinkId;
 use crate::proto::txn::Txn;
+use crate::zab::Standing;
 
 /// A member of an ensemble that decides nothing itself.
 #[derive(Debug, Default)]
@@ -59,11 +60,21 @@ impl Scripted {
         assert!(ready.is_empty(), "a Ready is carried out before the next is taken");
         if let Some(next) = self.readys.pop_front() {
             *ready = next;
-            if let Some(txn) = ready.commit.last() {
-                self.committed = txn.zxid();
+            if let Some(zxid) = ready.truncate.or(ready.restore) {
+                (self.accepted, self.committed) = (zxid, zxid);
             }
             if let Some(txn) = ready.append.last() {
                 self.accepted = txn.zxid();
+            }
+            if let Some(txn) = ready.commit.last() {
+                self.committed = txn.zxid();
+                self.accepted = self.accepted.max(self.committed);
+            }
+            for standing in &ready.standing {
+                if let Standing::Leading { epoch } = standing {
+                    let first = Zxid::new(*epoch, 0);
+                    (self.accepted, self.committed) = (first, first);
+                }
             }
         }
         !self.readys.is_empty()

@@ -38,6 +38,7 @@ mod output;
 mod owed;
 mod passed_on;
 mod pipeline;
+mod positions;
 mod questions;
 mod queue;
 mod reap;
@@ -223,9 +224,9 @@ impl Replica {
         self.service.poll_outgoing();
         // What was told to the peer meanwhile has its consequences in this turn.
         self.follow_peer(self.service.now);
-        self.service
-            .pipeline
-            .assert_order(self.service.database.last_processed(), self.service.ensemble.proposes());
+        let positions = self.service.positions();
+        positions.assert_order();
+        self.service.pipeline.assert_order(&positions, self.service.ensemble.proposes());
         out.links.append(&mut self.service.ensemble.links);
         out.log_reads.append(&mut self.service.ensemble.log_reads);
         out.configs.append(&mut self.service.ensemble.configs);

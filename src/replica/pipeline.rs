@@ -5,9 +5,10 @@
 //!               │ in_flight   │                                      ↓
 //!               │             └─→ learners ─→ their ACKs ─────────→ peer ─→ commit ─→ database ─→ reply
 //!               ↓
-//!   zxids: applied < in_flight ≤ proposed                            where this server proposes
-//!          synced ≤ logged < backlog ≤ its end
+//!   logged < backlog ≤ its end ≤ proposed
+//!   applied < in_flight ≤ proposed          where this server proposes
 //! ```
+//! `positions` relates the positions themselves: proposed, logged, synced, committed, applied.
 //! A learner's writes take the same way, without [`Prep`] and without an entry in `in_flight`. A transaction is
 //! applied when a quorum has it, so it may be applied here before it is synced here.
 //!
@@ -20,6 +21,7 @@ use super::ReplicaOptions;
 use super::connection::Slot;
 use super::disk::Snapshots;
 use super::output::{Fatal, Reload};
+use super::positions::Positions;
 use super::room::Room;
 use super::steps::Steps;
 use crate::database::Database;
@@ -144,15 +146,13 @@ impl Pipeline {
         self.disk_full != DiskFull::No
     }
 
-    /// Looks at the end of a turn whether the positions that the module's drawing relates are in their order.
-    /// `applied`: the database's last transaction. `proposes`: this server makes transactions.
+    /// Checks at the end of a turn what stands between two positions. `proposes`: this server makes transactions.
     ///
     /// # Panics
-    /// If they are not: what happens next would acknowledge or apply something wrong.
-    pub fn assert_order(&self, applied: Zxid, proposes: bool) {
-        let (synced, logged) = (self.txnlog.synced(), self.txnlog.appended());
-        assert!(synced <= logged, "the log is durable up to {synced}, and ends at {logged}");
-        if !self.steps.has_cut() {
+    /// If a transaction is missing, or is twice: a client would never get its reply, or get another's.
+    pub fn assert_order(&self, positions: &Positions, proposes: bool) {
+        let Positions { logged, applied, has_cut, .. } = *positions;
+        if !has_cut {
             let end = self.steps.backlog.end();
             assert!(logged <= end, "the log ends at {logged}, and nothing is to be behind {end}");
             assert!(self.steps.backlog.len() > 0 || logged == end, "what lies between waits");

@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 
-use super::script::{Script, TREE_END, zxid};
+use super::script::Script;
 use crate::id::{SessionId, Zxid};
 use crate::limits::{LEARNER_BACKLOG_BYTES_MAX, LEARNER_SPREAD_BYTES_MAX, LEARNER_WINDOW_BYTES};
 use crate::proto::OpCode;
 use crate::proto::txn::{SetDataTxn, Txn, TxnBody, TxnHeader};
+use crate::zab::tests::{TREE_END, zxid};
 
 fn large(at: Zxid, bytes: usize) -> Txn {
     let (client_id, op) = (SessionId(0), OpCode::SetData);

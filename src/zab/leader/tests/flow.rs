@@ -7,7 +7,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::super::{Lasting, Leader};
-use super::script::{self, TREE_END, packet_of, shown};
+use super::script::packet_of;
 use crate::id::{Epoch, SessionId, Zxid};
 use crate::link::LinkIds;
 use crate::link::{LinkEvent, LinkId, LinkOp, Port};
@@ -18,6 +18,7 @@ use crate::quorum::PeerOptions;
 use crate::time::MonoUs;
 use crate::zab::Ready;
 use crate::zab::packets::{Packet, PacketReader};
+use crate::zab::tests::{TREE_END, config, shown};
 use crate::zab::{CommittedLog, Epochs, Numbers, Origin};
 
 /// Numbers from a seed (splitmix64).
@@ -108,7 +109,7 @@ impl World {
         let kept = truth.len() - random.below(truth.len() + 1);
         let recent = truth[kept..].iter().map(|at| txn(*at, body)).collect();
         let recent = CommittedLog::new(last, recent, options.commit_log_txns);
-        let config = Rc::new(script::config("1,2,3/4,5"));
+        let config = Rc::new(config("1,2,3/4,5"));
         let epochs = Epochs::new(Epoch(2), Epoch(2));
         let lasting =
             Lasting::new(options, LinkIds::default(), config.clone(), config, epochs, recent);

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::super::{MasterView, ObserverMaster, Upstream};
-use super::script::{self, TREE_END, describe, packet_of, shown, txn, zxid};
+use super::script::{describe, packet_of};
 use crate::acl::Identity;
 use crate::id::{Epoch, ServerId, SessionId};
 use crate::limits::{OBSERVER_QUESTIONS_MAX, OBSERVERS_BYTES_MAX, OBSERVERS_REQUESTS_MAX};
@@ -16,6 +16,7 @@ use crate::quorum::PeerOptions;
 use crate::session::Tenure;
 use crate::time::MonoUs;
 use crate::zab::packets::{PacketReader, put_request};
+use crate::zab::tests::{TREE_END, config, shown, txn, zxid};
 use crate::zab::{CommittedLog, Numbers};
 use crate::zab::{Inbound, PassedRequest, Ready, SessionScope};
 
@@ -41,7 +42,7 @@ impl World {
         let numbers = Numbers::default();
         let epoch = (Epoch(3), answers_fences);
         let master = ObserverMaster::new(Rc::new(options), numbers, epoch, zxid("1:5"), MonoUs(0));
-        World { master, log, config: script::config("1,2,3/4"), now: MonoUs(0) }
+        World { master, log, config: config("1,2,3/4"), now: MonoUs(0) }
     }
 
     /// What happens on the link, and what comes of it.

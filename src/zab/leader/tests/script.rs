@@ -12,76 +12,17 @@ use crate::id::{Epoch, ServerId, SessionId, Zxid};
 use crate::jute::Jute;
 use crate::link::LinkIds;
 use crate::link::{LinkEvent, LinkId, LinkOp, Port};
-use crate::proto::OpCode;
 use crate::proto::quorum::{LearnerInfo, packet};
-use crate::proto::txn::{Txn, TxnBody, TxnHeader};
+use crate::proto::txn::Txn;
 use crate::quorum::Config;
 use crate::quorum::PeerOptions;
 use crate::time::MonoUs;
 use crate::zab::packets::{
     Packet, PacketReader, put_ack_epoch, put_bare, put_data, put_request, put_touched,
 };
+use crate::zab::tests::{TREE_END, bytes_of, config, name_of, shown, shown_all, txn, voters, zxid};
 use crate::zab::{CommittedLog, EpochAck, Epochs, Mark, Marks, Numbers, Origin};
 use crate::zab::{ConfigChange, Inbound, PassedRequest, Ready, SessionScope};
-
-pub(super) const TREE_END: &[u8] = b"BenWasHere";
-
-pub(super) fn zxid(text: &str) -> Zxid {
-    if text == "none" {
-        return Zxid::NONE;
-    }
-    let (epoch, counter) = text.split_once(':').unwrap_or_else(|| panic!("no zxid: {text}"));
-    Zxid::new(Epoch(epoch.parse().unwrap()), counter.parse().unwrap())
-}
-
-pub(super) fn shown(zxid: Zxid) -> String {
-    if zxid == Zxid::NONE {
-        return "none".to_owned();
-    }
-    format!("{}:{}", zxid.epoch(), zxid.counter())
-}
-
-pub(super) fn txn(zxid: Zxid) -> Txn {
-    let header = TxnHeader { client_id: SessionId(0), cxid: 0, zxid, time: 0, op: OpCode::Error };
-    Txn::new(header, &TxnBody::Error { err: 0 }, None)
-}
-
-/// `1,2,3/4@100000000`: voters, observers, version.
-pub(super) fn config(text: &str) -> Config {
-    let (members, version) = text.split_once('@').unwrap_or((text, "0"));
-    let (voters, observers) = members.split_once('/').unwrap_or((members, ""));
-    let line = |id: &str, role: &str| format!("server.{id}=h{id}:2888:3888:{role}\n");
-    let ids = |text: &str| text.split(',').filter(|id| !id.is_empty()).map(str::to_owned).collect();
-    let (voters, observers): (Vec<String>, Vec<String>) = (ids(voters), ids(observers));
-    let voters: String = voters.iter().map(|id| line(id, "participant")).collect();
-    let observers: String = observers.iter().map(|id| line(id, "observer")).collect();
-    Config::parse(&format!("{voters}{observers}version={version}")).unwrap()
-}
-
-pub(super) fn name_of(kind: i32) -> &'static str {
-    const NAMES: [&str; 19] = [
-        "REQUEST",
-        "PROPOSAL",
-        "ACK",
-        "COMMIT",
-        "PING",
-        "REVALIDATE",
-        "SYNC",
-        "INFORM",
-        "COMMITANDACTIVATE",
-        "NEWLEADER",
-        "FOLLOWERINFO",
-        "UPTODATE",
-        "DIFF",
-        "TRUNC",
-        "SNAP",
-        "OBSERVERINFO",
-        "LEADERINFO",
-        "ACKEPOCH",
-        "INFORMANDACTIVATE",
-    ];
-    NAMES[usize::try_from(kind).unwrap() - 1]
-}
 
 /// What a learner hears: packets, and a tree behind SNAP.
 struct Ear {
@@ -354,10 +295,8 @@ impl Script {
         };
         assert!(ready.truncate.is_none() && ready.restore.is_none());
         assert!(ready.send_after_sync.is_empty());
-        let list =
-            |txns: &[Txn]| txns.iter().map(|txn| shown(txn.zxid())).collect::<Vec<_>>().join(" ");
         if !ready.append.is_empty() {
-            say(format!("append {}", list(&ready.append)));
+            say(format!("append {}", shown_all(&ready.append)));
             self.synced = ready.append.last().map(Txn::zxid);
         }
         if let Some(epochs) = ready.epochs {
@@ -365,7 +304,7 @@ impl Script {
         }
         self.tokens.extend(ready.durable);
         if !ready.commit.is_empty() {
-            say(format!("commit {}", list(&ready.commit)));
+            say(format!("commit {}", shown_all(&ready.commit)));
         }
         for standing in &ready.standing {
             say(format!("{standing:?}"));
@@ -375,8 +314,7 @@ impl Script {
                 ConfigChange::Proposed(config) => ("proposed", config),
                 ConfigChange::Active(config) => ("active", config),
             };
-            let voters: Vec<String> = config.voters().map(|id| id.to_string()).collect();
-            say(format!("config {:x} {word}: voters {}", config.version, voters.join(",")));
+            say(format!("config {:x} {word}: voters {}", config.version, voters(config)));
         }
         for inbound in &ready.inbound {
             say(match inbound {
@@ -452,8 +390,8 @@ pub(super) fn describe(packet: &Packet) -> String {
             None => line.push_str(" without a configuration"),
             Some(data) => {
                 let config = Config::from_bytes(data).unwrap();
-                let voters: Vec<String> = config.voters().map(|id| id.to_string()).collect();
-                let _ = write!(line, " version={:x} voters {}", config.version, voters.join(","));
+                let voters = voters(&config);
+                let _ = write!(line, " version={:x} voters {voters}", config.version);
             }
         },
         packet::SNAP => {
@@ -555,11 +493,7 @@ pub(super) fn packet_of(name: &str, kind: &str, rest: &[&str]) -> Vec<u8> {
                 None,
             );
         }
-        ("bytes", [hex]) => {
-            for pair in hex.as_bytes().chunks(2) {
-                out.push(u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap());
-            }
-        }
+        ("bytes", [hex]) => out.extend(bytes_of(hex)),
         ("type", [kind]) => put_bare(&mut out, kind.parse().unwrap(), Zxid::ZERO),
         _ => panic!("unknown packet {kind} {rest:?}"),
     }

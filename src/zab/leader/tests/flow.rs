@@ -7,7 +7,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::super::{Lasting, Leader};
-use super::script::packet_of;
+use super::words::packet_of;
 use crate::id::{Epoch, SessionId, Zxid};
 use crate::link::LinkIds;
 use crate::link::{LinkEvent, LinkId, LinkOp, Port};

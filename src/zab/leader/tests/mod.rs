@@ -4,6 +4,7 @@ mod backlog;
 mod flow;
 mod observers;
 mod script;
+mod words;
 
 use crate::zab::tests::conversations;
 use script::Script;

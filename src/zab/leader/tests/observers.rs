@@ -5,7 +5,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::super::{MasterView, ObserverMaster, Upstream};
-use super::script::{describe, packet_of};
+use super::words::{describe, packet_of};
 use crate::acl::Identity;
 use crate::id::{Epoch, ServerId, SessionId};
 use crate::limits::{OBSERVER_QUESTIONS_MAX, OBSERVERS_BYTES_MAX, OBSERVERS_REQUESTS_MAX};

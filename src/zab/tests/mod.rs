@@ -135,6 +135,12 @@ pub(in crate::zab) fn name_of(kind: i32) -> &'static str {
     KINDS[usize::try_from(kind).unwrap() - 1]
 }
 
+/// The type of packets that has this name.
+pub(in crate::zab) fn kind_of(name: &str) -> Option<i32> {
+    let at = KINDS.iter().position(|kind| *kind == name)?;
+    Some(i32::try_from(at).unwrap() + 1)
+}
+
 /// The bytes that these hexadecimal digits are.
 pub(in crate::zab) fn bytes_of(hex: &str) -> Vec<u8> {
     let pairs = hex.as_bytes().chunks(2);

@@ -15,6 +15,8 @@ pub mod packets;
 mod queue;
 mod ready;
 mod reconfig;
+#[cfg(test)]
+mod tests;
 mod vouch;
 
 pub use committed_log::CommittedLog;

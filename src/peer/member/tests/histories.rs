@@ -8,12 +8,12 @@ fn contents(server: &Server) -> Vec<i32> {
     server.state.applied.iter().map(|(_, content)| *content).collect()
 }
 
-/// Five servers through some epochs, and then four of them begin anew.
+/// Five servers go through some epochs; then four of them begin anew.
 fn four_of_five_begin_anew(seed: u64) -> Ensemble {
     some_of_five_begin_anew(seed, 4)
 }
 
-/// The same with so many.
+/// Five servers go through some epochs; then `anew` of them begin anew.
 fn some_of_five_begin_anew(seed: u64, anew: usize) -> Ensemble {
     let mut it = Ensemble::new(seed, 5, 0);
     for _ in 0..3 {
@@ -60,14 +60,14 @@ fn who_has_followed_a_later_epoch_is_kept_out_by_an_ensemble_that_works() {
         assert_eq!(contents(&it.servers[at]), [4, 5], "server {}", at + 1);
     }
     assert_eq!(contents(&it.servers[4]), [1, 2, 3]);
-    // What its log says can be done about it.
+    // An operator does what the log of that server suggests.
     it.crash(4);
     it.servers[4].wipe();
     it.recover();
 }
 
-/// The same when all of them are started again: the fifth has followed the latest epoch, so it is
-/// elected; but nobody takes its history who has another.
+/// The same, but all five are started again. The fifth server has followed the latest epoch, so it is
+/// elected; but no server with another history takes over its history.
 #[test]
 fn who_leads_with_another_history_gets_no_quorum() {
     let mut it = four_of_five_begin_anew(22);
@@ -95,7 +95,7 @@ fn the_fifth_is_kept_out_of_a_start_of_all(it: &mut Ensemble) {
     assert!(!it.servers[4].serves());
 }
 
-/// The new history is longer than the old one by far, so that few of its zxids are in the old one.
+/// The new history is far longer than the old one, so few of its zxids are in the old one.
 #[test]
 fn who_leads_with_a_short_history_gets_no_quorum_of_a_long_one() {
     let mut it = four_of_five_begin_anew(25);
@@ -110,8 +110,8 @@ fn who_leads_with_a_short_history_gets_no_quorum_of_a_long_one() {
     the_fifth_is_kept_out_of_a_start_of_all(&mut it);
 }
 
-/// Whom a server cannot follow it avoids for a while, and for longer each time: the three meet one of the two
-/// after the other, and must avoid both at once.
+/// A server avoids a leader that it cannot follow, each time for longer. The three servers meet the other two one
+/// after the other, and must avoid both at the same time.
 #[test]
 fn two_of_a_later_epoch_keep_three_of_another_history_from_leading_for_a_while_only() {
     for seed in 30..40 {
@@ -140,7 +140,7 @@ fn histories_that_remember_no_common_zxid_are_told_apart_by_their_origin() {
     the_fifth_is_kept_out_of_a_start_of_all(&mut it);
 }
 
-/// Two of three have one history. The third has a vote, and whom it elects it cannot follow.
+/// Two of three servers share a history. The third one has a vote, and cannot follow the leader that it elects.
 #[test]
 fn who_can_follow_nobody_keeps_nobody_from_leading() {
     let mut it = Ensemble::new(26, 3, 0);
@@ -160,7 +160,7 @@ fn who_can_follow_nobody_keeps_nobody_from_leading() {
     assert!(!it.servers[1].serves());
 }
 
-/// The zxids agree, and so do the epochs: only what stands there does not.
+/// The zxids and the epochs of both histories are equal; only the transactions differ.
 #[test]
 fn who_has_the_same_zxids_of_another_history_gets_no_difference() {
     let mut it = Ensemble::new(23, 3, 0);
@@ -184,8 +184,8 @@ fn who_has_the_same_zxids_of_another_history_gets_no_difference() {
     assert_eq!(contents(&it.servers[2]), [101, 102, 103]);
 }
 
-/// What a server promised to a leader that got no further does not keep it out, nor does it take the
-/// lead from the leader that the others have found.
+/// A promise to a leader that got no further neither keeps a server out, nor takes the lead from the
+/// leader that the others have found.
 #[test]
 fn who_has_only_accepted_a_later_epoch_follows_without_a_vote() {
     let mut it = Ensemble::new(24, 3, 0);

@@ -54,7 +54,7 @@ impl Network {
         self.arrivals.keys().next().map(|(at, _)| *at)
     }
 
-    /// What arrives now. What crosses a cut waits until it is healed.
+    /// The next arrival. Whatever crosses a cut waits until the cut is healed.
     pub fn pop(&mut self, now: u64) -> Option<(End, Arrival)> {
         while self.next_at().is_some_and(|at| at <= now) {
             let (_, (end, arrival)) = self.arrivals.pop_first().unwrap();
@@ -117,7 +117,7 @@ impl Network {
     pub fn send(&mut self, now: u64, random: &mut Random, from: End, bytes: &[u8]) {
         let Some(to) = self.peers.get(&from).copied() else { return };
         let mut rest = bytes;
-        // In one piece, or in several.
+        // The bytes arrive in one piece, or in several.
         while !rest.is_empty() {
             let length = if random.below(4) == 0 { 1 + random.index(20) } else { rest.len() };
             let (piece, later) = rest.split_at(length.min(rest.len()));
@@ -146,7 +146,7 @@ impl Network {
         self.stalled.retain(|(end, _)| end.server != server);
     }
 
-    /// Some link of this server breaks.
+    /// One link of this server breaks; the seed chooses which.
     pub fn break_one(&mut self, now: u64, random: &mut Random, server: usize) {
         let ends: Vec<End> =
             self.peers.keys().filter(|end| end.server == server).copied().collect();

@@ -1,4 +1,4 @@
-//! What members do.
+//! Scenarios of a whole ensemble, each from a seed: elections, writes, crashes, observers, reconfigurations.
 
 use super::server::{Incident, State};
 use super::servers::Ensemble;

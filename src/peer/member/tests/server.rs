@@ -47,7 +47,7 @@ impl State {
     }
 }
 
-/// What survives.
+/// What survives a crash.
 #[derive(Clone, Debug)]
 pub(super) struct Disk {
     pub snapshots: Vec<State>,
@@ -78,7 +78,7 @@ impl Disk {
     }
 }
 
-/// What is under way to the disk, in its order.
+/// An operation that waits for the disk. Operations complete in order.
 #[derive(Debug)]
 pub(super) enum Incident {
     Truncate(Zxid),
@@ -93,7 +93,7 @@ pub(super) enum Incident {
 pub(super) struct Server {
     pub id: ServerId,
     pub life: u64,
-    /// None while it is down.
+    /// `None` while the server is down.
     pub member: Option<Member>,
     pub state: State,
     pub disk: Disk,
@@ -101,13 +101,13 @@ pub(super) struct Server {
     /// When the first step is done.
     pub step_at: u64,
     pub standing: Standing,
-    /// Of the last proposal, while it leads.
+    /// The zxid of the last proposal, while the server leads.
     pub proposed: Zxid,
     incoming: Option<(Zxid, Vec<u8>)>,
     received: Option<State>,
     pub log_reads: Vec<(u64, LogRead)>,
     pub config_changes: usize,
-    /// What the replica was told about its questions.
+    /// The answers to the replica's questions.
     pub answers: Vec<String>,
 }
 
@@ -115,7 +115,7 @@ pub(super) struct Server {
 #[derive(Default)]
 pub(super) struct Turn {
     pub ops: Vec<LinkOp>,
-    /// And what the server was then.
+    /// Committed transactions, each with the standing of the server at that time.
     pub committed: Vec<(Zxid, i32, Standing)>,
     pub standings: Vec<Standing>,
 }
@@ -141,7 +141,7 @@ impl Server {
         }
     }
 
-    /// Its folder is emptied, and says that the ensemble is new.
+    /// Empties the server's folder, and marks its ensemble as new.
     pub fn wipe(&mut self) {
         self.disk = Server::new(self.id).disk;
         self.proposed = Zxid::ZERO;
@@ -163,7 +163,7 @@ impl Server {
         self.member = Some(Member::new(options, config.clone(), history, MonoUs(now), seed));
     }
 
-    /// The process is gone; of what was on its way to the disk, perhaps a part got there.
+    /// The process dies. A part of what was on its way to the disk may have arrived.
     pub fn crash(&mut self, random: &mut Random) {
         self.member = None;
         if let Some(Incident::Append(txns)) = self.steps.pop_front() {
@@ -263,7 +263,7 @@ impl Server {
                     }
                 }
                 Inbound::Fence { link } => member.answer_fence(link),
-                // A connection that is kept is let down, so that the two kinds of answers differ.
+                // The answer for a kept connection is no, so that the two kinds of answers differ.
                 Inbound::Revalidate { link, session, kept, .. } => {
                     let owns = kept.is_none().then(Tenure::default);
                     member.answer_revalidate(link, session, owns);

@@ -16,7 +16,7 @@ pub(super) struct Ensemble {
     pub servers: Vec<Server>,
     pub options: PeerOptions,
     pub config: Config,
-    /// What stands in the files of some servers instead.
+    /// The configuration in the files of some servers, where it differs.
     pub own_configs: BTreeMap<usize, Config>,
     /// Who led in each epoch.
     leaders: BTreeMap<Epoch, usize>,
@@ -80,20 +80,20 @@ impl Ensemble {
         self.network.close_all(self.now, &mut self.random, at);
     }
 
-    /// A quorum has lost its data: what was committed before is not known any more.
+    /// Forgets what was committed: a quorum has lost its data.
     pub fn forget_history(&mut self) {
         self.leaders.clear();
         self.committed.clear();
     }
 
-    /// Runs for so long.
+    /// Runs for this many milliseconds.
     pub fn run_ms(&mut self, ms: u64) {
         let until = self.now + ms * 1000;
         while self.step(until) {}
         self.now = until;
     }
 
-    /// Runs until something is true, at most for so long.
+    /// Runs until something is true, for at most `ms` milliseconds.
     pub fn run_until(&mut self, ms: u64, what: &str, is_true: impl Fn(&Ensemble) -> bool) {
         let until = self.now + ms * 1000;
         while !is_true(self) {
@@ -105,7 +105,7 @@ impl Ensemble {
         }
     }
 
-    /// One event, if there is one before `until`.
+    /// Handles one event, if there is one before `until`.
     fn step(&mut self, until: u64) -> bool {
         let mut next = (self.network.next_at().unwrap_or(u64::MAX), usize::MAX, 0);
         for (at, server) in self.servers.iter().enumerate() {
@@ -224,7 +224,7 @@ impl Ensemble {
         }
     }
 
-    /// Whoever takes up service has all that was committed (a leader), or a part of it.
+    /// A leader that begins to serve has everything that was committed; any other server has a part of it.
     fn check_standing(&mut self, at: usize, standing: Standing) {
         let applied = &self.servers[at].state.applied;
         let seed = self.seed;
@@ -295,7 +295,7 @@ impl Ensemble {
         writes
     }
 
-    /// The leader proposes another ensemble.
+    /// The leader proposes another configuration.
     pub fn reconfigure(&mut self, lines: &str) {
         let at = self.leader().expect("somebody leads");
         let server = &mut self.servers[at];
@@ -316,7 +316,7 @@ impl Ensemble {
         self.take_turn(at);
     }
 
-    /// Everything is well from now on; everybody serves in the end and has the same.
+    /// Ends all faults. In the end every server serves, and all have the same state.
     pub fn recover(&mut self) {
         self.network.heal(self.now);
         for at in 0..self.servers.len() {

@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 
-use super::script::{Script, TREE_END, zxid};
+use super::script::Script;
 use crate::id::{SessionId, Zxid};
 use crate::limits::{LEARNER_BACKLOG_BYTES_MAX, LEARNER_SPREAD_BYTES_MAX, LEARNER_WINDOW_BYTES};
 use crate::proto::OpCode;
 use crate::proto::txn::{SetDataTxn, Txn, TxnBody, TxnHeader};
+use crate::zab::tests::{TREE_END, zxid};
 
 fn large(at: Zxid, bytes: usize) -> Txn {
     let (client_id, op) = (SessionId(0), OpCode::SetData);
@@ -78,7 +79,7 @@ fn a_long_history_goes_out_only_as_fast_as_it_is_taken() {
     let said = script.said();
     let proposals = said.matches("4 <- PROPOSAL").count() as u64;
     assert!(proposals > 0 && proposals <= LEARNER_WINDOW_BYTES / bytes as u64 + 1, "{proposals}");
-    // Until it takes it.
+    // The rest waits until the learner has taken this much.
     script.event("propose 2:21");
     assert!(!script.said().contains("4 <-"));
     script.hanging.clear();
@@ -116,7 +117,7 @@ fn of_those_who_get_the_tree_the_one_that_hangs_is_cut_off() {
     let behind = pieces << 20;
     assert!((LEARNER_SPREAD_BYTES_MAX..LEARNER_SPREAD_BYTES_MAX + (2 << 20)).contains(&behind));
     script.said();
-    // It gets a little time.
+    // The learner gets a little time.
     script.event("2 -> PING");
     script.event("tick");
     script.event("tick");
@@ -147,7 +148,7 @@ fn proposals_wait_behind_the_tree_within_a_bound() {
         sent += 8 << 20;
         script.take();
     }
-    // Nobody gets the tree any more: the replica gives it up.
+    // No learner gets the tree any more, so the replica gives it up.
     assert!(!script.leader.sends_snapshot() && !script.leader.wants_snapshot());
 }
 
@@ -184,7 +185,7 @@ fn half_tick(script: &mut Script, name: &str, taken: u64) -> String {
 
 #[test]
 fn who_takes_the_tree_too_slowly_does_not_hold_the_database() {
-    // 10 s are initLimit. 4 is a member, and 9 is none.
+    // initLimit is 10 s. Server 4 is a member, and server 9 is not.
     for (name, rate) in [("4", 64 << 10), ("9", 1 << 20)] {
         let mut script = getting_the_tree(name);
         let mut refused = false;

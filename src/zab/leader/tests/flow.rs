@@ -7,7 +7,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::super::{Lasting, Leader};
-use super::script::{self, TREE_END, packet_of, shown};
+use super::words::packet_of;
 use crate::id::{Epoch, SessionId, Zxid};
 use crate::link::LinkIds;
 use crate::link::{LinkEvent, LinkId, LinkOp, Port};
@@ -18,6 +18,7 @@ use crate::quorum::PeerOptions;
 use crate::time::MonoUs;
 use crate::zab::Ready;
 use crate::zab::packets::{Packet, PacketReader};
+use crate::zab::tests::{TREE_END, config, shown};
 use crate::zab::{CommittedLog, Epochs, Numbers, Origin};
 
 /// Numbers from a seed (splitmix64).
@@ -76,9 +77,9 @@ struct World {
     holds: bool,
     tree_left: usize,
     body: usize,
-    /// Whose links the leader closed: only of those who came again.
+    /// The servers whose links the leader closed; each of them has connected again.
     closed: Vec<i64>,
-    /// Who has come so often.
+    /// How often each server has connected.
     came: BTreeMap<i64, usize>,
 }
 
@@ -108,7 +109,7 @@ impl World {
         let kept = truth.len() - random.below(truth.len() + 1);
         let recent = truth[kept..].iter().map(|at| txn(*at, body)).collect();
         let recent = CommittedLog::new(last, recent, options.commit_log_txns);
-        let config = Rc::new(script::config("1,2,3/4,5"));
+        let config = Rc::new(config("1,2,3/4,5"));
         let epochs = Epochs::new(Epoch(2), Epoch(2));
         let lasting =
             Lasting::new(options, LinkIds::default(), config.clone(), config, epochs, recent);
@@ -184,7 +185,7 @@ impl World {
         let length = self.random.below(self.truth.len() + 1);
         let mut log = self.truth[..length].to_vec();
         if length < self.committed && self.random.below(4) == 0 && !log.is_empty() {
-            // And something that its leader proposed and nobody else has.
+            // The log ends with a transaction that only its former leader and this server have.
             let last = *log.last().unwrap();
             if self.truth[length].epoch() > last.epoch() {
                 log.push(Zxid(last.0 + 1));
@@ -222,7 +223,7 @@ impl World {
         let server = self.models[&link].server.to_string();
         let words: Vec<&str> = words.split_whitespace().collect();
         let bytes = packet_of(&server, words[0], &words[1..]);
-        // In two pieces.
+        // The packet arrives in two pieces.
         let (one, other) = bytes.split_at(self.random.below(bytes.len()));
         for bytes in [one, other] {
             self.leader.handle_link(self.now, LinkEvent::Received { link, bytes });
@@ -332,9 +333,9 @@ impl World {
             && self.models.values().all(arrived)
     }
 
-    /// Nothing gets lost any more: everybody must arrive.
+    /// Ends all faults. Every learner must catch up.
     fn settle(&mut self) {
-        // A quorum of voters at least.
+        // With the leader, server 2 makes a quorum.
         while self.models.values().filter(|model| model.server == 2).count() == 0 {
             self.connect();
         }

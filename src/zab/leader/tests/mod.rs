@@ -1,37 +1,15 @@
-//! Scripted learners against a leader: whole conversations in `tests/golden/zab`, written anew with
-//! `UPDATE_GOLDEN=1`, which only those should do who can explain the difference.
+//! Scripted learners against a leader. The whole conversations are in `tests/golden/zab`.
 
 mod backlog;
 mod flow;
 mod observers;
 mod script;
+mod words;
 
-use std::path::Path;
-
+use crate::zab::tests::conversations;
 use script::Script;
 
-fn golden(name: &str) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/zab");
-    let path = folder.join(format!("{name}.txt"));
-    let expected = std::fs::read_to_string(&path).unwrap();
-    let got = Script::run(&expected);
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::write(&path, got).unwrap();
-    } else {
-        assert_eq!(got, expected, "{}", path.display());
-    }
-}
-
-macro_rules! conversations {
-    ($($name:ident)*) => { $(
-        #[test]
-        fn $name() {
-            golden(stringify!($name));
-        }
-    )* };
-}
-
-conversations! {
+conversations! { "leader_", Script::run:
     leader_discovery
     leader_old_protocol
     leader_refuses

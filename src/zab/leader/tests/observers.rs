@@ -5,7 +5,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::super::{MasterView, ObserverMaster, Upstream};
-use super::script::{self, TREE_END, describe, packet_of, shown, txn, zxid};
+use super::words::{describe, packet_of};
 use crate::acl::Identity;
 use crate::id::{Epoch, ServerId, SessionId};
 use crate::limits::{OBSERVER_QUESTIONS_MAX, OBSERVERS_BYTES_MAX, OBSERVERS_REQUESTS_MAX};
@@ -16,6 +16,7 @@ use crate::quorum::PeerOptions;
 use crate::session::Tenure;
 use crate::time::MonoUs;
 use crate::zab::packets::{PacketReader, put_request};
+use crate::zab::tests::{TREE_END, config, shown, txn, zxid};
 use crate::zab::{CommittedLog, Numbers};
 use crate::zab::{Inbound, PassedRequest, Ready, SessionScope};
 
@@ -41,7 +42,7 @@ impl World {
         let numbers = Numbers::default();
         let epoch = (Epoch(3), answers_fences);
         let master = ObserverMaster::new(Rc::new(options), numbers, epoch, zxid("1:5"), MonoUs(0));
-        World { master, log, config: script::config("1,2,3/4"), now: MonoUs(0) }
+        World { master, log, config: config("1,2,3/4"), now: MonoUs(0) }
     }
 
     /// What happens on the link, and what comes of it.
@@ -187,7 +188,7 @@ fn what_an_observer_asks_goes_to_the_leader_and_the_answer_back() {
     assert!(!world.master.sync_done());
 }
 
-/// To the leader all of them are the follower: it could not tell.
+/// To the leader, all of these sessions are at the follower: it could not refuse a request itself.
 #[test]
 fn what_is_asked_for_where_a_session_is_no_more_is_not_passed_on() {
     let mut world = World::new();
@@ -216,7 +217,7 @@ fn what_is_asked_for_where_a_session_is_no_more_is_not_passed_on() {
     );
     world.link(LinkEvent::Received { link: LINK, bytes: &bytes });
     assert_eq!(world.take(), ["REVALIDATE none 0x7 dead"]);
-    // And back.
+    // The client returns to the observer.
     world.say("REVALIDATE 7");
     world.take();
     assert!(!world.master.revalidated(SessionId(7), true, None));
@@ -239,7 +240,7 @@ fn observers_wait_until_the_leader_has_got_to_what_they_have_asked_for() {
     }
     assert!(world.master.has_enough_of(LINK) && fences == 4, "{fences}");
     assert!(!world.master.has_enough_of(LinkId::accepted(2)), "no observer's link");
-    // What had come already waits here.
+    // Requests that had arrived before wait here.
     world.say("REQUEST 7 2 9 path");
     assert_eq!(world.take(), Vec::<String>::new());
     // This server's sync is behind the fences, and the observer's behind it: each answer is for the oldest.

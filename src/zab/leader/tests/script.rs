@@ -8,80 +8,18 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::super::{Lasting, Leader};
+use super::words::{describe, packet_of};
 use crate::id::{Epoch, ServerId, SessionId, Zxid};
-use crate::jute::Jute;
 use crate::link::LinkIds;
 use crate::link::{LinkEvent, LinkId, LinkOp, Port};
-use crate::proto::OpCode;
-use crate::proto::quorum::{LearnerInfo, packet};
-use crate::proto::txn::{Txn, TxnBody, TxnHeader};
-use crate::quorum::Config;
+use crate::proto::quorum::packet;
+use crate::proto::txn::Txn;
 use crate::quorum::PeerOptions;
 use crate::time::MonoUs;
-use crate::zab::packets::{
-    Packet, PacketReader, put_ack_epoch, put_bare, put_data, put_request, put_touched,
-};
-use crate::zab::{CommittedLog, EpochAck, Epochs, Mark, Marks, Numbers, Origin};
-use crate::zab::{ConfigChange, Inbound, PassedRequest, Ready, SessionScope};
-
-pub(super) const TREE_END: &[u8] = b"BenWasHere";
-
-pub(super) fn zxid(text: &str) -> Zxid {
-    if text == "none" {
-        return Zxid::NONE;
-    }
-    let (epoch, counter) = text.split_once(':').unwrap_or_else(|| panic!("no zxid: {text}"));
-    Zxid::new(Epoch(epoch.parse().unwrap()), counter.parse().unwrap())
-}
-
-pub(super) fn shown(zxid: Zxid) -> String {
-    if zxid == Zxid::NONE {
-        return "none".to_owned();
-    }
-    format!("{}:{}", zxid.epoch(), zxid.counter())
-}
-
-pub(super) fn txn(zxid: Zxid) -> Txn {
-    let header = TxnHeader { client_id: SessionId(0), cxid: 0, zxid, time: 0, op: OpCode::Error };
-    Txn::new(header, &TxnBody::Error { err: 0 }, None)
-}
-
-/// `1,2,3/4@100000000`: voters, observers, version.
-pub(super) fn config(text: &str) -> Config {
-    let (members, version) = text.split_once('@').unwrap_or((text, "0"));
-    let (voters, observers) = members.split_once('/').unwrap_or((members, ""));
-    let line = |id: &str, role: &str| format!("server.{id}=h{id}:2888:3888:{role}\n");
-    let ids = |text: &str| text.split(',').filter(|id| !id.is_empty()).map(str::to_owned).collect();
-    let (voters, observers): (Vec<String>, Vec<String>) = (ids(voters), ids(observers));
-    let voters: String = voters.iter().map(|id| line(id, "participant")).collect();
-    let observers: String = observers.iter().map(|id| line(id, "observer")).collect();
-    Config::parse(&format!("{voters}{observers}version={version}")).unwrap()
-}
-
-pub(super) fn name_of(kind: i32) -> &'static str {
-    const NAMES: [&str; 19] = [
-        "REQUEST",
-        "PROPOSAL",
-        "ACK",
-        "COMMIT",
-        "PING",
-        "REVALIDATE",
-        "SYNC",
-        "INFORM",
-        "COMMITANDACTIVATE",
-        "NEWLEADER",
-        "FOLLOWERINFO",
-        "UPTODATE",
-        "DIFF",
-        "TRUNC",
-        "SNAP",
-        "OBSERVERINFO",
-        "LEADERINFO",
-        "ACKEPOCH",
-        "INFORMANDACTIVATE",
-    ];
-    NAMES[usize::try_from(kind).unwrap() - 1]
-}
+use crate::zab::packets::PacketReader;
+use crate::zab::tests::{TREE_END, config, shown, shown_all, txn, voters, zxid};
+use crate::zab::{CommittedLog, Epochs, Numbers, Origin};
+use crate::zab::{ConfigChange, Inbound, Ready};
 
 /// What a learner hears: packets, and a tree behind SNAP.
 struct Ear {
@@ -354,10 +292,8 @@ impl Script {
         };
         assert!(ready.truncate.is_none() && ready.restore.is_none());
         assert!(ready.send_after_sync.is_empty());
-        let list =
-            |txns: &[Txn]| txns.iter().map(|txn| shown(txn.zxid())).collect::<Vec<_>>().join(" ");
         if !ready.append.is_empty() {
-            say(format!("append {}", list(&ready.append)));
+            say(format!("append {}", shown_all(&ready.append)));
             self.synced = ready.append.last().map(Txn::zxid);
         }
         if let Some(epochs) = ready.epochs {
@@ -365,7 +301,7 @@ impl Script {
         }
         self.tokens.extend(ready.durable);
         if !ready.commit.is_empty() {
-            say(format!("commit {}", list(&ready.commit)));
+            say(format!("commit {}", shown_all(&ready.commit)));
         }
         for standing in &ready.standing {
             say(format!("{standing:?}"));
@@ -375,8 +311,7 @@ impl Script {
                 ConfigChange::Proposed(config) => ("proposed", config),
                 ConfigChange::Active(config) => ("active", config),
             };
-            let voters: Vec<String> = config.voters().map(|id| id.to_string()).collect();
-            say(format!("config {:x} {word}: voters {}", config.version, voters.join(",")));
+            say(format!("config {:x} {word}: voters {}", config.version, voters(config)));
         }
         for inbound in &ready.inbound {
             say(match inbound {
@@ -435,133 +370,4 @@ impl Script {
             }
         }
     }
-}
-
-pub(super) fn describe(packet: &Packet) -> String {
-    let mut line = format!("{} {}", name_of(packet.kind), shown(packet.zxid));
-    match packet.kind {
-        packet::LEADERINFO => {
-            // ZooKeeper reads no more than this.
-            assert_eq!(packet.data.as_ref().unwrap()[..4], [0, 1, 0, 0]);
-            assert!(packet.knows_marks());
-            if let Some(mark) = packet.other_history() {
-                let _ = write!(line, " at {} is {mark}", shown(mark.zxid));
-            }
-        }
-        packet::NEWLEADER => match packet.data.as_deref() {
-            None => line.push_str(" without a configuration"),
-            Some(data) => {
-                let config = Config::from_bytes(data).unwrap();
-                let voters: Vec<String> = config.voters().map(|id| id.to_string()).collect();
-                let _ = write!(line, " version={:x} voters {}", config.version, voters.join(","));
-            }
-        },
-        packet::SNAP => {
-            if let Some(digest) = packet.tree_digest() {
-                let _ = write!(line, " digest {digest}");
-            }
-        }
-        packet::PROPOSAL | packet::INFORM => {
-            packet.txn().unwrap();
-        }
-        packet::COMMITANDACTIVATE => {
-            let _ = write!(line, " leader {}", packet.designated_leader().unwrap().0);
-        }
-        packet::INFORMANDACTIVATE => {
-            let (leader, rest) = packet.designated_leader().unwrap();
-            let txn = Txn::parse(&rest).unwrap();
-            let _ = write!(line, " leader {leader} txn {}", shown(txn.zxid()));
-        }
-        packet::REVALIDATE => {
-            let (session, valid) = packet.session_and_validity().unwrap();
-            let _ = write!(line, " {session} {}", if valid { "alive" } else { "dead" });
-            if let Some(tenure) = packet.tenure(true).filter(|tenure| tenure.since > Zxid::ZERO) {
-                let _ = write!(line, " since {}", shown(tenure.since));
-            }
-        }
-        _ => assert!(packet.data.is_none(), "{line} has data"),
-    }
-    line
-}
-
-/// The bytes of what a learner says.
-pub(super) fn packet_of(name: &str, kind: &str, rest: &[&str]) -> Vec<u8> {
-    let mut out = Vec::new();
-    let server: i64 = name.trim_end_matches('\'').parse().unwrap_or(0);
-    match (kind, rest) {
-        ("FOLLOWERINFO" | "OBSERVERINFO", [at, rest @ ..]) => {
-            let kind =
-                if kind == "FOLLOWERINFO" { packet::FOLLOWERINFO } else { packet::OBSERVERINFO };
-            let mut info = LearnerInfo {
-                server_id: ServerId(server),
-                protocol_version: Some(0x10000),
-                config_version: Some(0),
-            };
-            match rest {
-                [] => {}
-                ["nobody"] => {
-                    put_bare(&mut out, kind, zxid(at));
-                    return out;
-                }
-                ["12"] => info.config_version = None,
-                ["8"] => info.protocol_version = None,
-                [version] => info.config_version = i64::from_str_radix(version, 16).ok(),
-                _ => panic!("unknown info"),
-            }
-            put_data(&mut out, kind, zxid(at), &info.to_bytes());
-        }
-        ("ACKEPOCH", [last, current]) => {
-            let current: i32 = current.parse().unwrap();
-            put_data(&mut out, packet::ACKEPOCH, zxid(last), &current.to_be_bytes());
-        }
-        // `1:2=7`: at 1:2 there is a transaction of the 7th millisecond; `0:0=7`: the origin is 7.
-        ("ACKEPOCH", [last, current, marks @ ..]) => {
-            let current: i64 = current.parse().unwrap();
-            let mark = |word: &&str| {
-                let (at, time) = word.split_once('=').unwrap();
-                let (zxid, time) = (zxid(at), time.parse().unwrap());
-                match zxid {
-                    Zxid::ZERO => Origin(time).mark(),
-                    _ => Mark { zxid, txn: Some((SessionId(0), time)), digest: None },
-                }
-            };
-            let marks = Marks::choose(marks.iter().rev().map(mark));
-            let ack = match current {
-                -1 => EpochAck::DoesNotCount,
-                current => EpochAck::Counts(Epoch(current)),
-            };
-            put_ack_epoch(&mut out, zxid(last), ack, Some(&marks));
-        }
-        ("ACK", [at]) => put_bare(&mut out, packet::ACK, zxid(at)),
-        ("REQUEST", [session, cxid, op, body, schemes @ ..]) => {
-            let identities: Vec<_> =
-                schemes.iter().map(|scheme| crate::acl::Identity::new(scheme, "me")).collect();
-            let session = SessionId(session.parse().unwrap());
-            let (cxid, op) = (cxid.parse().unwrap(), op.parse().unwrap());
-            let (scope, body) = (SessionScope::Unsaid, body.as_bytes());
-            let identities = &identities;
-            let request = PassedRequest { session, scope, cxid, op, body, identities };
-            put_request(&mut out, &request);
-        }
-        ("PING", sessions) => {
-            let touched = sessions.iter().map(|s| (SessionId(s.parse().unwrap()), 4000));
-            put_touched(&mut out, Zxid::ZERO, touched);
-        }
-        ("REVALIDATE", [session]) => {
-            crate::zab::packets::put_revalidate(
-                &mut out,
-                SessionId(session.parse().unwrap()),
-                4000,
-                None,
-            );
-        }
-        ("bytes", [hex]) => {
-            for pair in hex.as_bytes().chunks(2) {
-                out.push(u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap());
-            }
-        }
-        ("type", [kind]) => put_bare(&mut out, kind.parse().unwrap(), Zxid::ZERO),
-        _ => panic!("unknown packet {kind} {rest:?}"),
-    }
-    out
 }

@@ -5,9 +5,9 @@ use crate::limits::{EPOCH_LEAD_MAX, EPOCH_VOTED_LEAD_MAX, PENDING_BYTES_MAX};
 use crate::zab::Numbers;
 use crate::zab::leader::ObserverMaster;
 
-/// Conversations, each with another seed.
+/// How many conversations there are. Each has a seed of its own.
 const CONVERSATIONS: u64 = 20_000;
-/// Packets of one.
+/// How many packets a conversation has.
 const PACKETS: u64 = 24;
 
 /// A sequence of numbers (splitmix64).
@@ -109,7 +109,7 @@ fn no_leader_makes_a_learner_fall() {
         let kind = random.of(&[LearnerKind::Follower, LearnerKind::Observer]);
         let log = [z(1, 1), z(1, 2)];
         let mut it = Conversation::connected(kind, 1, 1, &log);
-        // So many honest packets come first.
+        // This many honest packets come first.
         let honest = random.below(PACKETS);
         for step in 0..PACKETS {
             let mut bytes = Vec::new();
@@ -167,7 +167,7 @@ fn a_vote_does_not_explain_an_epoch_that_no_ensemble_comes_to() {
         assert_eq!(told.contains("failed elections do not explain that"), is_refused, "{told}");
         assert_eq!(it.learner.lasting.epochs.accepted, Epoch(if is_refused { 1 } else { epoch }));
     }
-    // Who has nothing comes to an ensemble of any age.
+    // A server without data joins an ensemble of any age.
     let mut it = Conversation::connected(LearnerKind::Follower, 0, 0, &[Zxid::NONE]);
     it.learner.target.voted = Epoch(2 * EPOCH_VOTED_LEAD_MAX);
     it.says(|out| put_leader_info(out, Epoch(2 * EPOCH_VOTED_LEAD_MAX + 1), None));

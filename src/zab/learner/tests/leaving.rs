@@ -54,13 +54,13 @@ fn a_silent_leader_is_left() {
 
 #[test]
 fn a_leader_of_an_earlier_epoch_is_left() {
-    // It has followed a later one: the leader's history is another.
+    // The learner has followed a later epoch, so the leader's history is another one.
     let it = Conversation::connected(LearnerKind::Follower, 3, 3, &[]);
     let reason = left(it, |out| put_leader_info(out, Epoch(2), None));
     let expected = "server 3 leads epoch 2, and this server has followed epoch 3";
     assert!(reason.starts_with(expected), "{reason}");
     assert!(reason.contains("move its version-2 folders"), "{reason}");
-    // Apache ZooKeeper would count it.
+    // A leader of Apache ZooKeeper would count the learner.
     let it = Conversation::connected(LearnerKind::Follower, 3, 1, &[]);
     let version = crate::proto::quorum::PROTOCOL_VERSION.to_be_bytes();
     let reason = left(it, |out| put_data(out, packet::LEADERINFO, z(2, 0), &version));
@@ -68,7 +68,7 @@ fn a_leader_of_an_earlier_epoch_is_left() {
     assert!(reason.starts_with(expected), "{reason}");
 }
 
-/// What was promised to a leader that got no further stays promised: this one does not count it.
+/// A promise to a leader that got no further stays a promise; this leader does not count the learner.
 #[test]
 fn a_leader_that_does_not_count_it_is_followed_in_an_earlier_epoch_than_was_accepted() {
     let mut it = Conversation::connected(LearnerKind::Follower, 3, 1, &[z(1, 1)]);
@@ -152,7 +152,7 @@ fn the_end_of_a_link_in_the_middle_of_a_tree_gives_the_tree_up() {
     let event = LinkEvent::Closed { link: it.learner.link.unwrap(), reason: "reset" };
     it.learner.handle_link(it.now, event);
     assert_eq!(it.told(), "SnapshotAborted\n--\nleft: the connection ended: reset");
-    // Nothing was lost by that.
+    // The learner has lost nothing.
     assert_eq!(it.learner.lasting.journal.accepted(), z(1, 2));
 }
 

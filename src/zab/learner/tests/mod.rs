@@ -1,10 +1,13 @@
-//! A learner against a leader that says what a test wants. What it makes of it is told line by line,
-//! in the order of durability.
+//! A learner against a leader that says what a test wants. A line tells each effect that the learner
+//! asks for, in the order in which they become durable.
 
+mod conversations;
 mod hostile;
 mod leaving;
 mod lost_data;
+mod script;
 mod stages;
+mod words;
 
 use super::*;
 use crate::id::SessionId;

@@ -1,4 +1,4 @@
-//! Every stage as it should go.
+//! The stages of a learner, each with a leader that keeps to the protocol.
 
 use super::*;
 use crate::limits::EPOCH_LEAD_MAX;
@@ -44,7 +44,7 @@ fn what_is_active_does_not_undo_what_is_proposed() {
     it.says(|out| put_bare(out, packet::UPTODATE, Zxid::NONE));
     let known = (it.learner.lasting.config.version, it.learner.lasting.last_seen.version);
     assert_eq!(known, (0x1_0000_0000, 0x2_0000_0001));
-    // Nor does what an earlier leader proposed alone outlive a leader that has not got it.
+    // A configuration that an earlier leader proposed does not outlive a leader that does not have it.
     let mut it = it.again();
     it.says(|out| put_leader_info(out, Epoch(3), None));
     it.says(|out| {
@@ -188,7 +188,7 @@ fn an_epoch_that_no_elections_explain_is_not_written_down() {
     assert_eq!(it.learner.lasting.epochs.accepted, Epoch(50_001));
 }
 
-/// What is not to be counted is said by its own word, never by an epoch.
+/// ACKEPOCH has a word of its own for a server that is not to be counted; no epoch means that.
 #[test]
 fn a_server_that_followed_nobody_yet_counts_if_it_has_data_and_only_then() {
     let mut it = Conversation::connected(LearnerKind::Follower, 1, 0, &[z(1, 9)]);
@@ -253,7 +253,7 @@ fn a_tree_replaces_everything_and_what_it_holds_is_not_taken_twice() {
     put_bare(&mut rest, packet::COMMIT, z(1, 9));
     put_txn(&mut rest, packet::PROPOSAL, &txn(z(1, 10)));
     let (rest, later) = rest.split_at(30);
-    // What came meanwhile stands behind.
+    // Bytes that came meanwhile follow the rest.
     it.bytes(later);
     it.learner.snapshot_received(None, rest);
     assert_eq!(it.told(), "restore 0x100000009\n--\nappend 0x10000000a");
@@ -327,7 +327,7 @@ fn a_master_that_is_a_ringkeeper_says_what_it_has_left_out_and_no_fence_is_a_syn
         "LeftOut { session: SessionId(0x8) }\n\
          Revalidated { session: SessionId(0x8), valid: false, tenure: None }"
     );
-    // From any other the bytes behind an answer say nothing.
+    // From any other master, the bytes behind an answer mean nothing.
     let mut it = Conversation::following_one(|out| {
         put_data(out, packet::LEADERINFO, z(2, 0), &0x10000_i32.to_be_bytes());
     });

@@ -90,24 +90,6 @@ impl Sessions {
         Some(tenure)
     }
 
-    /// The server `owner` has kept a connection of the session while there was no leader. `None`: it
-    /// is not the session's newest, as far as known, or the session is over.
-    pub(super) fn keep_session(
-        &mut self,
-        now: Now,
-        session: SessionId,
-        owner: ServerId,
-        timeout_ms: i32,
-        tenure: Tenure,
-        ensemble: &mut Ensemble,
-        pipeline: &mut Pipeline,
-    ) -> Option<Tenure> {
-        let keeps = pipeline.may_have_been_given(tenure, ensemble)
-            && self.tracker.keep_owner(session, owner, tenure)
-            && self.tracker.touch_with(session, timeout_ms, now.mono);
-        keeps.then_some(tenure)
-    }
-
     /// Whether a session may ask for anything through the server `owner`, and whether it may own
     /// ephemeral nodes (`LeaderSessionTracker`).
     // ZooKeeper: where sessions may be local, LeaderSessionTracker takes every unknown session of

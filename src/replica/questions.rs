@@ -33,7 +33,6 @@ use super::Replica;
 use super::connection::Slot;
 use super::ensemble::Ensemble;
 use super::ensemble::ReplicaRole;
-use super::pipeline::Pipeline;
 use super::service::Service;
 use super::sessions::Sessions;
 use crate::id::{ServerId, SessionId};
@@ -240,29 +239,34 @@ impl Sessions {
             || self.is_end_undecided(question.session)
             || ensemble.is_ahead_of_its_requests(question)
     }
+}
 
-    pub(super) fn decide(
+impl Service {
+    /// Whether a connection at the server `owner` has a session: since when, or `None`. The session may be over, or
+    /// another connection may have it.
+    fn decide(
         &mut self,
         now: Now,
         session: SessionId,
         owner: ServerId,
         timeout_ms: i32,
         claim: Claim,
-        ensemble: &mut Ensemble,
-        pipeline: &mut Pipeline,
     ) -> Option<Tenure> {
+        let Service { sessions, pipeline, ensemble, .. } = self;
         match claim {
+            // The server has kept the connection while there was no leader.
             Claim::Kept(tenure) => {
-                self.keep_session(now, session, owner, timeout_ms, tenure, ensemble, pipeline)
+                let keeps = pipeline.may_have_been_given(tenure, ensemble)
+                    && sessions.tracker.keep_owner(session, owner, tenure)
+                    && sessions.tracker.touch_with(session, timeout_ms, now.mono);
+                keeps.then_some(tenure)
             }
             Claim::New { turn } => {
-                self.give_session(now, session, owner, timeout_ms, turn, pipeline)
+                sessions.give_session(now, session, owner, timeout_ms, turn, pipeline)
             }
         }
     }
-}
 
-impl Service {
     /// A connection of this server asks, which decides about sessions: since when the session is the
     /// connection's, if it is. `None`: the connection has to wait for the answer.
     pub(super) fn ask_here(
@@ -282,15 +286,7 @@ impl Service {
             return None;
         }
         let me = self.ensemble.me;
-        Some(self.sessions.decide(
-            now,
-            session,
-            me,
-            timeout_ms,
-            claim,
-            &mut self.ensemble,
-            &mut self.pipeline,
-        ))
+        Some(self.decide(now, session, me, timeout_ms, claim))
     }
 }
 
@@ -375,15 +371,7 @@ impl Replica {
                 let Some(connection) = self.connections.get_mut(slot) else { return };
                 if connection.is_open() {
                     let me = self.service.ensemble.me;
-                    let owns = self.service.sessions.decide(
-                        now,
-                        session,
-                        me,
-                        timeout_ms,
-                        claim,
-                        &mut self.service.ensemble,
-                        &mut self.service.pipeline,
-                    );
+                    let owns = self.service.decide(now, session, me, timeout_ms, claim);
                     if self.service.sessions.has_gone_on(session, claim, owns) {
                         self.service.on_session_moved(slot, connection);
                     } else {
@@ -410,22 +398,13 @@ impl Replica {
         timeout_ms: i32,
         claim: Claim,
     ) -> Option<Tenure> {
-        let owns = self.service.sessions.decide(
-            now,
-            session,
-            server,
-            timeout_ms,
-            claim,
-            &mut self.service.ensemble,
-            &mut self.service.pipeline,
-        );
+        let owns = self.service.decide(now, session, server, timeout_ms, claim);
         if let Some(theirs) = owns
             && let Some(&slot) = self.service.clients.by_session.get(&session)
             && let Some(connection) = self.connections.get_mut(slot)
+            && connection.tenure.is_none_or(|ours| ours < theirs)
         {
-            if connection.tenure.is_none_or(|ours| ours < theirs) {
-                self.service.on_session_moved(slot, connection);
-            }
+            self.service.on_session_moved(slot, connection);
         }
         owns
     }

@@ -1,5 +1,11 @@
 //! Folders that are made, locked, refused and probed.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::lock::LOCK_FILE;
 use super::*;
 
 #[test]

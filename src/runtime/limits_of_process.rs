@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use super::ring::{self, RingError};
+
 /// The needs of a server with some number of executors and configuration.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Needs {
@@ -158,13 +160,9 @@ pub fn limit_warnings() -> Option<String> {
 
 /// Checks that this process may use io_uring, by making a ring.
 fn check_io_uring(needed_kib: u64) -> Result<(), StartError> {
-    match io_uring::IoUring::new(8) {
-        // This feature came with the same kernel version as multishot polls.
-        Ok(ring) if !ring.params().is_feature_resource_tagging() => Err(StartError::IoUring(
-            "this kernel's io_uring is too old: Linux 5.13 or newer is needed".into(),
-        )),
-        Ok(_) => Ok(()),
-        Err(error) => {
+    match ring::check() {
+        Ok(()) => Ok(()),
+        Err(RingError::Setup(error)) => {
             let locked = getrlimit(Resource::Memlock).current;
             let advice = io_uring_advice(&error, sysctl(), locked, needed_kib);
             Err(match error.raw_os_error() {
@@ -172,6 +170,7 @@ fn check_io_uring(needed_kib: u64) -> Result<(), StartError> {
                 _ => StartError::IoUring(advice),
             })
         }
+        Err(error) => Err(StartError::IoUring(error.to_string())),
     }
 }
 

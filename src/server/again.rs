@@ -20,7 +20,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::limits;
-use crate::runtime::{StopFlag, free_bytes};
+use crate::runtime::{RingError, StopFlag, free_bytes};
 
 /// The note: what is waited for, and how often it has been so far.
 const VARIABLE: &str = "RINGKEEPER_STARTED_AGAIN";
@@ -53,13 +53,17 @@ impl From<String> for Failure {
 }
 
 impl Failure {
-    /// Something cannot be made, as the system says.
-    pub fn of_ring(what: &str, error: &io::Error) -> Failure {
+    /// A ring cannot be made.
+    pub fn of_ring(what: &str, error: &RingError) -> Failure {
+        let lack = error.lacks_memory().then_some(Lack::LockedMemory);
+        Failure { reason: format!("{what}: {error}"), lack }
+    }
+
+    /// An executor cannot be made, as the system says.
+    pub fn of_executor(what: &str, error: &io::Error) -> Failure {
         let no_memory = error.raw_os_error() == Some(rustix::io::Errno::NOMEM.raw_os_error());
-        Failure {
-            reason: format!("{what}: {error}"),
-            lack: no_memory.then_some(Lack::LockedMemory),
-        }
+        let lack = no_memory.then_some(Lack::LockedMemory);
+        Failure { reason: format!("{what}: {error}"), lack }
     }
 }
 

@@ -5,7 +5,6 @@
 //! processor ([`Crowd`]).
 
 use std::cell::RefCell;
-use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -14,7 +13,7 @@ use super::crossing::{Order, SessionEnds, SessionInbox, Uplink};
 use super::crowd::{Crowd, Crowding};
 use super::wiring::{self, Clients};
 use crate::net::{Accepting, Connections, Core};
-use crate::runtime::{Doorbell, Reactor, ThreadUse, set_slices};
+use crate::runtime::{Doorbell, Reactor, RingError, ThreadUse, set_slices};
 
 /// What a session core needs.
 pub struct SessionCore {
@@ -34,8 +33,8 @@ impl SessionCore {
     /// Runs until the replica says that it is to stop. `up` is called once it can.
     ///
     /// # Errors
-    /// The system's: the thread has no ring to wait on.
-    pub fn run(self, up: impl FnOnce()) -> io::Result<()> {
+    /// The thread has no ring to wait on.
+    pub fn run(self, up: impl FnOnce()) -> Result<(), RingError> {
         let SessionCore { number, ends, bell, clients, look } = self;
         let reactor = Reactor::new(bell)?;
         let connections = clients.connections(number, &reactor);
@@ -60,7 +59,7 @@ struct Round {
 }
 
 impl Round {
-    fn repeat(mut self) -> io::Result<()> {
+    fn repeat(mut self) -> Result<(), RingError> {
         let accepting = RefCell::new(Vec::new());
         wiring::watch_silence(self.connections.clone(), &self.reactor);
         loop {

@@ -40,7 +40,7 @@ const EXIT_FAILURE: u8 = 1;
 /// `file` is where the configuration came from, for the start-up screen; `None` for the embedded
 /// default.
 pub fn run(config: &Config, file: Option<&Path>) -> u8 {
-    let log = match logging::start(&log_options(config)) {
+    let log = match log::start(&log_options(config)) {
         Ok(log) => log,
         Err(error) => {
             eprintln!("ringkeeper: {}", no_thread(config, "the log cannot be set up", &error));

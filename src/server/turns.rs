@@ -7,7 +7,6 @@
 //! not give the processor back ([`Crowd`]) it sleeps at once, and beside neighbours a thread writes the
 //! log.
 
-use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -15,7 +14,7 @@ use std::time::{Duration, Instant};
 use super::again::Failure;
 use super::crowd::{Crowd, Crowding};
 use super::host::Host;
-use crate::runtime::{Reactor, StopFlag, ThreadUse, set_slices};
+use crate::runtime::{Reactor, RingError, StopFlag, ThreadUse, set_slices};
 
 /// How the turn task waits for what a client waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -84,7 +83,7 @@ fn turns(
     stop: StopFlag,
     stopping: impl FnOnce(),
     moving: impl Fn(Vec<TcpListener>),
-) -> io::Result<Ended> {
+) -> Result<Ended, RingError> {
     let mut stopping = Some(stopping);
     let mut deadline = None;
     let mut crowd = Crowd::new(Instant::now(), patience.looks());
@@ -163,7 +162,7 @@ fn look(
     crowd: &mut Crowd,
     long: Duration,
     until: Option<Instant>,
-) -> io::Result<bool> {
+) -> Result<bool, RingError> {
     if long.is_zero() {
         return Ok(false);
     }

@@ -29,7 +29,7 @@ use super::session_core::SessionCore;
 use super::turns::{self, Ended, Patience};
 use crate::net::{self, Accepting, Budget, Census, Connections, Core, NetOptions};
 use crate::replica::Outgoing;
-use crate::runtime::{Doorbell, Reactor, StopFlag};
+use crate::runtime::{Doorbell, Reactor, RingError, StopFlag};
 
 /// Session cores at most: one replica core feeds no more.
 const SESSION_CORES_MAX: u32 = 12;
@@ -285,7 +285,7 @@ pub fn farewell(connections: &Connections, reactor: &Reactor) {
     }
 }
 
-fn no_reactor(error: &std::io::Error) -> News {
+fn no_reactor(error: &RingError) -> News {
     News::Failed(Failure::of_ring("the ring of the sockets", error))
 }
 

@@ -1,6 +1,6 @@
 //! The ring that writes the transaction log.
 //!
-//! A raw io_uring ring, submitted and reaped by the executor that owns the replica: registered files,
+//! An io_uring ring, submitted and reaped by the executor that owns the replica: registered files,
 //! registered buffers, one write with `RWF_DSYNC` per group. There is no thread between the replica and
 //! the disk; reaping reads memory shared with the kernel.
 //!
@@ -10,14 +10,20 @@
 //! If other processes want the processors, [`LogRing::write_by_thread`] makes a thread do the writes:
 //! [`super::log_thread`] explains why.
 
+mod buffers;
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use io_uring::types::{Fd, Fixed};
-use io_uring::{IoUring, opcode};
+use buffers::Buffers;
 
 use super::log_thread::{Job, LogThread};
+use super::ring::{
+    NewRing, Operation, Ring, RingError, RingOptions, Submitted, Target, UserData, WriteEntry,
+};
 use super::{Doorbell, failure};
 use crate::io::{AlignedBuf, Completion, Done, SegmentId, Token};
 
@@ -28,25 +34,29 @@ pub const WRITES_IN_FLIGHT_MAX: usize = 16;
 /// Segments that may be open at once: the current one, the next, one being closed, and spare room.
 const SEGMENTS_OPEN_MAX: usize = 8;
 
-/// Buffers that may be registered: further slots are written unregistered.
-const BUFFERS_REGISTERED_MAX: usize = 8;
-
-/// `RWF_DSYNC` of `pwritev2(2)`: the write completes when it is durable.
-const RWF_DSYNC: i32 = 2;
-
 const RING_ENTRIES: u32 = 32;
 const _: () = assert!(WRITES_IN_FLIGHT_MAX < RING_ENTRIES as usize);
 
+const RING_OPTIONS: RingOptions = RingOptions {
+    entries: RING_ENTRIES,
+    completions: None,
+    defers_completions: false,
+    operations: &[Operation::Write, Operation::WriteFixed],
+    changes_tables: true,
+};
+
 /// The ring, its registrations and its writes in flight.
 pub struct LogRing {
-    ring: IoUring,
+    ring: Ring<WriteIndex>,
     bell: Doorbell,
     segments: [Option<OpenSegment>; SEGMENTS_OPEN_MAX],
     files_registered: bool,
     buffers: Buffers,
-    /// Writes in flight by the user data of their submission.
+    /// Writes in flight, by their [`WriteIndex`].
     in_flight: [Option<Write>; WRITES_IN_FLIGHT_MAX],
     in_flight_count: usize,
+    /// The kernel was too busy to take some writes: they are submitted again.
+    owes_submission: bool,
     bell_armed: bool,
     /// Writes go to the thread from now on.
     by_thread: bool,
@@ -60,10 +70,18 @@ struct OpenSegment {
     name: String,
 }
 
-/// The memory that the kernel has registered, by slot. `None` instead of the whole list: the kernel
-/// refused.
-struct Buffers {
-    registered: Option<[Option<(usize, usize)>; BUFFERS_REGISTERED_MAX]>,
+/// The place of a write among those in flight: the user data of its entry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct WriteIndex(usize);
+
+impl UserData for WriteIndex {
+    fn to_word(self) -> u64 {
+        self.0 as u64
+    }
+
+    fn from_word(word: u64) -> WriteIndex {
+        WriteIndex(usize::try_from(word).expect("our own small number"))
+    }
 }
 
 struct Write {
@@ -88,35 +106,33 @@ impl LogRing {
     ///
     /// The ring keeps `locks` open until the kernel is done with it: after a `kill -9` a write in flight
     /// may still reach the disk, and a server started at once must not read the log before.
-    pub fn new(bell: Doorbell, locks: &[BorrowedFd<'_>]) -> io::Result<(LogRing, Lacks)> {
-        let ring = IoUring::new(RING_ENTRIES)?;
+    ///
+    /// # Errors
+    /// The kernel makes no such ring.
+    pub fn new(bell: Doorbell, locks: &[BorrowedFd<'_>]) -> Result<(LogRing, Lacks), RingError> {
+        let ring = NewRing::set_up(&RING_OPTIONS)?;
         let mut lacks = Vec::new();
-        let submitter = ring.submitter();
-        submitter.register_eventfd(bell.as_fd().as_raw_fd())?;
+        ring.register_bell(&bell)?;
         let mut files = [-1; SEGMENTS_OPEN_MAX].to_vec();
         files.extend(locks.iter().map(AsRawFd::as_raw_fd));
-        submitter.register_files(&files)?;
-        let slots = u32::try_from(BUFFERS_REGISTERED_MAX).expect("a small constant");
-        let registered = match submitter.register_buffers_sparse(slots) {
-            Ok(()) => Some([None; BUFFERS_REGISTERED_MAX]),
-            Err(error) => {
-                lacks.push(format!("log buffers are not registered with io_uring: {error}"));
-                None
-            }
-        };
-        let mut ring = LogRing {
-            ring,
+        ring.register_files(&files)?;
+        let buffers = Buffers::register(&ring).unwrap_or_else(|error| {
+            lacks.push(format!("log buffers are not registered with io_uring: {error}"));
+            Buffers::unregistered()
+        });
+        let ring = LogRing {
+            ring: ring.start()?,
             bell,
             segments: [const { None }; SEGMENTS_OPEN_MAX],
             files_registered: true,
-            buffers: Buffers { registered },
+            buffers,
             in_flight: [const { None }; WRITES_IN_FLIGHT_MAX],
             in_flight_count: 0,
+            owes_submission: false,
             bell_armed: false,
             by_thread: false,
             thread: None,
         };
-        ring.arm_bell(false);
         Ok((ring, lacks))
     }
 
@@ -127,8 +143,7 @@ impl LogRing {
         let slot = slot.expect("the log keeps a handful of segments open");
         if self.files_registered {
             let offset = u32::try_from(slot).expect("a small constant");
-            let updated = self.ring.submitter().register_files_update(offset, &[file.as_raw_fd()]);
-            if updated.is_err() {
+            if self.ring.update_file(offset, file.as_raw_fd()).is_err() {
                 // Writes to plain descriptors cost a little more but work the same.
                 self.files_registered = false;
             }
@@ -145,7 +160,7 @@ impl LogRing {
         let Some(slot) = self.slot_of(id) else { return };
         if self.files_registered {
             let offset = u32::try_from(slot).expect("a small constant");
-            let _ = self.ring.submitter().register_files_update(offset, &[-1]);
+            let _ = self.ring.update_file(offset, -1);
         }
         self.segments[slot] = None;
     }
@@ -199,94 +214,47 @@ impl LogRing {
         }
         let index = self.in_flight.iter().position(Option::is_none);
         let index = index.expect("the log's writer bounds its writes in flight");
-        self.register(&buf);
+        self.buffers.maybe_register(&self.ring, &buf);
         self.in_flight[index] =
             Some(Write { token, segment_slot, buf, offset, bytes, done: 0, sync, told: false });
         self.in_flight_count += 1;
-        self.submit(index)
+        self.submit_write(index)
     }
 
-    fn submit(&mut self, index: usize) -> io::Result<()> {
+    fn submit_write(&mut self, index: usize) -> io::Result<()> {
         let write = self.in_flight[index].as_ref().expect("submitted writes are in flight");
         let segment = self.segments[write.segment_slot].as_ref().expect("it is open");
         let rest = &write.buf[write.done as usize..write.bytes as usize];
-        let (memory, bytes) = (rest.as_ptr(), write.bytes - write.done);
-        let offset = write.offset + u64::from(write.done);
-        let flags = if write.sync { RWF_DSYNC } else { 0 };
-        macro_rules! entry {
-            ($file:expr) => {
-                match self.registered_index(&write.buf) {
-                    Some(buffer) => opcode::WriteFixed::new($file, memory, bytes, buffer)
-                        .offset(offset)
-                        .rw_flags(flags)
-                        .build(),
-                    None => opcode::Write::new($file, memory, bytes)
-                        .offset(offset)
-                        .rw_flags(flags)
-                        .build(),
-                }
-            };
-        }
-        let entry = if self.files_registered {
-            entry!(Fixed(u32::try_from(write.segment_slot).expect("a small constant")))
+        let file = if self.files_registered {
+            Target::Slot(u32::try_from(write.segment_slot).expect("a small constant"))
         } else {
-            entry!(Fd(segment.file.as_raw_fd()))
+            Target::Descriptor(segment.file.as_raw_fd())
         };
-        let entry = entry.user_data(index as u64);
+        let entry = WriteEntry {
+            file,
+            offset: write.offset + u64::from(write.done),
+            memory: rest.as_ptr(),
+            bytes: write.bytes - write.done,
+            buffer: self.buffers.slot_of(&write.buf),
+            sync: write.sync,
+        };
         // SAFETY: the entry points into `write.buf`, heap memory that does not move. The write
         // stays in `in_flight` until its completion is reaped, also if it cannot be submitted now
         // (`Write::told`), and dropping the ring waits for what is in flight, so the memory outlives
         // the kernel's use of it. Nothing else reads or writes it meanwhile: the buffer was moved in here.
-        unsafe { self.ring.submission().push(&entry) }
-            .expect("the ring has more entries than writes may be in flight");
-        loop {
-            match self.ring.submit() {
-                Ok(_) => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    let write = self.in_flight[index].as_mut().expect("it was submitted");
-                    write.told = true;
-                    return Err(error);
-                }
-            }
-        }
+        unsafe { self.ring.write(entry, WriteIndex(index)) };
+        self.submit().inspect_err(|_| {
+            self.in_flight[index].as_mut().expect("it was submitted").told = true;
+        })
     }
 
-    fn registered_index(&self, buf: &AlignedBuf) -> Option<u16> {
-        let slot = buf.slot()?;
-        let held = self.buffers.registered.as_ref()?.get(usize::from(slot))?.as_ref()?;
-        (*held == (buf.as_ptr().addr(), buf.len())).then_some(slot)
-    }
-
-    fn register(&mut self, buf: &AlignedBuf) {
-        let Some(slot) = buf.slot() else { return };
-        let Some(table) = self.buffers.registered.as_mut() else { return };
-        let memory = (buf.as_ptr().addr(), buf.len());
-        let Some(held) = table.get_mut(usize::from(slot)) else { return };
-        if *held == Some(memory) {
-            return;
-        }
-        let iovec = libc::iovec { iov_base: buf.as_ptr().cast_mut().cast(), iov_len: buf.len() };
-        // SAFETY: the iovec describes memory that is alive now; the kernel pins its pages, so they
-        // stay valid for it whatever happens to the mapping. It only reads from them, for writes
-        // submitted while the buffer is in our hands.
-        let updated = unsafe {
-            self.ring.submitter().register_buffers_update(u32::from(slot), &[iovec], None)
-        };
-        match updated {
-            Ok(()) => *held = Some(memory),
-            Err(error) => {
-                tracing::warn!(
-                    "log buffers are written unregistered from now on ({error}): a larger \
-                     RLIMIT_MEMLOCK makes log writes a little faster"
-                );
-                self.buffers.registered = None;
-            }
-        }
+    fn submit(&mut self) -> io::Result<()> {
+        self.owes_submission = self.ring.submit()? == Submitted::Later;
+        Ok(())
     }
 
     /// Takes completed writes. Makes no system call, unless a write was partial and its rest has to be
-    /// submitted.
+    /// submitted, or the kernel was too busy to take a write.
     pub fn reap(&mut self, out: &mut Vec<Completion>) {
         if let Some(thread) = &mut self.thread {
             thread.reap(out);
@@ -294,16 +262,20 @@ impl LogRing {
         if self.in_flight_count == 0 {
             return;
         }
-        loop {
-            let Some(entry) = self.ring.completion().next() else { return };
-            let index = usize::try_from(entry.user_data()).expect("our own small number");
+        if self.owes_submission
+            && let Err(error) = self.submit()
+        {
+            self.fail_all(&error, out);
+        }
+        while let Some(completed) = self.ring.next_completed() {
+            let WriteIndex(index) = completed.data;
             let write =
                 self.in_flight[index].as_mut().expect("completions are of what is in flight");
             if write.told {
                 drop(self.take(index));
                 continue;
             }
-            match u32::try_from(entry.result()) {
+            match completed.result() {
                 Ok(0) => self.fail(index, io::ErrorKind::WriteZero.into(), out),
                 Ok(wrote) => {
                     write.done += wrote;
@@ -312,14 +284,11 @@ impl LogRing {
                         let write = self.take(index);
                         let result = Ok(Done::Buffer(write.buf));
                         out.push(Completion { token: write.token, result });
-                    } else if let Err(error) = self.submit(index) {
+                    } else if let Err(error) = self.submit_write(index) {
                         out.push(self.failed(index, &error));
                     }
                 }
-                Err(_) => {
-                    let error = io::Error::from_raw_os_error(-entry.result());
-                    self.fail(index, error, out);
-                }
+                Err(error) => self.fail(index, error, out),
             }
         }
     }
@@ -327,6 +296,16 @@ impl LogRing {
     fn fail(&mut self, index: usize, error: io::Error, out: &mut Vec<Completion>) {
         out.push(self.failed(index, &error));
         drop(self.take(index));
+    }
+
+    /// The kernel takes no entries. Which of the writes it has taken before is unknown.
+    fn fail_all(&mut self, error: &io::Error, out: &mut Vec<Completion>) {
+        for index in 0..WRITES_IN_FLIGHT_MAX {
+            if self.in_flight[index].as_ref().is_some_and(|write| !write.told) {
+                out.push(self.failed(index, error));
+                self.in_flight[index].as_mut().expect("looked at just now").told = true;
+            }
+        }
     }
 
     fn failed(&self, index: usize, error: &io::Error) -> Completion {
@@ -341,13 +320,12 @@ impl LogRing {
         self.in_flight[index].take().expect("it is in flight")
     }
 
-    /// From now on the next completion rings the bell. Returns false if there already is one: reap instead
-    /// of sleeping.
+    /// From now on the next completion rings the bell. Returns false if there already is one, or if a write has to be
+    /// submitted again: reap instead of sleeping.
     pub fn ring_when_done(&mut self) -> bool {
         self.arm_bell(true);
         // A completion between the last reap and the arming rang no bell: check once more.
-        let completions = self.ring.completion();
-        completions.is_empty()
+        !self.ring.has_completions() && !self.owes_submission
     }
 
     /// Completions no longer ring the bell; for a thread that polls.
@@ -358,15 +336,8 @@ impl LogRing {
     }
 
     fn arm_bell(&mut self, armed: bool) {
-        let completions = self.ring.completion();
-        if armed {
-            completions.enable_eventfd()
-        } else {
-            completions.disable_eventfd()
-        }
+        self.ring.ring_bell(armed);
         self.bell_armed = armed;
-        // The kernel must see the flag before we read the completions.
-        std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
     }
 
     /// The bell given to [`LogRing::new`].
@@ -385,7 +356,7 @@ impl Drop for LogRing {
         // The kernel may still read the buffers in flight; they must not be freed before.
         let mut ignored = Vec::new();
         while self.in_flight_count > 0 {
-            if self.ring.submit_and_wait(1).is_err_and(|e| e.kind() != io::ErrorKind::Interrupted) {
+            if self.ring.wait(None).is_err() {
                 // Waiting is impossible: leak the buffers instead of freeing them under a write.
                 for write in &mut self.in_flight {
                     std::mem::forget(write.take());
@@ -396,6 +367,3 @@ impl Drop for LogRing {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

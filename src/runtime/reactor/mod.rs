@@ -1,6 +1,6 @@
 //! The ring on which a thread waits for its sockets, its bell and its timers.
 //!
-//! A raw io_uring ring with one multishot poll per socket. [`Reactor::dispatch`] calls the owners of ready sockets when
+//! An io_uring ring with one multishot poll per socket. [`Reactor::dispatch`] calls the owners of ready sockets when
 //! the thread asks for it; [`Reactor::has_events`] checks for events in memory shared with the kernel, without a system
 //! call. With deferred task work (Linux 6.1) nothing interrupts the thread while it works. Sleeping takes one system
 //! call, which submits new entries and returns with new events.
@@ -20,21 +20,27 @@
 //! Readiness is edge-triggered: an owner reads until it gets less than it asked for, or asks to be called
 //! [`Registration::again`].
 
+mod registration;
+mod sources;
 #[cfg(test)]
 mod tests;
+mod timers;
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use io_uring::types::{Fd, SubmitArgs, Timespec};
-use io_uring::{IoUring, cqueue, opcode, squeue};
 use rustix::event::epoll;
 
+pub use registration::Registration;
+use sources::{About, Key, Open, Sources, Subject};
+pub use timers::Timer;
+use timers::Timers;
+
 use super::Doorbell;
+use super::ring::{Completed, NewRing, Operation, Ring, RingError, RingOptions};
 
 /// Entries in the submission queue; further ones wait in our own memory.
 const SUBMISSIONS: u32 = 256;
@@ -42,15 +48,19 @@ const SUBMISSIONS: u32 = 256;
 /// Completions that the ring holds before the kernel has to keep them elsewhere.
 const COMPLETIONS: u32 = 4096;
 
+const RING_OPTIONS: RingOptions = RingOptions {
+    entries: SUBMISSIONS,
+    completions: Some(COMPLETIONS),
+    defers_completions: true,
+    operations: &[Operation::Poll, Operation::Cancel],
+    changes_tables: false,
+};
+
 /// Completions handled by one [`Reactor::dispatch`]: other work gets its turn in between.
 const COMPLETIONS_PER_DISPATCH: usize = 512;
 
 const READABLE: u32 = (libc::POLLIN | libc::POLLRDHUP) as u32;
 const WRITABLE: u32 = libc::POLLOUT as u32;
-/// The delay before checking again for room to write to a peer that sends nothing more: meanwhile the sockets' buffers
-/// hold some megabytes.
-const ROOM_AGAIN: Duration = Duration::from_millis(100);
-
 const HUNG_UP: u32 = (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) as u32;
 
 /// The owner of a socket, which is called when the socket is ready.
@@ -89,17 +99,14 @@ pub struct Reactor {
 }
 
 struct Inner {
-    ring: RefCell<IoUring>,
-    /// Entries that found no room in the submission queue.
-    backlog: RefCell<VecDeque<squeue::Entry>>,
+    ring: RefCell<Ring<Subject>>,
     sources: RefCell<Sources>,
     /// Sources to call in the next dispatch without an event of the kernel.
     again: RefCell<Vec<Key>>,
     /// Emptied lists, for the next dispatch.
     told: RefCell<Vec<Key>>,
-    found: RefCell<Vec<Found>>,
+    found: RefCell<Vec<Completed<Subject>>>,
     timers: RefCell<Timers>,
-    timers_made: Cell<u64>,
     /// Something happened that the thread's loop has to handle.
     stirred: Cell<bool>,
     /// Sources that come before others.
@@ -110,98 +117,21 @@ struct Inner {
     had_mail: Cell<bool>,
 }
 
-/// Callbacks by their time, with a number, because several may be due at the same time.
-type Timers = BTreeMap<(Instant, u64), Box<dyn FnOnce()>>;
-
-/// A completion from the ring.
-struct Found {
-    user_data: u64,
-    result: i32,
-    more: bool,
-}
-
-/// A source: its place, and a generation, because places are reused.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Key {
-    slot: u32,
-    generation: u32,
-}
-
-#[derive(Default)]
-struct Sources {
-    slots: Vec<Source>,
-    free: Vec<u32>,
-}
-
-#[derive(Default)]
-struct Source {
-    generation: u32,
-    open: Option<Open>,
-}
-
-struct Open {
-    fd: RawFd,
-    /// The epoll through which it is polled for input, if its file must not be held open.
-    through: Option<OwnedFd>,
-    owner: Rc<dyn SocketOwner>,
-    waits_for_room: bool,
-    /// Its owner is called before others.
-    is_urgent: bool,
-    /// As [`Readiness::hung_up`]; never cleared.
-    hung_up: bool,
-}
-
-/// The kind of a completion, in the upper two bits of its user data.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum About {
-    /// A socket's input.
-    Input = 0,
-    /// A socket's room for output.
-    Room = 1,
-    /// The bell.
-    Bell = 2,
-    /// A poll was cancelled.
-    Removal = 3,
-}
-
-/// 30 bits: more sockets than a process may have.
-const SLOT_BITS: u32 = 30;
-
-impl Key {
-    fn user_data(self, about: About) -> u64 {
-        (about as u64) << 62 | u64::from(self.slot) << 32 | u64::from(self.generation)
-    }
-
-    fn of(user_data: u64) -> (About, Key) {
-        let about = match user_data >> 62 {
-            0 => About::Input,
-            1 => About::Room,
-            2 => About::Bell,
-            _ => About::Removal,
-        };
-        let slot = u32::try_from(user_data >> 32 & ((1 << SLOT_BITS) - 1)).expect("30 bits");
-        let generation = u32::try_from(user_data & u64::from(u32::MAX)).expect("32 bits");
-        (about, Key { slot, generation })
-    }
-}
-
 impl Reactor {
     /// A reactor for the current thread, the only one that may use it. `bell` wakes the thread.
     ///
     /// # Errors
-    /// The system's: no ring can be made.
-    pub fn new(bell: Doorbell) -> io::Result<Reactor> {
-        let ring = make_ring()?;
+    /// The kernel makes no such ring.
+    pub fn new(bell: Doorbell) -> Result<Reactor, RingError> {
+        let ring = NewRing::set_up(&RING_OPTIONS)?.start()?;
         let reactor = Reactor {
             inner: Rc::new(Inner {
                 ring: RefCell::new(ring),
-                backlog: RefCell::default(),
                 sources: RefCell::default(),
                 again: RefCell::default(),
                 told: RefCell::default(),
                 found: RefCell::default(),
                 timers: RefCell::default(),
-                timers_made: Cell::new(0),
                 stirred: Cell::new(false),
                 urgent: Cell::new(0),
                 bell,
@@ -260,15 +190,6 @@ impl Reactor {
         Registration { reactor: self.clone(), key }
     }
 
-    /// Calls `then` from [`Reactor::dispatch`] when `delay` is over, unless the timer is dropped.
-    pub fn after(&self, delay: Duration, then: impl FnOnce() + 'static) -> Timer {
-        let number = self.inner.timers_made.get();
-        self.inner.timers_made.set(number + 1);
-        let key = (Instant::now() + delay, number);
-        self.inner.timers.borrow_mut().insert(key, Box::new(then));
-        Timer { reactor: self.clone(), key, is_detached: false }
-    }
-
     /// The thread's loop has something to handle: the next [`Reactor::sleep`] returns at once.
     pub fn stir(&self) {
         self.inner.stirred.set(true);
@@ -287,25 +208,16 @@ impl Reactor {
     /// Whether a dispatch would find anything, not counting timers. Makes no system call.
     pub fn has_events(&self) -> bool {
         let inner = &*self.inner;
-        if !inner.again.borrow().is_empty() || !inner.backlog.borrow().is_empty() {
-            return true;
-        }
-        if inner.inbox.borrow().as_ref().is_some_and(|inbox| inbox.has_mail()) {
-            return true;
-        }
-        let mut ring = inner.ring.borrow_mut();
-        if !ring.completion().is_empty() {
-            return true;
-        }
-        let submissions = ring.submission();
-        submissions.taskrun() || submissions.cq_overflow() || !submissions.is_empty()
+        !inner.again.borrow().is_empty()
+            || inner.inbox.borrow().as_ref().is_some_and(|inbox| inbox.has_mail())
+            || inner.ring.borrow_mut().has_work()
     }
 
     /// Calls the owners of ready sockets and the timers that are due.
     ///
     /// # Errors
-    /// The system's: the ring cannot be used any more.
-    pub fn dispatch(&self) -> io::Result<()> {
+    /// The ring cannot be used any more.
+    pub fn dispatch(&self) -> Result<(), RingError> {
         let inner = &*self.inner;
         let mut found = std::mem::take(&mut *inner.found.borrow_mut());
         if inner.urgent.get() > 0 {
@@ -338,9 +250,9 @@ impl Reactor {
         Ok(())
     }
 
-    fn handle(&self, found: &Found) {
+    fn handle(&self, found: &Completed<Subject>) {
         let inner = &*self.inner;
-        let (about, key) = Key::of(found.user_data);
+        let Subject { about, key } = found.data;
         match about {
             About::Removal => {}
             About::Bell => {
@@ -351,7 +263,7 @@ impl Reactor {
             }
             About::Input => {
                 // An error of the poll itself: reading the socket will show it.
-                let events = u32::try_from(found.result).unwrap_or(HUNG_UP);
+                let events = found.result().unwrap_or(HUNG_UP);
                 let mut sources = inner.sources.borrow_mut();
                 let Some(open) = sources.get(key) else { return };
                 open.hung_up |= events & HUNG_UP != 0;
@@ -364,7 +276,7 @@ impl Reactor {
                 inner.tell(key, false);
             }
             About::Room => {
-                let events = u32::try_from(found.result).unwrap_or(HUNG_UP);
+                let events = found.result().unwrap_or(HUNG_UP);
                 if let Some(open) = inner.sources.borrow_mut().get(key) {
                     open.waits_for_room = false;
                     open.hung_up |= events & HUNG_UP != 0;
@@ -380,13 +292,8 @@ impl Reactor {
         }
         let now = Instant::now();
         loop {
-            let mut timers = self.inner.timers.borrow_mut();
-            let Some(entry) = timers.first_entry() else { return };
-            if entry.key().0 > now {
-                return;
-            }
-            let then = entry.remove();
-            drop(timers);
+            let due = self.inner.timers.borrow_mut().take_due(now);
+            let Some(then) = due else { return };
             then();
         }
     }
@@ -396,12 +303,12 @@ impl Reactor {
     ///
     /// # Errors
     /// As for [`Reactor::dispatch`].
-    pub fn sleep(&self, until: Option<Instant>) -> io::Result<()> {
+    pub fn sleep(&self, until: Option<Instant>) -> Result<(), RingError> {
         let inner = &*self.inner;
         if self.take_stirred() || !inner.again.borrow().is_empty() {
             return Ok(());
         }
-        let timer = inner.timers.borrow().keys().next().map(|(at, _)| *at);
+        let timer = inner.timers.borrow().next_at();
         let until = [until, timer].into_iter().flatten().min();
         let inbox = inner.inbox.borrow().clone();
         let Some(inbox) = inbox else { return inner.block(until) };
@@ -413,37 +320,12 @@ impl Reactor {
     }
 }
 
-/// Uses the features of the kernel: completions that wait until this thread asks for them, or otherwise those that do
-/// not interrupt it.
-fn make_ring() -> io::Result<IoUring> {
-    let mut deferred = IoUring::builder();
-    deferred
-        .setup_cqsize(COMPLETIONS)
-        .setup_single_issuer()
-        .setup_defer_taskrun()
-        .setup_taskrun_flag();
-    let mut cooperative = IoUring::builder();
-    cooperative.setup_cqsize(COMPLETIONS).setup_coop_taskrun().setup_taskrun_flag();
-    let mut plain = IoUring::builder();
-    plain.setup_cqsize(COMPLETIONS);
-    deferred
-        .build(SUBMISSIONS)
-        .or_else(|_| cooperative.build(SUBMISSIONS))
-        .or_else(|_| plain.build(SUBMISSIONS))
-}
-
 /// An epoll of one socket. It is never waited on; it is enough that it becomes readable.
 fn epoll_of(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let through = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     let flags = epoll::EventFlags::IN | epoll::EventFlags::RDHUP;
     epoll::add(&through, socket, epoll::EventData::new_u64(0), flags)?;
     Ok(through)
-}
-
-impl Open {
-    fn input_fd(&self) -> RawFd {
-        self.through.as_ref().map_or(self.fd, AsRawFd::as_raw_fd)
-    }
 }
 
 impl Inner {
@@ -456,84 +338,30 @@ impl Inner {
     }
 
     /// Whether a completion belongs to an urgent source.
-    fn is_urgent(&self, found: &Found) -> bool {
-        let (about, key) = Key::of(found.user_data);
+    fn is_urgent(&self, found: &Completed<Subject>) -> bool {
+        let Subject { about, key } = found.data;
         matches!(about, About::Input | About::Room)
             && self.sources.borrow_mut().get(key).is_some_and(|open| open.is_urgent)
     }
 
     fn poll_input(&self, key: Key, fd: RawFd) {
-        let poll = opcode::PollAdd::new(Fd(fd), READABLE).multi(true).build();
-        self.push(poll.user_data(key.user_data(About::Input)));
+        self.ring.borrow_mut().poll(fd, READABLE, Subject { about: About::Input, key });
     }
 
     /// The bell is edge-triggered: its counter is never read.
     fn watch_bell(&self) {
-        let fd = Fd(self.bell.as_fd().as_raw_fd());
-        let poll = opcode::PollAdd::new(fd, libc::POLLIN as u32).multi(true).build();
-        self.push(poll.user_data(Key { slot: 0, generation: 0 }.user_data(About::Bell)));
-    }
-
-    /// Queues an entry that refers to no memory of ours.
-    fn push(&self, entry: squeue::Entry) {
-        let mut backlog = self.backlog.borrow_mut();
-        if backlog.is_empty() {
-            let mut ring = self.ring.borrow_mut();
-            // SAFETY: polls and their ends name a descriptor and a number; there is no memory
-            // that would have to outlive them. A descriptor that was closed, or even names another
-            // file by the time it is handed in, only brings completions of a source that is known
-            // to be gone.
-            if unsafe { ring.submission().push(&entry) }.is_ok() {
-                return;
-            }
-        }
-        backlog.push_back(entry);
-    }
-
-    /// Moves as much of the backlog into the ring as fits.
-    fn advance(&self, ring: &mut IoUring) {
-        let mut backlog = self.backlog.borrow_mut();
-        if backlog.is_empty() {
-            return;
-        }
-        let mut submissions = ring.submission();
-        while let Some(entry) = backlog.front() {
-            // SAFETY: as in `push`.
-            if unsafe { submissions.push(entry) }.is_err() {
-                return;
-            }
-            backlog.pop_front();
-        }
-    }
-
-    /// Submits queued entries, and lets the kernel deliver completions that it has kept back.
-    fn submit(&self) -> io::Result<()> {
-        let mut ring = self.ring.borrow_mut();
-        loop {
-            self.advance(&mut ring);
-            let submissions = ring.submission();
-            if submissions.is_empty() && !submissions.taskrun() && !submissions.cq_overflow() {
-                return Ok(());
-            }
-            drop(submissions);
-            if !transient(ring.submit())? || self.backlog.borrow().is_empty() {
-                return Ok(());
-            }
-        }
+        let fd = self.bell.as_fd().as_raw_fd();
+        let subject = Subject { about: About::Bell, key: Key::NONE };
+        self.ring.borrow_mut().poll(fd, libc::POLLIN as u32, subject);
     }
 
     /// Takes completions out of the ring, up to a bound.
-    fn collect(&self, found: &mut Vec<Found>) -> io::Result<()> {
+    fn collect(&self, found: &mut Vec<Completed<Subject>>) -> Result<(), RingError> {
+        let mut ring = self.ring.borrow_mut();
         loop {
-            self.submit()?;
-            let mut ring = self.ring.borrow_mut();
+            ring.submit()?;
             let before = found.len();
-            let room = COMPLETIONS_PER_DISPATCH - before;
-            found.extend(ring.completion().take(room).map(|entry| Found {
-                user_data: entry.user_data(),
-                result: entry.result(),
-                more: cqueue::more(entry.flags()),
-            }));
+            found.extend(ring.completed().take(COMPLETIONS_PER_DISPATCH - before));
             if found.len() == before || found.len() == COMPLETIONS_PER_DISPATCH {
                 return Ok(());
             }
@@ -541,157 +369,8 @@ impl Inner {
     }
 
     /// Sleeps until there is a completion, or `until`.
-    fn block(&self, until: Option<Instant>) -> io::Result<()> {
-        let mut ring = self.ring.borrow_mut();
-        self.advance(&mut ring);
-        if !self.backlog.borrow().is_empty() {
-            drop(ring);
-            return self.submit();
-        }
-        if !ring.completion().is_empty() {
-            return Ok(());
-        }
-        let waited = match until {
-            None => ring.submit_and_wait(1),
-            Some(until) => {
-                let left = Timespec::from(until.saturating_duration_since(Instant::now()));
-                ring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&left))
-            }
-        };
-        transient(waited).map(|_| ())
-    }
-}
-
-/// Whether the kernel accepted the submission; transient errors do not count as errors.
-fn transient(result: io::Result<usize>) -> io::Result<bool> {
-    match result {
-        Ok(_) => Ok(true),
-        Err(error) => match error.raw_os_error() {
-            Some(libc::ETIME | libc::EINTR | libc::EAGAIN | libc::EBUSY) => Ok(false),
-            _ => Err(error),
-        },
-    }
-}
-
-impl Sources {
-    fn insert(&mut self, open: Open) -> Key {
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Source::default());
-            u32::try_from(self.slots.len() - 1).expect("fewer sockets than 2^30")
-        });
-        let source = &mut self.slots[slot as usize];
-        source.generation = source.generation.wrapping_add(1);
-        source.open = Some(open);
-        Key { slot, generation: source.generation }
-    }
-
-    fn get(&mut self, key: Key) -> Option<&mut Open> {
-        let source = self.slots.get_mut(key.slot as usize)?;
-        if source.generation == key.generation { source.open.as_mut() } else { None }
-    }
-
-    fn remove(&mut self, key: Key) -> Option<Open> {
-        let source = self.slots.get_mut(key.slot as usize)?;
-        if source.generation != key.generation {
-            return None;
-        }
-        let open = source.open.take()?;
-        self.free.push(key.slot);
-        Some(open)
-    }
-}
-
-/// As long as it lives, its owner is called when the socket is ready. It keeps the owner alive.
-pub struct Registration {
-    reactor: Reactor,
-    key: Key,
-}
-
-impl Registration {
-    /// Makes the next dispatch call the owner.
-    pub fn again(&self) {
-        let mut again = self.reactor.inner.again.borrow_mut();
-        again.push(self.key);
-    }
-
-    /// Makes a dispatch call the owner once there is room to write; perhaps later, if the other side will send nothing
-    /// more.
-    pub fn want_room(&self) {
-        let inner = &*self.reactor.inner;
-        let mut sources = inner.sources.borrow_mut();
-        let Some(open) = sources.get(self.key) else { return };
-        if std::mem::replace(&mut open.waits_for_room, true) {
-            return;
-        }
-        if open.hung_up {
-            drop(sources);
-            return self.tell_later();
-        }
-        let poll = opcode::PollAdd::new(Fd(open.fd), WRITABLE).build();
-        drop(sources);
-        inner.push(poll.user_data(self.key.user_data(About::Room)));
-    }
-}
-
-impl Registration {
-    /// The end of the other side's output is an event of every poll (`IO_POLL_UNMASK` in the kernel's `io_uring/poll.c`),
-    /// so a poll for room would end at once, and the next one too.
-    fn tell_later(&self) {
-        let (reactor, key) = (self.reactor.clone(), self.key);
-        let tell = move || {
-            let inner = &*reactor.inner;
-            match inner.sources.borrow_mut().get(key) {
-                Some(open) => open.waits_for_room = false,
-                None => return,
-            }
-            inner.tell(key, true);
-        };
-        self.reactor.after(ROOM_AGAIN, tell).detach();
-    }
-}
-
-impl Drop for Registration {
-    fn drop(&mut self) {
-        let inner = &*self.reactor.inner;
-        // In two steps, because dropping the owner may drop other watches.
-        let removed = inner.sources.borrow_mut().remove(self.key);
-        let Some(open) = removed else { return };
-        if open.is_urgent {
-            inner.urgent.set(inner.urgent.get() - 1);
-        }
-        for (about, is_there) in [(About::Input, true), (About::Room, open.waits_for_room)] {
-            if is_there {
-                // Not PollRemove: that fails if an event of the poll is on its way, and the kernel would then keep the
-                // file open for ever.
-                let removal = opcode::AsyncCancel::new(self.key.user_data(about)).build();
-                inner.push(removal.user_data(self.key.user_data(About::Removal)));
-            }
-        }
-    }
-}
-
-/// Calls its function when its time comes, unless it is dropped before.
-#[must_use = "a timer that is dropped does not ring"]
-pub struct Timer {
-    reactor: Reactor,
-    key: (Instant, u64),
-    is_detached: bool,
-}
-
-impl Timer {
-    /// Lets it fire even if no one keeps it.
-    pub fn detach(mut self) {
-        self.is_detached = true;
-    }
-}
-
-impl Drop for Timer {
-    fn drop(&mut self) {
-        if self.is_detached {
-            return;
-        }
-        let removed = self.reactor.inner.timers.borrow_mut().remove(&self.key);
-        // Its function may hold other timers.
-        drop(removed);
+    fn block(&self, until: Option<Instant>) -> Result<(), RingError> {
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        self.ring.borrow_mut().wait(left)
     }
 }

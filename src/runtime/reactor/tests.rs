@@ -1,5 +1,8 @@
 //! Sockets, timers, the bell and the inbox.
 
+use std::time::Duration;
+
+use super::registration::ROOM_AGAIN;
 use super::*;
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair,

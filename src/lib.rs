@@ -17,6 +17,9 @@ pub mod planted;
 #[cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
 pub mod time;
 
+// The log acts, on a thread of its own; no decision depends on it.
+pub mod log;
+
 // Layer 1: bytes.
 #[cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
 pub mod jute;

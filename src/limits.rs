@@ -568,6 +568,13 @@ pub const LOG_LINES_OF_A_KIND_BURST: u64 = 200;
 /// Lines of one kind in each second after that: what a person can still read, and a disk can store.
 pub const LOG_LINES_OF_A_KIND_PER_SECOND: u64 = 10;
 
+/// Lines of one kind that clients can provoke, at once and in each second. A guess: enough to see what happens, too few to
+/// fill a disk.
+pub const LOG_LINES_PROVOKED_PER_SECOND: u64 = 20;
+
+/// Seconds between two lines about connections of other servers that were refused.
+pub const LOG_REFUSALS_SECONDS: u64 = 10;
+
 /// Bytes of lines that wait for a slow standard error. Lines beyond it are dropped and counted.
 pub const LOG_LINES_WAITING_BYTES_MAX: usize = 4 << 20;
 

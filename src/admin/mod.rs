@@ -1,11 +1,10 @@
-//! The interfaces for operators: the four-letter words and the log.
+//! The interface for operators: the four-letter words.
 //!
 //! A session core recognises a word in the first four bytes of a connection, asks here for the
 //! answer (on the replica's core, since it is about the replica), sends it and closes the
 //! connection.
 
 pub mod answer;
-pub mod logging;
 pub mod member_lines;
 pub mod text;
 pub mod version;

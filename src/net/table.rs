@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::connection::{Connection, Holder};
 use super::{Budget, Census, Share};
-use crate::admin::logging::Limiter;
 use crate::id::ConnectionId;
 use crate::limits;
+use crate::log::Limiter;
 use crate::replica::Outgoing;
 use crate::runtime::{Clock, Reactor};
 
@@ -50,9 +50,6 @@ const SCRATCH_BYTES: usize = limits::CONNECTION_READ_BYTES;
 
 pub(super) const OUTPUT_STALL: Duration = Duration::from_millis(limits::OUTPUT_STALL_MS);
 
-/// Log lines that clients can provoke, per second and core.
-const LINES_PER_SECOND_MAX: u32 = 20;
-
 /// Largest number of open connections of one core: the range of a slot's bits.
 const SLOTS_MAX: usize = 1 << SLOT_BITS;
 const SLOT_BITS: u32 = 24;
@@ -89,6 +86,7 @@ pub(super) struct Shared {
     /// Connections whose first frame is awaited, oldest first.
     newcomers: RefCell<VecDeque<(Instant, Weak<Connection>)>>,
     clock: Clock,
+    /// Lines of the log that clients can provoke.
     lines: RefCell<Limiter>,
 }
 
@@ -135,7 +133,7 @@ impl Connections {
             begun: RefCell::default(),
             newcomers: RefCell::default(),
             clock: Clock::start(),
-            lines: RefCell::new(Limiter::new(LINES_PER_SECOND_MAX)),
+            lines: RefCell::new(Limiter::of_provoked_lines()),
         };
         Connections { shared: Rc::new(shared) }
     }
@@ -432,7 +430,7 @@ impl Connections {
     /// Logs a line that a client can provoke at will, unless there were too many.
     pub(super) fn warn(&self, line: std::fmt::Arguments<'_>) {
         let shared = &*self.shared;
-        match shared.lines.borrow_mut().admit(shared.clock.mono()) {
+        match shared.lines.borrow_mut().allow(shared.clock.mono()) {
             Some(0) => tracing::warn!("{line}"),
             Some(unsaid) => tracing::warn!(unsaid, "{line}"),
             None => {}

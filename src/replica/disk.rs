@@ -7,7 +7,6 @@
 use super::connection::{Answer, State, Waiting};
 use super::ensemble::Ensemble;
 use super::ensemble::ReplicaRole;
-use super::lines::Lines;
 use super::pipeline::Pipeline;
 use super::pipeline::{DiskFull, InFlight};
 use super::service::Service;
@@ -16,6 +15,7 @@ use crate::database::Database;
 use crate::error::ErrorCode;
 use crate::id::Zxid;
 use crate::io::{Completion, IoFailure, IoFailureKind, Op, Owner};
+use crate::log::Limiter;
 use crate::planted::{self, PlantedBug};
 use crate::proto::OpCode;
 use crate::snapshot;
@@ -132,7 +132,7 @@ impl Pipeline {
     }
 
     /// A write of the log took `us`, which is long.
-    fn on_slow_write(&self, stats: &mut Stats, lines: &mut Lines, now: Now, us: u64, bytes: u32) {
+    fn on_slow_write(&self, stats: &mut Stats, lines: &mut Limiter, now: Now, us: u64, bytes: u32) {
         let held_us = (self.held_us - self.group_held_us).min(us);
         let ms = us / 1000;
         let held_ms = held_us / 1000;
@@ -190,7 +190,7 @@ impl Pipeline {
         completion: Completion,
         ensemble: &mut Ensemble,
         stats: &mut Stats,
-        lines: &mut Lines,
+        lines: &mut Limiter,
     ) {
         match self.txnlog.handle_completion(completion) {
             Progress::None => {}

@@ -30,7 +30,6 @@ mod ensemble;
 mod forward;
 mod learners;
 mod line;
-mod lines;
 mod local;
 mod memory;
 mod options;

@@ -11,7 +11,6 @@ use std::rc::Rc;
 
 use super::clients::Clients;
 use super::ensemble::{Ensemble, ReplicaRole};
-use super::lines::Lines;
 use super::pipeline::Pipeline;
 use super::reap::Reaping;
 use super::sessions::Sessions;
@@ -19,6 +18,7 @@ use super::work::Work;
 use super::{ReplicaOptions, Stats};
 use crate::database::Database;
 use crate::id::ServerId;
+use crate::log::Limiter;
 use crate::peer::Peer;
 use crate::recovery::Recovered;
 use crate::time::Now;
@@ -36,7 +36,7 @@ pub(super) struct Service {
     pub work: Work,
     pub reaping: Reaping,
     pub stats: Stats,
-    pub lines: Lines,
+    pub lines: Limiter,
     /// The time of the event under way or, between events, of the last one.
     ///
     /// Invariant: never goes back within one run.
@@ -72,7 +72,7 @@ impl Service {
             work: Work::new(options.turn_work_units),
             reaping: Reaping::new(&options, now.mono),
             stats: Stats::new(now.wall, now.mono),
-            lines: Lines::default(),
+            lines: Limiter::of_provoked_lines(),
             now,
             shutting_down: false,
             database,

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use crate::admin::logging::{LoggedState, Speaker};
 use crate::config::Config;
 use crate::id::ServerId;
+use crate::log::{LoggedState, Speaker};
 use crate::quorum::{self, Member};
 use crate::replica::Replica;
 use crate::zab::{PeerFacts, Standing};

@@ -19,10 +19,10 @@ use super::recover::Opener;
 use super::turns::Ended;
 use super::wiring::{self, Clients, MakeHost, News, Start, Threads, Wiring};
 use super::{beginnings, environment, oracle, purge, recover};
-use crate::admin::logging::{self, LogFormat, LogOptions, LoggedState, Speaker};
 use crate::config::dynamic::Keeper;
 use crate::config::{self, Config, FilesReadableBy, Level};
 use crate::id::Epoch;
+use crate::log::{self, LogFormat, LogOptions, LoggedState, Speaker};
 use crate::net;
 use crate::net::links::{LinkOptions, Links};
 use crate::runtime::{
@@ -309,7 +309,7 @@ fn follow(
 fn not_made(number: usize, of: usize, error: Option<&GlommioError<()>>) -> Failure {
     let what = format!("executor {} of {of} could not be made", number + 1);
     if let Some(GlommioError::IoError(error)) = error
-        && let failure @ Failure { lack: Some(_), .. } = Failure::of_ring(&what, error)
+        && let failure @ Failure { lack: Some(_), .. } = Failure::of_executor(&what, error)
     {
         return failure;
     }

@@ -25,7 +25,8 @@ use std::time::{Duration, Instant};
 use crate::id::ServerId;
 use crate::limits;
 use crate::link::{Endpoint, LinkEvent, LinkId, LinkOp, MemberHosts, Port};
-use crate::runtime::{Doorbell, Reactor};
+use crate::log::Limiter;
+use crate::runtime::{Clock, Doorbell, Reactor};
 
 use helpers::{Helpers, Job, Outcome};
 use link::Link;
@@ -117,8 +118,9 @@ struct Shared {
     unplaced: RefCell<VecDeque<(TcpStream, Port, SocketAddr)>>,
     /// The members have changed, and links accepted before are to be checked again.
     is_identifying: Cell<bool>,
-    /// When the refusal of a connection was last logged, and how many were refused since.
-    refused: Cell<(Option<Instant>, u64)>,
+    clock: Clock,
+    /// Lines about refused connections: strangers may connect by the thousands.
+    refusals: RefCell<Limiter>,
     /// Accepted links by remote address.
     remotes: RefCell<BTreeMap<IpAddr, u32>>,
     accepted: Cell<u64>,
@@ -171,9 +173,6 @@ const SCRATCH_BYTES: usize = 256 << 10;
 /// with the next turn.
 const SENT_BYTES_TOLD_AT_ONCE: u64 = 32 << 10;
 
-/// Between two lines about connections that were refused.
-const REFUSED_EVERY: Duration = Duration::from_secs(10);
-
 /// Buffers kept for later turns.
 const SPARE_BUFFERS_MAX: usize = 16;
 
@@ -188,7 +187,8 @@ impl Links {
                 members: RefCell::new(Members::new(options.peer_address_check)),
                 unplaced: RefCell::default(),
                 is_identifying: Cell::new(false),
-                refused: Cell::new((None, 0)),
+                clock: Clock::start(),
+                refusals: RefCell::new(Limiter::one_in_seconds(limits::LOG_REFUSALS_SECONDS)),
                 links: RefCell::default(),
                 listeners: RefCell::default(),
                 helpers: Helpers::new(bell),
@@ -558,13 +558,10 @@ impl Links {
             .count()
     }
 
-    /// Logs the refusal of a connection, at a limited rate: strangers may connect by the thousands.
+    /// Logs the refusal of a connection, at a limited rate.
     fn refuse(&self, port: Port, remote: SocketAddr, reason: &str) {
-        let (said_at, more) = self.shared.refused.get();
-        if said_at.is_some_and(|at| at.elapsed() < REFUSED_EVERY) {
-            return self.shared.refused.set((said_at, more + 1));
-        }
-        self.shared.refused.set((Some(Instant::now()), 0));
+        let now = self.shared.clock.mono();
+        let Some(more) = self.shared.refusals.borrow_mut().allow(now) else { return };
         let others = if more > 0 {
             format!(" ({more} more since the last such line)")
         } else {

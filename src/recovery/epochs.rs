@@ -2,8 +2,9 @@
 
 use std::io::{self, Read};
 
+use super::RecoveryError;
+use super::error::MOVE_ASIDE;
 use super::folder::Folder;
-use super::{MOVE_ASIDE, RecoveryError};
 use crate::id::{Epoch, Zxid};
 use crate::io::Place;
 pub use crate::zab::Epochs;

@@ -2,6 +2,10 @@
 
 #![allow(clippy::disallowed_methods, reason = "golden files are read from the disk")]
 
+mod cuts;
+mod harness;
+mod starts;
+
 use std::path::PathBuf;
 
 use super::*;
@@ -18,11 +22,11 @@ fn recover_with(
     recover(folder, options, &mut |_| ())
 }
 
-pub(super) fn recover_default(folder: &MemoryFolder) -> Result<Recovered, RecoveryError> {
+fn recover_default(folder: &MemoryFolder) -> Result<Recovered, RecoveryError> {
     recover_with(folder, &RecoveryOptions::default())
 }
 
-pub(super) fn golden_folder() -> MemoryFolder {
+fn golden_folder() -> MemoryFolder {
     let path =
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/datadir-3.10-HEAD/version-2");
     let folder = MemoryFolder::new();

@@ -10,6 +10,7 @@ mod budget;
 mod census;
 mod connection;
 pub mod frame;
+mod input;
 pub mod links;
 mod listener;
 mod outstanding;

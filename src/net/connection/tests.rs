@@ -6,6 +6,8 @@ use std::os::unix::net::UnixStream;
 use super::super::table::OUTPUT_STALL;
 use super::super::{Budget, Census, NetOptions};
 use super::*;
+use crate::admin::word::FourLetterWord;
+use crate::replica::Outgoing;
 use crate::runtime::{Doorbell, Reactor};
 
 /// A core that answers nothing, and counts its events.

@@ -6,20 +6,16 @@ use std::io::{self, IoSlice};
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::os::fd::AsFd;
 use std::rc::Rc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use rustix::net::{RecvFlags, recv};
 use socket2::SockRef;
 
 use super::{Links, Shared};
 use crate::id::ServerId;
 use crate::limits;
 use crate::link::LinkId;
+use crate::net::input::{self, Farewell, Input, LINGER};
 use crate::runtime::{Readiness, Registration, SocketOwner, Timer};
-
-/// Reads of a closing link before others get their turn; its input is discarded.
-const READS_PER_TURN: usize = 4;
 
 /// Bytes per read of a link from an address of no member.
 pub(super) const STRANGER_READ_BYTES: usize = 8 << 10;
@@ -33,10 +29,6 @@ const BUFFER_BYTES: usize = 64 << 10;
 
 /// Pieces per system call.
 const PIECES_AT_ONCE: usize = 16;
-
-/// How long a link that was closed here may take for its last bytes, and then for the other side to
-/// close: closing with unread input would reset the connection, and lose them.
-const LINGER: Duration = Duration::from_secs(1);
 
 pub(super) struct Link {
     id: LinkId,
@@ -53,7 +45,7 @@ pub(super) struct Link {
     paused: Cell<bool>,
     /// It is in the queue of strangers that wait for the next turn, and is not read before.
     waits: Cell<bool>,
-    /// Bounds the time for the last bytes.
+    /// Bounds the time for the last bytes, and then for the other side to close.
     patience: RefCell<Option<Timer>>,
     /// Nothing more is written, and the other side may read the last bytes.
     said_farewell: Cell<bool>,
@@ -274,22 +266,20 @@ impl Link {
             self.wait_for_turn();
             return None;
         }
-        match recv(&self.socket, &mut scratch[..room], RecvFlags::DONTWAIT) {
-            Ok((0, _)) => return Some("closed by the other side".to_owned()),
-            Ok((bytes, _)) => {
+        match input::read(&self.socket, &mut scratch[..room], what) {
+            Input::End => return Some("closed by the other side".to_owned()),
+            Input::Bytes { bytes, is_more } => {
                 if is_strangers {
                     let left = &self.links.shared.strangers_left;
                     left.set(left.get() - bytes);
                 }
                 core.link_received(self.id, &scratch[..bytes]);
-                // Later input causes a new event; the end of the stream was reported with these bytes.
-                if bytes < room && !what.hung_up && self.end.borrow().is_none() {
+                if !is_more && self.end.borrow().is_none() {
                     return None;
                 }
             }
-            Err(rustix::io::Errno::AGAIN) => return None,
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Some(io::Error::from(error).to_string()),
+            Input::Nothing => return None,
+            Input::Failed(error) => return Some(error.to_string()),
         }
         if is_strangers {
             self.wait_for_turn();
@@ -332,16 +322,11 @@ impl Link {
                 }
             }
         }
-        let mut rest = [0; 4096];
-        for _ in 0..READS_PER_TURN {
-            match recv(&self.socket, &mut rest, RecvFlags::DONTWAIT) {
-                Ok((0, _)) => return self.forget(),
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::AGAIN) => return,
-                Err(_) => return self.forget(),
-            }
+        match input::discard(&self.socket) {
+            Farewell::Over => self.forget(),
+            Farewell::Waits => {}
+            Farewell::HasMore => self.wake(),
         }
-        self.wake();
     }
 
     /// Drops the watch, which holds the last reference to the socket.

@@ -1,0 +1,206 @@
+//! The output of a connection: written at once as far as the socket accepts it; the rest waits for room.
+
+use std::cell::RefMut;
+use std::collections::VecDeque;
+use std::io;
+use std::time::{Duration, Instant};
+
+use rustix::net::{SendFlags, send};
+
+use super::{Connection, End};
+use crate::limits;
+use crate::net::table::Pace;
+use crate::replica::Outgoing;
+
+#[derive(Default)]
+pub(super) struct Unsent {
+    pub pieces: VecDeque<Piece>,
+    /// Bytes of the first piece that are already sent.
+    front_sent: usize,
+    pub bytes: usize,
+    /// Bytes of memory that the pieces take.
+    pub held: usize,
+    /// Bytes of the pieces that are reported to the core when they are sent; the core bounds them itself.
+    pub reported: usize,
+}
+
+/// The bytes of one send.
+pub(super) struct Piece {
+    bytes: Vec<u8>,
+    /// How many of them are reported to the core: all or none.
+    reported_bytes: usize,
+    /// The time of its arrival.
+    pub since: Instant,
+}
+
+impl Unsent {
+    /// Bytes that the core does not bound itself.
+    pub fn unknown(&self) -> usize {
+        // A piece is reported as a whole, but may be sent in part.
+        (self.bytes + self.front_sent).saturating_sub(self.reported)
+    }
+}
+
+impl Connection {
+    /// Writes as much of a send's bytes as the socket accepts now and keeps the rest. Returns the buffer when it
+    /// is empty.
+    pub(in crate::net) fn send(
+        &self,
+        send: Outgoing,
+        unsent_max: usize,
+        pace: Pace,
+    ) -> Option<Vec<u8>> {
+        if send.bytes.is_empty() {
+            return Some(send.bytes);
+        }
+        let waits = pace == Pace::InTurn && send.bytes.len() > limits::SHORT_SEND_BYTES;
+        let reported_bytes = send.reported_bytes();
+        let piece = Piece { reported_bytes, bytes: send.bytes, since: Instant::now() };
+        let mut unsent = self.unsent.borrow_mut();
+        let unknown = unsent.unknown();
+        if unknown > unsent_max {
+            drop(unsent);
+            self.fail(format!("{unknown} bytes of events wait, and its client does not read them"));
+            return Some(piece.bytes);
+        }
+        unsent.bytes += piece.bytes.len();
+        unsent.held += piece.bytes.capacity();
+        let now = piece.since;
+        unsent.reported += piece.reported_bytes;
+        unsent.pieces.push_back(piece);
+        if unsent.pieces.len() > 1 {
+            // The socket is full, or the connection waits for its turn.
+            return None;
+        }
+        self.stuck_since.set(now);
+        if waits {
+            drop(unsent);
+            self.table.stand_in_line(self);
+            return None;
+        }
+        let (result, spare) = self.flush(unsent, usize::MAX);
+        if let Err(error) = result {
+            self.break_off(&error);
+        }
+        spare
+    }
+
+    /// Takes its turn to write at most `most` bytes; returns how many it wrote, and whether it may write more.
+    pub(in crate::net) fn take_turn(&self, most: usize) -> (usize, bool) {
+        let before = self.unsent_bytes();
+        let is_more = match self.flush(self.unsent.borrow_mut(), most).0 {
+            Ok(is_more) => is_more,
+            Err(error) => {
+                self.break_off(&error);
+                false
+            }
+        };
+        self.recount();
+        let after = self.unsent_bytes();
+        if after == 0 && self.end.borrow().is_some() {
+            self.wake();
+        }
+        (before - after, is_more)
+    }
+
+    /// Closes it if its client has taken none of the bytes that wait for it for `long`. True: it has to be
+    /// checked again.
+    pub(in crate::net) fn close_if_stuck(
+        &self,
+        now: Instant,
+        long: Duration,
+        pause: usize,
+    ) -> bool {
+        let bytes = self.unsent_bytes();
+        let mut end = self.end.borrow_mut();
+        if bytes > 0 && now.saturating_duration_since(self.stuck_since.get()) >= long {
+            // Even if it is to be closed after these bytes.
+            *end = Some(End::Failed(format!(
+                "its client has read nothing for {} s, and {bytes} bytes wait for it",
+                long.as_secs()
+            )));
+            drop(end);
+            self.wake();
+            return false;
+        }
+        if bytes > 0 && self.closes_by.get().is_some_and(|until| until <= now) {
+            *end = Some(End::Failed(format!(
+                "the server has closed it, and its client reads the last {bytes} bytes too slowly"
+            )));
+            drop(end);
+            self.wake();
+            return false;
+        }
+        bytes > pause || (bytes > 0 && end.is_some())
+    }
+
+    pub(super) fn unsent_bytes(&self) -> usize {
+        self.unsent.borrow().bytes
+    }
+
+    /// Writes at most `most` bytes, as far as the socket accepts them; waits for room if it accepts no more.
+    /// Returns whether it might accept more, and the last buffer that was sent completely.
+    pub(super) fn flush(
+        &self,
+        mut unsent: RefMut<'_, Unsent>,
+        most: usize,
+    ) -> (io::Result<bool>, Option<Vec<u8>>) {
+        let mut spare = None;
+        let mut taken = 0;
+        let result = self.write_out(&mut unsent, most, &mut spare, &mut taken);
+        unsent.reported -= taken;
+        let unsent_bytes = unsent.bytes;
+        drop(unsent);
+        if unsent_bytes > self.table.shared.options.unsent_bytes_before_pause {
+            self.table.note_slow(self);
+        }
+        self.table.excuse(self, unsent_bytes > 0);
+        if taken > 0 {
+            self.core.written(self.id, taken);
+        }
+        (result, spare)
+    }
+
+    fn write_out(
+        &self,
+        unsent: &mut Unsent,
+        most: usize,
+        spare: &mut Option<Vec<u8>>,
+        taken: &mut usize,
+    ) -> io::Result<bool> {
+        let mut wrote_in_all = 0;
+        while let Some(front) = unsent.pieces.front() {
+            if wrote_in_all >= most {
+                self.stuck_since.set(Instant::now());
+                return Ok(true);
+            }
+            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+            let rest = &front.bytes[unsent.front_sent..];
+            match send(&self.socket, &rest[..rest.len().min(most - wrote_in_all)], flags) {
+                Ok(wrote) => {
+                    wrote_in_all += wrote;
+                    unsent.front_sent += wrote;
+                    unsent.bytes -= wrote;
+                    if unsent.front_sent == front.bytes.len() {
+                        unsent.front_sent = 0;
+                        *taken += front.reported_bytes;
+                        unsent.held -= front.bytes.capacity();
+                        *spare = unsent.pieces.pop_front().map(|piece| piece.bytes);
+                    }
+                }
+                Err(rustix::io::Errno::AGAIN) => {
+                    if wrote_in_all > 0 {
+                        self.stuck_since.set(Instant::now());
+                    }
+                    if let Some(watch) = &*self.watch.borrow() {
+                        watch.want_room();
+                    }
+                    break;
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(false)
+    }
+}

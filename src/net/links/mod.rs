@@ -9,11 +9,15 @@
 //! wrong data.
 
 mod dial;
+mod event;
 mod helpers;
+mod incoming;
 mod link;
 mod listen;
 mod members;
 mod names;
+#[cfg(test)]
+mod tests;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -24,10 +28,11 @@ use std::time::{Duration, Instant};
 
 use crate::id::ServerId;
 use crate::limits;
-use crate::link::{Endpoint, LinkEvent, LinkId, LinkOp, MemberHosts, Port};
+use crate::link::{Endpoint, LinkEvent, LinkId, LinkOp, Port};
 use crate::log::Limiter;
 use crate::runtime::{Clock, Doorbell, Reactor};
 
+use event::Event;
 use helpers::{Helpers, Job, Outcome};
 use link::Link;
 use listen::Listener;
@@ -145,27 +150,6 @@ enum Waiting {
     Members,
 }
 
-/// A [`LinkEvent`] that waits for the next turn. Bytes never wait.
-enum Event {
-    Accepted { link: LinkId, port: Port, remote: SocketAddr, may_be: Option<Vec<ServerId>> },
-    Identified { link: LinkId, may_be: Vec<ServerId> },
-    Connected { link: LinkId, remote: SocketAddr },
-    Sent { link: LinkId, bytes: u64 },
-    Closed { link: LinkId, reason: String },
-}
-
-impl Event {
-    fn link(&self) -> LinkId {
-        match *self {
-            Event::Accepted { link, .. }
-            | Event::Identified { link, .. }
-            | Event::Connected { link, .. }
-            | Event::Sent { link, .. }
-            | Event::Closed { link, .. } => link,
-        }
-    }
-}
-
 /// Bytes read at once.
 const SCRATCH_BYTES: usize = 256 << 10;
 
@@ -249,18 +233,7 @@ impl Links {
         // The callback may not change the queue; it only calls the replica.
         let mut events = self.shared.events.borrow_mut();
         for event in events.drain(..) {
-            tell(match &event {
-                Event::Accepted { link, port, remote, may_be } => {
-                    let may_be = may_be.as_deref();
-                    LinkEvent::Accepted { link: *link, port: *port, remote: *remote, may_be }
-                }
-                Event::Identified { link, may_be } => LinkEvent::Identified { link: *link, may_be },
-                Event::Connected { link, remote } => {
-                    LinkEvent::Connected { link: *link, remote: *remote }
-                }
-                Event::Sent { link, bytes } => LinkEvent::Sent { link: *link, bytes: *bytes },
-                Event::Closed { link, reason } => LinkEvent::Closed { link: *link, reason },
-            });
+            tell(event.told());
         }
     }
 
@@ -385,148 +358,6 @@ impl Links {
         }
     }
 
-    // ---- incoming connections
-
-    /// Sets the members: their names are resolved before any connection comes.
-    fn set_members(&self, hosts: MemberHosts) {
-        let mut members = self.shared.members.borrow_mut();
-        if members.check() == PeerAddressCheck::Off {
-            return;
-        }
-        members.set(hosts);
-        drop(members);
-        self.shared.is_identifying.set(true);
-        if !self.ask() {
-            self.place();
-        }
-    }
-
-    /// Starts resolving the members' names. False: there is nothing to wait for.
-    fn ask(&self) -> bool {
-        let mut members = self.shared.members.borrow_mut();
-        let Some(hosts) = members.begin_asking(Instant::now()) else { return members.is_asking() };
-        let job = self.shared.helpers.start(Job::Resolve { hosts });
-        match job {
-            Some(job) => self.shared.jobs.borrow_mut().insert(job, Waiting::Members),
-            None => {
-                members.handle_no_answer();
-                return false;
-            }
-        };
-        true
-    }
-
-    /// Handles a connection that a listener has accepted.
-    fn accept(&self, stream: TcpStream, port: Port, remote: SocketAddr) {
-        let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
-        let members = self.shared.members.borrow();
-        if members.check() == PeerAddressCheck::Off {
-            drop(members);
-            return self.admit(stream, port, remote, None);
-        }
-        let (at, is_stale) = (members.at(remote.ip()), members.is_stale(Instant::now()));
-        drop(members);
-        if !at.is_empty() {
-            if is_stale {
-                self.ask();
-            }
-            let may_be = self.shared.members.borrow().may_be(remote.ip());
-            return self.admit(stream, port, remote, Some(may_be));
-        }
-        // A member may have moved since the last query.
-        if self.ask() {
-            let mut unplaced = self.shared.unplaced.borrow_mut();
-            if unplaced.len() >= limits::LINKS_UNPLACED_MAX {
-                unplaced.pop_front();
-            }
-            unplaced.push_back((stream, port, remote));
-        } else {
-            self.admit_unplaced(stream, port, remote);
-        }
-    }
-
-    /// The addresses of the members are known, as far as they can be resolved now.
-    fn place(&self) {
-        let waiting = std::mem::take(&mut *self.shared.unplaced.borrow_mut());
-        for (stream, port, remote) in waiting {
-            self.admit_unplaced(stream, port, remote);
-        }
-        let mut members = self.shared.members.borrow_mut();
-        if let Some(hosts) = members.begin_asking_if_new(Instant::now()) {
-            // New names that arrived during the query.
-            match self.shared.helpers.start(Job::Resolve { hosts }) {
-                Some(job) => {
-                    self.shared.jobs.borrow_mut().insert(job, Waiting::Members);
-                    return;
-                }
-                None => members.handle_no_answer(),
-            }
-        }
-        if !self.shared.is_identifying.replace(false) {
-            return;
-        }
-        let mut told = Vec::new();
-        for (id, slot) in &*self.shared.links.borrow() {
-            let Slot::Open(link) = slot else { continue };
-            if let Some(may_be) = link.identify(|from| members.may_be(from)) {
-                told.push(Event::Identified { link: *id, may_be });
-            }
-        }
-        drop(members);
-        told.into_iter().for_each(|event| self.tell(event));
-    }
-
-    fn admit_unplaced(&self, stream: TcpStream, port: Port, remote: SocketAddr) {
-        let members = self.shared.members.borrow();
-        let (may_be, check) = (members.may_be(remote.ip()), members.check());
-        drop(members);
-        if may_be.is_empty() && check == PeerAddressCheck::Strict {
-            return self.refuse(
-                port,
-                remote,
-                "it is an address of no member, and only members may connect \
-                 (ringkeeper.peerAddressCheck=strict)",
-            );
-        }
-        self.admit(stream, port, remote, Some(may_be));
-    }
-
-    /// Accepts a connection, if its limits allow it: those of strangers are lower.
-    fn admit(
-        &self,
-        stream: TcpStream,
-        port: Port,
-        remote: SocketAddr,
-        may_be: Option<Vec<ServerId>>,
-    ) {
-        let is_stranger = may_be.as_ref().is_some_and(Vec::is_empty);
-        let from_there = self.shared.remotes.borrow().get(&remote.ip()).copied().unwrap_or(0);
-        let from_there_max = match is_stranger {
-            true => limits::STRANGER_LINKS_PER_REMOTE_MAX,
-            false => limits::LINKS_PER_REMOTE_MAX,
-        };
-        let strangers = if is_stranger { self.strangers() } else { 0 };
-        let refusal = if self.count() >= limits::LINKS_MAX {
-            Some(format!("there are {} links already", self.count()))
-        } else if from_there >= from_there_max {
-            Some(format!("{from_there} links come from there already"))
-        } else if strangers >= limits::STRANGER_LINKS_MAX {
-            Some(format!("there are {strangers} links of servers that are no members already"))
-        } else {
-            None
-        };
-        if let Some(refusal) = refusal {
-            return self.refuse(port, remote, &refusal);
-        }
-        let number = self.shared.accepted.get();
-        self.shared.accepted.set(number + 1);
-        let link = LinkId::accepted(number);
-        match self.open(link, stream, remote, Some(&may_be)) {
-            Ok(()) => self.tell(Event::Accepted { link, port, remote, may_be }),
-            Err(error) => tracing::warn!("connection from {remote} could not be used: {error}"),
-        }
-    }
-
     fn open(
         &self,
         id: LinkId,
@@ -549,43 +380,9 @@ impl Links {
         Ok(())
     }
 
-    /// Links from addresses of no member.
-    fn strangers(&self) -> usize {
-        let links = self.shared.links.borrow();
-        links
-            .values()
-            .filter(|slot| matches!(slot, Slot::Open(link) if link.is_strangers()))
-            .count()
-    }
-
-    /// Logs the refusal of a connection, at a limited rate.
-    fn refuse(&self, port: Port, remote: SocketAddr, reason: &str) {
-        let now = self.shared.clock.mono();
-        let Some(more) = self.shared.refusals.borrow_mut().allow(now) else { return };
-        let others = if more > 0 {
-            format!(" ({more} more since the last such line)")
-        } else {
-            String::new()
-        };
-        tracing::warn!(
-            "connection from {remote} to the {} refused: {reason}{others}",
-            listen::name(port)
-        );
-    }
-
     /// A closed link has written its last bytes.
     fn departed(&self) {
         self.shared.ending.set(self.shared.ending.get().saturating_sub(1));
-    }
-
-    fn forget_remote(&self, remote: IpAddr) {
-        let mut remotes = self.shared.remotes.borrow_mut();
-        if let Some(count) = remotes.get_mut(&remote) {
-            *count -= 1;
-            if *count == 0 {
-                remotes.remove(&remote);
-            }
-        }
     }
 
     /// A link has ended without its owner closing it.
@@ -642,6 +439,3 @@ impl Shared {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

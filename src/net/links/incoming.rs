@@ -1,0 +1,188 @@
+//! Connections that other servers, or strangers, open to this server: which of them become links.
+
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::time::Instant;
+
+use super::event::Event;
+use super::helpers::Job;
+use super::{Links, PeerAddressCheck, Slot, Waiting, listen};
+use crate::id::ServerId;
+use crate::limits;
+use crate::link::{LinkId, MemberHosts, Port};
+
+impl Links {
+    /// Sets the members: their names are resolved before any connection comes.
+    pub(super) fn set_members(&self, hosts: MemberHosts) {
+        let mut members = self.shared.members.borrow_mut();
+        if members.check() == PeerAddressCheck::Off {
+            return;
+        }
+        members.set(hosts);
+        drop(members);
+        self.shared.is_identifying.set(true);
+        if !self.ask() {
+            self.place();
+        }
+    }
+
+    /// Starts resolving the members' names. False: there is nothing to wait for.
+    fn ask(&self) -> bool {
+        let mut members = self.shared.members.borrow_mut();
+        let Some(hosts) = members.begin_asking(Instant::now()) else { return members.is_asking() };
+        let job = self.shared.helpers.start(Job::Resolve { hosts });
+        match job {
+            Some(job) => self.shared.jobs.borrow_mut().insert(job, Waiting::Members),
+            None => {
+                members.handle_no_answer();
+                return false;
+            }
+        };
+        true
+    }
+
+    /// Handles a connection that a listener has accepted.
+    pub(super) fn accept(&self, stream: TcpStream, port: Port, remote: SocketAddr) {
+        let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
+        let members = self.shared.members.borrow();
+        if members.check() == PeerAddressCheck::Off {
+            drop(members);
+            return self.admit(stream, port, remote, None);
+        }
+        let (at, is_stale) = (members.at(remote.ip()), members.is_stale(Instant::now()));
+        drop(members);
+        if !at.is_empty() {
+            if is_stale {
+                self.ask();
+            }
+            let may_be = self.shared.members.borrow().may_be(remote.ip());
+            return self.admit(stream, port, remote, Some(may_be));
+        }
+        // A member may have moved since the last query.
+        if self.ask() {
+            let mut unplaced = self.shared.unplaced.borrow_mut();
+            if unplaced.len() >= limits::LINKS_UNPLACED_MAX {
+                unplaced.pop_front();
+            }
+            unplaced.push_back((stream, port, remote));
+        } else {
+            self.admit_unplaced(stream, port, remote);
+        }
+    }
+
+    /// The addresses of the members are known, as far as they can be resolved now.
+    pub(super) fn place(&self) {
+        let waiting = std::mem::take(&mut *self.shared.unplaced.borrow_mut());
+        for (stream, port, remote) in waiting {
+            self.admit_unplaced(stream, port, remote);
+        }
+        let mut members = self.shared.members.borrow_mut();
+        if let Some(hosts) = members.begin_asking_if_new(Instant::now()) {
+            // New names that arrived during the query.
+            match self.shared.helpers.start(Job::Resolve { hosts }) {
+                Some(job) => {
+                    self.shared.jobs.borrow_mut().insert(job, Waiting::Members);
+                    return;
+                }
+                None => members.handle_no_answer(),
+            }
+        }
+        if !self.shared.is_identifying.replace(false) {
+            return;
+        }
+        let mut told = Vec::new();
+        for (id, slot) in &*self.shared.links.borrow() {
+            let Slot::Open(link) = slot else { continue };
+            if let Some(may_be) = link.identify(|from| members.may_be(from)) {
+                told.push(Event::Identified { link: *id, may_be });
+            }
+        }
+        drop(members);
+        told.into_iter().for_each(|event| self.tell(event));
+    }
+
+    fn admit_unplaced(&self, stream: TcpStream, port: Port, remote: SocketAddr) {
+        let members = self.shared.members.borrow();
+        let (may_be, check) = (members.may_be(remote.ip()), members.check());
+        drop(members);
+        if may_be.is_empty() && check == PeerAddressCheck::Strict {
+            return self.refuse(
+                port,
+                remote,
+                "it is an address of no member, and only members may connect \
+                 (ringkeeper.peerAddressCheck=strict)",
+            );
+        }
+        self.admit(stream, port, remote, Some(may_be));
+    }
+
+    /// Accepts a connection, if its limits allow it: those of strangers are lower.
+    fn admit(
+        &self,
+        stream: TcpStream,
+        port: Port,
+        remote: SocketAddr,
+        may_be: Option<Vec<ServerId>>,
+    ) {
+        let is_stranger = may_be.as_ref().is_some_and(Vec::is_empty);
+        let from_there = self.shared.remotes.borrow().get(&remote.ip()).copied().unwrap_or(0);
+        let from_there_max = match is_stranger {
+            true => limits::STRANGER_LINKS_PER_REMOTE_MAX,
+            false => limits::LINKS_PER_REMOTE_MAX,
+        };
+        let strangers = if is_stranger { self.strangers() } else { 0 };
+        let refusal = if self.count() >= limits::LINKS_MAX {
+            Some(format!("there are {} links already", self.count()))
+        } else if from_there >= from_there_max {
+            Some(format!("{from_there} links come from there already"))
+        } else if strangers >= limits::STRANGER_LINKS_MAX {
+            Some(format!("there are {strangers} links of servers that are no members already"))
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            return self.refuse(port, remote, &refusal);
+        }
+        let number = self.shared.accepted.get();
+        self.shared.accepted.set(number + 1);
+        let link = LinkId::accepted(number);
+        match self.open(link, stream, remote, Some(&may_be)) {
+            Ok(()) => self.tell(Event::Accepted { link, port, remote, may_be }),
+            Err(error) => tracing::warn!("connection from {remote} could not be used: {error}"),
+        }
+    }
+
+    /// Links from addresses of no member.
+    fn strangers(&self) -> usize {
+        let links = self.shared.links.borrow();
+        links
+            .values()
+            .filter(|slot| matches!(slot, Slot::Open(link) if link.is_strangers()))
+            .count()
+    }
+
+    /// Logs the refusal of a connection, at a limited rate.
+    fn refuse(&self, port: Port, remote: SocketAddr, reason: &str) {
+        let now = self.shared.clock.mono();
+        let Some(more) = self.shared.refusals.borrow_mut().allow(now) else { return };
+        let others = if more > 0 {
+            format!(" ({more} more since the last such line)")
+        } else {
+            String::new()
+        };
+        tracing::warn!(
+            "connection from {remote} to the {} refused: {reason}{others}",
+            listen::name(port)
+        );
+    }
+
+    /// A link from there has ended.
+    pub(super) fn forget_remote(&self, remote: IpAddr) {
+        let mut remotes = self.shared.remotes.borrow_mut();
+        if let Some(count) = remotes.get_mut(&remote) {
+            *count -= 1;
+            if *count == 0 {
+                remotes.remove(&remote);
+            }
+        }
+    }
+}

@@ -1,17 +1,16 @@
-//! Crashes at random moments: what was said to be durable is there afterwards, and nothing else.
+//! Crashes at random moments. Afterwards everything that was reported as durable is there, and nothing was invented.
 //!
-//! A run writes through a [`Writer`] to a disk that performs ops in any order that is allowed and
-//! loses, at the crash, any set of sectors of writes that were not complete. Then the folder is
-//! recovered, and the next run goes on where it ended.
+//! A run writes through a [`Writer`] to a disk that performs ops in any allowed order, and that loses in the crash any set of
+//! sectors of incomplete writes. Then the folder is recovered, and the next run continues from there.
 
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::io::{Completion, Done, SegmentId};
+use crate::io::{Completion, Done, Op, SegmentId};
 use crate::txnlog::tests::create;
 use crate::txnlog::{Append, Progress, Writer, WriterOptions};
 
-/// Numbers that look random: xorshift64*.
+/// A generator of pseudo-random numbers: xorshift64*.
 pub(super) struct Random(pub u64);
 
 impl Random {
@@ -35,7 +34,7 @@ fn index(offset: u64) -> usize {
     usize::try_from(offset).unwrap()
 }
 
-/// Segments by number and by name; a file has both until it is closed.
+/// Segments by number, and their names; a file has both until it is closed.
 #[derive(Default)]
 struct Disk {
     segments: BTreeMap<SegmentId, Vec<u8>>,
@@ -77,7 +76,7 @@ impl Disk {
         Some(Completion { token, result: Ok(done) })
     }
 
-    /// The power goes: of each pending op nothing, a part or all has happened.
+    /// Cuts the power: of each pending op nothing, a part, or all has happened.
     fn crash(mut self, random: &mut Random, folder: &MemoryFolder) {
         for op in std::mem::take(&mut self.pending) {
             let happened = random.one_in(2);
@@ -93,7 +92,7 @@ impl Disk {
                     }
                 }
                 Op::SegmentPrepare { segment, bytes, header, .. } if happened => {
-                    // Written in part, but never under a log's name.
+                    // A part of it is written, but never under the name of a log.
                     let mut file = vec![0; index(random.below(bytes)).max(16)];
                     file[..16].copy_from_slice(&header);
                     self.segments.insert(segment, file);
@@ -121,7 +120,7 @@ fn run(seed: u64) {
     let mut random = Random(seed | 1);
     let folder = MemoryFolder::new();
     let block_bytes = [512, 4096][index(random.below(2))];
-    // Every transaction ever given to the log, by zxid; a later run may give one anew.
+    // Every transaction that the log was given, by zxid; a later run may give it another one with the same zxid.
     let mut given: BTreeMap<i64, Txn> = BTreeMap::new();
     let mut durable = 0;
     for round in 0..12 {

@@ -10,18 +10,18 @@ use crate::io::Place;
 pub use crate::zab::Epochs;
 use crate::zab::{Origin, OriginFile};
 
-/// What `AtomicFileWritingIdiom` adds to a name while it writes.
+/// The suffix of the name under which ZooKeeper's `AtomicFileWritingIdiom` writes a file before it renames it.
 const TEMPORARY_SUFFIX: &str = ".tmp";
 
-/// The way out where a file does not hold an epoch.
-// Without the file it would be created, with the epoch of the last zxid: less than the server has promised, or
-// stands for, if it has heard of no transaction since. A backup of the whole folder is no way out in an
-// ensemble: it would have a vote, too, and has forgotten what was acknowledged since.
+/// What to do if a file does not hold an epoch.
+// To remove the file is no solution: the server would create it with the epoch of its last zxid, which may be less than the
+// epoch that it has promised or followed, if it has had no transaction since. Nor is a backup of the whole folder in an
+// ensemble: with it the server would have a vote, although it has forgotten what it acknowledged since.
 const NO_NUMBER: &str = "While the other servers have a quorum, move log.* and snapshot.* of this server's \
     version-2 folders (in dataDir and dataLogDir) aside, write into acceptedEpoch and currentEpoch what \
     currentEpoch of the leader says, and start it: it gets everything from the leader, and does not vote before";
 
-/// Reads both files; creates what is missing from the last zxid.
+/// Reads both files. Creates a missing one with the epoch of the last zxid.
 pub(super) fn recover(
     folder: &dyn Folder,
     zxid: Zxid,
@@ -29,14 +29,14 @@ pub(super) fn recover(
     news: &mut Vec<String>,
 ) -> Result<Epochs, RecoveryError> {
     let mut created = Vec::new();
-    // ZooKeeper: zxid -1 has epoch -1, as `ZxidUtils` shifts, and so the files say -1 there.
+    // ZooKeeper: `ZxidUtils` shifts zxid -1 to epoch -1, and the files then say -1.
     let of_zxid = zxid.max(Zxid::ZERO).epoch();
     let mut current = read_or_create(folder, Epochs::CURRENT_FILE, of_zxid, &mut created)?;
     if of_zxid > current {
-        // A crash between the writing of the new value and its renaming.
+        // There may have been a crash after the new value was written and before the file was renamed.
         let temporary = format!("{}{TEMPORARY_SUFFIX}", Epochs::CURRENT_FILE);
         let promised = read(folder, Epochs::ACCEPTED_FILE)?;
-        // One that holds no number, or a part of one, was still being written: it never counted.
+        // A file that holds no number, or a part of one, was incomplete: it never counted.
         let written = match read(folder, &temporary) {
             Err(RecoveryError::Epoch { .. }) => None,
             other => other?.filter(|value| *value >= of_zxid),
@@ -46,8 +46,8 @@ pub(super) fn recover(
             notes.push(format!("currentEpoch is {value}, from {temporary}"));
             current = value;
         } else if promised.is_some_and(|promised| of_zxid <= promised) {
-            // The end came while the history of a leader was being received: it is in the log
-            // before its epoch is ours, and what is there of it is safe to keep.
+            // The server stopped while it received the history of a leader. It logs that history before it adopts
+            // the epoch, and what it has logged is safe to keep.
             // ZooKeeper: refuses to start.
             notes.push(format!(
                 "the last zxid, {zxid}, is of a later epoch than the current one, {current}: the \
@@ -55,7 +55,7 @@ pub(super) fn recover(
             ));
         } else {
             let file = folder.describe(Place::Snapshots, Epochs::CURRENT_FILE);
-            // Without a number a folder without data is a new server's, which has a vote.
+            // With epoch 0 a folder without data would be a new server's, which has a vote.
             let and = match current {
                 Epoch::ZERO => format!(
                     ". Before the start, with the data aside, write {of_zxid}, the epoch of that zxid, into \
@@ -65,15 +65,15 @@ pub(super) fn recover(
             };
             let reason = format!(
                 "the current epoch, {current}, is older than the last zxid, {zxid}: was the file restored from \
-                 a backup? The way out: {MOVE_ASIDE}{and}"
+                 a backup? What to do: {MOVE_ASIDE}{and}"
             );
             return Err(RecoveryError::Epoch { file, reason });
         }
     }
     let accepted = read_or_create(folder, Epochs::ACCEPTED_FILE, of_zxid, &mut created)?;
-    // Data of a later epoch came from a leader whose history was not whole yet: another one, perhaps.
+    // Data of a later epoch came from a leader that had not sent its whole history; the next leader may be another one.
     let origin = origin(folder, if of_zxid <= current { current } else { Epoch::ZERO }, notes)?;
-    // A new server has none yet; one with data should have them.
+    // A new server has no epoch files yet; a server with data should have them.
     if zxid > Zxid::ZERO { notes } else { news }.append(&mut created);
     if accepted < current {
         let file = folder.describe(Place::Snapshots, Epochs::ACCEPTED_FILE);
@@ -86,9 +86,9 @@ pub(super) fn recover(
     Ok(Epochs { accepted, current, origin })
 }
 
-/// Where the history began, if that is known. A file that does not say it is passed over: histories are
-/// then compared by what else is known. It says nothing else afterwards: a line for an epoch that this
-/// server never came to follow would count when it follows another leader of that epoch.
+/// The origin of the history, if it is known. A file that does not hold one is ignored: histories are then compared by what
+/// else is known. Afterwards the file holds nothing else, because a line for an epoch that this server never came to follow
+/// would count when the server follows another leader of that epoch.
 fn origin(
     folder: &dyn Folder,
     current: Epoch,
@@ -100,8 +100,8 @@ fn origin(
     let file = folder.describe(Place::Snapshots, name);
     if read.is_none() {
         notes.push(format!(
-            "{file} holds {text:?}, which no server writes: it is passed over until a leader says where the \
-             history began"
+            "{file} holds {text:?}, which no server writes: this server ignores it, and a leader will say where \
+             the history began"
         ));
     }
     let origin = read.and_then(|read| read.origin(current));
@@ -115,12 +115,12 @@ fn origin(
     Ok(origin)
 }
 
-/// What the epoch files say of a server that has no data: the file, and the epoch that it names. `None`: it
-/// never had any.
+/// The evidence in the epoch files that a server without data once had some: the file, and the epoch in it. `None`: the
+/// server never had data.
 ///
-/// A server has a snapshot before it takes part in an election, so one that has accepted an epoch has
-/// lost data as well, although it may have had no leader's history yet. It may have acknowledged much
-/// since: currentEpoch may have been lost or set back with the data.
+/// A server has a snapshot before it takes part in an election. So a server that has accepted an epoch has lost data, even
+/// if it never had the history of a leader. And it may have acknowledged much since then, because currentEpoch may have
+/// been lost or set back together with the data.
 pub(super) fn claimed(folder: &dyn Folder) -> Result<Option<(&'static str, Epoch)>, RecoveryError> {
     for name in [Epochs::CURRENT_FILE, Epochs::ACCEPTED_FILE] {
         if let Some(epoch) = read(folder, name)?.filter(|epoch| *epoch > Epoch::ZERO) {
@@ -130,7 +130,7 @@ pub(super) fn claimed(folder: &dyn Folder) -> Result<Option<(&'static str, Epoch
     Ok(None)
 }
 
-/// This server has no history, and says so.
+/// Notes that this server has no history.
 pub(super) fn forget_current(folder: &dyn Folder) -> Result<(), RecoveryError> {
     write(folder, Epochs::CURRENT_FILE, Epoch::ZERO)
 }
@@ -145,7 +145,7 @@ fn read_or_create(
         return Ok(epoch);
     }
     write(folder, name, default)?;
-    notes.push(format!("{name} was not there: created with {default}, the epoch of the last zxid"));
+    notes.push(format!("{name} was missing: created with {default}, the epoch of the last zxid"));
     Ok(default)
 }
 
@@ -155,9 +155,9 @@ fn write(folder: &dyn Folder, name: &str, epoch: Epoch) -> Result<(), RecoveryEr
     })
 }
 
-/// The beginning of a file, as text whatever it holds; `None`: there is none.
+/// The beginning of a file, as text, whatever it holds; `None`: the file does not exist.
 fn read_text(folder: &dyn Folder, name: &str) -> Result<Option<String>, RecoveryError> {
-    /// Longer than what any server writes: two lines of two numbers each.
+    /// More than any server writes, which is two lines of two numbers each.
     const TEXT_BYTES_MAX: u64 = 96;
     let mut bytes = Vec::new();
     let got = folder
@@ -179,14 +179,16 @@ fn read(folder: &dyn Folder, name: &str) -> Result<Option<Epoch>, RecoveryError>
     // ZooKeeper: the first line counts (`BufferedReader.readLine`).
     let line = text.lines().next().unwrap_or_default().trim();
     match line.parse() {
-        // ZooKeeper: -1 is what it writes for a server without data. In ACKEPOCH the same number says
-        // "do not count me", so that a server which crashes between its first tree and currentEpoch is
-        // never counted again. Here the file says which leader's history this server has: none yet,
-        // which is less than any leader's epoch.
+        // ZooKeeper: writes -1 for a server without data. In ACKEPOCH the same number means "do not count me", so
+        // a server that crashes after it got its first tree and before it wrote currentEpoch would never be counted
+        // again. Here the file says which leader's history this server has: none yet, which is less than the epoch
+        // of any leader.
         Ok(-1) => Ok(Some(Epoch::ZERO)),
         Ok(epoch) if epoch > i64::from(i32::MAX) => {
-            let reason =
-                format!("{epoch} is no epoch: a zxid has room for {} only. {NO_NUMBER}", i32::MAX);
+            let reason = format!(
+                "{epoch} is no epoch: the largest that a zxid can hold is {}. {NO_NUMBER}",
+                i32::MAX
+            );
             Err(RecoveryError::Epoch { file, reason })
         }
         Ok(epoch @ 0..) => Ok(Some(Epoch(epoch))),

@@ -1,4 +1,4 @@
-//! The data folder as recovery sees it, and one that lives in memory.
+//! The trait through which recovery reaches a data folder, and a folder in memory.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -7,26 +7,26 @@ use std::io::{self, Cursor, Read, Seek};
 use crate::io::Place;
 use crate::txnlog::{Entry, Reader, Verdict};
 
-/// A source of a file's bytes.
+/// An open file.
 pub trait ReadSeek: Read + Seek {}
 
 impl<T: Read + Seek> ReadSeek for T {}
 
-/// The records of a log, in their order; as [`Reader`] gives them.
+/// The records of a log, in order, as a [`Reader`] returns them.
 pub trait LogEntries {
-    /// The next record; `None` behind the last one: then there is a verdict.
+    /// The next record; `None` after the last one: then there is a verdict.
     ///
     /// # Errors
     /// The file cannot be read.
     fn next_entry(&mut self) -> io::Result<Option<Entry>>;
 
-    /// What there is to say about the file, once every record was taken.
+    /// The judgement on the file, after the last record.
     fn verdict(&self) -> Option<&Verdict>;
 
-    /// Where reading has come to.
+    /// The offset that reading has reached.
     fn offset(&self) -> u64;
 
-    /// Size of the file.
+    /// The size of the file.
     fn bytes_total(&self) -> u64;
 }
 
@@ -53,29 +53,29 @@ impl<R: Read + Seek> LogEntries for Reader<R> {
 pub struct FileInfo {
     /// Its name.
     pub name: String,
-    /// Its size.
+    /// Its size in bytes.
     pub bytes: u64,
 }
 
-/// What recovery does to the folders of a server, before anything else runs; a purge and whoever reads old
-/// logs for others use it later. Each call waits for the disk; each change is durable when it returns.
+/// The folders of a server, for recovery and, later, for purges and for learners that need old logs. Each call waits for the
+/// disk; each change is durable when its call returns.
 pub trait Folder {
-    /// The plain files of a folder, in any order; none if there is no such folder.
+    /// The regular files of a folder, in any order; none if the folder does not exist.
     ///
     /// # Errors
     /// The system's.
     fn list(&self, place: Place) -> io::Result<Vec<FileInfo>>;
 
-    /// Opens a file to read it.
+    /// Opens a file for reading.
     ///
     /// # Errors
-    /// The system's; `NotFound` if there is none.
+    /// The system's; `NotFound` if the file does not exist.
     fn open(&self, place: Place, name: &str) -> io::Result<Box<dyn ReadSeek + '_>>;
 
     /// Opens a log to read all of its records.
     ///
     /// # Errors
-    /// The system's; `NotFound` if there is none.
+    /// The system's; `NotFound` if the file does not exist.
     fn open_log(&self, name: &str) -> io::Result<Box<dyn LogEntries + '_>> {
         Ok(Box::new(Reader::open(self.open(Place::Logs, name)?)?))
     }
@@ -86,57 +86,55 @@ pub trait Folder {
     /// The system's.
     fn truncate(&self, place: Place, name: &str, bytes: u64) -> io::Result<()>;
 
-    /// Removes a file, and syncs the folder. One that is not there is no error.
+    /// Removes a file, and syncs the folder. A missing file is not an error.
     ///
     /// # Errors
     /// The system's.
     fn remove(&self, place: Place, name: &str) -> io::Result<()>;
 
-    /// Replaces or creates a file: written beside it, synced, renamed, folder synced.
+    /// Replaces or creates a file: writes the content beside it, syncs it, renames it, and syncs the folder.
     ///
     /// # Errors
     /// The system's.
     fn replace(&self, place: Place, name: &str, content: &[u8]) -> io::Result<()>;
 
-    /// Makes what a file holds durable, also what a server that was killed had only begun to write:
-    /// it can be read, and may still be lost with the power.
+    /// Makes the content of a file durable: what a killed server has written can be read, and a power cut may still lose
+    /// it.
     ///
     /// # Errors
     /// The system's.
     fn sync(&self, place: Place, name: &str) -> io::Result<()>;
 
-    /// Makes the names in a folder durable, also those that a server that was killed had only begun to give: a
-    /// file is found under its new name, and may have the old one again after the power was lost. A folder that is not
-    /// there is no error.
+    /// Makes the names in a folder durable: a file that a killed server has renamed is found under its new name, and may
+    /// have the old one again after a power cut. A missing folder is not an error.
     ///
     /// # Errors
     /// The system's.
     fn sync_names(&self, place: Place) -> io::Result<()>;
 
-    /// Whether the file `initialize` is in `dataLogDir` (which is `dataDir` unless configured), above
-    /// `version-2`.
+    /// Whether the file `initialize` exists in `dataLogDir` (which is `dataDir` unless configured), above `version-2`.
     ///
     /// # Errors
     /// The system's.
     fn has_initialize(&self) -> io::Result<bool>;
 
-    /// Removes it, and syncs its folder. One that is not there is no error.
+    /// Removes the file `initialize`, and syncs its folder. A missing file is not an error.
     ///
     /// # Errors
     /// The system's.
     fn remove_initialize(&self) -> io::Result<()>;
 
-    /// Whether snapshots and logs are in different folders.
+    /// Whether snapshots and logs have different folders.
     fn logs_apart(&self) -> bool;
 
     /// The whole path of a file, for messages.
     fn describe(&self, place: Place, name: &str) -> String;
 }
 
-/// Folders in memory, for tests and the simulated disk.
+/// Folders in memory, for tests and for the simulated disk.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryFolder {
-    /// Files by folder and name. With logs and snapshots in one folder, all are in `Snapshots`.
+    /// The files by folder and name. If logs and snapshots share a folder, it is that of the snapshots.
     files: RefCell<BTreeMap<(u8, String), Vec<u8>>>,
     /// Whether logs have a folder of their own.
     pub apart: bool,

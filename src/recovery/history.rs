@@ -1,10 +1,9 @@
-//! What the log's files still tell about the past: for learners that are far behind
+//! Reading old transactions from the log, for learners that are far behind
 //! (`ZKDatabase.getProposalsFromTxnLog`).
 //!
-//! The rule that is easy to break: files that follow each other need not hold a history without a
-//! hole. Where a server got the whole tree from a leader, its log goes on behind that tree's zxid,
-//! and what lies between was never logged here. Within an epoch a hole shows in the counters; between
-//! two it need not, so nothing is read across them.
+//! The rule that is easy to break: successive files may have a hole between them. If a server got the whole tree from a
+//! leader, its log continues after the zxid of that tree, and the transactions in between were never logged here. Within an
+//! epoch the counters show a hole. Between two epochs they may not, so no read crosses the end of an epoch.
 
 use std::io;
 
@@ -16,22 +15,22 @@ use crate::limits;
 use crate::proto::txn::Txn;
 use crate::txnlog::{Reader, plan};
 
-/// Whether no transaction is missing between the two, as far as their numbers tell.
+/// Whether no transaction is missing between the two, as far as their zxids show.
 pub(super) fn is_next(last: Zxid, next: Zxid) -> bool {
     last.next() == Some(next) || (next.epoch() > last.epoch() && next.counter() == 1)
 }
 
-/// Whether one of the states in `snapshots` lies between two transactions that follow each other in
-/// the log: then those up to it may never have been logged here.
+/// Whether a snapshot lies between two successive transactions of the log: then the transactions up to it may never have
+/// been logged here.
 pub(super) fn is_hole(snapshots: &[Zxid], last: Zxid, next: Zxid) -> bool {
     snapshots.iter().any(|at| last < *at && *at < next)
 }
 
-/// The transactions up to `to` from the log's files, in order and without a gap. The first is the
-/// one at `from`, or the last before it: so that whoever compares histories sees where they part.
+/// The transactions up to `to` from the files of the log, in order and without a gap. The first one is at `from`, or is the
+/// last one before it, so that a comparison of two histories finds where they part.
 ///
-/// `None`: they are not all there, or together longer than `bytes_max`. May be called while the log
-/// is written: `to` must be durable then, and what stands behind it does not matter.
+/// `None`: some are missing, or all of them are longer than `bytes_max`. The log may be written meanwhile: then `to` must
+/// be durable, and what follows it does not matter.
 ///
 /// # Errors
 /// A file cannot be read, or is damaged before `to`.
@@ -51,7 +50,7 @@ pub fn read_txns(
             RecoveryError::Io { what: "read", file, error }
         };
         let file = match folder.open(Place::Logs, name) {
-            // It was old, and is purged.
+            // A purge has removed it.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file.map_err(failed)?,
         };
@@ -64,11 +63,11 @@ pub fn read_txns(
             }
             match txns.last().map(Txn::zxid) {
                 None if zxid > from => return Ok(None),
-                // Of two with one zxid the second is an error that nobody misses.
+                // Of two transactions with one zxid the second is a duplicate, and is skipped.
                 Some(last) if zxid == last => continue,
-                // Between two epochs a hole that a received tree left cannot always be told: the tree
-                // may be written at a later zxid than it was received. Who is so far behind gets the
-                // whole tree.
+                // Between two epochs a hole that a received tree left cannot always be detected, because the
+                // tree may be written at a later zxid than that at which it was received. A learner that is
+                // so far behind gets the whole tree.
                 Some(last) if last.next() != Some(zxid) => {
                     if zxid > from {
                         return Ok(None);
@@ -93,9 +92,8 @@ pub fn read_txns(
     Ok(None)
 }
 
-/// How many bytes of transactions a learner may get from the log's files: `factor_percent` of the
-/// newest snapshot (`snapshotSizeFactor`), beyond which the whole tree is the shorter way. 0: as
-/// many as are ever read at once.
+/// The most bytes of transactions that a learner may get from the files of the log: `factor_percent` of the newest snapshot
+/// (`snapshotSizeFactor`), beyond which sending the whole tree is shorter. With 0 only the bound of one read applies.
 ///
 /// # Errors
 /// The folder cannot be listed.
@@ -105,6 +103,6 @@ pub fn log_read_bytes_max(folder: &dyn Folder, factor_percent: u64) -> Result<u6
     let newest = plan::snapshots(names).first().map(|(_, name)| *name);
     let newest = newest.and_then(|name| files.snapshots.iter().find(|file| file.name == name));
     let limit = newest.map_or(0, |file| file.bytes.saturating_mul(factor_percent) / 100);
-    // ZooKeeper: ZKDatabase takes a limit of 0 for none.
+    // ZooKeeper: ZKDatabase treats a limit of 0 as no limit.
     Ok(if limit == 0 { limits::LOG_READ_BYTES_MAX } else { limit.min(limits::LOG_READ_BYTES_MAX) })
 }

@@ -1,4 +1,4 @@
-//! Replaying the logs behind a snapshot.
+//! Replays the logs after a snapshot.
 
 use std::collections::VecDeque;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -16,27 +16,27 @@ use crate::planted::{self, PlantedBug};
 use crate::proto::txn::{DIGEST_VERSION, Txn};
 use crate::txnlog::{self, Entry, Reader, Verdict, plan};
 
-/// A change that makes a folder good, for Java as well.
+/// A change to a log after which ZooKeeper could read it as well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Repair {
     name: String,
-    /// Where the file is cut. `None`: it is removed, since it holds nothing.
+    /// The offset at which the file is cut. `None`: it holds no transaction, and is removed.
     cut: Option<u64>,
     reason: String,
 }
 
-/// Places of the logs that an operator has to know of.
+/// Problems of one kind in the logs, for an operator.
 #[derive(Debug)]
 pub(super) struct Places {
     count: u64,
     notes: Vec<String>,
-    /// What there is at further places.
+    /// What is wrong at each place.
     what: &'static str,
 }
 
 impl Places {
-    /// Places that get a line of their own. Whoever lost files lost few; a log of nothing else must not fill
-    /// the memory.
+    /// The number of places that get a line of their own. A folder usually lacks few files, and a log full of such places
+    /// must not fill the memory.
     const NOTES_MAX: usize = 20;
 
     fn new(what: &'static str) -> Places {
@@ -54,48 +54,48 @@ impl Places {
         self.count == 0
     }
 
-    /// A sentence for each, or for so many.
+    /// A line for each place up to the bound, and one for all others.
     pub fn into_notes(self) -> Vec<String> {
         let Places { count, mut notes, what } = self;
         let more = count - notes.len() as u64;
         if more > 0 {
-            notes.push(format!("{what} at {more} further places of the logs"));
+            notes.push(format!("{what} at {more} more places in the logs"));
         }
         notes
     }
 }
 
-/// The state while it is being read.
+/// The state during replay.
 pub(super) struct Replay<'a> {
     pub database: Database,
-    /// The last transaction applied, or the snapshot's zxid.
+    /// The last transaction that was applied, or the zxid of the snapshot.
     pub zxid: Zxid,
     pub txns: u64,
     pub recent: VecDeque<Txn>,
-    /// Of those.
+    /// The bytes of the recent transactions.
     recent_bytes: usize,
     pub repairs: Vec<Repair>,
-    /// Where transactions are missing and were passed over, as the operator allowed.
+    /// Places where transactions are missing, which the operator has allowed.
     pub gaps: Places,
-    /// Where a node was to be made below an ephemeral one.
+    /// Places where a transaction creates a node below an ephemeral one.
     pub misplaced: Places,
-    /// Path of the log that holds the last transaction applied; `None`: it is the snapshot's.
+    /// The path of the log with the last transaction that was applied; `None`: the snapshot holds it.
     last_file: Option<String>,
-    /// Nothing up to this is applied again.
+    /// The zxid of the snapshot: transactions up to it are not applied again.
     base: Option<Zxid>,
-    /// States of snapshots that were passed over.
+    /// The zxids of newer snapshots, which cannot be read.
     passed_over: Vec<Zxid>,
     options: &'a RecoveryOptions,
 }
 
-/// Transactions whose nodes are fetched together.
+/// The number of transactions whose nodes are fetched together.
 const WARMED_TOGETHER: usize = 8;
 
-/// Between two calls of the progress callback.
+/// The number of transactions between two calls of the progress callback.
 const PROGRESS_TXNS: u64 = 10_000;
 
 impl<'a> Replay<'a> {
-    /// `snapshots`: all that are there.
+    /// `snapshots` are the zxids of all snapshots in the folder.
     pub fn new(
         database: Database,
         base: Option<Zxid>,
@@ -112,7 +112,7 @@ impl<'a> Replay<'a> {
             recent_bytes: 0,
             repairs: Vec::new(),
             gaps: Places::new("transactions are missing"),
-            misplaced: Places::new("nodes were to be made below ephemeral nodes"),
+            misplaced: Places::new("transactions create nodes below ephemeral nodes"),
             last_file: None,
             base,
             passed_over,
@@ -120,7 +120,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Replays what follows the snapshot. `logs`: all of them, oldest first.
+    /// Replays the transactions after the snapshot. `logs` are all logs, the oldest first.
     pub fn run(
         &mut self,
         folder: &dyn Folder,
@@ -148,12 +148,12 @@ impl<'a> Replay<'a> {
         let mut next = Vec::with_capacity(WARMED_TOGETHER);
         loop {
             let read = self.warm(&mut *reader, &mut next);
-            // What stands before an error counts: it may be wrong for another reason.
+            // Entries before a read error are handled first: they may show another error.
             for entry in next.drain(..) {
                 entries += 1;
                 let zxid = entry.txn.zxid();
                 if entries == 1 && zxid < named_after {
-                    // ZooKeeper: FileTxnLog writes over it when a transaction of its name comes.
+                    // ZooKeeper: FileTxnLog overwrites the file when the transaction of its name comes.
                     let (file, offset) = (path, entry.offset);
                     return Err(RecoveryError::Misnamed { file, offset, zxid });
                 }
@@ -175,14 +175,14 @@ impl<'a> Replay<'a> {
                 let zxid = zxid.or(Some(self.zxid));
                 return Err(RecoveryError::Damaged { file: path, offset, zxid, reason });
             }
-            // A name without a record: taken by the next run for the very next zxid.
+            // A log without a record: the next run needs its name for the very next zxid.
             Verdict::Clean { .. } if entries == 0 && is_last => {
                 let reason = "it ends behind its header".to_owned();
                 self.repairs.push(Repair { name: name.to_owned(), cut: None, reason });
             }
             Verdict::Clean { .. } => (),
             Verdict::TornTail { end, reason, .. } if is_last => {
-                // ZooKeeper: an empty last log is what a crash leaves just after its creation
+                // ZooKeeper: a crash just after the creation of a log leaves it empty
                 // (`FileTxnIterator.goToNextLog`).
                 let cut = (entries > 0).then_some(end);
                 if planted::is(self.options.planted, PlantedBug::TornTailAccepted) {
@@ -190,9 +190,9 @@ impl<'a> Replay<'a> {
                 }
                 self.repairs.push(Repair { name: name.to_owned(), cut, reason });
             }
-            // Java went on behind it, in another file: it stays as Java left it.
+            // ZooKeeper continued after the tail, in another file. The tail stays as ZooKeeper left it.
             Verdict::TornTail { passable: true, .. } => (),
-            // Neither Java nor we ever begin another file behind such a tail: it came later.
+            // Neither ZooKeeper nor we ever begin another file after such a tail: the damage came later.
             Verdict::TornTail { end, reason, passable: false } => {
                 let zxid = Some(self.zxid);
                 return Err(RecoveryError::Damaged { file: path, offset: end, zxid, reason });
@@ -201,8 +201,8 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    /// Takes the next records, and has the processor fetch the nodes that they are about: their searches wait for the
-    /// memory together. True behind the last record.
+    /// Takes the next records, and has the processor fetch their nodes together, so that the waits for memory overlap.
+    /// True after the last record.
     fn warm(&self, reader: &mut dyn LogEntries, next: &mut Vec<Entry>) -> io::Result<bool> {
         while next.len() < WARMED_TOGETHER {
             let Some(entry) = reader.next_entry()? else { return Ok(true) };
@@ -216,8 +216,8 @@ impl<'a> Replay<'a> {
 
     /// Whether transactions are missing before `zxid`, the first of an epoch in the log.
     ///
-    /// The tree that a leader sent is written when more was logged behind it: so any newer snapshot
-    /// may hold what was never logged here. A leader counts from 1.
+    /// A server writes the tree that a leader sent when it has already logged more. So any newer snapshot may hold
+    /// transactions that were never logged here. A leader counts from 1.
     fn is_gap(&self, zxid: Zxid) -> bool {
         let between = |at: &Zxid| self.zxid < *at && *at < zxid && at.counter() != 0;
         let newer = |at: &Zxid| *at > self.zxid;
@@ -225,7 +225,7 @@ impl<'a> Replay<'a> {
             || (zxid.counter() != 1 && self.passed_over.iter().any(newer))
     }
 
-    /// The planted bug: whatever of the torn group can be read at all is taken for transactions.
+    /// A planted bug: takes everything in the torn group that can be read at all for transactions.
     fn accept_torn(&mut self, folder: &dyn Folder, name: &str, from: u64) -> io::Result<()> {
         /// Adler-32 as eight bytes, and the length.
         const HEAD_BYTES: usize = 12;
@@ -265,9 +265,9 @@ impl<'a> Replay<'a> {
             let (file, offset, last) = (path.to_owned(), entry.offset, self.zxid);
             return Err(RecoveryError::Backwards { file, offset, zxid, last });
         }
-        // Within an epoch every zxid is logged. Between two, the last ones of the old epoch were
-        // never agreed on, and a new leader's are counted from 1. A snapshot that cannot be read
-        // may be the tree that a leader sent: what it holds was not logged here.
+        // Within an epoch a server logs every zxid. Between two epochs, the last zxids of the old one may
+        // never have been agreed on, and a new leader counts from 1. A snapshot that cannot be read
+        // may be a tree that a leader sent, whose transactions were never logged here.
         let begins = zxid.epoch() != self.zxid.epoch();
         let follows =
             zxid == self.zxid || (begins && !self.is_gap(zxid)) || self.zxid.next() == Some(zxid);
@@ -275,7 +275,7 @@ impl<'a> Replay<'a> {
         if is_gap && !self.options.allow_gaps {
             return Err(self.gap(zxid, path, entry.offset));
         }
-        // A tree sent before an epoch's first transaction leaves a hole that only the digest shows.
+        // A tree that a leader sent before the first transaction of an epoch leaves a hole that only the digest shows.
         let doubtful = known && begins && self.passed_over.iter().any(|at| *at > self.zxid);
         let mismatches = self.database.digest_mismatches();
         self.database.apply_in_replay(&entry.txn);
@@ -291,7 +291,7 @@ impl<'a> Replay<'a> {
             self.gaps.note(|| {
                 format!(
                     "transactions are missing between {after}, the last one of {last}, and {zxid}, at offset {} of \
-                     {path}: passed over, as ringkeeper.allowLogGaps says. What they changed is lost",
+                     {path}: passed over, as ringkeeper.allowLogGaps allows. Their changes are lost",
                     entry.offset
                 )
             });
@@ -300,7 +300,7 @@ impl<'a> Replay<'a> {
             self.misplaced.note(|| {
                 format!(
                     "the transaction {zxid} at offset {} of {path} makes the node \"{node}\" below an ephemeral \
-                     one, which no server does: passed over",
+                     one, which no server does: skipped",
                     entry.offset
                 )
             });
@@ -310,7 +310,7 @@ impl<'a> Replay<'a> {
         }
         let before = std::mem::replace(&mut self.zxid, zxid);
         self.txns += 1;
-        // Of two with one zxid the second is an error that nobody misses.
+        // Of two transactions with one zxid the second is a duplicate, and is not kept.
         let repeats = known && zxid == before;
         if self.options.recent_txns_max > 0 && !repeats {
             if !is_next(before, zxid) {
@@ -322,7 +322,7 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    /// Keeps a transaction as one of the last.
+    /// Keeps a transaction as one of the recent ones.
     fn keep(&mut self, txn: Txn) {
         self.recent_bytes += txn.bytes().len();
         self.recent.push_back(txn);
@@ -335,7 +335,7 @@ impl<'a> Replay<'a> {
     }
 }
 
-/// The first log with a transaction in it, by name.
+/// The name of the first log with a transaction in it.
 pub(super) fn first_with_entries<'n>(
     folder: &dyn Folder,
     logs: &[(Zxid, &'n str)],
@@ -363,11 +363,11 @@ pub(super) fn repair(
     for Repair { name, cut, reason } in repairs {
         let (what, done, note) = match cut {
             Some(end) => {
-                let note = format!("{name} was cut at offset {end}, its torn tail: {reason}");
+                let note = format!("cut {name} at offset {end}, its torn tail: {reason}");
                 ("cut", folder.truncate(Place::Logs, name, *end), note)
             }
             None => {
-                let note = format!("{name} was removed, it holds no transaction: {reason}");
+                let note = format!("removed {name}, which holds no transaction: {reason}");
                 ("remove", folder.remove(Place::Logs, name), note)
             }
         };

@@ -1,19 +1,18 @@
-//! Cutting the end of a history that its ensemble did not keep (TRUNC, `FileTxnLog.truncate`).
+//! Cuts off the end of a history that the ensemble did not keep (TRUNC, `FileTxnLog.truncate`).
 //!
-//! Unlike ZooKeeper's, a cut also removes the snapshots that hold what goes: read again, they would
-//! bring it back (ZOOKEEPER-1549, ZOOKEEPER-4837).
+//! Unlike in ZooKeeper, a cut also removes the snapshots that hold what is cut off: the next start would read it back from
+//! them (ZOOKEEPER-1549, ZOOKEEPER-4837).
 //!
 //! # Why this order
-//! A crash may come between any two changes, and the folder must be recoverable then, to a state
-//! that this server once had. Snapshots go first, the newest before the others, then logs, the
-//! newest first, then the last file is cut: up to the last snapshot the folder recovers to its old
-//! end, afterwards to one end after the other. Were logs first, a snapshot that ZooKeeper wrote,
-//! which holds parts of transactions behind its name, would stand there without them.
+//! A crash may come between any two changes, and the folder must then recover to a state that this server once had. A cut
+//! removes snapshots first, then logs, each time the newest first, and at last shortens one file. So until the last of those
+//! snapshots is gone the folder recovers to its old end, and afterwards to earlier and earlier ends. If logs went first,
+//! they would leave a snapshot of ZooKeeper's, which may hold parts of transactions after the zxid in its name, without
+//! these transactions.
 //!
-//! Where the log has a hole behind the cut, which a snapshot bridges, that order would leave logs
-//! that do not follow, and no start from them; there logs go first, the newest before the others.
-//! The tree of a leader that is behind this server leaves such a hole too, if a purge has removed
-//! the logs that would follow it.
+//! If the log has a hole after the cut, which a snapshot bridges, that order would leave logs that do not follow each other,
+//! and the server could not start. Then logs go first, the newest before the others. The tree of a leader that is behind
+//! this server also leaves such a hole, if a purge has removed the logs that would follow the tree.
 
 use std::cmp::Reverse;
 use std::io::Read as _;
@@ -29,18 +28,18 @@ use crate::proto::data::{AclVector, StatPersisted};
 use crate::snapshot::{self, Compression, Look, Parts};
 use crate::txnlog::{Reader, Verdict, plan};
 
-/// Removes everything behind `zxid`: from the log, and the snapshots that hold it. Returns what was
-/// done, for lines in the log. Nobody may have the log open.
+/// Removes everything after `zxid`: the end of the log, and the snapshots that hold some of it. Returns what it has done, one
+/// line for each change. The log must not be open.
 ///
 /// # Errors
-/// See [`RecoveryError`]. Nothing was changed if the state at `zxid` cannot be had from this folder;
-/// after an error of the system the folder can be recovered, with some of it still there.
+/// See [`RecoveryError`]. If the folder does not lead to the state at `zxid`, nothing is changed. After an error of the system
+/// the folder can be recovered, and may still hold some of what should go.
 pub fn truncate(folder: &dyn Folder, zxid: Zxid) -> Result<Vec<String>, RecoveryError> {
     cut(folder, zxid, true)
 }
 
-/// The same where the folder need not hold the state at `zxid` itself, since a snapshot of it is
-/// about to come (SNAP to a server that was ahead), or nothing of what goes was applied.
+/// The same for a folder that need not lead to the state at `zxid`: a snapshot of that state will follow (SNAP to a server
+/// that was ahead), or nothing of what goes was applied.
 ///
 /// # Errors
 /// As for [`truncate`].
@@ -69,7 +68,7 @@ fn cut(folder: &dyn Folder, zxid: Zxid, exact: bool) -> Result<Vec<String>, Reco
             continue;
         }
         match last_in(folder, name)? {
-            None => notes.push(format!("{name} cannot be read, and was passed over")),
+            None => notes.push(format!("skipped {name}, which cannot be read")),
             Some(last) if last.max(*at) > zxid => changes.push(Change::Snapshot(*at, name)),
             Some(_) => {
                 base = Some(*at);
@@ -86,7 +85,7 @@ fn cut(folder: &dyn Folder, zxid: Zxid, exact: bool) -> Result<Vec<String>, Reco
     }
     changes
         .extend(logs.iter().filter(|(at, _)| *at > zxid).map(|(at, name)| Change::Log(*at, name)));
-    // Newest first; snapshots before logs if nothing speaks against it.
+    // The newest first; snapshots before logs, unless there is a hole.
     changes.sort_unstable_by_key(|change| {
         let (is_log, at) = match change {
             Change::Snapshot(at, _) => (false, *at),
@@ -100,19 +99,19 @@ fn cut(folder: &dyn Folder, zxid: Zxid, exact: bool) -> Result<Vec<String>, Reco
             Change::Log(_, name) => (Place::Logs, name),
         };
         remove(folder, place, name)?;
-        notes.push(format!("{name} was removed: it is behind {zxid}"));
+        notes.push(format!("removed {name}, which is after {zxid}"));
     }
     for (name, offset) in walk.cuts.into_iter().rev() {
         if offset == 0 {
             remove(folder, Place::Logs, name)?;
-            notes.push(format!("{name} was removed: everything in it is behind {zxid}"));
+            notes.push(format!("removed {name}: everything in it is after {zxid}"));
             continue;
         }
         folder.truncate(Place::Logs, name, offset).map_err(|error| {
             let file = folder.describe(Place::Logs, name);
             RecoveryError::Io { what: "cut", file, error }
         })?;
-        notes.push(format!("{name} was cut at offset {offset}, behind {zxid}"));
+        notes.push(format!("cut {name} at offset {offset}, after {zxid}"));
     }
     Ok(notes)
 }
@@ -124,17 +123,17 @@ fn remove(folder: &dyn Folder, place: Place, name: &str) -> Result<(), RecoveryE
     })
 }
 
-/// What the logs say about a cut.
+/// The effect of a cut on the logs.
 struct Walk<'n> {
     /// The last transaction that stays, or the snapshot before it.
     reached: Zxid,
-    /// Files that begin before the cut and end behind it, and where they are cut; 0: removed.
+    /// Files that begin before the cut and end after it, and the offset at which each is cut; 0: it is removed.
     cuts: Vec<(&'n str, u64)>,
-    /// Behind the cut something is missing, or cannot be read.
+    /// Whether something after the cut is missing or cannot be read.
     has_hole_behind: bool,
 }
 
-/// Reads the logs behind the snapshot at `base`.
+/// Reads the logs after the snapshot at `base`.
 fn walk<'n>(
     folder: &dyn Folder,
     logs: &[(Zxid, &'n str)],
@@ -188,7 +187,7 @@ fn walk<'n>(
                     reason,
                 });
             }
-            // What is wrong lies behind the cut, and goes with it.
+            // The damage is after the cut, and goes with the rest.
             Verdict::Damaged { offset, .. } | Verdict::TornTail { end: offset, .. }
                 if last >= zxid =>
             {
@@ -201,12 +200,12 @@ fn walk<'n>(
             walk.cuts.push((name, if kept > 0 { offset } else { 0 }));
         }
     }
-    // Those that begin behind the cut are removed anyway.
+    // Logs that begin after the cut are removed anyway.
     walk.cuts.retain(|(name, _)| plan::log_zxid(name).is_some_and(|first| first <= zxid));
     Ok(walk)
 }
 
-/// The last transaction of which a snapshot may hold something; `None` if it cannot be read.
+/// The last transaction of which a snapshot may hold a part; `None` if the snapshot cannot be read.
 fn last_in(folder: &dyn Folder, name: &str) -> Result<Option<Zxid>, RecoveryError> {
     struct Nobody;
     impl Parts for Nobody {

@@ -1,4 +1,4 @@
-//! What is cut off a folder, and what is read from its past.
+//! Cuts, with crashes between their changes, and reads of old transactions.
 
 use super::harness::{Crashing, Server};
 use super::*;
@@ -6,7 +6,7 @@ use crate::proto::txn::TxnBody;
 use crate::recovery::crash::Random;
 use crate::txnlog::{Reader, Verdict};
 
-/// Holds a recovered state against what was logged; `from`: the zxid that the tree began with.
+/// Checks that a recovered state is a prefix of what was logged. `from` is the zxid at which the tree began.
 fn assert_is_prefix(recovered: &Recovered, logged: &[Txn], from: i64) {
     let built_in = Database::new(DatabaseOptions::default()).node_count();
     let kept = logged.iter().filter(|txn| txn.zxid() <= recovered.zxid).count();
@@ -19,7 +19,7 @@ fn assert_is_prefix(recovered: &Recovered, logged: &[Txn], from: i64) {
     }
 }
 
-/// Cuts behind each transaction and crashes before each change.
+/// Cuts after each transaction, and crashes before each change.
 fn cut_everywhere(folder: &MemoryFolder, logged: &[Txn], from: i64) {
     let last = logged.last().unwrap().zxid();
     for at in logged.iter().map(Txn::zxid).filter(|at| at.0 > from) {
@@ -88,7 +88,7 @@ fn a_hole_that_a_received_tree_left_does_not_make_a_crash_worse() {
     server.log(&[0x1_0000_0023, 0x1_0000_0024, 0x1_0000_0025]);
     let (folder, logged) = server.stop();
     cut_everywhere(&folder, &logged[logged_before..], 0x1_0000_0020);
-    // Behind the hole there is nothing to cut to; before it there is.
+    // In the hole there is no state to cut to; before it there is.
     for at in [0x1_0000_0010, 0x1_0000_001f] {
         let error = truncate(&folder.clone(), Zxid(at)).unwrap_err();
         assert!(matches!(error, RecoveryError::NotInHistory { last: Zxid(3), .. }), "{error}");
@@ -107,7 +107,7 @@ fn a_hole_that_a_received_tree_left_does_not_make_a_crash_worse() {
 
 #[test]
 fn a_tree_behind_what_a_purge_has_left_does_not_make_a_crash_worse() {
-    // The leader's, of which everything else is to go.
+    // The tree of the leader: everything after it has to go.
     let mut leader = Server::new();
     leader.log(&(1..=0x10).collect::<Vec<_>>());
     leader.snapshot();
@@ -120,7 +120,7 @@ fn a_tree_behind_what_a_purge_has_left_does_not_make_a_crash_worse() {
     }
     server.log(&[0x51, 0x52]);
     let (folder, _) = server.stop();
-    // The oldest log that is left begins before the oldest snapshot.
+    // The oldest remaining log begins before the oldest remaining snapshot.
     for at in [0, 0x10, 0x20, 0x30] {
         folder.remove(Place::Snapshots, &plan::snapshot_name(Zxid(at))).unwrap();
     }
@@ -155,7 +155,7 @@ fn what_cannot_be_cut_is_left_as_it_was() {
     let error = truncate(&folder, Zxid(9)).unwrap_err();
     assert!(matches!(error, RecoveryError::NotInHistory { last: Zxid(3), .. }), "{error}");
     assert_eq!(folder.list(Place::Logs).unwrap(), before);
-    // A tree at 9 is about to come: nothing is behind it.
+    // A tree at 9 will follow: nothing is after it.
     assert_eq!(discard_after(&folder, Zxid(9)).unwrap(), [""; 0]);
     assert_eq!(discard_after(&folder, Zxid(2)).unwrap().len(), 1);
     assert_eq!(recover_default(&folder).unwrap().zxid, Zxid(2));
@@ -217,7 +217,7 @@ fn the_past_is_read_while_the_newest_file_is_written() {
     server.log(&[3, 4]);
     let mut content = server.disk.files["log.1"].clone();
     let end = content.iter().rposition(|byte| *byte != 0).unwrap() + 1;
-    // Of the group behind it a sector is there already.
+    // One sector of the next group is there already.
     content[end + 600..end + 700].fill(9);
     let folder = MemoryFolder::new();
     folder.put(Place::Logs, "log.1", content);

@@ -1,4 +1,4 @@
-//! A server that writes a folder, and a folder whose power goes.
+//! A server that writes a folder, and a folder that loses its power.
 
 use std::cell::Cell;
 use std::io;
@@ -61,7 +61,7 @@ impl Server {
         self.folder.put(Place::Snapshots, &name, content);
     }
 
-    /// The whole tree comes from a leader, at a zxid beyond the log's.
+    /// Receives the whole tree from a leader, at a zxid after the end of the log.
     pub fn restore(&mut self, zxid: i64) {
         self.close();
         self.database = Database::new(DatabaseOptions::default());
@@ -80,7 +80,7 @@ impl Server {
         assert!(self.writer.is_closed());
     }
 
-    /// The folder of a server that was stopped.
+    /// Stops the server, and returns its folder and everything in its log.
     pub fn stop(mut self) -> (MemoryFolder, Vec<Txn>) {
         self.close();
         for (name, content) in std::mem::take(&mut self.disk.files) {
@@ -96,14 +96,14 @@ fn snapshot_of(database: &mut Database) -> Vec<u8> {
     folder.get(Place::Snapshots, "snapshot.0").unwrap()
 }
 
-/// A folder whose power goes before one of the changes.
+/// A folder that loses its power before one of the changes.
 pub struct Crashing<'a> {
     folder: &'a MemoryFolder,
     changes_left: Cell<usize>,
 }
 
 impl Crashing<'_> {
-    /// The power goes after so many changes.
+    /// The folder allows so many changes, and then fails.
     pub fn after(changes: usize, folder: &MemoryFolder) -> Crashing<'_> {
         Crashing { folder, changes_left: Cell::new(changes) }
     }

@@ -1,4 +1,4 @@
-//! Folders by construction, and one that ZooKeeper left.
+//! Recovery of folders made for a test, and of one that ZooKeeper wrote.
 
 #![allow(clippy::disallowed_methods, reason = "golden files are read from the disk")]
 
@@ -12,6 +12,7 @@ use super::*;
 use crate::id::Epoch;
 use crate::proto::data::AclVector;
 use crate::proto::txn::{CreateTxn, TxnBody};
+use crate::snapshot::SNAPSHOT_TEMPORARY;
 use crate::txnlog::tests::{Disk, create};
 use crate::txnlog::{Append, Reader, Verdict, Writer, WriterOptions};
 
@@ -38,7 +39,7 @@ fn golden_folder() -> MemoryFolder {
     folder
 }
 
-/// Logs the zxids of each run, a group each, into the folder: one file per run.
+/// Writes a log for each run of zxids into the folder, with one transaction in each group.
 fn log_runs(folder: &MemoryFolder, runs: &[&[i64]]) {
     for run in runs {
         let txns: Vec<Txn> = run.iter().map(|zxid| create(*zxid, b"data")).collect();
@@ -46,7 +47,7 @@ fn log_runs(folder: &MemoryFolder, runs: &[&[i64]]) {
     }
 }
 
-/// Logs transactions, a group each, into one file of the folder.
+/// Writes one log with these transactions into the folder, with one transaction in each group.
 fn log_txns(folder: &MemoryFolder, txns: &[Txn]) {
     let options = WriterOptions {
         block_bytes: 512,
@@ -81,7 +82,7 @@ fn a_folder_of_zookeeper_gives_zookeepers_state_from_every_snapshot() {
         folder.remove(Place::Snapshots, name).unwrap();
         let older = recover_default(&folder).unwrap();
         assert!(older.txns > whole.txns);
-        // Each transaction that carries a digest was compared with the tree after it.
+        // Replay has compared each digest in a transaction with the tree after it.
         assert_eq!(older.database.digest_mismatches(), 0, "{:?}", older.notes);
         assert_eq!(older.zxid, whole.zxid);
         assert_eq!(older.database.node_count(), whole.database.node_count());
@@ -148,8 +149,8 @@ fn a_damaged_snapshot_gives_way_to_the_one_before_it() {
     assert!(matches!(error, RecoveryError::NoUsableSnapshot { .. }), "{error}");
 }
 
-/// It went like this: the one snapshot of a member had a wrong first byte, and was taken for one that was never
-/// finished. The member went on without data and without a vote, and a quorum needed it.
+/// The only snapshot of a member had a wrong first byte. Recovery took it for one that was never finished, so the member
+/// started without data and without a vote, and the ensemble lacked its vote for a quorum.
 #[test]
 fn a_snapshot_with_a_wrong_beginning_is_damaged_and_not_unfinished() {
     let folder = MemoryFolder::new();
@@ -205,7 +206,7 @@ fn a_member_that_has_waited_for_its_data_waits_on_without_a_vote() {
     let begins = waiting.clone();
     begins.put(Place::DataDir, "initialize", Vec::new());
     assert_eq!(recover_with(&begins, &member).unwrap().zxid, Zxid::ZERO);
-    // Once it has data, the file says nothing.
+    // The file has no meaning once the server has data.
     assert_eq!(recover_with(&begins, &member).unwrap().zxid, Zxid::ZERO);
     assert_eq!(
         recover_default(&waiting).unwrap().zxid,
@@ -227,7 +228,7 @@ fn logs_without_a_snapshot_are_refused_unless_trusted() {
     assert_eq!((trusted.zxid, trusted.txns), (Zxid(8), 2));
 }
 
-/// A new database with two logs behind it.
+/// A new database with two logs.
 fn two_logs() -> MemoryFolder {
     let folder = MemoryFolder::new();
     recover_default(&folder).unwrap();
@@ -239,7 +240,7 @@ fn two_logs() -> MemoryFolder {
 fn a_torn_tail_is_cut_off_so_that_zookeeper_could_read_the_file() {
     let whole = two_logs();
     let content = whole.get(Place::Logs, "log.4").unwrap();
-    // The last of three groups of one block each loses its first sector: all of it.
+    // The last of three groups, each of one block, loses its first sector, and with it everything.
     let mut torn = content.clone();
     torn[1024..1536].fill(0);
     torn[1600] = 9;
@@ -252,7 +253,7 @@ fn a_torn_tail_is_cut_off_so_that_zookeeper_could_read_the_file() {
     let again = recover_default(&folder).unwrap();
     assert_eq!((again.zxid, again.notes), (Zxid(5), vec![]));
 
-    // Nothing left of the file: its name belongs to the next run.
+    // Nothing is left of the file: its name belongs to the next run.
     let mut torn = content;
     torn[16..].fill(0);
     torn[600] = 9;
@@ -353,7 +354,7 @@ fn damage_is_refused_with_file_offset_zxid_and_the_way_out() {
     for part in ["Logs/log.1", "at offset 512", "zxid 0x1", "a whole group follows", "backup"] {
         assert!(text.contains(part), "{part}: {text}");
     }
-    // Nothing was touched.
+    // Recovery has changed nothing.
     assert!(folder.get(Place::Logs, "log.4").is_some());
 }
 
@@ -415,7 +416,7 @@ fn zxids_that_go_back_are_refused_and_a_new_epoch_is_not_a_gap() {
     assert!(error.to_string().contains("they overlap"), "{error}");
 }
 
-/// Were it passed over because the snapshot holds all of it, the next log of the server would want its name.
+/// If recovery skipped the log because the snapshot holds all of it, the next log of the server would need the same name.
 #[test]
 fn a_log_whose_first_zxid_is_lower_than_its_name_is_refused() {
     let folder = two_logs();
@@ -496,9 +497,9 @@ fn where_a_history_began_counts_only_beside_the_epoch_in_which_it_was_noted() {
     for (text, expected, remains) in [
         ("7 5\n", Some(7), "7 5\n"),
         ("-7 4\n8 5\n", Some(8), "8 5\n"),
-        // A crash came before currentEpoch could say 6; another leader of it may say something else.
+        // A crash came before currentEpoch was 6; another leader of epoch 6 may name another origin.
         ("7 5\n8 6\n", Some(7), "7 5\n"),
-        // Apache ZooKeeper has followed leaders since, and counts their epochs only.
+        // Apache ZooKeeper ran on the folder since then, and changed only the epochs.
         ("7 3\n8 4\n", None, "none"),
     ] {
         folder.put(Place::Snapshots, Epochs::ORIGIN_FILE, text.as_bytes().to_vec());
@@ -513,7 +514,7 @@ fn where_a_history_began_counts_only_beside_the_epoch_in_which_it_was_noted() {
         assert!(notes.len() == 1 && notes[0].contains("historyOrigin holds"), "{notes:?}");
         assert_eq!(left(&folder).unwrap(), b"none");
     }
-    // The last zxid is of epoch 5: what came of it is of a leader that has not said all.
+    // The last zxid is of epoch 5: its leader has not sent its whole history.
     folder.put(Place::Snapshots, Epochs::CURRENT_FILE, b"4\n".to_vec());
     folder.put(Place::Snapshots, Epochs::ORIGIN_FILE, b"7 4\n".to_vec());
     assert_eq!(origin(&folder).0, None);

@@ -1,4 +1,4 @@
-//! What a start makes of a folder that has lost something.
+//! Starts on folders that have lost something.
 
 use super::harness::{Crashing, Server};
 use super::*;
@@ -11,7 +11,7 @@ fn recover_as(folder: &dyn Folder, options: &RecoveryOptions) -> Result<Recovere
     recover(folder, options, &mut |_| ())
 }
 
-/// It would claim the epoch of that tree, and with what is left in the log beat servers that hold more.
+/// A server that skipped the tree would claim its epoch, and with the rest of its log beat servers that have more.
 #[test]
 fn a_damaged_tree_of_a_leader_with_nothing_behind_it_is_refused() {
     for alone in [false, true] {
@@ -43,7 +43,7 @@ fn a_damaged_tree_of_a_leader_with_nothing_behind_it_is_refused() {
             }
             assert_eq!(folder.list(Place::Snapshots).unwrap(), before, "nothing was touched");
         }
-        // Nothing but the damaged tree, as if the folder were empty.
+        // The damaged tree alone: the folder looks almost empty.
         for name in ["snapshot.0", "log.1"] {
             folder.remove(Place::Snapshots, name).unwrap();
         }
@@ -64,8 +64,7 @@ fn a_damaged_snapshot_whose_content_is_in_the_log_is_passed_over() {
     assert_eq!(recover_as(&folder, &member()).unwrap().zxid, Zxid(4));
 }
 
-/// The server is the one that the operator has called new, whenever the power goes, or it waits for a
-/// leader because nobody has called it that.
+/// Whenever the power is cut, the next start must find the operator's file, or what the file vouches for.
 #[test]
 fn initialize_is_there_until_what_it_vouches_for_is_durable() {
     let options = RecoveryOptions { autocreate: false, ..member() };
@@ -93,7 +92,7 @@ fn initialize_is_there_until_what_it_vouches_for_is_durable() {
     }
 }
 
-/// `initialize` of long ago must not make a folder that is lost later look new.
+/// An old `initialize` must not make a folder look new that loses its data later.
 #[test]
 fn initialize_beside_data_goes_at_once() {
     let mut server = Server::new();
@@ -117,8 +116,8 @@ fn an_empty_folder_whose_epoch_says_that_there_was_data_has_no_vote() {
     assert_eq!(again.zxid, Zxid::NONE, "and after another start");
 }
 
-/// What a member has acknowledged goes with its data. With a vote then, it could elect a server that has none
-/// of it either.
+/// A member that loses its data has forgotten what it acknowledged. If it had a vote, it could elect a server that lacks
+/// the same transactions.
 #[test]
 fn who_does_what_is_said_about_epoch_files_has_no_vote_without_data() {
     let written = [
@@ -172,7 +171,7 @@ fn who_does_what_is_said_about_epoch_files_has_no_vote_without_data() {
     }
 }
 
-/// currentEpoch may be lost with the data, or have been 0 when the data was lost.
+/// currentEpoch may be lost together with the data, or may have been 0 when the data was lost.
 #[test]
 fn an_empty_folder_of_a_server_that_has_accepted_an_epoch_has_no_vote() {
     for current in [None, Some("0"), Some("-1")] {
@@ -199,8 +198,8 @@ fn an_empty_folder_of_a_server_that_has_accepted_an_epoch_has_no_vote() {
     }
 }
 
-/// It goes like this: 1. A server without data gets a tree of epoch 1. 2. Its power goes before currentEpoch is written.
-/// And 3. The number in that file must not be the one that says "do not count me" to every leader.
+/// 1. A server without data gets a tree of epoch 1. 2. A power cut comes before it writes currentEpoch. 3. If the file then
+/// held the number that means "do not count me" to every leader, the server would never be counted again.
 #[test]
 fn a_server_that_stopped_behind_its_first_tree_has_an_epoch_that_counts() {
     let options = RecoveryOptions { autocreate: false, ..member() };
@@ -211,7 +210,7 @@ fn a_server_that_stopped_behind_its_first_tree_has_an_epoch_that_counts() {
     server.restore(0x1_0000_0009);
     let (tree, _) = server.stop();
     let content = tree.get(Place::Snapshots, "snapshot.100000009").unwrap();
-    // What ZooKeeper writes there, and what is written here.
+    // The value that Ringkeeper writes, and ZooKeeper's.
     let ours = folder.get(Place::Snapshots, "currentEpoch").unwrap();
     for current in [ours, b"-1".to_vec()] {
         let folder = MemoryFolder::new();

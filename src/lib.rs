@@ -1,9 +1,10 @@
 //! Ringkeeper: a coordination server that speaks ZooKeeper's protocols and keeps ZooKeeper's files.
 //!
 //! The modules form layers; each imports only from its own layer or from layers above it in this
-//! list. Layers 0 to 5 decide and have no effects: they read no clock, no random source, no file and
-//! no socket. Only `recovery` reads and changes files while it runs, through a trait that the edge
-//! implements (`recovery::Folder`). `ARCHITECTURE.md` explains the whole structure.
+//! list. Layers 0 to 5 decide and have no effects: they name no clock, no random source, no file and
+//! no socket. Two modules differ. `recovery` waits for files, but reaches them only through a trait
+//! that the edge implements (`recovery::Folder`). `log` writes lines, on a thread of its own.
+//! `ARCHITECTURE.md` explains the whole structure.
 
 // Layer 0: words.
 #[cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
@@ -17,7 +18,7 @@ pub mod planted;
 #[cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
 pub mod time;
 
-// The log acts, on a thread of its own; no decision depends on it.
+// The log has effects; no decision depends on it.
 pub mod log;
 
 // Layer 1: bytes.

@@ -2,7 +2,8 @@
 //!
 //! An [`Op`] is a request, and a [`Completion`] is its result. This module performs nothing: the runtime
 //! performs ops (log writes on its ring, everything else on one background thread), and so does the
-//! simulated disk. The rule that is easy to break: ops without a completion between them may be
+//! simulated disk. `recovery`, which runs before there is a replica, waits for the disk instead, and has a
+//! trait for that (`recovery::Folder`). The rule that is easy to break: ops without a completion between them may be
 //! performed in any order, at the same time. A caller that needs an order waits for the completion. Two
 //! exceptions hold: the `Snapshot*` ops run in the order given, and once one of them has failed, all
 //! fail up to the next `SnapshotAbandon`. (`SegmentName` and the segment's first `LogWrite` do run at

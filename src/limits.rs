@@ -501,8 +501,8 @@ pub const CHANGES_UNAPPLIED_MAX: usize = 20_000;
 /// hundreds of operations. In an ensemble each of them costs time on every server, one after the other.
 pub const UNITS_UNAPPLIED_MAX: u64 = 5_000;
 
-/// The same in bytes of those transactions, which go to every server and to its log: a slow disk takes this much in some
-/// ten milliseconds.
+/// The same in bytes of those transactions, which go to every server and to its log: a slow disk takes this much in
+/// some ten milliseconds.
 pub const BYTES_UNAPPLIED_MAX: usize = 2 << 20;
 
 /// Default of `ringkeeper.multiOperationsMax`: a multi is executed in one piece, so its cost is bounded before it
@@ -568,8 +568,8 @@ pub const LOG_LINES_OF_A_KIND_BURST: u64 = 200;
 /// Lines of one kind in each second after that: what a person can still read, and a disk can store.
 pub const LOG_LINES_OF_A_KIND_PER_SECOND: u64 = 10;
 
-/// Lines of one kind that clients can provoke, at once and in each second. A guess: enough to see what happens, too few to
-/// fill a disk.
+/// Lines of one kind that clients can provoke, at once and in each second. A guess: enough to see what happens, too few
+/// to fill a disk.
 pub const LOG_LINES_PROVOKED_PER_SECOND: u64 = 20;
 
 /// Seconds between two lines about connections of other servers that were refused.

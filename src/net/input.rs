@@ -1,8 +1,8 @@
-//! Reading from a socket, for connections and links alike: what one read brings, and the input that is discarded after the
-//! last bytes to the other side.
+//! Reading from a socket, for connections and links alike: what one read brings, and the input that is discarded after
+//! the last bytes to the other side.
 //!
-//! The rule that is easy to break: the reactor reports input once. An owner that stops reading although more may be there
-//! asks to be called again, or waits for ever.
+//! The rule that is easy to break: the reactor reports input once. An owner that stops reading although more may be
+//! there asks to be called again, or waits for ever.
 
 use std::io;
 use std::os::fd::AsFd;

@@ -1,7 +1,7 @@
 //! Crashes at random moments. Afterwards everything that was reported as durable is there, and nothing was invented.
 //!
-//! A run writes through a [`Writer`] to a disk that performs ops in any allowed order, and that loses in the crash any set of
-//! sectors of incomplete writes. Then the folder is recovered, and the next run continues from there.
+//! A run writes through a [`Writer`] to a disk that performs ops in any allowed order, and that loses in the crash any
+//! set of sectors of incomplete writes. Then the folder is recovered, and the next run continues from there.
 
 use std::collections::BTreeMap;
 

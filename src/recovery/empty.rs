@@ -10,8 +10,8 @@ use crate::io::Place;
 /// The file with which an operator says that an ensemble is new (`zkServer-initialize.sh`).
 const INITIALIZE_FILE: &str = "initialize";
 
-/// Decides what a folder without data is, and returns the zxid of the server: 0 if a new database begins, -1 if the folder
-/// may have lost its data.
+/// Decides what a folder without data is, and returns the zxid of the server: 0 if a new database begins, -1 if the
+/// folder may have lost its data.
 pub(super) fn begin(
     folder: &dyn Folder,
     files: &Files,

@@ -14,9 +14,9 @@ use crate::zab::{Origin, OriginFile};
 const TEMPORARY_SUFFIX: &str = ".tmp";
 
 /// What to do if a file does not hold an epoch.
-// To remove the file is no solution: the server would create it with the epoch of its last zxid, which may be less than the
-// epoch that it has promised or followed, if it has had no transaction since. Nor is a backup of the whole folder in an
-// ensemble: with it the server would have a vote, although it has forgotten what it acknowledged since.
+// To remove the file is no solution: the server would create it with the epoch of its last zxid, which may be less than
+// the epoch that it has promised or followed, if it has had no transaction since. Nor is a backup of the whole folder
+// in an ensemble: with it the server would have a vote, although it has forgotten what it acknowledged since.
 const NO_NUMBER: &str = "While the other servers have a quorum, move log.* and snapshot.* of this server's \
     version-2 folders (in dataDir and dataLogDir) aside, write into acceptedEpoch and currentEpoch what \
     currentEpoch of the leader says, and start it: it gets everything from the leader, and does not vote before";
@@ -86,9 +86,9 @@ pub(super) fn recover(
     Ok(Epochs { accepted, current, origin })
 }
 
-/// The origin of the history, if it is known. A file that does not hold one is ignored: histories are then compared by what
-/// else is known. Afterwards the file holds nothing else, because a line for an epoch that this server never came to follow
-/// would count when the server follows another leader of that epoch.
+/// The origin of the history, if it is known. A file that does not hold one is ignored: histories are then compared by
+/// what else is known. Afterwards the file holds nothing else, because a line for an epoch that this server never came
+/// to follow would count when the server follows another leader of that epoch.
 fn origin(
     folder: &dyn Folder,
     current: Epoch,
@@ -118,9 +118,9 @@ fn origin(
 /// The evidence in the epoch files that a server without data once had some: the file, and the epoch in it. `None`: the
 /// server never had data.
 ///
-/// A server has a snapshot before it takes part in an election. So a server that has accepted an epoch has lost data, even
-/// if it never had the history of a leader. And it may have acknowledged much since then, because currentEpoch may have
-/// been lost or set back together with the data.
+/// A server has a snapshot before it takes part in an election. So a server that has accepted an epoch has lost data,
+/// even if it never had the history of a leader. And it may have acknowledged much since then, because currentEpoch may
+/// have been lost or set back together with the data.
 pub(super) fn claimed(folder: &dyn Folder) -> Result<Option<(&'static str, Epoch)>, RecoveryError> {
     for name in [Epochs::CURRENT_FILE, Epochs::ACCEPTED_FILE] {
         if let Some(epoch) = read(folder, name)?.filter(|epoch| *epoch > Epoch::ZERO) {

@@ -6,8 +6,8 @@ use crate::database::LoadError;
 use crate::id::Zxid;
 use crate::io::way_out;
 
-/// What to do in an ensemble with files that cannot be used. The epoch files stay: without them the folder would be a new
-/// server's, which has a vote (`db.autocreate`) although this server has forgotten what it acknowledged.
+/// What to do in an ensemble with files that cannot be used. The epoch files stay: without them the folder would be a
+/// new server's, which has a vote (`db.autocreate`) although this server has forgotten what it acknowledged.
 pub(super) const MOVE_ASIDE: &str = "while the other servers have a quorum, move log.* and snapshot.* of this \
     server's version-2 folders (in dataDir and dataLogDir) aside, leave acceptedEpoch and currentEpoch \
     where they are, and start it: it gets everything from the leader, and does not vote before";

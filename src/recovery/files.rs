@@ -75,8 +75,8 @@ impl Files {
 }
 
 /// Makes the files that were read durable, and their names, because this server will vouch for their content. A killed
-/// server leaves writes that were never acknowledged in the memory of the system or of the disk, and new names that a power
-/// cut may undo:
+/// server leaves writes that were never acknowledged in the memory of the system or of the disk, and new names that a
+/// power cut may undo:
 ///
 /// ```text
 /// 1. a server renames prepared-segment-2 to log.5, and is killed before it has synced the folder
@@ -84,8 +84,8 @@ impl Files {
 /// 3. a power cut: the file is prepared-segment-2 again, and recovery removes it, so its transactions are lost
 /// ```
 ///
-/// The snapshot is synced as well: ZooKeeper does not sync all of its snapshots, and an operator may have copied the file.
-/// The folder of the snapshots also holds the epoch files, which are read after this.
+/// The snapshot is synced as well: ZooKeeper does not sync all of its snapshots, and an operator may have copied the
+/// file. The folder of the snapshots also holds the epoch files, which are read after this.
 pub(super) fn sync_read(
     folder: &dyn Folder,
     snapshot: Option<&str>,

@@ -57,8 +57,8 @@ pub struct FileInfo {
     pub bytes: u64,
 }
 
-/// The folders of a server, for recovery and, later, for purges and for learners that need old logs. Each call waits for the
-/// disk; each change is durable when its call returns.
+/// The folders of a server, for recovery and, later, for purges and for learners that need old logs. Each call waits
+/// for the disk; each change is durable when its call returns.
 pub trait Folder {
     /// The regular files of a folder, in any order; none if the folder does not exist.
     ///
@@ -98,15 +98,15 @@ pub trait Folder {
     /// The system's.
     fn replace(&self, place: Place, name: &str, content: &[u8]) -> io::Result<()>;
 
-    /// Makes the content of a file durable: what a killed server has written can be read, and a power cut may still lose
-    /// it.
+    /// Makes the content of a file durable: what a killed server has written can be read, and a power cut may still
+    /// lose it.
     ///
     /// # Errors
     /// The system's.
     fn sync(&self, place: Place, name: &str) -> io::Result<()>;
 
-    /// Makes the names in a folder durable: a file that a killed server has renamed is found under its new name, and may
-    /// have the old one again after a power cut. A missing folder is not an error.
+    /// Makes the names in a folder durable: a file that a killed server has renamed is found under its new name, and
+    /// may have the old one again after a power cut. A missing folder is not an error.
     ///
     /// # Errors
     /// The system's.

@@ -2,8 +2,8 @@
 //! (`ZKDatabase.getProposalsFromTxnLog`).
 //!
 //! The rule that is easy to break: successive files may have a hole between them. If a server got the whole tree from a
-//! leader, its log continues after the zxid of that tree, and the transactions in between were never logged here. Within an
-//! epoch the counters show a hole. Between two epochs they may not, so no read crosses the end of an epoch.
+//! leader, its log continues after the zxid of that tree, and the transactions in between were never logged here.
+//! Within an epoch the counters show a hole. Between two epochs they may not, so no read crosses the end of an epoch.
 
 use std::io;
 
@@ -20,17 +20,17 @@ pub(super) fn is_next(last: Zxid, next: Zxid) -> bool {
     last.next() == Some(next) || (next.epoch() > last.epoch() && next.counter() == 1)
 }
 
-/// Whether a snapshot lies between two successive transactions of the log: then the transactions up to it may never have
-/// been logged here.
+/// Whether a snapshot lies between two successive transactions of the log: then the transactions up to it may never
+/// have been logged here.
 pub(super) fn is_hole(snapshots: &[Zxid], last: Zxid, next: Zxid) -> bool {
     snapshots.iter().any(|at| last < *at && *at < next)
 }
 
-/// The transactions up to `to` from the files of the log, in order and without a gap. The first one is at `from`, or is the
-/// last one before it, so that a comparison of two histories finds where they part.
+/// The transactions up to `to` from the files of the log, in order and without a gap. The first one is at `from`, or is
+/// the last one before it, so that a comparison of two histories finds where they part.
 ///
-/// `None`: some are missing, or all of them are longer than `bytes_max`. The log may be written meanwhile: then `to` must
-/// be durable, and what follows it does not matter.
+/// `None`: some are missing, or all of them are longer than `bytes_max`. The log may be written meanwhile: then `to`
+/// must be durable, and what follows it does not matter.
 ///
 /// # Errors
 /// A file cannot be read, or is damaged before `to`.
@@ -92,8 +92,9 @@ pub fn read_txns(
     Ok(None)
 }
 
-/// The most bytes of transactions that a learner may get from the files of the log: `factor_percent` of the newest snapshot
-/// (`snapshotSizeFactor`), beyond which sending the whole tree is shorter. With 0 only the bound of one read applies.
+/// The most bytes of transactions that a learner may get from the files of the log: `factor_percent` of the newest
+/// snapshot (`snapshotSizeFactor`), beyond which sending the whole tree is shorter. With 0 only the bound of one read
+/// applies.
 ///
 /// # Errors
 /// The folder cannot be listed.

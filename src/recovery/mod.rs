@@ -1,19 +1,20 @@
 //! Rebuilds the state from a data folder: the newest snapshot that can be read, and the logs after it
 //! (`FileTxnSnapLog.restore`, `QuorumPeer.loadDataBase`).
 //!
-//! Recovery waits for the disk, as nothing else in the core does: it runs before there is a replica, or while the replica
-//! stands still. It opens no file itself, but calls a [`Folder`], which the edge implements with files and the simulation in
-//! memory.
+//! Recovery waits for the disk, as nothing else in the core does: it runs before there is a replica, or while the
+//! replica stands still. It opens no file itself, but calls a [`Folder`], which the edge implements with files and the
+//! simulation in memory.
 //!
-//! A server claims nothing that its folder does not prove: with an epoch but without the history of that epoch it would win
-//! elections against servers that have the history.
+//! A server claims nothing that its folder does not prove: with an epoch but without the history of that epoch it would
+//! win elections against servers that have the history.
 //!
-//! Recovery repairs only what no acknowledged transaction can depend on: it cuts off a torn tail, so that ZooKeeper could
-//! take over the folder as it is, and it removes files that an earlier run left unfinished. Everything else that is wrong
-//! is an error, which says where the problem is and what to do. Recovery changes nothing before it has read everything.
+//! Recovery repairs only what no acknowledged transaction can depend on: it cuts off a torn tail, so that ZooKeeper
+//! could take over the folder as it is, and it removes files that an earlier run left unfinished. Everything else that
+//! is wrong is an error, which says where the problem is and what to do. Recovery changes nothing before it has read
+//! everything.
 //!
-//! The log continues in a new file. The rule that is easy to break: a folder has a snapshot before it has a log, because a
-//! log without a snapshot is refused, as in ZooKeeper. So an empty folder gets its `snapshot.0` at once.
+//! The log continues in a new file. The rule that is easy to break: a folder has a snapshot before it has a log,
+//! because a log without a snapshot is refused, as in ZooKeeper. So an empty folder gets its `snapshot.0` at once.
 
 #[cfg(test)]
 mod crash;
@@ -56,8 +57,8 @@ pub struct RecoveryOptions {
     pub trust_empty: bool,
     /// `db.autocreate`: an empty folder is a new, empty database.
     pub autocreate: bool,
-    /// Whether the server is a member of an ensemble: then it reads, creates and checks the epoch files, and leaves sessions
-    /// to the leader.
+    /// Whether the server is a member of an ensemble: then it reads, creates and checks the epoch files, and leaves
+    /// sessions to the leader.
     pub ensemble: bool,
     /// Whether recovery continues where transactions are missing in the middle of the log.
     pub allow_gaps: bool,

@@ -35,8 +35,8 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// The number of places that get a line of their own. A folder usually lacks few files, and a log full of such places
-    /// must not fill the memory.
+    /// The number of places that get a line of their own. A folder usually lacks few files, and a log full of such
+    /// places must not fill the memory.
     const NOTES_MAX: usize = 20;
 
     fn new(what: &'static str) -> Places {

@@ -96,8 +96,8 @@ pub(super) fn load_snapshot<'f>(
     Err(RecoveryError::NoUsableSnapshot { folder, reasons: reasons.join("; ") })
 }
 
-/// Checks that the logs reach the zxid of each snapshot that cannot be read. If they end before it, the snapshot is a tree
-/// that came from a leader, or the end of the log is lost.
+/// Checks that the logs reach the zxid of each snapshot that cannot be read. If they end before it, the snapshot is a
+/// tree that came from a leader, or the end of the log is lost.
 ///
 /// ```text
 /// 1. a server at 1:3 gets the leader's tree as of 2:9, and then writes currentEpoch 2

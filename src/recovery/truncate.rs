@@ -1,18 +1,18 @@
 //! Cuts off the end of a history that the ensemble did not keep (TRUNC, `FileTxnLog.truncate`).
 //!
-//! Unlike in ZooKeeper, a cut also removes the snapshots that hold what is cut off: the next start would read it back from
-//! them (ZOOKEEPER-1549, ZOOKEEPER-4837).
+//! Unlike in ZooKeeper, a cut also removes the snapshots that hold what is cut off: the next start would read it back
+//! from them (ZOOKEEPER-1549, ZOOKEEPER-4837).
 //!
 //! # Why this order
-//! A crash may come between any two changes, and the folder must then recover to a state that this server once had. A cut
-//! removes snapshots first, then logs, each time the newest first, and at last shortens one file. So until the last of those
-//! snapshots is gone the folder recovers to its old end, and afterwards to earlier and earlier ends. If logs went first,
-//! they would leave a snapshot of ZooKeeper's, which may hold parts of transactions after the zxid in its name, without
-//! these transactions.
+//! A crash may come between any two changes, and the folder must then recover to a state that this server once had. A
+//! cut removes snapshots first, then logs, each time the newest first, and at last shortens one file. So until the last
+//! of those snapshots is gone the folder recovers to its old end, and afterwards to earlier and earlier ends. If logs
+//! went first, they would leave a snapshot of ZooKeeper's, which may hold parts of transactions after the zxid in its
+//! name, without these transactions.
 //!
-//! If the log has a hole after the cut, which a snapshot bridges, that order would leave logs that do not follow each other,
-//! and the server could not start. Then logs go first, the newest before the others. The tree of a leader that is behind
-//! this server also leaves such a hole, if a purge has removed the logs that would follow the tree.
+//! If the log has a hole after the cut, which a snapshot bridges, that order would leave logs that do not follow each
+//! other, and the server could not start. Then logs go first, the newest before the others. The tree of a leader that
+//! is behind this server also leaves such a hole, if a purge has removed the logs that would follow the tree.
 
 use std::cmp::Reverse;
 use std::io::Read as _;
@@ -28,18 +28,18 @@ use crate::proto::data::{AclVector, StatPersisted};
 use crate::snapshot::{self, Compression, Look, Parts};
 use crate::txnlog::{Reader, Verdict, plan};
 
-/// Removes everything after `zxid`: the end of the log, and the snapshots that hold some of it. Returns what it has done, one
-/// line for each change. The log must not be open.
+/// Removes everything after `zxid`: the end of the log, and the snapshots that hold some of it. Returns what it has
+/// done, one line for each change. The log must not be open.
 ///
 /// # Errors
-/// See [`RecoveryError`]. If the folder does not lead to the state at `zxid`, nothing is changed. After an error of the system
-/// the folder can be recovered, and may still hold some of what should go.
+/// See [`RecoveryError`]. If the folder does not lead to the state at `zxid`, nothing is changed. After an error of the
+/// system the folder can be recovered, and may still hold some of what should go.
 pub fn truncate(folder: &dyn Folder, zxid: Zxid) -> Result<Vec<String>, RecoveryError> {
     cut(folder, zxid, true)
 }
 
-/// The same for a folder that need not lead to the state at `zxid`: a snapshot of that state will follow (SNAP to a server
-/// that was ahead), or nothing of what goes was applied.
+/// The same for a folder that need not lead to the state at `zxid`: a snapshot of that state will follow (SNAP to a
+/// server that was ahead), or nothing of what goes was applied.
 ///
 /// # Errors
 /// As for [`truncate`].

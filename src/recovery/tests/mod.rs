@@ -149,8 +149,8 @@ fn a_damaged_snapshot_gives_way_to_the_one_before_it() {
     assert!(matches!(error, RecoveryError::NoUsableSnapshot { .. }), "{error}");
 }
 
-/// The only snapshot of a member had a wrong first byte. Recovery took it for one that was never finished, so the member
-/// started without data and without a vote, and the ensemble lacked its vote for a quorum.
+/// The only snapshot of a member had a wrong first byte. Recovery took it for one that was never finished, so the
+/// member started without data and without a vote, and the ensemble lacked its vote for a quorum.
 #[test]
 fn a_snapshot_with_a_wrong_beginning_is_damaged_and_not_unfinished() {
     let folder = MemoryFolder::new();
@@ -416,7 +416,8 @@ fn zxids_that_go_back_are_refused_and_a_new_epoch_is_not_a_gap() {
     assert!(error.to_string().contains("they overlap"), "{error}");
 }
 
-/// If recovery skipped the log because the snapshot holds all of it, the next log of the server would need the same name.
+/// If recovery skipped the log because the snapshot holds all of it, the next log of the server would need the same
+/// name.
 #[test]
 fn a_log_whose_first_zxid_is_lower_than_its_name_is_refused() {
     let folder = two_logs();

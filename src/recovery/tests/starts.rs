@@ -116,8 +116,8 @@ fn an_empty_folder_whose_epoch_says_that_there_was_data_has_no_vote() {
     assert_eq!(again.zxid, Zxid::NONE, "and after another start");
 }
 
-/// A member that loses its data has forgotten what it acknowledged. If it had a vote, it could elect a server that lacks
-/// the same transactions.
+/// A member that loses its data has forgotten what it acknowledged. If it had a vote, it could elect a server that
+/// lacks the same transactions.
 #[test]
 fn who_does_what_is_said_about_epoch_files_has_no_vote_without_data() {
     let written = [
@@ -198,8 +198,10 @@ fn an_empty_folder_of_a_server_that_has_accepted_an_epoch_has_no_vote() {
     }
 }
 
-/// 1. A server without data gets a tree of epoch 1. 2. A power cut comes before it writes currentEpoch. 3. If the file then
-/// held the number that means "do not count me" to every leader, the server would never be counted again.
+/// 1. A server without data gets a tree of epoch 1.
+/// 2. A power cut comes before it writes currentEpoch.
+/// 3. If the file then held the number that means "do not count me" to every leader, no leader would ever count the server
+///    again.
 #[test]
 fn a_server_that_stopped_behind_its_first_tree_has_an_epoch_that_counts() {
     let options = RecoveryOptions { autocreate: false, ..member() };

@@ -1,7 +1,7 @@
 //! The lock of a data folder: one server at a time.
 //!
-//! The lock is on a file, and the file names the process that holds it. A process id may be stale, so the id decides only
-//! how long a start waits; the lock decides whether the server starts.
+//! The lock is on a file, and the file names the process that holds it. A process id may be stale, so the id decides
+//! only how long a start waits; the lock decides whether the server starts.
 
 use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, Write};

@@ -1,9 +1,9 @@
 //! An io_uring ring: the queue of operations to the kernel, and the queue of completions back.
 //!
-//! A ring carries user data of one type, uses the operations named when it was made ([`NewRing`]), and keeps entries that
-//! find no room in the submission queue. It does not know what its operations are for. The rule that is easy to break: a
-//! queued entry goes to the kernel with the next [`Ring::submit`] or [`Ring::wait`], whatever happened before, so its
-//! memory must stay valid although a submission failed.
+//! A ring carries user data of one type, uses the operations named when it was made ([`NewRing`]), and keeps entries
+//! that find no room in the submission queue. It does not know what its operations are for. The rule that is easy to
+//! break: a queued entry goes to the kernel with the next [`Ring::submit`] or [`Ring::wait`], whatever happened before,
+//! so its memory must stay valid although a submission failed.
 
 mod error;
 mod operation;
@@ -40,8 +40,8 @@ pub struct Ring<D> {
 pub enum Submitted {
     /// The kernel has taken every queued entry.
     All,
-    /// The kernel is short of memory, or of room for completions: some entries stay queued. Take completions, and submit
-    /// again.
+    /// The kernel is short of memory, or of room for completions: some entries stay queued. Take completions, and
+    /// submit again.
     Later,
 }
 
@@ -252,8 +252,8 @@ pub fn check() -> Result<(), RingError> {
     }
 }
 
-/// Some(what the kernel said), or `None` for an error that passes by itself: the time is over, or the kernel is short of
-/// memory or of room for completions.
+/// Some(what the kernel said), or `None` for an error that passes by itself: the time is over, or the kernel is short
+/// of memory or of room for completions.
 fn passing(result: io::Result<usize>) -> io::Result<Option<usize>> {
     match result {
         Ok(count) => Ok(Some(count)),

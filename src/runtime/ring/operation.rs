@@ -130,16 +130,16 @@ impl<D: UserData> Ring<D> {
     /// Queues a poll that completes each time one of `events` happens, until a completion says that it was the last.
     pub fn poll(&mut self, fd: RawFd, events: u32, data: D) {
         let entry = opcode::PollAdd::new(Fd(fd), events).multi(true).build();
-        // SAFETY: a poll names a descriptor and a number; there is no memory that would have to outlive it. A descriptor
-        // that was closed, or even names another file by the time the kernel takes the entry, only brings completions
-        // of a source that is known to be gone.
+        // SAFETY: a poll names a descriptor and a number; there is no memory that would have to outlive it. A
+        // descriptor that was closed, or even names another file by the time the kernel takes the entry, only brings
+        // completions of a source that is known to be gone.
         unsafe { self.push(entry, data) }
     }
 
     /// Queues the end of the operation with the user data `of`.
     ///
-    /// Not `IORING_OP_POLL_REMOVE`: that fails if an event of the poll is on its way, and the kernel would then keep the
-    /// file open for ever.
+    /// Not `IORING_OP_POLL_REMOVE`: that fails if an event of the poll is on its way, and the kernel would then keep
+    /// the file open for ever.
     pub fn cancel(&mut self, of: D, data: D) {
         let entry = opcode::AsyncCancel::new(of.to_word()).build();
         // SAFETY: it names a number.

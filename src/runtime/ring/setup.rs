@@ -26,8 +26,8 @@ pub struct RingOptions {
     pub entries: u32,
     /// Completions that the ring holds before the kernel has to keep them elsewhere. `None`: twice the entries.
     pub completions: Option<u32>,
-    /// Whether completions wait until the ring's thread, the only one that uses it, asks for them; so nothing interrupts
-    /// the thread while it works.
+    /// Whether completions wait until the ring's thread, the only one that uses it, asks for them; so nothing
+    /// interrupts the thread while it works.
     pub defers_completions: bool,
     /// The operations that it uses.
     pub operations: &'static [Operation],

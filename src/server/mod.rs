@@ -3,9 +3,11 @@
 mod again;
 mod beginnings;
 mod client_port;
+mod clients;
 mod crossing;
 mod crowd;
 pub mod environment;
+mod executors;
 mod host;
 mod membership;
 mod options;

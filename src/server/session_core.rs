@@ -10,9 +10,9 @@ use std::net::TcpListener;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::clients::{self, Clients};
 use super::crossing::{Order, SessionEnds, SessionInbox, Uplink};
 use super::crowd::{Crowd, Crowding};
-use super::wiring::{self, Clients};
 use crate::net::{Accepting, Connections, Core};
 use crate::runtime::{Doorbell, Reactor, ThreadUse, set_slices};
 
@@ -62,7 +62,7 @@ struct Round {
 impl Round {
     fn repeat(mut self) -> io::Result<()> {
         let accepting = RefCell::new(Vec::new());
-        wiring::watch_silence(self.connections.clone(), &self.reactor);
+        clients::watch_silence(self.connections.clone(), &self.reactor);
         loop {
             self.reactor.dispatch()?;
             self.connections.write_some();
@@ -74,7 +74,7 @@ impl Round {
                     Order::StopAccepting => accepting.borrow_mut().clear(),
                     Order::Stop => {
                         accepting.borrow_mut().clear();
-                        wiring::farewell(&self.connections, &self.reactor);
+                        clients::farewell(&self.connections, &self.reactor);
                         return Ok(());
                     }
                 }

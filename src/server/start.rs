@@ -10,6 +10,8 @@ use glommio::GlommioError;
 
 use super::again::{self, Earlier, Failure, Lack};
 use super::client_port::ClientPort;
+use super::clients::Clients;
+use super::executors::{self, MakeHost, News, Start, Threads};
 use super::host::{Deliver, Host, Parts};
 use super::membership::{self, Teller};
 use super::options;
@@ -17,7 +19,7 @@ use super::past::Past;
 use super::phases::{Phases, ServerPhase};
 use super::recover::Opener;
 use super::turns::Ended;
-use super::wiring::{self, Clients, MakeHost, News, Start, Threads, Wiring};
+use super::wiring::Wiring;
 use super::{beginnings, environment, oracle, purge, recover};
 use crate::admin::logging::{self, LogFormat, LogOptions, LoggedState, Speaker};
 use crate::config::dynamic::Keeper;
@@ -232,7 +234,7 @@ fn serve(
         serve: may_serve,
     };
     phases.enter(ServerPhase::Executors { up: 0, of: wiring.session_cores as usize + 1 });
-    let threads = wiring::start(&wiring, start)?;
+    let threads = executors::start(&wiring, start)?;
     let serving = || {
         let ms = started.elapsed().as_millis();
         if config.quorum.is_distributed() {

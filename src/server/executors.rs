@@ -1,13 +1,12 @@
-//! The executors: their start, what each of them runs, and their end.
+//! Starts the executors, runs the replica and the session cores on them, and ends them.
 //!
-//! An executor is a thread that glommio makes, names and binds to its processor. It has one task,
-//! which is a plain loop: it never gives glommio's reactor the thread back, but sleeps in a ring of
-//! ours ([`Reactor`]). So nothing that glommio counts, wakes or waits for is on the way of a request
-//! or of the start, and nothing here may wait for one of glommio's timers, channels or tasks: they
-//! would never be heard of.
+//! An executor is a thread that glommio makes, names and binds to a processor. It has one task, a plain loop that
+//! never returns to glommio's reactor, but sleeps in the server's own ring ([`Reactor`]). So glommio costs no
+//! request anything. The rule that is easy to break: never wait here for a timer, a channel or a task of glommio,
+//! because none of them would ever wake the thread.
 //!
-//! Executors do not wait for each other at the start. Their queues are there before they are; a
-//! session core that gets its processor late finds the order to listen in its queue.
+//! Executors do not wait for each other at the start. Their queues exist before they do; a session core that gets
+//! its processor late finds the order to listen in its queue.
 
 use std::cell::RefCell;
 use std::net::TcpListener;
@@ -20,47 +19,43 @@ use glommio::ExecutorJoinHandle;
 use super::again::Failure;
 use super::clients::{Clients, FAREWELL, farewell, watch_silence};
 use super::crossing::{self, Down, Downlinks, ReplicaEnds};
-use super::host::{Deliver, Host};
+use super::host_maker::HostMaker;
 use super::session_core::SessionCore;
 use super::turns::{self, Ended, Patience};
 use super::wiring::Wiring;
 use crate::net::Core;
 use crate::runtime::{Doorbell, Reactor, StopFlag};
 
-/// What executors tell the main thread.
+/// A message of an executor to the main thread.
 #[derive(Debug)]
 pub enum News {
-    /// One of them runs.
+    /// An executor runs.
     Up,
-    /// The replica is there, and serves as soon as it is told to.
+    /// The replica has read its data, and waits for the permission to serve.
     Ready,
-    /// It has ended.
+    /// The replica has ended.
     Ended(Ended),
-    /// One cannot do its work.
+    /// An executor cannot do its work.
     Failed(Failure),
-    /// The thread of this number was given up before it began.
+    /// The thread with this number ended before its executor began.
     NotMade(usize),
 }
 
-/// Makes the host on its own executor, for a replica does not move between threads.
-pub type MakeHost =
-    Box<dyn FnOnce(Box<dyn Deliver>, Doorbell, Reactor) -> Result<Rc<Host>, Failure> + Send>;
-
-/// What the executors need.
+/// Everything that the executors need to start.
 pub struct Start {
-    /// One socket per session core, at least one.
+    /// One socket for each session core, at least one.
     pub sockets: Vec<TcpListener>,
-    /// How clients are carried.
+    /// The options and bounds of connections.
     pub clients: Clients,
     /// Makes the host.
-    pub make_host: MakeHost,
+    pub host_maker: HostMaker,
     /// The bell of the replica's executor.
     pub bell: Doorbell,
-    /// Whether to stop.
+    /// Set when the server should stop.
     pub stop: StopFlag,
-    /// Where to tell.
+    /// The way to the main thread.
     pub news: Sender<News>,
-    /// Says that clients may be served, after [`News::Ready`].
+    /// The permission to serve clients, which follows [`News::Ready`].
     pub serve: Receiver<()>,
 }
 
@@ -70,13 +65,13 @@ pub type Threads = Vec<ExecutorJoinHandle<()>>;
 /// Starts the executors.
 ///
 /// # Errors
-/// An executor could not be made, in glommio's words.
+/// An executor could not be made; the reason is glommio's.
 pub fn start(wiring: &Wiring, start: Start) -> Result<Threads, String> {
     if wiring.session_cores == 0 { start_one(wiring, start) } else { start_many(wiring, start) }
 }
 
-/// Says so if what it goes into is dropped before it runs: glommio ends a thread whose executor it
-/// cannot make, and nobody would hear of it.
+/// Tells the main thread if it is dropped before its executor runs: glommio silently ends a thread whose executor
+/// it cannot make.
 struct Promise {
     number: usize,
     news: Sender<News>,
@@ -116,14 +111,15 @@ fn start_one(wiring: &Wiring, start: Start) -> Result<Threads, String> {
     let promise = Promise::new(0, &start.news);
     let executor = wiring.executor(0, "rk-server").spawn(move || async move {
         let news = promise.keep();
-        let Start { sockets, clients, make_host, bell, stop, news: _, serve } = start;
+        let Start { sockets, clients, host_maker, bell, stop, news: _, serve } = start;
         let reactor = match Reactor::new(bell.clone()) {
             Ok(reactor) => reactor,
             Err(error) => return tell(&news, no_reactor(&error)),
         };
         tell(&news, News::Up);
         let connections = clients.connections(0, &reactor);
-        let host = match make_host(Box::new(connections.clone()), bell, reactor.clone()) {
+        let carrier = Box::new(connections.clone());
+        let mut host = match host_maker.make(carrier, bell, reactor.clone()) {
             Ok(host) => host,
             Err(error) => return tell(&news, News::Failed(error)),
         };
@@ -131,7 +127,7 @@ fn start_one(wiring: &Wiring, start: Start) -> Result<Threads, String> {
         if serve.recv().is_err() {
             return;
         }
-        let core: Rc<dyn Core> = host.clone();
+        let core: Rc<dyn Core> = host.entrance().clone();
         watch_silence(connections.clone(), &reactor);
         let accepting = RefCell::new(clients.accept(sockets, &connections, &core));
         let stop_accepting = || accepting.borrow_mut().clear();
@@ -139,7 +135,7 @@ fn start_one(wiring: &Wiring, start: Start) -> Result<Threads, String> {
             let new = clients.accept(sockets, &connections, &core);
             *accepting.borrow_mut() = new;
         };
-        let ended = turns::turn(host.clone(), patience, stop, stop_accepting, listen);
+        let ended = turns::turn(&mut host, patience, stop, stop_accepting, listen);
         host.links().stop(FAREWELL);
         farewell(&connections, &reactor);
         tell(&news, News::Ended(ended));
@@ -183,18 +179,19 @@ fn start_many(wiring: &Wiring, start: Start) -> Result<Threads, String> {
 }
 
 fn replica_core(ends: Vec<ReplicaEnds>, start: Start, news: &Sender<News>, patience: Patience) {
-    let Start { sockets, clients, make_host, bell, stop, news: _, serve } = start;
+    let Start { sockets, clients, host_maker, bell, stop, news: _, serve } = start;
     let reactor = match Reactor::new(bell.clone()) {
         Ok(reactor) => reactor,
         Err(error) => return tell(news, no_reactor(&error)),
     };
     tell(news, News::Up);
     let (inbox, downlinks) = crossing::open_all(ends, &clients.budget);
-    let host = match make_host(Box::new(downlinks.clone()), bell, reactor.clone()) {
+    let carrier = Box::new(downlinks.clone());
+    let mut host = match host_maker.make(carrier, bell, reactor.clone()) {
         Ok(host) => host,
         Err(error) => return tell(news, News::Failed(error)),
     };
-    inbox.set_core(host.clone());
+    inbox.set_core(host.entrance().clone());
     reactor.set_inbox(inbox);
     tell(news, News::Ready);
     if serve.recv().is_err() {
@@ -203,14 +200,14 @@ fn replica_core(ends: Vec<ReplicaEnds>, start: Start, news: &Sender<News>, patie
     downlinks.listen(sockets);
     let stop_accepting = || downlinks.tell(|| Down::StopAccepting);
     let listen = |sockets| downlinks.listen(sockets);
-    let ended = turns::turn(host.clone(), patience, stop, stop_accepting, listen);
+    let ended = turns::turn(&mut host, patience, stop, stop_accepting, listen);
     host.links().stop(FAREWELL);
     let_go(&downlinks, &reactor);
     tell(news, News::Ended(ended));
 }
 
-/// Ends the session cores. One that takes nothing any more is not waited for: it ends by itself when
-/// it has taken what was there.
+/// Ends the session cores. It waits only briefly for a session core that no longer takes messages: that core ends
+/// by itself when it has taken those in its queue.
 fn let_go(downlinks: &Downlinks, reactor: &Reactor) {
     let until = Instant::now() + FAREWELL;
     while !downlinks.is_flushed() && Instant::now() < until {
@@ -228,7 +225,7 @@ mod tests {
     use super::*;
     use crate::net::{Budget, Census, NetOptions};
 
-    /// A session core that has slept through a full queue, and wakes after the replica's end.
+    /// The session core sleeps while its queue fills up, and wakes after the replica's end.
     #[test]
     fn a_session_core_that_took_nothing_for_long_ends_all_the_same() {
         let replica_bell = Doorbell::new().unwrap();

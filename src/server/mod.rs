@@ -9,6 +9,7 @@ mod crowd;
 pub mod environment;
 mod executors;
 mod host;
+mod host_maker;
 mod membership;
 mod options;
 mod oracle;

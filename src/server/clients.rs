@@ -1,4 +1,4 @@
-//! How an executor carries clients: their connections, accepting them, and their end.
+//! How an executor carries clients: it accepts connections, and closes them at the end.
 
 use std::net::TcpListener;
 use std::rc::Rc;
@@ -9,22 +9,22 @@ use crate::net::{self, Accepting, Budget, Census, Connections, Core, NetOptions}
 use crate::replica::Outgoing;
 use crate::runtime::Reactor;
 
-/// How often connections without a first frame are looked for.
+/// How often the server looks for connections without a first frame.
 const SILENCE_CHECK_EVERY: Duration = Duration::from_secs(1);
 
-/// How long connections may take to get their last bytes when the server stops.
+/// How long the server waits for clients to take their last bytes when it stops.
 pub const FAREWELL: Duration = Duration::from_millis(200);
 
-/// How clients are carried, on whichever executor.
+/// The options and bounds of connections, the same on every executor.
 #[derive(Clone)]
 pub struct Clients {
     /// `clientTcpKeepAlive`.
     pub keep_alive: bool,
-    /// Options of each session core.
+    /// The options of each session core.
     pub options: NetOptions,
-    /// Bounds on connections.
+    /// Bounds how many connections there are.
     pub census: Census,
-    /// What connections may hold together.
+    /// Bounds what connections hold together.
     pub budget: Budget,
 }
 
@@ -34,7 +34,7 @@ impl Clients {
         Connections::new(core, self.options, self.census.clone(), &self.budget, reactor.clone())
     }
 
-    /// Accepts clients as long as the result lives.
+    /// Accepts clients until the result is dropped.
     pub fn accept(
         &self,
         sockets: Vec<TcpListener>,
@@ -45,7 +45,7 @@ impl Clients {
             |socket| match net::serve(socket, self.keep_alive, connections.clone(), core.clone()) {
                 Ok(accepting) => Some(accepting),
                 Err(error) => {
-                    tracing::error!("clients cannot be listened for: {error}");
+                    tracing::error!("cannot listen for clients: {error}");
                     None
                 }
             };
@@ -63,7 +63,7 @@ impl Deliver for Connections {
     }
 }
 
-/// Closes connections that open no session, for ever.
+/// From now on closes connections that open no session.
 pub fn watch_silence(connections: Connections, reactor: &Reactor) {
     let then = reactor.clone();
     let look = move || {
@@ -73,7 +73,7 @@ pub fn watch_silence(connections: Connections, reactor: &Reactor) {
     reactor.after(SILENCE_CHECK_EVERY, look).detach();
 }
 
-/// Lets connections get their last bytes.
+/// Closes all connections, and gives their clients time to take the last bytes.
 pub fn farewell(connections: &Connections, reactor: &Reactor) {
     connections.stop();
     let until = Instant::now() + FAREWELL;

@@ -1,7 +1,7 @@
-//! A session core: an executor that carries connections to a replica on another core.
+//! A session core: an executor that carries connections for a replica on another core.
 //!
-//! A round takes in what sockets and the replica have, hands on to the replica what came of it, and
-//! sleeps when there is nothing more. Before that it looks for a while, unless others want the
+//! A round takes in bytes of the sockets and messages of the replica, sends the resulting events to the replica, and
+//! sleeps when there is nothing more to do. Before it sleeps it looks for a while, unless other threads want the
 //! processor ([`Crowd`]).
 
 use std::cell::RefCell;
@@ -16,7 +16,7 @@ use super::crowd::{Crowd, Crowding};
 use crate::net::{Accepting, Connections, Core};
 use crate::runtime::{Doorbell, Reactor, ThreadUse, set_slices};
 
-/// What a session core needs.
+/// Everything that a session core needs.
 pub struct SessionCore {
     /// Its number.
     pub number: u8,
@@ -24,17 +24,17 @@ pub struct SessionCore {
     pub ends: SessionEnds,
     /// The bell of its thread.
     pub bell: Doorbell,
-    /// How clients are carried.
+    /// The options and bounds of connections.
     pub clients: Clients,
-    /// How long it looks for something before it sleeps.
+    /// How long the core looks for events before it sleeps.
     pub look: Duration,
 }
 
 impl SessionCore {
-    /// Runs until the replica says that it is to stop. `up` is called once it can.
+    /// Runs until the replica stops it. Calls `up` once the ring is there.
     ///
     /// # Errors
-    /// The system's: the thread has no ring to wait on.
+    /// The system denies the ring on which the thread waits.
     pub fn run(self, up: impl FnOnce()) -> io::Result<()> {
         let SessionCore { number, ends, bell, clients, look } = self;
         let reactor = Reactor::new(bell)?;
@@ -90,7 +90,7 @@ impl Round {
         self.clients.accept(vec![socket], &self.connections, &core)
     }
 
-    /// Looks for a while, without a system call but the yield.
+    /// Looks for events for a while; the only system call is the yield.
     fn finds_something(&mut self) -> bool {
         let started = Instant::now();
         let crowding = self.crowd.at(started);

@@ -1,9 +1,9 @@
-//! Executors, and what runs on which.
+//! Decides which executors there are, and what runs on which.
 //!
-//! On a small machine everything runs on one executor: a request then crosses no core, and a core
-//! crossing costs as much as a disk write there. On a larger one the replica has a core to itself
-//! and session cores carry the sockets. The parts are the same; only the implementations of
-//! [`Core`](crate::net::Core) and [`Deliver`](super::host::Deliver) differ.
+//! On a small machine one executor does everything: no request then crosses to another core, which costs as much
+//! there as a disk write. On a larger machine the replica has a core of its own, and session cores carry the
+//! sockets. The parts are the same in both cases; only the implementations of [`Core`](crate::net::Core) and
+//! [`Deliver`](super::host::Deliver) differ.
 
 use std::time::Duration;
 
@@ -11,30 +11,31 @@ use glommio::{LocalExecutorBuilder, Placement};
 
 use super::turns::Patience;
 
-/// Session cores at most: one replica core feeds no more.
+/// The most session cores; one replica core cannot keep more of them busy.
 const SESSION_CORES_MAX: u32 = 12;
 
-/// Memory that glommio keeps for its own file buffers, per executor; we use none of it.
+/// Memory that glommio keeps for file buffers in each executor. The server does not use them.
 const EXECUTOR_IO_BYTES: usize = 64 * 1024;
 
 /// Entries of an executor's rings.
 const EXECUTOR_RING_ENTRIES: usize = 512;
 
-/// Which executors there are.
+/// The executors of a server.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Wiring {
-    /// Session cores beside the replica's; 0: one executor does everything.
+    /// Session cores beside the replica's core; 0: one executor does everything.
     pub session_cores: u32,
-    /// The processors that the executors are bound to, the replica's first; empty: none is bound.
+    /// The processors to which the executors are bound, the replica's first; empty: no executor is bound.
     pub processors: Vec<usize>,
-    /// Why none is bound, for the start-up screen; empty where they are.
+    /// Why no executor is bound, for the log; empty if they are.
     unbound: String,
-    /// How the log, other servers and other executors are waited for.
+    /// How executors wait for the log, for other servers and for each other.
     pub patience: Patience,
 }
 
 impl Wiring {
-    /// The wiring for so many cores of the processors this process may use.
+    /// Chooses the executors. `allowed` are the processors that this process may use, `quota` is how many its
+    /// control group lets it use; `cores`, `pin` and `spin` are what the operator configured.
     pub fn choose(
         cores: Option<u32>,
         pin: bool,
@@ -43,26 +44,26 @@ impl Wiring {
         quota: Option<u32>,
     ) -> Wiring {
         let machine = u32::try_from(allowed.len()).unwrap_or(u32::MAX).max(1);
-        // What an operator says overrules it.
+        // A configured number of cores overrules the quota.
         let quota = quota.filter(|&quota| cores.is_none() && quota < machine);
         let cores = cores.or(quota).unwrap_or(machine);
         let session_cores = if cores <= 2 { 0 } else { (cores - 1).min(SESSION_CORES_MAX) };
-        // One executor is left to the scheduler: bound, it could not move away from a neighbour.
+        // The scheduler places a single executor: if it were bound, it could not move away from other programs.
         let executors = session_cores as usize + 1;
         let unbound = match (pin, session_cores, quota) {
             (false, ..) => "ringkeeper.pin=false".to_owned(),
-            // Whoever has the rest uses the same processors, and bound, no executor could make way.
+            // Other control groups use the same processors, and a bound executor could not make way.
             (true, _, Some(quota)) => format!(
-                "a quota, cpu.max, leaves this process {quota} of the {machine} processors that it may \
-                 use; set ringkeeper.cores to overrule that"
+                "a quota, cpu.max, gives this process the time of {quota} of the {machine} processors that \
+                 it may use; set ringkeeper.cores to overrule that"
             ),
             (true, 0, None) => {
-                "a single one is left to the scheduler, also with ringkeeper.pin=true; \
-                          ringkeeper.cores=3 or more makes several"
+                "the scheduler places a single executor, also with ringkeeper.pin=true; \
+                 ringkeeper.cores=3 or more makes several"
                     .to_owned()
             }
             (true, _, None) if executors > allowed.len() => format!(
-                "{executors} executors, as ringkeeper.cores says, and this process may use {machine} \
+                "ringkeeper.cores asks for {executors} executors, and this process may use {machine} \
                  processors"
             ),
             (true, _, None) => String::new(),
@@ -77,7 +78,7 @@ impl Wiring {
         Wiring { session_cores, processors, unbound, patience: Patience::new(look, cores) }
     }
 
-    /// In words, for the start-up screen.
+    /// In words, for the log.
     pub fn describe(&self) -> String {
         let bound = if self.processors.is_empty() {
             format!(", bound to no processor ({})", self.unbound)
@@ -103,11 +104,11 @@ impl Wiring {
     }
 }
 
-/// How long an executor looks for what others have for it before it sleeps.
+/// How long an executor looks for messages of other executors before it sleeps.
 const CORES_LOOK: Duration = Duration::from_micros(50);
 
-/// Looking at the ring catches a write of a fast disk; a slower one is slept for. 500 µs did best of
-/// 0, 150, 500 and 1000 (docs/experiments.md).
+/// How long the replica's executor looks for a log write before it sleeps: long enough for a fast disk. 500 µs did
+/// best of 0, 150, 500 and 1000 µs (docs/experiments.md).
 const LOG_LOOK: Duration = Duration::from_micros(500);
 
 #[cfg(test)]
@@ -144,8 +145,7 @@ mod tests {
             let wiring = chosen(None, Some(quota));
             assert_eq!((wiring.session_cores, wiring.processors.len()), (session_cores, 0));
             let said = wiring.describe();
-            let part =
-                format!("a quota, cpu.max, leaves this process {quota} of the 64 processors");
+            let part = format!("gives this process the time of {quota} of the 64 processors");
             assert!(said.contains(&part), "{said}");
         }
         assert_eq!(chosen(Some(5), Some(1)), chosen(Some(5), None));
@@ -160,7 +160,7 @@ mod tests {
                 None,
                 true,
                 &[0, 1][..],
-                "bound to no processor (a single one is left to the scheduler",
+                "bound to no processor (the scheduler places a single executor",
             ),
             (None, false, &[0, 1][..], "bound to no processor (ringkeeper.pin=false)"),
             (Some(3), false, &[0, 1, 2][..], "bound to no processor (ringkeeper.pin=false)"),

@@ -1,21 +1,21 @@
-//! What crosses between session cores and a replica on another core.
+//! The queues between session cores and a replica on another core.
 //!
-//! One bounded queue in each direction and per session core ([`crossing_queue`], which tells why no
-//! wake-up is lost). What a turn of one executor has for the other crosses as one message: requests of
-//! many connections in one allocation, replies as the buffers they were made in.
+//! Each session core has one bounded queue in each direction ([`crossing_queue`], which says why no wake-up is
+//! lost). A round of one executor makes one message for another: requests of many connections in one
+//! allocation, replies in the buffers in which they were made.
 //!
-//! Nobody waits for anybody in the middle of something. Each executor gathers what it has for another,
-//! and puts it into the queue once in each round of its loop. What finds no room stays gathered, and
-//! the round in which there is room takes it along:
+//! No executor waits for another in the middle of its work. Each gathers what it has for another, and puts it
+//! into the queue once in each round of its loop. If the queue has no room, the gathered events wait for a
+//! later round:
 //!
-//! * A session core that the replica does not keep up with gathers requests. It reads no more from
-//!   its sockets than the bound of what is outstanding allows, so that is what it gathers at most.
-//! * A replica that a session core does not keep up with gathers replies, and takes no more requests
-//!   of that core until the queue has room ([`ReplicaInbox`](replica::ReplicaInbox)): so it gathers no more than the
-//!   answers to what one round took in, and the events of watches.
+//! * If the replica is slow, a session core gathers requests. It reads no more from its sockets than the
+//!   bound on outstanding requests allows, so that bounds what it gathers.
+//! * If a session core is slow, the replica gathers replies, and takes no requests from that core until the
+//!   queue has room ([`ReplicaInbox`](replica::ReplicaInbox)). So it gathers at most the answers to the requests of one round, and
+//!   the events of watches.
 //!
-//! Two executors that wait for room of each other: would that be for ever? No: a session core takes
-//! what comes down whether or not it finds room for what goes up, and that makes room for the replica.
+//! Two executors cannot wait for each other for ever: a session core takes replies from its queue even if its
+//! requests find no room, and that makes room for the replica.
 
 mod replica;
 mod session;
@@ -32,22 +32,22 @@ use crate::id::ConnectionId;
 use crate::replica::Outgoing;
 use crate::runtime::{Doorbell, Receiver, Sender, crossing_queue};
 
-/// Messages that a queue holds: far more than rounds of one executor that another may sleep through
-/// while both are busy.
+/// Messages that a queue holds: far more than the rounds of one executor during which another sleeps while both
+/// are busy.
 const QUEUE_MESSAGES: usize = 256;
 
-/// Bytes that a queue holds: the answers of some hundred rounds, and still memory that a server has.
+/// Bytes that a queue holds: enough for the answers of some hundred rounds, and little beside the memory of a
+/// server.
 const QUEUE_BYTES: usize = 32 << 20;
 
-/// Messages that one dispatch takes from one queue; the sockets and the other queues have their turn
-/// in between.
+/// Messages that one dispatch takes from one queue, before it is the turn of the sockets and of the other queues.
 const MESSAGES_PER_DISPATCH: usize = 32;
 
-/// What a session core tells the replica: the events of one round.
+/// A message of a session core to the replica: the events of one round.
 #[derive(Debug, Default)]
 pub struct Up {
     events: Vec<UpEvent>,
-    /// The frames of all events, one after the other.
+    /// The frames of all events, in order.
     bytes: Vec<u8>,
 }
 
@@ -61,30 +61,30 @@ enum UpEvent {
     Close { conn: ConnectionId },
 }
 
-/// What the replica tells a session core.
+/// A message of the replica to a session core.
 #[derive(Debug)]
 pub enum Down {
-    /// Bytes for its connections.
+    /// Bytes for the core's connections.
     Sends(Vec<Outgoing>),
-    /// Accept connections there from now on, and nowhere else.
+    /// From now on, accept connections from this socket only.
     Listen(TcpListener),
     /// Accept no more connections.
     StopAccepting,
 }
 
-/// The ends of both queues that a session core holds.
+/// A session core's ends of its two queues.
 pub struct SessionEnds {
     up: Sender<Up>,
     down: Receiver<Down>,
 }
 
-/// The ends that the replica's core holds.
+/// The replica's ends of the two queues of a session core.
 pub struct ReplicaEnds {
     up: Receiver<Up>,
     down: Sender<Down>,
 }
 
-/// Makes the two queues of one session core between the executors with these bells.
+/// Makes the two queues between a session core and the replica, whose executors have these bells.
 pub fn queues(session: &Doorbell, replica: &Doorbell) -> (SessionEnds, ReplicaEnds) {
     let queue_up = crossing_queue(QUEUE_MESSAGES, QUEUE_BYTES, session.clone(), replica.clone());
     let queue_down = crossing_queue(QUEUE_MESSAGES, QUEUE_BYTES, replica.clone(), session.clone());

@@ -11,44 +11,44 @@ use crate::net::{Budget, Connections, Core, Share};
 use crate::replica::Outgoing;
 use crate::runtime::{Inbox, Receiver, Sender};
 
-/// On the replica's core: the way to one session core.
+/// The replica's way to one session core.
 struct Downlink {
     queue: RefCell<Sender<Down>>,
-    /// Sends of this round, and what did not fit into the queue before.
+    /// Sends of this round, and of earlier rounds if the queue had no room.
     gathered: RefCell<Vec<Outgoing>>,
-    /// Messages that wait for room, before what is gathered.
+    /// Messages that wait for room, and go before the gathered sends.
     waiting: RefCell<VecDeque<Down>>,
 }
 
-/// On the replica's core: the ways to all session cores.
+/// The replica's ways to all session cores.
 #[derive(Clone)]
 pub struct Downlinks {
     links: Rc<[Downlink]>,
-    /// Bytes on their way.
+    /// Counts the bytes in transit.
     share: Rc<Share>,
 }
 
 impl Downlinks {
-    /// Gives each session core a socket to accept connections on from now on.
+    /// Gives each session core a socket from which it accepts connections from now on.
     pub fn listen(&self, sockets: Vec<TcpListener>) {
         for (link, socket) in self.links.iter().zip(sockets) {
             link.tell(Down::Listen(socket));
         }
     }
 
-    /// Sends the same to every session core, after what is gathered.
+    /// Sends a message to every session core, after the gathered sends.
     pub fn tell(&self, message: impl Fn() -> Down) {
         self.links.iter().for_each(|link| link.tell(message()));
     }
 
-    /// Nothing more will be sent: each session core ends when it has taken what is in its queue. What
-    /// still waits for room is given up.
+    /// Closes the queues: each session core ends when it has taken all messages. Messages that still wait for
+    /// room are dropped.
     pub fn close(&self) {
         self.flush();
         self.links.iter().for_each(|link| link.queue.borrow_mut().close());
     }
 
-    /// Whether everything is in the queues.
+    /// Whether no message waits for room.
     pub fn is_flushed(&self) -> bool {
         self.links.iter().all(Downlink::is_flushed)
     }
@@ -71,7 +71,7 @@ impl Deliver for Downlinks {
 }
 
 impl Downlink {
-    /// Queues a message behind what is gathered.
+    /// Queues a message behind the gathered sends.
     fn tell(&self, message: Down) {
         let gathered = self.gathered.take();
         let mut waiting = self.waiting.borrow_mut();
@@ -117,16 +117,16 @@ fn push_down(queue: &mut Sender<Down>, message: Down) -> Result<(), Down> {
     queue.push(message, bytes)
 }
 
-/// On the replica's core: what comes from the session cores.
+/// Takes the messages of the session cores on the replica's core.
 pub struct ReplicaInbox {
     pub(super) ups: Vec<RefCell<Receiver<Up>>>,
     downlinks: Downlinks,
     core: RefCell<Option<Rc<dyn Core>>>,
-    /// The queue that is looked at first, a different one each time.
+    /// The queue that comes first in the next dispatch; each queue in turn.
     first: Cell<usize>,
 }
 
-/// The ends of all session cores: what comes from them, and the ways to them.
+/// Opens the replica's ends of all queues: the way from the session cores, and the ways to them.
 pub fn open_all(ends: Vec<ReplicaEnds>, budget: &Budget) -> (Rc<ReplicaInbox>, Downlinks) {
     let mut ups = Vec::with_capacity(ends.len());
     let mut links = Vec::with_capacity(ends.len());
@@ -145,13 +145,13 @@ pub fn open_all(ends: Vec<ReplicaEnds>, budget: &Budget) -> (Rc<ReplicaInbox>, D
 }
 
 impl ReplicaInbox {
-    /// Gives what comes to `core` from now on; before, it stays in the queues.
+    /// From now on `core` gets the events; until then they stay in the queues.
     pub fn set_core(&self, core: Rc<dyn Core>) {
         *self.core.borrow_mut() = Some(core);
     }
 
     fn take_from(&self, index: usize, core: &dyn Core) {
-        // Its answers would have to wait here: so its requests wait there.
+        // The answers would have to wait here, so the requests wait in the queue.
         if !self.downlinks.links[index].is_flushed() {
             return;
         }
@@ -183,7 +183,7 @@ impl Inbox for ReplicaInbox {
     }
 }
 
-/// Gives the replica what one session core has sent.
+/// Passes the events of a message to the replica.
 fn hand_on(Up { events, bytes }: &Up, core: &dyn Core) {
     let mut rest = bytes.as_slice();
     for event in events {

@@ -11,7 +11,7 @@ use crate::id::ConnectionId;
 use crate::net::{Connections, Core};
 use crate::runtime::{Inbox, Receiver, Sender};
 
-/// On a session core: the way to the replica.
+/// Gathers the events of a session core for the replica.
 pub struct Uplink {
     pub(super) next: RefCell<Up>,
     pub(super) queue: RefCell<Sender<Up>>,
@@ -24,7 +24,7 @@ impl Uplink {
         next.bytes.extend_from_slice(bytes);
     }
 
-    /// Hands on what has gathered, if there is room.
+    /// Puts the gathered events into the queue, if it has room.
     pub fn flush(&self) {
         let mut next = self.next.borrow_mut();
         if next.events.is_empty() {
@@ -37,7 +37,7 @@ impl Uplink {
         }
     }
 
-    /// Whether [`Uplink::flush`] would hand on anything.
+    /// Whether [`Uplink::flush`] would send anything.
     pub(super) fn can_flush(&self) -> bool {
         !self.next.borrow().events.is_empty() && self.queue.borrow().has_room()
     }
@@ -75,30 +75,30 @@ impl Core for Uplink {
     }
 }
 
-/// On a session core: what comes from the replica.
+/// Takes the replica's messages on a session core.
 pub struct SessionInbox {
     queue: RefCell<Receiver<Down>>,
     uplink: Rc<Uplink>,
     connections: Connections,
-    /// What the replica has said that is not about a connection, oldest first.
+    /// Messages that are not about a connection, oldest first.
     orders: RefCell<VecDeque<Order>>,
-    /// The end of the queue was seen.
+    /// The replica has closed the queue, and all of its messages are taken.
     over: Cell<bool>,
 }
 
-/// See [`Down`].
+/// A message of the replica that is not about a connection.
 pub enum Order {
     /// [`Down::Listen`].
     Listen(TcpListener),
     /// [`Down::StopAccepting`].
     StopAccepting,
-    /// Close the connections after what is still to be sent, and end: the replica has closed the
-    /// queue. That takes no place in it, so that it reaches a session core whose queue was full.
+    /// Close the connections after their last bytes, and end: the replica has closed the queue. Closing needs
+    /// no room in the queue, so the order also reaches a session core whose queue is full.
     Stop,
 }
 
 impl SessionEnds {
-    /// The way to the replica, and what comes from it for these connections.
+    /// Opens the way to the replica, and the way from the replica to these connections.
     pub fn open(self, connections: &Connections) -> (Rc<Uplink>, Rc<SessionInbox>) {
         let uplink = Rc::new(Uplink { next: RefCell::default(), queue: RefCell::new(self.up) });
         let inbox = SessionInbox {
@@ -113,7 +113,7 @@ impl SessionEnds {
 }
 
 impl SessionInbox {
-    /// The next order; they are in the order in which they were given.
+    /// The next order, oldest first.
     pub fn order(&self) -> Option<Order> {
         self.orders.borrow_mut().pop_front()
     }
@@ -122,7 +122,7 @@ impl SessionInbox {
 impl Inbox for SessionInbox {
     fn has_mail(&self) -> bool {
         let queue = self.queue.borrow();
-        // The replica takes nothing more when it is over.
+        // After the end of the queue the replica takes no more events.
         !queue.is_empty() || (!self.over.get() && (queue.is_over() || self.uplink.can_flush()))
     }
 
@@ -140,7 +140,7 @@ impl Inbox for SessionInbox {
 }
 
 impl SessionInbox {
-    /// The queue is empty, perhaps for ever.
+    /// The queue is empty; if the replica has closed it, the last order follows.
     fn maybe_end(&self) {
         if self.queue.borrow().is_over() && !self.over.replace(true) {
             self.order_to(Order::Stop);

@@ -11,7 +11,7 @@ use super::*;
 use crate::net::{Budget, Census, Connections, Core, NetOptions};
 use crate::runtime::{Inbox, Reactor};
 
-/// Answers each frame with itself, as a replica's turn would: after the events of a message.
+/// Answers each frame with the same frame.
 struct Echo {
     links: Downlinks,
     closed: Cell<u8>,
@@ -41,8 +41,8 @@ impl Core for Echo {
 
 const BURST: u32 = 40;
 
-/// A round that takes longer has lost a wake-up. Generous: the tests beside this one may have
-/// the processors.
+/// A round that takes longer has lost a wake-up. The bound is generous, because other tests may be using the
+/// processors.
 const ROUND_MAX: Duration = Duration::from_secs(30);
 
 fn replica(ends: Vec<ReplicaEnds>, bell: Doorbell, cores: u8) {
@@ -59,15 +59,15 @@ fn replica(ends: Vec<ReplicaEnds>, bell: Doorbell, cores: u8) {
     }
 }
 
-/// Sends bursts and single messages, with pauses of every length around the time in which a
-/// thread falls asleep, and waits for each answer.
+/// Sends bursts and single messages, and waits for each answer. The pauses in between have every length around
+/// the time that a thread takes to fall asleep.
 fn session(core: u8, ends: SessionEnds, bell: Doorbell, rounds: u32) {
     let reactor = Reactor::new(bell).unwrap();
     let conn = ConnectionId(u64::from(core) << 56 | 7);
     let SessionEnds { up, mut down } = ends;
     let uplink = Uplink { next: RefCell::default(), queue: RefCell::new(up) };
     uplink.open(conn, SocketAddr::from(([127, 0, 0, 1], core.into())));
-    /// Only wakes the thread; the messages are taken by hand.
+    /// Only wakes the thread; the test takes the messages itself.
     struct Looks(Rc<RefCell<Receiver<Down>>>);
     impl Inbox for Looks {
         fn has_mail(&self) -> bool {
@@ -175,11 +175,11 @@ fn a_full_queue_stops_neither_side_and_bounds_what_is_taken_in() {
         uplink.flush();
         from_session.take_in();
     }
-    // The way down is full, so nothing is taken from the way up, and that fills as well.
+    // The queue to the session core is full, so the replica takes no requests, and the other queue fills too.
     assert!(!links.is_flushed());
     assert!(!from_session.has_mail() && !uplink.can_flush());
     assert_eq!(uplink.next.borrow().events.len(), QUEUE_MESSAGES - 1);
-    // Orders come after all answers, and everything comes in the end.
+    // Orders come after all answers, and every message arrives in the end.
     links.tell(|| Down::StopAccepting);
     while !(links.is_flushed() && uplink.next.borrow().events.is_empty()) {
         assert!(inbox.has_mail(), "the session core would sleep");
@@ -193,7 +193,7 @@ fn a_full_queue_stops_neither_side_and_bounds_what_is_taken_in() {
     }
     assert!(matches!(inbox.order(), Some(Order::StopAccepting)));
     assert!(inbox.order().is_none());
-    // The end comes even if there is no room for it.
+    // The end arrives even if the queue has no room.
     let answer = || Outgoing { conn, ..Outgoing::default() };
     while links.is_flushed() {
         let _ = links.deliver(answer());
@@ -206,7 +206,7 @@ fn a_full_queue_stops_neither_side_and_bounds_what_is_taken_in() {
     }
     assert!(matches!(inbox.order(), Some(Order::Stop)));
     assert!(inbox.order().is_none());
-    // What clients do while they get their last bytes does not keep the session core from sleeping.
+    // Events of clients that get their last bytes do not keep the session core from sleeping.
     while from_session.ups[0].borrow_mut().pop().is_some() {}
     uplink.written(conn, 100_000);
     assert!(uplink.can_flush() && !inbox.has_mail());

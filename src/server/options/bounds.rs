@@ -7,7 +7,7 @@ use crate::limits;
 use crate::net::{Budget, Census, NetOptions};
 use crate::runtime::MemoryOfProcess;
 
-/// What all watches may hold together, in bytes.
+/// The bytes that all watches together may hold.
 pub fn watch_bytes_max(config: &Config, memory: Option<MemoryOfProcess>) -> u64 {
     config.own.watch_memory_max.unwrap_or_else(|| {
         let memory = memory.map_or(0, |memory| memory.bytes);
@@ -15,9 +15,9 @@ pub fn watch_bytes_max(config: &Config, memory: Option<MemoryOfProcess>) -> u64 
     })
 }
 
-/// By how many servers the limit on requests is shared.
-// ZooKeeper: getGlobalOutstandingLimit of LeaderZooKeeperServer and FollowerZooKeeperServer; an
-// observer has all of it.
+/// How many servers share the limit on requests.
+// ZooKeeper: getGlobalOutstandingLimit of LeaderZooKeeperServer and FollowerZooKeeperServer; an observer has the
+// whole limit.
 fn shares(config: &Config) -> u32 {
     let ensemble = config.quorum.ensemble();
     let votes = config.quorum.me().is_some_and(|me| ensemble.is_voter(me));
@@ -25,16 +25,16 @@ fn shares(config: &Config) -> u32 {
     if config.quorum.is_distributed() && votes && voters > 2 { voters - 1 } else { 1 }
 }
 
-/// Requests in the server at once, of all cores.
-// ZooKeeper: RequestThrottler holds requests back in a queue; here they stay in the sockets.
+/// Requests that may be in the server at once, from all cores.
+// ZooKeeper: RequestThrottler queues further requests; here they stay in the sockets.
 pub(super) fn requests_outstanding_max(config: &Config) -> u32 {
     let limits = &config.limits;
     let throttle = limits.request_throttle_max_requests.unwrap_or(u32::MAX);
     (limits.global_outstanding_limit / shares(config)).min(throttle)
 }
 
-/// Unsent bytes of one connection at which it is closed: what an operator allows to be buffered,
-/// and the largest single reply, always fit.
+/// A connection with more unsent bytes than this is closed. The largest single reply, and the bytes that the
+/// operator allows to be buffered, always fit.
 pub(super) fn unsent_bytes_max(config: &Config) -> usize {
     let own = &config.own;
     let reply =
@@ -55,7 +55,7 @@ pub fn census(config: &Config, descriptors_max: u32) -> Census {
     Census::new(per_address.unwrap_or(0), total.unwrap_or(0), descriptors_max)
 }
 
-/// What connections may hold together, and why it is that much.
+/// The bytes that all connections together may hold, and a sentence on the reason.
 pub fn budget(
     config: &Config,
     memory: Option<MemoryOfProcess>,
@@ -70,22 +70,22 @@ pub fn budget(
             let share = memory.bytes / limits::CONNECTION_MEMORY_SHARE;
             let what = format!("the {} MiB of {}", memory.bytes >> 20, memory.source);
             match share < least {
-                true => (least, format!("the least; {what} are few")),
+                true => (least, format!("the minimum, for a quarter of {what} is less")),
                 false => (share, format!("a quarter of {what}")),
             }
         }
     };
     let said = format!(
         "connections together may hold {} MiB of unread replies, events and requests ({why}); beyond \
-         three quarters of it those are closed that hold most for longest",
+         three quarters of it, the server closes those that have held most for longest",
         bytes >> 20
     );
     (Budget::new(bytes, executors), said)
 }
 
-/// What each of `cores` session cores is told.
+/// The options of each of `cores` session cores.
 pub fn net(config: &Config, cores: u32, budget: &Budget) -> NetOptions {
-    // Sockets wait long before somebody is closed for requests that wait only for this server.
+    // Reading pauses long before a connection is closed for requests that wait only for this server.
     let received = config.own.request_bytes_in_flight_max.min(budget.bytes_max() / 4);
     NetOptions {
         frame_bytes_max: config.network.jute_max_buffer,

@@ -8,7 +8,7 @@ use crate::link::Endpoint;
 use crate::net::links::PeerAddressCheck;
 use crate::quorum::PeerOptions;
 
-/// What a member of an ensemble is told; `me` is this server.
+/// The options of a member of an ensemble; `me` is this server.
 pub fn peer(config: &Config, me: ServerId) -> PeerOptions {
     let quorum = &config.quorum;
     let client_host = quorum.servers.get(&u64::try_from(me.0).unwrap_or(u64::MAX));
@@ -60,24 +60,24 @@ pub fn peer(config: &Config, me: ServerId) -> PeerOptions {
     }
 }
 
-/// What the network between servers and the disk are told.
+/// The options of the network between servers, and of reading the log for learners.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EnsembleOptions {
-    /// Attempts to listen on a port between servers (`electionPortBindRetry`); `None`: until it
-    /// works.
+    /// How often the server tries to listen on a port between servers (`electionPortBindRetry`); `None`: until
+    /// it succeeds.
     pub bind_attempts_max: Option<u32>,
-    /// Who may connect to the ports between servers (`ringkeeper.peerAddressCheck`).
+    /// Which hosts may connect to the ports between servers (`ringkeeper.peerAddressCheck`).
     pub peer_address_check: PeerAddressCheck,
     /// TCP keep-alive on connections between servers (`tcpKeepAlive`).
     pub keep_alive: bool,
     /// Share of a snapshot's size up to which transactions are read from the log for a learner
     /// (`snapshotSizeFactor`); below 0: none.
     pub snapshot_size_factor: f64,
-    /// The outside witness (`oraclePath`), to be read each tick.
+    /// The file of the outside witness (`oraclePath`), read each tick.
     pub oracle_path: Option<PathBuf>,
 }
 
-/// What the network between servers and the disk are told.
+/// The options of the network between servers, and of reading the log for learners.
 pub fn between_servers(config: &Config) -> EnsembleOptions {
     let quorum = &config.quorum;
     EnsembleOptions {

@@ -5,13 +5,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
 use crate::config::{self, ListenHost};
 
-/// The addresses to listen at: one, or nothing that resolves.
+/// The address to listen at.
 ///
 /// # Errors
 /// The name does not resolve.
 pub fn listen_address(listen: &config::Listen) -> io::Result<SocketAddr> {
     match &listen.host {
-        // ZooKeeper: Java's any-address takes both families; without IPv6, only the one there is.
+        // ZooKeeper: Java's any-address takes connections over IPv6 and IPv4; without IPv6, over IPv4 only.
         ListenHost::Any if has_ipv6() => Ok((Ipv6Addr::UNSPECIFIED, listen.port).into()),
         ListenHost::Any => Ok((Ipv4Addr::UNSPECIFIED, listen.port).into()),
         ListenHost::Ip(address) => Ok((*address, listen.port).into()),
@@ -24,7 +24,7 @@ pub fn listen_address(listen: &config::Listen) -> io::Result<SocketAddr> {
             listen_address(&config::Listen { host, port: listen.port })
         }
         ListenHost::Name(name) => {
-            // The resolver only says that it does not know the whole.
+            // The resolver would only say that it does not know the name as a whole.
             let zone = name.split_once('%').filter(|(host, _)| host.parse::<Ipv6Addr>().is_ok());
             if let Some((_, zone)) = zone {
                 interface(zone)?;
@@ -36,8 +36,8 @@ pub fn listen_address(listen: &config::Listen) -> io::Result<SocketAddr> {
     }
 }
 
-/// Whether there is an interface of this name.
-// ZooKeeper: Inet6Address takes any number, and a name only of an interface that is there.
+/// Checks that an interface of this name exists.
+// ZooKeeper: Inet6Address takes any number, but only the names of existing interfaces.
 fn interface(zone: &str) -> io::Result<()> {
     if zone.parse::<u32>().is_ok() {
         return Ok(());

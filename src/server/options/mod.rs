@@ -1,4 +1,4 @@
-//! From the configuration to the plain options of the parts.
+//! Turns the configuration into the options of each part of the server.
 
 mod bounds;
 mod ensemble;
@@ -30,14 +30,14 @@ use crate::snapshot;
 use crate::txnlog::WriterOptions;
 use crate::watch::WatchBounds;
 
-/// The number in the high byte of a standalone server's session ids.
+/// The server id in the high byte of a standalone server's session ids.
 // ZooKeeper: ZooKeeperServer's default serverId for SessionTrackerImpl.
 const STANDALONE_SESSION_SERVER: ServerId = ServerId(1);
 
-/// The number that a standalone server gives in `conf`.
+/// The server id that a standalone server shows in `conf`.
 const STANDALONE_SERVER_ID: i64 = 0;
 
-/// What the tree is told.
+/// The options of the tree.
 fn database(config: &Config, hash_seed: u64) -> DatabaseOptions {
     DatabaseOptions {
         extended_types: config.nodes.extended_types_enabled,
@@ -53,10 +53,10 @@ fn database(config: &Config, hash_seed: u64) -> DatabaseOptions {
     }
 }
 
-/// What the replica is told.
+/// The options of the replica.
 ///
 /// # Errors
-/// Something that the configuration allows and this build cannot do.
+/// The configuration asks for something that this build lacks.
 pub fn replica(config: &Config, device: LogDevice) -> Result<ReplicaOptions, String> {
     let millis = |ms: u32| i32::try_from(ms).unwrap_or(i32::MAX);
     let security = &config.security;
@@ -138,7 +138,7 @@ fn throttle(throttle: &config::ConnectionThrottle) -> ThrottleOptions {
     }
 }
 
-/// How the state is read from the disk.
+/// The options of reading the state from the disk.
 pub fn recovery(config: &Config, hash_seed: u64) -> RecoveryOptions {
     RecoveryOptions {
         database: database(config, hash_seed),
@@ -170,7 +170,7 @@ fn txnlog(config: &Config, device: LogDevice) -> WriterOptions {
     }
 }
 
-/// What the four-letter words tell.
+/// The facts for the answers to four-letter words.
 pub fn desk(config: &Config, folder: &DataFolder, port: u16) -> Desk {
     let millis = |ms: u32| i32::try_from(ms).unwrap_or(i32::MAX);
     let absolute = |path: &std::path::Path| {

@@ -1,11 +1,12 @@
-//! Every key of the configuration reaches the part that acts on it.
+//! Every key of the configuration reaches the part that acts on it, and bounds are shared as they should be.
 
 use super::*;
 use crate::config::keys::{self, Fate};
 use crate::net::Budget;
 use crate::runtime::MemoryOfProcess;
 
-/// A key's line, and lines that it needs to count. Each must change what some part is told.
+/// The line of a key, and further lines without which the key has no effect. Each must change the options of some
+/// part.
 const TOLD: &[(&str, &str)] = &[
     ("db.autocreate=false", ""),
     ("ringkeeper.watchMemoryMax=7777777", ""),
@@ -117,8 +118,8 @@ const ENSEMBLE: &str = "server.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2\n\
 
 const WEIGHED: &str = "connection_throttle_tokens=5\nconnection_throttle_weight_enabled=true";
 
-/// Keys that the start of the process takes from the configuration itself, or that say whether
-/// there is one server or an ensemble.
+/// Keys that the start of the process takes from the configuration itself, or that decide between a standalone
+/// server and an ensemble.
 const TAKEN_BY_THE_START: &[&str] = &[
     "dataDir",
     "dataLogDir",
@@ -146,7 +147,7 @@ fn unbounded() -> Budget {
     Budget::new(u64::MAX, 1)
 }
 
-/// Everything that the parts are told.
+/// The options of all parts.
 fn told(lines: &str) -> String {
     let text = format!("dataDir=/d\nclientPort=1\n{lines}\n");
     let config = config::parse(text.as_bytes(), "zoo.cfg").expect(lines);

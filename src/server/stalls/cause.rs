@@ -4,29 +4,29 @@ use super::micros;
 use super::span::{Stall, TurnPart};
 use crate::runtime::ThreadUse;
 
-/// Why the server stood still: what the largest part of its time went to.
+/// Why the server stalled: the reason for the largest part of the time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Cause {
-    /// It worked.
+    /// The server worked.
     Own,
-    /// Others had its processor.
+    /// Other threads had its processor.
     Preempted,
     /// Memory had to be read from a disk.
     Paged,
-    /// It waited in the kernel, for a disk or a lock.
+    /// The server waited in the kernel, for a disk or a lock.
     Blocked,
     /// The whole process was stopped.
     Stopped,
-    /// Not even the kernel knows of it.
+    /// The kernel knows of no reason, so the whole machine stood still.
     Machine,
 }
 
-/// A page that is read from a disk takes less than this, in us: what takes longer has another cause. The
-/// slowest disks, busy with other work, take a tenth (guessed).
+/// To read a page from a disk takes less than this, in µs; a longer pause has another cause. The slowest disks,
+/// busy with other work, take a tenth of it (guessed).
 const PAGE_READ_US_MAX: u64 = 1_000_000;
 
 impl Cause {
-    /// Of a stall in which the thread had `used`.
+    /// The cause of a stall in which the thread `used` so much of the machine.
     pub(super) fn of(stall: &Stall, used: ThreadUse) -> Cause {
         let ran = micros(used.ran).min(stall.us);
         let Some(queued) = used.queued else { return Cause::without_queue(stall, used, ran) };
@@ -41,14 +41,14 @@ impl Cause {
         }
     }
 
-    /// Of a stall in which the thread ran.
+    /// The cause of a stall in which the thread ran.
     fn of_running(stall: &Stall) -> Cause {
-        // There is no work of ours between two looks: interrupts have it on our account, or the
-        // machine below.
+        // The server does nothing between two looks: the time went to interrupts, which the kernel counts as
+        // ours, or to the host of a virtual machine.
         if stall.mostly() == TurnPart::Look { Cause::Machine } else { Cause::Own }
     }
 
-    /// Of one in which it neither ran nor was queued, for so long.
+    /// The cause of a stall in which the thread neither ran nor waited for a processor, for `away_us`.
     fn of_being_away(stall: &Stall, used: ThreadUse, away_us: u64) -> Cause {
         if used.continued > 0 {
             return Cause::Stopped;
@@ -60,7 +60,7 @@ impl Cause {
             return Cause::Machine;
         }
         match stall.mostly() {
-            // It asked the kernel for nothing then that could take time.
+            // Here the thread makes no system call that could take time.
             TurnPart::Held | TurnPart::Look => Cause::Stopped,
             TurnPart::Requests
             | TurnPart::Files
@@ -72,7 +72,8 @@ impl Cause {
         }
     }
 
-    /// Where the kernel does not tell how long a thread is queued, its switches must do.
+    /// The cause if the kernel does not say how long a thread waits for a processor, judged by how often the
+    /// thread left its processor.
     fn without_queue(stall: &Stall, used: ThreadUse, ran_us: u64) -> Cause {
         if ran_us * 2 >= stall.us {
             Cause::of_running(stall)
@@ -83,8 +84,8 @@ impl Cause {
         }
     }
 
-    /// Whether the server was kept from running: it neither worked nor waited for anything that it had
-    /// asked for.
+    /// Whether the server was kept from running: it neither worked nor waited for something that it had asked
+    /// for.
     pub fn is_held_off(self) -> bool {
         match self {
             Cause::Preempted | Cause::Stopped | Cause::Machine => true,
@@ -92,7 +93,7 @@ impl Cause {
         }
     }
 
-    /// Whether it waited in the kernel.
+    /// Whether the server waited in the kernel.
     pub fn is_waiting(self) -> bool {
         match self {
             Cause::Paged | Cause::Blocked => true,
@@ -100,10 +101,10 @@ impl Cause {
         }
     }
 
-    /// For the log.
+    /// In words, for the log.
     pub fn describe(self) -> &'static str {
         match self {
-            Cause::Own => "this process was at work: its own work took so long, see parts and work",
+            Cause::Own => "this process was at work: parts and work say what took so long",
             Cause::Preempted => {
                 "this process did not get to run: others had its processor. Look at `top`, \
                  /proc/pressure/cpu and the CPU quota of its container"
@@ -118,11 +119,11 @@ impl Cause {
             }
             Cause::Stopped => {
                 "this process was stopped: it neither ran nor waited for a processor or a disk (SIGSTOP, a \
-                 debugger, a frozen container or virtual machine). Look for who stops it"
+                 debugger, a frozen container or virtual machine). Look for what stops it"
             }
             Cause::Machine => {
                 "not this process but the whole machine stood still, or interrupts had its processor: \
-                 a virtual machine waits so for others of its host. Look at `st` in `vmstat 1`"
+                 a virtual machine stands still while its host runs others. Look at `st` in `vmstat 1`"
             }
         }
     }

@@ -1,13 +1,13 @@
-//! When the server stood still: the replica had something to do, or should have been awake, and for
-//! so long nobody was served.
+//! Finds stalls: times in which the replica had something to do, or should have been awake, and served no
+//! client.
 //!
-//! Everything here is told the time; the host reads clocks, most of which it reads anyway. A span
-//! begins with the first event after the end of a turn and ends with the end of the next turn. In
-//! between the thread never sleeps of its own will, so all of it is work or being held off. While the
-//! thread sleeps nothing can be said of it, save by a promise: a timer that is due. [`Stalls::due`]
-//! takes it, and whoever runs later than that was held off since.
+//! This module reads no clock: the host passes the time, which it mostly reads anyway. A span begins with the
+//! first event after a turn and ends with the next turn. The thread does not choose to sleep within a span, so
+//! all of that time is work, or time in which the thread was kept from running. A sleeping thread shows
+//! nothing, except when a timer is due ([`Stalls::due`]): if the thread runs later, it was kept from running
+//! since then.
 //!
-//! Not a stall: to wait asleep for clients or the disk, however long.
+//! To wait asleep for clients or for the disk is no stall, however long it takes.
 
 mod cause;
 mod lines;
@@ -27,36 +27,36 @@ use crate::limits::STALL_UNAWAITED_MS_MIN;
 use crate::runtime::ThreadUse;
 use crate::time::MonoUs;
 
-/// A reading of what the thread had of the machine is not older than this when a span begins. A
-/// reading costs a microsecond, so this is a twentieth of a per cent.
+/// When a span begins, the last reading of [`ThreadUse`] is not older than this. A reading costs a microsecond,
+/// so readings take a twentieth of a per cent of the time.
 const READING_AGE_US_MAX: u64 = 2_000;
 
-/// See the module's words.
+/// The spans of the replica's thread, and the stalls among them.
 #[derive(Debug)]
 pub struct Stalls {
-    /// 0: nothing is looked for.
+    /// The length from which a span is a stall; 0: no stalls are recorded.
     threshold_us: u64,
-    /// The span under way: since when.
+    /// The beginning of the span under way.
     since: Option<MonoUs>,
-    /// Up to where its time is in `parts`.
+    /// `parts` holds the time of the span up to here.
     marked: MonoUs,
     parts: [u64; TurnPart::ALL.len()],
     work: SpanWork,
-    /// End of the last span.
+    /// The end of the last span.
     ended: MonoUs,
-    /// When the thread was to be awake, whatever else happens. Once passed, it stays until moved.
+    /// When the thread should be awake, whatever else happens. Stays after that time, until it is set again.
     due: Option<MonoUs>,
-    /// The thread was awake then, and has not slept since; for the next span.
+    /// When the thread was last known to be awake, if it has not slept since; for the next span.
     awake: Option<MonoUs>,
-    /// Of which the differences are taken, and when it was read.
+    /// The last reading, and its time. The next reading is compared with it.
     reading: (MonoUs, ThreadUse),
-    /// How long the thread was to run and did not, since it began.
+    /// How long the thread should have run and did not, since it began.
     held_us: u64,
     lines: Lines,
 }
 
 impl Stalls {
-    /// Looks for stalls of so many ms or more; of none if 0.
+    /// Records stalls of `threshold_ms` or more; none if 0.
     pub fn new(threshold_ms: u32, now: MonoUs, used: ThreadUse) -> Stalls {
         Stalls {
             threshold_us: u64::from(threshold_ms) * 1000,
@@ -73,17 +73,17 @@ impl Stalls {
         }
     }
 
-    /// Whether stalls are looked for at all; if not, nothing else here needs to be called.
+    /// Whether stalls are recorded; if not, no other method needs to be called.
     pub fn is_on(&self) -> bool {
         self.threshold_us > 0
     }
 
-    /// From which length on.
+    /// The length from which a span is a stall.
     pub fn threshold_us(&self) -> u64 {
         self.threshold_us
     }
 
-    /// Something happened: a span begins, unless one is under way. True: a new reading is wanted.
+    /// An event happened: a span begins, unless one is under way. True: the caller should pass a new reading.
     #[inline]
     pub fn begin(&mut self, now: MonoUs) -> bool {
         let awake = self.awake.take();
@@ -95,41 +95,41 @@ impl Stalls {
         self.marked = since;
         if since < now {
             self.held_us += now.since_us(since);
-            // The reading before it is the one to compare with.
+            // The reading from before the pause is the one to compare with.
             self.mark(if awake.is_some() { TurnPart::Look } else { TurnPart::Held }, now);
             return false;
         }
         now.since_us(self.reading.0) > READING_AGE_US_MAX
     }
 
-    /// Since when the thread should have run, if that is a threshold ago.
+    /// Since when the thread should have run, if that is at least the threshold ago.
     fn awake_since(&self, awake: Option<MonoUs>, now: MonoUs) -> Option<MonoUs> {
         let since = awake?.max(self.ended);
         (now.since_us(since) >= self.threshold_us && now > since).then_some(since)
     }
 
-    /// A new reading.
+    /// Keeps a new reading.
     pub fn read(&mut self, now: MonoUs, used: ThreadUse) {
         self.reading = (now, used);
     }
 
-    /// The time since the last mark went to `step`.
+    /// The time since the last mark went to `part`.
     #[inline]
-    pub fn mark(&mut self, step: TurnPart, now: MonoUs) {
-        self.parts[step as usize] += now.since_us(self.marked);
+    pub fn mark(&mut self, part: TurnPart, now: MonoUs) {
+        self.parts[part as usize] += now.since_us(self.marked);
         self.marked = now;
     }
 
-    /// What is being done.
+    /// The work of the present span.
     pub fn work(&mut self) -> &mut SpanWork {
         &mut self.work
     }
 
-    /// The turn has ended, its last part was `step`. Says whether the span was a stall.
+    /// The turn has ended, its last part was `part`. Returns the span if it was a stall.
     #[inline]
-    pub fn end(&mut self, step: TurnPart, now: MonoUs) -> Option<Stall> {
+    pub fn end(&mut self, part: TurnPart, now: MonoUs) -> Option<Stall> {
         let since = self.since.take()?;
-        self.mark(step, now);
+        self.mark(part, now);
         self.ended = now;
         let parts = std::mem::take(&mut self.parts);
         let work = std::mem::take(&mut self.work);
@@ -137,7 +137,7 @@ impl Stalls {
         (us >= self.threshold_us).then_some(Stall { us, parts, work })
     }
 
-    /// After the end of a turn: the next one follows without sleeping. True: a new reading is wanted.
+    /// A turn has ended, and the next one follows without sleep. True: the caller should pass a new reading.
     pub fn goes_on(&mut self) -> bool {
         if !self.is_on() {
             return false;
@@ -152,41 +152,43 @@ impl Stalls {
         self.awake = Some(at);
     }
 
-    /// The thread looked for a log write at `from`, and again at `to` only.
+    /// The thread looked for a log write at `from`, and not again before `to`.
     pub fn looked(&mut self, from: MonoUs, to: MonoUs) -> Option<Stall> {
-        self.unheard(TurnPart::Look, from, to)
+        self.paused(TurnPart::Look, from, to)
     }
 
-    fn unheard(&mut self, step: TurnPart, from: MonoUs, to: MonoUs) -> Option<Stall> {
+    /// The thread did not run between two times at which no span was under way.
+    fn paused(&mut self, part: TurnPart, from: MonoUs, to: MonoUs) -> Option<Stall> {
         if !self.is_on() || self.since.is_some() || to.since_us(from) < self.threshold_us {
             return None;
         }
         let since = from.max(self.ended);
         (self.since, self.marked) = (Some(since), since);
         self.held_us += to.since_us(since);
-        self.end(step, to)
+        self.end(part, to)
     }
 
-    /// The thread will be awake at `at`, whatever happens before.
+    /// The thread should be awake at `at`, whatever happens before.
     pub fn due(&mut self, at: Option<MonoUs>) {
         self.due = at;
     }
 
-    /// What was due has come. A stall if it is late, and nothing in between has said why.
+    /// The timer that was due has fired. Returns a stall if it is late, and no event came before it.
     pub fn on_due(&mut self, now: MonoUs) -> Option<Stall> {
         if !self.is_on() || self.since.is_some() {
-            // A turn follows; it sees it all.
+            // The turn that follows records the whole span.
             return None;
         }
         let since = self.awake_since(self.due, now)?;
-        self.unheard(TurnPart::Held, since, now)
+        self.paused(TurnPart::Held, since, now)
     }
 
-    /// Why the server stood still, by a reading at its end.
+    /// Why the server stalled, and how the thread used the machine meanwhile; `used` is a reading at the end of
+    /// the stall.
     pub fn cause(&mut self, stall: &Stall, now: MonoUs, used: ThreadUse) -> (Cause, ThreadUse) {
         let (_, before) = std::mem::replace(&mut self.reading, (now, used));
         let mut had = used.since(before);
-        // The reading may be a little older than the stall.
+        // The reading before may be a little older than the stall.
         had.ran = had.ran.min(Duration::from_micros(stall.us));
         had.queued = had.queued.map(|queued| queued.min(Duration::from_micros(stall.us) - had.ran));
         let cause = Cause::of(stall, had);
@@ -197,15 +199,15 @@ impl Stalls {
         (cause, had)
     }
 
-    /// Whether the span under way is so long already that its end would tell too late what it was: something
-    /// that it handles may have waited all the while.
+    /// Whether the span under way is already so long that its cause must be known before it ends: something that
+    /// the turn handles may have waited for all of it.
     pub fn is_long_already(&self, now: MonoUs) -> bool {
         let long_us = STALL_UNAWAITED_MS_MIN * 1000;
         self.is_on() && self.since.is_some_and(|since| now.since_us(since) >= long_us)
     }
 
-    /// The same as [`Stalls::held_us`] with what the span under way adds, by a reading of now. At its end that
-    /// is counted once.
+    /// [`Stalls::held_us`], and what the span under way adds to it according to the reading `used`. The end of
+    /// the span counts that time once.
     pub fn held_us_with_span(&self, now: MonoUs, used: ThreadUse) -> u64 {
         let Some(since) = self.since else { return self.held_us };
         let stall = Stall { us: now.since_us(since), parts: self.parts, work: self.work };
@@ -217,8 +219,8 @@ impl Stalls {
         }
     }
 
-    /// How long, in us, the thread was to run and did not, since it began. What passes between two
-    /// events and is in the difference was not the disk's time, nor another server's.
+    /// How long, in µs, the thread should have run and did not, since it began. If this grows between two events,
+    /// the disk or another server did not need that time.
     pub fn held_us(&self) -> u64 {
         self.held_us
     }

@@ -3,26 +3,26 @@
 
 use std::fmt::{self, Write as _};
 
-/// What the time of a span went to.
+/// A part of a span.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TurnPart {
-    /// Was to run, and did not: [`Cause`] tells why.
+    /// The thread should have run and did not; [`Cause`](super::Cause) says why.
     Held,
-    /// Between two looks for a log write, which lie a microsecond apart.
+    /// Between two looks for a log write, which are a microsecond apart.
     Look,
-    /// Requests, bytes of other servers, whatever else the executor did before the turn.
+    /// Before the turn: requests, bytes of other servers, and everything else that the executor did.
     Requests,
-    /// What was done to files: segments, snapshots, parts of the log that others want.
+    /// Finished work on files: segments, snapshots, parts of the log for learners.
     Files,
-    /// Sessions that expire, containers, elections.
+    /// Expiring sessions, containers, elections.
     Timers,
-    /// Transactions applied, groups for the log, a slice of a snapshot.
+    /// Applying transactions, making groups for the log, a slice of a snapshot.
     Core,
-    /// Answers and events to clients, messages to other servers.
+    /// Sending answers and events to clients, and messages to other servers.
     Sends,
-    /// Operations handed to the disk.
+    /// Starting operations of the disk.
     Disk,
-    /// The state read from the disk anew.
+    /// Reading the state from the disk anew.
     Reload,
 }
 
@@ -39,7 +39,7 @@ impl TurnPart {
         TurnPart::Reload,
     ];
 
-    /// For the log.
+    /// In words, for the log.
     pub fn describe(self) -> &'static str {
         match self {
             TurnPart::Held => "beginning late",
@@ -55,7 +55,7 @@ impl TurnPart {
     }
 }
 
-/// How much was done in a span.
+/// The work of a span.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct SpanWork {
     /// Batches of requests, each of one connection.
@@ -66,7 +66,7 @@ pub struct SpanWork {
     pub opened: u64,
     /// Connections that clients closed.
     pub closed: u64,
-    /// Bytes to clients.
+    /// Bytes for clients.
     pub bytes_out: u64,
     /// Bytes for the transaction log.
     pub log_bytes: u64,
@@ -101,26 +101,26 @@ impl fmt::Display for SpanWork {
     }
 }
 
-/// One stall.
+/// A span that was long enough to be a stall.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Stall {
-    /// How long.
+    /// Its length.
     pub us: u64,
-    /// What its time went to, by [`TurnPart`].
+    /// Its time, by [`TurnPart`].
     pub(super) parts: [u64; TurnPart::ALL.len()],
-    /// What was done.
+    /// Its work.
     pub work: SpanWork,
 }
 
 impl Stall {
     /// The largest part.
     pub fn mostly(&self) -> TurnPart {
-        let largest = TurnPart::ALL.into_iter().max_by_key(|step| self.parts[*step as usize]);
-        largest.expect("there are steps")
+        let largest = TurnPart::ALL.into_iter().max_by_key(|part| self.parts[*part as usize]);
+        largest.expect("there are parts")
     }
 
-    /// Whether somebody waited for what was done, or for a log write that was looked for. What other
-    /// servers say to each other when no client asks for anything has time.
+    /// Whether a client waited for the work of the span, or for a log write. Messages between servers that no
+    /// client waits for are not urgent.
     pub(super) fn is_awaited(&self) -> bool {
         let SpanWork {
             batches,
@@ -137,21 +137,21 @@ impl Stall {
         asked > 0 || self.parts[TurnPart::Look as usize] > 0
     }
 
-    /// For how long it was held off before it began: that is counted as it is noticed.
+    /// How long the thread was kept from running before the work began. That time is already counted.
     pub(super) fn began_late_us(&self) -> u64 {
         self.parts[TurnPart::Held as usize] + self.parts[TurnPart::Look as usize]
     }
 
-    /// All parts that count, the longest first.
+    /// All parts of at least two per cent, the longest first.
     pub fn parts(&self) -> String {
-        let mut steps = TurnPart::ALL;
-        steps.sort_by_key(|step| std::cmp::Reverse(self.parts[*step as usize]));
+        let mut parts = TurnPart::ALL;
+        parts.sort_by_key(|part| std::cmp::Reverse(self.parts[*part as usize]));
         let mut text = String::new();
-        for step in steps {
-            let us = self.parts[step as usize];
+        for part in parts {
+            let us = self.parts[part as usize];
             if us >= self.us / 50 && us > 0 {
                 let between = if text.is_empty() { "" } else { ", " };
-                let _ = write!(text, "{between}{} {} ms", step.describe(), Ms(us));
+                let _ = write!(text, "{between}{} {} ms", part.describe(), Ms(us));
             }
         }
         text

@@ -1,4 +1,4 @@
-//! Configuration from outside: whole files, every refusal, every range, both forms of every key.
+//! Configuration files as operators write them: whole files, every error, every range, and each key in both formats.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,7 +24,7 @@ mod refusals;
 #[path = "config/standing.rs"]
 mod standing;
 
-/// A file that starts a server, to which a test adds its line.
+/// A minimal valid configuration, to which a test adds its line.
 const LEAST: &str = "dataDir=/d\nclientPort=2181\n";
 
 fn cfg(lines: &str) -> Examination {
@@ -66,7 +66,7 @@ fn notes(config: &Config) -> Vec<String> {
     config.notes().iter().map(ToString::to_string).collect()
 }
 
-/// All settings, without what was said about them.
+/// All settings, without the notes about them.
 fn settings(config: &Config) -> impl PartialEq + std::fmt::Debug + use<> {
     let c = config.clone();
     (c.storage, c.network, c.sessions, c.limits, c.security, c.nodes, c.admin, c.quorum, c.own)
@@ -178,7 +178,7 @@ fn one_server_line_stands_alone_on_the_port_of_the_line() {
     assert_eq!(config.network.client, Listen { host: ListenHost::Any, port: 2181 });
     assert_eq!(config.quorum.my_id, Some(1));
     assert!(notes(&config).iter().any(|n| n.contains("runs standalone")));
-    // Without myid, ZooKeeper would listen nowhere.
+    // ZooKeeper would not listen at all without myid.
     let error = error(file_with("zoo.cfg", text, &[], &[]));
     assert_eq!(error.problem, Problem::Missing);
     assert!(error.text.contains("/data/myid"), "{error}");
@@ -279,7 +279,7 @@ fn a_wrong_flag_names_its_variable() {
          (a smaller one counts as 2) (transactions); ZooKeeper silently takes its default, 100000, instead: \
          remove the line to keep that"
     );
-    // What the file replaces is not looked at.
+    // A value that the file overrides is not checked.
     good(cfg_with("snapCount=3", &[("JVMFLAGS", "-Dzookeeper.snapCount=many")], &[]));
 }
 
@@ -519,10 +519,10 @@ fn a_file_that_is_no_configuration_is_refused_by_its_size() {
     assert!(errors[0].text.contains("larger than"), "{errors:?}");
 }
 
-// What ZooKeeper says to the same files.
+// What ZooKeeper makes of the same files.
 
-/// Lines added to a least file; whether `QuorumPeerConfig` of 3.9.4 takes them for a server that
-/// stands alone (recorded from it); whether we do; why, where that differs.
+/// Lines added to a minimal file; whether `QuorumPeerConfig` of ZooKeeper 3.9.4 makes a standalone server of them
+/// (recorded); whether Ringkeeper does; and why, if the two differ.
 const VERDICTS: &[(&str, bool, bool, &str)] = &[
     ("", true, true, ""),
     ("server.1=a:1:2\nserver.2=b:1:2:observer", false, false, ""),

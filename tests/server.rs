@@ -1,4 +1,5 @@
-//! The whole process, by raw bytes: both wirings, limits, bad input, kill and restart.
+//! A whole server process, to which the tests send raw bytes: with one executor and with session cores, at its limits,
+//! with bad input, killed and restarted.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
@@ -19,7 +20,7 @@ use ringkeeper::proto::{AclEntry, OpCode};
 use ringkeeper_rawclient::Session;
 use ringkeeper_testkit::{Config, Program, Server};
 
-/// One executor for everything, and two session cores beside a replica core.
+/// One executor for everything; and two session cores beside a replica core.
 const WIRINGS: [&str; 2] = ["ringkeeper.cores=1", "ringkeeper.cores=3"];
 
 fn binary() -> &'static str {
@@ -36,7 +37,7 @@ fn in_both_wirings(test: impl Fn(Config)) {
     }
 }
 
-/// Reads to the end; `None` if the other side reset the connection or left it open.
+/// Reads to the end of the stream; `None` if the server reset the connection or left it open.
 fn read_to_end(socket: &mut TcpStream) -> Option<Vec<u8>> {
     let mut all = Vec::new();
     socket.read_to_end(&mut all).ok().map(|_| all)
@@ -167,7 +168,7 @@ fn four_letter_words_are_answered_and_the_connection_closed() {
     in_both_wirings(|config| {
         let server = start(config.line("4lw.commands.whitelist=ruok,stmk"));
         let mut socket = dial(server.socket_addr());
-        // A line end behind the word must not cost the answer.
+        // The client gets the answer even if a line end follows the word.
         socket.write_all(b"ruok\n").unwrap();
         assert_eq!(read_to_end(&mut socket).unwrap(), b"imok");
         let mut socket = dial(server.socket_addr());
@@ -182,7 +183,7 @@ fn four_letter_words_are_answered_and_the_connection_closed() {
     });
 }
 
-/// More than `limits::OUTPUT_REPORTED_BYTES`, at some fifty bytes for each connection.
+/// Enough connections for an answer longer than `limits::OUTPUT_REPORTED_BYTES`, at some fifty bytes for each.
 const LISTED: usize = 2_000;
 
 #[test]
@@ -197,7 +198,7 @@ fn a_word_with_a_long_answer_is_answered_and_the_server_lives() {
             socket.write_all(word.as_bytes()).unwrap();
             read_to_end(&mut socket).unwrap_or_default()
         };
-        // Another core accepts some of the crowd, each core in its own time.
+        // Several cores accept the connections, each at its own pace.
         let deadline = Instant::now() + Duration::from_secs(10);
         while ask("cons").iter().filter(|&&byte| byte == b'\n').count() < LISTED {
             assert!(Instant::now() < deadline, "{}", server.log_tail(20));
@@ -241,7 +242,7 @@ fn a_killed_server_accepts_nobody_after_its_end() {
         for _ in 0..3 {
             let _idle = Client::connect(server.socket_addr());
             server.kill();
-            // A client that comes back at once would be accepted by nobody, and then reset.
+            // A client that reconnects at once would reach the old socket, and then get a reset.
             let again = TcpStream::connect(server.socket_addr());
             assert_eq!(again.unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
             server.restart();
@@ -274,7 +275,7 @@ fn clients_hear_of_the_end_of_a_killed_server_soon() {
         }
         late.sort();
         println!("the last of 20 clients heard of the end after {late:?}");
-        // The kernel takes the ring apart a moment after the process; see ARCHITECTURE.
+        // The kernel frees the ring a moment after the end of the process.
         assert!(late[0] < Duration::from_secs(1), "{late:?}");
     });
 }
@@ -286,7 +287,7 @@ fn sigterm_ends_the_server_within_a_second_and_loses_nothing() {
         let mut client = Client::connect(server.socket_addr());
         client.create("/kept", b"yes", 0).ok();
         let idle: Vec<Client> = (0..20).map(|_| Client::connect(server.socket_addr())).collect();
-        // Requests in flight when the signal comes.
+        // Requests are in flight when the signal arrives.
         for _ in 0..200 {
             client.send(OpCode::SetData, &raw::set("/kept", b"still"));
         }
@@ -304,7 +305,7 @@ fn sigterm_ends_the_server_within_a_second_and_loses_nothing() {
 #[test]
 fn the_first_start_is_told_in_lines_without_a_warning() {
     let server = start(Config::new());
-    // Another thread than the one that serves says so.
+    // Another thread than the serving one writes this line.
     let serving = format!("serving clients on 127.0.0.1:{}", server.port());
     let until = Instant::now() + Duration::from_secs(10);
     let log = loop {
@@ -324,7 +325,7 @@ fn the_first_start_is_told_in_lines_without_a_warning() {
         assert!(line(text).contains("INFO  [server=0 role=starting"), "{log}");
     }
     assert!(line(&serving).contains("INFO  [server=0 role=standalone"), "{log}");
-    // Of the machine there may be something to say, of the folder there is not.
+    // There may be warnings about the machine, but none about the folder.
     let warned = |line: &str| line.contains("WARN") || line.contains("ERROR");
     let of_folder = log.lines().filter(|line| line.contains(" server::recover: "));
     assert!(!of_folder.clone().any(warned) && of_folder.count() == 2, "{log}");
@@ -386,7 +387,7 @@ fn connections_beyond_the_bounds_are_closed_and_others_are_served() {
         assert!(read_frame(&mut refused).is_err());
         held.iter_mut().for_each(Client::ping);
         drop(held.pop());
-        // The server hears of the end a little later.
+        // The server notices the end a little later.
         let deadline = Instant::now() + PATIENCE;
         loop {
             let mut socket = dial(server.socket_addr());
@@ -465,7 +466,7 @@ fn a_client_that_does_not_read_stops_only_itself() {
         other.create("/large", &value, 0).ok();
         let mut slow = Client::connect(server.socket_addr());
         slow.socket.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
-        // Far more replies than the sockets' buffers hold.
+        // Far more replies than the buffers of the sockets hold.
         for _ in 0..200 {
             let frame = slow.frame(OpCode::GetData, &raw::get("/large", false));
             if slow.socket.write_all(&frame).is_err() {
@@ -476,7 +477,7 @@ fn a_client_that_does_not_read_stops_only_itself() {
             other.set("/large", b"small").ok();
             other.ping();
         }
-        // And when it reads at last, everything is there, in order.
+        // When the client reads at last, it gets everything, in order.
         let mut last = 0;
         for _ in 0..200 {
             let reply = slow.receive().unwrap().ok();
@@ -513,7 +514,7 @@ fn three_thousand_large_reads_at_once_are_all_answered() {
 fn long_writes_behind_many_short_reads_wait_until_their_client_has_read() {
     in_both_wirings(|config| {
         let (reads, writes) = (3000, 35);
-        // Nobody else's bound stops the connection first.
+        // No other bound ends the connection first.
         let server = start(config.line("globalOutstandingLimit=100000"));
         let mut client = Client::connect(server.socket_addr());
         let value = vec![b'x'; 1_000_000];
@@ -529,7 +530,7 @@ fn long_writes_behind_many_short_reads_wait_until_their_client_has_read() {
         let mut socket = client.socket.try_clone().unwrap();
         let sender = std::thread::spawn(move || socket.write_all(&frames));
         for number in 0..reads + writes {
-            // Slower than the server takes in what it may.
+            // Slower than the server reads the allowed number of bytes.
             std::thread::sleep(Duration::from_millis(1));
             let reply = client.receive().unwrap_or_else(|error| panic!("{number}: {error}")).ok();
             assert_eq!((reply.header.xid, reply.body.len() > 1000), (number + 3, number < reads));
@@ -560,7 +561,7 @@ fn what_was_asked_before_the_end_of_the_input_is_carried_out_and_answered() {
         let mut other = Client::connect(server.socket_addr());
         for round in 0..100 {
             let path = format!("/half-{round}");
-            // Before the handshake is answered.
+            // Before the server has answered the handshake.
             let mut bytes = connect_frame(10_000);
             let body = raw::open_acl();
             bytes.extend(other.frame(OpCode::Create, &raw::create(&path, b"data", &body, 0)));
@@ -624,7 +625,7 @@ fn resident(pid: u32) -> u64 {
     pages * 4096
 }
 
-/// Processor time of a process so far, in clock ticks of 10 ms.
+/// Processor time that a process has used, in clock ticks of 10 ms.
 fn ticks(pid: u32) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
@@ -639,7 +640,7 @@ fn thousands_of_connections_storm_in_idle_cheaply_and_harm_nobody() {
     in_both_wirings(|config| {
         let server = start(config.line("maxClientCnxns=0").line("maxSessionTimeout=60000"));
         let before = resident(server.pid());
-        // Nobody waits for an answer before everybody has called.
+        // All clients connect before the first one waits for an answer.
         let mut sockets: Vec<TcpStream> = (0..MANY).map(|_| dial(server.socket_addr())).collect();
         let hello = connect_frame(60_000);
         for socket in &mut sockets {
@@ -650,8 +651,8 @@ fn thousands_of_connections_storm_in_idle_cheaply_and_harm_nobody() {
         }
         let each = (resident(server.pid()) - before) / MANY as u64;
         assert!(each <= 4096, "{each} bytes for each idle session");
-        // Idle sessions cost next to no time, once the server is done with the storm: on a busy
-        // machine that takes a while.
+        // Idle sessions use almost no processor time once the server has handled all connects, which takes a while on a
+        // busy machine.
         let begun = Instant::now();
         loop {
             let started = ticks(server.pid());
@@ -692,7 +693,7 @@ fn running_out_of_descriptors_refuses_clients_and_nothing_else() {
     std::fs::write(&limited, script).unwrap();
     std::fs::set_permissions(&limited, std::fs::Permissions::from_mode(0o755)).unwrap();
     in_both_wirings(|config| {
-        // Snapshots and segments need descriptors while the crowd is there.
+        // Snapshots and segments need descriptors while all these connections are open.
         let config = config.line("maxClientCnxns=0").line("snapCount=20").line("preAllocSize=64");
         let mut server = Server::ringkeeper(limited.clone(), config);
         let mut client = Client::connect(server.socket_addr());

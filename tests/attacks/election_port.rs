@@ -103,8 +103,8 @@ fn a_stranger_does_not_vote() {
     assert_eq!(ensemble.leader(), leader);
 }
 
-/// A server whose peers are down receives a newer configuration with other members. The sender claims to be a member; it
-/// uses an address that the member could have, and one that it cannot have.
+/// A server whose peers are down receives a newer configuration with other members. The sender claims to be a member;
+/// it uses an address that the member could have, and one that it cannot have.
 #[test]
 fn a_forged_configuration_is_not_written_down() {
     let config = Config::new()

@@ -1,5 +1,5 @@
-//! A false leader: the test uses the address of a member whose process is stopped. It wins the election with votes for a
-//! history that no server has, accepts the other servers as learners, and then sends the packets that a test wants.
+//! A false leader: the test uses the address of a member whose process is stopped. It wins the election with votes for
+//! a history that no server has, accepts the other servers as learners, and then sends the packets that a test wants.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

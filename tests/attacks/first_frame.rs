@@ -1,5 +1,5 @@
-//! Clients announce a frame and never finish it: without a session, when a frame may not be longer than a connect request,
-//! and with one.
+//! Clients announce a frame and never finish it: without a session, when a frame may not be longer than a connect
+//! request, and with one.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

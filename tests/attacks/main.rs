@@ -1,5 +1,5 @@
-//! Attacks by hostile clients and hosts on a live server and a live ensemble. Each test checks the answers to an attack,
-//! how long a client that breaks no rule waits meanwhile (a bystander), and how far memory grows.
+//! Attacks by hostile clients and hosts on a live server and a live ensemble. Each test checks the answers to an
+//! attack, how long a client that breaks no rule waits meanwhile (a bystander), and how far memory grows.
 //!
 //! `cargo test --test attacks -- --nocapture --test-threads 1` prints a table. With `RINGKEEPER_QUIET_MACHINE=1`, for a
 //! quiet machine, each row must keep the bounds that the server promises; without it a bystander may wait longer.

@@ -304,8 +304,8 @@ fn floods_of_one_observer_do_not_part_its_master_from_the_leader() {
     }
 }
 
-/// What its master passes on for an observer waits for no request of another server, and what the observer's own clients
-/// ask for without a pause for no other client's.
+/// What its master passes on for an observer waits for no request of another server, and what the observer's own
+/// clients ask for without a pause for no other client's.
 #[test]
 fn clients_of_an_observer_are_served_whatever_others_ask_for() {
     let mut ground = Ground::new(&[]);

@@ -1,5 +1,5 @@
-//! Clients of one follower send many or large requests while the leader needs the acknowledgements of that follower: the
-//! third server is down, so if the leader stops reading the follower's link, the ensemble loses its leader.
+//! Clients of one follower send many or large requests while the leader needs the acknowledgements of that follower:
+//! the third server is down, so if the leader stops reading the follower's link, the ensemble loses its leader.
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};

@@ -150,7 +150,7 @@ fn start_many(wiring: &Wiring, start: Start) -> Result<Threads, String> {
     assert_eq!(sockets, wiring.session_cores as usize, "each session core has its socket");
     let mut sessions = Vec::new();
     for number in 0..sockets {
-        let bell = Doorbell::new().map_err(|error| format!("an eventfd: {error}"))?;
+        let bell = Doorbell::new().map_err(|error| format!("cannot create an eventfd: {error}"))?;
         let (ends, replica) = crossing::queues(&bell, &start.bell);
         replica_ends.push(replica);
         let number = u8::try_from(number).expect("a dozen session cores");

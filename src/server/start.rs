@@ -24,7 +24,7 @@ use crate::config::{self, Config, FilesReadableBy, Level};
 use crate::id::Epoch;
 use crate::net;
 use crate::runtime::{
-    self, DataFolder, Doorbell, StartError, StopFlag, raise_open_files, watch_signals,
+    self, DataFolder, Doorbell, LogDevice, StartError, StopFlag, raise_open_files, watch_signals,
 };
 
 /// Exit code of an orderly end.
@@ -114,25 +114,11 @@ fn serve(
     phases: &Phases,
 ) -> Result<(), Failure> {
     let started = Instant::now();
-    let bell = Doorbell::new().map_err(|error| format!("an eventfd: {error}"))?;
+    let bell = Doorbell::new().map_err(|error| format!("cannot create an eventfd: {error}"))?;
     let asked = phases.clone();
     watch_signals(stop.clone(), vec![bell.clone()], move |signal| asked.asked_to_stop(signal))
         .map_err(|error| no_thread(config, "signals cannot be watched", &error))?;
-    tracing::info!("ringkeeper {} starts, pid {}", env!("CARGO_PKG_VERSION"), std::process::id());
-    match file {
-        Some(file) => tracing::info!("configuration: {}", file.display()),
-        None => tracing::info!(
-            "no configuration given: data in {}, clients on 127.0.0.1:2181 only; \
-             `ringkeeper server zoo.cfg` runs one of yours",
-            config.storage.data_dir.display()
-        ),
-    }
-    for note in config.notes() {
-        match note.level {
-            Level::Warn => tracing::warn!("{note}"),
-            Level::Info => tracing::info!("{note}"),
-        }
-    }
+    introduce(config, file);
     let keeper = Keeper::new(config, file);
     if let Some(me) = membership::me(config) {
         membership::introduce(config, me);
@@ -149,45 +135,7 @@ fn serve(
     let files = raise_open_files();
 
     phases.enter(ServerPhase::Folders);
-    let storage = &config.storage;
-    let (readers, denied) = match config.own.files_readable_by {
-        FilesReadableBy::Owner => ("owner", 0o077),
-        FilesReadableBy::Group => ("group", 0o027),
-        FilesReadableBy::Umask => ("umask", 0),
-    };
-    if denied != 0 {
-        runtime::deny_access_to_new_files(denied);
-    }
-    // Without a configuration file the operator has named no folder, so no name can be wrong.
-    if file.is_some() {
-        beginnings::missing_folders(config).iter().for_each(|line| tracing::warn!("{line}"));
-    }
-    let folder =
-        DataFolder::open(&storage.data_dir, &storage.data_log_dir, storage.datadir_autocreate)
-            .map_err(|error| Failure {
-                reason: error.to_string(),
-                lack: error.lacks_room().then_some(Lack::Room),
-            })?;
-    let device = folder.probe_log_device().map_err(|error| error.to_string())?;
-    tracing::info!(
-        "data: {}, transaction log: {} ({})",
-        folder.folders.snapshots.display(),
-        folder.folders.logs.display(),
-        if device.direct {
-            format!("written directly in blocks of {} bytes", device.block_bytes)
-        } else {
-            "its file system has no O_DIRECT: written through the page cache, then synced".into()
-        }
-    );
-    for (folder, mode) in folder.open_to_more_than(denied) {
-        tracing::warn!(
-            "{} has the mode {mode:o}, so more users may read the data in it than \
-             ringkeeper.filesReadableBy={readers} allows. `chmod -R {} {}` takes that permission away",
-            folder.display(),
-            if denied == 0o077 { "go=" } else { "o=" },
-            folder.display(),
-        );
-    }
+    let (folder, device) = open_folders(config, file)?;
 
     let spin = config.own.spin_micros.map(|us| Duration::from_micros(us.into()));
     let (allowed, quota) = (runtime::allowed_processors(), runtime::quota_of_processors());
@@ -207,6 +155,7 @@ fn serve(
         census: options::census(config, environment::files_for_clients(files, session_cores)),
         budget: budget.clone(),
     };
+    let storage = &config.storage;
     if let Some(interval_ms) = storage.purge_interval_ms {
         let interval = Duration::from_millis(interval_ms);
         purge::start(&folder.folders, storage.snap_retain_count as usize, interval)
@@ -249,6 +198,69 @@ fn serve(
         }
     };
     follow(&news, threads, &serve, phases, serving)
+}
+
+/// Logs the version of the server, its configuration, and the notes on it.
+fn introduce(config: &Config, file: Option<&Path>) {
+    tracing::info!("ringkeeper {} starts, pid {}", env!("CARGO_PKG_VERSION"), std::process::id());
+    match file {
+        Some(file) => tracing::info!("configuration: {}", file.display()),
+        None => tracing::info!(
+            "no configuration given: data in {}, clients on 127.0.0.1:2181 only; \
+             `ringkeeper server zoo.cfg` runs one of yours",
+            config.storage.data_dir.display()
+        ),
+    }
+    for note in config.notes() {
+        match note.level {
+            Level::Warn => tracing::warn!("{note}"),
+            Level::Info => tracing::info!("{note}"),
+        }
+    }
+}
+
+/// Opens the data folders, and logs where they are and what an operator should know about them.
+fn open_folders(config: &Config, file: Option<&Path>) -> Result<(DataFolder, LogDevice), Failure> {
+    let storage = &config.storage;
+    let (readers, denied) = match config.own.files_readable_by {
+        FilesReadableBy::Owner => ("owner", 0o077),
+        FilesReadableBy::Group => ("group", 0o027),
+        FilesReadableBy::Umask => ("umask", 0),
+    };
+    if denied != 0 {
+        runtime::deny_access_to_new_files(denied);
+    }
+    // Without a configuration file the operator has named no folder, so no name can be wrong.
+    if file.is_some() {
+        beginnings::missing_folders(config).iter().for_each(|line| tracing::warn!("{line}"));
+    }
+    let folder =
+        DataFolder::open(&storage.data_dir, &storage.data_log_dir, storage.datadir_autocreate)
+            .map_err(|error| Failure {
+                reason: error.to_string(),
+                lack: error.lacks_room().then_some(Lack::Room),
+            })?;
+    let device = folder.probe_log_device().map_err(|error| error.to_string())?;
+    tracing::info!(
+        "data: {}, transaction log: {} ({})",
+        folder.folders.snapshots.display(),
+        folder.folders.logs.display(),
+        if device.direct {
+            format!("written directly in blocks of {} bytes", device.block_bytes)
+        } else {
+            "its file system has no O_DIRECT: written through the page cache, then synced".into()
+        }
+    );
+    for (folder, mode) in folder.open_to_more_than(denied) {
+        tracing::warn!(
+            "{} has the mode {mode:o}, so more users may read the data in it than \
+             ringkeeper.filesReadableBy={readers} allows. `chmod -R {} {}` takes that permission away",
+            folder.display(),
+            if denied == 0o077 { "go=" } else { "o=" },
+            folder.display(),
+        );
+    }
+    Ok((folder, device))
 }
 
 /// Follows the executors from their start to their end.

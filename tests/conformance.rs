@@ -1,10 +1,10 @@
 //! Ringkeeper and Apache ZooKeeper 3.9.4 get the same random operations, and must give the same answers.
 //!
-//! Together these tests send more than 100,000 operations to each server. `cargo run -p ringkeeper-conformance -- --help`
-//! says how to run longer, with other seeds, and how to repeat a failure.
+//! Together these tests send more than 100,000 operations to each server. `cargo run -p ringkeeper-conformance --
+//! --help` says how to run longer, with other seeds, and how to repeat a failure.
 //!
-//! `RINGKEEPER_TEST_PEER=java` compares ZooKeeper with a second ZooKeeper, which shows the differences that the comparison
-//! itself causes. `RINGKEEPER_CONFORMANCE_SEED` chooses another seed.
+//! `RINGKEEPER_TEST_PEER=java` compares ZooKeeper with a second ZooKeeper, which shows the differences that the
+//! comparison itself causes. `RINGKEEPER_CONFORMANCE_SEED` chooses another seed.
 
 use std::env;
 
@@ -12,7 +12,8 @@ use ringkeeper_conformance::{PROFILES, Plan, Profile, Verdict, run_plan, timers}
 use ringkeeper_testkit::Program;
 
 const STEPS: usize = 9_000;
-/// The least number of requests in [`STEPS`]; a pipeline counts each of its requests. Nine profiles make more than 100,000.
+/// The least number of requests in [`STEPS`]; a pipeline counts each of its requests. Nine profiles make more than
+/// 100,000.
 const OPERATIONS_MIN: usize = 12_600;
 /// The quota profile has no pipelines, so it takes more steps.
 const STEPS_WITHOUT_PIPELINES: usize = 12_700;

@@ -1,8 +1,8 @@
 //! Conversations on the election port, byte by byte, against `tests/golden/election`.
 //!
 //! A conversation is a list of events, each with the reaction of the server. Incoming bytes are written by hand in
-//! ZooKeeper's layouts; outgoing bytes are compared with those in the file. With `RINGKEEPER_RECORD_GOLDEN` set, the test
-//! rewrites the files; use it only if you can explain the difference.
+//! ZooKeeper's layouts; outgoing bytes are compared with those in the file. With `RINGKEEPER_RECORD_GOLDEN` set, the
+//! test rewrites the files; use it only if you can explain the difference.
 //!
 //! ```text
 //! server 1 [observer] [multi-address] [reconfig]   a server starts; lines of its configuration follow

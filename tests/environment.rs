@@ -1,5 +1,5 @@
-//! Limits of the process, signals, folders and ports: when the server refuses to start, what it says, and when it starts
-//! all the same. `config check` must say the same.
+//! Limits of the process, signals, folders and ports: when the server refuses to start, what it says, and when it
+//! starts all the same. `config check` must say the same.
 
 use std::fs;
 use std::os::unix::process::CommandExt as _;

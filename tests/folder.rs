@@ -25,7 +25,8 @@ const SUPER: &str = "super:secret";
 const ANN: &str = "ann:one";
 /// Longer than a test takes.
 const TIMEOUT_MS: i32 = 300_000;
-/// Enough changes for several snapshots and segments, and for the digests of several zxids (ZooKeeper keeps one in 128).
+/// Enough changes for several snapshots and segments, and for the digests of several zxids (ZooKeeper keeps one in
+/// 128).
 const FILLING: usize = 700;
 const LARGE_BYTES: usize = 900_000;
 

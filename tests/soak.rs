@@ -1,5 +1,5 @@
-//! Full load for a long time, with one executor and with session cores: the server answers every request and keeps every
-//! session, and its memory does not grow from round to round.
+//! Full load for a long time, with one executor and with session cores: the server answers every request and keeps
+//! every session, and its memory does not grow from round to round.
 //!
 //! An ordinary test run has some seconds of each kind of load. `RINGKEEPER_SOAK_SECONDS=1800` makes it half an hour of
 //! each, and `RINGKEEPER_SOAK_CORES=3` chooses one number of executors; use `--release` for that.

@@ -1,8 +1,9 @@
-//! The rules of the source tree that no compiler checks: layers, what the core never touches, headers, leftovers, length.
-//! Each rule is a function from files to violations, and a test of its own shows that it finds a planted violation.
+//! The rules of the source tree that no compiler knows: layers, what the core never touches,
+//! headers, leftovers, length. Each rule is a function from files to violations, and is itself
+//! tested on planted ones.
 //!
-//! The rules read Rust like a lexer (comments, strings, code), not like a compiler. That is enough for rules about names,
-//! and needs no dependency.
+//! It reads Rust as a lexer does (comments, strings, code), not as a compiler: good enough for
+//! rules about names, and no dependency.
 
 #[path = "tidy/lexer.rs"]
 mod lexer;
